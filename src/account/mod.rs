@@ -1,0 +1,10 @@
+//! What needs a login, of whichever mode.
+
+mod handlers;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Registers the routes that take either credential.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(handlers::profile);
+}

@@ -1,0 +1,351 @@
+//! The composition root: everything is made here, put together here, started and stopped here.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::dev::ServerHandle;
+use actix_web::http::header;
+use actix_web::middleware::{Condition, DefaultHeaders, from_fn};
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer};
+use secrecy::SecretString;
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use utoipa::OpenApi;
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_actix_web::{AppExt, scope};
+
+use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::database::private::{PrivatePostgres, PrivatePostgresError};
+use crate::database::{self, DatabaseError};
+use crate::http::client::TrustedProxies;
+use crate::http::edge;
+use crate::jwt::{JwtMode, Parties};
+use crate::logins::Logins;
+use crate::session::SessionMode;
+use crate::tokens::AppSecret;
+use crate::users::{Accounts, PasswordError, PasswordHasher};
+use crate::web::openapi;
+use crate::{account, web as pages};
+
+/// How long requests that are under way may take when the service stops, in seconds.
+const SHUTDOWN_SECONDS: u64 = 8;
+
+/// How long a client may take to send its request's head, and to go once it was told to.
+const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The private Postgres does not run.
+    #[error(transparent)]
+    Postgres(#[from] PrivatePostgresError),
+    /// The database can't be reached, or not be brought up to date.
+    #[error("can't open the database: {0}")]
+    Open(#[from] sqlx::Error),
+    /// The database gives no answer.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// argon2 refuses its settings.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The address is taken, or not this machine's.
+    #[error("can't listen on {address}: {error}")]
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// Why it can't.
+        error: std::io::Error,
+    },
+}
+
+/// The database of the service, and the Postgres that was started for it, if any.
+pub struct Storage {
+    /// Connections to it.
+    pub pool: PgPool,
+    private: Option<PrivatePostgres>,
+}
+
+impl Storage {
+    /// Opens the database that the settings name, or the private one, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn open(config: &Config) -> Result<Self, StartError> {
+        if let Some(url) = &config.database_url {
+            return Ok(Self { pool: database::open(url).await?, private: None });
+        }
+        let private = PrivatePostgres::start(&config.data_folder, &[]).await?;
+        let pool = database::open(&SecretString::from(private.url())).await?;
+        Ok(Self { pool, private: Some(private) })
+    }
+
+    /// The accounts in it.
+    ///
+    /// # Errors
+    /// When argon2 refuses its settings.
+    pub fn accounts(&self, config: &Config, clock: &Clock) -> Result<Accounts, PasswordError> {
+        let hasher = PasswordHasher::new(&config.passwords)?;
+        Ok(Accounts::new(self.pool.clone(), hasher, config.passwords.min_length, clock.clone()))
+    }
+
+    /// The private Postgres' URL, for a person who wants to look into it.
+    pub fn private_url(&self) -> Option<String> {
+        self.private.as_ref().map(PrivatePostgres::url)
+    }
+
+    /// Closes the connections, and stops the Postgres that was started for them.
+    pub async fn close(self) {
+        self.pool.close().await;
+        if let Some(private) = self.private {
+            private.stop().await;
+        }
+    }
+}
+
+/// A service that runs.
+pub struct Node {
+    address: SocketAddr,
+    public_url: String,
+    storage: Storage,
+    server: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+    feed: JoinHandle<()>,
+}
+
+impl Node {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients reach it.
+    pub fn public_url(&self) -> &str {
+        &self.public_url
+    }
+
+    /// The private Postgres' URL, if it runs on one.
+    pub fn private_postgres(&self) -> Option<String> {
+        self.storage.private_url()
+    }
+
+    /// Takes no more requests, finishes those that are under way, and closes the database.
+    pub async fn stop(self) {
+        self.server.stop(true).await;
+        if let Ok(Err(error)) = self.serving.await {
+            tracing::error!(%error, "the server ended with an error");
+        }
+        self.feed.abort();
+        self.storage.close().await;
+    }
+}
+
+/// Starts the service.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
+    let storage = Storage::open(&config).await?;
+    let (listener, address) = listen(config.listen)?;
+    let secret = app_secret(&config, &storage.pool, &clock).await?;
+    let site = Site::new(&config, address);
+    let accounts = storage.accounts(&config, &clock)?;
+    let logins = Logins::new(storage.pool.clone(), config.lifetimes, clock.clone());
+    let mut feed = logins.feed();
+    // Before the first request is answered, what was revoked is known.
+    feed.poll().await?;
+    let parts = Parts::new(&config, &site, storage.pool.clone(), accounts, logins, &secret, clock);
+    let server = serve(listener, parts)?;
+    Ok(Node {
+        address,
+        public_url: site.url,
+        storage,
+        server: server.handle(),
+        serving: tokio::spawn(server),
+        feed: tokio::spawn(feed.follow()),
+    })
+}
+
+fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = TcpListener::bind(address).and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|error| StartError::Listen { address, error })
+}
+
+async fn app_secret(config: &Config, pool: &PgPool, clock: &Clock) -> Result<AppSecret, StartError> {
+    if let Some(secret) = &config.app_secret {
+        return Ok(secret.clone());
+    }
+    let (secret, is_new) = database::stored_app_secret(pool, clock).await?;
+    let done = if is_new { "one was made" } else { "the one made earlier is used" };
+    tracing::warn!(
+        "APP_SECRET is not set: {done}, kept in the database. Whoever reads the database can sign in as anybody."
+    );
+    Ok(secret)
+}
+
+/// Where clients reach the service.
+struct Site {
+    url: String,
+    origins: Vec<String>,
+    is_https: bool,
+}
+
+impl Site {
+    fn new(config: &Config, address: SocketAddr) -> Self {
+        if let Some(url) = &config.public_url {
+            let origin = url.origin().ascii_serialization();
+            return Self { is_https: url.scheme() == "https", origins: vec![origin.clone()], url: origin };
+        }
+        // Not set: the names that a person at this machine may type.
+        let url = |host: &str| match address.port() {
+            80 => format!("http://{host}"),
+            port => format!("http://{host}:{port}"),
+        };
+        let origins = ["localhost", "127.0.0.1", "[::1]"].map(url).to_vec();
+        Self { url: format!("http://{address}"), origins, is_https: false }
+    }
+}
+
+/// Everything that requests need, once for all workers.
+#[derive(Clone)]
+struct Parts {
+    pool: Data<PgPool>,
+    sign_in: Data<SignIn>,
+    csrf: Data<Csrf>,
+    origins: Data<Origins>,
+    proxies: Data<TrustedProxies>,
+    modes: Modes,
+}
+
+impl Parts {
+    fn new(
+        config: &Config,
+        site: &Site,
+        pool: PgPool,
+        accounts: Accounts,
+        logins: Logins,
+        secret: &AppSecret,
+        clock: Clock,
+    ) -> Self {
+        let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
+        let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
+        let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
+        // In the order in which shared routes look at their cookies.
+        let modes: Vec<Arc<dyn Mode>> = vec![
+            Arc::new(JwtMode::new(logins.clone(), clock.clone(), cookies.clone(), parties, secret)),
+            Arc::new(SessionMode::new(logins.clone(), clock, cookies, secret)),
+        ];
+        Self {
+            pool: Data::new(pool),
+            sign_in: Data::new(SignIn::new(accounts, logins)),
+            csrf: Data::new(Csrf::new(secret)),
+            origins: Data::new(Origins {
+                own: site.origins.clone(),
+                allowed: config.allowed_origins.clone(),
+            }),
+            proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
+            modes: Modes::new(modes),
+        }
+    }
+
+    /// The whole route table: each mode below its name, then what takes either.
+    fn routes(&self, config: &mut ServiceConfig) {
+        for mode in self.modes.iter() {
+            let only_this = Modes::new(vec![Arc::clone(mode)]);
+            config.service(
+                scope(format!("/{}", mode.name()).as_str())
+                    .app_data(Data::new(only_this))
+                    .configure(|config| mode.routes(config)),
+            );
+        }
+        config.app_data(Data::new(self.modes.clone())).configure(account::routes).configure(pages::routes);
+    }
+
+    fn data(&self, config: &mut web::ServiceConfig) {
+        config
+            .app_data(self.pool.clone())
+            .app_data(self.sign_in.clone())
+            .app_data(self.csrf.clone())
+            .app_data(self.origins.clone())
+            .app_data(self.proxies.clone());
+    }
+
+    fn document(&self) -> utoipa::openapi::OpenApi {
+        let (_, mut document) = App::new()
+            .into_utoipa_app()
+            .openapi(openapi::Document::openapi())
+            .configure(|config| self.routes(config))
+            .split_for_parts();
+        openapi::complete(&mut document);
+        document
+    }
+}
+
+/// The API's document, as it is served and committed.
+///
+/// # Errors
+/// When argon2 refuses its settings, or the document does not serialise.
+pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
+    let clock = Clock::system();
+    let storage = Storage { pool: PgPool::connect_lazy("postgres://nowhere")?, private: None };
+    let logins = Logins::new(storage.pool.clone(), config.lifetimes, clock.clone());
+    let accounts = storage.accounts(config, &clock)?;
+    let site = Site::new(config, config.listen);
+    let parts = Parts::new(config, &site, storage.pool, accounts, logins, &AppSecret::generate(), clock);
+    Ok(parts.document().to_pretty_json()?)
+}
+
+fn serve(listener: TcpListener, parts: Parts) -> Result<actix_web::dev::Server, StartError> {
+    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let document = parts.document();
+    let routes = Data::new(edge::Routes::of(&document));
+    let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(routes.clone())
+            .app_data(rendered.clone())
+            .configure(|config| parts.data(config))
+            .default_service(web::to(edge::no_route))
+            .into_utoipa_app()
+            .configure(|config| parts.routes(config))
+            .into_app()
+            // The last one is the outermost.
+            .wrap(from_fn(check_origin))
+            .wrap(Condition::new(!parts.origins.allowed.is_empty(), cors(&parts.origins.allowed)))
+            .wrap(
+                DefaultHeaders::new()
+                    .add((header::CACHE_CONTROL, "no-store"))
+                    .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff")),
+            )
+            .wrap(from_fn(edge::head))
+            .wrap(from_fn(edge::problems))
+            .wrap(from_fn(edge::log))
+    })
+    .client_request_timeout(HEAD_TIME_LIMIT)
+    .client_disconnect_timeout(HEAD_TIME_LIMIT)
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .listen(listener)
+    .map_err(|error| StartError::Listen { address, error })?;
+    Ok(server.run())
+}
+
+/// Lets the pages of `ALLOWED_ORIGINS` call with credentials, by name and never by wildcard (WHATWG Fetch).
+fn cors(allowed: &[String]) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "POST", "PUT", "DELETE"])
+        .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .allowed_header(CSRF_HEADER)
+        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER])
+        .supports_credentials()
+        .block_on_origin_mismatch(false)
+        .max_age(600);
+    allowed.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+}

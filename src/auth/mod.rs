@@ -1,0 +1,120 @@
+//! WHAT A MODE IS: a way to present a login. Which credential a request presents, what it proves, and what else a
+//! browser must show for it.
+
+mod bodies;
+mod csrf;
+mod extractor;
+mod origin;
+mod sign_in;
+mod transport;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
+
+use crate::database::DatabaseError;
+use crate::error::{Code, Problem};
+use crate::logins::Transport;
+
+pub use self::bodies::{
+    CsrfBody, LoginBody, LoginRequest, ProfileBody, RefreshRequest, RegisterRequest, TokenType, UserBody,
+};
+pub use self::csrf::{CSRF_HEADER, Csrf};
+pub use self::extractor::{Credential, Modes, Rejection, pick};
+pub use self::origin::{Origins, check_origin};
+pub use self::sign_in::{Presentation, SignIn};
+pub use self::transport::{CookieKind, CookiePolicy};
+
+/// One way to present a login.
+pub trait Mode: Send + Sync {
+    /// Its name: in `auth.mode`, in the login record and in its routes' paths.
+    fn name(&self) -> &'static str;
+
+    /// The cookie that its credential comes in.
+    fn cookie(&self) -> &str;
+
+    /// Registers its routes, below its name.
+    fn routes(&self, config: &mut ServiceConfig);
+
+    /// Who presents this credential. `None`: it is not one of this mode's. `Err`: it is, and it is bad.
+    fn authenticate<'a>(
+        &'a self,
+        credential: &'a Credential,
+    ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>>;
+}
+
+/// Who sent a request, and which of their logins they sent it under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The user.
+    pub user_id: Uuid,
+    /// The user's name.
+    pub username: String,
+    /// What the user may do, by name.
+    pub roles: Vec<String>,
+    /// The mode of the credential.
+    pub mode: &'static str,
+    /// The way the credential came.
+    pub transport: Transport,
+    /// The login that it presents.
+    pub login_id: Uuid,
+    /// When the credential ends if it is not renewed or used.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Why a request is not authenticated.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The request presents a credential in a form that can't be read one way only.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// It presents none.
+    #[error("no credential was sent")]
+    NotAuthenticated,
+    /// It presents one that is not ours, or not for here.
+    #[error("the token is not valid")]
+    InvalidToken,
+    /// The token has run out.
+    #[error("the token has expired")]
+    TokenExpired,
+    /// The token's login was ended.
+    #[error("the token's login has ended")]
+    TokenRevoked,
+    /// A refresh token was used again after its successor had taken over.
+    #[error("the refresh token had been used already")]
+    RefreshTokenReused,
+    /// The session ended, expired, or never was.
+    #[error("the session has ended")]
+    SessionExpired,
+    /// The credential came in a cookie, and the proof that the page meant to send it did not come, or is wrong.
+    #[error("the CSRF token is missing or wrong")]
+    CsrfFailed,
+    /// The database gave no answer.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        let (code, detail) = match error {
+            AuthError::Malformed(detail) => (Code::MalformedRequest, detail),
+            AuthError::NotAuthenticated => {
+                (Code::NotAuthenticated, "Sign in first: no credential came with the request.")
+            }
+            AuthError::InvalidToken => (Code::InvalidToken, "The token is not valid here."),
+            AuthError::TokenExpired => (Code::TokenExpired, "The token has expired."),
+            AuthError::TokenRevoked => (Code::TokenRevoked, "The token's login has ended. Sign in again."),
+            AuthError::RefreshTokenReused => (
+                Code::RefreshTokenReused,
+                "This refresh token had been used already, so somebody else may have a copy. The login was ended.",
+            ),
+            AuthError::SessionExpired => (Code::SessionExpired, "The session has ended. Sign in again."),
+            AuthError::CsrfFailed => {
+                (Code::CsrfFailed, "Send the login's CSRF token in the header X-CSRF-Token.")
+            }
+            AuthError::Database(error) => return error.into(),
+        };
+        Self::new(code, detail)
+    }
+}

@@ -1,0 +1,45 @@
+//! Origins: which pages may send requests that change something.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderMap, ORIGIN};
+use actix_web::middleware::Next;
+use actix_web::{Error, web};
+
+use crate::error::{Code, Problem};
+
+/// The origins whose pages may call (RFC 6454).
+#[derive(Clone, Debug)]
+pub struct Origins {
+    /// This server's, by each name that it is reached under.
+    pub own: Vec<String>,
+    /// `ALLOWED_ORIGINS`.
+    pub allowed: Vec<String>,
+}
+
+impl Origins {
+    /// A browser says where an unsafe request comes from: in `Origin`, or else in `Sec-Fetch-Site` (W3C Fetch
+    /// Metadata). What sends neither is no browser, and carries no cookies that it was not given.
+    fn admits(&self, headers: &HeaderMap) -> bool {
+        let is_ours =
+            |origin: &[u8]| self.own.iter().chain(&self.allowed).any(|ours| ours.as_bytes() == origin);
+        if headers.contains_key(ORIGIN) {
+            return headers.get_all(ORIGIN).all(|origin| is_ours(origin.as_bytes()));
+        }
+        headers.get_all("sec-fetch-site").all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"))
+    }
+}
+
+/// Refuses unsafe methods from foreign pages, sign-in and sign-up included.
+pub async fn check_origin<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let origins = request.app_data::<web::Data<Origins>>();
+    let is_admitted = origins.is_some_and(|origins| origins.admits(request.headers()));
+    if request.method().is_safe() || is_admitted {
+        return next.call(request).await.map(ServiceResponse::map_into_left_body);
+    }
+    let problem = Problem::new(Code::CrossOrigin, "Pages of this origin may not do that here.");
+    Ok(request.into_response(problem.response()).map_into_right_body())
+}

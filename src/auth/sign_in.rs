@@ -1,0 +1,84 @@
+//! What signing up and signing in have in common in every mode.
+
+use crate::error::{FieldError, Problem};
+use crate::http::client::Client;
+use crate::logins::{Device, HandleHash, Login, Logins, NewLogin, Replaced, Transport};
+use crate::users::{Accounts, NewUser, VerifyError};
+
+use super::{LoginRequest, RegisterRequest, UserBody};
+
+/// The longest name of a device, in code points.
+const MAX_DEVICE_NAME: usize = 64;
+
+/// How a mode presents the login that it begins.
+#[derive(Debug)]
+pub struct Presentation {
+    /// The mode.
+    pub mode: &'static str,
+    /// How its credential travels.
+    pub transport: Transport,
+    /// What the login is looked up by, in a mode that does.
+    pub handle_hash: Option<HandleHash>,
+    /// The login of the same mode whose cookie came with the request.
+    pub replaces: Option<Replaced>,
+}
+
+/// Opens accounts and begins logins.
+#[derive(Clone)]
+pub struct SignIn {
+    accounts: Accounts,
+    logins: Logins,
+}
+
+impl SignIn {
+    /// With these accounts and logins.
+    pub fn new(accounts: Accounts, logins: Logins) -> Self {
+        Self { accounts, logins }
+    }
+
+    /// Opens an account; signs nobody in.
+    ///
+    /// # Errors
+    /// `validation_failed`, `conflict`.
+    pub async fn register(&self, request: RegisterRequest) -> Result<UserBody, Problem> {
+        let RegisterRequest { username, email, password } = request;
+        let user = self.accounts.register(&NewUser { username, email, password, admin: false }).await?;
+        Ok(user.into())
+    }
+
+    /// Begins a login of whoever has this name and password.
+    ///
+    /// # Errors
+    /// `invalid_credentials`, `validation_failed`.
+    pub async fn start(
+        &self,
+        request: LoginRequest,
+        client: Client,
+        how: Presentation,
+    ) -> Result<Login, Problem> {
+        check_device_name(request.device_name.as_deref())?;
+        let user = self.accounts.verify(&request.username, &request.password).await?;
+        let login = NewLogin {
+            user,
+            mode: how.mode,
+            transport: how.transport,
+            remember_me: request.remember_me,
+            device: Device {
+                name: request.device_name,
+                address: client.address.to_string(),
+                user_agent: client.user_agent,
+            },
+            handle_hash: how.handle_hash,
+            replaces: how.replaces,
+        };
+        self.logins.start(login).await?.ok_or_else(|| VerifyError::InvalidCredentials.into())
+    }
+}
+
+fn check_device_name(name: Option<&str>) -> Result<(), Problem> {
+    if name.is_none_or(|name| name.chars().count() <= MAX_DEVICE_NAME) {
+        return Ok(());
+    }
+    let detail = format!("must have {MAX_DEVICE_NAME} characters at most");
+    Err(Problem::validation(vec![FieldError { pointer: "/device_name".to_owned(), detail }]))
+}

@@ -1,0 +1,76 @@
+//! Cookies as credentials travel in them: their names, attributes, and how they are set and cleared.
+
+use std::time::Duration;
+
+use actix_web::cookie::{Cookie, SameSite, time};
+
+/// The longest life that browsers grant a cookie (RFC 6265bis, section 5.5).
+const MAX_AGE_LIMIT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// A kind of cookie.
+#[derive(Clone, Copy, Debug)]
+pub struct CookieKind {
+    /// Its name, without a prefix.
+    pub name: &'static str,
+    /// The path below which it is sent.
+    pub path: &'static str,
+    /// Whether it is sent when somebody follows a link from elsewhere.
+    pub same_site: SameSite,
+}
+
+/// What this server's cookies have in common.
+#[derive(Clone, Debug)]
+pub struct CookiePolicy {
+    /// Whether clients reach the server over https.
+    pub secure: bool,
+    /// The domain whose hosts get the cookies; none: this host alone.
+    pub domain: Option<String>,
+}
+
+impl CookiePolicy {
+    /// The name with the prefix by which a browser vouches for the cookie's attributes (RFC 6265bis, section
+    /// 4.1.3).
+    pub fn name(&self, kind: CookieKind) -> String {
+        let is_host_only = self.domain.is_none() && kind.path == "/";
+        match (self.secure, is_host_only) {
+            (false, _) => kind.name.to_owned(),
+            (true, true) => format!("__Host-{}", kind.name),
+            (true, false) => format!("__Secure-{}", kind.name),
+        }
+    }
+
+    /// A cookie that carries `value`: for `max_age`, or until the browser closes.
+    pub fn set(&self, kind: CookieKind, value: &str, max_age: Option<Duration>) -> Cookie<'static> {
+        let mut cookie = self.cookie(kind, value);
+        if let Some(max_age) = max_age {
+            cookie.set_max_age(cookie_age(max_age));
+        }
+        cookie
+    }
+
+    /// What makes the browser forget the cookie.
+    pub fn clear(&self, kind: CookieKind) -> Cookie<'static> {
+        let mut cookie = self.cookie(kind, "");
+        cookie.make_removal();
+        cookie
+    }
+
+    fn cookie(&self, kind: CookieKind, value: &str) -> Cookie<'static> {
+        let mut cookie = Cookie::build(self.name(kind), value.to_owned())
+            .path(kind.path)
+            .http_only(true)
+            .secure(self.secure)
+            .same_site(kind.same_site)
+            .finish();
+        if let Some(domain) = &self.domain {
+            cookie.set_domain(domain.clone());
+        }
+        cookie
+    }
+}
+
+/// A duration as a cookie's `Max-Age`.
+pub(super) fn cookie_age(duration: Duration) -> time::Duration {
+    let seconds = duration.min(MAX_AGE_LIMIT).as_secs();
+    time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,457 @@
+//! The settings: the only reader of the environment, which reports every bad setting at once.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+use url::{Host, Url};
+
+use crate::tokens::AppSecret;
+
+/// Where a private Postgres lives, below the working directory.
+const DATA_FOLDER: &str = ".data";
+
+/// The browsers' own limit of a cookie's life, and so of a login's that remembers (RFC 6265bis, section 5.5).
+const MAX_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// Settings of later versions: setting one changes nothing yet, and that should not be a surprise.
+const NOT_YET: [&str; 14] = [
+    "METRICS_LISTEN",
+    "JWT_KEY_FILE",
+    "KEY_ROTATION",
+    "SESSION_LOOKUP",
+    "JWT_REVOCATION",
+    "JWT_WHEN_STALE",
+    "SESSION_CACHE_SIZE",
+    "STALENESS_BOUND",
+    "LOGIN_LIMIT",
+    "REGISTER_LIMIT",
+    "REFRESH_LIMIT",
+    "AUDIT_TTL",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "COMPARE_OUT",
+];
+
+/// Everything that can be set. Secrets in it are not printed by `Debug`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `DATABASE_URL`; none: a private Postgres below [`Config::data_folder`].
+    pub database_url: Option<SecretString>,
+    /// Where what belongs to this checkout is kept.
+    pub data_folder: PathBuf,
+    /// `LISTEN`; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+    /// `PUBLIC_URL`: where clients reach the service; none: where it listens.
+    pub public_url: Option<Url>,
+    /// `APP_SECRET`; none: one is made and kept in the database.
+    pub app_secret: Option<AppSecret>,
+    /// `ALLOWED_ORIGINS`: other origins whose pages may call, in their serialised form (RFC 6454, section 6.2).
+    pub allowed_origins: Vec<String>,
+    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `COOKIE_DOMAIN`; none: cookies go back to this host alone.
+    pub cookie_domain: Option<String>,
+    /// What access tokens say.
+    pub jwt: JwtConfig,
+    /// How long logins and tokens live.
+    pub lifetimes: Lifetimes,
+    /// What passwords must be and what a hash costs.
+    pub passwords: PasswordConfig,
+    /// What is logged and how.
+    pub log: LogConfig,
+    /// Settings that were given but that this version does not have.
+    pub ignored: Vec<&'static str>,
+}
+
+/// What access tokens say of their origin and purpose.
+#[derive(Clone, Debug)]
+pub struct JwtConfig {
+    /// `JWT_ISSUER`; none: the public URL.
+    pub issuer: Option<String>,
+    /// `JWT_AUDIENCE`; none: the public URL.
+    pub audience: Option<String>,
+}
+
+/// How long logins and tokens live.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// `SESSION_IDLE_TTL`, `SESSION_TTL`.
+    pub session: Span,
+    /// `REMEMBER_IDLE_TTL`, `REMEMBER_TTL`.
+    pub remember: Span,
+    /// `ACCESS_TOKEN_TTL`.
+    pub access_token: Duration,
+    /// `REFRESH_GRACE`: how long the previous refresh token goes on being accepted.
+    pub refresh_grace: Duration,
+    /// `LAST_SEEN_INTERVAL`: how exactly idle time is kept.
+    pub last_seen_interval: Duration,
+}
+
+/// A login's two limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Without use, it ends after this.
+    pub idle: Duration,
+    /// It ends after this in any case.
+    pub absolute: Duration,
+}
+
+/// What passwords must be and what a hash of one costs.
+#[derive(Clone, Debug)]
+pub struct PasswordConfig {
+    /// `PASSWORD_MIN_LENGTH`, in code points.
+    pub min_length: usize,
+    /// `ARGON2_MEMORY_KIB`, `ARGON2_ITERATIONS`, `ARGON2_PARALLELISM` (RFC 9106).
+    pub argon2: argon2::Params,
+    /// `HASH_CONCURRENCY`: how many are computed at a time.
+    pub concurrency: usize,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// `LOG`: a filter of the tracing crate.
+    pub filter: String,
+    /// `LOG_FORMAT`.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Every setting that is wrong, each with what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("settings are wrong:")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads `.env` of the working directory, then the environment, which wins.
+    ///
+    /// # Errors
+    /// Every bad setting, and a `.env` that can't be read.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        match dotenvy::dotenv() {
+            Ok(_) => {}
+            Err(error) if error.not_found() => {}
+            Err(error) => return Err(ConfigError(vec![format!(".env: {}", describe_dotenv(&error))])),
+        }
+        Self::from_vars(|name| match std::env::var(name) {
+            Ok(value) => Some(value),
+            Err(std::env::VarError::NotPresent) => None,
+            // Seen by every reader as a value that is wrong.
+            Err(std::env::VarError::NotUnicode(_)) => Some("\u{fffd}".to_owned()),
+        })
+    }
+
+    /// Reads the settings from `vars`. An empty value counts as not set.
+    ///
+    /// # Errors
+    /// Every bad setting at once.
+    pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader { vars, errors: Vec::new() };
+        let config = reader.config();
+        if reader.errors.is_empty() { Ok(config) } else { Err(ConfigError(reader.errors)) }
+    }
+}
+
+/// `dotenvy` quotes the offending line, and that line may hold a secret.
+fn describe_dotenv(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(_, at) => format!("a line can't be read, at its character {at}"),
+        dotenvy::Error::Io(error) => error.to_string(),
+        _ => "can't be read".to_owned(),
+    }
+}
+
+struct Reader<V> {
+    vars: V,
+    errors: Vec<String>,
+}
+
+impl<V: Fn(&str) -> Option<String>> Reader<V> {
+    fn config(&mut self) -> Config {
+        let config = Config {
+            database_url: self.database_url(),
+            data_folder: PathBuf::from(DATA_FOLDER),
+            listen: self
+                .parse("LISTEN", "an address and port such as 127.0.0.1:8080")
+                .unwrap_or(DEFAULT_LISTEN),
+            public_url: self.public_url(),
+            app_secret: self.app_secret(),
+            allowed_origins: self.list("ALLOWED_ORIGINS", parse_origin),
+            trusted_proxies: self.list("TRUSTED_PROXIES", parse_network),
+            cookie_domain: self.cookie_domain(),
+            jwt: self.jwt(),
+            lifetimes: self.lifetimes(),
+            passwords: self.passwords(),
+            log: self.log(),
+            ignored: NOT_YET.into_iter().filter(|name| self.text(name).is_some()).collect(),
+        };
+        self.check_cookie_domain(&config);
+        config
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        (self.vars)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn wrong(&mut self, name: &str, expected: &str) {
+        self.errors.push(format!("{name}: expected {expected}"));
+    }
+
+    /// `None` when it is not set, and when it is wrong, which is noted.
+    fn read<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let text = self.text(name)?;
+        let parsed = parse(&text);
+        if parsed.is_none() {
+            self.wrong(name, expected);
+        }
+        parsed
+    }
+
+    fn parse<T: FromStr>(&mut self, name: &str, expected: &str) -> Option<T> {
+        self.read(name, expected, |text| text.parse().ok())
+    }
+
+    fn list<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        let text = self.text(name).unwrap_or_default();
+        let mut parsed = Vec::new();
+        for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            match parse(item) {
+                Ok(value) => parsed.push(value),
+                Err(expected) => self.wrong(name, &format!("{expected}, not {item:?}")),
+            }
+        }
+        parsed
+    }
+
+    fn duration(&mut self, name: &str, default: &str) -> Duration {
+        let expected = "a time such as 30s, 15m, 24h or 14d, of 400d at most";
+        let given = self.read(name, expected, parse_duration);
+        given.or_else(|| parse_duration(default)).unwrap_or_default()
+    }
+
+    fn number(&mut self, name: &str, default: u32, least: u32) -> u32 {
+        let expected = format!("a whole number of {least} or more");
+        self.read(name, &expected, |text| text.parse().ok().filter(|number| *number >= least))
+            .unwrap_or(default)
+    }
+
+    fn database_url(&mut self) -> Option<SecretString> {
+        let expected = "a URL such as postgres://user:password@host:5432/database";
+        let is_postgres = |url: &Url| matches!(url.scheme(), "postgres" | "postgresql");
+        let check = |text: &str| Url::parse(text).ok().filter(is_postgres).map(|_| SecretString::from(text));
+        self.read("DATABASE_URL", expected, check)
+    }
+
+    fn public_url(&mut self) -> Option<Url> {
+        self.read(
+            "PUBLIC_URL",
+            "an origin such as https://auth.example.com, without a path",
+            parse_public_url,
+        )
+    }
+
+    fn app_secret(&mut self) -> Option<AppSecret> {
+        // The value is not repeated in the error, nor is it trimmed: it is a secret.
+        let value = (self.vars)("APP_SECRET").filter(|value| !value.is_empty())?;
+        let secret = AppSecret::new(value.into_bytes());
+        if secret.is_none() {
+            self.wrong("APP_SECRET", "32 bytes or more, such as the output of `openssl rand -base64 32`");
+        }
+        secret
+    }
+
+    fn cookie_domain(&mut self) -> Option<String> {
+        self.read("COOKIE_DOMAIN", "a domain such as example.com", |text| match Host::parse(text) {
+            Ok(Host::Domain(domain)) if domain.contains('.') => Some(domain.to_string()),
+            _ => None,
+        })
+    }
+
+    fn check_cookie_domain(&mut self, config: &Config) {
+        let Some(domain) = &config.cookie_domain else { return };
+        let host = config.public_url.as_ref().and_then(Url::host_str).unwrap_or_default();
+        if host != domain && !host.ends_with(&format!(".{domain}")) {
+            self.wrong("COOKIE_DOMAIN", "PUBLIC_URL's host or a parent of it: browsers refuse any other");
+        }
+    }
+
+    fn jwt(&mut self) -> JwtConfig {
+        let algorithm = self.text("JWT_ALGORITHM");
+        if algorithm.is_some_and(|name| name != "HS256") {
+            self.wrong("JWT_ALGORITHM", "HS256: this version has no other");
+        }
+        JwtConfig { issuer: self.text("JWT_ISSUER"), audience: self.text("JWT_AUDIENCE") }
+    }
+
+    fn lifetimes(&mut self) -> Lifetimes {
+        Lifetimes {
+            session: Span {
+                idle: self.duration("SESSION_IDLE_TTL", "30m"),
+                absolute: self.duration("SESSION_TTL", "24h"),
+            },
+            remember: Span {
+                idle: self.duration("REMEMBER_IDLE_TTL", "14d"),
+                absolute: self.duration("REMEMBER_TTL", "90d"),
+            },
+            access_token: self.duration("ACCESS_TOKEN_TTL", "15m"),
+            refresh_grace: self.duration("REFRESH_GRACE", "30s"),
+            last_seen_interval: self.duration("LAST_SEEN_INTERVAL", "10s"),
+        }
+    }
+
+    fn passwords(&mut self) -> PasswordConfig {
+        let memory = self.number("ARGON2_MEMORY_KIB", 19_456, 8);
+        let iterations = self.number("ARGON2_ITERATIONS", 2, 1);
+        let parallelism = self.number("ARGON2_PARALLELISM", 1, 1);
+        let argon2 = argon2::Params::new(memory, iterations, parallelism, None).unwrap_or_else(|error| {
+            self.errors.push(format!("ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM: {error}"));
+            argon2::Params::DEFAULT
+        });
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+        PasswordConfig {
+            min_length: self.number("PASSWORD_MIN_LENGTH", 15, 8) as usize,
+            argon2,
+            concurrency: self.number("HASH_CONCURRENCY", cores, 1) as usize,
+        }
+    }
+
+    fn log(&mut self) -> LogConfig {
+        let filter = self.read("LOG", "a filter such as info or dualauth=debug,info", |text| {
+            EnvFilter::try_new(text).ok().map(|_| text.to_owned())
+        });
+        let format = self.read("LOG_FORMAT", "pretty or json", |text| match text {
+            "pretty" => Some(LogFormat::Pretty),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        });
+        LogConfig {
+            filter: filter.unwrap_or_else(|| "info".to_owned()),
+            format: format.unwrap_or(LogFormat::Pretty),
+        }
+    }
+}
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+fn parse_public_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let is_origin = matches!(url.scheme(), "http" | "https")
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    is_origin.then_some(url)
+}
+
+fn parse_origin(text: &str) -> Result<String, String> {
+    let expected = "origins such as https://app.example.com (each by name: there is no wildcard)";
+    parse_public_url(text).map(|url| url.origin().ascii_serialization()).ok_or_else(|| expected.to_owned())
+}
+
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "addresses or networks such as 10.0.0.0/8".to_owned())
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return None,
+    };
+    let only_digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    let duration = Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?);
+    (only_digits && !duration.is_zero() && duration <= MAX_TTL).then_some(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::from_vars(|name| {
+            settings.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
+        })
+    }
+
+    #[test]
+    fn nothing_set_gives_the_defaults() {
+        let config = read(&[]).expect("the defaults are valid");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.lifetimes.remember.absolute, Duration::from_secs(90 * 86_400));
+        assert_eq!(config.passwords.argon2.m_cost(), 19_456);
+    }
+
+    #[test]
+    fn every_wrong_setting_is_reported_at_once_and_no_secret_is_repeated() {
+        let error = read(&[
+            ("LISTEN", "everywhere"),
+            ("APP_SECRET", "hunter2"),
+            ("DATABASE_URL", "mysql://root:hunter3@db"),
+            ("SESSION_TTL", "1 day"),
+            ("ALLOWED_ORIGINS", "*, https://ok.example.com"),
+            ("TRUSTED_PROXIES", "10.0.0.0/8, nginx"),
+            ("ARGON2_ITERATIONS", "0"),
+            ("COOKIE_DOMAIN", "elsewhere.example"),
+            ("LOG_FORMAT", "xml"),
+            ("JWT_ALGORITHM", "none"),
+        ])
+        .expect_err("all of them are wrong")
+        .to_string();
+        for name in [
+            "LISTEN",
+            "APP_SECRET",
+            "DATABASE_URL",
+            "SESSION_TTL",
+            "ALLOWED_ORIGINS",
+            "TRUSTED_PROXIES",
+            "ARGON2_ITERATIONS",
+            "COOKIE_DOMAIN",
+            "LOG_FORMAT",
+            "JWT_ALGORITHM",
+        ] {
+            assert!(error.contains(name), "{name} is missing in {error}");
+        }
+        assert!(!error.contains("hunter"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_setting_is_not_set() {
+        assert!(read(&[("APP_SECRET", ""), ("DATABASE_URL", " ")]).is_ok());
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let config = read(&[
+            ("APP_SECRET", "a secret of thirty-two bytes, at least"),
+            ("DATABASE_URL", "postgres://me:hunter2@localhost/db"),
+        ]);
+        let printed = format!("{config:?}");
+        assert!(!printed.contains("thirty") && !printed.contains("hunter2"), "{printed}");
+    }
+}

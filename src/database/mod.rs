@@ -1,0 +1,130 @@
+//! Postgres: the pool, the migrations, and what an error of it means.
+
+pub mod private;
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
+
+use crate::clock::Clock;
+use crate::tokens::AppSecret;
+
+/// The migrations, compiled in. They run under an advisory lock: nodes that start at once migrate once.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Connections a node holds at most.
+const MAX_CONNECTIONS: u32 = 10;
+
+/// How long a request waits for a connection: sqlx waits 30 s by default, which outlives its client.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a statement may take, as seen from here: a little more than Postgres allows it, so that this limit
+/// acts only when the connection is dead and nobody tells.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// Why the database gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// It is away, full, restarting, too slow or read-only: the same request may succeed later.
+    #[error("the database is unavailable: {0}")]
+    Unavailable(#[source] sqlx::Error),
+    /// It refused what it was asked: a fault of ours.
+    #[error("the database refused: {0}")]
+    Refused(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_unavailable(&error) { Self::Unavailable(error) } else { Self::Refused(error) }
+    }
+}
+
+/// Waits for a statement, but not for ever.
+///
+/// # Errors
+/// What the database said, or that it said nothing.
+pub async fn answer<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, DatabaseError> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, statement).await {
+        Ok(answer) => answer.map_err(DatabaseError::from),
+        Err(_) => Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut)),
+    }
+}
+
+fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_unavailable_state(&code)),
+        _ => false,
+    }
+}
+
+/// By SQLSTATE (Postgres, appendix A).
+fn is_unavailable_state(code: &str) -> bool {
+    let class = code.get(..2).unwrap_or_default();
+    // Connection exceptions, insufficient resources, operator intervention (also a statement timeout),
+    // system errors; then a lock timeout, a deadlock, and a server that is read-only for now.
+    matches!(class, "08" | "53" | "57" | "58") || matches!(code, "55P03" | "40P01" | "25006")
+}
+
+/// Connects to `url` and brings its schema up to date.
+///
+/// # Errors
+/// When it can't be reached or a migration fails.
+pub async fn open(url: &SecretString) -> Result<PgPool, sqlx::Error> {
+    let options: PgConnectOptions = url.expose_secret().parse()?;
+    let options = options.application_name("dualauth");
+    migrate(&options).await?;
+    Ok(pool(options))
+}
+
+/// On a connection of its own, since a migration may take longer than any request.
+async fn migrate(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    MIGRATOR.run(&mut connection).await?;
+    connection.close().await
+}
+
+fn pool(options: PgConnectOptions) -> PgPool {
+    // Postgres itself ends what takes too long, and notices peers that are gone: no statement, lock or idle
+    // transaction outlives the request it belongs to by more than a moment.
+    let options = options.options([
+        ("statement_timeout", "5s"),
+        ("lock_timeout", "2s"),
+        ("idle_in_transaction_session_timeout", "5s"),
+        ("tcp_keepalives_idle", "10"),
+        ("tcp_keepalives_interval", "5"),
+        ("tcp_keepalives_count", "3"),
+    ]);
+    PgPoolOptions::new()
+        .max_connections(MAX_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A dead connection shows itself by an error that is a 503; a ping before every query costs more.
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+/// The secret of this database: the one that is stored, or one made now and stored. The flag tells which.
+///
+/// # Errors
+/// When the database gives no answer.
+pub async fn stored_app_secret(pool: &PgPool, clock: &Clock) -> Result<(AppSecret, bool), DatabaseError> {
+    // Two nodes may start at once: what is stored wins, and both read it.
+    let new = AppSecret::generate();
+    let made = sqlx::query!(
+        "insert into secrets (name, value, created_at) values ('app_secret', $1, $2) on conflict do nothing",
+        new.reveal(),
+        clock.now(),
+    );
+    let made = answer(made.execute(pool)).await?.rows_affected() == 1;
+    let stored = sqlx::query_scalar!("select value from secrets where name = 'app_secret'");
+    let stored = answer(stored.fetch_one(pool)).await?;
+    let too_short = || sqlx::Error::Decode("the stored secret is too short".into());
+    Ok((AppSecret::new(stored).ok_or_else(too_short)?, made))
+}

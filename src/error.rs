@@ -1,0 +1,306 @@
+//! Problem documents (RFC 9457): the one form in which every error leaves the service.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::database::DatabaseError;
+use crate::users::{Field, Invalid, PasswordError, RegisterError, VerifyError};
+
+/// The media type of a problem document (RFC 9457, section 3).
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// When to try again after a 503, in seconds: long enough for a queue to drain or a database to restart.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// What went wrong, as a stable word to program against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is its own word; `Code::title` has the sentence")]
+pub enum Code {
+    InvalidCredentials,
+    NotAuthenticated,
+    InvalidToken,
+    TokenExpired,
+    TokenRevoked,
+    RefreshTokenReused,
+    SessionExpired,
+    CsrfFailed,
+    CrossOrigin,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    ValidationFailed,
+    MalformedRequest,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    Timeout,
+    RateLimited,
+    Unavailable,
+    Internal,
+}
+
+impl Code {
+    /// The status that goes with it.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidCredentials
+            | Self::NotAuthenticated
+            | Self::InvalidToken
+            | Self::TokenExpired
+            | Self::TokenRevoked
+            | Self::RefreshTokenReused
+            | Self::SessionExpired => StatusCode::UNAUTHORIZED,
+            Self::CsrfFailed | Self::CrossOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::ValidationFailed => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::MalformedRequest => StatusCode::BAD_REQUEST,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The same for every occurrence.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::InvalidCredentials => "Wrong name or password",
+            Self::NotAuthenticated => "Not signed in",
+            Self::InvalidToken => "Invalid token",
+            Self::TokenExpired => "Token expired",
+            Self::TokenRevoked => "Token revoked",
+            Self::RefreshTokenReused => "Refresh token reused",
+            Self::SessionExpired => "Session ended",
+            Self::CsrfFailed => "CSRF token missing or wrong",
+            Self::CrossOrigin => "Cross-origin request refused",
+            Self::Forbidden => "Forbidden",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::Conflict => "Conflict",
+            Self::ValidationFailed => "Validation failed",
+            Self::MalformedRequest => "Malformed request",
+            Self::PayloadTooLarge => "Payload too large",
+            Self::UnsupportedMediaType => "Unsupported media type",
+            Self::Timeout => "Request timed out",
+            Self::RateLimited => "Too many requests",
+            Self::Unavailable => "Temporarily unavailable",
+            Self::Internal => "Internal error",
+        }
+    }
+
+    /// The word itself.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::NotAuthenticated => "not_authenticated",
+            Self::InvalidToken => "invalid_token",
+            Self::TokenExpired => "token_expired",
+            Self::TokenRevoked => "token_revoked",
+            Self::RefreshTokenReused => "refresh_token_reused",
+            Self::SessionExpired => "session_expired",
+            Self::CsrfFailed => "csrf_failed",
+            Self::CrossOrigin => "cross_origin",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Conflict => "conflict",
+            Self::ValidationFailed => "validation_failed",
+            Self::MalformedRequest => "malformed_request",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Timeout => "timeout",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// What `WWW-Authenticate` says (RFC 6750, section 3): that a token was sent and is no good, or only which
+    /// scheme to use.
+    fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::InvalidCredentials | Self::NotAuthenticated => Some("Bearer"),
+            _ if self.status() == StatusCode::UNAUTHORIZED => Some(r#"Bearer error="invalid_token""#),
+            _ => None,
+        }
+    }
+}
+
+/// One member of the body that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldError {
+    /// Where, as a JSON pointer (RFC 6901); empty for the whole body.
+    #[schema(example = "/password")]
+    pub pointer: String,
+    /// What is wrong with it, and what would be right.
+    #[schema(example = "must have at least 15 characters")]
+    pub detail: String,
+}
+
+/// A problem document.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// Identifies the kind of problem.
+    #[serde(rename = "type")]
+    #[schema(rename = "type", format = "uri", example = "urn:dualauth:problem:not_authenticated")]
+    kind: String,
+    /// The kind of problem in words.
+    title: &'static str,
+    /// The status of the response.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What happened this time, and what to do about it.
+    detail: String,
+    /// The kind of problem as a stable word.
+    code: Code,
+    /// With `validation_failed`: every member that is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<FieldError>,
+    #[serde(skip)]
+    allow: Option<String>,
+}
+
+impl Problem {
+    /// A problem of this kind.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:dualauth:problem:{}", code.as_str()),
+            title: code.title(),
+            status: code.status().as_u16(),
+            detail: detail.into(),
+            code,
+            errors: Vec::new(),
+            allow: None,
+        }
+    }
+
+    /// A body of the wrong shape or content.
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        let detail = "The body is not acceptable: see `errors`.";
+        Self { errors, ..Self::new(Code::ValidationFailed, detail) }
+    }
+
+    /// A known path with another method; `allow` lists the right ones (RFC 9110, section 10.2.1).
+    pub fn method_not_allowed(allow: String) -> Self {
+        let detail = format!("This path answers {allow}.");
+        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, detail) }
+    }
+
+    /// A fault of ours. The cause goes to the log, once, and not to the client.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        tracing::error!(%cause, "internal error");
+        Self::new(Code::Internal, "Something went wrong here. It was logged.")
+    }
+
+    /// Something that the service needs gives no answer for now.
+    pub fn unavailable(cause: impl fmt::Display) -> Self {
+        tracing::warn!(%cause, "unavailable");
+        Self::new(Code::Unavailable, "The service can't answer at the moment. Try again shortly.")
+    }
+
+    /// The kind of problem.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The response that carries it.
+    pub fn response(&self) -> HttpResponse {
+        let mut response = HttpResponseBuilder::new(self.code.status());
+        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
+        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+        if let Some(challenge) = self.code.challenge() {
+            response.insert_header((header::WWW_AUTHENTICATE, challenge));
+        }
+        if matches!(self.code, Code::Unavailable | Code::RateLimited) {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));
+        }
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, allow.as_str()));
+        }
+        response.body(serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.detail)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.response()
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Unavailable(_) => Self::unavailable(error),
+            DatabaseError::Refused(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::QueueFull => Self::unavailable(error),
+            PasswordError::Failed(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<RegisterError> for Problem {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::Invalid(invalid) => {
+                Self::validation(invalid.into_iter().map(FieldError::from).collect())
+            }
+            RegisterError::UsernameTaken => Self::new(Code::Conflict, "This username is taken."),
+            RegisterError::EmailTaken => Self::new(Code::Conflict, "This email has an account already."),
+            RegisterError::Password(error) => error.into(),
+            RegisterError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<VerifyError> for Problem {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::InvalidCredentials => {
+                Self::new(Code::InvalidCredentials, "The name or the password is wrong.")
+            }
+            VerifyError::Password(error) => error.into(),
+            VerifyError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<Invalid> for FieldError {
+    fn from(invalid: Invalid) -> Self {
+        let pointer = match invalid.field {
+            Field::Username => "/username",
+            Field::Email => "/email",
+            Field::Password => "/password",
+        };
+        Self { pointer: pointer.to_owned(), detail: invalid.detail }
+    }
+}

@@ -1,0 +1,341 @@
+//! JSON bodies: one object of exactly the members a route knows, bounded in size and time.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
+use serde_json::Value;
+
+use crate::error::{Code, FieldError, Problem};
+
+/// The largest body.
+pub const MAX_BYTES: usize = 16 * 1024;
+
+/// How long a body may take to arrive.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// A body that is a JSON object with exactly the members of `T`.
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+/// The same, or no body at all.
+#[derive(Debug)]
+pub struct OptionalJson<T>(pub Option<T>);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = is_json(request);
+        let body = read(payload.take());
+        Box::pin(async move {
+            is_json?;
+            Ok(Self(parse(&body.await?)?))
+        })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = is_json(request);
+        let body = read(payload.take());
+        Box::pin(async move {
+            let body = body.await?;
+            if body.is_empty() {
+                return Ok(Self(None));
+            }
+            is_json?;
+            Ok(Self(Some(parse(&body)?)))
+        })
+    }
+}
+
+/// `application/json`, with the one charset it can have (RFC 8259, section 8.1) or none.
+fn is_json(request: &HttpRequest) -> Result<(), Problem> {
+    let wrong = |detail: &str| Err(Problem::new(Code::UnsupportedMediaType, detail));
+    let mut types = request.headers().get_all(CONTENT_TYPE);
+    let (Some(given), None) = (types.next(), types.next()) else {
+        return wrong("Send the body as `Content-Type: application/json`.");
+    };
+    let mut parts = given.to_str().unwrap_or_default().split(';').map(str::trim);
+    if !parts.next().unwrap_or_default().eq_ignore_ascii_case("application/json") {
+        return wrong("Send the body as `Content-Type: application/json`.");
+    }
+    let is_utf8 = |parameter: &str| {
+        let value = parameter.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("charset"));
+        value.is_none_or(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"))
+    };
+    if parts.all(is_utf8) { Ok(()) } else { wrong("JSON is UTF-8: send no other charset.") }
+}
+
+/// The whole body, unless it is too large or too slow.
+pub async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
+    let all = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Problem::new(Code::MalformedRequest, "The body broke off."))?;
+            if body.len() + chunk.len() > MAX_BYTES {
+                let detail = format!("A body has {MAX_BYTES} bytes at most.");
+                return Err(Problem::new(Code::PayloadTooLarge, detail));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    };
+    let late =
+        |_| Problem::new(Code::Timeout, format!("The body took longer than {} s.", TIME_LIMIT.as_secs()));
+    tokio::time::timeout(TIME_LIMIT, all).await.map_err(late)?
+}
+
+/// What is not JSON is 400; JSON of another shape is 422, with the member that is wrong.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
+    let text = std::str::from_utf8(body).map_err(|_| malformed("The body is not UTF-8.".to_owned()))?;
+    let value: Document =
+        serde_json::from_str(text).map_err(|error| malformed(format!("Not JSON: {error}.")))?;
+    let members = value.into_object().map_err(|error| Problem::validation(vec![error.into()]))?;
+    let members = members.into_iter().map(|(name, value)| (name.clone(), Member { name, value }));
+    T::deserialize(de::value::MapDeserializer::new(members))
+        .map_err(|error: ShapeError| Problem::validation(vec![error.into()]))
+}
+
+/// Any JSON text. Of an object it keeps every member, also the repeated ones that `serde_json::Value` drops.
+enum Document {
+    Object(Vec<(String, Value)>),
+    Other,
+}
+
+impl Document {
+    fn into_object(self) -> Result<Vec<(String, Value)>, ShapeError> {
+        let Self::Object(members) = self else { return Err(ShapeError::at("", "must be a JSON object")) };
+        let mut seen = HashSet::new();
+        for (name, value) in &members {
+            if !seen.insert(name) {
+                return Err(ShapeError::at(name, "is there more than once"));
+            }
+            if name.contains('\0') || value.as_str().is_some_and(|text| text.contains('\0')) {
+                return Err(ShapeError::at(name, "has a NUL character, which no text may have"));
+            }
+        }
+        Ok(members)
+    }
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DocumentVisitor)
+    }
+}
+
+struct DocumentVisitor;
+
+/// Each method but `visit_map` only has to read on to the end of the text, so that a syntax error is found.
+impl<'de> Visitor<'de> for DocumentVisitor {
+    type Value = Document;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Document::Object(members))
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Document, A::Error> {
+        while seq.next_element::<Value>()?.is_some() {}
+        Ok(Document::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Document, E> {
+        Ok(Document::Other)
+    }
+}
+
+/// A value that knows its name, so that an error in it does too.
+struct Member {
+    name: String,
+    value: Value,
+}
+
+impl<'de> IntoDeserializer<'de, ShapeError> for Member {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+impl<'de> Deserializer<'de> for Member {
+    type Error = ShapeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        self.value.deserialize_any(visitor).map_err(|error| ShapeError::at(&self.name, &error.to_string()))
+    }
+
+    /// An optional member may be left out; one that is there has a value, and `null` is none.
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        let at = |error: serde_json::Error| ShapeError::at(&self.name, &error.to_string());
+        self.value.deserialize_enum(name, variants, visitor).map_err(at)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+/// What is wrong with the shape of a body, and where.
+#[derive(Debug)]
+struct ShapeError {
+    pointer: String,
+    detail: String,
+}
+
+impl ShapeError {
+    fn at(name: &str, detail: &str) -> Self {
+        // RFC 6901, section 3.
+        let escaped = name.replace('~', "~0").replace('/', "~1");
+        let pointer = if name.is_empty() { String::new() } else { format!("/{escaped}") };
+        Self { pointer, detail: detail.to_owned() }
+    }
+}
+
+impl From<ShapeError> for FieldError {
+    fn from(error: ShapeError) -> Self {
+        Self { pointer: error.pointer, detail: error.detail }
+    }
+}
+
+impl fmt::Display for ShapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.pointer, self.detail)
+    }
+}
+
+impl std::error::Error for ShapeError {}
+
+impl de::Error for ShapeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::at("", &message.to_string())
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::at(field, "is missing")
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self::at(field, &format!("is not known here; expected: {}", expected.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Example {
+        name: String,
+        #[serde(default)]
+        flag: bool,
+        note: Option<String>,
+    }
+
+    fn outcome(body: &[u8]) -> (u16, String) {
+        match parse::<Example>(body) {
+            Ok(_) => (200, String::new()),
+            Err(problem) => {
+                let document = serde_json::to_value(&problem).expect("it serialises");
+                let pointer = document["errors"][0]["pointer"].as_str().unwrap_or("-").to_owned();
+                (problem.code().status().as_u16(), pointer)
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_of_the_known_members_is_taken() {
+        let example: Example = parse(br#" {"name": "x", "note": "y"} "#).expect("it is right");
+        assert_eq!((example.name.as_str(), example.flag, example.note.as_deref()), ("x", false, Some("y")));
+    }
+
+    #[test]
+    fn what_is_not_json_is_malformed_even_where_its_shape_is_wrong_as_well() {
+        for body in
+            [&b""[..], b"{", b"{'name': 1}", b"\xff", b"{\"name\": \"\xff\"}", b"[1,", b"{\"name\": 5, x"]
+        {
+            assert_eq!(outcome(body).0, 400, "{body:?}");
+        }
+        for body in
+            [&br#"{"name": "\ud800"}"#[..], br#"{"name": "x"} {}"#, b"nul", b"\"a", b"{\"name\":\"a\0\"}"]
+        {
+            assert_eq!(outcome(body).0, 400, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn another_shape_is_named_with_its_pointer() {
+        for (body, pointer) in [
+            (&b"[]"[..], ""),
+            (br#"["x", true, null]"#, ""),
+            (b"null", ""),
+            (b"1.5", ""),
+            (b"{}", "/name"),
+            (br#"{"name": "x", "name": "y"}"#, "/name"),
+            (br#"{"name": "x", "other": 1}"#, "/other"),
+            (br#"{"name": "x", "a/b~c": 1}"#, "/a~1b~0c"),
+            (br#"{"name": 5}"#, "/name"),
+            (br#"{"name": null}"#, "/name"),
+            (br#"{"name": "x", "flag": "yes"}"#, "/flag"),
+            (br#"{"name": "x", "note": null}"#, "/note"),
+            (br#"{"name": "a\u0000b"}"#, "/name"),
+        ] {
+            let text = String::from_utf8_lossy(body);
+            assert_eq!(outcome(body), (422, pointer.to_owned()), "{text}");
+        }
+    }
+}

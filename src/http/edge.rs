@@ -1,0 +1,139 @@
+//! The outermost layer: whatever happens inside, the client gets a well-formed answer.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest, HttpResponse};
+use futures_util::FutureExt;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::PathItem;
+
+use crate::error::{Code, PROBLEM_JSON, Problem};
+
+/// One line for each request, without its query, which is not ours to write down.
+pub async fn log<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let start = Instant::now();
+    let (method, path) = (request.method().clone(), request.path().to_owned());
+    let outcome = next.call(request).await;
+    let status = match &outcome {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
+    };
+    let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(target: "dualauth::access", %method, path, status = status.as_u16(), micros, "request");
+    outcome
+}
+
+/// A `GET` route answers `HEAD` as well (RFC 9110, section 9.3.2). The codec leaves the body out: it remembers
+/// what the client asked.
+pub async fn head<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+    next.call(request).await
+}
+
+/// Turns a panic and every error that is not a problem document yet into one.
+pub async fn problems<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
+    match outcome {
+        Ok(Ok(response)) if is_foreign_error(&response) => {
+            let problem = from_status(response.status());
+            Ok(response.into_response(problem.response()).map_into_right_body())
+        }
+        Ok(Ok(response)) => Ok(response.map_into_left_body()),
+        Ok(Err(error)) => Err(from_error(error)),
+        Err(panic) => Err(Problem::internal(panic_message(&*panic)).into()),
+    }
+}
+
+fn is_foreign_error<B>(response: &ServiceResponse<B>) -> bool {
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    is_error && response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != PROBLEM_JSON)
+}
+
+fn from_error(error: Error) -> Error {
+    if error.as_error::<Problem>().is_some() {
+        return error;
+    }
+    let status = error.as_response_error().status_code();
+    if status.is_server_error() {
+        return Problem::internal(&error).into();
+    }
+    from_status(status).into()
+}
+
+fn from_status(status: StatusCode) -> Problem {
+    let code = match status {
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::FORBIDDEN => Code::Forbidden,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        StatusCode::REQUEST_TIMEOUT => Code::Timeout,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        status if status.is_server_error() => Code::Internal,
+        _ => Code::MalformedRequest,
+    };
+    Problem::new(code, status.canonical_reason().unwrap_or("The request was refused."))
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("of an unknown kind"))
+}
+
+/// Which methods each path answers, read from the API's own document, so that there is one list of routes.
+#[derive(Debug)]
+pub struct Routes(Vec<(actix_web::dev::ResourceDef, String)>);
+
+impl Routes {
+    /// The routes of this document.
+    pub fn of(document: &OpenApi) -> Self {
+        let paths = document.paths.paths.iter();
+        Self(
+            paths
+                .map(|(path, item)| (actix_web::dev::ResourceDef::new(path.as_str()), allow(item)))
+                .collect(),
+        )
+    }
+
+    /// What `Allow` says of this path; `None` when there is no such path.
+    fn allow(&self, path: &str) -> Option<&str> {
+        self.0.iter().find(|(pattern, _)| pattern.is_match(path)).map(|(_, allow)| allow.as_str())
+    }
+}
+
+fn allow(item: &PathItem) -> String {
+    let methods = [
+        ("GET, HEAD", item.get.is_some()),
+        ("POST", item.post.is_some()),
+        ("PUT", item.put.is_some()),
+        ("PATCH", item.patch.is_some()),
+        ("DELETE", item.delete.is_some()),
+    ];
+    methods.into_iter().filter(|(_, exists)| *exists).map(|(name, _)| name).collect::<Vec<_>>().join(", ")
+}
+
+/// Answers what no route does: 405 on a known path, 404 elsewhere.
+pub async fn no_route(request: HttpRequest, routes: actix_web::web::Data<Routes>) -> HttpResponse {
+    match routes.allow(request.path()) {
+        Some(allow) => Problem::method_not_allowed(allow.to_owned()).response(),
+        None => Problem::new(Code::NotFound, "There is nothing at this path.").response(),
+    }
+}

@@ -1,0 +1,152 @@
+//! The credentials of the JWT mode: the access token, a snapshot of the login; and the refresh token, which buys
+//! the next one.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::auth::{AuthError, Credential, Identity};
+use crate::error::Problem;
+use crate::logins::{Login, Transport};
+use crate::tokens::{AppSecret, MacKey};
+
+use super::keys::Claims;
+use super::{JwtMode, NAME, Parties};
+
+/// Tells a refresh token from every other secret.
+const PREFIX: &str = "dur_";
+
+/// An access token, and when it runs out.
+pub(super) struct AccessToken {
+    pub(super) token: Zeroizing<String>,
+    /// In seconds from its making.
+    pub(super) expires_in: i64,
+}
+
+impl JwtMode {
+    /// Signs what the login is now. The token does not outlive it.
+    pub(super) fn access_token(&self, login: &Login) -> Result<AccessToken, Problem> {
+        let now = self.clock.now();
+        let expires_at = login.ends_at().min(now + self.logins.lifetimes().access_token);
+        let claims = Claims {
+            iss: self.parties.issuer.clone(),
+            aud: self.parties.audience.clone(),
+            sub: login.user.id,
+            iat: now.timestamp(),
+            exp: expires_at.timestamp(),
+            jti: Uuid::new_v4(),
+            sid: login.id,
+            username: login.user.username.clone(),
+            roles: login.user.roles.clone(),
+        };
+        let token = Zeroizing::new(self.key.sign(&claims)?);
+        Ok(AccessToken { token, expires_in: claims.exp - claims.iat })
+    }
+
+    /// Who presents this credential. From its claims and from memory: no SQL.
+    pub(super) fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
+        let is_jwt = credential.token.bytes().filter(|byte| *byte == b'.').count() == 2;
+        if credential.transport == Transport::Bearer && !is_jwt {
+            return Ok(None);
+        }
+        let Parties { issuer, audience } = &self.parties;
+        let claims = self.key.verify(&credential.token, issuer, audience, self.clock.now().timestamp())?;
+        if self.logins.is_revoked(claims.sid) {
+            return Err(AuthError::TokenRevoked);
+        }
+        Ok(Some(identity(claims, credential.transport)))
+    }
+}
+
+fn identity(claims: Claims, transport: Transport) -> Identity {
+    Identity {
+        user_id: claims.sub,
+        username: claims.username,
+        roles: claims.roles,
+        mode: NAME,
+        transport,
+        login_id: claims.sid,
+        expires_at: DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
+    }
+}
+
+/// What a refresh token stands for: a login, at the generation of its credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refresh {
+    pub(super) login: Uuid,
+    pub(super) generation: i32,
+}
+
+/// Makes and reads refresh tokens: the login's id and a counter under a MAC. The same counter always gives the
+/// same token, so that two refreshes at once get one successor, and no row is kept for any of them.
+pub(super) struct RefreshTokens(MacKey);
+
+/// The id's 16 bytes, the counter's 4, the MAC's 32.
+const LENGTH: usize = 52;
+
+impl RefreshTokens {
+    pub(super) fn new(secret: &AppSecret) -> Self {
+        Self(MacKey::derive(secret, "dualauth refresh token v1"))
+    }
+
+    pub(super) fn issue(&self, refresh: Refresh) -> Zeroizing<String> {
+        let message = message(refresh);
+        let bytes = Zeroizing::new([message.as_slice(), &self.0.sign(&message)].concat());
+        Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+    }
+
+    /// `None` unless it was made here.
+    pub(super) fn read(&self, token: &str) -> Option<Refresh> {
+        let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?);
+        let bytes: &[u8; LENGTH] = bytes.as_slice().try_into().ok()?;
+        let (id, rest) = bytes.split_first_chunk::<16>()?;
+        let (generation, mac) = rest.split_first_chunk::<4>()?;
+        let refresh = Refresh { login: Uuid::from_bytes(*id), generation: i32::from_be_bytes(*generation) };
+        self.0.verifies(&message(refresh), mac).then_some(refresh)
+    }
+}
+
+impl fmt::Debug for RefreshTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RefreshTokens([redacted])")
+    }
+}
+
+fn message(refresh: Refresh) -> Vec<u8> {
+    [refresh.login.as_bytes().as_slice(), &refresh.generation.to_be_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(byte: u8) -> RefreshTokens {
+        RefreshTokens::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
+    }
+
+    #[test]
+    fn one_counter_gives_one_token_and_another_gives_another() {
+        let refresh = Refresh { login: Uuid::from_u128(7), generation: 3 };
+        assert_eq!(tokens(1).issue(refresh), tokens(1).issue(refresh));
+        assert_ne!(tokens(1).issue(refresh), tokens(1).issue(Refresh { generation: 4, ..refresh }));
+        assert_eq!(tokens(1).read(&tokens(1).issue(refresh)), Some(refresh));
+    }
+
+    #[test]
+    fn a_token_that_was_not_made_here_is_not_read() {
+        let token = tokens(1).issue(Refresh { login: Uuid::from_u128(7), generation: 3 });
+        assert_eq!(tokens(2).read(&token), None);
+        assert_eq!(tokens(1).read(&token.replacen("dur_", "dus_", 1)), None);
+        assert_eq!(tokens(1).read(&format!("{}A", token.as_str())), None);
+        for at in PREFIX.len()..token.len() {
+            let mut other = token.as_bytes().to_vec();
+            other[at] = if other[at] == b'A' { b'B' } else { b'A' };
+            let other = String::from_utf8(other).expect("ASCII");
+            assert_eq!(tokens(1).read(&other), None, "changed at {at}");
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The routes below `/jwt`.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use crate::auth::{
+    AuthError, Credential, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Presentation, ProfileBody,
+    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick,
+};
+use crate::error::{Code, Problem};
+use crate::http::body::{Json, OptionalJson};
+use crate::http::client::Client;
+use crate::logins::{Login, Renewal, Replaced, Transport};
+
+use super::credential::Refresh;
+use super::{ACCESS_COOKIE, JwtMode, NAME, REFRESH_COOKIE};
+
+/// A pair of tokens, by the transport that they travel in.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum JwtBody {
+    /// The tokens are in cookies.
+    #[schema(title = "JwtByCookie")]
+    Cookie {
+        /// Who signed in.
+        user: UserBody,
+        /// The login.
+        login: LoginBody,
+        /// To be sent as `X-CSRF-Token` with every unsafe request.
+        csrf_token: String,
+        /// How long the access token is valid, in seconds.
+        expires_in: i64,
+    },
+    /// The tokens are here.
+    #[schema(title = "JwtByBearer")]
+    Bearer {
+        /// Who signed in.
+        user: UserBody,
+        /// The login.
+        login: LoginBody,
+        /// To be sent as `Authorization: Bearer`.
+        access_token: String,
+        /// How to send it.
+        token_type: TokenType,
+        /// How long it is valid, in seconds.
+        expires_in: i64,
+        /// Buys the next pair. Keep it where no other program can read it.
+        refresh_token: String,
+        /// How long until the login's absolute end, in seconds.
+        refresh_expires_in: u64,
+    },
+}
+
+/// Open an account. Signs nobody in.
+#[utoipa::path(operation_id = "jwt_register", tag = "jwt", request_body = RegisterRequest, responses(
+    (status = 201, description = "The new user.", body = UserBody),
+    (status = 409, description = "conflict"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/register")]
+pub(super) async fn jwt_register(
+    sign_in: Data<SignIn>,
+    Json(body): Json<RegisterRequest>,
+) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Created().json(sign_in.register(body).await?))
+}
+
+/// Sign in with JWTs: by Bearer token, or with `"transport": "cookie"` by cookie.
+#[utoipa::path(operation_id = "jwt_login", tag = "jwt", request_body = LoginRequest, responses(
+    (status = 200, description = "Signed in.", body = JwtBody),
+    (status = 401, description = "invalid_credentials"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/login")]
+pub(super) async fn jwt_login(
+    mode: Data<JwtMode>,
+    sign_in: Data<SignIn>,
+    csrf: Data<Csrf>,
+    client: Client,
+    request: HttpRequest,
+    Json(body): Json<LoginRequest>,
+) -> Result<HttpResponse, Problem> {
+    let transport = body.transport.unwrap_or(Transport::Bearer);
+    let replaces = match transport {
+        Transport::Cookie => mode.login_of_cookies(request.headers()),
+        Transport::Bearer => None,
+    };
+    let login = sign_in
+        .start(body, client, Presentation { mode: NAME, transport, handle_hash: None, replaces })
+        .await?;
+    mode.hand_out(login, transport, &csrf)
+}
+
+/// Who is signed in, as the access token says: no look-up.
+#[utoipa::path(operation_id = "jwt_profile", tag = "jwt", security(("bearer" = []), ("access_token_cookie" = [])), responses(
+    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
+))]
+#[get("/profile")]
+pub(super) async fn jwt_profile(identity: Identity) -> HttpResponse {
+    HttpResponse::Ok().json(ProfileBody::from(identity))
+}
+
+/// The CSRF token of the login.
+#[utoipa::path(operation_id = "jwt_csrf", tag = "jwt", security(("bearer" = []), ("access_token_cookie" = [])), responses(
+    (status = 200, description = "The token.", body = CsrfBody),
+))]
+#[get("/csrf")]
+pub(super) async fn jwt_csrf(identity: Identity, csrf: Data<Csrf>) -> HttpResponse {
+    HttpResponse::Ok().json(CsrfBody { csrf_token: csrf.token(identity.login_id) })
+}
+
+/// Trade the refresh token, from the body or its cookie, for new tokens.
+///
+/// The one before the current one gets the same successor for a moment: two tabs may refresh at once. After that,
+/// using it again ends the login.
+#[utoipa::path(operation_id = "jwt_refresh", tag = "jwt",
+    security((), ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
+    (status = 200, description = "The same login with new tokens.", body = JwtBody),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/refresh")]
+pub(super) async fn jwt_refresh(
+    mode: Data<JwtMode>,
+    csrf: Data<Csrf>,
+    request: HttpRequest,
+    OptionalJson(body): OptionalJson<RefreshRequest>,
+) -> Result<HttpResponse, Problem> {
+    let Some(presented) = mode.refresh_credential(body, request.headers())? else {
+        return Err(AuthError::NotAuthenticated.into());
+    };
+    match mode.renew(&presented, &csrf, request.headers()).await {
+        Ok(login) => mode.hand_out(login, presented.transport, &csrf),
+        Err(error) => Ok(mode.turn_away(&error.into(), Some(presented.transport))),
+    }
+}
+
+/// Sign out: end the login, and with it every access token of it.
+///
+/// Takes the access token or, when there is none or it has expired, the refresh token from the body or its cookie.
+#[utoipa::path(operation_id = "jwt_logout", tag = "jwt",
+    security((), ("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []),
+        ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
+    (status = 204, description = "Signed out. Cookies are cleared, if the credential came in one."),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/logout")]
+pub(super) async fn jwt_logout(
+    mode: Data<JwtMode>,
+    csrf: Data<Csrf>,
+    request: HttpRequest,
+    identity: Result<Identity, Rejection>,
+    OptionalJson(body): OptionalJson<RefreshRequest>,
+) -> Result<HttpResponse, Problem> {
+    let (ended, transport) = match identity {
+        Ok(identity) => (mode.end(identity.login_id).await, identity.transport),
+        Err(rejection) => {
+            let may_refresh = matches!(rejection.problem.code(), Code::NotAuthenticated | Code::TokenExpired);
+            let presented =
+                if may_refresh { mode.refresh_credential(body, request.headers())? } else { None };
+            let Some(presented) = presented else {
+                return Ok(mode.turn_away(&rejection.problem, rejection.transport));
+            };
+            (mode.end_by_refresh_token(&presented, &csrf, request.headers()).await, presented.transport)
+        }
+    };
+    match ended {
+        Ok(()) => Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(transport))),
+        Err(error) => Ok(mode.turn_away(&error.into(), Some(transport))),
+    }
+}
+
+impl JwtMode {
+    fn hand_out(&self, login: Login, transport: Transport, csrf: &Csrf) -> Result<HttpResponse, Problem> {
+        let access = self.access_token(&login)?;
+        let refresh_token =
+            self.refresh_tokens.issue(Refresh { login: login.id, generation: login.generation });
+        let left = login.time_left(self.clock.now());
+        let body = LoginBody::from(&login);
+        let mut response = HttpResponse::Ok();
+        Ok(match transport {
+            Transport::Bearer => response.json(JwtBody::Bearer {
+                user: login.user.into(),
+                login: body,
+                access_token: access.token.to_string(),
+                token_type: TokenType::Bearer,
+                expires_in: access.expires_in,
+                refresh_token: refresh_token.to_string(),
+                refresh_expires_in: left.as_secs(),
+            }),
+            Transport::Cookie => {
+                let access_life = Duration::from_secs(u64::try_from(access.expires_in).unwrap_or_default());
+                let life = |life: Duration| login.remember_me.then_some(life);
+                response.cookie(self.cookies.set(ACCESS_COOKIE, &access.token, life(access_life)));
+                response.cookie(self.cookies.set(REFRESH_COOKIE, &refresh_token, life(left)));
+                response.json(JwtBody::Cookie {
+                    csrf_token: csrf.token(login.id),
+                    user: login.user.into(),
+                    login: body,
+                    expires_in: access.expires_in,
+                })
+            }
+        })
+    }
+
+    /// The refresh token in the body, or else in its cookie, which is not looked at when there is one in the body.
+    fn refresh_credential(
+        &self,
+        body: Option<RefreshRequest>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Credential>, AuthError> {
+        match body.and_then(|body| body.refresh_token) {
+            Some(token) => {
+                let token = Zeroizing::new(token.expose_secret().to_owned());
+                Ok(Some(Credential { token, transport: Transport::Bearer }))
+            }
+            None => pick(headers, &self.refresh_cookie),
+        }
+    }
+
+    async fn renew(
+        &self,
+        presented: &Credential,
+        csrf: &Csrf,
+        headers: &HeaderMap,
+    ) -> Result<Login, AuthError> {
+        let refresh = self.meant(presented, csrf, headers).await?;
+        outcome(self.logins.renew(refresh.login, refresh.generation).await?)
+    }
+
+    async fn end_by_refresh_token(
+        &self,
+        presented: &Credential,
+        csrf: &Csrf,
+        headers: &HeaderMap,
+    ) -> Result<(), AuthError> {
+        let refresh = self.meant(presented, csrf, headers).await?;
+        outcome(self.logins.inspect(refresh.login, refresh.generation).await?)?;
+        self.end(refresh.login).await
+    }
+
+    async fn end(&self, login: uuid::Uuid) -> Result<(), AuthError> {
+        if self.logins.end(login).await? { Ok(()) } else { Err(AuthError::TokenRevoked) }
+    }
+
+    /// What a refresh token stands for; one that came by cookie must be shown to be meant. No such proof is asked
+    /// of a token that is good for nothing any more: whoever holds that is to be told so.
+    async fn meant(
+        &self,
+        presented: &Credential,
+        csrf: &Csrf,
+        headers: &HeaderMap,
+    ) -> Result<Refresh, AuthError> {
+        let refresh = self.refresh_tokens.read(&presented.token).ok_or(AuthError::InvalidToken)?;
+        let proof = match presented.transport {
+            Transport::Cookie => csrf.check(refresh.login, headers),
+            Transport::Bearer => Ok(()),
+        };
+        if let Err(missing) = proof {
+            outcome(self.logins.inspect(refresh.login, refresh.generation).await?)?;
+            return Err(missing);
+        }
+        Ok(refresh)
+    }
+
+    /// The login whose cookies came with the request.
+    fn login_of_cookies(&self, headers: &HeaderMap) -> Option<Replaced> {
+        let access = pick(headers, &self.access_cookie).ok().flatten();
+        let by_access =
+            access.and_then(|access| self.identify(&access).ok().flatten()).map(|found| found.login_id);
+        let refresh = pick(headers, &self.refresh_cookie).ok().flatten();
+        let by_refresh =
+            refresh.and_then(|refresh| self.refresh_tokens.read(&refresh.token)).map(|found| found.login);
+        by_access.or(by_refresh).map(Replaced::Id)
+    }
+
+    /// Refuses, and has the browser forget cookies that are good for nothing any more.
+    fn turn_away(&self, problem: &Problem, transport: Option<Transport>) -> HttpResponse {
+        let is_dead = problem.code().status() == StatusCode::UNAUTHORIZED;
+        self.forget_cookies(problem.response(), transport.filter(|_| is_dead))
+    }
+
+    /// Clears the cookies if the credential came in one.
+    fn forget_cookies(&self, mut response: HttpResponse, transport: Option<Transport>) -> HttpResponse {
+        if transport == Some(Transport::Cookie) {
+            for kind in [ACCESS_COOKIE, REFRESH_COOKIE] {
+                // An error here means a cookie that could not be written, and the browser keeps a dead one.
+                let _ = response.add_cookie(&self.cookies.clear(kind));
+            }
+        }
+        response
+    }
+}
+
+fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
+    match renewal {
+        Renewal::Renewed(login) => Ok(login),
+        Renewal::Reused => Err(AuthError::RefreshTokenReused),
+        Renewal::Ended => Err(AuthError::TokenRevoked),
+        Renewal::Expired => Err(AuthError::TokenExpired),
+        Renewal::Unknown => Err(AuthError::InvalidToken),
+    }
+}

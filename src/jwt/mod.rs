@@ -1,0 +1,105 @@
+//! JWTs: present a signed snapshot of the login, and the server checks the signature.
+//!
+//! The story: `login` begins a login and signs what a request needs to know of it into an access token of a few
+//! minutes ([`keys`]). Requests are answered from its claims, without a look-up ([`credential`]); that the login
+//! has not been ended meanwhile, the node knows from the revocation feed. The refresh token is the login's id and
+//! a counter under a MAC: `refresh` moves the counter on and signs the next snapshot. `logout` ends the login, and
+//! with it the access tokens that are out.
+
+mod credential;
+mod handlers;
+mod keys;
+
+use std::sync::Arc;
+
+use actix_web::cookie::SameSite;
+use actix_web::web;
+use futures_util::future::BoxFuture;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode};
+use crate::clock::Clock;
+use crate::logins::Logins;
+use crate::tokens::AppSecret;
+
+use self::credential::RefreshTokens;
+use self::keys::Key;
+
+const NAME: &str = "jwt";
+
+const ACCESS_COOKIE: CookieKind = CookieKind { name: "access_token", path: "/", same_site: SameSite::Lax };
+
+const REFRESH_COOKIE: CookieKind =
+    CookieKind { name: "refresh_token", path: "/jwt", same_site: SameSite::Strict };
+
+/// Who issues access tokens, and for whom (RFC 7519, sections 4.1.1 and 4.1.3).
+#[derive(Clone, Debug)]
+pub struct Parties {
+    /// `iss`.
+    pub issuer: String,
+    /// `aud`.
+    pub audience: String,
+}
+
+/// The JWT mode.
+#[derive(Clone)]
+pub struct JwtMode {
+    logins: Logins,
+    clock: Clock,
+    cookies: CookiePolicy,
+    access_cookie: String,
+    refresh_cookie: String,
+    parties: Parties,
+    key: Arc<Key>,
+    refresh_tokens: Arc<RefreshTokens>,
+}
+
+impl JwtMode {
+    /// Over these logins.
+    pub fn new(
+        logins: Logins,
+        clock: Clock,
+        cookies: CookiePolicy,
+        parties: Parties,
+        secret: &AppSecret,
+    ) -> Self {
+        Self {
+            logins,
+            clock,
+            access_cookie: cookies.name(ACCESS_COOKIE),
+            refresh_cookie: cookies.name(REFRESH_COOKIE),
+            cookies,
+            parties,
+            key: Arc::new(Key::derive(secret)),
+            refresh_tokens: Arc::new(RefreshTokens::new(secret)),
+        }
+    }
+}
+
+impl Mode for JwtMode {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cookie(&self) -> &str {
+        &self.access_cookie
+    }
+
+    fn routes(&self, config: &mut ServiceConfig) {
+        config
+            .app_data(web::Data::new(self.clone()))
+            .service(handlers::jwt_register)
+            .service(handlers::jwt_login)
+            .service(handlers::jwt_profile)
+            .service(handlers::jwt_csrf)
+            .service(handlers::jwt_refresh)
+            .service(handlers::jwt_logout);
+    }
+
+    fn authenticate<'a>(
+        &'a self,
+        credential: &'a Credential,
+    ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>> {
+        Box::pin(std::future::ready(self.identify(credential)))
+    }
+}

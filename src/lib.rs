@@ -1,0 +1,27 @@
+//! dualauth: sessions and JWTs, side by side, over one login record.
+//!
+//! Where to start reading: [`logins`] says what a login is, [`auth`] how one is presented, [`session`] and [`jwt`]
+//! are the two ways to do so, and [`app`] puts everything together. Each module uses only those below it in this
+//! list; a test holds them to that.
+
+pub mod app;
+
+pub mod account;
+pub mod jwt;
+pub mod session;
+pub mod web;
+
+pub mod auth;
+
+pub mod http;
+
+pub mod error;
+
+pub mod logins;
+pub mod users;
+
+pub mod clock;
+pub mod config;
+pub mod database;
+pub mod telemetry;
+pub mod tokens;

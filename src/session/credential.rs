@@ -1,0 +1,74 @@
+//! The credential of a session: an opaque handle, bare as a Bearer token, signed in the cookie.
+
+use actix_web::cookie::{Cookie, CookieJar};
+use actix_web::http::header::HeaderMap;
+
+use crate::auth::{AuthError, Credential, Identity, pick};
+use crate::logins::{Login, State, Transport};
+use crate::tokens::OpaqueToken;
+
+use super::{NAME, SessionMode};
+
+/// Tells a handle from every other secret.
+const PREFIX: &str = "dus_";
+
+/// A new handle.
+pub(super) fn new_handle() -> OpaqueToken {
+    OpaqueToken::generate(PREFIX)
+}
+
+impl SessionMode {
+    /// Who presents this credential.
+    pub(super) async fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
+        let unknown = match credential.transport {
+            Transport::Bearer if !credential.token.starts_with(PREFIX) => return Ok(None),
+            Transport::Bearer => AuthError::InvalidToken,
+            Transport::Cookie => AuthError::SessionExpired,
+        };
+        let Some(login) = self.find_login(credential).await? else { return Err(unknown) };
+        match login.state(self.clock.now()) {
+            State::Live => Ok(Some(identity(login))),
+            State::Ended | State::Expired => Err(AuthError::SessionExpired),
+        }
+    }
+
+    /// The login whose handle this is. A cookie's and a Bearer token don't replace each other.
+    async fn find_login(&self, credential: &Credential) -> Result<Option<Login>, AuthError> {
+        let Some(handle) = self.handle(credential) else { return Ok(None) };
+        let login = self.logins.find_by_handle(&handle.hash()).await?;
+        Ok(login.filter(|login| login.mode == NAME && login.transport == credential.transport))
+    }
+
+    /// The handle in a credential, if it can be one.
+    pub(super) fn handle(&self, credential: &Credential) -> Option<OpaqueToken> {
+        match credential.transport {
+            Transport::Bearer => OpaqueToken::parse(PREFIX, &credential.token),
+            Transport::Cookie => OpaqueToken::parse(PREFIX, &self.unsign(&credential.token)?),
+        }
+    }
+
+    /// What actix-session signed, if it did.
+    fn unsign(&self, value: &str) -> Option<String> {
+        let cookie = Cookie::parse_encoded(format!("{}={value}", self.cookie_name)).ok()?;
+        let mut jar = CookieJar::new();
+        jar.add_original(cookie.into_owned());
+        Some(jar.signed(&self.key).get(&self.cookie_name)?.value().to_owned())
+    }
+
+    /// The handle in the cookie that came with the request, if there is exactly one.
+    pub(super) fn cookie_handle(&self, headers: &HeaderMap) -> Option<OpaqueToken> {
+        self.handle(&pick(headers, &self.cookie_name).ok()??)
+    }
+}
+
+fn identity(login: Login) -> Identity {
+    Identity {
+        expires_at: login.ends_at(),
+        user_id: login.user.id,
+        username: login.user.username,
+        roles: login.user.roles,
+        mode: NAME,
+        transport: login.transport,
+        login_id: login.id,
+    }
+}

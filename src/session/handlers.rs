@@ -1,0 +1,197 @@
+//! The routes below `/session`.
+
+use actix_session::Session;
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::auth::{
+    AuthError, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Modes, Presentation, ProfileBody,
+    RegisterRequest, Rejection, SignIn, TokenType, UserBody,
+};
+use crate::error::Problem;
+use crate::http::body::Json;
+use crate::http::client::Client;
+use crate::logins::{Login, Replaced, Transport};
+use crate::tokens::OpaqueToken;
+
+use super::{COOKIE, NAME, SessionMode, credential, store};
+
+/// A session, by the transport that it travels in.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum SessionBody {
+    /// The handle is in the cookie.
+    #[schema(title = "SessionByCookie")]
+    Cookie {
+        /// Who signed in.
+        user: UserBody,
+        /// The login.
+        login: LoginBody,
+        /// To be sent as `X-CSRF-Token` with every unsafe request.
+        csrf_token: String,
+    },
+    /// The handle is here.
+    #[schema(title = "SessionByBearer")]
+    Bearer {
+        /// Who signed in.
+        user: UserBody,
+        /// The login.
+        login: LoginBody,
+        /// To be sent as `Authorization: Bearer`.
+        session_token: String,
+        /// How to send it.
+        token_type: TokenType,
+    },
+}
+
+/// Open an account. Signs nobody in.
+#[utoipa::path(operation_id = "session_register", tag = "session", request_body = RegisterRequest, responses(
+    (status = 201, description = "The new user.", body = UserBody),
+    (status = 409, description = "conflict"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/register")]
+pub(super) async fn session_register(
+    sign_in: Data<SignIn>,
+    Json(body): Json<RegisterRequest>,
+) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Created().json(sign_in.register(body).await?))
+}
+
+/// Sign in with a session: by cookie, or with `"transport": "bearer"` by Bearer token.
+#[utoipa::path(operation_id = "session_login", tag = "session", request_body = LoginRequest, responses(
+    (status = 200, description = "Signed in.", body = SessionBody),
+    (status = 401, description = "invalid_credentials"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/login")]
+pub(super) async fn session_login(
+    mode: Data<SessionMode>,
+    sign_in: Data<SignIn>,
+    csrf: Data<Csrf>,
+    client: Client,
+    session: Session,
+    request: HttpRequest,
+    Json(body): Json<LoginRequest>,
+) -> Result<HttpResponse, Problem> {
+    let handle = credential::new_handle();
+    let transport = body.transport.unwrap_or(Transport::Cookie);
+    let old = mode.cookie_handle(request.headers()).filter(|_| transport == Transport::Cookie);
+    let how = Presentation {
+        mode: NAME,
+        transport,
+        handle_hash: Some(handle.hash()),
+        replaces: old.map(|old| Replaced::Handle(old.hash())),
+    };
+    let login = sign_in.start(body, client, how).await?;
+    mode.hand_out(login, &handle, &csrf, &session, &request)
+}
+
+/// Who is signed in.
+#[utoipa::path(operation_id = "session_profile", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
+    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/profile")]
+pub(super) async fn session_profile(identity: Identity) -> HttpResponse {
+    HttpResponse::Ok().json(ProfileBody::from(identity))
+}
+
+/// The CSRF token of the session.
+#[utoipa::path(operation_id = "session_csrf", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
+    (status = 200, description = "The token.", body = CsrfBody),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/csrf")]
+pub(super) async fn session_csrf(identity: Identity, csrf: Data<Csrf>) -> HttpResponse {
+    HttpResponse::Ok().json(CsrfBody { csrf_token: csrf.token(identity.login_id) })
+}
+
+/// Change the session id and start its idle time anew.
+#[utoipa::path(operation_id = "session_refresh", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    (status = 200, description = "The same login under a new session id. The old one is good no more.", body = SessionBody),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/refresh")]
+pub(super) async fn session_refresh(
+    mode: Data<SessionMode>,
+    modes: Data<Modes>,
+    csrf: Data<Csrf>,
+    session: Session,
+    request: HttpRequest,
+    identity: Result<Identity, Rejection>,
+) -> Result<HttpResponse, Problem> {
+    if let Err(rejection) = identity {
+        return Ok(mode.turn_away(&rejection));
+    }
+    let old = mode.handle(&modes.credential(request.headers())?).ok_or(AuthError::SessionExpired)?;
+    let new = credential::new_handle();
+    // Another refresh of the same session may have come in between. Its cookie is the good one: leave it alone.
+    let login =
+        mode.logins.change_handle(&old.hash(), &new.hash()).await?.ok_or(AuthError::SessionExpired)?;
+    mode.hand_out(login, &new, &csrf, &session, &request)
+}
+
+/// Sign out: end the login.
+#[utoipa::path(operation_id = "session_logout", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    (status = 204, description = "Signed out. A session cookie is cleared."),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/logout")]
+pub(super) async fn session_logout(
+    mode: Data<SessionMode>,
+    session: Session,
+    identity: Result<Identity, Rejection>,
+) -> Result<HttpResponse, Problem> {
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(rejection) => return Ok(mode.turn_away(&rejection)),
+    };
+    mode.logins.end(identity.login_id).await?;
+    if identity.transport == Transport::Cookie {
+        session.purge();
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+impl SessionMode {
+    fn hand_out(
+        &self,
+        login: Login,
+        handle: &OpaqueToken,
+        csrf: &Csrf,
+        session: &Session,
+        request: &HttpRequest,
+    ) -> Result<HttpResponse, Problem> {
+        let body = LoginBody::from(&login);
+        let max_age = login.remember_me.then(|| login.time_left(self.clock.now()));
+        let (login_id, transport, user) = (login.id, login.transport, login.user.into());
+        let response = match transport {
+            Transport::Bearer => SessionBody::Bearer {
+                user,
+                login: body,
+                session_token: handle.reveal().to_owned(),
+                token_type: TokenType::Bearer,
+            },
+            Transport::Cookie => {
+                store::carry(session, request, handle, max_age).map_err(Problem::internal)?;
+                SessionBody::Cookie { user, login: body, csrf_token: csrf.token(login_id) }
+            }
+        };
+        Ok(HttpResponse::Ok().json(response))
+    }
+
+    /// Refuses, and has the browser forget a cookie that is good for nothing any more.
+    fn turn_away(&self, rejection: &Rejection) -> HttpResponse {
+        let mut response = rejection.problem.response();
+        let is_dead = rejection.problem.code().status() == StatusCode::UNAUTHORIZED;
+        if is_dead && rejection.transport == Some(Transport::Cookie) {
+            // An error here means a cookie that could not be written, and the browser keeps a dead one.
+            let _ = response.add_cookie(&self.cookies.clear(COOKIE));
+        }
+        response
+    }
+}

@@ -1,0 +1,96 @@
+//! Sessions: present an opaque handle, and the server looks the login up.
+//!
+//! The story: `login` begins a login and hands out 256 random bits, of which the database keeps a hash. By cookie,
+//! actix-session signs the handle and sets it; by Bearer, it is in the body. Each request shows the handle
+//! ([`credential`]), and the login that it stands for says who is asking and whether that still holds. `refresh`
+//! changes the handle, never the login. `logout` ends the login: the handle stands for nothing from then on.
+
+mod credential;
+mod handlers;
+mod store;
+
+use actix_session::SessionMiddleware;
+use actix_session::config::CookieContentSecurity;
+use actix_web::cookie::{Key, SameSite};
+use actix_web::middleware::from_fn;
+use actix_web::web;
+use futures_util::future::BoxFuture;
+use utoipa_actix_web::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode};
+use crate::clock::Clock;
+use crate::logins::Logins;
+use crate::tokens::AppSecret;
+
+use self::store::HandleStore;
+
+const NAME: &str = "session";
+
+const COOKIE: CookieKind = CookieKind { name: "sessionid", path: "/", same_site: SameSite::Lax };
+
+/// The session mode.
+#[derive(Clone)]
+pub struct SessionMode {
+    logins: Logins,
+    clock: Clock,
+    cookies: CookiePolicy,
+    cookie_name: String,
+    /// What actix-session signs the cookie with.
+    key: Key,
+}
+
+impl SessionMode {
+    /// Over these logins.
+    pub fn new(logins: Logins, clock: Clock, cookies: CookiePolicy, secret: &AppSecret) -> Self {
+        let halves = ["dualauth session cookie v1", "dualauth session cookie v1, encryption"];
+        let key = halves.map(|purpose| *secret.derive(purpose)).concat();
+        Self { logins, clock, cookie_name: cookies.name(COOKIE), cookies, key: Key::from(&key) }
+    }
+
+    fn middleware(&self) -> SessionMiddleware<HandleStore> {
+        SessionMiddleware::builder(HandleStore, self.key.clone())
+            .cookie_name(self.cookie_name.clone())
+            .cookie_path(COOKIE.path.to_owned())
+            .cookie_same_site(COOKIE.same_site)
+            .cookie_secure(self.cookies.secure)
+            .cookie_domain(self.cookies.domain.clone())
+            .cookie_http_only(true)
+            .cookie_content_security(CookieContentSecurity::Signed)
+            .build()
+    }
+}
+
+impl Mode for SessionMode {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn cookie(&self) -> &str {
+        &self.cookie_name
+    }
+
+    fn routes(&self, config: &mut ServiceConfig) {
+        config
+            .app_data(web::Data::new(self.clone()))
+            .service(handlers::session_register)
+            .service(handlers::session_profile)
+            .service(handlers::session_csrf)
+            .service(
+                // The routes that change the cookie.
+                scope("")
+                    .wrap(self.middleware())
+                    .wrap(from_fn(store::one_cookie))
+                    .service(handlers::session_login)
+                    .service(handlers::session_refresh)
+                    .service(handlers::session_logout),
+            );
+    }
+
+    fn authenticate<'a>(
+        &'a self,
+        credential: &'a Credential,
+    ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>> {
+        Box::pin(self.identify(credential))
+    }
+}

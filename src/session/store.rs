@@ -1,0 +1,116 @@
+//! actix-session over the login record: it signs the cookie and sets and removes it; the record is the state.
+//!
+//! There is nothing here to load, save or lose. The handlers change a login in one statement and hand the new
+//! handle over; the extractor looks it up. actix-session left to itself would read its store for requests that
+//! present a Bearer token, write back what a logout had ended meanwhile, and renew in two steps that can part.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use actix_session::storage::{LoadError, SaveError, SessionKey, SessionStore, UpdateError};
+use actix_session::{Session, SessionInsertError};
+use actix_web::body::MessageBody;
+use actix_web::cookie::time;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpRequest, web};
+
+use crate::http::cookies;
+use crate::tokens::OpaqueToken;
+
+use super::SessionMode;
+
+/// Where in actix-session's state the handler leaves the handle that the cookie is to carry.
+const HANDLE: &str = "handle";
+
+type State = HashMap<String, String>;
+
+/// What actix-session keeps its state in: nothing but the handle on its way from the handler to the cookie.
+pub(super) struct HandleStore;
+
+impl SessionStore for HandleStore {
+    /// No look-up: who presents a handle is the extractor's to find out, once.
+    async fn load(&self, _: &SessionKey) -> Result<Option<State>, LoadError> {
+        Ok(Some(State::new()))
+    }
+
+    async fn save(&self, state: State, _: &time::Duration) -> Result<SessionKey, SaveError> {
+        handle(&state).map_err(SaveError::Other)
+    }
+
+    async fn update(
+        &self,
+        _: SessionKey,
+        state: State,
+        _: &time::Duration,
+    ) -> Result<SessionKey, UpdateError> {
+        handle(&state).map_err(UpdateError::Other)
+    }
+
+    async fn update_ttl(&self, _: &SessionKey, _: &time::Duration) -> Result<(), anyhow::Error> {
+        Ok(())
+    }
+
+    /// The handler has ended the login, or changed its handle.
+    async fn delete(&self, _: &SessionKey) -> Result<(), anyhow::Error> {
+        Ok(())
+    }
+}
+
+fn handle(state: &State) -> Result<SessionKey, anyhow::Error> {
+    let handle = state.get(HANDLE).ok_or_else(|| anyhow::anyhow!("no handle for the session cookie"))?;
+    Ok(serde_json::from_str::<String>(handle)?.try_into()?)
+}
+
+/// Has the response's cookie carry this handle, for so long, or until the browser closes.
+pub(super) fn carry(
+    session: &Session,
+    request: &HttpRequest,
+    handle: &OpaqueToken,
+    max_age: Option<Duration>,
+) -> Result<(), SessionInsertError> {
+    session.renew();
+    session.insert(HANDLE, handle.reveal())?;
+    if let Some(max_age) = max_age {
+        request.extensions_mut().insert(MaxAge(max_age));
+    }
+    Ok(())
+}
+
+/// How long the cookie lives. actix-session knows one time for all; a login has its own.
+struct MaxAge(Duration);
+
+/// Shows actix-session the session cookie and no other, as its bytes are, and gives the new one its login's life.
+pub(super) async fn one_cookie<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let Some(mode) = request.app_data::<web::Data<SessionMode>>().cloned() else {
+        return next.call(request).await;
+    };
+    keep_only(&mut request, &mode.cookie_name);
+    let mut response = next.call(request).await?;
+    let max_age = response.request().extensions_mut().remove::<MaxAge>();
+    if let Some(MaxAge(max_age)) = max_age {
+        let dated = response.headers().get_all(SET_COOKIE).map(|cookie| with_max_age(cookie, max_age));
+        let dated: Vec<HeaderValue> = dated.collect();
+        response.headers_mut().remove(SET_COOKIE);
+        dated.into_iter().for_each(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
+    }
+    Ok(response)
+}
+
+fn keep_only(request: &mut ServiceRequest, name: &str) {
+    let pairs = cookies::all(request.headers(), name).map(|value| format!("{name}={value}"));
+    let kept = pairs.collect::<Vec<_>>().join("; ");
+    request.headers_mut().remove(COOKIE);
+    if let Ok(kept) = HeaderValue::try_from(kept) {
+        request.headers_mut().insert(COOKIE, kept);
+    }
+}
+
+fn with_max_age(cookie: &HeaderValue, max_age: Duration) -> HeaderValue {
+    let dated = [cookie.as_bytes(), format!("; Max-Age={}", max_age.as_secs()).as_bytes()].concat();
+    HeaderValue::from_bytes(&dated).unwrap_or_else(|_| cookie.clone())
+}

@@ -1,0 +1,34 @@
+//! WHO signs in: a user, what a name, email and password may be, and how accounts are opened and proved.
+
+mod accounts;
+mod passwords;
+mod store;
+mod validation;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+pub use self::accounts::{Accounts, NewUser, RegisterError, VerifyError};
+pub use self::passwords::{PasswordError, PasswordHasher};
+pub use self::validation::{Field, Invalid};
+
+/// The role that every user has.
+pub const USER_ROLE: &str = "user";
+
+/// The role of those who look after the service.
+pub const ADMIN_ROLE: &str = "admin";
+
+/// Somebody who may sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Never changes.
+    pub id: Uuid,
+    /// As it was typed; unique whatever the letter case.
+    pub username: String,
+    /// As it was typed; unique whatever the letter case.
+    pub email: String,
+    /// What the user may do, by name.
+    pub roles: Vec<String>,
+    /// When the account was opened.
+    pub created_at: DateTime<Utc>,
+}

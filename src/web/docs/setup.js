@@ -1,0 +1,63 @@
+// Swagger UI for both modes: cookies ride along, and the CSRF header is added to what needs it.
+//
+// A CSRF token belongs to one login. The page keeps the ones that sign-in and refresh answer with, one for each
+// mode, in this tab's storage; where it has none, it asks the mode's own /csrf.
+
+const MODES = ["jwt", "session"]; // in the order in which shared routes look at the cookies
+const SAFE = ["GET", "HEAD", "OPTIONS"];
+const NEEDS_NO_LOGIN = /\/(login|register)$/;
+
+const key = (mode) => `dualauth.csrf.${mode}`;
+
+const modesOf = (path) => {
+  const mode = MODES.find((mode) => path.startsWith(`/${mode}/`));
+  return mode ? [mode] : MODES;
+};
+
+async function csrfToken(mode) {
+  const kept = sessionStorage.getItem(key(mode));
+  if (kept) return kept;
+  const response = await fetch(`/${mode}/csrf`, { credentials: "same-origin" });
+  return response.ok ? (await response.json()).csrf_token : null;
+}
+
+async function addCsrfHeader(request) {
+  const url = new URL(request.url, location.href);
+  const method = (request.method ?? "GET").toUpperCase();
+  const travelsByBearer = Object.keys(request.headers ?? {}).some((name) => name.toLowerCase() === "authorization");
+  if (url.origin !== location.origin || SAFE.includes(method) || travelsByBearer) return request;
+  if (NEEDS_NO_LOGIN.test(url.pathname)) return request;
+  for (const mode of modesOf(url.pathname)) {
+    const token = await csrfToken(mode);
+    if (token) {
+      request.headers["X-CSRF-Token"] = token;
+      break;
+    }
+  }
+  return request;
+}
+
+function keepCsrfToken(response) {
+  const path = new URL(response.url, location.href).pathname;
+  const mode = MODES.find((mode) => path.startsWith(`/${mode}/`));
+  if (!mode) return response;
+  if (response.obj?.csrf_token) sessionStorage.setItem(key(mode), response.obj.csrf_token);
+  if (path.endsWith("/logout") && response.ok) sessionStorage.removeItem(key(mode));
+  return response;
+}
+
+window.ui = SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  presets: [SwaggerUIBundle.presets.apis],
+  layout: "BaseLayout",
+  deepLinking: true,
+  tryItOutEnabled: true,
+  withCredentials: true,
+  persistAuthorization: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
+  validatorUrl: null,
+  requestInterceptor: addCsrfHeader,
+  responseInterceptor: keepCsrfToken,
+});

@@ -1,0 +1,174 @@
+//! The API's document (OpenAPI 3.1): what the routes say of themselves, and what holds for all of them.
+
+use std::collections::BTreeSet;
+
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get};
+use serde_json::Value;
+use utoipa::OpenApi;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Ref, RefOr};
+
+use crate::auth::CSRF_HEADER;
+use crate::error::{Code, FieldError, PROBLEM_JSON, Problem};
+
+/// What the routes can't say of themselves.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "dualauth",
+        description = "Sessions and JWTs, side by side, over one login record. Each mode travels by cookie or by \
+                       `Authorization: Bearer`. Sign in below: cookies ride along by themselves, and so does the CSRF \
+                       header; a Bearer token goes in once, under *Authorize*.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "session", description = "An opaque handle that the server looks up."),
+        (name = "jwt", description = "Signed claims that the server verifies without a look-up."),
+        (name = "account", description = "Routes that take a credential of either mode."),
+        (name = "service", description = "The service itself."),
+    ),
+    components(schemas(Problem, FieldError, Code)),
+)]
+pub struct Document;
+
+/// The document as it is served.
+#[derive(Clone, Debug)]
+pub struct Rendered(pub String);
+
+/// This document.
+#[utoipa::path(operation_id = "openapi_json", tag = "service", responses(
+    (status = 200, description = "OpenAPI 3.1.", body = Value, content_type = "application/json"),
+))]
+#[get("/openapi.json")]
+pub(super) async fn openapi_json(document: Data<Rendered>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header(("Cache-Control", "no-cache"))
+        .body(document.0.clone())
+}
+
+// The security schemes, by the names that the routes use.
+const BEARER: &str = "bearer";
+const SESSION_COOKIE: &str = "session_cookie";
+const ACCESS_TOKEN_COOKIE: &str = "access_token_cookie";
+const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
+const CSRF: &str = "csrf_header";
+
+/// Adds what holds for many routes alike: how credentials travel, and the problems that routes answer with.
+pub fn complete(document: &mut utoipa::openapi::OpenApi) {
+    add_security_schemes(document);
+    for item in document.paths.paths.values_mut() {
+        for (is_unsafe, operation) in operations(item) {
+            add_problems(is_unsafe, operation);
+        }
+    }
+}
+
+fn add_security_schemes(document: &mut utoipa::openapi::OpenApi) {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An access token or a session token: what `login` gave."))
+        .build();
+    let csrf = ApiKeyValue::with_description(
+        CSRF_HEADER,
+        "The login's CSRF token, with every unsafe request that a cookie authenticates. This page adds it by itself.",
+    );
+    let cookie = |name: &str| {
+        let text = "Rides along by itself. Over https its name has a prefix: `__Host-`, or `__Secure-` where that \
+                    can't be.";
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(name, text)))
+    };
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+    components.add_security_scheme(SESSION_COOKIE, cookie("sessionid"));
+    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie("access_token"));
+    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie("refresh_token"));
+    components.add_security_scheme(CSRF, SecurityScheme::ApiKey(ApiKey::Header(csrf)));
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
+    let PathItem { get, post, put, patch, delete, .. } = item;
+    let unsafe_ones = [post, put, patch, delete].into_iter().flatten().map(|operation| (true, operation));
+    get.iter_mut().map(|operation| (false, operation)).chain(unsafe_ones)
+}
+
+/// The problems that a route names itself, by their codes, and those that follow from what else it says: from its
+/// credentials, its body and its method.
+fn add_problems(is_unsafe: bool, operation: &mut Operation) {
+    let mut codes = named_problems(operation);
+    codes.extend([Code::Internal]);
+    if is_unsafe {
+        codes.push(Code::CrossOrigin);
+    }
+    if operation.request_body.is_some() {
+        codes.extend([
+            Code::MalformedRequest,
+            Code::ValidationFailed,
+            Code::UnsupportedMediaType,
+            Code::PayloadTooLarge,
+            Code::Timeout,
+        ]);
+    }
+    let schemes = schemes(operation);
+    if !schemes.is_empty() {
+        codes.extend([Code::MalformedRequest, Code::NotAuthenticated]);
+        codes.extend(schemes.iter().flat_map(|scheme| refusals(scheme)));
+    }
+    for status in codes.iter().map(|code| code.status().as_u16()).collect::<BTreeSet<_>>() {
+        let of_status: BTreeSet<Code> =
+            codes.iter().copied().filter(|code| code.status() == status).collect();
+        operation.responses.responses.insert(status.to_string(), RefOr::T(problem(&of_status)));
+    }
+}
+
+/// A route names a problem by a response whose description is the code.
+fn named_problems(operation: &Operation) -> Vec<Code> {
+    let responses = operation.responses.responses.iter().filter(|(status, _)| status.as_str() >= "400");
+    let descriptions = responses.filter_map(|(_, response)| match response {
+        RefOr::T(response) => Some(Value::String(response.description.clone())),
+        RefOr::Ref(_) => None,
+    });
+    descriptions.filter_map(|description| serde_json::from_value(description).ok()).collect()
+}
+
+/// The names of the security schemes that a route takes.
+fn schemes(operation: &Operation) -> Vec<String> {
+    let requirements = operation.security.iter().flatten();
+    let objects = requirements.filter_map(|requirement| serde_json::to_value(requirement).ok());
+    objects
+        .filter_map(|object| Some(object.as_object()?.keys().cloned().collect::<Vec<_>>()))
+        .flatten()
+        .collect()
+}
+
+fn refusals(scheme: &str) -> &'static [Code] {
+    match scheme {
+        BEARER => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked, Code::SessionExpired],
+        ACCESS_TOKEN_COOKIE => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked],
+        REFRESH_TOKEN_COOKIE => {
+            &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked, Code::RefreshTokenReused]
+        }
+        SESSION_COOKIE => &[Code::SessionExpired],
+        CSRF => &[Code::CsrfFailed],
+        _ => &[],
+    }
+}
+
+fn problem(codes: &BTreeSet<Code>) -> Response {
+    let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
+    let examples = codes.iter().map(|code| {
+        let example = serde_json::to_value(Problem::new(*code, code.title())).ok();
+        (code.as_str(), ExampleBuilder::new().summary(code.title()).value(example).build())
+    });
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .examples_from_iter(examples)
+        .build();
+    ResponseBuilder::new().description(words.join(", ")).content(PROBLEM_JSON, content).build()
+}

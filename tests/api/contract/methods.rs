@@ -1,0 +1,90 @@
+//! Which paths there are, and what they are asked by.
+
+use crate::support::{
+    client::{Client, Mode, Pair},
+    http::{Request, Response},
+    server::TestServer,
+};
+
+promises! { of every mode:
+    a_path_that_is_none_is_not_found,
+    another_method_is_told_which_are_allowed,
+}
+
+promises! { of every pair:
+    head_answers_like_get_without_a_body,
+}
+
+async fn a_path_that_is_none_is_not_found(mode: Mode) {
+    let server = TestServer::start().await;
+    for path in [
+        "/nothing",
+        "/%ff",
+        "/..%2f..%2fetc%2fpasswd",
+        &format!("/{}", mode.name()),
+        &mode.path(""),
+        &mode.path("nothing"),
+        &mode.path("profile/"),
+        &mode.path("profile/ada"),
+        &mode.path("Profile"),
+    ] {
+        for method in ["GET", "POST", "HEAD", "DELETE"] {
+            let response = server.send(Request::new(method, path)).await;
+            if method == "HEAD" {
+                response.expect(404);
+            } else {
+                response.problem(404, "not_found");
+            }
+        }
+    }
+}
+
+/// The methods an `Allow` names. That a server may say OPTIONS as well is nobody's promise.
+fn allowed(response: &Response) -> Vec<String> {
+    let mut methods = response.list("allow");
+    methods.retain(|method| method != "options");
+    methods.sort();
+    methods
+}
+
+async fn another_method_is_told_which_are_allowed(mode: Mode) {
+    let server = TestServer::start().await;
+    let read = ["/profile", &mode.path("profile"), &mode.path("csrf")].map(str::to_owned);
+    let written = ["register", "login", "refresh", "logout"].map(|tail| mode.path(tail));
+
+    for path in &read {
+        for method in ["POST", "PUT", "PATCH", "DELETE", "BREW"] {
+            let response = server.send(Request::new(method, path)).await;
+            let response = response.problem(405, "method_not_allowed");
+            assert_eq!(allowed(&response), ["get", "head"], "{response}");
+        }
+    }
+    for path in &written {
+        for method in ["GET", "PUT", "PATCH", "DELETE", "BREW"] {
+            let response = server.send(Request::new(method, path)).await;
+            let response = response.problem(405, "method_not_allowed");
+            assert_eq!(allowed(&response), ["post"], "{response}");
+        }
+        let response = server.send(Request::new("HEAD", path)).await.expect(405);
+        assert_eq!(allowed(&response), ["post"], "{response}");
+    }
+}
+
+async fn head_answers_like_get_without_a_body(pair: Pair) {
+    let server = TestServer::start().await;
+    let client = Client::of_new_user(&server, pair, "ada").await;
+    let stranger = Client::new(&server, pair);
+
+    for path in [&client.path("profile"), "/profile", &client.path("csrf")] {
+        for client in [&client, &stranger] {
+            let get = client.get(path).await;
+            let head = server.send(client.request("HEAD", path)).await;
+            let (status, headers, body) = head.but_for_the_date();
+            assert_eq!((status, headers), {
+                let (status, headers, _) = get.but_for_the_date();
+                (status, headers)
+            });
+            assert_eq!(body, "");
+        }
+    }
+}

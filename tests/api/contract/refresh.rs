@@ -1,0 +1,267 @@
+//! New credentials for old.
+
+use serde_json::json;
+
+use crate::support::{
+    MINUTE, SECOND, assert_members,
+    client::{Client, Pair},
+    http::Request,
+    server::{TestServer, beginning},
+    text, time,
+};
+
+use super::login::members;
+
+promises! { of every pair:
+    a_refresh_answers_like_a_login,
+    a_refresh_needs_no_body,
+    a_login_refreshed_is_the_same_login,
+}
+
+promises! { of every refresh token:
+    the_previous_refresh_token_gives_the_same_successor_for_a_while,
+    refreshes_at_once_agree_on_the_successor,
+    a_refresh_token_used_again_later_ends_the_login,
+    a_refresh_token_older_than_the_previous_ends_the_login,
+    the_grace_is_a_setting,
+    a_forged_refresh_token_ends_nothing,
+}
+
+async fn a_refresh_answers_like_a_login(pair: Pair) {
+    let server = TestServer::start().await;
+    server.user("ada").await;
+    let mut client = Client::new(&server, pair);
+    let login = client.login(&pair.credentials("ada")).await.ok();
+    let before = client.clone();
+    server.clock.advance(10 * MINUTE);
+
+    let response = client.refresh().await.is_not_stored();
+
+    let cookies = response.set_cookies();
+    let words = response.text();
+    let body = response.ok();
+    assert_members(&body, members(pair));
+    assert_eq!(body["user"], login["user"]);
+    assert_ne!(client.credential(), before.credential());
+    assert_ne!(client.renewal(), before.renewal());
+    if pair.by_cookie() {
+        let names: Vec<&str> = cookies.iter().map(|cookie| cookie.name.as_str()).collect();
+        assert_eq!(names, pair.mode.cookie_names());
+        for cookie in cookies {
+            assert!(!words.contains(&cookie.value), "{words}");
+        }
+    } else {
+        assert_eq!(cookies, []);
+    }
+    if pair == Pair::JWT_BEARER {
+        assert_eq!(body["refresh_expires_in"], 86_400 - 600);
+    }
+    client.profile().await.ok();
+}
+
+async fn a_refresh_needs_no_body(pair: Pair) {
+    let server = TestServer::start().await;
+    let client = Client::of_new_user(&server, pair, "ada").await;
+    let request = match pair {
+        // The one that has its token in no header.
+        Pair::JWT_BEARER => client.refresh_request(),
+        _ => client.request("POST", &client.path("refresh")),
+    };
+    server.send(request).await.ok();
+}
+
+async fn a_login_refreshed_is_the_same_login(pair: Pair) {
+    let server = TestServer::start().await;
+    server.user("ada").await;
+    let mut client = Client::new(&server, pair);
+    let before = client.login(&pair.credentials("ada")).await.ok();
+    server.clock.advance(10 * MINUTE);
+
+    let after = client.refresh().await.ok();
+
+    for member in ["id", "mode", "transport", "remember_me", "created_at", "expires_at"] {
+        assert_eq!(after["login"][member], before["login"][member], "{member}");
+    }
+    let idle_end = time(&after["login"]["idle_expires_at"]);
+    assert_eq!(idle_end, beginning() + 40 * MINUTE);
+}
+
+#[tokio::test]
+async fn an_old_session_id_is_dead_at_once() {
+    let server = TestServer::start().await;
+    server.user("ada").await;
+    for pair in [Pair::SESSION_COOKIE, Pair::SESSION_BEARER] {
+        let mut client = Client::signed_in(&server, pair, "ada").await;
+        let before = client.clone();
+        // What is looked at just before is what a cache would still hold.
+        before.profile().await.ok();
+
+        client.refresh().await.ok();
+
+        // By then it is unknown, and the contract has another word for that by each way.
+        let code = match pair {
+            Pair::SESSION_COOKIE => "session_expired",
+            _ => "invalid_token",
+        };
+        before.assert_refused(code).await;
+        client.profile().await.ok();
+    }
+}
+
+async fn the_previous_refresh_token_gives_the_same_successor_for_a_while(pair: Pair) {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    let mut answered = first.clone();
+    answered.refresh().await.ok();
+
+    server.clock.advance(29 * SECOND);
+    let mut again = first.clone();
+    again.refresh().await.ok();
+
+    assert_eq!(again.renewal(), answered.renewal());
+    again.profile().await.ok();
+    answered.profile().await.ok();
+    answered.refresh().await.ok();
+}
+
+async fn refreshes_at_once_agree_on_the_successor(pair: Pair) {
+    let server = TestServer::start().await;
+    let node = server.another_node().await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+
+    let tabs = (0..10).map(|tab| {
+        let mut client = first.at(if tab % 2 == 0 { &server } else { &node });
+        async move {
+            client.refresh().await.ok();
+            client.profile().await.ok();
+            client.renewal()
+        }
+    });
+    let mut successors = futures_util::future::join_all(tabs).await;
+
+    successors.dedup();
+    assert_eq!(successors.len(), 1);
+}
+
+async fn a_refresh_token_used_again_later_ends_the_login(pair: Pair) {
+    let server = TestServer::start().await;
+    let mut thief = Client::of_new_user(&server, pair, "ada").await;
+    let mut owner = thief.clone();
+    owner.refresh().await.ok();
+    server.clock.advance(31 * SECOND);
+
+    let response = thief.refresh().await;
+
+    response.problem(401, "refresh_token_reused");
+    owner.assert_refused("token_revoked").await;
+}
+
+async fn a_refresh_token_older_than_the_previous_ends_the_login(pair: Pair) {
+    let server = TestServer::start().await;
+    let mut thief = Client::of_new_user(&server, pair, "ada").await;
+    let mut owner = thief.clone();
+    owner.refresh().await.ok();
+    owner.refresh().await.ok();
+
+    let response = thief.refresh().await;
+
+    response.problem(401, "refresh_token_reused");
+    owner.assert_refused("token_revoked").await;
+}
+
+async fn the_grace_is_a_setting(pair: Pair) {
+    let server = TestServer::with(&[("REFRESH_GRACE", "2m")]).await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    first.clone().refresh().await.ok();
+
+    server.clock.advance(119 * SECOND);
+    first.clone().refresh().await.ok();
+    server.clock.advance(2 * SECOND);
+    let response = first.clone().refresh().await;
+    response.problem(401, "refresh_token_reused");
+}
+
+async fn a_forged_refresh_token_ends_nothing(pair: Pair) {
+    let server = TestServer::start().await;
+    let mut client = Client::of_new_user(&server, pair, "ada").await;
+    let good = client.renewal();
+
+    let attempt = async |token: &str| {
+        let request = Request::post("/jwt/refresh");
+        let request = if pair.by_cookie() {
+            request
+                .header("Cookie", format!("refresh_token={token}"))
+                .header("X-CSRF-Token", client.csrf_token.as_deref().expect("one"))
+        } else {
+            request.json(&json!({ "refresh_token": token }))
+        };
+        let response = server.send(request).await;
+        response.problem(401, "invalid_token");
+    };
+    for position in 0..good.len() {
+        let mut token = good.clone().into_bytes();
+        token[position] = if token[position] == b'A' { b'B' } else { b'A' };
+        attempt(&String::from_utf8(token).expect("ASCII")).await;
+    }
+    for token in ["x", &good[..good.len() - 1], &format!("{good}A"), &client.credential()] {
+        attempt(token).await;
+    }
+
+    client.refresh().await.ok();
+}
+
+#[tokio::test]
+async fn a_refresh_token_in_the_body_goes_before_the_cookie() {
+    let server = TestServer::start().await;
+    let mut browser = Client::of_new_user(&server, Pair::JWT_COOKIE, "ada").await;
+    let app = Client::of_new_user(&server, Pair::JWT_BEARER, "grace").await;
+    let both =
+        |token: &str| browser.without_csrf("POST", "/jwt/refresh").json(&json!({ "refresh_token": token }));
+
+    // No CSRF token: the cookie, that would need one, is not looked at.
+    let response = server.send(both(&app.renewal())).await;
+    assert_eq!(response.set_cookies(), []);
+    let body = response.ok();
+    assert_members(&body, members(Pair::JWT_BEARER));
+    assert_eq!(body["user"]["username"], "grace");
+
+    let response = server.send(both("nonsense")).await;
+    response.problem(401, "invalid_token");
+    // The cookie's token was not spent: it is older than none.
+    server.clock.advance(MINUTE);
+    let before = browser.clone();
+    browser.refresh().await.ok();
+    assert_ne!(browser.renewal(), before.renewal());
+}
+
+#[tokio::test]
+async fn a_refresh_token_by_cookie_works_when_the_access_token_has_gone() {
+    let server = TestServer::start().await;
+    let mut client = Client::of_new_user(&server, Pair::JWT_COOKIE, "ada").await;
+
+    server.clock.advance(20 * MINUTE);
+    client.profile().await.problem(401, "token_expired");
+    client.refresh().await.ok();
+    client.profile().await.ok();
+
+    client.jar.remove("access_token");
+    client.refresh().await.ok();
+    client.profile().await.ok();
+}
+
+#[tokio::test]
+async fn an_access_token_and_a_refresh_token_do_not_replace_each_other() {
+    let server = TestServer::start().await;
+    let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+
+    for path in ["/jwt/profile", "/profile", "/session/profile"] {
+        let request = Request::get(path).bearer(&client.renewal());
+        let response = server.send(request).await;
+        response.problem(401, "invalid_token").blames_a_token(true);
+    }
+    let request = Request::post("/jwt/refresh").bearer(&client.credential());
+    let response = server.send(request).await;
+    response.problem(401, "not_authenticated");
+
+    assert_eq!(text(&client.profile().await.ok()["username"]), "ada");
+}

@@ -1,0 +1,289 @@
+//! What another site's page can do: nothing that changes anything.
+
+use crate::support::{
+    client::{Client, Mode, Pair, Transport},
+    http::{Request, Response},
+    server::{TestServer, credentials, registration},
+};
+
+const PAIRS: [Pair; 4] = [Pair::SESSION_COOKIE, Pair::SESSION_BEARER, Pair::JWT_COOKIE, Pair::JWT_BEARER];
+const APPS: (&str, &str) = ("ALLOWED_ORIGINS", "https://app.example.org,http://localhost:5173");
+
+/// Every unsafe route, each with all it needs: a new person, a signed-in client of each pair.
+async fn unsafe_requests(server: &TestServer, name: &str) -> Vec<Request> {
+    server.user(name).await;
+    let mut requests = Vec::new();
+    for mode in Mode::ALL {
+        let newcomer = format!("{name}-by-{}", mode.name());
+        requests.push(Request::post(&mode.path("register")).json(&registration(&newcomer)));
+        requests.push(Request::post(&mode.path("login")).json(&credentials(name)));
+    }
+    for pair in PAIRS {
+        let client = Client::signed_in(server, pair, name).await;
+        requests.push(client.refresh_request());
+        let client = Client::signed_in(server, pair, name).await;
+        requests.push(client.request("POST", &client.path("logout")));
+    }
+    requests
+}
+
+/// Asserts that every unsafe route refuses who sends these headers, and does nothing for them.
+async fn assert_all_refuse(server: &TestServer, name: &str, headers: &[(&str, &str)]) {
+    for request in unsafe_requests(server, name).await {
+        let foreign =
+            headers.iter().fold(request.clone(), |request, (header, value)| request.header(header, value));
+        let response = server.send(foreign).await.problem(403, "cross_origin");
+        assert_eq!(response.set_cookies(), []);
+        // It would not, had it been done already.
+        assert_done(&server.send(request).await);
+    }
+}
+
+async fn assert_all_accept(server: &TestServer, name: &str, headers: &[(&str, &str)]) {
+    for request in unsafe_requests(server, name).await {
+        let request = headers.iter().fold(request, |request, (header, value)| request.header(header, value));
+        assert_done(&server.send(request).await);
+    }
+}
+
+#[track_caller]
+fn assert_done(response: &Response) {
+    assert!(matches!(response.status, 200 | 201 | 204), "{response}");
+}
+
+#[tokio::test]
+async fn a_foreign_origin_changes_nothing() {
+    let server = TestServer::with(&[APPS]).await;
+    let port = server.address().port();
+    let origins = [
+        "null".to_owned(),
+        "https://evil.example.org".to_owned(),
+        "https://app.example.org.evil.org".to_owned(),
+        "http://app.example.org".to_owned(),
+        "https://app.example.org:8443".to_owned(),
+        "http://localhost".to_owned(),
+        format!("https://localhost:{port}"),
+        format!("http://localhost:{}", port ^ 1),
+        format!("http://127.0.0.2:{port}"),
+        format!("http://evil.localhost:{port}"),
+        format!("http://127.0.0.1:{port}.evil.org"),
+        format!("http://127.0.0.1:{port}@evil.org"),
+        format!("http://127.0.0.1:{port} http://evil.org"),
+        String::new(),
+    ];
+    for (number, origin) in origins.iter().enumerate() {
+        let name = format!("user{number}");
+        assert_all_refuse(&server, &name, &[("Origin", origin)]).await;
+    }
+}
+
+#[tokio::test]
+async fn this_server_is_localhost_by_every_name_while_no_public_url_is_set() {
+    let server = TestServer::start().await;
+    let port = server.address().port();
+    for (number, host) in ["localhost", "127.0.0.1", "[::1]"].iter().enumerate() {
+        let origin = format!("http://{host}:{port}");
+        let name = format!("user{number}");
+        assert_all_accept(&server, &name, &[("Origin", &origin)]).await;
+    }
+}
+
+#[tokio::test]
+async fn this_server_is_its_public_url_alone() {
+    let server = TestServer::with(&[("PUBLIC_URL", "https://auth.example.org")]).await;
+    let port = server.address().port();
+    assert_all_accept(&server, "ada", &[("Origin", "https://auth.example.org")]).await;
+    for (number, origin) in [
+        &format!("http://localhost:{port}"),
+        &format!("http://127.0.0.1:{port}"),
+        "http://auth.example.org",
+        "https://example.org",
+        "https://auth.example.org:8443",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("user{number}");
+        assert_all_refuse(&server, &name, &[("Origin", origin)]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_allowed_origin_is_welcome_whatever_the_browser_calls_it() {
+    let server = TestServer::with(&[APPS]).await;
+    for (number, origin) in ["https://app.example.org", "http://localhost:5173"].iter().enumerate() {
+        let headers = [("Origin", *origin), ("Sec-Fetch-Site", "cross-site")];
+        assert_all_accept(&server, &format!("user{number}"), &headers).await;
+    }
+}
+
+#[tokio::test]
+async fn without_an_origin_the_browsers_word_on_the_site_counts() {
+    let server = TestServer::with(&[APPS]).await;
+    for (number, site) in ["same-origin", "none"].iter().enumerate() {
+        let name = format!("welcome{number}");
+        assert_all_accept(&server, &name, &[("Sec-Fetch-Site", site)]).await;
+    }
+    for (number, site) in ["same-site", "cross-site", "nonsense", ""].iter().enumerate() {
+        let name = format!("refused{number}");
+        assert_all_refuse(&server, &name, &[("Sec-Fetch-Site", site)]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_does_not_choose_who_this_server_is() {
+    let server = TestServer::start().await;
+    for (number, header) in [
+        ("Host", "evil.example.org"),
+        ("X-Forwarded-Host", "evil.example.org"),
+        ("Forwarded", "host=evil.example.org;proto=http"),
+        ("X-Original-Host", "evil.example.org"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let headers = [header, ("Origin", "http://evil.example.org")];
+        assert_all_refuse(&server, &format!("user{number}"), &headers).await;
+    }
+}
+
+#[tokio::test]
+async fn reading_is_not_refused_to_an_origin() {
+    let server = TestServer::start().await;
+    server.user("ada").await;
+    for pair in PAIRS {
+        let client = Client::signed_in(&server, pair, "ada").await;
+        for path in [&client.path("profile"), "/profile"] {
+            let request = client
+                .request("GET", path)
+                .header("Origin", "https://evil.example.org")
+                .header("Sec-Fetch-Site", "cross-site");
+            let response = server.send(request).await;
+            // The browser keeps the answer from the page that asked.
+            assert_eq!(response.header("access-control-allow-origin"), None);
+            response.ok();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cookie_changes_nothing_without_its_own_csrf_token() {
+    let server = TestServer::start().await;
+    server.user("ada").await;
+    for mode in Mode::ALL {
+        let mut client = Client::signed_in(&server, mode.by(Transport::Cookie), "ada").await;
+        let neighbour = Client::signed_in(&server, client.pair, "ada").await;
+        let good = client.csrf_token.clone().expect("a CSRF token");
+        for tail in ["refresh", "logout"] {
+            let path = client.path(tail);
+            let bare = client.without_csrf("POST", &path);
+            let response = server.send(bare.clone()).await;
+            response.problem(403, "csrf_failed");
+            for wrong in [
+                "",
+                "nonsense",
+                &good[..good.len() - 1],
+                &format!("{good}A"),
+                &good.to_uppercase(),
+                &neighbour.csrf_token.clone().expect("a CSRF token"),
+                &client.credential(),
+            ] {
+                let request = bare.clone().header("X-CSRF-Token", wrong);
+                let response = server.send(request).await;
+                response.problem(403, "csrf_failed");
+            }
+        }
+        client.profile().await.ok();
+        client.refresh().await.ok();
+        client.logout().await.expect(204);
+    }
+}
+
+#[tokio::test]
+async fn a_csrf_token_proves_nothing_in_a_cookie_or_a_query() {
+    let server = TestServer::start().await;
+    server.user("ada").await;
+    for mode in Mode::ALL {
+        let client = Client::signed_in(&server, mode.by(Transport::Cookie), "ada").await;
+        let token = client.csrf_token.clone().expect("a CSRF token");
+        let path = client.path("logout");
+        let cookies = client.jar.header_for(&path).expect("cookies");
+        let request = Request::post(&format!("{path}?csrf_token={token}"))
+            .header("Cookie", format!("{cookies}; csrf_token={token}; X-CSRF-Token={token}"));
+        server.send(request).await.problem(403, "csrf_failed");
+    }
+}
+
+fn preflight(path: &str, origin: &str) -> Request {
+    Request::new("OPTIONS", path)
+        .header("Origin", origin)
+        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Headers", "authorization,content-type,x-csrf-token")
+}
+
+#[tokio::test]
+async fn an_allowed_origin_may_ask_before_it_asks() {
+    let server = TestServer::with(&[APPS]).await;
+    for path in ["/session/login", "/session/logout", "/jwt/login", "/jwt/refresh"] {
+        let response = server.send(preflight(path, "https://app.example.org")).await;
+        assert!(matches!(response.status, 200 | 204), "{response}");
+        assert_shared_with(&response, "https://app.example.org");
+        let methods = response.list("access-control-allow-methods");
+        assert!(methods.contains(&"post".to_owned()), "{response}");
+        let headers = response.list("access-control-allow-headers");
+        for header in ["authorization", "content-type", "x-csrf-token"] {
+            assert!(headers.contains(&header.to_owned()), "{response}");
+        }
+    }
+}
+
+#[track_caller]
+fn assert_shared_with(response: &Response, origin: &str) {
+    let shared: Vec<&str> = response.all("access-control-allow-origin").collect();
+    assert_eq!(shared, [origin], "{response}");
+    let credentials: Vec<&str> = response.all("access-control-allow-credentials").collect();
+    assert_eq!(credentials, ["true"], "{response}");
+    assert!(response.list("vary").contains(&"origin".to_owned()), "{response}");
+}
+
+#[tokio::test]
+async fn an_allowed_origin_reads_every_answer() {
+    let server = TestServer::with(&[APPS]).await;
+    server.user("ada").await;
+    let from = |request: Request| request.header("Origin", "http://localhost:5173");
+    for pair in PAIRS {
+        let client = Client::signed_in(&server, pair, "ada").await;
+        for (request, status) in [
+            (client.request("GET", &client.path("profile")), 200),
+            (client.request("GET", "/profile"), 200),
+            (client.refresh_request(), 200),
+            (Request::get(&client.path("profile")), 401),
+            (Request::get("/nothing"), 404),
+            (Request::get(&client.path("login")), 405),
+            (Request::post(&client.path("login")).body("text/plain", "x"), 415),
+            (Request::post(&client.path("login")).body("application/json", "[]"), 422),
+        ] {
+            let response = server.send(from(request)).await.expect(status);
+            assert_shared_with(&response, "http://localhost:5173");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_shown_no_answer() {
+    for settings in [&[][..], &[APPS]] {
+        let server = TestServer::with(settings).await;
+        let origin = "https://evil.example.org";
+        for request in [
+            preflight("/session/login", origin),
+            preflight("/jwt/login", origin),
+            Request::get("/profile").header("Origin", origin),
+            Request::post("/jwt/login").header("Origin", origin).json(&credentials("ada")),
+        ] {
+            let response = server.send(request).await;
+            for header in ["access-control-allow-origin", "access-control-allow-credentials"] {
+                assert_eq!(response.header(header), None, "{response}");
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! One Postgres for the whole run, and in it a database of its own for every test.
+//!
+//! `DATABASE_URL` names a server to use. Without it a private one is started, once, and it goes when the process goes.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+};
+
+use dualauth::database::{MIGRATOR, private::PrivatePostgres};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::Mutex,
+};
+use url::Url;
+
+static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
+    // A test's own runtime may not block on another one: a plain thread may.
+    thread::spawn(Cluster::start).join().expect("a Postgres for the tests")
+});
+
+struct Cluster {
+    /// Outlives every test, so what is to be cleared up after one has somewhere to run.
+    runtime: Runtime,
+    url: Url,
+    admin: Mutex<PgConnection>,
+    /// What this run's databases are called by; held as an advisory lock, so that the next run knows whose are left over.
+    run: u32,
+    databases: AtomicU32,
+    _postgres: Option<(PrivatePostgres, File)>,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let run = uuid::Uuid::new_v4().as_fields().0;
+        let (url, postgres, admin) = runtime.block_on(async {
+            let (url, postgres) = match std::env::var("DATABASE_URL") {
+                Ok(url) => (url, None),
+                Err(_) => {
+                    let (postgres, lock) = private_postgres().await;
+                    (postgres.url(), Some((postgres, lock)))
+                }
+            };
+            let mut admin = PgConnection::connect(&url).await.expect("the tests' Postgres answers");
+            drop_what_dead_runs_left(&mut admin).await;
+            sqlx::query("select pg_advisory_lock($1)")
+                .bind(i64::from(run))
+                .execute(&mut admin)
+                .await
+                .expect("this run's lock");
+            let url = Url::parse(&url).expect("a URL of a Postgres");
+            migrate_template(&mut admin, &url, run).await;
+            (url, postgres, admin)
+        });
+        Self {
+            runtime,
+            url,
+            admin: Mutex::new(admin),
+            run,
+            databases: AtomicU32::new(0),
+            _postgres: postgres,
+        }
+    }
+
+    async fn execute(&self, sql: String) {
+        sqlx::raw_sql(AssertSqlSafe(sql.as_str()))
+            .execute(&mut *self.admin.lock().await)
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
+/// A private Postgres in the first place that no other run of the tests holds.
+async fn private_postgres() -> (PrivatePostgres, File) {
+    let (home, lock) = (0..)
+        .find_map(|place| {
+            let home: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("api-{place}"));
+            let lock = File::create(home.with_extension("lock")).expect("a lock file");
+            lock.try_lock().is_ok().then_some((home, lock))
+        })
+        .expect("a free place");
+    let settings = [
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+        ("synchronous_commit", "off"),
+        ("max_connections", "400"),
+    ];
+    let postgres = PrivatePostgres::start(&home, &settings).await.expect("a private Postgres");
+    (postgres, lock)
+}
+
+fn template(run: u32) -> String {
+    format!("dualauth_test_{run}_template")
+}
+
+async fn migrate_template(admin: &mut PgConnection, url: &Url, run: u32) {
+    let name = template(run);
+    sqlx::raw_sql(AssertSqlSafe(format!("create database {name}")))
+        .execute(admin)
+        .await
+        .expect("a template database");
+    let mut connection =
+        PgConnection::connect(url_of(url, &name).as_str()).await.expect("the template database answers");
+    MIGRATOR.run(&mut connection).await.expect("the template is migrated");
+    connection.close().await.expect("nobody is in the template");
+}
+
+async fn drop_what_dead_runs_left(admin: &mut PgConnection) {
+    let left: Vec<(String, i64)> = sqlx::query_as(
+        "select datname::text, split_part(datname, '_', 3)::bigint
+         from pg_database where datname ~ '^dualauth_test_[0-9]+_'",
+    )
+    .fetch_all(&mut *admin)
+    .await
+    .expect("the list of databases");
+    for (name, run) in left {
+        let (dead,): (bool,) = sqlx::query_as("select pg_try_advisory_lock($1)")
+            .bind(run)
+            .fetch_one(&mut *admin)
+            .await
+            .expect("a word on a run's lock");
+        if dead {
+            sqlx::raw_sql(AssertSqlSafe(format!(
+                "drop database if exists {name} with (force); select pg_advisory_unlock({run})"
+            )))
+            .execute(&mut *admin)
+            .await
+            .expect("a dead run's database goes");
+        }
+    }
+}
+
+fn url_of(server: &Url, database: &str) -> Url {
+    let mut url = server.clone();
+    url.set_path(database);
+    url
+}
+
+/// Where things run that must outlive the test that began them.
+pub fn runtime() -> Handle {
+    CLUSTER.runtime.handle().clone()
+}
+
+/// A database that one test has for itself; it goes when the last server on it has gone.
+pub struct Database {
+    name: String,
+    url: Url,
+}
+
+impl Database {
+    pub async fn migrated() -> Self {
+        Self::create(&format!("template {}", template(CLUSTER.run))).await
+    }
+
+    pub async fn empty() -> Self {
+        Self::create("").await
+    }
+
+    async fn create(options: &str) -> Self {
+        let cluster = &*CLUSTER;
+        let number = cluster.databases.fetch_add(1, Ordering::Relaxed);
+        let name = format!("dualauth_test_{}_{number}", cluster.run);
+        runtime()
+            .spawn(cluster.execute(format!("create database {name} {options}")))
+            .await
+            .expect("a database for the test");
+        let url = url_of(&cluster.url, &name);
+        Self { name, url }
+    }
+
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub async fn connect(&self) -> PgConnection {
+        PgConnection::connect(self.url.as_str()).await.expect("the test's database answers")
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let sql = format!("drop database if exists {} with (force)", self.name);
+        runtime().spawn(CLUSTER.execute(sql));
+    }
+}

@@ -1,0 +1,132 @@
+//! A server under test: its own database, its own clock, whatever settings the test is about.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use dualauth::{
+    app::{self, Node},
+    clock::Clock,
+    config::Config,
+};
+use serde_json::{Value, json};
+use sqlx::PgConnection;
+
+use super::{
+    PASSWORD,
+    cluster::{self, Database},
+    http::{Request, Response},
+    proxy::Proxy,
+};
+
+/// What every test's server is set to, where the test says nothing else. Hashing is as cheap as it goes; the limits
+/// on calls, which have tests of their own, are out of the way.
+const SETTINGS: &[(&str, &str)] = &[
+    ("LISTEN", "127.0.0.1:0"),
+    ("APP_SECRET", APP_SECRET),
+    ("ARGON2_MEMORY_KIB", "64"),
+    ("ARGON2_ITERATIONS", "1"),
+    ("LOGIN_LIMIT", "1000000/1m"),
+    ("REGISTER_LIMIT", "1000000/1m"),
+    ("REFRESH_LIMIT", "1000000/1m"),
+];
+
+pub const APP_SECRET: &str = "the tests' own secret, 32 bytes and more";
+
+/// When every test begins; far from now, so that whoever looks at another clock than the server's is found out.
+pub fn beginning() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_925_000_000, 0).expect("a time in 2031")
+}
+
+pub struct TestServer {
+    node: Option<Node>,
+    address: SocketAddr,
+    database: Arc<Database>,
+    settings: HashMap<String, String>,
+    pub clock: Clock,
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Started with these settings; an empty value unsets one.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::on(Arc::new(Database::migrated().await), settings).await
+    }
+
+    /// Started on a database that may have other servers.
+    pub async fn on(database: Arc<Database>, settings: &[(&str, &str)]) -> Self {
+        let url = database.url().to_string();
+        let all = [("DATABASE_URL", url.as_str())];
+        let all = all.iter().chain(SETTINGS).chain(settings);
+        let settings = all.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self::launch(database, settings, Clock::manual(beginning())).await
+    }
+
+    /// Started with a proxy between it and its Postgres.
+    pub async fn behind_a_proxy(settings: &[(&str, &str)]) -> (Self, Proxy) {
+        let database = Arc::new(Database::migrated().await);
+        let proxy = Proxy::in_front_of(&database).await;
+        let url = proxy.url().to_string();
+        let settings: Vec<_> = [("DATABASE_URL", url.as_str())].iter().chain(settings).copied().collect();
+        (Self::on(database, &settings).await, proxy)
+    }
+
+    /// A second node: same database, same settings, same clock.
+    pub async fn another_node(&self) -> Self {
+        Self::launch(self.database.clone(), self.settings.clone(), self.clock.clone()).await
+    }
+
+    async fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {
+        let set = |name: &str| settings.get(name).filter(|value| !value.is_empty()).cloned();
+        let config = Config::from_vars(set).expect("good settings");
+        let node = app::start(config, clock.clone()).await.expect("a server that starts");
+        Self { address: node.address(), node: Some(node), database, settings, clock }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub async fn stop(&mut self) {
+        self.node.take().expect("a running server").stop().await;
+    }
+
+    /// Its database, past the server.
+    pub async fn sql(&self) -> PgConnection {
+        self.database.connect().await
+    }
+
+    pub async fn send(&self, request: Request) -> Response {
+        request.send(self.address).await
+    }
+
+    /// Adds a user who has everybody's password, and gives their id.
+    pub async fn user(&self, name: &str) -> String {
+        let request = Request::post("/session/register").json(&registration(name));
+        let user = self.send(request).await.expect(201).json();
+        super::text(&user["user_id"]).to_owned()
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        let node = self.node.take();
+        let database = self.database.clone();
+        cluster::runtime().spawn(async move {
+            if let Some(node) = node {
+                node.stop().await;
+            }
+            drop(database);
+        });
+    }
+}
+
+pub fn registration(name: &str) -> Value {
+    json!({ "username": name, "email": format!("{name}@example.org"), "password": PASSWORD })
+}
+
+pub fn credentials(name: &str) -> Value {
+    json!({ "username": name, "password": PASSWORD })
+}
