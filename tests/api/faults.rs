@@ -3,14 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::{join, join_all};
+use sqlx::{Connection, PgConnection};
+use url::Url;
 
 use crate::support::{
-    client::{Client, Pair},
+    client::{Client, Mode, Pair},
     cluster::Database,
     eventually,
     http::{Request, Response},
     proxy::Proxy,
-    server::{TestServer, credentials, registration},
+    server::{ONE_NAME, TestServer, credentials, registration},
     with,
 };
 
@@ -61,9 +63,14 @@ async fn resetting_people(server: &TestServer, lane: usize) {
     }
 }
 
+async fn begin_twice(database: &Url) {
+    let mut connection = PgConnection::connect(database.as_str()).await.expect("a connection");
+    sqlx::raw_sql("begin; begin; rollback").execute(&mut connection).await.expect("a warning, no more");
+}
+
 #[tokio::test]
 async fn resets_lose_no_acknowledged_write() {
-    let (mut server, proxy) = TestServer::behind_a_proxy(&[]).await;
+    let (mut server, proxy) = TestServer::behind_a_proxy(&[ONE_NAME]).await;
     server.user("victim").await;
     proxy.set_delay(Duration::from_millis(20));
 
@@ -72,6 +79,10 @@ async fn resets_lose_no_acknowledged_write() {
     let (promises, _) = join(honest, resetting).await;
 
     assert_eq!(proxy.transactions_begun_twice(), 0);
+    // Had there been one, it would have been heard.
+    begin_twice(proxy.url()).await;
+    assert_eq!(proxy.transactions_begun_twice(), 1);
+
     // What hides in an open transaction goes with its connection.
     proxy.set_delay(Duration::ZERO);
     server.stop().await;
@@ -157,25 +168,28 @@ async fn assert_honest_in_an_outage(server: &TestServer, clients: &[Client]) {
     let answers = requests.iter().map(|request| server.send(request.clone()));
     join_all(answers).await.into_iter().for_each(unavailable);
 
-    for client in clients {
-        for path in [&client.path("profile"), "/profile"] {
-            if client.pair.mode.name() == "jwt" {
-                // Its claims speak for themselves.
-                client.get(path).await.ok();
-            } else {
-                // What is known well enough may be served, for the staleness bound.
-                eventually("a session that is not served any longer", async || {
-                    let response = client.get(path).await;
-                    match response.status {
-                        200 => false,
-                        _ => {
-                            unavailable(response);
-                            true
-                        }
-                    }
-                })
-                .await;
-            }
+    let profiles = clients.iter().flat_map(|client| {
+        [client.path("profile"), "/profile".to_owned()].map(|path| assert_honest_profile(client, path))
+    });
+    join_all(profiles).await;
+}
+
+async fn assert_honest_profile(client: &Client, path: String) {
+    match client.pair.mode {
+        // Its claims speak for themselves.
+        Mode::Jwt => {
+            client.get(&path).await.ok();
+        }
+        // What is known well enough may be served, for the staleness bound.
+        Mode::Session => {
+            eventually("a session that is not served any longer", async || {
+                let response = client.get(&path).await;
+                response.status != 200 && {
+                    unavailable(response);
+                    true
+                }
+            })
+            .await;
         }
     }
 }
@@ -291,7 +305,7 @@ async fn resets_while_hashing_leave_room_for_others() {
 #[tokio::test]
 async fn nodes_that_start_at_once_share_one_schema_and_one_secret() {
     let database = Arc::new(Database::empty().await);
-    let no_secret = [("APP_SECRET", "")];
+    let no_secret = [ONE_NAME, ("APP_SECRET", "")];
 
     let nodes = (0..3).map(|_| TestServer::on(database.clone(), &no_secret));
     let nodes = join_all(nodes).await;

@@ -1,9 +1,18 @@
 //! What a client may rely on: every promise of the contract, kept over real HTTP on a real Postgres.
 
+#![expect(
+    unreachable_pub,
+    reason = "nothing reaches into a test binary: `pub` only says what is for the other files"
+)]
+#![expect(clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
+
+mod browser;
 mod contract;
 mod faults;
 mod forwarded;
 mod jwt_attacks;
+mod layers;
+mod openapi;
 mod origins;
 mod precedence;
 mod support;

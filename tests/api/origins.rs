@@ -281,9 +281,7 @@ async fn a_foreign_origin_is_shown_no_answer() {
             Request::post("/jwt/login").header("Origin", origin).json(&credentials("ada")),
         ] {
             let response = server.send(request).await;
-            for header in ["access-control-allow-origin", "access-control-allow-credentials"] {
-                assert_eq!(response.header(header), None, "{response}");
-            }
+            assert_eq!(response.header("access-control-allow-origin"), None, "{response}");
         }
     }
 }

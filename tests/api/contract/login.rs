@@ -55,7 +55,7 @@ async fn a_login_answers_exactly_what_its_kind_needs(pair: Pair) {
     let user = server.send(user).await.json();
     let mut client = Client::new(&server, pair);
 
-    let response = client.login(&pair.credentials("ada")).await.is_not_stored();
+    let response = client.login(&pair.credentials("ada")).await.not_stored();
 
     let cookies = response.set_cookies();
     let words = response.text();

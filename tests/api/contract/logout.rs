@@ -7,7 +7,7 @@ use crate::support::{
     client::{Client, Mode, Pair, Transport},
     eventually,
     http::{Request, SetCookie},
-    server::TestServer,
+    server::{ONE_NAME, TestServer},
 };
 
 promises! { of every pair:
@@ -53,7 +53,7 @@ async fn a_logout_ends_no_other_login(pair: Pair) {
 }
 
 async fn a_revoked_login_is_refused_on_every_node(pair: Pair) {
-    let server = TestServer::start().await;
+    let server = TestServer::with(&[ONE_NAME]).await;
     let other = server.another_node().await;
     let mut client = Client::of_new_user(&server, pair, "ada").await;
     let there = client.at(&other);
@@ -67,7 +67,7 @@ async fn a_revoked_login_is_refused_on_every_node(pair: Pair) {
 }
 
 async fn a_revoked_login_stays_so_when_the_server_starts_anew(pair: Pair) {
-    let mut server = TestServer::start().await;
+    let mut server = TestServer::with(&[ONE_NAME]).await;
     let mut client = Client::of_new_user(&server, pair, "ada").await;
     let living = Client::signed_in(&server, pair, "ada").await;
     let before = client.clone();

@@ -4,7 +4,7 @@ use crate::support::{
     MINUTE, SECOND, assert_members,
     client::{Client, Mode, Pair},
     http::Request,
-    server::{TestServer, beginning},
+    server::{ONE_NAME, TestServer, beginning},
     text, time,
 };
 
@@ -27,7 +27,7 @@ async fn a_profile_says_who_and_how(pair: Pair) {
     let body = client.login(&pair.credentials("ada")).await.ok();
 
     for path in [&client.path("profile"), "/profile"] {
-        let profile = client.get(path).await.is_not_stored().ok();
+        let profile = client.get(path).await.not_stored().ok();
 
         assert_members(&profile, &["user_id", "username", "roles", "auth"]);
         assert_eq!(profile["user_id"], id);
@@ -110,7 +110,7 @@ async fn who_shows_nonsense_is_refused(pair: Pair) {
 }
 
 async fn two_nodes_know_one_login(pair: Pair) {
-    let server = TestServer::start().await;
+    let server = TestServer::with(&[ONE_NAME]).await;
     let other = server.another_node().await;
     let client = Client::of_new_user(&server, pair, "ada").await;
 
@@ -128,7 +128,7 @@ async fn a_csrf_token_can_be_asked_for(pair: Pair) {
     let mut client = Client::of_new_user(&server, pair, "ada").await;
     server.clock.advance(SECOND);
 
-    let body = client.get(&client.path("csrf")).await.is_not_stored().ok();
+    let body = client.get(&client.path("csrf")).await.not_stored().ok();
 
     assert_members(&body, &["csrf_token"]);
     client.csrf_token = Some(text(&body["csrf_token"]).to_owned());

@@ -6,7 +6,7 @@ use crate::support::{
     MINUTE, SECOND, assert_members,
     client::{Client, Pair},
     http::Request,
-    server::{TestServer, beginning},
+    server::{ONE_NAME, TestServer, beginning},
     text, time,
 };
 
@@ -35,7 +35,7 @@ async fn a_refresh_answers_like_a_login(pair: Pair) {
     let before = client.clone();
     server.clock.advance(10 * MINUTE);
 
-    let response = client.refresh().await.is_not_stored();
+    let response = client.refresh().await.not_stored();
 
     let cookies = response.set_cookies();
     let words = response.text();
@@ -125,7 +125,7 @@ async fn the_previous_refresh_token_gives_the_same_successor_for_a_while(pair: P
 }
 
 async fn refreshes_at_once_agree_on_the_successor(pair: Pair) {
-    let server = TestServer::start().await;
+    let server = TestServer::with(&[ONE_NAME]).await;
     let node = server.another_node().await;
     let first = Client::of_new_user(&server, pair, "ada").await;
 

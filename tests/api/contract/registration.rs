@@ -45,7 +45,7 @@ async fn a_new_user_is_shown_and_not_signed_in(mode: Mode) {
 
     let response = register(&server, mode, &registration("ada")).await;
 
-    let response = response.expect(201).is_not_stored();
+    let response = response.expect(201).not_stored();
     assert_eq!(response.set_cookies(), []);
     let user = response.json();
     assert_members(&user, &["user_id", "username", "email", "roles", "created_at"]);
@@ -124,41 +124,39 @@ async fn an_email_is_ascii_with_one_at_and_a_domain(mode: Mode) {
 async fn a_password_has_15_code_points_after_nfkc(mode: Mode) {
     let server = TestServer::start().await;
 
-    for (number, (pattern, count)) in [
-        ("é", 15),        // 30 bytes
-        ("e\u{301}", 15), // 30 code points before
-        ("\u{fb00}", 8),  // a ligature, that is two letters after
-        ("\u{1f511}", 15),
+    let plain = "wrenocalmsupiky";
+    let accented: String = plain.chars().map(|letter| format!("{letter}\u{301}")).collect();
+    let emoji: String = ('\u{1f400}'..'\u{1f40f}').collect();
+    for (number, (password, one)) in [
+        (plain, 1),
+        (&accented, 2),       // 30 code points before, 15 after
+        (&emoji, 1),          // 60 bytes
+        ("№™㎏㎝㎜㎞㎁x", 1), // 8 code points before, 15 after
     ]
     .into_iter()
     .enumerate()
     {
         let name = format!("user{number}");
-        let body = with(registration(&name), "password", pattern.repeat(count));
-        accepts(&server, mode, &body).await;
-        let body = with(registration("refused"), "password", pattern.repeat(count - 1));
-        refuses(&server, mode, &body, "/password").await;
+        accepts(&server, mode, &with(registration(&name), "password", password)).await;
+        let shorter: String = password.chars().take(password.chars().count() - one).collect();
+        refuses(&server, mode, &with(registration("refused"), "password", shorter), "/password").await;
     }
-    let body = with(registration("refused"), "password", "");
-    refuses(&server, mode, &body, "/password").await;
+    refuses(&server, mode, &with(registration("refused"), "password", ""), "/password").await;
 }
 
 async fn a_password_has_at_most_1024_bytes_after_nfkc(mode: Mode) {
     let server = TestServer::start().await;
 
-    for (number, (pattern, count)) in [
-        ("x", 1024),
-        ("ｘ", 1024),     // three bytes that are one after
-        ("\u{fdfa}", 31), // three bytes that are 33 after
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    let plain = format!("{PASSWORD:x<1024}");
+    // Three bytes each that are one after.
+    let wide: String = plain.chars().map(|it| it.to_string().replace('x', "ｘ")).collect();
+    // Three bytes each that are 33 after.
+    let growing = format!("{PASSWORD}{}xxxxx", "\u{fdfa}".repeat(30));
+    for (number, password) in [plain, wide, growing].into_iter().enumerate() {
         let name = format!("user{number}");
-        let body = with(registration(&name), "password", pattern.repeat(count));
-        accepts(&server, mode, &body).await;
-        let body = with(registration("refused"), "password", pattern.repeat(count + 1));
-        refuses(&server, mode, &body, "/password").await;
+        accepts(&server, mode, &with(registration(&name), "password", password.as_str())).await;
+        let longer = format!("{password}x");
+        refuses(&server, mode, &with(registration("refused"), "password", longer), "/password").await;
     }
 }
 

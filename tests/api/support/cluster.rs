@@ -14,10 +14,7 @@ use std::{
 
 use dualauth::database::{MIGRATOR, private::PrivatePostgres};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tokio::{
-    runtime::{Builder, Handle, Runtime},
-    sync::Mutex,
-};
+use tokio::runtime::{Builder, Handle, Runtime};
 use url::Url;
 
 static CLUSTER: LazyLock<Cluster> = LazyLock::new(|| {
@@ -29,9 +26,10 @@ struct Cluster {
     /// Outlives every test, so what is to be cleared up after one has somewhere to run.
     runtime: Runtime,
     url: Url,
-    admin: Mutex<PgConnection>,
-    /// What this run's databases are called by; held as an advisory lock, so that the next run knows whose are left over.
+    /// What this run's databases are called by.
     run: u32,
+    /// Holds the number as an advisory lock, so that the next run knows whose databases are left over.
+    _lock: PgConnection,
     databases: AtomicU32,
     _postgres: Option<(PrivatePostgres, File)>,
 }
@@ -59,22 +57,23 @@ impl Cluster {
             migrate_template(&mut admin, &url, run).await;
             (url, postgres, admin)
         });
-        Self {
-            runtime,
-            url,
-            admin: Mutex::new(admin),
-            run,
-            databases: AtomicU32::new(0),
-            _postgres: postgres,
-        }
+        Self { runtime, url, run, _lock: admin, databases: AtomicU32::new(0), _postgres: postgres }
     }
 
+    /// On a connection of its own: no test waits for what is dropped after another.
     async fn execute(&self, sql: String) {
-        sqlx::raw_sql(AssertSqlSafe(sql.as_str()))
-            .execute(&mut *self.admin.lock().await)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let mut connection =
+            PgConnection::connect(self.url.as_str()).await.expect("the tests' Postgres answers");
+        execute(&mut connection, sql).await;
+        connection.close().await.expect("a connection that can be closed");
     }
+}
+
+async fn execute(connection: &mut PgConnection, sql: String) {
+    sqlx::raw_sql(AssertSqlSafe(sql.as_str()))
+        .execute(connection)
+        .await
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
 /// A private Postgres in the first place that no other run of the tests holds.
@@ -102,10 +101,7 @@ fn template(run: u32) -> String {
 
 async fn migrate_template(admin: &mut PgConnection, url: &Url, run: u32) {
     let name = template(run);
-    sqlx::raw_sql(AssertSqlSafe(format!("create database {name}")))
-        .execute(admin)
-        .await
-        .expect("a template database");
+    execute(admin, format!("create database {name}")).await;
     let mut connection =
         PgConnection::connect(url_of(url, &name).as_str()).await.expect("the template database answers");
     MIGRATOR.run(&mut connection).await.expect("the template is migrated");
@@ -127,12 +123,8 @@ async fn drop_what_dead_runs_left(admin: &mut PgConnection) {
             .await
             .expect("a word on a run's lock");
         if dead {
-            sqlx::raw_sql(AssertSqlSafe(format!(
-                "drop database if exists {name} with (force); select pg_advisory_unlock({run})"
-            )))
-            .execute(&mut *admin)
-            .await
-            .expect("a dead run's database goes");
+            execute(admin, format!("drop database if exists {name} with (force)")).await;
+            execute(admin, format!("select pg_advisory_unlock({run})")).await;
         }
     }
 }
@@ -156,7 +148,7 @@ pub struct Database {
 
 impl Database {
     pub async fn migrated() -> Self {
-        Self::create(&format!("template {}", template(CLUSTER.run))).await
+        Self::create(&format!("template {} strategy file_copy", template(CLUSTER.run))).await
     }
 
     pub async fn empty() -> Self {

@@ -32,6 +32,9 @@ const SETTINGS: &[(&str, &str)] = &[
 
 pub const APP_SECRET: &str = "the tests' own secret, 32 bytes and more";
 
+/// The one name of several nodes, which they know each other's tokens by: alone, each is named after its own port.
+pub const ONE_NAME: (&str, &str) = ("PUBLIC_URL", "http://auth.example.org");
+
 /// When every test begins; far from now, so that whoever looks at another clock than the server's is found out.
 pub fn beginning() -> DateTime<Utc> {
     DateTime::from_timestamp(1_925_000_000, 0).expect("a time in 2031")
@@ -81,7 +84,13 @@ impl TestServer {
     async fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {
         let set = |name: &str| settings.get(name).filter(|value| !value.is_empty()).cloned();
         let config = Config::from_vars(set).expect("good settings");
-        let node = app::start(config, clock.clone()).await.expect("a server that starts");
+        // On a runtime that is there when the test's own has gone: the server has to be stopped after it.
+        let starting = clock.clone();
+        let node = cluster::runtime()
+            .spawn_blocking(|| cluster::runtime().block_on(app::start(config, starting)))
+            .await
+            .expect("no panic")
+            .expect("a server that starts");
         Self { address: node.address(), node: Some(node), database, settings, clock }
     }
 

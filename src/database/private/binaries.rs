@@ -1,0 +1,108 @@
+//! Where Postgres' binaries are. `scripts/postgres` looks in the same places.
+
+use std::cmp::Reverse;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use super::PrivatePostgresError;
+use super::account::Account;
+use super::cluster::{Cluster, SHARED_HOME};
+
+#[derive(Debug)]
+pub(super) struct Binaries {
+    directory: PathBuf,
+}
+
+impl Binaries {
+    pub(super) async fn best(home: &Path, account: Account) -> Result<Binaries, PrivatePostgresError> {
+        for directory in places(home, account) {
+            if version(&directory, account).await.is_some() {
+                return Ok(Binaries { directory });
+            }
+        }
+        Err(PrivatePostgresError::NoBinaries)
+    }
+
+    /// A cluster is read by its own major version only.
+    pub(super) async fn of_version(
+        wanted: u32,
+        home: &Path,
+        cluster: &Cluster,
+    ) -> Result<Binaries, PrivatePostgresError> {
+        for directory in places(home, cluster.account) {
+            if version(&directory, cluster.account).await == Some(wanted) {
+                return Ok(Binaries { directory });
+            }
+        }
+        Err(PrivatePostgresError::NoBinariesOfVersion { cluster: cluster.directory.clone(), version: wanted })
+    }
+
+    pub(super) fn initdb(&self) -> PathBuf {
+        self.directory.join("initdb")
+    }
+
+    pub(super) fn postgres(&self) -> PathBuf {
+        self.directory.join("postgres")
+    }
+}
+
+fn places(home: &Path, account: Account) -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> = std::env::var_os("PATH")
+        .iter()
+        .flat_map(std::env::split_paths)
+        .filter_map(|directory| std::path::absolute(directory).ok())
+        .collect();
+    places.extend(newest_first("/usr/lib/postgresql", ""));
+    places.extend(newest_first("/opt/homebrew/opt", "postgresql"));
+    places.extend(newest_first("/usr/local/opt", "postgresql"));
+    places.extend(newest_first("/Applications/Postgres.app/Contents/Versions", ""));
+    places.push(home.join("pgsql/bin"));
+    if account.is_lent() {
+        places.push(Path::new(SHARED_HOME).join("pgsql/bin"));
+    }
+    places.retain(|directory| directory.join("initdb").is_file() && directory.join("postgres").is_file());
+    places
+}
+
+/// `15/bin`, `postgresql@16/bin` and so on.
+fn newest_first(parent: &str, prefix: &str) -> Vec<PathBuf> {
+    let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let name = entry.file_name().into_string().ok()?;
+            let number = name.strip_prefix(prefix)?.trim_start_matches('@').parse().unwrap_or(0);
+            Some((number, entry.path().join("bin")))
+        })
+        .collect();
+    found.sort_by_key(|(number, _)| Reverse(*number));
+    found.into_iter().map(|(_, directory)| directory).collect()
+}
+
+/// `None` also where the account may not run it.
+async fn version(directory: &Path, account: Account) -> Option<u32> {
+    let mut command = account.command(directory.join("postgres"));
+    command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null());
+    let output = command.output().await.ok()?;
+    major(std::str::from_utf8(&output.stdout).ok()?)
+}
+
+/// Of `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, or `… 19beta1`.
+fn major(version: &str) -> Option<u32> {
+    let number = version.split_whitespace().nth(2)?;
+    let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
+    number[..digits].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::major;
+
+    #[test]
+    fn the_major_version_is_read_from_what_postgres_prints() {
+        assert_eq!(major("postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)\n"), Some(15));
+        assert_eq!(major("postgres (PostgreSQL) 18devel\n"), Some(18));
+        assert_eq!(major("something else"), None);
+    }
+}

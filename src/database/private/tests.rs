@@ -1,0 +1,89 @@
+//! These start a real Postgres, each under a home of its own.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::socket::{self, Answer};
+use super::{PrivatePostgres, wait_until_unlocked};
+
+const FAST: &[(&str, &str)] = &[("fsync", "off")];
+
+struct Home(PathBuf);
+
+impl Home {
+    fn new(name: &str) -> Home {
+        let home = std::env::temp_dir().join(format!("dualauth private {name} {}", std::process::id()));
+        fs::create_dir(&home).unwrap();
+        Home(home)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+async fn answers(postgres: &PrivatePostgres) -> bool {
+    socket::ask(postgres.socket_directory()).await == Answer::Ready
+}
+
+#[tokio::test]
+async fn the_last_program_that_uses_it_stops_it() {
+    let home = Home::new("shared");
+    let (one, two) =
+        tokio::join!(PrivatePostgres::start(&home.0, FAST), PrivatePostgres::start(&home.0, FAST));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let socket_directory = two.socket_directory().to_owned();
+    one.stop().await;
+    assert!(answers(&two).await);
+    two.stop().await;
+    assert_eq!(socket::ask(&socket_directory).await, Answer::NotReady);
+}
+
+/// Dropping closes what the kernel closes for a program that is killed.
+#[tokio::test]
+async fn it_ends_with_a_program_that_did_not_stop_it() {
+    let home = Home::new("dropped");
+    let postgres = PrivatePostgres::start(&home.0, FAST).await.unwrap();
+    let cluster = super::Cluster::locate(&home.0.canonicalize().unwrap()).await.unwrap();
+    drop(postgres);
+    drop(wait_until_unlocked(&cluster).await.unwrap());
+    PrivatePostgres::start(&home.0, FAST).await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn a_lock_left_by_a_crash_does_not_prevent_the_next_start() {
+    let home = Home::new("stale");
+    PrivatePostgres::start(&home.0, FAST).await.unwrap().stop().await;
+    let cluster = super::Cluster::locate(&home.0.canonicalize().unwrap()).await.unwrap();
+    // A process that lives and is no Postgres, of the account that runs Postgres.
+    let mut bystander =
+        cluster.account.command("/bin/sh").args(["-c", "sleep 60"]).kill_on_drop(true).spawn().unwrap();
+    let lock = cluster.directory.join("postmaster.pid");
+    fs::write(&lock, format!("{}\n{}\n", bystander.id().unwrap(), cluster.directory.display())).unwrap();
+    cluster.account.give(&lock).unwrap();
+    PrivatePostgres::start(&home.0, FAST).await.unwrap().stop().await;
+    assert!(bystander.try_wait().unwrap().is_none());
+}
+
+#[tokio::test]
+async fn it_says_why_it_does_not_start() {
+    let home = Home::new("broken");
+    let error =
+        PrivatePostgres::start(&home.0, &[("fsync", "off"), ("no_such_setting", "1")]).await.err().unwrap();
+    assert!(error.to_string().contains("no_such_setting"), "{error}");
+}
+
+#[tokio::test]
+async fn a_socket_directory_of_somebody_else_is_refused() {
+    let home = Home::new(&"long".repeat(40));
+    let cluster = super::Cluster::locate(&home.0.canonicalize().unwrap()).await.unwrap();
+    let directory = socket::directory(&cluster);
+    fs::create_dir(&directory).unwrap();
+    let refused = socket::make_directory(&directory, &cluster);
+    fs::remove_dir(&directory).unwrap();
+    assert!(refused.is_err());
+    socket::make_directory(&directory, &cluster).unwrap();
+    fs::remove_dir(&directory).unwrap();
+}

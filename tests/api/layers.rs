@@ -1,0 +1,116 @@
+//! The layers: each module of the library uses only those below it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// From the top down. Modules of one layer don't know each other.
+const LAYERS: [&[&str]; 7] = [
+    &["app"],
+    &["session", "jwt", "account", "web"],
+    &["auth"],
+    &["http"],
+    &["error"],
+    &["users", "logins"],
+    &["tokens", "clock", "config", "database", "telemetry"],
+];
+
+/// The exceptions, each with its reason.
+const WITHIN_A_LAYER: [(&str, &str); 4] = [
+    ("logins", "users"),    // a login has an owner
+    ("database", "clock"),  // what it stores is dated
+    ("database", "tokens"), // it keeps the secret when none is set
+    ("config", "tokens"),   // a setting is a secret
+];
+
+const TELEMETRY_READS_CONFIG: (&str, &str) = ("telemetry", "config");
+
+fn layer(module: &str) -> usize {
+    LAYERS.iter().position(|layer| layer.contains(&module)).unwrap_or_else(|| panic!("{module} has no layer"))
+}
+
+fn is_allowed(from: &str, to: &str) -> bool {
+    let by_name = WITHIN_A_LAYER.contains(&(from, to)) || TELEMETRY_READS_CONFIG == (from, to);
+    from == to || layer(from) < layer(to) || by_name
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// Every file of the library, with the module that it belongs to.
+fn files() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    sources(&root, &mut paths);
+    let module = |path: &Path| {
+        let first = path.strip_prefix(&root).expect("below src").components().next().expect("a name");
+        first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+    };
+    let named = paths.iter().map(|path| (module(path), std::fs::read_to_string(path).expect("a source")));
+    named.filter(|(module, _)| module != "lib" && module != "main").collect()
+}
+
+/// The modules that a source names after `crate::`, one by one or in braces.
+fn uses(source: &str) -> BTreeSet<String> {
+    let word =
+        |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+    let mut found = BTreeSet::new();
+    for rest in source.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            None => found.insert(word(rest)),
+            Some(list) => {
+                let list = list.split_once("};").map_or(list, |(list, _)| list);
+                found.extend(list.split(',').map(|item| word(item.trim())));
+                true
+            }
+        };
+    }
+    found.remove("");
+    found
+}
+
+#[test]
+fn each_module_uses_only_those_below_it() {
+    let mut wrong = Vec::new();
+    for (module, source) in files() {
+        let wrongly_used = uses(&source).into_iter().filter(|used| !is_allowed(&module, used));
+        wrong.extend(wrongly_used.map(|used| format!("{module} uses {used}")));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn users_and_logins_know_nothing_of_http() {
+    for (module, source) in
+        files().into_iter().filter(|(module, _)| ["users", "logins"].contains(&module.as_str()))
+    {
+        assert!(!source.contains("actix"), "{module} names actix");
+    }
+}
+
+#[test]
+fn auth_names_no_mode() {
+    for (_, source) in files().into_iter().filter(|(module, _)| module == "auth") {
+        for mode in ["crate::session", "crate::jwt", "\"session\"", "\"jwt\""] {
+            // An example in the API's document may: a person reads that.
+            let code = source
+                .lines()
+                .filter(|line| !line.contains("example") && !line.trim_start().starts_with('"'));
+            assert!(code.into_iter().all(|line| !line.contains(mode)), "auth names {mode}");
+        }
+    }
+}
+
+#[test]
+fn every_file_says_its_subject_first() {
+    for (module, source) in files() {
+        assert!(source.starts_with("//! "), "a file of {module} begins with {:?}", source.lines().next());
+    }
+}
