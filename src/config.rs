@@ -16,8 +16,8 @@ use crate::tokens::AppSecret;
 /// Where a private Postgres lives, below the working directory.
 const DATA_FOLDER: &str = ".data";
 
-/// The browsers' own limit of a cookie's life, and so of a login's that remembers (RFC 6265bis, section 5.5).
-const MAX_TTL: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// The longest time that can be set: ten years, which keeps every date that is computed from it in bounds.
+const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 /// Settings of later versions: setting one changes nothing yet, and that should not be a surprise.
 const NOT_YET: [&str; 14] = [
@@ -245,7 +245,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn duration(&mut self, name: &str, default: &str) -> Duration {
-        let expected = "a time such as 30s, 15m, 24h or 14d, of 400d at most";
+        let expected = "a time such as 30s, 15m, 24h or 14d, of 3650d at most";
         let given = self.read(name, expected, parse_duration);
         given.or_else(|| parse_duration(default)).unwrap_or_default()
     }

@@ -159,6 +159,7 @@ pub enum Replaced {
 
 /// What a renewal by counter came to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is looked into at once and never stored")]
 pub enum Renewal {
     /// The login as it is now. Its generation is the one whose credential is to be handed out.
     Renewed(Login),
@@ -336,7 +337,7 @@ impl Logins {
     }
 }
 
-/// The settings' limit of 400 days is far within both types.
+/// The settings' limit of ten years is far within both types.
 fn chrono_duration(duration: Duration) -> chrono::Duration {
     chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX)
 }

@@ -114,7 +114,7 @@ fn check_password(password: &str, min_length: usize) -> Result<(), String> {
 fn is_common(password: &str) -> bool {
     let password = Zeroizing::new(password.to_lowercase());
     let repeats = |unit: &&str| {
-        password.len() % unit.len() == 0 && unit.repeat(password.len() / unit.len()) == *password
+        password.len().is_multiple_of(unit.len()) && unit.repeat(password.len() / unit.len()) == *password
     };
     (1..=password.len())
         .filter_map(|length| password.get(..length))

@@ -1,13 +1,14 @@
 //! Swagger UI in a real browser: every route can be tried in both modes.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use fantoccini::elements::Element;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
 
 use super::support::PASSWORD;
 use super::support::server::TestServer;
@@ -47,8 +48,7 @@ impl Browser {
 
     async fn stop(mut self) {
         self.client.close().await.expect("the browser closes");
-        self.driver.kill().expect("the driver ends");
-        self.driver.wait().expect("the driver has ended");
+        self.driver.kill().await.expect("the driver ends");
     }
 }
 
@@ -56,10 +56,10 @@ async fn start_driver() -> (Child, u16) {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
         .stdout(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .expect("chromedriver, which scripts/chromium installs");
-    let output =
-        tokio::process::ChildStdout::from_std(driver.stdout.take().expect("its output")).expect("a pipe");
+    let output = driver.stdout.take().expect("its output");
     let mut lines = BufReader::new(output).lines();
     while let Some(line) = lines.next_line().await.expect("a line") {
         if let Some((_, port)) = line.split_once("started successfully on port ") {
@@ -107,7 +107,8 @@ impl SwaggerUi<'_> {
             self.click(&format!("{block} .btn-clear")).await;
         }
         self.click(&format!("{block} .execute")).await;
-        let status = self.find(&format!("{block} .live-responses-table .response-col_status")).await;
+        let status =
+            self.find(&format!("{block} .live-responses-table .response .response-col_status")).await;
         let status = status.text().await.expect("a status");
         let shown =
             self.0.find(Locator::Css(&format!("{block} .live-responses-table .highlight-code > pre"))).await;
