@@ -15,4 +15,5 @@ mod layers;
 mod openapi;
 mod origins;
 mod precedence;
+mod process;
 mod support;

@@ -1,0 +1,163 @@
+//! The program itself, as an operator runs it: its command line, its memory, its end.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use dualauth::tokens::random_bytes;
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::support::PASSWORD;
+use super::support::cluster::Database;
+use super::support::http::{Request, Response};
+use super::support::server::{credentials, registration};
+
+fn program(folder: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dualauth"));
+    command
+        .current_dir(folder)
+        .kill_on_drop(true)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command.env_remove("DATABASE_URL").env("LISTEN", "127.0.0.1:0").envs(settings.iter().copied());
+    command
+}
+
+/// A folder of one test's own, without a `.env`.
+fn folder() -> PathBuf {
+    let name = format!("process-{:016x}", u64::from_ne_bytes(random_bytes()));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+async fn run(mut command: Command, input: &str) -> Output {
+    let mut child = command.spawn().expect("it starts");
+    let mut stdin = child.stdin.take().expect("its input");
+    stdin.write_all(input.as_bytes()).await.expect("it reads");
+    drop(stdin);
+    child.wait_with_output().await.expect("it ends")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+struct Server {
+    child: Child,
+    address: std::net::SocketAddr,
+}
+
+impl Server {
+    async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
+        let mut child = program(folder, settings).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let first = lines.next_line().await.expect("output").expect("a line");
+        let address = first.rsplit(' ').next().and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("no address in {first:?}"));
+        // Read on, so that it can go on writing.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, address }
+    }
+
+    async fn send(&self, request: Request) -> Response {
+        request.send(self.address).await
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).expect("it runs")
+    }
+
+    /// As an operator or a service manager does.
+    async fn terminate(mut self) -> std::process::ExitStatus {
+        let pid = rustix::process::Pid::from_raw(self.pid()).expect("a pid");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+        self.child.wait().await.expect("it ends")
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_setting_is_told_at_once_and_no_secret_with_it() {
+    let settings = [("LISTEN", "nowhere"), ("SESSION_TTL", "soon"), ("APP_SECRET", "hunter2")];
+    let output = run(program(&folder(), &settings), "").await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    for name in ["LISTEN", "SESSION_TTL", "APP_SECRET"] {
+        assert!(told.contains(name), "{name} is not in {told}");
+    }
+    assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[tokio::test]
+async fn settings_are_read_from_a_file_as_well_and_the_environment_wins() {
+    let folder = folder();
+    std::fs::write(folder.join(".env"), "SESSION_TTL=soon\nLISTEN=nowhere\n").expect("a file");
+    let told = text(&run(program(&folder, &[]), "").await.stderr);
+    assert!(told.contains("SESSION_TTL") && !told.contains("LISTEN"), "{told}");
+}
+
+#[tokio::test]
+async fn a_user_made_on_the_command_line_can_sign_in() {
+    let database = Database::migrated().await;
+    let settings = [("DATABASE_URL", database.url().as_str())];
+    let mut create = program(&folder(), &settings);
+    create.args(["user", "create", "--username", "root", "--email", "root@example.org", "--admin"]);
+    let output = run(create, &format!("{PASSWORD}\n")).await;
+    assert!(output.status.success(), "{}", text(&output.stderr));
+
+    let server = Server::start(&folder(), &settings).await;
+    let login = server.send(Request::post("/jwt/login").json(&credentials("root"))).await.expect(200).json();
+    assert_eq!(login["user"]["roles"], json!(["admin", "user"]));
+    assert!(server.terminate().await.success());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_new_user_is_said_on_the_command_line() {
+    let database = Database::migrated().await;
+    let mut create = program(&folder(), &[("DATABASE_URL", database.url().as_str())]);
+    create.args(["user", "create", "--username", "a b", "--email", "nobody"]);
+    let output = run(create, "short\n").await;
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(["username", "email", "password"].iter().all(|field| told.contains(field)), "{told}");
+}
+
+#[tokio::test]
+async fn a_private_postgres_keeps_what_was_written_when_the_program_is_killed() {
+    let folder = folder();
+    let mut server = Server::start(&folder, &[]).await;
+    server.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
+    server.child.kill().await.expect("it dies");
+
+    let server = Server::start(&folder, &[]).await;
+    server.send(Request::post("/session/login").json(&credentials("ada"))).await.expect(200);
+    assert!(server.terminate().await.success());
+    std::fs::remove_dir_all(&folder).expect("nobody holds it any more");
+}
+
+/// Each hash works in 19 MiB. What the service holds is that, times the hashes computed at once, and itself.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_storm_of_logins_costs_the_memory_of_its_slots() {
+    const SLOTS: u64 = 2;
+    const ONE_HASH_KIB: u64 = 19_456;
+    const ITSELF_KIB: u64 = 60_000;
+
+    let database = Database::migrated().await;
+    let settings = [("DATABASE_URL", database.url().as_str()), ("HASH_CONCURRENCY", "2")];
+    let server = Server::start(&folder(), &settings).await;
+    server.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
+    let logins = (0..100).map(|_| server.send(Request::post("/jwt/login").json(&credentials("ada"))));
+    for response in join_all(logins).await {
+        response.expect(200);
+    }
+
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("its status");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
+    assert!(peak < SLOTS * ONE_HASH_KIB + ITSELF_KIB, "{peak} KiB at the most");
+    assert!(server.terminate().await.success());
+}
