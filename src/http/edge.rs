@@ -137,3 +137,46 @@ pub async fn no_route(request: HttpRequest, routes: actix_web::web::Data<Routes>
         None => Problem::new(Code::NotFound, "There is nothing at this path.").response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, init_service, try_call_service};
+    use actix_web::{App, web};
+    use serde_json::Value;
+
+    use super::*;
+
+    async fn document(response: HttpResponse) -> Value {
+        assert_eq!(response.headers().get(CONTENT_TYPE).expect("a type"), PROBLEM_JSON);
+        let body = actix_web::body::to_bytes(response.into_body()).await.expect("a body");
+        serde_json::from_slice(&body).expect("JSON")
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_an_internal_error_that_tells_nothing() {
+        async fn panics() -> HttpResponse {
+            panic!("with a secret in it")
+        }
+        let app = init_service(App::new().wrap(from_fn(problems)).route("/", web::get().to(panics))).await;
+        let error = try_call_service(&app, TestRequest::get().uri("/").to_request())
+            .await
+            .err()
+            .expect("it panicked");
+        let told = document(error.error_response()).await;
+        assert_eq!((&told["status"], &told["code"]), (&Value::from(500), &Value::from("internal")));
+        assert!(!told.to_string().contains("secret"), "{told}");
+    }
+
+    #[actix_web::test]
+    async fn an_error_of_a_library_becomes_a_problem_document() {
+        async fn refuses() -> HttpResponse {
+            HttpResponse::UnsupportedMediaType().body("no")
+        }
+        let app = init_service(App::new().wrap(from_fn(problems)).route("/", web::get().to(refuses))).await;
+        let response =
+            try_call_service(&app, TestRequest::get().uri("/").to_request()).await.expect("a response");
+        let told = document(response.into_parts().1.map_into_boxed_body()).await;
+        assert_eq!(told["code"], "unsupported_media_type");
+    }
+}

@@ -26,6 +26,25 @@ use super::{ACCESS_COOKIE, JwtMode, NAME, REFRESH_COOKIE};
 /// A pair of tokens, by the transport that they travel in.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(examples(
+    json!({
+        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
+             "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
+        "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "jwt", "transport": "bearer",
+              "remember_me": false, "created_at": "2026-11-21T09:31:00.000000Z",
+              "idle_expires_at": "2026-11-21T10:01:00.000000Z", "expires_at": "2026-11-22T09:31:00.000000Z"},
+        "access_token": "eyJ…", "token_type": "Bearer", "expires_in": 900,
+        "refresh_token": "dur_…", "refresh_expires_in": 86400,
+    }),
+    json!({
+        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
+             "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
+        "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "jwt", "transport": "cookie",
+              "remember_me": false, "created_at": "2026-11-21T09:31:00.000000Z",
+              "idle_expires_at": "2026-11-21T10:01:00.000000Z", "expires_at": "2026-11-22T09:31:00.000000Z"},
+        "csrf_token": "0e5RXPYgB0aJQ0K8eF0Yf7sXwD3x0m2E6qFq5t0qZ9k", "expires_in": 900,
+    }),
+))]
 pub(super) enum JwtBody {
     /// The tokens are in cookies.
     #[schema(title = "JwtByCookie")]

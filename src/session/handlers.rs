@@ -22,6 +22,24 @@ use super::{COOKIE, NAME, SessionMode, credential, store};
 /// A session, by the transport that it travels in.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(examples(
+    json!({
+        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
+             "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
+        "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "session", "transport": "cookie",
+              "remember_me": false, "created_at": "2026-11-21T09:31:00.000000Z",
+              "idle_expires_at": "2026-11-21T10:01:00.000000Z", "expires_at": "2026-11-22T09:31:00.000000Z"},
+        "csrf_token": "0e5RXPYgB0aJQ0K8eF0Yf7sXwD3x0m2E6qFq5t0qZ9k",
+    }),
+    json!({
+        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
+             "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
+        "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "session", "transport": "bearer",
+              "remember_me": false, "created_at": "2026-11-21T09:31:00.000000Z",
+              "idle_expires_at": "2026-11-21T10:01:00.000000Z", "expires_at": "2026-11-22T09:31:00.000000Z"},
+        "session_token": "dus_…", "token_type": "Bearer",
+    }),
+))]
 pub(super) enum SessionBody {
     /// The handle is in the cookie.
     #[schema(title = "SessionByCookie")]
