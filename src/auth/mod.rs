@@ -24,7 +24,7 @@ pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, Modes, Rejection, pick};
 pub use self::origin::{Origins, check_origin};
 pub use self::sign_in::{Presentation, SignIn};
-pub use self::transport::{CookieKind, CookiePolicy};
+pub use self::transport::{CookieKind, CookiePolicy, max_age};
 
 /// One way to present a login.
 pub trait Mode: Send + Sync {

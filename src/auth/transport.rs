@@ -39,11 +39,11 @@ impl CookiePolicy {
         }
     }
 
-    /// A cookie that carries `value`: for `max_age`, or until the browser closes.
-    pub fn set(&self, kind: CookieKind, value: &str, max_age: Option<Duration>) -> Cookie<'static> {
+    /// A cookie that carries `value`: for as long as that lives, or until the browser closes.
+    pub fn set(&self, kind: CookieKind, value: &str, life: Option<Duration>) -> Cookie<'static> {
         let mut cookie = self.cookie(kind, value);
-        if let Some(max_age) = max_age {
-            cookie.set_max_age(cookie_age(max_age));
+        if let Some(life) = life {
+            cookie.set_max_age(max_age(life));
         }
         cookie
     }
@@ -69,8 +69,8 @@ impl CookiePolicy {
     }
 }
 
-/// A duration as a cookie's `Max-Age`.
-pub(super) fn cookie_age(duration: Duration) -> time::Duration {
-    let seconds = duration.min(MAX_AGE_LIMIT).as_secs();
+/// A cookie's `Max-Age` for what lives so long.
+pub fn max_age(life: Duration) -> time::Duration {
+    let seconds = life.min(MAX_AGE_LIMIT).as_secs();
     time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))
 }

@@ -185,7 +185,7 @@ impl SessionMode {
         request: &HttpRequest,
     ) -> Result<HttpResponse, Problem> {
         let body = LoginBody::from(&login);
-        let max_age = login.remember_me.then(|| login.time_left(self.clock.now()));
+        let life = login.remember_me.then(|| login.time_left(self.clock.now()));
         let (login_id, transport, user) = (login.id, login.transport, login.user.into());
         let response = match transport {
             Transport::Bearer => SessionBody::Bearer {
@@ -195,7 +195,7 @@ impl SessionMode {
                 token_type: TokenType::Bearer,
             },
             Transport::Cookie => {
-                store::carry(session, request, handle, max_age).map_err(Problem::internal)?;
+                store::carry(session, request, handle, life).map_err(Problem::internal)?;
                 SessionBody::Cookie { user, login: body, csrf_token: csrf.token(login_id) }
             }
         };

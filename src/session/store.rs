@@ -16,6 +16,7 @@ use actix_web::http::header::{COOKIE, HeaderValue, SET_COOKIE};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 
+use crate::auth::max_age;
 use crate::http::cookies;
 use crate::tokens::OpaqueToken;
 
@@ -68,18 +69,18 @@ pub(super) fn carry(
     session: &Session,
     request: &HttpRequest,
     handle: &OpaqueToken,
-    max_age: Option<Duration>,
+    life: Option<Duration>,
 ) -> Result<(), SessionInsertError> {
     session.renew();
     session.insert(HANDLE, handle.reveal())?;
-    if let Some(max_age) = max_age {
-        request.extensions_mut().insert(MaxAge(max_age));
+    if let Some(life) = life {
+        request.extensions_mut().insert(Life(life));
     }
     Ok(())
 }
 
 /// How long the cookie lives. actix-session knows one time for all; a login has its own.
-struct MaxAge(Duration);
+struct Life(Duration);
 
 /// Shows actix-session the session cookie and no other, as its bytes are, and gives the new one its login's life.
 pub(super) async fn one_cookie<B: MessageBody>(
@@ -91,9 +92,9 @@ pub(super) async fn one_cookie<B: MessageBody>(
     };
     keep_only(&mut request, &mode.cookie_name);
     let mut response = next.call(request).await?;
-    let max_age = response.request().extensions_mut().remove::<MaxAge>();
-    if let Some(MaxAge(max_age)) = max_age {
-        let dated = response.headers().get_all(SET_COOKIE).map(|cookie| with_max_age(cookie, max_age));
+    let life = response.request().extensions_mut().remove::<Life>();
+    if let Some(Life(life)) = life {
+        let dated = response.headers().get_all(SET_COOKIE).map(|cookie| with_max_age(cookie, life));
         let dated: Vec<HeaderValue> = dated.collect();
         response.headers_mut().remove(SET_COOKIE);
         dated.into_iter().for_each(|cookie| response.headers_mut().append(SET_COOKIE, cookie));
@@ -110,7 +111,8 @@ fn keep_only(request: &mut ServiceRequest, name: &str) {
     }
 }
 
-fn with_max_age(cookie: &HeaderValue, max_age: Duration) -> HeaderValue {
-    let dated = [cookie.as_bytes(), format!("; Max-Age={}", max_age.as_secs()).as_bytes()].concat();
+fn with_max_age(cookie: &HeaderValue, life: Duration) -> HeaderValue {
+    let dated =
+        [cookie.as_bytes(), format!("; Max-Age={}", max_age(life).whole_seconds()).as_bytes()].concat();
     HeaderValue::from_bytes(&dated).unwrap_or_else(|_| cookie.clone())
 }
