@@ -305,7 +305,7 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
 fn serve(listener: TcpListener, parts: Parts) -> Result<actix_web::dev::Server, StartError> {
     let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     let document = parts.document();
-    let routes = Data::new(edge::Routes::of(&document));
+    let routes = Data::new(edge::Routes::of(&document, &pages::PAGES));
     let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
     let server = HttpServer::new(move || {
         App::new()

@@ -103,13 +103,12 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
 pub struct Routes(Vec<(actix_web::dev::ResourceDef, String)>);
 
 impl Routes {
-    /// The routes of this document.
-    pub fn of(document: &OpenApi) -> Self {
-        let paths = document.paths.paths.iter();
+    /// The routes of this document, and these pages, which it does not list.
+    pub fn of(document: &OpenApi, pages: &[&str]) -> Self {
+        let paths = document.paths.paths.iter().map(|(path, item)| (path.as_str(), allow(item)));
+        let pages = pages.iter().map(|page| (*page, "GET, HEAD".to_owned()));
         Self(
-            paths
-                .map(|(path, item)| (actix_web::dev::ResourceDef::new(path.as_str()), allow(item)))
-                .collect(),
+            paths.chain(pages).map(|(path, allow)| (actix_web::dev::ResourceDef::new(path), allow)).collect(),
         )
     }
 

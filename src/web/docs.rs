@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
 use actix_web::web::Path;
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpResponse, get, routes};
 use utoipa_swagger_ui::Config;
 
 use crate::error::{Code, Problem};
@@ -43,8 +43,10 @@ fn page(content_type: &str, body: Vec<u8>) -> HttpResponse {
         .body(body)
 }
 
-/// Shows a person who comes to the bare address where to go.
+/// Shows a person who comes to a bare address where to go.
+#[routes]
 #[get("/")]
+#[get("/docs")]
 pub(super) async fn root() -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, "/docs/")).finish()
 }

@@ -6,6 +6,9 @@ pub mod openapi;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+/// The paths for people, which the API's document does not list. They answer `GET`.
+pub const PAGES: [&str; 4] = ["/", "/docs", "/docs/", "/docs/{file}"];
+
 /// Registers these routes.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(health::live).service(health::ready).service(openapi::openapi_json);

@@ -14,6 +14,7 @@ mod jwt_attacks;
 mod layers;
 mod openapi;
 mod origins;
+mod pages;
 mod precedence;
 mod process;
 mod support;
