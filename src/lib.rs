@@ -1,8 +1,8 @@
 //! dualauth: sessions and JWTs, side by side, over one login record.
 //!
 //! Where to start reading: [`logins`] says what a login is, [`auth`] how one is presented, [`session`] and [`jwt`]
-//! are the two ways to do so, and [`app`] puts everything together. Each module uses only those below it in this
-//! list; a test holds them to that.
+//! are the two ways to do so, and [`app`] puts everything together. Each group of modules uses only those
+//! below it in this list; `tests/api/layers.rs` holds them to that and names the exceptions.
 
 pub mod app;
 

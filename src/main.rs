@@ -58,11 +58,11 @@ struct CreateUser {
 
 fn main() -> ExitCode {
     let command = CommandLine::parse().command.unwrap_or(Command::Serve);
-    let outcome = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::from)
-        .and_then(|runtime| runtime.block_on(run(command)));
+    // Settings first: reading .env sets variables, which is safe only while there is one thread.
+    let outcome = Config::from_env().map_err(Failure::from).and_then(|config| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(run(command, config))
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -73,8 +73,7 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> Result<(), Failure> {
-    let config = Config::from_env()?;
+async fn run(command: Command, config: Config) -> Result<(), Failure> {
     telemetry::start(&config.log);
     match command {
         Command::Serve => serve(config).await,

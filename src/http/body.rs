@@ -62,6 +62,20 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
     }
 }
 
+/// A body that a route has no use for: bounded like any other, and not looked at.
+#[derive(Debug)]
+pub struct Ignored;
+
+impl FromRequest for Ignored {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(payload.take());
+        Box::pin(async move { body.await.map(|_| Self) })
+    }
+}
+
 /// `application/json`, with the one charset it can have (RFC 8259, section 8.1) or none.
 fn is_json(request: &HttpRequest) -> Result<(), Problem> {
     let wrong = |detail: &str| Err(Problem::new(Code::UnsupportedMediaType, detail));
@@ -81,7 +95,7 @@ fn is_json(request: &HttpRequest) -> Result<(), Problem> {
 }
 
 /// The whole body, unless it is too large or too slow.
-pub async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
+async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
     let all = async {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {

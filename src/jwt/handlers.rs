@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::auth::{
@@ -109,7 +110,7 @@ pub(super) async fn jwt_login(
 ) -> Result<HttpResponse, Problem> {
     let transport = body.transport.unwrap_or(Transport::Bearer);
     let replaces = match transport {
-        Transport::Cookie => mode.login_of_cookies(request.headers()),
+        Transport::Cookie => mode.login_of_cookies(request.headers()).await?,
         Transport::Bearer => None,
     };
     let login = sign_in
@@ -127,13 +128,27 @@ pub(super) async fn jwt_profile(identity: Identity) -> HttpResponse {
     HttpResponse::Ok().json(ProfileBody::from(identity))
 }
 
-/// The CSRF token of the login.
-#[utoipa::path(operation_id = "jwt_csrf", tag = "jwt", security(("bearer" = []), ("access_token_cookie" = [])), responses(
+/// The CSRF token of the login. The refresh token's cookie will do when the access token has run out.
+#[utoipa::path(operation_id = "jwt_csrf", tag = "jwt", security(("bearer" = []), ("access_token_cookie" = []), ("refresh_token_cookie" = [])), responses(
     (status = 200, description = "The token.", body = CsrfBody),
+    (status = 503, description = "unavailable"),
 ))]
 #[get("/csrf")]
-pub(super) async fn jwt_csrf(identity: Identity, csrf: Data<Csrf>) -> HttpResponse {
-    HttpResponse::Ok().json(CsrfBody { csrf_token: csrf.token(identity.login_id) })
+pub(super) async fn jwt_csrf(
+    mode: Data<JwtMode>,
+    csrf: Data<Csrf>,
+    request: HttpRequest,
+    identity: Result<Identity, Rejection>,
+) -> Result<HttpResponse, Problem> {
+    let login_id = match identity {
+        Ok(identity) => identity.login_id,
+        // A page that was loaded anew after the access token ran out has to refresh, and for that it needs this.
+        Err(rejection) if may_refresh(&rejection) => {
+            mode.login_of_refresh_cookie(request.headers()).await?.ok_or(rejection.problem)?
+        }
+        Err(rejection) => return Err(rejection.problem),
+    };
+    Ok(HttpResponse::Ok().json(CsrfBody { csrf_token: csrf.token(login_id) }))
 }
 
 /// Trade the refresh token, from the body or its cookie, for new tokens.
@@ -181,9 +196,10 @@ pub(super) async fn jwt_logout(
     let (ended, transport) = match identity {
         Ok(identity) => (mode.end(identity.login_id).await, identity.transport),
         Err(rejection) => {
-            let may_refresh = matches!(rejection.problem.code(), Code::NotAuthenticated | Code::TokenExpired);
-            let presented =
-                if may_refresh { mode.refresh_credential(body, request.headers())? } else { None };
+            let presented = match may_refresh(&rejection) {
+                true => mode.refresh_credential(body, request.headers())?,
+                false => None,
+            };
             let Some(presented) = presented else {
                 return Ok(mode.turn_away(&rejection.problem, rejection.transport));
             };
@@ -194,6 +210,11 @@ pub(super) async fn jwt_logout(
         Ok(()) => Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(transport))),
         Err(error) => Ok(mode.turn_away(&error.into(), Some(transport))),
     }
+}
+
+/// Whether the refresh token is looked at in the access token's place.
+fn may_refresh(rejection: &Rejection) -> bool {
+    matches!(rejection.problem.code(), Code::NotAuthenticated | Code::TokenExpired)
 }
 
 impl JwtMode {
@@ -265,7 +286,7 @@ impl JwtMode {
         self.end(refresh.login).await
     }
 
-    async fn end(&self, login: uuid::Uuid) -> Result<(), AuthError> {
+    async fn end(&self, login: Uuid) -> Result<(), AuthError> {
         if self.logins.end(login).await? { Ok(()) } else { Err(AuthError::TokenRevoked) }
     }
 
@@ -289,15 +310,25 @@ impl JwtMode {
         Ok(refresh)
     }
 
-    /// The login whose cookies came with the request.
-    fn login_of_cookies(&self, headers: &HeaderMap) -> Option<Replaced> {
+    /// The login whose live cookies came with the request.
+    async fn login_of_cookies(&self, headers: &HeaderMap) -> Result<Option<Replaced>, AuthError> {
         let access = pick(headers, &self.access_cookie).ok().flatten();
         let by_access =
             access.and_then(|access| self.identify(&access).ok().flatten()).map(|found| found.login_id);
-        let refresh = pick(headers, &self.refresh_cookie).ok().flatten();
-        let by_refresh =
-            refresh.and_then(|refresh| self.refresh_tokens.read(&refresh.token)).map(|found| found.login);
-        by_access.or(by_refresh).map(Replaced::Id)
+        let login = match by_access {
+            Some(login) => Some(login),
+            None => self.login_of_refresh_cookie(headers).await?,
+        };
+        Ok(login.map(Replaced::Id))
+    }
+
+    async fn login_of_refresh_cookie(&self, headers: &HeaderMap) -> Result<Option<Uuid>, AuthError> {
+        let cookie = pick(headers, &self.refresh_cookie).ok().flatten();
+        let Some(refresh) = cookie.and_then(|cookie| self.refresh_tokens.read(&cookie.token)) else {
+            return Ok(None);
+        };
+        let found = outcome(self.logins.inspect(refresh.login, refresh.generation).await?);
+        Ok(found.ok().map(|login| login.id))
     }
 
     /// Refuses, and has the browser forget cookies that are good for nothing any more.

@@ -1,4 +1,4 @@
-//! What this node knows of logins without asking: which ones ended within the life of an access token.
+//! What this node knows of logins without asking: which ones ended before their tokens did.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::config::Lifetimes;
+use crate::config::{Lifetimes, Span};
 use crate::database::DatabaseError;
 use crate::users::User;
 
@@ -212,7 +212,7 @@ impl Logins {
     /// When the database gives no answer.
     pub async fn start(&self, new: NewLogin) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
-        let span = if new.remember_me { self.lifetimes.remember } else { self.lifetimes.session };
+        let span = self.span(new.remember_me);
         let expires_at = now + span.absolute;
         let login = Login {
             id: Uuid::now_v7(),
@@ -230,11 +230,9 @@ impl Logins {
             user_disabled: false,
         };
         let handle_hash = new.handle_hash.as_ref().map(<[u8; 32]>::as_slice);
-        let until = self.revoked_until(now);
-        let started =
-            store::insert(&self.pool, &login, &new.device, handle_hash, new.replaces, until).await?;
-        Ok(started.map(|ended| {
-            ended.into_iter().for_each(|id| self.directory.revoke(id, until));
+        let started = store::insert(&self.pool, &login, &new.device, handle_hash, new.replaces).await?;
+        Ok(started.map(|started| {
+            started.replaced.iter().for_each(|ended| self.directory.revoke(ended.id, ended.until));
             login
         }))
     }
@@ -246,19 +244,20 @@ impl Logins {
     pub async fn find_by_handle(&self, handle_hash: &HandleHash) -> Result<Option<Login>, DatabaseError> {
         let Some(mut login) = store::find_by_handle(&self.pool, handle_hash).await? else { return Ok(None) };
         let now = self.clock.now();
-        let seen_before = now - login.last_seen_at;
-        if login.state(now) == State::Live
-            && seen_before.to_std().unwrap_or_default() >= self.lifetimes.last_seen_interval
-        {
-            login.idle_expires_at = login.expires_at.min(now + self.span(&login).idle);
+        let idle = self.span(login.remember_me).idle;
+        // Often enough to be noticed within the idle time, however short that is.
+        let interval = self.lifetimes.last_seen_interval.min(idle / 2);
+        let is_due = (now - login.last_seen_at).to_std().unwrap_or_default() >= interval;
+        if is_due && login.state(now) == State::Live {
+            login.idle_expires_at = login.expires_at.min(now + idle);
             login.last_seen_at = now;
             store::touch(&self.pool, &login).await?;
         }
         Ok(Some(login))
     }
 
-    fn span(&self, login: &Login) -> crate::config::Span {
-        if login.remember_me { self.lifetimes.remember } else { self.lifetimes.session }
+    fn span(&self, remember_me: bool) -> Span {
+        if remember_me { self.lifetimes.remember } else { self.lifetimes.session }
     }
 
     /// Has a live login looked up by another handle from now on, and starts its idle time anew. `None` when the
@@ -317,23 +316,14 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn end(&self, id: Uuid) -> Result<bool, DatabaseError> {
-        let now = self.clock.now();
-        let until = self.revoked_until(now);
-        let ended = store::end(&self.pool, id, now, until).await?;
-        if ended {
-            self.directory.revoke(id, until);
-        }
-        Ok(ended)
+        let ended = store::end(&self.pool, id, self.clock.now()).await?;
+        ended.iter().for_each(|ended| self.directory.revoke(ended.id, ended.until));
+        Ok(ended.is_some())
     }
 
     /// Whether a login was ended within the life of an access token. From memory: no SQL.
     pub fn is_revoked(&self, id: Uuid) -> bool {
         self.directory.is_revoked(id)
-    }
-
-    /// An access token issued just before this moment is valid no longer than that.
-    fn revoked_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        now + self.lifetimes.access_token
     }
 }
 

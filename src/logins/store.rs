@@ -58,22 +58,34 @@ impl From<Row> for Login {
     }
 }
 
-/// Returns the ids of the logins that it ended, none or one; or `None` when the user may not sign in.
+/// A login that was ended.
+pub(super) struct Ended {
+    pub(super) id: Uuid,
+    /// When the last access token of it has expired: none outlives the login as it stood.
+    pub(super) until: DateTime<Utc>,
+}
+
+/// What became of a new login.
+pub(super) struct Started {
+    /// The login whose place it took, if that was live.
+    pub(super) replaced: Option<Ended>,
+}
+
+/// `None` when the user may not sign in.
 pub(super) async fn insert(
     pool: &PgPool,
     login: &Login,
     device: &Device,
     handle_hash: Option<&[u8]>,
     replaces: Option<Replaced>,
-    revoked_until: DateTime<Utc>,
-) -> Result<Option<Vec<Uuid>>, DatabaseError> {
+) -> Result<Option<Started>, DatabaseError> {
     let (replaced_handle, replaced_id) = match &replaces {
         Some(Replaced::Handle(hash)) => (Some(hash.as_slice()), None),
         Some(Replaced::Id(id)) => (None, Some(*id)),
         None => (None, None),
     };
     // The share lock makes it wait for a change of the user that is under way, and then look again.
-    let insert = sqlx::query_scalar!(
+    let insert = sqlx::query!(
         r#"with owner as (
              select id from users where id = $2 and disabled_at is null for share
            ), started as (
@@ -86,11 +98,11 @@ pub(super) async fn insert(
              where (handle_hash = $13 or id = $14) and mode = $3
                and ended_at is null and idle_expires_at > $9 and expires_at > $9
                and exists (select from started)
-             returning id
+             returning id, least(idle_expires_at, expires_at) as until
            ), revoked as (
-             insert into revocations (login_id, until) select id, $15 from replaced
+             insert into revocations (login_id, until) select id, until from replaced
            )
-           select array(select id from replaced) as "replaced!" from started"#,
+           select replaced.id as "id?", replaced.until as "until?" from started left join replaced on true"#,
         login.id,
         login.user.id,
         login.mode,
@@ -105,9 +117,9 @@ pub(super) async fn insert(
         handle_hash,
         replaced_handle,
         replaced_id,
-        revoked_until,
     );
-    answer(insert.fetch_optional(pool)).await
+    let row = answer(insert.fetch_optional(pool)).await?;
+    Ok(row.map(|row| Started { replaced: row.id.zip(row.until).map(|(id, until)| Ended { id, until }) }))
 }
 
 pub(super) async fn find_by_handle(pool: &PgPool, hash: &[u8]) -> Result<Option<Login>, DatabaseError> {
@@ -195,23 +207,19 @@ pub(super) async fn touch(pool: &PgPool, login: &Login) -> Result<(), DatabaseEr
     answer(update.execute(pool)).await.map(drop)
 }
 
-/// `false` when the login was not live.
-pub(super) async fn end(
-    pool: &PgPool,
-    id: Uuid,
-    now: DateTime<Utc>,
-    revoked_until: DateTime<Utc>,
-) -> Result<bool, DatabaseError> {
-    let end = sqlx::query!(
-        "with ended as (
-           update logins set ended_at = $2
-           where id = $1 and ended_at is null and idle_expires_at > $2 and expires_at > $2
-           returning id
-         )
-         insert into revocations (login_id, until) select id, $3 from ended",
+/// `None` when the login was not live.
+pub(super) async fn end(pool: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<Option<Ended>, DatabaseError> {
+    let end = sqlx::query_as!(
+        Ended,
+        r#"with ended as (
+             update logins set ended_at = $2
+             where id = $1 and ended_at is null and idle_expires_at > $2 and expires_at > $2
+             returning id, least(idle_expires_at, expires_at) as until
+           )
+           insert into revocations (login_id, until) select id, until from ended
+           returning login_id as id, until"#,
         id,
         now,
-        revoked_until,
     );
-    Ok(answer(end.execute(pool)).await?.rows_affected() == 1)
+    answer(end.fetch_optional(pool)).await
 }

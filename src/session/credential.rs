@@ -20,12 +20,10 @@ pub(super) fn new_handle() -> OpaqueToken {
 impl SessionMode {
     /// Who presents this credential.
     pub(super) async fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
-        let unknown = match credential.transport {
-            Transport::Bearer if !credential.token.starts_with(PREFIX) => return Ok(None),
-            Transport::Bearer => AuthError::InvalidToken,
-            Transport::Cookie => AuthError::SessionExpired,
-        };
-        let Some(login) = self.find_login(credential).await? else { return Err(unknown) };
+        if credential.transport == Transport::Bearer && !credential.token.starts_with(PREFIX) {
+            return Ok(None);
+        }
+        let login = self.find_login(credential).await?.ok_or_else(|| unknown(credential.transport))?;
         match login.state(self.clock.now()) {
             State::Live => Ok(Some(identity(login))),
             State::Ended | State::Expired => Err(AuthError::SessionExpired),
@@ -58,6 +56,14 @@ impl SessionMode {
     /// The handle in the cookie that came with the request, if there is exactly one.
     pub(super) fn cookie_handle(&self, headers: &HeaderMap) -> Option<OpaqueToken> {
         self.handle(&pick(headers, &self.cookie_name).ok()??)
+    }
+}
+
+/// What is said of a handle that stands for no login.
+pub(super) fn unknown(transport: Transport) -> AuthError {
+    match transport {
+        Transport::Bearer => AuthError::InvalidToken,
+        Transport::Cookie => AuthError::SessionExpired,
     }
 }
 

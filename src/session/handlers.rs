@@ -12,7 +12,7 @@ use crate::auth::{
     RegisterRequest, Rejection, SignIn, TokenType, UserBody,
 };
 use crate::error::Problem;
-use crate::http::body::Json;
+use crate::http::body::{Ignored, Json};
 use crate::http::client::Client;
 use crate::logins::{Login, Replaced, Transport};
 use crate::tokens::OpaqueToken;
@@ -141,6 +141,7 @@ pub(super) async fn session_refresh(
     session: Session,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
+    _: Ignored,
 ) -> Result<HttpResponse, Problem> {
     if let Err(rejection) = identity {
         return Ok(mode.turn_away(&rejection));
@@ -163,12 +164,16 @@ pub(super) async fn session_logout(
     mode: Data<SessionMode>,
     session: Session,
     identity: Result<Identity, Rejection>,
+    _: Ignored,
 ) -> Result<HttpResponse, Problem> {
     let identity = match identity {
         Ok(identity) => identity,
         Err(rejection) => return Ok(mode.turn_away(&rejection)),
     };
-    mode.logins.end(identity.login_id).await?;
+    if !mode.logins.end(identity.login_id).await? {
+        let problem = AuthError::SessionExpired.into();
+        return Ok(mode.turn_away(&Rejection { problem, transport: Some(identity.transport) }));
+    }
     if identity.transport == Transport::Cookie {
         session.purge();
     }

@@ -237,6 +237,16 @@ async fn a_body_has_16_kib(mode: Mode) {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_needed_has_its_limit_too() {
+    let server = TestServer::start().await;
+    let client = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
+    for tail in ["refresh", "logout"] {
+        let large = client.request("POST", &client.path(tail)).body("text/plain", "x".repeat(16_385));
+        server.send(large).await.problem(413, "payload_too_large");
+    }
+}
+
+#[tokio::test]
 async fn a_body_comes_within_its_time() {
     let server = TestServer::start().await;
     let address = server.address();

@@ -212,3 +212,19 @@ async fn a_forged_access_token_keeps_the_refresh_token_from_logging_out() {
 
     client.refresh().await.ok();
 }
+
+#[tokio::test]
+async fn an_access_token_stays_revoked_when_the_setting_of_its_life_has_changed() {
+    let server = TestServer::with(&[ONE_NAME, ("ACCESS_TOKEN_TTL", "20m")]).await;
+    let mut client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+    let before = client.clone();
+
+    let shorter = server.another_node_with(&[("ACCESS_TOKEN_TTL", "1m")]).await;
+    client = client.at(&shorter);
+    client.logout().await.expect(204);
+    server.clock.advance(10 * MINUTE);
+
+    // One that starts now knows of it from the database alone.
+    let later = server.another_node().await;
+    before.at(&later).assert_refused("token_revoked").await;
+}

@@ -265,3 +265,27 @@ async fn an_access_token_and_a_refresh_token_do_not_replace_each_other() {
 
     assert_eq!(text(&client.profile().await.ok()["username"]), "ada");
 }
+
+#[tokio::test]
+async fn a_page_loaded_anew_after_the_access_token_ran_out_can_still_refresh() {
+    let server = TestServer::start().await;
+    let mut client = Client::of_new_user(&server, Pair::JWT_COOKIE, "ada").await;
+    server.clock.advance(20 * MINUTE);
+
+    client.csrf_token = None;
+    let body = client.get("/jwt/csrf").await.not_stored().ok();
+    client.csrf_token = Some(text(&body["csrf_token"]).to_owned());
+
+    client.refresh().await.ok();
+    client.profile().await.ok();
+}
+
+#[tokio::test]
+async fn a_session_in_use_outlives_an_idle_time_shorter_than_the_interval_of_last_seen() {
+    let server = TestServer::with(&[("SESSION_IDLE_TTL", "8s"), ("LAST_SEEN_INTERVAL", "10s")]).await;
+    let client = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
+    for _ in 0..5 {
+        server.clock.advance(4 * SECOND);
+        client.profile().await.ok();
+    }
+}

@@ -78,7 +78,14 @@ impl TestServer {
 
     /// A second node: same database, same settings, same clock.
     pub async fn another_node(&self) -> Self {
-        Self::launch(self.database.clone(), self.settings.clone(), self.clock.clone()).await
+        self.another_node_with(&[]).await
+    }
+
+    /// A second node that is set to something else.
+    pub async fn another_node_with(&self, settings: &[(&str, &str)]) -> Self {
+        let mut all = self.settings.clone();
+        all.extend(settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
+        Self::launch(self.database.clone(), all, self.clock.clone()).await
     }
 
     async fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {
