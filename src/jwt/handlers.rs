@@ -282,7 +282,7 @@ impl JwtMode {
         headers: &HeaderMap,
     ) -> Result<(), AuthError> {
         let refresh = self.meant(presented, csrf, headers).await?;
-        outcome(self.logins.inspect(refresh.login, refresh.generation).await?)?;
+        outcome(self.logins.check(refresh.login, refresh.generation).await?)?;
         self.end(refresh.login).await
     }
 
@@ -304,7 +304,7 @@ impl JwtMode {
             Transport::Bearer => Ok(()),
         };
         if let Err(missing) = proof {
-            outcome(self.logins.inspect(refresh.login, refresh.generation).await?)?;
+            outcome(self.logins.check(refresh.login, refresh.generation).await?)?;
             return Err(missing);
         }
         Ok(refresh)
@@ -322,6 +322,7 @@ impl JwtMode {
         Ok(login.map(Replaced::Id))
     }
 
+    /// Looks only: a token that is not offered for renewal is not used.
     async fn login_of_refresh_cookie(&self, headers: &HeaderMap) -> Result<Option<Uuid>, AuthError> {
         let cookie = pick(headers, &self.refresh_cookie).ok().flatten();
         let Some(refresh) = cookie.and_then(|cookie| self.refresh_tokens.read(&cookie.token)) else {

@@ -163,8 +163,7 @@ pub enum Replaced {
 pub enum Renewal {
     /// The login as it is now. Its generation is the one whose credential is to be handed out.
     Renewed(Login),
-    /// A generation that had been replaced for longer than the grace was used again: somebody else has a copy.
-    /// The login was ended.
+    /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
     Reused,
     /// The login had ended.
     Ended,
@@ -284,12 +283,24 @@ impl Logins {
         let change = store::Renewal { current: store::Current::Generation(id, generation), new_handle: None };
         match store::renew(&self.pool, change, self.clock.now(), &self.lifetimes).await? {
             Some(login) => Ok(Renewal::Renewed(login)),
-            None => self.inspect(id, generation).await,
+            None => self.check(id, generation).await,
         }
     }
 
-    /// What a renewal from this generation would come to, without one. A reused generation ends the login here
-    /// as well.
+    /// What a renewal from this generation would come to, without one; but a generation that is used again ends
+    /// the login here as well.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn check(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
+        let renewal = self.inspect(id, generation).await?;
+        if matches!(renewal, Renewal::Reused) {
+            self.end(id).await?;
+        }
+        Ok(renewal)
+    }
+
+    /// What a renewal from this generation would come to. Changes nothing.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -303,10 +314,7 @@ impl Logins {
             State::Expired => Ok(Renewal::Expired),
             State::Live if generation == login.generation => Ok(Renewal::Renewed(login)),
             State::Live if is_previous && in_grace => Ok(Renewal::Renewed(login)),
-            State::Live if generation < login.generation => {
-                self.end(login.id).await?;
-                Ok(Renewal::Reused)
-            }
+            State::Live if generation < login.generation => Ok(Renewal::Reused),
             State::Live => Ok(Renewal::Unknown),
         }
     }

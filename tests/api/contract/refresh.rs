@@ -289,3 +289,19 @@ async fn a_session_in_use_outlives_an_idle_time_shorter_than_the_interval_of_las
         client.profile().await.ok();
     }
 }
+
+#[tokio::test]
+async fn a_superseded_refresh_token_ends_nothing_where_it_is_not_offered_for_renewal() {
+    let server = TestServer::start().await;
+    let mut client = Client::of_new_user(&server, Pair::JWT_COOKIE, "ada").await;
+    let mut superseded = client.clone();
+    client.refresh().await.ok();
+    server.clock.advance(MINUTE);
+
+    superseded.jar.remove("access_token");
+    superseded.get("/jwt/csrf").await.problem(401, "not_authenticated");
+    let wrong = json!({ "username": "ada", "password": "not hers at all", "transport": "cookie" });
+    superseded.login(&wrong).await.problem(401, "invalid_credentials");
+
+    client.profile().await.ok();
+}
