@@ -12,7 +12,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use secrecy::SecretString;
 use sqlx::PgPool;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use utoipa::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
@@ -21,12 +21,12 @@ use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn,
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
-use crate::database::{self, DatabaseError};
+use crate::database::{self, DatabaseError, Pools};
 use crate::http::client::TrustedProxies;
 use crate::http::edge;
 use crate::jwt::{JwtMode, Parties};
-use crate::logins::Logins;
-use crate::session::SessionMode;
+use crate::logins::{Feed, Logins};
+use crate::session::{SessionData, SessionMode};
 use crate::tokens::AppSecret;
 use crate::users::{Accounts, PasswordError, PasswordHasher};
 use crate::web::openapi;
@@ -66,7 +66,7 @@ pub enum StartError {
 /// The database of the service, and the Postgres that was started for it, if any.
 pub struct Storage {
     /// Connections to it.
-    pub pool: PgPool,
+    pub pools: Pools,
     private: Option<PrivatePostgres>,
 }
 
@@ -77,11 +77,11 @@ impl Storage {
     /// See [`StartError`].
     pub async fn open(config: &Config) -> Result<Self, StartError> {
         if let Some(url) = &config.database_url {
-            return Ok(Self { pool: database::open(url).await?, private: None });
+            return Ok(Self { pools: database::open(url).await?, private: None });
         }
         let private = PrivatePostgres::start(&config.data_folder, &[]).await?;
-        let pool = database::open(&SecretString::from(private.url())).await?;
-        Ok(Self { pool, private: Some(private) })
+        let pools = database::open(&SecretString::from(private.url())).await?;
+        Ok(Self { pools, private: Some(private) })
     }
 
     /// The accounts in it.
@@ -90,7 +90,7 @@ impl Storage {
     /// When argon2 refuses its settings.
     pub fn accounts(&self, config: &Config, clock: &Clock) -> Result<Accounts, PasswordError> {
         let hasher = PasswordHasher::new(&config.passwords)?;
-        Ok(Accounts::new(self.pool.clone(), hasher, config.passwords.min_length, clock.clone()))
+        Ok(Accounts::new(self.pools.requests.clone(), hasher, config.passwords.min_length, clock.clone()))
     }
 
     /// The private Postgres' URL, for a person who wants to look into it.
@@ -100,7 +100,7 @@ impl Storage {
 
     /// Closes the connections, and stops the Postgres that was started for them.
     pub async fn close(self) {
-        self.pool.close().await;
+        self.pools.close().await;
         if let Some(private) = self.private {
             private.stop().await;
         }
@@ -112,9 +112,10 @@ pub struct Node {
     address: SocketAddr,
     public_url: String,
     storage: Storage,
+    logins: Logins,
     server: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
-    feed: JoinHandle<()>,
+    upkeep: JoinSet<()>,
 }
 
 impl Node {
@@ -134,12 +135,13 @@ impl Node {
     }
 
     /// Takes no more requests, finishes those that are under way, and closes the database.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.server.stop(true).await;
         if let Ok(Err(error)) = self.serving.await {
             tracing::error!(%error, "the server ended with an error");
         }
-        self.feed.abort();
+        self.upkeep.shutdown().await;
+        self.logins.write_activity().await;
         self.storage.close().await;
     }
 }
@@ -151,23 +153,35 @@ impl Node {
 pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let storage = Storage::open(&config).await?;
     let (listener, address) = listen(config.listen)?;
-    let secret = app_secret(&config, &storage.pool, &clock).await?;
+    let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
     let site = Site::new(&config, address);
     let accounts = storage.accounts(&config, &clock)?;
-    let logins = Logins::new(storage.pool.clone(), config.lifetimes, clock.clone());
+    let logins = Logins::new(storage.pools.clone(), config.lifetimes, config.directory, clock.clone());
     let mut feed = logins.feed();
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
-    let parts = Parts::new(&config, &site, storage.pool.clone(), accounts, logins, &secret, clock);
+    let upkeep = keep_up(&logins, feed);
+    let parts = Parts::new(&config, &site, &storage.pools.requests, accounts, logins.clone(), &secret, clock);
     let server = serve(listener, parts)?;
     Ok(Node {
         address,
         public_url: site.url,
         storage,
+        logins,
         server: server.handle(),
         serving: tokio::spawn(server),
-        feed: tokio::spawn(feed.follow()),
+        upkeep,
     })
+}
+
+/// What a node does by itself for as long as it runs.
+fn keep_up(logins: &Logins, feed: Feed) -> JoinSet<()> {
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(feed.listen());
+    upkeep.spawn(feed.follow());
+    upkeep.spawn(logins.clone().keep_activity());
+    upkeep.spawn(logins.clone().keep_swept());
+    upkeep
 }
 
 fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -217,6 +231,8 @@ impl Site {
 #[derive(Clone)]
 struct Parts {
     pool: Data<PgPool>,
+    logins: Data<Logins>,
+    session_data: Data<SessionData>,
     sign_in: Data<SignIn>,
     csrf: Data<Csrf>,
     origins: Data<Origins>,
@@ -228,7 +244,7 @@ impl Parts {
     fn new(
         config: &Config,
         site: &Site,
-        pool: PgPool,
+        pool: &PgPool,
         accounts: Accounts,
         logins: Logins,
         secret: &AppSecret,
@@ -243,7 +259,9 @@ impl Parts {
             Arc::new(SessionMode::new(logins.clone(), clock, cookies, secret)),
         ];
         Self {
-            pool: Data::new(pool),
+            pool: Data::new(pool.clone()),
+            logins: Data::new(logins.clone()),
+            session_data: Data::new(SessionData::new(pool.clone())),
             sign_in: Data::new(SignIn::new(accounts, logins)),
             csrf: Data::new(Csrf::new(secret)),
             origins: Data::new(Origins {
@@ -271,6 +289,8 @@ impl Parts {
     fn data(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(self.pool.clone())
+            .app_data(self.logins.clone())
+            .app_data(self.session_data.clone())
             .app_data(self.sign_in.clone())
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
@@ -294,11 +314,12 @@ impl Parts {
 /// When argon2 refuses its settings, or the document does not serialise.
 pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let clock = Clock::system();
-    let storage = Storage { pool: PgPool::connect_lazy("postgres://nowhere")?, private: None };
-    let logins = Logins::new(storage.pool.clone(), config.lifetimes, clock.clone());
+    let storage = Storage { pools: Pools::new("postgres://nowhere".parse()?), private: None };
+    let pools = storage.pools.clone();
+    let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
     let accounts = storage.accounts(config, &clock)?;
     let site = Site::new(config, config.listen);
-    let parts = Parts::new(config, &site, storage.pool, accounts, logins, &AppSecret::generate(), clock);
+    let parts = Parts::new(config, &site, &pools.requests, accounts, logins, &AppSecret::generate(), clock);
     Ok(parts.document().to_pretty_json()?)
 }
 

@@ -1,4 +1,4 @@
-//! What time it is: one source, so that a test can move it.
+//! What time it is: one source, so that a test can move it. And how much time passes, which nobody can move.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -46,4 +46,16 @@ impl Clock {
             micros.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
         }
     }
+}
+
+/// How much time has passed since some moment before this program began: the machine's sleep included, and whatever
+/// anybody does to its clock. A node that lay asleep must not take what it knew before for fresh.
+pub fn uptime() -> Duration {
+    #[cfg(target_os = "linux")]
+    const ID: rustix::time::ClockId = rustix::time::ClockId::Boottime;
+    // Elsewhere this one goes on in sleep.
+    #[cfg(not(target_os = "linux"))]
+    const ID: rustix::time::ClockId = rustix::time::ClockId::Monotonic;
+    let passed = rustix::time::clock_gettime(ID);
+    Duration::new(passed.tv_sec.unsigned_abs(), u32::try_from(passed.tv_nsec).unwrap_or_default())
 }

@@ -20,19 +20,8 @@ const DATA_FOLDER: &str = ".data";
 const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 /// Settings of later versions: setting one changes nothing yet, and that should not be a surprise.
-const NOT_YET: [&str; 11] = [
-    "METRICS_LISTEN",
-    "JWT_KEY_FILE",
-    "KEY_ROTATION",
-    "SESSION_LOOKUP",
-    "JWT_REVOCATION",
-    "JWT_WHEN_STALE",
-    "SESSION_CACHE_SIZE",
-    "STALENESS_BOUND",
-    "LOGIN_LIMIT",
-    "REGISTER_LIMIT",
-    "REFRESH_LIMIT",
-];
+const NOT_YET: [&str; 6] =
+    ["METRICS_LISTEN", "JWT_KEY_FILE", "KEY_ROTATION", "LOGIN_LIMIT", "REGISTER_LIMIT", "REFRESH_LIMIT"];
 
 /// Everything that can be set. Secrets in it are not printed by `Debug`.
 #[derive(Clone, Debug)]
@@ -57,6 +46,8 @@ pub struct Config {
     pub jwt: JwtConfig,
     /// How long logins and tokens live.
     pub lifetimes: Lifetimes,
+    /// What a node remembers of logins, and when that will do.
+    pub directory: DirectoryConfig,
     /// What passwords must be and what a hash costs.
     pub passwords: PasswordConfig,
     /// What is logged and how.
@@ -87,6 +78,48 @@ pub struct Lifetimes {
     pub refresh_grace: Duration,
     /// `LAST_SEEN_INTERVAL`: how exactly idle time is kept.
     pub last_seen_interval: Duration,
+}
+
+/// What a node remembers of logins, and when that will do.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectoryConfig {
+    /// `STALENESS_BOUND`: how long ago the revocation feed may have been read for memory to be believed.
+    pub staleness_bound: Duration,
+    /// `SESSION_CACHE_SIZE`: how many sessions are remembered at most.
+    pub session_cache_size: usize,
+    /// `SESSION_LOOKUP`.
+    pub session_lookup: SessionLookup,
+    /// `JWT_REVOCATION`.
+    pub jwt_revocation: JwtRevocation,
+    /// `JWT_WHEN_STALE`.
+    pub jwt_when_stale: WhenStale,
+}
+
+/// How a session's request finds its login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionLookup {
+    /// In memory while that is fresh, else in Postgres.
+    Cached,
+    /// In Postgres, every time: what textbooks describe.
+    Always,
+}
+
+/// Whether an access token can be revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwtRevocation {
+    /// By the revocation feed.
+    Feed,
+    /// It can't, and lives until it expires: what textbooks describe.
+    Off,
+}
+
+/// What becomes of an access token while the revocation feed can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenStale {
+    /// It goes on being accepted.
+    Serve,
+    /// The answer is 503.
+    Refuse,
 }
 
 /// A login's two limits.
@@ -199,6 +232,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             cookie_domain: self.cookie_domain(),
             jwt: self.jwt(),
             lifetimes: self.lifetimes(),
+            directory: self.directory(),
             passwords: self.passwords(),
             log: self.log(),
             ignored: NOT_YET.into_iter().filter(|name| self.text(name).is_some()).collect(),
@@ -251,6 +285,13 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let expected = format!("a whole number of {least} or more");
         self.read(name, &expected, |text| text.parse().ok().filter(|number| *number >= least))
             .unwrap_or(default)
+    }
+
+    /// One of two words; the first is the default.
+    fn choice<T: Copy>(&mut self, name: &str, choices: [(&str, T); 2]) -> T {
+        let expected = format!("{} or {}", choices[0].0, choices[1].0);
+        let chosen = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
+        self.read(name, &expected, chosen).unwrap_or(choices[0].1)
     }
 
     fn database_url(&mut self) -> Option<SecretString> {
@@ -317,6 +358,19 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
     }
 
+    fn directory(&mut self) -> DirectoryConfig {
+        let lookups = [("cached", SessionLookup::Cached), ("always", SessionLookup::Always)];
+        let revocations = [("feed", JwtRevocation::Feed), ("off", JwtRevocation::Off)];
+        let when_stale = [("serve", WhenStale::Serve), ("refuse", WhenStale::Refuse)];
+        DirectoryConfig {
+            staleness_bound: self.duration("STALENESS_BOUND", "1s"),
+            session_cache_size: self.number("SESSION_CACHE_SIZE", 100_000, 1) as usize,
+            session_lookup: self.choice("SESSION_LOOKUP", lookups),
+            jwt_revocation: self.choice("JWT_REVOCATION", revocations),
+            jwt_when_stale: self.choice("JWT_WHEN_STALE", when_stale),
+        }
+    }
+
     fn passwords(&mut self) -> PasswordConfig {
         let memory = self.number("ARGON2_MEMORY_KIB", 19_456, 8);
         let iterations = self.number("ARGON2_ITERATIONS", 2, 1);
@@ -337,14 +391,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let filter = self.read("LOG", "a filter such as info or dualauth=debug,info", |text| {
             EnvFilter::try_new(text).ok().map(|_| text.to_owned())
         });
-        let format = self.read("LOG_FORMAT", "pretty or json", |text| match text {
-            "pretty" => Some(LogFormat::Pretty),
-            "json" => Some(LogFormat::Json),
-            _ => None,
-        });
+        let formats = [("pretty", LogFormat::Pretty), ("json", LogFormat::Json)];
         LogConfig {
             filter: filter.unwrap_or_else(|| "info".to_owned()),
-            format: format.unwrap_or(LogFormat::Pretty),
+            format: self.choice("LOG_FORMAT", formats),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::database::DatabaseError;
-use crate::users::{Field, Invalid, PasswordError, RegisterError, VerifyError};
+use crate::users::{ChangePasswordError, Field, Invalid, PasswordError, RegisterError, VerifyError};
 
 /// The media type of a problem document (RFC 9457, section 3).
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -197,6 +197,17 @@ impl Problem {
         Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, detail) }
     }
 
+    /// Somebody who is signed in gave a wrong password: the same word as at sign-in, but no challenge to sign in.
+    pub fn wrong_password() -> Self {
+        let problem = Self::new(Code::InvalidCredentials, "The current password is wrong.");
+        problem.with_status(StatusCode::FORBIDDEN.as_u16())
+    }
+
+    /// The same under another status than the code's own.
+    pub fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+
     /// A fault of ours. The cause goes to the log, once, and not to the client.
     pub fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -216,10 +227,10 @@ impl Problem {
 
     /// The response that carries it.
     pub fn response(&self) -> HttpResponse {
-        let mut response = HttpResponseBuilder::new(self.code.status());
+        let mut response = HttpResponseBuilder::new(self.status_code());
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
         response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        if let Some(challenge) = self.code.challenge() {
+        if let Some(challenge) = self.code.challenge().filter(|_| self.status == 401) {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if matches!(self.code, Code::Unavailable | Code::RateLimited) {
@@ -242,7 +253,7 @@ impl std::error::Error for Problem {}
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        self.code.status()
+        StatusCode::from_u16(self.status).unwrap_or(self.code.status())
     }
 
     fn error_response(&self) -> HttpResponse {
@@ -294,12 +305,24 @@ impl From<VerifyError> for Problem {
     }
 }
 
+impl From<ChangePasswordError> for Problem {
+    fn from(error: ChangePasswordError) -> Self {
+        match error {
+            ChangePasswordError::Invalid(invalid) => Self::validation(vec![invalid.into()]),
+            ChangePasswordError::WrongPassword => Self::wrong_password(),
+            ChangePasswordError::Password(error) => error.into(),
+            ChangePasswordError::Database(error) => error.into(),
+        }
+    }
+}
+
 impl From<Invalid> for FieldError {
     fn from(invalid: Invalid) -> Self {
         let pointer = match invalid.field {
             Field::Username => "/username",
             Field::Email => "/email",
             Field::Password => "/password",
+            Field::NewPassword => "/new_password",
         };
         Self { pointer: pointer.to_owned(), detail: invalid.detail }
     }

@@ -8,7 +8,7 @@ use dualauth::app::{self, Node, Storage};
 use dualauth::clock::Clock;
 use dualauth::config::{Config, LogFormat};
 use dualauth::telemetry;
-use dualauth::users::{Field, NewUser, RegisterError};
+use dualauth::users::{Accounts, Field, NewUser, RegisterError};
 use secrecy::SecretString;
 
 type Failure = Box<dyn std::error::Error>;
@@ -41,6 +41,37 @@ enum Command {
 enum UserCommand {
     /// Open an account. The password is read from standard input
     Create(CreateUser),
+    /// Let nobody sign in as this user any more, and end every login of theirs
+    Disable(NamedUser),
+    /// Let a disabled user sign in again. No login is revived
+    Enable(NamedUser),
+    /// End every login of a user, in both modes
+    Logout(NamedUser),
+    /// Give a user a role, or take one away
+    #[command(subcommand)]
+    Role(RoleCommand),
+}
+
+#[derive(Subcommand)]
+enum RoleCommand {
+    /// Give a user a role
+    Add(UserRole),
+    /// Take a role from a user
+    Remove(UserRole),
+}
+
+#[derive(Args)]
+struct NamedUser {
+    /// A username or an email
+    name: String,
+}
+
+#[derive(Args)]
+struct UserRole {
+    /// A username or an email
+    name: String,
+    /// 1 to 64 ASCII letters, digits, and the characters _ . - :
+    role: String,
 }
 
 #[derive(Args)]
@@ -79,7 +110,7 @@ async fn run(command: Command, config: Config) -> Result<(), Failure> {
         Command::Serve => serve(config).await,
         Command::Migrate => migrate(&config).await,
         Command::Openapi => say(&app::document(&config)?),
-        Command::User(UserCommand::Create(user)) => create_user(&config, user).await,
+        Command::User(command) => manage(command, &config).await,
     }
 }
 
@@ -115,15 +146,55 @@ async fn migrate(config: &Config) -> Result<(), Failure> {
     say("The database is up to date.")
 }
 
-async fn create_user(config: &Config, user: CreateUser) -> Result<(), Failure> {
-    let password = read_password()?;
+async fn manage(command: UserCommand, config: &Config) -> Result<(), Failure> {
+    let password = match &command {
+        UserCommand::Create(_) => Some(read_password()?),
+        _ => None,
+    };
     let storage = Storage::open(config).await?;
     let accounts = storage.accounts(config, &Clock::system())?;
-    let new = NewUser { username: user.username, email: user.email, password, admin: user.admin };
-    let outcome = accounts.register(&new).await;
+    let outcome = match (command, password) {
+        (UserCommand::Create(user), password) => create(&accounts, user, password.unwrap_or_default()).await,
+        (UserCommand::Disable(user), _) => disable(&accounts, &user.name, true).await,
+        (UserCommand::Enable(user), _) => disable(&accounts, &user.name, false).await,
+        (UserCommand::Logout(user), _) => log_out(&accounts, &user.name).await,
+        (UserCommand::Role(command), _) => change_role(&accounts, command).await,
+    };
     storage.close().await;
-    let user = outcome.map_err(|error| describe(&error))?;
-    say(&format!("user_id: {}\nusername: {}\nroles: {}", user.id, user.username, user.roles.join(", ")))
+    say(&outcome?)
+}
+
+async fn create(accounts: &Accounts, user: CreateUser, password: SecretString) -> Result<String, Failure> {
+    let new = NewUser { username: user.username, email: user.email, password, admin: user.admin };
+    let user = accounts.register(&new).await.map_err(|error| describe(&error))?;
+    Ok(format!("user_id: {}\nusername: {}\nroles: {}", user.id, user.username, user.roles.join(", ")))
+}
+
+async fn disable(accounts: &Accounts, name: &str, disabled: bool) -> Result<String, Failure> {
+    accounts.set_disabled(name, disabled).await?;
+    Ok(match disabled {
+        true => format!("{name} is disabled, and signed out everywhere."),
+        false => format!("{name} may sign in again."),
+    })
+}
+
+async fn log_out(accounts: &Accounts, name: &str) -> Result<String, Failure> {
+    let ended = accounts.sign_out_by_name(name).await?;
+    Ok(format!("{name} is signed out everywhere. Logins ended: {ended}"))
+}
+
+async fn change_role(accounts: &Accounts, command: RoleCommand) -> Result<String, Failure> {
+    let (name, roles) = match command {
+        RoleCommand::Add(UserRole { name, role }) => {
+            let roles = accounts.add_role(&name, &role).await?;
+            (name, roles)
+        }
+        RoleCommand::Remove(UserRole { name, role }) => {
+            let roles = accounts.remove_role(&name, &role).await?;
+            (name, roles)
+        }
+    };
+    Ok(format!("username: {name}\nroles: {}", roles.join(", ")))
 }
 
 /// From a terminal without showing it; else the first line of standard input.
@@ -142,7 +213,7 @@ fn describe(error: &RegisterError) -> String {
         let field = match invalid.field {
             Field::Username => "username",
             Field::Email => "email",
-            Field::Password => "password",
+            Field::Password | Field::NewPassword => "password",
         };
         format!("{field} {}", invalid.detail)
     });

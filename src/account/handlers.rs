@@ -1,8 +1,13 @@
 //! The routes that take either credential.
 
-use actix_web::{HttpResponse, get};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpResponse, delete, get, post};
+use uuid::Uuid;
 
-use crate::auth::{Identity, ProfileBody};
+use crate::auth::{Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, SignIn};
+use crate::error::{Code, Problem};
+use crate::http::body::{Ignored, Json};
+use crate::logins::Logins;
 
 /// Who is signed in, by whichever credential came: a Bearer token, else the access-token cookie, else the session
 /// cookie.
@@ -14,4 +19,80 @@ use crate::auth::{Identity, ProfileBody};
 #[get("/profile")]
 pub(super) async fn profile(identity: Identity) -> HttpResponse {
     HttpResponse::Ok().json(ProfileBody::from(identity))
+}
+
+/// For proxies: whether a request is authenticated, and whose it is, in headers. nginx's `auth_request`, Traefik's
+/// ForwardAuth and the like ask here.
+#[utoipa::path(operation_id = "verify", tag = "account",
+    security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
+    (status = 200, description = "It is. There is no body.", headers(
+        ("X-Auth-User-Id" = String, description = "The user's id."),
+        ("X-Auth-Username" = String, description = "The user's name."),
+        ("X-Auth-Roles" = String, description = "The user's roles, with commas in between."),
+        ("X-Auth-Mode" = String, description = "`session` or `jwt`."),
+    )),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/verify")]
+pub(super) async fn verify(identity: Identity) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("X-Auth-User-Id", identity.user_id.to_string()))
+        .insert_header(("X-Auth-Username", identity.username))
+        .insert_header(("X-Auth-Roles", identity.roles.join(",")))
+        .insert_header(("X-Auth-Mode", identity.mode))
+        .finish()
+}
+
+/// Where one is signed in: every live login, in both modes.
+#[utoipa::path(operation_id = "list_logins", tag = "account",
+    security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
+    (status = 200, description = "Newest first.", body = ListedLoginsBody),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/account/logins")]
+pub(super) async fn list_logins(identity: Identity, logins: Data<Logins>) -> Result<HttpResponse, Problem> {
+    let current = identity.login_id;
+    let listed = logins.list(identity.user_id, current).await?.into_iter();
+    let logins = listed.map(|login| ListedLoginBody::new(login, current)).collect();
+    Ok(HttpResponse::Ok().json(ListedLoginsBody { logins }))
+}
+
+/// Sign another device out, or this one.
+#[utoipa::path(operation_id = "end_login", tag = "account",
+    params(("id" = Uuid, Path, description = "One of the ids in the list.")),
+    security(("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    (status = 204, description = "The login has ended, and every credential of it is dead."),
+    (status = 404, description = "not_found"),
+    (status = 503, description = "unavailable"),
+))]
+#[delete("/account/logins/{id}")]
+pub(super) async fn end_login(
+    identity: Identity,
+    logins: Data<Logins>,
+    id: Path<String>,
+    _: Ignored,
+) -> Result<HttpResponse, Problem> {
+    let missing = || Problem::new(Code::NotFound, "You have no such live login.");
+    let id: Uuid = id.parse().map_err(|_| missing())?;
+    match logins.end_own(identity.user_id, id).await? {
+        true => Ok(HttpResponse::NoContent().finish()),
+        false => Err(missing()),
+    }
+}
+
+/// Change the password, and sign every other device out.
+#[utoipa::path(operation_id = "change_password", tag = "account", request_body = PasswordRequest,
+    security(("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    (status = 204, description = "It is changed. This login goes on; every other one has ended."),
+    (status = 403, description = "invalid_credentials"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/account/password")]
+pub(super) async fn change_password(
+    identity: Identity,
+    sign_in: Data<SignIn>,
+    Json(body): Json<PasswordRequest>,
+) -> Result<HttpResponse, Problem> {
+    sign_in.change_password(&identity, &body).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

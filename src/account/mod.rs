@@ -6,5 +6,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 /// Registers the routes that take either credential.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(handlers::profile);
+    config
+        .service(handlers::profile)
+        .service(handlers::verify)
+        .service(handlers::list_logins)
+        .service(handlers::end_login)
+        .service(handlers::change_password);
 }

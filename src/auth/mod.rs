@@ -18,7 +18,8 @@ use crate::error::{Code, Problem};
 use crate::logins::Transport;
 
 pub use self::bodies::{
-    CsrfBody, LoginBody, LoginRequest, ProfileBody, RefreshRequest, RegisterRequest, TokenType, UserBody,
+    CsrfBody, ListedLoginBody, ListedLoginsBody, LoginBody, LoginRequest, PasswordRequest, ProfileBody,
+    RefreshRequest, RegisterRequest, TokenType, UserBody,
 };
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, Modes, Rejection, pick};
@@ -90,6 +91,9 @@ pub enum AuthError {
     /// The credential came in a cookie, and the proof that the page meant to send it did not come, or is wrong.
     #[error("the CSRF token is missing or wrong")]
     CsrfFailed,
+    /// Whether the token was revoked can't be found out.
+    #[error("the revocation feed can't be read")]
+    Stale,
     /// The database gave no answer.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -113,6 +117,7 @@ impl From<AuthError> for Problem {
             AuthError::CsrfFailed => {
                 (Code::CsrfFailed, "Send the login's CSRF token in the header X-CSRF-Token.")
             }
+            AuthError::Stale => return Self::unavailable(error),
             AuthError::Database(error) => return error.into(),
         };
         Self::new(code, detail)

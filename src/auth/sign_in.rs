@@ -1,11 +1,14 @@
 //! What signing up and signing in have in common in every mode.
 
+use uuid::Uuid;
+
+use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::http::client::Client;
-use crate::logins::{Device, HandleHash, Login, Logins, NewLogin, Replaced, Transport};
+use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
 use crate::users::{Accounts, NewUser, VerifyError};
 
-use super::{LoginRequest, RegisterRequest, UserBody};
+use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 
 /// The longest name of a device, in code points.
 const MAX_DEVICE_NAME: usize = 64;
@@ -17,8 +20,8 @@ pub struct Presentation {
     pub mode: &'static str,
     /// How its credential travels.
     pub transport: Transport,
-    /// What the login is looked up by, in a mode that does.
-    pub handle_hash: Option<HandleHash>,
+    /// How a request finds the login.
+    pub access: Access,
     /// The login of the same mode whose cookie came with the request.
     pub replaces: Option<Replaced>,
 }
@@ -57,9 +60,9 @@ impl SignIn {
         how: Presentation,
     ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
-        let user = self.accounts.verify(&request.username, &request.password).await?;
+        let owner = self.accounts.verify(&request.username, &request.password).await?;
         let login = NewLogin {
-            user,
+            owner,
             mode: how.mode,
             transport: how.transport,
             remember_me: request.remember_me,
@@ -68,10 +71,36 @@ impl SignIn {
                 address: client.address.to_string(),
                 user_agent: client.user_agent,
             },
-            handle_hash: how.handle_hash,
+            access: how.access,
             replaces: how.replaces,
         };
         self.logins.start(login).await?.ok_or_else(|| VerifyError::InvalidCredentials.into())
+    }
+
+    /// Ends every login of a user, in every mode.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn end_all(&self, user: Uuid) -> Result<(), DatabaseError> {
+        self.accounts.sign_out(user).await?;
+        self.logins.catch_up().await;
+        Ok(())
+    }
+
+    /// Sets another password, and ends every login of the user but this one.
+    ///
+    /// # Errors
+    /// 403 `invalid_credentials`, `validation_failed`.
+    pub async fn change_password(
+        &self,
+        identity: &Identity,
+        request: &PasswordRequest,
+    ) -> Result<(), Problem> {
+        let PasswordRequest { current_password, new_password } = request;
+        let Identity { user_id, login_id, .. } = *identity;
+        self.accounts.change_password(user_id, current_password, new_password, login_id).await?;
+        self.logins.catch_up().await;
+        Ok(())
     }
 }
 

@@ -14,8 +14,12 @@ use crate::tokens::AppSecret;
 /// The migrations, compiled in. They run under an advisory lock: nodes that start at once migrate once.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// Connections a node holds at most.
+/// Connections a node holds at most for requests.
 const MAX_CONNECTIONS: u32 = 10;
+
+/// And for what it does by itself: reading the feed, listening to it, writing batches. Apart from the others, since
+/// a node whose requests have taken every connection must not go stale for it.
+const UPKEEP_CONNECTIONS: u32 = 3;
 
 /// How long a request waits for a connection: sqlx waits 30 s by default, which outlives its client.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -73,15 +77,38 @@ fn is_unavailable_state(code: &str) -> bool {
     matches!(class, "08" | "53" | "57" | "58") || matches!(code, "55P03" | "40P01" | "25006")
 }
 
+/// The database, by the two sets of connections that a node has to it.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// What requests use.
+    pub requests: PgPool,
+    /// What the node needs to stay up to date.
+    pub upkeep: PgPool,
+}
+
+impl Pools {
+    /// To this database. Connects when it is asked something.
+    pub fn new(options: PgConnectOptions) -> Self {
+        let pool = |connections| pool(options.clone(), connections);
+        Self { requests: pool(MAX_CONNECTIONS), upkeep: pool(UPKEEP_CONNECTIONS) }
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.requests.close().await;
+        self.upkeep.close().await;
+    }
+}
+
 /// Connects to `url` and brings its schema up to date.
 ///
 /// # Errors
 /// When it can't be reached or a migration fails.
-pub async fn open(url: &SecretString) -> Result<PgPool, sqlx::Error> {
+pub async fn open(url: &SecretString) -> Result<Pools, sqlx::Error> {
     let options: PgConnectOptions = url.expose_secret().parse()?;
     let options = options.application_name("dualauth");
     migrate(&options).await?;
-    Ok(pool(options))
+    Ok(Pools::new(options))
 }
 
 /// On a connection of its own, since a migration may take longer than any request.
@@ -91,7 +118,7 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-fn pool(options: PgConnectOptions) -> PgPool {
+fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     // Postgres itself ends what takes too long, and notices peers that are gone: no statement, lock or idle
     // transaction outlives the request it belongs to by more than a moment.
     let options = options.options([
@@ -103,7 +130,7 @@ fn pool(options: PgConnectOptions) -> PgPool {
         ("tcp_keepalives_count", "3"),
     ]);
     PgPoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A dead connection shows itself by an error that is a 503; a ping before every query costs more.
         .test_before_acquire(false)

@@ -62,6 +62,40 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
     }
 }
 
+/// A body that is any JSON value: its text, as it was sent.
+#[derive(Debug)]
+pub struct AnyJson(pub String);
+
+impl FromRequest for AnyJson {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = is_json(request);
+        let body = read(payload.take());
+        Box::pin(async move {
+            is_json?;
+            let body = body.await?;
+            let text = utf8(&body)?;
+            if has_nul(&serde_json::from_str(text).map_err(not_json)?) {
+                return Err(Problem::validation(vec![ShapeError::at("", NUL).into()]));
+            }
+            Ok(Self(text.trim_ascii().to_owned()))
+        })
+    }
+}
+
+const NUL: &str = "has a NUL character, which no text may have";
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// A body that a route has no use for: bounded like any other, and not looked at.
 #[derive(Debug)]
 pub struct Ignored;
@@ -115,14 +149,19 @@ async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
 
 /// What is not JSON is 400; JSON of another shape is 422, with the member that is wrong.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let malformed = |detail: String| Problem::new(Code::MalformedRequest, detail);
-    let text = std::str::from_utf8(body).map_err(|_| malformed("The body is not UTF-8.".to_owned()))?;
-    let value: Document =
-        serde_json::from_str(text).map_err(|error| malformed(format!("Not JSON: {error}.")))?;
+    let value: Document = serde_json::from_str(utf8(body)?).map_err(not_json)?;
     let members = value.into_object().map_err(|error| Problem::validation(vec![error.into()]))?;
     let members = members.into_iter().map(|(name, value)| (name.clone(), Member { name, value }));
     T::deserialize(de::value::MapDeserializer::new(members))
         .map_err(|error: ShapeError| Problem::validation(vec![error.into()]))
+}
+
+fn utf8(body: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(body).map_err(|_| Problem::new(Code::MalformedRequest, "The body is not UTF-8."))
+}
+
+fn not_json(error: serde_json::Error) -> Problem {
+    Problem::new(Code::MalformedRequest, format!("Not JSON: {error}."))
 }
 
 /// Any JSON text. Of an object it keeps every member, also the repeated ones that `serde_json::Value` drops.
@@ -140,7 +179,7 @@ impl Document {
                 return Err(ShapeError::at(name, "is there more than once"));
             }
             if name.contains('\0') || value.as_str().is_some_and(|text| text.contains('\0')) {
-                return Err(ShapeError::at(name, "has a NUL character, which no text may have"));
+                return Err(ShapeError::at(name, NUL));
             }
         }
         Ok(members)

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::{AuthError, Credential, Identity};
 use crate::error::Problem;
-use crate::logins::{Login, Transport};
+use crate::logins::{Login, TokenError, Transport};
 use crate::tokens::{AppSecret, MacKey};
 
 use super::keys::Claims;
@@ -28,10 +28,12 @@ pub(super) struct AccessToken {
 }
 
 impl JwtMode {
-    /// Signs what the login is now. The token does not outlive it.
+    /// Signs what the login is now. The token does not outlive it, nor what the login says of its tokens.
     pub(super) fn access_token(&self, login: &Login) -> Result<AccessToken, Problem> {
         let now = self.clock.now();
-        let expires_at = login.ends_at().min(now + self.logins.lifetimes().access_token);
+        let expires_at = (now + self.logins.lifetimes().access_token)
+            .min(login.ends_at())
+            .min(login.token_expires_at.unwrap_or(now));
         let claims = Claims {
             iss: self.parties.issuer.clone(),
             aud: self.parties.audience.clone(),
@@ -48,17 +50,18 @@ impl JwtMode {
     }
 
     /// Who presents this credential. From its claims and from memory: no SQL.
-    pub(super) fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
+    pub(super) async fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
         let is_jwt = credential.token.bytes().filter(|byte| *byte == b'.').count() == 2;
         if credential.transport == Transport::Bearer && !is_jwt {
             return Ok(None);
         }
         let Parties { issuer, audience } = &self.parties;
         let claims = self.key.verify(&credential.token, issuer, audience, self.clock.now().timestamp())?;
-        if self.logins.is_revoked(claims.sid) {
-            return Err(AuthError::TokenRevoked);
+        match self.logins.check_token(claims.sid, claims.sub, &claims.roles).await {
+            Ok(()) => Ok(Some(identity(claims, credential.transport))),
+            Err(TokenError::Revoked) => Err(AuthError::TokenRevoked),
+            Err(TokenError::Stale) => Err(AuthError::Stale),
         }
-        Ok(Some(identity(claims, credential.transport)))
     }
 }
 

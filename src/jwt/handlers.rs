@@ -19,7 +19,7 @@ use crate::auth::{
 use crate::error::{Code, Problem};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
-use crate::logins::{Login, Renewal, Replaced, Transport};
+use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 
 use super::credential::Refresh;
 use super::{ACCESS_COOKIE, JwtMode, NAME, REFRESH_COOKIE};
@@ -114,7 +114,7 @@ pub(super) async fn jwt_login(
         Transport::Bearer => None,
     };
     let login = sign_in
-        .start(body, client, Presentation { mode: NAME, transport, handle_hash: None, replaces })
+        .start(body, client, Presentation { mode: NAME, transport, access: Access::Token, replaces })
         .await?;
     mode.hand_out(login, transport, &csrf)
 }
@@ -193,23 +193,47 @@ pub(super) async fn jwt_logout(
     identity: Result<Identity, Rejection>,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (ended, transport) = match identity {
-        Ok(identity) => (mode.end(identity.login_id).await, identity.transport),
-        Err(rejection) => {
-            let presented = match may_refresh(&rejection) {
-                true => mode.refresh_credential(body, request.headers())?,
-                false => None,
-            };
-            let Some(presented) = presented else {
-                return Ok(mode.turn_away(&rejection.problem, rejection.transport));
-            };
-            (mode.end_by_refresh_token(&presented, &csrf, request.headers()).await, presented.transport)
-        }
+    let leaving = match mode.leaving(identity, body, &csrf, request.headers()).await {
+        Ok(leaving) => leaving,
+        Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
     };
-    match ended {
-        Ok(()) => Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(transport))),
-        Err(error) => Ok(mode.turn_away(&error.into(), Some(transport))),
+    match mode.end(leaving.login).await {
+        Ok(()) => Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport))),
+        Err(error) => Ok(mode.turn_away(&error.into(), Some(leaving.transport))),
     }
+}
+
+/// Sign out everywhere: end every login of the user, in both modes.
+///
+/// Takes the same credentials as signing out here.
+#[utoipa::path(operation_id = "jwt_logout_all", tag = "jwt",
+    security((), ("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []),
+        ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
+    (status = 204, description = "Signed out everywhere. Cookies are cleared, if the credential came in one."),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/logout-all")]
+pub(super) async fn jwt_logout_all(
+    mode: Data<JwtMode>,
+    sign_in: Data<SignIn>,
+    csrf: Data<Csrf>,
+    request: HttpRequest,
+    identity: Result<Identity, Rejection>,
+    OptionalJson(body): OptionalJson<RefreshRequest>,
+) -> Result<HttpResponse, Problem> {
+    let leaving = match mode.leaving(identity, body, &csrf, request.headers()).await {
+        Ok(leaving) => leaving,
+        Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
+    };
+    sign_in.end_all(leaving.user).await?;
+    Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
+}
+
+/// Who signs out, and what of.
+struct Leaving {
+    user: Uuid,
+    login: Uuid,
+    transport: Transport,
 }
 
 /// Whether the refresh token is looked at in the access token's place.
@@ -275,15 +299,38 @@ impl JwtMode {
         outcome(self.logins.renew(refresh.login, refresh.generation).await?)
     }
 
-    async fn end_by_refresh_token(
+    /// Who signs out, by the access token or, when there is none or it has expired, by the refresh token.
+    async fn leaving(
+        &self,
+        identity: Result<Identity, Rejection>,
+        body: Option<RefreshRequest>,
+        csrf: &Csrf,
+        headers: &HeaderMap,
+    ) -> Result<Leaving, Rejection> {
+        let rejection = match identity {
+            Ok(Identity { user_id: user, login_id: login, transport, .. }) => {
+                return Ok(Leaving { user, login, transport });
+            }
+            Err(rejection) if !may_refresh(&rejection) => return Err(rejection),
+            Err(rejection) => rejection,
+        };
+        let reject = |error: AuthError, transport| Rejection { problem: error.into(), transport };
+        let presented = self.refresh_credential(body, headers).map_err(|error| reject(error, None))?;
+        let Some(presented) = presented else { return Err(rejection) };
+        let transport = presented.transport;
+        let login = self.login_of_refresh_token(&presented, csrf, headers).await;
+        let login = login.map_err(|error| reject(error, Some(transport)))?;
+        Ok(Leaving { user: login.user.id, login: login.id, transport })
+    }
+
+    async fn login_of_refresh_token(
         &self,
         presented: &Credential,
         csrf: &Csrf,
         headers: &HeaderMap,
-    ) -> Result<(), AuthError> {
+    ) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, csrf, headers).await?;
-        outcome(self.logins.check(refresh.login, refresh.generation).await?)?;
-        self.end(refresh.login).await
+        outcome(self.logins.check(refresh.login, refresh.generation).await?)
     }
 
     async fn end(&self, login: Uuid) -> Result<(), AuthError> {
@@ -312,11 +359,12 @@ impl JwtMode {
 
     /// The login whose live cookies came with the request.
     async fn login_of_cookies(&self, headers: &HeaderMap) -> Result<Option<Replaced>, AuthError> {
-        let access = pick(headers, &self.access_cookie).ok().flatten();
-        let by_access =
-            access.and_then(|access| self.identify(&access).ok().flatten()).map(|found| found.login_id);
-        let login = match by_access {
-            Some(login) => Some(login),
+        let identity = match pick(headers, &self.access_cookie).ok().flatten() {
+            Some(access) => self.identify(&access).await.ok().flatten(),
+            None => None,
+        };
+        let login = match identity {
+            Some(identity) => Some(identity.login_id),
             None => self.login_of_refresh_cookie(headers).await?,
         };
         Ok(login.map(Replaced::Id))

@@ -93,13 +93,14 @@ impl Mode for JwtMode {
             .service(handlers::jwt_profile)
             .service(handlers::jwt_csrf)
             .service(handlers::jwt_refresh)
-            .service(handlers::jwt_logout);
+            .service(handlers::jwt_logout)
+            .service(handlers::jwt_logout_all);
     }
 
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>> {
-        Box::pin(std::future::ready(self.identify(credential)))
+        Box::pin(self.identify(credential))
     }
 }

@@ -1,64 +1,105 @@
-//! The revocation feed: tells this node's directory which logins ended, here and on other nodes.
+//! The revocation feed: tells this node's directory what ended or changed, here and on other nodes.
+//!
+//! A notification from Postgres only says that there is something to read. What there is, a look at the table says;
+//! and since the node looks by itself as well, a notification that is lost costs time and nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use sqlx::postgres::PgListener;
 
-use crate::clock::Clock;
-use crate::database::{DatabaseError, answer};
+use crate::clock::{Clock, uptime};
+use crate::database::DatabaseError;
 
 use super::directory::Directory;
+use super::store;
 
-/// How often it looks: twice within the second that a revocation may take to be known everywhere.
-const INTERVAL: Duration = Duration::from_millis(500);
+/// How often within the staleness bound it looks without being called: one look may fail, another be slow.
+const LOOKS_PER_BOUND: u32 = 4;
+
+/// The longest time between two looks, however generous the bound.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What Postgres notifies on.
+const CHANNEL: &str = "dualauth";
+
+/// How long a connection that can't listen waits before it tries again.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// A snapshot in which nothing has happened yet (Postgres, section 9.27.9).
+const NOTHING: &str = "1:1:";
+
+/// A node that has not looked for this long begins anew: the table does not keep rows for ever.
+const TOO_LONG: Duration = Duration::from_secs(10 * 60);
+
+/// By how much longer than needed revocations are remembered: two readings of a clock may come in another order
+/// than they are used.
+const MARGIN: chrono::Duration = chrono::Duration::seconds(5);
 
 /// Follows the table `revocations`.
 pub struct Feed {
     pool: PgPool,
     directory: Arc<Directory>,
     clock: Clock,
-    /// Every transaction before this one had ended when it last looked: what they wrote is known.
-    next: i64,
+    last: Option<Look>,
+}
+
+/// A look at the table that succeeded.
+struct Look {
+    /// What had been committed then.
+    snapshot: String,
+    /// When it began.
+    uptime: Duration,
+    time: DateTime<Utc>,
 }
 
 impl Feed {
     pub(super) fn new(pool: PgPool, directory: Arc<Directory>, clock: Clock) -> Self {
-        Self { pool, directory, clock, next: 0 }
+        Self { pool, directory, clock, last: None }
     }
 
-    /// Takes in what is new: at first, all that still matters.
+    /// Takes in what was committed since the last look; at first, all that still matters.
     ///
     /// # Errors
-    /// When the database gives no answer.
+    /// When the database gives no answer, or none within the staleness bound.
     pub async fn poll(&mut self) -> Result<(), DatabaseError> {
-        let now = self.clock.now();
-        // A transaction that is still running may commit rows with an id below others already seen. Hence the
-        // next look starts at the oldest one running now; what is read twice does no harm.
-        let query = sqlx::query!(
-            r#"select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as "next!",
-                      r.login_id as "login_id?", r.until as "until?"
-               from (select) as always left join revocations r on r.xid >= $1::bigint::text::xid8 and r.until > $2"#,
-            self.next,
-            now,
-        );
-        for row in answer(query.fetch_all(&self.pool)).await? {
-            self.next = row.next;
-            if let (Some(login), Some(until)) = (row.login_id, row.until) {
-                self.directory.revoke(login, until);
-            }
+        let outcome = self.look().await;
+        if outcome.is_err() {
+            self.directory.freshness.fail();
         }
-        self.directory.forget(now);
+        outcome
+    }
+
+    async fn look(&mut self) -> Result<(), DatabaseError> {
+        let (began, now) = (uptime(), self.clock.now());
+        let last = self.last.as_ref().filter(|last| last.is_close_to(began, now));
+        let is_anew = last.is_none();
+        let since = last.map_or(NOTHING, |last| &last.snapshot);
+        let read = store::revocations(&self.pool, since, is_anew.then_some(now - MARGIN));
+        let late = |_| DatabaseError::Unavailable(sqlx::Error::PoolTimedOut);
+        let bound = self.directory.freshness.bound();
+        let (snapshot, revocations) = tokio::time::timeout(bound, read).await.map_err(late)??;
+        if is_anew {
+            // Rows that would say what has changed may be gone. Look-ups from here on see what the look saw.
+            self.directory.sessions.clear();
+        }
+        let forgotten = self.directory.apply(&revocations, now - MARGIN);
+        self.directory.freshness.succeed(began, forgotten);
+        self.last = Some(Look { snapshot, uptime: began, time: now });
         Ok(())
     }
 
     /// Follows the feed for as long as it is polled.
     pub async fn follow(mut self) {
-        let mut ticks = tokio::time::interval(INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let directory = Arc::clone(&self.directory);
+        directory.freshness.follow();
+        let pause = (directory.freshness.bound() / LOOKS_PER_BOUND).min(LONGEST_PAUSE);
         let mut is_behind = false;
         loop {
-            ticks.tick().await;
+            // Either somebody calls, or it is time.
+            let _ = tokio::time::timeout(pause, directory.freshness.wanted()).await;
             let outcome = self.poll().await;
             match &outcome {
                 Ok(()) if is_behind => tracing::info!("the revocation feed is followed again"),
@@ -66,6 +107,43 @@ impl Feed {
                 Ok(()) | Err(_) => {}
             }
             is_behind = outcome.is_err();
+            if is_behind {
+                tokio::time::sleep(pause).await;
+            }
         }
+    }
+
+    /// What calls it when Postgres says that there is something new.
+    pub fn listen(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (pool, directory) = (self.pool.clone(), Arc::clone(&self.directory));
+        async move {
+            loop {
+                if let Err(error) = listen(&pool, &directory).await {
+                    tracing::debug!(%error, "notifications don't arrive; the feed is read without them");
+                }
+                tokio::time::sleep(RECONNECT).await;
+            }
+        }
+    }
+}
+
+async fn listen(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::Error> {
+    let mut listener = PgListener::connect_with(pool).await?;
+    listener.listen(CHANNEL).await?;
+    loop {
+        // What was said while nobody listened has to be read, too.
+        directory.freshness.want();
+        if listener.try_recv().await?.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+impl Look {
+    /// Whether it is known what happened since: not after a long pause, by whichever clock, nor when the clock was set
+    /// back and what had run out has not.
+    fn is_close_to(&self, uptime: Duration, now: DateTime<Utc>) -> bool {
+        let passed = (now - self.time).to_std();
+        uptime.saturating_sub(self.uptime) < TOO_LONG && passed.is_ok_and(|passed| passed < TOO_LONG)
     }
 }

@@ -1,185 +1,57 @@
 //! WHAT A LOGIN IS: one sign-in on one device, which begins, is renewed and ends the same way in every mode.
+//!
+//! The truth is a row in Postgres ([`store`]). A node answers from what it remembers of it ([`directory`]) for as
+//! long as it knows of every end that anybody was told of ([`feed`], [`freshness`]). `docs/revocation.md` has the
+//! argument.
 
+mod activity;
+mod cache;
 mod directory;
 mod feed;
+mod freshness;
+mod login;
 mod store;
+mod sweep;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::config::{Lifetimes, Span};
-use crate::database::DatabaseError;
-use crate::users::User;
+use crate::config::{DirectoryConfig, JwtRevocation, Lifetimes, SessionLookup, Span, WhenStale};
+use crate::database::{DatabaseError, Pools};
 
-use self::directory::Directory;
+use self::activity::Activity;
+use self::directory::{Directory, Revoked};
 pub use self::feed::Feed;
+pub use self::login::{
+    Access, Device, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal, Renewal, Replaced, State,
+    Transport,
+};
 
-/// How a client carries its credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// In cookies, as browsers do.
-    Cookie,
-    /// In `Authorization: Bearer`, as mobile apps and SPAs do (RFC 6750).
-    Bearer,
-}
-
-impl Transport {
-    /// Its name in the database.
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Cookie => "cookie",
-            Self::Bearer => "bearer",
-        }
-    }
-}
-
-impl From<String> for Transport {
-    fn from(name: String) -> Self {
-        // The table's check constraint allows these two.
-        if name == "cookie" { Self::Cookie } else { Self::Bearer }
-    }
-}
-
-/// One sign-in on one device.
-#[derive(Clone, Debug)]
-pub struct Login {
-    /// Never changes while the credentials that present it come and go.
-    pub id: Uuid,
-    /// Who signed in.
-    pub user: User,
-    /// The mode that presents it.
-    pub mode: String,
-    /// How it is presented.
-    pub transport: Transport,
-    /// Whether it has the longer lifetimes.
-    pub remember_me: bool,
-    /// When it began.
-    pub created_at: DateTime<Utc>,
-    /// When it was used last, within `LAST_SEEN_INTERVAL`.
-    pub last_seen_at: DateTime<Utc>,
-    /// When it ends unless it is used.
-    pub idle_expires_at: DateTime<Utc>,
-    /// When it ends in any case.
-    pub expires_at: DateTime<Utc>,
-    /// When its credential was renewed last.
-    pub renewed_at: DateTime<Utc>,
-    /// How often its credential was renewed.
-    pub generation: i32,
-    /// When it was ended.
-    pub ended_at: Option<DateTime<Utc>>,
-    /// Whether its owner may sign in at all.
-    pub user_disabled: bool,
-}
-
-/// What is true of a login at some moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Its credential is good.
-    Live,
-    /// Somebody ended it, or disabled its owner.
-    Ended,
-    /// It lay idle too long, or reached its absolute end.
-    Expired,
-}
-
-impl Login {
-    /// When it ends if it is not used.
-    pub fn ends_at(&self) -> DateTime<Utc> {
-        self.idle_expires_at.min(self.expires_at)
-    }
-
-    /// How long until its absolute end, rounded up to whole seconds.
-    pub fn time_left(&self, now: DateTime<Utc>) -> Duration {
-        let left = (self.expires_at - now).to_std().unwrap_or_default();
-        Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0))
-    }
-
-    /// What is true of it now.
-    pub fn state(&self, now: DateTime<Utc>) -> State {
-        if self.ended_at.is_some() || self.user_disabled {
-            State::Ended
-        } else if now >= self.ends_at() {
-            State::Expired
-        } else {
-            State::Live
-        }
-    }
-}
-
-/// SHA-256 of an opaque handle.
-pub type HandleHash = [u8; 32];
-
-/// What a login begins with.
-#[derive(Debug)]
-pub struct NewLogin {
-    /// Who signs in.
-    pub user: User,
-    /// The mode that presents it.
-    pub mode: &'static str,
-    /// How it is presented.
-    pub transport: Transport,
-    /// Whether it has the longer lifetimes.
-    pub remember_me: bool,
-    /// The device that it happens on.
-    pub device: Device,
-    /// What it is looked up by, in the modes that do.
-    pub handle_hash: Option<HandleHash>,
-    /// The login that it takes the place of on this device.
-    pub replaces: Option<Replaced>,
-}
-
-/// What is known of the device that somebody signs in on.
-#[derive(Clone, Debug, Default)]
-pub struct Device {
-    /// What its owner calls it.
-    pub name: Option<String>,
-    /// The client's network address.
-    pub address: String,
-    /// What the client says it is.
-    pub user_agent: String,
-}
-
-/// A login that another one takes the place of, by what the caller knows of it.
-#[derive(Clone, Copy, Debug)]
-pub enum Replaced {
-    /// By its handle.
-    Handle(HandleHash),
-    /// By its id.
-    Id(Uuid),
-}
-
-/// What a renewal by counter came to.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is looked into at once and never stored")]
-pub enum Renewal {
-    /// The login as it is now. Its generation is the one whose credential is to be handed out.
-    Renewed(Login),
-    /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
-    Reused,
-    /// The login had ended.
-    Ended,
-    /// The login had expired.
-    Expired,
-    /// There is no such login, or not yet such a generation.
-    Unknown,
+/// Why an access token is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Its login has ended, or its owner has other roles now.
+    #[error("the token was revoked")]
+    Revoked,
+    /// Whether it was revoked can't be found out.
+    #[error("the revocation feed can't be read")]
+    Stale,
 }
 
 /// The logins of the service.
 #[derive(Clone)]
 pub struct Logins {
-    pool: PgPool,
+    pools: Pools,
     lifetimes: Lifetimes,
+    config: DirectoryConfig,
     clock: Clock,
     directory: Arc<Directory>,
+    activity: Arc<Activity>,
 }
 
 impl fmt::Debug for Logins {
@@ -190,13 +62,40 @@ impl fmt::Debug for Logins {
 
 impl Logins {
     /// Logins in this database. [`Logins::feed`] keeps them informed of what other nodes end.
-    pub fn new(pool: PgPool, lifetimes: Lifetimes, clock: Clock) -> Self {
-        Self { pool, lifetimes, clock, directory: Arc::default() }
+    pub fn new(pools: Pools, lifetimes: Lifetimes, config: DirectoryConfig, clock: Clock) -> Self {
+        let directory = Arc::new(Directory::new(&config, lifetimes));
+        Self { pools, lifetimes, config, clock, directory, activity: Arc::default() }
     }
 
     /// What follows the ends of logins, here and on other nodes.
     pub fn feed(&self) -> Feed {
-        Feed::new(self.pool.clone(), Arc::clone(&self.directory), self.clock.clone())
+        Feed::new(self.pools.upkeep.clone(), Arc::clone(&self.directory), self.clock.clone())
+    }
+
+    /// Writes down every so often which logins were used.
+    pub async fn keep_activity(self) {
+        // Often enough to be noticed within the idle time, however short that is.
+        let idle = self.lifetimes.session.idle.min(self.lifetimes.remember.idle);
+        let mut ticks = tokio::time::interval(self.lifetimes.last_seen_interval.min(idle / 2));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.write_activity().await;
+        }
+    }
+
+    /// Writes down which logins were used since it was done last. What can't be written is kept for the next time.
+    pub async fn write_activity(&self) {
+        self.activity.write(&self.pools.upkeep, &self.lifetimes).await;
+    }
+
+    /// Deletes what is long over.
+    pub async fn keep_swept(self) {
+        sweep::keep_swept(&self.pools.upkeep, &self.clock).await;
+    }
+
+    fn requests(&self) -> &PgPool {
+        &self.pools.requests
     }
 
     /// The lifetimes in force.
@@ -204,8 +103,12 @@ impl Logins {
         &self.lifetimes
     }
 
+    fn span(&self, remember_me: bool) -> Span {
+        if remember_me { self.lifetimes.remember } else { self.lifetimes.session }
+    }
+
     /// Begins a login, and ends the one that it replaces, in one statement. `None` when the user may not sign
-    /// in any more.
+    /// in any more, or has another password by now.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -213,54 +116,73 @@ impl Logins {
         let now = self.clock.now();
         let span = self.span(new.remember_me);
         let expires_at = now + span.absolute;
+        let idle_expires_at = expires_at.min(now + span.idle);
+        let (handle_hash, token_expires_at) = match new.access {
+            Access::Handle(hash) => (Some(hash), None),
+            Access::Token => (None, Some(idle_expires_at.min(now + self.lifetimes.access_token))),
+        };
         let login = Login {
             id: Uuid::now_v7(),
-            user: new.user,
+            user: new.owner.user,
             mode: new.mode.to_owned(),
             transport: new.transport,
             remember_me: new.remember_me,
             created_at: now,
             last_seen_at: now,
-            idle_expires_at: expires_at.min(now + span.idle),
+            idle_expires_at,
             expires_at,
             renewed_at: now,
             generation: 0,
+            token_expires_at,
             ended_at: None,
             user_disabled: false,
         };
-        let handle_hash = new.handle_hash.as_ref().map(<[u8; 32]>::as_slice);
-        let started = store::insert(&self.pool, &login, &new.device, handle_hash, new.replaces).await?;
-        Ok(started.map(|started| {
-            started.replaced.iter().for_each(|ended| self.directory.revoke(ended.id, ended.until));
-            login
-        }))
+        let start = store::Start {
+            login: &login,
+            device: &new.device,
+            handle_hash: handle_hash.as_ref(),
+            password_version: new.owner.password_version,
+            replaces: new.replaces,
+        };
+        let Some(roles) = store::insert(self.requests(), start).await? else { return Ok(None) };
+        if new.replaces.is_some() {
+            self.catch_up().await;
+        }
+        let user = crate::users::User { roles, ..login.user };
+        Ok(Some(Login { user, ..login }))
     }
 
-    /// The login that a handle stands for, live or not. A live one counts as used.
+    /// The login that a handle stands for, live or not. A live one counts as used. No SQL while what is remembered
+    /// of it is fresh.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn find_by_handle(&self, handle_hash: &HandleHash) -> Result<Option<Login>, DatabaseError> {
-        let Some(mut login) = store::find_by_handle(&self.pool, handle_hash).await? else { return Ok(None) };
+    pub async fn find_by_handle(&self, hash: &HandleHash) -> Result<Option<Presented>, DatabaseError> {
         let now = self.clock.now();
-        let idle = self.span(login.remember_me).idle;
-        // Often enough to be noticed within the idle time, however short that is.
-        let interval = self.lifetimes.last_seen_interval.min(idle / 2);
-        let is_due = (now - login.last_seen_at).to_std().unwrap_or_default() >= interval;
-        if is_due && login.state(now) == State::Live {
-            login.idle_expires_at = login.expires_at.min(now + idle);
-            login.last_seen_at = now;
-            store::touch(&self.pool, &login).await?;
+        let is_cached = self.config.session_lookup == SessionLookup::Cached;
+        if is_cached
+            && self.directory.is_fresh(now).await
+            && let Some(found) = self.directory.sessions.find(hash, now)
+        {
+            self.activity.note(found.principal.login_id, now);
+            return Ok(Some(found));
         }
-        Ok(Some(login))
-    }
-
-    fn span(&self, remember_me: bool) -> Span {
-        if remember_me { self.lifetimes.remember } else { self.lifetimes.session }
+        let ticket = self.directory.sessions.ticket(hash);
+        let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
+        let login = self.activity.overlay(login, &self.lifetimes);
+        let state = login.state(now);
+        if state == State::Live {
+            self.activity.note(login.id, now);
+        }
+        let presented = self.directory.sessions.presented(login, state, now);
+        if is_cached && state == State::Live {
+            self.directory.sessions.admit(hash, ticket, &presented);
+        }
+        Ok(Some(presented))
     }
 
     /// Has a live login looked up by another handle from now on, and starts its idle time anew. `None` when the
-    /// old handle stands for no live login any more.
+    /// old handle stands for no login any more. The caller has just found that login live.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -270,7 +192,11 @@ impl Logins {
         new: &HandleHash,
     ) -> Result<Option<Login>, DatabaseError> {
         let change = store::Renewal { current: store::Current::Handle(old), new_handle: Some(new) };
-        store::renew(&self.pool, change, self.clock.now(), &self.lifetimes).await
+        let changed = store::renew(self.requests(), change, self.clock.now(), &self.lifetimes).await?;
+        if changed.is_some() {
+            self.catch_up().await;
+        }
+        Ok(changed)
     }
 
     /// Moves a live login on from this generation to the next, and starts its idle time anew. The generation
@@ -281,7 +207,7 @@ impl Logins {
     /// When the database gives no answer.
     pub async fn renew(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
         let change = store::Renewal { current: store::Current::Generation(id, generation), new_handle: None };
-        match store::renew(&self.pool, change, self.clock.now(), &self.lifetimes).await? {
+        match store::renew(self.requests(), change, self.clock.now(), &self.lifetimes).await? {
             Some(login) => Ok(Renewal::Renewed(login)),
             None => self.check(id, generation).await,
         }
@@ -305,7 +231,8 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn inspect(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
-        let Some(login) = store::find(&self.pool, id).await? else { return Ok(Renewal::Unknown) };
+        // Whoever asks has proof that there was such a login: it was over for so long that it has been deleted.
+        let Some(login) = store::find(self.requests(), id).await? else { return Ok(Renewal::Expired) };
         let now = self.clock.now();
         let is_previous = login.generation.checked_sub(1) == Some(generation);
         let in_grace = now - login.renewed_at <= chrono_duration(self.lifetimes.refresh_grace);
@@ -319,19 +246,82 @@ impl Logins {
         }
     }
 
-    /// Ends a login. `false` when it was not live any more.
+    /// Ends a login. `false` when it had ended before.
     ///
     /// # Errors
     /// When the database gives no answer.
     pub async fn end(&self, id: Uuid) -> Result<bool, DatabaseError> {
-        let ended = store::end(&self.pool, id, self.clock.now()).await?;
-        ended.iter().for_each(|ended| self.directory.revoke(ended.id, ended.until));
-        Ok(ended.is_some())
+        let ended = store::end(self.requests(), id, self.clock.now()).await?;
+        if ended {
+            self.catch_up().await;
+        }
+        Ok(ended)
     }
 
-    /// Whether a login was ended within the life of an access token. From memory: no SQL.
-    pub fn is_revoked(&self, id: Uuid) -> bool {
-        self.directory.is_revoked(id)
+    /// Ends a live login of this user. `false` when there is none.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn end_own(&self, user: Uuid, id: Uuid) -> Result<bool, DatabaseError> {
+        self.settle(id).await?;
+        let ended = store::end_own(self.requests(), user, id, self.clock.now()).await?;
+        if ended {
+            self.catch_up().await;
+        }
+        Ok(ended)
+    }
+
+    /// The live logins of a user, newest first; `current` is the one that asks.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn list(&self, user: Uuid, current: Uuid) -> Result<Vec<ListedLogin>, DatabaseError> {
+        self.settle(current).await?;
+        store::list(self.requests(), user, self.clock.now()).await
+    }
+
+    /// Writes down now that a login was used, if that is still to be done.
+    async fn settle(&self, id: Uuid) -> Result<(), DatabaseError> {
+        match self.activity.seen(id) {
+            Some(seen) => store::touch(self.requests(), &[id], &[seen], &self.lifetimes).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an access token of this login, for this user with these roles, is accepted. From memory: no SQL
+    /// while that is fresh.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub async fn check_token(&self, login: Uuid, user: Uuid, roles: &[String]) -> Result<(), TokenError> {
+        if self.config.jwt_revocation == JwtRevocation::Off {
+            return Ok(());
+        }
+        let is_fresh = self.directory.is_fresh(self.clock.now()).await;
+        if !is_fresh && self.config.jwt_when_stale == WhenStale::Refuse {
+            return Err(TokenError::Stale);
+        }
+        match self.directory.revoked(login, user, roles) {
+            Revoked::No => Ok(()),
+            Revoked::Ended => Err(TokenError::Revoked),
+            // They may have changed once more, and the token may be newer than what is known here: look again.
+            Revoked::OtherRoles if !self.directory.catch_up().await => Err(TokenError::Stale),
+            Revoked::OtherRoles => match self.directory.revoked(login, user, roles) {
+                Revoked::No => Ok(()),
+                Revoked::Ended | Revoked::OtherRoles => Err(TokenError::Revoked),
+            },
+        }
+    }
+
+    /// Waits until this node knows what has happened up to now, so that what it acknowledges is true here at once.
+    /// When that can't be found out, the staleness bound has to do.
+    pub async fn catch_up(&self) {
+        self.directory.catch_up().await;
+    }
+
+    /// Whether what this node remembers may be believed.
+    pub async fn is_fresh(&self) -> bool {
+        self.directory.is_fresh(self.clock.now()).await
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config::Lifetimes;
 use crate::database::{DatabaseError, answer};
 use crate::users::User;
 
-use super::{Device, HandleHash, Login, Replaced};
+use super::login::{Device, HandleHash, ListedLogin, Login, Replaced};
 
 /// A login and its owner, as the queries below return them.
 struct Row {
@@ -23,6 +23,7 @@ struct Row {
     expires_at: DateTime<Utc>,
     renewed_at: DateTime<Utc>,
     generation: i32,
+    token_expires_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     user_id: Uuid,
     username: String,
@@ -52,57 +53,49 @@ impl From<Row> for Login {
             expires_at: row.expires_at,
             renewed_at: row.renewed_at,
             generation: row.generation,
+            token_expires_at: row.token_expires_at,
             ended_at: row.ended_at,
             user_disabled: row.user_disabled,
         }
     }
 }
 
-/// A login that was ended.
-pub(super) struct Ended {
-    pub(super) id: Uuid,
-    /// When the last access token of it has expired: none outlives the login as it stood.
-    pub(super) until: DateTime<Utc>,
+/// The beginning of a login.
+pub(super) struct Start<'a> {
+    pub(super) login: &'a Login,
+    pub(super) device: &'a Device,
+    pub(super) handle_hash: Option<&'a HandleHash>,
+    /// Of the password that its owner proved to know.
+    pub(super) password_version: i32,
+    pub(super) replaces: Option<Replaced>,
 }
 
-/// What became of a new login.
-pub(super) struct Started {
-    /// The login whose place it took, if that was live.
-    pub(super) replaced: Option<Ended>,
-}
-
-/// `None` when the user may not sign in.
-pub(super) async fn insert(
-    pool: &PgPool,
-    login: &Login,
-    device: &Device,
-    handle_hash: Option<&[u8]>,
-    replaces: Option<Replaced>,
-) -> Result<Option<Started>, DatabaseError> {
-    let (replaced_handle, replaced_id) = match &replaces {
+/// Gives the roles that its owner has now. `None` when the owner may not sign in.
+pub(super) async fn insert(pool: &PgPool, start: Start<'_>) -> Result<Option<Vec<String>>, DatabaseError> {
+    let (replaced_handle, replaced_id) = match &start.replaces {
         Some(Replaced::Handle(hash)) => (Some(hash.as_slice()), None),
         Some(Replaced::Id(id)) => (None, Some(*id)),
         None => (None, None),
     };
+    let Start { login, device, .. } = start;
     // The share lock makes it wait for a change of the user that is under way, and then look again.
-    let insert = sqlx::query!(
+    let insert = sqlx::query_scalar!(
         r#"with owner as (
-             select id from users where id = $2 and disabled_at is null for share
+             select id, roles from users
+             where id = $2 and disabled_at is null and password_version = $15 for share
            ), started as (
              insert into logins (id, user_id, mode, transport, remember_me, device_name, address, user_agent,
-                 created_at, last_seen_at, idle_expires_at, expires_at, renewed_at, handle_hash)
-             select $1, owner.id, $3, $4, $5, $6, $7, $8, $9, $9, $10, $11, $9, $12 from owner
+                 created_at, last_seen_at, idle_expires_at, expires_at, renewed_at, handle_hash, token_expires_at,
+                 sweep_at)
+             select $1, owner.id, $3, $4, $5, $6, $7, $8, $9, $9, $10::timestamptz, $11::timestamptz, $9, $12, $16,
+                 least($10::timestamptz, $11::timestamptz) from owner
              returning id
            ), replaced as (
              update logins set ended_at = $9
-             where (handle_hash = $13 or id = $14) and mode = $3
-               and ended_at is null and idle_expires_at > $9 and expires_at > $9
+             where (handle_hash = $13 or id = $14) and mode = $3 and ended_at is null
                and exists (select from started)
-             returning id, least(idle_expires_at, expires_at) as until
-           ), revoked as (
-             insert into revocations (login_id, until) select id, until from replaced
            )
-           select replaced.id as "id?", replaced.until as "until?" from started left join replaced on true"#,
+           select owner.roles from owner, started"#,
         login.id,
         login.user.id,
         login.mode,
@@ -114,19 +107,20 @@ pub(super) async fn insert(
         login.created_at,
         login.idle_expires_at,
         login.expires_at,
-        handle_hash,
+        start.handle_hash.map(HandleHash::as_slice),
         replaced_handle,
         replaced_id,
+        start.password_version,
+        login.token_expires_at,
     );
-    let row = answer(insert.fetch_optional(pool)).await?;
-    Ok(row.map(|row| Started { replaced: row.id.zip(row.until).map(|(id, until)| Ended { id, until }) }))
+    answer(insert.fetch_optional(pool)).await
 }
 
 pub(super) async fn find_by_handle(pool: &PgPool, hash: &[u8]) -> Result<Option<Login>, DatabaseError> {
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.ended_at, l.user_id, u.username, u.email, u.roles,
+                  l.expires_at, l.renewed_at, l.generation, l.token_expires_at, l.ended_at, l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
            where l.handle_hash = $1"#,
@@ -139,7 +133,7 @@ pub(super) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Login>, Datab
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.ended_at, l.user_id, u.username, u.email, u.roles,
+                  l.expires_at, l.renewed_at, l.generation, l.token_expires_at, l.ended_at, l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
            where l.id = $1"#,
@@ -173,16 +167,22 @@ pub(super) async fn renew(
     };
     let update = sqlx::query_as!(
         Row,
-        r#"update logins l
+        r#"with owner as (
+             select u.* from users u join logins l on l.user_id = u.id
+             where (l.handle_hash = $1 or l.id = $2) and u.disabled_at is null for share of u
+           )
+           update logins l
            set generation = l.generation + 1, renewed_at = $5, last_seen_at = $5,
                handle_hash = coalesce($4, l.handle_hash),
-               idle_expires_at = least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end)
-           from users u
-           where (l.handle_hash = $1 or l.id = $2 and l.generation = $3)
-             and u.id = l.user_id and u.disabled_at is null
-             and l.ended_at is null and l.idle_expires_at > $5 and l.expires_at > $5
+               idle_expires_at = least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end),
+               -- Null stays null: a login that is looked up has no tokens. None is ever shortened: it is about.
+               token_expires_at = case when l.token_expires_at is not null then greatest(l.token_expires_at,
+                   least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end, $8)) end
+           from owner u
+           where (l.handle_hash = $1 or l.id = $2 and l.generation = $3 and l.idle_expires_at > $5)
+             and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
            returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.ended_at, l.user_id, u.username, u.email, u.roles,
+                  l.expires_at, l.renewed_at, l.generation, l.token_expires_at, l.ended_at, l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
         handle,
         id,
@@ -191,35 +191,206 @@ pub(super) async fn renew(
         now,
         now + lifetimes.session.idle,
         now + lifetimes.remember.idle,
+        now + lifetimes.access_token,
     );
     Ok(answer(update.fetch_optional(pool)).await?.map(Login::from))
 }
 
-/// Notes when a login was seen. Never moves its time backwards, nor brings it back.
-pub(super) async fn touch(pool: &PgPool, login: &Login) -> Result<(), DatabaseError> {
+/// Notes when logins were seen, each at its own time. Never moves a time backwards, nor brings a login back.
+pub(super) async fn touch(
+    pool: &PgPool,
+    logins: &[Uuid],
+    seen: &[DateTime<Utc>],
+    lifetimes: &Lifetimes,
+) -> Result<(), DatabaseError> {
     let update = sqlx::query!(
-        "update logins set last_seen_at = $2, idle_expires_at = $3
-         where id = $1 and ended_at is null and last_seen_at < $2",
-        login.id,
-        login.last_seen_at,
-        login.idle_expires_at,
+        "with used as (
+           select l.id, used.seen
+           from unnest($1::uuid[], $2::timestamptz[]) as used (id, seen) join logins l on l.id = used.id
+           where l.ended_at is null and l.last_seen_at < used.seen
+           order by l.id for update of l
+         )
+         update logins l
+         set last_seen_at = used.seen,
+             idle_expires_at = greatest(l.idle_expires_at, least(l.expires_at,
+                 used.seen + make_interval(secs => case when l.remember_me then $4::float8 else $3 end)))
+         from used where l.id = used.id and l.ended_at is null and l.last_seen_at < used.seen",
+        logins,
+        seen,
+        lifetimes.session.idle.as_secs_f64(),
+        lifetimes.remember.idle.as_secs_f64(),
     );
     answer(update.execute(pool)).await.map(drop)
 }
 
-/// `None` when the login was not live.
-pub(super) async fn end(pool: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<Option<Ended>, DatabaseError> {
-    let end = sqlx::query_as!(
-        Ended,
-        r#"with ended as (
-             update logins set ended_at = $2
-             where id = $1 and ended_at is null and idle_expires_at > $2 and expires_at > $2
-             returning id, least(idle_expires_at, expires_at) as until
-           )
-           insert into revocations (login_id, until) select id, until from ended
-           returning login_id as id, until"#,
+/// `false` when it had ended before.
+pub(super) async fn end(pool: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<bool, DatabaseError> {
+    let end = sqlx::query!("update logins set ended_at = $2 where id = $1 and ended_at is null", id, now);
+    Ok(answer(end.execute(pool)).await?.rows_affected() == 1)
+}
+
+/// `false` when the user has no such live login.
+pub(super) async fn end_own(
+    pool: &PgPool,
+    user: Uuid,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let end = sqlx::query!(
+        "update logins set ended_at = $3
+         where id = $1 and user_id = $2 and ended_at is null and idle_expires_at > $3 and expires_at > $3",
         id,
+        user,
         now,
     );
-    answer(end.fetch_optional(pool)).await
+    Ok(answer(end.execute(pool)).await?.rows_affected() == 1)
 }
+
+/// The live logins of a user, newest first.
+pub(super) async fn list(
+    pool: &PgPool,
+    user: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Vec<ListedLogin>, DatabaseError> {
+    let query = sqlx::query!(
+        "select id, mode, transport, remember_me, device_name, address, user_agent, created_at, last_seen_at,
+                idle_expires_at, expires_at
+         from logins
+         where user_id = $1 and ended_at is null and idle_expires_at > $2 and expires_at > $2
+         order by created_at desc, id desc",
+        user,
+        now,
+    );
+    let rows = answer(query.fetch_all(pool)).await?.into_iter();
+    Ok(rows
+        .map(|row| ListedLogin {
+            id: row.id,
+            mode: row.mode,
+            transport: row.transport.into(),
+            remember_me: row.remember_me,
+            device: Device { name: row.device_name, address: row.address, user_agent: row.user_agent },
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+            idle_expires_at: row.idle_expires_at,
+            expires_at: row.expires_at,
+        })
+        .collect())
+}
+
+/// A row of the feed: what must not be believed any longer. See the migration for what it may be.
+pub(super) struct Revocation {
+    pub(super) login_id: Option<Uuid>,
+    handle_hash: Option<Vec<u8>>,
+    pub(super) user_id: Option<Uuid>,
+    /// The user's, as they are now.
+    pub(super) roles: Option<Vec<String>>,
+    pub(super) until: DateTime<Utc>,
+}
+
+impl Revocation {
+    pub(super) fn handle_hash(&self) -> Option<HandleHash> {
+        self.handle_hash.as_deref()?.try_into().ok()
+    }
+}
+
+/// What was committed since a snapshot was taken, and the snapshot in which that was seen. `after` leaves out what
+/// has run out by then.
+///
+/// A snapshot and not a number: of two transactions the one with the smaller number may commit after the other was
+/// read.
+pub(super) async fn revocations(
+    pool: &PgPool,
+    snapshot: &str,
+    after: Option<DateTime<Utc>>,
+) -> Result<(String, Vec<Revocation>), DatabaseError> {
+    let query = sqlx::query!(
+        r#"select pg_current_snapshot()::text as "snapshot!", r.login_id as "login_id?",
+                  r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.roles as "roles?", r.until as "until?"
+           from (select) as always
+           left join (revocations r left join users u on u.id = r.user_id)
+             on r.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+            and not pg_visible_in_snapshot(r.xid, $1::text::pg_snapshot)
+            and ($2::timestamptz is null or r.until > $2)"#,
+        snapshot,
+        after,
+    );
+    let rows = answer(query.fetch_all(pool)).await?;
+    let seen = rows.first().map(|row| row.snapshot.clone()).unwrap_or_default();
+    let revocations = rows.into_iter().filter_map(|row| {
+        let until = row.until?;
+        let (login_id, handle_hash) = (row.login_id, row.handle_hash);
+        Some(Revocation { login_id, handle_hash, user_id: row.user_id, roles: row.roles, until })
+    });
+    Ok((seen, revocations.collect()))
+}
+
+/// What one pass of the sweep came to.
+pub(super) struct Swept {
+    pub(super) looked_at: i64,
+    pub(super) deleted: i64,
+}
+
+/// What is swept.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Table {
+    Logins,
+    Revocations,
+}
+
+/// Deletes what was over by `cutoff`, at most `batch` rows.
+pub(super) async fn sweep(
+    pool: &PgPool,
+    table: Table,
+    cutoff: DateTime<Utc>,
+    batch: i64,
+) -> Result<Swept, DatabaseError> {
+    match table {
+        Table::Logins => sweep_logins(pool, cutoff, batch).await,
+        Table::Revocations => sweep_revocations(pool, cutoff, batch).await,
+    }
+}
+
+/// Deletes logins that were over by `cutoff`, at most `batch` of them. One node at a time: to another one there is
+/// nothing to do meanwhile.
+async fn sweep_logins(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> Result<Swept, DatabaseError> {
+    let sweep = sqlx::query_as!(
+        Swept,
+        r#"with due as materialized (
+             select id, least(ended_at, idle_expires_at, expires_at) as over_at from logins
+             where sweep_at <= $1 and (select pg_try_advisory_xact_lock($3))
+             order by sweep_at limit $2 for update skip locked
+           ), deleted as (
+             delete from logins using due where logins.id = due.id and due.over_at <= $1 returning 1
+           ), later as (
+             -- It was used since it was last looked at.
+             update logins set sweep_at = due.over_at from due where logins.id = due.id and due.over_at > $1
+           )
+           select (select count(*) from due) as "looked_at!", (select count(*) from deleted) as "deleted!""#,
+        cutoff,
+        batch,
+        SWEEP_LOCK,
+    );
+    answer(sweep.fetch_one(pool)).await
+}
+
+/// The same for rows of the feed that had run out by `cutoff`.
+async fn sweep_revocations(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> Result<Swept, DatabaseError> {
+    let sweep = sqlx::query_as!(
+        Swept,
+        r#"with due as materialized (
+             select ctid from revocations
+             where until <= $1 and (select pg_try_advisory_xact_lock($3))
+             order by until limit $2 for update skip locked
+           ), deleted as (
+             delete from revocations where ctid = any (array(select ctid from due)) returning 1
+           )
+           select (select count(*) from due) as "looked_at!", (select count(*) from deleted) as "deleted!""#,
+        cutoff,
+        batch,
+        SWEEP_LOCK,
+    );
+    answer(sweep.fetch_one(pool)).await
+}
+
+/// The advisory lock of whoever sweeps: "dualauth", read as a number.
+const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"dualauth");

@@ -4,7 +4,7 @@ use actix_web::cookie::{Cookie, CookieJar};
 use actix_web::http::header::HeaderMap;
 
 use crate::auth::{AuthError, Credential, Identity, pick};
-use crate::logins::{Login, State, Transport};
+use crate::logins::{Presented, State, Transport};
 use crate::tokens::OpaqueToken;
 
 use super::{NAME, SessionMode};
@@ -23,18 +23,21 @@ impl SessionMode {
         if credential.transport == Transport::Bearer && !credential.token.starts_with(PREFIX) {
             return Ok(None);
         }
-        let login = self.find_login(credential).await?.ok_or_else(|| unknown(credential.transport))?;
-        match login.state(self.clock.now()) {
-            State::Live => Ok(Some(identity(login))),
+        let found = self.find(credential).await?.ok_or_else(|| unknown(credential.transport))?;
+        match found.state {
+            State::Live => Ok(Some(identity(&found))),
             State::Ended | State::Expired => Err(AuthError::SessionExpired),
         }
     }
 
     /// The login whose handle this is. A cookie's and a Bearer token don't replace each other.
-    async fn find_login(&self, credential: &Credential) -> Result<Option<Login>, AuthError> {
+    async fn find(&self, credential: &Credential) -> Result<Option<Presented>, AuthError> {
         let Some(handle) = self.handle(credential) else { return Ok(None) };
-        let login = self.logins.find_by_handle(&handle.hash()).await?;
-        Ok(login.filter(|login| login.mode == NAME && login.transport == credential.transport))
+        let found = self.logins.find_by_handle(&handle.hash()).await?;
+        let is_ours = |found: &Presented| {
+            found.principal.mode == NAME && found.principal.transport == credential.transport
+        };
+        Ok(found.filter(is_ours))
     }
 
     /// The handle in a credential, if it can be one.
@@ -67,14 +70,15 @@ pub(super) fn unknown(transport: Transport) -> AuthError {
     }
 }
 
-fn identity(login: Login) -> Identity {
+fn identity(found: &Presented) -> Identity {
+    let principal = &found.principal;
     Identity {
-        expires_at: login.ends_at(),
-        user_id: login.user.id,
-        username: login.user.username,
-        roles: login.user.roles,
+        user_id: principal.user_id,
+        username: principal.username.clone(),
+        roles: principal.roles.clone(),
         mode: NAME,
-        transport: login.transport,
-        login_id: login.id,
+        transport: principal.transport,
+        login_id: principal.login_id,
+        expires_at: found.ends_at,
     }
 }

@@ -2,8 +2,9 @@
 
 use actix_session::Session;
 use actix_web::http::StatusCode;
+use actix_web::http::header::ContentType;
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,12 +12,13 @@ use crate::auth::{
     AuthError, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Modes, Presentation, ProfileBody,
     RegisterRequest, Rejection, SignIn, TokenType, UserBody,
 };
-use crate::error::Problem;
-use crate::http::body::{Ignored, Json};
+use crate::error::{Code, Problem};
+use crate::http::body::{AnyJson, Ignored, Json};
 use crate::http::client::Client;
-use crate::logins::{Login, Replaced, Transport};
+use crate::logins::{Access, Login, Replaced, Transport};
 use crate::tokens::OpaqueToken;
 
+use super::data::{KEY, Key, Put, SessionData};
 use super::{COOKIE, NAME, SessionMode, credential, store};
 
 /// A session, by the transport that it travels in.
@@ -101,7 +103,7 @@ pub(super) async fn session_login(
     let how = Presentation {
         mode: NAME,
         transport,
-        handle_hash: Some(handle.hash()),
+        access: Access::Handle(handle.hash()),
         replaces: old.map(|old| Replaced::Handle(old.hash())),
     };
     let login = sign_in.start(body, client, how).await?;
@@ -178,6 +180,105 @@ pub(super) async fn session_logout(
         session.purge();
     }
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Sign out everywhere: end every login of the user, in both modes.
+#[utoipa::path(operation_id = "session_logout_all", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    (status = 204, description = "Signed out everywhere. A session cookie is cleared."),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/logout-all")]
+pub(super) async fn session_logout_all(
+    mode: Data<SessionMode>,
+    sign_in: Data<SignIn>,
+    session: Session,
+    identity: Result<Identity, Rejection>,
+    _: Ignored,
+) -> Result<HttpResponse, Problem> {
+    let identity = match identity {
+        Ok(identity) => identity,
+        Err(rejection) => return Ok(mode.turn_away(&rejection)),
+    };
+    sign_in.end_all(identity.user_id).await?;
+    if identity.transport == Transport::Cookie {
+        session.purge();
+    }
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Everything that the session keeps.
+#[utoipa::path(operation_id = "session_data", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
+    (status = 200, description = "An object with a member for each key.", body = Object, example = json!({"theme": "dark", "cart": [7, 9]})),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/data")]
+pub(super) async fn session_data(
+    identity: Identity,
+    data: Data<SessionData>,
+) -> Result<HttpResponse, Problem> {
+    Ok(json(data.all(identity.login_id).await?))
+}
+
+/// What the session keeps under a key.
+#[utoipa::path(operation_id = "session_data_get", tag = "session", params(("key" = String, Path, description = KEY, example = "theme")),
+    security(("bearer" = []), ("session_cookie" = [])), responses(
+    (status = 200, description = "The value itself.", body = Value, example = json!("dark")),
+    (status = 404, description = "not_found"),
+    (status = 422, description = "validation_failed"),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/data/{key}")]
+pub(super) async fn session_data_get(
+    identity: Identity,
+    data: Data<SessionData>,
+    key: Key,
+) -> Result<HttpResponse, Problem> {
+    let value = data.get(identity.login_id, &key).await?;
+    let missing = || Problem::new(Code::NotFound, "The session keeps nothing under this key.");
+    value.map(json).ok_or_else(missing)
+}
+
+/// Keep a value with the session, on the server.
+#[utoipa::path(operation_id = "session_data_put", tag = "session", params(("key" = String, Path, description = KEY, example = "theme")),
+    request_body(content = Value, description = "Any JSON value, of 4 KiB at most.", example = json!("dark")),
+    security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    (status = 204, description = "It is kept until the login ends."),
+    (status = 503, description = "unavailable"),
+))]
+#[put("/data/{key}")]
+pub(super) async fn session_data_put(
+    identity: Identity,
+    data: Data<SessionData>,
+    key: Key,
+    AnyJson(value): AnyJson,
+) -> Result<HttpResponse, Problem> {
+    match data.put(identity.login_id, &key, &value).await? {
+        Put::Kept => Ok(HttpResponse::NoContent().finish()),
+        Put::TooLarge(what) => Err(Problem::new(Code::PayloadTooLarge, what)),
+        Put::Over => Err(AuthError::SessionExpired.into()),
+    }
+}
+
+/// Have the session forget a key.
+#[utoipa::path(operation_id = "session_data_delete", tag = "session", params(("key" = String, Path, description = KEY, example = "theme")),
+    security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    (status = 204, description = "It keeps nothing under this key."),
+    (status = 422, description = "validation_failed"),
+    (status = 503, description = "unavailable"),
+))]
+#[delete("/data/{key}")]
+pub(super) async fn session_data_delete(
+    identity: Identity,
+    data: Data<SessionData>,
+    key: Key,
+    _: Ignored,
+) -> Result<HttpResponse, Problem> {
+    data.delete(identity.login_id, &key).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn json(text: String) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::json()).body(text)
 }
 
 impl SessionMode {

@@ -3,9 +3,11 @@
 //! The story: `login` begins a login and hands out 256 random bits, of which the database keeps a hash. By cookie,
 //! actix-session signs the handle and sets it; by Bearer, it is in the body. Each request shows the handle
 //! ([`credential`]), and the login that it stands for says who is asking and whether that still holds. `refresh`
-//! changes the handle, never the login. `logout` ends the login: the handle stands for nothing from then on.
+//! changes the handle, never the login. `logout` ends the login: the handle stands for nothing from then on. What a session keeps
+//! on the server is in [`data`]: a mode without a look-up has no place for it.
 
 mod credential;
+mod data;
 mod handlers;
 mod store;
 
@@ -23,6 +25,7 @@ use crate::clock::Clock;
 use crate::logins::Logins;
 use crate::tokens::AppSecret;
 
+pub use self::data::SessionData;
 use self::store::HandleStore;
 
 const NAME: &str = "session";
@@ -76,6 +79,10 @@ impl Mode for SessionMode {
             .service(handlers::session_register)
             .service(handlers::session_profile)
             .service(handlers::session_csrf)
+            .service(handlers::session_data)
+            .service(handlers::session_data_get)
+            .service(handlers::session_data_put)
+            .service(handlers::session_data_delete)
             .service(
                 // The routes that change the cookie.
                 scope("")
@@ -83,7 +90,8 @@ impl Mode for SessionMode {
                     .wrap(from_fn(store::one_cookie))
                     .service(handlers::session_login)
                     .service(handlers::session_refresh)
-                    .service(handlers::session_logout),
+                    .service(handlers::session_logout)
+                    .service(handlers::session_logout_all),
             );
     }
 

@@ -8,8 +8,11 @@ use crate::clock::Clock;
 use crate::database::DatabaseError;
 
 use super::store::{self, Taken};
-use super::validation::{Invalid, check_user};
+use super::validation::{Field, Invalid, check_password, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User};
+
+/// The most roles that a user may have: an access token that carries them must fit into a cookie of 4 KiB.
+const MAX_ROLES: usize = 16;
 
 /// What a new account is opened with.
 #[derive(Debug)]
@@ -53,6 +56,49 @@ pub enum VerifyError {
     /// No hash was computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// The database gave no answer.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Somebody who has proved to be this user, by the password that the user had then.
+#[derive(Debug)]
+pub struct Proved {
+    /// Who.
+    pub user: User,
+    /// How often the password had been changed: when it is changed again, the proof is worth nothing.
+    pub password_version: i32,
+}
+
+/// Why a password was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePasswordError {
+    /// The new one is not acceptable.
+    #[error("the new password is not valid")]
+    Invalid(Invalid),
+    /// The current one is another, or somebody else changed it at the same moment.
+    #[error("the current password is wrong")]
+    WrongPassword,
+    /// No hash was computed.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The database gave no answer.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Why nothing was done with a user who was called by name.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// Nobody has this username or email.
+    #[error("there is no user {0:?}")]
+    Unknown(String),
+    /// No role can be called so.
+    #[error("a role {0}")]
+    InvalidRole(String),
+    /// The user has as many roles as a token can carry.
+    #[error("the user has {MAX_ROLES} roles already, and an access token must fit into a cookie")]
+    TooManyRoles,
     /// The database gave no answer.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -109,13 +155,97 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`VerifyError`].
-    pub async fn verify(&self, name: &str, password: &SecretString) -> Result<User, VerifyError> {
+    pub async fn verify(&self, name: &str, password: &SecretString) -> Result<Proved, VerifyError> {
         let found = store::find_by_name(&self.pool, name).await?;
-        let stored = found.as_ref().map(|found| found.password_hash.as_str());
+        let stored = found.as_ref().map(|found| found.password.hash.as_str());
         let is_right = self.hasher.verify(password.expose_secret(), stored).await?;
         match found {
-            Some(found) if is_right && !found.disabled => Ok(found.user),
+            Some(found) if is_right && !found.disabled => {
+                Ok(Proved { user: found.user, password_version: found.password.version })
+            }
             _ => Err(VerifyError::InvalidCredentials),
         }
+    }
+
+    /// Sets another password for a user who knows the current one, and ends every login of theirs but `kept`.
+    ///
+    /// # Errors
+    /// See [`ChangePasswordError`].
+    pub async fn change_password(
+        &self,
+        user: Uuid,
+        current: &SecretString,
+        new: &SecretString,
+        kept: Uuid,
+    ) -> Result<(), ChangePasswordError> {
+        let wrong = |detail| Invalid { field: Field::NewPassword, detail };
+        check_password(new.expose_secret(), self.min_password_length)
+            .map_err(|detail| ChangePasswordError::Invalid(wrong(detail)))?;
+        let stored = store::password(&self.pool, user).await?;
+        let hash = stored.as_ref().map(|stored| stored.hash.as_str());
+        let is_right = self.hasher.verify(current.expose_secret(), hash).await?;
+        let Some(stored) = stored.filter(|_| is_right) else {
+            return Err(ChangePasswordError::WrongPassword);
+        };
+        let new = self.hasher.hash(new.expose_secret()).await?;
+        let now = self.clock.now();
+        match store::change_password(&self.pool, user, stored.version, &new, kept, now).await? {
+            true => Ok(()),
+            false => Err(ChangePasswordError::WrongPassword),
+        }
+    }
+
+    /// Ends every login of a user.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn sign_out(&self, user: Uuid) -> Result<i64, DatabaseError> {
+        store::sign_out(&self.pool, user, self.clock.now()).await
+    }
+
+    /// The same for a user who is called by username or email. Gives how many logins there were.
+    ///
+    /// # Errors
+    /// See [`ManageError`].
+    pub async fn sign_out_by_name(&self, name: &str) -> Result<i64, ManageError> {
+        let found = store::find_by_name(&self.pool, name).await?;
+        let found = found.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
+        Ok(self.sign_out(found.user.id).await?)
+    }
+
+    /// Lets nobody sign in as this user, and ends every login; or lets them again, which revives none.
+    ///
+    /// # Errors
+    /// See [`ManageError`].
+    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<(), ManageError> {
+        let changed = store::set_disabled(&self.pool, name, disabled, self.clock.now()).await?;
+        changed.map(drop).ok_or_else(|| ManageError::Unknown(name.to_owned()))
+    }
+
+    /// Gives a user a role. Gives the roles that they have then.
+    ///
+    /// # Errors
+    /// See [`ManageError`].
+    pub async fn add_role(&self, name: &str, role: &str) -> Result<Vec<String>, ManageError> {
+        check_role(role).map_err(ManageError::InvalidRole)?;
+        let found = store::find_by_name(&self.pool, name).await?;
+        let has = found.map(|found| found.user.roles).unwrap_or_default();
+        if has.len() >= MAX_ROLES && !has.iter().any(|held| held == role) {
+            return Err(ManageError::TooManyRoles);
+        }
+        self.set_role(name, role, true).await
+    }
+
+    /// Takes a role from a user. Gives the roles that they have then.
+    ///
+    /// # Errors
+    /// See [`ManageError`].
+    pub async fn remove_role(&self, name: &str, role: &str) -> Result<Vec<String>, ManageError> {
+        self.set_role(name, role, false).await
+    }
+
+    async fn set_role(&self, name: &str, role: &str, given: bool) -> Result<Vec<String>, ManageError> {
+        let roles = store::set_role(&self.pool, name, role, given).await?;
+        roles.ok_or_else(|| ManageError::Unknown(name.to_owned()))
     }
 }

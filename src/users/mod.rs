@@ -8,11 +8,13 @@ mod validation;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub use self::accounts::{Accounts, NewUser, RegisterError, VerifyError};
+pub use self::accounts::{
+    Accounts, ChangePasswordError, ManageError, NewUser, Proved, RegisterError, VerifyError,
+};
 pub use self::passwords::{PasswordError, PasswordHasher};
 pub use self::validation::{Field, Invalid};
 
-/// The role that every user has.
+/// The role that every user begins with.
 pub const USER_ROLE: &str = "user";
 
 /// The role of those who look after the service.

@@ -1,6 +1,8 @@
 //! Users in Postgres.
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::database::{DatabaseError, answer};
 
@@ -15,8 +17,15 @@ pub(super) enum Taken {
 /// A user with what proves it.
 pub(super) struct Found {
     pub(super) user: User,
-    pub(super) password_hash: String,
+    pub(super) password: StoredPassword,
     pub(super) disabled: bool,
+}
+
+/// A password as it is stored.
+pub(super) struct StoredPassword {
+    pub(super) hash: String,
+    /// How often it was changed.
+    pub(super) version: i32,
 }
 
 pub(super) async fn insert(
@@ -52,7 +61,8 @@ fn taken(error: &DatabaseError) -> Option<Taken> {
 /// No username has an `@`, so a name is never both.
 pub(super) async fn find_by_name(pool: &PgPool, name: &str) -> Result<Option<Found>, DatabaseError> {
     let query = sqlx::query!(
-        r#"select id, username, email, roles, created_at, password_hash, disabled_at is not null as "disabled!"
+        r#"select id, username, email, roles, created_at, password_hash, password_version,
+                  disabled_at is not null as "disabled!"
            from users
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")"#,
@@ -67,7 +77,97 @@ pub(super) async fn find_by_name(pool: &PgPool, name: &str) -> Result<Option<Fou
             roles: row.roles,
             created_at: row.created_at,
         },
-        password_hash: row.password_hash,
+        password: StoredPassword { hash: row.password_hash, version: row.password_version },
         disabled: row.disabled,
     }))
+}
+
+pub(super) async fn password(pool: &PgPool, user: Uuid) -> Result<Option<StoredPassword>, DatabaseError> {
+    let query = sqlx::query_as!(
+        StoredPassword,
+        "select password_hash as hash, password_version as version from users where id = $1",
+        user,
+    );
+    answer(query.fetch_optional(pool)).await
+}
+
+/// Sets another password in the place of the one of this version, and ends every login but one. `false` when the
+/// password was changed meanwhile.
+pub(super) async fn change_password(
+    pool: &PgPool,
+    user: Uuid,
+    old_version: i32,
+    new_hash: &str,
+    kept: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let change = sqlx::query_scalar!(
+        r#"with changed as (
+             update users set password_hash = $3, password_version = password_version + 1
+             where id = $1 and password_version = $2 and disabled_at is null
+             returning id
+           ), ended as (
+             select count(*) from changed, end_logins(changed.id, $4, $5)
+           )
+           select exists (select from changed) as "changed!" from ended"#,
+        user,
+        old_version,
+        new_hash,
+        kept,
+        now,
+    );
+    answer(change.fetch_one(pool)).await
+}
+
+/// Ends every login of a user. Gives how many there were.
+pub(super) async fn sign_out(pool: &PgPool, user: Uuid, now: DateTime<Utc>) -> Result<i64, DatabaseError> {
+    // The user's row is taken first: whoever signs in at this moment comes before or after, not in between.
+    let end = sqlx::query_scalar!(
+        r#"with owner as materialized (select id from users where id = $1 for update)
+           select count(ended.id) as "count!" from owner, end_logins(owner.id, null, $2) ended"#,
+        user,
+        now,
+    );
+    answer(end.fetch_one(pool)).await
+}
+
+/// Disables a user, which ends every login, or enables one. `None`: there is no such user.
+pub(super) async fn set_disabled(
+    pool: &PgPool,
+    name: &str,
+    disabled: bool,
+    now: DateTime<Utc>,
+) -> Result<Option<Uuid>, DatabaseError> {
+    let update = sqlx::query_scalar!(
+        r#"update users set disabled_at = case when $2 then coalesce(disabled_at, $3) end
+           where lower(username collate "C") = lower($1::text collate "C")
+              or lower(email collate "C") = lower($1::text collate "C")
+           returning id"#,
+        name,
+        disabled,
+        now,
+    );
+    answer(update.fetch_optional(pool)).await
+}
+
+/// Gives a user a role, or takes it away. Gives the roles that the user has then; `None`: there is no such user.
+pub(super) async fn set_role(
+    pool: &PgPool,
+    name: &str,
+    role: &str,
+    given: bool,
+) -> Result<Option<Vec<String>>, DatabaseError> {
+    let update = sqlx::query_scalar!(
+        r#"update users
+           set roles = case when not $3 then array_remove(roles, $2::text)
+                            when roles @> array[$2::text] then roles
+                            else array_append(roles, $2::text) end
+           where lower(username collate "C") = lower($1::text collate "C")
+              or lower(email collate "C") = lower($1::text collate "C")
+           returning roles"#,
+        name,
+        role,
+        given,
+    );
+    answer(update.fetch_optional(pool)).await
 }

@@ -28,6 +28,8 @@ pub enum Field {
     Email,
     /// The password.
     Password,
+    /// The password that is to take another's place.
+    NewPassword,
 }
 
 /// One thing that is wrong with an input, in words for the person who typed it.
@@ -54,6 +56,15 @@ pub(super) fn check_user(username: &str, email: &str, password: &str, min_length
     let invalid =
         |(field, result): (Field, Result<(), String>)| result.err().map(|detail| Invalid { field, detail });
     checks.into_iter().filter_map(invalid).collect()
+}
+
+/// What a role may be called: it travels in a header beside others, with commas in between.
+pub(super) fn check_role(role: &str) -> Result<(), String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b':');
+    if (1..=64).contains(&role.len()) && role.bytes().all(allowed) {
+        return Ok(());
+    }
+    Err("has 1 to 64 ASCII letters, digits, and the characters _ . - :".to_owned())
 }
 
 fn check_username(username: &str) -> Result<(), String> {
@@ -96,7 +107,7 @@ fn is_domain(domain: &str) -> bool {
     })
 }
 
-fn check_password(password: &str, min_length: usize) -> Result<(), String> {
+pub(super) fn check_password(password: &str, min_length: usize) -> Result<(), String> {
     let password = normalize(password);
     if password.chars().count() < min_length {
         return Err(format!("must have at least {min_length} characters"));

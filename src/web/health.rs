@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::database::answer;
 use crate::error::Problem;
+use crate::logins::Logins;
 
 /// The service is well.
 #[derive(Serialize, ToSchema)]
@@ -29,13 +30,16 @@ pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(OK)
 }
 
-/// The service can do its work: the database answers.
+/// The service can do its work: the database answers, and what was revoked is known.
 #[utoipa::path(operation_id = "health_ready", tag = "service", responses(
     (status = 200, description = "It can.", body = HealthBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/health/ready")]
-pub(super) async fn ready(pool: Data<PgPool>) -> Result<HttpResponse, Problem> {
+pub(super) async fn ready(pool: Data<PgPool>, logins: Data<Logins>) -> Result<HttpResponse, Problem> {
     answer(sqlx::query_scalar!("select 1").fetch_one(pool.get_ref())).await?;
+    if !logins.is_fresh().await {
+        return Err(Problem::unavailable("the revocation feed can't be read"));
+    }
     Ok(HttpResponse::Ok().json(OK))
 }

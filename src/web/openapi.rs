@@ -101,8 +101,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation
 /// The problems that a route names itself, by their codes, and those that follow from what else it says: from its
 /// credentials, its body and its method.
 fn add_problems(is_unsafe: bool, operation: &mut Operation) {
-    let mut codes = named_problems(operation);
-    codes.extend([Code::Internal]);
+    let mut codes = vec![Code::Internal];
     if is_unsafe {
         codes.push(Code::CrossOrigin);
     }
@@ -120,21 +119,29 @@ fn add_problems(is_unsafe: bool, operation: &mut Operation) {
         codes.extend([Code::MalformedRequest, Code::NotAuthenticated]);
         codes.extend(schemes.iter().flat_map(|scheme| refusals(scheme)));
     }
-    for status in codes.iter().map(|code| code.status().as_u16()).collect::<BTreeSet<_>>() {
-        let of_status: BTreeSet<Code> =
-            codes.iter().copied().filter(|code| code.status() == status).collect();
-        operation.responses.responses.insert(status.to_string(), RefOr::T(problem(&of_status)));
+    let codes: Vec<(u16, Code)> = codes
+        .into_iter()
+        .map(|code| (code.status().as_u16(), code))
+        .chain(named_problems(operation))
+        .collect();
+    for status in codes.iter().map(|(status, _)| *status).collect::<BTreeSet<_>>() {
+        let of_status = codes.iter().filter(|(of, _)| *of == status).map(|(_, code)| *code).collect();
+        operation.responses.responses.insert(status.to_string(), RefOr::T(problem(status, &of_status)));
     }
 }
 
-/// A route names a problem by a response whose description is the code.
-fn named_problems(operation: &Operation) -> Vec<Code> {
-    let responses = operation.responses.responses.iter().filter(|(status, _)| status.as_str() >= "400");
-    let descriptions = responses.filter_map(|(_, response)| match response {
-        RefOr::T(response) => Some(Value::String(response.description.clone())),
+/// A route names a problem by a response whose description is the code. Its status may be another than the code's
+/// own.
+fn named_problems(operation: &Operation) -> Vec<(u16, Code)> {
+    let responses = operation.responses.responses.iter();
+    let named = responses.filter_map(|(status, response)| match response {
+        RefOr::T(response) => {
+            let code = serde_json::from_value(Value::String(response.description.clone())).ok()?;
+            Some((status.parse().ok()?, code))
+        }
         RefOr::Ref(_) => None,
     });
-    descriptions.filter_map(|description| serde_json::from_value(description).ok()).collect()
+    named.collect()
 }
 
 /// The names of the security schemes that a route takes.
@@ -160,10 +167,11 @@ fn refusals(scheme: &str) -> &'static [Code] {
     }
 }
 
-fn problem(codes: &BTreeSet<Code>) -> Response {
+fn problem(status: u16, codes: &BTreeSet<Code>) -> Response {
     let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
     let examples = codes.iter().map(|code| {
-        let example = serde_json::to_value(Problem::new(*code, code.title())).ok();
+        let problem = Problem::new(*code, code.title()).with_status(status);
+        let example = serde_json::to_value(problem).ok();
         (code.as_str(), ExampleBuilder::new().summary(code.title()).value(example).build())
     });
     let content = ContentBuilder::new()

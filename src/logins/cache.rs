@@ -1,0 +1,125 @@
+//! The sessions that a node remembers: the most recently used ones, as many as `SESSION_CACHE_SIZE` says.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use hashlink::LruCache;
+
+use crate::config::Lifetimes;
+
+use super::login::{HandleHash, Login, Presented, Principal, State};
+
+/// Parts that are locked one by one, so that workers seldom wait for each other.
+const SHARDS: usize = 16;
+
+/// Below this many sessions there is one part: it is then exact which of them was used least recently.
+const SMALL: usize = 1_024;
+
+/// Remembered sessions, by the hash of their handle.
+pub(super) struct Cache {
+    shards: Vec<Mutex<Shard>>,
+    lifetimes: Lifetimes,
+}
+
+struct Shard {
+    sessions: LruCache<HandleHash, Session>,
+    /// Counts what was forgotten because it had changed. A look-up that was under way meanwhile may have read what
+    /// was true before, and is not remembered.
+    invalidations: u64,
+}
+
+struct Session {
+    principal: Arc<Principal>,
+    ends_at: DateTime<Utc>,
+}
+
+/// What a look-up must hold before it reads, so that what it read can be remembered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket(u64);
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
+    }
+}
+
+impl Cache {
+    pub(super) fn new(size: usize, lifetimes: Lifetimes) -> Self {
+        let count = if size < SMALL { 1 } else { SHARDS };
+        let shard = || Shard { sessions: LruCache::new(size.div_ceil(count)), invalidations: 0 };
+        Self { shards: (0..count).map(|_| Mutex::new(shard())).collect(), lifetimes }
+    }
+
+    fn shard(&self, hash: &HandleHash) -> MutexGuard<'_, Shard> {
+        // A hash is as good in one byte as in another.
+        let shard = &self.shards[usize::from(hash[0]) % self.shards.len()];
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A remembered session that has not run out, which counts as used. One that has run out here may have been
+    /// used on another node: that is for a look-up to say.
+    pub(super) fn find(&self, hash: &HandleHash, now: DateTime<Utc>) -> Option<Presented> {
+        let mut shard = self.shard(hash);
+        let session = shard.sessions.get_mut(hash)?;
+        if now >= session.ends_at {
+            return None;
+        }
+        let used = self.used(&session.principal, now);
+        session.ends_at = session.ends_at.max(used);
+        let principal = Arc::clone(&session.principal);
+        Some(Presented { principal, state: State::Live, ends_at: session.ends_at })
+    }
+
+    /// When a login that is used now ends if it is not used again.
+    fn used(&self, principal: &Principal, now: DateTime<Utc>) -> DateTime<Utc> {
+        let spans = if principal.remember_me { self.lifetimes.remember } else { self.lifetimes.session };
+        principal.expires_at.min(now + spans.idle)
+    }
+
+    pub(super) fn ticket(&self, hash: &HandleHash) -> Ticket {
+        Ticket(self.shard(hash).invalidations)
+    }
+
+    /// What a request is told of a login that was looked up; a live one counts as used.
+    pub(super) fn presented(&self, login: Login, state: State, now: DateTime<Utc>) -> Presented {
+        let stored = login.ends_at();
+        let principal = Principal {
+            login_id: login.id,
+            user_id: login.user.id,
+            username: login.user.username,
+            roles: login.user.roles,
+            mode: login.mode,
+            transport: login.transport,
+            remember_me: login.remember_me,
+            expires_at: login.expires_at,
+        };
+        let ends_at = if state == State::Live { stored.max(self.used(&principal, now)) } else { stored };
+        Presented { principal: Arc::new(principal), state, ends_at }
+    }
+
+    /// Remembers what was looked up, unless something changed meanwhile.
+    pub(super) fn admit(&self, hash: &HandleHash, ticket: Ticket, found: &Presented) {
+        let mut shard = self.shard(hash);
+        if shard.invalidations == ticket.0 {
+            let principal = Arc::clone(&found.principal);
+            shard.sessions.insert(*hash, Session { principal, ends_at: found.ends_at });
+        }
+    }
+
+    /// Has it looked up anew.
+    pub(super) fn forget(&self, hash: &HandleHash) {
+        let mut shard = self.shard(hash);
+        shard.invalidations += 1;
+        shard.sessions.remove(hash);
+    }
+
+    /// Has everything looked up anew.
+    pub(super) fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.invalidations += 1;
+            shard.sessions.clear();
+        }
+    }
+}

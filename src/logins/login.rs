@@ -1,0 +1,228 @@
+//! A login: one sign-in on one device, its lifetimes, and what becomes of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::users::{Proved, User};
+
+/// How a client carries its credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// In cookies, as browsers do.
+    Cookie,
+    /// In `Authorization: Bearer`, as mobile apps and SPAs do (RFC 6750).
+    Bearer,
+}
+
+impl Transport {
+    /// Its name in the database.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::Bearer => "bearer",
+        }
+    }
+}
+
+impl From<String> for Transport {
+    fn from(name: String) -> Self {
+        // The table's check constraint allows these two.
+        if name == "cookie" { Self::Cookie } else { Self::Bearer }
+    }
+}
+
+/// One sign-in on one device.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// Never changes while the credentials that present it come and go.
+    pub id: Uuid,
+    /// Who signed in.
+    pub user: User,
+    /// The mode that presents it.
+    pub mode: String,
+    /// How it is presented.
+    pub transport: Transport,
+    /// Whether it has the longer lifetimes.
+    pub remember_me: bool,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When it was used last, within `LAST_SEEN_INTERVAL`.
+    pub last_seen_at: DateTime<Utc>,
+    /// When it ends unless it is used.
+    pub idle_expires_at: DateTime<Utc>,
+    /// When it ends in any case.
+    pub expires_at: DateTime<Utc>,
+    /// When its credential was renewed last.
+    pub renewed_at: DateTime<Utc>,
+    /// How often its credential was renewed.
+    pub generation: i32,
+    /// When the last access token that was signed for it runs out; none: it is looked up by its handle.
+    pub token_expires_at: Option<DateTime<Utc>>,
+    /// When it was ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// Whether its owner may sign in at all.
+    pub user_disabled: bool,
+}
+
+/// What is true of a login at some moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Its credential is good.
+    Live,
+    /// Somebody ended it, or disabled its owner.
+    Ended,
+    /// It lay idle too long, or reached its absolute end.
+    Expired,
+}
+
+impl Login {
+    /// When it ends if it is not used.
+    pub fn ends_at(&self) -> DateTime<Utc> {
+        self.idle_expires_at.min(self.expires_at)
+    }
+
+    /// How long until its absolute end, rounded up to whole seconds.
+    pub fn time_left(&self, now: DateTime<Utc>) -> Duration {
+        let left = (self.expires_at - now).to_std().unwrap_or_default();
+        Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0))
+    }
+
+    /// What is true of it now.
+    pub fn state(&self, now: DateTime<Utc>) -> State {
+        if self.ended_at.is_some() || self.user_disabled {
+            State::Ended
+        } else if now >= self.ends_at() {
+            State::Expired
+        } else {
+            State::Live
+        }
+    }
+}
+
+/// SHA-256 of an opaque handle.
+pub type HandleHash = [u8; 32];
+
+/// How a request finds the login that it presents.
+#[derive(Clone, Copy, Debug)]
+pub enum Access {
+    /// By an opaque handle, of which this is the hash.
+    Handle(HandleHash),
+    /// It brings what it needs in a signed access token.
+    Token,
+}
+
+/// What a login begins with.
+#[derive(Debug)]
+pub struct NewLogin {
+    /// Who signs in.
+    pub owner: Proved,
+    /// The mode that presents it.
+    pub mode: &'static str,
+    /// How it is presented.
+    pub transport: Transport,
+    /// Whether it has the longer lifetimes.
+    pub remember_me: bool,
+    /// The device that it happens on.
+    pub device: Device,
+    /// How a request finds it.
+    pub access: Access,
+    /// The login that it takes the place of on this device.
+    pub replaces: Option<Replaced>,
+}
+
+/// Who a request acts as: what of a login does not change with its use.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The login.
+    pub login_id: Uuid,
+    /// The user.
+    pub user_id: Uuid,
+    /// The user's name.
+    pub username: String,
+    /// What the user may do, by name.
+    pub roles: Vec<String>,
+    /// The mode that presents the login.
+    pub mode: String,
+    /// How it is presented.
+    pub transport: Transport,
+    /// Whether it has the longer lifetimes.
+    pub(super) remember_me: bool,
+    /// When it ends in any case.
+    pub(super) expires_at: DateTime<Utc>,
+}
+
+/// A login that was found by its handle.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// Who presents it.
+    pub principal: Arc<Principal>,
+    /// What was true of it when it was asked for.
+    pub state: State,
+    /// When it ends if it is not used.
+    pub ends_at: DateTime<Utc>,
+}
+
+/// A login as its owner sees it in a list.
+#[derive(Clone, Debug)]
+pub struct ListedLogin {
+    /// See [`Login::id`].
+    pub id: Uuid,
+    /// See [`Login::mode`].
+    pub mode: String,
+    /// See [`Login::transport`].
+    pub transport: Transport,
+    /// See [`Login::remember_me`].
+    pub remember_me: bool,
+    /// The device that it happened on.
+    pub device: Device,
+    /// See [`Login::created_at`].
+    pub created_at: DateTime<Utc>,
+    /// See [`Login::last_seen_at`].
+    pub last_seen_at: DateTime<Utc>,
+    /// See [`Login::idle_expires_at`].
+    pub idle_expires_at: DateTime<Utc>,
+    /// See [`Login::expires_at`].
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What is known of the device that somebody signs in on.
+#[derive(Clone, Debug, Default)]
+pub struct Device {
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// The client's network address.
+    pub address: String,
+    /// What the client says it is.
+    pub user_agent: String,
+}
+
+/// A login that another one takes the place of, by what the caller knows of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Replaced {
+    /// By its handle.
+    Handle(HandleHash),
+    /// By its id.
+    Id(Uuid),
+}
+
+/// What a renewal by counter came to.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is looked into at once and never stored")]
+pub enum Renewal {
+    /// The login as it is now. Its generation is the one whose credential is to be handed out.
+    Renewed(Login),
+    /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
+    Reused,
+    /// The login had ended.
+    Ended,
+    /// The login had expired.
+    Expired,
+    /// There is no such login, or not yet such a generation.
+    Unknown,
+}

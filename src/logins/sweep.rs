@@ -1,0 +1,59 @@
+//! The sweep: deletes logins and rows of the feed that are long over, a few at a time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+
+use crate::clock::Clock;
+use crate::database::DatabaseError;
+
+use super::store::{self, Table};
+
+/// How often it begins.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// How much one statement deletes: so little that nobody waits for it.
+const BATCH: i64 = 1_000;
+
+/// How long a login is kept after its end, so that whoever still holds a credential of it is told what became of it.
+const KEEP_LOGINS: chrono::Duration = chrono::Duration::days(1);
+
+/// How long a row of the feed is kept after it has run out. A node that was away for longer begins anew.
+const KEEP_REVOCATIONS: chrono::Duration = chrono::Duration::hours(1);
+
+/// Sweeps for as long as it is polled.
+pub(super) async fn keep_swept(pool: &PgPool, clock: &Clock) {
+    let mut ticks = tokio::time::interval(INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match sweep(pool, clock.now()).await {
+            Ok(0) => {}
+            Ok(deleted) => tracing::debug!(deleted, "swept"),
+            Err(error) => tracing::warn!(%error, "can't sweep; what is over is kept for now"),
+        }
+    }
+}
+
+async fn sweep(pool: &PgPool, now: DateTime<Utc>) -> Result<i64, DatabaseError> {
+    let mut deleted = 0;
+    for (table, keep) in [(Table::Logins, KEEP_LOGINS), (Table::Revocations, KEEP_REVOCATIONS)] {
+        deleted += sweep_table(pool, table, now - keep).await?;
+    }
+    Ok(deleted)
+}
+
+/// Until nothing is left, and never for more than half of the time.
+async fn sweep_table(pool: &PgPool, table: Table, cutoff: DateTime<Utc>) -> Result<i64, DatabaseError> {
+    let mut deleted = 0;
+    loop {
+        let began = tokio::time::Instant::now();
+        let swept = store::sweep(pool, table, cutoff, BATCH).await?;
+        deleted += swept.deleted;
+        if swept.looked_at < BATCH {
+            return Ok(deleted);
+        }
+        tokio::time::sleep(began.elapsed()).await;
+    }
+}
