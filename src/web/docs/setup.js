@@ -40,10 +40,18 @@ async function addCsrfHeader(request) {
 function keepCsrfToken(response) {
   const path = new URL(response.url, location.href).pathname;
   const mode = MODES.find((mode) => path.startsWith(`/${mode}/`));
-  if (!mode) return response;
-  if (response.obj?.csrf_token) sessionStorage.setItem(key(mode), response.obj.csrf_token);
-  if (path.endsWith("/logout") && response.ok) sessionStorage.removeItem(key(mode));
+  if (mode && response.obj?.csrf_token) sessionStorage.setItem(key(mode), response.obj.csrf_token);
+  const over = endedBy(path, response);
+  over.forEach((mode) => sessionStorage.removeItem(key(mode)));
   return response;
+}
+
+// The modes whose kept token is worth nothing any more; where in doubt, the page asks anew.
+function endedBy(path, response) {
+  if (response.obj?.code === "csrf_failed") return modesOf(path);
+  if (!response.ok) return [];
+  if (path.endsWith("/logout-all")) return MODES;
+  return path.endsWith("/logout") ? modesOf(path) : [];
 }
 
 window.ui = SwaggerUIBundle({
