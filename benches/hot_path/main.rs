@@ -1,0 +1,68 @@
+//! What a request costs this service, in CPU, as a multiple of what it costs a bare actix handler that gives the same
+//! answer.
+//!
+//! The servers are processes of their own on one core, the load comes from another, and each round runs a slice of
+//! every variant: a noisy machine slows down both sides of a ratio. Time on the clock is not looked at.
+//!
+//! `cargo bench --bench hot_path -- --rounds 15`, or `-- --memory` for what a cached session weighs. Settings in the
+//! environment (`LOG`, `LOG_FORMAT`, ...) reach the nodes.
+
+mod bare;
+mod client;
+mod cpu;
+mod database;
+mod memory;
+mod report;
+mod roles;
+mod server;
+mod variants;
+
+use std::io::Write;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::runtime::Builder;
+
+use database::Database;
+use roles::Role;
+
+#[derive(Parser)]
+struct Arguments {
+    /// How many slices of each variant
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// Measure what a cached session weighs, instead
+    #[arg(long)]
+    memory: bool,
+    /// How many sessions that is measured with
+    #[arg(long, default_value_t = 100_000)]
+    sessions: usize,
+    /// What cargo says to every benchmark
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> anyhow::Result<()> {
+    if let Some(role) = Role::of_this_process()? {
+        return roles::play(role);
+    }
+    // `cargo test --all-targets` runs benchmarks too, with arguments that are for tests.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return say("hot_path measures with `cargo bench --bench hot_path`; there is nothing to test");
+    }
+    let arguments = Arguments::parse();
+    // Before there is a second thread: each inherits it, and so does Postgres.
+    cpu::pin_to(&cpu::Cores::of_this_machine()?.load)?;
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let database = runtime.block_on(Database::start()).context("starting Postgres")?;
+    let report = match arguments.memory {
+        true => memory::measure(&database, &runtime, arguments.sessions),
+        false => variants::measure(&database, arguments.rounds),
+    };
+    runtime.block_on(database.stop());
+    say(&report?)
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("writing to standard output")
+}
