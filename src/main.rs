@@ -105,7 +105,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command, config: Config) -> Result<(), Failure> {
-    telemetry::start(&config.log);
+    let _logging = telemetry::start(&config.log);
     match command {
         Command::Serve => serve(config).await,
         Command::Migrate => migrate(&config).await,

@@ -1,21 +1,122 @@
 //! Logging: to standard error, for people or for machines.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{LogConfig, LogFormat};
 
+/// How long a line that is not urgent may wait for others: a system call for each access line would be a fifth of
+/// what a request costs.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How many bytes may wait.
+const CAPACITY: usize = 64 * 1024;
+
 /// Starts it. Only the first call of a process has an effect.
-pub fn start(config: &LogConfig) {
+pub fn start(config: &LogConfig) -> Logging {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_default();
+    let waiting = Arc::new(Waiting::default());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_writer(Lines(Arc::clone(&waiting)))
+        .with_ansi(io::stderr().is_terminal());
     // An error means that somebody has set up logging already: that holds.
     let _ = match config.format {
         LogFormat::Pretty => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+    let writer = Arc::clone(&waiting);
+    // Without the thread, lines wait until there are many.
+    let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_every_so_often());
+    Logging(waiting)
+}
+
+/// Writes what still waits when it is dropped, at the end of the program.
+#[derive(Debug)]
+pub struct Logging(Arc<Waiting>);
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.0.write();
+    }
+}
+
+/// Lines that wait to be written.
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Mutex<Vec<u8>>,
+    /// Held while lines are written: none overtakes another.
+    output: Mutex<()>,
+    some: Condvar,
+}
+
+impl Waiting {
+    fn add(&self, line: &[u8]) -> usize {
+        let mut lines = lock(&self.lines);
+        if lines.is_empty() {
+            self.some.notify_one();
+        }
+        lines.extend_from_slice(line);
+        lines.len()
+    }
+
+    /// Where this can't be written, nothing can.
+    fn write(&self) {
+        let _output = lock(&self.output);
+        let lines = std::mem::take(&mut *lock(&self.lines));
+        let _ = io::stderr().write_all(&lines);
+    }
+
+    fn write_every_so_often(&self) {
+        loop {
+            let lines = self.some.wait_while(lock(&self.lines), |lines| lines.is_empty());
+            drop(lines);
+            std::thread::sleep(PATIENCE);
+            self.write();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Lines(Arc<Waiting>);
+
+/// One line on its way.
+struct Line<'a> {
+    waiting: &'a Waiting,
+    is_urgent: bool,
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line { waiting: &self.0, is_urgent: true }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+        Line { waiting: &self.0, is_urgent: *metadata.level() <= Level::WARN }
+    }
+}
+
+impl Write for Line<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let waiting = self.waiting.add(line);
+        if self.is_urgent || waiting > CAPACITY {
+            self.waiting.write();
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.waiting.write();
+        Ok(())
+    }
 }

@@ -49,6 +49,7 @@ struct Row {
     expires_at: DateTime<Utc>,
     renewed_at: DateTime<Utc>,
     generation: i32,
+    token_expires_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     user_id: Uuid,
     username: String,
@@ -61,7 +62,7 @@ struct Row {
 /// Its query.
 const LOOKUP: &str =
     "select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-            l.expires_at, l.renewed_at, l.generation, l.ended_at, l.user_id, u.username, u.email, u.roles,
+            l.expires_at, l.renewed_at, l.generation, l.token_expires_at, l.ended_at, l.user_id, u.username, u.email, u.roles,
             u.created_at as user_created_at, u.disabled_at is not null as user_disabled
      from logins l join users u on u.id = l.user_id
      where l.handle_hash = $1";
@@ -89,7 +90,7 @@ pub(crate) async fn serve(
 ) -> anyhow::Result<()> {
     let sample = Data::new(sample());
     let pool = match database {
-        Some(url) => Some(Data::new(database::open(&url).await?)),
+        Some(url) => Some(Data::new(database::open(&url).await?.requests)),
         None => None,
     };
     let server = HttpServer::new(move || match &pool {

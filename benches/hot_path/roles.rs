@@ -58,7 +58,7 @@ pub(crate) fn play(role: Role) -> anyhow::Result<()> {
 
 async fn serve_node() -> anyhow::Result<()> {
     let config = Config::from_vars(|name| std::env::var(name).ok())?;
-    telemetry::start(&config.log);
+    let _logging = telemetry::start(&config.log);
     let node = app::start(config, Clock::system()).await?;
     announce(node.address())?;
     parent_gone().await;

@@ -1,10 +1,8 @@
 //! Origins: which pages may send requests that change something.
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HeaderMap, ORIGIN};
-use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::web;
 
 use crate::error::{Code, Problem};
 
@@ -31,15 +29,16 @@ impl Origins {
 }
 
 /// Refuses unsafe methods from foreign pages, sign-in and sign-up included.
-pub async fn check_origin<B: MessageBody + 'static>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let origins = request.app_data::<web::Data<Origins>>();
-    let is_admitted = origins.is_some_and(|origins| origins.admits(request.headers()));
-    if request.method().is_safe() || is_admitted {
-        return next.call(request).await.map(ServiceResponse::map_into_left_body);
+///
+/// # Errors
+/// `cross_origin`.
+pub fn check_origin(request: &ServiceRequest) -> Result<(), Problem> {
+    let is_admitted = || {
+        let origins = request.app_data::<web::Data<Origins>>();
+        origins.is_some_and(|origins| origins.admits(request.headers()))
+    };
+    if request.method().is_safe() || is_admitted() {
+        return Ok(());
     }
-    let problem = Problem::new(Code::CrossOrigin, "Pages of this origin may not do that here.");
-    Ok(request.into_response(problem.response()).map_into_right_body())
+    Err(Problem::new(Code::CrossOrigin, "Pages of this origin may not do that here."))
 }

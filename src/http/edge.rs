@@ -3,9 +3,9 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, HttpResponse};
@@ -15,40 +15,48 @@ use utoipa::openapi::path::PathItem;
 
 use crate::error::{Code, PROBLEM_JSON, Problem};
 
-/// One line for each request, without its query, which is not ours to write down.
-pub async fn log<B: MessageBody>(
-    request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
-    let start = Instant::now();
-    let (method, path) = (request.method().clone(), request.path().to_owned());
-    let outcome = next.call(request).await;
-    let status = match &outcome {
-        Ok(response) => response.status(),
-        Err(error) => error.as_response_error().status_code(),
-    };
-    let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(target: "dualauth::access", %method, path, status = status.as_u16(), micros, "request");
-    outcome
+/// The access line of a request: written when it has been answered.
+#[derive(Debug)]
+pub struct AccessLine {
+    start: Instant,
+    method: Method,
+    path: String,
+}
+
+impl AccessLine {
+    /// Of a request that begins now. Without its query, which is not ours to write down.
+    pub fn begin(request: &ServiceRequest) -> Self {
+        Self { start: Instant::now(), method: request.method().clone(), path: request.path().to_owned() }
+    }
+
+    /// Writes it.
+    pub fn end<B>(self, outcome: &Result<ServiceResponse<B>, Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (method, path) = (self.method.as_str(), self.path);
+        tracing::info!(target: "dualauth::access", method, path, status = status.as_u16(), micros, "request");
+    }
 }
 
 /// A `GET` route answers `HEAD` as well (RFC 9110, section 9.3.2). The codec leaves the body out: it remembers
 /// what the client asked.
-pub async fn head<B: MessageBody>(
-    mut request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
+pub fn head_as_get(request: &mut ServiceRequest) {
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;
     }
-    next.call(request).await
 }
 
 /// Turns a panic and every error that is not a problem document yet into one.
-pub async fn problems<B: MessageBody + 'static>(
+///
+/// # Errors
+/// A problem, if what is inside gave an error and not a response.
+pub async fn answer<B: MessageBody + 'static>(
     request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: &Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     match outcome {
         Ok(Ok(response)) if is_foreign_error(&response) => {
@@ -59,6 +67,15 @@ pub async fn problems<B: MessageBody + 'static>(
         Ok(Err(error)) => Err(from_error(error)),
         Err(panic) => Err(Problem::internal(panic_message(&*panic)).into()),
     }
+}
+
+/// What no cache may keep, and no browser guess the type of, unless the route says otherwise.
+pub fn add_headers<B>(response: &mut ServiceResponse<B>) {
+    let headers = response.headers_mut();
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 fn is_foreign_error<B>(response: &ServiceResponse<B>) -> bool {
@@ -152,16 +169,21 @@ mod tests {
         serde_json::from_slice(&body).expect("JSON")
     }
 
+    async fn answered<B: MessageBody + 'static>(
+        request: ServiceRequest,
+        next: Next<B>,
+    ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+        answer(request, &next).await
+    }
+
     #[actix_web::test]
     async fn a_panic_is_an_internal_error_that_tells_nothing() {
         async fn panics() -> HttpResponse {
             panic!("with a secret in it")
         }
-        let app = init_service(App::new().wrap(from_fn(problems)).route("/", web::get().to(panics))).await;
-        let error = try_call_service(&app, TestRequest::get().uri("/").to_request())
-            .await
-            .err()
-            .expect("it panicked");
+        let app = init_service(App::new().wrap(from_fn(answered)).route("/", web::get().to(panics))).await;
+        let error =
+            try_call_service(&app, TestRequest::get().uri("/").to_request()).await.expect_err("it panicked");
         let told = document(error.error_response()).await;
         assert_eq!((&told["status"], &told["code"]), (&Value::from(500), &Value::from("internal")));
         assert!(!told.to_string().contains("secret"), "{told}");
@@ -172,7 +194,7 @@ mod tests {
         async fn refuses() -> HttpResponse {
             HttpResponse::UnsupportedMediaType().body("no")
         }
-        let app = init_service(App::new().wrap(from_fn(problems)).route("/", web::get().to(refuses))).await;
+        let app = init_service(App::new().wrap(from_fn(answered)).route("/", web::get().to(refuses))).await;
         let response =
             try_call_service(&app, TestRequest::get().uri("/").to_request()).await.expect("a response");
         let told = document(response.into_parts().1.map_into_boxed_body()).await;
