@@ -20,7 +20,7 @@ use utoipa_actix_web::{AppExt, scope};
 
 use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, DatabaseError, Pools};
 use crate::http::client::TrustedProxies;
@@ -254,9 +254,12 @@ impl Parts {
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
+        // The textbook's JWT is verified anew with every request.
+        let verified = (config.directory.jwt_revocation == JwtRevocation::Feed)
+            .then_some(config.directory.session_cache_size);
         // In the order in which shared routes look at their cookies.
         let modes: Vec<Arc<dyn Mode>> = vec![
-            Arc::new(JwtMode::new(logins.clone(), clock.clone(), cookies.clone(), parties, secret)),
+            Arc::new(JwtMode::new(logins.clone(), clock.clone(), cookies.clone(), parties, secret, verified)),
             Arc::new(SessionMode::new(logins.clone(), clock, cookies, secret)),
         ];
         Self {

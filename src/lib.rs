@@ -23,5 +23,6 @@ pub mod users;
 pub mod clock;
 pub mod config;
 pub mod database;
+pub mod shards;
 pub mod telemetry;
 pub mod tokens;

@@ -1,13 +1,16 @@
 //! Logging: to standard error, for people or for machines.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use chrono::SecondsFormat;
+use serde::Serialize;
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
 
 /// How long a line that is not urgent may wait for others: a system call for each access line would be a fifth of
@@ -17,6 +20,77 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How many bytes may wait.
 const CAPACITY: usize = 64 * 1024;
 
+/// Where access lines go: they are as many as all others together, so they are written down without detours.
+static ACCESS: OnceLock<(Arc<Waiting>, LogFormat)> = OnceLock::new();
+
+/// A request that was answered.
+#[derive(Debug, Serialize)]
+pub struct Access<'a> {
+    /// As it was sent.
+    pub method: &'a str,
+    /// Without its query.
+    pub path: &'a str,
+    /// Of the answer.
+    pub status: u16,
+    /// From its head to the answer's, in microseconds.
+    pub micros: u64,
+}
+
+/// Writes the line of a request that was answered, under the target `dualauth::access`, at the level `info`.
+pub fn access(access: &Access<'_>) {
+    if !tracing::enabled!(target: "dualauth::access", Level::INFO) {
+        return;
+    }
+    let Some((waiting, format)) = ACCESS.get() else {
+        // Within somebody else's program, by its rules.
+        let Access { method, path, status, micros } = *access;
+        tracing::info!(target: "dualauth::access", method, path, status, micros, "request");
+        return;
+    };
+    let line = access.line(*format);
+    if waiting.add(line.as_bytes()) > CAPACITY {
+        waiting.write();
+    }
+}
+
+impl Access<'_> {
+    /// As the other lines are written.
+    fn line(&self, format: LogFormat) -> String {
+        let time = Clock::system().now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        let Self { method, path, status, micros } = self;
+        match format {
+            LogFormat::Pretty => format!(
+                "{time}  INFO dualauth::access: request method={method:?} path={path:?} status={status} \
+                 micros={micros}\n"
+            ),
+            LogFormat::Json => {
+                let line = JsonLine {
+                    timestamp: time,
+                    level: "INFO",
+                    message: "request",
+                    access: self,
+                    target: "dualauth::access",
+                };
+                // Text and numbers serialise, always.
+                let mut line = serde_json::to_string(&line).unwrap_or_default();
+                line.push('\n');
+                line
+            }
+        }
+    }
+}
+
+/// The members that every JSON line has, in the same order.
+#[derive(Serialize)]
+struct JsonLine<'a> {
+    timestamp: String,
+    level: &'static str,
+    message: &'static str,
+    #[serde(flatten)]
+    access: &'a Access<'a>,
+    target: &'static str,
+}
+
 /// Starts it. Only the first call of a process has an effect.
 pub fn start(config: &LogConfig) -> Logging {
     let filter = EnvFilter::try_new(&config.filter).unwrap_or_default();
@@ -25,11 +99,14 @@ pub fn start(config: &LogConfig) -> Logging {
         .with_env_filter(filter)
         .with_writer(Lines(Arc::clone(&waiting)))
         .with_ansi(io::stderr().is_terminal());
-    // An error means that somebody has set up logging already: that holds.
-    let _ = match config.format {
+    let started = match config.format {
         LogFormat::Pretty => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+    // An error means that somebody has set up logging already: that holds.
+    if started.is_ok() {
+        let _ = ACCESS.set((Arc::clone(&waiting), config.format));
+    }
     let writer = Arc::clone(&waiting);
     // Without the thread, lines wait until there are many.
     let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_every_so_often());

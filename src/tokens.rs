@@ -25,9 +25,10 @@ impl OpaqueToken {
 
     /// One that a client presents; `None` when it can't be one of this kind.
     pub fn parse(prefix: &str, text: &str) -> Option<Self> {
-        let random = text.strip_prefix(prefix)?;
-        let decoded = Zeroizing::new(URL_SAFE_NO_PAD.decode(random).ok()?);
-        (decoded.len() == RANDOM_BYTES).then(|| Self(Zeroizing::new(text.to_owned())))
+        // One byte more than there should be, to tell one that is too long.
+        let mut decoded = Zeroizing::new([0; RANDOM_BYTES + 1]);
+        let length = URL_SAFE_NO_PAD.decode_slice(text.strip_prefix(prefix)?, decoded.as_mut_slice()).ok()?;
+        (length == RANDOM_BYTES).then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
     /// SHA-256 of the whole token: what the database knows of it.

@@ -14,6 +14,7 @@ use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
 use crate::error::{Code, PROBLEM_JSON, Problem};
+use crate::telemetry::{self, Access};
 
 /// The access line of a request: written when it has been answered.
 #[derive(Debug)]
@@ -36,8 +37,12 @@ impl AccessLine {
             Err(error) => error.as_response_error().status_code(),
         };
         let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let (method, path) = (self.method.as_str(), self.path);
-        tracing::info!(target: "dualauth::access", method, path, status = status.as_u16(), micros, "request");
+        telemetry::access(&Access {
+            method: self.method.as_str(),
+            path: &self.path,
+            status: status.as_u16(),
+            micros,
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 //! the next one.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +16,7 @@ use crate::logins::{Login, TokenError, Transport};
 use crate::tokens::{AppSecret, MacKey};
 
 use super::keys::Claims;
-use super::{JwtMode, NAME, Parties};
+use super::{JwtMode, NAME};
 
 /// How base64url of a JSON object begins, and so every JWT.
 const JSON_OBJECT: &str = "ey";
@@ -57,21 +58,24 @@ impl JwtMode {
         if credential.transport == Transport::Bearer && !credential.token.starts_with(JSON_OBJECT) {
             return Ok(None);
         }
-        let Parties { issuer, audience } = &self.parties;
-        let claims = self.key.verify(&credential.token, issuer, audience, self.clock.now().timestamp())?;
+        let claims = match &self.verified {
+            Some(verified) => verified.claims(&credential.token, || self.key.open(&credential.token))?,
+            None => Arc::new(self.key.open(&credential.token)?),
+        };
+        claims.check(&self.parties.issuer, &self.parties.audience, self.clock.now().timestamp())?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.roles).await {
-            Ok(()) => Ok(Some(identity(claims, credential.transport))),
+            Ok(()) => Ok(Some(identity(&claims, credential.transport))),
             Err(TokenError::Revoked) => Err(AuthError::TokenRevoked),
             Err(TokenError::Stale) => Err(AuthError::Stale),
         }
     }
 }
 
-fn identity(claims: Claims, transport: Transport) -> Identity {
+fn identity(claims: &Claims, transport: Transport) -> Identity {
     Identity {
         user_id: claims.sub,
-        username: claims.username,
-        roles: claims.roles,
+        username: claims.username.clone(),
+        roles: claims.roles.clone(),
         mode: NAME,
         transport,
         login_id: claims.sid,

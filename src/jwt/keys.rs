@@ -50,6 +50,20 @@ pub(super) struct Claims {
     pub(super) roles: Vec<String>,
 }
 
+impl Claims {
+    /// Whether they are from here and for here, and have not run out at `now` (seconds since 1970).
+    ///
+    /// # Errors
+    /// [`AuthError::InvalidToken`], [`AuthError::TokenExpired`].
+    pub(super) fn check(&self, iss: &str, aud: &str, now: i64) -> Result<(), AuthError> {
+        if self.iss != iss || self.aud != aud || self.iat > now + LEEWAY {
+            return Err(AuthError::InvalidToken);
+        }
+        // No leeway here: a token's last second is its last second.
+        if now >= self.exp { Err(AuthError::TokenExpired) } else { Ok(()) }
+    }
+}
+
 /// A key that signs access tokens and verifies them.
 pub(super) struct Key {
     kid: String,
@@ -87,21 +101,15 @@ impl Key {
         Ok(format!("{message}.{}", signature.map_err(Problem::internal)?))
     }
 
-    /// What a token says, if it is of this key, for this audience, and has not run out at `now` (seconds since
-    /// 1970).
+    /// What a token says, if it is of this key.
     ///
     /// # Errors
-    /// [`AuthError::InvalidToken`], [`AuthError::TokenExpired`].
-    pub(super) fn verify(&self, token: &str, iss: &str, aud: &str, now: i64) -> Result<Claims, AuthError> {
-        let claims = self.open(token).ok_or(AuthError::InvalidToken)?;
-        if claims.iss != iss || claims.aud != aud || claims.iat > now + LEEWAY {
-            return Err(AuthError::InvalidToken);
-        }
-        // No leeway here: a token's last second is its last second.
-        if now >= claims.exp { Err(AuthError::TokenExpired) } else { Ok(claims) }
+    /// [`AuthError::InvalidToken`].
+    pub(super) fn open(&self, token: &str) -> Result<Claims, AuthError> {
+        self.claims(token).ok_or(AuthError::InvalidToken)
     }
 
-    fn open(&self, token: &str) -> Option<Claims> {
+    fn claims(&self, token: &str) -> Option<Claims> {
         let (message, signature) = token.rsplit_once('.')?;
         let (header, claims) = message.split_once('.')?;
         let verifies = self.is_ours(header)
@@ -169,9 +177,13 @@ mod tests {
         format!("{message}.{signature}")
     }
 
+    fn verify(key: &Key, token: &str) -> Result<(), AuthError> {
+        key.open(token)?.check("here", "there", NOW)
+    }
+
     fn outcome(header: &str, claims: &str) -> &'static str {
-        match key().verify(&signed(header, claims), "here", "there", NOW) {
-            Ok(_) => "accepted",
+        match verify(&key(), &signed(header, claims)) {
+            Ok(()) => "accepted",
             Err(AuthError::TokenExpired) => "expired",
             Err(_) => "invalid",
         }
@@ -257,7 +269,7 @@ mod tests {
     #[test]
     fn another_form_of_the_same_token_is_refused() {
         let token = signed(&header().to_string(), &claims().to_string());
-        let verifies = |token: &str| key().verify(token, "here", "there", NOW).is_ok();
+        let verifies = |token: &str| verify(&key(), token).is_ok();
         assert!(verifies(&token));
         let parts: Vec<&str> = token.split('.').collect();
         for other in [
@@ -279,6 +291,6 @@ mod tests {
     fn another_secret_s_token_is_refused() {
         let other = Key::derive(&AppSecret::new(vec![8; 32]).expect("long enough"));
         let token = other.sign(&serde_json::from_value(claims()).expect("claims")).expect("a token");
-        assert!(key().verify(&token, "here", "there", NOW).is_err());
+        assert!(verify(&key(), &token).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! JWTs: present a signed snapshot of the login, and the server checks the signature.
 //!
 //! The story: `login` begins a login and signs what a request needs to know of it into an access token of a few
-//! minutes ([`keys`]). Requests are answered from its claims, without a look-up ([`credential`]); that the login
+//! minutes ([`keys`]). Requests are answered from its claims, without a look-up ([`credential`], [`verified`]); that the login
 //! has not been ended meanwhile, the node knows from the revocation feed. The refresh token is the login's id and
 //! a counter under a MAC: `refresh` moves the counter on and signs the next snapshot. `logout` ends the login, and
 //! with it the access tokens that are out.
@@ -9,6 +9,7 @@
 mod credential;
 mod handlers;
 mod keys;
+mod verified;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::tokens::AppSecret;
 
 use self::credential::RefreshTokens;
 use self::keys::Key;
+use self::verified::Verified;
 
 const NAME: &str = "jwt";
 
@@ -51,17 +53,20 @@ pub struct JwtMode {
     refresh_cookie: String,
     parties: Parties,
     key: Arc<Key>,
+    /// None: every signature is computed, every time.
+    verified: Option<Arc<Verified>>,
     refresh_tokens: Arc<RefreshTokens>,
 }
 
 impl JwtMode {
-    /// Over these logins.
+    /// Over these logins. `verified`: how many tokens are remembered as verified, if any are.
     pub fn new(
         logins: Logins,
         clock: Clock,
         cookies: CookiePolicy,
         parties: Parties,
         secret: &AppSecret,
+        verified: Option<usize>,
     ) -> Self {
         Self {
             logins,
@@ -71,6 +76,7 @@ impl JwtMode {
             cookies,
             parties,
             key: Arc::new(Key::derive(secret)),
+            verified: verified.map(|size| Arc::new(Verified::new(size))),
             refresh_tokens: Arc::new(RefreshTokens::new(secret)),
         }
     }

@@ -1,24 +1,19 @@
 //! The sessions that a node remembers: the most recently used ones, as many as `SESSION_CACHE_SIZE` says.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use hashlink::LruCache;
 
 use crate::config::Lifetimes;
+use crate::shards::Shards;
 
 use super::login::{HandleHash, Login, Presented, Principal, State};
 
-/// Parts that are locked one by one, so that workers seldom wait for each other.
-const SHARDS: usize = 16;
-
-/// Below this many sessions there is one part: it is then exact which of them was used least recently.
-const SMALL: usize = 1_024;
-
 /// Remembered sessions, by the hash of their handle.
 pub(super) struct Cache {
-    shards: Vec<Mutex<Shard>>,
+    shards: Shards<Shard>,
     lifetimes: Lifetimes,
 }
 
@@ -46,21 +41,14 @@ impl fmt::Debug for Cache {
 
 impl Cache {
     pub(super) fn new(size: usize, lifetimes: Lifetimes) -> Self {
-        let count = if size < SMALL { 1 } else { SHARDS };
-        let shard = || Shard { sessions: LruCache::new(size.div_ceil(count)), invalidations: 0 };
-        Self { shards: (0..count).map(|_| Mutex::new(shard())).collect(), lifetimes }
-    }
-
-    fn shard(&self, hash: &HandleHash) -> MutexGuard<'_, Shard> {
-        // A hash is as good in one byte as in another.
-        let shard = &self.shards[usize::from(hash[0]) % self.shards.len()];
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
+        let shard = |size| Shard { sessions: LruCache::new(size), invalidations: 0 };
+        Self { shards: Shards::new(size, shard), lifetimes }
     }
 
     /// A remembered session that has not run out, which counts as used. One that has run out here may have been
     /// used on another node: that is for a look-up to say.
     pub(super) fn find(&self, hash: &HandleHash, now: DateTime<Utc>) -> Option<Presented> {
-        let mut shard = self.shard(hash);
+        let mut shard = self.shards.of(hash);
         let session = shard.sessions.get_mut(hash)?;
         if now >= session.ends_at {
             return None;
@@ -78,7 +66,7 @@ impl Cache {
     }
 
     pub(super) fn ticket(&self, hash: &HandleHash) -> Ticket {
-        Ticket(self.shard(hash).invalidations)
+        Ticket(self.shards.of(hash).invalidations)
     }
 
     /// What a request is told of a login that was looked up; a live one counts as used.
@@ -100,7 +88,7 @@ impl Cache {
 
     /// Remembers what was looked up, unless something changed meanwhile.
     pub(super) fn admit(&self, hash: &HandleHash, ticket: Ticket, found: &Presented) {
-        let mut shard = self.shard(hash);
+        let mut shard = self.shards.of(hash);
         if shard.invalidations == ticket.0 {
             let principal = Arc::clone(&found.principal);
             shard.sessions.insert(*hash, Session { principal, ends_at: found.ends_at });
@@ -109,15 +97,14 @@ impl Cache {
 
     /// Has it looked up anew.
     pub(super) fn forget(&self, hash: &HandleHash) {
-        let mut shard = self.shard(hash);
+        let mut shard = self.shards.of(hash);
         shard.invalidations += 1;
         shard.sessions.remove(hash);
     }
 
     /// Has everything looked up anew.
     pub(super) fn clear(&self) {
-        for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        for mut shard in self.shards.each() {
             shard.invalidations += 1;
             shard.sessions.clear();
         }

@@ -1,7 +1,9 @@
 //! The credential of a session: an opaque handle, bare as a Bearer token, signed in the cookie.
 
-use actix_web::cookie::{Cookie, CookieJar};
 use actix_web::http::header::HeaderMap;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 
 use crate::auth::{AuthError, Credential, Identity, pick};
 use crate::logins::{Presented, State, Transport};
@@ -11,6 +13,12 @@ use super::{NAME, SessionMode};
 
 /// Tells a handle from every other secret.
 const PREFIX: &str = "dus_";
+
+/// The length of a signature in the cookie.
+const MAC_BYTES: usize = 32;
+
+/// The same in base64.
+const MAC_LENGTH: usize = 44;
 
 /// A new handle.
 pub(super) fn new_handle() -> OpaqueToken {
@@ -44,16 +52,19 @@ impl SessionMode {
     pub(super) fn handle(&self, credential: &Credential) -> Option<OpaqueToken> {
         match credential.transport {
             Transport::Bearer => OpaqueToken::parse(PREFIX, &credential.token),
-            Transport::Cookie => OpaqueToken::parse(PREFIX, &self.unsign(&credential.token)?),
+            Transport::Cookie => self.unsign(&credential.token),
         }
     }
 
-    /// What actix-session signed, if it did.
-    fn unsign(&self, value: &str) -> Option<String> {
-        let cookie = Cookie::parse_encoded(format!("{}={value}", self.cookie_name)).ok()?;
-        let mut jar = CookieJar::new();
-        jar.add_original(cookie.into_owned());
-        Some(jar.signed(&self.key).get(&self.cookie_name)?.value().to_owned())
+    /// What actix-session signed, if it did: base64 of an HMAC-SHA-256, then the text, percent-encoded where a cookie
+    /// needs it. Read here and not by its own `CookieJar`, which costs a request a third of what the whole takes.
+    fn unsign(&self, value: &str) -> Option<OpaqueToken> {
+        let value = percent_decode_str(value).decode_utf8().ok()?;
+        let (mac, text) = value.split_at_checked(MAC_LENGTH)?;
+        let mut decoded = [0; MAC_BYTES + 1];
+        let length = STANDARD.decode_slice(mac, &mut decoded).ok()?;
+        let is_ours = self.mac.verifies(text.as_bytes(), decoded.get(..length)?);
+        if is_ours { OpaqueToken::parse(PREFIX, text) } else { None }
     }
 
     /// The handle in the cookie that came with the request, if there is exactly one.

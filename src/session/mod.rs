@@ -11,6 +11,8 @@ mod data;
 mod handlers;
 mod store;
 
+use std::sync::Arc;
+
 use actix_session::SessionMiddleware;
 use actix_session::config::CookieContentSecurity;
 use actix_web::cookie::{Key, SameSite};
@@ -23,12 +25,15 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode};
 use crate::clock::Clock;
 use crate::logins::Logins;
-use crate::tokens::AppSecret;
+use crate::tokens::{AppSecret, MacKey};
 
 pub use self::data::SessionData;
 use self::store::HandleStore;
 
 const NAME: &str = "session";
+
+/// What the cookie is signed for: the first half of actix-session's key is the one that signs.
+const SIGNING: &str = "dualauth session cookie v1";
 
 const COOKIE: CookieKind = CookieKind { name: "sessionid", path: "/", same_site: SameSite::Lax };
 
@@ -41,14 +46,17 @@ pub struct SessionMode {
     cookie_name: String,
     /// What actix-session signs the cookie with.
     key: Key,
+    /// The same, to check it with.
+    mac: Arc<MacKey>,
 }
 
 impl SessionMode {
     /// Over these logins.
     pub fn new(logins: Logins, clock: Clock, cookies: CookiePolicy, secret: &AppSecret) -> Self {
-        let halves = ["dualauth session cookie v1", "dualauth session cookie v1, encryption"];
-        let key = halves.map(|purpose| *secret.derive(purpose)).concat();
-        Self { logins, clock, cookie_name: cookies.name(COOKIE), cookies, key: Key::from(&key) }
+        let halves = [SIGNING, "dualauth session cookie v1, encryption"];
+        let key = Key::from(&halves.map(|purpose| *secret.derive(purpose)).concat());
+        let mac = Arc::new(MacKey::derive(secret, SIGNING));
+        Self { logins, clock, cookie_name: cookies.name(COOKIE), cookies, key, mac }
     }
 
     fn middleware(&self) -> SessionMiddleware<HandleStore> {
