@@ -74,7 +74,8 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        std::fs::remove_dir(&self.folder).expect("it is empty");
+        // A test that fails has more to say than that something is left over.
+        let _ = std::fs::remove_dir(&self.folder);
     }
 }
 
