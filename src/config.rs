@@ -488,6 +488,27 @@ mod tests {
     }
 
     #[test]
+    fn a_variant_is_one_of_two_words() {
+        let of = |settings: &[(&str, &str)]| {
+            let directory = read(settings).expect("they are right").directory;
+            (directory.session_lookup, directory.jwt_revocation, directory.jwt_when_stale)
+        };
+        let default = (SessionLookup::Cached, JwtRevocation::Feed, WhenStale::Serve);
+        let usual = [("SESSION_LOOKUP", "cached"), ("JWT_REVOCATION", "feed"), ("JWT_WHEN_STALE", "serve")];
+        assert_eq!((of(&[]), of(&usual)), (default, default));
+        let textbook =
+            [("SESSION_LOOKUP", "always"), ("JWT_REVOCATION", "off"), ("JWT_WHEN_STALE", "refuse")];
+        assert_eq!(of(&textbook), (SessionLookup::Always, JwtRevocation::Off, WhenStale::Refuse));
+
+        for (name, _) in usual {
+            for word in ["sometimes", "Always", "true", "on", "none", "feed,off"] {
+                let error = read(&[(name, word)]).expect_err("another word").to_string();
+                assert!(error.contains(name), "{name}={word}: {error}");
+            }
+        }
+    }
+
+    #[test]
     fn an_empty_setting_is_not_set() {
         assert!(read(&[("APP_SECRET", ""), ("DATABASE_URL", " ")]).is_ok());
     }

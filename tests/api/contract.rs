@@ -31,10 +31,16 @@ macro_rules! promises {
 
 mod bodies;
 mod cookies;
+mod data;
+mod deletion;
 mod lifetimes;
 mod login;
+mod logins;
 mod logout;
+mod logout_all;
 mod methods;
+mod password;
 mod profile;
 mod refresh;
 mod registration;
+mod verify;

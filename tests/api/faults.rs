@@ -16,8 +16,6 @@ use crate::support::{
     with,
 };
 
-const PAIRS: [Pair; 4] = [Pair::SESSION_COOKIE, Pair::SESSION_BEARER, Pair::JWT_COOKIE, Pair::JWT_BEARER];
-
 /// What one person was promised.
 struct Promise {
     client: Client,
@@ -28,7 +26,7 @@ struct Promise {
 async fn honest_people(server: &TestServer, lane: usize) -> Vec<Promise> {
     let mut promises = Vec::new();
     for number in 0..8 {
-        let pair = PAIRS[(lane + number) % PAIRS.len()];
+        let pair = Pair::ALL[(lane + number) % Pair::ALL.len()];
         let name = format!("honest-{lane}-{number}");
         let mut client = Client::of_new_user(server, pair, &name).await;
         let before = client.clone();
@@ -44,8 +42,8 @@ async fn honest_people(server: &TestServer, lane: usize) -> Vec<Promise> {
 /// One after the other: requests that write, each reset somewhere on its way.
 async fn resetting_people(server: &TestServer, lane: usize) {
     for number in 0..60 {
-        let mode = PAIRS[number % PAIRS.len()].mode;
-        let victim = Client::signed_in(server, PAIRS[(lane + number) % PAIRS.len()], "victim");
+        let mode = Pair::ALL[number % Pair::ALL.len()].mode;
+        let victim = Client::signed_in(server, Pair::ALL[(lane + number) % Pair::ALL.len()], "victim");
         let request = match number % 5 {
             0 => victim.await.refresh_request(),
             1 => {
@@ -105,7 +103,7 @@ async fn a_logged_out_login_does_not_rise_again() {
     let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
     server.user("ada").await;
     proxy.set_delay(Duration::from_millis(5));
-    for pair in PAIRS {
+    for pair in Pair::ALL {
         for offset in 0..12 {
             let first = Client::signed_in(&server, pair, "ada").await;
             let (mut leaving, mut renewing) = (first.clone(), first.clone());
@@ -140,7 +138,7 @@ async fn before_the_outage() -> (TestServer, Proxy, Vec<Client>) {
     let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
     server.user("ada").await;
     let mut clients = Vec::new();
-    for pair in PAIRS {
+    for pair in Pair::ALL {
         clients.push(Client::signed_in(&server, pair, "ada").await);
     }
     (server, proxy, clients)
@@ -311,7 +309,7 @@ async fn nodes_that_start_at_once_share_one_schema_and_one_secret() {
     let nodes = join_all(nodes).await;
 
     nodes[0].user("ada").await;
-    for pair in PAIRS {
+    for pair in Pair::ALL {
         let client = Client::signed_in(&nodes[0], pair, "ada").await;
         for node in &nodes[1..] {
             client.at(node).profile().await.ok();

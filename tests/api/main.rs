@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
 mod browser;
+mod commands;
 mod contract;
 mod faults;
 mod forwarded;
@@ -18,3 +19,4 @@ mod pages;
 mod precedence;
 mod process;
 mod support;
+mod variants;

@@ -1,12 +1,14 @@
 //! What another site's page can do: nothing that changes anything.
 
+use serde_json::json;
+
 use crate::support::{
+    PASSWORD,
     client::{Client, Mode, Pair, Transport},
     http::{Request, Response},
     server::{TestServer, credentials, registration},
 };
 
-const PAIRS: [Pair; 4] = [Pair::SESSION_COOKIE, Pair::SESSION_BEARER, Pair::JWT_COOKIE, Pair::JWT_BEARER];
 const APPS: (&str, &str) = ("ALLOWED_ORIGINS", "https://app.example.org,http://localhost:5173");
 
 /// Every unsafe route, each with all it needs: a new person, a signed-in client of each pair.
@@ -18,12 +20,29 @@ async fn unsafe_requests(server: &TestServer, name: &str) -> Vec<Request> {
         requests.push(Request::post(&mode.path("register")).json(&registration(&newcomer)));
         requests.push(Request::post(&mode.path("login")).json(&credentials(name)));
     }
-    for pair in PAIRS {
+    for pair in Pair::ALL {
         let client = Client::signed_in(server, pair, name).await;
         requests.push(client.refresh_request());
         let client = Client::signed_in(server, pair, name).await;
         requests.push(client.request("POST", &client.path("logout")));
+        requests.extend(account_requests(server, &format!("{name}-{}", requests.len()), pair).await);
     }
+    requests
+}
+
+/// The unsafe routes that touch more than one login or none, for a person of their own: in this order they all work.
+async fn account_requests(server: &TestServer, name: &str, pair: Pair) -> Vec<Request> {
+    let client = Client::of_new_user(server, pair, name).await;
+    let leaving = Client::signed_in(server, pair, name).await;
+    let change = json!({ "current_password": PASSWORD, "new_password": "another lantern over the weir" });
+    let login = format!("/account/logins/{}", leaving.login_id().await);
+    let mut requests =
+        vec![client.request("DELETE", &login), client.request("POST", "/account/password").json(&change)];
+    if pair.mode == Mode::Session {
+        requests.push(client.request("PUT", "/session/data/theme").json(&json!("dark")));
+        requests.push(client.request("DELETE", "/session/data/theme"));
+    }
+    requests.push(client.request("POST", &client.path("logout-all")));
     requests
 }
 
@@ -151,7 +170,7 @@ async fn a_request_does_not_choose_who_this_server_is() {
 async fn reading_is_not_refused_to_an_origin() {
     let server = TestServer::start().await;
     server.user("ada").await;
-    for pair in PAIRS {
+    for pair in Pair::ALL {
         let client = Client::signed_in(&server, pair, "ada").await;
         for path in [&client.path("profile"), "/profile"] {
             let request = client
@@ -251,7 +270,7 @@ async fn an_allowed_origin_reads_every_answer() {
     let server = TestServer::with(&[APPS]).await;
     server.user("ada").await;
     let from = |request: Request| request.header("Origin", "http://localhost:5173");
-    for pair in PAIRS {
+    for pair in Pair::ALL {
         let client = Client::signed_in(&server, pair, "ada").await;
         for (request, status) in [
             (client.request("GET", &client.path("profile")), 200),

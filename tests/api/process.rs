@@ -1,50 +1,18 @@
 //! The program itself, as an operator runs it: its command line, its memory, its end.
 
-use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
-use dualauth::tokens::random_bytes;
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Child;
 
 use super::support::PASSWORD;
 use super::support::cluster::Database;
 use super::support::http::{Request, Response};
+use super::support::program::{folder, program, run, text};
 use super::support::server::{credentials, registration};
-
-fn program(folder: &Path, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualauth"));
-    command
-        .current_dir(folder)
-        .kill_on_drop(true)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command.env_remove("DATABASE_URL").env("LISTEN", "127.0.0.1:0").envs(settings.iter().copied());
-    command
-}
-
-/// A folder of one test's own, without a `.env`.
-fn folder() -> PathBuf {
-    let name = format!("process-{:016x}", u64::from_ne_bytes(random_bytes()));
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    std::fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
-
-async fn run(mut command: Command, input: &str) -> Output {
-    let mut child = command.spawn().expect("it starts");
-    let mut stdin = child.stdin.take().expect("its input");
-    stdin.write_all(input.as_bytes()).await.expect("it reads");
-    drop(stdin);
-    child.wait_with_output().await.expect("it ends")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
 
 struct Server {
     child: Child,

@@ -203,3 +203,56 @@ async fn an_access_token_never_outlives_its_login() {
         assert!((599..=600).contains(&remaining), "{remaining}");
     }
 }
+
+#[tokio::test]
+async fn a_token_that_is_handed_out_again_lives_no_longer_than_the_first() {
+    let server = TestServer::start().await;
+    server.user("ada").await;
+    for pair in [Pair::JWT_COOKIE, Pair::JWT_BEARER] {
+        let mut first = Client::signed_in(&server, pair, "ada").await;
+        let late = first.clone();
+        server.clock.advance(10 * MINUTE);
+        first.refresh().await.ok();
+        let end = time(&first.profile().await.ok()["auth"]["expires_at"]);
+        assert_eq!(end, server.clock.now() + 15 * MINUTE);
+
+        for _ in 0..2 {
+            server.clock.advance(14 * SECOND);
+            let mut late = late.clone();
+            let remaining = late.refresh().await.ok()["expires_in"].as_i64().expect("seconds");
+            assert_eq!(time(&late.profile().await.ok()["auth"]["expires_at"]), end);
+            assert_eq!(remaining, (end - server.clock.now()).num_seconds());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_revoked_access_token_is_refused_as_long_as_it_would_have_lived() {
+    let server = TestServer::start().await;
+    server.user("ada").await;
+    for pair in [Pair::JWT_COOKIE, Pair::JWT_BEARER] {
+        let first = Client::signed_in(&server, pair, "ada").await;
+        let mut client = first.clone();
+        server.clock.advance(10 * MINUTE);
+        client.refresh().await.ok();
+        let renewed = client.clone();
+        client.logout().await.expect(204);
+
+        let refused = async |client: &Client, code: &str| {
+            for path in ["/jwt/profile", "/profile"] {
+                client.get(path).await.problem(401, code);
+            }
+        };
+        for _ in 0..4 {
+            refused(&first, "token_revoked").await;
+            server.clock.advance(MINUTE);
+        }
+        for minute in 4..15 {
+            // What a node has forgotten, it forgot while the first one was still about.
+            refused(&renewed, "token_revoked").await;
+            refused(&first, if minute < 5 { "token_revoked" } else { "token_expired" }).await;
+            server.clock.advance(MINUTE);
+        }
+        refused(&renewed, "token_expired").await;
+    }
+}

@@ -37,12 +37,7 @@ async fn a_logout_ends_the_login(pair: Pair) {
 async fn a_logout_ends_no_other_login(pair: Pair) {
     let server = TestServer::start().await;
     let mut client = Client::of_new_user(&server, pair, "ada").await;
-    let mut others = Vec::new();
-    for mode in Mode::ALL {
-        for transport in [Transport::Cookie, Transport::Bearer] {
-            others.push(Client::signed_in(&server, mode.by(transport), "ada").await);
-        }
-    }
+    let others = Client::in_every_way(&server, "ada").await;
 
     client.logout().await.expect(204);
 
@@ -95,13 +90,13 @@ async fn a_dead_credential_cannot_log_out(pair: Pair) {
 }
 
 /// The names of the cookies cleared; that nothing is set instead is asserted.
-fn cleared(cookies: Vec<SetCookie>) -> Vec<String> {
+pub fn cleared(cookies: Vec<SetCookie>) -> Vec<String> {
     assert!(cookies.iter().all(SetCookie::is_removal), "{cookies:?}");
     cookies.into_iter().map(|cookie| cookie.name).collect()
 }
 
 /// The names of the cookies that travel in a pair.
-fn cookies_of(pair: Pair) -> Vec<String> {
+pub fn cookies_of(pair: Pair) -> Vec<String> {
     match pair.transport {
         Transport::Cookie => pair.mode.cookie_names().iter().map(ToString::to_string).collect(),
         Transport::Bearer => Vec::new(),

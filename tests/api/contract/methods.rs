@@ -49,17 +49,17 @@ fn allowed(response: &Response) -> Vec<String> {
 
 async fn another_method_is_told_which_are_allowed(mode: Mode) {
     let server = TestServer::start().await;
-    let read = ["/profile", &mode.path("profile"), &mode.path("csrf")].map(str::to_owned);
-    let written = ["register", "login", "refresh", "logout"].map(|tail| mode.path(tail));
+    let read = ["/profile", "/verify", "/account/logins", &mode.path("profile"), &mode.path("csrf")];
+    let written = ["register", "login", "refresh", "logout", "logout-all"].map(|tail| mode.path(tail));
 
-    for path in &read {
+    for path in read {
         for method in ["POST", "PUT", "PATCH", "DELETE", "BREW"] {
             let response = server.send(Request::new(method, path)).await;
             let response = response.problem(405, "method_not_allowed");
             assert_eq!(allowed(&response), ["get", "head"], "{response}");
         }
     }
-    for path in &written {
+    for path in written.iter().map(String::as_str).chain(["/account/password"]) {
         for method in ["GET", "PUT", "PATCH", "DELETE", "BREW"] {
             let response = server.send(Request::new(method, path)).await;
             let response = response.problem(405, "method_not_allowed");
@@ -70,12 +70,29 @@ async fn another_method_is_told_which_are_allowed(mode: Mode) {
     }
 }
 
+#[tokio::test]
+async fn what_is_deleted_or_put_is_told_so_too() {
+    let server = TestServer::start().await;
+    for (path, methods, another) in [
+        ("/account/logins/nothing", &["delete"][..], "GET"),
+        ("/account/logins/nothing", &["delete"], "PATCH"),
+        ("/session/data", &["get", "head"], "PUT"),
+        ("/session/data", &["get", "head"], "DELETE"),
+        ("/session/data/theme", &["delete", "get", "head", "put"], "POST"),
+        ("/session/data/theme", &["delete", "get", "head", "put"], "PATCH"),
+    ] {
+        let response = server.send(Request::new(another, path)).await;
+        let response = response.problem(405, "method_not_allowed");
+        assert_eq!(allowed(&response), methods, "{response}");
+    }
+}
+
 async fn head_answers_like_get_without_a_body(pair: Pair) {
     let server = TestServer::start().await;
     let client = Client::of_new_user(&server, pair, "ada").await;
     let stranger = Client::new(&server, pair);
 
-    for path in [&client.path("profile"), "/profile", &client.path("csrf")] {
+    for path in [&client.path("profile"), "/profile", &client.path("csrf"), "/account/logins", "/verify"] {
         for client in [&client, &stranger] {
             let get = client.get(path).await;
             let head = server.send(client.request("HEAD", path)).await;

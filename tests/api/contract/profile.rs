@@ -1,7 +1,9 @@
 //! Who one is, and what proves it to a form.
 
+use serde_json::json;
+
 use crate::support::{
-    MINUTE, SECOND, assert_members,
+    MINUTE, PASSWORD, SECOND, assert_members,
     client::{Client, Mode, Pair},
     http::Request,
     server::{ONE_NAME, TestServer, beginning},
@@ -62,12 +64,19 @@ async fn a_profile_says_when_the_credential_ends(pair: Pair) {
 async fn who_shows_nothing_is_not_authenticated(pair: Pair) {
     let server = TestServer::start().await;
     let stranger = Client::new(&server, pair);
-    for path in [&stranger.path("profile"), "/profile", &stranger.path("csrf")] {
+    for path in [&stranger.path("profile"), "/profile", &stranger.path("csrf"), "/account/logins", "/verify"]
+    {
         let response = stranger.get(path).await;
         response.problem(401, "not_authenticated").blames_a_token(false);
     }
-    for path in [stranger.path("refresh"), stranger.path("logout")] {
+    for path in ["refresh", "logout", "logout-all"].map(|tail| stranger.path(tail)) {
         let response = server.send(Request::post(&path)).await;
+        response.problem(401, "not_authenticated").blames_a_token(false);
+    }
+    let ending = Request::new("DELETE", &format!("/account/logins/{}", uuid::Uuid::nil()));
+    let change = json!({ "current_password": PASSWORD, "new_password": "another lantern over the weir" });
+    for request in [ending, Request::post("/account/password").json(&change)] {
+        let response = server.send(request).await;
         response.problem(401, "not_authenticated").blames_a_token(false);
     }
 }

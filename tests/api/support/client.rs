@@ -78,6 +78,8 @@ impl Pair {
     pub const SESSION_BEARER: Self = Self { mode: Mode::Session, transport: Transport::Bearer };
     pub const JWT_COOKIE: Self = Self { mode: Mode::Jwt, transport: Transport::Cookie };
     pub const JWT_BEARER: Self = Self { mode: Mode::Jwt, transport: Transport::Bearer };
+    pub const ALL: [Self; 4] =
+        [Self::SESSION_COOKIE, Self::SESSION_BEARER, Self::JWT_COOKIE, Self::JWT_BEARER];
 
     pub fn by_cookie(self) -> bool {
         self.transport == Transport::Cookie
@@ -173,6 +175,15 @@ impl Client {
         Self::signed_in(server, pair, name).await
     }
 
+    /// A registered user's devices, one signed in in each way.
+    pub async fn in_every_way(server: &TestServer, name: &str) -> Vec<Self> {
+        let mut clients = Vec::new();
+        for pair in Pair::ALL {
+            clients.push(Self::signed_in(server, pair, name).await);
+        }
+        clients
+    }
+
     /// The same device, talking to another node.
     pub fn at(&self, server: &TestServer) -> Self {
         Self { address: server.address(), ..self.clone() }
@@ -256,6 +267,15 @@ impl Client {
         text(&profile["auth"]["login_id"]).to_owned()
     }
 
+    /// Asserts that everything it has is good: its credential, and what buys the next one.
+    pub async fn assert_goes_on(mut self) {
+        for path in [&self.path("profile"), "/profile"] {
+            self.get(path).await.ok();
+        }
+        self.refresh().await.ok();
+        self.profile().await.ok();
+    }
+
     /// The secret that proves who one is, whichever way it travels.
     pub fn credential(&self) -> String {
         match &self.bearer {
@@ -275,7 +295,7 @@ impl Client {
 
     /// Asserts that this credential opens nothing.
     pub async fn assert_refused(&self, code: &str) {
-        for path in [&self.path("profile"), "/profile", &self.path("csrf")] {
+        for path in [&self.path("profile"), "/profile", &self.path("csrf"), "/account/logins"] {
             let response = self.get(path).await.problem(401, code);
             if self.bearer.is_some() {
                 response.blames_a_token(true);

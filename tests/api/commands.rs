@@ -1,0 +1,323 @@
+//! Looking after users on the command line, while nodes serve them.
+
+use std::path::PathBuf;
+use std::process::Output;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    PASSWORD,
+    client::{Client, Mode, Pair},
+    cluster::Database,
+    eventually,
+    program::{folder, program, run, text},
+    server::{ONE_NAME, TestServer},
+    with,
+};
+
+/// Two nodes and the program on one database.
+struct Stage {
+    database: Arc<Database>,
+    server: TestServer,
+    node: TestServer,
+    folder: PathBuf,
+}
+
+impl Stage {
+    /// With a user called ada.
+    async fn set() -> Self {
+        let database = Arc::new(Database::migrated().await);
+        let server = TestServer::on(database.clone(), &[ONE_NAME]).await;
+        let node = server.another_node().await;
+        server.user("ada").await;
+        Self { database, server, node, folder: folder() }
+    }
+
+    fn nodes(&self) -> [&TestServer; 2] {
+        [&self.server, &self.node]
+    }
+
+    async fn command(&self, words: &[&str]) -> Output {
+        let mut command = program(&self.folder, &[("DATABASE_URL", self.database.url().as_str())]);
+        command.args(words);
+        run(command, "").await
+    }
+
+    /// What a command says that does what it should.
+    async fn does(&self, words: &[&str]) -> String {
+        let output = self.command(words).await;
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// What a command complains of that does nothing.
+    async fn refuses(&self, words: &[&str]) -> String {
+        let output = self.command(words).await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {told}");
+        assert_eq!(text(&output.stdout), "", "{words:?}");
+        told
+    }
+
+    /// Asserts that a client comes to be refused on both nodes, for good.
+    async fn assert_dies(&self, client: &Client) {
+        for node in self.nodes() {
+            let client = client.at(node);
+            eventually("a refusal", async || client.profile().await.status == 401).await;
+        }
+        for node in self.nodes() {
+            client.at(node).assert_refused(client.pair.mode.ended()).await;
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // A test that fails has more to say than that something is left over.
+        let _ = std::fs::remove_dir(&self.folder);
+    }
+}
+
+async fn roles(client: &Client) -> Value {
+    client.profile().await.ok()["roles"].clone()
+}
+
+#[tokio::test]
+async fn sessions_show_a_role_as_soon_as_it_was_given_or_taken() {
+    let stage = Stage::set().await;
+    for pair in [Pair::SESSION_COOKIE, Pair::SESSION_BEARER] {
+        let mut client = Client::signed_in(&stage.server, pair, "ada").await;
+        for node in stage.nodes() {
+            assert_eq!(roles(&client.at(node)).await, json!(["user"]));
+        }
+        for (word, expected) in [("add", json!(["user", "editor"])), ("remove", json!(["user"]))] {
+            let told = stage.does(&["user", "role", word, "ada", "editor"]).await;
+            assert_eq!(told.contains("editor"), word == "add", "{told}");
+
+            for node in stage.nodes() {
+                let client = client.at(node);
+                eventually("the new roles", async || roles(&client).await == expected).await;
+                for _ in 0..5 {
+                    assert_eq!(roles(&client).await, expected);
+                    assert_eq!(client.get("/profile").await.ok()["roles"], expected);
+                }
+            }
+            assert_eq!(client.refresh().await.ok()["user"]["roles"], expected);
+        }
+    }
+}
+
+#[tokio::test]
+async fn access_tokens_with_other_roles_are_refused_and_a_refresh_brings_the_new_ones() {
+    let stage = Stage::set().await;
+    for pair in [Pair::JWT_COOKIE, Pair::JWT_BEARER] {
+        let mut client = Client::signed_in(&stage.server, pair, "ada").await;
+        let before = client.clone();
+        for (word, expected) in [("add", json!(["user", "editor"])), ("remove", json!(["user"]))] {
+            let old = client.clone();
+            stage.does(&["user", "role", word, "ada", "editor"]).await;
+
+            for node in stage.nodes() {
+                let old = old.at(node);
+                eventually("a refusal", async || old.profile().await.status == 401).await;
+                for path in ["/jwt/profile", "/profile", "/verify", "/account/logins", "/jwt/profile"] {
+                    let refused = old.get(path).await.problem(401, "token_revoked");
+                    assert_eq!(refused.header("x-auth-roles"), None);
+                }
+            }
+            // The login goes on, by its refresh token.
+            assert_eq!(client.refresh().await.ok()["user"]["roles"], expected);
+            for node in stage.nodes() {
+                assert_eq!(roles(&client.at(node)).await, expected);
+                assert_eq!(client.at(node).get("/profile").await.ok()["roles"], expected);
+            }
+        }
+        // Its roles are the user's again, and its login never ended.
+        for node in stage.nodes() {
+            assert_eq!(roles(&before.at(node)).await, json!(["user"]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_with_new_roles_is_good_on_every_node_at_once() {
+    let stage = Stage::set().await;
+    let mut clients = Client::in_every_way(&stage.server, "ada").await;
+    clients.retain(|client| client.pair.mode == Mode::Jwt);
+    let mut expected = vec!["user".to_owned()];
+    for number in 0..4 {
+        let role = format!("role-{number}");
+        stage.does(&["user", "role", "add", "ada", &role]).await;
+        expected.push(role);
+
+        // Nobody waits until the nodes know of it.
+        for client in &mut clients {
+            *client = client.at(stage.nodes()[number % 2]);
+            assert_eq!(client.refresh().await.ok()["user"]["roles"], json!(expected));
+            for node in stage.nodes() {
+                assert_eq!(roles(&client.at(node)).await, json!(expected));
+            }
+        }
+    }
+    for node in stage.nodes() {
+        let mut late = Client::new(node, Pair::JWT_BEARER);
+        assert_eq!(late.login(&late.pair.credentials("ada")).await.ok()["user"]["roles"], json!(expected));
+        for node in stage.nodes() {
+            assert_eq!(roles(&late.at(node)).await, json!(expected));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_changes_nothing_and_anothers_roles_leave_tokens_alone() {
+    let stage = Stage::set().await;
+    let client = Client::signed_in(&stage.server, Pair::JWT_BEARER, "ada").await;
+    let neighbour = Client::of_new_user(&stage.server, Pair::JWT_BEARER, "grace").await;
+
+    let told = stage.does(&["user", "role", "add", "ada", "user"]).await;
+    assert!(told.contains("roles: user\n"), "{told}");
+    stage.does(&["user", "role", "remove", "ada", "editor"]).await;
+    stage.does(&["user", "role", "add", "grace", "editor"]).await;
+
+    for node in stage.nodes() {
+        let neighbour = neighbour.at(node);
+        eventually("the neighbour's refusal", async || neighbour.profile().await.status == 401).await;
+        assert_eq!(roles(&client.at(node)).await, json!(["user"]));
+    }
+}
+
+#[tokio::test]
+async fn a_user_is_called_by_name_or_email_in_any_letter_case() {
+    let stage = Stage::set().await;
+    let mut client = Client::signed_in(&stage.server, Pair::SESSION_BEARER, "ada").await;
+    let mut expected = vec!["user".to_owned()];
+    for (number, name) in ["ada", "ADA", "ada@example.org", "Ada@Example.ORG"].into_iter().enumerate() {
+        let role = format!("role-{number}");
+        stage.does(&["user", "role", "add", name, &role]).await;
+        expected.push(role);
+        eventually("the role", async || roles(&client).await == json!(expected)).await;
+
+        for command in ["logout", "disable"] {
+            let device = Client::signed_in(&stage.server, Pair::ALL[number], "ada").await;
+            stage.does(&["user", command, name]).await;
+            stage.assert_dies(&device).await;
+        }
+        stage.does(&["user", "enable", name]).await;
+        client = Client::signed_in(&stage.server, client.pair, "ada").await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_role_or_no_user_is_said() {
+    let stage = Stage::set().await;
+    let too_long = "x".repeat(65);
+    for role in ["", " ", "a b", "a,b", "user,admin", "rôle", "a\nb", &too_long] {
+        let told = stage.refuses(&["user", "role", "add", "ada", role]).await;
+        assert!(told.contains("role"), "{told}");
+    }
+    for words in [
+        &["user", "role", "add", "nobody", "editor"][..],
+        &["user", "role", "remove", "nobody", "editor"],
+        &["user", "disable", "nobody"],
+        &["user", "enable", "nobody@example.org"],
+        &["user", "logout", "ad"],
+        &["user", "logout", ""],
+    ] {
+        let told = stage.refuses(words).await;
+        let called = if words[1] == "role" { words[3] } else { words[2] };
+        assert!(told.contains(called) && told.contains("user"), "{told}");
+    }
+
+    let longest = "x".repeat(64);
+    for role in [&longest, "a:b", "A_b.c-1"] {
+        stage.does(&["user", "role", "add", "ada", role]).await;
+    }
+    let client = Client::signed_in(&stage.server, Pair::SESSION_BEARER, "ada").await;
+    assert_eq!(roles(&client).await, json!(["user", longest, "a:b", "A_b.c-1"]));
+}
+
+#[tokio::test]
+async fn no_user_has_more_roles_than_a_cookie_can_carry() {
+    let stage = Stage::set().await;
+    let mut expected = vec!["user".to_owned()];
+    for number in 1..16 {
+        let role = format!("{number:x<64}");
+        stage.does(&["user", "role", "add", "ada", &role]).await;
+        expected.push(role);
+    }
+    let told = stage.refuses(&["user", "role", "add", "ada", "one-more"]).await;
+    assert!(told.contains("roles"), "{told}");
+    stage.does(&["user", "role", "add", "ada", &expected[15]]).await;
+
+    let mut client = Client::signed_in(&stage.server, Pair::JWT_COOKIE, "ada").await;
+    assert_eq!(roles(&client).await, json!(expected));
+    // What a browser keeps of one cookie, its name and attributes included (RFC 6265, section 6.1).
+    let response = client.refresh().await.expect(200);
+    assert!(response.all("set-cookie").all(|cookie| cookie.len() <= 4_096), "{response}");
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_signed_out_everywhere_and_signs_in_no_more() {
+    let stage = Stage::set().await;
+    let mut devices = Client::in_every_way(&stage.server, "ada").await;
+    devices.extend(Client::in_every_way(&stage.node, "ada").await);
+    let neighbour = Client::of_new_user(&stage.server, Pair::JWT_BEARER, "grace").await;
+    for device in &devices {
+        for node in stage.nodes() {
+            device.at(node).profile().await.ok();
+        }
+    }
+
+    for _ in 0..2 {
+        stage.does(&["user", "disable", "ada"]).await;
+        for device in &devices {
+            stage.assert_dies(device).await;
+        }
+    }
+    for pair in Pair::ALL {
+        let attempt = async |password: &str| {
+            let body = with(pair.credentials("ada"), "password", password);
+            Client::new(&stage.node, pair).login(&body).await.problem(401, "invalid_credentials")
+        };
+        let right = attempt(PASSWORD).await;
+        let wrong = attempt("no lantern, no weir").await;
+        assert_eq!(right.but_for_the_date(), wrong.but_for_the_date());
+    }
+    neighbour.assert_goes_on().await;
+
+    stage.does(&["user", "enable", "ada"]).await;
+    for device in Client::in_every_way(&stage.node, "ada").await {
+        device.at(&stage.server).assert_goes_on().await;
+    }
+    // It is as if they had never been.
+    for device in &devices {
+        stage.assert_dies(device).await;
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_is_signed_out_by_an_operator_signs_in_again() {
+    let stage = Stage::set().await;
+    let devices = Client::in_every_way(&stage.server, "ada").await;
+    let neighbour = Client::of_new_user(&stage.server, Pair::SESSION_COOKIE, "grace").await;
+    for device in &devices {
+        for node in stage.nodes() {
+            device.at(node).profile().await.ok();
+        }
+    }
+
+    let told = stage.does(&["user", "logout", "ada"]).await;
+
+    assert!(told.contains("Logins ended: 4"), "{told}");
+    for device in &devices {
+        stage.assert_dies(device).await;
+    }
+    neighbour.assert_goes_on().await;
+    for device in Client::in_every_way(&stage.server, "ada").await {
+        device.assert_goes_on().await;
+    }
+    for device in devices.iter().filter(|device| device.pair.mode == Mode::Jwt) {
+        device.clone().refresh().await.problem(401, "token_revoked");
+    }
+}
