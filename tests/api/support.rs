@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod http;
 pub mod proxy;
 pub mod server;
+pub mod statements;
 
 use std::{
     collections::BTreeSet,

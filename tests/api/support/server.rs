@@ -88,6 +88,14 @@ impl TestServer {
         Self::launch(self.database.clone(), all, self.clock.clone()).await
     }
 
+    /// The same, with a proxy between it and the database.
+    pub async fn another_node_behind_a_proxy(&self, settings: &[(&str, &str)]) -> (Self, Proxy) {
+        let proxy = Proxy::in_front_of(&self.database).await;
+        let url = proxy.url().to_string();
+        let settings: Vec<_> = [("DATABASE_URL", url.as_str())].iter().chain(settings).copied().collect();
+        (self.another_node_with(&settings).await, proxy)
+    }
+
     async fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {
         let set = |name: &str| settings.get(name).filter(|value| !value.is_empty()).cloned();
         let config = Config::from_vars(set).expect("good settings");
