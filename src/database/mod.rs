@@ -96,10 +96,10 @@ impl Pools {
         Self { requests: pool(MAX_CONNECTIONS), upkeep: pool(UPKEEP_CONNECTIONS) }
     }
 
-    /// Closes every connection.
+    /// Closes every connection. One on which nobody answers is not waited for: it ends with the process.
     pub async fn close(&self) {
-        self.requests.close().await;
-        self.upkeep.close().await;
+        let closing = futures_util::future::join(self.requests.close(), self.upkeep.close());
+        let _ = tokio::time::timeout(ANSWER_TIMEOUT, closing).await;
     }
 }
 
