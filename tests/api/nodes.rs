@@ -2,8 +2,12 @@
 //! than the bound after its end was acknowledged, and no live one is refused. 503 is no refusal.
 
 mod ends;
+mod order;
+mod outages;
 mod refreshes;
 mod statements;
+mod time;
+mod upkeep;
 mod walk;
 
 use std::time::{Duration, Instant};

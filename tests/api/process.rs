@@ -5,6 +5,7 @@ use std::process::{Output, Stdio};
 
 use dualauth::tokens::random_bytes;
 use futures_util::future::join_all;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -27,7 +28,7 @@ fn program(folder: &Path, settings: &[(&str, &str)]) -> Command {
 }
 
 /// A folder of one test's own, without a `.env`.
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     let name = format!("process-{:016x}", u64::from_ne_bytes(random_bytes()));
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -46,13 +47,13 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-struct Server {
+pub struct Server {
     child: Child,
     address: std::net::SocketAddr,
 }
 
 impl Server {
-    async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
+    pub async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
         let mut child = program(folder, settings).stderr(Stdio::null()).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let first = lines.next_line().await.expect("output").expect("a line");
@@ -63,7 +64,11 @@ impl Server {
         Self { child, address }
     }
 
-    async fn send(&self, request: Request) -> Response {
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.address
+    }
+
+    pub async fn send(&self, request: Request) -> Response {
         request.send(self.address).await
     }
 
@@ -71,10 +76,14 @@ impl Server {
         self.child.id().and_then(|id| i32::try_from(id).ok()).expect("it runs")
     }
 
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.pid()).expect("a pid");
+        kill_process(pid, signal).expect("a signal that arrives");
+    }
+
     /// As an operator or a service manager does.
-    async fn terminate(mut self) -> std::process::ExitStatus {
-        let pid = rustix::process::Pid::from_raw(self.pid()).expect("a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
+    pub async fn terminate(mut self) -> std::process::ExitStatus {
+        self.signal(Signal::TERM);
         self.child.wait().await.expect("it ends")
     }
 }

@@ -20,7 +20,7 @@ use super::{
 
 /// What every test's server is set to, where the test says nothing else. Hashing is as cheap as it goes; the limits
 /// on calls, which have tests of their own, are out of the way.
-const SETTINGS: &[(&str, &str)] = &[
+pub const CHEAP: &[(&str, &str)] = &[
     ("LISTEN", "127.0.0.1:0"),
     ("APP_SECRET", APP_SECRET),
     ("ARGON2_MEMORY_KIB", "64"),
@@ -62,7 +62,7 @@ impl TestServer {
     pub async fn on(database: Arc<Database>, settings: &[(&str, &str)]) -> Self {
         let url = database.url().to_string();
         let all = [("DATABASE_URL", url.as_str())];
-        let all = all.iter().chain(SETTINGS).chain(settings);
+        let all = all.iter().chain(CHEAP).chain(settings);
         let settings = all.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self::launch(database, settings, Clock::manual(beginning())).await
     }
