@@ -63,19 +63,20 @@ async fn what_ended_is_refused_in_time_by_nodes_that_hear_nothing() {
     }
 }
 
-/// Rings, and says whether the node looked before it would have by itself, as a rule.
+/// Revokes something, and says whether the node looked before it would have by itself, as a rule.
 async fn is_heard(sql: &mut PgConnection, proxy: &Proxy) -> bool {
     proxy.take_statements();
-    sqlx::query("select pg_notify('dualauth', '')").execute(sql).await.expect("a ring");
+    let revoke = sqlx::query("insert into revocations (handle_hash, until) values ('', now())");
+    revoke.execute(sql).await.expect("a row of the feed");
     sleep(Duration::from_millis(100)).await;
     proxy.take_statements().count(FEED) > 0
 }
 
-/// By itself, a node with this bound looks once a second: that five rings in a row are each followed by a look within
-/// 100 ms is no chance.
+/// By itself, a node with this bound looks once a second: that each of five rows in turn is followed by a look
+/// within 100 ms is no chance.
 async fn assert_hears(server: &TestServer, proxy: &Proxy) {
     let mut sql = server.sql().await;
-    eventually("five rings that are heard in a row", async || {
+    eventually("five rows in turn that are heard of", async || {
         for _ in 0..5 {
             if !is_heard(&mut sql, proxy).await {
                 return false;

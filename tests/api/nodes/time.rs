@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use rustix::process::Signal;
-use tokio::time::sleep_until;
+use sqlx::{Connection, PgConnection};
+use tokio::{task::JoinHandle, time::sleep_until};
 
 use super::{BOUND, PAIRS, assert_accepted, assert_refused_in_time, two_nodes};
 use crate::process::{Server, folder};
@@ -22,8 +23,18 @@ async fn signed_in(node: &Server, pair: Pair) -> Client {
     client
 }
 
+/// Calls the nodes to look at the feed all the time.
+fn ring(database: &Database) -> JoinHandle<()> {
+    let url = database.url().to_string();
+    tokio::spawn(async move {
+        let mut connection = PgConnection::connect(&url).await.expect("the test's database answers");
+        while sqlx::query("notify dualauth").execute(&mut connection).await.is_ok() {}
+    })
+}
+
 /// Has a node sleep for longer than the bound while logins end on another, and asserts that it is not taken in by what
-/// it knew before. It is asked in its sleep, so that nothing it does on waking comes before the first answers.
+/// it knew before. It falls asleep in the middle of a look, as a rule. It is asked in its sleep, so that nothing it does
+/// on waking comes before the first answers.
 async fn assert_wakes_up_well(when_stale: &str) {
     let database = Database::migrated().await;
     let settings = [ONE_NAME, ("DATABASE_URL", database.url().as_str()), ("JWT_WHEN_STALE", when_stale)];
@@ -31,7 +42,8 @@ async fn assert_wakes_up_well(when_stale: &str) {
     let folder = folder();
     let (awake, asleep) = (Server::start(&folder, &settings).await, Server::start(&folder, &settings).await);
     awake.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
-    for _ in 0..3 {
+    for _ in 0..5 {
+        let ringing = ring(&database);
         let (mut ended, mut live) = (Vec::new(), Vec::new());
         for pair in PAIRS {
             ended.push(signed_in(&awake, pair).await);
@@ -42,6 +54,7 @@ async fn assert_wakes_up_well(when_stale: &str) {
         }
 
         asleep.signal(Signal::STOP);
+        ringing.abort();
         for client in &ended {
             client.clone().logout().await.expect(204);
         }
