@@ -68,9 +68,10 @@ begin
         perform end_logins(new.id, null, new.disabled_at);
     end if;
     if old.roles is distinct from new.roles then
+        -- Also when no token is about: a node may still go by the roles of a change before this one.
         insert into revocations (user_id, until)
-            select new.id, max(token_expires_at) from logins
-            where user_id = new.id and ended_at is null having max(token_expires_at) is not null;
+            select new.id, coalesce(max(token_expires_at), now()) from logins
+            where user_id = new.id and ended_at is null;
         insert into revocations (handle_hash, until)
             select handle_hash, least(idle_expires_at, expires_at) from logins
             where user_id = new.id and ended_at is null and handle_hash is not null;

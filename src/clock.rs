@@ -46,6 +46,13 @@ impl Clock {
             micros.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
         }
     }
+
+    /// Sets a manual clock, forwards or back. The machine's clock it leaves alone.
+    pub fn set(&self, now: DateTime<Utc>) {
+        if let Source::Manual(micros) = &self.source {
+            micros.store(now.timestamp_micros(), Ordering::SeqCst);
+        }
+    }
 }
 
 /// How much time has passed since some moment before this program began: the machine's sleep included, and whatever

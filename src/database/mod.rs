@@ -28,6 +28,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// acts only when the connection is dead and nobody tells.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
+/// How long a connection that is given back may take to show that it is alive.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Why the database gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
@@ -93,10 +96,10 @@ impl Pools {
         Self { requests: pool(MAX_CONNECTIONS), upkeep: pool(UPKEEP_CONNECTIONS) }
     }
 
-    /// Closes every connection.
+    /// Closes every connection. One on which nobody answers is not waited for: it ends with the process.
     pub async fn close(&self) {
-        self.requests.close().await;
-        self.upkeep.close().await;
+        let closing = futures_util::future::join(self.requests.close(), self.upkeep.close());
+        let _ = tokio::time::timeout(ANSWER_TIMEOUT, closing).await;
     }
 }
 
@@ -134,7 +137,15 @@ fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // A dead connection shows itself by an error that is a 503; a ping before every query costs more.
         .test_before_acquire(false)
+        .after_release(|connection, _| Box::pin(is_alive(connection)))
         .connect_lazy_with(options)
+}
+
+/// sqlx itself asks every connection that is given back, too, but waits for ever: one on which nobody answers any more
+/// would keep its place in the pool, and when all of them do, nothing is asked again.
+async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let answer = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+    answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
 }
 
 /// The secret of this database: the one that is stored, or one made now and stored. The flag tells which.

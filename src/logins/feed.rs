@@ -28,6 +28,10 @@ const CHANNEL: &str = "dualauth";
 /// How long a connection that can't listen waits before it tries again.
 const RECONNECT: Duration = Duration::from_secs(1);
 
+/// How often a look that fails is tried again at once, while all was well before: as often as there can be other
+/// connections that have died.
+const RETRIES: usize = 2;
+
 /// A snapshot in which nothing has happened yet (Postgres, section 9.27.9).
 const NOTHING: &str = "1:1:";
 
@@ -44,6 +48,8 @@ pub struct Feed {
     directory: Arc<Directory>,
     clock: Clock,
     last: Option<Look>,
+    /// Whether the last attempt failed.
+    is_behind: bool,
 }
 
 /// A look at the table that succeeded.
@@ -57,7 +63,7 @@ struct Look {
 
 impl Feed {
     pub(super) fn new(pool: PgPool, directory: Arc<Directory>, clock: Clock) -> Self {
-        Self { pool, directory, clock, last: None }
+        Self { pool, directory, clock, last: None, is_behind: false }
     }
 
     /// Takes in what was committed since the last look; at first, all that still matters.
@@ -65,8 +71,17 @@ impl Feed {
     /// # Errors
     /// When the database gives no answer, or none within the staleness bound.
     pub async fn poll(&mut self) -> Result<(), DatabaseError> {
-        let outcome = self.look().await;
-        if outcome.is_err() {
+        let mut outcome = self.look().await;
+        // Not that Postgres is away, perhaps: the node was asleep in the middle of it, or its connections have died
+        // meanwhile, and each tells when it is used.
+        let retries = if self.is_behind { 0 } else { RETRIES };
+        for _ in 0..retries {
+            if outcome.is_err() {
+                outcome = self.look().await;
+            }
+        }
+        self.is_behind = outcome.is_err();
+        if self.is_behind {
             self.directory.freshness.fail();
         }
         outcome
@@ -96,18 +111,16 @@ impl Feed {
         let directory = Arc::clone(&self.directory);
         directory.freshness.follow();
         let pause = (directory.freshness.bound() / LOOKS_PER_BOUND).min(LONGEST_PAUSE);
-        let mut is_behind = false;
         loop {
             // Either somebody calls, or it is time.
             let _ = tokio::time::timeout(pause, directory.freshness.wanted()).await;
-            let outcome = self.poll().await;
-            match &outcome {
-                Ok(()) if is_behind => tracing::info!("the revocation feed is followed again"),
-                Err(error) if !is_behind => tracing::warn!(%error, "the revocation feed can't be read"),
+            let was_behind = self.is_behind;
+            match self.poll().await {
+                Ok(()) if was_behind => tracing::info!("the revocation feed is followed again"),
+                Err(error) if !was_behind => tracing::warn!(%error, "the revocation feed can't be read"),
                 Ok(()) | Err(_) => {}
             }
-            is_behind = outcome.is_err();
-            if is_behind {
+            if self.is_behind {
                 tokio::time::sleep(pause).await;
             }
         }

@@ -13,6 +13,7 @@ mod faults;
 mod forwarded;
 mod jwt_attacks;
 mod layers;
+mod nodes;
 mod openapi;
 mod origins;
 mod pages;

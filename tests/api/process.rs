@@ -1,51 +1,13 @@
 //! The program itself, as an operator runs it: its command line, its memory, its end.
 
-use std::path::Path;
-use std::process::Stdio;
-
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Child;
 
 use super::support::PASSWORD;
 use super::support::cluster::Database;
-use super::support::http::{Request, Response};
-use super::support::program::{folder, program, run, text};
+use super::support::http::Request;
+use super::support::program::{Server, folder, program, run, text};
 use super::support::server::{credentials, registration};
-
-struct Server {
-    child: Child,
-    address: std::net::SocketAddr,
-}
-
-impl Server {
-    async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut child = program(folder, settings).stderr(Stdio::null()).spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let first = lines.next_line().await.expect("output").expect("a line");
-        let address = first.rsplit(' ').next().and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("no address in {first:?}"));
-        // Read on, so that it can go on writing.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, address }
-    }
-
-    async fn send(&self, request: Request) -> Response {
-        request.send(self.address).await
-    }
-
-    fn pid(&self) -> i32 {
-        self.child.id().and_then(|id| i32::try_from(id).ok()).expect("it runs")
-    }
-
-    /// As an operator or a service manager does.
-    async fn terminate(mut self) -> std::process::ExitStatus {
-        let pid = rustix::process::Pid::from_raw(self.pid()).expect("a pid");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
-        self.child.wait().await.expect("it ends")
-    }
-}
 
 #[tokio::test]
 async fn every_wrong_setting_is_told_at_once_and_no_secret_with_it() {

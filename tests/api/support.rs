@@ -6,6 +6,7 @@ pub mod http;
 pub mod program;
 pub mod proxy;
 pub mod server;
+pub mod statements;
 
 use std::{
     collections::BTreeSet,

@@ -152,14 +152,12 @@ pub struct Client {
 
 impl Client {
     pub fn new(server: &TestServer, pair: Pair) -> Self {
-        Self {
-            address: server.address(),
-            pair,
-            jar: Jar::default(),
-            bearer: None,
-            refresh_token: None,
-            csrf_token: None,
-        }
+        Self::at_address(server.address(), pair)
+    }
+
+    /// The same, where the server is a process.
+    pub fn at_address(address: SocketAddr, pair: Pair) -> Self {
+        Self { address, pair, jar: Jar::default(), bearer: None, refresh_token: None, csrf_token: None }
     }
 
     /// A device on which a registered user has signed in.
@@ -186,7 +184,12 @@ impl Client {
 
     /// The same device, talking to another node.
     pub fn at(&self, server: &TestServer) -> Self {
-        Self { address: server.address(), ..self.clone() }
+        self.at_node(server.address())
+    }
+
+    /// The same, where that is a process.
+    pub fn at_node(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
     }
 
     /// A route of the client's mode.

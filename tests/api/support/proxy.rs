@@ -1,9 +1,9 @@
-//! A Postgres that is slow, silent or away: a proxy in front of the test's own.
+//! A Postgres that is slow, silent or away: a proxy in front of the test's own. It also tells what it is asked.
 
 use std::{
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -18,7 +18,10 @@ use tokio::{
 };
 use url::Url;
 
-use super::cluster::{self, Database};
+use super::{
+    cluster::{self, Database},
+    statements::{Frontend, Statements},
+};
 
 /// How Postgres says "there is already a transaction in progress" to its client, in every language.
 const ALREADY_IN_TRANSACTION: &[u8] = b"C25001\0";
@@ -42,6 +45,13 @@ pub struct Proxy {
 struct Shared {
     delay_ms: AtomicU64,
     warnings: AtomicUsize,
+    executed: Mutex<Vec<String>>,
+}
+
+impl Shared {
+    fn note(&self, executed: Vec<String>) {
+        self.executed.lock().unwrap_or_else(PoisonError::into_inner).extend(executed);
+    }
 }
 
 impl Proxy {
@@ -78,9 +88,21 @@ impl Proxy {
         self.line.send_replace(Line::Silent);
     }
 
+    /// Goes away for long enough that every connection has noticed, those that fell silent too.
+    pub async fn cut(&self) {
+        self.go_away();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
     /// Postgres answers again, on new connections; those that fell silent stay so.
     pub fn come_back(&self) {
         self.line.send_replace(Line::Open);
+    }
+
+    /// What was executed since this was asked last.
+    pub fn take_statements(&self) -> Statements {
+        let mut executed = self.shared.executed.lock().unwrap_or_else(PoisonError::into_inner);
+        Statements(std::mem::take(&mut *executed))
     }
 
     /// How often somebody began a transaction inside another.
@@ -162,6 +184,8 @@ async fn relay(
 ) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = tokio::io::split(server);
+    let mut frontend = Frontend::default();
+    let note = |bytes: &[u8]| shared.note(frontend.read(bytes));
     let mut seen = Vec::new();
     let count = |bytes: &[u8]| {
         seen.extend_from_slice(bytes);
@@ -173,7 +197,7 @@ async fn relay(
     };
     let mut passing = pin!(async {
         tokio::select! {
-            () = pass(from_client, to_server, shared, |_| {}) => {}
+            () = pass(from_client, to_server, shared, note) => {}
             () = pass(from_server, to_client, shared, count) => {}
         }
     });

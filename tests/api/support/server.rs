@@ -20,7 +20,7 @@ use super::{
 
 /// What every test's server is set to, where the test says nothing else. Hashing is as cheap as it goes; the limits
 /// on calls, which have tests of their own, are out of the way.
-const SETTINGS: &[(&str, &str)] = &[
+pub const CHEAP: &[(&str, &str)] = &[
     ("LISTEN", "127.0.0.1:0"),
     ("APP_SECRET", APP_SECRET),
     ("ARGON2_MEMORY_KIB", "64"),
@@ -62,7 +62,7 @@ impl TestServer {
     pub async fn on(database: Arc<Database>, settings: &[(&str, &str)]) -> Self {
         let url = database.url().to_string();
         let all = [("DATABASE_URL", url.as_str())];
-        let all = all.iter().chain(SETTINGS).chain(settings);
+        let all = all.iter().chain(CHEAP).chain(settings);
         let settings = all.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self::launch(database, settings, Clock::manual(beginning())).await
     }
@@ -86,6 +86,14 @@ impl TestServer {
         let mut all = self.settings.clone();
         all.extend(settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         Self::launch(self.database.clone(), all, self.clock.clone()).await
+    }
+
+    /// The same, with a proxy between it and the database.
+    pub async fn another_node_behind_a_proxy(&self, settings: &[(&str, &str)]) -> (Self, Proxy) {
+        let proxy = Proxy::in_front_of(&self.database).await;
+        let url = proxy.url().to_string();
+        let settings: Vec<_> = [("DATABASE_URL", url.as_str())].iter().chain(settings).copied().collect();
+        (self.another_node_with(&settings).await, proxy)
     }
 
     async fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {

@@ -1,0 +1,66 @@
+//! Several nodes on one database, and what breaks between them. Throughout, one rule: no credential is accepted later
+//! than the bound after its end was acknowledged, and no live one is refused. 503 is no refusal.
+
+mod ends;
+mod order;
+mod outages;
+mod refreshes;
+mod statements;
+mod time;
+mod upkeep;
+mod walk;
+
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, Connection};
+
+use crate::support::{
+    SECOND,
+    client::{Client, Pair},
+    eventually,
+    server::{ONE_NAME, TestServer},
+};
+
+const PAIRS: [Pair; 4] = [Pair::SESSION_COOKIE, Pair::SESSION_BEARER, Pair::JWT_COOKIE, Pair::JWT_BEARER];
+
+/// `STALENESS_BOUND` where the test sets no other.
+const BOUND: Duration = SECOND;
+
+/// A bound within which the slowest machine looks at the feed: who tests what a fresh node does wants it fresh.
+const GENEROUS: (&str, &str) = ("STALENESS_BOUND", "60s");
+
+async fn two_nodes(settings: &[(&str, &str)]) -> (TestServer, TestServer) {
+    let settings: Vec<_> = [ONE_NAME].iter().chain(settings).copied().collect();
+    let server = TestServer::with(&settings).await;
+    let other = server.another_node().await;
+    (server, other)
+}
+
+/// Runs statements past every node.
+async fn sql(server: &TestServer, statements: &str) {
+    let mut connection = server.sql().await;
+    sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.expect("statements that run");
+    connection.close().await.expect("a connection that can be closed");
+}
+
+/// Asserts that this credential, whose end was acknowledged then, is refused in time, and for good.
+async fn assert_refused_in_time(client: &Client, acknowledged: Instant) {
+    eventually("a refusal", async || {
+        let sent = Instant::now();
+        let response = client.profile().await;
+        let late = sent.saturating_duration_since(acknowledged + BOUND);
+        assert!(response.status != 200 || late.is_zero(), "{:?} past the bound: {response}", late);
+        response.status == 401
+    })
+    .await;
+    for path in [&client.path("profile"), "/profile", "/verify"] {
+        client.get(path).await.expect(401);
+    }
+}
+
+/// Asserts that it is good for everything.
+async fn assert_accepted(client: &Client) {
+    for path in [&client.path("profile"), "/profile", "/verify"] {
+        client.get(path).await.expect(200);
+    }
+}
