@@ -15,17 +15,25 @@ use super::store;
 /// How many logins one statement notes.
 const BATCH: usize = 1_000;
 
-/// When each login was used last, as far as that is not written down yet.
+/// When each login was used last, as far as a look-up may not find that written down.
 #[derive(Debug, Default)]
-pub(super) struct Activity(Mutex<HashMap<Uuid, DateTime<Utc>>>);
+pub(super) struct Activity(Mutex<Notes>);
+
+#[derive(Debug, Default)]
+struct Notes {
+    new: HashMap<Uuid, DateTime<Utc>>,
+    /// What is being written, or was the last time: a look-up that is under way may have read what was there before.
+    written: HashMap<Uuid, DateTime<Utc>>,
+}
 
 impl Activity {
     pub(super) fn note(&self, login: Uuid, now: DateTime<Utc>) {
-        self.lock().insert(login, now);
+        self.lock().new.insert(login, now);
     }
 
     pub(super) fn seen(&self, login: Uuid) -> Option<DateTime<Utc>> {
-        self.lock().get(&login).copied()
+        let notes = self.lock();
+        notes.new.get(&login).or_else(|| notes.written.get(&login)).copied()
     }
 
     /// A login as it will be once its last use is written down.
@@ -39,7 +47,7 @@ impl Activity {
     }
 
     pub(super) async fn write(&self, pool: &PgPool, lifetimes: &Lifetimes) {
-        let mut noted: Vec<_> = std::mem::take(&mut *self.lock()).into_iter().collect();
+        let mut noted = self.turn();
         // Nodes that write the same logins at once take them in the same order, and none waits for the other in turn.
         noted.sort_unstable_by_key(|(login, _)| *login);
         for batch in noted.chunks(BATCH) {
@@ -51,15 +59,22 @@ impl Activity {
         }
     }
 
+    /// What is to be written now.
+    fn turn(&self) -> Vec<(Uuid, DateTime<Utc>)> {
+        let mut notes = self.lock();
+        notes.written = std::mem::take(&mut notes.new);
+        notes.written.iter().map(|(login, seen)| (*login, *seen)).collect()
+    }
+
     /// For the next time, unless they were used again meanwhile.
     fn keep(&self, batch: &[(Uuid, DateTime<Utc>)]) {
-        let mut noted = self.lock();
+        let mut notes = self.lock();
         batch.iter().for_each(|(login, seen)| {
-            noted.entry(*login).or_insert(*seen);
+            notes.new.entry(*login).or_insert(*seen);
         });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, DateTime<Utc>>> {
+    fn lock(&self) -> MutexGuard<'_, Notes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

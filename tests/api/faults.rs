@@ -7,6 +7,7 @@ use sqlx::{Connection, PgConnection};
 use url::Url;
 
 use crate::support::{
+    MINUTE,
     client::{Client, Mode, Pair},
     cluster::Database,
     eventually,
@@ -317,5 +318,47 @@ async fn nodes_that_start_at_once_share_one_schema_and_one_secret() {
         let mut client = client.at(&nodes[1]);
         client.refresh().await.ok();
         client.at(&nodes[2]).logout().await.expect(204);
+    }
+}
+
+#[tokio::test]
+async fn a_session_in_use_lives_on_while_its_use_is_written_down() {
+    let settings = [("SESSION_LOOKUP", "always"), ("LAST_SEEN_INTERVAL", "1s"), ("SESSION_TTL", "3650d")];
+    let (server, proxy) = TestServer::behind_a_proxy(&settings).await;
+    let client = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
+    // So slow that a write is always under way while somebody asks.
+    proxy.set_delay(Duration::from_millis(20));
+
+    for _ in 0..100 {
+        server.clock.advance(20 * MINUTE);
+        client.profile().await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_hears_late_of_new_roles_takes_the_token_that_has_them() {
+    let database = Arc::new(Database::migrated().await);
+    let proxy = Proxy::in_front_of(&database).await;
+    let server = TestServer::on(database, &[ONE_NAME, ("STALENESS_BOUND", "1m")]).await;
+    let late = server.another_node_with(&[("DATABASE_URL", proxy.url().as_str())]).await;
+    server.user("ada").await;
+    proxy.set_delay(Duration::from_millis(200));
+
+    for pair in [Pair::JWT_COOKIE, Pair::JWT_BEARER] {
+        let mut client = Client::signed_in(&server, pair, "ada").await;
+        for roles in ["{user,editor}", "{user,admin}", "{user}"] {
+            let before = client.at(&late);
+            sqlx::query("update users set roles = $1::text::text[]")
+                .bind(roles)
+                .execute(&mut server.sql().await)
+                .await
+                .expect("other roles");
+            // Not known here at once either: what a refresh signs is.
+            client.refresh().await.ok();
+            client.at(&late).profile().await.ok();
+            client.profile().await.ok();
+            eventually("the old roles' refusal", async || before.profile().await.status == 401).await;
+            before.profile().await.problem(401, "token_revoked");
+        }
     }
 }
