@@ -99,6 +99,11 @@ async fn a_node_hears_again_when_its_notifications_were_cut_off() {
     proxy.cut().await;
     proxy.come_back();
     assert_hears(&server, &proxy).await;
+    // Nobody says that this connection is dead.
+    proxy.fall_silent();
+    sleep(Duration::from_millis(50)).await;
+    proxy.come_back();
+    assert_hears(&server, &proxy).await;
 }
 
 /// How a node loses its Postgres.
