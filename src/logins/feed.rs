@@ -32,6 +32,9 @@ const RECONNECT: Duration = Duration::from_secs(1);
 /// connections that have died.
 const RETRIES: usize = 2;
 
+/// How long it waits for Postgres' next word, however generous the bound.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+
 /// When nothing was heard for so long, it is asked whether anybody is there.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -72,7 +75,7 @@ impl Feed {
     /// Takes in what was committed since the last look; at first, all that still matters.
     ///
     /// # Errors
-    /// When the database gives no answer, or none within the staleness bound.
+    /// When the database gives no answer, or falls silent for as long as the staleness bound.
     pub async fn poll(&mut self) -> Result<(), DatabaseError> {
         let mut outcome = self.look().await;
         // Not that Postgres is away, perhaps: the node was asleep in the middle of it, or its connections have died
@@ -95,10 +98,9 @@ impl Feed {
         let last = self.last.as_ref().filter(|last| last.is_close_to(began, now));
         let is_anew = last.is_none();
         let since = last.map_or(NOTHING, |last| &last.snapshot);
-        let read = store::revocations(&self.pool, since, is_anew.then_some(now - MARGIN));
-        let late = |_| DatabaseError::Unavailable(sqlx::Error::PoolTimedOut);
-        let bound = self.directory.freshness.bound();
-        let (snapshot, revocations) = tokio::time::timeout(bound, read).await.map_err(late)??;
+        let after = is_anew.then_some(now - MARGIN);
+        let patience = self.directory.freshness.bound().min(LONGEST_SILENCE);
+        let (snapshot, revocations) = store::revocations(&self.pool, since, after, patience).await?;
         if is_anew {
             // Rows that would say what has changed may be gone. Look-ups from here on see what the look saw.
             self.directory.sessions.clear();
