@@ -92,8 +92,9 @@ pub struct Pools {
 impl Pools {
     /// To this database. Connects when it is asked something.
     pub fn new(options: PgConnectOptions) -> Self {
-        let pool = |connections| pool(options.clone(), connections);
-        Self { requests: pool(MAX_CONNECTIONS), upkeep: pool(UPKEEP_CONNECTIONS) }
+        let pool = |connections, time| pool(options.clone(), connections, time);
+        // For the feed there may be much to read, and nobody waits for an answer.
+        Self { requests: pool(MAX_CONNECTIONS, "5s"), upkeep: pool(UPKEEP_CONNECTIONS, "60s") }
     }
 
     /// Closes every connection. One on which nobody answers is not waited for: it ends with the process.
@@ -121,11 +122,11 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
+fn pool(options: PgConnectOptions, connections: u32, statement_timeout: &str) -> PgPool {
     // Postgres itself ends what takes too long, and notices peers that are gone: no statement, lock or idle
     // transaction outlives the request it belongs to by more than a moment.
     let options = options.options([
-        ("statement_timeout", "5s"),
+        ("statement_timeout", statement_timeout),
         ("lock_timeout", "2s"),
         ("idle_in_transaction_session_timeout", "5s"),
         ("tcp_keepalives_idle", "10"),

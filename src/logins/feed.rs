@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{Acquire, Connection, PgPool};
 
 use crate::clock::{Clock, uptime};
 use crate::database::DatabaseError;
@@ -31,6 +31,12 @@ const RECONNECT: Duration = Duration::from_secs(1);
 /// How often a look that fails is tried again at once, while all was well before: as often as there can be other
 /// connections that have died.
 const RETRIES: usize = 2;
+
+/// How long it waits for Postgres' next word, however generous the bound.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+
+/// When nothing was heard for so long, it is asked whether anybody is there.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// A snapshot in which nothing has happened yet (Postgres, section 9.27.9).
 const NOTHING: &str = "1:1:";
@@ -69,7 +75,7 @@ impl Feed {
     /// Takes in what was committed since the last look; at first, all that still matters.
     ///
     /// # Errors
-    /// When the database gives no answer, or none within the staleness bound.
+    /// When the database gives no answer, or falls silent for as long as the staleness bound.
     pub async fn poll(&mut self) -> Result<(), DatabaseError> {
         let mut outcome = self.look().await;
         // Not that Postgres is away, perhaps: the node was asleep in the middle of it, or its connections have died
@@ -92,10 +98,9 @@ impl Feed {
         let last = self.last.as_ref().filter(|last| last.is_close_to(began, now));
         let is_anew = last.is_none();
         let since = last.map_or(NOTHING, |last| &last.snapshot);
-        let read = store::revocations(&self.pool, since, is_anew.then_some(now - MARGIN));
-        let late = |_| DatabaseError::Unavailable(sqlx::Error::PoolTimedOut);
-        let bound = self.directory.freshness.bound();
-        let (snapshot, revocations) = tokio::time::timeout(bound, read).await.map_err(late)??;
+        let after = is_anew.then_some(now - MARGIN);
+        let patience = self.directory.freshness.bound().min(LONGEST_SILENCE);
+        let (snapshot, revocations) = store::revocations(&self.pool, since, after, patience).await?;
         if is_anew {
             // Rows that would say what has changed may be gone. Look-ups from here on see what the look saw.
             self.directory.sessions.clear();
@@ -128,9 +133,11 @@ impl Feed {
 
     /// What calls it when Postgres says that there is something new.
     pub fn listen(&self) -> impl Future<Output = ()> + Send + 'static {
-        let (pool, directory) = (self.pool.clone(), Arc::clone(&self.directory));
+        let (options, directory) = (self.pool.connect_options(), Arc::clone(&self.directory));
         async move {
             loop {
+                // Of its own: a connection that fell silent is never given back.
+                let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with((*options).clone());
                 if let Err(error) = listen(&pool, &directory).await {
                     tracing::debug!(%error, "notifications don't arrive; the feed is read without them");
                 }
@@ -146,9 +153,14 @@ async fn listen(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::Error>
     loop {
         // What was said while nobody listened has to be read, too.
         directory.freshness.want();
-        if listener.try_recv().await?.is_none() {
-            return Ok(());
+        while let Ok(received) = tokio::time::timeout(QUIET, listener.try_recv()).await {
+            if received?.is_none() {
+                return Ok(());
+            }
+            directory.freshness.want();
         }
+        let ping = async { (&mut listener).acquire().await?.ping().await };
+        tokio::time::timeout(RECONNECT, ping).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     }
 }
 

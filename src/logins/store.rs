@@ -1,7 +1,10 @@
 //! Logins in Postgres. Each change is one statement, and one that touches live rows only: a request that read a
 //! login before its end can't bring it back.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -298,10 +301,14 @@ impl Revocation {
 ///
 /// A snapshot and not a number: of two transactions the one with the smaller number may commit after the other was
 /// read.
+///
+/// It gives up when nothing comes for as long as `patience`. That much comes is no reason: it would be as much the
+/// next time.
 pub(super) async fn revocations(
     pool: &PgPool,
     snapshot: &str,
     after: Option<DateTime<Utc>>,
+    patience: Duration,
 ) -> Result<(String, Vec<Revocation>), DatabaseError> {
     let query = sqlx::query!(
         r#"select pg_current_snapshot()::text as "snapshot!", r.login_id as "login_id?",
@@ -314,15 +321,25 @@ pub(super) async fn revocations(
         snapshot,
         after,
     );
-    let rows = answer(query.fetch_all(pool)).await?;
-    let seen = rows.first().map(|row| row.snapshot.clone()).unwrap_or_default();
-    let revocations = rows.into_iter().filter_map(|row| {
-        let until = row.until?;
-        let (login_id, handle_hash) = (row.login_id, row.handle_hash);
-        Some(Revocation { login_id, handle_hash, user_id: row.user_id, roles: row.roles, until })
-    });
-    Ok((seen, revocations.collect()))
+    let mut chunks = query.fetch(pool).try_ready_chunks(CHUNK);
+    let (mut seen, mut revocations) = (String::new(), Vec::new());
+    let late = |_| sqlx::Error::PoolTimedOut;
+    loop {
+        let rows = tokio::time::timeout(patience, chunks.try_next()).await.map_err(late)?;
+        let Some(rows) = rows.map_err(|error| error.1)? else { return Ok((seen, revocations)) };
+        for row in rows {
+            seen = row.snapshot;
+            // There is a row in any case, which may be empty but for the snapshot.
+            let Some(until) = row.until else { continue };
+            let (login_id, handle_hash) = (row.login_id, row.handle_hash);
+            let (user_id, roles) = (row.user_id, row.roles);
+            revocations.push(Revocation { login_id, handle_hash, user_id, roles, until });
+        }
+    }
 }
+
+/// How many rows of the feed are taken in between two looks at the clock.
+const CHUNK: usize = 1_000;
 
 /// What one pass of the sweep came to.
 pub(super) struct Swept {

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::{PAIRS, assert_accepted, assert_refused_in_time, two_nodes};
 use crate::support::{
     client::Client,
+    eventually,
     http::Request,
     server::{ONE_NAME, TestServer},
 };
@@ -92,6 +93,37 @@ async fn a_new_nodes_first_answers_are_right() {
         new.send(Request::get("/health/ready")).await.expect(200);
         for client in &live {
             assert_accepted(&client.at(&new)).await;
+        }
+    }
+}
+
+/// More than a node can read within the bound, as a rule.
+#[tokio::test]
+async fn a_flood_of_ends_is_taken_in_and_then_all_is_as_before() {
+    let (server, elsewhere) = two_nodes(&[]).await;
+    server.user("ada").await;
+    let flood = "insert into revocations (login_id, until)
+                 select gen_random_uuid(), '2032-01-01' from generate_series(1, 200000)";
+    run(&mut server.sql().await, flood).await;
+
+    let new = server.another_node().await;
+
+    for node in [&server, &elsewhere, &new] {
+        eventually("a node that is ready", async || {
+            node.send(Request::get("/health/ready")).await.status == 200
+        })
+        .await;
+    }
+    for pair in PAIRS {
+        let mut client = Client::signed_in(&server, pair, "ada").await;
+        let before = client.clone();
+        for node in [&server, &elsewhere, &new] {
+            assert_accepted(&client.at(node)).await;
+        }
+        client.logout().await.expect(204);
+        let acknowledged = Instant::now();
+        for node in [&elsewhere, &new] {
+            assert_refused_in_time(&before.at(node), acknowledged).await;
         }
     }
 }
