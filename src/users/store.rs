@@ -161,9 +161,7 @@ pub(super) async fn set_role(
         r#"update users
            set roles = case when not $3 then array_remove(roles, $2::text)
                             when roles @> array[$2::text] then roles
-                            -- In one order, however they came: tokens are compared by their roles.
-                            else array(select role from unnest(array_append(roles, $2::text)) role
-                                       order by role collate "C") end
+                            else array_append(roles, $2::text) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
            returning roles"#,
