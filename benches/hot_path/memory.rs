@@ -55,9 +55,9 @@ async fn insert(connection: &mut PgConnection, tokens: &[OpaqueToken]) -> anyhow
     .await?;
     sqlx::query(
         "insert into logins (id, user_id, mode, transport, remember_me, address, user_agent, created_at,
-             last_seen_at, idle_expires_at, expires_at, renewed_at, handle_hash)
+             last_seen_at, idle_expires_at, expires_at, renewed_at, handle_hash, sweep_at)
          select id, id, 'session', 'bearer', false, '127.0.0.1', 'hot_path', now(),
-             now(), now() + interval '30 minutes', now() + interval '1 day', now(), hash
+             now(), now() + interval '30 minutes', now() + interval '1 day', now(), hash, now() + interval '30 minutes'
          from unnest($1::uuid[], $2::bytea[]) as new (id, hash)",
     )
     .bind(&ids)

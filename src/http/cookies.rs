@@ -33,20 +33,23 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> Found<'a> {
 
 /// Every value, but no empty one, under exactly this name.
 pub fn all<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
-    let named = pairs(headers).filter(move |(found, _)| *found == name);
-    named.map(|(_, value)| value).filter(|value| !value.is_empty())
+    let named = pairs(headers).filter(move |(found, _)| *found == name.as_bytes());
+    named.filter_map(|(_, value)| text(value)).filter(|value| !value.is_empty())
 }
 
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
     headers.get_all(COOKIE).flat_map(|header| header.as_bytes().split(|byte| *byte == b';')).filter_map(pair)
 }
 
-fn pair(bytes: &[u8]) -> Option<(&str, &str)> {
+fn pair(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|byte| *byte == b'=')?;
-    let (name, value) = (trim(&bytes[..at]), trim(&bytes[at + 1..]));
-    let is_value = value.iter().copied().all(is_cookie_octet);
-    let name = std::str::from_utf8(name).ok()?;
-    std::str::from_utf8(value).ok().filter(|_| is_value).map(|value| (name, value))
+    Some((trim(&bytes[..at]), trim(&bytes[at + 1..])))
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    // All of them, and not until the first that is none: so it takes many bytes at a time.
+    let is_value = value.iter().fold(true, |all, byte| all & is_cookie_octet(*byte));
+    std::str::from_utf8(value).ok().filter(|_| is_value)
 }
 
 /// Space and tab only.

@@ -38,7 +38,7 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 /// When nothing was heard for so long, it is asked whether anybody is there.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// A snapshot in which nothing has happened yet (Postgres, section 9.27.9).
+/// A snapshot (`pg_snapshot`) in which nothing has happened yet.
 const NOTHING: &str = "1:1:";
 
 /// A node that has not looked for this long begins anew: the table does not keep rows for ever.
