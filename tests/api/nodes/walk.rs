@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use dualauth::tokens::random_bytes;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::model::{Answer, Model, User, Whom};
 use self::random::Random;
@@ -141,17 +141,26 @@ impl Walk {
 
     async fn step(&self, random: &mut Random) {
         let Some(credential) = self.pick(random) else { return self.login(random).await };
-        match random.below(100) {
-            0..56 => self.look(random, credential).await,
-            56..70 => self.login(random).await,
-            70..80 => self.refresh(random, credential).await,
-            80..84 => self.end(random, credential, "logout").await,
-            84..88 => self.delete(random, credential).await,
-            88..90 => self.end(random, credential, "logout-all").await,
-            90..92 => self.change_password(random, credential).await,
-            92..95 => self.change_roles(random).await,
-            95..96 => self.disable(random).await,
-            _ => self.steal(random).await,
+        let choice = random.below(100);
+        let asked = async {
+            match choice {
+                0..56 => self.look(random, credential).await,
+                56..70 => self.login(random).await,
+                70..80 => self.refresh(random, credential).await,
+                80..84 => self.end(random, credential, "logout").await,
+                84..88 => self.delete(random, credential).await,
+                88..90 => self.end(random, credential, "logout-all").await,
+                90..92 => self.change_password(random, credential).await,
+                92..95 => self.change_roles(random).await,
+                95..96 => self.disable(random).await,
+                _ => self.steal(random).await,
+            }
+        };
+        match choice {
+            // Past the nodes, and to be brought to an end.
+            92..96 => asked.await,
+            // Who gets no answer hangs up, and what it asked for may happen or not.
+            _ => drop(timeout(SECOND / 2, asked).await),
         }
     }
 
@@ -181,7 +190,8 @@ impl Walk {
         let answer = Answer { status: response.status, roles, except };
         let fault = self.model().fault(credential, sent, &answer);
         if let Some(fault) = fault {
-            let login = self.model().logins[self.model_login(credential)].id.clone();
+            let login = self.model_login(credential);
+            let login = self.model().logins[login].id.clone();
             self.fault(format!("login {login}, credential {credential}: {fault}: {response}"));
         }
         match response.status {
@@ -303,10 +313,13 @@ impl Walk {
 
     async fn refresh_tokens(&self, random: &mut Random, login: usize) {
         let mut client = self.model().logins[login].newest.at(random.of(&self.nodes));
-        let (before, sent) = (client.clone(), Instant::now());
-        let over_since = self.model().login_over_since(login);
+        let (before, over_since) = (client.clone(), self.model().login_over_since(login));
+        // When others renew it twice meanwhile, this one is taken for stolen.
+        let ending = self.model().begin(Whom::Login(login));
+        let sent = Instant::now();
         let response = client.refresh().await;
         let mut model = self.model();
+        let is_newest = model.logins[login].newest.renewal() == before.renewal();
         match response.status {
             // Nothing is remembered here that could be out of date.
             200 if over_since.is_some_and(|over| over < sent) => {
@@ -314,20 +327,17 @@ impl Walk {
                 self.fault(format!("a login that had ended was renewed: {response}"));
             }
             200 => {
-                let roles = roles(&response.json()["user"]["roles"]);
-                model.add_credential(login, client.clone(), roles);
+                model.finish(ending, 400);
+                model.add_credential(login, client.clone(), roles(&response.json()["user"]["roles"]));
                 // Another refresh at once got the same successor.
-                if model.logins[login].newest.renewal() == before.renewal() {
+                if is_newest {
                     model.logins[login].older.push(before);
                     model.logins[login].newest = client;
                 }
             }
-            401 if model.login_may_be_over(login, None) => {}
-            // Somebody else renewed it twice meanwhile, and it was taken for stolen.
-            401 if model.logins[login].newest.renewal() != before.renewal() => {
-                let ending = model.begin(Whom::Login(login));
-                model.finish(ending, 204);
-            }
+            401 if model.login_may_be_over(login, Some(ending)) => model.finish(ending, 401),
+            401 if !is_newest => model.finish(ending, 204),
+            503 if is_newest => model.finish(ending, 400),
             503 => {}
             _ => {
                 drop(model);
