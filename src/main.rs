@@ -11,6 +11,11 @@ use dualauth::telemetry;
 use dualauth::users::{Accounts, Field, NewUser, RegisterError};
 use secrecy::SecretString;
 
+/// What a request allocates for a moment and what is remembered for hours come in turns. glibc lets them lie side by
+/// side, and a remembered session then holds four times its own weight.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn std::error::Error>;
 
 /// Sessions and JWTs, side by side, over one login record.

@@ -26,6 +26,10 @@ use tokio::runtime::Builder;
 use database::Database;
 use roles::Role;
 
+/// As the program has it, and for the bare handler, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 struct Arguments {
     /// How many slices of each variant

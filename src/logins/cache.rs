@@ -110,3 +110,69 @@ impl Cache {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::config::Span;
+    use crate::logins::Transport;
+
+    fn cache() -> Cache {
+        let span = Span { idle: Duration::from_secs(60), absolute: Duration::from_secs(600) };
+        let none = Duration::ZERO;
+        let lifetimes = Lifetimes {
+            session: span,
+            remember: span,
+            access_token: none,
+            refresh_grace: none,
+            last_seen_interval: none,
+        };
+        Cache::new(10, lifetimes)
+    }
+
+    fn presented() -> Presented {
+        let ends_at = DateTime::<Utc>::UNIX_EPOCH + Duration::from_secs(60);
+        let principal = Arc::new(Principal {
+            login_id: Uuid::nil(),
+            user_id: Uuid::nil(),
+            username: "ada".to_owned(),
+            roles: Vec::new(),
+            mode: "session".to_owned(),
+            transport: Transport::Bearer,
+            remember_me: false,
+            expires_at: ends_at,
+        });
+        Presented { principal, state: State::Live, ends_at }
+    }
+
+    fn is_remembered(cache: &Cache) -> bool {
+        cache.find(&[7; 32], DateTime::<Utc>::UNIX_EPOCH).is_some()
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_and_comes_after_it_is_not_remembered() {
+        for change in [|cache: &Cache| cache.forget(&[7; 32]), |cache: &Cache| cache.clear()] {
+            let cache = cache();
+            let ticket = cache.ticket(&[7; 32]);
+            change(&cache);
+            cache.admit(&[7; 32], ticket, &presented());
+            assert!(!is_remembered(&cache));
+
+            cache.admit(&[7; 32], cache.ticket(&[7; 32]), &presented());
+            assert!(is_remembered(&cache));
+            change(&cache);
+            assert!(!is_remembered(&cache));
+        }
+    }
+
+    #[test]
+    fn what_has_run_out_here_is_looked_up() {
+        let cache = cache();
+        cache.admit(&[7; 32], cache.ticket(&[7; 32]), &presented());
+        assert!(cache.find(&[7; 32], presented().ends_at).is_none());
+    }
+}

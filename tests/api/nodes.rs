@@ -2,9 +2,11 @@
 //! than the bound after its end was acknowledged, and no live one is refused. 503 is no refusal.
 
 mod ends;
+mod notifications;
 mod order;
 mod outages;
 mod refreshes;
+mod restart;
 mod statements;
 mod time;
 mod upkeep;

@@ -1,113 +1,19 @@
-//! Notifications that are lost, and a Postgres that is away: for one node, or for all.
+//! A Postgres that is away, or says nothing, for one node of two.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dualauth::database::private::PrivatePostgres;
-use dualauth::tokens::random_bytes;
 use futures_util::future::join_all;
-use sqlx::PgConnection;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep_until, timeout};
 
-use super::{BOUND, PAIRS, assert_accepted, assert_refused_in_time, two_nodes};
-use crate::support::program::{Server, folder};
+use super::{BOUND, PAIRS, assert_accepted, assert_refused_in_time};
 use crate::support::{
-    PATIENCE, SECOND,
+    PATIENCE,
     client::{Client, Mode, Pair},
     eventually,
     http::{Request, Response},
     proxy::Proxy,
-    server::{CHEAP, ONE_NAME, TestServer, registration},
-    statements::FEED,
+    server::{ONE_NAME, TestServer},
 };
-
-/// Ends every connection that listens, and gives how many there were.
-async fn deafen(connection: &mut PgConnection) -> usize {
-    let ended: Vec<bool> = sqlx::query_scalar(
-        "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and query ilike 'listen %'",
-    )
-    .fetch_all(connection)
-    .await
-    .expect("a Postgres that can be asked");
-    ended.len()
-}
-
-#[tokio::test]
-async fn what_ended_is_refused_in_time_by_nodes_that_hear_nothing() {
-    let (server, elsewhere) = two_nodes(&[]).await;
-    server.user("ada").await;
-    let mut sql = server.sql().await;
-    eventually("both nodes listen", async || deafen(&mut sql).await == 2).await;
-    let deafening = async {
-        loop {
-            deafen(&mut sql).await;
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let ends = PAIRS.map(async |pair| {
-        for _ in 0..3 {
-            let mut client = Client::signed_in(&server, pair, "ada").await;
-            let (here, there) = (client.clone(), client.at(&elsewhere));
-            assert_accepted(&here).await;
-            assert_accepted(&there).await;
-            client.logout().await.expect(204);
-            let acknowledged = Instant::now();
-            assert_refused_in_time(&there, acknowledged).await;
-            assert_refused_in_time(&here, acknowledged).await;
-        }
-    });
-    tokio::select! {
-        _ = join_all(ends) => {}
-        () = deafening => {}
-    }
-}
-
-/// Revokes something, and says whether the node looks within half a second.
-async fn is_heard(sql: &mut PgConnection, proxy: &Proxy) -> bool {
-    proxy.take_statements();
-    let revoke = sqlx::query("insert into revocations (handle_hash, until) values ('', now())");
-    revoke.execute(sql).await.expect("a row of the feed");
-    let looks = async {
-        while proxy.take_statements().count(FEED) == 0 {
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(SECOND / 2, looks).await.is_ok()
-}
-
-/// By itself, a node with this bound looks once a second: three rows in turn that it looks for at once it was told of.
-async fn assert_hears(server: &TestServer, proxy: &Proxy) {
-    let mut sql = server.sql().await;
-    eventually("three rows in turn that are heard of", async || {
-        for _ in 0..3 {
-            if !is_heard(&mut sql, proxy).await {
-                return false;
-            }
-        }
-        true
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_node_hears_again_when_its_notifications_were_cut_off() {
-    let (server, proxy) = TestServer::behind_a_proxy(&[super::GENEROUS]).await;
-    assert_hears(&server, &proxy).await;
-    let mut sql = server.sql().await;
-    for _ in 0..3 {
-        eventually("the node listens", async || deafen(&mut sql).await == 1).await;
-    }
-    assert_hears(&server, &proxy).await;
-    proxy.cut().await;
-    proxy.come_back();
-    assert_hears(&server, &proxy).await;
-    // Nobody says that this connection is dead.
-    proxy.fall_silent();
-    sleep(Duration::from_millis(50)).await;
-    proxy.come_back();
-    assert_hears(&server, &proxy).await;
-}
 
 /// How a node loses its Postgres.
 #[derive(Clone, Copy, Debug)]
@@ -319,74 +225,4 @@ async fn a_node_stops_though_its_postgres_says_nothing() {
     proxy.fall_silent();
     client.get("/account/logins").await.problem(503, "unavailable");
     timeout(PATIENCE, server.stop()).await.expect("a node that stops");
-}
-
-/// A node that says nothing on standard output but its address, on this Postgres.
-async fn process(folder: &Path, url: &str) -> Server {
-    let settings = [CHEAP, &[ONE_NAME, ("DATABASE_URL", url)]].concat();
-    Server::start(folder, &settings).await
-}
-
-fn home() -> PathBuf {
-    let name = format!("postgres-{:016x}", u64::from_ne_bytes(random_bytes()));
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
-
-#[tokio::test]
-async fn a_postgres_that_was_started_anew_changes_nothing_on_any_node() {
-    let (home, folder) = (home(), folder());
-    let postgres = PrivatePostgres::start(&home, &[("fsync", "off")]).await.expect("a Postgres");
-    let url = postgres.url();
-    let nodes = [process(&folder, &url).await, process(&folder, &url).await];
-    nodes[0].send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
-    let sign_in = async |pair: Pair| {
-        let mut client = Client::at_address(nodes[0].address(), pair);
-        client.login(&pair.credentials("ada")).await.ok();
-        assert_accepted(&client.at_node(nodes[1].address())).await;
-        client
-    };
-    let (mut ended, mut live) = (Vec::new(), Vec::new());
-    for pair in PAIRS {
-        live.push(sign_in(pair).await);
-        let client = sign_in(pair).await;
-        client.clone().logout().await.expect(204);
-        assert_refused_in_time(&client.at_node(nodes[1].address()), Instant::now()).await;
-        ended.push(client);
-    }
-
-    postgres.stop().await;
-    eventually("nodes that miss it", async || {
-        let ready = nodes.iter().map(|node| node.send(Request::get("/health/ready")));
-        join_all(ready).await.iter().all(|response| response.status == 503)
-    })
-    .await;
-    for client in &ended {
-        assert_ne!(client.profile().await.status, 200);
-    }
-    let postgres = PrivatePostgres::start(&home, &[("fsync", "off")]).await.expect("the same Postgres");
-    assert_eq!(postgres.url(), url);
-    eventually("nodes that have it again", async || {
-        let ready = nodes.iter().map(|node| node.send(Request::get("/health/ready")));
-        join_all(ready).await.iter().all(|response| response.status == 200)
-    })
-    .await;
-
-    for node in &nodes {
-        for client in &ended {
-            client.at_node(node.address()).profile().await.expect(401);
-        }
-        for client in &live {
-            assert_accepted(&client.at_node(node.address())).await;
-        }
-    }
-    // And what ends now is told as ever.
-    for client in &live {
-        client.clone().logout().await.expect(204);
-        assert_refused_in_time(&client.at_node(nodes[1].address()), Instant::now()).await;
-    }
-    for node in nodes {
-        assert!(node.terminate().await.success());
-    }
-    postgres.stop().await;
-    std::fs::remove_dir_all(&home).expect("nobody holds it any more");
 }

@@ -4,6 +4,7 @@
 //! `WALK_SEED` walks one way again, as far as the machine's timing allows; `WALK_ROUNDS` says how many new ways to go.
 
 mod model;
+mod random;
 
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,9 +13,10 @@ use std::time::{Duration, Instant};
 use dualauth::tokens::random_bytes;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::model::{Answer, Model, User, Whom};
+use self::random::Random;
 use super::{PAIRS, sql};
 use crate::support::{
     PASSWORD, SECOND,
@@ -50,36 +52,6 @@ async fn whatever_happens_the_ended_are_refused_in_time_and_the_living_are_not()
         // Past the test's own capture: when it hangs, this is what one needs.
         let _ = writeln!(std::io::stderr(), "a walk with WALK_SEED={seed}");
         Walk::begin(seed).await.go().await;
-    }
-}
-
-/// A generator that is the same everywhere (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64, lane: u64) -> Self {
-        let mut random = Self(seed ^ lane.wrapping_mul(0xd1b5_4a32_d192_ed03));
-        random.next();
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-
-    fn millis(&mut self, range: std::ops::Range<usize>) -> Duration {
-        Duration::from_millis((range.start + self.below(range.len())) as u64)
-    }
-
-    fn of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
-        &choices[self.below(choices.len())]
     }
 }
 
@@ -169,17 +141,26 @@ impl Walk {
 
     async fn step(&self, random: &mut Random) {
         let Some(credential) = self.pick(random) else { return self.login(random).await };
-        match random.below(100) {
-            0..56 => self.look(random, credential).await,
-            56..70 => self.login(random).await,
-            70..80 => self.refresh(random, credential).await,
-            80..84 => self.end(random, credential, "logout").await,
-            84..88 => self.delete(random, credential).await,
-            88..90 => self.end(random, credential, "logout-all").await,
-            90..92 => self.change_password(random, credential).await,
-            92..95 => self.change_roles(random).await,
-            95..96 => self.disable(random).await,
-            _ => self.steal(random).await,
+        let choice = random.below(100);
+        let asked = async {
+            match choice {
+                0..56 => self.look(random, credential).await,
+                56..70 => self.login(random).await,
+                70..80 => self.refresh(random, credential).await,
+                80..84 => self.end(random, credential, "logout").await,
+                84..88 => self.delete(random, credential).await,
+                88..90 => self.end(random, credential, "logout-all").await,
+                90..92 => self.change_password(random, credential).await,
+                92..95 => self.change_roles(random).await,
+                95..96 => self.disable(random).await,
+                _ => self.steal(random).await,
+            }
+        };
+        match choice {
+            // Past the nodes, and to be brought to an end.
+            92..96 => asked.await,
+            // Who gets no answer hangs up, and what it asked for may happen or not.
+            _ => drop(timeout(SECOND / 2, asked).await),
         }
     }
 
@@ -209,7 +190,8 @@ impl Walk {
         let answer = Answer { status: response.status, roles, except };
         let fault = self.model().fault(credential, sent, &answer);
         if let Some(fault) = fault {
-            let login = self.model().logins[self.model_login(credential)].id.clone();
+            let login = self.model_login(credential);
+            let login = self.model().logins[login].id.clone();
             self.fault(format!("login {login}, credential {credential}: {fault}: {response}"));
         }
         match response.status {
@@ -331,10 +313,13 @@ impl Walk {
 
     async fn refresh_tokens(&self, random: &mut Random, login: usize) {
         let mut client = self.model().logins[login].newest.at(random.of(&self.nodes));
-        let (before, sent) = (client.clone(), Instant::now());
-        let over_since = self.model().login_over_since(login);
+        let (before, over_since) = (client.clone(), self.model().login_over_since(login));
+        // When others renew it twice meanwhile, this one is taken for stolen.
+        let ending = self.model().begin(Whom::Login(login));
+        let sent = Instant::now();
         let response = client.refresh().await;
         let mut model = self.model();
+        let is_newest = model.logins[login].newest.renewal() == before.renewal();
         match response.status {
             // Nothing is remembered here that could be out of date.
             200 if over_since.is_some_and(|over| over < sent) => {
@@ -342,20 +327,17 @@ impl Walk {
                 self.fault(format!("a login that had ended was renewed: {response}"));
             }
             200 => {
-                let roles = roles(&response.json()["user"]["roles"]);
-                model.add_credential(login, client.clone(), roles);
+                model.finish(ending, 400);
+                model.add_credential(login, client.clone(), roles(&response.json()["user"]["roles"]));
                 // Another refresh at once got the same successor.
-                if model.logins[login].newest.renewal() == before.renewal() {
+                if is_newest {
                     model.logins[login].older.push(before);
                     model.logins[login].newest = client;
                 }
             }
-            401 if model.login_may_be_over(login, None) => {}
-            // Somebody else renewed it twice meanwhile, and it was taken for stolen.
-            401 if model.logins[login].newest.renewal() != before.renewal() => {
-                let ending = model.begin(Whom::Login(login));
-                model.finish(ending, 204);
-            }
+            401 if model.login_may_be_over(login, Some(ending)) => model.finish(ending, 401),
+            401 if !is_newest => model.finish(ending, 204),
+            503 if is_newest => model.finish(ending, 400),
             503 => {}
             _ => {
                 drop(model);
@@ -431,12 +413,14 @@ impl Walk {
         for credential in count.saturating_sub(120)..count {
             for node in &self.nodes {
                 let client = self.model().credentials[credential].client.at(node);
-                let sent = Instant::now();
-                let response = client.profile().await;
-                self.judge(credential, sent, &response, None);
-                if response.status == 503 {
-                    self.fault(format!("all is well, and still: {response}"));
-                }
+                // A connection that died in the last outage may still tell so.
+                eventually("an answer", async || {
+                    let sent = Instant::now();
+                    let response = client.profile().await;
+                    self.judge(credential, sent, &response, None);
+                    response.status != 503
+                })
+                .await;
             }
         }
     }
