@@ -33,7 +33,8 @@ begin
         case when old.token_expires_at is not null and (tg_op = 'DELETE' or new.ended_at is not null) then old.id end,
         old.handle_hash,
         coalesce(old.token_expires_at,
-            case when tg_op = 'DELETE' then old.expires_at else greatest(new.ended_at, new.renewed_at) end));
+            case when tg_op = 'DELETE' then old.expires_at
+                 else greatest(new.ended_at, new.renewed_at, now()) end));
     return null;
 end $$;
 

@@ -59,6 +59,13 @@ impl Activity {
         }
     }
 
+    /// The same at the end of the program, when a batch may have been broken off.
+    pub(super) async fn write_all(&self, pool: &PgPool, lifetimes: &Lifetimes) {
+        let last: Vec<_> = std::mem::take(&mut self.lock().written).into_iter().collect();
+        self.keep(&last);
+        self.write(pool, lifetimes).await;
+    }
+
     /// What is to be written now.
     fn turn(&self) -> Vec<(Uuid, DateTime<Utc>)> {
         let mut notes = self.lock();

@@ -80,13 +80,13 @@ impl Logins {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            self.write_activity().await;
+            self.activity.write(&self.pools.upkeep, &self.lifetimes).await;
         }
     }
 
-    /// Writes down which logins were used since it was done last. What can't be written is kept for the next time.
+    /// Writes down, at the end of the program, what is not written down yet.
     pub async fn write_activity(&self) {
-        self.activity.write(&self.pools.upkeep, &self.lifetimes).await;
+        self.activity.write_all(&self.pools.upkeep, &self.lifetimes).await;
     }
 
     /// Deletes what is long over.
