@@ -1,5 +1,6 @@
 //! Logging: to standard error, for people or for machines.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,9 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How many bytes may wait.
 const CAPACITY: usize = 64 * 1024;
+
+/// How long an access line is, as a rule.
+const LINE: usize = 192;
 
 /// Where access lines go: they are as many as all others together, so they are written down without detours.
 static ACCESS: OnceLock<(Arc<Waiting>, LogFormat)> = OnceLock::new();
@@ -59,10 +63,16 @@ impl Access<'_> {
         let time = Clock::system().now().to_rfc3339_opts(SecondsFormat::Micros, true);
         let Self { method, path, status, micros } = self;
         match format {
-            LogFormat::Pretty => format!(
-                "{time}  INFO dualauth::access: request method={method:?} path={path:?} status={status} \
-                 micros={micros}\n"
-            ),
+            LogFormat::Pretty => {
+                let mut line = String::with_capacity(LINE);
+                // Writing to a string can't fail.
+                let _ = writeln!(
+                    line,
+                    "{time}  INFO dualauth::access: request method={method:?} path={path:?} status={status} \
+                     micros={micros}"
+                );
+                line
+            }
             LogFormat::Json => {
                 let line = JsonLine {
                     timestamp: time,

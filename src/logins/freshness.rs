@@ -90,7 +90,8 @@ impl Freshness {
         }
         let looked = self.looked.load(Ordering::SeqCst);
         let lately = micros(uptime()).saturating_sub(micros(self.bound)).max(looked);
-        self.look_until(lately, |this| this.is_within_bound(now)).await
+        // In a box of its own: what a request seldom waits for shall not make each request's future larger.
+        Box::pin(self.look_until(lately, |this| this.is_within_bound(now))).await
     }
 
     /// Waits for a look that begins after this call. `false` when there is none.

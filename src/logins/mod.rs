@@ -17,6 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -159,24 +160,37 @@ impl Logins {
     /// When the database gives no answer.
     pub async fn find_by_handle(&self, hash: &HandleHash) -> Result<Option<Presented>, DatabaseError> {
         let now = self.clock.now();
-        let is_cached = self.config.session_lookup == SessionLookup::Cached;
-        if is_cached
+        if self.remembers_sessions()
             && self.directory.is_fresh(now).await
             && let Some(found) = self.directory.sessions.find(hash, now)
         {
             self.activity.note(found.principal.login_id, now);
             return Ok(Some(found));
         }
-        let ticket = self.directory.sessions.ticket(hash);
+        // In a box of its own: a request that finds the session remembered shall not carry the query's future.
+        Box::pin(self.look_up(hash, now)).await
+    }
+
+    fn remembers_sessions(&self) -> bool {
+        self.config.session_lookup == SessionLookup::Cached
+    }
+
+    async fn look_up(
+        &self,
+        hash: &HandleHash,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Presented>, DatabaseError> {
+        let sessions = &self.directory.sessions;
+        let ticket = sessions.ticket(hash);
         let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
         let login = self.activity.overlay(login, &self.lifetimes);
         let state = login.state(now);
+        let (id, presented) = (login.id, sessions.presented(login, state, now));
         if state == State::Live {
-            self.activity.note(login.id, now);
-        }
-        let presented = self.directory.sessions.presented(login, state, now);
-        if is_cached && state == State::Live {
-            self.directory.sessions.admit(hash, ticket, &presented);
+            self.activity.note(id, now);
+            if self.remembers_sessions() {
+                sessions.admit(hash, ticket, &presented);
+            }
         }
         Ok(Some(presented))
     }
@@ -305,7 +319,7 @@ impl Logins {
             Revoked::No => Ok(()),
             Revoked::Ended => Err(TokenError::Revoked),
             // They may have changed once more, and the token may be newer than what is known here: look again.
-            Revoked::OtherRoles if !self.directory.catch_up().await => Err(TokenError::Stale),
+            Revoked::OtherRoles if !Box::pin(self.directory.catch_up()).await => Err(TokenError::Stale),
             Revoked::OtherRoles => match self.directory.revoked(login, user, roles) {
                 Revoked::No => Ok(()),
                 Revoked::Ended | Revoked::OtherRoles => Err(TokenError::Revoked),

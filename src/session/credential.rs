@@ -17,9 +17,6 @@ const PREFIX: &str = "dus_";
 /// The length of a signature in the cookie.
 const MAC_BYTES: usize = 32;
 
-/// The same in base64.
-const MAC_LENGTH: usize = 44;
-
 /// A new handle.
 pub(super) fn new_handle() -> OpaqueToken {
     OpaqueToken::generate(PREFIX)
@@ -59,8 +56,9 @@ impl SessionMode {
     /// What actix-session signed, if it did: base64 of an HMAC-SHA-256, then the text, percent-encoded where a cookie
     /// needs it. Read here and not by its own `CookieJar`, which costs a request a third of what the whole takes.
     fn unsign(&self, value: &str) -> Option<OpaqueToken> {
-        let value = percent_decode_str(value).decode_utf8().ok()?;
-        let (mac, text) = value.split_at_checked(MAC_LENGTH)?;
+        // base64 has no underscore: the prefix is where the text begins.
+        let (mac, text) = value.split_at(value.find(PREFIX)?);
+        let mac: Vec<u8> = percent_decode_str(mac).collect();
         let mut decoded = [0; MAC_BYTES + 1];
         let length = STANDARD.decode_slice(mac, &mut decoded).ok()?;
         let is_ours = self.mac.verifies(text.as_bytes(), decoded.get(..length)?);
