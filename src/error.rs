@@ -74,7 +74,7 @@ impl Code {
     /// The same for every occurrence.
     pub fn title(self) -> &'static str {
         match self {
-            Self::InvalidCredentials => "Wrong name or password",
+            Self::InvalidCredentials => "Wrong credentials",
             Self::NotAuthenticated => "Not signed in",
             Self::InvalidToken => "Invalid token",
             Self::TokenExpired => "Token expired",

@@ -129,6 +129,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
     stop_signal().await?;
     tracing::info!("stopping");
     node.stop().await;
+    tracing::info!("stopped");
     Ok(())
 }
 

@@ -101,9 +101,12 @@ struct JsonLine<'a> {
     target: &'static str,
 }
 
+/// What libraries say of every start and stop, and of what is said here in other words. `LOG` can bring it back.
+const QUIETER: &str = "sqlx::postgres::notice=warn,sqlx_core::pool=error,actix_server=warn";
+
 /// Starts it. Only the first call of a process has an effect.
 pub fn start(config: &LogConfig) -> Logging {
-    let filter = EnvFilter::try_new(&config.filter).unwrap_or_default();
+    let filter = EnvFilter::try_new(format!("{QUIETER},{}", config.filter)).unwrap_or_default();
     let waiting = Arc::new(Waiting::default());
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -79,6 +79,12 @@ pub enum AuthError {
     /// The token has run out.
     #[error("the token has expired")]
     TokenExpired,
+    /// The refresh token's login has run out.
+    #[error("the token's login has run out")]
+    LoginExpired,
+    /// The token says other roles than its owner has.
+    #[error("the token's owner has other roles now")]
+    RolesChanged,
     /// The token's login was ended.
     #[error("the token's login has ended")]
     TokenRevoked,
@@ -104,10 +110,15 @@ impl From<AuthError> for Problem {
         let (code, detail) = match error {
             AuthError::Malformed(detail) => (Code::MalformedRequest, detail),
             AuthError::NotAuthenticated => {
-                (Code::NotAuthenticated, "Sign in first: no credential came with the request.")
+                (Code::NotAuthenticated, "Sign in first: no credential came that this route takes.")
             }
             AuthError::InvalidToken => (Code::InvalidToken, "The token is not valid here."),
             AuthError::TokenExpired => (Code::TokenExpired, "The token has expired."),
+            AuthError::LoginExpired => (Code::TokenExpired, "The token's login has run out. Sign in again."),
+            AuthError::RolesChanged => (
+                Code::TokenRevoked,
+                "The roles of the token's owner have changed. A refresh brings a token with the new ones.",
+            ),
             AuthError::TokenRevoked => (Code::TokenRevoked, "The token's login has ended. Sign in again."),
             AuthError::RefreshTokenReused => (
                 Code::RefreshTokenReused,

@@ -40,5 +40,5 @@ pub fn check_origin(request: &ServiceRequest) -> Result<(), Problem> {
     if request.method().is_safe() || is_admitted() {
         return Ok(());
     }
-    Err(Problem::new(Code::CrossOrigin, "Pages of this origin may not do that here."))
+    Err(Problem::new(Code::CrossOrigin, "Only pages of PUBLIC_URL and of ALLOWED_ORIGINS may do that here."))
 }

@@ -65,7 +65,8 @@ impl JwtMode {
         claims.check(&self.parties.issuer, &self.parties.audience, self.clock.now().timestamp())?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.roles).await {
             Ok(()) => Ok(Some(identity(&claims, credential.transport))),
-            Err(TokenError::Revoked) => Err(AuthError::TokenRevoked),
+            Err(TokenError::Ended) => Err(AuthError::TokenRevoked),
+            Err(TokenError::OtherRoles) => Err(AuthError::RolesChanged),
             Err(TokenError::Stale) => Err(AuthError::Stale),
         }
     }

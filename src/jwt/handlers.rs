@@ -403,7 +403,7 @@ fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
         Renewal::Renewed(login) => Ok(login),
         Renewal::Reused => Err(AuthError::RefreshTokenReused),
         Renewal::Ended => Err(AuthError::TokenRevoked),
-        Renewal::Expired => Err(AuthError::TokenExpired),
+        Renewal::Expired => Err(AuthError::LoginExpired),
         Renewal::Unknown => Err(AuthError::InvalidToken),
     }
 }

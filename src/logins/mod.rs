@@ -36,9 +36,12 @@ pub use self::login::{
 /// Why an access token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Its login has ended, or its owner has other roles now.
-    #[error("the token was revoked")]
-    Revoked,
+    /// Its login has ended.
+    #[error("the token's login has ended")]
+    Ended,
+    /// Its owner has other roles now.
+    #[error("the token's owner has other roles now")]
+    OtherRoles,
     /// Whether it was revoked can't be found out.
     #[error("the revocation feed can't be read")]
     Stale,
@@ -317,12 +320,13 @@ impl Logins {
         }
         match self.directory.revoked(login, user, roles) {
             Revoked::No => Ok(()),
-            Revoked::Ended => Err(TokenError::Revoked),
+            Revoked::Ended => Err(TokenError::Ended),
             // They may have changed once more, and the token may be newer than what is known here: look again.
             Revoked::OtherRoles if !Box::pin(self.directory.catch_up()).await => Err(TokenError::Stale),
             Revoked::OtherRoles => match self.directory.revoked(login, user, roles) {
                 Revoked::No => Ok(()),
-                Revoked::Ended | Revoked::OtherRoles => Err(TokenError::Revoked),
+                Revoked::Ended => Err(TokenError::Ended),
+                Revoked::OtherRoles => Err(TokenError::OtherRoles),
             },
         }
     }
