@@ -14,7 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::clock::Clock;
 use crate::config::{LogConfig, LogFormat};
 
-/// How long a line that is not urgent may wait for others: a system call for each access line would be a fifth of
+/// How long a line that is not urgent may wait for others: a system call for each access line would be a tenth of
 /// what a request costs.
 const PATIENCE: Duration = Duration::from_millis(100);
 

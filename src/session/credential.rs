@@ -54,7 +54,7 @@ impl SessionMode {
     }
 
     /// What actix-session signed, if it did: base64 of an HMAC-SHA-256, then the text, percent-encoded where a cookie
-    /// needs it. Read here and not by its own `CookieJar`, which costs a request a third of what the whole takes.
+    /// needs it. Read here and not by its own `CookieJar`, which would cost a fifth of what the whole request does.
     fn unsign(&self, value: &str) -> Option<OpaqueToken> {
         // base64 has no underscore: the prefix is where the text begins.
         let (mac, text) = value.split_at(value.find(PREFIX)?);
