@@ -80,6 +80,13 @@ pub struct Lifetimes {
     pub last_seen_interval: Duration,
 }
 
+impl Lifetimes {
+    /// A login's two limits.
+    pub fn span(&self, remember_me: bool) -> Span {
+        if remember_me { self.remember } else { self.session }
+    }
+}
+
 /// What a node remembers of logins, and when that will do.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectoryConfig {

@@ -17,7 +17,7 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 /// Connections a node holds at most for requests.
 const MAX_CONNECTIONS: u32 = 10;
 
-/// And for what it does by itself: reading the feed, listening to it, writing batches. Apart from the others, since
+/// And for what it does by itself: reading the feed, writing batches, sweeping. Apart from the others, since
 /// a node whose requests have taken every connection must not go stale for it.
 const UPKEEP_CONNECTIONS: u32 = 3;
 

@@ -39,7 +39,7 @@ impl Activity {
     /// A login as it will be once its last use is written down.
     pub(super) fn overlay(&self, mut login: Login, lifetimes: &Lifetimes) -> Login {
         if let Some(seen) = self.seen(login.id).filter(|seen| *seen > login.last_seen_at) {
-            let idle = if login.remember_me { lifetimes.remember.idle } else { lifetimes.session.idle };
+            let idle = lifetimes.span(login.remember_me).idle;
             login.last_seen_at = seen;
             login.idle_expires_at = login.idle_expires_at.max(login.expires_at.min(seen + idle));
         }

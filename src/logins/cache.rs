@@ -61,8 +61,7 @@ impl Cache {
 
     /// When a login that is used now ends if it is not used again.
     fn used(&self, principal: &Principal, now: DateTime<Utc>) -> DateTime<Utc> {
-        let spans = if principal.remember_me { self.lifetimes.remember } else { self.lifetimes.session };
-        principal.expires_at.min(now + spans.idle)
+        principal.expires_at.min(now + self.lifetimes.span(principal.remember_me).idle)
     }
 
     pub(super) fn ticket(&self, hash: &HandleHash) -> Ticket {

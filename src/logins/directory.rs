@@ -59,14 +59,6 @@ impl Directory {
         }
     }
 
-    pub(super) async fn is_fresh(&self, now: DateTime<Utc>) -> bool {
-        self.freshness.is_fresh(now).await
-    }
-
-    pub(super) async fn catch_up(&self) -> bool {
-        self.freshness.catch_up().await
-    }
-
     /// Compared by the roles themselves and not by when they changed: no two clocks have to agree.
     pub(super) fn revoked(&self, login: Uuid, user: Uuid, roles: &[String]) -> Revoked {
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);

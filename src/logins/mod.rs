@@ -22,7 +22,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::config::{DirectoryConfig, JwtRevocation, Lifetimes, SessionLookup, Span, WhenStale};
+use crate::config::{DirectoryConfig, JwtRevocation, Lifetimes, SessionLookup, WhenStale};
 use crate::database::{DatabaseError, Pools};
 
 use self::activity::Activity;
@@ -107,10 +107,6 @@ impl Logins {
         &self.lifetimes
     }
 
-    fn span(&self, remember_me: bool) -> Span {
-        if remember_me { self.lifetimes.remember } else { self.lifetimes.session }
-    }
-
     /// Begins a login, and ends the one that it replaces, in one statement. `None` when the user may not sign
     /// in any more, or has another password by now.
     ///
@@ -118,7 +114,7 @@ impl Logins {
     /// When the database gives no answer.
     pub async fn start(&self, new: NewLogin) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
-        let span = self.span(new.remember_me);
+        let span = self.lifetimes.span(new.remember_me);
         let expires_at = now + span.absolute;
         let idle_expires_at = expires_at.min(now + span.idle);
         let (handle_hash, token_expires_at) = match new.access {
@@ -164,7 +160,7 @@ impl Logins {
     pub async fn find_by_handle(&self, hash: &HandleHash) -> Result<Option<Presented>, DatabaseError> {
         let now = self.clock.now();
         if self.remembers_sessions()
-            && self.directory.is_fresh(now).await
+            && self.directory.freshness.is_fresh(now).await
             && let Some(found) = self.directory.sessions.find(hash, now)
         {
             self.activity.note(found.principal.login_id, now);
@@ -314,7 +310,7 @@ impl Logins {
         if self.config.jwt_revocation == JwtRevocation::Off {
             return Ok(());
         }
-        let is_fresh = self.directory.is_fresh(self.clock.now()).await;
+        let is_fresh = self.directory.freshness.is_fresh(self.clock.now()).await;
         if !is_fresh && self.config.jwt_when_stale == WhenStale::Refuse {
             return Err(TokenError::Stale);
         }
@@ -322,7 +318,9 @@ impl Logins {
             Revoked::No => Ok(()),
             Revoked::Ended => Err(TokenError::Ended),
             // They may have changed once more, and the token may be newer than what is known here: look again.
-            Revoked::OtherRoles if !Box::pin(self.directory.catch_up()).await => Err(TokenError::Stale),
+            Revoked::OtherRoles if !Box::pin(self.directory.freshness.catch_up()).await => {
+                Err(TokenError::Stale)
+            }
             Revoked::OtherRoles => match self.directory.revoked(login, user, roles) {
                 Revoked::No => Ok(()),
                 Revoked::Ended => Err(TokenError::Ended),
@@ -334,12 +332,12 @@ impl Logins {
     /// Waits until this node knows what has happened up to now, so that what it acknowledges is true here at once.
     /// When that can't be found out, the staleness bound has to do.
     pub async fn catch_up(&self) {
-        self.directory.catch_up().await;
+        self.directory.freshness.catch_up().await;
     }
 
     /// Whether what this node remembers may be believed.
     pub async fn is_fresh(&self) -> bool {
-        self.directory.is_fresh(self.clock.now()).await
+        self.directory.freshness.is_fresh(self.clock.now()).await
     }
 }
 
