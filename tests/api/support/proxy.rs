@@ -20,6 +20,7 @@ use url::Url;
 
 use super::{
     cluster::{self, Database},
+    eventually,
     statements::{Frontend, Statements},
 };
 
@@ -88,10 +89,11 @@ impl Proxy {
         self.line.send_replace(Line::Silent);
     }
 
-    /// Goes away for long enough that every connection has noticed, those that fell silent too.
+    /// Goes away until every connection is closed, those that fell silent too.
     pub async fn cut(&self) {
         self.go_away();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Each connection watches the line, and so does, twice, the one that takes them.
+        eventually("no connection is left", async || self.line.receiver_count() <= 2).await;
     }
 
     /// Postgres answers again, on new connections; those that fell silent stay so.
