@@ -1,8 +1,11 @@
 //! dualauth: sessions and JWTs, side by side, over one login record.
 //!
 //! Where to start reading: [`logins`] says what a login is, [`auth`] how one is presented, [`session`] and [`jwt`]
-//! are the two ways to do so, and [`app`] puts everything together. Each group of modules uses only those
-//! below it in this list; `tests/api/layers.rs` holds them to that and names the exceptions.
+//! are the two ways to do so, [`app`] puts everything together, and [`commands`] is what the program can be told to
+//! do. Each group of modules uses only those below it in this list; `tests/api/layers.rs` holds them to that and
+//! names the exceptions.
+
+pub mod commands;
 
 pub mod app;
 

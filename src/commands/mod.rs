@@ -1,0 +1,63 @@
+//! The command line: what it may say, and which file does it.
+
+mod serve;
+mod users;
+
+use std::io::Write;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{self, Storage};
+use crate::config::Config;
+use crate::telemetry;
+
+/// Why a command was not done, for a person to read.
+pub type Failure = Box<dyn std::error::Error>;
+
+/// Sessions and JWTs, side by side, over one login record.
+///
+/// Settings come from the environment and from `.env`; `.env.example` lists them. Without DATABASE_URL a private
+/// Postgres runs below .data/.
+#[derive(Parser)]
+#[command(version)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the service (what happens without a command, too)
+    Serve,
+    /// Bring the database's schema up to date, and exit
+    Migrate,
+    /// Print the OpenAPI document
+    Openapi,
+    /// Look after users
+    #[command(subcommand)]
+    User(users::UserCommand),
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// Whatever kept it from being done.
+pub async fn run(command_line: CommandLine, config: Config) -> Result<(), Failure> {
+    let _logging = telemetry::start(&config.log);
+    match command_line.command.unwrap_or(Command::Serve) {
+        Command::Serve => serve::serve(config).await,
+        Command::Migrate => migrate(&config).await,
+        Command::Openapi => say(&app::document(&config)?),
+        Command::User(command) => users::manage(command, &config).await,
+    }
+}
+
+async fn migrate(config: &Config) -> Result<(), Failure> {
+    Storage::open(config).await?.close().await;
+    say("The database is up to date.")
+}
+
+/// To standard output, which may be gone.
+fn say(text: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout(), "{text}").map_err(Failure::from)
+}

@@ -1,0 +1,225 @@
+//! The settings: the only reader of the environment, which reports every bad setting at once.
+
+mod reader;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+use url::Url;
+
+use crate::tokens::AppSecret;
+
+/// Everything that can be set. Secrets in it are not printed by `Debug`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `DATABASE_URL`; none: a private Postgres below [`Config::data_folder`].
+    pub database_url: Option<SecretString>,
+    /// Where what belongs to this checkout is kept.
+    pub data_folder: PathBuf,
+    /// `LISTEN`; port 0 lets the system choose one.
+    pub listen: SocketAddr,
+    /// `PUBLIC_URL`: where clients reach the service; none: where it listens.
+    pub public_url: Option<Url>,
+    /// `APP_SECRET`; none: one is made and kept in the database.
+    pub app_secret: Option<AppSecret>,
+    /// `ALLOWED_ORIGINS`: other origins whose pages may call, in their serialised form (RFC 6454, section 6.2).
+    pub allowed_origins: Vec<String>,
+    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `COOKIE_DOMAIN`; none: cookies go back to this host alone.
+    pub cookie_domain: Option<String>,
+    /// What access tokens say.
+    pub jwt: JwtConfig,
+    /// How long logins and tokens live.
+    pub lifetimes: Lifetimes,
+    /// What a node remembers of logins, and when that will do.
+    pub directory: DirectoryConfig,
+    /// What passwords must be and what a hash costs.
+    pub passwords: PasswordConfig,
+    /// What is logged and how.
+    pub log: LogConfig,
+    /// Settings that were given but that this version does not have.
+    pub ignored: Vec<&'static str>,
+}
+
+/// What access tokens say of their origin and purpose.
+#[derive(Clone, Debug)]
+pub struct JwtConfig {
+    /// `JWT_ISSUER`; none: the public URL.
+    pub issuer: Option<String>,
+    /// `JWT_AUDIENCE`; none: the public URL.
+    pub audience: Option<String>,
+}
+
+/// How long logins and tokens live.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// `SESSION_IDLE_TTL`, `SESSION_TTL`.
+    pub session: Span,
+    /// `REMEMBER_IDLE_TTL`, `REMEMBER_TTL`.
+    pub remember: Span,
+    /// `ACCESS_TOKEN_TTL`.
+    pub access_token: Duration,
+    /// `REFRESH_GRACE`: how long the previous refresh token goes on being accepted.
+    pub refresh_grace: Duration,
+    /// `LAST_SEEN_INTERVAL`: how exactly idle time is kept.
+    pub last_seen_interval: Duration,
+}
+
+impl Lifetimes {
+    /// A login's two limits.
+    pub fn span(&self, remember_me: bool) -> Span {
+        if remember_me { self.remember } else { self.session }
+    }
+}
+
+/// What a node remembers of logins, and when that will do.
+#[derive(Clone, Copy, Debug)]
+pub struct DirectoryConfig {
+    /// `STALENESS_BOUND`: how long ago the revocation feed may have been read for memory to be believed.
+    pub staleness_bound: Duration,
+    /// `SESSION_CACHE_SIZE`: how many sessions are remembered at most.
+    pub session_cache_size: usize,
+    /// `SESSION_LOOKUP`.
+    pub session_lookup: SessionLookup,
+    /// `JWT_REVOCATION`.
+    pub jwt_revocation: JwtRevocation,
+    /// `JWT_WHEN_STALE`.
+    pub jwt_when_stale: WhenStale,
+}
+
+/// How a session's request finds its login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionLookup {
+    /// In memory while that is fresh, else in Postgres.
+    Cached,
+    /// In Postgres, every time: what textbooks describe.
+    Always,
+}
+
+/// Whether an access token can be revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwtRevocation {
+    /// By the revocation feed.
+    Feed,
+    /// It can't, and lives until it expires: what textbooks describe.
+    Off,
+}
+
+/// What becomes of an access token while the revocation feed can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenStale {
+    /// It goes on being accepted.
+    Serve,
+    /// The answer is 503.
+    Refuse,
+}
+
+/// A login's two limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Without use, it ends after this.
+    pub idle: Duration,
+    /// It ends after this in any case.
+    pub absolute: Duration,
+}
+
+/// What passwords must be and what a hash of one costs.
+#[derive(Clone, Debug)]
+pub struct PasswordConfig {
+    /// `PASSWORD_MIN_LENGTH`, in code points.
+    pub min_length: usize,
+    /// `ARGON2_MEMORY_KIB`, `ARGON2_ITERATIONS`, `ARGON2_PARALLELISM` (RFC 9106).
+    pub argon2: argon2::Params,
+    /// `HASH_CONCURRENCY`: how many are computed at a time.
+    pub concurrency: usize,
+}
+
+/// What is logged and how.
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// `LOG`: a filter of the tracing crate.
+    pub filter: String,
+    /// `LOG_FORMAT`.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Every setting that is wrong, each with what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("settings are wrong:")?;
+        self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads `.env` of the working directory, then the environment, which wins.
+    ///
+    /// # Errors
+    /// Every bad setting, and a `.env` that can't be read.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        match dotenvy::from_path(".env") {
+            Ok(_) => {}
+            Err(error) if error.not_found() => {}
+            Err(error) => return Err(ConfigError(vec![format!(".env: {}", describe_dotenv(&error))])),
+        }
+        Self::from_vars(|name| match std::env::var(name) {
+            Ok(value) => Some(value),
+            Err(std::env::VarError::NotPresent) => None,
+            // Seen by every reader as a value that is wrong.
+            Err(std::env::VarError::NotUnicode(_)) => Some("\u{fffd}".to_owned()),
+        })
+    }
+
+    /// Reads the settings from `vars`. An empty value counts as not set.
+    ///
+    /// # Errors
+    /// Every bad setting at once.
+    pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        reader::read(vars).map_err(ConfigError)
+    }
+}
+
+/// `dotenvy` quotes the offending line, and that line may hold a secret.
+fn describe_dotenv(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(_, at) => format!("a line can't be read, at its character {at}"),
+        dotenvy::Error::Io(error) => error.to_string(),
+        _ => "can't be read".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let settings = [
+            ("APP_SECRET", "a secret of thirty-two bytes, at least"),
+            ("DATABASE_URL", "postgres://me:hunter2@localhost/db"),
+        ];
+        let value =
+            |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());
+        let printed = format!("{:?}", Config::from_vars(value).expect("they are right"));
+        assert!(!printed.contains("thirty") && !printed.contains("hunter2"), "{printed}");
+    }
+}
