@@ -158,7 +158,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let site = Site::new(&config, address);
     let accounts = storage.accounts(&config, &clock)?;
     let logins = Logins::new(storage.pools.clone(), config.lifetimes, config.directory, clock.clone());
-    let mut feed = logins.feed();
+    let mut feed = logins.feed(Vec::new());
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
     let upkeep = keep_up(&logins, feed);

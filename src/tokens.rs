@@ -1,7 +1,9 @@
-//! Opaque secrets and the keys behind them: made, hashed, authenticated, and never printed.
+//! Opaque secrets and the keys behind them: made, hashed, authenticated, sealed, and never printed.
 
 use std::fmt;
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{constant_time, digest, hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -48,9 +50,13 @@ impl fmt::Debug for OpaqueToken {
     }
 }
 
-/// The secret that every key of the service is derived from: 32 bytes or more.
+/// The secret that every key of the service is derived from: 32 bytes or more. While it is being changed, it goes
+/// with the one before.
 #[derive(Clone)]
-pub struct AppSecret(Zeroizing<Vec<u8>>);
+pub struct AppSecret {
+    bytes: Zeroizing<Vec<u8>>,
+    previous: Option<Zeroizing<Vec<u8>>>,
+}
 
 impl AppSecret {
     /// The least number of bytes.
@@ -59,26 +65,40 @@ impl AppSecret {
     /// `None` when it is too short.
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         let bytes = Zeroizing::new(bytes);
-        (bytes.len() >= Self::MIN_BYTES).then_some(Self(bytes))
+        (bytes.len() >= Self::MIN_BYTES).then_some(Self { bytes, previous: None })
     }
 
     /// A new one.
     pub fn generate() -> Self {
-        Self(Zeroizing::new(random_bytes::<{ Self::MIN_BYTES }>().to_vec()))
+        Self { bytes: Zeroizing::new(random_bytes::<{ Self::MIN_BYTES }>().to_vec()), previous: None }
+    }
+
+    /// The same, in the place of `previous`: what that one signed or sealed is good still.
+    pub fn replacing(self, previous: &Self) -> Self {
+        Self { previous: Some(previous.bytes.clone()), ..self }
     }
 
     /// The bytes, to be stored.
     pub fn reveal(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 
     /// An independent key for each purpose: HMAC-SHA-256 of the purpose's name under the secret.
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
-        let mut derived = Zeroizing::new([0; 32]);
-        derived.copy_from_slice(hmac::sign(&key, purpose.as_bytes()).as_ref());
-        derived
+        derive(&self.bytes, purpose)
     }
+
+    /// The same under the secret before.
+    fn derive_previous(&self, purpose: &str) -> Option<Zeroizing<[u8; 32]>> {
+        self.previous.as_ref().map(|bytes| derive(bytes, purpose))
+    }
+}
+
+fn derive(secret: &[u8], purpose: &str) -> Zeroizing<[u8; 32]> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let mut derived = Zeroizing::new([0; 32]);
+    derived.copy_from_slice(hmac::sign(&key, purpose.as_bytes()).as_ref());
+    derived
 }
 
 impl fmt::Debug for AppSecret {
@@ -88,24 +108,92 @@ impl fmt::Debug for AppSecret {
 }
 
 /// A key that proves that a text came from here: HMAC-SHA-256 (RFC 2104).
-pub struct MacKey(hmac::Key);
+pub struct MacKey {
+    key: hmac::Key,
+    previous: Option<hmac::Key>,
+}
 
 impl MacKey {
     /// The key for one purpose.
     pub fn derive(secret: &AppSecret, purpose: &str) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.derive(purpose).as_slice()))
+        let key = |bytes: Zeroizing<[u8; 32]>| hmac::Key::new(hmac::HMAC_SHA256, bytes.as_slice());
+        Self { key: key(secret.derive(purpose)), previous: secret.derive_previous(purpose).map(key) }
     }
 
     /// The 32 bytes that prove the message.
     pub fn sign(&self, message: &[u8]) -> [u8; 32] {
         let mut mac = [0; 32];
-        mac.copy_from_slice(hmac::sign(&self.0, message).as_ref());
+        mac.copy_from_slice(hmac::sign(&self.key, message).as_ref());
         mac
     }
 
     /// Compares in constant time.
     pub fn verifies(&self, message: &[u8], mac: &[u8]) -> bool {
-        hmac::verify(&self.0, message, mac).is_ok()
+        let mut keys = std::iter::once(&self.key).chain(&self.previous);
+        keys.any(|key| hmac::verify(key, message, mac).is_ok())
+    }
+}
+
+/// Keeps secrets where others may read: AES-256-GCM under a random nonce (NIST SP 800-38D).
+pub struct Sealer {
+    key: RandomizedNonceKey,
+    previous: Option<RandomizedNonceKey>,
+}
+
+/// What was sealed.
+#[derive(Debug)]
+pub struct Unsealed {
+    /// The secret.
+    pub secret: Zeroizing<Vec<u8>>,
+    /// Whether it was sealed under the secret before, and is to be sealed anew.
+    pub is_dated: bool,
+}
+
+/// The bytes of a nonce, which a sealed secret begins with.
+const NONCE_BYTES: usize = 12;
+
+impl Sealer {
+    /// For one purpose.
+    pub fn derive(secret: &AppSecret, purpose: &str) -> Self {
+        let previous = secret.derive_previous(purpose).map(|bytes| sealing_key(&bytes));
+        Self { key: sealing_key(&secret.derive(purpose)), previous }
+    }
+
+    /// Seals a secret to its name: under another one it does not open.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn seal(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, Unspecified> {
+        let mut sealed = secret.to_vec();
+        let nonce = self.key.seal_in_place_append_tag(Aad::from(name), &mut sealed)?;
+        Ok([nonce.as_ref().as_slice(), &sealed].concat())
+    }
+
+    /// `None` when it was sealed under another secret, to another name, or changed.
+    pub fn unseal(&self, name: &str, sealed: &[u8]) -> Option<Unsealed> {
+        let dated = self.previous.iter().map(|key| (key, true));
+        let mut keys = std::iter::once((&self.key, false)).chain(dated);
+        keys.find_map(|(key, is_dated)| Some(Unsealed { secret: unseal(key, name, sealed)?, is_dated }))
+    }
+}
+
+#[expect(clippy::expect_used, reason = "AES-256 takes every key of 32 bytes")]
+fn sealing_key(bytes: &[u8; 32]) -> RandomizedNonceKey {
+    RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("a key of 32 bytes")
+}
+
+fn unseal(key: &RandomizedNonceKey, name: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut opened = Zeroizing::new(sealed.to_vec());
+    let length = key.open_in_place(nonce, Aad::from(name), &mut opened).ok()?.len();
+    opened.truncate(length);
+    Some(opened)
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer([redacted])")
     }
 }
 
@@ -163,6 +251,40 @@ mod tests {
         let mac = MacKey::derive(&secret, "purpose");
         let printed = format!("{token:?} {secret:?} {mac:?}");
         assert!(!printed.contains(&token.reveal()[2..]) && !printed.contains("thirty"), "{printed}");
+    }
+
+    #[test]
+    fn what_the_previous_secret_signed_or_sealed_is_good_still_and_what_another_did_is_not() {
+        let [old, new, other] = [(); 3].map(|()| AppSecret::generate());
+        let changing = new.clone().replacing(&old);
+        let mac = |secret: &AppSecret| MacKey::derive(secret, "purpose");
+        for (secret, is_good) in [(&old, true), (&new, true), (&other, false)] {
+            assert_eq!(mac(&changing).verifies(b"message", &mac(secret).sign(b"message")), is_good);
+        }
+        assert!(!mac(&new).verifies(b"message", &mac(&old).sign(b"message")));
+        assert!(mac(&new).verifies(b"message", &mac(&changing).sign(b"message")), "signed under the new one");
+
+        let sealer = |secret: &AppSecret| Sealer::derive(secret, "purpose");
+        let sealed = |secret: &AppSecret| sealer(secret).seal("name", b"a key").expect("sealed");
+        for (secret, is_dated) in [(&old, true), (&new, false)] {
+            let unsealed = sealer(&changing).unseal("name", &sealed(secret)).expect("it opens");
+            assert_eq!((unsealed.secret.as_slice(), unsealed.is_dated), (b"a key".as_slice(), is_dated));
+        }
+        assert!(sealer(&changing).unseal("name", &sealed(&other)).is_none());
+    }
+
+    #[test]
+    fn a_sealed_secret_opens_only_as_it_was_sealed() {
+        let sealer = Sealer::derive(&AppSecret::generate(), "purpose");
+        let sealed = sealer.seal("name", b"a key").expect("sealed");
+        assert!(sealer.unseal("other", &sealed).is_none());
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            assert!(sealer.unseal("name", &changed).is_none(), "changed at {at}");
+            assert!(sealer.unseal("name", &sealed[..at]).is_none(), "cut at {at}");
+        }
+        assert_ne!(sealer.seal("name", b"a key").expect("sealed"), sealed, "a nonce is used once");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::future::{BoxFuture, try_join_all};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use sqlx::{Acquire, Connection, PgPool};
 
@@ -48,10 +49,20 @@ const TOO_LONG: Duration = Duration::from_secs(10 * 60);
 /// than they are used.
 const MARGIN: chrono::Duration = chrono::Duration::seconds(5);
 
+/// What else a node remembers, and reads anew when the feed says that it has changed.
+pub trait Reload: Send + Sync {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    fn reload(&self) -> BoxFuture<'_, Result<(), DatabaseError>>;
+}
+
 /// Follows the table `revocations`.
 pub struct Feed {
     pool: PgPool,
     directory: Arc<Directory>,
+    others: Vec<Arc<dyn Reload>>,
     clock: Clock,
     last: Option<Look>,
     /// Whether the last attempt failed.
@@ -68,8 +79,13 @@ struct Look {
 }
 
 impl Feed {
-    pub(super) fn new(pool: PgPool, directory: Arc<Directory>, clock: Clock) -> Self {
-        Self { pool, directory, clock, last: None, is_behind: false }
+    pub(super) fn new(
+        pool: PgPool,
+        directory: Arc<Directory>,
+        others: Vec<Arc<dyn Reload>>,
+        clock: Clock,
+    ) -> Self {
+        Self { pool, directory, others, clock, last: None, is_behind: false }
     }
 
     /// Takes in what was committed since the last look; at first, all that still matters.
@@ -104,6 +120,11 @@ impl Feed {
         if is_anew {
             // Rows that would say what has changed may be gone. Look-ups from here on see what the look saw.
             self.directory.sessions.clear();
+        }
+        if is_anew || revocations.iter().any(|revocation| revocation.reload) {
+            let reloading = try_join_all(self.others.iter().map(|other| other.reload()));
+            let late = |_| DatabaseError::Unavailable(sqlx::Error::PoolTimedOut);
+            tokio::time::timeout(patience, reloading).await.map_err(late)??;
         }
         let forgotten = self.directory.apply(&revocations, now - MARGIN);
         self.directory.freshness.succeed(began, forgotten);

@@ -10,6 +10,9 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::uptime;
 
+/// How long after a look for something unknown there is no other one.
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// When the node looked at the feed, and what came of it.
 #[derive(Debug)]
 pub(super) struct Freshness {
@@ -21,6 +24,8 @@ pub(super) struct Freshness {
     /// Revocations that had run out at this time, in microseconds since 1970, are forgotten. A request that is
     /// dated before it can't be judged: somebody has set the clock back.
     forgotten: AtomicI64,
+    /// When something unknown was last looked for, likewise.
+    sought: AtomicU64,
     /// Whether anybody looks at all.
     is_followed: AtomicBool,
     /// Asks for a look at once.
@@ -36,6 +41,7 @@ impl Freshness {
             looked: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             forgotten: AtomicI64::new(i64::MIN),
+            sought: AtomicU64::new(0),
             is_followed: AtomicBool::new(false),
             wanted: Notify::new(),
             looks: watch::Sender::new(()),
@@ -98,6 +104,14 @@ impl Freshness {
     pub(super) async fn catch_up(&self) -> bool {
         let called = micros(uptime());
         self.look_until(called, |this| this.looked.load(Ordering::SeqCst) > called).await
+    }
+
+    /// The same, but not more often than every [`PAUSE`]: those who come meanwhile wait for one look together.
+    pub(super) async fn look_for_unknown(&self) -> bool {
+        let due = self.sought.load(Ordering::SeqCst).saturating_add(micros(PAUSE));
+        tokio::time::sleep(Duration::from_micros(due.saturating_sub(micros(uptime())))).await;
+        self.sought.fetch_max(micros(uptime()), Ordering::SeqCst);
+        self.catch_up().await
     }
 
     /// Has somebody look until `is_done`. Gives up when a look fails, or failed since that uptime, and when none

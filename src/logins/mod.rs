@@ -27,7 +27,7 @@ use crate::database::{DatabaseError, Pools};
 
 use self::activity::Activity;
 use self::directory::{Directory, Revoked};
-pub use self::feed::Feed;
+pub use self::feed::{Feed, Reload};
 pub use self::login::{
     Access, Device, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal, Renewal, Replaced, State,
     Transport,
@@ -71,9 +71,9 @@ impl Logins {
         Self { pools, lifetimes, config, clock, directory, activity: Arc::default() }
     }
 
-    /// What follows the ends of logins, here and on other nodes.
-    pub fn feed(&self) -> Feed {
-        Feed::new(self.pools.upkeep.clone(), Arc::clone(&self.directory), self.clock.clone())
+    /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
+    pub fn feed(&self, others: Vec<Arc<dyn Reload>>) -> Feed {
+        Feed::new(self.pools.upkeep.clone(), Arc::clone(&self.directory), others, self.clock.clone())
     }
 
     /// Writes down every so often which logins were used.
@@ -333,6 +333,13 @@ impl Logins {
     /// When that can't be found out, the staleness bound has to do.
     pub async fn catch_up(&self) {
         self.directory.freshness.catch_up().await;
+    }
+
+    /// Waits until this node knows what has happened up to now, for a request that names something unknown here.
+    /// Strangers can name what they like: however many ask, there are a few looks a second. `false` when it can't be
+    /// found out.
+    pub async fn look_for_unknown(&self) -> bool {
+        self.directory.freshness.look_for_unknown().await
     }
 
     /// Whether what this node remembers may be believed.

@@ -287,6 +287,8 @@ pub(super) struct Revocation {
     pub(super) user_id: Option<Uuid>,
     /// The user's, as they are now.
     pub(super) roles: Option<Vec<String>>,
+    /// Whether what else is remembered is to be read anew.
+    pub(super) reload: bool,
     pub(super) until: DateTime<Utc>,
 }
 
@@ -312,7 +314,8 @@ pub(super) async fn revocations(
 ) -> Result<(String, Vec<Revocation>), DatabaseError> {
     let query = sqlx::query!(
         r#"select pg_current_snapshot()::text as "snapshot!", r.login_id as "login_id?",
-                  r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.roles as "roles?", r.until as "until?"
+                  r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.roles as "roles?", r.until as "until?",
+                  coalesce(r.reload, false) as "reload!"
            from (select) as always
            left join (revocations r left join users u on u.id = r.user_id)
              on r.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
@@ -333,7 +336,7 @@ pub(super) async fn revocations(
             let Some(until) = row.until else { continue };
             let (login_id, handle_hash) = (row.login_id, row.handle_hash);
             let (user_id, roles) = (row.user_id, row.roles);
-            revocations.push(Revocation { login_id, handle_hash, user_id, roles, until });
+            revocations.push(Revocation { login_id, handle_hash, user_id, roles, reload: row.reload, until });
         }
     }
 }
