@@ -19,6 +19,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
 use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
@@ -27,6 +28,7 @@ use crate::http::client::TrustedProxies;
 use crate::http::edge::{self, AccessLine};
 use crate::jwt::{JwtMode, Parties};
 use crate::logins::{Feed, Logins};
+use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
 use crate::tokens::AppSecret;
 use crate::users::{Accounts, PasswordError, PasswordHasher};
@@ -158,11 +160,13 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let site = Site::new(&config, address);
     let accounts = storage.accounts(&config, &clock)?;
     let logins = Logins::new(storage.pools.clone(), config.lifetimes, config.directory, clock.clone());
-    let mut feed = logins.feed(Vec::new());
+    let clients = Arc::new(Clients::new(storage.pools.clone(), logins.clone(), clock.clone()));
+    let mut feed = logins.feed(vec![clients.clone()]);
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
     let upkeep = keep_up(&logins, feed);
-    let parts = Parts::new(&config, &site, &storage.pools.requests, accounts, logins.clone(), &secret, clock);
+    let known = Known { accounts, logins: logins.clone(), clients };
+    let parts = Parts::new(&config, &site, &storage.pools.requests, known, &secret, clock);
     let server = serve(listener, parts)?;
     Ok(Node {
         address,
@@ -228,11 +232,20 @@ impl Site {
     }
 }
 
+/// Whom the service knows, and what of them.
+struct Known {
+    accounts: Accounts,
+    logins: Logins,
+    clients: Arc<Clients>,
+}
+
 /// Everything that requests need, once for all workers.
 #[derive(Clone)]
 struct Parts {
     pool: Data<PgPool>,
     logins: Data<Logins>,
+    clients: Data<Clients>,
+    metadata: Data<Metadata>,
     session_data: Data<SessionData>,
     sign_in: Data<SignIn>,
     csrf: Data<Csrf>,
@@ -246,14 +259,15 @@ impl Parts {
         config: &Config,
         site: &Site,
         pool: &PgPool,
-        accounts: Accounts,
-        logins: Logins,
+        known: Known,
         secret: &AppSecret,
         clock: Clock,
     ) -> Self {
+        let Known { accounts, logins, clients } = known;
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
+        let metadata = Metadata::new(&site.url, parties.issuer.clone());
         // The textbook's JWT is verified anew with every request.
         let verified = (config.directory.jwt_revocation == JwtRevocation::Feed)
             .then_some(config.directory.session_cache_size);
@@ -265,6 +279,8 @@ impl Parts {
         Self {
             pool: Data::new(pool.clone()),
             logins: Data::new(logins.clone()),
+            clients: Data::from(clients),
+            metadata: Data::new(metadata),
             session_data: Data::new(SessionData::new(pool.clone())),
             sign_in: Data::new(SignIn::new(accounts, logins)),
             csrf: Data::new(Csrf::new(secret)),
@@ -277,8 +293,10 @@ impl Parts {
         }
     }
 
-    /// The whole route table: each mode below its name, then what takes either.
+    /// The whole route table: what services ask, each mode below its name, then what takes either.
     fn routes(&self, config: &mut ServiceConfig) {
+        // Before the modes: a scope takes every path below its name.
+        config.configure(oauth::routes);
         for mode in self.modes.iter() {
             let only_this = Modes::new(vec![Arc::clone(mode)]);
             config.service(
@@ -294,6 +312,8 @@ impl Parts {
         config
             .app_data(self.pool.clone())
             .app_data(self.logins.clone())
+            .app_data(self.clients.clone())
+            .app_data(self.metadata.clone())
             .app_data(self.session_data.clone())
             .app_data(self.sign_in.clone())
             .app_data(self.csrf.clone())
@@ -323,7 +343,9 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
     let accounts = storage.accounts(config, &clock)?;
     let site = Site::new(config, config.listen);
-    let parts = Parts::new(config, &site, &pools.requests, accounts, logins, &AppSecret::generate(), clock);
+    let clients = Arc::new(Clients::new(pools.clone(), logins.clone(), clock.clone()));
+    let known = Known { accounts, logins, clients };
+    let parts = Parts::new(config, &site, &pools.requests, known, &AppSecret::generate(), clock);
     Ok(parts.document().to_pretty_json()?)
 }
 

@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::clients::AuthenticateError;
 use crate::database::DatabaseError;
 use crate::users::{ChangePasswordError, Field, Invalid, PasswordError, RegisterError, VerifyError};
 
@@ -136,6 +137,19 @@ impl Code {
     }
 }
 
+/// What went wrong in OAuth's own words, where its standards define the route (RFC 6749, section 5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OAuthError {
+    /// The client did not prove who it is.
+    InvalidClient,
+    /// The request is not one that the route takes.
+    InvalidRequest,
+}
+
+/// What `WWW-Authenticate` says to a client that did not prove who it is (RFC 7617, section 2.1).
+const BASIC_CHALLENGE: &str = r#"Basic realm="dualauth", charset="UTF-8""#;
+
 /// One member of the body that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
@@ -167,6 +181,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
+    /// From the routes of OAuth's standards: the kind of problem in their words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    error: Option<OAuthError>,
     #[serde(skip)]
     allow: Option<String>,
 }
@@ -181,6 +199,7 @@ impl Problem {
             detail: detail.into(),
             code,
             errors: Vec::new(),
+            error: None,
             allow: None,
         }
     }
@@ -208,6 +227,16 @@ impl Problem {
         Self { status, ..self }
     }
 
+    /// The same in OAuth's words as well, where they have one for it.
+    pub fn for_oauth(self) -> Self {
+        let error = match self.status {
+            401 => Some(OAuthError::InvalidClient),
+            400 | 408 | 413 | 415 => Some(OAuthError::InvalidRequest),
+            _ => None,
+        };
+        Self { error, ..self }
+    }
+
     /// A fault of ours. The cause goes to the log, once, and not to the client.
     pub fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
@@ -225,12 +254,19 @@ impl Problem {
         self.code
     }
 
+    fn challenge(&self) -> Option<&'static str> {
+        match self.error {
+            Some(OAuthError::InvalidClient) => Some(BASIC_CHALLENGE),
+            _ => self.code.challenge(),
+        }
+    }
+
     /// The response that carries it.
     pub fn response(&self) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.status_code());
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
         response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        if let Some(challenge) = self.code.challenge().filter(|_| self.status == 401) {
+        if let Some(challenge) = self.challenge().filter(|_| self.status == 401) {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if matches!(self.code, Code::Unavailable | Code::RateLimited) {
@@ -266,6 +302,17 @@ impl From<DatabaseError> for Problem {
         match error {
             DatabaseError::Unavailable(_) => Self::unavailable(error),
             DatabaseError::Refused(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<AuthenticateError> for Problem {
+    fn from(error: AuthenticateError) -> Self {
+        match error {
+            AuthenticateError::InvalidCredentials => {
+                Self::new(Code::InvalidCredentials, "The client's id or its secret is wrong.")
+            }
+            AuthenticateError::Unavailable => Self::unavailable(error),
         }
     }
 }

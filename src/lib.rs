@@ -11,6 +11,7 @@ pub mod app;
 
 pub mod account;
 pub mod jwt;
+pub mod oauth;
 pub mod session;
 pub mod web;
 
@@ -20,6 +21,7 @@ pub mod http;
 
 pub mod error;
 
+pub mod clients;
 pub mod logins;
 pub mod users;
 

@@ -26,7 +26,8 @@ pub struct Credential {
 }
 
 impl Credential {
-    fn new(token: &str, transport: Transport) -> Self {
+    /// As a token that came in this way.
+    pub fn new(token: &str, transport: Transport) -> Self {
         Self { token: Zeroizing::new(token.to_owned()), transport }
     }
 }

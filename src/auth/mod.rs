@@ -4,6 +4,7 @@
 mod bodies;
 mod csrf;
 mod extractor;
+mod introspection;
 mod origin;
 mod sign_in;
 mod transport;
@@ -23,6 +24,7 @@ pub use self::bodies::{
 };
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, Modes, Rejection, pick};
+pub use self::introspection::TokenBody;
 pub use self::origin::{Origins, check_origin};
 pub use self::sign_in::{Presentation, SignIn};
 pub use self::transport::{CookieKind, CookiePolicy, max_age};
@@ -43,6 +45,15 @@ pub trait Mode: Send + Sync {
         &'a self,
         credential: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>>;
+
+    /// What another service is told of a token that was sent to it (RFC 7662). Like [`Mode::authenticate`], but of
+    /// what travels by Bearer only.
+    fn introspect<'a>(&'a self, token: &'a Credential)
+    -> BoxFuture<'a, Result<Option<TokenBody>, AuthError>>;
+
+    /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
+    /// is not one of this mode's. `Err`: it is, and it is bad.
+    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<()>, AuthError>>;
 }
 
 /// Who sent a request, and which of their logins they sent it under.

@@ -1,5 +1,6 @@
 //! The command line: what it may say, and which file does it.
 
+mod clients;
 mod serve;
 mod users;
 
@@ -36,6 +37,9 @@ enum Command {
     /// Look after users
     #[command(subcommand)]
     User(users::UserCommand),
+    /// Look after the services that may ask about tokens
+    #[command(subcommand)]
+    Client(clients::ClientCommand),
 }
 
 /// Does what the command line says.
@@ -49,6 +53,7 @@ pub async fn run(command_line: CommandLine, config: Config) -> Result<(), Failur
         Command::Migrate => migrate(&config).await,
         Command::Openapi => say(&app::document(&config)?),
         Command::User(command) => users::manage(command, &config).await,
+        Command::Client(command) => clients::manage(command, &config).await,
     }
 }
 

@@ -1,5 +1,6 @@
-//! JSON bodies: one object of exactly the members a route knows, bounded in size and time.
+//! Bodies: a JSON object of exactly the members that a route knows, or a form; bounded in size and time.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
+use percent_encoding::percent_decode_str;
 use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::Value;
@@ -107,22 +109,69 @@ impl FromRequest for Ignored {
     }
 }
 
-/// `application/json`, with the one charset it can have (RFC 8259, section 8.1) or none.
-fn is_json(request: &HttpRequest) -> Result<(), Problem> {
-    let wrong = |detail: &str| Err(Problem::new(Code::UnsupportedMediaType, detail));
-    let mut types = request.headers().get_all(CONTENT_TYPE);
-    let (Some(given), None) = (types.next(), types.next()) else {
-        return wrong("Send the body as `Content-Type: application/json`.");
+/// A body that is a form (WHATWG URL, section 5), as the standards of OAuth have it: members that `T` does not know are
+/// ignored, and so are those without a value (RFC 6749, section 3.2); one that it knows may come once.
+#[derive(Debug)]
+pub struct Form<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_form = is_of_type(request, FORM);
+        let body = read(payload.take());
+        Box::pin(async move {
+            is_form?;
+            Ok(Self(parse_form(&body.await?)?))
+        })
+    }
+}
+
+/// The media type of a form.
+pub const FORM: &str = "application/x-www-form-urlencoded";
+
+fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let malformed = |error: de::value::Error| {
+        Problem::new(Code::MalformedRequest, format!("The form is not acceptable: {error}."))
     };
-    let mut parts = given.to_str().unwrap_or_default().split(';').map(str::trim);
-    if !parts.next().unwrap_or_default().eq_ignore_ascii_case("application/json") {
-        return wrong("Send the body as `Content-Type: application/json`.");
+    let mut members = Vec::new();
+    for member in utf8(body)?.split('&') {
+        let (name, value) = member.split_once('=').unwrap_or((member, ""));
+        members.push((decode_form(name)?, decode_form(value)?));
+    }
+    members.retain(|(_, value)| !value.is_empty());
+    T::deserialize(de::value::MapDeserializer::new(members.into_iter())).map_err(malformed)
+}
+
+/// One name or value of a form.
+///
+/// # Errors
+/// `malformed_request` when it is not UTF-8.
+pub fn decode_form(text: &str) -> Result<String, Problem> {
+    let spaced = text.replace('+', " ");
+    let decoded = percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned);
+    decoded.map_err(|_| Problem::new(Code::MalformedRequest, "The form is not UTF-8."))
+}
+
+fn is_json(request: &HttpRequest) -> Result<(), Problem> {
+    is_of_type(request, "application/json")
+}
+
+/// Of this media type, with the one charset that it can have (RFC 8259, section 8.1) or none.
+fn is_of_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
+    let wrong = |detail: String| Err(Problem::new(Code::UnsupportedMediaType, detail));
+    let mut types = request.headers().get_all(CONTENT_TYPE);
+    let given = types.next().filter(|_| types.next().is_none());
+    let mut parts = given.and_then(|given| given.to_str().ok()).unwrap_or_default().split(';').map(str::trim);
+    if !parts.next().unwrap_or_default().eq_ignore_ascii_case(expected) {
+        return wrong(format!("Send the body as `Content-Type: {expected}`."));
     }
     let is_utf8 = |parameter: &str| {
         let value = parameter.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("charset"));
         value.is_none_or(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"))
     };
-    if parts.all(is_utf8) { Ok(()) } else { wrong("JSON is UTF-8: send no other charset.") }
+    if parts.all(is_utf8) { Ok(()) } else { wrong("The body is UTF-8: send no other charset.".to_owned()) }
 }
 
 /// The whole body, unless it is too large or too slow.

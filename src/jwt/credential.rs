@@ -22,7 +22,7 @@ use super::{JwtMode, NAME};
 const JSON_OBJECT: &str = "ey";
 
 /// Tells a refresh token from every other secret.
-const PREFIX: &str = "dur_";
+pub(super) const PREFIX: &str = "dur_";
 
 /// An access token, and when it runs out.
 pub(super) struct AccessToken {
@@ -55,24 +55,40 @@ impl JwtMode {
 
     /// Who presents this credential. From its claims and from memory: no SQL.
     pub(super) async fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
-        if credential.transport == Transport::Bearer && !credential.token.starts_with(JSON_OBJECT) {
+        if credential.transport == Transport::Bearer && !is_access_token(&credential.token) {
             return Ok(None);
         }
-        let claims = match &self.verified {
-            Some(verified) => verified.claims(&credential.token, || self.key.open(&credential.token))?,
-            None => Arc::new(self.key.open(&credential.token)?),
-        };
+        let claims = self.live_claims(&credential.token).await?;
+        Ok(Some(identity(&claims, credential.transport)))
+    }
+
+    /// What an access token says, if it is good.
+    pub(super) async fn live_claims(&self, token: &str) -> Result<Arc<Claims>, AuthError> {
+        let claims = self.signed_claims(token)?;
         claims.check(&self.parties.issuer, &self.parties.audience, self.clock.now().timestamp())?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.roles).await {
-            Ok(()) => Ok(Some(identity(&claims, credential.transport))),
+            Ok(()) => Ok(claims),
             Err(TokenError::Ended) => Err(AuthError::TokenRevoked),
             Err(TokenError::OtherRoles) => Err(AuthError::RolesChanged),
             Err(TokenError::Stale) => Err(AuthError::Stale),
         }
     }
+
+    /// What an access token says, if it was signed here: it may have run out, or been revoked.
+    pub(super) fn signed_claims(&self, token: &str) -> Result<Arc<Claims>, AuthError> {
+        match &self.verified {
+            Some(verified) => verified.claims(token, || self.key.open(token)),
+            None => Ok(Arc::new(self.key.open(token)?)),
+        }
+    }
 }
 
-fn identity(claims: &Claims, transport: Transport) -> Identity {
+/// Whether it can be one.
+pub(super) fn is_access_token(token: &str) -> bool {
+    token.starts_with(JSON_OBJECT)
+}
+
+pub(super) fn identity(claims: &Claims, transport: Transport) -> Identity {
     Identity {
         user_id: claims.sub,
         username: claims.username.clone(),

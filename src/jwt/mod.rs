@@ -9,6 +9,7 @@
 mod credential;
 mod handlers;
 mod keys;
+mod services;
 mod verified;
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use actix_web::web;
 use futures_util::future::BoxFuture;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode};
+use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, TokenBody};
 use crate::clock::Clock;
 use crate::logins::Logins;
 use crate::tokens::AppSecret;
@@ -108,5 +109,16 @@ impl Mode for JwtMode {
         credential: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>> {
         Box::pin(self.identify(credential))
+    }
+
+    fn introspect<'a>(
+        &'a self,
+        token: &'a Credential,
+    ) -> BoxFuture<'a, Result<Option<TokenBody>, AuthError>> {
+        Box::pin(self.describe(token))
+    }
+
+    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<()>, AuthError>> {
+        Box::pin(self.end_login_of(token))
     }
 }

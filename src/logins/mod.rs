@@ -265,9 +265,8 @@ impl Logins {
     /// When the database gives no answer.
     pub async fn end(&self, id: Uuid) -> Result<bool, DatabaseError> {
         let ended = store::end(self.requests(), id, self.clock.now()).await?;
-        if ended {
-            self.catch_up().await;
-        }
+        // Also when it had: that may have been a moment ago, on another node.
+        self.catch_up().await;
         Ok(ended)
     }
 

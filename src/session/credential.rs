@@ -25,7 +25,7 @@ pub(super) fn new_handle() -> OpaqueToken {
 impl SessionMode {
     /// Who presents this credential.
     pub(super) async fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
-        if credential.transport == Transport::Bearer && !credential.token.starts_with(PREFIX) {
+        if credential.transport == Transport::Bearer && !is_token(&credential.token) {
             return Ok(None);
         }
         let found = self.find(credential).await?.ok_or_else(|| unknown(credential.transport))?;
@@ -36,7 +36,7 @@ impl SessionMode {
     }
 
     /// The login whose handle this is. A cookie's and a Bearer token don't replace each other.
-    async fn find(&self, credential: &Credential) -> Result<Option<Presented>, AuthError> {
+    pub(super) async fn find(&self, credential: &Credential) -> Result<Option<Presented>, AuthError> {
         let Some(handle) = self.handle(credential) else { return Ok(None) };
         let found = self.logins.find_by_handle(&handle.hash()).await?;
         let is_ours = |found: &Presented| {
@@ -69,6 +69,11 @@ impl SessionMode {
     pub(super) fn cookie_handle(&self, headers: &HeaderMap) -> Option<OpaqueToken> {
         self.handle(&pick(headers, &self.cookie_name).ok()??)
     }
+}
+
+/// Whether it can be a token that travels by Bearer.
+pub(super) fn is_token(token: &str) -> bool {
+    token.starts_with(PREFIX)
 }
 
 /// What is said of a handle that stands for no login.

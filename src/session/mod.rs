@@ -9,6 +9,7 @@
 mod credential;
 mod data;
 mod handlers;
+mod services;
 mod store;
 
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use futures_util::future::BoxFuture;
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode};
+use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, TokenBody};
 use crate::clock::Clock;
 use crate::logins::Logins;
 use crate::tokens::{AppSecret, MacKey};
@@ -108,5 +109,16 @@ impl Mode for SessionMode {
         credential: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>> {
         Box::pin(self.identify(credential))
+    }
+
+    fn introspect<'a>(
+        &'a self,
+        token: &'a Credential,
+    ) -> BoxFuture<'a, Result<Option<TokenBody>, AuthError>> {
+        Box::pin(self.describe(token))
+    }
+
+    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<()>, AuthError>> {
+        Box::pin(self.end_login_of(token))
     }
 }

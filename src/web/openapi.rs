@@ -14,7 +14,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{Ref, RefOr};
 
 use crate::auth::CSRF_HEADER;
-use crate::error::{Code, FieldError, PROBLEM_JSON, Problem};
+use crate::error::{Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
+use crate::http::body::FORM;
 
 /// What the routes can't say of themselves.
 #[derive(OpenApi)]
@@ -23,17 +24,19 @@ use crate::error::{Code, FieldError, PROBLEM_JSON, Problem};
         title = "dualauth",
         description = "Sessions and JWTs, side by side, over one login record. Each mode travels by cookie or by \
                        `Authorization: Bearer`. Sign in below: cookies ride along by themselves, and so does the CSRF \
-                       header; a Bearer token goes in once, under *Authorize*.",
+                       header; a Bearer token, or a service's id and secret, goes in once, under *Authorize*.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     servers((url = "/", description = "This server")),
     tags(
         (name = "session", description = "An opaque handle that the server looks up."),
         (name = "jwt", description = "Signed claims that the server verifies without a look-up."),
+        (name = "oauth", description = "What other services ask, by the standards of OAuth. They show a registered client's id \
+                                        and secret, and no user's credential."),
         (name = "account", description = "Routes that take a credential of either mode."),
         (name = "service", description = "The service itself."),
     ),
-    components(schemas(Problem, FieldError, Code)),
+    components(schemas(Problem, FieldError, Code, OAuthError)),
 )]
 pub struct Document;
 
@@ -59,6 +62,7 @@ const SESSION_COOKIE: &str = "session_cookie";
 const ACCESS_TOKEN_COOKIE: &str = "access_token_cookie";
 const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
 const CSRF: &str = "csrf_header";
+const CLIENT_BASIC: &str = "client_basic";
 
 /// Adds what holds for many routes alike: how credentials travel, and the problems that routes answer with.
 pub fn complete(document: &mut utoipa::openapi::OpenApi) {
@@ -75,6 +79,10 @@ fn add_security_schemes(document: &mut utoipa::openapi::OpenApi) {
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An access token or a session token: what `login` gave."))
         .build();
+    let client = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("A service's id and secret, as `dualauth client create` printed them."))
+        .build();
     let csrf = ApiKeyValue::with_description(
         CSRF_HEADER,
         "The login's CSRF token, with every unsafe request that a cookie authenticates. This page adds it by itself.",
@@ -86,6 +94,7 @@ fn add_security_schemes(document: &mut utoipa::openapi::OpenApi) {
     };
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+    components.add_security_scheme(CLIENT_BASIC, SecurityScheme::Http(client));
     components.add_security_scheme(SESSION_COOKIE, cookie("sessionid"));
     components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie("access_token"));
     components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie("refresh_token"));
@@ -105,14 +114,15 @@ fn add_problems(is_unsafe: bool, operation: &mut Operation) {
     if is_unsafe {
         codes.push(Code::CrossOrigin);
     }
-    if operation.request_body.is_some() {
+    if let Some(body) = &operation.request_body {
         codes.extend([
             Code::MalformedRequest,
-            Code::ValidationFailed,
             Code::UnsupportedMediaType,
             Code::PayloadTooLarge,
             Code::Timeout,
         ]);
+        let is_form = matches!(body, RefOr::T(body) if body.content.contains_key(FORM));
+        codes.extend((!is_form).then_some(Code::ValidationFailed));
     }
     let schemes = schemes(operation);
     if !schemes.is_empty() {
@@ -126,7 +136,8 @@ fn add_problems(is_unsafe: bool, operation: &mut Operation) {
         .collect();
     for status in codes.iter().map(|(status, _)| *status).collect::<BTreeSet<_>>() {
         let of_status = codes.iter().filter(|(of, _)| *of == status).map(|(_, code)| *code).collect();
-        operation.responses.responses.insert(status.to_string(), RefOr::T(problem(status, &of_status)));
+        let problem = problem(status, &of_status, schemes.iter().any(|scheme| scheme == CLIENT_BASIC));
+        operation.responses.responses.insert(status.to_string(), RefOr::T(problem));
     }
 }
 
@@ -163,14 +174,17 @@ fn refusals(scheme: &str) -> &'static [Code] {
         }
         SESSION_COOKIE => &[Code::SessionExpired],
         CSRF => &[Code::CsrfFailed],
+        CLIENT_BASIC => &[Code::InvalidCredentials],
         _ => &[],
     }
 }
 
-fn problem(status: u16, codes: &BTreeSet<Code>) -> Response {
+/// `is_oauth`: it says what went wrong in OAuth's words as well.
+fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
     let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
     let examples = codes.iter().map(|code| {
         let problem = Problem::new(*code, code.title()).with_status(status);
+        let problem = if is_oauth { problem.for_oauth() } else { problem };
         let example = serde_json::to_value(problem).ok();
         (code.as_str(), ExampleBuilder::new().summary(code.title()).value(example).build())
     });

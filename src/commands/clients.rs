@@ -1,0 +1,69 @@
+//! `client`: registers the services that may ask about tokens.
+
+use chrono::SecondsFormat;
+use clap::{Args, Subcommand};
+use uuid::Uuid;
+
+use super::{Failure, say};
+use crate::app::Storage;
+use crate::clients::{Client, Clients};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::logins::Logins;
+
+#[derive(Subcommand)]
+pub(super) enum ClientCommand {
+    /// Register a service, and print its secret, this once
+    Create(NewClient),
+    /// List them: id, name, and when it was registered, with tabs in between
+    List,
+    /// Forget a service: its secret is refused from now on
+    Delete(OneClient),
+}
+
+#[derive(Args)]
+pub(super) struct NewClient {
+    /// What people call it: 1 to 64 printable characters
+    name: String,
+}
+
+#[derive(Args)]
+pub(super) struct OneClient {
+    /// The id that `create` printed
+    #[arg(value_name = "ID")]
+    id: String,
+}
+
+/// Does one thing, and says what came of it.
+pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<(), Failure> {
+    let storage = Storage::open(config).await?;
+    let (pools, clock) = (storage.pools.clone(), Clock::system());
+    let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
+    let clients = Clients::new(pools, logins, clock);
+    let outcome = match command {
+        ClientCommand::Create(new) => create(&clients, &new.name).await,
+        ClientCommand::List => list(&clients).await,
+        ClientCommand::Delete(client) => delete(&clients, &client.id).await,
+    };
+    storage.close().await;
+    outcome?.iter().try_for_each(|line| say(line))
+}
+
+async fn create(clients: &Clients, name: &str) -> Result<Vec<String>, Failure> {
+    let (client, secret) = clients.create(name).await?;
+    Ok(vec![format!("client_id: {}", client.id), format!("client_secret: {}", secret.reveal())])
+}
+
+async fn list(clients: &Clients) -> Result<Vec<String>, Failure> {
+    let line = |client: &Client| {
+        let created_at = client.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        format!("{}\t{}\t{created_at}", client.id, client.name)
+    };
+    Ok(clients.list().await?.iter().map(line).collect())
+}
+
+async fn delete(clients: &Clients, id: &str) -> Result<Vec<String>, Failure> {
+    let parsed: Uuid = id.parse().map_err(|_| format!("there is no client {id:?}: an id is a UUID"))?;
+    clients.delete(parsed).await?;
+    Ok(vec![format!("{parsed} is refused from now on.")])
+}

@@ -1,0 +1,48 @@
+//! What another service is told of an access token, and how it ends what is behind one, or behind a refresh token.
+
+use uuid::Uuid;
+
+use crate::auth::{AuthError, Credential, Identity, TokenBody};
+
+use super::JwtMode;
+use super::credential::{PREFIX, identity, is_access_token};
+
+impl JwtMode {
+    /// What an access token says. A refresh token is for this service alone, and others are not told that there is
+    /// one: whoever took it for an access token would accept what lives for weeks and says nothing.
+    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<TokenBody>, AuthError> {
+        if !is_access_token(&token.token) {
+            return Ok(None);
+        }
+        let claims = self.live_claims(&token.token).await?;
+        let identity: Identity = identity(&claims, token.transport);
+        Ok(Some(TokenBody {
+            aud: Some(claims.aud.clone()),
+            iat: Some(claims.iat),
+            jti: Some(claims.jti),
+            ..identity.into()
+        }))
+    }
+
+    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<()>, AuthError> {
+        let Some(login) = self.login_behind(&token.token)? else { return Ok(None) };
+        self.logins.end(login).await?;
+        Ok(Some(()))
+    }
+
+    /// The login of a token that was made here. It may have run out, or been replaced: whoever wants its login ended
+    /// holds a token of it that should not be about any more, and the login may live on.
+    fn login_behind(&self, token: &str) -> Result<Option<Uuid>, AuthError> {
+        if token.starts_with(PREFIX) {
+            return self
+                .refresh_tokens
+                .read(token)
+                .map(|refresh| Some(refresh.login))
+                .ok_or(AuthError::InvalidToken);
+        }
+        if !is_access_token(token) {
+            return Ok(None);
+        }
+        Ok(Some(self.signed_claims(token)?.sid))
+    }
+}

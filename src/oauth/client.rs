@@ -1,0 +1,91 @@
+//! Who asks: a registered client, by HTTP Basic (RFC 7617), and the token that it asks about.
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::future::LocalBoxFuture;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use crate::auth::Credential;
+use crate::clients::Clients;
+use crate::error::{Code, Problem};
+use crate::http::body::{Form, decode_form};
+use crate::logins::Transport;
+
+/// A token.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({"token": "eyJ…"}))]
+pub(super) struct TokenRequest {
+    /// As it was sent to the service that asks.
+    #[schema(value_type = String)]
+    token: SecretString,
+    /// What it may be. Only a hint, and not needed: every token says itself what it is.
+    #[serde(default)]
+    #[schema(example = "access_token")]
+    #[expect(dead_code, reason = "nobody reads it, but it may come once only")]
+    token_type_hint: String,
+}
+
+/// The token that a registered client asks about. Nobody else is listened to.
+pub(super) struct Asked(pub(super) Credential);
+
+impl FromRequest for Asked {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = Form::<TokenRequest>::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move {
+            let asked = async {
+                authenticate(&request).await?;
+                let Form(TokenRequest { token, .. }) = body.await?;
+                Ok(Self(Credential::new(token.expose_secret(), Transport::Bearer)))
+            };
+            asked.await.map_err(Problem::for_oauth)
+        })
+    }
+}
+
+async fn authenticate(request: &HttpRequest) -> Result<(), Problem> {
+    let missing =
+        || Problem::new(Code::NotAuthenticated, "Send a registered client's id and secret, by HTTP Basic.");
+    let clients = request.app_data::<Data<Clients>>().ok_or_else(missing)?;
+    let Basic { id, secret } = basic(request.headers())?.ok_or_else(missing)?;
+    Ok(clients.authenticate(&id, &secret).await?)
+}
+
+/// What a client says to prove who it is.
+struct Basic {
+    id: String,
+    secret: Zeroizing<String>,
+}
+
+/// The one `Authorization: Basic` header. `None` without such a header: another scheme proves no client.
+fn basic(headers: &HeaderMap) -> Result<Option<Basic>, Problem> {
+    let mut sent = headers.get_all(AUTHORIZATION);
+    let Some(value) = sent.next() else { return Ok(None) };
+    if sent.next().is_some() {
+        return Err(Problem::new(Code::MalformedRequest, "Send one Authorization header, not several."));
+    }
+    let (scheme, rest) = value.as_bytes().split_at_checked(5).unwrap_or((value.as_bytes(), b""));
+    if !scheme.eq_ignore_ascii_case(b"basic") || rest.first().is_some_and(|next| *next != b' ') {
+        return Ok(None);
+    }
+    let malformed =
+        || Problem::new(Code::MalformedRequest, "Send `Authorization: Basic` and base64 of `id:secret`.");
+    user_pass(rest.trim_ascii()).ok_or_else(malformed).map(Some)
+}
+
+/// Both parts are encoded as in a form, so that any character can be in them (RFC 6749, section 2.3.1).
+fn user_pass(encoded: &[u8]) -> Option<Basic> {
+    let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    let (id, secret) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
+    Some(Basic { id: decode_form(id).ok()?, secret: Zeroizing::new(decode_form(secret).ok()?) })
+}
