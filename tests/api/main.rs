@@ -14,6 +14,7 @@ mod forwarded;
 mod jwt_attacks;
 mod layers;
 mod nodes;
+mod oauth;
 mod openapi;
 mod origins;
 mod pages;

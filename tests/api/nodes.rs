@@ -26,12 +26,12 @@ use crate::support::{
 const PAIRS: [Pair; 4] = [Pair::SESSION_COOKIE, Pair::SESSION_BEARER, Pair::JWT_COOKIE, Pair::JWT_BEARER];
 
 /// `STALENESS_BOUND` where the test sets no other.
-const BOUND: Duration = SECOND;
+pub const BOUND: Duration = SECOND;
 
 /// A bound within which the slowest machine looks at the feed: who tests what a fresh node does wants it fresh.
-const GENEROUS: (&str, &str) = ("STALENESS_BOUND", "60s");
+pub const GENEROUS: (&str, &str) = ("STALENESS_BOUND", "60s");
 
-async fn two_nodes(settings: &[(&str, &str)]) -> (TestServer, TestServer) {
+pub async fn two_nodes(settings: &[(&str, &str)]) -> (TestServer, TestServer) {
     let settings: Vec<_> = [ONE_NAME].iter().chain(settings).copied().collect();
     let server = TestServer::with(&settings).await;
     let other = server.another_node().await;
@@ -39,14 +39,14 @@ async fn two_nodes(settings: &[(&str, &str)]) -> (TestServer, TestServer) {
 }
 
 /// Runs statements past every node.
-async fn sql(server: &TestServer, statements: &str) {
+pub async fn sql(server: &TestServer, statements: &str) {
     let mut connection = server.sql().await;
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut connection).await.expect("statements that run");
     connection.close().await.expect("a connection that can be closed");
 }
 
 /// Asserts that this credential, whose end was acknowledged then, is refused in time, and for good.
-async fn assert_refused_in_time(client: &Client, acknowledged: Instant) {
+pub async fn assert_refused_in_time(client: &Client, acknowledged: Instant) {
     eventually("a refusal", async || {
         let sent = Instant::now();
         let response = client.profile().await;
@@ -61,7 +61,7 @@ async fn assert_refused_in_time(client: &Client, acknowledged: Instant) {
 }
 
 /// Asserts that it is good for everything.
-async fn assert_accepted(client: &Client) {
+pub async fn assert_accepted(client: &Client) {
     for path in [&client.path("profile"), "/profile", "/verify"] {
         client.get(path).await.expect(200);
     }

@@ -53,11 +53,18 @@ async fn every_operation_has_an_id_a_tag_examples_and_problems_by_their_codes() 
 }
 
 #[tokio::test]
-async fn the_four_ways_to_show_a_credential_are_declared() {
+async fn the_ways_to_show_a_credential_are_declared() {
     let document: Value = serde_json::from_str(&document()).expect("JSON");
     let schemes = document["components"]["securitySchemes"].as_object().expect("schemes");
     let names: Vec<&str> = schemes.keys().map(String::as_str).collect();
-    let expected = ["access_token_cookie", "bearer", "csrf_header", "refresh_token_cookie", "session_cookie"];
+    let expected = [
+        "access_token_cookie",
+        "bearer",
+        "client_basic",
+        "csrf_header",
+        "refresh_token_cookie",
+        "session_cookie",
+    ];
     assert_eq!(names, expected);
     for (name, operation) in operations(&document) {
         let requirements = operation["security"].as_array().cloned().unwrap_or_default();

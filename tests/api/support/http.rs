@@ -3,12 +3,14 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::{sleep, timeout},
 };
+use url::form_urlencoded;
 
 use super::{PATIENCE, assert_members, text};
 
@@ -41,6 +43,16 @@ impl Request {
 
     pub fn bearer(self, token: &str) -> Self {
         self.header("Authorization", format!("Bearer {token}"))
+    }
+
+    /// As a registered client (RFC 7617).
+    pub fn basic(self, id: &str, secret: &str) -> Self {
+        self.header("Authorization", format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
+    }
+
+    pub fn form(self, members: &[(&str, &str)]) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(members).finish();
+        self.body("application/x-www-form-urlencoded", body)
     }
 
     pub fn json(self, body: &Value) -> Self {
@@ -246,6 +258,27 @@ impl Response {
     /// Asserts a problem document with everything that one of its status carries.
     #[track_caller]
     pub fn problem(self, status: u16, code: &str) -> Self {
+        self.problem_with(status, code, None, "Bearer")
+    }
+
+    /// The same from a route of OAuth's standards, which says it in their words, too.
+    #[track_caller]
+    pub fn oauth_problem(self, status: u16, code: &str) -> Self {
+        let error = match status {
+            401 => Some("invalid_client"),
+            503 => None,
+            _ => Some("invalid_request"),
+        };
+        let response = self.problem_with(status, code, error, "Basic").not_stored();
+        if status == 401 {
+            let challenge = response.header("www-authenticate");
+            assert_eq!(challenge, Some(r#"Basic realm="dualauth", charset="UTF-8""#), "{response}");
+        }
+        response
+    }
+
+    #[track_caller]
+    fn problem_with(self, status: u16, code: &str, error: Option<&str>, scheme: &str) -> Self {
         let response = self.expect(status);
         assert_eq!(response.header("content-type"), Some("application/problem+json"), "{response}");
         let problem = response.json();
@@ -259,12 +292,17 @@ impl Response {
             members.push("errors");
             assert!(!response.pointers().is_empty(), "{response}");
         }
+        if let Some(error) = error {
+            members.push("error");
+            assert_eq!(problem["error"], error, "{response}");
+        }
         assert_members(&problem, &members);
 
         let challenge = response.header("www-authenticate");
         match status {
             401 => {
-                assert!(challenge.is_some_and(|it| it == "Bearer" || it.starts_with("Bearer ")), "{response}")
+                let begins = challenge.and_then(|challenge| challenge.split(' ').next());
+                assert_eq!(begins, Some(scheme), "{response}");
             }
             _ => assert_eq!(challenge, None, "{response}"),
         }
