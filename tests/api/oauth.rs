@@ -46,6 +46,14 @@ impl Service {
         Self { id: id.to_string(), secret: secret.reveal().to_owned() }
     }
 
+    /// The same, and no bell rings for it: a node finds out when it looks.
+    async fn registered_in_silence(server: &TestServer) -> Self {
+        crate::nodes::sql(server, "alter table revocations disable trigger revocations_ring").await;
+        let service = Self::registered(server).await;
+        crate::nodes::sql(server, "alter table revocations enable trigger revocations_ring").await;
+        service
+    }
+
     async fn is_deleted(&self, server: &TestServer) {
         let mut connection = server.sql().await;
         let id: Uuid = self.id.parse().expect("an id");

@@ -5,8 +5,9 @@ use dualauth::tokens::OpaqueToken;
 use uuid::Uuid;
 
 use super::{INTROSPECT, REVOKE, Service, inactive, stage};
+use crate::nodes::{GENEROUS, two_nodes};
 use crate::support::{
-    client::Client,
+    client::{Client, Pair},
     http::{Request, Response},
     server::TestServer,
 };
@@ -42,6 +43,15 @@ async fn a_service_shows_its_id_and_its_secret() {
     }
     let revoked = service.revokes(&server, "nothing").await.expect(200).not_stored();
     assert_eq!(revoked.text(), "");
+}
+
+#[tokio::test]
+async fn a_service_that_a_node_does_not_know_yet_is_looked_for() {
+    let (server, node) = two_nodes(&[GENEROUS]).await;
+    let service = Service::registered_in_silence(&server).await;
+    for node in [&server, &node] {
+        assert_eq!(service.is_told(node, "nothing").await, inactive());
+    }
 }
 
 #[tokio::test]
@@ -168,7 +178,7 @@ async fn a_services_credential_is_no_users() {
 #[tokio::test]
 async fn another_sites_page_is_refused() {
     let (server, service) = stage(&[]).await;
-    let client = Client::signed_in(&server, crate::support::client::Pair::JWT_BEARER, "ada").await;
+    let client = Client::signed_in(&server, Pair::JWT_BEARER, "ada").await;
     let foreign =
         |path: &str| service.request(path, &client.credential()).header("Origin", "https://evil.example");
     for response in at_both(&server, foreign).await {
