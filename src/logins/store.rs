@@ -400,6 +400,8 @@ async fn sweep_revocations(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> 
         r#"with due as materialized (
              select ctid from revocations
              where until <= $1 and (select pg_try_advisory_xact_lock($3))
+               -- These are dated by Postgres' clock. By one that is ahead of it they were over before anybody saw them.
+               and (not reload or until <= now())
              order by until limit $2 for update skip locked
            ), deleted as (
              delete from revocations where ctid = any (array(select ctid from due)) returning 1

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::oauth::Service;
 use super::support::PASSWORD;
 use super::support::server::TestServer;
 
@@ -123,10 +124,29 @@ impl SwaggerUi<'_> {
     }
 
     async fn authorize(&self, token: &str) {
+        self.fill_in_authorization(&[("auth-bearer-value", token)]).await;
+    }
+
+    async fn authorize_service(&self, service: &Service) {
+        let fields = [("auth-basic-username", service.id.as_str()), ("auth-basic-password", &service.secret)];
+        self.fill_in_authorization(&fields).await;
+    }
+
+    async fn fill_in_authorization(&self, fields: &[(&str, &str)]) {
         self.click(".scheme-container .authorize").await;
-        self.type_into(".auth-container input[aria-label='auth-bearer-value']", token).await;
-        self.click(".auth-container:has(input[aria-label='auth-bearer-value']) .authorize").await;
+        for (name, value) in fields {
+            self.type_into(&format!(".auth-container input[aria-label='{name}']"), value).await;
+        }
+        let of_these = format!(".auth-container:has(input[aria-label='{}']) .authorize", fields[0].0);
+        self.click(&of_these).await;
         self.click(".modal-ux .btn-done").await;
+    }
+
+    /// Types into a field of an operation's form.
+    async fn fill_in(&self, tag: &str, id: &str, field: &str, value: &str) {
+        let block = format!("#operations-{tag}-{id}");
+        self.click(&format!("{block} .opblock-summary-control")).await;
+        self.type_into(&format!("{block} [data-property-name='{field}'] input"), value).await;
     }
 
     async fn keep_screenshot(&self, name: &str) {
@@ -175,6 +195,15 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     let (status, shared) = page.try_out("account", "profile", None).await;
     assert_eq!((status.as_str(), &shared["auth"]["login_id"]), ("200", &jwt["login"]["id"]));
     page.keep_screenshot("swagger-ui-profile.png").await;
+
+    // As another service: it shows its own secret, and the token goes into the form.
+    let service = Service::registered(&server).await;
+    page.authorize_service(&service).await;
+    page.fill_in("oauth", "oauth_introspect", "token", jwt["access_token"].as_str().expect("a token")).await;
+    let (status, told) = page.try_out("oauth", "oauth_introspect", None).await;
+    assert_eq!((status.as_str(), &told["sid"]), ("200", &jwt["login"]["id"]));
+    page.keep_screenshot("swagger-ui-introspect.png").await;
+
     let (status, _) = page.try_out("jwt", "jwt_logout", None).await;
     assert_eq!(status, "204");
     let (status, refused) = page.try_out("jwt", "jwt_profile", None).await;

@@ -10,7 +10,7 @@ mod revocation;
 
 use dualauth::tokens::OpaqueToken;
 use serde_json::{Value, json};
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::support::{
@@ -24,25 +24,28 @@ const REVOKE: &str = "/jwt/revoke";
 
 /// A service that is registered.
 #[derive(Clone)]
-struct Service {
-    id: String,
-    secret: String,
+pub struct Service {
+    pub id: String,
+    pub secret: String,
 }
 
 impl Service {
     /// Registered past every node, which are not told but by the database.
-    async fn registered(server: &TestServer) -> Self {
+    pub async fn registered(server: &TestServer) -> Self {
+        Self::registered_in(server.sql().await).await
+    }
+
+    async fn registered_in(mut database: PgConnection) -> Self {
         let (id, secret) = (Uuid::now_v7(), OpaqueToken::generate("duc_"));
-        let mut connection = server.sql().await;
         sqlx::query(
             "insert into clients (id, name, secret_hash, created_at) values ($1, 'gateway', $2, now())",
         )
         .bind(id)
         .bind(secret.hash().as_slice())
-        .execute(&mut connection)
+        .execute(&mut database)
         .await
         .expect("a client");
-        connection.close().await.expect("a connection that can be closed");
+        database.close().await.expect("a connection that can be closed");
         Self { id: id.to_string(), secret: secret.reveal().to_owned() }
     }
 
@@ -54,15 +57,11 @@ impl Service {
         service
     }
 
-    async fn is_deleted(&self, server: &TestServer) {
-        let mut connection = server.sql().await;
+    async fn is_deleted(&self, mut database: PgConnection) {
         let id: Uuid = self.id.parse().expect("an id");
-        sqlx::query("delete from clients where id = $1")
-            .bind(id)
-            .execute(&mut connection)
-            .await
-            .expect("no client");
-        connection.close().await.expect("a connection that can be closed");
+        let delete = sqlx::query("delete from clients where id = $1").bind(id);
+        delete.execute(&mut database).await.expect("no client");
+        database.close().await.expect("a connection that can be closed");
     }
 
     fn request(&self, path: &str, token: &str) -> Request {

@@ -1,17 +1,21 @@
 //! What a service is told while Postgres is away.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+use rustix::process::Signal;
 use tokio::time::sleep_until;
 
-use super::{Service, inactive};
+use super::{INTROSPECT, Service, inactive};
 use crate::nodes::BOUND;
 use crate::support::{
     client::{Client, Mode, Pair},
+    cluster::Database,
     eventually,
     http::Request,
+    program::{Server, folder},
     proxy::Proxy,
-    server::{ONE_NAME, TestServer},
+    server::{CHEAP, ONE_NAME, TestServer},
 };
 
 const PAIRS: [Pair; 3] = [Pair::SESSION_BEARER, Pair::JWT_BEARER, Pair::JWT_COOKIE];
@@ -117,9 +121,42 @@ async fn without_postgres_nobody_who_may_be_a_service_is_told_that_it_is_none() 
 async fn a_service_that_was_deleted_during_an_outage_is_refused_after_it() {
     let nodes = CutOff::new("serve").await;
     nodes.is_lost().await;
-    nodes.service.is_deleted(&nodes.server).await;
+    nodes.service.is_deleted(nodes.server.sql().await).await;
     // Nobody has told this node otherwise.
     nodes.service.asks(&nodes.alone, "nothing").await.ok();
     nodes.is_found().await;
     nodes.service.asks(&nodes.alone, "nothing").await.oauth_problem(401, "invalid_credentials");
+}
+
+/// It is asked in its sleep, so that nothing it does on waking comes before the first answers.
+#[tokio::test]
+async fn a_node_that_was_asleep_looks_before_it_listens_to_a_service() {
+    let database = Database::migrated().await;
+    let settings = [CHEAP, &[("DATABASE_URL", database.url().as_str())]].concat();
+    let folder = folder();
+    let node = Server::start(&folder, &settings).await;
+    for _ in 0..5 {
+        let gone = Service::registered_in(database.connect().await).await;
+        let kept = Service::registered_in(database.connect().await).await;
+        for service in [&gone, &kept] {
+            assert_eq!(node.send(service.request(INTROSPECT, "nothing")).await.ok(), inactive());
+        }
+
+        node.signal(Signal::STOP);
+        gone.is_deleted(database.connect().await).await;
+        sleep_until((Instant::now() + BOUND).into()).await;
+        let asked = [&gone, &kept].map(|service| {
+            let (request, address) = (service.request(INTROSPECT, "nothing"), node.address());
+            tokio::spawn(async move { request.send(address).await })
+        });
+        // The requests are on their way before it wakes.
+        sleep_until((Instant::now() + Duration::from_millis(200)).into()).await;
+        node.signal(Signal::CONT);
+
+        let answers: Vec<_> =
+            join_all(asked).await.into_iter().map(|answer| answer.expect("an answer")).collect();
+        assert_ne!(answers[0].status, 200, "{}", answers[0]);
+        assert_ne!(answers[1].status, 401, "{}", answers[1]);
+    }
+    assert!(node.terminate().await.success());
 }
