@@ -1,5 +1,6 @@
 //! The command line: what it may say, and which file does it.
 
+mod keys;
 mod serve;
 mod users;
 
@@ -36,6 +37,9 @@ enum Command {
     /// Look after users
     #[command(subcommand)]
     User(users::UserCommand),
+    /// Look after the keys that access tokens are signed with
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
 }
 
 /// Does what the command line says.
@@ -49,6 +53,7 @@ pub async fn run(command_line: CommandLine, config: Config) -> Result<(), Failur
         Command::Migrate => migrate(&config).await,
         Command::Openapi => say(&app::document(&config)?),
         Command::User(command) => users::manage(command, &config).await,
+        Command::Keys(command) => keys::manage(command, &config).await,
     }
 }
 

@@ -15,7 +15,9 @@ use crate::error::Problem;
 use crate::logins::{Login, TokenError, Transport};
 use crate::tokens::{AppSecret, MacKey};
 
-use super::keys::Claims;
+use super::claims::Claims;
+use super::keys::Opened;
+use super::verified::TokenHash;
 use super::{JwtMode, NAME};
 
 /// How base64url of a JSON object begins, and so every JWT.
@@ -33,7 +35,13 @@ pub(super) struct AccessToken {
 
 impl JwtMode {
     /// Signs what the login is now. The token does not outlive it, nor what the login says of its tokens.
-    pub(super) fn access_token(&self, login: &Login) -> Result<AccessToken, Problem> {
+    ///
+    /// # Errors
+    /// `unavailable` when it can't be found out which key signs by now.
+    pub(super) async fn access_token(&self, login: &Login) -> Result<AccessToken, Problem> {
+        if !self.logins.is_fresh().await {
+            return Err(AuthError::Stale.into());
+        }
         let now = self.clock.now();
         let expires_at = (now + self.logins.lifetimes().access_token)
             .min(login.ends_at())
@@ -49,7 +57,7 @@ impl JwtMode {
             username: login.user.username.clone(),
             roles: login.user.roles.clone(),
         };
-        let token = Zeroizing::new(self.key.sign(&claims)?);
+        let token = Zeroizing::new(self.keys.sign(&claims)?);
         Ok(AccessToken { token, expires_in: claims.exp - claims.iat })
     }
 
@@ -58,17 +66,29 @@ impl JwtMode {
         if credential.transport == Transport::Bearer && !credential.token.starts_with(JSON_OBJECT) {
             return Ok(None);
         }
-        let claims = match &self.verified {
-            Some(verified) => verified.claims(&credential.token, || self.key.open(&credential.token))?,
-            None => Arc::new(self.key.open(&credential.token)?),
-        };
+        let opened = self.open(&credential.token).await?;
+        let claims = &opened.claims;
         claims.check(&self.parties.issuer, &self.parties.audience, self.clock.now().timestamp())?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.roles).await {
-            Ok(()) => Ok(Some(identity(&claims, credential.transport))),
+            Ok(()) => Ok(Some(identity(claims, credential.transport))),
             Err(TokenError::Ended) => Err(AuthError::TokenRevoked),
             Err(TokenError::OtherRoles) => Err(AuthError::RolesChanged),
             Err(TokenError::Stale) => Err(AuthError::Stale),
         }
+    }
+
+    /// What a token says, if its signature is good: as remembered, or else as it is found to be now.
+    async fn open(&self, token: &str) -> Result<Arc<Opened>, AuthError> {
+        let Some(verified) = &self.verified else {
+            return self.keys.open(token, &self.logins).await.map(Arc::new);
+        };
+        let hash = TokenHash::of(token);
+        if let Some(opened) = verified.find(&hash).filter(|opened| self.keys.accepts(opened)) {
+            return Ok(opened);
+        }
+        let opened = Arc::new(self.keys.open(token, &self.logins).await?);
+        verified.admit(&hash, &opened);
+        Ok(opened)
     }
 }
 

@@ -12,6 +12,7 @@ mod contract;
 mod faults;
 mod forwarded;
 mod jwt_attacks;
+mod keys;
 mod layers;
 mod nodes;
 mod openapi;
