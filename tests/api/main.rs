@@ -8,6 +8,7 @@
 
 mod browser;
 mod commands;
+#[macro_use]
 mod contract;
 mod faults;
 mod forwarded;
@@ -20,5 +21,6 @@ mod origins;
 mod pages;
 mod precedence;
 mod process;
+mod proxies;
 mod support;
 mod variants;
