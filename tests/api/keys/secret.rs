@@ -1,6 +1,7 @@
 //! What keys are sealed under, and what becomes of them when that changes.
 
 use dualauth::jwt::{KeyState, KeysError};
+use futures_util::future::join_all;
 
 use super::{kid, list, operator, operator_with, the};
 use crate::support::{
@@ -47,6 +48,8 @@ async fn nobody_who_travels_notices_that_the_secret_changes_while_the_old_one_is
         let mut server = TestServer::with(&[ONE_NAME, ("JWT_ALGORITHM", algorithm)]).await;
         server.user("ada").await;
         let clients = Client::in_every_way(&server, "ada").await;
+        let leaving = [Pair::SESSION_COOKIE, Pair::JWT_COOKIE];
+        let leaving = join_all(leaving.map(|pair| Client::signed_in(&server, pair, "ada"))).await;
         let before = sealed(&server).await;
         let changing = [("APP_SECRET", OTHER), ("APP_SECRET_PREVIOUS", APP_SECRET)];
         let node = server.another_node_with(&changing).await;
@@ -62,6 +65,11 @@ async fn nobody_who_travels_notices_that_the_secret_changes_while_the_old_one_is
         }
         for (before, after) in before.iter().zip(sealed(&node).await) {
             assert_ne!(*before, after, "sealed anew");
+        }
+        for leaving in leaving {
+            let mut leaving = leaving.at(&node);
+            leaving.logout().await.expect(204);
+            assert!(leaving.jar.is_empty(), "a cookie that is dead is kept");
         }
         // Renewed under the new secret, they need the old one no more.
         let mut renewed = Vec::new();
