@@ -79,7 +79,7 @@ impl FromRequest for AnyJson {
             let text = utf8(&body)?;
             serde_json::from_str::<Value>(text).map_err(not_json)?;
             if has_nul(text) {
-                return Err(Problem::validation(vec![ShapeError::at("", NUL).into()]));
+                return Err(Problem::validation(vec![ShapeError::whole(NUL).into()]));
             }
             Ok(Self(text.trim_ascii().to_owned()))
         })
@@ -169,7 +169,7 @@ enum Document {
 
 impl Document {
     fn into_object(self) -> Result<Vec<(String, Value)>, ShapeError> {
-        let Self::Object(members) = self else { return Err(ShapeError::at("", "must be a JSON object")) };
+        let Self::Object(members) = self else { return Err(ShapeError::whole("must be a JSON object")) };
         let mut seen = HashSet::new();
         for (name, value) in &members {
             if !seen.insert(name) {
@@ -289,9 +289,13 @@ struct ShapeError {
 impl ShapeError {
     fn at(name: &str, detail: &str) -> Self {
         // RFC 6901, section 3.
-        let escaped = name.replace('~', "~0").replace('/', "~1");
-        let pointer = if name.is_empty() { String::new() } else { format!("/{escaped}") };
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
         Self { pointer, detail: detail.to_owned() }
+    }
+
+    /// Of the body itself, and none of its members.
+    fn whole(detail: &str) -> Self {
+        Self { pointer: String::new(), detail: detail.to_owned() }
     }
 }
 
@@ -311,7 +315,7 @@ impl std::error::Error for ShapeError {}
 
 impl de::Error for ShapeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::at("", &message.to_string())
+        Self::whole(&message.to_string())
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -378,6 +382,7 @@ mod tests {
             (br#"{"name": "x", "name": "y"}"#, "/name"),
             (br#"{"name": "x", "other": 1}"#, "/other"),
             (br#"{"name": "x", "a/b~c": 1}"#, "/a~1b~0c"),
+            (br#"{"name": "x", "": 1}"#, "/"),
             (br#"{"name": 5}"#, "/name"),
             (br#"{"name": null}"#, "/name"),
             (br#"{"name": "x", "flag": "yes"}"#, "/flag"),
