@@ -323,3 +323,52 @@ mod tests {
         assert_ne!(secret.derive("one").as_slice(), secret.derive("other").as_slice());
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::{check, near_misses};
+
+    const PREFIX: &str = "x_";
+
+    fn token() -> impl Strategy<Value = String> {
+        any::<[u8; RANDOM_BYTES]>().prop_map(|random| format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+    }
+
+    /// The prefix, and 256 bits in the one way to write them (RFC 4648, sections 3.5 and 5).
+    fn is_token(text: &str) -> bool {
+        let Some(secret) = text.strip_prefix(PREFIX) else { return false };
+        let of_alphabet = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+        secret.len() == 43
+            && secret.chars().all(of_alphabet)
+            && secret.ends_with(|last| "AEIMQUYcgkosw048".contains(last))
+    }
+
+    #[test]
+    fn exactly_what_can_be_a_token_is_read_and_stays_as_it_is() {
+        let texts = prop_oneof![
+            token(),
+            near_misses(token()).prop_map(|(_, other)| other),
+            "x_[A-Za-z0-9_-]{43}",
+            "(x_)?[A-Za-z0-9_=+/-]{40,46}",
+            any::<String>(),
+        ];
+        check(texts, |text| {
+            let read = OpaqueToken::parse(PREFIX, &text);
+            prop_assert_eq!(read.as_ref().map(OpaqueToken::reveal), is_token(&text).then_some(text.as_str()));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_token_with_a_slip_in_it_is_none_or_another() {
+        check(near_misses(token()), |(text, other)| {
+            let hash = |text| OpaqueToken::parse(PREFIX, text).map(|token| token.hash());
+            prop_assert!(hash(&text).is_some());
+            prop_assert_ne!(hash(&text), hash(&other));
+            Ok(())
+        });
+    }
+}

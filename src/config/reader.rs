@@ -371,3 +371,44 @@ mod tests {
         assert!(read(&[("APP_SECRET", ""), ("DATABASE_URL", " ")]).is_ok());
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::properties::{check, near_misses};
+
+    const UNITS: [(&str, u128); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+
+    /// The same, without a limit of its own: digits and a unit.
+    fn expected(text: &str) -> Option<Duration> {
+        let (unit, seconds) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
+        let digits =
+            text.strip_suffix(unit).filter(|digits| digits.chars().all(|digit| digit.is_ascii_digit()))?;
+        let seconds = digits.parse::<u128>().ok()?.checked_mul(seconds)?;
+        (1..=3650 * 86_400).contains(&seconds).then(|| Duration::from_secs(seconds as u64))
+    }
+
+    #[test]
+    fn a_time_is_digits_and_a_unit_between_a_second_and_ten_years() {
+        let time = || {
+            select(UNITS.to_vec()).prop_flat_map(|(unit, seconds)| {
+                let most = 3650 * 86_400 / seconds;
+                let number = prop_oneof![0..=2_u128, most - 1..=most + 1, any::<u64>().prop_map(u128::from)];
+                let digits = prop_oneof![
+                    number.prop_map(|number| number.to_string()),
+                    "[+-]?0?[0-9]{1,5}",
+                    "[0-9]{1,30}"
+                ];
+                digits.prop_map(move |digits| format!("{digits}{unit}"))
+            })
+        };
+        let texts = prop_oneof![time(), near_misses(time()).prop_map(|(_, other)| other), any::<String>()];
+        check(texts, |text| {
+            prop_assert_eq!(parse_duration(&text), expected(&text));
+            Ok(())
+        });
+    }
+}

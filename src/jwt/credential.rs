@@ -180,3 +180,49 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::{check, near_misses};
+
+    fn tokens(byte: u8) -> RefreshTokens {
+        RefreshTokens::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
+    }
+
+    fn refresh() -> impl Strategy<Value = Refresh> {
+        (any::<u128>(), any::<i32>())
+            .prop_map(|(id, generation)| Refresh { login: Uuid::from_u128(id), generation })
+    }
+
+    #[test]
+    fn what_is_issued_is_read_back_under_the_same_secret_only() {
+        check((refresh(), any::<u8>(), 1..=255_u8), |(refresh, byte, step)| {
+            let token = tokens(byte).issue(refresh);
+            prop_assert_eq!(tokens(byte).read(&token), Some(refresh));
+            prop_assert_eq!(tokens(byte.wrapping_add(step)).read(&token), None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_refresh_token_with_a_slip_in_it_is_refused() {
+        let issued = refresh().prop_map(|refresh| tokens(1).issue(refresh).to_string());
+        check(near_misses(issued), |(_, other)| {
+            prop_assert_eq!(tokens(1).read(&other), None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_nobody_issued_is_refused() {
+        let made_up =
+            prop_oneof!["dur_[A-Za-z0-9_-]{69}[AQgw]", "(dur_)?[A-Za-z0-9_=-]{60,80}", any::<String>()];
+        check(made_up, |text| {
+            prop_assert_eq!(tokens(1).read(&text), None);
+            Ok(())
+        });
+    }
+}
