@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use jsonwebtoken::jwk::JwkSet;
 use sqlx::PgPool;
+use tokio::sync::Mutex;
 
 use crate::auth::AuthError;
 use crate::clock::Clock;
@@ -136,6 +137,8 @@ struct Inner {
     token_life: i32,
     clock: Clock,
     ring: RwLock<Arc<Ring>>,
+    /// Held while the ring is read, so that what was read earlier is not put in the place of what was read later.
+    reading: Mutex<()>,
 }
 
 impl fmt::Debug for Keys {
@@ -163,6 +166,7 @@ impl Keys {
             token_life: i32::try_from(token_life.as_secs()).unwrap_or(i32::MAX),
             clock,
             ring: RwLock::default(),
+            reading: Mutex::default(),
         })))
     }
 
@@ -235,6 +239,7 @@ impl Keys {
 
     /// Reads the ring anew.
     async fn read(&self) -> Result<Vec<Row>, DatabaseError> {
+        let _reading = self.0.reading.lock().await;
         let rows = store::load(&self.0.pool).await?;
         let known = self.ring();
         let now = self.0.clock.now();
@@ -250,6 +255,7 @@ impl Keys {
         });
         let file = self.0.file.as_ref().map(|file| &file.active.key);
         let ring = Arc::new(Ring::new(entries.collect(), self.0.algorithm, file));
+        tell_of_another(&known, &ring);
         *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
         Ok(rows)
     }
@@ -278,6 +284,15 @@ impl Keys {
         let unsealed = self.0.sealer.unseal(&row.kid, row.private_key.as_deref()?)?;
         let key = Key::private(algorithm, &unsealed.secret).ok()?;
         (key.kid == row.kid).then_some(key)
+    }
+}
+
+/// Tells an operator who reads the log that this node signs with another key from now on.
+fn tell_of_another(known: &Ring, ring: &Ring) {
+    let (Some(old), Some(new)) = (known.signing(), ring.signing()) else { return };
+    if old.key.kid != new.key.kid {
+        let algorithm = new.key.algorithm.as_str();
+        tracing::info!(kid = new.key.kid, algorithm, "access tokens are signed with another key from now on");
     }
 }
 

@@ -304,10 +304,8 @@ impl Keys {
     async fn keep_now(&self) -> Result<(), KeysError> {
         let (ring, now) = (self.ring(), self.0.clock.now());
         let is_due = |ring: &Ring| self.is_rotation_due(ring, now);
-        if is_due(&ring)
-            && let Some(rotated) = self.rotate_if(is_due, None).await?
-        {
-            tracing::info!(kid = rotated.active, "the signing keys were rotated: it has been long enough");
+        if is_due(&ring) && self.rotate_if(is_due, None).await?.is_some() {
+            tracing::info!("the signing keys were rotated: it has been long enough");
         }
         let superseded = ring.signing().and_then(|entry| Some((&entry.key.kid, entry.verify_until?)));
         // This node signs with a key that others have done with: it was set up otherwise, or holds another file.
