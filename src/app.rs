@@ -26,7 +26,7 @@ use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, DatabaseError, Pools};
 use crate::http::client::TrustedProxies;
 use crate::http::edge::{self, AccessLine};
-use crate::jwt::{JwtMode, Parties};
+use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
 use crate::logins::{Feed, Logins};
 use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
@@ -56,6 +56,12 @@ pub enum StartError {
     /// argon2 refuses its settings.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// A command needs it, and the service has never made one.
+    #[error("APP_SECRET is not set, and none was made here yet: set the one that the service runs with")]
+    NoSecret,
+    /// There is no key to sign with.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The address is taken, or not this machine's.
     #[error("can't listen on {address}: {error}")]
     Listen {
@@ -94,6 +100,25 @@ impl Storage {
     pub fn accounts(&self, config: &Config, clock: &Clock) -> Result<Accounts, PasswordError> {
         let hasher = PasswordHasher::new(&config.passwords)?;
         Ok(Accounts::new(self.pools.requests.clone(), hasher, config.passwords.min_length, clock.clone()))
+    }
+
+    /// The signing keys in it, sealed under this secret.
+    ///
+    /// # Errors
+    /// When `JWT_KEY_FILE` has none.
+    pub fn keys(&self, config: &Config, secret: &AppSecret, clock: &Clock) -> Result<Keys, KeysError> {
+        Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone())
+    }
+
+    /// The secret in force, for commands: they make none.
+    ///
+    /// # Errors
+    /// When the database gives no answer, or there is none yet.
+    pub async fn app_secret(&self, config: &Config) -> Result<AppSecret, StartError> {
+        match &config.app_secret {
+            Some(secret) => Ok(secret.clone()),
+            None => database::made_app_secret(&self.pools.requests).await?.ok_or(StartError::NoSecret),
+        }
     }
 
     /// The private Postgres' URL, for a person who wants to look into it.
@@ -158,15 +183,14 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let (listener, address) = listen(config.listen)?;
     let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
     let site = Site::new(&config, address);
-    let accounts = storage.accounts(&config, &clock)?;
-    let logins = Logins::new(storage.pools.clone(), config.lifetimes, config.directory, clock.clone());
-    let clients = Arc::new(Clients::new(storage.pools.clone(), logins.clone(), clock.clone()));
-    let mut feed = logins.feed(vec![clients.clone()]);
+    let domain = Domain::new(&storage, &config, &secret, &clock)?;
+    prepare_keys(&storage, &config, &domain.keys, &clock).await?;
+    let (logins, keys) = (domain.logins.clone(), domain.keys.clone());
+    let mut feed = logins.feed(vec![Arc::new(keys.clone()), domain.clients.clone()]);
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
-    let upkeep = keep_up(&logins, feed);
-    let known = Known { accounts, logins: logins.clone(), clients };
-    let parts = Parts::new(&config, &site, &storage.pools.requests, known, &secret, clock);
+    let upkeep = keep_up(&logins, keys, feed);
+    let parts = Parts::new(&config, &site, domain, &secret, clock);
     let server = serve(listener, parts)?;
     Ok(Node {
         address,
@@ -179,13 +203,32 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     })
 }
 
+/// Sees to it that there are keys to sign with. An APP_SECRET that is set for the first time takes the place of the one
+/// that was made here: keys are sealed anew, and that one is forgotten.
+async fn prepare_keys(
+    storage: &Storage,
+    config: &Config,
+    keys: &Keys,
+    clock: &Clock,
+) -> Result<(), StartError> {
+    let pool = &storage.pools.requests;
+    let made_here = database::made_app_secret(pool).await?;
+    if let (Some(secret), Some(made_here)) = (&config.app_secret, made_here) {
+        let secret = secret.clone().replacing(&made_here);
+        storage.keys(config, &secret, clock)?.prepare().await?;
+        database::forget_app_secret(pool).await?;
+    }
+    Ok(keys.prepare().await?)
+}
+
 /// What a node does by itself for as long as it runs.
-fn keep_up(logins: &Logins, feed: Feed) -> JoinSet<()> {
+fn keep_up(logins: &Logins, keys: Keys, feed: Feed) -> JoinSet<()> {
     let mut upkeep = JoinSet::new();
     upkeep.spawn(feed.listen());
     upkeep.spawn(feed.follow());
     upkeep.spawn(logins.clone().keep_activity());
     upkeep.spawn(logins.clone().keep_swept());
+    upkeep.spawn(keys.keep());
     upkeep
 }
 
@@ -201,12 +244,40 @@ async fn app_secret(config: &Config, pool: &PgPool, clock: &Clock) -> Result<App
     if let Some(secret) = &config.app_secret {
         return Ok(secret.clone());
     }
-    let (secret, is_new) = database::stored_app_secret(pool, clock).await?;
+    let (secret, is_new) = database::make_app_secret(pool, clock).await?;
     let done = if is_new { "one was made" } else { "the one made earlier is used" };
     tracing::warn!(
         "APP_SECRET is not set: {done}, kept in the database. Whoever reads the database can sign in as anybody."
     );
     Ok(secret)
+}
+
+/// What the service is about, in its database.
+struct Domain {
+    pool: PgPool,
+    accounts: Accounts,
+    logins: Logins,
+    clients: Arc<Clients>,
+    keys: Keys,
+}
+
+impl Domain {
+    fn new(
+        storage: &Storage,
+        config: &Config,
+        secret: &AppSecret,
+        clock: &Clock,
+    ) -> Result<Self, StartError> {
+        let pools = storage.pools.clone();
+        let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
+        Ok(Self {
+            pool: pools.requests.clone(),
+            accounts: storage.accounts(config, clock)?,
+            clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
+            keys: storage.keys(config, secret, clock)?,
+            logins,
+        })
+    }
 }
 
 /// Where clients reach the service.
@@ -232,13 +303,6 @@ impl Site {
     }
 }
 
-/// Whom the service knows, and what of them.
-struct Known {
-    accounts: Accounts,
-    logins: Logins,
-    clients: Arc<Clients>,
-}
-
 /// Everything that requests need, once for all workers.
 #[derive(Clone)]
 struct Parts {
@@ -246,6 +310,7 @@ struct Parts {
     logins: Data<Logins>,
     clients: Data<Clients>,
     metadata: Data<Metadata>,
+    keys: Data<Keys>,
     session_data: Data<SessionData>,
     sign_in: Data<SignIn>,
     csrf: Data<Csrf>,
@@ -255,15 +320,8 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(
-        config: &Config,
-        site: &Site,
-        pool: &PgPool,
-        known: Known,
-        secret: &AppSecret,
-        clock: Clock,
-    ) -> Self {
-        let Known { accounts, logins, clients } = known;
+    fn new(config: &Config, site: &Site, domain: Domain, secret: &AppSecret, clock: Clock) -> Self {
+        let Domain { pool, accounts, logins, clients, keys } = domain;
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
@@ -273,7 +331,15 @@ impl Parts {
             .then_some(config.directory.session_cache_size);
         // In the order in which shared routes look at their cookies.
         let modes: Vec<Arc<dyn Mode>> = vec![
-            Arc::new(JwtMode::new(logins.clone(), clock.clone(), cookies.clone(), parties, secret, verified)),
+            Arc::new(JwtMode::new(
+                logins.clone(),
+                clock.clone(),
+                cookies.clone(),
+                parties,
+                secret,
+                keys.clone(),
+                verified,
+            )),
             Arc::new(SessionMode::new(logins.clone(), clock, cookies, secret)),
         ];
         Self {
@@ -281,7 +347,8 @@ impl Parts {
             logins: Data::new(logins.clone()),
             clients: Data::from(clients),
             metadata: Data::new(metadata),
-            session_data: Data::new(SessionData::new(pool.clone())),
+            keys: Data::new(keys),
+            session_data: Data::new(SessionData::new(pool)),
             sign_in: Data::new(SignIn::new(accounts, logins)),
             csrf: Data::new(Csrf::new(secret)),
             origins: Data::new(Origins {
@@ -305,7 +372,11 @@ impl Parts {
                     .configure(|config| mode.routes(config)),
             );
         }
-        config.app_data(Data::new(self.modes.clone())).configure(account::routes).configure(pages::routes);
+        config
+            .app_data(Data::new(self.modes.clone()))
+            .configure(jwt::well_known_routes)
+            .configure(account::routes)
+            .configure(pages::routes);
     }
 
     fn data(&self, config: &mut web::ServiceConfig) {
@@ -314,6 +385,7 @@ impl Parts {
             .app_data(self.logins.clone())
             .app_data(self.clients.clone())
             .app_data(self.metadata.clone())
+            .app_data(self.keys.clone())
             .app_data(self.session_data.clone())
             .app_data(self.sign_in.clone())
             .app_data(self.csrf.clone())
@@ -339,13 +411,9 @@ impl Parts {
 pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let clock = Clock::system();
     let storage = Storage { pools: Pools::new("postgres://nowhere".parse()?), private: None };
-    let pools = storage.pools.clone();
-    let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
-    let accounts = storage.accounts(config, &clock)?;
-    let site = Site::new(config, config.listen);
-    let clients = Arc::new(Clients::new(pools.clone(), logins.clone(), clock.clone()));
-    let known = Known { accounts, logins, clients };
-    let parts = Parts::new(config, &site, &pools.requests, known, &AppSecret::generate(), clock);
+    let secret = AppSecret::generate();
+    let domain = Domain::new(&storage, config, &secret, &clock)?;
+    let parts = Parts::new(config, &Site::new(config, config.listen), domain, &secret, clock);
     Ok(parts.document().to_pretty_json()?)
 }
 

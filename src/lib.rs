@@ -31,3 +31,6 @@ pub mod database;
 pub mod shards;
 pub mod telemetry;
 pub mod tokens;
+
+#[cfg(test)]
+mod properties;

@@ -134,6 +134,28 @@ impl MacKey {
     }
 }
 
+/// A secret as it is, such as a private key. It is wiped when it is dropped.
+#[derive(Clone)]
+pub struct SecretBytes(Zeroizing<Vec<u8>>);
+
+impl SecretBytes {
+    /// These bytes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, to be used.
+    pub fn reveal(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes([redacted])")
+    }
+}
+
 /// Keeps secrets where others may read: AES-256-GCM under a random nonce (NIST SP 800-38D).
 pub struct Sealer {
     key: RandomizedNonceKey,
@@ -144,7 +166,7 @@ pub struct Sealer {
 #[derive(Debug)]
 pub struct Unsealed {
     /// The secret.
-    pub secret: Zeroizing<Vec<u8>>,
+    pub secret: SecretBytes,
     /// Whether it was sealed under the secret before, and is to be sealed anew.
     pub is_dated: bool,
 }
@@ -163,8 +185,8 @@ impl Sealer {
     ///
     /// # Errors
     /// When the system has no randomness to give.
-    pub fn seal(&self, name: &str, secret: &[u8]) -> Result<Vec<u8>, Unspecified> {
-        let mut sealed = secret.to_vec();
+    pub fn seal(&self, name: &str, secret: &SecretBytes) -> Result<Vec<u8>, Unspecified> {
+        let mut sealed = secret.reveal().to_vec();
         let nonce = self.key.seal_in_place_append_tag(Aad::from(name), &mut sealed)?;
         Ok([nonce.as_ref().as_slice(), &sealed].concat())
     }
@@ -182,13 +204,13 @@ fn sealing_key(bytes: &[u8; 32]) -> RandomizedNonceKey {
     RandomizedNonceKey::new(&AES_256_GCM, bytes).expect("a key of 32 bytes")
 }
 
-fn unseal(key: &RandomizedNonceKey, name: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+fn unseal(key: &RandomizedNonceKey, name: &str, sealed: &[u8]) -> Option<SecretBytes> {
     let (nonce, sealed) = sealed.split_at_checked(NONCE_BYTES)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
     let mut opened = Zeroizing::new(sealed.to_vec());
     let length = key.open_in_place(nonce, Aad::from(name), &mut opened).ok()?.len();
     opened.truncate(length);
-    Some(opened)
+    Some(SecretBytes(opened))
 }
 
 impl fmt::Debug for Sealer {
@@ -230,6 +252,10 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
 mod tests {
     use super::*;
 
+    fn a_key() -> SecretBytes {
+        SecretBytes::new(b"a key".to_vec())
+    }
+
     #[test]
     fn a_token_parses_back_to_the_same_hash() {
         let token = OpaqueToken::generate("x_");
@@ -249,8 +275,12 @@ mod tests {
         let token = OpaqueToken::generate("x_");
         let secret = AppSecret::new(b"a secret of thirty-two bytes, at least".to_vec()).expect("long enough");
         let mac = MacKey::derive(&secret, "purpose");
-        let printed = format!("{token:?} {secret:?} {mac:?}");
-        assert!(!printed.contains(&token.reveal()[2..]) && !printed.contains("thirty"), "{printed}");
+        let sealer = Sealer::derive(&secret, "purpose");
+        let unsealed = sealer.unseal("name", &sealer.seal("name", &a_key()).expect("sealed"));
+        let printed = format!("{token:?} {secret:?} {mac:?} {sealer:?} {unsealed:?} {:?}", a_key());
+        for secret in [&token.reveal()[2..], "thirty", "a key", "97, 32"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
     }
 
     #[test]
@@ -265,10 +295,10 @@ mod tests {
         assert!(mac(&new).verifies(b"message", &mac(&changing).sign(b"message")), "signed under the new one");
 
         let sealer = |secret: &AppSecret| Sealer::derive(secret, "purpose");
-        let sealed = |secret: &AppSecret| sealer(secret).seal("name", b"a key").expect("sealed");
+        let sealed = |secret: &AppSecret| sealer(secret).seal("name", &a_key()).expect("sealed");
         for (secret, is_dated) in [(&old, true), (&new, false)] {
             let unsealed = sealer(&changing).unseal("name", &sealed(secret)).expect("it opens");
-            assert_eq!((unsealed.secret.as_slice(), unsealed.is_dated), (b"a key".as_slice(), is_dated));
+            assert_eq!((unsealed.secret.reveal(), unsealed.is_dated), (b"a key".as_slice(), is_dated));
         }
         assert!(sealer(&changing).unseal("name", &sealed(&other)).is_none());
     }
@@ -276,7 +306,7 @@ mod tests {
     #[test]
     fn a_sealed_secret_opens_only_as_it_was_sealed() {
         let sealer = Sealer::derive(&AppSecret::generate(), "purpose");
-        let sealed = sealer.seal("name", b"a key").expect("sealed");
+        let sealed = sealer.seal("name", &a_key()).expect("sealed");
         assert!(sealer.unseal("other", &sealed).is_none());
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
@@ -284,12 +314,61 @@ mod tests {
             assert!(sealer.unseal("name", &changed).is_none(), "changed at {at}");
             assert!(sealer.unseal("name", &sealed[..at]).is_none(), "cut at {at}");
         }
-        assert_ne!(sealer.seal("name", b"a key").expect("sealed"), sealed, "a nonce is used once");
+        assert_ne!(sealer.seal("name", &a_key()).expect("sealed"), sealed, "a nonce is used once");
     }
 
     #[test]
     fn each_purpose_has_a_key_of_its_own() {
         let secret = AppSecret::generate();
         assert_ne!(secret.derive("one").as_slice(), secret.derive("other").as_slice());
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::{check, near_misses};
+
+    const PREFIX: &str = "x_";
+
+    fn token() -> impl Strategy<Value = String> {
+        any::<[u8; RANDOM_BYTES]>().prop_map(|random| format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+    }
+
+    /// The prefix, and 256 bits in the one way to write them (RFC 4648, sections 3.5 and 5).
+    fn is_token(text: &str) -> bool {
+        let Some(secret) = text.strip_prefix(PREFIX) else { return false };
+        let of_alphabet = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+        secret.len() == 43
+            && secret.chars().all(of_alphabet)
+            && secret.ends_with(|last| "AEIMQUYcgkosw048".contains(last))
+    }
+
+    #[test]
+    fn exactly_what_can_be_a_token_is_read_and_stays_as_it_is() {
+        let texts = prop_oneof![
+            token(),
+            near_misses(token()).prop_map(|(_, other)| other),
+            "x_[A-Za-z0-9_-]{43}",
+            "(x_)?[A-Za-z0-9_=+/-]{40,46}",
+            any::<String>(),
+        ];
+        check(texts, |text| {
+            let read = OpaqueToken::parse(PREFIX, &text);
+            prop_assert_eq!(read.as_ref().map(OpaqueToken::reveal), is_token(&text).then_some(text.as_str()));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_token_with_a_slip_in_it_is_none_or_another() {
+        check(near_misses(token()), |(text, other)| {
+            let hash = |text| OpaqueToken::parse(PREFIX, text).map(|token| token.hash());
+            prop_assert!(hash(&text).is_some());
+            prop_assert_ne!(hash(&text), hash(&other));
+            Ok(())
+        });
     }
 }

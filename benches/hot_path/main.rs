@@ -4,8 +4,8 @@
 //! The servers are processes of their own on one core, the load comes from another, and each round runs a slice of
 //! every variant: a noisy machine slows down both sides of a ratio. Time on the clock is not looked at.
 //!
-//! `cargo bench --bench hot_path -- --rounds 15`, or `-- --memory` for what a cached session weighs. Settings in the
-//! environment (`LOG`, `LOG_FORMAT`, ...) reach the nodes.
+//! `cargo bench --bench hot_path -- --rounds 15`; `-- --algorithms` for the algorithms of access tokens, `-- --memory` for
+//! what a cached session weighs. Settings in the environment (`LOG`, `LOG_FORMAT`, ...) reach the nodes.
 
 mod bare;
 mod client;
@@ -25,6 +25,7 @@ use tokio::runtime::Builder;
 
 use database::Database;
 use roles::Role;
+use variants::Stage;
 
 /// As the program has it, and for the bare handler, too.
 #[global_allocator]
@@ -35,6 +36,9 @@ struct Arguments {
     /// How many slices of each variant
     #[arg(long, default_value_t = 15)]
     rounds: usize,
+    /// Compare the algorithms of access tokens, instead of modes and transports
+    #[arg(long)]
+    algorithms: bool,
     /// Measure what a cached session weighs, instead
     #[arg(long)]
     memory: bool,
@@ -61,10 +65,18 @@ fn main() -> anyhow::Result<()> {
     let database = runtime.block_on(Database::start()).context("starting Postgres")?;
     let report = match arguments.memory {
         true => memory::measure(&database, &runtime, arguments.sessions),
-        false => variants::measure(&database, arguments.rounds),
+        false => compare(&arguments, &database),
     };
     runtime.block_on(database.stop());
     say(&report?)
+}
+
+fn compare(arguments: &Arguments, database: &Database) -> anyhow::Result<String> {
+    let stage = match arguments.algorithms {
+        true => Stage::of_algorithms(database)?,
+        false => Stage::of_modes(database)?,
+    };
+    variants::measure(&stage, database, arguments.rounds)
 }
 
 fn say(text: &str) -> anyhow::Result<()> {

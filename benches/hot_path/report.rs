@@ -11,7 +11,7 @@ pub(crate) struct Sample {
 
 /// A line of the table.
 pub(crate) struct Row {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// The row that it is compared with.
     pub(crate) base: usize,
     /// Whether Postgres' own CPU is of interest.

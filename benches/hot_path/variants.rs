@@ -1,9 +1,9 @@
-//! What is measured: the same answer, got in each way.
+//! What is measured: the same answer, got in each way, and in each algorithm.
 
 use std::iter::repeat_n;
 use std::time::Duration;
 
-use crate::client::{Client, get};
+use crate::client::{Client, bearer, get};
 use crate::cpu;
 use crate::database::Database;
 use crate::report::{Row, Sample, table};
@@ -26,7 +26,7 @@ const FIRST_REQUESTS: usize = 100;
 const SETTLE: Duration = Duration::from_millis(2);
 
 struct Variant {
-    name: &'static str,
+    name: String,
     server: usize,
     request: Vec<u8>,
     slice: usize,
@@ -34,21 +34,25 @@ struct Variant {
     base: usize,
 }
 
-/// Starts the servers, runs the rounds, and gives the table.
-pub(crate) fn measure(database: &Database, rounds: usize) -> anyhow::Result<String> {
-    let servers = Servers::start(database)?;
-    let variants = variants(&servers)?;
+/// The servers that run, and what is asked of them.
+pub(crate) struct Stage {
+    servers: Vec<Server>,
+    variants: Vec<Variant>,
+}
+
+/// Runs the rounds, and gives the table.
+pub(crate) fn measure(stage: &Stage, database: &Database, rounds: usize) -> anyhow::Result<String> {
     // Of the first one nothing is kept: it is there to warm up.
-    run_round(0, &servers, &variants, database.postmaster)?;
+    run_round(0, stage, database.postmaster)?;
     let mut samples = Vec::new();
     for round in 0..rounds {
-        samples.push(run_round(round, &servers, &variants, database.postmaster)?);
+        samples.push(run_round(round, stage, database.postmaster)?);
     }
     let mut rows = Vec::new();
-    for variant in &variants {
-        let bytes = servers.client(variant)?.size(&variant.request)?;
+    for variant in &stage.variants {
+        let bytes = stage.client(variant)?.size(&variant.request)?;
         rows.push(Row {
-            name: variant.name,
+            name: variant.name.clone(),
             base: variant.base,
             asks_postgres: variant.slice < SLICE,
             bytes,
@@ -58,24 +62,19 @@ pub(crate) fn measure(database: &Database, rounds: usize) -> anyhow::Result<Stri
 }
 
 /// One slice of each. A different one begins each time: no place in the row is better than another.
-fn run_round(
-    round: usize,
-    servers: &Servers,
-    variants: &[Variant],
-    postmaster: u32,
-) -> anyhow::Result<Vec<Sample>> {
-    let mut samples = vec![Sample::default(); variants.len()];
-    for step in 0..variants.len() {
-        let at = (round + step) % variants.len();
-        samples[at] = run_slice(servers, &variants[at], postmaster)?;
+fn run_round(round: usize, stage: &Stage, postmaster: u32) -> anyhow::Result<Vec<Sample>> {
+    let mut samples = vec![Sample::default(); stage.variants.len()];
+    for step in 0..stage.variants.len() {
+        let at = (round + step) % stage.variants.len();
+        samples[at] = run_slice(stage, &stage.variants[at], postmaster)?;
     }
     Ok(samples)
 }
 
-fn run_slice(servers: &Servers, variant: &Variant, postmaster: u32) -> anyhow::Result<Sample> {
-    let pid = servers.0[variant.server].pid();
+fn run_slice(stage: &Stage, variant: &Variant, postmaster: u32) -> anyhow::Result<Sample> {
+    let pid = stage.servers[variant.server].pid();
     // Connected anew, since servers hang up on who is silent for a while; that is not to be measured.
-    let mut client = servers.client(variant)?;
+    let mut client = stage.client(variant)?;
     client.send(repeat_n(variant.request.as_slice(), FIRST_REQUESTS), USERNAME)?;
     let before = (cpu::of_process(pid)?, cpu::of_children(postmaster)?);
     client.send(repeat_n(variant.request.as_slice(), variant.slice), USERNAME)?;
@@ -88,60 +87,72 @@ fn run_slice(servers: &Servers, variant: &Variant, postmaster: u32) -> anyhow::R
     })
 }
 
-/// In the order of the constants below.
-struct Servers(Vec<Server>);
-
+/// Which row others are compared with, in both tables.
 const BARE: usize = 0;
-const CACHED: usize = 1;
-const ALWAYS: usize = 2;
-const LOOKUP: usize = 3;
 
-impl Servers {
-    fn start(database: &Database) -> anyhow::Result<Self> {
+const ADA: (&str, &str) = (USERNAME, PASSWORD);
+
+impl Stage {
+    fn client(&self, variant: &Variant) -> anyhow::Result<Client> {
+        Client::connect(self.servers[variant.server].address)
+    }
+
+    /// Both modes and both transports.
+    pub(crate) fn of_modes(database: &Database) -> anyhow::Result<Self> {
         let start = |role, settings: &[(&str, &str)]| Server::start(role, &database.url, settings);
-        Ok(Self(vec![
+        let servers = vec![
             start(Role::Bare, &[])?,
             start(Role::Node, &[("SESSION_LOOKUP", "cached")])?,
             start(Role::Node, &[("SESSION_LOOKUP", "always")])?,
             start(Role::BareLookup, &[])?,
-        ]))
+        ];
+        let (cached, always, lookup) = (1, 2, 3);
+        let mut node = Client::connect(servers[cached].address)?;
+        node.register(USERNAME, PASSWORD)?;
+        let access_token = node.sign_in_by_bearer("/jwt/login", ADA, "access_token")?;
+        let access_cookie = node.sign_in_by_cookie("/jwt/login", ADA, "access_token")?;
+        let session_token = node.sign_in_by_bearer("/session/login", ADA, "session_token")?;
+        let session_cookie = node.sign_in_by_cookie("/session/login", ADA, "sessionid")?;
+        let heavy = |name: &str, server, header: &str, path| Variant {
+            slice: SLICE_OF_LOOKUPS,
+            base: 6,
+            ..light(name, server, path, header)
+        };
+        let variants = vec![
+            light("bare", BARE, "/profile", &session_token),
+            light("jwt bearer", cached, "/jwt/profile", &access_token),
+            light("jwt cookie", cached, "/jwt/profile", &access_cookie),
+            light("session bearer, cached", cached, "/session/profile", &session_token),
+            light("session cookie, cached", cached, "/session/profile", &session_cookie),
+            light("/profile, session cookie, cached", cached, "/profile", &session_cookie),
+            heavy("bare lookup", lookup, &session_token, "/profile"),
+            heavy("session bearer, always", always, &session_token, "/session/profile"),
+        ];
+        Ok(Self { servers, variants })
     }
 
-    fn client(&self, variant: &Variant) -> anyhow::Result<Client> {
-        Client::connect(self.0[variant.server].address)
+    /// Each algorithm, by Bearer: with tokens that are remembered as verified, and as textbooks have it, with every
+    /// signature verified.
+    pub(crate) fn of_algorithms(database: &Database) -> anyhow::Result<Self> {
+        let mut servers = vec![Server::start(Role::Bare, &database.url, &[])?];
+        let mut variants = vec![light("bare", BARE, "/profile", &bearer(USERNAME))];
+        for name in ["HS256", "EdDSA", "ES256", "RS256"] {
+            for (revocation, kind) in [("feed", "remembered"), ("off", "verified")] {
+                let settings = [("JWT_ALGORITHM", name), ("JWT_REVOCATION", revocation)];
+                let server = Server::start(Role::Node, &database.url, &settings)?;
+                let mut node = Client::connect(server.address)?;
+                if variants.len() == 1 {
+                    node.register(USERNAME, PASSWORD)?;
+                }
+                let token = node.sign_in_by_bearer("/jwt/login", ADA, "access_token")?;
+                variants.push(light(&format!("{name}, {kind}"), servers.len(), "/jwt/profile", &token));
+                servers.push(server);
+            }
+        }
+        Ok(Self { servers, variants })
     }
 }
 
-fn variants(servers: &Servers) -> anyhow::Result<Vec<Variant>> {
-    let mut node = Client::connect(servers.0[CACHED].address)?;
-    node.register(USERNAME, PASSWORD)?;
-    let ada = (USERNAME, PASSWORD);
-    let access_token = node.sign_in_by_bearer("/jwt/login", ada, "access_token")?;
-    let access_cookie = node.sign_in_by_cookie("/jwt/login", ada, "access_token")?;
-    let session_token = node.sign_in_by_bearer("/session/login", ada, "session_token")?;
-    let session_cookie = node.sign_in_by_cookie("/session/login", ada, "sessionid")?;
-    let light = |name, server, path, header: &str| Variant {
-        name,
-        server,
-        request: get(path, header),
-        slice: SLICE,
-        base: 0,
-    };
-    let heavy = |name, server, path, header: &str| Variant {
-        name,
-        server,
-        request: get(path, header),
-        slice: SLICE_OF_LOOKUPS,
-        base: 6,
-    };
-    Ok(vec![
-        light("bare", BARE, "/profile", &session_token),
-        light("jwt bearer", CACHED, "/jwt/profile", &access_token),
-        light("jwt cookie", CACHED, "/jwt/profile", &access_cookie),
-        light("session bearer, cached", CACHED, "/session/profile", &session_token),
-        light("session cookie, cached", CACHED, "/session/profile", &session_cookie),
-        light("/profile, session cookie, cached", CACHED, "/profile", &session_cookie),
-        heavy("bare lookup", LOOKUP, "/profile", &session_token),
-        heavy("session bearer, always", ALWAYS, "/session/profile", &session_token),
-    ])
+fn light(name: &str, server: usize, path: &str, header: &str) -> Variant {
+    Variant { name: name.to_owned(), server, request: get(path, header), slice: SLICE, base: BARE }
 }

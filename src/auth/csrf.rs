@@ -37,3 +37,31 @@ impl Csrf {
         if self.0.verifies(login.as_bytes(), &mac) { Ok(()) } else { Err(AuthError::CsrfFailed) }
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::{check, header_values};
+
+    #[test]
+    fn only_the_logins_own_token_passes() {
+        let csrf = Csrf::new(&AppSecret::new(vec![1; 32]).expect("long enough"));
+        let token = |login| csrf.token(Uuid::from_u128(login));
+        let sent = any::<u128>().prop_flat_map(|login| (Just(login), header_values(Just(token(login)))));
+        check(sent, |(login, sent)| {
+            let passes = |sent: &[u8]| {
+                let mut headers = HeaderMap::new();
+                let name = HeaderName::from_static("x-csrf-token");
+                headers.append(name, HeaderValue::from_bytes(sent).expect("a header value"));
+                csrf.check(Uuid::from_u128(login), &headers).is_ok()
+            };
+            prop_assert!(passes(token(login).as_bytes()));
+            prop_assert!(!passes(token(login ^ 1).as_bytes()));
+            prop_assert!(!passes(&sent));
+            Ok(())
+        });
+    }
+}

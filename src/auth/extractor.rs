@@ -190,3 +190,82 @@ async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
     }
     Ok(identity)
 }
+
+#[cfg(test)]
+mod properties {
+    use actix_web::http::header::HeaderValue;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::{any_header_value, check, header_values};
+
+    #[derive(Debug, PartialEq)]
+    enum Read {
+        Nothing,
+        Token(Vec<u8>),
+        Malformed,
+    }
+
+    fn read(sent: &[&[u8]]) -> Read {
+        let mut headers = HeaderMap::new();
+        for value in sent {
+            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header value"));
+        }
+        match bearer(&headers) {
+            Ok(None) => Read::Nothing,
+            Ok(Some(token)) => Read::Token(token.as_bytes().to_vec()),
+            Err(_) => Read::Malformed,
+        }
+    }
+
+    /// The same, read the slow way: the scheme up to the first space or tab, then the token.
+    fn expected(value: &[u8]) -> Read {
+        let end = value.iter().position(|byte| b" \t".contains(byte)).unwrap_or(value.len());
+        let (scheme, rest) = value.split_at(end);
+        if !scheme.eq_ignore_ascii_case(b"bearer") {
+            return Read::Nothing;
+        }
+        let rest = String::from_utf8_lossy(rest);
+        let token = rest.trim_matches([' ', '\t']);
+        let letters = token.trim_end_matches('=');
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-._~+/".contains(letter);
+        let is_token = rest.starts_with(' ') && !letters.is_empty() && letters.chars().all(is_letter);
+        if is_token { Read::Token(token.as_bytes().to_vec()) } else { Read::Malformed }
+    }
+
+    fn token() -> impl Strategy<Value = String> {
+        "[A-Za-z0-9._~+/-]{1,40}={0,2}"
+    }
+
+    #[test]
+    fn a_token_is_read_whatever_the_schemes_letter_case_and_however_much_space_there_is() {
+        check(("[Bb][Ee][Aa][Rr][Ee][Rr] [ \t]{0,3}", token(), "[ \t]{0,3}"), |(scheme, token, space)| {
+            let value = format!("{scheme}{token}{space}");
+            prop_assert_eq!(read(&[value.as_bytes()]), Read::Token(token.into_bytes()));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn every_header_is_a_token_or_malformed_or_of_another_scheme() {
+        let bearer = token().prop_map(|token| format!("Bearer {token}"));
+        let spaced = ("(Bearer|bearer|Basic|Bearers)", "[ \t,=]{0,2}", token(), "[ \t=]{0,2}");
+        let spaced =
+            spaced.prop_map(|(scheme, space, token, end)| [scheme, space, token, end].concat().into_bytes());
+        check(prop_oneof![header_values(bearer), spaced], |value| {
+            prop_assert_eq!(read(&[&value]), expected(&value));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn two_headers_are_malformed_whatever_they_say() {
+        let bearer = || token().prop_map(|token| format!("Bearer {token}").into_bytes());
+        let value = || prop_oneof![bearer(), any_header_value()];
+        let twice = value().prop_map(|value| (value.clone(), value));
+        check(prop_oneof![(value(), value()), twice], |(one, other)| {
+            prop_assert_eq!(read(&[&one, &other]), Read::Malformed);
+            Ok(())
+        });
+    }
+}

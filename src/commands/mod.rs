@@ -1,6 +1,7 @@
 //! The command line: what it may say, and which file does it.
 
 mod clients;
+mod keys;
 mod serve;
 mod users;
 
@@ -40,6 +41,9 @@ enum Command {
     /// Look after the services that may ask about tokens
     #[command(subcommand)]
     Client(clients::ClientCommand),
+    /// Look after the keys that access tokens are signed with
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
 }
 
 /// Does what the command line says.
@@ -54,6 +58,7 @@ pub async fn run(command_line: CommandLine, config: Config) -> Result<(), Failur
         Command::Openapi => say(&app::document(&config)?),
         Command::User(command) => users::manage(command, &config).await,
         Command::Client(command) => clients::manage(command, &config).await,
+        Command::Keys(command) => keys::manage(command, &config).await,
     }
 }
 

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::tokens::AppSecret;
+use crate::tokens::{AppSecret, SecretBytes};
 
 /// Everything that can be set. Secrets in it are not printed by `Debug`.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `PUBLIC_URL`: where clients reach the service; none: where it listens.
     pub public_url: Option<Url>,
-    /// `APP_SECRET`; none: one is made and kept in the database.
+    /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.
     pub app_secret: Option<AppSecret>,
     /// `ALLOWED_ORIGINS`: other origins whose pages may call, in their serialised form (RFC 6454, section 6.2).
     pub allowed_origins: Vec<String>,
@@ -46,13 +46,49 @@ pub struct Config {
     pub ignored: Vec<&'static str>,
 }
 
-/// What access tokens say of their origin and purpose.
+/// What access tokens say, and what signs them.
 #[derive(Clone, Debug)]
 pub struct JwtConfig {
     /// `JWT_ISSUER`; none: the public URL.
     pub issuer: Option<String>,
     /// `JWT_AUDIENCE`; none: the public URL.
     pub audience: Option<String>,
+    /// `JWT_ALGORITHM`.
+    pub algorithm: JwtAlgorithm,
+    /// What is in `JWT_KEY_FILE`; none: keys are made, and kept in the database.
+    pub key_file: Option<SecretBytes>,
+    /// `KEY_ROTATION`: how long a key signs; none: until somebody rotates.
+    pub rotation: Option<Duration>,
+}
+
+/// How access tokens are signed (RFC 7518, section 3.1; RFC 8037, section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the standard's own name")]
+pub enum JwtAlgorithm {
+    Hs256,
+    EdDsa,
+    Es256,
+    Rs256,
+}
+
+impl JwtAlgorithm {
+    /// Each of them.
+    pub const ALL: [Self; 4] = [Self::Hs256, Self::EdDsa, Self::Es256, Self::Rs256];
+
+    /// Its name in the standard.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::EdDsa => "EdDSA",
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+        }
+    }
+
+    /// The one of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
+    }
 }
 
 /// How long logins and tokens live.

@@ -11,10 +11,10 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::{
-    Config, DirectoryConfig, JwtConfig, JwtRevocation, Lifetimes, LogConfig, LogFormat, PasswordConfig,
-    SessionLookup, Span, WhenStale,
+    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, Lifetimes, LogConfig, LogFormat,
+    PasswordConfig, SessionLookup, Span, WhenStale,
 };
-use crate::tokens::AppSecret;
+use crate::tokens::{AppSecret, SecretBytes};
 
 /// Where a private Postgres lives, below the working directory.
 const DATA_FOLDER: &str = ".data";
@@ -23,8 +23,10 @@ const DATA_FOLDER: &str = ".data";
 const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 /// Settings of later versions: setting one changes nothing yet, and that should not be a surprise.
-const NOT_YET: [&str; 6] =
-    ["METRICS_LISTEN", "JWT_KEY_FILE", "KEY_ROTATION", "LOGIN_LIMIT", "REGISTER_LIMIT", "REFRESH_LIMIT"];
+const NOT_YET: [&str; 4] = ["METRICS_LISTEN", "LOGIN_LIMIT", "REGISTER_LIMIT", "REFRESH_LIMIT"];
+
+/// The shortest time that a key may sign: twice as long as others remember the keys of `jwks.json`.
+const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
 
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
@@ -133,11 +135,23 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn app_secret(&mut self) -> Option<AppSecret> {
+        let previous = self.secret("APP_SECRET_PREVIOUS");
+        match (self.secret("APP_SECRET"), previous) {
+            (Some(secret), Some(previous)) => Some(secret.replacing(&previous)),
+            (secret, None) => secret,
+            (None, Some(_)) => {
+                self.wrong("APP_SECRET", "the new secret, beside APP_SECRET_PREVIOUS");
+                None
+            }
+        }
+    }
+
+    fn secret(&mut self, name: &str) -> Option<AppSecret> {
         // The value is not repeated in the error, nor is it trimmed: it is a secret.
-        let value = (self.vars)("APP_SECRET").filter(|value| !value.is_empty())?;
+        let value = (self.vars)(name).filter(|value| !value.is_empty())?;
         let secret = AppSecret::new(value.into_bytes());
         if secret.is_none() {
-            self.wrong("APP_SECRET", "32 bytes or more, such as the output of `openssl rand -base64 32`");
+            self.wrong(name, "32 bytes or more, such as the output of `openssl rand -base64 32`");
         }
         secret
     }
@@ -158,11 +172,34 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn jwt(&mut self) -> JwtConfig {
-        let algorithm = self.text("JWT_ALGORITHM");
-        if algorithm.is_some_and(|name| name != "HS256") {
-            self.wrong("JWT_ALGORITHM", "HS256: this version has no other");
+        let config = JwtConfig {
+            issuer: self.text("JWT_ISSUER"),
+            audience: self.text("JWT_AUDIENCE"),
+            algorithm: self.choice("JWT_ALGORITHM", JwtAlgorithm::ALL.map(|it| (it.as_str(), it))),
+            key_file: self.key_file(),
+            rotation: self.rotation(),
+        };
+        if config.key_file.is_some() && config.rotation.is_some() {
+            self.wrong("KEY_ROTATION", "no value beside JWT_KEY_FILE: such keys change with the file");
         }
-        JwtConfig { issuer: self.text("JWT_ISSUER"), audience: self.text("JWT_AUDIENCE") }
+        config
+    }
+
+    fn key_file(&mut self) -> Option<SecretBytes> {
+        let path = self.text("JWT_KEY_FILE")?;
+        match std::fs::read(path) {
+            Ok(bytes) => Some(SecretBytes::new(bytes)),
+            Err(error) => {
+                self.errors.push(format!("JWT_KEY_FILE can't be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn rotation(&mut self) -> Option<Duration> {
+        let expected = "a time such as 30d, of 10m at least: verifiers must have met a key before it signs";
+        let parse = |text: &str| parse_duration(text).filter(|time| *time >= MIN_ROTATION).map(Some);
+        self.read("KEY_ROTATION", expected, |text| if text == "off" { Some(None) } else { parse(text) })?
     }
 
     fn lifetimes(&mut self) -> Lifetimes {
@@ -332,5 +369,46 @@ mod tests {
     #[test]
     fn an_empty_setting_is_not_set() {
         assert!(read(&[("APP_SECRET", ""), ("DATABASE_URL", " ")]).is_ok());
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::properties::{check, near_misses};
+
+    const UNITS: [(&str, u128); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+
+    /// The same, without a limit of its own: digits and a unit.
+    fn expected(text: &str) -> Option<Duration> {
+        let (unit, seconds) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
+        let digits =
+            text.strip_suffix(unit).filter(|digits| digits.chars().all(|digit| digit.is_ascii_digit()))?;
+        let seconds = digits.parse::<u128>().ok()?.checked_mul(seconds)?;
+        (1..=3650 * 86_400).contains(&seconds).then(|| Duration::from_secs(seconds as u64))
+    }
+
+    #[test]
+    fn a_time_is_digits_and_a_unit_between_a_second_and_ten_years() {
+        let time = || {
+            select(UNITS.to_vec()).prop_flat_map(|(unit, seconds)| {
+                let most = 3650 * 86_400 / seconds;
+                let number = prop_oneof![0..=2_u128, most - 1..=most + 1, any::<u64>().prop_map(u128::from)];
+                let digits = prop_oneof![
+                    number.prop_map(|number| number.to_string()),
+                    "[+-]?0?[0-9]{1,5}",
+                    "[0-9]{1,30}"
+                ];
+                digits.prop_map(move |digits| format!("{digits}{unit}"))
+            })
+        };
+        let texts = prop_oneof![time(), near_misses(time()).prop_map(|(_, other)| other), any::<String>()];
+        check(texts, |text| {
+            prop_assert_eq!(parse_duration(&text), expected(&text));
+            Ok(())
+        });
     }
 }

@@ -149,11 +149,11 @@ async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
 }
 
-/// The secret of this database: the one that is stored, or one made now and stored. The flag tells which.
+/// The secret of this database: the one that was made for it, or one made now. The flag tells which.
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn stored_app_secret(pool: &PgPool, clock: &Clock) -> Result<(AppSecret, bool), DatabaseError> {
+pub async fn make_app_secret(pool: &PgPool, clock: &Clock) -> Result<(AppSecret, bool), DatabaseError> {
     // Two nodes may start at once: what is stored wins, and both read it.
     let new = AppSecret::generate();
     let made = sqlx::query!(
@@ -161,9 +161,26 @@ pub async fn stored_app_secret(pool: &PgPool, clock: &Clock) -> Result<(AppSecre
         new.reveal(),
         clock.now(),
     );
-    let made = answer(made.execute(pool)).await?.rows_affected() == 1;
+    let is_new = answer(made.execute(pool)).await?.rows_affected() == 1;
+    Ok((made_app_secret(pool).await?.ok_or(sqlx::Error::RowNotFound)?, is_new))
+}
+
+/// The secret that was made for this database, if one was.
+///
+/// # Errors
+/// When the database gives no answer.
+pub async fn made_app_secret(pool: &PgPool) -> Result<Option<AppSecret>, DatabaseError> {
     let stored = sqlx::query_scalar!("select value from secrets where name = 'app_secret'");
-    let stored = answer(stored.fetch_one(pool)).await?;
+    let Some(stored) = answer(stored.fetch_optional(pool)).await? else { return Ok(None) };
     let too_short = || sqlx::Error::Decode("the stored secret is too short".into());
-    Ok((AppSecret::new(stored).ok_or_else(too_short)?, made))
+    Ok(Some(AppSecret::new(stored).ok_or_else(too_short)?))
+}
+
+/// Forgets it.
+///
+/// # Errors
+/// When the database gives no answer.
+pub async fn forget_app_secret(pool: &PgPool) -> Result<(), DatabaseError> {
+    let delete = sqlx::query!("delete from secrets where name = 'app_secret'");
+    answer(delete.execute(pool)).await.map(drop)
 }

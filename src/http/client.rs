@@ -105,3 +105,163 @@ mod tests {
         assert_eq!(seen("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"], &["10.0.0.0/8"]), "10.0.0.2");
     }
 }
+
+#[cfg(test)]
+mod properties {
+    use std::net::{Ipv6Addr, SocketAddr};
+
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::properties::{any_header_value, check, header_values};
+
+    fn seen(peer: IpAddr, forwarded: &[Vec<u8>]) -> IpAddr {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            let name = HeaderName::from_static("x-forwarded-for");
+            headers.append(name, HeaderValue::from_bytes(value).expect("a header value"));
+        }
+        address(
+            peer,
+            &headers,
+            &["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().expect("a network")),
+        )
+    }
+
+    fn is_trusted(address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => address.octets()[0] == 10,
+            IpAddr::V6(address) => address.octets()[0] == 0xfd,
+        }
+    }
+
+    fn proxy() -> impl Strategy<Value = IpAddr> {
+        let v4 = any::<[u8; 3]>().prop_map(|[a, b, c]| IpAddr::from([10, a, b, c]));
+        let v6 = any::<[u8; 15]>().prop_map(|rest| {
+            let mut bytes = [0xfd; 16];
+            bytes[1..].copy_from_slice(&rest);
+            IpAddr::from(bytes)
+        });
+        prop_oneof![v4, v6]
+    }
+
+    fn stranger() -> impl Strategy<Value = IpAddr> {
+        let canonical = any::<IpAddr>().prop_map(|address| address.to_canonical());
+        canonical.prop_filter("a proxy", |address| !is_trusted(*address))
+    }
+
+    /// An IPv4 address may come as an IPv6 address.
+    fn in_clothes(address: IpAddr, is_dressed: bool) -> IpAddr {
+        match address {
+            IpAddr::V4(address) if is_dressed => address.to_ipv6_mapped().into(),
+            address => address,
+        }
+    }
+
+    /// An address, as proxies write it: dressed or not, with a port or not, and with space around it.
+    fn written(address: IpAddr) -> impl Strategy<Value = Vec<u8>> {
+        ("[ \t]{0,2}", any::<bool>(), any::<Option<u16>>(), "[ \t]{0,2}").prop_map(
+            move |(before, is_dressed, port, after)| {
+                let address = in_clothes(address, is_dressed);
+                let text =
+                    port.map_or(address.to_string(), |port| SocketAddr::new(address, port).to_string());
+                format!("{before}{text}{after}").into_bytes()
+            },
+        )
+    }
+
+    fn unreadable() -> impl Strategy<Value = Vec<u8>> {
+        let words = [
+            "",
+            "unknown",
+            "_hidden",
+            "10.0.0",
+            "10.0.0.0.1",
+            "10.0.0.256",
+            "010.0.0.1",
+            "10.0.0.1:65536",
+            "10.0.0.1/8",
+            "[10.0.0.1]:80",
+            "fd00:::1",
+            "[fd00::1",
+            "[fd00::1]:",
+            "fd00::1]:80",
+            "10.0.0.1 10.0.0.2",
+        ];
+        let foreign =
+            any::<Ipv6Addr>().prop_map(|address| [address.to_string().as_bytes(), b"\xff"].concat());
+        prop_oneof![3 => select(words.to_vec()).prop_map(|word| word.as_bytes().to_vec()), 1 => foreign]
+    }
+
+    /// Hops in this order, in one header or several.
+    fn in_headers(hops: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<Vec<u8>>> {
+        vec(any::<bool>(), hops.len()).prop_map(move |breaks| {
+            let mut values: Vec<Vec<u8>> = Vec::new();
+            for (hop, is_new_header) in hops.iter().zip(breaks) {
+                match values.last_mut() {
+                    Some(value) if !is_new_header => value.extend([b",", hop.as_slice()].concat()),
+                    _ => values.push(hop.clone()),
+                }
+            }
+            values
+        })
+    }
+
+    /// Anything, then this hop, then these proxies.
+    fn chain(hop: Vec<u8>, proxies: Vec<IpAddr>) -> impl Strategy<Value = Vec<Vec<u8>>> {
+        let proxies: Vec<_> = proxies.into_iter().map(written).collect();
+        let before = prop_oneof![any_header_value(), any::<IpAddr>().prop_flat_map(written)];
+        (vec(before, 0..3), proxies)
+            .prop_flat_map(move |(before, proxies)| in_headers([before, vec![hop.clone()], proxies].concat()))
+    }
+
+    #[test]
+    fn whoever_is_no_proxy_is_the_client_whatever_it_forwards() {
+        let forwarded = vec(prop_oneof![any_header_value(), proxy().prop_flat_map(written)], 0..3);
+        check((stranger(), any::<bool>(), forwarded), |(peer, is_dressed, forwarded)| {
+            prop_assert_eq!(seen(in_clothes(peer, is_dressed), &forwarded), peer);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn behind_proxies_the_last_stranger_is_the_client_whatever_stands_before_it() {
+        let sent = (stranger(), vec(proxy(), 0..4)).prop_flat_map(|(client, proxies)| {
+            let forwarded = written(client).prop_flat_map(move |hop| chain(hop, proxies.clone()));
+            (Just(client), forwarded)
+        });
+        check((proxy(), any::<bool>(), sent), |(peer, is_dressed, (client, forwarded))| {
+            prop_assert_eq!(seen(in_clothes(peer, is_dressed), &forwarded), client);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn behind_proxies_a_hop_that_can_t_be_read_leaves_the_proxy_that_wrote_it() {
+        let sent = (unreadable(), vec(proxy(), 0..4))
+            .prop_flat_map(|(hop, proxies)| (Just(proxies.first().copied()), chain(hop, proxies)));
+        check((proxy(), sent), |(peer, (writer, forwarded))| {
+            prop_assert_eq!(seen(peer, &forwarded), writer.unwrap_or(peer));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn no_client_is_made_up() {
+        let forwarded = header_values(Just("203.0.113.9, [2001:db8::1]:80, 10.0.0.2".to_owned()));
+        check((proxy(), forwarded), |(peer, forwarded)| {
+            let client = seen(peer, std::slice::from_ref(&forwarded));
+            let text = String::from_utf8_lossy(&forwarded).into_owned();
+            let is_client = |hop: &str| {
+                let plain = hop.parse::<IpAddr>().ok();
+                let address = plain.or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()));
+                address.is_some_and(|address| address.to_canonical() == client)
+            };
+            prop_assert!(client == peer || text.split(',').any(|hop| is_client(hop.trim())), "{}", client);
+            Ok(())
+        });
+    }
+}

@@ -15,7 +15,9 @@ use crate::error::Problem;
 use crate::logins::{Login, TokenError, Transport};
 use crate::tokens::{AppSecret, MacKey};
 
-use super::keys::Claims;
+use super::claims::Claims;
+use super::keys::Opened;
+use super::verified::TokenHash;
 use super::{JwtMode, NAME};
 
 /// How base64url of a JSON object begins, and so every JWT.
@@ -33,7 +35,13 @@ pub(super) struct AccessToken {
 
 impl JwtMode {
     /// Signs what the login is now. The token does not outlive it, nor what the login says of its tokens.
-    pub(super) fn access_token(&self, login: &Login) -> Result<AccessToken, Problem> {
+    ///
+    /// # Errors
+    /// `unavailable` when it can't be found out which key signs by now.
+    pub(super) async fn access_token(&self, login: &Login) -> Result<AccessToken, Problem> {
+        if !self.logins.is_fresh().await {
+            return Err(AuthError::Stale.into());
+        }
         let now = self.clock.now();
         let expires_at = (now + self.logins.lifetimes().access_token)
             .min(login.ends_at())
@@ -49,7 +57,7 @@ impl JwtMode {
             username: login.user.username.clone(),
             roles: login.user.roles.clone(),
         };
-        let token = Zeroizing::new(self.key.sign(&claims)?);
+        let token = Zeroizing::new(self.keys.sign(&claims)?);
         Ok(AccessToken { token, expires_in: claims.exp - claims.iat })
     }
 
@@ -58,28 +66,35 @@ impl JwtMode {
         if credential.transport == Transport::Bearer && !is_access_token(&credential.token) {
             return Ok(None);
         }
-        let claims = self.live_claims(&credential.token).await?;
-        Ok(Some(identity(&claims, credential.transport)))
+        let opened = self.live(&credential.token).await?;
+        Ok(Some(identity(&opened.claims, credential.transport)))
     }
 
     /// What an access token says, if it is good.
-    pub(super) async fn live_claims(&self, token: &str) -> Result<Arc<Claims>, AuthError> {
-        let claims = self.signed_claims(token)?;
+    pub(super) async fn live(&self, token: &str) -> Result<Arc<Opened>, AuthError> {
+        let opened = self.open(token).await?;
+        let claims = &opened.claims;
         claims.check(&self.parties.issuer, &self.parties.audience, self.clock.now().timestamp())?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.roles).await {
-            Ok(()) => Ok(claims),
+            Ok(()) => Ok(opened),
             Err(TokenError::Ended) => Err(AuthError::TokenRevoked),
             Err(TokenError::OtherRoles) => Err(AuthError::RolesChanged),
             Err(TokenError::Stale) => Err(AuthError::Stale),
         }
     }
 
-    /// What an access token says, if it was signed here: it may have run out, or been revoked.
-    pub(super) fn signed_claims(&self, token: &str) -> Result<Arc<Claims>, AuthError> {
-        match &self.verified {
-            Some(verified) => verified.claims(token, || self.key.open(token)),
-            None => Ok(Arc::new(self.key.open(token)?)),
+    /// What a token says, if its signature is good; it may have run out, or been revoked. As remembered, or else as it is found to be now.
+    pub(super) async fn open(&self, token: &str) -> Result<Arc<Opened>, AuthError> {
+        let Some(verified) = &self.verified else {
+            return self.keys.open(token, &self.logins).await.map(Arc::new);
+        };
+        let hash = TokenHash::of(token);
+        if let Some(opened) = verified.find(&hash).filter(|opened| self.keys.accepts(opened)) {
+            return Ok(opened);
         }
+        let opened = Arc::new(self.keys.open(token, &self.logins).await?);
+        verified.admit(&hash, &opened);
+        Ok(opened)
     }
 }
 
@@ -174,5 +189,51 @@ mod tests {
             let other = String::from_utf8(other).expect("ASCII");
             assert_eq!(tokens(1).read(&other), None, "changed at {at}");
         }
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::{check, near_misses};
+
+    fn tokens(byte: u8) -> RefreshTokens {
+        RefreshTokens::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
+    }
+
+    fn refresh() -> impl Strategy<Value = Refresh> {
+        (any::<u128>(), any::<i32>())
+            .prop_map(|(id, generation)| Refresh { login: Uuid::from_u128(id), generation })
+    }
+
+    #[test]
+    fn what_is_issued_is_read_back_under_the_same_secret_only() {
+        check((refresh(), any::<u8>(), 1..=255_u8), |(refresh, byte, step)| {
+            let token = tokens(byte).issue(refresh);
+            prop_assert_eq!(tokens(byte).read(&token), Some(refresh));
+            prop_assert_eq!(tokens(byte.wrapping_add(step)).read(&token), None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_refresh_token_with_a_slip_in_it_is_refused() {
+        let issued = refresh().prop_map(|refresh| tokens(1).issue(refresh).to_string());
+        check(near_misses(issued), |(_, other)| {
+            prop_assert_eq!(tokens(1).read(&other), None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_nobody_issued_is_refused() {
+        let made_up =
+            prop_oneof!["dur_[A-Za-z0-9_-]{69}[AQgw]", "(dur_)?[A-Za-z0-9_=-]{60,80}", any::<String>()];
+        check(made_up, |text| {
+            prop_assert_eq!(tokens(1).read(&text), None);
+            Ok(())
+        });
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use secrecy::ExposeSecret;
@@ -22,7 +22,7 @@ use crate::http::client::Client;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 
 use super::credential::Refresh;
-use super::{ACCESS_COOKIE, JwtMode, NAME, REFRESH_COOKIE};
+use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
 
 /// A pair of tokens, by the transport that they travel in.
 #[derive(Serialize, ToSchema)]
@@ -116,7 +116,7 @@ pub(super) async fn jwt_login(
     let login = sign_in
         .start(body, client, Presentation { mode: NAME, transport, access: Access::Token, replaces })
         .await?;
-    mode.hand_out(login, transport, &csrf)
+    mode.hand_out(login, transport, &csrf).await
 }
 
 /// Who is signed in, as the access token says: no look-up.
@@ -171,7 +171,7 @@ pub(super) async fn jwt_refresh(
         return Err(AuthError::NotAuthenticated.into());
     };
     match mode.renew(&presented, &csrf, request.headers()).await {
-        Ok(login) => mode.hand_out(login, presented.transport, &csrf),
+        Ok(login) => mode.hand_out(login, presented.transport, &csrf).await,
         Err(error) => Ok(mode.turn_away(&error.into(), Some(presented.transport))),
     }
 }
@@ -229,6 +229,23 @@ pub(super) async fn jwt_logout_all(
     Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
 }
 
+/// The public keys that access tokens are verified with elsewhere.
+///
+/// The one that signs, the next one, and those that signed before for as long as a token of theirs may be about. A
+/// token names its key in `kid`. With HS256 there are none: who could verify could sign.
+#[utoipa::path(operation_id = "jwks", tag = "jwt", responses(
+    (status = 200, description = "A JWK set (RFC 7517, section 5). It may be remembered for five minutes.",
+        body = Object, content_type = "application/json", example = json!({"keys": [{
+            "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "use": "sig",
+            "alg": "EdDSA", "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}]})),
+))]
+#[get("/.well-known/jwks.json")]
+pub(super) async fn jwks(keys: Data<Keys>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, format!("public, max-age={}", JWKS_MAX_AGE.as_secs())))
+        .json(keys.public())
+}
+
 /// Who signs out, and what of.
 struct Leaving {
     user: Uuid,
@@ -242,8 +259,13 @@ fn may_refresh(rejection: &Rejection) -> bool {
 }
 
 impl JwtMode {
-    fn hand_out(&self, login: Login, transport: Transport, csrf: &Csrf) -> Result<HttpResponse, Problem> {
-        let access = self.access_token(&login)?;
+    async fn hand_out(
+        &self,
+        login: Login,
+        transport: Transport,
+        csrf: &Csrf,
+    ) -> Result<HttpResponse, Problem> {
+        let access = self.access_token(&login).await?;
         let refresh_token =
             self.refresh_tokens.issue(Refresh { login: login.id, generation: login.generation });
         let left = login.time_left(self.clock.now());

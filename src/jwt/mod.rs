@@ -6,6 +6,7 @@
 //! a counter under a MAC: `refresh` moves the counter on and signs the next snapshot. `logout` ends the login, and
 //! with it the access tokens that are out.
 
+mod claims;
 mod credential;
 mod handlers;
 mod keys;
@@ -25,7 +26,7 @@ use crate::logins::Logins;
 use crate::tokens::AppSecret;
 
 use self::credential::RefreshTokens;
-use self::keys::Key;
+pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated};
 use self::verified::Verified;
 
 const NAME: &str = "jwt";
@@ -53,20 +54,21 @@ pub struct JwtMode {
     access_cookie: String,
     refresh_cookie: String,
     parties: Parties,
-    key: Arc<Key>,
+    keys: Keys,
     /// None: every signature is computed, every time.
     verified: Option<Arc<Verified>>,
     refresh_tokens: Arc<RefreshTokens>,
 }
 
 impl JwtMode {
-    /// Over these logins. `verified`: how many tokens are remembered as verified, if any are.
+    /// Over these logins, signing with these keys. `verified`: how many tokens are remembered as verified, if any are.
     pub fn new(
         logins: Logins,
         clock: Clock,
         cookies: CookiePolicy,
         parties: Parties,
         secret: &AppSecret,
+        keys: Keys,
         verified: Option<usize>,
     ) -> Self {
         Self {
@@ -76,11 +78,16 @@ impl JwtMode {
             refresh_cookie: cookies.name(REFRESH_COOKIE),
             cookies,
             parties,
-            key: Arc::new(Key::derive(secret)),
+            keys,
             verified: verified.map(|size| Arc::new(Verified::new(size))),
             refresh_tokens: Arc::new(RefreshTokens::new(secret)),
         }
     }
+}
+
+/// Registers what is of this mode, and at a place that a standard fixes.
+pub fn well_known_routes(config: &mut ServiceConfig) {
+    config.service(handlers::jwks);
 }
 
 impl Mode for JwtMode {

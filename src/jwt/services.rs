@@ -14,8 +14,9 @@ impl JwtMode {
         if !is_access_token(&token.token) {
             return Ok(None);
         }
-        let claims = self.live_claims(&token.token).await?;
-        let identity: Identity = identity(&claims, token.transport);
+        let opened = self.live(&token.token).await?;
+        let claims = &opened.claims;
+        let identity: Identity = identity(claims, token.transport);
         Ok(Some(TokenBody {
             aud: Some(claims.aud.clone()),
             iat: Some(claims.iat),
@@ -25,14 +26,14 @@ impl JwtMode {
     }
 
     pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<()>, AuthError> {
-        let Some(login) = self.login_behind(&token.token)? else { return Ok(None) };
+        let Some(login) = self.login_behind(&token.token).await? else { return Ok(None) };
         self.logins.end(login).await?;
         Ok(Some(()))
     }
 
     /// The login of a token that was made here. It may have run out, or been replaced: whoever wants its login ended
     /// holds a token of it that should not be about any more, and the login may live on.
-    fn login_behind(&self, token: &str) -> Result<Option<Uuid>, AuthError> {
+    async fn login_behind(&self, token: &str) -> Result<Option<Uuid>, AuthError> {
         if token.starts_with(PREFIX) {
             return self
                 .refresh_tokens
@@ -43,6 +44,6 @@ impl JwtMode {
         if !is_access_token(token) {
             return Ok(None);
         }
-        Ok(Some(self.signed_claims(token)?.sid))
+        Ok(Some(self.open(token).await?.claims.sid))
     }
 }

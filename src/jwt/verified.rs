@@ -1,5 +1,5 @@
 //! Access tokens that were verified lately. A signature, once good, stays good: it is computed once for each token.
-//! Whatever can change, the time, the revocations, is looked at with every request.
+//! Whatever can change, the time, the revocations, the keys, is looked at with every request.
 
 use std::sync::Arc;
 
@@ -8,10 +8,19 @@ use hashlink::LruCache;
 use crate::shards::Shards;
 use crate::tokens::sha256;
 
-use super::keys::Claims;
+use super::keys::Opened;
 
-/// The claims of verified tokens, by the hash of the whole token: the most recently used ones.
-pub(super) struct Verified(Shards<LruCache<[u8; 32], Arc<Claims>>>);
+/// What verified tokens say, by the hash of the whole token: the most recently used ones.
+pub(super) struct Verified(Shards<LruCache<[u8; 32], Arc<Opened>>>);
+
+/// How a token is found.
+pub(super) struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    pub(super) fn of(token: &str) -> Self {
+        Self(sha256(token.as_bytes()))
+    }
+}
 
 impl Verified {
     /// Of so many tokens.
@@ -19,18 +28,13 @@ impl Verified {
         Self(Shards::new(size, LruCache::new))
     }
 
-    /// What a token says: as remembered, or as `open` finds it, which is remembered then.
-    pub(super) fn claims<E>(
-        &self,
-        token: &str,
-        open: impl FnOnce() -> Result<Claims, E>,
-    ) -> Result<Arc<Claims>, E> {
-        let hash = sha256(token.as_bytes());
-        if let Some(claims) = self.0.of(&hash).get(&hash) {
-            return Ok(Arc::clone(claims));
-        }
-        let claims = Arc::new(open()?);
-        self.0.of(&hash).insert(hash, Arc::clone(&claims));
-        Ok(claims)
+    /// What a token says, if it is remembered.
+    pub(super) fn find(&self, hash: &TokenHash) -> Option<Arc<Opened>> {
+        self.0.of(&hash.0).get(&hash.0).map(Arc::clone)
+    }
+
+    /// Remembers it.
+    pub(super) fn admit(&self, hash: &TokenHash, opened: &Arc<Opened>) {
+        self.0.of(&hash.0).insert(hash.0, Arc::clone(opened));
     }
 }

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::auth::{AuthError, Credential, Identity, pick};
 use crate::logins::{Presented, State, Transport};
-use crate::tokens::OpaqueToken;
+use crate::tokens::{MacKey, OpaqueToken};
 
 use super::{NAME, SessionMode};
 
@@ -49,20 +49,8 @@ impl SessionMode {
     pub(super) fn handle(&self, credential: &Credential) -> Option<OpaqueToken> {
         match credential.transport {
             Transport::Bearer => OpaqueToken::parse(PREFIX, &credential.token),
-            Transport::Cookie => self.unsign(&credential.token),
+            Transport::Cookie => unsign(&self.mac, &credential.token),
         }
-    }
-
-    /// What actix-session signed, if it did: base64 of an HMAC-SHA-256, then the text, percent-encoded where a cookie
-    /// needs it. Read here and not by its own `CookieJar`, which would cost a fifth of what the whole request does.
-    fn unsign(&self, value: &str) -> Option<OpaqueToken> {
-        // base64 has no underscore: the prefix is where the text begins.
-        let (mac, text) = value.split_at(value.find(PREFIX)?);
-        let mac: Vec<u8> = percent_decode_str(mac).collect();
-        let mut decoded = [0; MAC_BYTES + 1];
-        let length = STANDARD.decode_slice(mac, &mut decoded).ok()?;
-        let is_ours = self.mac.verifies(text.as_bytes(), decoded.get(..length)?);
-        if is_ours { OpaqueToken::parse(PREFIX, text) } else { None }
     }
 
     /// The handle in the cookie that came with the request, if there is exactly one.
@@ -74,6 +62,18 @@ impl SessionMode {
 /// Whether it can be a token that travels by Bearer.
 pub(super) fn is_token(token: &str) -> bool {
     token.starts_with(PREFIX)
+}
+
+/// What actix-session signed, if it did: base64 of an HMAC-SHA-256, then the text, percent-encoded where a cookie
+/// needs it. Read here and not by its own `CookieJar`, which would cost a fifth of what the whole request does.
+fn unsign(key: &MacKey, value: &str) -> Option<OpaqueToken> {
+    // base64 has no underscore: the prefix is where the text begins.
+    let (mac, text) = value.split_at(value.find(PREFIX)?);
+    let mac: Vec<u8> = percent_decode_str(mac).collect();
+    let mut decoded = [0; MAC_BYTES + 1];
+    let length = STANDARD.decode_slice(mac, &mut decoded).ok()?;
+    let is_ours = key.verifies(text.as_bytes(), decoded.get(..length)?);
+    if is_ours { OpaqueToken::parse(PREFIX, text) } else { None }
 }
 
 /// What is said of a handle that stands for no login.
@@ -94,5 +94,83 @@ fn identity(found: &Presented) -> Identity {
         transport: principal.transport,
         login_id: principal.login_id,
         expires_at: found.ends_at,
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use actix_web::cookie::{Cookie, CookieJar, Key};
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::{check, near_misses};
+    use crate::session::{SIGNING, signing_key};
+    use crate::tokens::AppSecret;
+
+    fn secret(byte: u8) -> AppSecret {
+        AppSecret::new(vec![byte; 32]).expect("long enough")
+    }
+
+    fn unsigned(byte: u8, value: &str) -> Option<String> {
+        let mac = MacKey::derive(&secret(byte), SIGNING);
+        unsign(&mac, value).map(|handle| handle.reveal().to_owned())
+    }
+
+    /// A handle, and what a cookie with it says after its name, as actix-session writes it.
+    fn signed(key: &Key, handle: &str) -> String {
+        let mut jar = CookieJar::new();
+        jar.signed_mut(key).add(Cookie::new("id", handle.to_owned()));
+        jar.get("id").expect("it was added").encoded().stripped().to_string().split_off("id=".len())
+    }
+
+    /// What actix-session would take from a cookie that says this after its name.
+    fn actix_session_reads(key: &Key, value: &str) -> Option<String> {
+        let mut jar = CookieJar::new();
+        jar.add_original(Cookie::parse_encoded(format!("id={value}")).ok()?.into_owned());
+        jar.signed(key).get("id").map(|cookie| cookie.value().to_owned())
+    }
+
+    fn handle() -> impl Strategy<Value = String> {
+        any::<[u8; 32]>().prop_map(|random| format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+    }
+
+    #[test]
+    fn what_actix_session_signs_is_read_back_under_the_same_secret_only() {
+        check((handle(), any::<u8>(), 1..=255_u8), |(handle, byte, step)| {
+            let value = signed(&signing_key(&secret(byte)), &handle);
+            prop_assert_eq!(unsigned(byte, &value), Some(handle));
+            prop_assert_eq!(unsigned(byte.wrapping_add(step), &value), None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_cookie_with_a_slip_in_it_is_refused_unless_it_says_the_same() {
+        let key = signing_key(&secret(1));
+        let values = near_misses(handle().prop_map(|handle| signed(&key, &handle)));
+        check(values, |(value, other)| {
+            let read = unsigned(1, &other);
+            if read.is_some() {
+                prop_assert_eq!(&read, &unsigned(1, &value));
+                prop_assert_eq!(read, actix_session_reads(&key, &other));
+            }
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_nobody_signed_is_refused() {
+        let mac = prop_oneof![
+            "[A-Za-z0-9+/]{43}=",
+            "([A-Za-z0-9/]|%2B){43}%3D",
+            "[%A-F0-9]{0,60}",
+            any::<String>()
+        ];
+        check((mac, handle()), |(mac, handle)| {
+            prop_assert_eq!(unsigned(1, &format!("{mac}{handle}")), None);
+            prop_assert_eq!(unsigned(1, &mac), None);
+            Ok(())
+        });
     }
 }

@@ -164,7 +164,6 @@ pub(super) async fn session_refresh(
 #[post("/logout")]
 pub(super) async fn session_logout(
     mode: Data<SessionMode>,
-    session: Session,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
@@ -176,10 +175,7 @@ pub(super) async fn session_logout(
         let problem = AuthError::SessionExpired.into();
         return Ok(mode.turn_away(&Rejection { problem, transport: Some(identity.transport) }));
     }
-    if identity.transport == Transport::Cookie {
-        session.purge();
-    }
-    Ok(HttpResponse::NoContent().finish())
+    Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport)))
 }
 
 /// Sign out everywhere: end every login of the user, in both modes.
@@ -191,7 +187,6 @@ pub(super) async fn session_logout(
 pub(super) async fn session_logout_all(
     mode: Data<SessionMode>,
     sign_in: Data<SignIn>,
-    session: Session,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
@@ -200,10 +195,7 @@ pub(super) async fn session_logout_all(
         Err(rejection) => return Ok(mode.turn_away(&rejection)),
     };
     sign_in.end_all(identity.user_id).await?;
-    if identity.transport == Transport::Cookie {
-        session.purge();
-    }
-    Ok(HttpResponse::NoContent().finish())
+    Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport)))
 }
 
 /// Everything that the session keeps.
@@ -310,9 +302,14 @@ impl SessionMode {
 
     /// Refuses, and has the browser forget a cookie that is good for nothing any more.
     fn turn_away(&self, rejection: &Rejection) -> HttpResponse {
-        let mut response = rejection.problem.response();
         let is_dead = rejection.problem.code().status() == StatusCode::UNAUTHORIZED;
-        if is_dead && rejection.transport == Some(Transport::Cookie) {
+        self.forget_cookie(rejection.problem.response(), rejection.transport.filter(|_| is_dead))
+    }
+
+    /// Clears the cookie if the credential came in it. Not by actix-session's `purge()`, which leaves a cookie alone that it
+    /// can't read: one that was signed under the secret before.
+    fn forget_cookie(&self, mut response: HttpResponse, transport: Option<Transport>) -> HttpResponse {
+        if transport == Some(Transport::Cookie) {
             // An error here means a cookie that could not be written, and the browser keeps a dead one.
             let _ = response.add_cookie(&self.cookies.clear(COOKIE));
         }

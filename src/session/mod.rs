@@ -54,8 +54,7 @@ pub struct SessionMode {
 impl SessionMode {
     /// Over these logins.
     pub fn new(logins: Logins, clock: Clock, cookies: CookiePolicy, secret: &AppSecret) -> Self {
-        let halves = [SIGNING, "dualauth session cookie v1, encryption"];
-        let key = Key::from(&halves.map(|purpose| *secret.derive(purpose)).concat());
+        let key = signing_key(secret);
         let mac = Arc::new(MacKey::derive(secret, SIGNING));
         Self { logins, clock, cookie_name: cookies.name(COOKIE), cookies, key, mac }
     }
@@ -71,6 +70,12 @@ impl SessionMode {
             .cookie_content_security(CookieContentSecurity::Signed)
             .build()
     }
+}
+
+/// actix-session's key, of which only the half that signs is used.
+fn signing_key(secret: &AppSecret) -> Key {
+    let halves = [SIGNING, "dualauth session cookie v1, encryption"];
+    Key::from(&halves.map(|purpose| *secret.derive(purpose)).concat())
 }
 
 impl Mode for SessionMode {

@@ -2,22 +2,25 @@
 
 use std::collections::BTreeSet;
 
+use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use dualauth::tokens::{AppSecret, MacKey};
 use serde_json::{Value, json};
 
 use crate::support::{
     SECOND, assert_members,
     client::{Client, Pair},
     http::Request,
-    server::{APP_SECRET, ONE_NAME, TestServer, beginning},
+    server::{ONE_NAME, TestServer, beginning},
     text, with, without,
 };
+
+/// The server's own key.
+const KEY: &[u8] = b"a key of thirty-two bytes, and more";
 
 /// Somebody with a good token, and with the server's own key: what is refused to them is refused for what it says.
 struct Forger {
     server: TestServer,
-    key: MacKey,
+    key: hmac::Key,
     client: Client,
     header: Value,
     claims: Value,
@@ -25,11 +28,13 @@ struct Forger {
 
 impl Forger {
     async fn new() -> Self {
-        let server = TestServer::start().await;
+        let file = std::env::temp_dir().join(format!("dualauth-{}.key", uuid::Uuid::new_v4()));
+        std::fs::write(&file, KEY).expect("a key file");
+        let server = TestServer::with(&[("JWT_KEY_FILE", &file.to_string_lossy())]).await;
+        std::fs::remove_file(&file).expect("the file is read at start");
         let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
-        let secret = AppSecret::new(APP_SECRET.as_bytes().to_vec()).expect("a long secret");
         let forger = Self {
-            key: MacKey::derive(&secret, "dualauth jwt hs256 v1"),
+            key: hmac::Key::new(hmac::HMAC_SHA256, KEY),
             header: part(&client.credential(), 0),
             claims: part(&client.credential(), 1),
             server,
@@ -48,7 +53,7 @@ impl Forger {
     }
 
     fn sign(&self, signed: &str) -> String {
-        let signature = URL_SAFE_NO_PAD.encode(self.key.sign(signed.as_bytes()));
+        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, signed.as_bytes()));
         format!("{signed}.{signature}")
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the top down. Modules of one layer don't know each other.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["commands"],
     &["app"],
     &["session", "jwt", "oauth", "account", "web"],
@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 8] = [
     &["error"],
     &["users", "logins", "clients"],
     &["tokens", "clock", "config", "database", "shards", "telemetry"],
+    &["properties"],
 ];
 
 /// The exceptions, each with its reason.

@@ -8,10 +8,12 @@
 
 mod browser;
 mod commands;
+#[macro_use]
 mod contract;
 mod faults;
 mod forwarded;
 mod jwt_attacks;
+mod keys;
 mod layers;
 mod nodes;
 mod oauth;
@@ -20,5 +22,6 @@ mod origins;
 mod pages;
 mod precedence;
 mod process;
+mod proxies;
 mod support;
 mod variants;

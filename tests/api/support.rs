@@ -3,6 +3,7 @@
 pub mod client;
 pub mod cluster;
 pub mod http;
+pub mod nginx;
 pub mod program;
 pub mod proxy;
 pub mod server;

@@ -1,13 +1,17 @@
 //! A tiny HTTP/1.1 client that leaves every byte to the test: one connection per request, no header of its own but
 //! those without which a request is none.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 use url::form_urlencoded;
@@ -83,8 +87,23 @@ impl Request {
     }
 
     pub async fn send(&self, to: SocketAddr) -> Response {
+        self.exchange(TcpStream::connect(to), to).await
+    }
+
+    /// Sends it from this address, of the several that an IPv4 machine has for itself.
+    pub async fn send_from(&self, from: IpAddr, to: SocketAddr) -> Response {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from((from, 0))).expect("an address of this machine");
+        self.exchange(socket.connect(to), to).await
+    }
+
+    async fn exchange(
+        &self,
+        connecting: impl Future<Output = io::Result<TcpStream>>,
+        to: SocketAddr,
+    ) -> Response {
         let exchange = async {
-            let mut stream = TcpStream::connect(to).await.expect("a connection");
+            let mut stream = connecting.await.expect("a connection");
             // Who is refused early may find the way closed behind the answer.
             let _ = stream.write_all(&self.encode(to)).await;
             self.read_response(stream).await

@@ -117,6 +117,11 @@ impl TestServer {
         self.node.take().expect("a running server").stop().await;
     }
 
+    /// Where its database is, past any proxy.
+    pub fn database_url(&self) -> &url::Url {
+        self.database.url()
+    }
+
     /// Its database, past the server.
     pub async fn sql(&self) -> PgConnection {
         self.database.connect().await

@@ -1,0 +1,326 @@
+//! The signing keys that a node knows, as they were when it last read them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+
+use crate::config::JwtAlgorithm;
+
+use super::KeyState;
+use super::key::{Key, may_be_ours};
+use crate::jwt::claims::{Claims, decode};
+
+/// A key in the ring.
+pub(super) struct Entry {
+    pub(super) key: Arc<Key>,
+    pub(super) state: KeyState,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) activated_at: Option<DateTime<Utc>>,
+    /// It is retired from then on.
+    pub(super) verify_until: Option<DateTime<Utc>>,
+}
+
+impl Entry {
+    fn verifies_at(&self, now: DateTime<Utc>) -> bool {
+        self.verify_until.is_none_or(|until| now < until)
+    }
+}
+
+/// A token whose signature is good, and the key that it is good by.
+pub(in crate::jwt) struct Opened {
+    key: Arc<Key>,
+    pub(in crate::jwt) claims: Claims,
+}
+
+/// Why a token does not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// Its signature is bad, or it is no token.
+    Invalid,
+    /// It names a key that is not in the ring, and that may be newer.
+    UnknownKey,
+}
+
+/// All keys that verify, and the one that signs.
+#[derive(Default)]
+pub(super) struct Ring {
+    entries: Vec<Entry>,
+    signing: Option<Arc<Key>>,
+}
+
+impl Ring {
+    /// A node signs with the key of its file, if it has one; else with the active key or, when that is for another
+    /// algorithm than its own, with the newest of its own.
+    pub(super) fn new(entries: Vec<Entry>, algorithm: JwtAlgorithm, file: Option<&Arc<Key>>) -> Self {
+        let own = entries.iter().filter(|entry| entry.key.algorithm == algorithm && entry.key.can_sign());
+        let newest = own.max_by_key(|entry| (entry.state == KeyState::Active, entry.activated_at));
+        let newest = newest.filter(|entry| entry.activated_at.is_some()).map(|entry| &entry.key);
+        let signing = file.or(newest).cloned();
+        Self { entries, signing }
+    }
+
+    pub(super) fn of_state(&self, state: KeyState) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.state == state)
+    }
+
+    pub(super) fn of_kid(&self, kid: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key.kid == kid)
+    }
+
+    /// The key that this node signs with.
+    pub(super) fn signing(&self) -> Option<&Entry> {
+        self.of_kid(&self.signing.as_ref()?.kid)
+    }
+
+    /// What a token says, if it is of one of these keys.
+    pub(super) fn open(&self, token: &str, now: DateTime<Utc>) -> Result<Opened, Closed> {
+        let (message, signature) = token.rsplit_once('.').ok_or(Closed::Invalid)?;
+        let (header, claims) = message.split_once('.').ok_or(Closed::Invalid)?;
+        let Some(entry) = self.entries.iter().find(|entry| entry.key.is_of(header)) else {
+            return Err(if may_be_ours(header) { Closed::UnknownKey } else { Closed::Invalid });
+        };
+        if !entry.verifies_at(now) || !entry.key.verifies(message.as_bytes(), signature) {
+            return Err(Closed::Invalid);
+        }
+        let claims = decode(claims).ok_or(Closed::Invalid)?;
+        Ok(Opened { key: Arc::clone(&entry.key), claims })
+    }
+
+    /// Whether what was opened before would open now.
+    pub(super) fn accepts(&self, opened: &Opened, now: DateTime<Utc>) -> bool {
+        self.entries.iter().any(|entry| Arc::ptr_eq(&entry.key, &opened.key) && entry.verifies_at(now))
+    }
+
+    /// The public halves of all that verify, also of the next one (RFC 7517, section 5).
+    pub(super) fn public(&self, now: DateTime<Utc>) -> JwkSet {
+        let verifying = self.entries.iter().filter(|entry| entry.verifies_at(now));
+        JwkSet { keys: verifying.filter_map(|entry| entry.key.public.clone()).collect::<Vec<Jwk>>() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::auth::AuthError;
+    use crate::jwt::keys::key::generate;
+    use crate::tokens::SecretBytes;
+
+    const NOW: i64 = 1_790_000_000;
+
+    fn secret(algorithm: JwtAlgorithm) -> SecretBytes {
+        static SECRETS: LazyLock<Vec<SecretBytes>> =
+            LazyLock::new(|| JwtAlgorithm::ALL.map(|it| generate(it).expect("a new key")).to_vec());
+        SECRETS[algorithm as usize].clone()
+    }
+
+    fn key() -> Key {
+        Key::private(JwtAlgorithm::Hs256, &secret(JwtAlgorithm::Hs256)).expect("a good key")
+    }
+
+    fn ring_of(key: Key) -> Ring {
+        let entry = Entry {
+            key: Arc::new(key),
+            state: KeyState::Active,
+            created_at: DateTime::UNIX_EPOCH,
+            activated_at: Some(DateTime::UNIX_EPOCH),
+            verify_until: None,
+        };
+        Ring::new(vec![entry], JwtAlgorithm::Hs256, None)
+    }
+
+    fn claims() -> Value {
+        json!({
+            "iss": "here", "aud": "there", "sub": Uuid::nil(), "iat": NOW, "exp": NOW + 900, "jti": Uuid::nil(),
+            "sid": Uuid::nil(), "username": "ada", "roles": ["user"],
+        })
+    }
+
+    fn header() -> Value {
+        json!({"alg": "HS256", "typ": "at+jwt", "kid": key().kid})
+    }
+
+    /// Signed by the real key, whatever it says: what is refused is refused for what it says.
+    fn signed(header: &str, claims: &str) -> String {
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        format!("{message}.{}", key().signature(message.as_bytes()).expect("a signature"))
+    }
+
+    fn verify(ring: &Ring, token: &str) -> Result<(), AuthError> {
+        let opened = ring.open(token, DateTime::UNIX_EPOCH).map_err(|_| AuthError::InvalidToken)?;
+        opened.claims.check("here", "there", NOW)
+    }
+
+    fn outcome(header: &str, claims: &str) -> &'static str {
+        match verify(&ring_of(key()), &signed(header, claims)) {
+            Ok(()) => "accepted",
+            Err(AuthError::TokenExpired) => "expired",
+            Err(_) => "invalid",
+        }
+    }
+
+    fn with(mut object: Value, name: &str, value: Value) -> String {
+        object[name] = value;
+        object.to_string()
+    }
+
+    fn without(mut object: Value, name: &str) -> String {
+        object.as_object_mut().expect("an object").remove(name);
+        object.to_string()
+    }
+
+    #[test]
+    fn exactly_this_header_and_these_claims_are_accepted() {
+        assert_eq!(outcome(&header().to_string(), &claims().to_string()), "accepted");
+    }
+
+    #[test]
+    fn a_header_with_more_less_or_other_members_is_refused() {
+        let claims = claims().to_string();
+        for (name, value) in [
+            ("crit", json!(["exp"])),
+            ("b64", json!(false)),
+            ("jku", json!("https://evil.example/keys")),
+            ("x5u", json!("https://evil.example/cert")),
+            ("jwk", json!({"kty": "oct", "k": "AA"})),
+            ("cty", json!("JWT")),
+            ("typ", json!("JWT")),
+            ("typ", json!("AT+JWT")),
+            ("alg", json!("HS384")),
+            ("alg", json!("none")),
+            ("alg", json!("RS256")),
+            ("kid", json!("../../dev/null")),
+            ("kid", json!(null)),
+        ] {
+            assert_eq!(outcome(&with(header(), name, value.clone()), &claims), "invalid", "{name}: {value}");
+        }
+        for name in ["alg", "typ", "kid"] {
+            assert_eq!(outcome(&without(header(), name), &claims), "invalid", "without {name}");
+        }
+        let repeated = format!(r#"{{"alg":"HS256","alg":"HS256","typ":"at+jwt","kid":"{}"}}"#, key().kid);
+        assert_eq!(outcome(&repeated, &claims), "invalid");
+        let array = format!(r#"["HS256","at+jwt","{}"]"#, key().kid);
+        assert_eq!(outcome(&array, &claims), "invalid");
+    }
+
+    #[test]
+    fn claims_with_more_less_or_other_members_are_refused() {
+        let header = header().to_string();
+        for (name, value) in [
+            ("iss", json!("elsewhere")),
+            ("iss", json!(["here"])),
+            ("aud", json!("elsewhere")),
+            ("aud", json!(["there"])),
+            ("iat", json!(NOW + 6)),
+            ("exp", json!("tomorrow")),
+            ("exp", json!(1e300)),
+            ("nbf", json!(NOW)),
+            ("admin", json!(true)),
+            ("sub", json!("ada")),
+        ] {
+            assert_eq!(outcome(&header, &with(claims(), name, value.clone())), "invalid", "{name}: {value}");
+        }
+        for name in ["iss", "aud", "sub", "iat", "exp", "jti", "sid", "username", "roles"] {
+            assert_eq!(outcome(&header, &without(claims(), name)), "invalid", "without {name}");
+        }
+        let repeated = claims().to_string().replacen('{', &format!(r#"{{"exp":{},"#, NOW + 9_000), 1);
+        assert_eq!(outcome(&header, &repeated), "invalid");
+        assert_eq!(outcome(&header, r#"["here","there"]"#), "invalid");
+        assert_eq!(outcome(&header, "null"), "invalid");
+    }
+
+    #[test]
+    fn a_token_is_expired_at_the_very_second_of_its_end() {
+        let header = header().to_string();
+        assert_eq!(outcome(&header, &with(claims(), "exp", json!(NOW))), "expired");
+        assert_eq!(outcome(&header, &with(claims(), "exp", json!(NOW + 1))), "accepted");
+    }
+
+    #[test]
+    fn another_form_of_the_same_token_is_refused() {
+        let token = signed(&header().to_string(), &claims().to_string());
+        let verifies = |token: &str| verify(&ring_of(key()), token).is_ok();
+        assert!(verifies(&token));
+        let parts: Vec<&str> = token.split('.').collect();
+        for other in [
+            format!("{token}="),
+            format!("{token}."),
+            format!(" {token}"),
+            format!(".{token}"),
+            format!("{}.{}.", parts[0], parts[1]),
+            format!("{}.{}", parts[0], parts[1]),
+            format!("{}=.{}.{}", parts[0], parts[1], parts[2]),
+            format!("{}.{}.{}", parts[0], parts[1], &parts[2][..parts[2].len() - 1]),
+            format!("{}.{}.{}", parts[0], parts[1], "A".repeat(parts[2].len())),
+        ] {
+            assert!(!verifies(&other), "{other}");
+        }
+    }
+
+    #[test]
+    fn another_key_s_token_is_refused() {
+        for algorithm in JwtAlgorithm::ALL {
+            let own = Key::private(algorithm, &secret(algorithm)).expect("a good key");
+            let other =
+                Key::private(algorithm, &generate(algorithm).expect("a new key")).expect("a good key");
+            let claims: Claims = serde_json::from_value(claims()).expect("claims");
+            let token = |key: &Key| key.sign(&claims).expect("a token");
+            let (good, bad) = (token(&own), token(&other));
+            let (signed, _) = good.rsplit_once('.').expect("a signature");
+            let (_, foreign) = bad.rsplit_once('.').expect("a signature");
+            let ring = ring_of(own);
+            assert!(verify(&ring, &good).is_ok());
+            assert_eq!(ring.open(&bad, DateTime::UNIX_EPOCH).err(), Some(Closed::UnknownKey));
+            let mixed = format!("{signed}.{foreign}");
+            assert_eq!(ring.open(&mixed, DateTime::UNIX_EPOCH).err(), Some(Closed::Invalid));
+        }
+    }
+
+    #[test]
+    fn a_token_is_accepted_until_its_key_is_retired() {
+        let at = |seconds| DateTime::from_timestamp(NOW + seconds, 0).expect("a time");
+        let mut ring = ring_of(key());
+        ring.entries[0].verify_until = Some(at(10));
+        let token = signed(&header().to_string(), &claims().to_string());
+        let Ok(opened) = ring.open(&token, at(9)) else { panic!("it verifies") };
+        assert!(ring.accepts(&opened, at(9)) && !ring.accepts(&opened, at(10)));
+        assert!(ring.open(&token, at(10)).is_err());
+        assert!(!Ring::default().accepts(&opened, at(9)), "the key is gone");
+    }
+
+    #[test]
+    fn a_node_signs_with_the_newest_key_of_its_own_algorithm() {
+        let at = |seconds| DateTime::from_timestamp(NOW + seconds, 0).expect("a time");
+        let entry = |algorithm, state, activated_at: Option<i64>| Entry {
+            key: Arc::new(Key::private(algorithm, &generate(algorithm).expect("a new key")).expect("good")),
+            state,
+            created_at: at(0),
+            activated_at: activated_at.map(at),
+            verify_until: (state == KeyState::Verifying).then(|| at(900)),
+        };
+        let (hs256, eddsa) = (JwtAlgorithm::Hs256, JwtAlgorithm::EdDsa);
+        let entries = [
+            entry(hs256, KeyState::Verifying, Some(1)),
+            entry(hs256, KeyState::Verifying, Some(2)),
+            entry(eddsa, KeyState::Active, Some(3)),
+            entry(hs256, KeyState::Next, None),
+        ];
+        let kids: Vec<String> = entries.iter().map(|entry| entry.key.kid.clone()).collect();
+        let file = Arc::clone(&entries[0].key);
+        for (algorithm, file, expected) in
+            [(eddsa, None, Some(2)), (hs256, None, Some(1)), (eddsa, Some(&file), Some(0))]
+        {
+            let entries = entries.iter().map(|entry| Entry { key: Arc::clone(&entry.key), ..*entry });
+            let ring = Ring::new(entries.collect(), algorithm, file);
+            let signing = ring.signing().map(|entry| entry.key.kid.clone());
+            assert_eq!(signing, expected.map(|at: usize| kids[at].clone()));
+        }
+    }
+}

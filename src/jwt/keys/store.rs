@@ -1,0 +1,263 @@
+//! Signing keys in Postgres. Each change of the ring is one statement that says what it found: of two changes at
+//! once, one finds it changed and does nothing.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgPool;
+
+use crate::database::{DatabaseError, answer};
+
+use super::KeyState;
+
+/// For how long, in seconds, a retired key is listed.
+const LISTED: f64 = 90.0 * 24.0 * 60.0 * 60.0;
+
+/// A key as it is kept.
+pub(super) struct Row {
+    pub(super) kid: String,
+    pub(super) algorithm: String,
+    pub(super) public_key: Option<Value>,
+    pub(super) private_key: Option<Vec<u8>>,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) activated_at: Option<DateTime<Utc>>,
+    pub(super) superseded_at: Option<DateTime<Utc>>,
+    pub(super) verify_until: Option<DateTime<Utc>>,
+    pub(super) is_active: bool,
+    pub(super) is_next: bool,
+}
+
+impl Row {
+    pub(super) fn state(&self, now: DateTime<Utc>) -> KeyState {
+        match self.verify_until {
+            _ if self.is_active => KeyState::Active,
+            _ if self.is_next => KeyState::Next,
+            Some(until) if now < until => KeyState::Verifying,
+            _ => KeyState::Retired,
+        }
+    }
+}
+
+/// A key that is to be kept.
+pub(super) struct NewRow {
+    pub(super) kid: String,
+    pub(super) algorithm: &'static str,
+    pub(super) public_key: Option<Value>,
+    pub(super) private_key: Option<Vec<u8>>,
+}
+
+/// The ring as it was found: the kids of the active key and the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) active: String,
+    pub(super) next: Option<String>,
+}
+
+/// Every key, the oldest first.
+pub(super) async fn load(pool: &PgPool) -> Result<Vec<Row>, DatabaseError> {
+    let query = sqlx::query_as!(
+        Row,
+        r#"select k.kid, k.algorithm, k.public_key, k.private_key, k.created_at, k.activated_at, k.superseded_at,
+                  k.verify_until, k.kid = r.active as "is_active!", coalesce(k.kid = r.next, false) as "is_next!"
+           from signing_keys k cross join key_ring r order by k.created_at, k.kid"#
+    );
+    answer(query.fetch_all(pool)).await
+}
+
+/// Makes the ring of these two, unless there is one.
+pub(super) async fn found(
+    pool: &PgPool,
+    active: &NewRow,
+    next: Option<&NewRow>,
+    token_life: i32,
+    now: DateTime<Utc>,
+) -> Result<(), DatabaseError> {
+    let insert = sqlx::query!(
+        r#"with ring as (
+             insert into key_ring (active, next, token_life) values ($1, $5, $9) on conflict do nothing returning 1
+           )
+           insert into signing_keys (kid, algorithm, public_key, private_key, created_at, activated_at)
+           select k.* from ring, (values
+             ($1::text, $2::text, $3::jsonb, $4::bytea, $10::timestamptz, $10::timestamptz),
+             ($5, $6, $7, $8, $10, null)) as k (kid)
+           where k.kid is not null"#,
+        active.kid,
+        active.algorithm,
+        active.public_key,
+        active.private_key,
+        next.map(|key| key.kid.as_str()),
+        next.map(|key| key.algorithm),
+        next.and_then(|key| key.public_key.clone()),
+        next.and_then(|key| key.private_key.clone()),
+        token_life,
+        now,
+    );
+    answer(insert.execute(pool)).await.map(drop)
+}
+
+/// Has another key be the next one; the one that was to be will never sign. `false` when the ring is not as it was
+/// found.
+pub(super) async fn publish(
+    pool: &PgPool,
+    found: &Found,
+    next: Option<&NewRow>,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let update = sqlx::query_scalar!(
+        r#"with ring as (
+             update key_ring set next = $3 where active = $1 and next is not distinct from $2 returning 1
+           ), dropped as (
+             update signing_keys set verify_until = $7, private_key = null
+             where kid = $2 and exists (select from ring)
+           ), made as (
+             insert into signing_keys (kid, algorithm, public_key, private_key, created_at)
+             select $3, $4, $5, $6, $7 from ring where $3::text is not null
+             -- A key of a file may come back.
+             on conflict (kid) do update set private_key = excluded.private_key, created_at = excluded.created_at,
+               activated_at = null, superseded_at = null, verify_until = null
+           )
+           select exists (select from ring) as "done!""#,
+        found.active,
+        found.next,
+        next.map(|key| key.kid.as_str()),
+        next.map(|key| key.algorithm),
+        next.and_then(|key| key.public_key.clone()),
+        next.and_then(|key| key.private_key.clone()),
+        now,
+    );
+    answer(update.fetch_one(pool)).await
+}
+
+/// Has the next key sign from now on, and another be the next. `false` when the ring is not as it was found.
+///
+/// The key that signed until now verifies for as long as its last token may be about, and `margin` seconds more.
+pub(super) async fn promote(
+    pool: &PgPool,
+    found: &Found,
+    next: Option<&NewRow>,
+    margin: f64,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let update = sqlx::query_scalar!(
+        r#"with ring as (
+             update key_ring set active = next, next = $3 where active = $1 and next = $2 returning token_life
+           ), superseded as (
+             update signing_keys set superseded_at = $7,
+               verify_until = $7::timestamptz + make_interval(secs => ring.token_life + $8::float8)
+             from ring where kid = $1
+           ), activated as (
+             update signing_keys set activated_at = $7 where kid = $2 and exists (select from ring)
+           ), made as (
+             insert into signing_keys (kid, algorithm, public_key, private_key, created_at)
+             select $3, $4, $5, $6, $7 from ring where $3::text is not null
+             on conflict (kid) do update set private_key = excluded.private_key, created_at = excluded.created_at,
+               activated_at = null, superseded_at = null, verify_until = null
+           )
+           select exists (select from ring) as "done!""#,
+        found.active,
+        found.next,
+        next.map(|key| key.kid.as_str()),
+        next.map(|key| key.algorithm),
+        next.and_then(|key| key.public_key.clone()),
+        next.and_then(|key| key.private_key.clone()),
+        now,
+        margin,
+    );
+    answer(update.fetch_one(pool)).await
+}
+
+/// Makes the ring of these two, and retires every other key at once. `false` when the ring is not as it was found.
+pub(super) async fn reset(
+    pool: &PgPool,
+    found: &Found,
+    active: &NewRow,
+    next: &NewRow,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let update = sqlx::query_scalar!(
+        r#"with ring as (
+             update key_ring set active = $3, next = $7 where active = $1 and next is not distinct from $2 returning 1
+           ), retired as (
+             update signing_keys set superseded_at = coalesce(superseded_at, $11),
+               verify_until = least(verify_until, $11), private_key = null
+             where exists (select from ring)
+           ), made as (
+             insert into signing_keys (kid, algorithm, public_key, private_key, created_at, activated_at)
+             select k.* from ring, (values
+               ($3::text, $4::text, $5::jsonb, $6::bytea, $11::timestamptz, $11::timestamptz),
+               ($7, $8, $9, $10, $11, null)) as k
+           )
+           select exists (select from ring) as "done!""#,
+        found.active,
+        found.next,
+        active.kid,
+        active.algorithm,
+        active.public_key,
+        active.private_key,
+        next.kid,
+        next.algorithm,
+        next.public_key,
+        next.private_key,
+        now,
+    );
+    answer(update.fetch_one(pool)).await
+}
+
+/// Retires a superseded key before its time. `false` when there is none of this name.
+pub(super) async fn retire(pool: &PgPool, kid: &str, now: DateTime<Utc>) -> Result<bool, DatabaseError> {
+    let update = sqlx::query!(
+        "update signing_keys set verify_until = $2, private_key = null
+         where kid = $1 and verify_until > $2 and not exists (select from key_ring where $1 in (active, next))",
+        kid,
+        now,
+    );
+    Ok(answer(update.execute(pool)).await?.rows_affected() == 1)
+}
+
+/// Has a superseded key that still signs somewhere verify for longer.
+pub(super) async fn extend(
+    pool: &PgPool,
+    kid: &str,
+    margin: f64,
+    now: DateTime<Utc>,
+) -> Result<(), DatabaseError> {
+    let update = sqlx::query!(
+        "update signing_keys set verify_until = greatest(verify_until,
+           $2::timestamptz + make_interval(secs => r.token_life + $3::float8))
+         from key_ring r where kid = $1 and verify_until > $2",
+        kid,
+        now,
+        margin,
+    );
+    answer(update.execute(pool)).await.map(drop)
+}
+
+/// Notes that tokens may live for so long, in seconds.
+pub(super) async fn note_token_life(pool: &PgPool, token_life: i32) -> Result<(), DatabaseError> {
+    let update = sqlx::query!("update key_ring set token_life = $1 where token_life < $1", token_life);
+    answer(update.execute(pool)).await.map(drop)
+}
+
+/// Replaces a sealed key by the same key, sealed anew.
+pub(super) async fn reseal(pool: &PgPool, kid: &str, old: &[u8], new: &[u8]) -> Result<(), DatabaseError> {
+    let update = sqlx::query!(
+        "update signing_keys set private_key = $3 where kid = $1 and private_key = $2",
+        kid,
+        old,
+        new,
+    );
+    answer(update.execute(pool)).await.map(drop)
+}
+
+/// Destroys the private halves of retired keys, and deletes those that retired long ago.
+pub(super) async fn tidy(pool: &PgPool, now: DateTime<Utc>) -> Result<(), DatabaseError> {
+    let tidy = sqlx::query!(
+        "with deleted as (
+           delete from signing_keys where verify_until < $1::timestamptz - make_interval(secs => $2::float8) returning kid
+         )
+         update signing_keys set private_key = null
+         where verify_until <= $1 and private_key is not null and kid not in (select kid from deleted)",
+        now,
+        LISTED,
+    );
+    answer(tidy.execute(pool)).await.map(drop)
+}
