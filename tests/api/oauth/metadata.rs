@@ -42,8 +42,10 @@ async fn what_the_metadata_names_of_this_server_is_there() {
             metadata[endpoint].as_str().and_then(|it| it.strip_prefix(&url)).expect("a path of this server");
         server.send(Request::post(path)).await.oauth_problem(401, "not_authenticated");
     }
-    let documentation = metadata["service_documentation"].as_str().and_then(|it| it.strip_prefix(&url));
-    server.send(Request::get(documentation.expect("a path"))).await.expect(200);
+    for document in ["jwks_uri", "service_documentation"] {
+        let path = metadata[document].as_str().and_then(|it| it.strip_prefix(&url));
+        server.send(Request::get(path.expect("a path of this server"))).await.expect(200);
+    }
 }
 
 #[tokio::test]
