@@ -307,12 +307,17 @@ impl Keys {
         if is_due(&ring) && self.rotate_if(is_due, None).await?.is_some() {
             tracing::info!("the signing keys were rotated: it has been long enough");
         }
-        let superseded = ring.signing().and_then(|entry| Some((&entry.key.kid, entry.verify_until?)));
-        // This node signs with a key that others have done with: it was set up otherwise, or holds another file.
-        if let Some((kid, until)) = superseded
+        let Some(signing) = self.ring().signing().map(|entry| (entry.key.kid.clone(), entry.verify_until))
+        else {
+            // It slept, perhaps, while others were done with its key.
+            return self.prepare().await;
+        };
+        // This node signs with a key that others are done with: it was set up otherwise, or holds another file.
+        if let (kid, Some(until)) = signing
             && until < now + self.token_life() + chrono::Duration::seconds(MARGIN as i64 / 2)
         {
-            store::extend(&self.0.pool, kid, MARGIN, now).await?;
+            store::extend(&self.0.pool, &kid, MARGIN, now).await?;
+            self.read().await?;
         }
         Ok(())
     }
