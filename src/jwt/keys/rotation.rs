@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use crate::config::JwtAlgorithm;
 use crate::database::DatabaseError;
 
-use super::file::FileKey;
+use super::file::{FileKey, FileKeys};
 use super::key::{self, Key};
-use super::ring::{Entry, Ring};
+use super::ring::Ring;
 use super::store::{self, Found, NewRow, Row};
 use super::{KeyState, Keys, KeysError};
 
@@ -87,27 +87,21 @@ impl Keys {
 
     fn step(&self, rows: &[Row]) -> Result<Step<'_>, KeysError> {
         let Some(found) = of(rows) else { return Ok(Step::Found) };
-        let ring = self.ring();
-        if let Some(file) = &self.0.file {
-            let next = file.next.as_ref();
-            let wanted = next.map_or(Wanted::None, Wanted::OfFile);
-            return Ok(match (found.active == file.active.key.kid, &found.next) {
-                (true, published) if published.as_ref() == next.map(|next| &next.key.kid) => Step::Nothing,
-                (true, _) => Step::Publish(found, wanted),
-                (false, Some(published)) if *published == file.active.key.kid => Step::Promote(found, wanted),
-                (false, _) => Step::Publish(found, Wanted::OfFile(&file.active)),
-            });
+        match &self.0.file {
+            Some(file) => Ok(step_of_file(file, found)),
+            None => self.step_of_database(rows, found),
         }
-        if rows.iter().any(|row| row.is_active && row.private_key.is_some())
-            && !ring.of_state(KeyState::Active).is_some_and(|entry| entry.key.can_sign())
-        {
+    }
+
+    fn step_of_database(&self, rows: &[Row], found: Found) -> Result<Step<'_>, KeysError> {
+        let ring = self.ring();
+        let can_sign = |state| ring.of_state(state).filter(|entry| entry.key.can_sign());
+        let is_sealed = rows.iter().any(|row| row.is_active && row.private_key.is_some());
+        if is_sealed && can_sign(KeyState::Active).is_none() {
             return Err(KeysError::OtherSecret);
         }
-        let signs = |state| {
-            let fits = |entry: &&Entry| entry.key.can_sign() && entry.key.algorithm == self.0.algorithm;
-            ring.of_state(state).filter(fits).is_some()
-        };
-        Ok(match (signs(KeyState::Active), signs(KeyState::Next)) {
+        let fits = |state| can_sign(state).is_some_and(|entry| entry.key.algorithm == self.0.algorithm);
+        Ok(match (fits(KeyState::Active), fits(KeyState::Next)) {
             (true, _) if found.next.is_some() => Step::Nothing,
             (false, true) => Step::Promote(found, Wanted::New),
             _ => Step::Publish(found, Wanted::New),
@@ -333,6 +327,18 @@ impl Keys {
                 && active.activated_at.is_some_and(|activated| is_older(activated, rotation))
         });
         due && ring.of_state(KeyState::Next).is_some_and(|next| is_older(next.created_at, JWKS_MAX_AGE))
+    }
+}
+
+fn step_of_file(file: &FileKeys, found: Found) -> Step<'_> {
+    let next = file.next.as_ref().map_or(Wanted::None, Wanted::OfFile);
+    let kid_of_next = file.next.as_ref().map(|next| &next.key.kid);
+    let own = Some(&file.active.key.kid);
+    match (Some(&found.active) == own, found.next.as_ref()) {
+        (true, published) if published == kid_of_next => Step::Nothing,
+        (true, _) => Step::Publish(found, next),
+        (false, published) if published == own => Step::Promote(found, next),
+        (false, _) => Step::Publish(found, Wanted::OfFile(&file.active)),
     }
 }
 

@@ -12,6 +12,7 @@ use dualauth::{
 };
 use futures_util::future::join_all;
 use serde_json::json;
+use sqlx::Connection;
 
 use super::{algorithm, header, kid, later, list, published, published_kids, the};
 use crate::support::{
@@ -168,6 +169,26 @@ async fn a_node_that_can_not_look_for_a_key_says_so_and_does_not_refuse() {
         response.status == 200
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_node_that_can_not_find_out_which_key_signs_signs_nothing() {
+    let server = TestServer::start().await;
+    let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+    let is_ready = async || server.send(Request::get("/health/ready")).await.status == 200;
+    // The feed can't be read, and all else can.
+    let mut lock = server.sql().await;
+    let statements = "begin; lock table revocations in access exclusive mode";
+    sqlx::raw_sql(statements).execute(&mut lock).await.expect("a lock that is granted");
+    eventually("a node that has gone stale", async || !is_ready().await).await;
+
+    let login = Client::new(&server, Pair::JWT_BEARER).login(&Pair::JWT_BEARER.credentials("ada")).await;
+    login.problem(503, "unavailable");
+    client.profile().await.ok();
+
+    lock.close().await.expect("the end of the lock");
+    eventually("a node that is fresh", is_ready).await;
+    client.clone().refresh().await.ok();
 }
 
 #[tokio::test]
