@@ -8,7 +8,7 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use crate::config::JwtAlgorithm;
 
 use super::KeyState;
-use super::key::{Key, may_be_ours};
+use super::key::{Key, named_kid};
 use crate::jwt::claims::{Claims, decode};
 
 /// A key in the ring.
@@ -78,7 +78,9 @@ impl Ring {
         let (message, signature) = token.rsplit_once('.').ok_or(Closed::Invalid)?;
         let (header, claims) = message.split_once('.').ok_or(Closed::Invalid)?;
         let Some(entry) = self.entries.iter().find(|entry| entry.key.is_of(header)) else {
-            return Err(if may_be_ours(header) { Closed::UnknownKey } else { Closed::Invalid });
+            // A key that is known does not change its algorithm: no look would tell more.
+            let names_an_unknown = named_kid(header).is_some_and(|kid| self.of_kid(&kid).is_none());
+            return Err(if names_an_unknown { Closed::UnknownKey } else { Closed::Invalid });
         };
         if !entry.verifies_at(now) || !entry.key.verifies(message.as_bytes(), signature) {
             return Err(Closed::Invalid);
@@ -281,6 +283,21 @@ mod tests {
             let mixed = format!("{signed}.{foreign}");
             assert_eq!(ring.open(&mixed, DateTime::UNIX_EPOCH).err(), Some(Closed::Invalid));
         }
+    }
+
+    #[test]
+    fn a_known_key_under_another_algorithm_s_name_is_not_looked_for() {
+        let closed = |alg, kid: &str| {
+            let header = json!({"alg": alg, "typ": "at+jwt", "kid": kid});
+            let token = signed(&header.to_string(), &claims().to_string());
+            ring_of(key()).open(&token, DateTime::UNIX_EPOCH).err()
+        };
+        let other = URL_SAFE_NO_PAD.encode([7; 32]);
+        for alg in ["EdDSA", "ES256", "RS256"] {
+            assert_eq!(closed(alg, &key().kid), Some(Closed::Invalid), "{alg}");
+            assert_eq!(closed(alg, &other), Some(Closed::UnknownKey), "{alg}");
+        }
+        assert_eq!(closed("HS384", &other), Some(Closed::Invalid));
     }
 
     #[test]

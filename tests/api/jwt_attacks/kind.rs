@@ -16,13 +16,7 @@ async fn no_other_credential_is_an_access_token() {
         let session = Client::signed_in(&forger.server, Pair::SESSION_BEARER, "grace").await;
         let cookie = Client::signed_in(&forger.server, Pair::SESSION_COOKIE, "grace").await;
         let csrf = Client::signed_in(&forger.server, Pair::JWT_COOKIE, "grace").await;
-        for other in [
-            forger.client.renewal(),
-            csrf.renewal(),
-            session.credential(),
-            cookie.credential(),
-            forger.key.kid(),
-        ] {
+        for other in [forger.client.renewal(), csrf.renewal(), session.credential(), forger.key.kid()] {
             let request = Request::get("/jwt/profile").bearer(&other);
             forger.server.send(request).await.problem(401, "invalid_token").blames_a_token(true);
             for path in ["/jwt/profile", "/profile"] {
@@ -30,6 +24,8 @@ async fn no_other_credential_is_an_access_token() {
                 forger.server.send(request).await.problem(401, "invalid_token");
             }
         }
+        // Not in the characters that a Bearer token has: that is what it may be refused for.
+        forger.assert_never_taken(&cookie.credential()).await;
         for client in [cookie, csrf] {
             forger.assert_never_taken(&client.csrf_token.expect("a CSRF token")).await;
         }
