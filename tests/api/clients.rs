@@ -8,7 +8,6 @@ use std::{
 };
 
 use aws_lc_rs::hmac;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dualauth::config::JwtAlgorithm;
 use pem::Pem;
 use serde_json::{Value, json};
@@ -26,7 +25,7 @@ use crate::support::{
     http::Request,
     program::{Server, folder, program, run, text},
     server::{CHEAP, registration},
-    signer::{KeyFile, Role, Signer, key, message, signed},
+    signer::{KeyFile, Role, Signer, key, message, part, signed},
     with, without,
 };
 
@@ -165,12 +164,6 @@ impl Issuer {
         // A test that fails has more to say than that something is left over.
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-/// A part of a token, read.
-fn part(token: &str, number: usize) -> Value {
-    let part = token.split('.').nth(number).expect("three parts");
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
 }
 
 #[tokio::test]

@@ -11,22 +11,15 @@ mod signature;
 
 use std::collections::BTreeSet;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     assert_members,
     client::{Client, Pair},
     server::{ONE_NAME, TestServer, beginning},
+    signer::part,
     text,
 };
-
-/// A part of a token, read.
-fn part(token: &str, number: usize) -> Value {
-    let part = token.split('.').nth(number).expect("three parts");
-    let json = URL_SAFE_NO_PAD.decode(part).expect("base64url");
-    serde_json::from_slice(&json).expect("JSON")
-}
 
 #[tokio::test]
 async fn a_token_says_exactly_what_the_contract_says() {

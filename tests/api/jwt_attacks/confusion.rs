@@ -22,12 +22,16 @@ async fn public_halves(forger: &Forger) -> Vec<Vec<u8>> {
     let set = forger.server.send(Request::get("/.well-known/jwks.json")).await.expect(200);
     let published = &set.json()["keys"][0];
     let bare = serde_json::to_string(&forger.key.jwk()).expect("JSON");
+    let served = set.text();
+    let (_, keys) = served.split_once('[').expect("a list");
+    let (first, _) = keys.split_once('}').expect("an object");
     let texts = [
+        format!("{first}}}"),
         STANDARD.encode(&spki),
         URL_SAFE_NO_PAD.encode(&spki),
         URL_SAFE_NO_PAD.encode(&own_form),
         forger.key.kid(),
-        set.text(),
+        served.clone(),
         published.to_string(),
         json!({ "keys": [published] }).to_string(),
         serde_json::to_string_pretty(published).expect("JSON"),

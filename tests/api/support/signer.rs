@@ -22,6 +22,7 @@ use jsonwebtoken::{
     jwk::{Jwk, ThumbprintHash},
 };
 use pem::Pem;
+use serde_json::Value;
 
 /// What a key is to the server.
 #[derive(Clone, Copy)]
@@ -48,7 +49,7 @@ pub struct Signer {
 }
 
 enum KeyPair {
-    Hs256(hmac::Key),
+    Hs256,
     EdDsa(Ed25519KeyPair),
     Es256(EcdsaKeyPair),
     Rs256(rsa::KeyPair),
@@ -61,11 +62,7 @@ fn to_pem(der: &[u8]) -> String {
 impl Signer {
     fn new(algorithm: JwtAlgorithm) -> Self {
         let (file, pair) = match algorithm {
-            JwtAlgorithm::Hs256 => {
-                let secret = URL_SAFE_NO_PAD.encode(random_bytes::<32>());
-                let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-                (secret, KeyPair::Hs256(key))
-            }
+            JwtAlgorithm::Hs256 => (URL_SAFE_NO_PAD.encode(random_bytes::<32>()), KeyPair::Hs256),
             JwtAlgorithm::EdDsa => {
                 let pair = Ed25519KeyPair::generate().expect("a pair");
                 (to_pem(pair.to_pkcs8v1().expect("PKCS #8").as_ref()), KeyPair::EdDsa(pair))
@@ -85,7 +82,10 @@ impl Signer {
 
     pub fn signature(&self, message: &[u8]) -> Vec<u8> {
         match &self.pair {
-            KeyPair::Hs256(key) => hmac::sign(key, message).as_ref().to_vec(),
+            KeyPair::Hs256 => {
+                let key = hmac::Key::new(hmac::HMAC_SHA256, self.file.as_bytes());
+                hmac::sign(&key, message).as_ref().to_vec()
+            }
             KeyPair::EdDsa(pair) => pair.sign(message).as_ref().to_vec(),
             KeyPair::Es256(pair) => {
                 pair.sign(&SystemRandom::new(), message).expect("a signature").as_ref().to_vec()
@@ -104,12 +104,12 @@ impl Signer {
 
     /// `None`: HS256 has no public half.
     pub fn jwk(&self) -> Option<Jwk> {
-        let (pem, algorithm) = (self.file.as_bytes(), Algorithm::RS256);
+        let pem = self.file.as_bytes();
         let (key, algorithm) = match self.algorithm {
             JwtAlgorithm::Hs256 => return None,
             JwtAlgorithm::EdDsa => (EncodingKey::from_ed_pem(pem), Algorithm::EdDSA),
             JwtAlgorithm::Es256 => (EncodingKey::from_ec_pem(pem), Algorithm::ES256),
-            JwtAlgorithm::Rs256 => (EncodingKey::from_rsa_pem(pem), algorithm),
+            JwtAlgorithm::Rs256 => (EncodingKey::from_rsa_pem(pem), Algorithm::RS256),
         };
         Some(Jwk::from_encoding_key(&key.expect("a key"), algorithm).expect("a JWK"))
     }
@@ -127,7 +127,7 @@ impl Signer {
             key.as_der().expect("SubjectPublicKeyInfo").as_ref().to_vec()
         };
         Some(match &self.pair {
-            KeyPair::Hs256(_) => return None,
+            KeyPair::Hs256 => return None,
             KeyPair::EdDsa(pair) => [spki(pair.public_key()), pair.public_key().as_ref().to_vec()],
             KeyPair::Es256(pair) => [spki(pair.public_key()), pair.public_key().as_ref().to_vec()],
             KeyPair::Rs256(pair) => [spki(pair.public_key()), pair.public_key().as_ref().to_vec()],
@@ -179,4 +179,10 @@ pub fn message(header: &impl ToString, claims: &impl ToString) -> String {
 
 pub fn signed(message: &str, signature: &[u8]) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// A part of a token, read.
+pub fn part(token: &str, number: usize) -> Value {
+    let part = token.split('.').nth(number).expect("three parts");
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("JSON")
 }
