@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
 mod browser;
+mod clients;
 mod commands;
 #[macro_use]
 mod contract;

@@ -7,6 +7,7 @@ pub mod nginx;
 pub mod program;
 pub mod proxy;
 pub mod server;
+pub mod signer;
 pub mod statements;
 
 use std::{

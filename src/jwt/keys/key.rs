@@ -168,12 +168,12 @@ impl Key {
     }
 }
 
-/// Whether this may be the first part of a token of a key that is not known here yet.
-pub(super) fn may_be_ours(header: &str) -> bool {
-    decode::<Header>(header).is_some_and(|header| {
-        let names_a_hash = URL_SAFE_NO_PAD.decode(&header.kid).is_ok_and(|hash| hash.len() == 32);
-        header.typ == TYPE && names_a_hash && JwtAlgorithm::ALL.into_iter().any(|it| jws(it) == header.alg)
-    })
+/// The key that a token's first part names, if that may be one of ours.
+pub(super) fn named_kid(header: &str) -> Option<String> {
+    let header = decode::<Header>(header)?;
+    let names_a_hash = URL_SAFE_NO_PAD.decode(&header.kid).is_ok_and(|hash| hash.len() == 32);
+    let is_ours = header.typ == TYPE && JwtAlgorithm::ALL.into_iter().any(|it| jws(it) == header.alg);
+    (names_a_hash && is_ours).then_some(header.kid)
 }
 
 fn jws(algorithm: JwtAlgorithm) -> Algorithm {

@@ -8,7 +8,7 @@ use jsonwebtoken::jwk::{Jwk, JwkSet};
 use crate::config::JwtAlgorithm;
 
 use super::KeyState;
-use super::key::{Key, may_be_ours};
+use super::key::{Key, named_kid};
 use crate::jwt::claims::{Claims, decode};
 
 /// A key in the ring.
@@ -78,7 +78,9 @@ impl Ring {
         let (message, signature) = token.rsplit_once('.').ok_or(Closed::Invalid)?;
         let (header, claims) = message.split_once('.').ok_or(Closed::Invalid)?;
         let Some(entry) = self.entries.iter().find(|entry| entry.key.is_of(header)) else {
-            return Err(if may_be_ours(header) { Closed::UnknownKey } else { Closed::Invalid });
+            // A key that is known does not change its algorithm: no look would tell more.
+            let names_an_unknown = named_kid(header).is_some_and(|kid| self.of_kid(&kid).is_none());
+            return Err(if names_an_unknown { Closed::UnknownKey } else { Closed::Invalid });
         };
         if !entry.verifies_at(now) || !entry.key.verifies(message.as_bytes(), signature) {
             return Err(Closed::Invalid);
@@ -115,7 +117,7 @@ mod tests {
 
     const NOW: i64 = 1_790_000_000;
 
-    fn secret(algorithm: JwtAlgorithm) -> SecretBytes {
+    pub(super) fn secret(algorithm: JwtAlgorithm) -> SecretBytes {
         static SECRETS: LazyLock<Vec<SecretBytes>> =
             LazyLock::new(|| JwtAlgorithm::ALL.map(|it| generate(it).expect("a new key")).to_vec());
         SECRETS[algorithm as usize].clone()
@@ -125,7 +127,7 @@ mod tests {
         Key::private(JwtAlgorithm::Hs256, &secret(JwtAlgorithm::Hs256)).expect("a good key")
     }
 
-    fn ring_of(key: Key) -> Ring {
+    pub(super) fn ring_of(key: Key) -> Ring {
         let entry = Entry {
             key: Arc::new(key),
             state: KeyState::Active,
@@ -136,7 +138,7 @@ mod tests {
         Ring::new(vec![entry], JwtAlgorithm::Hs256, None)
     }
 
-    fn claims() -> Value {
+    pub(super) fn claims() -> Value {
         json!({
             "iss": "here", "aud": "there", "sub": Uuid::nil(), "iat": NOW, "exp": NOW + 900, "jti": Uuid::nil(),
             "sid": Uuid::nil(), "username": "ada", "roles": ["user"],
@@ -284,6 +286,21 @@ mod tests {
     }
 
     #[test]
+    fn a_known_key_under_another_algorithm_s_name_is_not_looked_for() {
+        let closed = |alg, kid: &str| {
+            let header = json!({"alg": alg, "typ": "at+jwt", "kid": kid});
+            let token = signed(&header.to_string(), &claims().to_string());
+            ring_of(key()).open(&token, DateTime::UNIX_EPOCH).err()
+        };
+        let other = URL_SAFE_NO_PAD.encode([7; 32]);
+        for alg in ["EdDSA", "ES256", "RS256"] {
+            assert_eq!(closed(alg, &key().kid), Some(Closed::Invalid), "{alg}");
+            assert_eq!(closed(alg, &other), Some(Closed::UnknownKey), "{alg}");
+        }
+        assert_eq!(closed("HS384", &other), Some(Closed::Invalid));
+    }
+
+    #[test]
     fn a_token_is_accepted_until_its_key_is_retired() {
         let at = |seconds| DateTime::from_timestamp(NOW + seconds, 0).expect("a time");
         let mut ring = ring_of(key());
@@ -322,5 +339,123 @@ mod tests {
             let signing = ring.signing().map(|entry| entry.key.kid.clone());
             assert_eq!(signing, expected.map(|at: usize| kids[at].clone()));
         }
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use std::sync::LazyLock;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::prelude::*;
+    use proptest::sample::{Index, select};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    use super::tests::{claims, ring_of, secret};
+    use super::*;
+    use crate::properties::{check, near_misses};
+
+    /// Those that sign fast, each with its own ring.
+    static RINGS: LazyLock<[Ring; 2]> = LazyLock::new(|| {
+        let key = |algorithm| Key::private(algorithm, &secret(algorithm)).expect("a good key");
+        [JwtAlgorithm::Hs256, JwtAlgorithm::EdDsa].map(|algorithm| ring_of(key(algorithm)))
+    });
+
+    fn opens(token: &str) -> bool {
+        RINGS.iter().any(|ring| ring.open(token, DateTime::UNIX_EPOCH).is_ok())
+    }
+
+    fn of_one_of_the_keys() -> impl Strategy<Value = &'static Key> {
+        (0..RINGS.len()).prop_map(|at| RINGS[at].entries[0].key.as_ref())
+    }
+
+    fn tokens() -> impl Strategy<Value = String> {
+        (of_one_of_the_keys(), any::<u128>(), any::<String>()).prop_map(|(key, id, username)| {
+            let mut claims = claims();
+            claims["jti"] = json!(Uuid::from_u128(id));
+            claims["username"] = json!(username);
+            key.sign(&serde_json::from_value(claims).expect("claims")).expect("a token")
+        })
+    }
+
+    #[test]
+    fn a_token_opens_and_nothing_that_a_slip_makes_of_it() {
+        check(near_misses(tokens()), |(token, other)| {
+            prop_assert!(opens(&token));
+            prop_assert!(!opens(&other), "{other}");
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_bit_that_is_flipped_closes_a_token() {
+        check((tokens(), any::<Index>(), 0..7_u32), |(token, at, bit)| {
+            let mut bytes = token.into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            let flipped = String::from_utf8(bytes).expect("ASCII stays ASCII but for the highest bit");
+            prop_assert!(!opens(&flipped));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn no_other_token_is_put_together_from_the_parts_of_two() {
+        let two = (tokens(), tokens(), prop::collection::vec(0..6_usize, 0..6));
+        check(two, |(one, other, picks)| {
+            let parts: Vec<&str> = one.split('.').chain(other.split('.')).collect();
+            let mixed = picks.iter().map(|at| parts[*at]).collect::<Vec<_>>().join(".");
+            prop_assert_eq!(opens(&mixed), mixed == one || mixed == other, "{}", mixed);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn no_other_token_begins_as_one_and_ends_as_another() {
+        check((tokens(), tokens(), any::<Index>(), any::<Index>()), |(one, other, end, start)| {
+            let (end, start) = (end.index(one.len() + 1), start.index(other.len() + 1));
+            let mixed = format!("{}{}", &one[..end], &other[start..]);
+            prop_assert_eq!(opens(&mixed), mixed == one || mixed == other, "{}", mixed);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn nothing_that_somebody_makes_up_opens() {
+        let part = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..80).prop_map(|bytes| URL_SAFE_NO_PAD.encode(bytes)),
+            "[A-Za-z0-9_-]{0,60}",
+            tokens().prop_map(|token| token.split('.').next().unwrap_or_default().to_owned()),
+        ];
+        let parts = prop::collection::vec(part, 0..6).prop_map(|parts| parts.join("."));
+        check(prop_oneof![parts, any::<String>()], |token| {
+            prop_assert!(!opens(&token));
+            Ok(())
+        });
+    }
+
+    /// Whoever has the key can sign anything; only claims are read.
+    #[test]
+    fn nothing_that_is_signed_opens_unless_it_is_claims() {
+        let json = prop_oneof![
+            any::<String>(),
+            select(vec!["null", "{}", "[]", "{\"iss\":", "1e999", "\"\\ud800\""]).prop_map(str::to_owned),
+            near_misses(Just(claims().to_string())).prop_map(|(_, other)| other),
+        ];
+        let bytes =
+            prop_oneof![json.prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..200)];
+        check((of_one_of_the_keys(), bytes), |(key, bytes)| {
+            let good = key.sign(&serde_json::from_value(claims()).expect("claims")).expect("a token");
+            let (header, _) = good.split_once('.').expect("parts");
+            let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(&bytes));
+            let token = format!("{message}.{}", key.signature(message.as_bytes()).expect("a signature"));
+            // A slip can leave good claims: another name, say.
+            let is_claims = bytes.trim_ascii_start().starts_with(b"{")
+                && serde_json::from_slice::<Claims>(&bytes).is_ok();
+            prop_assert_eq!(opens(&token), is_claims);
+            Ok(())
+        });
     }
 }

@@ -1,7 +1,5 @@
 //! Keys that are kept elsewhere.
 
-use std::path::PathBuf;
-
 use aws_lc_rs::signature::Ed25519KeyPair;
 use dualauth::jwt::{KeyState, KeysError};
 use pem::Pem;
@@ -11,29 +9,8 @@ use crate::support::{
     client::{Client, Pair},
     program::{folder, program, run, text},
     server::{CHEAP, ONE_NAME, TestServer},
+    signer::KeyFile,
 };
-
-/// A file that goes when it goes.
-struct KeyFile(PathBuf);
-
-impl KeyFile {
-    fn of(keys: &[&str]) -> Self {
-        let path = std::env::temp_dir().join(format!("dualauth-{}.pem", uuid::Uuid::new_v4()));
-        std::fs::write(&path, keys.concat()).expect("a file");
-        Self(path)
-    }
-
-    fn setting(&self) -> (&str, &str) {
-        ("JWT_KEY_FILE", self.0.to_str().expect("a path that is text"))
-    }
-}
-
-impl Drop for KeyFile {
-    fn drop(&mut self) {
-        // A test that fails has more to say than that something is left over.
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
 
 fn new_key() -> String {
     let pair = Ed25519KeyPair::generate().expect("a pair of keys");

@@ -1,0 +1,243 @@
+//! What the claims say.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+
+use super::forger::Forger;
+use crate::support::{SECOND, server::beginning, signer::signed, text, with, without};
+
+const ALL: [&str; 9] = ["iss", "aud", "sub", "iat", "exp", "jti", "sid", "username", "roles"];
+
+#[tokio::test]
+async fn a_token_without_one_of_its_claims_or_with_one_of_another_type_is_refused() {
+    for forger in Forger::all().await {
+        for claim in ALL {
+            forger.assert_claims_refused(without(forger.claims.clone(), claim)).await;
+            for value in [json!(null), json!(true), json!({}), json!({ "": forger.claims[claim] })] {
+                forger.assert_claims_refused(with(forger.claims.clone(), claim, value)).await;
+            }
+            if claim != "roles" {
+                let array = json!([forger.claims[claim]]);
+                forger.assert_claims_refused(with(forger.claims.clone(), claim, array)).await;
+            }
+            let capital = forger.claims.to_string().replacen(claim, &claim.to_uppercase(), 1);
+            forger.assert_claims_refused(capital).await;
+        }
+        for (claim, value) in [
+            ("sub", json!("ada")),
+            ("sub", json!("")),
+            ("sub", json!(1)),
+            ("sid", json!("1")),
+            ("jti", json!("1")),
+            ("roles", json!("admin")),
+            ("roles", json!([1])),
+            ("roles", json!([null])),
+            ("roles", json!([["admin"]])),
+            ("username", json!(1)),
+        ] {
+            forger.assert_claims_refused(with(forger.claims.clone(), claim, value)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_says_something_twice_is_refused() {
+    for forger in Forger::all().await {
+        let claims = forger.claims.to_string();
+        let rest = claims.strip_prefix('{').expect("an object");
+        let but_last = claims.strip_suffix('}').expect("an object");
+        for claim in ALL {
+            // The name of a claim can be spelt in several ways.
+            let (first, others) = claim.split_at(1);
+            let escaped = format!("\\u{:04x}{others}", u32::from(first.as_bytes()[0]));
+            for name in [claim, &escaped] {
+                for value in [&forger.claims[claim], &Value::Null] {
+                    forger.assert_claims_refused(format!("{{\"{name}\":{value},{rest}")).await;
+                    forger.assert_claims_refused(format!("{but_last},\"{name}\":{value}}}")).await;
+                }
+            }
+        }
+        forger.assert_claims_refused(format!("{{\"r\\u006fles\":[\"admin\"],{rest}")).await;
+        forger.assert_claims_refused(format!("{but_last},\"r\\u006fles\":[\"admin\"]}}")).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_with_claims_that_ours_do_not_have_is_refused() {
+    let now = beginning().timestamp();
+    for forger in Forger::all().await {
+        for (claim, value) in [
+            ("nbf", json!(now - 600)),
+            ("nbf", json!(now)),
+            ("nbf", json!(now + 600)),
+            ("nbf", json!("never")),
+            ("scope", json!("admin")),
+            ("cnf", json!({})),
+            ("act", json!({ "sub": "ada" })),
+            ("client_id", json!("another")),
+            ("admin", json!(true)),
+            ("_sd", json!([])),
+            ("", json!("")),
+        ] {
+            forger.assert_claims_refused(with(forger.claims.clone(), claim, value)).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_from_elsewhere_or_for_elsewhere_is_refused() {
+    for forger in Forger::all().await {
+        for claim in ["iss", "aud"] {
+            let own = text(&forger.claims[claim]);
+            for other in [
+                json!("https://evil.example.org"),
+                json!(""),
+                json!("*"),
+                json!(format!("{own}/")),
+                json!(format!("{own} ")),
+                json!(format!(" {own}")),
+                json!(format!("{own}\0")),
+                json!(format!("{own}.evil.example.org")),
+                json!(format!("{own}#")),
+                json!(format!("{own}:80")),
+                json!(own.to_uppercase()),
+                json!(own.replace("auth", "AUTH")),
+                json!(own.replace("http:", "https:")),
+                json!(own.trim_start_matches("http:")),
+                json!([own]),
+                json!([own, "https://evil.example.org"]),
+                json!([]),
+                json!({ "0": own }),
+            ] {
+                forger.assert_claims_refused(with(forger.claims.clone(), claim, other)).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_over_when_its_time_is() {
+    let now = beginning().timestamp();
+    for forger in Forger::all().await {
+        let expiring = |exp: i64| forger.token(&forger.header, &with(forger.claims.clone(), "exp", exp));
+        forger.assert_accepted(&expiring(now + 1)).await;
+        for exp in [now, now - 1, now - 60, 1, 0, -1, i64::MIN] {
+            forger.assert_refused(&expiring(exp), "token_expired").await;
+        }
+        forger.server.clock.advance(SECOND);
+        forger.assert_refused(&expiring(now + 1), "token_expired").await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_issued_yet_is_refused_but_for_what_clocks_differ_by() {
+    let now = beginning().timestamp();
+    for forger in Forger::all().await {
+        let issued = |iat: i64| forger.token(&forger.header, &with(forger.claims.clone(), "iat", iat));
+        for iat in [now + 5, now, 0, -1, i64::MIN] {
+            forger.assert_accepted(&issued(iat)).await;
+        }
+        for iat in [now + 6, now + 60, i64::MAX] {
+            forger.assert_refused(&issued(iat), "invalid_token").await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_time_that_is_no_whole_number_of_seconds_is_refused() {
+    let now = beginning().timestamp();
+    for forger in Forger::all().await {
+        for claim in ["exp", "iat"] {
+            // As it is written: JSON has no limit for numbers.
+            for number in [
+                format!("{now}.0"),
+                format!("{now}.5"),
+                format!("{now}e0"),
+                "1e30".to_owned(),
+                "1e308".to_owned(),
+                "1e309".to_owned(),
+                "-1e309".to_owned(),
+                "-0".to_owned(),
+                "-0.0".to_owned(),
+                "0x7fffffff".to_owned(),
+                format!("0{now}"),
+                format!("+{now}"),
+                "9223372036854775808".to_owned(),
+                "-9223372036854775809".to_owned(),
+                "18446744073709551616".to_owned(),
+                "9".repeat(400),
+                "NaN".to_owned(),
+                "Infinity".to_owned(),
+                format!("\"{now}\""),
+                "\"2031-01-01T00:00:00Z\"".to_owned(),
+                "\"\"".to_owned(),
+            ] {
+                let own = format!("\"{claim}\":{}", forger.claims[claim]);
+                let claims = forger.claims.to_string();
+                assert!(claims.contains(&own), "{own} in {claims}");
+                forger.assert_claims_refused(claims.replace(&own, &format!("\"{claim}\":{number}"))).await;
+            }
+        }
+    }
+}
+
+/// No token that dualauth signs lives so long; whatever makes a date of it must not break on it.
+#[tokio::test]
+async fn a_time_beyond_every_calendar_breaks_nothing() {
+    for forger in Forger::all().await {
+        for exp in [253_402_300_799, 253_402_300_800, 8_210_266_876_799, 8_210_266_876_800, i64::MAX] {
+            forger
+                .assert_accepted(&forger.token(&forger.header, &with(forger.claims.clone(), "exp", exp)))
+                .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn claims_that_are_no_object_are_refused() {
+    for forger in Forger::all().await {
+        let good = forger.claims.to_string();
+        for nonsense in [
+            String::new(),
+            " ".to_owned(),
+            "null".to_owned(),
+            "true".to_owned(),
+            "0".to_owned(),
+            "[]".to_owned(),
+            "{".to_owned(),
+            "{}".to_owned(),
+            "\"ada\"".to_owned(),
+            format!("[{good}]"),
+            format!("{good}{good}"),
+            format!("{good},"),
+            format!("{good}\0"),
+            format!("{good}//"),
+            format!("/**/{good}"),
+            format!("\u{feff}{good}"),
+            good.replace('"', "'"),
+            good.replacen('}', ",}", 1),
+            json!(good).to_string(),
+            forger.claims.as_object().expect("claims").values().cloned().collect::<Value>().to_string(),
+            "[".repeat(4_000),
+            format!("{{\"roles\":{}", "[".repeat(4_000)),
+            format!("{{\"roles\":{}{}}}", "[".repeat(4_000), "]".repeat(4_000)),
+            "{\"roles\":".repeat(900),
+        ] {
+            forger.assert_claims_refused(nonsense).await;
+        }
+        // Not UTF-8, and half a surrogate pair.
+        let message = forger.message();
+        let (header, _) = message.split_once('.').expect("two parts");
+        for name in
+            [&b"ad\xff"[..], b"\xc0\xaf", b"\xed\xa0\x80", b"\\ud800", b"\\udc00\\ud800", b"\\u0000\n"]
+        {
+            let own = format!("\"username\":{}", forger.claims["username"]);
+            let at = good.find(&own).expect("a name");
+            let other = [b"\"username\":\"".as_slice(), name, b"\""].concat();
+            let claims = [&good.as_bytes()[..at], &other, &good.as_bytes()[at + own.len()..]].concat();
+            let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
+            let token = signed(&message, &forger.key.signature(message.as_bytes()));
+            forger.assert_refused(&token, "invalid_token").await;
+        }
+    }
+}
