@@ -56,8 +56,10 @@ pub enum StartError {
     /// argon2 refuses its settings.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// A command needs it, and the service has never made one.
-    #[error("APP_SECRET is not set, and none was made here yet: set the one that the service runs with")]
+    /// It is not set where it is needed: by a command, or for keys that are sealed under it.
+    #[error(
+        "APP_SECRET is not set, and none was made for this database: set the one that the service runs with"
+    )]
     NoSecret,
     /// There is no key to sign with.
     #[error(transparent)]
@@ -212,13 +214,20 @@ async fn prepare_keys(
     clock: &Clock,
 ) -> Result<(), StartError> {
     let pool = &storage.pools.requests;
+    let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
     let made_here = database::made_app_secret(pool).await?;
-    if let (Some(secret), Some(made_here)) = (&config.app_secret, made_here) {
-        let secret = secret.clone().replacing(&made_here);
-        storage.keys(config, &secret, clock)?.prepare().await?;
+    match (keys.prepare().await, &made_here) {
+        (Err(KeysError::OtherSecret), Some(made_here)) => {
+            let secret = secret.clone().replacing(made_here);
+            storage.keys(config, &secret, clock)?.prepare().await?;
+            keys.prepare().await?;
+        }
+        (prepared, _) => prepared?,
+    }
+    if made_here.is_some() {
         database::forget_app_secret(pool).await?;
     }
-    Ok(keys.prepare().await?)
+    Ok(())
 }
 
 /// What a node does by itself for as long as it runs.
@@ -244,7 +253,8 @@ async fn app_secret(config: &Config, pool: &PgPool, clock: &Clock) -> Result<App
     if let Some(secret) = &config.app_secret {
         return Ok(secret.clone());
     }
-    let (secret, is_new) = database::make_app_secret(pool, clock).await?;
+    let made = database::make_app_secret(pool, clock).await?;
+    let (secret, is_new) = made.ok_or(StartError::NoSecret)?;
     let done = if is_new { "one was made" } else { "the one made earlier is used" };
     tracing::warn!(
         "APP_SECRET is not set: {done}, kept in the database. Whoever reads the database can sign in as anybody."

@@ -37,6 +37,11 @@ pub trait Mode: Send + Sync {
     /// The cookie that its credential comes in.
     fn cookie(&self) -> &str;
 
+    /// What keeps this node from beginning logins in it, if anything does.
+    fn trouble(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Registers its routes, below its name.
     fn routes(&self, config: &mut ServiceConfig);
 

@@ -35,6 +35,9 @@ pub(super) struct Retire {
     kid: String,
 }
 
+const RESET: &str = "New keys were made, and every access token that was out is refused.
+A node that runs with another APP_SECRET can't sign any more: restart it with this one.";
+
 fn algorithm(name: &str) -> Result<JwtAlgorithm, String> {
     JwtAlgorithm::of_name(name).ok_or_else(|| "expected HS256, EdDSA, ES256 or RS256".to_owned())
 }
@@ -58,7 +61,7 @@ async fn with(storage: &Storage, command: KeysCommand, config: &Config) -> Resul
         }
         KeysCommand::Reset => {
             keys.reset().await?;
-            Ok("New keys were made. Every access token that was out is refused; refresh tokens bring new ones.".into())
+            Ok(RESET.to_owned())
         }
     }
 }

@@ -197,7 +197,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn rotation(&mut self) -> Option<Duration> {
-        let expected = "a time such as 30d, of 10m at least: verifiers must have met a key before it signs";
+        let expected =
+            "off, or a time such as 30d, between 10m and 3650d: others must have met a key before it signs";
         let parse = |text: &str| parse_duration(text).filter(|time| *time >= MIN_ROTATION).map(Some);
         self.read("KEY_ROTATION", expected, |text| if text == "off" { Some(None) } else { parse(text) })?
     }

@@ -149,20 +149,25 @@ async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
     answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
 }
 
-/// The secret of this database: the one that was made for it, or one made now. The flag tells which.
+/// The secret of this database: the one that was made for it, or one made now; the flag tells which. `None` when its
+/// signing keys are sealed under one that was set: another would open none of them.
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn make_app_secret(pool: &PgPool, clock: &Clock) -> Result<(AppSecret, bool), DatabaseError> {
+pub async fn make_app_secret(
+    pool: &PgPool,
+    clock: &Clock,
+) -> Result<Option<(AppSecret, bool)>, DatabaseError> {
     // Two nodes may start at once: what is stored wins, and both read it.
     let new = AppSecret::generate();
     let made = sqlx::query!(
-        "insert into secrets (name, value, created_at) values ('app_secret', $1, $2) on conflict do nothing",
+        "insert into secrets (name, value, created_at) select 'app_secret', $1, $2
+         where not exists (select from signing_keys where private_key is not null) on conflict do nothing",
         new.reveal(),
         clock.now(),
     );
     let is_new = answer(made.execute(pool)).await?.rows_affected() == 1;
-    Ok((made_app_secret(pool).await?.ok_or(sqlx::Error::RowNotFound)?, is_new))
+    Ok(made_app_secret(pool).await?.map(|secret| (secret, is_new)))
 }
 
 /// The secret that was made for this database, if one was.

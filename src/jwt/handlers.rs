@@ -233,7 +233,7 @@ pub(super) async fn jwt_logout_all(
 ///
 /// The one that signs, the next one, and those that signed before for as long as a token of theirs may be about. A
 /// token names its key in `kid`. With HS256 there are none: who could verify could sign.
-#[utoipa::path(operation_id = "jwks", tag = "jwt", responses(
+#[utoipa::path(operation_id = "jwks", tag = "oauth", responses(
     (status = 200, description = "A JWK set (RFC 7517, section 5). It may be remembered for five minutes.",
         body = Object, content_type = "application/json", example = json!({"keys": [{
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "use": "sig",

@@ -99,6 +99,10 @@ impl Mode for JwtMode {
         &self.access_cookie
     }
 
+    fn trouble(&self) -> Option<&'static str> {
+        (!self.keys.can_sign()).then_some("there is no key to sign access tokens with")
+    }
+
     fn routes(&self, config: &mut ServiceConfig) {
         config
             .app_data(web::Data::new(self.clone()))

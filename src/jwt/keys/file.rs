@@ -12,6 +12,8 @@ use super::key::{Key, KeyError};
 /// What every file in PEM begins with somewhere (RFC 7468, section 2).
 const PEM_BEGIN: &[u8] = b"-----BEGIN";
 
+const NOT_PKCS8: &str = "each of its keys must be a PRIVATE KEY (PKCS #8, not encrypted), as `openssl pkcs8 -topk8 -nocrypt` writes it";
+
 /// The keys of a file, with what is to be sealed of them.
 #[derive(Debug)]
 pub(super) struct FileKeys {
@@ -55,11 +57,14 @@ pub(super) fn read(algorithm: JwtAlgorithm, file: &SecretBytes) -> Result<FileKe
 fn pem_keys(algorithm: JwtAlgorithm, file: &SecretBytes) -> Result<FileKeys, KeyError> {
     let blocks = pem::parse_many(file.reveal()).map_err(|error| unreadable(&error.to_string()))?;
     if blocks.iter().any(|block| block.tag() != "PRIVATE KEY") {
-        return Err(unreadable("each of its keys must be a PRIVATE KEY (PKCS #8, not encrypted)"));
+        return Err(unreadable(NOT_PKCS8));
     }
     let key = |block: &Pem| file_key(algorithm, SecretBytes::new(pem::encode(block).into_bytes()), None);
     match blocks.as_slice() {
         [active] => Ok(FileKeys { active: key(active)?, next: None }),
+        [active, next] if active.contents() == next.contents() => {
+            Err(unreadable("its two keys are the same"))
+        }
         [active, next] => Ok(FileKeys { active: key(active)?, next: Some(key(next)?) }),
         _ => Err(unreadable("it must have one key, and at most one more to be the next")),
     }
@@ -125,6 +130,7 @@ mod tests {
     fn what_is_no_key_for_the_algorithm_is_refused() {
         let (eddsa, es256) = (pem(JwtAlgorithm::EdDsa), pem(JwtAlgorithm::Es256));
         let public = eddsa.replace("PRIVATE", "PUBLIC");
+        let twice = [eddsa.as_str(); 2].join("\n");
         let three = [eddsa.as_str(); 3].join("\n");
         for (algorithm, text) in [
             (JwtAlgorithm::Hs256, eddsa.as_str()),
@@ -133,6 +139,7 @@ mod tests {
             (JwtAlgorithm::Rs256, &eddsa),
             (JwtAlgorithm::EdDsa, &public),
             (JwtAlgorithm::EdDsa, &three),
+            (JwtAlgorithm::EdDsa, &twice),
             (JwtAlgorithm::EdDsa, "a secret of thirty-two bytes, or a bit more"),
             (JwtAlgorithm::EdDsa, ""),
             (JwtAlgorithm::EdDsa, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),

@@ -82,11 +82,17 @@ impl Key {
     /// # Errors
     /// [`KeyError::Unreadable`].
     pub(super) fn private(algorithm: JwtAlgorithm, secret: &SecretBytes) -> Result<Self, KeyError> {
+        match algorithm {
+            JwtAlgorithm::Hs256 => Self::symmetric(secret.reveal()),
+            _ => Self::asymmetric(algorithm, secret.reveal()).map_err(|error| unfit(algorithm, &error)),
+        }
+    }
+
+    fn asymmetric(algorithm: JwtAlgorithm, pem: &[u8]) -> Result<Self, KeyError> {
         let signing = match algorithm {
-            JwtAlgorithm::Hs256 => return Self::symmetric(secret.reveal()),
-            JwtAlgorithm::EdDsa => EncodingKey::from_ed_pem(secret.reveal())?,
-            JwtAlgorithm::Es256 => EncodingKey::from_ec_pem(secret.reveal())?,
-            JwtAlgorithm::Rs256 => EncodingKey::from_rsa_pem(secret.reveal())?,
+            JwtAlgorithm::Rs256 => EncodingKey::from_rsa_pem(pem)?,
+            JwtAlgorithm::Es256 => EncodingKey::from_ec_pem(pem)?,
+            JwtAlgorithm::EdDsa | JwtAlgorithm::Hs256 => EncodingKey::from_ed_pem(pem)?,
         };
         let key = Self::public(algorithm, Jwk::from_encoding_key(&signing, jws(algorithm))?)?;
         Self { signing: Some(signing), ..key }.tried()
@@ -128,7 +134,7 @@ impl Key {
 
     /// What can't verify what it has signed is too short, or for something else.
     fn tried(self) -> Result<Self, KeyError> {
-        let unfit = || KeyError::Unreadable(format!("no key for {}", self.algorithm.as_str()));
+        let unfit = || KeyError::Unreadable("it does not sign".to_owned());
         let signature = self.signature(TRIAL).ok_or_else(unfit)?;
         if self.verifies(TRIAL, &signature) { Ok(self) } else { Err(unfit()) }
     }
@@ -174,6 +180,17 @@ pub(super) fn named_kid(header: &str) -> Option<String> {
     let names_a_hash = URL_SAFE_NO_PAD.decode(&header.kid).is_ok_and(|hash| hash.len() == 32);
     let is_ours = header.typ == TYPE && JwtAlgorithm::ALL.into_iter().any(|it| jws(it) == header.alg);
     (names_a_hash && is_ours).then_some(header.kid)
+}
+
+/// In words that tell what would be right: the library's own say little.
+fn unfit(algorithm: JwtAlgorithm, error: &KeyError) -> KeyError {
+    let kind = match algorithm {
+        JwtAlgorithm::Hs256 => "32 bytes or more",
+        JwtAlgorithm::EdDsa => "an Ed25519 key",
+        JwtAlgorithm::Es256 => "a P-256 key",
+        JwtAlgorithm::Rs256 => "an RSA key of 2048 bits or more",
+    };
+    KeyError::Unreadable(format!("{} needs {kind} ({error})", algorithm.as_str()))
 }
 
 fn jws(algorithm: JwtAlgorithm) -> Algorithm {

@@ -118,6 +118,12 @@ pub enum KeysError {
     /// It signs at the moment.
     #[error("this key signs at the moment: `dualauth keys rotate` has the next one take its place")]
     Active,
+    /// The next key is for an algorithm that no node signs by yet.
+    #[error(
+        "the next key is for {0}: it signs when nodes are restarted with JWT_ALGORITHM={0}. To rotate before that, \
+         have it replaced by `dualauth keys retire {1}`"
+    )]
+    OtherAlgorithm(&'static str, String),
     /// Others changed the keys at the same time, again and again.
     #[error("the keys are being changed by others at the same time: try again")]
     Busy,
@@ -210,6 +216,11 @@ impl Keys {
         entry.ok_or_else(|| Problem::unavailable("no signing key can be used"))?.key.sign(claims)
     }
 
+    /// Whether this node has a key to sign with.
+    pub fn can_sign(&self) -> bool {
+        self.ring().signing().is_some()
+    }
+
     /// What others verify tokens with.
     pub(super) fn public(&self) -> JwkSet {
         self.ring().public(self.0.clock.now())
@@ -253,11 +264,22 @@ impl Keys {
                 verify_until: row.verify_until,
             })
         });
-        let file = self.0.file.as_ref().map(|file| &file.active.key);
-        let ring = Arc::new(Ring::new(entries.collect(), self.0.algorithm, file));
+        let ring = Arc::new(Ring::new(entries.collect(), self.signing_kid(&rows)));
         tell_of_another(&known, &ring);
         *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
         Ok(rows)
+    }
+
+    /// The key that this node signs with: that of its file, if it has one; else the active key or, when that is for
+    /// another algorithm than its own, the newest of its own. When that one has been retired there is none: an
+    /// older one was replaced for a reason.
+    fn signing_kid(&self, rows: &[Row]) -> Option<String> {
+        if let Some(file) = &self.0.file {
+            return Some(file.active.key.kid.clone());
+        }
+        let own = rows.iter().filter(|row| row.algorithm == self.0.algorithm.as_str());
+        let signed = own.filter(|row| row.activated_at.is_some());
+        signed.max_by_key(|row| (row.is_active, row.activated_at)).map(|row| row.kid.clone())
     }
 
     /// The key of a row. One that is known stays the same key: what it has opened is remembered by it, and it may

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 
-use crate::config::JwtAlgorithm;
-
 use super::KeyState;
 use super::key::{Key, named_kid};
 use crate::jwt::claims::{Claims, decode};
@@ -46,17 +44,12 @@ pub(super) enum Closed {
 #[derive(Default)]
 pub(super) struct Ring {
     entries: Vec<Entry>,
-    signing: Option<Arc<Key>>,
+    signing: Option<String>,
 }
 
 impl Ring {
-    /// A node signs with the key of its file, if it has one; else with the active key or, when that is for another
-    /// algorithm than its own, with the newest of its own.
-    pub(super) fn new(entries: Vec<Entry>, algorithm: JwtAlgorithm, file: Option<&Arc<Key>>) -> Self {
-        let own = entries.iter().filter(|entry| entry.key.algorithm == algorithm && entry.key.can_sign());
-        let newest = own.max_by_key(|entry| (entry.state == KeyState::Active, entry.activated_at));
-        let newest = newest.filter(|entry| entry.activated_at.is_some()).map(|entry| &entry.key);
-        let signing = file.or(newest).cloned();
+    /// Of these keys, of which one signs.
+    pub(super) fn new(entries: Vec<Entry>, signing: Option<String>) -> Self {
         Self { entries, signing }
     }
 
@@ -70,7 +63,7 @@ impl Ring {
 
     /// The key that this node signs with.
     pub(super) fn signing(&self) -> Option<&Entry> {
-        self.of_kid(&self.signing.as_ref()?.kid)
+        self.of_kid(self.signing.as_ref()?).filter(|entry| entry.key.can_sign())
     }
 
     /// What a token says, if it is of one of these keys.
@@ -112,6 +105,7 @@ mod tests {
 
     use super::*;
     use crate::auth::AuthError;
+    use crate::config::JwtAlgorithm;
     use crate::jwt::keys::key::generate;
     use crate::tokens::SecretBytes;
 
@@ -135,7 +129,7 @@ mod tests {
             activated_at: Some(DateTime::UNIX_EPOCH),
             verify_until: None,
         };
-        Ring::new(vec![entry], JwtAlgorithm::Hs256, None)
+        Ring::new(vec![entry], None)
     }
 
     pub(super) fn claims() -> Value {
@@ -311,35 +305,6 @@ mod tests {
         assert!(ring.open(&token, at(10)).is_err());
         assert!(!Ring::default().accepts(&opened, at(9)), "the key is gone");
     }
-
-    #[test]
-    fn a_node_signs_with_the_newest_key_of_its_own_algorithm() {
-        let at = |seconds| DateTime::from_timestamp(NOW + seconds, 0).expect("a time");
-        let entry = |algorithm, state, activated_at: Option<i64>| Entry {
-            key: Arc::new(Key::private(algorithm, &generate(algorithm).expect("a new key")).expect("good")),
-            state,
-            created_at: at(0),
-            activated_at: activated_at.map(at),
-            verify_until: (state == KeyState::Verifying).then(|| at(900)),
-        };
-        let (hs256, eddsa) = (JwtAlgorithm::Hs256, JwtAlgorithm::EdDsa);
-        let entries = [
-            entry(hs256, KeyState::Verifying, Some(1)),
-            entry(hs256, KeyState::Verifying, Some(2)),
-            entry(eddsa, KeyState::Active, Some(3)),
-            entry(hs256, KeyState::Next, None),
-        ];
-        let kids: Vec<String> = entries.iter().map(|entry| entry.key.kid.clone()).collect();
-        let file = Arc::clone(&entries[0].key);
-        for (algorithm, file, expected) in
-            [(eddsa, None, Some(2)), (hs256, None, Some(1)), (eddsa, Some(&file), Some(0))]
-        {
-            let entries = entries.iter().map(|entry| Entry { key: Arc::clone(&entry.key), ..*entry });
-            let ring = Ring::new(entries.collect(), algorithm, file);
-            let signing = ring.signing().map(|entry| entry.key.kid.clone());
-            assert_eq!(signing, expected.map(|at: usize| kids[at].clone()));
-        }
-    }
 }
 
 #[cfg(test)]
@@ -355,6 +320,7 @@ mod properties {
 
     use super::tests::{claims, ring_of, secret};
     use super::*;
+    use crate::config::JwtAlgorithm;
     use crate::properties::{check, near_misses};
 
     /// Those that sign fast, each with its own ring.

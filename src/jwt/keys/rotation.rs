@@ -203,11 +203,15 @@ impl Keys {
         let found = of(&rows).ok_or(KeysError::None)?;
         let ring = self.ring();
         let ours = |state| ring.of_state(state).filter(|entry| entry.key.can_sign() && self.0.file.is_none());
-        let (Some(_), Some(next)) = (ours(KeyState::Active), ours(KeyState::Next)) else {
+        let (Some(active), Some(next)) = (ours(KeyState::Active), ours(KeyState::Next)) else {
             return Err(self.not_ours(&rows));
         };
         if !is_due(&ring) {
             return Ok(None);
+        }
+        // Nodes would sign on with the key that is to be replaced.
+        if next.key.algorithm != active.key.algorithm {
+            return Err(KeysError::OtherAlgorithm(next.key.algorithm.as_str(), next.key.kid.clone()));
         }
         let now = self.0.clock.now();
         let new = self.new_key(algorithm.unwrap_or(next.key.algorithm))?;
@@ -227,7 +231,7 @@ impl Keys {
         if is_sealed && self.0.file.is_none() { KeysError::OtherSecret } else { KeysError::FromFile }
     }
 
-    /// Refuses from now on what a key has signed. A next key is replaced by another.
+    /// Refuses from now on what a key has signed. A next key is replaced by another, for the active key's algorithm.
     ///
     /// # Errors
     /// See [`KeysError`].
@@ -244,9 +248,9 @@ impl Keys {
                 return if is_retired { Ok(()) } else { Err(KeysError::Unknown) };
             }
             let ring = self.ring();
-            let next = ring.of_state(KeyState::Next).filter(|next| next.key.can_sign());
-            let next = next.filter(|_| self.0.file.is_none()).ok_or_else(|| self.not_ours(&rows))?;
-            let new = self.new_key(next.key.algorithm)?;
+            let active = ring.of_state(KeyState::Active).filter(|active| active.key.can_sign());
+            let active = active.filter(|_| self.0.file.is_none()).ok_or_else(|| self.not_ours(&rows))?;
+            let new = self.new_key(active.key.algorithm)?;
             if store::publish(&self.0.pool, &found, Some(&new), now).await? {
                 return Ok(());
             }
@@ -280,6 +284,7 @@ impl Keys {
     /// Does, for as long as it is polled, what time demands.
     pub async fn keep(self) {
         let mut tidied = tokio::time::Instant::now();
+        let mut could_sign = true;
         loop {
             tokio::time::sleep(TICK).await;
             let mut outcome = self.keep_now().await;
@@ -288,10 +293,15 @@ impl Keys {
                 let tidy = store::tidy(&self.0.pool, self.0.clock.now()).await;
                 outcome = outcome.and(tidy.map_err(KeysError::from));
             }
-            if let Err(error) = outcome {
+            match outcome {
+                Err(error) if could_sign && !self.can_sign() => {
+                    tracing::error!(%error, "this node has no key any more to sign access tokens with");
+                }
                 // It is tried again in a second.
-                tracing::debug!(%error, "the signing keys are not looked after");
+                Err(error) => tracing::debug!(%error, "the signing keys are not looked after"),
+                Ok(()) => {}
             }
+            could_sign = self.can_sign();
         }
     }
 
@@ -326,7 +336,9 @@ impl Keys {
             active.key.algorithm == self.0.algorithm
                 && active.activated_at.is_some_and(|activated| is_older(activated, rotation))
         });
-        due && ring.of_state(KeyState::Next).is_some_and(|next| is_older(next.created_at, JWKS_MAX_AGE))
+        due && ring.of_state(KeyState::Next).is_some_and(|next| {
+            next.key.algorithm == self.0.algorithm && is_older(next.created_at, JWKS_MAX_AGE)
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use pem::Pem;
 
 use super::{algorithm, kid, list, operator, published_kids, the};
 use crate::support::{
+    SECOND,
     client::{Client, Pair},
     program::{folder, program, run, text},
     server::{CHEAP, ONE_NAME, TestServer},
@@ -55,6 +56,7 @@ async fn a_file_takes_the_place_of_another_and_of_the_database_node_by_node() {
         [("JWT_ALGORITHM", ""), none],
     ];
     for settings in steps {
+        server.clock.advance(SECOND);
         let node = server.another_node_with(&settings).await;
         // Both are up for a while, and both sign.
         for signing in [&server, &node] {

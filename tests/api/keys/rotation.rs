@@ -16,7 +16,7 @@ use sqlx::Connection;
 
 use super::{algorithm, header, kid, later, list, published, published_kids, the};
 use crate::support::{
-    DAY, HOUR, MINUTE,
+    DAY, HOUR, MINUTE, SECOND,
     client::{Client, Pair},
     cluster::Database,
     eventually,
@@ -253,12 +253,55 @@ async fn a_key_of_another_algorithm_can_be_published_before_any_node_signs_by_it
     let operator = super::operator(&server);
     let published = operator.rotate(Some(JwtAlgorithm::EdDsa)).await.expect("a rotation").next;
     eventually("the key", async || published_kids(&server).await.contains(&published)).await;
+    let early = operator.rotate(None).await.expect_err("no node signs by it yet");
+    assert!(matches!(&early, KeysError::OtherAlgorithm("EdDSA", kid) if *kid == published), "{early}");
 
     let node = server.another_node_with(&[EDDSA]).await;
 
     let client = Client::of_new_user(&node, Pair::JWT_BEARER, "ada").await;
     assert_eq!((kid(&client), algorithm(&client).as_str()), (published, "EdDSA"));
     client.at(&server).profile().await.ok();
+}
+
+#[tokio::test]
+async fn a_key_of_another_algorithm_that_is_not_wanted_after_all_is_replaced_by_one_of_the_old() {
+    let server = TestServer::with(&[ONE_NAME]).await;
+    let operator = super::operator(&server);
+    let published = operator.rotate(Some(JwtAlgorithm::EdDsa)).await.expect("a rotation").next;
+    operator.retire(&published).await.expect("it has signed nothing");
+    let next = the(&operator, KeyState::Next).await;
+    assert_eq!(next.algorithm, "HS256");
+    let rotated = operator.rotate(None).await.expect("a rotation");
+    assert_eq!(rotated.active, next.kid);
+    server.user("ada").await;
+    signed_in_by(&server, "ada", &next.kid).await;
+}
+
+#[tokio::test]
+async fn a_node_never_goes_back_to_a_key_that_was_replaced() {
+    let server = TestServer::with(&[ONE_NAME]).await;
+    let operator = super::operator(&server);
+    let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+    let first = kid(&client);
+    server.clock.advance(SECOND);
+    let second = operator.rotate(None).await.expect("a rotation").active;
+    signed_in_by(&server, "ada", &second).await;
+    // Others go over to another algorithm, and somebody retires the key that this node signs with still.
+    let node = server.another_node_with(&[EDDSA]).await;
+    operator.retire(&second).await.expect("it is not the active one");
+    can_sign_but_by(&server, "ada", &[&first, &second]).await;
+    client.at(&node).profile().await.ok();
+}
+
+/// Waits until a node gives out tokens again, none of them by these keys.
+async fn can_sign_but_by(server: &TestServer, name: &str, retired: &[&str]) {
+    let mut client = Client::new(server, Pair::JWT_BEARER);
+    eventually("a token by another key", async || {
+        let response = client.login(&Pair::JWT_BEARER.credentials(name)).await;
+        assert!([200, 503].contains(&response.status), "{response}");
+        response.status == 200 && !retired.contains(&kid(&client).as_str())
+    })
+    .await;
 }
 
 #[tokio::test]

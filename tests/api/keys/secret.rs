@@ -7,6 +7,7 @@ use super::{kid, list, operator, operator_with, the};
 use crate::support::{
     client::{Client, Pair},
     eventually,
+    http::Request,
     program::{folder, program, run, text},
     server::{APP_SECRET, CHEAP, ONE_NAME, TestServer},
 };
@@ -102,6 +103,54 @@ async fn a_node_with_another_secret_does_not_start_and_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn nodes_that_have_met_the_new_secret_first_accept_what_each_other_gives_out() {
+    let before = [("APP_SECRET", APP_SECRET), ("APP_SECRET_PREVIOUS", OTHER)];
+    let server = TestServer::with(&[&[ONE_NAME], &before[..]].concat()).await;
+    let after = [("APP_SECRET", OTHER), ("APP_SECRET_PREVIOUS", APP_SECRET)];
+    let node = server.another_node_with(&after).await;
+    server.user("ada").await;
+    for (giving, taking) in [(&server, &node), (&node, &server)] {
+        for client in Client::in_every_way(giving, "ada").await {
+            client.at(taking).assert_goes_on().await;
+        }
+    }
+    // One of the first kind can be started again.
+    let again = server.another_node().await;
+    Client::signed_in(&again, Pair::JWT_BEARER, "ada").await.at(&node).profile().await.ok();
+}
+
+#[tokio::test]
+async fn a_start_without_the_secret_leaves_no_other_behind() {
+    let server = TestServer::start().await;
+    let told = refusal(&server, &[("APP_SECRET", "")]).await;
+    assert!(told.contains("APP_SECRET is not set"), "{told}");
+    assert_eq!(made_here(&server).await, 0);
+}
+
+#[tokio::test]
+async fn a_node_whose_keys_were_replaced_under_another_secret_says_that_it_is_not_ready() {
+    for algorithm in ["HS256", "EdDSA"] {
+        let server = TestServer::with(&[("JWT_ALGORITHM", algorithm)]).await;
+        let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+        operator_with(&server, OTHER).reset().await.expect("new keys");
+        let ready = Request::get("/health/ready");
+        eventually("a node that is not ready", async || server.send(ready.clone()).await.status == 503).await;
+        client.profile().await.expect(401);
+        let login = Client::new(&server, client.pair).login(&client.pair.credentials("ada")).await;
+        login.problem(503, "unavailable");
+        // What needs no key goes on.
+        Client::signed_in(&server, Pair::SESSION_COOKIE, "ada").await.assert_goes_on().await;
+    }
+}
+
+async fn made_here(server: &TestServer) -> i64 {
+    sqlx::query_scalar("select count(*) from secrets")
+        .fetch_one(&mut server.sql().await)
+        .await
+        .expect("a number")
+}
+
+#[tokio::test]
 async fn a_lost_secret_can_be_replaced_and_old_tokens_are_refused_then() {
     let mut server = TestServer::with(&[ONE_NAME, ("JWT_ALGORITHM", "EdDSA")]).await;
     server.user("ada").await;
@@ -136,11 +185,7 @@ async fn a_secret_that_is_set_takes_the_place_of_the_one_that_was_made() {
     let node = server.another_node_with(&[("APP_SECRET", OTHER)]).await;
 
     client.at(&node).profile().await.ok();
-    let made: i64 = sqlx::query_scalar("select count(*) from secrets")
-        .fetch_one(&mut node.sql().await)
-        .await
-        .expect("a number");
-    assert_eq!(made, 0, "it is not kept where others may read it");
+    assert_eq!(made_here(&node).await, 0, "it is not kept where others may read it");
     let rotated = operator_with(&node, OTHER).rotate(None).await.expect("keys that are sealed anew");
     eventually("a token by the next key", async || {
         let client = Client::signed_in(&node, client.pair, "ada").await;
