@@ -21,8 +21,9 @@ pub(super) async fn profile(identity: Identity) -> HttpResponse {
     HttpResponse::Ok().json(ProfileBody::from(identity))
 }
 
-/// For proxies: whether a request is authenticated, and whose it is, in headers. nginx's `auth_request`, Traefik's
-/// ForwardAuth and the like ask here.
+/// For proxies: whether a request is authenticated, and whose it is, in headers.
+///
+/// nginx's `auth_request`, Caddy's `forward_auth` and Traefik's ForwardAuth ask here.
 #[utoipa::path(operation_id = "verify", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "It is. There is no body.", headers(

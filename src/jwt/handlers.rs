@@ -93,7 +93,9 @@ pub(super) async fn jwt_register(
     Ok(HttpResponse::Created().json(sign_in.register(body).await?))
 }
 
-/// Sign in with JWTs: by Bearer token, or with `"transport": "cookie"` by cookie.
+/// Sign in with JWTs: by Bearer token, or by cookie.
+///
+/// By cookie with `"transport": "cookie"`.
 #[utoipa::path(operation_id = "jwt_login", tag = "jwt", request_body = LoginRequest, responses(
     (status = 200, description = "Signed in.", body = JwtBody),
     (status = 401, description = "invalid_credentials"),

@@ -81,7 +81,9 @@ pub(super) async fn session_register(
     Ok(HttpResponse::Created().json(sign_in.register(body).await?))
 }
 
-/// Sign in with a session: by cookie, or with `"transport": "bearer"` by Bearer token.
+/// Sign in with a session: by cookie, or by Bearer token.
+///
+/// By Bearer token with `"transport": "bearer"`.
 #[utoipa::path(operation_id = "session_login", tag = "session", request_body = LoginRequest, responses(
     (status = 200, description = "Signed in.", body = SessionBody),
     (status = 401, description = "invalid_credentials"),
