@@ -1,6 +1,5 @@
-//! Bodies: a JSON object of exactly the members that a route knows, or a form; bounded in size and time.
+//! JSON bodies: an object of exactly the members that a route knows; bounded in size and time, as every body is.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +10,6 @@ use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use percent_encoding::percent_decode_str;
 use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::Value;
@@ -109,57 +107,12 @@ impl FromRequest for Ignored {
     }
 }
 
-/// A body that is a form (WHATWG URL, section 5), as the standards of OAuth have it: members that `T` does not know are
-/// ignored, and so are those without a value (RFC 6749, section 3.2); one that it knows may come once.
-#[derive(Debug)]
-pub struct Form<T>(pub T);
-
-impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
-    type Error = Problem;
-    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_form = is_of_type(request, FORM);
-        let body = read(payload.take());
-        Box::pin(async move {
-            is_form?;
-            Ok(Self(parse_form(&body.await?)?))
-        })
-    }
-}
-
-/// The media type of a form.
-pub const FORM: &str = "application/x-www-form-urlencoded";
-
-fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let malformed = |error: de::value::Error| {
-        Problem::new(Code::MalformedRequest, format!("The form is not acceptable: {error}."))
-    };
-    let mut members = Vec::new();
-    for member in utf8(body)?.split('&') {
-        let (name, value) = member.split_once('=').unwrap_or((member, ""));
-        members.push((decode_form(name)?, decode_form(value)?));
-    }
-    members.retain(|(_, value)| !value.is_empty());
-    T::deserialize(de::value::MapDeserializer::new(members.into_iter())).map_err(malformed)
-}
-
-/// One name or value of a form.
-///
-/// # Errors
-/// `malformed_request` when it is not UTF-8.
-pub fn decode_form(text: &str) -> Result<String, Problem> {
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned);
-    decoded.map_err(|_| Problem::new(Code::MalformedRequest, "The form is not UTF-8."))
-}
-
 fn is_json(request: &HttpRequest) -> Result<(), Problem> {
     is_of_type(request, "application/json")
 }
 
 /// Of this media type, with the one charset that it can have (RFC 8259, section 8.1) or none.
-fn is_of_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
+pub(super) fn is_of_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
     let wrong = |detail: String| Err(Problem::new(Code::UnsupportedMediaType, detail));
     let mut types = request.headers().get_all(CONTENT_TYPE);
     let given = types.next().filter(|_| types.next().is_none());
@@ -175,7 +128,7 @@ fn is_of_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
 }
 
 /// The whole body, unless it is too large or too slow.
-async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
+pub(super) async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
     let all = async {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
@@ -202,7 +155,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         .map_err(|error: ShapeError| Problem::validation(vec![error.into()]))
 }
 
-fn utf8(body: &[u8]) -> Result<&str, Problem> {
+pub(super) fn utf8(body: &[u8]) -> Result<&str, Problem> {
     std::str::from_utf8(body).map_err(|_| Problem::new(Code::MalformedRequest, "The body is not UTF-8."))
 }
 

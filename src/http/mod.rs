@@ -4,3 +4,4 @@ pub mod body;
 pub mod client;
 pub mod cookies;
 pub mod edge;
+pub mod form;

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::auth::Credential;
 use crate::clients::Clients;
 use crate::error::{Code, Problem};
-use crate::http::body::{Form, decode_form};
+use crate::http::form::{Form, decode_form};
 use crate::logins::Transport;
 
 /// A token.

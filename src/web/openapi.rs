@@ -15,7 +15,7 @@ use utoipa::openapi::{Ref, RefOr};
 
 use crate::auth::CSRF_HEADER;
 use crate::error::{Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
-use crate::http::body::FORM;
+use crate::http::form::FORM;
 
 /// What the routes can't say of themselves.
 #[derive(OpenApi)]
