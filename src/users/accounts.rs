@@ -7,7 +7,8 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::database::DatabaseError;
 
-use super::store::{self, Taken};
+use super::passwords::Verdict;
+use super::store::{self, Found, Taken};
 use super::validation::{Field, Invalid, check_password, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User};
 
@@ -156,14 +157,29 @@ impl Accounts {
     /// # Errors
     /// See [`VerifyError`].
     pub async fn verify(&self, name: &str, password: &SecretString) -> Result<Proved, VerifyError> {
+        let place = self.hasher.enter()?;
         let found = store::find_by_name(&self.pool, name).await?;
         let stored = found.as_ref().map(|found| found.password.hash.as_str());
-        let is_right = self.hasher.verify(password.expose_secret(), stored).await?;
-        match found {
-            Some(found) if is_right && !found.disabled => {
+        let verdict = place.verify(password.expose_secret(), stored).await?;
+        match (found, verdict) {
+            (Some(found), Verdict::Right { upgrade }) if !found.disabled => {
+                if let Some(new_hash) = upgrade {
+                    self.upgrade_hash(found.user.id, &found.password.hash, &new_hash).await;
+                }
                 Ok(Proved { user: found.user, password_version: found.password.version })
             }
+            (Some(Found { user: User { id, .. }, .. }), Verdict::Unusable(reason)) => {
+                tracing::error!(user = %id, "nobody can sign in as this user: the password hash {reason}");
+                Err(VerifyError::InvalidCredentials)
+            }
             _ => Err(VerifyError::InvalidCredentials),
+        }
+    }
+
+    /// Nobody is kept from signing in by a hash that stays as it was: the next sign-in tries again.
+    async fn upgrade_hash(&self, user: Uuid, old: &str, new: &str) {
+        if let Err(error) = store::upgrade_hash(&self.pool, user, old, new).await {
+            tracing::warn!(%user, %error, "the password hash was not upgraded");
         }
     }
 
@@ -181,13 +197,14 @@ impl Accounts {
         let wrong = |detail| Invalid { field: Field::NewPassword, detail };
         check_password(new.expose_secret(), self.min_password_length)
             .map_err(|detail| ChangePasswordError::Invalid(wrong(detail)))?;
+        let place = self.hasher.enter()?;
         let stored = store::password(&self.pool, user).await?;
         let hash = stored.as_ref().map(|stored| stored.hash.as_str());
-        let is_right = self.hasher.verify(current.expose_secret(), hash).await?;
-        let Some(stored) = stored.filter(|_| is_right) else {
+        let verdict = place.verify(current.expose_secret(), hash).await?;
+        let (Some(stored), Verdict::Right { .. }) = (stored, verdict) else {
             return Err(ChangePasswordError::WrongPassword);
         };
-        let new = self.hasher.hash(new.expose_secret()).await?;
+        let new = place.hash(new.expose_secret()).await?;
         let now = self.clock.now();
         match store::change_password(&self.pool, user, stored.version, &new, kept, now).await? {
             true => Ok(()),
