@@ -1,6 +1,8 @@
 //! The command line: what it may say, and which file does it.
 
 mod clients;
+mod hash;
+mod import;
 mod keys;
 mod serve;
 mod users;
@@ -38,6 +40,9 @@ enum Command {
     /// Look after users
     #[command(subcommand)]
     User(users::UserCommand),
+    /// Find out what a password hash may cost
+    #[command(subcommand)]
+    Hash(hash::HashCommand),
     /// Look after the services that may ask about tokens
     #[command(subcommand)]
     Client(clients::ClientCommand),
@@ -57,6 +62,7 @@ pub async fn run(command_line: CommandLine, config: Config) -> Result<(), Failur
         Command::Migrate => migrate(&config).await,
         Command::Openapi => say(&app::document(&config)?),
         Command::User(command) => users::manage(command, &config).await,
+        Command::Hash(command) => hash::run(command, &config).await,
         Command::Client(command) => clients::manage(command, &config).await,
         Command::Keys(command) => keys::manage(command, &config).await,
     }

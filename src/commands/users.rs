@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
+use super::import::{ImportUsers, import};
 use super::{Failure, say};
 use crate::app::Storage;
 use crate::clock::Clock;
@@ -15,6 +16,8 @@ use crate::users::{Accounts, Field, NewUser, RegisterError};
 pub(super) enum UserCommand {
     /// Open an account. The password is read from standard input
     Create(CreateUser),
+    /// Take users over from another system, with the hashes of their passwords
+    Import(ImportUsers),
     /// Let nobody sign in as this user any more, and end every login of theirs
     Disable(NamedUser),
     /// Let a disabled user sign in again. No login is revived
@@ -71,6 +74,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     let accounts = storage.accounts(config, &Clock::system())?;
     let outcome = match (command, password) {
         (UserCommand::Create(user), password) => create(&accounts, user, password.unwrap_or_default()).await,
+        (UserCommand::Import(users), _) => import(users, &storage).await,
         (UserCommand::Disable(user), _) => disable(&accounts, &user.name, true).await,
         (UserCommand::Enable(user), _) => disable(&accounts, &user.name, false).await,
         (UserCommand::Logout(user), _) => log_out(&accounts, &user.name).await,
