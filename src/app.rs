@@ -24,9 +24,11 @@ use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, DatabaseError, Pools};
+use crate::error::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::http::client::TrustedProxies;
 use crate::http::edge::{self, AccessLine};
 use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
+use crate::limits::Limits;
 use crate::logins::{Feed, Logins};
 use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
@@ -187,11 +189,11 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let site = Site::new(&config, address);
     let domain = Domain::new(&storage, &config, &secret, &clock)?;
     prepare_keys(&storage, &config, &domain.keys, &clock).await?;
-    let (logins, keys) = (domain.logins.clone(), domain.keys.clone());
-    let mut feed = logins.feed(vec![Arc::new(keys.clone()), domain.clients.clone()]);
+    let logins = domain.logins.clone();
+    let mut feed = logins.feed(vec![Arc::new(domain.keys.clone()), domain.clients.clone()]);
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
-    let upkeep = keep_up(&logins, keys, feed);
+    let upkeep = keep_up(&domain, feed, &storage.pools.upkeep);
     let parts = Parts::new(&config, &site, domain, &secret, clock);
     let server = serve(listener, parts)?;
     Ok(Node {
@@ -231,13 +233,14 @@ async fn prepare_keys(
 }
 
 /// What a node does by itself for as long as it runs.
-fn keep_up(logins: &Logins, keys: Keys, feed: Feed) -> JoinSet<()> {
+fn keep_up(domain: &Domain, feed: Feed, pool: &PgPool) -> JoinSet<()> {
     let mut upkeep = JoinSet::new();
     upkeep.spawn(feed.listen());
     upkeep.spawn(feed.follow());
-    upkeep.spawn(logins.clone().keep_activity());
-    upkeep.spawn(logins.clone().keep_swept());
-    upkeep.spawn(keys.keep());
+    upkeep.spawn(domain.logins.clone().keep_activity());
+    upkeep.spawn(domain.logins.clone().keep_swept());
+    upkeep.spawn(domain.accounts.clone().keep_swept(pool.clone()));
+    upkeep.spawn(domain.keys.clone().keep());
     upkeep
 }
 
@@ -322,6 +325,7 @@ struct Parts {
     metadata: Data<Metadata>,
     keys: Data<Keys>,
     session_data: Data<SessionData>,
+    limits: Data<Limits>,
     sign_in: Data<SignIn>,
     csrf: Data<Csrf>,
     origins: Data<Origins>,
@@ -336,6 +340,7 @@ impl Parts {
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
         let metadata = Metadata::new(&site.url, parties.issuer.clone());
+        let limits = Limits::new(&config.limits, &clock);
         // The textbook's JWT is verified anew with every request.
         let verified = (config.directory.jwt_revocation == JwtRevocation::Feed)
             .then_some(config.directory.session_cache_size);
@@ -359,7 +364,8 @@ impl Parts {
             metadata: Data::new(metadata),
             keys: Data::new(keys),
             session_data: Data::new(SessionData::new(pool)),
-            sign_in: Data::new(SignIn::new(accounts, logins)),
+            sign_in: Data::new(SignIn::new(accounts, logins, limits.clone(), secret)),
+            limits: Data::new(limits),
             csrf: Data::new(Csrf::new(secret)),
             origins: Data::new(Origins {
                 own: site.origins.clone(),
@@ -397,6 +403,7 @@ impl Parts {
             .app_data(self.metadata.clone())
             .app_data(self.keys.clone())
             .app_data(self.session_data.clone())
+            .app_data(self.limits.clone())
             .app_data(self.sign_in.clone())
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
@@ -479,6 +486,7 @@ fn cors(allowed: &[String]) -> Cors {
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allowed_header(CSRF_HEADER)
         .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER])
+        .expose_headers([RATE_LIMIT, RATE_LIMIT_POLICY])
         .supports_credentials()
         .block_on_origin_mismatch(false)
         .max_age(600);

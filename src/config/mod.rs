@@ -40,6 +40,8 @@ pub struct Config {
     pub directory: DirectoryConfig,
     /// What passwords must be and what a hash costs.
     pub passwords: PasswordConfig,
+    /// How often one network may try.
+    pub limits: RateLimits,
     /// What is logged and how.
     pub log: LogConfig,
     /// Settings that were given but that this version does not have.
@@ -173,6 +175,26 @@ pub struct PasswordConfig {
     pub argon2: argon2::Params,
     /// `HASH_CONCURRENCY`: how many are computed at a time.
     pub concurrency: usize,
+}
+
+/// How often one network may try what can be guessed, or costs us more than it costs a stranger.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    /// `LOGIN_LIMIT`: failures to prove who one is, at sign-in and when the password is changed.
+    pub login: RateLimit,
+    /// `REGISTER_LIMIT`: accounts asked for.
+    pub register: RateLimit,
+    /// `REFRESH_LIMIT`: renewals asked for, in both modes.
+    pub refresh: RateLimit,
+}
+
+/// So many at once, and then as many in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many, at least one.
+    pub count: u32,
+    /// In what time.
+    pub per: Duration,
 }
 
 /// What is logged and how.

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use actix_web::dev::Payload;
 use actix_web::http::header::{HeaderMap, USER_AGENT};
 use actix_web::{FromRequest, HttpRequest, web};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use crate::error::Problem;
 
@@ -24,6 +24,19 @@ pub struct Client {
     pub address: IpAddr,
     /// What it says it is, cut to a sensible length.
     pub user_agent: String,
+}
+
+/// What one subscriber gets of IPv6's addresses, as a rule, and can choose from at will.
+const SUBSCRIBER_BITS: u8 = 64;
+
+impl Client {
+    /// What counts as one address where tries are counted. `network_of` in the migrations says the same.
+    pub fn network(&self) -> IpNet {
+        match self.address {
+            IpAddr::V4(_) => self.address.into(),
+            IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER_BITS).trunc().into(),
+        }
+    }
 }
 
 impl FromRequest for Client {

@@ -19,6 +19,7 @@ use crate::auth::{
 use crate::error::{Code, Problem};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
+use crate::limits::Limits;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 
 use super::credential::Refresh;
@@ -83,14 +84,16 @@ pub(super) enum JwtBody {
 #[utoipa::path(operation_id = "jwt_register", tag = "jwt", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/register")]
 pub(super) async fn jwt_register(
     sign_in: Data<SignIn>,
+    client: Client,
     Json(body): Json<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Created().json(sign_in.register(body).await?))
+    Ok(HttpResponse::Created().json(sign_in.register(body, &client).await?))
 }
 
 /// Sign in with JWTs: by Bearer token, or by cookie.
@@ -99,6 +102,7 @@ pub(super) async fn jwt_register(
 #[utoipa::path(operation_id = "jwt_login", tag = "jwt", request_body = LoginRequest, responses(
     (status = 200, description = "Signed in.", body = JwtBody),
     (status = 401, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/login")]
@@ -160,15 +164,19 @@ pub(super) async fn jwt_csrf(
 #[utoipa::path(operation_id = "jwt_refresh", tag = "jwt",
     security((), ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
     (status = 200, description = "The same login with new tokens.", body = JwtBody),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/refresh")]
 pub(super) async fn jwt_refresh(
     mode: Data<JwtMode>,
     csrf: Data<Csrf>,
+    limits: Data<Limits>,
+    client: Client,
     request: HttpRequest,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
+    limits.refresh.count(client.network())?;
     let Some(presented) = mode.refresh_credential(body, request.headers())? else {
         return Err(AuthError::NotAuthenticated.into());
     };

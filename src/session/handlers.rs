@@ -15,6 +15,7 @@ use crate::auth::{
 use crate::error::{Code, Problem};
 use crate::http::body::{AnyJson, Ignored, Json};
 use crate::http::client::Client;
+use crate::limits::Limits;
 use crate::logins::{Access, Login, Replaced, Transport};
 use crate::tokens::OpaqueToken;
 
@@ -71,14 +72,16 @@ pub(super) enum SessionBody {
 #[utoipa::path(operation_id = "session_register", tag = "session", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/register")]
 pub(super) async fn session_register(
     sign_in: Data<SignIn>,
+    client: Client,
     Json(body): Json<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Created().json(sign_in.register(body).await?))
+    Ok(HttpResponse::Created().json(sign_in.register(body, &client).await?))
 }
 
 /// Sign in with a session: by cookie, or by Bearer token.
@@ -87,6 +90,7 @@ pub(super) async fn session_register(
 #[utoipa::path(operation_id = "session_login", tag = "session", request_body = LoginRequest, responses(
     (status = 200, description = "Signed in.", body = SessionBody),
     (status = 401, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/login")]
@@ -135,6 +139,7 @@ pub(super) async fn session_csrf(identity: Identity, csrf: Data<Csrf>) -> HttpRe
 /// Change the session id and start its idle time anew.
 #[utoipa::path(operation_id = "session_refresh", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 200, description = "The same login under a new session id. The old one is good no more.", body = SessionBody),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/refresh")]
@@ -142,11 +147,14 @@ pub(super) async fn session_refresh(
     mode: Data<SessionMode>,
     modes: Data<Modes>,
     csrf: Data<Csrf>,
+    limits: Data<Limits>,
+    client: Client,
     session: Session,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
+    limits.refresh.count(client.network())?;
     if let Err(rejection) = identity {
         return Ok(mode.turn_away(&rejection));
     }

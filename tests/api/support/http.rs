@@ -229,6 +229,14 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All that tells one answer from another, apart from when it was given.
+    pub fn substance(&self) -> (u16, Vec<(String, String)>, Vec<u8>) {
+        let passing = ["date", "x-request-id"];
+        let headers =
+            self.headers.iter().filter(|(name, _)| !passing.contains(&name.to_ascii_lowercase().as_str()));
+        (self.status, headers.cloned().collect(), self.body.clone())
+    }
+
     pub fn header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.all(name).next()
     }
