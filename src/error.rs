@@ -193,9 +193,9 @@ pub struct Problem {
     #[schema(required = false, nullable = false)]
     error: Option<OAuthError>,
     #[serde(skip)]
-    allow: Option<String>,
+    allow: Option<Box<str>>,
     #[serde(skip)]
-    limited: Option<Limited>,
+    limited: Option<Box<Limited>>,
 }
 
 impl Problem {
@@ -223,7 +223,7 @@ impl Problem {
     /// A known path with another method; `allow` lists the right ones (RFC 9110, section 10.2.1).
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("This path answers {allow}.");
-        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, detail) }
+        Self { allow: Some(allow.into()), ..Self::new(Code::MethodNotAllowed, detail) }
     }
 
     /// Somebody who is signed in gave a wrong password: the same word as at sign-in, but no challenge to sign in.
@@ -286,7 +286,7 @@ impl Problem {
             add_rate_limit(&mut response, limited);
         }
         if let Some(allow) = &self.allow {
-            response.insert_header((header::ALLOW, allow.as_str()));
+            response.insert_header((header::ALLOW, &**allow));
         }
         response.body(serde_json::to_string(self).unwrap_or_default())
     }
@@ -332,7 +332,7 @@ impl From<DatabaseError> for Problem {
 impl From<Limited> for Problem {
     fn from(limited: Limited) -> Self {
         let detail = "Too many tries, too fast. See Retry-After.";
-        Self { limited: Some(limited), ..Self::new(Code::RateLimited, detail) }
+        Self { limited: Some(Box::new(limited)), ..Self::new(Code::RateLimited, detail) }
     }
 }
 

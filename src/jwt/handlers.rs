@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap};
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use secrecy::ExposeSecret;
@@ -14,12 +15,11 @@ use zeroize::Zeroizing;
 
 use crate::auth::{
     AuthError, Credential, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Presentation, ProfileBody,
-    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick,
+    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick, within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
-use crate::limits::Limits;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 
 use super::credential::Refresh;
@@ -167,16 +167,13 @@ pub(super) async fn jwt_csrf(
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh")]
+#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
 pub(super) async fn jwt_refresh(
     mode: Data<JwtMode>,
     csrf: Data<Csrf>,
-    limits: Data<Limits>,
-    client: Client,
     request: HttpRequest,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    limits.refresh.count(client.network())?;
     let Some(presented) = mode.refresh_credential(body, request.headers())? else {
         return Err(AuthError::NotAuthenticated.into());
     };

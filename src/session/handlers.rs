@@ -3,6 +3,7 @@
 use actix_session::Session;
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use serde::Serialize;
@@ -10,12 +11,11 @@ use utoipa::ToSchema;
 
 use crate::auth::{
     AuthError, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Modes, Presentation, ProfileBody,
-    RegisterRequest, Rejection, SignIn, TokenType, UserBody,
+    RegisterRequest, Rejection, SignIn, TokenType, UserBody, within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{AnyJson, Ignored, Json};
 use crate::http::client::Client;
-use crate::limits::Limits;
 use crate::logins::{Access, Login, Replaced, Transport};
 use crate::tokens::OpaqueToken;
 
@@ -142,19 +142,16 @@ pub(super) async fn session_csrf(identity: Identity, csrf: Data<Csrf>) -> HttpRe
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh")]
+#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
 pub(super) async fn session_refresh(
     mode: Data<SessionMode>,
     modes: Data<Modes>,
     csrf: Data<Csrf>,
-    limits: Data<Limits>,
-    client: Client,
     session: Session,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
-    limits.refresh.count(client.network())?;
     if let Err(rejection) = identity {
         return Ok(mode.turn_away(&rejection));
     }
