@@ -9,7 +9,7 @@ use crate::http::client::Client;
 use crate::limits::Limits;
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
 use crate::tokens::{AppSecret, MacKey};
-use crate::users::{Accounts, ChangePasswordError, Claimant, NewUser, VerifyError};
+use crate::users::{Accounts, ChangePasswordError, Claimant, NewUser, Place, VerifyError};
 
 use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 
@@ -67,18 +67,20 @@ impl SignIn {
     ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
         let network = client.network();
-        self.guarded(network, self.begin(request, client, how), is_wrong_login).await
+        let place = self.accounts.enter()?;
+        self.guarded(network, self.begin(place, request, client, how), is_wrong_login).await
     }
 
     async fn begin(
         &self,
+        place: Place,
         request: LoginRequest,
         client: Client,
         how: Presentation,
     ) -> Result<Login, VerifyError> {
         let name = request.username.to_ascii_lowercase();
         let claimant = Claimant { address: client.address, nobody: self.nobody.sign(name.as_bytes()) };
-        let owner = self.accounts.verify(&request.username, &request.password, claimant).await?;
+        let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
         let login = NewLogin {
             owner,
             mode: how.mode,
@@ -136,8 +138,9 @@ impl SignIn {
         let PasswordRequest { current_password, new_password } = request;
         let Identity { user_id, login_id, .. } = *identity;
         let address = client.address;
+        let place = self.accounts.enter()?;
         let change =
-            self.accounts.change_password(user_id, current_password, new_password, login_id, address);
+            self.accounts.change_password(place, user_id, current_password, new_password, login_id, address);
         self.guarded(client.network(), change, is_wrong_password).await?;
         self.logins.catch_up().await;
         Ok(())

@@ -241,6 +241,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             self.errors.push(format!("ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM: {error}"));
             argon2::Params::DEFAULT
         });
+        if let Err(limits) = PasswordConfig::check_argon2(memory, iterations) {
+            self.wrong("ARGON2_MEMORY_KIB, ARGON2_ITERATIONS", &format!("{limits} at most"));
+        }
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         PasswordConfig {
             min_length: self.number("PASSWORD_MIN_LENGTH", 15, 8) as usize,

@@ -11,7 +11,8 @@ use crate::database::DatabaseError;
 use crate::limits::Limited;
 
 use super::guesses::{self, Claimant, closed};
-use super::store::{self, Taken};
+use super::passwords::{Place, Verdict};
+use super::store::{self, Found, Taken};
 use super::validation::{Field, Invalid, check_password, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User};
 
@@ -160,6 +161,14 @@ impl Accounts {
         }
     }
 
+    /// A place in the queue for what proves who somebody is: before anything else is done about it.
+    ///
+    /// # Errors
+    /// When the queue is full.
+    pub fn enter(&self) -> Result<Place, PasswordError> {
+        self.hasher.enter()
+    }
+
     /// The user whose username or email, in any letter case, and whose password these are. It does the same
     /// work whether there is such a user or not. A try counts as failed until a login has begun.
     ///
@@ -167,6 +176,7 @@ impl Accounts {
     /// See [`VerifyError`].
     pub async fn verify(
         &self,
+        place: Place,
         name: &str,
         password: &SecretString,
         claimant: Claimant,
@@ -175,12 +185,26 @@ impl Accounts {
         let found = store::find_by_claim(&self.pool, name, claimant, now).await?;
         let found = found.map_err(|until| closed(until, now))?;
         let stored = found.as_ref().map(|found| found.password.hash.as_str());
-        let is_right = self.hasher.verify(password.expose_secret(), stored).await?;
-        match found {
-            Some(found) if is_right && !found.disabled => {
+        let verdict = place.verify(password.expose_secret(), stored).await?;
+        match (found, verdict) {
+            (Some(found), Verdict::Right { upgrade }) if !found.disabled => {
+                if let Some(new_hash) = upgrade {
+                    self.upgrade_hash(found.user.id, &found.password.hash, &new_hash).await;
+                }
                 Ok(Proved { user: found.user, password_version: found.password.version })
             }
+            (Some(Found { user: User { id, .. }, .. }), Verdict::Unusable(reason)) => {
+                tracing::error!(user = %id, "nobody can sign in as this user: the password hash {reason}");
+                Err(VerifyError::InvalidCredentials)
+            }
             _ => Err(VerifyError::InvalidCredentials),
+        }
+    }
+
+    /// Nobody is kept from signing in by a hash that stays as it was: the next sign-in tries again.
+    async fn upgrade_hash(&self, user: Uuid, old: &str, new: &str) {
+        if let Err(error) = store::upgrade_hash(&self.pool, user, old, new).await {
+            tracing::warn!(%user, %error, "the password hash was not upgraded");
         }
     }
 
@@ -190,6 +214,7 @@ impl Accounts {
     /// See [`ChangePasswordError`].
     pub async fn change_password(
         &self,
+        place: Place,
         user: Uuid,
         current: &SecretString,
         new: &SecretString,
@@ -203,11 +228,12 @@ impl Accounts {
         let stored = store::password_by_claim(&self.pool, user, address, now).await?;
         let stored = stored.map_err(|until| closed(until, now))?;
         let hash = stored.as_ref().map(|stored| stored.hash.as_str());
-        let is_right = self.hasher.verify(current.expose_secret(), hash).await?;
-        let Some(stored) = stored.filter(|_| is_right) else {
+        let verdict = place.verify(current.expose_secret(), hash).await?;
+        let (Some(stored), Verdict::Right { .. }) = (stored, verdict) else {
             return Err(ChangePasswordError::WrongPassword);
         };
-        let new = self.hasher.hash(new.expose_secret()).await?;
+        let new = place.hash(new.expose_secret()).await?;
+        let now = self.clock.now();
         match store::change_password(&self.pool, user, stored.version, &new, kept, now).await? {
             true => Ok(()),
             false => Err(ChangePasswordError::WrongPassword),

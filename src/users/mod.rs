@@ -13,7 +13,7 @@ pub use self::accounts::{
     Accounts, ChangePasswordError, ManageError, NewUser, Proved, RegisterError, VerifyError,
 };
 pub use self::guesses::Claimant;
-pub use self::passwords::{PasswordError, PasswordHasher};
+pub use self::passwords::{Load, PasswordError, PasswordHasher, Place, Unusable, Verdict};
 pub use self::validation::{Field, Invalid};
 
 /// The role that every user begins with.

@@ -231,6 +231,23 @@ pub(super) async fn change_password(
     answer(change.fetch_one(pool)).await
 }
 
+/// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out
+/// by it.
+pub(super) async fn upgrade_hash(
+    pool: &PgPool,
+    user: Uuid,
+    old: &str,
+    new: &str,
+) -> Result<(), DatabaseError> {
+    let update = sqlx::query!(
+        "update users set password_hash = $3 where id = $1 and password_hash = $2",
+        user,
+        old,
+        new,
+    );
+    answer(update.execute(pool)).await.map(drop)
+}
+
 /// Ends every login of a user. Gives how many there were.
 pub(super) async fn sign_out(pool: &PgPool, user: Uuid, now: DateTime<Utc>) -> Result<i64, DatabaseError> {
     // The user's row is taken first: whoever signs in at this moment comes before or after, not in between.
