@@ -275,6 +275,8 @@ impl Problem {
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, allow.as_str()));
         }
+        // For whoever writes down what was answered.
+        response.extensions_mut().insert(self.code);
         response.body(serde_json::to_string(self).unwrap_or_default())
     }
 }

@@ -6,6 +6,8 @@ use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::http::client::Client;
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
+use crate::metrics::Metrics;
+use crate::telemetry::{self, Who};
 use crate::users::{Accounts, NewUser, VerifyError};
 
 use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
@@ -31,12 +33,13 @@ pub struct Presentation {
 pub struct SignIn {
     accounts: Accounts,
     logins: Logins,
+    metrics: Metrics,
 }
 
 impl SignIn {
     /// With these accounts and logins.
-    pub fn new(accounts: Accounts, logins: Logins) -> Self {
-        Self { accounts, logins }
+    pub fn new(accounts: Accounts, logins: Logins, metrics: Metrics) -> Self {
+        Self { accounts, logins, metrics }
     }
 
     /// Opens an account; signs nobody in.
@@ -54,6 +57,25 @@ impl SignIn {
     /// # Errors
     /// `invalid_credentials`, `validation_failed`.
     pub async fn start(
+        &self,
+        request: LoginRequest,
+        client: Client,
+        how: Presentation,
+    ) -> Result<Login, Problem> {
+        let (mode, transport) = (how.mode, how.transport);
+        let started = self.try_start(request, client, how).await;
+        let outcome = match &started {
+            Ok(login) => {
+                telemetry::note(Who { user: login.user.id, login: login.id, mode });
+                "started"
+            }
+            Err(problem) => problem.code().as_str(),
+        };
+        self.metrics.sign_in(mode, transport.as_str(), outcome);
+        started
+    }
+
+    async fn try_start(
         &self,
         request: LoginRequest,
         client: Client,

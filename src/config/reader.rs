@@ -23,7 +23,7 @@ const DATA_FOLDER: &str = ".data";
 const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 /// Settings of later versions: setting one changes nothing yet, and that should not be a surprise.
-const NOT_YET: [&str; 4] = ["METRICS_LISTEN", "LOGIN_LIMIT", "REGISTER_LIMIT", "REFRESH_LIMIT"];
+const NOT_YET: [&str; 3] = ["LOGIN_LIMIT", "REGISTER_LIMIT", "REFRESH_LIMIT"];
 
 /// The shortest time that a key may sign: twice as long as others remember the keys of `jwks.json`.
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
@@ -50,6 +50,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             listen: self
                 .parse("LISTEN", "an address and port such as 127.0.0.1:8080")
                 .unwrap_or(DEFAULT_LISTEN),
+            metrics_listen: self.parse("METRICS_LISTEN", "an address and port such as 127.0.0.1:9090"),
             public_url: self.public_url(),
             app_secret: self.app_secret(),
             allowed_origins: self.list("ALLOWED_ORIGINS", parse_origin),
