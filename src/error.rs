@@ -288,6 +288,8 @@ impl Problem {
         if let Some(allow) = &self.allow {
             response.insert_header((header::ALLOW, &**allow));
         }
+        // For whoever writes down what was answered.
+        response.extensions_mut().insert(self.code);
         response.body(serde_json::to_string(self).unwrap_or_default())
     }
 }

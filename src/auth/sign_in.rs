@@ -8,6 +8,8 @@ use crate::error::{FieldError, Problem};
 use crate::http::client::Client;
 use crate::limits::Limits;
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
+use crate::metrics::Metrics;
+use crate::telemetry::{self, Who};
 use crate::tokens::{AppSecret, MacKey};
 use crate::users::{Accounts, ChangePasswordError, Claimant, NewUser, Place, VerifyError};
 
@@ -36,12 +38,20 @@ pub struct SignIn {
     limits: Limits,
     /// For names that nobody has: people type passwords there, and what is kept of them is not to be guessed.
     nobody: MacKey,
+    metrics: Metrics,
 }
 
 impl SignIn {
     /// With these accounts and logins, within these limits.
-    pub fn new(accounts: Accounts, logins: Logins, limits: Limits, secret: &AppSecret) -> Self {
-        Self { accounts, logins, limits, nobody: MacKey::derive(secret, "names that nobody has") }
+    pub fn new(
+        accounts: Accounts,
+        logins: Logins,
+        limits: Limits,
+        secret: &AppSecret,
+        metrics: Metrics,
+    ) -> Self {
+        let nobody = MacKey::derive(secret, "names that nobody has");
+        Self { accounts, logins, limits, nobody, metrics }
     }
 
     /// Opens an account; signs nobody in.
@@ -60,6 +70,25 @@ impl SignIn {
     /// # Errors
     /// `invalid_credentials`, `validation_failed`, `rate_limited`.
     pub async fn start(
+        &self,
+        request: LoginRequest,
+        client: Client,
+        how: Presentation,
+    ) -> Result<Login, Problem> {
+        let (mode, transport) = (how.mode, how.transport);
+        let started = self.try_start(request, client, how).await;
+        let outcome = match &started {
+            Ok(login) => {
+                telemetry::note(Who { user: login.user.id, login: login.id, mode });
+                "started"
+            }
+            Err(problem) => problem.code().as_str(),
+        };
+        self.metrics.sign_in(mode, transport.as_str(), outcome);
+        started
+    }
+
+    async fn try_start(
         &self,
         request: LoginRequest,
         client: Client,

@@ -22,6 +22,8 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// `LISTEN`; port 0 lets the system choose one.
     pub listen: SocketAddr,
+    /// `METRICS_LISTEN`: where `/metrics` is; none: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// `PUBLIC_URL`: where clients reach the service; none: where it listens.
     pub public_url: Option<Url>,
     /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.
@@ -44,8 +46,6 @@ pub struct Config {
     pub limits: RateLimits,
     /// What is logged and how.
     pub log: LogConfig,
-    /// Settings that were given but that this version does not have.
-    pub ignored: Vec<&'static str>,
 }
 
 /// What access tokens say, and what signs them.

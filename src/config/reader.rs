@@ -22,9 +22,6 @@ const DATA_FOLDER: &str = ".data";
 /// The longest time that can be set: ten years, which keeps every date that is computed from it in bounds.
 const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
-/// Settings of later versions: setting one changes nothing yet, and that should not be a surprise.
-const NOT_YET: [&str; 1] = ["METRICS_LISTEN"];
-
 /// The shortest time that a key may sign: twice as long as others remember the keys of `jwks.json`.
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
 
@@ -50,6 +47,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             listen: self
                 .parse("LISTEN", "an address and port such as 127.0.0.1:8080")
                 .unwrap_or(DEFAULT_LISTEN),
+            metrics_listen: self.parse("METRICS_LISTEN", "an address and port such as 127.0.0.1:9090"),
             public_url: self.public_url(),
             app_secret: self.app_secret(),
             allowed_origins: self.list("ALLOWED_ORIGINS", parse_origin),
@@ -61,7 +59,6 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             passwords: self.passwords(),
             limits: self.limits(),
             log: self.log(),
-            ignored: NOT_YET.into_iter().filter(|name| self.text(name).is_some()).collect(),
         };
         self.check_cookie_domain(&config);
         config

@@ -21,6 +21,7 @@ use crate::error::{Code, Problem};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
+use crate::telemetry::{self, Who};
 
 use super::credential::Refresh;
 use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
@@ -325,7 +326,7 @@ impl JwtMode {
         headers: &HeaderMap,
     ) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, csrf, headers).await?;
-        outcome(self.logins.renew(refresh.login, refresh.generation).await?)
+        note(outcome(self.logins.renew(refresh.login, refresh.generation).await?))
     }
 
     /// Who signs out, by the access token or, when there is none or it has expired, by the refresh token.
@@ -359,7 +360,7 @@ impl JwtMode {
         headers: &HeaderMap,
     ) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, csrf, headers).await?;
-        outcome(self.logins.check(refresh.login, refresh.generation).await?)
+        note(outcome(self.logins.check(refresh.login, refresh.generation).await?))
     }
 
     async fn end(&self, login: Uuid) -> Result<(), AuthError> {
@@ -425,6 +426,14 @@ impl JwtMode {
         }
         response
     }
+}
+
+/// Who presented a refresh token, for the log.
+fn note(login: Result<Login, AuthError>) -> Result<Login, AuthError> {
+    if let Ok(login) = &login {
+        telemetry::note(Who { user: login.user.id, login: login.id, mode: NAME });
+    }
+    login
 }
 
 fn outcome(renewal: Renewal) -> Result<Login, AuthError> {

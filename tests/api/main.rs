@@ -20,6 +20,7 @@ mod layers;
 mod nodes;
 mod oauth;
 mod openapi;
+mod operations;
 mod origins;
 mod pages;
 mod precedence;

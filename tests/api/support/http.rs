@@ -250,10 +250,10 @@ impl Response {
             .collect()
     }
 
-    /// All that this answer tells, but for the time it was given.
+    /// All that this answer tells, but for the time it was given and the id of its request.
     pub fn but_for_the_date(&self) -> (u16, Vec<(String, String)>, String) {
         let mut headers = self.headers.clone();
-        headers.retain(|(name, _)| name != "date");
+        headers.retain(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()));
         headers.sort();
         (self.status, headers, self.text())
     }
