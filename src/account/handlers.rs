@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::auth::{Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, SignIn};
 use crate::error::{Code, Problem};
 use crate::http::body::{Ignored, Json};
+use crate::http::client::Client;
 use crate::logins::Logins;
 
 /// Who is signed in, by whichever credential came: a Bearer token, else the access-token cookie, else the session
@@ -86,14 +87,16 @@ pub(super) async fn end_login(
     security(("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 204, description = "It is changed. This login goes on; every other one has ended."),
     (status = 403, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/account/password")]
 pub(super) async fn change_password(
     identity: Identity,
     sign_in: Data<SignIn>,
+    client: Client,
     Json(body): Json<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
-    sign_in.change_password(&identity, &body).await?;
+    sign_in.change_password(&identity, &body, &client).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,12 +1,17 @@
 //! What signing up and signing in have in common in every mode.
 
+use ipnet::IpNet;
 use uuid::Uuid;
 
 use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::http::client::Client;
+use crate::limits::Limits;
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
-use crate::users::{Accounts, NewUser, VerifyError};
+use crate::metrics::Metrics;
+use crate::telemetry::{self, Who};
+use crate::tokens::{AppSecret, MacKey};
+use crate::users::{Accounts, ChangePasswordError, Claimant, NewUser, Place, VerifyError};
 
 use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 
@@ -27,23 +32,34 @@ pub struct Presentation {
 }
 
 /// Opens accounts and begins logins.
-#[derive(Clone)]
 pub struct SignIn {
     accounts: Accounts,
     logins: Logins,
+    limits: Limits,
+    /// For names that nobody has: people type passwords there, and what is kept of them is not to be guessed.
+    nobody: MacKey,
+    metrics: Metrics,
 }
 
 impl SignIn {
-    /// With these accounts and logins.
-    pub fn new(accounts: Accounts, logins: Logins) -> Self {
-        Self { accounts, logins }
+    /// With these accounts and logins, within these limits.
+    pub fn new(
+        accounts: Accounts,
+        logins: Logins,
+        limits: Limits,
+        secret: &AppSecret,
+        metrics: Metrics,
+    ) -> Self {
+        let nobody = MacKey::derive(secret, "names that nobody has");
+        Self { accounts, logins, limits, nobody, metrics }
     }
 
     /// Opens an account; signs nobody in.
     ///
     /// # Errors
-    /// `validation_failed`, `conflict`.
-    pub async fn register(&self, request: RegisterRequest) -> Result<UserBody, Problem> {
+    /// `validation_failed`, `conflict`, `rate_limited`.
+    pub async fn register(&self, request: RegisterRequest, client: &Client) -> Result<UserBody, Problem> {
+        self.limits.register.count(client.network())?;
         let RegisterRequest { username, email, password } = request;
         let user = self.accounts.register(&NewUser { username, email, password, admin: false }).await?;
         Ok(user.into())
@@ -52,15 +68,48 @@ impl SignIn {
     /// Begins a login of whoever has this name and password.
     ///
     /// # Errors
-    /// `invalid_credentials`, `validation_failed`.
+    /// `invalid_credentials`, `validation_failed`, `rate_limited`.
     pub async fn start(
         &self,
         request: LoginRequest,
         client: Client,
         how: Presentation,
     ) -> Result<Login, Problem> {
+        let (mode, transport) = (how.mode, how.transport);
+        let started = self.try_start(request, client, how).await;
+        let outcome = match &started {
+            Ok(login) => {
+                telemetry::note(Who { user: login.user.id, login: login.id, mode });
+                "started"
+            }
+            Err(problem) => problem.code().as_str(),
+        };
+        self.metrics.sign_in(mode, transport.as_str(), outcome);
+        started
+    }
+
+    async fn try_start(
+        &self,
+        request: LoginRequest,
+        client: Client,
+        how: Presentation,
+    ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
-        let owner = self.accounts.verify(&request.username, &request.password).await?;
+        let network = client.network();
+        let place = self.accounts.enter()?;
+        self.guarded(network, self.begin(place, request, client, how), is_wrong_login).await
+    }
+
+    async fn begin(
+        &self,
+        place: Place,
+        request: LoginRequest,
+        client: Client,
+        how: Presentation,
+    ) -> Result<Login, VerifyError> {
+        let name = request.username.to_ascii_lowercase();
+        let claimant = Claimant { address: client.address, nobody: self.nobody.sign(name.as_bytes()) };
+        let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
         let login = NewLogin {
             owner,
             mode: how.mode,
@@ -74,7 +123,25 @@ impl SignIn {
             access: how.access,
             replaces: how.replaces,
         };
-        self.logins.start(login).await?.ok_or_else(|| VerifyError::InvalidCredentials.into())
+        self.logins.start(login).await?.ok_or(VerifyError::InvalidCredentials)
+    }
+
+    /// Has a network prove something by a password, which counts when it fails.
+    async fn guarded<T, E: Into<Problem>>(
+        &self,
+        network: IpNet,
+        proof: impl Future<Output = Result<T, E>>,
+        has_failed: impl FnOnce(&E) -> bool,
+    ) -> Result<T, Problem> {
+        let attempt = self.limits.login.begin(network).await?;
+        let outcome = proof.await;
+        match &outcome {
+            // Dropped, it counts.
+            Err(error) if has_failed(error) => drop(attempt),
+            // Nobody has failed while the service could not tell.
+            _ => attempt.forget(),
+        }
+        outcome.map_err(E::into)
     }
 
     /// Ends every login of a user, in every mode.
@@ -90,18 +157,31 @@ impl SignIn {
     /// Sets another password, and ends every login of the user but this one.
     ///
     /// # Errors
-    /// 403 `invalid_credentials`, `validation_failed`.
+    /// 403 `invalid_credentials`, `validation_failed`, `rate_limited`.
     pub async fn change_password(
         &self,
         identity: &Identity,
         request: &PasswordRequest,
+        client: &Client,
     ) -> Result<(), Problem> {
         let PasswordRequest { current_password, new_password } = request;
         let Identity { user_id, login_id, .. } = *identity;
-        self.accounts.change_password(user_id, current_password, new_password, login_id).await?;
+        let address = client.address;
+        let place = self.accounts.enter()?;
+        let change =
+            self.accounts.change_password(place, user_id, current_password, new_password, login_id, address);
+        self.guarded(client.network(), change, is_wrong_password).await?;
         self.logins.catch_up().await;
         Ok(())
     }
+}
+
+fn is_wrong_login(error: &VerifyError) -> bool {
+    matches!(error, VerifyError::InvalidCredentials | VerifyError::Limited(_))
+}
+
+fn is_wrong_password(error: &ChangePasswordError) -> bool {
+    matches!(error, ChangePasswordError::WrongPassword | ChangePasswordError::Limited(_))
 }
 
 fn check_device_name(name: Option<&str>) -> Result<(), Problem> {

@@ -7,9 +7,6 @@ use crate::config::{Config, LogFormat};
 
 /// Runs the service until a signal stops it.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
-    for setting in &config.ignored {
-        tracing::warn!("{setting} is set, but this version does not have that setting: it changes nothing");
-    }
     let format = config.log.format;
     let node = app::start(config, Clock::system()).await?;
     greet(&node, format)?;
@@ -28,6 +25,9 @@ fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
     }
     say(&format!("dualauth {} listens on {}", env!("CARGO_PKG_VERSION"), node.address()))?;
     say(&format!("  Swagger UI  {url}/docs/"))?;
+    if let Some(metrics) = node.metrics_address() {
+        say(&format!("  Metrics     http://{metrics}/metrics"))?;
+    }
     if let Some(postgres) = node.private_postgres() {
         say(&format!("  Postgres    {postgres}"))?;
     }

@@ -24,6 +24,8 @@ pub(super) enum UserCommand {
     Enable(NamedUser),
     /// End every login of a user, in both modes
     Logout(NamedUser),
+    /// Let everybody try this user's password again, after too many failures
+    Unlock(NamedUser),
     /// Give a user a role, or take one away
     #[command(subcommand)]
     Role(RoleCommand),
@@ -78,6 +80,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
         (UserCommand::Disable(user), _) => disable(&accounts, &user.name, true).await,
         (UserCommand::Enable(user), _) => disable(&accounts, &user.name, false).await,
         (UserCommand::Logout(user), _) => log_out(&accounts, &user.name).await,
+        (UserCommand::Unlock(user), _) => unlock(&accounts, &user.name).await,
         (UserCommand::Role(command), _) => change_role(&accounts, command).await,
     };
     storage.close().await;
@@ -101,6 +104,11 @@ async fn disable(accounts: &Accounts, name: &str, disabled: bool) -> Result<Stri
 async fn log_out(accounts: &Accounts, name: &str) -> Result<String, Failure> {
     let ended = accounts.sign_out_by_name(name).await?;
     Ok(format!("{name} is signed out everywhere. Logins ended: {ended}"))
+}
+
+async fn unlock(accounts: &Accounts, name: &str) -> Result<String, Failure> {
+    accounts.unlock(name).await?;
+    Ok(format!("{name} may be signed in from everywhere."))
 }
 
 async fn change_role(accounts: &Accounts, command: RoleCommand) -> Result<String, Failure> {

@@ -22,6 +22,8 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// `LISTEN`; port 0 lets the system choose one.
     pub listen: SocketAddr,
+    /// `METRICS_LISTEN`: where `/metrics` is; none: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// `PUBLIC_URL`: where clients reach the service; none: where it listens.
     pub public_url: Option<Url>,
     /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.
@@ -40,10 +42,10 @@ pub struct Config {
     pub directory: DirectoryConfig,
     /// What passwords must be and what a hash costs.
     pub passwords: PasswordConfig,
+    /// How often one network may try.
+    pub limits: RateLimits,
     /// What is logged and how.
     pub log: LogConfig,
-    /// Settings that were given but that this version does not have.
-    pub ignored: Vec<&'static str>,
 }
 
 /// What access tokens say, and what signs them.
@@ -197,6 +199,26 @@ impl PasswordConfig {
             Self::MAX_WORK_KIB
         ))
     }
+}
+
+/// How often one network may try what can be guessed, or costs us more than it costs a stranger.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    /// `LOGIN_LIMIT`: failures to prove who one is, at sign-in and when the password is changed.
+    pub login: RateLimit,
+    /// `REGISTER_LIMIT`: accounts asked for.
+    pub register: RateLimit,
+    /// `REFRESH_LIMIT`: renewals asked for, in both modes.
+    pub refresh: RateLimit,
+}
+
+/// So many at once, and then as many in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many, at least one.
+    pub count: u32,
+    /// In what time.
+    pub per: Duration,
 }
 
 /// What is logged and how.

@@ -12,7 +12,7 @@ use url::{Host, Url};
 
 use super::{
     Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, Lifetimes, LogConfig, LogFormat,
-    PasswordConfig, SessionLookup, Span, WhenStale,
+    PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, WhenStale,
 };
 use crate::tokens::{AppSecret, SecretBytes};
 
@@ -21,9 +21,6 @@ const DATA_FOLDER: &str = ".data";
 
 /// The longest time that can be set: ten years, which keeps every date that is computed from it in bounds.
 const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
-
-/// Settings of later versions: setting one changes nothing yet, and that should not be a surprise.
-const NOT_YET: [&str; 4] = ["METRICS_LISTEN", "LOGIN_LIMIT", "REGISTER_LIMIT", "REFRESH_LIMIT"];
 
 /// The shortest time that a key may sign: twice as long as others remember the keys of `jwks.json`.
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
@@ -50,6 +47,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             listen: self
                 .parse("LISTEN", "an address and port such as 127.0.0.1:8080")
                 .unwrap_or(DEFAULT_LISTEN),
+            metrics_listen: self.parse("METRICS_LISTEN", "an address and port such as 127.0.0.1:9090"),
             public_url: self.public_url(),
             app_secret: self.app_secret(),
             allowed_origins: self.list("ALLOWED_ORIGINS", parse_origin),
@@ -59,8 +57,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             lifetimes: self.lifetimes(),
             directory: self.directory(),
             passwords: self.passwords(),
+            limits: self.limits(),
             log: self.log(),
-            ignored: NOT_YET.into_iter().filter(|name| self.text(name).is_some()).collect(),
         };
         self.check_cookie_domain(&config);
         config
@@ -251,6 +249,20 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
     }
 
+    fn limits(&mut self) -> RateLimits {
+        RateLimits {
+            login: self.limit("LOGIN_LIMIT", 60),
+            register: self.limit("REGISTER_LIMIT", 30),
+            refresh: self.limit("REFRESH_LIMIT", 600),
+        }
+    }
+
+    fn limit(&mut self, name: &str, a_minute: u32) -> RateLimit {
+        let expected = "a number of one or more and a time, such as 60/1m";
+        let default = RateLimit { count: a_minute, per: Duration::from_secs(60) };
+        self.read(name, expected, parse_limit).unwrap_or(default)
+    }
+
     fn log(&mut self) -> LogConfig {
         let filter = self.read("LOG", "a filter such as info or dualauth=debug,info", |text| {
             EnvFilter::try_new(text).ok().map(|_| text.to_owned())
@@ -282,6 +294,12 @@ fn parse_origin(text: &str) -> Result<String, String> {
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.map_err(|_| "addresses or networks such as 10.0.0.0/8".to_owned())
+}
+
+fn parse_limit(text: &str) -> Option<RateLimit> {
+    let (count, per) = text.split_once('/')?;
+    let count = count.trim().parse().ok().filter(|count| *count > 0)?;
+    Some(RateLimit { count, per: parse_duration(per.trim())? })
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -347,6 +365,18 @@ mod tests {
             assert!(error.contains(name), "{name} is missing in {error}");
         }
         assert!(!error.contains("hunter"), "{error}");
+    }
+
+    #[test]
+    fn a_limit_is_a_number_and_a_time() {
+        let of = |text: &str| read(&[("LOGIN_LIMIT", text)]).map(|config| config.limits.login);
+        let limit = |count, seconds| RateLimit { count, per: Duration::from_secs(seconds) };
+        assert_eq!(of(""), Ok(limit(60, 60)));
+        assert_eq!(of("5/10s"), Ok(limit(5, 10)));
+        assert_eq!(of("1 / 24h"), Ok(limit(1, 86_400)));
+        for wrong in ["0/1m", "5", "5/", "/1m", "5/minute", "-1/1m", "5/0s", "off"] {
+            assert!(of(wrong).expect_err(wrong).contains("LOGIN_LIMIT"), "{wrong}");
+        }
     }
 
     #[test]

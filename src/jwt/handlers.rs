@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap};
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use secrecy::ExposeSecret;
@@ -14,12 +15,13 @@ use zeroize::Zeroizing;
 
 use crate::auth::{
     AuthError, Credential, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Presentation, ProfileBody,
-    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick,
+    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick, within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
+use crate::telemetry::{self, Who};
 
 use super::credential::Refresh;
 use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
@@ -83,14 +85,16 @@ pub(super) enum JwtBody {
 #[utoipa::path(operation_id = "jwt_register", tag = "jwt", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/register")]
 pub(super) async fn jwt_register(
     sign_in: Data<SignIn>,
+    client: Client,
     Json(body): Json<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Created().json(sign_in.register(body).await?))
+    Ok(HttpResponse::Created().json(sign_in.register(body, &client).await?))
 }
 
 /// Sign in with JWTs: by Bearer token, or by cookie.
@@ -99,6 +103,7 @@ pub(super) async fn jwt_register(
 #[utoipa::path(operation_id = "jwt_login", tag = "jwt", request_body = LoginRequest, responses(
     (status = 200, description = "Signed in.", body = JwtBody),
     (status = 401, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/login")]
@@ -160,9 +165,10 @@ pub(super) async fn jwt_csrf(
 #[utoipa::path(operation_id = "jwt_refresh", tag = "jwt",
     security((), ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
     (status = 200, description = "The same login with new tokens.", body = JwtBody),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh")]
+#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
 pub(super) async fn jwt_refresh(
     mode: Data<JwtMode>,
     csrf: Data<Csrf>,
@@ -320,7 +326,7 @@ impl JwtMode {
         headers: &HeaderMap,
     ) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, csrf, headers).await?;
-        outcome(self.logins.renew(refresh.login, refresh.generation).await?)
+        note(outcome(self.logins.renew(refresh.login, refresh.generation).await?))
     }
 
     /// Who signs out, by the access token or, when there is none or it has expired, by the refresh token.
@@ -354,7 +360,7 @@ impl JwtMode {
         headers: &HeaderMap,
     ) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, csrf, headers).await?;
-        outcome(self.logins.check(refresh.login, refresh.generation).await?)
+        note(outcome(self.logins.check(refresh.login, refresh.generation).await?))
     }
 
     async fn end(&self, login: Uuid) -> Result<(), AuthError> {
@@ -420,6 +426,14 @@ impl JwtMode {
         }
         response
     }
+}
+
+/// Who presented a refresh token, for the log.
+fn note(login: Result<Login, AuthError>) -> Result<Login, AuthError> {
+    if let Ok(login) = &login {
+        telemetry::note(Who { user: login.user.id, login: login.id, mode: NAME });
+    }
+    login
 }
 
 fn outcome(renewal: Renewal) -> Result<Login, AuthError> {

@@ -21,8 +21,8 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Its name in the database.
-    pub(super) fn as_str(self) -> &'static str {
+    /// Its name in the database, and wherever else.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Cookie => "cookie",
             Self::Bearer => "bearer",

@@ -1,13 +1,17 @@
 //! Accounts: opening one, and proving that one is one's own.
 
+use std::net::IpAddr;
+
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::database::DatabaseError;
+use crate::limits::Limited;
 
-use super::passwords::Verdict;
+use super::guesses::{self, Claimant, closed};
+use super::passwords::{Place, Verdict};
 use super::store::{self, Found, Taken};
 use super::validation::{Field, Invalid, check_password, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User};
@@ -54,6 +58,9 @@ pub enum VerifyError {
     /// No such user, another password, or a user who is disabled: which of them is nobody's business.
     #[error("the name or the password is wrong")]
     InvalidCredentials,
+    /// The account has been guessed at too often.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// No hash was computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -80,6 +87,9 @@ pub enum ChangePasswordError {
     /// The current one is another, or somebody else changed it at the same moment.
     #[error("the current password is wrong")]
     WrongPassword,
+    /// It has been guessed at too often.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// No hash was computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -151,14 +161,29 @@ impl Accounts {
         }
     }
 
+    /// A place in the queue for what proves who somebody is: before anything else is done about it.
+    ///
+    /// # Errors
+    /// When the queue is full.
+    pub fn enter(&self) -> Result<Place, PasswordError> {
+        self.hasher.enter()
+    }
+
     /// The user whose username or email, in any letter case, and whose password these are. It does the same
-    /// work whether there is such a user or not.
+    /// work whether there is such a user or not. A try counts as failed until a login has begun.
     ///
     /// # Errors
     /// See [`VerifyError`].
-    pub async fn verify(&self, name: &str, password: &SecretString) -> Result<Proved, VerifyError> {
-        let place = self.hasher.enter()?;
-        let found = store::find_by_name(&self.pool, name).await?;
+    pub async fn verify(
+        &self,
+        place: Place,
+        name: &str,
+        password: &SecretString,
+        claimant: Claimant,
+    ) -> Result<Proved, VerifyError> {
+        let now = self.clock.now();
+        let found = store::find_by_claim(&self.pool, name, claimant, now).await?;
+        let found = found.map_err(|until| closed(until, now))?;
         let stored = found.as_ref().map(|found| found.password.hash.as_str());
         let verdict = place.verify(password.expose_secret(), stored).await?;
         match (found, verdict) {
@@ -189,16 +214,19 @@ impl Accounts {
     /// See [`ChangePasswordError`].
     pub async fn change_password(
         &self,
+        place: Place,
         user: Uuid,
         current: &SecretString,
         new: &SecretString,
         kept: Uuid,
+        address: IpAddr,
     ) -> Result<(), ChangePasswordError> {
         let wrong = |detail| Invalid { field: Field::NewPassword, detail };
         check_password(new.expose_secret(), self.min_password_length)
             .map_err(|detail| ChangePasswordError::Invalid(wrong(detail)))?;
-        let place = self.hasher.enter()?;
-        let stored = store::password(&self.pool, user).await?;
+        let now = self.clock.now();
+        let stored = store::password_by_claim(&self.pool, user, address, now).await?;
+        let stored = stored.map_err(|until| closed(until, now))?;
         let hash = stored.as_ref().map(|stored| stored.hash.as_str());
         let verdict = place.verify(current.expose_secret(), hash).await?;
         let (Some(stored), Verdict::Right { .. }) = (stored, verdict) else {
@@ -228,6 +256,21 @@ impl Accounts {
         let found = store::find_by_name(&self.pool, name).await?;
         let found = found.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
         Ok(self.sign_out(found.user.id).await?)
+    }
+
+    /// Forgets how often somebody failed to be this user.
+    ///
+    /// # Errors
+    /// See [`ManageError`].
+    pub async fn unlock(&self, name: &str) -> Result<(), ManageError> {
+        let found = store::find_by_name(&self.pool, name).await?;
+        let found = found.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
+        Ok(store::forget_guesses(&self.pool, found.user.id).await?)
+    }
+
+    /// Deletes counts of guesses that are forgotten, for as long as it is polled.
+    pub async fn keep_swept(self, upkeep: PgPool) {
+        guesses::keep_swept(&upkeep, &self.clock).await;
     }
 
     /// Lets nobody sign in as this user, and ends every login; or lets them again, which revives none.

@@ -1,6 +1,7 @@
 //! WHO signs in: a user, what a name, email and password may be, and how accounts are opened and proved.
 
 mod accounts;
+mod guesses;
 mod import;
 mod passwords;
 mod store;
@@ -12,6 +13,7 @@ use uuid::Uuid;
 pub use self::accounts::{
     Accounts, ChangePasswordError, ManageError, NewUser, Proved, RegisterError, VerifyError,
 };
+pub use self::guesses::Claimant;
 pub use self::import::{ForeignUser, Import, Refusal};
 pub use self::passwords::{Load, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration};
 pub use self::validation::{Field, Invalid};

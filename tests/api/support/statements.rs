@@ -73,8 +73,9 @@ impl Statements {
 
     /// Those that requests caused, and not the node's own upkeep.
     pub fn of_requests(&self) -> Vec<&str> {
-        let upkeep =
-            |sql: &&str| [FEED, LAST_SEEN, "LISTEN ", "with due as"].iter().any(|it| sql.contains(it));
+        let upkeep = |sql: &&str| {
+            [FEED, LAST_SEEN, "LISTEN ", "with due as", "with old as"].iter().any(|it| sql.contains(it))
+        };
         self.0.iter().map(String::as_str).filter(|sql| !upkeep(sql)).collect()
     }
 }
