@@ -29,6 +29,7 @@ impl Server {
     pub(crate) fn start(role: Role, database: &Url, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let name = settings.iter().fold(role.name().to_owned(), |name, (_, value)| format!("{name}-{value}"));
         let logs = folder().join("logs");
+        let name = name.replace('/', "-");
         fs::create_dir_all(&logs)?;
         let mut child = Command::new(std::env::current_exe()?)
             .envs(SETTINGS.iter().chain(settings).copied())

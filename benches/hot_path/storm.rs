@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use sqlx::PgConnection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -19,7 +20,9 @@ use crate::database::Database;
 use crate::roles::Role;
 use crate::server::Server;
 
-const ADA: (&str, &str) = ("ada", "correct horse battery staple");
+/// Whose profile it is, and what everybody's name begins with and password is.
+const USERNAME: &str = "ada";
+const PASSWORD: &str = "correct horse battery staple";
 
 /// Everybody comes from one address here, which is not what a storm is limited by.
 const SETTINGS: [(&str, &str); 2] = [("HASH_CONCURRENCY", "2"), ("LOGIN_LIMIT", "1000000/1m")];
@@ -39,8 +42,9 @@ pub(crate) fn measure(
 ) -> anyhow::Result<String> {
     let server = Server::start(Role::NodeOnAllCores, &database.url, &SETTINGS)?;
     let mut node = Client::connect(server.address)?;
-    node.register(ADA.0, ADA.1)?;
-    let token = node.sign_in_by_bearer("/jwt/login", ADA, "access_token")?;
+    node.register(USERNAME, PASSWORD)?;
+    runtime.block_on(async { multiply(&mut database.connect().await?, logins).await })?;
+    let token = node.sign_in_by_bearer("/jwt/login", (USERNAME, PASSWORD), "access_token")?;
     let profile = get("/jwt/profile", &token);
     let mut text = format!("{logins} logins at once, {RATE} profiles a second beside them");
     let mut ratios = Vec::new();
@@ -59,6 +63,20 @@ pub(crate) fn measure(
     let ratio = ratios.get(ratios.len() / 2).context("no round")?;
     write!(text, "\np99 in a storm to p99 in quiet: {ratio:.2}; memory at the most: {} MiB", peak / 1024)?;
     Ok(text)
+}
+
+/// Makes as many users of the one there is: at one account alone, nobody may try so often.
+async fn multiply(connection: &mut PgConnection, times: usize) -> anyhow::Result<()> {
+    sqlx::query(
+        "insert into users (id, username, email, password_hash, roles, created_at)
+         select gen_random_uuid(), username || number, number || email, password_hash, roles, created_at
+         from users, generate_series(1, $1) number",
+    )
+    .bind(i32::try_from(times)?)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::raw_sql("analyze users").execute(&mut *connection).await?;
+    Ok(())
 }
 
 /// Latencies, in milliseconds.
@@ -102,7 +120,7 @@ fn ask(address: SocketAddr, profile: &[u8], is_over: &AtomicBool) -> anyhow::Res
     let mut due = Instant::now();
     while !is_over.load(Ordering::Relaxed) {
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        client.send(std::iter::once(profile), ADA.0)?;
+        client.send(std::iter::once(profile), USERNAME)?;
         latencies.push(due.elapsed().as_secs_f64() * 1000.0);
         due += Duration::from_secs(1) / RATE;
     }
@@ -114,8 +132,8 @@ fn ask(address: SocketAddr, profile: &[u8], is_over: &AtomicBool) -> anyhow::Res
 async fn storm(address: SocketAddr, logins: usize) -> anyhow::Result<String> {
     let began = Instant::now();
     let mut attempts = JoinSet::new();
-    for _ in 0..logins {
-        attempts.spawn(attempt(address));
+    for number in 1..=logins {
+        attempts.spawn(attempt(address, format!("{USERNAME}{number}")));
     }
     let (mut signed_in, mut turned_away) = (0, 0);
     while let Some(answer) = attempts.join_next().await {
@@ -129,9 +147,9 @@ async fn storm(address: SocketAddr, logins: usize) -> anyhow::Result<String> {
 }
 
 /// Whether it was let in. Any answer but 200, and 503 with `Retry-After`, is an error.
-async fn attempt(address: SocketAddr) -> anyhow::Result<bool> {
+async fn attempt(address: SocketAddr, username: String) -> anyhow::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(&sign_in("/jwt/login", ADA)).await?;
+    stream.write_all(&sign_in("/jwt/login", (&username, PASSWORD))).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     let answer = String::from_utf8_lossy(&answer).to_lowercase();

@@ -81,11 +81,22 @@ async fn a_storm_of_logins_is_turned_away_beyond_the_queue_and_leaves_everything
     let limits = [("LOGIN_LIMIT", "1000000/1m"), ("REGISTER_LIMIT", "1000000/1m")];
     let server = Server::start(&folder(), &[&settings[..], &limits].concat()).await;
     server.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
-    let login = Request::post("/jwt/login").json(&credentials("ada"));
-    let token = server.send(login.clone()).await.expect(200).json()["access_token"].clone();
+    // At one account alone, nobody may try so often.
+    sqlx::query(
+        "insert into users (id, username, email, password_hash, roles, created_at)
+         select gen_random_uuid(), username || number, number || email, password_hash, roles, created_at
+         from users, generate_series(1, $1) number",
+    )
+    .bind(i32::try_from(LOGINS).expect("a number"))
+    .execute(&mut database.connect().await)
+    .await
+    .expect("users");
+    let login = |name: &str| Request::post("/jwt/login").json(&credentials(name));
+    let token = server.send(login("ada")).await.expect(200).json()["access_token"].clone();
     let profile = Request::get("/jwt/profile").bearer(token.as_str().expect("a token"));
 
-    let storm = join_all((0..LOGINS).map(|_| server.send(login.clone())));
+    let storm = (1..=LOGINS).map(|number| login(&format!("ada{number}")));
+    let storm = join_all(storm.map(async |login| login.send(server.address()).await));
     let asking = async {
         loop {
             server.send(profile.clone()).await.expect(200);
@@ -102,7 +113,7 @@ async fn a_storm_of_logins_is_turned_away_beyond_the_queue_and_leaves_everything
     for answer in turned_away {
         answer.problem(503, "unavailable");
     }
-    server.send(login).await.expect(200);
+    server.send(login("ada")).await.expect(200);
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("its status");
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
     let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("a number");
