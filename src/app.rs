@@ -18,6 +18,7 @@ use utoipa::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
+use crate::audit::Trail;
 use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -112,6 +113,11 @@ impl Storage {
         Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone())
     }
 
+    /// The audit trail in it.
+    pub fn trail(&self, clock: &Clock) -> Trail {
+        Trail::new(self.pools.upkeep.clone(), clock.clone())
+    }
+
     /// The secret in force, for commands: they make none.
     ///
     /// # Errors
@@ -143,6 +149,7 @@ pub struct Node {
     public_url: String,
     storage: Storage,
     logins: Logins,
+    trail: Trail,
     server: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
     upkeep: JoinSet<()>,
@@ -172,6 +179,7 @@ impl Node {
         }
         self.upkeep.shutdown().await;
         self.logins.write_activity().await;
+        self.trail.write_all().await;
         self.storage.close().await;
     }
 }
@@ -186,12 +194,12 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
     let site = Site::new(&config, address);
     let domain = Domain::new(&storage, &config, &secret, &clock)?;
-    prepare_keys(&storage, &config, &domain.keys, &clock).await?;
-    let (logins, keys) = (domain.logins.clone(), domain.keys.clone());
-    let mut feed = logins.feed(vec![Arc::new(keys.clone()), domain.clients.clone()]);
+    prepare_keys(&storage, &config, &domain, &clock).await?;
+    let (logins, trail) = (domain.logins.clone(), domain.trail.clone());
+    let mut feed = logins.feed(vec![Arc::new(domain.keys.clone()), domain.clients.clone()]);
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
-    let upkeep = keep_up(&logins, keys, feed);
+    let upkeep = keep_up(&domain, feed, config.audit_retention);
     let parts = Parts::new(&config, &site, domain, &secret, clock);
     let server = serve(listener, parts)?;
     Ok(Node {
@@ -199,6 +207,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         public_url: site.url,
         storage,
         logins,
+        trail,
         server: server.handle(),
         serving: tokio::spawn(server),
         upkeep,
@@ -210,17 +219,17 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
 async fn prepare_keys(
     storage: &Storage,
     config: &Config,
-    keys: &Keys,
+    domain: &Domain,
     clock: &Clock,
 ) -> Result<(), StartError> {
-    let pool = &storage.pools.requests;
-    let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
+    let (pool, Domain { keys, trail, .. }) = (&storage.pools.requests, domain);
+    let Some(secret) = &config.app_secret else { return Ok(keys.prepare(trail).await?) };
     let made_here = database::made_app_secret(pool).await?;
-    match (keys.prepare().await, &made_here) {
+    match (keys.prepare(trail).await, &made_here) {
         (Err(KeysError::OtherSecret), Some(made_here)) => {
             let secret = secret.clone().replacing(made_here);
-            storage.keys(config, &secret, clock)?.prepare().await?;
-            keys.prepare().await?;
+            storage.keys(config, &secret, clock)?.prepare(trail).await?;
+            keys.prepare(trail).await?;
         }
         (prepared, _) => prepared?,
     }
@@ -231,13 +240,16 @@ async fn prepare_keys(
 }
 
 /// What a node does by itself for as long as it runs.
-fn keep_up(logins: &Logins, keys: Keys, feed: Feed) -> JoinSet<()> {
+fn keep_up(domain: &Domain, feed: Feed, audit_retention: Duration) -> JoinSet<()> {
+    let Domain { logins, keys, trail, .. } = domain;
     let mut upkeep = JoinSet::new();
     upkeep.spawn(feed.listen());
     upkeep.spawn(feed.follow());
     upkeep.spawn(logins.clone().keep_activity());
     upkeep.spawn(logins.clone().keep_swept());
-    upkeep.spawn(keys.keep());
+    upkeep.spawn(keys.clone().keep(trail.clone()));
+    upkeep.spawn(trail.clone().keep());
+    upkeep.spawn(trail.clone().keep_swept(audit_retention));
     upkeep
 }
 
@@ -269,6 +281,7 @@ struct Domain {
     logins: Logins,
     clients: Arc<Clients>,
     keys: Keys,
+    trail: Trail,
 }
 
 impl Domain {
@@ -285,6 +298,7 @@ impl Domain {
             accounts: storage.accounts(config, clock)?,
             clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
             keys: storage.keys(config, secret, clock)?,
+            trail: storage.trail(clock),
             logins,
         })
     }
@@ -323,6 +337,7 @@ struct Parts {
     keys: Data<Keys>,
     session_data: Data<SessionData>,
     sign_in: Data<SignIn>,
+    trail: Data<Trail>,
     csrf: Data<Csrf>,
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
@@ -331,7 +346,7 @@ struct Parts {
 
 impl Parts {
     fn new(config: &Config, site: &Site, domain: Domain, secret: &AppSecret, clock: Clock) -> Self {
-        let Domain { pool, accounts, logins, clients, keys } = domain;
+        let Domain { pool, accounts, logins, clients, keys, trail } = domain;
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
@@ -359,7 +374,8 @@ impl Parts {
             metadata: Data::new(metadata),
             keys: Data::new(keys),
             session_data: Data::new(SessionData::new(pool)),
-            sign_in: Data::new(SignIn::new(accounts, logins)),
+            sign_in: Data::new(SignIn::new(accounts, logins, trail.clone())),
+            trail: Data::new(trail),
             csrf: Data::new(Csrf::new(secret)),
             origins: Data::new(Origins {
                 own: site.origins.clone(),
@@ -398,6 +414,7 @@ impl Parts {
             .app_data(self.keys.clone())
             .app_data(self.session_data.clone())
             .app_data(self.sign_in.clone())
+            .app_data(self.trail.clone())
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone());

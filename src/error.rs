@@ -309,7 +309,7 @@ impl From<DatabaseError> for Problem {
 impl From<AuthenticateError> for Problem {
     fn from(error: AuthenticateError) -> Self {
         match error {
-            AuthenticateError::InvalidCredentials => {
+            AuthenticateError::InvalidCredentials(_) => {
                 Self::new(Code::InvalidCredentials, "The client's id or its secret is wrong.")
             }
             AuthenticateError::Unavailable => Self::unavailable(error),
@@ -343,7 +343,7 @@ impl From<RegisterError> for Problem {
 impl From<VerifyError> for Problem {
     fn from(error: VerifyError) -> Self {
         match error {
-            VerifyError::InvalidCredentials => {
+            VerifyError::InvalidCredentials(_) => {
                 Self::new(Code::InvalidCredentials, "The name or the password is wrong.")
             }
             VerifyError::Password(error) => error.into(),

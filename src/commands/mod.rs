@@ -1,5 +1,6 @@
 //! The command line: what it may say, and which file does it.
 
+mod audit;
 mod clients;
 mod keys;
 mod serve;
@@ -44,6 +45,9 @@ enum Command {
     /// Look after the keys that access tokens are signed with
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Show what has happened: who signed in, from where, in which mode, and so on
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
 }
 
 /// Does what the command line says.
@@ -59,12 +63,22 @@ pub async fn run(command_line: CommandLine, config: Config) -> Result<(), Failur
         Command::User(command) => users::manage(command, &config).await,
         Command::Client(command) => clients::manage(command, &config).await,
         Command::Keys(command) => keys::manage(command, &config).await,
+        Command::Audit(command) => audit::manage(command, &config).await,
     }
 }
 
 async fn migrate(config: &Config) -> Result<(), Failure> {
     Storage::open(config).await?.close().await;
     say("The database is up to date.")
+}
+
+/// Waits until somebody wants the program to stop.
+async fn stop_signal() -> Result<(), Failure> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt.map_err(Failure::from),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// To standard output, which may be gone.

@@ -1,6 +1,6 @@
 //! `serve`: the service, from its greeting to the signal that stops it.
 
-use super::{Failure, say};
+use super::{Failure, say, stop_signal};
 use crate::app::{self, Node};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
@@ -32,12 +32,4 @@ fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
         say(&format!("  Postgres    {postgres}"))?;
     }
     say("Ctrl-C stops it.")
-}
-
-async fn stop_signal() -> Result<(), Failure> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt.map_err(Failure::from),
-        _ = terminate.recv() => Ok(()),
-    }
 }

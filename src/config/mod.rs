@@ -40,6 +40,8 @@ pub struct Config {
     pub directory: DirectoryConfig,
     /// What passwords must be and what a hash costs.
     pub passwords: PasswordConfig,
+    /// `AUDIT_RETENTION`: how long events of the audit trail are kept.
+    pub audit_retention: Duration,
     /// What is logged and how.
     pub log: LogConfig,
     /// Settings that were given but that this version does not have.

@@ -59,6 +59,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             lifetimes: self.lifetimes(),
             directory: self.directory(),
             passwords: self.passwords(),
+            audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
             ignored: NOT_YET.into_iter().filter(|name| self.text(name).is_some()).collect(),
         };

@@ -19,7 +19,10 @@ const MAX_CONNECTIONS: u32 = 10;
 
 /// And for what it does by itself: reading the feed, writing batches, sweeping. Apart from the others, since
 /// a node whose requests have taken every connection must not go stale for it.
-const UPKEEP_CONNECTIONS: u32 = 3;
+const UPKEEP_CONNECTIONS: u32 = 4;
+
+/// And in all, with the one that listens for notifications.
+pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 1;
 
 /// How long a request waits for a connection: sqlx waits 30 s by default, which outlives its client.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);

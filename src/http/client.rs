@@ -8,6 +8,7 @@ use actix_web::http::header::{HeaderMap, USER_AGENT};
 use actix_web::{FromRequest, HttpRequest, web};
 use ipnet::IpNet;
 
+use crate::audit::Origin;
 use crate::error::Problem;
 
 /// What of a user agent is kept, in characters.
@@ -26,19 +27,31 @@ pub struct Client {
     pub user_agent: String,
 }
 
+impl Client {
+    /// The client that sent this.
+    pub fn of(request: &HttpRequest) -> Self {
+        let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+        let proxies = request.app_data::<web::Data<TrustedProxies>>();
+        let trusted = proxies.map_or(&[][..], |proxies| &proxies.0);
+        let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+        Self {
+            address: address(peer, request.headers(), trusted),
+            user_agent: String::from_utf8_lossy(agent).chars().take(MAX_USER_AGENT).collect(),
+        }
+    }
+
+    /// As the audit trail tells of it.
+    pub fn origin(&self) -> Origin {
+        Origin::Request { address: self.address, user_agent: self.user_agent.clone() }
+    }
+}
+
 impl FromRequest for Client {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
-        let proxies = request.app_data::<web::Data<TrustedProxies>>();
-        let trusted = proxies.map_or(&[][..], |proxies| &proxies.0);
-        let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
-        ready(Ok(Self {
-            address: address(peer, request.headers(), trusted),
-            user_agent: String::from_utf8_lossy(agent).chars().take(MAX_USER_AGENT).collect(),
-        }))
+        ready(Ok(Self::of(request)))
     }
 }
 

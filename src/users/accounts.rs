@@ -9,7 +9,7 @@ use crate::database::DatabaseError;
 
 use super::store::{self, Taken};
 use super::validation::{Field, Invalid, check_password, check_role, check_user};
-use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User};
+use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserName};
 
 /// The most roles that a user may have: an access token that carries them must fit into a cookie of 4 KiB.
 const MAX_ROLES: usize = 16;
@@ -50,15 +50,49 @@ pub enum RegisterError {
 /// Why somebody is not who they say.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// No such user, another password, or a user who is disabled: which of them is nobody's business.
+    /// No such user, another password, or a user who is disabled: which of them is nobody's business but the audit
+    /// trail's.
     #[error("the name or the password is wrong")]
-    InvalidCredentials,
+    InvalidCredentials(Refused),
     /// No hash was computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
     /// The database gave no answer.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// Why somebody did not prove to be a user.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// Nobody has the name.
+    UnknownName,
+    /// It is not the password of the user who has the name.
+    WrongPassword(UserName),
+    /// The user may not sign in.
+    Disabled(UserName),
+    /// The user was disabled, or got another password, in this very moment.
+    Changed(UserName),
+}
+
+impl Refused {
+    /// The reason as a word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::UnknownName => "unknown_name",
+            Self::WrongPassword(_) => "wrong_password",
+            Self::Disabled(_) => "disabled",
+            Self::Changed(_) => "changed_meanwhile",
+        }
+    }
+
+    /// The user who has the name.
+    pub fn user(&self) -> Option<&UserName> {
+        match self {
+            Self::UnknownName => None,
+            Self::WrongPassword(user) | Self::Disabled(user) | Self::Changed(user) => Some(user),
+        }
+    }
 }
 
 /// Somebody who has proved to be this user, by the password that the user had then.
@@ -68,6 +102,12 @@ pub struct Proved {
     pub user: User,
     /// How often the password had been changed: when it is changed again, the proof is worth nothing.
     pub password_version: i32,
+}
+
+impl From<Refused> for VerifyError {
+    fn from(refused: Refused) -> Self {
+        Self::InvalidCredentials(refused)
+    }
 }
 
 /// Why a password was not changed.
@@ -163,7 +203,9 @@ impl Accounts {
             Some(found) if is_right && !found.disabled => {
                 Ok(Proved { user: found.user, password_version: found.password.version })
             }
-            _ => Err(VerifyError::InvalidCredentials),
+            Some(found) if is_right => Err(Refused::Disabled(found.user.into()).into()),
+            Some(found) => Err(Refused::WrongPassword(found.user.into()).into()),
+            None => Err(Refused::UnknownName.into()),
         }
     }
 
@@ -207,26 +249,34 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn sign_out_by_name(&self, name: &str) -> Result<i64, ManageError> {
-        let found = store::find_by_name(&self.pool, name).await?;
-        let found = found.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
-        Ok(self.sign_out(found.user.id).await?)
+    pub async fn sign_out_by_name(&self, name: &str) -> Result<(UserName, i64), ManageError> {
+        let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
+        let ended = self.sign_out(user.id).await?;
+        Ok((user, ended))
+    }
+
+    /// The user who has this username or email, in any letter case.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn find(&self, name: &str) -> Result<Option<UserName>, DatabaseError> {
+        Ok(store::find_by_name(&self.pool, name).await?.map(|found| found.user.into()))
     }
 
     /// Lets nobody sign in as this user, and ends every login; or lets them again, which revives none.
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<(), ManageError> {
+    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<UserName, ManageError> {
         let changed = store::set_disabled(&self.pool, name, disabled, self.clock.now()).await?;
-        changed.map(drop).ok_or_else(|| ManageError::Unknown(name.to_owned()))
+        changed.ok_or_else(|| ManageError::Unknown(name.to_owned()))
     }
 
     /// Gives a user a role. Gives the roles that they have then.
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn add_role(&self, name: &str, role: &str) -> Result<Vec<String>, ManageError> {
+    pub async fn add_role(&self, name: &str, role: &str) -> Result<(UserName, Vec<String>), ManageError> {
         check_role(role).map_err(ManageError::InvalidRole)?;
         let found = store::find_by_name(&self.pool, name).await?;
         let has = found.map(|found| found.user.roles).unwrap_or_default();
@@ -240,11 +290,20 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn remove_role(&self, name: &str, role: &str) -> Result<Vec<String>, ManageError> {
+    pub async fn remove_role(
+        &self,
+        name: &str,
+        role: &str,
+    ) -> Result<(UserName, Vec<String>), ManageError> {
         self.set_role(name, role, false).await
     }
 
-    async fn set_role(&self, name: &str, role: &str, given: bool) -> Result<Vec<String>, ManageError> {
+    async fn set_role(
+        &self,
+        name: &str,
+        role: &str,
+        given: bool,
+    ) -> Result<(UserName, Vec<String>), ManageError> {
         let roles = store::set_role(&self.pool, name, role, given).await?;
         roles.ok_or_else(|| ManageError::Unknown(name.to_owned()))
     }

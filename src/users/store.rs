@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::database::{DatabaseError, answer};
 
-use super::User;
+use super::{User, UserName};
 
 /// Which unique value somebody else has.
 pub(super) enum Taken {
@@ -137,12 +137,13 @@ pub(super) async fn set_disabled(
     name: &str,
     disabled: bool,
     now: DateTime<Utc>,
-) -> Result<Option<Uuid>, DatabaseError> {
-    let update = sqlx::query_scalar!(
+) -> Result<Option<UserName>, DatabaseError> {
+    let update = sqlx::query_as!(
+        UserName,
         r#"update users set disabled_at = case when $2 then coalesce(disabled_at, $3) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
-           returning id"#,
+           returning id, username"#,
         name,
         disabled,
         now,
@@ -150,24 +151,25 @@ pub(super) async fn set_disabled(
     answer(update.fetch_optional(pool)).await
 }
 
-/// Gives a user a role, or takes it away. Gives the roles that the user has then; `None`: there is no such user.
+/// Gives a user a role, or takes it away. Gives the user and their roles as they are then; `None`: there is no such user.
 pub(super) async fn set_role(
     pool: &PgPool,
     name: &str,
     role: &str,
     given: bool,
-) -> Result<Option<Vec<String>>, DatabaseError> {
-    let update = sqlx::query_scalar!(
+) -> Result<Option<(UserName, Vec<String>)>, DatabaseError> {
+    let update = sqlx::query!(
         r#"update users
            set roles = case when not $3 then array_remove(roles, $2::text)
                             when roles @> array[$2::text] then roles
                             else array_append(roles, $2::text) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
-           returning roles"#,
+           returning id, username, roles"#,
         name,
         role,
         given,
     );
-    answer(update.fetch_optional(pool)).await
+    let changed = answer(update.fetch_optional(pool)).await?;
+    Ok(changed.map(|row| (UserName { id: row.id, username: row.username }, row.roles)))
 }
