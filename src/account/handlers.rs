@@ -80,7 +80,9 @@ pub(super) async fn end_login(
     let missing = || Problem::new(Code::NotFound, "You have no such live login.");
     let id: Uuid = id.parse().map_err(|_| missing())?;
     let ended = logins.end_own(identity.user_id, id).await?.ok_or_else(missing)?;
-    trail.record(ended.entry(Kind::LoginEnded, client.origin()).with("by_login", identity.login_id.to_string()));
+    trail.record(
+        ended.entry(Kind::LoginEnded, client.origin()).with("by_login", identity.login_id.to_string()),
+    );
     Ok(HttpResponse::NoContent().finish())
 }
 

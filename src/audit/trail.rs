@@ -202,11 +202,7 @@ impl Trail {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn newest(
-        &self,
-        filter: &Filter,
-        count: i64,
-    ) -> Result<(String, Vec<Record>), DatabaseError> {
+    pub async fn newest(&self, filter: &Filter, count: i64) -> Result<(String, Vec<Record>), DatabaseError> {
         store::find(&self.0.pool, filter, None, Some(count)).await
     }
 

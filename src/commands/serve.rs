@@ -1,14 +1,14 @@
 //! `serve`: the service, from its greeting to the signal that stops it.
 
-use super::{Failure, say, stop_signal};
+use super::{Failure, doctor, say, stop_signal};
 use crate::app::{self, Node};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 
 /// Runs the service until a signal stops it.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
-    for setting in &config.ignored {
-        tracing::warn!("{setting} is set, but this version does not have that setting: it changes nothing");
+    for slip in doctor::slips(&config) {
+        tracing::warn!("{slip}");
     }
     let format = config.log.format;
     let node = app::start(config, Clock::system()).await?;

@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::{
-    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, Lifetimes, LogConfig, LogFormat,
-    PasswordConfig, SessionLookup, Span, WhenStale,
+    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, LogConfig,
+    LogFormat, PasswordConfig, SessionLookup, Span, WhenStale,
 };
 use crate::tokens::{AppSecret, SecretBytes};
 
@@ -62,6 +62,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
             ignored: NOT_YET.into_iter().filter(|name| self.text(name).is_some()).collect(),
+            unknown: Vec::new(),
         };
         self.check_cookie_domain(&config);
         config
@@ -186,10 +187,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         config
     }
 
-    fn key_file(&mut self) -> Option<SecretBytes> {
-        let path = self.text("JWT_KEY_FILE")?;
-        match std::fs::read(path) {
-            Ok(bytes) => Some(SecretBytes::new(bytes)),
+    fn key_file(&mut self) -> Option<KeyFile> {
+        let path = PathBuf::from(self.text("JWT_KEY_FILE")?);
+        match std::fs::read(&path) {
+            Ok(bytes) => Some(KeyFile { path, bytes: SecretBytes::new(bytes) }),
             Err(error) => {
                 self.errors.push(format!("JWT_KEY_FILE can't be read: {error}"));
                 None

@@ -336,11 +336,7 @@ impl JwtMode {
         }
     }
 
-    async fn renew(
-        &self,
-        presented: &Credential,
-        visit: &Visit<'_>,
-    ) -> Result<Login, AuthError> {
+    async fn renew(&self, presented: &Credential, visit: &Visit<'_>) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, visit).await?;
         visit.outcome(self.logins.renew(refresh.login, refresh.generation).await?)
     }
@@ -389,11 +385,7 @@ impl JwtMode {
 
     /// What a refresh token stands for; one that came by cookie must be shown to be meant. No such proof is asked
     /// of a token that is good for nothing any more: whoever holds that is to be told so.
-    async fn meant(
-        &self,
-        presented: &Credential,
-        visit: &Visit<'_>,
-    ) -> Result<Refresh, AuthError> {
+    async fn meant(&self, presented: &Credential, visit: &Visit<'_>) -> Result<Refresh, AuthError> {
         let refresh = self.refresh_tokens.read(&presented.token).ok_or(AuthError::InvalidToken)?;
         let proof = match presented.transport {
             Transport::Cookie => visit.csrf.check(refresh.login, visit.headers),

@@ -26,7 +26,7 @@ use crate::logins::Logins;
 use crate::tokens::AppSecret;
 
 use self::credential::RefreshTokens;
-pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated};
+pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Outlook, Rotated};
 use self::verified::Verified;
 
 const NAME: &str = "jwt";

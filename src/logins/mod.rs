@@ -29,8 +29,8 @@ use self::activity::Activity;
 use self::directory::{Directory, Revoked};
 pub use self::feed::{Feed, Reload};
 pub use self::login::{
-    Access, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal, Renewal, Replaced, State,
-    Transport,
+    Access, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal, Renewal,
+    Replaced, State, Transport,
 };
 
 /// Why an access token is not accepted.

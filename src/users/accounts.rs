@@ -290,11 +290,7 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn remove_role(
-        &self,
-        name: &str,
-        role: &str,
-    ) -> Result<(UserName, Vec<String>), ManageError> {
+    pub async fn remove_role(&self, name: &str, role: &str) -> Result<(UserName, Vec<String>), ManageError> {
         self.set_role(name, role, false).await
     }
 

@@ -93,8 +93,9 @@ fn each_module_uses_only_those_below_it() {
 
 #[test]
 fn users_logins_clients_and_the_trail_know_nothing_of_http() {
-    for (module, source) in
-        files().into_iter().filter(|(module, _)| ["users", "logins", "clients", "audit"].contains(&module.as_str()))
+    for (module, source) in files()
+        .into_iter()
+        .filter(|(module, _)| ["users", "logins", "clients", "audit"].contains(&module.as_str()))
     {
         assert!(!source.contains("actix"), "{module} names actix");
     }

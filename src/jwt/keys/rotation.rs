@@ -58,6 +58,17 @@ fn of_rotation(active: &str, superseded: &str, origin: Origin) -> Entry {
     Entry::new(Kind::KeyRotated, origin).with("active", active).with("superseded", superseded)
 }
 
+/// What a start of this node would do about the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Make the first ones: there are none.
+    MakeFirst,
+    /// Have another key sign, or publish another one as the next.
+    Change,
+    /// Nothing: they are as they should be.
+    Nothing,
+}
+
 /// What a starting node does next about the keys that it found.
 enum Step<'a> {
     Found,
@@ -95,6 +106,19 @@ impl Keys {
             }
         }
         Err(KeysError::Busy)
+    }
+
+    /// What [`Keys::prepare`] would do. Changes nothing.
+    ///
+    /// # Errors
+    /// See [`KeysError`].
+    pub async fn outlook(&self) -> Result<Outlook, KeysError> {
+        let rows = self.read().await?;
+        Ok(match self.step(&rows)? {
+            Step::Found => Outlook::MakeFirst,
+            Step::Publish(..) | Step::Promote(..) => Outlook::Change,
+            Step::Nothing => Outlook::Nothing,
+        })
     }
 
     fn step(&self, rows: &[Row]) -> Result<Step<'_>, KeysError> {
@@ -160,8 +184,7 @@ impl Keys {
             }
         }
         let next = self.wanted(wanted)?;
-        let is_done =
-            store::promote(&self.0.pool, found, next.as_ref(), MARGIN, self.0.clock.now()).await?;
+        let is_done = store::promote(&self.0.pool, found, next.as_ref(), MARGIN, self.0.clock.now()).await?;
         if let (true, Some(active)) = (is_done, &found.next) {
             trail.record(of_rotation(active, &found.active, Origin::Node));
         }
