@@ -24,6 +24,7 @@ use utoipa::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
+use crate::audit::Trail;
 use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -125,6 +126,11 @@ impl Storage {
         Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone())
     }
 
+    /// The audit trail in it.
+    pub fn trail(&self, clock: &Clock) -> Trail {
+        Trail::new(self.pools.upkeep.clone(), clock.clone())
+    }
+
     /// The secret in force, for commands: they make none.
     ///
     /// # Errors
@@ -155,6 +161,7 @@ pub struct Node {
     public_url: String,
     storage: Storage,
     logins: Logins,
+    trail: Trail,
     service: Running,
     metrics: Option<Running>,
     upkeep: JoinSet<()>,
@@ -210,6 +217,7 @@ impl Node {
         }
         self.upkeep.shutdown().await;
         self.logins.write_activity().await;
+        self.trail.write_all().await;
         self.storage.close().await;
     }
 }
@@ -225,13 +233,13 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
     let site = Site::new(&config, address);
     let domain = Domain::new(&storage, &config, &secret, &clock)?;
-    prepare_keys(&storage, &config, &domain.keys, &clock).await?;
-    let (logins, metrics) = (domain.logins.clone(), Metrics::new()?);
+    prepare_keys(&storage, &config, &domain, &clock).await?;
+    let (logins, trail, metrics) = (domain.logins.clone(), domain.trail.clone(), Metrics::new()?);
     let others: Vec<Arc<dyn Reload>> = vec![Arc::new(domain.keys.clone()), domain.clients.clone()];
     let mut feed = logins.feed(others, metrics.clone());
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
-    let upkeep = keep_up(&domain, feed, &storage.pools.upkeep);
+    let upkeep = keep_up(&domain, feed, &storage.pools.upkeep, config.audit_retention);
     let scrape = Scrape::new(metrics.clone(), logins.clone(), storage.pools.clone())?;
     let metrics_server = match metrics_listener {
         Some((listener, address)) => Some(Running::new(address, serve_metrics(listener, scrape)?)),
@@ -243,6 +251,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         public_url: site.url,
         storage,
         logins,
+        trail,
         service: Running::new(address, server),
         metrics: metrics_server,
         upkeep,
@@ -254,17 +263,17 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
 async fn prepare_keys(
     storage: &Storage,
     config: &Config,
-    keys: &Keys,
+    domain: &Domain,
     clock: &Clock,
 ) -> Result<(), StartError> {
-    let pool = &storage.pools.requests;
-    let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
+    let (pool, Domain { keys, trail, .. }) = (&storage.pools.requests, domain);
+    let Some(secret) = &config.app_secret else { return Ok(keys.prepare(trail).await?) };
     let made_here = database::made_app_secret(pool).await?;
-    match (keys.prepare().await, &made_here) {
+    match (keys.prepare(trail).await, &made_here) {
         (Err(KeysError::OtherSecret), Some(made_here)) => {
             let secret = secret.clone().replacing(made_here);
-            storage.keys(config, &secret, clock)?.prepare().await?;
-            keys.prepare().await?;
+            storage.keys(config, &secret, clock)?.prepare(trail).await?;
+            keys.prepare(trail).await?;
         }
         (prepared, _) => prepared?,
     }
@@ -275,14 +284,17 @@ async fn prepare_keys(
 }
 
 /// What a node does by itself for as long as it runs.
-fn keep_up(domain: &Domain, feed: Feed, pool: &PgPool) -> JoinSet<()> {
+fn keep_up(domain: &Domain, feed: Feed, pool: &PgPool, audit_retention: Duration) -> JoinSet<()> {
+    let Domain { accounts, logins, keys, trail, .. } = domain;
     let mut upkeep = JoinSet::new();
     upkeep.spawn(feed.listen());
     upkeep.spawn(feed.follow());
-    upkeep.spawn(domain.logins.clone().keep_activity());
-    upkeep.spawn(domain.logins.clone().keep_swept());
-    upkeep.spawn(domain.accounts.clone().keep_swept(pool.clone()));
-    upkeep.spawn(domain.keys.clone().keep());
+    upkeep.spawn(logins.clone().keep_activity());
+    upkeep.spawn(logins.clone().keep_swept());
+    upkeep.spawn(accounts.clone().keep_swept(pool.clone()));
+    upkeep.spawn(keys.clone().keep(trail.clone()));
+    upkeep.spawn(trail.clone().keep());
+    upkeep.spawn(trail.clone().keep_swept(audit_retention));
     upkeep
 }
 
@@ -314,6 +326,7 @@ struct Domain {
     logins: Logins,
     clients: Arc<Clients>,
     keys: Keys,
+    trail: Trail,
 }
 
 impl Domain {
@@ -330,6 +343,7 @@ impl Domain {
             accounts: storage.accounts(config, clock)?,
             clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
             keys: storage.keys(config, secret, clock)?,
+            trail: storage.trail(clock),
             logins,
         })
     }
@@ -369,6 +383,7 @@ struct Parts {
     session_data: Data<SessionData>,
     limits: Data<Limits>,
     sign_in: Data<SignIn>,
+    trail: Data<Trail>,
     csrf: Data<Csrf>,
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
@@ -385,7 +400,7 @@ impl Parts {
         metrics: Metrics,
         clock: Clock,
     ) -> Self {
-        let Domain { pool, accounts, logins, clients, keys } = domain;
+        let Domain { pool, accounts, logins, clients, keys, trail } = domain;
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
@@ -414,8 +429,16 @@ impl Parts {
             metadata: Data::new(metadata),
             keys: Data::new(keys),
             session_data: Data::new(SessionData::new(pool)),
-            sign_in: Data::new(SignIn::new(accounts, logins, limits.clone(), secret, metrics.clone())),
+            sign_in: Data::new(SignIn::new(
+                accounts,
+                logins,
+                limits.clone(),
+                secret,
+                trail.clone(),
+                metrics.clone(),
+            )),
             limits: Data::new(limits),
+            trail: Data::new(trail),
             csrf: Data::new(Csrf::new(secret)),
             origins: Data::new(Origins {
                 own: site.origins.clone(),
@@ -456,6 +479,7 @@ impl Parts {
             .app_data(self.session_data.clone())
             .app_data(self.limits.clone())
             .app_data(self.sign_in.clone())
+            .app_data(self.trail.clone())
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone());

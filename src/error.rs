@@ -341,7 +341,7 @@ impl From<Limited> for Problem {
 impl From<AuthenticateError> for Problem {
     fn from(error: AuthenticateError) -> Self {
         match error {
-            AuthenticateError::InvalidCredentials => {
+            AuthenticateError::InvalidCredentials(_) => {
                 Self::new(Code::InvalidCredentials, "The client's id or its secret is wrong.")
             }
             AuthenticateError::Unavailable => Self::unavailable(error),
@@ -375,10 +375,10 @@ impl From<RegisterError> for Problem {
 impl From<VerifyError> for Problem {
     fn from(error: VerifyError) -> Self {
         match error {
-            VerifyError::InvalidCredentials => {
+            VerifyError::InvalidCredentials(_) => {
                 Self::new(Code::InvalidCredentials, "The name or the password is wrong.")
             }
-            VerifyError::Limited(limited) => limited.into(),
+            VerifyError::Limited(limited) | VerifyError::Closed { limited, .. } => limited.into(),
             VerifyError::Password(error) => error.into(),
             VerifyError::Database(error) => error.into(),
         }

@@ -1,12 +1,15 @@
 //! `serve`: the service, from its greeting to the signal that stops it.
 
-use super::{Failure, say};
+use super::{Failure, doctor, say, stop_signal};
 use crate::app::{self, Node};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 
 /// Runs the service until a signal stops it.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+    for slip in doctor::slips(&config) {
+        tracing::warn!("{slip}");
+    }
     let format = config.log.format;
     let node = app::start(config, Clock::system()).await?;
     greet(&node, format)?;
@@ -32,12 +35,4 @@ fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
         say(&format!("  Postgres    {postgres}"))?;
     }
     say("Ctrl-C stops it.")
-}
-
-async fn stop_signal() -> Result<(), Failure> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt.map_err(Failure::from),
-        _ = terminate.recv() => Ok(()),
-    }
 }

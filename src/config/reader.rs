@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::{
-    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, Lifetimes, LogConfig, LogFormat,
-    PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, WhenStale,
+    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, LogConfig,
+    LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, WhenStale,
 };
 use crate::tokens::{AppSecret, SecretBytes};
 
@@ -58,7 +58,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             directory: self.directory(),
             passwords: self.passwords(),
             limits: self.limits(),
+            audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
+            unknown: Vec::new(),
         };
         self.check_cookie_domain(&config);
         config
@@ -183,10 +185,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         config
     }
 
-    fn key_file(&mut self) -> Option<SecretBytes> {
-        let path = self.text("JWT_KEY_FILE")?;
-        match std::fs::read(path) {
-            Ok(bytes) => Some(SecretBytes::new(bytes)),
+    fn key_file(&mut self) -> Option<KeyFile> {
+        let path = PathBuf::from(self.text("JWT_KEY_FILE")?);
+        match std::fs::read(&path) {
+            Ok(bytes) => Some(KeyFile { path, bytes: SecretBytes::new(bytes) }),
             Err(error) => {
                 self.errors.push(format!("JWT_KEY_FILE can't be read: {error}"));
                 None

@@ -17,6 +17,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::{LogConfig, LogFormat};
 
 pub use self::access::{Access, access};
+pub use self::lines::AUDIT;
 pub use self::request::{RequestId, Who, answering, note, noted};
 
 use self::lines::{Lines, Waiting};

@@ -6,11 +6,13 @@
 )]
 #![expect(clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
+mod audit;
 mod browser;
 mod clients;
 mod commands;
 #[macro_use]
 mod contract;
+mod doctor;
 mod faults;
 mod forwarded;
 mod guessing;
