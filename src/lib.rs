@@ -30,6 +30,8 @@ pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod database;
+pub mod limits;
+pub mod metrics;
 pub mod shards;
 pub mod telemetry;
 pub mod tokens;

@@ -91,6 +91,7 @@ pub(super) async fn end_login(
     security(("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 204, description = "It is changed. This login goes on; every other one has ended."),
     (status = 403, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/account/password")]

@@ -6,6 +6,7 @@ mod csrf;
 mod extractor;
 mod introspection;
 mod origin;
+mod renewal;
 mod sign_in;
 mod transport;
 
@@ -28,6 +29,7 @@ pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, Modes, Rejection, pick};
 pub use self::introspection::TokenBody;
 pub use self::origin::{Origins, check_origin};
+pub use self::renewal::within_refresh_limit;
 pub use self::sign_in::{Presentation, SignIn};
 pub use self::transport::{CookieKind, CookiePolicy, max_age};
 

@@ -1,11 +1,17 @@
 //! What signing up and signing in have in common in every mode.
 
+use ipnet::IpNet;
+
 use crate::audit::{Entry, Kind, Trail};
 use crate::database::DatabaseError;
-use crate::error::{FieldError, Problem};
+use crate::error::{Code, FieldError, Problem};
 use crate::http::client::Client;
+use crate::limits::Limits;
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
-use crate::users::{Accounts, ChangePasswordError, NewUser, Refused, VerifyError};
+use crate::metrics::Metrics;
+use crate::telemetry::{self, Who};
+use crate::tokens::{AppSecret, MacKey};
+use crate::users::{Accounts, ChangePasswordError, Claimant, NewUser, Place, Refused, VerifyError};
 
 use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 
@@ -26,29 +32,41 @@ pub struct Presentation {
 }
 
 /// Opens accounts and begins logins.
-#[derive(Clone)]
 pub struct SignIn {
     accounts: Accounts,
     logins: Logins,
     trail: Trail,
+    limits: Limits,
+    /// For names that nobody has: people type passwords there, and what is kept of them is not to be guessed.
+    nobody: MacKey,
+    metrics: Metrics,
 }
 
 impl SignIn {
-    /// With these accounts and logins. What happens to them is told to this trail.
-    pub fn new(accounts: Accounts, logins: Logins, trail: Trail) -> Self {
-        Self { accounts, logins, trail }
+    /// With these accounts and logins, within these limits. What happens to them is told to this trail.
+    pub fn new(
+        accounts: Accounts,
+        logins: Logins,
+        trail: Trail,
+        limits: Limits,
+        secret: &AppSecret,
+        metrics: Metrics,
+    ) -> Self {
+        let nobody = MacKey::derive(secret, "names that nobody has");
+        Self { accounts, logins, trail, limits, nobody, metrics }
     }
 
     /// Opens an account, asked to in this mode; signs nobody in.
     ///
     /// # Errors
-    /// `validation_failed`, `conflict`.
+    /// `validation_failed`, `conflict`, `rate_limited`.
     pub async fn register(
         &self,
         request: RegisterRequest,
         client: &Client,
         mode: &'static str,
     ) -> Result<UserBody, Problem> {
+        self.limits.register.count(client.network())?;
         let RegisterRequest { username, email, password } = request;
         let user = self.accounts.register(&NewUser { username, email, password, admin: false }).await?;
         let entry = Entry::new(Kind::Registered, client.origin()).in_mode(mode);
@@ -59,8 +77,27 @@ impl SignIn {
     /// Begins a login of whoever has this name and password.
     ///
     /// # Errors
-    /// `invalid_credentials`, `validation_failed`.
+    /// `invalid_credentials`, `validation_failed`, `rate_limited`.
     pub async fn start(
+        &self,
+        request: LoginRequest,
+        client: Client,
+        how: Presentation,
+    ) -> Result<Login, Problem> {
+        let (mode, transport) = (how.mode, how.transport);
+        let started = self.try_start(request, client, how).await;
+        let outcome = match &started {
+            Ok(login) => {
+                telemetry::note(Who { user: login.user.id, login: login.id, mode });
+                "started"
+            }
+            Err(problem) => problem.code().as_str(),
+        };
+        self.metrics.sign_in(mode, transport.as_str(), outcome);
+        started
+    }
+
+    async fn try_start(
         &self,
         request: LoginRequest,
         client: Client,
@@ -68,25 +105,40 @@ impl SignIn {
     ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
         let asked = |kind| Entry::new(kind, client.origin()).in_mode(how.mode).by(how.transport.as_str());
-        let (started, failed) = (asked(Kind::LoginStarted), asked(Kind::LoginFailed));
-        let outcome = self.begin(request, client, how).await;
-        match &outcome {
-            Ok(Login { id, user, .. }) => {
-                self.trail.record(started.in_login(*id).of_user(user.id, &user.username));
+        let [started, failed, limited] =
+            [Kind::LoginStarted, Kind::LoginFailed, Kind::LoginLimited].map(asked);
+        let network = client.network();
+        let place = self.accounts.enter()?;
+        let begin = async {
+            let outcome = self.begin(place, request, client, how).await;
+            match &outcome {
+                Ok(Login { id, user, .. }) => {
+                    self.trail.record(started.in_login(*id).of_user(user.id, &user.username));
+                }
+                Err(VerifyError::InvalidCredentials(refused)) => {
+                    self.trail.record(of_refused(failed, refused));
+                }
+                Err(_) => {}
             }
-            Err(VerifyError::InvalidCredentials(refused)) => self.trail.record(of_refused(failed, refused)),
-            Err(_) => {}
-        }
-        Ok(outcome?)
+            outcome
+        };
+        self.guarded(network, limited, begin, is_wrong_login).await
     }
 
     async fn begin(
         &self,
+        place: Place,
         request: LoginRequest,
         client: Client,
         how: Presentation,
     ) -> Result<Login, VerifyError> {
-        let owner = self.accounts.verify(&request.username, &request.password).await?;
+        let name = request.username.to_ascii_lowercase();
+        let claimant = Claimant { address: client.address, nobody: self.nobody.sign(name.as_bytes()) };
+        let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
+        if owner.is_upgraded {
+            let entry = Entry::new(Kind::PasswordUpgraded, client.origin()).in_mode(how.mode);
+            self.trail.record(entry.by(how.transport.as_str()).of_user(owner.user.id, &owner.user.username));
+        }
         let changed = Refused::Changed(owner.user.clone().into());
         let login = NewLogin {
             owner,
@@ -104,6 +156,35 @@ impl SignIn {
         self.logins.start(login).await?.ok_or_else(|| changed.into())
     }
 
+    /// Has a network prove something by a password, which counts when it fails. The trail is told of `limited` when it
+    /// has failed too often.
+    async fn guarded<T, E: Into<Problem>>(
+        &self,
+        network: IpNet,
+        limited: Entry,
+        proof: impl Future<Output = Result<T, E>>,
+        has_failed: impl FnOnce(&E) -> bool,
+    ) -> Result<T, Problem> {
+        let outcome = match self.limits.login.begin(network).await {
+            Ok(attempt) => {
+                let outcome = proof.await;
+                match &outcome {
+                    // Dropped, it counts.
+                    Err(error) if has_failed(error) => drop(attempt),
+                    // Nobody has failed while the service could not tell.
+                    _ => attempt.forget(),
+                }
+                outcome.map_err(E::into)
+            }
+            Err(error) => Err(error.into()),
+        };
+        outcome.inspect_err(|problem: &Problem| {
+            if problem.code() == Code::RateLimited {
+                self.trail.record(limited);
+            }
+        })
+    }
+
     /// Ends every login of a user, in every mode.
     ///
     /// # Errors
@@ -118,7 +199,7 @@ impl SignIn {
     /// Sets another password, and ends every login of the user but this one.
     ///
     /// # Errors
-    /// 403 `invalid_credentials`, `validation_failed`.
+    /// 403 `invalid_credentials`, `validation_failed`, `rate_limited`.
     pub async fn change_password(
         &self,
         identity: &Identity,
@@ -127,19 +208,35 @@ impl SignIn {
     ) -> Result<(), Problem> {
         let PasswordRequest { current_password, new_password } = request;
         let Identity { user_id, login_id, .. } = *identity;
-        let change = self.accounts.change_password(user_id, current_password, new_password, login_id);
-        let outcome = change.await;
-        match &outcome {
-            Ok(()) => self.trail.record(identity.did(Kind::PasswordChanged, client)),
-            Err(ChangePasswordError::WrongPassword) => {
-                self.trail.record(identity.did(Kind::PasswordChangeFailed, client));
+        let address = client.address;
+        let place = self.accounts.enter()?;
+        let change = async {
+            let accounts = &self.accounts;
+            let outcome = accounts
+                .change_password(place, user_id, current_password, new_password, login_id, address)
+                .await;
+            match &outcome {
+                Ok(()) => self.trail.record(identity.did(Kind::PasswordChanged, client)),
+                Err(ChangePasswordError::WrongPassword) => {
+                    self.trail.record(identity.did(Kind::PasswordChangeFailed, client));
+                }
+                Err(_) => {}
             }
-            Err(_) => {}
-        }
-        outcome?;
+            outcome
+        };
+        let limited = identity.did(Kind::LoginLimited, client);
+        self.guarded(client.network(), limited, change, is_wrong_password).await?;
         self.logins.catch_up().await;
         Ok(())
     }
+}
+
+fn is_wrong_login(error: &VerifyError) -> bool {
+    matches!(error, VerifyError::InvalidCredentials(_) | VerifyError::Limited(_))
+}
+
+fn is_wrong_password(error: &ChangePasswordError) -> bool {
+    matches!(error, ChangePasswordError::WrongPassword | ChangePasswordError::Limited(_))
 }
 
 /// Says of which account, if there is one of that name, and never which name was typed.

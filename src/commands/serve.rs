@@ -28,6 +28,9 @@ fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
     }
     say(&format!("dualauth {} listens on {}", env!("CARGO_PKG_VERSION"), node.address()))?;
     say(&format!("  Swagger UI  {url}/docs/"))?;
+    if let Some(metrics) = node.metrics_address() {
+        say(&format!("  Metrics     http://{metrics}/metrics"))?;
+    }
     if let Some(postgres) = node.private_postgres() {
         say(&format!("  Postgres    {postgres}"))?;
     }

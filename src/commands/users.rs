@@ -22,6 +22,8 @@ pub(super) enum UserCommand {
     Enable(NamedUser),
     /// End every login of a user, in both modes
     Logout(NamedUser),
+    /// Let everybody try this user's password again, after too many failures
+    Unlock(NamedUser),
     /// Give a user a role, or take one away
     #[command(subcommand)]
     Role(RoleCommand),
@@ -76,6 +78,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
         (UserCommand::Disable(user), _) => desk.disable(&user.name, true).await,
         (UserCommand::Enable(user), _) => desk.disable(&user.name, false).await,
         (UserCommand::Logout(user), _) => desk.log_out(&user.name).await,
+        (UserCommand::Unlock(user), _) => desk.unlock(&user.name).await,
         (UserCommand::Role(command), _) => desk.change_role(command).await,
     };
     desk.trail.write_all().await;
@@ -112,6 +115,12 @@ impl Desk {
         let (user, ended) = self.accounts.sign_out_by_name(name).await?;
         self.trail.record(entry(Kind::UserLoggedOut, user).with("logins", ended));
         Ok(format!("{name} is signed out everywhere. Logins ended: {ended}"))
+    }
+
+    async fn unlock(&self, name: &str) -> Result<String, Failure> {
+        let user = self.accounts.unlock(name).await?;
+        self.trail.record(entry(Kind::UserUnlocked, user));
+        Ok(format!("{name} may be signed in from everywhere."))
     }
 
     async fn change_role(&self, command: RoleCommand) -> Result<String, Failure> {

@@ -26,6 +26,8 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// `LISTEN`; port 0 lets the system choose one.
     pub listen: SocketAddr,
+    /// `METRICS_LISTEN`: where `/metrics` is; none: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// `PUBLIC_URL`: where clients reach the service; none: where it listens.
     pub public_url: Option<Url>,
     /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.
@@ -46,10 +48,10 @@ pub struct Config {
     pub passwords: PasswordConfig,
     /// `AUDIT_RETENTION`: how long events of the audit trail are kept.
     pub audit_retention: Duration,
+    /// How often one network may try.
+    pub limits: RateLimits,
     /// What is logged and how.
     pub log: LogConfig,
-    /// Settings that were given but that this version does not have.
-    pub ignored: Vec<&'static str>,
     /// What looks like a setting and is none.
     pub unknown: Vec<UnknownSetting>,
 }
@@ -199,6 +201,50 @@ pub struct PasswordConfig {
     pub argon2: argon2::Params,
     /// `HASH_CONCURRENCY`: how many are computed at a time.
     pub concurrency: usize,
+}
+
+impl PasswordConfig {
+    /// The most memory that a hash may take, in KiB.
+    pub const MAX_MEMORY_KIB: u32 = 256 * 1024;
+
+    /// The same multiplied by the iterations, which is a few seconds' work.
+    const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
+
+    /// Whether argon2 may cost so much, whoever chose it.
+    ///
+    /// # Errors
+    /// The limits, in words.
+    pub fn check_argon2(memory_kib: u32, iterations: u32) -> Result<(), String> {
+        let work = u64::from(memory_kib) * u64::from(iterations);
+        if memory_kib <= Self::MAX_MEMORY_KIB && work <= Self::MAX_WORK_KIB {
+            return Ok(());
+        }
+        Err(format!(
+            "{} KiB of memory, and {} multiplied by the iterations",
+            Self::MAX_MEMORY_KIB,
+            Self::MAX_WORK_KIB
+        ))
+    }
+}
+
+/// How often one network may try what can be guessed, or costs us more than it costs a stranger.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    /// `LOGIN_LIMIT`: failures to prove who one is, at sign-in and when the password is changed.
+    pub login: RateLimit,
+    /// `REGISTER_LIMIT`: accounts asked for.
+    pub register: RateLimit,
+    /// `REFRESH_LIMIT`: renewals asked for, in both modes.
+    pub refresh: RateLimit,
+}
+
+/// So many at once, and then as many in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many, at least one.
+    pub count: u32,
+    /// In what time.
+    pub per: Duration,
 }
 
 /// What is logged and how.

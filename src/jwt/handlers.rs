@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap};
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use secrecy::ExposeSecret;
@@ -15,12 +16,13 @@ use zeroize::Zeroizing;
 use crate::audit::{Kind, Trail};
 use crate::auth::{
     AuthError, Credential, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Presentation, ProfileBody,
-    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick,
+    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick, within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
+use crate::telemetry::{self, Who};
 
 use super::credential::Refresh;
 use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
@@ -84,6 +86,7 @@ pub(super) enum JwtBody {
 #[utoipa::path(operation_id = "jwt_register", tag = "jwt", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/register")]
@@ -101,6 +104,7 @@ pub(super) async fn jwt_register(
 #[utoipa::path(operation_id = "jwt_login", tag = "jwt", request_body = LoginRequest, responses(
     (status = 200, description = "Signed in.", body = JwtBody),
     (status = 401, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/login")]
@@ -162,21 +166,21 @@ pub(super) async fn jwt_csrf(
 #[utoipa::path(operation_id = "jwt_refresh", tag = "jwt",
     security((), ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
     (status = 200, description = "The same login with new tokens.", body = JwtBody),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh")]
+#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
 pub(super) async fn jwt_refresh(
     mode: Data<JwtMode>,
     csrf: Data<Csrf>,
     trail: Data<Trail>,
-    client: Client,
     request: HttpRequest,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
     let Some(presented) = mode.refresh_credential(body, request.headers())? else {
         return Err(AuthError::NotAuthenticated.into());
     };
-    let visit = Visit { csrf: &csrf, headers: request.headers(), trail: &trail, client: &client };
+    let visit = Visit::new(&csrf, &trail, &request);
     match mode.renew(&presented, &visit).await {
         Ok(login) => mode.hand_out(login, presented.transport, &csrf).await,
         Err(error) => Ok(mode.turn_away(&error.into(), Some(presented.transport))),
@@ -197,12 +201,11 @@ pub(super) async fn jwt_logout(
     mode: Data<JwtMode>,
     csrf: Data<Csrf>,
     trail: Data<Trail>,
-    client: Client,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let visit = Visit { csrf: &csrf, headers: request.headers(), trail: &trail, client: &client };
+    let visit = Visit::new(&csrf, &trail, &request);
     let leaving = match mode.leaving(identity, body, &visit).await {
         Ok(leaving) => leaving,
         Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
@@ -210,7 +213,7 @@ pub(super) async fn jwt_logout(
     if let Err(error) = mode.end(leaving.login_id).await {
         return Ok(mode.turn_away(&error.into(), Some(leaving.transport)));
     }
-    trail.record(leaving.did(Kind::Logout, &client));
+    trail.record(leaving.did(Kind::Logout, &visit.client));
     Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
 }
 
@@ -229,17 +232,16 @@ pub(super) async fn jwt_logout_all(
     sign_in: Data<SignIn>,
     csrf: Data<Csrf>,
     trail: Data<Trail>,
-    client: Client,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let visit = Visit { csrf: &csrf, headers: request.headers(), trail: &trail, client: &client };
+    let visit = Visit::new(&csrf, &trail, &request);
     let leaving = match mode.leaving(identity, body, &visit).await {
         Ok(leaving) => leaving,
         Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
     };
-    sign_in.end_all(&leaving, &client).await?;
+    sign_in.end_all(&leaving, &visit.client).await?;
     Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
 }
 
@@ -266,10 +268,14 @@ struct Visit<'a> {
     csrf: &'a Csrf,
     headers: &'a HeaderMap,
     trail: &'a Trail,
-    client: &'a Client,
+    client: Client,
 }
 
-impl Visit<'_> {
+impl<'a> Visit<'a> {
+    fn new(csrf: &'a Csrf, trail: &'a Trail, request: &'a HttpRequest) -> Self {
+        Self { csrf, headers: request.headers(), trail, client: Client::of(request) }
+    }
+
     fn outcome(&self, renewal: Renewal) -> Result<Login, AuthError> {
         if let Renewal::Reused(Some(ended)) = &renewal {
             self.trail.record(ended.entry(Kind::RefreshTokenReused, self.client.origin()));
@@ -338,7 +344,7 @@ impl JwtMode {
 
     async fn renew(&self, presented: &Credential, visit: &Visit<'_>) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, visit).await?;
-        visit.outcome(self.logins.renew(refresh.login, refresh.generation).await?)
+        note(visit.outcome(self.logins.renew(refresh.login, refresh.generation).await?))
     }
 
     /// Who signs out, by the access token or, when there is none or it has expired, by the refresh token.
@@ -376,7 +382,7 @@ impl JwtMode {
         visit: &Visit<'_>,
     ) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, visit).await?;
-        visit.outcome(self.logins.check(refresh.login, refresh.generation).await?)
+        note(visit.outcome(self.logins.check(refresh.login, refresh.generation).await?))
     }
 
     async fn end(&self, login: Uuid) -> Result<(), AuthError> {
@@ -437,6 +443,14 @@ impl JwtMode {
         }
         response
     }
+}
+
+/// Who presented a refresh token, for the log.
+fn note(login: Result<Login, AuthError>) -> Result<Login, AuthError> {
+    if let Ok(login) = &login {
+        telemetry::note(Who { user: login.user.id, login: login.id, mode: NAME });
+    }
+    login
 }
 
 fn outcome(renewal: Renewal) -> Result<Login, AuthError> {

@@ -22,7 +22,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Its name in the database.
+    /// Its name in the database, and wherever else.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cookie => "cookie",
@@ -240,7 +240,6 @@ pub enum Replaced {
 
 /// What a renewal by counter came to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is looked into at once and never stored")]
 pub enum Renewal {
     /// The login as it is now. Its generation is the one whose credential is to be handed out.
     Renewed(Login),

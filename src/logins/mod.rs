@@ -24,8 +24,10 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::config::{DirectoryConfig, JwtRevocation, Lifetimes, SessionLookup, WhenStale};
 use crate::database::{DatabaseError, Pools};
+use crate::metrics::Metrics;
 
 use self::activity::Activity;
+pub use self::directory::Census;
 use self::directory::{Directory, Revoked};
 pub use self::feed::{Feed, Reload};
 pub use self::login::{
@@ -72,8 +74,9 @@ impl Logins {
     }
 
     /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
-    pub fn feed(&self, others: Vec<Arc<dyn Reload>>) -> Feed {
-        Feed::new(self.pools.upkeep.clone(), Arc::clone(&self.directory), others, self.clock.clone())
+    pub fn feed(&self, others: Vec<Arc<dyn Reload>>, metrics: Metrics) -> Feed {
+        let directory = Arc::clone(&self.directory);
+        Feed::new(self.pools.upkeep.clone(), directory, others, metrics, self.clock.clone())
     }
 
     /// Writes down every so often which logins were used.
@@ -338,6 +341,11 @@ impl Logins {
     /// found out.
     pub async fn look_for_unknown(&self) -> bool {
         self.directory.freshness.look_for_unknown().await
+    }
+
+    /// How much this node remembers, and how old that is.
+    pub fn census(&self) -> Census {
+        self.directory.census()
     }
 
     /// Whether what this node remembers may be believed.

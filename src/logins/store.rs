@@ -304,6 +304,8 @@ pub(super) struct Revocation {
     /// Whether what else is remembered is to be read anew.
     pub(super) reload: bool,
     pub(super) until: DateTime<Utc>,
+    /// How long ago it was written down when it was read, by Postgres' clock.
+    pub(super) lag: Duration,
 }
 
 impl Revocation {
@@ -329,7 +331,8 @@ pub(super) async fn revocations(
     let query = sqlx::query!(
         r#"select pg_current_snapshot()::text as "snapshot!", r.login_id as "login_id?",
                   r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.roles as "roles?", r.until as "until?",
-                  coalesce(r.reload, false) as "reload!"
+                  coalesce(r.reload, false) as "reload!",
+                  extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
            from (select) as always
            left join (revocations r left join users u on u.id = r.user_id)
              on r.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
@@ -350,7 +353,10 @@ pub(super) async fn revocations(
             let Some(until) = row.until else { continue };
             let (login_id, handle_hash) = (row.login_id, row.handle_hash);
             let (user_id, roles) = (row.user_id, row.roles);
-            revocations.push(Revocation { login_id, handle_hash, user_id, roles, reload: row.reload, until });
+            // Nobody has set its clock back, as a rule.
+            let lag = row.lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).unwrap_or_default();
+            let reload = row.reload;
+            revocations.push(Revocation { login_id, handle_hash, user_id, roles, reload, until, lag });
         }
     }
 }

@@ -3,6 +3,7 @@
 use actix_session::Session;
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use utoipa::ToSchema;
 use crate::audit::{Kind, Trail};
 use crate::auth::{
     AuthError, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Modes, Presentation, ProfileBody,
-    RegisterRequest, Rejection, SignIn, TokenType, UserBody,
+    RegisterRequest, Rejection, SignIn, TokenType, UserBody, within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{AnyJson, Ignored, Json};
@@ -72,6 +73,7 @@ pub(super) enum SessionBody {
 #[utoipa::path(operation_id = "session_register", tag = "session", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/register")]
@@ -89,6 +91,7 @@ pub(super) async fn session_register(
 #[utoipa::path(operation_id = "session_login", tag = "session", request_body = LoginRequest, responses(
     (status = 200, description = "Signed in.", body = SessionBody),
     (status = 401, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/login")]
@@ -137,9 +140,10 @@ pub(super) async fn session_csrf(identity: Identity, csrf: Data<Csrf>) -> HttpRe
 /// Change the session id and start its idle time anew.
 #[utoipa::path(operation_id = "session_refresh", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 200, description = "The same login under a new session id. The old one is good no more.", body = SessionBody),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh")]
+#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
 pub(super) async fn session_refresh(
     mode: Data<SessionMode>,
     modes: Data<Modes>,

@@ -1,13 +1,18 @@
 //! Accounts: opening one, and proving that one is one's own.
 
+use std::net::IpAddr;
+
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::database::DatabaseError;
+use crate::limits::Limited;
 
-use super::store::{self, Taken};
+use super::guesses::{self, Claimant, closed};
+use super::passwords::{Place, Verdict};
+use super::store::{self, Found, Taken};
 use super::validation::{Field, Invalid, check_password, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserName};
 
@@ -54,6 +59,9 @@ pub enum VerifyError {
     /// trail's.
     #[error("the name or the password is wrong")]
     InvalidCredentials(Refused),
+    /// The account has been guessed at too often.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// No hash was computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -69,6 +77,8 @@ pub enum Refused {
     UnknownName,
     /// It is not the password of the user who has the name.
     WrongPassword(UserName),
+    /// The hash of the user's password is of no kind that can be verified.
+    UnusableHash(UserName),
     /// The user may not sign in.
     Disabled(UserName),
     /// The user was disabled, or got another password, in this very moment.
@@ -81,6 +91,7 @@ impl Refused {
         match self {
             Self::UnknownName => "unknown_name",
             Self::WrongPassword(_) => "wrong_password",
+            Self::UnusableHash(_) => "unusable_hash",
             Self::Disabled(_) => "disabled",
             Self::Changed(_) => "changed_meanwhile",
         }
@@ -90,7 +101,10 @@ impl Refused {
     pub fn user(&self) -> Option<&UserName> {
         match self {
             Self::UnknownName => None,
-            Self::WrongPassword(user) | Self::Disabled(user) | Self::Changed(user) => Some(user),
+            Self::WrongPassword(user)
+            | Self::UnusableHash(user)
+            | Self::Disabled(user)
+            | Self::Changed(user) => Some(user),
         }
     }
 }
@@ -102,6 +116,8 @@ pub struct Proved {
     pub user: User,
     /// How often the password had been changed: when it is changed again, the proof is worth nothing.
     pub password_version: i32,
+    /// Whether the password has been hashed anew, by what is set now.
+    pub is_upgraded: bool,
 }
 
 impl From<Refused> for VerifyError {
@@ -119,6 +135,9 @@ pub enum ChangePasswordError {
     /// The current one is another, or somebody else changed it at the same moment.
     #[error("the current password is wrong")]
     WrongPassword,
+    /// It has been guessed at too often.
+    #[error(transparent)]
+    Limited(#[from] Limited),
     /// No hash was computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -190,23 +209,56 @@ impl Accounts {
         }
     }
 
+    /// A place in the queue for what proves who somebody is: before anything else is done about it.
+    ///
+    /// # Errors
+    /// When the queue is full.
+    pub fn enter(&self) -> Result<Place, PasswordError> {
+        self.hasher.enter()
+    }
+
     /// The user whose username or email, in any letter case, and whose password these are. It does the same
-    /// work whether there is such a user or not.
+    /// work whether there is such a user or not. A try counts as failed until a login has begun.
     ///
     /// # Errors
     /// See [`VerifyError`].
-    pub async fn verify(&self, name: &str, password: &SecretString) -> Result<Proved, VerifyError> {
-        let found = store::find_by_name(&self.pool, name).await?;
+    pub async fn verify(
+        &self,
+        place: Place,
+        name: &str,
+        password: &SecretString,
+        claimant: Claimant,
+    ) -> Result<Proved, VerifyError> {
+        let now = self.clock.now();
+        let found = store::find_by_claim(&self.pool, name, claimant, now).await?;
+        let found = found.map_err(|until| closed(until, now))?;
         let stored = found.as_ref().map(|found| found.password.hash.as_str());
-        let is_right = self.hasher.verify(password.expose_secret(), stored).await?;
-        match found {
-            Some(found) if is_right && !found.disabled => {
-                Ok(Proved { user: found.user, password_version: found.password.version })
+        let verdict = place.verify(password.expose_secret(), stored).await?;
+        match (found, verdict) {
+            (Some(found), Verdict::Right { upgrade }) if !found.disabled => {
+                let is_upgraded = match upgrade {
+                    Some(new) => self.upgrade_hash(found.user.id, &found.password.hash, &new).await,
+                    None => false,
+                };
+                Ok(Proved { user: found.user, password_version: found.password.version, is_upgraded })
             }
-            Some(found) if is_right => Err(Refused::Disabled(found.user.into()).into()),
-            Some(found) => Err(Refused::WrongPassword(found.user.into()).into()),
-            None => Err(Refused::UnknownName.into()),
+            (Some(Found { user, .. }), Verdict::Right { .. }) => Err(Refused::Disabled(user.into()).into()),
+            (Some(Found { user, .. }), Verdict::Unusable(reason)) => {
+                tracing::error!(user = %user.id, "nobody can sign in as this user: the password hash {reason}");
+                Err(Refused::UnusableHash(user.into()).into())
+            }
+            (Some(Found { user, .. }), _) => Err(Refused::WrongPassword(user.into()).into()),
+            (None, _) => Err(Refused::UnknownName.into()),
         }
+    }
+
+    /// Nobody is kept from signing in by a hash that stays as it was: the next sign-in tries again.
+    async fn upgrade_hash(&self, user: Uuid, old: &str, new: &str) -> bool {
+        let outcome = store::upgrade_hash(&self.pool, user, old, new).await;
+        if let Err(error) = &outcome {
+            tracing::warn!(%user, %error, "the password hash was not upgraded");
+        }
+        outcome.is_ok()
     }
 
     /// Sets another password for a user who knows the current one, and ends every login of theirs but `kept`.
@@ -215,21 +267,25 @@ impl Accounts {
     /// See [`ChangePasswordError`].
     pub async fn change_password(
         &self,
+        place: Place,
         user: Uuid,
         current: &SecretString,
         new: &SecretString,
         kept: Uuid,
+        address: IpAddr,
     ) -> Result<(), ChangePasswordError> {
         let wrong = |detail| Invalid { field: Field::NewPassword, detail };
         check_password(new.expose_secret(), self.min_password_length)
             .map_err(|detail| ChangePasswordError::Invalid(wrong(detail)))?;
-        let stored = store::password(&self.pool, user).await?;
+        let now = self.clock.now();
+        let stored = store::password_by_claim(&self.pool, user, address, now).await?;
+        let stored = stored.map_err(|until| closed(until, now))?;
         let hash = stored.as_ref().map(|stored| stored.hash.as_str());
-        let is_right = self.hasher.verify(current.expose_secret(), hash).await?;
-        let Some(stored) = stored.filter(|_| is_right) else {
+        let verdict = place.verify(current.expose_secret(), hash).await?;
+        let (Some(stored), Verdict::Right { .. }) = (stored, verdict) else {
             return Err(ChangePasswordError::WrongPassword);
         };
-        let new = self.hasher.hash(new.expose_secret()).await?;
+        let new = place.hash(new.expose_secret()).await?;
         let now = self.clock.now();
         match store::change_password(&self.pool, user, stored.version, &new, kept, now).await? {
             true => Ok(()),
@@ -261,6 +317,21 @@ impl Accounts {
     /// When the database gives no answer.
     pub async fn find(&self, name: &str) -> Result<Option<UserName>, DatabaseError> {
         Ok(store::find_by_name(&self.pool, name).await?.map(|found| found.user.into()))
+    }
+
+    /// Forgets how often somebody failed to be this user.
+    ///
+    /// # Errors
+    /// See [`ManageError`].
+    pub async fn unlock(&self, name: &str) -> Result<UserName, ManageError> {
+        let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
+        store::forget_guesses(&self.pool, user.id).await?;
+        Ok(user)
+    }
+
+    /// Deletes counts of guesses that are forgotten, for as long as it is polled.
+    pub async fn keep_swept(self, upkeep: PgPool) {
+        guesses::keep_swept(&upkeep, &self.clock).await;
     }
 
     /// Lets nobody sign in as this user, and ends every login; or lets them again, which revives none.

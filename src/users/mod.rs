@@ -1,6 +1,7 @@
 //! WHO signs in: a user, what a name, email and password may be, and how accounts are opened and proved.
 
 mod accounts;
+mod guesses;
 mod passwords;
 mod store;
 mod validation;
@@ -11,7 +12,8 @@ use uuid::Uuid;
 pub use self::accounts::{
     Accounts, ChangePasswordError, ManageError, NewUser, Proved, Refused, RegisterError, VerifyError,
 };
-pub use self::passwords::{PasswordError, PasswordHasher};
+pub use self::guesses::Claimant;
+pub use self::passwords::{Load, PasswordError, PasswordHasher, Place, Unusable, Verdict};
 pub use self::validation::{Field, Invalid};
 
 /// The role that every user begins with.

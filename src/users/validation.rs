@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
+
+use super::passwords::normalize;
 
 /// The longest password in bytes, after normalisation. None is ever truncated.
 const MAX_PASSWORD_BYTES: usize = 1024;
@@ -39,11 +40,6 @@ pub struct Invalid {
     pub field: Field,
     /// What, and what would be right.
     pub detail: String,
-}
-
-/// A password in the one form it is counted, hashed and compared in: Unicode NFKC (NIST SP 800-63B).
-pub(super) fn normalize(password: &str) -> Zeroizing<String> {
-    Zeroizing::new(password.nfkc().collect())
 }
 
 /// Everything that is wrong with a new user's data.

@@ -13,18 +13,21 @@ const LAYERS: [&[&str]; 10] = [
     &["error"],
     &["users", "logins", "clients"],
     &["audit"],
-    &["tokens", "clock", "config", "database", "shards", "telemetry"],
+    &["tokens", "clock", "config", "database", "limits", "metrics", "shards", "telemetry"],
     &["properties"],
 ];
 
 /// The exceptions, each with its reason.
-const WITHIN_A_LAYER: [(&str, &str); 6] = [
-    ("logins", "users"),    // a login has an owner
-    ("clients", "logins"),  // the feed tells of both
-    ("database", "clock"),  // what it stores is dated
-    ("database", "tokens"), // it keeps the secret when none is set
-    ("config", "tokens"),   // a setting is a secret
-    ("telemetry", "clock"), // a line is dated
+const WITHIN_A_LAYER: [(&str, &str); 9] = [
+    ("logins", "users"),     // a login has an owner
+    ("clients", "logins"),   // the feed tells of both
+    ("database", "clock"),   // what it stores is dated
+    ("database", "tokens"),  // it keeps the secret when none is set
+    ("config", "tokens"),    // a setting is a secret
+    ("limits", "config"),    // how many there may be is a setting
+    ("limits", "clock"),     // and counted in time
+    ("telemetry", "clock"),  // a line is dated
+    ("telemetry", "tokens"), // a request's id is drawn
 ];
 
 const TELEMETRY_READS_CONFIG: (&str, &str) = ("telemetry", "config");

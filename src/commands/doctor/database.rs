@@ -26,7 +26,7 @@ const NOTICEABLE: chrono::Duration = chrono::Duration::seconds(1);
 const HARMFUL: chrono::Duration = chrono::Duration::seconds(5);
 
 /// What the service does with each table.
-const RIGHTS: [(&str, &[&str]); 9] = [
+const RIGHTS: [(&str, &[&str]); 11] = [
     ("users", &["select", "insert", "update"]),
     ("logins", &["select", "insert", "update", "delete"]),
     ("revocations", &["select", "insert", "update", "delete"]),
@@ -35,6 +35,8 @@ const RIGHTS: [(&str, &[&str]); 9] = [
     ("signing_keys", &["select", "insert", "update", "delete"]),
     ("key_ring", &["select", "insert", "update"]),
     ("clients", &["select", "insert", "delete"]),
+    ("guesses", &["select", "insert", "update", "delete"]),
+    ("guessers", &["select", "insert", "update", "delete"]),
     ("audit_events", &["select", "insert", "delete"]),
 ];
 

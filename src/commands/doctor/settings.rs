@@ -40,10 +40,7 @@ pub(super) fn slips(config: &Config) -> Vec<Finding> {
         };
         Finding::warning(format!("{name} is no setting."), advice)
     });
-    let ignored = config.ignored.iter().map(|name| {
-        Finding::warning(format!("{name} changes nothing."), "This version does not have that setting.")
-    });
-    unknown.chain(ignored).chain(unusable_url(config)).collect()
+    unknown.chain(unusable_url(config)).collect()
 }
 
 /// Where clients are told that the service is, when nobody said it.
@@ -239,7 +236,6 @@ mod tests {
             (Problem, &[proxied[0], ("TRUSTED_PROXIES", "0.0.0.0/0")]),
             (Problem, &[proxied[0], ("TRUSTED_PROXIES", "127.0.0.1, ::/0")]),
             (Warning, &[proxied[0], proxied[1], ("ALLOWED_ORIGINS", "http://app.example.com")]),
-            (Warning, &[("METRICS_LISTEN", "127.0.0.1:9090")]),
             (Warning, &[("SESSION_TTL", "10m"), ("SESSION_IDLE_TTL", "20m")]),
             (Warning, &[("REMEMBER_IDLE_TTL", "100d")]),
             (Warning, &[("ACCESS_TOKEN_TTL", "30m")]),

@@ -73,7 +73,8 @@ impl Statements {
 
     /// Those that requests caused, and not the node's own upkeep.
     pub fn of_requests(&self) -> Vec<&str> {
-        let upkeep = [FEED, LAST_SEEN, TRAIL, "LISTEN ", "with due as", "delete from audit_events"];
+        let upkeep =
+            [FEED, LAST_SEEN, TRAIL, "LISTEN ", "with due as", "with old as", "delete from audit_events"];
         let upkeep = |sql: &&str| upkeep.iter().any(|it| sql.contains(it));
         self.0.iter().map(String::as_str).filter(|sql| !upkeep(sql)).collect()
     }
