@@ -174,14 +174,13 @@ pub(super) async fn jwt_refresh(
     mode: Data<JwtMode>,
     csrf: Data<Csrf>,
     trail: Data<Trail>,
-    client: Client,
     request: HttpRequest,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
     let Some(presented) = mode.refresh_credential(body, request.headers())? else {
         return Err(AuthError::NotAuthenticated.into());
     };
-    let visit = Visit { csrf: &csrf, headers: request.headers(), trail: &trail, client: &client };
+    let visit = Visit::new(&csrf, &trail, &request);
     match mode.renew(&presented, &visit).await {
         Ok(login) => mode.hand_out(login, presented.transport, &csrf).await,
         Err(error) => Ok(mode.turn_away(&error.into(), Some(presented.transport))),
@@ -202,12 +201,11 @@ pub(super) async fn jwt_logout(
     mode: Data<JwtMode>,
     csrf: Data<Csrf>,
     trail: Data<Trail>,
-    client: Client,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let visit = Visit { csrf: &csrf, headers: request.headers(), trail: &trail, client: &client };
+    let visit = Visit::new(&csrf, &trail, &request);
     let leaving = match mode.leaving(identity, body, &visit).await {
         Ok(leaving) => leaving,
         Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
@@ -215,7 +213,7 @@ pub(super) async fn jwt_logout(
     if let Err(error) = mode.end(leaving.login_id).await {
         return Ok(mode.turn_away(&error.into(), Some(leaving.transport)));
     }
-    trail.record(leaving.did(Kind::Logout, &client));
+    trail.record(leaving.did(Kind::Logout, &visit.client));
     Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
 }
 
@@ -234,17 +232,16 @@ pub(super) async fn jwt_logout_all(
     sign_in: Data<SignIn>,
     csrf: Data<Csrf>,
     trail: Data<Trail>,
-    client: Client,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let visit = Visit { csrf: &csrf, headers: request.headers(), trail: &trail, client: &client };
+    let visit = Visit::new(&csrf, &trail, &request);
     let leaving = match mode.leaving(identity, body, &visit).await {
         Ok(leaving) => leaving,
         Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
     };
-    sign_in.end_all(&leaving, &client).await?;
+    sign_in.end_all(&leaving, &visit.client).await?;
     Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
 }
 
@@ -271,10 +268,14 @@ struct Visit<'a> {
     csrf: &'a Csrf,
     headers: &'a HeaderMap,
     trail: &'a Trail,
-    client: &'a Client,
+    client: Client,
 }
 
-impl Visit<'_> {
+impl<'a> Visit<'a> {
+    fn new(csrf: &'a Csrf, trail: &'a Trail, request: &'a HttpRequest) -> Self {
+        Self { csrf, headers: request.headers(), trail, client: Client::of(request) }
+    }
+
     fn outcome(&self, renewal: Renewal) -> Result<Login, AuthError> {
         if let Renewal::Reused(Some(ended)) = &renewal {
             self.trail.record(ended.entry(Kind::RefreshTokenReused, self.client.origin()));
