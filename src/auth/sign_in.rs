@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::database::DatabaseError;
-use crate::error::{Code, FieldError, Problem};
+use crate::error::{FieldError, Problem};
 use crate::http::client::Client;
 use crate::limits::{Limited, Limits};
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
@@ -47,7 +47,6 @@ impl SignIn {
     pub fn new(
         accounts: Accounts,
         logins: Logins,
-        trail: Trail,
         limits: Limits,
         secret: &AppSecret,
         trail: Trail,
@@ -142,7 +141,6 @@ impl SignIn {
     async fn guarded<T, E: From<Limited>>(
         &self,
         network: IpNet,
-        limited: Entry,
         proof: impl Future<Output = Result<T, E>>,
         has_failed: impl FnOnce(&E) -> bool,
     ) -> Result<T, E> {

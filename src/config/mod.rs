@@ -50,8 +50,6 @@ pub struct Config {
     pub limits: RateLimits,
     /// `AUDIT_RETENTION`: how long events of the audit trail are kept.
     pub audit_retention: Duration,
-    /// How often one network may try.
-    pub limits: RateLimits,
     /// What is logged and how.
     pub log: LogConfig,
     /// What looks like a setting and is none.

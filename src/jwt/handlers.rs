@@ -344,7 +344,7 @@ impl JwtMode {
 
     async fn renew(&self, presented: &Credential, visit: &Visit<'_>) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, visit).await?;
-        visit.outcome(self.logins.renew(refresh.login, refresh.generation).await?)
+        note(visit.outcome(self.logins.renew(refresh.login, refresh.generation).await?))
     }
 
     /// Who signs out, by the access token or, when there is none or it has expired, by the refresh token.
@@ -382,7 +382,7 @@ impl JwtMode {
         visit: &Visit<'_>,
     ) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, visit).await?;
-        visit.outcome(self.logins.check(refresh.login, refresh.generation).await?)
+        note(visit.outcome(self.logins.check(refresh.login, refresh.generation).await?))
     }
 
     async fn end(&self, login: Uuid) -> Result<(), AuthError> {
@@ -445,12 +445,17 @@ impl JwtMode {
     }
 }
 
+/// Who presented a refresh token, for the log.
+fn note(login: Result<Login, AuthError>) -> Result<Login, AuthError> {
+    if let Ok(login) = &login {
+        telemetry::note(Who { user: login.user.id, login: login.id, mode: NAME });
+    }
+    login
+}
+
 fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
     match renewal {
-        Renewal::Renewed(login) => {
-            telemetry::note(Who { user: login.user.id, login: login.id, mode: NAME });
-            Ok(login)
-        }
+        Renewal::Renewed(login) => Ok(login),
         Renewal::Reused(_) => Err(AuthError::RefreshTokenReused),
         Renewal::Ended => Err(AuthError::TokenRevoked),
         Renewal::Expired => Err(AuthError::LoginExpired),

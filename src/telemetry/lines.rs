@@ -66,10 +66,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The target of events of the audit trail. Their lines don't wait: they may be all that is left of an event when the node
-/// is killed.
-pub const AUDIT: &str = "dualauth::audit";
-
 /// Where tracing writes.
 pub(super) struct Lines(pub(super) Arc<Waiting>);
 

@@ -20,7 +20,6 @@ pub use self::access::{Access, access};
 pub use self::lines::AUDIT;
 pub use self::request::{RequestId, Who, answering, note, noted};
 
-pub use self::lines::AUDIT;
 use self::lines::{Lines, Waiting};
 
 /// What libraries say of every start and stop, and of what is said here in other words. `LOG` can bring it back.

@@ -85,8 +85,6 @@ pub enum Refused {
     UnknownName,
     /// It is not the password of the user who has the name.
     WrongPassword(UserName),
-    /// The hash of the user's password is of no kind that can be verified.
-    UnusableHash(UserName),
     /// The user may not sign in.
     Disabled(UserName),
     /// The user was disabled, or got another password, in this very moment.
@@ -101,7 +99,6 @@ impl Refused {
         match self {
             Self::UnknownName => "unknown_name",
             Self::WrongPassword(_) => "wrong_password",
-            Self::UnusableHash(_) => "unusable_hash",
             Self::Disabled(_) => "disabled",
             Self::Changed(_) => "changed_meanwhile",
             Self::UnusableHash(_) => "unusable_hash",
