@@ -352,7 +352,10 @@ impl From<AuthenticateError> for Problem {
 impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::QueueFull => Self::unavailable(error),
+            // Not logged each time, when there is least time for it: the queue says it once.
+            PasswordError::QueueFull => {
+                Self::new(Code::Unavailable, "Too many sign in at the moment. Try again shortly.")
+            }
             PasswordError::Failed(_) => Self::internal(error),
         }
     }

@@ -47,8 +47,8 @@ pub enum Kind {
     ClientRefused,
     /// An operator opened an account.
     UserCreated,
-    /// An operator brought an account from elsewhere.
-    UserImported,
+    /// An operator brought accounts from elsewhere.
+    UsersImported,
     /// An operator disabled a user, which ends every login.
     UserDisabled,
     /// An operator enabled a user again.
@@ -90,7 +90,7 @@ impl Kind {
         Self::TokenRevoked,
         Self::ClientRefused,
         Self::UserCreated,
-        Self::UserImported,
+        Self::UsersImported,
         Self::UserDisabled,
         Self::UserEnabled,
         Self::UserLoggedOut,
@@ -121,7 +121,7 @@ impl Kind {
             Self::TokenRevoked => "token_revoked",
             Self::ClientRefused => "client_refused",
             Self::UserCreated => "user_created",
-            Self::UserImported => "user_imported",
+            Self::UsersImported => "users_imported",
             Self::UserDisabled => "user_disabled",
             Self::UserEnabled => "user_enabled",
             Self::UserLoggedOut => "user_logged_out",

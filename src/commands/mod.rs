@@ -3,6 +3,8 @@
 mod audit;
 mod clients;
 mod doctor;
+mod hash;
+mod import;
 mod keys;
 mod serve;
 mod users;
@@ -40,6 +42,9 @@ enum Command {
     /// Look after users
     #[command(subcommand)]
     User(users::UserCommand),
+    /// Find out what a password hash may cost
+    #[command(subcommand)]
+    Hash(hash::HashCommand),
     /// Look after the services that may ask about tokens
     #[command(subcommand)]
     Client(clients::ClientCommand),
@@ -70,6 +75,7 @@ pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>)
         Command::Migrate => migrate(&config).await,
         Command::Openapi => say(&app::document(&config)?),
         Command::User(command) => users::manage(command, &config).await,
+        Command::Hash(command) => hash::run(command, &config).await,
         Command::Client(command) => clients::manage(command, &config).await,
         Command::Keys(command) => keys::manage(command, &config).await,
         Command::Audit(command) => audit::manage(command, &config).await,

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
+use super::import::{ImportUsers, import};
 use super::{Failure, say};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
@@ -16,6 +17,8 @@ use crate::users::{Accounts, Field, NewUser, RegisterError, UserName};
 pub(super) enum UserCommand {
     /// Open an account. The password is read from standard input
     Create(CreateUser),
+    /// Take users over from another system, with the hashes of their passwords
+    Import(ImportUsers),
     /// Let nobody sign in as this user any more, and end every login of theirs
     Disable(NamedUser),
     /// Let a disabled user sign in again. No login is revived
@@ -75,6 +78,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     let desk = Desk { accounts: storage.accounts(config, &clock)?, trail: storage.trail(&clock) };
     let outcome = match (command, password) {
         (UserCommand::Create(user), password) => desk.create(user, password.unwrap_or_default()).await,
+        (UserCommand::Import(users), _) => import(users, &storage, &desk.trail).await,
         (UserCommand::Disable(user), _) => desk.disable(&user.name, true).await,
         (UserCommand::Enable(user), _) => desk.disable(&user.name, false).await,
         (UserCommand::Logout(user), _) => desk.log_out(&user.name).await,

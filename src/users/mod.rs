@@ -2,6 +2,7 @@
 
 mod accounts;
 mod guesses;
+mod import;
 mod passwords;
 mod store;
 mod validation;
@@ -13,7 +14,8 @@ pub use self::accounts::{
     Accounts, ChangePasswordError, ManageError, NewUser, Proved, Refused, RegisterError, VerifyError,
 };
 pub use self::guesses::Claimant;
-pub use self::passwords::{Load, PasswordError, PasswordHasher, Place, Unusable, Verdict};
+pub use self::import::{ForeignUser, Import, Refusal};
+pub use self::passwords::{Load, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration};
 pub use self::validation::{Field, Invalid};
 
 /// The role that every user begins with.

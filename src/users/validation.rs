@@ -63,7 +63,7 @@ pub(super) fn check_role(role: &str) -> Result<(), String> {
     Err("has 1 to 64 ASCII letters, digits, and the characters _ . - :".to_owned())
 }
 
-fn check_username(username: &str) -> Result<(), String> {
+pub(super) fn check_username(username: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     if !(3..=64).contains(&username.len()) {
         return Err("must have 3 to 64 characters".to_owned());
@@ -74,7 +74,7 @@ fn check_username(username: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_email(email: &str) -> Result<(), String> {
+pub(super) fn check_email(email: &str) -> Result<(), String> {
     if !email.is_ascii() {
         return Err("must be ASCII; write an international domain in its xn-- form".to_owned());
     }

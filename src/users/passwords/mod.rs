@@ -1,6 +1,7 @@
 //! Password hashing: argon2id (RFC 9106) on a few threads, with a bounded queue. Hashes that other systems made are
 //! verified, too, and replaced.
 
+pub mod calibration;
 mod pool;
 mod schemes;
 mod workspace;
@@ -130,6 +131,14 @@ fn spellings(password: &str) -> Vec<Zeroizing<String>> {
         true => vec![normal],
         false => vec![normal, Zeroizing::new(password.to_owned())],
     }
+}
+
+/// Whether a hash is one that can be verified.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check_hash(stored: &str) -> Result<(), Unusable> {
+    StoredHash::parse(stored).map(drop)
 }
 
 fn judge(

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
@@ -44,6 +44,8 @@ pub(super) struct Pool {
     jobs: mpsc::Sender<Job>,
     running: Arc<AtomicUsize>,
     refused: AtomicU64,
+    /// Whether it was said that the queue is full.
+    is_full: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -61,15 +63,31 @@ impl Pool {
         }
         let capacity = threads * (1 + QUEUE_PER_THREAD);
         let places = Arc::new(Semaphore::new(capacity));
-        Ok(Self { capacity, places, jobs, running, refused: AtomicU64::new(0), shared })
+        Ok(Self {
+            capacity,
+            places,
+            jobs,
+            running,
+            refused: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
+            shared,
+        })
     }
 
     /// Takes a place in the queue, if there is one.
     pub(super) fn enter(&self) -> Option<Ticket> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.refused.fetch_add(1, Relaxed);
+            if !self.is_full.swap(true, Relaxed) {
+                tracing::warn!("the queue for password hashing is full: sign-ins are answered with 503");
+            }
             return None;
         };
+        if self.is_full.load(Relaxed) && self.places.available_permits() > self.capacity / 2 {
+            self.is_full.store(false, Relaxed);
+            let refused = self.refused.load(Relaxed);
+            tracing::info!(refused, "the queue for password hashing is half empty again");
+        }
         Some(Ticket { place: Arc::new(place), jobs: self.jobs.clone() })
     }
 
