@@ -240,7 +240,6 @@ pub enum Replaced {
 
 /// What a renewal by counter came to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is looked into at once and never stored")]
 pub enum Renewal {
     /// The login as it is now. Its generation is the one whose credential is to be handed out.
     Renewed(Login),
