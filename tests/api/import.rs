@@ -33,7 +33,7 @@ const HASHES: [&str; 15] = [
     "$scrypt$ln=5,r=4,p=2$cy7FWMt5T6n1XqtVKmXM+Q$yiuV0cmr9ERNJzwfU81PJU+1UHpXAglwuzCgs2ZkFBI",
 ];
 
-/// What the tests' servers make: above the cost of each of these, but for one.
+/// What the tests' servers make: above the cost of those that may be ours.
 const TODAY: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "256"), ("ARGON2_ITERATIONS", "2")];
 const BEGINS: &str = "$argon2id$v=19$m=256,t=2,p=1$";
 
@@ -145,7 +145,7 @@ async fn a_user_of_another_system_signs_in_in_every_way_and_gets_a_hash_of_today
             assert_eq!(body["user"]["roles"], serde_json::json!(["user"]));
 
             let renewed = stored().await;
-            assert_eq!((renewed.0.starts_with(BEGINS), renewed.1), (!hash.contains("m=102400"), 0), "{hash}");
+            assert_eq!((renewed.0.starts_with(BEGINS), renewed.1), (true, 0), "{hash}: {}", renewed.0);
             let second = Client::signed_in(&server, pair, &name).await;
             Client::new(&server, pair).login(&wrong).await.problem(401, "invalid_credentials");
             assert_eq!(stored().await, renewed);

@@ -56,7 +56,11 @@ fn columns(header: &str) -> Result<[usize; 3], String> {
 fn parse_csv(line: &str, columns: &[usize; 3]) -> Result<ForeignUser, String> {
     let fields = fields(line).unwrap_or_default();
     if fields.len() != COLUMNS.len() {
-        return Err(format!("it has {} fields, not {}", fields.len(), COLUMNS.len()));
+        let count = fields.len();
+        return Err(format!(
+            "it has {count} fields, not {}: what has commas in it needs quotes",
+            COLUMNS.len()
+        ));
     }
     let [username, email, hash] = columns.map(|at| fields.get(at).unwrap_or_default());
     Ok(ForeignUser {

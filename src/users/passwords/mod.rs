@@ -6,6 +6,7 @@ mod pool;
 mod schemes;
 mod workspace;
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use argon2::Params;
@@ -20,6 +21,13 @@ use self::workspace::Workspace;
 
 pub use self::pool::Load;
 pub use self::schemes::Unusable;
+
+/// How much work may wait for each thread, as memory times iterations, in KiB: about two seconds' worth. More is turned
+/// away at once, so that a storm of logins costs neither memory nor everybody's patience.
+const QUEUED_WORK_KIB: u64 = 2_500_000;
+
+/// How many attempts that may be, whatever they cost.
+const QUEUE_PER_THREAD: RangeInclusive<u64> = 4..=64;
 
 /// Why no hash was computed.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +67,7 @@ impl PasswordHasher {
     /// When the machine gives no thread.
     pub fn new(config: &PasswordConfig) -> Result<Self, PasswordError> {
         let today = config.argon2.clone();
-        let pool = Pool::start(config.concurrency, today.block_count())
+        let pool = Pool::start(config.concurrency, queue_per_thread(&today), today.block_count())
             .map_err(|error| PasswordError::Failed(error.to_string()))?;
         Ok(Self { today, pool: Arc::new(pool) })
     }
@@ -86,6 +94,12 @@ impl PasswordHasher {
     pub fn load(&self) -> Load {
         self.pool.load()
     }
+}
+
+fn queue_per_thread(today: &Params) -> usize {
+    let work = u64::from(today.m_cost()) * u64::from(today.t_cost());
+    let attempts = QUEUED_WORK_KIB / work.max(1);
+    attempts.clamp(*QUEUE_PER_THREAD.start(), *QUEUE_PER_THREAD.end()) as usize
 }
 
 /// A place in the queue.
@@ -151,7 +165,7 @@ fn judge(
         Ok(stored) => (stored, None),
         Err(unusable) => (None, Some(unusable)),
     };
-    let is_outdated = stored.as_ref().is_none_or(|stored| stored.is_weaker_than(today));
+    let is_outdated = stored.as_ref().is_none_or(|stored| stored.is_outdated(today));
     let mut upgrade = None;
     for spelling in spellings {
         if is_outdated {

@@ -14,10 +14,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::PasswordError;
 use super::workspace::{Shared, Workspace};
 
-/// How many may wait for each that is computed: about two seconds of work. More are turned away at once,
-/// so that a storm of logins costs neither memory nor everybody's patience.
-const QUEUE_PER_THREAD: usize = 64;
-
 /// How much the threads give way, as `nice` counts it: with 10, a thread of the usual priority gets nine times as much.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
@@ -50,8 +46,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// With so many threads, which keep so many of argon2's blocks each.
-    pub(super) fn start(threads: usize, blocks: usize) -> io::Result<Self> {
+    /// With so many threads, for each of which so many attempts may wait, and which keep so many of argon2's blocks each.
+    pub(super) fn start(threads: usize, queue_per_thread: usize, blocks: usize) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
         let (queue, shared) = (Arc::new(Mutex::new(queue)), Arc::<Shared>::default());
         let running = Arc::<AtomicUsize>::default();
@@ -61,7 +57,7 @@ impl Pool {
             let name = format!("hash-{number}");
             thread::Builder::new().name(name).spawn(move || work(&queue, &running, workspace))?;
         }
-        let capacity = threads * (1 + QUEUE_PER_THREAD);
+        let capacity = threads * (1 + queue_per_thread);
         let places = Arc::new(Semaphore::new(capacity));
         Ok(Self {
             capacity,
@@ -162,6 +158,8 @@ mod tests {
 
     use super::*;
 
+    const QUEUE: usize = 5;
+
     /// Keeps the only thread busy until the sender is dropped.
     async fn held_up(pool: &Pool) -> mpsc::Sender<()> {
         let (release, held) = mpsc::channel::<()>();
@@ -189,11 +187,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_turns_away_at_once_and_counts_it() {
-        let pool = Pool::start(1, 64).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
         let release = held_up(&pool).await;
-        let waiting: Vec<_> = (0..QUEUE_PER_THREAD).map(|_| pool.enter().expect("a place")).collect();
+        let waiting: Vec<_> = (0..QUEUE).map(|_| pool.enter().expect("a place")).collect();
         assert!(pool.enter().is_none());
-        let full = Load { waiting: QUEUE_PER_THREAD, running: 1, computed: 0, refused: 1 };
+        let full = Load { waiting: QUEUE, running: 1, computed: 0, refused: 1 };
         assert_eq!(pool.load(), full);
 
         drop((release, waiting));
@@ -203,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_leaves_does_not_free_its_place_while_its_hash_is_computed() {
-        let pool = Pool::start(1, 64).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
         let (release, held) = mpsc::channel::<()>();
         let (started, has_started) = oneshot::channel();
         let ticket = pool.enter().expect("a place");
@@ -225,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_left_before_their_turn_costs_nothing() {
-        let pool = Pool::start(1, 64).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
         let release = held_up(&pool).await;
         let ticket = pool.enter().expect("a place");
         let (done, was_done) = mpsc::channel();
@@ -239,7 +237,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_takes_no_thread_with_it() {
-        let pool = Pool::start(1, 64).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
         let ticket = pool.enter().expect("a place");
         assert!(ticket.compute(|_| panic!("on purpose")).await.is_err());
         assert_eq!(ticket.compute(|_| 1).await.expect("an answer"), 1);
@@ -250,7 +248,7 @@ mod tests {
     async fn the_threads_give_way_and_nobody_else_does() {
         let niceness = || rustix::process::getpriority_process(None).expect("a priority");
         let before = niceness();
-        let pool = Pool::start(1, 64).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
         let of_thread = pool.enter().expect("a place").compute(move |_| niceness()).await;
         assert_eq!((of_thread.expect("an answer"), niceness()), (before.max(NICENESS), before));
     }

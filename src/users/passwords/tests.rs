@@ -114,3 +114,12 @@ async fn what_can_not_be_verified_is_told_apart_from_a_wrong_password() {
         assert!(matches!(verify(&hasher, PASSWORD, Some(hostile)).await, Verdict::Unusable(_)), "{hostile}");
     }
 }
+
+#[test]
+fn about_two_seconds_of_work_may_wait_whatever_a_hash_costs() {
+    let queue =
+        |memory, iterations| queue_per_thread(&Params::new(memory, iterations, 1, None).expect("valid"));
+    assert_eq!(queue(19_456, 2), 64);
+    assert_eq!(queue(65_536, 3), 12);
+    assert_eq!([queue(64, 1), queue(262_144, 16)], [64, 4]);
+}

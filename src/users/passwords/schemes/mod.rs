@@ -38,6 +38,7 @@ pub enum Unusable {
 /// A hash that can be verified, within bounds.
 pub(super) enum StoredHash {
     Argon2(Argon2Hash),
+    DjangoArgon2(Argon2Hash),
     Bcrypt(BcryptHash),
     Pbkdf2(Pbkdf2Hash),
     Scrypt(ScryptHash),
@@ -49,7 +50,7 @@ impl StoredHash {
         let (name, rest) = text.split_once('$').ok_or(Unusable::Unknown)?;
         match name {
             "" => Self::parse_crypt(text),
-            "argon2" => Argon2Hash::parse(&text[name.len()..]).map(Self::Argon2),
+            "argon2" => Argon2Hash::parse(&text[name.len()..]).map(Self::DjangoArgon2),
             "bcrypt" => BcryptHash::parse(rest).map(Self::Bcrypt),
             "bcrypt_sha256" => BcryptHash::parse_of_sha256(rest).map(Self::Bcrypt),
             "pbkdf2_sha256" => Pbkdf2Hash::parse(rest).map(Self::Pbkdf2),
@@ -67,18 +68,19 @@ impl StoredHash {
         }
     }
 
-    /// Whether it is to be replaced by one of today's. One that costs more than that is not.
-    pub(super) fn is_weaker_than(&self, today: &Params) -> bool {
+    /// Whether it is to be replaced by one of today's. What may be ours and costs more than that is not: somebody lowered
+    /// the settings, which makes no hash weaker.
+    pub(super) fn is_outdated(&self, today: &Params) -> bool {
         match self {
             Self::Argon2(hash) => hash.is_weaker_than(today),
-            Self::Bcrypt(_) | Self::Pbkdf2(_) | Self::Scrypt(_) => true,
+            Self::DjangoArgon2(_) | Self::Bcrypt(_) | Self::Pbkdf2(_) | Self::Scrypt(_) => true,
         }
     }
 
     /// Whether it is the hash of these bytes.
     pub(super) fn matches(&self, password: &[u8], workspace: &mut Workspace) -> Result<bool, PasswordError> {
         match self {
-            Self::Argon2(hash) => hash.matches(password, workspace),
+            Self::Argon2(hash) | Self::DjangoArgon2(hash) => hash.matches(password, workspace),
             Self::Bcrypt(hash) => Ok(hash.matches(password)),
             Self::Pbkdf2(hash) => Ok(hash.matches(password)),
             Self::Scrypt(hash) => Ok(hash.matches(password, workspace)),
