@@ -14,6 +14,7 @@ use actix_web::{App, Error, HttpServer};
 use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use utoipa::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
@@ -35,8 +36,11 @@ use crate::users::{Accounts, PasswordError, PasswordHasher};
 use crate::web::openapi;
 use crate::{account, web as pages};
 
-/// How long requests that are under way may take when the service stops, in seconds.
-const SHUTDOWN_SECONDS: u64 = 8;
+/// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
+const STOP_LIMIT: Duration = Duration::from_secs(9);
+
+/// How much of that requests under way may take, in seconds: longer than one that waits for a Postgres that says nothing.
+const SHUTDOWN_SECONDS: u64 = 7;
 
 /// How long a client may take to send its request's head, and to go once it was told to.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -164,8 +168,15 @@ impl Node {
         self.storage.private_url()
     }
 
-    /// Takes no more requests, finishes those that are under way, and closes the database.
-    pub async fn stop(mut self) {
+    /// Takes no more requests, finishes those that are under way, writes what is not written yet and closes the
+    /// database. What hangs is given up in time: it ends with the process.
+    pub async fn stop(self) {
+        if timeout(STOP_LIMIT, self.wind_up()).await.is_err() {
+            tracing::warn!("stopped before all was done: the database did not end in time");
+        }
+    }
+
+    async fn wind_up(mut self) {
         self.server.stop(true).await;
         if let Ok(Err(error)) = self.serving.await {
             tracing::error!(%error, "the server ended with an error");

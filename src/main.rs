@@ -17,7 +17,10 @@ fn main() -> ExitCode {
     // Settings first: reading .env sets variables, which is safe only while there is one thread.
     let outcome = Config::from_env().map_err(Failure::from).and_then(|config| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(commands::run(command_line, config))
+        let outcome = runtime.block_on(commands::run(command_line, config));
+        // A thread that looks a name up, or hashes, is not waited for.
+        runtime.shutdown_background();
+        outcome
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

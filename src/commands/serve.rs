@@ -1,21 +1,30 @@
 //! `serve`: the service, from its greeting to the signal that stops it.
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use super::{Failure, say};
 use crate::app::{self, Node};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 
-/// Runs the service until a signal stops it.
+/// Runs the service until a signal stops it. A second signal ends it at once.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     for setting in &config.ignored {
         tracing::warn!("{setting} is set, but this version does not have that setting: it changes nothing");
     }
     let format = config.log.format;
-    let node = app::start(config, Clock::system()).await?;
+    let mut signals = StopSignals::new()?;
+    let node = tokio::select! {
+        node = app::start(config, Clock::system()) => node?,
+        () = signals.next() => return Ok(()),
+    };
     greet(&node, format)?;
-    stop_signal().await?;
+    signals.next().await;
     tracing::info!("stopping");
-    node.stop().await;
+    tokio::select! {
+        () = node.stop() => {}
+        () = signals.next() => return Err("ended by a second signal, before all was done".into()),
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -34,10 +43,21 @@ fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
     say("Ctrl-C stops it.")
 }
 
-async fn stop_signal() -> Result<(), Failure> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt.map_err(Failure::from),
-        _ = terminate.recv() => Ok(()),
+/// The signals that stop the service: Ctrl-C, and what service managers send.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

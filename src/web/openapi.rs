@@ -14,7 +14,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::openapi::{Ref, RefOr};
 
 use crate::auth::CSRF_HEADER;
-use crate::error::{Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
+use crate::error::{Check, Checks, Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
 use crate::http::form::FORM;
 
 /// What the routes can't say of themselves.
@@ -36,7 +36,7 @@ use crate::http::form::FORM;
         (name = "account", description = "Routes that take a credential of either mode."),
         (name = "service", description = "The service itself."),
     ),
-    components(schemas(Problem, FieldError, Code, OAuthError)),
+    components(schemas(Problem, FieldError, Code, OAuthError, Checks, Check)),
 )]
 pub struct Document;
 

@@ -13,6 +13,7 @@ mod commands;
 mod contract;
 mod faults;
 mod forwarded;
+mod health;
 mod jwt_attacks;
 mod keys;
 mod layers;
