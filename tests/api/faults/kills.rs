@@ -11,7 +11,7 @@ use crate::support::{
     program::{Server, folder},
     proxy::Proxy,
     random::Random,
-    server::CHEAP,
+    server::{CHEAP, ONE_NAME},
 };
 
 /// Runs a program, kills it at some moment while people use it, and runs the next one, which has to know what they were
@@ -22,7 +22,7 @@ async fn kill_and_start_again(
     rounds: usize,
     database: Option<&Database>,
 ) {
-    let settings = [CHEAP, &[("REFRESH_GRACE", "10m")], settings].concat();
+    let settings = [CHEAP, &[ONE_NAME, ("REFRESH_GRACE", "10m")], settings].concat();
     let mut random = Random::new(20_261_121, rounds as u64);
     let mut interrupted = 0;
     let mut server = Server::start(folder, &settings).await;

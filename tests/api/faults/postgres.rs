@@ -1,7 +1,13 @@
 //! A real Postgres in trouble: it crashes again and again, has no room, takes no writes, or takes half a minute for a
 //! statement.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::{join, join_all};
 use serde_json::Value;
@@ -75,26 +81,29 @@ async fn what_was_acknowledged_outlives_a_postgres_that_crashes_again_and_again(
 /// Other clients of Postgres, who take every connection that there is.
 struct Crowd {
     is_over: watch::Sender<bool>,
+    size: Arc<AtomicUsize>,
     holding: JoinHandle<()>,
 }
 
 impl Crowd {
     fn gather(url: &str) -> Self {
-        let (is_over, mut over) = watch::channel(false);
-        let url = url.to_owned();
+        let (is_over, over) = watch::channel(false);
+        let size = Arc::new(AtomicUsize::new(0));
+        let (url, held_now) = (url.to_owned(), size.clone());
         let holding = tokio::spawn(async move {
             let mut held = Vec::new();
-            while !*over.borrow_and_update() {
+            while !*over.borrow() {
                 match PgConnection::connect(&url).await {
                     Ok(connection) => held.push(connection),
                     Err(_) => sleep(Duration::from_millis(2)).await,
                 }
+                held_now.store(held.len(), Ordering::Relaxed);
             }
             for connection in held {
                 connection.close().await.expect("it leaves");
             }
         });
-        Self { is_over, holding }
+        Self { is_over, size, holding }
     }
 
     async fn leave(self) {
@@ -102,6 +111,9 @@ impl Crowd {
         self.holding.await.expect("everybody has left");
     }
 }
+
+/// How many connections it takes, as its setting says.
+const ROOM: usize = 40;
 
 #[tokio::test]
 async fn a_postgres_without_room_is_unavailable_until_others_leave() {
@@ -114,16 +126,19 @@ async fn a_postgres_without_room_is_unavailable_until_others_leave() {
     let crowded = async {
         people::assert_served_again(server.address(), "roomy").await;
         let crowd = Crowd::gather(postgres.url());
-        eventually("a node without a connection", async || {
+        eventually("no room, and none of it a node's", async || {
             sqlx::query(
                 "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dualauth'",
             )
             .execute(&mut admin)
             .await
             .expect("connections that end");
-            checks(&server).await["database"] == "down"
+            // And one is the admin's.
+            crowd.size.load(Ordering::Relaxed) + 1 == ROOM
         })
         .await;
+        eventually("a node that has noticed", async || checks(&server).await["feed"] == "down").await;
+        assert_eq!(checks(&server).await["database"], "down");
         for device in &devices {
             unavailable(Client::clone(device).refresh().await);
             let credentials = device.pair.credentials("ada");

@@ -10,6 +10,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use url::Url;
 
 use crate::support::{
     client::{Client, Pair},
@@ -19,19 +20,27 @@ use crate::support::{
     people,
     program::{Server, folder, program, run, text},
     proxy::Proxy,
-    server::{CHEAP, credentials, registration},
+    server::{CHEAP, ONE_NAME, credentials, registration},
 };
 
 /// Who manages services kills what takes longer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
+/// Settings of a program on this database. A refresh that nobody acknowledged can be tried again for as long as a slow
+/// machine takes.
+fn settings(url: &Url) -> Vec<(&str, &str)> {
+    [
+        CHEAP,
+        &[("DATABASE_URL", url.as_str()), ONE_NAME, ("REFRESH_GRACE", "10m"), ("LAST_SEEN_INTERVAL", "24h")],
+    ]
+    .concat()
+}
+
 /// A program, and its way to Postgres.
-async fn service(settings: &[(&str, &str)]) -> (Server, Proxy, Arc<Database>) {
+async fn service() -> (Server, Proxy, Arc<Database>) {
     let database = Arc::new(Database::migrated().await);
     let proxy = Proxy::in_front_of(&database).await;
-    let url = proxy.url().to_string();
-    let settings = [CHEAP, &[("DATABASE_URL", url.as_str())], settings].concat();
-    (Server::start(&folder(), &settings).await, proxy, database)
+    (Server::start(&folder(), &settings(proxy.url())).await, proxy, database)
 }
 
 /// Tells it to stop, and waits for its end.
@@ -47,7 +56,7 @@ async fn closed(server: &Server) {
 
 #[tokio::test]
 async fn what_was_acknowledged_outlives_a_stop_under_load() {
-    let (mut server, _proxy, database) = service(&[("REFRESH_GRACE", "10m")]).await;
+    let (mut server, _proxy, database) = service().await;
     let address = server.address();
     let stopping = async {
         people::assert_served_again(address, "calm").await;
@@ -60,19 +69,21 @@ async fn what_was_acknowledged_outlives_a_stop_under_load() {
     let (people, ()) = people::live_through(address, "stopped", stopping).await;
     assert!(people.iter().any(|person| !person.is_served), "nobody was disturbed");
 
-    let settings = [CHEAP, &[("DATABASE_URL", database.url().as_str()), ("REFRESH_GRACE", "10m")]].concat();
-    let server = Server::start(&folder(), &settings).await;
+    let server = Server::start(&folder(), &settings(database.url())).await;
     people::assert_kept(&people, server.address()).await;
     assert!(server.terminate().await.success());
 }
 
 #[tokio::test]
 async fn listeners_close_first_and_requests_under_way_are_answered() {
-    let (mut server, proxy, database) = service(&[]).await;
+    let (mut server, proxy, database) = service().await;
     server.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
+    // Several at once, so slowly that each has a connection: to make one is too much for a way as slow as it will be.
+    proxy.set_delay(Duration::from_millis(50));
+    join_all((0..8).map(|_| server.send(Request::get("/health/ready")))).await;
     proxy.take_statements();
     // Each login has two more statements to wait for by the time that the program is told to stop.
-    proxy.set_delay(Duration::from_millis(600));
+    proxy.set_delay(Duration::from_millis(300));
     let address = server.address();
     let logins = Pair::ALL.map(|pair| async move {
         let mut client = Client::at_address(address, pair);
@@ -102,8 +113,7 @@ async fn listeners_close_first_and_requests_under_way_are_answered() {
     let (status, clients) = exit.await;
     assert!(status.success());
 
-    let settings = [CHEAP, &[("DATABASE_URL", database.url().as_str())]].concat();
-    let server = Server::start(&folder(), &settings).await;
+    let server = Server::start(&folder(), &settings(database.url())).await;
     for client in clients {
         client.at_node(server.address()).assert_goes_on().await;
     }
@@ -111,7 +121,7 @@ async fn listeners_close_first_and_requests_under_way_are_answered() {
 
 #[tokio::test]
 async fn uses_are_written_down_though_somebody_never_ends_their_request() {
-    let (mut server, _proxy, database) = service(&[("LAST_SEEN_INTERVAL", "24h")]).await;
+    let (mut server, _proxy, database) = service().await;
     server.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
     let mut client = Client::at_address(server.address(), Pair::SESSION_BEARER);
     client.login(&client.pair.credentials("ada")).await.ok();
@@ -147,7 +157,7 @@ async fn half_a_request(server: &Server) -> TcpStream {
 
 #[tokio::test]
 async fn it_ends_in_time_whatever_hangs() {
-    let (mut server, proxy, _database) = service(&[("LAST_SEEN_INTERVAL", "24h")]).await;
+    let (mut server, proxy, _database) = service().await;
     server.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
     let mut client = Client::at_address(server.address(), Pair::SESSION_BEARER);
     client.login(&client.pair.credentials("ada")).await.ok();
@@ -170,7 +180,7 @@ async fn it_ends_in_time_whatever_hangs() {
 
 #[tokio::test]
 async fn it_ends_in_time_when_its_postgres_is_away() {
-    let (mut server, proxy, _database) = service(&[]).await;
+    let (mut server, proxy, _database) = service().await;
     server.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
     let mut client = Client::at_address(server.address(), Pair::SESSION_BEARER);
     client.login(&client.pair.credentials("ada")).await.ok();
@@ -184,7 +194,7 @@ async fn a_second_signal_ends_it_at_once() {
     for (first, second) in
         [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (Signal::TERM, Signal::INT)]
     {
-        let (mut server, _proxy, _database) = service(&[]).await;
+        let (mut server, _proxy, _database) = service().await;
         let _half = half_a_request(&server).await;
         server.signal(first);
         closed(&server).await;
@@ -200,9 +210,7 @@ async fn it_can_be_stopped_while_it_waits_for_its_postgres_to_start() {
     let database = Database::migrated().await;
     let proxy = Proxy::in_front_of(&database).await;
     proxy.fall_silent();
-    let url = proxy.url().to_string();
-    let settings = [CHEAP, &[("DATABASE_URL", url.as_str())]].concat();
-    let mut child = program(&folder(), &settings).spawn().expect("it starts");
+    let mut child = program(&folder(), &settings(proxy.url())).spawn().expect("it starts");
     eventually("it asks for Postgres", async || proxy.connections() == 1).await;
     let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
     rustix::process::kill_process(pid.expect("a pid"), Signal::TERM).expect("a signal that arrives");
@@ -215,9 +223,7 @@ async fn it_does_not_wait_for_ever_for_its_postgres_to_start() {
     let database = Database::migrated().await;
     let proxy = Proxy::in_front_of(&database).await;
     proxy.fall_silent();
-    let url = proxy.url().to_string();
-    let settings = [CHEAP, &[("DATABASE_URL", url.as_str())]].concat();
-    let output = run(program(&folder(), &settings), "").await;
+    let output = run(program(&folder(), &settings(proxy.url())), "").await;
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("Postgres gives no answer"), "{told}");
