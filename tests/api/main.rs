@@ -25,5 +25,6 @@ mod pages;
 mod precedence;
 mod process;
 mod proxies;
+mod schemathesis;
 mod support;
 mod variants;
