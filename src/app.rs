@@ -17,9 +17,11 @@ use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
+use futures_util::future::{join, join_all};
 use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use utoipa::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
@@ -46,8 +48,11 @@ use crate::users::{Accounts, PasswordError, PasswordHasher};
 use crate::web::{Scrape, openapi};
 use crate::{account, telemetry, web as pages};
 
-/// How long requests that are under way may take when the service stops, in seconds.
-const SHUTDOWN_SECONDS: u64 = 8;
+/// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
+const STOP_LIMIT: Duration = Duration::from_secs(9);
+
+/// How much of that requests under way may take, in seconds: longer than one that waits for a Postgres that says nothing.
+const SHUTDOWN_SECONDS: u64 = 7;
 
 /// How long a client may take to send its first request's head, and to go once it was told to.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -209,15 +214,19 @@ impl Node {
         self.storage.private_url()
     }
 
-    /// Takes no more requests, finishes those that are under way, and closes the database.
-    pub async fn stop(mut self) {
-        self.service.stop().await;
-        if let Some(metrics) = self.metrics {
-            metrics.stop().await;
+    /// Takes no more requests, finishes those that are under way, writes what is not written yet and closes the
+    /// database. What hangs is given up in time: it ends with the process.
+    pub async fn stop(self) {
+        if timeout(STOP_LIMIT, self.wind_up()).await.is_err() {
+            tracing::warn!("stopped before all was done: the database did not end in time");
         }
+    }
+
+    async fn wind_up(mut self) {
+        let servers = [Some(self.service), self.metrics].into_iter().flatten();
+        join_all(servers.map(Running::stop)).await;
         self.upkeep.shutdown().await;
-        self.logins.write_activity().await;
-        self.trail.write_all().await;
+        join(self.logins.write_activity(), self.trail.write_all()).await;
         self.storage.close().await;
     }
 }

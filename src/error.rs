@@ -168,6 +168,30 @@ pub struct FieldError {
     pub detail: String,
 }
 
+/// How a part of the service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// It is well.
+    Ok,
+    /// It can't be used.
+    Down,
+    /// It can be read, and not written.
+    ReadOnly,
+}
+
+/// How each part of the service is. No more than that: who asks may be anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"database": "ok", "feed": "ok", "keys": "ok"}))]
+pub struct Checks {
+    /// Postgres answers, and takes what is written.
+    pub database: Check,
+    /// What was revoked on other nodes is known here.
+    pub feed: Check,
+    /// There is a key to sign access tokens with.
+    pub keys: Check,
+}
+
 /// A problem document.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
@@ -192,6 +216,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     error: Option<OAuthError>,
+    /// From `/health/ready`: which part it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    checks: Option<Checks>,
     #[serde(skip)]
     allow: Option<Box<str>>,
     #[serde(skip)]
@@ -209,6 +237,7 @@ impl Problem {
             code,
             errors: Vec::new(),
             error: None,
+            checks: None,
             allow: None,
             limited: None,
         }
@@ -257,6 +286,12 @@ impl Problem {
     pub fn unavailable(cause: impl fmt::Display) -> Self {
         tracing::warn!(%cause, "unavailable");
         Self::new(Code::Unavailable, "The service can't answer at the moment. Try again shortly.")
+    }
+
+    /// Not every part of the service is well.
+    pub fn not_ready(checks: Checks) -> Self {
+        let detail = "A part of the service can't be used at the moment: see `checks`.";
+        Self { checks: Some(checks), ..Self::new(Code::Unavailable, detail) }
     }
 
     /// The kind of problem.

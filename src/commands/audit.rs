@@ -7,7 +7,8 @@ use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{Failure, say, stop_signal};
+use super::signals::StopSignals;
+use super::{Failure, say};
 use crate::app::Storage;
 use crate::audit::{Filter, Kind, Record, Trail};
 use crate::clock::Clock;
@@ -49,9 +50,10 @@ fn kind(name: &str) -> Result<Kind, String> {
 pub(super) async fn manage(command: AuditCommand, config: &Config) -> Result<(), Failure> {
     let AuditCommand::Tail(tail) = command;
     let storage = Storage::open(config).await?;
+    let mut signals = StopSignals::new()?;
     let outcome = tokio::select! {
         outcome = print(&storage, config, tail) => outcome,
-        stopped = stop_signal() => stopped,
+        () = signals.next() => Ok(()),
     };
     storage.close().await;
     match outcome {

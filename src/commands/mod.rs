@@ -7,6 +7,7 @@ mod hash;
 mod import;
 mod keys;
 mod serve;
+mod signals;
 mod users;
 
 use std::io::Write;
@@ -86,15 +87,6 @@ pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>)
 async fn migrate(config: &Config) -> Result<(), Failure> {
     Storage::open(config).await?.close().await;
     say("The database is up to date.")
-}
-
-/// Waits until somebody wants the program to stop.
-async fn stop_signal() -> Result<(), Failure> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt.map_err(Failure::from),
-        _ = terminate.recv() => Ok(()),
-    }
 }
 
 /// To standard output, which may be gone.

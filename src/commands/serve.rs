@@ -1,21 +1,29 @@
 //! `serve`: the service, from its greeting to the signal that stops it.
 
-use super::{Failure, doctor, say, stop_signal};
+use super::signals::StopSignals;
+use super::{Failure, doctor, say};
 use crate::app::{self, Node};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 
-/// Runs the service until a signal stops it.
+/// Runs the service until a signal stops it. A second signal ends it at once.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     for slip in doctor::slips(&config) {
         tracing::warn!("{slip}");
     }
     let format = config.log.format;
-    let node = app::start(config, Clock::system()).await?;
+    let mut signals = StopSignals::new()?;
+    let node = tokio::select! {
+        node = app::start(config, Clock::system()) => node?,
+        () = signals.next() => return Ok(()),
+    };
     greet(&node, format)?;
-    stop_signal().await?;
+    signals.next().await;
     tracing::info!("stopping");
-    node.stop().await;
+    tokio::select! {
+        () = node.stop() => {}
+        () = signals.next() => return Err("ended by a second signal, before all was done".into()),
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -28,6 +28,9 @@ pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 1;
 /// How long a request waits for a connection: sqlx waits 30 s by default, which outlives its client.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// How long the first connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long a statement may take, as seen from here: a little more than Postgres allows it, so that this limit
 /// acts only when the connection is dead and nobody tells.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
@@ -44,6 +47,14 @@ pub enum DatabaseError {
     /// It refused what it was asked: a fault of ours.
     #[error("the database refused: {0}")]
     Refused(#[source] sqlx::Error),
+}
+
+impl DatabaseError {
+    /// Whether it can be read, and not written.
+    pub fn is_read_only(&self) -> bool {
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| code == READ_ONLY)
+    }
 }
 
 impl From<sqlx::Error> for DatabaseError {
@@ -76,12 +87,17 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
+/// `read_only_sql_transaction`: a standby, or a server that takes no writes for now.
+const READ_ONLY: &str = "25006";
+
 /// By SQLSTATE (Postgres, appendix A).
 fn is_unavailable_state(code: &str) -> bool {
     let class = code.get(..2).unwrap_or_default();
-    // Connection exceptions, insufficient resources, operator intervention (also a statement timeout),
-    // system errors; then a lock timeout, a deadlock, and a server that is read-only for now.
-    matches!(class, "08" | "53" | "57" | "58") || matches!(code, "55P03" | "40P01" | "25006")
+    // Connection exceptions, transactions rolled back (also a deadlock), insufficient resources, operator intervention
+    // (also a statement timeout), system errors; then a lock timeout, and a server that takes no writes.
+    let is_busy = matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | READ_ONLY);
+    // It lets nobody in: no such password, no such database, or one that takes no connections for now.
+    is_busy || class == "28" || matches!(code, "3D000" | "55000")
 }
 
 /// The database, by the two sets of connections that a node has to it.
@@ -128,7 +144,9 @@ pub fn options(url: &SecretString) -> Result<PgConnectOptions, sqlx::Error> {
 
 /// On a connection of its own, since a migration may take longer than any request.
 async fn migrate(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
+    let late = |_| sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"));
+    let connecting = PgConnection::connect_with(options);
+    let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
     // To look takes no right to create tables, as running nothing does: day to day, the service needs none.
     if Schema::look(&mut connection).await? != Schema::UpToDate {
         MIGRATOR.run(&mut connection).await?;

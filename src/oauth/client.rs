@@ -26,7 +26,7 @@ use crate::logins::Transport;
 #[schema(example = json!({"token": "eyJ…"}))]
 pub(super) struct TokenRequest {
     /// As it was sent to the service that asks.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, min_length = 1)]
     token: SecretString,
     /// What it may be. Only a hint, and not needed: every token says itself what it is.
     #[serde(default)]

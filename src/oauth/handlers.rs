@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, post};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::audit::{Kind, Trail};
 use crate::auth::{AuthError, Mode, Modes, TokenBody};
@@ -36,6 +37,7 @@ pub(super) enum IntrospectionBody {
     #[schema(title = "ActiveToken")]
     Active {
         /// `true`.
+        #[schema(schema_with = always::<true>)]
         active: bool,
         /// Who issued it.
         iss: String,
@@ -46,8 +48,14 @@ pub(super) enum IntrospectionBody {
     #[schema(title = "InactiveToken")]
     Inactive {
         /// `false`.
+        #[schema(schema_with = always::<false>)]
         active: bool,
     },
+}
+
+/// By what it says of itself, the one answer is told from the other.
+fn always<const IT: bool>() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([IT])).build()
 }
 
 /// Ask about a token that was sent to your service: whether it is good, and whose it is (RFC 7662).

@@ -224,7 +224,7 @@ pub(super) async fn session_data(
 }
 
 /// What the session keeps under a key.
-#[utoipa::path(operation_id = "session_data_get", tag = "session", params(("key" = String, Path, description = KEY, example = "theme")),
+#[utoipa::path(operation_id = "session_data_get", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The value itself.", body = Value, example = json!("dark")),
     (status = 404, description = "not_found"),
@@ -243,7 +243,7 @@ pub(super) async fn session_data_get(
 }
 
 /// Keep a value with the session, on the server.
-#[utoipa::path(operation_id = "session_data_put", tag = "session", params(("key" = String, Path, description = KEY, example = "theme")),
+#[utoipa::path(operation_id = "session_data_put", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     request_body(content = Value, description = "Any JSON value, of 4 KiB at most.", example = json!("dark")),
     security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 204, description = "It is kept until the login ends."),
@@ -264,7 +264,7 @@ pub(super) async fn session_data_put(
 }
 
 /// Have the session forget a key.
-#[utoipa::path(operation_id = "session_data_delete", tag = "session", params(("key" = String, Path, description = KEY, example = "theme")),
+#[utoipa::path(operation_id = "session_data_delete", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 204, description = "It keeps nothing under this key."),
     (status = 422, description = "validation_failed"),
