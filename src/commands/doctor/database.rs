@@ -130,7 +130,7 @@ fn place(options: &PgConnectOptions) -> String {
 }
 
 fn is_remote(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
+    let host = options.get_host().trim_matches(['[', ']']);
     let is_local = host == "localhost"
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
     options.get_socket().is_none() && !host.starts_with('/') && !is_local

@@ -32,12 +32,12 @@ async fn events_wait_for_postgres_and_nobody_waits_for_them() {
             false => proxy.cut().await,
             true => proxy.fall_silent(),
         }
-        for response in join_all((0..12).map(|_| server.send(refused()))).await {
+        for response in join_all((0..8).map(|_| server.send(refused()))).await {
             response.expect(401);
         }
         assert_eq!(trail(&server).await.len(), before);
         proxy.come_back();
-        let events = trail_of(&server, before + 12).await;
+        let events = trail_of(&server, before + 8).await;
         assert!(names(&events[before..]).iter().all(|name| *name == "client_refused"));
     }
 }
