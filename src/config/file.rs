@@ -14,38 +14,40 @@ pub(super) fn load(path: &Path) -> Result<Vec<String>, String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(format!("{shown}: {error}")),
     };
-    let describe = |error: dotenvy::Error| format!("{shown}{}", describe(&error, &text));
+    // An editor may have put a mark of its byte order in front.
+    let text = text.trim_start_matches('\u{feff}');
+    let describe = |error: dotenvy::Error| format!("{shown}{}", describe(&error, text));
     dotenvy::from_path(path).map_err(describe)?;
     let pairs = dotenvy::from_read_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(describe)?;
-    // An editor may have put a mark of its byte order in front.
-    Ok(pairs.into_iter().map(|(name, _)| name.trim_start_matches('\u{feff}').to_owned()).collect())
+    Ok(pairs.into_iter().map(|(name, _)| name).collect())
 }
 
-/// `dotenvy` quotes the offending line, and that line may hold a secret.
+/// `dotenvy` quotes what is wrong, and that may be a secret.
 fn describe(error: &dotenvy::Error, text: &str) -> String {
-    match error {
-        dotenvy::Error::LineParse(line, at) => match place(text, line, *at) {
-            Some((line, character)) => {
-                format!(", line {line}: can't be read, from character {character} on. Is a quote missing?")
-            }
-            None => ": a line can't be read".to_owned(),
-        },
-        dotenvy::Error::Io(error) => format!(": {error}"),
-        _ => ": can't be read".to_owned(),
+    match (error, offending_line(text)) {
+        (dotenvy::Error::Io(error), _) => format!(": {error}"),
+        (_, Some(line)) => {
+            format!(
+                ", line {line}: can't be read. It must be NAME=value, the value in quotes if it has spaces"
+            )
+        }
+        (_, None) => ": can't be read".to_owned(),
     }
 }
 
-/// Where it is, line and character, each counted from one. A value in quotes may have several lines.
-fn place(text: &str, offending: &str, at: usize) -> Option<(usize, usize)> {
-    let offending = offending.trim_end_matches(['\r', '\n']);
-    let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
-    let (number, _) = starts.enumerate().find(|(_, start)| {
-        let rest = text[*start..].trim_start_matches('\u{feff}').strip_prefix(offending);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['\r', '\n']))
-    })?;
-    let before = offending.get(..at).unwrap_or(offending);
-    let (lines, last) = (before.matches('\n').count(), before.rsplit('\n').next().unwrap_or_default());
-    Some((number + 1 + lines, last.chars().count() + 1))
+/// The line, counted from one, where what can't be read begins. A value in quotes may go on over several.
+fn offending_line(text: &str) -> Option<usize> {
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let is_good = |part: &[&str]| dotenvy::from_read_iter(part.concat().as_bytes()).all(|pair| pair.is_ok());
+    let mut start = 0;
+    while start < lines.len() {
+        let end = (start + 1..=lines.len()).find(|end| is_good(&lines[start..*end]));
+        match end {
+            Some(end) => start = end,
+            None => return Some(start + 1),
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -63,8 +65,8 @@ mod tests {
         assert!(told("LOG=info\n\n# a note\nAPP SECRET=hunter2\n").starts_with(", line 4: "));
         assert!(told("A=1\r\nB=hunter2 hunter3\r\n").starts_with(", line 2: "));
         assert!(told("hunter2 hunter3").starts_with(", line 1: "));
-        assert!(told("A=\"1\n2\"\nB='hunter2").contains(", line 3: "));
-        assert!(told("\u{feff}A B=hunter2\n").starts_with(", line 1"));
+        // Where the quote opens that nobody closes.
+        assert!(told("A=\"1\n2\"\nB='hunter2\nC=1\n").starts_with(", line 3: "));
     }
 
     #[test]

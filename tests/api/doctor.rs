@@ -139,7 +139,7 @@ async fn a_file_of_settings_is_looked_at_line_by_line() {
     assert!(text(&serve.stderr).contains(".env, line 3"), "{}", text(&serve.stderr));
     assert!(!told.text.contains("hunter2") && !text(&serve.stderr).contains("hunter2"));
 
-    write("LOG=info\nSHOE_SIZE=43\n");
+    write("\u{feff}LOG=info\nSHOE_SIZE=43\n");
     let told = doctor_in(&folder, &[("APP_SECRET", &secret())], &[]).await;
     told.assert_has("warning", &["SHOE_SIZE", ".env"]);
     assert_eq!(told.output.status.code(), Some(0), "a warning is no failure\n{}", told.text);
