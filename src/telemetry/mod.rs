@@ -27,9 +27,14 @@ use self::lines::{Lines, Waiting};
 const QUIETER: &str =
     "sqlx::postgres::notice=warn,sqlx_core::pool=error,actix_server=warn,actix_http::h1=off";
 
+/// What quotes the headers that it does not like, whatever they carry: `LOG` can't bring it back. That no other library
+/// tells a secret at any level is tested.
+const NEVER: &str = "actix_http::h1::decoder=off";
+
 /// Starts it. Only the first call of a process has an effect.
 pub fn start(config: &LogConfig) -> Logging {
-    let filter = EnvFilter::try_new(format!("{QUIETER},{}", config.filter)).unwrap_or_default();
+    // Of two that name the same target, the later one holds.
+    let filter = EnvFilter::try_new(format!("{QUIETER},{},{NEVER}", config.filter)).unwrap_or_default();
     let waiting = Arc::new(Waiting::default());
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines(Arc::clone(&waiting)));
     let started = match config.format {
