@@ -38,10 +38,11 @@ use crate::logins::{Feed, Logins};
 use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
+use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
 use crate::users::{Accounts, PasswordError, PasswordHasher};
 use crate::web::{Scrape, openapi};
-use crate::{account, telemetry, web as pages};
+use crate::{account, web as pages};
 
 /// How long requests that are under way may take when the service stops, in seconds.
 const SHUTDOWN_SECONDS: u64 = 8;
@@ -67,6 +68,9 @@ pub enum StartError {
     /// Two metrics have one name: a fault of ours.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// Spans can't be sent.
+    #[error(transparent)]
+    Spans(#[from] SpansError),
     /// It is not set where it is needed: by a command, or for keys that are sealed under it.
     #[error(
         "APP_SECRET is not set, and none was made for this database: set the one that the service runs with"
@@ -155,6 +159,7 @@ pub struct Node {
     logins: Logins,
     service: Running,
     metrics: Option<Running>,
+    spans: Option<Spans>,
     upkeep: JoinSet<()>,
 }
 
@@ -206,6 +211,9 @@ impl Node {
         if let Some(metrics) = self.metrics {
             metrics.stop().await;
         }
+        if let Some(spans) = self.spans {
+            spans.stop().await;
+        }
         self.upkeep.shutdown().await;
         self.logins.write_activity().await;
         self.storage.close().await;
@@ -235,13 +243,15 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         None => None,
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, clock);
-    let server = serve(listener, address, site.is_https, parts)?;
+    let spans = config.traces.as_ref().map(Spans::start).transpose()?;
+    let server = serve(listener, address, parts, site.is_https, spans.clone())?;
     Ok(Node {
         public_url: site.url,
         storage,
         logins,
         service: Running::new(address, server),
         metrics: metrics_server,
+        spans,
         upkeep,
     })
 }
@@ -481,8 +491,9 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
 fn serve(
     listener: TcpListener,
     address: SocketAddr,
-    is_https: bool,
     parts: Parts,
+    is_https: bool,
+    spans: Option<Spans>,
 ) -> Result<Server, StartError> {
     let document = parts.document();
     let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
@@ -492,6 +503,7 @@ fn serve(
         proxies: parts.proxies.clone(),
         routes: routes.clone(),
         metrics: parts.metrics.clone(),
+        spans,
     };
     let app = move || {
         let edge = Rc::new(edge.clone());

@@ -44,6 +44,8 @@ pub struct Config {
     pub passwords: PasswordConfig,
     /// What is logged and how.
     pub log: LogConfig,
+    /// Where spans go; none: nowhere.
+    pub traces: Option<TracesConfig>,
     /// Settings that were given but that this version does not have.
     pub ignored: Vec<&'static str>,
 }
@@ -184,6 +186,15 @@ pub struct LogConfig {
     pub filter: String,
     /// `LOG_FORMAT`.
     pub format: LogFormat,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug)]
+pub struct TracesConfig {
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: a collector that takes OTLP over HTTP.
+    pub endpoint: Url,
+    /// `OTEL_SERVICE_NAME`: what the service is called there.
+    pub service_name: String,
 }
 
 /// How log lines look.

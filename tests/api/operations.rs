@@ -6,3 +6,4 @@ mod headers;
 mod limits;
 mod lines;
 mod metrics;
+mod spans;

@@ -14,12 +14,14 @@ use dualauth::{
     config::{Config, JwtAlgorithm},
     tokens::random_bytes,
 };
+use opentelemetry_proto::tonic::trace::v1::Span;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 
 use crate::support::{
     client::{Client, Mode, Pair, Transport},
     cluster::Database,
+    collector::Collector,
     eventually,
     http::{Request, Response},
     program::{Server, folder, program, run, text},
@@ -40,7 +42,7 @@ impl Canary {
     fn forms(&self) -> Vec<String> {
         let start = (self.secret.len() / 4).min(self.secret.len() - 16);
         let middle = &self.secret[start..][..16];
-        let hex: String = middle.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(middle);
         let mut forms = vec![
             String::from_utf8_lossy(middle).into_owned(),
             middle.escape_ascii().to_string(),
@@ -49,6 +51,9 @@ impl Canary {
             hex.to_uppercase(),
             hex,
         ];
+        // A part will do, as in the rows of a hexdump.
+        let parts = self.secret.windows(BEGINNING).filter_map(|part| String::from_utf8(part.to_vec()).ok());
+        forms.extend(parts);
         // In base64 three bytes are four letters, whatever stands before.
         for offset in 0..3 {
             let whole = &middle[offset..][..12];
@@ -56,6 +61,10 @@ impl Canary {
         }
         forms
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// How much of a form tells it from all others.
@@ -94,7 +103,7 @@ struct Nest {
 impl Nest {
     /// A secret that nobody has seen yet.
     fn plant(&mut self, what: &str) -> String {
-        let random: String = random_bytes::<24>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let random = hex(&random_bytes::<24>());
         self.keep(what, &random);
         random
     }
@@ -146,9 +155,10 @@ fn a_canary_is_heard_however_it_is_written() {
     let is_in = |nest: &Nest, written: &str| !find(&nest.canaries, written).is_empty();
     let bytes = secret.as_bytes();
     let basic = STANDARD.encode(format!("me:{secret}"));
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(bytes);
     for written in [
         &secret,
+        &secret[10..26].to_owned(),
         &format!("{secret:?}"),
         &format!("{bytes:?}"),
         &json!({ "a": secret }).to_string(),
@@ -178,6 +188,7 @@ struct Stage {
     nest: Nest,
     server: Server,
     proxy: Proxy,
+    collector: Collector,
     settings: Vec<(String, String)>,
     _key_file: KeyFile,
     _database: Arc<Database>,
@@ -198,8 +209,14 @@ impl Stage {
         }
         let key_file = KeyFile::of(&[&signer.file]);
         let (secret, previous) = (nest.plant("APP_SECRET"), nest.plant("APP_SECRET_PREVIOUS"));
+        let collector = Collector::start();
+        let (endpoint, key) =
+            (collector.url(), format!("api-key={}", nest.plant("OTEL_EXPORTER_OTLP_HEADERS")));
         let settings = [
             ("DATABASE_URL", url.as_str()),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_EXPORTER_OTLP_HEADERS", &key),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
             ("APP_SECRET", &secret),
             ("APP_SECRET_PREVIOUS", &previous),
             ("JWT_ALGORITHM", algorithm.as_str()),
@@ -214,7 +231,7 @@ impl Stage {
         let settings: Vec<(&str, &str)> = settings.iter().chain(changes).copied().collect();
         let server = Server::start(&folder(), &settings).await;
         let settings = settings.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { nest, server, proxy, settings, _key_file: key_file, _database: database }
+        Self { nest, server, proxy, collector, settings, _key_file: key_file, _database: database }
     }
 
     async fn send(&mut self, request: Request) -> Response {
@@ -486,6 +503,9 @@ impl Stage {
         }
         self.nest.assert_silent(&written);
         self.nest.assert_silent(&self.nest.answers);
+        let is_last = |(_, span): &(String, Span)| hex(&span.trace_id) == id;
+        eventually("the last span", async || self.collector.spans().iter().any(is_last)).await;
+        self.nest.assert_silent(&format!("{:?}", self.collector.received()));
         for part in ["$argon2", "PRIVATE KEY"] {
             assert!(!written.contains(part) && !self.nest.answers.contains(part), "{part}");
         }
@@ -515,9 +535,24 @@ async fn no_secret_is_told_to_machines() {
 
 #[tokio::test]
 async fn a_log_filter_that_names_what_libraries_say_changes_nothing() {
-    let loudest = "trace,sqlx=trace,sqlx_core=trace,sqlx_postgres=trace,sqlx::query=trace,actix_http=trace,\
-                   actix_http::h1=trace,actix_http::h1::decoder=trace,actix_web=trace,hyper=trace,rustls=trace,mio=trace,tokio=trace";
-    nothing_is_told("json", JwtAlgorithm::Es256, &[("LOG", loudest)]).await;
+    let libraries = [
+        "sqlx",
+        "sqlx::query",
+        "sqlx_core",
+        "sqlx_postgres",
+        "actix_web",
+        "actix_http",
+        "actix_http::h1",
+        "actix_http::h1::decoder",
+        "rustls",
+        "mio",
+        "tokio",
+        "ureq",
+        "ureq_proto",
+        "ureq_proto::util",
+    ];
+    let loudest = libraries.map(|library| format!("{library}=trace")).join(",") + ",trace";
+    nothing_is_told("json", JwtAlgorithm::Es256, &[("LOG", &loudest)]).await;
 }
 
 #[tokio::test]
