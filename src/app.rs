@@ -519,7 +519,7 @@ fn serve(
             .wrap(from_fn(move |request, next| through_the_edge(Rc::clone(&edge), request, next)))
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let server = Server::build().workers(workers).max_concurrent_connections(connection::most() / workers);
+    let server = Server::build().max_concurrent_connections(connection::most().div_ceil(workers));
     let shutdown = server.graceful_shutdown_signal();
     // What `HttpServer` does, but that connections have deadlines.
     let http = move || {

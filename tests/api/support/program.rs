@@ -110,7 +110,7 @@ impl Server {
 /// Where it says that it listens: to people, or to machines.
 fn address_in(line: &str) -> Option<SocketAddr> {
     let told = line.split_once(" listens on ").map(|(_, address)| address);
-    let logged = || Some(line.split_once(r#""address":""#)?.1.split('"').next()?);
+    let logged = || line.split_once(r#""address":""#)?.1.split('"').next();
     told.or_else(logged)?.parse().ok()
 }
 
