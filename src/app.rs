@@ -17,7 +17,7 @@ use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::task::{JoinHandle, JoinSet};
@@ -43,10 +43,11 @@ use crate::logins::{Feed, Logins, Reload};
 use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
+use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
 use crate::users::{Accounts, PasswordError, PasswordHasher};
 use crate::web::{Scrape, openapi};
-use crate::{account, telemetry, web as pages};
+use crate::{account, web as pages};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
 const STOP_LIMIT: Duration = Duration::from_secs(9);
@@ -75,6 +76,9 @@ pub enum StartError {
     /// Two metrics have one name: a fault of ours.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// Spans can't be sent.
+    #[error(transparent)]
+    Spans(#[from] SpansError),
     /// It is not set where it is needed: by a command, or for keys that are sealed under it.
     #[error(
         "APP_SECRET is not set, and none was made for this database: set the one that the service runs with"
@@ -169,6 +173,7 @@ pub struct Node {
     trail: Trail,
     service: Running,
     metrics: Option<Running>,
+    spans: Option<Spans>,
     upkeep: JoinSet<()>,
 }
 
@@ -225,8 +230,13 @@ impl Node {
     async fn wind_up(mut self) {
         let servers = [Some(self.service), self.metrics].into_iter().flatten();
         join_all(servers.map(Running::stop)).await;
+        let spans = async {
+            if let Some(spans) = self.spans {
+                spans.stop().await;
+            }
+        };
         self.upkeep.shutdown().await;
-        join(self.logins.write_activity(), self.trail.write_all()).await;
+        join3(self.logins.write_activity(), self.trail.write_all(), spans).await;
         self.storage.close().await;
     }
 }
@@ -255,7 +265,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         None => None,
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, clock);
-    let server = serve(listener, address, site.is_https, parts)?;
+    let spans = config.traces.as_ref().map(Spans::start).transpose()?;
+    let server = serve(listener, address, parts, site.is_https, spans.clone())?;
     Ok(Node {
         public_url: site.url,
         storage,
@@ -263,6 +274,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         trail,
         service: Running::new(address, server),
         metrics: metrics_server,
+        spans,
         upkeep,
     })
 }
@@ -522,8 +534,9 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
 fn serve(
     listener: TcpListener,
     address: SocketAddr,
-    is_https: bool,
     parts: Parts,
+    is_https: bool,
+    spans: Option<Spans>,
 ) -> Result<Server, StartError> {
     let document = parts.document();
     let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
@@ -533,6 +546,7 @@ fn serve(
         proxies: parts.proxies.clone(),
         routes: routes.clone(),
         metrics: parts.metrics.clone(),
+        spans,
     };
     let app = move || {
         let edge = Rc::new(edge.clone());
@@ -548,7 +562,7 @@ fn serve(
             .wrap(from_fn(move |request, next| through_the_edge(Rc::clone(&edge), request, next)))
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let server = Server::build().workers(workers).max_concurrent_connections(connection::most() / workers);
+    let server = Server::build().max_concurrent_connections(connection::most().div_ceil(workers));
     let shutdown = server.graceful_shutdown_signal();
     // What `HttpServer` does, but that connections have deadlines.
     let http = move || {

@@ -30,14 +30,15 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
 
 fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
     let url = node.public_url();
+    let metrics = node.metrics_address().map(|address| format!("http://{address}/metrics"));
     if format == LogFormat::Json {
-        tracing::info!(address = %node.address(), url, docs = %format!("{url}/docs/"), "ready");
+        tracing::info!(address = %node.address(), url, docs = %format!("{url}/docs/"), metrics, "ready");
         return Ok(());
     }
     say(&format!("dualauth {} listens on {}", env!("CARGO_PKG_VERSION"), node.address()))?;
     say(&format!("  Swagger UI  {url}/docs/"))?;
-    if let Some(metrics) = node.metrics_address() {
-        say(&format!("  Metrics     http://{metrics}/metrics"))?;
+    if let Some(metrics) = metrics {
+        say(&format!("  Metrics     {metrics}"))?;
     }
     if let Some(postgres) = node.private_postgres() {
         say(&format!("  Postgres    {postgres}"))?;

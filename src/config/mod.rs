@@ -52,6 +52,8 @@ pub struct Config {
     pub audit_retention: Duration,
     /// What is logged and how.
     pub log: LogConfig,
+    /// Where spans go; none: nowhere.
+    pub traces: Option<TracesConfig>,
     /// What looks like a setting and is none.
     pub unknown: Vec<UnknownSetting>,
 }
@@ -254,6 +256,15 @@ pub struct LogConfig {
     pub filter: String,
     /// `LOG_FORMAT`.
     pub format: LogFormat,
+}
+
+/// Where spans go.
+#[derive(Clone, Debug)]
+pub struct TracesConfig {
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: a collector that takes OTLP over HTTP.
+    pub endpoint: Url,
+    /// `OTEL_SERVICE_NAME`: what the service is called there.
+    pub service_name: String,
 }
 
 /// How log lines look.
