@@ -1,16 +1,23 @@
 //! The composition root: everything is made here, put together here, started and stopped here.
 
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Protocol};
+use actix_service::{ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
+use futures_util::future::{OptionFuture, join};
 use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::task::{JoinHandle, JoinSet};
@@ -19,22 +26,27 @@ use utoipa::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
+use crate::audit::Trail;
 use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, DatabaseError, Pools};
+use crate::error::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::http::client::TrustedProxies;
-use crate::http::edge::{self, AccessLine};
+use crate::http::connection::{self, Connection};
+use crate::http::edge::{self, Edge, Exchange};
 use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
-use crate::logins::{Feed, Logins};
+use crate::limits::Limits;
+use crate::logins::{Feed, Logins, Reload};
+use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
 use crate::tokens::AppSecret;
 use crate::users::{Accounts, PasswordError, PasswordHasher};
-use crate::web::openapi;
-use crate::{account, web as pages};
+use crate::web::{Scrape, openapi};
+use crate::{account, telemetry, web as pages};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
 const STOP_LIMIT: Duration = Duration::from_secs(9);
@@ -42,7 +54,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(9);
 /// How much of that requests under way may take, in seconds: longer than one that waits for a Postgres that says nothing.
 const SHUTDOWN_SECONDS: u64 = 7;
 
-/// How long a client may take to send its request's head, and to go once it was told to.
+/// How long a client may take to send its first request's head, and to go once it was told to.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the service does not start.
@@ -60,6 +72,9 @@ pub enum StartError {
     /// argon2 refuses its settings.
     #[error(transparent)]
     Password(#[from] PasswordError),
+    /// Two metrics have one name: a fault of ours.
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
     /// It is not set where it is needed: by a command, or for keys that are sealed under it.
     #[error(
         "APP_SECRET is not set, and none was made for this database: set the one that the service runs with"
@@ -116,6 +131,11 @@ impl Storage {
         Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone())
     }
 
+    /// The audit trail in it.
+    pub fn trail(&self, clock: &Clock) -> Trail {
+        Trail::new(self.pools.upkeep.clone(), clock.clone())
+    }
+
     /// The secret in force, for commands: they make none.
     ///
     /// # Errors
@@ -143,19 +163,45 @@ impl Storage {
 
 /// A service that runs.
 pub struct Node {
-    address: SocketAddr,
     public_url: String,
     storage: Storage,
     logins: Logins,
-    server: ServerHandle,
-    serving: JoinHandle<std::io::Result<()>>,
+    trail: Trail,
+    service: Running,
+    metrics: Option<Running>,
     upkeep: JoinSet<()>,
+}
+
+/// A server at one address.
+struct Running {
+    address: SocketAddr,
+    handle: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    fn new(address: SocketAddr, server: Server) -> Self {
+        Self { address, handle: server.handle(), serving: tokio::spawn(server) }
+    }
+
+    /// Takes no more requests, and finishes those that are under way.
+    async fn stop(self) {
+        self.handle.stop(true).await;
+        if let Ok(Err(error)) = self.serving.await {
+            tracing::error!(%error, "the server ended with an error");
+        }
+    }
 }
 
 impl Node {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.service.address
+    }
+
+    /// Where its metrics are, if they are anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|metrics| metrics.address)
     }
 
     /// Where clients reach it.
@@ -177,12 +223,10 @@ impl Node {
     }
 
     async fn wind_up(mut self) {
-        self.server.stop(true).await;
-        if let Ok(Err(error)) = self.serving.await {
-            tracing::error!(%error, "the server ended with an error");
-        }
+        let metrics = OptionFuture::from(self.metrics.map(Running::stop));
+        join(self.service.stop(), metrics).await;
         self.upkeep.shutdown().await;
-        self.logins.write_activity().await;
+        join(self.logins.write_activity(), self.trail.write_all()).await;
         self.storage.close().await;
     }
 }
@@ -194,24 +238,31 @@ impl Node {
 pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let storage = Storage::open(&config).await?;
     let (listener, address) = listen(config.listen)?;
+    let metrics_listener = config.metrics_listen.map(listen).transpose()?;
     let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
     let site = Site::new(&config, address);
     let domain = Domain::new(&storage, &config, &secret, &clock)?;
-    prepare_keys(&storage, &config, &domain.keys, &clock).await?;
-    let (logins, keys) = (domain.logins.clone(), domain.keys.clone());
-    let mut feed = logins.feed(vec![Arc::new(keys.clone()), domain.clients.clone()]);
+    prepare_keys(&storage, &config, &domain, &clock).await?;
+    let (logins, trail, metrics) = (domain.logins.clone(), domain.trail.clone(), Metrics::new()?);
+    let others: Vec<Arc<dyn Reload>> = vec![Arc::new(domain.keys.clone()), domain.clients.clone()];
+    let mut feed = logins.feed(others, metrics.clone());
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
-    let upkeep = keep_up(&logins, keys, feed);
-    let parts = Parts::new(&config, &site, domain, &secret, clock);
-    let server = serve(listener, parts)?;
+    let upkeep = keep_up(&domain, feed, &storage.pools.upkeep, config.audit_retention);
+    let scrape = Scrape::new(metrics.clone(), logins.clone(), trail.clone(), storage.pools.clone())?;
+    let metrics_server = match metrics_listener {
+        Some((listener, address)) => Some(Running::new(address, serve_metrics(listener, scrape)?)),
+        None => None,
+    };
+    let parts = Parts::new(&config, &site, domain, &secret, metrics, clock);
+    let server = serve(listener, address, site.is_https, parts)?;
     Ok(Node {
-        address,
         public_url: site.url,
         storage,
         logins,
-        server: server.handle(),
-        serving: tokio::spawn(server),
+        trail,
+        service: Running::new(address, server),
+        metrics: metrics_server,
         upkeep,
     })
 }
@@ -221,17 +272,17 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
 async fn prepare_keys(
     storage: &Storage,
     config: &Config,
-    keys: &Keys,
+    domain: &Domain,
     clock: &Clock,
 ) -> Result<(), StartError> {
-    let pool = &storage.pools.requests;
-    let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
+    let (pool, Domain { keys, trail, .. }) = (&storage.pools.requests, domain);
+    let Some(secret) = &config.app_secret else { return Ok(keys.prepare(trail).await?) };
     let made_here = database::made_app_secret(pool).await?;
-    match (keys.prepare().await, &made_here) {
+    match (keys.prepare(trail).await, &made_here) {
         (Err(KeysError::OtherSecret), Some(made_here)) => {
             let secret = secret.clone().replacing(made_here);
-            storage.keys(config, &secret, clock)?.prepare().await?;
-            keys.prepare().await?;
+            storage.keys(config, &secret, clock)?.prepare(trail).await?;
+            keys.prepare(trail).await?;
         }
         (prepared, _) => prepared?,
     }
@@ -242,13 +293,17 @@ async fn prepare_keys(
 }
 
 /// What a node does by itself for as long as it runs.
-fn keep_up(logins: &Logins, keys: Keys, feed: Feed) -> JoinSet<()> {
+fn keep_up(domain: &Domain, feed: Feed, pool: &PgPool, audit_retention: Duration) -> JoinSet<()> {
+    let Domain { accounts, logins, keys, trail, .. } = domain;
     let mut upkeep = JoinSet::new();
     upkeep.spawn(feed.listen());
     upkeep.spawn(feed.follow());
     upkeep.spawn(logins.clone().keep_activity());
     upkeep.spawn(logins.clone().keep_swept());
-    upkeep.spawn(keys.keep());
+    upkeep.spawn(accounts.clone().keep_swept(pool.clone()));
+    upkeep.spawn(keys.clone().keep(trail.clone()));
+    upkeep.spawn(trail.clone().keep());
+    upkeep.spawn(trail.clone().keep_swept(audit_retention));
     upkeep
 }
 
@@ -280,6 +335,7 @@ struct Domain {
     logins: Logins,
     clients: Arc<Clients>,
     keys: Keys,
+    trail: Trail,
 }
 
 impl Domain {
@@ -296,6 +352,7 @@ impl Domain {
             accounts: storage.accounts(config, clock)?,
             clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
             keys: storage.keys(config, secret, clock)?,
+            trail: storage.trail(clock),
             logins,
         })
     }
@@ -333,20 +390,31 @@ struct Parts {
     metadata: Data<Metadata>,
     keys: Data<Keys>,
     session_data: Data<SessionData>,
+    limits: Data<Limits>,
     sign_in: Data<SignIn>,
+    trail: Data<Trail>,
     csrf: Data<Csrf>,
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
+    metrics: Metrics,
     modes: Modes,
 }
 
 impl Parts {
-    fn new(config: &Config, site: &Site, domain: Domain, secret: &AppSecret, clock: Clock) -> Self {
-        let Domain { pool, accounts, logins, clients, keys } = domain;
+    fn new(
+        config: &Config,
+        site: &Site,
+        domain: Domain,
+        secret: &AppSecret,
+        metrics: Metrics,
+        clock: Clock,
+    ) -> Self {
+        let Domain { pool, accounts, logins, clients, keys, trail } = domain;
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
         let metadata = Metadata::new(&site.url, parties.issuer.clone());
+        let limits = Limits::new(&config.limits, &clock);
         // The textbook's JWT is verified anew with every request.
         let verified = (config.directory.jwt_revocation == JwtRevocation::Feed)
             .then_some(config.directory.session_cache_size);
@@ -370,13 +438,23 @@ impl Parts {
             metadata: Data::new(metadata),
             keys: Data::new(keys),
             session_data: Data::new(SessionData::new(pool)),
-            sign_in: Data::new(SignIn::new(accounts, logins)),
+            sign_in: Data::new(SignIn::new(
+                accounts,
+                logins,
+                limits.clone(),
+                secret,
+                trail.clone(),
+                metrics.clone(),
+            )),
+            limits: Data::new(limits),
+            trail: Data::new(trail),
             csrf: Data::new(Csrf::new(secret)),
             origins: Data::new(Origins {
                 own: site.origins.clone(),
                 allowed: config.allowed_origins.clone(),
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
+            metrics,
             modes: Modes::new(modes),
         }
     }
@@ -408,7 +486,9 @@ impl Parts {
             .app_data(self.metadata.clone())
             .app_data(self.keys.clone())
             .app_data(self.session_data.clone())
+            .app_data(self.limits.clone())
             .app_data(self.sign_in.clone())
+            .app_data(self.trail.clone())
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone());
@@ -434,16 +514,28 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let storage = Storage { pools: Pools::new("postgres://nowhere".parse()?), private: None };
     let secret = AppSecret::generate();
     let domain = Domain::new(&storage, config, &secret, &clock)?;
-    let parts = Parts::new(config, &Site::new(config, config.listen), domain, &secret, clock);
+    let site = Site::new(config, config.listen);
+    let parts = Parts::new(config, &site, domain, &secret, Metrics::new()?, clock);
     Ok(parts.document().to_pretty_json()?)
 }
 
-fn serve(listener: TcpListener, parts: Parts) -> Result<actix_web::dev::Server, StartError> {
-    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+fn serve(
+    listener: TcpListener,
+    address: SocketAddr,
+    is_https: bool,
+    parts: Parts,
+) -> Result<Server, StartError> {
     let document = parts.document();
-    let routes = Data::new(edge::Routes::of(&document, &pages::PAGES));
+    let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
     let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
-    let server = HttpServer::new(move || {
+    let edge = Edge {
+        is_https,
+        proxies: parts.proxies.clone(),
+        routes: routes.clone(),
+        metrics: parts.metrics.clone(),
+    };
+    let app = move || {
+        let edge = Rc::new(edge.clone());
         App::new()
             .app_data(routes.clone())
             .app_data(rendered.clone())
@@ -453,34 +545,63 @@ fn serve(listener: TcpListener, parts: Parts) -> Result<actix_web::dev::Server, 
             .configure(|config| parts.routes(config))
             .into_app()
             .wrap(Condition::new(!parts.origins.allowed.is_empty(), cors(&parts.origins.allowed)))
-            .wrap(from_fn(through_the_edge))
-    })
-    .client_request_timeout(HEAD_TIME_LIMIT)
-    .client_disconnect_timeout(HEAD_TIME_LIMIT)
-    .shutdown_timeout(SHUTDOWN_SECONDS)
-    .disable_signals()
-    .listen(listener)
-    .map_err(|error| StartError::Listen { address, error })?;
-    Ok(server.run())
+            .wrap(from_fn(move |request, next| through_the_edge(Rc::clone(&edge), request, next)))
+    };
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let server = Server::build().workers(workers).max_concurrent_connections(connection::most() / workers);
+    let shutdown = server.graceful_shutdown_signal();
+    // What `HttpServer` does, but that connections have deadlines.
+    let http = move || {
+        let shutdown = shutdown.clone();
+        let http = HttpService::build()
+            .client_request_timeout(HEAD_TIME_LIMIT)
+            .client_disconnect_timeout(HEAD_TIME_LIMIT)
+            .graceful_shutdown_signal(move || {
+                let shutdown = shutdown.clone();
+                async move { shutdown.notified().await }
+            })
+            .finish(map_config(app(), |()| AppConfig::default()));
+        fn_service(async |stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            Ok::<_, DispatchError>((Connection::new(stream), Protocol::Http1, peer))
+        })
+        .and_then(http)
+    };
+    let server = server.shutdown_timeout(SHUTDOWN_SECONDS).disable_signals().listen("http", listener, http);
+    Ok(server.map_err(|error| StartError::Listen { address, error })?.run())
+}
+
+fn serve_metrics(listener: TcpListener, scrape: Scrape) -> Result<Server, StartError> {
+    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let scrape = Data::new(scrape);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(scrape.clone())
+            .configure(pages::metrics_routes)
+            .default_service(web::to(edge::not_found))
+    });
+    let server = server.workers(1).max_connections(64).disable_signals().shutdown_timeout(1).listen(listener);
+    Ok(server.map_err(|error| StartError::Listen { address, error })?.run())
 }
 
 /// What every request goes through, from the outside in and out again. One layer and not one for each step: a layer
 /// costs every request two allocations.
 async fn through_the_edge<B: MessageBody + 'static>(
+    edge: Rc<Edge>,
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let line = AccessLine::begin(&request);
-    edge::head_as_get(&mut request);
-    let mut outcome = match check_origin(&request) {
-        Ok(()) => edge::answer(request, &next).await,
-        Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
+    let exchange = Exchange::begin(edge, &request);
+    let id = exchange.id();
+    let answering = async move {
+        edge::head_as_get(&mut request);
+        let outcome = match edge::check_head(&request).and_then(|()| check_origin(&request)) {
+            Ok(()) => edge::answer(request, &next).await,
+            Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
+        };
+        exchange.end(outcome)
     };
-    if let Ok(response) = &mut outcome {
-        edge::add_headers(response);
-    }
-    line.end(&outcome);
-    outcome
+    telemetry::answering(id, answering).await
 }
 
 /// Lets the pages of `ALLOWED_ORIGINS` call with credentials, by name and never by wildcard (WHATWG Fetch).
@@ -489,7 +610,8 @@ fn cors(allowed: &[String]) -> Cors {
         .allowed_methods(["GET", "POST", "PUT", "DELETE"])
         .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .allowed_header(CSRF_HEADER)
-        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER])
+        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER, edge::REQUEST_ID])
+        .expose_headers([RATE_LIMIT, RATE_LIMIT_POLICY])
         .supports_credentials()
         .block_on_origin_mismatch(false)
         .max_age(600);

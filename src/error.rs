@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::clients::AuthenticateError;
 use crate::database::DatabaseError;
+use crate::limits::Limited;
 use crate::users::{ChangePasswordError, Field, Invalid, PasswordError, RegisterError, VerifyError};
 
 /// The media type of a problem document (RFC 9457, section 3).
@@ -17,6 +18,12 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 
 /// When to try again after a 503, in seconds: long enough for a queue to drain or a database to restart.
 const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// What may be done how often, in the words of the IETF's draft.
+pub const RATE_LIMIT_POLICY: &str = "ratelimit-policy";
+
+/// How much of it is left.
+pub const RATE_LIMIT: &str = "ratelimit";
 
 /// What went wrong, as a stable word to program against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -214,7 +221,9 @@ pub struct Problem {
     #[schema(required = false, nullable = false)]
     checks: Option<Checks>,
     #[serde(skip)]
-    allow: Option<String>,
+    allow: Option<Box<str>>,
+    #[serde(skip)]
+    limited: Option<Box<Limited>>,
 }
 
 impl Problem {
@@ -230,6 +239,7 @@ impl Problem {
             error: None,
             checks: None,
             allow: None,
+            limited: None,
         }
     }
 
@@ -242,7 +252,7 @@ impl Problem {
     /// A known path with another method; `allow` lists the right ones (RFC 9110, section 10.2.1).
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("This path answers {allow}.");
-        Self { allow: Some(allow), ..Self::new(Code::MethodNotAllowed, detail) }
+        Self { allow: Some(allow.into()), ..Self::new(Code::MethodNotAllowed, detail) }
     }
 
     /// Somebody who is signed in gave a wrong password: the same word as at sign-in, but no challenge to sign in.
@@ -304,14 +314,29 @@ impl Problem {
         if let Some(challenge) = self.challenge().filter(|_| self.status == 401) {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
-        if matches!(self.code, Code::Unavailable | Code::RateLimited) {
+        if self.code == Code::Unavailable {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));
         }
-        if let Some(allow) = &self.allow {
-            response.insert_header((header::ALLOW, allow.as_str()));
+        if let Some(limited) = &self.limited {
+            add_rate_limit(&mut response, limited);
         }
+        if let Some(allow) = &self.allow {
+            response.insert_header((header::ALLOW, &**allow));
+        }
+        // For whoever writes down what was answered.
+        response.extensions_mut().insert(self.code);
         response.body(serde_json::to_string(self).unwrap_or_default())
     }
+}
+
+/// What was allowed, and when it is again (draft-ietf-httpapi-ratelimit-headers-10; RFC 9110, section 10.2.3).
+fn add_rate_limit(response: &mut HttpResponseBuilder, limited: &Limited) {
+    let Limited { policy, quota, window, retry_after } = limited;
+    // Up to a whole second: whoever comes back at that time is let in.
+    let wait = retry_after.as_micros().div_ceil(1_000_000).max(1);
+    response.insert_header((header::RETRY_AFTER, wait.to_string()));
+    response.insert_header((RATE_LIMIT_POLICY, format!("\"{policy}\";q={quota};w={}", window.as_secs())));
+    response.insert_header((RATE_LIMIT, format!("\"{policy}\";r=0;t={wait}")));
 }
 
 impl fmt::Display for Problem {
@@ -341,10 +366,17 @@ impl From<DatabaseError> for Problem {
     }
 }
 
+impl From<Limited> for Problem {
+    fn from(limited: Limited) -> Self {
+        let detail = "Too many tries, too fast. See Retry-After.";
+        Self { limited: Some(Box::new(limited)), ..Self::new(Code::RateLimited, detail) }
+    }
+}
+
 impl From<AuthenticateError> for Problem {
     fn from(error: AuthenticateError) -> Self {
         match error {
-            AuthenticateError::InvalidCredentials => {
+            AuthenticateError::InvalidCredentials(_) => {
                 Self::new(Code::InvalidCredentials, "The client's id or its secret is wrong.")
             }
             AuthenticateError::Unavailable => Self::unavailable(error),
@@ -355,7 +387,10 @@ impl From<AuthenticateError> for Problem {
 impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::QueueFull => Self::unavailable(error),
+            // Not logged each time, when there is least time for it: the queue says it once.
+            PasswordError::QueueFull => {
+                Self::new(Code::Unavailable, "Too many sign in at the moment. Try again shortly.")
+            }
             PasswordError::Failed(_) => Self::internal(error),
         }
     }
@@ -378,9 +413,10 @@ impl From<RegisterError> for Problem {
 impl From<VerifyError> for Problem {
     fn from(error: VerifyError) -> Self {
         match error {
-            VerifyError::InvalidCredentials => {
+            VerifyError::InvalidCredentials(_) => {
                 Self::new(Code::InvalidCredentials, "The name or the password is wrong.")
             }
+            VerifyError::Limited(limited) | VerifyError::Closed { limited, .. } => limited.into(),
             VerifyError::Password(error) => error.into(),
             VerifyError::Database(error) => error.into(),
         }
@@ -392,6 +428,7 @@ impl From<ChangePasswordError> for Problem {
         match error {
             ChangePasswordError::Invalid(invalid) => Self::validation(vec![invalid.into()]),
             ChangePasswordError::WrongPassword => Self::wrong_password(),
+            ChangePasswordError::Limited(limited) => limited.into(),
             ChangePasswordError::Password(error) => error.into(),
             ChangePasswordError::Database(error) => error.into(),
         }

@@ -25,9 +25,13 @@ pub mod clients;
 pub mod logins;
 pub mod users;
 
+pub mod audit;
+
 pub mod clock;
 pub mod config;
 pub mod database;
+pub mod limits;
+pub mod metrics;
 pub mod shards;
 pub mod telemetry;
 pub mod tokens;

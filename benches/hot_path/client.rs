@@ -23,10 +23,20 @@ pub(crate) fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}")
 }
 
+/// A login by Bearer, on a connection that is closed behind its answer.
+pub(crate) fn sign_in(path: &str, (username, password): (&str, &str)) -> Vec<u8> {
+    let body = serde_json::json!({"username": username, "password": password, "transport": "bearer"});
+    post_with(path, &body, "Connection: close\r\n")
+}
+
 fn post(path: &str, body: &Value) -> Vec<u8> {
+    post_with(path, body, "")
+}
+
+fn post_with(path: &str, body: &Value, headers: &str) -> Vec<u8> {
     let body = body.to_string();
     let head = format!(
-        "POST {path} HTTP/1.1\r\nHost: auth.example.com\r\nContent-Type: application/json\r\nContent-Length: {}",
+        "POST {path} HTTP/1.1\r\nHost: auth.example.com\r\n{headers}Content-Type: application/json\r\nContent-Length: {}",
         body.len()
     );
     format!("{head}\r\n\r\n{body}").into_bytes()

@@ -56,6 +56,11 @@ pub(crate) fn resident(pid: u32) -> anyhow::Result<u32> {
     field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmRSS:")
 }
 
+/// The most that it ever held, in KiB.
+pub(crate) fn peak_resident(pid: u32) -> anyhow::Result<u32> {
+    field(&fs::read_to_string(format!("/proc/{pid}/status"))?, "VmHWM:")
+}
+
 fn of_thread(folder: &Path) -> anyhow::Result<u64> {
     // A thread that ended between the listing and here is one that was idle.
     let Ok(line) = fs::read_to_string(folder.join("schedstat")) else { return Ok(0) };

@@ -5,7 +5,8 @@
 //! every variant: a noisy machine slows down both sides of a ratio. Time on the clock is not looked at.
 //!
 //! `cargo bench --bench hot_path -- --rounds 15`; `-- --algorithms` for the algorithms of access tokens, `-- --memory` for
-//! what a cached session weighs. Settings in the environment (`LOG`, `LOG_FORMAT`, ...) reach the nodes.
+//! what a cached session weighs, `-- --storm` for what a storm of logins does to other requests, where time on the clock
+//! is the subject and the machine should have nothing else to do. Settings in the environment (`LOG`, `LOG_FORMAT`, ...) reach the nodes.
 
 mod bare;
 mod client;
@@ -15,6 +16,7 @@ mod memory;
 mod report;
 mod roles;
 mod server;
+mod storm;
 mod variants;
 
 use std::io::Write;
@@ -45,6 +47,12 @@ struct Arguments {
     /// How many sessions that is measured with
     #[arg(long, default_value_t = 100_000)]
     sessions: usize,
+    /// Measure what a storm of logins does, instead
+    #[arg(long)]
+    storm: bool,
+    /// Of how many logins it is
+    #[arg(long, default_value_t = 2_000)]
+    logins: usize,
     /// What cargo says to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -59,13 +67,18 @@ fn main() -> anyhow::Result<()> {
         return say("hot_path measures with `cargo bench --bench hot_path`; there is nothing to test");
     }
     let arguments = Arguments::parse();
-    // Before there is a second thread: each inherits it, and so does Postgres.
-    cpu::pin_to(&cpu::Cores::of_this_machine()?.load)?;
+    if !arguments.storm {
+        // Before there is a second thread: each inherits it, and so does Postgres.
+        cpu::pin_to(&cpu::Cores::of_this_machine()?.load)?;
+    }
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let database = runtime.block_on(Database::start()).context("starting Postgres")?;
-    let report = match arguments.memory {
-        true => memory::measure(&database, &runtime, arguments.sessions),
-        false => compare(&arguments, &database),
+    let report = match &arguments {
+        Arguments { memory: true, sessions, .. } => memory::measure(&database, &runtime, *sessions),
+        Arguments { storm: true, rounds, logins, .. } => {
+            storm::measure(&database, &runtime, *rounds, *logins)
+        }
+        _ => compare(&arguments, &database),
     };
     runtime.block_on(database.stop());
     say(&report?)

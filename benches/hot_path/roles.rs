@@ -24,6 +24,8 @@ pub(crate) enum Role {
     BareLookup,
     /// The service as it is shipped.
     Node,
+    /// The same, on every core.
+    NodeOnAllCores,
 }
 
 impl Role {
@@ -32,26 +34,29 @@ impl Role {
             Self::Bare => "bare",
             Self::BareLookup => "bare_lookup",
             Self::Node => "node",
+            Self::NodeOnAllCores => "node_on_all_cores",
         }
     }
 
     pub(crate) fn of_this_process() -> anyhow::Result<Option<Self>> {
         let Ok(name) = std::env::var(VARIABLE) else { return Ok(None) };
-        let mut roles = [Self::Bare, Self::BareLookup, Self::Node].into_iter();
+        let mut roles = [Self::Bare, Self::BareLookup, Self::Node, Self::NodeOnAllCores].into_iter();
         roles.find(|role| role.name() == name).map(Some).with_context(|| format!("no such role: {name}"))
     }
 }
 
-/// Serves on one core, says where, and ends when standard input does: when the parent is gone, however it went.
+/// Serves, on one core as a rule, says where, and ends when standard input does: when the parent is gone, however it went.
 pub(crate) fn play(role: Role) -> anyhow::Result<()> {
     // Before the runtime starts: actix takes as many workers as there are cores to run on.
-    cpu::pin_to(&cpu::Cores::of_this_machine()?.servers)?;
+    if !matches!(role, Role::NodeOnAllCores) {
+        cpu::pin_to(&cpu::Cores::of_this_machine()?.servers)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match role {
             Role::Bare => bare::serve(None, announce).await,
             Role::BareLookup => bare::serve(Some(database_url()?), announce).await,
-            Role::Node => serve_node().await,
+            Role::Node | Role::NodeOnAllCores => serve_node().await,
         }
     })
 }

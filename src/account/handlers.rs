@@ -4,9 +4,11 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, post};
 use uuid::Uuid;
 
+use crate::audit::{Kind, Trail};
 use crate::auth::{Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, SignIn};
 use crate::error::{Code, Problem};
 use crate::http::body::{Ignored, Json};
+use crate::http::client::Client;
 use crate::logins::Logins;
 
 /// Who is signed in, by whichever credential came: a Bearer token, else the access-token cookie, else the session
@@ -70,15 +72,18 @@ pub(super) async fn list_logins(identity: Identity, logins: Data<Logins>) -> Res
 pub(super) async fn end_login(
     identity: Identity,
     logins: Data<Logins>,
+    trail: Data<Trail>,
+    client: Client,
     id: Path<String>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
     let missing = || Problem::new(Code::NotFound, "You have no such live login.");
     let id: Uuid = id.parse().map_err(|_| missing())?;
-    match logins.end_own(identity.user_id, id).await? {
-        true => Ok(HttpResponse::NoContent().finish()),
-        false => Err(missing()),
-    }
+    let ended = logins.end_own(identity.user_id, id).await?.ok_or_else(missing)?;
+    trail.record(
+        ended.entry(Kind::LoginEnded, client.origin()).with("by_login", identity.login_id.to_string()),
+    );
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Change the password, and sign every other device out.
@@ -86,14 +91,16 @@ pub(super) async fn end_login(
     security(("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 204, description = "It is changed. This login goes on; every other one has ended."),
     (status = 403, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/account/password")]
 pub(super) async fn change_password(
     identity: Identity,
     sign_in: Data<SignIn>,
+    client: Client,
     Json(body): Json<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
-    sign_in.change_password(&identity, &body).await?;
+    sign_in.change_password(&identity, &body, &client).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::error::Problem;
 use crate::http::cookies::{self, Found};
 use crate::logins::Transport;
+use crate::telemetry::{self, Who};
 
 use super::{AuthError, Csrf, Identity, Mode};
 
@@ -184,6 +185,7 @@ async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
     let picked = modes.pick(request.headers()).map_err(|error| reject(error, None))?;
     let transport = picked.credential.transport;
     let identity = modes.authenticate(picked).await.map_err(|error| reject(error, Some(transport)))?;
+    telemetry::note(Who { user: identity.user_id, login: identity.login_id, mode: identity.mode });
     // Asked of a credential that is good: one that is bad proves nothing either way.
     if transport == Transport::Cookie && !request.method().is_safe() {
         csrf.check(identity.login_id, request.headers()).map_err(|error| reject(error, Some(transport)))?;

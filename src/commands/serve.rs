@@ -1,16 +1,14 @@
 //! `serve`: the service, from its greeting to the signal that stops it.
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-use super::{Failure, say};
+use super::{Failure, StopSignals, doctor, say};
 use crate::app::{self, Node};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 
 /// Runs the service until a signal stops it. A second signal ends it at once.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
-    for setting in &config.ignored {
-        tracing::warn!("{setting} is set, but this version does not have that setting: it changes nothing");
+    for slip in doctor::slips(&config) {
+        tracing::warn!("{slip}");
     }
     let format = config.log.format;
     let mut signals = StopSignals::new()?;
@@ -37,27 +35,11 @@ fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
     }
     say(&format!("dualauth {} listens on {}", env!("CARGO_PKG_VERSION"), node.address()))?;
     say(&format!("  Swagger UI  {url}/docs/"))?;
+    if let Some(metrics) = node.metrics_address() {
+        say(&format!("  Metrics     http://{metrics}/metrics"))?;
+    }
     if let Some(postgres) = node.private_postgres() {
         say(&format!("  Postgres    {postgres}"))?;
     }
     say("Ctrl-C stops it.")
-}
-
-/// The signals that stop the service: Ctrl-C, and what service managers send.
-struct StopSignals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl StopSignals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }

@@ -1,10 +1,14 @@
 //! The settings: the only reader of the environment, which reports every bad setting at once.
 
+mod file;
+mod names;
 mod reader;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -22,6 +26,8 @@ pub struct Config {
     pub data_folder: PathBuf,
     /// `LISTEN`; port 0 lets the system choose one.
     pub listen: SocketAddr,
+    /// `METRICS_LISTEN`: where `/metrics` is; none: nowhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// `PUBLIC_URL`: where clients reach the service; none: where it listens.
     pub public_url: Option<Url>,
     /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.
@@ -40,10 +46,32 @@ pub struct Config {
     pub directory: DirectoryConfig,
     /// What passwords must be and what a hash costs.
     pub passwords: PasswordConfig,
+    /// How often one network may try.
+    pub limits: RateLimits,
+    /// `AUDIT_RETENTION`: how long events of the audit trail are kept.
+    pub audit_retention: Duration,
     /// What is logged and how.
     pub log: LogConfig,
-    /// Settings that were given but that this version does not have.
-    pub ignored: Vec<&'static str>,
+    /// What looks like a setting and is none.
+    pub unknown: Vec<UnknownSetting>,
+}
+
+/// A variable that looks like a setting and is none: nothing reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownSetting {
+    /// Its name.
+    pub name: String,
+    /// The setting that was meant, it seems; none: it stands in `.env`, where everything is a setting.
+    pub meant: Option<String>,
+}
+
+/// The key file, as it was read.
+#[derive(Clone, Debug)]
+pub struct KeyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub bytes: SecretBytes,
 }
 
 /// What access tokens say, and what signs them.
@@ -55,8 +83,8 @@ pub struct JwtConfig {
     pub audience: Option<String>,
     /// `JWT_ALGORITHM`.
     pub algorithm: JwtAlgorithm,
-    /// What is in `JWT_KEY_FILE`; none: keys are made, and kept in the database.
-    pub key_file: Option<SecretBytes>,
+    /// `JWT_KEY_FILE`; none: keys are made, and kept in the database.
+    pub key_file: Option<KeyFile>,
     /// `KEY_ROTATION`: how long a key signs; none: until somebody rotates.
     pub rotation: Option<Duration>,
 }
@@ -175,6 +203,50 @@ pub struct PasswordConfig {
     pub concurrency: usize,
 }
 
+impl PasswordConfig {
+    /// The most memory that a hash may take, in KiB.
+    pub const MAX_MEMORY_KIB: u32 = 256 * 1024;
+
+    /// The same multiplied by the iterations, which is a few seconds' work.
+    const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
+
+    /// Whether argon2 may cost so much, whoever chose it.
+    ///
+    /// # Errors
+    /// The limits, in words.
+    pub fn check_argon2(memory_kib: u32, iterations: u32) -> Result<(), String> {
+        let work = u64::from(memory_kib) * u64::from(iterations);
+        if memory_kib <= Self::MAX_MEMORY_KIB && work <= Self::MAX_WORK_KIB {
+            return Ok(());
+        }
+        Err(format!(
+            "{} KiB of memory, and {} multiplied by the iterations",
+            Self::MAX_MEMORY_KIB,
+            Self::MAX_WORK_KIB
+        ))
+    }
+}
+
+/// How often one network may try what can be guessed, or costs us more than it costs a stranger.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimits {
+    /// `LOGIN_LIMIT`: failures to prove who one is, at sign-in and when the password is changed.
+    pub login: RateLimit,
+    /// `REGISTER_LIMIT`: accounts asked for.
+    pub register: RateLimit,
+    /// `REFRESH_LIMIT`: renewals asked for, in both modes.
+    pub refresh: RateLimit,
+}
+
+/// So many at once, and then as many in so much time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many, at least one.
+    pub count: u32,
+    /// In what time.
+    pub per: Duration,
+}
+
 /// What is logged and how.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
@@ -197,6 +269,13 @@ pub enum LogFormat {
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
+impl ConfigError {
+    /// One line for each.
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("settings are wrong:")?;
@@ -212,17 +291,20 @@ impl Config {
     /// # Errors
     /// Every bad setting, and a `.env` that can't be read.
     pub fn from_env() -> Result<Self, ConfigError> {
-        match dotenvy::from_path(".env") {
-            Ok(_) => {}
-            Err(error) if error.not_found() => {}
-            Err(error) => return Err(ConfigError(vec![format!(".env: {}", describe_dotenv(&error))])),
-        }
-        Self::from_vars(|name| match std::env::var(name) {
-            Ok(value) => Some(value),
-            Err(std::env::VarError::NotPresent) => None,
-            // Seen by every reader as a value that is wrong.
-            Err(std::env::VarError::NotUnicode(_)) => Some("\u{fffd}".to_owned()),
-        })
+        let in_file = file::load(Path::new(".env")).map_err(|line| ConfigError(vec![line]))?;
+        let asked = RefCell::new(BTreeSet::new());
+        let config = Self::from_vars(|name| {
+            asked.borrow_mut().insert(name.to_owned());
+            match std::env::var(name) {
+                Ok(value) => Some(value),
+                Err(std::env::VarError::NotPresent) => None,
+                // Seen by every reader as a value that is wrong.
+                Err(std::env::VarError::NotUnicode(_)) => Some("\u{fffd}".to_owned()),
+            }
+        })?;
+        let given = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let unknown = names::unknown(given.collect(), &in_file, &asked.into_inner());
+        Ok(Self { unknown, ..config })
     }
 
     /// Reads the settings from `vars`. An empty value counts as not set.
@@ -231,15 +313,6 @@ impl Config {
     /// Every bad setting at once.
     pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         reader::read(vars).map_err(ConfigError)
-    }
-}
-
-/// `dotenvy` quotes the offending line, and that line may hold a secret.
-fn describe_dotenv(error: &dotenvy::Error) -> String {
-    match error {
-        dotenvy::Error::LineParse(_, at) => format!("a line can't be read, at its character {at}"),
-        dotenvy::Error::Io(error) => error.to_string(),
-        _ => "can't be read".to_owned(),
     }
 }
 

@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::{
-    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, Lifetimes, LogConfig, LogFormat,
-    PasswordConfig, SessionLookup, Span, WhenStale,
+    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, LogConfig,
+    LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, WhenStale,
 };
 use crate::tokens::{AppSecret, SecretBytes};
 
@@ -21,9 +21,6 @@ const DATA_FOLDER: &str = ".data";
 
 /// The longest time that can be set: ten years, which keeps every date that is computed from it in bounds.
 const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
-
-/// Settings of later versions: setting one changes nothing yet, and that should not be a surprise.
-const NOT_YET: [&str; 4] = ["METRICS_LISTEN", "LOGIN_LIMIT", "REGISTER_LIMIT", "REFRESH_LIMIT"];
 
 /// The shortest time that a key may sign: twice as long as others remember the keys of `jwks.json`.
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
@@ -50,6 +47,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             listen: self
                 .parse("LISTEN", "an address and port such as 127.0.0.1:8080")
                 .unwrap_or(DEFAULT_LISTEN),
+            metrics_listen: self.parse("METRICS_LISTEN", "an address and port such as 127.0.0.1:9090"),
             public_url: self.public_url(),
             app_secret: self.app_secret(),
             allowed_origins: self.list("ALLOWED_ORIGINS", parse_origin),
@@ -59,8 +57,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             lifetimes: self.lifetimes(),
             directory: self.directory(),
             passwords: self.passwords(),
+            limits: self.limits(),
+            audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
-            ignored: NOT_YET.into_iter().filter(|name| self.text(name).is_some()).collect(),
+            unknown: Vec::new(),
         };
         self.check_cookie_domain(&config);
         config
@@ -185,10 +185,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         config
     }
 
-    fn key_file(&mut self) -> Option<SecretBytes> {
-        let path = self.text("JWT_KEY_FILE")?;
-        match std::fs::read(path) {
-            Ok(bytes) => Some(SecretBytes::new(bytes)),
+    fn key_file(&mut self) -> Option<KeyFile> {
+        let path = PathBuf::from(self.text("JWT_KEY_FILE")?);
+        match std::fs::read(&path) {
+            Ok(bytes) => Some(KeyFile { path, bytes: SecretBytes::new(bytes) }),
             Err(error) => {
                 self.errors.push(format!("JWT_KEY_FILE can't be read: {error}"));
                 None
@@ -240,12 +240,29 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             self.errors.push(format!("ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM: {error}"));
             argon2::Params::DEFAULT
         });
+        if let Err(limits) = PasswordConfig::check_argon2(memory, iterations) {
+            self.wrong("ARGON2_MEMORY_KIB, ARGON2_ITERATIONS", &format!("{limits} at most"));
+        }
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         PasswordConfig {
             min_length: self.number("PASSWORD_MIN_LENGTH", 15, 8) as usize,
             argon2,
             concurrency: self.number("HASH_CONCURRENCY", cores, 1) as usize,
         }
+    }
+
+    fn limits(&mut self) -> RateLimits {
+        RateLimits {
+            login: self.limit("LOGIN_LIMIT", 60),
+            register: self.limit("REGISTER_LIMIT", 30),
+            refresh: self.limit("REFRESH_LIMIT", 600),
+        }
+    }
+
+    fn limit(&mut self, name: &str, a_minute: u32) -> RateLimit {
+        let expected = "a number of one or more and a time, such as 60/1m";
+        let default = RateLimit { count: a_minute, per: Duration::from_secs(60) };
+        self.read(name, expected, parse_limit).unwrap_or(default)
     }
 
     fn log(&mut self) -> LogConfig {
@@ -279,6 +296,12 @@ fn parse_origin(text: &str) -> Result<String, String> {
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     network.map_err(|_| "addresses or networks such as 10.0.0.0/8".to_owned())
+}
+
+fn parse_limit(text: &str) -> Option<RateLimit> {
+    let (count, per) = text.split_once('/')?;
+    let count = count.trim().parse().ok().filter(|count| *count > 0)?;
+    Some(RateLimit { count, per: parse_duration(per.trim())? })
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -344,6 +367,18 @@ mod tests {
             assert!(error.contains(name), "{name} is missing in {error}");
         }
         assert!(!error.contains("hunter"), "{error}");
+    }
+
+    #[test]
+    fn a_limit_is_a_number_and_a_time() {
+        let of = |text: &str| read(&[("LOGIN_LIMIT", text)]).map(|config| config.limits.login);
+        let limit = |count, seconds| RateLimit { count, per: Duration::from_secs(seconds) };
+        assert_eq!(of(""), Ok(limit(60, 60)));
+        assert_eq!(of("5/10s"), Ok(limit(5, 10)));
+        assert_eq!(of("1 / 24h"), Ok(limit(1, 86_400)));
+        for wrong in ["0/1m", "5", "5/", "/1m", "5/minute", "-1/1m", "5/0s", "off"] {
+            assert!(of(wrong).expect_err(wrong).contains("LOGIN_LIMIT"), "{wrong}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod private;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::{AppliedMigration, Migrate, Migration};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 
@@ -19,7 +20,10 @@ const MAX_CONNECTIONS: u32 = 10;
 
 /// And for what it does by itself: reading the feed, writing batches, sweeping. Apart from the others, since
 /// a node whose requests have taken every connection must not go stale for it.
-const UPKEEP_CONNECTIONS: u32 = 3;
+const UPKEEP_CONNECTIONS: u32 = 4;
+
+/// And in all, with the one that listens for notifications.
+pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 1;
 
 /// How long a request waits for a connection: sqlx waits 30 s by default, which outlives its client.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -125,10 +129,17 @@ impl Pools {
 /// # Errors
 /// When it can't be reached or a migration fails.
 pub async fn open(url: &SecretString) -> Result<Pools, sqlx::Error> {
-    let options: PgConnectOptions = url.expose_secret().parse()?;
-    let options = options.application_name("dualauth");
+    let options = options(url)?;
     migrate(&options).await?;
     Ok(Pools::new(options))
+}
+
+/// How to connect to `url`.
+///
+/// # Errors
+/// When it can't be read.
+pub fn options(url: &SecretString) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(url.expose_secret().parse::<PgConnectOptions>()?.application_name("dualauth"))
 }
 
 /// On a connection of its own, since a migration may take longer than any request.
@@ -136,8 +147,50 @@ async fn migrate(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
     let late = |_| sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"));
     let connecting = PgConnection::connect_with(options);
     let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
-    MIGRATOR.run(&mut connection).await?;
+    // To look takes no right to create tables, as running nothing does: day to day, the service needs none.
+    if Schema::look(&mut connection).await? != Schema::UpToDate {
+        MIGRATOR.run(&mut connection).await?;
+    }
     connection.close().await
+}
+
+/// How the schema of a database relates to this program's migrations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// It is what this program makes of it.
+    UpToDate,
+    /// So many migrations have not run yet: all, where there is no schema.
+    Pending(usize),
+    /// It has migrations that this program does not know, or knows otherwise, or one that failed half way.
+    Foreign,
+}
+
+impl Schema {
+    /// Looks, and changes nothing.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn look(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let table = &*MIGRATOR.table_name;
+        let exists = sqlx::query_scalar!(r#"select to_regclass($1) is not null as "exists!""#, table);
+        if !exists.fetch_one(&mut *connection).await? {
+            return Ok(Self::Pending(MIGRATOR.iter().count()));
+        }
+        if connection.dirty_version(table).await?.is_some() {
+            return Ok(Self::Foreign);
+        }
+        let applied = connection.list_applied_migrations(table).await?;
+        let is_ours = |applied: &AppliedMigration| {
+            let same =
+                |known: &Migration| (known.version, &known.checksum) == (applied.version, &applied.checksum);
+            MIGRATOR.iter().any(same)
+        };
+        Ok(match MIGRATOR.iter().count() - applied.iter().filter(|applied| is_ours(applied)).count() {
+            _ if !applied.iter().all(is_ours) => Self::Foreign,
+            0 => Self::UpToDate,
+            pending => Self::Pending(pending),
+        })
+    }
 }
 
 fn pool(options: PgConnectOptions, connections: u32, statement_timeout: &str) -> PgPool {

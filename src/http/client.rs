@@ -4,10 +4,11 @@ use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv4Addr};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{HeaderMap, USER_AGENT};
+use actix_web::http::header::{HeaderMap, USER_AGENT, X_FORWARDED_FOR};
 use actix_web::{FromRequest, HttpRequest, web};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
+use crate::audit::Origin;
 use crate::error::Problem;
 
 /// What of a user agent is kept, in characters.
@@ -26,20 +27,48 @@ pub struct Client {
     pub user_agent: String,
 }
 
+/// What one subscriber gets of IPv6's addresses, as a rule, and can choose from at will.
+const SUBSCRIBER_BITS: u8 = 64;
+
+impl Client {
+    /// The client that sent this.
+    pub fn of(request: &HttpRequest) -> Self {
+        let nobody = TrustedProxies::default();
+        let proxies = request.app_data::<web::Data<TrustedProxies>>().map_or(&nobody, |proxies| proxies);
+        let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+        Self {
+            address: address_of(request, proxies),
+            user_agent: String::from_utf8_lossy(agent).chars().take(MAX_USER_AGENT).collect(),
+        }
+    }
+
+    /// As the audit trail tells of it.
+    pub fn origin(&self) -> Origin {
+        Origin::Request { address: self.address, user_agent: self.user_agent.clone() }
+    }
+
+    /// What counts as one address where tries are counted. `network_of` in the migrations says the same.
+    pub fn network(&self) -> IpNet {
+        match self.address {
+            IpAddr::V4(_) => self.address.into(),
+            IpAddr::V6(address) => Ipv6Net::new_assert(address, SUBSCRIBER_BITS).trunc().into(),
+        }
+    }
+}
+
 impl FromRequest for Client {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
-        let proxies = request.app_data::<web::Data<TrustedProxies>>();
-        let trusted = proxies.map_or(&[][..], |proxies| &proxies.0);
-        let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
-        ready(Ok(Self {
-            address: address(peer, request.headers(), trusted),
-            user_agent: String::from_utf8_lossy(agent).chars().take(MAX_USER_AGENT).collect(),
-        }))
+        ready(Ok(Self::of(request)))
     }
+}
+
+/// The network address of the client that sent a request.
+pub fn address_of(request: &HttpRequest, proxies: &TrustedProxies) -> IpAddr {
+    let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+    address(peer, request.headers(), &proxies.0)
 }
 
 /// The peer's, unless the peer is a trusted proxy: then the last hop that is not one. What stands before that in
@@ -47,8 +76,11 @@ impl FromRequest for Client {
 fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut last = peer.to_canonical();
+    if !is_trusted(&last) {
+        return last;
+    }
     let hops: Vec<&[u8]> = headers
-        .get_all("x-forwarded-for")
+        .get_all(X_FORWARDED_FOR)
         .flat_map(|header| header.as_bytes().split(|byte| *byte == b','))
         .collect();
     for hop in hops.into_iter().rev() {

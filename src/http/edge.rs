@@ -1,49 +1,211 @@
-//! The outermost layer: whatever happens inside, the client gets a well-formed answer.
+//! The outermost layer: whatever happens inside, the client gets a well-formed answer, and it is written down.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
 use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
+};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::web::{Bytes, Data};
+use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
 use futures_util::FutureExt;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
 use crate::error::{Code, PROBLEM_JSON, Problem};
-use crate::telemetry::{self, Access};
+use crate::metrics::{self, Metrics};
+use crate::telemetry::{self, Access, RequestId};
 
-/// The access line of a request: written when it has been answered.
+use super::client::{TrustedProxies, address_of};
+
+/// The longest path with its query: more than any route has a use for, and what every server has to take (RFC 9110,
+/// section 4.1).
+const MAX_TARGET: usize = 8 * 1024;
+
+/// The most that a request's headers may have, in bytes: eight cookies of the size that browsers keep.
+const MAX_HEADERS: usize = 32 * 1024;
+
+/// The header that tells the client what its request is called in the log.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// For what is no page: nothing in it is to be shown, loaded or run.
+const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Two years. Without `includeSubDomains`: what else is below the same name is not ours to force. And without `preload`,
+/// which can't be undone by setting `PUBLIC_URL` to http again.
+const HTTPS_ONLY: &str = "max-age=63072000";
+
+/// What the edge goes by.
+#[derive(Clone, Debug)]
+pub struct Edge {
+    /// Whether clients come over https.
+    pub is_https: bool,
+    /// Whose word on a client's address is taken.
+    pub proxies: Data<TrustedProxies>,
+    /// What there is, with what is counted of each.
+    pub routes: Data<Routes>,
+    /// What else is counted.
+    pub metrics: Metrics,
+}
+
+impl Edge {
+    /// What every answer has: no cache may keep it unless its route says so, and no browser may guess what it is, tell
+    /// others where it came from, or take it for a page.
+    fn dress(&self, headers: &mut HeaderMap, id: RequestId) {
+        let mut unless_said = |name, value| {
+            if !headers.contains_key(&name) {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+        };
+        unless_said(CACHE_CONTROL, "no-store");
+        unless_said(CONTENT_SECURITY_POLICY, NO_PAGE);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        if self.is_https {
+            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));
+        }
+        let id = Bytes::copy_from_slice(id.as_str().as_bytes());
+        if let Ok(id) = HeaderValue::from_maybe_shared(id) {
+            headers.insert(REQUEST_ID, id);
+        }
+    }
+}
+
+/// A request on its way to its answer.
 #[derive(Debug)]
-pub struct AccessLine {
+pub struct Exchange {
+    edge: Rc<Edge>,
     start: Instant,
     method: Method,
     path: String,
+    route: Option<usize>,
+    id: RequestId,
+    client: IpAddr,
 }
 
-impl AccessLine {
+impl Exchange {
     /// Of a request that begins now. Without its query, which is not ours to write down.
-    pub fn begin(request: &ServiceRequest) -> Self {
-        Self { start: Instant::now(), method: request.method().clone(), path: request.path().to_owned() }
+    pub fn begin(edge: Rc<Edge>, request: &ServiceRequest) -> Self {
+        Self {
+            start: Instant::now(),
+            method: request.method().clone(),
+            path: request.path().to_owned(),
+            route: edge.routes.find(request.match_info().as_str()),
+            id: request_id(request.headers()),
+            client: address_of(request.request(), &edge.proxies),
+            edge,
+        }
     }
 
-    /// Writes it.
-    pub fn end<B>(self, outcome: &Result<ServiceResponse<B>, Error>) {
-        let status = match outcome {
-            Ok(response) => response.status(),
-            Err(error) => error.as_response_error().status_code(),
+    /// What the request is called in the log.
+    pub fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// Completes the answer, counts it and writes it down.
+    ///
+    /// # Errors
+    /// The same as before, but complete.
+    pub fn end<B>(self, outcome: Result<ServiceResponse<B>, Error>) -> Result<ServiceResponse<B>, Error> {
+        let (status, code) = match &outcome {
+            Ok(response) => (response.status(), response.response().extensions().get::<Code>().copied()),
+            Err(error) => {
+                let code = error.as_error::<Problem>().map(Problem::code);
+                (error.as_response_error().status_code(), code)
+            }
         };
-        let micros = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.write_down(status, code);
+        match outcome {
+            Ok(mut response) => {
+                self.edge.dress(response.headers_mut(), self.id);
+                Ok(response)
+            }
+            Err(error) => Err(Undressed { error, edge: self.edge, id: self.id }.into()),
+        }
+    }
+
+    fn write_down(&self, status: StatusCode, code: Option<Code>) {
+        let Self { edge, method, path, .. } = self;
+        let (took, status) = (self.start.elapsed(), status.as_u16());
+        edge.routes.counts(self.route).answered(method.as_str(), status, took);
+        let code = code.map(Code::as_str);
+        if let Some(code) = code {
+            edge.metrics.problem(code);
+        }
         telemetry::access(&Access {
-            method: self.method.as_str(),
-            path: &self.path,
-            status: status.as_u16(),
-            micros,
+            method: method.as_str(),
+            path,
+            status,
+            micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            request_id: self.id,
+            client: self.client,
+            who: telemetry::noted(),
+            code,
         });
     }
+}
+
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let mut sent = headers.get_all(TRACEPARENT);
+    let one = sent.next().filter(|_| sent.next().is_none());
+    one.and_then(|one| RequestId::of_traceparent(one.as_bytes())).unwrap_or_else(RequestId::random)
+}
+
+/// An error of which the response is made further out, where nobody knows what every answer has.
+#[derive(Debug)]
+struct Undressed {
+    error: Error,
+    edge: Rc<Edge>,
+    id: RequestId,
+}
+
+impl fmt::Display for Undressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl ResponseError for Undressed {
+    fn status_code(&self) -> StatusCode {
+        self.error.as_response_error().status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.error.error_response();
+        self.edge.dress(response.headers_mut(), self.id);
+        response
+    }
+}
+
+/// Refuses a request whose head is larger than any honest client's. actix itself takes up to 128 KiB.
+///
+/// # Errors
+/// `malformed_request`, as 414 or 431.
+pub fn check_head(request: &ServiceRequest) -> Result<(), Problem> {
+    let too_large = |status: StatusCode, detail: String| {
+        Err(Problem::new(Code::MalformedRequest, detail).with_status(status.as_u16()))
+    };
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if target > MAX_TARGET {
+        return too_large(StatusCode::URI_TOO_LONG, format!("A path has {MAX_TARGET} bytes at most."));
+    }
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    if headers.sum::<usize>() > MAX_HEADERS {
+        let detail = format!("Headers have {MAX_HEADERS} bytes at most.");
+        return too_large(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail);
+    }
+    Ok(())
 }
 
 /// A `GET` route answers `HEAD` as well (RFC 9110, section 9.3.2). The codec leaves the body out: it remembers
@@ -72,15 +234,6 @@ pub async fn answer<B: MessageBody + 'static>(
         Ok(Err(error)) => Err(from_error(error)),
         Err(panic) => Err(Problem::internal(panic_message(&*panic)).into()),
     }
-}
-
-/// What no cache may keep, and no browser guess the type of, unless the route says otherwise.
-pub fn add_headers<B>(response: &mut ServiceResponse<B>) {
-    let headers = response.headers_mut();
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
 fn is_foreign_error<B>(response: &ServiceResponse<B>) -> bool {
@@ -120,23 +273,59 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     format!("panic: {}", text.unwrap_or("of an unknown kind"))
 }
 
-/// Which methods each path answers, read from the API's own document, so that there is one list of routes.
+/// What there is, by its path: which methods it answers, read from the API's own document, so that there is one list of
+/// routes, and what is counted of it.
 #[derive(Debug)]
-pub struct Routes(Vec<(actix_web::dev::ResourceDef, String)>);
+pub struct Routes {
+    all: Vec<Known>,
+    /// Where each is, by its path up to a parameter, with which all those end that have one.
+    places: HashMap<String, usize>,
+    /// What is counted of all other paths together.
+    unknown: metrics::Route,
+}
+
+#[derive(Debug)]
+struct Known {
+    pattern: ResourceDef,
+    allow: String,
+    counts: metrics::Route,
+}
+
+/// What all paths are counted as that there are not.
+const UNKNOWN: &str = "unknown";
 
 impl Routes {
     /// The routes of this document, and these pages, which it does not list.
-    pub fn of(document: &OpenApi, pages: &[&str]) -> Self {
+    pub fn of(document: &OpenApi, pages: &[&str], metrics: &Metrics) -> Self {
         let paths = document.paths.paths.iter().map(|(path, item)| (path.as_str(), allow(item)));
         let pages = pages.iter().map(|page| (*page, "GET, HEAD".to_owned()));
-        Self(
-            paths.chain(pages).map(|(path, allow)| (actix_web::dev::ResourceDef::new(path), allow)).collect(),
-        )
+        let (mut all, mut places) = (Vec::new(), HashMap::new());
+        for (path, allow) in paths.chain(pages) {
+            let fixed = path.split_once('{').map_or(path, |(fixed, _)| fixed);
+            // `/docs/` is a page, and `/docs/{file}` begins with it.
+            let key = if fixed == path { path.to_owned() } else { format!("{fixed}{{}}") };
+            places.insert(key, all.len());
+            all.push(Known { pattern: ResourceDef::new(path), allow, counts: metrics.route(path) });
+        }
+        Self { all, places, unknown: metrics.route(UNKNOWN) }
     }
 
     /// What `Allow` says of this path; `None` when there is no such path.
     fn allow(&self, path: &str) -> Option<&str> {
-        self.0.iter().find(|(pattern, _)| pattern.is_match(path)).map(|(_, allow)| allow.as_str())
+        self.all.iter().find(|known| known.pattern.is_match(path)).map(|known| known.allow.as_str())
+    }
+
+    /// Where a path is in the list. Without matching each pattern: that would be a good part of what a request costs.
+    fn find(&self, path: &str) -> Option<usize> {
+        let with_parameter = || {
+            let (folder, _) = path.rsplit_once('/').filter(|(_, last)| !last.is_empty())?;
+            self.places.get(&format!("{folder}/{{}}"))
+        };
+        self.places.get(path).or_else(with_parameter).copied()
+    }
+
+    fn counts(&self, place: Option<usize>) -> &metrics::Route {
+        place.and_then(|place| self.all.get(place)).map_or(&self.unknown, |known| &known.counts)
     }
 }
 
@@ -152,11 +341,16 @@ fn allow(item: &PathItem) -> String {
 }
 
 /// Answers what no route does: 405 on a known path, 404 elsewhere.
-pub async fn no_route(request: HttpRequest, routes: actix_web::web::Data<Routes>) -> HttpResponse {
+pub async fn no_route(request: HttpRequest, routes: Data<Routes>) -> HttpResponse {
     match routes.allow(request.path()) {
         Some(allow) => Problem::method_not_allowed(allow.to_owned()).response(),
-        None => Problem::new(Code::NotFound, "There is nothing at this path.").response(),
+        None => not_found().await,
     }
+}
+
+/// Answers a path that there is not.
+pub async fn not_found() -> HttpResponse {
+    Problem::new(Code::NotFound, "There is nothing at this path.").response()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod client;
+pub mod connection;
 pub mod cookies;
 pub mod edge;
 pub mod form;

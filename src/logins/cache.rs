@@ -94,6 +94,11 @@ impl Cache {
         }
     }
 
+    /// How many sessions are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.shards.each().map(|shard| shard.sessions.len()).sum()
+    }
+
     /// Has it looked up anew.
     pub(super) fn forget(&self, hash: &HandleHash) {
         let mut shard = self.shards.of(hash);

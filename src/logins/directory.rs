@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -25,6 +26,19 @@ pub(super) enum Revoked {
     Ended,
     /// Its owner has, or had a moment ago, other roles than it says.
     OtherRoles,
+}
+
+/// How much a node remembers.
+#[derive(Clone, Copy, Debug)]
+pub struct Census {
+    /// Sessions.
+    pub sessions: usize,
+    /// Logins that have ended while access tokens of theirs may be about.
+    pub ended_logins: usize,
+    /// Users whose roles have changed while access tokens with others may be about.
+    pub changed_roles: usize,
+    /// How long ago the last complete look at the feed began; none: there was none.
+    pub age: Option<Duration>,
 }
 
 /// Bounded: the sessions by a setting, the revoked logins by what can still be presented.
@@ -68,6 +82,17 @@ impl Directory {
         match tokens.roles.get(&user) {
             Some(changed) if changed.now != roles => Revoked::OtherRoles,
             _ => Revoked::No,
+        }
+    }
+
+    /// How much there is of each, and how old that is.
+    pub(super) fn census(&self) -> Census {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        Census {
+            sessions: self.sessions.len(),
+            ended_logins: tokens.ended.len(),
+            changed_roles: tokens.roles.len(),
+            age: self.freshness.age(),
         }
     }
 

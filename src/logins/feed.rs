@@ -13,6 +13,7 @@ use sqlx::{Acquire, Connection, PgPool};
 
 use crate::clock::{Clock, uptime};
 use crate::database::DatabaseError;
+use crate::metrics::Metrics;
 
 use super::directory::Directory;
 use super::store;
@@ -63,6 +64,7 @@ pub struct Feed {
     pool: PgPool,
     directory: Arc<Directory>,
     others: Vec<Arc<dyn Reload>>,
+    metrics: Metrics,
     clock: Clock,
     last: Option<Look>,
     /// Whether the last attempt failed.
@@ -83,9 +85,10 @@ impl Feed {
         pool: PgPool,
         directory: Arc<Directory>,
         others: Vec<Arc<dyn Reload>>,
+        metrics: Metrics,
         clock: Clock,
     ) -> Self {
-        Self { pool, directory, others, clock, last: None, is_behind: false }
+        Self { pool, directory, others, metrics, clock, last: None, is_behind: false }
     }
 
     /// Takes in what was committed since the last look; at first, all that still matters.
@@ -127,6 +130,10 @@ impl Feed {
             tokio::time::timeout(patience, reloading).await.map_err(late)??;
         }
         let forgotten = self.directory.apply(&revocations, now - MARGIN);
+        // What was there before the node began to follow, it did not wait for.
+        if !is_anew {
+            revocations.iter().for_each(|revocation| self.metrics.revocation(revocation.lag));
+        }
         self.directory.freshness.succeed(began, forgotten);
         self.last = Some(Look { snapshot, uptime: began, time: now });
         Ok(())

@@ -81,6 +81,12 @@ impl Freshness {
         self.wanted.notify_one();
     }
 
+    /// How long ago the last complete look began; `None`: there was none.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let looked = self.looked.load(Ordering::SeqCst);
+        (looked != 0).then(|| Duration::from_micros(micros(uptime()).saturating_sub(looked)))
+    }
+
     fn is_within_bound(&self, now: DateTime<Utc>) -> bool {
         let looked = self.looked.load(Ordering::SeqCst);
         looked != 0

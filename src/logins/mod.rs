@@ -24,13 +24,15 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::config::{DirectoryConfig, JwtRevocation, Lifetimes, SessionLookup, WhenStale};
 use crate::database::{DatabaseError, Pools};
+use crate::metrics::Metrics;
 
 use self::activity::Activity;
+pub use self::directory::Census;
 use self::directory::{Directory, Revoked};
 pub use self::feed::{Feed, Reload};
 pub use self::login::{
-    Access, Device, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal, Renewal, Replaced, State,
-    Transport,
+    Access, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal, Renewal,
+    Replaced, State, Transport,
 };
 
 /// Why an access token is not accepted.
@@ -72,8 +74,9 @@ impl Logins {
     }
 
     /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
-    pub fn feed(&self, others: Vec<Arc<dyn Reload>>) -> Feed {
-        Feed::new(self.pools.upkeep.clone(), Arc::clone(&self.directory), others, self.clock.clone())
+    pub fn feed(&self, others: Vec<Arc<dyn Reload>>, metrics: Metrics) -> Feed {
+        let directory = Arc::clone(&self.directory);
+        Feed::new(self.pools.upkeep.clone(), directory, others, metrics, self.clock.clone())
     }
 
     /// Writes down every so often which logins were used.
@@ -232,11 +235,10 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn check(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
-        let renewal = self.inspect(id, generation).await?;
-        if matches!(renewal, Renewal::Reused) {
-            self.end(id).await?;
+        match self.inspect(id, generation).await? {
+            Renewal::Reused(_) => Ok(Renewal::Reused(self.end(id).await?)),
+            renewal => Ok(renewal),
         }
-        Ok(renewal)
     }
 
     /// What a renewal from this generation would come to. Changes nothing.
@@ -254,30 +256,30 @@ impl Logins {
             State::Expired => Ok(Renewal::Expired),
             State::Live if generation == login.generation => Ok(Renewal::Renewed(login)),
             State::Live if is_previous && in_grace => Ok(Renewal::Renewed(login)),
-            State::Live if generation < login.generation => Ok(Renewal::Reused),
+            State::Live if generation < login.generation => Ok(Renewal::Reused(None)),
             State::Live => Ok(Renewal::Unknown),
         }
     }
 
-    /// Ends a login. `false` when it had ended before.
+    /// Ends a login. `None` when it had ended before.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn end(&self, id: Uuid) -> Result<bool, DatabaseError> {
+    pub async fn end(&self, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
         let ended = store::end(self.requests(), id, self.clock.now()).await?;
         // Also when it had: that may have been a moment ago, on another node.
         self.catch_up().await;
         Ok(ended)
     }
 
-    /// Ends a live login of this user. `false` when there is none.
+    /// Ends a live login of this user. `None` when there is none.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn end_own(&self, user: Uuid, id: Uuid) -> Result<bool, DatabaseError> {
+    pub async fn end_own(&self, user: Uuid, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
         self.settle(id).await?;
         let ended = store::end_own(self.requests(), user, id, self.clock.now()).await?;
-        if ended {
+        if ended.is_some() {
             self.catch_up().await;
         }
         Ok(ended)
@@ -343,6 +345,11 @@ impl Logins {
     /// found out.
     pub async fn look_for_unknown(&self) -> bool {
         self.directory.freshness.look_for_unknown().await
+    }
+
+    /// How much this node remembers, and how old that is.
+    pub fn census(&self) -> Census {
+        self.directory.census()
     }
 
     /// Whether what this node remembers may be believed.

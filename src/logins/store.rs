@@ -12,7 +12,7 @@ use crate::config::Lifetimes;
 use crate::database::{DatabaseError, answer};
 use crate::users::User;
 
-use super::login::{Device, HandleHash, ListedLogin, Login, Replaced};
+use super::login::{Device, EndedLogin, HandleHash, ListedLogin, Login, Replaced};
 
 /// A login and its owner, as the queries below return them.
 struct Row {
@@ -226,27 +226,41 @@ pub(super) async fn touch(
     answer(update.execute(pool)).await.map(drop)
 }
 
-/// `false` when it had ended before.
-pub(super) async fn end(pool: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<bool, DatabaseError> {
-    let end = sqlx::query!("update logins set ended_at = $2 where id = $1 and ended_at is null", id, now);
-    Ok(answer(end.execute(pool)).await?.rows_affected() == 1)
+/// `None` when it had ended before.
+pub(super) async fn end(
+    pool: &PgPool,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<EndedLogin>, DatabaseError> {
+    let end = sqlx::query_as!(
+        EndedLogin,
+        "update logins l set ended_at = $2 from users u
+         where l.id = $1 and u.id = l.user_id and l.ended_at is null
+         returning l.id, l.user_id, u.username, l.mode, l.transport",
+        id,
+        now,
+    );
+    answer(end.fetch_optional(pool)).await
 }
 
-/// `false` when the user has no such live login.
+/// `None` when the user has no such live login.
 pub(super) async fn end_own(
     pool: &PgPool,
     user: Uuid,
     id: Uuid,
     now: DateTime<Utc>,
-) -> Result<bool, DatabaseError> {
-    let end = sqlx::query!(
-        "update logins set ended_at = $3
-         where id = $1 and user_id = $2 and ended_at is null and idle_expires_at > $3 and expires_at > $3",
+) -> Result<Option<EndedLogin>, DatabaseError> {
+    let end = sqlx::query_as!(
+        EndedLogin,
+        "update logins l set ended_at = $3 from users u
+         where l.id = $1 and l.user_id = $2 and u.id = l.user_id and l.ended_at is null
+           and l.idle_expires_at > $3 and l.expires_at > $3
+         returning l.id, l.user_id, u.username, l.mode, l.transport",
         id,
         user,
         now,
     );
-    Ok(answer(end.execute(pool)).await?.rows_affected() == 1)
+    answer(end.fetch_optional(pool)).await
 }
 
 /// The live logins of a user, newest first.
@@ -290,6 +304,8 @@ pub(super) struct Revocation {
     /// Whether what else is remembered is to be read anew.
     pub(super) reload: bool,
     pub(super) until: DateTime<Utc>,
+    /// How long ago it was written down when it was read, by Postgres' clock.
+    pub(super) lag: Duration,
 }
 
 impl Revocation {
@@ -315,7 +331,8 @@ pub(super) async fn revocations(
     let query = sqlx::query!(
         r#"select pg_current_snapshot()::text as "snapshot!", r.login_id as "login_id?",
                   r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.roles as "roles?", r.until as "until?",
-                  coalesce(r.reload, false) as "reload!"
+                  coalesce(r.reload, false) as "reload!",
+                  extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
            from (select) as always
            left join (revocations r left join users u on u.id = r.user_id)
              on r.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
@@ -336,7 +353,10 @@ pub(super) async fn revocations(
             let Some(until) = row.until else { continue };
             let (login_id, handle_hash) = (row.login_id, row.handle_hash);
             let (user_id, roles) = (row.user_id, row.roles);
-            revocations.push(Revocation { login_id, handle_hash, user_id, roles, reload: row.reload, until });
+            // Nobody has set its clock back, as a rule.
+            let lag = row.lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).unwrap_or_default();
+            let reload = row.reload;
+            revocations.push(Revocation { login_id, handle_hash, user_id, roles, reload, until, lag });
         }
     }
 }

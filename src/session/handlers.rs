@@ -3,14 +3,16 @@
 use actix_session::Session;
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::audit::{Kind, Trail};
 use crate::auth::{
     AuthError, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Modes, Presentation, ProfileBody,
-    RegisterRequest, Rejection, SignIn, TokenType, UserBody,
+    RegisterRequest, Rejection, SignIn, TokenType, UserBody, within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{AnyJson, Ignored, Json};
@@ -71,14 +73,16 @@ pub(super) enum SessionBody {
 #[utoipa::path(operation_id = "session_register", tag = "session", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/register")]
 pub(super) async fn session_register(
     sign_in: Data<SignIn>,
+    client: Client,
     Json(body): Json<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Created().json(sign_in.register(body).await?))
+    Ok(HttpResponse::Created().json(sign_in.register(body, &client, NAME).await?))
 }
 
 /// Sign in with a session: by cookie, or by Bearer token.
@@ -87,6 +91,7 @@ pub(super) async fn session_register(
 #[utoipa::path(operation_id = "session_login", tag = "session", request_body = LoginRequest, responses(
     (status = 200, description = "Signed in.", body = SessionBody),
     (status = 401, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/login")]
@@ -135,9 +140,10 @@ pub(super) async fn session_csrf(identity: Identity, csrf: Data<Csrf>) -> HttpRe
 /// Change the session id and start its idle time anew.
 #[utoipa::path(operation_id = "session_refresh", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 200, description = "The same login under a new session id. The old one is good no more.", body = SessionBody),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh")]
+#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
 pub(super) async fn session_refresh(
     mode: Data<SessionMode>,
     modes: Data<Modes>,
@@ -166,6 +172,8 @@ pub(super) async fn session_refresh(
 #[post("/logout")]
 pub(super) async fn session_logout(
     mode: Data<SessionMode>,
+    trail: Data<Trail>,
+    client: Client,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
@@ -173,10 +181,11 @@ pub(super) async fn session_logout(
         Ok(identity) => identity,
         Err(rejection) => return Ok(mode.turn_away(&rejection)),
     };
-    if !mode.logins.end(identity.login_id).await? {
+    if mode.logins.end(identity.login_id).await?.is_none() {
         let problem = AuthError::SessionExpired.into();
         return Ok(mode.turn_away(&Rejection { problem, transport: Some(identity.transport) }));
     }
+    trail.record(identity.did(Kind::Logout, &client));
     Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport)))
 }
 
@@ -189,6 +198,7 @@ pub(super) async fn session_logout(
 pub(super) async fn session_logout_all(
     mode: Data<SessionMode>,
     sign_in: Data<SignIn>,
+    client: Client,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
@@ -196,7 +206,7 @@ pub(super) async fn session_logout_all(
         Ok(identity) => identity,
         Err(rejection) => return Ok(mode.turn_away(&rejection)),
     };
-    sign_in.end_all(identity.user_id).await?;
+    sign_in.end_all(&identity, &client).await?;
     Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport)))
 }
 

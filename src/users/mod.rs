@@ -1,6 +1,8 @@
 //! WHO signs in: a user, what a name, email and password may be, and how accounts are opened and proved.
 
 mod accounts;
+mod guesses;
+mod import;
 mod passwords;
 mod store;
 mod validation;
@@ -9,9 +11,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use self::accounts::{
-    Accounts, ChangePasswordError, ManageError, NewUser, Proved, RegisterError, VerifyError,
+    Accounts, ChangePasswordError, ManageError, NewUser, Proved, Refused, RegisterError, VerifyError,
 };
-pub use self::passwords::{PasswordError, PasswordHasher};
+pub use self::guesses::Claimant;
+pub use self::import::{ForeignUser, Import, Refusal};
+pub use self::passwords::{Load, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration};
 pub use self::validation::{Field, Invalid};
 
 /// The role that every user begins with.
@@ -19,6 +23,21 @@ pub const USER_ROLE: &str = "user";
 
 /// The role of those who look after the service.
 pub const ADMIN_ROLE: &str = "admin";
+
+/// Which user it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserName {
+    /// See [`User::id`].
+    pub id: Uuid,
+    /// See [`User::username`].
+    pub username: String,
+}
+
+impl From<User> for UserName {
+    fn from(user: User) -> Self {
+        Self { id: user.id, username: user.username }
+    }
+}
 
 /// Somebody who may sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,17 @@
 //! Users in Postgres.
 
+use std::net::IpAddr;
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
 use crate::database::{DatabaseError, answer};
 
-use super::User;
+use super::guesses::{AT_ONCE, Claimant, FORGOTTEN_AFTER, MOST_FAILURES, PACE};
+use super::{User, UserName};
 
 /// Which unique value somebody else has.
 pub(super) enum Taken {
@@ -82,13 +87,121 @@ pub(super) async fn find_by_name(pool: &PgPool, name: &str) -> Result<Option<Fou
     }))
 }
 
-pub(super) async fn password(pool: &PgPool, user: Uuid) -> Result<Option<StoredPassword>, DatabaseError> {
-    let query = sqlx::query_as!(
-        StoredPassword,
-        "select password_hash as hash, password_version as version from users where id = $1",
-        user,
+/// The same for somebody who is to prove to be this user: counts the try as failed, and does so for a name that nobody
+/// has as well. `Err`: no try is taken from there before this time, for this user, if it is one.
+pub(super) async fn find_by_claim(
+    pool: &PgPool,
+    name: &str,
+    claimant: Claimant,
+    now: DateTime<Utc>,
+) -> Result<Result<Option<Found>, (DateTime<Utc>, Option<UserName>)>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"with named as materialized (
+             select * from users
+             where lower(username collate "C") = lower($1::text collate "C")
+                or lower(email collate "C") = lower($1::text collate "C")
+           ), tried as materialized (
+             select admit_try(coalesce((select uuid_send(id) from named), $2), $3, false, $4,
+                 $5, $6, $7, $8) as closed_until
+           )
+           select closed_until, id as "id?", username as "username?", email as "email?", roles as "roles?",
+                  created_at as "created_at?", password_hash as "password_hash?",
+                  password_version as "password_version?", disabled_at is not null as "disabled!"
+           from tried left join named on true"#,
+        name,
+        claimant.nobody.as_slice(),
+        claimant.address.to_string(),
+        now,
+        MOST_FAILURES,
+        interval(PACE),
+        AT_ONCE,
+        interval(FORGOTTEN_AFTER),
     );
-    answer(query.fetch_optional(pool)).await
+    let row = answer(query.fetch_one(pool)).await?;
+    if let Some(until) = row.closed_until {
+        let user = row.id.zip(row.username).map(|(id, username)| UserName { id, username });
+        return Ok(Err((until, user)));
+    }
+    let found = || {
+        Some(Found {
+            user: User {
+                id: row.id?,
+                username: row.username?,
+                email: row.email?,
+                roles: row.roles?,
+                created_at: row.created_at?,
+            },
+            password: StoredPassword { hash: row.password_hash?, version: row.password_version? },
+            disabled: row.disabled,
+        })
+    };
+    Ok(Ok(found()))
+}
+
+/// The password of a user who is to prove once more to be who they are. They are no stranger: a login of theirs asks.
+/// `Err`: no try is taken before this time.
+pub(super) async fn password_by_claim(
+    pool: &PgPool,
+    user: Uuid,
+    address: IpAddr,
+    now: DateTime<Utc>,
+) -> Result<Result<Option<StoredPassword>, DateTime<Utc>>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select password_hash, password_version,
+                  admit_try(uuid_send(id), $2, true, $3, $4, $5, $6, $7) as closed_until
+           from users where id = $1"#,
+        user,
+        address.to_string(),
+        now,
+        MOST_FAILURES,
+        interval(PACE),
+        AT_ONCE,
+        interval(FORGOTTEN_AFTER),
+    );
+    let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(Ok(None)) };
+    let stored = StoredPassword { hash: row.password_hash, version: row.password_version };
+    Ok(row.closed_until.map_or(Ok(Some(stored)), Err))
+}
+
+/// Opens an account to everybody again.
+pub(super) async fn forget_guesses(pool: &PgPool, user: Uuid) -> Result<(), DatabaseError> {
+    let delete = sqlx::query!("delete from guesses where account = uuid_send($1)", user);
+    answer(delete.execute(pool)).await.map(drop)
+}
+
+/// Deletes counts that nobody goes by any more, at most `batch` of each kind. Gives how many there were.
+pub(super) async fn sweep_guesses(
+    pool: &PgPool,
+    forgotten: DateTime<Utc>,
+    unknown: DateTime<Utc>,
+    batch: i64,
+) -> Result<i64, DatabaseError> {
+    let sweep = sqlx::query_scalar!(
+        r#"with old as (
+             delete from guesses where ctid in (
+               select ctid from guesses where failed_at < $1 order by failed_at limit $3 for update skip locked)
+             returning 1
+           ), strangers as (
+             delete from guessers where ctid in (
+               select ctid from guessers
+               where paced_until < $1 and (signed_in_at is null or signed_in_at < $2)
+               order by paced_until limit $3 for update skip locked)
+             returning 1
+           )
+           select (select count(*) from old) + (select count(*) from strangers) as "count!""#,
+        forgotten,
+        unknown,
+        batch,
+    );
+    answer(sweep.fetch_one(pool)).await
+}
+
+/// The constants are far within both types.
+fn interval(duration: Duration) -> PgInterval {
+    PgInterval {
+        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+        ..PgInterval::default()
+    }
 }
 
 /// Sets another password in the place of the one of this version, and ends every login but one. `false` when the
@@ -119,6 +232,23 @@ pub(super) async fn change_password(
     answer(change.fetch_one(pool)).await
 }
 
+/// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out
+/// by it.
+pub(super) async fn upgrade_hash(
+    pool: &PgPool,
+    user: Uuid,
+    old: &str,
+    new: &str,
+) -> Result<(), DatabaseError> {
+    let update = sqlx::query!(
+        "update users set password_hash = $3 where id = $1 and password_hash = $2",
+        user,
+        old,
+        new,
+    );
+    answer(update.execute(pool)).await.map(drop)
+}
+
 /// Ends every login of a user. Gives how many there were.
 pub(super) async fn sign_out(pool: &PgPool, user: Uuid, now: DateTime<Utc>) -> Result<i64, DatabaseError> {
     // The user's row is taken first: whoever signs in at this moment comes before or after, not in between.
@@ -137,12 +267,13 @@ pub(super) async fn set_disabled(
     name: &str,
     disabled: bool,
     now: DateTime<Utc>,
-) -> Result<Option<Uuid>, DatabaseError> {
-    let update = sqlx::query_scalar!(
+) -> Result<Option<UserName>, DatabaseError> {
+    let update = sqlx::query_as!(
+        UserName,
         r#"update users set disabled_at = case when $2 then coalesce(disabled_at, $3) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
-           returning id"#,
+           returning id, username"#,
         name,
         disabled,
         now,
@@ -150,24 +281,25 @@ pub(super) async fn set_disabled(
     answer(update.fetch_optional(pool)).await
 }
 
-/// Gives a user a role, or takes it away. Gives the roles that the user has then; `None`: there is no such user.
+/// Gives a user a role, or takes it away. Gives the user and their roles as they are then; `None`: there is no such user.
 pub(super) async fn set_role(
     pool: &PgPool,
     name: &str,
     role: &str,
     given: bool,
-) -> Result<Option<Vec<String>>, DatabaseError> {
-    let update = sqlx::query_scalar!(
+) -> Result<Option<(UserName, Vec<String>)>, DatabaseError> {
+    let update = sqlx::query!(
         r#"update users
            set roles = case when not $3 then array_remove(roles, $2::text)
                             when roles @> array[$2::text] then roles
                             else array_append(roles, $2::text) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
-           returning roles"#,
+           returning id, username, roles"#,
         name,
         role,
         given,
     );
-    answer(update.fetch_optional(pool)).await
+    let changed = answer(update.fetch_optional(pool)).await?;
+    Ok(changed.map(|row| (UserName { id: row.id, username: row.username }, row.roles)))
 }

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
+
+use super::passwords::normalize;
 
 /// The longest password in bytes, after normalisation. None is ever truncated.
 const MAX_PASSWORD_BYTES: usize = 1024;
@@ -41,11 +42,6 @@ pub struct Invalid {
     pub detail: String,
 }
 
-/// A password in the one form it is counted, hashed and compared in: Unicode NFKC (NIST SP 800-63B).
-pub(super) fn normalize(password: &str) -> Zeroizing<String> {
-    Zeroizing::new(password.nfkc().collect())
-}
-
 /// Everything that is wrong with a new user's data.
 pub(super) fn check_user(username: &str, email: &str, password: &str, min_length: usize) -> Vec<Invalid> {
     let checks = [
@@ -67,7 +63,7 @@ pub(super) fn check_role(role: &str) -> Result<(), String> {
     Err("has 1 to 64 ASCII letters, digits, and the characters _ . - :".to_owned())
 }
 
-fn check_username(username: &str) -> Result<(), String> {
+pub(super) fn check_username(username: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     if !(3..=64).contains(&username.len()) {
         return Err("must have 3 to 64 characters".to_owned());
@@ -78,7 +74,7 @@ fn check_username(username: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn check_email(email: &str) -> Result<(), String> {
+pub(super) fn check_email(email: &str) -> Result<(), String> {
     if !email.is_ascii() {
         return Err("must be ASCII; write an international domain in its xn-- form".to_owned());
     }

@@ -9,9 +9,9 @@ use utoipa_swagger_ui::Config;
 
 use crate::error::{Code, Problem};
 
-/// Scripts and data from here only; Swagger UI draws some of its icons from `data:` and sets styles in place.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-                      img-src 'self' data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Scripts, styles and data from here only; Swagger UI draws some of its icons from `data:`.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page.
 #[get("/docs/")]

@@ -1,10 +1,13 @@
-//! What people and machines look at: Swagger UI, the API's document, and whether the service is well.
+//! What people and machines look at: Swagger UI, the API's document, and how the service does.
 
 mod docs;
 mod health;
+mod metrics;
 pub mod openapi;
 
 use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use self::metrics::Scrape;
 
 /// The paths for people, which the API's document does not list. They answer `GET`.
 pub const PAGES: [&str; 4] = ["/", "/docs", "/docs/", "/docs/{file}"];
@@ -13,4 +16,9 @@ pub const PAGES: [&str; 4] = ["/", "/docs", "/docs/", "/docs/{file}"];
 pub fn routes(config: &mut ServiceConfig) {
     config.service(health::live).service(health::ready).service(openapi::openapi_json);
     config.map(|config| config.service(docs::docs_file).service(docs::docs).service(docs::root));
+}
+
+/// Registers `/metrics`, on a listener of its own.
+pub fn metrics_routes(config: &mut actix_web::web::ServiceConfig) {
+    config.service(metrics::get_metrics);
 }

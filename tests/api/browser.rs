@@ -149,6 +149,16 @@ impl SwaggerUi<'_> {
         self.type_into(&format!("{block} [data-property-name='{field}'] input"), value).await;
     }
 
+    /// Asserts that the page has asked for nothing that its policy refuses: nothing of it is missing.
+    async fn assert_within_its_policy(&self) {
+        let script = "const [done] = arguments;
+            new ReportingObserver((reports) => done(reports.map((report) => report.body)),
+                { types: ['csp-violation'], buffered: true }).observe();
+            setTimeout(() => done([]), 500);";
+        let violations = self.0.execute_async(script, vec![]).await.expect("an answer");
+        assert_eq!(violations, json!([]));
+    }
+
     async fn keep_screenshot(&self, name: &str) {
         let png = self.0.screenshot().await.expect("a screenshot");
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
@@ -168,6 +178,7 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     let (status, registered) = page.try_out("session", "session_register", Some(user)).await;
     assert_eq!((status.as_str(), &registered["username"]), ("201", &json!("ada")));
     page.keep_screenshot("swagger-ui-register.png").await;
+    page.assert_within_its_policy().await;
 
     // By cookie: it rides along, and what changes something gets its CSRF header by itself.
     let credentials = json!({"username": "ada", "password": PASSWORD});
@@ -203,6 +214,7 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     let (status, told) = page.try_out("oauth", "oauth_introspect", None).await;
     assert_eq!((status.as_str(), &told["sid"]), ("200", &jwt["login"]["id"]));
     page.keep_screenshot("swagger-ui-introspect.png").await;
+    page.assert_within_its_policy().await;
 
     let (status, _) = page.try_out("jwt", "jwt_logout", None).await;
     assert_eq!(status, "204");

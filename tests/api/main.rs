@@ -6,22 +6,28 @@
 )]
 #![expect(clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
+mod audit;
 mod browser;
 mod clients;
 mod commands;
 #[macro_use]
 mod contract;
+mod doctor;
 mod faults;
 mod forwarded;
+mod guessing;
 mod health;
+mod import;
 mod jwt_attacks;
 mod keys;
 mod layers;
 mod nodes;
 mod oauth;
 mod openapi;
+mod operations;
 mod origins;
 mod pages;
+mod passwords;
 mod precedence;
 mod process;
 mod proxies;

@@ -2,6 +2,7 @@
 //! those without which a request is none.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -292,6 +293,14 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All that tells one answer from another, apart from when it was given. actix sends headers in any order.
+    pub fn substance(&self) -> (u16, BTreeSet<(String, String)>, String) {
+        let passing = ["date", "x-request-id"];
+        let headers =
+            self.headers.iter().filter(|(name, _)| !passing.contains(&name.to_ascii_lowercase().as_str()));
+        (self.status, headers.cloned().collect(), String::from_utf8_lossy(&self.body).into_owned())
+    }
+
     pub fn header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         self.all(name).next()
     }
@@ -304,10 +313,10 @@ impl Response {
             .collect()
     }
 
-    /// All that this answer tells, but for the time it was given.
+    /// All that this answer tells, but for the time it was given and the id of its request.
     pub fn but_for_the_date(&self) -> (u16, Vec<(String, String)>, String) {
         let mut headers = self.headers.clone();
-        headers.retain(|(name, _)| name != "date");
+        headers.retain(|(name, _)| !["date", "x-request-id"].contains(&name.as_str()));
         headers.sort();
         (self.status, headers, self.text())
     }

@@ -1,13 +1,16 @@
 //! The program itself, as an operator runs it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dualauth::tokens::random_bytes;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use super::eventually;
 use super::http::{Request, Response};
 
 pub fn program(folder: &Path, settings: &[(&str, &str)]) -> Command {
@@ -47,22 +50,33 @@ pub fn text(bytes: &[u8]) -> String {
 /// A server that is a process of its own.
 pub struct Server {
     pub child: Child,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
+    output: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Server {
     pub async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut child = program(folder, settings).stderr(Stdio::null()).spawn().expect("it starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let first = lines.next_line().await.expect("output").expect("a line");
-        let address = first.rsplit(' ').next().and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("no address in {first:?}"));
-        // Read on, so that it can go on writing.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, address }
+        let mut child = program(folder, settings).spawn().expect("it starts");
+        let output = Arc::default();
+        keep(child.stdout.take().expect("its output"), &output);
+        keep(child.stderr.take().expect("its log"), &output);
+        let mut address = None;
+        eventually("an address", async || {
+            let ended = child.try_wait().expect("a state");
+            assert_eq!(ended, None, "{}", text(&locked(&output)));
+            address = text(&locked(&output)).lines().find_map(address_in);
+            address.is_some()
+        })
+        .await;
+        Self { child, address: address.expect("an address"), output }
     }
 
-    pub fn address(&self) -> std::net::SocketAddr {
+    /// Everything that it has written so far, to standard output and standard error.
+    pub fn output(&self) -> String {
+        text(&locked(&self.output))
+    }
+
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -84,4 +98,26 @@ impl Server {
         self.signal(Signal::TERM);
         self.child.wait().await.expect("it ends")
     }
+}
+
+/// Where it says that it listens: to people, or to machines.
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let told = line.split_once(" listens on ").map(|(_, address)| address);
+    let logged = || line.split_once(r#""address":""#)?.1.split('"').next();
+    told.or_else(logged)?.parse().ok()
+}
+
+/// Reads on, so that it can go on writing.
+fn keep(mut from: impl AsyncRead + Unpin + Send + 'static, output: &Arc<Mutex<Vec<u8>>>) {
+    let output = Arc::clone(output);
+    tokio::spawn(async move {
+        let mut bytes = vec![0; 16 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut bytes).await {
+            locked(&output).extend(&bytes[..length]);
+        }
+    });
+}
+
+fn locked(output: &Mutex<Vec<u8>>) -> MutexGuard<'_, Vec<u8>> {
+    output.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -113,6 +113,11 @@ impl TestServer {
         self.address
     }
 
+    /// Where its metrics are, if they are anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.node.as_ref().expect("a running server").metrics_address()
+    }
+
     pub async fn stop(&mut self) {
         self.node.take().expect("a running server").stop().await;
     }

@@ -1,0 +1,26 @@
+//! What renewing a login has in common in every mode: a client may ask for it so often and no oftener.
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+
+use crate::error::Problem;
+use crate::http::client::Client;
+use crate::limits::Limits;
+
+/// Wraps a route that renews, and counts its calls.
+///
+/// # Errors
+/// `rate_limited`.
+pub async fn within_refresh_limit<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let client = request.extract::<Client>().await?;
+    if let Some(limits) = request.app_data::<Data<Limits>>() {
+        limits.refresh.count(client.network()).map_err(Problem::from)?;
+    }
+    next.call(request).await
+}

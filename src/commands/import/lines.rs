@@ -1,0 +1,105 @@
+//! The lines of a file, one at a time, however long it is and whatever is in it.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+/// More than any user takes, in bytes.
+const MAX_LINE: u64 = 16 * 1024;
+
+/// One line.
+pub(super) struct Line<'a> {
+    /// The first is 1.
+    pub(super) number: u64,
+    /// Without its end; or what keeps it from being text.
+    pub(super) text: Result<&'a str, String>,
+}
+
+/// A file that is read line by line.
+pub(super) struct Lines<R = BufReader<File>> {
+    reader: R,
+    number: u64,
+    bytes: u64,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self::new(BufReader::new(File::open(path)?)))
+    }
+}
+
+impl<R: BufRead> Lines<R> {
+    fn new(reader: R) -> Self {
+        Self { reader, number: 0, bytes: 0, line: Vec::new() }
+    }
+
+    /// How many bytes were read so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The next one that is not empty.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        loop {
+            self.line.clear();
+            let length = (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut self.line)?;
+            if length == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            self.bytes += length as u64;
+            let is_whole = self.line.ends_with(b"\n");
+            let rest = if is_whole { 0 } else { self.reader.skip_until(b'\n')? };
+            self.bytes += rest as u64;
+            if rest > 0 || !self.line.trim_ascii().is_empty() {
+                return Ok(Some(Line { number: self.number, text: self.text(rest > 0) }));
+            }
+        }
+    }
+
+    fn text(&self, is_cut: bool) -> Result<&str, String> {
+        if is_cut {
+            return Err(format!("it is longer than {MAX_LINE} bytes"));
+        }
+        let line = std::str::from_utf8(&self.line).map_err(|_| "it is not UTF-8".to_owned())?;
+        let line = line.trim_end_matches(['\r', '\n']);
+        // Spreadsheets begin a file with a byte order mark.
+        Ok(if self.number == 1 { line.trim_start_matches('\u{feff}') } else { line })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Vec<(u64, Result<String, String>)> {
+        let mut lines = Lines::new(bytes);
+        let mut found = Vec::new();
+        while let Some(line) = lines.next().expect("memory can be read") {
+            found.push((line.number, line.text.map(str::to_owned)));
+        }
+        assert_eq!(lines.bytes(), bytes.len() as u64);
+        found
+    }
+
+    #[test]
+    fn every_line_has_its_number_and_no_end() {
+        let one = |number, text: &str| (number, Ok(text.to_owned()));
+        assert_eq!(
+            read(b"\xef\xbb\xbfa\r\n\n  \nb \n\xef\xbb\xbfc"),
+            [one(1, "a"), one(4, "b "), one(5, "\u{feff}c")]
+        );
+        assert_eq!(read(b""), []);
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_or_too_long_leaves_the_next_ones_alone() {
+        let long = "x".repeat(100_000);
+        let lines = read(format!("a\n{long}\nb\n{}\n", &long[..16_383]).as_bytes());
+        assert_eq!(lines.iter().map(|(_, text)| text.is_ok()).collect::<Vec<_>>(), [true, false, true, true]);
+        assert_eq!(lines[2], (3, Ok("b".to_owned())));
+        let lines = read(b"a\n\xff\nb");
+        assert!(lines[1].1.is_err() && lines[2] == (3, Ok("b".to_owned())));
+    }
+}

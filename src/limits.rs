@@ -1,0 +1,283 @@
+//! How often one network may do a thing: GCRA, in memory. Each node counts for itself.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::config::{RateLimit, RateLimits};
+
+/// From how many networks on those that have nothing against them are looked for, to be forgotten.
+const SMALL: usize = 1_024;
+
+/// A limit that somebody has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many, too fast: {}", self.policy)]
+pub struct Limited {
+    /// What it is called in the header `RateLimit-Policy`.
+    pub policy: &'static str,
+    /// How many there may be in [`Limited::window`].
+    pub quota: u32,
+    /// See [`Limited::quota`].
+    pub window: Duration,
+    /// When to try again.
+    pub retry_after: Duration,
+}
+
+/// The limits of a node.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `LOGIN_LIMIT`: failures to prove who one is.
+    pub login: Limiter,
+    /// `REGISTER_LIMIT`: calls.
+    pub register: Limiter,
+    /// `REFRESH_LIMIT`: calls.
+    pub refresh: Limiter,
+}
+
+impl Limits {
+    /// With these settings.
+    pub fn new(config: &RateLimits, clock: &Clock) -> Self {
+        let limiter = |policy, limit| Limiter::new(policy, limit, clock.clone());
+        Self {
+            login: limiter("login", config.login),
+            register: limiter("register", config.register),
+            refresh: limiter("refresh", config.refresh),
+        }
+    }
+}
+
+/// Counts one kind of thing for each network.
+#[derive(Clone, Debug)]
+pub struct Limiter {
+    policy: &'static str,
+    limit: RateLimit,
+    clock: Clock,
+    networks: Arc<Mutex<Networks>>,
+    /// Rung when a try has come to its end.
+    ended: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Networks {
+    tallies: HashMap<IpNet, Tally>,
+    /// How many there may be before the idle ones are looked for.
+    tidy_at: usize,
+}
+
+/// What is known of one network, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    /// GCRA's theoretical arrival time: how far it lies ahead of now is what is used up.
+    arrival: i64,
+    /// Tries of which nobody knows yet whether they will count.
+    under_way: u32,
+}
+
+impl Limiter {
+    fn new(policy: &'static str, limit: RateLimit, clock: Clock) -> Self {
+        let networks = Networks { tallies: HashMap::new(), tidy_at: SMALL };
+        Self { policy, limit, clock, networks: Arc::new(Mutex::new(networks)), ended: Arc::default() }
+    }
+
+    /// Counts one.
+    ///
+    /// # Errors
+    /// When there have been too many.
+    pub fn count(&self, network: IpNet) -> Result<(), Limited> {
+        let mut networks = self.networks();
+        let now = self.now();
+        self.room(networks.tally(network, now), now)?;
+        self.add(networks.tally(network, now), now);
+        Ok(())
+    }
+
+    /// Lets one try begin that may fail, and counts it if it does. Tries that come at once and could be too many if all of
+    /// them failed wait for each other, so that none slips through and nobody is refused for what has not failed.
+    ///
+    /// # Errors
+    /// When too many have failed.
+    pub async fn begin(&self, network: IpNet) -> Result<Try<'_>, Limited> {
+        loop {
+            // From before the look on: what ends in between is heard.
+            let ended = self.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if self.begin_now(network)? {
+                return Ok(Try { limiter: self, network, has_failed: true });
+            }
+            ended.await;
+        }
+    }
+
+    fn begin_now(&self, network: IpNet) -> Result<bool, Limited> {
+        let mut networks = self.networks();
+        let now = self.now();
+        let tally = networks.tally(network, now);
+        let has_room = self.room(tally, now)? > tally.under_way;
+        tally.under_way += u32::from(has_room);
+        Ok(has_room)
+    }
+
+    /// How many more there may be now.
+    fn room(&self, tally: &Tally, now: i64) -> Result<u32, Limited> {
+        let interval = self.interval();
+        let free = interval * i64::from(self.limit.count) - (tally.arrival - now).max(0);
+        match free / interval {
+            0 => Err(Limited {
+                policy: self.policy,
+                quota: self.limit.count,
+                window: self.limit.per,
+                retry_after: Duration::from_micros((interval - free).unsigned_abs()),
+            }),
+            room => Ok(u32::try_from(room).unwrap_or(u32::MAX)),
+        }
+    }
+
+    fn add(&self, tally: &mut Tally, now: i64) {
+        let most = now + self.interval() * i64::from(self.limit.count);
+        // Never further ahead than a full count: a clock that was set back must not shut anybody out.
+        tally.arrival = (tally.arrival.clamp(now, most) + self.interval()).min(most);
+    }
+
+    /// How long it takes until one more is allowed.
+    fn interval(&self) -> i64 {
+        let interval = self.limit.per.as_micros() / u128::from(self.limit.count);
+        i64::try_from(interval).unwrap_or(i64::MAX).max(1)
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.now().timestamp_micros()
+    }
+
+    fn networks(&self) -> MutexGuard<'_, Networks> {
+        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Networks {
+    fn tally(&mut self, network: IpNet, now: i64) -> &mut Tally {
+        if self.tallies.len() >= self.tidy_at {
+            self.tallies.retain(|_, tally| tally.under_way > 0 || tally.arrival > now);
+            self.tidy_at = SMALL.max(2 * self.tallies.len());
+        }
+        self.tallies.entry(network).or_default()
+    }
+}
+
+/// A try that is under way. It counts as failed unless it is said not to: whoever hangs up does not get it for nothing.
+#[derive(Debug)]
+#[must_use = "dropped, it counts as failed"]
+pub struct Try<'a> {
+    limiter: &'a Limiter,
+    network: IpNet,
+    has_failed: bool,
+}
+
+impl Try<'_> {
+    /// Ends it without counting it.
+    pub fn forget(mut self) {
+        self.has_failed = false;
+    }
+}
+
+impl Drop for Try<'_> {
+    fn drop(&mut self) {
+        let now = self.limiter.now();
+        let mut networks = self.limiter.networks();
+        let tally = networks.tally(self.network, now);
+        tally.under_way = tally.under_way.saturating_sub(1);
+        if self.has_failed {
+            self.limiter.add(tally, now);
+        }
+        drop(networks);
+        self.limiter.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    const HERE: &str = "192.0.2.1/32";
+    const THERE: &str = "2001:db8::/64";
+
+    fn limiter(count: u32) -> (Limiter, Clock) {
+        let clock = Clock::manual(DateTime::from_timestamp(1_925_000_000, 0).expect("a time in 2031"));
+        let limit = RateLimit { count, per: Duration::from_secs(60) };
+        (Limiter::new("login", limit, clock.clone()), clock)
+    }
+
+    fn net(text: &str) -> IpNet {
+        text.parse().expect("a network")
+    }
+
+    #[test]
+    fn the_number_is_the_burst_and_comes_back_evenly() {
+        let (limiter, clock) = limiter(3);
+        for _ in 0..3 {
+            assert_eq!(limiter.count(net(HERE)), Ok(()));
+        }
+        let limited = limiter.count(net(HERE)).expect_err("a fourth");
+        assert_eq!(limited.retry_after, Duration::from_secs(20));
+        clock.advance(Duration::from_secs(19));
+        assert_eq!(limiter.count(net(HERE)).expect_err("early").retry_after, Duration::from_secs(1));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(limiter.count(net(HERE)), Ok(()));
+        assert!(limiter.count(net(HERE)).is_err());
+        assert_eq!(limiter.count(net(THERE)), Ok(()), "each network has its own");
+    }
+
+    #[tokio::test]
+    async fn only_failures_count() {
+        let (limiter, _clock) = limiter(2);
+        for _ in 0..10 {
+            limiter.begin(net(HERE)).await.expect("room").forget();
+        }
+        for _ in 0..2 {
+            drop(limiter.begin(net(HERE)).await.expect("room"));
+        }
+        limiter.begin(net(HERE)).await.expect_err("too many");
+    }
+
+    #[tokio::test]
+    async fn tries_at_once_wait_for_each_other_and_none_slips_through() {
+        let (limiter, _clock) = limiter(2);
+        let (first, second) = (limiter.begin(net(HERE)).await, limiter.begin(net(HERE)).await);
+        let third = limiter.begin(net(HERE));
+        tokio::pin!(third);
+        assert!(third.as_mut().now_or_never().is_none(), "both may fail");
+        first.expect("room").forget();
+        let third = third.await.expect("the first did not fail");
+        drop((second.expect("room"), third));
+        limiter.begin(net(HERE)).await.expect_err("two have failed");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_shuts_nobody_out() {
+        let (limiter, clock) = limiter(3);
+        for _ in 0..3 {
+            limiter.count(net(HERE)).expect("room");
+        }
+        clock.set(clock.now() - chrono::Duration::hours(1));
+        let _ = limiter.count(net(HERE));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(limiter.count(net(HERE)), Ok(()));
+    }
+
+    #[test]
+    fn networks_with_nothing_against_them_are_forgotten() {
+        let (limiter, clock) = limiter(1);
+        for number in 0..10 * SMALL as u32 {
+            limiter.count(IpNet::from(std::net::IpAddr::from(number.to_be_bytes()))).expect("its first");
+            clock.advance(Duration::from_secs(1));
+        }
+        assert!(limiter.networks().tallies.len() <= SMALL);
+    }
+}

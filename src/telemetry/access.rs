@@ -1,0 +1,242 @@
+//! The access line: one for each request, written down without detours, since there are as many of them as of all
+//! other lines together.
+
+use std::fmt::{Display, Write as _};
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use chrono::SecondsFormat;
+use tracing::Level;
+
+use crate::clock::Clock;
+use crate::config::LogFormat;
+
+use super::lines::Waiting;
+use super::request::{RequestId, Who};
+
+/// How long an access line is, as a rule.
+const LINE: usize = 448;
+
+/// How much of a path is written down, in bytes: nobody fills a disk by asking for what is not there.
+const MAX_PATH: usize = 256;
+
+const TARGET: &str = "dualauth::access";
+
+/// Where they go.
+static OUTPUT: OnceLock<(Arc<Waiting>, LogFormat)> = OnceLock::new();
+
+pub(super) fn write_to(waiting: Arc<Waiting>, format: LogFormat) {
+    // The first one of a process holds.
+    let _ = OUTPUT.set((waiting, format));
+}
+
+/// A request that was answered.
+#[derive(Debug)]
+pub struct Access<'a> {
+    /// As it was sent.
+    pub method: &'a str,
+    /// Without its query.
+    pub path: &'a str,
+    /// Of the answer.
+    pub status: u16,
+    /// From its head to the answer's, in microseconds.
+    pub micros: u64,
+    /// Its id.
+    pub request_id: RequestId,
+    /// The client's network address.
+    pub client: IpAddr,
+    /// Who sent it, if that was proved.
+    pub who: Option<Who>,
+    /// What kind of problem was answered, if one was.
+    pub code: Option<&'static str>,
+}
+
+/// Writes the line of a request that was answered, under the target `dualauth::access`, at the level `info`.
+pub fn access(access: &Access<'_>) {
+    if !tracing::enabled!(target: TARGET, Level::INFO) {
+        return;
+    }
+    match OUTPUT.get() {
+        Some((waiting, format)) => waiting.push(access.line(*format).as_bytes()),
+        // Within somebody else's program, by its rules.
+        None => tracing::info!(target: TARGET, ?access, "request"),
+    }
+}
+
+impl Access<'_> {
+    /// As the other lines are written.
+    fn line(&self, format: LogFormat) -> String {
+        let mut line = Line::begin(format);
+        line.text("method", self.method);
+        line.text("path", cut(self.path));
+        line.bare("status", self.status);
+        line.bare("micros", self.micros);
+        line.word("request_id", self.request_id);
+        line.word("client", self.client);
+        if let Some(Who { user, login, mode }) = self.who {
+            line.word("user_id", user);
+            line.word("login_id", login);
+            line.word("mode", mode);
+        }
+        if let Some(code) = self.code {
+            line.word("code", code);
+        }
+        line.end()
+    }
+}
+
+/// On a character's boundary.
+fn cut(path: &str) -> &str {
+    &path[..path.floor_char_boundary(MAX_PATH)]
+}
+
+/// A line that is being written.
+struct Line {
+    text: String,
+    format: LogFormat,
+}
+
+impl Line {
+    fn begin(format: LogFormat) -> Self {
+        let time = Clock::system().now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        let mut text = String::with_capacity(LINE);
+        for part in match format {
+            LogFormat::Pretty => ["", &time, "  INFO dualauth::access: request"],
+            LogFormat::Json => [
+                r#"{"timestamp":""#,
+                &time,
+                r#"","level":"INFO","message":"request","target":"dualauth::access""#,
+            ],
+        } {
+            text.push_str(part);
+        }
+        Self { text, format }
+    }
+
+    fn name(&mut self, name: &str) {
+        let (before, after) = match self.format {
+            LogFormat::Pretty => (" ", "="),
+            LogFormat::Json => (",\"", "\":"),
+        };
+        for part in [before, name, after] {
+            self.text.push_str(part);
+        }
+    }
+
+    /// What a client has chosen: quoted, so that it can't pass for more than it is.
+    fn text(&mut self, name: &str, value: &str) {
+        let is_plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
+        match self.format {
+            _ if is_plain => self.quoted(name, value),
+            // Writing to a string can't fail.
+            LogFormat::Pretty => {
+                self.name(name);
+                let _ = write!(self.text, "{value:?}");
+            }
+            LogFormat::Json => {
+                self.name(name);
+                self.text.push_str(&serde_json::to_string(value).unwrap_or_default());
+            }
+        }
+    }
+
+    /// A word of ours.
+    fn word(&mut self, name: &str, value: impl Display) {
+        match self.format {
+            LogFormat::Pretty => self.bare(name, value),
+            LogFormat::Json => self.quoted(name, value),
+        }
+    }
+
+    fn quoted(&mut self, name: &str, value: impl Display) {
+        self.name(name);
+        let _ = write!(self.text, "\"{value}\"");
+    }
+
+    fn bare(&mut self, name: &str, value: impl Display) {
+        self.name(name);
+        let _ = write!(self.text, "{value}");
+    }
+
+    fn end(mut self) -> String {
+        self.text.push_str(match self.format {
+            LogFormat::Pretty => "\n",
+            LogFormat::Json => "}\n",
+        });
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn access(path: &str) -> Access<'_> {
+        Access {
+            method: "GET",
+            path,
+            status: 404,
+            micros: 12,
+            request_id: RequestId::random(),
+            client: IpAddr::from([192, 0, 2, 7]),
+            who: Some(Who { user: Uuid::nil(), login: Uuid::max(), mode: "session" }),
+            code: Some("not_found"),
+        }
+    }
+
+    #[test]
+    fn a_path_forges_no_line_and_no_field() {
+        for path in [
+            "/a\nb",
+            "/\r\n",
+            "/x status=200",
+            "/\"} {\"level\":\"ERROR",
+            "/\\\"",
+            "/\u{1b}[31m",
+            "/\u{202e}",
+        ] {
+            let access = access(path);
+            let pretty = access.line(LogFormat::Pretty);
+            assert_eq!(pretty.matches('\n').count(), 1, "{pretty}");
+            assert!(!pretty.trim_end().contains(|letter: char| letter.is_control()), "{pretty:?}");
+            let rest = pretty.split_once(&format!(" path={path:?} status=404 ")).expect("quoted").1;
+            assert!(rest.starts_with("micros=12 request_id="), "{pretty}");
+
+            let json: Value = serde_json::from_str(&access.line(LogFormat::Json)).expect("an object");
+            assert_eq!((&json["path"], &json["status"]), (&json!(path), &json!(404)));
+        }
+    }
+
+    #[test]
+    fn an_endless_path_is_cut() {
+        for letter in ["x", "é", "\u{1f4e6}"] {
+            let path = format!("/{}", letter.repeat(4_000));
+            for format in [LogFormat::Pretty, LogFormat::Json] {
+                let line = access(&path).line(format);
+                assert!(line.contains("/é") || line.contains(&letter.repeat(60)), "{line}");
+                assert!(line.len() < MAX_PATH + LINE, "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_field_is_there_in_either_format() {
+        let access = access("/profile");
+        let pretty = access.line(LogFormat::Pretty);
+        let json: Value = serde_json::from_str(&access.line(LogFormat::Json)).expect("an object");
+        for (name, value) in [
+            ("request_id", access.request_id.as_str()),
+            ("client", "192.0.2.7"),
+            ("user_id", "00000000-0000-0000-0000-000000000000"),
+            ("login_id", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
+            ("mode", "session"),
+            ("code", "not_found"),
+        ] {
+            assert!(pretty.contains(&format!(" {name}={value}")), "{pretty}");
+            assert_eq!(json[name], value);
+        }
+    }
+}

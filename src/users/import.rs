@@ -1,0 +1,214 @@
+//! Users who come from another system, with the hashes of their passwords.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::database::{DatabaseError, answer};
+use crate::tokens;
+
+use super::USER_ROLE;
+use super::passwords::check_hash;
+use super::validation::{check_email, check_username};
+
+/// Somebody as the other system knows them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForeignUser {
+    /// See the contract for what it may be.
+    pub username: String,
+    /// See the contract for what it may be.
+    pub email: String,
+    /// Of any kind that can be verified here.
+    pub password_hash: SecretString,
+}
+
+/// One thing that keeps somebody from being taken over.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The member that is wrong.
+    pub field: &'static str,
+    /// What is wrong with it, in words that follow its name.
+    pub why: String,
+}
+
+impl Refusal {
+    fn new(field: &'static str, why: impl Into<String>) -> Self {
+        Self { field, why: why.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.why)
+    }
+}
+
+/// Enough of a SHA-256 that two names among millions don't share it.
+type NameHash = [u8; 12];
+
+/// One import. Of what has gone by it remembers a few bytes for each name.
+pub struct Import {
+    pool: PgPool,
+    clock: Clock,
+    is_dry_run: bool,
+    /// On which line each username and email was.
+    seen: HashMap<NameHash, u64>,
+}
+
+impl Import {
+    /// Into this database; a dry run only looks.
+    pub fn new(pool: PgPool, clock: Clock, is_dry_run: bool) -> Self {
+        Self { pool, clock, is_dry_run, seen: HashMap::new() }
+    }
+
+    /// What is wrong with the user on this line, as far as the lines themselves can tell.
+    pub fn check(&mut self, line: u64, user: &ForeignUser) -> Vec<Refusal> {
+        let checks = [
+            ("username", check_username(&user.username)),
+            ("email", check_email(&user.email)),
+            ("password_hash", check_hash(user.password_hash.expose_secret()).map_err(|it| it.to_string())),
+        ];
+        let refusal =
+            |(field, check): (_, Result<(), String>)| check.err().map(|why| Refusal::new(field, why));
+        let refusals: Vec<Refusal> = checks.into_iter().filter_map(refusal).collect();
+        match refusals.is_empty() {
+            true => self.note(line, user),
+            false => refusals,
+        }
+    }
+
+    fn note(&mut self, line: u64, user: &ForeignUser) -> Vec<Refusal> {
+        let names = [("username", name_hash(&user.username)), ("email", name_hash(&user.email))];
+        let earlier = |(field, hash): &(&'static str, NameHash)| {
+            self.seen.get(hash).map(|earlier| Refusal::new(field, format!("is that of line {earlier}, too")))
+        };
+        let refusals: Vec<Refusal> = names.iter().filter_map(earlier).collect();
+        if refusals.is_empty() {
+            self.seen.extend(names.map(|(_, hash)| (hash, line)));
+        }
+        refusals
+    }
+
+    /// Opens accounts for them, in one statement. Gives those who have none then, by their place, and why.
+    ///
+    /// # Errors
+    /// When the database gives no answer: then none of them has an account.
+    pub async fn store(&self, users: &[ForeignUser]) -> Result<Vec<(usize, Vec<Refusal>)>, DatabaseError> {
+        let left: Vec<usize> = match self.is_dry_run {
+            true => (0..users.len()).collect(),
+            false => self.insert(users).await?,
+        };
+        let taken = self.taken(&left.iter().map(|at| &users[*at]).collect::<Vec<_>>()).await?;
+        let refused = left.into_iter().zip(taken).map(|(at, mut refusals)| {
+            if refusals.is_empty() && !self.is_dry_run {
+                refusals.push(Refusal::new("username", "or email was taken at that moment"));
+            }
+            (at, refusals)
+        });
+        Ok(refused.filter(|(_, refusals)| !refusals.is_empty()).collect())
+    }
+
+    /// Gives the places of those who were not inserted, because somebody has one of their names.
+    async fn insert(&self, users: &[ForeignUser]) -> Result<Vec<usize>, DatabaseError> {
+        let ids: Vec<Uuid> = users.iter().map(|_| Uuid::now_v7()).collect();
+        let hash = |user: &ForeignUser| user.password_hash.expose_secret().to_owned();
+        let insert = sqlx::query_scalar!(
+            "insert into users (id, username, email, password_hash, roles, created_at)
+             select id, username, email, password_hash, array[$5::text], $6
+             from unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+               as new (id, username, email, password_hash)
+             on conflict do nothing
+             returning id",
+            &ids,
+            &column(users, |user| user.username.clone()),
+            &column(users, |user| user.email.clone()),
+            &column(users, hash),
+            USER_ROLE,
+            self.clock.now(),
+        );
+        let inserted: HashSet<Uuid> = answer(insert.fetch_all(&self.pool)).await?.into_iter().collect();
+        let places = ids.iter().enumerate();
+        Ok(places.filter(|(_, id)| !inserted.contains(id)).map(|(at, _)| at).collect())
+    }
+
+    /// Which of their names somebody has already, for each of them.
+    async fn taken(&self, users: &[&ForeignUser]) -> Result<Vec<Vec<Refusal>>, DatabaseError> {
+        if users.is_empty() {
+            return Ok(Vec::new());
+        }
+        let look = sqlx::query!(
+            r#"select
+                 exists (select from users where lower(users.username collate "C")
+                     = lower(new.username collate "C")) as "username!",
+                 exists (select from users where lower(users.email collate "C")
+                     = lower(new.email collate "C")) as "email!"
+               from unnest($1::text[], $2::text[]) with ordinality as new (username, email, place)
+               order by place"#,
+            &column(users, |user| user.username.clone()),
+            &column(users, |user| user.email.clone()),
+        );
+        let rows = answer(look.fetch_all(&self.pool)).await?;
+        let refusals = rows.into_iter().map(|row| {
+            let names = [("username", row.username), ("email", row.email)].into_iter();
+            names.filter(|(_, taken)| *taken).map(|(field, _)| Refusal::new(field, "is taken")).collect()
+        });
+        Ok(refusals.collect())
+    }
+}
+
+fn column<U>(users: &[U], member: impl Fn(&U) -> String) -> Vec<String> {
+    users.iter().map(member).collect()
+}
+
+/// The same whatever the letter case. A username has no `@`, so it is never an email as well.
+fn name_hash(name: &str) -> NameHash {
+    let mut hash = NameHash::default();
+    hash.copy_from_slice(&tokens::sha256(name.to_ascii_lowercase().as_bytes())[..12]);
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "$2b$04$.h7YBLb5CKCwr/yRPwCEweUO0k5OWCxLlODO5BMmuiacUfegybf7q";
+
+    fn check(import: &mut Import, line: u64, [username, email, hash]: [&str; 3]) -> Vec<String> {
+        let user = ForeignUser {
+            username: username.to_owned(),
+            email: email.to_owned(),
+            password_hash: SecretString::from(hash),
+        };
+        import.check(line, &user).iter().map(Refusal::to_string).collect()
+    }
+
+    fn import() -> Import {
+        let pool = PgPool::connect_lazy("postgres://nowhere").expect("a URL");
+        Import::new(pool, Clock::system(), true)
+    }
+
+    #[tokio::test]
+    async fn everything_that_is_wrong_with_a_line_is_said_and_no_hash_is_repeated() {
+        let refusals = check(&mut import(), 2, ["a b", "nobody", "$1$a$secret"]);
+        let fields: Vec<&str> = refusals.iter().filter_map(|refusal| refusal.split(' ').next()).collect();
+        assert_eq!(fields, ["username", "email", "password_hash"]);
+        assert!(!refusals.concat().contains("secret"), "{refusals:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_is_that_of_the_first_line_that_is_right() {
+        let import = &mut import();
+        assert_eq!(check(import, 2, ["ada", "ada@example.org", "-"]).len(), 1);
+        assert_eq!(check(import, 3, ["ada", "ada@example.org", HASH]), [""; 0]);
+        let again = check(import, 4, ["ADA", "Ada@Example.org", HASH]);
+        assert_eq!(again, ["username is that of line 3, too", "email is that of line 3, too"]);
+        assert_eq!(check(import, 5, ["ada", "grace@example.org", HASH]).len(), 1);
+        assert_eq!(check(import, 6, ["grace", "grace@example.org", HASH]), [""; 0]);
+    }
+}

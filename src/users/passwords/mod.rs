@@ -1,0 +1,186 @@
+//! Password hashing: argon2id (RFC 9106) on a few threads, with a bounded queue. Hashes that other systems made are
+//! verified, too, and replaced.
+
+pub mod calibration;
+mod pool;
+mod schemes;
+mod workspace;
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use argon2::Params;
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+use crate::config::PasswordConfig;
+
+use self::pool::{Pool, Ticket};
+use self::schemes::{Argon2Hash, StoredHash};
+use self::workspace::Workspace;
+
+pub use self::pool::Load;
+pub use self::schemes::Unusable;
+
+/// How much work may wait for each thread, as memory times iterations, in KiB: about two seconds' worth. More is turned
+/// away at once, so that a storm of logins costs neither memory nor everybody's patience.
+const QUEUED_WORK_KIB: u64 = 2_500_000;
+
+/// How many attempts that may be, whatever they cost.
+const QUEUE_PER_THREAD: RangeInclusive<u64> = 4..=64;
+
+/// Why no hash was computed.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// Too many wait already.
+    #[error("the queue for password hashing is full")]
+    QueueFull,
+    /// The machine gives no thread or no memory.
+    #[error("password hashing failed: {0}")]
+    Failed(String),
+}
+
+/// What comes of comparing a password with a stored hash.
+pub enum Verdict {
+    /// Another password, or nothing was stored.
+    Wrong,
+    /// The stored hash can't be verified: as good as wrong, and somebody should know.
+    Unusable(Unusable),
+    /// It is the one.
+    Right {
+        /// What to store instead, when the stored hash is of another kind, or costs less than one does today.
+        upgrade: Option<String>,
+    },
+}
+
+/// Computes and checks password hashes.
+#[derive(Clone)]
+pub struct PasswordHasher {
+    today: Params,
+    pool: Arc<Pool>,
+}
+
+impl PasswordHasher {
+    /// Starts its threads, which end with its last clone.
+    ///
+    /// # Errors
+    /// When the machine gives no thread.
+    pub fn new(config: &PasswordConfig) -> Result<Self, PasswordError> {
+        let today = config.argon2.clone();
+        let pool = Pool::start(config.concurrency, queue_per_thread(&today), today.block_count())
+            .map_err(|error| PasswordError::Failed(error.to_string()))?;
+        Ok(Self { today, pool: Arc::new(pool) })
+    }
+
+    /// Takes a place in the queue, to be held until the last hash of an attempt is computed. Before anything else is
+    /// done for the attempt: who is turned away costs nothing.
+    ///
+    /// # Errors
+    /// [`PasswordError::QueueFull`].
+    pub fn enter(&self) -> Result<Place, PasswordError> {
+        let ticket = self.pool.enter().ok_or(PasswordError::QueueFull)?;
+        Ok(Place { today: self.today.clone(), ticket })
+    }
+
+    /// A PHC string to store.
+    ///
+    /// # Errors
+    /// See [`PasswordError`].
+    pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
+        self.enter()?.hash(password).await
+    }
+
+    /// What it does now, and what it has done.
+    pub fn load(&self) -> Load {
+        self.pool.load()
+    }
+}
+
+fn queue_per_thread(today: &Params) -> usize {
+    let work = u64::from(today.m_cost()) * u64::from(today.t_cost());
+    let attempts = QUEUED_WORK_KIB / work.max(1);
+    attempts.clamp(*QUEUE_PER_THREAD.start(), *QUEUE_PER_THREAD.end()) as usize
+}
+
+/// A place in the queue.
+pub struct Place {
+    today: Params,
+    ticket: Ticket,
+}
+
+impl Place {
+    /// A PHC string to store.
+    ///
+    /// # Errors
+    /// See [`PasswordError`].
+    pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
+        let (today, password) = (self.today.clone(), normalize(password));
+        self.ticket.compute(move |workspace| Argon2Hash::make(&password, &today, workspace)).await?
+    }
+
+    /// Whether the password is the stored hash's. Without a stored hash it does the same work and says no.
+    ///
+    /// A wrong password never costs less than an unknown user: wherever the stored hash is not one of today's cost
+    /// or more, one of today's is computed besides, which is what to store instead when the password is right.
+    ///
+    /// # Errors
+    /// See [`PasswordError`].
+    pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<Verdict, PasswordError> {
+        let (today, spellings) = (self.today.clone(), spellings(password));
+        let stored = stored.map(StoredHash::parse);
+        self.ticket.compute(move |workspace| judge(&spellings, stored, &today, workspace)).await?
+    }
+}
+
+/// A password in the one form it is counted, hashed and compared in: Unicode NFKC (NIST SP 800-63B).
+pub(super) fn normalize(password: &str) -> Zeroizing<String> {
+    Zeroizing::new(password.nfkc().collect())
+}
+
+/// How a password may have been written when it was hashed: here in NFKC; elsewhere, as a rule, as it was typed.
+/// Nothing in a hash says where it was made, so both are tried, for unknown users as well.
+fn spellings(password: &str) -> Vec<Zeroizing<String>> {
+    let normal = normalize(password);
+    match normal.as_str() == password {
+        true => vec![normal],
+        false => vec![normal, Zeroizing::new(password.to_owned())],
+    }
+}
+
+/// Whether a hash is one that can be verified.
+///
+/// # Errors
+/// Why not.
+pub(super) fn check_hash(stored: &str) -> Result<(), Unusable> {
+    StoredHash::parse(stored).map(drop)
+}
+
+fn judge(
+    spellings: &[Zeroizing<String>],
+    stored: Option<Result<StoredHash, Unusable>>,
+    today: &Params,
+    workspace: &mut Workspace,
+) -> Result<Verdict, PasswordError> {
+    let (stored, unusable) = match stored.transpose() {
+        Ok(stored) => (stored, None),
+        Err(unusable) => (None, Some(unusable)),
+    };
+    let is_outdated = stored.as_ref().is_none_or(|stored| stored.is_outdated(today));
+    let mut upgrade = None;
+    for spelling in spellings {
+        if is_outdated {
+            let hash = Argon2Hash::make(spelling, today, workspace)?;
+            // That of the first spelling, which is ours.
+            upgrade.get_or_insert(hash);
+        }
+        if let Some(stored) = &stored
+            && stored.matches(spelling.as_bytes(), workspace)?
+        {
+            return Ok(Verdict::Right { upgrade });
+        }
+    }
+    Ok(unusable.map_or(Verdict::Wrong, Verdict::Unusable))
+}
+
+#[cfg(test)]
+mod tests;

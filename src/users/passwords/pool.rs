@@ -1,0 +1,255 @@
+//! The threads that compute password hashes, and the bounded queue in front of them.
+//!
+//! Threads of their own, because they give way: whatever else this machine has to do goes first, so that requests
+//! without a password hardly notice a storm of logins.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::PasswordError;
+use super::workspace::{Shared, Workspace};
+
+/// How much the threads give way, as `nice` counts it: with 10, a thread of the usual priority gets nine times as much.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
+/// What hashing does now, and what it has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Attempts that hold a place in the queue and are not being computed.
+    pub waiting: usize,
+    /// Attempts that are being computed.
+    pub running: usize,
+    /// How often argon2 was computed since the start.
+    pub computed: u64,
+    /// How many were turned away since the start, because the queue was full.
+    pub refused: u64,
+}
+
+type Job = Box<dyn FnOnce(&mut Workspace) + Send>;
+
+/// The threads and their queue.
+pub(super) struct Pool {
+    capacity: usize,
+    places: Arc<Semaphore>,
+    jobs: mpsc::Sender<Job>,
+    running: Arc<AtomicUsize>,
+    refused: AtomicU64,
+    /// Whether it was said that the queue is full.
+    is_full: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl Pool {
+    /// With so many threads, for each of which so many attempts may wait, and which keep so many of argon2's blocks each.
+    pub(super) fn start(threads: usize, queue_per_thread: usize, blocks: usize) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel();
+        let (queue, shared) = (Arc::new(Mutex::new(queue)), Arc::<Shared>::default());
+        let running = Arc::<AtomicUsize>::default();
+        for number in 0..threads {
+            let (queue, running) = (Arc::clone(&queue), Arc::clone(&running));
+            let workspace = Workspace::new(blocks, Arc::clone(&shared));
+            let name = format!("hash-{number}");
+            thread::Builder::new().name(name).spawn(move || work(&queue, &running, workspace))?;
+        }
+        let capacity = threads * (1 + queue_per_thread);
+        let places = Arc::new(Semaphore::new(capacity));
+        Ok(Self {
+            capacity,
+            places,
+            jobs,
+            running,
+            refused: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
+            shared,
+        })
+    }
+
+    /// Takes a place in the queue, if there is one.
+    pub(super) fn enter(&self) -> Option<Ticket> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.refused.fetch_add(1, Relaxed);
+            if !self.is_full.swap(true, Relaxed) {
+                tracing::warn!("the queue for password hashing is full: sign-ins are answered with 503");
+            }
+            return None;
+        };
+        if self.is_full.load(Relaxed) && self.places.available_permits() > self.capacity / 2 {
+            self.is_full.store(false, Relaxed);
+            let refused = self.refused.load(Relaxed);
+            tracing::info!(refused, "the queue for password hashing is half empty again");
+        }
+        Some(Ticket { place: Arc::new(place), jobs: self.jobs.clone() })
+    }
+
+    pub(super) fn load(&self) -> Load {
+        let running = self.running.load(Relaxed);
+        let taken = self.capacity.saturating_sub(self.places.available_permits());
+        Load {
+            waiting: taken.saturating_sub(running),
+            running,
+            computed: self.shared.computed.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+        }
+    }
+}
+
+/// A place in the queue.
+pub(super) struct Ticket {
+    place: Arc<OwnedSemaphorePermit>,
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Ticket {
+    /// Does something on one of the threads, when its turn has come.
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Workspace) -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let gone = || PasswordError::Failed("a hashing thread broke off".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let place = Arc::clone(&self.place);
+        let job = move |workspace: &mut Workspace| {
+            // Held to the end of the work, also when the client who asked for it goes meanwhile.
+            let _place = place;
+            // One who went before costs nothing any more.
+            if !reply.is_closed() {
+                let _ = reply.send(work(workspace));
+            }
+        };
+        self.jobs.send(Box::new(job)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+}
+
+/// A thread's life. It ends when nobody can send any more.
+fn work(queue: &Mutex<mpsc::Receiver<Job>>, running: &AtomicUsize, mut workspace: Workspace) {
+    give_way();
+    while let Some(job) = next(queue) {
+        running.fetch_add(1, Relaxed);
+        // Whatever becomes of one job, there are others, and the same number of threads for them.
+        let _ = catch_unwind(AssertUnwindSafe(|| job(&mut workspace)));
+        running.fetch_sub(1, Relaxed);
+    }
+}
+
+fn next(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// Priorities are a thread's own on Linux; elsewhere this would slow the whole program down.
+#[cfg(target_os = "linux")]
+fn give_way() {
+    // It is always allowed; where it is not, hashing is as important as anything else.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_way() {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const QUEUE: usize = 5;
+
+    /// Keeps the only thread busy until the sender is dropped.
+    async fn held_up(pool: &Pool) -> mpsc::Sender<()> {
+        let (release, held) = mpsc::channel::<()>();
+        let ticket = pool.enter().expect("a place");
+        let (started, has_started) = oneshot::channel();
+        tokio::spawn(async move {
+            let work = move |_: &mut Workspace| {
+                let _ = started.send(());
+                let _ = held.recv();
+            };
+            ticket.compute(work).await
+        });
+        has_started.await.expect("it starts");
+        release
+    }
+
+    async fn until(condition: impl Fn() -> bool) {
+        let waiting = async {
+            while !condition() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it comes to pass");
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_turns_away_at_once_and_counts_it() {
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
+        let release = held_up(&pool).await;
+        let waiting: Vec<_> = (0..QUEUE).map(|_| pool.enter().expect("a place")).collect();
+        assert!(pool.enter().is_none());
+        let full = Load { waiting: QUEUE, running: 1, computed: 0, refused: 1 };
+        assert_eq!(pool.load(), full);
+
+        drop((release, waiting));
+        until(|| pool.load() == Load { waiting: 0, running: 0, ..full }).await;
+        assert!(pool.enter().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_does_not_free_its_place_while_its_hash_is_computed() {
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
+        let (release, held) = mpsc::channel::<()>();
+        let (started, has_started) = oneshot::channel();
+        let ticket = pool.enter().expect("a place");
+        let client = tokio::spawn(async move {
+            let work = move |_: &mut Workspace| {
+                let _ = started.send(());
+                held.recv()
+            };
+            ticket.compute(work).await
+        });
+        has_started.await.expect("it starts");
+        client.abort();
+        assert!(client.await.is_err_and(|end| end.is_cancelled()));
+        assert_eq!(pool.places.available_permits(), pool.capacity - 1);
+
+        drop(release);
+        until(|| pool.places.available_permits() == pool.capacity).await;
+    }
+
+    #[tokio::test]
+    async fn who_left_before_their_turn_costs_nothing() {
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
+        let release = held_up(&pool).await;
+        let ticket = pool.enter().expect("a place");
+        let (done, was_done) = mpsc::channel();
+        let abandoned = ticket.compute(move |_| done.send(()));
+        assert!(tokio::time::timeout(Duration::from_millis(1), abandoned).await.is_err());
+
+        drop((release, ticket));
+        until(|| pool.places.available_permits() == pool.capacity).await;
+        assert!(was_done.try_recv().is_err(), "nobody waits for it");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_takes_no_thread_with_it() {
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
+        let ticket = pool.enter().expect("a place");
+        assert!(ticket.compute(|_| panic!("on purpose")).await.is_err());
+        assert_eq!(ticket.compute(|_| 1).await.expect("an answer"), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_threads_give_way_and_nobody_else_does() {
+        let niceness = || rustix::process::getpriority_process(None).expect("a priority");
+        let before = niceness();
+        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
+        let of_thread = pool.enter().expect("a place").compute(move |_| niceness()).await;
+        assert_eq!((of_thread.expect("an answer"), niceness()), (before.max(NICENESS), before));
+    }
+}

@@ -1,0 +1,121 @@
+//! `/metrics`: what a node has counted, and how things are at the moment.
+
+use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get};
+use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use sqlx::PgPool;
+
+use crate::audit::Trail;
+use crate::database::Pools;
+use crate::error::Problem;
+use crate::logins::Logins;
+use crate::metrics::{Metrics, register};
+
+/// What is read when somebody looks.
+pub struct Scrape {
+    metrics: Metrics,
+    logins: Logins,
+    trail: Trail,
+    pools: Pools,
+    connections: IntGaugeVec,
+    max_connections: IntGaugeVec,
+    directory: IntGaugeVec,
+    directory_age: Gauge,
+    audit_events: IntGaugeVec,
+}
+
+impl Scrape {
+    /// Of these.
+    ///
+    /// # Errors
+    /// When two metrics have the same name: a fault of ours.
+    pub fn new(metrics: Metrics, logins: Logins, trail: Trail, pools: Pools) -> prometheus::Result<Self> {
+        let registry = metrics.registry();
+        let version = "Which version this is.";
+        let built = IntGauge::with_opts(
+            Opts::new("build_info", version).const_label("version", env!("CARGO_PKG_VERSION")),
+        )?;
+        register(registry, built)?.set(1);
+        let connections =
+            "Connections to Postgres, by pool (`requests`, or the node's own `upkeep`) and state.";
+        let entries = "What the node remembers: sessions, and what access tokens are measured by.";
+        let age = "How long ago the last complete look at the revocation feed began. Over STALENESS_BOUND, sessions \
+                   are answered with 503.";
+        Ok(Self {
+            connections: gauges(registry, "database_connections", connections, &["pool", "state"])?,
+            max_connections: gauges(
+                registry,
+                "database_connections_max",
+                "How many connections a pool may have.",
+                &["pool"],
+            )?,
+            directory: gauges(registry, "directory_entries", entries, &["kind"])?,
+            directory_age: register(registry, Gauge::new("directory_age_seconds", age)?)?,
+            audit_events: gauges(
+                registry,
+                "audit_events",
+                "Events that are not in the audit trail: `waiting` to be written, or `lost` since the start, and in the log \
+                 alone if anywhere.",
+                &["state"],
+            )?,
+            metrics,
+            logins,
+            trail,
+            pools,
+        })
+    }
+
+    /// In Prometheus' text format, version 0.0.4.
+    fn text(&self) -> Result<String, Problem> {
+        self.read();
+        let families = self.metrics.registry().gather();
+        TextEncoder::new().encode_to_string(&families).map_err(Problem::internal)
+    }
+
+    fn read(&self) {
+        for (name, pool) in [("requests", &self.pools.requests), ("upkeep", &self.pools.upkeep)] {
+            self.read_pool(name, pool);
+        }
+        let census = self.logins.census();
+        for (kind, count) in [
+            ("sessions", census.sessions),
+            ("ended_logins", census.ended_logins),
+            ("changed_roles", census.changed_roles),
+        ] {
+            self.directory.with_label_values(&[kind]).set(number(count));
+        }
+        self.audit_events.with_label_values(&["waiting"]).set(number(self.trail.waiting()));
+        let lost = i64::try_from(self.trail.lost()).unwrap_or(i64::MAX);
+        self.audit_events.with_label_values(&["lost"]).set(lost);
+        self.directory_age.set(census.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+    }
+
+    fn read_pool(&self, name: &str, pool: &PgPool) {
+        let idle = pool.num_idle();
+        let open = usize::try_from(pool.size()).unwrap_or(usize::MAX);
+        let of_state = |state| self.connections.with_label_values(&[name, state]);
+        of_state("idle").set(number(idle));
+        // The two numbers are not of one moment.
+        of_state("in_use").set(number(open.saturating_sub(idle)));
+        self.max_connections.with_label_values(&[name]).set(i64::from(pool.options().get_max_connections()));
+    }
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// For Prometheus, on a listener of its own.
+#[get("/metrics")]
+pub(super) async fn get_metrics(scrape: Data<Scrape>) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok()
+        .content_type(prometheus::TEXT_FORMAT)
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(scrape.text()?))
+}
