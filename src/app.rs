@@ -17,7 +17,7 @@ use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
-use futures_util::future::{join_all, join3};
+use futures_util::future::{OptionFuture, join, join3};
 use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::task::{JoinHandle, JoinSet};
@@ -228,14 +228,10 @@ impl Node {
     }
 
     async fn wind_up(mut self) {
-        let servers = [Some(self.service), self.metrics].into_iter().flatten();
-        join_all(servers.map(Running::stop)).await;
-        let spans = async {
-            if let Some(spans) = self.spans {
-                spans.stop().await;
-            }
-        };
+        let metrics = OptionFuture::from(self.metrics.map(Running::stop));
+        join(self.service.stop(), metrics).await;
         self.upkeep.shutdown().await;
+        let spans = OptionFuture::from(self.spans.map(Spans::stop));
         join3(self.logins.write_activity(), self.trail.write_all(), spans).await;
         self.storage.close().await;
     }
