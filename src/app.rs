@@ -17,13 +17,16 @@ use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
+use futures_util::future::{OptionFuture, join, join3};
 use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use utoipa::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
+use crate::audit::Trail;
 use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -40,13 +43,17 @@ use crate::logins::{Feed, Logins, Reload};
 use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
+use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
 use crate::users::{Accounts, PasswordError, PasswordHasher};
 use crate::web::{Scrape, openapi};
-use crate::{account, telemetry, web as pages};
+use crate::{account, web as pages};
 
-/// How long requests that are under way may take when the service stops, in seconds.
-const SHUTDOWN_SECONDS: u64 = 8;
+/// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
+const STOP_LIMIT: Duration = Duration::from_secs(9);
+
+/// How much of that requests under way may take, in seconds: longer than one that waits for a Postgres that says nothing.
+const SHUTDOWN_SECONDS: u64 = 7;
 
 /// How long a client may take to send its first request's head, and to go once it was told to.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -69,6 +76,9 @@ pub enum StartError {
     /// Two metrics have one name: a fault of ours.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// Spans can't be sent.
+    #[error(transparent)]
+    Spans(#[from] SpansError),
     /// It is not set where it is needed: by a command, or for keys that are sealed under it.
     #[error(
         "APP_SECRET is not set, and none was made for this database: set the one that the service runs with"
@@ -125,6 +135,11 @@ impl Storage {
         Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone())
     }
 
+    /// The audit trail in it.
+    pub fn trail(&self, clock: &Clock) -> Trail {
+        Trail::new(self.pools.upkeep.clone(), clock.clone())
+    }
+
     /// The secret in force, for commands: they make none.
     ///
     /// # Errors
@@ -155,8 +170,10 @@ pub struct Node {
     public_url: String,
     storage: Storage,
     logins: Logins,
+    trail: Trail,
     service: Running,
     metrics: Option<Running>,
+    spans: Option<Spans>,
     upkeep: JoinSet<()>,
 }
 
@@ -202,14 +219,20 @@ impl Node {
         self.storage.private_url()
     }
 
-    /// Takes no more requests, finishes those that are under way, and closes the database.
-    pub async fn stop(mut self) {
-        self.service.stop().await;
-        if let Some(metrics) = self.metrics {
-            metrics.stop().await;
+    /// Takes no more requests, finishes those that are under way, writes what is not written yet and closes the
+    /// database. What hangs is given up in time: it ends with the process.
+    pub async fn stop(self) {
+        if timeout(STOP_LIMIT, self.wind_up()).await.is_err() {
+            tracing::warn!("stopped before all was done: the database did not end in time");
         }
+    }
+
+    async fn wind_up(mut self) {
+        let metrics = OptionFuture::from(self.metrics.map(Running::stop));
+        join(self.service.stop(), metrics).await;
         self.upkeep.shutdown().await;
-        self.logins.write_activity().await;
+        let spans = OptionFuture::from(self.spans.map(Spans::stop));
+        join3(self.logins.write_activity(), self.trail.write_all(), spans).await;
         self.storage.close().await;
     }
 }
@@ -225,26 +248,29 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
     let site = Site::new(&config, address);
     let domain = Domain::new(&storage, &config, &secret, &clock)?;
-    prepare_keys(&storage, &config, &domain.keys, &clock).await?;
-    let (logins, metrics) = (domain.logins.clone(), Metrics::new()?);
+    prepare_keys(&storage, &config, &domain, &clock).await?;
+    let (logins, trail, metrics) = (domain.logins.clone(), domain.trail.clone(), Metrics::new()?);
     let others: Vec<Arc<dyn Reload>> = vec![Arc::new(domain.keys.clone()), domain.clients.clone()];
     let mut feed = logins.feed(others, metrics.clone());
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
-    let upkeep = keep_up(&domain, feed, &storage.pools.upkeep);
-    let scrape = Scrape::new(metrics.clone(), logins.clone(), storage.pools.clone())?;
+    let upkeep = keep_up(&domain, feed, &storage.pools.upkeep, config.audit_retention);
+    let scrape = Scrape::new(metrics.clone(), logins.clone(), trail.clone(), storage.pools.clone())?;
     let metrics_server = match metrics_listener {
         Some((listener, address)) => Some(Running::new(address, serve_metrics(listener, scrape)?)),
         None => None,
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, clock);
-    let server = serve(listener, address, site.is_https, parts)?;
+    let spans = config.traces.as_ref().map(Spans::start).transpose()?;
+    let server = serve(listener, address, parts, site.is_https, spans.clone())?;
     Ok(Node {
         public_url: site.url,
         storage,
         logins,
+        trail,
         service: Running::new(address, server),
         metrics: metrics_server,
+        spans,
         upkeep,
     })
 }
@@ -254,17 +280,17 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
 async fn prepare_keys(
     storage: &Storage,
     config: &Config,
-    keys: &Keys,
+    domain: &Domain,
     clock: &Clock,
 ) -> Result<(), StartError> {
-    let pool = &storage.pools.requests;
-    let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
+    let (pool, Domain { keys, trail, .. }) = (&storage.pools.requests, domain);
+    let Some(secret) = &config.app_secret else { return Ok(keys.prepare(trail).await?) };
     let made_here = database::made_app_secret(pool).await?;
-    match (keys.prepare().await, &made_here) {
+    match (keys.prepare(trail).await, &made_here) {
         (Err(KeysError::OtherSecret), Some(made_here)) => {
             let secret = secret.clone().replacing(made_here);
-            storage.keys(config, &secret, clock)?.prepare().await?;
-            keys.prepare().await?;
+            storage.keys(config, &secret, clock)?.prepare(trail).await?;
+            keys.prepare(trail).await?;
         }
         (prepared, _) => prepared?,
     }
@@ -275,14 +301,17 @@ async fn prepare_keys(
 }
 
 /// What a node does by itself for as long as it runs.
-fn keep_up(domain: &Domain, feed: Feed, pool: &PgPool) -> JoinSet<()> {
+fn keep_up(domain: &Domain, feed: Feed, pool: &PgPool, audit_retention: Duration) -> JoinSet<()> {
+    let Domain { accounts, logins, keys, trail, .. } = domain;
     let mut upkeep = JoinSet::new();
     upkeep.spawn(feed.listen());
     upkeep.spawn(feed.follow());
-    upkeep.spawn(domain.logins.clone().keep_activity());
-    upkeep.spawn(domain.logins.clone().keep_swept());
-    upkeep.spawn(domain.accounts.clone().keep_swept(pool.clone()));
-    upkeep.spawn(domain.keys.clone().keep());
+    upkeep.spawn(logins.clone().keep_activity());
+    upkeep.spawn(logins.clone().keep_swept());
+    upkeep.spawn(accounts.clone().keep_swept(pool.clone()));
+    upkeep.spawn(keys.clone().keep(trail.clone()));
+    upkeep.spawn(trail.clone().keep());
+    upkeep.spawn(trail.clone().keep_swept(audit_retention));
     upkeep
 }
 
@@ -314,6 +343,7 @@ struct Domain {
     logins: Logins,
     clients: Arc<Clients>,
     keys: Keys,
+    trail: Trail,
 }
 
 impl Domain {
@@ -330,6 +360,7 @@ impl Domain {
             accounts: storage.accounts(config, clock)?,
             clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
             keys: storage.keys(config, secret, clock)?,
+            trail: storage.trail(clock),
             logins,
         })
     }
@@ -369,6 +400,7 @@ struct Parts {
     session_data: Data<SessionData>,
     limits: Data<Limits>,
     sign_in: Data<SignIn>,
+    trail: Data<Trail>,
     csrf: Data<Csrf>,
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
@@ -385,7 +417,7 @@ impl Parts {
         metrics: Metrics,
         clock: Clock,
     ) -> Self {
-        let Domain { pool, accounts, logins, clients, keys } = domain;
+        let Domain { pool, accounts, logins, clients, keys, trail } = domain;
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
@@ -414,8 +446,16 @@ impl Parts {
             metadata: Data::new(metadata),
             keys: Data::new(keys),
             session_data: Data::new(SessionData::new(pool)),
-            sign_in: Data::new(SignIn::new(accounts, logins, limits.clone(), secret, metrics.clone())),
+            sign_in: Data::new(SignIn::new(
+                accounts,
+                logins,
+                limits.clone(),
+                secret,
+                trail.clone(),
+                metrics.clone(),
+            )),
             limits: Data::new(limits),
+            trail: Data::new(trail),
             csrf: Data::new(Csrf::new(secret)),
             origins: Data::new(Origins {
                 own: site.origins.clone(),
@@ -456,6 +496,7 @@ impl Parts {
             .app_data(self.session_data.clone())
             .app_data(self.limits.clone())
             .app_data(self.sign_in.clone())
+            .app_data(self.trail.clone())
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone());
@@ -489,8 +530,9 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
 fn serve(
     listener: TcpListener,
     address: SocketAddr,
-    is_https: bool,
     parts: Parts,
+    is_https: bool,
+    spans: Option<Spans>,
 ) -> Result<Server, StartError> {
     let document = parts.document();
     let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
@@ -500,6 +542,7 @@ fn serve(
         proxies: parts.proxies.clone(),
         routes: routes.clone(),
         metrics: parts.metrics.clone(),
+        spans,
     };
     let app = move || {
         let edge = Rc::new(edge.clone());
@@ -515,7 +558,7 @@ fn serve(
             .wrap(from_fn(move |request, next| through_the_edge(Rc::clone(&edge), request, next)))
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let server = Server::build().workers(workers).max_concurrent_connections(connection::most() / workers);
+    let server = Server::build().max_concurrent_connections(connection::most().div_ceil(workers));
     let shutdown = server.graceful_shutdown_signal();
     // What `HttpServer` does, but that connections have deadlines.
     let http = move || {

@@ -168,6 +168,30 @@ pub struct FieldError {
     pub detail: String,
 }
 
+/// How a part of the service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Check {
+    /// It is well.
+    Ok,
+    /// It can't be used.
+    Down,
+    /// It can be read, and not written.
+    ReadOnly,
+}
+
+/// How each part of the service is. No more than that: who asks may be anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"database": "ok", "feed": "ok", "keys": "ok"}))]
+pub struct Checks {
+    /// Postgres answers, and takes what is written.
+    pub database: Check,
+    /// What was revoked on other nodes is known here.
+    pub feed: Check,
+    /// There is a key to sign access tokens with.
+    pub keys: Check,
+}
+
 /// A problem document.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Problem {
@@ -192,6 +216,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     error: Option<OAuthError>,
+    /// From `/health/ready`: which part it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
+    checks: Option<Checks>,
     #[serde(skip)]
     allow: Option<Box<str>>,
     #[serde(skip)]
@@ -209,6 +237,7 @@ impl Problem {
             code,
             errors: Vec::new(),
             error: None,
+            checks: None,
             allow: None,
             limited: None,
         }
@@ -257,6 +286,12 @@ impl Problem {
     pub fn unavailable(cause: impl fmt::Display) -> Self {
         tracing::warn!(%cause, "unavailable");
         Self::new(Code::Unavailable, "The service can't answer at the moment. Try again shortly.")
+    }
+
+    /// Not every part of the service is well.
+    pub fn not_ready(checks: Checks) -> Self {
+        let detail = "A part of the service can't be used at the moment: see `checks`.";
+        Self { checks: Some(checks), ..Self::new(Code::Unavailable, detail) }
     }
 
     /// The kind of problem.
@@ -341,7 +376,7 @@ impl From<Limited> for Problem {
 impl From<AuthenticateError> for Problem {
     fn from(error: AuthenticateError) -> Self {
         match error {
-            AuthenticateError::InvalidCredentials => {
+            AuthenticateError::InvalidCredentials(_) => {
                 Self::new(Code::InvalidCredentials, "The client's id or its secret is wrong.")
             }
             AuthenticateError::Unavailable => Self::unavailable(error),
@@ -378,10 +413,10 @@ impl From<RegisterError> for Problem {
 impl From<VerifyError> for Problem {
     fn from(error: VerifyError) -> Self {
         match error {
-            VerifyError::InvalidCredentials => {
+            VerifyError::InvalidCredentials(_) => {
                 Self::new(Code::InvalidCredentials, "The name or the password is wrong.")
             }
-            VerifyError::Limited(limited) => limited.into(),
+            VerifyError::Limited(limited) | VerifyError::Closed { limited, .. } => limited.into(),
             VerifyError::Password(error) => error.into(),
             VerifyError::Database(error) => error.into(),
         }

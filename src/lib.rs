@@ -25,6 +25,8 @@ pub mod clients;
 pub mod logins;
 pub mod users;
 
+pub mod audit;
+
 pub mod clock;
 pub mod config;
 pub mod database;

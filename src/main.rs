@@ -15,9 +15,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let command_line = CommandLine::parse();
     // Settings first: reading .env sets variables, which is safe only while there is one thread.
-    let outcome = Config::from_env().map_err(Failure::from).and_then(|config| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(commands::run(command_line, config))
+    let config = Config::from_env();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = runtime.map_err(Failure::from).and_then(|runtime| {
+        let outcome = runtime.block_on(commands::run(command_line, config));
+        // A thread that looks a name up, or hashes, is not waited for.
+        runtime.shutdown_background();
+        outcome
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

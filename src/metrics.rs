@@ -143,6 +143,11 @@ impl fmt::Debug for Route {
 }
 
 impl Route {
+    /// The pattern of its paths.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// A request was answered with this status after this time.
     pub fn answered(&self, method: &str, status: u16, took: Duration) {
         let method = position(&METHODS, |known| *known == method);

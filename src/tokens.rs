@@ -78,6 +78,16 @@ impl AppSecret {
         Self { previous: Some(previous.bytes.clone()), ..self }
     }
 
+    /// Whether there is one before it.
+    pub fn has_previous(&self) -> bool {
+        self.previous.is_some()
+    }
+
+    /// Whether the one before is the same.
+    pub fn repeats_previous(&self) -> bool {
+        self.previous.as_ref().is_some_and(|previous| equal(previous, &self.bytes))
+    }
+
     /// The bytes, to be stored.
     pub fn reveal(&self) -> &[u8] {
         &self.bytes

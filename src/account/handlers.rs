@@ -4,6 +4,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, post};
 use uuid::Uuid;
 
+use crate::audit::{Kind, Trail};
 use crate::auth::{Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, SignIn};
 use crate::error::{Code, Problem};
 use crate::http::body::{Ignored, Json};
@@ -71,15 +72,18 @@ pub(super) async fn list_logins(identity: Identity, logins: Data<Logins>) -> Res
 pub(super) async fn end_login(
     identity: Identity,
     logins: Data<Logins>,
+    trail: Data<Trail>,
+    client: Client,
     id: Path<String>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
     let missing = || Problem::new(Code::NotFound, "You have no such live login.");
     let id: Uuid = id.parse().map_err(|_| missing())?;
-    match logins.end_own(identity.user_id, id).await? {
-        true => Ok(HttpResponse::NoContent().finish()),
-        false => Err(missing()),
-    }
+    let ended = logins.end_own(identity.user_id, id).await?.ok_or_else(missing)?;
+    trail.record(
+        ended.entry(Kind::LoginEnded, client.origin()).with("by_login", identity.login_id.to_string()),
+    );
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Change the password, and sign every other device out.

@@ -15,9 +15,11 @@ use futures_util::future::BoxFuture;
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
+use crate::audit::{Entry, Kind};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
-use crate::logins::Transport;
+use crate::http::client::Client;
+use crate::logins::{EndedLogin, Transport};
 
 pub use self::bodies::{
     CsrfBody, ListedLoginBody, ListedLoginsBody, LoginBody, LoginRequest, PasswordRequest, ProfileBody,
@@ -60,8 +62,12 @@ pub trait Mode: Send + Sync {
 
     /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
     /// is not one of this mode's. `Err`: it is, and it is bad.
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<()>, AuthError>>;
+    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>>;
 }
+
+/// A token that was revoked: the login behind it, if that was still to be ended.
+#[derive(Debug)]
+pub struct Revoked(pub Option<EndedLogin>);
 
 /// Who sent a request, and which of their logins they sent it under.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +86,17 @@ pub struct Identity {
     pub login_id: Uuid,
     /// When the credential ends if it is not renewed or used.
     pub expires_at: DateTime<Utc>,
+}
+
+impl Identity {
+    /// What the audit trail is told when they did this, from there.
+    pub fn did(&self, kind: Kind, client: &Client) -> Entry {
+        Entry::new(kind, client.origin())
+            .of_user(self.user_id, self.username.clone())
+            .in_login(self.login_id)
+            .in_mode(self.mode)
+            .by(self.transport.as_str())
+    }
 }
 
 /// Why a request is not authenticated.

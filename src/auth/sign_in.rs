@@ -1,17 +1,17 @@
 //! What signing up and signing in have in common in every mode.
 
 use ipnet::IpNet;
-use uuid::Uuid;
 
+use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::http::client::Client;
-use crate::limits::Limits;
+use crate::limits::{Limited, Limits};
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
 use crate::metrics::Metrics;
 use crate::telemetry::{self, Who};
 use crate::tokens::{AppSecret, MacKey};
-use crate::users::{Accounts, ChangePasswordError, Claimant, NewUser, Place, VerifyError};
+use crate::users::{Accounts, ChangePasswordError, Claimant, NewUser, Place, Refused, UserName, VerifyError};
 
 use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 
@@ -38,30 +38,39 @@ pub struct SignIn {
     limits: Limits,
     /// For names that nobody has: people type passwords there, and what is kept of them is not to be guessed.
     nobody: MacKey,
+    trail: Trail,
     metrics: Metrics,
 }
 
 impl SignIn {
-    /// With these accounts and logins, within these limits.
+    /// With these accounts and logins, within these limits. What happens to them is told to the trail.
     pub fn new(
         accounts: Accounts,
         logins: Logins,
         limits: Limits,
         secret: &AppSecret,
+        trail: Trail,
         metrics: Metrics,
     ) -> Self {
         let nobody = MacKey::derive(secret, "names that nobody has");
-        Self { accounts, logins, limits, nobody, metrics }
+        Self { accounts, logins, limits, nobody, trail, metrics }
     }
 
-    /// Opens an account; signs nobody in.
+    /// Opens an account, asked to in this mode; signs nobody in.
     ///
     /// # Errors
     /// `validation_failed`, `conflict`, `rate_limited`.
-    pub async fn register(&self, request: RegisterRequest, client: &Client) -> Result<UserBody, Problem> {
+    pub async fn register(
+        &self,
+        request: RegisterRequest,
+        client: &Client,
+        mode: &'static str,
+    ) -> Result<UserBody, Problem> {
         self.limits.register.count(client.network())?;
         let RegisterRequest { username, email, password } = request;
         let user = self.accounts.register(&NewUser { username, email, password, admin: false }).await?;
+        let entry = Entry::new(Kind::Registered, client.origin()).in_mode(mode);
+        self.trail.record(entry.of_user(user.id, &user.username));
         Ok(user.into())
     }
 
@@ -75,17 +84,14 @@ impl SignIn {
         client: Client,
         how: Presentation,
     ) -> Result<Login, Problem> {
-        let (mode, transport) = (how.mode, how.transport);
-        let started = self.try_start(request, client, how).await;
-        let outcome = match &started {
-            Ok(login) => {
-                telemetry::note(Who { user: login.user.id, login: login.id, mode });
-                "started"
-            }
-            Err(problem) => problem.code().as_str(),
-        };
-        self.metrics.sign_in(mode, transport.as_str(), outcome);
-        started
+        check_device_name(request.device_name.as_deref())?;
+        let (origin, mode, transport) = (client.origin(), how.mode, how.transport.as_str());
+        let outcome = self.try_start(request, client, how).await;
+        self.tell(&outcome, origin, mode, transport);
+        let outcome = outcome.map_err(Problem::from);
+        let word = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "started");
+        self.metrics.sign_in(mode, transport, word);
+        outcome
     }
 
     async fn try_start(
@@ -93,10 +99,10 @@ impl SignIn {
         request: LoginRequest,
         client: Client,
         how: Presentation,
-    ) -> Result<Login, Problem> {
-        check_device_name(request.device_name.as_deref())?;
-        let network = client.network();
+    ) -> Result<Login, VerifyError> {
+        // Before anything else is done about it: who is turned away costs nothing.
         let place = self.accounts.enter()?;
+        let network = client.network();
         self.guarded(network, self.begin(place, request, client, how), is_wrong_login).await
     }
 
@@ -110,6 +116,11 @@ impl SignIn {
         let name = request.username.to_ascii_lowercase();
         let claimant = Claimant { address: client.address, nobody: self.nobody.sign(name.as_bytes()) };
         let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
+        if owner.upgraded {
+            let entry = Entry::new(Kind::PasswordUpgraded, client.origin()).in_mode(how.mode);
+            self.trail.record(entry.by(how.transport.as_str()).of_user(owner.user.id, &owner.user.username));
+        }
+        let changed = Refused::Changed(owner.user.clone().into());
         let login = NewLogin {
             owner,
             mode: how.mode,
@@ -123,16 +134,16 @@ impl SignIn {
             access: how.access,
             replaces: how.replaces,
         };
-        self.logins.start(login).await?.ok_or(VerifyError::InvalidCredentials)
+        self.logins.start(login).await?.ok_or_else(|| changed.into())
     }
 
     /// Has a network prove something by a password, which counts when it fails.
-    async fn guarded<T, E: Into<Problem>>(
+    async fn guarded<T, E: From<Limited>>(
         &self,
         network: IpNet,
         proof: impl Future<Output = Result<T, E>>,
         has_failed: impl FnOnce(&E) -> bool,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, E> {
         let attempt = self.limits.login.begin(network).await?;
         let outcome = proof.await;
         match &outcome {
@@ -141,15 +152,45 @@ impl SignIn {
             // Nobody has failed while the service could not tell.
             _ => attempt.forget(),
         }
-        outcome.map_err(E::into)
+        outcome
+    }
+
+    /// Tells the trail and the log what came of it, and of which account: never which name was typed.
+    fn tell(
+        &self,
+        outcome: &Result<Login, VerifyError>,
+        origin: Origin,
+        mode: &'static str,
+        transport: &'static str,
+    ) {
+        let entry = |kind| Entry::new(kind, origin).in_mode(mode).by(transport);
+        match outcome {
+            Ok(Login { id, user, .. }) => {
+                telemetry::note(Who { user: user.id, login: *id, mode });
+                self.trail.record(entry(Kind::LoginStarted).in_login(*id).of_user(user.id, &user.username));
+            }
+            Err(VerifyError::InvalidCredentials(refused)) => {
+                let entry = entry(Kind::LoginFailed).with("reason", refused.as_str());
+                self.trail.record(of_account(entry, refused.user()));
+            }
+            Err(VerifyError::Limited(limited)) => {
+                self.trail.record(entry(Kind::LoginLimited).with("limit", limited.policy));
+            }
+            Err(VerifyError::Closed { limited, user }) => {
+                let entry = entry(Kind::LoginLimited).with("limit", limited.policy);
+                self.trail.record(of_account(entry, user.as_ref()));
+            }
+            Err(VerifyError::Password(_) | VerifyError::Database(_)) => {}
+        }
     }
 
     /// Ends every login of a user, in every mode.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn end_all(&self, user: Uuid) -> Result<(), DatabaseError> {
-        self.accounts.sign_out(user).await?;
+    pub async fn end_all(&self, identity: &Identity, client: &Client) -> Result<(), DatabaseError> {
+        let ended = self.accounts.sign_out(identity.user_id).await?;
+        self.trail.record(identity.did(Kind::LogoutAll, client).with("logins", ended));
         self.logins.catch_up().await;
         Ok(())
     }
@@ -164,20 +205,46 @@ impl SignIn {
         request: &PasswordRequest,
         client: &Client,
     ) -> Result<(), Problem> {
+        let outcome = self.try_change_password(identity, request, client).await;
+        let entry = |kind| identity.did(kind, client);
+        match &outcome {
+            Ok(()) => self.trail.record(entry(Kind::PasswordChanged)),
+            Err(ChangePasswordError::WrongPassword) => self.trail.record(entry(Kind::PasswordChangeFailed)),
+            Err(ChangePasswordError::Limited(limited)) => {
+                self.trail.record(entry(Kind::LoginLimited).with("limit", limited.policy));
+            }
+            Err(_) => {}
+        }
+        outcome?;
+        self.logins.catch_up().await;
+        Ok(())
+    }
+
+    async fn try_change_password(
+        &self,
+        identity: &Identity,
+        request: &PasswordRequest,
+        client: &Client,
+    ) -> Result<(), ChangePasswordError> {
         let PasswordRequest { current_password, new_password } = request;
         let Identity { user_id, login_id, .. } = *identity;
         let address = client.address;
         let place = self.accounts.enter()?;
         let change =
             self.accounts.change_password(place, user_id, current_password, new_password, login_id, address);
-        self.guarded(client.network(), change, is_wrong_password).await?;
-        self.logins.catch_up().await;
-        Ok(())
+        self.guarded(client.network(), change, is_wrong_password).await
+    }
+}
+
+fn of_account(entry: Entry, user: Option<&UserName>) -> Entry {
+    match user {
+        Some(user) => entry.of_user(user.id, &user.username),
+        None => entry,
     }
 }
 
 fn is_wrong_login(error: &VerifyError) -> bool {
-    matches!(error, VerifyError::InvalidCredentials | VerifyError::Limited(_))
+    matches!(error, VerifyError::InvalidCredentials(_) | VerifyError::Closed { .. })
 }
 
 fn is_wrong_password(error: &ChangePasswordError) -> bool {

@@ -38,9 +38,10 @@ pub struct Client {
 /// Why a client is not who it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticateError {
-    /// No such client, or another secret: which of them is nobody's business.
+    /// No such client, or another secret: which of them is nobody's business but the audit trail's, which is told the
+    /// client whose secret it was not.
     #[error("the client's id or its secret is wrong")]
-    InvalidCredentials,
+    InvalidCredentials(Option<Uuid>),
     /// It is not known here, and whether it is elsewhere can't be found out.
     #[error("whether there is such a client can't be found out")]
     Unavailable,
@@ -115,27 +116,32 @@ impl Clients {
 
     /// Whether there is a client of this id with this secret. From memory: no SQL. What memory does not know may have
     /// been registered a moment ago, and is looked for once; so is a wrong secret, and the time it takes does not tell
-    /// which of the two it was.
+    /// which of the two it was. Gives its id.
     ///
     /// # Errors
     /// See [`AuthenticateError`].
-    pub async fn authenticate(&self, id: &str, secret: &str) -> Result<(), AuthenticateError> {
+    pub async fn authenticate(&self, id: &str, secret: &str) -> Result<Uuid, AuthenticateError> {
         // What can't be one of ours, anybody can tell.
         let (Ok(id), Some(secret)) = (id.parse(), OpaqueToken::parse(PREFIX, secret)) else {
-            return Err(AuthenticateError::InvalidCredentials);
+            return Err(AuthenticateError::InvalidCredentials(None));
         };
         let hash = secret.hash();
         // A node that lay asleep looks first. One that can't look believes its memory, and leaves it to what is asked
         // of it whether it may answer.
         self.logins.is_fresh().await;
         if self.has(id, &hash) {
-            return Ok(());
+            return Ok(id);
         }
         // In a box of its own: it happens seldom, and shall not make every request's future larger.
         if !Box::pin(self.logins.look_for_unknown()).await {
             return Err(AuthenticateError::Unavailable);
         }
-        if self.has(id, &hash) { Ok(()) } else { Err(AuthenticateError::InvalidCredentials) }
+        if self.has(id, &hash) { Ok(id) } else { Err(AuthenticateError::InvalidCredentials(self.known(id))) }
+    }
+
+    fn known(&self, id: Uuid) -> Option<Uuid> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.contains_key(&id).then_some(id)
     }
 
     fn has(&self, id: Uuid, hash: &SecretHash) -> bool {

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Failure, say};
 use crate::app::Storage;
+use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clients::{Client, Clients};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -39,18 +40,21 @@ pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<()
     let storage = Storage::open(config).await?;
     let (pools, clock) = (storage.pools.clone(), Clock::system());
     let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
+    let trail = storage.trail(&clock);
     let clients = Clients::new(pools, logins, clock);
     let outcome = match command {
-        ClientCommand::Create(new) => create(&clients, &new.name).await,
+        ClientCommand::Create(new) => create(&clients, &trail, &new.name).await,
         ClientCommand::List => list(&clients).await,
-        ClientCommand::Delete(client) => delete(&clients, &client.id).await,
+        ClientCommand::Delete(client) => delete(&clients, &trail, &client.id).await,
     };
+    trail.write_all().await;
     storage.close().await;
     outcome?.iter().try_for_each(|line| say(line))
 }
 
-async fn create(clients: &Clients, name: &str) -> Result<Vec<String>, Failure> {
+async fn create(clients: &Clients, trail: &Trail, name: &str) -> Result<Vec<String>, Failure> {
     let (client, secret) = clients.create(name).await?;
+    trail.record(Entry::new(Kind::ClientCreated, Origin::Command).of_client(client.id).with("name", name));
     Ok(vec![format!("client_id: {}", client.id), format!("client_secret: {}", secret.reveal())])
 }
 
@@ -62,8 +66,9 @@ async fn list(clients: &Clients) -> Result<Vec<String>, Failure> {
     Ok(clients.list().await?.iter().map(line).collect())
 }
 
-async fn delete(clients: &Clients, id: &str) -> Result<Vec<String>, Failure> {
+async fn delete(clients: &Clients, trail: &Trail, id: &str) -> Result<Vec<String>, Failure> {
     let parsed: Uuid = id.parse().map_err(|_| format!("there is no client {id:?}: an id is a UUID"))?;
     clients.delete(parsed).await?;
+    trail.record(Entry::new(Kind::ClientDeleted, Origin::Command).of_client(parsed));
     Ok(vec![format!("{parsed} is refused from now on.")])
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 
 use crate::app::Storage;
+use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
 use crate::jwt::{Keys, ListedKey, Rotated};
@@ -44,23 +45,36 @@ fn algorithm(name: &str) -> Result<JwtAlgorithm, String> {
 
 pub(super) async fn manage(command: KeysCommand, config: &Config) -> Result<(), Failure> {
     let storage = Storage::open(config).await?;
-    let outcome = with(&storage, command, config).await;
+    let trail = storage.trail(&Clock::system());
+    let outcome = with(&storage, &trail, command, config).await;
+    trail.write_all().await;
     storage.close().await;
     say(&outcome?)
 }
 
-async fn with(storage: &Storage, command: KeysCommand, config: &Config) -> Result<String, Failure> {
+async fn with(
+    storage: &Storage,
+    trail: &Trail,
+    command: KeysCommand,
+    config: &Config,
+) -> Result<String, Failure> {
     let secret = storage.app_secret(config).await?;
     let keys = storage.keys(config, &secret, &Clock::system())?;
     match command {
         KeysCommand::List => list(&keys).await,
-        KeysCommand::Rotate(Rotate { algorithm }) => Ok(describe(&keys.rotate(algorithm).await?)),
+        KeysCommand::Rotate(Rotate { algorithm }) => {
+            let rotated = keys.rotate(algorithm).await?;
+            trail.record(rotated.entry(Origin::Command));
+            Ok(describe(&rotated))
+        }
         KeysCommand::Retire(Retire { kid }) => {
             keys.retire(&kid).await?;
+            trail.record(Entry::new(Kind::KeyRetired, Origin::Command).with("kid", kid.as_str()));
             Ok(format!("{kid} is retired: what it has signed is refused."))
         }
         KeysCommand::Reset => {
             keys.reset().await?;
+            trail.record(Entry::new(Kind::KeysReset, Origin::Command));
             Ok(RESET.to_owned())
         }
     }

@@ -1,10 +1,13 @@
 //! The command line: what it may say, and which file does it.
 
+mod audit;
 mod clients;
+mod doctor;
 mod hash;
 mod import;
 mod keys;
 mod serve;
+mod signals;
 mod users;
 
 use std::io::Write;
@@ -12,7 +15,7 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 
 use crate::app::{self, Storage};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::telemetry;
 
 /// Why a command was not done, for a person to read.
@@ -49,15 +52,26 @@ enum Command {
     /// Look after the keys that access tokens are signed with
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Show what has happened: who signed in, from where, in which mode, and so on
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Look for what people get wrong, and say what to do about it. Changes nothing
+    Doctor(doctor::Doctor),
 }
 
-/// Does what the command line says.
+/// Does what the command line says, by these settings.
 ///
 /// # Errors
 /// Whatever kept it from being done.
-pub async fn run(command_line: CommandLine, config: Config) -> Result<(), Failure> {
+pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>) -> Result<(), Failure> {
+    let command = command_line.command.unwrap_or(Command::Serve);
+    if let Command::Doctor(doctor) = command {
+        // Wrong settings are among what it looks for. It says all that there is to say itself.
+        return doctor::examine(doctor, config).await;
+    }
+    let config = config?;
     let _logging = telemetry::start(&config.log);
-    match command_line.command.unwrap_or(Command::Serve) {
+    match command {
         Command::Serve => serve::serve(config).await,
         Command::Migrate => migrate(&config).await,
         Command::Openapi => say(&app::document(&config)?),
@@ -65,6 +79,8 @@ pub async fn run(command_line: CommandLine, config: Config) -> Result<(), Failur
         Command::Hash(command) => hash::run(command, &config).await,
         Command::Client(command) => clients::manage(command, &config).await,
         Command::Keys(command) => keys::manage(command, &config).await,
+        Command::Audit(command) => audit::manage(command, &config).await,
+        Command::Doctor(_) => Ok(()),
     }
 }
 

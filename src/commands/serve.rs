@@ -1,43 +1,47 @@
 //! `serve`: the service, from its greeting to the signal that stops it.
 
-use super::{Failure, say};
+use super::signals::StopSignals;
+use super::{Failure, doctor, say};
 use crate::app::{self, Node};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 
-/// Runs the service until a signal stops it.
+/// Runs the service until a signal stops it. A second signal ends it at once.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+    for slip in doctor::slips(&config) {
+        tracing::warn!("{slip}");
+    }
     let format = config.log.format;
-    let node = app::start(config, Clock::system()).await?;
+    let mut signals = StopSignals::new()?;
+    let node = tokio::select! {
+        node = app::start(config, Clock::system()) => node?,
+        () = signals.next() => return Ok(()),
+    };
     greet(&node, format)?;
-    stop_signal().await?;
+    signals.next().await;
     tracing::info!("stopping");
-    node.stop().await;
+    tokio::select! {
+        () = node.stop() => {}
+        () = signals.next() => return Err("ended by a second signal, before all was done".into()),
+    }
     tracing::info!("stopped");
     Ok(())
 }
 
 fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
     let url = node.public_url();
+    let metrics = node.metrics_address().map(|address| format!("http://{address}/metrics"));
     if format == LogFormat::Json {
-        tracing::info!(address = %node.address(), url, docs = %format!("{url}/docs/"), "ready");
+        tracing::info!(address = %node.address(), url, docs = %format!("{url}/docs/"), metrics, "ready");
         return Ok(());
     }
     say(&format!("dualauth {} listens on {}", env!("CARGO_PKG_VERSION"), node.address()))?;
     say(&format!("  Swagger UI  {url}/docs/"))?;
-    if let Some(metrics) = node.metrics_address() {
-        say(&format!("  Metrics     http://{metrics}/metrics"))?;
+    if let Some(metrics) = metrics {
+        say(&format!("  Metrics     {metrics}"))?;
     }
     if let Some(postgres) = node.private_postgres() {
         say(&format!("  Postgres    {postgres}"))?;
     }
     say("Ctrl-C stops it.")
-}
-
-async fn stop_signal() -> Result<(), Failure> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupt = tokio::signal::ctrl_c() => interrupt.map_err(Failure::from),
-        _ = terminate.recv() => Ok(()),
-    }
 }

@@ -8,9 +8,10 @@ use secrecy::SecretString;
 use super::import::{ImportUsers, import};
 use super::{Failure, say};
 use crate::app::Storage;
+use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::users::{Accounts, Field, NewUser, RegisterError};
+use crate::users::{Accounts, Field, NewUser, RegisterError, UserName};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
@@ -73,56 +74,78 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
         _ => None,
     };
     let storage = Storage::open(config).await?;
-    let accounts = storage.accounts(config, &Clock::system())?;
+    let clock = Clock::system();
+    let desk = Desk { accounts: storage.accounts(config, &clock)?, trail: storage.trail(&clock) };
     let outcome = match (command, password) {
-        (UserCommand::Create(user), password) => create(&accounts, user, password.unwrap_or_default()).await,
-        (UserCommand::Import(users), _) => import(users, &storage).await,
-        (UserCommand::Disable(user), _) => disable(&accounts, &user.name, true).await,
-        (UserCommand::Enable(user), _) => disable(&accounts, &user.name, false).await,
-        (UserCommand::Logout(user), _) => log_out(&accounts, &user.name).await,
-        (UserCommand::Unlock(user), _) => unlock(&accounts, &user.name).await,
-        (UserCommand::Role(command), _) => change_role(&accounts, command).await,
+        (UserCommand::Create(user), password) => desk.create(user, password.unwrap_or_default()).await,
+        (UserCommand::Import(users), _) => import(users, &storage, &desk.trail).await,
+        (UserCommand::Disable(user), _) => desk.disable(&user.name, true).await,
+        (UserCommand::Enable(user), _) => desk.disable(&user.name, false).await,
+        (UserCommand::Logout(user), _) => desk.log_out(&user.name).await,
+        (UserCommand::Unlock(user), _) => desk.unlock(&user.name).await,
+        (UserCommand::Role(command), _) => desk.change_role(command).await,
     };
+    desk.trail.write_all().await;
     storage.close().await;
     say(&outcome?)
 }
 
-async fn create(accounts: &Accounts, user: CreateUser, password: SecretString) -> Result<String, Failure> {
-    let new = NewUser { username: user.username, email: user.email, password, admin: user.admin };
-    let user = accounts.register(&new).await.map_err(|error| describe(&error))?;
-    Ok(format!("user_id: {}\nusername: {}\nroles: {}", user.id, user.username, user.roles.join(", ")))
+/// Where an operator looks after users, and each change is written down.
+struct Desk {
+    accounts: Accounts,
+    trail: Trail,
 }
 
-async fn disable(accounts: &Accounts, name: &str, disabled: bool) -> Result<String, Failure> {
-    accounts.set_disabled(name, disabled).await?;
-    Ok(match disabled {
-        true => format!("{name} is disabled, and signed out everywhere."),
-        false => format!("{name} may sign in again."),
-    })
+impl Desk {
+    async fn create(&self, user: CreateUser, password: SecretString) -> Result<String, Failure> {
+        let new = NewUser { username: user.username, email: user.email, password, admin: user.admin };
+        let user = self.accounts.register(&new).await.map_err(|error| describe(&error))?;
+        let roles = user.roles.join(", ");
+        self.trail.record(entry(Kind::UserCreated, user.clone().into()).with("roles", roles.as_str()));
+        Ok(format!("user_id: {}\nusername: {}\nroles: {roles}", user.id, user.username))
+    }
+
+    async fn disable(&self, name: &str, disabled: bool) -> Result<String, Failure> {
+        let user = self.accounts.set_disabled(name, disabled).await?;
+        let kind = if disabled { Kind::UserDisabled } else { Kind::UserEnabled };
+        self.trail.record(entry(kind, user));
+        Ok(match disabled {
+            true => format!("{name} is disabled, and signed out everywhere."),
+            false => format!("{name} may sign in again."),
+        })
+    }
+
+    async fn log_out(&self, name: &str) -> Result<String, Failure> {
+        let (user, ended) = self.accounts.sign_out_by_name(name).await?;
+        self.trail.record(entry(Kind::UserLoggedOut, user).with("logins", ended));
+        Ok(format!("{name} is signed out everywhere. Logins ended: {ended}"))
+    }
+
+    async fn unlock(&self, name: &str) -> Result<String, Failure> {
+        let user = self.accounts.unlock(name).await?;
+        self.trail.record(entry(Kind::UserUnlocked, user));
+        Ok(format!("{name} may be signed in from everywhere."))
+    }
+
+    async fn change_role(&self, command: RoleCommand) -> Result<String, Failure> {
+        let (kind, name, role, changed) = match command {
+            RoleCommand::Add(UserRole { name, role }) => {
+                let changed = self.accounts.add_role(&name, &role).await?;
+                (Kind::RoleAdded, name, role, changed)
+            }
+            RoleCommand::Remove(UserRole { name, role }) => {
+                let changed = self.accounts.remove_role(&name, &role).await?;
+                (Kind::RoleRemoved, name, role, changed)
+            }
+        };
+        let (user, roles) = changed;
+        self.trail.record(entry(kind, user).with("role", role));
+        Ok(format!("username: {name}\nroles: {}", roles.join(", ")))
+    }
 }
 
-async fn log_out(accounts: &Accounts, name: &str) -> Result<String, Failure> {
-    let ended = accounts.sign_out_by_name(name).await?;
-    Ok(format!("{name} is signed out everywhere. Logins ended: {ended}"))
-}
-
-async fn unlock(accounts: &Accounts, name: &str) -> Result<String, Failure> {
-    accounts.unlock(name).await?;
-    Ok(format!("{name} may be signed in from everywhere."))
-}
-
-async fn change_role(accounts: &Accounts, command: RoleCommand) -> Result<String, Failure> {
-    let (name, roles) = match command {
-        RoleCommand::Add(UserRole { name, role }) => {
-            let roles = accounts.add_role(&name, &role).await?;
-            (name, roles)
-        }
-        RoleCommand::Remove(UserRole { name, role }) => {
-            let roles = accounts.remove_role(&name, &role).await?;
-            (name, roles)
-        }
-    };
-    Ok(format!("username: {name}\nroles: {}", roles.join(", ")))
+fn entry(kind: Kind, user: UserName) -> Entry {
+    Entry::new(kind, Origin::Command).of_user(user.id, user.username)
 }
 
 /// From a terminal without showing it; else the first line of standard input.

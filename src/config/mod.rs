@@ -1,10 +1,14 @@
 //! The settings: the only reader of the environment, which reports every bad setting at once.
 
+mod file;
+mod names;
 mod reader;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -44,8 +48,32 @@ pub struct Config {
     pub passwords: PasswordConfig,
     /// How often one network may try.
     pub limits: RateLimits,
+    /// `AUDIT_RETENTION`: how long events of the audit trail are kept.
+    pub audit_retention: Duration,
     /// What is logged and how.
     pub log: LogConfig,
+    /// Where spans go; none: nowhere.
+    pub traces: Option<TracesConfig>,
+    /// What looks like a setting and is none.
+    pub unknown: Vec<UnknownSetting>,
+}
+
+/// A variable that looks like a setting and is none: nothing reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownSetting {
+    /// Its name.
+    pub name: String,
+    /// The setting that was meant, it seems; none: it stands in `.env`, where everything is a setting.
+    pub meant: Option<String>,
+}
+
+/// The key file, as it was read.
+#[derive(Clone, Debug)]
+pub struct KeyFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub bytes: SecretBytes,
 }
 
 /// What access tokens say, and what signs them.
@@ -57,8 +85,8 @@ pub struct JwtConfig {
     pub audience: Option<String>,
     /// `JWT_ALGORITHM`.
     pub algorithm: JwtAlgorithm,
-    /// What is in `JWT_KEY_FILE`; none: keys are made, and kept in the database.
-    pub key_file: Option<SecretBytes>,
+    /// `JWT_KEY_FILE`; none: keys are made, and kept in the database.
+    pub key_file: Option<KeyFile>,
     /// `KEY_ROTATION`: how long a key signs; none: until somebody rotates.
     pub rotation: Option<Duration>,
 }
@@ -230,6 +258,15 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
+/// Where spans go.
+#[derive(Clone, Debug)]
+pub struct TracesConfig {
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: a collector that takes OTLP over HTTP.
+    pub endpoint: Url,
+    /// `OTEL_SERVICE_NAME`: what the service is called there.
+    pub service_name: String,
+}
+
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -242,6 +279,13 @@ pub enum LogFormat {
 /// Every setting that is wrong, each with what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
+
+impl ConfigError {
+    /// One line for each.
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -258,17 +302,20 @@ impl Config {
     /// # Errors
     /// Every bad setting, and a `.env` that can't be read.
     pub fn from_env() -> Result<Self, ConfigError> {
-        match dotenvy::from_path(".env") {
-            Ok(_) => {}
-            Err(error) if error.not_found() => {}
-            Err(error) => return Err(ConfigError(vec![format!(".env: {}", describe_dotenv(&error))])),
-        }
-        Self::from_vars(|name| match std::env::var(name) {
-            Ok(value) => Some(value),
-            Err(std::env::VarError::NotPresent) => None,
-            // Seen by every reader as a value that is wrong.
-            Err(std::env::VarError::NotUnicode(_)) => Some("\u{fffd}".to_owned()),
-        })
+        let in_file = file::load(Path::new(".env")).map_err(|line| ConfigError(vec![line]))?;
+        let asked = RefCell::new(BTreeSet::new());
+        let config = Self::from_vars(|name| {
+            asked.borrow_mut().insert(name.to_owned());
+            match std::env::var(name) {
+                Ok(value) => Some(value),
+                Err(std::env::VarError::NotPresent) => None,
+                // Seen by every reader as a value that is wrong.
+                Err(std::env::VarError::NotUnicode(_)) => Some("\u{fffd}".to_owned()),
+            }
+        })?;
+        let given = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let unknown = names::unknown(given.collect(), &in_file, &asked.into_inner());
+        Ok(Self { unknown, ..config })
     }
 
     /// Reads the settings from `vars`. An empty value counts as not set.
@@ -277,15 +324,6 @@ impl Config {
     /// Every bad setting at once.
     pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         reader::read(vars).map_err(ConfigError)
-    }
-}
-
-/// `dotenvy` quotes the offending line, and that line may hold a secret.
-fn describe_dotenv(error: &dotenvy::Error) -> String {
-    match error {
-        dotenvy::Error::LineParse(_, at) => format!("a line can't be read, at its character {at}"),
-        dotenvy::Error::Io(error) => error.to_string(),
-        _ => "can't be read".to_owned(),
     }
 }
 

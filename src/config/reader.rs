@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::{
-    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, Lifetimes, LogConfig, LogFormat,
-    PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, WhenStale,
+    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, LogConfig,
+    LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, TracesConfig, WhenStale,
 };
 use crate::tokens::{AppSecret, SecretBytes};
 
@@ -58,7 +58,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             directory: self.directory(),
             passwords: self.passwords(),
             limits: self.limits(),
+            audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
+            traces: self.traces(),
+            unknown: Vec::new(),
         };
         self.check_cookie_domain(&config);
         config
@@ -183,10 +186,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         config
     }
 
-    fn key_file(&mut self) -> Option<SecretBytes> {
-        let path = self.text("JWT_KEY_FILE")?;
-        match std::fs::read(path) {
-            Ok(bytes) => Some(SecretBytes::new(bytes)),
+    fn key_file(&mut self) -> Option<KeyFile> {
+        let path = PathBuf::from(self.text("JWT_KEY_FILE")?);
+        match std::fs::read(&path) {
+            Ok(bytes) => Some(KeyFile { path, bytes: SecretBytes::new(bytes) }),
             Err(error) => {
                 self.errors.push(format!("JWT_KEY_FILE can't be read: {error}"));
                 None
@@ -273,17 +276,27 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             format: self.choice("LOG_FORMAT", formats),
         }
     }
+
+    fn traces(&mut self) -> Option<TracesConfig> {
+        let expected = "the URL of a collector such as http://localhost:4318, without a user or a query";
+        let service_name = self.text("OTEL_SERVICE_NAME").unwrap_or_else(|| "dualauth".to_owned());
+        let endpoint = self.read("OTEL_EXPORTER_OTLP_ENDPOINT", expected, parse_endpoint)?;
+        Some(TracesConfig { endpoint, service_name })
+    }
 }
 
-fn parse_public_url(text: &str) -> Option<Url> {
+fn parse_endpoint(text: &str) -> Option<Url> {
     let url = Url::parse(text).ok()?;
-    let is_origin = matches!(url.scheme(), "http" | "https")
-        && url.path() == "/"
+    let is_bare = matches!(url.scheme(), "http" | "https")
         && url.query().is_none()
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none();
-    is_origin.then_some(url)
+    is_bare.then_some(url)
+}
+
+fn parse_public_url(text: &str) -> Option<Url> {
+    parse_endpoint(text).filter(|url| url.path() == "/")
 }
 
 fn parse_origin(text: &str) -> Result<String, String> {

@@ -5,6 +5,7 @@ pub mod private;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::{AppliedMigration, Migrate, Migration};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 
@@ -19,10 +20,16 @@ const MAX_CONNECTIONS: u32 = 10;
 
 /// And for what it does by itself: reading the feed, writing batches, sweeping. Apart from the others, since
 /// a node whose requests have taken every connection must not go stale for it.
-const UPKEEP_CONNECTIONS: u32 = 3;
+const UPKEEP_CONNECTIONS: u32 = 4;
+
+/// And in all, with the one that listens for notifications.
+pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 1;
 
 /// How long a request waits for a connection: sqlx waits 30 s by default, which outlives its client.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the first connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a statement may take, as seen from here: a little more than Postgres allows it, so that this limit
 /// acts only when the connection is dead and nobody tells.
@@ -40,6 +47,14 @@ pub enum DatabaseError {
     /// It refused what it was asked: a fault of ours.
     #[error("the database refused: {0}")]
     Refused(#[source] sqlx::Error),
+}
+
+impl DatabaseError {
+    /// Whether it can be read, and not written.
+    pub fn is_read_only(&self) -> bool {
+        let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
+        error.code().is_some_and(|code| code == READ_ONLY)
+    }
 }
 
 impl From<sqlx::Error> for DatabaseError {
@@ -72,12 +87,17 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
+/// `read_only_sql_transaction`: a standby, or a server that takes no writes for now.
+const READ_ONLY: &str = "25006";
+
 /// By SQLSTATE (Postgres, appendix A).
 fn is_unavailable_state(code: &str) -> bool {
     let class = code.get(..2).unwrap_or_default();
-    // Connection exceptions, insufficient resources, operator intervention (also a statement timeout),
-    // system errors; then a lock timeout, a deadlock, and a server that is read-only for now.
-    matches!(class, "08" | "53" | "57" | "58") || matches!(code, "55P03" | "40P01" | "25006")
+    // Connection exceptions, transactions rolled back (also a deadlock), insufficient resources, operator intervention
+    // (also a statement timeout), system errors; then a lock timeout, and a server that takes no writes.
+    let is_busy = matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | READ_ONLY);
+    // It lets nobody in: no such password, no such database, or one that takes no connections for now.
+    is_busy || class == "28" || matches!(code, "3D000" | "55000")
 }
 
 /// The database, by the two sets of connections that a node has to it.
@@ -109,17 +129,68 @@ impl Pools {
 /// # Errors
 /// When it can't be reached or a migration fails.
 pub async fn open(url: &SecretString) -> Result<Pools, sqlx::Error> {
-    let options: PgConnectOptions = url.expose_secret().parse()?;
-    let options = options.application_name("dualauth");
+    let options = options(url)?;
     migrate(&options).await?;
     Ok(Pools::new(options))
 }
 
+/// How to connect to `url`.
+///
+/// # Errors
+/// When it can't be read.
+pub fn options(url: &SecretString) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(url.expose_secret().parse::<PgConnectOptions>()?.application_name("dualauth"))
+}
+
 /// On a connection of its own, since a migration may take longer than any request.
 async fn migrate(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    MIGRATOR.run(&mut connection).await?;
+    let late = |_| sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"));
+    let connecting = PgConnection::connect_with(options);
+    let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
+    // To look takes no right to create tables, as running nothing does: day to day, the service needs none.
+    if Schema::look(&mut connection).await? != Schema::UpToDate {
+        MIGRATOR.run(&mut connection).await?;
+    }
     connection.close().await
+}
+
+/// How the schema of a database relates to this program's migrations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// It is what this program makes of it.
+    UpToDate,
+    /// So many migrations have not run yet: all, where there is no schema.
+    Pending(usize),
+    /// It has migrations that this program does not know, or knows otherwise, or one that failed half way.
+    Foreign,
+}
+
+impl Schema {
+    /// Looks, and changes nothing.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn look(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
+        let table = &*MIGRATOR.table_name;
+        let exists = sqlx::query_scalar!(r#"select to_regclass($1) is not null as "exists!""#, table);
+        if !exists.fetch_one(&mut *connection).await? {
+            return Ok(Self::Pending(MIGRATOR.iter().count()));
+        }
+        if connection.dirty_version(table).await?.is_some() {
+            return Ok(Self::Foreign);
+        }
+        let applied = connection.list_applied_migrations(table).await?;
+        let is_ours = |applied: &AppliedMigration| {
+            let same =
+                |known: &Migration| (known.version, &known.checksum) == (applied.version, &applied.checksum);
+            MIGRATOR.iter().any(same)
+        };
+        Ok(match MIGRATOR.iter().count() - applied.iter().filter(|applied| is_ours(applied)).count() {
+            _ if !applied.iter().all(is_ours) => Self::Foreign,
+            0 => Self::UpToDate,
+            pending => Self::Pending(pending),
+        })
+    }
 }
 
 fn pool(options: PgConnectOptions, connections: u32, statement_timeout: &str) -> PgPool {

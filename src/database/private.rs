@@ -147,6 +147,17 @@ impl PrivatePostgres {
         Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, guardian: Some(guardian) })
     }
 
+    /// The URL of the cluster under `home`, if somebody runs it at the moment. Starts nothing, and makes nothing.
+    pub async fn running(home: &Path) -> Option<String> {
+        let home = home.canonicalize().ok()?;
+        if !home.join("postgres").exists() {
+            return None;
+        }
+        let cluster = Cluster::locate(&home).await.ok()?;
+        let directory = socket::directory(&cluster);
+        (socket::ask(&directory).await == Answer::Ready).then(|| socket::url(&directory))
+    }
+
     /// For sqlx and libpq alike. What libpq's variables in the environment could change is spelled out.
     pub fn url(&self) -> String {
         socket::url(&self.socket_directory)

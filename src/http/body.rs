@@ -10,9 +10,11 @@ use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
-use serde::de::{self, DeserializeOwned, Deserializer, IntoDeserializer, MapAccess, Visitor};
+use serde::de::{
+    self, DeserializeOwned, Deserializer, Expected, IntoDeserializer, MapAccess, Unexpected, Visitor,
+};
 use serde::{Deserialize, forward_to_deserialize_any};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use crate::error::{Code, FieldError, Problem};
 
@@ -253,11 +255,22 @@ impl<'de> IntoDeserializer<'de, ShapeError> for Member {
     }
 }
 
+/// By hand, since the errors of `Value`'s own quote what they don't like, and that may be a password. A member is a
+/// scalar: no body has more.
 impl<'de> Deserializer<'de> for Member {
     type Error = ShapeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
-        self.value.deserialize_any(visitor).map_err(|error| ShapeError::at(&self.name, &error.to_string()))
+        let name = self.name;
+        let visited = match self.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(value),
+            Value::Number(value) => visit_number(&value, visitor),
+            Value::String(value) => visitor.visit_string(value),
+            Value::Array(_) => Err(de::Error::invalid_type(Unexpected::Seq, &visitor)),
+            Value::Object(_) => Err(de::Error::invalid_type(Unexpected::Map, &visitor)),
+        };
+        visited.map_err(|error: ShapeError| ShapeError::at(&name, &error.detail))
     }
 
     /// An optional member may be left out; one that is there has a value, and `null` is none.
@@ -267,17 +280,29 @@ impl<'de> Deserializer<'de> for Member {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
-        variants: &'static [&'static str],
+        _: &'static str,
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ShapeError> {
-        let at = |error: serde_json::Error| ShapeError::at(&self.name, &error.to_string());
-        self.value.deserialize_enum(name, variants, visitor).map_err(at)
+        let word = match self.value {
+            Value::String(word) => word,
+            _ => return Err(ShapeError::at(&self.name, "must be a string")),
+        };
+        let visited = visitor.visit_enum(word.into_deserializer());
+        visited.map_err(|error: ShapeError| ShapeError::at(&self.name, &error.detail))
     }
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
         newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+fn visit_number<'de, V: Visitor<'de>>(number: &Number, visitor: V) -> Result<V::Value, ShapeError> {
+    match (number.as_u64(), number.as_i64(), number.as_f64()) {
+        (Some(number), ..) => visitor.visit_u64(number),
+        (_, Some(number), _) => visitor.visit_i64(number),
+        (.., number) => visitor.visit_f64(number.unwrap_or(f64::NAN)),
     }
 }
 
@@ -318,6 +343,19 @@ impl std::error::Error for ShapeError {}
 impl de::Error for ShapeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Self::whole(&message.to_string())
+    }
+
+    /// Says nothing of the value itself: who sends a password in the wrong place does not want to read it here.
+    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::whole(&format!("must be {expected}"))
+    }
+
+    fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(unexpected, expected)
+    }
+
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        Self::whole(&format!("must be one of: {}", expected.join(", ")))
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -370,6 +408,26 @@ mod tests {
             [&br#"{"name": "\ud800"}"#[..], br#"{"name": "x"} {}"#, b"nul", b"\"a", b"{\"name\":\"a\0\"}"]
         {
             assert_eq!(outcome(body).0, 400, "{body:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_not_repeated() {
+        for body in [
+            r#"{"name": 8675309}"#,
+            r#"{"name": -8675309}"#,
+            r#"{"name": 8675309.5}"#,
+            r#"{"name": ["8675309"]}"#,
+            r#"{"name": {"8675309": "8675309"}}"#,
+            r#"{"name": "x", "flag": "8675309"}"#,
+            r#"{"name": "x", "flag": 8675309}"#,
+            r#"{"name": "8675309", "flag": null}"#,
+            r#"{"name": "8675309""#,
+            r#"{"name": "8675309", 8675309}"#,
+        ] {
+            let problem = parse::<Example>(body.as_bytes()).expect_err("it is wrong");
+            let told = serde_json::to_string(&problem).expect("it serialises");
+            assert!(!told.contains("8675309"), "{told}");
         }
     }
 

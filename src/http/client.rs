@@ -8,6 +8,7 @@ use actix_web::http::header::{HeaderMap, USER_AGENT, X_FORWARDED_FOR};
 use actix_web::{FromRequest, HttpRequest, web};
 use ipnet::{IpNet, Ipv6Net};
 
+use crate::audit::Origin;
 use crate::error::Problem;
 
 /// What of a user agent is kept, in characters.
@@ -30,6 +31,22 @@ pub struct Client {
 const SUBSCRIBER_BITS: u8 = 64;
 
 impl Client {
+    /// The client that sent this.
+    pub fn of(request: &HttpRequest) -> Self {
+        let nobody = TrustedProxies::default();
+        let proxies = request.app_data::<web::Data<TrustedProxies>>().map_or(&nobody, |proxies| proxies);
+        let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
+        Self {
+            address: address_of(request, proxies),
+            user_agent: String::from_utf8_lossy(agent).chars().take(MAX_USER_AGENT).collect(),
+        }
+    }
+
+    /// As the audit trail tells of it.
+    pub fn origin(&self) -> Origin {
+        Origin::Request { address: self.address, user_agent: self.user_agent.clone() }
+    }
+
     /// What counts as one address where tries are counted. `network_of` in the migrations says the same.
     pub fn network(&self) -> IpNet {
         match self.address {
@@ -44,13 +61,7 @@ impl FromRequest for Client {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let nobody = TrustedProxies::default();
-        let proxies = request.app_data::<web::Data<TrustedProxies>>().map_or(&nobody, |proxies| proxies);
-        let agent = request.headers().get(USER_AGENT).map_or(&b""[..], |agent| agent.as_bytes());
-        ready(Ok(Self {
-            address: address_of(request, proxies),
-            user_agent: String::from_utf8_lossy(agent).chars().take(MAX_USER_AGENT).collect(),
-        }))
+        ready(Ok(Self::of(request)))
     }
 }
 

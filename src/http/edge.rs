@@ -23,7 +23,7 @@ use utoipa::openapi::path::PathItem;
 
 use crate::error::{Code, PROBLEM_JSON, Problem};
 use crate::metrics::{self, Metrics};
-use crate::telemetry::{self, Access, RequestId};
+use crate::telemetry::{self, Access, Answered, RequestId, Spans, TraceParent};
 
 use super::client::{TrustedProxies, address_of};
 
@@ -57,6 +57,8 @@ pub struct Edge {
     pub routes: Data<Routes>,
     /// What else is counted.
     pub metrics: Metrics,
+    /// Where spans go, if they go anywhere.
+    pub spans: Option<Spans>,
 }
 
 impl Edge {
@@ -90,6 +92,7 @@ pub struct Exchange {
     method: Method,
     path: String,
     route: Option<usize>,
+    parent: Option<TraceParent>,
     id: RequestId,
     client: IpAddr,
 }
@@ -97,12 +100,14 @@ pub struct Exchange {
 impl Exchange {
     /// Of a request that begins now. Without its query, which is not ours to write down.
     pub fn begin(edge: Rc<Edge>, request: &ServiceRequest) -> Self {
+        let parent = trace_parent(request.headers());
         Self {
             start: Instant::now(),
             method: request.method().clone(),
             path: request.path().to_owned(),
             route: edge.routes.find(request.match_info().as_str()),
-            id: request_id(request.headers()),
+            id: parent.map_or_else(RequestId::random, |parent| parent.id),
+            parent,
             client: address_of(request.request(), &edge.proxies),
             edge,
         }
@@ -143,6 +148,20 @@ impl Exchange {
         if let Some(code) = code {
             edge.metrics.problem(code);
         }
+        if let Some(spans) = &edge.spans {
+            let route = edge.routes.name(self.route);
+            let method = method.as_str();
+            spans.add(&Answered {
+                id: self.id,
+                parent: self.parent,
+                method,
+                route,
+                path,
+                status,
+                took,
+                code,
+            });
+        }
         telemetry::access(&Access {
             method: method.as_str(),
             path,
@@ -156,10 +175,10 @@ impl Exchange {
     }
 }
 
-fn request_id(headers: &HeaderMap) -> RequestId {
+fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
     let mut sent = headers.get_all(TRACEPARENT);
     let one = sent.next().filter(|_| sent.next().is_none());
-    one.and_then(|one| RequestId::of_traceparent(one.as_bytes())).unwrap_or_else(RequestId::random)
+    TraceParent::read(one?.as_bytes())
 }
 
 /// An error of which the response is made further out, where nobody knows what every answer has.
@@ -322,6 +341,10 @@ impl Routes {
             self.places.get(&format!("{folder}/{{}}"))
         };
         self.places.get(path).or_else(with_parameter).copied()
+    }
+
+    fn name(&self, place: Option<usize>) -> Option<&str> {
+        Some(self.all.get(place?)?.counts.name())
     }
 
     fn counts(&self, place: Option<usize>) -> &metrics::Route {

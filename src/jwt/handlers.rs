@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::audit::{Kind, Trail};
 use crate::auth::{
     AuthError, Credential, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Presentation, ProfileBody,
     RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick, within_refresh_limit,
@@ -94,7 +95,7 @@ pub(super) async fn jwt_register(
     client: Client,
     Json(body): Json<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Created().json(sign_in.register(body, &client).await?))
+    Ok(HttpResponse::Created().json(sign_in.register(body, &client, NAME).await?))
 }
 
 /// Sign in with JWTs: by Bearer token, or by cookie.
@@ -172,13 +173,15 @@ pub(super) async fn jwt_csrf(
 pub(super) async fn jwt_refresh(
     mode: Data<JwtMode>,
     csrf: Data<Csrf>,
+    trail: Data<Trail>,
     request: HttpRequest,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
     let Some(presented) = mode.refresh_credential(body, request.headers())? else {
         return Err(AuthError::NotAuthenticated.into());
     };
-    match mode.renew(&presented, &csrf, request.headers()).await {
+    let visit = Visit::new(&csrf, &trail, &request);
+    match mode.renew(&presented, &visit).await {
         Ok(login) => mode.hand_out(login, presented.transport, &csrf).await,
         Err(error) => Ok(mode.turn_away(&error.into(), Some(presented.transport))),
     }
@@ -197,18 +200,21 @@ pub(super) async fn jwt_refresh(
 pub(super) async fn jwt_logout(
     mode: Data<JwtMode>,
     csrf: Data<Csrf>,
+    trail: Data<Trail>,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let leaving = match mode.leaving(identity, body, &csrf, request.headers()).await {
+    let visit = Visit::new(&csrf, &trail, &request);
+    let leaving = match mode.leaving(identity, body, &visit).await {
         Ok(leaving) => leaving,
         Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
     };
-    match mode.end(leaving.login).await {
-        Ok(()) => Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport))),
-        Err(error) => Ok(mode.turn_away(&error.into(), Some(leaving.transport))),
+    if let Err(error) = mode.end(leaving.login_id).await {
+        return Ok(mode.turn_away(&error.into(), Some(leaving.transport)));
     }
+    trail.record(leaving.did(Kind::Logout, &visit.client));
+    Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
 }
 
 /// Sign out everywhere: end every login of the user, in both modes.
@@ -225,15 +231,17 @@ pub(super) async fn jwt_logout_all(
     mode: Data<JwtMode>,
     sign_in: Data<SignIn>,
     csrf: Data<Csrf>,
+    trail: Data<Trail>,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let leaving = match mode.leaving(identity, body, &csrf, request.headers()).await {
+    let visit = Visit::new(&csrf, &trail, &request);
+    let leaving = match mode.leaving(identity, body, &visit).await {
         Ok(leaving) => leaving,
         Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
     };
-    sign_in.end_all(leaving.user).await?;
+    sign_in.end_all(&leaving, &visit.client).await?;
     Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
 }
 
@@ -254,11 +262,26 @@ pub(super) async fn jwks(keys: Data<Keys>) -> HttpResponse {
         .json(keys.public())
 }
 
-/// Who signs out, and what of.
-struct Leaving {
-    user: Uuid,
-    login: Uuid,
-    transport: Transport,
+/// A request that may show a refresh token: what proves that it means to, and who is told when the token turns out to
+/// be used again.
+struct Visit<'a> {
+    csrf: &'a Csrf,
+    headers: &'a HeaderMap,
+    trail: &'a Trail,
+    client: Client,
+}
+
+impl<'a> Visit<'a> {
+    fn new(csrf: &'a Csrf, trail: &'a Trail, request: &'a HttpRequest) -> Self {
+        Self { csrf, headers: request.headers(), trail, client: Client::of(request) }
+    }
+
+    fn outcome(&self, renewal: Renewal) -> Result<Login, AuthError> {
+        if let Renewal::Reused(Some(ended)) = &renewal {
+            self.trail.record(ended.entry(Kind::RefreshTokenReused, self.client.origin()));
+        }
+        outcome(renewal)
+    }
 }
 
 /// Whether the refresh token is looked at in the access token's place.
@@ -319,14 +342,9 @@ impl JwtMode {
         }
     }
 
-    async fn renew(
-        &self,
-        presented: &Credential,
-        csrf: &Csrf,
-        headers: &HeaderMap,
-    ) -> Result<Login, AuthError> {
-        let refresh = self.meant(presented, csrf, headers).await?;
-        note(outcome(self.logins.renew(refresh.login, refresh.generation).await?))
+    async fn renew(&self, presented: &Credential, visit: &Visit<'_>) -> Result<Login, AuthError> {
+        let refresh = self.meant(presented, visit).await?;
+        note(visit.outcome(self.logins.renew(refresh.login, refresh.generation).await?))
     }
 
     /// Who signs out, by the access token or, when there is none or it has expired, by the refresh token.
@@ -334,54 +352,53 @@ impl JwtMode {
         &self,
         identity: Result<Identity, Rejection>,
         body: Option<RefreshRequest>,
-        csrf: &Csrf,
-        headers: &HeaderMap,
-    ) -> Result<Leaving, Rejection> {
+        visit: &Visit<'_>,
+    ) -> Result<Identity, Rejection> {
         let rejection = match identity {
-            Ok(Identity { user_id: user, login_id: login, transport, .. }) => {
-                return Ok(Leaving { user, login, transport });
-            }
+            Ok(identity) => return Ok(identity),
             Err(rejection) if !may_refresh(&rejection) => return Err(rejection),
             Err(rejection) => rejection,
         };
         let reject = |error: AuthError, transport| Rejection { problem: error.into(), transport };
-        let presented = self.refresh_credential(body, headers).map_err(|error| reject(error, None))?;
+        let presented = self.refresh_credential(body, visit.headers).map_err(|error| reject(error, None))?;
         let Some(presented) = presented else { return Err(rejection) };
         let transport = presented.transport;
-        let login = self.login_of_refresh_token(&presented, csrf, headers).await;
+        let login = self.login_of_refresh_token(&presented, visit).await;
         let login = login.map_err(|error| reject(error, Some(transport)))?;
-        Ok(Leaving { user: login.user.id, login: login.id, transport })
+        Ok(Identity {
+            user_id: login.user.id,
+            login_id: login.id,
+            mode: NAME,
+            transport,
+            expires_at: login.ends_at(),
+            username: login.user.username,
+            roles: login.user.roles,
+        })
     }
 
     async fn login_of_refresh_token(
         &self,
         presented: &Credential,
-        csrf: &Csrf,
-        headers: &HeaderMap,
+        visit: &Visit<'_>,
     ) -> Result<Login, AuthError> {
-        let refresh = self.meant(presented, csrf, headers).await?;
-        note(outcome(self.logins.check(refresh.login, refresh.generation).await?))
+        let refresh = self.meant(presented, visit).await?;
+        note(visit.outcome(self.logins.check(refresh.login, refresh.generation).await?))
     }
 
     async fn end(&self, login: Uuid) -> Result<(), AuthError> {
-        if self.logins.end(login).await? { Ok(()) } else { Err(AuthError::TokenRevoked) }
+        self.logins.end(login).await?.map(drop).ok_or(AuthError::TokenRevoked)
     }
 
     /// What a refresh token stands for; one that came by cookie must be shown to be meant. No such proof is asked
     /// of a token that is good for nothing any more: whoever holds that is to be told so.
-    async fn meant(
-        &self,
-        presented: &Credential,
-        csrf: &Csrf,
-        headers: &HeaderMap,
-    ) -> Result<Refresh, AuthError> {
+    async fn meant(&self, presented: &Credential, visit: &Visit<'_>) -> Result<Refresh, AuthError> {
         let refresh = self.refresh_tokens.read(&presented.token).ok_or(AuthError::InvalidToken)?;
         let proof = match presented.transport {
-            Transport::Cookie => csrf.check(refresh.login, headers),
+            Transport::Cookie => visit.csrf.check(refresh.login, visit.headers),
             Transport::Bearer => Ok(()),
         };
         if let Err(missing) = proof {
-            outcome(self.logins.check(refresh.login, refresh.generation).await?)?;
+            visit.outcome(self.logins.check(refresh.login, refresh.generation).await?)?;
             return Err(missing);
         }
         Ok(refresh)
@@ -439,7 +456,7 @@ fn note(login: Result<Login, AuthError>) -> Result<Login, AuthError> {
 fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
     match renewal {
         Renewal::Renewed(login) => Ok(login),
-        Renewal::Reused => Err(AuthError::RefreshTokenReused),
+        Renewal::Reused(_) => Err(AuthError::RefreshTokenReused),
         Renewal::Ended => Err(AuthError::TokenRevoked),
         Renewal::Expired => Err(AuthError::LoginExpired),
         Renewal::Unknown => Err(AuthError::InvalidToken),

@@ -20,13 +20,13 @@ use actix_web::web;
 use futures_util::future::BoxFuture;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, TokenBody};
+use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, Revoked, TokenBody};
 use crate::clock::Clock;
 use crate::logins::Logins;
 use crate::tokens::AppSecret;
 
 use self::credential::RefreshTokens;
-pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated};
+pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Outlook, Rotated};
 use self::verified::Verified;
 
 const NAME: &str = "jwt";
@@ -129,7 +129,7 @@ impl Mode for JwtMode {
         Box::pin(self.describe(token))
     }
 
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<()>, AuthError>> {
+    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>> {
         Box::pin(self.end_login_of(token))
     }
 }

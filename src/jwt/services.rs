@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::auth::{AuthError, Credential, Identity, TokenBody};
+use crate::auth::{AuthError, Credential, Identity, Revoked, TokenBody};
 
 use super::JwtMode;
 use super::credential::{PREFIX, identity, is_access_token};
@@ -25,10 +25,9 @@ impl JwtMode {
         }))
     }
 
-    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<()>, AuthError> {
+    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<Revoked>, AuthError> {
         let Some(login) = self.login_behind(&token.token).await? else { return Ok(None) };
-        self.logins.end(login).await?;
-        Ok(Some(()))
+        Ok(Some(Revoked(self.logins.end(login).await?)))
     }
 
     /// The login of a token that was made here. It may have run out, or been replaced: whoever wants its login ended

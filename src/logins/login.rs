@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::audit::{Entry, Kind, Origin};
 use crate::users::{Proved, User};
 
 /// How a client carries its credential.
@@ -202,6 +203,32 @@ pub struct Device {
     pub user_agent: String,
 }
 
+/// A login that was ended just now.
+#[derive(Clone, Debug)]
+pub struct EndedLogin {
+    /// See [`Login::id`].
+    pub id: Uuid,
+    /// Whose it was.
+    pub user_id: Uuid,
+    /// Its owner's name.
+    pub username: String,
+    /// See [`Login::mode`].
+    pub mode: String,
+    /// See [`Login::transport`].
+    pub transport: Transport,
+}
+
+impl EndedLogin {
+    /// What the audit trail is told of its end.
+    pub fn entry(&self, kind: Kind, origin: Origin) -> Entry {
+        Entry::new(kind, origin)
+            .of_user(self.user_id, &self.username)
+            .in_login(self.id)
+            .in_mode(&self.mode)
+            .by(self.transport.as_str())
+    }
+}
+
 /// A login that another one takes the place of, by what the caller knows of it.
 #[derive(Clone, Copy, Debug)]
 pub enum Replaced {
@@ -213,12 +240,12 @@ pub enum Replaced {
 
 /// What a renewal by counter came to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "it is looked into at once and never stored")]
 pub enum Renewal {
     /// The login as it is now. Its generation is the one whose credential is to be handed out.
     Renewed(Login),
     /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
-    Reused,
+    /// With the login, if it was ended for that just now.
+    Reused(Option<EndedLogin>),
     /// The login had ended.
     Ended,
     /// The login had expired.

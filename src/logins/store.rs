@@ -12,7 +12,7 @@ use crate::config::Lifetimes;
 use crate::database::{DatabaseError, answer};
 use crate::users::User;
 
-use super::login::{Device, HandleHash, ListedLogin, Login, Replaced};
+use super::login::{Device, EndedLogin, HandleHash, ListedLogin, Login, Replaced};
 
 /// A login and its owner, as the queries below return them.
 struct Row {
@@ -226,27 +226,41 @@ pub(super) async fn touch(
     answer(update.execute(pool)).await.map(drop)
 }
 
-/// `false` when it had ended before.
-pub(super) async fn end(pool: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<bool, DatabaseError> {
-    let end = sqlx::query!("update logins set ended_at = $2 where id = $1 and ended_at is null", id, now);
-    Ok(answer(end.execute(pool)).await?.rows_affected() == 1)
+/// `None` when it had ended before.
+pub(super) async fn end(
+    pool: &PgPool,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<EndedLogin>, DatabaseError> {
+    let end = sqlx::query_as!(
+        EndedLogin,
+        "update logins l set ended_at = $2 from users u
+         where l.id = $1 and u.id = l.user_id and l.ended_at is null
+         returning l.id, l.user_id, u.username, l.mode, l.transport",
+        id,
+        now,
+    );
+    answer(end.fetch_optional(pool)).await
 }
 
-/// `false` when the user has no such live login.
+/// `None` when the user has no such live login.
 pub(super) async fn end_own(
     pool: &PgPool,
     user: Uuid,
     id: Uuid,
     now: DateTime<Utc>,
-) -> Result<bool, DatabaseError> {
-    let end = sqlx::query!(
-        "update logins set ended_at = $3
-         where id = $1 and user_id = $2 and ended_at is null and idle_expires_at > $3 and expires_at > $3",
+) -> Result<Option<EndedLogin>, DatabaseError> {
+    let end = sqlx::query_as!(
+        EndedLogin,
+        "update logins l set ended_at = $3 from users u
+         where l.id = $1 and l.user_id = $2 and u.id = l.user_id and l.ended_at is null
+           and l.idle_expires_at > $3 and l.expires_at > $3
+         returning l.id, l.user_id, u.username, l.mode, l.transport",
         id,
         user,
         now,
     );
-    Ok(answer(end.execute(pool)).await?.rows_affected() == 1)
+    answer(end.fetch_optional(pool)).await
 }
 
 /// The live logins of a user, newest first.

@@ -10,11 +10,14 @@ use futures_util::future::LocalBoxFuture;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::audit::{Entry, Kind, Trail};
 use crate::auth::Credential;
-use crate::clients::Clients;
+use crate::clients::{AuthenticateError, Clients};
 use crate::error::{Code, Problem};
+use crate::http::client::Client;
 use crate::http::form::{Form, decode_form};
 use crate::logins::Transport;
 
@@ -23,7 +26,7 @@ use crate::logins::Transport;
 #[schema(example = json!({"token": "eyJ…"}))]
 pub(super) struct TokenRequest {
     /// As it was sent to the service that asks.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, min_length = 1)]
     token: SecretString,
     /// What it may be. Only a hint, and not needed: every token says itself what it is.
     #[serde(default)]
@@ -33,7 +36,12 @@ pub(super) struct TokenRequest {
 }
 
 /// The token that a registered client asks about. Nobody else is listened to.
-pub(super) struct Asked(pub(super) Credential);
+pub(super) struct Asked {
+    /// Which client.
+    pub(super) by: Uuid,
+    /// What about.
+    pub(super) token: Credential,
+}
 
 impl FromRequest for Asked {
     type Error = Problem;
@@ -44,21 +52,28 @@ impl FromRequest for Asked {
         let request = request.clone();
         Box::pin(async move {
             let asked = async {
-                authenticate(&request).await?;
+                let by = authenticate(&request).await?;
                 let Form(TokenRequest { token, .. }) = body.await?;
-                Ok(Self(Credential::new(token.expose_secret(), Transport::Bearer)))
+                Ok(Self { by, token: Credential::new(token.expose_secret(), Transport::Bearer) })
             };
             asked.await.map_err(Problem::for_oauth)
         })
     }
 }
 
-async fn authenticate(request: &HttpRequest) -> Result<(), Problem> {
+async fn authenticate(request: &HttpRequest) -> Result<Uuid, Problem> {
     let missing =
         || Problem::new(Code::NotAuthenticated, "Send a registered client's id and secret, by HTTP Basic.");
     let clients = request.app_data::<Data<Clients>>().ok_or_else(missing)?;
     let Basic { id, secret } = basic(request.headers())?.ok_or_else(missing)?;
-    Ok(clients.authenticate(&id, &secret).await?)
+    let outcome = clients.authenticate(&id, &secret).await;
+    if let (Err(AuthenticateError::InvalidCredentials(known)), Some(trail)) =
+        (&outcome, request.app_data::<Data<Trail>>())
+    {
+        let entry = Entry::new(Kind::ClientRefused, Client::of(request).origin());
+        trail.record(known.iter().fold(entry, |entry, id| entry.of_client(*id)));
+    }
+    Ok(outcome?)
 }
 
 /// What a client says to prove who it is.

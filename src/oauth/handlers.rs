@@ -5,9 +5,12 @@ use actix_web::{HttpResponse, post};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
+use crate::audit::{Kind, Trail};
 use crate::auth::{AuthError, Mode, Modes, TokenBody};
 use crate::error::Problem;
+use crate::http::client::Client;
 
 use super::client::{Asked, TokenRequest};
 use super::metadata::Metadata;
@@ -34,6 +37,7 @@ pub(super) enum IntrospectionBody {
     #[schema(title = "ActiveToken")]
     Active {
         /// `true`.
+        #[schema(schema_with = always::<true>)]
         active: bool,
         /// Who issued it.
         iss: String,
@@ -44,8 +48,14 @@ pub(super) enum IntrospectionBody {
     #[schema(title = "InactiveToken")]
     Inactive {
         /// `false`.
+        #[schema(schema_with = always::<false>)]
         active: bool,
     },
+}
+
+/// By what it says of itself, the one answer is told from the other.
+fn always<const IT: bool>() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([IT])).build()
 }
 
 /// Ask about a token that was sent to your service: whether it is good, and whose it is (RFC 7662).
@@ -63,7 +73,7 @@ pub(super) async fn introspect(
     modes: Data<Modes>,
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
-    let body = match ask(&modes, |mode| mode.introspect(&asked.0)).await? {
+    let body = match ask(&modes, |mode| mode.introspect(&asked.token)).await? {
         Some(token) => IntrospectionBody::Active { active: true, iss: metadata.issuer.clone(), token },
         None => IntrospectionBody::Inactive { active: false },
     };
@@ -80,8 +90,16 @@ pub(super) async fn introspect(
     (status = 503, description = "unavailable"),
 ))]
 #[post("/jwt/revoke")]
-pub(super) async fn revoke(asked: Asked, modes: Data<Modes>) -> Result<HttpResponse, Problem> {
-    ask(&modes, |mode| mode.revoke(&asked.0)).await?;
+pub(super) async fn revoke(
+    asked: Asked,
+    modes: Data<Modes>,
+    trail: Data<Trail>,
+    client: Client,
+) -> Result<HttpResponse, Problem> {
+    let revoked = ask(&modes, |mode| mode.revoke(&asked.token)).await?;
+    if let Some(ended) = revoked.and_then(|revoked| revoked.0) {
+        trail.record(ended.entry(Kind::TokenRevoked, client.origin()).of_client(asked.by));
+    }
     Ok(HttpResponse::Ok().finish())
 }
 

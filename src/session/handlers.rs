@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::audit::{Kind, Trail};
 use crate::auth::{
     AuthError, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Modes, Presentation, ProfileBody,
     RegisterRequest, Rejection, SignIn, TokenType, UserBody, within_refresh_limit,
@@ -81,7 +82,7 @@ pub(super) async fn session_register(
     client: Client,
     Json(body): Json<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Created().json(sign_in.register(body, &client).await?))
+    Ok(HttpResponse::Created().json(sign_in.register(body, &client, NAME).await?))
 }
 
 /// Sign in with a session: by cookie, or by Bearer token.
@@ -171,6 +172,8 @@ pub(super) async fn session_refresh(
 #[post("/logout")]
 pub(super) async fn session_logout(
     mode: Data<SessionMode>,
+    trail: Data<Trail>,
+    client: Client,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
@@ -178,10 +181,11 @@ pub(super) async fn session_logout(
         Ok(identity) => identity,
         Err(rejection) => return Ok(mode.turn_away(&rejection)),
     };
-    if !mode.logins.end(identity.login_id).await? {
+    if mode.logins.end(identity.login_id).await?.is_none() {
         let problem = AuthError::SessionExpired.into();
         return Ok(mode.turn_away(&Rejection { problem, transport: Some(identity.transport) }));
     }
+    trail.record(identity.did(Kind::Logout, &client));
     Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport)))
 }
 
@@ -194,6 +198,7 @@ pub(super) async fn session_logout(
 pub(super) async fn session_logout_all(
     mode: Data<SessionMode>,
     sign_in: Data<SignIn>,
+    client: Client,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
@@ -201,7 +206,7 @@ pub(super) async fn session_logout_all(
         Ok(identity) => identity,
         Err(rejection) => return Ok(mode.turn_away(&rejection)),
     };
-    sign_in.end_all(identity.user_id).await?;
+    sign_in.end_all(&identity, &client).await?;
     Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport)))
 }
 
@@ -219,7 +224,7 @@ pub(super) async fn session_data(
 }
 
 /// What the session keeps under a key.
-#[utoipa::path(operation_id = "session_data_get", tag = "session", params(("key" = String, Path, description = KEY, example = "theme")),
+#[utoipa::path(operation_id = "session_data_get", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The value itself.", body = Value, example = json!("dark")),
     (status = 404, description = "not_found"),
@@ -238,7 +243,7 @@ pub(super) async fn session_data_get(
 }
 
 /// Keep a value with the session, on the server.
-#[utoipa::path(operation_id = "session_data_put", tag = "session", params(("key" = String, Path, description = KEY, example = "theme")),
+#[utoipa::path(operation_id = "session_data_put", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     request_body(content = Value, description = "Any JSON value, of 4 KiB at most.", example = json!("dark")),
     security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 204, description = "It is kept until the login ends."),
@@ -259,7 +264,7 @@ pub(super) async fn session_data_put(
 }
 
 /// Have the session forget a key.
-#[utoipa::path(operation_id = "session_data_delete", tag = "session", params(("key" = String, Path, description = KEY, example = "theme")),
+#[utoipa::path(operation_id = "session_data_delete", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
     (status = 204, description = "It keeps nothing under this key."),
     (status = 422, description = "validation_failed"),

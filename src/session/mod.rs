@@ -23,7 +23,7 @@ use futures_util::future::BoxFuture;
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, TokenBody};
+use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, Revoked, TokenBody};
 use crate::clock::Clock;
 use crate::logins::Logins;
 use crate::tokens::{AppSecret, MacKey};
@@ -123,7 +123,7 @@ impl Mode for SessionMode {
         Box::pin(self.describe(token))
     }
 
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<()>, AuthError>> {
+    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>> {
         Box::pin(self.end_login_of(token))
     }
 }

@@ -7,6 +7,10 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
+/// The target of events of the audit trail. Their lines don't wait: they may be all that is left of an event when the node
+/// is killed.
+pub const AUDIT: &str = "dualauth::audit";
+
 /// How long a line that is not urgent may wait for others: a system call for each access line would be a tenth of
 /// what a request costs.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -79,7 +83,8 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        Line { waiting: &self.0, is_urgent: *metadata.level() <= Level::WARN }
+        let is_urgent = *metadata.level() <= Level::WARN || metadata.target() == AUDIT;
+        Line { waiting: &self.0, is_urgent }
     }
 }
 

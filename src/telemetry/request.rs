@@ -11,37 +11,42 @@ use crate::tokens::random_bytes;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestId([u8; 32]);
 
-impl RequestId {
-    /// The one that the client's `traceparent` carries (W3C Trace Context, section 3.2.2), so that one id leads through
-    /// the logs of all services. `None` when that is not well formed, or of no meaning.
-    pub fn of_traceparent(traceparent: &[u8]) -> Option<Self> {
+/// The trace that a request is part of, as its client's `traceparent` says (W3C Trace Context, section 3.2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceParent {
+    /// Leads through the logs of all services.
+    pub id: RequestId,
+    /// What of the trace has caused the request.
+    pub span: u64,
+    /// Whether the trace is recorded.
+    pub is_sampled: bool,
+}
+
+impl TraceParent {
+    /// `None` when it is not well formed, or of no meaning.
+    pub fn read(traceparent: &[u8]) -> Option<Self> {
         let (version, rest) = traceparent.split_first_chunk::<3>()?;
         let (id, rest) = rest.split_first_chunk::<32>()?;
-        let (parent, flags) = rest.split_first_chunk::<18>()?;
-        let (flags, more) = flags.split_first_chunk::<2>()?;
-        let is_first_version = version == b"00-";
-        let ends = more.is_empty() || (!is_first_version && more.starts_with(b"-"));
-        let is_well_formed = is_hex(&version[..2])
-            && version != b"ff-"
-            && version[2] == b'-'
-            && is_hex(id)
-            && [parent[0], parent[17]] == [b'-'; 2]
-            && is_hex(&parent[1..17])
-            && is_hex(flags)
-            && ends;
-        let means_nothing = |id: &[u8]| id.iter().all(|digit| *digit == b'0');
-        (is_well_formed && !means_nothing(id) && !means_nothing(&parent[1..17])).then_some(Self(*id))
+        let (span, rest) = rest.split_first_chunk::<18>()?;
+        let (flags, more) = rest.split_first_chunk::<2>()?;
+        let ends = more.is_empty() || (version != b"00-" && more.starts_with(b"-"));
+        if !ends || version == b"ff-" || [version[2], span[0], span[17]] != [b'-'; 3] {
+            return None;
+        }
+        hex(&version[..2])?;
+        let (high, low, span, flags) = (hex(&id[..16])?, hex(&id[16..])?, hex(&span[1..17])?, hex(flags)?);
+        let means_something = (high, low) != (0, 0) && span != 0;
+        means_something.then_some(Self { id: RequestId(*id), span, is_sampled: flags & 1 == 1 })
     }
+}
 
+impl RequestId {
     /// A new one.
     pub fn random() -> Self {
         let mut id = [0; 32];
-        STATE.with(|state| {
-            let [first, second] = state.get();
-            state.set([first.wrapping_add(STEP), second.wrapping_add(STEP)]);
-            write_hex(mix(first), &mut id[..16]);
-            write_hex(mix(second), &mut id[16..]);
-        });
+        let [first, second] = draw();
+        write_hex(first, &mut id[..16]);
+        write_hex(second, &mut id[16..]);
         Self(id)
     }
 
@@ -70,6 +75,15 @@ thread_local! {
         Cell::new([u64::from_ne_bytes(random_bytes()), u64::from_ne_bytes(random_bytes())]);
 }
 
+/// Two numbers that nobody has had before.
+pub(super) fn draw() -> [u64; 2] {
+    STATE.with(|state| {
+        let drawn = state.get();
+        state.set(drawn.map(|number| number.wrapping_add(STEP)));
+        drawn.map(mix)
+    })
+}
+
 /// Of SplitMix64.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -89,8 +103,15 @@ fn write_hex(number: u64, into: &mut [u8]) {
 }
 
 /// Small letters only: others are not well formed.
-fn is_hex(digits: &[u8]) -> bool {
-    digits.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+fn hex(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0, |number: u64, digit| {
+        let digit = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u64::from(digit))
+    })
 }
 
 /// Who sent a request, by ids that mean nothing elsewhere.
@@ -154,8 +175,9 @@ mod tests {
             &format!("01-{ID}-00f067aa0ba902b7-01"),
             &format!("cc-{ID}-00f067aa0ba902b7-01-what-comes-later"),
         ] {
-            let read = RequestId::of_traceparent(traceparent.as_bytes());
-            assert_eq!(read.as_ref().map(RequestId::as_str), Some(ID), "{traceparent}");
+            let read = TraceParent::read(traceparent.as_bytes()).expect("it is well formed");
+            assert_eq!((read.id.as_str(), read.span), (ID, 0x00f0_67aa_0ba9_02b7), "{traceparent}");
+            assert_eq!(read.is_sampled, !traceparent.ends_with("-00"), "{traceparent}");
         }
     }
 
@@ -184,7 +206,7 @@ mod tests {
             &format!("00-{}\"\n-00f067aa0ba902b7-01", &ID[2..]),
             &format!(" 00-{ID}-00f067aa0ba902b7-01"),
         ] {
-            assert_eq!(RequestId::of_traceparent(traceparent.as_bytes()), None, "{traceparent:?}");
+            assert_eq!(TraceParent::read(traceparent.as_bytes()), None, "{traceparent:?}");
         }
     }
 
@@ -198,7 +220,7 @@ mod tests {
             .collect();
         let ids = threads.into_iter().flat_map(|thread| thread.join().expect("no panic"));
         let ids: HashSet<String> =
-            ids.inspect(|id| assert!(id.len() == 32 && is_hex(id.as_bytes()))).collect();
+            ids.inspect(|id| assert!(id.len() == 32 && hex(id.as_bytes()).is_some())).collect();
         assert_eq!(ids.len(), 4_000);
     }
 }

@@ -12,9 +12,9 @@ use crate::limits::Limited;
 
 use super::guesses::{self, Claimant, closed};
 use super::passwords::{Place, Verdict};
-use super::store::{self, Found, Taken};
+use super::store::{self, Taken};
 use super::validation::{Field, Invalid, check_password, check_role, check_user};
-use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User};
+use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserName};
 
 /// The most roles that a user may have: an access token that carries them must fit into a cookie of 4 KiB.
 const MAX_ROLES: usize = 16;
@@ -55,18 +55,66 @@ pub enum RegisterError {
 /// Why somebody is not who they say.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// No such user, another password, or a user who is disabled: which of them is nobody's business.
+    /// No such user, another password, or a user who is disabled: which of them is nobody's business but the audit
+    /// trail's.
     #[error("the name or the password is wrong")]
-    InvalidCredentials,
-    /// The account has been guessed at too often.
+    InvalidCredentials(Refused),
+    /// The network has failed too often.
     #[error(transparent)]
     Limited(#[from] Limited),
+    /// The account has been guessed at too often.
+    #[error("{limited}")]
+    Closed {
+        /// Until when.
+        limited: Limited,
+        /// Whose it is, if it is anybody's.
+        user: Option<UserName>,
+    },
     /// No hash was computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
     /// The database gave no answer.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+/// Why somebody did not prove to be a user.
+#[derive(Clone, Debug)]
+pub enum Refused {
+    /// Nobody has the name.
+    UnknownName,
+    /// It is not the password of the user who has the name.
+    WrongPassword(UserName),
+    /// The user may not sign in.
+    Disabled(UserName),
+    /// The user was disabled, or got another password, in this very moment.
+    Changed(UserName),
+    /// What is stored of the user's password can't be verified.
+    UnusableHash(UserName),
+}
+
+impl Refused {
+    /// The reason as a word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::UnknownName => "unknown_name",
+            Self::WrongPassword(_) => "wrong_password",
+            Self::Disabled(_) => "disabled",
+            Self::Changed(_) => "changed_meanwhile",
+            Self::UnusableHash(_) => "unusable_hash",
+        }
+    }
+
+    /// The user who has the name.
+    pub fn user(&self) -> Option<&UserName> {
+        match self {
+            Self::UnknownName => None,
+            Self::WrongPassword(user)
+            | Self::Disabled(user)
+            | Self::Changed(user)
+            | Self::UnusableHash(user) => Some(user),
+        }
+    }
 }
 
 /// Somebody who has proved to be this user, by the password that the user had then.
@@ -76,6 +124,14 @@ pub struct Proved {
     pub user: User,
     /// How often the password had been changed: when it is changed again, the proof is worth nothing.
     pub password_version: i32,
+    /// The hash of the password was replaced by one of today's.
+    pub upgraded: bool,
+}
+
+impl From<Refused> for VerifyError {
+    fn from(refused: Refused) -> Self {
+        Self::InvalidCredentials(refused)
+    }
 }
 
 /// Why a password was not changed.
@@ -183,29 +239,36 @@ impl Accounts {
     ) -> Result<Proved, VerifyError> {
         let now = self.clock.now();
         let found = store::find_by_claim(&self.pool, name, claimant, now).await?;
-        let found = found.map_err(|until| closed(until, now))?;
+        let found =
+            found.map_err(|(until, user)| VerifyError::Closed { limited: closed(until, now), user })?;
         let stored = found.as_ref().map(|found| found.password.hash.as_str());
         let verdict = place.verify(password.expose_secret(), stored).await?;
         match (found, verdict) {
             (Some(found), Verdict::Right { upgrade }) if !found.disabled => {
-                if let Some(new_hash) = upgrade {
-                    self.upgrade_hash(found.user.id, &found.password.hash, &new_hash).await;
-                }
-                Ok(Proved { user: found.user, password_version: found.password.version })
+                let upgraded = match upgrade {
+                    Some(new) => self.upgrade_hash(found.user.id, &found.password.hash, &new).await,
+                    None => false,
+                };
+                Ok(Proved { user: found.user, password_version: found.password.version, upgraded })
             }
-            (Some(Found { user: User { id, .. }, .. }), Verdict::Unusable(reason)) => {
-                tracing::error!(user = %id, "nobody can sign in as this user: the password hash {reason}");
-                Err(VerifyError::InvalidCredentials)
+            (Some(found), Verdict::Right { .. }) => Err(Refused::Disabled(found.user.into()).into()),
+            (Some(found), Verdict::Wrong) => Err(Refused::WrongPassword(found.user.into()).into()),
+            (Some(found), Verdict::Unusable(reason)) => {
+                let user = found.user;
+                tracing::error!(user = %user.id, "nobody can sign in as this user: the password hash {reason}");
+                Err(Refused::UnusableHash(user.into()).into())
             }
-            _ => Err(VerifyError::InvalidCredentials),
+            (None, _) => Err(Refused::UnknownName.into()),
         }
     }
 
     /// Nobody is kept from signing in by a hash that stays as it was: the next sign-in tries again.
-    async fn upgrade_hash(&self, user: Uuid, old: &str, new: &str) {
-        if let Err(error) = store::upgrade_hash(&self.pool, user, old, new).await {
+    async fn upgrade_hash(&self, user: Uuid, old: &str, new: &str) -> bool {
+        let outcome = store::upgrade_hash(&self.pool, user, old, new).await;
+        if let Err(error) = &outcome {
             tracing::warn!(%user, %error, "the password hash was not upgraded");
         }
+        outcome.is_ok()
     }
 
     /// Sets another password for a user who knows the current one, and ends every login of theirs but `kept`.
@@ -252,20 +315,28 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn sign_out_by_name(&self, name: &str) -> Result<i64, ManageError> {
-        let found = store::find_by_name(&self.pool, name).await?;
-        let found = found.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
-        Ok(self.sign_out(found.user.id).await?)
+    pub async fn sign_out_by_name(&self, name: &str) -> Result<(UserName, i64), ManageError> {
+        let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
+        let ended = self.sign_out(user.id).await?;
+        Ok((user, ended))
+    }
+
+    /// The user who has this username or email, in any letter case.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn find(&self, name: &str) -> Result<Option<UserName>, DatabaseError> {
+        Ok(store::find_by_name(&self.pool, name).await?.map(|found| found.user.into()))
     }
 
     /// Forgets how often somebody failed to be this user.
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn unlock(&self, name: &str) -> Result<(), ManageError> {
-        let found = store::find_by_name(&self.pool, name).await?;
-        let found = found.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
-        Ok(store::forget_guesses(&self.pool, found.user.id).await?)
+    pub async fn unlock(&self, name: &str) -> Result<UserName, ManageError> {
+        let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
+        store::forget_guesses(&self.pool, user.id).await?;
+        Ok(user)
     }
 
     /// Deletes counts of guesses that are forgotten, for as long as it is polled.
@@ -277,16 +348,16 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<(), ManageError> {
+    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<UserName, ManageError> {
         let changed = store::set_disabled(&self.pool, name, disabled, self.clock.now()).await?;
-        changed.map(drop).ok_or_else(|| ManageError::Unknown(name.to_owned()))
+        changed.ok_or_else(|| ManageError::Unknown(name.to_owned()))
     }
 
     /// Gives a user a role. Gives the roles that they have then.
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn add_role(&self, name: &str, role: &str) -> Result<Vec<String>, ManageError> {
+    pub async fn add_role(&self, name: &str, role: &str) -> Result<(UserName, Vec<String>), ManageError> {
         check_role(role).map_err(ManageError::InvalidRole)?;
         let found = store::find_by_name(&self.pool, name).await?;
         let has = found.map(|found| found.user.roles).unwrap_or_default();
@@ -300,11 +371,16 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn remove_role(&self, name: &str, role: &str) -> Result<Vec<String>, ManageError> {
+    pub async fn remove_role(&self, name: &str, role: &str) -> Result<(UserName, Vec<String>), ManageError> {
         self.set_role(name, role, false).await
     }
 
-    async fn set_role(&self, name: &str, role: &str, given: bool) -> Result<Vec<String>, ManageError> {
+    async fn set_role(
+        &self,
+        name: &str,
+        role: &str,
+        given: bool,
+    ) -> Result<(UserName, Vec<String>), ManageError> {
         let roles = store::set_role(&self.pool, name, role, given).await?;
         roles.ok_or_else(|| ManageError::Unknown(name.to_owned()))
     }

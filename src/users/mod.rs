@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use self::accounts::{
-    Accounts, ChangePasswordError, ManageError, NewUser, Proved, RegisterError, VerifyError,
+    Accounts, ChangePasswordError, ManageError, NewUser, Proved, Refused, RegisterError, VerifyError,
 };
 pub use self::guesses::Claimant;
 pub use self::import::{ForeignUser, Import, Refusal};
@@ -23,6 +23,21 @@ pub const USER_ROLE: &str = "user";
 
 /// The role of those who look after the service.
 pub const ADMIN_ROLE: &str = "admin";
+
+/// Which user it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserName {
+    /// See [`User::id`].
+    pub id: Uuid,
+    /// See [`User::username`].
+    pub username: String,
+}
+
+impl From<User> for UserName {
+    fn from(user: User) -> Self {
+        Self { id: user.id, username: user.username }
+    }
+}
 
 /// Somebody who may sign in.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use crate::database::{DatabaseError, answer};
 
-use super::User;
 use super::guesses::{AT_ONCE, Claimant, FORGOTTEN_AFTER, MOST_FAILURES, PACE};
+use super::{User, UserName};
 
 /// Which unique value somebody else has.
 pub(super) enum Taken {
@@ -88,13 +88,13 @@ pub(super) async fn find_by_name(pool: &PgPool, name: &str) -> Result<Option<Fou
 }
 
 /// The same for somebody who is to prove to be this user: counts the try as failed, and does so for a name that nobody
-/// has as well. `Err`: no try is taken from there before this time.
+/// has as well. `Err`: no try is taken from there before this time, for this user, if it is one.
 pub(super) async fn find_by_claim(
     pool: &PgPool,
     name: &str,
     claimant: Claimant,
     now: DateTime<Utc>,
-) -> Result<Result<Option<Found>, DateTime<Utc>>, DatabaseError> {
+) -> Result<Result<Option<Found>, (DateTime<Utc>, Option<UserName>)>, DatabaseError> {
     let query = sqlx::query!(
         r#"with named as materialized (
              select * from users
@@ -119,7 +119,8 @@ pub(super) async fn find_by_claim(
     );
     let row = answer(query.fetch_one(pool)).await?;
     if let Some(until) = row.closed_until {
-        return Ok(Err(until));
+        let user = row.id.zip(row.username).map(|(id, username)| UserName { id, username });
+        return Ok(Err((until, user)));
     }
     let found = || {
         Some(Found {
@@ -266,12 +267,13 @@ pub(super) async fn set_disabled(
     name: &str,
     disabled: bool,
     now: DateTime<Utc>,
-) -> Result<Option<Uuid>, DatabaseError> {
-    let update = sqlx::query_scalar!(
+) -> Result<Option<UserName>, DatabaseError> {
+    let update = sqlx::query_as!(
+        UserName,
         r#"update users set disabled_at = case when $2 then coalesce(disabled_at, $3) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
-           returning id"#,
+           returning id, username"#,
         name,
         disabled,
         now,
@@ -279,24 +281,25 @@ pub(super) async fn set_disabled(
     answer(update.fetch_optional(pool)).await
 }
 
-/// Gives a user a role, or takes it away. Gives the roles that the user has then; `None`: there is no such user.
+/// Gives a user a role, or takes it away. Gives the user and their roles as they are then; `None`: there is no such user.
 pub(super) async fn set_role(
     pool: &PgPool,
     name: &str,
     role: &str,
     given: bool,
-) -> Result<Option<Vec<String>>, DatabaseError> {
-    let update = sqlx::query_scalar!(
+) -> Result<Option<(UserName, Vec<String>)>, DatabaseError> {
+    let update = sqlx::query!(
         r#"update users
            set roles = case when not $3 then array_remove(roles, $2::text)
                             when roles @> array[$2::text] then roles
                             else array_append(roles, $2::text) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
-           returning roles"#,
+           returning id, username, roles"#,
         name,
         role,
         given,
     );
-    answer(update.fetch_optional(pool)).await
+    let changed = answer(update.fetch_optional(pool)).await?;
+    Ok(changed.map(|row| (UserName { id: row.id, username: row.username }, row.roles)))
 }

@@ -1,39 +1,60 @@
 //! Health: is the process up, and can it do its work?
 
+use std::fmt;
+use std::time::Duration;
+
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
+use futures_util::future::join;
 use serde::Serialize;
 use sqlx::PgPool;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::auth::Modes;
 use crate::database::answer;
-use crate::error::Problem;
+use crate::error::{Check, Checks, Problem};
 use crate::logins::Logins;
 
-/// The service is well.
+/// How long a part may take to show that it is well: what asks seldom waits for longer than a few seconds.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+
+/// The process is up.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok"}))]
-pub(super) struct HealthBody {
-    /// Always `ok`: anything else is a problem document.
+pub(super) struct LiveBody {
+    /// Always `ok`.
     #[schema(example = "ok")]
     status: &'static str,
 }
 
-const OK: HealthBody = HealthBody { status: "ok" };
+/// The service is well.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"status": "ok", "checks": {"database": "ok", "feed": "ok", "keys": "ok"}}))]
+pub(super) struct ReadyBody {
+    /// Always `ok`: anything else is a problem document.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// And so is each part.
+    checks: Checks,
+}
 
 /// The process is up.
 #[utoipa::path(operation_id = "health_live", tag = "service", responses(
-    (status = 200, description = "It is.", body = HealthBody),
+    (status = 200, description = "It is.", body = LiveBody),
 ))]
 #[get("/health/live")]
 pub(super) async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(OK)
+    HttpResponse::Ok().json(LiveBody { status: "ok" })
 }
 
-/// The service can do its work: the database answers, what was revoked is known, and tokens can be signed.
+/// The service can do its work: the database answers and takes writes, what was revoked is known, and tokens can be
+/// signed.
+///
+/// It answers within a few seconds, also when the database does not. The problem document says in `checks` which part is
+/// down; why is in the log.
 #[utoipa::path(operation_id = "health_ready", tag = "service", responses(
-    (status = 200, description = "It can.", body = HealthBody),
+    (status = 200, description = "It can.", body = ReadyBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/health/ready")]
@@ -42,12 +63,43 @@ pub(super) async fn ready(
     logins: Data<Logins>,
     modes: Data<Modes>,
 ) -> Result<HttpResponse, Problem> {
-    answer(sqlx::query_scalar!("select 1").fetch_one(pool.get_ref())).await?;
-    if !logins.is_fresh().await {
-        return Err(Problem::unavailable("the revocation feed can't be read"));
+    let (database, feed) = join(database(&pool), feed(&logins)).await;
+    match (Checks { database, feed, keys: keys(&modes) }) {
+        checks @ Checks { database: Check::Ok, feed: Check::Ok, keys: Check::Ok } => {
+            Ok(HttpResponse::Ok().json(ReadyBody { status: "ok", checks }))
+        }
+        checks => Err(Problem::not_ready(checks)),
     }
-    if let Some(trouble) = modes.iter().find_map(|mode| mode.trouble()) {
-        return Err(Problem::unavailable(trouble));
+}
+
+async fn database(pool: &PgPool) -> Check {
+    // One that recovers, or stands by for another, takes no writes either.
+    let question =
+        sqlx::query_scalar!(r#"select current_setting('transaction_read_only') = 'on' as "is_read_only!""#);
+    match timeout(TIME_LIMIT, answer(question.fetch_one(pool))).await {
+        Ok(Ok(false)) => Check::Ok,
+        Ok(Ok(true)) => tell("database", Check::ReadOnly, "it takes no writes"),
+        Ok(Err(error)) => tell("database", Check::Down, error),
+        Err(_) => tell("database", Check::Down, "it gives no answer"),
     }
-    Ok(HttpResponse::Ok().json(OK))
+}
+
+async fn feed(logins: &Logins) -> Check {
+    match timeout(TIME_LIMIT, logins.is_fresh()).await {
+        Ok(true) => Check::Ok,
+        Ok(false) | Err(_) => tell("feed", Check::Down, "the revocation feed can't be read"),
+    }
+}
+
+fn keys(modes: &Modes) -> Check {
+    match modes.iter().find_map(|mode| mode.trouble()) {
+        None => Check::Ok,
+        Some(trouble) => tell("keys", Check::Down, trouble),
+    }
+}
+
+/// To the log alone: who asks may be anybody.
+fn tell(part: &str, check: Check, cause: impl fmt::Display) -> Check {
+    tracing::warn!(part, %cause, "not ready");
+    check
 }

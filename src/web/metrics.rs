@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, get};
 use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use sqlx::PgPool;
 
+use crate::audit::Trail;
 use crate::database::Pools;
 use crate::error::Problem;
 use crate::logins::Logins;
@@ -15,11 +16,13 @@ use crate::metrics::{Metrics, register};
 pub struct Scrape {
     metrics: Metrics,
     logins: Logins,
+    trail: Trail,
     pools: Pools,
     connections: IntGaugeVec,
     max_connections: IntGaugeVec,
     directory: IntGaugeVec,
     directory_age: Gauge,
+    audit_events: IntGaugeVec,
 }
 
 impl Scrape {
@@ -27,7 +30,7 @@ impl Scrape {
     ///
     /// # Errors
     /// When two metrics have the same name: a fault of ours.
-    pub fn new(metrics: Metrics, logins: Logins, pools: Pools) -> prometheus::Result<Self> {
+    pub fn new(metrics: Metrics, logins: Logins, trail: Trail, pools: Pools) -> prometheus::Result<Self> {
         let registry = metrics.registry();
         let version = "Which version this is.";
         let built = IntGauge::with_opts(
@@ -49,8 +52,16 @@ impl Scrape {
             )?,
             directory: gauges(registry, "directory_entries", entries, &["kind"])?,
             directory_age: register(registry, Gauge::new("directory_age_seconds", age)?)?,
+            audit_events: gauges(
+                registry,
+                "audit_events",
+                "Events that are not in the audit trail: `waiting` to be written, or `lost` since the start, and in the log \
+                 alone if anywhere.",
+                &["state"],
+            )?,
             metrics,
             logins,
+            trail,
             pools,
         })
     }
@@ -74,6 +85,9 @@ impl Scrape {
         ] {
             self.directory.with_label_values(&[kind]).set(number(count));
         }
+        self.audit_events.with_label_values(&["waiting"]).set(number(self.trail.waiting()));
+        let lost = i64::try_from(self.trail.lost()).unwrap_or(i64::MAX);
+        self.audit_events.with_label_values(&["lost"]).set(lost);
         self.directory_age.set(census.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }
 

@@ -11,10 +11,10 @@ use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Ref, RefOr};
+use utoipa::openapi::{Ref, RefOr, Schema};
 
 use crate::auth::CSRF_HEADER;
-use crate::error::{Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
+use crate::error::{Check, Checks, Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
 use crate::http::form::FORM;
 
 /// What the routes can't say of themselves.
@@ -36,7 +36,7 @@ use crate::http::form::FORM;
         (name = "account", description = "Routes that take a credential of either mode."),
         (name = "service", description = "The service itself."),
     ),
-    components(schemas(Problem, FieldError, Code, OAuthError)),
+    components(schemas(Problem, FieldError, Code, OAuthError, Checks, Check)),
 )]
 pub struct Document;
 
@@ -69,6 +69,7 @@ pub fn complete(document: &mut utoipa::openapi::OpenApi) {
     add_security_schemes(document);
     for item in document.paths.paths.values_mut() {
         for (is_unsafe, operation) in operations(item) {
+            state_optional_body(operation);
             add_problems(is_unsafe, operation);
         }
     }
@@ -105,6 +106,19 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation
     let PathItem { get, post, put, patch, delete, .. } = item;
     let unsafe_ones = [post, put, patch, delete].into_iter().flatten().map(|operation| (true, operation));
     get.iter_mut().map(|operation| (false, operation)).chain(unsafe_ones)
+}
+
+/// A body that may be left out is not `null` instead.
+fn state_optional_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        if let Some(RefOr::T(Schema::OneOf(either))) = &content.schema
+            && let [only @ RefOr::Ref(_), RefOr::T(_)] | [RefOr::T(_), only @ RefOr::Ref(_)] = &*either.items
+        {
+            content.schema = Some(only.clone());
+        }
+    }
 }
 
 /// The problems that a route names itself, by their codes, and those that follow from what else it says: from its

@@ -1,4 +1,9 @@
-//! Clients that hang up, a Postgres that is slow, silent or away: what was acknowledged holds, and nobody is told a lie.
+//! Clients that hang up, a Postgres in trouble, a program that is stopped or killed: what was acknowledged holds, and
+//! nobody is told a lie.
+
+mod kills;
+mod postgres;
+mod stops;
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,33 +17,11 @@ use crate::support::{
     cluster::Database,
     eventually,
     http::{Request, Response},
+    people,
     proxy::Proxy,
     server::{ONE_NAME, TestServer, credentials, registration},
     with,
 };
-
-/// What one person was promised.
-struct Promise {
-    client: Client,
-    logged_out: bool,
-}
-
-/// One after the other: a new person, signed in, and every other one signed out again.
-async fn honest_people(server: &TestServer, lane: usize) -> Vec<Promise> {
-    let mut promises = Vec::new();
-    for number in 0..8 {
-        let pair = Pair::ALL[(lane + number) % Pair::ALL.len()];
-        let name = format!("honest-{lane}-{number}");
-        let mut client = Client::of_new_user(server, pair, &name).await;
-        let before = client.clone();
-        let logged_out = number % 2 == 0;
-        if logged_out {
-            client.logout().await.expect(204);
-        }
-        promises.push(Promise { client: before, logged_out });
-    }
-    promises
-}
 
 /// One after the other: requests that write, each reset somewhere on its way.
 async fn resetting_people(server: &TestServer, lane: usize) {
@@ -73,9 +56,9 @@ async fn resets_lose_no_acknowledged_write() {
     server.user("victim").await;
     proxy.set_delay(Duration::from_millis(20));
 
-    let honest = join_all((0..8).map(|lane| honest_people(&server, lane)));
     let resetting = join_all((0..8).map(|lane| resetting_people(&server, lane)));
-    let (promises, _) = join(honest, resetting).await;
+    let (people, _) = people::live_through(server.address(), "honest", resetting).await;
+    assert!(!people.is_empty() && people.iter().all(|person| person.is_served));
 
     assert_eq!(proxy.transactions_begun_twice(), 0);
     // Had there been one, it would have been heard.
@@ -86,17 +69,7 @@ async fn resets_lose_no_acknowledged_write() {
     proxy.set_delay(Duration::ZERO);
     server.stop().await;
     let server = server.another_node().await;
-    for promise in promises.iter().flatten() {
-        let client = promise.client.at(&server);
-        let profile = client.profile().await;
-        if promise.logged_out {
-            profile.problem(401, client.pair.mode.ended());
-        } else {
-            profile.ok();
-            let mut client = client;
-            client.refresh().await.ok();
-        }
-    }
+    people::assert_kept(&people, server.address()).await;
 }
 
 #[tokio::test]

@@ -6,14 +6,17 @@
 )]
 #![expect(clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
+mod audit;
 mod browser;
 mod clients;
 mod commands;
 #[macro_use]
 mod contract;
+mod doctor;
 mod faults;
 mod forwarded;
 mod guessing;
+mod health;
 mod import;
 mod jwt_attacks;
 mod keys;
@@ -28,5 +31,6 @@ mod passwords;
 mod precedence;
 mod process;
 mod proxies;
+mod schemathesis;
 mod support;
 mod variants;

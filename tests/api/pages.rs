@@ -1,4 +1,4 @@
-//! What people and machines look at: the pages, the document, the service's health.
+//! What people and machines look at: the pages, the document.
 
 use super::support::http::Request;
 use super::support::server::TestServer;
@@ -33,14 +33,4 @@ async fn the_document_that_is_served_is_the_committed_one() {
     let committed: serde_json::Value =
         serde_json::from_str(include_str!("../../openapi/openapi.json")).expect("the committed document");
     assert_eq!(served, committed);
-}
-
-#[tokio::test]
-async fn a_service_without_its_database_lives_but_is_not_ready() {
-    let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
-    server.send(Request::get("/health/ready")).await.expect(200);
-    proxy.go_away();
-    server.send(Request::get("/health/live")).await.expect(200);
-    let response = server.send(Request::get("/health/ready")).await.problem(503, "unavailable");
-    assert!(response.header("retry-after").is_some());
 }

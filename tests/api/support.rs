@@ -2,10 +2,14 @@
 
 pub mod client;
 pub mod cluster;
+pub mod collector;
 pub mod http;
 pub mod nginx;
+pub mod people;
+pub mod postgres;
 pub mod program;
 pub mod proxy;
+pub mod random;
 pub mod server;
 pub mod signer;
 pub mod statements;

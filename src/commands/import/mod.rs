@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, say};
 use crate::app::Storage;
+use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
 use crate::users::{ForeignUser, Import, Refusal};
 
@@ -29,7 +30,11 @@ pub(super) struct ImportUsers {
 }
 
 /// Imports a file, and says line by line what was refused. Gives how many there were of each.
-pub(super) async fn import(command: ImportUsers, storage: &Storage) -> Result<String, Failure> {
+pub(super) async fn import(
+    command: ImportUsers,
+    storage: &Storage,
+    trail: &Trail,
+) -> Result<String, Failure> {
     let ImportUsers { file, dry_run } = command;
     let unreadable = |error| format!("{}: {error}", file.display());
     let size = std::fs::metadata(&file).map_err(unreadable)?.len();
@@ -41,6 +46,10 @@ pub(super) async fn import(command: ImportUsers, storage: &Storage) -> Result<St
     };
     let outcome = run.all(&file, &mut lines).await;
     run.report.bar.finish_and_clear();
+    if !dry_run && run.report.imported > 0 {
+        let entry = Entry::new(Kind::UsersImported, Origin::Command);
+        trail.record(entry.with("users", run.report.imported));
+    }
     let summary = run.report.summary();
     if outcome.is_ok() && run.report.refused == 0 {
         return Ok(summary);

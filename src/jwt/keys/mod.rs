@@ -37,7 +37,7 @@ use self::key::Key;
 pub use self::key::KeyError;
 pub(super) use self::ring::Opened;
 use self::ring::{Closed, Entry, Ring};
-pub use self::rotation::{JWKS_MAX_AGE, Rotated};
+pub use self::rotation::{JWKS_MAX_AGE, Outlook, Rotated};
 use self::store::Row;
 
 /// What keys are sealed for.
@@ -160,7 +160,7 @@ impl Keys {
     /// [`KeysError::File`].
     pub fn new(config: &Config, pool: PgPool, secret: &AppSecret, clock: Clock) -> Result<Self, KeysError> {
         let algorithm = config.jwt.algorithm;
-        let file = config.jwt.key_file.as_ref().map(|file| file::read(algorithm, file)).transpose();
+        let file = config.jwt.key_file.as_ref().map(|file| file::read(algorithm, &file.bytes)).transpose();
         // A node that has not heard of a rotation yet may sign for as long as the bound.
         let token_life = config.lifetimes.access_token + config.directory.staleness_bound;
         Ok(Self(Arc::new(Inner {

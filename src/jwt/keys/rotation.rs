@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::config::JwtAlgorithm;
 use crate::database::DatabaseError;
 
@@ -46,6 +47,28 @@ pub struct Rotated {
     pub unknown_until: Option<DateTime<Utc>>,
 }
 
+impl Rotated {
+    /// What the audit trail is told of it.
+    pub fn entry(&self, origin: Origin) -> Entry {
+        of_rotation(&self.active, &self.superseded, origin)
+    }
+}
+
+fn of_rotation(active: &str, superseded: &str, origin: Origin) -> Entry {
+    Entry::new(Kind::KeyRotated, origin).with("active", active).with("superseded", superseded)
+}
+
+/// What a start of this node would do about the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Make the first ones: there are none.
+    MakeFirst,
+    /// Have another key sign, or publish another one as the next.
+    Change,
+    /// Nothing: they are as they should be.
+    Nothing,
+}
+
 /// What a starting node does next about the keys that it found.
 enum Step<'a> {
     Found,
@@ -64,17 +87,17 @@ enum Wanted<'a> {
 impl Keys {
     /// Sees to it that there are keys for this node to sign with, and reads them all.
     ///
-    /// A key of another algorithm than before is published first, and signs after a second.
+    /// A key of another algorithm than before is published first, and signs after a second. The trail is told of that.
     ///
     /// # Errors
     /// See [`KeysError`].
-    pub async fn prepare(&self) -> Result<(), KeysError> {
+    pub async fn prepare(&self, trail: &Trail) -> Result<(), KeysError> {
         for _ in 0..ATTEMPTS {
             let rows = self.read().await?;
             match self.step(&rows)? {
                 Step::Found => self.found().await?,
                 Step::Publish(found, wanted) => self.publish(&found, wanted).await?,
-                Step::Promote(found, wanted) => self.promote_after_a_while(&found, wanted).await?,
+                Step::Promote(found, wanted) => self.promote_after_a_while(&found, wanted, trail).await?,
                 Step::Nothing => {
                     store::note_token_life(&self.0.pool, self.0.token_life).await?;
                     store::tidy(&self.0.pool, self.0.clock.now()).await?;
@@ -83,6 +106,19 @@ impl Keys {
             }
         }
         Err(KeysError::Busy)
+    }
+
+    /// What [`Keys::prepare`] would do. Changes nothing.
+    ///
+    /// # Errors
+    /// See [`KeysError`].
+    pub async fn outlook(&self) -> Result<Outlook, KeysError> {
+        let rows = self.read().await?;
+        Ok(match self.step(&rows)? {
+            Step::Found => Outlook::MakeFirst,
+            Step::Publish(..) | Step::Promote(..) => Outlook::Change,
+            Step::Nothing => Outlook::Nothing,
+        })
     }
 
     fn step(&self, rows: &[Row]) -> Result<Step<'_>, KeysError> {
@@ -127,7 +163,12 @@ impl Keys {
         Ok(())
     }
 
-    async fn promote_after_a_while(&self, found: &Found, wanted: Wanted<'_>) -> Result<(), KeysError> {
+    async fn promote_after_a_while(
+        &self,
+        found: &Found,
+        wanted: Wanted<'_>,
+        trail: &Trail,
+    ) -> Result<(), KeysError> {
         let ring = self.ring();
         let now = self.0.clock.now();
         if let Some(next) = ring.of_state(KeyState::Next) {
@@ -143,7 +184,10 @@ impl Keys {
             }
         }
         let next = self.wanted(wanted)?;
-        store::promote(&self.0.pool, found, next.as_ref(), MARGIN, self.0.clock.now()).await?;
+        let is_done = store::promote(&self.0.pool, found, next.as_ref(), MARGIN, self.0.clock.now()).await?;
+        if let (true, Some(active)) = (is_done, &found.next) {
+            trail.record(of_rotation(active, &found.active, Origin::Node));
+        }
         Ok(())
     }
 
@@ -282,12 +326,12 @@ impl Keys {
     }
 
     /// Does, for as long as it is polled, what time demands.
-    pub async fn keep(self) {
+    pub async fn keep(self, trail: Trail) {
         let mut tidied = tokio::time::Instant::now();
         let mut could_sign = true;
         loop {
             tokio::time::sleep(TICK).await;
-            let mut outcome = self.keep_now().await;
+            let mut outcome = self.keep_now(&trail).await;
             if tidied.elapsed() >= TIDY {
                 tidied = tokio::time::Instant::now();
                 let tidy = store::tidy(&self.0.pool, self.0.clock.now()).await;
@@ -305,16 +349,19 @@ impl Keys {
         }
     }
 
-    async fn keep_now(&self) -> Result<(), KeysError> {
+    async fn keep_now(&self, trail: &Trail) -> Result<(), KeysError> {
         let (ring, now) = (self.ring(), self.0.clock.now());
         let is_due = |ring: &Ring| self.is_rotation_due(ring, now);
-        if is_due(&ring) && self.rotate_if(is_due, None).await?.is_some() {
+        if is_due(&ring)
+            && let Some(rotated) = self.rotate_if(is_due, None).await?
+        {
+            trail.record(rotated.entry(Origin::Node));
             tracing::info!("the signing keys were rotated: it has been long enough");
         }
         let Some(signing) = self.ring().signing().map(|entry| (entry.key.kid.clone(), entry.verify_until))
         else {
             // It slept, perhaps, while others were done with its key.
-            return self.prepare().await;
+            return self.prepare(trail).await;
         };
         // This node signs with a key that others are done with: it was set up otherwise, or holds another file.
         if let (kid, Some(until)) = signing

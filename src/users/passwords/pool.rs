@@ -8,8 +8,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 
 use super::PasswordError;
 use super::workspace::{Shared, Workspace};
@@ -17,6 +19,10 @@ use super::workspace::{Shared, Workspace};
 /// How much the threads give way, as `nice` counts it: with 10, a thread of the usual priority gets nine times as much.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
+
+/// How long an attempt waits, computing included. The queue is bounded, but what else this machine has to do is not, and the
+/// threads give way to it; whoever waits longer is turned away, as if the queue were full.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What hashing does now, and what it has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +129,9 @@ impl Ticket {
             }
         };
         self.jobs.send(Box::new(job)).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())
+        // Given up before its turn, the job is skipped.
+        let answer = timeout(PATIENCE, answer).await.map_err(|_| PasswordError::QueueFull)?;
+        answer.map_err(|_| gone())
     }
 }
 
@@ -154,8 +162,6 @@ fn give_way() {}
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const QUEUE: usize = 5;

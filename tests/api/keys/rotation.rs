@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dualauth::{
+    audit::Trail,
     clock::Clock,
     config::{Config, JwtAlgorithm},
     database::Pools,
@@ -368,15 +369,16 @@ async fn nodes_that_all_find_a_rotation_due_do_it_once() {
     let secret = AppSecret::generate();
     // Nothing tells them of what the other does.
     let nodes = [(); 2].map(|()| {
-        let pools = Pools::new(proxy.url().as_str().parse().expect("a URL of a Postgres"));
-        Keys::new(&config, pools.upkeep, &secret, clock.clone()).expect("keys")
+        let pool = Pools::new(proxy.url().as_str().parse().expect("a URL of a Postgres")).upkeep;
+        let keys = Keys::new(&config, pool.clone(), &secret, clock.clone()).expect("keys");
+        (keys, Trail::new(pool, clock.clone()))
     });
-    for node in &nodes {
-        node.prepare().await.expect("keys to sign with");
+    for (node, trail) in &nodes {
+        node.prepare(trail).await.expect("keys to sign with");
     }
     proxy.take_statements();
     clock.advance(30 * DAY);
-    let upkeep = nodes.each_ref().map(|node| tokio::spawn(node.clone().keep()));
+    let upkeep = nodes.each_ref().map(|(node, trail)| tokio::spawn(node.clone().keep(trail.clone())));
     let mut loads = 0;
     // One by whoever rotates, and each looks once more before it knows of it.
     eventually("two nodes that know", async || {
@@ -387,7 +389,9 @@ async fn nodes_that_all_find_a_rotation_due_do_it_once() {
     for task in upkeep {
         task.abort();
     }
-    let activated = list(&nodes[0]).await.into_iter().filter(|key| key.activated_at.is_some()).count();
+    let told: usize = nodes.iter().map(|(_, trail)| trail.waiting()).sum();
+    assert_eq!(told, 1, "one event, of whoever did it");
+    let activated = list(&nodes[0].0).await.into_iter().filter(|key| key.activated_at.is_some()).count();
     assert_eq!(activated, 2);
 }
 

@@ -1,10 +1,8 @@
 //! A Postgres that is stopped and started.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use dualauth::database::private::PrivatePostgres;
-use dualauth::tokens::random_bytes;
 use futures_util::future::join_all;
 
 use super::{PAIRS, assert_accepted, assert_refused_in_time};
@@ -13,6 +11,7 @@ use crate::support::{
     client::{Client, Pair},
     eventually,
     http::Request,
+    postgres::Postgres,
     server::{CHEAP, ONE_NAME, registration},
 };
 
@@ -21,17 +20,10 @@ async fn process(folder: &Path, url: &str) -> Server {
     Server::start(folder, &settings).await
 }
 
-fn home() -> PathBuf {
-    let name = format!("postgres-{:016x}", u64::from_ne_bytes(random_bytes()));
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
-}
-
 #[tokio::test]
 async fn a_postgres_that_was_started_anew_changes_nothing_on_any_node() {
-    let (home, folder) = (home(), folder());
-    let postgres = PrivatePostgres::start(&home, &[("fsync", "off")]).await.expect("a Postgres");
-    let url = postgres.url();
-    let nodes = [process(&folder, &url).await, process(&folder, &url).await];
+    let (folder, mut postgres) = (folder(), Postgres::start(&[]).await);
+    let nodes = [process(&folder, postgres.url()).await, process(&folder, postgres.url()).await];
     nodes[0].send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
     let sign_in = async |pair: Pair| {
         let mut client = Client::at_address(nodes[0].address(), pair);
@@ -57,8 +49,7 @@ async fn a_postgres_that_was_started_anew_changes_nothing_on_any_node() {
     for client in &ended {
         assert_ne!(client.profile().await.status, 200);
     }
-    let postgres = PrivatePostgres::start(&home, &[("fsync", "off")]).await.expect("the same Postgres");
-    assert_eq!(postgres.url(), url);
+    postgres.start_again().await;
     eventually("nodes that have it again", async || {
         let ready = nodes.iter().map(|node| node.send(Request::get("/health/ready")));
         join_all(ready).await.iter().all(|response| response.status == 200)
@@ -82,5 +73,4 @@ async fn a_postgres_that_was_started_anew_changes_nothing_on_any_node() {
         assert!(node.terminate().await.success());
     }
     postgres.stop().await;
-    std::fs::remove_dir_all(&home).expect("nobody holds it any more");
 }

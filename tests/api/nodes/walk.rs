@@ -4,7 +4,6 @@
 //! `WALK_SEED` walks one way again, as far as the machine's timing allows; `WALK_ROUNDS` says how many new ways to go.
 
 mod model;
-mod random;
 
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +15,6 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use self::model::{Answer, Model, User, Whom};
-use self::random::Random;
 use super::{PAIRS, sql};
 use crate::support::{
     PASSWORD, SECOND,
@@ -24,6 +22,7 @@ use crate::support::{
     eventually,
     http::{Request, Response},
     proxy::Proxy,
+    random::Random,
     server::{ONE_NAME, TestServer},
     text, with,
 };

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::{
-    http::{Request, Response, SetCookie},
+    http::{Request, Response, SetCookie, Unanswered},
     server::{TestServer, credentials},
     text, with,
 };
@@ -219,7 +219,20 @@ impl Client {
     /// Sends, and keeps what the answer brought: cookies, tokens.
     pub async fn send(&mut self, request: Request) -> Response {
         let response = request.send(self.address).await;
-        self.jar.absorb(&response);
+        self.absorb(&response);
+        response
+    }
+
+    /// The same, where an answer need not come.
+    pub async fn attempt(&mut self, request: Request) -> Result<Response, Unanswered> {
+        let response = request.attempt(self.address).await?;
+        self.absorb(&response);
+        Ok(response)
+    }
+
+    /// Keeps what an answer brought.
+    pub fn absorb(&mut self, response: &Response) {
+        self.jar.absorb(response);
         if response.status == 200
             && let Ok(body) = serde_json::from_slice::<Value>(&response.body)
         {
@@ -229,7 +242,6 @@ impl Client {
             self.refresh_token = member("refresh_token").or(self.refresh_token.take());
             self.csrf_token = member("csrf_token").or(self.csrf_token.take());
         }
-        response
     }
 
     pub async fn get(&self, path: &str) -> Response {

@@ -174,6 +174,41 @@ impl Database {
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect(self.url.as_str()).await.expect("the test's database answers")
     }
+
+    /// Runs statements in it.
+    pub async fn execute(&self, statements: &str) {
+        let mut connection = self.connect().await;
+        execute(&mut connection, statements.to_owned()).await;
+        connection.close().await.expect("a connection that can be closed");
+    }
+
+    /// Whether it takes writes from now on. Whoever is connected has to connect anew.
+    pub async fn set_read_only(&self, is_read_only: bool) {
+        let change = format!(
+            "set transaction_read_only = off;
+             alter database {} set default_transaction_read_only = {is_read_only}",
+            self.name
+        );
+        self.execute(&change).await;
+        self.execute(&self.cut()).await;
+    }
+
+    /// Whether it lets anybody in from now on; whoever is in has to leave.
+    pub async fn set_closed(&self, is_closed: bool) {
+        let admin = Self::empty().await;
+        let change = format!("alter database {} allow_connections {}", self.name, !is_closed);
+        admin.execute(&change).await;
+        admin.execute(&self.cut()).await;
+    }
+
+    /// Ends every other connection to it.
+    fn cut(&self) -> String {
+        format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = '{}' and pid <> pg_backend_pid()",
+            self.name
+        )
+    }
 }
 
 impl Drop for Database {

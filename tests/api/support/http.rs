@@ -91,6 +91,21 @@ impl Request {
         self.exchange(TcpStream::connect(to), to).await
     }
 
+    /// Sends it, where an answer need not come.
+    pub async fn attempt(&self, to: SocketAddr) -> Result<Response, Unanswered> {
+        let exchange = async {
+            let mut stream = TcpStream::connect(to).await.map_err(|_| Unanswered::NotSent)?;
+            let _ = stream.write_all(&self.encode(to)).await;
+            let mut bytes = Vec::new();
+            // However it ends: what counts is what came.
+            let _ = stream.read_to_end(&mut bytes).await;
+            Response::parse(&self.name(), &bytes).ok_or(Unanswered::BrokenOff(bytes))
+        };
+        timeout(PATIENCE, exchange)
+            .await
+            .unwrap_or_else(|_| panic!("{}: neither answer nor end", self.name()))
+    }
+
     /// Sends it from this address, of the several that an IPv4 machine has for itself.
     pub async fn send_from(&self, from: IpAddr, to: SocketAddr) -> Response {
         let socket = TcpSocket::new_v4().expect("a socket");
@@ -171,7 +186,9 @@ impl Request {
         if !given("Content-Length") && !given("Transfer-Encoding") {
             line("Content-Length", self.body.len().to_string().as_bytes());
         }
-        line("Connection", b"close");
+        if !given("Connection") {
+            line("Connection", b"close");
+        }
         for (name, value) in &self.headers {
             line(name, value);
         }
@@ -187,6 +204,52 @@ impl Request {
         Response::parse(&self.name(), &bytes)
             .unwrap_or_else(|| panic!("{}: no whole answer ({end:?})", self.name()))
     }
+}
+
+/// A connection that is used again and again.
+pub struct Connection {
+    stream: TcpStream,
+    to: SocketAddr,
+}
+
+impl Connection {
+    pub async fn open(to: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(to).await.expect("a connection"), to }
+    }
+
+    pub async fn send(&mut self, request: &Request) -> Response {
+        let request = request.clone().header("Connection", "keep-alive");
+        let name = request.name();
+        let exchange = async {
+            self.stream.write_all(&request.encode(self.to)).await.expect("the request is taken");
+            let mut bytes = Vec::new();
+            loop {
+                let length = self.stream.read_buf(&mut bytes).await.expect("an answer");
+                match Response::parse(&name, &bytes) {
+                    Some(response) => return response,
+                    None => assert_ne!(length, 0, "{name}: no whole answer"),
+                }
+            }
+        };
+        timeout(PATIENCE, exchange).await.unwrap_or_else(|_| panic!("{name}: no answer"))
+    }
+
+    /// Asserts that the server has closed it, or does now, and says nothing more.
+    pub async fn assert_closed(mut self) {
+        let mut bytes = Vec::new();
+        let end = timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await;
+        assert!(end.is_ok(), "it is open still");
+        assert_eq!(String::from_utf8_lossy(&bytes), "");
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unanswered {
+    /// Nobody took the connection.
+    NotSent,
+    /// The connection ended, and this was all that had come by then.
+    BrokenOff(Vec<u8>),
 }
 
 #[derive(Clone, Debug)]
@@ -323,6 +386,9 @@ impl Response {
         if let Some(error) = error {
             members.push("error");
             assert_eq!(problem["error"], error, "{response}");
+        }
+        if response.request.ends_with(" /health/ready") {
+            members.push("checks");
         }
         assert_members(&problem, &members);
 

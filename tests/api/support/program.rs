@@ -80,6 +80,13 @@ impl Server {
         self.address
     }
 
+    /// Where its metrics are, as it said at its start.
+    pub fn metrics_address(&self) -> SocketAddr {
+        let output = self.output();
+        let told = output.split_once("/metrics").and_then(|(before, _)| before.rsplit_once("http://"));
+        told.and_then(|(_, address)| address.parse().ok()).unwrap_or_else(|| panic!("no metrics in {output}"))
+    }
+
     pub async fn send(&self, request: Request) -> Response {
         request.send(self.address).await
     }

@@ -92,8 +92,13 @@ impl Proxy {
     /// Goes away until every connection is closed, those that fell silent too.
     pub async fn cut(&self) {
         self.go_away();
-        // Each connection watches the line, and so does, twice, the one that takes them.
-        eventually("no connection is left", async || self.line.receiver_count() <= 2).await;
+        eventually("no connection is left", async || self.connections() == 0).await;
+    }
+
+    /// How many there are at the moment.
+    pub fn connections(&self) -> usize {
+        // Each watches the line, and so does, twice, the one that takes them.
+        self.line.receiver_count().saturating_sub(2)
     }
 
     /// Postgres answers again, on new connections; those that fell silent stay so.

@@ -73,15 +73,18 @@ impl Statements {
 
     /// Those that requests caused, and not the node's own upkeep.
     pub fn of_requests(&self) -> Vec<&str> {
-        let upkeep = |sql: &&str| {
-            [FEED, LAST_SEEN, "LISTEN ", "with due as", "with old as"].iter().any(|it| sql.contains(it))
-        };
+        let upkeep =
+            [FEED, LAST_SEEN, TRAIL, "LISTEN ", "with due as", "with old as", "delete from audit_events"];
+        let upkeep = |sql: &&str| upkeep.iter().any(|it| sql.contains(it));
         self.0.iter().map(String::as_str).filter(|sql| !upkeep(sql)).collect()
     }
 }
 
 /// In every look at the revocation feed.
 pub const FEED: &str = "pg_visible_in_snapshot";
+
+/// In every batch of the audit trail.
+pub const TRAIL: &str = "insert into audit_events";
 
 /// In every note of when logins were used.
 pub const LAST_SEEN: &str = "unnest($1::uuid[], $2::timestamptz[])";

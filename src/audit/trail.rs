@@ -1,0 +1,299 @@
+//! The trail on a node: takes events without waiting, keeps them while Postgres is away, and writes them in batches.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use crate::clock::{Clock, uptime};
+use crate::database::DatabaseError;
+use crate::telemetry;
+
+use super::store;
+use super::{Entry, Filter, Record};
+
+/// How long an event waits for others at the most, while Postgres answers.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How many events may wait: what a busy node sees within minutes, in a few megabytes.
+const CAPACITY: usize = 10_000;
+
+/// How many one statement writes.
+const BATCH: usize = 1_000;
+
+/// How many events a second are taken of those that cost a stranger nothing.
+const FREE_A_SECOND: u64 = 20;
+
+/// How often what is too old is swept, and how much one statement deletes.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+const SWEEP_BATCH: i64 = 1_000;
+
+/// The audit trail.
+#[derive(Clone)]
+pub struct Trail(Arc<Inner>);
+
+struct Inner {
+    pool: PgPool,
+    clock: Clock,
+    /// The oldest first. They stay here until they are written.
+    waiting: Mutex<VecDeque<Arc<Record>>>,
+    free: Mutex<Free>,
+    lost: AtomicU64,
+    is_full: AtomicBool,
+    is_behind: AtomicBool,
+}
+
+/// What strangers have caused for nothing.
+#[derive(Default)]
+struct Free {
+    second: u64,
+    taken: u64,
+    left_out: u64,
+}
+
+impl fmt::Debug for Trail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trail").field("lost", &self.lost()).finish_non_exhaustive()
+    }
+}
+
+impl Trail {
+    /// The trail in this database.
+    pub fn new(pool: PgPool, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
+            pool,
+            clock,
+            waiting: Mutex::default(),
+            free: Mutex::default(),
+            lost: AtomicU64::new(0),
+            is_full: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
+        }))
+    }
+
+    /// Takes an event: it is in the log at once, and in the table a moment later. When too many wait, it is in the log
+    /// alone. Of those that cost a stranger nothing a few a second are taken, and the next says how many were not.
+    pub fn record(&self, entry: Entry) {
+        let Some(entry) = self.within_reason(entry) else {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let record = Record::new(entry, self.0.clock.now());
+        log(&record);
+        if !self.keep_waiting(record) {
+            self.0.lost.fetch_add(1, Ordering::Relaxed);
+            if !self.0.is_full.swap(true, Ordering::Relaxed) {
+                tracing::error!(
+                    "{CAPACITY} events wait for Postgres: until there is room, more are in this log only"
+                );
+            }
+        }
+    }
+
+    fn within_reason(&self, entry: Entry) -> Option<Entry> {
+        if !entry.kind.is_free() {
+            return Some(entry);
+        }
+        let mut free = lock(&self.0.free);
+        let second = uptime().as_secs();
+        if free.second != second {
+            (free.second, free.taken) = (second, 0);
+        }
+        if free.taken == FREE_A_SECOND {
+            free.left_out += 1;
+            return None;
+        }
+        free.taken += 1;
+        match std::mem::take(&mut free.left_out) {
+            0 => Some(entry),
+            left_out => Some(entry.with("left_out_before", left_out)),
+        }
+    }
+
+    /// `false` when there is no room. The oldest stay: they tell how it began.
+    fn keep_waiting(&self, record: Record) -> bool {
+        let mut waiting = lock(&self.0.waiting);
+        let has_room = waiting.len() < CAPACITY;
+        if has_room {
+            waiting.push_back(Arc::new(record));
+        }
+        has_room
+    }
+
+    /// How many events came that are not, and will not be, in the table.
+    pub fn lost(&self) -> u64 {
+        self.0.lost.load(Ordering::Relaxed)
+    }
+
+    /// How many events wait to be written.
+    pub fn waiting(&self) -> usize {
+        lock(&self.0.waiting).len()
+    }
+
+    /// Writes down what has happened, for as long as it is polled.
+    pub async fn keep(self) {
+        let mut ticks = tokio::time::interval(PATIENCE);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.write_all().await;
+        }
+    }
+
+    /// Writes down what waits. What can't be written now goes on waiting. One at a time: the task that keeps the trail or,
+    /// when that has ended, whoever stops the node.
+    pub async fn write_all(&self) {
+        loop {
+            let batch: Vec<_> = lock(&self.0.waiting).iter().take(BATCH).cloned().collect();
+            if batch.is_empty() {
+                return;
+            }
+            let outcome = store::insert(&self.0.pool, &batch).await;
+            self.tell(&outcome);
+            if outcome.is_err() {
+                return;
+            }
+            lock(&self.0.waiting).drain(..batch.len());
+            self.0.is_full.store(false, Ordering::Relaxed);
+        }
+    }
+
+    fn tell(&self, outcome: &Result<(), DatabaseError>) {
+        let was_behind = self.0.is_behind.swap(outcome.is_err(), Ordering::Relaxed);
+        match outcome {
+            Ok(()) if was_behind => tracing::info!("the audit trail is written again"),
+            Err(error) if !was_behind => {
+                tracing::warn!(%error, "the audit trail can't be written; events wait, {CAPACITY} at most");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// Deletes, for as long as it is polled, what is older than this.
+    pub async fn keep_swept(self, retention: Duration) {
+        // The settings' limit of ten years is far within both types.
+        let retention = chrono::Duration::from_std(retention).unwrap_or(chrono::Duration::MAX);
+        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Err(error) = self.sweep(retention).await {
+                tracing::warn!(%error, "can't sweep the audit trail; what is old is kept for now");
+            }
+        }
+    }
+
+    /// Until nothing is left, and never for more than half of the time.
+    async fn sweep(&self, retention: chrono::Duration) -> Result<(), DatabaseError> {
+        loop {
+            let began = tokio::time::Instant::now();
+            let cutoff = self.0.clock.now() - retention;
+            if store::sweep(&self.0.pool, cutoff, SWEEP_BATCH).await? < SWEEP_BATCH.unsigned_abs() {
+                return Ok(());
+            }
+            tokio::time::sleep(began.elapsed()).await;
+        }
+    }
+
+    /// The newest events that these are, the oldest first, and the snapshot to read on from.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn newest(&self, filter: &Filter, count: i64) -> Result<(String, Vec<Record>), DatabaseError> {
+        store::find(&self.0.pool, filter, None, Some(count)).await
+    }
+
+    /// Those that were written since the snapshot was taken, and the next snapshot.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn since(
+        &self,
+        filter: &Filter,
+        snapshot: &str,
+    ) -> Result<(String, Vec<Record>), DatabaseError> {
+        store::find(&self.0.pool, filter, Some(snapshot), None).await
+    }
+}
+
+/// A line of its own, which does not wait. Without the user agent: that is a header, and anybody's text.
+fn log(record: &Record) {
+    let Record { event, source, username, mode, transport, address, .. } = record;
+    let (username, mode, transport) = (username.as_deref(), mode.as_deref(), transport.as_deref());
+    tracing::info!(
+        target: telemetry::AUDIT,
+        id = %record.id,
+        event,
+        source,
+        user_id = record.user_id.map(tracing::field::display),
+        username,
+        login_id = record.login_id.map(tracing::field::display),
+        mode,
+        transport,
+        client_id = record.client_id.map(tracing::field::display),
+        address = address.as_deref(),
+        detail = record.detail.as_ref().map(tracing::field::display),
+        "audit",
+    );
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+    use super::super::{Kind, Origin};
+    use super::*;
+
+    /// A trail whose Postgres is nowhere.
+    fn trail() -> Trail {
+        let nowhere = PgConnectOptions::new().host("127.0.0.1").port(1);
+        Trail::new(PgPoolOptions::new().connect_lazy_with(nowhere), Clock::system())
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_counted_and_the_oldest_stays() {
+        let trail = trail();
+        for number in 0..CAPACITY + 7 {
+            trail.record(Entry::new(Kind::Logout, Origin::Node).with("number", number));
+        }
+        assert_eq!((trail.waiting(), trail.lost()), (CAPACITY, 7));
+        let waiting = lock(&trail.0.waiting);
+        let number = |record: Option<&Arc<Record>>| record.and_then(|record| record.detail.clone());
+        assert_eq!(number(waiting.front()), Some(serde_json::json!({"number": 0})));
+        assert_eq!(number(waiting.back()), Some(serde_json::json!({"number": CAPACITY - 1})));
+    }
+
+    #[tokio::test]
+    async fn what_can_t_be_written_waits() {
+        let trail = trail();
+        trail.record(Entry::new(Kind::Logout, Origin::Node));
+        trail.write_all().await;
+        assert_eq!((trail.waiting(), trail.lost()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn of_what_costs_a_stranger_nothing_a_few_a_second_are_taken() {
+        let trail = trail();
+        for _ in 0..10 * FREE_A_SECOND {
+            trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
+        }
+        // The second may have changed in the middle of it.
+        let taken = trail.waiting() as u64;
+        assert!((FREE_A_SECOND..=2 * FREE_A_SECOND).contains(&taken), "{taken}");
+        assert_eq!(trail.lost(), 10 * FREE_A_SECOND - taken);
+
+        let left_out = trail.lost();
+        lock(&trail.0.free).second = 0;
+        trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
+        let told: Vec<_> = lock(&trail.0.waiting).iter().filter_map(|record| record.detail.clone()).collect();
+        let told: u64 = told.iter().filter_map(|detail| detail["left_out_before"].as_u64()).sum();
+        assert_eq!(told, left_out);
+    }
+}

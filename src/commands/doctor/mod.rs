@@ -1,0 +1,114 @@
+//! `doctor`: looks for what people get wrong, and says what to do about it. It changes nothing, and prints no secret.
+
+mod database;
+mod keys;
+mod machine;
+mod secrets;
+mod settings;
+mod site;
+
+use clap::Args;
+use url::Url;
+
+use super::{Failure, say};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+
+#[derive(Args)]
+pub(super) struct Doctor {
+    /// Ask the service here as well, as clients do: http or https. If it is not given, PUBLIC_URL, if that answers
+    #[arg(long, value_name = "URL")]
+    url: Option<Url>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Ok,
+    Warning,
+    Problem,
+    Skipped,
+}
+
+/// What one check came to.
+#[derive(Debug)]
+pub(super) struct Finding {
+    level: Level,
+    what: String,
+    /// What to do about it, or why it was not looked at.
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(what: impl Into<String>) -> Self {
+        Self { level: Level::Ok, what: what.into(), advice: None }
+    }
+
+    fn warning(what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { level: Level::Warning, what: what.into(), advice: Some(advice.into()) }
+    }
+
+    fn problem(what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { level: Level::Problem, what: what.into(), advice: Some(advice.into()) }
+    }
+
+    fn skipped(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { level: Level::Skipped, what: what.into(), advice: Some(why.into()) }
+    }
+
+    fn print(&self) -> Result<(), Failure> {
+        let level = match self.level {
+            Level::Ok => "ok",
+            Level::Warning => "warning",
+            Level::Problem => "problem",
+            Level::Skipped => "skipped",
+        };
+        say(&format!("{level:<9}{}", self.what))?;
+        self.advice.as_ref().map_or(Ok(()), |advice| say(&format!("{:<9}{advice}", "")))
+    }
+}
+
+/// Looks at everything, and says what it found. A problem is a failure.
+pub(super) async fn examine(doctor: Doctor, config: Result<Config, ConfigError>) -> Result<(), Failure> {
+    let findings = match &config {
+        Ok(config) => check(&doctor, config).await,
+        Err(error) => wrong(error),
+    };
+    findings.iter().try_for_each(Finding::print)?;
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    let (problems, warnings) = (count(Level::Problem), count(Level::Warning));
+    match problems {
+        0 => say(&format!("no problems, warnings: {warnings}")),
+        _ => Err(format!("problems: {problems}, warnings: {warnings}").into()),
+    }
+}
+
+async fn check(doctor: &Doctor, config: &Config) -> Vec<Finding> {
+    let clock = Clock::system();
+    let mut findings = settings::check(config);
+    findings.extend(secrets::check(config));
+    findings.extend(machine::check(config));
+    let (of_database, pools) = database::check(config, &clock).await;
+    findings.extend(of_database);
+    match pools {
+        Some(pools) => {
+            findings.extend(keys::check(config, &pools, &clock).await);
+            pools.close().await;
+        }
+        None => findings.push(Finding::skipped("signing keys", "They are in the database.")),
+    }
+    findings.extend(site::check(doctor.url.as_ref(), config).await);
+    findings
+}
+
+fn wrong(error: &ConfigError) -> Vec<Finding> {
+    let advice = "The service does not start like this. README.md and .env.example have the settings.";
+    let wrong = error.lines().iter().map(|line| Finding::problem(line, advice));
+    let rest = Finding::skipped("everything else", "It can be looked at when the settings can be read.");
+    wrong.chain([rest]).collect()
+}
+
+/// What is told at every start of the service: settings that do nothing, or not what they should. One line each.
+pub(super) fn slips(config: &Config) -> Vec<String> {
+    let slips = settings::slips(config).into_iter();
+    slips.map(|slip| format!("{} {}", slip.what, slip.advice.unwrap_or_default())).collect()
+}

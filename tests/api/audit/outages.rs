@@ -1,0 +1,114 @@
+//! Events while Postgres is away, and at a node's end.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rustix::process::Signal;
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+
+use super::{names, trail, trail_of};
+use crate::support::{
+    client::{Client, Pair},
+    cluster::Database,
+    eventually,
+    http::Request,
+    program::{Server, folder},
+    server::{TestServer, credentials, registration},
+    statements::TRAIL,
+};
+
+/// What is an event, and needs no Postgres.
+fn refused() -> Request {
+    Request::post("/jwt/introspect").basic("gateway", "nothing").form(&[("token", "x")])
+}
+
+#[tokio::test]
+async fn events_wait_for_postgres_and_nobody_waits_for_them() {
+    let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
+    for is_silent in [false, true] {
+        let before = trail(&server).await.len();
+        match is_silent {
+            false => proxy.cut().await,
+            true => proxy.fall_silent(),
+        }
+        for response in join_all((0..8).map(|_| server.send(refused()))).await {
+            response.expect(401);
+        }
+        assert_eq!(trail(&server).await.len(), before);
+        proxy.come_back();
+        let events = trail_of(&server, before + 8).await;
+        assert!(names(&events[before..]).iter().all(|name| *name == "client_refused"));
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_written_together() {
+    let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
+    proxy.cut().await;
+    for _ in 0..15 {
+        server.send(refused()).await.expect(401);
+    }
+    proxy.take_statements();
+    proxy.come_back();
+    trail_of(&server, 15).await;
+    assert_eq!(proxy.take_statements().count(TRAIL), 1);
+}
+
+#[tokio::test]
+async fn a_batch_whose_answer_got_lost_is_there_once() {
+    let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
+    proxy.set_delay(Duration::from_millis(700));
+    server.send(refused()).await.expect(401);
+    eventually("the event", async || trail(&server).await.len() == 1).await;
+    // Written, and the answer still on its way.
+    proxy.cut().await;
+    proxy.set_delay(Duration::ZERO);
+    server.send(refused()).await.expect(401);
+    proxy.take_statements();
+    proxy.come_back();
+    eventually("the next one", async || trail(&server).await.len() >= 2).await;
+    assert_eq!(trail(&server).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_node_that_stops_has_written_everything() {
+    let mut server = TestServer::start().await;
+    for _ in 0..15 {
+        server.send(refused()).await.expect(401);
+    }
+    server.stop().await;
+    assert_eq!(trail(&server).await.len(), 15);
+}
+
+#[tokio::test]
+async fn a_program_that_is_told_to_end_has_written_everything() {
+    let database = Database::migrated().await;
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::start(&folder(), &[("DATABASE_URL", database.url().as_str())]).await;
+        let name = format!("ada-{}", signal.as_raw());
+        server.send(Request::post("/session/register").json(&registration(&name))).await.expect(201);
+        server.send(Request::post("/jwt/login").json(&credentials(&name))).await.expect(200);
+        server.signal(signal);
+        assert!(server.child.wait().await.expect("it ends").success());
+
+        let mut connection = PgConnection::connect(database.url().as_str()).await.expect("the database");
+        let events = sqlx::query_scalar("select event from audit_events where username = $1 order by id");
+        let events: Vec<String> = events.bind(&name).fetch_all(&mut connection).await.expect("the trail");
+        assert_eq!(events, ["registered", "login_started"]);
+    }
+}
+
+#[tokio::test]
+async fn a_trail_that_can_t_be_written_stops_nobody() {
+    let mut server = TestServer::start().await;
+    crate::nodes::sql(&server, "alter table audit_events rename to gone").await;
+    let mut client = Client::of_new_user(&server, Pair::SESSION_COOKIE, "ada").await;
+    client.profile().await.ok();
+    client.logout().await.expect(204);
+    crate::nodes::sql(&server, "alter table gone rename to audit_events").await;
+    server.stop().await;
+    let events = trail(&server).await;
+    assert_eq!(names(&events), ["registered", "login_started", "logout"]);
+    assert_eq!(events[0]["username"], json!("ada"));
+}

@@ -1,0 +1,172 @@
+"""The clients that schemathesis tests the API as: each of its requests shows credentials that are good.
+
+IDENTITY says which client: "anonymous", "cookie" or "bearer". What was answered is counted in the file REACHED.
+"""
+
+import atexit
+import base64
+import collections
+import itertools
+import json
+import os
+import secrets
+
+import requests
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.generation import GenerationMode
+
+URL = os.environ["URL"]
+IDENTITY = os.environ["IDENTITY"]
+SERVICE = f"{os.environ['CLIENT_ID']}:{os.environ['CLIENT_SECRET']}".encode()
+PASSWORD = "a quiet lantern over the weir"
+UNCOMMON = "mn3!Kq~wZ7"
+
+# What a schema can't say: not one of the common ones, and of so many bytes.
+schemathesis.openapi.format(
+    "password", st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=15, max_size=100)
+)
+
+# Where other services ask, who prove themselves and nobody's login.
+SERVICES = ("/jwt/introspect", "/jwt/revoke")
+
+# After these the credentials that were shown are good no more, or are others by now.
+SPENDING = {
+    "session_login", "session_refresh", "session_logout", "session_logout_all",
+    "jwt_login", "jwt_refresh", "jwt_logout", "jwt_logout_all",
+    "change_password", "end_login", "oauth_revoke",
+}  # fmt: skip
+
+
+class Person:
+    """A user who is signed in in both modes."""
+
+    def __init__(self):
+        self.name = f"person-{secrets.token_hex(8)}"
+        account = {"username": self.name, "email": f"{self.name}@example.org", "password": PASSWORD}
+        assert requests.post(f"{URL}/session/register", json=account).status_code == 201
+        by = "bearer" if IDENTITY == "anonymous" else IDENTITY
+        self.session, self.session_cookies = self.sign_in("session", by)
+        self.jwt, self.jwt_cookies = self.sign_in("jwt", by)
+        self.tokens, _ = self.sign_in("jwt", "bearer")
+        kept = requests.put(
+            f"{URL}/session/data/theme", json="dark", headers=self.headers("session"), cookies=self.session_cookies
+        )
+        assert kept.status_code == 204
+
+    def sign_in(self, mode, transport):
+        credentials = {"username": self.name, "password": PASSWORD, "transport": transport}
+        response = requests.post(f"{URL}/{mode}/login", json=credentials)
+        assert response.status_code == 200
+        return response.json(), response.cookies.get_dict()
+
+    def headers(self, mode):
+        login = self.session if mode == "session" else self.jwt
+        if IDENTITY == "cookie":
+            return {"X-CSRF-Token": login["csrf_token"]}
+        return {"Authorization": "Bearer " + login.get("session_token", login.get("access_token"))}
+
+    def show(self, case):
+        """Puts credentials on a request: those of the mode whose route it is; on shared routes of either, in turns."""
+        if case.path in SERVICES:
+            case.headers["Authorization"] = "Basic " + base64.b64encode(SERVICE).decode()
+            return
+        of_mode = case.path.split("/")[1]
+        mode = of_mode if of_mode in ("session", "jwt") else next(turns)
+        case.headers.update(self.headers(mode))
+        if IDENTITY == "cookie":
+            case.cookies.clear()
+            case.cookies.update(self.session_cookies if mode == "session" else self.jwt_cookies)
+
+
+turns = itertools.cycle(["session", "jwt"])
+people = []
+
+
+def somebody():
+    """Who is signed in at the moment."""
+    if not people:
+        people.append(Person())
+    return people[-1]
+
+
+def operation_id(case):
+    return case.operation.definition.raw["operationId"]
+
+
+@schemathesis.auth(refresh_interval=None)
+class Credentials:
+    def get(self, case, context):
+        if IDENTITY == "anonymous" and case.path not in SERVICES:
+            return None
+        return somebody()
+
+    def set(self, case, person, context):
+        person.show(case)
+
+
+def make_right(case):
+    """What is of the right form becomes right: of many names, passwords and tokens only one is."""
+    person, body, name = somebody(), case.body, operation_id(case)
+    if name in ("session_login", "jwt_login"):
+        body.update(username=person.name, password=PASSWORD)
+    elif name in ("session_register", "jwt_register"):
+        make_new(body)
+    elif name == "change_password":
+        body.update(current_password=PASSWORD, new_password=uncommon(body["new_password"]))
+    elif name in ("oauth_introspect", "oauth_revoke"):
+        body.update(token=person.tokens["access_token"])
+    elif isinstance(body, dict) and "refresh_token" in body:
+        body.update(refresh_token=person.tokens["refresh_token"])
+    elif name == "end_login":
+        case.path_parameters["id"] = person.tokens["login"]["id"]
+    elif name == "session_data_get":
+        case.path_parameters["key"] = "theme"
+
+
+def make_new(body):
+    """The document's example is somebody by now."""
+    if body["username"] == "ada":
+        body["username"] += secrets.token_hex(8)
+    if body["email"].startswith("ada@"):
+        body["email"] = secrets.token_hex(8) + body["email"]
+    body["password"] = uncommon(body["password"])
+
+
+def uncommon(password):
+    """Of the same length; the shortest and the longest that are made up are all of one letter."""
+    return password if len(set(password)) > 8 else (UNCOMMON * len(password))[: len(password)]
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    is_right = case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE
+    if case._has_explicit_auth:
+        # It was made ready some time ago: perhaps for somebody who has signed out since.
+        somebody().show(case)
+    elif is_right and "Authorization" in case.headers:
+        # A token that is made up is one at least, and no sequence of strange characters.
+        made_up = case.headers["Authorization"].encode("utf-8", "replace").hex()
+        case.headers["Authorization"] = f"Bearer {made_up}"
+    if is_right and (IDENTITY != "anonymous" or case.path in SERVICES):
+        make_right(case)
+    elif is_right and operation_id(case).endswith("_register"):
+        make_new(case.body)
+
+
+reached = collections.defaultdict(collections.Counter)
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    name = operation_id(case)
+    if case.method.upper() == case.operation.method.upper():
+        reached[name][response.status_code] += 1
+    if name in SPENDING and response.status_code < 300:
+        people.clear()
+
+
+@atexit.register
+def tell():
+    with open(os.environ["REACHED"], "w", encoding="utf-8") as file:
+        json.dump(reached, file)
