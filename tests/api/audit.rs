@@ -289,6 +289,41 @@ async fn what_was_typed_for_a_name_that_nobody_has_is_nowhere() {
 }
 
 #[tokio::test]
+async fn who_has_tried_too_often_is_told_by_the_limit() {
+    let server = TestServer::with(&[PROXIED, ("LOGIN_LIMIT", "1/1h")]).await;
+    server.user("ada").await;
+    let pair = Pair::JWT_COOKIE;
+    let mut client = Client::new(&server, pair);
+    let login = pair.mode.path("login");
+    let wrong = with(pair.credentials("ada"), "password", WRONG);
+    assert_eq!(send(&mut client, "POST", &login, Some(wrong)).await, 401);
+    assert_eq!(send(&mut client, "POST", &login, Some(pair.credentials("ada"))).await, 429);
+
+    let events = trail_of(&server, 3).await;
+    assert_eq!(names(&events), ["registered", "login_failed", "login_limited"]);
+    assert_where(&events[2], pair);
+    // Nobody has looked whose name it is.
+    assert_eq!(events[2]["username"], Value::Null);
+    assert!(events[2]["detail"]["limit"].is_string(), "{}", events[2]);
+}
+
+#[tokio::test]
+async fn a_password_that_is_hashed_anew_is_told() {
+    let server = TestServer::with(&[PROXIED]).await;
+    server.user("ada").await;
+    let node = server.another_node_with(&[("ARGON2_MEMORY_KIB", "128")]).await;
+    let mut client = Client::new(&node, Pair::SESSION_BEARER);
+    for _ in 0..2 {
+        let body = client.pair.credentials("ada");
+        assert_eq!(send(&mut client, "POST", "/session/login", Some(body)).await, 200);
+    }
+    let events = trail_of(&server, 4).await;
+    assert_eq!(names(&events), ["registered", "password_upgraded", "login_started", "login_started"]);
+    assert_where(&events[1], client.pair);
+    assert_eq!(events[1]["username"], "ada");
+}
+
+#[tokio::test]
 async fn the_trail_of_all_nodes_is_one() {
     let (server, node) = two_nodes(&[]).await;
     let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;

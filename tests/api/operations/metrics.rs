@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::support::{
@@ -182,12 +183,34 @@ async fn how_old_a_nodes_knowledge_is_can_be_watched() {
 }
 
 #[tokio::test]
+async fn events_that_wait_for_the_audit_trail_or_were_lost_are_told() {
+    let (server, proxy) = TestServer::behind_a_proxy(&[ON]).await;
+    let refused = || server.send(Request::post("/jwt/introspect").basic("x", "y").form(&[("token", "z")]));
+    let events = async |state: &str| {
+        Samples::of(&server).await.get(&format!("dualauth_audit_events{{state=\"{state}\"}}"))
+    };
+    proxy.cut().await;
+    for _ in 0..8 {
+        refused().await.expect(401);
+    }
+    assert_eq!((events("waiting").await, events("lost").await), (8.0, 0.0));
+    // A stranger fills no disk.
+    eventually("some that are not taken", async || {
+        join_all((0..30).map(|_| refused())).await;
+        events("lost").await > 0.0
+    })
+    .await;
+    proxy.come_back();
+    eventually("all to be written", async || events("waiting").await == 0.0).await;
+}
+
+#[tokio::test]
 async fn connections_are_counted_by_pool() {
     let server = TestServer::with(&[ON]).await;
     server.user("ada").await;
     server.send(Request::post("/jwt/login").json(&credentials("ada"))).await.ok();
     let samples = Samples::of(&server).await;
-    for (pool, most) in [("requests", 10.0), ("upkeep", 3.0)] {
+    for (pool, most) in [("requests", 10.0), ("upkeep", 4.0)] {
         let of_state = |state: &str| {
             samples.get(&format!("dualauth_database_connections{{pool=\"{pool}\",state=\"{state}\"}}"))
         };
