@@ -142,8 +142,10 @@ mod tests {
         (client, Connection::with(server, Limits { request, answer }))
     }
 
-    fn is_cut_off<T>(outcome: io::Result<T>) -> bool {
-        outcome.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    /// Whether it comes to that, before the test has waited long enough.
+    async fn is_cut_off<T>(outcome: impl Future<Output = io::Result<T>>) -> bool {
+        let outcome = tokio::time::timeout(Duration::from_secs(30), outcome).await;
+        outcome.is_ok_and(|outcome| outcome.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut))
     }
 
     #[tokio::test]
@@ -151,18 +153,19 @@ mod tests {
         let (mut client, mut connection) = connected(SOON, NEVER);
         client.write_all(b"G").await.expect("a byte");
         assert_eq!(connection.read_u8().await.expect("it came"), b'G');
-        assert!(is_cut_off(connection.read_u8().await));
+        assert!(is_cut_off(connection.read_u8()).await);
     }
 
     #[tokio::test]
     async fn a_request_that_comes_byte_by_byte_is_cut_off() {
         let (mut client, mut connection) = connected(SOON, NEVER);
         tokio::spawn(async move { while client.write_all(b"x").await.is_ok() {} });
-        let mut outcome = Ok(b'x');
-        while outcome.is_ok() {
-            outcome = connection.read_u8().await;
-        }
-        assert!(is_cut_off(outcome));
+        let reading = async {
+            loop {
+                connection.read_u8().await?;
+            }
+        };
+        assert!(is_cut_off::<()>(reading).await);
     }
 
     #[tokio::test]
@@ -179,21 +182,26 @@ mod tests {
         }
         client.write_all(b"?").await.expect("a request");
         connection.read_u8().await.expect("it came");
-        assert!(is_cut_off(connection.read_u8().await));
+        assert!(is_cut_off(connection.read_u8()).await);
     }
 
     #[tokio::test]
     async fn an_answer_that_is_not_taken_is_cut_off() {
         let (_client, mut connection) = connected(NEVER, SOON);
-        assert!(is_cut_off(connection.write_all(&[b'x'; 1_000]).await));
+        assert!(is_cut_off(connection.write_all(&[b'x'; 1_000])).await);
     }
 
     #[tokio::test]
     async fn an_answer_that_is_taken_byte_by_byte_is_cut_off() {
         let (mut client, mut connection) = connected(NEVER, SOON);
         tokio::spawn(async move { while client.read_u8().await.is_ok() {} });
-        let outcome = connection.write_all(&vec![b'x'; 64 * 1024 * 1024]).await;
-        assert!(is_cut_off(outcome));
+        let writing = async {
+            let much = vec![b'x'; 1024 * 1024];
+            loop {
+                connection.write_all(&much).await?;
+            }
+        };
+        assert!(is_cut_off::<()>(writing).await);
     }
 
     #[tokio::test]
