@@ -255,7 +255,13 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     // Before the first request is answered, what was revoked is known.
     feed.poll().await?;
     let upkeep = keep_up(&domain, feed, &storage.pools.upkeep, config.audit_retention);
-    let scrape = Scrape::new(metrics.clone(), logins.clone(), trail.clone(), storage.pools.clone())?;
+    let scrape = Scrape::new(
+        metrics.clone(),
+        logins.clone(),
+        domain.accounts.clone(),
+        trail.clone(),
+        storage.pools.clone(),
+    )?;
     let metrics_server = match metrics_listener {
         Some((listener, address)) => Some(Running::new(address, serve_metrics(listener, scrape)?)),
         None => None,

@@ -11,7 +11,7 @@ use crate::database::DatabaseError;
 use crate::limits::Limited;
 
 use super::guesses::{self, Claimant, closed};
-use super::passwords::{Place, Verdict};
+use super::passwords::{Load, Place, Verdict};
 use super::store::{self, Taken};
 use super::validation::{Field, Invalid, check_password, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserName};
@@ -223,6 +223,11 @@ impl Accounts {
     /// When the queue is full.
     pub fn enter(&self) -> Result<Place, PasswordError> {
         self.hasher.enter()
+    }
+
+    /// What password hashing does now, and what it has done.
+    pub fn hashing(&self) -> Load {
+        self.hasher.load()
     }
 
     /// The user whose username or email, in any letter case, and whose password these are. It does the same

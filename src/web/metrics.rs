@@ -3,7 +3,7 @@
 use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
-use prometheus::{Gauge, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 use sqlx::PgPool;
 
 use crate::audit::Trail;
@@ -11,11 +11,13 @@ use crate::database::Pools;
 use crate::error::Problem;
 use crate::logins::Logins;
 use crate::metrics::{Metrics, register};
+use crate::users::Accounts;
 
 /// What is read when somebody looks.
 pub struct Scrape {
     metrics: Metrics,
     logins: Logins,
+    accounts: Accounts,
     trail: Trail,
     pools: Pools,
     connections: IntGaugeVec,
@@ -23,6 +25,9 @@ pub struct Scrape {
     directory: IntGaugeVec,
     directory_age: Gauge,
     audit_events: IntGaugeVec,
+    password_queue: IntGaugeVec,
+    argon2: IntCounter,
+    refused: IntCounter,
 }
 
 impl Scrape {
@@ -30,7 +35,13 @@ impl Scrape {
     ///
     /// # Errors
     /// When two metrics have the same name: a fault of ours.
-    pub fn new(metrics: Metrics, logins: Logins, trail: Trail, pools: Pools) -> prometheus::Result<Self> {
+    pub fn new(
+        metrics: Metrics,
+        logins: Logins,
+        accounts: Accounts,
+        trail: Trail,
+        pools: Pools,
+    ) -> prometheus::Result<Self> {
         let registry = metrics.registry();
         let version = "Which version this is.";
         let built = IntGauge::with_opts(
@@ -59,8 +70,26 @@ impl Scrape {
                  alone if anywhere.",
                 &["state"],
             )?,
+            password_queue: gauges(
+                registry,
+                "password_attempts",
+                "Attempts that need a password hash and hold a place in the queue: `waiting`, or `running`.",
+                &["state"],
+            )?,
+            argon2: register(
+                registry,
+                IntCounter::new("argon2_computed_total", "How often argon2 was computed.")?,
+            )?,
+            refused: register(
+                registry,
+                IntCounter::new(
+                    "password_attempts_refused_total",
+                    "Attempts that were turned away because the queue was full.",
+                )?,
+            )?,
             metrics,
             logins,
+            accounts,
             trail,
             pools,
         })
@@ -88,7 +117,19 @@ impl Scrape {
         self.audit_events.with_label_values(&["waiting"]).set(number(self.trail.waiting()));
         let lost = i64::try_from(self.trail.lost()).unwrap_or(i64::MAX);
         self.audit_events.with_label_values(&["lost"]).set(lost);
+        self.read_hashing();
         self.directory_age.set(census.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+    }
+
+    fn read_hashing(&self) {
+        let load = self.accounts.hashing();
+        for (state, count) in [("waiting", load.waiting), ("running", load.running)] {
+            self.password_queue.with_label_values(&[state]).set(number(count));
+        }
+        // They are counted where it happens.
+        for (counter, total) in [(&self.argon2, load.computed), (&self.refused, load.refused)] {
+            counter.inc_by(total.saturating_sub(counter.get()));
+        }
     }
 
     fn read_pool(&self, name: &str, pool: &PgPool) {

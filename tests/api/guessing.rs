@@ -2,6 +2,7 @@
 
 mod accounts;
 mod addresses;
+mod enumeration;
 
 use serde_json::Value;
 
