@@ -161,7 +161,7 @@ async fn an_identity_that_a_client_claims_never_reaches_the_app(pair: Pair) {
         let response = nginx.send(with_a_claim(protected.clone(), write)).await.expect(200);
         assert_eq!(identity(&response), who, "{}", write("X-Auth-Roles"));
         // Nor can a client have what the proxy says dropped on the way.
-        let dropping = protected.header("Connection", write("X-Auth-User-Id"));
+        let dropping = protected.header("Connection", "close").header("Connection", write("X-Auth-User-Id"));
         assert_eq!(identity(&nginx.send(dropping).await.expect(200)), who);
 
         nginx.send(with_a_claim(Request::get("/app/orders"), write)).await.expect(401);

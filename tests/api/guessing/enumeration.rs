@@ -34,7 +34,7 @@ async fn an_unknown_name_a_wrong_password_and_a_disabled_user_are_the_same_in_an
             let statements: Vec<_> = statements.of_requests().into_iter().map(str::to_owned).collect();
             let computed = argon2_computed(&server).await - before;
             assert_eq!((statements.len(), computed), (1, 1), "{credentials}");
-            (answer.expect(401).substance(), statements)
+            (answer.expect(401).but_for_the_date(), statements)
         };
         let unknown = attempt(wrong("nobody")).await;
         assert_eq!(attempt(wrong("ada")).await, unknown, "{pair:?}");

@@ -2,7 +2,6 @@
 //! those without which a request is none.
 
 use std::{
-    collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
     time::Duration,
@@ -291,14 +290,6 @@ impl Response {
             .iter()
             .filter(move |(candidate, _)| candidate.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
-    }
-
-    /// All that tells one answer from another, apart from when it was given. actix sends headers in any order.
-    pub fn substance(&self) -> (u16, BTreeSet<(String, String)>, String) {
-        let passing = ["date", "x-request-id"];
-        let headers =
-            self.headers.iter().filter(|(name, _)| !passing.contains(&name.to_ascii_lowercase().as_str()));
-        (self.status, headers.cloned().collect(), String::from_utf8_lossy(&self.body).into_owned())
     }
 
     pub fn header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
