@@ -20,7 +20,7 @@ pub(super) enum HashCommand {
 #[derive(Args)]
 pub(super) struct Calibrate {
     /// How long a hash may take, in milliseconds
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=5_000))]
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=2_000))]
     target: u64,
 }
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import secrets
+import time
 
 import requests
 import schemathesis
@@ -42,26 +43,34 @@ SPENDING = {
 OPTIONAL = {"jwt_refresh", "jwt_logout", "jwt_logout_all"}
 
 
+def ask(method, path, status, **arguments):
+    """Asks again for as long as the service is busy; it says so when it is."""
+    for _ in range(30):
+        response = requests.request(method, URL + path, timeout=60, **arguments)
+        if response.status_code != 503:
+            break
+        time.sleep(1)
+    assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text}"
+    return response
+
+
 class Person:
     """A user who is signed in in both modes."""
 
     def __init__(self):
         self.name = f"person-{secrets.token_hex(8)}"
         account = {"username": self.name, "email": f"{self.name}@example.org", "password": PASSWORD}
-        assert requests.post(f"{URL}/session/register", json=account).status_code == 201
+        ask("POST", "/session/register", 201, json=account)
         by = "bearer" if IDENTITY == "anonymous" else IDENTITY
         self.session, self.session_cookies = self.sign_in("session", by)
         self.jwt, self.jwt_cookies = self.sign_in("jwt", by)
         self.tokens, _ = self.sign_in("jwt", "bearer")
-        kept = requests.put(
-            f"{URL}/session/data/theme", json="dark", headers=self.headers("session"), cookies=self.session_cookies
-        )
-        assert kept.status_code == 204
+        headers, cookies = self.headers("session"), self.session_cookies
+        ask("PUT", "/session/data/theme", 204, json="dark", headers=headers, cookies=cookies)
 
     def sign_in(self, mode, transport):
         credentials = {"username": self.name, "password": PASSWORD, "transport": transport}
-        response = requests.post(f"{URL}/{mode}/login", json=credentials)
-        assert response.status_code == 200
+        response = ask("POST", f"/{mode}/login", 200, json=credentials)
         return response.json(), response.cookies.get_dict()
 
     def headers(self, mode):
