@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use argon2::Params;
+use tokio::sync::OwnedSemaphorePermit;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
@@ -109,6 +110,15 @@ pub struct Place {
 }
 
 impl Place {
+    /// Waits until there are few in front, before an attempt is counted: many that come at once and are all right must not
+    /// look like as many failures. To be held until the attempt is over.
+    ///
+    /// # Errors
+    /// [`PasswordError::QueueFull`] when that takes too long.
+    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
+        self.ticket.turn().await
+    }
+
     /// A PHC string to store.
     ///
     /// # Errors

@@ -24,6 +24,9 @@ const NICENESS: i32 = 10;
 /// threads give way to it; whoever waits longer is turned away, as if the queue were full.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How many attempts for each thread are past waiting: enough to keep it busy while others ask Postgres.
+const TURNS_PER_THREAD: usize = 4;
+
 /// What hashing does now, and what it has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
@@ -43,6 +46,7 @@ type Job = Box<dyn FnOnce(&mut Workspace) + Send>;
 pub(super) struct Pool {
     capacity: usize,
     places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
     jobs: mpsc::Sender<Job>,
     running: Arc<AtomicUsize>,
     refused: AtomicU64,
@@ -65,9 +69,11 @@ impl Pool {
         }
         let capacity = threads * (1 + queue_per_thread);
         let places = Arc::new(Semaphore::new(capacity));
+        let turns = Arc::new(Semaphore::new(threads * TURNS_PER_THREAD));
         Ok(Self {
             capacity,
             places,
+            turns,
             jobs,
             running,
             refused: AtomicU64::new(0),
@@ -90,7 +96,8 @@ impl Pool {
             let refused = self.refused.load(Relaxed);
             tracing::info!(refused, "the queue for password hashing is half empty again");
         }
-        Some(Ticket { place: Arc::new(place), jobs: self.jobs.clone() })
+        let turns = Arc::clone(&self.turns);
+        Some(Ticket { place: Arc::new(place), turns, jobs: self.jobs.clone() })
     }
 
     pub(super) fn load(&self) -> Load {
@@ -108,10 +115,17 @@ impl Pool {
 /// A place in the queue.
 pub(super) struct Ticket {
     place: Arc<OwnedSemaphorePermit>,
+    turns: Arc<Semaphore>,
     jobs: mpsc::Sender<Job>,
 }
 
 impl Ticket {
+    /// Waits until there are few in front. What is given is held for as long as that shall be so for those behind.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
+        let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
+        turn.map_err(|_| PasswordError::QueueFull)?.map_err(|error| PasswordError::Failed(error.to_string()))
+    }
+
     /// Does something on one of the threads, when its turn has come.
     pub(super) async fn compute<T: Send + 'static>(
         &self,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 
 use super::{BEHIND_A_PROXY, assert_limited, tries, wrong};
@@ -113,6 +114,20 @@ async fn who_signs_in_is_forgiven_what_failed_from_the_same_address() {
         tries(&nodes[1], HOME, &credentials("ada")).await.ok();
     }
     tries(&nodes[0], ABROAD, &credentials("ada")).await.ok();
+}
+
+#[tokio::test]
+async fn many_right_passwords_at_once_are_no_failures() {
+    let server = TestServer::with(&[BEHIND_A_PROXY, ("HASH_CONCURRENCY", "4")]).await;
+    server.user("ada").await;
+    let right = credentials("ada");
+    let logins = (0..250).map(|number| {
+        let (server, right) = (&server, &right);
+        async move { tries(server, &format!("10.0.{number}.1"), right).await }
+    });
+    for response in join_all(logins).await {
+        assert!([200, 503].contains(&response.status), "{response}");
+    }
 }
 
 #[tokio::test]
