@@ -102,6 +102,7 @@ impl SignIn {
     ) -> Result<Login, VerifyError> {
         // Before anything else is done about it: who is turned away costs nothing.
         let place = self.accounts.enter()?;
+        let _turn = place.turn().await?;
         let network = client.network();
         self.guarded(network, self.begin(place, request, client, how), is_wrong_login).await
     }
@@ -230,6 +231,7 @@ impl SignIn {
         let Identity { user_id, login_id, .. } = *identity;
         let address = client.address;
         let place = self.accounts.enter()?;
+        let _turn = place.turn().await?;
         let change =
             self.accounts.change_password(place, user_id, current_password, new_password, login_id, address);
         self.guarded(client.network(), change, is_wrong_password).await

@@ -242,7 +242,6 @@ impl Accounts {
         password: &SecretString,
         claimant: Claimant,
     ) -> Result<Proved, VerifyError> {
-        let _turn = place.turn().await?;
         let now = self.clock.now();
         let found = store::find_by_claim(&self.pool, name, claimant, now).await?;
         let found =
@@ -293,7 +292,6 @@ impl Accounts {
         let wrong = |detail| Invalid { field: Field::NewPassword, detail };
         check_password(new.expose_secret(), self.min_password_length)
             .map_err(|detail| ChangePasswordError::Invalid(wrong(detail)))?;
-        let _turn = place.turn().await?;
         let now = self.clock.now();
         let stored = store::password_by_claim(&self.pool, user, address, now).await?;
         let stored = stored.map_err(|until| closed(until, now))?;
