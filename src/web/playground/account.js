@@ -56,6 +56,7 @@ export function accountPanel({ slots, run, tell, typed, setPassword }) {
     show() {
       const choosable = slots.filter((slot) => slot.isAlive && !slot.isShadowed);
       if (!chosen()?.isAlive || chosen().isShadowed) chooser.value = (choosable.find((slot) => !slot.isCookie) ?? choosable[0] ?? slots[1]).id;
+      byId("account-username").value = chosen().user?.username ?? "";
       byId("precedence-exchanges").replaceChildren(...shown.slice(0, 6).map(transcript));
     },
     forget() {

@@ -9,9 +9,10 @@ export const STATES = {
   dead: { sign: "✕", word: "dead" },
 };
 
-export function fateInWords({ by, code: word, after }) {
-  const soon = after === undefined ? "" : `, ${milliseconds(after)} after the answer`;
-  return `${by}${soon} (${word})`;
+export function fateInWords({ by, code: word, after, looks }) {
+  if (after === undefined) return `${by} (${word})`;
+  const request = looks === 1 ? "the first request" : `request ${looks}`;
+  return `${by}, and refused ${milliseconds(after)} after the answer to that, at ${request} (${word})`;
 }
 
 // One entry for each credential, which leads to its card.
@@ -26,7 +27,7 @@ export function pills(list, slots) {
   return () => {
     for (const { slot, item, state } of all) {
       const { sign, word } = STATES[slot.state];
-      const soon = slot.death?.after === undefined ? "" : ` in ${milliseconds(slot.death.after)}`;
+      const soon = slot.death?.after === undefined ? "" : ` after ${milliseconds(slot.death.after)}`;
       item.dataset.state = slot.state;
       state.replaceChildren(el("span", { "aria-hidden": "true" }, sign), ` ${word}${soon}`);
     }

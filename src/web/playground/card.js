@@ -69,13 +69,23 @@ function stateInWords(slot) {
 
 // What goes along with the next request, as it is on the wire.
 function travels(slot) {
-  const lines = slot.isCookie ? cookieLines(slot) : [["Authorization", `Bearer ${slot.token}`, "every request that the page means to sign"]];
+  const lines = slot.isCookie ? cookieLines(slot) : [["Authorization", `Bearer ${slot.token}`, "every request for this login"]];
   const items = lines.map(([name, value, when, size]) => {
     const length = size ?? `${bytes(`${name}: ${value}\r\n`)} bytes`;
-    return el("li", {}, el("p", { class: "when" }, `With ${when}: `, el("span", { class: "bytes" }, length)), el("pre", {}, el("b", {}, name), `: ${value}`));
+    return el("li", {}, el("p", { class: "when" }, `With ${when}: `, el("span", { class: "bytes" }, length)), el("pre", {}, el("b", {}, name), ": ", inParts(value)));
   });
   return el("section", { class: "travels" }, el("h4", {}, "What travels next time"), el("ul", {}, items));
 }
+
+// The three parts of a JWT, as they are told apart below.
+function inParts(value) {
+  const parts = value.split(".");
+  if (parts.length !== 3) return value;
+  const [header, claims, signature] = parts.map((part, place) => el("span", { class: PARTS[place] }, part.replace("Bearer ", "")));
+  return el("span", {}, "Bearer ", header, ".", claims, ".", signature);
+}
+
+const PARTS = ["jwt-header", "jwt-claims", "jwt-signature"];
 
 function cookieLines(slot) {
   const folders = slot.mode === "jwt" ? [["/", "every request"], ["/jwt/", "requests below /jwt"]] : [["/", "every request"]];
@@ -93,13 +103,13 @@ function ends(slot) {
     ["Login", code(slot.login?.id ?? "unknown")],
     ["Whose", slot.user?.username ?? "unknown"],
   ];
-  if (slot.tokenEnds) pairs.push(["Access token runs out in", countdown(slot.tokenEnds)]);
+  if (slot.tokenEnds) pairs.push(["Token runs out in", countdown(slot.tokenEnds)]);
   if (slot.state !== "dead") {
-    const unless = slot.mode === "jwt" ? "Login ends, unless refreshed, in" : "Login ends, unless used, in";
+    const unless = slot.mode === "jwt" ? "Unless refreshed, ends in" : "Unless used, ends in";
     if (idle_expires_at) pairs.push([unless, countdown(idle_expires_at)]);
-    if (expires_at) pairs.push(["Login ends in any case in", countdown(expires_at)]);
+    if (expires_at) pairs.push(["Ends in any case in", countdown(expires_at)]);
   }
-  if (slot.kept) pairs.push(["The server keeps with it", code(JSON.stringify(slot.kept))]);
+  if (slot.kept) pairs.push(["Kept with it", code(JSON.stringify(slot.kept))]);
   return definitions(pairs);
 }
 
@@ -129,12 +139,12 @@ function tokenDecoded(slot) {
   }
   const { header, claims, signature } = decode(slot.token);
   const told = (values, meanings) => definitions(Object.entries(values).map(([name, value]) =>
-    [code(name), el("span", {}, code(JSON.stringify(value)), isTime(name) ? ` = ${atTime(value * 1000)}` : "", ` ${meanings[name] ?? ""}`)]));
+    [code(name), el("span", {}, code(JSON.stringify(value)), isTime(name) ? `: ${atTime(value * 1000)}` : "", el("span", { class: "meaning" }, meanings[name] ?? ""))]));
   return [
-    el("p", { class: "label" }, "Header"), told(header, HEADER),
-    el("p", { class: "label" }, "Claims: anybody can read them, and nobody can change them"), told(claims, CLAIMS),
-    el("p", { class: "label" }, "Signature"), el("pre", {}, signature),
-    el("p", { class: "label" }, "Refresh token: opaque, and shown to /jwt/refresh alone"), el("pre", {}, slot.refreshToken ?? ""),
+    el("p", { class: "label" }, el("b", { class: PARTS[0] }, "Header")), told(header, HEADER),
+    el("p", { class: "label" }, el("b", { class: PARTS[1] }, "Claims"), ": anybody can read them, and nobody can change them"), told(claims, CLAIMS),
+    el("p", { class: "label" }, el("b", { class: PARTS[2] }, "Signature"), " of both, by the server's key"), el("pre", {}, el("span", { class: PARTS[2] }, signature)),
+    el("p", { class: "label" }, el("b", {}, "Refresh token"), ": says nothing, and is shown to /jwt/refresh alone"), el("pre", {}, slot.refreshToken ?? ""),
   ];
 }
 
@@ -155,4 +165,6 @@ function serverRecord(slot) {
   ];
 }
 
-const exchanges = (slot) => slot.exchanges.map(transcript);
+function exchanges(slot) {
+  return slot.exchanges.map(transcript);
+}

@@ -59,7 +59,7 @@ export function explanations({ kind, attributes }) {
     has("Secure")
       ? ["Secure", "It travels over https alone. The name's prefix has the browser insist on that."]
       : ["no Secure", "This page came over http. Over https the cookie is Secure, and its name begins with __Host- or __Secure-, so that nobody else can set it."],
-    ["no Domain", "It goes back to this host alone, and to no subdomain."],
+    ["no Domain", "It goes back to this host alone, and to no subdomain. Unless whoever runs this has set COOKIE_DOMAIN, which this page can't see: then it has that Domain, and never the prefix __Host-."],
     life
       ? [life, "In seconds: it survives the browser's end, because you wanted to be remembered."]
       : ["no Max-Age", "The browser forgets it when it is closed."],

@@ -19,7 +19,7 @@ function show(record) {
     el("span", { class: "verb" }, method), " ", el("span", { class: "path" }, path), " ",
     el("span", { class: "status", "data-good": String(record.isOk) }, status === 0 ? "no answer" : String(status)), " ",
     el("span", { class: "took" }, milliseconds(ms)),
-    note ? el("span", { class: "note" }, ` ${note}`) : null);
+    ...(note ? [" · ", el("span", { class: "note" }, note)] : []));
   return el("details", { class: "exchange" }, summary,
     el("p", { class: "label" }, "Sent"), el("pre", {}, sent(record)),
     el("p", { class: "label" }, "Came back"), el("pre", {}, received(record)));

@@ -12,6 +12,7 @@ pub async fn inspect(browser: &Browser, name: &str) {
             assert_fits(browser, screen).await;
             assert_accessible(browser, &format!("{name}, {} and {scheme}", screen.0)).await;
             if screen != SMALL_PHONE {
+                browser.run("scrollTo(0, 0)", vec![]).await;
                 browser.keep_screenshot(&format!("{name}-{}-{scheme}.png", screen.0)).await;
             }
         }

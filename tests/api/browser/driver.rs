@@ -162,6 +162,12 @@ impl Browser {
         }
     }
 
+    /// Every cookie that it holds, with its path and its attributes: also those that are not for the page's own path.
+    pub async fn cookies(&self) -> Vec<Value> {
+        let answer = self.devtools("Network.getAllCookies", json!({})).await;
+        answer["cookies"].as_array().expect("a list").clone()
+    }
+
     async fn devtools(&self, command: &'static str, parameters: Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
         let answer = self.client.issue_cmd(Extension { path: "goog/cdp/execute", body }).await;

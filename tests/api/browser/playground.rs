@@ -184,7 +184,7 @@ async fn the_whole_tour_in_a_browser() {
         assert_eq!(page.state(slot).await, "none");
     }
     assert_eq!(page.live_logins().await, 0, "the other device signed out, too");
-    assert!(page.browser.client.get_all_cookies().await.expect("a list").is_empty());
+    assert_eq!(page.browser.cookies().await, Vec::<Value>::new());
     page.browser.assert_quiet(&REFUSALS).await;
     page.close().await;
 }
@@ -365,21 +365,15 @@ async fn what_is_told_of_set_cookie_is_what_the_server_sends() {
         }
     }
     // And no script sees any of it.
-    let seen = page.browser.run("return document.cookie", vec![]).await;
-    assert_eq!(seen, "");
-    let names: Vec<String> = page
-        .browser
-        .client
-        .get_all_cookies()
-        .await
-        .expect("a list")
-        .iter()
-        .map(|cookie| cookie.name().to_owned())
-        .collect();
-    assert!(
-        names.contains(&"sessionid".to_owned()) && names.contains(&"access_token".to_owned()),
-        "{names:?}"
-    );
+    assert_eq!(page.browser.run("return document.cookie", vec![]).await, "");
+    for (name, path, same_site) in
+        [("sessionid", "/", "Lax"), ("access_token", "/", "Lax"), ("refresh_token", "/jwt", "Strict")]
+    {
+        let all = page.browser.cookies().await;
+        let cookie = all.iter().find(|cookie| cookie["name"] == name).expect(name);
+        assert_eq!((&cookie["path"], &cookie["sameSite"]), (&json!(path), &json!(same_site)), "{cookie}");
+        assert_eq!(cookie["httpOnly"], true, "{cookie}");
+    }
     page.close().await;
 }
 
@@ -400,9 +394,10 @@ async fn what_is_told_to_travel_travels() {
         assert_eq!(size, format!("{} bytes", shown.len() + "\r\n".len()));
     }
     // The size of a cookie is told although its value is hidden.
-    let cookies = page.browser.client.get_all_cookies().await.expect("a list");
+    let cookies = page.browser.cookies().await;
     let of = |name: &str| {
-        cookies.iter().find(|cookie| cookie.name() == name).expect(name).value().len() + name.len() + 1
+        let cookie = cookies.iter().find(|cookie| cookie["name"] == name).expect(name);
+        text(&cookie["value"]).len() + name.len() + 1
     };
     let real = "Cookie: ".len() + of("sessionid") + "; ".len() + of("access_token") + "\r\n".len();
     let told = page.browser.text("#session-cookie .travels .bytes").await;
@@ -428,6 +423,7 @@ async fn the_token_is_decoded_runs_out_and_is_refreshed_only_once() {
     let news = page.act("jwt-bearer", "Ask for the profile").await;
     Playground::news_is(&news, &["token_expired", "Run out: "]);
     assert_eq!(page.state("jwt-bearer").await, "expired");
+    axe::inspect(&page.browser, "playground-run-out").await;
     page.act("jwt-bearer", "Refresh").await;
     assert_eq!(page.state("jwt-bearer").await, "alive");
 
@@ -435,7 +431,10 @@ async fn the_token_is_decoded_runs_out_and_is_refreshed_only_once() {
     Playground::news_is(&page.act("jwt-bearer", reuse).await, &["accepted for a moment"]);
     assert_eq!(page.state("jwt-bearer").await, "alive");
     page.server.clock.advance(MINUTE);
-    Playground::news_is(&page.act("jwt-bearer", reuse).await, &["refresh_token_reused", "Dead: JWT by Bearer"]);
+    Playground::news_is(
+        &page.act("jwt-bearer", reuse).await,
+        &["refresh_token_reused", "Dead: JWT by Bearer"],
+    );
     page.assert_dead("jwt-bearer", "an old refresh token was used again", "token_revoked").await;
     page.browser.assert_quiet(&[401]).await;
     page.close().await;
