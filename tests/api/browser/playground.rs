@@ -97,7 +97,7 @@ impl Playground {
 
     /// What is in a part of a card that folds out.
     async fn unfolded(&self, slot: &str, title: &str) -> String {
-        let fold = format!("//article[@id='{slot}']//details[starts-with(summary, '{title}')]");
+        let fold = format!("//article[@id='{slot}']//details[starts-with(summary, \"{title}\")]");
         let fold = self.browser.locate(Locator::XPath(&fold)).await;
         let element = serde_json::to_value(fold).expect("an element");
         let script =
@@ -106,10 +106,9 @@ impl Playground {
         text(&self.browser.run(script, vec![element]).await).to_owned()
     }
 
-    async fn unfold_all(&self) {
-        self.browser
-            .run("document.querySelectorAll('details').forEach((it) => { it.open = true; })", vec![])
-            .await;
+    async fn fold_all(&self) {
+        let script = "document.querySelectorAll('details').forEach((it) => { it.open = false; })";
+        self.browser.run(script, vec![]).await;
     }
 
     async fn live_logins(&self) -> i64 {
@@ -153,8 +152,16 @@ async fn the_whole_tour_in_a_browser() {
     Playground::news_is(&news, &["The old one is good no more", "invalid_token"]);
     let news = page.act("jwt-bearer", "Refresh").await;
     Playground::news_is(&news, &["The old access token is still good"]);
-    page.unfold_all().await;
     axe::inspect(&page.browser, "playground-2-signed-in").await;
+    for (slot, title) in [
+        ("session-cookie", "Set-Cookie"),
+        ("session-bearer", "Requests and answers"),
+        ("jwt-cookie", "The server's record"),
+        ("jwt-bearer", "The token"),
+    ] {
+        page.unfolded(slot, title).await;
+    }
+    axe::inspect(&page.browser, "playground-3-unfolded").await;
 
     page.assert_tampering_is_refused().await;
     page.assert_revocation_is_shown().await;
@@ -166,8 +173,8 @@ async fn the_whole_tour_in_a_browser() {
     );
     page.assert_alive(&[]).await;
     page.assert_dead("session-bearer", "signed out", "session_expired").await;
-    page.unfold_all().await;
-    axe::inspect(&page.browser, "playground-3-dead").await;
+    page.fold_all().await;
+    axe::inspect(&page.browser, "playground-4-dead").await;
 
     // The page has kept the new password.
     page.press("#sign-in-all").await;
@@ -423,7 +430,7 @@ async fn the_token_is_decoded_runs_out_and_is_refreshed_only_once() {
     let news = page.act("jwt-bearer", "Ask for the profile").await;
     Playground::news_is(&news, &["token_expired", "Run out: "]);
     assert_eq!(page.state("jwt-bearer").await, "expired");
-    axe::inspect(&page.browser, "playground-run-out").await;
+    axe::inspect(&page.browser, "playground-5-run-out").await;
     page.act("jwt-bearer", "Refresh").await;
     assert_eq!(page.state("jwt-bearer").await, "alive");
 
