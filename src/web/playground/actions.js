@@ -53,7 +53,10 @@ export async function refresh(slot) {
 export async function reuse(slot) {
   const body = { refresh_token: slot.oldRefreshToken };
   const record = await slot.ask("POST", "/jwt/refresh", { headers: {}, body, note: "with the old refresh token" });
-  if (record.isOk) return { headline: `${slot.name}: accepted for a moment, since two tabs may refresh at once, and answered with the same successor. Try again in half a minute.` };
+  if (record.isOk) {
+    const successor = record.json.refresh_token === slot.refreshToken ? "the same successor" : "another successor, which it should not be";
+    return { headline: `${slot.name}: accepted for a moment, since two tabs may refresh at once, and answered with ${successor}. Try again in half a minute.` };
+  }
   return {
     ...refused(`${slot.name}: refused. Who uses an old refresh token may have stolen it, so the login ends.`, record),
     doomed: [slot], by: "an old refresh token was used again", since: record.ended,

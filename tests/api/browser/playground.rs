@@ -435,7 +435,10 @@ async fn the_token_is_decoded_runs_out_and_is_refreshed_only_once() {
     assert_eq!(page.state("jwt-bearer").await, "alive");
 
     let reuse = "Use the old refresh token again";
-    Playground::news_is(&page.act("jwt-bearer", reuse).await, &["accepted for a moment"]);
+    Playground::news_is(
+        &page.act("jwt-bearer", reuse).await,
+        &["accepted for a moment", "the same successor"],
+    );
     assert_eq!(page.state("jwt-bearer").await, "alive");
     page.server.clock.advance(MINUTE);
     Playground::news_is(
