@@ -36,6 +36,7 @@ use crate::database::{self, DatabaseError, Pools};
 use crate::error::{RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
+use crate::http::door;
 use crate::http::edge::{self, Edge, Exchange};
 use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
 use crate::limits::Limits;
@@ -566,7 +567,7 @@ fn serve(
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
     let server = Server::build().max_concurrent_connections(connection::most().div_ceil(workers));
     let shutdown = server.graceful_shutdown_signal();
-    // What `HttpServer` does, but that connections have deadlines.
+    // What `HttpServer` does, but that connections come in one by one and have deadlines.
     let http = move || {
         let shutdown = shutdown.clone();
         let http = HttpService::build()
@@ -578,6 +579,7 @@ fn serve(
             })
             .finish(map_config(app(), |()| AppConfig::default()));
         fn_service(async |stream: TcpStream| {
+            door::enter().await;
             let peer = stream.peer_addr().ok();
             Ok::<_, DispatchError>((Connection::new(stream), Protocol::Http1, peer))
         })

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod app;
 
 pub mod account;
+pub mod compare;
 pub mod jwt;
 pub mod oauth;
 pub mod session;

@@ -140,7 +140,7 @@ impl Limiter {
     fn add(&self, tally: &mut Tally, now: i64) {
         let most = now + self.interval() * i64::from(self.limit.count);
         // Never further ahead than a full count: a clock that was set back must not shut anybody out.
-        tally.arrival = (tally.arrival.clamp(now, most) + self.interval()).min(most);
+        tally.arrival = (tally.arrival.max(now) + self.interval()).min(most);
     }
 
     /// How long it takes until one more is allowed.

@@ -71,7 +71,12 @@ fn main() -> anyhow::Result<()> {
         // Before there is a second thread: each inherits it, and so does Postgres.
         cpu::pin_to(&cpu::Cores::of_this_machine()?.load)?;
     }
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    // A storm comes from other machines as a rule: here it takes what the servers leave.
+    let give_way = || {
+        let _ = rustix::process::nice(19);
+    };
+    let mut runtime = Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).on_thread_start(give_way).enable_all().build()?;
     let database = runtime.block_on(Database::start()).context("starting Postgres")?;
     let report = match &arguments {
         Arguments { memory: true, sessions, .. } => memory::measure(&database, &runtime, *sessions),

@@ -2,6 +2,7 @@
 
 mod audit;
 mod clients;
+mod compare;
 mod doctor;
 mod hash;
 mod import;
@@ -57,6 +58,8 @@ enum Command {
     Audit(audit::AuditCommand),
     /// Look for what people get wrong, and say what to do about it. Changes nothing
     Doctor(doctor::Doctor),
+    /// Measure what sessions and JWTs cost on this machine, and how soon they end
+    Compare(compare::Compare),
 }
 
 /// Does what the command line says, by these settings.
@@ -80,6 +83,7 @@ pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>)
         Command::Client(command) => clients::manage(command, &config).await,
         Command::Keys(command) => keys::manage(command, &config).await,
         Command::Audit(command) => audit::manage(command, &config).await,
+        Command::Compare(command) => compare::manage(command, &config).await,
         Command::Doctor(_) => Ok(()),
     }
 }

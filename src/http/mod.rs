@@ -4,5 +4,6 @@ pub mod body;
 pub mod client;
 pub mod connection;
 pub mod cookies;
+pub mod door;
 pub mod edge;
 pub mod form;

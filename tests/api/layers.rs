@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 10] = [
     &["commands"],
     &["app"],
-    &["session", "jwt", "oauth", "account", "web"],
+    &["session", "jwt", "oauth", "account", "compare", "web"],
     &["auth"],
     &["http"],
     &["error"],

@@ -1,0 +1,77 @@
+//! `compare`: measures sessions and JWTs side by side, on this machine.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::runtime::Handle;
+use url::Url;
+
+use super::{Failure, say};
+use crate::compare::target::Target;
+use crate::compare::{self, Check, Options, Progress, bare};
+use crate::config::Config;
+
+#[derive(Args)]
+pub(super) struct Compare {
+    /// In under two minutes: what matters most, with wider intervals
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// In about half an hour (what happens without --quick, too)
+    #[arg(long)]
+    full: bool,
+    /// Plant costs that are known, and see whether each is found
+    #[arg(long, conflicts_with_all = ["url", "target"])]
+    self_check: bool,
+    /// Measure a dualauth that runs already, as far as that can be done from outside. Leaves an account there
+    #[arg(long, value_name = "URL", conflicts_with = "target")]
+    url: Option<Url>,
+    /// Measure another system beside; docs/comparing.md has the format
+    #[arg(long, value_name = "FILE")]
+    target: Option<PathBuf>,
+    /// Where comparison.json, .md and .html go. Not given: .data/compare, from where /compare shows the last run
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Serve what everything is compared with, at this address. For `compare` itself
+    #[arg(long, hide = true, value_name = "ADDRESS")]
+    bare: Option<SocketAddr>,
+}
+
+pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Failure> {
+    if let Some(listen) = command.bare {
+        return Ok(bare::serve(listen).await?);
+    }
+    let target = command.target.as_deref().map(Target::read).transpose()?;
+    let out = command.out.unwrap_or_else(|| compare::default_folder(&config.data_folder));
+    let options = Options {
+        quick: command.quick,
+        url: command.url,
+        target,
+        folder: config.data_folder.join("compare-run"),
+    };
+    let runtime = Handle::current();
+    if command.self_check {
+        return check(options, runtime).await;
+    }
+    let measuring = move || compare::run(&options, &runtime, &Progress::shown());
+    let report = tokio::task::spawn_blocking(measuring).await??;
+    report.write(&out)?;
+    say(&report.to_text())?;
+    say(&format!("{}: comparison.json, comparison.md, comparison.html", out.display()))
+}
+
+async fn check(options: Options, runtime: Handle) -> Result<(), Failure> {
+    let checking = move || compare::self_check(&options, &runtime, &Progress::shown());
+    let checks = tokio::task::spawn_blocking(checking).await??;
+    for check in &checks {
+        let Check { what, planted, unit, found, without } = check;
+        let verdict = if check.is_passed() { "ok     " } else { "missed " };
+        say(&format!(
+            "{verdict} {what} of {planted} {unit}: found {found:.2}, and {without:.2} where there is none"
+        ))?;
+    }
+    match checks.iter().all(Check::is_passed) {
+        true => Ok(()),
+        false => Err("the comparison does not find what is there: don't believe its figures".into()),
+    }
+}

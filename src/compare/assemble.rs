@@ -1,0 +1,199 @@
+//! Puts what was found into a report.
+
+use std::collections::BTreeMap;
+
+use chrono::DateTime;
+
+use super::entrants::Entrant;
+use super::findings::Findings;
+use super::http::Connection;
+use super::load::{self, Aim};
+use super::report::{Bare, Bytes, Environment, Generator, Intervals, Latencies, Latency, Report, Variant};
+use super::rounds::{Measured, Sample};
+use super::stage::Stage;
+use super::statistics::Estimate;
+use super::{CompareError, Plan, machine};
+
+/// The part of the generator's limit from which on it is the limit that is measured.
+const NEAR: f64 = 0.8;
+
+/// More than this, on average, and others were busy on the machine.
+const BUSY: f64 = 0.5;
+
+/// The parts of all requests of which the time is told.
+const CURVE: [f64; 20] = [
+    0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 0.995,
+    0.999, 1.0,
+];
+
+/// A report without any variant yet.
+pub(super) fn begin(plan: &Plan, quick: bool, generator: Generator, stage: Option<&Stage>) -> Report {
+    let (servers, load) = stage.map_or((0, 0), |stage| (stage.cores.servers.len(), stage.cores.load.len()));
+    let environment = Environment {
+        at: DateTime::UNIX_EPOCH,
+        seconds: 0.0,
+        profile: if quick { "quick" } else { "full" }.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        optimised: !cfg!(debug_assertions),
+        system: machine::system(),
+        processor: machine::processor(),
+        server_cores: servers,
+        load_cores: load,
+        memory_bytes: machine::memory(),
+        postgres: stage.map(|stage| stage.postgres.version.clone()),
+        load_average: machine::load_average(),
+        rounds: plan.rounds,
+        slice_ms: u64::try_from(plan.slice.as_millis()).unwrap_or(u64::MAX),
+        connections: plan.connections,
+        fixed_rate: 0.0,
+        warnings: Vec::new(),
+    };
+    Report { environment, generator, bare: None, variants: Vec::new() }
+}
+
+/// What a reader has to know before believing it.
+pub(super) fn warn(report: &mut Report, stage: Option<&Stage>) {
+    let Environment { optimised, load_average, server_cores, load_cores, .. } = &report.environment;
+    let mut warnings = Vec::new();
+    if !optimised {
+        warnings.push(
+            "This dualauth was compiled without optimisations: its CPU times say nothing about a release."
+                .to_owned(),
+        );
+    }
+    if load_average.is_some_and(|load| load > BUSY) {
+        warnings.push("The machine had other things to do before the run: look at the intervals.".to_owned());
+    }
+    if stage.is_some_and(|stage| !stage.postgres.counts_statements) {
+        warnings.push(
+            "This Postgres comes without pg_stat_statements: SQL statements are not counted.".to_owned(),
+        );
+    }
+    let most = report.variants.iter().map(|variant| variant.nodes).max().unwrap_or(1);
+    if stage.is_some() && most > *server_cores {
+        warnings.push(format!(
+            "Up to {most} nodes shared {server_cores} of this machine's cores: several serve no more requests a second than one. What \
+             each request costs is told all the same."
+        ));
+    }
+    if stage.is_some() && server_cores + load_cores < 2 {
+        warnings.push("Everything ran on one core: latencies say little.".to_owned());
+    }
+    if !report.generator.bottleneck_for.is_empty() {
+        warnings.push(format!(
+            "Requests a second of these are the load generator's limit, and not theirs: {}.",
+            report.generator.bottleneck_for.join("; ")
+        ));
+    }
+    report.environment.warnings = warnings;
+}
+
+/// The bare handler's part.
+pub(super) fn bare(measured: &Measured) -> Bare {
+    Bare {
+        requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
+        server_cpu_us: estimate(measured, |sample| sample.server_cpu),
+        latency: latency(&measured.fixed_rate),
+    }
+}
+
+/// An entrant's part. Ratios are taken within a round, since rounds differ.
+pub(super) fn variant(
+    entrant: &Entrant,
+    nodes: usize,
+    measured: &Measured,
+    bare: Option<&Measured>,
+    findings: Findings,
+) -> Result<Variant, CompareError> {
+    let bare = bare.map_or(&[][..], |bare| &bare.samples);
+    let ratios = measured
+        .samples
+        .iter()
+        .zip(bare)
+        .filter_map(|(sample, bare)| Some(sample.server_cpu? / bare.server_cpu?));
+    let intervals = Intervals {
+        requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
+        p50_ms: estimate(measured, |sample| sample.p50),
+        p99_ms: estimate(measured, |sample| sample.p99),
+        server_cpu_us: estimate(measured, |sample| sample.server_cpu),
+        server_cpu_ratio: Estimate::of(ratios),
+        postgres_cpu_us: estimate(measured, |sample| sample.postgres_cpu),
+    };
+    let latency =
+        Latencies { closed_loop: latency(&measured.closed_loop), fixed_rate: latency(&measured.fixed_rate) };
+    let (bytes, way) = (bytes(&entrant.aims[0])?, &entrant.way);
+    let median = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.median);
+    let most = findings.footprint.last().copied();
+    Ok(Variant {
+        name: entrant.name(nodes),
+        system: entrant.system.clone(),
+        mode: way.mode,
+        transport: way.transport,
+        algorithm: way.algorithm.clone(),
+        lookup: way.lookup.clone(),
+        revocation: way.revocation.clone(),
+        nodes,
+        requests_per_second: median(intervals.requests_per_second),
+        p50_ms: latency.fixed_rate.p50,
+        p99_ms: latency.fixed_rate.p99,
+        server_cpu_us: median(intervals.server_cpu_us),
+        server_cpu_ratio: median(intervals.server_cpu_ratio),
+        postgres_cpu_us: median(intervals.postgres_cpu_us),
+        sql_per_request: median(estimate(measured, |sample| sample.sql)),
+        bytes_sent: bytes.sent.values().sum(),
+        bytes_received: bytes.received.values().sum(),
+        revocation_delay_ms: findings.delay,
+        memory_bytes_per_login: most.and_then(|most| most.memory_bytes_per_login),
+        disk_bytes_per_login: most.and_then(|most| most.disk_bytes_per_login),
+        outage: findings.outage,
+        intervals,
+        latency,
+        bytes,
+        login: findings.login,
+        refresh: findings.refresh,
+        footprint: findings.footprint,
+    })
+}
+
+/// Whether the generator was busy enough to be what held this one up.
+pub(super) fn is_held_up(generator: &Generator, measured: &Measured) -> bool {
+    let requests = estimate(measured, |sample| Some(sample.requests_per_second));
+    requests.zip(generator.requests_per_second).is_some_and(|(found, most)| found.median > NEAR * most)
+}
+
+fn estimate(measured: &Measured, figure: impl Fn(&Sample) -> Option<f64>) -> Option<Estimate> {
+    Estimate::of(measured.samples.iter().filter_map(figure))
+}
+
+fn latency(latencies: &load::Latencies) -> Latency {
+    let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(|part| latencies.at(part));
+    let curve = CURVE.iter().filter_map(|part| Some((*part, latencies.at(*part)?))).collect();
+    Latency { p50, p90, p99, p999, max, curve }
+}
+
+/// Of one request and its answer.
+pub(super) fn bytes(aim: &Aim) -> Result<Bytes, CompareError> {
+    let mut connection = Connection::to(aim.origin.clone());
+    let failed = |reason: String| CompareError::Answer { call: aim.call.name(), reason };
+    let response = connection.exchange(&aim.call.request).map_err(|error| failed(error.to_string()))?;
+    let head = String::from_utf8_lossy(&aim.call.request);
+    let mut sent = by_header(head.trim_end_matches("\r\n").split("\r\n"));
+    // The empty line behind them.
+    *sent.entry(FIRST_LINE.to_owned()).or_default() += 2;
+    let mut received = by_header(response.head().trim_end_matches("\r\n").split("\r\n"));
+    *received.entry(FIRST_LINE.to_owned()).or_default() += 2;
+    received.insert("body".to_owned(), response.size() - response.head().len());
+    Ok(Bytes { sent, received })
+}
+
+/// What has no name of its own: the first line, and the empty one behind all headers.
+const FIRST_LINE: &str = "first line";
+
+fn by_header<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {
+    let mut sizes = BTreeMap::new();
+    for (number, line) in lines.enumerate() {
+        let name = line.split_once(':').filter(|_| number > 0).map_or(FIRST_LINE, |(name, _)| name);
+        *sizes.entry(name.to_ascii_lowercase()).or_default() += line.len() + 2;
+    }
+    sizes
+}

@@ -1,0 +1,59 @@
+//! What everything is compared with: an actix handler that gives the same answer, and has nothing around it.
+
+use std::net::SocketAddr;
+
+use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpResponse, HttpServer};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Whose profile it is.
+pub(super) const USERNAME: &str = "nobody";
+
+/// Of the same shape and size as the service's answer.
+#[derive(Serialize)]
+struct Profile {
+    user_id: Uuid,
+    username: &'static str,
+    roles: Vec<&'static str>,
+    auth: Auth,
+}
+
+#[derive(Serialize)]
+struct Auth {
+    mode: &'static str,
+    transport: &'static str,
+    login_id: Uuid,
+    expires_at: DateTime<Utc>,
+}
+
+/// Serves until it is told to stop.
+///
+/// # Errors
+/// When it can't listen there.
+pub async fn serve(listen: SocketAddr) -> std::io::Result<()> {
+    let profile = Data::new(Profile {
+        user_id: Uuid::now_v7(),
+        username: USERNAME,
+        roles: vec!["user"],
+        auth: Auth {
+            mode: "session",
+            transport: "bearer",
+            login_id: Uuid::now_v7(),
+            expires_at: DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap_or_default(),
+        },
+    });
+    HttpServer::new(move || App::new().app_data(profile.clone()).route("/profile", web::get().to(known)))
+        .bind(listen)?
+        .run()
+        .await
+}
+
+async fn known(profile: Data<Profile>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .json(&*profile)
+}

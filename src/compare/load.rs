@@ -1,0 +1,220 @@
+//! The load generator: as many connections as there are threads, each with one request under way at a time.
+//!
+//! In a closed loop each sends as soon as it was answered, which finds out how much a server can do, and what that
+//! costs. At a fixed rate each request has its time, whatever becomes of those before it, and is timed from then on:
+//! one that had to wait because others took long has waited (no coordinated omission). That finds out how long a client
+//! waits.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use super::CompareError;
+use super::http::{Connection, Origin};
+use super::machine;
+use super::visitor::Call;
+
+/// What is sent, and where.
+#[derive(Clone, Debug)]
+pub(super) struct Aim {
+    pub(super) origin: Origin,
+    pub(super) call: Call,
+}
+
+/// When each request is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pace {
+    /// When the one before it was answered.
+    ClosedLoop,
+    /// So many a second, over all connections.
+    FixedRate(f64),
+}
+
+/// Within this, a server that has given its last answer sleeps.
+const SETTLE: Duration = Duration::from_millis(2);
+
+/// How requests are sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    pub(super) connections: usize,
+    pub(super) pace: Pace,
+    /// Of this nothing is counted.
+    pub(super) warm_up: Duration,
+    pub(super) duration: Duration,
+}
+
+/// What came of it.
+pub(super) struct Outcome {
+    /// How many were answered.
+    pub(super) requests: u64,
+    /// And how many before anything was counted.
+    pub(super) warm_up_requests: u64,
+    /// How long it took.
+    pub(super) elapsed: Duration,
+    /// How long each waited.
+    pub(super) latencies: Latencies,
+    /// The CPU time that the generator itself took, as far as the system tells.
+    pub(super) generator_cpu: Option<Duration>,
+}
+
+/// Times, in nanoseconds, told apart to three digits.
+#[derive(Clone, Debug)]
+pub(super) struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    pub(super) fn none() -> Result<Self, CompareError> {
+        Histogram::new(3).map(Self).map_err(|error| CompareError::Histogram(error.to_string()))
+    }
+
+    pub(super) fn add(&mut self, time: Duration) {
+        // It grows as needed; u64's nanoseconds are 584 years.
+        self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    pub(super) fn add_all(&mut self, other: &Self) {
+        // The same precision on both sides: nothing gets lost.
+        let _ = self.0.add(&other.0);
+    }
+
+    /// In milliseconds, the time within which this part of the requests was answered. `None` when there were none.
+    pub(super) fn at(&self, part: f64) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.0.value_at_quantile(part) as f64 / 1e6)
+    }
+}
+
+/// What a connection has seen, and how it went.
+struct Seen {
+    requests: u64,
+    warm_up_requests: u64,
+    latencies: Latencies,
+    cpu: Option<u64>,
+}
+
+/// The turns of a run, which all its threads take together.
+struct Turns {
+    warm: Barrier,
+    go: Barrier,
+    start: OnceLock<Instant>,
+    /// At a fixed rate, whose turn it is.
+    next: AtomicU64,
+}
+
+/// Sends, and looks at something right before and right after what is counted. Connections take the aims in turn.
+///
+/// # Errors
+/// When one answer is not what it has to be.
+pub(super) fn run<L>(
+    load: Load,
+    aims: &[Aim],
+    look: impl Fn() -> L,
+) -> Result<(Outcome, [L; 2]), CompareError> {
+    let turns = Turns {
+        warm: Barrier::new(load.connections + 1),
+        go: Barrier::new(load.connections + 1),
+        start: OnceLock::new(),
+        next: AtomicU64::new(0),
+    };
+    thread::scope(|scope| {
+        let turns = &turns;
+        let connections = aims.iter().cycle().take(load.connections);
+        let sending: Vec<_> = connections.map(|aim| scope.spawn(move || send(load, aim, turns))).collect();
+        turns.warm.wait();
+        let before = look();
+        let start = *turns.start.get_or_init(Instant::now);
+        turns.go.wait();
+        let seen: Vec<_> = sending.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        let elapsed = start.elapsed();
+        thread::sleep(SETTLE);
+        let after = look();
+        let seen = seen.into_iter().map(|seen| seen.map_err(|_| CompareError::Generator)?);
+        Ok((sum_up(elapsed, seen)?, [before, after]))
+    })
+}
+
+fn sum_up(
+    elapsed: Duration,
+    seen: impl Iterator<Item = Result<Seen, CompareError>>,
+) -> Result<Outcome, CompareError> {
+    let (mut requests, mut warm_up_requests) = (0, 0);
+    let (mut latencies, mut cpu) = (Latencies::none()?, Some(0));
+    for seen in seen {
+        let seen = seen?;
+        requests += seen.requests;
+        warm_up_requests += seen.warm_up_requests;
+        latencies.add_all(&seen.latencies);
+        cpu = cpu.zip(seen.cpu).map(|(sum, cpu)| sum + cpu);
+    }
+    let generator_cpu = cpu.map(Duration::from_nanos);
+    Ok(Outcome { requests, warm_up_requests, elapsed, latencies, generator_cpu })
+}
+
+fn send(load: Load, aim: &Aim, turns: &Turns) -> Result<Seen, CompareError> {
+    be_punctual();
+    let mut connection = Connection::to(aim.origin.clone());
+    let warmed_up = warm_up(load, aim, &mut connection);
+    // Whatever happened: the others wait.
+    turns.warm.wait();
+    turns.go.wait();
+    let warm_up_requests = warmed_up?;
+    let start = *turns.start.get_or_init(Instant::now);
+    let before = machine::cpu_of_this_thread();
+    let (mut requests, mut latencies) = (0, Latencies::none()?);
+    while let Some(due) = next_due(load, start, turns) {
+        ask(aim, &mut connection)?;
+        latencies.add(due.elapsed());
+        requests += 1;
+    }
+    let cpu = machine::cpu_of_this_thread().zip(before).map(|(after, before)| after.saturating_sub(before));
+    Ok(Seen { requests, warm_up_requests, latencies, cpu })
+}
+
+fn warm_up(load: Load, aim: &Aim, connection: &mut Connection) -> Result<u64, CompareError> {
+    let start = Instant::now();
+    let mut requests = 0;
+    while start.elapsed() < load.warm_up {
+        ask(aim, connection)?;
+        requests += 1;
+    }
+    Ok(requests)
+}
+
+/// Waits until it is time for the next request, and gives the time that it is counted from. `None`: there is no other.
+fn next_due(load: Load, start: Instant, turns: &Turns) -> Option<Instant> {
+    let due = match load.pace {
+        Pace::ClosedLoop => Instant::now(),
+        Pace::FixedRate(rate) => {
+            let number = turns.next.fetch_add(1, Ordering::Relaxed);
+            start + Duration::from_secs_f64(number as f64 / rate)
+        }
+    };
+    if due.saturating_duration_since(start) >= load.duration {
+        return None;
+    }
+    let early = due.saturating_duration_since(Instant::now());
+    if !early.is_zero() {
+        thread::sleep(early);
+    }
+    Some(due)
+}
+
+fn ask(aim: &Aim, connection: &mut Connection) -> Result<(), CompareError> {
+    let failed = |reason: String| CompareError::Answer { call: aim.call.name(), reason };
+    let response = connection.exchange(&aim.call.request).map_err(|error| failed(error.to_string()))?;
+    if aim.call.is_answered_by(&response) {
+        return Ok(());
+    }
+    let body = String::from_utf8_lossy(&response.body);
+    Err(failed(format!("{} {body}", response.status)))
+}
+
+/// Sleeps end when they are to end, and not up to 50 µs later, as far as the system can do that.
+#[cfg(target_os = "linux")]
+fn be_punctual() {
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn be_punctual() {}

@@ -1,0 +1,186 @@
+//! This machine: which cores are whose, and the CPU time and memory that processes use, as the kernel counts them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::thread;
+
+/// Who runs where. Requests are made and Postgres runs beside the servers, never in their place.
+#[derive(Clone, Debug)]
+pub(super) struct Cores {
+    /// The first half, one at least.
+    pub(super) servers: Vec<usize>,
+    /// The others. On a machine with a single core, the same.
+    pub(super) load: Vec<usize>,
+}
+
+impl Cores {
+    /// Of this machine, as far as this process may use them.
+    pub(super) fn share_out() -> Self {
+        let all = allowed();
+        let (servers, load) = all.split_at(all.len().div_ceil(2));
+        let load = if load.is_empty() { servers } else { load };
+        Self { servers: servers.to_vec(), load: load.to_vec() }
+    }
+
+    /// Keeps this thread, and what it starts from now on, to the cores that are for the load.
+    pub(super) fn pin_load(&self) {
+        pin_to(&self.load);
+    }
+
+    /// Does something on the core of a server, so that a process that is started there stays there. `None`: it panicked.
+    pub(super) fn on_server_core<T: Send>(
+        &self,
+        number: usize,
+        work: impl FnOnce() -> T + Send,
+    ) -> Option<T> {
+        let core = self.servers[number % self.servers.len()];
+        let pinned = || {
+            pin_to(&[core]);
+            work()
+        };
+        thread::scope(|scope| scope.spawn(pinned).join().ok())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn allowed() -> Vec<usize> {
+    use rustix::thread::{CpuSet, sched_getaffinity};
+    let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
+    let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect();
+    if cores.is_empty() { vec![0] } else { cores }
+}
+
+/// Where that can't be done the kernel decides, and the intervals tell how much it mattered.
+#[cfg(target_os = "linux")]
+fn pin_to(cores: &[usize]) {
+    let mut set = rustix::thread::CpuSet::new();
+    cores.iter().for_each(|core| set.set(*core));
+    let _ = rustix::thread::sched_setaffinity(None, &set);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allowed() -> Vec<usize> {
+    (0..thread::available_parallelism().map_or(1, std::num::NonZero::get)).collect()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin_to(_: &[usize]) {}
+
+/// The CPU time of a process and all that it started, in nanoseconds. `None`: this system does not tell.
+pub(super) fn cpu_of_tree(root: u32) -> Option<u64> {
+    tree(root)?.into_iter().map(cpu_of_process).sum()
+}
+
+/// What a process and all that it started hold in memory, in bytes, less what they share with others.
+pub(super) fn memory_of_tree(root: u32) -> Option<u64> {
+    tree(root)?.into_iter().map(memory_of_process).sum()
+}
+
+/// The CPU time of this thread, in nanoseconds.
+pub(super) fn cpu_of_this_thread() -> Option<u64> {
+    cpu_of_thread(Path::new("/proc/thread-self"))
+}
+
+fn tree(root: u32) -> Option<Vec<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    let names = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    for pid in names.filter_map(|name| name.parse::<u32>().ok()) {
+        if let Some(parent) = parent_of(pid) {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = vec![root];
+    let mut at = 0;
+    while let Some(pid) = found.get(at) {
+        found.extend(children.remove(pid).unwrap_or_default());
+        at += 1;
+    }
+    Some(found)
+}
+
+/// Of a process that has ended in the meantime there is nothing to count.
+fn cpu_of_process(pid: u32) -> Option<u64> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Some(0) };
+    threads.filter_map(Result::ok).map(|thread| cpu_of_thread(&thread.path()).or(Some(0))).sum()
+}
+
+/// In nanoseconds, where the time of the day would be too coarse.
+fn cpu_of_thread(folder: &Path) -> Option<u64> {
+    let line = fs::read_to_string(folder.join("schedstat")).ok()?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+fn memory_of_process(pid: u32) -> Option<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"));
+    rollup.map_or(Some(0), |rollup| Some(field(&rollup, "Pss:")? * 1_024))
+}
+
+/// Who started a process.
+pub(super) fn parent_of(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    field(&status, "PPid:")?.try_into().ok()
+}
+
+/// What kind of processor it has.
+pub(super) fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    line.split_once(':').map(|(_, name)| name.trim().to_owned())
+}
+
+/// How much memory it has, in bytes.
+pub(super) fn memory() -> Option<u64> {
+    Some(field(&fs::read_to_string("/proc/meminfo").ok()?, "MemTotal:")? * 1_024)
+}
+
+/// How many wanted to run, on average over the last minute.
+pub(super) fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split_ascii_whitespace().next()?.parse().ok()
+}
+
+/// The system's name and version.
+pub(super) fn system() -> String {
+    let names = rustix::system::uname();
+    let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
+    format!("{} {}", text(names.sysname()), text(names.release()))
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_process_and_its_children_use_is_counted() {
+        let busy = || {
+            let mut child = std::process::Command::new("sh")
+                .args(["-c", "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; read _' & wait"])
+                .stdin(std::process::Stdio::piped())
+                .spawn()
+                .expect("a shell");
+            let id = child.id();
+            while tree(id).expect("processes").len() < 2 {
+                thread::yield_now();
+            }
+            let (cpu, memory) = (cpu_of_tree(id), memory_of_tree(id));
+            child.kill().expect("it ends");
+            child.wait().expect("it ended");
+            (cpu.expect("a time"), memory.expect("a size"))
+        };
+        let (cpu, memory) = busy();
+        assert!(cpu > 0 && memory > 10_000, "{cpu} ns, {memory} bytes");
+    }
+
+    #[test]
+    fn nobody_s_core_is_left_out() {
+        let cores = Cores::share_out();
+        assert!(!cores.servers.is_empty() && !cores.load.is_empty());
+        assert_eq!(cores.on_server_core(7, || 1), Some(1));
+    }
+}

@@ -1,0 +1,247 @@
+//! The comparison: what sessions and JWTs cost, and how soon they end, measured on the machine of whoever asks.
+//!
+//! [`target`] says what a system is, and `stage` starts what is needed of it. `rounds` drives all variants in turn
+//! through `load`, and `cost`, `revocation`, `outage` and `footprint` find out what steady load does not show. `run` puts
+//! it together, and [`report`] tells it.
+
+mod assemble;
+pub mod bare;
+mod cost;
+mod entrants;
+mod findings;
+mod footprint;
+mod generator;
+mod http;
+mod load;
+mod machine;
+mod outage;
+mod plant;
+mod play;
+mod postgres;
+mod process;
+pub mod report;
+mod revocation;
+mod rounds;
+mod run;
+mod self_check;
+mod stage;
+mod statistics;
+pub mod target;
+mod visitor;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use url::Url;
+
+use crate::database::private::PrivatePostgresError;
+
+pub use self::report::Report;
+pub use self::run::run;
+pub use self::self_check::{Check, self_check};
+
+/// Why there is no comparison.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    /// No Postgres for it.
+    #[error(transparent)]
+    Postgres(#[from] PrivatePostgresError),
+    /// It does not answer.
+    #[error("the comparison's Postgres: {0}")]
+    Database(#[from] sqlx::Error),
+    /// No address of a server.
+    #[error("{0}: http:// or https:// with a host, and nothing behind it")]
+    Url(String),
+    /// What is to be measured can't be told.
+    #[error("{}: {reason}", path.display())]
+    Target {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Files can't be written there.
+    #[error("{}: {}", .0.display(), .1)]
+    Folder(PathBuf, io::Error),
+    /// There is no port to listen on.
+    #[error("no port: {0}")]
+    Port(io::Error),
+    /// This program can't be found, to be started again.
+    #[error("finding this program: {0}")]
+    Program(io::Error),
+    /// A command did not work.
+    #[error("{command}: {reason}")]
+    Launch {
+        /// The command.
+        command: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A server was started, and does not answer.
+    #[error("{name} does not get ready; its log is {}", log.display())]
+    NotReady {
+        /// Which.
+        name: String,
+        /// What it has written.
+        log: PathBuf,
+    },
+    /// Something that was to be done once, such as signing in, was not.
+    #[error("{request}: {reason}")]
+    Step {
+        /// What was asked.
+        request: String,
+        /// What became of it.
+        reason: String,
+    },
+    /// One of many answers was wrong: then no figure is worth anything.
+    #[error("{call}: {reason}")]
+    Answer {
+        /// What was asked.
+        call: String,
+        /// What was answered.
+        reason: String,
+    },
+    /// A thread of the load generator broke off: a fault of ours.
+    #[error("the load generator broke off")]
+    Generator,
+    /// No histogram: a fault of ours.
+    #[error("histogram: {0}")]
+    Histogram(String),
+    /// No chart: a fault of ours.
+    #[error("drawing a chart: {0}")]
+    Chart(String),
+}
+
+/// Where the last run is, from where its page is made, below the folder for what belongs to this checkout.
+pub fn default_folder(data: &Path) -> PathBuf {
+    data.join("compare")
+}
+
+/// What is to be compared, and how thoroughly.
+#[derive(Debug)]
+pub struct Options {
+    /// In minutes, and not in half an hour.
+    pub quick: bool,
+    /// A dualauth that runs already, instead of nodes of its own.
+    pub url: Option<Url>,
+    /// Another system, beside.
+    pub target: Option<target::Target>,
+    /// Where its Postgres and its logs are kept.
+    pub folder: PathBuf,
+}
+
+/// How much is done of what.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// Slices of each variant, besides the one to warm up.
+    rounds: usize,
+    /// The same, where several nodes share the load.
+    rounds_of_fleets: usize,
+    /// How long a slice is, and how long it is driven before.
+    slice: Duration,
+    warm_up: Duration,
+    connections: usize,
+    /// Requests a second at the fixed rate; none: half of what the slowest can do.
+    rate: Option<f64>,
+    /// Sign-ins and refreshes, of each variant.
+    sign_ins: usize,
+    refreshes: usize,
+    /// Credentials that are ended, of each variant, and how long they are shown at most.
+    ends: usize,
+    watch: Duration,
+    /// Of each algorithm, or of the first alone.
+    every_algorithm: bool,
+    /// How many logins are weighed, and how long it may take to begin them.
+    footprints: &'static [usize],
+    patience: Duration,
+    outage: Duration,
+}
+
+impl Plan {
+    fn of(options: &Options) -> Self {
+        if options.quick { Self::quick() } else { Self::full() }
+    }
+
+    /// Whether these nodes are looked at in every respect. Other algorithms change what a request costs, and little else.
+    fn looks_closely_at(&self, fleet: &entrants::Fleet) -> bool {
+        self.every_algorithm || fleet.setup.is_none_or(entrants::Setup::is_first)
+    }
+
+    /// Not more than one address may ask for.
+    fn within_limits(self) -> Self {
+        Self { refreshes: self.refreshes.min(50), ends: self.ends.min(50), ..self }
+    }
+
+    fn quick() -> Self {
+        Self {
+            rounds: 5,
+            rounds_of_fleets: 2,
+            slice: Duration::from_millis(150),
+            warm_up: Duration::from_millis(30),
+            connections: 4,
+            rate: None,
+            sign_ins: 4,
+            refreshes: 50,
+            ends: 25,
+            watch: Duration::from_secs(1),
+            every_algorithm: false,
+            footprints: &[1_000],
+            patience: Duration::from_secs(10),
+            outage: Duration::from_secs(3),
+        }
+    }
+
+    fn full() -> Self {
+        Self {
+            rounds: 25,
+            rounds_of_fleets: 15,
+            slice: Duration::from_millis(400),
+            warm_up: Duration::from_millis(100),
+            connections: 4,
+            rate: None,
+            sign_ins: 20,
+            refreshes: 500,
+            ends: 300,
+            watch: Duration::from_secs(5),
+            every_algorithm: true,
+            footprints: &[1_000, 100_000],
+            patience: Duration::from_secs(300),
+            outage: Duration::from_secs(8),
+        }
+    }
+}
+
+/// How far it is, for whoever waits.
+#[derive(Clone, Debug)]
+pub struct Progress(ProgressBar);
+
+impl Progress {
+    /// A bar on the terminal, if there is one.
+    pub fn shown() -> Self {
+        let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {elapsed} {msg}");
+        Self(ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+
+    /// None.
+    pub fn hidden() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
+    fn expect(&self, steps: usize) {
+        self.0.inc_length(steps as u64);
+    }
+
+    fn begin(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+    }
+
+    fn step(&self) {
+        self.0.inc(1);
+    }
+
+    fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}

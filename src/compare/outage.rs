@@ -1,0 +1,98 @@
+//! What each answers while Postgres is away, and how soon it is itself again.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::CompareError;
+use super::http::Connection;
+use super::load::Aim;
+use super::postgres::Postgres;
+
+/// How long between two questions.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long one may take to be itself again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// From when on this was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// In milliseconds, since Postgres was told to stop.
+    pub after_ms: u64,
+    /// The status code; none: there was no answer in ten seconds, or the server hung up.
+    pub status: Option<u16>,
+}
+
+/// How one fared.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outage {
+    /// What was answered, whenever that changed.
+    pub answers: Vec<Answer>,
+    /// How long it took, in milliseconds, from when Postgres took connections again until it answered as before.
+    pub recovery_ms: Option<f64>,
+}
+
+/// The moments of an outage.
+#[derive(Default)]
+struct Course {
+    began: OnceLock<Instant>,
+    is_over: AtomicBool,
+    ended: OnceLock<Instant>,
+}
+
+/// Takes Postgres away for so long. Each aim is asked all the time.
+pub(super) fn suffer(
+    postgres: &mut Postgres,
+    aims: &[&Aim],
+    time: Duration,
+) -> Result<Vec<Outage>, CompareError> {
+    let course = Course::default();
+    thread::scope(|scope| {
+        let watching: Vec<_> = aims.iter().map(|aim| scope.spawn(|| watch(aim, &course))).collect();
+        let _ = course.began.set(Instant::now());
+        postgres.stop();
+        thread::sleep(time);
+        course.is_over.store(true, Ordering::Relaxed);
+        let back = postgres.go_on();
+        let _ = course.ended.set(Instant::now());
+        back?;
+        let outages = watching.into_iter().map(thread::ScopedJoinHandle::join);
+        outages.map(|outage| outage.map_err(|_| CompareError::Generator)).collect()
+    })
+}
+
+fn watch(aim: &Aim, course: &Course) -> Outage {
+    let mut connection = Connection::to(aim.origin.clone());
+    let began = *course.began.wait();
+    let mut outage = Outage::default();
+    loop {
+        let asked = Instant::now();
+        let status = status(aim, &mut connection);
+        if !course.is_over.load(Ordering::Relaxed) {
+            note(&mut outage.answers, status, asked - began);
+        } else if let Some(ended) = course.ended.get() {
+            if status == Some(aim.call.status) {
+                outage.recovery_ms = Some(ended.elapsed().as_secs_f64() * 1e3);
+                return outage;
+            }
+            if ended.elapsed() > PATIENCE {
+                return outage;
+            }
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn note(answers: &mut Vec<Answer>, status: Option<u16>, after: Duration) {
+    if answers.last().is_none_or(|last| last.status != status) {
+        answers.push(Answer { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), status });
+    }
+}
+
+fn status(aim: &Aim, connection: &mut Connection) -> Option<u16> {
+    connection.exchange(&aim.call.request).ok().map(|response| response.status)
+}

@@ -1,0 +1,183 @@
+//! The textbook's table: what it says, and what was measured, or can be seen live, in its place.
+
+use super::super::report::{Delay, Variant};
+use super::super::target::{Mode, Transport};
+use super::super::{CompareError, Report};
+
+const SHELL: &str = include_str!("page.html");
+
+/// A row of the table.
+struct Row {
+    aspect: &'static str,
+    /// What tutorials say, of sessions and of JWTs.
+    textbook: [&'static str; 2],
+    /// What was measured, of sessions and of JWTs; `None`: it has to be seen.
+    measured: Option<fn(&Found<'_>, Mode) -> Option<String>>,
+    /// The name of the live demonstration of each, if there is one.
+    live: Option<&'static str>,
+}
+
+const ROWS: [Row; 9] = [
+    Row {
+        aspect: "Storage",
+        textbook: ["on the server", "on the client, none on the server"],
+        measured: Some(Found::storage),
+        live: None,
+    },
+    Row {
+        aspect: "Scalability",
+        textbook: ["a look-up for every request; hard", "stateless; easy"],
+        measured: Some(Found::scalability),
+        live: None,
+    },
+    Row {
+        aspect: "Revocation",
+        textbook: ["immediate", "not before it expires"],
+        measured: Some(Found::revocation),
+        live: None,
+    },
+    Row {
+        aspect: "Payload",
+        textbook: ["small", "large, with every request"],
+        measured: Some(Found::payload),
+        live: None,
+    },
+    Row {
+        aspect: "Expiry",
+        textbook: ["by the server, sliding", "built in, fixed"],
+        measured: None,
+        live: Some("expiry"),
+    },
+    Row {
+        aspect: "Logout",
+        textbook: ["deletes the session", "deletes the token on the client; a copy lives on"],
+        measured: Some(Found::logout),
+        live: Some("logout"),
+    },
+    Row {
+        aspect: "Use case",
+        textbook: ["browsers", "APIs, mobile and single-page apps"],
+        measured: None,
+        live: Some("use"),
+    },
+    Row {
+        aspect: "XSS exposure",
+        textbook: ["low: HttpOnly cookie", "high: token in localStorage"],
+        measured: None,
+        live: Some("xss"),
+    },
+    Row {
+        aspect: "CSRF exposure",
+        textbook: ["yes: cookies", "none: header"],
+        measured: None,
+        live: Some("csrf"),
+    },
+];
+
+/// The page, with what was found, if anything was.
+pub(super) fn page(report: Option<&Report>) -> Result<String, CompareError> {
+    let found = report.map(Found);
+    let rows: String = ROWS.iter().map(|row| line(row, found.as_ref())).collect();
+    let article = match report {
+        Some(report) => report.to_article()?,
+        None => "<p class=\"beware\"><strong>Nothing was measured here yet.</strong> Run <code>dualauth compare --quick</code>, and \
+                 load this page again.</p>\n"
+            .to_owned(),
+    };
+    Ok(SHELL.replace("<!-- rows -->", &rows).replace("<!-- article -->", &article))
+}
+
+fn line(row: &Row, found: Option<&Found<'_>>) -> String {
+    let cell = |mode: Mode, textbook: &str| {
+        let measured = row.measured.zip(found).and_then(|(measured, found)| measured(found, mode));
+        let measured = match (measured, row.measured) {
+            (Some(measured), _) => format!("<p>{measured}</p>"),
+            (None, Some(_)) => "<p class=\"faint\">Not measured yet.</p>".to_owned(),
+            (None, None) => String::new(),
+        };
+        let live = row.live.map_or_else(String::new, |name| {
+            format!("<p class=\"live\" data-live=\"{name}\" data-mode=\"{}\"></p>", mode.as_str())
+        });
+        format!("<td>{measured}{live}<p class=\"textbook\">Textbook: {textbook}.</p></td>")
+    };
+    let [session, jwt] = row.textbook;
+    format!(
+        "<tr><th scope=\"row\">{}</th>{}{}</tr>\n",
+        row.aspect,
+        cell(Mode::Session, session),
+        cell(Mode::Jwt, jwt)
+    )
+}
+
+/// The figures of a run, as the table needs them.
+struct Found<'a>(&'a Report);
+
+impl Found<'_> {
+    /// dualauth in this mode, on one node, as tutorials have it or as it is; with the first algorithm.
+    fn variant(&self, mode: Mode, transport: Transport, is_textbook: bool) -> Option<&Variant> {
+        self.0.variants.iter().find(|variant| {
+            let textbook = match mode {
+                Mode::Session => variant.lookup.as_deref() == Some("always"),
+                Mode::Jwt => variant.revocation.as_deref() == Some("off"),
+            };
+            let ours = variant.system == "dualauth" && variant.nodes == 1;
+            ours && variant.mode == mode && variant.transport == transport && textbook == is_textbook
+        })
+    }
+
+    fn both(&self, mode: Mode, transport: Transport) -> Option<[&Variant; 2]> {
+        Some([self.variant(mode, transport, false)?, self.variant(mode, transport, true)?])
+    }
+
+    fn storage(&self, mode: Mode) -> Option<String> {
+        let variant = self.variant(mode, Transport::Bearer, false)?;
+        let (memory, disk) = (variant.memory_bytes_per_login?.max(0.0), variant.disk_bytes_per_login?);
+        let logins = variant.footprint.last()?.logins;
+        Some(format!(
+            "<b>{memory:.0} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} \
+             of them."
+        ))
+    }
+
+    fn scalability(&self, mode: Mode) -> Option<String> {
+        let [ours, textbook] = self.both(mode, Transport::Bearer)?;
+        let cost = |variant: &Variant| {
+            let (ratio, sql) = (variant.server_cpu_ratio?, variant.sql_per_request?);
+            let postgres = variant.postgres_cpu_us?;
+            Some(format!("<b>{ratio:.2}×</b> a bare handler, <b>{sql:.2}</b> SQL, {postgres:.0} µs of Postgres’ CPU"))
+        };
+        Some(format!("{} for each request. As textbooks have it: {}.", cost(ours)?, cost(textbook)?))
+    }
+
+    fn revocation(&self, mode: Mode) -> Option<String> {
+        let [ours, textbook] = self.both(mode, Transport::Bearer)?;
+        let elsewhere = |variant: &Variant| {
+            let delay = variant.revocation_delay_ms.as_ref()?;
+            Some(lives_on(delay.other_node.as_ref().unwrap_or(&delay.same_node)))
+        };
+        Some(format!("On another node: {}. As textbooks have it: {}.", elsewhere(ours)?, elsewhere(textbook)?))
+    }
+
+    fn payload(&self, mode: Mode) -> Option<String> {
+        let [cookie, bearer] = [Transport::Cookie, Transport::Bearer].map(|transport| {
+            let variant = self.variant(mode, transport, false)?;
+            let header = if transport == Transport::Cookie { "cookie" } else { "authorization" };
+            variant.bytes.sent.get(header).copied()
+        });
+        Some(format!("<b>{} bytes</b> with each request as a cookie, <b>{}</b> as a Bearer token.", cookie?, bearer?))
+    }
+
+    fn logout(&self, mode: Mode) -> Option<String> {
+        let [ours, textbook] = self.both(mode, Transport::Bearer)?;
+        let here = |variant: &Variant| Some(lives_on(&variant.revocation_delay_ms.as_ref()?.same_node));
+        Some(format!("A copy: {}. As textbooks have it: {}.", here(ours)?, here(textbook)?))
+    }
+}
+
+fn lives_on(delay: &Delay) -> String {
+    if delay.until_expiry {
+        return format!("lives on for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
+    }
+    let count = delay.samples.len();
+    format!("dead after <b>{:.1} ms</b> (worst of {count}: {:.1} ms)", delay.p50, delay.max)
+}

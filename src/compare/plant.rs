@@ -1,0 +1,141 @@
+//! Costs that are known, planted on the way to a server, to see whether the comparison finds them.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection as _, PgConnection};
+use tokio::runtime::Handle;
+use url::Url;
+
+use super::CompareError;
+use super::http::{Connection, Origin};
+
+/// What is planted.
+#[derive(Clone, Debug)]
+pub(super) enum Cost {
+    /// Nothing: what all others are compared with.
+    Nothing,
+    /// Each answer comes so much later.
+    Sleep(Duration),
+    /// Each request asks Postgres one thing more.
+    Query(Url),
+    /// Each answer is so many bytes longer.
+    Headers(usize),
+    /// A logout is acknowledged so long before it is true.
+    LateRevocation(Duration),
+}
+
+/// The longest request, whole: its sender is ours.
+const LONGEST: usize = 16 * 1024;
+
+/// The beginning of the line that makes an answer longer.
+const HEADER: &str = "X-Planted: ";
+
+/// A proxy that adds a cost.
+struct Plant {
+    cost: Cost,
+    upstream: Origin,
+    runtime: Handle,
+    /// When a logout was acknowledged last, and what was answered before to which request.
+    ended: Mutex<Option<Instant>>,
+    answers: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
+}
+
+/// Starts a proxy to there, which runs for as long as this program.
+pub(super) fn plant(cost: Cost, upstream: &Origin, runtime: &Handle) -> Result<Origin, CompareError> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(CompareError::Port)?;
+    let address = listener.local_addr().map_err(CompareError::Port)?;
+    let plant = Plant {
+        cost,
+        upstream: upstream.clone(),
+        runtime: runtime.clone(),
+        ended: Mutex::default(),
+        answers: Mutex::default(),
+    };
+    let plant = Arc::new(plant);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let plant = Arc::clone(&plant);
+            // However it ends, its client sees it.
+            thread::spawn(move || plant.serve(stream));
+        }
+    });
+    Ok(origin(address)?.called(upstream.host()))
+}
+
+fn origin(address: SocketAddr) -> Result<Origin, CompareError> {
+    let url = format!("http://{address}");
+    Origin::of_url(&Url::parse(&url).map_err(|_| CompareError::Url(url))?)
+}
+
+impl Plant {
+    fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut upstream = Connection::to(self.upstream.clone());
+        let mut postgres = self.postgres()?;
+        let mut request = vec![0; LONGEST];
+        loop {
+            let length = stream.read(&mut request)?;
+            if length == 0 {
+                return Ok(());
+            }
+            let answer = self.answer(&request[..length], &mut upstream, postgres.as_mut())?;
+            stream.write_all(&answer)?;
+        }
+    }
+
+    fn postgres(&self) -> io::Result<Option<PgConnection>> {
+        let Cost::Query(url) = &self.cost else { return Ok(None) };
+        self.runtime.block_on(PgConnection::connect(url.as_str())).map(Some).map_err(io::Error::other)
+    }
+
+    fn answer(
+        &self,
+        request: &[u8],
+        upstream: &mut Connection,
+        postgres: Option<&mut PgConnection>,
+    ) -> io::Result<Vec<u8>> {
+        let response = upstream.exchange(request)?;
+        let (status, mut answer) = (response.status, response.raw().to_vec());
+        match &self.cost {
+            Cost::Nothing => {}
+            Cost::Sleep(time) => thread::sleep(*time),
+            Cost::Query(_) => {
+                if let Some(postgres) = postgres {
+                    let query = sqlx::query("select 'planted'").execute(postgres);
+                    self.runtime.block_on(query).map_err(io::Error::other)?;
+                }
+            }
+            Cost::Headers(bytes) => lengthen(&mut answer, *bytes),
+            Cost::LateRevocation(time) => self.hold_back(request, status, *time, &mut answer),
+        }
+        Ok(answer)
+    }
+
+    /// For so long after a logout, who was somebody is answered as if nothing had happened.
+    fn hold_back(&self, request: &[u8], status: u16, time: Duration, answer: &mut Vec<u8>) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        match status {
+            204 => *ended = Some(Instant::now()),
+            200 => drop(answers.insert(request.to_vec(), answer.clone())),
+            401 if ended.is_some_and(|ended| ended.elapsed() < time) => {
+                if let Some(earlier) = answers.get(request) {
+                    answer.clone_from(earlier);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// By one header line.
+fn lengthen(answer: &mut Vec<u8>, bytes: usize) {
+    let Some(end) = answer.windows(2).position(|pair| pair == b"\r\n") else { return };
+    let filling = "x".repeat(bytes.saturating_sub(HEADER.len() + 2));
+    answer.splice(end + 2..end + 2, format!("{HEADER}{filling}\r\n").into_bytes());
+}

@@ -1,0 +1,213 @@
+//! All who take part in one part of a run, with their servers.
+
+use url::Url;
+use uuid::Uuid;
+
+use super::entrants::{DUALAUTH, Entrant, Fleet, Setup};
+use super::footprint;
+use super::http::Connection;
+use super::load::Aim;
+use super::rounds::Subject;
+use super::stage::{Server, Stage};
+use super::target::Target;
+use super::visitor::{Call, Visitor};
+use super::{CompareError, Options, Plan, bare};
+
+/// Who asks.
+const USERNAME: &str = "compare";
+
+/// A password hash that costs next to nothing, where it is not what is weighed.
+const CHEAP_HASHES: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_ITERATIONS", "1")];
+
+/// Them, and what they share.
+pub(super) struct Play {
+    pub(super) fleets: Vec<Fleet>,
+    pub(super) entrants: Vec<Entrant>,
+}
+
+impl Play {
+    /// dualauth in each way that it can be set up, a node of each; and another system, if one was named.
+    pub(super) fn of_all(
+        stage: &Stage,
+        options: &Options,
+        plan: &Plan,
+    ) -> Result<(Self, Url, Visitor), CompareError> {
+        let database = stage.postgres.create_database(DUALAUTH)?;
+        let visitor = somebody(USERNAME);
+        let mut play = Self { fleets: Vec::new(), entrants: Vec::new() };
+        for setup in Setup::all() {
+            play.fleets.push(Fleet::of_nodes(stage, setup, &database, 1, &[])?);
+        }
+        let dualauth = Target::dualauth(true)?;
+        register(&dualauth, &visitor, &play.fleets[0].servers[0])?;
+        play.enter_dualauth(&dualauth, &visitor, plan)?;
+        if let Some(target) = &options.target {
+            play.enter_target(stage, target, plan)?;
+        }
+        Ok((play, database, visitor))
+    }
+
+    /// dualauth with its first algorithm, by so many nodes. The account is there.
+    pub(super) fn of_fleets(
+        stage: &Stage,
+        database: &Url,
+        visitor: &Visitor,
+        nodes: usize,
+        plan: &Plan,
+    ) -> Result<Self, CompareError> {
+        let mut play = Self { fleets: Vec::new(), entrants: Vec::new() };
+        for setup in Setup::of_first_algorithm() {
+            play.fleets.push(Fleet::of_nodes(stage, setup, database, nodes, &[])?);
+        }
+        play.enter_dualauth(&Target::dualauth(true)?, visitor, plan)?;
+        Ok(play)
+    }
+
+    /// One node, and one session on it.
+    pub(super) fn of_one(stage: &Stage, plan: &Plan) -> Result<Self, CompareError> {
+        let (database, visitor) = (stage.postgres.create_database(DUALAUTH)?, somebody(USERNAME));
+        let target = Target::dualauth(true)?;
+        let mut play = Self { fleets: Vec::new(), entrants: Vec::new() };
+        let setup = Setup::of_first_algorithm().find(|setup| !setup.is_textbook);
+        let (setup, way) = setup.zip(target.ways.first()).ok_or(CompareError::Generator)?;
+        play.fleets.push(Fleet::of_nodes(stage, setup, &database, 1, &[])?);
+        register(&target, &visitor, &play.fleets[0].servers[0])?;
+        play.enter(DUALAUTH, way.clone(), 0, &visitor, plan)?;
+        Ok(play)
+    }
+
+    /// A dualauth that somebody else runs.
+    pub(super) fn elsewhere(url: &Url, plan: &Plan) -> Result<Self, CompareError> {
+        let target = Target::dualauth(url.scheme() == "https")?;
+        let visitor = somebody(&format!("{USERNAME}-{}", &Uuid::new_v4().simple().to_string()[..12]));
+        let server = Server::elsewhere(url)?;
+        register(&target, &visitor, &server)?;
+        let fleet = Fleet { servers: vec![server], database: None, setup: None };
+        let mut play = Self { fleets: vec![fleet], entrants: Vec::new() };
+        for way in &target.ways {
+            play.enter(DUALAUTH, way.clone(), 0, &visitor, plan)?;
+        }
+        Ok(play)
+    }
+
+    fn enter_dualauth(
+        &mut self,
+        target: &Target,
+        visitor: &Visitor,
+        plan: &Plan,
+    ) -> Result<(), CompareError> {
+        for at in 0..self.fleets.len() {
+            for way in &target.ways {
+                if let Some(way) = self.fleets[at].setup.and_then(|setup| setup.describe(way)) {
+                    self.enter(DUALAUTH, way, at, visitor, plan)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn enter_target(&mut self, stage: &Stage, target: &Target, plan: &Plan) -> Result<(), CompareError> {
+        let database = stage.postgres.create_database("target")?;
+        let server = stage.target(target, &database)?;
+        let visitor = somebody(USERNAME);
+        register(target, &visitor, &server)?;
+        // Of one that runs elsewhere nobody knows where it keeps what.
+        let database = target.start.as_ref().map(|_| database);
+        self.fleets.push(Fleet { servers: vec![server], database, setup: None });
+        for way in &target.ways {
+            self.enter(&target.name, way.clone(), self.fleets.len() - 1, &visitor, plan)?;
+        }
+        Ok(())
+    }
+
+    fn enter(
+        &mut self,
+        system: &str,
+        way: super::target::Way,
+        at: usize,
+        visitor: &Visitor,
+        plan: &Plan,
+    ) -> Result<(), CompareError> {
+        let fleet = (at, &self.fleets[at]);
+        self.entrants.push(Entrant::sign_in(system, way, fleet, visitor, plan.connections)?);
+        Ok(())
+    }
+
+    /// Where its servers keep what they keep.
+    pub(super) fn databases(&self) -> Vec<&Url> {
+        let mut databases: Vec<&Url> =
+            self.fleets.iter().filter_map(|fleet| fleet.database.as_ref()).collect();
+        databases.dedup();
+        databases
+    }
+
+    /// The bare handler, if there is one, and all entrants.
+    pub(super) fn subjects<'a>(&'a self, bare: Option<&'a Fleet>) -> Vec<Subject<'a>> {
+        let bare = bare.map(|fleet| {
+            let origin = fleet.servers[0].origin.clone();
+            let request = format!("GET /profile HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
+            let call = Call { request, status: 200, owner: bare::USERNAME.to_owned() };
+            Subject { aims: vec![Aim { origin, call }], servers: &fleet.servers, database: None }
+        });
+        let entrants = self.entrants.iter().map(|entrant| {
+            let fleet = &self.fleets[entrant.fleet];
+            Subject { aims: entrant.aims.clone(), servers: &fleet.servers, database: fleet.database.as_ref() }
+        });
+        bare.into_iter().chain(entrants).collect()
+    }
+
+    /// What a login of this entrant weighs: of dualauth on a node and a database of their own.
+    pub(super) fn weigh(
+        &self,
+        stage: &Stage,
+        entrant: &Entrant,
+        plan: &Plan,
+    ) -> Result<Vec<footprint::Footprint>, CompareError> {
+        let fleet = &self.fleets[entrant.fleet];
+        let mut weighed = Vec::new();
+        for (number, logins) in plan.footprints.iter().enumerate() {
+            let Some(setup) = fleet.setup else {
+                let place = fleet.database.as_ref().map(|database| (&stage.postgres, database));
+                let visitors = vec![entrant.visitor.clone(); footprint::AT_ONCE];
+                weighed.push(footprint::weigh(
+                    &entrant.way,
+                    &visitors,
+                    &fleet.servers[0],
+                    place,
+                    *logins,
+                    plan.patience,
+                )?);
+                continue;
+            };
+            let name = format!("weigh_{}_{number}", Uuid::new_v4().simple());
+            let database = stage.postgres.create_database(&name)?;
+            let of_one = Fleet::of_nodes(stage, setup, &database, 1, &CHEAP_HASHES)?;
+            let target = Target::dualauth(true)?;
+            let visitors: Vec<_> =
+                (0..footprint::AT_ONCE).map(|number| somebody(&format!("{USERNAME}{number}"))).collect();
+            for visitor in &visitors {
+                register(&target, visitor, &of_one.servers[0])?;
+            }
+            let place = Some((&stage.postgres, &database));
+            weighed.push(footprint::weigh(
+                &entrant.way,
+                &visitors,
+                &of_one.servers[0],
+                place,
+                *logins,
+                plan.patience,
+            )?);
+        }
+        Ok(weighed)
+    }
+}
+
+/// With a password that nobody guesses.
+fn somebody(username: &str) -> Visitor {
+    Visitor::named(username, &format!("{}", Uuid::new_v4().simple()))
+}
+
+fn register(target: &Target, visitor: &Visitor, server: &Server) -> Result<(), CompareError> {
+    let Some(step) = &target.register else { return Ok(()) };
+    visitor.clone().take(step, &mut Connection::to(server.origin.clone()))
+}

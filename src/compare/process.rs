@@ -1,0 +1,132 @@
+//! Processes that are started to be measured, and that end with this one, however it ends.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::CompareError;
+
+/// Runs a program, tells its number, and stops it when standard input ends, which it does with whoever holds the other
+/// end. All that the program writes goes to standard error.
+const GUARDIAN: &str = r#"exec 3<&0
+sh -c 'echo $$; exec "$@" >&2' sh "$@" </dev/null 3<&- &
+cat <&3 >/dev/null
+kill -TERM $! 2>/dev/null
+wait $!"#;
+
+/// What is started, and how.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Launch {
+    /// The program and its arguments.
+    pub(super) command: Vec<String>,
+    /// Its environment: this and `PATH`, so that what is set here for other purposes changes no figure.
+    pub(super) environment: Vec<(String, String)>,
+    /// Where; none: where this program was started.
+    pub(super) folder: Option<PathBuf>,
+}
+
+/// A program that runs for as long as this value lives.
+pub(super) struct Process {
+    guardian: Child,
+    pid: u32,
+}
+
+impl Launch {
+    /// Starts it. What it writes is added to this file.
+    pub(super) fn start(&self, log: &Path) -> Result<Process, CompareError> {
+        let guardian = ["sh", "-c", GUARDIAN, "sh"].map(str::to_owned);
+        let words = [guardian.as_slice(), &self.command].concat();
+        let mut command = self.command(&words, log)?;
+        let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut guardian = started.map_err(|error| self.failed(&error.to_string()))?;
+        let output = guardian.stdout.take().ok_or_else(|| self.failed("it has no output"))?;
+        let mut line = String::new();
+        let read = BufReader::new(output).read_line(&mut line).ok();
+        let pid = read.and_then(|_| line.trim().parse().ok());
+        let pid = pid.ok_or_else(|| self.failed("it has no process number"))?;
+        Ok(Process { guardian, pid })
+    }
+
+    /// Runs it to its end, which has to be a success.
+    pub(super) fn run(&self, log: &Path) -> Result<(), CompareError> {
+        let status = self.command(&self.command, log)?.stdin(Stdio::null()).stdout(Stdio::null()).status();
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(self.failed(&format!("{status}; see {}", log.display()))),
+            Err(error) => Err(self.failed(&error.to_string())),
+        }
+    }
+
+    fn command(&self, words: &[String], log: &Path) -> Result<Command, CompareError> {
+        let (program, arguments) = words.split_first().ok_or_else(|| self.failed("there is no command"))?;
+        let log = File::options().create(true).append(true).open(log);
+        let mut command = Command::new(program);
+        command.args(arguments).env_clear();
+        command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        command.stderr(log.map_err(|error| self.failed(&error.to_string()))?);
+        Ok(command)
+    }
+
+    fn failed(&self, reason: &str) -> CompareError {
+        CompareError::Launch { command: self.command.join(" "), reason: reason.to_owned() }
+    }
+}
+
+impl Process {
+    /// Its number.
+    pub(super) fn pid(&self) -> u32 {
+        self.pid
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.guardian.stdin.take());
+        // There is nothing to be done about one that does not end well.
+        let _ = self.guardian.wait();
+    }
+}
+
+/// A port that nobody listens on. Somebody else may take it before it is used; then what was to use it says so.
+pub(super) fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(script: &str) -> Launch {
+        let environment = vec![("GREETING".to_owned(), "hello".to_owned())];
+        Launch { command: ["sh", "-c", script].map(str::to_owned).to_vec(), environment, folder: None }
+    }
+
+    #[test]
+    fn a_process_ends_with_its_value_and_has_the_environment_that_is_given() {
+        let log = std::env::temp_dir().join(format!("dualauth-process-{}.log", std::process::id()));
+        let launch =
+            launch("echo $GREETING; trap 'echo stopped >&2; exit' TERM; while :; do sleep 0.01; done");
+        let process = launch.start(&log).expect("it starts");
+        let written = || std::fs::read_to_string(&log).expect("its log");
+        while written() != "hello\n" {
+            std::thread::yield_now();
+        }
+        assert_eq!(super::super::machine::parent_of(process.pid()), Some(process.guardian.id()));
+        drop(process);
+        assert_eq!(written(), "hello\nstopped\n");
+        std::fs::remove_file(&log).expect("it is there");
+    }
+
+    #[test]
+    fn a_command_that_fails_is_an_error() {
+        let log = Path::new("/dev/null");
+        launch("exit 0").run(log).expect("it does well");
+        launch("exit 3").run(log).expect_err("it does not");
+    }
+}

@@ -1,0 +1,281 @@
+//! What a comparison has found: the shape of `comparison.json`, from which every other form is made.
+
+mod charts;
+mod html;
+mod markdown;
+mod tables;
+mod terminal;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::CompareError;
+use super::footprint::Footprint;
+use super::outage::Outage;
+use super::statistics::Estimate;
+use super::target::{Mode, Transport};
+
+/// What a run has found. Where a figure has no meaning, or could not be had, it is null.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Where, when and how it was measured.
+    pub environment: Environment,
+    /// What the load generator itself is able to do.
+    pub generator: Generator,
+    /// What every ratio is to: a handler of the same framework that gives the same answer and does nothing else.
+    pub bare: Option<Bare>,
+    /// What was compared.
+    pub variants: Vec<Variant>,
+}
+
+/// Where, when and how it was measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Environment {
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// `quick` or `full`.
+    pub profile: String,
+    /// dualauth's version.
+    pub version: String,
+    /// Whether it was compiled with optimisations. If not, its CPU times say nothing.
+    pub optimised: bool,
+    /// The operating system, with its version.
+    pub system: String,
+    /// The kind of processor.
+    pub processor: Option<String>,
+    /// Cores that servers ran on.
+    pub server_cores: usize,
+    /// Cores that the load generator and Postgres ran on.
+    pub load_cores: usize,
+    /// In bytes.
+    pub memory_bytes: Option<u64>,
+    /// Postgres' version.
+    pub postgres: Option<String>,
+    /// How many wanted to run on average in the minute before it began.
+    pub load_average: Option<f64>,
+    /// Rounds, and how long a slice of each was, in milliseconds.
+    pub rounds: usize,
+    /// See [`Environment::rounds`].
+    pub slice_ms: u64,
+    /// Connections that were kept alive.
+    pub connections: usize,
+    /// Requests a second at the fixed rate.
+    pub fixed_rate: f64,
+    /// What a reader has to know before believing it.
+    pub warnings: Vec<String>,
+}
+
+/// The load generator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Generator {
+    /// The most requests a second that it can send and check, with a server that does nothing at all.
+    pub requests_per_second: Option<f64>,
+    /// The CPU time that it takes for each, in microseconds.
+    pub cpu_us: Option<f64>,
+    /// The names of variants whose requests/s are its limit, and not theirs.
+    pub bottleneck_for: Vec<String>,
+}
+
+/// The bare handler.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Bare {
+    /// In a closed loop.
+    pub requests_per_second: Option<Estimate>,
+    /// In microseconds a request.
+    pub server_cpu_us: Option<Estimate>,
+    /// At the fixed rate.
+    pub latency: Latency,
+}
+
+/// A way to be somebody, measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Variant {
+    /// What it is called.
+    pub name: String,
+    /// Whose it is: `dualauth`, or another one's name.
+    pub system: String,
+    /// `session` or `jwt`.
+    pub mode: Mode,
+    /// `cookie` or `bearer`.
+    pub transport: Transport,
+    /// How tokens are signed.
+    pub algorithm: Option<String>,
+    /// Where sessions are looked up: `always` in Postgres, or `cached`.
+    pub lookup: Option<String>,
+    /// Whether tokens can be revoked: `off`, or by the `feed`.
+    pub revocation: Option<String>,
+    /// How many nodes shared the requests.
+    pub nodes: usize,
+    /// In a closed loop: as fast as it goes.
+    pub requests_per_second: Option<f64>,
+    /// At the fixed rate.
+    pub p50_ms: Option<f64>,
+    /// At the fixed rate.
+    pub p99_ms: Option<f64>,
+    /// The servers' CPU time for each request, in microseconds.
+    pub server_cpu_us: Option<f64>,
+    /// The same, as a multiple of the bare handler's in the same round.
+    pub server_cpu_ratio: Option<f64>,
+    /// Postgres' CPU time for each request, in microseconds, less what it takes when nobody asks.
+    pub postgres_cpu_us: Option<f64>,
+    /// Statements for each request, but for those that nodes run by themselves.
+    pub sql_per_request: Option<f64>,
+    /// A request, in bytes.
+    pub bytes_sent: usize,
+    /// Its answer, in bytes.
+    pub bytes_received: usize,
+    /// How long a credential lives on after its end was acknowledged.
+    pub revocation_delay_ms: Option<RevocationDelay>,
+    /// With the most logins that were tried.
+    pub memory_bytes_per_login: Option<f64>,
+    /// With the most logins that were tried.
+    pub disk_bytes_per_login: Option<f64>,
+    /// While Postgres was away.
+    pub outage: Option<Outage>,
+    /// How far the figures above can be trusted.
+    pub intervals: Intervals,
+    /// Closed loop and fixed rate.
+    pub latency: Latencies,
+    /// Where the bytes are.
+    pub bytes: Bytes,
+    /// What it costs to sign in.
+    pub login: Option<Cost>,
+    /// What it costs to get a new credential for the old one.
+    pub refresh: Option<Cost>,
+    /// What a login weighs, by how many there are.
+    pub footprint: Vec<Footprint>,
+}
+
+/// Medians with intervals, by figure.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each is the interval of the figure of this name")]
+pub struct Intervals {
+    pub requests_per_second: Option<Estimate>,
+    pub p50_ms: Option<Estimate>,
+    pub p99_ms: Option<Estimate>,
+    pub server_cpu_us: Option<Estimate>,
+    pub server_cpu_ratio: Option<Estimate>,
+    pub postgres_cpu_us: Option<Estimate>,
+}
+
+/// How long clients waited, in both kinds of load.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Latencies {
+    /// Each connection asks as soon as it was answered.
+    pub closed_loop: Latency,
+    /// Each request has its time, and waits from then on.
+    pub fixed_rate: Latency,
+}
+
+/// In milliseconds, the time within which so many were answered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Half of them.
+    pub p50: Option<f64>,
+    /// Nine of ten.
+    pub p90: Option<f64>,
+    /// 99 of a hundred.
+    pub p99: Option<f64>,
+    /// 999 of a thousand.
+    pub p999: Option<f64>,
+    /// All.
+    pub max: Option<f64>,
+    /// The whole distribution: the part of all requests, and the time within which these were answered.
+    pub curve: Vec<(f64, f64)>,
+}
+
+/// How long a credential lives on after its end was acknowledged, in milliseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RevocationDelay {
+    /// On the node that ended it.
+    pub same_node: Delay,
+    /// On another one.
+    pub other_node: Option<Delay>,
+}
+
+/// In milliseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Delay {
+    /// Half of them were shorter.
+    pub p50: f64,
+    /// All but one in a hundred were shorter.
+    pub p99: f64,
+    /// The longest.
+    pub max: f64,
+    /// It was never refused while anybody looked: these are the times until it runs out by itself.
+    pub until_expiry: bool,
+    /// All that were seen.
+    pub samples: Vec<f64>,
+}
+
+impl Delay {
+    /// Of these; `None` when there are none.
+    pub(super) fn of(mut samples: Vec<f64>, until_expiry: bool) -> Option<Self> {
+        samples.sort_by(f64::total_cmp);
+        let last = samples.len().checked_sub(1)?;
+        let at = |part: f64| samples[(last as f64 * part).ceil() as usize];
+        Some(Self { p50: at(0.5), p99: at(0.99), max: samples[last], until_expiry, samples })
+    }
+}
+
+/// A request and its answer, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// Of the request: its first line, each header, the body.
+    pub sent: BTreeMap<String, usize>,
+    /// Of the answer: likewise.
+    pub received: BTreeMap<String, usize>,
+}
+
+/// What one costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Server CPU, in microseconds.
+    pub server_cpu_us: Option<f64>,
+    /// Postgres CPU, in microseconds.
+    pub postgres_cpu_us: Option<f64>,
+    /// Statements.
+    pub sql: Option<f64>,
+    /// How long a client waits, in milliseconds, when nobody else is there.
+    pub p50_ms: Option<f64>,
+}
+
+/// The names of the files.
+const JSON: &str = "comparison.json";
+const MARKDOWN: &str = "comparison.md";
+const HTML: &str = "comparison.html";
+
+impl Report {
+    /// Writes every form of it into a folder, which is made.
+    ///
+    /// # Errors
+    /// When that can't be done.
+    pub fn write(&self, folder: &Path) -> Result<(), CompareError> {
+        let failed = |error| CompareError::Folder(folder.to_owned(), error);
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let json = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))? + "\n";
+        for (name, text) in [(JSON, json), (MARKDOWN, self.to_markdown()), (HTML, self.to_html()?)] {
+            // Whole or not at all: a server may be about to read it.
+            let (path, draft) = (folder.join(name), folder.join(format!("{name}.draft")));
+            std::fs::write(&draft, text).and_then(|()| std::fs::rename(draft, path)).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The one that was written into a folder last; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it can't be read, or another version has written it.
+    pub fn read(folder: &Path) -> std::io::Result<Option<Self>> {
+        match std::fs::read(folder.join(JSON)) {
+            Ok(json) => Ok(serde_json::from_slice(&json).map(Some)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! A report's charts, as SVG that has no style of its own: black is what the page makes of it.
+
+use std::collections::BTreeMap;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use super::super::CompareError;
+use super::{Report, Variant};
+
+/// A chart, and what it shows.
+pub(super) struct Chart {
+    pub(super) title: &'static str,
+    /// For who can't see it, and for who can.
+    pub(super) about: &'static str,
+    pub(super) svg: String,
+}
+
+/// Told apart by everybody, on white and on black (after Okabe and Ito).
+const COLOURS: [RGBColor; 8] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(120, 94, 240),
+    RGBColor(150, 150, 150),
+];
+
+const WIDTH: u32 = 960;
+const LINE: u32 = 26;
+/// The room for names to the left, and for numbers.
+const NAMES: u32 = 230;
+const NUMBERS: u32 = 44;
+
+/// Of every text.
+const LABEL: (&str, u32) = ("sans-serif", 14);
+
+/// The shortest that is told apart, in milliseconds: a chart with a logarithmic scale has no zero.
+const SHORTEST: f64 = 0.05;
+
+impl Report {
+    pub(super) fn charts(&self) -> Result<Vec<Chart>, CompareError> {
+        let main: Vec<&Variant> = self.variants.iter().filter(|variant| variant.nodes == 1).collect();
+        let mut charts = vec![
+            Chart {
+                title: "Latency",
+                about: "The part of all requests that was answered within a time, at the fixed rate.",
+                svg: drawn(440, |area| latencies(area, &self.few(&main)))?,
+            },
+            Chart {
+                title: "CPU for each request",
+                about: "Of the server’s processes, and of Postgres’.",
+                svg: drawn(rows(main.len()), |area| costs(area, &main))?,
+            },
+        ];
+        let ended: Vec<_> =
+            main.iter().copied().filter(|variant| variant.revocation_delay_ms.is_some()).collect();
+        if !ended.is_empty() {
+            charts.push(Chart {
+                title: "How long a credential lives on after its logout",
+                about: "A dot for each logout: above on the node that was told, below on another.",
+                svg: drawn(rows(2 * ended.len()), |area| delays(area, &ended))?,
+            });
+        }
+        if self.variants.iter().any(|variant| variant.nodes > 1) {
+            charts.push(Chart {
+                title: "More nodes",
+                about: "CPU for each request, of servers and of Postgres together, by how many nodes share the requests.",
+                svg: drawn(360, |area| scaling(area, &self.variants))?,
+            });
+        }
+        Ok(charts)
+    }
+
+    /// Those that a chart has room for: with the first algorithm.
+    fn few<'a>(&self, main: &[&'a Variant]) -> Vec<&'a Variant> {
+        let first = main.iter().find_map(|variant| variant.algorithm.as_deref());
+        let is_first =
+            |variant: &&&Variant| variant.algorithm.is_none() || variant.algorithm.as_deref() == first;
+        main.iter().filter(is_first).copied().collect()
+    }
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+fn rows(count: usize) -> u32 {
+    80 + LINE * u32::try_from(count).unwrap_or(u32::MAX / LINE / 2)
+}
+
+fn drawn(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, CompareError> {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
+        draw(&area).map_err(|error| CompareError::Chart(error.to_string()))?;
+        area.present().map_err(|error| CompareError::Chart(error.to_string()))?;
+    }
+    // As wide as the page has room for.
+    Ok(svg.replacen(&format!("width=\"{WIDTH}\" height=\"{height}\" "), "", 1))
+}
+
+fn colour(at: usize) -> RGBColor {
+    COLOURS[at % COLOURS.len()]
+}
+
+/// Lines, told apart by a legend.
+struct Line<'a> {
+    name: &'a str,
+    points: Vec<(f64, f64)>,
+}
+
+fn latencies(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
+    let lines: Vec<_> = variants
+        .iter()
+        .map(|variant| {
+            let curve = variant.latency.fixed_rate.curve.iter();
+            Line { name: &variant.name, points: curve.map(|(part, ms)| (*ms, part * 100.0)).collect() }
+        })
+        .collect();
+    let all = || lines.iter().flat_map(|line| &line.points).map(|point| point.0);
+    let shortest = all().fold(f64::INFINITY, f64::min).clamp(0.001, 1e6);
+    let longest = all().fold(2.0 * shortest, f64::max);
+    let mut chart = ChartBuilder::on(area)
+        .margin(10)
+        .x_label_area_size(NUMBERS)
+        .y_label_area_size(NUMBERS)
+        .build_cartesian_2d((shortest..longest).log_scale(), 0.0..100.0)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .label_style(LABEL)
+        .x_desc("ms")
+        .y_desc("% of requests")
+        .x_label_formatter(&|ms| tick(*ms))
+        .draw()?;
+    for (at, line) in lines.into_iter().enumerate() {
+        let drawn = chart.draw_series(LineSeries::new(line.points, colour(at).stroke_width(2)))?;
+        drawn
+            .label(line.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour(at).stroke_width(3)));
+    }
+    let labels = &mut chart.configure_series_labels();
+    Ok(labels.position(SeriesLabelPosition::LowerRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
+}
+
+/// A bar for each, in two parts.
+fn costs(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
+    let parts =
+        |variant: &Variant| [variant.server_cpu_us, variant.postgres_cpu_us].map(Option::unwrap_or_default);
+    let most = variants.iter().map(|variant| parts(variant).iter().sum()).fold(1.0, f64::max);
+    let count = variants.len() as f64;
+    let mut chart = ChartBuilder::on(area)
+        .margin(10)
+        .x_label_area_size(NUMBERS)
+        .y_label_area_size(NAMES)
+        .build_cartesian_2d(0.0..most * 1.05, 0.0..count)?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .y_labels(0)
+        .light_line_style(TRANSPARENT)
+        .label_style(LABEL)
+        .x_desc("µs")
+        .draw()?;
+    for (at, variant) in variants.iter().enumerate() {
+        let row = count - at as f64;
+        let [server, postgres] = parts(variant);
+        let bar =
+            |from, to, part| Rectangle::new([(from, row - 0.8), (to, row - 0.2)], colour(part).filled());
+        chart.draw_series([bar(0.0, server, 0), bar(server, server + postgres, 1)])?;
+        name(area, chart.backend_coord(&(0.0, row - 0.5)), &variant.name)?;
+    }
+    for (part, name) in ["server", "Postgres"].into_iter().enumerate() {
+        let nothing = chart.draw_series(std::iter::empty::<Rectangle<(f64, f64)>>())?;
+        nothing
+            .label(name)
+            .legend(move |(x, y)| Rectangle::new([(x, y - 6), (x + 14, y + 6)], colour(part).filled()));
+    }
+    let labels = &mut chart.configure_series_labels();
+    Ok(labels.position(SeriesLabelPosition::UpperRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
+}
+
+/// A dot for each logout, in two rows.
+fn delays(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
+    let longest = variants.iter().flat_map(|variant| samples(variant).concat()).fold(1_000.0, f64::max);
+    let count = variants.len() as f64;
+    let mut chart = ChartBuilder::on(area)
+        .margin(10)
+        .x_label_area_size(NUMBERS)
+        .y_label_area_size(NAMES)
+        .build_cartesian_2d((SHORTEST * 0.9..longest * 2.0).log_scale(), 0.0..count)?;
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .y_labels(0)
+        .light_line_style(TRANSPARENT)
+        .label_style(LABEL)
+        .x_desc("ms after the acknowledgement (leftmost: at once)")
+        .x_label_formatter(&|ms| tick(*ms))
+        .draw()?;
+    for (at, variant) in variants.iter().enumerate() {
+        let row = count - at as f64;
+        for (node, samples) in samples(variant).into_iter().enumerate() {
+            let y = row - if node == 0 { 0.33 } else { 0.67 };
+            let dot = |ms: f64| Circle::new((ms.max(SHORTEST), y), 3, colour(node).mix(0.5).filled());
+            chart.draw_series(samples.into_iter().map(dot))?;
+        }
+        name(area, chart.backend_coord(&(SHORTEST * 0.9, row - 0.5)), &variant.name)?;
+    }
+    for (node, name) in ["same node", "other node"].into_iter().enumerate() {
+        let nothing = chart.draw_series(std::iter::empty::<Circle<(f64, f64), i32>>())?;
+        nothing.label(name).legend(move |(x, y)| Circle::new((x + 7, y), 4, colour(node).filled()));
+    }
+    let labels = &mut chart.configure_series_labels();
+    Ok(labels.position(SeriesLabelPosition::UpperRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
+}
+
+/// On the node that was told, and on another.
+fn samples(variant: &Variant) -> [Vec<f64>; 2] {
+    let delay = variant.revocation_delay_ms.as_ref();
+    let nodes = [delay.map(|delay| &delay.same_node), delay.and_then(|delay| delay.other_node.as_ref())];
+    nodes.map(|delay| delay.map(|delay| delay.samples.clone()).unwrap_or_default())
+}
+
+fn scaling(area: &Area<'_>, variants: &[Variant]) -> Drawn {
+    let mut lines: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+    for variant in variants {
+        let cpu = variant.server_cpu_us.unwrap_or_default() + variant.postgres_cpu_us.unwrap_or_default();
+        lines.entry(base(variant)).or_default().push((variant.nodes as f64, cpu));
+    }
+    lines.retain(|_, points| points.len() > 1);
+    let most = lines.values().flatten().map(|point| point.1).fold(1.0, f64::max);
+    let mut chart = ChartBuilder::on(area)
+        .margin(10)
+        .x_label_area_size(NUMBERS)
+        .y_label_area_size(NUMBERS)
+        .build_cartesian_2d(0.8..4.2, 0.0..most * 1.4)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .label_style(LABEL)
+        .x_desc("nodes")
+        .y_desc("µs")
+        .x_labels(5)
+        .x_label_formatter(&|nodes| format!("{nodes:.0}"))
+        .draw()?;
+    for (at, (name, points)) in lines.into_iter().enumerate() {
+        let drawn = chart.draw_series(LineSeries::new(points, colour(at).stroke_width(2)).point_size(4))?;
+        drawn
+            .label(name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour(at).stroke_width(3)));
+    }
+    let labels = &mut chart.configure_series_labels();
+    Ok(labels.position(SeriesLabelPosition::UpperRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
+}
+
+/// A variant's name, whatever its nodes.
+fn base(variant: &Variant) -> &str {
+    variant.name.split(',').next().unwrap_or_default()
+}
+
+/// To the left of a point.
+fn name(area: &Area<'_>, (x, y): (i32, i32), text: &str) -> Drawn {
+    let style = TextStyle::from(LABEL).pos(Pos::new(HPos::Right, VPos::Center));
+    Ok(area.draw(&Text::new(text.to_owned(), (x - 8, y), style))?)
+}
+
+fn tick(ms: f64) -> String {
+    match ms {
+        ..0.1 => format!("{ms:.2}"),
+        0.1..10.0 => format!("{ms:.1}"),
+        _ => format!("{ms:.0}"),
+    }
+}

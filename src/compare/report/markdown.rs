@@ -1,0 +1,30 @@
+//! A report in Markdown.
+
+use super::Report;
+use super::tables::Table;
+
+impl Report {
+    /// What `docs/comparison.md` is.
+    pub fn to_markdown(&self) -> String {
+        let mut text = "# Sessions and JWTs, measured\n\nMade by `dualauth compare`, on the machine that is described here. On yours, \
+                        other figures come out: run it.\n\n"
+            .to_owned();
+        for (name, value) in self.conditions() {
+            text += &format!("- **{name}**: {value}\n");
+        }
+        for warning in &self.environment.warnings {
+            text += &format!("\n> **Beware.** {warning}\n");
+        }
+        self.tables().iter().fold(text, |text, table| text + "\n" + &section(table))
+    }
+}
+
+fn section(table: &Table) -> String {
+    let row = |cells: &mut dyn Iterator<Item = &str>| {
+        format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).collect::<Vec<_>>().join(" | "))
+    };
+    let head = row(&mut table.columns.iter().copied());
+    let rule = row(&mut table.columns.iter().enumerate().map(|(at, _)| if at == 0 { "---" } else { "--:" }));
+    let body: String = table.rows.iter().map(|cells| row(&mut cells.iter().map(String::as_str))).collect();
+    format!("## {}\n\n{}\n\n{head}{rule}{body}", table.title, table.about)
+}

@@ -1,0 +1,307 @@
+//! What a report says, in tables: what the terminal, Markdown and HTML have in common.
+
+use super::super::outage::Outage;
+use super::super::statistics::Estimate;
+use super::{Cost, Delay, Report, Variant};
+
+/// A table, of which every form makes its own.
+pub(super) struct Table {
+    pub(super) title: &'static str,
+    /// What the columns mean, in a sentence or two.
+    pub(super) about: &'static str,
+    /// The first column has names, the others have figures.
+    pub(super) columns: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// A figure that there is not.
+const NONE: &str = "–";
+
+impl Report {
+    pub(super) fn tables(&self) -> Vec<Table> {
+        let tables =
+            [self.requests(), self.ends(), self.sign_ins(), self.weights(), self.outages(), self.nodes()];
+        tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
+    }
+
+    fn of_one_node(&self) -> impl Iterator<Item = &Variant> {
+        self.variants.iter().filter(|variant| variant.nodes == 1)
+    }
+
+    fn requests(&self) -> Table {
+        let bare = self.bare.iter().map(|bare| {
+            let rate = bare.requests_per_second.map(|rate| rate.median);
+            let cpu = bare.server_cpu_us.map(|cpu| cpu.median);
+            let none = || NONE.to_owned();
+            let waits = [figure(bare.latency.p50, 2), figure(bare.latency.p99, 2)];
+            let [p50, p99] = waits;
+            vec![
+                "bare handler".to_owned(),
+                figure(rate, 0),
+                p50,
+                p99,
+                figure(cpu, 1),
+                "1.00".to_owned(),
+                none(),
+                none(),
+                none(),
+                none(),
+            ]
+        });
+        let variants = self.of_one_node().map(|variant| {
+            vec![
+                variant.name.clone(),
+                figure(variant.requests_per_second, 0),
+                figure(variant.p50_ms, 2),
+                figure(variant.p99_ms, 2),
+                figure(variant.server_cpu_us, 1),
+                interval(variant.intervals.server_cpu_ratio),
+                figure(variant.postgres_cpu_us, 1),
+                figure(variant.sql_per_request, 2),
+                variant.bytes_sent.to_string(),
+                variant.bytes_received.to_string(),
+            ]
+        });
+        Table {
+            title: "What a request costs",
+            about: "“Who am I”, asked by somebody who is signed in. Requests/s: as fast as it goes, on one core. p50 and p99: at a fixed \
+                    rate that all keep up with, timed from when a request was due. CPU: of the server's processes, and as a multiple of \
+                    what a bare handler of the same framework takes to give the same answer in the same round, with the interval \
+                    that holds the true median in 95 of 100 runs.",
+            columns: vec![
+                "variant",
+                "requests/s",
+                "p50 ms",
+                "p99 ms",
+                "server CPU µs",
+                "× bare (95 %)",
+                "Postgres CPU µs",
+                "SQL",
+                "bytes sent",
+                "received",
+            ],
+            rows: bare.chain(variants).collect(),
+        }
+    }
+
+    fn ends(&self) -> Table {
+        let known =
+            self.of_one_node().filter_map(|variant| Some((variant, variant.revocation_delay_ms.as_ref()?)));
+        Table {
+            title: "How long a credential lives on after its logout was acknowledged",
+            about: "Found by showing it all the time while somebody logs out, on the node that was told and on another. “Until it \
+                    expires” means that nobody ever refused it: the figure is what was left of its life.",
+            columns: vec![
+                "variant",
+                "logouts",
+                "same node: median",
+                "p99",
+                "worst",
+                "other node: median",
+                "p99",
+                "worst",
+            ],
+            rows: known
+                .map(|(variant, delay)| {
+                    let count = delay.same_node.samples.len().to_string();
+                    let other = delay.other_node.as_ref().map_or_else(|| [NONE; 3].map(str::to_owned), times);
+                    let cells =
+                        [variant.name.clone(), count].into_iter().chain(times(&delay.same_node)).chain(other);
+                    cells.collect()
+                })
+                .collect(),
+        }
+    }
+
+    fn sign_ins(&self) -> Table {
+        let known = self.of_one_node().filter(|variant| variant.login.is_some());
+        Table {
+            title: "What it costs to sign in, and to refresh",
+            about: "One after the other, with nobody else there. Signing in is dear on purpose: the password hash is most of it, in \
+                    every mode.",
+            columns: vec![
+                "variant",
+                "login: server CPU ms",
+                "Postgres CPU µs",
+                "SQL",
+                "wait ms",
+                "refresh: server CPU µs",
+                "Postgres CPU µs",
+                "SQL",
+                "wait ms",
+            ],
+            rows: known
+                .map(|variant| {
+                    let (login, refresh) =
+                        (variant.login.unwrap_or_default(), variant.refresh.unwrap_or_default());
+                    let in_ms = login.server_cpu_us.map(|cpu| cpu / 1e3);
+                    let cells = [variant.name.clone(), figure(in_ms, 1)].into_iter().chain(rest(login));
+                    cells.chain([figure(refresh.server_cpu_us, 0)]).chain(rest(refresh)).collect()
+                })
+                .collect(),
+        }
+    }
+
+    fn weights(&self) -> Table {
+        let known = self
+            .of_one_node()
+            .flat_map(|variant| variant.footprint.iter().map(move |weight| (variant, weight)));
+        Table {
+            title: "What a live login weighs",
+            about: "In a server's memory once it has been used, and on Postgres' disk with everything that is written down about it.",
+            columns: vec!["variant", "logins", "memory, bytes each", "disk, bytes each"],
+            rows: known
+                .map(|(variant, weight)| {
+                    let logins = thousands(weight.logins.to_string());
+                    let bytes = [weight.memory_bytes_per_login, weight.disk_bytes_per_login];
+                    let bytes = bytes.map(|bytes| figure(bytes.map(|bytes| bytes.max(0.0)), 0));
+                    [variant.name.clone(), logins].into_iter().chain(bytes).collect()
+                })
+                .collect(),
+        }
+    }
+
+    fn outages(&self) -> Table {
+        let known = self.of_one_node().filter_map(|variant| Some((variant, variant.outage.as_ref()?)));
+        Table {
+            title: "While Postgres is away",
+            about: "What is answered to somebody who is signed in, from when Postgres is told to stop; and how long it takes, from when \
+                    Postgres takes connections again, until all is as before.",
+            columns: vec!["variant", "answers", "recovery ms"],
+            rows: known
+                .map(|(variant, outage)| {
+                    vec![variant.name.clone(), answers(outage), figure(outage.recovery_ms, 0)]
+                })
+                .collect(),
+        }
+    }
+
+    fn nodes(&self) -> Table {
+        let shared: Vec<_> = self.variants.iter().filter(|variant| variant.nodes > 1).collect();
+        let is_shared =
+            |one: &&Variant| shared.iter().any(|many| many.name.starts_with(&format!("{},", one.name)));
+        let alone: Vec<_> = self.of_one_node().filter(is_shared).collect();
+        Table {
+            title: "More nodes",
+            about: "The same requests, spread over several nodes on one Postgres. What a request costs is what has to stay as it is; \
+                    how many a second there are depends on how many cores there are.",
+            columns: vec![
+                "variant",
+                "nodes",
+                "requests/s",
+                "p99 ms",
+                "× bare (95 %)",
+                "Postgres CPU µs",
+                "SQL",
+            ],
+            rows: alone
+                .into_iter()
+                .chain(shared)
+                .map(|variant| {
+                    vec![
+                        variant.name.clone(),
+                        variant.nodes.to_string(),
+                        figure(variant.requests_per_second, 0),
+                        figure(variant.p99_ms, 2),
+                        interval(variant.intervals.server_cpu_ratio),
+                        figure(variant.postgres_cpu_us, 1),
+                        figure(variant.sql_per_request, 2),
+                    ]
+                })
+                .collect(),
+        }
+    }
+
+    /// Where and how it was measured, a line for each.
+    pub(super) fn conditions(&self) -> Vec<(&'static str, String)> {
+        let environment = &self.environment;
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
+        let memory = environment.memory_bytes.map(|bytes| bytes as f64 / f64::from(1 << 30));
+        let cores = format!(
+            "{} for servers, {} for the load and Postgres",
+            environment.server_cores, environment.load_cores
+        );
+        let rounds = format!(
+            "{}: {} rounds of {} ms of each, in turn, over {} connections; {:.0} requests/s at the fixed rate; {:.0} s in all",
+            environment.profile,
+            environment.rounds,
+            environment.slice_ms,
+            environment.connections,
+            environment.fixed_rate,
+            environment.seconds
+        );
+        let generator = match (self.generator.requests_per_second, self.generator.cpu_us) {
+            (Some(most), Some(cpu)) => {
+                format!("{} requests/s at most, {cpu:.1} µs of CPU each", figure(Some(most), 0))
+            }
+            _ => NONE.to_owned(),
+        };
+        vec![
+            ("When", environment.at.format("%Y-%m-%d %H:%M UTC").to_string()),
+            (
+                "What",
+                format!(
+                    "dualauth {}{}",
+                    environment.version,
+                    if environment.optimised { "" } else { ", not optimised" }
+                ),
+            ),
+            (
+                "Machine",
+                format!(
+                    "{}, {} GiB, {}",
+                    or_none(&environment.processor),
+                    figure(memory, 1),
+                    environment.system
+                ),
+            ),
+            ("Cores", cores),
+            ("Postgres", or_none(&environment.postgres)),
+            ("How", rounds),
+            ("Load generator", generator),
+        ]
+    }
+}
+
+/// With so many digits behind the point, and a space between thousands.
+pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(|| NONE.to_owned(), |value| thousands(format!("{value:.digits$}")))
+}
+
+/// With a thin space, which no language takes for a decimal point.
+fn thousands(number: String) -> String {
+    let (whole, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
+    let digits: Vec<char> = whole.chars().collect();
+    let groups: Vec<String> = digits.rchunks(3).rev().map(|group| group.iter().collect()).collect();
+    groups.join("\u{202f}") + rest
+}
+
+fn interval(estimate: Option<Estimate>) -> String {
+    match estimate {
+        Some(Estimate { median, low, high }) => format!("{median:.2} ({low:.2}–{high:.2})"),
+        None => NONE.to_owned(),
+    }
+}
+
+fn times(delay: &Delay) -> [String; 3] {
+    if delay.until_expiry {
+        let left = format!("{:.0} s, until it expires", delay.max / 1e3);
+        return [left.clone(), left.clone(), left];
+    }
+    [delay.p50, delay.p99, delay.max].map(|time| format!("{time:.1} ms"))
+}
+
+fn rest(cost: Cost) -> [String; 3] {
+    [figure(cost.postgres_cpu_us, 0), figure(cost.sql, 1), figure(cost.p50_ms, 1)]
+}
+
+fn answers(outage: &Outage) -> String {
+    let answers = outage.answers.iter().map(|answer| {
+        let status = answer.status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
+        match answer.after_ms {
+            0..50 => status,
+            after => format!("{status} after {}", figure(Some(after as f64), 0) + " ms"),
+        }
+    });
+    answers.collect::<Vec<_>>().join(", ")
+}

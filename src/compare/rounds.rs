@@ -1,0 +1,182 @@
+//! The measuring itself: a slice of each variant in each round, so that a machine that has other things to do slows
+//! all of them down and not one.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::load::{self, Aim, Latencies, Load, Outcome, Pace};
+use super::postgres::{Postgres, Statements};
+use super::stage::Server;
+use super::{CompareError, Plan, Progress};
+
+/// What is measured: requests of one kind to some servers.
+pub(super) struct Subject<'a> {
+    pub(super) aims: Vec<Aim>,
+    pub(super) servers: &'a [Server],
+    /// Where its servers keep what they keep.
+    pub(super) database: Option<&'a Url>,
+}
+
+/// What one round has said of a subject.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sample {
+    pub(super) requests_per_second: f64,
+    /// CPU time for each request, in microseconds.
+    pub(super) server_cpu: Option<f64>,
+    pub(super) postgres_cpu: Option<f64>,
+    /// Statements for each request.
+    pub(super) sql: Option<f64>,
+    /// In milliseconds, at the fixed rate.
+    pub(super) p50: Option<f64>,
+    pub(super) p99: Option<f64>,
+}
+
+/// What all rounds have said of it.
+pub(super) struct Measured {
+    pub(super) samples: Vec<Sample>,
+    pub(super) closed_loop: Latencies,
+    pub(super) fixed_rate: Latencies,
+}
+
+/// What Postgres does when nobody asks for anything.
+#[derive(Debug, Default)]
+pub(super) struct Quiet {
+    /// CPU, in nanoseconds a second.
+    pub(super) cpu: Option<f64>,
+    /// The statements that nodes run by themselves.
+    pub(super) statements: Statements,
+}
+
+impl Quiet {
+    /// Looks on for a while.
+    pub(super) fn watch(
+        postgres: &Postgres,
+        databases: &[&Url],
+        time: Duration,
+    ) -> Result<Self, CompareError> {
+        let before = postgres.cpu();
+        let all =
+            || databases.iter().map(|database| postgres.statements(database)).collect::<Result<Vec<_>, _>>();
+        let earlier = all()?;
+        std::thread::sleep(time);
+        let later = all()?;
+        let cpu = postgres.cpu().zip(before);
+        let cpu = cpu.map(|(after, before)| after.saturating_sub(before) as f64 / time.as_secs_f64());
+        let mut statements = Statements::new();
+        for (earlier, later) in earlier.into_iter().flatten().zip(later.into_iter().flatten()) {
+            statements.extend(later.into_iter().filter(|(id, calls)| earlier.get(id) != Some(calls)));
+        }
+        Ok(Self { cpu, statements })
+    }
+
+    /// How many statements were run between two looks, but for those.
+    pub(super) fn asked_for(&self, earlier: &Statements, later: &Statements) -> i64 {
+        let grown = later.iter().map(|(id, calls)| (id, calls - earlier.get(id).unwrap_or(&0)));
+        grown.filter(|(id, _)| !self.statements.contains_key(id)).map(|(_, calls)| calls).sum()
+    }
+}
+
+/// What is read right before and right after a slice, in nanoseconds.
+type Look = (Option<u64>, Option<u64>);
+
+/// Measures.
+pub(super) struct Rounds<'a> {
+    pub(super) subjects: Vec<Subject<'a>>,
+    pub(super) postgres: Option<&'a Postgres>,
+    pub(super) quiet: &'a Quiet,
+    pub(super) plan: &'a Plan,
+    /// Besides the one to warm up.
+    pub(super) rounds: usize,
+}
+
+impl Rounds<'_> {
+    /// How often it tells that it got on.
+    pub(super) fn steps(&self) -> usize {
+        self.subjects.len() * (self.rounds + 1)
+    }
+
+    /// A round to warm up, of which only the speed is kept, to choose a rate that all can keep up with; then the others.
+    /// Gives that rate as well, in requests a second.
+    pub(super) fn run(&self, progress: &Progress) -> Result<(f64, Vec<Measured>), CompareError> {
+        let mut fastest = Vec::new();
+        for subject in &self.subjects {
+            let (sample, _) = self.drive(subject, Pace::ClosedLoop)?;
+            fastest.push(sample.requests_per_second);
+            progress.step();
+        }
+        let rate = self.plan.rate.unwrap_or_else(|| easy(&fastest));
+        let mut measured = Vec::new();
+        for _ in &self.subjects {
+            let (closed_loop, fixed_rate) = (Latencies::none()?, Latencies::none()?);
+            measured.push(Measured { samples: Vec::new(), closed_loop, fixed_rate });
+        }
+        let count = self.subjects.len();
+        for round in 0..self.rounds {
+            for step in 0..count {
+                // A different one begins each time: no place in the row is better than another.
+                let at = (round + step) % count;
+                self.measure(&self.subjects[at], rate, &mut measured[at])?;
+                progress.step();
+            }
+        }
+        Ok((rate, measured))
+    }
+
+    fn measure(&self, subject: &Subject<'_>, rate: f64, into: &mut Measured) -> Result<(), CompareError> {
+        let (sample, closed_loop) = self.drive(subject, Pace::ClosedLoop)?;
+        let (_, fixed_rate) = self.drive(subject, Pace::FixedRate(rate))?;
+        into.closed_loop.add_all(&closed_loop);
+        into.fixed_rate.add_all(&fixed_rate);
+        into.samples.push(Sample { p50: fixed_rate.at(0.5), p99: fixed_rate.at(0.99), ..sample });
+        Ok(())
+    }
+
+    fn drive(&self, subject: &Subject<'_>, pace: Pace) -> Result<(Sample, Latencies), CompareError> {
+        let load = Load {
+            connections: self.plan.connections,
+            pace,
+            warm_up: self.plan.warm_up,
+            duration: self.plan.slice,
+        };
+        let statements = || match (self.postgres, subject.database) {
+            (Some(postgres), Some(database)) => postgres.statements(database),
+            _ => Ok(None),
+        };
+        let look = || -> Look {
+            let servers = subject.servers.iter().map(Server::cpu).sum();
+            (servers, self.postgres.and_then(Postgres::cpu))
+        };
+        let earlier = statements()?;
+        let (outcome, looks) = load::run(load, &subject.aims, look)?;
+        let later = statements()?;
+        let sql = earlier.zip(later).map(|(earlier, later)| {
+            // Those of the warm-up are counted as well: it sends the same requests.
+            let requests = outcome.requests + outcome.warm_up_requests;
+            self.quiet.asked_for(&earlier, &later) as f64 / requests.max(1) as f64
+        });
+        Ok((self.sample(&outcome, looks, sql), outcome.latencies))
+    }
+
+    fn sample(&self, outcome: &Outcome, [before, after]: [Look; 2], sql: Option<f64>) -> Sample {
+        let (requests, seconds) = (outcome.requests.max(1) as f64, outcome.elapsed.as_secs_f64());
+        let spent = |after: Option<u64>, before| {
+            after.zip(before).map(|(after, before): (u64, u64)| after.saturating_sub(before) as f64)
+        };
+        let quiet = self.quiet.cpu.unwrap_or_default() * seconds;
+        Sample {
+            requests_per_second: outcome.requests as f64 / seconds,
+            server_cpu: spent(after.0, before.0).map(|cpu| cpu / 1e3 / requests),
+            postgres_cpu: spent(after.1, before.1).map(|cpu| (cpu - quiet).max(0.0) / 1e3 / requests),
+            sql,
+            p50: None,
+            p99: None,
+        }
+    }
+}
+
+/// Half of what the slowest can do: it is not waiting in a queue that is to be measured.
+fn easy(fastest: &[f64]) -> f64 {
+    let slowest = fastest.iter().copied().fold(f64::INFINITY, f64::min);
+    (slowest / 2.0).max(1.0).round()
+}

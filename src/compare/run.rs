@@ -1,0 +1,168 @@
+//! A run, from the first server that is started to the report.
+
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use url::Url;
+
+use super::entrants::Fleet;
+use super::findings::Findings;
+use super::load::Aim;
+use super::outage;
+use super::play::Play;
+use super::report::{Generator, Report};
+use super::rounds::{Measured, Quiet, Rounds};
+use super::stage::Stage;
+use super::{CompareError, Options, Plan, Progress, assemble, generator, machine};
+use crate::clock::Clock;
+
+/// How long Postgres is watched while nobody asks.
+const QUIET: Duration = Duration::from_millis(1_500);
+
+/// How many nodes share the load in the end.
+const FLEETS: [usize; 2] = [2, 4];
+
+/// Compares, and tells what was found.
+///
+/// # Errors
+/// When a server does not start, or gives one wrong answer.
+pub fn run(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
+    let (at, began, load) = (Clock::system().now(), Instant::now(), machine::load_average());
+    let mut report = match &options.url {
+        Some(url) => elsewhere(options, url, progress)?,
+        None => here(options, runtime, progress)?,
+    };
+    progress.end();
+    report.environment.at = at;
+    report.environment.seconds = began.elapsed().as_secs_f64();
+    report.environment.load_average = load;
+    Ok(report)
+}
+
+/// On servers that are started for it.
+fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
+    let plan = Plan::of(options);
+    progress.begin("starting Postgres and the nodes");
+    let mut stage = Stage::set(&options.folder, runtime)?;
+    let generator = generator::measure(&stage.cores, &plan)?;
+    let mut report = assemble::begin(&plan, options.quick, generator, Some(&stage));
+    let bare = Fleet { servers: vec![stage.bare()?], database: None, setup: None };
+    let (play, database, visitor) = Play::of_all(&stage, options, &plan)?;
+
+    let (quiet, rate, measured) = go_round(&play, &stage, &bare, &plan, plan.rounds, progress)?;
+    report.environment.fixed_rate = rate;
+    let findings = find_all(&play, &mut stage, &quiet, &plan, progress)?;
+    tell(&mut report, &play, 1, measured, findings)?;
+    drop(play);
+
+    for nodes in FLEETS {
+        let play = Play::of_fleets(&stage, &database, &visitor, nodes, &plan)?;
+        let (_, _, measured) = go_round(&play, &stage, &bare, &plan, plan.rounds_of_fleets, progress)?;
+        let findings = play.entrants.iter().map(|_| Findings::default()).collect();
+        tell(&mut report, &play, nodes, measured, findings)?;
+    }
+    assemble::warn(&mut report, Some(&stage));
+    Ok(report)
+}
+
+fn go_round(
+    play: &Play,
+    stage: &Stage,
+    bare: &Fleet,
+    plan: &Plan,
+    rounds: usize,
+    progress: &Progress,
+) -> Result<(Quiet, f64, Vec<Measured>), CompareError> {
+    progress.begin("requests");
+    let quiet = Quiet::watch(&stage.postgres, &play.databases(), QUIET)?;
+    let subjects = play.subjects(Some(bare));
+    let rounds = Rounds { subjects, postgres: Some(&stage.postgres), quiet: &quiet, plan, rounds };
+    progress.expect(rounds.steps());
+    let (rate, measured) = rounds.run(progress)?;
+    Ok((quiet, rate, measured))
+}
+
+/// What steady load does not show. Postgres goes away last: nobody's figures are to be of its recovery.
+fn find_all(
+    play: &Play,
+    stage: &mut Stage,
+    quiet: &Quiet,
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<Vec<Findings>, CompareError> {
+    let mut all = Vec::new();
+    progress.expect(3 * play.entrants.len());
+    for entrant in &play.entrants {
+        let (fleet, mut findings) = (&play.fleets[entrant.fleet], Findings::default());
+        progress.begin("sign-ins and refreshes");
+        findings.find_costs(entrant, fleet, Some(&stage.postgres), quiet, plan)?;
+        progress.step();
+        if plan.looks_closely_at(fleet) {
+            progress.begin("how soon a login ends");
+            findings.find_delay(entrant, fleet, fleet.another(stage)?.as_ref(), plan)?;
+            progress.step();
+            progress.begin("what a login weighs");
+            findings.footprint = play.weigh(stage, entrant, plan)?;
+        }
+        progress.step();
+        all.push(findings);
+    }
+    progress.begin("Postgres goes away");
+    let aims: Vec<&Aim> = play.entrants.iter().map(|entrant| &entrant.aims[0]).collect();
+    let outages = outage::suffer(&mut stage.postgres, &aims, plan.outage)?;
+    for (findings, outage) in all.iter_mut().zip(outages) {
+        findings.outage = Some(outage);
+    }
+    Ok(all)
+}
+
+/// A dualauth that runs already: what can be seen from outside.
+fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report, CompareError> {
+    let plan = Plan::of(options).within_limits();
+    let nothing = Generator { requests_per_second: None, cpu_us: None, bottleneck_for: Vec::new() };
+    let mut report = assemble::begin(&plan, options.quick, nothing, None);
+    let (play, quiet) = (Play::elsewhere(url, &plan)?, Quiet::default());
+    progress.begin("requests");
+    let subjects = play.subjects(None);
+    let rounds = Rounds { subjects, postgres: None, quiet: &quiet, plan: &plan, rounds: plan.rounds };
+    progress.expect(rounds.steps());
+    let (rate, measured) = rounds.run(progress)?;
+    report.environment.fixed_rate = rate;
+    let mut all = Vec::new();
+    progress.expect(play.entrants.len());
+    for entrant in &play.entrants {
+        let (fleet, mut findings) = (&play.fleets[entrant.fleet], Findings::default());
+        progress.begin("how soon a login ends");
+        findings.find_costs(entrant, fleet, None, &quiet, &plan)?;
+        findings.find_delay(entrant, fleet, None, &plan)?;
+        progress.step();
+        all.push(findings);
+    }
+    tell(&mut report, &play, 1, measured, all)?;
+    assemble::warn(&mut report, None);
+    Ok(report)
+}
+
+/// The first of what was measured is the bare handler's, if it was there.
+fn tell(
+    report: &mut Report,
+    play: &Play,
+    nodes: usize,
+    measured: Vec<Measured>,
+    findings: Vec<Findings>,
+) -> Result<(), CompareError> {
+    let bare = measured.len() - play.entrants.len();
+    let (bare, measured) = measured.split_at(bare);
+    let bare = bare.first();
+    if report.bare.is_none() {
+        report.bare = bare.map(assemble::bare);
+    }
+    for ((entrant, measured), findings) in play.entrants.iter().zip(measured).zip(findings) {
+        let variant = assemble::variant(entrant, nodes, measured, bare, findings)?;
+        if assemble::is_held_up(&report.generator, measured) {
+            report.generator.bottleneck_for.push(variant.name.clone());
+        }
+        report.variants.push(variant);
+    }
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Whether the comparison can be believed: costs that are known are planted, and each has to be found, and nothing where
+//! nothing was planted.
+
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use url::Url;
+
+use super::entrants::{Entrant, Fleet};
+use super::load::Aim;
+use super::plant::{Cost, plant};
+use super::play::Play;
+use super::revocation::{self, Fate};
+use super::rounds::{Measured, Quiet, Rounds, Subject};
+use super::stage::Stage;
+use super::statistics::Estimate;
+use super::{CompareError, Options, Plan, Progress, assemble};
+
+const SLEEP: Duration = Duration::from_millis(1);
+const HEADERS: usize = 1_024;
+const LATE: Duration = Duration::from_millis(200);
+
+/// How many logouts tell how late one is.
+const ENDS: usize = 5;
+
+/// What part of a planted cost has to be found; and what part of it must not be found where there is none.
+const FOUND: f64 = 0.9;
+const NOTHING: f64 = 0.5;
+
+/// One cost, and what was found of it.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// What was planted.
+    pub what: &'static str,
+    /// How much of it, in its unit.
+    pub planted: f64,
+    /// The unit.
+    pub unit: &'static str,
+    /// What was found of it, beyond what there is without it.
+    pub found: f64,
+    /// The same figure where nothing was planted.
+    pub without: f64,
+}
+
+impl Check {
+    /// Whether it was found, and only where it was.
+    pub fn is_passed(&self) -> bool {
+        self.found >= FOUND * self.planted && self.without.abs() < NOTHING * self.planted
+    }
+}
+
+/// Plants each cost, and looks for all of them.
+///
+/// # Errors
+/// When a server does not start, or gives one wrong answer.
+pub fn self_check(
+    options: &Options,
+    runtime: &Handle,
+    progress: &Progress,
+) -> Result<Vec<Check>, CompareError> {
+    let plan = Plan::quick();
+    progress.begin("starting Postgres and a node");
+    let stage = Stage::set(&options.folder, runtime)?;
+    let play = Play::of_one(&stage, &plan)?;
+    let (entrant, fleet) = (&play.entrants[0], &play.fleets[0]);
+    let database = fleet.database.as_ref().ok_or(CompareError::Generator)?;
+
+    progress.begin("looking for planted costs");
+    // Twice nothing: the second time is to find nothing.
+    let costs = [
+        Cost::Nothing,
+        Cost::Nothing,
+        Cost::Sleep(SLEEP),
+        Cost::Query(database.clone()),
+        Cost::Headers(HEADERS),
+    ];
+    let subjects = costs.map(|cost| through(cost, entrant, fleet, database, runtime));
+    let subjects = subjects.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let bytes = subjects.iter().map(|subject| received(&subject.aims[0])).collect::<Result<Vec<_>, _>>()?;
+    let quiet = Quiet::watch(&stage.postgres, &[database], QUIET)?;
+    let rounds =
+        Rounds { subjects, postgres: Some(&stage.postgres), quiet: &quiet, plan: &plan, rounds: plan.rounds };
+    progress.expect(rounds.steps() + 2 * ENDS);
+    let (_, measured) = rounds.run(progress)?;
+    let [soon, late] = [Cost::Nothing, Cost::LateRevocation(LATE)]
+        .map(|cost| delay(cost, entrant, fleet, runtime, &plan, progress));
+    progress.end();
+
+    let milliseconds = |at: usize| beyond(&measured, at, |sample| sample.p50);
+    let statements = |at: usize| beyond(&measured, at, |sample| sample.sql);
+    let longer = |at: usize| bytes[at] as f64 - bytes[0] as f64;
+    Ok(vec![
+        Check { what: "a sleep", planted: 1.0, unit: "ms", found: milliseconds(2), without: milliseconds(1) },
+        Check {
+            what: "a query",
+            planted: 1.0,
+            unit: "statements",
+            found: statements(3),
+            without: statements(1),
+        },
+        Check {
+            what: "headers",
+            planted: HEADERS as f64,
+            unit: "bytes",
+            found: longer(4),
+            without: longer(1),
+        },
+        Check { what: "a late revocation", planted: 200.0, unit: "ms", found: late?, without: soon? },
+    ])
+}
+
+/// How long Postgres is watched while nobody asks.
+const QUIET: Duration = Duration::from_millis(1_500);
+
+fn through<'a>(
+    cost: Cost,
+    entrant: &Entrant,
+    fleet: &'a Fleet,
+    database: &'a Url,
+    runtime: &Handle,
+) -> Result<Subject<'a>, CompareError> {
+    let origin = plant(cost, &fleet.servers[0].origin, runtime)?;
+    let aims = entrant.aims.iter().map(|aim| Aim { origin: origin.clone(), call: aim.call.clone() });
+    Ok(Subject { aims: aims.collect(), servers: &fleet.servers, database: Some(database) })
+}
+
+fn received(aim: &Aim) -> Result<usize, CompareError> {
+    Ok(assemble::bytes(aim)?.received.values().sum())
+}
+
+/// The median of what each round has found beyond the first subject's.
+fn beyond(measured: &[Measured], at: usize, figure: impl Fn(&super::rounds::Sample) -> Option<f64>) -> f64 {
+    let pairs = measured[at].samples.iter().zip(&measured[0].samples);
+    let differences = pairs.filter_map(|(sample, without)| Some(figure(sample)? - figure(without)?));
+    Estimate::of(differences).map_or(f64::NAN, |difference| difference.median)
+}
+
+/// The median, in milliseconds.
+fn delay(
+    cost: Cost,
+    entrant: &Entrant,
+    fleet: &Fleet,
+    runtime: &Handle,
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<f64, CompareError> {
+    let origin = plant(cost, &fleet.servers[0].origin, runtime)?;
+    let mut delays = Vec::new();
+    for _ in 0..ENDS {
+        let fates = revocation::end_one(&entrant.way, &mut entrant.visitor.clone(), &[&origin], plan.watch)?;
+        delays.extend(fates.into_iter().map(|fate| match fate {
+            Fate::Refused(delay) => delay.as_secs_f64() * 1e3,
+            Fate::Outlived => f64::INFINITY,
+        }));
+        progress.step();
+    }
+    Ok(Estimate::of(delays).map_or(f64::NAN, |delay| delay.median))
+}

@@ -1,0 +1,182 @@
+//! Everything that runs during a comparison: Postgres, the nodes of each system, and the bare handler.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::runtime::Handle;
+use url::Url;
+
+use super::CompareError;
+use super::http::{Connection, Origin};
+use super::machine::{self, Cores};
+use super::postgres::Postgres;
+use super::process::{Launch, Process, free_port};
+use super::target::Target;
+use super::visitor::fill_in;
+
+/// Where nodes say that they are: https, since that is how they are used. Cookies have their prefix for it.
+const PUBLIC_HOST: &str = "auth.example.com";
+
+/// How long a server may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long between two looks whether it is.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A server that answers.
+pub(super) struct Server {
+    pub(super) origin: Origin,
+    /// `None`: somebody else runs it.
+    process: Option<Process>,
+}
+
+impl Server {
+    /// One that somebody else runs.
+    pub(super) fn elsewhere(url: &Url) -> Result<Self, CompareError> {
+        Ok(Self { origin: Origin::of_url(url)?, process: None })
+    }
+
+    /// The CPU time that it has taken, in nanoseconds, as far as that can be known.
+    pub(super) fn cpu(&self) -> Option<u64> {
+        machine::cpu_of_tree(self.process.as_ref()?.pid())
+    }
+
+    /// What it holds in memory, in bytes, as far as that can be known.
+    pub(super) fn memory(&self) -> Option<u64> {
+        machine::memory_of_tree(self.process.as_ref()?.pid())
+    }
+}
+
+/// What runs, and where.
+pub(super) struct Stage {
+    pub(super) postgres: Postgres,
+    pub(super) cores: Cores,
+    folder: PathBuf,
+    app_secret: String,
+}
+
+impl Stage {
+    /// With Postgres, and below this folder.
+    pub(super) fn set(folder: &Path, runtime: &Handle) -> Result<Self, CompareError> {
+        let cores = Cores::share_out();
+        // Before anything is started: Postgres is to stay where the load is.
+        cores.pin_load();
+        let logs = folder.join("logs");
+        // Those of the run before would be taken for this one's.
+        let _ = std::fs::remove_dir_all(&logs);
+        std::fs::create_dir_all(&logs).map_err(|error| CompareError::Folder(logs, error))?;
+        let postgres = Postgres::start(folder, runtime)?;
+        let app_secret = STANDARD.encode(crate::tokens::random_bytes::<32>());
+        Ok(Self { postgres, cores, folder: folder.to_owned(), app_secret })
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{name}.log"))
+    }
+
+    /// Starts the bare handler.
+    pub(super) fn bare(&self) -> Result<Server, CompareError> {
+        let port = free_port().map_err(CompareError::Port)?;
+        let command = [&this_program()?, "compare", "--bare", &format!("127.0.0.1:{port}")];
+        let launch = Launch { command: command.map(str::to_owned).to_vec(), ..Launch::default() };
+        self.start("bare", &launch, 0, &local(port), "/profile")
+    }
+
+    /// Starts a node of dualauth on this database, as it is by default but for these settings.
+    pub(super) fn node(
+        &self,
+        name: &str,
+        core: usize,
+        database: &Url,
+        settings: &[(&str, &str)],
+    ) -> Result<Server, CompareError> {
+        let port = free_port().map_err(CompareError::Port)?;
+        let (listen, public) = (format!("127.0.0.1:{port}"), format!("https://{PUBLIC_HOST}"));
+        let usual = [
+            ("DATABASE_URL", database.as_str()),
+            ("LISTEN", &listen),
+            ("PUBLIC_URL", &public),
+            ("APP_SECRET", &self.app_secret),
+            // All requests come from one address here: that they are few is not what is measured.
+            ("LOGIN_LIMIT", UNLIMITED),
+            ("REGISTER_LIMIT", UNLIMITED),
+            ("REFRESH_LIMIT", UNLIMITED),
+        ];
+        let environment = usual.iter().chain(settings);
+        let environment =
+            environment.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let command = vec![this_program()?, "serve".to_owned()];
+        // Away from any `.env`.
+        let launch = Launch { command, environment, folder: Some(self.folder.join("logs")) };
+        let server = self.start(name, &launch, core, &local(port), "/health/ready")?;
+        Ok(Server { origin: server.origin.called(PUBLIC_HOST), ..server })
+    }
+
+    /// Starts another system on this database.
+    pub(super) fn target(&self, target: &Target, database: &Url) -> Result<Server, CompareError> {
+        let Some(start) = &target.start else {
+            let url = target.url.as_ref().ok_or_else(|| CompareError::Url(target.name.clone()))?;
+            return Server::elsewhere(url);
+        };
+        let port = free_port().map_err(CompareError::Port)?;
+        let known = BTreeMap::from([
+            ("port".to_owned(), port.to_string()),
+            ("database_url".to_owned(), database.to_string()),
+        ]);
+        let words = |words: &[String]| words.iter().map(|word| fill_in(word, &known)).collect();
+        let environment =
+            start.environment.iter().map(|(name, value)| (name.clone(), fill_in(value, &known)));
+        let environment: Vec<_> = environment.collect();
+        let launch =
+            |command| Launch { command, environment: environment.clone(), folder: target.folder.clone() };
+        for command in &start.prepare {
+            launch(words(command)).run(&self.log(&target.name))?;
+        }
+        self.start(&target.name, &launch(words(&start.command)), 0, &local(port), &start.ready)
+    }
+
+    fn start(
+        &self,
+        name: &str,
+        launch: &Launch,
+        core: usize,
+        url: &str,
+        ready: &str,
+    ) -> Result<Server, CompareError> {
+        let log = self.log(name);
+        let origin = Origin::of_url(&Url::parse(url).map_err(|_| CompareError::Url(url.to_owned()))?)?;
+        let process = self.cores.on_server_core(core, || launch.start(&log));
+        let process = process.ok_or(CompareError::Generator)??;
+        wait_until_ready(&origin, ready)
+            .ok_or_else(|| CompareError::NotReady { name: name.to_owned(), log })?;
+        Ok(Server { origin, process: Some(process) })
+    }
+}
+
+/// More than can come.
+const UNLIMITED: &str = "1000000/1s";
+
+fn local(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn this_program() -> Result<String, CompareError> {
+    let path = std::env::current_exe().map_err(CompareError::Program)?;
+    Ok(path.to_string_lossy().into_owned())
+}
+
+fn wait_until_ready(origin: &Origin, path: &str) -> Option<()> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
+    let mut connection = Connection::to(origin.clone());
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if connection.exchange(&request).is_ok_and(|response| response.status == 200) {
+            return Some(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    None
+}

@@ -1,0 +1,155 @@
+//! Somebody who uses a system: opens an account, signs in, and shows from then on what they were given.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::CompareError;
+use super::http::{Connection, Response};
+use super::target::{Source, Step, Way};
+
+/// What somebody knows, by the names that a target's steps know it by.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Visitor {
+    known: BTreeMap<String, String>,
+}
+
+/// A request that can be sent again and again, and how its answer is known to be right.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) request: Vec<u8>,
+    pub(super) status: u16,
+    /// What the body has in it.
+    pub(super) owner: String,
+}
+
+impl Call {
+    /// Its first line.
+    pub(super) fn name(&self) -> String {
+        String::from_utf8_lossy(&self.request).lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// Whether this is what was asked for, and whose it is.
+    pub(super) fn is_answered_by(&self, response: &Response<'_>) -> bool {
+        let owner = self.owner.as_bytes();
+        let body = &response.body;
+        response.status == self.status
+            && (owner.is_empty() || body.windows(owner.len()).any(|part| part == owner))
+    }
+}
+
+impl Visitor {
+    /// Of this name.
+    pub(super) fn named(username: &str, password: &str) -> Self {
+        let email = format!("{username}@example.com");
+        let known = [("username", username), ("password", password), ("email", &email)];
+        Self { known: known.map(|(name, value)| (name.to_owned(), value.to_owned())).into() }
+    }
+
+    /// What they know.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.known.values().map(String::as_str)
+    }
+
+    /// Takes a step, and keeps what there is to keep of its answer.
+    pub(super) fn take(&mut self, step: &Step, connection: &mut Connection) -> Result<(), CompareError> {
+        let request = self.request(step, connection.host());
+        let failed = |reason: String| CompareError::Step { request: step.request.clone(), reason };
+        let response = connection.exchange(&request).map_err(|error| failed(error.to_string()))?;
+        if response.status != step.status {
+            let body = String::from_utf8_lossy(&response.body);
+            return Err(failed(format!("answered {} and not {}: {body}", response.status, step.status)));
+        }
+        for (name, source) in &step.keep {
+            let value = source.find(&response).ok_or_else(|| failed(format!("no {source} in the answer")))?;
+            self.known.insert(name.clone(), value);
+        }
+        Ok(())
+    }
+
+    /// Signs in, in this way.
+    pub(super) fn sign_in(&mut self, way: &Way, connection: &mut Connection) -> Result<(), CompareError> {
+        way.sign_in.iter().try_for_each(|step| self.take(step, connection))
+    }
+
+    /// What they send from then on.
+    pub(super) fn call(&self, way: &Way, host: &str) -> Call {
+        Call {
+            request: self.request(&way.call, host),
+            status: way.call.status,
+            owner: self.fill_in(&way.owner),
+        }
+    }
+
+    /// A request, as it travels.
+    pub(super) fn request(&self, step: &Step, host: &str) -> Vec<u8> {
+        let mut text = format!("{} HTTP/1.1\r\nHost: {host}\r\n", self.fill_in(&step.request));
+        for (name, value) in &step.headers {
+            text += &format!("{name}: {}\r\n", self.fill_in(value));
+        }
+        match self.body(step) {
+            Some((kind, body)) => {
+                text += &format!("Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            }
+            None if step.request.starts_with("GET ") => text += "\r\n",
+            None => text += "Content-Length: 0\r\n\r\n",
+        }
+        text.into_bytes()
+    }
+
+    fn body(&self, step: &Step) -> Option<(&'static str, String)> {
+        if let Some(json) = &step.json {
+            return Some(("application/json", self.fill_in_json(json).to_string()));
+        }
+        let form = step.form.as_ref()?;
+        let pairs = form.iter().map(|(name, value)| (name, self.fill_in(value)));
+        let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        Some(("application/x-www-form-urlencoded", form))
+    }
+
+    fn fill_in_json(&self, json: &Value) -> Value {
+        match json {
+            Value::String(text) => self.fill_in(text).into(),
+            Value::Array(items) => items.iter().map(|item| self.fill_in_json(item)).collect(),
+            Value::Object(members) => {
+                members.iter().map(|(name, value)| (name.clone(), self.fill_in_json(value))).collect()
+            }
+            other => other.clone(),
+        }
+    }
+
+    fn fill_in(&self, text: &str) -> String {
+        fill_in(text, &self.known)
+    }
+}
+
+/// Puts what is known in the places of `{name}`. A name that nobody knows stays as it is.
+pub(super) fn fill_in(text: &str, known: &BTreeMap<String, String>) -> String {
+    known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
+impl Source {
+    fn find(&self, response: &Response<'_>) -> Option<String> {
+        match self {
+            Self::Cookie(name) => {
+                let headers = response.headers();
+                let set = headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case("set-cookie"));
+                let mut pairs = set.filter_map(|(_, cookie)| cookie.split(';').next()?.split_once('='));
+                pairs.find(|(found, _)| found == name).map(|(_, value)| value.to_owned())
+            }
+            Self::Json(pointer) => {
+                let body: Value = serde_json::from_slice(&response.body).ok()?;
+                body.pointer(pointer)?.as_str().map(str::to_owned)
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cookie(name) => write!(f, "cookie {name}"),
+            Self::Json(pointer) => write!(f, "string at {pointer}"),
+        }
+    }
+}
