@@ -30,6 +30,7 @@ use crate::audit::Trail;
 use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
+use crate::compare::page::LastRun;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, DatabaseError, Pools};
@@ -48,7 +49,7 @@ use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
 use crate::users::{Accounts, PasswordError, PasswordHasher};
 use crate::web::{Scrape, openapi};
-use crate::{account, web as pages};
+use crate::{account, compare, web as pages};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
 const STOP_LIMIT: Duration = Duration::from_secs(9);
@@ -411,6 +412,7 @@ struct Parts {
     csrf: Data<Csrf>,
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
+    last_run: Data<LastRun>,
     metrics: Metrics,
     modes: Modes,
 }
@@ -469,6 +471,7 @@ impl Parts {
                 allowed: config.allowed_origins.clone(),
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
+            last_run: Data::new(LastRun(compare::default_folder(&config.data_folder))),
             metrics,
             modes: Modes::new(modes),
         }
@@ -490,6 +493,7 @@ impl Parts {
             .app_data(Data::new(self.modes.clone()))
             .configure(jwt::well_known_routes)
             .configure(account::routes)
+            .configure(compare::page::routes)
             .configure(pages::routes);
     }
 
@@ -506,7 +510,8 @@ impl Parts {
             .app_data(self.trail.clone())
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
-            .app_data(self.proxies.clone());
+            .app_data(self.proxies.clone())
+            .app_data(self.last_run.clone());
     }
 
     fn document(&self) -> utoipa::openapi::OpenApi {
@@ -542,7 +547,8 @@ fn serve(
     spans: Option<Spans>,
 ) -> Result<Server, StartError> {
     let document = parts.document();
-    let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
+    let pages = [pages::PAGES.as_slice(), &compare::page::PAGES].concat();
+    let routes = Data::new(edge::Routes::of(&document, &pages, &parts.metrics));
     let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
     let edge = Edge {
         is_https,

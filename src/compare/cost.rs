@@ -43,12 +43,11 @@ pub(super) fn measure(
         after.zip(before).map(|(after, before)| after.saturating_sub(before) as f64)
     };
     let idle = quiet.cpu.unwrap_or_default() * took.as_secs_f64();
+    let sql = earlier.zip(later).map(|(earlier, later)| quiet.each_time(&earlier, &later, times));
     Ok(Cost {
         server_cpu_us: spent(after.0, before.0).map(each),
         postgres_cpu_us: spent(after.1, before.1).map(|cpu| each((cpu - idle).max(0.0))),
-        sql: earlier
-            .zip(later)
-            .map(|(earlier, later)| quiet.asked_for(&earlier, &later) as f64 / times as f64),
+        sql: sql.map(|statements| statements as f64 / times as f64),
         p50_ms: Estimate::of(waits).map(|wait| wait.median),
     })
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+use utoipa::ToSchema;
 
 use super::CompareError;
 use super::http::Connection;
@@ -15,13 +16,14 @@ use super::target::Way;
 use super::visitor::Visitor;
 
 /// Logins until buffers and pools are as large as they get.
-const WARM_UP: usize = 200;
+const WARM_UP: usize = 1_000;
 
 /// How many sign in at a time.
 pub(super) const AT_ONCE: usize = 8;
 
 /// What logins weigh, each, when there are so many.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedFootprint)]
 pub struct Footprint {
     /// How many there are.
     pub logins: usize,

@@ -15,6 +15,7 @@ mod http;
 mod load;
 mod machine;
 mod outage;
+pub mod page;
 mod plant;
 mod play;
 mod postgres;

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::CompareError;
 use super::http::Connection;
@@ -19,7 +20,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// From when on this was answered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedAnswer)]
 pub struct Answer {
     /// In milliseconds, since Postgres was told to stop.
     pub after_ms: u64,
@@ -28,7 +30,8 @@ pub struct Answer {
 }
 
 /// How one fared.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedOutage)]
 pub struct Outage {
     /// What was answered, whenever that changed.
     pub answers: Vec<Answer>,

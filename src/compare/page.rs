@@ -40,15 +40,11 @@ pub fn routes(config: &mut ServiceConfig) {
 
 /// The comparison that was measured last.
 ///
-/// `dualauth compare` makes it. Where a figure has no meaning it is null.
-#[utoipa::path(
-    tag = "comparison",
-    operation_id = "compare_json",
-    responses(
-        (status = 200, description = "What was found", body = Report),
-        (status = 404, description = "Nothing was measured here yet", body = crate::error::ProblemBody, content_type = "application/problem+json"),
-    )
-)]
+/// `dualauth compare` makes it. Where a figure has no meaning, or could not be had, it is null.
+#[utoipa::path(operation_id = "compare_json", tag = "service", responses(
+    (status = 200, description = "What was found.", body = Report),
+    (status = 404, description = "not_found"),
+))]
 #[get("/compare.json")]
 async fn compare_json(last: Data<LastRun>) -> Result<Json<Report>, Problem> {
     let nothing = || Problem::new(Code::NotFound, "Nothing was measured here yet: run `dualauth compare`.");

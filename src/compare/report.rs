@@ -11,6 +11,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::CompareError;
 use super::footprint::Footprint;
@@ -19,7 +20,8 @@ use super::statistics::Estimate;
 use super::target::{Mode, Transport};
 
 /// What a run has found. Where a figure has no meaning, or could not be had, it is null.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Comparison)]
 pub struct Report {
     /// Where, when and how it was measured.
     pub environment: Environment,
@@ -32,7 +34,8 @@ pub struct Report {
 }
 
 /// Where, when and how it was measured.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedWhere)]
 pub struct Environment {
     /// When it began.
     pub at: DateTime<Utc>,
@@ -71,7 +74,8 @@ pub struct Environment {
 }
 
 /// The load generator.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedGenerator)]
 pub struct Generator {
     /// The most requests a second that it can send and check, with a server that does nothing at all.
     pub requests_per_second: Option<f64>,
@@ -82,7 +86,8 @@ pub struct Generator {
 }
 
 /// The bare handler.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedBare)]
 pub struct Bare {
     /// In a closed loop.
     pub requests_per_second: Option<Estimate>,
@@ -93,7 +98,8 @@ pub struct Bare {
 }
 
 /// A way to be somebody, measured.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedVariant)]
 pub struct Variant {
     /// What it is called.
     pub name: String,
@@ -152,7 +158,8 @@ pub struct Variant {
 }
 
 /// Medians with intervals, by figure.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedIntervals)]
 #[expect(missing_docs, reason = "each is the interval of the figure of this name")]
 pub struct Intervals {
     pub requests_per_second: Option<Estimate>,
@@ -164,7 +171,8 @@ pub struct Intervals {
 }
 
 /// How long clients waited, in both kinds of load.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedLatencies)]
 pub struct Latencies {
     /// Each connection asks as soon as it was answered.
     pub closed_loop: Latency,
@@ -173,7 +181,8 @@ pub struct Latencies {
 }
 
 /// In milliseconds, the time within which so many were answered.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedLatency)]
 pub struct Latency {
     /// Half of them.
     pub p50: Option<f64>,
@@ -190,7 +199,8 @@ pub struct Latency {
 }
 
 /// How long a credential lives on after its end was acknowledged, in milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedRevocationDelay)]
 pub struct RevocationDelay {
     /// On the node that ended it.
     pub same_node: Delay,
@@ -199,7 +209,8 @@ pub struct RevocationDelay {
 }
 
 /// In milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedDelay)]
 pub struct Delay {
     /// Half of them were shorter.
     pub p50: f64,
@@ -224,7 +235,8 @@ impl Delay {
 }
 
 /// A request and its answer, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedBytes)]
 pub struct Bytes {
     /// Of the request: its first line, each header, the body.
     pub sent: BTreeMap<String, usize>,
@@ -233,7 +245,8 @@ pub struct Bytes {
 }
 
 /// What one costs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedCost)]
 pub struct Cost {
     /// Server CPU, in microseconds.
     pub server_cpu_us: Option<f64>,

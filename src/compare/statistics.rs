@@ -1,10 +1,12 @@
 //! What many measurements say together: medians, and how far they can be trusted.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A median, with an interval that holds the true one in 95 of 100 runs. No distribution is assumed: it lies between
 /// two of the values themselves (order statistics). With fewer than six values it is all of them, which is less sure.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedEstimate)]
 pub struct Estimate {
     /// Half of the values are below it.
     pub median: f64,

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
+use utoipa::ToSchema;
 
 use super::CompareError;
 
@@ -77,7 +78,8 @@ pub struct Way {
 }
 
 /// How a credential comes to be good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[schema(as = ComparedMode)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the contract's own names")]
 pub enum Mode {
@@ -96,7 +98,8 @@ impl Mode {
 }
 
 /// How a credential travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[schema(as = ComparedTransport)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the contract's own names")]
 pub enum Transport {

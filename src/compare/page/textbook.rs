@@ -21,25 +21,25 @@ const ROWS: [Row; 9] = [
     Row {
         aspect: "Storage",
         textbook: ["on the server", "on the client, none on the server"],
-        measured: Some(Found::storage),
+        measured: Some(|found, mode| found.storage(mode)),
         live: None,
     },
     Row {
         aspect: "Scalability",
         textbook: ["a look-up for every request; hard", "stateless; easy"],
-        measured: Some(Found::scalability),
+        measured: Some(|found, mode| found.scalability(mode)),
         live: None,
     },
     Row {
         aspect: "Revocation",
         textbook: ["immediate", "not before it expires"],
-        measured: Some(Found::revocation),
+        measured: Some(|found, mode| found.revocation(mode)),
         live: None,
     },
     Row {
         aspect: "Payload",
         textbook: ["small", "large, with every request"],
-        measured: Some(Found::payload),
+        measured: Some(|found, mode| found.payload(mode)),
         live: None,
     },
     Row {
@@ -51,7 +51,7 @@ const ROWS: [Row; 9] = [
     Row {
         aspect: "Logout",
         textbook: ["deletes the session", "deletes the token on the client; a copy lives on"],
-        measured: Some(Found::logout),
+        measured: Some(|found, mode| found.logout(mode)),
         live: Some("logout"),
     },
     Row {
@@ -144,7 +144,9 @@ impl Found<'_> {
         let cost = |variant: &Variant| {
             let (ratio, sql) = (variant.server_cpu_ratio?, variant.sql_per_request?);
             let postgres = variant.postgres_cpu_us?;
-            Some(format!("<b>{ratio:.2}×</b> a bare handler, <b>{sql:.2}</b> SQL, {postgres:.0} µs of Postgres’ CPU"))
+            Some(format!(
+                "<b>{ratio:.2}×</b> a bare handler, <b>{sql:.2}</b> SQL, {postgres:.0} µs of Postgres’ CPU"
+            ))
         };
         Some(format!("{} for each request. As textbooks have it: {}.", cost(ours)?, cost(textbook)?))
     }
@@ -155,7 +157,11 @@ impl Found<'_> {
             let delay = variant.revocation_delay_ms.as_ref()?;
             Some(lives_on(delay.other_node.as_ref().unwrap_or(&delay.same_node)))
         };
-        Some(format!("On another node: {}. As textbooks have it: {}.", elsewhere(ours)?, elsewhere(textbook)?))
+        Some(format!(
+            "On another node: {}. As textbooks have it: {}.",
+            elsewhere(ours)?,
+            elsewhere(textbook)?
+        ))
     }
 
     fn payload(&self, mode: Mode) -> Option<String> {
@@ -164,7 +170,10 @@ impl Found<'_> {
             let header = if transport == Transport::Cookie { "cookie" } else { "authorization" };
             variant.bytes.sent.get(header).copied()
         });
-        Some(format!("<b>{} bytes</b> with each request as a cookie, <b>{}</b> as a Bearer token.", cookie?, bearer?))
+        Some(format!(
+            "<b>{} bytes</b> with each request as a cookie, <b>{}</b> as a Bearer token.",
+            cookie?, bearer?
+        ))
     }
 
     fn logout(&self, mode: Mode) -> Option<String> {
