@@ -60,18 +60,25 @@ impl Visitor {
     pub(super) fn take(&mut self, step: &Step, connection: &mut Connection) -> Result<(), CompareError> {
         let request = self.request(step, connection.host());
         let failed = |reason: String| CompareError::Step { request: step.request.clone(), reason };
-        for _ in 0..PATIENCE {
+        let mut patience = PATIENCE;
+        loop {
             let response = connection.exchange(&request).map_err(|error| failed(error.to_string()))?;
-            let Some(pause) = told_to_come_again(&response) else { break };
-            std::thread::sleep(pause);
+            match told_to_come_again(&response).filter(|_| patience > 0) {
+                Some(pause) => std::thread::sleep(pause),
+                None => return self.learn(step, &response),
+            }
+            patience -= 1;
         }
-        let response = connection.exchange(&request).map_err(|error| failed(error.to_string()))?;
+    }
+
+    fn learn(&mut self, step: &Step, response: &Response<'_>) -> Result<(), CompareError> {
+        let failed = |reason: String| CompareError::Step { request: step.request.clone(), reason };
         if response.status != step.status {
             let body = String::from_utf8_lossy(&response.body);
             return Err(failed(format!("answered {} and not {}: {body}", response.status, step.status)));
         }
         for (name, source) in &step.keep {
-            let value = source.find(&response).ok_or_else(|| failed(format!("no {source} in the answer")))?;
+            let value = source.find(response).ok_or_else(|| failed(format!("no {source} in the answer")))?;
             self.known.insert(name.clone(), value);
         }
         Ok(())

@@ -151,7 +151,7 @@ fn assert_told_right(report: &Report) {
     for variant in &report.variants {
         let sql = variant.sql_per_request.expect("statements are counted");
         let expected = if variant.lookup.as_deref() == Some("always") { 1.0 } else { 0.0 };
-        assert!((sql - expected).abs() < 0.1, "{}: {sql} statements a request", variant.name);
+        assert!((sql - expected).abs() < 0.5, "{}: {sql} statements a request", variant.name);
         assert!(variant.server_cpu_ratio.expect("a ratio") > 1.0, "{}", variant.name);
         assert!(variant.p99_ms >= variant.p50_ms && variant.p50_ms > Some(0.0), "{}", variant.name);
     }
