@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{Failure, say};
 use crate::compare::target::Target;
-use crate::compare::{self, Check, Options, Progress, bare};
+use crate::compare::{self, Check, Options, Plan, Progress, bare};
 use crate::config::Config;
 
 #[derive(Args)]
@@ -44,9 +44,10 @@ pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Fail
     let target = command.target.as_deref().map(Target::read).transpose()?;
     let out = command.out.unwrap_or_else(|| compare::default_folder(&config.data_folder));
     let options = Options {
-        quick: command.quick,
+        plan: if command.quick || command.self_check { Plan::quick() } else { Plan::full() },
         url: command.url,
         target,
+        program: std::env::current_exe()?,
         folder: config.data_folder.join("compare-run"),
     };
     let runtime = Handle::current();

@@ -32,10 +32,11 @@ fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
     let url = node.public_url();
     let metrics = node.metrics_address().map(|address| format!("http://{address}/metrics"));
     if format == LogFormat::Json {
-        tracing::info!(address = %node.address(), url, docs = %format!("{url}/docs/"), metrics, "ready");
+        tracing::info!(address = %node.address(), url, playground = %format!("{url}/"), docs = %format!("{url}/docs/"), metrics, "ready");
         return Ok(());
     }
     say(&format!("dualauth {} listens on {}", env!("CARGO_PKG_VERSION"), node.address()))?;
+    say(&format!("  Playground  {url}/"))?;
     say(&format!("  Swagger UI  {url}/docs/"))?;
     if let Some(metrics) = metrics {
         say(&format!("  Metrics     {metrics}"))?;

@@ -27,12 +27,12 @@ const CURVE: [f64; 20] = [
 ];
 
 /// A report without any variant yet.
-pub(super) fn begin(plan: &Plan, quick: bool, generator: Generator, stage: Option<&Stage>) -> Report {
+pub(super) fn begin(plan: &Plan, generator: Generator, stage: Option<&Stage>) -> Report {
     let (servers, load) = stage.map_or((0, 0), |stage| (stage.cores.servers.len(), stage.cores.load.len()));
     let environment = Environment {
         at: DateTime::UNIX_EPOCH,
         seconds: 0.0,
-        profile: if quick { "quick" } else { "full" }.to_owned(),
+        profile: plan.name.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         optimised: !cfg!(debug_assertions),
         system: machine::system(),

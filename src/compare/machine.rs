@@ -5,6 +5,18 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
+use super::CompareError;
+
+/// Does something where cores may be chosen: whose thread this is keeps theirs.
+///
+/// # Errors
+/// What it gives, and [`CompareError::Generator`] when it panics.
+pub(super) fn on_a_thread_of_its_own<T: Send>(
+    work: impl FnOnce() -> Result<T, CompareError> + Send,
+) -> Result<T, CompareError> {
+    thread::scope(|scope| scope.spawn(work).join().map_err(|_| CompareError::Generator)?)
+}
+
 /// Who runs where. Requests are made and Postgres runs beside the servers, never in their place.
 #[derive(Clone, Debug)]
 pub(super) struct Cores {

@@ -69,9 +69,6 @@ pub enum CompareError {
     /// There is no port to listen on.
     #[error("no port: {0}")]
     Port(io::Error),
-    /// This program can't be found, to be started again.
-    #[error("finding this program: {0}")]
-    Program(io::Error),
     /// A command did not work.
     #[error("{command}: {reason}")]
     Launch {
@@ -123,66 +120,61 @@ pub fn default_folder(data: &Path) -> PathBuf {
 /// What is to be compared, and how thoroughly.
 #[derive(Debug)]
 pub struct Options {
-    /// In minutes, and not in half an hour.
-    pub quick: bool,
+    /// How much is done of what.
+    pub plan: Plan,
     /// A dualauth that runs already, instead of nodes of its own.
     pub url: Option<Url>,
     /// Another system, beside.
     pub target: Option<target::Target>,
+    /// The program that nodes are started of: this one.
+    pub program: PathBuf,
     /// Where its Postgres and its logs are kept.
     pub folder: PathBuf,
 }
 
 /// How much is done of what.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub struct Plan {
+    /// What it is called.
+    pub name: &'static str,
     /// Slices of each variant, besides the one to warm up.
-    rounds: usize,
+    pub rounds: usize,
     /// The same, where several nodes share the load.
-    rounds_of_fleets: usize,
-    /// How long a slice is, and how long it is driven before.
-    slice: Duration,
-    warm_up: Duration,
-    connections: usize,
-    /// Requests a second at the fixed rate; none: half of what the slowest can do.
-    rate: Option<f64>,
-    /// Sign-ins and refreshes, of each variant.
-    sign_ins: usize,
-    refreshes: usize,
-    /// Credentials that are ended, of each variant, and how long they are shown at most.
-    ends: usize,
-    watch: Duration,
-    /// Of each algorithm, or of the first alone.
-    every_algorithm: bool,
-    /// How many logins are weighed, and how long it may take to begin them.
-    footprints: &'static [usize],
-    patience: Duration,
-    outage: Duration,
+    pub rounds_of_fleets: usize,
+    /// How long a slice is.
+    pub slice: Duration,
+    /// How long it is driven before.
+    pub warm_up: Duration,
+    /// How many are kept alive.
+    pub connections: usize,
+    /// Sign-ins of each variant, one after the other.
+    pub sign_ins: usize,
+    /// Likewise.
+    pub refreshes: usize,
+    /// Credentials that are ended, of each variant.
+    pub ends: usize,
+    /// How long these are shown at most.
+    pub watch: Duration,
+    /// Whether each algorithm is looked at in every respect, or the first alone.
+    pub every_algorithm: bool,
+    /// How many logins are weighed.
+    pub footprints: &'static [usize],
+    /// How long it may take to begin them.
+    pub patience: Duration,
+    /// How long Postgres is away.
+    pub outage: Duration,
 }
 
 impl Plan {
-    fn of(options: &Options) -> Self {
-        if options.quick { Self::quick() } else { Self::full() }
-    }
-
-    /// Whether these nodes are looked at in every respect. Other algorithms change what a request costs, and little else.
-    fn looks_closely_at(&self, fleet: &entrants::Fleet) -> bool {
-        self.every_algorithm || fleet.setup.is_none_or(entrants::Setup::is_first)
-    }
-
-    /// Not more than one address may ask for.
-    fn within_limits(self) -> Self {
-        Self { refreshes: self.refreshes.min(50), ends: self.ends.min(50), ..self }
-    }
-
-    fn quick() -> Self {
+    /// In under two minutes, on a machine that has nothing else to do.
+    pub fn quick() -> Self {
         Self {
+            name: "quick",
             rounds: 5,
             rounds_of_fleets: 2,
             slice: Duration::from_millis(150),
             warm_up: Duration::from_millis(30),
             connections: 4,
-            rate: None,
             sign_ins: 4,
             refreshes: 50,
             ends: 25,
@@ -194,14 +186,15 @@ impl Plan {
         }
     }
 
-    fn full() -> Self {
+    /// In half an hour and more.
+    pub fn full() -> Self {
         Self {
+            name: "full",
             rounds: 25,
             rounds_of_fleets: 15,
             slice: Duration::from_millis(400),
             warm_up: Duration::from_millis(100),
             connections: 4,
-            rate: None,
             sign_ins: 20,
             refreshes: 500,
             ends: 300,
@@ -211,6 +204,16 @@ impl Plan {
             patience: Duration::from_secs(300),
             outage: Duration::from_secs(8),
         }
+    }
+
+    /// Whether these nodes are looked at in every respect. Other algorithms change what a request costs, and little else.
+    fn looks_closely_at(&self, fleet: &entrants::Fleet) -> bool {
+        self.every_algorithm || fleet.setup.is_none_or(entrants::Setup::is_first)
+    }
+
+    /// Not more than one address may ask for.
+    fn within_limits(self) -> Self {
+        Self { refreshes: self.refreshes.min(50), ends: self.ends.min(50), ..self }
     }
 }
 

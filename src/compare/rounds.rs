@@ -115,7 +115,7 @@ impl Rounds<'_> {
             fastest.push(sample.requests_per_second);
             progress.step();
         }
-        let rate = self.plan.rate.unwrap_or_else(|| easy(&fastest));
+        let rate = easy(&fastest);
         let mut measured = Vec::new();
         for _ in &self.subjects {
             let (closed_loop, fixed_rate) = (Latencies::none()?, Latencies::none()?);

@@ -8,6 +8,7 @@ use url::Url;
 use super::entrants::Fleet;
 use super::findings::Findings;
 use super::load::Aim;
+use super::machine::on_a_thread_of_its_own;
 use super::outage;
 use super::play::Play;
 use super::report::{Generator, Report};
@@ -27,6 +28,10 @@ const FLEETS: [usize; 2] = [2, 4];
 /// # Errors
 /// When a server does not start, or gives one wrong answer.
 pub fn run(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
+    on_a_thread_of_its_own(|| compare(options, runtime, progress))
+}
+
+fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
     let (at, began, load) = (Clock::system().now(), Instant::now(), machine::load_average());
     let mut report = match &options.url {
         Some(url) => elsewhere(options, url, progress)?,
@@ -41,11 +46,11 @@ pub fn run(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
 
 /// On servers that are started for it.
 fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
-    let plan = Plan::of(options);
+    let plan = options.plan.clone();
     progress.begin("starting Postgres and the nodes");
-    let mut stage = Stage::set(&options.folder, runtime)?;
+    let mut stage = Stage::set(options, runtime)?;
     let generator = generator::measure(&stage.cores, &plan)?;
-    let mut report = assemble::begin(&plan, options.quick, generator, Some(&stage));
+    let mut report = assemble::begin(&plan, generator, Some(&stage));
     let bare = Fleet { servers: vec![stage.bare()?], database: None, setup: None };
     let (play, database, visitor) = Play::of_all(&stage, options, &plan)?;
 
@@ -118,9 +123,9 @@ fn find_all(
 
 /// A dualauth that runs already: what can be seen from outside.
 fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report, CompareError> {
-    let plan = Plan::of(options).within_limits();
+    let plan = options.plan.clone().within_limits();
     let nothing = Generator { requests_per_second: None, cpu_us: None, bottleneck_for: Vec::new() };
-    let mut report = assemble::begin(&plan, options.quick, nothing, None);
+    let mut report = assemble::begin(&plan, nothing, None);
     let (play, quiet) = (Play::elsewhere(url, &plan)?, Quiet::default());
     progress.begin("requests");
     let subjects = play.subjects(None);

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::entrants::{Entrant, Fleet};
 use super::load::Aim;
+use super::machine::on_a_thread_of_its_own;
 use super::plant::{Cost, plant};
 use super::play::Play;
 use super::revocation::{self, Fate};
@@ -58,9 +59,13 @@ pub fn self_check(
     runtime: &Handle,
     progress: &Progress,
 ) -> Result<Vec<Check>, CompareError> {
-    let plan = Plan::quick();
+    on_a_thread_of_its_own(|| check(options, runtime, progress))
+}
+
+fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec<Check>, CompareError> {
+    let plan = options.plan.clone();
     progress.begin("starting Postgres and a node");
-    let stage = Stage::set(&options.folder, runtime)?;
+    let stage = Stage::set(options, runtime)?;
     let play = Play::of_one(&stage, &plan)?;
     let (entrant, fleet) = (&play.entrants[0], &play.fleets[0]);
     let database = fleet.database.as_ref().ok_or(CompareError::Generator)?;

@@ -1,7 +1,7 @@
 //! Everything that runs during a comparison: Postgres, the nodes of each system, and the bare handler.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -9,13 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::CompareError;
 use super::http::{Connection, Origin};
 use super::machine::{self, Cores};
 use super::postgres::Postgres;
 use super::process::{Launch, Process, free_port};
 use super::target::Target;
 use super::visitor::fill_in;
+use super::{CompareError, Options};
 
 /// Where nodes say that they are: https, since that is how they are used. Cookies have their prefix for it.
 const PUBLIC_HOST: &str = "auth.example.com";
@@ -54,13 +54,15 @@ impl Server {
 pub(super) struct Stage {
     pub(super) postgres: Postgres,
     pub(super) cores: Cores,
+    program: String,
     folder: PathBuf,
     app_secret: String,
 }
 
 impl Stage {
-    /// With Postgres, and below this folder.
-    pub(super) fn set(folder: &Path, runtime: &Handle) -> Result<Self, CompareError> {
+    /// With Postgres.
+    pub(super) fn set(options: &Options, runtime: &Handle) -> Result<Self, CompareError> {
+        let folder = &options.folder;
         let cores = Cores::share_out();
         // Before anything is started: Postgres is to stay where the load is.
         cores.pin_load();
@@ -70,7 +72,8 @@ impl Stage {
         std::fs::create_dir_all(&logs).map_err(|error| CompareError::Folder(logs, error))?;
         let postgres = Postgres::start(folder, runtime)?;
         let app_secret = STANDARD.encode(crate::tokens::random_bytes::<32>());
-        Ok(Self { postgres, cores, folder: folder.to_owned(), app_secret })
+        let program = options.program.to_string_lossy().into_owned();
+        Ok(Self { postgres, cores, program, folder: folder.to_owned(), app_secret })
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -80,7 +83,7 @@ impl Stage {
     /// Starts the bare handler.
     pub(super) fn bare(&self) -> Result<Server, CompareError> {
         let port = free_port().map_err(CompareError::Port)?;
-        let command = [&this_program()?, "compare", "--bare", &format!("127.0.0.1:{port}")];
+        let command = [&self.program, "compare", "--bare", &format!("127.0.0.1:{port}")];
         let launch = Launch { command: command.map(str::to_owned).to_vec(), ..Launch::default() };
         self.start("bare", &launch, 0, &local(port), "/profile")
     }
@@ -108,7 +111,7 @@ impl Stage {
         let environment = usual.iter().chain(settings);
         let environment =
             environment.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let command = vec![this_program()?, "serve".to_owned()];
+        let command = vec![self.program.clone(), "serve".to_owned()];
         // Away from any `.env`.
         let launch = Launch { command, environment, folder: Some(self.folder.join("logs")) };
         let server = self.start(name, &launch, core, &local(port), "/health/ready")?;
@@ -161,11 +164,6 @@ const UNLIMITED: &str = "1000000/1s";
 
 fn local(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
-}
-
-fn this_program() -> Result<String, CompareError> {
-    let path = std::env::current_exe().map_err(CompareError::Program)?;
-    Ok(path.to_string_lossy().into_owned())
 }
 
 fn wait_until_ready(origin: &Origin, path: &str) -> Option<()> {

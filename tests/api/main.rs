@@ -10,6 +10,7 @@ mod audit;
 mod browser;
 mod clients;
 mod commands;
+mod compare;
 #[macro_use]
 mod contract;
 mod doctor;

@@ -96,7 +96,7 @@ fn line(row: &Row, found: Option<&Found<'_>>) -> String {
             (None, None) => String::new(),
         };
         let live = row.live.map_or_else(String::new, |name| {
-            format!("<p class=\"live\" data-live=\"{name}\" data-mode=\"{}\"></p>", mode.as_str())
+            format!("<p class=\"live\" data-live=\"{name}\" data-mode=\"{}\">Seen live: press the button above.</p>", mode.as_str())
         });
         format!("<td>{measured}{live}<p class=\"textbook\">Textbook: {textbook}.</p></td>")
     };
@@ -183,10 +183,14 @@ impl Found<'_> {
     }
 }
 
+/// In milliseconds: no request that was sent so long after the acknowledgement was accepted.
+const AT_ONCE: f64 = 0.05;
+
 fn lives_on(delay: &Delay) -> String {
     if delay.until_expiry {
         return format!("lives on for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
     }
     let count = delay.samples.len();
-    format!("dead after <b>{:.1} ms</b> (worst of {count}: {:.1} ms)", delay.p50, delay.max)
+    let after = |ms: f64| if ms < AT_ONCE { "at once".to_owned() } else { format!("after {ms:.1} ms") };
+    format!("dead <b>{}</b> (worst of {count}: {})", after(delay.p50), after(delay.max))
 }

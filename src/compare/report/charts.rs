@@ -33,7 +33,7 @@ const WIDTH: u32 = 960;
 const LINE: u32 = 26;
 /// The room for names to the left, and for numbers.
 const NAMES: u32 = 230;
-const NUMBERS: u32 = 44;
+const NUMBERS: u32 = 56;
 
 /// Of every text.
 const LABEL: (&str, u32) = ("sans-serif", 14);
@@ -156,7 +156,7 @@ fn costs(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
         .margin(10)
         .x_label_area_size(NUMBERS)
         .y_label_area_size(NAMES)
-        .build_cartesian_2d(0.0..most * 1.05, 0.0..count)?;
+        .build_cartesian_2d(0.0..most * 1.2, 0.0..count)?;
     chart
         .configure_mesh()
         .disable_y_mesh()

@@ -15,22 +15,25 @@ const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 const APP: &str = "https://app.example.org";
 const HTTPS: (&str, &str) = ("PUBLIC_URL", "https://auth.example.org");
 
+/// Files of pages.
+const PAGES: [&str; 6] =
+    ["/", "/playground/main.js", "/playground/style.css", "/docs/", "/docs/setup.js", "/docs/setup.css"];
+
 /// Every path of the document, with something in the place of each parameter, the pages, and paths that are none.
 fn paths() -> Vec<String> {
     let document: Value =
         serde_json::from_str(include_str!("../../../openapi/openapi.json")).expect("the document");
     let paths = document["paths"].as_object().expect("paths").keys();
     let filled = paths.map(|path| path.replace("{key}", "theme").replace("{id}", "nothing"));
-    let pages =
-        ["/", "/docs", "/docs/", "/docs/setup.js", "/docs/setup.css", "/docs/nothing", "/nothing", "/%ff"];
-    filled.chain(pages.map(str::to_owned)).collect()
+    let none = ["/docs", "/docs/nothing", "/playground/nothing", "/nothing", "/%ff"];
+    filled.chain(PAGES.into_iter().chain(none).map(str::to_owned)).collect()
 }
 
 /// What may be remembered, and for how long. Nothing else may.
 fn remembered(path: &str) -> &'static str {
     match path {
         "/.well-known/jwks.json" | "/.well-known/oauth-authorization-server" => "public, max-age=300",
-        "/openapi.json" | "/docs/" | "/docs/setup.js" | "/docs/setup.css" => "no-cache",
+        page if page == "/openapi.json" || PAGES.contains(&page) => "no-cache",
         _ => "no-store",
     }
 }
@@ -49,7 +52,7 @@ fn assert_dressed(response: &Response, method: &str, path: &str, is_https: bool)
     assert_eq!(one(response, "cache-control"), expected, "{response}");
     assert_eq!(one(response, "x-content-type-options"), "nosniff", "{response}");
     assert_eq!(one(response, "referrer-policy"), "no-referrer", "{response}");
-    assert_policy(response, is_read && path.starts_with("/docs/"));
+    assert_policy(response, is_read && PAGES.contains(&path));
     let transport = is_https.then_some("max-age=63072000");
     assert_eq!(response.header("strict-transport-security"), transport, "{response}");
     let id = one(response, "x-request-id");

@@ -1,0 +1,50 @@
+//! The playground: both modes side by side, and what really travels.
+
+use actix_web::web::Path;
+use actix_web::{HttpResponse, get};
+
+use crate::error::{Code, Problem};
+
+use super::page::{self, CSS, HTML, JAVASCRIPT, SVG};
+
+/// Scripts, styles, pictures and data from here only. And no script may make markup of what it was told (W3C Trusted
+/// Types): names and tokens are shown as the text that they are.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
+                      require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// The page.
+#[get("/")]
+pub(super) async fn playground() -> HttpResponse {
+    page::file(POLICY, HTML, include_str!("playground/index.html"))
+}
+
+/// What the page loads.
+#[get("/playground/{file}")]
+pub(super) async fn playground_file(file: Path<String>) -> Result<HttpResponse, Problem> {
+    let (content_type, text) =
+        text(&file).ok_or_else(|| Problem::new(Code::NotFound, "The playground has no such file."))?;
+    Ok(page::file(POLICY, content_type, text))
+}
+
+fn text(name: &str) -> Option<(&'static str, &'static str)> {
+    Some(match name {
+        "style.css" => (CSS, include_str!("playground/style.css")),
+        "icon.svg" => (SVG, include_str!("playground/icon.svg")),
+        "main.js" => (JAVASCRIPT, include_str!("playground/main.js")),
+        "account.js" => (JAVASCRIPT, include_str!("playground/account.js")),
+        "actions.js" => (JAVASCRIPT, include_str!("playground/actions.js")),
+        "board.js" => (JAVASCRIPT, include_str!("playground/board.js")),
+        "card.js" => (JAVASCRIPT, include_str!("playground/card.js")),
+        "clock.js" => (JAVASCRIPT, include_str!("playground/clock.js")),
+        "cookies.js" => (JAVASCRIPT, include_str!("playground/cookies.js")),
+        "dom.js" => (JAVASCRIPT, include_str!("playground/dom.js")),
+        "exchange.js" => (JAVASCRIPT, include_str!("playground/exchange.js")),
+        "fate.js" => (JAVASCRIPT, include_str!("playground/fate.js")),
+        "jwt.js" => (JAVASCRIPT, include_str!("playground/jwt.js")),
+        "people.js" => (JAVASCRIPT, include_str!("playground/people.js")),
+        "slot.js" => (JAVASCRIPT, include_str!("playground/slot.js")),
+        "transcript.js" => (JAVASCRIPT, include_str!("playground/transcript.js")),
+        _ => return None,
+    })
+}

@@ -1,0 +1,45 @@
+// The server's clock: what ends when is told in the server's time, and this machine's may go wrong.
+
+import { el } from "./dom.js";
+
+let ahead = 0;
+
+// At the moment when it is this time over there.
+export const setClock = (time) => {
+  ahead = Date.parse(time) - Date.now();
+};
+
+export const now = () => Date.now() + ahead;
+
+export const secondsUntil = (time) => Math.round((Date.parse(time) - now()) / 1000);
+
+const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+
+function inWords(seconds) {
+  if (seconds <= 0) return "over";
+  const first = UNITS.findIndex(([, size]) => seconds >= size);
+  const shown = UNITS.slice(first, first + 2);
+  let rest = seconds;
+  return shown
+    .map(([unit, size]) => {
+      const count = Math.floor(rest / size);
+      rest -= count * size;
+      return `${count} ${unit}`;
+    })
+    .join(" ");
+}
+
+// Counts down to a time, second by second.
+export const countdown = (time) =>
+  el("time", { datetime: time, class: "countdown", title: atTime(time) }, inWords(secondsUntil(time)));
+
+export const atTime = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+export function startTicking() {
+  setInterval(() => {
+    for (const element of document.querySelectorAll("time.countdown")) {
+      const text = inWords(secondsUntil(element.dateTime));
+      if (element.textContent !== text) element.textContent = text;
+    }
+  }, 1000);
+}

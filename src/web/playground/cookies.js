@@ -1,0 +1,120 @@
+// The cookies of this server, which no script can read: what the contract says of them, and which ones the browser holds.
+
+import { secondsUntil } from "./clock.js";
+
+const IS_HTTPS = location.protocol === "https:";
+
+const KINDS = {
+  sessionid: { path: "/", sameSite: "Lax", holds: "A random session id, signed. It says nothing: the server has to look it up." },
+  access_token: { path: "/", sameSite: "Lax", holds: "The JWT itself, with all that it says." },
+  refresh_token: { path: "/jwt", sameSite: "Strict", holds: "What buys the next access token." },
+};
+
+const OF_MODE = { session: ["sessionid"], jwt: ["access_token", "refresh_token"] };
+
+export const HIDDEN = "‹hidden›";
+
+export const nameOf = (kind) => {
+  if (!IS_HTTPS) return kind;
+  return (KINDS[kind].path === "/" ? "__Host-" : "__Secure-") + kind;
+};
+
+// A cookie that a sign-in or a refresh sets.
+const set = (kind, life) => {
+  const { path, sameSite } = KINDS[kind];
+  const lasting = life === null ? [] : [`Max-Age=${life}`];
+  return {
+    kind,
+    pair: `${nameOf(kind)}=${HIDDEN}`,
+    attributes: ["HttpOnly", `SameSite=${sameSite}`, ...(IS_HTTPS ? ["Secure"] : []), `Path=${path}`, ...lasting],
+  };
+};
+
+// What such an answer sets. With "remember me", for as long as what is in the cookie lives.
+export function setBy(mode, { login, expires_in }) {
+  return OF_MODE[mode].map((kind) => {
+    const life = kind === "access_token" ? expires_in : secondsUntil(login.expires_at);
+    return set(kind, login.remember_me ? life : null);
+  });
+}
+
+// What an answer clears when a login that travels by cookie is over.
+export const clearedBy = (mode) =>
+  OF_MODE[mode].map((kind) => {
+    const cookie = set(kind, 0);
+    return { ...cookie, pair: `${nameOf(kind)}=`, isCleared: true };
+  });
+
+export const line = ({ pair, attributes }) => [pair, ...attributes].join("; ");
+
+export function explanations({ kind, attributes }) {
+  const has = (attribute) => attributes.includes(attribute);
+  const life = attributes.find((attribute) => attribute.startsWith("Max-Age"));
+  const { path, sameSite, holds } = KINDS[kind];
+  return [
+    [nameOf(kind), holds],
+    ["HttpOnly", "No script may read it, so none can steal it. Not even this page: that is why its value is hidden here."],
+    [`SameSite=${sameSite}`, SAME_SITE[sameSite]],
+    [`Path=${path}`, PATH[path]],
+    has("Secure")
+      ? ["Secure", "It travels over https alone. The name's prefix has the browser insist on that."]
+      : ["no Secure", "This page came over http. Over https the cookie is Secure, and its name begins with __Host- or __Secure-, so that nobody else can set it."],
+    ["no Domain", "It goes back to this host alone, and to no subdomain. Unless whoever runs this has set COOKIE_DOMAIN, which this page can't see: then it has that Domain, and never the prefix __Host-."],
+    life
+      ? [life, "In seconds: it survives the browser's end, because you wanted to be remembered."]
+      : ["no Max-Age", "The browser forgets it when it is closed."],
+  ];
+}
+
+const SAME_SITE = {
+  Lax: "Other sites can't have the browser send it with a form or a script. Following a link to here may.",
+  Strict: "It is sent from pages of this site alone.",
+};
+
+const PATH = {
+  "/": "It goes along with every request to this server, wanted or not.",
+  "/jwt": "It goes along below /jwt alone: no other route sees it.",
+};
+
+// Which ones the browser holds. A page can only keep book: it can't look. The names, and nothing else, outlive a reload.
+const BOOK = "dualauth.playground.cookies";
+const held = new Set(JSON.parse(sessionStorage.getItem(BOOK) ?? "[]"));
+
+export function keepBook(cookies) {
+  for (const { kind, isCleared } of cookies) {
+    if (isCleared) held.delete(kind);
+    else held.add(kind);
+  }
+  sessionStorage.setItem(BOOK, JSON.stringify([...held]));
+}
+
+export const isHeld = (kind) => held.has(kind);
+
+export const holdsAnyOf = (mode) => OF_MODE[mode].some(isHeld);
+
+// Those that the browser adds to a request to this path (RFC 6265, section 5.4).
+export const sentTo = (path) => [...held].filter((kind) => KINDS[kind].path === "/" || path.startsWith("/jwt/"));
+
+// Tries to put a forged value over the real one, and says whether a script could do that.
+export function overwrite(mode) {
+  const name = nameOf(OF_MODE[mode][0]);
+  const rest = IS_HTTPS ? "; Path=/; Secure" : "; Path=/";
+  document.cookie = `${name}=forged${rest}`;
+  const isSeen = document.cookie.split("; ").some((pair) => pair.startsWith(`${name}=`));
+  if (isSeen) document.cookie = `${name}=${rest}; Max-Age=0`;
+  return isSeen;
+}
+
+// How long the values are. A session id's signature has a few characters that a cookie spells in three; a JWT is as long
+// as the one of the same user that came by Bearer.
+const lengths = { sessionid: 94, access_token: null, refresh_token: null };
+
+export const learnLengths = ({ access_token, refresh_token }) =>
+  Object.assign(lengths, { access_token: access_token.length, refresh_token: refresh_token.length });
+
+// What the header of these cookies comes to, in bytes, with its name and the end of its line.
+export function sizeOf(kinds) {
+  const each = kinds.map((kind) => (lengths[kind] === null ? NaN : nameOf(kind).length + 1 + lengths[kind]));
+  const all = each.reduce((sum, size) => sum + size, "Cookie: \r\n".length + 2 * (kinds.length - 1));
+  return Number.isNaN(all) ? "a whole JWT" : `about ${all} bytes`;
+}

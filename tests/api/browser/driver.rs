@@ -1,0 +1,222 @@
+//! A headless Chromium by WebDriver: where its page is looked at, pressed and typed into, and what it complains of.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use fantoccini::elements::Element;
+use fantoccini::wd::WebDriverCompatibleCommand;
+use fantoccini::{Client, ClientBuilder, Locator};
+use http::Method;
+use serde_json::{Map, Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use url::{ParseError, Url};
+
+/// How long the browser may take for one step, on a machine that has other things to do.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A screen: what it is called, its width, its height, and whether fingers touch it.
+pub type Screen = (&'static str, u32, u32, bool);
+
+pub const DESKTOP: Screen = ("desktop", 1280, 900, false);
+pub const PHONE: Screen = ("phone", 390, 844, true);
+/// The narrowest that is about.
+pub const SMALL_PHONE: Screen = ("small-phone", 360, 740, true);
+
+/// What people may have set their system to.
+pub const SCHEMES: [&str; 2] = ["light", "dark"];
+
+pub struct Browser {
+    driver: Child,
+    pub client: Client,
+}
+
+impl Browser {
+    pub async fn start() -> Self {
+        let (driver, port) = start_driver().await;
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1280,1600",
+        ];
+        let mut capabilities = Map::new();
+        capabilities.insert("goog:chromeOptions".to_owned(), json!({ "args": arguments }));
+        capabilities.insert("goog:loggingPrefs".to_owned(), json!({ "browser": "ALL" }));
+        let client = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new())
+            .capabilities(capabilities)
+            .connect(&format!("http://127.0.0.1:{port}"))
+            .await
+            .expect("a browser session");
+        Self { driver, client }
+    }
+
+    pub async fn stop(mut self) {
+        self.client.close().await.expect("the browser closes");
+        self.driver.kill().await.expect("the driver ends");
+    }
+
+    pub async fn goto(&self, url: &str) {
+        self.client.goto(url).await.expect("the page");
+    }
+
+    pub async fn find(&self, css: &str) -> Element {
+        self.locate(Locator::Css(css)).await
+    }
+
+    pub async fn locate(&self, what: Locator<'_>) -> Element {
+        let found = self.client.wait().at_most(PATIENCE).for_element(what).await;
+        found.unwrap_or_else(|error| panic!("{what:?}: {error}"))
+    }
+
+    /// Whether there is such an element now.
+    pub async fn has(&self, css: &str) -> bool {
+        self.client.find(Locator::Css(css)).await.is_ok()
+    }
+
+    pub async fn text(&self, css: &str) -> String {
+        self.find(css).await.text().await.expect("a text")
+    }
+
+    pub async fn click(&self, css: &str) {
+        self.press(Locator::Css(css)).await;
+    }
+
+    /// Clicks where it stands on the page, scrolled to the middle, clear of what floats at the edges.
+    pub async fn press(&self, what: Locator<'_>) {
+        let element = serde_json::to_value(self.locate(what).await).expect("an element");
+        self.run("arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })", vec![element])
+            .await;
+        self.locate(what).await.click().await.unwrap_or_else(|error| panic!("{what:?}: {error}"));
+    }
+
+    pub async fn type_into(&self, css: &str, text: &str) {
+        let field = self.find(css).await;
+        field.clear().await.expect("it clears");
+        field.send_keys(text).await.expect("it takes keys");
+    }
+
+    /// Runs a script in the page.
+    pub async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
+        self.client.execute(script, arguments).await.unwrap_or_else(|error| panic!("{script:.200}: {error}"))
+    }
+
+    /// Runs one that answers later, by its last argument.
+    pub async fn run_async(&self, script: &str, arguments: Vec<Value>) -> Value {
+        let answer = self.client.execute_async(script, arguments).await;
+        answer.unwrap_or_else(|error| panic!("{script:.200}: {error}"))
+    }
+
+    /// Shows the page on this screen, to somebody who has set their system so.
+    pub async fn show_on(&self, (_, width, height, touched): Screen, scheme: &str) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": touched });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
+        let features = json!([
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ]);
+        self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
+    }
+
+    /// Keeps a picture of the whole page, and not only of what fits on the screen.
+    pub async fn keep_screenshot(&self, name: &str) {
+        let size = &self.devtools("Page.getLayoutMetrics", json!({})).await["cssContentSize"];
+        let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
+        let whole = json!({ "format": "png", "captureBeyondViewport": true, "clip": clip });
+        let answer = self.devtools("Page.captureScreenshot", whole).await;
+        let png = STANDARD.decode(answer["data"].as_str().expect("a picture")).expect("base64");
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(name), png).expect("a file");
+    }
+
+    /// Asserts that the page has asked for nothing that its policy refuses: nothing of it is missing.
+    pub async fn assert_within_its_policy(&self) {
+        let script = "const [done] = arguments;
+            new ReportingObserver((reports) => done(reports.map((report) => report.body)),
+                { types: ['csp-violation'], buffered: true }).observe();
+            setTimeout(() => done([]), 500);";
+        assert_eq!(self.run_async(script, vec![]).await, json!([]));
+    }
+
+    /// Asserts that the browser complained of nothing since it was asked last, but of answers with one of these
+    /// statuses: it logs every refusal, meant or not.
+    pub async fn assert_quiet(&self, expected: &[u16]) {
+        let log = Extension { path: "se/log", body: json!({ "type": "browser" }) };
+        let entries = self.client.issue_cmd(log).await.expect("a log");
+        for entry in entries.as_array().expect("entries") {
+            let is_refusal = expected.iter().any(|status| {
+                let told = format!("the server responded with a status of {status} (");
+                entry["source"] == "network" && entry["message"].as_str().is_some_and(|it| it.contains(&told))
+            });
+            assert!(is_refusal, "{entry}");
+        }
+    }
+
+    /// Every cookie that it holds, with its path and its attributes: also those that are not for the page's own path.
+    pub async fn cookies(&self) -> Vec<Value> {
+        let answer = self.devtools("Network.getAllCookies", json!({})).await;
+        answer["cookies"].as_array().expect("a list").clone()
+    }
+
+    async fn devtools(&self, command: &'static str, parameters: Value) -> Value {
+        let body = json!({ "cmd": command, "params": parameters });
+        let answer = self.client.issue_cmd(Extension { path: "goog/cdp/execute", body }).await;
+        answer.unwrap_or_else(|error| panic!("{command}: {error}"))
+    }
+}
+
+/// What ChromeDriver offers beside the standard.
+struct Extension {
+    path: &'static str,
+    body: Value,
+}
+
+impl fmt::Debug for Extension {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.path)
+    }
+}
+
+impl WebDriverCompatibleCommand for Extension {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, ParseError> {
+        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
+        (Method::POST, Some(self.body.to_string()))
+    }
+}
+
+async fn start_driver() -> (Child, u16) {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("chromedriver, which scripts/chromium installs");
+    let output = driver.stdout.take().expect("its output");
+    let mut lines = BufReader::new(output).lines();
+    while let Some(line) = lines.next_line().await.expect("a line") {
+        if let Some((_, port)) = line.split_once("started successfully on port ") {
+            // Read on, or the driver stops when the pipe is full.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return (driver, port.trim_end_matches('.').parse().expect("a port"));
+        }
+    }
+    panic!("chromedriver did not start");
+}
+
+/// Where scripts/clients has put what npm has.
+pub fn installed(package: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/node_modules").join(package)
+}

@@ -1,0 +1,128 @@
+//! Swagger UI in a real browser: every route can be tried in both modes.
+
+use fantoccini::Locator;
+use serde_json::{Value, json};
+
+use super::driver::Browser;
+use crate::oauth::Service;
+use crate::support::PASSWORD;
+use crate::support::server::TestServer;
+
+/// The page, as a person uses it.
+struct SwaggerUi<'a>(&'a Browser);
+
+impl SwaggerUi<'_> {
+    /// Tries an operation: opens it, types the body if there is one, executes, and reads the live response.
+    async fn try_out(&self, tag: &str, id: &str, body: Option<Value>) -> (String, Value) {
+        let block = format!("#operations-{tag}-{id}");
+        if !self.0.has(&format!("{block}.is-open")).await {
+            self.0.click(&format!("{block} .opblock-summary-control")).await;
+        }
+        if let Some(body) = body {
+            self.0.type_into(&format!("{block} textarea.body-param__text"), &body.to_string()).await;
+        }
+        if self.0.has(&format!("{block} .btn-clear")).await {
+            self.0.click(&format!("{block} .btn-clear")).await;
+        }
+        self.0.click(&format!("{block} .execute")).await;
+        let status =
+            self.0.find(&format!("{block} .live-responses-table .response .response-col_status")).await;
+        let status = status.text().await.expect("a status");
+        let shown = self
+            .0
+            .client
+            .find(Locator::Css(&format!("{block} .live-responses-table .highlight-code > pre")))
+            .await;
+        let text = match shown {
+            Ok(shown) => shown.text().await.expect("a body"),
+            Err(_) => String::new(),
+        };
+        (
+            status.split_whitespace().next().unwrap_or_default().to_owned(),
+            serde_json::from_str(&text).unwrap_or(Value::Null),
+        )
+    }
+
+    async fn authorize(&self, token: &str) {
+        self.fill_in_authorization(&[("auth-bearer-value", token)]).await;
+    }
+
+    async fn authorize_service(&self, service: &Service) {
+        let fields = [("auth-basic-username", service.id.as_str()), ("auth-basic-password", &service.secret)];
+        self.fill_in_authorization(&fields).await;
+    }
+
+    async fn fill_in_authorization(&self, fields: &[(&str, &str)]) {
+        self.0.click(".scheme-container .authorize").await;
+        for (name, value) in fields {
+            self.0.type_into(&format!(".auth-container input[aria-label='{name}']"), value).await;
+        }
+        let of_these = format!(".auth-container:has(input[aria-label='{}']) .authorize", fields[0].0);
+        self.0.click(&of_these).await;
+        self.0.click(".modal-ux .btn-done").await;
+    }
+
+    /// Types into a field of an operation's form.
+    async fn fill_in(&self, tag: &str, id: &str, field: &str, value: &str) {
+        let block = format!("#operations-{tag}-{id}");
+        self.0.click(&format!("{block} .opblock-summary-control")).await;
+        self.0.type_into(&format!("{block} [data-property-name='{field}'] input"), value).await;
+    }
+}
+
+#[tokio::test]
+async fn every_mode_can_be_tried_in_swagger_ui() {
+    let server = TestServer::start().await;
+    let browser = Browser::start().await;
+    let page = SwaggerUi(&browser);
+    browser.goto(&format!("http://{}/docs/", server.address())).await;
+
+    let user = json!({"username": "ada", "email": "ada@example.org", "password": PASSWORD});
+    let (status, registered) = page.try_out("session", "session_register", Some(user)).await;
+    assert_eq!((status.as_str(), &registered["username"]), ("201", &json!("ada")));
+    browser.keep_screenshot("swagger-ui-register.png").await;
+    browser.assert_within_its_policy().await;
+
+    // By cookie: it rides along, and what changes something gets its CSRF header by itself.
+    let credentials = json!({"username": "ada", "password": PASSWORD});
+    let (status, session) = page.try_out("session", "session_login", Some(credentials.clone())).await;
+    assert_eq!((status.as_str(), &session["login"]["transport"]), ("200", &json!("cookie")));
+    let (status, profile) = page.try_out("session", "session_profile", None).await;
+    assert_eq!((status.as_str(), &profile["auth"]["mode"]), ("200", &json!("session")));
+    let (status, refreshed) = page.try_out("session", "session_refresh", None).await;
+    assert_eq!((status.as_str(), &refreshed["login"]["id"]), ("200", &session["login"]["id"]));
+    let (status, shared) = page.try_out("account", "profile", None).await;
+    assert_eq!((status.as_str(), &shared["auth"]["mode"]), ("200", &json!("session")));
+
+    // A page that was loaded anew, with no token kept, asks for one.
+    browser.run("sessionStorage.clear()", vec![]).await;
+    browser.client.refresh().await.expect("the page again");
+    let (status, _) = page.try_out("session", "session_refresh", None).await;
+    assert_eq!(status, "200");
+
+    // By Bearer: the token goes in once.
+    let (status, jwt) = page.try_out("jwt", "jwt_login", Some(credentials.clone())).await;
+    assert_eq!((status.as_str(), &jwt["login"]["transport"]), ("200", &json!("bearer")));
+    page.authorize(jwt["access_token"].as_str().expect("a token")).await;
+    let (status, profile) = page.try_out("jwt", "jwt_profile", None).await;
+    assert_eq!((status.as_str(), &profile["auth"]["mode"]), ("200", &json!("jwt")));
+    let (status, shared) = page.try_out("account", "profile", None).await;
+    assert_eq!((status.as_str(), &shared["auth"]["login_id"]), ("200", &jwt["login"]["id"]));
+    browser.keep_screenshot("swagger-ui-profile.png").await;
+
+    // As another service: it shows its own secret, and the token goes into the form.
+    let service = Service::registered(&server).await;
+    page.authorize_service(&service).await;
+    page.fill_in("oauth", "oauth_introspect", "token", jwt["access_token"].as_str().expect("a token")).await;
+    let (status, told) = page.try_out("oauth", "oauth_introspect", None).await;
+    assert_eq!((status.as_str(), &told["sid"]), ("200", &jwt["login"]["id"]));
+    browser.keep_screenshot("swagger-ui-introspect.png").await;
+    browser.assert_within_its_policy().await;
+
+    let (status, _) = page.try_out("jwt", "jwt_logout", None).await;
+    assert_eq!(status, "204");
+    let (status, refused) = page.try_out("jwt", "jwt_profile", None).await;
+    assert_eq!((status.as_str(), &refused["code"]), ("401", &json!("token_revoked")));
+
+    browser.stop().await;
+}

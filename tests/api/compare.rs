@@ -1,0 +1,206 @@
+//! The comparison: it finds what is there, and tells all of it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dualauth::compare::report::{Delay, Variant};
+use dualauth::compare::{self, Options, Plan, Progress, Report};
+use serde_json::Value;
+use tokio::runtime::Handle;
+
+use super::support::cluster::Database;
+use super::support::http::Request;
+use super::support::program::{Server, folder, program, run, text};
+use super::support::server::TestServer;
+
+/// As little of everything as there can be.
+fn least() -> Plan {
+    Plan {
+        name: "least",
+        rounds: 1,
+        rounds_of_fleets: 1,
+        slice: Duration::from_millis(40),
+        warm_up: Duration::from_millis(10),
+        sign_ins: 2,
+        refreshes: 3,
+        ends: 3,
+        watch: Duration::from_millis(200),
+        footprints: &[20],
+        outage: Duration::from_secs(2),
+        ..Plan::quick()
+    }
+}
+
+async fn compared(options: Options) -> Report {
+    let runtime = Handle::current();
+    let comparing = move || compare::run(&options, &runtime, &Progress::hidden());
+    tokio::task::spawn_blocking(comparing).await.expect("no panic").expect("a comparison")
+}
+
+fn options(folder: PathBuf) -> Options {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_dualauth"));
+    Options { plan: least(), url: None, target: None, program, folder }
+}
+
+#[tokio::test]
+async fn costs_that_are_planted_are_found_and_nothing_where_there_is_none() {
+    let mut command = program(&folder(), &[]);
+    command.args(["compare", "--self-check"]);
+    let output = run(command, "").await;
+    let found = text(&output.stdout);
+    let verdicts: Vec<_> = found.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(verdicts, ["ok"; 4], "{found}{}", text(&output.stderr));
+    assert!(output.status.success());
+}
+
+#[tokio::test]
+async fn a_server_that_runs_is_measured_from_outside() {
+    let server = TestServer::start().await;
+    let url = format!("http://{}", server.address()).parse().expect("a URL");
+    let report = compared(Options { url: Some(url), ..options(folder()) }).await;
+    assert_eq!(report.variants.len(), 4);
+    for variant in &report.variants {
+        assert!(variant.requests_per_second > Some(0.0) && variant.p50_ms > Some(0.0), "{}", variant.name);
+        // What can't be seen from there is not made up.
+        assert_eq!((variant.server_cpu_us, variant.sql_per_request), (None, None), "{}", variant.name);
+        let delay = variant.revocation_delay_ms.as_ref().expect("a delay");
+        assert!(!delay.same_node.until_expiry && delay.other_node.is_none(), "{}", variant.name);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_gives_a_wrong_answer_is_not_measured() {
+    let server = TestServer::start().await;
+    for url in
+        [format!("http://{}/docs", server.address()), "http://127.0.0.1:1".to_owned(), "ftp://a".to_owned()]
+    {
+        let mut command = program(&folder(), &[]);
+        command.args(["compare", "--quick", "--url", &url]);
+        let output = run(command, "").await;
+        assert_eq!(output.status.code(), Some(1), "{url}: {}", text(&output.stdout));
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{url}");
+    }
+}
+
+/// What the contract names.
+const KEYS: [&str; 21] = [
+    "name",
+    "mode",
+    "transport",
+    "algorithm",
+    "lookup",
+    "revocation",
+    "nodes",
+    "requests_per_second",
+    "p50_ms",
+    "p99_ms",
+    "server_cpu_us",
+    "server_cpu_ratio",
+    "postgres_cpu_us",
+    "sql_per_request",
+    "bytes_sent",
+    "bytes_received",
+    "revocation_delay_ms",
+    "memory_bytes_per_login",
+    "disk_bytes_per_login",
+    "outage",
+    "intervals",
+];
+
+#[tokio::test]
+async fn everything_is_compared_and_told_in_every_form() {
+    let out = folder();
+    let report = compared(options(out.join("run"))).await;
+    report.write(&out).expect("it is written");
+    let json: Value = serde_json::from_slice(&read(&out, "comparison.json")).expect("JSON");
+    assert_complete(&json);
+    assert_told_right(&report);
+
+    let markdown = text(&read(&out, "comparison.md"));
+    let html = text(&read(&out, "comparison.html"));
+    for variant in &report.variants {
+        assert!(markdown.contains(&variant.name) && html.contains(&variant.name), "{}", variant.name);
+    }
+    assert_eq!(html.matches("<svg").count(), 4, "latencies, costs, ends, nodes");
+    for outside in ["src=", "href=", "url(", "@import"] {
+        assert!(!html.contains(outside), "{outside} in a file that stands alone");
+    }
+    assert_shown(&out, &report).await;
+}
+
+fn read(folder: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(folder.join(name)).expect("it was written")
+}
+
+/// Both modes, both transports, as textbooks have it and as it is here, each algorithm; and some of them on more nodes.
+fn assert_complete(json: &Value) {
+    let variants = json["variants"].as_array().expect("variants");
+    assert_eq!(variants.len(), 4 + 16 + 2 * 8);
+    for variant in variants {
+        for key in KEYS {
+            assert!(variant.get(key).is_some(), "{key} in {variant}");
+        }
+    }
+    assert!(json["environment"].is_object() && json["generator"]["requests_per_second"].is_f64());
+}
+
+fn assert_told_right(report: &Report) {
+    let bare = report.bare.as_ref().and_then(|bare| bare.server_cpu_us).expect("a bare handler");
+    assert!(bare.median > 0.0);
+    for variant in &report.variants {
+        let sql = variant.sql_per_request.expect("statements are counted");
+        let expected = if variant.lookup.as_deref() == Some("always") { 1.0 } else { 0.0 };
+        assert!((sql - expected).abs() < 0.1, "{}: {sql} statements a request", variant.name);
+        assert!(variant.server_cpu_ratio.expect("a ratio") > 1.0, "{}", variant.name);
+        assert!(variant.p99_ms >= variant.p50_ms && variant.p50_ms > Some(0.0), "{}", variant.name);
+    }
+    let looked_at = report.variants.iter().filter(|variant| variant.revocation_delay_ms.is_some());
+    assert_eq!(looked_at.map(assert_looked_at).count(), 8, "of the first algorithm");
+    for variant in report.variants.iter().filter(|variant| variant.nodes == 1) {
+        assert_suffered(variant);
+    }
+}
+
+/// One that can't be revoked is accepted until it expires; all others die, on either node.
+fn assert_looked_at(variant: &Variant) {
+    let outlives = variant.revocation.as_deref() == Some("off");
+    let delay = variant.revocation_delay_ms.as_ref().expect("a delay");
+    let nodes = [Some(&delay.same_node), delay.other_node.as_ref()];
+    for Delay { until_expiry, samples, max, .. } in nodes.map(|delay| delay.expect("two nodes")) {
+        assert_eq!(*until_expiry, outlives, "{}", variant.name);
+        assert_eq!(samples.len(), if outlives { 2 } else { 3 }, "{}", variant.name);
+        assert!(!outlives || *max > 800_000.0, "{}: {max} ms of the 15 min that it has", variant.name);
+    }
+    assert_eq!(variant.footprint.len(), 1, "{}", variant.name);
+    assert!(variant.login.is_some_and(|cost| cost.sql == Some(2.0)), "{}: {:?}", variant.name, variant.login);
+}
+
+/// Without Postgres a session is soon nobody's, and an access token still somebody's.
+fn assert_suffered(variant: &Variant) {
+    let outage = variant.outage.as_ref().expect("an outage");
+    let last = outage.answers.last().expect("an answer").status;
+    let expected = if variant.lookup.is_some() { 503 } else { 200 };
+    assert_eq!(last, Some(expected), "{}: {outage:?}", variant.name);
+    assert!(outage.recovery_ms.is_some(), "{}", variant.name);
+}
+
+/// On the page of a server that was started there.
+async fn assert_shown(out: &Path, report: &Report) {
+    let place = folder();
+    let shown = compare::default_folder(&place.join(".data"));
+    let database = Database::migrated().await;
+    let server = Server::start(&place, &[("DATABASE_URL", database.url().as_str())]).await;
+    server.send(Request::get("/compare.json")).await.problem(404, "not_found");
+    let page = server.send(Request::get("/compare")).await.expect(200).text();
+    assert!(page.contains("Nothing was measured here yet"));
+
+    report.write(&shown).expect("it is written");
+    let served = server.send(Request::get("/compare.json")).await.expect(200).json();
+    let written: Value = serde_json::from_slice(&read(out, "comparison.json")).expect("JSON");
+    assert_eq!(served["variants"], written["variants"]);
+    let page = server.send(Request::get("/compare")).await.expect(200).text();
+    assert!(!page.contains("Not measured yet") && !page.contains("Nothing was measured"), "{page}");
+    for variant in &report.variants {
+        assert!(page.contains(&variant.name), "{}", variant.name);
+    }
+}
