@@ -22,11 +22,6 @@ class RegisterSerializer(serializers.ModelSerializer):
         return User.objects.create_user(**validated_data)
 
 
-class LoginSerializer(serializers.Serializer):
-    username = serializers.CharField()
-    password = serializers.CharField()
-
-
 class TokenWithNameSerializer(TokenObtainPairSerializer):
     """With what a profile shows, for who reads a token and asks no database."""
 

@@ -1,15 +1,15 @@
 """Sessions by Django and JWTs by SimpleJWT, over one table of users."""
 
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import login, logout
 from django.http import HttpResponse
 from rest_framework import generics, status
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.authtoken.serializers import AuthTokenSerializer
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTStatelessUserAuthentication
 
-from serializers import LoginSerializer, RegisterSerializer, roles
+from serializers import RegisterSerializer, roles
 
 
 def health(request):
@@ -27,11 +27,9 @@ class SessionLogin(APIView):
     permission_classes = [AllowAny]
 
     def post(self, request):
-        credentials = LoginSerializer(data=request.data)
+        credentials = AuthTokenSerializer(data=request.data, context={"request": request})
         credentials.is_valid(raise_exception=True)
-        user = authenticate(request, **credentials.validated_data)
-        if user is None:
-            raise AuthenticationFailed("No active account found with the given credentials")
+        user = credentials.validated_data["user"]
         login(request, user)
         return Response({"user_id": user.pk, "username": user.username})
 
