@@ -30,7 +30,6 @@ use crate::audit::Trail;
 use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::compare::page::LastRun;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, DatabaseError, Pools};
@@ -48,7 +47,7 @@ use crate::session::{SessionData, SessionMode};
 use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
 use crate::users::{Accounts, PasswordError, PasswordHasher};
-use crate::web::{Scrape, openapi};
+use crate::web::{LastRun, Scrape, openapi};
 use crate::{account, compare, web as pages};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
@@ -493,7 +492,6 @@ impl Parts {
             .app_data(Data::new(self.modes.clone()))
             .configure(jwt::well_known_routes)
             .configure(account::routes)
-            .configure(compare::page::routes)
             .configure(pages::routes);
     }
 
@@ -547,8 +545,7 @@ fn serve(
     spans: Option<Spans>,
 ) -> Result<Server, StartError> {
     let document = parts.document();
-    let pages = [pages::PAGES.as_slice(), &compare::page::PAGES].concat();
-    let routes = Data::new(edge::Routes::of(&document, &pages, &parts.metrics));
+    let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
     let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
     let edge = Edge {
         is_https,

@@ -10,11 +10,12 @@ pub mod commands;
 pub mod app;
 
 pub mod account;
-pub mod compare;
 pub mod jwt;
 pub mod oauth;
 pub mod session;
 pub mod web;
+
+pub mod compare;
 
 pub mod auth;
 

@@ -31,6 +31,9 @@ impl Origin {
     /// Of `http://` or `https://`, and nothing behind the port.
     pub(super) fn of_url(url: &Url) -> Result<Self, CompareError> {
         let wrong = || CompareError::Url(url.to_string());
+        if url.path() != "/" || url.query().is_some() {
+            return Err(wrong());
+        }
         let (host, port) =
             (url.host_str().ok_or_else(wrong)?, url.port_or_known_default().ok_or_else(wrong)?);
         let tls = match url.scheme() {

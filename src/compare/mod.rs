@@ -15,7 +15,6 @@ mod http;
 mod load;
 mod machine;
 mod outage;
-pub mod page;
 mod plant;
 mod play;
 mod postgres;

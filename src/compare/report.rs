@@ -6,6 +6,8 @@ mod markdown;
 mod tables;
 mod terminal;
 
+pub use self::html::STYLE;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

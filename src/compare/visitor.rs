@@ -1,12 +1,17 @@
 //! Somebody who uses a system: opens an account, signs in, and shows from then on what they were given.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::CompareError;
 use super::http::{Connection, Response};
 use super::target::{Source, Step, Way};
+
+/// How often somebody comes again who was told to, and after how many seconds at the most.
+const PATIENCE: usize = 3;
+const MOMENT: u64 = 5;
 
 /// What somebody knows, by the names that a target's steps know it by.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +60,11 @@ impl Visitor {
     pub(super) fn take(&mut self, step: &Step, connection: &mut Connection) -> Result<(), CompareError> {
         let request = self.request(step, connection.host());
         let failed = |reason: String| CompareError::Step { request: step.request.clone(), reason };
+        for _ in 0..PATIENCE {
+            let response = connection.exchange(&request).map_err(|error| failed(error.to_string()))?;
+            let Some(pause) = told_to_come_again(&response) else { break };
+            std::thread::sleep(pause);
+        }
         let response = connection.exchange(&request).map_err(|error| failed(error.to_string()))?;
         if response.status != step.status {
             let body = String::from_utf8_lossy(&response.body);
@@ -121,6 +131,16 @@ impl Visitor {
     fn fill_in(&self, text: &str) -> String {
         fill_in(text, &self.known)
     }
+}
+
+/// How long to wait, for who asked at a bad moment (RFC 9110, section 10.2.3): not longer than for a moment.
+fn told_to_come_again(response: &Response<'_>) -> Option<Duration> {
+    if response.status != 503 {
+        return None;
+    }
+    let headers = response.headers();
+    let (_, seconds) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
+    seconds.parse().ok().map(|seconds: u64| Duration::from_secs(seconds.min(MOMENT)))
 }
 
 /// Puts what is known in the places of `{name}`. A name that nobody knows stays as it is.

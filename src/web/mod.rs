@@ -1,5 +1,6 @@
-//! What people and machines look at: the playground, Swagger UI, the API's document, and how the service does.
+//! What people and machines look at: the playground, the comparison, Swagger UI, the API's document, and how the service does.
 
+mod comparison;
 mod docs;
 mod health;
 mod metrics;
@@ -9,15 +10,19 @@ mod playground;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use self::comparison::LastRun;
 pub use self::metrics::Scrape;
 
 /// The paths for people, which the API's document does not list. They answer `GET`.
-pub const PAGES: [&str; 5] = ["/", "/playground/{file}", "/docs", "/docs/", "/docs/{file}"];
+pub const PAGES: [&str; 7] =
+    ["/", "/playground/{file}", "/compare", "/compare/{file}", "/docs", "/docs/", "/docs/{file}"];
 
 /// Registers these routes.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(health::live).service(health::ready).service(openapi::openapi_json);
+    config.service(comparison::compare_json);
     config.map(|config| config.service(playground::playground).service(playground::playground_file));
+    config.map(|config| config.service(comparison::compare).service(comparison::compare_file));
     config
         .map(|config| config.service(docs::docs_file).service(docs::docs).service(docs::docs_without_slash));
 }

@@ -8,6 +8,7 @@ use dualauth::compare::{self, Options, Plan, Progress, Report};
 use serde_json::Value;
 use tokio::runtime::Handle;
 
+use super::browser::comparison;
 use super::support::cluster::Database;
 use super::support::http::Request;
 use super::support::program::{Server, folder, program, run, text};
@@ -108,7 +109,7 @@ const KEYS: [&str; 21] = [
 ];
 
 #[tokio::test]
-async fn everything_is_compared_and_told_in_every_form() {
+async fn everything_is_compared_and_told_in_every_form_and_on_a_page() {
     let out = folder();
     let report = compared(options(out.join("run"))).await;
     report.write(&out).expect("it is written");
@@ -203,4 +204,5 @@ async fn assert_shown(out: &Path, report: &Report) {
     for variant in &report.variants {
         assert!(page.contains(&variant.name), "{}", variant.name);
     }
+    comparison::look_at(server.address()).await;
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the top down. Modules of one layer don't know each other.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 11] = [
     &["commands"],
     &["app"],
-    &["session", "jwt", "oauth", "account", "compare", "web"],
+    &["session", "jwt", "oauth", "account", "web"],
+    &["compare"],
     &["auth"],
     &["http"],
     &["error"],

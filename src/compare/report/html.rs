@@ -4,7 +4,11 @@ use super::super::CompareError;
 use super::Report;
 use super::tables::Table;
 
-const STYLE: &str = include_str!("style.css");
+/// What a report is made of, for a page that has colours.
+pub const STYLE: &str = include_str!("report.css");
+
+/// Colours, for one that stands alone.
+const PAGE_STYLE: &str = include_str!("page.css");
 
 impl Report {
     /// The page.
@@ -13,7 +17,7 @@ impl Report {
         Ok(format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>Sessions and JWTs, measured</title>\n<style>\n{STYLE}</style>\n</head>\n\
+             <title>Sessions and JWTs, measured</title>\n<style>\n{PAGE_STYLE}{STYLE}</style>\n</head>\n\
              <body>\n<main>\n<h1>Sessions and JWTs, measured</h1>\n{article}</main>\n</body>\n</html>\n"
         ))
     }
@@ -36,7 +40,7 @@ impl Report {
             .collect();
         let charts = self.charts()?.into_iter().enumerate().map(|(number, chart)| {
             format!(
-                "<section aria-labelledby=\"chart-{number}\">\n<h2 id=\"chart-{number}\">{}</h2>\n<p>{}</p>\n\
+                "<section class=\"report\" aria-labelledby=\"chart-{number}\">\n<h2 id=\"chart-{number}\">{}</h2>\n<p>{}</p>\n\
                  <div class=\"chart\" role=\"img\" aria-label=\"{}\" tabindex=\"0\">{}</div>\n</section>\n",
                 chart.title,
                 chart.about,
@@ -46,7 +50,10 @@ impl Report {
         });
         let charts: String = charts.collect();
         let tables: String = self.tables().iter().enumerate().map(section).collect();
-        Ok(format!("<dl>\n{conditions}</dl>\n{warnings}{charts}{tables}"))
+        Ok(format!(
+            "<section class=\"report\" aria-labelledby=\"run\">\n<h2 id=\"run\">The run</h2>\n\
+             <dl class=\"conditions\">\n{conditions}</dl>\n{warnings}</section>\n{charts}{tables}"
+        ))
     }
 }
 
@@ -55,8 +62,8 @@ fn section((number, table): (usize, &Table)) -> String {
         table.columns.iter().map(|column| format!("<th scope=\"col\">{}</th>", escape(column))).collect();
     let body: String = table.rows.iter().map(|row| line(row)).collect();
     format!(
-        "<section aria-labelledby=\"table-{number}\">\n<h2 id=\"table-{number}\">{}</h2>\n<p>{}</p>\n\
-         <div class=\"wide\" tabindex=\"0\" role=\"region\" aria-labelledby=\"table-{number}\">\n<table>\n<thead><tr>{head}</tr></thead>\n\
+        "<section class=\"report\" aria-labelledby=\"table-{number}\">\n<h2 id=\"table-{number}\">{}</h2>\n<p>{}</p>\n\
+         <div class=\"wide\" tabindex=\"0\" role=\"group\" aria-labelledby=\"table-{number}\">\n<table>\n<thead><tr>{head}</tr></thead>\n\
          <tbody>\n{body}</tbody>\n</table>\n</div>\n</section>\n",
         table.title, table.about
     )

@@ -1,11 +1,15 @@
 // The live cells of the table: somebody signs in in both modes, and each cell shows what happens to them.
 
-const button = document.getElementById('run');
-const status = document.getElementById('status');
+const button = document.getElementById('show');
+const status = document.getElementById('outcome');
 
 // Where a cell says what happened.
 const cell = (name, mode) => document.querySelector(`[data-live="${name}"][data-mode="${mode}"]`);
-const tell = (name, mode, text) => { cell(name, mode).textContent = text; };
+function tell(name, mode, text) {
+  const place = cell(name, mode);
+  place.textContent = text;
+  place.dataset.seen = '';
+}
 
 // A request, and its answer with the time that it took.
 async function ask(method, path, { body, headers = {}, credentials = 'omit' } = {}) {

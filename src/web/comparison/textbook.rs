@@ -1,10 +1,10 @@
 //! The textbook's table: what it says, and what was measured, or can be seen live, in its place.
 
-use super::super::report::{Delay, Variant};
-use super::super::target::{Mode, Transport};
-use super::super::{CompareError, Report};
+use crate::compare::report::{Delay, Variant};
+use crate::compare::target::{Mode, Transport};
+use crate::compare::{CompareError, Report};
 
-const SHELL: &str = include_str!("page.html");
+const SHELL: &str = include_str!("index.html");
 
 /// A row of the table.
 struct Row {
@@ -80,8 +80,8 @@ pub(super) fn page(report: Option<&Report>) -> Result<String, CompareError> {
     let rows: String = ROWS.iter().map(|row| line(row, found.as_ref())).collect();
     let article = match report {
         Some(report) => report.to_article()?,
-        None => "<p class=\"beware\"><strong>Nothing was measured here yet.</strong> Run <code>dualauth compare --quick</code>, and \
-                 load this page again.</p>\n"
+        None => "<section class=\"report\"><p class=\"beware\"><strong>Nothing was measured here yet.</strong> Run <code>dualauth compare --quick</code>, and \
+                 load this page again.</p></section>\n"
             .to_owned(),
     };
     Ok(SHELL.replace("<!-- rows -->", &rows).replace("<!-- article -->", &article))
@@ -92,7 +92,7 @@ fn line(row: &Row, found: Option<&Found<'_>>) -> String {
         let measured = row.measured.zip(found).and_then(|(measured, found)| measured(found, mode));
         let measured = match (measured, row.measured) {
             (Some(measured), _) => format!("<p>{measured}</p>"),
-            (None, Some(_)) => "<p class=\"faint\">Not measured yet.</p>".to_owned(),
+            (None, Some(_)) => "<p class=\"unmeasured\">Not measured yet.</p>".to_owned(),
             (None, None) => String::new(),
         };
         let live = row.live.map_or_else(String::new, |name| {
