@@ -94,9 +94,8 @@ impl Fleet {
         setup: Setup,
         database: &Url,
         nodes: usize,
-        settings: &[(&str, &str)],
     ) -> Result<Self, CompareError> {
-        let settings = [setup.settings().as_slice(), settings].concat();
+        let settings = setup.settings();
         let start = |number| stage.node(&format!("{}-{number}", setup.name()), number, database, &settings);
         let servers = (0..nodes).map(start).collect::<Result<_, _>>()?;
         Ok(Self { servers, database: Some(database.clone()), setup: Some(setup) })

@@ -223,12 +223,22 @@ fn receive(stream: &mut Stream, received: &mut Vec<u8>) -> io::Result<Layout> {
 
 fn read_more(stream: &mut Stream, received: &mut Vec<u8>) -> io::Result<()> {
     let mut bytes = [0; 8_192];
-    match stream.read(&mut bytes)? {
+    match stream.read(&mut bytes).map_err(in_words)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         count => {
             received.extend_from_slice(&bytes[..count]);
             Ok(())
         }
+    }
+}
+
+/// Of a time that is over a socket says only that there is nothing to read.
+fn in_words(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", PATIENCE.as_secs()))
+        }
+        _ => error,
     }
 }
 

@@ -1,5 +1,7 @@
 //! All who take part in one part of a run, with their servers.
 
+use std::collections::BTreeMap;
+
 use url::Url;
 use uuid::Uuid;
 
@@ -20,9 +22,12 @@ const USERNAME: &str = "compare";
 const CHEAP_HASHES: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_ITERATIONS", "1")];
 
 /// Them, and what they share.
+#[derive(Default)]
 pub(super) struct Play {
     pub(super) fleets: Vec<Fleet>,
     pub(super) entrants: Vec<Entrant>,
+    /// The other system, if it takes part.
+    target: Option<Target>,
 }
 
 impl Play {
@@ -34,9 +39,9 @@ impl Play {
     ) -> Result<(Self, Url, Visitor), CompareError> {
         let database = stage.postgres.create_database(DUALAUTH)?;
         let visitor = somebody(USERNAME);
-        let mut play = Self { fleets: Vec::new(), entrants: Vec::new() };
+        let mut play = Self::default();
         for setup in Setup::all() {
-            play.fleets.push(Fleet::of_nodes(stage, setup, &database, 1, &[])?);
+            play.fleets.push(Fleet::of_nodes(stage, setup, &database, 1)?);
         }
         let dualauth = Target::dualauth(true)?;
         register(&dualauth, &visitor, &play.fleets[0].servers[0])?;
@@ -55,9 +60,9 @@ impl Play {
         nodes: usize,
         plan: &Plan,
     ) -> Result<Self, CompareError> {
-        let mut play = Self { fleets: Vec::new(), entrants: Vec::new() };
+        let mut play = Self::default();
         for setup in Setup::of_first_algorithm() {
-            play.fleets.push(Fleet::of_nodes(stage, setup, database, nodes, &[])?);
+            play.fleets.push(Fleet::of_nodes(stage, setup, database, nodes)?);
         }
         play.enter_dualauth(&Target::dualauth(true)?, visitor, plan)?;
         Ok(play)
@@ -67,10 +72,10 @@ impl Play {
     pub(super) fn of_one(stage: &Stage, plan: &Plan) -> Result<Self, CompareError> {
         let (database, visitor) = (stage.postgres.create_database(DUALAUTH)?, somebody(USERNAME));
         let target = Target::dualauth(true)?;
-        let mut play = Self { fleets: Vec::new(), entrants: Vec::new() };
+        let mut play = Self::default();
         let setup = Setup::of_first_algorithm().find(|setup| !setup.is_textbook);
         let (setup, way) = setup.zip(target.ways.first()).ok_or(CompareError::Generator)?;
-        play.fleets.push(Fleet::of_nodes(stage, setup, &database, 1, &[])?);
+        play.fleets.push(Fleet::of_nodes(stage, setup, &database, 1)?);
         register(&target, &visitor, &play.fleets[0].servers[0])?;
         play.enter(DUALAUTH, way.clone(), 0, &visitor, plan)?;
         Ok(play)
@@ -83,7 +88,7 @@ impl Play {
         let server = Server::elsewhere(url)?;
         register(&target, &visitor, &server)?;
         let fleet = Fleet { servers: vec![server], database: None, setup: None };
-        let mut play = Self { fleets: vec![fleet], entrants: Vec::new() };
+        let mut play = Self { fleets: vec![fleet], ..Self::default() };
         for way in &target.ways {
             play.enter(DUALAUTH, way.clone(), 0, &visitor, plan)?;
         }
@@ -108,7 +113,7 @@ impl Play {
 
     fn enter_target(&mut self, stage: &Stage, target: &Target, plan: &Plan) -> Result<(), CompareError> {
         let database = stage.postgres.create_database("target")?;
-        let server = stage.target(target, &database)?;
+        let server = stage.target(target, &database, &BTreeMap::new())?;
         let visitor = somebody(USERNAME);
         register(target, &visitor, &server)?;
         // Of one that runs elsewhere nobody knows where it keeps what.
@@ -117,6 +122,7 @@ impl Play {
         for way in &target.ways {
             self.enter(&target.name, way.clone(), self.fleets.len() - 1, &visitor, plan)?;
         }
+        self.target = Some(target.clone());
         Ok(())
     }
 
@@ -156,49 +162,57 @@ impl Play {
         bare.into_iter().chain(entrants).collect()
     }
 
-    /// What a login of this entrant weighs: of dualauth on a node and a database of their own.
+    /// What a login of this entrant weighs, on a server and a database of their own: none, of one that runs elsewhere.
     pub(super) fn weigh(
         &self,
         stage: &Stage,
         entrant: &Entrant,
         plan: &Plan,
     ) -> Result<Vec<footprint::Footprint>, CompareError> {
-        let fleet = &self.fleets[entrant.fleet];
         let mut weighed = Vec::new();
-        for (number, logins) in plan.footprints.iter().enumerate() {
-            let Some(setup) = fleet.setup else {
-                let place = fleet.database.as_ref().map(|database| (&stage.postgres, database));
-                let visitors = vec![entrant.visitor.clone(); footprint::AT_ONCE];
-                weighed.push(footprint::weigh(
-                    &entrant.way,
-                    &visitors,
-                    &fleet.servers[0],
-                    place,
-                    *logins,
-                    plan.patience,
-                )?);
-                continue;
-            };
-            let name = format!("weigh_{}_{number}", Uuid::new_v4().simple());
+        for logins in plan.footprints {
+            let name = format!("weigh_{}", Uuid::new_v4().simple());
             let database = stage.postgres.create_database(&name)?;
-            let of_one = Fleet::of_nodes(stage, setup, &database, 1, &CHEAP_HASHES)?;
-            let target = Target::dualauth(true)?;
+            let Some((target, server)) = self.to_weigh(stage, entrant, &database)? else { break };
             let visitors: Vec<_> =
                 (0..footprint::AT_ONCE).map(|number| somebody(&format!("{USERNAME}{number}"))).collect();
             for visitor in &visitors {
-                register(&target, visitor, &of_one.servers[0])?;
+                register(&target, visitor, &server)?;
             }
             let place = Some((&stage.postgres, &database));
-            weighed.push(footprint::weigh(
-                &entrant.way,
-                &visitors,
-                &of_one.servers[0],
-                place,
-                *logins,
-                plan.patience,
-            )?);
+            let footprint =
+                footprint::weigh(&entrant.way, &visitors, &server, place, *logins, plan.patience)?;
+            weighed.push(footprint);
+            if footprint.logins < *logins {
+                break;
+            }
         }
         Ok(weighed)
+    }
+
+    /// The same as the entrant's, but that passwords cost little.
+    fn to_weigh(
+        &self,
+        stage: &Stage,
+        entrant: &Entrant,
+        database: &Url,
+    ) -> Result<Option<(Target, Server)>, CompareError> {
+        if let Some(setup) = self.fleets[entrant.fleet].setup {
+            let node = stage.node(
+                &format!("{}-weighed", setup.name()),
+                0,
+                database,
+                &[setup.settings().as_slice(), &CHEAP_HASHES].concat(),
+            )?;
+            return Ok(Some((Target::dualauth(true)?, node)));
+        }
+        let Some((target, start)) =
+            self.target.as_ref().and_then(|target| Some((target, target.start.as_ref()?)))
+        else {
+            return Ok(None);
+        };
+        let server = stage.target(target, database, &start.when_weighed)?;
+        Ok(Some((target.clone(), server)))
     }
 }
 

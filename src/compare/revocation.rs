@@ -42,7 +42,7 @@ pub(super) fn end_one(
     thread::scope(|scope| {
         let showing: Vec<_> = servers
             .iter()
-            .map(|origin| scope.spawn(|| show(origin, &call, &acknowledged, &is_over, watch)))
+            .map(|origin| scope.spawn(|| show(origin, &call, way.refused, &acknowledged, &is_over, watch)))
             .collect();
         thread::sleep(BEFORE);
         let ended = visitor.take(&way.sign_out, &mut operator);
@@ -60,6 +60,7 @@ pub(super) fn end_one(
 fn show(
     origin: &Origin,
     call: &Call,
+    refused: u16,
     acknowledged: &std::sync::OnceLock<Instant>,
     is_over: &AtomicBool,
     watch: Duration,
@@ -75,7 +76,7 @@ fn show(
             (true, Some(since)) if since > watch => return Ok(Fate::Outlived),
             (true, _) => last_accepted = Some(sent),
             // Somebody's, and nobody's any more: anything else has another reason.
-            (false, _) if last_accepted.is_some() && response.status == 401 => break,
+            (false, _) if last_accepted.is_some() && response.status == refused => break,
             (false, _) => return Err(failed(format!("answered {} around its end", response.status))),
         }
         if is_over.load(Ordering::Relaxed) {

@@ -118,8 +118,13 @@ impl Stage {
         Ok(Server { origin: server.origin.called(PUBLIC_HOST), ..server })
     }
 
-    /// Starts another system on this database.
-    pub(super) fn target(&self, target: &Target, database: &Url) -> Result<Server, CompareError> {
+    /// Starts another system on this database, with its environment changed by these.
+    pub(super) fn target(
+        &self,
+        target: &Target,
+        database: &Url,
+        changes: &BTreeMap<String, String>,
+    ) -> Result<Server, CompareError> {
         let Some(start) = &target.start else {
             let url = target.url.as_ref().ok_or_else(|| CompareError::Url(target.name.clone()))?;
             return Server::elsewhere(url);
@@ -130,8 +135,8 @@ impl Stage {
             ("database_url".to_owned(), database.to_string()),
         ]);
         let words = |words: &[String]| words.iter().map(|word| fill_in(word, &known)).collect();
-        let environment =
-            start.environment.iter().map(|(name, value)| (name.clone(), fill_in(value, &known)));
+        let environment = start.environment.iter().chain(changes);
+        let environment = environment.map(|(name, value)| (name.clone(), fill_in(value, &known)));
         let environment: Vec<_> = environment.collect();
         let launch =
             |command| Launch { command, environment: environment.clone(), folder: target.folder.clone() };

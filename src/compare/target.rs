@@ -24,8 +24,8 @@ pub struct Target {
     pub url: Option<Url>,
     /// How it is started.
     pub start: Option<Start>,
-    /// What opens the account `{username}` with `{password}` and `{email}`. Not given: `start.prepare` has made one that
-    /// has the name and the password that `environment` was told.
+    /// What opens the account `{username}` with `{password}` and `{email}`. Not given: there is one, and the steps of
+    /// `sign_in` have its name and its password in them.
     pub register: Option<Step>,
     /// The ways to be somebody there.
     #[serde(rename = "variant")]
@@ -47,6 +47,10 @@ pub struct Start {
     /// The environment of all of them, besides `PATH`.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
+    /// What is different in the environment of the one whose logins are weighed: a password hash that costs next to
+    /// nothing, since thousands of logins begin there.
+    #[serde(default)]
+    pub when_weighed: BTreeMap<String, String>,
     /// A path that is answered by 200 when it is ready.
     pub ready: String,
 }
@@ -75,6 +79,13 @@ pub struct Way {
     pub refresh: Option<Step>,
     /// The end.
     pub sign_out: Step,
+    /// The status code that `call` is answered by from then on.
+    #[serde(default = "unauthorized")]
+    pub refused: u16,
+}
+
+fn unauthorized() -> u16 {
+    401
 }
 
 /// How a credential comes to be good.
