@@ -105,6 +105,16 @@ async fn while_an_account_is_closed_its_owner_may_try_a_few_times_a_minute() {
 }
 
 #[tokio::test]
+async fn an_owner_is_known_by_the_network_of_an_ipv6_address() {
+    let nodes = nodes().await;
+    let [before, now, elsewhere] = ["2001:db8:1::1", "2001:db8:1::2:3", "2001:db8:2::1"];
+    tries(&nodes[0], before, &credentials("ada")).await.ok();
+    guess(&nodes, "ada", 100).await;
+    assert_limited(&tries(&nodes[1], elsewhere, &credentials("ada")).await, "\"account\"");
+    tries(&nodes[1], now, &credentials("ada")).await.ok();
+}
+
+#[tokio::test]
 async fn who_signs_in_is_forgiven_what_failed_from_the_same_address() {
     let nodes = nodes().await;
     for _ in 0..3 {
