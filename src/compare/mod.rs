@@ -138,7 +138,9 @@ pub struct Plan {
     pub name: &'static str,
     /// Slices of each variant, besides the one to warm up.
     pub rounds: usize,
-    /// The same, where several nodes share the load.
+    /// How many nodes share the load in the end.
+    pub fleets: &'static [usize],
+    /// How many rounds of them there are.
     pub rounds_of_fleets: usize,
     /// How long a slice is.
     pub slice: Duration,
@@ -170,13 +172,14 @@ impl Plan {
         Self {
             name: "quick",
             rounds: 5,
+            fleets: &[2, 4],
             rounds_of_fleets: 2,
             slice: Duration::from_millis(150),
             warm_up: Duration::from_millis(30),
             connections: 4,
             sign_ins: 4,
             refreshes: 50,
-            ends: 25,
+            ends: 15,
             watch: Duration::from_secs(1),
             every_algorithm: false,
             footprints: &[1_000],
@@ -190,6 +193,7 @@ impl Plan {
         Self {
             name: "full",
             rounds: 25,
+            fleets: &[2, 4],
             rounds_of_fleets: 15,
             slice: Duration::from_millis(400),
             warm_up: Duration::from_millis(100),
@@ -208,6 +212,12 @@ impl Plan {
     /// Whether these nodes are looked at in every respect. Other algorithms change what a request costs, and little else.
     fn looks_closely_at(&self, fleet: &entrants::Fleet) -> bool {
         self.every_algorithm || fleet.setup.is_none_or(entrants::Setup::is_first)
+    }
+
+    /// Whether its logins are weighed. How a credential travels changes nothing about what is kept of it.
+    fn weighs(&self, entrant: &entrants::Entrant, fleet: &entrants::Fleet) -> bool {
+        let is_bearer = entrant.way.transport == target::Transport::Bearer;
+        self.looks_closely_at(fleet) && (self.every_algorithm || fleet.setup.is_none() || is_bearer)
     }
 
     /// Not more than one address may ask for.

@@ -20,9 +20,6 @@ use crate::clock::Clock;
 /// How long Postgres is watched while nobody asks.
 const QUIET: Duration = Duration::from_millis(1_500);
 
-/// How many nodes share the load in the end.
-const FLEETS: [usize; 2] = [2, 4];
-
 /// Compares, and tells what was found.
 ///
 /// # Errors
@@ -60,7 +57,7 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
     tell(&mut report, &play, 1, measured, findings)?;
     drop(play);
 
-    for nodes in FLEETS {
+    for nodes in plan.fleets.iter().copied() {
         let play = Play::of_fleets(&stage, &database, &visitor, nodes, &plan)?;
         let (_, _, measured) = go_round(&play, &stage, &bare, &plan, plan.rounds_of_fleets, progress)?;
         let findings = play.entrants.iter().map(|_| Findings::default()).collect();
@@ -106,6 +103,8 @@ fn find_all(
             progress.begin("how soon a login ends");
             findings.find_delay(entrant, fleet, fleet.another(stage)?.as_ref(), plan)?;
             progress.step();
+        }
+        if plan.weighs(entrant, fleet) {
             progress.begin("what a login weighs");
             findings.footprint = play.weigh(stage, entrant, plan)?;
         }
