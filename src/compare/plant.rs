@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ struct Plant {
     cost: Cost,
     upstream: Origin,
     runtime: Handle,
-    /// When a logout was acknowledged last, and what was answered before to which request.
+    /// When a change was asked for or acknowledged last, and what was answered before to which request.
     ended: Mutex<Option<Instant>>,
     answers: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
 }
@@ -99,6 +99,10 @@ impl Plant {
         upstream: &mut Connection,
         postgres: Option<&mut PgConnection>,
     ) -> io::Result<Vec<u8>> {
+        if request.starts_with(b"POST ") {
+            // It may be true before it is acknowledged.
+            *locked(&self.ended) = Some(Instant::now());
+        }
         let response = upstream.exchange(request)?;
         let (status, mut answer) = (response.status, response.raw().to_vec());
         match &self.cost {
@@ -118,8 +122,7 @@ impl Plant {
 
     /// For so long after a logout, who was somebody is answered as if nothing had happened.
     fn hold_back(&self, request: &[u8], status: u16, time: Duration, answer: &mut Vec<u8>) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut ended, mut answers) = (locked(&self.ended), locked(&self.answers));
         match status {
             204 => *ended = Some(Instant::now()),
             200 => drop(answers.insert(request.to_vec(), answer.clone())),
@@ -131,6 +134,10 @@ impl Plant {
             _ => {}
         }
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// By one header line.

@@ -67,7 +67,7 @@ impl Report {
         }
         if self.variants.iter().any(|variant| variant.nodes > 1) {
             charts.push(Chart {
-                title: "More nodes",
+                title: "CPU by nodes",
                 about: "CPU for each request, of servers and of Postgres together, by how many nodes share the requests.",
                 svg: drawn(360, |area| scaling(area, &self.variants))?,
             });

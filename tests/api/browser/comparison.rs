@@ -27,7 +27,7 @@ pub async fn look_at(address: std::net::SocketAddr) {
         ("xss-jwt", "can’t read the cookie"),
         ("csrf-session", "403 csrf_failed, with it 200"),
         ("csrf-jwt", "403 csrf_failed, with it 200"),
-        ("logout-session", "401 invalid_token"),
+        ("logout-session", "401 session_expired"),
         ("logout-jwt", "401 token_revoked"),
     ] {
         let (live, mode) = cell.split_once('-').expect("two words");
