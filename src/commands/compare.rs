@@ -17,7 +17,7 @@ pub(super) struct Compare {
     /// In under two minutes: what matters most, with wider intervals
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// In about half an hour (what happens without --quick, too)
+    /// In less than an hour (what happens without --quick, too)
     #[arg(long)]
     full: bool,
     /// Plant costs that are known, and see whether each is found

@@ -35,6 +35,15 @@ pub struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Other(WithSettings),
+    /// Look for what people get wrong, and say what to do about it. Changes nothing
+    Doctor(doctor::Doctor),
+}
+
+/// Those that can do nothing without.
+#[derive(Subcommand)]
+enum WithSettings {
     /// Run the service (what happens without a command, too)
     Serve,
     /// Bring the database's schema up to date, and exit
@@ -56,8 +65,6 @@ enum Command {
     /// Show what has happened: who signed in, from where, in which mode, and so on
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Look for what people get wrong, and say what to do about it. Changes nothing
-    Doctor(doctor::Doctor),
     /// Measure what sessions and JWTs cost on this machine, and how soon they end
     Compare(compare::Compare),
 }
@@ -67,24 +74,26 @@ enum Command {
 /// # Errors
 /// Whatever kept it from being done.
 pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>) -> Result<(), Failure> {
-    let command = command_line.command.unwrap_or(Command::Serve);
-    if let Command::Doctor(doctor) = command {
+    match command_line.command {
         // Wrong settings are among what it looks for. It says all that there is to say itself.
-        return doctor::examine(doctor, config).await;
+        Some(Command::Doctor(doctor)) => doctor::examine(doctor, config).await,
+        Some(Command::Other(command)) => with_settings(command, config?).await,
+        None => with_settings(WithSettings::Serve, config?).await,
     }
-    let config = config?;
+}
+
+async fn with_settings(command: WithSettings, config: Config) -> Result<(), Failure> {
     let _logging = telemetry::start(&config.log);
     match command {
-        Command::Serve => serve::serve(config).await,
-        Command::Migrate => migrate(&config).await,
-        Command::Openapi => say(&app::document(&config)?),
-        Command::User(command) => users::manage(command, &config).await,
-        Command::Hash(command) => hash::run(command, &config).await,
-        Command::Client(command) => clients::manage(command, &config).await,
-        Command::Keys(command) => keys::manage(command, &config).await,
-        Command::Audit(command) => audit::manage(command, &config).await,
-        Command::Compare(command) => compare::manage(command, &config).await,
-        Command::Doctor(_) => Ok(()),
+        WithSettings::Serve => serve::serve(config).await,
+        WithSettings::Migrate => migrate(&config).await,
+        WithSettings::Openapi => say(&app::document(&config)?),
+        WithSettings::User(command) => users::manage(command, &config).await,
+        WithSettings::Hash(command) => hash::run(command, &config).await,
+        WithSettings::Client(command) => clients::manage(command, &config).await,
+        WithSettings::Keys(command) => keys::manage(command, &config).await,
+        WithSettings::Audit(command) => audit::manage(command, &config).await,
+        WithSettings::Compare(command) => compare::manage(command, &config).await,
     }
 }
 

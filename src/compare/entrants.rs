@@ -100,9 +100,7 @@ impl Fleet {
         let servers = (0..nodes).map(start).collect::<Result<_, _>>()?;
         Ok(Self { servers, database: Some(database.clone()), setup: Some(setup) })
     }
-}
 
-impl Fleet {
     /// Another node like the first, if that can be had.
     pub(super) fn another(&self, stage: &Stage) -> Result<Option<Server>, CompareError> {
         let (Some(setup), Some(database)) = (self.setup, &self.database) else { return Ok(None) };

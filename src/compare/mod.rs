@@ -188,7 +188,7 @@ impl Plan {
         }
     }
 
-    /// In half an hour and more.
+    /// In less than an hour.
     pub fn full() -> Self {
         Self {
             name: "full",
@@ -214,10 +214,10 @@ impl Plan {
         self.every_algorithm || fleet.setup.is_none_or(entrants::Setup::is_first)
     }
 
-    /// Whether its logins are weighed. How a credential travels changes nothing about what is kept of it.
-    fn weighs(&self, entrant: &entrants::Entrant, fleet: &entrants::Fleet) -> bool {
+    /// Whether its logins are weighed. How a credential is signed and travels changes nothing about what is kept of it.
+    fn weighs(entrant: &entrants::Entrant, fleet: &entrants::Fleet) -> bool {
         let is_bearer = entrant.way.transport == target::Transport::Bearer;
-        self.looks_closely_at(fleet) && (self.every_algorithm || fleet.setup.is_none() || is_bearer)
+        fleet.setup.is_none_or(|setup| setup.is_first() && is_bearer)
     }
 
     /// Not more than one address may ask for.

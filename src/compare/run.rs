@@ -104,7 +104,7 @@ fn find_all(
             findings.find_delay(entrant, fleet, fleet.another(stage)?.as_ref(), plan)?;
             progress.step();
         }
-        if plan.weighs(entrant, fleet) {
+        if Plan::weighs(entrant, fleet) {
             progress.begin("what a login weighs");
             findings.footprint = play.weigh(stage, entrant, plan)?;
         }

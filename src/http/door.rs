@@ -60,6 +60,13 @@ mod tests {
         assert_eq!(turns[999], INTERVAL * (999 - AT_ONCE));
     }
 
+    #[tokio::test]
+    async fn a_crowd_at_the_door_is_let_in_at_its_pace() {
+        let began = Instant::now();
+        futures_util::future::join_all((0..200).map(|_| enter())).await;
+        assert!(began.elapsed() >= INTERVAL * (199 - AT_ONCE), "{:?}", began.elapsed());
+    }
+
     #[test]
     fn nobody_waits_for_a_crowd_that_is_gone() {
         let now = Instant::now();

@@ -1,5 +1,7 @@
 //! What a report says, in tables: what the terminal, Markdown and HTML have in common.
 
+use std::collections::BTreeMap;
+
 use super::super::outage::Outage;
 use super::super::statistics::Estimate;
 use super::{Cost, Delay, Report, Variant};
@@ -19,8 +21,15 @@ const NONE: &str = "–";
 
 impl Report {
     pub(super) fn tables(&self) -> Vec<Table> {
-        let tables =
-            [self.requests(), self.ends(), self.sign_ins(), self.weights(), self.outages(), self.nodes()];
+        let tables = [
+            self.requests(),
+            self.bytes(),
+            self.ends(),
+            self.sign_ins(),
+            self.weights(),
+            self.outages(),
+            self.nodes(),
+        ];
         tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
     }
 
@@ -81,6 +90,38 @@ impl Report {
                 "received",
             ],
             rows: bare.chain(variants).collect(),
+        }
+    }
+
+    fn bytes(&self) -> Table {
+        let headers = |sizes: &BTreeMap<String, usize>| {
+            let rest = sizes.iter().filter(|(name, _)| *name != "body" && !is_credential(name));
+            rest.map(|(_, size)| size).sum::<usize>().to_string()
+        };
+        let credential = |variant: &Variant| {
+            let shown = variant.bytes.sent.iter().find(|(name, _)| is_credential(name));
+            shown.map_or_else(|| NONE.to_owned(), |(name, size)| format!("{size} ({name})"))
+        };
+        let body =
+            |variant: &Variant| variant.bytes.received.get("body").copied().unwrap_or_default().to_string();
+        Table {
+            title: "Where the bytes are",
+            about: "Of one request and its answer. comparison.json has each header.",
+            columns: vec![
+                "variant",
+                "credential",
+                "the rest of the request",
+                "head of the answer",
+                "its body",
+            ],
+            rows: self
+                .of_one_node()
+                .map(|variant| {
+                    let rest = headers(&variant.bytes.sent);
+                    let head = headers(&variant.bytes.received);
+                    vec![variant.name.clone(), credential(variant), rest, head, body(variant)]
+                })
+                .collect(),
         }
     }
 
@@ -261,6 +302,10 @@ impl Report {
             ("Load generator", generator),
         ]
     }
+}
+
+fn is_credential(header: &str) -> bool {
+    ["authorization", "cookie"].contains(&header)
 }
 
 /// With so many digits behind the point, and a space between thousands.
