@@ -82,9 +82,18 @@ fn has(reached: &Reached, operation: &Operation, range: std::ops::Range<u16>) ->
     statuses.filter_map(|status| status.parse().ok()).any(|status| range.contains(&status))
 }
 
+/// Two variants of a comparison that somebody has made, for who asks for it.
+fn show_a_run(server: &TestServer) {
+    let folder = dualauth::compare::default_folder(&server.data_folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let run = include_bytes!("../schemathesis/comparison.json");
+    std::fs::write(folder.join("comparison.json"), run).expect("it is written");
+}
+
 /// Asserts that it was no walk along locked doors: every operation has done what it is for, and refused what it must.
 async fn assert_keeps_to_its_document(identity: &str) {
     let server = TestServer::with(&SETTINGS).await;
+    show_a_run(&server);
     let reached = run(identity, &server).await;
     for operation in operations() {
         let is_open = identity != "anonymous" || !operation.is_protected;

@@ -1,12 +1,18 @@
 //! A server under test: its own database, its own clock, whatever settings the test is about.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use chrono::{DateTime, Utc};
 use dualauth::{
     app::{self, Node},
     clock::Clock,
     config::Config,
+    tokens::random_bytes,
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -45,6 +51,8 @@ pub struct TestServer {
     address: SocketAddr,
     database: Arc<Database>,
     settings: HashMap<String, String>,
+    /// Where it would keep what belongs to a checkout. It is not there until somebody makes it.
+    pub data_folder: PathBuf,
     pub clock: Clock,
 }
 
@@ -98,7 +106,11 @@ impl TestServer {
 
     async fn launch(database: Arc<Database>, settings: HashMap<String, String>, clock: Clock) -> Self {
         let set = |name: &str| settings.get(name).filter(|value| !value.is_empty()).cloned();
-        let config = Config::from_vars(set).expect("good settings");
+        let mut config = Config::from_vars(set).expect("good settings");
+        // Nothing of the checkout's own: what is there depends on who has tried what.
+        let name = format!("data-{:016x}", u64::from_ne_bytes(random_bytes()));
+        config.data_folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let data_folder = config.data_folder.clone();
         // On a runtime that is there when the test's own has gone: the server has to be stopped after it.
         let starting = clock.clone();
         let node = cluster::runtime()
@@ -106,7 +118,7 @@ impl TestServer {
             .await
             .expect("no panic")
             .expect("a server that starts");
-        Self { address: node.address(), node: Some(node), database, settings, clock }
+        Self { address: node.address(), node: Some(node), database, settings, data_folder, clock }
     }
 
     pub fn address(&self) -> SocketAddr {
