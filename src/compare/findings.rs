@@ -8,7 +8,7 @@ use super::outage::Outage;
 use super::postgres::Postgres;
 use super::report::{Cost, Delay, RevocationDelay};
 use super::revocation::{self, Fate};
-use super::rounds::Quiet;
+use super::spending::Quiet;
 use super::stage::Server;
 use super::{CompareError, Plan};
 

@@ -24,6 +24,7 @@ mod revocation;
 mod rounds;
 mod run;
 mod self_check;
+mod spending;
 mod stage;
 mod statistics;
 pub mod target;
@@ -37,6 +38,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
 use crate::database::private::PrivatePostgresError;
+use crate::logins::Transport;
 
 pub use self::report::Report;
 pub use self::run::run;
@@ -65,6 +67,9 @@ pub enum CompareError {
     /// Files can't be written there.
     #[error("{}: {}", .0.display(), .1)]
     Folder(PathBuf, io::Error),
+    /// Two in one folder would take each other's databases and logs.
+    #[error("{}: another comparison runs here; wait until it is over", .0.display())]
+    Busy(PathBuf),
     /// There is no port to listen on.
     #[error("no port: {0}")]
     Port(io::Error),
@@ -192,19 +197,19 @@ impl Plan {
     pub fn full() -> Self {
         Self {
             name: "full",
-            rounds: 25,
+            rounds: 15,
             fleets: &[2, 4],
-            rounds_of_fleets: 15,
+            rounds_of_fleets: 9,
             slice: Duration::from_millis(400),
             warm_up: Duration::from_millis(100),
             connections: 4,
             sign_ins: 20,
             refreshes: 500,
-            ends: 300,
+            ends: 200,
             watch: Duration::from_secs(5),
             every_algorithm: true,
             footprints: &[1_000, 100_000],
-            patience: Duration::from_secs(300),
+            patience: Duration::from_secs(200),
             outage: Duration::from_secs(8),
         }
     }
@@ -216,7 +221,7 @@ impl Plan {
 
     /// Whether its logins are weighed. How a credential is signed and travels changes nothing about what is kept of it.
     fn weighs(entrant: &entrants::Entrant, fleet: &entrants::Fleet) -> bool {
-        let is_bearer = entrant.way.transport == target::Transport::Bearer;
+        let is_bearer = entrant.way.transport == Transport::Bearer;
         fleet.setup.is_none_or(|setup| setup.is_first() && is_bearer)
     }
 

@@ -5,6 +5,9 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::CompareError;
 
@@ -15,6 +18,10 @@ sh -c 'echo $$; exec "$@" >&2' sh "$@" </dev/null 3<&- &
 cat <&3 >/dev/null
 kill -TERM $! 2>/dev/null
 wait $!"#;
+
+/// How long a program may take to stop when it is told to, and how often it is looked after.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What is started, and how.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +95,17 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.guardian.stdin.take());
-        // There is nothing to be done about one that does not end well.
+        let told = Instant::now();
+        while told.elapsed() < PATIENCE {
+            // There is nothing to be done about one that does not end well.
+            if !matches!(self.guardian.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        if let Some(pid) = self.pid.try_into().ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         let _ = self.guardian.wait();
     }
 }
@@ -120,6 +137,20 @@ mod tests {
         assert_eq!(super::super::machine::parent_of(process.pid()), Some(process.guardian.id()));
         drop(process);
         assert_eq!(written(), "hello\nstopped\n");
+        std::fs::remove_file(&log).expect("it is there");
+    }
+
+    #[test]
+    fn a_process_that_will_not_stop_is_killed() {
+        let log = std::env::temp_dir().join(format!("dualauth-deaf-{}.log", std::process::id()));
+        let process =
+            launch("trap '' TERM; echo deaf; while :; do sleep 0.01; done").start(&log).expect("it starts");
+        while std::fs::read_to_string(&log).expect("its log") != "deaf\n" {
+            std::thread::yield_now();
+        }
+        let pid = process.pid();
+        drop(process);
+        assert_eq!(super::super::machine::parent_of(pid), None);
         std::fs::remove_file(&log).expect("it is there");
     }
 

@@ -19,7 +19,8 @@ use super::CompareError;
 use super::footprint::Footprint;
 use super::outage::Outage;
 use super::statistics::Estimate;
-use super::target::{Mode, Transport};
+use super::target::Mode;
+use crate::logins::Transport;
 
 /// What a run has found. Where a figure has no meaning, or could not be had, it is null.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

@@ -1,7 +1,9 @@
 //! How long a credential lives on after its end was acknowledged: found by showing it all the time, on the node that
 //! ended it and on another one.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,18 +39,20 @@ pub(super) fn end_one(
     let mut operator = Connection::to(servers[0].clone());
     visitor.sign_in(way, &mut operator)?;
     let call = visitor.call(way, operator.host());
-    let acknowledged = std::sync::OnceLock::new();
-    let is_over = AtomicBool::new(false);
+    let (course, watch) = (Course::default(), Watch { call: &call, refused: way.refused, time: watch });
     thread::scope(|scope| {
-        let showing: Vec<_> = servers
-            .iter()
-            .map(|origin| scope.spawn(|| show(origin, &call, way.refused, &acknowledged, &is_over, watch)))
-            .collect();
+        let (answered, first_answers) = mpsc::channel();
+        let show = |origin| {
+            let (answered, course) = (answered.clone(), &course);
+            scope.spawn(move || watch.show(origin, course, &answered))
+        };
+        let showing: Vec<_> = servers.iter().map(|origin| show(*origin)).collect();
+        first_answers.iter().take(servers.len()).for_each(drop);
         thread::sleep(BEFORE);
         let ended = visitor.take(&way.sign_out, &mut operator);
-        let _ = acknowledged.set(Instant::now());
+        let _ = course.acknowledged.set(Instant::now());
         if ended.is_err() {
-            is_over.store(true, Ordering::Relaxed);
+            course.is_broken_off.store(true, Ordering::Relaxed);
         }
         let fates: Vec<_> = showing.into_iter().map(thread::ScopedJoinHandle::join).collect();
         ended?;
@@ -56,36 +60,51 @@ pub(super) fn end_one(
     })
 }
 
-/// Shows a credential until it is refused, or long enough.
-fn show(
-    origin: &Origin,
-    call: &Call,
+/// The moments of an end.
+#[derive(Default)]
+struct Course {
+    acknowledged: OnceLock<Instant>,
+    is_broken_off: AtomicBool,
+}
+
+/// What is shown, what it is refused by, and for how long it is shown after its end.
+#[derive(Clone, Copy)]
+struct Watch<'a> {
+    call: &'a Call,
     refused: u16,
-    acknowledged: &std::sync::OnceLock<Instant>,
-    is_over: &AtomicBool,
-    watch: Duration,
-) -> Result<Fate, CompareError> {
-    let failed = |reason: String| CompareError::Answer { call: call.name(), reason };
-    let mut connection = Connection::to(origin.clone());
-    let mut last_accepted = None;
-    loop {
-        let sent = Instant::now();
-        let response = connection.exchange(&call.request).map_err(|error| failed(error.to_string()))?;
-        let since = acknowledged.get().map(|end| sent.saturating_duration_since(*end));
-        match (call.is_answered_by(&response), since) {
-            (true, Some(since)) if since > watch => return Ok(Fate::Outlived),
-            (true, _) => last_accepted = Some(sent),
-            // Somebody's, and nobody's any more: anything else has another reason.
-            (false, _) if last_accepted.is_some() && response.status == refused => break,
-            (false, _) => return Err(failed(format!("answered {} around its end", response.status))),
+    time: Duration,
+}
+
+impl Watch<'_> {
+    /// Shows a credential until it is refused, or long enough. Tells when there is a first answer.
+    fn show(self, origin: &Origin, course: &Course, answered: &Sender<()>) -> Result<Fate, CompareError> {
+        let failed = |reason: String| CompareError::Answer { call: self.call.name(), reason };
+        let mut connection = Connection::to(origin.clone());
+        let mut last_accepted = None;
+        loop {
+            let sent = Instant::now();
+            let response = connection.exchange(&self.call.request);
+            if last_accepted.is_none() {
+                // Good or not: somebody waits for it.
+                let _ = answered.send(());
+            }
+            let response = response.map_err(|error| failed(error.to_string()))?;
+            let since = course.acknowledged.get().map(|end| sent.saturating_duration_since(*end));
+            match (self.call.is_answered_by(&response), since) {
+                (true, Some(since)) if since > self.time => return Ok(Fate::Outlived),
+                (true, _) => last_accepted = Some(sent),
+                // Somebody's, and nobody's any more: anything else has another reason.
+                (false, _) if last_accepted.is_some() && response.status == self.refused => break,
+                (false, _) => return Err(failed(format!("answered {} around its end", response.status))),
+            }
+            if course.is_broken_off.load(Ordering::Relaxed) {
+                break;
+            }
         }
-        if is_over.load(Ordering::Relaxed) {
-            break;
-        }
+        // Refused while the end was still on its way back: as fast as can be.
+        let end = *course.acknowledged.wait();
+        Ok(Fate::Refused(last_accepted.map_or(Duration::ZERO, |sent| sent.saturating_duration_since(end))))
     }
-    // Refused while the end was still on its way back: as fast as can be.
-    let end = *acknowledged.wait();
-    Ok(Fate::Refused(last_accepted.map_or(Duration::ZERO, |sent| sent.saturating_duration_since(end))))
 }
 
 /// When the first of somebody's tokens runs out by itself, if they are JWTs (RFC 7519, section 4.1.4).

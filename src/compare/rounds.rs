@@ -1,12 +1,11 @@
 //! The measuring itself: a slice of each variant in each round, so that a machine that has other things to do slows
 //! all of them down and not one.
 
-use std::time::Duration;
-
 use url::Url;
 
-use super::load::{self, Aim, Latencies, Load, Outcome, Pace};
-use super::postgres::{Postgres, Statements};
+use super::load::{self, Aim, Latencies, Load, Pace};
+use super::postgres::Postgres;
+use super::spending::{self, Look, Quiet};
 use super::stage::Server;
 use super::{CompareError, Plan, Progress};
 
@@ -38,57 +37,6 @@ pub(super) struct Measured {
     pub(super) closed_loop: Latencies,
     pub(super) fixed_rate: Latencies,
 }
-
-/// What Postgres does when nobody asks for anything.
-#[derive(Debug, Default)]
-pub(super) struct Quiet {
-    /// CPU, in nanoseconds a second.
-    pub(super) cpu: Option<f64>,
-    /// The statements that nodes run by themselves.
-    pub(super) statements: Statements,
-}
-
-impl Quiet {
-    /// Looks on for a while.
-    pub(super) fn watch(
-        postgres: &Postgres,
-        databases: &[&Url],
-        time: Duration,
-    ) -> Result<Self, CompareError> {
-        let before = postgres.cpu();
-        let all =
-            || databases.iter().map(|database| postgres.statements(database)).collect::<Result<Vec<_>, _>>();
-        let earlier = all()?;
-        std::thread::sleep(time);
-        let later = all()?;
-        let cpu = postgres.cpu().zip(before);
-        let cpu = cpu.map(|(after, before)| after.saturating_sub(before) as f64 / time.as_secs_f64());
-        let mut statements = Statements::new();
-        for (earlier, later) in earlier.into_iter().flatten().zip(later.into_iter().flatten()) {
-            statements.extend(later.into_iter().filter(|(id, calls)| earlier.get(id) != Some(calls)));
-        }
-        Ok(Self { cpu, statements })
-    }
-
-    /// How many statements were run between two looks, but for those.
-    fn asked_for(&self, earlier: &Statements, later: &Statements) -> i64 {
-        self.grown(earlier, later).sum()
-    }
-
-    /// The same, but only of those that are run nearly every time: with few requests, what nodes do once a minute
-    /// would be taken for theirs.
-    pub(super) fn each_time(&self, earlier: &Statements, later: &Statements, times: usize) -> i64 {
-        self.grown(earlier, later).filter(|calls| calls.unsigned_abs() as usize > times / 2).sum()
-    }
-
-    fn grown(&self, earlier: &Statements, later: &Statements) -> impl Iterator<Item = i64> {
-        let asked_for = later.iter().filter(|(id, _)| !self.statements.contains_key(id));
-        asked_for.map(|(id, calls)| calls - earlier.get(id).unwrap_or(&0))
-    }
-}
-
-/// What is read right before and right after a slice, in nanoseconds.
-type Look = (Option<u64>, Option<u64>);
 
 /// Measures.
 pub(super) struct Rounds<'a> {
@@ -149,39 +97,26 @@ impl Rounds<'_> {
             warm_up: self.plan.warm_up,
             duration: self.plan.slice,
         };
-        let statements = || match (self.postgres, subject.database) {
-            (Some(postgres), Some(database)) => postgres.statements(database),
-            _ => Ok(None),
-        };
-        let look = || -> Look {
-            let servers = subject.servers.iter().map(Server::cpu).sum();
-            (servers, self.postgres.and_then(Postgres::cpu))
-        };
+        let statements = || spending::statements(self.postgres, subject.database);
         let earlier = statements()?;
-        let (outcome, looks) = load::run(load, &subject.aims, look)?;
+        let (outcome, [before, after]) =
+            load::run(load, &subject.aims, || Look::at(subject.servers, self.postgres))?;
         let later = statements()?;
         let sql = earlier.zip(later).map(|(earlier, later)| {
             // Those of the warm-up are counted as well: it sends the same requests.
             let requests = outcome.requests + outcome.warm_up_requests;
             self.quiet.asked_for(&earlier, &later) as f64 / requests.max(1) as f64
         });
-        Ok((self.sample(&outcome, looks, sql), outcome.latencies))
-    }
-
-    fn sample(&self, outcome: &Outcome, [before, after]: [Look; 2], sql: Option<f64>) -> Sample {
-        let (requests, seconds) = (outcome.requests.max(1) as f64, outcome.elapsed.as_secs_f64());
-        let spent = |after: Option<u64>, before| {
-            after.zip(before).map(|(after, before): (u64, u64)| after.saturating_sub(before) as f64)
-        };
-        let quiet = self.quiet.cpu.unwrap_or_default() * seconds;
-        Sample {
-            requests_per_second: outcome.requests as f64 / seconds,
-            server_cpu: spent(after.0, before.0).map(|cpu| cpu / 1e3 / requests),
-            postgres_cpu: spent(after.1, before.1).map(|cpu| (cpu - quiet).max(0.0) / 1e3 / requests),
+        let spent = before.spent(after, self.quiet, outcome.requests);
+        let sample = Sample {
+            requests_per_second: outcome.requests.max(1) as f64 / outcome.elapsed.as_secs_f64(),
+            server_cpu: spent.servers,
+            postgres_cpu: spent.postgres,
             sql,
             p50: None,
             p99: None,
-        }
+        };
+        Ok((sample, outcome.latencies))
     }
 }
 

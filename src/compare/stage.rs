@@ -1,7 +1,8 @@
 //! Everything that runs during a comparison: Postgres, the nodes of each system, and the bare handler.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -57,12 +58,15 @@ pub(super) struct Stage {
     program: String,
     folder: PathBuf,
     app_secret: String,
+    /// Held for as long as this folder is in use.
+    _lock: File,
 }
 
 impl Stage {
     /// With Postgres.
     pub(super) fn set(options: &Options, runtime: &Handle) -> Result<Self, CompareError> {
         let folder = &options.folder;
+        let lock = lock(folder)?;
         let cores = Cores::share_out();
         // Before anything is started: Postgres is to stay where the load is.
         cores.pin_load();
@@ -73,7 +77,7 @@ impl Stage {
         let postgres = Postgres::start(folder, runtime)?;
         let app_secret = STANDARD.encode(crate::tokens::random_bytes::<32>());
         let program = options.program.to_string_lossy().into_owned();
-        Ok(Self { postgres, cores, program, folder: folder.to_owned(), app_secret })
+        Ok(Self { postgres, cores, program, folder: folder.to_owned(), app_secret, _lock: lock })
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -161,6 +165,18 @@ impl Stage {
         wait_until_ready(&origin, ready)
             .ok_or_else(|| CompareError::NotReady { name: name.to_owned(), log })?;
         Ok(Server { origin, process: Some(process) })
+    }
+}
+
+/// For one comparison at a time. The kernel takes it back however that ends.
+fn lock(folder: &Path) -> Result<File, CompareError> {
+    let failed = |error| CompareError::Folder(folder.to_owned(), error);
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let file = File::options().create(true).append(true).open(folder.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(CompareError::Busy(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

@@ -10,6 +10,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::CompareError;
+use crate::logins::Transport;
 
 /// dualauth, as its users would describe it.
 const DUALAUTH: &str = include_str!("dualauth.toml");
@@ -104,26 +105,6 @@ impl Mode {
         match self {
             Self::Session => "session",
             Self::Jwt => "jwt",
-        }
-    }
-}
-
-/// How a credential travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-#[schema(as = ComparedTransport)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the contract's own names")]
-pub enum Transport {
-    Cookie,
-    Bearer,
-}
-
-impl Transport {
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cookie => "cookie",
-            Self::Bearer => "bearer",
         }
     }
 }

@@ -7,15 +7,10 @@ use std::path::PathBuf;
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpResponse, get};
 
-use super::page::{self, CSS, HTML, JAVASCRIPT};
+use super::page::{self, CSS, HTML, JAVASCRIPT, OURS};
 use crate::compare::Report;
 use crate::compare::report::STYLE;
 use crate::error::{Code, Problem};
-
-/// Scripts, styles, pictures and data from here only, as for the playground.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-                      require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// The folder of the last run.
 #[derive(Clone, Debug)]
@@ -48,7 +43,7 @@ pub(super) async fn compare_json(last: Data<LastRun>) -> Result<Json<Report>, Pr
 pub(super) async fn compare(last: Data<LastRun>) -> Result<HttpResponse, Problem> {
     let report = last.read().await?;
     let page = textbook::page(report.as_ref()).map_err(Problem::internal)?;
-    Ok(page::file(POLICY, HTML, page))
+    Ok(page::file(OURS, HTML, page))
 }
 
 /// What the page loads.
@@ -60,5 +55,5 @@ pub(super) async fn compare_file(file: Path<String>) -> Result<HttpResponse, Pro
         "live.js" => (JAVASCRIPT, include_str!("comparison/live.js")),
         _ => return Err(Problem::new(Code::NotFound, "The comparison has no such file.")),
     };
-    Ok(page::file(POLICY, content_type, text))
+    Ok(page::file(OURS, content_type, text))
 }

@@ -5,18 +5,12 @@ use actix_web::{HttpResponse, get};
 
 use crate::error::{Code, Problem};
 
-use super::page::{self, CSS, HTML, JAVASCRIPT, SVG};
-
-/// Scripts, styles, pictures and data from here only. And no script may make markup of what it was told (W3C Trusted
-/// Types): names and tokens are shown as the text that they are.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-                      require-trusted-types-for 'script'; trusted-types 'none'";
+use super::page::{self, CSS, HTML, JAVASCRIPT, OURS, SVG};
 
 /// The page.
 #[get("/")]
 pub(super) async fn playground() -> HttpResponse {
-    page::file(POLICY, HTML, include_str!("playground/index.html"))
+    page::file(OURS, HTML, include_str!("playground/index.html"))
 }
 
 /// What the page loads.
@@ -24,7 +18,7 @@ pub(super) async fn playground() -> HttpResponse {
 pub(super) async fn playground_file(file: Path<String>) -> Result<HttpResponse, Problem> {
     let (content_type, text) =
         text(&file).ok_or_else(|| Problem::new(Code::NotFound, "The playground has no such file."))?;
-    Ok(page::file(POLICY, content_type, text))
+    Ok(page::file(OURS, content_type, text))
 }
 
 fn text(name: &str) -> Option<(&'static str, &'static str)> {

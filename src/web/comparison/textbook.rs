@@ -1,8 +1,9 @@
 //! The textbook's table: what it says, and what was measured, or can be seen live, in its place.
 
 use crate::compare::report::{Delay, Variant};
-use crate::compare::target::{Mode, Transport};
+use crate::compare::target::Mode;
 use crate::compare::{CompareError, Report};
+use crate::logins::Transport;
 
 const SHELL: &str = include_str!("index.html");
 
