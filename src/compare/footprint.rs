@@ -19,7 +19,7 @@ use super::visitor::Visitor;
 const WARM_UP: usize = 1_000;
 
 /// How many sign in at a time.
-pub(super) const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 16;
 
 /// What logins weigh, each, when there are so many.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -20,6 +20,9 @@ const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Length: 224\r\nContent-Type: appl
 /// Whose profile it is.
 const USERNAME: &str = "nobody";
 
+/// How often it is asked. The best counts: others who use the machine only take something away.
+const TRIES: usize = 10;
+
 /// Finds the limit.
 pub(super) fn measure(cores: &Cores, plan: &Plan) -> Result<Generator, CompareError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(CompareError::Port)?;
@@ -29,13 +32,17 @@ pub(super) fn measure(cores: &Cores, plan: &Plan) -> Result<Generator, CompareEr
     let call = Call { request, status: 200, owner: USERNAME.to_owned() };
     let connections = plan.connections;
     // What a thread starts stays on its core.
-    cores.on_server_core(0, || thread::spawn(move || serve(&listener, connections)));
+    cores.on_server_core(0, || thread::spawn(move || serve(&listener, TRIES * connections)));
     let load = Load { connections, pace: Pace::ClosedLoop, warm_up: plan.warm_up, duration: plan.slice };
-    let (outcome, _) = load::run(load, &[Aim { origin, call }], || ())?;
-    let requests = outcome.requests.max(1) as f64;
+    let aims = [Aim { origin, call }];
+    let tries = (0..TRIES).map(|_| Ok(load::run(load, &aims, || ())?.0));
+    let tries = tries.collect::<Result<Vec<_>, CompareError>>()?;
+    let best = tries.iter().max_by(|one, other| one.per_second().total_cmp(&other.per_second()));
+    let best = best.ok_or(CompareError::Generator)?;
+    let requests = best.requests.max(1) as f64;
     Ok(Generator {
-        requests_per_second: Some(outcome.requests as f64 / outcome.elapsed.as_secs_f64()),
-        cpu_us: outcome.generator_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests),
+        requests_per_second: Some(best.per_second()),
+        cpu_us: best.generator_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests),
         bottleneck_for: Vec::new(),
     })
 }

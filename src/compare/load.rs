@@ -53,11 +53,18 @@ pub(super) struct Outcome {
     /// And how many before anything was counted.
     pub(super) warm_up_requests: u64,
     /// How long it took.
-    pub(super) elapsed: Duration,
+    elapsed: Duration,
     /// How long each waited.
     pub(super) latencies: Latencies,
     /// The CPU time that the generator itself took, as far as the system tells.
     pub(super) generator_cpu: Option<Duration>,
+}
+
+impl Outcome {
+    /// How many were answered in a second.
+    pub(super) fn per_second(&self) -> f64 {
+        self.requests as f64 / self.elapsed.as_secs_f64()
+    }
 }
 
 /// Times, in nanoseconds, told apart to three digits.

@@ -59,8 +59,8 @@ impl Rounds<'_> {
     pub(super) fn run(&self, progress: &Progress) -> Result<(f64, Vec<Measured>), CompareError> {
         let mut fastest = Vec::new();
         for subject in &self.subjects {
-            let (sample, _) = self.drive(subject, Pace::ClosedLoop)?;
-            fastest.push(sample.requests_per_second);
+            let (outcome, _) = load::run(self.load(Pace::ClosedLoop), &subject.aims, || ())?;
+            fastest.push(outcome.per_second());
             progress.step();
         }
         let rate = easy(&fastest);
@@ -82,25 +82,21 @@ impl Rounds<'_> {
     }
 
     fn measure(&self, subject: &Subject<'_>, rate: f64, into: &mut Measured) -> Result<(), CompareError> {
-        let (sample, closed_loop) = self.drive(subject, Pace::ClosedLoop)?;
-        let (_, fixed_rate) = self.drive(subject, Pace::FixedRate(rate))?;
+        let (sample, closed_loop) = self.observe(subject)?;
+        let (waits, _) = load::run(self.load(Pace::FixedRate(rate)), &subject.aims, || ())?;
+        let fixed_rate = waits.latencies;
         into.closed_loop.add_all(&closed_loop);
         into.fixed_rate.add_all(&fixed_rate);
         into.samples.push(Sample { p50: fixed_rate.at(0.5), p99: fixed_rate.at(0.99), ..sample });
         Ok(())
     }
 
-    fn drive(&self, subject: &Subject<'_>, pace: Pace) -> Result<(Sample, Latencies), CompareError> {
-        let load = Load {
-            connections: self.plan.connections,
-            pace,
-            warm_up: self.plan.warm_up,
-            duration: self.plan.slice,
-        };
+    /// What requests cost, as many as can be.
+    fn observe(&self, subject: &Subject<'_>) -> Result<(Sample, Latencies), CompareError> {
         let statements = || spending::statements(self.postgres, subject.database);
+        let look = || Look::at(subject.servers, self.postgres);
         let earlier = statements()?;
-        let (outcome, [before, after]) =
-            load::run(load, &subject.aims, || Look::at(subject.servers, self.postgres))?;
+        let (outcome, [before, after]) = load::run(self.load(Pace::ClosedLoop), &subject.aims, look)?;
         let later = statements()?;
         let sql = earlier.zip(later).map(|(earlier, later)| {
             // Those of the warm-up are counted as well: it sends the same requests.
@@ -109,7 +105,7 @@ impl Rounds<'_> {
         });
         let spent = before.spent(after, self.quiet, outcome.requests);
         let sample = Sample {
-            requests_per_second: outcome.requests.max(1) as f64 / outcome.elapsed.as_secs_f64(),
+            requests_per_second: outcome.per_second(),
             server_cpu: spent.servers,
             postgres_cpu: spent.postgres,
             sql,
@@ -117,6 +113,11 @@ impl Rounds<'_> {
             p99: None,
         };
         Ok((sample, outcome.latencies))
+    }
+
+    fn load(&self, pace: Pace) -> Load {
+        let Plan { connections, warm_up, slice, .. } = *self.plan;
+        Load { connections, pace, warm_up, duration: slice }
     }
 }
 
