@@ -189,13 +189,14 @@ impl Report {
             .flat_map(|variant| variant.footprint.iter().map(move |weight| (variant, weight)));
         Table {
             title: "What a live login weighs",
-            about: "In a server's memory once it has been used, and on Postgres' disk with everything that is written down about it.",
+            about: "In a server's memory once it has been used, and on Postgres' disk with everything that is written down about it. A server's memory comes and \
+                    goes by some hundred KiB whatever it keeps: of 1,000 logins that is as much as they weigh, and where it is more there is no figure.",
             columns: vec!["variant", "logins", "memory, bytes each", "disk, bytes each"],
             rows: known
                 .map(|(variant, weight)| {
                     let logins = thousands(weight.logins.to_string());
                     let bytes = [weight.memory_bytes_per_login, weight.disk_bytes_per_login];
-                    let bytes = bytes.map(|bytes| figure(bytes.map(|bytes| bytes.max(0.0)), 0));
+                    let bytes = bytes.map(|bytes| figure(bytes.filter(|bytes| *bytes > 0.0), 0));
                     [variant.name.clone(), logins].into_iter().chain(bytes).collect()
                 })
                 .collect(),

@@ -132,11 +132,12 @@ impl Found<'_> {
 
     fn storage(&self, mode: Mode) -> Option<String> {
         let variant = self.variant(mode, Transport::Bearer, false)?;
-        let (memory, disk) = (variant.memory_bytes_per_login?.max(0.0), variant.disk_bytes_per_login?);
+        let (memory, disk) = (variant.memory_bytes_per_login?, variant.disk_bytes_per_login?);
         let logins = variant.footprint.last()?.logins;
+        let memory =
+            if memory > 0.0 { format!("<b>{memory:.0} bytes</b>") } else { "too little to tell".to_owned() };
         Some(format!(
-            "<b>{memory:.0} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} \
-             of them."
+            "{memory} of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} of them."
         ))
     }
 
