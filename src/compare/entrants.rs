@@ -54,6 +54,11 @@ impl Setup {
         format!("{}-{}", self.algorithm.as_str(), if self.is_textbook { "textbook" } else { "dualauth" })
     }
 
+    /// What the database of so many nodes is called.
+    pub(super) fn database(self, nodes: usize) -> String {
+        format!("{}_{nodes}", self.name().to_lowercase().replace('-', "_"))
+    }
+
     /// What is to be told of this way in this set-up; `None`: it would be the same as in another.
     pub(super) fn describe(self, way: &Way) -> Option<Way> {
         let mut way = way.clone();
@@ -109,6 +114,13 @@ impl Fleet {
 }
 
 impl Entrant {
+    /// What somebody asks who has signed in right now, on the first of the servers.
+    pub(super) fn fresh_aim(&self, fleet: &Fleet) -> Result<Aim, CompareError> {
+        let (mut visitor, origin) = (self.visitor.clone(), &fleet.servers[0].origin);
+        visitor.sign_in(&self.way, &mut Connection::to(origin.clone()))?;
+        Ok(Aim { origin: origin.clone(), call: visitor.call(&self.way, origin.host()) })
+    }
+
     /// Signs in once for each connection, and spreads these over the servers.
     pub(super) fn sign_in(
         system: &str,

@@ -225,3 +225,74 @@ fn be_punctual() {
 
 #[cfg(not(target_os = "linux"))]
 fn be_punctual() {}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use url::Url;
+
+    use super::*;
+
+    /// A server for one connection, which says to whom each answer is, by its number.
+    fn server(mut owner: impl FnMut(u64) -> &'static str + Send + 'static) -> Aim {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let (mut number, mut request) = (0, [0; 1_024]);
+            while stream.read(&mut request).is_ok_and(|size| size > 0) {
+                let owner = owner(number);
+                number += 1;
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{owner}", owner.len());
+                stream.write_all(answer.as_bytes()).expect("a connection");
+            }
+        });
+        let origin = Origin::of_url(&Url::parse(&url).expect("a URL")).expect("an origin");
+        let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
+        Aim { origin, call: Call { request, status: 200, owner: "ada".to_owned() } }
+    }
+
+    fn drive(aim: Aim, pace: Pace, [warm_up, duration]: [u64; 2]) -> Result<Outcome, CompareError> {
+        let [warm_up, duration] = [warm_up, duration].map(Duration::from_millis);
+        let load = Load { connections: 1, pace, warm_up, duration };
+        run(load, &[aim], || ()).map(|(outcome, _)| outcome)
+    }
+
+    #[test]
+    fn a_request_that_others_have_held_up_has_waited() {
+        let aim = server(|number| {
+            if number == 0 {
+                thread::sleep(Duration::from_millis(300));
+            }
+            "ada"
+        });
+        // 40 requests, of which those of the first 200 ms are held up by 100 ms and more.
+        let outcome = drive(aim, Pace::FixedRate(100.0), [0, 400]).expect("answers");
+        assert_eq!(outcome.requests, 40);
+        assert!(outcome.latencies.at(0.6) > Some(90.0), "{:?} ms", outcome.latencies.at(0.6));
+    }
+
+    #[test]
+    fn what_warms_up_is_not_counted() {
+        let answered = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&answered);
+        let aim = server(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            "ada"
+        });
+        let outcome = drive(aim, Pace::ClosedLoop, [30, 30]).expect("answers");
+        assert!(outcome.requests > 0 && outcome.warm_up_requests > 0);
+        assert_eq!(answered.load(Ordering::Relaxed), outcome.requests + outcome.warm_up_requests);
+        assert_eq!(outcome.latencies.0.len(), outcome.requests);
+    }
+
+    #[test]
+    fn one_answer_of_somebody_else_ends_it() {
+        let aim = server(|number| if number == 5 { "bob" } else { "ada" });
+        let outcome = drive(aim, Pace::ClosedLoop, [0, 10_000]);
+        assert!(matches!(outcome, Err(CompareError::Answer { .. })));
+    }
+}

@@ -38,7 +38,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
 use crate::database::private::PrivatePostgresError;
-use crate::logins::Transport;
 
 pub use self::report::Report;
 pub use self::run::run;
@@ -209,7 +208,7 @@ impl Plan {
             watch: Duration::from_secs(5),
             every_algorithm: true,
             footprints: &[1_000, 100_000],
-            patience: Duration::from_secs(200),
+            patience: Duration::from_secs(240),
             outage: Duration::from_secs(8),
         }
     }
@@ -219,10 +218,10 @@ impl Plan {
         self.every_algorithm || fleet.setup.is_none_or(entrants::Setup::is_first)
     }
 
-    /// Whether its logins are weighed. How a credential is signed and travels changes nothing about what is kept of it.
-    fn weighs(entrant: &entrants::Entrant, fleet: &entrants::Fleet) -> bool {
-        let is_bearer = entrant.way.transport == Transport::Bearer;
-        fleet.setup.is_none_or(|setup| setup.is_first() && is_bearer)
+    /// Whether logins of these nodes are weighed, those of each mode once. How a credential is signed and travels changes
+    /// nothing about what is kept of it.
+    fn weighs(fleet: &entrants::Fleet) -> bool {
+        fleet.setup.is_none_or(entrants::Setup::is_first)
     }
 
     /// Not more than one address may ask for.

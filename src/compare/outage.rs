@@ -50,9 +50,10 @@ struct Course {
 /// Takes Postgres away for so long. Each aim is asked all the time.
 pub(super) fn suffer(
     postgres: &mut Postgres,
-    aims: &[&Aim],
+    aims: &[Aim],
     time: Duration,
 ) -> Result<Vec<Outage>, CompareError> {
+    aims.iter().try_for_each(is_well)?;
     let course = Course::default();
     thread::scope(|scope| {
         let watching: Vec<_> = aims.iter().map(|aim| scope.spawn(|| watch(aim, &course))).collect();
@@ -66,6 +67,17 @@ pub(super) fn suffer(
         let outages = watching.into_iter().map(thread::ScopedJoinHandle::join);
         outages.map(|outage| outage.map_err(|_| CompareError::Generator)).collect()
     })
+}
+
+/// An answer that is wrong beforehand would be taken for one of the outage.
+fn is_well(aim: &Aim) -> Result<(), CompareError> {
+    match status(aim, &mut Connection::to(aim.origin.clone())) {
+        status if status == Some(aim.call.status) => Ok(()),
+        status => {
+            let reason = format!("answered {status:?} before Postgres went away");
+            Err(CompareError::Answer { call: aim.call.name(), reason })
+        }
+    }
 }
 
 fn watch(aim: &Aim, course: &Course) -> Outage {

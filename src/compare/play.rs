@@ -32,39 +32,23 @@ pub(super) struct Play {
 
 impl Play {
     /// dualauth in each way that it can be set up, a node of each; and another system, if one was named.
-    pub(super) fn of_all(
-        stage: &Stage,
-        options: &Options,
-        plan: &Plan,
-    ) -> Result<(Self, Url, Visitor), CompareError> {
-        let database = stage.postgres.create_database(DUALAUTH)?;
-        let visitor = somebody(USERNAME);
+    pub(super) fn of_all(stage: &Stage, options: &Options, plan: &Plan) -> Result<Self, CompareError> {
         let mut play = Self::default();
         for setup in Setup::all() {
-            play.fleets.push(Fleet::of_nodes(stage, setup, &database, 1)?);
+            play.enter_dualauth(stage, setup, 1, plan)?;
         }
-        let dualauth = Target::dualauth(true)?;
-        register(&dualauth, &visitor, &play.fleets[0].servers[0])?;
-        play.enter_dualauth(&dualauth, &visitor, plan)?;
         if let Some(target) = &options.target {
             play.enter_target(stage, target, plan)?;
         }
-        Ok((play, database, visitor))
+        Ok(play)
     }
 
-    /// dualauth with its first algorithm, by so many nodes. The account is there.
-    pub(super) fn of_fleets(
-        stage: &Stage,
-        database: &Url,
-        visitor: &Visitor,
-        nodes: usize,
-        plan: &Plan,
-    ) -> Result<Self, CompareError> {
+    /// dualauth with its first algorithm, by so many nodes.
+    pub(super) fn of_fleets(stage: &Stage, nodes: usize, plan: &Plan) -> Result<Self, CompareError> {
         let mut play = Self::default();
         for setup in Setup::of_first_algorithm() {
-            play.fleets.push(Fleet::of_nodes(stage, setup, database, nodes)?);
+            play.enter_dualauth(stage, setup, nodes, plan)?;
         }
-        play.enter_dualauth(&Target::dualauth(true)?, visitor, plan)?;
         Ok(play)
     }
 
@@ -95,18 +79,22 @@ impl Play {
         Ok(play)
     }
 
+    /// So many nodes, with a database of their own: what one of them tells the others in Postgres is no cost of nodes
+    /// that are set up in another way.
     fn enter_dualauth(
         &mut self,
-        target: &Target,
-        visitor: &Visitor,
+        stage: &Stage,
+        setup: Setup,
+        nodes: usize,
         plan: &Plan,
     ) -> Result<(), CompareError> {
-        for at in 0..self.fleets.len() {
-            for way in &target.ways {
-                if let Some(way) = self.fleets[at].setup.and_then(|setup| setup.describe(way)) {
-                    self.enter(DUALAUTH, way, at, visitor, plan)?;
-                }
-            }
+        let (target, visitor) = (Target::dualauth(true)?, somebody(USERNAME));
+        let database = stage.postgres.create_database(&setup.database(nodes))?;
+        let fleet = Fleet::of_nodes(stage, setup, &database, nodes)?;
+        register(&target, &visitor, &fleet.servers[0])?;
+        self.fleets.push(fleet);
+        for way in target.ways.iter().filter_map(|way| setup.describe(way)) {
+            self.enter(DUALAUTH, way, self.fleets.len() - 1, &visitor, plan)?;
         }
         Ok(())
     }

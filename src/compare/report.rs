@@ -7,6 +7,7 @@ mod tables;
 mod terminal;
 
 pub use self::html::STYLE;
+pub use self::tables::memory_in_words;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -7,7 +7,6 @@ use url::Url;
 
 use super::entrants::Fleet;
 use super::findings::Findings;
-use super::load::Aim;
 use super::machine::on_a_thread_of_its_own;
 use super::outage;
 use super::play::Play;
@@ -50,7 +49,7 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
     let generator = generator::measure(&stage.cores, &plan)?;
     let mut report = assemble::begin(&plan, generator, Some(&stage));
     let bare = Fleet { servers: vec![stage.bare()?], database: None, setup: None };
-    let (play, database, visitor) = Play::of_all(&stage, options, &plan)?;
+    let play = Play::of_all(&stage, options, &plan)?;
 
     let (quiet, rate, measured) = go_round(&play, &stage, &bare, &plan, plan.rounds, progress)?;
     report.environment.fixed_rate = rate;
@@ -59,12 +58,13 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
     drop(play);
 
     for nodes in plan.fleets.iter().copied() {
-        let play = Play::of_fleets(&stage, &database, &visitor, nodes, &plan)?;
+        let play = Play::of_fleets(&stage, nodes, &plan)?;
         let (_, _, measured) = go_round(&play, &stage, &bare, &plan, plan.rounds_of_fleets, progress)?;
         let findings = play.entrants.iter().map(|_| Findings::default()).collect();
         tell(&mut report, &play, nodes, measured, findings)?;
     }
     assemble::warn(&mut report, Some(&stage));
+    stage.remove_logs();
     Ok(report)
 }
 
@@ -93,7 +93,7 @@ fn find_all(
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<Findings>, CompareError> {
-    let mut all = Vec::new();
+    let (mut all, mut weighed) = (Vec::new(), Vec::new());
     progress.expect(3 * play.entrants.len());
     for entrant in &play.entrants {
         let (fleet, mut findings) = (&play.fleets[entrant.fleet], Findings::default());
@@ -105,7 +105,9 @@ fn find_all(
             findings.find_delay(entrant, fleet, fleet.another(stage)?.as_ref(), plan)?;
             progress.step();
         }
-        if Plan::weighs(entrant, fleet) {
+        let kind = (entrant.fleet, entrant.way.mode);
+        if Plan::weighs(fleet) && !weighed.contains(&kind) {
+            weighed.push(kind);
             progress.begin("what a login weighs");
             findings.footprint = play.weigh(stage, entrant, plan)?;
         }
@@ -113,7 +115,9 @@ fn find_all(
         all.push(findings);
     }
     progress.begin("Postgres goes away");
-    let aims: Vec<&Aim> = play.entrants.iter().map(|entrant| &entrant.aims[0]).collect();
+    // Credentials of the rounds may have run out by now.
+    let aims = play.entrants.iter().map(|entrant| entrant.fresh_aim(&play.fleets[entrant.fleet]));
+    let aims = aims.collect::<Result<Vec<_>, _>>()?;
     let outages = outage::suffer(&mut stage.postgres, &aims, plan.outage)?;
     for (findings, outage) in all.iter_mut().zip(outages) {
         findings.outage = Some(outage);

@@ -22,6 +22,9 @@ const SLEEP: Duration = Duration::from_millis(1);
 const HEADERS: usize = 1_024;
 const LATE: Duration = Duration::from_millis(200);
 
+/// Long enough for most intervals to be narrow at once.
+const SLICE: Duration = Duration::from_millis(150);
+
 /// How many logouts tell how late one is.
 const ENDS: usize = 5;
 
@@ -69,7 +72,7 @@ pub fn self_check(
 }
 
 fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec<Check>, CompareError> {
-    let plan = options.plan.clone();
+    let plan = Plan { slice: SLICE, ..options.plan.clone() };
     progress.begin("starting Postgres and a node");
     let stage = Stage::set(options, runtime)?;
     let play = Play::of_one(&stage, &plan)?;

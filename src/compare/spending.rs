@@ -100,3 +100,31 @@ impl Quiet {
         asked_for.map(|(id, calls)| calls - earlier.get(id).unwrap_or(&0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_postgres_does_by_itself_is_nobody_s_cost() {
+        let quiet = Quiet { cpu: Some(1e6), statements: Statements::new() };
+        let at = Instant::now();
+        let before = Look { at, servers: Some(1_000_000), postgres: Some(7_000_000) };
+        let after =
+            Look { at: at + Duration::from_secs(2), servers: Some(4_000_000), postgres: Some(12_000_000) };
+        let spent = before.spent(after, &quiet, 10);
+        assert_eq!((spent.servers, spent.postgres), (Some(300.0), Some(300.0)));
+        let spent = before.spent(Look { servers: None, postgres: Some(8_000_000), ..after }, &quiet, 10);
+        assert_eq!((spent.servers, spent.postgres), (None, Some(0.0)));
+    }
+
+    #[test]
+    fn statements_that_nodes_run_by_themselves_are_not_counted() {
+        let own = Statements::from([(1, 50)]);
+        let quiet = Quiet { cpu: None, statements: own };
+        let earlier = Statements::from([(1, 50), (2, 10), (3, 5)]);
+        let later = Statements::from([(1, 90), (2, 30), (3, 6), (4, 20)]);
+        assert_eq!(quiet.asked_for(&earlier, &later), 20 + 1 + 20);
+        assert_eq!(quiet.each_time(&earlier, &later, 20), 20 + 20);
+    }
+}

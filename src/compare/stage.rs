@@ -21,6 +21,9 @@ use super::{CompareError, Options};
 /// Where nodes say that they are: https, since that is how they are used. Cookies have their prefix for it.
 const PUBLIC_HOST: &str = "auth.example.com";
 
+/// Where servers log to, and where they run, below the folder of the run.
+const LOGS: &str = "logs";
+
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -70,7 +73,7 @@ impl Stage {
         let cores = Cores::share_out();
         // Before anything is started: Postgres is to stay where the load is.
         cores.pin_load();
-        let logs = folder.join("logs");
+        let logs = folder.join(LOGS);
         // Those of the run before would be taken for this one's.
         let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs).map_err(|error| CompareError::Folder(logs, error))?;
@@ -81,7 +84,12 @@ impl Stage {
     }
 
     fn log(&self, name: &str) -> PathBuf {
-        self.folder.join("logs").join(format!("{name}.log"))
+        self.folder.join(LOGS).join(format!("{name}.log"))
+    }
+
+    /// A line for each request, which fills disks, and which nobody needs of a run that went well.
+    pub(super) fn remove_logs(&self) {
+        let _ = std::fs::remove_dir_all(self.folder.join(LOGS));
     }
 
     /// Starts the bare handler.
@@ -117,7 +125,7 @@ impl Stage {
             environment.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let command = vec![self.program.clone(), "serve".to_owned()];
         // Away from any `.env`.
-        let launch = Launch { command, environment, folder: Some(self.folder.join("logs")) };
+        let launch = Launch { command, environment, folder: Some(self.folder.join(LOGS)) };
         let server = self.start(name, &launch, core, &local(port), "/health/ready")?;
         Ok(Server { origin: server.origin.called(PUBLIC_HOST), ..server })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::footprint::Footprint;
 use super::super::outage::Outage;
 use super::super::statistics::Estimate;
 use super::{Cost, Delay, Report, Variant};
@@ -14,6 +15,18 @@ pub(super) struct Table {
     /// The first column has names, the others have figures.
     pub(super) columns: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
+}
+
+/// A server's memory, in bytes, comes and goes by so much whatever it keeps.
+const NOISE: f64 = 4.0 * 1024.0 * 1024.0;
+
+/// What each login weighs in memory, in bytes, or less than what.
+pub fn memory_in_words(weight: &Footprint) -> String {
+    let logins = weight.logins.max(1) as f64;
+    match weight.memory_bytes_per_login {
+        Some(bytes) if bytes * logins < NOISE => format!("< {}", figure(Some((NOISE / logins).ceil()), 0)),
+        bytes => figure(bytes, 0),
+    }
 }
 
 /// A figure that there is not.
@@ -190,14 +203,13 @@ impl Report {
         Table {
             title: "What a live login weighs",
             about: "In a server's memory once it has been used, and on Postgres' disk with everything that is written down about it. A server's memory comes and \
-                    goes by some hundred KiB whatever it keeps: of 1,000 logins that is as much as they weigh, and where it is more there is no figure.",
+                    goes by some MiB whatever it keeps: where it grew by less than four, only what a login weighs at most is known.",
             columns: vec!["variant", "logins", "memory, bytes each", "disk, bytes each"],
             rows: known
                 .map(|(variant, weight)| {
                     let logins = thousands(weight.logins.to_string());
-                    let bytes = [weight.memory_bytes_per_login, weight.disk_bytes_per_login];
-                    let bytes = bytes.map(|bytes| figure(bytes.filter(|bytes| *bytes > 0.0), 0));
-                    [variant.name.clone(), logins].into_iter().chain(bytes).collect()
+                    let disk = figure(weight.disk_bytes_per_login, 0);
+                    vec![variant.name.clone(), logins, memory_in_words(weight), disk]
                 })
                 .collect(),
         }

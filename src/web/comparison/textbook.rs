@@ -1,6 +1,6 @@
 //! The textbook's table: what it says, and what was measured, or can be seen live, in its place.
 
-use crate::compare::report::{Delay, Variant};
+use crate::compare::report::{Delay, Variant, memory_in_words};
 use crate::compare::target::Mode;
 use crate::compare::{CompareError, Report};
 use crate::logins::Transport;
@@ -131,13 +131,11 @@ impl Found<'_> {
     }
 
     fn storage(&self, mode: Mode) -> Option<String> {
-        let variant = self.variant(mode, Transport::Bearer, false)?;
-        let (memory, disk) = (variant.memory_bytes_per_login?, variant.disk_bytes_per_login?);
-        let logins = variant.footprint.last()?.logins;
-        let memory =
-            if memory > 0.0 { format!("<b>{memory:.0} bytes</b>") } else { "too little to tell".to_owned() };
+        let weight = self.variant(mode, Transport::Cookie, false)?.footprint.last()?;
+        let (memory, disk, logins) = (memory_in_words(weight), weight.disk_bytes_per_login?, weight.logins);
         Some(format!(
-            "{memory} of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} of them."
+            "<b>{memory} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} \
+             of them."
         ))
     }
 
