@@ -17,8 +17,9 @@ pub(super) struct Chart {
     pub(super) svg: String,
 }
 
-/// Told apart by everybody, on white and on black (after Okabe and Ito).
-const COLOURS: [RGBColor; 8] = [
+/// Told apart on white and on black, the first ones by everybody (after Okabe and Ito): as many as there are lines in one
+/// chart when another system takes part.
+const COLOURS: [RGBColor; 12] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -27,6 +28,10 @@ const COLOURS: [RGBColor; 8] = [
     RGBColor(230, 159, 0),
     RGBColor(120, 94, 240),
     RGBColor(150, 150, 150),
+    RGBColor(166, 118, 29),
+    RGBColor(214, 39, 80),
+    RGBColor(20, 170, 190),
+    RGBColor(140, 160, 30),
 ];
 
 const WIDTH: u32 = 960;
@@ -237,7 +242,7 @@ fn scaling(area: &Area<'_>, variants: &[Variant]) -> Drawn {
         .margin(10)
         .x_label_area_size(NUMBERS)
         .y_label_area_size(NUMBERS)
-        .build_cartesian_2d(0.8..4.2, 0.0..most * 1.4)?;
+        .build_cartesian_2d(0.8..4.2, 0.0..most * 1.1)?;
     chart
         .configure_mesh()
         .light_line_style(TRANSPARENT)
@@ -254,7 +259,11 @@ fn scaling(area: &Area<'_>, variants: &[Variant]) -> Drawn {
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour(at).stroke_width(3)));
     }
     let labels = &mut chart.configure_series_labels();
-    Ok(labels.position(SeriesLabelPosition::UpperRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
+    Ok(labels
+        .position(SeriesLabelPosition::MiddleRight)
+        .label_font(LABEL)
+        .border_style(TRANSPARENT)
+        .draw()?)
 }
 
 /// A variant's name, whatever its nodes.
