@@ -116,9 +116,7 @@ impl Fleet {
 impl Entrant {
     /// What somebody asks who has signed in right now, on the first of the servers.
     pub(super) fn fresh_aim(&self, fleet: &Fleet) -> Result<Aim, CompareError> {
-        let (mut visitor, origin) = (self.visitor.clone(), &fleet.servers[0].origin);
-        visitor.sign_in(&self.way, &mut Connection::to(origin.clone()))?;
-        Ok(Aim { origin: origin.clone(), call: visitor.call(&self.way, origin.host()) })
+        aim(&self.way, &mut self.visitor.clone(), &fleet.servers[0])
     }
 
     /// Signs in once for each connection, and spreads these over the servers.
@@ -133,9 +131,7 @@ impl Entrant {
         let mut latest = visitor.clone();
         for server in fleet.servers.iter().cycle().take(connections) {
             latest = visitor.clone();
-            latest.sign_in(&way, &mut Connection::to(server.origin.clone()))?;
-            let call = latest.call(&way, server.origin.host());
-            aims.push(Aim { origin: server.origin.clone(), call });
+            aims.push(aim(&way, &mut latest, server)?);
         }
         Ok(Self { system: system.to_owned(), way, fleet: at, visitor: latest, aims })
     }
@@ -153,6 +149,13 @@ impl Entrant {
         let name = words.join(" ");
         if nodes == 1 { name } else { format!("{name}, {nodes} nodes") }
     }
+}
+
+/// Signs in on this server, and gives what is asked there from then on.
+fn aim(way: &Way, visitor: &mut Visitor, server: &Server) -> Result<Aim, CompareError> {
+    let origin = &server.origin;
+    visitor.sign_in(way, &mut Connection::to(origin.clone()))?;
+    Ok(Aim { origin: origin.clone(), call: visitor.call(way, origin.host()) })
 }
 
 /// What dualauth is called among other systems.

@@ -283,7 +283,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
             "ada"
         });
-        let outcome = drive(aim, Pace::ClosedLoop, [30, 30]).expect("answers");
+        let outcome = drive(aim, Pace::ClosedLoop, [30, 300]).expect("answers");
         assert!(outcome.requests > 0 && outcome.warm_up_requests > 0);
         assert_eq!(answered.load(Ordering::Relaxed), outcome.requests + outcome.warm_up_requests);
         assert_eq!(outcome.latencies.0.len(), outcome.requests);
