@@ -46,7 +46,7 @@ use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
 use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
-use crate::users::{Accounts, PasswordError, PasswordHasher};
+use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
 use crate::web::{LastRun, Scrape, openapi};
 use crate::{account, compare, web as pages};
 
@@ -122,9 +122,14 @@ impl Storage {
     /// The accounts in it.
     ///
     /// # Errors
-    /// When argon2 refuses its settings.
-    pub fn accounts(&self, config: &Config, clock: &Clock) -> Result<Accounts, PasswordError> {
-        let hasher = PasswordHasher::new(&config.passwords)?;
+    /// When the machine gives no thread to compute hashes.
+    pub fn accounts(
+        &self,
+        config: &Config,
+        clock: &Clock,
+        niceness: Niceness,
+    ) -> Result<Accounts, PasswordError> {
+        let hasher = PasswordHasher::new(&config.passwords, niceness)?;
         Ok(Accounts::new(self.pools.requests.clone(), hasher, config.passwords.min_length, clock.clone()))
     }
 
@@ -364,7 +369,7 @@ impl Domain {
         let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
         Ok(Self {
             pool: pools.requests.clone(),
-            accounts: storage.accounts(config, clock)?,
+            accounts: storage.accounts(config, clock, Niceness::GivesWay)?,
             clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
             keys: storage.keys(config, secret, clock)?,
             trail: storage.trail(clock),

@@ -13,6 +13,7 @@ use crate::app::Storage;
 use crate::audit::{Filter, Kind, Record, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::users::Niceness;
 
 /// How often the trail is looked at while it is followed.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -71,7 +72,7 @@ async fn print(storage: &Storage, config: &Config, tail: Tail) -> Result<(), Fai
     let clock = Clock::system();
     let (username, kind) = (tail.user, tail.event);
     let user = match &username {
-        Some(name) => storage.accounts(config, &clock)?.find(name).await?,
+        Some(name) => storage.accounts(config, &clock, Niceness::Usual)?.find(name).await?,
         None => None,
     };
     let filter = match user {

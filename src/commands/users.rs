@@ -11,7 +11,7 @@ use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::users::{Accounts, Field, NewUser, RegisterError, UserName};
+use crate::users::{Accounts, Field, NewUser, Niceness, RegisterError, UserName};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
@@ -75,7 +75,8 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     };
     let storage = Storage::open(config).await?;
     let clock = Clock::system();
-    let desk = Desk { accounts: storage.accounts(config, &clock)?, trail: storage.trail(&clock) };
+    let desk =
+        Desk { accounts: storage.accounts(config, &clock, Niceness::Usual)?, trail: storage.trail(&clock) };
     let outcome = match (command, password) {
         (UserCommand::Create(user), password) => desk.create(user, password.unwrap_or_default()).await,
         (UserCommand::Import(users), _) => import(users, &storage, &desk.trail).await,

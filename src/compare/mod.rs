@@ -208,7 +208,7 @@ impl Plan {
             watch: Duration::from_secs(5),
             every_algorithm: true,
             footprints: &[1_000, 100_000],
-            patience: Duration::from_secs(240),
+            patience: Duration::from_secs(300),
             outage: Duration::from_secs(8),
         }
     }

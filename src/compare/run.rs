@@ -7,10 +7,10 @@ use url::Url;
 
 use super::entrants::Fleet;
 use super::findings::Findings;
-use super::machine::on_a_thread_of_its_own;
+use super::machine::{Cores, on_a_thread_of_its_own};
 use super::outage;
 use super::play::Play;
-use super::report::{Generator, Report};
+use super::report::Report;
 use super::rounds::{Measured, Rounds};
 use super::spending::Quiet;
 use super::stage::Stage;
@@ -128,8 +128,8 @@ fn find_all(
 /// A dualauth that runs already: what can be seen from outside.
 fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report, CompareError> {
     let plan = options.plan.clone().within_limits();
-    let nothing = Generator { requests_per_second: None, cpu_us: None, bottleneck_for: Vec::new() };
-    let mut report = assemble::begin(&plan, nothing, None);
+    let generator = generator::measure(&Cores::share_out(), &plan)?;
+    let mut report = assemble::begin(&plan, generator, None);
     let (play, quiet) = (Play::elsewhere(url, &plan)?, Quiet::default());
     progress.begin("requests");
     let subjects = play.subjects(None);

@@ -15,7 +15,9 @@ pub use self::accounts::{
 };
 pub use self::guesses::Claimant;
 pub use self::import::{ForeignUser, Import, Refusal};
-pub use self::passwords::{Load, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration};
+pub use self::passwords::{
+    Load, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,
+};
 pub use self::validation::{Field, Invalid};
 
 /// The role that every user begins with.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpResponse, get};
 
-use super::page::{self, CSS, HTML, JAVASCRIPT, OURS};
+use super::page::{self, CSS, JAVASCRIPT, OURS};
 use crate::compare::Report;
 use crate::compare::report::STYLE;
 use crate::error::{Code, Problem};
@@ -43,7 +43,7 @@ pub(super) async fn compare_json(last: Data<LastRun>) -> Result<Json<Report>, Pr
 pub(super) async fn compare(last: Data<LastRun>) -> Result<HttpResponse, Problem> {
     let report = last.read().await?;
     let page = textbook::page(report.as_ref()).map_err(Problem::internal)?;
-    Ok(page::file(OURS, HTML, page))
+    Ok(page::page("/compare", &page))
 }
 
 /// What the page loads.

@@ -1,4 +1,4 @@
-//! A file of a page that is built in: what every one is served with.
+//! Pages that are built in: the top of each, and what every file of them is served with.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
@@ -13,6 +13,30 @@ pub(super) const SVG: &str = "image/svg+xml";
 pub(super) const OURS: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// The ways from page to page.
+const PAGES: [(&str, &str); 4] =
+    [("/", "Playground"), ("/compare", "Comparison"), ("/docs/", "Swagger UI"), ("/openapi.json", "OpenAPI")];
+
+/// The page of ours at this path: where its HTML says `<!-- top -->`, there is the way to the others.
+pub(super) fn page(path: &str, html: &str) -> HttpResponse {
+    file(OURS, HTML, html.replace("<!-- top -->", &top(path)))
+}
+
+fn top(path: &str) -> String {
+    let links: String = PAGES
+        .iter()
+        .map(|&(to, name)| {
+            let current = if to == path { " aria-current=\"page\"" } else { "" };
+            format!("      <li><a href=\"{to}\"{current}>{name}</a></li>\n")
+        })
+        .collect();
+    format!(
+        "<header class=\"top\">\n  \
+         <p class=\"brand\"><img src=\"/playground/icon.svg\" alt=\"\" width=\"28\" height=\"28\"> dualauth</p>\n  \
+         <nav aria-label=\"Pages\">\n    <ul>\n{links}    </ul>\n  </nav>\n</header>\n"
+    )
+}
 
 /// This file, under this content policy. A cache asks each time: a newer program has newer files under the same names.
 pub(super) fn file(policy: &'static str, content_type: &str, body: impl Into<Vec<u8>>) -> HttpResponse {

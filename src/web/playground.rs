@@ -5,12 +5,12 @@ use actix_web::{HttpResponse, get};
 
 use crate::error::{Code, Problem};
 
-use super::page::{self, CSS, HTML, JAVASCRIPT, OURS, SVG};
+use super::page::{self, CSS, JAVASCRIPT, OURS, SVG};
 
 /// The page.
 #[get("/")]
 pub(super) async fn playground() -> HttpResponse {
-    page::file(OURS, HTML, include_str!("playground/index.html"))
+    page::page("/", include_str!("playground/index.html"))
 }
 
 /// What the page loads.

@@ -73,6 +73,7 @@ async fn a_server_that_runs_is_measured_from_outside() {
     let url = format!("http://{}", server.address()).parse().expect("a URL");
     let report = compared(Options { url: Some(url), ..options(folder()) }).await;
     assert_eq!(report.variants.len(), 4);
+    assert!(report.generator.requests_per_second > Some(0.0));
     for variant in &report.variants {
         assert!(variant.requests_per_second > Some(0.0) && variant.p50_ms > Some(0.0), "{}", variant.name);
         // What can't be seen from there is not made up.

@@ -7,6 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::super::CompareError;
+use super::super::statistics::Estimate;
 use super::{Report, Variant};
 
 /// A chart, and what it shows.
@@ -151,17 +152,19 @@ fn latencies(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     Ok(labels.position(SeriesLabelPosition::LowerRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
 }
 
-/// A bar for each, in two parts.
+/// A bar for each, in two parts, and the sum behind it. One that is out of all proportion is cut off, not the others
+/// squeezed to nothing.
 fn costs(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     let parts =
         |variant: &Variant| [variant.server_cpu_us, variant.postgres_cpu_us].map(Option::unwrap_or_default);
-    let most = variants.iter().map(|variant| parts(variant).iter().sum()).fold(1.0, f64::max);
+    let sums: Vec<f64> = variants.iter().map(|variant| parts(variant).iter().sum()).collect();
+    let end = longest_bar(&sums);
     let count = variants.len() as f64;
     let mut chart = ChartBuilder::on(area)
         .margin(10)
         .x_label_area_size(NUMBERS)
         .y_label_area_size(NAMES)
-        .build_cartesian_2d(0.0..most * 1.2, 0.0..count)?;
+        .build_cartesian_2d(0.0..end * 1.3, 0.0..count)?;
     chart
         .configure_mesh()
         .disable_y_mesh()
@@ -170,13 +173,21 @@ fn costs(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
         .label_style(LABEL)
         .x_desc("µs")
         .draw()?;
-    for (at, variant) in variants.iter().enumerate() {
+    for (at, (variant, sum)) in variants.iter().zip(sums).enumerate() {
         let row = count - at as f64;
         let [server, postgres] = parts(variant);
-        let bar =
-            |from, to, part| Rectangle::new([(from, row - 0.8), (to, row - 0.2)], colour(part).filled());
+        let bar = |from: f64, to: f64, part| {
+            Rectangle::new([(from.min(end), row - 0.8), (to.min(end), row - 0.2)], colour(part).filled())
+        };
         chart.draw_series([bar(0.0, server, 0), bar(server, server + postgres, 1)])?;
         name(area, chart.backend_coord(&(0.0, row - 0.5)), &variant.name)?;
+        let (x, y) = chart.backend_coord(&(sum.min(end), row - 0.5));
+        let number = if sum > end { format!("… {sum:.0}") } else { format!("{sum:.0}") };
+        area.draw(&Text::new(
+            number,
+            (x + 6, y),
+            TextStyle::from(LABEL).pos(Pos::new(HPos::Left, VPos::Center)),
+        ))?;
     }
     for (part, name) in ["server", "Postgres"].into_iter().enumerate() {
         let nothing = chart.draw_series(std::iter::empty::<Rectangle<(f64, f64)>>())?;
@@ -186,6 +197,12 @@ fn costs(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     }
     let labels = &mut chart.configure_series_labels();
     Ok(labels.position(SeriesLabelPosition::UpperRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
+}
+
+/// Where bars end: with the longest of those that are not ten times as long as the one in the middle.
+fn longest_bar(sums: &[f64]) -> f64 {
+    let middle = Estimate::of(sums.iter().copied()).map_or(0.0, |sum| sum.median);
+    sums.iter().copied().filter(|sum| *sum < 10.0 * middle).fold(1.0, f64::max)
 }
 
 /// A dot for each logout, in two rows.

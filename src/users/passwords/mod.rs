@@ -20,7 +20,7 @@ use self::pool::{Pool, Ticket};
 use self::schemes::{Argon2Hash, StoredHash};
 use self::workspace::Workspace;
 
-pub use self::pool::Load;
+pub use self::pool::{Load, Niceness};
 pub use self::schemes::Unusable;
 
 /// How much work may wait for each thread, as memory times iterations, in KiB: about two seconds' worth. More is turned
@@ -66,9 +66,9 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// When the machine gives no thread.
-    pub fn new(config: &PasswordConfig) -> Result<Self, PasswordError> {
+    pub fn new(config: &PasswordConfig, niceness: Niceness) -> Result<Self, PasswordError> {
         let today = config.argon2.clone();
-        let pool = Pool::start(config.concurrency, queue_per_thread(&today), today.block_count())
+        let pool = Pool::start(config.concurrency, queue_per_thread(&today), today.block_count(), niceness)
             .map_err(|error| PasswordError::Failed(error.to_string()))?;
         Ok(Self { today, pool: Arc::new(pool) })
     }

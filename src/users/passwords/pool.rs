@@ -1,6 +1,6 @@
 //! The threads that compute password hashes, and the bounded queue in front of them.
 //!
-//! Threads of their own, because they give way: whatever else this machine has to do goes first, so that requests
+//! Threads of their own, because a server's give way: whatever else this machine has to do goes first, so that requests
 //! without a password hardly notice a storm of logins.
 
 use std::io;
@@ -16,7 +16,16 @@ use tokio::time::timeout;
 use super::PasswordError;
 use super::workspace::{Shared, Workspace};
 
-/// How much the threads give way, as `nice` counts it: with 10, a thread of the usual priority gets nine times as much.
+/// What the threads are to whatever else this machine has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Niceness {
+    /// A server's: whoever is signed in already goes first.
+    GivesWay,
+    /// A command's: somebody waits for this one hash.
+    Usual,
+}
+
+/// How much a server's threads give way, as `nice` counts it: with 10, a thread of the usual priority gets nine times as much.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
@@ -57,7 +66,12 @@ pub(super) struct Pool {
 
 impl Pool {
     /// With so many threads, for each of which so many attempts may wait, and which keep so many of argon2's blocks each.
-    pub(super) fn start(threads: usize, queue_per_thread: usize, blocks: usize) -> io::Result<Self> {
+    pub(super) fn start(
+        threads: usize,
+        queue_per_thread: usize,
+        blocks: usize,
+        niceness: Niceness,
+    ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
         let (queue, shared) = (Arc::new(Mutex::new(queue)), Arc::<Shared>::default());
         let running = Arc::<AtomicUsize>::default();
@@ -65,7 +79,12 @@ impl Pool {
             let (queue, running) = (Arc::clone(&queue), Arc::clone(&running));
             let workspace = Workspace::new(blocks, Arc::clone(&shared));
             let name = format!("hash-{number}");
-            thread::Builder::new().name(name).spawn(move || work(&queue, &running, workspace))?;
+            thread::Builder::new().name(name).spawn(move || {
+                if niceness == Niceness::GivesWay {
+                    give_way();
+                }
+                work(&queue, &running, workspace);
+            })?;
         }
         let capacity = threads * (1 + queue_per_thread);
         let places = Arc::new(Semaphore::new(capacity));
@@ -151,7 +170,6 @@ impl Ticket {
 
 /// A thread's life. It ends when nobody can send any more.
 fn work(queue: &Mutex<mpsc::Receiver<Job>>, running: &AtomicUsize, mut workspace: Workspace) {
-    give_way();
     while let Some(job) = next(queue) {
         running.fetch_add(1, Relaxed);
         // Whatever becomes of one job, there are others, and the same number of threads for them.
@@ -207,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_turns_away_at_once_and_counts_it() {
-        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, Niceness::Usual).expect("a thread");
         let release = held_up(&pool).await;
         let waiting: Vec<_> = (0..QUEUE).map(|_| pool.enter().expect("a place")).collect();
         assert!(pool.enter().is_none());
@@ -221,7 +239,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_leaves_does_not_free_its_place_while_its_hash_is_computed() {
-        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, Niceness::Usual).expect("a thread");
         let (release, held) = mpsc::channel::<()>();
         let (started, has_started) = oneshot::channel();
         let ticket = pool.enter().expect("a place");
@@ -243,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_left_before_their_turn_costs_nothing() {
-        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, Niceness::Usual).expect("a thread");
         let release = held_up(&pool).await;
         let ticket = pool.enter().expect("a place");
         let (done, was_done) = mpsc::channel();
@@ -257,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_takes_no_thread_with_it() {
-        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, Niceness::Usual).expect("a thread");
         let ticket = pool.enter().expect("a place");
         assert!(ticket.compute(|_| panic!("on purpose")).await.is_err());
         assert_eq!(ticket.compute(|_| 1).await.expect("an answer"), 1);
@@ -265,11 +283,15 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn the_threads_give_way_and_nobody_else_does() {
+    async fn a_servers_threads_give_way_and_nobody_else_does() {
         let niceness = || rustix::process::getpriority_process(None).expect("a priority");
         let before = niceness();
-        let pool = Pool::start(1, QUEUE, 64).expect("a thread");
-        let of_thread = pool.enter().expect("a place").compute(move |_| niceness()).await;
-        assert_eq!((of_thread.expect("an answer"), niceness()), ((before + NICENESS).min(19), before));
+        for (of_whom, expected) in
+            [(Niceness::GivesWay, (before + NICENESS).min(19)), (Niceness::Usual, before)]
+        {
+            let pool = Pool::start(1, QUEUE, 64, of_whom).expect("a thread");
+            let of_thread = pool.enter().expect("a place").compute(move |_| niceness()).await;
+            assert_eq!((of_thread.expect("an answer"), niceness()), (expected, before), "{of_whom:?}");
+        }
     }
 }

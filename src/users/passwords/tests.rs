@@ -17,7 +17,8 @@ const ARGON2_OF_TYPED: &str =
 
 fn hasher(memory: u32, iterations: u32) -> PasswordHasher {
     let argon2 = Params::new(memory, iterations, 1, None).expect("small but valid");
-    PasswordHasher::new(&PasswordConfig { min_length: 15, argon2, concurrency: 1 }).expect("a thread")
+    PasswordHasher::new(&PasswordConfig { min_length: 15, argon2, concurrency: 1 }, Niceness::Usual)
+        .expect("a thread")
 }
 
 async fn verify(hasher: &PasswordHasher, password: &str, stored: Option<&str>) -> Verdict {

@@ -4,21 +4,16 @@ use super::wrong;
 use crate::support::{
     client::Pair,
     http::Request,
-    server::{TestServer, credentials},
+    server::{METRICS, TestServer, credentials},
     with,
 };
 
 /// How often argon2 was computed so far.
-async fn argon2_computed(server: &TestServer) -> u64 {
-    let address = server.metrics_address().expect("an address");
-    let text = Request::get("/metrics").send(address).await.expect(200).text();
-    let line = text.lines().find_map(|line| line.strip_prefix("dualauth_argon2_computed_total "));
-    line.expect("the count").parse().expect("a number")
-}
+const COMPUTED: &str = "dualauth_argon2_computed_total";
 
 #[tokio::test]
 async fn an_unknown_name_a_wrong_password_and_a_disabled_user_are_the_same_in_answer_statements_and_work() {
-    let (server, proxy) = TestServer::behind_a_proxy(&[("METRICS_LISTEN", "127.0.0.1:0")]).await;
+    let (server, proxy) = TestServer::behind_a_proxy(&[METRICS]).await;
     for name in ["ada", "bob"] {
         server.user(name).await;
     }
@@ -26,14 +21,14 @@ async fn an_unknown_name_a_wrong_password_and_a_disabled_user_are_the_same_in_an
 
     for pair in Pair::ALL {
         let attempt = async |credentials| {
-            let before = argon2_computed(&server).await;
+            let before = server.metric(COMPUTED).await;
             proxy.take_statements();
             let credentials = with(credentials, "transport", pair.transport.name());
             let answer = server.send(Request::post(&pair.mode.path("login")).json(&credentials)).await;
             let statements = proxy.take_statements();
             let statements: Vec<_> = statements.of_requests().into_iter().map(str::to_owned).collect();
-            let computed = argon2_computed(&server).await - before;
-            assert_eq!((statements.len(), computed), (1, 1), "{credentials}");
+            let computed = server.metric(COMPUTED).await - before;
+            assert_eq!((statements.len(), computed), (1, 1.0), "{credentials}");
             (answer.expect(401).but_for_the_date(), statements)
         };
         let unknown = attempt(wrong("nobody")).await;

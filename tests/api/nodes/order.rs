@@ -9,7 +9,7 @@ use crate::support::{
     client::Client,
     eventually,
     http::Request,
-    server::{ONE_NAME, TestServer},
+    server::{METRICS, ONE_NAME, TestServer},
 };
 
 async fn run(connection: &mut PgConnection, statements: &str) {
@@ -100,20 +100,26 @@ async fn a_new_nodes_first_answers_are_right() {
 /// More than a node can read within the bound, as a rule.
 #[tokio::test]
 async fn a_flood_of_ends_is_taken_in_and_then_all_is_as_before() {
-    let (server, elsewhere) = two_nodes(&[]).await;
+    let (server, elsewhere) = two_nodes(&[METRICS]).await;
     server.user("ada").await;
     let flood = "insert into revocations (login_id, until)
                  select gen_random_uuid(), '2032-01-01' from generate_series(1, 200000)";
     run(&mut server.sql().await, flood).await;
 
-    let new = server.another_node().await;
-
-    for node in [&server, &elsewhere, &new] {
+    let knows = async |node: &TestServer| {
+        let ended = "dualauth_directory_entries{kind=\"ended_logins\"}";
+        eventually("a node that took it in", async || node.metric(ended).await == 200_000.0).await;
         eventually("a node that is ready", async || {
             node.send(Request::get("/health/ready")).await.status == 200
         })
         .await;
+    };
+    for node in [&server, &elsewhere] {
+        knows(node).await;
     }
+    let new = server.another_node().await;
+    knows(&new).await;
+
     for pair in PAIRS {
         let mut client = Client::signed_in(&server, pair, "ada").await;
         let before = client.clone();

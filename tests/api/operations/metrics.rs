@@ -9,11 +9,9 @@ use crate::support::{
     client::{Client, Pair},
     eventually,
     http::Request,
-    server::{ONE_NAME, TestServer, credentials},
+    server::{METRICS, ONE_NAME, TestServer, credentials},
     with,
 };
-
-const ON: (&str, &str) = ("METRICS_LISTEN", "127.0.0.1:0");
 
 /// Samples by their names with labels.
 struct Samples(BTreeMap<String, f64>);
@@ -64,7 +62,7 @@ impl Samples {
 
 #[tokio::test]
 async fn there_are_none_unless_they_are_asked_for_and_never_beside_the_service() {
-    for settings in [&[][..], &[ON]] {
+    for settings in [&[][..], &[METRICS]] {
         let server = TestServer::with(settings).await;
         assert_eq!(server.metrics_address().is_some(), !settings.is_empty());
         server.send(Request::get("/metrics")).await.problem(404, "not_found");
@@ -79,7 +77,7 @@ async fn there_are_none_unless_they_are_asked_for_and_never_beside_the_service()
 
 #[tokio::test]
 async fn requests_are_counted_by_route_method_and_status() {
-    let server = TestServer::with(&[ON]).await;
+    let server = TestServer::with(&[METRICS]).await;
     let client = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
     for _ in 0..3 {
         client.get("/session/profile").await.ok();
@@ -125,7 +123,7 @@ async fn requests_are_counted_by_route_method_and_status() {
 
 #[tokio::test]
 async fn attempts_to_sign_in_are_counted_by_what_came_of_them() {
-    let server = TestServer::with(&[ON]).await;
+    let server = TestServer::with(&[METRICS]).await;
     server.user("ada").await;
     for pair in Pair::ALL {
         Client::signed_in(&server, pair, "ada").await;
@@ -143,7 +141,7 @@ async fn attempts_to_sign_in_are_counted_by_what_came_of_them() {
 
 #[tokio::test]
 async fn a_node_tells_what_it_remembers_and_what_it_hears_of_others() {
-    let server = TestServer::with(&[ON, ONE_NAME]).await;
+    let server = TestServer::with(&[METRICS, ONE_NAME]).await;
     let node = server.another_node().await;
     server.user("ada").await;
     let mut clients = Client::in_every_way(&server, "ada").await;
@@ -173,7 +171,7 @@ async fn a_node_tells_what_it_remembers_and_what_it_hears_of_others() {
 
 #[tokio::test]
 async fn how_old_a_nodes_knowledge_is_can_be_watched() {
-    let (server, proxy) = TestServer::behind_a_proxy(&[ON]).await;
+    let (server, proxy) = TestServer::behind_a_proxy(&[METRICS]).await;
     let age = async || Samples::of(&server).await.get("dualauth_directory_age_seconds");
     eventually("fresh knowledge", async || age().await < 1.0).await;
     proxy.go_away();
@@ -184,7 +182,7 @@ async fn how_old_a_nodes_knowledge_is_can_be_watched() {
 
 #[tokio::test]
 async fn events_that_wait_for_the_audit_trail_or_were_lost_are_told() {
-    let (server, proxy) = TestServer::behind_a_proxy(&[ON]).await;
+    let (server, proxy) = TestServer::behind_a_proxy(&[METRICS]).await;
     let refused = || server.send(Request::post("/jwt/introspect").basic("x", "y").form(&[("token", "z")]));
     let events = async |state: &str| {
         Samples::of(&server).await.get(&format!("dualauth_audit_events{{state=\"{state}\"}}"))
@@ -206,7 +204,7 @@ async fn events_that_wait_for_the_audit_trail_or_were_lost_are_told() {
 
 #[tokio::test]
 async fn connections_are_counted_by_pool() {
-    let server = TestServer::with(&[ON]).await;
+    let server = TestServer::with(&[METRICS]).await;
     server.user("ada").await;
     server.send(Request::post("/jwt/login").json(&credentials("ada"))).await.ok();
     let samples = Samples::of(&server).await;

@@ -1,10 +1,11 @@
 //! One Postgres for the whole run, and in it a database of its own for every test.
 //!
-//! `DATABASE_URL` names a server to use. Without it a private one is started, once, and it goes when the process goes.
+//! `DATABASE_URL` names a server to use. Without it a private one is started, once, and it goes when the process goes;
+//! `TEST_POSTGRES` names the folder for its files, which is below `target` otherwise.
 
 use std::{
     fs::File,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -78,9 +79,11 @@ async fn execute(connection: &mut PgConnection, sql: String) {
 
 /// A private Postgres in the first place that no other run of the tests holds.
 async fn private_postgres() -> (PrivatePostgres, File) {
+    let homes = std::env::var_os("TEST_POSTGRES").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
+    let homes = PathBuf::from(homes);
     let (home, lock) = (0..)
         .find_map(|place| {
-            let home: PathBuf = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("api-{place}"));
+            let home = homes.join(format!("api-{place}"));
             let lock = File::create(home.with_extension("lock")).expect("a lock file");
             lock.try_lock().is_ok().then_some((home, lock))
         })

@@ -41,6 +41,9 @@ pub const APP_SECRET: &str = "the tests' own secret, 32 bytes and more";
 /// The one name of several nodes, which they know each other's tokens by: alone, each is named after its own port.
 pub const ONE_NAME: (&str, &str) = ("PUBLIC_URL", "http://auth.example.org");
 
+/// Has the server tell its metrics.
+pub const METRICS: (&str, &str) = ("METRICS_LISTEN", "127.0.0.1:0");
+
 /// When every test begins; far from now, so that whoever looks at another clock than the server's is found out.
 pub fn beginning() -> DateTime<Utc> {
     DateTime::from_timestamp(1_925_000_000, 0).expect("a time in 2031")
@@ -125,9 +128,20 @@ impl TestServer {
         self.address
     }
 
-    /// Where its metrics are, if they are anywhere.
+    /// Where its metrics are, if they are anywhere: with [`METRICS`].
     pub fn metrics_address(&self) -> Option<SocketAddr> {
         self.node.as_ref().expect("a running server").metrics_address()
+    }
+
+    /// A sample of its metrics, by its name with labels; 0 when there is none.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = Request::get("/metrics")
+            .send(self.metrics_address().expect("an address"))
+            .await
+            .expect(200)
+            .text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
     }
 
     pub async fn stop(&mut self) {
