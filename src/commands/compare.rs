@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Handle;
@@ -29,20 +30,29 @@ pub(super) struct Compare {
     /// Measure another system beside; docs/comparing.md has the format
     #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
-    /// Where comparison.json, .md and .html go. Not given: .data/compare, from where /compare shows the last run
+    /// Where comparison.json, .md and .html go. Not given: .data/compare, from where /compare shows the last run; with --url,
+    /// .data/compare-elsewhere
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Serve what everything is compared with, at this address. For `compare` itself
     #[arg(long, hide = true, value_name = "ADDRESS")]
     bare: Option<SocketAddr>,
+    /// CPU time that each of its answers takes besides, in microseconds
+    #[arg(long, hide = true, value_name = "MICROSECONDS", default_value_t = 0, requires = "bare")]
+    spin: u64,
 }
 
 pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Failure> {
     if let Some(listen) = command.bare {
-        return Ok(bare::serve(listen).await?);
+        return Ok(bare::serve(listen, Duration::from_micros(command.spin)).await?);
     }
     let target = command.target.as_deref().map(Target::read).transpose()?;
-    let out = command.out.unwrap_or_else(|| compare::default_folder(&config.data_folder));
+    // Of another server little is known: it does not take the place of what was measured here.
+    let usual = match command.url {
+        Some(_) => config.data_folder.join("compare-elsewhere"),
+        None => compare::default_folder(&config.data_folder),
+    };
+    let out = command.out.unwrap_or(usual);
     let options = Options {
         plan: if command.quick || command.self_check { Plan::quick() } else { Plan::full() },
         url: command.url,
@@ -65,7 +75,7 @@ async fn check(options: Options, runtime: Handle) -> Result<(), Failure> {
     let checking = move || compare::self_check(&options, &runtime, &Progress::shown());
     let checks = tokio::task::spawn_blocking(checking).await??;
     for check in &checks {
-        let Check { what, planted, unit, found, without, is_clear } = check;
+        let Check { what, planted, unit, found, without, is_clear, .. } = check;
         let verdict = match (check.is_passed(), is_clear) {
             (true, _) => "ok     ",
             (false, true) => "missed ",

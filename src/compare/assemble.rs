@@ -17,6 +17,9 @@ use super::{CompareError, Plan, machine};
 /// The part of the generator's limit from which on it is the limit that is measured.
 const NEAR: f64 = 0.8;
 
+/// So many waits make a p99: ten are longer.
+const ENOUGH: u64 = 1_000;
+
 /// More than this, on average, and others were busy on the machine.
 const BUSY: f64 = 0.5;
 
@@ -46,6 +49,7 @@ pub(super) fn begin(plan: &Plan, generator: Generator, stage: Option<&Stage>) ->
         slice_ms: u64::try_from(plan.slice.as_millis()).unwrap_or(u64::MAX),
         connections: plan.connections,
         fixed_rate: 0.0,
+        url: None,
         warnings: Vec::new(),
     };
     Report { environment, generator, bare: None, variants: Vec::new() }
@@ -54,6 +58,8 @@ pub(super) fn begin(plan: &Plan, generator: Generator, stage: Option<&Stage>) ->
 /// What a reader has to know before believing it.
 pub(super) fn warn(report: &mut Report, stage: Option<&Stage>) {
     let Environment { optimised, load_average, server_cores, load_cores, .. } = &report.environment;
+    let fewest =
+        report.variants.iter().map(|variant| variant.latency.fixed_rate.count).min().unwrap_or_default();
     let mut warnings = Vec::new();
     if !optimised {
         warnings.push(
@@ -72,12 +78,22 @@ pub(super) fn warn(report: &mut Report, stage: Option<&Stage>) {
     let most = report.variants.iter().map(|variant| variant.nodes).max().unwrap_or(1);
     if stage.is_some() && most > *server_cores {
         warnings.push(format!(
-            "Up to {most} nodes shared {server_cores} of this machine's cores: several serve no more requests a second than one. What \
-             each request costs is told all the same."
+            "Up to {most} nodes shared {server_cores} of this machine's cores: several serve no more requests a second than one, and \
+             take turns, which costs CPU as well."
         ));
     }
     if stage.is_some() && server_cores + load_cores < 2 {
         warnings.push("Everything ran on one core: latencies say little.".to_owned());
+    } else if stage.is_some() && *load_cores == 1 {
+        warnings.push(
+            "Postgres and the load generator shared one core: it, and not the server, may be what holds up a variant that asks Postgres."
+                .to_owned(),
+        );
+    }
+    if fewest < ENOUGH {
+        warnings.push(format!(
+            "At the fixed rate some were asked {fewest} times in all: their p99 is about the longest wait, and says little."
+        ));
     }
     if !report.generator.bottleneck_for.is_empty() {
         warnings.push(format!(
@@ -104,7 +120,8 @@ pub(super) fn variant(
     measured: &Measured,
     bare: Option<&Measured>,
     findings: Findings,
-) -> Result<Variant, CompareError> {
+    bytes: Bytes,
+) -> Variant {
     let bare = bare.map_or(&[][..], |bare| &bare.samples);
     let ratios = measured
         .samples
@@ -121,10 +138,10 @@ pub(super) fn variant(
     };
     let latency =
         Latencies { closed_loop: latency(&measured.closed_loop), fixed_rate: latency(&measured.fixed_rate) };
-    let (bytes, way) = (bytes(&entrant.aims[0])?, &entrant.way);
+    let way = &entrant.way;
     let median = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.median);
     let most = findings.footprint.last().copied();
-    Ok(Variant {
+    Variant {
         name: entrant.name(nodes),
         system: entrant.system.clone(),
         mode: way.mode,
@@ -152,7 +169,7 @@ pub(super) fn variant(
         login: findings.login,
         refresh: findings.refresh,
         footprint: findings.footprint,
-    })
+    }
 }
 
 /// Whether the generator was busy enough to be what held this one up.
@@ -168,7 +185,7 @@ fn estimate(measured: &Measured, figure: impl Fn(&Sample) -> Option<f64>) -> Opt
 fn latency(latencies: &load::Latencies) -> Latency {
     let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(|part| latencies.at(part));
     let curve = CURVE.iter().filter_map(|part| Some((*part, latencies.at(*part)?))).collect();
-    Latency { p50, p90, p99, p999, max, curve }
+    Latency { count: latencies.count(), p50, p90, p99, p999, max, curve }
 }
 
 /// Of one request and its answer.
@@ -176,6 +193,9 @@ pub(super) fn bytes(aim: &Aim) -> Result<Bytes, CompareError> {
     let mut connection = Connection::to(aim.origin.clone());
     let failed = |reason: String| CompareError::Answer { call: aim.call.name(), reason };
     let response = connection.exchange(&aim.call.request).map_err(|error| failed(error.to_string()))?;
+    if !aim.call.is_answered_by(&response) {
+        return Err(failed(format!("answered {}", response.status)));
+    }
     let head = String::from_utf8_lossy(&aim.call.request);
     let mut sent = by_header(head.trim_end_matches("\r\n").split("\r\n"));
     // The empty line behind them.

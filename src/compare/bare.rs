@@ -1,11 +1,13 @@
-//! What everything is compared with: an actix handler that gives the same answer, and has nothing around it.
+//! What everything is compared with: an actix handler that gives an answer of the same size, and has nothing around it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use chrono::{DateTime, Utc};
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -29,11 +31,15 @@ struct Auth {
     expires_at: DateTime<Utc>,
 }
 
-/// Serves until it is told to stop.
+/// The CPU time that is planted in each request.
+#[derive(Clone, Copy)]
+struct Spin(Duration);
+
+/// Serves until it is told to stop. Each request takes so much CPU time besides: whoever measures has to find it.
 ///
 /// # Errors
 /// When it can't listen there.
-pub async fn serve(listen: SocketAddr) -> std::io::Result<()> {
+pub async fn serve(listen: SocketAddr, spin: Duration) -> std::io::Result<()> {
     let profile = Data::new(Profile {
         user_id: Uuid::now_v7(),
         username: USERNAME,
@@ -45,15 +51,35 @@ pub async fn serve(listen: SocketAddr) -> std::io::Result<()> {
             expires_at: DateTime::from_timestamp_micros(1_790_000_000_123_456).unwrap_or_default(),
         },
     });
-    HttpServer::new(move || App::new().app_data(profile.clone()).route("/profile", web::get().to(known)))
-        .bind(listen)?
-        .run()
-        .await
+    HttpServer::new(move || {
+        App::new()
+            .app_data(profile.clone())
+            .app_data(Data::new(Spin(spin)))
+            .route("/profile", web::get().to(known))
+    })
+    .bind(listen)?
+    .run()
+    .await
 }
 
-async fn known(profile: Data<Profile>) -> HttpResponse {
+async fn known(profile: Data<Profile>, spin: Data<Spin>) -> HttpResponse {
+    if !spin.0.is_zero() {
+        burn(spin.0);
+    }
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .json(&*profile)
+}
+
+/// CPU time of this thread, and not time: others may use the core meanwhile.
+fn burn(time: Duration) {
+    let used = || {
+        let used = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or_default())
+    };
+    let end = used() + time;
+    while used() < end {
+        std::hint::spin_loop();
+    }
 }

@@ -37,7 +37,7 @@ pub(super) fn measure(
         waits.push(asked.elapsed().as_secs_f64() * 1e3);
     }
     std::thread::sleep(SETTLE);
-    let spent = before.spent(Look::at(slice::from_ref(server), postgres), quiet, times as u64);
+    let spent = before.spent(&Look::at(slice::from_ref(server), postgres), quiet, times as u64);
     let later = spending::statements(postgres, database)?;
     let sql = earlier.zip(later).map(|(earlier, later)| quiet.each_time(&earlier, &later, times));
     Ok(Cost {

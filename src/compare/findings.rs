@@ -1,5 +1,7 @@
 //! What is found out about an entrant besides its rounds.
 
+use std::time::Duration;
+
 use super::cost;
 use super::entrants::{Entrant, Fleet};
 use super::footprint::Footprint;
@@ -58,33 +60,33 @@ impl Findings {
     ) -> Result<(), CompareError> {
         let servers: Vec<_> =
             fleet.servers.iter().take(1).chain(other).map(|server| &server.origin).collect();
-        // By server: the delays, and whether they are those of credentials that nobody refused.
-        let mut seen = vec![(Vec::new(), false); servers.len()];
-        let mut outlivers = 0;
+        // By server: how long those lived on that were refused, and what was left of the others' lives.
+        let mut seen = vec![(Vec::new(), Vec::new()); servers.len()];
         for _ in 0..plan.ends {
             let mut visitor = entrant.visitor.clone();
             let fates = revocation::end_one(&entrant.way, &mut visitor, &servers, plan.watch)?;
-            for (fate, (delays, until_expiry)) in fates.into_iter().zip(&mut seen) {
+            for (fate, (refused, outlivers)) in fates.into_iter().zip(&mut seen) {
                 match fate {
-                    Fate::Refused(delay) => delays.push(delay.as_secs_f64() * 1e3),
-                    Fate::Outlived => {
-                        outlivers += 1;
-                        *until_expiry = true;
-                        // At least for as long as it was looked at.
-                        let left = revocation::expires_in(&visitor).unwrap_or(plan.watch);
-                        delays.push(left.as_secs_f64() * 1e3);
-                    }
+                    Fate::Refused(delay) => refused.push(milliseconds(delay)),
+                    // It was looked at until now: that was left of its life as well.
+                    Fate::Outlived => outlivers
+                        .push(revocation::expires_in(&visitor).map(|left| milliseconds(left + plan.watch))),
                 }
             }
-            if outlivers >= OUTLIVERS * servers.len() {
+            if seen.iter().all(|(_, outlivers)| outlivers.len() >= OUTLIVERS) {
                 break;
             }
         }
-        let mut seen = seen.into_iter().map(|(delays, until_expiry)| Delay::of(delays, until_expiry));
+        let watched = milliseconds(plan.watch);
+        let mut seen = seen.into_iter().map(|(refused, outlivers)| Delay::of(refused, &outlivers, watched));
         self.delay = seen
             .next()
             .flatten()
             .map(|same_node| RevocationDelay { same_node, other_node: seen.next().flatten() });
         Ok(())
     }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }

@@ -2,14 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use url::Url;
 
 use super::CompareError;
+use crate::http::tls::{Encrypted, Tls};
 
 /// Longer than any answer takes. Who says nothing for so long is down.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -24,7 +22,7 @@ pub(super) struct Origin {
     authority: String,
     /// What the header `Host` says.
     host: String,
-    tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
+    tls: Option<Tls>,
 }
 
 impl Origin {
@@ -38,7 +36,7 @@ impl Origin {
             (url.host_str().ok_or_else(wrong)?, url.port_or_known_default().ok_or_else(wrong)?);
         let tls = match url.scheme() {
             "http" => None,
-            "https" => Some(tls(host).ok_or_else(wrong)?),
+            "https" => Some(Tls::to(host).map_err(CompareError::Tls)?),
             _ => return Err(wrong()),
         };
         Ok(Self { authority: format!("{host}:{port}"), host: url.authority().to_owned(), tls })
@@ -59,23 +57,16 @@ impl Origin {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let Some((config, name)) = &self.tls else { return Ok(Stream::Plain(stream)) };
-        let session = ClientConnection::new(Arc::clone(config), name.clone()).map_err(io::Error::other)?;
-        Ok(Stream::Tls(Box::new(StreamOwned::new(session, stream))))
+        match &self.tls {
+            None => Ok(Stream::Plain(stream)),
+            Some(tls) => Ok(Stream::Tls(Box::new(tls.over(stream)?))),
+        }
     }
-}
-
-fn tls(host: &str) -> Option<(Arc<ClientConfig>, ServerName<'static>)> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
-    let config = config.with_root_certificates(roots).with_no_client_auth();
-    Some((Arc::new(config), ServerName::try_from(host.to_owned()).ok()?))
 }
 
 enum Stream {
     Plain(TcpStream),
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Tls(Box<Encrypted>),
 }
 
 impl Stream {

@@ -86,6 +86,11 @@ impl Latencies {
         let _ = self.0.add(&other.0);
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// In milliseconds, the time within which this part of the requests was answered. `None` when there were none.
     pub(super) fn at(&self, part: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(part) as f64 / 1e6)

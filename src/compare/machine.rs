@@ -79,9 +79,12 @@ fn allowed() -> Vec<usize> {
 #[cfg(not(target_os = "linux"))]
 fn pin_to(_: &[usize]) {}
 
-/// The CPU time of a process and all that it started, in nanoseconds. `None`: this system does not tell.
-pub(super) fn cpu_of_tree(root: u32) -> Option<u64> {
-    tree(root)?.into_iter().map(cpu_of_process).sum()
+/// The CPU time of processes by their numbers, in nanoseconds.
+pub(super) type Cpu = HashMap<u32, u64>;
+
+/// That of a process and all that it started. `None`: this system does not tell.
+pub(super) fn cpu_of_tree(root: u32) -> Option<Cpu> {
+    tree(root)?.into_iter().map(|pid| Some((pid, cpu_of_process(pid)?))).collect()
 }
 
 /// What a process and all that it started hold in memory, in bytes, less what they share with others.
@@ -183,7 +186,7 @@ mod tests {
             let (cpu, memory) = (cpu_of_tree(id), memory_of_tree(id));
             child.kill().expect("it ends");
             child.wait().expect("it ended");
-            (cpu.expect("a time"), memory.expect("a size"))
+            (cpu.expect("a time").into_values().sum::<u64>(), memory.expect("a size"))
         };
         let (cpu, memory) = busy();
         assert!(cpu > 0 && memory > 10_000, "{cpu} ns, {memory} bytes");

@@ -55,6 +55,9 @@ pub enum CompareError {
     /// No address of a server.
     #[error("{0}: http:// or https:// with a host, and nothing behind it")]
     Url(String),
+    /// What this machine trusts can't be read.
+    #[error("certificates to trust: {0}")]
+    Tls(io::Error),
     /// What is to be measured can't be told.
     #[error("{}: {reason}", path.display())]
     Target {

@@ -1,7 +1,7 @@
 //! What each answers while Postgres is away, and how soon it is itself again.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,8 @@ pub struct Answer {
 pub struct Outage {
     /// What was answered, whenever that changed.
     pub answers: Vec<Answer>,
-    /// How long it took, in milliseconds, from when Postgres took connections again until it answered as before.
+    /// How long it took, in milliseconds, from when Postgres took connections again until it answered as before. Null when it
+    /// never answered anything else, or when it was not itself again within a minute.
     pub recovery_ms: Option<f64>,
 }
 
@@ -54,9 +55,10 @@ pub(super) fn suffer(
     time: Duration,
 ) -> Result<Vec<Outage>, CompareError> {
     aims.iter().try_for_each(is_well)?;
-    let course = Course::default();
+    let (course, ready) = (Course::default(), Barrier::new(aims.len() + 1));
     thread::scope(|scope| {
-        let watching: Vec<_> = aims.iter().map(|aim| scope.spawn(|| watch(aim, &course))).collect();
+        let watching: Vec<_> = aims.iter().map(|aim| scope.spawn(|| watch(aim, &course, &ready))).collect();
+        ready.wait();
         let _ = course.began.set(Instant::now());
         postgres.stop();
         thread::sleep(time);
@@ -80,8 +82,11 @@ fn is_well(aim: &Aim) -> Result<(), CompareError> {
     }
 }
 
-fn watch(aim: &Aim, course: &Course) -> Outage {
+fn watch(aim: &Aim, course: &Course, ready: &Barrier) -> Outage {
     let mut connection = Connection::to(aim.origin.clone());
+    // Opens the connection: that is not what is timed.
+    status(aim, &mut connection);
+    ready.wait();
     let began = *course.began.wait();
     let mut outage = Outage::default();
     loop {
@@ -91,7 +96,8 @@ fn watch(aim: &Aim, course: &Course) -> Outage {
             note(&mut outage.answers, status, asked - began);
         } else if let Some(ended) = course.ended.get() {
             if status == Some(aim.call.status) {
-                outage.recovery_ms = Some(ended.elapsed().as_secs_f64() * 1e3);
+                let has_suffered = outage.answers.iter().any(|answer| answer.status != status);
+                outage.recovery_ms = has_suffered.then(|| ended.elapsed().as_secs_f64() * 1e3);
                 return outage;
             }
             if ended.elapsed() > PATIENCE {

@@ -122,8 +122,10 @@ impl Play {
         visitor: &Visitor,
         plan: &Plan,
     ) -> Result<(), CompareError> {
-        let fleet = (at, &self.fleets[at]);
-        self.entrants.push(Entrant::sign_in(system, way, fleet, visitor, plan.connections)?);
+        let fleet = &self.fleets[at];
+        // As many to each: otherwise several would have less to do at a time than one.
+        let connections = plan.connections * fleet.servers.len();
+        self.entrants.push(Entrant::sign_in(system, way, (at, fleet), visitor, connections)?);
         Ok(())
     }
 
@@ -135,14 +137,14 @@ impl Play {
         databases
     }
 
+    /// What each asks who has signed in right now: credentials of before may have run out.
+    pub(super) fn fresh_aims(&self) -> Result<Vec<Aim>, CompareError> {
+        self.entrants.iter().map(|entrant| entrant.fresh_aim(&self.fleets[entrant.fleet])).collect()
+    }
+
     /// The bare handler, if there is one, and all entrants.
-    pub(super) fn subjects<'a>(&'a self, bare: Option<&'a Fleet>) -> Vec<Subject<'a>> {
-        let bare = bare.map(|fleet| {
-            let origin = fleet.servers[0].origin.clone();
-            let request = format!("GET /profile HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
-            let call = Call { request, status: 200, owner: bare::USERNAME.to_owned() };
-            Subject { aims: vec![Aim { origin, call }], servers: &fleet.servers, database: None }
-        });
+    pub(super) fn subjects<'a>(&'a self, bare: Option<&'a Server>, plan: &Plan) -> Vec<Subject<'a>> {
+        let bare = bare.map(|server| bare_subject(server, plan));
         let entrants = self.entrants.iter().map(|entrant| {
             let fleet = &self.fleets[entrant.fleet];
             Subject { aims: entrant.aims.clone(), servers: &fleet.servers, database: fleet.database.as_ref() }
@@ -170,6 +172,8 @@ impl Play {
             let place = Some((&stage.postgres, &database));
             let footprint =
                 footprint::weigh(&entrant.way, &visitors, &server, place, *logins, plan.patience)?;
+            drop(server);
+            stage.postgres.drop_database(&database)?;
             weighed.push(footprint);
             if footprint.logins < *logins {
                 break;
@@ -202,6 +206,15 @@ impl Play {
         let server = stage.target(target, database, &start.when_weighed)?;
         Ok(Some((target.clone(), server)))
     }
+}
+
+/// The bare handler, as it is measured.
+pub(super) fn bare_subject<'a>(server: &'a Server, plan: &Plan) -> Subject<'a> {
+    let origin = server.origin.clone();
+    let request = format!("GET /profile HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
+    let call = Call { request, status: 200, owner: bare::USERNAME.to_owned() };
+    let aims = vec![Aim { origin, call }; plan.connections];
+    Subject { aims, servers: std::slice::from_ref(server), database: None }
 }
 
 /// With a password that nobody guesses.

@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::database::private::PrivatePostgres;
 
+use super::machine::Cpu;
 use super::{CompareError, machine};
 
 /// Postgres' own settings. Each node may have 15 connections.
@@ -109,8 +110,16 @@ impl Postgres {
         Ok(url)
     }
 
-    /// The CPU time of all of its processes, in nanoseconds.
-    pub(super) fn cpu(&self) -> Option<u64> {
+    /// Drops one that nobody needs any more.
+    pub(super) fn drop_database(&self, database: &Url) -> Result<(), CompareError> {
+        let drop = format!("drop database {} with (force)", database.path().trim_start_matches('/'));
+        self.ask(&self.url, async |connection| {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut *connection).await.map(std::mem::drop)
+        })
+    }
+
+    /// The CPU time of all of its processes.
+    pub(super) fn cpu(&self) -> Option<Cpu> {
         (self.postmaster != 0).then(|| machine::cpu_of_tree(self.postmaster)).flatten()
     }
 

@@ -31,7 +31,7 @@ pub struct Report {
     pub environment: Environment,
     /// What the load generator itself is able to do.
     pub generator: Generator,
-    /// What every ratio is to: a handler of the same framework that gives the same answer and does nothing else.
+    /// What every ratio is to: an actix handler that gives an answer with as long a body, and does nothing else.
     pub bare: Option<Bare>,
     /// What was compared.
     pub variants: Vec<Variant>,
@@ -69,10 +69,12 @@ pub struct Environment {
     pub rounds: usize,
     /// See [`Environment::rounds`].
     pub slice_ms: u64,
-    /// Connections that were kept alive.
+    /// Connections to each node, which were kept alive.
     pub connections: usize,
     /// Requests a second at the fixed rate.
     pub fixed_rate: f64,
+    /// Where the server was that ran already. All else here is of the machine that asked it.
+    pub url: Option<String>,
     /// What a reader has to know before believing it.
     pub warnings: Vec<String>,
 }
@@ -161,7 +163,8 @@ pub struct Variant {
     pub footprint: Vec<Footprint>,
 }
 
-/// Medians with intervals, by figure.
+/// Medians over the rounds, with intervals, by figure. Of p50 and p99 that is the median of each slice's own; the figures
+/// of a variant are of all its waits together.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedIntervals)]
 #[expect(missing_docs, reason = "each is the interval of the figure of this name")]
@@ -188,6 +191,8 @@ pub struct Latencies {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedLatency)]
 pub struct Latency {
+    /// How many were timed.
+    pub count: u64,
     /// Half of them.
     pub p50: Option<f64>,
     /// Nine of ten.
@@ -222,19 +227,42 @@ pub struct Delay {
     pub p99: f64,
     /// The longest.
     pub max: f64,
-    /// It was never refused while anybody looked: these are the times until it runs out by itself.
+    /// None was refused while anybody looked: these are the times until they run out by themselves.
     pub until_expiry: bool,
+    /// How many were not refused while anybody looked. Unless these are all and it is known when they run out, each counts
+    /// as long as it was looked at.
+    pub outlived: usize,
+    /// For how long somebody looked.
+    pub watched: f64,
     /// All that were seen.
     pub samples: Vec<f64>,
 }
 
 impl Delay {
-    /// Of these; `None` when there are none.
-    pub(super) fn of(mut samples: Vec<f64>, until_expiry: bool) -> Option<Self> {
+    /// Of credentials that were refused after so long, and of others that were not, with what was left of their lives at
+    /// their end, if that is known; all in milliseconds. `None` when there are none.
+    pub(super) fn of(refused: Vec<f64>, outlivers: &[Option<f64>], watched: f64) -> Option<Self> {
+        let left: Option<Vec<f64>> = outlivers.iter().copied().collect();
+        let left = left.filter(|left| refused.is_empty() && !left.is_empty());
+        let (until_expiry, outlived) = (left.is_some(), outlivers.len());
+        let mut samples = left.unwrap_or_else(|| [refused, vec![watched; outlived]].concat());
         samples.sort_by(f64::total_cmp);
         let last = samples.len().checked_sub(1)?;
         let at = |part: f64| samples[(last as f64 * part).ceil() as usize];
-        Some(Self { p50: at(0.5), p99: at(0.99), max: samples[last], until_expiry, samples })
+        Some(Self {
+            p50: at(0.5),
+            p99: at(0.99),
+            max: samples[last],
+            until_expiry,
+            outlived,
+            watched,
+            samples,
+        })
+    }
+
+    /// Whether this time is how long somebody looked, and no more is known.
+    pub fn is_beyond(&self, time: f64) -> bool {
+        !self.until_expiry && self.outlived > 0 && time >= self.watched
     }
 }
 
@@ -294,5 +322,25 @@ impl Report {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_refused_is_told_as_far_as_that_is_known() {
+        let delay = |refused: &[f64], outlivers: &[Option<f64>]| {
+            let delay = Delay::of(refused.to_vec(), outlivers, 5_000.0).expect("samples");
+            (delay.p50, delay.max, delay.until_expiry, delay.is_beyond(delay.max))
+        };
+        assert_eq!(delay(&[2.0, 1.0, 3.0], &[]), (2.0, 3.0, false, false));
+        assert_eq!(delay(&[], &[Some(900_000.0), Some(899_000.0)]), (900_000.0, 900_000.0, true, false));
+        // Some were refused: it can be done, and took longer than anybody looked.
+        assert_eq!(delay(&[1.0, 2.0], &[Some(900_000.0)]), (2.0, 5_000.0, false, true));
+        // Nobody knows when it ends.
+        assert_eq!(delay(&[], &[None, Some(1.0)]), (5_000.0, 5_000.0, false, true));
+        assert!(Delay::of(Vec::new(), &[], 1.0).is_none());
     }
 }

@@ -11,6 +11,7 @@ use super::{CompareError, Plan, Progress};
 
 /// What is measured: requests of one kind to some servers.
 pub(super) struct Subject<'a> {
+    /// One for each connection.
     pub(super) aims: Vec<Aim>,
     pub(super) servers: &'a [Server],
     /// Where its servers keep what they keep.
@@ -46,6 +47,8 @@ pub(super) struct Rounds<'a> {
     pub(super) plan: &'a Plan,
     /// Besides the one to warm up.
     pub(super) rounds: usize,
+    /// In requests a second; none: it is found out what all can keep up with.
+    pub(super) rate: Option<f64>,
 }
 
 impl Rounds<'_> {
@@ -59,11 +62,11 @@ impl Rounds<'_> {
     pub(super) fn run(&self, progress: &Progress) -> Result<(f64, Vec<Measured>), CompareError> {
         let mut fastest = Vec::new();
         for subject in &self.subjects {
-            let (outcome, _) = load::run(self.load(Pace::ClosedLoop), &subject.aims, || ())?;
+            let (outcome, _) = load::run(self.load(subject, Pace::ClosedLoop), &subject.aims, || ())?;
             fastest.push(outcome.per_second());
             progress.step();
         }
-        let rate = easy(&fastest);
+        let rate = self.rate.unwrap_or_else(|| easy(&fastest));
         let mut measured = Vec::new();
         for _ in &self.subjects {
             let (closed_loop, fixed_rate) = (Latencies::none()?, Latencies::none()?);
@@ -83,7 +86,7 @@ impl Rounds<'_> {
 
     fn measure(&self, subject: &Subject<'_>, rate: f64, into: &mut Measured) -> Result<(), CompareError> {
         let (sample, closed_loop) = self.observe(subject)?;
-        let (waits, _) = load::run(self.load(Pace::FixedRate(rate)), &subject.aims, || ())?;
+        let (waits, _) = load::run(self.load(subject, Pace::FixedRate(rate)), &subject.aims, || ())?;
         let fixed_rate = waits.latencies;
         into.closed_loop.add_all(&closed_loop);
         into.fixed_rate.add_all(&fixed_rate);
@@ -96,14 +99,15 @@ impl Rounds<'_> {
         let statements = || spending::statements(self.postgres, subject.database);
         let look = || Look::at(subject.servers, self.postgres);
         let earlier = statements()?;
-        let (outcome, [before, after]) = load::run(self.load(Pace::ClosedLoop), &subject.aims, look)?;
+        let (outcome, [before, after]) =
+            load::run(self.load(subject, Pace::ClosedLoop), &subject.aims, look)?;
         let later = statements()?;
         let sql = earlier.zip(later).map(|(earlier, later)| {
             // Those of the warm-up are counted as well: it sends the same requests.
             let requests = outcome.requests + outcome.warm_up_requests;
             self.quiet.asked_for(&earlier, &later) as f64 / requests.max(1) as f64
         });
-        let spent = before.spent(after, self.quiet, outcome.requests);
+        let spent = before.spent(&after, self.quiet, outcome.requests);
         let sample = Sample {
             requests_per_second: outcome.per_second(),
             server_cpu: spent.servers,
@@ -115,9 +119,9 @@ impl Rounds<'_> {
         Ok((sample, outcome.latencies))
     }
 
-    fn load(&self, pace: Pace) -> Load {
-        let Plan { connections, warm_up, slice, .. } = *self.plan;
-        Load { connections, pace, warm_up, duration: slice }
+    fn load(&self, subject: &Subject<'_>, pace: Pace) -> Load {
+        let Plan { warm_up, slice, .. } = *self.plan;
+        Load { connections: subject.aims.len(), pace, warm_up, duration: slice }
     }
 }
 

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::entrants::Fleet;
 use super::findings::Findings;
 use super::machine::{Cores, on_a_thread_of_its_own};
 use super::outage;
@@ -13,7 +12,7 @@ use super::play::Play;
 use super::report::Report;
 use super::rounds::{Measured, Rounds};
 use super::spending::Quiet;
-use super::stage::Stage;
+use super::stage::{Server, Stage};
 use super::{CompareError, Options, Plan, Progress, assemble, generator, machine};
 use crate::clock::Clock;
 
@@ -48,10 +47,10 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
     let mut stage = Stage::set(options, runtime)?;
     let generator = generator::measure(&stage.cores, &plan)?;
     let mut report = assemble::begin(&plan, generator, Some(&stage));
-    let bare = Fleet { servers: vec![stage.bare()?], database: None, setup: None };
+    let bare = stage.bare(Duration::ZERO)?;
     let play = Play::of_all(&stage, options, &plan)?;
 
-    let (quiet, rate, measured) = go_round(&play, &stage, &bare, &plan, plan.rounds, progress)?;
+    let (quiet, rate, measured) = go_round(&play, &stage, &bare, &plan, None, progress)?;
     report.environment.fixed_rate = rate;
     let findings = find_all(&play, &mut stage, &quiet, &plan, progress)?;
     tell(&mut report, &play, 1, measured, findings)?;
@@ -59,7 +58,7 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
 
     for nodes in plan.fleets.iter().copied() {
         let play = Play::of_fleets(&stage, nodes, &plan)?;
-        let (_, _, measured) = go_round(&play, &stage, &bare, &plan, plan.rounds_of_fleets, progress)?;
+        let (_, _, measured) = go_round(&play, &stage, &bare, &plan, Some(rate), progress)?;
         let findings = play.entrants.iter().map(|_| Findings::default()).collect();
         tell(&mut report, &play, nodes, measured, findings)?;
     }
@@ -68,24 +67,27 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
     Ok(report)
 }
 
+/// At this rate, when it is known from other rounds: more nodes wait no longer because they are asked more often.
 fn go_round(
     play: &Play,
     stage: &Stage,
-    bare: &Fleet,
+    bare: &Server,
     plan: &Plan,
-    rounds: usize,
+    rate: Option<f64>,
     progress: &Progress,
 ) -> Result<(Quiet, f64, Vec<Measured>), CompareError> {
     progress.begin("requests");
     let quiet = Quiet::watch(&stage.postgres, &play.databases(), QUIET)?;
-    let subjects = play.subjects(Some(bare));
-    let rounds = Rounds { subjects, postgres: Some(&stage.postgres), quiet: &quiet, plan, rounds };
+    let subjects = play.subjects(Some(bare), plan);
+    let rounds = if rate.is_none() { plan.rounds } else { plan.rounds_of_fleets };
+    let rounds = Rounds { subjects, postgres: Some(&stage.postgres), quiet: &quiet, plan, rounds, rate };
     progress.expect(rounds.steps());
     let (rate, measured) = rounds.run(progress)?;
     Ok((quiet, rate, measured))
 }
 
-/// What steady load does not show. Postgres goes away last: nobody's figures are to be of its recovery.
+/// What steady load does not show. Logins by the thousand are weighed when nobody's CPU is looked at any more, and Postgres
+/// goes away last: nobody's figures are to be of its recovery.
 fn find_all(
     play: &Play,
     stage: &mut Stage,
@@ -93,7 +95,7 @@ fn find_all(
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<Findings>, CompareError> {
-    let (mut all, mut weighed) = (Vec::new(), Vec::new());
+    let mut all = Vec::new();
     progress.expect(3 * play.entrants.len());
     for entrant in &play.entrants {
         let (fleet, mut findings) = (&play.fleets[entrant.fleet], Findings::default());
@@ -103,21 +105,22 @@ fn find_all(
         if plan.looks_closely_at(fleet) {
             progress.begin("how soon a login ends");
             findings.find_delay(entrant, fleet, fleet.another(stage)?.as_ref(), plan)?;
-            progress.step();
-        }
-        let kind = (entrant.fleet, entrant.way.mode);
-        if Plan::weighs(fleet) && !weighed.contains(&kind) {
-            weighed.push(kind);
-            progress.begin("what a login weighs");
-            findings.footprint = play.weigh(stage, entrant, plan)?;
         }
         progress.step();
         all.push(findings);
     }
+    progress.begin("what a login weighs");
+    let mut weighed = Vec::new();
+    for (entrant, findings) in play.entrants.iter().zip(&mut all) {
+        let kind = (entrant.fleet, entrant.way.mode);
+        if Plan::weighs(&play.fleets[entrant.fleet]) && !weighed.contains(&kind) {
+            weighed.push(kind);
+            findings.footprint = play.weigh(stage, entrant, plan)?;
+        }
+        progress.step();
+    }
     progress.begin("Postgres goes away");
-    // Credentials of the rounds may have run out by now.
-    let aims = play.entrants.iter().map(|entrant| entrant.fresh_aim(&play.fleets[entrant.fleet]));
-    let aims = aims.collect::<Result<Vec<_>, _>>()?;
+    let aims = play.fresh_aims()?;
     let outages = outage::suffer(&mut stage.postgres, &aims, plan.outage)?;
     for (findings, outage) in all.iter_mut().zip(outages) {
         findings.outage = Some(outage);
@@ -130,10 +133,12 @@ fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report
     let plan = options.plan.clone().within_limits();
     let generator = generator::measure(&Cores::share_out(), &plan)?;
     let mut report = assemble::begin(&plan, generator, None);
+    report.environment.url = Some(url.to_string());
     let (play, quiet) = (Play::elsewhere(url, &plan)?, Quiet::default());
     progress.begin("requests");
-    let subjects = play.subjects(None);
-    let rounds = Rounds { subjects, postgres: None, quiet: &quiet, plan: &plan, rounds: plan.rounds };
+    let subjects = play.subjects(None, &plan);
+    let rounds =
+        Rounds { subjects, postgres: None, quiet: &quiet, plan: &plan, rounds: plan.rounds, rate: None };
     progress.expect(rounds.steps());
     let (rate, measured) = rounds.run(progress)?;
     report.environment.fixed_rate = rate;
@@ -166,8 +171,11 @@ fn tell(
     if report.bare.is_none() {
         report.bare = bare.map(assemble::bare);
     }
-    for ((entrant, measured), findings) in play.entrants.iter().zip(measured).zip(findings) {
-        let variant = assemble::variant(entrant, nodes, measured, bare, findings)?;
+    let bytes = play.fresh_aims()?.iter().map(assemble::bytes).collect::<Result<Vec<_>, _>>()?;
+    for (((entrant, measured), findings), bytes) in
+        play.entrants.iter().zip(measured).zip(findings).zip(bytes)
+    {
+        let variant = assemble::variant(entrant, nodes, measured, bare, findings, bytes);
         if assemble::is_held_up(&report.generator, measured) {
             report.generator.bottleneck_for.push(variant.name.clone());
         }

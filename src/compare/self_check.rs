@@ -10,7 +10,7 @@ use super::entrants::{Entrant, Fleet};
 use super::load::Aim;
 use super::machine::on_a_thread_of_its_own;
 use super::plant::{Cost, plant};
-use super::play::Play;
+use super::play::{Play, bare_subject};
 use super::revocation::{self, Fate};
 use super::rounds::{Measured, Rounds, Sample, Subject};
 use super::spending::Quiet;
@@ -21,6 +21,7 @@ use super::{CompareError, Options, Plan, Progress, assemble};
 const SLEEP: Duration = Duration::from_millis(1);
 const HEADERS: usize = 1_024;
 const LATE: Duration = Duration::from_millis(200);
+const SPIN: Duration = Duration::from_micros(500);
 
 /// Long enough for most intervals to be narrow at once.
 const SLICE: Duration = Duration::from_millis(150);
@@ -28,8 +29,11 @@ const SLICE: Duration = Duration::from_millis(150);
 /// How many logouts tell how late one is.
 const ENDS: usize = 5;
 
-/// What part of a planted cost has to be found; and what part of it must not be found where there is none.
+/// What part of a planted cost has to be found, and how many times that much at most; and what part of it must not be found
+/// where there is none. Whoever sleeps is woken later, seldom sooner.
 const FOUND: f64 = 0.75;
+const EXACT: f64 = 1.25;
+const WOKEN: f64 = 3.0;
 const NOTHING: f64 = 0.5;
 
 /// How often rounds are added while others use the machine so much that nothing is clear.
@@ -44,6 +48,8 @@ pub struct Check {
     pub planted: f64,
     /// The unit.
     pub unit: &'static str,
+    /// How many times as much may be found of it.
+    pub most: f64,
     /// What was found of it, beyond what there is without it.
     pub found: f64,
     /// The same figure where nothing was planted.
@@ -55,7 +61,8 @@ pub struct Check {
 impl Check {
     /// Whether it was found, and only where it was.
     pub fn is_passed(&self) -> bool {
-        self.found >= FOUND * self.planted && self.without.abs() < NOTHING * self.planted
+        let is_found = (FOUND * self.planted..=self.most * self.planted).contains(&self.found);
+        is_found && self.without.abs() < NOTHING * self.planted
     }
 }
 
@@ -89,15 +96,25 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
         Cost::Headers(HEADERS),
     ];
     let subjects = costs.map(|cost| through(cost, entrant, fleet, database, runtime));
-    let subjects = subjects.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let bytes = subjects.iter().map(|subject| received(&subject.aims[0])).collect::<Result<Vec<_>, _>>()?;
+    let mut subjects = subjects.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let bare = [Duration::ZERO, Duration::ZERO, SPIN].map(|spin| stage.bare(spin));
+    let bare = bare.into_iter().collect::<Result<Vec<_>, _>>()?;
+    subjects.extend(bare.iter().map(|server| bare_subject(server, &plan)));
+    let bytes =
+        subjects[..5].iter().map(|subject| received(&subject.aims[0])).collect::<Result<Vec<_>, _>>()?;
     let quiet = Quiet::watch(&stage.postgres, &[database], QUIET)?;
-    let rounds =
-        Rounds { subjects, postgres: Some(&stage.postgres), quiet: &quiet, plan: &plan, rounds: plan.rounds };
+    let rounds = Rounds {
+        subjects,
+        postgres: Some(&stage.postgres),
+        quiet: &quiet,
+        plan: &plan,
+        rounds: plan.rounds,
+        rate: None,
+    };
     progress.expect(rounds.steps() + 2 * ENDS);
     let mut measured = rounds.run(progress)?.1;
     for _ in 0..PATIENCE {
-        if [1, 2].into_iter().all(|at| is_clear(&measured, at)) {
+        if is_clear(&measured) {
             break;
         }
         progress.expect(rounds.steps());
@@ -110,17 +127,27 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
     progress.end();
 
     let median = |difference: Option<Estimate>| difference.map_or(f64::NAN, |difference| difference.median);
-    let milliseconds = |at: usize| median(beyond(&measured, at, |sample| sample.p50));
-    let statements = |at: usize| median(beyond(&measured, at, |sample| sample.sql));
+    let milliseconds = |at: usize| median(waits(&measured, at));
+    let statements = |at: usize| median(beyond(&measured, at, 0, |sample| sample.sql));
+    let microseconds = |at: usize| median(cpu(&measured, at));
     let longer = |at: usize| bytes[at] as f64 - bytes[0] as f64;
-    let check =
-        |what, planted, unit, found, without| Check { what, planted, unit, found, without, is_clear: true };
-    let is_clear = [1, 2].into_iter().all(|at| is_clear(&measured, at));
+    let is_clear = is_clear(&measured);
+    let check = |what, planted, unit, most, found, without| Check {
+        what,
+        planted,
+        unit,
+        most,
+        found,
+        without,
+        is_clear,
+    };
+    let spin = SPIN.as_secs_f64() * 1e6;
     Ok(vec![
-        Check { is_clear, ..check("a sleep", 1.0, "ms", milliseconds(2), milliseconds(1)) },
-        check("a query", 1.0, "statements", statements(3), statements(1)),
-        check("headers", HEADERS as f64, "bytes", longer(4), longer(1)),
-        check("a late revocation", LATE.as_secs_f64() * 1e3, "ms", late?, soon?),
+        check("a sleep", 1.0, "ms", WOKEN, milliseconds(2), milliseconds(1)),
+        check("a query", 1.0, "statements", EXACT, statements(3), statements(1)),
+        check("headers", HEADERS as f64, "bytes", EXACT, longer(4), longer(1)),
+        check("CPU", spin, "µs", EXACT, microseconds(SPINNING), microseconds(SPINNING - 1)),
+        check("a late revocation", LATE.as_secs_f64() * 1e3, "ms", WOKEN, late?, soon?),
     ])
 }
 
@@ -143,16 +170,37 @@ fn received(aim: &Aim) -> Result<usize, CompareError> {
     Ok(assemble::bytes(aim)?.received.values().sum())
 }
 
-/// What the rounds have found beyond the first subject's.
-fn beyond(measured: &[Measured], at: usize, figure: impl Fn(&Sample) -> Option<f64>) -> Option<Estimate> {
-    let pairs = measured[at].samples.iter().zip(&measured[0].samples);
+/// Where the bare handlers are: the first two alike, the last one with CPU planted.
+const BARE: usize = 5;
+const SPINNING: usize = 7;
+
+/// What the rounds have found of one subject beyond another's.
+fn beyond(
+    measured: &[Measured],
+    at: usize,
+    without: usize,
+    figure: impl Fn(&Sample) -> Option<f64>,
+) -> Option<Estimate> {
+    let pairs = measured[at].samples.iter().zip(&measured[without].samples);
     Estimate::of(pairs.filter_map(|(sample, without)| Some(figure(sample)? - figure(without)?)))
 }
 
-/// Whether the interval is narrow enough to tell a sleep from nothing.
-fn is_clear(measured: &[Measured], at: usize) -> bool {
-    let milliseconds = beyond(measured, at, |sample| sample.p50);
-    milliseconds.is_some_and(|difference| difference.high - difference.low < NOTHING)
+fn waits(measured: &[Measured], at: usize) -> Option<Estimate> {
+    beyond(measured, at, 0, |sample| sample.p50)
+}
+
+fn cpu(measured: &[Measured], at: usize) -> Option<Estimate> {
+    beyond(measured, at, BARE, |sample| sample.server_cpu)
+}
+
+/// Whether the intervals are narrow enough to tell a sleep from nothing, and CPU.
+fn is_clear(measured: &[Measured]) -> bool {
+    let is_narrow = |difference: Option<Estimate>, planted: f64| {
+        difference.is_some_and(|difference| difference.high - difference.low < NOTHING * planted)
+    };
+    let is_told = |at| is_narrow(waits(measured, at), SLEEP.as_secs_f64() * 1e3);
+    let is_counted = |at| is_narrow(cpu(measured, at), SPIN.as_secs_f64() * 1e6);
+    [1, 2].into_iter().all(is_told) && [SPINNING - 1, SPINNING].into_iter().all(is_counted)
 }
 
 /// The median, in milliseconds.

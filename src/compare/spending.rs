@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::CompareError;
+use super::machine::Cpu;
 use super::postgres::{Postgres, Statements};
 use super::stage::Server;
 
-/// The CPU time that was taken until now, in nanoseconds, as far as that can be known.
-#[derive(Clone, Copy, Debug)]
+/// The CPU time that was taken until now, as far as that can be known.
+#[derive(Clone, Debug)]
 pub(super) struct Look {
     at: Instant,
-    servers: Option<u64>,
-    postgres: Option<u64>,
+    servers: Option<Cpu>,
+    postgres: Option<Cpu>,
 }
 
 /// The CPU time that each request took, in microseconds.
@@ -26,23 +27,28 @@ pub(super) struct Spent {
 impl Look {
     /// At these.
     pub(super) fn at(servers: &[Server], postgres: Option<&Postgres>) -> Self {
-        let cpu = servers.iter().map(Server::cpu).sum();
-        Self { at: Instant::now(), servers: cpu, postgres: postgres.and_then(Postgres::cpu) }
+        let all = servers.iter().map(Server::cpu).collect::<Option<Vec<_>>>();
+        let servers = all.map(|all| all.into_iter().flatten().collect());
+        Self { at: Instant::now(), servers, postgres: postgres.and_then(Postgres::cpu) }
     }
 
     /// What so many requests took between a look and a later one.
-    pub(super) fn spent(self, later: Self, quiet: &Quiet, requests: u64) -> Spent {
+    pub(super) fn spent(&self, later: &Self, quiet: &Quiet, requests: u64) -> Spent {
         let idle = quiet.cpu.unwrap_or_default() * (later.at - self.at).as_secs_f64();
         let each = |nanoseconds: f64| nanoseconds.max(0.0) / 1e3 / requests.max(1) as f64;
         Spent {
-            servers: grown(self.servers, later.servers).map(each),
-            postgres: grown(self.postgres, later.postgres).map(|cpu| each(cpu - idle)),
+            servers: grown(self.servers.as_ref(), later.servers.as_ref()).map(each),
+            postgres: grown(self.postgres.as_ref(), later.postgres.as_ref()).map(|cpu| each(cpu - idle)),
         }
     }
 }
 
-fn grown(earlier: Option<u64>, later: Option<u64>) -> Option<f64> {
-    later.zip(earlier).map(|(later, earlier)| later.saturating_sub(earlier) as f64)
+/// By how many nanoseconds, process by process: one that has ended meanwhile takes nothing back.
+fn grown(earlier: Option<&Cpu>, later: Option<&Cpu>) -> Option<f64> {
+    let (earlier, later) = earlier.zip(later)?;
+    let grown =
+        later.iter().map(|(pid, cpu)| cpu.saturating_sub(earlier.get(pid).copied().unwrap_or_default()));
+    Some(grown.sum::<u64>() as f64)
 }
 
 /// How often each statement was executed so far, where that is counted.
@@ -81,7 +87,10 @@ impl Quiet {
         for (earlier, later) in earlier.into_iter().flatten().zip(later.into_iter().flatten()) {
             statements.extend(later.into_iter().filter(|(id, calls)| earlier.get(id) != Some(calls)));
         }
-        Ok(Self { cpu: grown(before, after).map(|cpu| cpu / took.as_secs_f64()), statements })
+        Ok(Self {
+            cpu: grown(before.as_ref(), after.as_ref()).map(|cpu| cpu / took.as_secs_f64()),
+            statements,
+        })
     }
 
     /// How many statements were run between two looks, but for those.
@@ -108,14 +117,22 @@ mod tests {
     #[test]
     fn what_postgres_does_by_itself_is_nobody_s_cost() {
         let quiet = Quiet { cpu: Some(1e6), statements: Statements::new() };
+        let cpu = |nanoseconds| Some(Cpu::from([(1, nanoseconds)]));
         let at = Instant::now();
-        let before = Look { at, servers: Some(1_000_000), postgres: Some(7_000_000) };
+        let before = Look { at, servers: cpu(1_000_000), postgres: cpu(7_000_000) };
         let after =
-            Look { at: at + Duration::from_secs(2), servers: Some(4_000_000), postgres: Some(12_000_000) };
-        let spent = before.spent(after, &quiet, 10);
+            Look { at: at + Duration::from_secs(2), servers: cpu(4_000_000), postgres: cpu(12_000_000) };
+        let spent = before.spent(&after, &quiet, 10);
         assert_eq!((spent.servers, spent.postgres), (Some(300.0), Some(300.0)));
-        let spent = before.spent(Look { servers: None, postgres: Some(8_000_000), ..after }, &quiet, 10);
+        let spent = before.spent(&Look { servers: None, postgres: cpu(8_000_000), ..after }, &quiet, 10);
         assert_eq!((spent.servers, spent.postgres), (None, Some(0.0)));
+    }
+
+    #[test]
+    fn a_process_that_ended_meanwhile_takes_nothing_back() {
+        let before = Cpu::from([(1, 500), (2, 9_000)]);
+        let after = Cpu::from([(1, 600), (3, 40)]);
+        assert_eq!(grown(Some(&before), Some(&after)), Some(140.0));
     }
 
     #[test]

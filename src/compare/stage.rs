@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::http::{Connection, Origin};
-use super::machine::{self, Cores};
+use super::machine::{self, Cores, Cpu};
 use super::postgres::Postgres;
 use super::process::{Launch, Process, free_port};
 use super::target::Target;
@@ -43,8 +43,8 @@ impl Server {
         Ok(Self { origin: Origin::of_url(url)?, process: None })
     }
 
-    /// The CPU time that it has taken, in nanoseconds, as far as that can be known.
-    pub(super) fn cpu(&self) -> Option<u64> {
+    /// The CPU time that its processes have taken, as far as that can be known.
+    pub(super) fn cpu(&self) -> Option<Cpu> {
         machine::cpu_of_tree(self.process.as_ref()?.pid())
     }
 
@@ -92,10 +92,11 @@ impl Stage {
         let _ = std::fs::remove_dir_all(self.folder.join(LOGS));
     }
 
-    /// Starts the bare handler.
-    pub(super) fn bare(&self) -> Result<Server, CompareError> {
+    /// Starts the bare handler. Each request takes it so much CPU time besides what it takes anyway.
+    pub(super) fn bare(&self, spin: Duration) -> Result<Server, CompareError> {
         let port = free_port().map_err(CompareError::Port)?;
-        let command = [&self.program, "compare", "--bare", &format!("127.0.0.1:{port}")];
+        let (listen, spin) = (format!("127.0.0.1:{port}"), spin.as_micros().to_string());
+        let command = [&self.program, "compare", "--bare", &listen, "--spin", &spin];
         let launch = Launch { command: command.map(str::to_owned).to_vec(), ..Launch::default() };
         self.start("bare", &launch, 0, &local(port), "/profile")
     }

@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedEstimate)]
 pub struct Estimate {
+    /// How many values there were. Of fewer than five the interval is no more than their range.
+    pub count: usize,
     /// Half of the values are below it.
     pub median: f64,
     /// Where the interval begins.
@@ -27,7 +29,7 @@ impl Estimate {
         let last = sorted.len().checked_sub(1)?;
         let skipped = skipped(sorted.len());
         let median = (sorted[last / 2] + sorted[last.div_ceil(2)]) / 2.0;
-        Some(Self { median, low: sorted[skipped], high: sorted[last - skipped] })
+        Some(Self { count: sorted.len(), median, low: sorted[skipped], high: sorted[last - skipped] })
     }
 }
 
@@ -63,7 +65,7 @@ mod tests {
     fn one_wild_value_moves_nothing() {
         let calm = (1..=15).map(f64::from);
         let estimate = Estimate::of(calm.chain([1e9])).expect("values");
-        assert_eq!(estimate, Estimate { median: 8.5, low: 4.0, high: 13.0 });
+        assert_eq!(estimate, Estimate { count: 16, median: 8.5, low: 4.0, high: 13.0 });
         assert_eq!(Estimate::of([f64::NAN]), None);
     }
 }

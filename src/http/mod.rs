@@ -7,3 +7,4 @@ pub mod cookies;
 pub mod door;
 pub mod edge;
 pub mod form;
+pub mod tls;

@@ -9,10 +9,13 @@ use dualauth::compare::{self, Options, Plan, Progress, Report};
 use dualauth::logins::Transport;
 use serde_json::Value;
 use tokio::runtime::Handle;
+use url::Url;
 
 use super::browser::comparison;
 use super::support::cluster::Database;
+use super::support::eventually;
 use super::support::http::Request;
+use super::support::nginx::Nginx;
 use super::support::program::{Server, folder, program, run, text};
 use super::support::server::TestServer;
 
@@ -63,24 +66,72 @@ async fn costs_that_are_planted_are_found_and_nothing_where_there_is_none() {
     }
     let output = output.expect("it ran");
     let verdicts: Vec<_> = found.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(verdicts, ["ok"; 4], "{found}{}", text(&output.stderr));
+    assert_eq!(verdicts, ["ok"; 5], "{found}{}", text(&output.stderr));
     assert!(output.status.success());
 }
 
 #[tokio::test]
 async fn a_server_that_runs_is_measured_from_outside() {
     let server = TestServer::start().await;
-    let url = format!("http://{}", server.address()).parse().expect("a URL");
-    let report = compared(Options { url: Some(url), ..options(folder()) }).await;
+    let url: Url = format!("http://{}", server.address()).parse().expect("a URL");
+    let out = folder();
+    let report = compared(Options { url: Some(url.clone()), ..options(out.clone()) }).await;
     assert_eq!(report.variants.len(), 4);
     assert!(report.generator.requests_per_second > Some(0.0));
+    report.write(&out).expect("it is written");
+    let markdown = text(&read(&out, "comparison.md"));
+    assert!(markdown.contains(&format!("**Server**: {url}")), "{markdown}");
+    assert!(!text(&read(&out, "comparison.html")).contains("CPU for each request"));
     for variant in &report.variants {
         assert!(variant.requests_per_second > Some(0.0) && variant.p50_ms > Some(0.0), "{}", variant.name);
         // What can't be seen from there is not made up.
         assert_eq!((variant.server_cpu_us, variant.sql_per_request), (None, None), "{}", variant.name);
+        assert!(variant.bytes_received > 300, "{}", variant.name);
         let delay = variant.revocation_delay_ms.as_ref().expect("a delay");
         assert!(!delay.same_node.until_expiry && delay.other_node.is_none(), "{}", variant.name);
     }
+}
+
+#[tokio::test]
+async fn a_server_behind_tls_is_measured_if_this_machine_trusts_it() {
+    let server = TestServer::with(&[("PUBLIC_URL", "https://auth.example.org")]).await;
+    let nginx = Nginx::over_tls(&server).await;
+    let url = format!("https://{}", nginx.address());
+    let measured = async |settings: &[(&str, &str)]| {
+        let mut command = program(&folder(), settings);
+        command.args(["compare", "--quick", "--url", &url]);
+        run(command, "").await
+    };
+    let stranger = measured(&[]).await;
+    assert!(text(&stranger.stderr).contains("certificate"), "{}", text(&stranger.stderr));
+    let known = measured(&[("SSL_CERT_FILE", &nginx.certificate())]).await;
+    assert!(known.status.success(), "{}", text(&known.stderr));
+    assert!(text(&known.stdout).contains("session cookie"), "{}", text(&known.stdout));
+}
+
+/// As far as they say where they are.
+#[cfg(target_os = "linux")]
+fn processes_in(folder: &Path) -> usize {
+    let processes = std::fs::read_dir("/proc").expect("processes").filter_map(Result::ok);
+    let places = processes.filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok());
+    places.filter(|place| place.starts_with(folder)).count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn nothing_of_a_comparison_that_is_killed_goes_on() {
+    let folder = folder();
+    let place = folder.join(".data/compare-run");
+    let mut command = program(&folder, &[]);
+    let mut comparing = command.args(["compare", "--quick"]).spawn().expect("it starts");
+    eventually("a Postgres and two nodes", async || {
+        processes_in(&place.join("logs")) >= 2 && processes_in(&place.join("postgres")) > 0
+    })
+    .await;
+
+    comparing.kill().await.expect("it can be killed");
+
+    eventually("the end of all of them", async || processes_in(&place) == 0).await;
 }
 
 #[tokio::test]
@@ -214,7 +265,8 @@ fn assert_suffered(variant: &Variant) {
     let last = outage.answers.last().expect("an answer").status;
     let expected = if variant.lookup.is_some() { 503 } else { 200 };
     assert_eq!(last, Some(expected), "{}: {outage:?}", variant.name);
-    assert!(outage.recovery_ms.is_some(), "{}", variant.name);
+    // Who never answered anything else has nothing to recover from.
+    assert_eq!(outage.recovery_ms.is_some(), variant.lookup.is_some(), "{}: {outage:?}", variant.name);
 }
 
 /// On the page of a server that was started there.

@@ -12,6 +12,7 @@ use crate::support::{
     client::{Client, Pair},
     cluster::Database,
     http::Request,
+    nginx::Nginx,
     program::{Server, folder, program, run, text},
     server::{TestServer, registration},
 };
@@ -246,6 +247,23 @@ async fn a_service_that_takes_itself_for_another_is_found() {
 
     let told = doctor_in(&folder(), &[database], &["--url", "http://127.0.0.1:1"]).await;
     told.assert_has("problem", &["Nothing answers at http://127.0.0.1:1"]);
+}
+
+#[tokio::test]
+async fn a_certificate_is_good_if_this_machine_trusts_it() {
+    let server = TestServer::with(&[("PUBLIC_URL", "https://auth.example.org")]).await;
+    let nginx = Nginx::over_tls(&server).await;
+    let database = ("DATABASE_URL", server.database_url().as_str());
+    let url = format!("https://{}", nginx.address());
+    let told = doctor_in(&folder(), &[database], &["--url", &url]).await;
+    told.assert_has("problem", &["Nothing answers at", "certificate"]);
+
+    let trusted = nginx.certificate();
+    let told = doctor_in(&folder(), &[database, ("SSL_CERT_FILE", &trusted)], &["--url", &url]).await;
+    told.assert_has("ok", &["is ready"]);
+
+    let told = doctor_in(&folder(), &[database, ("SSL_CERT_FILE", "nowhere.pem")], &["--url", &url]).await;
+    told.assert_has("problem", &["Nothing answers at", "nowhere.pem"]);
 }
 
 /// What it says is lacking is what a node needs: given that and no more, it does everything.

@@ -2,15 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use url::Url;
 
 use super::Finding;
 use crate::config::Config;
+use crate::http::tls::Tls;
 
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -126,18 +124,9 @@ fn exchange(site: &Url, method: &str, path: &str, headers: &str) -> Result<Answe
         "{method} {path} HTTP/1.1\r\nHost: {named}\r\nConnection: close\r\nUser-Agent: dualauth-doctor\r\n{headers}\r\n"
     );
     match site.scheme() {
-        "https" => speak(encrypted(stream, host)?, &request),
+        "https" => speak(Tls::to(host)?.over(stream)?, &request),
         _ => speak(stream, &request),
     }
-}
-
-fn encrypted(stream: TcpStream, host: &str) -> Result<StreamOwned<ClientConnection, TcpStream>, Failed> {
-    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let config = config.with_root_certificates(roots).with_no_client_auth();
-    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-    Ok(StreamOwned::new(ClientConnection::new(Arc::new(config), name)?, stream))
 }
 
 fn speak(mut stream: impl Read + Write, request: &str) -> Result<Answer, Failed> {

@@ -50,18 +50,21 @@ const SHORTEST: f64 = 0.05;
 impl Report {
     pub(super) fn charts(&self) -> Result<Vec<Chart>, CompareError> {
         let main: Vec<&Variant> = self.variants.iter().filter(|variant| variant.nodes == 1).collect();
-        let mut charts = vec![
-            Chart {
-                title: "Latency",
-                about: "The part of all requests that was answered within a time, at the fixed rate.",
-                svg: drawn(440, |area| latencies(area, &self.few(&main)))?,
-            },
-            Chart {
+        let mut charts = vec![Chart {
+            title: "Latency",
+            about: "The part of all requests that was answered within a time, at the fixed rate.",
+            svg: drawn(440, |area| latencies(area, &self.few(&main)))?,
+        }];
+        // Of a server that is elsewhere it is not known.
+        let counted: Vec<_> =
+            main.iter().copied().filter(|variant| variant.server_cpu_us.is_some()).collect();
+        if !counted.is_empty() {
+            charts.push(Chart {
                 title: "CPU for each request",
-                about: "Of the server’s processes, and of Postgres’.",
-                svg: drawn(rows(main.len()), |area| costs(area, &main))?,
-            },
-        ];
+                about: "Of the server’s processes, and of Postgres’. A bar that is out of all proportion is cut off: its number is behind it.",
+                svg: drawn(rows(counted.len()), |area| costs(area, &counted))?,
+            });
+        }
         let ended: Vec<_> =
             main.iter().copied().filter(|variant| variant.revocation_delay_ms.is_some()).collect();
         if !ended.is_empty() {

@@ -72,14 +72,16 @@ async function showUse(mode, { token }) {
   tell('use', mode, `Live: a client with a header got ${byHeader.status}, this browser with its cookie got ${byCookie.status}.`);
 }
 
-function showExposure(mode, { token }) {
+async function showExposure(mode, { token }) {
   const name = mode === 'session' ? 'sessionid' : 'access_token';
-  const readable = document.cookie.includes(`${name}=`);
-  const byCookie = readable ? 'can read the cookie' : 'can’t read the cookie: it is HttpOnly';
+  const isReadable = document.cookie.includes(`${name}=`);
+  const isSent = (await ask('GET', `/${mode}/profile`, { credentials: 'same-origin' })).status === 200;
+  const hidden = isSent ? 'can’t read the cookie, though the browser sends it: it is HttpOnly' : 'finds no cookie, and the browser sends none';
+  const byCookie = isReadable ? 'can read the cookie' : hidden;
   tell('xss', mode, `Live: this script ${byCookie}; the Bearer token it was handed begins with “${token[mode].slice(0, 12)}”, and it could send it anywhere.`);
 }
 
-// Another site could have the browser send the cookie, but not the header.
+// What a page of another site would have to know to change something in this person's name.
 async function showForgery(mode, { token, csrf }) {
   const forged = await ask('POST', `/${mode}/refresh`, { credentials: 'same-origin' });
   const own = await ask('POST', `/${mode}/refresh`, { credentials: 'same-origin', headers: { 'X-CSRF-Token': csrf[mode] } });
@@ -87,32 +89,57 @@ async function showForgery(mode, { token, csrf }) {
   tell('csrf', mode, `Live: by cookie without the CSRF token ${forged.status} ${forged.body?.code ?? ''}, with it ${own.status}. By Bearer (${header.status}) none is needed: no browser sends that header by itself.`);
 }
 
-// Last: afterwards nobody is signed in any more.
 async function showLogout(mode, { token }) {
   const before = await ask('GET', `/${mode}/profile`, bearer(token[mode]));
   await must('POST', `/${mode}/logout`, bearer(token[mode]));
   const acknowledged = performance.now();
+  // How long after the logout the last request was sent that was accepted: how long an answer takes is not its life.
+  let lived = null;
+  let sent = acknowledged;
   let after = await ask('GET', `/${mode}/profile`, bearer(token[mode]));
   while (after.status === 200 && performance.now() - acknowledged < 5000) {
+    lived = Math.round(sent - acknowledged);
+    sent = performance.now();
     after = await ask('GET', `/${mode}/profile`, bearer(token[mode]));
   }
-  const ms = Math.round(performance.now() - acknowledged);
-  tell('logout', mode, `Live: a copy of the token was answered by ${before.status} before the logout, and by ${after.status} ${after.body?.code ?? ''} ${ms} ms after it.`);
+  const answer = `${after.status} ${after.body?.code ?? ''}`.trim();
+  const fate = lived === null ? `at once after it by ${answer}` : `by ${answer} more than ${lived} ms after it`;
+  tell('logout', mode, `Live: a copy of the token was answered by ${before.status} before the logout, and ${fate}.`);
+}
+
+// The cookies as well: who looks on stays nobody.
+async function leave({ csrf }) {
+  for (const mode of ['session', 'jwt']) {
+    await ask('POST', `/${mode}/logout`, { credentials: 'same-origin', headers: { 'X-CSRF-Token': csrf[mode] } });
+  }
 }
 
 async function show() {
   const somebody = await signIn();
+  try {
+    await showAll(somebody);
+  } finally {
+    await leave(somebody);
+  }
+}
+
+async function showAll(somebody) {
   for (const mode of ['session', 'jwt']) {
     await showExpiry(mode, somebody);
     await showUse(mode, somebody);
-    showExposure(mode, somebody);
+    await showExposure(mode, somebody);
     await showForgery(mode, somebody);
   }
   for (const mode of ['session', 'jwt']) await showLogout(mode, somebody);
 }
 
+let isBusy = false;
+
 button.addEventListener('click', async () => {
-  button.disabled = true;
+  if (isBusy) return;
+  isBusy = true;
+  // Not `disabled`: the focus would be lost.
+  button.setAttribute('aria-disabled', 'true');
   status.textContent = 'Signing in and trying …';
   try {
     await show();
@@ -120,5 +147,6 @@ button.addEventListener('click', async () => {
   } catch (error) {
     status.textContent = `That did not work: ${error.message}`;
   }
-  button.disabled = false;
+  button.removeAttribute('aria-disabled');
+  isBusy = false;
 });

@@ -148,15 +148,20 @@ impl Found<'_> {
                 "<b>{ratio:.2}×</b> a bare handler, <b>{sql:.2}</b> SQL, {postgres:.0} µs of Postgres’ CPU"
             ))
         };
-        Some(format!("{} for each request. As textbooks have it: {}.", cost(ours)?, cost(textbook)?))
+        // What a textbook's token can't do, it does not remember either: its signature is verified each time.
+        let remembered =
+            if mode == Mode::Session { "sessions in use" } else { "tokens that it has verified" };
+        Some(format!(
+            "{} for each request, by a node that remembers {remembered}. As textbooks have it: {}.",
+            cost(ours)?,
+            cost(textbook)?
+        ))
     }
 
     fn revocation(&self, mode: Mode) -> Option<String> {
         let [ours, textbook] = self.both(mode, Transport::Bearer)?;
-        let elsewhere = |variant: &Variant| {
-            let delay = variant.revocation_delay_ms.as_ref()?;
-            Some(lives_on(delay.other_node.as_ref().unwrap_or(&delay.same_node)))
-        };
+        let elsewhere =
+            |variant: &Variant| Some(lives_on(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?));
         Some(format!(
             "On another node: {}. As textbooks have it: {}.",
             elsewhere(ours)?,
@@ -191,6 +196,10 @@ fn lives_on(delay: &Delay) -> String {
         return format!("lives on for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
     }
     let count = delay.samples.len();
-    let after = |ms: f64| if ms < AT_ONCE { "at once".to_owned() } else { format!("after {ms:.1} ms") };
+    let after = |ms: f64| match ms {
+        ..AT_ONCE => "at once".to_owned(),
+        ms if delay.is_beyond(ms) => format!("after more than {:.0} s", ms / 1e3),
+        ms => format!("after {ms:.1} ms"),
+    };
     format!("dead <b>{}</b> (worst of {count}: {})", after(delay.p50), after(delay.max))
 }

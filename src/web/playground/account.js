@@ -28,8 +28,8 @@ export function accountPanel({ slots, run, tell, typed, setPassword }) {
   async function change(slot, passwords) {
     const outcome = await changePassword(slot, slots, passwords);
     if (!outcome.isChanged) return outcome;
-    for (const it of slots.filter((it) => it.person?.username === slot.person?.username)) {
-      it.person = { ...it.person, password: passwords.wanted };
+    for (const it of slots.filter((it) => it.user?.user_id === slot.user.user_id)) {
+      it.person = { username: it.user.username, ...it.person, password: passwords.wanted };
     }
     setPassword(passwords.wanted);
     wanted.value = passphrase();

@@ -6,32 +6,39 @@ import { milliseconds } from "./dom.js";
 import { exchange } from "./exchange.js";
 import { asAdministrator, withASlip } from "./jwt.js";
 
-const refused = (headline, { problem, requestId }) => ({ headline, problem, requestId });
+// No answer, one that there are too many requests, and one of a fault don't say what became of what was asked.
+const tells = ({ status }) => status !== 0 && status !== 429 && status < 500;
+
+function refused(who, what, record) {
+  const { problem, requestId } = record;
+  return { headline: `${who}: ${tells(record) ? what : "no answer that tells what came of it."}`, problem, requestId };
+}
 
 export async function register({ username, email, password }) {
   const record = await exchange({ method: "POST", path: "/session/register", body: { username, email, password } });
-  if (!record.isOk) return { ...refused("Not registered.", record), isTaken: record.problem.code === "conflict" };
+  if (!record.isOk) return { ...refused("Registration", "refused.", record), isTaken: record.problem.code === "conflict" };
   return { headline: `${record.json.username} has an account. That signs nobody in.` };
 }
 
 export async function signIn(slot, person) {
   const record = await slot.signIn(person);
-  if (!record.isOk) return refused(`${slot.name}: not signed in.`, record);
+  if (!record.isOk) return refused(slot.name, "not signed in.", record);
   return { headline: `${slot.name}: ${slot.user.username} is signed in, in ${milliseconds(record.ms)}. Most of that is the password's hash.` };
 }
 
 export async function profile(slot) {
   const record = await slot.ask("GET", slot.profilePath);
-  if (!record.isOk) return refused(`${slot.name}: nobody is signed in, says ${slot.profilePath}.`, record);
+  const what = record.status === 401 ? `nobody is signed in, says ${slot.profilePath}.` : "the profile was not told.";
+  if (!record.isOk) return refused(slot.name, what, record);
   return { headline: `${slot.name}: it is ${record.json.username}, says ${slot.profilePath}, after ${milliseconds(record.ms)}.` };
 }
 
 export async function writeData(slot) {
   const visits = (slot.kept?.visits ?? 0) + 1;
   const put = await slot.ask("PUT", "/session/data/visits", { body: visits });
-  if (!put.isOk) return refused(`${slot.name}: nothing was written.`, put);
+  if (!put.isOk) return refused(slot.name, "nothing was written.", put);
   const all = await slot.ask("GET", "/session/data");
-  if (!all.isOk) return refused(`${slot.name}: written, but not read back.`, all);
+  if (!all.isOk) return { ...refused(slot.name, "", all), headline: `${slot.name}: written, but not read back.` };
   slot.kept = all.json;
   return { headline: `${slot.name}: the server keeps visits = ${all.json.visits} with this session. It never travels.` };
 }
@@ -39,14 +46,17 @@ export async function writeData(slot) {
 export async function refresh(slot) {
   const old = slot.token;
   const record = await slot.refresh();
-  if (!record.isOk) return refused(`${slot.name}: not refreshed.`, record);
+  if (!record.isOk) return refused(slot.name, "not refreshed.", record);
   if (slot.isCookie) return { headline: `${slot.name}: the browser has new cookies in the old ones' place. The login is the same.` };
   const look = await slot.ask("GET", slot.profilePath, { headers: slot.headers("GET", { token: old }), note: "with the old token" });
-  const after = `${milliseconds(look.ended - record.ended)} later`;
-  const headline = look.isOk
-    ? `${slot.name}: new tokens, the same login. The old access token is still good, until its exp or the login's end.`
-    : `${slot.name}: a new token, the same login. The old one is good no more, ${after} (${look.problem.code}).`;
-  return { headline };
+  return { headline: `${slot.name}: ${afterRefresh(look, look.ended - record.ended)}` };
+}
+
+// `look`: what came of asking with the old token, this many milliseconds after the refresh.
+function afterRefresh(look, ms) {
+  if (look.isOk) return "new tokens, the same login. The old access token is still good, until its exp or the login's end.";
+  if (look.status !== 401) return `a new token, the same login. Whether the old one is still good, no answer tells (${look.problem.code}).`;
+  return `a new token, the same login. The old one is good no more, ${milliseconds(ms)} later (${look.problem.code}).`;
 }
 
 // What a thief would do who has copied the refresh token, and what a second tab does by accident.
@@ -57,8 +67,9 @@ export async function reuse(slot) {
     const successor = record.json.refresh_token === slot.refreshToken ? "the same successor" : "another successor, which it should not be";
     return { headline: `${slot.name}: accepted for a moment, since two tabs may refresh at once, and answered with ${successor}. Try again in half a minute.` };
   }
+  if (record.problem.code !== "refresh_token_reused") return refused(slot.name, "refused, and not because the token is an old one.", record);
   return {
-    ...refused(`${slot.name}: refused. Who uses an old refresh token may have stolen it, so the login ends.`, record),
+    ...refused(slot.name, "refused. Who uses an old refresh token may have stolen it, so the login ends.", record),
     doomed: [slot], by: "an old refresh token was used again", since: record.ended,
   };
 }
@@ -66,8 +77,8 @@ export async function reuse(slot) {
 // A copy of the token is changed and sent. The real one stays as it is.
 async function sendForged(slot, { token, mark }, what) {
   const record = await slot.ask("GET", slot.profilePath, { headers: slot.headers("GET", { token }), note: what, mark });
-  const headline = record.isOk ? `${slot.name}: accepted, ${what}. It should not be!` : `${slot.name}: refused, ${what}.`;
-  return refused(headline, record);
+  if (record.isOk) return { headline: `${slot.name}: accepted, ${what}. It should not be!` };
+  return refused(slot.name, `refused, ${what}.`, record);
 }
 
 export const tamperWithClaims = (slot) => sendForged(slot, asAdministrator(slot.token), "with “admin” written into the roles");
@@ -79,16 +90,24 @@ export async function tamperWithCookie(slot) {
   const isWritten = overwrite(slot.mode);
   const record = await slot.ask("POST", `/${slot.mode}/refresh`, { headers: {}, note: "without the CSRF token" });
   const script = isWritten ? "a script has overwritten the cookie, which no browser should let it" : "the browser let no script overwrite the cookie";
-  return refused(`${slot.name}: ${script}, and the server took no change without the CSRF token.`, record);
+  if (record.isOk) {
+    slot.take(record);
+    return { headline: `${slot.name}: ${script}. But the server took a change without the CSRF token, which it should not!` };
+  }
+  if (record.status === 401) slot.clearIfDead(record);
+  const server = record.problem.code === "csrf_failed" ? "and the server took no change without the CSRF token." : "and the server refused, but not for the CSRF token.";
+  return refused(slot.name, `${script}, ${server}`, record);
 }
 
 export async function signOut(slot) {
   const record = await slot.leave(`/${slot.mode}/logout`);
-  if (!record.isOk) {
-    const cleared = slot.isCookie ? " Its cookie is cleared all the same." : "";
-    return refused(`${slot.name}: there was nothing to sign out of.${cleared}`, record);
-  }
+  if (!record.isOk) return refused(slot.name, whyNotSignedOut(slot, record), record);
   return { headline: `${slot.name}: signed out.`, doomed: [slot], by: "signed out", since: record.ended };
+}
+
+function whyNotSignedOut(slot, { status }) {
+  if (status !== 401) return "not signed out.";
+  return slot.isCookie ? "there was nothing to sign out of. Its cookie is cleared all the same." : "there was nothing to sign out of.";
 }
 
 // Signs in once more, as if elsewhere, and has the server end the login from there.
@@ -96,12 +115,12 @@ export async function revoke(slot, { username, password }) {
   const note = "another device";
   const body = { username, password, transport: "bearer", device_name: note };
   const other = slot.keep(await exchange({ method: "POST", path: "/jwt/login", body, note }));
-  if (!other.isOk) return refused("The other device could not sign in.", other);
+  if (!other.isOk) return refused("The other device", "not signed in.", other);
   const headers = { Authorization: `Bearer ${other.json.access_token}` };
   const path = `/account/logins/${slot.login.id}`;
   const record = slot.keep(await exchange({ method: "DELETE", path, headers, note }));
   const afterwards = () => exchange({ method: "POST", path: "/jwt/logout", headers });
-  if (!record.isOk) return { ...refused(`${slot.name}: not revoked.`, record), afterwards };
+  if (!record.isOk) return { ...refused(slot.name, "not revoked.", record), afterwards };
   return {
     headline: `${slot.name}: revoked from another device.`,
     doomed: [slot], by: "revoked from another device", since: record.ended, afterwards,
@@ -110,7 +129,7 @@ export async function revoke(slot, { username, password }) {
 
 export async function signOutEverywhere(slot, slots) {
   const record = await slot.leave(`/${slot.mode}/logout-all`);
-  if (!record.isOk) return refused(`${slot.name}: not signed out.`, record);
+  if (!record.isOk) return refused(slot.name, "nothing was signed out.", record);
   const doomed = slots.filter((it) => it.user?.user_id === slot.user.user_id);
   return { headline: "Signed out everywhere, in both modes.", doomed, by: "signed out everywhere", since: record.ended };
 }
@@ -118,7 +137,7 @@ export async function signOutEverywhere(slot, slots) {
 export async function changePassword(slot, slots, { current, wanted }) {
   const body = { current_password: current, new_password: wanted };
   const record = await slot.ask("POST", "/account/password", { body });
-  if (!record.isOk) return refused("The password is the old one.", record);
+  if (!record.isOk) return refused("The password", "still the old one.", record);
   const doomed = slots.filter((it) => it !== slot && it.user?.user_id === slot.user.user_id);
   return {
     headline: `The password was changed by ${slot.name}, which stays. Every other login ends.`,
@@ -131,7 +150,7 @@ export async function precedence(slot, kind) {
   const token = { bearer: slot?.token, bad: "no-such-token", none: null }[kind];
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const record = await exchange({ path: "/profile", headers, cookies: true });
-  if (!record.isOk) return { ...refused("Refused.", record), record };
+  if (!record.isOk) return { ...refused("The request", "refused.", record), record };
   const { mode, transport } = record.json.auth;
   return { headline: `The server went by ${NAMES[`${mode}-${transport}`]}.`, record };
 }

@@ -10,10 +10,13 @@ export const STATES = {
 };
 
 export function fateInWords({ by, code: word, after, looks }) {
-  if (after === undefined) return `${by} (${word})`;
+  if (after === undefined) return word === undefined ? by : `${by} (${word})`;
   const request = looks === 1 ? "the first request" : `request ${looks}`;
   return `${by}, and refused ${milliseconds(after)} after the answer to that, at ${request} (${word})`;
 }
+
+// How soon one died, if that was seen.
+const soon = ({ after }) => (after === undefined ? "" : ` after ${milliseconds(after)}`);
 
 // One entry for each credential, which leads to its card.
 export function pills(list, slots) {
@@ -27,9 +30,8 @@ export function pills(list, slots) {
   return () => {
     for (const { slot, item, state } of all) {
       const { sign, word } = STATES[slot.state];
-      const soon = slot.death?.after === undefined ? "" : ` after ${milliseconds(slot.death.after)}`;
       item.dataset.state = slot.state;
-      state.replaceChildren(el("span", { "aria-hidden": "true" }, sign), ` ${word}${soon}`);
+      state.replaceChildren(el("span", { "aria-hidden": "true" }, sign), ` ${word}${soon(slot.death ?? {})}`);
     }
   };
 }
@@ -41,7 +43,8 @@ export function news(region) {
     region.replaceChildren(...[
       el("p", { class: "headline" }, headline),
       problem ? told(problem, requestId) : null,
-      fates.length > 0 ? el("p", { class: "fates" }, summary(fates)) : null,
+      paragraph("problem", fates, ALARMS),
+      paragraph("fates", fates, AS_EXPECTED),
       offer ? el("p", {}, offer) : null,
     ].filter((line) => line !== null));
   };
@@ -54,16 +57,31 @@ function told({ title, detail, code: word, errors = [] }, requestId) {
     requestId ? el("span", { class: "request-id" }, " Request ", code(requestId)) : "");
 }
 
-function summary(fates) {
-  const of = (kind, word, tail = () => "") => {
+const AS_EXPECTED = [["dead", "Dead", soon], ["expired", "Run out"], ["alive", "Alive"]];
+
+// What nobody may miss, however small the screen.
+const ALARMS = [
+  ["late", "Still alive, and should not be", soon],
+  ["unknown", "Could not be asked", ({ status }) => ` (${status === 0 ? "no answer" : status})`],
+];
+
+function paragraph(name, fates, kinds) {
+  const lines = kinds.map(([kind, word, tail = () => ""]) => {
     const some = fates.filter(({ fate }) => fate === kind);
-    return some.length > 0 ? `${word}: ${some.map((it) => it.slot.name + tail(it)).join(", ")}.` : null;
+    return some.length > 0 ? `${word}: ${some.map((it) => it.slot.name + tail(it)).join(", ")}.` : "";
+  });
+  const text = lines.filter((line) => line !== "").join(" ");
+  return text === "" ? null : el("p", { class: name }, text);
+}
+
+const MARGIN_PX = 12;
+
+// What one jumps or tabs to must not end up under the board.
+export function keepClear(board) {
+  const makeRoom = () => {
+    const isInTheWay = getComputedStyle(board).position === "sticky";
+    document.documentElement.style.scrollPaddingTop = isInTheWay ? `${board.offsetHeight + MARGIN_PX}px` : "0";
   };
-  return [
-    of("dead", "Dead", ({ after }) => ` after ${milliseconds(after)}`),
-    of("expired", "Run out"),
-    of("late", "Still alive, and should not be", ({ after }) => ` after ${milliseconds(after)}`),
-    of("unknown", "Could not be asked", ({ status }) => ` (${status})`),
-    of("alive", "Alive"),
-  ].filter((line) => line !== null).join(" ");
+  new ResizeObserver(makeRoom).observe(board);
+  addEventListener("resize", makeRoom);
 }

@@ -1,7 +1,7 @@
 // One credential on the page: what it is, what one can do with it, and what of it travels.
 
 import { atTime, countdown } from "./clock.js";
-import { HIDDEN, explanations, line, nameOf, sentTo, sizeOf } from "./cookies.js";
+import { HIDDEN, explanations, isHeld, line, nameOf, sentTo, sizeOf } from "./cookies.js";
 import { bytes, button, code, definitions, el } from "./dom.js";
 import { CLAIMS, HEADER, decode } from "./jwt.js";
 import { STATES, fateInWords } from "./board.js";
@@ -87,13 +87,18 @@ function inParts(value) {
 
 const PARTS = ["jwt-header", "jwt-claims", "jwt-signature"];
 
+// Where a mode's cookies go along.
+const ERRANDS = {
+  session: [["sessionid", "/", "every request"]],
+  jwt: [["access_token", "/", "every request"], ["refresh_token", "/jwt/", "requests below /jwt"]],
+};
+
 function cookieLines(slot) {
-  const folders = slot.mode === "jwt" ? [["/", "every request"], ["/jwt/", "requests below /jwt"]] : [["/", "every request"]];
-  const lines = folders.map(([path, when]) => {
+  const lines = ERRANDS[slot.mode].filter(([kind]) => isHeld(kind)).map(([, path, when]) => {
     const kinds = sentTo(path);
     return ["Cookie", kinds.map((kind) => `${nameOf(kind)}=${HIDDEN}`).join("; "), when, sizeOf(kinds)];
   });
-  if (lines.at(-1)[1] === "") return [["Cookie", "none: the browser has forgotten it", "no request", "0 bytes"]];
+  if (slot.isForgotten) return [["Cookie", "none: the browser has forgotten it", "no request", "0 bytes"]];
   return slot.csrf ? [...lines, ["X-CSRF-Token", slot.csrf, "requests that change something"]] : lines;
 }
 
@@ -103,8 +108,8 @@ function ends(slot) {
     ["Login", code(slot.login?.id ?? "unknown")],
     ["Whose", slot.user?.username ?? "unknown"],
   ];
-  if (slot.tokenEnds) pairs.push(["Token runs out in", countdown(slot.tokenEnds)]);
   if (slot.state !== "dead") {
+    if (slot.tokenEnds) pairs.push(["Token runs out in", countdown(slot.tokenEnds)]);
     const unless = slot.mode === "jwt" ? "Unless refreshed, ends in" : "Unless used, ends in";
     if (idle_expires_at) pairs.push([unless, countdown(idle_expires_at)]);
     if (expires_at) pairs.push(["Ends in any case in", countdown(expires_at)]);

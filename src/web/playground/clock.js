@@ -35,11 +35,18 @@ export const countdown = (time) =>
 
 export const atTime = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-export function startTicking() {
+// `onEnd`: what to do when a time has come, once for each; it answers whether it could do it now.
+export function startTicking(onEnd) {
+  const seen = new Set();
   setInterval(() => {
-    for (const element of document.querySelectorAll("time.countdown")) {
-      const text = inWords(secondsUntil(element.dateTime));
-      if (element.textContent !== text) element.textContent = text;
-    }
+    const shown = [...document.querySelectorAll("time.countdown")];
+    shown.forEach(tick);
+    const ended = shown.map((element) => element.dateTime).filter((time) => secondsUntil(time) < 0 && !seen.has(time));
+    if (ended.length > 0 && onEnd()) ended.forEach((time) => seen.add(time));
   }, 1000);
+}
+
+function tick(element) {
+  const text = inWords(secondsUntil(element.dateTime));
+  if (element.textContent !== text) element.textContent = text;
 }

@@ -67,7 +67,7 @@ export function explanations({ kind, attributes }) {
 }
 
 const SAME_SITE = {
-  Lax: "Other sites can't have the browser send it with a form or a script. Following a link to here may.",
+  Lax: "Other sites can't have the browser send it with a POST form, a fetch, a frame or a picture; following a link to here does send it.",
   Strict: "It is sent from pages of this site alone.",
 };
 

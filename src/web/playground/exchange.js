@@ -2,6 +2,8 @@
 
 import { sentTo } from "./cookies.js";
 
+const PATIENCE_S = 30;
+
 // `cookies`: whether the browser may add those that it holds, and keep those that come back.
 export async function exchange({ method = "GET", path, headers = {}, body, cookies = false, note = null, mark = null }) {
   const text = body === undefined ? undefined : JSON.stringify(body);
@@ -17,10 +19,11 @@ export async function exchange({ method = "GET", path, headers = {}, body, cooki
 
 async function ask(path, options) {
   try {
-    const response = await fetch(path, options);
+    const response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_S * 1000) });
     return read(response, await response.text());
   } catch (error) {
-    const problem = { code: "no_answer", title: "No answer", detail: `The server can't be reached: ${error.message}.` };
+    const detail = error.name === "TimeoutError" ? `None came within ${PATIENCE_S} seconds.` : `The server can't be reached: ${error.message}.`;
+    const problem = { code: "no_answer", title: "No answer", detail };
     return { status: 0, statusText: "", isOk: false, received: [], text: "", json: undefined, problem };
   }
 }

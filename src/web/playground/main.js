@@ -2,7 +2,7 @@
 
 import { accountPanel } from "./account.js";
 import * as actions from "./actions.js";
-import { news, pills } from "./board.js";
+import { keepClear, news, pills } from "./board.js";
 import { card } from "./card.js";
 import { startTicking } from "./clock.js";
 import { holdsAnyOf } from "./cookies.js";
@@ -25,7 +25,8 @@ const alive = (slot) => signedIn(slot) ?? (slot.isAlive ? null : "it is not aliv
 const notYet = (slot) => (slot.isAlive ? "it is signed in already. Sign out first." : null);
 const refreshed = (slot) => signedIn(slot) ?? (slot.oldRefreshToken ? null : "refresh first.");
 const personOf = (slot) => slot.person ?? { ...typed(), username: slot.user?.username };
-const withPassword = (slot) => signedIn(slot) ?? (personOf(slot).password ? null : "type the password above first.");
+const known = (slot) => signedIn(slot) ?? (slot.login && slot.user ? null : "refresh first, so that this page knows whose it is.");
+const withPassword = (slot) => known(slot) ?? (personOf(slot).password ? null : "type the password above first.");
 
 const verbs = (slot) => [
   { label: "Sign in", unless: notYet, act: () => actions.signIn(slot, typed()) },
@@ -51,9 +52,11 @@ function press(slot, verb) {
   else run(verb.act, slot);
 }
 
+const isBusy = () => document.body.dataset.busy === "true";
+
 // One thing at a time: what it did to whom is to be seen.
 async function run(act, slot = null) {
-  if (document.body.dataset.busy === "true") return;
+  if (isBusy()) return tell({ headline: "One moment: the last action is not done yet." });
   document.body.dataset.busy = "true";
   try {
     const outcome = await act();
@@ -89,7 +92,13 @@ async function register() {
   const person = typed();
   const outcome = await actions.register(person);
   if (!outcome.isTaken) return outcome;
-  return { ...outcome, offer: button(`Sign in as ${person.username} instead`, () => run(signInAll)) };
+  return { ...outcome, offer: button(`Sign in as ${person.username} instead`, takeTheOffer) };
+}
+
+// The offer goes when it is taken, and the keyboard must not be left nowhere.
+function takeTheOffer() {
+  byId("sign-in-all").focus();
+  run(signInAll);
 }
 
 async function signInAll() {
@@ -100,11 +109,20 @@ async function signInAll() {
     if (outcome.problem) return outcome;
     slot.outcome = outcome.headline;
   }
-  return { headline: `${person.username} is signed in four ways: four logins, and four credentials for them.` };
+  return { headline: whoIsSignedIn(waiting.length > 0) };
+}
+
+// Those that were alive before may be somebody else's.
+function whoIsSignedIn(isAnybodyNew) {
+  const users = new Map(slots.map(({ user }) => [user.user_id, user.username]));
+  if (isAnybodyNew && users.size === 1) return `${slots[0].user.username} is signed in four ways: four logins, and four credentials for them.`;
+  const where = [...users].map(([id, name]) => `${name} (${slots.filter(({ user }) => user.user_id === id).map((slot) => slot.name).join(", ")})`);
+  return `Signed in: ${where.join("; ")}. For one person in all four ways, press “Start over” first.`;
 }
 
 async function makeUp() {
-  await leaveAll();
+  const failure = await leaveAll();
+  if (failure) return failure;
   const { username, email, password } = madeUp();
   form.username.value = username;
   form.email.value = email;
@@ -113,18 +131,32 @@ async function makeUp() {
   return outcome.problem ? outcome : signInAll();
 }
 
-// A dead cookie that the browser still holds is cleared by signing out, too.
+// Forgets all that could be signed out, and answers what could not.
 async function leaveAll() {
+  const left = [];
   for (const slot of slots) {
-    const isOfUse = slot.isAlive || slot.state === "expired" || (slot.isCookie && holdsAnyOf(slot.mode));
-    if (isOfUse) await slot.leave(`/${slot.mode}/logout`);
+    const record = await leave(slot);
+    if (record && !record.isOk && record.status !== 401) {
+      left.push({ slot, record });
+      continue;
+    }
     slot.forget();
     slot.exchanges = [];
   }
+  if (left.length === 0) return null;
+  const { problem, requestId } = left[0].record;
+  return { headline: `Not everything could be signed out: ${left.map(({ slot }) => slot.name).join(", ")}.`, problem, requestId };
+}
+
+// A dead cookie that the browser still holds is cleared by signing out, too.
+function leave(slot) {
+  const isOfUse = slot.isAlive || slot.state === "expired" || (slot.isCookie && holdsAnyOf(slot.mode));
+  return isOfUse ? slot.leave(`/${slot.mode}/logout`) : null;
 }
 
 async function startOver() {
-  await leaveAll();
+  const failure = await leaveAll();
+  if (failure) return failure;
   form.reset();
   showPasswords();
   account.forget();
@@ -135,9 +167,20 @@ async function startOver() {
 async function adopt() {
   const left = slots.filter((slot) => slot.isCookie && holdsAnyOf(slot.mode));
   for (const slot of left) await slot.adopt();
-  const names = left.filter((slot) => slot.isAlive).map((slot) => slot.name).join(" and ");
-  const cookies = names === "" ? "and the cookies' logins have ended meanwhile" : `and the cookies are still here: ${names}`;
-  return { headline: `The page was loaded anew: the tokens that it held are gone, ${cookies}.` };
+  const found = Object.entries(FOUND).map(([state, words]) => [words, left.filter((slot) => slot.state === state)]);
+  const told = found.filter(([, some]) => some.length > 0).map(([words, some]) => `${words}: ${some.map((slot) => slot.name).join(" and ")}`);
+  return { headline: `The page was loaded anew, and the tokens that it held are gone; ${told.join("; ")}.` };
+}
+
+const FOUND = {
+  alive: "the cookies are still here", expired: "run out, but can be refreshed", dead: "ended meanwhile", none: "no answer tells of",
+};
+
+// Nobody has to press anything to see that the time of one is up.
+function askAgain() {
+  if (isBusy()) return false;
+  run(() => ({ headline: "A countdown has come to its end, so all that are alive were asked." }));
+  return true;
 }
 
 form.addEventListener("submit", (event) => {
@@ -155,5 +198,6 @@ function showPasswords() {
 }
 
 show();
-startTicking();
+keepClear(document.querySelector(".board"));
+startTicking(askAgain);
 if (holdsAnyOf("session") || holdsAnyOf("jwt")) run(adopt);

@@ -1,7 +1,7 @@
 // One of four credentials: a mode, a way to travel, and what this page knows of the login behind it.
 
 import { now, setClock } from "./clock.js";
-import { clearedBy, isHeld, keepBook, learnLengths, setBy } from "./cookies.js";
+import { clearedBy, holdsAnyOf, isHeld, keepBook, learnLengths, setBy } from "./cookies.js";
 import { exchange } from "./exchange.js";
 
 const MODES = { session: "Session", jwt: "JWT" };
@@ -35,6 +35,11 @@ export class Slot {
   // Where it is asked who it is. A cookie at its mode's own path: the shared one may have another cookie before it.
   get profilePath() {
     return this.isCookie ? `/${this.mode}/profile` : "/profile";
+  }
+
+  // Whether the browser has nothing of it left to send.
+  get isForgotten() {
+    return this.isCookie && !holdsAnyOf(this.mode);
   }
 
   // At the shared routes the cookie access_token goes first, dead or alive.
@@ -85,14 +90,17 @@ export class Slot {
       this.oldRefreshToken = used;
     } else {
       this.clearIfDead(record);
+      if (record.status === 401) this.die({ by: "a refresh was refused", code: record.problem.code });
     }
     return record;
   }
 
+  // An access token that has run out signs nobody out. The refresh token still does.
   async leave(path) {
-    const isRunOut = this.state === "expired" && this.refreshToken !== null;
-    const how = isRunOut ? { headers: {}, body: { refresh_token: this.refreshToken } } : {};
-    const record = await this.ask("POST", path, how);
+    let record = await this.ask("POST", path);
+    if (record.problem?.code === "token_expired" && this.refreshToken !== null) {
+      record = await this.ask("POST", path, { headers: {}, body: { refresh_token: this.refreshToken } });
+    }
     this.clearIfDead(record);
     return record;
   }
@@ -115,7 +123,29 @@ export class Slot {
   // A sign-out clears the cookies, and so does a 401 at a route that would have changed them.
   clearIfDead(record) {
     const isOver = record.isOk || record.status === 401;
-    if (this.isCookie && isOver) this.expect(record, clearedBy(this.mode));
+    if (!this.isCookie || !isOver) return;
+    this.expect(record, clearedBy(this.mode));
+    this.csrf = null;
+  }
+
+  die(death) {
+    this.state = "dead";
+    this.death = death;
+  }
+
+  // The token's time is up, and the login is another matter: a refresh brings the next one. With "remember me" its cookie
+  // has a Max-Age, so that the browser has dropped it and nobody seems to be signed in.
+  runOut(code) {
+    this.state = "expired";
+    this.death = { by: "its exp has passed", code };
+    if (code === "not_authenticated") keepBook([{ kind: "access_token", isCleared: true }]);
+  }
+
+  // Whether what was refused so can still be refreshed.
+  async hasRunOut(code) {
+    if (code === "token_expired") return true;
+    const isDropped = code === "not_authenticated" && this.id === "jwt-cookie" && isHeld("refresh_token");
+    return isDropped && (await exchange({ path: "/jwt/csrf", cookies: true })).isOk;
   }
 
   expect(record, cookies) {
@@ -124,18 +154,25 @@ export class Slot {
     keepBook(cookies);
   }
 
-  // After a reload: the tokens that this page held are gone, and the cookies are where they were.
+  // After a reload: the tokens that this page held are gone, and the cookies are where they were. The refresh token's
+  // cookie is enough for a CSRF token, so whoever is given one can still refresh.
   async adopt() {
-    const record = await this.ask("GET", this.profilePath, { note: "after a reload" });
-    this.state = { 200: "alive", 401: record.problem?.code === "token_expired" ? "expired" : "dead" }[record.status] ?? "none";
-    if (this.state === "dead") this.death = { by: "something while this page was away", code: record.problem.code };
-    if (this.state === "alive" || this.state === "expired") {
-      const csrf = await this.ask("GET", `/${this.mode}/csrf`, { note: "after a reload" });
-      this.csrf = csrf.json?.csrf_token ?? null;
-    }
-    if (!record.isOk) return;
-    this.user = { user_id: record.json.user_id, username: record.json.username };
-    this.login = { id: record.json.auth.login_id };
-    if (this.mode === "jwt") this.tokenEnds = record.json.auth.expires_at;
+    const note = "after a reload";
+    const record = await this.ask("GET", this.profilePath, { note });
+    const date = new Map(record.received).get("date");
+    if (date) setClock(date);
+    const csrf = await this.ask("GET", `/${this.mode}/csrf`, { note });
+    this.csrf = csrf.json?.csrf_token ?? null;
+    if (record.isOk) this.recognise(record.json);
+    if (record.status !== 401) return;
+    if (csrf.isOk) this.runOut(record.problem.code);
+    if (csrf.status === 401) this.die({ by: "something while this page was away", code: record.problem.code });
+  }
+
+  recognise({ user_id, username, auth }) {
+    this.state = "alive";
+    this.user = { user_id, username };
+    this.login = { id: auth.login_id };
+    if (this.mode === "jwt") this.tokenEnds = auth.expires_at;
   }
 }

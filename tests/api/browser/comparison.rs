@@ -16,7 +16,7 @@ pub async fn look_at(address: std::net::SocketAddr) {
 
     browser.click("#show").await;
     browser.find(".live[data-mode='jwt'][data-live='logout'][data-seen]").await;
-    browser.find("#show:enabled").await;
+    browser.find("#show:not([aria-disabled])").await;
     assert_eq!(browser.text("#outcome").await, "Done. The live cells are filled in.");
     for (cell, words) in [
         ("expiry-session", "it moved on while it was used"),
@@ -34,6 +34,9 @@ pub async fn look_at(address: std::net::SocketAddr) {
         let text = browser.text(&format!("[data-live='{live}'][data-mode='{mode}']")).await;
         assert!(text.contains(words), "{cell}: {text}");
     }
+    // Who looked on is nobody, as before.
+    let status = "return fetch('/profile').then((answer) => answer.status)";
+    assert_eq!(browser.run(status, vec![]).await, 401);
     axe::inspect(&browser, "comparison-live").await;
     browser.assert_quiet(&REFUSALS).await;
     browser.assert_within_its_policy().await;

@@ -12,6 +12,8 @@ use actix_web::{
     App, HttpRequest, HttpResponse, HttpServer,
     web::{self, Bytes},
 };
+use pem::Pem;
+use rcgen::CertifiedKey;
 use serde_json::json;
 use tokio::process::{Child, Command};
 
@@ -20,6 +22,8 @@ use super::{cluster, eventually, http::Request, http::Response, program::folder,
 /// What lies in the folder for everybody, and in the protected one.
 pub const PUBLIC_PAGE: &str = "<p>for everybody</p>";
 pub const PRIVATE_PAGE: &str = "<p>for who is signed in</p>";
+
+const CERTIFICATE: &str = "certificate.pem";
 
 /// How often a port may turn out to be somebody else's.
 const ATTEMPTS: usize = 5;
@@ -33,7 +37,25 @@ pub struct Nginx {
 
 impl Nginx {
     pub async fn in_front_of(server: &TestServer) -> Self {
+        Self::listening(server, folder(), "").await
+    }
+
+    /// With a certificate that nobody knows.
+    pub async fn over_tls(server: &TestServer) -> Self {
         let folder = folder();
+        let CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        for (name, kind, der) in [
+            (CERTIFICATE, "CERTIFICATE", cert.der().to_vec()),
+            ("key.pem", "PRIVATE KEY", signing_key.serialize_der()),
+        ] {
+            fs::write(folder.join(name), pem::encode(&Pem::new(kind, der))).expect("a file");
+        }
+        let tls = format!(" ssl; ssl_certificate {CERTIFICATE}; ssl_certificate_key key.pem");
+        Self::listening(server, folder, &tls).await
+    }
+
+    async fn listening(server: &TestServer, folder: PathBuf, how: &str) -> Self {
         fs::create_dir_all(folder.join("public")).expect("a folder");
         fs::create_dir_all(folder.join("protected/private")).expect("a folder");
         fs::write(folder.join("public/index.html"), PUBLIC_PAGE).expect("a file");
@@ -41,7 +63,7 @@ impl Nginx {
         fs::write(folder.join("mime.types"), "types { text/html html; }").expect("a file");
         for _ in 0..ATTEMPTS {
             let address = free_address();
-            fs::write(folder.join("nginx.conf"), shipped(address, server.address())).expect("a file");
+            fs::write(folder.join("nginx.conf"), shipped(address, how, server.address())).expect("a file");
             let mut process = start(&folder);
             if listens(&mut process, &folder).await {
                 return Self { _process: process, folder, address };
@@ -53,6 +75,11 @@ impl Nginx {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The certificate's file, if it has one.
+    pub fn certificate(&self) -> String {
+        self.folder.join(CERTIFICATE).to_str().expect("UTF-8").to_owned()
     }
 
     pub async fn send(&self, request: Request) -> Response {
@@ -72,13 +99,13 @@ fn free_address() -> SocketAddr {
 }
 
 /// The configuration that is shipped, with its addresses and folders replaced, as its first lines ask for.
-fn shipped(nginx: SocketAddr, dualauth: SocketAddr) -> String {
+fn shipped(nginx: SocketAddr, how: &str, dualauth: SocketAddr) -> String {
     // What it leaves as nginx was built, only root may write to.
     let own = "http {\n access_log off; client_body_temp_path temp/body; proxy_temp_path temp/proxy; \
                fastcgi_temp_path temp/fastcgi; uwsgi_temp_path temp/uwsgi; scgi_temp_path temp/scgi;";
     let replacements = [
         ("http {", own.to_owned()),
-        ("listen 80;", format!("listen {nginx};")),
+        ("listen 80;", format!("listen {nginx}{how};")),
         ("server 127.0.0.1:8080;", format!("server {dualauth};")),
         ("server 127.0.0.1:3000;", format!("server {};", *ECHO)),
         ("root /srv/", "root ".to_owned()),
