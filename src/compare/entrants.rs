@@ -119,7 +119,8 @@ impl Entrant {
         aim(&self.way, &mut self.visitor.clone(), &fleet.servers[0])
     }
 
-    /// Signs in once for each connection, and spreads these over the servers.
+    /// Signs in so often, spread over the servers, each of which gets so many connections: several would otherwise have less
+    /// to do at a time than one.
     pub(super) fn sign_in(
         system: &str,
         way: Way,
@@ -133,6 +134,7 @@ impl Entrant {
             latest = visitor.clone();
             aims.push(aim(&way, &mut latest, server)?);
         }
+        let aims = aims.iter().cycle().take(connections * fleet.servers.len()).cloned().collect();
         Ok(Self { system: system.to_owned(), way, fleet: at, visitor: latest, aims })
     }
 

@@ -15,7 +15,7 @@ use super::stage::Server;
 use super::target::Way;
 use super::visitor::Visitor;
 
-/// Logins until buffers and pools are as large as they get. Never more than are weighed.
+/// Logins until buffers and pools are as large as they get. Never more than a tenth of those that are weighed.
 const WARM_UP: usize = 1_000;
 
 /// How many sign in at a time.
@@ -42,7 +42,7 @@ pub(super) fn weigh(
     logins: usize,
     limit: Duration,
 ) -> Result<Footprint, CompareError> {
-    sign_in_often(way, visitors, server, WARM_UP.min(logins), limit)?;
+    sign_in_often(way, visitors, server, WARM_UP.min(logins / 10), limit)?;
     let size = || disk.map(|(postgres, database)| postgres.size(database)).transpose();
     let before = (server.memory(), size()?);
     let logins = sign_in_often(way, visitors, server, logins, limit)?;

@@ -122,10 +122,8 @@ impl Play {
         visitor: &Visitor,
         plan: &Plan,
     ) -> Result<(), CompareError> {
-        let fleet = &self.fleets[at];
-        // As many to each: otherwise several would have less to do at a time than one.
-        let connections = plan.connections * fleet.servers.len();
-        self.entrants.push(Entrant::sign_in(system, way, (at, fleet), visitor, connections)?);
+        let fleet = (at, &self.fleets[at]);
+        self.entrants.push(Entrant::sign_in(system, way, fleet, visitor, plan.connections)?);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use crate::support::{
     http::Request,
     nginx::Nginx,
     program::{Server, folder, program, run, text},
-    server::{TestServer, registration},
+    server::{METRICS, TestServer, registration},
 };
 
 struct Told {
@@ -245,6 +245,11 @@ async fn a_service_that_takes_itself_for_another_is_found() {
     told.assert_has("ok", &["is ready"]);
     told.assert_has("problem", &["does not take", "PUBLIC_URL"]);
 
+    let metrics = TestServer::with(&[METRICS]).await;
+    let url = format!("http://{}", metrics.metrics_address().expect("an address"));
+    let told = doctor_in(&folder(), &[database], &["--url", &url]).await;
+    told.assert_has("problem", &["session/logout answers 404", "not this service"]);
+
     let told = doctor_in(&folder(), &[database], &["--url", "http://127.0.0.1:1"]).await;
     told.assert_has("problem", &["Nothing answers at http://127.0.0.1:1"]);
 }
@@ -260,7 +265,9 @@ async fn a_certificate_is_good_if_this_machine_trusts_it() {
 
     let trusted = nginx.certificate();
     let told = doctor_in(&folder(), &[database, ("SSL_CERT_FILE", &trusted)], &["--url", &url]).await;
-    told.assert_has("ok", &["is ready"]);
+    // It was reached; nginx keeps /health/ to itself.
+    told.assert_has("skipped", &["is ready"]);
+    told.assert_has("problem", &["does not take https://127.0.0.1", "PUBLIC_URL"]);
 
     let told = doctor_in(&folder(), &[database, ("SSL_CERT_FILE", "nowhere.pem")], &["--url", &url]).await;
     told.assert_has("problem", &["Nothing answers at", "nowhere.pem"]);

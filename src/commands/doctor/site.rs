@@ -58,13 +58,17 @@ fn of_health(site: &Url, ready: &Answer) -> Finding {
     match ready.status {
         200 => Finding::ok(format!("the service at {site} is ready")),
         503 => Finding::problem(format!("The service at {site} is not ready."), "Its log says why."),
-        status => Finding::problem(
-            format!(
-                "{site}health/ready answers {status}: that is not this service, or the proxy is in its way."
-            ),
-            "Have the proxy pass every path on as it is.",
-        ),
+        // A proxy may well keep /health/ for those inside.
+        404 => Finding::skipped(format!("whether the service at {site} is ready"), "It is not told there."),
+        status => of_another(site, "health/ready", status),
     }
+}
+
+fn of_another(site: &Url, path: &str, status: u16) -> Finding {
+    Finding::problem(
+        format!("{site}{path} answers {status}: that is not this service, or the proxy is in its way."),
+        "Have the proxy pass the service's own paths on as they are.",
+    )
 }
 
 /// Whether the service knows where it is: pages from there may call, and cookies are Secure there.
@@ -82,6 +86,9 @@ fn of_cookie(site: &Url) -> Finding {
             format!("The service does not take {origin} for its own: pages from there may not call."),
             "Set PUBLIC_URL of the service that runs to what clients type.",
         );
+    }
+    if ![204, 401].contains(&answer.status) {
+        return of_another(site, LOGOUT.trim_start_matches('/'), answer.status);
     }
     match answer.header("set-cookie") {
         Some(cookie) if is_https && !cookie.to_ascii_lowercase().contains("; secure") => Finding::problem(
