@@ -30,8 +30,7 @@ pub(super) struct Compare {
     /// Measure another system beside; docs/comparing.md has the format
     #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
-    /// Where comparison.json, .md and .html go. Not given: .data/compare, from where /compare shows the last run; with --url,
-    /// .data/compare-elsewhere
+    /// Where comparison.json, .md and .html go. Not given: .data/compare, from where /compare shows the last run
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Serve what everything is compared with, at this address. For `compare` itself
@@ -47,12 +46,7 @@ pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Fail
         return Ok(bare::serve(listen, Duration::from_micros(command.spin)).await?);
     }
     let target = command.target.as_deref().map(Target::read).transpose()?;
-    // Of another server little is known: it does not take the place of what was measured here.
-    let usual = match command.url {
-        Some(_) => config.data_folder.join("compare-elsewhere"),
-        None => compare::default_folder(&config.data_folder),
-    };
-    let out = command.out.unwrap_or(usual);
+    let out = command.out.unwrap_or_else(|| compare::default_folder(&config.data_folder));
     let options = Options {
         plan: if command.quick || command.self_check { Plan::quick() } else { Plan::full() },
         url: command.url,

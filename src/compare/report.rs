@@ -192,6 +192,7 @@ pub struct Latencies {
 #[schema(as = ComparedLatency)]
 pub struct Latency {
     /// How many were timed.
+    #[serde(default)]
     pub count: u64,
     /// Half of them.
     pub p50: Option<f64>,
@@ -231,8 +232,10 @@ pub struct Delay {
     pub until_expiry: bool,
     /// How many were not refused while anybody looked. Unless these are all and it is known when they run out, each counts
     /// as long as it was looked at.
+    #[serde(default)]
     pub outlived: usize,
     /// For how long somebody looked.
+    #[serde(default)]
     pub watched: f64,
     /// All that were seen.
     pub samples: Vec<f64>,

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 #[schema(as = ComparedEstimate)]
 pub struct Estimate {
     /// How many values there were. Of fewer than five the interval is no more than their range.
+    #[serde(default)]
     pub count: usize,
     /// Half of the values are below it.
     pub median: f64,

@@ -50,27 +50,6 @@ fn options(folder: PathBuf) -> Options {
 }
 
 #[tokio::test]
-async fn costs_that_are_planted_are_found_and_nothing_where_there_is_none() {
-    let mut found = "unclear".to_owned();
-    let mut output = None;
-    // Other tests may use the machine so much that nobody can tell; it says so then.
-    for _ in 0..5 {
-        if !found.contains("unclear") {
-            break;
-        }
-        let mut command = program(&folder(), &[]);
-        command.args(["compare", "--self-check"]);
-        let ended = run(command, "").await;
-        found = text(&ended.stdout);
-        output = Some(ended);
-    }
-    let output = output.expect("it ran");
-    let verdicts: Vec<_> = found.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(verdicts, ["ok"; 5], "{found}{}", text(&output.stderr));
-    assert!(output.status.success());
-}
-
-#[tokio::test]
 async fn a_server_that_runs_is_measured_from_outside() {
     let server = TestServer::start().await;
     let url: Url = format!("http://{}", server.address()).parse().expect("a URL");
@@ -82,6 +61,8 @@ async fn a_server_that_runs_is_measured_from_outside() {
     let markdown = text(&read(&out, "comparison.md"));
     assert!(markdown.contains(&format!("**Server**: {url}")), "{markdown}");
     assert!(!text(&read(&out, "comparison.html")).contains("CPU for each request"));
+    let page = page_of(&report).await;
+    assert!(!page.contains("Not measured yet") && page.contains("A copy: dead"), "{page}");
     for variant in &report.variants {
         assert!(variant.requests_per_second > Some(0.0) && variant.p50_ms > Some(0.0), "{}", variant.name);
         // What can't be seen from there is not made up.
@@ -267,6 +248,15 @@ fn assert_suffered(variant: &Variant) {
     assert_eq!(last, Some(expected), "{}: {outage:?}", variant.name);
     // Who never answered anything else has nothing to recover from.
     assert_eq!(outage.recovery_ms.is_some(), variant.lookup.is_some(), "{}: {outage:?}", variant.name);
+}
+
+/// The page, at a server that finds this.
+async fn page_of(report: &Report) -> String {
+    let place = folder();
+    report.write(&compare::default_folder(&place.join(".data"))).expect("it is written");
+    let database = Database::migrated().await;
+    let server = Server::start(&place, &[("DATABASE_URL", database.url().as_str())]).await;
+    server.send(Request::get("/compare")).await.expect(200).text()
 }
 
 /// On the page of a server that was started there.

@@ -33,5 +33,6 @@ mod precedence;
 mod process;
 mod proxies;
 mod schemathesis;
+mod self_check;
 mod support;
 mod variants;

@@ -93,6 +93,9 @@ fn line(row: &Row, found: Option<&Found<'_>>) -> String {
         let measured = row.measured.zip(found).and_then(|(measured, found)| measured(found, mode));
         let measured = match (measured, row.measured) {
             (Some(measured), _) => format!("<p>{measured}</p>"),
+            (None, Some(_)) if found.is_some_and(Found::is_of_elsewhere) => {
+                "<p class=\"unmeasured\">Not known of a server that is elsewhere.</p>".to_owned()
+            }
             (None, Some(_)) => "<p class=\"unmeasured\">Not measured yet.</p>".to_owned(),
             (None, None) => String::new(),
         };
@@ -114,6 +117,11 @@ fn line(row: &Row, found: Option<&Found<'_>>) -> String {
 struct Found<'a>(&'a Report);
 
 impl Found<'_> {
+    /// Whether it was measured from outside.
+    fn is_of_elsewhere(&self) -> bool {
+        self.0.environment.url.is_some()
+    }
+
     /// dualauth in this mode, on one node, as tutorials have it or as it is; with the first algorithm.
     fn variant(&self, mode: Mode, transport: Transport, is_textbook: bool) -> Option<&Variant> {
         self.0.variants.iter().find(|variant| {
@@ -182,9 +190,13 @@ impl Found<'_> {
     }
 
     fn logout(&self, mode: Mode) -> Option<String> {
-        let [ours, textbook] = self.both(mode, Transport::Bearer)?;
-        let here = |variant: &Variant| Some(lives_on(&variant.revocation_delay_ms.as_ref()?.same_node));
-        Some(format!("A copy: {}. As textbooks have it: {}.", here(ours)?, here(textbook)?))
+        let here = |is_textbook| {
+            let variant = self.variant(mode, Transport::Bearer, is_textbook)?;
+            Some(lives_on(&variant.revocation_delay_ms.as_ref()?.same_node))
+        };
+        // A server that is elsewhere is not there as textbooks have it.
+        let textbook = here(true).map_or_else(String::new, |it| format!(" As textbooks have it: {it}."));
+        Some(format!("A copy: {}.{textbook}", here(false)?))
     }
 }
 
