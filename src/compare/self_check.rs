@@ -101,7 +101,7 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
     let bare = bare.into_iter().collect::<Result<Vec<_>, _>>()?;
     subjects.extend(bare.iter().map(|server| bare_subject(server, &plan)));
     let bytes =
-        subjects[..5].iter().map(|subject| received(&subject.aims[0])).collect::<Result<Vec<_>, _>>()?;
+        subjects[..BARE].iter().map(|subject| received(&subject.aims[0])).collect::<Result<Vec<_>, _>>()?;
     let quiet = Quiet::watch(&stage.postgres, &[database], QUIET)?;
     let rounds = Rounds {
         subjects,
