@@ -319,6 +319,7 @@ impl Walk {
         let response = client.refresh().await;
         let mut model = self.model();
         let is_newest = model.logins[login].newest.renewal() == before.renewal();
+        let may_be_over = model.login_may_be_over(login, Some(ending));
         match response.status {
             // Nothing is remembered here that could be out of date.
             200 if over_since.is_some_and(|over| over < sent) => {
@@ -334,8 +335,9 @@ impl Walk {
                     model.logins[login].newest = client;
                 }
             }
-            401 if model.login_may_be_over(login, Some(ending)) => model.finish(ending, 401),
-            401 if !is_newest => model.finish(ending, 204),
+            // Others' answers, by which this one is older than the one before the last, may be under way yet.
+            401 if taken_for_stolen(&response) && (!is_newest || may_be_over) => model.finish(ending, 204),
+            401 if may_be_over => model.finish(ending, 401),
             503 if is_newest => model.finish(ending, 400),
             503 => {}
             _ => {
@@ -362,7 +364,7 @@ impl Walk {
         let request = Request::post("/jwt/refresh").json(&json!({ "refresh_token": token }));
         let response = random.of(&self.nodes).send(request).await;
         let mut model = self.model();
-        match (response.status, response.text().contains("refresh_token_reused")) {
+        match (response.status, taken_for_stolen(&response)) {
             (401, true) => model.finish(ending, 204),
             (401, false) if model.login_may_be_over(login, Some(ending)) => model.finish(ending, 401),
             (503, _) => {}
@@ -436,6 +438,11 @@ fn password_text(other: bool) -> &'static str {
 fn roles(list: &Value) -> String {
     let list = list.as_array().expect("roles");
     list.iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// Whether a refresh token was found to be an old one, which ends its login.
+fn taken_for_stolen(response: &Response) -> bool {
+    response.text().contains("refresh_token_reused")
 }
 
 /// The roles in a profile, or in the headers for proxies.
