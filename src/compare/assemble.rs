@@ -160,7 +160,7 @@ pub(super) fn variant(
         bytes_sent: bytes.sent.values().sum(),
         bytes_received: bytes.received.values().sum(),
         revocation_delay_ms: findings.delay,
-        memory_bytes_per_login: most.and_then(|most| most.memory_bytes_per_login),
+        memory_bytes_per_login: most.and_then(|most| most.memory()),
         disk_bytes_per_login: most.and_then(|most| most.disk_bytes_per_login),
         outage: findings.outage,
         intervals,

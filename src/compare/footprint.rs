@@ -27,10 +27,25 @@ pub(super) const AT_ONCE: usize = 16;
 pub struct Footprint {
     /// How many there are.
     pub logins: usize,
-    /// In the server's memory.
+    /// In the server's memory, as measured: of few logins it may be all noise.
     pub memory_bytes_per_login: Option<f64>,
     /// In the database, with its indexes, and with what else is written down about a login.
     pub disk_bytes_per_login: Option<f64>,
+}
+
+/// A server's memory, in bytes, comes and goes by so much whatever it keeps.
+const NOISE: f64 = 4.0 * 1024.0 * 1024.0;
+
+impl Footprint {
+    /// What it weighs in memory, in bytes, as far as that has a meaning.
+    pub fn memory(&self) -> Option<f64> {
+        self.memory_bytes_per_login.filter(|bytes| *bytes >= self.noise())
+    }
+
+    /// What could not be told from nothing, in bytes a login.
+    pub fn noise(&self) -> f64 {
+        NOISE / self.logins.max(1) as f64
+    }
 }
 
 /// Signs in, all of these at a time, until there are so many logins, or the time is up. Each is used once.

@@ -82,36 +82,47 @@ fn pin_to(_: &[usize]) {}
 /// The CPU time of processes by their numbers, in nanoseconds.
 pub(super) type Cpu = HashMap<u32, u64>;
 
-/// That of a process and all that it started. `None`: this system does not tell.
-pub(super) fn cpu_of_tree(root: u32) -> Option<Cpu> {
-    tree(root)?.into_iter().map(|pid| Some((pid, cpu_of_process(pid)?))).collect()
-}
+/// All processes of a moment, by who started them.
+pub(super) struct Processes(HashMap<u32, Vec<u32>>);
 
-/// What a process and all that it started hold in memory, in bytes, less what they share with others.
-pub(super) fn memory_of_tree(root: u32) -> Option<u64> {
-    tree(root)?.into_iter().map(memory_of_process).sum()
+impl Processes {
+    /// Those of now. `None`: this system does not tell.
+    pub(super) fn look() -> Option<Self> {
+        let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+        let names =
+            fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        for pid in names.filter_map(|name| name.parse::<u32>().ok()) {
+            if let Some(parent) = parent_of(pid) {
+                children.entry(parent).or_default().push(pid);
+            }
+        }
+        Some(Self(children))
+    }
+
+    /// The CPU time of one and of all that it started.
+    pub(super) fn cpu_of_tree(&self, root: u32) -> Option<Cpu> {
+        self.tree(root).into_iter().map(|pid| Some((pid, cpu_of_process(pid)?))).collect()
+    }
+
+    /// What one and all that it started hold in memory, in bytes, less what they share with others.
+    pub(super) fn memory_of_tree(&self, root: u32) -> Option<u64> {
+        self.tree(root).into_iter().map(memory_of_process).sum()
+    }
+
+    fn tree(&self, root: u32) -> Vec<u32> {
+        let mut found = vec![root];
+        let mut at = 0;
+        while let Some(pid) = found.get(at) {
+            found.extend(self.0.get(pid).into_iter().flatten());
+            at += 1;
+        }
+        found
+    }
 }
 
 /// The CPU time of this thread, in nanoseconds.
 pub(super) fn cpu_of_this_thread() -> Option<u64> {
     cpu_of_thread(Path::new("/proc/thread-self"))
-}
-
-fn tree(root: u32) -> Option<Vec<u32>> {
-    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-    let names = fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    for pid in names.filter_map(|name| name.parse::<u32>().ok()) {
-        if let Some(parent) = parent_of(pid) {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    let mut found = vec![root];
-    let mut at = 0;
-    while let Some(pid) = found.get(at) {
-        found.extend(children.remove(pid).unwrap_or_default());
-        at += 1;
-    }
-    Some(found)
 }
 
 /// Of a process that has ended in the meantime there is nothing to count.
@@ -133,8 +144,10 @@ fn memory_of_process(pid: u32) -> Option<u64> {
 
 /// Who started a process.
 pub(super) fn parent_of(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    field(&status, "PPid:")?.try_into().ok()
+    let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the program's name, which may have any character, and the state.
+    let (_, line) = line.rsplit_once(')')?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// What kind of processor it has.
@@ -180,10 +193,11 @@ mod tests {
                 .spawn()
                 .expect("a shell");
             let id = child.id();
-            while tree(id).expect("processes").len() < 2 {
+            let look = || Processes::look().expect("processes");
+            while look().tree(id).len() < 2 {
                 thread::yield_now();
             }
-            let (cpu, memory) = (cpu_of_tree(id), memory_of_tree(id));
+            let (cpu, memory) = (look().cpu_of_tree(id), look().memory_of_tree(id));
             child.kill().expect("it ends");
             child.wait().expect("it ended");
             (cpu.expect("a time").into_values().sum::<u64>(), memory.expect("a size"))

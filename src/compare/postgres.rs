@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use sqlx::{Connection, PgConnection};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use tokio::runtime::Handle;
 use url::Url;
 
 use crate::database::private::PrivatePostgres;
 
-use super::machine::Cpu;
+use super::machine::{Cpu, Processes};
 use super::{CompareError, machine};
 
 /// Postgres' own settings. Each node may have 15 connections.
@@ -32,6 +33,7 @@ pub(super) struct Postgres {
     home: std::path::PathBuf,
     settings: Vec<(&'static str, &'static str)>,
     url: Url,
+    admin: PgPool,
     postmaster: u32,
     pub(super) version: String,
     pub(super) counts_statements: bool,
@@ -46,16 +48,17 @@ impl Postgres {
         let plain = SETTINGS.to_vec();
         let running = runtime.block_on(PrivatePostgres::start(home, &plain))?;
         let url = url_of(&running)?;
-        let mut admin = runtime.block_on(PgConnection::connect(url.as_str()))?;
-        let (version, can_count) = runtime.block_on(about(&mut admin))?;
-        runtime.block_on(drop_leftovers(&mut admin))?;
-        runtime.block_on(admin.close())?;
+        // Away from the databases that are measured, and open as long as it is wanted: to connect takes time and CPU.
+        let admin = runtime.block_on(PgPoolOptions::new().max_connections(1).connect(url.as_str()))?;
+        let (version, can_count) = runtime.block_on(about(&admin))?;
+        runtime.block_on(drop_leftovers(&admin))?;
         let mut postgres = Self {
             runtime: runtime.clone(),
             running: Some(running),
             home: home.to_owned(),
             settings: plain,
             url,
+            admin,
             postmaster: 0,
             version,
             counts_statements: can_count,
@@ -64,6 +67,7 @@ impl Postgres {
             postgres.settings.push(COUNTING);
             postgres.stop();
             postgres.go_on()?;
+            postgres.execute("create extension if not exists pg_stat_statements".to_owned())?;
         }
         postgres.find_postmaster()?;
         Ok(postgres)
@@ -83,85 +87,55 @@ impl Postgres {
     }
 
     fn find_postmaster(&mut self) -> Result<(), CompareError> {
-        let backend = self.ask(&self.url, async |connection| {
-            sqlx::query_scalar::<_, i32>("select pg_backend_pid()")
-                .fetch_one(&mut *connection)
-                .await
-                .map(|pid| pid.try_into().ok().and_then(machine::parent_of))
-        });
-        self.postmaster = backend?.unwrap_or_default();
+        let backend: i32 =
+            self.runtime.block_on(sqlx::query_scalar("select pg_backend_pid()").fetch_one(&self.admin))?;
+        self.postmaster = backend.try_into().ok().and_then(machine::parent_of).unwrap_or_default();
         Ok(())
     }
 
     /// Makes an empty database.
     pub(super) fn create_database(&self, name: &str) -> Result<Url, CompareError> {
         let name = format!("{PREFIX}{name}");
-        let create = format!("create database {name}");
-        self.ask(&self.url, async |connection| {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut *connection).await.map(drop)
-        })?;
+        self.execute(format!("create database {name}"))?;
         let mut url = self.url.clone();
         url.set_path(&name);
-        if self.counts_statements {
-            self.ask(&url, async |connection| {
-                sqlx::raw_sql("create extension pg_stat_statements").execute(&mut *connection).await.map(drop)
-            })?;
-        }
         Ok(url)
     }
 
     /// Drops one that nobody needs any more.
     pub(super) fn drop_database(&self, database: &Url) -> Result<(), CompareError> {
-        let drop = format!("drop database {} with (force)", database.path().trim_start_matches('/'));
-        self.ask(&self.url, async |connection| {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut *connection).await.map(std::mem::drop)
-        })
+        self.execute(drop_by_force(name_of(database)))
     }
 
     /// The CPU time of all of its processes.
-    pub(super) fn cpu(&self) -> Option<Cpu> {
-        (self.postmaster != 0).then(|| machine::cpu_of_tree(self.postmaster)).flatten()
+    pub(super) fn cpu(&self, processes: &Processes) -> Option<Cpu> {
+        (self.postmaster != 0).then(|| processes.cpu_of_tree(self.postmaster)).flatten()
     }
 
-    /// How often each statement was executed in this database so far, but for those that ask that.
+    /// How often each statement was executed in this database so far. That is asked from another.
     pub(super) fn statements(&self, database: &Url) -> Result<Option<Statements>, CompareError> {
         if !self.counts_statements {
             return Ok(None);
         }
-        let counted = self.ask(database, async |connection| {
-            sqlx::query_as::<_, (i64, i64)>(
-                "select queryid, sum(calls)::bigint from pg_stat_statements
-                 where dbid = (select oid from pg_database where datname = current_database())
-                   and queryid is not null and query not like '%pg_stat_statements%'
-                 group by queryid",
-            )
-            .fetch_all(&mut *connection)
-            .await
-        });
-        Ok(Some(counted?.into_iter().collect()))
+        // Without the statements' texts, which it would read from a file.
+        let counted = sqlx::query_as::<_, (i64, i64)>(
+            "select s.queryid, sum(s.calls)::bigint from pg_stat_statements(false) s
+             join pg_database d on d.oid = s.dbid where d.datname = $1 and s.queryid is not null group by s.queryid",
+        );
+        let counted = self.runtime.block_on(counted.bind(name_of(database)).fetch_all(&self.admin))?;
+        Ok(Some(counted.into_iter().collect()))
     }
 
     /// What a database takes on disk, in bytes, once all is written.
     pub(super) fn size(&self, database: &Url) -> Result<i64, CompareError> {
-        self.ask(database, async |connection| {
-            sqlx::raw_sql("checkpoint").execute(&mut *connection).await?;
-            sqlx::query_scalar("select pg_database_size(current_database())")
-                .fetch_one(&mut *connection)
-                .await
-        })
+        self.execute("checkpoint".to_owned())?;
+        let size = sqlx::query_scalar("select pg_database_size($1::name)").bind(name_of(database));
+        Ok(self.runtime.block_on(size.fetch_one(&self.admin))?)
     }
 
-    fn ask<T>(
-        &self,
-        database: &Url,
-        question: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
-    ) -> Result<T, CompareError> {
-        self.runtime.block_on(async {
-            let mut connection = PgConnection::connect(database.as_str()).await?;
-            let answer = question(&mut connection).await?;
-            connection.close().await?;
-            Ok(answer)
-        })
+    fn execute(&self, statement: String) -> Result<(), CompareError> {
+        self.runtime.block_on(execute(&self.admin, statement))?;
+        Ok(())
     }
 }
 
@@ -175,7 +149,19 @@ fn url_of(postgres: &PrivatePostgres) -> Result<Url, CompareError> {
     Url::parse(&postgres.url()).map_err(|_| CompareError::Url(postgres.url()))
 }
 
-async fn about(admin: &mut PgConnection) -> Result<(String, bool), sqlx::Error> {
+fn name_of(database: &Url) -> &str {
+    database.path().trim_start_matches('/')
+}
+
+fn drop_by_force(name: &str) -> String {
+    format!("drop database {name} with (force)")
+}
+
+async fn execute(admin: &PgPool, statement: String) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(admin).await.map(drop)
+}
+
+async fn about(admin: &PgPool) -> Result<(String, bool), sqlx::Error> {
     sqlx::query_as(
         "select current_setting('server_version'),
                 exists (select from pg_available_extensions where name = 'pg_stat_statements')",
@@ -185,14 +171,13 @@ async fn about(admin: &mut PgConnection) -> Result<(String, bool), sqlx::Error> 
 }
 
 /// Of a run that was broken off, or whose databases somebody may have wanted to look at.
-async fn drop_leftovers(admin: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn drop_leftovers(admin: &PgPool) -> Result<(), sqlx::Error> {
     let left: Vec<String> = sqlx::query_scalar("select datname::text from pg_database where datname like $1")
         .bind(format!("{}%", PREFIX.replace('_', "\\_")))
-        .fetch_all(&mut *admin)
+        .fetch_all(admin)
         .await?;
     for name in left {
-        let drop = format!("drop database {name} with (force)");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut *admin).await?;
+        execute(admin, drop_by_force(&name)).await?;
     }
     Ok(())
 }

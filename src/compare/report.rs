@@ -143,7 +143,7 @@ pub struct Variant {
     pub bytes_received: usize,
     /// How long a credential lives on after its end was acknowledged.
     pub revocation_delay_ms: Option<RevocationDelay>,
-    /// With the most logins that were tried.
+    /// With the most logins that were tried; null when they were too few to tell it from nothing.
     pub memory_bytes_per_login: Option<f64>,
     /// With the most logins that were tried.
     pub disk_bytes_per_login: Option<f64>,

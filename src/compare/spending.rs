@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::CompareError;
-use super::machine::Cpu;
+use super::machine::{Cpu, Processes};
 use super::postgres::{Postgres, Statements};
 use super::stage::Server;
 
@@ -27,9 +27,13 @@ pub(super) struct Spent {
 impl Look {
     /// At these.
     pub(super) fn at(servers: &[Server], postgres: Option<&Postgres>) -> Self {
-        let all = servers.iter().map(Server::cpu).collect::<Option<Vec<_>>>();
+        // Once for all of them: while it looks, it takes CPU that others could have.
+        let processes = Processes::look();
+        let of_servers = |processes| servers.iter().map(|server| server.cpu(processes)).collect();
+        let all: Option<Vec<Cpu>> = processes.as_ref().and_then(of_servers);
         let servers = all.map(|all| all.into_iter().flatten().collect());
-        Self { at: Instant::now(), servers, postgres: postgres.and_then(Postgres::cpu) }
+        let postgres = postgres.zip(processes.as_ref()).and_then(|(postgres, all)| postgres.cpu(all));
+        Self { at: Instant::now(), servers, postgres }
     }
 
     /// What so many requests took between a look and a later one.
@@ -79,16 +83,17 @@ impl Quiet {
             || databases.iter().map(|database| postgres.statements(database)).collect::<Result<Vec<_>, _>>();
         let earlier = all()?;
         // Asking for statements takes CPU as well.
-        let (start, before) = (Instant::now(), postgres.cpu());
+        let before = Look::at(&[], Some(postgres));
         std::thread::sleep(time);
-        let (took, after) = (start.elapsed(), postgres.cpu());
+        let after = Look::at(&[], Some(postgres));
+        let took = after.at - before.at;
         let later = all()?;
         let mut statements = Statements::new();
         for (earlier, later) in earlier.into_iter().flatten().zip(later.into_iter().flatten()) {
             statements.extend(later.into_iter().filter(|(id, calls)| earlier.get(id) != Some(calls)));
         }
         Ok(Self {
-            cpu: grown(before.as_ref(), after.as_ref()).map(|cpu| cpu / took.as_secs_f64()),
+            cpu: grown(before.postgres.as_ref(), after.postgres.as_ref()).map(|cpu| cpu / took.as_secs_f64()),
             statements,
         })
     }

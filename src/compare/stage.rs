@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::http::{Connection, Origin};
-use super::machine::{self, Cores, Cpu};
+use super::machine::{Cores, Cpu, Processes};
 use super::postgres::Postgres;
 use super::process::{Launch, Process, free_port};
 use super::target::Target;
@@ -44,13 +44,13 @@ impl Server {
     }
 
     /// The CPU time that its processes have taken, as far as that can be known.
-    pub(super) fn cpu(&self) -> Option<Cpu> {
-        machine::cpu_of_tree(self.process.as_ref()?.pid())
+    pub(super) fn cpu(&self, processes: &Processes) -> Option<Cpu> {
+        processes.cpu_of_tree(self.process.as_ref()?.pid())
     }
 
     /// What it holds in memory, in bytes, as far as that can be known.
     pub(super) fn memory(&self) -> Option<u64> {
-        machine::memory_of_tree(self.process.as_ref()?.pid())
+        Processes::look()?.memory_of_tree(self.process.as_ref()?.pid())
     }
 }
 

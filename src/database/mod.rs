@@ -35,8 +35,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// acts only when the connection is dead and nobody tells.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// How long a connection that is given back may take to show that it is alive.
-const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection may take to show that it is alive.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long one may lie idle and still be taken for alive: hardly a moment, while many ask.
+const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
 /// Why the database gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -207,8 +210,17 @@ fn pool(options: PgConnectOptions, connections: u32, statement_timeout: &str) ->
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        // A dead connection shows itself by an error that is a 503; a ping before every query costs more.
+        // To ask before every statement would cost each of them a round trip.
         .test_before_acquire(false)
+        .before_acquire(|connection, metadata| {
+            Box::pin(async move {
+                match metadata.idle_for > TRUSTED_IDLE {
+                    // Postgres may have been restarted since: that is to cost nobody a 503.
+                    true => is_alive(connection).await,
+                    false => Ok(true),
+                }
+            })
+        })
         .after_release(|connection, _| Box::pin(is_alive(connection)))
         .connect_lazy_with(options)
 }
@@ -216,7 +228,7 @@ fn pool(options: PgConnectOptions, connections: u32, statement_timeout: &str) ->
 /// sqlx itself asks every connection that is given back, too, but waits for ever: one on which nobody answers any more
 /// would keep its place in the pool, and when all of them do, nothing is asked again.
 async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let answer = tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await;
+    let answer = tokio::time::timeout(PROOF_TIMEOUT, connection.ping()).await;
     answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
 }
 

@@ -17,15 +17,11 @@ pub(super) struct Table {
     pub(super) rows: Vec<Vec<String>>,
 }
 
-/// A server's memory, in bytes, comes and goes by so much whatever it keeps.
-const NOISE: f64 = 4.0 * 1024.0 * 1024.0;
-
 /// What each login weighs in memory, in bytes, or less than what.
 pub fn memory_in_words(weight: &Footprint) -> String {
-    let logins = weight.logins.max(1) as f64;
-    match weight.memory_bytes_per_login {
-        Some(bytes) if bytes * logins < NOISE => format!("< {}", figure(Some((NOISE / logins).ceil()), 0)),
-        bytes => figure(bytes, 0),
+    match (weight.memory_bytes_per_login, weight.memory()) {
+        (Some(_), None) => format!("< {}", figure(Some(weight.noise().ceil()), 0)),
+        (_, bytes) => figure(bytes, 0),
     }
 }
 
