@@ -163,8 +163,9 @@ pub struct Plan {
     pub ends: usize,
     /// How long these are shown at most.
     pub watch: Duration,
-    /// Whether each algorithm is looked at in every respect, or the first alone.
-    pub every_algorithm: bool,
+    /// Whether every set-up is looked at in each respect. Else it is the first algorithm alone, and logins are weighed as
+    /// they are kept by default.
+    pub every_setup: bool,
     /// How many logins are weighed.
     pub footprints: &'static [usize],
     /// How long it may take to begin them.
@@ -181,14 +182,14 @@ impl Plan {
             rounds: 5,
             fleets: &[2, 4],
             rounds_of_fleets: 2,
-            slice: Duration::from_millis(100),
+            slice: Duration::from_millis(80),
             warm_up: Duration::from_millis(20),
             connections: 4,
             sign_ins: 4,
             refreshes: 50,
             ends: 15,
             watch: Duration::from_secs(1),
-            every_algorithm: false,
+            every_setup: false,
             footprints: &[1_000],
             patience: Duration::from_secs(10),
             outage: Duration::from_secs(3),
@@ -209,7 +210,7 @@ impl Plan {
             refreshes: 500,
             ends: 200,
             watch: Duration::from_secs(5),
-            every_algorithm: true,
+            every_setup: true,
             footprints: &[1_000, 100_000],
             patience: Duration::from_secs(300),
             outage: Duration::from_secs(8),
@@ -218,13 +219,13 @@ impl Plan {
 
     /// Whether these nodes are looked at in every respect. Other algorithms change what a request costs, and little else.
     fn looks_closely_at(&self, fleet: &entrants::Fleet) -> bool {
-        self.every_algorithm || fleet.setup.is_none_or(entrants::Setup::is_first)
+        self.every_setup || fleet.setup.is_none_or(entrants::Setup::is_first)
     }
 
     /// Whether logins of these nodes are weighed, those of each mode once. How a credential is signed and travels changes
     /// nothing about what is kept of it.
-    fn weighs(fleet: &entrants::Fleet) -> bool {
-        fleet.setup.is_none_or(entrants::Setup::is_first)
+    fn weighs(&self, fleet: &entrants::Fleet) -> bool {
+        fleet.setup.is_none_or(|setup| setup.is_first() && (self.every_setup || !setup.is_textbook))
     }
 
     /// Not more than one address may ask for.

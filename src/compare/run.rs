@@ -113,7 +113,7 @@ fn find_all(
     let mut weighed = Vec::new();
     for (entrant, findings) in play.entrants.iter().zip(&mut all) {
         let kind = (entrant.fleet, entrant.way.mode);
-        if Plan::weighs(&play.fleets[entrant.fleet]) && !weighed.contains(&kind) {
+        if plan.weighs(&play.fleets[entrant.fleet]) && !weighed.contains(&kind) {
             weighed.push(kind);
             findings.footprint = play.weigh(stage, entrant, plan)?;
         }

@@ -18,6 +18,7 @@ use super::unavailable;
 use crate::{
     nodes::{GENEROUS, sql},
     support::{
+        SECOND,
         client::{Client, Mode, Pair},
         cluster::Database,
         eventually,
@@ -304,6 +305,25 @@ async fn a_lock_that_somebody_holds_is_waited_for_a_moment_and_no_longer() {
     people::assert_served_again(server.address(), "locked").await;
     settle(&mut server.sql().await).await;
     people::assert_kept(&people, server.address()).await;
+}
+
+#[tokio::test]
+async fn connections_that_died_while_nobody_used_them_cost_nobody_a_refusal() {
+    let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
+    server.user("ada").await;
+    let devices = Client::in_every_way(&server, "ada").await;
+    let refreshes = || devices.iter().cloned().map(async |mut device: Client| device.refresh().await);
+    // At once: each has a connection of its own.
+    for response in join_all(refreshes()).await {
+        response.ok();
+    }
+
+    proxy.cut().await;
+    proxy.come_back();
+    // One that was used a moment ago is not asked whether it lives.
+    sleep(SECOND).await;
+    let mut ada = Client::new(&server, devices[0].pair);
+    ada.login(&ada.pair.credentials("ada")).await.ok();
 }
 
 /// So long that a statement arrives in time, and its answer does not.
