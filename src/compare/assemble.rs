@@ -23,6 +23,9 @@ const ENOUGH: u64 = 1_000;
 /// More than this, on average, and others were busy on the machine.
 const BUSY: f64 = 0.5;
 
+/// So much of the CPU time, taken by others on a virtual machine's host, is no trifle.
+const MUCH: f64 = 0.01;
+
 /// The parts of all requests of which the time is told.
 const CURVE: [f64; 20] = [
     0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 0.995,
@@ -44,7 +47,8 @@ pub(super) fn begin(plan: &Plan, generator: Generator, stage: Option<&Stage>) ->
         load_cores: load,
         memory_bytes: machine::memory(),
         postgres: stage.map(|stage| stage.postgres.version.clone()),
-        load_average: machine::load_average(),
+        load_average: None,
+        stolen: None,
         rounds: plan.rounds,
         slice_ms: u64::try_from(plan.slice.as_millis()).unwrap_or(u64::MAX),
         connections: plan.connections,
@@ -56,8 +60,10 @@ pub(super) fn begin(plan: &Plan, generator: Generator, stage: Option<&Stage>) ->
 }
 
 /// What a reader has to know before believing it.
-pub(super) fn warn(report: &mut Report, stage: Option<&Stage>) {
-    let Environment { optimised, load_average, server_cores, load_cores, .. } = &report.environment;
+pub(super) fn warn(report: &mut Report) {
+    let Environment { optimised, load_average, stolen, server_cores, load_cores, url, .. } =
+        &report.environment;
+    let is_here = url.is_none();
     let fewest =
         report.variants.iter().map(|variant| variant.latency.fixed_rate.count).min().unwrap_or_default();
     let mut warnings = Vec::new();
@@ -70,21 +76,27 @@ pub(super) fn warn(report: &mut Report, stage: Option<&Stage>) {
     if load_average.is_some_and(|load| load > BUSY) {
         warnings.push("The machine had other things to do before the run: look at the intervals.".to_owned());
     }
-    if stage.is_some_and(|stage| !stage.postgres.counts_statements) {
+    if let Some(stolen) = stolen.filter(|stolen| *stolen > MUCH) {
+        warnings.push(format!(
+            "This is a virtual machine, and {:.1} % of its CPU time went to others on the same host meanwhile: look at the intervals.",
+            100.0 * stolen
+        ));
+    }
+    if is_here && report.variants.iter().all(|variant| variant.sql_per_request.is_none()) {
         warnings.push(
             "This Postgres comes without pg_stat_statements: SQL statements are not counted.".to_owned(),
         );
     }
     let most = report.variants.iter().map(|variant| variant.nodes).max().unwrap_or(1);
-    if stage.is_some() && most > *server_cores {
+    if is_here && most > *server_cores {
         warnings.push(format!(
             "Up to {most} nodes shared {server_cores} of this machine's cores: several serve no more requests a second than one, and \
              take turns, which costs CPU as well."
         ));
     }
-    if stage.is_some() && server_cores + load_cores < 2 {
+    if is_here && server_cores + load_cores < 2 {
         warnings.push("Everything ran on one core: latencies say little.".to_owned());
-    } else if stage.is_some() && *load_cores == 1 {
+    } else if is_here && *load_cores == 1 {
         warnings.push(
             "Postgres and the load generator shared one core: it, and not the server, may be what holds up a variant that asks Postgres."
                 .to_owned(),

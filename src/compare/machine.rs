@@ -167,6 +167,30 @@ pub(super) fn load_average() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_ascii_whitespace().next()?.parse().ok()
 }
 
+/// The CPU time of all cores since it was switched on, and how much of that others had, whose host a virtual machine
+/// shares; in the kernel's ticks (proc_stat(5)).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticks {
+    all: u64,
+    stolen: u64,
+}
+
+impl Ticks {
+    /// Those until now. `None`: this system does not tell.
+    pub(super) fn now() -> Option<Self> {
+        let text = fs::read_to_string("/proc/stat").ok()?;
+        let ticks = text.lines().next()?.strip_prefix("cpu ")?.split_ascii_whitespace();
+        // Those of guests, which are behind these, are told as the users' as well.
+        let ticks: Vec<u64> = ticks.take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+    }
+
+    /// The part that was taken until later.
+    pub(super) fn stolen_until(self, later: Self) -> f64 {
+        (later.stolen - self.stolen) as f64 / (later.all - self.all).max(1) as f64
+    }
+}
+
 /// The system's name and version.
 pub(super) fn system() -> String {
     let names = rustix::system::uname();
@@ -204,6 +228,16 @@ mod tests {
         };
         let (cpu, memory) = busy();
         assert!(cpu > 0 && memory > 10_000, "{cpu} ns, {memory} bytes");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_others_have_taken_is_a_part_of_all() {
+        let earlier = Ticks { all: 1_000, stolen: 10 };
+        assert_eq!(earlier.stolen_until(Ticks { all: 1_200, stolen: 60 }), 0.25);
+        assert_eq!(earlier.stolen_until(earlier), 0.0);
+        let now = Ticks::now().expect("ticks");
+        assert!(now.all > now.stolen, "{now:?}");
     }
 
     #[test]

@@ -65,6 +65,9 @@ pub struct Environment {
     pub postgres: Option<String>,
     /// How many wanted to run on average in the minute before it began.
     pub load_average: Option<f64>,
+    /// The part of all CPU time meanwhile that the host of a virtual machine gave to others.
+    #[serde(default)]
+    pub stolen: Option<f64>,
     /// Rounds, and how long a slice of each was, in milliseconds.
     pub rounds: usize,
     /// See [`Environment::rounds`].

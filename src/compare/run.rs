@@ -6,7 +6,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::findings::Findings;
-use super::machine::{Cores, on_a_thread_of_its_own};
+use super::machine::{Cores, Ticks, on_a_thread_of_its_own};
 use super::outage;
 use super::play::Play;
 use super::report::Report;
@@ -28,7 +28,8 @@ pub fn run(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
 }
 
 fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
-    let (at, began, load) = (Clock::system().now(), Instant::now(), machine::load_average());
+    let (at, began) = (Clock::system().now(), Instant::now());
+    let (load, ticks) = (machine::load_average(), Ticks::now());
     let mut report = match &options.url {
         Some(url) => elsewhere(options, url, progress)?,
         None => here(options, runtime, progress)?,
@@ -37,6 +38,8 @@ fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
     report.environment.at = at;
     report.environment.seconds = began.elapsed().as_secs_f64();
     report.environment.load_average = load;
+    report.environment.stolen = ticks.zip(Ticks::now()).map(|(earlier, later)| earlier.stolen_until(later));
+    assemble::warn(&mut report);
     Ok(report)
 }
 
@@ -62,7 +65,6 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
         let findings = play.entrants.iter().map(|_| Findings::default()).collect();
         tell(&mut report, &play, nodes, measured, findings)?;
     }
-    assemble::warn(&mut report, Some(&stage));
     stage.remove_logs();
     Ok(report)
 }
@@ -153,7 +155,6 @@ fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report
         all.push(findings);
     }
     tell(&mut report, &play, 1, measured, all)?;
-    assemble::warn(&mut report, None);
     Ok(report)
 }
 
