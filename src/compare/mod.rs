@@ -155,7 +155,9 @@ pub struct Plan {
     pub warm_up: Duration,
     /// How many are kept alive.
     pub connections: usize,
-    /// Sign-ins of each variant, one after the other.
+    /// How many rounds of sign-ins and refreshes there are.
+    pub rounds_of_costs: usize,
+    /// Sign-ins of each variant in a round, one after the other.
     pub sign_ins: usize,
     /// Likewise.
     pub refreshes: usize,
@@ -185,8 +187,9 @@ impl Plan {
             slice: Duration::from_millis(80),
             warm_up: Duration::from_millis(20),
             connections: 4,
-            sign_ins: 4,
-            refreshes: 50,
+            rounds_of_costs: 5,
+            sign_ins: 1,
+            refreshes: 10,
             ends: 15,
             watch: Duration::from_secs(1),
             every_setup: false,
@@ -206,8 +209,9 @@ impl Plan {
             slice: Duration::from_millis(400),
             warm_up: Duration::from_millis(100),
             connections: 4,
-            sign_ins: 20,
-            refreshes: 500,
+            rounds_of_costs: 15,
+            sign_ins: 2,
+            refreshes: 40,
             ends: 200,
             watch: Duration::from_secs(5),
             every_setup: true,
@@ -230,7 +234,8 @@ impl Plan {
 
     /// Not more than one address may ask for.
     fn within_limits(self) -> Self {
-        Self { refreshes: self.refreshes.min(50), ends: self.ends.min(50), ..self }
+        let refreshes = self.refreshes.min(50 / self.rounds_of_costs);
+        Self { refreshes, ends: self.ends.min(50), ..self }
     }
 }
 

@@ -140,6 +140,15 @@ impl Play {
         self.entrants.iter().map(|entrant| entrant.fresh_aim(&self.fleets[entrant.fleet])).collect()
     }
 
+    /// Another node of each that is looked at closely, if that can be had.
+    pub(super) fn others(&self, stage: &Stage, plan: &Plan) -> Result<Vec<Option<Server>>, CompareError> {
+        let another = |fleet: &Fleet| match plan.looks_closely_at(fleet) {
+            true => fleet.another(stage),
+            false => Ok(None),
+        };
+        self.fleets.iter().map(another).collect()
+    }
+
     /// The bare handler, if there is one, and all entrants.
     pub(super) fn subjects<'a>(&'a self, bare: Option<&'a Server>, plan: &Plan) -> Vec<Subject<'a>> {
         let bare = bare.map(|server| bare_subject(server, plan));

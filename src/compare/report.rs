@@ -282,18 +282,33 @@ pub struct Bytes {
     pub received: BTreeMap<String, usize>,
 }
 
-/// What one costs.
+/// What one costs: medians over the rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedCost)]
 pub struct Cost {
     /// Server CPU, in microseconds.
     pub server_cpu_us: Option<f64>,
-    /// Postgres CPU, in microseconds.
+    /// Postgres CPU, in microseconds; null when it was less than what Postgres does by itself.
     pub postgres_cpu_us: Option<f64>,
     /// Statements.
     pub sql: Option<f64>,
     /// How long a client waits, in milliseconds, when nobody else is there.
     pub p50_ms: Option<f64>,
+    /// How far they can be trusted.
+    #[serde(default)]
+    pub intervals: CostIntervals,
+}
+
+/// How far what is told of a cost can be trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedCostIntervals)]
+pub struct CostIntervals {
+    /// See [`Cost::server_cpu_us`].
+    pub server_cpu_us: Option<Estimate>,
+    /// See [`Cost::postgres_cpu_us`].
+    pub postgres_cpu_us: Option<Estimate>,
+    /// See [`Cost::p50_ms`].
+    pub p50_ms: Option<Estimate>,
 }
 
 /// The names of the files.

@@ -11,14 +11,99 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::CompareError;
+use super::entrants::{Entrant, Fleet};
 use super::http::{Connection, Origin};
+use super::report::{Delay, RevocationDelay};
+use super::stage::Server;
 use super::target::Way;
 use super::visitor::{Call, Visitor};
+use super::{CompareError, Plan, Progress, rounds};
 use crate::clock::Clock;
 
 /// How long it is shown before it is ended: each node has seen it many times by then.
 const BEFORE: Duration = Duration::from_millis(15);
+
+/// Of those that outlive their end, some are enough: each takes all the time that there is.
+const OUTLIVERS: usize = 2;
+
+/// Finds out how long credentials of all of these live on. They take turns, as in `rounds`. `others` are the second nodes,
+/// fleet by fleet. Of those whom nobody looks at closely, it finds out nothing.
+pub(super) fn find(
+    entrants: &[Entrant],
+    fleets: &[Fleet],
+    others: &[Option<Server>],
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<Vec<Option<RevocationDelay>>, CompareError> {
+    let mut trials: Vec<_> = entrants
+        .iter()
+        .map(|entrant| Trial::of(entrant, &fleets[entrant.fleet], others[entrant.fleet].as_ref()))
+        .collect();
+    let looked_at: Vec<_> =
+        (0..entrants.len()).filter(|at| plan.looks_closely_at(&fleets[entrants[*at].fleet])).collect();
+    progress.expect(plan.ends * looked_at.len());
+    for turn in rounds::turns(plan.ends, looked_at.len()) {
+        trials[looked_at[turn]].go_on(plan.watch)?;
+        progress.step();
+    }
+    Ok(trials.into_iter().map(|trial| trial.delay(plan.watch)).collect())
+}
+
+/// Credentials of one entrant that are ended one after the other.
+struct Trial<'a> {
+    entrant: &'a Entrant,
+    servers: Vec<&'a Origin>,
+    /// What was seen on each of them.
+    seen: Vec<Seen>,
+}
+
+/// In milliseconds.
+#[derive(Clone, Default)]
+struct Seen {
+    /// How long those lived on that were refused.
+    refused: Vec<f64>,
+    /// What was left of the others' lives, if that is known.
+    outlivers: Vec<Option<f64>>,
+}
+
+impl<'a> Trial<'a> {
+    fn of(entrant: &'a Entrant, fleet: &'a Fleet, other: Option<&'a Server>) -> Self {
+        let servers: Vec<_> =
+            fleet.servers.iter().take(1).chain(other).map(|server| &server.origin).collect();
+        let seen = vec![Seen::default(); servers.len()];
+        Self { entrant, servers, seen }
+    }
+
+    fn go_on(&mut self, watch: Duration) -> Result<(), CompareError> {
+        if self.seen.iter().all(|seen| seen.outlivers.len() >= OUTLIVERS) {
+            return Ok(());
+        }
+        let mut visitor = self.entrant.visitor.clone();
+        let fates = end_one(&self.entrant.way, &mut visitor, &self.servers, watch)?;
+        for (fate, seen) in fates.into_iter().zip(&mut self.seen) {
+            match fate {
+                Fate::Refused(delay) => seen.refused.push(milliseconds(delay)),
+                // It was looked at until now: that was left of its life as well.
+                Fate::Outlived => {
+                    seen.outlivers.push(expires_in(&visitor).map(|left| milliseconds(left + watch)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// On the first node, and on the second.
+    fn delay(self, watch: Duration) -> Option<RevocationDelay> {
+        let mut seen =
+            self.seen.into_iter().map(|seen| Delay::of(seen.refused, &seen.outlivers, milliseconds(watch)));
+        let same_node = seen.next().flatten()?;
+        Some(RevocationDelay { same_node, other_node: seen.next().flatten() })
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
 
 /// What was seen on one node.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +193,7 @@ impl Watch<'_> {
 }
 
 /// When the first of somebody's tokens runs out by itself, if they are JWTs (RFC 7519, section 4.1.4).
-pub(super) fn expires_in(visitor: &Visitor) -> Option<Duration> {
+fn expires_in(visitor: &Visitor) -> Option<Duration> {
     let expiry = |token: &str| {
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
         serde_json::from_slice::<Value>(&claims).ok()?.get("exp")?.as_i64()

@@ -72,14 +72,9 @@ impl Rounds<'_> {
             let (closed_loop, fixed_rate) = (Latencies::none()?, Latencies::none()?);
             measured.push(Measured { samples: Vec::new(), closed_loop, fixed_rate });
         }
-        let count = self.subjects.len();
-        for round in 0..self.rounds {
-            for step in 0..count {
-                // A different one begins each time: no place in the row is better than another.
-                let at = (round + step) % count;
-                self.measure(&self.subjects[at], rate, &mut measured[at])?;
-                progress.step();
-            }
+        for turn in turns(self.rounds, self.subjects.len()) {
+            self.measure(&self.subjects[turn], rate, &mut measured[turn])?;
+            progress.step();
         }
         Ok((rate, measured))
     }
@@ -125,8 +120,25 @@ impl Rounds<'_> {
     }
 }
 
+/// Whose turn it is, of so many, round by round. A different one begins each time: no place in the row is better than
+/// another.
+pub(super) fn turns(rounds: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..rounds).flat_map(move |round| (0..count).map(move |step| (round + step) % count))
+}
+
 /// Half of what the slowest can do: it is not waiting in a queue that is to be measured.
 fn easy(fastest: &[f64]) -> f64 {
     let slowest = fastest.iter().copied().fold(f64::INFINITY, f64::min);
     (slowest / 2.0).max(1.0).round()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everybody_has_a_turn_in_each_round_and_is_first_in_one() {
+        assert_eq!(turns(3, 3).collect::<Vec<_>>(), [0, 1, 2, 1, 2, 0, 2, 0, 1]);
+        assert_eq!(turns(3, 0).count(), 0);
+    }
 }

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use url::Url;
 
+use super::cost::{self, Witness};
 use super::findings::Findings;
 use super::machine::{Cores, Ticks, on_a_thread_of_its_own};
 use super::outage;
 use super::play::Play;
-use super::report::Report;
+use super::report::{Cost, Report, RevocationDelay};
+use super::revocation;
 use super::rounds::{Measured, Rounds};
 use super::spending::Quiet;
 use super::stage::{Server, Stage};
@@ -97,21 +99,16 @@ fn find_all(
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<Findings>, CompareError> {
-    let mut all = Vec::new();
-    progress.expect(3 * play.entrants.len());
-    for entrant in &play.entrants {
-        let (fleet, mut findings) = (&play.fleets[entrant.fleet], Findings::default());
-        progress.begin("sign-ins and refreshes");
-        findings.find_costs(entrant, fleet, Some(&stage.postgres), quiet, plan)?;
-        progress.step();
-        if plan.looks_closely_at(fleet) {
-            progress.begin("how soon a login ends");
-            findings.find_delay(entrant, fleet, fleet.another(stage)?.as_ref(), plan)?;
-        }
-        progress.step();
-        all.push(findings);
-    }
+    progress.begin("sign-ins and refreshes");
+    let witness = Witness { postgres: Some(&stage.postgres), quiet };
+    let costs = cost::find(&play.entrants, &play.fleets, &witness, plan, progress)?;
+    progress.begin("how soon a login ends");
+    let others = play.others(stage, plan)?;
+    let delays = revocation::find(&play.entrants, &play.fleets, &others, plan, progress)?;
+    drop(others);
+    let mut all = findings(costs, delays);
     progress.begin("what a login weighs");
+    progress.expect(play.entrants.len());
     let mut weighed = Vec::new();
     for (entrant, findings) in play.entrants.iter().zip(&mut all) {
         let kind = (entrant.fleet, entrant.way.mode);
@@ -130,6 +127,17 @@ fn find_all(
     Ok(all)
 }
 
+/// By entrant.
+fn findings(costs: Vec<[Option<Cost>; 2]>, delays: Vec<Option<RevocationDelay>>) -> Vec<Findings> {
+    let begin = |([login, refresh], delay): ([Option<Cost>; 2], _)| Findings {
+        login,
+        refresh,
+        delay,
+        ..Findings::default()
+    };
+    costs.into_iter().zip(delays).map(begin).collect()
+}
+
 /// A dualauth that runs already: what can be seen from outside.
 fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report, CompareError> {
     let plan = options.plan.clone().within_limits();
@@ -144,17 +152,12 @@ fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report
     progress.expect(rounds.steps());
     let (rate, measured) = rounds.run(progress)?;
     report.environment.fixed_rate = rate;
-    let mut all = Vec::new();
-    progress.expect(play.entrants.len());
-    for entrant in &play.entrants {
-        let (fleet, mut findings) = (&play.fleets[entrant.fleet], Findings::default());
-        progress.begin("how soon a login ends");
-        findings.find_costs(entrant, fleet, None, &quiet, &plan)?;
-        findings.find_delay(entrant, fleet, None, &plan)?;
-        progress.step();
-        all.push(findings);
-    }
-    tell(&mut report, &play, 1, measured, all)?;
+    progress.begin("sign-ins and refreshes");
+    let witness = Witness { postgres: None, quiet: &quiet };
+    let costs = cost::find(&play.entrants, &play.fleets, &witness, &plan, progress)?;
+    progress.begin("how soon a login ends");
+    let delays = revocation::find(&play.entrants, &play.fleets, &[None], &plan, progress)?;
+    tell(&mut report, &play, 1, measured, findings(costs, delays))?;
     Ok(report)
 }
 

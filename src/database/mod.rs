@@ -38,7 +38,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long a connection may take to show that it is alive.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long one may lie idle and still be taken for alive: hardly a moment, while many ask.
+/// How long one for requests may lie idle and still be taken for alive: longer than it ever does while many ask.
 const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
 /// Why the database gave no answer.
@@ -115,9 +115,12 @@ pub struct Pools {
 impl Pools {
     /// To this database. Connects when it is asked something.
     pub fn new(options: PgConnectOptions) -> Self {
-        let pool = |connections, time| pool(options.clone(), connections, time);
-        // For the feed there may be much to read, and nobody waits for an answer.
-        Self { requests: pool(MAX_CONNECTIONS, "5s"), upkeep: pool(UPKEEP_CONNECTIONS, "60s") }
+        let pool = |connections, time, trusted| pool(options.clone(), connections, time, trusted);
+        Self {
+            requests: pool(MAX_CONNECTIONS, "5s", TRUSTED_IDLE),
+            // For the feed there may be much to read, and nobody waits for an answer; what fails is tried again.
+            upkeep: pool(UPKEEP_CONNECTIONS, "60s", Duration::MAX),
+        }
     }
 
     /// Closes every connection. One on which nobody answers is not waited for: it ends with the process.
@@ -196,7 +199,12 @@ impl Schema {
     }
 }
 
-fn pool(options: PgConnectOptions, connections: u32, statement_timeout: &str) -> PgPool {
+fn pool(
+    options: PgConnectOptions,
+    connections: u32,
+    statement_timeout: &str,
+    trusted_idle: Duration,
+) -> PgPool {
     // Postgres itself ends what takes too long, and notices peers that are gone: no statement, lock or idle
     // transaction outlives the request it belongs to by more than a moment.
     let options = options.options([
@@ -212,9 +220,9 @@ fn pool(options: PgConnectOptions, connections: u32, statement_timeout: &str) ->
         .acquire_timeout(ACQUIRE_TIMEOUT)
         // To ask before every statement would cost each of them a round trip.
         .test_before_acquire(false)
-        .before_acquire(|connection, metadata| {
+        .before_acquire(move |connection, metadata| {
             Box::pin(async move {
-                match metadata.idle_for > TRUSTED_IDLE {
+                match metadata.idle_for > trusted_idle {
                     // Postgres may have been restarted since: that is to cost nobody a 503.
                     true => is_alive(connection).await,
                     false => Ok(true),

@@ -169,15 +169,15 @@ impl Report {
         let known = self.of_one_node().filter(|variant| variant.login.is_some());
         Table {
             title: "What it costs to sign in, and to refresh",
-            about: "One after the other, with nobody else there: means, without intervals. Signing in is dear on purpose: the password hash is most of it, in \
-                    every mode.",
+            about: "One after the other, with nobody else there, some in each of several rounds. Signing in is dear on purpose: the password hash is most of \
+                    it, in every mode. What Postgres does by itself is left out; “–”: it was more than this.",
             columns: vec![
                 "variant",
-                "login: server CPU ms",
+                "login: server CPU ms (95 %)",
                 "Postgres CPU µs",
                 "SQL",
                 "wait ms",
-                "refresh: server CPU µs",
+                "refresh: server CPU µs (95 %)",
                 "Postgres CPU µs",
                 "SQL",
                 "wait ms",
@@ -186,9 +186,10 @@ impl Report {
                 .map(|variant| {
                     let (login, refresh) =
                         (variant.login.unwrap_or_default(), variant.refresh.unwrap_or_default());
-                    let in_ms = login.server_cpu_us.map(|cpu| cpu / 1e3);
-                    let cells = [variant.name.clone(), figure(in_ms, 1)].into_iter().chain(rest(login));
-                    cells.chain([figure(refresh.server_cpu_us, 0)]).chain(rest(refresh)).collect()
+                    let [login_cpu, refresh_cpu] = [(login, 1e3, 1), (refresh, 1.0, 0)]
+                        .map(|(cost, unit, digits)| server_cpu(cost, unit, digits));
+                    let cells = [variant.name.clone(), login_cpu].into_iter().chain(rest(login));
+                    cells.chain([refresh_cpu]).chain(rest(refresh)).collect()
                 })
                 .collect(),
         }
@@ -360,6 +361,17 @@ fn recovery(outage: &Outage) -> String {
     match outage.recovery_ms {
         None if outage.answers.len() > 1 => "not within a minute".to_owned(),
         recovery => figure(recovery, 0),
+    }
+}
+
+/// In so many microseconds, with so many digits behind the point.
+fn server_cpu(cost: Cost, unit: f64, digits: usize) -> String {
+    let shown = |cpu: f64| figure(Some(cpu / unit), digits);
+    match cost.intervals.server_cpu_us {
+        Some(Estimate { median, low, high, count: FEW.. }) => {
+            format!("{} ({}–{})", shown(median), shown(low), shown(high))
+        }
+        _ => cost.server_cpu_us.map_or_else(|| NONE.to_owned(), shown),
     }
 }
 
