@@ -106,16 +106,20 @@ pub struct Storage {
 }
 
 impl Storage {
-    /// Opens the database that the settings name, or the private one, and brings its schema up to date.
+    /// Opens the database that the settings name, or the private one, for a command, and brings its schema up to date.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn open(config: &Config) -> Result<Self, StartError> {
+        Self::open_as(config, database::COMMAND).await
+    }
+
+    async fn open_as(config: &Config, name: &str) -> Result<Self, StartError> {
         if let Some(url) = &config.database_url {
-            return Ok(Self { pools: database::open(url).await?, private: None });
+            return Ok(Self { pools: database::open(url, name).await?, private: None });
         }
         let private = PrivatePostgres::start(&config.data_folder, &[]).await?;
-        let pools = database::open(&SecretString::from(private.url())).await?;
+        let pools = database::open(&SecretString::from(private.url()), name).await?;
         Ok(Self { pools, private: Some(private) })
     }
 
@@ -248,18 +252,18 @@ impl Node {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
-    let storage = Storage::open(&config).await?;
+    let storage = Storage::open_as(&config, database::NODE).await?;
     let (listener, address) = listen(config.listen)?;
     let metrics_listener = config.metrics_listen.map(listen).transpose()?;
     let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
     let site = Site::new(&config, address);
     let domain = Domain::new(&storage, &config, &secret, &clock)?;
-    prepare_keys(&storage, &config, &domain, &clock).await?;
+    unless_read_only(prepare_keys(&storage, &config, &domain, &clock).await)?;
     let (logins, trail, metrics) = (domain.logins.clone(), domain.trail.clone(), Metrics::new()?);
     let others: Vec<Arc<dyn Reload>> = vec![Arc::new(domain.keys.clone()), domain.clients.clone()];
-    let mut feed = logins.feed(others, metrics.clone());
+    let mut feed = logins.feed(others, metrics.clone(), trail.clone());
     // Before the first request is answered, what was revoked is known.
-    feed.poll().await?;
+    unless_read_only(feed.poll().await.map_err(StartError::from))?;
     let upkeep = keep_up(&domain, feed, &storage.pools.upkeep, config.audit_retention);
     let scrape = Scrape::new(
         metrics.clone(),
@@ -285,6 +289,20 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         spans,
         upkeep,
     })
+}
+
+/// On a standby, or another database that takes no writes, a node starts as well: it is not ready until it has found one
+/// that does.
+fn unless_read_only(outcome: Result<(), StartError>) -> Result<(), StartError> {
+    match outcome {
+        Err(StartError::Database(error) | StartError::Keys(KeysError::Database(error)))
+            if error.is_read_only() =>
+        {
+            tracing::warn!(%error, "the database takes no writes: the node is not ready until it does");
+            Ok(())
+        }
+        outcome => outcome,
+    }
 }
 
 /// Sees to it that there are keys to sign with. An APP_SECRET that is set for the first time takes the place of the one

@@ -117,9 +117,9 @@ pub enum AuthError {
     /// The refresh token's login has run out.
     #[error("the token's login has run out")]
     LoginExpired,
-    /// The token says other roles than its owner has.
-    #[error("the token's owner has other roles now")]
-    RolesChanged,
+    /// The token says another name or other roles than its owner has.
+    #[error("the token's owner has another name or other roles now")]
+    OwnerChanged,
     /// The token's login was ended.
     #[error("the token's login has ended")]
     TokenRevoked,
@@ -150,9 +150,9 @@ impl From<AuthError> for Problem {
             AuthError::InvalidToken => (Code::InvalidToken, "The token is not valid here."),
             AuthError::TokenExpired => (Code::TokenExpired, "The token has expired."),
             AuthError::LoginExpired => (Code::TokenExpired, "The token's login has run out. Sign in again."),
-            AuthError::RolesChanged => (
+            AuthError::OwnerChanged => (
                 Code::TokenRevoked,
-                "The roles of the token's owner have changed. A refresh brings a token with the new ones.",
+                "The name or the roles of the token's owner have changed. A refresh brings a token with the new ones.",
             ),
             AuthError::TokenRevoked => (Code::TokenRevoked, "The token's login has ended. Sign in again."),
             AuthError::RefreshTokenReused => (

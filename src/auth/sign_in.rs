@@ -192,7 +192,7 @@ impl SignIn {
     pub async fn end_all(&self, identity: &Identity, client: &Client) -> Result<(), DatabaseError> {
         let ended = self.accounts.sign_out(identity.user_id).await?;
         self.trail.record(identity.did(Kind::LogoutAll, client).with("logins", ended));
-        self.logins.catch_up().await;
+        self.logins.announce().await;
         Ok(())
     }
 
@@ -217,7 +217,7 @@ impl SignIn {
             Err(_) => {}
         }
         outcome?;
-        self.logins.catch_up().await;
+        self.logins.announce().await;
         Ok(())
     }
 

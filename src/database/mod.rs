@@ -18,12 +18,19 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 /// Connections a node holds at most for requests.
 const MAX_CONNECTIONS: u32 = 10;
 
-/// And for what it does by itself: reading the feed, writing batches, sweeping. Apart from the others, since
-/// a node whose requests have taken every connection must not go stale for it.
-const UPKEEP_CONNECTIONS: u32 = 4;
+/// And for what it does by itself: writing batches, sweeping. Apart from the others, since a node whose requests have
+/// taken every connection must not go stale for it.
+const UPKEEP_CONNECTIONS: u32 = 3;
 
-/// And in all, with the one that listens for notifications.
-pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 1;
+/// And in all, with the one that reads the feed and the one that listens for notifications.
+pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 2;
+
+/// What a node's connections are called in `pg_stat_activity`. It tells other nodes by itself when there is something to
+/// read; for whoever has another name, a trigger does.
+pub const NODE: &str = "dualauth";
+
+/// And those of a command.
+pub const COMMAND: &str = "dualauth-command";
 
 /// How long a request waits for a connection: sqlx waits 30 s by default, which outlives its client.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -130,22 +137,22 @@ impl Pools {
     }
 }
 
-/// Connects to `url` and brings its schema up to date.
+/// Connects to `url` under this name and brings its schema up to date.
 ///
 /// # Errors
 /// When it can't be reached or a migration fails.
-pub async fn open(url: &SecretString) -> Result<Pools, sqlx::Error> {
-    let options = options(url)?;
+pub async fn open(url: &SecretString, name: &str) -> Result<Pools, sqlx::Error> {
+    let options = options(url, name)?;
     migrate(&options).await?;
     Ok(Pools::new(options))
 }
 
-/// How to connect to `url`.
+/// How to connect to `url` under this name.
 ///
 /// # Errors
 /// When it can't be read.
-pub fn options(url: &SecretString) -> Result<PgConnectOptions, sqlx::Error> {
-    Ok(url.expose_secret().parse::<PgConnectOptions>()?.application_name("dualauth"))
+pub fn options(url: &SecretString, name: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(url.expose_secret().parse::<PgConnectOptions>()?.application_name(name))
 }
 
 /// On a connection of its own, since a migration may take longer than any request.
@@ -249,6 +256,9 @@ pub async fn make_app_secret(
     pool: &PgPool,
     clock: &Clock,
 ) -> Result<Option<(AppSecret, bool)>, DatabaseError> {
+    if let Some(secret) = made_app_secret(pool).await? {
+        return Ok(Some((secret, false)));
+    }
     // Two nodes may start at once: what is stored wins, and both read it.
     let new = AppSecret::generate();
     let made = sqlx::query!(

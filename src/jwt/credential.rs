@@ -75,10 +75,10 @@ impl JwtMode {
         let opened = self.open(token).await?;
         let claims = &opened.claims;
         claims.check(&self.parties.issuer, &self.parties.audience, self.clock.now().timestamp())?;
-        match self.logins.check_token(claims.sid, claims.sub, &claims.roles).await {
+        match self.logins.check_token(claims.sid, claims.sub, &claims.username, &claims.roles).await {
             Ok(()) => Ok(opened),
             Err(TokenError::Ended) => Err(AuthError::TokenRevoked),
-            Err(TokenError::OtherRoles) => Err(AuthError::RolesChanged),
+            Err(TokenError::OtherOwner) => Err(AuthError::OwnerChanged),
             Err(TokenError::Stale) => Err(AuthError::Stale),
         }
     }

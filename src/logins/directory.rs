@@ -1,18 +1,19 @@
 //! What this node knows of logins without asking: sessions that were used lately, and what was revoked while access
 //! tokens of it may still be about.
 
-use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::collections::{HashMap, HashSet};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::config::{DirectoryConfig, Lifetimes};
 
 use super::cache::Cache;
+use super::feed::{Owner, Revocation};
 use super::freshness::Freshness;
-use super::store::Revocation;
 
 /// How often what has run out is forgotten.
 const FORGET_INTERVAL: chrono::Duration = chrono::Duration::seconds(10);
@@ -24,8 +25,8 @@ pub(super) enum Revoked {
     No,
     /// Its login has ended.
     Ended,
-    /// Its owner has, or had a moment ago, other roles than it says.
-    OtherRoles,
+    /// Its owner has, or had a moment ago, another name or other roles than it says.
+    OtherOwner,
 }
 
 /// How much a node remembers.
@@ -33,10 +34,10 @@ pub(super) enum Revoked {
 pub struct Census {
     /// Sessions.
     pub sessions: usize,
-    /// Logins that have ended while access tokens of theirs may be about.
+    /// Logins that have ended lately, or of which access tokens may be about.
     pub ended_logins: usize,
-    /// Users whose roles have changed while access tokens with others may be about.
-    pub changed_roles: usize,
+    /// Users whose name or roles have changed while access tokens with others may be about.
+    pub changed_owners: usize,
     /// How long ago the last complete look at the feed began; none: there was none.
     pub age: Option<Duration>,
 }
@@ -46,21 +47,26 @@ pub struct Census {
 pub(super) struct Directory {
     pub(super) sessions: Cache,
     pub(super) freshness: Freshness,
-    tokens: RwLock<Tokens>,
+    /// Wakes who tells other nodes that there is something new to read.
+    pub(super) news: Notify,
+    known: RwLock<Known>,
 }
 
-/// What access tokens are measured by, each until the last token that it concerns has run out.
+/// What credentials are measured by, each until it concerns none any more.
 #[derive(Debug, Default)]
-struct Tokens {
+struct Known {
+    /// Logins, in every mode.
     ended: HashMap<Uuid, DateTime<Utc>>,
-    roles: HashMap<Uuid, Roles>,
+    /// By the user's id.
+    changed: HashMap<Uuid, Changed>,
     /// What had run out by then was forgotten.
     forgotten: DateTime<Utc>,
 }
 
+/// A user whose name or roles have changed.
 #[derive(Debug)]
-struct Roles {
-    now: Vec<String>,
+struct Changed {
+    now: Owner,
     until: DateTime<Utc>,
 }
 
@@ -69,56 +75,95 @@ impl Directory {
         Self {
             sessions: Cache::new(config.session_cache_size, lifetimes),
             freshness: Freshness::new(config.staleness_bound),
-            tokens: RwLock::default(),
+            news: Notify::new(),
+            known: RwLock::default(),
         }
     }
 
-    /// Compared by the roles themselves and not by when they changed: no two clocks have to agree.
-    pub(super) fn revoked(&self, login: Uuid, user: Uuid, roles: &[String]) -> Revoked {
-        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        if tokens.ended.contains_key(&login) {
+    /// Compared by name and roles themselves and not by when they changed: no two clocks have to agree.
+    pub(super) fn revoked(&self, login: Uuid, user: Uuid, username: &str, roles: &[String]) -> Revoked {
+        let known = self.read();
+        if known.ended.contains_key(&login) {
             return Revoked::Ended;
         }
-        match tokens.roles.get(&user) {
-            Some(changed) if changed.now != roles => Revoked::OtherRoles,
+        match known.changed.get(&user) {
+            Some(Changed { now, .. }) if now.roles != roles || now.username != username => {
+                Revoked::OtherOwner
+            }
             _ => Revoked::No,
+        }
+    }
+
+    /// Whether it is known that a login has ended. An end is final, whatever a database says that has lost it.
+    pub(super) fn has_ended(&self, login: Uuid) -> bool {
+        self.read().ended.contains_key(&login)
+    }
+
+    /// Logins that are known to have ended, and that these rows don't tell of.
+    pub(super) fn ended_beside(&self, revocations: &[Revocation], now: DateTime<Utc>) -> Vec<Uuid> {
+        let told: HashSet<Uuid> = revocations.iter().filter_map(|revocation| revocation.login_id).collect();
+        let known = self.read();
+        let lasting = known.ended.iter().filter(|(login, until)| **until > now && !told.contains(login));
+        lasting.map(|(login, _)| *login).collect()
+    }
+
+    /// Users whose name or roles have changed lately.
+    pub(super) fn changed_owners(&self) -> Vec<Uuid> {
+        self.read().changed.keys().copied().collect()
+    }
+
+    /// Takes these users for what they are now, of those that had changed.
+    pub(super) fn take_owners(&self, owners: Vec<Owner>) {
+        let mut known = self.write();
+        for owner in owners {
+            if let Some(changed) = known.changed.get_mut(&owner.user_id) {
+                changed.now = owner;
+            }
         }
     }
 
     /// How much there is of each, and how old that is.
     pub(super) fn census(&self) -> Census {
-        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let known = self.read();
         Census {
             sessions: self.sessions.len(),
-            ended_logins: tokens.ended.len(),
-            changed_roles: tokens.roles.len(),
+            ended_logins: known.ended.len(),
+            changed_owners: known.changed.len(),
             age: self.freshness.age(),
         }
     }
 
     /// Takes in what the feed says, and forgets what has run out. Gives the time by which that was.
     pub(super) fn apply(&self, revocations: &[Revocation], out_by: DateTime<Utc>) -> DateTime<Utc> {
-        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.write();
         for revocation in revocations {
-            tokens.add(revocation);
-            if let Some(hash) = revocation.handle_hash() {
-                self.sessions.forget(&hash);
+            known.add(revocation);
+            if let Some(hash) = &revocation.handle_hash {
+                self.sessions.forget(hash);
             }
         }
-        tokens.forget(out_by);
-        tokens.forgotten
+        known.forget(out_by);
+        known.forgotten
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+        self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Tokens {
+impl Known {
     fn add(&mut self, revocation: &Revocation) {
         let until = revocation.until;
         if let Some(login) = revocation.login_id {
             self.ended.insert(login, until);
         }
-        if let Some((user, now)) = revocation.user_id.zip(revocation.roles.clone()) {
-            let known = self.roles.get(&user).map_or(until, |known| known.until);
-            self.roles.insert(user, Roles { now, until: until.max(known) });
+        if let Some(now) = &revocation.owner {
+            let known = self.changed.get(&now.user_id).map_or(until, |known| known.until);
+            self.changed.insert(now.user_id, Changed { now: now.clone(), until: until.max(known) });
         }
     }
 
@@ -128,7 +173,7 @@ impl Tokens {
             return;
         }
         self.ended.retain(|_, until| *until > out_by);
-        self.roles.retain(|_, roles| roles.until > out_by);
+        self.changed.retain(|_, changed| changed.until > out_by);
         self.forgotten = out_by;
     }
 }

@@ -21,6 +21,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::{DirectoryConfig, JwtRevocation, Lifetimes, SessionLookup, WhenStale};
 use crate::database::{DatabaseError, Pools};
@@ -41,9 +42,9 @@ pub enum TokenError {
     /// Its login has ended.
     #[error("the token's login has ended")]
     Ended,
-    /// Its owner has other roles now.
-    #[error("the token's owner has other roles now")]
-    OtherRoles,
+    /// Its owner has another name, or other roles, now.
+    #[error("the token's owner has another name or other roles now")]
+    OtherOwner,
     /// Whether it was revoked can't be found out.
     #[error("the revocation feed can't be read")]
     Stale,
@@ -74,9 +75,9 @@ impl Logins {
     }
 
     /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
-    pub fn feed(&self, others: Vec<Arc<dyn Reload>>, metrics: Metrics) -> Feed {
+    pub fn feed(&self, others: Vec<Arc<dyn Reload>>, metrics: Metrics, trail: Trail) -> Feed {
         let directory = Arc::clone(&self.directory);
-        Feed::new(self.pools.upkeep.clone(), directory, others, metrics, self.clock.clone())
+        Feed::new(self.pools.upkeep.clone(), directory, others, metrics, trail, self.clock.clone())
     }
 
     /// Writes down every so often which logins were used.
@@ -149,7 +150,7 @@ impl Logins {
         };
         let Some(roles) = store::insert(self.requests(), start).await? else { return Ok(None) };
         if new.replaces.is_some() {
-            self.catch_up().await;
+            self.announce().await;
         }
         let user = crate::users::User { roles, ..login.user };
         Ok(Some(Login { user, ..login }))
@@ -186,7 +187,7 @@ impl Logins {
         let ticket = sessions.ticket(hash);
         let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
         let login = self.activity.overlay(login, &self.lifetimes);
-        let state = login.state(now);
+        let state = self.state(&login, now);
         let (id, presented) = (login.id, sessions.presented(login, state, now));
         if state == State::Live {
             self.activity.note(id, now);
@@ -210,9 +211,14 @@ impl Logins {
         let change = store::Renewal { current: store::Current::Handle(old), new_handle: Some(new) };
         let changed = store::renew(self.requests(), change, self.clock.now(), &self.lifetimes).await?;
         if changed.is_some() {
-            self.catch_up().await;
+            self.announce().await;
         }
         Ok(changed)
+    }
+
+    /// What is true of a login that was read from a database, which may have lost its end.
+    fn state(&self, login: &Login, now: DateTime<Utc>) -> State {
+        if self.directory.has_ended(login.id) { State::Ended } else { login.state(now) }
     }
 
     /// Moves a live login on from this generation to the next, and starts its idle time anew. The generation
@@ -224,6 +230,7 @@ impl Logins {
     pub async fn renew(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
         let change = store::Renewal { current: store::Current::Generation(id, generation), new_handle: None };
         match store::renew(self.requests(), change, self.clock.now(), &self.lifetimes).await? {
+            Some(_) if self.directory.has_ended(id) => Ok(Renewal::Ended),
             Some(login) => Ok(Renewal::Renewed(login)),
             None => self.check(id, generation).await,
         }
@@ -251,7 +258,7 @@ impl Logins {
         let now = self.clock.now();
         let is_previous = login.generation.checked_sub(1) == Some(generation);
         let in_grace = now - login.renewed_at <= chrono_duration(self.lifetimes.refresh_grace);
-        match login.state(now) {
+        match self.state(&login, now) {
             State::Ended => Ok(Renewal::Ended),
             State::Expired => Ok(Renewal::Expired),
             State::Live if generation == login.generation => Ok(Renewal::Renewed(login)),
@@ -268,7 +275,7 @@ impl Logins {
     pub async fn end(&self, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
         let ended = store::end(self.requests(), id, self.clock.now()).await?;
         // Also when it had: that may have been a moment ago, on another node.
-        self.catch_up().await;
+        self.announce().await;
         Ok(ended)
     }
 
@@ -280,7 +287,7 @@ impl Logins {
         self.settle(id).await?;
         let ended = store::end_own(self.requests(), user, id, self.clock.now()).await?;
         if ended.is_some() {
-            self.catch_up().await;
+            self.announce().await;
         }
         Ok(ended)
     }
@@ -306,12 +313,18 @@ impl Logins {
         }
     }
 
-    /// Whether an access token of this login, for this user with these roles, is accepted. From memory: no SQL
-    /// while that is fresh.
+    /// Whether an access token of this login, for this user with this name and these roles, is accepted. From memory:
+    /// no SQL while that is fresh.
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub async fn check_token(&self, login: Uuid, user: Uuid, roles: &[String]) -> Result<(), TokenError> {
+    pub async fn check_token(
+        &self,
+        login: Uuid,
+        user: Uuid,
+        username: &str,
+        roles: &[String],
+    ) -> Result<(), TokenError> {
         if self.config.jwt_revocation == JwtRevocation::Off {
             return Ok(());
         }
@@ -319,24 +332,26 @@ impl Logins {
         if !is_fresh && self.config.jwt_when_stale == WhenStale::Refuse {
             return Err(TokenError::Stale);
         }
-        match self.directory.revoked(login, user, roles) {
+        match self.directory.revoked(login, user, username, roles) {
             Revoked::No => Ok(()),
             Revoked::Ended => Err(TokenError::Ended),
             // They may have changed once more, and the token may be newer than what is known here: look again.
-            Revoked::OtherRoles if !Box::pin(self.directory.freshness.catch_up()).await => {
+            Revoked::OtherOwner if !Box::pin(self.directory.freshness.catch_up()).await => {
                 Err(TokenError::Stale)
             }
-            Revoked::OtherRoles => match self.directory.revoked(login, user, roles) {
+            Revoked::OtherOwner => match self.directory.revoked(login, user, username, roles) {
                 Revoked::No => Ok(()),
                 Revoked::Ended => Err(TokenError::Ended),
-                Revoked::OtherRoles => Err(TokenError::OtherRoles),
+                Revoked::OtherOwner => Err(TokenError::OtherOwner),
             },
         }
     }
 
-    /// Waits until this node knows what has happened up to now, so that what it acknowledges is true here at once.
-    /// When that can't be found out, the staleness bound has to do.
-    pub async fn catch_up(&self) {
+    /// To be called after whatever ends or changes a credential: tells other nodes that there is something to read, and
+    /// waits until this one has read it, so that what it acknowledges is true here at once. When that can't be done, the
+    /// staleness bound has to do.
+    pub async fn announce(&self) {
+        self.directory.news.notify_one();
         self.directory.freshness.catch_up().await;
     }
 

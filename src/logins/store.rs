@@ -1,10 +1,7 @@
 //! Logins in Postgres. Each change is one statement, and one that touches live rows only: a request that read a
-//! login before its end can't bring it back.
-
-use std::time::Duration;
+//! login before its end can't bring it back. Nor is any read from a standby, which may not know of its end.
 
 use chrono::{DateTime, Utc};
-use futures_util::TryStreamExt;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -126,7 +123,7 @@ pub(super) async fn find_by_handle(pool: &PgPool, hash: &[u8]) -> Result<Option<
                   l.expires_at, l.renewed_at, l.generation, l.token_expires_at, l.ended_at, l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
-           where l.handle_hash = $1"#,
+           where l.handle_hash = $1 and (select on_primary())"#,
         hash,
     );
     Ok(answer(query.fetch_optional(pool)).await?.map(Login::from))
@@ -139,7 +136,7 @@ pub(super) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Login>, Datab
                   l.expires_at, l.renewed_at, l.generation, l.token_expires_at, l.ended_at, l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
-           where l.id = $1"#,
+           where l.id = $1 and (select on_primary())"#,
         id,
     );
     Ok(answer(query.fetch_optional(pool)).await?.map(Login::from))
@@ -293,76 +290,6 @@ pub(super) async fn list(
         })
         .collect())
 }
-
-/// A row of the feed: what must not be believed any longer. See the migration for what it may be.
-pub(super) struct Revocation {
-    pub(super) login_id: Option<Uuid>,
-    handle_hash: Option<Vec<u8>>,
-    pub(super) user_id: Option<Uuid>,
-    /// The user's, as they are now.
-    pub(super) roles: Option<Vec<String>>,
-    /// Whether what else is remembered is to be read anew.
-    pub(super) reload: bool,
-    pub(super) until: DateTime<Utc>,
-    /// How long ago it was written down when it was read, by Postgres' clock.
-    pub(super) lag: Duration,
-}
-
-impl Revocation {
-    pub(super) fn handle_hash(&self) -> Option<HandleHash> {
-        self.handle_hash.as_deref()?.try_into().ok()
-    }
-}
-
-/// What was committed since a snapshot was taken, and the snapshot in which that was seen. `after` leaves out what
-/// has run out by then.
-///
-/// A snapshot and not a number: of two transactions the one with the smaller number may commit after the other was
-/// read.
-///
-/// It gives up when nothing comes for as long as `patience`. That much comes is no reason: it would be as much the
-/// next time.
-pub(super) async fn revocations(
-    pool: &PgPool,
-    snapshot: &str,
-    after: Option<DateTime<Utc>>,
-    patience: Duration,
-) -> Result<(String, Vec<Revocation>), DatabaseError> {
-    let query = sqlx::query!(
-        r#"select pg_current_snapshot()::text as "snapshot!", r.login_id as "login_id?",
-                  r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.roles as "roles?", r.until as "until?",
-                  coalesce(r.reload, false) as "reload!",
-                  extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
-           from (select) as always
-           left join (revocations r left join users u on u.id = r.user_id)
-             on r.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
-            and not pg_visible_in_snapshot(r.xid, $1::text::pg_snapshot)
-            and ($2::timestamptz is null or r.until > $2)"#,
-        snapshot,
-        after,
-    );
-    let mut chunks = query.fetch(pool).try_ready_chunks(CHUNK);
-    let (mut seen, mut revocations) = (String::new(), Vec::new());
-    let late = |_| sqlx::Error::PoolTimedOut;
-    loop {
-        let rows = tokio::time::timeout(patience, chunks.try_next()).await.map_err(late)?;
-        let Some(rows) = rows.map_err(|error| error.1)? else { return Ok((seen, revocations)) };
-        for row in rows {
-            seen = row.snapshot;
-            // There is a row in any case, which may be empty but for the snapshot.
-            let Some(until) = row.until else { continue };
-            let (login_id, handle_hash) = (row.login_id, row.handle_hash);
-            let (user_id, roles) = (row.user_id, row.roles);
-            // Nobody has set its clock back, as a rule.
-            let lag = row.lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).unwrap_or_default();
-            let reload = row.reload;
-            revocations.push(Revocation { login_id, handle_hash, user_id, roles, reload, until, lag });
-        }
-    }
-}
-
-/// How many rows of the feed are taken in between two looks at the clock.
-const CHUNK: usize = 1_000;
 
 /// What one pass of the sweep came to.
 pub(super) struct Swept {

@@ -110,7 +110,7 @@ impl Scrape {
         for (kind, count) in [
             ("sessions", census.sessions),
             ("ended_logins", census.ended_logins),
-            ("changed_roles", census.changed_roles),
+            ("changed_owners", census.changed_owners),
         ] {
             self.directory.with_label_values(&[kind]).set(number(count));
         }

@@ -18,6 +18,7 @@ mod faults;
 mod forwarded;
 mod guessing;
 mod health;
+mod histories;
 mod import;
 mod jwt_attacks;
 mod keys;

@@ -26,10 +26,11 @@ const NOTICEABLE: chrono::Duration = chrono::Duration::seconds(1);
 const HARMFUL: chrono::Duration = chrono::Duration::seconds(5);
 
 /// What the service does with each table.
-const RIGHTS: [(&str, &[&str]); 11] = [
+const RIGHTS: [(&str, &[&str]); 12] = [
     ("users", &["select", "insert", "update"]),
     ("logins", &["select", "insert", "update", "delete"]),
     ("revocations", &["select", "insert", "update", "delete"]),
+    ("history", &["select", "insert"]),
     ("secrets", &["select", "insert", "delete"]),
     ("session_data", &["select", "insert", "update", "delete"]),
     ("signing_keys", &["select", "insert", "update", "delete"]),
@@ -46,7 +47,7 @@ pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Opti
         Ok(url) => url,
         Err(finding) => return (vec![finding], None),
     };
-    let Ok(options) = database::options(&url) else {
+    let Ok(options) = database::options(&url, database::COMMAND) else {
         let finding =
             Finding::problem("DATABASE_URL can't be read.", "See .env.example for how it is written.");
         return (vec![finding], None);

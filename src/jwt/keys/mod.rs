@@ -13,6 +13,7 @@ mod rotation;
 mod store;
 
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -143,6 +144,8 @@ struct Inner {
     token_life: i32,
     clock: Clock,
     ring: RwLock<Arc<Ring>>,
+    /// Whether the node's start has done with them what it has to.
+    is_prepared: AtomicBool,
     /// Held while the ring is read, so that what was read earlier is not put in the place of what was read later.
     reading: Mutex<()>,
 }
@@ -172,6 +175,7 @@ impl Keys {
             token_life: i32::try_from(token_life.as_secs()).unwrap_or(i32::MAX),
             clock,
             ring: RwLock::default(),
+            is_prepared: AtomicBool::new(false),
             reading: Mutex::default(),
         })))
     }

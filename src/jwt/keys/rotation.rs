@@ -1,5 +1,6 @@
 //! What changes the keys: the start of a node, an operator, time.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -101,7 +102,9 @@ impl Keys {
                 Step::Nothing => {
                     store::note_token_life(&self.0.pool, self.0.token_life).await?;
                     store::tidy(&self.0.pool, self.0.clock.now()).await?;
-                    return Ok(self.seal_anew(&rows).await?);
+                    self.seal_anew(&rows).await?;
+                    self.0.is_prepared.store(true, Ordering::Relaxed);
+                    return Ok(());
                 }
             }
         }
@@ -350,6 +353,10 @@ impl Keys {
     }
 
     async fn keep_now(&self, trail: &Trail) -> Result<(), KeysError> {
+        if !self.0.is_prepared.load(Ordering::Relaxed) {
+            // The node started on a database that took no writes.
+            return self.prepare(trail).await;
+        }
         let (ring, now) = (self.ring(), self.0.clock.now());
         let is_due = |ring: &Ring| self.is_rotation_due(ring, now);
         if is_due(&ring)

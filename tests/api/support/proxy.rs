@@ -42,14 +42,19 @@ pub struct Proxy {
     shared: Arc<Shared>,
 }
 
-#[derive(Default)]
 struct Shared {
+    /// Where new connections lead to.
+    target: Mutex<PgConnectOptions>,
     delay_ms: AtomicU64,
     warnings: AtomicUsize,
     executed: Mutex<Vec<String>>,
 }
 
 impl Shared {
+    fn target(&self) -> PgConnectOptions {
+        self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn note(&self, executed: Vec<String>) {
         self.executed.lock().unwrap_or_else(PoisonError::into_inner).extend(executed);
     }
@@ -57,17 +62,33 @@ impl Shared {
 
 impl Proxy {
     pub async fn in_front_of(database: &Database) -> Self {
-        let target: PgConnectOptions = database.url().as_str().parse().expect("a Postgres URL");
+        Self::before(database.url()).await
+    }
+
+    /// In front of the Postgres at this URL.
+    pub async fn before(database: &Url) -> Self {
         let (line, watched) = watch::channel(Line::Open);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            target: Mutex::new(options(database)),
+            delay_ms: AtomicU64::default(),
+            warnings: AtomicUsize::default(),
+            executed: Mutex::default(),
+        });
         let listener = cluster::runtime()
             .spawn(TcpListener::bind("127.0.0.1:0"))
             .await
             .expect("the runtime lives")
             .expect("a port for the proxy");
         let port = listener.local_addr().expect("its address").port();
-        cluster::runtime().spawn(serve(listener, target, watched, shared.clone()));
-        Self { url: url_by(database.url(), port), line, shared }
+        cluster::runtime().spawn(serve(listener, watched, shared.clone()));
+        Self { url: url_by(database, port), line, shared }
+    }
+
+    /// Leads to another Postgres from now on. Connections to the one before are closed.
+    pub async fn lead_to(&self, database: &Url) {
+        self.cut().await;
+        *self.shared.target.lock().unwrap_or_else(PoisonError::into_inner) = options(database);
+        self.come_back();
     }
 
     /// The database, by way of the proxy.
@@ -118,6 +139,10 @@ impl Proxy {
     }
 }
 
+fn options(database: &Url) -> PgConnectOptions {
+    database.as_str().parse().expect("a Postgres URL")
+}
+
 /// The same database at the proxy's address.
 fn url_by(database: &Url, port: u16) -> Url {
     let mut url = database.clone();
@@ -132,12 +157,7 @@ fn url_by(database: &Url, port: u16) -> Url {
     url
 }
 
-async fn serve(
-    listener: TcpListener,
-    target: PgConnectOptions,
-    line: watch::Receiver<Line>,
-    shared: Arc<Shared>,
-) {
+async fn serve(listener: TcpListener, line: watch::Receiver<Line>, shared: Arc<Shared>) {
     let mut over = line.clone();
     loop {
         let client = tokio::select! {
@@ -145,11 +165,11 @@ async fn serve(
             // The test has ended, and its proxy with it.
             _ = over.wait_for(|_| false) => return,
         };
-        let (target, line, shared) = (target.clone(), line.clone(), shared.clone());
+        let (line, shared) = (line.clone(), shared.clone());
         tokio::spawn(async move {
             let state = *line.borrow();
             match state {
-                Line::Open => connect(client, &target, line, shared).await,
+                Line::Open => connect(client, line, shared).await,
                 Line::Silent => hold(client, line).await,
                 Line::Away => drop(client),
             }
@@ -163,22 +183,20 @@ async fn hold<T>(connection: T, mut line: watch::Receiver<Line>) {
     drop(connection);
 }
 
-async fn connect(
-    client: TcpStream,
-    target: &PgConnectOptions,
-    line: watch::Receiver<Line>,
-    shared: Arc<Shared>,
-) {
+/// A Postgres that does not run takes no connection, and neither does the proxy then.
+async fn connect(client: TcpStream, line: watch::Receiver<Line>, shared: Arc<Shared>) {
+    let target = shared.target();
     match target.get_socket() {
         Some(directory) => {
             let path = directory.join(format!(".s.PGSQL.{}", target.get_port()));
-            let server = UnixStream::connect(path).await.expect("Postgres' socket");
-            relay(client, server, line, &shared).await;
+            if let Ok(server) = UnixStream::connect(path).await {
+                relay(client, server, line, &shared).await;
+            }
         }
         None => {
-            let server =
-                TcpStream::connect((target.get_host(), target.get_port())).await.expect("Postgres' port");
-            relay(client, server, line, &shared).await;
+            if let Ok(server) = TcpStream::connect((target.get_host(), target.get_port())).await {
+                relay(client, server, line, &shared).await;
+            }
         }
     }
 }

@@ -1,0 +1,191 @@
+//! The feed in Postgres: what must not be believed any longer, and the place up to which it was read.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::database::{DatabaseError, answer};
+use crate::logins::login::{EndedLogin, HandleHash};
+
+/// The place up to which the feed was read: a snapshot, in one history of one server.
+///
+/// A snapshot and not a number: of two transactions the one with the smaller number may commit after the other was
+/// read. And a history, since after a crash or a failover numbers are given out once more.
+#[derive(Clone, Debug)]
+pub(in crate::logins) struct Position {
+    /// See `current_history` in the migrations.
+    pub(in crate::logins) history: Uuid,
+    /// `pg_snapshot`, as text.
+    pub(in crate::logins) snapshot: String,
+}
+
+/// What a row says: see the migrations for what it may be.
+#[derive(Debug)]
+pub(in crate::logins) struct Revocation {
+    pub(in crate::logins) login_id: Option<Uuid>,
+    pub(in crate::logins) handle_hash: Option<HandleHash>,
+    /// Whose name or roles have changed, as they are now.
+    pub(in crate::logins) owner: Option<Owner>,
+    /// Whether what else is remembered is to be read anew.
+    pub(in crate::logins) reload: bool,
+    pub(in crate::logins) until: DateTime<Utc>,
+    /// How long ago it was written down when it was read, by Postgres' clock.
+    pub(in crate::logins) lag: Duration,
+}
+
+/// A user, by what access tokens say of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::logins) struct Owner {
+    pub(in crate::logins) user_id: Uuid,
+    pub(in crate::logins) username: String,
+    pub(in crate::logins) roles: Vec<String>,
+}
+
+/// A row of either query below. There is one in any case, which may be empty but for the position.
+struct Row {
+    history: Uuid,
+    snapshot: String,
+    login_id: Option<Uuid>,
+    handle_hash: Option<Vec<u8>>,
+    user_id: Option<Uuid>,
+    username: Option<String>,
+    roles: Option<Vec<String>>,
+    reload: Option<bool>,
+    until: Option<DateTime<Utc>>,
+    lag: Option<f64>,
+}
+
+impl Row {
+    fn revocation(self) -> Option<Revocation> {
+        let owner = || {
+            Some(Owner {
+                user_id: self.user_id?,
+                username: self.username.clone()?,
+                roles: self.roles.clone()?,
+            })
+        };
+        Some(Revocation {
+            login_id: self.login_id,
+            handle_hash: self.handle_hash.as_deref().and_then(|hash| hash.try_into().ok()),
+            owner: owner(),
+            reload: self.reload.unwrap_or_default(),
+            until: self.until?,
+            // Nobody has set its clock back, as a rule.
+            lag: self.lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).unwrap_or_default(),
+        })
+    }
+}
+
+/// What was committed since `last`. In another history than that there is no saying: then nothing comes but the
+/// position, which names it.
+///
+/// A row is new whose transaction began after the snapshot was taken, or was running then. One from another server,
+/// restored into this one, may have a number that is still to come: it counts once that has come.
+pub(super) async fn since(
+    connection: &mut PgConnection,
+    last: &Position,
+    patience: Duration,
+) -> Result<(Position, Vec<Revocation>), DatabaseError> {
+    let query = sqlx::query_as!(
+        Row,
+        r#"with here as materialized (select current_history() as history, pg_current_snapshot() as snapshot)
+           select here.history as "history!", here.snapshot::text as "snapshot!", r.login_id as "login_id?",
+                  r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.username as "username?",
+                  u.roles as "roles?", r.reload as "reload?", r.until as "until?",
+                  extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
+           from here
+           left join (
+             select * from revocations where xid >= pg_snapshot_xmax($2::text::pg_snapshot)
+             union all
+             select * from revocations where xid = any (array(select pg_snapshot_xip($2::text::pg_snapshot)))
+           ) r on here.history = $1 and pg_visible_in_snapshot(r.xid, here.snapshot)
+           left join lateral (select username, roles from users where id = r.user_id limit 1) u on true"#,
+        last.history,
+        last.snapshot,
+    );
+    take_in(query.fetch(connection), patience).await
+}
+
+/// All that has not run out by `after`.
+pub(super) async fn all(
+    connection: &mut PgConnection,
+    after: DateTime<Utc>,
+    patience: Duration,
+) -> Result<(Position, Vec<Revocation>), DatabaseError> {
+    let query = sqlx::query_as!(
+        Row,
+        r#"with here as materialized (select current_history() as history, pg_current_snapshot() as snapshot)
+           select here.history as "history!", here.snapshot::text as "snapshot!", r.login_id as "login_id?",
+                  r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.username as "username?",
+                  u.roles as "roles?", r.reload as "reload?", r.until as "until?",
+                  extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
+           from here
+           left join (select * from revocations where until > $1) r on true
+           left join lateral (select username, roles from users where id = r.user_id limit 1) u on true"#,
+        after,
+    );
+    take_in(query.fetch(connection), patience).await
+}
+
+/// It gives up when nothing comes for as long as `patience`. That much comes is no reason: it would be as much the
+/// next time.
+async fn take_in(
+    rows: BoxStream<'_, Result<Row, sqlx::Error>>,
+    patience: Duration,
+) -> Result<(Position, Vec<Revocation>), DatabaseError> {
+    let mut chunks = rows.try_ready_chunks(CHUNK);
+    let (mut position, mut revocations) = (None, Vec::new());
+    let silent = |_| sqlx::Error::PoolTimedOut;
+    while let Some(rows) =
+        tokio::time::timeout(patience, chunks.try_next()).await.map_err(silent)?.map_err(|error| error.1)?
+    {
+        for mut row in rows {
+            position = Some(Position { history: row.history, snapshot: std::mem::take(&mut row.snapshot) });
+            revocations.extend(row.revocation());
+        }
+    }
+    Ok((position.ok_or(sqlx::Error::RowNotFound)?, revocations))
+}
+
+/// How many rows of the feed are taken in between two looks at the clock.
+const CHUNK: usize = 1_000;
+
+/// These users as they are now. Who is gone is left out.
+pub(super) async fn owners(
+    connection: &mut PgConnection,
+    users: &[Uuid],
+    patience: Duration,
+) -> Result<Vec<Owner>, DatabaseError> {
+    let query = sqlx::query_as!(
+        Owner,
+        "select id as user_id, username, roles from users where id = any ($1)",
+        users,
+    );
+    let silent = |_| sqlx::Error::PoolTimedOut;
+    Ok(tokio::time::timeout(patience, query.fetch_all(connection)).await.map_err(silent)??)
+}
+
+/// Ends logins whose end the database has lost. Gives those that there were.
+pub(super) async fn end_again(
+    pool: &PgPool,
+    logins: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<Vec<EndedLogin>, DatabaseError> {
+    // Nodes that do so at once take them in the same order, and none waits for the other in turn.
+    let end = sqlx::query_as!(
+        EndedLogin,
+        "with lost as (
+           select id from logins where id = any ($1) and ended_at is null order by id for update
+         )
+         update logins l set ended_at = $2 from lost, users u
+         where l.id = lost.id and u.id = l.user_id and l.ended_at is null
+         returning l.id, l.user_id, u.username, l.mode, l.transport",
+        logins,
+        now,
+    );
+    answer(end.fetch_all(pool)).await
+}
