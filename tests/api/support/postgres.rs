@@ -1,5 +1,6 @@
 //! A Postgres of one test's own, which may crash, or have a standby that takes its place.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -75,10 +76,10 @@ impl Postgres {
         std::fs::create_dir_all(&home).expect("a folder");
         copy(&source, &home.join("postgres"));
         self.start_again().await;
-        let primary = self.running.as_ref().expect("it runs").socket_directory().display().to_string();
-        let primary: &'static str =
-            Box::leak(format!("host='{primary}' user=dualauth application_name=standby").into_boxed_str());
-        let settings = [&[("fsync", "off"), ("primary_conninfo", primary)], settings].concat();
+        let primary = self.running.as_ref().expect("it runs").socket_directory().display();
+        let follow = format!("primary_conninfo = 'host=''{primary}'' user=dualauth'\n");
+        append(&home.join("postgres/postgresql.auto.conf"), &follow);
+        let settings = [&[("fsync", "off")], settings].concat();
         let running = PrivatePostgres::start(&home, &settings).await.expect("a standby");
         Self { home, settings, url: running.url(), running: Some(running) }
     }
@@ -102,6 +103,11 @@ impl Postgres {
     pub async fn stop(&mut self) {
         self.running.take().expect("it runs").stop().await;
     }
+}
+
+fn append(path: &Path, text: &str) {
+    let mut file = std::fs::OpenOptions::new().append(true).open(path).expect("a file");
+    file.write_all(text.as_bytes()).expect("it is written");
 }
 
 fn name(path: &Path) -> String {

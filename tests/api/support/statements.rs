@@ -81,7 +81,7 @@ impl Statements {
 }
 
 /// In every look at the revocation feed.
-pub const FEED: &str = "pg_visible_in_snapshot";
+pub const FEED: &str = "current_history()";
 
 /// In every batch of the audit trail.
 pub const TRAIL: &str = "insert into audit_events";
