@@ -38,8 +38,8 @@ pub(super) async fn exchange(options: Arc<PgConnectOptions>, directory: Arc<Dire
 
 async fn exchange_by(pool: &sqlx::PgPool, directory: &Directory) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
-    listener.listen(CHANNEL).await?;
     let own = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#).fetch_one(&mut listener).await?;
+    listener.listen(CHANNEL).await?;
     // What was said while nobody listened has to be read, too.
     directory.freshness.want();
     let (mut has_news, mut next) = (false, Instant::now());

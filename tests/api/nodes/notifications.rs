@@ -15,7 +15,7 @@ use crate::support::{
 async fn deafen(connection: &mut PgConnection) -> usize {
     let ended: Vec<bool> = sqlx::query_scalar(
         "select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and query ilike 'listen %'",
+         where datname = current_database() and (query ilike 'listen %' or query like 'select pg_notify%')",
     )
     .fetch_all(connection)
     .await

@@ -73,8 +73,16 @@ impl Statements {
 
     /// Those that requests caused, and not the node's own upkeep.
     pub fn of_requests(&self) -> Vec<&str> {
-        let upkeep =
-            [FEED, LAST_SEEN, TRAIL, "LISTEN ", "with due as", "with old as", "delete from audit_events"];
+        let upkeep = [
+            FEED,
+            LAST_SEEN,
+            TRAIL,
+            NOTIFY,
+            "LISTEN ",
+            "with due as",
+            "with old as",
+            "delete from audit_events",
+        ];
         let upkeep = |sql: &&str| upkeep.iter().any(|it| sql.contains(it));
         self.0.iter().map(String::as_str).filter(|sql| !upkeep(sql)).collect()
     }
@@ -82,6 +90,9 @@ impl Statements {
 
 /// In every look at the revocation feed.
 pub const FEED: &str = "current_history()";
+
+/// In every call to other nodes.
+pub const NOTIFY: &str = "pg_notify";
 
 /// In every batch of the audit trail.
 pub const TRAIL: &str = "insert into audit_events";
