@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::database::{DatabaseError, answer};
+use crate::database::{DatabaseError, Position, answer};
 
 use super::{Kind, Record};
 
@@ -37,59 +38,121 @@ pub(super) async fn insert(pool: &PgPool, records: &[Arc<Record>]) -> Result<(),
     answer(insert.execute(pool)).await.map(drop)
 }
 
-/// The newest of those events that were written since `snapshot` was taken, `count` at most, the oldest first; and
-/// the snapshot in which that was seen. Not given, there is no such limit.
-pub(super) async fn find(
+/// A row of a query below. There is one in any case, which may be empty but for the position.
+struct Row {
+    history: Uuid,
+    snapshot: String,
+    id: Option<Uuid>,
+    at: Option<DateTime<Utc>>,
+    event: Option<String>,
+    source: Option<String>,
+    user_id: Option<Uuid>,
+    username: Option<String>,
+    login_id: Option<Uuid>,
+    mode: Option<String>,
+    transport: Option<String>,
+    client_id: Option<Uuid>,
+    address: Option<String>,
+    user_agent: Option<String>,
+    detail: Option<Value>,
+}
+
+impl Row {
+    fn record(self) -> Option<Record> {
+        Some(Record {
+            id: self.id?,
+            at: self.at?,
+            event: self.event?,
+            source: self.source?,
+            user_id: self.user_id,
+            username: self.username,
+            login_id: self.login_id,
+            mode: self.mode,
+            transport: self.transport,
+            client_id: self.client_id,
+            address: self.address,
+            user_agent: self.user_agent,
+            detail: self.detail,
+        })
+    }
+}
+
+/// Where the trail was read, and what was found, the oldest first.
+fn read(rows: Vec<Row>) -> Result<(Position, Vec<Record>), DatabaseError> {
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let position = Position { history: first.history, snapshot: first.snapshot.clone() };
+    Ok((position, rows.into_iter().filter_map(Row::record).collect()))
+}
+
+/// The newest events from `after` on, `count` at most.
+pub(super) async fn newest(
     pool: &PgPool,
     filter: &Filter,
-    snapshot: Option<&str>,
-    count: Option<i64>,
-) -> Result<(String, Vec<Record>), DatabaseError> {
-    let query = sqlx::query!(
-        r#"select pg_current_snapshot()::text as "snapshot!", e.id as "id?", e.at as "at?", e.event as "event?",
-                  e.source as "source?", e.user_id as "user_id?", e.username as "username?",
+    after: DateTime<Utc>,
+    count: i64,
+) -> Result<(Position, Vec<Record>), DatabaseError> {
+    let query = sqlx::query_as!(
+        Row,
+        r#"with here as materialized (select current_history() as history, pg_current_snapshot() as snapshot)
+           select here.history as "history!", here.snapshot::text as "snapshot!", e.id as "id?", e.at as "at?",
+                  e.event as "event?", e.source as "source?", e.user_id as "user_id?", e.username as "username?",
                   e.login_id as "login_id?", e.mode as "mode?", e.transport as "transport?",
                   e.client_id as "client_id?", e.address as "address?", e.user_agent as "user_agent?",
                   e.detail as "detail?"
-           from (select) as always
+           from here
            left join (
              select * from audit_events
              where ($1::uuid is null or user_id = $1)
                and ($2::text is null or lower(username collate "C") = lower($2 collate "C"))
                and ($3::text is null or event = $3)
-               and ($4::text is null or xid >= pg_snapshot_xmin($4::pg_snapshot)
-                 and not pg_visible_in_snapshot(xid, $4::pg_snapshot))
-               -- One from another database, restored into this one, may have a number that is still to come.
-               and ($4::text is null or pg_visible_in_snapshot(xid, pg_current_snapshot()))
+               and at >= $4
              order by at desc, id desc limit $5
            ) e on true
            order by e.at, e.id"#,
         filter.user_id,
         filter.username,
         filter.kind.map(Kind::as_str),
-        snapshot,
+        after,
         count,
     );
-    let rows = answer(query.fetch_all(pool)).await?;
-    let snapshot = rows.first().map(|row| row.snapshot.clone()).unwrap_or_default();
-    let records = rows.into_iter().filter_map(|row| {
-        Some(Record {
-            id: row.id?,
-            at: row.at?,
-            event: row.event?,
-            source: row.source?,
-            user_id: row.user_id,
-            username: row.username,
-            login_id: row.login_id,
-            mode: row.mode,
-            transport: row.transport,
-            client_id: row.client_id,
-            address: row.address,
-            user_agent: row.user_agent,
-            detail: row.detail,
-        })
-    });
-    Ok((snapshot, records.collect()))
+    read(answer(query.fetch_all(pool)).await?)
+}
+
+/// What was written since the trail was read up to `last`. In another history than that there is no saying: then nothing
+/// comes but the position, which names it.
+///
+/// One from another database, restored into this one, may have a number that is still to come: it counts once that has
+/// come.
+pub(super) async fn since(
+    pool: &PgPool,
+    filter: &Filter,
+    last: &Position,
+) -> Result<(Position, Vec<Record>), DatabaseError> {
+    let query = sqlx::query_as!(
+        Row,
+        r#"with here as materialized (select current_history() as history, pg_current_snapshot() as snapshot)
+           select here.history as "history!", here.snapshot::text as "snapshot!", e.id as "id?", e.at as "at?",
+                  e.event as "event?", e.source as "source?", e.user_id as "user_id?", e.username as "username?",
+                  e.login_id as "login_id?", e.mode as "mode?", e.transport as "transport?",
+                  e.client_id as "client_id?", e.address as "address?", e.user_agent as "user_agent?",
+                  e.detail as "detail?"
+           from here
+           left join (
+             select * from audit_events where xid >= pg_snapshot_xmax($5::text::pg_snapshot)
+             union all
+             select * from audit_events where xid = any (array(select pg_snapshot_xip($5::text::pg_snapshot)))
+           ) e on here.history = $4 and pg_visible_in_snapshot(e.xid, here.snapshot)
+             and ($1::uuid is null or e.user_id = $1)
+             and ($2::text is null or lower(e.username collate "C") = lower($2 collate "C"))
+             and ($3::text is null or e.event = $3)
+           order by e.at, e.id"#,
+        filter.user_id,
+        filter.username,
+        filter.kind.map(Kind::as_str),
+        last.history,
+        last.snapshot,
+    );
+    read(answer(query.fetch_all(pool)).await?)
 }
 
 /// Deletes what is from before `cutoff`, at most `batch` of it, and gives how much that was. One node at a time: to

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 
 use crate::clock::{Clock, uptime};
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, Position};
 use crate::telemetry;
 
 use super::store;
@@ -26,6 +27,9 @@ const BATCH: usize = 1_000;
 
 /// How many events a second are taken of those that cost a stranger nothing.
 const FREE_A_SECOND: u64 = 20;
+
+/// How long after an event it is written down at the latest, as a rule: while Postgres is away, events wait.
+const LATE: chrono::Duration = chrono::Duration::minutes(10);
 
 /// How often what is too old is swept, and how much one statement deletes.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
@@ -198,24 +202,34 @@ impl Trail {
         }
     }
 
-    /// The newest events that these are, the oldest first, and the snapshot to read on from.
+    /// The newest events that these are, the oldest first, and the position to read on from.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn newest(&self, filter: &Filter, count: i64) -> Result<(String, Vec<Record>), DatabaseError> {
-        store::find(&self.0.pool, filter, None, Some(count)).await
+    pub async fn newest(
+        &self,
+        filter: &Filter,
+        count: i64,
+    ) -> Result<(Position, Vec<Record>), DatabaseError> {
+        store::newest(&self.0.pool, filter, DateTime::<Utc>::UNIX_EPOCH, count).await
     }
 
-    /// Those that were written since the snapshot was taken, and the next snapshot.
+    /// Those that were written since the trail was read up to this position, and the next position. Where Postgres is in
+    /// another history by now, such as after a crash: all that happened in the last ten minutes, also what was read
+    /// before.
     ///
     /// # Errors
     /// When the database gives no answer.
     pub async fn since(
         &self,
         filter: &Filter,
-        snapshot: &str,
-    ) -> Result<(String, Vec<Record>), DatabaseError> {
-        store::find(&self.0.pool, filter, Some(snapshot), None).await
+        last: &Position,
+    ) -> Result<(Position, Vec<Record>), DatabaseError> {
+        let (position, records) = store::since(&self.0.pool, filter, last).await?;
+        if position.history == last.history {
+            return Ok((position, records));
+        }
+        store::newest(&self.0.pool, filter, self.0.clock.now() - LATE, i64::MAX).await
     }
 }
 

@@ -1,11 +1,13 @@
 //! `audit`: shows what has happened.
 
+use std::collections::{HashSet, VecDeque};
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::signals::StopSignals;
 use super::{Failure, say};
@@ -13,10 +15,14 @@ use crate::app::Storage;
 use crate::audit::{Filter, Kind, Record, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::database::Position;
 use crate::users::Niceness;
 
 /// How often the trail is looked at while it is followed.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// How many events are known to have been printed.
+const REMEMBERED: usize = 100_000;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
@@ -80,26 +86,29 @@ async fn print(storage: &Storage, config: &Config, tail: Tail) -> Result<(), Fai
         None => Filter { user_id: None, username, kind },
     };
     let trail = storage.trail(&clock);
-    let (snapshot, records) = trail.newest(&filter, tail.count.into()).await?;
+    let (position, records) = trail.newest(&filter, tail.count.into()).await?;
     let mut printer = Printer { is_json: tail.json, widths: [0; 5] };
     printer.print(&records)?;
-    if tail.follow { follow(&trail, &filter, snapshot, printer).await } else { Ok(()) }
+    if tail.follow { follow(&trail, &filter, position, printer, records).await } else { Ok(()) }
 }
 
 async fn follow(
     trail: &Trail,
     filter: &Filter,
-    mut snapshot: String,
+    mut position: Position,
     mut printer: Printer,
+    printed: Vec<Record>,
 ) -> Result<(), Failure> {
     let mut was_behind = false;
+    let mut lately = Lately::default();
+    lately.unseen(printed);
     loop {
         tokio::time::sleep(PAUSE).await;
-        match trail.since(filter, &snapshot).await {
+        match trail.since(filter, &position).await {
             Ok((next, records)) => {
                 was_behind = false;
-                printer.print(&records)?;
-                snapshot = next;
+                printer.print(&lately.unseen(records))?;
+                position = next;
             }
             Err(error) => {
                 if !was_behind {
@@ -108,6 +117,26 @@ async fn follow(
                 was_behind = true;
             }
         }
+    }
+}
+
+/// Which events were printed lately: after a crash of Postgres they are read once more.
+#[derive(Default)]
+struct Lately {
+    ids: HashSet<Uuid>,
+    oldest_first: VecDeque<Uuid>,
+}
+
+impl Lately {
+    /// Those of these that were not.
+    fn unseen(&mut self, records: Vec<Record>) -> Vec<Record> {
+        let unseen: Vec<Record> = records.into_iter().filter(|record| self.ids.insert(record.id)).collect();
+        self.oldest_first.extend(unseen.iter().map(|record| record.id));
+        let too_many = self.oldest_first.len().saturating_sub(REMEMBERED);
+        self.oldest_first.drain(..too_many).for_each(|id| {
+            self.ids.remove(&id);
+        });
+        unseen
     }
 }
 

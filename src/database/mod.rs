@@ -1,5 +1,6 @@
 //! Postgres: the pool, the migrations, and what an error of it means.
 
+mod history;
 pub mod private;
 
 use std::time::Duration;
@@ -11,6 +12,8 @@ use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::clock::Clock;
 use crate::tokens::AppSecret;
+
+pub use self::history::Position;
 
 /// The migrations, compiled in. They run under an advisory lock: nodes that start at once migrate once.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

@@ -17,10 +17,9 @@ use uuid::Uuid;
 
 use crate::audit::{Kind, Origin, Trail};
 use crate::clock::{Clock, uptime};
-use crate::database::DatabaseError;
+use crate::database::{DatabaseError, Position};
 use crate::metrics::Metrics;
 
-use self::store::Position;
 pub(super) use self::store::{Owner, Revocation};
 use super::directory::Directory;
 

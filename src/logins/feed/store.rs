@@ -1,4 +1,4 @@
-//! The feed in Postgres: what must not be believed any longer, and the place up to which it was read.
+//! The feed in Postgres: what must not be believed any longer.
 
 use std::time::Duration;
 
@@ -8,20 +8,8 @@ use futures_util::stream::BoxStream;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::database::{DatabaseError, answer};
+use crate::database::{DatabaseError, Position, answer};
 use crate::logins::login::{EndedLogin, HandleHash};
-
-/// The place up to which the feed was read: a snapshot, in one history of one server.
-///
-/// A snapshot and not a number: of two transactions the one with the smaller number may commit after the other was
-/// read. And a history, since after a crash or a failover numbers are given out once more.
-#[derive(Clone, Debug)]
-pub(in crate::logins) struct Position {
-    /// See `current_history` in the migrations.
-    pub(in crate::logins) history: Uuid,
-    /// `pg_snapshot`, as text.
-    pub(in crate::logins) snapshot: String,
-}
 
 /// What a row says: see the migrations for what it may be.
 #[derive(Debug)]
@@ -83,8 +71,8 @@ impl Row {
 /// What was committed since `last`. In another history than that there is no saying: then nothing comes but the
 /// position, which names it.
 ///
-/// A row is new whose transaction began after the snapshot was taken, or was running then. One from another server,
-/// restored into this one, may have a number that is still to come: it counts once that has come.
+/// One from another server, restored into this one, may have a number that is still to come: it counts once that has
+/// come.
 pub(super) async fn since(
     connection: &mut PgConnection,
     last: &Position,
