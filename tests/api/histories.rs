@@ -2,7 +2,7 @@
 //! keeps a transaction open. Whatever it is: no credential is accepted later than the bound after its end was
 //! acknowledged, and no live one is refused.
 //!
-//! Each drill runs once, or as often as `DRILL_ROUNDS` says.
+//! Each drill runs once with a few devices; `DRILL_ROUNDS` and `DRILL_DEVICES` (of each pair) say how many.
 
 mod crashes;
 mod failovers;
@@ -30,11 +30,17 @@ use crate::{
 /// How long a dead credential is shown to every node after its end.
 const WATCHED: Duration = Duration::from_secs(3);
 
-/// Of each pair, how many devices are signed out, and how many stay.
-const DEVICES: usize = 3;
-
 fn rounds() -> usize {
-    std::env::var("DRILL_ROUNDS").map_or(1, |rounds| rounds.parse().expect("a number of rounds"))
+    number("DRILL_ROUNDS", 1)
+}
+
+/// Of each pair, how many devices are signed out, and how many stay.
+fn devices_of_a_pair() -> usize {
+    number("DRILL_DEVICES", 3)
+}
+
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |number| number.parse().expect("a number"))
 }
 
 /// Nodes that are programs, on the Postgres at this URL.
@@ -64,7 +70,7 @@ async fn register(node: &Server, name: &str) {
 async fn devices(nodes: &[Server], name: &str) -> Vec<Client> {
     let mut devices = Vec::new();
     for pair in Pair::ALL {
-        for _ in 0..DEVICES {
+        for _ in 0..devices_of_a_pair() {
             let mut client = Client::at_address(nodes[0].address(), pair);
             client.login(&pair.credentials(name)).await.ok();
             devices.push(client);
@@ -108,6 +114,12 @@ async fn sign_out(node: &Server, client: &Client) -> Instant {
 
 async fn sign_all_out(node: &Server, clients: &[Client]) -> Vec<Instant> {
     join_all(clients.iter().map(|client| sign_out(node, client))).await
+}
+
+/// The same by all nodes at once, each its share.
+async fn sign_all_out_by(nodes: &[Server], clients: &[Client]) -> Vec<Instant> {
+    let shares = clients.iter().zip(nodes.iter().cycle());
+    join_all(shares.map(|(client, node)| sign_out(node, client))).await
 }
 
 /// Shows what ended then to every node for a while: past the bound, nobody accepts it.

@@ -2,7 +2,10 @@
 
 use futures_util::future::join;
 
-use super::{accepted, burn_transaction_ids, devices, nodes, ready, refused, register, rounds, sign_all_out};
+use super::{
+    accepted, burn_transaction_ids, devices, nodes, ready, refused, register, rounds, sign_all_out,
+    sign_all_out_by,
+};
 use crate::support::{SECOND, eventually, http::Request, postgres::Postgres, program::Server};
 
 /// What crashes.
@@ -89,7 +92,7 @@ async fn what_ends_while_postgres_is_killed_is_refused_on_every_node() {
             postgres.start_again().await;
         };
 
-        let (acknowledged, ()) = join(sign_all_out(&nodes[round % 2], &leaving), killing).await;
+        let (acknowledged, ()) = join(sign_all_out_by(&nodes, &leaving), killing).await;
 
         refused(&nodes, &leaving, &acknowledged).await;
         accepted(&nodes, &staying).await;

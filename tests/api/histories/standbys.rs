@@ -1,6 +1,6 @@
 //! A node is led to a standby: what has ended elsewhere may not have reached that, and it doesn't say so.
 
-use sqlx::Connection;
+use sqlx::{AssertSqlSafe, Connection};
 use url::Url;
 
 use super::{accepted, devices, nodes, ready, refused, register, rounds};
@@ -49,7 +49,13 @@ async fn a_node_that_is_led_to_a_standby_says_nothing_that_it_cannot_know() {
         let leaving = devices(&pair, &name).await;
         let staying = devices(&pair, &name).await;
         let mut slow = primary.connect().await;
-        sqlx::raw_sql("begin; update logins set ended_at = now() where id in (select id from logins order by id desc offset 12 limit 12)")
+        // The newest are those that stay.
+        let end = format!(
+            "begin; update logins set ended_at = now()
+             where id in (select id from logins order by id desc offset {count} limit {count})",
+            count = leaving.len()
+        );
+        sqlx::raw_sql(AssertSqlSafe(end.as_str()))
             .execute(&mut slow)
             .await
             .expect("an end that is under way");
