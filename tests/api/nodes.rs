@@ -8,6 +8,7 @@ mod outages;
 mod refreshes;
 mod restart;
 mod statements;
+mod tabs;
 mod time;
 mod upkeep;
 mod walk;
