@@ -141,6 +141,22 @@ async fn a_session_id_that_was_replaced_dies_with_its_login() {
 }
 
 #[tokio::test]
+async fn a_node_that_was_not_shown_the_new_session_id_hears_of_it() {
+    let (server, elsewhere) = two_nodes(&[]).await;
+    server.user("ada").await;
+    for pair in [Pair::SESSION_COOKIE, Pair::SESSION_BEARER] {
+        let first = Client::signed_in(&server, pair, "ada").await;
+        assert_accepted(&first.at(&elsewhere)).await;
+        first.clone().refresh().await.ok();
+        let acknowledged = Instant::now();
+        server.clock.advance(30 * SECOND);
+
+        assert_refused_in_time(&first, acknowledged).await;
+        assert_refused_in_time(&first.at(&elsewhere), acknowledged).await;
+    }
+}
+
+#[tokio::test]
 async fn where_sessions_are_always_looked_up_a_replaced_id_is_judged_alike() {
     let (server, elsewhere) = two_nodes(&[("SESSION_LOOKUP", "always")]).await;
     server.user("ada").await;
