@@ -130,7 +130,7 @@ pub struct Lifetimes {
     pub remember: Span,
     /// `ACCESS_TOKEN_TTL`.
     pub access_token: Duration,
-    /// `REFRESH_GRACE`: how long the previous refresh token goes on being accepted.
+    /// `REFRESH_GRACE`: how long a credential that a refresh replaced goes on being accepted.
     pub refresh_grace: Duration,
     /// `LAST_SEEN_INTERVAL`: how exactly idle time is kept.
     pub last_seen_interval: Duration,

@@ -107,6 +107,13 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         given.or_else(|| parse_duration(default)).unwrap_or_default()
     }
 
+    /// How long what a refresh replaced goes on being accepted: not at all, if that is wanted.
+    fn grace(&mut self) -> Duration {
+        let parse = |text: &str| if text == "0s" { Some(Duration::ZERO) } else { parse_duration(text) };
+        let expected = "a time such as 30s or 1m, of 3650d at most, or 0s";
+        self.read("REFRESH_GRACE", expected, parse).unwrap_or(Duration::from_secs(30))
+    }
+
     fn number(&mut self, name: &str, default: u32, least: u32) -> u32 {
         let expected = format!("a whole number of {least} or more");
         self.read(name, &expected, |text| text.parse().ok().filter(|number| *number >= least))
@@ -215,7 +222,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 absolute: self.duration("REMEMBER_TTL", "90d"),
             },
             access_token: self.duration("ACCESS_TOKEN_TTL", "15m"),
-            refresh_grace: self.duration("REFRESH_GRACE", "30s"),
+            refresh_grace: self.grace(),
             last_seen_interval: self.duration("LAST_SEEN_INTERVAL", "10s"),
         }
     }
@@ -389,6 +396,17 @@ mod tests {
         assert_eq!(of("1 / 24h"), Ok(limit(1, 86_400)));
         for wrong in ["0/1m", "5", "5/", "/1m", "5/minute", "-1/1m", "5/0s", "off"] {
             assert!(of(wrong).expect_err(wrong).contains("LOGIN_LIMIT"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_grace_of_what_was_replaced_may_be_none() {
+        let of = |text: &str| read(&[("REFRESH_GRACE", text)]).map(|config| config.lifetimes.refresh_grace);
+        for (text, seconds) in [("", 30), ("0s", 0), ("2m", 120)] {
+            assert_eq!(of(text), Ok(Duration::from_secs(seconds)));
+        }
+        for wrong in ["0", "0m", "none", "-1s", "3651d"] {
+            assert!(of(wrong).expect_err(wrong).contains("REFRESH_GRACE"), "{wrong}");
         }
     }
 

@@ -298,7 +298,7 @@ impl JwtMode {
     ) -> Result<HttpResponse, Problem> {
         let access = self.access_token(&login).await?;
         let refresh_token =
-            self.refresh_tokens.issue(Refresh { login: login.id, generation: login.generation });
+            self.refresh_tokens.issue(Refresh { login: login.id, generation: login.generations.current });
         let left = login.time_left(self.clock.now());
         let body = LoginBody::from(&login);
         let mut response = HttpResponse::Ok();

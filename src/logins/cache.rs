@@ -9,7 +9,8 @@ use hashlink::LruCache;
 use crate::config::Lifetimes;
 use crate::shards::Shards;
 
-use super::login::{HandleHash, Login, Presented, Principal, State};
+use super::generations::{Generations, Standing};
+use super::login::{HandleHash, Login, Presented, Principal};
 
 /// Remembered sessions, by the hash of their handle.
 pub(super) struct Cache {
@@ -24,9 +25,52 @@ struct Shard {
     invalidations: u64,
 }
 
-struct Session {
+/// A live login as a request meets it that shows a handle of its.
+pub(super) struct Session {
     principal: Arc<Principal>,
+    generations: Generations,
     ends_at: DateTime<Utc>,
+}
+
+impl Session {
+    pub(super) fn of(login: Login) -> Self {
+        let ends_at = login.ends_at();
+        let principal = Principal {
+            login_id: login.id,
+            user_id: login.user.id,
+            username: login.user.username,
+            roles: login.user.roles,
+            mode: login.mode,
+            transport: login.transport,
+            remember_me: login.remember_me,
+            expires_at: login.expires_at,
+        };
+        Self { principal: Arc::new(principal), generations: login.generations, ends_at }
+    }
+
+    /// What a request is told that shows this generation of the handle. If that is good, the session counts as used.
+    /// `None`: as far as is known here there was no such generation yet.
+    pub(super) fn present(
+        &mut self,
+        generation: i32,
+        now: DateTime<Utc>,
+        lifetimes: &Lifetimes,
+    ) -> Option<Presented> {
+        let until = match self.generations.standing(generation, lifetimes.refresh_grace, now) {
+            Standing::Current => DateTime::<Utc>::MAX_UTC,
+            Standing::InGrace { until } => until,
+            Standing::Over => return Some(self.refused()),
+            Standing::Unknown => return None,
+        };
+        let idle = lifetimes.span(self.principal.remember_me).idle;
+        self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));
+        Some(Presented { is_good: true, ends_at: self.ends_at.min(until), ..self.refused() })
+    }
+
+    /// What a request is told that does not get in.
+    pub(super) fn refused(&self) -> Presented {
+        Presented { principal: Arc::clone(&self.principal), is_good: false, ends_at: self.ends_at }
+    }
 }
 
 /// What a look-up must hold before it reads, so that what it read can be remembered.
@@ -45,52 +89,27 @@ impl Cache {
         Self { shards: Shards::new(size, shard), lifetimes }
     }
 
-    /// A remembered session that has not run out, which counts as used. One that has run out here may have been
-    /// used on another node: that is for a look-up to say.
-    pub(super) fn find(&self, hash: &HandleHash, now: DateTime<Utc>) -> Option<Presented> {
+    /// A remembered session that has not run out, if this generation of its handle is known. One that has run out
+    /// here may have been used on another node, and renewed there if the generation is newer: that is for a look-up
+    /// to say.
+    pub(super) fn find(&self, hash: &HandleHash, generation: i32, now: DateTime<Utc>) -> Option<Presented> {
         let mut shard = self.shards.of(hash);
         let session = shard.sessions.get_mut(hash)?;
         if now >= session.ends_at {
             return None;
         }
-        let used = self.used(&session.principal, now);
-        session.ends_at = session.ends_at.max(used);
-        let principal = Arc::clone(&session.principal);
-        Some(Presented { principal, state: State::Live, ends_at: session.ends_at })
-    }
-
-    /// When a login that is used now ends if it is not used again.
-    fn used(&self, principal: &Principal, now: DateTime<Utc>) -> DateTime<Utc> {
-        principal.expires_at.min(now + self.lifetimes.span(principal.remember_me).idle)
+        session.present(generation, now, &self.lifetimes)
     }
 
     pub(super) fn ticket(&self, hash: &HandleHash) -> Ticket {
         Ticket(self.shards.of(hash).invalidations)
     }
 
-    /// What a request is told of a login that was looked up; a live one counts as used.
-    pub(super) fn presented(&self, login: Login, state: State, now: DateTime<Utc>) -> Presented {
-        let stored = login.ends_at();
-        let principal = Principal {
-            login_id: login.id,
-            user_id: login.user.id,
-            username: login.user.username,
-            roles: login.user.roles,
-            mode: login.mode,
-            transport: login.transport,
-            remember_me: login.remember_me,
-            expires_at: login.expires_at,
-        };
-        let ends_at = if state == State::Live { stored.max(self.used(&principal, now)) } else { stored };
-        Presented { principal: Arc::new(principal), state, ends_at }
-    }
-
     /// Remembers what was looked up, unless something changed meanwhile.
-    pub(super) fn admit(&self, hash: &HandleHash, ticket: Ticket, found: &Presented) {
+    pub(super) fn admit(&self, hash: &HandleHash, ticket: Ticket, session: Session) {
         let mut shard = self.shards.of(hash);
         if shard.invalidations == ticket.0 {
-            let principal = Arc::clone(&found.principal);
-            shard.sessions.insert(*hash, Session { principal, ends_at: found.ends_at });
+            shard.sessions.insert(*hash, session);
         }
     }
 
@@ -132,14 +151,18 @@ mod tests {
             session: span,
             remember: span,
             access_token: none,
-            refresh_grace: none,
+            refresh_grace: Duration::from_secs(30),
             last_seen_interval: none,
         };
         Cache::new(10, lifetimes)
     }
 
-    fn presented() -> Presented {
-        let ends_at = DateTime::<Utc>::UNIX_EPOCH + Duration::from_secs(60);
+    fn at(second: u64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::from_secs(second)
+    }
+
+    /// At its second generation for 50 s.
+    fn session() -> Session {
         let principal = Arc::new(Principal {
             login_id: Uuid::nil(),
             user_id: Uuid::nil(),
@@ -148,13 +171,16 @@ mod tests {
             mode: "session".to_owned(),
             transport: Transport::Bearer,
             remember_me: false,
-            expires_at: ends_at,
+            expires_at: at(600),
         });
-        Presented { principal, state: State::Live, ends_at }
+        let generations = Generations { current: 2, replaced_at: vec![at(50), at(5)] };
+        Session { principal, generations, ends_at: at(110) }
     }
 
-    fn is_remembered(cache: &Cache) -> bool {
-        cache.find(&[7; 32], DateTime::<Utc>::UNIX_EPOCH).is_some()
+    fn remembering() -> Cache {
+        let cache = cache();
+        cache.admit(&[7; 32], cache.ticket(&[7; 32]), session());
+        cache
     }
 
     #[test]
@@ -163,20 +189,32 @@ mod tests {
             let cache = cache();
             let ticket = cache.ticket(&[7; 32]);
             change(&cache);
-            cache.admit(&[7; 32], ticket, &presented());
-            assert!(!is_remembered(&cache));
+            cache.admit(&[7; 32], ticket, session());
+            assert_eq!(cache.len(), 0);
 
-            cache.admit(&[7; 32], cache.ticket(&[7; 32]), &presented());
-            assert!(is_remembered(&cache));
+            cache.admit(&[7; 32], cache.ticket(&[7; 32]), session());
+            assert!(cache.find(&[7; 32], 2, at(51)).is_some());
             change(&cache);
-            assert!(!is_remembered(&cache));
+            assert_eq!(cache.len(), 0);
         }
     }
 
     #[test]
     fn what_has_run_out_here_is_looked_up() {
-        let cache = cache();
-        cache.admit(&[7; 32], cache.ticket(&[7; 32]), &presented());
-        assert!(cache.find(&[7; 32], presented().ends_at).is_none());
+        assert!(remembering().find(&[7; 32], 2, at(110)).is_none());
+    }
+
+    #[test]
+    fn a_generation_is_judged_from_memory_and_a_newer_one_is_looked_up() {
+        let cache = remembering();
+        let found = |generation, second| {
+            let found = cache.find(&[7; 32], generation, at(second))?;
+            Some((found.is_good, found.ends_at))
+        };
+        assert_eq!(found(0, 60), Some((false, at(110))), "to show what is over is no use of it");
+        assert_eq!(found(1, 60), Some((true, at(80))));
+        assert_eq!(found(2, 70), Some((true, at(130))));
+        assert_eq!(found(1, 80), Some((false, at(130))));
+        assert_eq!(found(3, 80), None);
     }
 }

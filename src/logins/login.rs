@@ -11,6 +11,8 @@ use uuid::Uuid;
 use crate::audit::{Entry, Kind, Origin};
 use crate::users::{Proved, User};
 
+use super::generations::Generations;
+
 /// How a client carries its credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -61,8 +63,8 @@ pub struct Login {
     pub expires_at: DateTime<Utc>,
     /// When its credential was renewed last.
     pub renewed_at: DateTime<Utc>,
-    /// How often its credential was renewed.
-    pub generation: i32,
+    /// Which credential is the current one, and which were replaced a moment ago.
+    pub generations: Generations,
     /// When the last access token that was signed for it runs out; none: it is looked up by its handle.
     pub token_expires_at: Option<DateTime<Utc>>,
     /// When it was ended.
@@ -74,7 +76,7 @@ pub struct Login {
 /// What is true of a login at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Its credential is good.
+    /// Nothing speaks against it.
     Live,
     /// Somebody ended it, or disabled its owner.
     Ended,
@@ -163,9 +165,9 @@ pub struct Principal {
 pub struct Presented {
     /// Who presents it.
     pub principal: Arc<Principal>,
-    /// What was true of it when it was asked for.
-    pub state: State,
-    /// When it ends if it is not used.
+    /// Whether what presents it is good: the login is live, and this generation the current one or in its grace.
+    pub is_good: bool,
+    /// When that ends if it is not used, or not renewed.
     pub ends_at: DateTime<Utc>,
 }
 
@@ -232,16 +234,16 @@ impl EndedLogin {
 /// A login that another one takes the place of, by what the caller knows of it.
 #[derive(Clone, Copy, Debug)]
 pub enum Replaced {
-    /// By its handle.
-    Handle(HandleHash),
+    /// By its handle, if this generation is the current one or in its grace.
+    Handle(HandleHash, i32),
     /// By its id.
     Id(Uuid),
 }
 
-/// What a renewal by counter came to.
+/// What a renewal came to.
 #[derive(Debug)]
 pub enum Renewal {
-    /// The login as it is now. Its generation is the one whose credential is to be handed out.
+    /// The login as it is now. Its current generation is the one whose credential is to be handed out.
     Renewed(Login),
     /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
     /// With the login, if it was ended for that just now.

@@ -9,13 +9,13 @@ mod cache;
 mod directory;
 mod feed;
 mod freshness;
+mod generations;
 mod login;
 mod store;
 mod sweep;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -28,13 +28,17 @@ use crate::database::{DatabaseError, Pools};
 use crate::metrics::Metrics;
 
 use self::activity::Activity;
+use self::cache::Session;
 pub use self::directory::Census;
 use self::directory::{Directory, Revoked};
 pub use self::feed::{Feed, Reload};
+pub use self::generations::Generations;
+use self::generations::Standing;
 pub use self::login::{
     Access, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal, Renewal,
     Replaced, State, Transport,
 };
+use self::store::Which;
 
 /// Why an access token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -136,7 +140,7 @@ impl Logins {
             idle_expires_at,
             expires_at,
             renewed_at: now,
-            generation: 0,
+            generations: Generations::default(),
             token_expires_at,
             ended_at: None,
             user_disabled: false,
@@ -147,6 +151,7 @@ impl Logins {
             handle_hash: handle_hash.as_ref(),
             password_version: new.owner.password_version,
             replaces: new.replaces,
+            grace_from: now - self.lifetimes.refresh_grace,
         };
         let Some(roles) = store::insert(self.requests(), start).await? else { return Ok(None) };
         if new.replaces.is_some() {
@@ -156,64 +161,59 @@ impl Logins {
         Ok(Some(Login { user, ..login }))
     }
 
-    /// The login that a handle stands for, live or not. A live one counts as used. No SQL while what is remembered
-    /// of it is fresh.
+    /// The login that this generation of a handle stands for, live or not. A good one counts as used. No SQL while
+    /// what is remembered of it is fresh.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn find_by_handle(&self, hash: &HandleHash) -> Result<Option<Presented>, DatabaseError> {
+    pub async fn find_by_handle(
+        &self,
+        hash: &HandleHash,
+        generation: i32,
+    ) -> Result<Option<Presented>, DatabaseError> {
         let now = self.clock.now();
         if self.remembers_sessions()
             && self.directory.freshness.is_fresh(now).await
-            && let Some(found) = self.directory.sessions.find(hash, now)
+            && let Some(found) = self.directory.sessions.find(hash, generation, now)
         {
-            self.activity.note(found.principal.login_id, now);
+            self.note_use(&found, now);
             return Ok(Some(found));
         }
         // In a box of its own: a request that finds the session remembered shall not carry the query's future.
-        Box::pin(self.look_up(hash, now)).await
+        Box::pin(self.look_up(hash, generation, now)).await
     }
 
     fn remembers_sessions(&self) -> bool {
         self.config.session_lookup == SessionLookup::Cached
     }
 
+    fn note_use(&self, presented: &Presented, now: DateTime<Utc>) {
+        if presented.is_good {
+            self.activity.note(presented.principal.login_id, now);
+        }
+    }
+
     async fn look_up(
         &self,
         hash: &HandleHash,
+        generation: i32,
         now: DateTime<Utc>,
     ) -> Result<Option<Presented>, DatabaseError> {
         let sessions = &self.directory.sessions;
         let ticket = sessions.ticket(hash);
         let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
         let login = self.activity.overlay(login, &self.lifetimes);
-        let state = self.state(&login, now);
-        let (id, presented) = (login.id, sessions.presented(login, state, now));
-        if state == State::Live {
-            self.activity.note(id, now);
-            if self.remembers_sessions() {
-                sessions.admit(hash, ticket, &presented);
-            }
+        let is_live = self.state(&login, now) == State::Live;
+        let mut session = Session::of(login);
+        if !is_live {
+            return Ok(Some(session.refused()));
         }
-        Ok(Some(presented))
-    }
-
-    /// Has a live login looked up by another handle from now on, and starts its idle time anew. `None` when the
-    /// old handle stands for no login any more. The caller has just found that login live.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn change_handle(
-        &self,
-        old: &HandleHash,
-        new: &HandleHash,
-    ) -> Result<Option<Login>, DatabaseError> {
-        let change = store::Renewal { current: store::Current::Handle(old), new_handle: Some(new) };
-        let changed = store::renew(self.requests(), change, self.clock.now(), &self.lifetimes).await?;
-        if changed.is_some() {
-            self.announce().await;
+        let presented = session.present(generation, now, &self.lifetimes);
+        presented.iter().for_each(|presented| self.note_use(presented, now));
+        if self.remembers_sessions() {
+            sessions.admit(hash, ticket, session);
         }
-        Ok(changed)
+        Ok(presented)
     }
 
     /// What is true of a login that was read from a database, which may have lost its end.
@@ -221,19 +221,37 @@ impl Logins {
         if self.directory.has_ended(login.id) { State::Ended } else { login.state(now) }
     }
 
-    /// Moves a live login on from this generation to the next, and starts its idle time anew. The generation
-    /// before the current one gets the same successor for as long as `REFRESH_GRACE`: two tabs that renew at once,
-    /// or a client that never saw the answer, are honest. An older one ends the login.
+    /// Moves a live login on from this generation to the next, and starts its idle time anew. Every generation that was
+    /// replaced within `REFRESH_GRACE` gets the current one: tabs that renew at once, or a client that never saw the
+    /// answer, are honest. An older one ends the login.
     ///
     /// # Errors
     /// When the database gives no answer.
     pub async fn renew(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
-        let change = store::Renewal { current: store::Current::Generation(id, generation), new_handle: None };
-        match store::renew(self.requests(), change, self.clock.now(), &self.lifetimes).await? {
-            Some(_) if self.directory.has_ended(id) => Ok(Renewal::Ended),
+        match self.move_on(Which::Id(id), generation).await? {
             Some(login) => Ok(Renewal::Renewed(login)),
             None => self.check(id, generation).await,
         }
+    }
+
+    /// The same for a login that is looked up by a handle, and which the caller has just found live. An older
+    /// generation ends nothing: it opens nothing either, and who it is that shows it can't be told.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn renew_handle(&self, hash: &HandleHash, generation: i32) -> Result<Renewal, DatabaseError> {
+        if let Some(login) = self.move_on(Which::Handle(hash), generation).await? {
+            self.announce().await;
+            return Ok(Renewal::Renewed(login));
+        }
+        let found = store::find_by_handle(self.requests(), hash).await?;
+        Ok(self.judge(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
+    }
+
+    async fn move_on(&self, which: Which<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
+        let now = self.clock.now();
+        let moved = store::renew(self.requests(), which, generation, now, &self.lifetimes).await?;
+        Ok(moved.filter(|login| self.state(login, now) != State::Ended))
     }
 
     /// What a renewal from this generation would come to, without one; but a generation that is used again ends
@@ -253,18 +271,21 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn inspect(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
+        Ok(self.judge(store::find(self.requests(), id).await?, generation))
+    }
+
+    fn judge(&self, found: Option<Login>, generation: i32) -> Renewal {
         // Whoever asks has proof that there was such a login: it was over for so long that it has been deleted.
-        let Some(login) = store::find(self.requests(), id).await? else { return Ok(Renewal::Expired) };
+        let Some(login) = found else { return Renewal::Expired };
         let now = self.clock.now();
-        let is_previous = login.generation.checked_sub(1) == Some(generation);
-        let in_grace = now - login.renewed_at <= chrono_duration(self.lifetimes.refresh_grace);
         match self.state(&login, now) {
-            State::Ended => Ok(Renewal::Ended),
-            State::Expired => Ok(Renewal::Expired),
-            State::Live if generation == login.generation => Ok(Renewal::Renewed(login)),
-            State::Live if is_previous && in_grace => Ok(Renewal::Renewed(login)),
-            State::Live if generation < login.generation => Ok(Renewal::Reused(None)),
-            State::Live => Ok(Renewal::Unknown),
+            State::Ended => Renewal::Ended,
+            State::Expired => Renewal::Expired,
+            State::Live => match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
+                Standing::Current | Standing::InGrace { .. } => Renewal::Renewed(login),
+                Standing::Over => Renewal::Reused(None),
+                Standing::Unknown => Renewal::Unknown,
+            },
         }
     }
 
@@ -371,9 +392,4 @@ impl Logins {
     pub async fn is_fresh(&self) -> bool {
         self.directory.freshness.is_fresh(self.clock.now()).await
     }
-}
-
-/// The settings' limit of ten years is far within both types.
-fn chrono_duration(duration: Duration) -> chrono::Duration {
-    chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX)
 }

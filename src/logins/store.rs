@@ -9,6 +9,7 @@ use crate::config::Lifetimes;
 use crate::database::{DatabaseError, answer};
 use crate::users::User;
 
+use super::generations::{Generations, MOST_REPLACED};
 use super::login::{Device, EndedLogin, HandleHash, ListedLogin, Login, Replaced};
 
 /// A login and its owner, as the queries below return them.
@@ -23,6 +24,7 @@ struct Row {
     expires_at: DateTime<Utc>,
     renewed_at: DateTime<Utc>,
     generation: i32,
+    replaced_at: Vec<DateTime<Utc>>,
     token_expires_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     user_id: Uuid,
@@ -52,7 +54,7 @@ impl From<Row> for Login {
             idle_expires_at: row.idle_expires_at,
             expires_at: row.expires_at,
             renewed_at: row.renewed_at,
-            generation: row.generation,
+            generations: Generations { current: row.generation, replaced_at: row.replaced_at },
             token_expires_at: row.token_expires_at,
             ended_at: row.ended_at,
             user_disabled: row.user_disabled,
@@ -68,14 +70,16 @@ pub(super) struct Start<'a> {
     /// Of the password that its owner proved to know.
     pub(super) password_version: i32,
     pub(super) replaces: Option<Replaced>,
+    /// What was replaced later than that is in its grace.
+    pub(super) grace_from: DateTime<Utc>,
 }
 
 /// Gives the roles that its owner has now. `None` when the owner may not sign in.
 pub(super) async fn insert(pool: &PgPool, start: Start<'_>) -> Result<Option<Vec<String>>, DatabaseError> {
-    let (replaced_handle, replaced_id) = match &start.replaces {
-        Some(Replaced::Handle(hash)) => (Some(hash.as_slice()), None),
-        Some(Replaced::Id(id)) => (None, Some(*id)),
-        None => (None, None),
+    let (replaced_handle, replaced_generation, replaced_id) = match &start.replaces {
+        Some(Replaced::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
+        Some(Replaced::Id(id)) => (None, None, Some(*id)),
+        None => (None, None, None),
     };
     let Start { login, device, .. } = start;
     // The share lock makes it wait for a change of the user that is under way, and then look again.
@@ -92,8 +96,8 @@ pub(super) async fn insert(pool: &PgPool, start: Start<'_>) -> Result<Option<Vec
              returning id
            ), replaced as (
              update logins set ended_at = $9
-             where (handle_hash = $13 or id = $14) and mode = $3 and ended_at is null
-               and exists (select from started)
+             where (handle_hash = $13 and (generation = $17 or replaced_at[generation - $17] > $18) or id = $14)
+               and mode = $3 and ended_at is null and exists (select from started)
            )
            select owner.roles from owner, started"#,
         login.id,
@@ -112,6 +116,8 @@ pub(super) async fn insert(pool: &PgPool, start: Start<'_>) -> Result<Option<Vec
         replaced_id,
         start.password_version,
         login.token_expires_at,
+        replaced_generation,
+        start.grace_from,
     );
     answer(insert.fetch_optional(pool)).await
 }
@@ -120,7 +126,8 @@ pub(super) async fn find_by_handle(pool: &PgPool, hash: &[u8]) -> Result<Option<
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.token_expires_at, l.ended_at, l.user_id, u.username, u.email, u.roles,
+                  l.expires_at, l.renewed_at, l.generation, l.replaced_at, l.token_expires_at, l.ended_at, l.user_id,
+                  u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
            where l.handle_hash = $1 and (select on_primary())"#,
@@ -133,7 +140,8 @@ pub(super) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Login>, Datab
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.token_expires_at, l.ended_at, l.user_id, u.username, u.email, u.roles,
+                  l.expires_at, l.renewed_at, l.generation, l.replaced_at, l.token_expires_at, l.ended_at, l.user_id,
+                  u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
            where l.id = $1 and (select on_primary())"#,
@@ -142,28 +150,27 @@ pub(super) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Login>, Datab
     Ok(answer(query.fetch_optional(pool)).await?.map(Login::from))
 }
 
-/// A change of a login's credential.
-pub(super) struct Renewal<'a> {
-    pub(super) current: Current<'a>,
-    pub(super) new_handle: Option<&'a HandleHash>,
-}
-
-/// What the credential must be for the change to happen: of two changes at once, one finds it changed.
-pub(super) enum Current<'a> {
+/// How a login is found whose credential is to be renewed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which<'a> {
+    /// By its handle. The caller has just found that login live.
     Handle(&'a HandleHash),
-    Generation(Uuid, i32),
+    /// By its id.
+    Id(Uuid),
 }
 
-/// `None` when the login is not live, or its credential is another.
+/// Moves a login on from this generation of its credential. `None` when the login is not live, or at another
+/// generation: of two changes at once, one finds that.
 pub(super) async fn renew(
     pool: &PgPool,
-    renewal: Renewal<'_>,
+    which: Which<'_>,
+    generation: i32,
     now: DateTime<Utc>,
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {
-    let (handle, id, generation) = match renewal.current {
-        Current::Handle(hash) => (Some(hash.as_slice()), None, None),
-        Current::Generation(id, generation) => (None, Some(id), Some(generation)),
+    let (handle, id) = match which {
+        Which::Handle(hash) => (Some(hash.as_slice()), None),
+        Which::Id(id) => (None, Some(id)),
     };
     let update = sqlx::query_as!(
         Row,
@@ -173,25 +180,29 @@ pub(super) async fn renew(
            )
            update logins l
            set generation = l.generation + 1, renewed_at = $5, last_seen_at = $5,
-               handle_hash = coalesce($4, l.handle_hash),
+               -- By their number and not one by one: the clocks of nodes differ, and each has its place.
+               replaced_at = (array_prepend($5::timestamptz, l.replaced_at))[1:least($9,
+                   1 + (select count(*) from unnest(l.replaced_at) as replaced_at where replaced_at > $4))::int],
                idle_expires_at = least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end),
                -- Null stays null: a login that is looked up has no tokens. None is ever shortened: it is about.
                token_expires_at = case when l.token_expires_at is not null then greatest(l.token_expires_at,
                    least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end, $8)) end
            from owner u
-           where (l.handle_hash = $1 or l.id = $2 and l.generation = $3 and l.idle_expires_at > $5)
+           where (l.handle_hash = $1 or l.id = $2 and l.idle_expires_at > $5) and l.generation = $3
              and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
            returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.token_expires_at, l.ended_at, l.user_id, u.username, u.email, u.roles,
+                  l.expires_at, l.renewed_at, l.generation, l.replaced_at, l.token_expires_at, l.ended_at, l.user_id,
+                  u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
         handle,
         id,
         generation,
-        renewal.new_handle.map(HandleHash::as_slice),
+        now - lifetimes.refresh_grace,
         now,
         now + lifetimes.session.idle,
         now + lifetimes.remember.idle,
         now + lifetimes.access_token,
+        MOST_REPLACED,
     );
     Ok(answer(update.fetch_optional(pool)).await?.map(Login::from))
 }

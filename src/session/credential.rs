@@ -1,4 +1,4 @@
-//! The credential of a session: an opaque handle, bare as a Bearer token, signed in the cookie.
+//! The credential of a session: its id, bare as a Bearer token, signed in the cookie.
 
 use actix_web::http::header::HeaderMap;
 use base64::Engine;
@@ -6,21 +6,14 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 use crate::auth::{AuthError, Credential, Identity, pick};
-use crate::logins::{Presented, State, Transport};
-use crate::tokens::{MacKey, OpaqueToken};
+use crate::logins::{Presented, Transport};
+use crate::tokens::MacKey;
 
+use super::id::{PREFIX, SessionId};
 use super::{NAME, SessionMode};
-
-/// Tells a handle from every other secret.
-const PREFIX: &str = "dus_";
 
 /// The length of a signature in the cookie.
 const MAC_BYTES: usize = 32;
-
-/// A new handle.
-pub(super) fn new_handle() -> OpaqueToken {
-    OpaqueToken::generate(PREFIX)
-}
 
 impl SessionMode {
     /// Who presents this credential.
@@ -29,33 +22,30 @@ impl SessionMode {
             return Ok(None);
         }
         let found = self.find(credential).await?.ok_or_else(|| unknown(credential.transport))?;
-        match found.state {
-            State::Live => Ok(Some(identity(&found))),
-            State::Ended | State::Expired => Err(AuthError::SessionExpired),
-        }
+        if found.is_good { Ok(Some(identity(&found))) } else { Err(AuthError::SessionExpired) }
     }
 
-    /// The login whose handle this is. A cookie's and a Bearer token don't replace each other.
+    /// The login whose id this is. A cookie's and a Bearer token don't replace each other.
     pub(super) async fn find(&self, credential: &Credential) -> Result<Option<Presented>, AuthError> {
-        let Some(handle) = self.handle(credential) else { return Ok(None) };
-        let found = self.logins.find_by_handle(&handle.hash()).await?;
+        let Some(id) = self.id(credential) else { return Ok(None) };
+        let found = self.logins.find_by_handle(&id.hash(), id.generation()).await?;
         let is_ours = |found: &Presented| {
             found.principal.mode == NAME && found.principal.transport == credential.transport
         };
         Ok(found.filter(is_ours))
     }
 
-    /// The handle in a credential, if it can be one.
-    pub(super) fn handle(&self, credential: &Credential) -> Option<OpaqueToken> {
+    /// The id in a credential, if it can be one.
+    pub(super) fn id(&self, credential: &Credential) -> Option<SessionId> {
         match credential.transport {
-            Transport::Bearer => OpaqueToken::parse(PREFIX, &credential.token),
-            Transport::Cookie => unsign(&self.mac, &credential.token),
+            Transport::Bearer => self.ids.read(&credential.token),
+            Transport::Cookie => self.ids.read(unsign(&self.mac, &credential.token)?),
         }
     }
 
-    /// The handle in the cookie that came with the request, if there is exactly one.
-    pub(super) fn cookie_handle(&self, headers: &HeaderMap) -> Option<OpaqueToken> {
-        self.handle(&pick(headers, &self.cookie_name).ok()??)
+    /// The id in the cookie that came with the request, if there is exactly one.
+    pub(super) fn cookie_id(&self, headers: &HeaderMap) -> Option<SessionId> {
+        self.id(&pick(headers, &self.cookie_name).ok()??)
     }
 }
 
@@ -66,17 +56,16 @@ pub(super) fn is_token(token: &str) -> bool {
 
 /// What actix-session signed, if it did: base64 of an HMAC-SHA-256, then the text, percent-encoded where a cookie
 /// needs it. Read here and not by its own `CookieJar`, which would cost a fifth of what the whole request does.
-fn unsign(key: &MacKey, value: &str) -> Option<OpaqueToken> {
+fn unsign<'a>(key: &MacKey, value: &'a str) -> Option<&'a str> {
     // base64 has no underscore: the prefix is where the text begins.
     let (mac, text) = value.split_at(value.find(PREFIX)?);
     let mac: Vec<u8> = percent_decode_str(mac).collect();
     let mut decoded = [0; MAC_BYTES + 1];
     let length = STANDARD.decode_slice(mac, &mut decoded).ok()?;
-    let is_ours = key.verifies(text.as_bytes(), decoded.get(..length)?);
-    if is_ours { OpaqueToken::parse(PREFIX, text) } else { None }
+    key.verifies(text.as_bytes(), decoded.get(..length)?).then_some(text)
 }
 
-/// What is said of a handle that stands for no login.
+/// What is said of an id that stands for no login.
 pub(super) fn unknown(transport: Transport) -> AuthError {
     match transport {
         Transport::Bearer => AuthError::InvalidToken,
@@ -101,6 +90,7 @@ fn identity(found: &Presented) -> Identity {
 mod properties {
     use actix_web::cookie::{Cookie, CookieJar, Key};
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -114,13 +104,13 @@ mod properties {
 
     fn unsigned(byte: u8, value: &str) -> Option<String> {
         let mac = MacKey::derive(&secret(byte), SIGNING);
-        unsign(&mac, value).map(|handle| handle.reveal().to_owned())
+        unsign(&mac, value).map(str::to_owned)
     }
 
-    /// A handle, and what a cookie with it says after its name, as actix-session writes it.
-    fn signed(key: &Key, handle: &str) -> String {
+    /// What a cookie with this id says after its name, as actix-session writes it.
+    fn signed(key: &Key, id: &str) -> String {
         let mut jar = CookieJar::new();
-        jar.signed_mut(key).add(Cookie::new("id", handle.to_owned()));
+        jar.signed_mut(key).add(Cookie::new("id", id.to_owned()));
         jar.get("id").expect("it was added").encoded().stripped().to_string().split_off("id=".len())
     }
 
@@ -131,15 +121,16 @@ mod properties {
         jar.signed(key).get("id").map(|cookie| cookie.value().to_owned())
     }
 
-    fn handle() -> impl Strategy<Value = String> {
-        any::<[u8; 32]>().prop_map(|random| format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
+    fn id() -> impl Strategy<Value = String> {
+        let bytes = prop_oneof![vec(any::<u8>(), 32), vec(any::<u8>(), 52)];
+        bytes.prop_map(|bytes| format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
     }
 
     #[test]
     fn what_actix_session_signs_is_read_back_under_the_same_secret_only() {
-        check((handle(), any::<u8>(), 1..=255_u8), |(handle, byte, step)| {
-            let value = signed(&signing_key(&secret(byte)), &handle);
-            prop_assert_eq!(unsigned(byte, &value), Some(handle));
+        check((id(), any::<u8>(), 1..=255_u8), |(id, byte, step)| {
+            let value = signed(&signing_key(&secret(byte)), &id);
+            prop_assert_eq!(unsigned(byte, &value), Some(id));
             prop_assert_eq!(unsigned(byte.wrapping_add(step), &value), None);
             Ok(())
         });
@@ -148,7 +139,7 @@ mod properties {
     #[test]
     fn a_cookie_with_a_slip_in_it_is_refused_unless_it_says_the_same() {
         let key = signing_key(&secret(1));
-        let values = near_misses(handle().prop_map(|handle| signed(&key, &handle)));
+        let values = near_misses(id().prop_map(|id| signed(&key, &id)));
         check(values, |(value, other)| {
             let read = unsigned(1, &other);
             if read.is_some() {
@@ -167,8 +158,8 @@ mod properties {
             "[%A-F0-9]{0,60}",
             any::<String>()
         ];
-        check((mac, handle()), |(mac, handle)| {
-            prop_assert_eq!(unsigned(1, &format!("{mac}{handle}")), None);
+        check((mac, id()), |(mac, id)| {
+            prop_assert_eq!(unsigned(1, &format!("{mac}{id}")), None);
             prop_assert_eq!(unsigned(1, &mac), None);
             Ok(())
         });

@@ -17,11 +17,11 @@ use crate::auth::{
 use crate::error::{Code, Problem};
 use crate::http::body::{AnyJson, Ignored, Json};
 use crate::http::client::Client;
-use crate::logins::{Access, Login, Replaced, Transport};
-use crate::tokens::OpaqueToken;
+use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 
 use super::data::{KEY, Key, Put, SessionData};
-use super::{COOKIE, NAME, SessionMode, credential, store};
+use super::id::SessionId;
+use super::{COOKIE, NAME, SessionMode, store};
 
 /// A session, by the transport that it travels in.
 #[derive(Serialize, ToSchema)]
@@ -45,7 +45,7 @@ use super::{COOKIE, NAME, SessionMode, credential, store};
     }),
 ))]
 pub(super) enum SessionBody {
-    /// The handle is in the cookie.
+    /// The session id is in the cookie.
     #[schema(title = "SessionByCookie")]
     Cookie {
         /// Who signed in.
@@ -55,7 +55,7 @@ pub(super) enum SessionBody {
         /// To be sent as `X-CSRF-Token` with every unsafe request.
         csrf_token: String,
     },
-    /// The handle is here.
+    /// The session id is here.
     #[schema(title = "SessionByBearer")]
     Bearer {
         /// Who signed in.
@@ -104,17 +104,17 @@ pub(super) async fn session_login(
     request: HttpRequest,
     Json(body): Json<LoginRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let handle = credential::new_handle();
+    let id = SessionId::generate();
     let transport = body.transport.unwrap_or(Transport::Cookie);
-    let old = mode.cookie_handle(request.headers()).filter(|_| transport == Transport::Cookie);
+    let old = mode.cookie_id(request.headers()).filter(|_| transport == Transport::Cookie);
     let how = Presentation {
         mode: NAME,
         transport,
-        access: Access::Handle(handle.hash()),
-        replaces: old.map(|old| Replaced::Handle(old.hash())),
+        access: Access::Handle(id.hash()),
+        replaces: old.map(|old| Replaced::Handle(old.hash(), old.generation())),
     };
     let login = sign_in.start(body, client, how).await?;
-    mode.hand_out(login, &handle, &csrf, &session, &request)
+    mode.hand_out(login, &id, &csrf, &session, &request)
 }
 
 /// Who is signed in.
@@ -138,8 +138,11 @@ pub(super) async fn session_csrf(identity: Identity, csrf: Data<Csrf>) -> HttpRe
 }
 
 /// Change the session id and start its idle time anew.
+///
+/// The old id goes on being accepted for a moment, and its refresh gets the same new one: requests of other tabs may be
+/// under way.
 #[utoipa::path(operation_id = "session_refresh", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
-    (status = 200, description = "The same login under a new session id. The old one is good no more.", body = SessionBody),
+    (status = 200, description = "The same login under its current session id.", body = SessionBody),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
@@ -156,12 +159,12 @@ pub(super) async fn session_refresh(
     if let Err(rejection) = identity {
         return Ok(mode.turn_away(&rejection));
     }
-    let old = mode.handle(&modes.credential(request.headers())?).ok_or(AuthError::SessionExpired)?;
-    let new = credential::new_handle();
-    // Another refresh of the same session may have come in between. Its cookie is the good one: leave it alone.
-    let login =
-        mode.logins.change_handle(&old.hash(), &new.hash()).await?.ok_or(AuthError::SessionExpired)?;
-    mode.hand_out(login, &new, &csrf, &session, &request)
+    let shown = mode.id(&modes.credential(request.headers())?).ok_or(AuthError::SessionExpired)?;
+    let renewal = mode.logins.renew_handle(&shown.hash(), shown.generation()).await?;
+    // What it has come to since it was accepted. The browser may have a newer cookie by now: leave that alone.
+    let Renewal::Renewed(login) = renewal else { return Err(AuthError::SessionExpired.into()) };
+    let id = shown.at(login.generations.current);
+    mode.hand_out(login, &id, &csrf, &session, &request)
 }
 
 /// Sign out: end the login.
@@ -289,7 +292,7 @@ impl SessionMode {
     fn hand_out(
         &self,
         login: Login,
-        handle: &OpaqueToken,
+        id: &SessionId,
         csrf: &Csrf,
         session: &Session,
         request: &HttpRequest,
@@ -297,15 +300,16 @@ impl SessionMode {
         let body = LoginBody::from(&login);
         let life = login.remember_me.then(|| login.time_left(self.clock.now()));
         let (login_id, transport, user) = (login.id, login.transport, login.user.into());
+        let id = self.ids.write(id);
         let response = match transport {
             Transport::Bearer => SessionBody::Bearer {
                 user,
                 login: body,
-                session_token: handle.reveal().to_owned(),
+                session_token: id.to_string(),
                 token_type: TokenType::Bearer,
             },
             Transport::Cookie => {
-                store::carry(session, request, handle, life).map_err(Problem::internal)?;
+                store::carry(session, request, &id, life).map_err(Problem::internal)?;
                 SessionBody::Cookie { user, login: body, csrf_token: csrf.token(login_id) }
             }
         };

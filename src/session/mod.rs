@@ -1,14 +1,16 @@
-//! Sessions: present an opaque handle, and the server looks the login up.
+//! Sessions: present an opaque id, and the server looks the login up.
 //!
 //! The story: `login` begins a login and hands out 256 random bits, of which the database keeps a hash. By cookie,
-//! actix-session signs the handle and sets it; by Bearer, it is in the body. Each request shows the handle
+//! actix-session signs the id and sets it; by Bearer, it is in the body. Each request shows the id
 //! ([`credential`]), and the login that it stands for says who is asking and whether that still holds. `refresh`
-//! changes the handle, never the login. `logout` ends the login: the handle stands for nothing from then on. What a session keeps
-//! on the server is in [`data`]: a mode without a look-up has no place for it.
+//! hands out the next id of the same chain ([`id`]); those that were replaced within `REFRESH_GRACE` stay good, and
+//! their refresh gets the same one. `logout` ends the login: no id of the chain stands for anything from then on. What a
+//! session keeps on the server is in [`data`]: a mode without a look-up has no place for it.
 
 mod credential;
 mod data;
 mod handlers;
+mod id;
 mod services;
 mod store;
 
@@ -29,7 +31,8 @@ use crate::logins::Logins;
 use crate::tokens::{AppSecret, MacKey};
 
 pub use self::data::SessionData;
-use self::store::HandleStore;
+use self::id::SessionIds;
+use self::store::IdStore;
 
 const NAME: &str = "session";
 
@@ -49,6 +52,7 @@ pub struct SessionMode {
     key: Key,
     /// The same, to check it with.
     mac: Arc<MacKey>,
+    ids: Arc<SessionIds>,
 }
 
 impl SessionMode {
@@ -56,11 +60,12 @@ impl SessionMode {
     pub fn new(logins: Logins, clock: Clock, cookies: CookiePolicy, secret: &AppSecret) -> Self {
         let key = signing_key(secret);
         let mac = Arc::new(MacKey::derive(secret, SIGNING));
-        Self { logins, clock, cookie_name: cookies.name(COOKIE), cookies, key, mac }
+        let ids = Arc::new(SessionIds::new(secret));
+        Self { logins, clock, cookie_name: cookies.name(COOKIE), cookies, key, mac, ids }
     }
 
-    fn middleware(&self) -> SessionMiddleware<HandleStore> {
-        SessionMiddleware::builder(HandleStore, self.key.clone())
+    fn middleware(&self) -> SessionMiddleware<IdStore> {
+        SessionMiddleware::builder(IdStore, self.key.clone())
             .cookie_name(self.cookie_name.clone())
             .cookie_path(COOKIE.path.to_owned())
             .cookie_same_site(COOKIE.same_site)

@@ -1,7 +1,7 @@
 //! actix-session over the login record: it signs the cookie and sets and removes it; the record is the state.
 //!
 //! There is nothing here to load, save or lose. The handlers change a login in one statement and hand the new
-//! handle over; the extractor looks it up. actix-session left to itself would read its store for requests that
+//! id over; the extractor looks it up. actix-session left to itself would read its store for requests that
 //! present a Bearer token, write back what a logout had ended meanwhile, and renew in two steps that can part.
 
 use std::collections::HashMap;
@@ -18,26 +18,25 @@ use actix_web::{Error, HttpMessage, HttpRequest, web};
 
 use crate::auth::max_age;
 use crate::http::cookies;
-use crate::tokens::OpaqueToken;
 
 use super::SessionMode;
 
-/// Where in actix-session's state the handler leaves the handle that the cookie is to carry.
-const HANDLE: &str = "handle";
+/// Where in actix-session's state the handler leaves the id that the cookie is to carry.
+const ID: &str = "id";
 
 type State = HashMap<String, String>;
 
-/// What actix-session keeps its state in: nothing but the handle on its way from the handler to the cookie.
-pub(super) struct HandleStore;
+/// What actix-session keeps its state in: nothing but the id on its way from the handler to the cookie.
+pub(super) struct IdStore;
 
-impl SessionStore for HandleStore {
-    /// No look-up: who presents a handle is the extractor's to find out, once.
+impl SessionStore for IdStore {
+    /// No look-up: who presents an id is the extractor's to find out, once.
     async fn load(&self, _: &SessionKey) -> Result<Option<State>, LoadError> {
         Ok(Some(State::new()))
     }
 
     async fn save(&self, state: State, _: &time::Duration) -> Result<SessionKey, SaveError> {
-        handle(&state).map_err(SaveError::Other)
+        id(&state).map_err(SaveError::Other)
     }
 
     async fn update(
@@ -46,33 +45,33 @@ impl SessionStore for HandleStore {
         state: State,
         _: &time::Duration,
     ) -> Result<SessionKey, UpdateError> {
-        handle(&state).map_err(UpdateError::Other)
+        id(&state).map_err(UpdateError::Other)
     }
 
     async fn update_ttl(&self, _: &SessionKey, _: &time::Duration) -> Result<(), anyhow::Error> {
         Ok(())
     }
 
-    /// The handler has ended the login, or changed its handle.
+    /// The handler has ended the login, or changed its id.
     async fn delete(&self, _: &SessionKey) -> Result<(), anyhow::Error> {
         Ok(())
     }
 }
 
-fn handle(state: &State) -> Result<SessionKey, anyhow::Error> {
-    let handle = state.get(HANDLE).ok_or_else(|| anyhow::anyhow!("no handle for the session cookie"))?;
-    Ok(serde_json::from_str::<String>(handle)?.try_into()?)
+fn id(state: &State) -> Result<SessionKey, anyhow::Error> {
+    let id = state.get(ID).ok_or_else(|| anyhow::anyhow!("no id for the session cookie"))?;
+    Ok(serde_json::from_str::<String>(id)?.try_into()?)
 }
 
-/// Has the response's cookie carry this handle, for so long, or until the browser closes.
+/// Has the response's cookie carry this id, for so long, or until the browser closes.
 pub(super) fn carry(
     session: &Session,
     request: &HttpRequest,
-    handle: &OpaqueToken,
+    id: &str,
     life: Option<Duration>,
 ) -> Result<(), SessionInsertError> {
     session.renew();
-    session.insert(HANDLE, handle.reveal())?;
+    session.insert(ID, id)?;
     if let Some(life) = life {
         request.extensions_mut().insert(Life(life));
     }

@@ -29,7 +29,7 @@ use crate::http::form::FORM;
     ),
     servers((url = "/", description = "This server")),
     tags(
-        (name = "session", description = "An opaque handle that the server looks up."),
+        (name = "session", description = "An opaque id that the server looks up."),
         (name = "jwt", description = "Signed claims that the server verifies without a look-up."),
         (name = "oauth", description = "What other services ask, by the standards of OAuth. They show a registered client's id \
                                         and secret, and no user's credential."),

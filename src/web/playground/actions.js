@@ -49,14 +49,15 @@ export async function refresh(slot) {
   if (!record.isOk) return refused(slot.name, "not refreshed.", record);
   if (slot.isCookie) return { headline: `${slot.name}: the browser has new cookies in the old ones' place. The login is the same.` };
   const look = await slot.ask("GET", slot.profilePath, { headers: slot.headers("GET", { token: old }), note: "with the old token" });
-  return { headline: `${slot.name}: ${afterRefresh(look, look.ended - record.ended)}` };
+  return { headline: `${slot.name}: ${afterRefresh(slot, look)}` };
 }
 
-// `look`: what came of asking with the old token, this many milliseconds after the refresh.
-function afterRefresh(look, ms) {
+// `look`: what came of asking with the old token.
+function afterRefresh(slot, look) {
+  if (look.isOk && slot.mode === "session") return "a new session id, the same login. The old one is good for a moment, since requests of other tabs may be under way with it.";
   if (look.isOk) return "new tokens, the same login. The old access token is still good, until its exp or the login's end.";
   if (look.status !== 401) return `a new token, the same login. Whether the old one is still good, no answer tells (${look.problem.code}).`;
-  return `a new token, the same login. The old one is good no more, ${milliseconds(ms)} later (${look.problem.code}).`;
+  return `a new token, the same login. The old one is good no more (${look.problem.code}).`;
 }
 
 // What a thief would do who has copied the refresh token, and what a second tab does by accident.

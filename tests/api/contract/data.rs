@@ -304,6 +304,10 @@ async fn a_value_survives_a_refresh(pair: Pair) {
     client.refresh().await.ok();
 
     assert_eq!(all(&client).await, json!({ "theme": "dark" }));
+    // The id before is of the same session, for as long as it is good.
+    put(&server, &before, "theme", "1").await.expect(204);
+    assert_eq!(all(&client).await, json!({ "theme": 1 }));
+    server.clock.advance(MINUTE);
     assert_eq!(before.get("/session/data").await.status, 401);
     assert_eq!(put(&server, &before, "theme", "1").await.status, 401);
 }

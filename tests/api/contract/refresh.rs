@@ -1,10 +1,12 @@
 //! New credentials for old.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::{
     MINUTE, SECOND, assert_members,
-    client::{Client, Pair},
+    client::{Client, Mode, Pair},
     http::Request,
     server::{ONE_NAME, TestServer, beginning},
     text, time,
@@ -16,14 +18,24 @@ promises! { of every pair:
     a_refresh_answers_like_a_login,
     a_refresh_needs_no_body,
     a_login_refreshed_is_the_same_login,
+    every_credential_replaced_within_the_grace_gets_the_current_one,
+    an_answer_that_was_lost_can_be_asked_for_again,
+    refreshes_at_once_agree_on_the_successor,
+    what_was_replaced_works_on_for_the_grace,
+    who_signs_out_with_what_was_replaced_ends_the_login,
+    what_was_replaced_before_the_grace_is_refused,
+    the_grace_is_a_setting,
+    without_a_grace_what_was_replaced_is_refused_at_once,
+    of_more_than_sixty_four_in_the_grace_the_oldest_are_refused,
+}
+
+promises! { of every cookie:
+    a_login_by_a_cookie_in_its_grace_replaces_the_login,
 }
 
 promises! { of every refresh token:
-    the_previous_refresh_token_gives_the_same_successor_for_a_while,
-    refreshes_at_once_agree_on_the_successor,
     a_refresh_token_used_again_later_ends_the_login,
     a_refresh_token_older_than_the_previous_ends_the_login,
-    the_grace_is_a_setting,
     a_forged_refresh_token_ends_nothing,
 }
 
@@ -86,42 +98,206 @@ async fn a_login_refreshed_is_the_same_login(pair: Pair) {
     assert_eq!(idle_end, beginning() + 40 * MINUTE);
 }
 
-#[tokio::test]
-async fn an_old_session_id_is_dead_at_once() {
-    let server = TestServer::start().await;
-    server.user("ada").await;
-    for pair in [Pair::SESSION_COOKIE, Pair::SESSION_BEARER] {
-        let mut client = Client::signed_in(&server, pair, "ada").await;
-        let before = client.clone();
-        // What is looked at just before is what a cache would still hold.
-        before.profile().await.ok();
-
+/// What a client held each time, the oldest first, while it refreshed so often in such steps; and the client now.
+async fn refreshed(
+    mut client: Client,
+    server: &TestServer,
+    times: usize,
+    step: Duration,
+) -> (Vec<Client>, Client) {
+    let mut replaced = Vec::new();
+    for _ in 0..times {
+        replaced.push(client.clone());
+        server.clock.advance(step);
         client.refresh().await.ok();
+    }
+    (replaced, client)
+}
 
-        // By then it is unknown, and the contract has another word for that by each way.
-        let code = match pair {
-            Pair::SESSION_COOKIE => "session_expired",
-            _ => "invalid_token",
-        };
-        before.assert_refused(code).await;
-        client.profile().await.ok();
+/// What a refresh is refused with after the grace.
+fn refusal(pair: Pair) -> &'static str {
+    match pair.mode {
+        Mode::Session => "session_expired",
+        Mode::Jwt => "refresh_token_reused",
     }
 }
 
-async fn the_previous_refresh_token_gives_the_same_successor_for_a_while(pair: Pair) {
+async fn every_credential_replaced_within_the_grace_gets_the_current_one(pair: Pair) {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    let (replaced, mut current) = refreshed(first, &server, 5, 7 * SECOND).await;
+
+    for client in replaced.iter().rev().chain(&replaced) {
+        let mut tab = client.clone();
+        tab.refresh().await.ok();
+        assert_eq!(tab.renewal(), current.renewal());
+        tab.profile().await.ok();
+    }
+
+    // It was not moved on by any of them.
+    let before = current.clone();
+    current.refresh().await.ok();
+    assert_ne!(current.renewal(), before.renewal());
+}
+
+async fn an_answer_that_was_lost_can_be_asked_for_again(pair: Pair) {
     let server = TestServer::start().await;
     let first = Client::of_new_user(&server, pair, "ada").await;
     let mut answered = first.clone();
     answered.refresh().await.ok();
 
-    server.clock.advance(29 * SECOND);
-    let mut again = first.clone();
-    again.refresh().await.ok();
+    for _ in 0..3 {
+        server.clock.advance(9 * SECOND);
+        let mut again = first.clone();
+        again.refresh().await.ok();
+        assert_eq!(again.renewal(), answered.renewal());
+        again.profile().await.ok();
+    }
+    answered.assert_goes_on().await;
+}
 
-    assert_eq!(again.renewal(), answered.renewal());
-    again.profile().await.ok();
-    answered.profile().await.ok();
-    answered.refresh().await.ok();
+async fn what_was_replaced_works_on_for_the_grace(pair: Pair) {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    // What was looked at before may be remembered.
+    let ends = text(&first.profile().await.ok()["auth"]["expires_at"]).to_owned();
+    let replaced_at = beginning() + MINUTE;
+    let (replaced, current) = refreshed(first, &server, 3, MINUTE / 3).await;
+    let (youngest, oldest) = (&replaced[2], &replaced[1]);
+
+    server.clock.advance(9 * SECOND);
+    for client in [youngest, oldest] {
+        for path in [&client.path("profile"), &client.path("csrf"), "/profile", "/account/logins", "/verify"]
+        {
+            client.get(path).await.expect(200);
+        }
+    }
+    let profile = youngest.profile().await.ok();
+    assert_eq!(profile["auth"]["login_id"], current.login_id().await);
+    match pair.mode {
+        Mode::Session => assert_eq!(time(&profile["auth"]["expires_at"]), replaced_at + 30 * SECOND),
+        Mode::Jwt => assert_eq!(time(&profile["auth"]["expires_at"]), time(&json!(ends)) + 2 * MINUTE / 3),
+    }
+}
+
+async fn who_signs_out_with_what_was_replaced_ends_the_login(pair: Pair) {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    let (replaced, current) = refreshed(first, &server, 2, 10 * SECOND).await;
+
+    replaced[0].clone().logout().await.expect(204);
+
+    for client in replaced.iter().chain([&current]) {
+        client.assert_refused(pair.mode.ended()).await;
+    }
+}
+
+async fn what_was_replaced_before_the_grace_is_refused(pair: Pair) {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    let (replaced, current) = refreshed(first, &server, 3, 16 * SECOND).await;
+
+    match pair.mode {
+        Mode::Session => {
+            replaced[0].assert_refused("session_expired").await;
+            // That ends nothing: the others don't notice.
+            replaced[2].clone().assert_goes_on().await;
+            current.assert_goes_on().await;
+        }
+        Mode::Jwt => {
+            replaced[0].clone().refresh().await.problem(401, "refresh_token_reused");
+            for client in replaced.iter().chain([&current]) {
+                client.assert_refused("token_revoked").await;
+            }
+        }
+    }
+}
+
+async fn without_a_grace_what_was_replaced_is_refused_at_once(pair: Pair) {
+    let server = TestServer::with(&[("REFRESH_GRACE", "0s")]).await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    first.profile().await.ok();
+    first.clone().refresh().await.ok();
+
+    if pair.mode == Mode::Session {
+        first.assert_refused("session_expired").await;
+    }
+    first.clone().refresh().await.problem(401, refusal(pair));
+}
+
+async fn of_more_than_sixty_four_in_the_grace_the_oldest_are_refused(pair: Pair) {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    let (replaced, current) = refreshed(first, &server, 66, SECOND / 10).await;
+
+    for client in replaced[2..].iter().rev() {
+        let mut tab = client.clone();
+        tab.refresh().await.ok();
+        assert_eq!(tab.renewal(), current.renewal());
+    }
+    replaced[1].clone().refresh().await.problem(401, refusal(pair));
+}
+
+async fn a_login_by_a_cookie_in_its_grace_replaces_the_login(pair: Pair) {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    let (mut replaced, current) = refreshed(first, &server, 2, 16 * SECOND).await;
+    // The one that says so by the refresh token alone.
+    replaced.iter_mut().for_each(|client| client.jar.remove("access_token"));
+    server.clock.advance(15 * SECOND);
+
+    // That it was replaced before the grace proves nothing any more.
+    let mut stranger = replaced[0].clone();
+    stranger.login(&pair.credentials("ada")).await.ok();
+    current.profile().await.ok();
+
+    replaced[1].login(&pair.credentials("ada")).await.ok();
+    current.assert_refused(pair.mode.ended()).await;
+    replaced[1].profile().await.ok();
+}
+
+#[tokio::test]
+async fn a_forged_session_id_is_unknown() {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
+    let (_, current) = refreshed(first.clone(), &server, 1, SECOND).await;
+    let attempt = async |token: &str| {
+        let request = Request::get("/session/profile").bearer(token);
+        server.send(request).await.problem(401, "invalid_token");
+    };
+    for good in [first.credential(), current.credential()] {
+        for position in 0..good.len() {
+            let mut token = good.clone().into_bytes();
+            token[position] = if token[position] == b'A' { b'B' } else { b'A' };
+            attempt(&String::from_utf8(token).expect("ASCII")).await;
+        }
+        for token in [&good[..good.len() - 1], &format!("{good}A"), &format!("{good}=")] {
+            attempt(token).await;
+        }
+    }
+    // What follows the root in one chain says nothing in another.
+    let other = Client::signed_in(&server, Pair::SESSION_BEARER, "ada").await;
+    let (_, other) = refreshed(other, &server, 1, SECOND).await;
+    let (root, rest) = (&current.credential()[..47], &other.credential()[47..]);
+    attempt(&format!("{root}{rest}")).await;
+
+    current.assert_goes_on().await;
+}
+
+#[tokio::test]
+async fn a_refresh_token_in_its_grace_says_the_csrf_token() {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, Pair::JWT_COOKIE, "ada").await;
+    let (mut replaced, current) = refreshed(first, &server, 2, 10 * SECOND).await;
+
+    for tab in &mut replaced {
+        tab.jar.remove("access_token");
+        tab.csrf_token = None;
+        let body = tab.get("/jwt/csrf").await.not_stored().ok();
+        tab.csrf_token = Some(text(&body["csrf_token"]).to_owned());
+        tab.refresh().await.ok();
+        assert_eq!(tab.renewal(), current.renewal());
+    }
 }
 
 async fn refreshes_at_once_agree_on_the_successor(pair: Pair) {
@@ -161,7 +337,9 @@ async fn a_refresh_token_older_than_the_previous_ends_the_login(pair: Pair) {
     let mut thief = Client::of_new_user(&server, pair, "ada").await;
     let mut owner = thief.clone();
     owner.refresh().await.ok();
+    server.clock.advance(20 * SECOND);
     owner.refresh().await.ok();
+    server.clock.advance(20 * SECOND);
 
     let response = thief.refresh().await;
 
@@ -178,7 +356,7 @@ async fn the_grace_is_a_setting(pair: Pair) {
     first.clone().refresh().await.ok();
     server.clock.advance(2 * SECOND);
     let response = first.clone().refresh().await;
-    response.problem(401, "refresh_token_reused");
+    response.problem(401, refusal(pair));
 }
 
 async fn a_forged_refresh_token_ends_nothing(pair: Pair) {

@@ -303,8 +303,10 @@ impl Walk {
         if client.pair.mode == Mode::Jwt {
             return self.refresh_tokens(random, login).await;
         }
-        let request = client.refresh_request();
-        let response = self.ask(credential, &mut client, Whom::Credential(credential), request).await;
+        // It ends nothing: the clock stands still, and so does the grace of what is replaced.
+        let sent = Instant::now();
+        let response = client.refresh().await;
+        self.judge(credential, sent, &response, None);
         if response.status == 200 {
             self.model().add_credential(login, client, roles(&response.json()["user"]["roles"]));
         }
@@ -313,7 +315,7 @@ impl Walk {
     async fn refresh_tokens(&self, random: &mut Random, login: usize) {
         let mut client = self.model().logins[login].newest.at(random.of(&self.nodes));
         let (before, over_since) = (client.clone(), self.model().login_over_since(login));
-        // When others renew it twice meanwhile, this one is taken for stolen.
+        // When it is renewed meanwhile, and the grace is over at once, this one is taken for stolen.
         let ending = self.model().begin(Whom::Login(login));
         let sent = Instant::now();
         let response = client.refresh().await;
@@ -335,7 +337,7 @@ impl Walk {
                     model.logins[login].newest = client;
                 }
             }
-            // Others' answers, by which this one is older than the one before the last, may be under way yet.
+            // Others' answers, by which this one is an older one, may be under way yet.
             401 if taken_for_stolen(&response) && (!is_newest || may_be_over) => model.finish(ending, 204),
             401 if may_be_over => model.finish(ending, 401),
             503 if is_newest => model.finish(ending, 400),
@@ -347,20 +349,28 @@ impl Walk {
         }
     }
 
-    /// Offers a refresh token that is older than the one before the last.
+    /// Offers a refresh token that was replaced, when its grace is over.
     async fn steal(&self, random: &mut Random) {
         let (login, token, ending) = {
             let mut model = self.model();
-            let twice = (0..model.logins.len()).filter(|login| model.logins[*login].older.len() >= 2);
-            let twice: Vec<_> = twice.collect();
-            if twice.is_empty() {
+            let renewed = (0..model.logins.len()).filter(|login| !model.logins[*login].older.is_empty());
+            let renewed: Vec<_> = renewed.collect();
+            if renewed.is_empty() {
                 return;
             }
-            let login = *random.of(&twice);
-            let older = &model.logins[login].older;
-            let token = older[older.len() - 2].renewal();
+            let login = *random.of(&renewed);
+            let token = random.of(&model.logins[login].older).renewal();
             (login, token, model.begin(Whom::Login(login)))
         };
+        let id = self.model().logins[login].id.clone();
+        sql(
+            &self.nodes[0],
+            &format!(
+                "update logins set replaced_at = (select array_agg(at - interval '31 s' order by number)
+                     from unnest(replaced_at) with ordinality as old (at, number)) where id = '{id}'"
+            ),
+        )
+        .await;
         let request = Request::post("/jwt/refresh").json(&json!({ "refresh_token": token }));
         let response = random.of(&self.nodes).send(request).await;
         let mut model = self.model();

@@ -81,6 +81,7 @@ async fn of_what_is_no_good_a_service_is_told_that_only() {
     session.refresh().await.ok();
     let renewed = jwt.renewal();
     jwt.refresh().await.ok();
+    server.clock.advance(30 * SECOND);
 
     for bad in [
         "nothing",
@@ -101,7 +102,7 @@ async fn of_what_is_no_good_a_service_is_told_that_only() {
         // A session's cookie is no token, nor is what it carries.
         &by_cookie.credential(),
         &handle_in_cookie(&by_cookie),
-        // Another has taken its place.
+        // Another has taken its place, and its grace is over.
         &replaced,
         by_cookie.csrf_token.as_deref().expect("a CSRF token"),
     ] {

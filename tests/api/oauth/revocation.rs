@@ -51,7 +51,7 @@ async fn whichever_token_is_revoked_its_login_ends_on_every_node() {
 #[tokio::test]
 async fn a_token_that_was_replaced_or_ran_out_still_ends_its_login() {
     let (server, service) = stage(&[]).await;
-    for pair in [Pair::JWT_BEARER, Pair::JWT_COOKIE] {
+    for pair in [Pair::SESSION_BEARER, Pair::JWT_BEARER, Pair::JWT_COOKIE] {
         for token in [Client::credential, Client::renewal] {
             let mut client = Client::signed_in(&server, pair, "ada").await;
             let neighbour = Client::signed_in(&server, pair, "ada").await;
@@ -59,10 +59,11 @@ async fn a_token_that_was_replaced_or_ran_out_still_ends_its_login() {
             server.clock.advance(20 * MINUTE);
             client.refresh().await.ok();
             client.profile().await.ok();
+            server.clock.advance(MINUTE);
 
             service.revokes(&server, &old).await.expect(200);
 
-            client.assert_refused("token_revoked").await;
+            client.assert_refused(pair.mode.ended()).await;
             let mut neighbour = neighbour;
             neighbour.refresh().await.ok();
         }

@@ -23,7 +23,6 @@ enum Outcome {
 /// What it ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Whom {
-    Credential(usize),
     Login(usize),
     /// Every login of a user, but one.
     User(usize, Option<usize>),
@@ -70,7 +69,6 @@ pub struct Credential {
     pub login: usize,
     pub client: Client,
     pub roles: String,
-    endings: Vec<usize>,
 }
 
 #[derive(Default)]
@@ -89,7 +87,7 @@ impl Model {
     }
 
     pub fn add_credential(&mut self, login: usize, client: Client, roles: String) {
-        self.credentials.push(Credential { login, client, roles, endings: Vec::new() });
+        self.credentials.push(Credential { login, client, roles });
     }
 
     /// To be called before the request is sent.
@@ -97,7 +95,6 @@ impl Model {
         let ending = self.endings.len();
         self.endings.push(Ending { sent: Instant::now(), outcome: Outcome::Open });
         match whom {
-            Whom::Credential(credential) => self.credentials[credential].endings.push(ending),
             Whom::Login(login) => self.logins[login].endings.push(ending),
             Whom::User(user, kept) => self.users[user].endings.push((ending, kept)),
             Whom::Roles(user) => {
@@ -131,10 +128,10 @@ impl Model {
     }
 
     fn endings_of(&self, credential: usize) -> impl Iterator<Item = usize> {
-        let Credential { login, client, roles, endings } = &self.credentials[credential];
+        let Credential { login, client, roles } = &self.credentials[credential];
         let of_roles = self.users[self.logins[*login].user].roles.get(roles);
         let of_roles = of_roles.filter(|_| client.pair.mode == Mode::Jwt);
-        self.endings_of_login(*login).chain(endings.iter().copied()).chain(of_roles.copied())
+        self.endings_of_login(*login).chain(of_roles.copied())
     }
 
     fn may_have_come(&self, ending: usize) -> bool {

@@ -1,0 +1,84 @@
+//! Which of a login's credentials is the current one, and which were replaced a moment ago.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+/// How many that were replaced are remembered at most, so that a row does not grow with what a client does.
+pub(super) const MOST_REPLACED: i64 = 64;
+
+/// The credentials of a login, numbered from 0 in the order of its renewals.
+#[derive(Clone, Debug, Default)]
+pub struct Generations {
+    /// The number of the current one.
+    pub current: i32,
+    /// When those before it were replaced, the newest first, as far back as the last renewal had a grace to keep.
+    pub(super) replaced_at: Vec<DateTime<Utc>>,
+}
+
+/// What is true of one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Current,
+    /// It was replaced a moment ago, and is as good as the current one for so long.
+    InGrace {
+        until: DateTime<Utc>,
+    },
+    /// It was replaced before that.
+    Over,
+    /// There was no such generation yet.
+    Unknown,
+}
+
+impl Generations {
+    pub(super) fn standing(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> Standing {
+        let Ok(renewals) = usize::try_from(i64::from(self.current) - i64::from(generation)) else {
+            return Standing::Unknown;
+        };
+        let Some(before) = renewals.checked_sub(1) else { return Standing::Current };
+        match self.replaced_at.get(before).map(|replaced_at| *replaced_at + grace) {
+            Some(until) if now < until => Standing::InGrace { until },
+            _ => Standing::Over,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(30);
+
+    fn at(second: u64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + Duration::from_secs(second)
+    }
+
+    /// Renewed to the fifth generation; of the first two nothing is remembered.
+    fn generations() -> Generations {
+        Generations { current: 5, replaced_at: vec![at(100), at(90), at(60)] }
+    }
+
+    #[test]
+    fn each_generation_has_its_own_grace() {
+        let standing = |generation, second| generations().standing(generation, GRACE, at(second));
+        assert_eq!(standing(5, 1_000), Standing::Current);
+        assert_eq!(standing(4, 100), Standing::InGrace { until: at(130) });
+        assert_eq!(standing(4, 129), Standing::InGrace { until: at(130) });
+        assert_eq!(standing(4, 130), Standing::Over);
+        assert_eq!(standing(3, 119), Standing::InGrace { until: at(120) });
+        assert_eq!(standing(3, 120), Standing::Over);
+        assert_eq!(standing(2, 100), Standing::Over);
+    }
+
+    #[test]
+    fn what_is_not_remembered_was_replaced_long_ago_and_what_never_was_is_unknown() {
+        let standing = |generation| generations().standing(generation, GRACE, at(100));
+        assert_eq!([standing(1), standing(0), standing(i32::MIN)], [Standing::Over; 3]);
+        assert_eq!([standing(6), standing(i32::MAX)], [Standing::Unknown; 2]);
+    }
+
+    #[test]
+    fn without_a_grace_nothing_that_was_replaced_is_good() {
+        assert_eq!(generations().standing(4, Duration::ZERO, at(100)), Standing::Over);
+    }
+}

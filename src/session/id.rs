@@ -1,0 +1,246 @@
+//! Session ids: a chain for each login, of which every refresh hands out the next.
+//!
+//! The beginning of a chain is 256 random bits, its root, and nothing else. Each later id is the root, a counter, and a
+//! MAC of both. So whoever shows an id shows what its successor is made of, and the database, which has the hash of the
+//! beginning, can't name a single one, not even to somebody who has `APP_SECRET` as well.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use crate::logins::HandleHash;
+use crate::tokens::{AppSecret, MacKey, random_bytes, sha256};
+
+/// Tells a session id from every other secret.
+pub(super) const PREFIX: &str = "dus_";
+
+const ROOT_BYTES: usize = 32;
+
+/// The root, and the counter's 4 bytes.
+const MESSAGE_BYTES: usize = ROOT_BYTES + 4;
+
+/// The same, and the first half of its MAC.
+const LONG_BYTES: usize = MESSAGE_BYTES + 16;
+
+/// The beginning of a chain, as text.
+const SHORT_TEXT: usize = PREFIX.len() + 43;
+
+/// One of a chain.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct SessionId {
+    root: Zeroizing<[u8; ROOT_BYTES]>,
+    generation: i32,
+}
+
+impl SessionId {
+    /// The beginning of a new chain.
+    pub(super) fn generate() -> Self {
+        Self { root: Zeroizing::new(random_bytes()), generation: 0 }
+    }
+
+    /// How many came before it.
+    pub(super) fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    /// The one of the same chain that so many came before.
+    pub(super) fn at(&self, generation: i32) -> Self {
+        Self { root: self.root.clone(), generation }
+    }
+
+    /// SHA-256 of the chain's beginning: what the database knows of it.
+    pub(super) fn hash(&self) -> HandleHash {
+        let mut text = Zeroizing::new([0; SHORT_TEXT]);
+        let (prefix, root) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX.as_bytes());
+        // It has the length that it takes.
+        let _ = URL_SAFE_NO_PAD.encode_slice(self.root.as_slice(), root);
+        sha256(text.as_slice())
+    }
+
+    /// What the MAC is of.
+    fn message(&self) -> Zeroizing<[u8; MESSAGE_BYTES]> {
+        let mut message = Zeroizing::new([0; MESSAGE_BYTES]);
+        let (root, generation) = message.split_at_mut(ROOT_BYTES);
+        root.copy_from_slice(self.root.as_slice());
+        generation.copy_from_slice(&self.generation.to_be_bytes());
+        message
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionId").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// Writes and reads session ids.
+#[derive(Debug)]
+pub(super) struct SessionIds(MacKey);
+
+impl SessionIds {
+    pub(super) fn new(secret: &AppSecret) -> Self {
+        Self(MacKey::derive(secret, "dualauth session id v1"))
+    }
+
+    /// As it is given to its holder.
+    pub(super) fn write(&self, id: &SessionId) -> Zeroizing<String> {
+        let mut bytes = Zeroizing::new(id.root.to_vec());
+        if id.generation > 0 {
+            let message = id.message();
+            *bytes = [message.as_slice(), &self.0.sign_short(message.as_slice())].concat();
+        }
+        Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))
+    }
+
+    /// One that a client presents. `None` when it can't be the beginning of a chain, and was not made here as a later
+    /// one.
+    pub(super) fn read(&self, text: &str) -> Option<SessionId> {
+        // One byte more than there can be, to tell one that is too long.
+        let mut decoded = Zeroizing::new([0; LONG_BYTES + 1]);
+        let length = URL_SAFE_NO_PAD.decode_slice(text.strip_prefix(PREFIX)?, decoded.as_mut_slice()).ok()?;
+        let (root, rest) = decoded.get(..length)?.split_first_chunk()?;
+        let root = Zeroizing::new(*root);
+        if rest.is_empty() {
+            return Some(SessionId { root, generation: 0 });
+        }
+        let (generation, mac) = rest.split_first_chunk()?;
+        let id = SessionId { root, generation: i32::from_be_bytes(*generation) };
+        let is_ours =
+            id.generation > 0 && self.0.verifies_short(id.message().as_slice(), mac.try_into().ok()?);
+        is_ours.then_some(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokens::OpaqueToken;
+
+    fn ids(byte: u8) -> SessionIds {
+        SessionIds::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
+    }
+
+    #[test]
+    fn the_beginning_of_a_chain_is_an_opaque_token_with_the_hash_of_all_of_it() {
+        let beginning = SessionId::generate();
+        let token = OpaqueToken::parse(PREFIX, &ids(1).write(&beginning)).expect("an opaque token");
+        assert_eq!(token.hash(), beginning.hash());
+        assert_eq!(beginning.at(7).hash(), beginning.hash());
+        assert_ne!(SessionId::generate().hash(), beginning.hash());
+    }
+
+    #[test]
+    fn an_id_is_not_printed() {
+        let id = SessionId { root: Zeroizing::new([0xab; 32]), generation: 3 };
+        assert_eq!(format!("{id:?}"), "SessionId { generation: 3, .. }");
+        assert_eq!(format!("{:?}", ids(1)), "SessionIds(MacKey([redacted]))");
+    }
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::{check, near_misses};
+
+    fn secret(byte: u8) -> AppSecret {
+        AppSecret::new(vec![byte; 32]).expect("long enough")
+    }
+
+    fn ids(byte: u8) -> SessionIds {
+        SessionIds::new(&secret(byte))
+    }
+
+    fn beginning() -> impl Strategy<Value = SessionId> {
+        any::<[u8; 32]>().prop_map(|root| SessionId { root: Zeroizing::new(root), generation: 0 })
+    }
+
+    fn later() -> impl Strategy<Value = SessionId> {
+        (beginning(), 1..=i32::MAX).prop_map(|(beginning, generation)| beginning.at(generation))
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_a_later_id_under_the_same_secret_only() {
+        check((prop_oneof![beginning(), later()], any::<u8>(), 1..=255_u8), |(id, byte, step)| {
+            let text = ids(byte).write(&id);
+            prop_assert_eq!(ids(byte).read(&text), Some(id.clone()));
+            let elsewhere = ids(byte.wrapping_add(step)).read(&text);
+            prop_assert_eq!(elsewhere, (id.generation == 0).then_some(id));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn what_the_secret_before_signed_is_read() {
+        check(later(), |id| {
+            let changing = SessionIds::new(&secret(2).replacing(&secret(1)));
+            prop_assert_eq!(changing.read(&ids(1).write(&id)), Some(id.clone()));
+            prop_assert_eq!(ids(2).read(&changing.write(&id)), Some(id));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_later_id_with_a_slip_in_it_is_refused() {
+        check(near_misses(later().prop_map(|id| ids(1).write(&id).to_string())), |(_, other)| {
+            prop_assert_eq!(ids(1).read(&other), None);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_beginning_with_a_slip_in_it_is_refused_or_that_of_another_chain() {
+        check(near_misses(beginning().prop_map(|id| ids(1).write(&id).to_string())), |(text, other)| {
+            let [id, other] = [&text, &other].map(|text| ids(1).read(text));
+            prop_assert!(id.is_some());
+            prop_assert_ne!(id, other);
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn the_mac_of_one_id_is_that_of_no_other() {
+        check((later(), later()), |(one, other)| {
+            let bytes = |id: &SessionId| {
+                let text = ids(1).write(id);
+                URL_SAFE_NO_PAD.decode(&text[PREFIX.len()..]).expect("base64")
+            };
+            let forged = [&bytes(&one)[..MESSAGE_BYTES], &bytes(&other)[MESSAGE_BYTES..]].concat();
+            let forged = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(forged));
+            prop_assert_eq!(ids(1).read(&forged), (one == other).then_some(one));
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn an_id_has_one_text_only() {
+        let texts = prop_oneof![
+            "dus_[A-Za-z0-9_-]{43}",
+            "dus_[A-Za-z0-9_-]{69}[AQgw]",
+            "(dus_)?[A-Za-z0-9_=-]{40,80}",
+            any::<String>(),
+        ];
+        check(texts, |text| {
+            if let Some(id) = ids(1).read(&text) {
+                prop_assert_eq!(id.generation, 0, "nobody signed it");
+                prop_assert_eq!(ids(1).write(&id).to_string(), text);
+            }
+            Ok(())
+        });
+    }
+
+    /// The beginning in the form of a later id, under a MAC of its own, and a counter that went round.
+    #[test]
+    fn a_counter_that_no_refresh_reaches_is_refused() {
+        check((beginning(), i32::MIN..=0), |(beginning, generation)| {
+            let message = beginning.at(generation).message();
+            let bytes = [message.as_slice(), &ids(1).0.sign_short(message.as_slice())].concat();
+            prop_assert_eq!(ids(1).read(&format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))), None);
+            Ok(())
+        });
+    }
+}
