@@ -3,13 +3,13 @@
 //! `TAB_ROUNDS` says how often they wake up, and `TAB_SEED` has them do it in the same way again.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dualauth::tokens::random_bytes;
 use futures_util::future::join_all;
 
-use super::{PAIRS, two_nodes};
+use super::{PAIRS, assert_refused_in_time, two_nodes};
 use crate::support::{
     client::{Client, Mode},
     http::Response,
@@ -187,6 +187,7 @@ impl Browser {
         match older.pair.mode {
             Mode::Session => self.settle(desk, told).await,
             Mode::Jwt => {
+                assert_refused_in_time(&self.client, Instant::now()).await;
                 self.client.assert_refused("token_revoked").await;
                 self.rounds_left = 0;
             }
