@@ -9,8 +9,8 @@ use std::time::Duration;
 use actix_cors::Cors;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
-use actix_service::{ServiceFactoryExt, fn_service, map_config};
-use actix_web::body::MessageBody;
+use actix_service::{Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::{Condition, Next, from_fn};
@@ -20,6 +20,7 @@ use actix_web::{App, Error, HttpServer};
 use futures_util::future::{OptionFuture, join, join3};
 use secrecy::SecretString;
 use sqlx::PgPool;
+use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use utoipa::OpenApi;
@@ -33,11 +34,12 @@ use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, DatabaseError, Pools};
-use crate::error::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::error::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
 use crate::http::door;
 use crate::http::edge::{self, Edge, Exchange};
+use crate::http::work;
 use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
 use crate::limits::Limits;
 use crate::logins::{Feed, Logins, Reload};
@@ -575,8 +577,10 @@ fn serve(
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
     let server = Server::build().max_concurrent_connections(connection::most().div_ceil(workers));
     let shutdown = server.graceful_shutdown_signal();
+    let runtime = Handle::current();
     // What `HttpServer` does, but that connections come in one by one and have deadlines.
     let http = move || {
+        database::make_home(runtime.clone());
         let shutdown = shutdown.clone();
         let http = HttpService::build()
             .client_request_timeout(HEAD_TIME_LIMIT)
@@ -591,7 +595,7 @@ fn serve(
             let peer = stream.peer_addr().ok();
             Ok::<_, DispatchError>((Connection::new(stream), Protocol::Http1, peer))
         })
-        .and_then(http)
+        .and_then(apply_fn_factory(http, |connection, http| work::serving(http.call(connection))))
     };
     let server = server.shutdown_timeout(SHUTDOWN_SECONDS).disable_signals().listen("http", listener, http);
     Ok(server.map_err(|error| StartError::Listen { address, error })?.run())
@@ -614,20 +618,30 @@ fn serve_metrics(listener: TcpListener, scrape: Scrape) -> Result<Server, StartE
 /// costs every request two allocations.
 async fn through_the_edge<B: MessageBody + 'static>(
     edge: Rc<Edge>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let changes_nothing = request.method().is_safe();
+    let mut exchange = Exchange::begin(edge, &request);
+    if changes_nothing {
+        return telemetry::answering(exchange.id(), answer(exchange, request, next)).await;
+    }
+    let _client = exchange.client();
+    let work = telemetry::answering(exchange.id(), answer(exchange, request, next));
+    work::to_its_end(work).await.map_err(Problem::internal)?
+}
+
+async fn answer<B: MessageBody + 'static>(
+    exchange: Exchange,
     mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let exchange = Exchange::begin(edge, &request);
-    let id = exchange.id();
-    let answering = async move {
-        edge::head_as_get(&mut request);
-        let outcome = match edge::check_head(&request).and_then(|()| check_origin(&request)) {
-            Ok(()) => edge::answer(request, &next).await,
-            Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
-        };
-        exchange.end(outcome)
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    edge::head_as_get(&mut request);
+    let outcome = match edge::check_head(&request).and_then(|()| check_origin(&request)) {
+        Ok(()) => edge::answer(request, &next).await,
+        Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
     };
-    telemetry::answering(id, answering).await
+    exchange.end(outcome)
 }
 
 /// Lets the pages of `ALLOWED_ORIGINS` call with credentials, by name and never by wildcard (WHATWG Fetch).

@@ -19,9 +19,10 @@ const LAGS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 /// The methods that are told apart. A client can name any other.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other"];
 
-/// The statuses that requests are answered with.
-const STATUSES: [u16; 20] =
-    [200, 201, 204, 303, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 431, 500, 503, OTHER];
+/// The statuses that requests are answered with; 499 stands for a client who went before that.
+const STATUSES: [u16; 21] = [
+    200, 201, 204, 303, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 431, 499, 500, 503, OTHER,
+];
 
 const OTHER: u16 = 0;
 

@@ -1,5 +1,6 @@
 //! Postgres: the pool, the migrations, and what an error of it means.
 
+mod home;
 pub mod private;
 
 use std::time::Duration;
@@ -11,6 +12,9 @@ use sqlx::{Connection, PgConnection, PgPool};
 
 use crate::clock::Clock;
 use crate::tokens::AppSecret;
+
+use self::home::at_home;
+pub use self::home::make_home;
 
 /// The migrations, compiled in. They run under an advisory lock: nodes that start at once migrate once.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -71,7 +75,7 @@ impl From<sqlx::Error> for DatabaseError {
 /// # Errors
 /// What the database said, or that it said nothing.
 pub async fn answer<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, DatabaseError> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, statement).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, at_home(statement)).await {
         Ok(answer) => answer.map_err(DatabaseError::from),
         Err(_) => Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut)),
     }
