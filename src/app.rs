@@ -21,7 +21,7 @@ use futures_util::future::{OptionFuture, join, join3};
 use secrecy::SecretString;
 use sqlx::PgPool;
 use tokio::runtime::Handle;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use utoipa::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -48,6 +48,7 @@ use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
 use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
+use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
 use crate::web::{LastRun, Scrape, openapi};
 use crate::{account, compare, web as pages};
@@ -182,7 +183,7 @@ pub struct Node {
     service: Running,
     metrics: Option<Running>,
     spans: Option<Spans>,
-    upkeep: JoinSet<()>,
+    upkeep: Upkeep,
 }
 
 /// A server at one address.
@@ -235,10 +236,10 @@ impl Node {
         }
     }
 
-    async fn wind_up(mut self) {
+    async fn wind_up(self) {
         let metrics = OptionFuture::from(self.metrics.map(Running::stop));
         join(self.service.stop(), metrics).await;
-        self.upkeep.shutdown().await;
+        self.upkeep.stop().await;
         let spans = OptionFuture::from(self.spans.map(Spans::stop));
         join3(self.logins.write_activity(), self.trail.write_all(), spans).await;
         self.storage.close().await;
@@ -258,11 +259,11 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let domain = Domain::new(&storage, &config, &secret, &clock)?;
     prepare_keys(&storage, &config, &domain, &clock).await?;
     let (logins, trail, metrics) = (domain.logins.clone(), domain.trail.clone(), Metrics::new()?);
-    let others: Vec<Arc<dyn Reload>> = vec![Arc::new(domain.keys.clone()), domain.clients.clone()];
-    let mut feed = logins.feed(others, metrics.clone());
+    let feed = domain.feed(&metrics);
+    let mut first = feed();
     // Before the first request is answered, what was revoked is known.
-    feed.poll().await?;
-    let upkeep = keep_up(&domain, feed, &storage.pools.upkeep, config.audit_retention);
+    first.poll().await?;
+    let upkeep = keep_up(&domain, first, feed, &storage.pools.upkeep, config.audit_retention, &metrics);
     let scrape = Scrape::new(
         metrics.clone(),
         logins.clone(),
@@ -274,7 +275,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         Some((listener, address)) => Some(Running::new(address, serve_metrics(listener, scrape)?)),
         None => None,
     };
-    let parts = Parts::new(&config, &site, domain, &secret, metrics, clock);
+    let parts = Parts::new(&config, &site, domain, &secret, metrics, upkeep.standing(), clock);
     let spans = config.traces.as_ref().map(Spans::start).transpose()?;
     let server = serve(listener, address, parts, site.is_https, spans.clone())?;
     Ok(Node {
@@ -315,17 +316,33 @@ async fn prepare_keys(
 }
 
 /// What a node does by itself for as long as it runs.
-fn keep_up(domain: &Domain, feed: Feed, pool: &PgPool, audit_retention: Duration) -> JoinSet<()> {
-    let Domain { accounts, logins, keys, trail, .. } = domain;
-    let mut upkeep = JoinSet::new();
-    upkeep.spawn(feed.listen());
-    upkeep.spawn(feed.follow());
-    upkeep.spawn(logins.clone().keep_activity());
-    upkeep.spawn(logins.clone().keep_swept());
-    upkeep.spawn(accounts.clone().keep_swept(pool.clone()));
-    upkeep.spawn(keys.clone().keep(trail.clone()));
-    upkeep.spawn(trail.clone().keep());
-    upkeep.spawn(trail.clone().keep_swept(audit_retention));
+fn keep_up(
+    domain: &Domain,
+    first: Feed,
+    feed: impl Fn() -> Feed + Clone + Send + 'static,
+    pool: &PgPool,
+    audit_retention: Duration,
+    metrics: &Metrics,
+) -> Upkeep {
+    let mut upkeep = Upkeep::new(metrics.clone());
+    let (anew, mut first) = (feed.clone(), Some(first));
+    upkeep.keep("feed.listen", move || {
+        let feed = feed();
+        async move { feed.listen().await }
+    });
+    upkeep.keep("feed.follow", move || first.take().unwrap_or_else(&anew).follow());
+    let logins = domain.logins.clone();
+    upkeep.keep("logins.keep_activity", move || logins.clone().keep_activity());
+    let logins = domain.logins.clone();
+    upkeep.keep("logins.keep_swept", move || logins.clone().keep_swept());
+    let (accounts, pool) = (domain.accounts.clone(), pool.clone());
+    upkeep.keep("accounts.keep_swept", move || accounts.clone().keep_swept(pool.clone()));
+    let (keys, trail) = (domain.keys.clone(), domain.trail.clone());
+    upkeep.keep("keys.keep", move || keys.clone().keep(trail.clone()));
+    let trail = domain.trail.clone();
+    upkeep.keep("trail.keep", move || trail.clone().keep());
+    let trail = domain.trail.clone();
+    upkeep.keep("trail.keep_swept", move || trail.clone().keep_swept(audit_retention));
     upkeep
 }
 
@@ -378,6 +395,13 @@ impl Domain {
             logins,
         })
     }
+
+    /// Makes feeds: one for the start, and another whenever the one before is done for. Each begins anew.
+    fn feed(&self, metrics: &Metrics) -> impl Fn() -> Feed + Clone + Send + 'static {
+        let others: Vec<Arc<dyn Reload>> = vec![Arc::new(self.keys.clone()), self.clients.clone()];
+        let (logins, metrics) = (self.logins.clone(), metrics.clone());
+        move || logins.feed(others.clone(), metrics.clone())
+    }
 }
 
 /// Where clients reach the service.
@@ -420,6 +444,7 @@ struct Parts {
     proxies: Data<TrustedProxies>,
     last_run: Data<LastRun>,
     metrics: Metrics,
+    standing: Data<Standing>,
     modes: Modes,
 }
 
@@ -430,6 +455,7 @@ impl Parts {
         domain: Domain,
         secret: &AppSecret,
         metrics: Metrics,
+        standing: Standing,
         clock: Clock,
     ) -> Self {
         let Domain { pool, accounts, logins, clients, keys, trail } = domain;
@@ -479,6 +505,7 @@ impl Parts {
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
             last_run: Data::new(LastRun(compare::default_folder(&config.data_folder))),
             metrics,
+            standing: Data::new(standing),
             modes: Modes::new(modes),
         }
     }
@@ -516,7 +543,8 @@ impl Parts {
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone())
-            .app_data(self.last_run.clone());
+            .app_data(self.last_run.clone())
+            .app_data(self.standing.clone());
     }
 
     fn document(&self) -> utoipa::openapi::OpenApi {
@@ -540,7 +568,7 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let secret = AppSecret::generate();
     let domain = Domain::new(&storage, config, &secret, &clock)?;
     let site = Site::new(config, config.listen);
-    let parts = Parts::new(config, &site, domain, &secret, Metrics::new()?, clock);
+    let parts = Parts::new(config, &site, domain, &secret, Metrics::new()?, Standing::default(), clock);
     Ok(parts.document().to_pretty_json()?)
 }
 

@@ -34,6 +34,7 @@ pub struct Metrics {
     durations: HistogramVec,
     problems: IntCounterVec,
     sign_ins: IntCounterVec,
+    upkeep_restarts: IntCounterVec,
     revocations: IntCounter,
     revocation_lag: Histogram,
 }
@@ -74,6 +75,11 @@ impl Metrics {
                 "Attempts to sign in, by mode, transport and outcome: `started`, or the code of the problem.",
                 &["mode", "transport", "outcome"],
             )?,
+            upkeep_restarts: counters(
+                "upkeep_restarts_total",
+                "How often a task of the node's own had stopped and was begun again.",
+                &["task"],
+            )?,
             durations: register(
                 &registry,
                 HistogramVec::new(durations.buckets(DURATIONS.to_vec()), &["route"])?,
@@ -110,6 +116,21 @@ impl Metrics {
     /// Somebody tried to sign in; `outcome` is `started`, or the code of the problem.
     pub fn sign_in(&self, mode: &str, transport: &str, outcome: &str) {
         self.sign_ins.with_label_values(&[mode, transport, outcome]).inc();
+    }
+
+    /// There is a task of the node's own, which has not been begun again yet.
+    pub fn upkeep_task(&self, task: &str) {
+        self.upkeep_restarts.with_label_values(&[task]);
+    }
+
+    /// A task of the node's own was begun again.
+    pub fn upkeep_restarted(&self, task: &str) {
+        self.upkeep_restarts.with_label_values(&[task]).inc();
+    }
+
+    /// How often it was.
+    pub fn upkeep_restarts(&self, task: &str) -> u64 {
+        self.upkeep_restarts.with_label_values(&[task]).get()
     }
 
     /// A revocation was taken in so long after it had been written down.

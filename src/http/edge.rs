@@ -284,7 +284,7 @@ pub async fn answer<B: MessageBody + 'static>(
         }
         Ok(Ok(response)) => Ok(response.map_into_left_body()),
         Ok(Err(error)) => Err(from_error(error)),
-        Err(panic) => Err(Problem::internal(panic_message(&*panic)).into()),
+        Err(panic) => Err(Problem::internal(telemetry::panic_message(&*panic)).into()),
     }
 }
 
@@ -317,12 +317,6 @@ fn from_status(status: StatusCode) -> Problem {
         _ => Code::MalformedRequest,
     };
     Problem::new(code, status.canonical_reason().unwrap_or("The request was refused."))
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panic: {}", text.unwrap_or("of an unknown kind"))
 }
 
 /// What there is, by its path: which methods it answers, read from the API's own document, so that there is one list of

@@ -15,6 +15,7 @@ use crate::auth::Modes;
 use crate::database::answer;
 use crate::error::{Check, Checks, Problem};
 use crate::logins::Logins;
+use crate::upkeep::Standing;
 
 /// How long a part may take to show that it is well: what asks seldom waits for longer than a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -30,7 +31,7 @@ pub(super) struct LiveBody {
 
 /// The service is well.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"status": "ok", "checks": {"database": "ok", "feed": "ok", "keys": "ok"}}))]
+#[schema(example = json!({"status": "ok", "checks": {"database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok"}}))]
 pub(super) struct ReadyBody {
     /// Always `ok`: anything else is a problem document.
     #[schema(example = "ok")]
@@ -48,8 +49,8 @@ pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(LiveBody { status: "ok" })
 }
 
-/// The service can do its work: the database answers and takes writes, what was revoked is known, and tokens can be
-/// signed.
+/// The service can do its work: the database answers and takes writes, what was revoked is known, tokens can be signed,
+/// and what the node does by itself is being done.
 ///
 /// It answers within a few seconds, also when the database does not. The problem document says in `checks` which part is
 /// down; why is in the log.
@@ -62,10 +63,11 @@ pub(super) async fn ready(
     pool: Data<PgPool>,
     logins: Data<Logins>,
     modes: Data<Modes>,
+    standing: Data<Standing>,
 ) -> Result<HttpResponse, Problem> {
     let (database, feed) = join(database(&pool), feed(&logins)).await;
-    match (Checks { database, feed, keys: keys(&modes) }) {
-        checks @ Checks { database: Check::Ok, feed: Check::Ok, keys: Check::Ok } => {
+    match (Checks { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
+        checks @ Checks { database: Check::Ok, feed: Check::Ok, keys: Check::Ok, upkeep: Check::Ok } => {
             Ok(HttpResponse::Ok().json(ReadyBody { status: "ok", checks }))
         }
         checks => Err(Problem::not_ready(checks)),
@@ -95,6 +97,13 @@ fn keys(modes: &Modes) -> Check {
     match modes.iter().find_map(|mode| mode.trouble()) {
         None => Check::Ok,
         Some(trouble) => tell("keys", Check::Down, trouble),
+    }
+}
+
+fn upkeep(standing: &Standing) -> Check {
+    match standing.down() {
+        down if down.is_empty() => Check::Ok,
+        down => tell("upkeep", Check::Down, format!("not running: {}", down.join(", "))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -12,7 +13,7 @@ use crate::{
         cluster::Database,
         eventually,
         http::Request,
-        server::TestServer,
+        server::{METRICS, ONE_NAME, TestServer},
     },
 };
 
@@ -40,7 +41,7 @@ async fn assert_ready_in_the_end(server: &TestServer) {
 async fn a_service_that_is_well_says_so_of_each_part() {
     let server = TestServer::start().await;
     let ready = server.send(Request::get("/health/ready")).await.not_stored().ok();
-    let checks = json!({ "database": "ok", "feed": "ok", "keys": "ok" });
+    let checks = json!({ "database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok" });
     assert_eq!(ready, json!({ "status": "ok", "checks": checks }));
     assert_eq!(server.send(Request::get("/health/live")).await.ok(), json!({ "status": "ok" }));
 }
@@ -55,7 +56,7 @@ async fn a_service_without_its_database_lives_but_is_not_ready() {
     eventually("a feed that can't be read", async || {
         let checks = checks_once_the_database_is(&server, "down").await;
         // Signing asks nobody.
-        checks == json!({ "database": "down", "feed": "down", "keys": "ok" })
+        checks == json!({ "database": "down", "feed": "down", "keys": "ok", "upkeep": "ok" })
     })
     .await;
 
@@ -87,7 +88,7 @@ async fn a_database_that_takes_no_writes_is_not_ready_and_that_is_all_that_is_wr
     database.set_read_only(true).await;
     eventually("a feed that is read", async || {
         let checks = checks_once_the_database_is(&server, "read_only").await;
-        checks == json!({ "database": "read_only", "feed": "ok", "keys": "ok" })
+        checks == json!({ "database": "read_only", "feed": "ok", "keys": "ok", "upkeep": "ok" })
     })
     .await;
 
@@ -104,7 +105,10 @@ async fn a_feed_that_cannot_be_read_is_told_from_a_database_that_is_away() {
     })
     .await;
     let response = server.send(Request::get("/health/ready")).await.problem(503, "unavailable");
-    assert_eq!(response.json()["checks"], json!({ "database": "ok", "feed": "down", "keys": "ok" }));
+    assert_eq!(
+        response.json()["checks"],
+        json!({ "database": "ok", "feed": "down", "keys": "ok", "upkeep": "ok" })
+    );
 
     sql(&server, "alter table revocations_elsewhere rename to revocations").await;
     assert_ready_in_the_end(&server).await;
@@ -139,4 +143,31 @@ async fn a_stranger_is_told_which_part_is_down_and_not_where_it_is() {
     for inside in ["127.0.0.1", &port, database, "postgres", "refused", "os error"] {
         assert!(!told.to_lowercase().contains(inside), "{inside} is in {told}");
     }
+}
+
+/// Before the beginning of time nothing can be reckoned back from: whoever tries panics.
+#[tokio::test]
+async fn a_task_of_the_node_that_panics_is_told_of_and_begun_again() {
+    let server = TestServer::with(&[METRICS, ONE_NAME]).await;
+    let node = server.another_node_with(&[("METRICS_LISTEN", "")]).await;
+    let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+    client.at(&node).profile().await.ok();
+    let now = server.clock.now();
+    let restarts = async || server.metric(r#"dualauth_upkeep_restarts_total{task="feed.follow"}"#).await;
+    assert_eq!(restarts().await, 0.0);
+    server.send(Request::get("/health/ready")).await.expect(200);
+
+    server.clock.set(DateTime::<Utc>::MIN_UTC);
+    eventually("a task that does not run", async || {
+        let response = server.send(Request::get("/health/ready")).await;
+        response.status == 503 && response.json()["checks"]["upkeep"] == "down"
+    })
+    .await;
+    eventually("it is begun again", async || restarts().await > 0.0).await;
+
+    server.clock.set(now);
+    assert_ready_in_the_end(&server).await;
+    // It follows what happens elsewhere, as before.
+    client.at(&node).logout().await.expect(204);
+    eventually("the end is known", async || client.profile().await.status == 401).await;
 }
