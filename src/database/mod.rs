@@ -62,6 +62,14 @@ impl DatabaseError {
         let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
         error.code().is_some_and(|code| code == READ_ONLY)
     }
+
+    /// Whether the values were refused that the statement was given: with others it may do. By SQLSTATE: data exceptions,
+    /// constraints that don't hold, limits, and what a trigger says.
+    pub fn is_about_values(&self) -> bool {
+        let Self::Refused(sqlx::Error::Database(error)) = self else { return false };
+        let class = error.code().and_then(|code| code.get(..2).map(str::to_owned)).unwrap_or_default();
+        matches!(&*class, "22" | "23" | "54" | "P0")
+    }
 }
 
 impl From<sqlx::Error> for DatabaseError {
