@@ -33,7 +33,7 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
-use crate::database::{self, DatabaseError, Pools};
+use crate::database::{self, Commits, DatabaseError, Pools};
 use crate::error::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
@@ -335,6 +335,8 @@ fn keep_up(
     upkeep.keep("logins.keep_activity", move || logins.clone().keep_activity());
     let logins = domain.logins.clone();
     upkeep.keep("logins.keep_swept", move || logins.clone().keep_swept());
+    let commits = domain.commits.clone();
+    upkeep.keep("commits.keep", move || commits.clone().keep());
     let (accounts, pool) = (domain.accounts.clone(), pool.clone());
     upkeep.keep("accounts.keep_swept", move || accounts.clone().keep_swept(pool.clone()));
     let (keys, trail) = (domain.keys.clone(), domain.trail.clone());
@@ -370,6 +372,7 @@ async fn app_secret(config: &Config, pool: &PgPool, clock: &Clock) -> Result<App
 /// What the service is about, in its database.
 struct Domain {
     pool: PgPool,
+    commits: Commits,
     accounts: Accounts,
     logins: Logins,
     clients: Arc<Clients>,
@@ -388,6 +391,7 @@ impl Domain {
         let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
         Ok(Self {
             pool: pools.requests.clone(),
+            commits: Commits::new(pools.upkeep.clone()),
             accounts: storage.accounts(config, clock, Niceness::GivesWay)?,
             clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
             keys: storage.keys(config, secret, clock)?,
@@ -431,6 +435,7 @@ impl Site {
 #[derive(Clone)]
 struct Parts {
     pool: Data<PgPool>,
+    commits: Data<Commits>,
     logins: Data<Logins>,
     clients: Data<Clients>,
     metadata: Data<Metadata>,
@@ -458,7 +463,7 @@ impl Parts {
         standing: Standing,
         clock: Clock,
     ) -> Self {
-        let Domain { pool, accounts, logins, clients, keys, trail } = domain;
+        let Domain { pool, commits, accounts, logins, clients, keys, trail } = domain;
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
@@ -482,6 +487,7 @@ impl Parts {
         ];
         Self {
             pool: Data::new(pool.clone()),
+            commits: Data::new(commits),
             logins: Data::new(logins.clone()),
             clients: Data::from(clients),
             metadata: Data::new(metadata),
@@ -532,6 +538,7 @@ impl Parts {
     fn data(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(self.pool.clone())
+            .app_data(self.commits.clone())
             .app_data(self.logins.clone())
             .app_data(self.clients.clone())
             .app_data(self.metadata.clone())

@@ -1,5 +1,6 @@
 //! Postgres: the pool, the migrations, and what an error of it means.
 
+mod commits;
 mod home;
 pub mod private;
 
@@ -13,6 +14,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use crate::clock::Clock;
 use crate::tokens::AppSecret;
 
+pub use self::commits::Commits;
 use self::home::at_home;
 pub use self::home::make_home;
 
@@ -26,8 +28,8 @@ const MAX_CONNECTIONS: u32 = 10;
 /// a node whose requests have taken every connection must not go stale for it.
 const UPKEEP_CONNECTIONS: u32 = 4;
 
-/// And in all, with the one that listens for notifications.
-pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 1;
+/// And in all, with the one that listens for notifications and the one on which commits are tried.
+pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 2;
 
 /// How long a request waits for a connection: sqlx waits 30 s by default, which outlives its client.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);

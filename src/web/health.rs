@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::auth::Modes;
-use crate::database::answer;
+use crate::database::{Commits, DatabaseError, answer};
 use crate::error::{Check, Checks, Problem};
 use crate::logins::Logins;
 use crate::upkeep::Standing;
@@ -61,11 +61,12 @@ pub(super) async fn live() -> HttpResponse {
 #[get("/health/ready")]
 pub(super) async fn ready(
     pool: Data<PgPool>,
+    commits: Data<Commits>,
     logins: Data<Logins>,
     modes: Data<Modes>,
     standing: Data<Standing>,
 ) -> Result<HttpResponse, Problem> {
-    let (database, feed) = join(database(&pool), feed(&logins)).await;
+    let (database, feed) = join(database(&pool, &commits), feed(&logins)).await;
     match (Checks { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
         checks @ Checks { database: Check::Ok, feed: Check::Ok, keys: Check::Ok, upkeep: Check::Ok } => {
             Ok(HttpResponse::Ok().json(ReadyBody { status: "ok", checks }))
@@ -74,16 +75,27 @@ pub(super) async fn ready(
     }
 }
 
-async fn database(pool: &PgPool) -> Check {
-    // One that recovers, or stands by for another, takes no writes either.
+async fn database(pool: &PgPool, commits: &Commits) -> Check {
+    let checks = async {
+        match is_read_only(pool).await {
+            Ok(false) => {}
+            Ok(true) => return tell("database", Check::ReadOnly, "it takes no writes"),
+            Err(error) => return tell("database", Check::Down, error),
+        }
+        match commits.check().await {
+            Ok(()) => Check::Ok,
+            Err(error) => tell("database", Check::Down, error),
+        }
+    };
+    let late = |_| tell("database", Check::Down, "it gives no answer, or makes no commit");
+    timeout(TIME_LIMIT, checks).await.unwrap_or_else(late)
+}
+
+/// One that recovers, or stands by for another, takes no writes either.
+async fn is_read_only(pool: &PgPool) -> Result<bool, DatabaseError> {
     let question =
         sqlx::query_scalar!(r#"select current_setting('transaction_read_only') = 'on' as "is_read_only!""#);
-    match timeout(TIME_LIMIT, answer(question.fetch_one(pool))).await {
-        Ok(Ok(false)) => Check::Ok,
-        Ok(Ok(true)) => tell("database", Check::ReadOnly, "it takes no writes"),
-        Ok(Err(error)) => tell("database", Check::Down, error),
-        Err(_) => tell("database", Check::Down, "it gives no answer"),
-    }
+    answer(question.fetch_one(pool)).await
 }
 
 async fn feed(logins: &Logins) -> Check {

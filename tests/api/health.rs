@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use tokio::time::timeout;
 
 use crate::{
@@ -13,6 +15,8 @@ use crate::{
         cluster::Database,
         eventually,
         http::Request,
+        postgres::Postgres,
+        program::{Server, folder},
         server::{METRICS, ONE_NAME, TestServer},
     },
 };
@@ -143,6 +147,58 @@ async fn a_stranger_is_told_which_part_is_down_and_not_where_it_is() {
     for inside in ["127.0.0.1", &port, database, "postgres", "refused", "os error"] {
         assert!(!told.to_lowercase().contains(inside), "{inside} is in {told}");
     }
+}
+
+async fn execute(connection: &mut PgConnection, statements: &[&'static str]) {
+    for statement in statements {
+        sqlx::raw_sql(*statement).execute(&mut *connection).await.expect("a statement that runs");
+    }
+}
+
+/// How many commits wait for a standby that the node has only tried.
+async fn tried(connection: &mut PgConnection) -> i64 {
+    let waiting = sqlx::query_scalar(
+        "select count(*) from pg_stat_activity
+         where wait_event = 'SyncRep' and query like '%pg_logical_emit_message%'",
+    );
+    waiting.fetch_one(connection).await.expect("a number")
+}
+
+#[tokio::test]
+async fn a_database_that_makes_no_commit_is_down_and_is_tried_once_however_many_ask() {
+    let mut postgres = Postgres::start(&[]).await;
+    let server = Server::start(&folder(), &[("DATABASE_URL", postgres.url())]).await;
+    let mut connection = postgres.connect().await;
+    let probe = || timeout(PROBE_LIMIT, server.send(Request::get("/health/ready")));
+    probe().await.expect("an answer in time").expect(200);
+
+    let standby = "alter system set synchronous_standby_names = 'nobody'";
+    execute(&mut connection, &[standby, "select pg_reload_conf()"]).await;
+    eventually("no commit", async || probe().await.expect("an answer in time").status == 503).await;
+    for answer in join_all((0..30).map(|_| probe())).await {
+        let checks = answer.expect("an answer in time").problem(503, "unavailable").json()["checks"].clone();
+        assert_eq!(checks, json!({ "database": "down", "feed": "ok", "keys": "ok", "upkeep": "ok" }));
+        assert_eq!(tried(&mut connection).await, 1);
+    }
+
+    execute(&mut connection, &["alter system reset synchronous_standby_names", "select pg_reload_conf()"])
+        .await;
+    eventually("commits", async || probe().await.expect("an answer in time").status == 200).await;
+    assert_eq!(tried(&mut connection).await, 0);
+    assert!(server.terminate().await.success());
+    postgres.stop().await;
+}
+
+/// Nobody who asks costs Postgres a commit each time.
+#[tokio::test]
+async fn commits_are_tried_seldom() {
+    let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
+    server.send(Request::get("/health/ready")).await.expect(200);
+    proxy.take_statements();
+    for answer in join_all((0..50).map(|_| server.send(Request::get("/health/ready")))).await {
+        answer.expect(200);
+    }
+    assert!(proxy.take_statements().count("pg_logical_emit_message") <= 1);
 }
 
 /// Before the beginning of time nothing can be reckoned back from: whoever tries panics.
