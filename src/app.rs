@@ -9,8 +9,8 @@ use std::time::Duration;
 use actix_cors::Cors;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
-use actix_service::{ServiceFactoryExt, fn_service, map_config};
-use actix_web::body::MessageBody;
+use actix_service::{Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::{Condition, Next, from_fn};
@@ -20,7 +20,8 @@ use actix_web::{App, Error, HttpServer};
 use futures_util::future::{OptionFuture, join, join3};
 use secrecy::SecretString;
 use sqlx::PgPool;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use utoipa::OpenApi;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -32,12 +33,13 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
-use crate::database::{self, DatabaseError, Pools};
-use crate::error::{RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::database::{self, Commits, DatabaseError, Pools};
+use crate::error::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
 use crate::http::door;
 use crate::http::edge::{self, Edge, Exchange};
+use crate::http::work;
 use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
 use crate::limits::Limits;
 use crate::logins::{Feed, Logins, Reload};
@@ -46,6 +48,7 @@ use crate::oauth::{self, Metadata};
 use crate::session::{SessionData, SessionMode};
 use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
+use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
 use crate::web::{LastRun, Scrape, openapi};
 use crate::{account, compare, web as pages};
@@ -184,7 +187,7 @@ pub struct Node {
     service: Running,
     metrics: Option<Running>,
     spans: Option<Spans>,
-    upkeep: JoinSet<()>,
+    upkeep: Upkeep,
 }
 
 /// A server at one address.
@@ -237,10 +240,10 @@ impl Node {
         }
     }
 
-    async fn wind_up(mut self) {
+    async fn wind_up(self) {
         let metrics = OptionFuture::from(self.metrics.map(Running::stop));
         join(self.service.stop(), metrics).await;
-        self.upkeep.shutdown().await;
+        self.upkeep.stop().await;
         let spans = OptionFuture::from(self.spans.map(Spans::stop));
         join3(self.logins.write_activity(), self.trail.write_all(), spans).await;
         self.storage.close().await;
@@ -260,11 +263,11 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let domain = Domain::new(&storage, &config, &secret, &clock)?;
     unless_read_only(prepare_keys(&storage, &config, &domain, &clock).await)?;
     let (logins, trail, metrics) = (domain.logins.clone(), domain.trail.clone(), Metrics::new()?);
-    let others: Vec<Arc<dyn Reload>> = vec![Arc::new(domain.keys.clone()), domain.clients.clone()];
-    let mut feed = logins.feed(others, metrics.clone(), trail.clone());
+    let feed = domain.feed(&metrics);
+    let mut first = feed();
     // Before the first request is answered, what was revoked is known.
-    unless_read_only(feed.poll().await.map_err(StartError::from))?;
-    let upkeep = keep_up(&domain, feed, &storage.pools.upkeep, config.audit_retention);
+    unless_read_only(first.poll().await.map_err(StartError::from))?;
+    let upkeep = keep_up(&domain, first, feed, &storage.pools.upkeep, config.audit_retention, &metrics);
     let scrape = Scrape::new(
         metrics.clone(),
         logins.clone(),
@@ -276,7 +279,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         Some((listener, address)) => Some(Running::new(address, serve_metrics(listener, scrape)?)),
         None => None,
     };
-    let parts = Parts::new(&config, &site, domain, &secret, metrics, clock);
+    let parts = Parts::new(&config, &site, domain, &secret, metrics, upkeep.standing(), clock);
     let spans = config.traces.as_ref().map(Spans::start).transpose()?;
     let server = serve(listener, address, parts, site.is_https, spans.clone())?;
     Ok(Node {
@@ -331,17 +334,35 @@ async fn prepare_keys(
 }
 
 /// What a node does by itself for as long as it runs.
-fn keep_up(domain: &Domain, feed: Feed, pool: &PgPool, audit_retention: Duration) -> JoinSet<()> {
-    let Domain { accounts, logins, keys, trail, .. } = domain;
-    let mut upkeep = JoinSet::new();
-    upkeep.spawn(feed.listen());
-    upkeep.spawn(feed.follow());
-    upkeep.spawn(logins.clone().keep_activity());
-    upkeep.spawn(logins.clone().keep_swept());
-    upkeep.spawn(accounts.clone().keep_swept(pool.clone()));
-    upkeep.spawn(keys.clone().keep(trail.clone()));
-    upkeep.spawn(trail.clone().keep());
-    upkeep.spawn(trail.clone().keep_swept(audit_retention));
+fn keep_up(
+    domain: &Domain,
+    first: Feed,
+    feed: impl Fn() -> Feed + Clone + Send + 'static,
+    pool: &PgPool,
+    audit_retention: Duration,
+    metrics: &Metrics,
+) -> Upkeep {
+    let mut upkeep = Upkeep::new(metrics.clone());
+    let (anew, mut first) = (feed.clone(), Some(first));
+    upkeep.keep("feed.listen", move || {
+        let feed = feed();
+        async move { feed.listen().await }
+    });
+    upkeep.keep("feed.follow", move || first.take().unwrap_or_else(&anew).follow());
+    let logins = domain.logins.clone();
+    upkeep.keep("logins.keep_activity", move || logins.clone().keep_activity());
+    let logins = domain.logins.clone();
+    upkeep.keep("logins.keep_swept", move || logins.clone().keep_swept());
+    let commits = domain.commits.clone();
+    upkeep.keep("commits.keep", move || commits.clone().keep());
+    let (accounts, pool) = (domain.accounts.clone(), pool.clone());
+    upkeep.keep("accounts.keep_swept", move || accounts.clone().keep_swept(pool.clone()));
+    let (keys, trail) = (domain.keys.clone(), domain.trail.clone());
+    upkeep.keep("keys.keep", move || keys.clone().keep(trail.clone()));
+    let trail = domain.trail.clone();
+    upkeep.keep("trail.keep", move || trail.clone().keep());
+    let trail = domain.trail.clone();
+    upkeep.keep("trail.keep_swept", move || trail.clone().keep_swept(audit_retention));
     upkeep
 }
 
@@ -369,6 +390,7 @@ async fn app_secret(config: &Config, pool: &PgPool, clock: &Clock) -> Result<App
 /// What the service is about, in its database.
 struct Domain {
     pool: PgPool,
+    commits: Commits,
     accounts: Accounts,
     logins: Logins,
     clients: Arc<Clients>,
@@ -387,12 +409,20 @@ impl Domain {
         let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
         Ok(Self {
             pool: pools.requests.clone(),
+            commits: Commits::new(pools.upkeep.clone()),
             accounts: storage.accounts(config, clock, Niceness::GivesWay)?,
             clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
             keys: storage.keys(config, secret, clock)?,
             trail: storage.trail(clock),
             logins,
         })
+    }
+
+    /// Makes feeds: one for the start, and another whenever the one before is done for. Each begins anew.
+    fn feed(&self, metrics: &Metrics) -> impl Fn() -> Feed + Clone + Send + 'static {
+        let others: Vec<Arc<dyn Reload>> = vec![Arc::new(self.keys.clone()), self.clients.clone()];
+        let (logins, metrics, trail) = (self.logins.clone(), metrics.clone(), self.trail.clone());
+        move || logins.feed(others.clone(), metrics.clone(), trail.clone())
     }
 }
 
@@ -423,6 +453,7 @@ impl Site {
 #[derive(Clone)]
 struct Parts {
     pool: Data<PgPool>,
+    commits: Data<Commits>,
     logins: Data<Logins>,
     clients: Data<Clients>,
     metadata: Data<Metadata>,
@@ -436,6 +467,7 @@ struct Parts {
     proxies: Data<TrustedProxies>,
     last_run: Data<LastRun>,
     metrics: Metrics,
+    standing: Data<Standing>,
     modes: Modes,
 }
 
@@ -446,9 +478,10 @@ impl Parts {
         domain: Domain,
         secret: &AppSecret,
         metrics: Metrics,
+        standing: Standing,
         clock: Clock,
     ) -> Self {
-        let Domain { pool, accounts, logins, clients, keys, trail } = domain;
+        let Domain { pool, commits, accounts, logins, clients, keys, trail } = domain;
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
@@ -472,6 +505,7 @@ impl Parts {
         ];
         Self {
             pool: Data::new(pool.clone()),
+            commits: Data::new(commits),
             logins: Data::new(logins.clone()),
             clients: Data::from(clients),
             metadata: Data::new(metadata),
@@ -495,6 +529,7 @@ impl Parts {
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
             last_run: Data::new(LastRun(compare::default_folder(&config.data_folder))),
             metrics,
+            standing: Data::new(standing),
             modes: Modes::new(modes),
         }
     }
@@ -521,6 +556,7 @@ impl Parts {
     fn data(&self, config: &mut web::ServiceConfig) {
         config
             .app_data(self.pool.clone())
+            .app_data(self.commits.clone())
             .app_data(self.logins.clone())
             .app_data(self.clients.clone())
             .app_data(self.metadata.clone())
@@ -532,7 +568,8 @@ impl Parts {
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone())
-            .app_data(self.last_run.clone());
+            .app_data(self.last_run.clone())
+            .app_data(self.standing.clone());
     }
 
     fn document(&self) -> utoipa::openapi::OpenApi {
@@ -556,7 +593,7 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let secret = AppSecret::generate();
     let domain = Domain::new(&storage, config, &secret, &clock)?;
     let site = Site::new(config, config.listen);
-    let parts = Parts::new(config, &site, domain, &secret, Metrics::new()?, clock);
+    let parts = Parts::new(config, &site, domain, &secret, Metrics::new()?, Standing::default(), clock);
     Ok(parts.document().to_pretty_json()?)
 }
 
@@ -593,8 +630,10 @@ fn serve(
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
     let server = Server::build().max_concurrent_connections(connection::most().div_ceil(workers));
     let shutdown = server.graceful_shutdown_signal();
+    let runtime = Handle::current();
     // What `HttpServer` does, but that connections come in one by one and have deadlines.
     let http = move || {
+        database::set_io_runtime(runtime.clone());
         let shutdown = shutdown.clone();
         let http = HttpService::build()
             .client_request_timeout(HEAD_TIME_LIMIT)
@@ -609,7 +648,7 @@ fn serve(
             let peer = stream.peer_addr().ok();
             Ok::<_, DispatchError>((Connection::new(stream), Protocol::Http1, peer))
         })
-        .and_then(http)
+        .and_then(apply_fn_factory(http, |connection, http| work::serving(http.call(connection))))
     };
     let server = server.shutdown_timeout(SHUTDOWN_SECONDS).disable_signals().listen("http", listener, http);
     Ok(server.map_err(|error| StartError::Listen { address, error })?.run())
@@ -632,20 +671,30 @@ fn serve_metrics(listener: TcpListener, scrape: Scrape) -> Result<Server, StartE
 /// costs every request two allocations.
 async fn through_the_edge<B: MessageBody + 'static>(
     edge: Rc<Edge>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let changes_nothing = request.method().is_safe();
+    let mut exchange = Exchange::begin(edge, &request);
+    if changes_nothing {
+        return telemetry::answering(exchange.id(), answer(exchange, request, next)).await;
+    }
+    let _client = exchange.client();
+    let work = telemetry::answering(exchange.id(), answer(exchange, request, next));
+    work::to_its_end(work).await.map_err(Problem::internal)?
+}
+
+async fn answer<B: MessageBody + 'static>(
+    exchange: Exchange,
     mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let exchange = Exchange::begin(edge, &request);
-    let id = exchange.id();
-    let answering = async move {
-        edge::head_as_get(&mut request);
-        let outcome = match edge::check_head(&request).and_then(|()| check_origin(&request)) {
-            Ok(()) => edge::answer(request, &next).await,
-            Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
-        };
-        exchange.end(outcome)
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    edge::head_as_get(&mut request);
+    let outcome = match edge::check_head(&request).and_then(|()| check_origin(&request)) {
+        Ok(()) => edge::answer(request, &next).await,
+        Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
     };
-    telemetry::answering(id, answering).await
+    exchange.end(outcome)
 }
 
 /// Lets the pages of `ALLOWED_ORIGINS` call with credentials, by name and never by wildcard (WHATWG Fetch).

@@ -182,7 +182,7 @@ pub enum Check {
 
 /// How each part of the service is. No more than that: who asks may be anybody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({"database": "ok", "feed": "ok", "keys": "ok"}))]
+#[schema(example = json!({"database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok"}))]
 pub struct Checks {
     /// Postgres answers, and takes what is written.
     pub database: Check,
@@ -190,6 +190,8 @@ pub struct Checks {
     pub feed: Check,
     /// There is a key to sign access tokens with.
     pub keys: Check,
+    /// What the node does by itself is being done.
+    pub upkeep: Check,
 }
 
 /// A problem document.

@@ -28,6 +28,7 @@ pub mod logins;
 pub mod users;
 
 pub mod audit;
+pub mod upkeep;
 
 pub mod clock;
 pub mod config;

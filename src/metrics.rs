@@ -19,9 +19,10 @@ const LAGS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 /// The methods that are told apart. A client can name any other.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other"];
 
-/// The statuses that requests are answered with.
-const STATUSES: [u16; 20] =
-    [200, 201, 204, 303, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 431, 500, 503, OTHER];
+/// The statuses that requests are answered with; 499 stands for a client who went before that.
+const STATUSES: [u16; 21] = [
+    200, 201, 204, 303, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 431, 499, 500, 503, OTHER,
+];
 
 const OTHER: u16 = 0;
 
@@ -33,6 +34,7 @@ pub struct Metrics {
     durations: HistogramVec,
     problems: IntCounterVec,
     sign_ins: IntCounterVec,
+    upkeep_restarts: IntCounterVec,
     revocations: IntCounter,
     revocation_lag: Histogram,
 }
@@ -73,6 +75,11 @@ impl Metrics {
                 "Attempts to sign in, by mode, transport and outcome: `started`, or the code of the problem.",
                 &["mode", "transport", "outcome"],
             )?,
+            upkeep_restarts: counters(
+                "upkeep_restarts_total",
+                "How often a task of the node's own had stopped and was begun again.",
+                &["task"],
+            )?,
             durations: register(
                 &registry,
                 HistogramVec::new(durations.buckets(DURATIONS.to_vec()), &["route"])?,
@@ -109,6 +116,21 @@ impl Metrics {
     /// Somebody tried to sign in; `outcome` is `started`, or the code of the problem.
     pub fn sign_in(&self, mode: &str, transport: &str, outcome: &str) {
         self.sign_ins.with_label_values(&[mode, transport, outcome]).inc();
+    }
+
+    /// There is a task of the node's own, which has not been begun again yet.
+    pub fn upkeep_task(&self, task: &str) {
+        self.upkeep_restarts.with_label_values(&[task]);
+    }
+
+    /// A task of the node's own was begun again.
+    pub fn upkeep_restarted(&self, task: &str) {
+        self.upkeep_restarts.with_label_values(&[task]).inc();
+    }
+
+    /// How often it was.
+    pub fn upkeep_restarts(&self, task: &str) -> u64 {
+        self.upkeep_restarts.with_label_values(&[task]).get()
     }
 
     /// A revocation was taken in so long after it had been written down.

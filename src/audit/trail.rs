@@ -155,14 +155,37 @@ impl Trail {
             if batch.is_empty() {
                 return;
             }
-            let outcome = store::insert(&self.0.pool, &batch).await;
+            let outcome = self.write(&batch).await;
             self.tell(&outcome);
             if outcome.is_err() {
                 return;
             }
-            lock(&self.0.waiting).drain(..batch.len());
+        }
+    }
+
+    /// Writes what waits longest. An event that Postgres refuses for what is in it is found by halving, and is in the log
+    /// alone: the others are not to wait for it.
+    async fn write(&self, batch: &[Arc<Record>]) -> Result<(), DatabaseError> {
+        let mut parts = vec![batch];
+        while let Some(part) = parts.pop() {
+            match (store::insert(&self.0.pool, part).await, part) {
+                (Err(error), [refused]) if error.is_about_values() => self.give_up(refused, &error),
+                (Err(error), _) if error.is_about_values() => {
+                    let (first, rest) = part.split_at(part.len() / 2);
+                    parts.extend([rest, first]);
+                    continue;
+                }
+                (outcome, _) => outcome?,
+            }
+            lock(&self.0.waiting).drain(..part.len());
             self.0.is_full.store(false, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    fn give_up(&self, refused: &Record, error: &DatabaseError) {
+        self.0.lost.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(id = %refused.id, event = refused.event, %error, "an event can't be written, and is in this log only");
     }
 
     fn tell(&self, outcome: &Result<(), DatabaseError>) {

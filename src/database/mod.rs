@@ -1,6 +1,8 @@
 //! Postgres: the pool, the migrations, and what an error of it means.
 
+mod commits;
 mod history;
+mod io_runtime;
 pub mod private;
 
 use std::time::Duration;
@@ -13,7 +15,10 @@ use sqlx::{Connection, PgConnection, PgPool};
 use crate::clock::Clock;
 use crate::tokens::AppSecret;
 
+pub use self::commits::Commits;
 pub use self::history::Position;
+use self::io_runtime::on_io_runtime;
+pub use self::io_runtime::set_io_runtime;
 
 /// The migrations, compiled in. They run under an advisory lock: nodes that start at once migrate once.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -25,8 +30,9 @@ const MAX_CONNECTIONS: u32 = 10;
 /// taken every connection must not go stale for it.
 const UPKEEP_CONNECTIONS: u32 = 3;
 
-/// And in all, with the one that reads the feed and the one that listens for notifications.
-pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 2;
+/// And in all, with the one that reads the feed, the one that listens for notifications and the one on which commits are
+/// tried.
+pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 3;
 
 /// What a node's connections are called in `pg_stat_activity`. It tells other nodes by itself when there is something to
 /// read; for whoever has another name, a trigger does.
@@ -68,6 +74,14 @@ impl DatabaseError {
         let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
         error.code().is_some_and(|code| code == READ_ONLY)
     }
+
+    /// Whether the values were refused that the statement was given: with others it may do. By SQLSTATE: data exceptions,
+    /// constraints that don't hold, limits, and what a trigger says.
+    pub fn is_about_values(&self) -> bool {
+        let Self::Refused(sqlx::Error::Database(error)) = self else { return false };
+        let class = error.code().and_then(|code| code.get(..2).map(str::to_owned)).unwrap_or_default();
+        matches!(&*class, "22" | "23" | "54" | "P0")
+    }
 }
 
 impl From<sqlx::Error> for DatabaseError {
@@ -81,7 +95,7 @@ impl From<sqlx::Error> for DatabaseError {
 /// # Errors
 /// What the database said, or that it said nothing.
 pub async fn answer<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, DatabaseError> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, statement).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, on_io_runtime(statement)).await {
         Ok(answer) => answer.map_err(DatabaseError::from),
         Err(_) => Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut)),
     }

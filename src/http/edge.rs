@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Instant;
 
 use actix_web::body::{EitherBody, MessageBody};
@@ -95,7 +95,17 @@ pub struct Exchange {
     parent: Option<TraceParent>,
     id: RequestId,
     client: IpAddr,
+    /// Whoever waits for the answer, where the work is done without them as well.
+    waiting: Option<Weak<Waiting>>,
+    is_ended: bool,
 }
+
+/// A client who waits for an answer.
+#[derive(Debug)]
+pub struct Waiting;
+
+/// The status of a request whose client went before it was answered, as nginx has it: nobody was answered anything.
+const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
     /// Of a request that begins now. Without its query, which is not ours to write down.
@@ -109,8 +119,17 @@ impl Exchange {
             id: parent.map_or_else(RequestId::random, |parent| parent.id),
             parent,
             client: address_of(request.request(), &edge.proxies),
+            waiting: None,
+            is_ended: false,
             edge,
         }
+    }
+
+    /// The client, who is gone when this is dropped before the exchange has ended.
+    pub fn client(&mut self) -> Rc<Waiting> {
+        let client = Rc::new(Waiting);
+        self.waiting = Some(Rc::downgrade(&client));
+        client
     }
 
     /// What the request is called in the log.
@@ -122,7 +141,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The same as before, but complete.
-    pub fn end<B>(self, outcome: Result<ServiceResponse<B>, Error>) -> Result<ServiceResponse<B>, Error> {
+    pub fn end<B>(mut self, outcome: Result<ServiceResponse<B>, Error>) -> Result<ServiceResponse<B>, Error> {
         let (status, code) = match &outcome {
             Ok(response) => (response.status(), response.response().extensions().get::<Code>().copied()),
             Err(error) => {
@@ -130,19 +149,24 @@ impl Exchange {
                 (error.as_response_error().status_code(), code)
             }
         };
-        self.write_down(status, code);
+        let is_awaited = self.waiting.as_ref().is_none_or(|client| client.strong_count() > 0);
+        match is_awaited {
+            true => self.write_down(status.as_u16(), code),
+            false => self.write_down(CLIENT_GONE, None),
+        }
         match outcome {
             Ok(mut response) => {
                 self.edge.dress(response.headers_mut(), self.id);
                 Ok(response)
             }
-            Err(error) => Err(Undressed { error, edge: self.edge, id: self.id }.into()),
+            Err(error) => Err(Undressed { error, edge: Rc::clone(&self.edge), id: self.id }.into()),
         }
     }
 
-    fn write_down(&self, status: StatusCode, code: Option<Code>) {
+    fn write_down(&mut self, status: u16, code: Option<Code>) {
+        self.is_ended = true;
         let Self { edge, method, path, .. } = self;
-        let (took, status) = (self.start.elapsed(), status.as_u16());
+        let took = self.start.elapsed();
         edge.routes.counts(self.route).answered(method.as_str(), status, took);
         let code = code.map(Code::as_str);
         if let Some(code) = code {
@@ -172,6 +196,15 @@ impl Exchange {
             who: telemetry::noted(),
             code,
         });
+    }
+}
+
+impl Drop for Exchange {
+    /// What changes nothing is broken off when the client goes.
+    fn drop(&mut self) {
+        if !self.is_ended {
+            self.write_down(CLIENT_GONE, None);
+        }
     }
 }
 
@@ -251,7 +284,7 @@ pub async fn answer<B: MessageBody + 'static>(
         }
         Ok(Ok(response)) => Ok(response.map_into_left_body()),
         Ok(Err(error)) => Err(from_error(error)),
-        Err(panic) => Err(Problem::internal(panic_message(&*panic)).into()),
+        Err(panic) => Err(Problem::internal(telemetry::panic_message(&*panic)).into()),
     }
 }
 
@@ -284,12 +317,6 @@ fn from_status(status: StatusCode) -> Problem {
         _ => Code::MalformedRequest,
     };
     Problem::new(code, status.canonical_reason().unwrap_or("The request was refused."))
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("panic: {}", text.unwrap_or("of an unknown kind"))
 }
 
 /// What there is, by its path: which methods it answers, read from the API's own document, so that there is one list of

@@ -8,3 +8,4 @@ pub mod door;
 pub mod edge;
 pub mod form;
 pub mod tls;
+pub mod work;

@@ -5,6 +5,7 @@ mod lines;
 mod request;
 mod spans;
 
+use std::any::Any;
 use std::fmt;
 use std::io::{self, IsTerminal};
 use std::sync::Arc;
@@ -73,6 +74,13 @@ impl Drop for Logging {
     fn drop(&mut self) {
         self.0.write();
     }
+}
+
+/// What a panic said, for the log.
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text =
+        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("of an unknown kind"))
 }
 
 /// Lines that have the id of the request that caused them. A span would do the same, at a cost to every request, whether

@@ -12,9 +12,10 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::auth::Modes;
-use crate::database::answer;
+use crate::database::{Commits, DatabaseError, answer};
 use crate::error::{Check, Checks, Problem};
 use crate::logins::Logins;
+use crate::upkeep::Standing;
 
 /// How long a part may take to show that it is well: what asks seldom waits for longer than a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -30,7 +31,7 @@ pub(super) struct LiveBody {
 
 /// The service is well.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"status": "ok", "checks": {"database": "ok", "feed": "ok", "keys": "ok"}}))]
+#[schema(example = json!({"status": "ok", "checks": {"database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok"}}))]
 pub(super) struct ReadyBody {
     /// Always `ok`: anything else is a problem document.
     #[schema(example = "ok")]
@@ -48,8 +49,8 @@ pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(LiveBody { status: "ok" })
 }
 
-/// The service can do its work: the database answers and takes writes, what was revoked is known, and tokens can be
-/// signed.
+/// The service can do its work: the database answers and takes writes, what was revoked is known, tokens can be signed,
+/// and what the node does by itself is being done.
 ///
 /// It answers within a few seconds, also when the database does not. The problem document says in `checks` which part is
 /// down; why is in the log.
@@ -60,28 +61,41 @@ pub(super) async fn live() -> HttpResponse {
 #[get("/health/ready")]
 pub(super) async fn ready(
     pool: Data<PgPool>,
+    commits: Data<Commits>,
     logins: Data<Logins>,
     modes: Data<Modes>,
+    standing: Data<Standing>,
 ) -> Result<HttpResponse, Problem> {
-    let (database, feed) = join(database(&pool), feed(&logins)).await;
-    match (Checks { database, feed, keys: keys(&modes) }) {
-        checks @ Checks { database: Check::Ok, feed: Check::Ok, keys: Check::Ok } => {
+    let (database, feed) = join(database(&pool, &commits), feed(&logins)).await;
+    match (Checks { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
+        checks @ Checks { database: Check::Ok, feed: Check::Ok, keys: Check::Ok, upkeep: Check::Ok } => {
             Ok(HttpResponse::Ok().json(ReadyBody { status: "ok", checks }))
         }
         checks => Err(Problem::not_ready(checks)),
     }
 }
 
-async fn database(pool: &PgPool) -> Check {
-    // One that recovers, or stands by for another, takes no writes either.
+async fn database(pool: &PgPool, commits: &Commits) -> Check {
+    let checks = async {
+        match is_read_only(pool).await {
+            Ok(false) => {}
+            Ok(true) => return tell("database", Check::ReadOnly, "it takes no writes"),
+            Err(error) => return tell("database", Check::Down, error),
+        }
+        match commits.check().await {
+            Ok(()) => Check::Ok,
+            Err(error) => tell("database", Check::Down, error),
+        }
+    };
+    let late = |_| tell("database", Check::Down, "it gives no answer, or makes no commit");
+    timeout(TIME_LIMIT, checks).await.unwrap_or_else(late)
+}
+
+/// One that recovers, or stands by for another, takes no writes either.
+async fn is_read_only(pool: &PgPool) -> Result<bool, DatabaseError> {
     let question =
         sqlx::query_scalar!(r#"select current_setting('transaction_read_only') = 'on' as "is_read_only!""#);
-    match timeout(TIME_LIMIT, answer(question.fetch_one(pool))).await {
-        Ok(Ok(false)) => Check::Ok,
-        Ok(Ok(true)) => tell("database", Check::ReadOnly, "it takes no writes"),
-        Ok(Err(error)) => tell("database", Check::Down, error),
-        Err(_) => tell("database", Check::Down, "it gives no answer"),
-    }
+    answer(question.fetch_one(pool)).await
 }
 
 async fn feed(logins: &Logins) -> Check {
@@ -95,6 +109,13 @@ fn keys(modes: &Modes) -> Check {
     match modes.iter().find_map(|mode| mode.trouble()) {
         None => Check::Ok,
         Some(trouble) => tell("keys", Check::Down, trouble),
+    }
+}
+
+fn upkeep(standing: &Standing) -> Check {
+    match standing.down() {
+        down if down.is_empty() => Check::Ok,
+        down => tell("upkeep", Check::Down, format!("not running: {}", down.join(", "))),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod kills;
 mod postgres;
+mod resets;
 mod stops;
 
 use std::{sync::Arc, time::Duration};

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use tokio::time::timeout;
 
 use crate::{
@@ -12,7 +15,9 @@ use crate::{
         cluster::Database,
         eventually,
         http::Request,
-        server::TestServer,
+        postgres::Postgres,
+        program::{Server, folder},
+        server::{METRICS, ONE_NAME, TestServer},
     },
 };
 
@@ -40,7 +45,7 @@ async fn assert_ready_in_the_end(server: &TestServer) {
 async fn a_service_that_is_well_says_so_of_each_part() {
     let server = TestServer::start().await;
     let ready = server.send(Request::get("/health/ready")).await.not_stored().ok();
-    let checks = json!({ "database": "ok", "feed": "ok", "keys": "ok" });
+    let checks = json!({ "database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok" });
     assert_eq!(ready, json!({ "status": "ok", "checks": checks }));
     assert_eq!(server.send(Request::get("/health/live")).await.ok(), json!({ "status": "ok" }));
 }
@@ -55,7 +60,7 @@ async fn a_service_without_its_database_lives_but_is_not_ready() {
     eventually("a feed that can't be read", async || {
         let checks = checks_once_the_database_is(&server, "down").await;
         // Signing asks nobody.
-        checks == json!({ "database": "down", "feed": "down", "keys": "ok" })
+        checks == json!({ "database": "down", "feed": "down", "keys": "ok", "upkeep": "ok" })
     })
     .await;
 
@@ -87,7 +92,7 @@ async fn a_database_that_takes_no_writes_is_not_ready_and_that_is_all_that_is_wr
     database.set_read_only(true).await;
     eventually("a feed that is read", async || {
         let checks = checks_once_the_database_is(&server, "read_only").await;
-        checks == json!({ "database": "read_only", "feed": "ok", "keys": "ok" })
+        checks == json!({ "database": "read_only", "feed": "ok", "keys": "ok", "upkeep": "ok" })
     })
     .await;
 
@@ -104,7 +109,10 @@ async fn a_feed_that_cannot_be_read_is_told_from_a_database_that_is_away() {
     })
     .await;
     let response = server.send(Request::get("/health/ready")).await.problem(503, "unavailable");
-    assert_eq!(response.json()["checks"], json!({ "database": "ok", "feed": "down", "keys": "ok" }));
+    assert_eq!(
+        response.json()["checks"],
+        json!({ "database": "ok", "feed": "down", "keys": "ok", "upkeep": "ok" })
+    );
 
     sql(&server, "alter table revocations_elsewhere rename to revocations").await;
     assert_ready_in_the_end(&server).await;
@@ -139,4 +147,83 @@ async fn a_stranger_is_told_which_part_is_down_and_not_where_it_is() {
     for inside in ["127.0.0.1", &port, database, "postgres", "refused", "os error"] {
         assert!(!told.to_lowercase().contains(inside), "{inside} is in {told}");
     }
+}
+
+async fn execute(connection: &mut PgConnection, statements: &[&'static str]) {
+    for statement in statements {
+        sqlx::raw_sql(*statement).execute(&mut *connection).await.expect("a statement that runs");
+    }
+}
+
+/// How many commits wait for a standby that the node has only tried.
+async fn tried(connection: &mut PgConnection) -> i64 {
+    let waiting = sqlx::query_scalar(
+        "select count(*) from pg_stat_activity
+         where wait_event = 'SyncRep' and query like '%pg_logical_emit_message%'",
+    );
+    waiting.fetch_one(connection).await.expect("a number")
+}
+
+#[tokio::test]
+async fn a_database_that_makes_no_commit_is_down_and_is_tried_once_however_many_ask() {
+    let mut postgres = Postgres::start(&[]).await;
+    let server = Server::start(&folder(), &[("DATABASE_URL", postgres.url())]).await;
+    let mut connection = postgres.connect().await;
+    let probe = || timeout(PROBE_LIMIT, server.send(Request::get("/health/ready")));
+    probe().await.expect("an answer in time").expect(200);
+
+    let standby = "alter system set synchronous_standby_names = 'nobody'";
+    execute(&mut connection, &[standby, "select pg_reload_conf()"]).await;
+    eventually("no commit", async || probe().await.expect("an answer in time").status == 503).await;
+    for answer in join_all((0..30).map(|_| probe())).await {
+        let checks = answer.expect("an answer in time").problem(503, "unavailable").json()["checks"].clone();
+        assert_eq!(checks, json!({ "database": "down", "feed": "ok", "keys": "ok", "upkeep": "ok" }));
+        assert_eq!(tried(&mut connection).await, 1);
+    }
+
+    execute(&mut connection, &["alter system reset synchronous_standby_names", "select pg_reload_conf()"])
+        .await;
+    eventually("commits", async || probe().await.expect("an answer in time").status == 200).await;
+    assert_eq!(tried(&mut connection).await, 0);
+    assert!(server.terminate().await.success());
+    postgres.stop().await;
+}
+
+/// Nobody who asks costs Postgres a commit each time.
+#[tokio::test]
+async fn commits_are_tried_seldom() {
+    let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
+    server.send(Request::get("/health/ready")).await.expect(200);
+    proxy.take_statements();
+    for answer in join_all((0..50).map(|_| server.send(Request::get("/health/ready")))).await {
+        answer.expect(200);
+    }
+    assert!(proxy.take_statements().count("pg_logical_emit_message") <= 1);
+}
+
+/// Before the beginning of time nothing can be reckoned back from: whoever tries panics.
+#[tokio::test]
+async fn a_task_of_the_node_that_panics_is_told_of_and_begun_again() {
+    let server = TestServer::with(&[METRICS, ONE_NAME]).await;
+    let node = server.another_node_with(&[("METRICS_LISTEN", "")]).await;
+    let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+    client.at(&node).profile().await.ok();
+    let now = server.clock.now();
+    let restarts = async || server.metric(r#"dualauth_upkeep_restarts_total{task="feed.follow"}"#).await;
+    assert_eq!(restarts().await, 0.0);
+    server.send(Request::get("/health/ready")).await.expect(200);
+
+    server.clock.set(DateTime::<Utc>::MIN_UTC);
+    eventually("a task that does not run", async || {
+        let response = server.send(Request::get("/health/ready")).await;
+        response.status == 503 && response.json()["checks"]["upkeep"] == "down"
+    })
+    .await;
+    eventually("it is begun again", async || restarts().await > 0.0).await;
+
+    server.clock.set(now);
+    assert_ready_in_the_end(&server).await;
+    // It follows what happens elsewhere, as before.
+    client.at(&node).logout().await.expect(204);
+    eventually("the end is known", async || client.profile().await.status == 401).await;
 }

@@ -13,7 +13,7 @@ const LAYERS: [&[&str]; 11] = [
     &["http"],
     &["error"],
     &["users", "logins", "clients"],
-    &["audit"],
+    &["audit", "upkeep"],
     &["tokens", "clock", "config", "database", "limits", "metrics", "shards", "telemetry"],
     &["properties"],
 ];

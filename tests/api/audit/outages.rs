@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use super::{names, trail, trail_of};
@@ -14,7 +14,8 @@ use crate::support::{
     eventually,
     http::Request,
     program::{Server, folder},
-    server::{TestServer, credentials, registration},
+    proxy::Proxy,
+    server::{METRICS, TestServer, credentials, registration},
     statements::TRAIL,
 };
 
@@ -111,4 +112,39 @@ async fn a_trail_that_can_t_be_written_stops_nobody() {
     let events = trail(&server).await;
     assert_eq!(names(&events), ["registered", "login_started", "logout"]);
     assert_eq!(events[0]["username"], json!("ada"));
+}
+
+/// What Postgres refuses for what is in it keeps no other event waiting.
+#[tokio::test]
+async fn an_event_that_postgres_refuses_is_in_the_log_alone_and_all_others_are_in_the_trail() {
+    let database = Database::migrated().await;
+    let proxy = Proxy::in_front_of(&database).await;
+    let settings = [("DATABASE_URL", proxy.url().as_str()), METRICS, ("LOG_FORMAT", "json")];
+    let server = Server::start(&folder(), &settings).await;
+    let mut connection = database.connect().await;
+    let poison = "alter table audit_events add check (user_agent <> 'poison')";
+    sqlx::raw_sql(poison).execute(&mut connection).await.expect("a constraint");
+    let metrics = async || Request::get("/metrics").send(server.metrics_address()).await.text();
+
+    proxy.cut().await;
+    for number in 0..13 {
+        let agent = if [0, 5, 6, 12].contains(&number) { "poison".to_owned() } else { number.to_string() };
+        server.send(refused().header("User-Agent", agent)).await.expect(401);
+    }
+    proxy.come_back();
+    eventually("nothing waits", async || {
+        metrics().await.contains("dualauth_audit_events{state=\"waiting\"} 0\n")
+    })
+    .await;
+    assert!(metrics().await.contains("dualauth_audit_events{state=\"lost\"} 4\n"));
+    let agents = sqlx::query_scalar("select user_agent from audit_events order by id");
+    let agents: Vec<String> = agents.fetch_all(&mut connection).await.expect("the trail");
+    assert_eq!(agents, ["1", "2", "3", "4", "7", "8", "9", "10", "11"]);
+
+    let output = server.output();
+    let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let (errors, events): (Vec<_>, Vec<_>) =
+        lines.filter(|line| line["id"].is_string()).partition(|line| line["level"] == "ERROR");
+    assert_eq!((errors.len(), events.len()), (4, 13), "{output}");
+    assert!(errors.iter().all(|error| events.iter().any(|event| event["id"] == error["id"])));
 }

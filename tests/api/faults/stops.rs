@@ -228,3 +228,25 @@ async fn it_does_not_wait_for_ever_for_its_postgres_to_start() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(told.contains("Postgres gives no answer"), "{told}");
 }
+
+/// Each worker has a runtime of its own, which ends first where nothing is under way. Postgres is everybody's.
+#[tokio::test]
+async fn a_request_under_way_is_answered_though_every_other_worker_has_nothing_to_do() {
+    // Connections of clients go to the workers in turn, so that each has it once.
+    for turn in 0..4 {
+        let (mut server, proxy, _database) = service().await;
+        server.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
+        let login = Request::post("/session/login").json(&credentials("ada"));
+        for _ in 0..turn {
+            server.send(login.clone()).await.ok();
+        }
+        proxy.take_statements();
+        proxy.set_delay(Duration::from_millis(200));
+        let address = server.address();
+        let login = tokio::spawn(async move { login.send(address).await });
+        eventually("it is under way", async || proxy.take_statements().count("password_hash") == 1).await;
+
+        assert!(stop(&mut server).await.success());
+        login.await.expect("no panic").ok();
+    }
+}

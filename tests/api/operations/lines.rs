@@ -1,6 +1,6 @@
 //! The access line: one for each request, by which it is found again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -113,6 +113,30 @@ async fn a_problem_is_named_in_the_line() {
         assert_eq!(line["code"], code, "{line}");
         assert_eq!(response.json()["code"], code);
         assert_eq!(line["user_id"], Value::Null, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_whose_client_went_has_its_line() {
+    let stage = Stage::set(&[]).await;
+    let mut client = Client::at_address(stage.server.address(), Pair::SESSION_BEARER);
+    let login = client.login(&client.pair.credentials("ada")).await.ok();
+    // It is remembered who that is.
+    client.profile().await.ok();
+    stage.proxy.set_delay(Duration::from_millis(500));
+    for (method, path) in [("GET", "/account/logins"), ("POST", "/session/refresh")] {
+        let begun = tokio::time::sleep(Duration::from_millis(200));
+        client.request(method, path).send_and_reset_when(stage.server.address(), begun).await;
+        let line = || {
+            let output = stage.server.output();
+            let lines = output.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.into_iter().find(|line| line["path"] == path)
+        };
+        eventually("a line", async || line().is_some()).await;
+        let line = line().expect("a line");
+        assert_eq!((&line["method"], &line["status"]), (&json!(method), &json!(499)), "{line}");
+        assert_eq!(line["user_id"], login["user"]["user_id"], "{line}");
+        assert_eq!(line["code"], Value::Null, "{line}");
     }
 }
 

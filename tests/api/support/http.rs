@@ -160,9 +160,14 @@ impl Request {
 
     /// Sends the request whole and resets the connection a little later, whatever the server does meanwhile.
     pub async fn send_and_reset(&self, to: SocketAddr, after: Duration) {
+        self.send_and_reset_when(to, sleep(after)).await;
+    }
+
+    /// The same as soon as this is over.
+    pub async fn send_and_reset_when(&self, to: SocketAddr, moment: impl Future<Output = ()>) {
         let mut stream = TcpStream::connect(to).await.expect("a connection");
         stream.write_all(&self.encode(to)).await.expect("the request is taken");
-        sleep(after).await;
+        moment.await;
         stream.set_zero_linger().expect("a reset at close");
     }
 

@@ -1,0 +1,81 @@
+//! Work that its client can't break off: what a request changes is also written down, whoever waits for the answer.
+//!
+//! actix drops what it does for a request when the connection is reset, at whatever it waits for. A change that has
+//! reached Postgres would then be made, and nobody would be told.
+
+use std::convert::Infallible;
+
+use actix_web::rt;
+use tokio::sync::mpsc;
+use tokio::task::JoinError;
+
+tokio::task_local! {
+    /// What every work holds that was begun on a connection, for as long as it goes on.
+    static BEGUN: mpsc::Sender<Infallible>;
+}
+
+/// Serves a connection, and ends when what was begun on it has ended as well: a node that stops waits for its
+/// connections, and so for that.
+pub async fn serving<T>(connection: impl Future<Output = T>) -> T {
+    let (begun, mut all) = mpsc::channel(1);
+    let outcome = BEGUN.scope(begun, connection).await;
+    // Nothing is ever sent: it tells that nobody is left who could.
+    let _ = all.recv().await;
+    outcome
+}
+
+/// Does this work to its end, also when the future that waits for it is dropped.
+///
+/// # Errors
+/// When it panicked.
+pub async fn to_its_end<T: 'static>(work: impl Future<Output = T> + 'static) -> Result<T, JoinError> {
+    let begun = BEGUN.try_with(mpsc::Sender::clone).ok();
+    let task = rt::spawn(async move {
+        let outcome = work.await;
+        drop(begun);
+        outcome
+    });
+    task.await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use futures_util::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn work_goes_on_without_whoever_waited_for_it_and_the_connection_ends_after_it() {
+        let (go_on, told) = oneshot::channel();
+        let done = Rc::new(Cell::new(false));
+        let work = {
+            let done = Rc::clone(&done);
+            async move {
+                told.await.expect("it is told");
+                done.set(true);
+            }
+        };
+        // The client is gone as soon as the work has begun.
+        let connection = async { assert!(to_its_end(work).now_or_never().is_none()) };
+        let mut connection = Box::pin(serving(connection));
+        assert!(connection.as_mut().now_or_never().is_none(), "it waits for the work");
+        go_on.send(()).expect("the work goes on");
+        connection.await;
+        assert!(done.get());
+    }
+
+    #[actix_web::test]
+    async fn a_connection_on_which_nothing_was_begun_just_ends() {
+        assert_eq!(serving(async { 7 }).now_or_never(), Some(7));
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_the_work_s_own() {
+        let work = async { panic!("on purpose") };
+        assert!(serving(to_its_end::<()>(work)).await.is_err_and(|error| error.is_panic()));
+    }
+}

@@ -1,0 +1,225 @@
+//! What a node does by itself for as long as it runs: a task that ends is told of, counted, and begun again.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::metrics::Metrics;
+use crate::telemetry;
+
+/// How long a task rests after it has ended: twice as long each time, unless it ran for longer than the longest pause.
+#[derive(Clone, Copy, Debug)]
+struct Pauses {
+    first: Duration,
+    longest: Duration,
+}
+
+const PAUSES: Pauses = Pauses { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+
+/// The tasks of a node.
+pub struct Upkeep {
+    tasks: JoinSet<()>,
+    standing: Standing,
+    metrics: Metrics,
+    pauses: Pauses,
+}
+
+impl fmt::Debug for Upkeep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upkeep").field("standing", &self.standing).finish_non_exhaustive()
+    }
+}
+
+impl Upkeep {
+    /// None yet.
+    pub fn new(metrics: Metrics) -> Self {
+        Self::with(metrics, PAUSES)
+    }
+
+    fn with(metrics: Metrics, pauses: Pauses) -> Self {
+        Self { tasks: JoinSet::new(), standing: Standing::default(), metrics, pauses }
+    }
+
+    /// Begins a task, which never ends by itself, and begins it again when it does.
+    pub fn keep<T>(&mut self, task: &'static str, begin: impl FnMut() -> T + Send + 'static)
+    where
+        T: Future<Output = ()> + Send + 'static,
+    {
+        self.metrics.upkeep_task(task);
+        let supervisor = Supervisor {
+            task,
+            standing: self.standing.clone(),
+            metrics: self.metrics.clone(),
+            pauses: self.pauses,
+        };
+        self.tasks.spawn(supervisor.keep(begin));
+    }
+
+    /// Which of them run.
+    pub fn standing(&self) -> Standing {
+        self.standing.clone()
+    }
+
+    /// Ends them all.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Which tasks of a node run.
+#[derive(Clone, Debug, Default)]
+pub struct Standing(Arc<Mutex<BTreeSet<&'static str>>>);
+
+impl Standing {
+    /// Those that should run, and don't.
+    pub fn down(&self) -> Vec<&'static str> {
+        self.lock().iter().copied().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<&'static str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Supervisor {
+    task: &'static str,
+    standing: Standing,
+    metrics: Metrics,
+    pauses: Pauses,
+}
+
+impl Supervisor {
+    async fn keep<T: Future<Output = ()>>(self, mut begin: impl FnMut() -> T) {
+        let mut pause = self.pauses.first;
+        loop {
+            let began = Instant::now();
+            let run = AssertUnwindSafe(async { begin().await }).catch_unwind();
+            let cause = match run.await {
+                Ok(()) => "it ended".to_owned(),
+                Err(panic) => telemetry::panic_message(&*panic),
+            };
+            if began.elapsed() > self.pauses.longest {
+                pause = self.pauses.first;
+            }
+            self.rest(&cause, pause).await;
+            pause = (pause * 2).min(self.pauses.longest);
+        }
+    }
+
+    async fn rest(&self, cause: &str, pause: Duration) {
+        let Self { task, standing, metrics, .. } = self;
+        tracing::error!(
+            task,
+            cause,
+            seconds = pause.as_secs_f64(),
+            "a task of the node has stopped, and is begun again"
+        );
+        standing.lock().insert(task);
+        sleep(pause).await;
+        metrics.upkeep_restarted(task);
+        standing.lock().remove(task);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(1);
+    const NEVER: Duration = Duration::from_secs(3_600);
+
+    fn upkeep(first: Duration, longest: Duration) -> Upkeep {
+        Upkeep::with(Metrics::new().expect("names of their own"), Pauses { first, longest })
+    }
+
+    async fn eventually(is_so: impl Fn() -> bool) {
+        let waiting = async {
+            while !is_so() {
+                sleep(SOON).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it comes");
+    }
+
+    /// How often it was begun; it panics each time until the last, or ends.
+    fn fails(
+        times: usize,
+        panics: bool,
+    ) -> (Arc<AtomicUsize>, impl FnMut() -> futures_util::future::BoxFuture<'static, ()>) {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&begun);
+        let begin = move || {
+            let number = count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                match number < times {
+                    true if panics => panic!("on purpose"),
+                    true => {}
+                    false => std::future::pending().await,
+                }
+            }
+            .boxed()
+        };
+        (begun, begin)
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_or_ends_is_begun_again_and_counted() {
+        for panics in [true, false] {
+            let mut upkeep = upkeep(SOON, SOON);
+            let (begun, begin) = fails(3, panics);
+            upkeep.keep("walk", begin);
+            eventually(|| begun.load(Ordering::SeqCst) == 4).await;
+            assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 3);
+            assert_eq!(upkeep.standing().down(), Vec::<&str>::new());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_that_cannot_even_be_begun_is_begun_again() {
+        let mut upkeep = upkeep(SOON, SOON);
+        let begin = || -> std::future::Pending<()> { panic!("on purpose") };
+        upkeep.keep("walk", begin);
+        eventually(|| upkeep.metrics.upkeep_restarts("walk") > 2).await;
+    }
+
+    #[tokio::test]
+    async fn a_task_that_does_not_run_is_down_and_the_others_are_not() {
+        let mut upkeep = upkeep(NEVER, NEVER);
+        upkeep.keep("sleep", std::future::pending::<()>);
+        upkeep.keep("walk", fails(1, true).1);
+        let standing = upkeep.standing();
+        eventually(|| standing.down() == ["walk"]).await;
+        assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 0, "it is not begun again yet");
+    }
+
+    #[tokio::test]
+    async fn each_pause_is_longer_than_the_one_before() {
+        let mut upkeep = upkeep(Duration::from_millis(10), NEVER);
+        let (begun, begin) = fails(5, true);
+        let began = Instant::now();
+        upkeep.keep("walk", begin);
+        eventually(|| begun.load(Ordering::SeqCst) == 6).await;
+        let least = Duration::from_millis(10 + 20 + 40 + 80 + 160);
+        assert!(began.elapsed() >= least, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn what_is_stopped_is_not_begun_again() {
+        let mut upkeep = upkeep(SOON, SOON);
+        let (begun, begin) = fails(usize::MAX, true);
+        upkeep.keep("walk", begin);
+        eventually(|| begun.load(Ordering::SeqCst) > 1).await;
+        upkeep.stop().await;
+        let before = begun.load(Ordering::SeqCst);
+        sleep(SOON * 20).await;
+        assert_eq!(begun.load(Ordering::SeqCst), before);
+    }
+}
