@@ -34,8 +34,8 @@ pub use self::feed::{Feed, Reload};
 pub use self::generations::Generations;
 use self::generations::Standing;
 pub use self::login::{
-    Access, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal, Renewal,
-    Replaced, State, Transport,
+    Access, Claimed, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal,
+    Renewal, Replaced, SecretHash, State, Transport,
 };
 use self::store::Which;
 
@@ -124,9 +124,11 @@ impl Logins {
         let span = self.lifetimes.span(new.remember_me);
         let expires_at = now + span.absolute;
         let idle_expires_at = expires_at.min(now + span.idle);
-        let (handle_hash, token_expires_at) = match new.access {
-            Access::Handle(hash) => (Some(hash), None),
-            Access::Token => (None, Some(idle_expires_at.min(now + self.lifetimes.access_token))),
+        let (handle_hash, secret_hash, token_expires_at) = match new.access {
+            Access::Handle(hash) => (Some(hash), None, None),
+            Access::Token(hash) => {
+                (None, Some(hash), Some(idle_expires_at.min(now + self.lifetimes.access_token)))
+            }
         };
         let login = Login {
             id: Uuid::now_v7(),
@@ -140,6 +142,7 @@ impl Logins {
             expires_at,
             renewed_at: now,
             generations: Generations::default(),
+            secret_hash,
             token_expires_at,
             ended_at: None,
             user_disabled: false,
@@ -221,10 +224,10 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
-        match self.move_on(Which::Id(id), generation).await? {
+    pub async fn renew(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
+        match self.move_on(Which::Claimed(claimed), claimed.generation).await? {
             Some(login) => Ok(Renewal::Renewed(login)),
-            None => self.check(id, generation).await,
+            None => self.check(claimed).await,
         }
     }
 
@@ -251,9 +254,9 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
-        match self.inspect(id, generation).await? {
-            Renewal::Reused(_) => Ok(Renewal::Reused(self.end(id).await?)),
+    pub async fn check(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
+        match self.inspect(claimed).await? {
+            Renewal::Reused(_) => Ok(Renewal::Reused(self.end(claimed.login).await?)),
             renewal => Ok(renewal),
         }
     }
@@ -262,8 +265,12 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn inspect(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
-        Ok(self.judge(store::find(self.requests(), id).await?, generation))
+    pub async fn inspect(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
+        let found = store::find(self.requests(), claimed.login).await?;
+        if found.as_ref().is_some_and(|login| login.secret_hash != claimed.secret_hash) {
+            return Ok(Renewal::Unknown);
+        }
+        Ok(self.judge(found, claimed.generation))
     }
 
     fn judge(&self, found: Option<Login>, generation: i32) -> Renewal {

@@ -3,13 +3,13 @@
 //! `TAB_ROUNDS` says how often they wake up, and `TAB_SEED` has them do it in the same way again.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dualauth::tokens::random_bytes;
 use futures_util::future::join_all;
 
-use super::{PAIRS, two_nodes};
+use super::{PAIRS, assert_refused_in_time, two_nodes};
 use crate::support::{
     client::{Client, Mode},
     http::Response,
@@ -178,6 +178,7 @@ impl Browser {
     async fn find_an_older_one_refused(&mut self, older: &Client, desk: &mut Desk, told: &str) {
         desk.nodes[0].clock.advance(GRACE + desk.random.millis(0..60_000));
         let answer = older.at(desk.random.of(&desk.nodes)).refresh().await;
+        let acknowledged = Instant::now();
         let code = match older.pair.mode {
             Mode::Session => "session_expired",
             Mode::Jwt => "refresh_token_reused",
@@ -187,7 +188,7 @@ impl Browser {
         match older.pair.mode {
             Mode::Session => self.settle(desk, told).await,
             Mode::Jwt => {
-                self.client.assert_refused("token_revoked").await;
+                assert_refused_in_time(&self.client, acknowledged).await;
                 self.rounds_left = 0;
             }
         }
