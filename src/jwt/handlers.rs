@@ -462,7 +462,7 @@ fn note(login: Result<Login, AuthError>) -> Result<Login, AuthError> {
 
 fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
     match renewal {
-        Renewal::Renewed(login) => Ok(login),
+        Renewal::Renewed(login) => Ok(*login),
         Renewal::Reused(_) => Err(AuthError::RefreshTokenReused),
         Renewal::Ended => Err(AuthError::TokenRevoked),
         Renewal::Expired => Err(AuthError::LoginExpired),

@@ -260,7 +260,7 @@ pub enum Replaced {
 #[derive(Debug)]
 pub enum Renewal {
     /// The login as it is now. Its current generation is the one whose credential is to be handed out.
-    Renewed(Login),
+    Renewed(Box<Login>),
     /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
     /// With the login, if it was ended for that just now.
     Reused(Option<EndedLogin>),

@@ -226,7 +226,7 @@ impl Logins {
     /// When the database gives no answer.
     pub async fn renew(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
         match self.move_on(Which::Claimed(claimed), claimed.generation).await? {
-            Some(login) => Ok(Renewal::Renewed(login)),
+            Some(login) => Ok(Renewal::Renewed(Box::new(login))),
             None => self.check(claimed).await,
         }
     }
@@ -239,7 +239,7 @@ impl Logins {
     pub async fn renew_handle(&self, hash: &HandleHash, generation: i32) -> Result<Renewal, DatabaseError> {
         if let Some(login) = self.move_on(Which::Handle(hash), generation).await? {
             self.catch_up().await;
-            return Ok(Renewal::Renewed(login));
+            return Ok(Renewal::Renewed(Box::new(login)));
         }
         let found = store::find_by_handle(self.requests(), hash).await?;
         Ok(self.judge(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
@@ -281,7 +281,7 @@ impl Logins {
             State::Ended => Renewal::Ended,
             State::Expired => Renewal::Expired,
             State::Live => match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
-                Standing::Current | Standing::InGrace { .. } => Renewal::Renewed(login),
+                Standing::Current | Standing::InGrace { .. } => Renewal::Renewed(Box::new(login)),
                 Standing::Over => Renewal::Reused(None),
                 Standing::Unknown => Renewal::Unknown,
             },
