@@ -61,8 +61,6 @@ pub struct Login {
     pub idle_expires_at: DateTime<Utc>,
     /// When it ends in any case.
     pub expires_at: DateTime<Utc>,
-    /// When its credential was renewed last.
-    pub renewed_at: DateTime<Utc>,
     /// Which credential is the current one, and which were replaced a moment ago.
     pub generations: Generations,
     /// Of the secret in its refresh tokens, if it has such.

@@ -140,7 +140,6 @@ impl Logins {
             last_seen_at: now,
             idle_expires_at,
             expires_at,
-            renewed_at: now,
             generations: Generations::default(),
             secret_hash,
             token_expires_at,

@@ -25,7 +25,6 @@ struct Row {
     last_seen_at: DateTime<Utc>,
     idle_expires_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-    renewed_at: DateTime<Utc>,
     generation: i32,
     replaced_at: Vec<DateTime<Utc>>,
     refresh_hash: Option<Vec<u8>>,
@@ -57,7 +56,6 @@ impl From<Row> for Login {
             last_seen_at: row.last_seen_at,
             idle_expires_at: row.idle_expires_at,
             expires_at: row.expires_at,
-            renewed_at: row.renewed_at,
             generations: Generations { current: row.generation, replaced_at: row.replaced_at },
             secret_hash: row.refresh_hash.and_then(|hash| hash.try_into().ok()),
             token_expires_at: row.token_expires_at,
@@ -132,7 +130,7 @@ pub(super) async fn find_by_handle(pool: &PgPool, hash: &[u8]) -> Result<Option<
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
+                  l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
@@ -146,7 +144,7 @@ pub(super) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Login>, Datab
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
+                  l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
@@ -199,7 +197,7 @@ pub(super) async fn renew(
              and l.generation = $3
              and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
            returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
+                  l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
         handle,
