@@ -3,6 +3,10 @@
 -- counted from 0, belongs to generation - 1 - k. What is out of its grace is left out by the next refresh.
 alter table logins add column replaced_at timestamptz[] not null default '{}';
 
+-- SHA-256 of a secret that every refresh token of the login has in it: who has the database, and APP_SECRET as well, can't
+-- make one. Null: a login that began before there were any.
+alter table logins add column refresh_hash bytea;
+
 -- Nobody is signed out by this migration: what was replaced last may be in its grace.
 update logins set replaced_at = array[renewed_at] where handle_hash is null and generation > 0 and ended_at is null;
 

@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::auth::{AuthError, Credential, Identity};
 use crate::error::Problem;
-use crate::logins::{Login, TokenError, Transport};
-use crate::tokens::{AppSecret, MacKey};
+use crate::logins::{Claimed, Login, SecretHash, TokenError, Transport};
+use crate::tokens::{AppSecret, MacKey, random_bytes, sha256};
 
 use super::claims::Claims;
 use super::keys::Opened;
@@ -115,27 +115,63 @@ pub(super) fn identity(claims: &Claims, transport: Transport) -> Identity {
     }
 }
 
+/// What all refresh tokens of a login have in common, and nobody has who does not hold one.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Secret(Zeroizing<[u8; 32]>);
+
+impl Secret {
+    pub(super) fn generate() -> Self {
+        Self(Zeroizing::new(random_bytes()))
+    }
+
+    /// What the database knows of it.
+    pub(super) fn hash(&self) -> SecretHash {
+        sha256(self.0.as_slice())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret([redacted])")
+    }
+}
+
 /// What a refresh token stands for: a login, at the generation of its credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refresh {
     pub(super) login: Uuid,
     pub(super) generation: i32,
+    /// None in those of a login that began before they had one.
+    pub(super) secret: Option<Secret>,
 }
 
-/// Makes and reads refresh tokens: the login's id and a counter under a MAC. The same counter always gives the
-/// same token, so that two refreshes at once get one successor, and no row is kept for any of them.
+impl Refresh {
+    /// The same, as far as logins know it.
+    pub(super) fn claimed(&self) -> Claimed {
+        let secret_hash = self.secret.as_ref().map(Secret::hash);
+        Claimed { login: self.login, generation: self.generation, secret_hash }
+    }
+
+    /// What the MAC is of.
+    fn message(&self) -> Zeroizing<Vec<u8>> {
+        let secret = self.secret.as_ref().map_or(&[][..], |secret| secret.0.as_slice());
+        Zeroizing::new([self.login.as_bytes().as_slice(), &self.generation.to_be_bytes(), secret].concat())
+    }
+}
+
+/// Makes and reads refresh tokens: the login's id, a counter and the login's secret under a MAC. The same counter always
+/// gives the same token, so that two refreshes at once get one successor, and no row is kept for any of them.
 pub(super) struct RefreshTokens(MacKey);
 
-/// The id's 16 bytes, the counter's 4, the MAC's 32.
-const LENGTH: usize = 52;
+const MAC_BYTES: usize = 32;
 
 impl RefreshTokens {
     pub(super) fn new(secret: &AppSecret) -> Self {
         Self(MacKey::derive(secret, "dualauth refresh token v1"))
     }
 
-    pub(super) fn issue(&self, refresh: Refresh) -> Zeroizing<String> {
-        let message = message(refresh);
+    pub(super) fn issue(&self, refresh: &Refresh) -> Zeroizing<String> {
+        let message = refresh.message();
         let bytes = Zeroizing::new([message.as_slice(), &self.0.sign(&message)].concat());
         Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))
     }
@@ -143,11 +179,16 @@ impl RefreshTokens {
     /// `None` unless it was made here.
     pub(super) fn read(&self, token: &str) -> Option<Refresh> {
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?);
-        let bytes: &[u8; LENGTH] = bytes.as_slice().try_into().ok()?;
-        let (id, rest) = bytes.split_first_chunk::<16>()?;
-        let (generation, mac) = rest.split_first_chunk::<4>()?;
-        let refresh = Refresh { login: Uuid::from_bytes(*id), generation: i32::from_be_bytes(*generation) };
-        self.0.verifies(&message(refresh), mac).then_some(refresh)
+        let (message, mac) = bytes.split_last_chunk::<MAC_BYTES>()?;
+        let (id, rest) = message.split_first_chunk()?;
+        let (generation, secret) = rest.split_first_chunk()?;
+        let secret = match secret {
+            [] => None,
+            secret => Some(Secret(Zeroizing::new(secret.try_into().ok()?))),
+        };
+        let refresh =
+            Refresh { login: Uuid::from_bytes(*id), generation: i32::from_be_bytes(*generation), secret };
+        self.0.verifies(message, mac).then_some(refresh)
     }
 }
 
@@ -155,10 +196,6 @@ impl fmt::Debug for RefreshTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RefreshTokens([redacted])")
     }
-}
-
-fn message(refresh: Refresh) -> Vec<u8> {
-    [refresh.login.as_bytes().as_slice(), &refresh.generation.to_be_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -169,17 +206,28 @@ mod tests {
         RefreshTokens::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
     }
 
+    fn refresh() -> Refresh {
+        Refresh { login: Uuid::from_u128(7), generation: 3, secret: Some(Secret::generate()) }
+    }
+
+    #[test]
+    fn the_secret_is_not_printed() {
+        let refresh = Refresh { secret: Some(Secret(Zeroizing::new([0xab; 32]))), ..refresh() };
+        let printed = format!("{refresh:?}");
+        assert!(printed.contains("redacted") && !printed.contains("171"), "{printed}");
+    }
+
     #[test]
     fn one_counter_gives_one_token_and_another_gives_another() {
-        let refresh = Refresh { login: Uuid::from_u128(7), generation: 3 };
-        assert_eq!(tokens(1).issue(refresh), tokens(1).issue(refresh));
-        assert_ne!(tokens(1).issue(refresh), tokens(1).issue(Refresh { generation: 4, ..refresh }));
-        assert_eq!(tokens(1).read(&tokens(1).issue(refresh)), Some(refresh));
+        let refresh = refresh();
+        assert_eq!(tokens(1).issue(&refresh), tokens(1).issue(&refresh));
+        assert_ne!(tokens(1).issue(&refresh), tokens(1).issue(&Refresh { generation: 4, ..refresh.clone() }));
+        assert_eq!(tokens(1).read(&tokens(1).issue(&refresh)), Some(refresh));
     }
 
     #[test]
     fn a_token_that_was_not_made_here_is_not_read() {
-        let token = tokens(1).issue(Refresh { login: Uuid::from_u128(7), generation: 3 });
+        let token = tokens(1).issue(&refresh());
         assert_eq!(tokens(2).read(&token), None);
         assert_eq!(tokens(1).read(&token.replacen("dur_", "dus_", 1)), None);
         assert_eq!(tokens(1).read(&format!("{}A", token.as_str())), None);
@@ -204,14 +252,18 @@ mod properties {
     }
 
     fn refresh() -> impl Strategy<Value = Refresh> {
-        (any::<u128>(), any::<i32>())
-            .prop_map(|(id, generation)| Refresh { login: Uuid::from_u128(id), generation })
+        let secret = any::<Option<[u8; 32]>>();
+        (any::<u128>(), any::<i32>(), secret).prop_map(|(id, generation, secret)| Refresh {
+            login: Uuid::from_u128(id),
+            generation,
+            secret: secret.map(|secret| Secret(Zeroizing::new(secret))),
+        })
     }
 
     #[test]
     fn what_is_issued_is_read_back_under_the_same_secret_only() {
         check((refresh(), any::<u8>(), 1..=255_u8), |(refresh, byte, step)| {
-            let token = tokens(byte).issue(refresh);
+            let token = tokens(byte).issue(&refresh);
             prop_assert_eq!(tokens(byte).read(&token), Some(refresh));
             prop_assert_eq!(tokens(byte.wrapping_add(step)).read(&token), None);
             Ok(())
@@ -220,7 +272,7 @@ mod properties {
 
     #[test]
     fn a_refresh_token_with_a_slip_in_it_is_refused() {
-        let issued = refresh().prop_map(|refresh| tokens(1).issue(refresh).to_string());
+        let issued = refresh().prop_map(|refresh| tokens(1).issue(&refresh).to_string());
         check(near_misses(issued), |(_, other)| {
             prop_assert_eq!(tokens(1).read(&other), None);
             Ok(())
@@ -229,8 +281,12 @@ mod properties {
 
     #[test]
     fn what_nobody_issued_is_refused() {
-        let made_up =
-            prop_oneof!["dur_[A-Za-z0-9_-]{69}[AQgw]", "(dur_)?[A-Za-z0-9_=-]{60,80}", any::<String>()];
+        let made_up = prop_oneof![
+            "dur_[A-Za-z0-9_-]{69}[AQgw]",
+            "dur_[A-Za-z0-9_-]{112}",
+            "(dur_)?[A-Za-z0-9_=-]{60,80}",
+            any::<String>()
+        ];
         check(made_up, |text| {
             prop_assert_eq!(tokens(1).read(&text), None);
             Ok(())

@@ -24,7 +24,7 @@ use crate::http::client::Client;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 use crate::telemetry::{self, Who};
 
-use super::credential::Refresh;
+use super::credential::{Refresh, Secret};
 use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
 
 /// A pair of tokens, by the transport that they travel in.
@@ -121,10 +121,10 @@ pub(super) async fn jwt_login(
         Transport::Cookie => mode.login_of_cookies(request.headers()).await?,
         Transport::Bearer => None,
     };
-    let login = sign_in
-        .start(body, client, Presentation { mode: NAME, transport, access: Access::Token, replaces })
-        .await?;
-    mode.hand_out(login, transport, &csrf).await
+    let secret = Secret::generate();
+    let how = Presentation { mode: NAME, transport, access: Access::Token(secret.hash()), replaces };
+    let login = sign_in.start(body, client, how).await?;
+    mode.hand_out(login, Some(secret), transport, &csrf).await
 }
 
 /// Who is signed in, as the access token says: no look-up.
@@ -182,7 +182,7 @@ pub(super) async fn jwt_refresh(
     };
     let visit = Visit::new(&csrf, &trail, &request);
     match mode.renew(&presented, &visit).await {
-        Ok(login) => mode.hand_out(login, presented.transport, &csrf).await,
+        Ok((login, secret)) => mode.hand_out(login, secret, presented.transport, &csrf).await,
         Err(error) => Ok(mode.turn_away(&error.into(), Some(presented.transport))),
     }
 }
@@ -293,12 +293,13 @@ impl JwtMode {
     async fn hand_out(
         &self,
         login: Login,
+        secret: Option<Secret>,
         transport: Transport,
         csrf: &Csrf,
     ) -> Result<HttpResponse, Problem> {
         let access = self.access_token(&login).await?;
-        let refresh_token =
-            self.refresh_tokens.issue(Refresh { login: login.id, generation: login.generations.current });
+        let refresh = Refresh { login: login.id, generation: login.generations.current, secret };
+        let refresh_token = self.refresh_tokens.issue(&refresh);
         let left = login.time_left(self.clock.now());
         let body = LoginBody::from(&login);
         let mut response = HttpResponse::Ok();
@@ -342,9 +343,15 @@ impl JwtMode {
         }
     }
 
-    async fn renew(&self, presented: &Credential, visit: &Visit<'_>) -> Result<Login, AuthError> {
+    /// The login, and the secret that its refresh tokens have in them.
+    async fn renew(
+        &self,
+        presented: &Credential,
+        visit: &Visit<'_>,
+    ) -> Result<(Login, Option<Secret>), AuthError> {
         let refresh = self.meant(presented, visit).await?;
-        note(visit.outcome(self.logins.renew(refresh.login, refresh.generation).await?))
+        let login = note(visit.outcome(self.logins.renew(&refresh.claimed()).await?))?;
+        Ok((login, refresh.secret))
     }
 
     /// Who signs out, by the access token or, when there is none or it has expired, by the refresh token.
@@ -382,7 +389,7 @@ impl JwtMode {
         visit: &Visit<'_>,
     ) -> Result<Login, AuthError> {
         let refresh = self.meant(presented, visit).await?;
-        note(visit.outcome(self.logins.check(refresh.login, refresh.generation).await?))
+        note(visit.outcome(self.logins.check(&refresh.claimed()).await?))
     }
 
     async fn end(&self, login: Uuid) -> Result<(), AuthError> {
@@ -398,7 +405,7 @@ impl JwtMode {
             Transport::Bearer => Ok(()),
         };
         if let Err(missing) = proof {
-            visit.outcome(self.logins.check(refresh.login, refresh.generation).await?)?;
+            visit.outcome(self.logins.check(&refresh.claimed()).await?)?;
             return Err(missing);
         }
         Ok(refresh)
@@ -423,7 +430,7 @@ impl JwtMode {
         let Some(refresh) = cookie.and_then(|cookie| self.refresh_tokens.read(&cookie.token)) else {
             return Ok(None);
         };
-        let found = outcome(self.logins.inspect(refresh.login, refresh.generation).await?);
+        let found = outcome(self.logins.inspect(&refresh.claimed()).await?);
         Ok(found.ok().map(|login| login.id))
     }
 
@@ -455,7 +462,7 @@ fn note(login: Result<Login, AuthError>) -> Result<Login, AuthError> {
 
 fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
     match renewal {
-        Renewal::Renewed(login) => Ok(login),
+        Renewal::Renewed(login) => Ok(*login),
         Renewal::Reused(_) => Err(AuthError::RefreshTokenReused),
         Renewal::Ended => Err(AuthError::TokenRevoked),
         Renewal::Expired => Err(AuthError::LoginExpired),

@@ -2,8 +2,8 @@
 //!
 //! The story: `login` begins a login and signs what a request needs to know of it into an access token of a few
 //! minutes ([`keys`]). Requests are answered from its claims, without a look-up ([`credential`], [`verified`]); that the login
-//! has not been ended meanwhile, the node knows from the revocation feed. The refresh token is the login's id and
-//! a counter under a MAC: `refresh` moves the counter on and signs the next snapshot. `logout` ends the login, and
+//! has not been ended meanwhile, the node knows from the revocation feed. The refresh token is the login's id,
+//! a counter and a secret of the login under a MAC: `refresh` moves the counter on and signs the next snapshot. `logout` ends the login, and
 //! with it the access tokens that are out.
 
 mod claims;

@@ -61,10 +61,10 @@ pub struct Login {
     pub idle_expires_at: DateTime<Utc>,
     /// When it ends in any case.
     pub expires_at: DateTime<Utc>,
-    /// When its credential was renewed last.
-    pub renewed_at: DateTime<Utc>,
     /// Which credential is the current one, and which were replaced a moment ago.
     pub generations: Generations,
+    /// Of the secret in its refresh tokens, if it has such.
+    pub secret_hash: Option<SecretHash>,
     /// When the last access token that was signed for it runs out; none: it is looked up by its handle.
     pub token_expires_at: Option<DateTime<Utc>>,
     /// When it was ended.
@@ -111,13 +111,27 @@ impl Login {
 /// SHA-256 of an opaque handle.
 pub type HandleHash = [u8; 32];
 
+/// SHA-256 of the secret in a login's refresh tokens.
+pub type SecretHash = [u8; 32];
+
+/// What a refresh token says of its login.
+#[derive(Clone, Copy, Debug)]
+pub struct Claimed {
+    /// The login.
+    pub login: Uuid,
+    /// The generation of its credential.
+    pub generation: i32,
+    /// Of the secret in it; none in tokens of a login that began before they had one.
+    pub secret_hash: Option<SecretHash>,
+}
+
 /// How a request finds the login that it presents.
 #[derive(Clone, Copy, Debug)]
 pub enum Access {
     /// By an opaque handle, of which this is the hash.
     Handle(HandleHash),
-    /// It brings what it needs in a signed access token.
-    Token,
+    /// It brings what it needs in a signed access token. This is the hash of the secret in its refresh tokens.
+    Token(SecretHash),
 }
 
 /// What a login begins with.
@@ -244,7 +258,7 @@ pub enum Replaced {
 #[derive(Debug)]
 pub enum Renewal {
     /// The login as it is now. Its current generation is the one whose credential is to be handed out.
-    Renewed(Login),
+    Renewed(Box<Login>),
     /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
     /// With the login, if it was ended for that just now.
     Reused(Option<EndedLogin>),
@@ -252,6 +266,6 @@ pub enum Renewal {
     Ended,
     /// The login had expired.
     Expired,
-    /// There is no such login, or not yet such a generation.
+    /// There is no such login, or not yet such a generation, or its refresh tokens have another secret in them.
     Unknown,
 }

@@ -35,8 +35,8 @@ pub use self::feed::{Feed, Reload};
 pub use self::generations::Generations;
 use self::generations::Standing;
 pub use self::login::{
-    Access, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal, Renewal,
-    Replaced, State, Transport,
+    Access, Claimed, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal,
+    Renewal, Replaced, SecretHash, State, Transport,
 };
 use self::store::Which;
 
@@ -125,9 +125,11 @@ impl Logins {
         let span = self.lifetimes.span(new.remember_me);
         let expires_at = now + span.absolute;
         let idle_expires_at = expires_at.min(now + span.idle);
-        let (handle_hash, token_expires_at) = match new.access {
-            Access::Handle(hash) => (Some(hash), None),
-            Access::Token => (None, Some(idle_expires_at.min(now + self.lifetimes.access_token))),
+        let (handle_hash, secret_hash, token_expires_at) = match new.access {
+            Access::Handle(hash) => (Some(hash), None, None),
+            Access::Token(hash) => {
+                (None, Some(hash), Some(idle_expires_at.min(now + self.lifetimes.access_token)))
+            }
         };
         let login = Login {
             id: Uuid::now_v7(),
@@ -139,8 +141,8 @@ impl Logins {
             last_seen_at: now,
             idle_expires_at,
             expires_at,
-            renewed_at: now,
             generations: Generations::default(),
+            secret_hash,
             token_expires_at,
             ended_at: None,
             user_disabled: false,
@@ -227,10 +229,10 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
-        match self.move_on(Which::Id(id), generation).await? {
-            Some(login) => Ok(Renewal::Renewed(login)),
-            None => self.check(id, generation).await,
+    pub async fn renew(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
+        match self.move_on(Which::Claimed(claimed), claimed.generation).await? {
+            Some(login) => Ok(Renewal::Renewed(Box::new(login))),
+            None => self.check(claimed).await,
         }
     }
 
@@ -242,7 +244,7 @@ impl Logins {
     pub async fn renew_handle(&self, hash: &HandleHash, generation: i32) -> Result<Renewal, DatabaseError> {
         if let Some(login) = self.move_on(Which::Handle(hash), generation).await? {
             self.announce().await;
-            return Ok(Renewal::Renewed(login));
+            return Ok(Renewal::Renewed(Box::new(login)));
         }
         let found = store::find_by_handle(self.requests(), hash).await?;
         Ok(self.judge(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
@@ -259,9 +261,9 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
-        match self.inspect(id, generation).await? {
-            Renewal::Reused(_) => Ok(Renewal::Reused(self.end(id).await?)),
+    pub async fn check(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
+        match self.inspect(claimed).await? {
+            Renewal::Reused(_) => Ok(Renewal::Reused(self.end(claimed.login).await?)),
             renewal => Ok(renewal),
         }
     }
@@ -270,8 +272,12 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn inspect(&self, id: Uuid, generation: i32) -> Result<Renewal, DatabaseError> {
-        Ok(self.judge(store::find(self.requests(), id).await?, generation))
+    pub async fn inspect(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
+        let found = store::find(self.requests(), claimed.login).await?;
+        if found.as_ref().is_some_and(|login| login.secret_hash != claimed.secret_hash) {
+            return Ok(Renewal::Unknown);
+        }
+        Ok(self.judge(found, claimed.generation))
     }
 
     fn judge(&self, found: Option<Login>, generation: i32) -> Renewal {
@@ -282,7 +288,7 @@ impl Logins {
             State::Ended => Renewal::Ended,
             State::Expired => Renewal::Expired,
             State::Live => match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
-                Standing::Current | Standing::InGrace { .. } => Renewal::Renewed(login),
+                Standing::Current | Standing::InGrace { .. } => Renewal::Renewed(Box::new(login)),
                 Standing::Over => Renewal::Reused(None),
                 Standing::Unknown => Renewal::Unknown,
             },

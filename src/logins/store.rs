@@ -10,7 +10,7 @@ use crate::database::{DatabaseError, answer};
 use crate::users::User;
 
 use super::generations::{Generations, MOST_REPLACED};
-use super::login::{Device, EndedLogin, HandleHash, ListedLogin, Login, Replaced};
+use super::login::{Claimed, Device, EndedLogin, HandleHash, ListedLogin, Login, Replaced, SecretHash};
 
 /// A login and its owner, as the queries below return them.
 struct Row {
@@ -22,9 +22,9 @@ struct Row {
     last_seen_at: DateTime<Utc>,
     idle_expires_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
-    renewed_at: DateTime<Utc>,
     generation: i32,
     replaced_at: Vec<DateTime<Utc>>,
+    refresh_hash: Option<Vec<u8>>,
     token_expires_at: Option<DateTime<Utc>>,
     ended_at: Option<DateTime<Utc>>,
     user_id: Uuid,
@@ -53,8 +53,8 @@ impl From<Row> for Login {
             last_seen_at: row.last_seen_at,
             idle_expires_at: row.idle_expires_at,
             expires_at: row.expires_at,
-            renewed_at: row.renewed_at,
             generations: Generations { current: row.generation, replaced_at: row.replaced_at },
+            secret_hash: row.refresh_hash.and_then(|hash| hash.try_into().ok()),
             token_expires_at: row.token_expires_at,
             ended_at: row.ended_at,
             user_disabled: row.user_disabled,
@@ -90,8 +90,8 @@ pub(super) async fn insert(pool: &PgPool, start: Start<'_>) -> Result<Option<Vec
            ), started as (
              insert into logins (id, user_id, mode, transport, remember_me, device_name, address, user_agent,
                  created_at, last_seen_at, idle_expires_at, expires_at, renewed_at, handle_hash, token_expires_at,
-                 sweep_at)
-             select $1, owner.id, $3, $4, $5, $6, $7, $8, $9, $9, $10::timestamptz, $11::timestamptz, $9, $12, $16,
+                 refresh_hash, sweep_at)
+             select $1, owner.id, $3, $4, $5, $6, $7, $8, $9, $9, $10::timestamptz, $11::timestamptz, $9, $12, $16, $19,
                  least($10::timestamptz, $11::timestamptz) from owner
              returning id
            ), replaced as (
@@ -118,6 +118,7 @@ pub(super) async fn insert(pool: &PgPool, start: Start<'_>) -> Result<Option<Vec
         login.token_expires_at,
         replaced_generation,
         start.grace_from,
+        login.secret_hash.as_ref().map(SecretHash::as_slice),
     );
     answer(insert.fetch_optional(pool)).await
 }
@@ -126,8 +127,8 @@ pub(super) async fn find_by_handle(pool: &PgPool, hash: &[u8]) -> Result<Option<
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.replaced_at, l.token_expires_at, l.ended_at, l.user_id,
-                  u.username, u.email, u.roles,
+                  l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
+                  l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
            where l.handle_hash = $1 and (select on_primary())"#,
@@ -140,8 +141,8 @@ pub(super) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Login>, Datab
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.replaced_at, l.token_expires_at, l.ended_at, l.user_id,
-                  u.username, u.email, u.roles,
+                  l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
+                  l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from logins l join users u on u.id = l.user_id
            where l.id = $1 and (select on_primary())"#,
@@ -155,8 +156,8 @@ pub(super) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Login>, Datab
 pub(super) enum Which<'a> {
     /// By its handle. The caller has just found that login live.
     Handle(&'a HandleHash),
-    /// By its id.
-    Id(Uuid),
+    /// By what a refresh token says.
+    Claimed(&'a Claimed),
 }
 
 /// Moves a login on from this generation of its credential. `None` when the login is not live, or at another
@@ -168,9 +169,9 @@ pub(super) async fn renew(
     now: DateTime<Utc>,
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {
-    let (handle, id) = match which {
-        Which::Handle(hash) => (Some(hash.as_slice()), None),
-        Which::Id(id) => (None, Some(id)),
+    let (handle, id, secret) = match which {
+        Which::Handle(hash) => (Some(hash.as_slice()), None, None),
+        Which::Claimed(claimed) => (None, Some(claimed.login), claimed.secret_hash.as_ref()),
     };
     let update = sqlx::query_as!(
         Row,
@@ -188,11 +189,13 @@ pub(super) async fn renew(
                token_expires_at = case when l.token_expires_at is not null then greatest(l.token_expires_at,
                    least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end, $8)) end
            from owner u
-           where (l.handle_hash = $1 or l.id = $2 and l.idle_expires_at > $5) and l.generation = $3
+           where (l.handle_hash = $1
+                  or l.id = $2 and l.refresh_hash is not distinct from $10 and l.idle_expires_at > $5)
+             and l.generation = $3
              and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
            returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
-                  l.expires_at, l.renewed_at, l.generation, l.replaced_at, l.token_expires_at, l.ended_at, l.user_id,
-                  u.username, u.email, u.roles,
+                  l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
+                  l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
         handle,
         id,
@@ -203,6 +206,7 @@ pub(super) async fn renew(
         now + lifetimes.remember.idle,
         now + lifetimes.access_token,
         MOST_REPLACED,
+        secret.map(SecretHash::as_slice),
     );
     Ok(answer(update.fetch_optional(pool)).await?.map(Login::from))
 }

@@ -164,7 +164,7 @@ pub(super) async fn session_refresh(
     // What it has come to since it was accepted. The browser may have a newer cookie by now: leave that alone.
     let Renewal::Renewed(login) = renewal else { return Err(AuthError::SessionExpired.into()) };
     let id = shown.at(login.generations.current);
-    mode.hand_out(login, &id, &csrf, &session, &request)
+    mode.hand_out(*login, &id, &csrf, &session, &request)
 }
 
 /// Sign out: end the login.

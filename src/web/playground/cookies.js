@@ -105,12 +105,15 @@ export function overwrite(mode) {
   return isSeen;
 }
 
-// How long the values are. A session id's signature has a few characters that a cookie spells in three; a JWT is as long
-// as the one of the same user that came by Bearer.
-const lengths = { sessionid: 94, access_token: null, refresh_token: null };
+// How long the values are. A session id's signature has a few characters that a cookie spells in three, and an id that a
+// refresh gave says of which refresh; a JWT is as long as the one of the same user that came by Bearer.
+const SESSION_ID = { first: 94, later: 121 };
+const lengths = { sessionid: SESSION_ID.first, access_token: null, refresh_token: null };
 
 export const learnLengths = ({ access_token, refresh_token }) =>
   Object.assign(lengths, { access_token: access_token.length, refresh_token: refresh_token.length });
+
+export const learnSessionId = (which) => Object.assign(lengths, { sessionid: SESSION_ID[which] });
 
 // What the header of these cookies comes to, in bytes, with its name and the end of its line.
 export function sizeOf(kinds) {

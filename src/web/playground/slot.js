@@ -1,7 +1,7 @@
 // One of four credentials: a mode, a way to travel, and what this page knows of the login behind it.
 
 import { now, setClock } from "./clock.js";
-import { clearedBy, holdsAnyOf, isHeld, keepBook, learnLengths, setBy } from "./cookies.js";
+import { clearedBy, holdsAnyOf, isHeld, keepBook, learnLengths, learnSessionId, setBy } from "./cookies.js";
 import { exchange } from "./exchange.js";
 
 const MODES = { session: "Session", jwt: "JWT" };
@@ -86,7 +86,7 @@ export class Slot {
     const used = this.refreshToken;
     const record = await this.ask("POST", path, how);
     if (record.isOk) {
-      this.take(record);
+      this.take(record, "later");
       this.oldRefreshToken = used;
     } else {
       this.clearIfDead(record);
@@ -106,7 +106,7 @@ export class Slot {
   }
 
   // What a sign-in or a refresh gave.
-  take(record) {
+  take(record, which = "first") {
     const body = record.json;
     this.state = "alive";
     this.death = null;
@@ -117,6 +117,7 @@ export class Slot {
     this.refreshToken = body.refresh_token ?? null;
     this.tokenEnds = body.expires_in === undefined ? null : new Date(now() + body.expires_in * 1000).toISOString();
     if (body.refresh_token) learnLengths(body);
+    if (this.isCookie && this.mode === "session") learnSessionId(which);
     if (this.isCookie) this.expect(record, setBy(this.mode, body));
   }
 

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use dualauth::tokens::{AppSecret, MacKey};
 use serde_json::json;
 
+use crate::nodes::sql;
 use crate::support::{
     MINUTE, SECOND, assert_members,
     client::{Client, Mode, Pair},
     http::Request,
-    server::{ONE_NAME, TestServer, beginning},
+    server::{APP_SECRET, ONE_NAME, TestServer, beginning},
     text, time,
 };
 
@@ -37,6 +40,7 @@ promises! { of every refresh token:
     a_refresh_token_used_again_later_ends_the_login,
     a_refresh_token_older_than_the_previous_ends_the_login,
     a_forged_refresh_token_ends_nothing,
+    who_has_the_database_and_the_secret_can_make_no_refresh_token,
 }
 
 async fn a_refresh_answers_like_a_login(pair: Pair) {
@@ -386,6 +390,51 @@ async fn a_forged_refresh_token_ends_nothing(pair: Pair) {
     }
 
     client.refresh().await.ok();
+}
+
+/// A refresh token as whoever has `APP_SECRET` could make one.
+fn made_up(login: &str, generation: i32, secret: &[u8]) -> String {
+    let key = AppSecret::new(APP_SECRET.as_bytes().to_vec()).expect("long enough");
+    let key = MacKey::derive(&key, "dualauth refresh token v1");
+    let login = uuid::Uuid::parse_str(login).expect("an id");
+    let message = [login.as_bytes().as_slice(), &generation.to_be_bytes(), secret].concat();
+    let mac = key.sign(&message);
+    format!("dur_{}", URL_SAFE_NO_PAD.encode([message, mac.to_vec()].concat()))
+}
+
+async fn who_has_the_database_and_the_secret_can_make_no_refresh_token(pair: Pair) {
+    let server = TestServer::start().await;
+    let first = Client::of_new_user(&server, pair, "ada").await;
+    let (_, client) = refreshed(first, &server, 1, MINUTE).await;
+    server.clock.advance(MINUTE);
+    let id = client.login_id().await;
+    let (stored,): (Vec<u8>,) = sqlx::query_as("select refresh_hash from logins")
+        .fetch_one(&mut server.sql().await)
+        .await
+        .expect("a hash");
+    for generation in 0..3 {
+        for secret in [&[][..], &[7; 32], &stored] {
+            let token = made_up(&id, generation, secret);
+            let request = Request::post("/jwt/refresh").json(&json!({ "refresh_token": token }));
+            server.send(request).await.problem(401, "invalid_token");
+        }
+    }
+    client.assert_goes_on().await;
+}
+
+#[tokio::test]
+async fn a_login_from_before_refresh_tokens_had_a_secret_in_them_goes_on() {
+    let server = TestServer::start().await;
+    let mut client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+    sql(&server, "update logins set refresh_hash = null").await;
+    client.clone().refresh().await.problem(401, "invalid_token");
+
+    let id = client.login_id().await;
+    client.refresh_token = Some(made_up(&id, 0, &[]));
+    for generation in 1..3 {
+        client.refresh().await.ok();
+        assert_eq!(client.renewal(), made_up(&id, generation, &[]));
+    }
 }
 
 #[tokio::test]
