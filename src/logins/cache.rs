@@ -133,7 +133,7 @@ mod tests {
             remember: span,
             access_token: none,
             refresh_grace: none,
-            last_seen_interval: none,
+            last_seen: None,
         };
         Cache::new(10, lifetimes)
     }

@@ -79,16 +79,9 @@ impl Logins {
         Feed::new(self.pools.upkeep.clone(), directory, others, metrics, self.clock.clone())
     }
 
-    /// Writes down every so often which logins were used.
+    /// Writes down which logins were used, each when its use has waited for long enough.
     pub async fn keep_activity(self) {
-        // Often enough to be noticed within the idle time, however short that is.
-        let idle = self.lifetimes.session.idle.min(self.lifetimes.remember.idle);
-        let mut ticks = tokio::time::interval(self.lifetimes.last_seen_interval.min(idle / 2));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.activity.write(&self.pools.upkeep, &self.lifetimes).await;
-        }
+        self.activity.keep(&self.pools.upkeep, &self.lifetimes).await;
     }
 
     /// Writes down, at the end of the program, what is not written down yet.
@@ -166,7 +159,7 @@ impl Logins {
             && self.directory.freshness.is_fresh(now).await
             && let Some(found) = self.directory.sessions.find(hash, now)
         {
-            self.activity.note(found.principal.login_id, now);
+            self.activity.note(found.principal.login_id, found.principal.remember_me, now);
             return Ok(Some(found));
         }
         // In a box of its own: a request that finds the session remembered shall not carry the query's future.
@@ -187,9 +180,9 @@ impl Logins {
         let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
         let login = self.activity.overlay(login, &self.lifetimes);
         let state = login.state(now);
-        let (id, presented) = (login.id, sessions.presented(login, state, now));
+        let presented = sessions.presented(login, state, now);
         if state == State::Live {
-            self.activity.note(id, now);
+            self.activity.note(presented.principal.login_id, presented.principal.remember_me, now);
             if self.remembers_sessions() {
                 sessions.admit(hash, ticket, &presented);
             }
