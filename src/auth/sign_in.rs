@@ -11,7 +11,9 @@ use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport
 use crate::metrics::Metrics;
 use crate::telemetry::{self, Who};
 use crate::tokens::{AppSecret, MacKey};
-use crate::users::{Accounts, ChangePasswordError, Claimant, NewUser, Place, Refused, UserName, VerifyError};
+use crate::users::{
+    Accounts, ChangePasswordError, Claimant, NewUser, Nobody, Place, Refused, UserName, VerifyError,
+};
 
 use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 
@@ -36,7 +38,7 @@ pub struct SignIn {
     accounts: Accounts,
     logins: Logins,
     limits: Limits,
-    /// For names that nobody has: people type passwords there, and what is kept of them is not to be guessed.
+    /// For names that nobody has: where they are counted is not to be guessed.
     nobody: MacKey,
     trail: Trail,
     metrics: Metrics,
@@ -115,7 +117,8 @@ impl SignIn {
         how: Presentation,
     ) -> Result<Login, VerifyError> {
         let name = request.username.to_ascii_lowercase();
-        let claimant = Claimant { address: client.address, nobody: self.nobody.sign(name.as_bytes()) };
+        let nobody = Nobody::of(self.nobody.sign(name.as_bytes()));
+        let claimant = Claimant { address: client.address, nobody };
         let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
         if owner.upgraded {
             let entry = Entry::new(Kind::PasswordUpgraded, client.origin()).in_mode(how.mode);

@@ -22,6 +22,8 @@ const DATA_FOLDER: &str = ".data";
 /// The longest time that can be set: ten years, which keeps every date that is computed from it in bounds.
 const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
+const A_TIME: &str = "a time such as 30s, 15m, 24h or 14d, of 3650d at most";
+
 /// The shortest time that a key may sign: twice as long as others remember the keys of `jwks.json`.
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
 
@@ -102,8 +104,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn duration(&mut self, name: &str, default: &str) -> Duration {
-        let expected = "a time such as 30s, 15m, 24h or 14d, of 3650d at most";
-        let given = self.read(name, expected, parse_duration);
+        let given = self.read(name, A_TIME, parse_duration);
         given.or_else(|| parse_duration(default)).unwrap_or_default()
     }
 
@@ -223,7 +224,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             },
             access_token: self.duration("ACCESS_TOKEN_TTL", "15m"),
             refresh_grace: self.grace(),
-            last_seen_interval: self.duration("LAST_SEEN_INTERVAL", "10s"),
+            last_seen: self.read("LAST_SEEN_INTERVAL", A_TIME, parse_duration),
         }
     }
 

@@ -1,13 +1,17 @@
 //! Which logins were used, and when: kept in memory, written in batches.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::Lifetimes;
+use crate::database::DatabaseError;
 
 use super::login::Login;
 use super::store;
@@ -15,25 +19,56 @@ use super::store;
 /// How many logins one statement notes.
 const BATCH: usize = 1_000;
 
+/// How often it is looked what is due, at the least: what a busy node has to write is spread over time.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How long a look-up may be under way that has read a row as it was before.
+const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
+
 /// When each login was used last, as far as a look-up may not find that written down.
 #[derive(Debug, Default)]
 pub(super) struct Activity(Mutex<Notes>);
 
 #[derive(Debug, Default)]
 struct Notes {
+    /// What is to be written.
     new: HashMap<Uuid, DateTime<Utc>>,
-    /// What is being written, or was the last time: a look-up that is under way may have read what was there before.
-    written: HashMap<Uuid, DateTime<Utc>>,
+    /// Since when each of them waits for that, the first one first: without and with the longer lifetimes.
+    waiting: [VecDeque<(Instant, Uuid)>; 2],
+    writing: Vec<Use>,
+    /// What was written lately, and what a little earlier.
+    written: [HashMap<Uuid, DateTime<Utc>>; 2],
+    turned: Option<Instant>,
+}
+
+/// A login's last use, that it waited to be written since its first.
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    login: Uuid,
+    remember_me: bool,
+    seen: DateTime<Utc>,
+    since: Instant,
 }
 
 impl Activity {
-    pub(super) fn note(&self, login: Uuid, now: DateTime<Utc>) {
-        self.lock().new.insert(login, now);
+    pub(super) fn note(&self, login: Uuid, remember_me: bool, now: DateTime<Utc>) {
+        let Notes { new, waiting, .. } = &mut *self.lock();
+        match new.entry(login) {
+            Entry::Occupied(mut noted) => {
+                noted.insert(now);
+            }
+            Entry::Vacant(place) => {
+                place.insert(now);
+                waiting[usize::from(remember_me)].push_back((Instant::now(), login));
+            }
+        }
     }
 
     pub(super) fn seen(&self, login: Uuid) -> Option<DateTime<Utc>> {
         let notes = self.lock();
-        notes.new.get(&login).or_else(|| notes.written.get(&login)).copied()
+        let writing = || notes.writing.iter().find(|using| using.login == login).map(|using| using.seen);
+        let written = || notes.written.iter().find_map(|written| written.get(&login).copied());
+        notes.new.get(&login).copied().or_else(writing).or_else(written)
     }
 
     /// A login as it will be once its last use is written down.
@@ -46,42 +81,175 @@ impl Activity {
         login
     }
 
-    pub(super) async fn write(&self, pool: &PgPool, lifetimes: &Lifetimes) {
-        let mut noted = self.turn();
-        // Nodes that write the same logins at once take them in the same order, and none waits for the other in turn.
-        noted.sort_unstable_by_key(|(login, _)| *login);
-        for batch in noted.chunks(BATCH) {
-            let (logins, times): (Vec<_>, Vec<_>) = batch.iter().copied().unzip();
-            if let Err(error) = store::touch(pool, &logins, &times, lifetimes).await {
+    /// Writes down what is due, for as long as it is polled.
+    pub(super) async fn keep(&self, pool: &PgPool, lifetimes: &Lifetimes) {
+        // Often enough to be noticed within the idle time, however short that is.
+        let shortest = lifetimes.last_seen_interval(false).min(lifetimes.last_seen_interval(true));
+        let mut ticks = tokio::time::interval(TICK.min(shortest / 2));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let is_due =
+                |since: Instant, remember_me| since.elapsed() >= lifetimes.last_seen_interval(remember_me);
+            self.write(pool, lifetimes, is_due).await;
+        }
+    }
+
+    /// The same with all that there is, at the end of the program, when a batch may have been broken off.
+    pub(super) async fn write_all(&self, pool: &PgPool, lifetimes: &Lifetimes) {
+        self.put_back();
+        self.write(pool, lifetimes, |_, _| true).await;
+    }
+
+    async fn write(&self, pool: &PgPool, lifetimes: &Lifetimes, is_due: impl Fn(Instant, bool) -> bool) {
+        loop {
+            let batch = self.take(&is_due);
+            if batch.is_empty() {
+                return;
+            }
+            if let Err(error) = write(pool, &batch, lifetimes).await {
                 tracing::warn!(%error, logins = batch.len(), "can't write down when logins were used");
-                self.keep(batch);
+                // They are tried again at the next tick, and what else is due as well.
+                return self.put_back();
+            }
+            self.done();
+        }
+    }
+
+    /// The next that are due. A few at a time: whoever is to be noted meanwhile does not wait for long.
+    fn take(&self, is_due: impl Fn(Instant, bool) -> bool) -> Vec<Use> {
+        let Notes { new, waiting, writing, .. } = &mut *self.lock();
+        writing.clear();
+        for (queue, remember_me) in waiting.iter_mut().zip([false, true]) {
+            while writing.len() < BATCH
+                && let Some((since, login)) = queue.pop_front_if(|(since, _)| is_due(*since, remember_me))
+            {
+                let seen = new.remove(&login);
+                writing.extend(seen.map(|seen| Use { login, remember_me, seen, since }));
+            }
+        }
+        // Nodes that write the same logins at once take them in the same order, and none waits for the other in turn.
+        writing.sort_unstable_by_key(|using| using.login);
+        writing.clone()
+    }
+
+    /// What was being written is to be written still, unless it was used again meanwhile.
+    fn put_back(&self) {
+        let Notes { new, waiting, writing, .. } = &mut *self.lock();
+        for Use { login, remember_me, seen, since } in writing.drain(..) {
+            if let Entry::Vacant(place) = new.entry(login) {
+                place.insert(seen);
+                waiting[usize::from(remember_me)].push_front((since, login));
             }
         }
     }
 
-    /// The same at the end of the program, when a batch may have been broken off.
-    pub(super) async fn write_all(&self, pool: &PgPool, lifetimes: &Lifetimes) {
-        let last: Vec<_> = std::mem::take(&mut self.lock().written).into_iter().collect();
-        self.keep(&last);
-        self.write(pool, lifetimes).await;
-    }
-
-    /// What is to be written now.
-    fn turn(&self) -> Vec<(Uuid, DateTime<Utc>)> {
-        let mut notes = self.lock();
-        notes.written = std::mem::take(&mut notes.new);
-        notes.written.iter().map(|(login, seen)| (*login, *seen)).collect()
-    }
-
-    /// For the next time, unless they were used again meanwhile.
-    fn keep(&self, batch: &[(Uuid, DateTime<Utc>)]) {
-        let mut notes = self.lock();
-        batch.iter().for_each(|(login, seen)| {
-            notes.new.entry(*login).or_insert(*seen);
-        });
+    fn done(&self) {
+        let Notes { writing, written: [lately, earlier], turned, .. } = &mut *self.lock();
+        if turned.is_none_or(|turned| turned.elapsed() >= LONGEST_LOOK_UP) {
+            *turned = Some(Instant::now());
+            *earlier = std::mem::take(lately);
+        }
+        lately.extend(writing.drain(..).map(|using| (using.login, using.seen)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Notes> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn write(pool: &PgPool, batch: &[Use], lifetimes: &Lifetimes) -> Result<(), DatabaseError> {
+    let (logins, times): (Vec<_>, Vec<_>) = batch.iter().map(|using| (using.login, using.seen)).unzip();
+    store::touch(pool, &logins, &times, lifetimes).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).expect("a time")
+    }
+
+    fn login(number: u128) -> Uuid {
+        Uuid::from_u128(number)
+    }
+
+    /// Those that are taken when only those are due, without or with the longer lifetimes, that waited when asked last.
+    fn taken(activity: &Activity, remembered: bool) -> Vec<(u128, DateTime<Utc>)> {
+        let now = Instant::now();
+        let batch = activity.take(|since, remember_me| since <= now && remember_me == remembered);
+        batch.iter().map(|using| (using.login.as_u128(), using.seen)).collect()
+    }
+
+    #[test]
+    fn each_kind_is_written_at_its_own_time_and_what_is_used_again_with_its_last_use() {
+        let activity = Activity::default();
+        activity.note(login(2), false, at(1));
+        activity.note(login(9), true, at(1));
+        activity.note(login(1), false, at(2));
+        activity.note(login(2), false, at(3));
+        assert_eq!(taken(&activity, false), [(1, at(2)), (2, at(3))]);
+        activity.done();
+        assert_eq!(taken(&activity, false), []);
+        assert_eq!(taken(&activity, true), [(9, at(1))]);
+    }
+
+    #[test]
+    fn what_waits_since_a_moment_ago_is_not_due() {
+        let activity = Activity::default();
+        activity.note(login(1), false, at(1));
+        let between = Instant::now();
+        std::thread::sleep(Duration::from_millis(1));
+        activity.note(login(2), false, at(2));
+        // It waits since its first use, and its later ones don't put that off.
+        activity.note(login(1), false, at(3));
+        let batch = activity.take(|since, _| since <= between);
+        assert_eq!(
+            batch.iter().map(|using| (using.login, using.seen)).collect::<Vec<_>>(),
+            [(login(1), at(3))]
+        );
+    }
+
+    #[test]
+    fn a_batch_has_a_thousand_and_is_in_order() {
+        let activity = Activity::default();
+        for number in (0..2_500).rev() {
+            activity.note(login(number), number % 2 == 0, at(1));
+        }
+        let batches: Vec<_> = std::iter::from_fn(|| {
+            let batch = activity.take(|_, _| true);
+            activity.done();
+            (!batch.is_empty()).then_some(batch)
+        })
+        .collect();
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [1_000, 1_000, 500]);
+        assert!(batches.iter().all(|batch| batch.is_sorted_by_key(|using| using.login)));
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_first_in_line_and_no_use_gets_lost() {
+        let activity = Activity::default();
+        activity.note(login(1), false, at(1));
+        activity.note(login(2), false, at(1));
+        assert_eq!(taken(&activity, false).len(), 2);
+        // Meanwhile.
+        activity.note(login(2), false, at(5));
+        activity.note(login(3), false, at(5));
+        assert_eq!((activity.seen(login(1)), activity.seen(login(2))), (Some(at(1)), Some(at(5))));
+        activity.put_back();
+        assert_eq!(taken(&activity, false), [(1, at(1)), (2, at(5)), (3, at(5))]);
+    }
+
+    #[test]
+    fn what_was_written_a_moment_ago_is_known_still() {
+        let activity = Activity::default();
+        for number in 1..4 {
+            activity.note(login(number), false, at(1));
+            taken(&activity, false);
+            activity.done();
+        }
+        assert!((1..4).all(|number| activity.seen(login(number)) == Some(at(1))));
+        assert_eq!(activity.seen(login(4)), None);
     }
 }

@@ -152,7 +152,7 @@ mod tests {
             remember: span,
             access_token: none,
             refresh_grace: Duration::from_secs(30),
-            last_seen_interval: none,
+            last_seen: None,
         };
         Cache::new(10, lifetimes)
     }

@@ -84,16 +84,9 @@ impl Logins {
         Feed::new(self.pools.upkeep.clone(), directory, others, metrics, trail, self.clock.clone())
     }
 
-    /// Writes down every so often which logins were used.
+    /// Writes down which logins were used, each when its use has waited for long enough.
     pub async fn keep_activity(self) {
-        // Often enough to be noticed within the idle time, however short that is.
-        let idle = self.lifetimes.session.idle.min(self.lifetimes.remember.idle);
-        let mut ticks = tokio::time::interval(self.lifetimes.last_seen_interval.min(idle / 2));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.activity.write(&self.pools.upkeep, &self.lifetimes).await;
-        }
+        self.activity.keep(&self.pools.upkeep, &self.lifetimes).await;
     }
 
     /// Writes down, at the end of the program, what is not written down yet.
@@ -191,7 +184,7 @@ impl Logins {
 
     fn note_use(&self, presented: &Presented, now: DateTime<Utc>) {
         if presented.is_good {
-            self.activity.note(presented.principal.login_id, now);
+            self.activity.note(presented.principal.login_id, presented.principal.remember_me, now);
         }
     }
 

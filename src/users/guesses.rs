@@ -37,9 +37,33 @@ const SWEEP_BATCH: i64 = 10_000;
 pub struct Claimant {
     /// Where from.
     pub address: IpAddr,
-    /// What the try is counted under when nobody has the name that they gave: the same for the same name, whatever
-    /// the letter case, and not to be read.
-    pub nobody: [u8; 32],
+    /// What the try is counted under when nobody has the name that they gave.
+    pub nobody: Nobody,
+}
+
+/// How many places there are for names that nobody has, as a power of two: a million, in about a hundred megabytes.
+const PLACES_LOG2: u32 = 20;
+
+/// The place of a name that nobody has, of a fixed number that all such names share: whoever invents names fills no table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Nobody([u8; 4]);
+
+impl Nobody {
+    /// By a MAC of the name: which names are in one place is not to be known.
+    pub fn of(mac: [u8; 32]) -> Self {
+        Self::among(PLACES_LOG2, mac)
+    }
+
+    fn among(places_log2: u32, mac: [u8; 32]) -> Self {
+        let [first, second, third, fourth, ..] = mac;
+        let number = u32::from_be_bytes([first, second, third, fourth]) >> (u32::BITS - places_log2);
+        Self(number.to_be_bytes())
+    }
+
+    /// As an account is counted under; a user's id is longer.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The account takes no try from there before `until`.
@@ -64,5 +88,29 @@ pub(super) async fn keep_swept(pool: &PgPool, clock: &Clock) {
         if let Err(error) = swept {
             tracing::warn!(%error, "can't sweep counts of guesses; they are kept for now");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use crate::tokens::sha256;
+
+    use super::*;
+
+    #[test]
+    fn however_many_names_there_are_they_share_the_places() {
+        let places = (0..10_000).map(|name: u32| Nobody::among(4, sha256(&name.to_be_bytes())));
+        assert_eq!(places.collect::<HashSet<_>>().len(), 16);
+    }
+
+    #[test]
+    fn a_name_has_one_place_which_is_no_user_s() {
+        let place = Nobody::of(sha256(b"nobody"));
+        assert_eq!(place, Nobody::of(sha256(b"nobody")));
+        assert_ne!(place, Nobody::of(sha256(b"somebody")));
+        assert_ne!(place.as_bytes().len(), size_of::<uuid::Uuid>());
+        assert!(u32::from_be_bytes(place.0) < 1 << PLACES_LOG2);
     }
 }

@@ -13,7 +13,7 @@ use uuid::Uuid;
 pub use self::accounts::{
     Accounts, ChangePasswordError, ManageError, NewUser, Proved, Refused, RegisterError, VerifyError,
 };
-pub use self::guesses::Claimant;
+pub use self::guesses::{Claimant, Nobody};
 pub use self::import::{ForeignUser, Import, Refusal};
 pub use self::passwords::{
     Load, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,

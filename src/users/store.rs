@@ -109,7 +109,7 @@ pub(super) async fn find_by_claim(
                   password_version as "password_version?", disabled_at is not null as "disabled!"
            from tried left join named on true"#,
         name,
-        claimant.nobody.as_slice(),
+        claimant.nobody.as_bytes(),
         claimant.address.to_string(),
         now,
         MOST_FAILURES,

@@ -1,6 +1,8 @@
 //! Who has an account here: nobody is told by trying, neither in words nor in work.
 
-use super::wrong;
+use futures_util::future::join_all;
+
+use super::{BEHIND_A_PROXY, tries, wrong};
 use crate::support::{
     client::Pair,
     http::Request,
@@ -38,4 +40,42 @@ async fn an_unknown_name_a_wrong_password_and_a_disabled_user_are_the_same_in_an
         assert_eq!(attempt(credentials("bob")).await, unknown, "{pair:?}");
         assert_eq!(attempt(credentials("")).await, unknown, "{pair:?}");
     }
+}
+
+/// How many rows there are of names that nobody has: of their counts, and of who guessed at them.
+async fn rows_of_nobody(server: &TestServer) -> (i64, i64) {
+    let rows = sqlx::query_as(
+        "select (select count(*) from guesses where octet_length(account) <> 16),
+             (select count(*) from guessers where octet_length(account) <> 16)",
+    );
+    rows.fetch_one(&mut server.sql().await).await.expect("the counts")
+}
+
+#[tokio::test]
+async fn however_many_names_and_addresses_are_tried_there_are_no_more_rows_than_places() {
+    let server = TestServer::with(&[BEHIND_A_PROXY]).await;
+    // Sixteen places instead of a million.
+    let tries = "select count(admit_try(int4send(number % 16), '10.' || number % 250 || '.0.1', false, now(), 1000000,
+             interval '20 seconds', 3, interval '30 days'))
+         from generate_series(1, 4000) number";
+    crate::nodes::sql(&server, tries).await;
+    assert_eq!(rows_of_nobody(&server).await, (16, 16));
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_is_counted_in_a_place_whatever_address_it_is_tried_from() {
+    let server = TestServer::with(&[BEHIND_A_PROXY]).await;
+    server.user("ada").await;
+    let guesses = (0..40).map(|number| {
+        let server = &server;
+        async move {
+            let name = ["ada", "nobody", "noone", "nemo"][number % 4];
+            tries(server, &format!("10.0.{number}.1"), &wrong(name)).await.expect(401)
+        }
+    });
+    join_all(guesses).await;
+    assert_eq!(rows_of_nobody(&server).await, (3, 3));
+    let of_ada = sqlx::query_scalar("select count(*) from guessers where octet_length(account) = 16");
+    let of_ada: i64 = of_ada.fetch_one(&mut server.sql().await).await.expect("a number");
+    assert_eq!(of_ada, 10, "of a user each address is remembered");
 }

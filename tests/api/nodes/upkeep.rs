@@ -5,11 +5,12 @@ use sqlx::{AssertSqlSafe, Connection};
 
 use super::{GENEROUS, assert_accepted, sql, two_nodes};
 use crate::support::{
-    MINUTE,
+    MINUTE, SECOND,
     client::{Client, Pair},
     eventually,
     server::{TestServer, beginning},
     statements::LAST_SEEN,
+    with,
 };
 
 async fn times(server: &TestServer, column: &str) -> Vec<DateTime<Utc>> {
@@ -61,6 +62,52 @@ async fn uses_are_written_down_together_and_at_the_latest_when_the_node_stops() 
 
     assert_eq!(times(&server, "last_seen_at").await, vec![beginning() + MINUTE; 30]);
     assert_eq!(proxy.take_statements().count(LAST_SEEN), 1);
+}
+
+/// An interval that is not set goes by the idle time of each kind of login: here it is two seconds, and an hour.
+#[tokio::test]
+async fn a_login_that_is_remembered_for_long_is_written_down_seldom() {
+    let (mut server, proxy) = TestServer::behind_a_proxy(&[("SESSION_IDLE_TTL", "4s")]).await;
+    let brief = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
+    let mut long = Client::new(&server, Pair::SESSION_BEARER);
+    long.login(&with(long.pair.credentials("ada"), "remember_me", true)).await.ok();
+    proxy.take_statements();
+    server.clock.advance(SECOND);
+    let (before, used) = (beginning(), beginning() + SECOND);
+    for client in [&brief, &long] {
+        assert_accepted(client).await;
+        assert_accepted(client).await;
+    }
+    eventually("the brief one's use", async || times(&server, "last_seen_at").await == [used, before]).await;
+    assert_eq!(proxy.take_statements().count(LAST_SEEN), 1);
+
+    server.stop().await;
+    assert_eq!(times(&server, "last_seen_at").await, [used, used]);
+}
+
+/// What could not be written down is tried again, and by then with the last use.
+#[tokio::test]
+async fn a_use_that_could_not_be_written_down_is_tried_again() {
+    let (server, proxy) = TestServer::behind_a_proxy(&[("LAST_SEEN_INTERVAL", "1s")]).await;
+    let client = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
+    assert_accepted(&client).await;
+    let refusal = "create function refuse() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+         create trigger refusal before update on logins execute function refuse()";
+    sql(&server, refusal).await;
+    proxy.take_statements();
+    server.clock.advance(MINUTE);
+    assert_accepted(&client).await;
+    let mut tried = 0;
+    eventually("it is tried again", async || {
+        tried += proxy.take_statements().count(LAST_SEEN);
+        tried > 1
+    })
+    .await;
+    server.clock.advance(MINUTE);
+    assert_accepted(&client).await;
+    sql(&server, "drop trigger refusal on logins").await;
+    let used = beginning() + 2 * MINUTE;
+    eventually("its last use", async || times(&server, "last_seen_at").await == [used]).await;
 }
 
 /// A use is noted and not yet written when its login ends: that must not bring it back.
