@@ -137,7 +137,7 @@ async fn a_node_whose_keys_were_replaced_under_another_secret_says_that_it_is_no
         let ready = Request::get("/health/ready");
         eventually("a node that is not ready", async || server.send(ready.clone()).await.status == 503).await;
         let checks = server.send(ready).await.problem(503, "unavailable").json()["checks"].clone();
-        assert_eq!(checks, json!({ "database": "ok", "feed": "ok", "keys": "down" }));
+        assert_eq!(checks, json!({ "database": "ok", "feed": "ok", "keys": "down", "upkeep": "ok" }));
         client.profile().await.expect(401);
         let login = Client::new(&server, client.pair).login(&client.pair.credentials("ada")).await;
         login.problem(503, "unavailable");

@@ -160,7 +160,7 @@ async fn a_node_tells_what_it_remembers_and_what_it_hears_of_others() {
     eventually("the revocations", async || count("dualauth_revocations_total").await >= 4.0).await;
     let lags = count("dualauth_revocation_lag_seconds_count").await;
     assert_eq!(lags, count("dualauth_revocations_total").await);
-    assert_eq!(count("dualauth_directory_entries{kind=\"ended_logins\"}").await, 2.0);
+    assert_eq!(count("dualauth_directory_entries{kind=\"ended_logins\"}").await, 4.0);
     assert_eq!(count(sessions).await, 0.0);
     // Each node counts for itself.
     assert_eq!(
@@ -208,7 +208,7 @@ async fn connections_are_counted_by_pool() {
     server.user("ada").await;
     server.send(Request::post("/jwt/login").json(&credentials("ada"))).await.ok();
     let samples = Samples::of(&server).await;
-    for (pool, most) in [("requests", 10.0), ("upkeep", 4.0)] {
+    for (pool, most) in [("requests", 10.0), ("upkeep", 3.0)] {
         let of_state = |state: &str| {
             samples.get(&format!("dualauth_database_connections{{pool=\"{pool}\",state=\"{state}\"}}"))
         };
