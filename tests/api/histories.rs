@@ -53,12 +53,12 @@ async fn nodes(url: &str, count: usize) -> Vec<Server> {
     nodes
 }
 
-async fn ready(node: &Server) {
+pub async fn ready(node: &Server) {
     eventually("a node that is ready", async || node.send(Request::get("/health/ready")).await.status == 200)
         .await;
 }
 
-async fn register(node: &Server, name: &str) {
+pub async fn register(node: &Server, name: &str) {
     eventually("an account", async || {
         let response = node.send(Request::post("/session/register").json(&registration(name))).await;
         [201, 409].contains(&response.status)
@@ -67,7 +67,7 @@ async fn register(node: &Server, name: &str) {
 }
 
 /// Devices of this user, signed in in each way and known to every node.
-async fn devices(nodes: &[Server], name: &str) -> Vec<Client> {
+pub async fn devices(nodes: &[Server], name: &str) -> Vec<Client> {
     let mut devices = Vec::new();
     for pair in Pair::ALL {
         for _ in 0..devices_of_a_pair() {
@@ -81,7 +81,7 @@ async fn devices(nodes: &[Server], name: &str) -> Vec<Client> {
 }
 
 /// Asserts that no node refuses these. That one can't tell for now is no refusal.
-async fn accepted(nodes: &[Server], clients: &[Client]) {
+pub async fn accepted(nodes: &[Server], clients: &[Client]) {
     for node in nodes {
         join_all(clients.iter().map(async |client| {
             eventually("a node that knows", async || {
@@ -117,13 +117,13 @@ async fn sign_all_out(node: &Server, clients: &[Client]) -> Vec<Instant> {
 }
 
 /// The same by all nodes at once, each its share.
-async fn sign_all_out_by(nodes: &[Server], clients: &[Client]) -> Vec<Instant> {
+pub async fn sign_all_out_by(nodes: &[Server], clients: &[Client]) -> Vec<Instant> {
     let shares = clients.iter().zip(nodes.iter().cycle());
     join_all(shares.map(|(client, node)| sign_out(node, client))).await
 }
 
 /// Shows what ended then to every node for a while: past the bound, nobody accepts it.
-async fn refused(nodes: &[Server], clients: &[Client], acknowledged: &[Instant]) {
+pub async fn refused(nodes: &[Server], clients: &[Client], acknowledged: &[Instant]) {
     let watching = nodes.iter().flat_map(|node| {
         clients.iter().zip(acknowledged).map(async |(client, acknowledged)| {
             let client = client.at_node(node.address());

@@ -37,3 +37,4 @@ mod schemathesis;
 mod self_check;
 mod support;
 mod variants;
+mod versions;
