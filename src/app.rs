@@ -33,7 +33,7 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
-use crate::database::{self, Commits, DatabaseError, Pools};
+use crate::database::{self, Commits, DatabaseError, Pools, SchemaError};
 use crate::error::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
@@ -70,7 +70,7 @@ pub enum StartError {
     Postgres(#[from] PrivatePostgresError),
     /// The database can't be reached, or not be brought up to date.
     #[error("can't open the database: {0}")]
-    Open(#[from] sqlx::Error),
+    Open(#[from] SchemaError),
     /// The database gives no answer.
     #[error(transparent)]
     Database(#[from] DatabaseError),

@@ -16,14 +16,14 @@ use crate::{PASSWORD, USERNAME};
 pub(crate) async fn multiply_users(database: &Url, times: usize) -> anyhow::Result<()> {
     let mut connection = PgConnection::connect(database.as_str()).await?;
     sqlx::query(
-        "insert into users (id, username, email, password_hash, roles, created_at)
+        "insert into dualauth.users (id, username, email, password_hash, roles, created_at)
          select gen_random_uuid(), username || number, number || email, password_hash, roles, created_at
-         from users, generate_series(1, $1) number",
+         from dualauth.users, generate_series(1, $1) number",
     )
     .bind(i32::try_from(times)?)
     .execute(&mut connection)
     .await?;
-    sqlx::raw_sql("analyze users").execute(&mut connection).await?;
+    sqlx::raw_sql("analyze dualauth.users").execute(&mut connection).await?;
     connection.close().await?;
     Ok(())
 }

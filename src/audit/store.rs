@@ -27,7 +27,7 @@ pub struct Filter {
 pub(super) async fn insert(pool: &PgPool, records: &[Arc<Record>]) -> Result<(), DatabaseError> {
     let records: Vec<&Record> = records.iter().map(Arc::as_ref).collect();
     let insert = sqlx::query!(
-        "insert into audit_events (id, at, event, source, user_id, username, login_id, mode, transport, client_id,
+        "insert into dualauth.audit_events (id, at, event, source, user_id, username, login_id, mode, transport, client_id,
              address, user_agent, detail)
          select * from jsonb_to_recordset($1) as record (id uuid, at timestamptz, event text, source text,
              user_id uuid, username text, login_id uuid, mode text, transport text, client_id uuid, address text,
@@ -93,7 +93,7 @@ pub(super) async fn newest(
 ) -> Result<(Position, Vec<Record>), DatabaseError> {
     let query = sqlx::query_as!(
         Row,
-        r#"with here as materialized (select current_history() as history, pg_current_snapshot() as snapshot)
+        r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
            select here.history as "history!", here.snapshot::text as "snapshot!", e.id as "id?", e.at as "at?",
                   e.event as "event?", e.source as "source?", e.user_id as "user_id?", e.username as "username?",
                   e.login_id as "login_id?", e.mode as "mode?", e.transport as "transport?",
@@ -101,7 +101,7 @@ pub(super) async fn newest(
                   e.detail as "detail?"
            from here
            left join (
-             select * from audit_events
+             select * from dualauth.audit_events
              where ($1::uuid is null or user_id = $1)
                and ($2::text is null or lower(username collate "C") = lower($2 collate "C"))
                and ($3::text is null or event = $3)
@@ -130,7 +130,7 @@ pub(super) async fn since(
 ) -> Result<(Position, Vec<Record>), DatabaseError> {
     let query = sqlx::query_as!(
         Row,
-        r#"with here as materialized (select current_history() as history, pg_current_snapshot() as snapshot)
+        r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
            select here.history as "history!", here.snapshot::text as "snapshot!", e.id as "id?", e.at as "at?",
                   e.event as "event?", e.source as "source?", e.user_id as "user_id?", e.username as "username?",
                   e.login_id as "login_id?", e.mode as "mode?", e.transport as "transport?",
@@ -138,9 +138,9 @@ pub(super) async fn since(
                   e.detail as "detail?"
            from here
            left join (
-             select * from audit_events where xid >= pg_snapshot_xmax($5::text::pg_snapshot)
+             select * from dualauth.audit_events where xid >= pg_snapshot_xmax($5::text::pg_snapshot)
              union all
-             select * from audit_events where xid = any (array(select pg_snapshot_xip($5::text::pg_snapshot)))
+             select * from dualauth.audit_events where xid = any (array(select pg_snapshot_xip($5::text::pg_snapshot)))
            ) e on here.history = $4 and pg_visible_in_snapshot(e.xid, here.snapshot)
              and ($1::uuid is null or e.user_id = $1)
              and ($2::text is null or lower(e.username collate "C") = lower($2 collate "C"))
@@ -159,8 +159,8 @@ pub(super) async fn since(
 /// another one there is nothing to do meanwhile.
 pub(super) async fn sweep(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> Result<u64, DatabaseError> {
     let sweep = sqlx::query!(
-        "delete from audit_events where id in (
-           select id from audit_events where at < $1 and (select pg_try_advisory_xact_lock($3)) order by at limit $2)",
+        "delete from dualauth.audit_events where id in (
+           select id from dualauth.audit_events where at < $1 and (select pg_try_advisory_xact_lock($3)) order by at limit $2)",
         cutoff,
         batch,
         SWEEP_LOCK,

@@ -11,7 +11,7 @@ use super::{Client, SecretHash};
 
 pub(super) async fn insert(pool: &PgPool, client: &Client, hash: &SecretHash) -> Result<(), DatabaseError> {
     let insert = sqlx::query!(
-        "insert into clients (id, name, secret_hash, created_at) values ($1, $2, $3, $4)",
+        "insert into dualauth.clients (id, name, secret_hash, created_at) values ($1, $2, $3, $4)",
         client.id,
         client.name,
         hash.as_slice(),
@@ -21,19 +21,20 @@ pub(super) async fn insert(pool: &PgPool, client: &Client, hash: &SecretHash) ->
 }
 
 pub(super) async fn list(pool: &PgPool) -> Result<Vec<Client>, DatabaseError> {
-    let query = sqlx::query_as!(Client, "select id, name, created_at from clients order by created_at, id");
+    let query =
+        sqlx::query_as!(Client, "select id, name, created_at from dualauth.clients order by created_at, id");
     answer(query.fetch_all(pool)).await
 }
 
 /// `false` when there is none.
 pub(super) async fn delete(pool: &PgPool, id: Uuid) -> Result<bool, DatabaseError> {
-    let delete = sqlx::query!("delete from clients where id = $1", id);
+    let delete = sqlx::query!("delete from dualauth.clients where id = $1", id);
     Ok(answer(delete.execute(pool)).await?.rows_affected() == 1)
 }
 
 /// What proves each of them. A hash of another length proves nothing.
 pub(super) async fn secret_hashes(pool: &PgPool) -> Result<HashMap<Uuid, SecretHash>, DatabaseError> {
-    let query = sqlx::query!("select id, secret_hash from clients");
+    let query = sqlx::query!("select id, secret_hash from dualauth.clients");
     let rows = answer(query.fetch_all(pool)).await?.into_iter();
     Ok(rows.filter_map(|row| Some((row.id, row.secret_hash.try_into().ok()?))).collect())
 }

@@ -3,12 +3,14 @@
 mod commits;
 mod history;
 mod io_runtime;
+mod migrations;
 pub mod private;
+pub mod rights;
+mod schema;
 
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::migrate::{AppliedMigration, Migrate, Migration};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 
@@ -19,9 +21,8 @@ pub use self::commits::Commits;
 pub use self::history::Position;
 use self::io_runtime::on_io_runtime;
 pub use self::io_runtime::set_io_runtime;
-
-/// The migrations, compiled in. They run under an advisory lock: nodes that start at once migrate once.
-pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+pub use self::migrations::{MIGRATOR, migrate};
+pub use self::schema::{Schema, SchemaError};
 
 /// Connections a node holds at most for requests.
 const MAX_CONNECTIONS: u32 = 10;
@@ -157,10 +158,10 @@ impl Pools {
 /// Connects to `url` under this name and brings its schema up to date.
 ///
 /// # Errors
-/// When it can't be reached or a migration fails.
-pub async fn open(url: &SecretString, name: &str) -> Result<Pools, sqlx::Error> {
+/// When it can't be reached, or its schema not be used.
+pub async fn open(url: &SecretString, name: &str) -> Result<Pools, SchemaError> {
     let options = options(url, name)?;
-    migrate(&options).await?;
+    migrate_as(name, &options).await?;
     Ok(Pools::new(options))
 }
 
@@ -172,55 +173,21 @@ pub fn options(url: &SecretString, name: &str) -> Result<PgConnectOptions, sqlx:
     Ok(url.expose_secret().parse::<PgConnectOptions>()?.application_name(name))
 }
 
-/// On a connection of its own, since a migration may take longer than any request.
-async fn migrate(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
+/// On a connection of its own, since a migration may take longer than any request. A command's, by its name: it is not to
+/// be taken for a node that runs already.
+async fn migrate_as(name: &str, options: &PgConnectOptions) -> Result<(), SchemaError> {
     let late = |_| sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"));
-    let connecting = PgConnection::connect_with(options);
+    let options = options.clone().application_name(COMMAND);
+    let connecting = PgConnection::connect_with(&options);
     let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
-    // To look takes no right to create tables, as running nothing does: day to day, the service needs none.
-    if Schema::look(&mut connection).await? != Schema::UpToDate {
-        MIGRATOR.run(&mut connection).await?;
-    }
-    connection.close().await
-}
-
-/// How the schema of a database relates to this program's migrations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Schema {
-    /// It is what this program makes of it.
-    UpToDate,
-    /// So many migrations have not run yet: all, where there is no schema.
-    Pending(usize),
-    /// It has migrations that this program does not know, or knows otherwise, or one that failed half way.
-    Foreign,
-}
-
-impl Schema {
-    /// Looks, and changes nothing.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn look(connection: &mut PgConnection) -> Result<Self, sqlx::Error> {
-        let table = &*MIGRATOR.table_name;
-        let exists = sqlx::query_scalar!(r#"select to_regclass($1) is not null as "exists!""#, table);
-        if !exists.fetch_one(&mut *connection).await? {
-            return Ok(Self::Pending(MIGRATOR.iter().count()));
+    migrate(&mut connection).await?;
+    if name == NODE {
+        let missing = rights::to_serve(&mut connection).await?;
+        if !missing.is_empty() {
+            return Err(SchemaError::MayNot(missing));
         }
-        if connection.dirty_version(table).await?.is_some() {
-            return Ok(Self::Foreign);
-        }
-        let applied = connection.list_applied_migrations(table).await?;
-        let is_ours = |applied: &AppliedMigration| {
-            let same =
-                |known: &Migration| (known.version, &known.checksum) == (applied.version, &applied.checksum);
-            MIGRATOR.iter().any(same)
-        };
-        Ok(match MIGRATOR.iter().count() - applied.iter().filter(|applied| is_ours(applied)).count() {
-            _ if !applied.iter().all(is_ours) => Self::Foreign,
-            0 => Self::UpToDate,
-            pending => Self::Pending(pending),
-        })
     }
+    Ok(connection.close().await?)
 }
 
 fn pool(
@@ -279,8 +246,8 @@ pub async fn make_app_secret(
     // Two nodes may start at once: what is stored wins, and both read it.
     let new = AppSecret::generate();
     let made = sqlx::query!(
-        "insert into secrets (name, value, created_at) select 'app_secret', $1, $2
-         where not exists (select from signing_keys where private_key is not null) on conflict do nothing",
+        "insert into dualauth.secrets (name, value, created_at) select 'app_secret', $1, $2
+         where not exists (select from dualauth.signing_keys where private_key is not null) on conflict do nothing",
         new.reveal(),
         clock.now(),
     );
@@ -293,7 +260,7 @@ pub async fn make_app_secret(
 /// # Errors
 /// When the database gives no answer.
 pub async fn made_app_secret(pool: &PgPool) -> Result<Option<AppSecret>, DatabaseError> {
-    let stored = sqlx::query_scalar!("select value from secrets where name = 'app_secret'");
+    let stored = sqlx::query_scalar!("select value from dualauth.secrets where name = 'app_secret'");
     let Some(stored) = answer(stored.fetch_optional(pool)).await? else { return Ok(None) };
     let too_short = || sqlx::Error::Decode("the stored secret is too short".into());
     Ok(Some(AppSecret::new(stored).ok_or_else(too_short)?))
@@ -304,6 +271,6 @@ pub async fn made_app_secret(pool: &PgPool) -> Result<Option<AppSecret>, Databas
 /// # Errors
 /// When the database gives no answer.
 pub async fn forget_app_secret(pool: &PgPool) -> Result<(), DatabaseError> {
-    let delete = sqlx::query!("delete from secrets where name = 'app_secret'");
+    let delete = sqlx::query!("delete from dualauth.secrets where name = 'app_secret'");
     answer(delete.execute(pool)).await.map(drop)
 }

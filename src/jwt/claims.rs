@@ -1,10 +1,13 @@
-//! What an access token says: its header and its claims, exactly these (RFC 9068, RFC 7519).
+//! What an access token says: its header, exactly this, and its claims (RFC 9068, RFC 7519).
+
+use std::collections::HashSet;
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::auth::AuthError;
@@ -25,9 +28,8 @@ pub(super) struct Header {
     pub(super) kid: String,
 }
 
-/// The claims: these, no other, each once.
+/// The claims: these, each once. A node of a later version may have signed others beside them.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub(super) struct Claims {
     pub(super) iss: String,
     pub(super) aud: String,
@@ -37,11 +39,51 @@ pub(super) struct Claims {
     pub(super) iat: i64,
     /// Seconds since 1970: not valid at that moment any more.
     pub(super) exp: i64,
+    /// Seconds since 1970: not valid before. Ours have none.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) nbf: Option<i64>,
     pub(super) jti: Uuid,
     /// The login.
     pub(super) sid: Uuid,
     pub(super) username: String,
     pub(super) roles: Vec<String>,
+    #[serde(flatten, skip_serializing)]
+    pub(super) unknown: Unknown,
+}
+
+/// Not null: that would be a claim without a value.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    i64::deserialize(deserializer).map(Some)
+}
+
+/// Claims that this version does not know. Nothing is kept of them; each may be there once.
+#[derive(Debug, Default)]
+pub(super) struct Unknown;
+
+impl<'de> Deserialize<'de> for Unknown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EachOnce)
+    }
+}
+
+struct EachOnce;
+
+impl<'de> Visitor<'de> for EachOnce {
+    type Value = Unknown;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("claims, each once")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut claims: A) -> Result<Unknown, A::Error> {
+        let mut names = HashSet::new();
+        while let Some((name, IgnoredAny)) = claims.next_entry::<String, _>()? {
+            if !names.insert(name) {
+                return Err(A::Error::custom("a claim is repeated"));
+            }
+        }
+        Ok(Unknown)
+    }
 }
 
 impl Claims {
@@ -50,7 +92,8 @@ impl Claims {
     /// # Errors
     /// [`AuthError::InvalidToken`], [`AuthError::TokenExpired`].
     pub(super) fn check(&self, iss: &str, aud: &str, now: i64) -> Result<(), AuthError> {
-        if self.iss != iss || self.aud != aud || self.iat > now + LEEWAY {
+        let begins = self.nbf.unwrap_or(self.iat).max(self.iat);
+        if self.iss != iss || self.aud != aud || begins > now + LEEWAY {
             return Err(AuthError::InvalidToken);
         }
         // No leeway here: a token's last second is its last second.

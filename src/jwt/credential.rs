@@ -15,7 +15,7 @@ use crate::error::Problem;
 use crate::logins::{Claimed, Login, SecretHash, TokenError, Transport};
 use crate::tokens::{AppSecret, MacKey, random_bytes, sha256};
 
-use super::claims::Claims;
+use super::claims::{Claims, Unknown};
 use super::keys::Opened;
 use super::verified::TokenHash;
 use super::{JwtMode, NAME};
@@ -52,10 +52,12 @@ impl JwtMode {
             sub: login.user.id,
             iat: now.timestamp(),
             exp: expires_at.timestamp(),
+            nbf: None,
             jti: Uuid::new_v4(),
             sid: login.id,
             username: login.user.username.clone(),
             roles: login.user.roles.clone(),
+            unknown: Unknown,
         };
         let token = Zeroizing::new(self.keys.sign(&claims)?);
         Ok(AccessToken { token, expires_in: claims.exp - claims.iat })

@@ -85,17 +85,17 @@ pub(super) async fn insert(pool: &PgPool, start: Start<'_>) -> Result<Option<Vec
     // The share lock makes it wait for a change of the user that is under way, and then look again.
     let insert = sqlx::query_scalar!(
         r#"with owner as (
-             select id, roles from users
+             select id, roles from dualauth.users
              where id = $2 and disabled_at is null and password_version = $15 for share
            ), started as (
-             insert into logins (id, user_id, mode, transport, remember_me, device_name, address, user_agent,
+             insert into dualauth.logins (id, user_id, mode, transport, remember_me, device_name, address, user_agent,
                  created_at, last_seen_at, idle_expires_at, expires_at, renewed_at, handle_hash, token_expires_at,
                  refresh_hash, sweep_at)
              select $1, owner.id, $3, $4, $5, $6, $7, $8, $9, $9, $10::timestamptz, $11::timestamptz, $9, $12, $16, $19,
                  least($10::timestamptz, $11::timestamptz) from owner
              returning id
            ), replaced as (
-             update logins set ended_at = $9
+             update dualauth.logins set ended_at = $9
              where (handle_hash = $13 and (generation = $17 or replaced_at[generation - $17] > $18) or id = $14)
                and mode = $3 and ended_at is null and exists (select from started)
            )
@@ -130,8 +130,8 @@ pub(super) async fn find_by_handle(pool: &PgPool, hash: &[u8]) -> Result<Option<
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
-           from logins l join users u on u.id = l.user_id
-           where l.handle_hash = $1 and (select on_primary())"#,
+           from dualauth.logins l join dualauth.users u on u.id = l.user_id
+           where l.handle_hash = $1 and (select dualauth.on_primary())"#,
         hash,
     );
     Ok(answer(query.fetch_optional(pool)).await?.map(Login::from))
@@ -144,8 +144,8 @@ pub(super) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Login>, Datab
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
-           from logins l join users u on u.id = l.user_id
-           where l.id = $1 and (select on_primary())"#,
+           from dualauth.logins l join dualauth.users u on u.id = l.user_id
+           where l.id = $1 and (select dualauth.on_primary())"#,
         id,
     );
     Ok(answer(query.fetch_optional(pool)).await?.map(Login::from))
@@ -176,10 +176,10 @@ pub(super) async fn renew(
     let update = sqlx::query_as!(
         Row,
         r#"with owner as (
-             select u.* from users u join logins l on l.user_id = u.id
+             select u.* from dualauth.users u join dualauth.logins l on l.user_id = u.id
              where (l.handle_hash = $1 or l.id = $2) and u.disabled_at is null for share of u
            )
-           update logins l
+           update dualauth.logins l
            set generation = l.generation + 1, renewed_at = $5, last_seen_at = $5,
                -- By their number and not one by one: the clocks of nodes differ, and each has its place.
                replaced_at = (array_prepend($5::timestamptz, l.replaced_at))[1:least($9,
@@ -221,11 +221,11 @@ pub(super) async fn touch(
     let update = sqlx::query!(
         "with used as (
            select l.id, used.seen
-           from unnest($1::uuid[], $2::timestamptz[]) as used (id, seen) join logins l on l.id = used.id
+           from unnest($1::uuid[], $2::timestamptz[]) as used (id, seen) join dualauth.logins l on l.id = used.id
            where l.ended_at is null and l.last_seen_at < used.seen
            order by l.id for update of l
          )
-         update logins l
+         update dualauth.logins l
          set last_seen_at = used.seen,
              idle_expires_at = greatest(l.idle_expires_at, least(l.expires_at,
                  used.seen + make_interval(secs => case when l.remember_me then $4::float8 else $3 end)))
@@ -246,7 +246,7 @@ pub(super) async fn end(
 ) -> Result<Option<EndedLogin>, DatabaseError> {
     let end = sqlx::query_as!(
         EndedLogin,
-        "update logins l set ended_at = $2 from users u
+        "update dualauth.logins l set ended_at = $2 from dualauth.users u
          where l.id = $1 and u.id = l.user_id and l.ended_at is null
          returning l.id, l.user_id, u.username, l.mode, l.transport",
         id,
@@ -264,7 +264,7 @@ pub(super) async fn end_own(
 ) -> Result<Option<EndedLogin>, DatabaseError> {
     let end = sqlx::query_as!(
         EndedLogin,
-        "update logins l set ended_at = $3 from users u
+        "update dualauth.logins l set ended_at = $3 from dualauth.users u
          where l.id = $1 and l.user_id = $2 and u.id = l.user_id and l.ended_at is null
            and l.idle_expires_at > $3 and l.expires_at > $3
          returning l.id, l.user_id, u.username, l.mode, l.transport",
@@ -284,7 +284,7 @@ pub(super) async fn list(
     let query = sqlx::query!(
         "select id, mode, transport, remember_me, device_name, address, user_agent, created_at, last_seen_at,
                 idle_expires_at, expires_at
-         from logins
+         from dualauth.logins
          where user_id = $1 and ended_at is null and idle_expires_at > $2 and expires_at > $2
          order by created_at desc, id desc",
         user,
@@ -338,14 +338,14 @@ async fn sweep_logins(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> Resul
     let sweep = sqlx::query_as!(
         Swept,
         r#"with due as materialized (
-             select id, least(ended_at, idle_expires_at, expires_at) as over_at from logins
+             select id, least(ended_at, idle_expires_at, expires_at) as over_at from dualauth.logins
              where sweep_at <= $1 and (select pg_try_advisory_xact_lock($3))
              order by sweep_at limit $2 for update skip locked
            ), deleted as (
-             delete from logins using due where logins.id = due.id and due.over_at <= $1 returning 1
+             delete from dualauth.logins using due where logins.id = due.id and due.over_at <= $1 returning 1
            ), later as (
              -- It was used since it was last looked at.
-             update logins set sweep_at = due.over_at from due where logins.id = due.id and due.over_at > $1
+             update dualauth.logins set sweep_at = due.over_at from due where logins.id = due.id and due.over_at > $1
            )
            select (select count(*) from due) as "looked_at!", (select count(*) from deleted) as "deleted!""#,
         cutoff,
@@ -360,13 +360,13 @@ async fn sweep_revocations(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> 
     let sweep = sqlx::query_as!(
         Swept,
         r#"with due as materialized (
-             select ctid from revocations
+             select ctid from dualauth.revocations
              where until <= $1 and (select pg_try_advisory_xact_lock($3))
                -- These are dated by Postgres' clock. By one that is ahead of it they were over before anybody saw them.
                and (not reload or until <= now())
              order by until limit $2 for update skip locked
            ), deleted as (
-             delete from revocations where ctid = any (array(select ctid from due)) returning 1
+             delete from dualauth.revocations where ctid = any (array(select ctid from due)) returning 1
            )
            select (select count(*) from due) as "looked_at!", (select count(*) from deleted) as "deleted!""#,
         cutoff,

@@ -65,7 +65,7 @@ impl SessionData {
     pub(super) async fn all(&self, login: Uuid) -> Result<String, DatabaseError> {
         let query = sqlx::query!(
             r#"select key as "key!", value as "value!"
-               from session_data, jsonb_each_text(data) where login_id = $1 order by key"#,
+               from dualauth.session_data, jsonb_each_text(data) where login_id = $1 order by key"#,
             login,
         );
         let mut object = String::from("{");
@@ -80,8 +80,11 @@ impl SessionData {
 
     /// The JSON text of one value.
     pub(super) async fn get(&self, login: Uuid, key: &Key) -> Result<Option<String>, DatabaseError> {
-        let query =
-            sqlx::query_scalar!("select data ->> $2 from session_data where login_id = $1", login, key.0);
+        let query = sqlx::query_scalar!(
+            "select data ->> $2 from dualauth.session_data where login_id = $1",
+            login,
+            key.0
+        );
         Ok(answer(query.fetch_optional(&self.0)).await?.flatten())
     }
 
@@ -94,9 +97,9 @@ impl SessionData {
         // member costs two quotes, a colon and a comma beside its key and its value.
         let put = sqlx::query!(
             r#"with live as (
-                 select id from logins where id = $1 and ended_at is null
+                 select id from dualauth.logins where id = $1 and ended_at is null
                ), kept as (
-                 insert into session_data as old (login_id, data)
+                 insert into dualauth.session_data as old (login_id, data)
                  select id, jsonb_build_object($2::text, $3::text) from live
                  on conflict (login_id) do update set data = old.data || excluded.data
                  where (select 1 + sum(octet_length(key) + octet_length(value) + 4)
@@ -119,8 +122,11 @@ impl SessionData {
 
     /// Forgets a key, if it is there.
     pub(super) async fn delete(&self, login: Uuid, key: &Key) -> Result<(), DatabaseError> {
-        let delete =
-            sqlx::query!("update session_data set data = data - $2::text where login_id = $1", login, key.0);
+        let delete = sqlx::query!(
+            "update dualauth.session_data set data = data - $2::text where login_id = $1",
+            login,
+            key.0
+        );
         answer(delete.execute(&self.0)).await.map(drop)
     }
 }

@@ -119,7 +119,7 @@ impl Import {
         let ids: Vec<Uuid> = users.iter().map(|_| Uuid::now_v7()).collect();
         let hash = |user: &ForeignUser| user.password_hash.expose_secret().to_owned();
         let insert = sqlx::query_scalar!(
-            "insert into users (id, username, email, password_hash, roles, created_at)
+            "insert into dualauth.users (id, username, email, password_hash, roles, created_at)
              select id, username, email, password_hash, array[$5::text], $6
              from unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
                as new (id, username, email, password_hash)
@@ -144,9 +144,9 @@ impl Import {
         }
         let look = sqlx::query!(
             r#"select
-                 exists (select from users where lower(users.username collate "C")
+                 exists (select from dualauth.users where lower(users.username collate "C")
                      = lower(new.username collate "C")) as "username!",
-                 exists (select from users where lower(users.email collate "C")
+                 exists (select from dualauth.users where lower(users.email collate "C")
                      = lower(new.email collate "C")) as "email!"
                from unnest($1::text[], $2::text[]) with ordinality as new (username, email, place)
                order by place"#,

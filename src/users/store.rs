@@ -39,7 +39,7 @@ pub(super) async fn insert(
     password_hash: &str,
 ) -> Result<Result<(), Taken>, DatabaseError> {
     let insert = sqlx::query!(
-        "insert into users (id, username, email, password_hash, roles, created_at)
+        "insert into dualauth.users (id, username, email, password_hash, roles, created_at)
          values ($1, $2, $3, $4, $5, $6)",
         user.id,
         user.username,
@@ -68,7 +68,7 @@ pub(super) async fn find_by_name(pool: &PgPool, name: &str) -> Result<Option<Fou
     let query = sqlx::query!(
         r#"select id, username, email, roles, created_at, password_hash, password_version,
                   disabled_at is not null as "disabled!"
-           from users
+           from dualauth.users
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")"#,
         name,
@@ -97,11 +97,11 @@ pub(super) async fn find_by_claim(
 ) -> Result<Result<Option<Found>, (DateTime<Utc>, Option<UserName>)>, DatabaseError> {
     let query = sqlx::query!(
         r#"with named as materialized (
-             select * from users
+             select * from dualauth.users
              where lower(username collate "C") = lower($1::text collate "C")
                 or lower(email collate "C") = lower($1::text collate "C")
            ), tried as materialized (
-             select admit_try(coalesce((select uuid_send(id) from named), $2), $3, false, $4,
+             select dualauth.admit_try(coalesce((select uuid_send(id) from named), $2), $3, false, $4,
                  $5, $6, $7, $8) as closed_until
            )
            select closed_until, id as "id?", username as "username?", email as "email?", roles as "roles?",
@@ -148,8 +148,8 @@ pub(super) async fn password_by_claim(
 ) -> Result<Result<Option<StoredPassword>, DateTime<Utc>>, DatabaseError> {
     let query = sqlx::query!(
         r#"select password_hash, password_version,
-                  admit_try(uuid_send(id), $2, true, $3, $4, $5, $6, $7) as closed_until
-           from users where id = $1"#,
+                  dualauth.admit_try(uuid_send(id), $2, true, $3, $4, $5, $6, $7) as closed_until
+           from dualauth.users where id = $1"#,
         user,
         address.to_string(),
         now,
@@ -165,7 +165,7 @@ pub(super) async fn password_by_claim(
 
 /// Opens an account to everybody again.
 pub(super) async fn forget_guesses(pool: &PgPool, user: Uuid) -> Result<(), DatabaseError> {
-    let delete = sqlx::query!("delete from guesses where account = uuid_send($1)", user);
+    let delete = sqlx::query!("delete from dualauth.guesses where account = uuid_send($1)", user);
     answer(delete.execute(pool)).await.map(drop)
 }
 
@@ -178,12 +178,12 @@ pub(super) async fn sweep_guesses(
 ) -> Result<i64, DatabaseError> {
     let sweep = sqlx::query_scalar!(
         r#"with old as (
-             delete from guesses where ctid in (
-               select ctid from guesses where failed_at < $1 order by failed_at limit $3 for update skip locked)
+             delete from dualauth.guesses where ctid in (
+               select ctid from dualauth.guesses where failed_at < $1 order by failed_at limit $3 for update skip locked)
              returning 1
            ), strangers as (
-             delete from guessers where ctid in (
-               select ctid from guessers
+             delete from dualauth.guessers where ctid in (
+               select ctid from dualauth.guessers
                where paced_until < $1 and (signed_in_at is null or signed_in_at < $2)
                order by paced_until limit $3 for update skip locked)
              returning 1
@@ -216,11 +216,11 @@ pub(super) async fn change_password(
 ) -> Result<bool, DatabaseError> {
     let change = sqlx::query_scalar!(
         r#"with changed as (
-             update users set password_hash = $3, password_version = password_version + 1
+             update dualauth.users set password_hash = $3, password_version = password_version + 1
              where id = $1 and password_version = $2 and disabled_at is null
              returning id
            ), ended as (
-             select count(*) from changed, end_logins(changed.id, $4, $5)
+             select count(*) from changed, dualauth.end_logins(changed.id, $4, $5)
            )
            select exists (select from changed) as "changed!" from ended"#,
         user,
@@ -241,7 +241,7 @@ pub(super) async fn upgrade_hash(
     new: &str,
 ) -> Result<(), DatabaseError> {
     let update = sqlx::query!(
-        "update users set password_hash = $3 where id = $1 and password_hash = $2",
+        "update dualauth.users set password_hash = $3 where id = $1 and password_hash = $2",
         user,
         old,
         new,
@@ -253,8 +253,8 @@ pub(super) async fn upgrade_hash(
 pub(super) async fn sign_out(pool: &PgPool, user: Uuid, now: DateTime<Utc>) -> Result<i64, DatabaseError> {
     // The user's row is taken first: whoever signs in at this moment comes before or after, not in between.
     let end = sqlx::query_scalar!(
-        r#"with owner as materialized (select id from users where id = $1 for update)
-           select count(ended.id) as "count!" from owner, end_logins(owner.id, null, $2) ended"#,
+        r#"with owner as materialized (select id from dualauth.users where id = $1 for update)
+           select count(ended.id) as "count!" from owner, dualauth.end_logins(owner.id, null, $2) ended"#,
         user,
         now,
     );
@@ -270,7 +270,7 @@ pub(super) async fn set_disabled(
 ) -> Result<Option<UserName>, DatabaseError> {
     let update = sqlx::query_as!(
         UserName,
-        r#"update users set disabled_at = case when $2 then coalesce(disabled_at, $3) end
+        r#"update dualauth.users set disabled_at = case when $2 then coalesce(disabled_at, $3) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
            returning id, username"#,
@@ -289,7 +289,7 @@ pub(super) async fn set_role(
     given: bool,
 ) -> Result<Option<(UserName, Vec<String>)>, DatabaseError> {
     let update = sqlx::query!(
-        r#"update users
+        r#"update dualauth.users
            set roles = case when not $3 then array_remove(roles, $2::text)
                             when roles @> array[$2::text] then roles
                             else array_append(roles, $2::text) end

@@ -77,11 +77,11 @@ async fn to_renew_a_hash_takes_one_statement_once() {
         Statements(all.into_iter().filter(|sql| !sql.contains("revocations")).collect())
     };
     let usual = statements().await;
-    assert_eq!(usual.count("update users set password_hash"), 0, "{usual:?}");
+    assert_eq!(usual.count("update dualauth.users set password_hash"), 0, "{usual:?}");
 
     store(&mut server.sql().await, "ada", LEGACY).await;
     let first = statements().await;
-    assert_eq!(first.count("update users set password_hash"), 1, "{first:?}");
+    assert_eq!(first.count("update dualauth.users set password_hash"), 1, "{first:?}");
     assert_eq!(first.of_requests().len(), usual.of_requests().len() + 1, "{first:?}");
     let second = statements().await;
     assert_eq!(second.of_requests(), usual.of_requests());

@@ -12,7 +12,8 @@ use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::private::PrivatePostgres;
-use crate::database::{self, CONNECTIONS, MIGRATOR, Pools, Schema, answer};
+use crate::database::rights;
+use crate::database::{self, CONNECTIONS, Pools, Schema, SchemaError, answer};
 use crate::tokens::random_bytes;
 
 /// The oldest that will do.
@@ -24,22 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What two clocks may differ by before somebody notices, and before tokens of one node are refused on another.
 const NOTICEABLE: chrono::Duration = chrono::Duration::seconds(1);
 const HARMFUL: chrono::Duration = chrono::Duration::seconds(5);
-
-/// What the service does with each table.
-const RIGHTS: [(&str, &[&str]); 12] = [
-    ("users", &["select", "insert", "update"]),
-    ("logins", &["select", "insert", "update", "delete"]),
-    ("revocations", &["select", "insert", "update", "delete"]),
-    ("history", &["select", "insert"]),
-    ("secrets", &["select", "insert", "delete"]),
-    ("session_data", &["select", "insert", "update", "delete"]),
-    ("signing_keys", &["select", "insert", "update", "delete"]),
-    ("key_ring", &["select", "insert", "update"]),
-    ("clients", &["select", "insert", "delete"]),
-    ("guesses", &["select", "insert", "update", "delete"]),
-    ("guessers", &["select", "insert", "update", "delete"]),
-    ("audit_events", &["select", "insert", "delete"]),
-];
 
 /// What it found, and the database, if what is in it can be looked at.
 pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Option<Pools>) {
@@ -149,7 +134,6 @@ struct Facts {
     connections: i64,
     used: i64,
     statement_timeout: String,
-    may_create: bool,
     encoding: String,
 }
 
@@ -163,9 +147,9 @@ async fn look(
     let mut findings = vec![version(&facts)];
     findings.push(of_clock(difference(connection, clock).await?));
     findings.extend(of_facts(&facts, is_remote(options), is_private));
-    let schema = Schema::look(connection).await.map_err(database::DatabaseError::from);
-    let is_ready = matches!(schema, Ok(Schema::UpToDate));
-    findings.push(of_schema(&schema, facts.may_create));
+    let schema = Schema::look(connection).await;
+    let is_ready = matches!(schema, Ok(Schema::Ready { .. }));
+    findings.push(of_schema(&schema, connection).await?);
     findings.push(rights(connection, is_ready).await?);
     Ok((findings, is_ready))
 }
@@ -183,7 +167,6 @@ async fn facts(connection: &mut PgConnection) -> Result<Facts, database::Databas
                         nullif(r.rolconnlimit, -1), nullif(d.datconnlimit, -1))::bigint as "connections!",
                   (select coalesce(sum(numbackends), 0) from pg_stat_database)::bigint as "used!",
                   current_setting('statement_timeout') as "statement_timeout!",
-                  coalesce(has_schema_privilege(current_schema(), 'create'), false) as "may_create!",
                   current_setting('server_encoding') as "encoding!"
            from pg_roles r, pg_database d where r.rolname = current_user and d.datname = current_database()"#
     );
@@ -289,50 +272,61 @@ fn of_clock(difference: chrono::Duration) -> Finding {
     }
 }
 
-fn of_schema(schema: &Result<Schema, database::DatabaseError>, may_create: bool) -> Finding {
-    match schema {
-        Ok(Schema::UpToDate) => Finding::ok("the schema is up to date"),
-        Ok(Schema::Pending(count)) if may_create => Finding::warning(
+async fn of_schema(
+    schema: &Result<Schema, SchemaError>,
+    connection: &mut PgConnection,
+) -> Result<Finding, database::DatabaseError> {
+    let schema = match schema {
+        Ok(schema) => schema,
+        Err(error) => return Ok(unusable(error)),
+    };
+    let (what, advice) = match schema {
+        Schema::Ready { later: 0 } => return Ok(Finding::ok("the schema is up to date")),
+        Schema::Ready { later } => {
+            return Ok(Finding::ok(format!(
+                "the schema is a later version's, and this one can use it (migrations that it does not know: {later})"
+            )));
+        }
+        Schema::Pending(count) => (
             format!("Migrations that have not run yet: {count}."),
             "They run when the service starts, or with `dualauth migrate`.",
         ),
-        Ok(Schema::Pending(count)) => Finding::problem(
-            format!("Migrations that have not run yet: {count}, and this role may not create tables."),
-            "Run `dualauth migrate` as a role that may, or grant it: grant create on schema public to ….",
+        Schema::Elsewhere(schema) => (
+            format!("The tables are in the schema {schema}, where versions of before have made them."),
+            "Stop every node of an older version: the next start moves them to the schema dualauth.",
         ),
-        Ok(Schema::Foreign) => Finding::problem(
-            "The schema was changed by another version of this program, or a migration failed half way.",
-            "Run the version that made it, or a later one. Nothing is downgraded.",
+    };
+    let missing = answer(rights::to_migrate(connection, schema)).await?;
+    Ok(match missing.is_empty() {
+        true => Finding::warning(what, advice),
+        false => Finding::problem(
+            format!("{what} This role may not run them."),
+            format!("Run `dualauth migrate` as a role that may, or: {missing};"),
         ),
-        Err(error) => Finding::problem(
-            format!("Which migrations have run can't be read: {error}"),
-            format!("grant select on {} to … lets the service see that.", MIGRATOR.table_name),
+    })
+}
+
+fn unusable(error: &SchemaError) -> Finding {
+    match error {
+        SchemaError::MayNot(missing) => {
+            Finding::problem("Which migrations have run can't be read.", format!("As its owner: {missing};"))
+        }
+        error => Finding::problem(
+            format!("The schema can't be used: {error}."),
+            "Nothing is downgraded, and nothing was changed.",
         ),
     }
 }
 
 /// What the role may not do that the service has to.
 async fn rights(connection: &mut PgConnection, is_ready: bool) -> Result<Finding, database::DatabaseError> {
-    let pairs = RIGHTS.iter().flat_map(|(table, rights)| rights.iter().map(move |right| (*table, *right)));
-    let (tables, rights): (Vec<String>, Vec<String>) =
-        pairs.map(|(table, right)| (table.to_owned(), right.to_owned())).unzip();
-    let query = sqlx::query!(
-        r#"select needed.name as "table!", string_agg(needed.privilege, ', ') as "rights!"
-           from unnest($1::text[], $2::text[]) as needed (name, privilege)
-           where not has_table_privilege(to_regclass(needed.name), needed.privilege)
-           group by needed.name order by needed.name"#,
-        &tables,
-        &rights,
-    );
-    let missing = answer(query.fetch_all(connection)).await?;
-    let missing: Vec<_> = missing.iter().map(|row| format!("{} on {}", row.rights, row.table)).collect();
+    let missing = answer(rights::to_serve(connection)).await?;
     Ok(match missing.is_empty() {
         true if is_ready => Finding::ok("the role has the rights that it needs"),
         true => Finding::skipped("rights on tables", "Not all of them are there yet."),
-        false => Finding::problem(
-            format!("The role lacks rights: {}.", missing.join("; ")),
-            "Grant them as the tables' owner: grant … on … to ….",
-        ),
+        false => {
+            Finding::problem("The role lacks rights.", format!("As the owner of the tables: {missing};"))
+        }
     })
 }
 
@@ -374,7 +368,6 @@ mod tests {
             connections: 97,
             used: 6,
             statement_timeout: "5s".to_owned(),
-            may_create: true,
             encoding: "UTF8".to_owned(),
         }
     }

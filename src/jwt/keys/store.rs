@@ -58,7 +58,7 @@ pub(super) async fn load(pool: &PgPool) -> Result<Vec<Row>, DatabaseError> {
         Row,
         r#"select k.kid, k.algorithm, k.public_key, k.private_key, k.created_at, k.activated_at, k.superseded_at,
                   k.verify_until, k.kid = r.active as "is_active!", coalesce(k.kid = r.next, false) as "is_next!"
-           from signing_keys k cross join key_ring r order by k.created_at, k.kid"#
+           from dualauth.signing_keys k cross join dualauth.key_ring r order by k.created_at, k.kid"#
     );
     answer(query.fetch_all(pool)).await
 }
@@ -73,9 +73,9 @@ pub(super) async fn found(
 ) -> Result<(), DatabaseError> {
     let insert = sqlx::query!(
         r#"with ring as (
-             insert into key_ring (active, next, token_life) values ($1, $5, $9) on conflict do nothing returning 1
+             insert into dualauth.key_ring (active, next, token_life) values ($1, $5, $9) on conflict do nothing returning 1
            )
-           insert into signing_keys (kid, algorithm, public_key, private_key, created_at, activated_at)
+           insert into dualauth.signing_keys (kid, algorithm, public_key, private_key, created_at, activated_at)
            select k.* from ring, (values
              ($1::text, $2::text, $3::jsonb, $4::bytea, $10::timestamptz, $10::timestamptz),
              ($5, $6, $7, $8, $10, null)) as k (kid)
@@ -104,12 +104,12 @@ pub(super) async fn publish(
 ) -> Result<bool, DatabaseError> {
     let update = sqlx::query_scalar!(
         r#"with ring as (
-             update key_ring set next = $3 where active = $1 and next is not distinct from $2 returning 1
+             update dualauth.key_ring set next = $3 where active = $1 and next is not distinct from $2 returning 1
            ), dropped as (
-             update signing_keys set verify_until = $7, private_key = null
+             update dualauth.signing_keys set verify_until = $7, private_key = null
              where kid = $2 and exists (select from ring)
            ), made as (
-             insert into signing_keys (kid, algorithm, public_key, private_key, created_at)
+             insert into dualauth.signing_keys (kid, algorithm, public_key, private_key, created_at)
              select $3, $4, $5, $6, $7 from ring where $3::text is not null
              -- A key of a file may come back.
              on conflict (kid) do update set private_key = excluded.private_key, created_at = excluded.created_at,
@@ -139,15 +139,15 @@ pub(super) async fn promote(
 ) -> Result<bool, DatabaseError> {
     let update = sqlx::query_scalar!(
         r#"with ring as (
-             update key_ring set active = next, next = $3 where active = $1 and next = $2 returning token_life
+             update dualauth.key_ring set active = next, next = $3 where active = $1 and next = $2 returning token_life
            ), superseded as (
-             update signing_keys set superseded_at = $7,
+             update dualauth.signing_keys set superseded_at = $7,
                verify_until = $7::timestamptz + make_interval(secs => ring.token_life + $8::float8)
              from ring where kid = $1
            ), activated as (
-             update signing_keys set activated_at = $7 where kid = $2 and exists (select from ring)
+             update dualauth.signing_keys set activated_at = $7 where kid = $2 and exists (select from ring)
            ), made as (
-             insert into signing_keys (kid, algorithm, public_key, private_key, created_at)
+             insert into dualauth.signing_keys (kid, algorithm, public_key, private_key, created_at)
              select $3, $4, $5, $6, $7 from ring where $3::text is not null
              on conflict (kid) do update set private_key = excluded.private_key, created_at = excluded.created_at,
                activated_at = null, superseded_at = null, verify_until = null
@@ -175,13 +175,13 @@ pub(super) async fn reset(
 ) -> Result<bool, DatabaseError> {
     let update = sqlx::query_scalar!(
         r#"with ring as (
-             update key_ring set active = $3, next = $7 where active = $1 and next is not distinct from $2 returning 1
+             update dualauth.key_ring set active = $3, next = $7 where active = $1 and next is not distinct from $2 returning 1
            ), retired as (
-             update signing_keys set superseded_at = coalesce(superseded_at, $11),
+             update dualauth.signing_keys set superseded_at = coalesce(superseded_at, $11),
                verify_until = least(verify_until, $11), private_key = null
              where exists (select from ring)
            ), made as (
-             insert into signing_keys (kid, algorithm, public_key, private_key, created_at, activated_at)
+             insert into dualauth.signing_keys (kid, algorithm, public_key, private_key, created_at, activated_at)
              select k.* from ring, (values
                ($3::text, $4::text, $5::jsonb, $6::bytea, $11::timestamptz, $11::timestamptz),
                ($7, $8, $9, $10, $11, null)) as k
@@ -205,8 +205,8 @@ pub(super) async fn reset(
 /// Retires a superseded key before its time. `false` when there is none of this name.
 pub(super) async fn retire(pool: &PgPool, kid: &str, now: DateTime<Utc>) -> Result<bool, DatabaseError> {
     let update = sqlx::query!(
-        "update signing_keys set verify_until = $2, private_key = null
-         where kid = $1 and verify_until > $2 and not exists (select from key_ring where $1 in (active, next))",
+        "update dualauth.signing_keys set verify_until = $2, private_key = null
+         where kid = $1 and verify_until > $2 and not exists (select from dualauth.key_ring where $1 in (active, next))",
         kid,
         now,
     );
@@ -221,9 +221,9 @@ pub(super) async fn extend(
     now: DateTime<Utc>,
 ) -> Result<(), DatabaseError> {
     let update = sqlx::query!(
-        "update signing_keys set verify_until = greatest(verify_until,
+        "update dualauth.signing_keys set verify_until = greatest(verify_until,
            $2::timestamptz + make_interval(secs => r.token_life + $3::float8))
-         from key_ring r where kid = $1 and verify_until > $2",
+         from dualauth.key_ring r where kid = $1 and verify_until > $2",
         kid,
         now,
         margin,
@@ -233,14 +233,15 @@ pub(super) async fn extend(
 
 /// Notes that tokens may live for so long, in seconds.
 pub(super) async fn note_token_life(pool: &PgPool, token_life: i32) -> Result<(), DatabaseError> {
-    let update = sqlx::query!("update key_ring set token_life = $1 where token_life < $1", token_life);
+    let update =
+        sqlx::query!("update dualauth.key_ring set token_life = $1 where token_life < $1", token_life);
     answer(update.execute(pool)).await.map(drop)
 }
 
 /// Replaces a sealed key by the same key, sealed anew.
 pub(super) async fn reseal(pool: &PgPool, kid: &str, old: &[u8], new: &[u8]) -> Result<(), DatabaseError> {
     let update = sqlx::query!(
-        "update signing_keys set private_key = $3 where kid = $1 and private_key = $2",
+        "update dualauth.signing_keys set private_key = $3 where kid = $1 and private_key = $2",
         kid,
         old,
         new,
@@ -252,9 +253,9 @@ pub(super) async fn reseal(pool: &PgPool, kid: &str, old: &[u8], new: &[u8]) -> 
 pub(super) async fn tidy(pool: &PgPool, now: DateTime<Utc>) -> Result<(), DatabaseError> {
     let tidy = sqlx::query!(
         "with deleted as (
-           delete from signing_keys where verify_until < $1::timestamptz - make_interval(secs => $2::float8) returning kid
+           delete from dualauth.signing_keys where verify_until < $1::timestamptz - make_interval(secs => $2::float8) returning kid
          )
-         update signing_keys set private_key = null
+         update dualauth.signing_keys set private_key = null
          where verify_until <= $1 and private_key is not null and kid not in (select kid from deleted)",
         now,
         LISTED,

@@ -80,18 +80,18 @@ pub(super) async fn since(
 ) -> Result<(Position, Vec<Revocation>), DatabaseError> {
     let query = sqlx::query_as!(
         Row,
-        r#"with here as materialized (select current_history() as history, pg_current_snapshot() as snapshot)
+        r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
            select here.history as "history!", here.snapshot::text as "snapshot!", r.login_id as "login_id?",
                   r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.username as "username?",
                   u.roles as "roles?", r.reload as "reload?", r.until as "until?",
                   extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
            from here
            left join (
-             select * from revocations where xid >= pg_snapshot_xmax($2::text::pg_snapshot)
+             select * from dualauth.revocations where xid >= pg_snapshot_xmax($2::text::pg_snapshot)
              union all
-             select * from revocations where xid = any (array(select pg_snapshot_xip($2::text::pg_snapshot)))
+             select * from dualauth.revocations where xid = any (array(select pg_snapshot_xip($2::text::pg_snapshot)))
            ) r on here.history = $1 and pg_visible_in_snapshot(r.xid, here.snapshot)
-           left join lateral (select username, roles from users where id = r.user_id limit 1) u on true"#,
+           left join lateral (select username, roles from dualauth.users where id = r.user_id limit 1) u on true"#,
         last.history,
         last.snapshot,
     );
@@ -106,14 +106,14 @@ pub(super) async fn all(
 ) -> Result<(Position, Vec<Revocation>), DatabaseError> {
     let query = sqlx::query_as!(
         Row,
-        r#"with here as materialized (select current_history() as history, pg_current_snapshot() as snapshot)
+        r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
            select here.history as "history!", here.snapshot::text as "snapshot!", r.login_id as "login_id?",
                   r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.username as "username?",
                   u.roles as "roles?", r.reload as "reload?", r.until as "until?",
                   extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
            from here
-           left join (select * from revocations where until > $1) r on true
-           left join lateral (select username, roles from users where id = r.user_id limit 1) u on true"#,
+           left join (select * from dualauth.revocations where until > $1) r on true
+           left join lateral (select username, roles from dualauth.users where id = r.user_id limit 1) u on true"#,
         after,
     );
     take_in(query.fetch(connection), patience).await
@@ -150,7 +150,7 @@ pub(super) async fn owners(
 ) -> Result<Vec<Owner>, DatabaseError> {
     let query = sqlx::query_as!(
         Owner,
-        "select id as user_id, username, roles from users where id = any ($1)",
+        "select id as user_id, username, roles from dualauth.users where id = any ($1)",
         users,
     );
     let silent = |_| sqlx::Error::PoolTimedOut;
@@ -167,9 +167,9 @@ pub(super) async fn end_again(
     let end = sqlx::query_as!(
         EndedLogin,
         "with lost as (
-           select id from logins where id = any ($1) and ended_at is null order by id for update
+           select id from dualauth.logins where id = any ($1) and ended_at is null order by id for update
          )
-         update logins l set ended_at = $2 from lost, users u
+         update dualauth.logins l set ended_at = $2 from lost, dualauth.users u
          where l.id = lost.id and u.id = l.user_id and l.ended_at is null
          returning l.id, l.user_id, u.username, l.mode, l.transport",
         logins,

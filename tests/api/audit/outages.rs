@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
 
 use super::{names, trail, trail_of};
 use crate::support::{
@@ -93,7 +92,7 @@ async fn a_program_that_is_told_to_end_has_written_everything() {
         server.signal(signal);
         assert!(server.child.wait().await.expect("it ends").success());
 
-        let mut connection = PgConnection::connect(database.url().as_str()).await.expect("the database");
+        let mut connection = database.connect().await;
         let events = sqlx::query_scalar("select event from audit_events where username = $1 order by id");
         let events: Vec<String> = events.bind(&name).fetch_all(&mut connection).await.expect("the trail");
         assert_eq!(events, ["registered", "login_started"]);

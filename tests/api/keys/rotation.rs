@@ -212,7 +212,7 @@ async fn strangers_can_name_keys_that_there_are_not_and_cost_a_few_looks() {
     let statements = proxy.take_statements();
     // The keys have not changed, so nobody has read them; only the feed was looked at, ten times a second for this and
     // once as ever.
-    assert_eq!(statements.count("from signing_keys"), 0);
+    assert_eq!(statements.count("from dualauth.signing_keys"), 0);
     let looks = statements.count("pg_current_snapshot");
     assert!((looks as f64) < 5.0 + 12.0 * seconds, "{looks} looks in {seconds} s");
     client.profile().await.ok();
@@ -382,7 +382,7 @@ async fn nodes_that_all_find_a_rotation_due_do_it_once() {
     let mut loads = 0;
     // One by whoever rotates, and each looks once more before it knows of it.
     eventually("two nodes that know", async || {
-        loads += proxy.take_statements().count("from signing_keys k");
+        loads += proxy.take_statements().count("from dualauth.signing_keys k");
         loads >= 3
     })
     .await;

@@ -2,17 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use dualauth::database::MIGRATOR;
+use dualauth::database::migrate;
 use futures_util::future::join_all;
-use sqlx::{
-    AssertSqlSafe, Connection, PgConnection,
-    postgres::{PgConnectOptions, PgListener},
-};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgListener};
 use tokio::time::timeout;
 
 use super::two_nodes;
 use crate::support::{
     client::{Client, Pair},
+    cluster::options,
     postgres::Postgres,
 };
 
@@ -60,7 +58,7 @@ async fn a_burst_of_ends_is_told_together() {
 
 /// Ends so many logins by as many connections of this name, and gives how long that took.
 async fn end_all(postgres: &Postgres, name: &str, logins: &[uuid::Uuid], writers: usize) -> Duration {
-    let options: PgConnectOptions = postgres.url().parse().expect("a URL");
+    let options = options(postgres.url());
     let mut connections = Vec::new();
     for _ in 0..writers {
         let options = options.clone().application_name(name);
@@ -96,7 +94,7 @@ async fn calls_to_a_hundred_nodes_cost_less_than_half_of_the_ends() {
     let count = std::env::var("RING_LOGINS").map_or(3_200, |count| count.parse().expect("a number"));
     let mut postgres = Postgres::start(&[("max_connections", "200")]).await;
     let mut connection = postgres.connect().await;
-    MIGRATOR.run(&mut connection).await.expect("a schema");
+    migrate(&mut connection).await.expect("a schema");
     let user =
         "insert into users select gen_random_uuid(), 'ada', 'ada@example.org', '', '{}', now(), null, 0";
     sqlx::raw_sql(user).execute(&mut connection).await.expect("a user");

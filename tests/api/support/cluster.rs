@@ -13,8 +13,8 @@ use std::{
     thread,
 };
 
-use dualauth::database::{MIGRATOR, private::PrivatePostgres};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use dualauth::database::{migrate, private::PrivatePostgres};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::runtime::{Builder, Handle, Runtime};
 use url::Url;
 
@@ -107,7 +107,7 @@ async fn migrate_template(admin: &mut PgConnection, url: &Url, run: u32) {
     execute(admin, format!("create database {name}")).await;
     let mut connection =
         PgConnection::connect(url_of(url, &name).as_str()).await.expect("the template database answers");
-    MIGRATOR.run(&mut connection).await.expect("the template is migrated");
+    migrate(&mut connection).await.expect("the template is migrated");
     connection.close().await.expect("nobody is in the template");
 }
 
@@ -136,6 +136,13 @@ fn url_of(server: &Url, database: &str) -> Url {
     let mut url = server.clone();
     url.set_path(database);
     url
+}
+
+/// How a test connects itself: what it says need not name the schema. Servers are not given this, so theirs must.
+pub fn options(url: &str) -> PgConnectOptions {
+    url.parse::<PgConnectOptions>()
+        .expect("a URL of a Postgres")
+        .options([("search_path", "dualauth,public")])
 }
 
 /// Where things run that must outlive the test that began them.
@@ -175,7 +182,7 @@ impl Database {
     }
 
     pub async fn connect(&self) -> PgConnection {
-        PgConnection::connect(self.url.as_str()).await.expect("the test's database answers")
+        PgConnection::connect_with(&options(self.url.as_str())).await.expect("the test's database answers")
     }
 
     /// Runs statements in it.

@@ -8,7 +8,7 @@ use dualauth::database::private::PrivatePostgres;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection};
 
-use super::{eventually, program::folder};
+use super::{cluster::options, eventually, program::folder};
 
 pub struct Postgres {
     home: PathBuf,
@@ -30,7 +30,7 @@ impl Postgres {
     }
 
     pub async fn connect(&self) -> PgConnection {
-        PgConnection::connect(&self.url).await.expect("a connection")
+        PgConnection::connect_with(&options(&self.url)).await.expect("a connection")
     }
 
     /// Ends without a word to anybody, and without writing what is not written yet.

@@ -81,7 +81,7 @@ impl Statements {
             "LISTEN ",
             "with due as",
             "with old as",
-            "delete from audit_events",
+            "delete from dualauth.audit_events",
         ];
         let upkeep = |sql: &&str| upkeep.iter().any(|it| sql.contains(it));
         self.0.iter().map(String::as_str).filter(|sql| !upkeep(sql)).collect()
@@ -95,7 +95,7 @@ pub const FEED: &str = "current_history()";
 pub const NOTIFY: &str = "pg_notify";
 
 /// In every batch of the audit trail.
-pub const TRAIL: &str = "insert into audit_events";
+pub const TRAIL: &str = "insert into dualauth.audit_events";
 
 /// In every note of when logins were used.
 pub const LAST_SEEN: &str = "unnest($1::uuid[], $2::timestamptz[])";

@@ -1,0 +1,185 @@
+//! The migrations: how a schema is brought up to date, from nothing, or from where versions of before have left it.
+//!
+//! All in one transaction, and no statement of it has a name: it happens whole or not at all, and nothing of it stays behind on
+//! a connection that belongs to a pooler.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use sqlx::migrate::Migration;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
+
+use super::NODE;
+use super::rights;
+use super::schema::{self, OWN_SCHEMA, Schema, SchemaError};
+
+/// The migrations, compiled in. Each may be written without the schema's name: it is the search_path when they run.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Who is migrating has this lock of the database.
+const LOCK: i64 = i64::from_be_bytes(*b"migrates");
+
+/// How often it is tried when somebody is in the way, and how long it leaves them alone in between.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What versions of before have made in a schema that was not theirs alone, each with the migration that did.
+const BEFORE: [(i64, &str, &str); 23] = [
+    (1, "table", "users"),
+    (2, "table", "logins"),
+    (3, "table", "revocations"),
+    (4, "table", "secrets"),
+    (5, "function", "note_revoked_login()"),
+    (5, "function", "end_logins(uuid, uuid, timestamptz)"),
+    (5, "function", "note_changed_user()"),
+    (5, "function", "ring()"),
+    (6, "table", "session_data"),
+    (7, "table", "signing_keys"),
+    (7, "table", "key_ring"),
+    (7, "function", "note_reload()"),
+    (8, "table", "clients"),
+    (9, "table", "guesses"),
+    (9, "table", "guessers"),
+    (9, "function", "network_of(text)"),
+    (9, "function", "admit_try(bytea, text, boolean, timestamptz, integer, interval, integer, interval)"),
+    (9, "function", "forget_guesses_here()"),
+    (9, "function", "forget_guesses()"),
+    (10, "table", "audit_events"),
+    (12, "table", "history"),
+    (12, "function", "on_primary()"),
+    (12, "function", "current_history()"),
+];
+
+/// Brings the schema up to date. Whoever does so at the same time waits, and finds that it is done. To look takes no right
+/// to create anything, and up to date it writes nothing: day to day, the service needs none.
+///
+/// # Errors
+/// When this program can't use the schema, may not change it, or the database gives no answer.
+pub async fn migrate(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    for _ in 1..TRIES {
+        match attempt(connection).await {
+            Err(SchemaError::Locked(error)) => {
+                tracing::warn!(%error, "migrations wait for others, and are tried again");
+                tokio::time::sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+    attempt(connection).await
+}
+
+async fn attempt(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    // Whatever the role's default is: who has waited for the lock must see what was done meanwhile.
+    let mut transaction = connection.begin_with("begin isolation level read committed").await?;
+    match bring_up_to_date(&mut transaction).await {
+        Ok(()) => Ok(transaction.commit().await?),
+        Err(error) => {
+            // It has failed already; that the connection may be lost on top of it changes nothing.
+            let _ = transaction.rollback().await;
+            Err(error.or_locked())
+        }
+    }
+}
+
+async fn bring_up_to_date(transaction: &mut PgConnection) -> Result<(), SchemaError> {
+    if let Schema::Ready { .. } = Schema::look(transaction).await? {
+        return Ok(());
+    }
+    // Others may be at it for as long as it takes.
+    execute(transaction, format!("set local lock_timeout = 0; set local statement_timeout = 0; select pg_advisory_xact_lock({LOCK})")).await?;
+    let found = Schema::look(transaction).await?;
+    if let Schema::Ready { .. } = found {
+        return Ok(());
+    }
+    let grants = rights::to_migrate(transaction, &found).await?;
+    if !grants.is_empty() {
+        return Err(SchemaError::MayNotMigrate { pending: found.pending(), grants });
+    }
+    // Less than a request waits for a lock: those that queue up behind this one are still served.
+    execute(transaction, "set local lock_timeout = '1s'").await?;
+    make_schema(transaction).await?;
+    if let Schema::Elsewhere(before) = &found {
+        move_from(transaction, before).await?;
+    }
+    run(transaction).await
+}
+
+async fn make_schema(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let exists = "select exists (select from pg_namespace where nspname = 'dualauth')";
+    // Even `if not exists` takes the right to make one.
+    if !sqlx::query_scalar(exists).persistent(false).fetch_one(&mut *transaction).await? {
+        execute(transaction, "create schema dualauth").await?;
+    }
+    execute(transaction, include_str!("migrations_table.sql")).await
+}
+
+/// Takes in what a version of before has made elsewhere, and nothing else that is there.
+async fn move_from(transaction: &mut PgConnection, before: &str) -> Result<(), SchemaError> {
+    let quoted = format!("\"{}\"", before.replace('"', "\"\""));
+    // An older node that starts now waits here, and reads then what keeps it from starting.
+    execute(transaction, format!("lock table {quoted}._sqlx_migrations in access exclusive mode")).await?;
+    refuse_while_older_nodes_run(transaction, before).await?;
+    let columns = "version, description, installed_on, success, checksum, execution_time";
+    let copy = format!(
+        "insert into dualauth._sqlx_migrations ({columns}) select {columns} from {quoted}._sqlx_migrations"
+    );
+    execute(transaction, copy).await?;
+    let applied = schema::applied(transaction).await?;
+    for (_, kind, name) in
+        BEFORE.iter().filter(|(version, ..)| applied.iter().any(|applied| applied.version == *version))
+    {
+        execute(transaction, format!("alter {kind} {quoted}.{name} set schema dualauth")).await?;
+    }
+    // Without it an older version would find no schema there, and make itself another, empty one.
+    let gone = format!(
+        "insert into {quoted}._sqlx_migrations (version, description, success, checksum, execution_time)
+         values ({OWN_SCHEMA}, 'moved to the schema dualauth', true, '', 0)"
+    );
+    execute(transaction, gone).await?;
+    tracing::info!(from = before, "the tables were moved to the schema dualauth");
+    Ok(())
+}
+
+/// This is the one step that they can't live with.
+async fn refuse_while_older_nodes_run(
+    transaction: &mut PgConnection,
+    before: &str,
+) -> Result<(), SchemaError> {
+    let query = "select count(*) from pg_stat_activity
+                 where datname = current_database() and application_name = $1 and pid <> pg_backend_pid()";
+    let connections: i64 =
+        sqlx::query_scalar(query).persistent(false).bind(NODE).fetch_one(transaction).await?;
+    match connections {
+        0 => Ok(()),
+        _ => Err(SchemaError::OlderNodes { schema: before.to_owned(), connections }),
+    }
+}
+
+async fn run(transaction: &mut PgConnection) -> Result<(), SchemaError> {
+    execute(transaction, "set local search_path = dualauth, pg_temp").await?;
+    let applied = schema::applied(transaction).await?;
+    for migration in MIGRATOR.iter() {
+        if applied.iter().all(|applied| applied.version != migration.version) {
+            let outcome = apply(transaction, migration).await;
+            outcome.map_err(|error| SchemaError::Migration { version: migration.version, error })?;
+        }
+    }
+    Ok(())
+}
+
+async fn apply(transaction: &mut PgConnection, migration: &Migration) -> Result<(), sqlx::Error> {
+    raw_sql(migration.sql.clone()).execute(&mut *transaction).await?;
+    let insert =
+        "insert into dualauth._sqlx_migrations (version, description, success, checksum, execution_time)
+                  values ($1, $2, true, $3, 0)";
+    let insert = sqlx::query(insert).persistent(false);
+    let insert = insert.bind(migration.version).bind(&*migration.description).bind(&*migration.checksum);
+    insert.execute(transaction).await.map(drop)
+}
+
+async fn execute(
+    connection: &mut PgConnection,
+    sql: impl Into<Cow<'static, str>>,
+) -> Result<(), sqlx::Error> {
+    raw_sql(AssertSqlSafe(sql.into().into_owned())).execute(connection).await.map(drop)
+}

@@ -1,0 +1,116 @@
+//! What the role may not do that it has to, as the statements that would let it.
+
+use std::fmt;
+
+use sqlx::PgConnection;
+
+use super::schema::Schema;
+
+/// What the program does with each table.
+type Tables = [(&'static str, &'static [&'static str])];
+
+/// To tell whether a schema is one to use.
+pub(super) const TO_LOOK: [(&str, &[&str]); 2] =
+    [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
+
+/// To serve. No statement of it creates or changes a table.
+const TO_SERVE: [(&str, &[&str]); 14] = [
+    ("_sqlx_migrations", &["select"]),
+    ("compatibility", &["select"]),
+    ("users", &["select", "insert", "update"]),
+    ("logins", &["select", "insert", "update", "delete"]),
+    ("revocations", &["select", "insert", "update", "delete"]),
+    ("history", &["select", "insert"]),
+    ("secrets", &["select", "insert", "delete"]),
+    ("session_data", &["select", "insert", "update", "delete"]),
+    ("signing_keys", &["select", "insert", "update", "delete"]),
+    ("key_ring", &["select", "insert", "update"]),
+    ("clients", &["select", "insert", "delete"]),
+    ("guesses", &["select", "insert", "update", "delete"]),
+    ("guessers", &["select", "insert", "update", "delete"]),
+    ("audit_events", &["select", "insert", "delete"]),
+];
+
+/// Statements, each of which gives a right.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Grants(Vec<String>);
+
+impl Grants {
+    /// Whether nothing is missing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Grants {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("; "))
+    }
+}
+
+/// What is missing to serve, on what there is.
+///
+/// # Errors
+/// When the database gives no answer.
+pub async fn to_serve(connection: &mut PgConnection) -> Result<Grants, sqlx::Error> {
+    let Grants(mut grants) = on_tables(connection, &TO_SERVE).await?;
+    let query = "select format('grant execute on all functions in schema dualauth to %I', current_user)
+                 where exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+                     where n.nspname = 'dualauth' and not has_function_privilege(p.oid, 'execute'))
+                 union all
+                 select format('grant execute on function pg_control_system() to %I', current_user)
+                 where not has_function_privilege('pg_control_system()', 'execute')";
+    grants.extend(sqlx::query_scalar(query).persistent(false).fetch_all(connection).await?);
+    Ok(Grants(grants))
+}
+
+/// What is missing on these tables, so far as they are there.
+pub(super) async fn on_tables(connection: &mut PgConnection, tables: &Tables) -> Result<Grants, sqlx::Error> {
+    let pairs = tables.iter().flat_map(|(table, rights)| rights.iter().map(move |right| (*table, *right)));
+    let (tables, rights): (Vec<&str>, Vec<&str>) = pairs.unzip();
+    let query = "with ours as (select oid from pg_namespace where nspname = 'dualauth')
+                 select format('grant usage on schema dualauth to %I', current_user) from ours
+                 where not has_schema_privilege(oid, 'usage')
+                 union all
+                 select format('grant %s on dualauth.%I to %I', string_agg(needed.privilege, ', ' order by place),
+                               c.relname, current_user)
+                 from unnest($1::text[], $2::text[]) with ordinality as needed (name, privilege, place)
+                 join pg_class c on c.relname = needed.name and c.relnamespace = (select oid from ours)
+                 where not has_table_privilege(c.oid, needed.privilege)
+                 group by c.relname";
+    let query = sqlx::query_scalar(query).persistent(false).bind(tables).bind(rights);
+    query.fetch_all(connection).await.map(Grants)
+}
+
+/// What is missing to read which migrations have run in another schema.
+pub(super) async fn to_read(connection: &mut PgConnection, schema: &str) -> Result<Grants, sqlx::Error> {
+    let query = "select format('grant select on %I._sqlx_migrations to %I', n.nspname, current_user)
+                 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                 where n.nspname = $1 and c.relname = '_sqlx_migrations' and not has_table_privilege(c.oid, 'select')";
+    sqlx::query_scalar(query).persistent(false).bind(schema).fetch_all(connection).await.map(Grants)
+}
+
+/// What is missing to bring this schema up to date.
+///
+/// # Errors
+/// When the database gives no answer.
+pub async fn to_migrate(connection: &mut PgConnection, schema: &Schema) -> Result<Grants, sqlx::Error> {
+    let of_before = match schema {
+        Schema::Ready { .. } => return Ok(Grants(Vec::new())),
+        Schema::Pending(_) => None,
+        Schema::Elsewhere(schema) => Some(schema),
+    };
+    let query = "select format('grant create on database %I to %I', current_database(), current_user)
+                 where not exists (select from pg_namespace where nspname = 'dualauth')
+                   and not has_database_privilege(current_database(), 'create')
+                 union all
+                 select format('grant usage, create on schema dualauth to %I', current_user) from pg_namespace
+                 where nspname = 'dualauth'
+                   and not (has_schema_privilege(oid, 'usage') and has_schema_privilege(oid, 'create'))
+                 union all
+                 select distinct format('grant %I to %I', pg_get_userbyid(c.relowner), current_user)
+                 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                 where (n.nspname = 'dualauth' and c.relkind = 'r' or n.nspname = $1 and c.relname = '_sqlx_migrations')
+                   and not pg_has_role(c.relowner, 'usage')";
+    sqlx::query_scalar(query).persistent(false).bind(of_before).fetch_all(connection).await.map(Grants)
+}

@@ -1,0 +1,245 @@
+//! How the schema of a database relates to this program, found out without changing anything.
+
+use sqlx::PgConnection;
+use sqlx::migrate::Migration;
+
+use super::migrations::MIGRATOR;
+use super::rights::{self, Grants};
+
+/// This program's version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Why this program can't use a schema.
+#[derive(Debug, thiserror::Error)]
+pub enum SchemaError {
+    /// The database gives no answer, or a migration failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// A migration failed.
+    #[error("migration {version} failed: {error}")]
+    Migration {
+        /// Which one.
+        version: i64,
+        /// Why.
+        error: sqlx::Error,
+    },
+    /// Somebody holds locks on tables that are to be changed.
+    #[error("the tables are in use by others for too long (pg_stat_activity has who): {0}")]
+    Locked(sqlx::Error),
+    /// A migration that ran here is not the one that this program has under that number.
+    #[error(
+        "migration {0} ran here with another content than this version has: run the version that made the schema, or a later one"
+    )]
+    Altered(i64),
+    /// A migration began and did not come to its end. Ours don't: each is one with its row.
+    #[error("migration {0} failed half way: bring its row in dualauth._sqlx_migrations in order by hand")]
+    Unfinished(i64),
+    /// What older versions need has been taken away.
+    #[error(
+        "the schema can be used by dualauth {oldest} and later, and this is {VERSION}: run a later version"
+    )]
+    TooOld {
+        /// The oldest version that may use it, as the schema says.
+        oldest: String,
+    },
+    /// The tables of before are to be moved, and nodes are using them.
+    #[error(
+        "the tables are to be moved from the schema {schema} to dualauth, which older versions can't follow, and nodes \
+         of an older version are connected ({connections} connections): stop them all, then start this one. No later \
+         upgrade asks for that"
+    )]
+    OlderNodes {
+        /// Where the tables are.
+        schema: String,
+        /// How many connections they have.
+        connections: i64,
+    },
+    /// Migrations have not run yet, and the role may not run them.
+    #[error(
+        "migrations that have not run yet: {pending}, and this role may not run them. Run `dualauth migrate` as one that \
+         may, or: {grants}"
+    )]
+    MayNotMigrate {
+        /// How many.
+        pending: usize,
+        /// What it would need.
+        grants: Grants,
+    },
+    /// The role may not do what the program has to.
+    #[error("the database's role lacks rights. As its owner: {0}")]
+    MayNot(Grants),
+}
+
+impl SchemaError {
+    /// The same, or that a lock was not to be had in time.
+    pub(super) fn or_locked(self) -> Self {
+        match self {
+            Self::Database(error) | Self::Migration { error, .. } if is_lock_timeout(&error) => {
+                Self::Locked(error)
+            }
+            error => error,
+        }
+    }
+}
+
+/// By SQLSTATE: `lock_not_available`.
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
+}
+
+/// A schema that this program can use, or make into one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// It has all that this program needs.
+    Ready {
+        /// And so many migrations more, of a later version.
+        later: usize,
+    },
+    /// So many migrations have not run yet: all, where there is no schema.
+    Pending(usize),
+    /// Its tables are in another schema, of this name, where versions of before have made them.
+    Elsewhere(String),
+}
+
+impl Schema {
+    /// Looks, and changes nothing.
+    ///
+    /// # Errors
+    /// When this program can't use it, or the database gives no answer.
+    pub async fn look(connection: &mut PgConnection) -> Result<Self, SchemaError> {
+        if !exists(connection, "_sqlx_migrations").await? {
+            let before = before(connection).await?;
+            return Ok(before.map_or(Self::Pending(MIGRATOR.iter().count()), Self::Elsewhere));
+        }
+        let missing = rights::on_tables(connection, &rights::TO_LOOK).await?;
+        if !missing.is_empty() {
+            return Err(SchemaError::MayNot(missing));
+        }
+        check_version(connection).await?;
+        let applied = applied(connection).await?;
+        check(&applied)?;
+        let known = applied.iter().filter(|applied| known(applied.version).is_some()).count();
+        Ok(match MIGRATOR.iter().count() - known {
+            0 => Self::Ready { later: applied.len() - known },
+            pending => Self::Pending(pending),
+        })
+    }
+
+    /// How many migrations this program would run.
+    pub(super) fn pending(&self) -> usize {
+        match self {
+            Self::Ready { .. } => 0,
+            Self::Pending(pending) => *pending,
+            Self::Elsewhere(_) => MIGRATOR.iter().filter(|migration| migration.version >= OWN_SCHEMA).count(),
+        }
+    }
+}
+
+/// The migration with which the schema `dualauth` came. Tables elsewhere have none of it, or of those after it.
+pub(super) const OWN_SCHEMA: i64 = 15;
+
+/// A migration that has run.
+#[derive(sqlx::FromRow)]
+pub(super) struct Applied {
+    pub(super) version: i64,
+    checksum: Vec<u8>,
+    success: bool,
+}
+
+impl Applied {
+    fn is_ours(&self) -> bool {
+        known(self.version).is_some_and(|known| *known.checksum == *self.checksum)
+    }
+}
+
+fn known(version: i64) -> Option<&'static Migration> {
+    MIGRATOR.iter().find(|migration| migration.version == version)
+}
+
+/// Those that have run here.
+pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
+    let query = "select version, checksum, success from dualauth._sqlx_migrations order by version";
+    sqlx::query_as(query).persistent(false).fetch_all(connection).await
+}
+
+/// One that this program does not know is a later version's: it has added something, or it would have said so.
+fn check(applied: &[Applied]) -> Result<(), SchemaError> {
+    if let Some(unfinished) = applied.iter().find(|applied| !applied.success) {
+        return Err(SchemaError::Unfinished(unfinished.version));
+    }
+    let altered = applied.iter().find(|applied| known(applied.version).is_some() && !applied.is_ours());
+    altered.map_or(Ok(()), |altered| Err(SchemaError::Altered(altered.version)))
+}
+
+async fn check_version(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    // Not there yet where this migration has not run.
+    if !exists(connection, "compatibility").await? {
+        return Ok(());
+    }
+    let query = sqlx::query_scalar("select oldest_version from dualauth.compatibility");
+    let oldest: Option<String> = query.persistent(false).fetch_optional(connection).await?;
+    match oldest {
+        Some(oldest) if !may_use(VERSION, &oldest) => Err(SchemaError::TooOld { oldest }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether this version is `oldest` or later. What can't be read was written by a version that knows better.
+fn may_use(version: &str, oldest: &str) -> bool {
+    numbers(oldest).is_some_and(|oldest| numbers(version) >= Some(oldest))
+}
+
+fn numbers(version: &str) -> Option<[u64; 3]> {
+    let release = version.split(['-', '+']).next()?;
+    let numbers: Result<Vec<u64>, _> = release.split('.').map(str::parse).collect();
+    numbers.ok()?.try_into().ok()
+}
+
+/// Whether the schema has this table. Takes no right to look into it.
+async fn exists(connection: &mut PgConnection, table: &str) -> Result<bool, sqlx::Error> {
+    let query = "select exists (select from pg_class where relname = $1
+                     and relnamespace = (select oid from pg_namespace where nspname = 'dualauth'))";
+    sqlx::query_scalar(query).persistent(false).bind(table).fetch_one(connection).await
+}
+
+/// In which schema a version of before has made its tables: it took the first one of the connection's. Another program may
+/// have a table of migrations there as well, or instead.
+async fn before(connection: &mut PgConnection) -> Result<Option<String>, SchemaError> {
+    let query = "select n.nspname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                 where c.oid = to_regclass('_sqlx_migrations')
+                   and to_regprocedure(format('%I.note_revoked_login()', n.nspname)) is not null";
+    let schema: Option<String> =
+        sqlx::query_scalar(query).persistent(false).fetch_optional(&mut *connection).await?;
+    let Some(schema) = schema else { return Ok(None) };
+    let missing = rights::to_read(connection, &schema).await?;
+    if !missing.is_empty() {
+        return Err(SchemaError::MayNot(missing));
+    }
+    let query = "select version, checksum, success from _sqlx_migrations order by version";
+    let applied: Vec<Applied> = sqlx::query_as(query).persistent(false).fetch_all(connection).await?;
+    Ok(applied.iter().all(Applied::is_ours).then_some(schema))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        for (version, oldest) in [
+            ("1.2.3", "1.2.3"),
+            ("1.2.10", "1.2.9"),
+            ("2.0.0", "1.99.99"),
+            ("1.2.3-rc.1", "1.2.3"),
+            ("0.1.0+x", "0.1.0"),
+        ] {
+            assert!(may_use(version, oldest), "{version} {oldest}");
+        }
+        for (version, oldest) in
+            [("1.2.3", "1.2.4"), ("1.9.0", "1.10.0"), ("0.1.0", "1.0.0"), ("0.1.0", "soon"), ("0.1.0", "")]
+        {
+            assert!(!may_use(version, oldest), "{version} {oldest}");
+        }
+        assert!(numbers(VERSION).is_some());
+    }
+}
