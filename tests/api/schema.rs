@@ -282,7 +282,7 @@ fn documented_roles(owner: &str, serve: &str) -> String {
 
 #[tokio::test]
 async fn a_role_that_can_create_nothing_serves_what_another_migrates() {
-    let database = Database::empty().await;
+    let database = Arc::new(Database::empty().await);
     let mut connection = stranger(&database).await;
     let (owner, serve) = (Role::of(&database, "owner"), Role::of(&database, "serve"));
     execute(&mut connection, "revoke create on schema public from public").await;
@@ -300,7 +300,7 @@ async fn a_role_that_can_create_nothing_serves_what_another_migrates() {
     }
 
     let url = ("DATABASE_URL", serve.url.as_str());
-    let server = TestServer::on(Arc::new(database), &[url, ONE_NAME]).await;
+    let server = TestServer::on(database.clone(), &[url, ONE_NAME]).await;
     let node = server.another_node().await;
     server.user("ada").await;
     for mut client in Client::in_every_way(&server, "ada").await {
@@ -317,9 +317,9 @@ async fn a_role_that_can_create_nothing_serves_what_another_migrates() {
     let count = "select count(*)::text from dualauth.logins";
     assert_eq!(column(&mut connection, count).await, ["4"]);
     server.clock.advance(26 * HOUR);
-    let _sweeping = server.another_node().await;
+    let sweeping = server.another_node().await;
     eventually("what is over is swept", async || column(&mut connection, count).await == ["0"]).await;
-    drop((own, node, server, _sweeping));
+    drop((own, node, server, sweeping));
     let drop = format!("drop owned by {0} cascade; drop owned by {1} cascade", serve.name, owner.name);
     execute(&mut connection, &drop).await;
     execute(&mut connection, &format!("drop role {}; drop role {}", serve.name, owner.name)).await;
