@@ -20,8 +20,8 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 const LOCK: i64 = i64::from_be_bytes(*b"migrates");
 
 /// How often it is tried when somebody is in the way, and how long it leaves them alone in between.
-const TRIES: u32 = 10;
-const PAUSE: Duration = Duration::from_secs(1);
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What versions of before have made in a schema that was not theirs alone, each with the migration that did.
 const BEFORE: [(i64, &str, &str); 23] = [
@@ -95,8 +95,9 @@ async fn bring_up_to_date(transaction: &mut PgConnection) -> Result<(), SchemaEr
     if !grants.is_empty() {
         return Err(SchemaError::MayNotMigrate { pending: found.pending(), grants });
     }
-    // Less than a request waits for a lock: those that queue up behind this one are still served.
-    execute(transaction, "set local lock_timeout = '1s'").await?;
+    // Much less than a request waits for a lock: those that queue up behind this one are still served. And less than Postgres
+    // takes to look for a deadlock: this one gives up before a request is called off for it.
+    execute(transaction, "set local lock_timeout = '200ms'").await?;
     make_schema(transaction).await?;
     if let Schema::Elsewhere(before) = &found {
         move_from(transaction, before).await?;

@@ -48,6 +48,7 @@ pub(super) struct Claims {
     pub(super) username: String,
     pub(super) roles: Vec<String>,
     #[serde(flatten, skip_serializing)]
+    #[expect(dead_code, reason = "it is there to be read from a token, each claim once")]
     pub(super) unknown: Unknown,
 }
 

@@ -90,6 +90,7 @@ async fn logins(postgres: &Postgres, count: usize) -> Vec<uuid::Uuid> {
 
 /// However many nodes listen, those that end logins wait for nobody: `RING_LOGINS` of them, by 64 at once.
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the figures are for whoever runs it with more logins")]
 async fn calls_to_a_hundred_nodes_cost_less_than_half_of_the_ends() {
     let count = std::env::var("RING_LOGINS").map_or(3_200, |count| count.parse().expect("a number"));
     let mut postgres = Postgres::start(&[("max_connections", "200")]).await;

@@ -77,6 +77,9 @@ async fn execute(connection: &mut PgConnection, sql: String) {
         .unwrap_or_else(|error| panic!("{sql}: {error}"));
 }
 
+/// Without it a server that connects as `dualauth` would find the schema of that name whether it names it or not.
+pub const SEARCH_PATH: (&str, &str) = ("search_path", "public");
+
 /// A private Postgres in the first place that no other run of the tests holds.
 async fn private_postgres() -> (PrivatePostgres, File) {
     let homes = std::env::var_os("TEST_POSTGRES").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
@@ -93,6 +96,7 @@ async fn private_postgres() -> (PrivatePostgres, File) {
         ("full_page_writes", "off"),
         ("synchronous_commit", "off"),
         ("max_connections", "400"),
+        SEARCH_PATH,
     ];
     let postgres = PrivatePostgres::start(&home, &settings).await.expect("a private Postgres");
     (postgres, lock)

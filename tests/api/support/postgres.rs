@@ -8,7 +8,11 @@ use dualauth::database::private::PrivatePostgres;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::{Connection, PgConnection};
 
-use super::{cluster::options, eventually, program::folder};
+use super::{
+    cluster::{SEARCH_PATH, options},
+    eventually,
+    program::folder,
+};
 
 pub struct Postgres {
     home: PathBuf,
@@ -20,7 +24,7 @@ pub struct Postgres {
 impl Postgres {
     /// What is committed survives its crash, though not the machine's.
     pub async fn start(settings: &[(&'static str, &'static str)]) -> Self {
-        let (home, settings) = (folder(), [&[("fsync", "off")], settings].concat());
+        let (home, settings) = (folder(), [&[("fsync", "off"), SEARCH_PATH], settings].concat());
         let running = PrivatePostgres::start(&home, &settings).await.expect("a Postgres");
         Self { home, settings, url: running.url(), running: Some(running) }
     }
@@ -79,7 +83,7 @@ impl Postgres {
         let primary = self.running.as_ref().expect("it runs").socket_directory().display();
         let follow = format!("primary_conninfo = 'host=''{primary}'' user=dualauth'\n");
         append(&home.join("postgres/postgresql.auto.conf"), &follow);
-        let settings = [&[("fsync", "off")], settings].concat();
+        let settings = [&[("fsync", "off"), SEARCH_PATH], settings].concat();
         let running = PrivatePostgres::start(&home, &settings).await.expect("a standby");
         Self { home, settings, url: running.url(), running: Some(running) }
     }
