@@ -19,7 +19,6 @@ use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
 use futures_util::future::{OptionFuture, join, join3};
 use secrecy::SecretString;
-use sqlx::PgPool;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -33,7 +32,7 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
-use crate::database::{self, Commits, DatabaseError, Pools, SchemaError};
+use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
 use crate::error::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
@@ -69,8 +68,8 @@ pub enum StartError {
     #[error(transparent)]
     Postgres(#[from] PrivatePostgresError),
     /// The database can't be reached, or not be brought up to date.
-    #[error("can't open the database: {0}")]
-    Open(#[from] SchemaError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
     /// The database gives no answer.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -118,11 +117,14 @@ impl Storage {
     }
 
     async fn open_as(config: &Config, name: &str) -> Result<Self, StartError> {
+        let most = config.database_max_connections;
         if let Some(url) = &config.database_url {
-            return Ok(Self { pools: database::open(url, name).await?, private: None });
+            let pools = database::open(url, &config.database_direct_url, most, name).await?;
+            return Ok(Self { pools, private: None });
         }
         let private = PrivatePostgres::start(&config.data_folder, &[]).await?;
-        let pools = database::open(&SecretString::from(private.url()), name).await?;
+        let url = SecretString::from(private.url());
+        let pools = database::open(&url, &DirectUrl::Usual, most, name).await?;
         Ok(Self { pools, private: Some(private) })
     }
 
@@ -338,7 +340,7 @@ fn keep_up(
     domain: &Domain,
     first: Feed,
     feed: impl Fn() -> Feed + Clone + Send + 'static,
-    pool: &PgPool,
+    pool: &Connections,
     audit_retention: Duration,
     metrics: &Metrics,
 ) -> Upkeep {
@@ -374,7 +376,7 @@ fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> 
     bound.map_err(|error| StartError::Listen { address, error })
 }
 
-async fn app_secret(config: &Config, pool: &PgPool, clock: &Clock) -> Result<AppSecret, StartError> {
+async fn app_secret(config: &Config, pool: &Connections, clock: &Clock) -> Result<AppSecret, StartError> {
     if let Some(secret) = &config.app_secret {
         return Ok(secret.clone());
     }
@@ -389,7 +391,7 @@ async fn app_secret(config: &Config, pool: &PgPool, clock: &Clock) -> Result<App
 
 /// What the service is about, in its database.
 struct Domain {
-    pool: PgPool,
+    pool: Connections,
     commits: Commits,
     accounts: Accounts,
     logins: Logins,
@@ -409,7 +411,7 @@ impl Domain {
         let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
         Ok(Self {
             pool: pools.requests.clone(),
-            commits: Commits::new(pools.upkeep.clone()),
+            commits: Commits::new(pools.clone()),
             accounts: storage.accounts(config, clock, Niceness::GivesWay)?,
             clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
             keys: storage.keys(config, secret, clock)?,
@@ -452,7 +454,7 @@ impl Site {
 /// Everything that requests need, once for all workers.
 #[derive(Clone)]
 struct Parts {
-    pool: Data<PgPool>,
+    pool: Data<Connections>,
     commits: Data<Commits>,
     logins: Data<Logins>,
     clients: Data<Clients>,
@@ -589,7 +591,13 @@ impl Parts {
 /// When argon2 refuses its settings, or the document does not serialise.
 pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let clock = Clock::system();
-    let storage = Storage { pools: Pools::new("postgres://nowhere".parse()?), private: None };
+    let storage = Storage {
+        pools: Pools::new(
+            Ways::direct_to(&"postgres://nowhere".into(), database::NODE)?,
+            config.database_max_connections,
+        ),
+        private: None,
+    };
     let secret = AppSecret::generate();
     let domain = Domain::new(&storage, config, &secret, &clock)?;
     let site = Site::new(config, config.listen);

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgPool;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::database::{DatabaseError, Position, answer};
+use crate::database::{Connections, DatabaseError, Position, answer};
 
 use super::{Kind, Record};
 
@@ -24,7 +23,7 @@ pub struct Filter {
 }
 
 /// Writes a batch. What of it is there already is left alone.
-pub(super) async fn insert(pool: &PgPool, records: &[Arc<Record>]) -> Result<(), DatabaseError> {
+pub(super) async fn insert(pool: &Connections, records: &[Arc<Record>]) -> Result<(), DatabaseError> {
     let records: Vec<&Record> = records.iter().map(Arc::as_ref).collect();
     let insert = sqlx::query!(
         "insert into dualauth.audit_events (id, at, event, source, user_id, username, login_id, mode, transport, client_id,
@@ -86,7 +85,7 @@ fn read(rows: Vec<Row>) -> Result<(Position, Vec<Record>), DatabaseError> {
 
 /// The newest events from `after` on, `count` at most.
 pub(super) async fn newest(
-    pool: &PgPool,
+    pool: &Connections,
     filter: &Filter,
     after: DateTime<Utc>,
     count: i64,
@@ -124,7 +123,7 @@ pub(super) async fn newest(
 /// One from another database, restored into this one, may have a number that is still to come: it counts once that has
 /// come.
 pub(super) async fn since(
-    pool: &PgPool,
+    pool: &Connections,
     filter: &Filter,
     last: &Position,
 ) -> Result<(Position, Vec<Record>), DatabaseError> {
@@ -157,7 +156,11 @@ pub(super) async fn since(
 
 /// Deletes what is from before `cutoff`, at most `batch` of it, and gives how much that was. One node at a time: to
 /// another one there is nothing to do meanwhile.
-pub(super) async fn sweep(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> Result<u64, DatabaseError> {
+pub(super) async fn sweep(
+    pool: &Connections,
+    cutoff: DateTime<Utc>,
+    batch: i64,
+) -> Result<u64, DatabaseError> {
     let sweep = sqlx::query!(
         "delete from dualauth.audit_events where id in (
            select id from dualauth.audit_events where at < $1 and (select pg_try_advisory_xact_lock($3)) order by at limit $2)",

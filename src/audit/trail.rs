@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 
 use crate::clock::{Clock, uptime};
-use crate::database::{DatabaseError, Position};
+use crate::database::{Connections, DatabaseError, Position};
 use crate::telemetry;
 
 use super::store;
@@ -40,7 +39,7 @@ const SWEEP_BATCH: i64 = 1_000;
 pub struct Trail(Arc<Inner>);
 
 struct Inner {
-    pool: PgPool,
+    pool: Connections,
     clock: Clock,
     /// The oldest first. They stay here until they are written.
     waiting: Mutex<VecDeque<Arc<Record>>>,
@@ -66,7 +65,7 @@ impl fmt::Debug for Trail {
 
 impl Trail {
     /// The trail in this database.
-    pub fn new(pool: PgPool, clock: Clock) -> Self {
+    pub fn new(pool: Connections, clock: Clock) -> Self {
         Self(Arc::new(Inner {
             pool,
             clock,
@@ -283,15 +282,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-
     use super::super::{Kind, Origin};
     use super::*;
+    use crate::database::{Pools, Ways};
 
     /// A trail whose Postgres is nowhere.
     fn trail() -> Trail {
-        let nowhere = PgConnectOptions::new().host("127.0.0.1").port(1);
-        Trail::new(PgPoolOptions::new().connect_lazy_with(nowhere), Clock::system())
+        let nowhere = Ways::direct_to(&"postgres://127.0.0.1:1".into(), "test").expect("a URL");
+        Trail::new(Pools::new(nowhere, 1).upkeep, Clock::system())
     }
 
     #[tokio::test]

@@ -2,14 +2,17 @@
 
 use std::collections::HashMap;
 
-use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::database::{DatabaseError, answer};
+use crate::database::{Connections, DatabaseError, answer};
 
 use super::{Client, SecretHash};
 
-pub(super) async fn insert(pool: &PgPool, client: &Client, hash: &SecretHash) -> Result<(), DatabaseError> {
+pub(super) async fn insert(
+    pool: &Connections,
+    client: &Client,
+    hash: &SecretHash,
+) -> Result<(), DatabaseError> {
     let insert = sqlx::query!(
         "insert into dualauth.clients (id, name, secret_hash, created_at) values ($1, $2, $3, $4)",
         client.id,
@@ -20,20 +23,20 @@ pub(super) async fn insert(pool: &PgPool, client: &Client, hash: &SecretHash) ->
     answer(insert.execute(pool)).await.map(drop)
 }
 
-pub(super) async fn list(pool: &PgPool) -> Result<Vec<Client>, DatabaseError> {
+pub(super) async fn list(pool: &Connections) -> Result<Vec<Client>, DatabaseError> {
     let query =
         sqlx::query_as!(Client, "select id, name, created_at from dualauth.clients order by created_at, id");
     answer(query.fetch_all(pool)).await
 }
 
 /// `false` when there is none.
-pub(super) async fn delete(pool: &PgPool, id: Uuid) -> Result<bool, DatabaseError> {
+pub(super) async fn delete(pool: &Connections, id: Uuid) -> Result<bool, DatabaseError> {
     let delete = sqlx::query!("delete from dualauth.clients where id = $1", id);
     Ok(answer(delete.execute(pool)).await?.rows_affected() == 1)
 }
 
 /// What proves each of them. A hash of another length proves nothing.
-pub(super) async fn secret_hashes(pool: &PgPool) -> Result<HashMap<Uuid, SecretHash>, DatabaseError> {
+pub(super) async fn secret_hashes(pool: &Connections) -> Result<HashMap<Uuid, SecretHash>, DatabaseError> {
     let query = sqlx::query!("select id, secret_hash from dualauth.clients");
     let rows = answer(query.fetch_all(pool)).await?.into_iter();
     Ok(rows.filter_map(|row| Some((row.id, row.secret_hash.try_into().ok()?))).collect())

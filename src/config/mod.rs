@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::database::DirectUrl;
 use crate::tokens::{AppSecret, SecretBytes};
 
 /// Everything that can be set. Secrets in it are not printed by `Debug`.
@@ -22,6 +23,10 @@ use crate::tokens::{AppSecret, SecretBytes};
 pub struct Config {
     /// `DATABASE_URL`; none: a private Postgres below [`Config::data_folder`].
     pub database_url: Option<SecretString>,
+    /// `DATABASE_DIRECT_URL`: a way past a pooler.
+    pub database_direct_url: DirectUrl,
+    /// `DATABASE_MAX_CONNECTIONS`: how many there are for requests at most.
+    pub database_max_connections: u32,
     /// Where what belongs to this checkout is kept.
     pub data_folder: PathBuf,
     /// `LISTEN`; port 0 lets the system choose one.

@@ -14,6 +14,7 @@ use super::{
     Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, LogConfig,
     LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, TracesConfig, WhenStale,
 };
+use crate::database::DirectUrl;
 use crate::tokens::{AppSecret, SecretBytes};
 
 /// Where a private Postgres lives, below the working directory.
@@ -44,7 +45,9 @@ struct Reader<V> {
 impl<V: Fn(&str) -> Option<String>> Reader<V> {
     fn config(&mut self) -> Config {
         let config = Config {
-            database_url: self.database_url(),
+            database_url: self.database_url("DATABASE_URL"),
+            database_direct_url: self.direct_url(),
+            database_max_connections: self.number("DATABASE_MAX_CONNECTIONS", 10, 1),
             data_folder: PathBuf::from(DATA_FOLDER),
             listen: self
                 .parse("LISTEN", "an address and port such as 127.0.0.1:8080")
@@ -128,11 +131,20 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         self.read(name, &expected, chosen).unwrap_or(choices[0].1)
     }
 
-    fn database_url(&mut self) -> Option<SecretString> {
+    fn database_url(&mut self, name: &str) -> Option<SecretString> {
         let expected = "a URL such as postgres://user:password@host:5432/database";
         let is_postgres = |url: &Url| matches!(url.scheme(), "postgres" | "postgresql");
         let check = |text: &str| Url::parse(text).ok().filter(is_postgres).map(|_| SecretString::from(text));
-        self.read("DATABASE_URL", expected, check)
+        self.read(name, expected, check)
+    }
+
+    fn direct_url(&mut self) -> DirectUrl {
+        let name = "DATABASE_DIRECT_URL";
+        match self.text(name).as_deref() {
+            None => DirectUrl::Usual,
+            Some("none") => DirectUrl::None,
+            Some(_) => self.database_url(name).map_or(DirectUrl::Usual, DirectUrl::Url),
+        }
     }
 
     fn public_url(&mut self) -> Option<Url> {

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection, PgPool};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use super::{ACQUIRE_TIMEOUT, DatabaseError, answer, is_alive};
+use super::{ACQUIRE_TIMEOUT, DatabaseConnection, DatabaseError, PROOF_TIMEOUT, Pools, answer};
 
 /// How long what was found out holds: a commit is no more than a few bytes of WAL, but anybody may ask.
 const HOLDS_FOR: Duration = Duration::from_secs(5);
@@ -23,7 +22,7 @@ pub struct Commits(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    pool: PgPool,
+    pools: Pools,
     wanted: Notify,
     latest: watch::Sender<Option<Attempt>>,
 }
@@ -35,17 +34,10 @@ struct Attempt {
     outcome: Result<(), Arc<DatabaseError>>,
 }
 
-/// A connection of its own.
-struct Own {
-    connection: PgConnection,
-    /// The number of its backend, by which it can be called off.
-    backend: i32,
-}
-
 impl Commits {
     /// Of this database. [`Commits::keep`] tries them.
-    pub fn new(pool: PgPool) -> Self {
-        Self(Arc::new(Inner { pool, wanted: Notify::new(), latest: watch::Sender::new(None) }))
+    pub fn new(pools: Pools) -> Self {
+        Self(Arc::new(Inner { pools, wanted: Notify::new(), latest: watch::Sender::new(None) }))
     }
 
     /// Whether one was made lately. Waits for the attempt that is to tell, and that may be long.
@@ -80,40 +72,35 @@ impl Commits {
         }
     }
 
-    async fn attempt(&self, own: &mut Option<Own>) -> Result<(), DatabaseError> {
-        let open = self.open(own.take()).await;
-        *own = Some(self.commit(open?).await?);
+    /// Whoever has `own` keeps it if it can be used again.
+    async fn attempt(&self, own: &mut Option<DatabaseConnection>) -> Result<(), DatabaseError> {
+        let mut open = self.open(own.take()).await?;
+        self.commit(&mut open).await?;
+        *own = Some(open);
         Ok(())
     }
 
     /// The one from before may have died meanwhile, which says nothing about Postgres as it is now.
-    async fn open(&self, before: Option<Own>) -> Result<Own, sqlx::Error> {
+    async fn open(&self, before: Option<DatabaseConnection>) -> Result<DatabaseConnection, sqlx::Error> {
         if let Some(mut own) = before
-            && is_alive(&mut own.connection).await.is_ok()
+            && matches!(timeout(PROOF_TIMEOUT, own.is_alive()).await, Ok(Ok(())))
         {
             return Ok(own);
         }
-        timeout(ACQUIRE_TIMEOUT, self.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+        let connecting = self.0.pools.connect_for_commits();
+        timeout(ACQUIRE_TIMEOUT, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)?
     }
 
-    async fn connect(&self) -> Result<Own, sqlx::Error> {
-        let mut connection = PgConnection::connect_with(&self.0.pool.connect_options()).await?;
-        let backend = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#);
-        let backend = backend.fetch_one(&mut connection).await?;
-        Ok(Own { connection, backend })
-    }
-
-    /// Gives the connection back if it can be used again.
-    async fn commit(&self, mut own: Own) -> Result<Own, DatabaseError> {
+    async fn commit(&self, own: &mut DatabaseConnection) -> Result<(), DatabaseError> {
         // It needs no table and no right, and is as much of a change as any other: the commit waits for whatever commits
         // wait for.
         let change = sqlx::query_scalar!(
             r#"select pg_logical_emit_message(true, 'dualauth', ''::text)::text as "written!""#
         );
-        match timeout(PATIENCE, change.fetch_one(&mut own.connection)).await {
-            Ok(written) => written.map(|_| own).map_err(DatabaseError::from),
+        match timeout(PATIENCE, change.fetch_one(&mut *own)).await {
+            Ok(written) => written.map(drop).map_err(DatabaseError::from),
             Err(_) => {
-                self.call_off(own.backend).await;
+                self.call_off(own.backend_pid()).await;
                 Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
             }
         }
@@ -121,7 +108,7 @@ impl Commits {
 
     async fn call_off(&self, backend: i32) {
         let cancel = sqlx::query_scalar!("select pg_cancel_backend($1)", backend);
-        if let Err(error) = answer(cancel.fetch_one(&self.0.pool)).await {
+        if let Err(error) = answer(cancel.fetch_one(&self.0.pools.upkeep)).await {
             tracing::warn!(backend, %error, "a commit that was tried goes on waiting in Postgres");
         }
     }

@@ -1,39 +1,60 @@
 //! Postgres: the pool, the migrations, and what an error of it means.
 
 mod commits;
+mod connection;
 mod history;
 mod io_runtime;
 mod migrations;
+mod pool;
+mod pooling;
 pub mod private;
 pub mod rights;
 mod schema;
+mod way;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
+use tokio::time::timeout;
 
 use crate::clock::Clock;
 use crate::tokens::AppSecret;
 
 pub use self::commits::Commits;
+use self::connection::Limits;
+pub use self::connection::{DatabaseConnection, Pooling};
 pub use self::history::Position;
 use self::io_runtime::on_io_runtime;
 pub use self::io_runtime::set_io_runtime;
 pub use self::migrations::{MIGRATOR, migrate};
+pub use self::pool::Connections;
 pub use self::schema::{Schema, SchemaError};
+pub use self::way::{DirectUrl, Ways};
 
-/// Connections a node holds at most for requests.
-const MAX_CONNECTIONS: u32 = 10;
+/// Connections a node holds at most for what it does by itself: writing batches, sweeping. Apart from those for requests,
+/// since a node whose requests have taken every connection must not go stale for it.
+const UPKEEP_CONNECTIONS: usize = 3;
 
-/// And for what it does by itself: writing batches, sweeping. Apart from the others, since a node whose requests have
-/// taken every connection must not go stale for it.
-const UPKEEP_CONNECTIONS: u32 = 3;
+/// And beside those for requests, with the one that reads the feed, the one that listens for notifications and the one on
+/// which commits are tried.
+pub const OWN_CONNECTIONS: u32 = UPKEEP_CONNECTIONS as u32 + 3;
 
-/// And in all, with the one that reads the feed, the one that listens for notifications and the one on which commits are
-/// tried.
-pub const CONNECTIONS: u32 = MAX_CONNECTIONS + UPKEEP_CONNECTIONS + 3;
+/// What a request asks.
+const REQUESTS: Limits = Limits { statement: "5s", lock: "2s", settings: &[] };
+
+/// For the feed there may be much to read, and nobody waits for an answer; what fails is tried again.
+const UPKEEP: Limits = Limits { statement: "60s", ..REQUESTS };
+
+/// Plans that are made on tables without statistics would read all of them.
+const LOOKS: Limits = Limits { settings: &[("enable_seqscan", "off"), ("jit", "off")], ..UPKEEP };
+
+/// How often one that was refused asks the others for room, and how long it waits before it does so unasked: a pooler lets
+/// wait instead of refusing.
+const ROOM_ATTEMPTS: usize = 3;
+const ROOM_PATIENCE: Duration = Duration::from_millis(300);
 
 /// What a node's connections are called in `pg_stat_activity`. It tells other nodes by itself when there is something to
 /// read; for whoever has another name, a trigger does.
@@ -128,24 +149,81 @@ fn is_unavailable_state(code: &str) -> bool {
     is_busy || class == "28" || matches!(code, "3D000" | "55000")
 }
 
-/// The database, by the two sets of connections that a node has to it.
+/// The database, by the connections that a node has to it.
 #[derive(Clone, Debug)]
 pub struct Pools {
     /// What requests use.
-    pub requests: PgPool,
+    pub requests: Connections,
     /// What the node needs to stay up to date.
-    pub upkeep: PgPool,
+    pub upkeep: Connections,
+    ways: Ways,
 }
 
 impl Pools {
-    /// To this database. Connects when it is asked something.
-    pub fn new(options: PgConnectOptions) -> Self {
-        let pool = |connections, time, trusted| pool(options.clone(), connections, time, trusted);
-        Self {
-            requests: pool(MAX_CONNECTIONS, "5s", TRUSTED_IDLE),
-            // For the feed there may be much to read, and nobody waits for an answer; what fails is tried again.
-            upkeep: pool(UPKEEP_CONNECTIONS, "60s", Duration::MAX),
+    /// By these ways, with so many connections for requests. Connects when it is asked something.
+    pub fn new(ways: Ways, connections: u32) -> Self {
+        let (way, most) = (&ways.usual, connections as usize);
+        let requests = Connections::new(way.clone(), REQUESTS, most, TRUSTED_IDLE, None);
+        let others = Some(requests.clone());
+        let upkeep = Connections::new(way.clone(), UPKEEP, UPKEEP_CONNECTIONS, Duration::MAX, others);
+        Self { requests, upkeep, ways }
+    }
+
+    /// One for somebody alone, who looks at the feed by it.
+    ///
+    /// # Errors
+    /// When there is none to have.
+    pub async fn connect_for_looks(&self) -> Result<DatabaseConnection, sqlx::Error> {
+        self.connect_alone(&LOOKS).await
+    }
+
+    /// One for somebody alone, who tries a commit.
+    ///
+    /// # Errors
+    /// When there is none to have.
+    pub async fn connect_for_commits(&self) -> Result<DatabaseConnection, sqlx::Error> {
+        self.connect_alone(&UPKEEP).await
+    }
+
+    /// Does something that needs one backend throughout, by the way that requests take.
+    ///
+    /// # Errors
+    /// What it says itself, or that the database gives no answer.
+    pub async fn on_one_backend<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let mut connection = self.ways.usual.connect(&UPKEEP).await?;
+        let outcome = connection.on_one_backend(work).await;
+        connection.close().await?;
+        outcome
+    }
+
+    /// Nobody goes without who has one only: when no further one is granted, or none is for a while, one of those for
+    /// requests makes room.
+    async fn connect_alone(&self, limits: &Limits) -> Result<DatabaseConnection, sqlx::Error> {
+        let way = self.ways.most_direct();
+        let mut connecting = pin!(way.connect(limits));
+        for _ in 0..ROOM_ATTEMPTS {
+            match timeout(ROOM_PATIENCE, &mut connecting).await {
+                Ok(Err(error)) if way::is_full(&error) => {
+                    self.requests.give_up_one().await?;
+                    connecting.set(way.connect(limits));
+                }
+                Ok(outcome) => return outcome,
+                Err(_) => self.requests.give_up_one().await?,
+            }
         }
+        connecting.await
+    }
+
+    /// A connection on which notifications arrive, to be made; none: there is no such way.
+    pub fn listening(&self) -> Option<PgPool> {
+        let options = self.ways.direct.as_ref()?.servers.options().clone();
+        // Of its own: a connection that fell silent is never given back.
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = pool.after_connect(|own, _| Box::pin(connection::limit(own, &UPKEEP)));
+        Some(pool.connect_lazy_with(options))
     }
 
     /// Closes every connection. One on which nobody answers is not waited for: it ends with the process.
@@ -155,14 +233,43 @@ impl Pools {
     }
 }
 
-/// Connects to `url` under this name and brings its schema up to date.
+/// Why a database can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It can't be reached, or refuses something.
+    #[error("can't open the database: {0}")]
+    Connect(#[from] sqlx::Error),
+    /// Its schema can't be used, or be brought up to date.
+    #[error("can't open the database: {0}")]
+    Schema(#[from] SchemaError),
+    /// It is reached by a pooler that knows no transactions.
+    #[error(
+        "DATABASE_URL leads to a pooler in statement mode, which allows no transactions: have it pool by transaction or by \
+         session (pgbouncer: pool_mode)"
+    )]
+    StatementPooling,
+}
+
+/// Connects to `url` under this name, with so many connections for requests, and brings the schema up to date.
 ///
 /// # Errors
 /// When it can't be reached, or its schema not be used.
-pub async fn open(url: &SecretString, name: &str) -> Result<Pools, SchemaError> {
-    let options = options(url, name)?;
-    migrate_as(name, &options).await?;
-    Ok(Pools::new(options))
+pub async fn open(
+    url: &SecretString,
+    direct: &DirectUrl,
+    connections: u32,
+    name: &str,
+) -> Result<Pools, OpenError> {
+    let ways = timeout(CONNECT_TIMEOUT, Ways::find(url, direct, name)).await.map_err(late)??;
+    if let Some(advice) = ways.advice() {
+        tracing::warn!("{advice}");
+    }
+    migrate_as(name, ways.most_direct().servers.options()).await?;
+    Ok(Pools::new(ways, connections))
+}
+
+fn late(_: tokio::time::error::Elapsed) -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"))
 }
 
 /// How to connect to `url` under this name.
@@ -170,65 +277,28 @@ pub async fn open(url: &SecretString, name: &str) -> Result<Pools, SchemaError> 
 /// # Errors
 /// When it can't be read.
 pub fn options(url: &SecretString, name: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    Ok(url.expose_secret().parse::<PgConnectOptions>()?.application_name(name))
+    let options = url.expose_secret().parse::<PgConnectOptions>()?;
+    // No pooler takes it as a parameter of the start, and numbers come in binary anyway.
+    Ok(options.application_name(name).extra_float_digits(None))
 }
 
 /// On a connection of its own, since a migration may take longer than any request. A command's, by its name: it is not to
 /// be taken for a node that runs already.
-async fn migrate_as(name: &str, options: &PgConnectOptions) -> Result<(), SchemaError> {
-    let late = |_| sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"));
+async fn migrate_as(name: &str, options: &PgConnectOptions) -> Result<(), OpenError> {
     let options = options.clone().application_name(COMMAND);
     let connecting = PgConnection::connect_with(&options);
-    let mut connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
+    let mut connection = timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
     migrate(&mut connection).await?;
     if name == NODE {
-        let missing = rights::to_serve(&mut connection).await?;
+        // In a transaction: a pooler may give each statement another backend.
+        let mut transaction = connection.begin().await?;
+        let missing = rights::to_serve(&mut transaction).await?;
+        transaction.rollback().await?;
         if !missing.is_empty() {
-            return Err(SchemaError::MayNot(missing));
+            return Err(SchemaError::MayNot(missing).into());
         }
     }
     Ok(connection.close().await?)
-}
-
-fn pool(
-    options: PgConnectOptions,
-    connections: u32,
-    statement_timeout: &str,
-    trusted_idle: Duration,
-) -> PgPool {
-    // Postgres itself ends what takes too long, and notices peers that are gone: no statement, lock or idle
-    // transaction outlives the request it belongs to by more than a moment.
-    let options = options.options([
-        ("statement_timeout", statement_timeout),
-        ("lock_timeout", "2s"),
-        ("idle_in_transaction_session_timeout", "5s"),
-        ("tcp_keepalives_idle", "10"),
-        ("tcp_keepalives_interval", "5"),
-        ("tcp_keepalives_count", "3"),
-    ]);
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        // To ask before every statement would cost each of them a round trip.
-        .test_before_acquire(false)
-        .before_acquire(move |connection, metadata| {
-            Box::pin(async move {
-                match metadata.idle_for > trusted_idle {
-                    // Postgres may have been restarted since: that is to cost nobody a 503.
-                    true => is_alive(connection).await,
-                    false => Ok(true),
-                }
-            })
-        })
-        .after_release(|connection, _| Box::pin(is_alive(connection)))
-        .connect_lazy_with(options)
-}
-
-/// sqlx itself asks every connection that is given back, too, but waits for ever: one on which nobody answers any more
-/// would keep its place in the pool, and when all of them do, nothing is asked again.
-async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    let answer = tokio::time::timeout(PROOF_TIMEOUT, connection.ping()).await;
-    answer.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|()| true)
 }
 
 /// The secret of this database: the one that was made for it, or one made now; the flag tells which. `None` when its
@@ -237,7 +307,7 @@ async fn is_alive(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 /// # Errors
 /// When the database gives no answer.
 pub async fn make_app_secret(
-    pool: &PgPool,
+    pool: &Connections,
     clock: &Clock,
 ) -> Result<Option<(AppSecret, bool)>, DatabaseError> {
     if let Some(secret) = made_app_secret(pool).await? {
@@ -259,7 +329,7 @@ pub async fn make_app_secret(
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn made_app_secret(pool: &PgPool) -> Result<Option<AppSecret>, DatabaseError> {
+pub async fn made_app_secret(pool: &Connections) -> Result<Option<AppSecret>, DatabaseError> {
     let stored = sqlx::query_scalar!("select value from dualauth.secrets where name = 'app_secret'");
     let Some(stored) = answer(stored.fetch_optional(pool)).await? else { return Ok(None) };
     let too_short = || sqlx::Error::Decode("the stored secret is too short".into());
@@ -270,7 +340,7 @@ pub async fn made_app_secret(pool: &PgPool) -> Result<Option<AppSecret>, Databas
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn forget_app_secret(pool: &PgPool) -> Result<(), DatabaseError> {
+pub async fn forget_app_secret(pool: &Connections) -> Result<(), DatabaseError> {
     let delete = sqlx::query!("delete from dualauth.secrets where name = 'app_secret'");
     answer(delete.execute(pool)).await.map(drop)
 }

@@ -6,12 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::Lifetimes;
-use crate::database::DatabaseError;
+use crate::database::{Connections, DatabaseError};
 
 use super::login::Login;
 use super::store;
@@ -82,7 +81,7 @@ impl Activity {
     }
 
     /// Writes down what is due, for as long as it is polled.
-    pub(super) async fn keep(&self, pool: &PgPool, lifetimes: &Lifetimes) {
+    pub(super) async fn keep(&self, pool: &Connections, lifetimes: &Lifetimes) {
         // Often enough to be noticed within the idle time, however short that is.
         let shortest = lifetimes.last_seen_interval(false).min(lifetimes.last_seen_interval(true));
         let mut ticks = tokio::time::interval(TICK.min(shortest / 2));
@@ -96,12 +95,12 @@ impl Activity {
     }
 
     /// The same with all that there is, at the end of the program, when a batch may have been broken off.
-    pub(super) async fn write_all(&self, pool: &PgPool, lifetimes: &Lifetimes) {
+    pub(super) async fn write_all(&self, pool: &Connections, lifetimes: &Lifetimes) {
         self.put_back();
         self.write(pool, lifetimes, |_, _| true).await;
     }
 
-    async fn write(&self, pool: &PgPool, lifetimes: &Lifetimes, is_due: impl Fn(Instant, bool) -> bool) {
+    async fn write(&self, pool: &Connections, lifetimes: &Lifetimes, is_due: impl Fn(Instant, bool) -> bool) {
         loop {
             let batch = self.take(&is_due);
             if batch.is_empty() {
@@ -158,7 +157,7 @@ impl Activity {
     }
 }
 
-async fn write(pool: &PgPool, batch: &[Use], lifetimes: &Lifetimes) -> Result<(), DatabaseError> {
+async fn write(pool: &Connections, batch: &[Use], lifetimes: &Lifetimes) -> Result<(), DatabaseError> {
     let (logins, times): (Vec<_>, Vec<_>) = batch.iter().map(|using| (using.login, using.seen)).unzip();
     store::touch(pool, &logins, &times, lifetimes).await
 }

@@ -18,13 +18,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::{DirectoryConfig, JwtRevocation, Lifetimes, SessionLookup, WhenStale};
-use crate::database::{DatabaseError, Pools};
+use crate::database::{Connections, DatabaseError, Pools};
 use crate::metrics::Metrics;
 
 use self::activity::Activity;
@@ -81,7 +80,7 @@ impl Logins {
     /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
     pub fn feed(&self, others: Vec<Arc<dyn Reload>>, metrics: Metrics, trail: Trail) -> Feed {
         let directory = Arc::clone(&self.directory);
-        Feed::new(self.pools.upkeep.clone(), directory, others, metrics, trail, self.clock.clone())
+        Feed::new(self.pools.clone(), directory, others, metrics, trail, self.clock.clone())
     }
 
     /// Writes down which logins were used, each when its use has waited for long enough.
@@ -99,7 +98,7 @@ impl Logins {
         sweep::keep_swept(&self.pools.upkeep, &self.clock).await;
     }
 
-    fn requests(&self) -> &PgPool {
+    fn requests(&self) -> &Connections {
         &self.pools.requests
     }
 

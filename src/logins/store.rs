@@ -2,11 +2,10 @@
 //! login before its end can't bring it back. Nor is any read from a standby, which may not know of its end.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::config::Lifetimes;
-use crate::database::{DatabaseError, answer};
+use crate::database::{Connections, DatabaseError, answer};
 use crate::users::User;
 
 use super::generations::{Generations, MOST_REPLACED};
@@ -75,7 +74,10 @@ pub(super) struct Start<'a> {
 }
 
 /// Gives the roles that its owner has now. `None` when the owner may not sign in.
-pub(super) async fn insert(pool: &PgPool, start: Start<'_>) -> Result<Option<Vec<String>>, DatabaseError> {
+pub(super) async fn insert(
+    pool: &Connections,
+    start: Start<'_>,
+) -> Result<Option<Vec<String>>, DatabaseError> {
     let (replaced_handle, replaced_generation, replaced_id) = match &start.replaces {
         Some(Replaced::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
         Some(Replaced::Id(id)) => (None, None, Some(*id)),
@@ -123,7 +125,7 @@ pub(super) async fn insert(pool: &PgPool, start: Start<'_>) -> Result<Option<Vec
     answer(insert.fetch_optional(pool)).await
 }
 
-pub(super) async fn find_by_handle(pool: &PgPool, hash: &[u8]) -> Result<Option<Login>, DatabaseError> {
+pub(super) async fn find_by_handle(pool: &Connections, hash: &[u8]) -> Result<Option<Login>, DatabaseError> {
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
@@ -137,7 +139,7 @@ pub(super) async fn find_by_handle(pool: &PgPool, hash: &[u8]) -> Result<Option<
     Ok(answer(query.fetch_optional(pool)).await?.map(Login::from))
 }
 
-pub(super) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Login>, DatabaseError> {
+pub(super) async fn find(pool: &Connections, id: Uuid) -> Result<Option<Login>, DatabaseError> {
     let query = sqlx::query_as!(
         Row,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
@@ -163,7 +165,7 @@ pub(super) enum Which<'a> {
 /// Moves a login on from this generation of its credential. `None` when the login is not live, or at another
 /// generation: of two changes at once, one finds that.
 pub(super) async fn renew(
-    pool: &PgPool,
+    pool: &Connections,
     which: Which<'_>,
     generation: i32,
     now: DateTime<Utc>,
@@ -213,7 +215,7 @@ pub(super) async fn renew(
 
 /// Notes when logins were seen, each at its own time. Never moves a time backwards, nor brings a login back.
 pub(super) async fn touch(
-    pool: &PgPool,
+    pool: &Connections,
     logins: &[Uuid],
     seen: &[DateTime<Utc>],
     lifetimes: &Lifetimes,
@@ -240,7 +242,7 @@ pub(super) async fn touch(
 
 /// `None` when it had ended before.
 pub(super) async fn end(
-    pool: &PgPool,
+    pool: &Connections,
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Option<EndedLogin>, DatabaseError> {
@@ -257,7 +259,7 @@ pub(super) async fn end(
 
 /// `None` when the user has no such live login.
 pub(super) async fn end_own(
-    pool: &PgPool,
+    pool: &Connections,
     user: Uuid,
     id: Uuid,
     now: DateTime<Utc>,
@@ -277,7 +279,7 @@ pub(super) async fn end_own(
 
 /// The live logins of a user, newest first.
 pub(super) async fn list(
-    pool: &PgPool,
+    pool: &Connections,
     user: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Vec<ListedLogin>, DatabaseError> {
@@ -321,7 +323,7 @@ pub(super) enum Table {
 
 /// Deletes what was over by `cutoff`, at most `batch` rows.
 pub(super) async fn sweep(
-    pool: &PgPool,
+    pool: &Connections,
     table: Table,
     cutoff: DateTime<Utc>,
     batch: i64,
@@ -334,7 +336,7 @@ pub(super) async fn sweep(
 
 /// Deletes logins that were over by `cutoff`, at most `batch` of them. One node at a time: to another one there is
 /// nothing to do meanwhile.
-async fn sweep_logins(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> Result<Swept, DatabaseError> {
+async fn sweep_logins(pool: &Connections, cutoff: DateTime<Utc>, batch: i64) -> Result<Swept, DatabaseError> {
     let sweep = sqlx::query_as!(
         Swept,
         r#"with due as materialized (
@@ -356,7 +358,11 @@ async fn sweep_logins(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> Resul
 }
 
 /// The same for rows of the feed that had run out by `cutoff`.
-async fn sweep_revocations(pool: &PgPool, cutoff: DateTime<Utc>, batch: i64) -> Result<Swept, DatabaseError> {
+async fn sweep_revocations(
+    pool: &Connections,
+    cutoff: DateTime<Utc>,
+    batch: i64,
+) -> Result<Swept, DatabaseError> {
     let sweep = sqlx::query_as!(
         Swept,
         r#"with due as materialized (

@@ -7,10 +7,9 @@ use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
-use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::database::{DatabaseError, answer};
+use crate::database::{Connections, DatabaseError, answer};
 use crate::error::{FieldError, Problem};
 
 /// What a key may be, for the API's document.
@@ -53,11 +52,11 @@ pub(super) enum Put {
 
 /// The variables of all sessions.
 #[derive(Clone, Debug)]
-pub struct SessionData(PgPool);
+pub struct SessionData(Connections);
 
 impl SessionData {
     /// In this database.
-    pub fn new(pool: PgPool) -> Self {
+    pub fn new(pool: Connections) -> Self {
         Self(pool)
     }
 

@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::database::DatabaseError;
+use crate::database::{Connections, DatabaseError};
 use crate::limits::Limited;
 
 use super::guesses::{self, Claimant, closed};
@@ -174,7 +173,7 @@ pub enum ManageError {
 /// The accounts of the service.
 #[derive(Clone)]
 pub struct Accounts {
-    pool: PgPool,
+    pool: Connections,
     hasher: PasswordHasher,
     min_password_length: usize,
     clock: Clock,
@@ -182,7 +181,7 @@ pub struct Accounts {
 
 impl Accounts {
     /// Accounts in this database.
-    pub fn new(pool: PgPool, hasher: PasswordHasher, min_password_length: usize, clock: Clock) -> Self {
+    pub fn new(pool: Connections, hasher: PasswordHasher, min_password_length: usize, clock: Clock) -> Self {
         Self { pool, hasher, min_password_length, clock }
     }
 
@@ -345,7 +344,7 @@ impl Accounts {
     }
 
     /// Deletes counts of guesses that are forgotten, for as long as it is polled.
-    pub async fn keep_swept(self, upkeep: PgPool) {
+    pub async fn keep_swept(self, upkeep: Connections) {
         guesses::keep_swept(&upkeep, &self.clock).await;
     }
 

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 
 use crate::clock::Clock;
+use crate::database::Connections;
 use crate::limits::Limited;
 
 use super::store;
@@ -77,7 +77,7 @@ pub(super) fn closed(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
 }
 
 /// Deletes counts that nobody goes by any more.
-pub(super) async fn keep_swept(pool: &PgPool, clock: &Clock) {
+pub(super) async fn keep_swept(pool: &Connections, clock: &Clock) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

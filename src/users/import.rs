@@ -5,11 +5,10 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::database::{DatabaseError, answer};
+use crate::database::{Connections, DatabaseError, answer};
 use crate::tokens;
 
 use super::USER_ROLE;
@@ -54,7 +53,7 @@ type NameHash = [u8; 12];
 
 /// One import. Of what has gone by it remembers a few bytes for each name.
 pub struct Import {
-    pool: PgPool,
+    pool: Connections,
     clock: Clock,
     is_dry_run: bool,
     /// On which line each username and email was.
@@ -63,7 +62,7 @@ pub struct Import {
 
 impl Import {
     /// Into this database; a dry run only looks.
-    pub fn new(pool: PgPool, clock: Clock, is_dry_run: bool) -> Self {
+    pub fn new(pool: Connections, clock: Clock, is_dry_run: bool) -> Self {
         Self { pool, clock, is_dry_run, seen: HashMap::new() }
     }
 
@@ -176,6 +175,7 @@ fn name_hash(name: &str) -> NameHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::{Pools, Ways};
 
     const HASH: &str = "$2b$04$.h7YBLb5CKCwr/yRPwCEweUO0k5OWCxLlODO5BMmuiacUfegybf7q";
 
@@ -189,8 +189,9 @@ mod tests {
     }
 
     fn import() -> Import {
-        let pool = PgPool::connect_lazy("postgres://nowhere").expect("a URL");
-        Import::new(pool, Clock::system(), true)
+        let nowhere = Ways::direct_to(&"postgres://nowhere".into(), "test").expect("a URL");
+        let pools = Pools::new(nowhere, 1);
+        Import::new(pools.requests, Clock::system(), true)
     }
 
     #[tokio::test]

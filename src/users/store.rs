@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
 use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
-use crate::database::{DatabaseError, answer};
+use crate::database::{Connections, DatabaseError, answer};
 
 use super::guesses::{AT_ONCE, Claimant, FORGOTTEN_AFTER, MOST_FAILURES, PACE};
 use super::{User, UserName};
@@ -34,7 +33,7 @@ pub(super) struct StoredPassword {
 }
 
 pub(super) async fn insert(
-    pool: &PgPool,
+    pool: &Connections,
     user: &User,
     password_hash: &str,
 ) -> Result<Result<(), Taken>, DatabaseError> {
@@ -64,7 +63,7 @@ fn taken(error: &DatabaseError) -> Option<Taken> {
 }
 
 /// No username has an `@`, so a name is never both.
-pub(super) async fn find_by_name(pool: &PgPool, name: &str) -> Result<Option<Found>, DatabaseError> {
+pub(super) async fn find_by_name(pool: &Connections, name: &str) -> Result<Option<Found>, DatabaseError> {
     let query = sqlx::query!(
         r#"select id, username, email, roles, created_at, password_hash, password_version,
                   disabled_at is not null as "disabled!"
@@ -90,7 +89,7 @@ pub(super) async fn find_by_name(pool: &PgPool, name: &str) -> Result<Option<Fou
 /// The same for somebody who is to prove to be this user: counts the try as failed, and does so for a name that nobody
 /// has as well. `Err`: no try is taken from there before this time, for this user, if it is one.
 pub(super) async fn find_by_claim(
-    pool: &PgPool,
+    pool: &Connections,
     name: &str,
     claimant: Claimant,
     now: DateTime<Utc>,
@@ -141,7 +140,7 @@ pub(super) async fn find_by_claim(
 /// The password of a user who is to prove once more to be who they are. They are no stranger: a login of theirs asks.
 /// `Err`: no try is taken before this time.
 pub(super) async fn password_by_claim(
-    pool: &PgPool,
+    pool: &Connections,
     user: Uuid,
     address: IpAddr,
     now: DateTime<Utc>,
@@ -164,14 +163,14 @@ pub(super) async fn password_by_claim(
 }
 
 /// Opens an account to everybody again.
-pub(super) async fn forget_guesses(pool: &PgPool, user: Uuid) -> Result<(), DatabaseError> {
+pub(super) async fn forget_guesses(pool: &Connections, user: Uuid) -> Result<(), DatabaseError> {
     let delete = sqlx::query!("delete from dualauth.guesses where account = uuid_send($1)", user);
     answer(delete.execute(pool)).await.map(drop)
 }
 
 /// Deletes counts that nobody goes by any more, at most `batch` of each kind. Gives how many there were.
 pub(super) async fn sweep_guesses(
-    pool: &PgPool,
+    pool: &Connections,
     forgotten: DateTime<Utc>,
     unknown: DateTime<Utc>,
     batch: i64,
@@ -207,7 +206,7 @@ fn interval(duration: Duration) -> PgInterval {
 /// Sets another password in the place of the one of this version, and ends every login but one. `false` when the
 /// password was changed meanwhile.
 pub(super) async fn change_password(
-    pool: &PgPool,
+    pool: &Connections,
     user: Uuid,
     old_version: i32,
     new_hash: &str,
@@ -235,7 +234,7 @@ pub(super) async fn change_password(
 /// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out
 /// by it.
 pub(super) async fn upgrade_hash(
-    pool: &PgPool,
+    pool: &Connections,
     user: Uuid,
     old: &str,
     new: &str,
@@ -250,7 +249,11 @@ pub(super) async fn upgrade_hash(
 }
 
 /// Ends every login of a user. Gives how many there were.
-pub(super) async fn sign_out(pool: &PgPool, user: Uuid, now: DateTime<Utc>) -> Result<i64, DatabaseError> {
+pub(super) async fn sign_out(
+    pool: &Connections,
+    user: Uuid,
+    now: DateTime<Utc>,
+) -> Result<i64, DatabaseError> {
     // The user's row is taken first: whoever signs in at this moment comes before or after, not in between.
     let end = sqlx::query_scalar!(
         r#"with owner as materialized (select id from dualauth.users where id = $1 for update)
@@ -263,7 +266,7 @@ pub(super) async fn sign_out(pool: &PgPool, user: Uuid, now: DateTime<Utc>) -> R
 
 /// Disables a user, which ends every login, or enables one. `None`: there is no such user.
 pub(super) async fn set_disabled(
-    pool: &PgPool,
+    pool: &Connections,
     name: &str,
     disabled: bool,
     now: DateTime<Utc>,
@@ -283,7 +286,7 @@ pub(super) async fn set_disabled(
 
 /// Gives a user a role, or takes it away. Gives the user and their roles as they are then; `None`: there is no such user.
 pub(super) async fn set_role(
-    pool: &PgPool,
+    pool: &Connections,
     name: &str,
     role: &str,
     given: bool,

@@ -7,12 +7,11 @@ use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use futures_util::future::join;
 use serde::Serialize;
-use sqlx::PgPool;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::auth::Modes;
-use crate::database::{Commits, DatabaseError, answer};
+use crate::database::{Commits, Connections, DatabaseError, answer};
 use crate::error::{Check, Checks, Problem};
 use crate::logins::Logins;
 use crate::upkeep::Standing;
@@ -60,7 +59,7 @@ pub(super) async fn live() -> HttpResponse {
 ))]
 #[get("/health/ready")]
 pub(super) async fn ready(
-    pool: Data<PgPool>,
+    pool: Data<Connections>,
     commits: Data<Commits>,
     logins: Data<Logins>,
     modes: Data<Modes>,
@@ -75,7 +74,7 @@ pub(super) async fn ready(
     }
 }
 
-async fn database(pool: &PgPool, commits: &Commits) -> Check {
+async fn database(pool: &Connections, commits: &Commits) -> Check {
     let checks = async {
         match is_read_only(pool).await {
             Ok(false) => {}
@@ -92,7 +91,7 @@ async fn database(pool: &PgPool, commits: &Commits) -> Check {
 }
 
 /// One that recovers, or stands by for another, takes no writes either.
-async fn is_read_only(pool: &PgPool) -> Result<bool, DatabaseError> {
+async fn is_read_only(pool: &Connections) -> Result<bool, DatabaseError> {
     let question =
         sqlx::query_scalar!(r#"select current_setting('transaction_read_only') = 'on' as "is_read_only!""#);
     answer(question.fetch_one(pool)).await

@@ -4,10 +4,9 @@ use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
-use sqlx::PgPool;
 
 use crate::audit::Trail;
-use crate::database::Pools;
+use crate::database::{Connections, Pools};
 use crate::error::Problem;
 use crate::logins::Logins;
 use crate::metrics::{Metrics, register};
@@ -132,14 +131,13 @@ impl Scrape {
         }
     }
 
-    fn read_pool(&self, name: &str, pool: &PgPool) {
-        let idle = pool.num_idle();
-        let open = usize::try_from(pool.size()).unwrap_or(usize::MAX);
+    fn read_pool(&self, name: &str, pool: &Connections) {
+        let (idle, open) = (pool.idle(), pool.open());
         let of_state = |state| self.connections.with_label_values(&[name, state]);
         of_state("idle").set(number(idle));
         // The two numbers are not of one moment.
         of_state("in_use").set(number(open.saturating_sub(idle)));
-        self.max_connections.with_label_values(&[name]).set(i64::from(pool.options().get_max_connections()));
+        self.max_connections.with_label_values(&[name]).set(number(pool.most()));
     }
 }
 

@@ -9,11 +9,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use dualauth::{
     config::Config,
-    database::Pools,
+    database::{Pools, Ways},
     jwt::{KeyState, Keys, ListedKey},
     tokens::AppSecret,
 };
 use serde_json::Value;
+use url::Url;
 
 use crate::support::{
     client::Client,
@@ -21,6 +22,11 @@ use crate::support::{
     server::{APP_SECRET, TestServer},
     text,
 };
+
+/// Connections of somebody's own to this Postgres.
+fn pools(url: &Url) -> Pools {
+    Pools::new(Ways::direct_to(&url.as_str().into(), "test").expect("a URL of a Postgres"), 10)
+}
 
 /// What an operator has: the keys of a server's database, by the server's clock.
 fn operator(server: &TestServer) -> Keys {
@@ -30,8 +36,7 @@ fn operator(server: &TestServer) -> Keys {
 fn operator_with(server: &TestServer, secret: &str) -> Keys {
     let config = Config::from_vars(|_| None).expect("the defaults");
     let secret = AppSecret::new(secret.as_bytes().to_vec()).expect("a long secret");
-    let pools = Pools::new(server.database_url().as_str().parse().expect("a URL of a Postgres"));
-    Keys::new(&config, pools.upkeep, &secret, server.clock.clone()).expect("keys")
+    Keys::new(&config, pools(server.database_url()).upkeep, &secret, server.clock.clone()).expect("keys")
 }
 
 async fn list(keys: &Keys) -> Vec<ListedKey> {

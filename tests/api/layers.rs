@@ -19,12 +19,13 @@ const LAYERS: [&[&str]; 11] = [
 ];
 
 /// The exceptions, each with its reason.
-const WITHIN_A_LAYER: [(&str, &str); 9] = [
+const WITHIN_A_LAYER: [(&str, &str); 10] = [
     ("logins", "users"),     // a login has an owner
     ("clients", "logins"),   // the feed tells of both
     ("database", "clock"),   // what it stores is dated
     ("database", "tokens"),  // it keeps the secret when none is set
     ("config", "tokens"),    // a setting is a secret
+    ("config", "database"),  // another says where that is
     ("limits", "config"),    // how many there may be is a setting
     ("limits", "clock"),     // and counted in time
     ("telemetry", "clock"),  // a line is dated

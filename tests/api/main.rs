@@ -30,6 +30,7 @@ mod operations;
 mod origins;
 mod pages;
 mod passwords;
+mod poolers;
 mod precedence;
 mod process;
 mod proxies;

@@ -6,6 +6,7 @@ pub mod collector;
 pub mod http;
 pub mod nginx;
 pub mod people;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod program;
 pub mod proxy;

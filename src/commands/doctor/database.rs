@@ -5,15 +5,17 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use sqlx::PgConnection;
 use sqlx::postgres::{PgConnectOptions, PgListener};
-use sqlx::{Connection, PgConnection};
 
 use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::private::PrivatePostgres;
-use crate::database::rights;
-use crate::database::{self, CONNECTIONS, Pools, Schema, SchemaError, answer};
+use crate::database::{
+    self, Connections, DirectUrl, OWN_CONNECTIONS, OpenError, Pooling, Pools, Schema, SchemaError, Ways,
+    answer, rights,
+};
 use crate::tokens::random_bytes;
 
 /// The oldest that will do.
@@ -37,19 +39,20 @@ pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Opti
             Finding::problem("DATABASE_URL can't be read.", "See .env.example for how it is written.");
         return (vec![finding], None);
     };
-    let is_private = config.database_url.is_none();
-    let pools = Pools::new(options);
-    let options = pools.requests.connect_options();
-    let mut connection = match connect(&options).await {
-        Ok(connection) => connection,
+    let ways = match find(&url, config, &options).await {
+        Ok(ways) => ways,
         Err(finding) => return (vec![finding], None),
     };
-    let (mut findings, is_ready) = match look(&mut connection, &options, is_private, clock).await {
+    let pools = Pools::new(ways.clone(), config.database_max_connections);
+    let (mut findings, is_ready) = match look(&pools, &options, config, clock).await {
         Ok(looked) => looked,
         Err(error) => (vec![Finding::skipped("the database", format!("It gives no answer: {error}"))], false),
     };
-    findings.push(notifications(&options, &mut connection).await);
-    let _ = connection.close().await;
+    findings.push(pooling(&ways));
+    findings.push(match ways.advice() {
+        Some(advice) => Finding::warning("Notifications don't arrive.", advice),
+        None => notifications(&pools).await,
+    });
     (findings, is_ready.then_some(pools))
 }
 
@@ -66,11 +69,14 @@ async fn locate(config: &Config) -> Result<SecretString, Finding> {
     })
 }
 
-async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Finding> {
-    let outcome = tokio::time::timeout(PATIENCE, PgConnection::connect_with(options)).await;
+async fn find(url: &SecretString, config: &Config, options: &PgConnectOptions) -> Result<Ways, Finding> {
+    let direct = if config.database_url.is_some() { &config.database_direct_url } else { &DirectUrl::Usual };
+    let outcome = tokio::time::timeout(PATIENCE, Ways::find(url, direct, database::COMMAND)).await;
     let error = match outcome {
-        Ok(Ok(connection)) => return Ok(connection),
-        Ok(Err(error)) => error,
+        Ok(Ok(ways)) => return Ok(ways),
+        Ok(Err(OpenError::Connect(error))) => error,
+        // It says what to do.
+        Ok(Err(error)) => return Err(Finding::problem("The service does not start.", error.to_string())),
         Err(_) => sqlx::Error::PoolTimedOut,
     };
     let place = place(options);
@@ -90,7 +96,7 @@ async fn connect(options: &PgConnectOptions) -> Result<PgConnection, Finding> {
         ),
         (Some("08P01"), _) => (
             format!("What answers at {place} refuses how the service connects: {error}"),
-            "A pooler, perhaps: let it pass the startup parameter `options`, or connect to Postgres itself.",
+            "A pooler, perhaps, and a parameter of the URL that it does not pass on (options, say): leave that out.",
         ),
         (_, sqlx::Error::Tls(_)) => (
             format!("No TLS with {place}: {error}"),
@@ -134,27 +140,39 @@ struct Facts {
     connections: i64,
     used: i64,
     statement_timeout: String,
+    role: String,
     encoding: String,
 }
 
 async fn look(
-    connection: &mut PgConnection,
+    pools: &Pools,
     options: &PgConnectOptions,
-    is_private: bool,
+    config: &Config,
     clock: &Clock,
 ) -> Result<(Vec<Finding>, bool), database::DatabaseError> {
-    let facts = facts(connection).await?;
+    let requests = &pools.requests;
+    let facts = facts(requests).await?;
     let mut findings = vec![version(&facts)];
-    findings.push(of_clock(difference(connection, clock).await?));
-    findings.extend(of_facts(&facts, is_remote(options), is_private));
-    let schema = Schema::look(connection).await;
-    let is_ready = matches!(schema, Ok(Schema::Ready { .. }));
-    findings.push(of_schema(&schema, connection).await?);
-    findings.push(rights(connection, is_ready).await?);
+    findings.push(of_clock(difference(requests, clock).await?));
+    findings.extend(of_facts(&facts, is_remote(options), config.database_url.is_none()));
+    findings.push(room(facts.connections, facts.used, config.database_max_connections));
+    let looking = pools.on_one_backend(async |backend| look_at_schema(backend).await);
+    let ([schema, rights], is_ready) = answer(looking).await?;
+    findings.extend([schema, rights]);
     Ok((findings, is_ready))
 }
 
-async fn facts(connection: &mut PgConnection) -> Result<Facts, database::DatabaseError> {
+/// Whether there is a pooler that has to be known of.
+fn pooling(ways: &Ways) -> Finding {
+    Finding::ok(match ways.pooling() {
+        Pooling::Session => "each connection has a backend of Postgres to itself",
+        Pooling::Transaction => {
+            "DATABASE_URL leads to a pooler in transaction mode: each statement has a transaction round it"
+        }
+    })
+}
+
+async fn facts(requests: &Connections) -> Result<Facts, database::DatabaseError> {
     let query = sqlx::query_as!(
         Facts,
         r#"select current_setting('server_version_num')::int / 10000 as "version!", r.rolsuper as "is_superuser!",
@@ -167,10 +185,11 @@ async fn facts(connection: &mut PgConnection) -> Result<Facts, database::Databas
                         nullif(r.rolconnlimit, -1), nullif(d.datconnlimit, -1))::bigint as "connections!",
                   (select coalesce(sum(numbackends), 0) from pg_stat_database)::bigint as "used!",
                   current_setting('statement_timeout') as "statement_timeout!",
+                  current_user::text as "role!",
                   current_setting('server_encoding') as "encoding!"
            from pg_roles r, pg_database d where r.rolname = current_user and d.datname = current_database()"#
     );
-    answer(query.fetch_one(connection)).await
+    answer(query.fetch_one(requests)).await
 }
 
 fn version(facts: &Facts) -> Finding {
@@ -223,16 +242,19 @@ fn of_facts(facts: &Facts, is_remote: bool, is_private: bool) -> Vec<Finding> {
     }
     if facts.statement_timeout != "5s" {
         findings.push(Finding::warning(
-            "What the service asks for when it connects does not arrive: statements may run for ever.",
-            "A pooler, perhaps: let it pass the startup parameter `options`, or connect to Postgres itself.",
+            "The time limits that the service sets do not hold: statements may run for ever.",
+            format!(
+                "A pooler, perhaps. They hold for the role: alter role \"{role}\" set statement_timeout = '5s'; alter role \
+                 \"{role}\" set lock_timeout = '2s'; alter role \"{role}\" set idle_in_transaction_session_timeout = '5s';",
+                role = facts.role
+            ),
         ));
     }
-    findings.push(room(facts.connections, facts.used));
     findings
 }
 
-fn room(connections: i64, used: i64) -> Finding {
-    let (node, free) = (i64::from(CONNECTIONS), connections - used);
+fn room(connections: i64, used: i64, for_requests: u32) -> Finding {
+    let (node, free) = (i64::from(for_requests) + i64::from(OWN_CONNECTIONS), connections - used);
     let what = format!(
         "Postgres allows {connections} connections, {used} are used, and each node takes up to {node}"
     );
@@ -246,12 +268,12 @@ fn room(connections: i64, used: i64) -> Finding {
 
 /// How far Postgres' clock is ahead of ours.
 async fn difference(
-    connection: &mut PgConnection,
+    requests: &Connections,
     clock: &Clock,
 ) -> Result<chrono::Duration, database::DatabaseError> {
     let (before, began) = (clock.now(), Instant::now());
     let query = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#);
-    let there: DateTime<Utc> = answer(query.fetch_one(connection)).await?;
+    let there: DateTime<Utc> = answer(query.fetch_one(requests)).await?;
     // It read its clock half way, as far as anybody can tell.
     let here = before + began.elapsed() / 2;
     Ok(there - here)
@@ -272,10 +294,17 @@ fn of_clock(difference: chrono::Duration) -> Finding {
     }
 }
 
+/// What is to be said of the schema and of rights, and whether what is in it can be looked at.
+async fn look_at_schema(backend: &mut PgConnection) -> Result<([Finding; 2], bool), sqlx::Error> {
+    let schema = Schema::look(backend).await;
+    let is_ready = matches!(schema, Ok(Schema::Ready { .. }));
+    Ok(([of_schema(&schema, backend).await?, rights(backend, is_ready).await?], is_ready))
+}
+
 async fn of_schema(
     schema: &Result<Schema, SchemaError>,
-    connection: &mut PgConnection,
-) -> Result<Finding, database::DatabaseError> {
+    backend: &mut PgConnection,
+) -> Result<Finding, sqlx::Error> {
     let schema = match schema {
         Ok(schema) => schema,
         Err(error) => return Ok(unusable(error)),
@@ -296,7 +325,7 @@ async fn of_schema(
             "Stop every node of an older version: the next start moves them to the schema dualauth.",
         ),
     };
-    let missing = answer(rights::to_migrate(connection, schema)).await?;
+    let missing = rights::to_migrate(backend, schema).await?;
     Ok(match missing.is_empty() {
         true => Finding::warning(what, advice),
         false => Finding::problem(
@@ -319,8 +348,8 @@ fn unusable(error: &SchemaError) -> Finding {
 }
 
 /// What the role may not do that the service has to.
-async fn rights(connection: &mut PgConnection, is_ready: bool) -> Result<Finding, database::DatabaseError> {
-    let missing = answer(rights::to_serve(connection)).await?;
+async fn rights(backend: &mut PgConnection, is_ready: bool) -> Result<Finding, sqlx::Error> {
+    let missing = rights::to_serve(backend).await?;
     Ok(match missing.is_empty() {
         true if is_ready => Finding::ok("the role has the rights that it needs"),
         true => Finding::skipped("rights on tables", "Not all of them are there yet."),
@@ -331,14 +360,19 @@ async fn rights(connection: &mut PgConnection, is_ready: bool) -> Result<Finding
 }
 
 /// Whether what Postgres notifies of arrives: by one connection, what another one said.
-async fn notifications(options: &PgConnectOptions, connection: &mut PgConnection) -> Finding {
+async fn notifications(pools: &Pools) -> Finding {
+    let Some(listening) = pools.listening() else {
+        return Finding::skipped(
+            "whether notifications arrive",
+            "DATABASE_DIRECT_URL is none: what other nodes revoke is known at the next look, within STALENESS_BOUND.",
+        );
+    };
     // Nobody else listens to this one.
     let channel = format!("dualauth_doctor_{:016x}", u64::from_ne_bytes(random_bytes()));
     let round_trip = async {
-        let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
-        let mut listener = PgListener::connect_with(&pool).await?;
+        let mut listener = PgListener::connect_with(&listening).await?;
         listener.listen(&channel).await?;
-        sqlx::query!("select pg_notify($1, '')", channel).execute(connection).await?;
+        sqlx::query!("select pg_notify($1, '')", channel).execute(&pools.requests).await?;
         listener.recv().await.map(drop)
     };
     match tokio::time::timeout(PATIENCE, round_trip).await {
@@ -347,7 +381,7 @@ async fn notifications(options: &PgConnectOptions, connection: &mut PgConnection
         Err(_) => Finding::warning(
             "Notifications don't arrive: what one node revokes another one hears of when it looks, a quarter of \
              STALENESS_BOUND later at worst, and not in milliseconds.",
-            "A pooler in transaction mode drops LISTEN: connect to Postgres itself, or pool by session.",
+            "A pooler in transaction mode drops LISTEN: set DATABASE_DIRECT_URL to the address of Postgres itself.",
         ),
     }
 }
@@ -368,6 +402,7 @@ mod tests {
             connections: 97,
             used: 6,
             statement_timeout: "5s".to_owned(),
+            role: "auth".to_owned(),
             encoding: "UTF8".to_owned(),
         }
     }
@@ -391,8 +426,6 @@ mod tests {
             (Problem, Facts { is_read_only: true, ..good() }),
             (Problem, Facts { encoding: "SQL_ASCII".to_owned(), ..good() }),
             (Problem, Facts { may_lose: true, ..good() }),
-            (Problem, Facts { connections: 10, used: 0, ..good() }),
-            (Warning, Facts { connections: 20, used: 10, ..good() }),
             (Warning, Facts { has_tls: false, ..good() }),
             (Warning, Facts { may_forget: true, ..good() }),
             (Warning, Facts { is_superuser: true, ..good() }),
@@ -400,6 +433,10 @@ mod tests {
         ] {
             assert_eq!(found(&facts, true), [level]);
         }
+        assert_eq!(
+            [room(10, 0, 10), room(20, 10, 10), room(97, 6, 10)].map(|it| it.level),
+            [Problem, Warning, Level::Ok]
+        );
         assert_eq!(version(&Facts { version: 12, ..good() }).level, Problem);
         assert!(
             of_facts(&Facts { is_superuser: true, ..good() }, false, true)

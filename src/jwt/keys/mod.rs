@@ -20,13 +20,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use jsonwebtoken::jwk::JwkSet;
-use sqlx::PgPool;
 use tokio::sync::Mutex;
 
 use crate::auth::AuthError;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
-use crate::database::DatabaseError;
+use crate::database::{Connections, DatabaseError};
 use crate::error::Problem;
 use crate::logins::{Logins, Reload};
 use crate::tokens::{AppSecret, Sealer};
@@ -135,7 +134,7 @@ pub enum KeysError {
 pub struct Keys(Arc<Inner>);
 
 struct Inner {
-    pool: PgPool,
+    pool: Connections,
     sealer: Sealer,
     algorithm: JwtAlgorithm,
     rotation: Option<Duration>,
@@ -161,7 +160,12 @@ impl Keys {
     ///
     /// # Errors
     /// [`KeysError::File`].
-    pub fn new(config: &Config, pool: PgPool, secret: &AppSecret, clock: Clock) -> Result<Self, KeysError> {
+    pub fn new(
+        config: &Config,
+        pool: Connections,
+        secret: &AppSecret,
+        clock: Clock,
+    ) -> Result<Self, KeysError> {
         let algorithm = config.jwt.algorithm;
         let file = config.jwt.key_file.as_ref().map(|file| file::read(algorithm, &file.bytes)).transpose();
         // A node that has not heard of a rotation yet may sign for as long as the bound.

@@ -3,9 +3,8 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgPool;
 
-use crate::database::{DatabaseError, answer};
+use crate::database::{Connections, DatabaseError, answer};
 
 use super::KeyState;
 
@@ -53,7 +52,7 @@ pub(super) struct Found {
 }
 
 /// Every key, the oldest first.
-pub(super) async fn load(pool: &PgPool) -> Result<Vec<Row>, DatabaseError> {
+pub(super) async fn load(pool: &Connections) -> Result<Vec<Row>, DatabaseError> {
     let query = sqlx::query_as!(
         Row,
         r#"select k.kid, k.algorithm, k.public_key, k.private_key, k.created_at, k.activated_at, k.superseded_at,
@@ -65,7 +64,7 @@ pub(super) async fn load(pool: &PgPool) -> Result<Vec<Row>, DatabaseError> {
 
 /// Makes the ring of these two, unless there is one.
 pub(super) async fn found(
-    pool: &PgPool,
+    pool: &Connections,
     active: &NewRow,
     next: Option<&NewRow>,
     token_life: i32,
@@ -97,7 +96,7 @@ pub(super) async fn found(
 /// Has another key be the next one; the one that was to be will never sign. `false` when the ring is not as it was
 /// found.
 pub(super) async fn publish(
-    pool: &PgPool,
+    pool: &Connections,
     found: &Found,
     next: Option<&NewRow>,
     now: DateTime<Utc>,
@@ -131,7 +130,7 @@ pub(super) async fn publish(
 ///
 /// The key that signed until now verifies for as long as its last token may be about, and `margin` seconds more.
 pub(super) async fn promote(
-    pool: &PgPool,
+    pool: &Connections,
     found: &Found,
     next: Option<&NewRow>,
     margin: f64,
@@ -167,7 +166,7 @@ pub(super) async fn promote(
 
 /// Makes the ring of these two, and retires every other key at once. `false` when the ring is not as it was found.
 pub(super) async fn reset(
-    pool: &PgPool,
+    pool: &Connections,
     found: &Found,
     active: &NewRow,
     next: &NewRow,
@@ -203,7 +202,7 @@ pub(super) async fn reset(
 }
 
 /// Retires a superseded key before its time. `false` when there is none of this name.
-pub(super) async fn retire(pool: &PgPool, kid: &str, now: DateTime<Utc>) -> Result<bool, DatabaseError> {
+pub(super) async fn retire(pool: &Connections, kid: &str, now: DateTime<Utc>) -> Result<bool, DatabaseError> {
     let update = sqlx::query!(
         "update dualauth.signing_keys set verify_until = $2, private_key = null
          where kid = $1 and verify_until > $2 and not exists (select from dualauth.key_ring where $1 in (active, next))",
@@ -215,7 +214,7 @@ pub(super) async fn retire(pool: &PgPool, kid: &str, now: DateTime<Utc>) -> Resu
 
 /// Has a superseded key that still signs somewhere verify for longer.
 pub(super) async fn extend(
-    pool: &PgPool,
+    pool: &Connections,
     kid: &str,
     margin: f64,
     now: DateTime<Utc>,
@@ -232,14 +231,19 @@ pub(super) async fn extend(
 }
 
 /// Notes that tokens may live for so long, in seconds.
-pub(super) async fn note_token_life(pool: &PgPool, token_life: i32) -> Result<(), DatabaseError> {
+pub(super) async fn note_token_life(pool: &Connections, token_life: i32) -> Result<(), DatabaseError> {
     let update =
         sqlx::query!("update dualauth.key_ring set token_life = $1 where token_life < $1", token_life);
     answer(update.execute(pool)).await.map(drop)
 }
 
 /// Replaces a sealed key by the same key, sealed anew.
-pub(super) async fn reseal(pool: &PgPool, kid: &str, old: &[u8], new: &[u8]) -> Result<(), DatabaseError> {
+pub(super) async fn reseal(
+    pool: &Connections,
+    kid: &str,
+    old: &[u8],
+    new: &[u8],
+) -> Result<(), DatabaseError> {
     let update = sqlx::query!(
         "update dualauth.signing_keys set private_key = $3 where kid = $1 and private_key = $2",
         kid,
@@ -250,7 +254,7 @@ pub(super) async fn reseal(pool: &PgPool, kid: &str, old: &[u8], new: &[u8]) -> 
 }
 
 /// Destroys the private halves of retired keys, and deletes those that retired long ago.
-pub(super) async fn tidy(pool: &PgPool, now: DateTime<Utc>) -> Result<(), DatabaseError> {
+pub(super) async fn tidy(pool: &Connections, now: DateTime<Utc>) -> Result<(), DatabaseError> {
     let tidy = sqlx::query!(
         "with deleted as (
            delete from dualauth.signing_keys where verify_until < $1::timestamptz - make_interval(secs => $2::float8) returning kid

@@ -12,12 +12,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, try_join_all};
-use sqlx::{Connection, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::audit::{Kind, Origin, Trail};
 use crate::clock::{Clock, uptime};
-use crate::database::{DatabaseError, Position};
+use crate::database::{DatabaseConnection, DatabaseError, Pools, Position};
 use crate::metrics::Metrics;
 
 pub(super) use self::store::{Owner, Revocation};
@@ -60,14 +59,14 @@ pub trait Reload: Send + Sync {
 
 /// Follows the table `revocations`.
 pub struct Feed {
-    pool: PgPool,
+    pools: Pools,
     directory: Arc<Directory>,
     others: Vec<Arc<dyn Reload>>,
     metrics: Metrics,
     trail: Trail,
     clock: Clock,
     /// Its own, so that a look waits for nobody. None: it is to be made anew.
-    connection: Option<PgConnection>,
+    connection: Option<DatabaseConnection>,
     last: Option<Look>,
     /// Logins whose end is remembered here, and which the database does not know of.
     lost: Vec<Uuid>,
@@ -96,7 +95,7 @@ struct Read {
 
 impl Feed {
     pub(super) fn new(
-        pool: PgPool,
+        pools: Pools,
         directory: Arc<Directory>,
         others: Vec<Arc<dyn Reload>>,
         metrics: Metrics,
@@ -104,7 +103,7 @@ impl Feed {
         clock: Clock,
     ) -> Self {
         let (connection, last, lost) = (None, None, Vec::new());
-        Self { pool, directory, others, metrics, trail, clock, connection, last, lost, is_behind: false }
+        Self { pools, directory, others, metrics, trail, clock, connection, last, lost, is_behind: false }
     }
 
     /// Takes in what was committed since the last look; at first, and when Postgres is in another history than it was
@@ -139,15 +138,12 @@ impl Feed {
     }
 
     /// The connection of the last look, if that was well.
-    async fn connect(&mut self) -> Result<PgConnection, DatabaseError> {
+    async fn connect(&mut self) -> Result<DatabaseConnection, DatabaseError> {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
         }
-        // Plans that are made on tables without statistics would read all of them.
-        let options = self.pool.connect_options().as_ref().clone();
-        let options = options.options([("enable_seqscan", "off"), ("jit", "off")]);
         let silent = |_| sqlx::Error::PoolTimedOut;
-        let connecting = PgConnection::connect_with(&options);
+        let connecting = self.pools.connect_for_looks();
         Ok(tokio::time::timeout(self.patience(), connecting).await.map_err(silent)??)
     }
 
@@ -155,7 +151,7 @@ impl Feed {
         self.directory.freshness.bound().min(LONGEST_SILENCE)
     }
 
-    async fn look_by(&mut self, connection: &mut PgConnection) -> Result<(), DatabaseError> {
+    async fn look_by(&mut self, connection: &mut DatabaseConnection) -> Result<(), DatabaseError> {
         let (began, now) = (uptime(), self.clock.now());
         let Read { position, revocations, is_all, is_other_history } =
             self.read(connection, began, now).await?;
@@ -189,7 +185,7 @@ impl Feed {
 
     async fn read(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut DatabaseConnection,
         began: Duration,
         now: DateTime<Utc>,
     ) -> Result<Read, DatabaseError> {
@@ -212,7 +208,7 @@ impl Feed {
     async fn end_lost(&mut self) -> Result<(), DatabaseError> {
         while !self.lost.is_empty() {
             let rest = self.lost.len().saturating_sub(BATCH);
-            let ended = store::end_again(&self.pool, &self.lost[rest..], self.clock.now()).await?;
+            let ended = store::end_again(&self.pools.upkeep, &self.lost[rest..], self.clock.now()).await?;
             self.lost.truncate(rest);
             for login in &ended {
                 let entry = login.entry(Kind::LoginEnded, Origin::Node);
@@ -250,7 +246,7 @@ impl Feed {
 
     /// What calls it when Postgres says that there is something new, and tells other nodes that there is.
     pub fn listen(&self) -> impl Future<Output = ()> + Send + 'static {
-        notifications::exchange(self.pool.connect_options(), Arc::clone(&self.directory))
+        notifications::exchange(self.pools.clone(), Arc::clone(&self.directory))
     }
 }
 

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Acquire, Connection};
+use sqlx::postgres::PgListener;
+use sqlx::{Acquire, Connection, PgPool};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::super::directory::Directory;
+use crate::database::Pools;
 
 /// What Postgres notifies on.
 const CHANNEL: &str = "dualauth";
@@ -24,19 +25,18 @@ const QUIET: Duration = Duration::from_secs(10);
 /// How long after a notification there is no other one.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Listens and rings for as long as it is polled.
-pub(super) async fn exchange(options: Arc<PgConnectOptions>, directory: Arc<Directory>) {
-    loop {
-        // Of its own: a connection that fell silent is never given back.
-        let pool = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.as_ref().clone());
+/// Listens and rings for as long as it is polled. Where no notification arrives, nobody rings: others look by themselves.
+pub(super) async fn exchange(pools: Pools, directory: Arc<Directory>) {
+    while let Some(pool) = pools.listening() {
         if let Err(error) = exchange_by(&pool, &directory).await {
             tracing::debug!(%error, "notifications don't arrive; the feed is read without them");
         }
         sleep(RECONNECT).await;
     }
+    std::future::pending().await
 }
 
-async fn exchange_by(pool: &sqlx::PgPool, directory: &Directory) -> Result<(), sqlx::Error> {
+async fn exchange_by(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     let own = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#).fetch_one(&mut listener).await?;
     listener.listen(CHANNEL).await?;

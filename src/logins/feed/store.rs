@@ -5,10 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
-use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use crate::database::{DatabaseError, Position, answer};
+use crate::database::{Connections, DatabaseConnection, DatabaseError, Position, answer};
 use crate::logins::login::{EndedLogin, HandleHash};
 
 /// What a row says: see the migrations for what it may be.
@@ -74,7 +73,7 @@ impl Row {
 /// One from another server, restored into this one, may have a number that is still to come: it counts once that has
 /// come.
 pub(super) async fn since(
-    connection: &mut PgConnection,
+    connection: &mut DatabaseConnection,
     last: &Position,
     patience: Duration,
 ) -> Result<(Position, Vec<Revocation>), DatabaseError> {
@@ -100,7 +99,7 @@ pub(super) async fn since(
 
 /// All that has not run out by `after`.
 pub(super) async fn all(
-    connection: &mut PgConnection,
+    connection: &mut DatabaseConnection,
     after: DateTime<Utc>,
     patience: Duration,
 ) -> Result<(Position, Vec<Revocation>), DatabaseError> {
@@ -144,7 +143,7 @@ const CHUNK: usize = 1_000;
 
 /// These users as they are now. Who is gone is left out.
 pub(super) async fn owners(
-    connection: &mut PgConnection,
+    connection: &mut DatabaseConnection,
     users: &[Uuid],
     patience: Duration,
 ) -> Result<Vec<Owner>, DatabaseError> {
@@ -159,7 +158,7 @@ pub(super) async fn owners(
 
 /// Ends logins whose end the database has lost. Gives those that there were.
 pub(super) async fn end_again(
-    pool: &PgPool,
+    pool: &Connections,
     logins: &[Uuid],
     now: DateTime<Utc>,
 ) -> Result<Vec<EndedLogin>, DatabaseError> {

@@ -124,9 +124,11 @@ async fn reset(deed: Deed) {
     }
     // A refresh token's grace is over.
     server.clock.advance(31 * SECOND);
+    proxy.set_delay(DELAY);
+    // A connection that lay idle is proved first: that takes longer than usual.
+    server.send(Request::get("/health/ready")).await.expect(200);
     let before = answered(&server, None).await;
 
-    proxy.set_delay(DELAY);
     let began = Instant::now();
     server.send(requests.remove(0)).await;
     let usual = began.elapsed();

@@ -7,7 +7,6 @@ use dualauth::{
     audit::Trail,
     clock::Clock,
     config::{Config, JwtAlgorithm},
-    database::Pools,
     jwt::{JWKS_MAX_AGE, KeyState, Keys, KeysError},
     tokens::AppSecret,
 };
@@ -15,7 +14,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::Connection;
 
-use super::{algorithm, header, kid, later, list, published, published_kids, the};
+use super::{algorithm, header, kid, later, list, pools, published, published_kids, the};
 use crate::support::{
     DAY, HOUR, MINUTE, SECOND,
     client::{Client, Pair},
@@ -369,7 +368,7 @@ async fn nodes_that_all_find_a_rotation_due_do_it_once() {
     let secret = AppSecret::generate();
     // Nothing tells them of what the other does.
     let nodes = [(); 2].map(|()| {
-        let pool = Pools::new(proxy.url().as_str().parse().expect("a URL of a Postgres")).upkeep;
+        let pool = pools(proxy.url()).upkeep;
         let keys = Keys::new(&config, pool.clone(), &secret, clock.clone()).expect("keys");
         (keys, Trail::new(pool, clock.clone()))
     });

@@ -78,6 +78,7 @@ impl Statements {
             LAST_SEEN,
             TRAIL,
             NOTIFY,
+            CONNECTING,
             "LISTEN ",
             "with due as",
             "with old as",
@@ -93,6 +94,9 @@ pub const FEED: &str = "current_history()";
 
 /// In every call to other nodes.
 pub const NOTIFY: &str = "pg_notify";
+
+/// What a connection begins with, whoever opens it.
+pub const CONNECTING: &str = "select pg_backend_pid()";
 
 /// In every batch of the audit trail.
 pub const TRAIL: &str = "insert into dualauth.audit_events";
