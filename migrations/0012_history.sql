@@ -37,17 +37,22 @@ begin
 end $$;
 
 -- A row tells of the end of a login whatever its mode, and until when that is to be remembered: until no access token of
--- it is valid any more, and for ten minutes at least, so that an end that a failover has lost can be made again.
+-- it is valid any more, and for ten minutes at least, so that an end that a failover has lost can be made again. One that
+-- has tokens for as long as any may live: a failover may have lost the renewal that made the last of them.
 create or replace function note_revoked_login() returns trigger language plpgsql as $$
 declare
     has_ended constant boolean := tg_op = 'DELETE' or old.ended_at is null and new.ended_at is not null;
     noted_at constant timestamptz := case when tg_op = 'DELETE' then greatest(old.last_seen_at, now())
                                           else greatest(new.ended_at, new.renewed_at, now()) end;
+    token_life constant interval :=
+        case when old.token_expires_at is not null then (select make_interval(secs => token_life) from key_ring) end;
 begin
     insert into revocations (login_id, handle_hash, until) values (
         case when has_ended then old.id end,
         old.handle_hash,
-        case when has_ended then greatest(old.token_expires_at, noted_at + interval '10 minutes') else noted_at end);
+        case when has_ended
+             then greatest(old.token_expires_at, noted_at + interval '10 minutes', noted_at + token_life)
+             else noted_at end);
     return null;
 end $$;
 
@@ -78,6 +83,14 @@ create trigger user_changed after update of username, roles, disabled_at on user
 drop trigger revocations_ring on revocations;
 create trigger revocations_ring after insert on revocations for each statement
     when (current_setting('application_name') <> 'dualauth') execute function ring();
+
+-- Keys and clients change so seldom that whoever changes them rings at once.
+create or replace function note_reload() returns trigger language plpgsql as $$
+begin
+    insert into revocations (reload, until) values (true, now() + interval '1 hour');
+    perform pg_notify('dualauth', '');
+    return null;
+end $$;
 
 -- The index was partial: to delete a user looked at every login, and to end a login could not be done in its own page.
 drop index logins_user_id;

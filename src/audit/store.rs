@@ -137,7 +137,8 @@ pub(super) async fn since(
                   e.detail as "detail?"
            from here
            left join (
-             select * from dualauth.audit_events where xid >= pg_snapshot_xmax($5::text::pg_snapshot)
+             select * from dualauth.audit_events
+             where xid >= pg_snapshot_xmax($5::text::pg_snapshot) and xid < pg_snapshot_xmax(pg_current_snapshot())
              union all
              select * from dualauth.audit_events where xid = any (array(select pg_snapshot_xip($5::text::pg_snapshot)))
            ) e on here.history = $4 and pg_visible_in_snapshot(e.xid, here.snapshot)

@@ -34,6 +34,18 @@ pub(super) struct AccessToken {
 }
 
 impl JwtMode {
+    /// # Errors
+    /// `unavailable` when no access token can be signed for now.
+    pub(super) async fn check_that_it_can_sign(&self) -> Result<(), Problem> {
+        if !self.logins.is_fresh().await {
+            return Err(AuthError::Stale.into());
+        }
+        if !self.keys.can_sign() {
+            return Err(Problem::unavailable("no signing key can be used"));
+        }
+        Ok(())
+    }
+
     /// Signs what the login is now. The token does not outlive it, nor what the login says of its tokens.
     ///
     /// # Errors

@@ -161,8 +161,8 @@ pub(super) async fn jwt_csrf(
 
 /// Trade the refresh token, from the body or its cookie, for new tokens.
 ///
-/// The one before the current one gets the same successor for a moment: two tabs may refresh at once. After that,
-/// using it again ends the login.
+/// Every refresh token that was replaced within `REFRESH_GRACE` gets the current one: tabs may refresh at once, and an
+/// answer may get lost. An older one ends the login.
 #[utoipa::path(operation_id = "jwt_refresh", tag = "jwt",
     security((), ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
     (status = 200, description = "The same login with new tokens.", body = JwtBody),
@@ -180,6 +180,8 @@ pub(super) async fn jwt_refresh(
     let Some(presented) = mode.refresh_credential(body, request.headers())? else {
         return Err(AuthError::NotAuthenticated.into());
     };
+    // Before the token is used: nobody is to lose it for an answer that can't be given.
+    mode.check_that_it_can_sign().await?;
     let visit = Visit::new(&csrf, &trail, &request);
     match mode.renew(&presented, &visit).await {
         Ok((login, secret)) => mode.hand_out(login, secret, presented.transport, &csrf).await,

@@ -40,7 +40,7 @@ struct Notes {
     turned: Option<Instant>,
 }
 
-/// A login's last use, that it waited to be written since its first.
+/// A login's last use, and since when it has been waiting to be written.
 #[derive(Clone, Copy, Debug)]
 struct Use {
     login: Uuid,

@@ -49,7 +49,7 @@ impl Session {
     }
 
     /// What a request is told that shows this generation of the handle. If that is good, the session counts as used.
-    /// `None`: as far as is known here there was no such generation yet.
+    /// `None`: it is newer than what is known here.
     pub(super) fn present(
         &mut self,
         generation: i32,
@@ -59,12 +59,18 @@ impl Session {
         let until = match self.generations.standing(generation, lifetimes.refresh_grace, now) {
             Standing::Current => DateTime::<Utc>::MAX_UTC,
             Standing::InGrace { until } => until,
-            Standing::Over => return Some(self.refused()),
-            Standing::Unknown => return None,
+            Standing::Over | Standing::Forgotten => return Some(self.refused()),
+            Standing::Newer => return None,
         };
         let idle = lifetimes.span(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));
         Some(Presented { is_good: true, ends_at: self.ends_at.min(until), ..self.refused() })
+    }
+
+    /// What a request is told that shows a generation which the database does not know of either. It was given out by us,
+    /// and a failover has lost that.
+    pub(super) fn present_newest(&mut self, now: DateTime<Utc>, lifetimes: &Lifetimes) -> Option<Presented> {
+        self.present(self.generations.current, now, lifetimes)
     }
 
     /// What a request is told that does not get in.

@@ -99,12 +99,17 @@ impl Directory {
         self.read().ended.contains_key(&login)
     }
 
-    /// Logins that are known to have ended, and that these rows don't tell of.
-    pub(super) fn ended_beside(&self, revocations: &[Revocation], now: DateTime<Utc>) -> Vec<Uuid> {
+    /// Logins that are known to have ended, and that these rows don't tell of, each with the time until which that is
+    /// to be known.
+    pub(super) fn ended_beside(
+        &self,
+        revocations: &[Revocation],
+        now: DateTime<Utc>,
+    ) -> Vec<(Uuid, DateTime<Utc>)> {
         let told: HashSet<Uuid> = revocations.iter().filter_map(|revocation| revocation.login_id).collect();
         let known = self.read();
         let lasting = known.ended.iter().filter(|(login, until)| **until > now && !told.contains(login));
-        lasting.map(|(login, _)| *login).collect()
+        lasting.map(|(login, until)| (*login, *until)).collect()
     }
 
     /// Users whose name or roles have changed lately.
@@ -159,7 +164,9 @@ impl Known {
     fn add(&mut self, revocation: &Revocation) {
         let until = revocation.until;
         if let Some(login) = revocation.login_id {
-            self.ended.insert(login, until);
+            // Of two rows, the one counts that says longer.
+            let known = self.ended.entry(login).or_insert(until);
+            *known = until.max(*known);
         }
         if let Some(now) = &revocation.owner {
             let known = self.changed.get(&now.user_id).map_or(until, |known| known.until);

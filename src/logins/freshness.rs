@@ -34,6 +34,17 @@ pub(super) struct Freshness {
     looks: watch::Sender<()>,
 }
 
+/// Whoever looks.
+pub(super) struct Following<'a>(&'a Freshness);
+
+impl Drop for Following<'_> {
+    /// Nobody is to wait for a look that does not come.
+    fn drop(&mut self) {
+        self.0.is_followed.store(false, Ordering::SeqCst);
+        self.0.looks.send_replace(());
+    }
+}
+
 impl Freshness {
     pub(super) fn new(bound: Duration) -> Self {
         Self {
@@ -66,9 +77,10 @@ impl Freshness {
         self.looks.send_replace(());
     }
 
-    /// From now on somebody looks whenever it is wanted.
-    pub(super) fn follow(&self) {
+    /// Somebody looks whenever it is wanted, until this is dropped.
+    pub(super) fn follow(&self) -> Following<'_> {
         self.is_followed.store(true, Ordering::SeqCst);
+        Following(self)
     }
 
     /// Waits until somebody wants a look.

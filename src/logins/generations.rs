@@ -26,20 +26,28 @@ pub(super) enum Standing {
     },
     /// It was replaced before that.
     Over,
-    /// There was no such generation yet.
-    Unknown,
+    /// It may have been replaced a moment ago: there were more than are remembered.
+    Forgotten,
+    /// It was given out, and this is not known: another node has renewed the login, or a failover has lost that.
+    Newer,
 }
 
 impl Generations {
     pub(super) fn standing(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> Standing {
         let Ok(renewals) = usize::try_from(i64::from(self.current) - i64::from(generation)) else {
-            return Standing::Unknown;
+            return Standing::Newer;
         };
         let Some(before) = renewals.checked_sub(1) else { return Standing::Current };
         match self.replaced_at.get(before).map(|replaced_at| *replaced_at + grace) {
             Some(until) if now < until => Standing::InGrace { until },
+            None if self.is_full_of_graces(grace, now) => Standing::Forgotten,
             _ => Standing::Over,
         }
+    }
+
+    fn is_full_of_graces(&self, grace: Duration, now: DateTime<Utc>) -> bool {
+        let oldest = self.replaced_at.get(MOST_REPLACED as usize - 1);
+        oldest.is_some_and(|replaced_at| now < *replaced_at + grace)
     }
 }
 
@@ -71,10 +79,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_remembered_was_replaced_long_ago_and_what_never_was_is_unknown() {
+    fn what_is_not_remembered_was_replaced_long_ago_and_what_is_newer_is_told_from_it() {
         let standing = |generation| generations().standing(generation, GRACE, at(100));
         assert_eq!([standing(1), standing(0), standing(i32::MIN)], [Standing::Over; 3]);
-        assert_eq!([standing(6), standing(i32::MAX)], [Standing::Unknown; 2]);
+        assert_eq!([standing(6), standing(i32::MAX)], [Standing::Newer; 2]);
+    }
+
+    #[test]
+    fn of_more_than_are_remembered_nobody_knows_whether_they_are_over() {
+        let many = Generations { current: 100, replaced_at: vec![at(100); MOST_REPLACED as usize] };
+        let standing = |generation, second| many.standing(generation, GRACE, at(second));
+        assert_eq!(
+            [standing(36, 129), standing(35, 129), standing(0, 129)],
+            [Standing::InGrace { until: at(130) }, Standing::Forgotten, Standing::Forgotten]
+        );
+        assert_eq!(standing(35, 130), Standing::Over);
     }
 
     #[test]

@@ -202,7 +202,9 @@ impl Logins {
         if !is_live {
             return Ok(Some(session.refused()));
         }
-        let presented = session.present(generation, now, &self.lifetimes);
+        let presented = session
+            .present(generation, now, &self.lifetimes)
+            .or_else(|| session.present_newest(now, &self.lifetimes));
         presented.iter().for_each(|presented| self.note_use(presented, now));
         if self.remembers_sessions() {
             sessions.admit(hash, ticket, session);
@@ -266,7 +268,9 @@ impl Logins {
     /// When the database gives no answer.
     pub async fn inspect(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
         let found = store::find(self.requests(), claimed.login).await?;
-        if found.as_ref().is_some_and(|login| login.secret_hash != claimed.secret_hash) {
+        let is_another =
+            |login: &Login| login.token_expires_at.is_none() || login.secret_hash != claimed.secret_hash;
+        if found.as_ref().is_some_and(is_another) {
             return Ok(Renewal::Unknown);
         }
         Ok(self.judge(found, claimed.generation))
@@ -280,9 +284,11 @@ impl Logins {
             State::Ended => Renewal::Ended,
             State::Expired => Renewal::Expired,
             State::Live => match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
-                Standing::Current | Standing::InGrace { .. } => Renewal::Renewed(Box::new(login)),
+                Standing::Current | Standing::InGrace { .. } | Standing::Newer => {
+                    Renewal::Renewed(Box::new(login))
+                }
                 Standing::Over => Renewal::Reused(None),
-                Standing::Unknown => Renewal::Unknown,
+                Standing::Forgotten => Renewal::Unknown,
             },
         }
     }

@@ -162,7 +162,7 @@ pub(super) enum Which<'a> {
     Claimed(&'a Claimed),
 }
 
-/// Moves a login on from this generation of its credential. `None` when the login is not live, or at another
+/// Moves a login on from this generation of its credential. `None` when the login is not live, or at a later
 /// generation: of two changes at once, one finds that.
 pub(super) async fn renew(
     pool: &Connections,
@@ -182,18 +182,22 @@ pub(super) async fn renew(
              where (l.handle_hash = $1 or l.id = $2) and u.disabled_at is null for share of u
            )
            update dualauth.logins l
-           set generation = l.generation + 1, renewed_at = $5, last_seen_at = $5,
+           set generation = $3 + 1, renewed_at = $5, last_seen_at = $5,
                -- By their number and not one by one: the clocks of nodes differ, and each has its place.
-               replaced_at = (array_prepend($5::timestamptz, l.replaced_at))[1:least($9,
-                   1 + (select count(*) from unnest(l.replaced_at) as replaced_at where replaced_at > $4))::int],
+               replaced_at = case when l.generation = $3
+                   then (array_prepend($5::timestamptz, l.replaced_at))[1:least($9,
+                       1 + (select count(*) from unnest(l.replaced_at) as replaced_at where replaced_at > $4))::int]
+                   else array[$5::timestamptz] end,
                idle_expires_at = least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end),
                -- Null stays null: a login that is looked up has no tokens. None is ever shortened: it is about.
                token_expires_at = case when l.token_expires_at is not null then greatest(l.token_expires_at,
                    least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end, $8)) end
            from owner u
            where (l.handle_hash = $1
-                  or l.id = $2 and l.refresh_hash is not distinct from $10 and l.idle_expires_at > $5)
-             and l.generation = $3
+                  or l.id = $2 and l.refresh_hash is not distinct from $10 and l.token_expires_at is not null
+                     and l.idle_expires_at > $5)
+             -- One that is newer was given out by us, and a failover has lost that.
+             and l.generation <= $3
              and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
            returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,

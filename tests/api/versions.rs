@@ -54,12 +54,13 @@ async fn assert_runs_on(version: u32) {
 
     // The sweep, which a node begins with.
     let long_over =
-        "update logins set ended_at = now() - interval '2 days', sweep_at = now() - interval '1 day'
+        "update dualauth.logins set ended_at = now() - interval '2 days', sweep_at = now() - interval '1 day'
                      where ended_at is not null";
     sqlx::raw_sql(long_over).execute(&mut sql).await.expect("logins that are long over");
     nodes.push(server(&folder, version).await);
     eventually("what is long over is gone", async || {
-        let left = sqlx::query_scalar::<_, i64>("select count(*) from logins where ended_at is not null");
+        let left =
+            sqlx::query_scalar::<_, i64>("select count(*) from dualauth.logins where ended_at is not null");
         left.fetch_one(&mut sql).await.expect("a number") == 0
     })
     .await;

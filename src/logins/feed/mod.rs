@@ -69,7 +69,7 @@ pub struct Feed {
     connection: Option<DatabaseConnection>,
     last: Option<Look>,
     /// Logins whose end is remembered here, and which the database does not know of.
-    lost: Vec<Uuid>,
+    lost: Vec<(Uuid, DateTime<Utc>)>,
     /// Whether the last attempt failed.
     is_behind: bool,
 }
@@ -165,13 +165,12 @@ impl Feed {
             tokio::time::timeout(self.patience(), reloading).await.map_err(late)??;
         }
         if is_other_history {
+            tracing::warn!("Postgres has crashed, was restarted, or is another: all is read anew");
+        }
+        if is_all {
             let owners = store::owners(connection, &self.directory.changed_owners(), self.patience()).await?;
             self.directory.take_owners(owners);
             self.lost = self.directory.ended_beside(&revocations, now);
-            tracing::warn!(
-                lost = self.lost.len(),
-                "Postgres has crashed, was restarted, or is another: all is read anew"
-            );
         }
         let forgotten = self.directory.apply(&revocations, now - MARGIN);
         // What was there before the node began to follow, it did not wait for.
@@ -197,34 +196,34 @@ impl Feed {
                 return Ok(Read { position, revocations, is_all: false, is_other_history: false });
             }
         }
+        store::begin_history(connection, patience).await?;
         let (position, revocations) = store::all(connection, now - MARGIN, patience).await?;
         let is_other = |last: &Look| last.position.history != position.history;
         let is_other_history = self.last.as_ref().is_some_and(is_other);
         Ok(Read { position, revocations, is_all: true, is_other_history })
     }
 
-    /// Has the logins ended again whose end was lost with an older history: what was acknowledged holds. What can't be
-    /// done now is done after the next look; this node refuses them meanwhile.
-    async fn end_lost(&mut self) -> Result<(), DatabaseError> {
-        while !self.lost.is_empty() {
-            let rest = self.lost.len().saturating_sub(BATCH);
-            let ended = store::end_again(&self.pools.upkeep, &self.lost[rest..], self.clock.now()).await?;
-            self.lost.truncate(rest);
-            for login in &ended {
-                let entry = login.entry(Kind::LoginEnded, Origin::Node);
-                self.trail.record(entry.with("reason", "end_lost_by_postgres"));
-            }
-            if !ended.is_empty() {
-                self.directory.news.notify_one();
-            }
+    /// Has logins ended again whose end was lost with an older history: what was acknowledged holds. A few at a time, and
+    /// not for long, since looks wait meanwhile; the rest after the next look. This node refuses them in any case.
+    async fn end_lost(&mut self, patience: Duration) -> Result<(), DatabaseError> {
+        let rest = self.lost.len().saturating_sub(BATCH);
+        let Some(batch) = self.lost.get(rest..).filter(|batch| !batch.is_empty()) else { return Ok(()) };
+        let ending = store::end_again(&self.pools.upkeep, batch, self.clock.now());
+        let late = |_| DatabaseError::Unavailable(sqlx::Error::PoolTimedOut);
+        let ended = tokio::time::timeout(patience, ending).await.map_err(late)??;
+        self.lost.truncate(rest);
+        for login in &ended {
+            let entry = login.entry(Kind::LoginEnded, Origin::Node);
+            self.trail.record(entry.with("reason", "end_lost_by_postgres"));
         }
+        self.directory.news.notify_one();
         Ok(())
     }
 
     /// Follows the feed for as long as it is polled.
     pub async fn follow(mut self) {
         let directory = Arc::clone(&self.directory);
-        directory.freshness.follow();
+        let _following = directory.freshness.follow();
         let pause = (directory.freshness.bound() / LOOKS_PER_BOUND).min(LONGEST_PAUSE);
         loop {
             tokio::time::sleep(SHORTEST_PAUSE).await;
@@ -238,7 +237,7 @@ impl Feed {
             }
             if self.is_behind {
                 tokio::time::sleep(pause).await;
-            } else if let Err(error) = self.end_lost().await {
+            } else if let Err(error) = self.end_lost(pause).await {
                 tracing::warn!(%error, lost = self.lost.len(), "logins that had ended are not ended again yet");
             }
         }

@@ -36,10 +36,17 @@ pub(super) async fn exchange(pools: Pools, directory: Arc<Directory>) {
     std::future::pending().await
 }
 
-async fn exchange_by(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::Error> {
+/// What listens, and the number of its backend.
+async fn listen(pool: &PgPool) -> Result<(PgListener, i32), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     let own = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#).fetch_one(&mut listener).await?;
     listener.listen(CHANNEL).await?;
+    Ok((listener, own))
+}
+
+async fn exchange_by(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::Error> {
+    let (mut listener, own) =
+        timeout(RECONNECT, listen(pool)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     // What was said while nobody listened has to be read, too.
     directory.freshness.want();
     let (mut has_news, mut next) = (false, Instant::now());

@@ -86,7 +86,8 @@ pub(super) async fn since(
                   extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
            from here
            left join (
-             select * from dualauth.revocations where xid >= pg_snapshot_xmax($2::text::pg_snapshot)
+             select * from dualauth.revocations
+             where xid >= pg_snapshot_xmax($2::text::pg_snapshot) and xid < pg_snapshot_xmax(pg_current_snapshot())
              union all
              select * from dualauth.revocations where xid = any (array(select pg_snapshot_xip($2::text::pg_snapshot)))
            ) r on here.history = $1 and pg_visible_in_snapshot(r.xid, here.snapshot)
@@ -95,6 +96,18 @@ pub(super) async fn since(
         last.snapshot,
     );
     take_in(query.fetch(connection), patience).await
+}
+
+/// Names the history that Postgres is in, and begins one after a crash: in a statement of its own, so that no other node
+/// waits for it while a long answer is read.
+pub(super) async fn begin_history(
+    connection: &mut DatabaseConnection,
+    patience: Duration,
+) -> Result<(), DatabaseError> {
+    let name = sqlx::query_scalar!(r#"select dualauth.current_history() as "history!""#);
+    let silent = |_| sqlx::Error::PoolTimedOut;
+    tokio::time::timeout(patience, name.fetch_one(connection)).await.map_err(silent)??;
+    Ok(())
 }
 
 /// All that has not run out by `after`.
@@ -156,23 +169,28 @@ pub(super) async fn owners(
     Ok(tokio::time::timeout(patience, query.fetch_all(connection)).await.map_err(silent)??)
 }
 
-/// Ends logins whose end the database has lost. Gives those that there were.
+/// Ends logins whose end the database has lost, and has every node know of it until then: of a login, too, that was lost
+/// itself, since access tokens of it may be about. Gives those that there were.
 pub(super) async fn end_again(
     pool: &Connections,
-    logins: &[Uuid],
+    logins: &[(Uuid, DateTime<Utc>)],
     now: DateTime<Utc>,
 ) -> Result<Vec<EndedLogin>, DatabaseError> {
+    let (logins, until): (Vec<_>, Vec<_>) = logins.iter().copied().unzip();
     // Nodes that do so at once take them in the same order, and none waits for the other in turn.
     let end = sqlx::query_as!(
         EndedLogin,
-        "with lost as (
+        "with told as (
+           insert into dualauth.revocations (login_id, until) select * from unnest($1::uuid[], $3::timestamptz[])
+         ), lost as (
            select id from dualauth.logins where id = any ($1) and ended_at is null order by id for update
          )
          update dualauth.logins l set ended_at = $2 from lost, dualauth.users u
          where l.id = lost.id and u.id = l.user_id and l.ended_at is null
          returning l.id, l.user_id, u.username, l.mode, l.transport",
-        logins,
+        &logins,
         now,
+        &until,
     );
     answer(end.fetch_all(pool)).await
 }
