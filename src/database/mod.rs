@@ -7,12 +7,13 @@ mod io_runtime;
 mod pool;
 mod pooling;
 pub mod private;
+mod url;
 mod way;
 
 use std::pin::pin;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sqlx::migrate::{AppliedMigration, Migrate, Migration, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
@@ -28,7 +29,8 @@ pub use self::history::Position;
 use self::io_runtime::on_io_runtime;
 pub use self::io_runtime::set_io_runtime;
 pub use self::pool::Connections;
-pub use self::way::{DirectUrl, Ways};
+pub use self::url::UrlError;
+pub use self::way::{DirectUrl, Ways, check_url};
 
 /// The migrations, compiled in. They run under an advisory lock: nodes that start at once migrate once.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -238,6 +240,14 @@ pub enum OpenError {
     /// It can't be reached, or refuses something.
     #[error("can't open the database: {0}")]
     Connect(#[from] sqlx::Error),
+    /// Its address can't be read.
+    #[error("can't open the database: {0}")]
+    Url(#[from] UrlError),
+    /// Not every name fits into it.
+    #[error(
+        "the database's encoding is not UTF-8, and not every name fits into it: create one with ENCODING 'UTF8'"
+    )]
+    Encoding,
     /// It is reached by a pooler that knows no transactions.
     #[error(
         "DATABASE_URL leads to a pooler in statement mode, which allows no transactions: have it pool by transaction or by \
@@ -289,16 +299,6 @@ async fn migrate_on_one_backend(way: &way::Way) -> Result<(), sqlx::Error> {
         })
         .await?;
     connection.close().await
-}
-
-/// How to connect to `url` under this name.
-///
-/// # Errors
-/// When it can't be read.
-pub fn options(url: &SecretString, name: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    let options = url.expose_secret().parse::<PgConnectOptions>()?;
-    // No pooler takes it as a parameter of the start, and numbers come in binary anyway.
-    Ok(options.application_name(name).extra_float_digits(None))
 }
 
 /// On a connection of its own, since a migration may take longer than any request.
