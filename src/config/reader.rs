@@ -14,7 +14,7 @@ use super::{
     Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, LogConfig,
     LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, TracesConfig, WhenStale,
 };
-use crate::database::DirectUrl;
+use crate::database::{DirectUrl, check_url};
 use crate::tokens::{AppSecret, SecretBytes};
 
 /// Where a private Postgres lives, below the working directory.
@@ -132,10 +132,12 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn database_url(&mut self, name: &str) -> Option<SecretString> {
-        let expected = "a URL such as postgres://user:password@host:5432/database";
-        let is_postgres = |url: &Url| matches!(url.scheme(), "postgres" | "postgresql");
-        let check = |text: &str| Url::parse(text).ok().filter(is_postgres).map(|_| SecretString::from(text));
-        self.read(name, expected, check)
+        let text = self.text(name)?;
+        if let Err(error) = check_url(&text) {
+            // It does not repeat the password.
+            self.errors.push(format!("{name}: {error}"));
+        }
+        Some(text.into())
     }
 
     fn direct_url(&mut self) -> DirectUrl {

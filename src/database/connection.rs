@@ -31,8 +31,9 @@ pub(super) struct Limits {
 const KEEPALIVE: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 
-/// Which backend it is, and whether it takes writes.
-const BACKEND: &str = "select pg_backend_pid(), current_setting('transaction_read_only')";
+/// Which backend it is, whether it takes writes, and in which encoding.
+const BACKEND: &str =
+    "select pg_backend_pid(), current_setting('transaction_read_only'), current_setting('server_encoding')";
 
 impl Limits {
     fn settings(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -85,6 +86,7 @@ pub(super) struct Backend {
     pid: i32,
     /// Whether it takes no writes.
     pub(super) is_read_only: bool,
+    pub(super) is_utf8: bool,
 }
 
 impl fmt::Debug for DatabaseConnection {
@@ -187,7 +189,11 @@ pub(super) async fn limit(connection: &mut PgConnection, limits: &Limits) -> Res
 /// Several statements in one exchange, the last of which is [`BACKEND`].
 async fn ask(connection: &mut PgConnection, statements: Arc<str>) -> Result<Backend, Error> {
     let row = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_one(connection).await?;
-    Ok(Backend { pid: row.try_get(0)?, is_read_only: row.try_get::<&str, _>(1)? == "on" })
+    Ok(Backend {
+        pid: row.try_get(0)?,
+        is_read_only: row.try_get::<&str, _>(1)? == "on",
+        is_utf8: row.try_get::<&str, _>(2)? == "UTF8",
+    })
 }
 
 type Step = Result<Either<PgQueryResult, PgRow>, Error>;

@@ -10,12 +10,13 @@ mod pooling;
 pub mod private;
 pub mod rights;
 mod schema;
+mod url;
 mod way;
 
 use std::pin::pin;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::timeout;
@@ -32,7 +33,8 @@ pub use self::io_runtime::set_io_runtime;
 pub use self::migrations::{MIGRATOR, migrate};
 pub use self::pool::Connections;
 pub use self::schema::{Schema, SchemaError};
-pub use self::way::{DirectUrl, Ways};
+pub use self::url::UrlError;
+pub use self::way::{DirectUrl, Ways, check_url};
 
 /// Connections a node holds at most for what it does by itself: writing batches, sweeping. Apart from those for requests,
 /// since a node whose requests have taken every connection must not go stale for it.
@@ -242,6 +244,14 @@ pub enum OpenError {
     /// Its schema can't be used, or be brought up to date.
     #[error("can't open the database: {0}")]
     Schema(#[from] SchemaError),
+    /// Its address can't be read.
+    #[error("can't open the database: {0}")]
+    Url(#[from] UrlError),
+    /// Not every name fits into it.
+    #[error(
+        "the database's encoding is not UTF-8, and not every name fits into it: create one with ENCODING 'UTF8'"
+    )]
+    Encoding,
     /// It is reached by a pooler that knows no transactions.
     #[error(
         "DATABASE_URL leads to a pooler in statement mode, which allows no transactions: have it pool by transaction or by \
@@ -270,16 +280,6 @@ pub async fn open(
 
 fn late(_: tokio::time::error::Elapsed) -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"))
-}
-
-/// How to connect to `url` under this name.
-///
-/// # Errors
-/// When it can't be read.
-pub fn options(url: &SecretString, name: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    let options = url.expose_secret().parse::<PgConnectOptions>()?;
-    // No pooler takes it as a parameter of the start, and numbers come in binary anyway.
-    Ok(options.application_name(name).extra_float_digits(None))
 }
 
 /// On a connection of its own, since a migration may take longer than any request. A command's, by its name: it is not to

@@ -36,6 +36,9 @@ pub(super) async fn find_out(servers: &Servers) -> Result<Pooling, OpenError> {
                 Ok(connection) => connection?,
             },
         };
+        if !connection.backend().is_utf8 {
+            return Err(OpenError::Encoding);
+        }
         let first = connection.backend_pid();
         let again = backend_of_transaction(&mut connection).await?;
         if first != again || connections.iter().any(|other| other.backend_pid() == first) {

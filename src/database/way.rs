@@ -5,13 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Error, PgConnection};
 use tokio::time::timeout;
 
 use super::connection::{DatabaseConnection, Limits, Pooling};
-use super::{ACQUIRE_TIMEOUT, OpenError, options, pooling};
+use super::url::{self, Address, UrlError};
+use super::{ACQUIRE_TIMEOUT, OpenError, pooling};
 
 /// One way to the database.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Way {
 
 impl Way {
     async fn find(url: &SecretString, name: &str) -> Result<Self, OpenError> {
-        let servers = Servers::new(vec![options(url, name).map_err(OpenError::Connect)?], false);
+        let servers = Servers::at(url, name)?;
         let pooling = pooling::find_out(&servers).await?;
         Ok(Self { servers: Arc::new(servers), pooling })
     }
@@ -53,6 +54,14 @@ pub enum DirectUrl {
     Url(SecretString),
     /// There is none.
     None,
+}
+
+/// Whether an address can be read.
+///
+/// # Errors
+/// Why not.
+pub fn check_url(url: &str) -> Result<(), UrlError> {
+    url::parse(url).map(drop)
 }
 
 /// The ways to a database.
@@ -96,7 +105,7 @@ impl Ways {
     /// # Errors
     /// When the address can't be read.
     pub fn direct_to(url: &SecretString, name: &str) -> Result<Self, OpenError> {
-        let servers = Servers::new(vec![options(url, name).map_err(OpenError::Connect)?], false);
+        let servers = Servers::at(url, name)?;
         let usual = Way { servers: Arc::new(servers), pooling: Pooling::Session };
         Ok(Self { direct: Some(usual.clone()), usual, advice: None })
     }
@@ -109,6 +118,11 @@ impl Ways {
     /// Whether each connection for requests has a backend for itself.
     pub fn pooling(&self) -> Pooling {
         self.usual.pooling
+    }
+
+    /// How the usual server is connected to.
+    pub fn options(&self) -> &PgConnectOptions {
+        self.usual.servers.options()
     }
 
     /// What could be set so that there were a better one.
@@ -150,8 +164,13 @@ impl fmt::Debug for Servers {
 }
 
 impl Servers {
-    pub(super) fn new(candidates: Vec<PgConnectOptions>, wants_writable: bool) -> Self {
-        Self { candidates, wants_writable, current: AtomicUsize::default() }
+    /// Those at this address, whose connections have this name.
+    fn at(url: &SecretString, name: &str) -> Result<Self, UrlError> {
+        let Address { servers, wants_writable } = url::parse(url.expose_secret())?;
+        // No pooler takes extra_float_digits as a parameter of the start, and numbers come in binary anyway.
+        let named = |it: PgConnectOptions| it.application_name(name).extra_float_digits(None);
+        let candidates = servers.into_iter().map(named).collect();
+        Ok(Self { candidates, wants_writable, current: AtomicUsize::default() })
     }
 
     fn are_several(&self) -> bool {

@@ -11,6 +11,7 @@ mod browser;
 mod clients;
 mod commands;
 mod compare;
+mod connecting;
 #[macro_use]
 mod contract;
 mod doctor;

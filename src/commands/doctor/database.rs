@@ -34,17 +34,13 @@ pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Opti
         Ok(url) => url,
         Err(finding) => return (vec![finding], None),
     };
-    let Ok(options) = database::options(&url, database::COMMAND) else {
-        let finding =
-            Finding::problem("DATABASE_URL can't be read.", "See .env.example for how it is written.");
-        return (vec![finding], None);
-    };
-    let ways = match find(&url, config, &options).await {
+    let direct = if config.database_url.is_some() { &config.database_direct_url } else { &DirectUrl::Usual };
+    let ways = match find(&url, direct).await {
         Ok(ways) => ways,
         Err(finding) => return (vec![finding], None),
     };
     let pools = Pools::new(ways.clone(), config.database_max_connections);
-    let (mut findings, is_ready) = match look(&pools, &options, config, clock).await {
+    let (mut findings, is_ready) = match look(&pools, ways.options(), config, clock).await {
         Ok(looked) => looked,
         Err(error) => (vec![Finding::skipped("the database", format!("It gives no answer: {error}"))], false),
     };
@@ -69,8 +65,7 @@ async fn locate(config: &Config) -> Result<SecretString, Finding> {
     })
 }
 
-async fn find(url: &SecretString, config: &Config, options: &PgConnectOptions) -> Result<Ways, Finding> {
-    let direct = if config.database_url.is_some() { &config.database_direct_url } else { &DirectUrl::Usual };
+async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Ways, Finding> {
     let outcome = tokio::time::timeout(PATIENCE, Ways::find(url, direct, database::COMMAND)).await;
     let error = match outcome {
         Ok(Ok(ways)) => return Ok(ways),
@@ -79,7 +74,8 @@ async fn find(url: &SecretString, config: &Config, options: &PgConnectOptions) -
         Ok(Err(error)) => return Err(Finding::problem("The service does not start.", error.to_string())),
         Err(_) => sqlx::Error::PoolTimedOut,
     };
-    let place = place(options);
+    let ways = Ways::direct_to(url, database::COMMAND);
+    let place = ways.map_or_else(|error| error.to_string(), |ways| place(ways.options()));
     let code = error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
     let (what, advice) = match (code.as_deref(), &error) {
         (Some("28P01" | "28000"), _) => (

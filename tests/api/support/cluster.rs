@@ -169,6 +169,11 @@ impl Database {
         Self::create("").await
     }
 
+    /// Empty, in another encoding than ours.
+    pub async fn in_encoding(encoding: &str) -> Self {
+        Self::create(&format!("template template0 encoding '{encoding}' lc_collate 'C' lc_ctype 'C'")).await
+    }
+
     async fn create(options: &str) -> Self {
         let cluster = &*CLUSTER;
         let number = cluster.databases.fetch_add(1, Ordering::Relaxed);
