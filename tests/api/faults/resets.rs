@@ -18,6 +18,9 @@ use crate::support::{
     server::{CHEAP, METRICS, TestServer, credentials, registration},
 };
 
+/// How many requests are left alone, to see how long one takes.
+const UNDISTURBED: u32 = 3;
+
 /// How many requests of each kind are reset.
 const RESETS: u32 = 20;
 
@@ -119,7 +122,7 @@ async fn reset(deed: Deed) {
     let (server, proxy) = TestServer::behind_a_proxy(&[METRICS]).await;
     let service = Service::registered(&server).await;
     let mut requests = Vec::new();
-    for number in 0..=RESETS {
+    for number in 0..UNDISTURBED + RESETS {
         requests.push(deed.request(&server, &service, number).await);
     }
     // A refresh token's grace is over.
@@ -129,22 +132,26 @@ async fn reset(deed: Deed) {
     server.send(Request::get("/health/ready")).await.expect(200);
     let before = answered(&server, None).await;
 
-    let began = Instant::now();
-    server.send(requests.remove(0)).await;
-    let usual = began.elapsed();
+    // The first may have to connect: the others take less.
+    let mut usual = Duration::MAX;
+    for _ in 0..UNDISTURBED {
+        let began = Instant::now();
+        server.send(requests.remove(0)).await;
+        usual = usual.min(began.elapsed());
+    }
     for (number, request) in (0..).zip(&requests) {
         let after = usual.mul_f64(0.5 + 0.9 * f64::from(number) / f64::from(RESETS));
         request.send_and_reset(server.address(), after).await;
     }
 
     proxy.set_delay(Duration::ZERO);
-    let sent = f64::from(RESETS + 1);
+    let sent = f64::from(UNDISTURBED + RESETS);
     eventually("each request is counted", async || answered(&server, None).await - before >= sent).await;
     assert_eq!(answered(&server, None).await - before, sent, "{deed:?}");
     let gone = answered(&server, Some(499)).await;
     assert!((1.0..=f64::from(RESETS)).contains(&gone), "{deed:?}: {gone} were gone");
     let done = count(&server, deed.done()).await;
-    assert_eq!(done, i64::from(RESETS) + 1, "{deed:?}: what was begun is done");
+    assert_eq!(done, i64::from(UNDISTURBED + RESETS), "{deed:?}: what was begun is done");
     let events = format!("select count(*) from audit_events where event = '{}'", deed.event());
     eventually("every change is in the trail", async || count(&server, &events).await >= done).await;
     assert_eq!(count(&server, &events).await, done, "{deed:?}");
