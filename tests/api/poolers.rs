@@ -2,7 +2,7 @@
 //! that it shares with others.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use sqlx::PgConnection;
@@ -11,9 +11,11 @@ use crate::nodes::assert_refused_in_time;
 use crate::support::{
     client::{Client, Pair},
     cluster::Database,
+    eventually,
     http::{Request, Response},
     pgbouncer::PgBouncer,
     program::{folder, program, run, text},
+    proxy::Proxy,
     server::{ONE_NAME, TestServer, registration},
 };
 
@@ -205,4 +207,36 @@ async fn a_doctor_says_how_the_pooler_pools() {
         let said = text(&run_by(&pooler, &["doctor"]).await.stdout);
         assert!(said.contains(told) && !said.contains("time limits"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn clients_that_go_in_the_middle_of_a_statement_leave_no_transaction_open() {
+    let database = Arc::new(Database::migrated().await);
+    let pooler = by_transaction(&database).await;
+    let proxy = Proxy::before(pooler.url()).await;
+    let settings = [
+        ("DATABASE_URL", proxy.url().as_str()),
+        ("DATABASE_DIRECT_URL", "none"),
+        // Each request asks Postgres.
+        ("SESSION_LOOKUP", "always"),
+    ];
+    let server = TestServer::on(Arc::clone(&database), &settings).await;
+    let client = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
+    proxy.set_delay(Duration::from_millis(5));
+    for millis in 0..80 {
+        let request = client.request("GET", "/session/profile");
+        request.send_and_reset(server.address(), Duration::from_millis(millis)).await;
+    }
+    proxy.set_delay(Duration::ZERO);
+    for _ in 0..20 {
+        client.profile().await.ok();
+    }
+    assert_eq!(proxy.transactions_begun_twice(), 0);
+    let open = "select count(*) from pg_stat_activity
+                where datname = current_database() and state like 'idle in transaction%'";
+    let mut past_the_pooler = database.connect().await;
+    eventually("no transaction is open", async || {
+        sqlx::query_scalar::<_, i64>(open).fetch_one(&mut past_the_pooler).await.expect("a number") == 0
+    })
+    .await;
 }
