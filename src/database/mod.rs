@@ -291,7 +291,7 @@ async fn migrate_as(name: &str, options: &PgConnectOptions) -> Result<(), OpenEr
     migrate(&mut connection).await?;
     if name == NODE {
         // In a transaction: a pooler may give each statement another backend.
-        let mut transaction = connection.begin().await?;
+        let mut transaction = connection.begin_with("begin isolation level read committed").await?;
         let missing = rights::to_serve(&mut transaction).await?;
         transaction.rollback().await?;
         if !missing.is_empty() {
