@@ -79,6 +79,9 @@ pub enum StartError {
     /// Two metrics have one name: a fault of ours.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
+    /// The API's documents don't serialise: a fault of ours.
+    #[error(transparent)]
+    Documents(#[from] serde_json::Error),
     /// Spans can't be sent.
     #[error(transparent)]
     Spans(#[from] SpansError),
@@ -580,7 +583,8 @@ impl Parts {
             .openapi(openapi::Document::openapi())
             .configure(|config| self.routes(config))
             .split_for_parts();
-        openapi::complete(&mut document);
+        let modes: Vec<&str> = self.modes.iter().map(|mode| mode.name()).collect();
+        openapi::complete(&mut document, &modes);
         document
     }
 }
@@ -602,7 +606,7 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let domain = Domain::new(&storage, config, &secret, &clock)?;
     let site = Site::new(config, config.listen);
     let parts = Parts::new(config, &site, domain, &secret, Metrics::new()?, Standing::default(), clock);
-    Ok(parts.document().to_pretty_json()?)
+    Ok(openapi::render(&parts.document())?)
 }
 
 fn serve(
@@ -612,9 +616,9 @@ fn serve(
     is_https: bool,
     spans: Option<Spans>,
 ) -> Result<Server, StartError> {
-    let document = parts.document();
-    let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
-    let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
+    let (document, comparison) = (parts.document(), openapi::comparison());
+    let routes = Data::new(edge::Routes::of(&[&document, &comparison], &pages::PAGES, &parts.metrics));
+    let rendered = Data::new(openapi::Rendered::of(&document, &comparison)?);
     let edge = Edge {
         is_https,
         proxies: parts.proxies.clone(),

@@ -11,8 +11,9 @@ use crate::http::body::{Ignored, Json};
 use crate::http::client::Client;
 use crate::logins::Logins;
 
-/// Who is signed in, by whichever credential came: a Bearer token, else the access-token cookie, else the session
-/// cookie.
+/// Who is signed in, by whichever credential came.
+///
+/// One is looked at: a Bearer token, else the access token's cookie, else the session's.
 #[utoipa::path(operation_id = "profile", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
@@ -47,6 +48,8 @@ pub(super) async fn verify(identity: Identity) -> HttpResponse {
 }
 
 /// Where one is signed in: every live login, in both modes.
+///
+/// The one that asks is marked as `current`.
 #[utoipa::path(operation_id = "list_logins", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "Newest first.", body = ListedLoginsBody),
@@ -61,9 +64,11 @@ pub(super) async fn list_logins(identity: Identity, logins: Data<Logins>) -> Res
 }
 
 /// Sign another device out, or this one.
+///
+/// Only a login of one's own that is live can be ended; any other id is not found.
 #[utoipa::path(operation_id = "end_login", tag = "account",
     params(("id" = Uuid, Path, description = "One of the ids in the list.")),
-    security(("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "The login has ended, and every credential of it is dead."),
     (status = 404, description = "not_found"),
     (status = 503, description = "unavailable"),
@@ -87,8 +92,10 @@ pub(super) async fn end_login(
 }
 
 /// Change the password, and sign every other device out.
+///
+/// A wrong current password counts as a failed sign-in.
 #[utoipa::path(operation_id = "change_password", tag = "account", request_body = PasswordRequest,
-    security(("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "It is changed. This login goes on; every other one has ended."),
     (status = 403, description = "invalid_credentials"),
     (status = 429, description = "rate_limited"),

@@ -4,6 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
+use utoipa::openapi::Ref;
 use uuid::Uuid;
 
 use crate::logins::{ListedLogin, Login, Transport};
@@ -121,7 +122,7 @@ pub struct LoginBody {
     /// Stays the same when the credential is renewed.
     pub id: Uuid,
     /// The mode that presents it.
-    #[schema(example = "session")]
+    #[schema(schema_with = mode_schema)]
     pub mode: String,
     /// How it is presented.
     pub transport: Transport,
@@ -171,7 +172,7 @@ pub struct ListedLoginBody {
     /// To end it by.
     pub id: Uuid,
     /// The mode that presents it.
-    #[schema(example = "session")]
+    #[schema(schema_with = mode_schema)]
     pub mode: String,
     /// How it is presented.
     pub transport: Transport,
@@ -244,6 +245,7 @@ pub struct ProfileBody {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuthBody {
     /// Its mode.
+    #[schema(schema_with = mode_schema)]
     pub mode: &'static str,
     /// The way it came.
     pub transport: Transport,
@@ -283,6 +285,14 @@ pub struct CsrfBody {
 pub enum TokenType {
     /// As `Authorization: Bearer`.
     Bearer,
+}
+
+/// What the API's document calls the schema of a mode's name. Which modes there are is not known here.
+pub const MODE_SCHEMA: &str = "Mode";
+
+/// The schema of a mode's name.
+pub(super) fn mode_schema() -> Ref {
+    Ref::from_schema_name(MODE_SCHEMA)
 }
 
 /// In UTC with `Z`, to the microsecond that is stored.

@@ -4,24 +4,32 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::bodies::mode_schema;
 use super::{Identity, TokenType};
 
-/// A token that is good (RFC 7662, section 2.2).
+/// What is known of a token that is good (RFC 7662, section 2.2).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TokenBody {
     /// How it is to be sent.
+    #[schema(required = false)]
     pub token_type: TokenType,
     /// The mode of the token.
+    #[schema(schema_with = mode_schema, required = false)]
     pub mode: &'static str,
     /// The user's id.
+    #[schema(required = false)]
     pub sub: Uuid,
     /// The user's name.
+    #[schema(required = false)]
     pub username: String,
     /// What the user may do, by name.
+    #[schema(required = false)]
     pub roles: Vec<String>,
     /// The login that it presents.
+    #[schema(required = false)]
     pub sid: Uuid,
     /// When it ends if it is not renewed or used, in seconds since 1970.
+    #[schema(required = false)]
     pub exp: i64,
     /// Of an access token: whom it is for.
     #[serde(skip_serializing_if = "Option::is_none")]

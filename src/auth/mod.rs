@@ -22,8 +22,8 @@ use crate::http::client::Client;
 use crate::logins::{EndedLogin, Transport};
 
 pub use self::bodies::{
-    CsrfBody, ListedLoginBody, ListedLoginsBody, LoginBody, LoginRequest, PasswordRequest, ProfileBody,
-    RefreshRequest, RegisterRequest, TokenType, UserBody,
+    CsrfBody, ListedLoginBody, ListedLoginsBody, LoginBody, LoginRequest, MODE_SCHEMA, PasswordRequest,
+    ProfileBody, RefreshRequest, RegisterRequest, TokenType, UserBody,
 };
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, Modes, Rejection, pick};

@@ -341,9 +341,10 @@ struct Known {
 const UNKNOWN: &str = "unknown";
 
 impl Routes {
-    /// The routes of this document, and these pages, which it does not list.
-    pub fn of(document: &OpenApi, pages: &[&str], metrics: &Metrics) -> Self {
-        let paths = document.paths.paths.iter().map(|(path, item)| (path.as_str(), allow(item)));
+    /// The routes of these documents, and these pages, which none of them lists.
+    pub fn of(documents: &[&OpenApi], pages: &[&str], metrics: &Metrics) -> Self {
+        let paths = documents.iter().flat_map(|document| &document.paths.paths);
+        let paths = paths.map(|(path, item)| (path.as_str(), allow(item)));
         let pages = pages.iter().map(|page| (*page, "GET, HEAD".to_owned()));
         let (mut all, mut places) = (Vec::new(), HashMap::new());
         for (path, allow) in paths.chain(pages) {

@@ -29,9 +29,10 @@ use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
 
 /// A pair of tokens, by the transport that they travel in.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
+#[serde(tag = "kind")]
 #[schema(examples(
     json!({
+        "kind": "jwt_bearer",
         "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
              "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
         "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "jwt", "transport": "bearer",
@@ -41,6 +42,7 @@ use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
         "refresh_token": "dur_…", "refresh_expires_in": 86400,
     }),
     json!({
+        "kind": "jwt_cookie",
         "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
              "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
         "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "jwt", "transport": "cookie",
@@ -51,6 +53,7 @@ use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
 ))]
 pub(super) enum JwtBody {
     /// The tokens are in cookies.
+    #[serde(rename = "jwt_cookie")]
     #[schema(title = "JwtByCookie")]
     Cookie {
         /// Who signed in.
@@ -63,6 +66,7 @@ pub(super) enum JwtBody {
         expires_in: i64,
     },
     /// The tokens are here.
+    #[serde(rename = "jwt_bearer")]
     #[schema(title = "JwtByBearer")]
     Bearer {
         /// Who signed in.
@@ -83,6 +87,8 @@ pub(super) enum JwtBody {
 }
 
 /// Open an account. Signs nobody in.
+///
+/// It is the same account in every mode.
 #[utoipa::path(operation_id = "jwt_register", tag = "jwt", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
@@ -102,7 +108,8 @@ pub(super) async fn jwt_register(
 ///
 /// By cookie with `"transport": "cookie"`.
 #[utoipa::path(operation_id = "jwt_login", tag = "jwt", request_body = LoginRequest, responses(
-    (status = 200, description = "Signed in.", body = JwtBody),
+    (status = 200, description = "Signed in.", body = JwtBody,
+        headers(("Set-Cookie" = String, description = "By cookie: `access_token` and `refresh_token`."))),
     (status = 401, description = "invalid_credentials"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
@@ -128,6 +135,8 @@ pub(super) async fn jwt_login(
 }
 
 /// Who is signed in, as the access token says: no look-up.
+///
+/// Takes an access token only. A token with roles that have changed since is refused; a refresh brings the new ones.
 #[utoipa::path(operation_id = "jwt_profile", tag = "jwt", security(("bearer" = []), ("access_token_cookie" = [])), responses(
     (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
 ))]
@@ -136,7 +145,10 @@ pub(super) async fn jwt_profile(identity: Identity) -> HttpResponse {
     HttpResponse::Ok().json(ProfileBody::from(identity))
 }
 
-/// The CSRF token of the login. The refresh token's cookie will do when the access token has run out.
+/// The CSRF token of the login.
+///
+/// The same that the login answered with, for a page that was loaded anew. The refresh token's cookie will do when the
+/// access token has run out.
 #[utoipa::path(operation_id = "jwt_csrf", tag = "jwt", security(("bearer" = []), ("access_token_cookie" = []), ("refresh_token_cookie" = [])), responses(
     (status = 200, description = "The token.", body = CsrfBody),
     (status = 503, description = "unavailable"),
@@ -164,8 +176,9 @@ pub(super) async fn jwt_csrf(
 /// Every refresh token that was replaced within `REFRESH_GRACE` gets the current one: tabs may refresh at once, and an
 /// answer may get lost. An older one ends the login.
 #[utoipa::path(operation_id = "jwt_refresh", tag = "jwt",
-    security((), ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
-    (status = 200, description = "The same login with new tokens.", body = JwtBody),
+    security((), ("refresh_token_cookie" = [])), request_body = Option<RefreshRequest>, responses(
+    (status = 200, description = "The same login with new tokens.", body = JwtBody,
+        headers(("Set-Cookie" = String, description = "By cookie: `access_token` and `refresh_token`."))),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
@@ -193,9 +206,10 @@ pub(super) async fn jwt_refresh(
 ///
 /// Takes the access token or, when there is none or it has expired, the refresh token from the body or its cookie.
 #[utoipa::path(operation_id = "jwt_logout", tag = "jwt",
-    security((), ("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []),
-        ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
-    (status = 204, description = "Signed out. Cookies are cleared, if the credential came in one."),
+    security((), ("bearer" = []), ("access_token_cookie" = []),
+        ("refresh_token_cookie" = [])), request_body = Option<RefreshRequest>, responses(
+    (status = 204, description = "Signed out.",
+        headers(("Set-Cookie" = String, description = "By cookie: clears `access_token` and `refresh_token`."))),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/logout")]
@@ -223,9 +237,10 @@ pub(super) async fn jwt_logout(
 ///
 /// Takes the same credentials as signing out here.
 #[utoipa::path(operation_id = "jwt_logout_all", tag = "jwt",
-    security((), ("bearer" = []), ("access_token_cookie" = [], "csrf_header" = []),
-        ("refresh_token_cookie" = [], "csrf_header" = [])), request_body = Option<RefreshRequest>, responses(
-    (status = 204, description = "Signed out everywhere. Cookies are cleared, if the credential came in one."),
+    security((), ("bearer" = []), ("access_token_cookie" = []),
+        ("refresh_token_cookie" = [])), request_body = Option<RefreshRequest>, responses(
+    (status = 204, description = "Signed out everywhere.",
+        headers(("Set-Cookie" = String, description = "By cookie: clears `access_token` and `refresh_token`."))),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/logout-all")]
@@ -252,7 +267,8 @@ pub(super) async fn jwt_logout_all(
 /// The one that signs, the next one, and those that signed before for as long as a token of theirs may be about. A
 /// token names its key in `kid`. With HS256 there are none: who could verify could sign.
 #[utoipa::path(operation_id = "jwks", tag = "oauth", responses(
-    (status = 200, description = "A JWK set (RFC 7517, section 5). It may be remembered for five minutes.",
+    (status = 200, description = "A JWK set (RFC 7517, section 5).",
+        headers(("Cache-Control" = String, description = "It may be remembered for five minutes.")),
         body = Object, content_type = "application/json", example = json!({"keys": [{
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "use": "sig",
             "alg": "EdDSA", "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}]})),

@@ -5,7 +5,6 @@ use actix_web::{HttpResponse, post};
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::audit::{Kind, Trail};
 use crate::auth::{AuthError, Mode, Modes, TokenBody};
@@ -17,7 +16,6 @@ use super::metadata::Metadata;
 
 /// What is known of a token.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
 #[schema(examples(
     json!({
         "active": true, "iss": "https://auth.example.com", "token_type": "Bearer", "mode": "jwt",
@@ -32,30 +30,16 @@ use super::metadata::Metadata;
     }),
     json!({"active": false}),
 ))]
-pub(super) enum IntrospectionBody {
-    /// It is good.
-    #[schema(title = "ActiveToken")]
-    Active {
-        /// `true`.
-        #[schema(schema_with = always::<true>)]
-        active: bool,
-        /// Who issued it.
-        iss: String,
-        #[serde(flatten)]
-        token: TokenBody,
-    },
-    /// It is not, and why is not said.
-    #[schema(title = "InactiveToken")]
-    Inactive {
-        /// `false`.
-        #[schema(schema_with = always::<false>)]
-        active: bool,
-    },
-}
-
-/// By what it says of itself, the one answer is told from the other.
-fn always<const IT: bool>() -> Object {
-    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([IT])).build()
+pub(super) struct IntrospectionBody {
+    /// Whether it is good. If it is not, nothing else is said.
+    active: bool,
+    /// Who issued it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    iss: Option<String>,
+    #[serde(flatten)]
+    #[schema(value_type = TokenBody)]
+    token: Option<TokenBody>,
 }
 
 /// Ask about a token that was sent to your service: whether it is good, and whose it is (RFC 7662).
@@ -73,11 +57,9 @@ pub(super) async fn introspect(
     modes: Data<Modes>,
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
-    let body = match ask(&modes, |mode| mode.introspect(&asked.token)).await? {
-        Some(token) => IntrospectionBody::Active { active: true, iss: metadata.issuer.clone(), token },
-        None => IntrospectionBody::Inactive { active: false },
-    };
-    Ok(HttpResponse::Ok().json(body))
+    let token = ask(&modes, |mode| mode.introspect(&asked.token)).await?;
+    let iss = token.is_some().then(|| metadata.issuer.clone());
+    Ok(HttpResponse::Ok().json(IntrospectionBody { active: token.is_some(), iss, token }))
 }
 
 /// End the login behind a token (RFC 7009).

@@ -25,14 +25,18 @@ pub struct Metadata {
     /// Where to ask about a token.
     introspection_endpoint: String,
     /// How a client proves who it is there.
+    #[schema(value_type = Vec<String>)]
     introspection_endpoint_auth_methods_supported: [&'static str; 1],
     /// Where to end the login behind a token.
     revocation_endpoint: String,
     /// How a client proves who it is there.
+    #[schema(value_type = Vec<String>)]
     revocation_endpoint_auth_methods_supported: [&'static str; 1],
     /// None: nobody is sent here for authorization. Said, since to be silent means another list.
+    #[schema(value_type = Vec<String>)]
     response_types_supported: [&'static str; 0],
     /// None: tokens are not had by OAuth. Said, since to be silent means another list.
+    #[schema(value_type = Vec<String>)]
     grant_types_supported: [&'static str; 0],
     /// For people.
     service_documentation: String,
@@ -59,8 +63,11 @@ impl Metadata {
 }
 
 /// Where other services ask what (RFC 8414).
+///
+/// It may be remembered for five minutes.
 #[utoipa::path(operation_id = "oauth_authorization_server", tag = "oauth", responses(
-    (status = 200, description = "What there is; what is not named does not exist.", body = Metadata),
+    (status = 200, description = "What there is; what is not named does not exist.", body = Metadata,
+        headers(("Cache-Control" = String, description = "It may be remembered for five minutes."))),
 ))]
 #[get("/.well-known/oauth-authorization-server")]
 pub(super) async fn authorization_server(metadata: Data<Metadata>) -> HttpResponse {

@@ -25,9 +25,10 @@ use super::{COOKIE, NAME, SessionMode, store};
 
 /// A session, by the transport that it travels in.
 #[derive(Serialize, ToSchema)]
-#[serde(untagged)]
+#[serde(tag = "kind")]
 #[schema(examples(
     json!({
+        "kind": "session_cookie",
         "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
              "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
         "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "session", "transport": "cookie",
@@ -36,6 +37,7 @@ use super::{COOKIE, NAME, SessionMode, store};
         "csrf_token": "0e5RXPYgB0aJQ0K8eF0Yf7sXwD3x0m2E6qFq5t0qZ9k",
     }),
     json!({
+        "kind": "session_bearer",
         "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
              "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
         "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "session", "transport": "bearer",
@@ -46,6 +48,7 @@ use super::{COOKIE, NAME, SessionMode, store};
 ))]
 pub(super) enum SessionBody {
     /// The session id is in the cookie.
+    #[serde(rename = "session_cookie")]
     #[schema(title = "SessionByCookie")]
     Cookie {
         /// Who signed in.
@@ -56,6 +59,7 @@ pub(super) enum SessionBody {
         csrf_token: String,
     },
     /// The session id is here.
+    #[serde(rename = "session_bearer")]
     #[schema(title = "SessionByBearer")]
     Bearer {
         /// Who signed in.
@@ -70,6 +74,8 @@ pub(super) enum SessionBody {
 }
 
 /// Open an account. Signs nobody in.
+///
+/// It is the same account in every mode.
 #[utoipa::path(operation_id = "session_register", tag = "session", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
@@ -89,7 +95,8 @@ pub(super) async fn session_register(
 ///
 /// By Bearer token with `"transport": "bearer"`.
 #[utoipa::path(operation_id = "session_login", tag = "session", request_body = LoginRequest, responses(
-    (status = 200, description = "Signed in.", body = SessionBody),
+    (status = 200, description = "Signed in.", body = SessionBody,
+        headers(("Set-Cookie" = String, description = "By cookie: `sessionid`."))),
     (status = 401, description = "invalid_credentials"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
@@ -118,6 +125,8 @@ pub(super) async fn session_login(
 }
 
 /// Who is signed in.
+///
+/// Takes a session only. What it says is as of now: roles that were given or taken show at once.
 #[utoipa::path(operation_id = "session_profile", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
     (status = 503, description = "unavailable"),
@@ -128,6 +137,8 @@ pub(super) async fn session_profile(identity: Identity) -> HttpResponse {
 }
 
 /// The CSRF token of the session.
+///
+/// The same that the login answered with, for a page that was loaded anew.
 #[utoipa::path(operation_id = "session_csrf", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The token.", body = CsrfBody),
     (status = 503, description = "unavailable"),
@@ -141,8 +152,9 @@ pub(super) async fn session_csrf(identity: Identity, csrf: Data<Csrf>) -> HttpRe
 ///
 /// The old id goes on being accepted for a moment, and its refresh gets the same new one: requests of other tabs may be
 /// under way.
-#[utoipa::path(operation_id = "session_refresh", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
-    (status = 200, description = "The same login under its current session id.", body = SessionBody),
+#[utoipa::path(operation_id = "session_refresh", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
+    (status = 200, description = "The same login under its current session id.", body = SessionBody,
+        headers(("Set-Cookie" = String, description = "By cookie: `sessionid`, with the current id."))),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
@@ -168,8 +180,11 @@ pub(super) async fn session_refresh(
 }
 
 /// Sign out: end the login.
-#[utoipa::path(operation_id = "session_logout", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
-    (status = 204, description = "Signed out. A session cookie is cleared."),
+///
+/// Every id of it, replaced ones included, is dead then, on every node.
+#[utoipa::path(operation_id = "session_logout", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
+    (status = 204, description = "Signed out.",
+        headers(("Set-Cookie" = String, description = "By cookie: clears `sessionid`."))),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/logout")]
@@ -193,8 +208,11 @@ pub(super) async fn session_logout(
 }
 
 /// Sign out everywhere: end every login of the user, in both modes.
-#[utoipa::path(operation_id = "session_logout_all", tag = "session", security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
-    (status = 204, description = "Signed out everywhere. A session cookie is cleared."),
+///
+/// This one is ended, too.
+#[utoipa::path(operation_id = "session_logout_all", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
+    (status = 204, description = "Signed out everywhere.",
+        headers(("Set-Cookie" = String, description = "By cookie: clears `sessionid`."))),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/logout-all")]
@@ -214,6 +232,8 @@ pub(super) async fn session_logout_all(
 }
 
 /// Everything that the session keeps.
+///
+/// It is kept with the login: another login of the same user has its own.
 #[utoipa::path(operation_id = "session_data", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "An object with a member for each key.", body = Object, example = json!({"theme": "dark", "cart": [7, 9]})),
     (status = 503, description = "unavailable"),
@@ -227,6 +247,8 @@ pub(super) async fn session_data(
 }
 
 /// What the session keeps under a key.
+///
+/// The bare value, as it was put.
 #[utoipa::path(operation_id = "session_data_get", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The value itself.", body = Value, example = json!("dark")),
@@ -246,9 +268,11 @@ pub(super) async fn session_data_get(
 }
 
 /// Keep a value with the session, on the server.
+///
+/// Whatever was under the key is replaced. All values together have up to 64 KiB.
 #[utoipa::path(operation_id = "session_data_put", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     request_body(content = Value, description = "Any JSON value, of 4 KiB at most.", example = json!("dark")),
-    security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "It is kept until the login ends."),
     (status = 503, description = "unavailable"),
 ))]
@@ -267,8 +291,10 @@ pub(super) async fn session_data_put(
 }
 
 /// Have the session forget a key.
+///
+/// It is no error if there is nothing under it.
 #[utoipa::path(operation_id = "session_data_delete", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
-    security(("bearer" = []), ("session_cookie" = [], "csrf_header" = [])), responses(
+    security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "It keeps nothing under this key."),
     (status = 422, description = "validation_failed"),
     (status = 503, description = "unavailable"),

@@ -28,7 +28,7 @@ impl LastRun {
 /// The comparison that was measured last.
 ///
 /// `dualauth compare` makes it. Where a figure has no meaning, or could not be had, it is null.
-#[utoipa::path(operation_id = "compare_json", tag = "service", responses(
+#[utoipa::path(operation_id = "compare_json", tag = "comparison", responses(
     (status = 200, description = "What was found.", body = Report),
     (status = 404, description = "not_found"),
 ))]

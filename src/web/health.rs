@@ -9,6 +9,7 @@ use futures_util::future::join;
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::auth::Modes;
 use crate::database::{Commits, Connections, DatabaseError, answer};
@@ -24,8 +25,12 @@ const TIME_LIMIT: Duration = Duration::from_secs(2);
 #[schema(example = json!({"status": "ok"}))]
 pub(super) struct LiveBody {
     /// Always `ok`.
-    #[schema(example = "ok")]
+    #[schema(schema_with = only_ok)]
     status: &'static str,
+}
+
+fn only_ok() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ok"])).build()
 }
 
 /// The service is well.
@@ -33,13 +38,15 @@ pub(super) struct LiveBody {
 #[schema(example = json!({"status": "ok", "checks": {"database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok"}}))]
 pub(super) struct ReadyBody {
     /// Always `ok`: anything else is a problem document.
-    #[schema(example = "ok")]
+    #[schema(schema_with = only_ok)]
     status: &'static str,
     /// And so is each part.
     checks: Checks,
 }
 
 /// The process is up.
+///
+/// Nothing else is looked at: to restart it mends nothing that this does not show.
 #[utoipa::path(operation_id = "health_live", tag = "service", responses(
     (status = 200, description = "It is.", body = LiveBody),
 ))]

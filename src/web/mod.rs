@@ -20,7 +20,8 @@ pub const PAGES: [&str; 7] =
 /// Registers these routes.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(health::live).service(health::ready).service(openapi::openapi_json);
-    config.service(comparison::compare_json);
+    // They have a document of their own.
+    config.map(|config| config.service(comparison::compare_json).service(openapi::comparison_openapi_json));
     config.map(|config| config.service(playground::playground).service(playground::playground_file));
     config.map(|config| config.service(comparison::compare).service(comparison::compare_file));
     config

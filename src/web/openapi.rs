@@ -1,105 +1,157 @@
-//! The API's document (OpenAPI 3.1): what the routes say of themselves, and what holds for all of them.
+//! The API's documents (OpenAPI 3.1): what the routes say of themselves, and what holds for all of them.
 
-use std::collections::BTreeSet;
+mod credentials;
+mod headers;
+mod order;
+mod problems;
+mod variants;
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use serde_json::Value;
-use utoipa::OpenApi;
-use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{OpenApi, RefOr, Schema};
 
-use crate::auth::CSRF_HEADER;
-use crate::error::{Check, Checks, Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
-use crate::http::form::FORM;
+use crate::auth::MODE_SCHEMA;
+use crate::error::{Check, Checks, Code, FieldError, OAuthError, Problem};
 
 /// What the routes can't say of themselves.
-#[derive(OpenApi)]
+#[derive(utoipa::OpenApi)]
 #[openapi(
     info(
         title = "dualauth",
         description = "Sessions and JWTs, side by side, over one login record. Each mode travels by cookie or by \
                        `Authorization: Bearer`. Sign in below: cookies ride along by themselves, and so does the CSRF \
-                       header; a Bearer token, or a service's id and secret, goes in once, under *Authorize*.",
+                       header; a Bearer token, or a service's id and secret, goes in once, under *Authorize*.\n\n\
+                       Every answer has an `X-Request-Id`, by which the log knows it, and unless it says otherwise \
+                       `Cache-Control: no-store`. Every refusal is a problem document (RFC 9457).",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+        contact(name = "Whoever runs this server"),
     ),
     servers((url = "/", description = "This server")),
     tags(
         (name = "session", description = "An opaque id that the server looks up."),
         (name = "jwt", description = "Signed claims that the server verifies without a look-up."),
+        (name = "account", description = "Routes that take a credential of either mode."),
         (name = "oauth", description = "What other services ask, by the standards of OAuth. They show a registered client's id \
                                         and secret, and no user's credential."),
-        (name = "account", description = "Routes that take a credential of either mode."),
         (name = "service", description = "The service itself."),
     ),
     components(schemas(Problem, FieldError, Code, OAuthError, Checks, Check)),
 )]
 pub struct Document;
 
-/// The document as it is served.
+/// Of the comparison, in a document of its own: whoever generates a client has no use for it.
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "dualauth: the comparison",
+        description = "What was measured of sessions and JWTs, for programs to read. The API itself is in `/openapi.json`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+        contact(name = "Whoever runs this server"),
+    ),
+    servers((url = "/", description = "This server")),
+    paths(super::comparison::compare_json, comparison_openapi_json),
+    tags((name = "comparison", description = "What a run of `dualauth compare` has found.")),
+    components(schemas(Problem, FieldError, Code, OAuthError, Checks, Check)),
+)]
+struct ComparisonDocument;
+
+/// The documents as they are served.
 #[derive(Clone, Debug)]
-pub struct Rendered(pub String);
+pub struct Rendered {
+    api: String,
+    comparison: String,
+}
+
+impl Rendered {
+    /// The text of both.
+    ///
+    /// # Errors
+    /// When one does not serialise.
+    pub fn of(api: &OpenApi, comparison: &OpenApi) -> Result<Self, serde_json::Error> {
+        Ok(Self { api: render(api)?, comparison: render(comparison)? })
+    }
+}
 
 /// This document.
+///
+/// In the form that client generators read: OpenAPI 3.1, as JSON.
 #[utoipa::path(operation_id = "openapi_json", tag = "service", responses(
-    (status = 200, description = "OpenAPI 3.1.", body = Value, content_type = "application/json"),
+    (status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json",
+        headers(("Cache-Control" = String, description = "`no-cache`: a cache asks each time whether it has changed."))),
 ))]
 #[get("/openapi.json")]
-pub(super) async fn openapi_json(document: Data<Rendered>) -> HttpResponse {
+pub(super) async fn openapi_json(documents: Data<Rendered>) -> HttpResponse {
+    json(&documents.api)
+}
+
+/// This document.
+///
+/// It is apart from the API's own, which is in `/openapi.json`.
+#[utoipa::path(operation_id = "comparison_openapi_json", tag = "comparison", responses(
+    (status = 200, description = "OpenAPI 3.1.", body = Object, content_type = "application/json",
+        headers(("Cache-Control" = String, description = "`no-cache`: a cache asks each time whether it has changed."))),
+))]
+#[get("/compare/openapi.json")]
+pub(super) async fn comparison_openapi_json(documents: Data<Rendered>) -> HttpResponse {
+    json(&documents.comparison)
+}
+
+fn json(document: &str) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("application/json")
         .insert_header(("Cache-Control", "no-cache"))
-        .body(document.0.clone())
+        .body(document.to_owned())
 }
 
-// The security schemes, by the names that the routes use.
-const BEARER: &str = "bearer";
-const SESSION_COOKIE: &str = "session_cookie";
-const ACCESS_TOKEN_COOKIE: &str = "access_token_cookie";
-const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
-const CSRF: &str = "csrf_header";
-const CLIENT_BASIC: &str = "client_basic";
+/// Adds what holds for many routes alike: how credentials travel, the headers that go with them, and the problems that
+/// routes answer with. `modes` are the names of all modes.
+pub fn complete(document: &mut OpenApi, modes: &[&str]) {
+    let components = document.components.get_or_insert_default();
+    components.schemas.insert(MODE_SCHEMA.to_owned(), mode(modes));
+    credentials::declare(components);
+    headers::declare(components);
+    complete_operations(document);
+    order::sort(document);
+}
 
-/// Adds what holds for many routes alike: how credentials travel, and the problems that routes answer with.
-pub fn complete(document: &mut utoipa::openapi::OpenApi) {
-    add_security_schemes(document);
+/// The comparison's document, complete.
+pub fn comparison() -> OpenApi {
+    let mut document = <ComparisonDocument as utoipa::OpenApi>::openapi();
+    headers::declare(document.components.get_or_insert_default());
+    complete_operations(&mut document);
+    document
+}
+
+fn complete_operations(document: &mut OpenApi) {
     for item in document.paths.paths.values_mut() {
         for (is_unsafe, operation) in operations(item) {
             state_optional_body(operation);
-            add_problems(is_unsafe, operation);
+            credentials::complete(is_unsafe, operation);
+            problems::add(is_unsafe, operation);
         }
     }
 }
 
-fn add_security_schemes(document: &mut utoipa::openapi::OpenApi) {
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An access token or a session token: what `login` gave."))
-        .build();
-    let client = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Basic)
-        .description(Some("A service's id and secret, as `dualauth client create` printed them."))
-        .build();
-    let csrf = ApiKeyValue::with_description(
-        CSRF_HEADER,
-        "The login's CSRF token, with every unsafe request that a cookie authenticates. This page adds it by itself.",
-    );
-    let cookie = |name: &str| {
-        let text = "Rides along by itself. Over https its name has a prefix: `__Host-`, or `__Secure-` where that \
-                    can't be.";
-        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(name, text)))
-    };
-    let components = document.components.get_or_insert_default();
-    components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
-    components.add_security_scheme(CLIENT_BASIC, SecurityScheme::Http(client));
-    components.add_security_scheme(SESSION_COOKIE, cookie("sessionid"));
-    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie("access_token"));
-    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie("refresh_token"));
-    components.add_security_scheme(CSRF, SecurityScheme::ApiKey(ApiKey::Header(csrf)));
+/// The text of a document.
+///
+/// # Errors
+/// When it does not serialise.
+pub fn render(document: &OpenApi) -> Result<String, serde_json::Error> {
+    let mut value = serde_json::to_value(document)?;
+    variants::name(&mut value);
+    serde_json::to_string_pretty(&value)
+}
+
+/// Which modes there are is known only where they are put together.
+fn mode(names: &[&str]) -> RefOr<Schema> {
+    let mode = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(names.iter().map(|name| Value::from(*name))))
+        .description(Some("How a login is presented: by an id that is looked up, or by signed claims."));
+    mode.build().into()
 }
 
 fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation)> {
@@ -119,92 +171,4 @@ fn state_optional_body(operation: &mut Operation) {
             content.schema = Some(only.clone());
         }
     }
-}
-
-/// The problems that a route names itself, by their codes, and those that follow from what else it says: from its
-/// credentials, its body and its method.
-fn add_problems(is_unsafe: bool, operation: &mut Operation) {
-    let mut codes = vec![Code::Internal];
-    if is_unsafe {
-        codes.push(Code::CrossOrigin);
-    }
-    if let Some(body) = &operation.request_body {
-        codes.extend([
-            Code::MalformedRequest,
-            Code::UnsupportedMediaType,
-            Code::PayloadTooLarge,
-            Code::Timeout,
-        ]);
-        let is_form = matches!(body, RefOr::T(body) if body.content.contains_key(FORM));
-        codes.extend((!is_form).then_some(Code::ValidationFailed));
-    }
-    let schemes = schemes(operation);
-    if !schemes.is_empty() {
-        codes.extend([Code::MalformedRequest, Code::NotAuthenticated]);
-        codes.extend(schemes.iter().flat_map(|scheme| refusals(scheme)));
-    }
-    let codes: Vec<(u16, Code)> = codes
-        .into_iter()
-        .map(|code| (code.status().as_u16(), code))
-        .chain(named_problems(operation))
-        .collect();
-    for status in codes.iter().map(|(status, _)| *status).collect::<BTreeSet<_>>() {
-        let of_status = codes.iter().filter(|(of, _)| *of == status).map(|(_, code)| *code).collect();
-        let problem = problem(status, &of_status, schemes.iter().any(|scheme| scheme == CLIENT_BASIC));
-        operation.responses.responses.insert(status.to_string(), RefOr::T(problem));
-    }
-}
-
-/// A route names a problem by a response whose description is the code. Its status may be another than the code's
-/// own.
-fn named_problems(operation: &Operation) -> Vec<(u16, Code)> {
-    let responses = operation.responses.responses.iter();
-    let named = responses.filter_map(|(status, response)| match response {
-        RefOr::T(response) => {
-            let code = serde_json::from_value(Value::String(response.description.clone())).ok()?;
-            Some((status.parse().ok()?, code))
-        }
-        RefOr::Ref(_) => None,
-    });
-    named.collect()
-}
-
-/// The names of the security schemes that a route takes.
-fn schemes(operation: &Operation) -> Vec<String> {
-    let requirements = operation.security.iter().flatten();
-    let objects = requirements.filter_map(|requirement| serde_json::to_value(requirement).ok());
-    objects
-        .filter_map(|object| Some(object.as_object()?.keys().cloned().collect::<Vec<_>>()))
-        .flatten()
-        .collect()
-}
-
-fn refusals(scheme: &str) -> &'static [Code] {
-    match scheme {
-        BEARER => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked, Code::SessionExpired],
-        ACCESS_TOKEN_COOKIE => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked],
-        REFRESH_TOKEN_COOKIE => {
-            &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked, Code::RefreshTokenReused]
-        }
-        SESSION_COOKIE => &[Code::SessionExpired],
-        CSRF => &[Code::CsrfFailed],
-        CLIENT_BASIC => &[Code::InvalidCredentials],
-        _ => &[],
-    }
-}
-
-/// `is_oauth`: it says what went wrong in OAuth's words as well.
-fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
-    let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
-    let examples = codes.iter().map(|code| {
-        let problem = Problem::new(*code, code.title()).with_status(status);
-        let problem = if is_oauth { problem.for_oauth() } else { problem };
-        let example = serde_json::to_value(problem).ok();
-        (code.as_str(), ExampleBuilder::new().summary(code.title()).value(example).build())
-    });
-    let content = ContentBuilder::new()
-        .schema(Some(Ref::from_schema_name("Problem")))
-        .examples_from_iter(examples)
-        .build();
-    ResponseBuilder::new().description(words.join(", ")).content(PROBLEM_JSON, content).build()
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
@@ -70,7 +70,7 @@ fn operations() -> Vec<Operation> {
     };
     let operations = operations.map(|operation| Operation {
         id: operation["operationId"].as_str().expect("an id").to_owned(),
-        is_protected: operation.get("security").is_some() && !wants(operation, "client_basic"),
+        is_protected: operation["security"] != json!([]) && !wants(operation, "client_basic"),
         has_body: operation.get("requestBody").is_some(),
     });
     operations.collect()

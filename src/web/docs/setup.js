@@ -5,6 +5,7 @@
 
 const MODES = ["jwt", "session"]; // in the order in which shared routes look at the cookies
 const SAFE = ["GET", "HEAD", "OPTIONS"];
+const PROVEN = ["authorization", "x-csrf-token"]; // who sends one of these needs no header from us
 const NEEDS_NO_LOGIN = /\/(login|register)$/;
 
 const key = (mode) => `dualauth.csrf.${mode}`;
@@ -24,8 +25,8 @@ async function csrfToken(mode) {
 async function addCsrfHeader(request) {
   const url = new URL(request.url, location.href);
   const method = (request.method ?? "GET").toUpperCase();
-  const travelsByBearer = Object.keys(request.headers ?? {}).some((name) => name.toLowerCase() === "authorization");
-  if (url.origin !== location.origin || SAFE.includes(method) || travelsByBearer) return request;
+  const needsNone = Object.keys(request.headers ?? {}).some((name) => PROVEN.includes(name.toLowerCase()));
+  if (url.origin !== location.origin || SAFE.includes(method) || needsNone) return request;
   if (NEEDS_NO_LOGIN.test(url.pathname)) return request;
   for (const mode of modesOf(url.pathname)) {
     const token = await csrfToken(mode);

@@ -34,10 +34,11 @@ promises! { of every cookie:
 /// The members of a login's answer, for one kind of client.
 pub fn members(pair: Pair) -> &'static [&'static str] {
     match (pair.mode, pair.transport) {
-        (Mode::Session, Transport::Cookie) => &["user", "login", "csrf_token"],
-        (Mode::Session, Transport::Bearer) => &["user", "login", "session_token", "token_type"],
-        (Mode::Jwt, Transport::Cookie) => &["user", "login", "csrf_token", "expires_in"],
+        (Mode::Session, Transport::Cookie) => &["kind", "user", "login", "csrf_token"],
+        (Mode::Session, Transport::Bearer) => &["kind", "user", "login", "session_token", "token_type"],
+        (Mode::Jwt, Transport::Cookie) => &["kind", "user", "login", "csrf_token", "expires_in"],
         (Mode::Jwt, Transport::Bearer) => &[
+            "kind",
             "user",
             "login",
             "access_token",
@@ -61,6 +62,7 @@ async fn a_login_answers_exactly_what_its_kind_needs(pair: Pair) {
     let words = response.text();
     let body = response.ok();
     assert_members(&body, members(pair));
+    assert_eq!(body["kind"], format!("{}_{}", pair.mode.name(), pair.transport.name()));
     assert_eq!(body["user"], user);
     assert_members(
         &body["login"],

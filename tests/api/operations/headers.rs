@@ -25,15 +25,17 @@ fn paths() -> Vec<String> {
         serde_json::from_str(include_str!("../../../openapi/openapi.json")).expect("the document");
     let paths = document["paths"].as_object().expect("paths").keys();
     let filled = paths.map(|path| path.replace("{key}", "theme").replace("{id}", "nothing"));
+    let apart = ["/compare.json", "/compare/openapi.json"];
     let none = ["/docs", "/docs/nothing", "/playground/nothing", "/nothing", "/%ff"];
-    filled.chain(PAGES.into_iter().chain(none).map(str::to_owned)).collect()
+    filled.chain(PAGES.into_iter().chain(apart).chain(none).map(str::to_owned)).collect()
 }
 
 /// What may be remembered, and for how long. Nothing else may.
 fn remembered(path: &str) -> &'static str {
     match path {
         "/.well-known/jwks.json" | "/.well-known/oauth-authorization-server" => "public, max-age=300",
-        page if page == "/openapi.json" || PAGES.contains(&page) => "no-cache",
+        "/openapi.json" | "/compare/openapi.json" => "no-cache",
+        page if PAGES.contains(&page) => "no-cache",
         _ => "no-store",
     }
 }

@@ -1,0 +1,96 @@
+//! How credentials travel: the security schemes, which routes take none, and the header that goes with cookies.
+
+use utoipa::openapi::Components;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+
+use crate::error::Code;
+
+use super::headers;
+
+// The security schemes, by the names that the routes use.
+const BEARER: &str = "bearer";
+const SESSION_COOKIE: &str = "session_cookie";
+const ACCESS_TOKEN_COOKIE: &str = "access_token_cookie";
+const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
+const CLIENT_BASIC: &str = "client_basic";
+
+/// Declares the schemes.
+pub(super) fn declare(components: &mut Components) {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An access token or a session token: what `login` gave."))
+        .build();
+    let client = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("A service's id and secret, as `dualauth client create` printed them."))
+        .build();
+    let cookie = |name: &str| {
+        let text = "Rides along by itself. Over https its name has a prefix: `__Host-`, or `__Secure-` where that \
+                    can't be.";
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(name, text)))
+    };
+    components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+    components.add_security_scheme(CLIENT_BASIC, SecurityScheme::Http(client));
+    components.add_security_scheme(SESSION_COOKIE, cookie("sessionid"));
+    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie("access_token"));
+    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie("refresh_token"));
+    headers::declare_csrf(components);
+}
+
+/// A route that names no scheme says that it takes none; one that changes something and takes a cookie takes the CSRF
+/// header as well.
+pub(super) fn complete(is_unsafe: bool, operation: &mut Operation) {
+    let _ = operation.security.get_or_insert_default();
+    if is_unsafe && takes_cookie(operation) {
+        operation.parameters.get_or_insert_default().push(headers::csrf());
+    }
+}
+
+fn takes_cookie(operation: &Operation) -> bool {
+    let cookies = [SESSION_COOKIE, ACCESS_TOKEN_COOKIE, REFRESH_TOKEN_COOKIE];
+    schemes(operation).iter().any(|scheme| cookies.contains(&scheme.as_str()))
+}
+
+/// Whether it is a service that shows who it is, in the words of OAuth.
+pub(super) fn is_for_services(operation: &Operation) -> bool {
+    schemes(operation).iter().any(|scheme| scheme == CLIENT_BASIC)
+}
+
+/// What may be wrong with the credentials that a route takes.
+pub(super) fn refusals(is_unsafe: bool, operation: &Operation) -> Vec<Code> {
+    let schemes = schemes(operation);
+    if schemes.is_empty() {
+        return Vec::new();
+    }
+    let of_schemes = schemes.iter().flat_map(|scheme| refusals_of(scheme));
+    let csrf = (is_unsafe && takes_cookie(operation)).then_some(Code::CsrfFailed);
+    [Code::MalformedRequest, Code::NotAuthenticated]
+        .into_iter()
+        .chain(of_schemes.copied())
+        .chain(csrf)
+        .collect()
+}
+
+fn refusals_of(scheme: &str) -> &'static [Code] {
+    match scheme {
+        BEARER => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked, Code::SessionExpired],
+        ACCESS_TOKEN_COOKIE => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked],
+        REFRESH_TOKEN_COOKIE => {
+            &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked, Code::RefreshTokenReused]
+        }
+        SESSION_COOKIE => &[Code::SessionExpired],
+        CLIENT_BASIC => &[Code::InvalidCredentials],
+        _ => &[],
+    }
+}
+
+/// The names of the security schemes that a route takes.
+fn schemes(operation: &Operation) -> Vec<String> {
+    let requirements = operation.security.iter().flatten();
+    let objects = requirements.filter_map(|requirement| serde_json::to_value(requirement).ok());
+    objects
+        .filter_map(|object| Some(object.as_object()?.keys().cloned().collect::<Vec<_>>()))
+        .flatten()
+        .collect()
+}

@@ -1,0 +1,82 @@
+//! The problems that routes answer with: those that they name, and those that follow from what else they say.
+
+use std::collections::BTreeSet;
+
+use actix_web::http::StatusCode;
+use serde_json::Value;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::{Ref, RefOr};
+
+use crate::error::{Code, PROBLEM_JSON, Problem};
+use crate::http::form::FORM;
+
+use super::{credentials, headers};
+
+/// A head that is too large, which any route may refuse.
+const TOO_LARGE_HEAD: [StatusCode; 2] =
+    [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE];
+
+/// Adds them: those that a route names itself, by their codes, and those that follow from its credentials, its body and
+/// its method.
+pub(super) fn add(is_unsafe: bool, operation: &mut Operation) {
+    let mut codes = vec![Code::Internal];
+    codes.extend(is_unsafe.then_some(Code::CrossOrigin));
+    codes.extend(of_body(operation));
+    codes.extend(credentials::refusals(is_unsafe, operation));
+    let head = TOO_LARGE_HEAD.map(|status| (status.as_u16(), Code::MalformedRequest));
+    let codes: Vec<(u16, Code)> = codes
+        .into_iter()
+        .map(|code| (code.status().as_u16(), code))
+        .chain(head)
+        .chain(named(operation))
+        .collect();
+    let is_oauth = credentials::is_for_services(operation);
+    for status in codes.iter().map(|(status, _)| *status).collect::<BTreeSet<_>>() {
+        let of_status = codes.iter().filter(|(of, _)| *of == status).map(|(_, code)| *code).collect();
+        let problem = problem(status, &of_status, is_oauth);
+        operation.responses.responses.insert(status.to_string(), RefOr::T(problem));
+    }
+}
+
+fn of_body(operation: &Operation) -> Vec<Code> {
+    let Some(body) = &operation.request_body else { return Vec::new() };
+    let is_form = matches!(body, RefOr::T(body) if body.content.contains_key(FORM));
+    let codes = [Code::MalformedRequest, Code::UnsupportedMediaType, Code::PayloadTooLarge, Code::Timeout];
+    codes.into_iter().chain((!is_form).then_some(Code::ValidationFailed)).collect()
+}
+
+/// A route names a problem by a response whose description is the code. Its status may be another than the code's
+/// own.
+fn named(operation: &Operation) -> Vec<(u16, Code)> {
+    let responses = operation.responses.responses.iter();
+    let named = responses.filter_map(|(status, response)| match response {
+        RefOr::T(response) => {
+            let code = serde_json::from_value(Value::String(response.description.clone())).ok()?;
+            Some((status.parse().ok()?, code))
+        }
+        RefOr::Ref(_) => None,
+    });
+    named.collect()
+}
+
+/// `is_oauth`: it says what went wrong in OAuth's words as well.
+fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
+    let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
+    let examples = codes.iter().map(|code| {
+        let problem = Problem::new(*code, code.title()).with_status(status);
+        let problem = if is_oauth { problem.for_oauth() } else { problem };
+        let example = serde_json::to_value(problem).ok();
+        (code.as_str(), ExampleBuilder::new().summary(code.title()).value(example).build())
+    });
+    let content = ContentBuilder::new()
+        .schema(Some(Ref::from_schema_name("Problem")))
+        .examples_from_iter(examples)
+        .build();
+    let mut response =
+        ResponseBuilder::new().description(words.join(", ")).content(PROBLEM_JSON, content).build();
+    response.headers.extend(headers::of_problem(status).map(|(name, header)| (name.to_owned(), header)));
+    response
+}
