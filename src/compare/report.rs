@@ -15,6 +15,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::CompareError;
 use super::footprint::Footprint;
@@ -208,7 +209,18 @@ pub struct Latency {
     /// All.
     pub max: Option<f64>,
     /// The whole distribution: the part of all requests, and the time within which these were answered.
+    #[schema(schema_with = curve_schema)]
     pub curve: Vec<(f64, f64)>,
+}
+
+/// A list of pairs, said so that generators of clients understand it: few know tuples.
+fn curve_schema() -> Array {
+    let number = ObjectBuilder::new().schema_type(Type::Number).format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)));
+    let pair = ArrayBuilder::new().items(number).min_items(Some(2)).max_items(Some(2));
+    ArrayBuilder::new()
+        .items(pair)
+        .description(Some("The whole distribution: the part of all requests, and the time within which these were answered."))
+        .build()
 }
 
 /// How long a credential lives on after its end was acknowledged, in milliseconds.

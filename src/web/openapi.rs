@@ -120,7 +120,6 @@ pub fn complete(document: &mut OpenApi, modes: &[&str]) {
 /// The comparison's document, complete.
 pub fn comparison() -> OpenApi {
     let mut document = <ComparisonDocument as utoipa::OpenApi>::openapi();
-    headers::declare(document.components.get_or_insert_default());
     complete_operations(&mut document);
     document
 }
