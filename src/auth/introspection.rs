@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::bodies::mode_schema;
-use super::{Identity, TokenType};
+use super::{Audience, Identity, TokenType};
 
 /// What is known of a token that is good (RFC 7662, section 2.2).
 #[derive(Debug, Serialize, ToSchema)]
@@ -34,7 +34,7 @@ pub struct TokenBody {
     /// Of an access token: whom it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub aud: Option<String>,
+    pub aud: Option<Audience>,
     /// Of an access token: when it was signed, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -43,6 +43,10 @@ pub struct TokenBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub jti: Option<Uuid>,
+    /// Of an access token: the application that its user signed in to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub client_id: Option<String>,
 }
 
 impl From<Identity> for TokenBody {
@@ -58,6 +62,7 @@ impl From<Identity> for TokenBody {
             aud: None,
             iat: None,
             jti: None,
+            client_id: None,
         }
     }
 }

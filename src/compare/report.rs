@@ -215,7 +215,9 @@ pub struct Latency {
 
 /// A list of pairs, said so that generators of clients understand it: few know tuples.
 fn curve_schema() -> Array {
-    let number = ObjectBuilder::new().schema_type(Type::Number).format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)));
+    let number = ObjectBuilder::new()
+        .schema_type(Type::Number)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Double)));
     let pair = ArrayBuilder::new().items(number).min_items(Some(2)).max_items(Some(2));
     ArrayBuilder::new()
         .items(pair)

@@ -58,21 +58,36 @@ pub struct Document;
 )]
 struct ComparisonDocument;
 
-/// The documents as they are served.
+/// The API's document and the comparison's.
+pub struct Documents {
+    api: OpenApi,
+    comparison: OpenApi,
+    /// As they are served.
+    pub rendered: Rendered,
+}
+
+impl Documents {
+    /// With this one of the API.
+    ///
+    /// # Errors
+    /// When one does not serialise.
+    pub fn of(api: OpenApi) -> Result<Self, serde_json::Error> {
+        let comparison = comparison();
+        let rendered = Rendered { api: render(&api)?, comparison: render(&comparison)? };
+        Ok(Self { api, comparison, rendered })
+    }
+
+    /// Both.
+    pub fn all(&self) -> [&OpenApi; 2] {
+        [&self.api, &self.comparison]
+    }
+}
+
+/// The text of each document.
 #[derive(Clone, Debug)]
 pub struct Rendered {
     api: String,
     comparison: String,
-}
-
-impl Rendered {
-    /// The text of both.
-    ///
-    /// # Errors
-    /// When one does not serialise.
-    pub fn of(api: &OpenApi, comparison: &OpenApi) -> Result<Self, serde_json::Error> {
-        Ok(Self { api: render(api)?, comparison: render(comparison)? })
-    }
 }
 
 /// This document.
@@ -118,7 +133,7 @@ pub fn complete(document: &mut OpenApi, modes: &[&str]) {
 }
 
 /// The comparison's document, complete.
-pub fn comparison() -> OpenApi {
+fn comparison() -> OpenApi {
     let mut document = <ComparisonDocument as utoipa::OpenApi>::openapi();
     complete_operations(&mut document);
     document
