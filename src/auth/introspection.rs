@@ -31,9 +31,9 @@ pub struct TokenBody {
     /// When it ends if it is not renewed or used, in seconds since 1970.
     #[schema(required = false)]
     pub exp: i64,
-    /// Of an access token: whom it is for.
+    /// Of an access token: whom it is for. A string, or an array of strings where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
+    #[schema(value_type = serde_json::Value, required = false)]
     pub aud: Option<Audience>,
     /// Of an access token: when it was signed, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,6 +17,7 @@ mod contract;
 mod doctor;
 mod faults;
 mod forwarded;
+mod generators;
 mod guessing;
 mod health;
 mod histories;

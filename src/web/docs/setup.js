@@ -56,10 +56,13 @@ function endedBy(path, response) {
 }
 
 window.ui = SwaggerUIBundle({
-  url: "/openapi.json",
+  urls: [
+    { name: "The API", url: "/openapi.json" },
+    { name: "The comparison", url: "/compare/openapi.json" },
+  ],
   dom_id: "#swagger-ui",
-  presets: [SwaggerUIBundle.presets.apis],
-  layout: "BaseLayout",
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
+  layout: "StandaloneLayout",
   deepLinking: true,
   tryItOutEnabled: true,
   withCredentials: true,

@@ -70,6 +70,41 @@ impl SwaggerUi<'_> {
     }
 }
 
+/// The ids of what is shown, from the top to the bottom.
+const SHOWN: &str =
+    "return [...document.querySelectorAll('.opblock')].map((it) => it.id.split('-').slice(2).join('-'))";
+
+/// The ids of what has no padlock.
+const OPEN_TO_ALL: &str = "return [...document.querySelectorAll('.opblock')].filter((it) => \
+     !it.querySelector('.authorization__btn')).map((it) => it.id.split('-').slice(2).join('-'))";
+
+#[tokio::test]
+async fn swagger_ui_shows_routes_in_the_order_of_a_visit_and_a_padlock_where_one_must_be_signed_in() {
+    let server = TestServer::start().await;
+    let browser = Browser::start().await;
+    browser.goto(&format!("http://{}/docs/", server.address())).await;
+    browser.find("#operations-service-openapi_json").await;
+
+    let shown = browser.run(SHOWN, vec![]).await;
+    let visit = ["session_register", "session_login", "session_profile", "session_csrf", "session_refresh"];
+    assert_eq!(shown.as_array().expect("operations")[..5], visit.map(Value::from));
+    let open_to_all = browser.run(OPEN_TO_ALL, vec![]).await;
+    let open_to_all = open_to_all.as_array().expect("operations");
+    for id in ["session_register", "session_login", "jwt_register", "jwt_login", "jwks", "health_live"] {
+        assert!(open_to_all.contains(&json!(id)), "{id}: {open_to_all:?}");
+    }
+    for id in ["session_profile", "jwt_logout", "profile", "change_password", "oauth_introspect"] {
+        assert!(!open_to_all.contains(&json!(id)), "{id}: {open_to_all:?}");
+    }
+
+    // The comparison has a document of its own, in the same list.
+    browser.goto(&format!("http://{}/docs/?urls.primaryName=The%20comparison", server.address())).await;
+    let (status, refused) = SwaggerUi(&browser).try_out("comparison", "compare_json", None).await;
+    assert_eq!((status.as_str(), &refused["code"]), ("404", &json!("not_found")));
+    browser.assert_within_its_policy().await;
+    browser.stop().await;
+}
+
 #[tokio::test]
 async fn every_mode_can_be_tried_in_swagger_ui() {
     let server = TestServer::start().await;
