@@ -56,13 +56,10 @@ function endedBy(path, response) {
 }
 
 window.ui = SwaggerUIBundle({
-  urls: [
-    { name: "The API", url: "/openapi.json" },
-    { name: "The comparison", url: "/compare/openapi.json" },
-  ],
+  url: new URLSearchParams(location.search).has("comparison") ? "../compare/openapi.json" : "../openapi.json",
   dom_id: "#swagger-ui",
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIStandalonePreset],
-  layout: "StandaloneLayout",
+  presets: [SwaggerUIBundle.presets.apis],
+  layout: "BaseLayout",
   deepLinking: true,
   tryItOutEnabled: true,
   withCredentials: true,
