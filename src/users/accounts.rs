@@ -247,6 +247,32 @@ impl Accounts {
         self.hasher.load()
     }
 
+    /// Whether a try to be whoever has this name would be taken now: a look, before a place in the queue is taken for it.
+    ///
+    /// # Errors
+    /// [`VerifyError::Closed`], and when the queue is full or the database gives no answer.
+    pub async fn check_open(&self, name: &str, claimant: Claimant) -> Result<(), VerifyError> {
+        self.hasher.check_room()?;
+        let now = self.clock.now();
+        match store::next_try(&self.pool, name, claimant, now).await? {
+            Some((until, user)) => Err(VerifyError::Closed { limited: closed(until, now), user }),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a user who is to prove once more to be who they are.
+    ///
+    /// # Errors
+    /// [`ChangePasswordError::Limited`], and when the queue is full or the database gives no answer.
+    pub async fn check_open_to(&self, user: Uuid, address: IpAddr) -> Result<(), ChangePasswordError> {
+        self.hasher.check_room()?;
+        let now = self.clock.now();
+        match store::own_next_try(&self.pool, user, address, now).await? {
+            Some(until) => Err(closed(until, now).into()),
+            None => Ok(()),
+        }
+    }
+
     /// The user whose username or email, in any letter case, and whose password these are. It does the same
     /// work whether there is such a user or not. A try counts as failed until a login has begun.
     ///
