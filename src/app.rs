@@ -462,6 +462,7 @@ struct Parts {
     keys: Data<Keys>,
     session_data: Data<SessionData>,
     limits: Data<Limits>,
+    accounts: Data<Accounts>,
     sign_in: Data<SignIn>,
     trail: Data<Trail>,
     csrf: Data<Csrf>,
@@ -513,6 +514,7 @@ impl Parts {
             metadata: Data::new(metadata),
             keys: Data::new(keys),
             session_data: Data::new(SessionData::new(pool)),
+            accounts: Data::new(accounts.clone()),
             sign_in: Data::new(SignIn::new(
                 accounts,
                 logins,
@@ -565,6 +567,7 @@ impl Parts {
             .app_data(self.keys.clone())
             .app_data(self.session_data.clone())
             .app_data(self.limits.clone())
+            .app_data(self.accounts.clone())
             .app_data(self.sign_in.clone())
             .app_data(self.trail.clone())
             .app_data(self.csrf.clone())

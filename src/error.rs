@@ -251,6 +251,12 @@ impl Problem {
         Self { errors, ..Self::new(Code::ValidationFailed, detail) }
     }
 
+    /// A query with a parameter that is wrong or not known.
+    pub fn invalid_query(errors: Vec<FieldError>) -> Self {
+        let detail = "The query is not acceptable: see `errors`.";
+        Self { errors, ..Self::new(Code::ValidationFailed, detail) }
+    }
+
     /// A known path with another method; `allow` lists the right ones (RFC 9110, section 10.2.1).
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("This path answers {allow}.");

@@ -1,6 +1,7 @@
 //! What needs a login, of whichever mode.
 
 mod handlers;
+mod paging;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -9,6 +10,7 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .service(handlers::profile)
         .service(handlers::verify)
+        .service(handlers::account)
         .service(handlers::list_logins)
         .service(handlers::end_login)
         .service(handlers::change_password);

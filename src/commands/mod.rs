@@ -9,6 +9,7 @@ mod import;
 mod keys;
 mod serve;
 mod signals;
+mod user_list;
 mod users;
 
 use std::io::Write;

@@ -3,6 +3,7 @@
 mod accounts;
 mod guesses;
 mod import;
+mod management;
 mod passwords;
 mod store;
 mod validation;
@@ -15,6 +16,7 @@ pub use self::accounts::{
 };
 pub use self::guesses::{Claimant, Nobody};
 pub use self::import::{ForeignUser, Import, Refusal};
+pub use self::management::SetPasswordError;
 pub use self::passwords::{
     Load, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,
 };
@@ -39,6 +41,15 @@ impl From<User> for UserName {
     fn from(user: User) -> Self {
         Self { id: user.id, username: user.username }
     }
+}
+
+/// A user, and whether they may sign in.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Who.
+    pub user: User,
+    /// Since when they may not.
+    pub disabled_at: Option<DateTime<Utc>>,
 }
 
 /// Somebody who may sign in.
