@@ -2,6 +2,7 @@
 
 mod handlers;
 mod paging;
+mod verify;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -9,8 +10,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(handlers::profile)
-        .service(handlers::verify)
         .service(handlers::account)
+        .service(verify::verify)
+        .map(verify::of_any_request)
         .service(handlers::list_logins)
         .service(handlers::end_login)
         .service(handlers::change_password);

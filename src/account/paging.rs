@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::DateTime;
 use uuid::Uuid;
 
-use crate::error::Problem;
-use crate::http::query::{parameters, wrong};
+use crate::error::{FieldError, Problem};
+use crate::http::query::parameters;
 use crate::logins::{Page, Position};
 
 /// How many logins are on a page, unless the request says another number, and how many may be.
@@ -24,9 +24,10 @@ pub(super) fn page_of(query: &str) -> Result<Page, Problem> {
     match (limit, after) {
         (Some(limit), Some(after)) => Ok(Page { limit, after }),
         (limit, after) => {
-            let limit = limit.is_none().then(|| wrong("limit", format!("must be 1 to {MAX_LIMIT}")));
-            let after = after.is_none().then(|| wrong("after", "must be the `next` of the page before"));
-            Err(Problem::invalid_query(limit.into_iter().chain(after).collect()))
+            let limit = limit.is_none().then(|| FieldError::of("limit", format!("must be 1 to {MAX_LIMIT}")));
+            let after =
+                after.is_none().then(|| FieldError::of("after", "must be the `next` of the page before"));
+            Err(Problem::parameters(limit.into_iter().chain(after).collect()))
         }
     }
 }

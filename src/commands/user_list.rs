@@ -4,7 +4,8 @@ use chrono::SecondsFormat;
 use clap::Args;
 use serde_json::json;
 
-use super::audit::{in_ascii, is_broken_pipe, printable};
+use super::audit::{in_ascii, printable};
+use super::output::is_no_longer_read;
 use super::{Failure, say};
 use crate::users::{Account, Accounts};
 
@@ -18,7 +19,7 @@ pub(super) struct ListUsers {
 /// Prints them as they are read, in the order in which they were added. Whoever stops reading has read enough.
 pub(super) async fn list(accounts: &Accounts, how: &ListUsers) -> Result<(), Failure> {
     match print(accounts, how).await {
-        Err(failure) if is_broken_pipe(&failure) => Ok(()),
+        Err(failure) if is_no_longer_read(&failure) => Ok(()),
         outcome => outcome,
     }
 }

@@ -43,6 +43,13 @@ pub(super) enum UserCommand {
     Role(RoleCommand),
 }
 
+impl UserCommand {
+    /// Whether nothing is done where nobody can read it.
+    pub(super) fn is_for_its_output(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Show(_))
+    }
+}
+
 #[derive(Subcommand)]
 pub(super) enum RoleCommand {
     /// Give a user a role
@@ -67,9 +74,9 @@ pub(super) struct UserRole {
 
 #[derive(Args)]
 pub(super) struct CreateUser {
-    /// 3 to 64 ASCII letters, digits, and the characters _ . -
+    /// 3 to 64 ASCII letters, digits, and the characters _ . - +. If it is not given, it is derived from the email
     #[arg(long, value_name = "NAME")]
-    username: String,
+    username: Option<String>,
     /// The user's address
     #[arg(long, value_name = "EMAIL")]
     email: String,

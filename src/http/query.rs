@@ -16,17 +16,11 @@ pub fn parameters<const N: usize>(query: &str, known: [&str; N]) -> Result<[Opti
         let (name, value) = (decode_form(name)?, decode_form(value)?);
         match known.iter().position(|known| *known == name) {
             Some(at) if values[at].is_none() => values[at] = Some(value),
-            Some(_) => errors.push(wrong(&name, "may be there once")),
-            None => errors.push(wrong(&name, "is not known here")),
+            Some(_) => errors.push(FieldError::of(&name, "may be there once")),
+            None => errors.push(FieldError::of(&name, "is not known here")),
         }
     }
-    if errors.is_empty() { Ok(values) } else { Err(Problem::invalid_query(errors)) }
-}
-
-/// What is wrong with a parameter. It is pointed at as a member of the query (RFC 6901).
-pub fn wrong(name: &str, detail: impl Into<String>) -> FieldError {
-    let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-    FieldError { pointer, detail: detail.into() }
+    if errors.is_empty() { Ok(values) } else { Err(Problem::parameters(errors)) }
 }
 
 #[cfg(test)]

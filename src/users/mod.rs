@@ -6,6 +6,7 @@ mod import;
 mod management;
 mod passwords;
 mod store;
+mod username;
 mod validation;
 
 use chrono::{DateTime, Utc};
@@ -20,7 +21,7 @@ pub use self::management::SetPasswordError;
 pub use self::passwords::{
     Load, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,
 };
-pub use self::validation::{Field, Invalid};
+pub use self::validation::{Field, Invalid, check_role};
 
 /// The role that every user begins with.
 pub const USER_ROLE: &str = "user";
