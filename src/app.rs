@@ -548,7 +548,7 @@ impl Parts {
                 allowed: config.allowed_origins.clone(),
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            last_run: Data::new(LastRun(compare::default_folder(&config.data_folder))),
+            last_run: Data::new(LastRun::new(compare::default_folder(&config.data_folder))),
             metrics,
             standing: Data::new(standing),
             modes: Modes::new(modes),
