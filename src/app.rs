@@ -475,6 +475,7 @@ struct Parts {
     keys: Data<Keys>,
     session_data: Data<SessionData>,
     limits: Data<Limits>,
+    accounts: Data<Accounts>,
     sign_in: Data<SignIn>,
     trail: Data<Trail>,
     csrf: Data<Csrf>,
@@ -530,6 +531,7 @@ impl Parts {
             metadata: Data::new(metadata),
             keys: Data::new(keys),
             session_data: Data::new(SessionData::new(pool)),
+            accounts: Data::new(accounts.clone()),
             sign_in: Data::new(SignIn::new(
                 accounts,
                 logins,
@@ -546,7 +548,7 @@ impl Parts {
                 allowed: config.allowed_origins.clone(),
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            last_run: Data::new(LastRun(compare::default_folder(&config.data_folder))),
+            last_run: Data::new(LastRun::new(compare::default_folder(&config.data_folder))),
             metrics,
             standing: Data::new(standing),
             modes: Modes::new(modes),
@@ -582,6 +584,7 @@ impl Parts {
             .app_data(self.keys.clone())
             .app_data(self.session_data.clone())
             .app_data(self.limits.clone())
+            .app_data(self.accounts.clone())
             .app_data(self.sign_in.clone())
             .app_data(self.trail.clone())
             .app_data(self.csrf.clone())

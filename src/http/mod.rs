@@ -9,5 +9,6 @@ pub mod edge;
 pub mod form;
 pub mod forward_auth;
 pub mod listener;
+pub mod query;
 pub mod tls;
 pub mod work;

@@ -174,10 +174,10 @@ pub enum ManageError {
 /// The accounts of the service.
 #[derive(Clone)]
 pub struct Accounts {
-    pool: Connections,
-    hasher: PasswordHasher,
-    min_password_length: usize,
-    clock: Clock,
+    pub(super) pool: Connections,
+    pub(super) hasher: PasswordHasher,
+    pub(super) min_password_length: usize,
+    pub(super) clock: Clock,
 }
 
 impl Accounts {
@@ -367,6 +367,14 @@ impl Accounts {
         let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
         let ended = self.sign_out(user.id).await?;
         Ok((user, ended))
+    }
+
+    /// The user of this id.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn of_id(&self, id: Uuid) -> Result<Option<User>, DatabaseError> {
+        store::find(&self.pool, id).await
     }
 
     /// The user who has this username or email, in any letter case.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::database::{Connections, DatabaseError, answer};
 
 use super::guesses::Claimant;
-use super::{User, UserName};
+use super::{Account, User, UserName};
 
 /// Which unique value somebody else has.
 pub(super) enum Taken {
@@ -73,6 +73,65 @@ pub(super) async fn first_free(
         usernames,
     );
     answer(query.fetch_optional(pool)).await
+}
+
+pub(super) async fn find(pool: &Connections, id: Uuid) -> Result<Option<User>, DatabaseError> {
+    let query = sqlx::query_as!(
+        User,
+        "select id, username, email, roles, created_at from dualauth.users where id = $1",
+        id,
+    );
+    answer(query.fetch_optional(pool)).await
+}
+
+/// Users after this one, by their ids.
+pub(super) async fn page(pool: &Connections, after: Uuid, limit: i64) -> Result<Vec<Account>, DatabaseError> {
+    let query = sqlx::query!(
+        "select id, username, email, roles, created_at, disabled_at from dualauth.users
+         where id > $1 order by id limit $2",
+        after,
+        limit,
+    );
+    let accounts = answer(query.fetch_all(pool)).await?.into_iter().map(|row| Account {
+        user: User {
+            id: row.id,
+            username: row.username,
+            email: row.email,
+            roles: row.roles,
+            created_at: row.created_at,
+        },
+        disabled_at: row.disabled_at,
+    });
+    Ok(accounts.collect())
+}
+
+/// With the number of their live logins.
+pub(super) async fn show(
+    pool: &Connections,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(Account, i64)>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select id, username, email, roles, created_at, disabled_at,
+                  (select count(*) from dualauth.logins
+                   where user_id = u.id and ended_at is null and idle_expires_at > $2 and expires_at > $2) as "logins!"
+           from dualauth.users u
+           where lower(username collate "C") = lower($1::text collate "C")
+              or lower(email collate "C") = lower($1::text collate "C")"#,
+        name,
+        now,
+    );
+    let shown = answer(query.fetch_optional(pool)).await?;
+    Ok(shown.map(|row| {
+        let user = User {
+            id: row.id,
+            username: row.username,
+            email: row.email,
+            roles: row.roles,
+            created_at: row.created_at,
+        };
+        (Account { user, disabled_at: row.disabled_at }, row.logins)
+    }))
 }
 
 /// No username has an `@`, so a name is never both.
@@ -275,6 +334,57 @@ pub(super) async fn change_password(
         now,
     );
     answer(change.fetch_one(pool)).await
+}
+
+/// Sets another password in the place of whatever there is, and ends every login. Gives how many there were; `None`: there is
+/// no such user.
+pub(super) async fn set_password(
+    pool: &Connections,
+    name: &str,
+    hash: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(UserName, i64)>, DatabaseError> {
+    let set = sqlx::query!(
+        r#"with changed as (
+             update dualauth.users set password_hash = $2, password_version = password_version + 1
+             where lower(username collate "C") = lower($1::text collate "C")
+                or lower(email collate "C") = lower($1::text collate "C")
+             returning id, username
+           ), ended as (
+             select count(ended.id) as logins from changed, dualauth.end_logins(changed.id, null, $3) ended
+           )
+           select changed.id, changed.username, ended.logins as "logins!" from changed, ended"#,
+        name,
+        hash,
+        now,
+    );
+    let set = answer(set.fetch_optional(pool)).await?;
+    Ok(set.map(|row| (UserName { id: row.id, username: row.username }, row.logins)))
+}
+
+/// Deletes a user and, by the schema, all that is theirs; the feed is told of each login. Gives how many live ones there
+/// were; `None`: there is no such user.
+pub(super) async fn delete(
+    pool: &Connections,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(UserName, i64)>, DatabaseError> {
+    let delete = sqlx::query!(
+        r#"with deleted as (
+             delete from dualauth.users
+             where lower(username collate "C") = lower($1::text collate "C")
+                or lower(email collate "C") = lower($1::text collate "C")
+             returning id, username
+           )
+           select id, username,
+                  (select count(*) from dualauth.logins
+                   where user_id = deleted.id and ended_at is null and idle_expires_at > $2 and expires_at > $2) as "logins!"
+           from deleted"#,
+        name,
+        now,
+    );
+    let deleted = answer(delete.fetch_optional(pool)).await?;
+    Ok(deleted.map(|row| (UserName { id: row.id, username: row.username }, row.logins)))
 }
 
 /// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out

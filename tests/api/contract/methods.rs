@@ -49,7 +49,7 @@ fn allowed(response: &Response) -> Vec<String> {
 
 async fn another_method_is_told_which_are_allowed(mode: Mode) {
     let server = TestServer::start().await;
-    let read = ["/profile", "/account/logins", &mode.path("profile"), &mode.path("csrf")];
+    let read = ["/profile", "/account", "/account/logins", &mode.path("profile"), &mode.path("csrf")];
     let written = ["register", "login", "refresh", "logout", "logout-all"].map(|tail| mode.path(tail));
 
     for path in read {
@@ -92,7 +92,9 @@ async fn head_answers_like_get_without_a_body(pair: Pair) {
     let client = Client::of_new_user(&server, pair, "ada").await;
     let stranger = Client::new(&server, pair);
 
-    for path in [&client.path("profile"), "/profile", &client.path("csrf"), "/account/logins", "/verify"] {
+    for path in
+        [&client.path("profile"), "/profile", &client.path("csrf"), "/account", "/account/logins", "/verify"]
+    {
         for client in [&client, &stranger] {
             let get = client.get(path).await;
             let head = server.send(client.request("HEAD", path)).await;
