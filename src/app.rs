@@ -1,19 +1,17 @@
 //! The composition root: everything is made here, put together here, started and stopped here.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_cors::Cors;
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, Protocol};
+use actix_http::{HttpService, KeepAlive, Protocol};
 use actix_service::{Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
-use actix_web::http::header;
-use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::net::TcpStream;
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
@@ -27,17 +25,19 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
 use crate::audit::Trail;
-use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
+use crate::auth::{CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
-use crate::error::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::error::Problem;
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
+use crate::http::cors::Cors;
 use crate::http::door;
 use crate::http::edge::{self, Edge, Exchange};
+use crate::http::wire::Wire;
 use crate::http::work;
 use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
 use crate::limits::Limits;
@@ -283,7 +283,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, upkeep.standing(), clock);
     let spans = config.traces.as_ref().map(Spans::start).transpose()?;
-    let server = serve(listener, address, parts, site.is_https, spans.clone())?;
+    let server = serve(listener, address, parts, site.is_https, config.keep_alive, spans.clone())?;
     Ok(Node {
         public_url: site.url,
         storage,
@@ -610,6 +610,7 @@ fn serve(
     address: SocketAddr,
     parts: Parts,
     is_https: bool,
+    keep_alive: Duration,
     spans: Option<Spans>,
 ) -> Result<Server, StartError> {
     let document = parts.document();
@@ -618,12 +619,12 @@ fn serve(
     let edge = Edge {
         is_https,
         proxies: parts.proxies.clone(),
+        cors: Cors { allowed: parts.origins.allowed.clone(), own: parts.origins.own.clone() },
         routes: routes.clone(),
         metrics: parts.metrics.clone(),
         spans,
     };
-    let app = move || {
-        let edge = Rc::new(edge.clone());
+    let app = move |edge: Rc<Edge>| {
         App::new()
             .app_data(routes.clone())
             .app_data(rendered.clone())
@@ -632,29 +633,40 @@ fn serve(
             .into_utoipa_app()
             .configure(|config| parts.routes(config))
             .into_app()
-            .wrap(Condition::new(!parts.origins.allowed.is_empty(), cors(&parts.origins.allowed)))
             .wrap(from_fn(move |request, next| through_the_edge(Rc::clone(&edge), request, next)))
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let server = Server::build().max_concurrent_connections(connection::most().div_ceil(workers));
+    let most = connection::most().div_ceil(workers);
+    let limits = connection::Limits::new(keep_alive, most);
+    let server = Server::build().max_concurrent_connections(most);
     let shutdown = server.graceful_shutdown_signal();
     let runtime = Handle::current();
     // What `HttpServer` does, but that connections come in one by one and have deadlines.
     let http = move || {
         database::set_io_runtime(runtime.clone());
-        let shutdown = shutdown.clone();
+        let (shutdown, edge) = (shutdown.clone(), Rc::new(edge.clone()));
         let http = HttpService::build()
+            // Whether a connection is kept is found out by itself, for how long by the connection.
+            .keep_alive(KeepAlive::Os)
             .client_request_timeout(HEAD_TIME_LIMIT)
             .client_disconnect_timeout(HEAD_TIME_LIMIT)
             .graceful_shutdown_signal(move || {
                 let shutdown = shutdown.clone();
                 async move { shutdown.notified().await }
             })
-            .finish(map_config(app(), |()| AppConfig::default()));
-        fn_service(async |stream: TcpStream| {
-            door::enter().await;
-            let peer = stream.peer_addr().ok();
-            Ok::<_, DispatchError>((Connection::new(stream), Protocol::Http1, peer))
+            .on_connect_ext(|wire: &Wire<TcpStream>, data| {
+                data.insert(wire.body().clone());
+            })
+            .finish(map_config(app(Rc::clone(&edge)), |()| AppConfig::default()));
+        fn_service(move |stream: TcpStream| {
+            let edge = Rc::clone(&edge);
+            async move {
+                door::enter().await;
+                let peer = stream.peer_addr().ok();
+                let address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+                let wire = Wire::new(Connection::new(stream, limits), address, edge);
+                Ok::<_, DispatchError>((wire, Protocol::Http1, peer))
+            }
         })
         .and_then(apply_fn_factory(http, |connection, http| work::serving(http.call(connection))))
     };
@@ -679,11 +691,11 @@ fn serve_metrics(listener: TcpListener, scrape: Scrape) -> Result<Server, StartE
 /// costs every request two allocations.
 async fn through_the_edge<B: MessageBody + 'static>(
     edge: Rc<Edge>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let changes_nothing = request.method().is_safe();
-    let mut exchange = Exchange::begin(edge, &request);
+    let mut exchange = Exchange::begin(edge, &mut request);
     if changes_nothing {
         return telemetry::answering(exchange.id(), answer(exchange, request, next)).await;
     }
@@ -698,23 +710,13 @@ async fn answer<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     edge::head_as_get(&mut request);
-    let outcome = match edge::check_head(&request).and_then(|()| check_origin(&request)) {
-        Ok(()) => edge::answer(request, &next).await,
+    let preflight = || exchange.preflight(&request).transpose();
+    let answered =
+        edge::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
+    let outcome = match answered {
+        Ok(None) => edge::answer(request, &next).await,
+        Ok(Some(response)) => Ok(request.into_response(response).map_into_right_body()),
         Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
     };
-    exchange.end(outcome)
-}
-
-/// Lets the pages of `ALLOWED_ORIGINS` call with credentials, by name and never by wildcard (WHATWG Fetch).
-fn cors(allowed: &[String]) -> Cors {
-    let cors = Cors::default()
-        .allowed_methods(["GET", "POST", "PUT", "DELETE"])
-        .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .allowed_header(CSRF_HEADER)
-        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER, edge::REQUEST_ID])
-        .expose_headers([RATE_LIMIT, RATE_LIMIT_POLICY])
-        .supports_credentials()
-        .block_on_origin_mismatch(false)
-        .max_age(600);
-    allowed.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+    exchange.end(outcome).await
 }

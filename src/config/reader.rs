@@ -53,6 +53,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 .parse("LISTEN", "an address and port such as 127.0.0.1:8080")
                 .unwrap_or(DEFAULT_LISTEN),
             metrics_listen: self.parse("METRICS_LISTEN", "an address and port such as 127.0.0.1:9090"),
+            keep_alive: self.duration("KEEP_ALIVE", "75s"),
             public_url: self.public_url(),
             app_secret: self.app_secret(),
             allowed_origins: self.list("ALLOWED_ORIGINS", parse_origin),

@@ -42,3 +42,4 @@ mod support;
 mod upgrades;
 mod variants;
 mod versions;
+mod wire;
