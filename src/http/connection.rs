@@ -160,7 +160,7 @@ impl<T> Connection<T> {
     /// What is due now; else it is noticed when something will be.
     fn check_time(&mut self, cx: &mut Context<'_>) -> Due {
         if self.alarm.is_none() {
-            let Some(first) = self.unanswered else { return Due::Nothing };
+            let Some(first) = self.unanswered.or(self.untaken) else { return Due::Nothing };
             self.alarm = Some(Box::pin(sleep_until(first + self.limits.tick)));
         }
         let next = self.deadlines().into_iter().flatten().min();

@@ -15,7 +15,7 @@ async fn answered(server: &TestServer, pieces: &[&str]) -> Response {
         tokio::task::yield_now().await;
     }
     let all = connection.rest().await;
-    assert!(all.starts_with("HTTP/1.0 ") && !all.contains("chunked"), "{all}");
+    assert!(!all.contains("chunked"), "{all}");
     Response::parse(pieces[0], all.as_bytes()).expect("a whole answer")
 }
 
