@@ -12,6 +12,8 @@ use actix_web::http::header::{
 
 use crate::error::{Code, Problem};
 
+use super::forward_auth::is_forward_auth;
+
 /// Every method that a route has. What a path does not answer is told by a 405 that the page can read.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
@@ -39,11 +41,11 @@ pub struct Cors {
 
 impl Cors {
     /// The origin of the page that sent this, if it is an allowed one.
-    pub fn allowed_origin(&self, request: &HeaderMap) -> Option<HeaderValue> {
-        if self.allowed.is_empty() {
+    pub fn allowed_origin(&self, request: &ServiceRequest) -> Option<HeaderValue> {
+        if self.allowed.is_empty() || is_forward_auth(request.match_info().as_str()) {
             return None;
         }
-        let origin = request.get(ORIGIN)?;
+        let origin = request.headers().get(ORIGIN)?;
         is_one_of(&self.allowed, origin).then(|| origin.clone())
     }
 
@@ -66,7 +68,7 @@ impl Cors {
     /// # Errors
     /// `cross_origin`, to a page of an origin that is not allowed.
     pub fn preflight(&self, request: &ServiceRequest) -> Option<Result<HttpResponse, Problem>> {
-        if request.method() != Method::OPTIONS {
+        if request.method() != Method::OPTIONS || is_forward_auth(request.match_info().as_str()) {
             return None;
         }
         let headers = request.headers();

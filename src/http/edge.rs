@@ -27,6 +27,7 @@ use crate::telemetry::{self, Access, Answered, RequestId, Spans, TraceParent};
 
 use super::client::{TrustedProxies, address_of};
 use super::cors::Cors;
+use super::forward_auth::{VERIFY, is_forward_auth};
 use super::incoming::Incoming;
 use super::refusal::{Bare, Beginning};
 
@@ -163,7 +164,7 @@ impl Exchange {
             id: parent.map_or_else(RequestId::random, |parent| parent.id),
             parent,
             client: address_of(request.request(), &edge.proxies),
-            origin: edge.cors.allowed_origin(request.headers()),
+            origin: edge.cors.allowed_origin(request),
             body,
             waiting: None,
             is_ended: false,
@@ -441,6 +442,8 @@ impl Routes {
 
     /// Where a path is in the list. Without matching each pattern: that would be a good part of what a request costs.
     fn find(&self, path: &str) -> Option<usize> {
+        // The paths below are other servers'.
+        let path = if is_forward_auth(path) { VERIFY } else { path };
         let with_parameter = || {
             let (folder, _) = path.rsplit_once('/').filter(|(_, last)| !last.is_empty())?;
             self.places.get(&format!("{folder}/{{}}"))
