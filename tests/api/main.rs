@@ -47,3 +47,4 @@ mod support;
 mod upgrades;
 mod variants;
 mod versions;
+mod wire;

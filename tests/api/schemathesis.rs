@@ -10,6 +10,7 @@ use crate::{
     nodes::GENEROUS,
     oauth::Service,
     support::{
+        http::Request,
         program::{folder, text},
         server::TestServer,
     },
@@ -18,8 +19,11 @@ use crate::{
 /// How often each operation answered with each status, by the operation's id.
 type Reached = BTreeMap<String, BTreeMap<String, u64>>;
 
-/// Runs it as this client, and gives what it reached.
-async fn run(identity: &str, server: &TestServer) -> Reached {
+/// The API's own. Not as it is served, for then it would not ask for it.
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");
+
+/// Runs it as this client by a document, and gives what it reached.
+async fn run(identity: &str, server: &TestServer, document: &Path) -> Reached {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (own, folder) = (root.join("tests/schemathesis"), folder());
     let (url, reached) = (format!("http://{}", server.address()), folder.join("reached.json"));
@@ -28,9 +32,8 @@ async fn run(identity: &str, server: &TestServer) -> Reached {
     command
         .arg("--config-file")
         .arg(own.join("schemathesis.toml"))
-        // Not as it is served, for then it would not ask for it.
         .args(["--no-color", "run", "--url", &url])
-        .arg(root.join("openapi/openapi.json"))
+        .arg(document)
         .current_dir(&folder)
         .env("SCHEMATHESIS_HOOKS", own.join("hooks.py"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -93,8 +96,7 @@ fn show_a_run(server: &TestServer) {
 /// Asserts that it was no walk along locked doors: every operation has done what it is for, and refused what it must.
 async fn assert_keeps_to_its_document(identity: &str) {
     let server = TestServer::with(&SETTINGS).await;
-    show_a_run(&server);
-    let reached = run(identity, &server).await;
+    let reached = run(identity, &server, Path::new(DOCUMENT)).await;
     for operation in operations() {
         let is_open = identity != "anonymous" || !operation.is_protected;
         let told = format!("{}, as {identity}: {:?}", operation.id, reached.get(&operation.id));
@@ -102,6 +104,18 @@ async fn assert_keeps_to_its_document(identity: &str) {
         assert!(has(&reached, &operation, 401..402) || !operation.is_protected, "{told}");
         assert!(has(&reached, &operation, 400..500) || !operation.has_body, "{told}");
     }
+}
+
+#[tokio::test]
+async fn the_comparison_keeps_to_its_document() {
+    let server = TestServer::with(&SETTINGS).await;
+    show_a_run(&server);
+    let (folder, served) = (folder(), server.send(Request::get("/compare/openapi.json")).await.expect(200));
+    let document = folder.join("comparison.openapi.json");
+    std::fs::write(&document, &served.body).expect("it is written");
+    let reached = run("anonymous", &server, &document).await;
+    assert!(reached["compare_json"].contains_key("200"), "{reached:?}");
+    let _ = std::fs::remove_dir_all(&folder);
 }
 
 #[tokio::test]

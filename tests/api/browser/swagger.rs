@@ -99,8 +99,8 @@ async fn swagger_ui_shows_routes_in_the_order_of_a_visit_and_a_padlock_where_one
 
     // The comparison has a document of its own, one click away.
     browser.click("nav a[href='./?comparison']").await;
-    let (status, refused) = SwaggerUi(&browser).try_out("comparison", "compare_json", None).await;
-    assert_eq!((status.as_str(), &refused["code"]), ("404", &json!("not_found")));
+    let (status, _) = SwaggerUi(&browser).try_out("comparison", "compare_json", None).await;
+    assert_eq!(status, "200");
     browser.assert_within_its_policy().await;
     browser.stop().await;
 }

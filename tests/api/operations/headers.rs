@@ -33,8 +33,10 @@ fn paths() -> Vec<String> {
 /// What may be remembered, and for how long. Nothing else may.
 fn remembered(path: &str) -> &'static str {
     match path {
-        "/.well-known/jwks.json" | "/.well-known/oauth-authorization-server" => "public, max-age=300",
-        "/openapi.json" | "/compare/openapi.json" => "no-cache",
+        "/.well-known/jwks.json"
+        | "/.well-known/oauth-authorization-server"
+        | "/.well-known/openid-configuration" => "public, max-age=300",
+        "/openapi.json" | "/compare.json" | "/compare/openapi.json" => "no-cache",
         page if PAGES.contains(&page) => "no-cache",
         _ => "no-store",
     }
