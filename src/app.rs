@@ -34,6 +34,7 @@ use crate::config::{Config, JwtRevocation};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
 use crate::error::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::http::base_path::BasePath;
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
 use crate::http::door;
@@ -44,12 +45,12 @@ use crate::limits::Limits;
 use crate::logins::{Feed, Logins, Reload};
 use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
-use crate::session::{SessionData, SessionMode};
+use crate::session::{self, SessionData, SessionMode};
 use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
 use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
-use crate::web::{LastRun, Scrape, openapi};
+use crate::web::{LastRun, Scrape, SiteFacts, openapi};
 use crate::{account, compare, web as pages};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
@@ -283,7 +284,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, upkeep.standing(), clock);
     let spans = config.traces.as_ref().map(Spans::start).transpose()?;
-    let server = serve(listener, address, parts, site.is_https, spans.clone())?;
+    let server = serve(listener, address, parts, &site, spans.clone())?;
     Ok(Node {
         public_url: site.url,
         storage,
@@ -430,7 +431,10 @@ impl Domain {
 
 /// Where clients reach the service.
 struct Site {
+    /// Without a slash at its end.
     url: String,
+    /// The path in it, or nothing.
+    base_path: String,
     origins: Vec<String>,
     is_https: bool,
 }
@@ -439,7 +443,13 @@ impl Site {
     fn new(config: &Config, address: SocketAddr) -> Self {
         if let Some(url) = &config.public_url {
             let origin = url.origin().ascii_serialization();
-            return Self { is_https: url.scheme() == "https", origins: vec![origin.clone()], url: origin };
+            let base_path = config.base_path().to_owned();
+            return Self {
+                is_https: url.scheme() == "https",
+                url: format!("{origin}{base_path}"),
+                origins: vec![origin],
+                base_path,
+            };
         }
         // Not set: the names that a person at this machine may type.
         let url = |host: &str| match address.port() {
@@ -447,7 +457,7 @@ impl Site {
             port => format!("http://{host}:{port}"),
         };
         let origins = ["localhost", "127.0.0.1", "[::1]"].map(url).to_vec();
-        Self { url: format!("http://{address}"), origins, is_https: false }
+        Self { url: format!("http://{address}"), base_path: String::new(), origins, is_https: false }
     }
 }
 
@@ -468,6 +478,7 @@ struct Parts {
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
     last_run: Data<LastRun>,
+    facts: Data<SiteFacts>,
     metrics: Metrics,
     standing: Data<Standing>,
     modes: Modes,
@@ -484,7 +495,18 @@ impl Parts {
         clock: Clock,
     ) -> Self {
         let Domain { pool, commits, accounts, logins, clients, keys, trail } = domain;
-        let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
+        let cookies = CookiePolicy {
+            secure: site.is_https,
+            domain: config.cookie_domain.clone(),
+            name_prefix: config.cookie_name_prefix.clone(),
+            base_path: site.base_path.clone(),
+        };
+        let facts = SiteFacts {
+            base_path: site.base_path.clone(),
+            session_cookie: cookies.name(session::COOKIE),
+            access_token_cookie: cookies.name(jwt::ACCESS_COOKIE),
+            refresh_token_cookie: cookies.name(jwt::REFRESH_COOKIE),
+        };
         let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
         let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
         let metadata = Metadata::new(&site.url, parties.issuer.clone());
@@ -530,6 +552,7 @@ impl Parts {
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
             last_run: Data::new(LastRun(compare::default_folder(&config.data_folder))),
+            facts: Data::new(facts),
             metrics,
             standing: Data::new(standing),
             modes: Modes::new(modes),
@@ -571,6 +594,7 @@ impl Parts {
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone())
             .app_data(self.last_run.clone())
+            .app_data(self.facts.clone())
             .app_data(self.standing.clone());
     }
 
@@ -580,7 +604,7 @@ impl Parts {
             .openapi(openapi::Document::openapi())
             .configure(|config| self.routes(config))
             .split_for_parts();
-        openapi::complete(&mut document);
+        openapi::complete(&mut document, &self.facts);
         document
     }
 }
@@ -609,14 +633,15 @@ fn serve(
     listener: TcpListener,
     address: SocketAddr,
     parts: Parts,
-    is_https: bool,
+    site: &Site,
     spans: Option<Spans>,
 ) -> Result<Server, StartError> {
     let document = parts.document();
     let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
     let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
     let edge = Edge {
-        is_https,
+        is_https: site.is_https,
+        base_path: BasePath::new(&site.base_path),
         proxies: parts.proxies.clone(),
         routes: routes.clone(),
         metrics: parts.metrics.clone(),
@@ -679,9 +704,12 @@ fn serve_metrics(listener: TcpListener, scrape: Scrape) -> Result<Server, StartE
 /// costs every request two allocations.
 async fn through_the_edge<B: MessageBody + 'static>(
     edge: Rc<Edge>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if let Some(base_path) = &edge.base_path {
+        base_path.strip(&mut request);
+    }
     let changes_nothing = request.method().is_safe();
     let mut exchange = Exchange::begin(edge, &request);
     if changes_nothing {

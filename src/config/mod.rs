@@ -2,6 +2,8 @@
 
 mod file;
 mod names;
+mod origin;
+mod public_url;
 mod reader;
 
 use std::cell::RefCell;
@@ -15,6 +17,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+pub use self::public_url::OWN_PATHS;
 use crate::database::DirectUrl;
 use crate::tokens::{AppSecret, SecretBytes};
 
@@ -33,7 +36,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// `METRICS_LISTEN`: where `/metrics` is; none: nowhere.
     pub metrics_listen: Option<SocketAddr>,
-    /// `PUBLIC_URL`: where clients reach the service; none: where it listens.
+    /// `PUBLIC_URL`: where clients reach the service, maybe with a path, which has no slash at its end; none: where it
+    /// listens.
     pub public_url: Option<Url>,
     /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.
     pub app_secret: Option<AppSecret>,
@@ -43,6 +47,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `COOKIE_DOMAIN`; none: cookies go back to this host alone.
     pub cookie_domain: Option<String>,
+    /// `COOKIE_NAME_PREFIX`: what stands before the cookies' names, after `__Host-`; empty: nothing.
+    pub cookie_name_prefix: String,
     /// What access tokens say.
     pub jwt: JwtConfig,
     /// How long logins and tokens live.
@@ -310,6 +316,11 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
+    /// The path of `PUBLIC_URL`, such as `/auth`; empty when it has none.
+    pub fn base_path(&self) -> &str {
+        self.public_url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
+    }
+
     /// Reads `.env` of the working directory, then the environment, which wins.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ use crate::error::{Code, PROBLEM_JSON, Problem};
 use crate::metrics::{self, Metrics};
 use crate::telemetry::{self, Access, Answered, RequestId, Spans, TraceParent};
 
+use super::base_path::BasePath;
 use super::client::{TrustedProxies, address_of};
 
 /// The longest path with its query: more than any route has a use for, and what every server has to take (RFC 9110,
@@ -51,6 +52,8 @@ const HTTPS_ONLY: &str = "max-age=63072000";
 pub struct Edge {
     /// Whether clients come over https.
     pub is_https: bool,
+    /// The path below which they see the service, if it has not its host for itself.
+    pub base_path: Option<BasePath>,
     /// Whose word on a client's address is taken.
     pub proxies: Data<TrustedProxies>,
     /// What there is, with what is counted of each.

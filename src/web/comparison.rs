@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use actix_web::web::{Data, Json, Path};
 use actix_web::{HttpResponse, get};
 
+use super::SiteFacts;
 use super::page::{self, CSS, JAVASCRIPT, OURS};
 use crate::compare::Report;
 use crate::compare::report::STYLE;
@@ -40,10 +41,10 @@ pub(super) async fn compare_json(last: Data<LastRun>) -> Result<Json<Report>, Pr
 
 /// The page.
 #[get("/compare")]
-pub(super) async fn compare(last: Data<LastRun>) -> Result<HttpResponse, Problem> {
+pub(super) async fn compare(last: Data<LastRun>, facts: Data<SiteFacts>) -> Result<HttpResponse, Problem> {
     let report = last.read().await?;
     let page = textbook::page(report.as_ref()).map_err(Problem::internal)?;
-    Ok(page::page("/compare", &page))
+    Ok(page::page("/compare", &page, &facts))
 }
 
 /// What the page loads.

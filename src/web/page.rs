@@ -3,6 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 
+use super::SiteFacts;
+
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
 pub(super) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -19,8 +21,8 @@ const PAGES: [(&str, &str); 4] =
     [("/", "Playground"), ("/compare", "Comparison"), ("/docs/", "Swagger UI"), ("/openapi.json", "OpenAPI")];
 
 /// The page of ours at this path: where its HTML says `<!-- top -->`, there is the way to the others.
-pub(super) fn page(path: &str, html: &str) -> HttpResponse {
-    file(OURS, HTML, html.replace("<!-- top -->", &top(path)))
+pub(super) fn page(path: &str, html: &str, facts: &SiteFacts) -> HttpResponse {
+    file(OURS, HTML, facts.rooted(&html.replace("<!-- top -->", &top(path))))
 }
 
 fn top(path: &str) -> String {
