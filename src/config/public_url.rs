@@ -24,7 +24,8 @@ pub const OWN_PATHS: [&str; 12] = [
 /// # Errors
 /// What is expected.
 pub(super) fn parse(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).ok().filter(is_plain);
+    let is_named = |url: &Url| url.host_str().is_some_and(|host| !host.contains('*'));
+    let url = Url::parse(text).ok().filter(is_plain).filter(is_named);
     let mut url = url.ok_or_else(|| {
         format!("a URL such as https://auth.example.com or https://example.com/auth, not {text:?}")
     })?;
@@ -76,6 +77,7 @@ mod tests {
     fn what_could_be_read_in_two_ways_is_refused() {
         for text in [
             "auth.example.com",
+            "https://*.example.com",
             "ftp://example.com",
             "https://example.com/auth?x",
             "https://example.com/auth#x",
