@@ -71,7 +71,7 @@ async fn one_registers_signs_in_and_signs_out_below_the_path(pair: Pair) {
         assert!(client.jar.is_empty(), "{way}");
         before.get("/auth/profile").await.problem(401, pair.mode.ended());
 
-        let foreign = Request::post(&at("login")).header("Origin", &format!("{ORIGIN}/auth"));
+        let foreign = Request::post(&at("login")).header("Origin", format!("{ORIGIN}/auth"));
         foreign.json(&pair.credentials(&name)).send(to.address()).await.problem(403, "cross_origin");
     }
 }
@@ -140,7 +140,9 @@ async fn programs_find_the_metadata_of_an_issuer_with_a_path() {
     let issuer = "https://www.example.org/auth";
     assert_eq!(metadata["issuer"], issuer);
     assert_eq!(metadata["jwks_uri"], format!("{issuer}/.well-known/jwks.json"));
-    for path in [format!("/auth{path}"), path.to_owned()] {
+    let openid = "/.well-known/openid-configuration";
+    assert_eq!(nginx.send(Request::get(&format!("{openid}/auth"))).await.ok(), metadata);
+    for path in [format!("/auth{path}"), path.to_owned(), format!("/auth{openid}")] {
         assert_eq!(server.send(Request::get(&path)).await.ok(), metadata);
     }
     for endpoint in ["introspection_endpoint", "revocation_endpoint"] {
@@ -181,6 +183,8 @@ async fn a_path_is_whole_segments_as_they_are_written() {
     ] {
         server.send(Request::get(path)).await.problem(404, "not_found");
     }
+    let asked_by_a_proxy = server.send(Request::new("PUT", "/apps/auth/verify/apps/x")).await;
+    asked_by_a_proxy.problem(401, "not_authenticated");
     let other_method = server.send(Request::post("/apps/auth/health/live")).await;
     other_method.problem(405, "method_not_allowed");
     let server = TestServer::start().await;
