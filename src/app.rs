@@ -32,6 +32,7 @@ use crate::config::{Config, JwtRevocation, Listen};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
 use crate::error::Problem;
+use crate::http::base_path::BasePath;
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
 use crate::http::cors::Cors;
@@ -46,12 +47,12 @@ use crate::limits::Limits;
 use crate::logins::{Feed, Logins, Reload};
 use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
-use crate::session::{SessionData, SessionMode};
+use crate::session::{self, SessionData, SessionMode};
 use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
 use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
-use crate::web::{LastRun, Scrape, openapi};
+use crate::web::{LastRun, Scrape, SiteFacts, openapi};
 use crate::{account, compare, web as pages};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
@@ -292,7 +293,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, upkeep.standing(), clock);
     let spans = config.traces.as_ref().map(Spans::start).transpose()?;
-    let server = serve(listener, parts, site.is_https, config.keep_alive, spans.clone())
+    let server = serve(listener, parts, &site, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(Node {
         public_url: site.url,
@@ -440,7 +441,10 @@ impl Domain {
 
 /// Where clients reach the service.
 struct Site {
+    /// Without a slash at its end.
     url: String,
+    /// The path in it, or nothing.
+    base_path: String,
     origins: Vec<String>,
     is_https: bool,
 }
@@ -450,7 +454,13 @@ impl Site {
     fn new(config: &Config, address: Option<SocketAddr>) -> Self {
         if let Some(url) = &config.public_url {
             let origin = url.origin().ascii_serialization();
-            return Self { is_https: url.scheme() == "https", origins: vec![origin.clone()], url: origin };
+            let base_path = config.base_path().to_owned();
+            return Self {
+                is_https: url.scheme() == "https",
+                url: format!("{origin}{base_path}"),
+                origins: vec![origin],
+                base_path,
+            };
         }
         // Not set: the names that a person at this machine may type.
         let address = address.unwrap_or(listener::LOCAL);
@@ -461,7 +471,7 @@ impl Site {
         let origins = ["localhost", "127.0.0.1", "[::1]"].map(url).to_vec();
         let is_everywhere = address.ip().to_canonical().is_unspecified();
         let url = if is_everywhere { url("localhost") } else { format!("http://{address}") };
-        Self { url, origins, is_https: false }
+        Self { url, base_path: String::new(), origins, is_https: false }
     }
 }
 
@@ -483,6 +493,7 @@ struct Parts {
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
     last_run: Data<LastRun>,
+    facts: Data<SiteFacts>,
     metrics: Metrics,
     standing: Data<Standing>,
     modes: Modes,
@@ -499,7 +510,18 @@ impl Parts {
         clock: Clock,
     ) -> Self {
         let Domain { pool, commits, accounts, logins, clients, keys, trail } = domain;
-        let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
+        let cookies = CookiePolicy {
+            secure: site.is_https,
+            domain: config.cookie_domain.clone(),
+            name_prefix: config.cookie_name_prefix.clone(),
+            base_path: site.base_path.clone(),
+        };
+        let facts = SiteFacts {
+            base_path: site.base_path.clone(),
+            session_cookie: cookies.name(session::COOKIE),
+            access_token_cookie: cookies.name(jwt::ACCESS_COOKIE),
+            refresh_token_cookie: cookies.name(jwt::REFRESH_COOKIE),
+        };
         let issuer = config.jwt.issuer.clone().unwrap_or_else(|| site.url.clone());
         let audience = match &config.jwt.audience[..] {
             [] => vec![site.url.clone()],
@@ -549,7 +571,8 @@ impl Parts {
                 allowed: config.allowed_origins.clone(),
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            last_run: Data::new(LastRun::new(compare::default_folder(&config.data_folder))),
+            last_run: Data::new(LastRun::new(compare::default_folder(&config.data_folder), facts.clone())),
+            facts: Data::new(facts),
             metrics,
             standing: Data::new(standing),
             modes: Modes::new(modes),
@@ -592,6 +615,7 @@ impl Parts {
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone())
             .app_data(self.last_run.clone())
+            .app_data(self.facts.clone())
             .app_data(self.standing.clone());
     }
 
@@ -601,7 +625,7 @@ impl Parts {
             .openapi(openapi::Document::openapi())
             .configure(|config| self.routes(config))
             .split_for_parts();
-        openapi::complete(&mut document);
+        openapi::complete(&mut document, &self.facts);
         document
     }
 }
@@ -629,7 +653,7 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
 fn serve(
     listener: Listener,
     parts: Parts,
-    is_https: bool,
+    site: &Site,
     keep_alive: Duration,
     spans: Option<Spans>,
 ) -> std::io::Result<Server> {
@@ -637,7 +661,8 @@ fn serve(
     let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
     let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
     let edge = Edge {
-        is_https,
+        is_https: site.is_https,
+        base_path: BasePath::new(&site.base_path),
         proxies: parts.proxies.clone(),
         cors: Cors { allowed: parts.origins.allowed.clone(), own: parts.origins.own.clone() },
         routes: routes.clone(),
@@ -731,6 +756,9 @@ async fn through_the_edge<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if let Some(base_path) = &edge.base_path {
+        base_path.strip(&mut request);
+    }
     let changes_nothing = request.method().is_safe() || is_forward_auth(request.match_info().as_str());
     let mut exchange = Exchange::begin(edge, &mut request);
     if changes_nothing {

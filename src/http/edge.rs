@@ -25,6 +25,7 @@ use crate::error::{Code, PROBLEM_JSON, Problem};
 use crate::metrics::{self, Metrics};
 use crate::telemetry::{self, Access, Answered, RequestId, Spans, TraceParent};
 
+use super::base_path::BasePath;
 use super::client::{TrustedProxies, address_of};
 use super::cors::Cors;
 use super::forward_auth::{VERIFY, is_forward_auth};
@@ -55,6 +56,8 @@ const HTTPS_ONLY: &str = "max-age=63072000";
 pub struct Edge {
     /// Whether clients come over https.
     pub is_https: bool,
+    /// The path below which they see the service, if it has not its host for itself.
+    pub base_path: Option<BasePath>,
     /// Whose word on a client's address is taken.
     pub proxies: Data<TrustedProxies>,
     /// Which pages of other origins may read an answer.

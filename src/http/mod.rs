@@ -1,5 +1,6 @@
 //! HTTP as every route speaks it: strict bodies, cookies by their bytes, the client's address, methods and paths.
 
+pub mod base_path;
 pub mod body;
 pub mod client;
 pub mod connection;
@@ -11,8 +12,8 @@ pub mod form;
 pub mod forward_auth;
 pub mod incoming;
 pub mod listener;
-pub mod query;
 pub mod old;
+pub mod query;
 pub mod refusal;
 pub mod tls;
 pub mod wire;

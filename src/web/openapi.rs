@@ -17,6 +17,8 @@ use crate::auth::CSRF_HEADER;
 use crate::error::{Check, Checks, Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
 use crate::http::form::FORM;
 
+use super::SiteFacts;
+
 /// What the routes can't say of themselves.
 #[derive(OpenApi)]
 #[openapi(
@@ -64,9 +66,12 @@ const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
 const CSRF: &str = "csrf_header";
 const CLIENT_BASIC: &str = "client_basic";
 
-/// Adds what holds for many routes alike: how credentials travel, and the problems that routes answer with.
-pub fn complete(document: &mut utoipa::openapi::OpenApi) {
-    add_security_schemes(document);
+/// Adds what holds for many routes alike: where they are, how credentials travel, and the problems that they answer
+/// with.
+pub fn complete(document: &mut utoipa::openapi::OpenApi, facts: &SiteFacts) {
+    let url = if facts.base_path.is_empty() { "/" } else { &facts.base_path };
+    document.servers.iter_mut().flatten().for_each(|server| url.clone_into(&mut server.url));
+    add_security_schemes(document, facts);
     for item in document.paths.paths.values_mut() {
         for (is_unsafe, operation) in operations(item) {
             state_optional_body(operation);
@@ -75,7 +80,7 @@ pub fn complete(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-fn add_security_schemes(document: &mut utoipa::openapi::OpenApi) {
+fn add_security_schemes(document: &mut utoipa::openapi::OpenApi, facts: &SiteFacts) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An access token or a session token: what `login` gave."))
@@ -90,15 +95,15 @@ fn add_security_schemes(document: &mut utoipa::openapi::OpenApi) {
     );
     let cookie = |name: &str| {
         let text = "Rides along by itself. Over https its name has a prefix: `__Host-`, or `__Secure-` where that \
-                    can't be.";
+                    can't be. COOKIE_NAME_PREFIX stands after that.";
         SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(name, text)))
     };
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     components.add_security_scheme(CLIENT_BASIC, SecurityScheme::Http(client));
-    components.add_security_scheme(SESSION_COOKIE, cookie("sessionid"));
-    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie("access_token"));
-    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie("refresh_token"));
+    components.add_security_scheme(SESSION_COOKIE, cookie(&facts.session_cookie));
+    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie(&facts.access_token_cookie));
+    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie(&facts.refresh_token_cookie));
     components.add_security_scheme(CSRF, SecurityScheme::ApiKey(ApiKey::Header(csrf)));
 }
 

@@ -9,11 +9,11 @@ use crate::support::PASSWORD;
 use crate::support::server::TestServer;
 
 /// The page, as a person uses it.
-struct SwaggerUi<'a>(&'a Browser);
+pub struct SwaggerUi<'a>(pub &'a Browser);
 
 impl SwaggerUi<'_> {
     /// Tries an operation: opens it, types the body if there is one, executes, and reads the live response.
-    async fn try_out(&self, tag: &str, id: &str, body: Option<Value>) -> (String, Value) {
+    pub async fn try_out(&self, tag: &str, id: &str, body: Option<Value>) -> (String, Value) {
         let block = format!("#operations-{tag}-{id}");
         if !self.0.has(&format!("{block}.is-open")).await {
             self.0.click(&format!("{block} .opblock-summary-control")).await;

@@ -37,12 +37,18 @@ pub struct Nginx {
 
 impl Nginx {
     pub async fn in_front_of(server: &TestServer) -> Self {
-        Self::listening(server, folder(), "", "1.1").await
+        Self::listening(folder(), |nginx| shipped(nginx, "", "1.1", server.address())).await
     }
 
     /// As it speaks to what is behind it unless it is told otherwise.
     pub async fn of_old_http(server: &TestServer) -> Self {
-        Self::listening(server, folder(), "", "1.0").await
+        Self::listening(folder(), |nginx| shipped(nginx, "", "1.0", server.address())).await
+    }
+
+    /// With the server below `/auth/`, where this passes requests on to it.
+    pub async fn at_a_path(server: &TestServer, pass: &str) -> Self {
+        let shipped = |nginx| shipped_at_a_path(nginx, server.address(), pass);
+        Self::listening(folder(), shipped).await
     }
 
     /// With a certificate that nobody knows.
@@ -57,10 +63,10 @@ impl Nginx {
             fs::write(folder.join(name), pem::encode(&Pem::new(kind, der))).expect("a file");
         }
         let tls = format!(" ssl; ssl_certificate {CERTIFICATE}; ssl_certificate_key key.pem");
-        Self::listening(server, folder, &tls, "1.1").await
+        Self::listening(folder, |nginx| shipped(nginx, &tls, "1.1", server.address())).await
     }
 
-    async fn listening(server: &TestServer, folder: PathBuf, how: &str, version: &str) -> Self {
+    async fn listening(folder: PathBuf, configuration: impl Fn(SocketAddr) -> String) -> Self {
         fs::create_dir_all(folder.join("public")).expect("a folder");
         fs::create_dir_all(folder.join("protected/private")).expect("a folder");
         fs::write(folder.join("public/index.html"), PUBLIC_PAGE).expect("a file");
@@ -68,8 +74,7 @@ impl Nginx {
         fs::write(folder.join("mime.types"), "types { text/html html; }").expect("a file");
         for _ in 0..ATTEMPTS {
             let address = free_address();
-            let configuration = shipped(address, how, version, server.address());
-            fs::write(folder.join("nginx.conf"), configuration).expect("a file");
+            fs::write(folder.join("nginx.conf"), configuration(address)).expect("a file");
             let mut process = start(&folder);
             if listens(&mut process, &folder).await {
                 return Self { _process: process, folder, address };
@@ -104,21 +109,36 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
 }
 
+/// What a configuration leaves as nginx was built, only root may write to.
+const OWN_FOLDERS: &str = "http {\n access_log off; client_body_temp_path temp/body; proxy_temp_path temp/proxy; \
+    fastcgi_temp_path temp/fastcgi; uwsgi_temp_path temp/uwsgi; scgi_temp_path temp/scgi;";
+
 /// The configuration that is shipped, with its addresses and folders replaced, as its first lines ask for.
 fn shipped(nginx: SocketAddr, how: &str, version: &str, dualauth: SocketAddr) -> String {
-    // What it leaves as nginx was built, only root may write to.
-    let own = "http {\n access_log off; client_body_temp_path temp/body; proxy_temp_path temp/proxy; \
-               fastcgi_temp_path temp/fastcgi; uwsgi_temp_path temp/uwsgi; scgi_temp_path temp/scgi;";
     let replacements = [
-        ("http {", own.to_owned()),
+        ("http {", OWN_FOLDERS.to_owned()),
         ("listen 80;", format!("listen {nginx}{how};")),
         ("server 127.0.0.1:8080;", format!("server {dualauth};")),
         ("server 127.0.0.1:3000;", format!("server {};", *ECHO)),
         ("root /srv/", "root ".to_owned()),
         ("proxy_http_version 1.1;", format!("proxy_http_version {version};")),
     ];
-    let shipped = include_str!("../../../docs/proxies/nginx.conf").to_owned();
-    replacements.iter().fold(shipped, |text, (theirs, ours)| {
+    replaced(include_str!("../../../docs/proxies/nginx.conf"), &replacements)
+}
+
+/// The same for the one in which dualauth is below a path.
+fn shipped_at_a_path(nginx: SocketAddr, dualauth: SocketAddr, pass: &str) -> String {
+    let replacements = [
+        ("http {", OWN_FOLDERS.to_owned()),
+        ("listen 80;", format!("listen {nginx};")),
+        ("server 127.0.0.1:8080;", format!("server {dualauth};")),
+        ("/auth/ { proxy_pass http://dualauth; }", format!("/auth/ {{ {pass} }}")),
+    ];
+    replaced(include_str!("../../../docs/proxies/nginx-path.conf"), &replacements)
+}
+
+fn replaced(shipped: &str, replacements: &[(&str, String)]) -> String {
+    replacements.iter().fold(shipped.to_owned(), |text, (theirs, ours)| {
         assert!(text.contains(theirs), "{theirs} is not in the configuration");
         text.replace(theirs, ours)
     })
