@@ -71,7 +71,10 @@ impl Import {
         let checks = [
             ("username", check_username(&user.username)),
             ("email", check_email(&user.email)),
-            ("password_hash", check_hash(user.password_hash.expose_secret()).map_err(|it| it.to_string())),
+            (
+                "password_hash",
+                check_hash(user.password_hash.expose_secret()).map(drop).map_err(|it| it.to_string()),
+            ),
         ];
         let refusal =
             |(field, check): (_, Result<(), String>)| check.err().map(|why| Refusal::new(field, why));
