@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Identity, TokenType};
+use super::{Audience, Identity, TokenType};
 
 /// A token that is good (RFC 7662, section 2.2).
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,7 +26,7 @@ pub struct TokenBody {
     /// Of an access token: whom it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub aud: Option<String>,
+    pub aud: Option<Audience>,
     /// Of an access token: when it was signed, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -35,6 +35,10 @@ pub struct TokenBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub jti: Option<Uuid>,
+    /// Of an access token: the application that its user signed in to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub client_id: Option<String>,
 }
 
 impl From<Identity> for TokenBody {
@@ -50,6 +54,7 @@ impl From<Identity> for TokenBody {
             aud: None,
             iat: None,
             jti: None,
+            client_id: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use crate::auth::AuthError;
+use crate::auth::{Audience, AuthError};
 use crate::error::Problem;
 
 /// The media type of an access token (RFC 9068, section 2.1).
@@ -32,7 +32,7 @@ pub(super) struct Header {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
-    pub(super) aud: String,
+    pub(super) aud: Audience,
     /// The user.
     pub(super) sub: Uuid,
     /// Seconds since 1970.
@@ -45,6 +45,9 @@ pub(super) struct Claims {
     pub(super) jti: Uuid,
     /// The login.
     pub(super) sid: Uuid,
+    /// The application that signs people in here (RFC 9068, section 2.2). Tokens of versions before have none.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) client_id: Option<String>,
     pub(super) username: String,
     pub(super) roles: Vec<String>,
     #[serde(flatten, skip_serializing)]
@@ -53,8 +56,8 @@ pub(super) struct Claims {
 }
 
 /// Not null: that would be a claim without a value.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    i64::deserialize(deserializer).map(Some)
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Claims that this version does not know. Nothing is kept of them; each may be there once.
@@ -92,9 +95,9 @@ impl Claims {
     ///
     /// # Errors
     /// [`AuthError::InvalidToken`], [`AuthError::TokenExpired`].
-    pub(super) fn check(&self, iss: &str, aud: &str, now: i64) -> Result<(), AuthError> {
+    pub(super) fn check(&self, iss: &str, aud: &Audience, now: i64) -> Result<(), AuthError> {
         let begins = self.nbf.unwrap_or(self.iat).max(self.iat);
-        if self.iss != iss || self.aud != aud || begins > now + LEEWAY {
+        if self.iss != iss || !self.aud.meets(aud) || begins > now + LEEWAY {
             return Err(AuthError::InvalidToken);
         }
         // No leeway here: a token's last second is its last second.

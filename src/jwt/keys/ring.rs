@@ -1,5 +1,6 @@
 //! The signing keys that a node knows, as they were when it last read them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -87,6 +88,14 @@ impl Ring {
         self.entries.iter().any(|entry| Arc::ptr_eq(&entry.key, &opened.key) && entry.verifies_at(now))
     }
 
+    /// The algorithms by which others verify (RFC 7518, section 3.1).
+    pub(super) fn published_algorithms(&self, now: DateTime<Utc>) -> Vec<&'static str> {
+        let published = |entry: &&Entry| entry.verifies_at(now) && entry.key.public.is_some();
+        let algorithms: BTreeSet<_> =
+            self.entries.iter().filter(published).map(|entry| entry.key.algorithm.as_str()).collect();
+        algorithms.into_iter().collect()
+    }
+
     /// The public halves of all that verify, also of the next one (RFC 7517, section 5).
     pub(super) fn public(&self, now: DateTime<Utc>) -> JwkSet {
         let verifying = self.entries.iter().filter(|entry| entry.verifies_at(now));
@@ -104,6 +113,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::auth::Audience;
     use crate::auth::AuthError;
     use crate::config::JwtAlgorithm;
     use crate::jwt::keys::key::generate;
@@ -151,7 +161,7 @@ mod tests {
 
     fn verify(ring: &Ring, token: &str) -> Result<(), AuthError> {
         let opened = ring.open(token, DateTime::UNIX_EPOCH).map_err(|_| AuthError::InvalidToken)?;
-        opened.claims.check("here", "there", NOW)
+        opened.claims.check("here", &Audience::One("there".to_owned()), NOW)
     }
 
     fn outcome(header: &str, claims: &str) -> &'static str {

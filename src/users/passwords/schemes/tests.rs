@@ -195,10 +195,8 @@ fn a_hash_of_another_system_may_cost_so_much_and_no_more() {
 fn a_hash_of_another_system_that_is_broken_is_refused() {
     for (_, _, hash) in others() {
         for text in [format!("{hash}$"), format!("{hash}é"), format!(" {hash}"), hash.replace('$', "")] {
-            // ASP.NET's have no other end than that of the text, and none of the others' dollar signs.
-            let is_base64 =
-                hash.starts_with('A') && text.starts_with('A') && text.is_ascii() && !text.contains('$');
-            assert!(is_base64 || StoredHash::parse(&text).is_err(), "{text}");
+            // Some have no dollar signs to lose.
+            assert!(text == hash || StoredHash::parse(&text).is_err(), "{text}");
         }
         for at in (0..hash.len()).filter(|at| hash.is_char_boundary(*at)) {
             // Whatever it is taken for, it is no panic.
