@@ -42,7 +42,7 @@ pub(super) enum IntrospectionBody {
         /// Who issued it.
         iss: String,
         #[serde(flatten)]
-        token: TokenBody,
+        token: Box<TokenBody>,
     },
     /// It is not, and why is not said.
     #[schema(title = "InactiveToken")]
@@ -74,7 +74,10 @@ pub(super) async fn introspect(
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
     let body = match ask(&modes, |mode| mode.introspect(&asked.token)).await? {
-        Some(token) => IntrospectionBody::Active { active: true, iss: metadata.issuer.clone(), token },
+        Some(token) => {
+            let token = Box::new(token);
+            IntrospectionBody::Active { active: true, iss: metadata.issuer.clone(), token }
+        }
         None => IntrospectionBody::Inactive { active: false },
     };
     Ok(HttpResponse::Ok().json(body))

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod cluster;
 pub mod collector;
+pub mod echo;
+pub mod haproxy;
 pub mod http;
 pub mod nginx;
 pub mod people;

@@ -3,21 +3,21 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::LazyLock,
 };
 
-use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
-    web::{self, Bytes},
-};
 use pem::Pem;
 use rcgen::CertifiedKey;
-use serde_json::json;
 use tokio::process::{Child, Command};
 
-use super::{cluster, eventually, http::Request, http::Response, program::folder, server::TestServer};
+use super::{
+    echo::{ECHO, free_address},
+    eventually,
+    http::{Request, Response},
+    program::folder,
+    server::TestServer,
+};
 
 /// What lies in the folder for everybody, and in the protected one.
 pub const PUBLIC_PAGE: &str = "<p>for everybody</p>";
@@ -104,11 +104,6 @@ impl Drop for Nginx {
     }
 }
 
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
-}
-
 /// What a configuration leaves as nginx was built, only root may write to.
 const OWN_FOLDERS: &str = "http {\n access_log off; client_body_temp_path temp/body; proxy_temp_path temp/proxy; \
     fastcgi_temp_path temp/fastcgi; uwsgi_temp_path temp/uwsgi; scgi_temp_path temp/scgi;";
@@ -157,7 +152,7 @@ fn start(folder: &Path) -> Child {
         .args(["-g", "daemon off; master_process off; pid nginx.pid;"])
         .kill_on_drop(true)
         .spawn()
-        .expect("nginx, which scripts/nginx installs")
+        .expect("nginx, which scripts/proxies installs")
 }
 
 /// Whether it got its port: it writes its pid once it listens, and ends when it can't.
@@ -169,30 +164,4 @@ async fn listens(process: &mut Child, folder: &Path) -> bool {
     })
     .await;
     !ended
-}
-
-/// An app that answers with what it was sent. One for all tests: it remembers nothing.
-static ECHO: LazyLock<SocketAddr> = LazyLock::new(|| {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the app");
-    let address = listener.local_addr().expect("its address");
-    let _runtime = cluster::runtime().enter();
-    let server = HttpServer::new(|| App::new().default_service(web::to(echo)))
-        .workers(1)
-        .disable_signals()
-        .listen(listener)
-        .expect("the app's port");
-    cluster::runtime().spawn(server.run());
-    address
-});
-
-async fn echo(request: HttpRequest, body: Bytes) -> HttpResponse {
-    let headers = request.headers().iter();
-    let headers: Vec<_> =
-        headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect();
-    HttpResponse::Ok().json(json!({
-        "method": request.method().as_str(),
-        "path": request.path(),
-        "headers": headers,
-        "body": String::from_utf8_lossy(&body),
-    }))
 }
