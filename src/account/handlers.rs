@@ -20,7 +20,7 @@ use crate::logins::Logins;
 ))]
 #[get("/profile")]
 pub(super) async fn profile(identity: Identity) -> HttpResponse {
-    HttpResponse::Ok().json(ProfileBody::from(identity))
+    ProfileBody::from(identity).response()
 }
 
 /// For proxies: whether a request is authenticated, and whose it is, in headers.
