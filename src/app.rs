@@ -1,6 +1,6 @@
 //! The composition root: everything is made here, put together here, started and stopped here.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
 use actix_web::middleware::{Condition, Next, from_fn};
-use actix_web::rt::net::TcpStream;
+use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
 use futures_util::future::{OptionFuture, join, join3};
@@ -30,7 +30,7 @@ use crate::audit::Trail;
 use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::config::{Config, JwtRevocation};
+use crate::config::{Config, JwtRevocation, Listen};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
 use crate::error::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
@@ -38,6 +38,7 @@ use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
 use crate::http::door;
 use crate::http::edge::{self, Edge, Exchange};
+use crate::http::listener::{self, Address, Listener, Stream};
 use crate::http::work;
 use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
 use crate::limits::Limits;
@@ -94,7 +95,7 @@ pub enum StartError {
     #[error("can't listen on {address}: {error}")]
     Listen {
         /// Where it was to listen.
-        address: SocketAddr,
+        address: Listen,
         /// Why it can't.
         error: std::io::Error,
     },
@@ -194,18 +195,19 @@ pub struct Node {
 
 /// A server at one address.
 struct Running {
-    address: SocketAddr,
+    address: Address,
     handle: ServerHandle,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
 impl Running {
-    fn new(address: SocketAddr, server: Server) -> Self {
+    fn new(address: Address, server: Server) -> Self {
         Self { address, handle: server.handle(), serving: tokio::spawn(server) }
     }
 
     /// Takes no more requests, and finishes those that are under way.
     async fn stop(self) {
+        self.address.withdraw();
         self.handle.stop(true).await;
         if let Ok(Err(error)) = self.serving.await {
             tracing::error!(%error, "the server ended with an error");
@@ -215,13 +217,13 @@ impl Running {
 
 impl Node {
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.service.address
+    pub fn address(&self) -> &Address {
+        &self.service.address
     }
 
     /// Where its metrics are, if they are anywhere.
-    pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics.as_ref().map(|metrics| metrics.address)
+    pub fn metrics_address(&self) -> Option<&Address> {
+        self.metrics.as_ref().map(|metrics| &metrics.address)
     }
 
     /// Where clients reach it.
@@ -258,10 +260,13 @@ impl Node {
 /// See [`StartError`].
 pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let storage = Storage::open_as(&config, database::NODE).await?;
-    let (listener, address) = listen(config.listen)?;
-    let metrics_listener = config.metrics_listen.map(listen).transpose()?;
+    let (listener, address) = listen(&config.listen).await?;
+    let metrics_listener = match &config.metrics_listen {
+        Some(place) => Some((listen(place).await?, place)),
+        None => None,
+    };
     let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
-    let site = Site::new(&config, address);
+    let site = Site::new(&config, address.tcp());
     let domain = Domain::new(&storage, &config, &secret, &clock)?;
     unless_read_only(prepare_keys(&storage, &config, &domain, &clock).await)?;
     let (logins, trail, metrics) = (domain.logins.clone(), domain.trail.clone(), Metrics::new()?);
@@ -278,12 +283,15 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         storage.pools.clone(),
     )?;
     let metrics_server = match metrics_listener {
-        Some((listener, address)) => Some(Running::new(address, serve_metrics(listener, scrape)?)),
+        Some(((listener, address), place)) => {
+            let server = serve_metrics(listener, scrape).map_err(cant_listen(place))?;
+            Some(Running::new(address, server))
+        }
         None => None,
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, upkeep.standing(), clock);
     let spans = config.traces.as_ref().map(Spans::start).transpose()?;
-    let server = serve(listener, address, parts, site.is_https, spans.clone())?;
+    let server = serve(listener, parts, site.is_https, spans.clone()).map_err(cant_listen(&config.listen))?;
     Ok(Node {
         public_url: site.url,
         storage,
@@ -368,12 +376,12 @@ fn keep_up(
     upkeep
 }
 
-fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let bound = TcpListener::bind(address).and_then(|listener| {
-        let address = listener.local_addr()?;
-        Ok((listener, address))
-    });
-    bound.map_err(|error| StartError::Listen { address, error })
+async fn listen(place: &Listen) -> Result<(Listener, Address), StartError> {
+    listener::bind(place).await.map_err(cant_listen(place))
+}
+
+fn cant_listen(place: &Listen) -> impl FnOnce(std::io::Error) -> StartError {
+    move |error| StartError::Listen { address: place.clone(), error }
 }
 
 async fn app_secret(config: &Config, pool: &Connections, clock: &Clock) -> Result<AppSecret, StartError> {
@@ -436,18 +444,22 @@ struct Site {
 }
 
 impl Site {
-    fn new(config: &Config, address: SocketAddr) -> Self {
+    /// At this address, unless PUBLIC_URL says where. A Unix socket has none, and is never without PUBLIC_URL.
+    fn new(config: &Config, address: Option<SocketAddr>) -> Self {
         if let Some(url) = &config.public_url {
             let origin = url.origin().ascii_serialization();
             return Self { is_https: url.scheme() == "https", origins: vec![origin.clone()], url: origin };
         }
         // Not set: the names that a person at this machine may type.
+        let address = address.unwrap_or(listener::LOCAL);
         let url = |host: &str| match address.port() {
             80 => format!("http://{host}"),
             port => format!("http://{host}:{port}"),
         };
         let origins = ["localhost", "127.0.0.1", "[::1]"].map(url).to_vec();
-        Self { url: format!("http://{address}"), origins, is_https: false }
+        let is_everywhere = address.ip().to_canonical().is_unspecified();
+        let url = if is_everywhere { url("localhost") } else { format!("http://{address}") };
+        Self { url, origins, is_https: false }
     }
 }
 
@@ -485,8 +497,12 @@ impl Parts {
     ) -> Self {
         let Domain { pool, commits, accounts, logins, clients, keys, trail } = domain;
         let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
-        let named = |name: &Option<String>| name.clone().unwrap_or_else(|| site.url.clone());
-        let parties = Parties { issuer: named(&config.jwt.issuer), audience: named(&config.jwt.audience) };
+        let issuer = config.jwt.issuer.clone().unwrap_or_else(|| site.url.clone());
+        let audience = match &config.jwt.audience[..] {
+            [] => vec![site.url.clone()],
+            named => named.to_vec(),
+        };
+        let parties = Parties { issuer, audience: audience.into() };
         let metadata = Metadata::new(&site.url, parties.issuer.clone());
         let limits = Limits::new(&config.limits, &clock);
         // The textbook's JWT is verified anew with every request.
@@ -600,18 +616,12 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     };
     let secret = AppSecret::generate();
     let domain = Domain::new(&storage, config, &secret, &clock)?;
-    let site = Site::new(config, config.listen);
+    let site = Site::new(config, config.listen.tcp());
     let parts = Parts::new(config, &site, domain, &secret, Metrics::new()?, Standing::default(), clock);
     Ok(parts.document().to_pretty_json()?)
 }
 
-fn serve(
-    listener: TcpListener,
-    address: SocketAddr,
-    parts: Parts,
-    is_https: bool,
-    spans: Option<Spans>,
-) -> Result<Server, StartError> {
+fn serve(listener: Listener, parts: Parts, is_https: bool, spans: Option<Spans>) -> std::io::Result<Server> {
     let document = parts.document();
     let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
     let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
@@ -651,19 +661,36 @@ fn serve(
                 async move { shutdown.notified().await }
             })
             .finish(map_config(app(), |()| AppConfig::default()));
-        fn_service(async |stream: TcpStream| {
-            door::enter().await;
-            let peer = stream.peer_addr().ok();
-            Ok::<_, DispatchError>((Connection::new(stream), Protocol::Http1, peer))
-        })
-        .and_then(apply_fn_factory(http, |connection, http| work::serving(http.call(connection))))
+        apply_fn_factory(http, |connection, http| work::serving(http.call(connection)))
     };
-    let server = server.shutdown_timeout(SHUTDOWN_SECONDS).disable_signals().listen("http", listener, http);
-    Ok(server.map_err(|error| StartError::Listen { address, error })?.run())
+    let server = server.shutdown_timeout(SHUTDOWN_SECONDS).disable_signals();
+    let server = match listener {
+        Listener::Tcp(listener) => server.listen("http", listener, move || {
+            let entering = fn_service(async |stream: TcpStream| {
+                let peer = stream.peer_addr().ok();
+                entered(Stream::Tcp(stream), peer).await
+            });
+            entering.and_then(http())
+        }),
+        Listener::Unix(listener) => server.listen_uds("http", listener, move || {
+            let entering = fn_service(async |stream: UnixStream| {
+                entered(Stream::Unix(stream), Some(listener::LOCAL)).await
+            });
+            entering.and_then(http())
+        }),
+    };
+    Ok(server?.run())
 }
 
-fn serve_metrics(listener: TcpListener, scrape: Scrape) -> Result<Server, StartError> {
-    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+async fn entered(
+    stream: Stream,
+    peer: Option<SocketAddr>,
+) -> Result<(Connection<Stream>, Protocol, Option<SocketAddr>), DispatchError> {
+    door::enter().await;
+    Ok((Connection::new(stream), Protocol::Http1, peer))
+}
+
+fn serve_metrics(listener: Listener, scrape: Scrape) -> std::io::Result<Server> {
     let scrape = Data::new(scrape);
     let server = HttpServer::new(move || {
         App::new()
@@ -671,8 +698,12 @@ fn serve_metrics(listener: TcpListener, scrape: Scrape) -> Result<Server, StartE
             .configure(pages::metrics_routes)
             .default_service(web::to(edge::not_found))
     });
-    let server = server.workers(1).max_connections(64).disable_signals().shutdown_timeout(1).listen(listener);
-    Ok(server.map_err(|error| StartError::Listen { address, error })?.run())
+    let server = server.workers(1).max_connections(64).disable_signals().shutdown_timeout(1);
+    let server = match listener {
+        Listener::Tcp(listener) => server.listen(listener),
+        Listener::Unix(listener) => server.listen_uds(listener),
+    };
+    Ok(server?.run())
 }
 
 /// What every request goes through, from the outside in and out again. One layer and not one for each step: a layer

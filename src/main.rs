@@ -3,8 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-use dualauth::commands::{self, CommandLine, Failure};
+use dualauth::commands::{self, Failure};
 use dualauth::config::Config;
 
 /// What a request allocates for a moment and what is remembered for hours come in turns. glibc lets them lie side by
@@ -13,7 +12,10 @@ use dualauth::config::Config;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let command_line = CommandLine::parse();
+    let command_line = match commands::parse() {
+        Ok(command_line) => command_line,
+        Err(code) => return code,
+    };
     // Settings first: reading .env sets variables, which is safe only while there is one thread.
     let config = Config::from_env();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

@@ -19,9 +19,11 @@ use super::Identity;
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "ada", "email": "ada@example.com", "password": "correct horse battery staple"}))]
 pub struct RegisterRequest {
-    /// ASCII letters, digits, `_`, `.` and `-`; unique whatever the letter case.
-    #[schema(min_length = 3, max_length = 64, pattern = "^[A-Za-z0-9_.-]+$")]
-    pub username: String,
+    /// ASCII letters, digits, `_`, `.`, `-` and `+`; unique whatever the letter case. Left out, one is derived from the
+    /// email: what stands before its `@`, with a number if somebody has that.
+    #[serde(default)]
+    #[schema(min_length = 3, max_length = 64, pattern = "^[A-Za-z0-9_.+-]+$")]
+    pub username: Option<String>,
     /// ASCII; unique whatever the letter case.
     #[schema(
         max_length = 254,
@@ -39,21 +41,21 @@ pub struct RegisterRequest {
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "ada", "password": "correct horse battery staple"}))]
 pub struct LoginRequest {
-    /// A username or an email, in any letter case.
+    /// A username or an email, in any letter case; white space around it is ignored.
     pub username: String,
     /// The password.
     #[schema(value_type = String, format = Password)]
     pub password: SecretString,
     /// Whether the login has the longer lifetimes, and cookies outlive the browser's window.
     #[serde(default)]
+    #[schema(value_type = Option<bool>)]
     pub remember_me: bool,
     /// How the credential is to travel. By default by cookie in the session mode, by Bearer in the JWT mode.
     #[serde(default)]
-    #[schema(nullable = false)]
     pub transport: Option<Transport>,
     /// What the device is called in the list of logins.
     #[serde(default)]
-    #[schema(nullable = false, max_length = 64)]
+    #[schema(max_length = 64)]
     pub device_name: Option<String>,
 }
 
@@ -77,7 +79,7 @@ pub struct PasswordRequest {
 pub struct RefreshRequest {
     /// As the login or the last refresh gave it.
     #[serde(default)]
-    #[schema(value_type = Option<String>, nullable = false)]
+    #[schema(value_type = Option<String>)]
     pub refresh_token: Option<SecretString>,
 }
 

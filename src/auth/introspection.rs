@@ -4,7 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Identity, TokenType};
+use super::{Audience, Identity, TokenType};
 
 /// A token that is good (RFC 7662, section 2.2).
 #[derive(Debug, Serialize, ToSchema)]
@@ -26,7 +26,7 @@ pub struct TokenBody {
     /// Of an access token: whom it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub aud: Option<String>,
+    pub aud: Option<Audience>,
     /// Of an access token: when it was signed, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -1,6 +1,7 @@
 //! WHAT A MODE IS: a way to present a login. Which credential a request presents, what it proves, and what else a
 //! browser must show for it.
 
+mod audience;
 mod bodies;
 mod csrf;
 mod extractor;
@@ -21,6 +22,7 @@ use crate::error::{Code, Problem};
 use crate::http::client::Client;
 use crate::logins::{EndedLogin, Transport};
 
+pub use self::audience::Audience;
 pub use self::bodies::{
     CsrfBody, ListedLoginBody, ListedLoginsBody, LoginBody, LoginRequest, PasswordRequest, ProfileBody,
     RefreshRequest, RegisterRequest, TokenType, UserBody,

@@ -116,10 +116,11 @@ impl SignIn {
         client: Client,
         how: Presentation,
     ) -> Result<Login, VerifyError> {
-        let name = request.username.to_ascii_lowercase();
-        let nobody = Nobody::of(self.nobody.sign(name.as_bytes()));
+        // No name has any around it, and whoever pastes one brings it along.
+        let name = request.username.trim();
+        let nobody = Nobody::of(self.nobody.sign(name.to_ascii_lowercase().as_bytes()));
         let claimant = Claimant { address: client.address, nobody };
-        let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
+        let owner = self.accounts.verify(place, name, &request.password, claimant).await?;
         if owner.upgraded {
             let entry = Entry::new(Kind::PasswordUpgraded, client.origin()).in_mode(how.mode);
             self.trail.record(entry.by(how.transport.as_str()).of_user(owner.user.id, &owner.user.username));

@@ -1,7 +1,6 @@
 //! `audit`: shows what has happened.
 
 use std::collections::{HashSet, VecDeque};
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use chrono::SecondsFormat;
@@ -9,6 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::output::is_no_longer_read;
 use super::signals::StopSignals;
 use super::{Failure, say};
 use crate::app::Storage;
@@ -65,13 +65,9 @@ pub(super) async fn manage(command: AuditCommand, config: &Config) -> Result<(),
     storage.close().await;
     match outcome {
         // Whoever read it has read enough.
-        Err(failure) if is_broken_pipe(&failure) => Ok(()),
+        Err(failure) if is_no_longer_read(&failure) => Ok(()),
         outcome => outcome,
     }
-}
-
-fn is_broken_pipe(failure: &Failure) -> bool {
-    failure.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
 async fn print(storage: &Storage, config: &Config, tail: Tail) -> Result<(), Failure> {

@@ -35,6 +35,12 @@ pub(super) struct OneClient {
     id: String,
 }
 
+impl ClientCommand {
+    pub(super) fn is_for_its_output(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::List)
+    }
+}
+
 /// Does one thing, and says what came of it.
 pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<(), Failure> {
     let storage = Storage::open(config).await?;
@@ -52,10 +58,18 @@ pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<()
     outcome?.iter().try_for_each(|line| say(line))
 }
 
+/// A secret that nobody could read is of no use: a client is registered only if its secret was printed.
 async fn create(clients: &Clients, trail: &Trail, name: &str) -> Result<Vec<String>, Failure> {
     let (client, secret) = clients.create(name).await?;
+    if let Err(unsaid) = say(&format!("client_id: {}\nclient_secret: {}", client.id, secret.reveal())) {
+        return Err(match clients.delete(client.id).await {
+            Ok(()) => format!("nothing was registered: {unsaid}"),
+            Err(error) => format!("{unsaid}; {} was registered and is to be deleted: {error}", client.id),
+        }
+        .into());
+    }
     trail.record(Entry::new(Kind::ClientCreated, Origin::Command).of_client(client.id).with("name", name));
-    Ok(vec![format!("client_id: {}", client.id), format!("client_secret: {}", secret.reveal())])
+    Ok(Vec::new())
 }
 
 async fn list(clients: &Clients) -> Result<Vec<String>, Failure> {

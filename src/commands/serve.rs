@@ -5,8 +5,9 @@ use super::{Failure, doctor, say};
 use crate::app::{self, Node};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
+use crate::http::listener::Address;
 
-/// Runs the service until a signal stops it. A second signal ends it at once.
+/// Runs the service until a signal stops it. A second one, a second later or more, ends it at once.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     for slip in doctor::slips(&config) {
         tracing::warn!("{slip}");
@@ -17,7 +18,8 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         node = app::start(config, Clock::system()) => node?,
         () = signals.next() => return Ok(()),
     };
-    greet(&node, format)?;
+    // Nobody may read it, and the service goes on.
+    let _ = greet(&node, format);
     signals.next().await;
     tracing::info!("stopping");
     tokio::select! {
@@ -30,7 +32,10 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
 
 fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
     let url = node.public_url();
-    let metrics = node.metrics_address().map(|address| format!("http://{address}/metrics"));
+    let metrics = node.metrics_address().map(|address| match address {
+        Address::Tcp(address) => format!("http://{address}/metrics"),
+        Address::Unix(_) => format!("{address}, /metrics"),
+    });
     if format == LogFormat::Json {
         tracing::info!(address = %node.address(), url, playground = %format!("{url}/"), docs = %format!("{url}/docs/"), metrics, "ready");
         return Ok(());

@@ -56,9 +56,9 @@ pub(super) struct UserRole {
 
 #[derive(Args)]
 pub(super) struct CreateUser {
-    /// 3 to 64 ASCII letters, digits, and the characters _ . -
+    /// 3 to 64 ASCII letters, digits, and the characters _ . - +. If it is not given, it is derived from the email
     #[arg(long, value_name = "NAME")]
-    username: String,
+    username: Option<String>,
     /// The user's address
     #[arg(long, value_name = "EMAIL")]
     email: String,

@@ -1,13 +1,15 @@
 //! The settings: the only reader of the environment, which reports every bad setting at once.
 
 mod file;
-mod names;
+mod listen;
+mod opentelemetry;
 mod reader;
+mod source;
+mod unknown;
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +19,9 @@ use url::Url;
 
 use crate::database::DirectUrl;
 use crate::tokens::{AppSecret, SecretBytes};
+
+pub use self::listen::Listen;
+use self::unknown::Given;
 
 /// Everything that can be set. Secrets in it are not printed by `Debug`.
 #[derive(Clone, Debug)]
@@ -29,11 +34,11 @@ pub struct Config {
     pub database_max_connections: u32,
     /// Where what belongs to this checkout is kept.
     pub data_folder: PathBuf,
-    /// `LISTEN`; port 0 lets the system choose one.
-    pub listen: SocketAddr,
+    /// `LISTEN`.
+    pub listen: Listen,
     /// `METRICS_LISTEN`: where `/metrics` is; none: nowhere.
-    pub metrics_listen: Option<SocketAddr>,
-    /// `PUBLIC_URL`: where clients reach the service; none: where it listens.
+    pub metrics_listen: Option<Listen>,
+    /// `PUBLIC_URL`: where clients reach the service; none: where it listens, and never beside a Unix socket.
     pub public_url: Option<Url>,
     /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.
     pub app_secret: Option<AppSecret>,
@@ -68,8 +73,21 @@ pub struct Config {
 pub struct UnknownSetting {
     /// Its name.
     pub name: String,
-    /// The setting that was meant, it seems; none: it stands in `.env`, where everything is a setting.
-    pub meant: Option<String>,
+    /// What it is taken for a setting by.
+    pub why: Why,
+}
+
+/// What a variable that nothing reads is taken for a setting by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is called like this setting, or is what others call it.
+    Meant(String),
+    /// It begins with `DUALAUTH_`.
+    Prefix,
+    /// It stands in `.env`, where everything is a setting.
+    InFile,
+    /// It is OpenTelemetry's, and not followed here.
+    OpenTelemetry,
 }
 
 /// The key file, as it was read.
@@ -86,8 +104,8 @@ pub struct KeyFile {
 pub struct JwtConfig {
     /// `JWT_ISSUER`; none: the public URL.
     pub issuer: Option<String>,
-    /// `JWT_AUDIENCE`; none: the public URL.
-    pub audience: Option<String>,
+    /// `JWT_AUDIENCE`, each of them; none: the public URL.
+    pub audience: Vec<String>,
     /// `JWT_ALGORITHM`.
     pub algorithm: JwtAlgorithm,
     /// `JWT_KEY_FILE`; none: keys are made, and kept in the database.
@@ -274,10 +292,14 @@ pub struct LogConfig {
 /// Where spans go.
 #[derive(Clone, Debug)]
 pub struct TracesConfig {
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: a collector that takes OTLP over HTTP.
+    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, or what follows from `OTEL_EXPORTER_OTLP_ENDPOINT`: where a collector takes
+    /// spans, by OTLP over HTTP.
     pub endpoint: Url,
-    /// `OTEL_SERVICE_NAME`: what the service is called there.
-    pub service_name: String,
+    /// `OTEL_EXPORTER_OTLP_TRACES_HEADERS`, `OTEL_EXPORTER_OTLP_HEADERS`: what it wants with each request. There may be a
+    /// credential among it.
+    pub headers: Vec<(String, SecretString)>,
+    /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`: what the service is called there, and what else is known of it.
+    pub resource: Vec<(String, String)>,
 }
 
 /// How log lines look.
@@ -317,7 +339,7 @@ impl Config {
     pub fn from_env() -> Result<Self, ConfigError> {
         let in_file = file::load(Path::new(".env")).map_err(|line| ConfigError(vec![line]))?;
         let asked = RefCell::new(BTreeSet::new());
-        let config = Self::from_vars(|name| {
+        let read = Self::from_vars(|name| {
             asked.borrow_mut().insert(name.to_owned());
             match std::env::var(name) {
                 Ok(value) => Some(value),
@@ -325,13 +347,33 @@ impl Config {
                 // Seen by every reader as a value that is wrong.
                 Err(std::env::VarError::NotUnicode(_)) => Some("\u{fffd}".to_owned()),
             }
-        })?;
-        let given = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        let unknown = names::unknown(given.collect(), &in_file, &asked.into_inner());
-        Ok(Self { unknown, ..config })
+        });
+        let values = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        });
+        let (values, known) = (values.collect::<BTreeMap<_, _>>(), asked.into_inner());
+        let given = Given { values: &values, in_file: &in_file, known: &known };
+        let mut unknown = given.unknown();
+        let refused = given.refused(&unknown);
+        match read {
+            Ok(config) if refused.is_empty() => {
+                if config.database_url.is_none() {
+                    // sqlx would send them to the private Postgres; they are meant for another.
+                    file::empty("PGOPTIONS");
+                }
+                if config.traces.is_some() {
+                    unknown.extend(opentelemetry::unfollowed(&values, &known));
+                }
+                Ok(Self { unknown, ..config })
+            }
+            read => {
+                Err(ConfigError(read.err().into_iter().flat_map(|error| error.0).chain(refused).collect()))
+            }
+        }
     }
 
-    /// Reads the settings from `vars`. An empty value counts as not set.
+    /// Reads the settings from `vars`, and from the files that `NAME_FILE` names. An empty value counts as not set, unless it
+    /// would mean another database or secret.
     ///
     /// # Errors
     /// Every bad setting at once.

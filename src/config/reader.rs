@@ -10,8 +10,10 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
+use super::opentelemetry;
+use super::source::Source;
 use super::{
-    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, LogConfig,
+    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, Listen, LogConfig,
     LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, TracesConfig, WhenStale,
 };
 use crate::database::{DirectUrl, check_url};
@@ -28,17 +30,23 @@ const A_TIME: &str = "a time such as 30s, 15m, 24h or 14d, of 3650d at most";
 /// The shortest time that a key may sign: twice as long as others remember the keys of `jwks.json`.
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
 
-const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_LISTEN: Listen = Listen::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));
+
+/// What an IPv4 address in IPv6's clothes has in front (RFC 4291, section 2.5.5.2).
+const IPV4_IN_IPV6_BITS: u8 = 96;
+
+/// Where a collector is, when it is not said (OTLP Exporter, "Configuration Options").
+const DEFAULT_COLLECTOR: &str = "http://localhost:4318";
 
 /// Every setting, or what is wrong with them.
 pub(super) fn read(vars: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
-    let mut reader = Reader { vars, errors: Vec::new() };
+    let mut reader = Reader { source: Source::new(vars), errors: Vec::new() };
     let config = reader.config();
     if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
 }
 
 struct Reader<V> {
-    vars: V,
+    source: Source<V>,
     errors: Vec<String>,
 }
 
@@ -49,10 +57,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             database_direct_url: self.direct_url(),
             database_max_connections: self.number("DATABASE_MAX_CONNECTIONS", 10, 1),
             data_folder: PathBuf::from(DATA_FOLDER),
-            listen: self
-                .parse("LISTEN", "an address and port such as 127.0.0.1:8080")
-                .unwrap_or(DEFAULT_LISTEN),
-            metrics_listen: self.parse("METRICS_LISTEN", "an address and port such as 127.0.0.1:9090"),
+            listen: self.parse("LISTEN", Listen::EXPECTED).unwrap_or(DEFAULT_LISTEN),
+            metrics_listen: self.parse("METRICS_LISTEN", Listen::EXPECTED),
             public_url: self.public_url(),
             app_secret: self.app_secret(),
             allowed_origins: self.list("ALLOWED_ORIGINS", parse_origin),
@@ -69,11 +75,22 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             unknown: Vec::new(),
         };
         self.check_cookie_domain(&config);
+        if matches!(config.listen, Listen::Unix(_)) && config.public_url.is_none() {
+            self.wrong("PUBLIC_URL", "what clients type, beside LISTEN=unix:…, which says nothing of that");
+        }
         config
     }
 
-    fn text(&self, name: &str) -> Option<String> {
-        (self.vars)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    /// As it was given.
+    fn value(&mut self, name: &str) -> Option<String> {
+        self.source.value(name).unwrap_or_else(|error| {
+            self.errors.push(error);
+            None
+        })
+    }
+
+    fn text(&mut self, name: &str) -> Option<String> {
+        self.value(name).map(|value| value.trim().to_owned())
     }
 
     fn wrong(&mut self, name: &str, expected: &str) {
@@ -150,11 +167,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn public_url(&mut self) -> Option<Url> {
-        self.read(
-            "PUBLIC_URL",
-            "an origin such as https://auth.example.com, without a path",
-            parse_public_url,
-        )
+        self.read("PUBLIC_URL", "an origin such as https://auth.example.com, without a path", |text| {
+            parse_public_url(text).filter(|url| url.host_str().is_some_and(|host| !host.contains('*')))
+        })
     }
 
     fn app_secret(&mut self) -> Option<AppSecret> {
@@ -171,7 +186,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn secret(&mut self, name: &str) -> Option<AppSecret> {
         // The value is not repeated in the error, nor is it trimmed: it is a secret.
-        let value = (self.vars)(name).filter(|value| !value.is_empty())?;
+        let value = self.value(name)?;
         let secret = AppSecret::new(value.into_bytes());
         if secret.is_none() {
             self.wrong(name, "32 bytes or more, such as the output of `openssl rand -base64 32`");
@@ -180,9 +195,12 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn cookie_domain(&mut self) -> Option<String> {
-        self.read("COOKIE_DOMAIN", "a domain such as example.com", |text| match Host::parse(text) {
-            Ok(Host::Domain(domain)) if domain.contains('.') => Some(domain.to_string()),
-            _ => None,
+        self.read("COOKIE_DOMAIN", "a domain such as example.com", |text| {
+            // A dot in front is ignored (RFC 6265, section 5.2.3).
+            match Host::parse(text.strip_prefix('.').unwrap_or(text)) {
+                Ok(Host::Domain(domain)) if domain.contains('.') => Some(domain.to_string()),
+                _ => None,
+            }
         })
     }
 
@@ -197,7 +215,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     fn jwt(&mut self) -> JwtConfig {
         let config = JwtConfig {
             issuer: self.text("JWT_ISSUER"),
-            audience: self.text("JWT_AUDIENCE"),
+            audience: self.list("JWT_AUDIENCE", |audience| Ok(audience.to_owned())),
             algorithm: self.choice("JWT_ALGORITHM", JwtAlgorithm::ALL.map(|it| (it.as_str(), it))),
             key_file: self.key_file(),
             rotation: self.rotation(),
@@ -300,11 +318,71 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn traces(&mut self) -> Option<TracesConfig> {
-        let expected = "the URL of a collector such as http://localhost:4318, without a user or a query";
-        let service_name = self.text("OTEL_SERVICE_NAME").unwrap_or_else(|| "dualauth".to_owned());
-        let endpoint = self.read("OTEL_EXPORTER_OTLP_ENDPOINT", expected, parse_endpoint)?;
-        Some(TracesConfig { endpoint, service_name })
+        let parse_switch = |text: &str| text.to_ascii_lowercase().parse().ok();
+        let is_off = self.read("OTEL_SDK_DISABLED", "true or false", parse_switch).unwrap_or(false);
+        let is_wanted = self.read("OTEL_TRACES_EXPORTER", "otlp or none", |text| match text {
+            "otlp" => Some(true),
+            "none" => Some(false),
+            _ => None,
+        });
+        // Asked for in any case, so that a name with a slip is known for what it is.
+        let (endpoint, headers, resource) = (self.collector(), self.collector_headers(), self.resource());
+        let protocol = self.first(["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
+        if is_off || is_wanted == Some(false) {
+            return None;
+        }
+        let endpoint = endpoint.or_else(|| is_wanted.and_then(|_| of_signal(DEFAULT_COLLECTOR)))?;
+        if let Some((name, _)) = protocol.filter(|(_, protocol)| protocol != "http/protobuf") {
+            self.wrong(name, "http/protobuf: nothing else is sent");
+        }
+        Some(TracesConfig { endpoint, headers, resource })
     }
+
+    /// The first of these that is set.
+    fn first<const N: usize>(&mut self, names: [&'static str; N]) -> Option<(&'static str, String)> {
+        let values = names.map(|name| self.text(name).map(|value| (name, value)));
+        values.into_iter().flatten().next()
+    }
+
+    /// The signal's own endpoint is taken as it is; to that of all signals, its path is added.
+    fn collector(&mut self) -> Option<Url> {
+        let expected = "the URL of a collector such as http://localhost:4318, without a user or a query";
+        let own = self.read("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", expected, parse_endpoint);
+        let of_all = self.read("OTEL_EXPORTER_OTLP_ENDPOINT", expected, of_signal);
+        own.or(of_all)
+    }
+
+    fn collector_headers(&mut self) -> Vec<(String, SecretString)> {
+        let given = self.first(["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]);
+        let pairs = given.map_or_else(Vec::new, |(name, text)| self.pairs(name, &text));
+        pairs.into_iter().map(|(name, value)| (name, value.into())).collect()
+    }
+
+    /// The name has a setting of its own, which wins.
+    fn resource(&mut self) -> Vec<(String, String)> {
+        const NAME: &str = "service.name";
+        let text = self.text("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
+        let mut resource = self.pairs("OTEL_RESOURCE_ATTRIBUTES", &text);
+        let name = self.text("OTEL_SERVICE_NAME");
+        if name.is_some() || resource.iter().all(|(other, _)| other != NAME) {
+            resource.retain(|(other, _)| other != NAME);
+            resource.push((NAME.to_owned(), name.unwrap_or_else(|| "dualauth".to_owned())));
+        }
+        resource
+    }
+
+    fn pairs(&mut self, name: &str, text: &str) -> Vec<(String, String)> {
+        opentelemetry::pairs(text).unwrap_or_else(|| {
+            self.wrong(name, "name=value pairs with commas in between, values percent-encoded");
+            Vec::new()
+        })
+    }
+}
+
+fn of_signal(text: &str) -> Option<Url> {
+    let mut url = parse_endpoint(text)?;
+    url.set_path(&format!("{}/v1/traces", url.path().trim_end_matches('/')));
+    Some(url)
 }
 
 fn parse_endpoint(text: &str) -> Option<Url> {
@@ -326,9 +404,18 @@ fn parse_origin(text: &str) -> Result<String, String> {
     parse_public_url(text).map(|url| url.origin().ascii_serialization()).ok_or_else(|| expected.to_owned())
 }
 
+/// As addresses are compared: an IPv4 network in IPv6's clothes is that IPv4 network, and bits behind the prefix say nothing.
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    network.map_err(|_| "addresses or networks such as 10.0.0.0/8".to_owned())
+    let network: IpNet = network.map_err(|_| "addresses or networks such as 10.0.0.0/8".to_owned())?;
+    let bits = network.prefix_len().checked_sub(IPV4_IN_IPV6_BITS);
+    let plain = match (network.addr().to_canonical(), bits) {
+        (IpAddr::V4(address), Some(bits)) if network.addr().is_ipv6() => {
+            IpNet::new(address.into(), bits).ok()
+        }
+        _ => None,
+    };
+    Ok(plain.unwrap_or(network).trunc())
 }
 
 fn parse_limit(text: &str) -> Option<RateLimit> {
@@ -447,8 +534,126 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_setting_is_not_set() {
-        assert!(read(&[("APP_SECRET", ""), ("DATABASE_URL", " ")]).is_ok());
+    fn an_empty_setting_is_not_set_unless_it_would_mean_another_database_or_secret() {
+        assert!(read(&[("SESSION_TTL", ""), ("PUBLIC_URL", " "), ("DATABASE_DIRECT_URL", "")]).is_ok());
+        let error =
+            read(&[("APP_SECRET", ""), ("DATABASE_URL", " ")]).expect_err("another database and secret");
+        assert!(error.contains("APP_SECRET is empty") && error.contains("DATABASE_URL is empty"), "{error}");
+    }
+
+    #[test]
+    fn a_proxy_is_the_same_however_its_address_is_written() {
+        let of = |text: &str| {
+            let proxies = read(&[("TRUSTED_PROXIES", text)]).map(|config| config.trusted_proxies);
+            proxies.map(|proxies| proxies.iter().map(IpNet::to_string).collect::<Vec<_>>().join(","))
+        };
+        for (text, read) in [
+            ("127.0.0.1, ::1", "127.0.0.1/32,::1/128"),
+            ("::ffff:127.0.0.1", "127.0.0.1/32"),
+            ("::FFFF:7f00:1", "127.0.0.1/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:10.1.2.3/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:0:0/95", "::fffe:0:0/95"),
+            ("10.0.0.1/8", "10.0.0.0/8"),
+            ("fd00::1/8", "fd00::/8"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+        ] {
+            assert_eq!(of(text), Ok(read.to_owned()), "{text}");
+        }
+        for wrong in ["*", "localhost", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "10.*"] {
+            assert!(of(wrong).expect_err(wrong).contains("TRUSTED_PROXIES"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_domain_may_have_a_dot_in_front() {
+        let of = |domain: &str| {
+            let url = ("PUBLIC_URL", "https://auth.example.com");
+            read(&[url, ("COOKIE_DOMAIN", domain)]).map(|config| config.cookie_domain.unwrap_or_default())
+        };
+        for domain in ["example.com", ".example.com", ".Example.COM"] {
+            assert_eq!(of(domain), Ok("example.com".to_owned()));
+        }
+        assert_eq!(of(".auth.example.com"), Ok("auth.example.com".to_owned()));
+        for wrong in [
+            "..example.com",
+            ".",
+            ".com",
+            "*.example.com",
+            "https://example.com",
+            "example.com.",
+            "192.0.2.1",
+            "ample.com",
+        ] {
+            assert!(of(wrong).expect_err(wrong).contains("COOKIE_DOMAIN"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn several_audiences_have_commas_in_between() {
+        let of = |text: &str| read(&[("JWT_AUDIENCE", text)]).map(|config| config.jwt.audience);
+        assert_eq!(of(""), Ok(vec![]));
+        assert_eq!(of("api"), Ok(vec!["api".to_owned()]));
+        assert_eq!(
+            of("api, https://web.example.com,"),
+            Ok(vec!["api".to_owned(), "https://web.example.com".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_unix_socket_does_not_say_what_clients_type() {
+        let socket = ("LISTEN", "unix:/run/dualauth.sock");
+        assert!(read(&[socket]).expect_err("no URL").contains("PUBLIC_URL"));
+        assert!(read(&[socket, ("PUBLIC_URL", "https://auth.example.com")]).is_ok());
+        let error = read(&[("LISTEN", "8080")]).expect_err("no address");
+        assert!(error.contains("LISTEN") && error.contains(":8080 (every interface)"), "{error}");
+    }
+
+    #[test]
+    fn opentelemetry_s_own_settings_say_whether_and_where_spans_go() {
+        let of = |settings: &[(&str, &str)]| {
+            read(settings).map(|config| config.traces.map(|traces| traces.endpoint.to_string()))
+        };
+        let all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318/otlp/");
+        let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://own:4318/in");
+        let to = |url: &str| Ok(Some(url.to_owned()));
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&[all]), to("http://all:4318/otlp/v1/traces"));
+        assert_eq!(of(&[own]), to("http://own:4318/in"));
+        assert_eq!(of(&[all, own]), to("http://own:4318/in"));
+        assert_eq!(of(&[("OTEL_TRACES_EXPORTER", "otlp")]), to("http://localhost:4318/v1/traces"));
+        assert_eq!(of(&[all, ("OTEL_SDK_DISABLED", "false")]), to("http://all:4318/otlp/v1/traces"));
+        for off in
+            [("OTEL_SDK_DISABLED", "true"), ("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_TRACES_EXPORTER", "none")]
+        {
+            assert_eq!(of(&[all, own, off]), Ok(None), "{off:?}");
+        }
+        for wrong in [
+            ("OTEL_SDK_DISABLED", "1"),
+            ("OTEL_TRACES_EXPORTER", "zipkin"),
+            ("OTEL_TRACES_EXPORTER", "otlp,console"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "hunter2"),
+        ] {
+            let error = of(&[all, wrong]).expect_err(wrong.1);
+            assert!(error.contains(wrong.0) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_service_is_called_what_is_said_last_of_its_name() {
+        let of = |settings: &[(&str, &str)]| {
+            let all = [&[("OTEL_TRACES_EXPORTER", "otlp")], settings].concat();
+            let resource = read(&all).expect("they are right").traces.expect("they are on").resource;
+            resource.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
+        };
+        let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=a,team=b%2Cc");
+        assert_eq!(of(&[]), "service.name=dualauth");
+        assert_eq!(of(&[attributes]), "service.name=a,team=b,c");
+        assert_eq!(of(&[attributes, ("OTEL_SERVICE_NAME", "d")]), "team=b,c,service.name=d");
     }
 }
 

@@ -54,7 +54,9 @@ pub enum PrivatePostgresError {
         version: u32,
     },
     /// The system refused something.
-    #[error("{doing} {path}: {error}")]
+    #[error(
+        "{doing} {path}: {error}. A private Postgres is to be there; set DATABASE_URL to use another database"
+    )]
     Io {
         /// What was tried.
         doing: &'static str,

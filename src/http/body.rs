@@ -78,7 +78,7 @@ impl FromRequest for AnyJson {
         Box::pin(async move {
             is_json?;
             let body = body.await?;
-            let text = utf8(&body)?;
+            let text = json_text(&body)?;
             serde_json::from_str::<Value>(text).map_err(not_json)?;
             if has_nul(text) {
                 return Err(Problem::validation(vec![ShapeError::whole(NUL).into()]));
@@ -124,9 +124,14 @@ pub(super) fn is_of_type(request: &HttpRequest, expected: &str) -> Result<(), Pr
     }
     let is_utf8 = |parameter: &str| {
         let value = parameter.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("charset"));
-        value.is_none_or(|(_, charset)| charset.trim_matches('"').eq_ignore_ascii_case("utf-8"))
+        value.is_none_or(|(_, charset)| is_utf8_label(charset.trim_matches('"')))
     };
     if parts.all(is_utf8) { Ok(()) } else { wrong("The body is UTF-8: send no other charset.".to_owned()) }
+}
+
+/// Many clients leave the hyphen out, which names the same encoding (WHATWG Encoding, section 4.2).
+fn is_utf8_label(charset: &str) -> bool {
+    charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
 }
 
 /// The whole body, unless it is too large or too slow.
@@ -150,11 +155,14 @@ pub(super) async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
 
 /// What is not JSON is 400; JSON of another shape is 422, with the member that is wrong.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    let value: Document = serde_json::from_str(utf8(body)?).map_err(not_json)?;
+    let value: Document = serde_json::from_str(json_text(body)?).map_err(not_json)?;
     let members = value.into_object().map_err(|error| Problem::validation(vec![error.into()]))?;
-    let members = members.into_iter().map(|(name, value)| (name.clone(), Member { name, value }));
-    T::deserialize(de::value::MapDeserializer::new(members))
-        .map_err(|error: ShapeError| Problem::validation(vec![error.into()]))
+    T::deserialize(Members(members)).map_err(|error| Problem::validation(vec![error.into()]))
+}
+
+/// Without a byte order mark, which is none of the text (RFC 8259, section 8.1, lets a parser ignore it).
+fn json_text(body: &[u8]) -> Result<&str, Problem> {
+    utf8(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
 }
 
 pub(super) fn utf8(body: &[u8]) -> Result<&str, Problem> {
@@ -241,6 +249,34 @@ impl<'de> Visitor<'de> for DocumentVisitor {
     }
 }
 
+/// The members of a body.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserializer<'de> for Members {
+    type Error = ShapeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
+        let members = self.0.into_iter().map(|(name, value)| (name.clone(), Member { name, value }));
+        de::value::MapDeserializer::new(members).deserialize_any(visitor)
+    }
+
+    /// A member that is `null` counts as left out, if it is one that may be there.
+    fn deserialize_struct<V: Visitor<'de>>(
+        mut self,
+        _: &'static str,
+        known: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ShapeError> {
+        self.0.retain(|(name, value)| !value.is_null() || !known.contains(&name.as_str()));
+        self.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
 /// A value that knows its name, so that an error in it does too.
 struct Member {
     name: String,
@@ -273,7 +309,6 @@ impl<'de> Deserializer<'de> for Member {
         visited.map_err(|error: ShapeError| ShapeError::at(&name, &error.detail))
     }
 
-    /// An optional member may be left out; one that is there has a value, and `null` is none.
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         visitor.visit_some(self)
     }
@@ -398,6 +433,12 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_is_null_counts_as_left_out() {
+        let example: Example = parse(br#"{"name": "x", "flag": null, "note": null}"#).expect("it is right");
+        assert_eq!((example.flag, example.note), (false, None));
+    }
+
+    #[test]
     fn what_is_not_json_is_malformed_even_where_its_shape_is_wrong_as_well() {
         for body in
             [&b""[..], b"{", b"{'name': 1}", b"\xff", b"{\"name\": \"\xff\"}", b"[1,", b"{\"name\": 5, x"]
@@ -421,7 +462,7 @@ mod tests {
             r#"{"name": {"8675309": "8675309"}}"#,
             r#"{"name": "x", "flag": "8675309"}"#,
             r#"{"name": "x", "flag": 8675309}"#,
-            r#"{"name": "8675309", "flag": null}"#,
+            r#"{"name": "8675309", "flag": []}"#,
             r#"{"name": "8675309""#,
             r#"{"name": "8675309", 8675309}"#,
         ] {
@@ -446,7 +487,8 @@ mod tests {
             (br#"{"name": 5}"#, "/name"),
             (br#"{"name": null}"#, "/name"),
             (br#"{"name": "x", "flag": "yes"}"#, "/flag"),
-            (br#"{"name": "x", "note": null}"#, "/note"),
+            (br#"{"name": "x", "other": null}"#, "/other"),
+            (br#"{"name": "x", "note": null, "note": "y"}"#, "/note"),
             (br#"{"name": "a\u0000b"}"#, "/name"),
         ] {
             let text = String::from_utf8_lossy(body);
@@ -477,7 +519,7 @@ mod properties {
     impl Example {
         /// Whether an object with these members is to be read as this.
         fn is(&self, members: &Value) -> bool {
-            let sent = |name| members.get(name).cloned();
+            let sent = |name| members.get(name).filter(|value| !value.is_null()).cloned();
             sent("name") == Some(json!(self.name))
                 && sent("flag").unwrap_or(json!(false)) == json!(self.flag)
                 && sent("note") == self.note.as_ref().map(|note| json!(note))

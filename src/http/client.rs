@@ -1,7 +1,7 @@
 //! Who is at the other end: the client's address, believed as far as a trusted proxy vouches for it, and its name.
 
 use std::future::{Ready, ready};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{HeaderMap, USER_AGENT, X_FORWARDED_FOR};
@@ -82,6 +82,9 @@ fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let hops: Vec<&[u8]> = headers
         .get_all(X_FORWARDED_FOR)
         .flat_map(|header| header.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        // An empty element of a list is none (RFC 9110, section 5.6.1).
+        .filter(|hop| !hop.is_empty())
         .collect();
     for hop in hops.into_iter().rev() {
         if !is_trusted(&last) {
@@ -93,13 +96,13 @@ fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     last
 }
 
-/// An address, maybe with a port, as proxies write it.
+/// An address as proxies write it: maybe with a port, and one of IPv6 maybe in brackets.
 fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(hop).ok()?.trim_matches([' ', '\t']);
-    let address = text
-        .parse()
-        .ok()
-        .or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|with_port| with_port.ip()));
+    let text = std::str::from_utf8(hop).ok()?;
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let in_brackets =
+        || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::from);
+    let address = text.parse().ok().or_else(with_port).or_else(in_brackets);
     address.map(|address| address.to_canonical())
 }
 
@@ -133,6 +136,41 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_element_of_the_list_is_none() {
+        for forwarded in [
+            &["203.0.113.9,"][..],
+            &["203.0.113.9, ,\t,"],
+            &[",203.0.113.9"],
+            &["203.0.113.9,,10.0.0.2"],
+            &["203.0.113.9", ""],
+            &["203.0.113.9", ", "],
+        ] {
+            assert_eq!(seen("10.0.0.1", forwarded, &["10.0.0.0/8"]), "203.0.113.9", "{forwarded:?}");
+        }
+        assert_eq!(seen("10.0.0.1", &[","], &["10.0.0.0/8"]), "10.0.0.1");
+    }
+
+    #[test]
+    fn an_address_is_read_as_proxies_write_it() {
+        for (written, address) in [
+            ("203.0.113.9", "203.0.113.9"),
+            (" 203.0.113.9:4711\t", "203.0.113.9"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:DB8:0::1]:4711", "2001:db8::1"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("[::ffff:203.0.113.9]", "203.0.113.9"),
+        ] {
+            assert_eq!(seen("10.0.0.1", &[written], &["10.0.0.0/8"]), address, "{written}");
+        }
+        for unreadable in
+            ["unknown", "[203.0.113.9]", "[2001:db8::1", "2001:db8::1]", "[]", "203.0.113.9:", "_h"]
+        {
+            assert_eq!(seen("10.0.0.1", &[unreadable], &["10.0.0.0/8"]), "10.0.0.1", "{unreadable}");
+        }
+    }
+
+    #[test]
     fn a_hop_that_can_t_be_read_ends_the_chain() {
         assert_eq!(seen("10.0.0.1", &["203.0.113.9, unknown, 10.0.0.2"], &["10.0.0.0/8"]), "10.0.0.2");
     }
@@ -140,8 +178,6 @@ mod tests {
 
 #[cfg(test)]
 mod properties {
-    use std::net::{Ipv6Addr, SocketAddr};
-
     use actix_web::http::header::{HeaderName, HeaderValue};
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -193,21 +229,29 @@ mod properties {
         }
     }
 
-    /// An address, as proxies write it: dressed or not, with a port or not, and with space around it.
+    /// An address, as proxies write it: dressed or not, with a port or not, in brackets or not, with space around it, and
+    /// with empty elements of the list before and after it.
     fn written(address: IpAddr) -> impl Strategy<Value = Vec<u8>> {
-        ("[ \t]{0,2}", any::<bool>(), any::<Option<u16>>(), "[ \t]{0,2}").prop_map(
-            move |(before, is_dressed, port, after)| {
-                let address = in_clothes(address, is_dressed);
-                let text =
-                    port.map_or(address.to_string(), |port| SocketAddr::new(address, port).to_string());
-                format!("{before}{text}{after}").into_bytes()
-            },
+        (
+            "([ \t]{0,2},){0,2}[ \t]{0,2}",
+            any::<bool>(),
+            any::<bool>(),
+            any::<Option<u16>>(),
+            "[ \t]{0,2}(,[ \t]{0,2}){0,2}",
         )
+            .prop_map(move |(before, is_dressed, is_in_brackets, port, after)| {
+                let address = in_clothes(address, is_dressed);
+                let text = match port {
+                    Some(port) => SocketAddr::new(address, port).to_string(),
+                    None if is_in_brackets && address.is_ipv6() => format!("[{address}]"),
+                    None => address.to_string(),
+                };
+                format!("{before}{text}{after}").into_bytes()
+            })
     }
 
     fn unreadable() -> impl Strategy<Value = Vec<u8>> {
         let words = [
-            "",
             "unknown",
             "_hidden",
             "10.0.0",

@@ -7,5 +7,6 @@ pub mod cookies;
 pub mod door;
 pub mod edge;
 pub mod form;
+pub mod listener;
 pub mod tls;
 pub mod work;

@@ -10,7 +10,7 @@ use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use crate::auth::AuthError;
+use crate::auth::{Audience, AuthError};
 use crate::error::Problem;
 
 /// The media type of an access token (RFC 9068, section 2.1).
@@ -32,7 +32,7 @@ pub(super) struct Header {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
-    pub(super) aud: String,
+    pub(super) aud: Audience,
     /// The user.
     pub(super) sub: Uuid,
     /// Seconds since 1970.
@@ -92,9 +92,9 @@ impl Claims {
     ///
     /// # Errors
     /// [`AuthError::InvalidToken`], [`AuthError::TokenExpired`].
-    pub(super) fn check(&self, iss: &str, aud: &str, now: i64) -> Result<(), AuthError> {
+    pub(super) fn check(&self, iss: &str, aud: &Audience, now: i64) -> Result<(), AuthError> {
         let begins = self.nbf.unwrap_or(self.iat).max(self.iat);
-        if self.iss != iss || self.aud != aud || begins > now + LEEWAY {
+        if self.iss != iss || !self.aud.meets(aud) || begins > now + LEEWAY {
             return Err(AuthError::InvalidToken);
         }
         // No leeway here: a token's last second is its last second.

@@ -20,7 +20,9 @@ use actix_web::web;
 use futures_util::future::BoxFuture;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, Revoked, TokenBody};
+use crate::auth::{
+    Audience, AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, Revoked, TokenBody,
+};
 use crate::clock::Clock;
 use crate::logins::Logins;
 use crate::tokens::AppSecret;
@@ -42,7 +44,7 @@ pub struct Parties {
     /// `iss`.
     pub issuer: String,
     /// `aud`.
-    pub audience: String,
+    pub audience: Audience,
 }
 
 /// The JWT mode.

@@ -15,6 +15,7 @@ use opentelemetry_otlp::{ExporterBuildError, Protocol, SpanExporter, WithExportC
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor};
 use rustls::crypto::aws_lc_rs;
+use secrecy::{ExposeSecret, SecretString};
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 
@@ -74,18 +75,22 @@ impl Spans {
     /// # Errors
     /// When another standard setting (`OTEL_EXPORTER_OTLP_…`) can't be met.
     pub fn start(config: &TracesConfig) -> Result<Self, SpansError> {
-        let endpoint = format!("{}/v1/traces", config.endpoint.as_str().trim_end_matches('/'));
+        // The library decodes them once more.
+        let header = |(name, value): &(String, SecretString)| {
+            (name.clone(), value.expose_secret().replace('%', "%25"))
+        };
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Collector::new())
             .with_protocol(Protocol::HttpBinary)
-            .with_endpoint(endpoint)
+            .with_endpoint(config.endpoint.as_str())
+            .with_headers(config.headers.iter().map(header).collect())
             .with_timeout(COLLECTOR_TIME_LIMIT)
             .build()?;
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-        let resource =
-            Resource::builder().with_service_name(config.service_name.clone()).with_attribute(version);
+        let said = config.resource.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
+        let resource = Resource::builder().with_attribute(version).with_attributes(said);
         processor.set_resource(&resource.build());
         Ok(Self { processor: Arc::new(processor), scope: InstrumentationScope::builder("dualauth").build() })
     }

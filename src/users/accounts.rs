@@ -12,6 +12,7 @@ use crate::limits::Limited;
 use super::guesses::{self, Claimant, closed};
 use super::passwords::{Load, Place, Verdict};
 use super::store::{self, Taken};
+use super::username::{self, DerivedNames};
 use super::validation::{Field, Invalid, check_password, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserName};
 
@@ -21,8 +22,8 @@ const MAX_ROLES: usize = 16;
 /// What a new account is opened with.
 #[derive(Debug)]
 pub struct NewUser {
-    /// See the contract for what it may be.
-    pub username: String,
+    /// See the contract for what it may be; none: one is derived from the email.
+    pub username: Option<String>,
     /// See the contract for what it may be.
     pub email: String,
     /// See the contract for what it may be.
@@ -191,28 +192,45 @@ impl Accounts {
     /// See [`RegisterError`].
     pub async fn register(&self, new: &NewUser) -> Result<User, RegisterError> {
         let password = new.password.expose_secret();
-        let invalid = check_user(&new.username, &new.email, password, self.min_password_length);
+        let invalid = check_user(new.username.as_deref(), &new.email, password, self.min_password_length);
         if !invalid.is_empty() {
             return Err(RegisterError::Invalid(invalid));
         }
         let password_hash = self.hasher.hash(password).await?;
-        let user = self.user(new);
-        // Whether a name is free is for the database to say: a look beforehand would miss who comes in between.
-        match store::insert(&self.pool, &user, &password_hash).await? {
-            Ok(()) => Ok(user),
-            Err(Taken::Username) => Err(RegisterError::UsernameTaken),
-            Err(Taken::Email) => Err(RegisterError::EmailTaken),
+        match &new.username {
+            Some(username) => self.open(new, username, &password_hash).await,
+            None => self.open_under_derived_name(new, &password_hash).await,
         }
     }
 
-    fn user(&self, new: &NewUser) -> User {
+    async fn open_under_derived_name(
+        &self,
+        new: &NewUser,
+        password_hash: &str,
+    ) -> Result<User, RegisterError> {
+        let DerivedNames { preferred, fallback } = username::derive(&new.email);
+        let free = store::first_free(&self.pool, &preferred).await?;
+        match self.open(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
+            // Somebody took it in between.
+            Err(RegisterError::UsernameTaken) => self.open(new, &fallback, password_hash).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn open(&self, new: &NewUser, username: &str, password_hash: &str) -> Result<User, RegisterError> {
         let roles = if new.admin { vec![ADMIN_ROLE, USER_ROLE] } else { vec![USER_ROLE] };
-        User {
+        let user = User {
             id: Uuid::now_v7(),
-            username: new.username.clone(),
+            username: username.to_owned(),
             email: new.email.clone(),
             roles: roles.into_iter().map(str::to_owned).collect(),
             created_at: self.clock.now(),
+        };
+        // Whether a name is free is for the database to say: a look beforehand would miss who comes in between.
+        match store::insert(&self.pool, &user, password_hash).await? {
+            Ok(()) => Ok(user),
+            Err(Taken::Username) => Err(RegisterError::UsernameTaken),
+            Err(Taken::Email) => Err(RegisterError::EmailTaken),
         }
     }
 

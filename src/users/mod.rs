@@ -5,6 +5,7 @@ mod guesses;
 mod import;
 mod passwords;
 mod store;
+mod username;
 mod validation;
 
 use chrono::{DateTime, Utc};

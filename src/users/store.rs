@@ -62,6 +62,21 @@ fn taken(error: &DatabaseError) -> Option<Taken> {
     }
 }
 
+/// The first of these usernames that nobody has.
+pub(super) async fn first_free(
+    pool: &Connections,
+    usernames: &[String],
+) -> Result<Option<String>, DatabaseError> {
+    let query = sqlx::query_scalar!(
+        r#"select username as "username!" from unnest($1::text[]) with ordinality as wanted (username, place)
+           where not exists (
+             select from dualauth.users where lower(users.username collate "C") = lower(wanted.username collate "C"))
+           order by place limit 1"#,
+        usernames,
+    );
+    answer(query.fetch_optional(pool)).await
+}
+
 /// No username has an `@`, so a name is never both.
 pub(super) async fn find_by_name(pool: &Connections, name: &str) -> Result<Option<Found>, DatabaseError> {
     let query = sqlx::query!(

@@ -1,11 +1,15 @@
 //! What a username, an email and a password may be.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use zeroize::Zeroizing;
 
 use super::passwords::normalize;
+
+/// How many characters a username has.
+pub(super) const USERNAME_LENGTH: RangeInclusive<usize> = 3..=64;
 
 /// The longest password in bytes, after normalisation. None is ever truncated.
 const MAX_PASSWORD_BYTES: usize = 1024;
@@ -43,9 +47,14 @@ pub struct Invalid {
 }
 
 /// Everything that is wrong with a new user's data.
-pub(super) fn check_user(username: &str, email: &str, password: &str, min_length: usize) -> Vec<Invalid> {
+pub(super) fn check_user(
+    username: Option<&str>,
+    email: &str,
+    password: &str,
+    min_length: usize,
+) -> Vec<Invalid> {
     let checks = [
-        (Field::Username, check_username(username)),
+        (Field::Username, username.map_or(Ok(()), check_username)),
         (Field::Email, check_email(email)),
         (Field::Password, check_password(password, min_length)),
     ];
@@ -64,14 +73,17 @@ pub(super) fn check_role(role: &str) -> Result<(), String> {
 }
 
 pub(super) fn check_username(username: &str) -> Result<(), String> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
-    if !(3..=64).contains(&username.len()) {
+    if !USERNAME_LENGTH.contains(&username.len()) {
         return Err("must have 3 to 64 characters".to_owned());
     }
-    if !username.bytes().all(allowed) {
-        return Err("may have ASCII letters, digits, and the characters _ . - only".to_owned());
+    if !username.bytes().all(is_username_byte) {
+        return Err("may have ASCII letters, digits, and the characters _ . - + only".to_owned());
     }
     Ok(())
+}
+
+pub(super) fn is_username_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'+')
 }
 
 pub(super) fn check_email(email: &str) -> Result<(), String> {
@@ -142,7 +154,7 @@ mod tests {
     use super::*;
 
     fn wrong_fields(username: &str, email: &str, password: &str) -> Vec<Field> {
-        check_user(username, email, password, 15).into_iter().map(|invalid| invalid.field).collect()
+        check_user(Some(username), email, password, 15).into_iter().map(|invalid| invalid.field).collect()
     }
 
     #[test]
@@ -153,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_username_has_3_to_64_plain_characters() {
-        for good in ["abc", "A.b-c_9", &"x".repeat(64)] {
+        for good in ["abc", "A.b-c_9", "ada+news", &"x".repeat(64)] {
             assert_eq!(check_username(good), Ok(()), "{good}");
         }
         for bad in ["ab", &"x".repeat(65), "no space", "é-acute", "at@sign", "semi;colon"] {

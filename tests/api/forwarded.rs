@@ -57,6 +57,11 @@ async fn a_trusted_proxy_is_believed_about_the_last_hop_that_is_none() {
         ("203.0.113.7, ::ffff:10.1.2.3", "203.0.113.7"),
         ("2001:db8::7", "2001:db8::7"),
         ("2001:db8::7, 2001:db8:1::3", "2001:db8::7"),
+        ("203.0.113.7,", "203.0.113.7"),
+        ("203.0.113.7, ,10.1.2.3,", "203.0.113.7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("[2001:db8::7]:4711", "2001:db8::7"),
+        ("203.0.113.7:5678", "203.0.113.7"),
     ] {
         let headers = [("X-Forwarded-For", hops)];
         let address = address_by(&server, server.address(), &headers).await;
@@ -75,7 +80,7 @@ async fn hops_in_several_headers_are_one_list() {
 #[tokio::test]
 async fn nothing_beyond_a_hop_that_is_no_address_is_believed() {
     let server = server_of_ada(&[TRUSTED]).await;
-    for hops in ["203.0.113.7, nonsense", "203.0.113.7, unknown, 10.1.2.3", "203.0.113.7,"] {
+    for hops in ["203.0.113.7, nonsense", "203.0.113.7, unknown, 10.1.2.3", "203.0.113.7, [203.0.113.8]"] {
         let headers = [("X-Forwarded-For", hops)];
         let address = address_by(&server, server.address(), &headers).await;
         assert_ne!(address, "203.0.113.7", "{hops}");

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::Finding;
-use crate::config::{Config, JwtRevocation, UnknownSetting};
+use crate::config::{Config, JwtRevocation, UnknownSetting, Why};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -33,10 +33,12 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
 
 /// Settings that do nothing, or not what they should.
 pub(super) fn slips(config: &Config) -> Vec<Finding> {
-    let unknown = config.unknown.iter().map(|UnknownSetting { name, meant }| {
-        let advice = match meant {
-            Some(meant) => format!("Is {meant} meant?"),
-            None => "It is in .env, and nothing here reads it.".to_owned(),
+    let unknown = config.unknown.iter().map(|UnknownSetting { name, why }| {
+        let advice = match why {
+            Why::Meant(meant) => format!("Is {meant} meant?"),
+            Why::Prefix => "Nothing here reads it, and no setting begins with DUALAUTH_.".to_owned(),
+            Why::InFile => "It is in .env, and nothing here reads it.".to_owned(),
+            Why::OpenTelemetry => "OpenTelemetry has it, and it is not followed here.".to_owned(),
         };
         Finding::warning(format!("{name} is no setting."), advice)
     });
@@ -45,7 +47,7 @@ pub(super) fn slips(config: &Config) -> Vec<Finding> {
 
 /// Where clients are told that the service is, when nobody said it.
 fn unusable_url(config: &Config) -> Option<Finding> {
-    let is_local = config.listen.ip().to_canonical().is_loopback();
+    let is_local = config.listen.is_local();
     (config.public_url.is_none() && !is_local).then(|| {
         Finding::problem(
             format!("PUBLIC_URL is not set, and LISTEN={} is for more than this machine.", config.listen),
@@ -58,7 +60,7 @@ fn unusable_url(config: &Config) -> Option<Finding> {
 /// Whether what is sent can be read on its way.
 fn scheme(config: &Config) -> Option<Finding> {
     let Some(url) = &config.public_url else {
-        let local = config.listen.ip().to_canonical().is_loopback();
+        let local = config.listen.is_local();
         return local.then(|| Finding::ok("PUBLIC_URL is not set: clients are on this machine"));
     };
     Some(match url.scheme() {
@@ -229,6 +231,7 @@ mod tests {
         for (level, settings) in [
             (Problem, &[("LISTEN", "0.0.0.0:8080")][..]),
             (Problem, &[("LISTEN", "[::]:8080")]),
+            (Problem, &[("LISTEN", ":8080")]),
             (Problem, &[("PUBLIC_URL", "http://auth.example.com")]),
             (Problem, &[("PUBLIC_URL", "http://192.0.2.1")]),
             (Problem, &[("PUBLIC_URL", "http://localhost.example.com")]),
@@ -252,12 +255,14 @@ mod tests {
 
     #[test]
     fn what_is_no_setting_is_told_with_what_was_meant() {
-        let unknown = |meant: Option<&str>| UnknownSetting {
-            name: "SESION_TTL".to_owned(),
-            meant: meant.map(str::to_owned),
-        };
-        for (meant, told) in [(Some("SESSION_TTL"), "SESSION_TTL"), (None, ".env")] {
-            let config = Config { unknown: vec![unknown(meant)], ..config(&[]) };
+        for (why, told) in [
+            (Why::Meant("SESSION_TTL".to_owned()), "SESSION_TTL"),
+            (Why::InFile, ".env"),
+            (Why::Prefix, "DUALAUTH_"),
+            (Why::OpenTelemetry, "OpenTelemetry"),
+        ] {
+            let unknown = vec![UnknownSetting { name: "SESION_TTL".to_owned(), why }];
+            let config = Config { unknown, ..config(&[]) };
             let slips = super::super::slips(&config);
             assert!(
                 slips.len() == 1 && slips[0].contains("SESION_TTL") && slips[0].contains(told),

@@ -1,9 +1,9 @@
 //! The cluster's folder, the files beside it, and how it is made.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use tokio::process::Command;
@@ -163,8 +163,12 @@ pub(super) fn short_hash(path: &Path) -> String {
 fn link_elsewhere(place: &Path) -> Result<(), PrivatePostgresError> {
     let elsewhere = Path::new(SHARED_HOME).join(short_hash(place));
     // Also when the link is there: it may have come with a checkout to a machine where its target is missing.
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o755).create(&elsewhere).map_err(failed("creating", &elsewhere))?;
+    std::fs::create_dir_all(&elsewhere).map_err(failed("creating", &elsewhere))?;
+    for directory in [Path::new(SHARED_HOME), &elsewhere] {
+        // Whatever the umask says: another account has to pass.
+        let passable = Permissions::from_mode(0o755);
+        std::fs::set_permissions(directory, passable).map_err(failed("opening", directory))?;
+    }
     match symlink(elsewhere.join("postgres"), place) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("linking", place)(error)),
         _ => Ok(()),

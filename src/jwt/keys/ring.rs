@@ -104,6 +104,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::auth::Audience;
     use crate::auth::AuthError;
     use crate::config::JwtAlgorithm;
     use crate::jwt::keys::key::generate;
@@ -151,7 +152,7 @@ mod tests {
 
     fn verify(ring: &Ring, token: &str) -> Result<(), AuthError> {
         let opened = ring.open(token, DateTime::UNIX_EPOCH).map_err(|_| AuthError::InvalidToken)?;
-        opened.claims.check("here", "there", NOW)
+        opened.claims.check("here", &Audience::One("there".to_owned()), NOW)
     }
 
     fn outcome(header: &str, claims: &str) -> &'static str {

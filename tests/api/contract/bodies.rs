@@ -22,10 +22,19 @@ promises! { of every mode:
     a_field_of_a_wrong_type_is_pointed_at,
     a_nul_is_pointed_at,
     an_option_is_of_its_type_or_left_out,
+    an_option_that_is_null_is_left_out,
+    a_byte_order_mark_is_none_of_the_json,
     a_device_name_has_64_code_points,
     a_transport_is_one_of_two,
     a_body_is_json_by_its_type,
     a_body_has_16_kib,
+}
+
+/// The members that a body must have. Who registers need not say a username.
+fn required<'a>(path: &str, good: &'a Value) -> impl Iterator<Item = &'a str> {
+    let may_lack = if path.ends_with("/register") { "username" } else { "" };
+    let names = good.as_object().expect("an object").keys();
+    names.map(String::as_str).filter(move |name| *name != may_lack)
 }
 
 /// The routes that take a body in either mode, each with a good one.
@@ -95,8 +104,10 @@ async fn json_that_is_no_object_is_refused(mode: Mode) {
 async fn a_missing_field_is_pointed_at(mode: Mode) {
     let server = TestServer::start().await;
     for (path, good) in routes(mode) {
-        for field in good.as_object().expect("an object").keys() {
+        for field in required(&path, &good) {
             let body = without(good.clone(), field);
+            post(&server, &path, body.to_string()).await.points_at(&[&format!("/{field}")]);
+            let body = with(good.clone(), field, json!(null));
             post(&server, &path, body.to_string()).await.points_at(&[&format!("/{field}")]);
         }
     }
@@ -107,8 +118,10 @@ async fn an_unknown_field_is_pointed_at(mode: Mode) {
     for (path, good) in routes(mode) {
         for (field, pointer) in [("is_admin", "/is_admin"), ("Password", "/Password"), ("a/b~c", "/a~1b~0c")]
         {
-            let body = with(good.clone(), field, true);
-            post(&server, &path, body.to_string()).await.points_at(&[pointer]);
+            for value in [json!(true), json!(null)] {
+                let body = with(good.clone(), field, value);
+                post(&server, &path, body.to_string()).await.points_at(&[pointer]);
+            }
         }
     }
 }
@@ -127,7 +140,7 @@ async fn a_field_of_a_wrong_type_is_pointed_at(mode: Mode) {
     let server = TestServer::start().await;
     for (path, good) in routes(mode) {
         for field in good.as_object().expect("an object").keys() {
-            for value in [json!(null), json!(1), json!(true), json!([]), json!({})] {
+            for value in [json!(1), json!(true), json!([]), json!({})] {
                 let body = with(good.clone(), field, value);
                 post(&server, &path, body.to_string()).await.points_at(&[&format!("/{field}")]);
             }
@@ -153,14 +166,45 @@ async fn an_option_is_of_its_type_or_left_out(mode: Mode) {
     for (field, wrong) in [
         ("remember_me", json!("true")),
         ("remember_me", json!(1)),
-        ("remember_me", json!(null)),
         ("transport", json!(1)),
-        ("transport", json!(null)),
         ("device_name", json!(["telephone"])),
-        ("device_name", json!(null)),
+        ("device_name", json!({})),
     ] {
         let body = with(credentials("ada"), field, wrong);
         post(&server, &mode.path("login"), body.to_string()).await.points_at(&[&format!("/{field}")]);
+    }
+}
+
+async fn an_option_that_is_null_is_left_out(mode: Mode) {
+    let server = TestServer::start().await;
+    let user = with(registration("ada"), "username", json!(null));
+    let user = post(&server, &mode.path("register"), user.to_string()).await.expect(201).json();
+    assert_eq!(user["username"], "ada");
+
+    for nulls in
+        [&["remember_me"][..], &["transport"], &["device_name"], &["device_name", "transport", "remember_me"]]
+    {
+        let body = nulls.iter().fold(credentials("ada"), |body, field| with(body, field, json!(null)));
+        let login = post(&server, &mode.path("login"), body.to_string()).await.ok();
+        assert_eq!(login["login"]["remember_me"], false);
+        let usual = if mode == Mode::Session { "cookie" } else { "bearer" };
+        assert_eq!(login["login"]["transport"], usual);
+    }
+    let twice = credentials("ada").to_string().replace('{', r#"{"transport":null,"transport":"bearer","#);
+    post(&server, &mode.path("login"), twice).await.points_at(&["/transport"]);
+}
+
+async fn a_byte_order_mark_is_none_of_the_json(mode: Mode) {
+    let server = TestServer::start().await;
+    for (path, good) in routes(mode) {
+        let status = if path.ends_with("/register") { 201 } else { 200 };
+        post(&server, &path, format!("\u{feff}{good}")).await.expect(status);
+        for body in [format!("\u{feff}\u{feff}{good}"), format!(" \u{feff}{good}"), format!("{good}\u{feff}")]
+        {
+            post(&server, &path, body).await.problem(400, "malformed_request");
+        }
+        let body = with(good, "username", "a\u{feff}b");
+        assert_ne!(post(&server, &path, body.to_string()).await.status, status);
     }
 }
 
@@ -197,6 +241,9 @@ async fn a_body_is_json_by_its_type(mode: Mode) {
             "application/jsonx",
             "application/json; charset=iso-8859-1",
             "application/json; charset=utf-16",
+            "application/json; charset=utf-8; charset=utf-16",
+            "application/json; charset=utf88",
+            "application/json; charset=",
             "json",
             "",
         ] {
@@ -214,6 +261,11 @@ async fn a_body_is_json_by_its_type(mode: Mode) {
         "application/json; charset=utf-8",
         "application/json;charset=UTF-8",
         "application/json; charset=\"utf-8\"",
+        "application/json; charset=utf8",
+        "application/json;CHARSET=\"UTF8\"",
+        "application/json;",
+        "application/json; charset=utf-8;",
+        "application/json; profile=x",
     ] {
         let request = Request::post(&mode.path("login"));
         let request = request.body(content_type, credentials("ada").to_string());
@@ -280,10 +332,12 @@ async fn a_refresh_token_comes_in_a_body_like_any_other() {
     for wrong in [json!([client.renewal()]), json!("ada"), json!(null)] {
         post(&server, path, wrong.to_string()).await.points_at(&[""]);
     }
-    for wrong in [json!(null), json!(1), json!("a\0b")] {
+    for wrong in [json!([]), json!(1), json!("a\0b")] {
         let body = with(good.clone(), "refresh_token", wrong);
         post(&server, path, body.to_string()).await.points_at(&["/refresh_token"]);
     }
+    let none = with(good.clone(), "refresh_token", json!(null));
+    post(&server, path, none.to_string()).await.problem(401, "not_authenticated");
     let unknown = with(good.clone(), "grant_type", "refresh_token");
     post(&server, path, unknown.to_string()).await.points_at(&["/grant_type"]);
     let plain = Request::post(path).body("text/plain", good.to_string());

@@ -15,6 +15,7 @@ promises! { of every pair:
     a_login_lives_half_an_hour_idle_and_a_day_in_all,
     a_remembered_login_lives_14_days_idle_and_90_in_all,
     a_user_is_known_by_name_and_email_in_any_letter_case,
+    white_space_around_a_name_is_none_of_it,
     a_wrong_name_and_a_wrong_password_look_the_same,
     every_login_is_another_one,
 }
@@ -114,6 +115,22 @@ async fn a_remembered_login_lives_14_days_idle_and_90_in_all(pair: Pair) {
     if pair == Pair::JWT_BEARER {
         assert_eq!(body["refresh_expires_in"], 90 * 86_400);
         assert_eq!(body["expires_in"], 900);
+    }
+}
+
+async fn white_space_around_a_name_is_none_of_it(pair: Pair) {
+    let server = TestServer::start().await;
+    server.user("ada").await;
+
+    for name in [" ada ", "ada\t", "\u{a0}ada@example.org", "\n Ada\u{2003}\u{3000}"] {
+        let body = with(pair.credentials("ada"), "username", name);
+        Client::new(&server, pair).login(&body).await.ok();
+    }
+    for (name, password) in
+        [("a da", PASSWORD), ("", PASSWORD), (" ", PASSWORD), (" ada ", " a quiet lantern over the weir ")]
+    {
+        let body = with(with(pair.credentials("ada"), "username", name), "password", password);
+        Client::new(&server, pair).login(&body).await.problem(401, "invalid_credentials");
     }
 }
 

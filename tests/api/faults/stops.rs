@@ -18,7 +18,7 @@ use crate::support::{
     eventually,
     http::{Connection, Request},
     people,
-    program::{Server, folder, program, run, text},
+    program::{Server, folder, program, run, started_by, text},
     proxy::Proxy,
     server::{CHEAP, ONE_NAME, credentials, registration},
 };
@@ -190,19 +190,73 @@ async fn it_ends_in_time_when_its_postgres_is_away() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
-    for (first, second) in
-        [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM), (Signal::TERM, Signal::INT)]
-    {
+async fn a_later_signal_ends_it_at_once() {
+    for (first, second) in [
+        (Signal::TERM, Signal::TERM),
+        (Signal::INT, Signal::TERM),
+        (Signal::TERM, Signal::INT),
+        (Signal::HUP, Signal::HUP),
+    ] {
         let (mut server, _proxy, _database) = service().await;
         let _half = half_a_request(&server).await;
         server.signal(first);
         closed(&server).await;
-        server.signal(second);
-        let status = timeout(TIME_LIMIT, server.child.wait()).await.expect("an end").expect("its status");
+        // Those that come within a second are the same wish still.
+        eventually("an end", async || {
+            let is_over = server.child.try_wait().expect("a state").is_some();
+            if !is_over {
+                server.signal(second);
+            }
+            is_over
+        })
+        .await;
         // It says that it did not do all that it does otherwise.
-        assert_eq!(status.code(), Some(1));
+        assert_eq!(server.child.wait().await.expect("its status").code(), Some(1));
     }
+}
+
+#[tokio::test]
+async fn signals_that_come_together_are_one_wish_to_stop() {
+    for signals in
+        [&[Signal::TERM, Signal::INT, Signal::HUP][..], &[Signal::INT, Signal::TERM], &[Signal::HUP]]
+    {
+        let (mut server, _proxy, _database) = service().await;
+        let half = half_a_request(&server).await;
+        signals.iter().for_each(|signal| server.signal(*signal));
+        closed(&server).await;
+        assert_eq!(server.child.try_wait().expect("a state"), None, "{}", server.output());
+        drop(half);
+        let status = timeout(TIME_LIMIT, server.child.wait()).await.expect("an end in time");
+        assert!(status.expect("its status").success(), "{signals:?}: {}", server.output());
+    }
+}
+
+/// GNU `timeout` sends what it gets to its child, and then to everybody in its process group.
+#[tokio::test]
+async fn it_ends_well_below_timeout() {
+    let database = Database::migrated().await;
+    let mut command = started_by(&["timeout", "600"], &folder(), &settings(database.url()));
+    command.process_group(0);
+    let mut server = Server::of(command).await;
+    let half = half_a_request(&server).await;
+    server.signal(Signal::TERM);
+    closed(&server).await;
+    drop(half);
+    let status = timeout(TIME_LIMIT, server.child.wait()).await.expect("an end in time").expect("its status");
+    assert!(status.success(), "{status}: {}", server.output());
+}
+
+/// As `nohup` has it.
+#[tokio::test]
+async fn it_outlives_its_terminal_if_it_is_to() {
+    let database = Database::migrated().await;
+    let shell = ["sh", "-c", r#"trap '' HUP; exec "$0""#];
+    let server = Server::of(started_by(&shell, &folder(), &settings(database.url()))).await;
+    server.signal(Signal::HUP);
+    for _ in 0..20 {
+        server.send(Request::get("/health/ready")).await.expect(200);
+    }
+    assert!(server.terminate().await.success());
 }
 
 #[tokio::test]

@@ -27,7 +27,12 @@ async fn sealed(server: &TestServer) -> Vec<Vec<u8>> {
 async fn refusal(server: &TestServer, settings: &[(&str, &str)]) -> String {
     let folder = folder();
     let own = [CHEAP, &[("DATABASE_URL", server.database_url().as_str())], settings].concat();
-    let output = run(program(&folder, &own), "").await;
+    let mut program = program(&folder, &own);
+    // As with a server in process, an empty value unsets one.
+    for (name, _) in settings.iter().filter(|(_, value)| value.is_empty()) {
+        program.env_remove(name);
+    }
+    let output = run(program, "").await;
     std::fs::remove_dir(&folder).expect("an empty folder");
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
     text(&output.stderr)

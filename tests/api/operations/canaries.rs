@@ -633,7 +633,7 @@ fn no_secret_is_printed_by_debug() {
     let token = OpaqueToken::generate("dus_");
     nest.keep("token", token.reveal());
     let user = NewUser {
-        username: "a".to_owned(),
+        username: Some("a".to_owned()),
         email: "a@b.c".to_owned(),
         password: nest.plant("new user").into(),
         admin: false,

@@ -13,15 +13,33 @@ use tokio::process::{Child, Command};
 use super::eventually;
 use super::http::{Request, Response};
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_dualauth");
+
 pub fn program(folder: &Path, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_dualauth"));
+    prepared(Command::new(PROGRAM), folder, settings)
+}
+
+/// The same, by way of another program that gets it as its last argument: a shell, say.
+pub fn started_by(starter: &[&str], folder: &Path, settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(starter[0]);
+    command.args(&starter[1..]).arg(PROGRAM);
+    prepared(command, folder, settings)
+}
+
+fn prepared(mut command: Command, folder: &Path, settings: &[(&str, &str)]) -> Command {
     command
         .current_dir(folder)
         .kill_on_drop(true)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command.env_remove("DATABASE_URL").env("LISTEN", "127.0.0.1:0").envs(settings.iter().copied());
+    // What the tests' own caller uses to find a database is nothing to it.
+    for (name, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("PG") || name.starts_with("DATABASE_"))
+    {
+        command.env_remove(name);
+    }
+    command.env("LISTEN", "127.0.0.1:0").envs(settings.iter().copied());
     command
 }
 
@@ -56,7 +74,12 @@ pub struct Server {
 
 impl Server {
     pub async fn start(folder: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut child = program(folder, settings).spawn().expect("it starts");
+        Self::of(program(folder, settings)).await
+    }
+
+    /// What this command starts.
+    pub async fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("it starts");
         let output = Arc::default();
         keep(child.stdout.take().expect("its output"), &output);
         keep(child.stderr.take().expect("its log"), &output);

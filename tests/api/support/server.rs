@@ -12,6 +12,7 @@ use dualauth::{
     app::{self, Node},
     clock::Clock,
     config::Config,
+    http::listener::Address,
     tokens::random_bytes,
 };
 use serde_json::{Value, json};
@@ -121,7 +122,8 @@ impl TestServer {
             .await
             .expect("no panic")
             .expect("a server that starts");
-        Self { address: node.address(), node: Some(node), database, settings, data_folder, clock }
+        let address = node.address().tcp().expect("an address");
+        Self { address, node: Some(node), database, settings, data_folder, clock }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -130,7 +132,8 @@ impl TestServer {
 
     /// Where its metrics are, if they are anywhere: with [`METRICS`].
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.node.as_ref().expect("a running server").metrics_address()
+        let node = self.node.as_ref().expect("a running server");
+        node.metrics_address().and_then(Address::tcp)
     }
 
     /// A sample of its metrics, by its name with labels; 0 when there is none.

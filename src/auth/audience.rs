@@ -1,0 +1,66 @@
+//! Whom a token is for.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Whom a token is for (RFC 7519, section 4.1.3): one by name, several as an array.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum Audience {
+    /// The only one.
+    One(String),
+    /// Each of them.
+    Several(Vec<String>),
+}
+
+impl Audience {
+    /// Whether somebody is in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        self.names().iter().any(|name| other.names().contains(name))
+    }
+
+    fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
+}
+
+impl From<Vec<String>> for Audience {
+    fn from(mut names: Vec<String>) -> Self {
+        match names.pop() {
+            Some(name) if names.is_empty() => Self::One(name),
+            last => Self::Several(names.into_iter().chain(last).collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(names: &[&str]) -> Audience {
+        names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>().into()
+    }
+
+    #[test]
+    fn one_is_a_string_and_several_are_an_array() {
+        for (names, written) in [(&["api"][..], json!("api")), (&["api", "web"], json!(["api", "web"]))] {
+            assert_eq!(serde_json::to_value(of(names)).expect("JSON"), written);
+            assert_eq!(serde_json::from_value::<Audience>(written).expect("an audience"), of(names));
+        }
+        for wrong in [json!(null), json!(1), json!([1]), json!({})] {
+            assert!(serde_json::from_value::<Audience>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn one_in_common_is_enough() {
+        let (api, web, both) = (of(&["api"]), of(&["web"]), of(&["api", "web"]));
+        assert!(api.meets(&both) && both.meets(&web) && both.meets(&both));
+        assert!(!api.meets(&web) && !of(&[]).meets(&both) && !of(&["ap", "API"]).meets(&api));
+    }
+}

@@ -1,0 +1,120 @@
+//! Where a server listens, as it is written.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`. Port 0 lets the system choose one.
+    Address(SocketAddr),
+    /// `:8080`: on every interface, by IPv6 and IPv4.
+    Everywhere(u16),
+    /// `unix:/run/dualauth.sock`.
+    Unix(PathBuf),
+}
+
+impl Listen {
+    /// How it can be written, for a person to read.
+    pub const EXPECTED: &str =
+        "127.0.0.1:8080, localhost:8080, :8080 (every interface), unix:/run/dualauth.sock, or such";
+
+    /// The address, port 0 included. None: it is a Unix socket.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            Self::Everywhere(port) => Some(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), *port)),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether only this machine reaches it.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Address(address) => address.ip().to_canonical().is_loopback(),
+            Self::Everywhere(_) => false,
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+/// It is none of these.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NoPlace;
+
+impl FromStr for Listen {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(NoPlace) };
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Self::Address(address));
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(NoPlace)?;
+        let port = port.parse().map_err(|_| NoPlace)?;
+        match host {
+            "" | "*" => Ok(Self::Everywhere(port)),
+            _ if host.eq_ignore_ascii_case("localhost") => {
+                Ok(Self::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)))
+            }
+            _ => Err(NoPlace),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Everywhere(port) => write!(f, ":{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_in_the_ways_that_people_write_it() {
+        for (text, read, is_local) in [
+            ("127.0.0.1:8080", "127.0.0.1:8080", true),
+            ("localhost:8080", "127.0.0.1:8080", true),
+            ("LOCALHOST:0", "127.0.0.1:0", true),
+            ("[::1]:8080", "[::1]:8080", true),
+            ("0.0.0.0:8080", "0.0.0.0:8080", false),
+            ("[::]:80", "[::]:80", false),
+            (":8080", ":8080", false),
+            ("*:8080", ":8080", false),
+            ("unix:/run/a b.sock", "unix:/run/a b.sock", true),
+            ("unix:///run/a.sock", "unix:///run/a.sock", true),
+        ] {
+            let listen: Listen = text.parse().unwrap_or_else(|_| panic!("{text}"));
+            assert_eq!((listen.to_string().as_str(), listen.is_local()), (read, is_local));
+        }
+        for text in [
+            "",
+            "8080",
+            ":",
+            "localhost",
+            "127.0.0.1",
+            "::1:8080:",
+            ":65536",
+            ":-1",
+            ":+80x",
+            "example.com:80",
+            "http://127.0.0.1:80",
+            "unix:",
+            "unix:a.sock",
+            "/run/a.sock",
+            "localhost:http",
+        ] {
+            assert_eq!(text.parse::<Listen>(), Err(NoPlace), "{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What commands print, where it can't be printed.
+
+use std::fs::File;
+use std::process::{Output, Stdio};
+
+use sqlx::Row;
+use tokio::process::Command;
+
+use crate::support::{
+    cluster::Database,
+    program::{Server, folder, program, run, started_by, text},
+    server::CHEAP,
+};
+
+/// Where standard output can lead.
+#[derive(Clone, Copy, Debug)]
+enum Nowhere {
+    Closed,
+    Full,
+    /// Whoever read it is gone.
+    Unread,
+}
+
+impl Nowhere {
+    const ALL: [Self; 3] = [Self::Closed, Self::Full, Self::Unread];
+
+    /// The program, with its output there.
+    fn command(self, settings: &[(&str, &str)], words: &[&str]) -> Command {
+        let folder = folder();
+        let mut command = match self {
+            Self::Closed => started_by(&["sh", "-c", r#"exec "$0" "$@" >&-"#], &folder, settings),
+            Self::Full | Self::Unread => program(&folder, settings),
+        };
+        match self {
+            Self::Closed => {}
+            Self::Full => {
+                command.stdout(File::options().write(true).open("/dev/full").expect("it is there"));
+            }
+            Self::Unread => {
+                let (reader, writer) = std::io::pipe().expect("a pipe");
+                drop(reader);
+                command.stdout(writer);
+            }
+        }
+        command.args(words);
+        command
+    }
+}
+
+/// Asserts that it says that it failed, as a person would want to hear it.
+fn assert_told(output: &Output, what: &str) {
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{what}: {told}");
+    assert!(
+        told.contains("standard output") && !told.contains("panic") && !told.contains("backtrace"),
+        "{what}: {told}"
+    );
+}
+
+/// How many clients there are, and how many were.
+async fn clients(database: &Database) -> (i64, i64) {
+    let counts = "select (select count(*) from clients), (select count(*) from audit_events where event = 'client_created')";
+    let row = sqlx::query(counts).fetch_one(&mut database.connect().await).await.expect("counts");
+    (row.get(0), row.get(1))
+}
+
+#[tokio::test]
+async fn a_client_whose_secret_could_not_be_printed_is_not_registered() {
+    let database = Database::migrated().await;
+    let settings = [("DATABASE_URL", database.url().as_str())];
+    let words = ["client", "create", "shop"];
+    for nowhere in Nowhere::ALL {
+        assert_told(&run(nowhere.command(&settings, &words), "").await, &format!("{nowhere:?}"));
+        assert_eq!(clients(&database).await, (0, 0), "{nowhere:?}");
+    }
+    let mut create = program(&folder(), &settings);
+    let output = run(
+        {
+            create.args(words);
+            create
+        },
+        "",
+    )
+    .await;
+    assert!(
+        output.status.success() && text(&output.stdout).contains("client_secret: duc_"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(clients(&database).await, (1, 1));
+}
+
+#[tokio::test]
+async fn what_could_not_be_printed_is_told_by_the_exit_code() {
+    let database = Database::migrated().await;
+    let settings = [CHEAP, &[("DATABASE_URL", database.url().as_str())]].concat();
+    // There are keys and events to list.
+    assert!(Server::start(&folder(), &settings).await.terminate().await.success());
+    for words in
+        [&["openapi"][..], &["client", "list"], &["keys", "list"], &["hash", "calibrate"], &["audit", "tail"]]
+    {
+        for nowhere in Nowhere::ALL {
+            let output = run(nowhere.command(&settings, words), "").await;
+            match (words, nowhere) {
+                // Whoever follows it has seen enough; and there is nothing to print without clients.
+                (["audit", _], Nowhere::Unread | Nowhere::Full)
+                | (["client", _], Nowhere::Unread | Nowhere::Full) => {}
+                _ => assert_told(&output, &format!("{words:?} {nowhere:?}")),
+            }
+        }
+    }
+    for words in [&["migrate"][..], &["doctor"], &["user", "import", "/dev/null"]] {
+        assert_told(&run(Nowhere::Full.command(&settings, words), "").await, &format!("{words:?}"));
+    }
+    for words in ["--help", "--version", "help"] {
+        for nowhere in Nowhere::ALL {
+            let output = run(nowhere.command(&settings, &[words]), "").await;
+            assert_eq!(output.status.code(), Some(1), "{words} {nowhere:?}");
+        }
+        assert!(
+            run(
+                {
+                    let mut help = program(&folder(), &[]);
+                    help.arg(words);
+                    help
+                },
+                ""
+            )
+            .await
+            .status
+            .success()
+        );
+    }
+    // A shell's way to want no output is no failure.
+    let mut quiet = program(&folder(), &settings);
+    quiet.arg("openapi").stdout(File::options().write(true).open("/dev/null").expect("it is there"));
+    assert!(run(quiet, "").await.status.success());
+}
+
+#[tokio::test]
+async fn a_service_whose_greeting_nobody_reads_runs() {
+    let database = Database::migrated().await;
+    let settings = [CHEAP, &[("DATABASE_URL", database.url().as_str()), ("LOG_FORMAT", "json")]].concat();
+    for nowhere in Nowhere::ALL {
+        let mut command = nowhere.command(&settings, &["serve"]);
+        command.stderr(Stdio::piped());
+        let server = Server::of(command).await;
+        assert!(server.terminate().await.success(), "{nowhere:?}");
+    }
+}
