@@ -18,6 +18,7 @@ use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
 use futures_util::FutureExt;
+use hashlink::DefaultHashBuilder;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
@@ -330,7 +331,7 @@ fn from_status(status: StatusCode) -> Problem {
 pub struct Routes {
     all: Vec<Known>,
     /// Where each is, by its path up to a parameter, with which all those end that have one.
-    places: HashMap<String, usize>,
+    places: HashMap<String, usize, DefaultHashBuilder>,
     /// What is counted of all other paths together.
     unknown: metrics::Route,
 }
@@ -350,7 +351,7 @@ impl Routes {
     pub fn of(document: &OpenApi, pages: &[&str], metrics: &Metrics) -> Self {
         let paths = document.paths.paths.iter().map(|(path, item)| (path.as_str(), allow(item)));
         let pages = pages.iter().map(|page| (*page, "GET, HEAD".to_owned()));
-        let (mut all, mut places) = (Vec::new(), HashMap::new());
+        let (mut all, mut places) = (Vec::new(), HashMap::default());
         for (path, allow) in paths.chain(pages) {
             let fixed = path.split_once('{').map_or(path, |(fixed, _)| fixed);
             // `/docs/` is a page, and `/docs/{file}` begins with it.

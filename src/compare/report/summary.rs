@@ -89,7 +89,7 @@ fn textbook_cost(Pair { session, jwt }: &Pair<'_>) -> Option<String> {
 
 fn ends(Pair { session, jwt }: &Pair<'_>, textbook: Option<&Pair<'_>>) -> Option<String> {
     let of = |name: &str, variant: &Variant| {
-        Some(format!("{name} was accepted {}", lives(variant.revocation_delay_ms.as_ref()?)))
+        Some(format!("{name} {}", lives(variant.revocation_delay_ms.as_ref()?)))
     };
     let textbook = textbook.and_then(|pair| of("the textbook's JWT", pair.jwt));
     let parts = [of("the session", session), of("the JWT", jwt), textbook];
@@ -109,11 +109,15 @@ fn lives(delay: &RevocationDelay) -> String {
 
 fn life(delay: &Delay) -> String {
     match delay.max {
-        max if delay.until_expiry => format!("until it expires, for up to {} s", figure(Some(max / 1e3), 0)),
-        max if delay.is_beyond(max) => format!("for more than {} s", figure(Some(delay.watched / 1e3), 0)),
+        max if delay.until_expiry => {
+            format!("was accepted until it expired, up to {} s later,", figure(Some(max / 1e3), 0))
+        }
+        max if delay.is_beyond(max) => {
+            format!("was accepted for more than {} s", figure(Some(delay.watched / 1e3), 0))
+        }
         // What is told to a tenth of a millisecond.
-        ..0.05 => "no more".to_owned(),
-        max => format!("for up to {} ms", figure(Some(max), 1)),
+        ..0.05 => "was not accepted again".to_owned(),
+        max => format!("was accepted for up to {} ms", figure(Some(max), 1)),
     }
 }
 
@@ -148,5 +152,79 @@ fn connections(count: usize) -> String {
     match count {
         1 => "one connection".to_owned(),
         count => format!("{count} connections"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run, of which a test changes what it is about.
+    fn report() -> Report {
+        serde_json::from_str(include_str!("../../../docs/comparison.json")).expect("a report")
+    }
+
+    fn changed(mut change: impl FnMut(&mut Variant)) -> Vec<String> {
+        let mut report = report();
+        report.variants.iter_mut().for_each(&mut change);
+        report.summary()
+    }
+
+    #[test]
+    fn a_complete_run_says_five_things_with_figures_in_each() {
+        let summary = report().summary();
+        assert_eq!(summary.len(), 5, "{summary:?}");
+        for sentence in summary {
+            assert!(sentence.contains(|letter: char| letter.is_ascii_digit()), "{sentence}");
+            assert!(sentence.ends_with('.') && !sentence.contains('–'), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_measured_is_not_told() {
+        let without_cpu = changed(|variant| {
+            variant.server_cpu_us = None;
+            variant.server_cpu_ratio = None;
+            variant.many_connections = None;
+        });
+        assert!(without_cpu[0].starts_with("Half of the requests with a session"), "{without_cpu:?}");
+        assert_eq!(without_cpu.len(), 3, "{without_cpu:?}");
+        let without_ends = changed(|variant| variant.revocation_delay_ms = None);
+        assert_eq!(without_ends.len(), 4, "{without_ends:?}");
+        let without_outage = changed(|variant| variant.outage = None);
+        assert!(without_outage[4].ends_with("with a JWT."), "{without_outage:?}");
+        let of_another_system = changed(|variant| variant.system = "other".to_owned());
+        assert!(of_another_system.is_empty(), "{of_another_system:?}");
+        let nothing = Report { variants: Vec::new(), bare: None, ..report() };
+        assert!(nothing.summary().is_empty());
+    }
+
+    #[test]
+    fn how_long_a_credential_lives_on_is_told_as_far_as_it_is_known() {
+        let delay = |max: f64, outlived, until_expiry| Delay {
+            p50: max,
+            p99: max,
+            max,
+            until_expiry,
+            outlived,
+            watched: 5_000.0,
+            samples: vec![max],
+        };
+        assert_eq!(life(&delay(0.0, 0, false)), "was not accepted again");
+        assert_eq!(life(&delay(12.3, 0, false)), "was accepted for up to 12.3 ms");
+        assert_eq!(life(&delay(5_000.0, 1, false)), "was accepted for more than 5 s");
+        assert_eq!(life(&delay(900_000.0, 2, true)), "was accepted until it expired, up to 900 s later,");
+        let on = |other| lives(&RevocationDelay { same_node: delay(0.0, 0, false), other_node: other });
+        assert_eq!(on(None), "was not accepted again on the node that was told");
+        assert_eq!(on(Some(delay(0.0, 0, false))), "was not accepted again on either node");
+        assert_eq!(
+            on(Some(delay(7.0, 0, false))),
+            "was not accepted again on the node that was told, and was accepted for up to 7.0 ms on another"
+        );
+    }
+
+    #[test]
+    fn one_connection_is_no_plural() {
+        assert_eq!([1, 4].map(connections), ["one connection", "4 connections"]);
     }
 }
