@@ -157,15 +157,24 @@ pub enum OAuthError {
 /// What `WWW-Authenticate` says to a client that did not prove who it is (RFC 7617, section 2.1).
 const BASIC_CHALLENGE: &str = r#"Basic realm="dualauth", charset="UTF-8""#;
 
-/// One member of the body that is wrong.
+/// One member of the body, or one parameter, that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where, as a JSON pointer (RFC 6901); empty for the whole body.
+    /// Where, as a JSON pointer (RFC 6901); empty for the whole.
     #[schema(example = "/password")]
     pub pointer: String,
     /// What is wrong with it, and what would be right.
     #[schema(example = "must have at least 15 characters")]
     pub detail: String,
+}
+
+impl FieldError {
+    /// Of the member or parameter of this name.
+    pub fn of(name: &str, detail: impl Into<String>) -> Self {
+        // RFC 6901, section 3.
+        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+        Self { pointer, detail: detail.into() }
+    }
 }
 
 /// How a part of the service is.
@@ -210,7 +219,7 @@ pub struct Problem {
     detail: String,
     /// The kind of problem as a stable word.
     code: Code,
-    /// With `validation_failed`: every member that is wrong.
+    /// With `validation_failed`: every member or parameter that is wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
@@ -248,6 +257,12 @@ impl Problem {
     /// A body of the wrong shape or content.
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let detail = "The body is not acceptable: see `errors`.";
+        Self { errors, ..Self::new(Code::ValidationFailed, detail) }
+    }
+
+    /// Parameters, of a query or a header, that the route does not know or can't take.
+    pub fn parameters(errors: Vec<FieldError>) -> Self {
+        let detail = "The parameters are not acceptable: see `errors`.";
         Self { errors, ..Self::new(Code::ValidationFailed, detail) }
     }
 

@@ -23,29 +23,6 @@ pub(super) async fn profile(identity: Identity) -> HttpResponse {
     ProfileBody::from(identity).response()
 }
 
-/// For proxies: whether a request is authenticated, and whose it is, in headers.
-///
-/// nginx's `auth_request`, Caddy's `forward_auth` and Traefik's ForwardAuth ask here.
-#[utoipa::path(operation_id = "verify", tag = "account",
-    security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
-    (status = 200, description = "It is. There is no body.", headers(
-        ("X-Auth-User-Id" = String, description = "The user's id."),
-        ("X-Auth-Username" = String, description = "The user's name."),
-        ("X-Auth-Roles" = String, description = "The user's roles, with commas in between."),
-        ("X-Auth-Mode" = String, description = "`session` or `jwt`."),
-    )),
-    (status = 503, description = "unavailable"),
-))]
-#[get("/verify")]
-pub(super) async fn verify(identity: Identity) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header(("X-Auth-User-Id", identity.user_id.to_string()))
-        .insert_header(("X-Auth-Username", identity.username))
-        .insert_header(("X-Auth-Roles", identity.roles.join(",")))
-        .insert_header(("X-Auth-Mode", identity.mode))
-        .finish()
-}
-
 /// Where one is signed in: every live login, in both modes.
 #[utoipa::path(operation_id = "list_logins", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(

@@ -1,6 +1,7 @@
 //! What needs a login, of whichever mode.
 
 mod handlers;
+mod verify;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -8,7 +9,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(handlers::profile)
-        .service(handlers::verify)
+        .service(verify::verify)
+        .map(verify::of_any_request)
         .service(handlers::list_logins)
         .service(handlers::end_login)
         .service(handlers::change_password);

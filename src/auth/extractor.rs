@@ -175,21 +175,43 @@ impl FromRequest for Identity {
     }
 }
 
+/// Whose credential is on a request that a proxy asks about. What that changes is not ours, and so it needs no CSRF
+/// token of ours.
+#[derive(Debug)]
+pub struct ForwardedIdentity(pub Identity);
+
+impl FromRequest for ForwardedIdentity {
+    type Error = Rejection;
+    type Future = LocalBoxFuture<'static, Result<Self, Rejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move { identify(&request).await.map(Self) })
+    }
+}
+
+fn reject(error: AuthError, transport: Option<Transport>) -> Rejection {
+    Rejection { problem: error.into(), transport }
+}
+
 async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
-    let reject = |error: AuthError, transport| Rejection { problem: error.into(), transport };
-    let (Some(modes), Some(csrf)) =
-        (request.app_data::<web::Data<Modes>>(), request.app_data::<web::Data<Csrf>>())
-    else {
-        return Err(reject(AuthError::NotAuthenticated, None));
-    };
-    let picked = modes.pick(request.headers()).map_err(|error| reject(error, None))?;
+    let identity = identify(request).await?;
+    // Asked of a credential that is good: one that is bad proves nothing either way.
+    if identity.transport == Transport::Cookie && !request.method().is_safe() {
+        let csrf = request.app_data::<web::Data<Csrf>>().ok_or(AuthError::CsrfFailed);
+        csrf.and_then(|csrf| csrf.check(identity.login_id, request.headers()))
+            .map_err(|error| reject(error, Some(identity.transport)))?;
+    }
+    Ok(identity)
+}
+
+async fn identify(request: &HttpRequest) -> Result<Identity, Rejection> {
+    let modes = request.app_data::<web::Data<Modes>>().ok_or(AuthError::NotAuthenticated);
+    let picked = modes.and_then(|modes| Ok((modes, modes.pick(request.headers())?)));
+    let (modes, picked) = picked.map_err(|error| reject(error, None))?;
     let transport = picked.credential.transport;
     let identity = modes.authenticate(picked).await.map_err(|error| reject(error, Some(transport)))?;
     telemetry::note(Who { user: identity.user_id, login: identity.login_id, mode: identity.mode });
-    // Asked of a credential that is good: one that is bad proves nothing either way.
-    if transport == Transport::Cookie && !request.method().is_safe() {
-        csrf.check(identity.login_id, request.headers()).map_err(|error| reject(error, Some(transport)))?;
-    }
     Ok(identity)
 }
 

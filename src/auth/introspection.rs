@@ -35,6 +35,10 @@ pub struct TokenBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub jti: Option<Uuid>,
+    /// Of an access token: the application that its user signed in to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub client_id: Option<String>,
 }
 
 impl From<Identity> for TokenBody {
@@ -50,6 +54,7 @@ impl From<Identity> for TokenBody {
             aud: None,
             iat: None,
             jti: None,
+            client_id: None,
         }
     }
 }

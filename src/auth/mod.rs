@@ -28,7 +28,7 @@ pub use self::bodies::{
     RefreshRequest, RegisterRequest, TokenType, UserBody,
 };
 pub use self::csrf::{CSRF_HEADER, Csrf};
-pub use self::extractor::{Credential, Modes, Rejection, pick};
+pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};
 pub use self::introspection::TokenBody;
 pub use self::origin::{Origins, check_origin};
 pub use self::renewal::within_refresh_limit;
@@ -56,6 +56,11 @@ pub trait Mode: Send + Sync {
         &'a self,
         credential: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>>;
+
+    /// The algorithms by which others can verify its tokens themselves (RFC 7518, section 3.1).
+    fn published_algorithms(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
 
     /// What another service is told of a token that was sent to it (RFC 7662). Like [`Mode::authenticate`], but of
     /// what travels by Bearer only.

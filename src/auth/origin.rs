@@ -5,6 +5,7 @@ use actix_web::http::header::{HeaderMap, ORIGIN};
 use actix_web::web;
 
 use crate::error::{Code, Problem};
+use crate::http::forward_auth::is_forward_auth;
 
 /// The origins whose pages may call (RFC 6454).
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ pub fn check_origin(request: &ServiceRequest) -> Result<(), Problem> {
         let origins = request.app_data::<web::Data<Origins>>();
         origins.is_some_and(|origins| origins.admits(request.headers()))
     };
-    if request.method().is_safe() || is_admitted() {
+    if request.method().is_safe() || is_forward_auth(request.match_info().as_str()) || is_admitted() {
         return Ok(());
     }
     Err(Problem::new(Code::CrossOrigin, "Only pages of PUBLIC_URL and of ALLOWED_ORIGINS may do that here."))

@@ -106,6 +106,8 @@ pub struct JwtConfig {
     pub issuer: Option<String>,
     /// `JWT_AUDIENCE`, each of them; none: the public URL.
     pub audience: Vec<String>,
+    /// `JWT_CLIENT_ID`.
+    pub client_id: String,
     /// `JWT_ALGORITHM`.
     pub algorithm: JwtAlgorithm,
     /// `JWT_KEY_FILE`; none: keys are made, and kept in the database.

@@ -38,6 +38,8 @@ const IPV4_IN_IPV6_BITS: u8 = 96;
 /// Where a collector is, when it is not said (OTLP Exporter, "Configuration Options").
 const DEFAULT_COLLECTOR: &str = "http://localhost:4318";
 
+const DEFAULT_CLIENT_ID: &str = "dualauth";
+
 /// Every setting, or what is wrong with them.
 pub(super) fn read(vars: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
     let mut reader = Reader { source: Source::new(vars), errors: Vec::new() };
@@ -216,6 +218,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let config = JwtConfig {
             issuer: self.text("JWT_ISSUER"),
             audience: self.list("JWT_AUDIENCE", |audience| Ok(audience.to_owned())),
+            client_id: self
+                .read("JWT_CLIENT_ID", "printable ASCII characters", client_id)
+                .unwrap_or_else(|| DEFAULT_CLIENT_ID.to_owned()),
             algorithm: self.choice("JWT_ALGORITHM", JwtAlgorithm::ALL.map(|it| (it.as_str(), it))),
             key_file: self.key_file(),
             rotation: self.rotation(),
@@ -436,6 +441,11 @@ fn parse_duration(text: &str) -> Option<Duration> {
     let only_digits = number.bytes().all(|byte| byte.is_ascii_digit());
     let duration = Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?);
     (only_digits && !duration.is_zero() && duration <= MAX_TTL).then_some(duration)
+}
+
+/// RFC 6749, appendix A.1.
+fn client_id(text: &str) -> Option<String> {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~')).then(|| text.to_owned())
 }
 
 #[cfg(test)]

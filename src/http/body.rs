@@ -350,9 +350,8 @@ struct ShapeError {
 
 impl ShapeError {
     fn at(name: &str, detail: &str) -> Self {
-        // RFC 6901, section 3.
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        Self { pointer, detail: detail.to_owned() }
+        let FieldError { pointer, detail } = FieldError::of(name, detail);
+        Self { pointer, detail }
     }
 
     /// Of the body itself, and none of its members.

@@ -27,6 +27,7 @@ use crate::metrics::{self, Metrics};
 use crate::telemetry::{self, Access, Answered, RequestId, Spans, TraceParent};
 
 use super::client::{TrustedProxies, address_of};
+use super::forward_auth::{VERIFY, is_forward_auth};
 
 /// The longest path with its query: more than any route has a use for, and what every server has to take (RFC 9110,
 /// section 4.1).
@@ -369,6 +370,8 @@ impl Routes {
 
     /// Where a path is in the list. Without matching each pattern: that would be a good part of what a request costs.
     fn find(&self, path: &str) -> Option<usize> {
+        // The paths below are other servers'.
+        let path = if is_forward_auth(path) { VERIFY } else { path };
         let with_parameter = || {
             let (folder, _) = path.rsplit_once('/').filter(|(_, last)| !last.is_empty())?;
             self.places.get(&format!("{folder}/{{}}"))

@@ -7,6 +7,7 @@ pub mod cookies;
 pub mod door;
 pub mod edge;
 pub mod form;
+pub mod forward_auth;
 pub mod listener;
 pub mod tls;
 pub mod work;

@@ -45,6 +45,9 @@ pub(super) struct Claims {
     pub(super) jti: Uuid,
     /// The login.
     pub(super) sid: Uuid,
+    /// The application that signs people in here (RFC 9068, section 2.2). Tokens of versions before have none.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) client_id: Option<String>,
     pub(super) username: String,
     pub(super) roles: Vec<String>,
     #[serde(flatten, skip_serializing)]
@@ -53,8 +56,8 @@ pub(super) struct Claims {
 }
 
 /// Not null: that would be a claim without a value.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    i64::deserialize(deserializer).map(Some)
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Claims that this version does not know. Nothing is kept of them; each may be there once.

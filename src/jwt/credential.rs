@@ -67,6 +67,7 @@ impl JwtMode {
             nbf: None,
             jti: Uuid::new_v4(),
             sid: login.id,
+            client_id: Some(self.parties.client_id.clone()),
             username: login.user.username.clone(),
             roles: login.user.roles.clone(),
             unknown: Unknown,

@@ -38,13 +38,15 @@ const ACCESS_COOKIE: CookieKind = CookieKind { name: "access_token", path: "/", 
 const REFRESH_COOKIE: CookieKind =
     CookieKind { name: "refresh_token", path: "/jwt", same_site: SameSite::Strict };
 
-/// Who issues access tokens, and for whom (RFC 7519, sections 4.1.1 and 4.1.3).
+/// Who issues access tokens, for whom, and by which application (RFC 7519, sections 4.1.1 and 4.1.3).
 #[derive(Clone, Debug)]
 pub struct Parties {
     /// `iss`.
     pub issuer: String,
     /// `aud`.
     pub audience: Audience,
+    /// `client_id` (RFC 9068, section 2.2).
+    pub client_id: String,
 }
 
 /// The JWT mode.
@@ -129,6 +131,10 @@ impl Mode for JwtMode {
         token: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<TokenBody>, AuthError>> {
         Box::pin(self.describe(token))
+    }
+
+    fn published_algorithms(&self) -> Vec<&'static str> {
+        self.keys.published_algorithms()
     }
 
     fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>> {

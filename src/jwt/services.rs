@@ -21,6 +21,7 @@ impl JwtMode {
             aud: Some(claims.aud.clone()),
             iat: Some(claims.iat),
             jti: Some(claims.jti),
+            client_id: claims.client_id.clone(),
             ..identity.into()
         }))
     }

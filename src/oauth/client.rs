@@ -26,13 +26,49 @@ use crate::logins::Transport;
 #[schema(example = json!({"token": "eyJ…"}))]
 pub(super) struct TokenRequest {
     /// As it was sent to the service that asks.
-    #[schema(value_type = String, min_length = 1)]
+    #[serde(default)]
+    #[schema(value_type = String, min_length = 1, required = true)]
     token: SecretString,
     /// What it may be. Only a hint, and not needed: every token says itself what it is.
     #[serde(default)]
     #[schema(example = "access_token")]
     #[expect(dead_code, reason = "nobody reads it, but it may come once only")]
     token_type_hint: String,
+    /// The service's id, where it is not in `Authorization`.
+    #[serde(default)]
+    #[schema(example = "")]
+    client_id: String,
+    /// The service's secret, where it is not in `Authorization`.
+    #[serde(default)]
+    #[schema(value_type = String, example = "")]
+    client_secret: SecretString,
+}
+
+impl TokenRequest {
+    /// What the form itself says to prove who the client is (RFC 6749, section 2.3.1).
+    fn posted(&self) -> Option<IdAndSecret> {
+        let secret = self.client_secret.expose_secret();
+        let is_whole = !self.client_id.is_empty() && !secret.is_empty();
+        is_whole
+            .then(|| IdAndSecret { id: self.client_id.clone(), secret: Zeroizing::new(secret.to_owned()) })
+    }
+
+    /// One way to prove it in each request (RFC 6749, section 2.3). The id alone is no proof, and may be said again.
+    fn check_beside(&self, basic: &IdAndSecret) -> Result<(), Problem> {
+        let names_another = !self.client_id.is_empty() && !self.client_id.eq_ignore_ascii_case(&basic.id);
+        if self.client_secret.expose_secret().is_empty() && !names_another {
+            return Ok(());
+        }
+        let detail = "Send the client's id and secret in one place: in Authorization, or in the form.";
+        Err(Problem::new(Code::MalformedRequest, detail))
+    }
+
+    fn token(&self) -> Result<Credential, Problem> {
+        match self.token.expose_secret() {
+            "" => Err(Problem::new(Code::MalformedRequest, "The form has no `token`.")),
+            token => Ok(Credential::new(token, Transport::Bearer)),
+        }
+    }
 }
 
 /// The token that a registered client asks about. Nobody else is listened to.
@@ -52,21 +88,42 @@ impl FromRequest for Asked {
         let request = request.clone();
         Box::pin(async move {
             let asked = async {
-                let by = authenticate(&request).await?;
-                let Form(TokenRequest { token, .. }) = body.await?;
-                Ok(Self { by, token: Credential::new(token.expose_secret(), Transport::Bearer) })
+                let (by, form) = match basic(request.headers())? {
+                    Some(basic) => {
+                        let by = authenticate(&request, &basic).await?;
+                        let Form(form) = body.await?;
+                        form.check_beside(&basic)?;
+                        (by, form)
+                    }
+                    None => {
+                        let Form(form) = body.await.map_err(unless_unknown)?;
+                        let posted = form.posted().ok_or_else(unknown)?;
+                        (authenticate(&request, &posted).await?, form)
+                    }
+                };
+                Ok(Self { by, token: form.token()? })
             };
             asked.await.map_err(Problem::for_oauth)
         })
     }
 }
 
-async fn authenticate(request: &HttpRequest) -> Result<Uuid, Problem> {
-    let missing =
-        || Problem::new(Code::NotAuthenticated, "Send a registered client's id and secret, by HTTP Basic.");
-    let clients = request.app_data::<Data<Clients>>().ok_or_else(missing)?;
-    let Basic { id, secret } = basic(request.headers())?.ok_or_else(missing)?;
-    let outcome = clients.authenticate(&id, &secret).await;
+fn unknown() -> Problem {
+    let detail = "Send a registered client's id and secret, by HTTP Basic or in the form.";
+    Problem::new(Code::NotAuthenticated, detail)
+}
+
+/// Nobody is told about a form that does not say who sent it, unless it may have been about to.
+fn unless_unknown(problem: Problem) -> Problem {
+    if matches!(problem.code(), Code::Timeout | Code::MalformedRequest) { problem } else { unknown() }
+}
+
+async fn authenticate(
+    request: &HttpRequest,
+    IdAndSecret { id, secret }: &IdAndSecret,
+) -> Result<Uuid, Problem> {
+    let clients = request.app_data::<Data<Clients>>().ok_or_else(unknown)?;
+    let outcome = clients.authenticate(id, secret).await;
     if let (Err(AuthenticateError::InvalidCredentials(known)), Some(trail)) =
         (&outcome, request.app_data::<Data<Trail>>())
     {
@@ -77,13 +134,13 @@ async fn authenticate(request: &HttpRequest) -> Result<Uuid, Problem> {
 }
 
 /// What a client says to prove who it is.
-struct Basic {
+struct IdAndSecret {
     id: String,
     secret: Zeroizing<String>,
 }
 
 /// The one `Authorization: Basic` header. `None` without such a header: another scheme proves no client.
-fn basic(headers: &HeaderMap) -> Result<Option<Basic>, Problem> {
+fn basic(headers: &HeaderMap) -> Result<Option<IdAndSecret>, Problem> {
     let mut sent = headers.get_all(AUTHORIZATION);
     let Some(value) = sent.next() else { return Ok(None) };
     if sent.next().is_some() {
@@ -99,8 +156,8 @@ fn basic(headers: &HeaderMap) -> Result<Option<Basic>, Problem> {
 }
 
 /// Both parts are encoded as in a form, so that any character can be in them (RFC 6749, section 2.3.1).
-fn user_pass(encoded: &[u8]) -> Option<Basic> {
+fn user_pass(encoded: &[u8]) -> Option<IdAndSecret> {
     let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
     let (id, secret) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;
-    Some(Basic { id: decode_form(id).ok()?, secret: Zeroizing::new(decode_form(secret).ok()?) })
+    Some(IdAndSecret { id: decode_form(id).ok()?, secret: Zeroizing::new(decode_form(secret).ok()?) })
 }

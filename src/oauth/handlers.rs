@@ -23,7 +23,7 @@ use super::metadata::Metadata;
         "active": true, "iss": "https://auth.example.com", "token_type": "Bearer", "mode": "jwt",
         "sub": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "roles": ["user"],
         "sid": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "exp": 1_795_254_300, "aud": "https://auth.example.com",
-        "iat": 1_795_253_400, "jti": "8a4c2f5e-91d7-4b0a-a3a6-2f1b7c9d0e4f",
+        "iat": 1_795_253_400, "jti": "8a4c2f5e-91d7-4b0a-a3a6-2f1b7c9d0e4f", "client_id": "dualauth",
     }),
     json!({
         "active": true, "iss": "https://auth.example.com", "token_type": "Bearer", "mode": "session",

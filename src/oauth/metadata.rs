@@ -6,15 +6,18 @@ use actix_web::{HttpResponse, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::auth::Modes;
+
 /// The service, as RFC 8414 describes one. What is not here is not there.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "issuer": "https://auth.example.com", "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
     "introspection_endpoint": "https://auth.example.com/jwt/introspect",
-    "introspection_endpoint_auth_methods_supported": ["client_secret_basic"],
+    "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
     "revocation_endpoint": "https://auth.example.com/jwt/revoke",
-    "revocation_endpoint_auth_methods_supported": ["client_secret_basic"],
-    "response_types_supported": [], "grant_types_supported": [],
+    "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+    "response_types_supported": [], "grant_types_supported": [], "subject_types_supported": ["public"],
+    "id_token_signing_alg_values_supported": ["EdDSA"],
     "service_documentation": "https://auth.example.com/docs/",
 }))]
 pub struct Metadata {
@@ -25,21 +28,28 @@ pub struct Metadata {
     /// Where to ask about a token.
     introspection_endpoint: String,
     /// How a client proves who it is there.
-    introspection_endpoint_auth_methods_supported: [&'static str; 1],
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
     /// Where to end the login behind a token.
     revocation_endpoint: String,
     /// How a client proves who it is there.
-    revocation_endpoint_auth_methods_supported: [&'static str; 1],
+    revocation_endpoint_auth_methods_supported: [&'static str; 2],
     /// None: nobody is sent here for authorization. Said, since to be silent means another list.
     response_types_supported: [&'static str; 0],
     /// None: tokens are not had by OAuth. Said, since to be silent means another list.
     grant_types_supported: [&'static str; 0],
+    /// A user has one `sub`, whoever asks (OpenID Connect Discovery 1.0, section 3).
+    subject_types_supported: [&'static str; 1],
+    /// What signs access tokens. There are no ID tokens; but it is by this name that verifiers are told which algorithms to
+    /// take, and RS256 alone where it is left out. Left out while there is none that others can verify.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    id_token_signing_alg_values_supported: Vec<&'static str>,
     /// For people.
     service_documentation: String,
 }
 
-/// How a client proves who it is (RFC 8414, section 2).
-const BASIC: &str = "client_secret_basic";
+/// How a client proves who it is (RFC 8414, section 2; RFC 6749, section 2.3.1).
+const CLIENT_AUTHENTICATION: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
 impl Metadata {
     /// Of a service that clients reach at this URL.
@@ -48,13 +58,22 @@ impl Metadata {
             issuer,
             jwks_uri: format!("{url}/.well-known/jwks.json"),
             introspection_endpoint: format!("{url}/jwt/introspect"),
-            introspection_endpoint_auth_methods_supported: [BASIC],
+            introspection_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
             revocation_endpoint: format!("{url}/jwt/revoke"),
-            revocation_endpoint_auth_methods_supported: [BASIC],
+            revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
             response_types_supported: [],
             grant_types_supported: [],
+            subject_types_supported: ["public"],
+            id_token_signing_alg_values_supported: Vec::new(),
             service_documentation: format!("{url}/docs/"),
         }
+    }
+
+    /// With the algorithms of the keys that there are now.
+    fn of_now(&self, modes: &Modes) -> HttpResponse {
+        let algorithms = modes.iter().flat_map(|mode| mode.published_algorithms()).collect();
+        let document = Self { id_token_signing_alg_values_supported: algorithms, ..self.clone() };
+        HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(document)
     }
 }
 
@@ -63,6 +82,17 @@ impl Metadata {
     (status = 200, description = "What there is; what is not named does not exist.", body = Metadata),
 ))]
 #[get("/.well-known/oauth-authorization-server")]
-pub(super) async fn authorization_server(metadata: Data<Metadata>) -> HttpResponse {
-    HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(metadata.get_ref())
+pub(super) async fn authorization_server(metadata: Data<Metadata>, modes: Data<Modes>) -> HttpResponse {
+    metadata.of_now(&modes)
+}
+
+/// The same document, for verifiers that look where OpenID Connect has it.
+///
+/// There is no OpenID Connect here: no authorization endpoint, no ID token.
+#[utoipa::path(operation_id = "openid_configuration", tag = "oauth", responses(
+    (status = 200, description = "What there is; what is not named does not exist.", body = Metadata),
+))]
+#[get("/.well-known/openid-configuration")]
+pub(super) async fn openid_configuration(metadata: Data<Metadata>, modes: Data<Modes>) -> HttpResponse {
+    metadata.of_now(&modes)
 }

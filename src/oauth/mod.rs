@@ -11,5 +11,9 @@ pub use self::metadata::Metadata;
 
 /// Registers these routes.
 pub fn routes(config: &mut ServiceConfig) {
-    config.service(handlers::introspect).service(handlers::revoke).service(metadata::authorization_server);
+    config
+        .service(handlers::introspect)
+        .service(handlers::revoke)
+        .service(metadata::authorization_server)
+        .service(metadata::openid_configuration);
 }

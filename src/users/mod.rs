@@ -19,7 +19,7 @@ pub use self::import::{ForeignUser, Import, Refusal};
 pub use self::passwords::{
     Load, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,
 };
-pub use self::validation::{Field, Invalid};
+pub use self::validation::{Field, Invalid, check_role};
 
 /// The role that every user begins with.
 pub const USER_ROLE: &str = "user";

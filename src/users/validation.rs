@@ -64,7 +64,10 @@ pub(super) fn check_user(
 }
 
 /// What a role may be called: it travels in a header beside others, with commas in between.
-pub(super) fn check_role(role: &str) -> Result<(), String> {
+///
+/// # Errors
+/// What it has to be, in words.
+pub fn check_role(role: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b':');
     if (1..=64).contains(&role.len()) && role.bytes().all(allowed) {
         return Ok(());

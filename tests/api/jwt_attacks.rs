@@ -11,6 +11,7 @@ mod signature;
 
 use std::collections::BTreeSet;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
 
 use crate::support::{
@@ -38,7 +39,13 @@ async fn a_token_says_exactly_what_the_contract_says() {
         assert!(!text(&header["kid"]).is_empty());
 
         let claims = part(&token, 1);
-        assert_members(&claims, &["iss", "aud", "sub", "iat", "exp", "jti", "sid", "username", "roles"]);
+        let names = ["iss", "aud", "sub", "iat", "exp", "jti", "sid", "client_id", "username", "roles"];
+        assert_members(&claims, &names);
+        let written = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+        let written = String::from_utf8(written.expect("claims")).expect("JSON");
+        let places = names.map(|name| written.find(&format!("\"{name}\":")));
+        assert!(places.is_sorted(), "in another order: {written}");
+        assert_eq!(claims["client_id"], "dualauth");
         let this_server = format!("http://{}", server.address());
         assert_eq!(claims["iss"], this_server);
         assert_eq!(claims["aud"], this_server);
@@ -59,18 +66,25 @@ async fn a_token_says_exactly_what_the_contract_says() {
 #[tokio::test]
 async fn who_a_token_is_from_and_for_are_settings() {
     let public = ("PUBLIC_URL", "https://auth.example.org");
-    for (settings, issuer, audience) in [
-        (&[public][..], "https://auth.example.org", "https://auth.example.org"),
+    for (settings, issuer, audience, client_id) in [
+        (&[public][..], "https://auth.example.org", "https://auth.example.org", "dualauth"),
         (
-            &[public, ("JWT_ISSUER", "https://id.example.org"), ("JWT_AUDIENCE", "the api")],
+            &[
+                public,
+                ("JWT_ISSUER", "https://id.example.org"),
+                ("JWT_AUDIENCE", "the api"),
+                ("JWT_CLIENT_ID", "https://app.example.org/ \"1\""),
+            ],
             "https://id.example.org",
             "the api",
+            "https://app.example.org/ \"1\"",
         ),
     ] {
         let server = TestServer::with(settings).await;
         let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
         let claims = part(&client.credential(), 1);
         assert_eq!((&claims["iss"], &claims["aud"]), (&json!(issuer), &json!(audience)));
+        assert_eq!(claims["client_id"], client_id);
         client.profile().await.ok();
     }
 }

@@ -234,6 +234,11 @@ impl Keys {
         self.ring().public(self.0.clock.now())
     }
 
+    /// The algorithms that they are for.
+    pub(super) fn published_algorithms(&self) -> Vec<&'static str> {
+        self.ring().published_algorithms(self.0.clock.now())
+    }
+
     /// Every key, the oldest first.
     ///
     /// # Errors

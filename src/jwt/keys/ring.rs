@@ -1,5 +1,6 @@
 //! The signing keys that a node knows, as they were when it last read them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -85,6 +86,14 @@ impl Ring {
     /// Whether what was opened before would open now.
     pub(super) fn accepts(&self, opened: &Opened, now: DateTime<Utc>) -> bool {
         self.entries.iter().any(|entry| Arc::ptr_eq(&entry.key, &opened.key) && entry.verifies_at(now))
+    }
+
+    /// The algorithms by which others verify (RFC 7518, section 3.1).
+    pub(super) fn published_algorithms(&self, now: DateTime<Utc>) -> Vec<&'static str> {
+        let published = |entry: &&Entry| entry.verifies_at(now) && entry.key.public.is_some();
+        let algorithms: BTreeSet<_> =
+            self.entries.iter().filter(published).map(|entry| entry.key.algorithm.as_str()).collect();
+        algorithms.into_iter().collect()
     }
 
     /// The public halves of all that verify, also of the next one (RFC 7517, section 5).

@@ -46,7 +46,7 @@ async fn a_token_that_says_something_twice_is_refused() {
         let claims = forger.claims.to_string();
         let rest = claims.strip_prefix('{').expect("an object");
         let but_last = claims.strip_suffix('}').expect("an object");
-        for claim in ALL {
+        for claim in ALL.into_iter().chain(["client_id"]) {
             // The name of a claim can be spelt in several ways.
             let (first, others) = claim.split_at(1);
             let escaped = format!("\\u{:04x}{others}", u32::from(first.as_bytes()[0]));
@@ -70,7 +70,7 @@ async fn a_claim_that_ours_do_not_have_is_ignored_and_refused_when_it_is_repeate
             ("scope", json!("admin")),
             ("cnf", json!({})),
             ("act", json!({ "sub": "ada" })),
-            ("client_id", json!("another")),
+            ("nonce", json!("another")),
             ("admin", json!(true)),
             ("Roles", json!(["admin"])),
             ("_sd", json!([])),
@@ -90,6 +90,23 @@ async fn a_claim_that_ours_do_not_have_is_ignored_and_refused_when_it_is_repeate
                 forger.assert_claims_refused(format!("{but_last},\"{name}\":{value}}}")).await;
                 forger.assert_claims_refused(format!("{but_last},\"{name}\":null}}")).await;
             }
+        }
+    }
+}
+
+/// A node of the version before signs none, and JWT_CLIENT_ID may be another by now.
+#[tokio::test]
+async fn a_token_of_another_client_id_or_none_is_accepted_and_one_of_no_string_is_not() {
+    for forger in Forger::all().await {
+        forger
+            .assert_accepted(&forger.token(&forger.header, &without(forger.claims.clone(), "client_id")))
+            .await;
+        for client_id in ["another", "", "Dualauth"] {
+            let claims = with(forger.claims.clone(), "client_id", client_id);
+            forger.assert_accepted(&forger.token(&forger.header, &claims)).await;
+        }
+        for client_id in [json!(null), json!(1), json!(["dualauth"]), json!({})] {
+            forger.assert_claims_refused(with(forger.claims.clone(), "client_id", client_id)).await;
         }
     }
 }

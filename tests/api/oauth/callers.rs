@@ -71,10 +71,76 @@ async fn who_shows_nothing_is_asked_to_by_basic() {
     ] {
         server.send(authorization(&value)).await.oauth_problem(401, "not_authenticated");
     }
-    // What is in the form proves nothing.
-    let form = [("token", "x"), ("client_id", service.id.as_str()), ("client_secret", &service.secret)];
-    let response = server.send(Request::post(INTROSPECT).form(&form)).await;
-    response.oauth_problem(401, "not_authenticated");
+    // Half of it proves nothing.
+    for half in [("client_id", service.id.as_str()), ("client_secret", &service.secret)] {
+        let response = server.send(Request::post(INTROSPECT).form(&[("token", "x"), half])).await;
+        response.oauth_problem(401, "not_authenticated");
+    }
+}
+
+/// A form with the service's id and secret (`client_secret_post`), and these members.
+fn posted(service: &Service, path: &str, members: &[(&str, &str)]) -> Request {
+    let client = [("client_id", service.id.as_str()), ("client_secret", &service.secret)];
+    Request::post(path).form(&[&client, members].concat())
+}
+
+#[tokio::test]
+async fn a_service_may_show_them_in_the_form() {
+    let (server, service) = stage(&[]).await;
+    let client = Client::signed_in(&server, Pair::JWT_BEARER, "ada").await;
+    let token = client.credential();
+    let told = server.send(posted(&service, INTROSPECT, &[("token", &token)])).await.not_stored().ok();
+    assert_eq!((&told["active"], &told["username"]), (&true.into(), &"ada".into()));
+    // Another scheme proves no service, and disproves none.
+    let beside = posted(&service, INTROSPECT, &[("token", &token)]).bearer("x");
+    assert_eq!(server.send(beside).await.ok()["active"], true);
+
+    let revoked = server.send(posted(&service, REVOKE, &[("token", &token)])).await.expect(200);
+    assert_eq!(revoked.text(), "");
+    client.profile().await.problem(401, "token_revoked");
+}
+
+#[tokio::test]
+async fn a_form_is_looked_at_once_it_is_known_whose_it_is() {
+    let (server, service) = stage(&[]).await;
+    let wrong = Service { secret: "duc_".to_owned(), ..service.clone() };
+    for members in [&[][..], &[("token", "")]] {
+        for path in [INTROSPECT, REVOKE] {
+            let response = server.send(posted(&service, path, members)).await;
+            response.oauth_problem(400, "malformed_request");
+            let response = server.send(posted(&wrong, path, members)).await;
+            response.oauth_problem(401, "invalid_credentials");
+        }
+    }
+    for twice in [("token", "y"), ("client_id", service.id.as_str()), ("client_secret", &service.secret)] {
+        let response = server.send(posted(&service, INTROSPECT, &[("token", "x"), twice])).await;
+        response.oauth_problem(400, "malformed_request");
+    }
+}
+
+/// RFC 6749, section 2.3: one way in each request.
+#[tokio::test]
+async fn a_service_shows_its_secret_in_one_place() {
+    let (server, service) = stage(&[]).await;
+    let other = Service::registered(&server).await;
+    for in_form in [&service, &other] {
+        for path in [INTROSPECT, REVOKE] {
+            let both = posted(in_form, path, &[("token", "x")]).basic(&service.id, &service.secret);
+            server.send(both).await.oauth_problem(400, "malformed_request");
+        }
+    }
+    let secret_alone = Request::post(INTROSPECT)
+        .basic(&service.id, &service.secret)
+        .form(&[("token", "x"), ("client_secret", &service.secret)]);
+    server.send(secret_alone).await.oauth_problem(400, "malformed_request");
+    // The id alone says who asks, and may do so again; but not who else does.
+    let named = |id: &str| {
+        let form = [("token", "x"), ("client_id", id)];
+        Request::post(INTROSPECT).basic(&service.id, &service.secret).form(&form)
+    };
+    assert_eq!(server.send(named(&service.id)).await.ok(), inactive());
+    assert_eq!(server.send(named("")).await.ok(), inactive());
+    server.send(named(&other.id)).await.oauth_problem(400, "malformed_request");
 }
 
 #[tokio::test]
@@ -138,6 +204,13 @@ async fn no_answer_tells_whether_it_was_the_id_or_the_secret() {
             at_both(&server, |path| Request::post(path).basic(id, secret).form(&[("token", "x")])).await
         {
             answers.push(response.oauth_problem(401, "invalid_credentials").but_for_the_date());
+        }
+        // One that is empty is not there.
+        if !id.is_empty() && !secret.is_empty() {
+            let members = [("token", "x"), ("client_id", id), ("client_secret", secret)];
+            for response in at_both(&server, |path| Request::post(path).form(&members)).await {
+                answers.push(response.oauth_problem(401, "invalid_credentials").but_for_the_date());
+            }
         }
     }
     assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:#?}");

@@ -32,7 +32,7 @@ async fn of_an_access_token_a_service_is_told_all_its_claims() {
             expected = with(expected, member, value);
         }
         assert_eq!(service.is_told(&server, &token).await, expected, "{pair:?}");
-        let names = "active token_type mode iss aud sub iat exp jti sid username roles";
+        let names = "active token_type mode iss aud sub iat exp jti sid client_id username roles";
         assert_members(&expected, &names.split(' ').collect::<Vec<_>>());
         assert_eq!(expected["sid"], client.login_id().await);
     }
