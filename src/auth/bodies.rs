@@ -294,11 +294,11 @@ impl ProfileBody {
             }
             write_string(role, &mut json);
         }
-        json.push_str(r#"],"auth":{"mode":"#);
-        write_string(auth.mode, &mut json);
-        json.push_str(r#","transport":"#);
-        write_string(auth.transport.as_str(), &mut json);
-        json.push_str(r#","login_id":""#);
+        json.push_str(r#"],"auth":{"mode":""#);
+        json.push_str(auth.mode);
+        json.push_str(r#"","transport":""#);
+        json.push_str(auth.transport.as_str());
+        json.push_str(r#"","login_id":""#);
         write_id(auth.login_id, &mut json);
         json.push_str(r#"","expires_at":""#);
         write_rfc3339(auth.expires_at, &mut json);

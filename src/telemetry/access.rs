@@ -23,11 +23,20 @@ const MAX_PATH: usize = 256;
 const TARGET: &str = "dualauth::access";
 
 /// Where they go.
-static OUTPUT: OnceLock<(Arc<Waiting>, LogFormat)> = OnceLock::new();
+static OUTPUT: OnceLock<Output> = OnceLock::new();
 
+struct Output {
+    waiting: Arc<Waiting>,
+    format: LogFormat,
+    /// Whether `LOG` lets them through: asked once, and not again for each.
+    is_wanted: bool,
+}
+
+/// To be called when logging has begun.
 pub(super) fn write_to(waiting: Arc<Waiting>, format: LogFormat) {
+    let is_wanted = tracing::enabled!(target: TARGET, Level::INFO);
     // The first one of a process holds.
-    let _ = OUTPUT.set((waiting, format));
+    let _ = OUTPUT.set(Output { waiting, format, is_wanted });
 }
 
 /// A request that was answered.
@@ -53,11 +62,9 @@ pub struct Access<'a> {
 
 /// Writes the line of a request that was answered, under the target `dualauth::access`, at the level `info`.
 pub fn access(access: &Access<'_>) {
-    if !tracing::enabled!(target: TARGET, Level::INFO) {
-        return;
-    }
     match OUTPUT.get() {
-        Some((waiting, format)) => waiting.push(access.line(*format).as_bytes()),
+        Some(Output { is_wanted: false, .. }) => {}
+        Some(Output { waiting, format, .. }) => waiting.push(access.line(*format).as_bytes()),
         // Within somebody else's program, by its rules.
         None => tracing::info!(target: TARGET, ?access, "request"),
     }
