@@ -1,19 +1,17 @@
 //! The composition root: everything is made here, put together here, started and stopped here.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_cors::Cors;
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, Protocol};
+use actix_http::{HttpService, KeepAlive, Protocol};
 use actix_service::{Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
-use actix_web::http::header;
-use actix_web::middleware::{Condition, Next, from_fn};
+use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
@@ -27,19 +25,21 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
 use crate::audit::Trail;
-use crate::auth::{CSRF_HEADER, CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
+use crate::auth::{CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation, Listen};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
-use crate::error::{Problem, RATE_LIMIT, RATE_LIMIT_POLICY};
+use crate::error::Problem;
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
+use crate::http::cors::Cors;
 use crate::http::door;
 use crate::http::edge::{self, Edge, Exchange};
 use crate::http::forward_auth::is_forward_auth;
 use crate::http::listener::{self, Address, Listener, Stream};
+use crate::http::wire::Wire;
 use crate::http::work;
 use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
 use crate::limits::Limits;
@@ -292,7 +292,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, upkeep.standing(), clock);
     let spans = config.traces.as_ref().map(Spans::start).transpose()?;
-    let server = serve(listener, parts, site.is_https, spans.clone()).map_err(cant_listen(&config.listen))?;
+    let server = serve(listener, parts, site.is_https, config.keep_alive, spans.clone())
+        .map_err(cant_listen(&config.listen))?;
     Ok(Node {
         public_url: site.url,
         storage,
@@ -475,6 +476,7 @@ struct Parts {
     keys: Data<Keys>,
     session_data: Data<SessionData>,
     limits: Data<Limits>,
+    accounts: Data<Accounts>,
     sign_in: Data<SignIn>,
     trail: Data<Trail>,
     csrf: Data<Csrf>,
@@ -530,6 +532,7 @@ impl Parts {
             metadata: Data::new(metadata),
             keys: Data::new(keys),
             session_data: Data::new(SessionData::new(pool)),
+            accounts: Data::new(accounts.clone()),
             sign_in: Data::new(SignIn::new(
                 accounts,
                 logins,
@@ -546,7 +549,7 @@ impl Parts {
                 allowed: config.allowed_origins.clone(),
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            last_run: Data::new(LastRun(compare::default_folder(&config.data_folder))),
+            last_run: Data::new(LastRun::new(compare::default_folder(&config.data_folder))),
             metrics,
             standing: Data::new(standing),
             modes: Modes::new(modes),
@@ -582,6 +585,7 @@ impl Parts {
             .app_data(self.keys.clone())
             .app_data(self.session_data.clone())
             .app_data(self.limits.clone())
+            .app_data(self.accounts.clone())
             .app_data(self.sign_in.clone())
             .app_data(self.trail.clone())
             .app_data(self.csrf.clone())
@@ -622,19 +626,25 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     Ok(parts.document().to_pretty_json()?)
 }
 
-fn serve(listener: Listener, parts: Parts, is_https: bool, spans: Option<Spans>) -> std::io::Result<Server> {
+fn serve(
+    listener: Listener,
+    parts: Parts,
+    is_https: bool,
+    keep_alive: Duration,
+    spans: Option<Spans>,
+) -> std::io::Result<Server> {
     let document = parts.document();
     let routes = Data::new(edge::Routes::of(&document, &pages::PAGES, &parts.metrics));
     let rendered = Data::new(openapi::Rendered(document.to_pretty_json().unwrap_or_default()));
     let edge = Edge {
         is_https,
         proxies: parts.proxies.clone(),
+        cors: Cors { allowed: parts.origins.allowed.clone(), own: parts.origins.own.clone() },
         routes: routes.clone(),
         metrics: parts.metrics.clone(),
         spans,
     };
-    let app = move || {
-        let edge = Rc::new(edge.clone());
+    let app = move |edge: Rc<Edge>| {
         App::new()
             .app_data(routes.clone())
             .app_data(rendered.clone())
@@ -643,52 +653,59 @@ fn serve(listener: Listener, parts: Parts, is_https: bool, spans: Option<Spans>)
             .into_utoipa_app()
             .configure(|config| parts.routes(config))
             .into_app()
-            .wrap(Condition::new(!parts.origins.allowed.is_empty(), cors(&parts.origins.allowed)))
             .wrap(from_fn(move |request, next| through_the_edge(Rc::clone(&edge), request, next)))
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let server = Server::build().max_concurrent_connections(connection::most().div_ceil(workers));
+    let most = connection::most().div_ceil(workers);
+    let limits = connection::Limits::new(keep_alive, most);
+    let server = Server::build().max_concurrent_connections(most);
     let shutdown = server.graceful_shutdown_signal();
     let runtime = Handle::current();
     // What `HttpServer` does, but that connections come in one by one and have deadlines.
     let http = move || {
         database::set_io_runtime(runtime.clone());
-        let shutdown = shutdown.clone();
+        let (shutdown, edge) = (shutdown.clone(), Rc::new(edge.clone()));
         let http = HttpService::build()
+            // Whether a connection is kept is found out by itself, for how long by the connection.
+            .keep_alive(KeepAlive::Os)
             .client_request_timeout(HEAD_TIME_LIMIT)
             .client_disconnect_timeout(HEAD_TIME_LIMIT)
             .graceful_shutdown_signal(move || {
                 let shutdown = shutdown.clone();
                 async move { shutdown.notified().await }
             })
-            .finish(map_config(app(), |()| AppConfig::default()));
-        apply_fn_factory(http, |connection, http| work::serving(http.call(connection)))
+            .on_connect_ext(|wire: &Wire<Stream>, data| {
+                data.insert(wire.body().clone());
+            })
+            .finish(map_config(app(Rc::clone(&edge)), |()| AppConfig::default()));
+        let entered = fn_service(move |(stream, peer): (Stream, Option<SocketAddr>)| {
+            let edge = Rc::clone(&edge);
+            async move {
+                door::enter().await;
+                let address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+                let wire = Wire::new(Connection::new(stream, limits), address, edge);
+                Ok::<_, DispatchError>((wire, Protocol::Http1, peer))
+            }
+        });
+        entered.and_then(apply_fn_factory(http, |connection, http| work::serving(http.call(connection))))
     };
     let server = server.shutdown_timeout(SHUTDOWN_SECONDS).disable_signals();
     let server = match listener {
         Listener::Tcp(listener) => server.listen("http", listener, move || {
-            let entering = fn_service(async |stream: TcpStream| {
+            let from = fn_service(async |stream: TcpStream| {
                 let peer = stream.peer_addr().ok();
-                entered(Stream::Tcp(stream), peer).await
+                Ok::<_, DispatchError>((Stream::Tcp(stream), peer))
             });
-            entering.and_then(http())
+            from.and_then(http())
         }),
         Listener::Unix(listener) => server.listen_uds("http", listener, move || {
-            let entering = fn_service(async |stream: UnixStream| {
-                entered(Stream::Unix(stream), Some(listener::LOCAL)).await
+            let from = fn_service(async |stream: UnixStream| {
+                Ok::<_, DispatchError>((Stream::Unix(stream), Some(listener::LOCAL)))
             });
-            entering.and_then(http())
+            from.and_then(http())
         }),
     };
     Ok(server?.run())
-}
-
-async fn entered(
-    stream: Stream,
-    peer: Option<SocketAddr>,
-) -> Result<(Connection<Stream>, Protocol, Option<SocketAddr>), DispatchError> {
-    door::enter().await;
-    Ok((Connection::new(stream), Protocol::Http1, peer))
 }
 
 fn serve_metrics(listener: Listener, scrape: Scrape) -> std::io::Result<Server> {
@@ -711,11 +728,11 @@ fn serve_metrics(listener: Listener, scrape: Scrape) -> std::io::Result<Server> 
 /// costs every request two allocations.
 async fn through_the_edge<B: MessageBody + 'static>(
     edge: Rc<Edge>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let changes_nothing = request.method().is_safe() || is_forward_auth(request.match_info().as_str());
-    let mut exchange = Exchange::begin(edge, &request);
+    let mut exchange = Exchange::begin(edge, &mut request);
     if changes_nothing {
         return telemetry::answering(exchange.id(), answer(exchange, request, next)).await;
     }
@@ -730,28 +747,13 @@ async fn answer<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     edge::head_as_get(&mut request);
-    if is_forward_auth(request.match_info().as_str()) {
-        // Of the original request's origin the CORS layer makes nothing then, and answers no preflight.
-        request.headers_mut().remove(header::ORIGIN);
-        request.headers_mut().remove(header::ACCESS_CONTROL_REQUEST_METHOD);
-    }
-    let outcome = match edge::check_head(&request).and_then(|()| check_origin(&request)) {
-        Ok(()) => edge::answer(request, &next).await,
+    let preflight = || exchange.preflight(&request).transpose();
+    let answered =
+        edge::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
+    let outcome = match answered {
+        Ok(None) => edge::answer(request, &next).await,
+        Ok(Some(response)) => Ok(request.into_response(response).map_into_right_body()),
         Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
     };
-    exchange.end(outcome)
-}
-
-/// Lets the pages of `ALLOWED_ORIGINS` call with credentials, by name and never by wildcard (WHATWG Fetch).
-fn cors(allowed: &[String]) -> Cors {
-    let cors = Cors::default()
-        .allowed_methods(["GET", "POST", "PUT", "DELETE"])
-        .allowed_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .allowed_header(CSRF_HEADER)
-        .expose_headers([header::WWW_AUTHENTICATE, header::RETRY_AFTER, edge::REQUEST_ID])
-        .expose_headers([RATE_LIMIT, RATE_LIMIT_POLICY])
-        .supports_credentials()
-        .block_on_origin_mismatch(false)
-        .max_age(600);
-    allowed.iter().fold(cors, |cors, origin| cors.allowed_origin(origin))
+    exchange.end(outcome).await
 }

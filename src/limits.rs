@@ -95,6 +95,16 @@ impl Limiter {
         Ok(())
     }
 
+    /// Whether one more would be refused now. It is not counted.
+    ///
+    /// # Errors
+    /// When there have been too many.
+    pub fn check(&self, network: IpNet) -> Result<(), Limited> {
+        let mut networks = self.networks();
+        let now = self.now();
+        self.room(networks.tally(network, now), now).map(drop)
+    }
+
     /// Lets one try begin that may fail, and counts it if it does. Tries that come at once and could be too many if all of
     /// them failed wait for each other, so that none slips through and nobody is refused for what has not failed.
     ///

@@ -1,15 +1,20 @@
 //! The routes that take either credential.
 
 use actix_web::web::{Data, Path};
-use actix_web::{HttpResponse, delete, get, post};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use uuid::Uuid;
 
 use crate::audit::{Kind, Trail};
-use crate::auth::{Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, SignIn};
+use crate::auth::{
+    Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, SignIn, UserBody,
+};
 use crate::error::{Code, Problem};
 use crate::http::body::{Ignored, Json};
 use crate::http::client::Client;
 use crate::logins::Logins;
+use crate::users::Accounts;
+
+use super::paging::{name_of, page_of};
 
 /// Who is signed in, by whichever credential came: a Bearer token, else the access-token cookie, else the session
 /// cookie.
@@ -23,18 +28,42 @@ pub(super) async fn profile(identity: Identity) -> HttpResponse {
     ProfileBody::from(identity).response()
 }
 
-/// Where one is signed in: every live login, in both modes.
+/// Who is signed in, with the email, as the account is now.
+#[utoipa::path(operation_id = "account", tag = "account",
+    security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
+    (status = 200, description = "The user.", body = UserBody),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/account")]
+pub(super) async fn account(identity: Identity, accounts: Data<Accounts>) -> Result<HttpResponse, Problem> {
+    let user = accounts.of_id(identity.user_id).await?;
+    // This node will hear of it in a moment.
+    let deleted = || Problem::new(Code::NotAuthenticated, "The account was deleted.");
+    Ok(HttpResponse::Ok().json(UserBody::from(user.ok_or_else(deleted)?)))
+}
+
+/// Where one is signed in: the live logins, in both modes, page by page.
 #[utoipa::path(operation_id = "list_logins", tag = "account",
+    params(
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 200, description = "How many logins a page has at most; 100 by default."),
+        ("after" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "The `next` of the page before."),
+    ),
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "Newest first.", body = ListedLoginsBody),
+    (status = 422, description = "validation_failed"),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/account/logins")]
-pub(super) async fn list_logins(identity: Identity, logins: Data<Logins>) -> Result<HttpResponse, Problem> {
+pub(super) async fn list_logins(
+    identity: Identity,
+    logins: Data<Logins>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let page = page_of(request.query_string())?;
     let current = identity.login_id;
-    let listed = logins.list(identity.user_id, current).await?.into_iter();
-    let logins = listed.map(|login| ListedLoginBody::new(login, current)).collect();
-    Ok(HttpResponse::Ok().json(ListedLoginsBody { logins }))
+    let (listed, next) = logins.list(identity.user_id, current, page).await?;
+    let logins = listed.into_iter().map(|login| ListedLoginBody::new(login, current)).collect();
+    Ok(HttpResponse::Ok().json(ListedLoginsBody { next: next.as_ref().map(name_of), logins }))
 }
 
 /// Sign another device out, or this one.

@@ -1,6 +1,7 @@
 //! What needs a login, of whichever mode.
 
 mod handlers;
+mod paging;
 mod verify;
 
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -9,6 +10,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(handlers::profile)
+        .service(handlers::account)
         .service(verify::verify)
         .map(verify::of_any_request)
         .service(handlers::list_logins)

@@ -55,6 +55,10 @@ pub enum Kind {
     UserEnabled,
     /// An operator signed a user out everywhere.
     UserLoggedOut,
+    /// An operator set a user's password, which ends every login.
+    UserPasswordSet,
+    /// An operator deleted a user, which ends every login.
+    UserDeleted,
     /// An operator had a user's failures forgotten.
     UserUnlocked,
     /// An operator gave a user a role.
@@ -75,7 +79,7 @@ pub enum Kind {
 
 impl Kind {
     /// Each of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Registered,
         Self::LoginStarted,
         Self::LoginFailed,
@@ -94,6 +98,8 @@ impl Kind {
         Self::UserDisabled,
         Self::UserEnabled,
         Self::UserLoggedOut,
+        Self::UserPasswordSet,
+        Self::UserDeleted,
         Self::UserUnlocked,
         Self::RoleAdded,
         Self::RoleRemoved,
@@ -125,6 +131,8 @@ impl Kind {
             Self::UserDisabled => "user_disabled",
             Self::UserEnabled => "user_enabled",
             Self::UserLoggedOut => "user_logged_out",
+            Self::UserPasswordSet => "user_password_set",
+            Self::UserDeleted => "user_deleted",
             Self::UserUnlocked => "user_unlocked",
             Self::RoleAdded => "role_added",
             Self::RoleRemoved => "role_removed",

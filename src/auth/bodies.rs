@@ -157,9 +157,12 @@ impl From<&Login> for LoginBody {
     }
 }
 
-/// A user's logins.
+/// A page of a user's logins.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ListedLoginsBody {
+    /// What `after` is for the next page; null: this is the last.
+    #[schema(required = true, example = json!(null))]
+    pub next: Option<String>,
     /// Those that are live, in every mode, newest first.
     pub logins: Vec<ListedLoginBody>,
 }

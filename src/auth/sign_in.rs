@@ -82,10 +82,12 @@ impl SignIn {
     /// `invalid_credentials`, `validation_failed`, `rate_limited`.
     pub async fn start(
         &self,
-        request: LoginRequest,
+        mut request: LoginRequest,
         client: Client,
         how: Presentation,
     ) -> Result<Login, Problem> {
+        // No name has any around it, and whoever pastes one brings it along.
+        request.username = request.username.trim().to_owned();
         check_device_name(request.device_name.as_deref())?;
         let (origin, mode, transport) = (client.origin(), how.mode, how.transport.as_str());
         let outcome = self.try_start(request, client, how).await;
@@ -102,25 +104,33 @@ impl SignIn {
         client: Client,
         how: Presentation,
     ) -> Result<Login, VerifyError> {
-        // Before anything else is done about it: who is turned away costs nothing.
+        // No name has any around it, and whoever pastes one brings it along.
+        let request = LoginRequest { username: request.username.trim().to_owned(), ..request };
+        let (claimant, network) = (self.claimant(&request.username, &client), client.network());
+        let look = self.accounts.check_open(&request.username, claimant);
+        self.look(network, look, is_wrong_login).await?;
         let place = self.accounts.enter()?;
         let _turn = place.turn().await?;
-        let network = client.network();
-        self.guarded(network, self.begin(place, request, client, how), is_wrong_login).await
+        self.guarded(network, self.begin(place, claimant, request, client, how), is_wrong_login).await
+    }
+
+    fn claimant(&self, name: &str, client: &Client) -> Claimant {
+        let name = name.to_ascii_lowercase();
+        // No name has a NUL in it: what is in front of one is the name.
+        let here = format!("{name}\0{}", client.network());
+        let nobody = Nobody::of(self.nobody.sign(name.as_bytes()), self.nobody.sign(here.as_bytes()));
+        Claimant { address: client.address, nobody }
     }
 
     async fn begin(
         &self,
         place: Place,
+        claimant: Claimant,
         request: LoginRequest,
         client: Client,
         how: Presentation,
     ) -> Result<Login, VerifyError> {
-        // No name has any around it, and whoever pastes one brings it along.
-        let name = request.username.trim();
-        let nobody = Nobody::of(self.nobody.sign(name.to_ascii_lowercase().as_bytes()));
-        let claimant = Claimant { address: client.address, nobody };
-        let owner = self.accounts.verify(place, name, &request.password, claimant).await?;
+        let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
         if owner.upgraded {
             let entry = Entry::new(Kind::PasswordUpgraded, client.origin()).in_mode(how.mode);
             self.trail.record(entry.by(how.transport.as_str()).of_user(owner.user.id, &owner.user.username));
@@ -140,6 +150,22 @@ impl SignIn {
             replaces: how.replaces,
         };
         self.logins.start(login).await?.ok_or_else(|| changed.into())
+    }
+
+    /// Looks whether a network may try at all, before a place in the queue is taken: who may not is in nobody's way there. A
+    /// try at what is closed counts as one that fails.
+    async fn look<E: From<Limited>>(
+        &self,
+        network: IpNet,
+        look: impl Future<Output = Result<(), E>>,
+        is_closed: impl FnOnce(&E) -> bool,
+    ) -> Result<(), E> {
+        self.limits.login.check(network)?;
+        let outcome = look.await;
+        if outcome.as_ref().is_err_and(is_closed) {
+            self.limits.login.count(network)?;
+        }
+        outcome
     }
 
     /// Has a network prove something by a password, which counts when it fails.
@@ -234,6 +260,8 @@ impl SignIn {
         let PasswordRequest { current_password, new_password } = request;
         let Identity { user_id, login_id, .. } = *identity;
         let address = client.address;
+        let look = self.accounts.check_open_to(user_id, address);
+        self.look(client.network(), look, is_wrong_password).await?;
         let place = self.accounts.enter()?;
         let _turn = place.turn().await?;
         let change =

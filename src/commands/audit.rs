@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -145,7 +146,7 @@ struct Printer {
 impl Printer {
     fn print(&mut self, records: &[Record]) -> Result<(), Failure> {
         if self.is_json {
-            return records.iter().try_for_each(|record| say(&json(record)?));
+            return records.iter().try_for_each(|record| say(&in_ascii(record)?));
         }
         let rows: Vec<_> = records.iter().map(|record| (columns(record), rest(record))).collect();
         for (columns, _) in &rows {
@@ -194,12 +195,12 @@ fn rest(record: &Record) -> String {
 }
 
 /// What a terminal shows and does not obey.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.escape_debug().to_string()
 }
 
-/// In ASCII: some of the other characters are orders to a terminal as well.
-fn json(record: &Record) -> Result<String, Failure> {
+/// As JSON in ASCII: some of the other characters are orders to a terminal as well.
+pub(super) fn in_ascii(record: &impl Serialize) -> Result<String, Failure> {
     let mut escaped = String::new();
     for letter in serde_json::to_string(record)?.chars() {
         match letter {
@@ -249,7 +250,7 @@ mod tests {
         let printer = Printer { is_json: false, widths: [0; 5] };
         let line = printer.line(&columns(&record()), &rest(&record()));
         assert!(is_harmless(&line), "{line:?}");
-        let line = json(&record()).expect("JSON");
+        let line = in_ascii(&record()).expect("JSON");
         assert!(is_harmless(&line), "{line:?}");
         let read: Value = serde_json::from_str(&line).expect("JSON still");
         assert_eq!(read["user_agent"], EVIL);

@@ -10,6 +10,7 @@ mod keys;
 mod output;
 mod serve;
 mod signals;
+mod user_list;
 mod users;
 
 use std::process::ExitCode;
@@ -79,7 +80,8 @@ impl WithSettings {
             Self::Openapi | Self::Hash(_) | Self::Audit(_) => true,
             Self::Client(command) => command.is_for_its_output(),
             Self::Keys(command) => command.is_for_its_output(),
-            Self::Serve | Self::Migrate | Self::User(_) | Self::Compare(_) => false,
+            Self::User(command) => command.is_for_its_output(),
+            Self::Serve | Self::Migrate | Self::Compare(_) => false,
         }
     }
 }

@@ -2,16 +2,19 @@
 
 use std::io::{IsTerminal, Read};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
+use super::audit::printable;
 use super::import::{ImportUsers, import};
+use super::user_list::{ListUsers, list};
 use super::{Failure, say};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::users::{Accounts, Field, NewUser, Niceness, RegisterError, UserName};
+use crate::users::{Account, Accounts, Field, NewUser, Niceness, RegisterError, UserName};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
@@ -19,6 +22,14 @@ pub(super) enum UserCommand {
     Create(CreateUser),
     /// Take users over from another system, with the hashes of their passwords
     Import(ImportUsers),
+    /// Print every user: id, username, email, roles, since when, and whether they are disabled
+    List(ListUsers),
+    /// Print what is known of a user
+    Show(NamedUser),
+    /// Set a user's password, which is read from standard input, and end every login of theirs
+    SetPassword(NamedUser),
+    /// Delete a user and all that is theirs; every login ends. The audit trail stays
+    Delete(NamedUser),
     /// Let nobody sign in as this user any more, and end every login of theirs
     Disable(NamedUser),
     /// Let a disabled user sign in again. No login is revived
@@ -30,6 +41,13 @@ pub(super) enum UserCommand {
     /// Give a user a role, or take one away
     #[command(subcommand)]
     Role(RoleCommand),
+}
+
+impl UserCommand {
+    /// Whether nothing is done where nobody can read it.
+    pub(super) fn is_for_its_output(&self) -> bool {
+        matches!(self, Self::List(_) | Self::Show(_))
+    }
 }
 
 #[derive(Subcommand)]
@@ -70,25 +88,29 @@ pub(super) struct CreateUser {
 /// Does one thing to one user, and says what came of it.
 pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), Failure> {
     let password = match &command {
-        UserCommand::Create(_) => Some(read_password()?),
-        _ => None,
+        UserCommand::Create(_) | UserCommand::SetPassword(_) => read_password()?,
+        _ => SecretString::default(),
     };
     let storage = Storage::open(config).await?;
     let clock = Clock::system();
     let desk =
         Desk { accounts: storage.accounts(config, &clock, Niceness::Usual)?, trail: storage.trail(&clock) };
-    let outcome = match (command, password) {
-        (UserCommand::Create(user), password) => desk.create(user, password.unwrap_or_default()).await,
-        (UserCommand::Import(users), _) => import(users, &storage, &desk.trail).await,
-        (UserCommand::Disable(user), _) => desk.disable(&user.name, true).await,
-        (UserCommand::Enable(user), _) => desk.disable(&user.name, false).await,
-        (UserCommand::Logout(user), _) => desk.log_out(&user.name).await,
-        (UserCommand::Unlock(user), _) => desk.unlock(&user.name).await,
-        (UserCommand::Role(command), _) => desk.change_role(command).await,
+    let outcome = match command {
+        UserCommand::Create(user) => desk.create(user, password).await.map(Some),
+        UserCommand::Import(users) => import(users, &storage, &desk.trail).await.map(Some),
+        UserCommand::List(how) => list(&desk.accounts, &how).await.map(|()| None),
+        UserCommand::Show(user) => desk.show(&user.name).await.map(Some),
+        UserCommand::SetPassword(user) => desk.set_password(&user.name, &password).await.map(Some),
+        UserCommand::Delete(user) => desk.delete(&user.name).await.map(Some),
+        UserCommand::Disable(user) => desk.disable(&user.name, true).await.map(Some),
+        UserCommand::Enable(user) => desk.disable(&user.name, false).await.map(Some),
+        UserCommand::Logout(user) => desk.log_out(&user.name).await.map(Some),
+        UserCommand::Unlock(user) => desk.unlock(&user.name).await.map(Some),
+        UserCommand::Role(command) => desk.change_role(command).await.map(Some),
     };
     desk.trail.write_all().await;
     storage.close().await;
-    say(&outcome?)
+    outcome?.map_or(Ok(()), |told| say(&told))
 }
 
 /// Where an operator looks after users, and each change is written down.
@@ -104,6 +126,31 @@ impl Desk {
         let roles = user.roles.join(", ");
         self.trail.record(entry(Kind::UserCreated, user.clone().into()).with("roles", roles.as_str()));
         Ok(format!("user_id: {}\nusername: {}\nroles: {roles}", user.id, user.username))
+    }
+
+    async fn show(&self, name: &str) -> Result<String, Failure> {
+        let (Account { user, disabled_at }, logins) = self.accounts.show(name).await?;
+        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let disabled = disabled_at.map_or_else(|| "no".to_owned(), |at| format!("since {}", time(at)));
+        let [username, email] = [&user.username, &user.email].map(|text| printable(text));
+        Ok(format!(
+            "user_id: {}\nusername: {username}\nemail: {email}\nroles: {}\ncreated_at: {}\ndisabled: {disabled}\nlive logins: {logins}",
+            user.id,
+            printable(&user.roles.join(", ")),
+            time(user.created_at),
+        ))
+    }
+
+    async fn set_password(&self, name: &str, password: &SecretString) -> Result<String, Failure> {
+        let (user, ended) = self.accounts.set_password(name, password).await?;
+        self.trail.record(entry(Kind::UserPasswordSet, user).with("logins", ended));
+        Ok(format!("{name} has another password, and is signed out everywhere. Logins ended: {ended}"))
+    }
+
+    async fn delete(&self, name: &str) -> Result<String, Failure> {
+        let (user, ended) = self.accounts.delete(name).await?;
+        self.trail.record(entry(Kind::UserDeleted, user).with("logins", ended));
+        Ok(format!("{name} is deleted, and signed out everywhere. Logins ended: {ended}"))
     }
 
     async fn disable(&self, name: &str, disabled: bool) -> Result<String, Failure> {

@@ -338,10 +338,11 @@ pub struct CostIntervals {
     pub p50_ms: Option<Estimate>,
 }
 
-/// The names of the files.
-const JSON: &str = "comparison.json";
+/// The name of the file with everything.
+pub const JSON: &str = "comparison.json";
 const MARKDOWN: &str = "comparison.md";
-const HTML: &str = "comparison.html";
+/// And of the page.
+pub const HTML: &str = "comparison.html";
 
 impl Report {
     /// dualauth in this mode, on one node, as textbooks have it or as it is; with the first algorithm.
@@ -380,18 +381,6 @@ impl Report {
             std::fs::write(&draft, text).and_then(|()| std::fs::rename(draft, path)).map_err(failed)?;
         }
         Ok(())
-    }
-
-    /// The one that was written into a folder last; `None` when there is none.
-    ///
-    /// # Errors
-    /// When it can't be read, or another version has written it.
-    pub fn read(folder: &Path) -> std::io::Result<Option<Self>> {
-        match std::fs::read(folder.join(JSON)) {
-            Ok(json) => Ok(serde_json::from_slice(&json).map(Some)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Config {
     pub listen: Listen,
     /// `METRICS_LISTEN`: where `/metrics` is; none: nowhere.
     pub metrics_listen: Option<Listen>,
+    /// `KEEP_ALIVE`: how long a connection without a request stays open.
+    pub keep_alive: Duration,
     /// `PUBLIC_URL`: where clients reach the service; none: where it listens, and never beside a Unix socket.
     pub public_url: Option<Url>,
     /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.

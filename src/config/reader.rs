@@ -61,6 +61,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             data_folder: PathBuf::from(DATA_FOLDER),
             listen: self.parse("LISTEN", Listen::EXPECTED).unwrap_or(DEFAULT_LISTEN),
             metrics_listen: self.parse("METRICS_LISTEN", Listen::EXPECTED),
+            keep_alive: self.duration("KEEP_ALIVE", "75s"),
             public_url: self.public_url(),
             app_secret: self.app_secret(),
             allowed_origins: self.list("ALLOWED_ORIGINS", parse_origin),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
@@ -38,7 +38,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = is_json(request);
-        let body = read(payload.take());
+        let body = read(request, payload);
         Box::pin(async move {
             is_json?;
             Ok(Self(parse(&body.await?)?))
@@ -52,7 +52,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = is_json(request);
-        let body = read(payload.take());
+        let body = read(request, payload);
         Box::pin(async move {
             let body = body.await?;
             if body.is_empty() {
@@ -74,7 +74,7 @@ impl FromRequest for AnyJson {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_json = is_json(request);
-        let body = read(payload.take());
+        let body = read(request, payload);
         Box::pin(async move {
             is_json?;
             let body = body.await?;
@@ -103,8 +103,8 @@ impl FromRequest for Ignored {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
-    fn from_request(_: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read(payload.take());
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload);
         Box::pin(async move { body.await.map(|_| Self) })
     }
 }
@@ -134,23 +134,35 @@ fn is_utf8_label(charset: &str) -> bool {
     charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
 }
 
-/// The whole body, unless it is too large or too slow.
-pub(super) async fn read(mut payload: Payload) -> Result<Bytes, Problem> {
-    let all = async {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Problem::new(Code::MalformedRequest, "The body broke off."))?;
-            if body.len() + chunk.len() > MAX_BYTES {
-                let detail = format!("A body has {MAX_BYTES} bytes at most.");
-                return Err(Problem::new(Code::PayloadTooLarge, detail));
-            }
-            body.extend_from_slice(&chunk);
+/// The whole body, unless it is too large or too slow, or encoded: nothing here is decoded, not even by `identity`, which
+/// nobody is to send (RFC 9110, section 8.4.1).
+pub(super) fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
+    let (is_encoded, payload) = (request.headers().contains_key(CONTENT_ENCODING), payload.take());
+    async move {
+        if is_encoded {
+            let detail = "Send the body as it is, without a Content-Encoding.";
+            return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
-        Ok(body.freeze())
-    };
-    let late =
-        |_| Problem::new(Code::Timeout, format!("The body took longer than {} s.", TIME_LIMIT.as_secs()));
-    tokio::time::timeout(TIME_LIMIT, all).await.map_err(late)?
+        let late =
+            |_| Problem::new(Code::Timeout, format!("The body took longer than {} s.", TIME_LIMIT.as_secs()));
+        tokio::time::timeout(TIME_LIMIT, read_to_end(payload)).await.map_err(late)?
+    }
+}
+
+async fn read_to_end(mut payload: Payload) -> Result<Bytes, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Problem::new(Code::MalformedRequest, "The body broke off."))?;
+        if body.len() + chunk.len() > MAX_BYTES {
+            let detail = format!("A body has {MAX_BYTES} bytes at most.");
+            return Err(Problem::new(Code::PayloadTooLarge, detail));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 /// What is not JSON is 400; JSON of another shape is 422, with the member that is wrong.

@@ -5,15 +5,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::{Rc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ResourceDef, ResponseHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
@@ -27,7 +27,10 @@ use crate::metrics::{self, Metrics};
 use crate::telemetry::{self, Access, Answered, RequestId, Spans, TraceParent};
 
 use super::client::{TrustedProxies, address_of};
+use super::cors::Cors;
 use super::forward_auth::{VERIFY, is_forward_auth};
+use super::incoming::Incoming;
+use super::refusal::{Bare, Beginning};
 
 /// The longest path with its query: more than any route has a use for, and what every server has to take (RFC 9110,
 /// section 4.1).
@@ -60,6 +63,8 @@ pub struct Edge {
     pub is_https: bool,
     /// Whose word on a client's address is taken.
     pub proxies: Data<TrustedProxies>,
+    /// Which pages of other origins may read an answer.
+    pub cors: Cors,
     /// What there is, with what is counted of each.
     pub routes: Data<Routes>,
     /// What else is counted.
@@ -89,6 +94,41 @@ impl Edge {
             headers.insert(REQUEST_ID, id);
         }
     }
+
+    /// Answers what actix's parser has refused, counts it and writes it down: there is no request, and so no exchange.
+    pub fn refuse(&self, bare: &Bare<'_>, beginning: &Beginning, peer: IpAddr) -> Vec<u8> {
+        let (id, problem) = (RequestId::random(), beginning.problem(bare.status));
+        let ((method, path), code) = (beginning.method_and_path(), problem.code().as_str());
+        self.routes.counts(None).answered(method, bare.status, Duration::ZERO);
+        self.metrics.problem(code);
+        let client = peer.to_canonical();
+        let (status, code) = (bare.status, Some(code));
+        telemetry::access(&Access {
+            method,
+            path,
+            status,
+            micros: 0,
+            request_id: id,
+            client,
+            who: None,
+            code,
+        });
+
+        let mut response = problem.response();
+        self.dress(response.headers_mut(), id);
+        self.cors.share(response.headers_mut(), None);
+        let reason = response.status().canonical_reason().unwrap_or_default();
+        let mut answer =
+            format!("{} {status} {reason}\r\n{}\r\nconnection: close\r\n", bare.version, bare.date)
+                .into_bytes();
+        let line = |name: &[u8], value: &[u8]| [name, b": ", value, b"\r\n"].concat();
+        for (name, value) in response.headers() {
+            answer.extend(line(name.as_str().as_bytes(), value.as_bytes()));
+        }
+        let body = response.into_body().try_into_bytes().unwrap_or_default();
+        answer.extend(line(b"content-length", body.len().to_string().as_bytes()));
+        [&answer, &b"\r\n"[..], &body].concat()
+    }
 }
 
 /// A request on its way to its answer.
@@ -102,6 +142,9 @@ pub struct Exchange {
     parent: Option<TraceParent>,
     id: RequestId,
     client: IpAddr,
+    /// Of the page that sent it, if that may read the answer.
+    origin: Option<HeaderValue>,
+    body: Option<Incoming>,
     /// Whoever waits for the answer, where the work is done without them as well.
     waiting: Option<Weak<Waiting>>,
     is_ended: bool,
@@ -116,8 +159,9 @@ const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
     /// Of a request that begins now. Without its query, which is not ours to write down.
-    pub fn begin(edge: Rc<Edge>, request: &ServiceRequest) -> Self {
+    pub fn begin(edge: Rc<Edge>, request: &mut ServiceRequest) -> Self {
         let parent = trace_parent(request.headers());
+        let body = Incoming::of(request);
         Self {
             start: Instant::now(),
             method: request.method().clone(),
@@ -126,6 +170,8 @@ impl Exchange {
             id: parent.map_or_else(RequestId::random, |parent| parent.id),
             parent,
             client: address_of(request.request(), &edge.proxies),
+            origin: edge.cors.allowed_origin(request),
+            body,
             waiting: None,
             is_ended: false,
             edge,
@@ -144,11 +190,19 @@ impl Exchange {
         self.id
     }
 
+    /// Answers by itself what asks before it asks: see [`Cors::preflight`].
+    pub fn preflight(&self, request: &ServiceRequest) -> Option<Result<HttpResponse, Problem>> {
+        self.edge.cors.preflight(request)
+    }
+
     /// Completes the answer, counts it and writes it down.
     ///
     /// # Errors
     /// The same as before, but complete.
-    pub fn end<B>(mut self, outcome: Result<ServiceResponse<B>, Error>) -> Result<ServiceResponse<B>, Error> {
+    pub async fn end<B>(
+        mut self,
+        outcome: Result<ServiceResponse<B>, Error>,
+    ) -> Result<ServiceResponse<B>, Error> {
         let (status, code) = match &outcome {
             Ok(response) => (response.status(), response.response().extensions().get::<Code>().copied()),
             Err(error) => {
@@ -161,12 +215,17 @@ impl Exchange {
             true => self.write_down(status.as_u16(), code),
             false => self.write_down(CLIENT_GONE, None),
         }
+        let closes = match self.body.take() {
+            Some(body) => !body.has_ended().await,
+            None => false,
+        };
+        let dress = Dress { edge: Rc::clone(&self.edge), id: self.id, origin: self.origin.take(), closes };
         match outcome {
             Ok(mut response) => {
-                self.edge.dress(response.headers_mut(), self.id);
+                dress.put_on(response.response_mut().head_mut());
                 Ok(response)
             }
-            Err(error) => Err(Undressed { error, edge: Rc::clone(&self.edge), id: self.id }.into()),
+            Err(error) => Err(Undressed { error, dress }.into()),
         }
     }
 
@@ -221,12 +280,31 @@ fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
     TraceParent::read(one?.as_bytes())
 }
 
+/// What every answer has, for one of them.
+#[derive(Debug)]
+struct Dress {
+    edge: Rc<Edge>,
+    id: RequestId,
+    origin: Option<HeaderValue>,
+    /// Whether the connection ends with it.
+    closes: bool,
+}
+
+impl Dress {
+    fn put_on(&self, head: &mut ResponseHead) {
+        self.edge.dress(&mut head.headers, self.id);
+        self.edge.cors.share(&mut head.headers, self.origin.as_ref());
+        if self.closes {
+            head.set_connection_type(ConnectionType::Close);
+        }
+    }
+}
+
 /// An error of which the response is made further out, where nobody knows what every answer has.
 #[derive(Debug)]
 struct Undressed {
     error: Error,
-    edge: Rc<Edge>,
-    id: RequestId,
+    dress: Dress,
 }
 
 impl fmt::Display for Undressed {
@@ -242,7 +320,7 @@ impl ResponseError for Undressed {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = self.error.error_response();
-        self.edge.dress(response.headers_mut(), self.id);
+        self.dress.put_on(response.head_mut());
         response
     }
 }
@@ -351,7 +429,7 @@ impl Routes {
     /// The routes of this document, and these pages, which it does not list.
     pub fn of(document: &OpenApi, pages: &[&str], metrics: &Metrics) -> Self {
         let paths = document.paths.paths.iter().map(|(path, item)| (path.as_str(), allow(item)));
-        let pages = pages.iter().map(|page| (*page, "GET, HEAD".to_owned()));
+        let pages = pages.iter().map(|page| (*page, ALLOW_GET.to_owned()));
         let (mut all, mut places) = (Vec::new(), HashMap::default());
         for (path, allow) in paths.chain(pages) {
             let fixed = path.split_once('{').map_or(path, |(fixed, _)| fixed);
@@ -395,16 +473,36 @@ fn allow(item: &PathItem) -> String {
         ("PUT", item.put.is_some()),
         ("PATCH", item.patch.is_some()),
         ("DELETE", item.delete.is_some()),
+        ("OPTIONS", true),
     ];
     methods.into_iter().filter(|(_, exists)| *exists).map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }
 
-/// Answers what no route does: 405 on a known path, 404 elsewhere.
+/// What a path answers that is only read.
+const ALLOW_GET: &str = "GET, HEAD, OPTIONS";
+
+/// What the server answers as a whole (RFC 9110, section 9.3.7).
+const ALLOW_ALL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Answers what no route does: on a known path `OPTIONS`, and 405 to another method; 404 elsewhere.
 pub async fn no_route(request: HttpRequest, routes: Data<Routes>) -> HttpResponse {
-    match routes.allow(request.path()) {
-        Some(allow) => Problem::method_not_allowed(allow.to_owned()).response(),
+    let allow = if request.path() == "*" { Some(ALLOW_ALL) } else { routes.allow(request.path()) };
+    match allow {
+        Some(allow) => other_method(&request, allow),
         None => not_found().await,
     }
+}
+
+/// Answers on a path that is only read what is not reading.
+pub async fn other_method_than_get(request: HttpRequest) -> HttpResponse {
+    other_method(&request, ALLOW_GET)
+}
+
+fn other_method(request: &HttpRequest, allow: &str) -> HttpResponse {
+    if request.method() == Method::OPTIONS {
+        return HttpResponse::NoContent().insert_header((ALLOW, allow)).finish();
+    }
+    Problem::method_not_allowed(allow.to_owned()).response()
 }
 
 /// Answers a path that there is not.

@@ -23,7 +23,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let is_form = is_of_type(request, FORM);
-        let body = read(payload.take());
+        let body = read(request, payload);
         Box::pin(async move {
             is_form?;
             Ok(Self(parse_form(&body.await?)?))

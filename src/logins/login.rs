@@ -208,6 +208,24 @@ pub struct ListedLogin {
     pub expires_at: DateTime<Utc>,
 }
 
+/// A part of a list of logins, the newest of which come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// How many there may be on it.
+    pub limit: u8,
+    /// The last of the page before.
+    pub after: Option<Position>,
+}
+
+/// Where a login stands in such a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// See [`Login::created_at`].
+    pub created_at: DateTime<Utc>,
+    /// See [`Login::id`].
+    pub id: Uuid,
+}
+
 /// What is known of the device that somebody signs in on.
 #[derive(Clone, Debug, Default)]
 pub struct Device {

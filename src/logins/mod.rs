@@ -34,8 +34,8 @@ pub use self::feed::{Feed, Reload};
 pub use self::generations::Generations;
 use self::generations::Standing;
 pub use self::login::{
-    Access, Claimed, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Presented, Principal,
-    Renewal, Replaced, SecretHash, State, Transport,
+    Access, Claimed, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Page, Position, Presented,
+    Principal, Renewal, Replaced, SecretHash, State, Transport,
 };
 use self::store::Which;
 
@@ -317,17 +317,30 @@ impl Logins {
         Ok(ended)
     }
 
-    /// The live logins of a user, newest first; `current` is the one that asks.
+    /// A page of the live logins of a user, newest first, and where the next one begins, if there are more; `current` is the
+    /// one that asks.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn list(&self, user: Uuid, current: Uuid) -> Result<Vec<ListedLogin>, DatabaseError> {
+    pub async fn list(
+        &self,
+        user: Uuid,
+        current: Uuid,
+        page: Page,
+    ) -> Result<(Vec<ListedLogin>, Option<Position>), DatabaseError> {
         match self.settle(current).await {
             // To look is no change: the last use stands there as it was written last.
             Err(error) if error.is_read_only() => {}
             settled => settled?,
         }
-        store::list(self.requests(), user, self.clock.now()).await
+        // One more than is wanted says whether there are more.
+        let limit = i64::from(page.limit);
+        let mut logins = store::list(self.requests(), user, page.after, limit + 1, self.clock.now()).await?;
+        let are_more = logins.len() > usize::from(page.limit);
+        logins.truncate(page.limit.into());
+        let next = logins.last().filter(|_| are_more);
+        let next = next.map(|last| Position { created_at: last.created_at, id: last.id });
+        Ok((logins, next))
     }
 
     /// Writes down now that a login was used, if that is still to be done.

@@ -9,7 +9,9 @@ use crate::database::{Connections, DatabaseError, answer};
 use crate::users::User;
 
 use super::generations::{Generations, MOST_REPLACED};
-use super::login::{Claimed, Device, EndedLogin, HandleHash, ListedLogin, Login, Replaced, SecretHash};
+use super::login::{
+    Claimed, Device, EndedLogin, HandleHash, ListedLogin, Login, Position, Replaced, SecretHash,
+};
 
 /// A login and its owner, as the queries below return them.
 struct Row {
@@ -281,10 +283,12 @@ pub(super) async fn end_own(
     answer(end.fetch_optional(pool)).await
 }
 
-/// The live logins of a user, newest first.
+/// Live logins of a user, newest first, beginning after this position.
 pub(super) async fn list(
     pool: &Connections,
     user: Uuid,
+    after: Option<Position>,
+    limit: i64,
     now: DateTime<Utc>,
 ) -> Result<Vec<ListedLogin>, DatabaseError> {
     let query = sqlx::query!(
@@ -292,9 +296,14 @@ pub(super) async fn list(
                 idle_expires_at, expires_at
          from dualauth.logins
          where user_id = $1 and ended_at is null and idle_expires_at > $2 and expires_at > $2
-         order by created_at desc, id desc",
+           and (created_at, id) < (coalesce($3::timestamptz, 'infinity'),
+                                   coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+         order by created_at desc, id desc limit $5",
         user,
         now,
+        after.map(|position| position.created_at),
+        after.map(|position| position.id),
+        limit,
     );
     let rows = answer(query.fetch_all(pool)).await?.into_iter();
     Ok(rows

@@ -174,10 +174,10 @@ pub enum ManageError {
 /// The accounts of the service.
 #[derive(Clone)]
 pub struct Accounts {
-    pool: Connections,
-    hasher: PasswordHasher,
-    min_password_length: usize,
-    clock: Clock,
+    pub(super) pool: Connections,
+    pub(super) hasher: PasswordHasher,
+    pub(super) min_password_length: usize,
+    pub(super) clock: Clock,
 }
 
 impl Accounts {
@@ -245,6 +245,32 @@ impl Accounts {
     /// What password hashing does now, and what it has done.
     pub fn hashing(&self) -> Load {
         self.hasher.load()
+    }
+
+    /// Whether a try to be whoever has this name would be taken now: a look, before a place in the queue is taken for it.
+    ///
+    /// # Errors
+    /// [`VerifyError::Closed`], and when the queue is full or the database gives no answer.
+    pub async fn check_open(&self, name: &str, claimant: Claimant) -> Result<(), VerifyError> {
+        self.hasher.check_room()?;
+        let now = self.clock.now();
+        match store::next_try(&self.pool, name, claimant, now).await? {
+            Some((until, user)) => Err(VerifyError::Closed { limited: closed(until, now), user }),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for a user who is to prove once more to be who they are.
+    ///
+    /// # Errors
+    /// [`ChangePasswordError::Limited`], and when the queue is full or the database gives no answer.
+    pub async fn check_open_to(&self, user: Uuid, address: IpAddr) -> Result<(), ChangePasswordError> {
+        self.hasher.check_room()?;
+        let now = self.clock.now();
+        match store::own_next_try(&self.pool, user, address, now).await? {
+            Some(until) => Err(closed(until, now).into()),
+            None => Ok(()),
+        }
     }
 
     /// The user whose username or email, in any letter case, and whose password these are. It does the same
@@ -341,6 +367,14 @@ impl Accounts {
         let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
         let ended = self.sign_out(user.id).await?;
         Ok((user, ended))
+    }
+
+    /// The user of this id.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn of_id(&self, id: Uuid) -> Result<Option<User>, DatabaseError> {
+        store::find(&self.pool, id).await
     }
 
     /// The user who has this username or email, in any letter case.

@@ -1,5 +1,5 @@
-//! Guessing at one account, over all addresses, nodes and modes: what is allowed, and from when on it is closed to
-//! strangers. The counts are in Postgres (`admit_try` in the migrations); a network's own are `crate::limits`.
+//! Guessing at one account, over all addresses, nodes and modes. Counts and rules are in Postgres (`count_try` and
+//! `next_try_at` in the migrations); how often an address may fail at whatever account is `crate::limits`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,18 +12,14 @@ use crate::limits::Limited;
 
 use super::store;
 
-/// Failures in a row that an account is open for (NIST SP 800-63B, section 5.2.2). After that, only addresses that its
-/// owner has signed in from may try.
-pub(super) const MOST_FAILURES: i32 = 100;
+/// Failures in a row that close an account (NIST SP 800-63B, section 5.2.2), as an answer tells it; `count_try` has the rules.
+const MOST_FAILURES: u32 = 100;
 
-/// How far apart they may then.
-pub(super) const PACE: Duration = Duration::from_secs(20);
+/// The longest that it is closed without another failure.
+const LONGEST_CLOSING: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many of those may come at once.
-pub(super) const AT_ONCE: i32 = 3;
-
-/// When it is open to everybody again.
-pub(super) const FORGOTTEN_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// When nothing is left of any count: it halves with each day without a failure, and has 31 bits.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 /// How long it is remembered where somebody signed in from.
 const KNOWN_FOR: chrono::Duration = chrono::Duration::days(365);
@@ -41,26 +37,41 @@ pub struct Claimant {
     pub nobody: Nobody,
 }
 
-/// How many places there are for names that nobody has, as a power of two: a million, in about a hundred megabytes.
+/// How many places there are for names that nobody has, as a power of two, and again for the networks that give them: two
+/// million rows, in a few hundred megabytes.
 const PLACES_LOG2: u32 = 20;
 
-/// The place of a name that nobody has, of a fixed number that all such names share: whoever invents names fills no table.
+/// Where a name that nobody has is counted: in places of a fixed number that all such names share. Whoever invents names fills
+/// no table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Nobody([u8; 4]);
+pub struct Nobody {
+    /// In the place of the user's id, over all networks.
+    pub(super) everywhere: Bucket,
+    /// In the place of the user's id and the network. By the name and the network together: two networks that give one
+    /// name are as good as never in one place, which would tell that nobody has it.
+    pub(super) here: Bucket,
+}
 
 impl Nobody {
-    /// By a MAC of the name: which names are in one place is not to be known.
-    pub fn of(mac: [u8; 32]) -> Self {
-        Self::among(PLACES_LOG2, mac)
+    /// By a MAC of the name, and one of the name and the network: which of them are in one place is not to be known.
+    pub fn of(name: [u8; 32], name_and_network: [u8; 32]) -> Self {
+        let place = |mac| Bucket::among(PLACES_LOG2, mac);
+        Self { everywhere: place(name), here: place(name_and_network) }
     }
+}
 
+/// One of the places, as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Bucket([u8; 4]);
+
+impl Bucket {
     fn among(places_log2: u32, mac: [u8; 32]) -> Self {
         let [first, second, third, fourth, ..] = mac;
         let number = u32::from_be_bytes([first, second, third, fourth]) >> (u32::BITS - places_log2);
         Self(number.to_be_bytes())
     }
 
-    /// As an account is counted under; a user's id is longer.
+    /// As it is counted under; a user's id is longer.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -70,8 +81,8 @@ impl Nobody {
 pub(super) fn closed(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
     Limited {
         policy: "account",
-        quota: MOST_FAILURES.unsigned_abs(),
-        window: FORGOTTEN_AFTER,
+        quota: MOST_FAILURES,
+        window: LONGEST_CLOSING,
         retry_after: (until - now).to_std().unwrap_or_default(),
     }
 }
@@ -101,16 +112,16 @@ mod tests {
 
     #[test]
     fn however_many_names_there_are_they_share_the_places() {
-        let places = (0..10_000).map(|name: u32| Nobody::among(4, sha256(&name.to_be_bytes())));
+        let places = (0..10_000).map(|name: u32| Bucket::among(4, sha256(&name.to_be_bytes())));
         assert_eq!(places.collect::<HashSet<_>>().len(), 16);
     }
 
     #[test]
     fn a_name_has_one_place_which_is_no_user_s() {
-        let place = Nobody::of(sha256(b"nobody"));
-        assert_eq!(place, Nobody::of(sha256(b"nobody")));
-        assert_ne!(place, Nobody::of(sha256(b"somebody")));
-        assert_ne!(place.as_bytes().len(), size_of::<uuid::Uuid>());
-        assert!(u32::from_be_bytes(place.0) < 1 << PLACES_LOG2);
+        let place = |name: &[u8]| Bucket::among(PLACES_LOG2, sha256(name));
+        assert_eq!(place(b"nobody"), place(b"nobody"));
+        assert_ne!(place(b"nobody"), place(b"somebody"));
+        assert_ne!(place(b"nobody").as_bytes().len(), size_of::<uuid::Uuid>());
+        assert!(u32::from_be_bytes(place(b"nobody").0) < 1 << PLACES_LOG2);
     }
 }

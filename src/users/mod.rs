@@ -3,6 +3,7 @@
 mod accounts;
 mod guesses;
 mod import;
+mod management;
 mod passwords;
 mod store;
 mod username;
@@ -16,6 +17,7 @@ pub use self::accounts::{
 };
 pub use self::guesses::{Claimant, Nobody};
 pub use self::import::{ForeignUser, Import, Refusal};
+pub use self::management::SetPasswordError;
 pub use self::passwords::{
     Load, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,
 };
@@ -40,6 +42,15 @@ impl From<User> for UserName {
     fn from(user: User) -> Self {
         Self { id: user.id, username: user.username }
     }
+}
+
+/// A user, and whether they may sign in.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// Who.
+    pub user: User,
+    /// Since when they may not.
+    pub disabled_at: Option<DateTime<Utc>>,
 }
 
 /// Somebody who may sign in.

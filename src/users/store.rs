@@ -1,16 +1,14 @@
 //! Users in Postgres.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::postgres::types::PgInterval;
 use uuid::Uuid;
 
 use crate::database::{Connections, DatabaseError, answer};
 
-use super::guesses::{AT_ONCE, Claimant, FORGOTTEN_AFTER, MOST_FAILURES, PACE};
-use super::{User, UserName};
+use super::guesses::Claimant;
+use super::{Account, User, UserName};
 
 /// Which unique value somebody else has.
 pub(super) enum Taken {
@@ -77,6 +75,65 @@ pub(super) async fn first_free(
     answer(query.fetch_optional(pool)).await
 }
 
+pub(super) async fn find(pool: &Connections, id: Uuid) -> Result<Option<User>, DatabaseError> {
+    let query = sqlx::query_as!(
+        User,
+        "select id, username, email, roles, created_at from dualauth.users where id = $1",
+        id,
+    );
+    answer(query.fetch_optional(pool)).await
+}
+
+/// Users after this one, by their ids.
+pub(super) async fn page(pool: &Connections, after: Uuid, limit: i64) -> Result<Vec<Account>, DatabaseError> {
+    let query = sqlx::query!(
+        "select id, username, email, roles, created_at, disabled_at from dualauth.users
+         where id > $1 order by id limit $2",
+        after,
+        limit,
+    );
+    let accounts = answer(query.fetch_all(pool)).await?.into_iter().map(|row| Account {
+        user: User {
+            id: row.id,
+            username: row.username,
+            email: row.email,
+            roles: row.roles,
+            created_at: row.created_at,
+        },
+        disabled_at: row.disabled_at,
+    });
+    Ok(accounts.collect())
+}
+
+/// With the number of their live logins.
+pub(super) async fn show(
+    pool: &Connections,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(Account, i64)>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select id, username, email, roles, created_at, disabled_at,
+                  (select count(*) from dualauth.logins
+                   where user_id = u.id and ended_at is null and idle_expires_at > $2 and expires_at > $2) as "logins!"
+           from dualauth.users u
+           where lower(username collate "C") = lower($1::text collate "C")
+              or lower(email collate "C") = lower($1::text collate "C")"#,
+        name,
+        now,
+    );
+    let shown = answer(query.fetch_optional(pool)).await?;
+    Ok(shown.map(|row| {
+        let user = User {
+            id: row.id,
+            username: row.username,
+            email: row.email,
+            roles: row.roles,
+            created_at: row.created_at,
+        };
+        (Account { user, disabled_at: row.disabled_at }, row.logins)
+    }))
+}
+
 /// No username has an `@`, so a name is never both.
 pub(super) async fn find_by_name(pool: &Connections, name: &str) -> Result<Option<Found>, DatabaseError> {
     let query = sqlx::query!(
@@ -101,35 +158,60 @@ pub(super) async fn find_by_name(pool: &Connections, name: &str) -> Result<Optio
     }))
 }
 
-/// The same for somebody who is to prove to be this user: counts the try as failed, and does so for a name that nobody
-/// has as well. `Err`: no try is taken from there before this time, for this user, if it is one.
+/// No try is taken from there before this time, for this user, if it is one.
+pub(super) type NextTry = (DateTime<Utc>, Option<UserName>);
+
+/// Whether a try to be whoever has this name would be taken. It is not counted.
+pub(super) async fn next_try(
+    pool: &Connections,
+    name: &str,
+    claimant: Claimant,
+    now: DateTime<Utc>,
+) -> Result<Option<NextTry>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"with named as materialized (
+             select id, username from dualauth.users
+             where lower(username collate "C") = lower($1::text collate "C")
+                or lower(email collate "C") = lower($1::text collate "C")
+           )
+           select dualauth.next_try_at(id, $2, $3, $4, false, $5) as closed_until, id as "id?", username as "username?"
+           from (select 1) as once left join named on true"#,
+        name,
+        claimant.nobody.everywhere.as_bytes(),
+        claimant.nobody.here.as_bytes(),
+        claimant.address.to_string(),
+        now,
+    );
+    let row = answer(query.fetch_one(pool)).await?;
+    let user = row.id.zip(row.username).map(|(id, username)| UserName { id, username });
+    Ok(row.closed_until.map(|until| (until, user)))
+}
+
+/// Somebody who is to prove to be the user of this name: counts the try as failed, and does so for a name that nobody has
+/// as well. `Err`: it is not taken.
 pub(super) async fn find_by_claim(
     pool: &Connections,
     name: &str,
     claimant: Claimant,
     now: DateTime<Utc>,
-) -> Result<Result<Option<Found>, (DateTime<Utc>, Option<UserName>)>, DatabaseError> {
+) -> Result<Result<Option<Found>, NextTry>, DatabaseError> {
     let query = sqlx::query!(
         r#"with named as materialized (
              select * from dualauth.users
              where lower(username collate "C") = lower($1::text collate "C")
                 or lower(email collate "C") = lower($1::text collate "C")
            ), tried as materialized (
-             select dualauth.admit_try(coalesce((select uuid_send(id) from named), $2), $3, false, $4,
-                 $5, $6, $7, $8) as closed_until
+             select dualauth.count_try((select id from named), $2, $3, $4, false, $5) as closed_until
            )
            select closed_until, id as "id?", username as "username?", email as "email?", roles as "roles?",
                   created_at as "created_at?", password_hash as "password_hash?",
                   password_version as "password_version?", disabled_at is not null as "disabled!"
            from tried left join named on true"#,
         name,
-        claimant.nobody.as_bytes(),
+        claimant.nobody.everywhere.as_bytes(),
+        claimant.nobody.here.as_bytes(),
         claimant.address.to_string(),
         now,
-        MOST_FAILURES,
-        interval(PACE),
-        AT_ONCE,
-        interval(FORGOTTEN_AFTER),
     );
     let row = answer(query.fetch_one(pool)).await?;
     if let Some(until) = row.closed_until {
@@ -152,8 +234,24 @@ pub(super) async fn find_by_claim(
     Ok(Ok(found()))
 }
 
-/// The password of a user who is to prove once more to be who they are. They are no stranger: a login of theirs asks.
-/// `Err`: no try is taken before this time.
+/// Whether a try of a user to prove once more to be who they are would be taken; else when the next one is. They are no
+/// stranger: a login of theirs asks. It is not counted.
+pub(super) async fn own_next_try(
+    pool: &Connections,
+    user: Uuid,
+    address: IpAddr,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, DatabaseError> {
+    let query = sqlx::query_scalar!(
+        "select dualauth.next_try_at($1, null, null, $2, true, $3)",
+        user,
+        address.to_string(),
+        now,
+    );
+    answer(query.fetch_one(pool)).await
+}
+
+/// Their password, for such a try, which is counted as failed. `Err`: no try is taken before this time.
 pub(super) async fn password_by_claim(
     pool: &Connections,
     user: Uuid,
@@ -162,15 +260,11 @@ pub(super) async fn password_by_claim(
 ) -> Result<Result<Option<StoredPassword>, DateTime<Utc>>, DatabaseError> {
     let query = sqlx::query!(
         r#"select password_hash, password_version,
-                  dualauth.admit_try(uuid_send(id), $2, true, $3, $4, $5, $6, $7) as closed_until
+                  dualauth.count_try(id, null, null, $2, true, $3) as closed_until
            from dualauth.users where id = $1"#,
         user,
         address.to_string(),
         now,
-        MOST_FAILURES,
-        interval(PACE),
-        AT_ONCE,
-        interval(FORGOTTEN_AFTER),
     );
     let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(Ok(None)) };
     let stored = StoredPassword { hash: row.password_hash, version: row.password_version };
@@ -179,8 +273,12 @@ pub(super) async fn password_by_claim(
 
 /// Opens an account to everybody again.
 pub(super) async fn forget_guesses(pool: &Connections, user: Uuid) -> Result<(), DatabaseError> {
-    let delete = sqlx::query!("delete from dualauth.guesses where account = uuid_send($1)", user);
-    answer(delete.execute(pool)).await.map(drop)
+    let forget = sqlx::query!(
+        "with forgotten as (delete from dualauth.guesses where account = uuid_send($1))
+         update dualauth.guessers set failures = 0 where account = uuid_send($1)",
+        user,
+    );
+    answer(forget.execute(pool)).await.map(drop)
 }
 
 /// Deletes counts that nobody goes by any more, at most `batch` of each kind. Gives how many there were.
@@ -210,14 +308,6 @@ pub(super) async fn sweep_guesses(
     answer(sweep.fetch_one(pool)).await
 }
 
-/// The constants are far within both types.
-fn interval(duration: Duration) -> PgInterval {
-    PgInterval {
-        microseconds: i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
-        ..PgInterval::default()
-    }
-}
-
 /// Sets another password in the place of the one of this version, and ends every login but one. `false` when the
 /// password was changed meanwhile.
 pub(super) async fn change_password(
@@ -244,6 +334,57 @@ pub(super) async fn change_password(
         now,
     );
     answer(change.fetch_one(pool)).await
+}
+
+/// Sets another password in the place of whatever there is, and ends every login. Gives how many there were; `None`: there is
+/// no such user.
+pub(super) async fn set_password(
+    pool: &Connections,
+    name: &str,
+    hash: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(UserName, i64)>, DatabaseError> {
+    let set = sqlx::query!(
+        r#"with changed as (
+             update dualauth.users set password_hash = $2, password_version = password_version + 1
+             where lower(username collate "C") = lower($1::text collate "C")
+                or lower(email collate "C") = lower($1::text collate "C")
+             returning id, username
+           ), ended as (
+             select count(ended.id) as logins from changed, dualauth.end_logins(changed.id, null, $3) ended
+           )
+           select changed.id, changed.username, ended.logins as "logins!" from changed, ended"#,
+        name,
+        hash,
+        now,
+    );
+    let set = answer(set.fetch_optional(pool)).await?;
+    Ok(set.map(|row| (UserName { id: row.id, username: row.username }, row.logins)))
+}
+
+/// Deletes a user and, by the schema, all that is theirs; the feed is told of each login. Gives how many live ones there
+/// were; `None`: there is no such user.
+pub(super) async fn delete(
+    pool: &Connections,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(UserName, i64)>, DatabaseError> {
+    let delete = sqlx::query!(
+        r#"with deleted as (
+             delete from dualauth.users
+             where lower(username collate "C") = lower($1::text collate "C")
+                or lower(email collate "C") = lower($1::text collate "C")
+             returning id, username
+           )
+           select id, username,
+                  (select count(*) from dualauth.logins
+                   where user_id = deleted.id and ended_at is null and idle_expires_at > $2 and expires_at > $2) as "logins!"
+           from deleted"#,
+        name,
+        now,
+    );
+    let deleted = answer(delete.fetch_optional(pool)).await?;
+    Ok(deleted.map(|row| (UserName { id: row.id, username: row.username }, row.logins)))
 }
 
 /// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out

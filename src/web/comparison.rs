@@ -1,49 +1,59 @@
-//! `/compare`: the table that every tutorial ends with, with what was measured in place of each adjective.
+//! `/compare`: the table that every tutorial ends with, with what was measured in place of each adjective. What is shown is what
+//! a run wrote; nothing is drawn for a request.
 
+mod run;
 mod textbook;
 
-use std::path::PathBuf;
-
-use actix_web::web::{Data, Json, Path};
-use actix_web::{HttpResponse, get};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, EntityTag, HeaderValue, IfNoneMatch};
+use actix_web::web::{Data, Path};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, get};
 
 use super::page::{self, CSS, JAVASCRIPT, OURS};
 use crate::compare::Report;
 use crate::compare::report::STYLE;
 use crate::error::{Code, Problem};
 
-/// The folder of the last run.
-#[derive(Clone, Debug)]
-pub struct LastRun(pub PathBuf);
-
-impl LastRun {
-    /// It is read each time: another may have been made.
-    async fn read(&self) -> Result<Option<Report>, Problem> {
-        let folder = self.0.clone();
-        let reading = tokio::task::spawn_blocking(move || Report::read(&folder));
-        reading.await.map_err(Problem::internal)?.map_err(Problem::internal)
-    }
-}
+pub use self::run::LastRun;
 
 /// The comparison that was measured last.
 ///
-/// `dualauth compare` makes it. Where a figure has no meaning, or could not be had, it is null.
+/// `dualauth compare` makes it. Before the first run on this machine it is the one that comes with the program, and its
+/// warnings say so. Where a figure has no meaning, or could not be had, it is null.
 #[utoipa::path(operation_id = "compare_json", tag = "service", responses(
     (status = 200, description = "What was found.", body = Report),
-    (status = 404, description = "not_found"),
 ))]
 #[get("/compare.json")]
-pub(super) async fn compare_json(last: Data<LastRun>) -> Result<Json<Report>, Problem> {
-    let nothing = || Problem::new(Code::NotFound, "Nothing was measured here yet: run `dualauth compare`.");
-    last.read().await?.map(Json).ok_or_else(nothing)
+pub(super) async fn compare_json(last: Data<LastRun>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let shown = last.shown().await?;
+    let answer = || HttpResponse::Ok().content_type("application/json").body(shown.json.clone());
+    Ok(unless_known(&request, &shown.tag, answer))
 }
 
 /// The page.
 #[get("/compare")]
-pub(super) async fn compare(last: Data<LastRun>) -> Result<HttpResponse, Problem> {
-    let report = last.read().await?;
-    let page = textbook::page(report.as_ref()).map_err(Problem::internal)?;
-    Ok(page::page("/compare", &page))
+pub(super) async fn compare(last: Data<LastRun>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let shown = last.shown().await?;
+    Ok(unless_known(&request, &shown.tag, || page::ready(shown.page.clone())))
+}
+
+/// Whoever has it already is told so, and sent nothing (RFC 9110, section 13.1.2).
+fn unless_known(
+    request: &HttpRequest,
+    tag: &EntityTag,
+    answer: impl FnOnce() -> HttpResponse,
+) -> HttpResponse {
+    let is_known = match request.get_header::<IfNoneMatch>() {
+        None => false,
+        Some(IfNoneMatch::Any) => true,
+        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(tag)),
+    };
+    let mut answer = if is_known { HttpResponse::NotModified().finish() } else { answer() };
+    let headers = answer.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(tag) = tag.to_string().parse() {
+        headers.insert(ETAG, tag);
+    }
+    answer
 }
 
 /// What the page loads.

@@ -1,13 +1,14 @@
 //! `/metrics`: what a node has counted, and how things are at the moment.
 
 use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
-use actix_web::web::Data;
-use actix_web::{HttpResponse, get};
+use actix_web::web::{self, Data};
+use actix_web::{HttpResponse, Resource};
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::audit::Trail;
 use crate::database::{Connections, Pools};
 use crate::error::Problem;
+use crate::http::edge;
 use crate::logins::Logins;
 use crate::metrics::{Metrics, register};
 use crate::users::Accounts;
@@ -150,8 +151,14 @@ fn number(count: usize) -> i64 {
 }
 
 /// For Prometheus, on a listener of its own.
-#[get("/metrics")]
-pub(super) async fn get_metrics(scrape: Data<Scrape>) -> Result<HttpResponse, Problem> {
+pub(super) fn resource() -> Resource {
+    web::resource("/metrics")
+        .route(web::get().to(get_metrics))
+        .route(web::head().to(get_metrics))
+        .default_service(web::to(edge::other_method_than_get))
+}
+
+async fn get_metrics(scrape: Data<Scrape>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok()
         .content_type(prometheus::TEXT_FORMAT)
         .insert_header((CACHE_CONTROL, "no-store"))

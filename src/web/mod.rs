@@ -29,5 +29,5 @@ pub fn routes(config: &mut ServiceConfig) {
 
 /// Registers `/metrics`, on a listener of its own.
 pub fn metrics_routes(config: &mut actix_web::web::ServiceConfig) {
-    config.service(metrics::get_metrics);
+    config.service(metrics::resource());
 }

@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
+use actix_web::web::Bytes;
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
@@ -20,7 +21,17 @@ const PAGES: [(&str, &str); 4] =
 
 /// The page of ours at this path: where its HTML says `<!-- top -->`, there is the way to the others.
 pub(super) fn page(path: &str, html: &str) -> HttpResponse {
-    file(OURS, HTML, html.replace("<!-- top -->", &top(path)))
+    ready(self::html(path, html))
+}
+
+/// Its HTML, with the way to the others.
+pub(super) fn html(path: &str, html: &str) -> String {
+    html.replace("<!-- top -->", &top(path))
+}
+
+/// A page of ours whose HTML is complete.
+pub(super) fn ready(html: impl Into<Bytes>) -> HttpResponse {
+    file(OURS, HTML, html)
 }
 
 fn top(path: &str) -> String {
@@ -39,7 +50,7 @@ fn top(path: &str) -> String {
 }
 
 /// This file, under this content policy. A cache asks each time: a newer program has newer files under the same names.
-pub(super) fn file(policy: &'static str, content_type: &str, body: impl Into<Vec<u8>>) -> HttpResponse {
+pub(super) fn file(policy: &'static str, content_type: &str, body: impl Into<Bytes>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(content_type)
         .insert_header((CACHE_CONTROL, "no-cache"))

@@ -39,9 +39,14 @@ impl Stage {
     }
 
     async fn command(&self, words: &[&str]) -> Output {
+        self.command_with(words, "").await
+    }
+
+    /// With this on its standard input.
+    async fn command_with(&self, words: &[&str], input: &str) -> Output {
         let mut command = program(&self.folder, &[("DATABASE_URL", self.database.url().as_str())]);
         command.args(words);
-        run(command, "").await
+        run(command, input).await
     }
 
     /// What a command says that does what it should.
@@ -320,4 +325,166 @@ async fn a_user_who_is_signed_out_by_an_operator_signs_in_again() {
     for device in devices.iter().filter(|device| device.pair.mode == Mode::Jwt) {
         device.clone().refresh().await.problem(401, "token_revoked");
     }
+}
+
+#[tokio::test]
+async fn a_list_has_every_user_in_the_order_in_which_they_came() {
+    let stage = Stage::set().await;
+    // More than are read at a time.
+    stage
+        .database
+        .execute(
+            "insert into users (id, username, email, password_hash, roles, created_at)
+             select ('0fff0000-0000-7000-8000-' || lpad(number::text, 12, '0'))::uuid, 'user' || number,
+                 'user' || number || '@example.org', 'secret', array['user', 'editor'], '2020-01-02T03:04:05Z'
+             from generate_series(1, 2100) number",
+        )
+        .await;
+    stage.does(&["user", "disable", "user7"]).await;
+
+    let told = stage.does(&["user", "list"]).await;
+    let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(lines.len(), 2101);
+    assert_eq!(lines.iter().filter(|line| line[1] == "ada").count(), 1);
+    let line = |name: &str| lines.iter().find(|line| line[1] == name).expect("a line").clone();
+    assert_eq!(
+        line("user6")[1..],
+        ["user6", "user6@example.org", "user,editor", "2020-01-02T03:04:05Z", "-"]
+    );
+    assert_eq!(line("user7")[5], "disabled");
+
+    let told = stage.does(&["user", "list", "--json"]).await;
+    assert!(!told.contains("secret") && !told.contains("argon2"), "the hash is nobody's business");
+    let users: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(users.len(), 2101);
+    let user = |name: &str| users.iter().find(|user| user["username"] == name).expect("an object");
+    let expected = json!({
+        "user_id": "0fff0000-0000-7000-8000-000000000006", "username": "user6", "email": "user6@example.org",
+        "roles": ["user", "editor"], "created_at": "2020-01-02T03:04:05.000000Z", "disabled_at": null,
+    });
+    assert_eq!(user("user6"), &expected);
+    assert!(user("user7")["disabled_at"].is_string());
+}
+
+#[tokio::test]
+async fn who_reads_only_the_first_lines_of_a_list_gets_no_error() {
+    let stage = Stage::set().await;
+    let mut command = program(&stage.folder, &[("DATABASE_URL", stage.database.url().as_str())]);
+    let mut child = command.args(["user", "list"]).spawn().expect("it starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().await.expect("it ends");
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn a_user_is_shown_with_all_but_the_hash() {
+    let stage = Stage::set().await;
+    Client::in_every_way(&stage.server, "ada").await;
+    // Their time is not that of the command.
+    stage.database.execute("update logins set idle_expires_at = 'infinity', expires_at = 'infinity'").await;
+    let told = stage.does(&["user", "show", "Ada@Example.org"]).await;
+    for line in ["username: ada", "email: ada@example.org", "roles: user", "disabled: no", "live logins: 4"] {
+        assert!(told.lines().any(|told| told == line), "{line} in {told}");
+    }
+    assert!(
+        told.contains("user_id: ") && told.contains("created_at: ") && !told.contains("argon2"),
+        "{told}"
+    );
+    stage.does(&["user", "disable", "ada"]).await;
+    let told = stage.does(&["user", "show", "ada"]).await;
+    assert!(told.contains("disabled: since ") && told.contains("live logins: 0"), "{told}");
+}
+
+#[tokio::test]
+async fn a_deleted_user_is_signed_out_everywhere_and_the_trail_says_so() {
+    let stage = Stage::set().await;
+    let clients = Client::in_every_way(&stage.server, "ada").await;
+    let neighbour = Client::of_new_user(&stage.server, Pair::JWT_BEARER, "grace").await;
+    for client in &clients {
+        client.at(&stage.node).profile().await.ok();
+    }
+
+    let told = stage.does(&["user", "delete", "ADA"]).await;
+
+    assert!(told.contains("ADA is deleted"), "{told}");
+    for client in &clients {
+        for node in stage.nodes() {
+            let client = client.at(node);
+            eventually("a refusal", async || client.profile().await.status == 401).await;
+            for path in ["/account", "/account/logins", "/verify"] {
+                assert_eq!(client.get(path).await.status, 401, "{path}");
+            }
+            assert_eq!(client.clone().refresh().await.status, 401);
+        }
+    }
+    for node in stage.nodes() {
+        neighbour.at(node).profile().await.ok();
+        let again =
+            Client::new(node, Pair::SESSION_BEARER).login(&Pair::SESSION_BEARER.credentials("ada")).await;
+        again.problem(401, "invalid_credentials");
+    }
+    assert!(stage.refuses(&["user", "show", "ada"]).await.contains("there is no user"));
+    let trail = stage.does(&["audit", "tail", "--event", "user_deleted", "--json"]).await;
+    let event: Value = serde_json::from_str(trail.trim()).expect("one event");
+    assert_eq!((&event["username"], &event["source"]), (&json!("ada"), &json!("command")));
+    // The name is free.
+    stage.server.user("ada").await;
+}
+
+#[tokio::test]
+async fn a_password_that_an_operator_sets_ends_every_login_and_is_the_only_one_that_counts() {
+    let stage = Stage::set().await;
+    let clients = Client::in_every_way(&stage.server, "ada").await;
+    let neighbour = Client::of_new_user(&stage.server, Pair::JWT_BEARER, "grace").await;
+    let new = "another lantern over the weir";
+
+    let set = ["user", "set-password", "ada@example.org"];
+    let output = stage.command_with(&set, &format!("{new}\nnot this line\n")).await;
+
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let (told, complained) = (text(&output.stdout), text(&output.stderr));
+    assert!(told.contains("Logins ended: 4") && !(told + &complained).contains(new));
+    for client in &clients {
+        stage.assert_dies(client).await;
+    }
+    neighbour.at(&stage.node).profile().await.ok();
+    for pair in Pair::ALL {
+        Client::new(&stage.node, pair)
+            .login(&pair.credentials("ada"))
+            .await
+            .problem(401, "invalid_credentials");
+        Client::new(&stage.node, pair).login(&with(pair.credentials("ada"), "password", new)).await.ok();
+    }
+    let trail = stage.does(&["audit", "tail", "--event", "user_password_set", "--json"]).await;
+    let event: Value = serde_json::from_str(trail.trim()).expect("one event");
+    assert_eq!((&event["username"], &event["detail"]["logins"]), (&json!("ada"), &json!(4)));
+}
+
+#[tokio::test]
+async fn a_password_that_nobody_may_choose_an_operator_may_not_either() {
+    let stage = Stage::set().await;
+    let client = Client::signed_in(&stage.server, Pair::JWT_BEARER, "ada").await;
+    let long = "x".repeat(1_025);
+    for (password, complaint) in [
+        ("", "at least 15"),
+        ("short", "at least 15"),
+        ("\na second line that would do", "at least 15"),
+        ("passwordpassword", "guessed first"),
+        (long.as_str(), "1024 bytes"),
+    ] {
+        let output = stage.command_with(&["user", "set-password", "ada"], password).await;
+        assert_eq!(output.status.code(), Some(1), "{password}");
+        let told = text(&output.stderr);
+        assert!(told.contains("password must") || told.contains("password is"), "{told}");
+        assert!(told.contains(complaint), "{told}");
+    }
+    for words in
+        [["user", "set-password", "nobody"], ["user", "delete", "nobody"], ["user", "show", "nobody"]]
+    {
+        let output = stage.command_with(&words, PASSWORD).await;
+        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""), "{words:?}");
+        assert!(text(&output.stderr).contains("there is no user \"nobody\""), "{words:?}");
+    }
+    client.profile().await.ok();
+    Client::new(&stage.server, Pair::JWT_BEARER).login(&Pair::JWT_BEARER.credentials("ada")).await.ok();
 }

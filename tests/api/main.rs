@@ -46,3 +46,4 @@ mod support;
 mod upgrades;
 mod variants;
 mod versions;
+mod wire;

@@ -1,12 +1,18 @@
 //! What another site's page can do: nothing that changes anything.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::{
     PASSWORD,
     client::{Client, Mode, Pair, Transport},
+    cluster::Database,
+    eventually,
     http::{Request, Response},
+    program::{Server, folder},
     server::{TestServer, credentials, registration},
+    with,
 };
 
 const APPS: (&str, &str) = ("ALLOWED_ORIGINS", "https://app.example.org,http://localhost:5173");
@@ -244,8 +250,7 @@ fn preflight(path: &str, origin: &str) -> Request {
 async fn an_allowed_origin_may_ask_before_it_asks() {
     let server = TestServer::with(&[APPS]).await;
     for path in ["/session/login", "/session/logout", "/jwt/login", "/jwt/refresh"] {
-        let response = server.send(preflight(path, "https://app.example.org")).await;
-        assert!(matches!(response.status, 200 | 204), "{response}");
+        let response = server.send(preflight(path, "https://app.example.org")).await.expect(204);
         assert_shared_with(&response, "https://app.example.org");
         let methods = response.list("access-control-allow-methods");
         assert!(methods.contains(&"post".to_owned()), "{response}");
@@ -254,6 +259,73 @@ async fn an_allowed_origin_may_ask_before_it_asks() {
             assert!(headers.contains(&header.to_owned()), "{response}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_allowed_origin_may_send_any_header_by_any_method() {
+    let server = TestServer::with(&[APPS]).await;
+    for headers in [
+        "traceparent,baggage",
+        "sentry-trace",
+        "x-requested-with",
+        "cache-control,pragma",
+        "authorization,content-type,x-csrf-token,x-request-id,idempotency-key",
+        "X-Anything-At-All",
+    ] {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+            for path in ["/session/login", "/session/data/theme", "/profile", "/nothing"] {
+                let request = Request::new("OPTIONS", path)
+                    .header("Origin", "https://app.example.org")
+                    .header("Access-Control-Request-Method", method)
+                    .header("Access-Control-Request-Headers", headers);
+                let response = server.send(request).await.expect(204);
+                assert_shared_with(&response, "https://app.example.org");
+                let methods = response.list("access-control-allow-methods");
+                assert!(methods.contains(&method.to_ascii_lowercase()), "{response}");
+                assert_eq!(
+                    response.list("access-control-allow-headers").join(","),
+                    headers.to_ascii_lowercase()
+                );
+                assert_eq!(response.header("access-control-max-age"), Some("600"));
+                assert_eq!(response.header("access-control-allow-private-network"), None);
+            }
+        }
+    }
+    let plain = Request::new("OPTIONS", "/profile")
+        .header("Origin", "https://app.example.org")
+        .header("Access-Control-Request-Method", "GET")
+        .header("Access-Control-Request-Private-Network", "true");
+    let response = server.send(plain).await.expect(204);
+    assert_eq!(response.header("access-control-allow-private-network"), Some("true"));
+    assert_eq!(response.header("access-control-allow-headers"), None);
+}
+
+#[tokio::test]
+async fn another_origin_is_told_so_when_it_asks_and_the_log_names_it() {
+    for settings in [&[][..], &[APPS]] {
+        let server = TestServer::with(settings).await;
+        for origin in
+            ["https://evil.example.org", "null", "https://app.example.org:8443", "https://APP.example.org"]
+        {
+            for path in ["/session/login", "/nothing", "/health/live"] {
+                let response = server.send(preflight(path, origin)).await.problem(403, "cross_origin");
+                assert_eq!(response.header("access-control-allow-origin"), None, "{response}");
+                assert_eq!(response.header("access-control-allow-methods"), None, "{response}");
+            }
+        }
+    }
+    let database = Database::migrated().await;
+    let server = Server::start(&folder(), &[("DATABASE_URL", database.url().as_str())]).await;
+    let named = "https://app-that-was-forgotten.example.org";
+    server.send(preflight("/jwt/login", named)).await.problem(403, "cross_origin");
+    server.send(preflight("/jwt/login", "a\"b\\c")).await.problem(403, "cross_origin");
+    eventually("the origin in the log", async || {
+        let output = server.output();
+        let lines = || output.lines().filter(|line| line.contains("ALLOWED_ORIGINS"));
+        lines().any(|line| line.contains(named)) && lines().any(|line| line.contains(r#"a\"b\\c"#))
+    })
+    .await;
+    assert!(server.terminate().await.success());
 }
 
 #[track_caller]
@@ -267,9 +339,10 @@ fn assert_shared_with(response: &Response, origin: &str) {
 
 #[tokio::test]
 async fn an_allowed_origin_reads_every_answer() {
-    let server = TestServer::with(&[APPS]).await;
+    let server = TestServer::with(&[APPS, ("LOGIN_LIMIT", "1/1h")]).await;
     server.user("ada").await;
     let from = |request: Request| request.header("Origin", "http://localhost:5173");
+    let wrong = with(credentials("nobody"), "password", "no lantern, no weir, none");
     for pair in Pair::ALL {
         let client = Client::signed_in(&server, pair, "ada").await;
         for (request, status) in [
@@ -281,11 +354,54 @@ async fn an_allowed_origin_reads_every_answer() {
             (Request::get(&client.path("login")), 405),
             (Request::post(&client.path("login")).body("text/plain", "x"), 415),
             (Request::post(&client.path("login")).body("application/json", "[]"), 422),
+            (Request::post(&client.path("login")).body("application/json", "{"), 400),
+            (Request::post(&client.path("login")).body("application/json", vec![b' '; 20_000]), 413),
+            (client.without_csrf("POST", &client.path("logout")), refused_csrf(pair)),
+            (Request::get(&format!("/{}", "x".repeat(9_000))), 414),
+            (Request::get("/profile").header("X-Large", vec![b'x'; 40_000]), 431),
+            (Request::new("OPTIONS", "/profile"), 204),
+            (Request::get("/openapi.json"), 200),
         ] {
-            let response = server.send(from(request)).await.expect(status);
+            let response = server.send(from(request.clone())).await.expect(status);
             assert_shared_with(&response, "http://localhost:5173");
+            let exposed = response.list("access-control-expose-headers");
+            for header in ["www-authenticate", "retry-after", "x-request-id", "ratelimit", "ratelimit-policy"]
+            {
+                assert!(exposed.contains(&header.to_owned()), "{response}");
+            }
+            // What a cache keeps of it is for no other origin.
+            let response = server.send(request).await;
+            assert_eq!(response.header("access-control-allow-origin"), None, "{response}");
+            assert!(response.list("vary").contains(&"origin".to_owned()), "{response}");
         }
     }
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        let response = server.send(from(Request::post("/jwt/login").json(&wrong))).await;
+        assert_shared_with(&response, "http://localhost:5173");
+        statuses.push(response.status);
+    }
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+    let slow = from(Request::post("/jwt/login"))
+        .header("Content-Type", "application/json")
+        .header("Content-Length", "9");
+    let response = slow.trickle(server.address(), &[], Duration::ZERO).await.problem(408, "timeout");
+    assert_shared_with(&response, "http://localhost:5173");
+}
+
+/// What a cookie without its CSRF token is answered; a token needs none.
+fn refused_csrf(pair: Pair) -> u16 {
+    if pair.by_cookie() { 403 } else { 204 }
+}
+
+#[tokio::test]
+async fn an_allowed_origin_reads_that_postgres_is_away() {
+    let (server, proxy) = TestServer::behind_a_proxy(&[APPS]).await;
+    proxy.go_away();
+    let login =
+        Request::post("/jwt/login").json(&credentials("ada")).header("Origin", "http://localhost:5173");
+    let response = server.send(login).await.problem(503, "unavailable");
+    assert_shared_with(&response, "http://localhost:5173");
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fs::DirEntry, path::Path};
 
+use dualauth::compare::default_folder;
+
 use super::support::http::{Request, Response};
 use super::support::server::TestServer;
 
@@ -87,4 +89,98 @@ async fn the_document_that_is_served_is_the_committed_one() {
     let committed: serde_json::Value =
         serde_json::from_str(include_str!("../../openapi/openapi.json")).expect("the committed document");
     assert_eq!(served, committed);
+}
+
+const NOT_HERE: &str = "Not measured on this machine";
+
+/// Writes a file of a run, as `dualauth compare` does.
+fn write(server: &TestServer, name: &str, text: &str) -> std::path::PathBuf {
+    let folder = default_folder(&server.data_folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join(name), text).expect("it is written");
+    folder.join(name)
+}
+
+async fn comparison(server: &TestServer) -> String {
+    server.send(Request::get("/compare")).await.expect(200).text()
+}
+
+#[tokio::test]
+async fn without_a_run_of_this_machine_the_run_of_the_docs_is_shown_and_marked() {
+    let server = TestServer::start().await;
+    let page = server.send(Request::get("/compare")).await.expect(200);
+    assert_served(&page, "text/html; charset=utf-8");
+    let page = page.text();
+    assert!(page.contains(NOT_HERE) && page.contains("aria-current=\"page\""));
+    assert_eq!(page.matches("<main>").count(), 1);
+    // No cell is empty, and the charts are there.
+    assert!(!page.contains("unmeasured") && page.matches("<svg").count() == 4, "{page}");
+    assert!(!page.contains("<!--") && !page.contains("<style"), "{page}");
+
+    let report = server.send(Request::get("/compare.json")).await.expect(200).json();
+    let warning = report["environment"]["warnings"][0].as_str().expect("a warning");
+    assert!(warning.contains(NOT_HERE), "{warning}");
+    assert!(report["variants"].as_array().is_some_and(|variants| variants.len() > 10));
+}
+
+#[tokio::test]
+async fn the_comparison_is_what_a_run_wrote_whichever_version_it_was() {
+    let server = TestServer::start().await;
+    let before = comparison(&server).await;
+    let run = "<html><head><style>p{}</style></head><body><main>\n<h1>Old</h1>\n<p>as it was</p></main></body></html>";
+    write(&server, "comparison.html", run);
+    write(&server, "comparison.json", "{\"of\": \"another version\"}");
+    let shown = comparison(&server).await;
+    assert!(shown.contains("<p>as it was</p>") && !shown.contains("<h1>Old</h1>"), "{shown}");
+    assert!(
+        !shown.contains(NOT_HERE) && !shown.contains("<style") && shown.contains("another version"),
+        "{shown}"
+    );
+
+    // With one that can be read there are figures in the table, too.
+    let json = include_str!("../../docs/comparison.json");
+    write(&server, "comparison.json", json);
+    let shown = comparison(&server).await;
+    assert!(shown.contains("<p>as it was</p>") && !shown.contains("another version"), "{shown}");
+    let served = server.send(Request::get("/compare.json")).await.expect(200);
+    assert_eq!(served.text(), json, "byte for byte");
+
+    // What is no page is no run.
+    for broken in ["", "<main>", "\u{0}"] {
+        write(&server, "comparison.html", broken);
+        assert!(comparison(&server).await.contains(NOT_HERE), "{broken}");
+    }
+    std::fs::remove_dir_all(&server.data_folder).expect("it is removed");
+    assert_eq!(comparison(&server).await, before);
+}
+
+#[tokio::test]
+async fn a_run_is_read_once_and_sent_once_to_whoever_keeps_it() {
+    let server = TestServer::start().await;
+    let file = write(&server, "comparison.html", "<main><p>the first</p></main>");
+    let first = server.send(Request::get("/compare")).await.expect(200);
+    assert!(first.text().contains("the first"));
+    let tag = first.header("etag").expect("an ETag").to_owned();
+
+    // Unless its time or length says so, there is no other: it is not read again.
+    let written = std::fs::metadata(&file).expect("a file").modified().expect("a time");
+    write(&server, "comparison.html", "<main><p>the other</p></main>");
+    let other = std::fs::File::options().write(true).open(&file).expect("a file");
+    other.set_modified(written).expect("a time");
+    assert!(comparison(&server).await.contains("the first"));
+
+    let asks = |path: &str, tag: &str| server.send(Request::get(path).header("If-None-Match", tag));
+    for known in [tag.as_str(), &format!("\"x\", W/{tag}"), "*"] {
+        let answer = asks("/compare", known).await.expect(304);
+        assert_eq!((answer.text().as_str(), answer.header("etag")), ("", Some(tag.as_str())), "{known}");
+        asks("/compare.json", known).await.expect(304);
+    }
+    for unknown in ["\"x\"", "", "nonsense"] {
+        asks("/compare", unknown).await.expect(200);
+    }
+    other.set_modified(written + std::time::Duration::from_secs(1)).expect("a time");
+    let second = asks("/compare", &tag).await.expect(200);
+    assert!(second.text().contains("the other") && second.header("etag") != Some(&tag));
+    server.send(Request::new("HEAD", "/compare")).await.expect(200);
+    std::fs::remove_dir_all(&server.data_folder).expect("it is removed");
 }

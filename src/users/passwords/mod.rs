@@ -83,6 +83,14 @@ impl PasswordHasher {
         Ok(Place { today: self.today.clone(), ticket })
     }
 
+    /// Whether there is a place in the queue, which may be another's in a moment.
+    ///
+    /// # Errors
+    /// [`PasswordError::QueueFull`].
+    pub fn check_room(&self) -> Result<(), PasswordError> {
+        self.pool.has_room().then_some(()).ok_or(PasswordError::QueueFull)
+    }
+
     /// A PHC string to store.
     ///
     /// # Errors

@@ -101,13 +101,19 @@ impl Pool {
         })
     }
 
+    /// Whether there is a place in the queue, which may be another's in a moment.
+    pub(super) fn has_room(&self) -> bool {
+        let has_room = self.places.available_permits() > 0;
+        if !has_room {
+            self.refuse();
+        }
+        has_room
+    }
+
     /// Takes a place in the queue, if there is one.
     pub(super) fn enter(&self) -> Option<Ticket> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.refused.fetch_add(1, Relaxed);
-            if !self.is_full.swap(true, Relaxed) {
-                tracing::warn!("the queue for password hashing is full: sign-ins are answered with 503");
-            }
+            self.refuse();
             return None;
         };
         if self.is_full.load(Relaxed) && self.places.available_permits() > self.capacity / 2 {
@@ -117,6 +123,13 @@ impl Pool {
         }
         let turns = Arc::clone(&self.turns);
         Some(Ticket { place: Arc::new(place), turns, jobs: self.jobs.clone() })
+    }
+
+    fn refuse(&self) {
+        self.refused.fetch_add(1, Relaxed);
+        if !self.is_full.swap(true, Relaxed) {
+            tracing::warn!("the queue for password hashing is full: sign-ins are answered with 503");
+        }
     }
 
     pub(super) fn load(&self) -> Load {

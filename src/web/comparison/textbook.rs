@@ -1,8 +1,8 @@
 //! The textbook's table: what it says, and what was measured, or can be seen live, in its place.
 
+use crate::compare::Report;
 use crate::compare::report::{Delay, Variant, memory_in_words};
 use crate::compare::target::Mode;
-use crate::compare::{CompareError, Report};
 use crate::logins::Transport;
 
 const SHELL: &str = include_str!("index.html");
@@ -75,17 +75,18 @@ const ROWS: [Row; 9] = [
     },
 ];
 
-/// The page, with what was found, if anything was.
-pub(super) fn page(report: Option<&Report>) -> Result<String, CompareError> {
+/// The page: the table, of what was found, and what the run says itself. `mark` is what has to be said of it first.
+pub(super) fn page(report: Option<&Report>, article: &str, mark: Option<&str>) -> String {
     let found = report.map(Found);
     let rows: String = ROWS.iter().map(|row| line(row, found.as_ref())).collect();
-    let article = match report {
-        Some(report) => report.to_article()?,
-        None => "<section class=\"report\"><p class=\"beware\"><strong>Nothing was measured here yet.</strong> Run <code>dualauth compare --quick</code>, and \
-                 load this page again.</p></section>\n"
-            .to_owned(),
-    };
-    Ok(SHELL.replace("<!-- rows -->", &rows).replace("<!-- article -->", &article))
+    let mark = mark.map_or_else(String::new, |mark| {
+        format!(
+            "<div class=\"report\"><p class=\"beware\"><strong>Beware.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
+             this page again.</p></div>\n"
+        )
+    });
+    let shell = SHELL.replace("<!-- mark -->", &mark).replace("<!-- rows -->", &rows);
+    shell.replace("<!-- article -->", article)
 }
 
 fn line(row: &Row, found: Option<&Found<'_>>) -> String {
@@ -96,7 +97,9 @@ fn line(row: &Row, found: Option<&Found<'_>>) -> String {
             (None, Some(_)) if found.is_some_and(Found::is_of_elsewhere) => {
                 "<p class=\"unmeasured\">Not known of a server that is elsewhere.</p>".to_owned()
             }
-            (None, Some(_)) => "<p class=\"unmeasured\">Not measured yet.</p>".to_owned(),
+            (None, Some(_)) => {
+                "<p class=\"unmeasured\">Not known: another version measured it. See below.</p>".to_owned()
+            }
             (None, None) => String::new(),
         };
         let live = row.live.map_or_else(String::new, |name| {

@@ -59,9 +59,11 @@ export async function readRecords(slots) {
   const { isOk, json } = asking ? await askForList(asking) : {};
   for (const slot of slots) {
     const isKnown = isOk && slot.user?.user_id === asking.user.user_id;
-    slot.record = isKnown ? (json.logins.find((login) => login.id === slot.login?.id) ?? null) : undefined;
+    const record = isKnown ? json.logins.find((login) => login.id === slot.login?.id) : undefined;
+    // Whoever is not on the first page may be on another.
+    slot.record = record ?? (isKnown && json.next === null ? null : undefined);
   }
 }
 
 const askForList = (slot) =>
-  exchange({ path: "/account/logins", headers: slot.headers("GET"), cookies: slot.isCookie });
+  exchange({ path: "/account/logins?limit=200", headers: slot.headers("GET"), cookies: slot.isCookie });

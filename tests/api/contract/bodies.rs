@@ -299,6 +299,30 @@ async fn a_body_that_is_not_needed_has_its_limit_too() {
 }
 
 #[tokio::test]
+async fn no_body_is_decoded() {
+    let server = TestServer::start().await;
+    let client = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
+    let renewing = Client::signed_in(&server, Pair::JWT_BEARER, "ada").await;
+    for coding in ["gzip", "br", "deflate", "zstd", "aes128gcm", "gzip, identity", "identity", "GZIP", ""] {
+        for request in [
+            Request::post("/session/login").json(&credentials("ada")),
+            Request::post("/jwt/register").json(&registration("grace")),
+            Request::post("/jwt/refresh").json(&json!({ "refresh_token": renewing.renewal() })),
+            client.request("PUT", "/session/data/theme").json(&json!("dark")),
+            client.request("POST", "/session/refresh").body("text/plain", "x"),
+            client.request("POST", "/session/logout").json(&json!({})),
+        ] {
+            let request = request.header("Content-Encoding", coding);
+            server.send(request.clone()).await.problem(415, "unsupported_media_type");
+            server.send(request.chunked()).await.problem(415, "unsupported_media_type");
+        }
+    }
+    // Nothing was done.
+    client.profile().await.ok();
+    client.get("/session/data/theme").await.problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn a_body_comes_within_its_time() {
     let server = TestServer::start().await;
     let address = server.address();

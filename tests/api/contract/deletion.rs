@@ -23,7 +23,7 @@ fn refusals(pair: Pair) -> (&'static str, &'static str) {
 async fn assert_dead(client: &Client) {
     let (credential, renewal) = refusals(client.pair);
     eventually("a refusal", async || client.profile().await.status == 401).await;
-    for path in [&client.path("profile"), "/profile", "/verify", "/account/logins"] {
+    for path in [&client.path("profile"), "/profile", "/verify", "/account", "/account/logins"] {
         client.get(path).await.problem(401, credential);
     }
     client.clone().refresh().await.problem(401, renewal);

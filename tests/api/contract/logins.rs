@@ -29,7 +29,8 @@ promises! { of every cookie:
 
 async fn listed(client: &Client) -> Vec<Value> {
     let body = client.get("/account/logins").await.not_stored().ok();
-    assert_members(&body, &["logins"]);
+    assert_members(&body, &["next", "logins"]);
+    assert_eq!(body["next"], Value::Null);
     body["logins"].as_array().expect("a list").clone()
 }
 
@@ -348,4 +349,149 @@ async fn a_list_is_the_same_by_every_credential_but_for_what_is_current() {
         assert_eq!(login["transport"], client.pair.transport.name());
         assert!(Mode::ALL.iter().any(|mode| login["mode"] == mode.name()));
     }
+}
+
+/// Begins logins of a user by SQL, a second apart each, the newest first; some of them at the same time.
+async fn begin_logins(server: &TestServer, user: &str, count: i32) {
+    let insert = sqlx::query(
+        "insert into logins (id, user_id, mode, transport, remember_me, address, user_agent, created_at, last_seen_at,
+             idle_expires_at, expires_at, renewed_at, sweep_at)
+         select gen_random_uuid(), $1::text::uuid, 'session', 'cookie', false, '192.0.2.1', '', at, at, $2, $2, at, $2
+         from (select $3 - (number / 3) * interval '1 second' as at from generate_series(1, $4) number) as began",
+    );
+    let now = server.clock.now();
+    let insert = insert.bind(user).bind(now + HOUR).bind(now - SECOND).bind(count);
+    insert.execute(&mut server.sql().await).await.expect("logins");
+}
+
+/// The page that this query asks for, and the query that asks for the next one.
+async fn page(client: &Client, query: &str) -> (Vec<String>, Option<String>) {
+    let body = client.get(&format!("/account/logins?{query}")).await.not_stored().ok();
+    assert_members(&body, &["next", "logins"]);
+    let ids = body["logins"].as_array().expect("a list").iter().map(|login| text(&login["id"]).to_owned());
+    let next = body["next"].as_str().map(|next| {
+        assert!(next.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{next}");
+        format!("after={next}")
+    });
+    (ids.collect(), next)
+}
+
+#[tokio::test]
+async fn a_list_comes_page_by_page_and_has_every_login_once() {
+    let server = TestServer::start().await;
+    let user = server.user("ada").await;
+    let client = Client::signed_in(&server, Pair::JWT_BEARER, "ada").await;
+    begin_logins(&server, &user, 249).await;
+    Client::of_new_user(&server, Pair::JWT_BEARER, "grace").await;
+
+    let (first, next) = page(&client, "").await;
+    assert_eq!(first.len(), 100);
+    let (second, after_second) = page(&client, &next.clone().expect("more")).await;
+    let (third, end) = page(&client, &after_second.expect("more")).await;
+    assert_eq!((second.len(), third.len(), end), (100, 50, None));
+
+    let all = [first, second, third].concat();
+    assert_eq!(all[0], client.login_id().await, "the newest first");
+    let distinct: std::collections::HashSet<_> = all.iter().collect();
+    assert_eq!(distinct.len(), 250);
+    // The same however long the pages are, in the order of time; the last page may be full.
+    for limit in [1, 7, 125, 200] {
+        let (mut walked, mut query) = (Vec::new(), Some(String::new()));
+        while let Some(asked) = query {
+            if limit == 1 && walked.len() == 10 {
+                break;
+            }
+            let (ids, next) = page(&client, &format!("limit={limit}&{asked}")).await;
+            assert!((1..=limit).contains(&ids.len()), "{limit}");
+            walked.extend(ids);
+            query = next;
+        }
+        assert_eq!(walked, all[..walked.len()], "{limit}");
+        assert!(limit == 1 || walked.len() == 250, "{limit}");
+    }
+}
+
+#[tokio::test]
+async fn logins_that_begin_and_end_meanwhile_move_no_page() {
+    let server = TestServer::start().await;
+    let user = server.user("ada").await;
+    begin_logins(&server, &user, 30).await;
+    let client = Client::signed_in(&server, Pair::SESSION_BEARER, "ada").await;
+    let all = listed_ids(&client).await;
+
+    let (first, next) = page(&client, "limit=10").await;
+    server.clock.advance(SECOND);
+    Client::signed_in(&server, Pair::SESSION_BEARER, "ada").await;
+    // The one that the next page begins after, too.
+    for ended in [&all[3], &all[9], &all[15]] {
+        end(&server, &client, ended).await.expect(204);
+    }
+    let (second, _) = page(&client, &format!("limit=10&{}", next.expect("more"))).await;
+
+    assert_eq!(first, all[..10]);
+    assert_eq!(second, [&all[10..15], &all[16..21]].concat());
+}
+
+#[tokio::test]
+async fn a_page_that_nobody_can_ask_for_is_refused_and_pointed_at() {
+    let server = TestServer::start().await;
+    let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+    for (query, pointers) in [
+        ("limit=0", &["/limit"][..]),
+        ("limit=201", &["/limit"]),
+        ("limit=-1", &["/limit"]),
+        ("limit=%2B5", &["/limit"]),
+        ("limit=1e2", &["/limit"]),
+        ("limit=", &["/limit"]),
+        ("limit=4294967297", &["/limit"]),
+        ("after=", &["/after"]),
+        ("after=nonsense", &["/after"]),
+        ("after=0&limit=x", &["/after", "/limit"]),
+        ("limit=1&limit=1", &["/limit"]),
+        ("Limit=1", &["/Limit"]),
+        ("offset=10", &["/offset"]),
+        ("a/b~c=1", &["/a~1b~0c"]),
+    ] {
+        client.get(&format!("/account/logins?{query}")).await.points_at(pointers);
+    }
+    // What is well formed and made up is some place in one's own list.
+    for made_up in ["A".repeat(32), "_".repeat(32), format!("f{}", "_".repeat(31))] {
+        page(&client, &format!("after={made_up}")).await;
+    }
+    Client::new(&server, Pair::JWT_BEARER)
+        .get("/account/logins?limit=0")
+        .await
+        .problem(401, "not_authenticated");
+}
+
+#[tokio::test]
+async fn a_page_of_many_logins_is_read_from_the_index_alone() {
+    let server = TestServer::start().await;
+    let user = server.user("ada").await;
+    let client = Client::signed_in(&server, Pair::JWT_BEARER, "ada").await;
+    begin_logins(&server, &user, 20_000).await;
+    let mut sql = server.sql().await;
+    // As autovacuum does.
+    sqlx::query("analyze logins").execute(&mut sql).await.expect("statistics");
+    let before = reads(&mut sql).await;
+
+    let (ids, next) = page(&client, "limit=200").await;
+    assert_eq!(ids.len(), 200);
+    page(&client, &format!("limit=200&{}", next.expect("more"))).await;
+
+    // Statistics come late.
+    eventually("the count of what was read", async || reads(&mut sql).await > before).await;
+    let read = reads(&mut sql).await - before;
+    assert!(read < 2_000, "{read} rows of 20,001");
+    let body = client.get("/account/logins").await;
+    assert!(body.text().len() < 64 * 1024, "{}", body.text().len());
+}
+
+/// How many rows of logins were read so far, by whatever way.
+async fn reads(sql: &mut sqlx::PgConnection) -> i64 {
+    let rows = sqlx::query_scalar(
+        "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables
+         where relid = 'dualauth.logins'::regclass",
+    );
+    rows.fetch_one(sql).await.expect("a number")
 }

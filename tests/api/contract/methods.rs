@@ -9,6 +9,7 @@ use crate::support::{
 promises! { of every mode:
     a_path_that_is_none_is_not_found,
     another_method_is_told_which_are_allowed,
+    who_asks_for_the_options_is_told_them,
 }
 
 promises! { of every pair:
@@ -39,9 +40,11 @@ async fn a_path_that_is_none_is_not_found(mode: Mode) {
     }
 }
 
-/// The methods an `Allow` names. That a server may say OPTIONS as well is nobody's promise.
+/// The methods an `Allow` names beside OPTIONS, which every path answers.
+#[track_caller]
 fn allowed(response: &Response) -> Vec<String> {
     let mut methods = response.list("allow");
+    assert!(methods.contains(&"options".to_owned()), "{response}");
     methods.retain(|method| method != "options");
     methods.sort();
     methods
@@ -49,7 +52,7 @@ fn allowed(response: &Response) -> Vec<String> {
 
 async fn another_method_is_told_which_are_allowed(mode: Mode) {
     let server = TestServer::start().await;
-    let read = ["/profile", "/account/logins", &mode.path("profile"), &mode.path("csrf")];
+    let read = ["/profile", "/account", "/account/logins", &mode.path("profile"), &mode.path("csrf")];
     let written = ["register", "login", "refresh", "logout", "logout-all"].map(|tail| mode.path(tail));
 
     for path in read {
@@ -67,6 +70,34 @@ async fn another_method_is_told_which_are_allowed(mode: Mode) {
         }
         let response = server.send(Request::new("HEAD", path)).await.expect(405);
         assert_eq!(allowed(&response), ["post"], "{response}");
+    }
+}
+
+async fn who_asks_for_the_options_is_told_them(mode: Mode) {
+    let server = TestServer::start().await;
+    for (path, methods) in [
+        (mode.path("login").as_str(), &["post"][..]),
+        (&mode.path("profile"), &["get", "head"]),
+        ("/account/logins", &["get", "head"]),
+        ("/account/logins/nothing", &["delete"]),
+        ("/session/data/theme", &["delete", "get", "head", "put"]),
+        ("/jwt/introspect", &["post"]),
+        ("/health/live", &["get", "head"]),
+        ("/openapi.json", &["get", "head"]),
+        ("/docs/", &["get", "head"]),
+        ("/", &["get", "head"]),
+        ("*", &["delete", "get", "head", "patch", "post", "put"]),
+    ] {
+        for origin in [None, Some("https://elsewhere.example.org")] {
+            let request = Request::new("OPTIONS", path);
+            let request =
+                origin.into_iter().fold(request, |request, origin| request.header("Origin", origin));
+            let response = server.send(request).await.expect(204);
+            assert_eq!(allowed(&response), methods, "{response}");
+        }
+    }
+    for path in ["/nothing", &mode.path("nothing"), "/*", "/metrics"] {
+        server.send(Request::new("OPTIONS", path)).await.problem(404, "not_found");
     }
 }
 
@@ -92,7 +123,9 @@ async fn head_answers_like_get_without_a_body(pair: Pair) {
     let client = Client::of_new_user(&server, pair, "ada").await;
     let stranger = Client::new(&server, pair);
 
-    for path in [&client.path("profile"), "/profile", &client.path("csrf"), "/account/logins", "/verify"] {
+    for path in
+        [&client.path("profile"), "/profile", &client.path("csrf"), "/account", "/account/logins", "/verify"]
+    {
         for client in [&client, &stranger] {
             let get = client.get(path).await;
             let head = server.send(client.request("HEAD", path)).await;

@@ -11,6 +11,7 @@ use crate::support::{
 };
 
 promises! { of every pair:
+    an_account_is_the_user_as_registered_and_as_it_is_now,
     a_profile_says_who_and_how,
     a_profile_says_when_the_credential_ends,
     who_shows_nothing_is_not_authenticated,
@@ -64,8 +65,15 @@ async fn a_profile_says_when_the_credential_ends(pair: Pair) {
 async fn who_shows_nothing_is_not_authenticated(pair: Pair) {
     let server = TestServer::start().await;
     let stranger = Client::new(&server, pair);
-    for path in [&stranger.path("profile"), "/profile", &stranger.path("csrf"), "/account/logins", "/verify"]
-    {
+    let read = [
+        &stranger.path("profile"),
+        "/profile",
+        &stranger.path("csrf"),
+        "/account",
+        "/account/logins",
+        "/verify",
+    ];
+    for path in read {
         let response = stranger.get(path).await;
         response.problem(401, "not_authenticated").blames_a_token(false);
     }
@@ -142,4 +150,19 @@ async fn a_csrf_token_can_be_asked_for(pair: Pair) {
     assert_members(&body, &["csrf_token"]);
     client.csrf_token = Some(text(&body["csrf_token"]).to_owned());
     client.logout().await.expect(204);
+}
+
+async fn an_account_is_the_user_as_registered_and_as_it_is_now(pair: Pair) {
+    let server = TestServer::start().await;
+    let registered = Request::post("/session/register").json(&crate::support::server::registration("Ada"));
+    let registered = server.send(registered).await.expect(201).json();
+    let client = Client::signed_in(&server, pair, "ada").await;
+
+    assert_eq!(client.get("/account").await.not_stored().ok(), registered);
+
+    // From Postgres, whatever the credential says.
+    let change = sqlx::query("update users set email = 'countess@example.org'");
+    change.execute(&mut server.sql().await).await.expect("a change");
+    let now = crate::support::with(registered, "email", "countess@example.org");
+    assert_eq!(client.get("/account").await.ok(), now);
 }

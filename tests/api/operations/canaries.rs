@@ -224,6 +224,7 @@ impl Stage {
             ("LOG", "trace"),
             ("LOG_FORMAT", format),
             ("METRICS_LISTEN", "127.0.0.1:0"),
+            ("KEEP_ALIVE", "2s"),
             ("ALLOWED_ORIGINS", "https://app.example.org"),
             ("ARGON2_MEMORY_KIB", "64"),
             ("ARGON2_ITERATIONS", "1"),

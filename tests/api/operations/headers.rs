@@ -32,7 +32,9 @@ fn paths() -> Vec<String> {
 /// What may be remembered, and for how long. Nothing else may.
 fn remembered(path: &str) -> &'static str {
     match path {
-        "/.well-known/jwks.json" | "/.well-known/oauth-authorization-server" => "public, max-age=300",
+        "/.well-known/jwks.json"
+        | "/.well-known/oauth-authorization-server"
+        | "/.well-known/openid-configuration" => "public, max-age=300",
         page if page == "/openapi.json" || PAGES.contains(&page) => "no-cache",
         _ => "no-store",
     }

@@ -77,12 +77,15 @@ async fn until_closed(mut stream: TcpStream) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Has the server close connections on which nothing is asked.
+const SOON: (&str, &str) = ("KEEP_ALIVE", "3s");
+
 const WHOLE: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n";
 const HALF: &[u8] = b"GET /health/live HTTP/1.1\r\nHo";
 
 #[tokio::test]
 async fn a_connection_on_which_nothing_happens_is_closed() {
-    let server = TestServer::start().await;
+    let server = TestServer::with(&[SOON]).await;
     let silent = until_closed(sending(server.address(), b"").await);
     let idle = until_closed(sending(server.address(), WHOLE).await);
     let (silent, idle) = tokio::join!(silent, idle);
@@ -92,7 +95,7 @@ async fn a_connection_on_which_nothing_happens_is_closed() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_is_not_waited_for() {
-    let server = TestServer::start().await;
+    let server = TestServer::with(&[SOON]).await;
     let first = until_closed(sending(server.address(), HALF).await);
     let second = until_closed(sending(server.address(), &[WHOLE, HALF].concat()).await);
     let later = async {
@@ -142,7 +145,7 @@ async fn who_does_not_read_the_answer_is_cut_off() {
 #[tokio::test]
 async fn slow_clients_keep_nobody_out() {
     let database = Arc::new(Database::migrated().await);
-    let settings = [("DATABASE_URL", database.url().as_str())];
+    let settings = [("DATABASE_URL", database.url().as_str()), SOON];
     let server = Server::start(&folder(), &settings).await;
     server.send(Request::post("/session/register").json(&registration("ada"))).await.expect(201);
     let login = "POST /jwt/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";

@@ -71,6 +71,15 @@ async fn there_are_none_unless_they_are_asked_for_and_never_beside_the_service()
             for path in ["/", "/profile", "/health/live"] {
                 Request::get(path).send(address).await.problem(404, "not_found");
             }
+            let head = Request::new("HEAD", "/metrics").send(address).await.expect(200).not_stored();
+            assert_eq!(head.text(), "");
+            for method in ["POST", "DELETE", "BREW"] {
+                let response = Request::new(method, "/metrics").send(address).await;
+                let response = response.problem(405, "method_not_allowed");
+                assert_eq!(response.list("allow"), ["get", "head", "options"], "{response}");
+            }
+            let options = Request::new("OPTIONS", "/metrics").send(address).await.expect(204);
+            assert_eq!(options.list("allow"), ["get", "head", "options"], "{options}");
         }
     }
 }

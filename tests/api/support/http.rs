@@ -175,6 +175,15 @@ impl Request {
         format!("{} {}", self.method, self.path)
     }
 
+    /// Its head, with no header but `Host` and those that it was given.
+    pub fn without_a_length(&self) -> String {
+        let mut head = format!("{} HTTP/1.1\r\nHost: x\r\n", self.name());
+        for (name, value) in &self.headers {
+            head.extend([name, ": ", &String::from_utf8_lossy(value), "\r\n"]);
+        }
+        head + "\r\n"
+    }
+
     fn encode(&self, to: SocketAddr) -> Vec<u8> {
         let mut bytes = format!("{} HTTP/1.1\r\n", self.name()).into_bytes();
         let mut line = |name: &str, value: &[u8]| {
@@ -224,18 +233,40 @@ impl Connection {
     pub async fn send(&mut self, request: &Request) -> Response {
         let request = request.clone().header("Connection", "keep-alive");
         let name = request.name();
-        let exchange = async {
-            self.stream.write_all(&request.encode(self.to)).await.expect("the request is taken");
+        self.write(request.encode(self.to)).await;
+        self.answer(&name).await
+    }
+
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.expect("it is taken");
+    }
+
+    /// Whether it was taken: the server may have closed.
+    pub async fn try_write(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    /// The one answer that comes to what was written, which begins like this.
+    pub async fn answer(&mut self, request: &str) -> Response {
+        let reading = async {
             let mut bytes = Vec::new();
             loop {
                 let length = self.stream.read_buf(&mut bytes).await.expect("an answer");
-                match Response::parse(&name, &bytes) {
+                match Response::parse(request, &bytes) {
                     Some(response) => return response,
-                    None => assert_ne!(length, 0, "{name}: no whole answer"),
+                    None => assert_ne!(length, 0, "{request}: no whole answer"),
                 }
             }
         };
-        timeout(PATIENCE, exchange).await.unwrap_or_else(|_| panic!("{name}: no answer"))
+        timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("{request}: no answer"))
+    }
+
+    /// Everything that comes until the server closes, however it closes.
+    pub async fn rest(mut self) -> String {
+        let mut bytes = Vec::new();
+        let closed = timeout(PATIENCE, self.stream.read_to_end(&mut bytes)).await;
+        let _ = closed.expect("the server closes");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Asserts that the server has closed it, or does now, and says nothing more.
@@ -266,7 +297,7 @@ pub struct Response {
 }
 
 impl Response {
-    fn parse(request: &str, bytes: &[u8]) -> Option<Self> {
+    pub fn parse(request: &str, bytes: &[u8]) -> Option<Self> {
         let split = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&bytes[..split]);
         let mut lines = head.split("\r\n");

@@ -37,7 +37,12 @@ pub struct Nginx {
 
 impl Nginx {
     pub async fn in_front_of(server: &TestServer) -> Self {
-        Self::listening(server, folder(), "").await
+        Self::listening(server, folder(), "", "1.1").await
+    }
+
+    /// As it speaks to what is behind it unless it is told otherwise.
+    pub async fn of_old_http(server: &TestServer) -> Self {
+        Self::listening(server, folder(), "", "1.0").await
     }
 
     /// With a certificate that nobody knows.
@@ -52,10 +57,10 @@ impl Nginx {
             fs::write(folder.join(name), pem::encode(&Pem::new(kind, der))).expect("a file");
         }
         let tls = format!(" ssl; ssl_certificate {CERTIFICATE}; ssl_certificate_key key.pem");
-        Self::listening(server, folder, &tls).await
+        Self::listening(server, folder, &tls, "1.1").await
     }
 
-    async fn listening(server: &TestServer, folder: PathBuf, how: &str) -> Self {
+    async fn listening(server: &TestServer, folder: PathBuf, how: &str, version: &str) -> Self {
         fs::create_dir_all(folder.join("public")).expect("a folder");
         fs::create_dir_all(folder.join("protected/private")).expect("a folder");
         fs::write(folder.join("public/index.html"), PUBLIC_PAGE).expect("a file");
@@ -63,7 +68,8 @@ impl Nginx {
         fs::write(folder.join("mime.types"), "types { text/html html; }").expect("a file");
         for _ in 0..ATTEMPTS {
             let address = free_address();
-            fs::write(folder.join("nginx.conf"), shipped(address, how, server.address())).expect("a file");
+            let configuration = shipped(address, how, version, server.address());
+            fs::write(folder.join("nginx.conf"), configuration).expect("a file");
             let mut process = start(&folder);
             if listens(&mut process, &folder).await {
                 return Self { _process: process, folder, address };
@@ -99,7 +105,7 @@ fn free_address() -> SocketAddr {
 }
 
 /// The configuration that is shipped, with its addresses and folders replaced, as its first lines ask for.
-fn shipped(nginx: SocketAddr, how: &str, dualauth: SocketAddr) -> String {
+fn shipped(nginx: SocketAddr, how: &str, version: &str, dualauth: SocketAddr) -> String {
     // What it leaves as nginx was built, only root may write to.
     let own = "http {\n access_log off; client_body_temp_path temp/body; proxy_temp_path temp/proxy; \
                fastcgi_temp_path temp/fastcgi; uwsgi_temp_path temp/uwsgi; scgi_temp_path temp/scgi;";
@@ -109,6 +115,7 @@ fn shipped(nginx: SocketAddr, how: &str, dualauth: SocketAddr) -> String {
         ("server 127.0.0.1:8080;", format!("server {dualauth};")),
         ("server 127.0.0.1:3000;", format!("server {};", *ECHO)),
         ("root /srv/", "root ".to_owned()),
+        ("proxy_http_version 1.1;", format!("proxy_http_version {version};")),
     ];
     let shipped = include_str!("../../../docs/proxies/nginx.conf").to_owned();
     replacements.iter().fold(shipped, |text, (theirs, ours)| {
