@@ -136,7 +136,7 @@ pub(super) async fn jwt_login(
 ))]
 #[get("/profile")]
 pub(super) async fn jwt_profile(identity: Identity) -> HttpResponse {
-    HttpResponse::Ok().json(ProfileBody::from(identity))
+    ProfileBody::from(identity).response()
 }
 
 /// The CSRF token of the login. The refresh token's cookie will do when the access token has run out.

@@ -127,7 +127,7 @@ pub(super) async fn session_login(
 ))]
 #[get("/profile")]
 pub(super) async fn session_profile(identity: Identity) -> HttpResponse {
-    HttpResponse::Ok().json(ProfileBody::from(identity))
+    ProfileBody::from(identity).response()
 }
 
 /// The CSRF token of the session.
