@@ -146,7 +146,7 @@ def make_right(case):
 
 def make_new(body):
     """The document's example is somebody by now."""
-    if body["username"] == "ada":
+    if body.get("username") == "ada":
         body["username"] += secrets.token_hex(8)
     if body["email"].startswith("ada@"):
         body["email"] = secrets.token_hex(8) + body["email"]
