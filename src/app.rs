@@ -32,6 +32,7 @@ use crate::config::{Config, JwtRevocation, Listen};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
 use crate::error::Problem;
+use crate::http::base_path::BasePath;
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
 use crate::http::cors::Cors;
@@ -46,13 +47,13 @@ use crate::limits::Limits;
 use crate::logins::{Feed, Logins, Reload};
 use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
-use crate::session::{SessionData, SessionMode};
+use crate::session::{self, SessionData, SessionMode};
 use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
 use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
 use crate::web::openapi::{self, Documents};
-use crate::web::{LastRun, Scrape};
+use crate::web::{LastRun, Scrape, SiteFacts};
 use crate::{account, compare, web as pages};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
@@ -296,8 +297,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, upkeep.standing(), clock);
     let spans = config.traces.as_ref().map(Spans::start).transpose()?;
-    let documents = Documents::of(parts.document())?;
-    let server = serve(listener, parts, &documents, site.is_https, config.keep_alive, spans.clone())
+    let documents = Documents::of(parts.document(), &parts.facts)?;
+    let server = serve(listener, parts, &documents, &site, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(Node {
         public_url: site.url,
@@ -445,7 +446,10 @@ impl Domain {
 
 /// Where clients reach the service.
 struct Site {
+    /// Without a slash at its end.
     url: String,
+    /// The path in it, or nothing.
+    base_path: String,
     origins: Vec<String>,
     is_https: bool,
 }
@@ -455,7 +459,13 @@ impl Site {
     fn new(config: &Config, address: Option<SocketAddr>) -> Self {
         if let Some(url) = &config.public_url {
             let origin = url.origin().ascii_serialization();
-            return Self { is_https: url.scheme() == "https", origins: vec![origin.clone()], url: origin };
+            let base_path = config.base_path().to_owned();
+            return Self {
+                is_https: url.scheme() == "https",
+                url: format!("{origin}{base_path}"),
+                origins: vec![origin],
+                base_path,
+            };
         }
         // Not set: the names that a person at this machine may type.
         let address = address.unwrap_or(listener::LOCAL);
@@ -466,7 +476,7 @@ impl Site {
         let origins = ["localhost", "127.0.0.1", "[::1]"].map(url).to_vec();
         let is_everywhere = address.ip().to_canonical().is_unspecified();
         let url = if is_everywhere { url("localhost") } else { format!("http://{address}") };
-        Self { url, origins, is_https: false }
+        Self { url, base_path: String::new(), origins, is_https: false }
     }
 }
 
@@ -488,6 +498,7 @@ struct Parts {
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
     last_run: Data<LastRun>,
+    facts: Data<SiteFacts>,
     metrics: Metrics,
     standing: Data<Standing>,
     modes: Modes,
@@ -504,7 +515,18 @@ impl Parts {
         clock: Clock,
     ) -> Self {
         let Domain { pool, commits, accounts, logins, clients, keys, trail } = domain;
-        let cookies = CookiePolicy { secure: site.is_https, domain: config.cookie_domain.clone() };
+        let cookies = CookiePolicy {
+            secure: site.is_https,
+            domain: config.cookie_domain.clone(),
+            name_prefix: config.cookie_name_prefix.clone(),
+            base_path: site.base_path.clone(),
+        };
+        let facts = SiteFacts {
+            base_path: site.base_path.clone(),
+            session_cookie: cookies.name(session::COOKIE),
+            access_token_cookie: cookies.name(jwt::ACCESS_COOKIE),
+            refresh_token_cookie: cookies.name(jwt::REFRESH_COOKIE),
+        };
         let issuer = config.jwt.issuer.clone().unwrap_or_else(|| site.url.clone());
         let audience = match &config.jwt.audience[..] {
             [] => vec![site.url.clone()],
@@ -554,7 +576,8 @@ impl Parts {
                 allowed: config.allowed_origins.clone(),
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            last_run: Data::new(LastRun::new(compare::default_folder(&config.data_folder))),
+            last_run: Data::new(LastRun::new(compare::default_folder(&config.data_folder), facts.clone())),
+            facts: Data::new(facts),
             metrics,
             standing: Data::new(standing),
             modes: Modes::new(modes),
@@ -597,6 +620,7 @@ impl Parts {
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone())
             .app_data(self.last_run.clone())
+            .app_data(self.facts.clone())
             .app_data(self.standing.clone());
     }
 
@@ -607,7 +631,7 @@ impl Parts {
             .configure(|config| self.routes(config))
             .split_for_parts();
         let modes: Vec<&str> = self.modes.iter().map(|mode| mode.name()).collect();
-        openapi::complete(&mut document, &modes);
+        openapi::complete(&mut document, &self.facts, &modes);
         document
     }
 }
@@ -636,14 +660,15 @@ fn serve(
     listener: Listener,
     parts: Parts,
     documents: &Documents,
-    is_https: bool,
+    site: &Site,
     keep_alive: Duration,
     spans: Option<Spans>,
 ) -> std::io::Result<Server> {
     let routes = Data::new(edge::Routes::of(&documents.all(), &pages::PAGES, &parts.metrics));
     let rendered = Data::new(documents.rendered.clone());
     let edge = Edge {
-        is_https,
+        is_https: site.is_https,
+        base_path: BasePath::new(&site.base_path),
         proxies: parts.proxies.clone(),
         cors: Cors { allowed: parts.origins.allowed.clone(), own: parts.origins.own.clone() },
         routes: routes.clone(),
@@ -737,6 +762,9 @@ async fn through_the_edge<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if let Some(base_path) = &edge.base_path {
+        base_path.strip(&mut request);
+    }
     let changes_nothing = request.method().is_safe() || is_forward_auth(request.match_info().as_str());
     let mut exchange = Exchange::begin(edge, &mut request);
     if changes_nothing {

@@ -26,7 +26,7 @@ use super::paging::{name_of, page_of};
 ))]
 #[get("/profile")]
 pub(super) async fn profile(identity: Identity) -> HttpResponse {
-    HttpResponse::Ok().json(ProfileBody::from(identity))
+    ProfileBody::from(identity).response()
 }
 
 /// Who is signed in, with the email, as the account is now.

@@ -14,9 +14,10 @@ pub enum Audience {
 }
 
 impl Audience {
-    /// Whether somebody is in both.
+    /// Whether somebody is in both. An array of one is nobody's: that one would be a string.
     pub fn meets(&self, other: &Self) -> bool {
-        self.names().iter().any(|name| other.names().contains(name))
+        let is_ours = !matches!(self, Self::Several(names) if names.len() < 2);
+        is_ours && self.names().iter().any(|name| other.names().contains(name))
     }
 
     fn names(&self) -> &[String] {
@@ -61,6 +62,7 @@ mod tests {
     fn one_in_common_is_enough() {
         let (api, web, both) = (of(&["api"]), of(&["web"]), of(&["api", "web"]));
         assert!(api.meets(&both) && both.meets(&web) && both.meets(&both));
+        assert!(!Audience::Several(vec!["api".to_owned()]).meets(&api));
         assert!(!api.meets(&web) && !of(&[]).meets(&both) && !of(&["ap", "API"]).meets(&api));
     }
 }

@@ -1,12 +1,15 @@
 //! The bodies that both modes take and give.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 use uuid::Uuid;
 
+use crate::clock::write_rfc3339;
 use crate::logins::{ListedLogin, Login, Transport};
 use crate::users::User;
 
@@ -277,6 +280,63 @@ impl From<Identity> for ProfileBody {
     }
 }
 
+/// How long the text of a profile is, as a rule.
+const PROFILE: usize = 320;
+
+impl ProfileBody {
+    /// As `Serialize` has it, in a fifth of the time: it is the answer that is given most.
+    pub fn to_json(&self) -> String {
+        let Self { user_id, username, roles, auth } = self;
+        let mut json = String::with_capacity(PROFILE);
+        json.push_str(r#"{"user_id":""#);
+        write_id(*user_id, &mut json);
+        json.push_str(r#"","username":"#);
+        write_string(username, &mut json);
+        json.push_str(r#","roles":["#);
+        for (number, role) in roles.iter().enumerate() {
+            if number > 0 {
+                json.push(',');
+            }
+            write_string(role, &mut json);
+        }
+        json.push_str(r#"],"auth":{"mode":""#);
+        json.push_str(auth.mode);
+        json.push_str(r#"","transport":""#);
+        json.push_str(auth.transport.as_str());
+        json.push_str(r#"","login_id":""#);
+        write_id(auth.login_id, &mut json);
+        json.push_str(r#"","expires_at":""#);
+        write_rfc3339(auth.expires_at, &mut json);
+        json.push_str("\"}}");
+        json
+    }
+
+    /// The answer that says it.
+    pub fn response(&self) -> HttpResponse {
+        HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON.clone())).body(self.to_json())
+    }
+}
+
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+fn write_id(id: Uuid, into: &mut String) {
+    into.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+}
+
+/// As a JSON string (RFC 8259, section 7).
+fn write_string(text: &str, into: &mut String) {
+    let is_plain =
+        text.bytes().fold(true, |all, byte| all & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
+    if is_plain {
+        into.push('"');
+        into.push_str(text);
+        into.push('"');
+    } else {
+        // A string is never refused.
+        into.push_str(&serde_json::to_string(text).unwrap_or_default());
+    }
+}
+
 /// The CSRF token of the login.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"csrf_token": "0e5RXPYgB0aJQ0K8eF0Yf7sXwD3x0m2E6qFq5t0qZ9k"}))]
@@ -302,5 +362,34 @@ pub(super) fn mode_schema() -> Ref {
 
 /// In UTC with `Z`, to the microsecond that is stored.
 fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Micros, true))
+    let mut text = String::with_capacity("2026-11-21T09:30:00.000000Z".len());
+    write_rfc3339(*time, &mut text);
+    serializer.serialize_str(&text)
+}
+
+#[cfg(test)]
+mod properties {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::properties::check;
+
+    #[test]
+    fn a_profile_is_written_as_serde_writes_it() {
+        let ids = (any::<u128>(), any::<u128>());
+        let names = (any::<String>(), vec(any::<String>(), 0..4));
+        let ways = (select(vec!["session", "jwt"]), select(vec![Transport::Cookie, Transport::Bearer]));
+        check(
+            (ids, names, ways, any::<i64>()),
+            |((user, login), (username, roles), (mode, transport), at)| {
+                let expires_at = DateTime::from_timestamp_micros(at).unwrap_or(DateTime::<Utc>::MAX_UTC);
+                let auth = AuthBody { mode, transport, login_id: Uuid::from_u128(login), expires_at };
+                let profile = ProfileBody { user_id: Uuid::from_u128(user), username, roles, auth };
+                prop_assert_eq!(profile.to_json(), serde_json::to_string(&profile).expect("JSON"));
+                Ok(())
+            },
+        );
+    }
 }

@@ -57,8 +57,8 @@ impl Modes {
     /// The credential that a request with these headers presents to these modes, good or bad.
     ///
     /// # Errors
-    /// [`AuthError::Malformed`] when what is looked at can't be read one way only; [`AuthError::NotAuthenticated`]
-    /// when there is nothing.
+    /// [`AuthError::Malformed`] or [`AuthError::AmbiguousCookie`] when what is looked at can't be read one way only;
+    /// [`AuthError::NotAuthenticated`] when there is nothing.
     pub fn credential(&self, headers: &HeaderMap) -> Result<Credential, AuthError> {
         self.pick(headers).map(|picked| picked.credential)
     }
@@ -130,12 +130,12 @@ fn is_token_byte(byte: u8) -> bool {
 /// The credential in the cookie of this name.
 ///
 /// # Errors
-/// [`AuthError::Malformed`] when it is there with different values.
+/// [`AuthError::AmbiguousCookie`] when it is there with different values.
 pub fn pick(headers: &HeaderMap, cookie: &str) -> Result<Option<Credential>, AuthError> {
     match cookies::find(headers, cookie) {
         Found::Absent => Ok(None),
         Found::One(value) => Ok(Some(Credential::new(value, Transport::Cookie))),
-        Found::Ambiguous => Err(AuthError::Malformed("A cookie came twice, with different values.")),
+        Found::Ambiguous => Err(AuthError::AmbiguousCookie(cookie.to_owned())),
     }
 }
 

@@ -30,7 +30,7 @@ pub use self::bodies::{
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};
 pub use self::introspection::TokenBody;
-pub use self::origin::{Origins, check_origin};
+pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::renewal::within_refresh_limit;
 pub use self::sign_in::{Presentation, SignIn};
 pub use self::transport::{CookieKind, CookiePolicy, max_age};
@@ -112,6 +112,9 @@ pub enum AuthError {
     /// The request presents a credential in a form that can't be read one way only.
     #[error("{0}")]
     Malformed(&'static str),
+    /// The cookie of this name came twice, with different values: another service's has the same name.
+    #[error("the cookie {0} came twice, with different values")]
+    AmbiguousCookie(String),
     /// It presents none.
     #[error("no credential was sent")]
     NotAuthenticated,
@@ -151,6 +154,16 @@ impl From<AuthError> for Problem {
     fn from(error: AuthError) -> Self {
         let (code, detail) = match error {
             AuthError::Malformed(detail) => (Code::MalformedRequest, detail),
+            AuthError::AmbiguousCookie(name) => {
+                return Self::new(
+                    Code::MalformedRequest,
+                    format!(
+                        "The cookie {name} came twice, with different values: another service on this host, or on a domain above \
+                 or below it, has one of the same name. Deleting this site's cookies helps once; COOKIE_NAME_PREFIX gives \
+                 this service's cookies names of their own."
+                    ),
+                );
+            }
             AuthError::NotAuthenticated => {
                 (Code::NotAuthenticated, "Sign in first: no credential came that this route takes.")
             }

@@ -6,6 +6,7 @@ use actix_web::web;
 
 use crate::error::{Code, Problem};
 use crate::http::forward_auth::is_forward_auth;
+use crate::logins::Transport;
 
 /// The origins whose pages may call (RFC 6454).
 #[derive(Clone, Debug)]
@@ -26,6 +27,20 @@ impl Origins {
             return headers.get_all(ORIGIN).all(|origin| is_ours(origin.as_bytes()));
         }
         headers.get_all("sec-fetch-site").all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"))
+    }
+}
+
+/// Tells the operator when a page signs in by cookie that gets none: cookies are SameSite, and a browser keeps them for
+/// pages of this site alone (RFC 6265bis, section 5.7.3).
+pub fn warn_of_lost_cookies(transport: Transport, headers: &HeaderMap) {
+    let is_of_another_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    if transport == Transport::Cookie && is_of_another_site {
+        let origin = headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        tracing::warn!(
+            origin = origin.as_deref(),
+            "a page of another site signs in by cookie, and its browser keeps none: have it sign in with \
+             `\"transport\": \"bearer\"`, or serve it below the same registrable domain"
+        );
     }
 }
 

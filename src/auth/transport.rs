@@ -12,7 +12,7 @@ const MAX_AGE_LIMIT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 pub struct CookieKind {
     /// Its name, without a prefix.
     pub name: &'static str,
-    /// The path below which it is sent.
+    /// The path below which it is sent, as the service itself sees its paths.
     pub path: &'static str,
     /// Whether it is sent when somebody follows a link from elsewhere.
     pub same_site: SameSite,
@@ -25,17 +25,30 @@ pub struct CookiePolicy {
     pub secure: bool,
     /// The domain whose hosts get the cookies; none: this host alone.
     pub domain: Option<String>,
+    /// `COOKIE_NAME_PREFIX`.
+    pub name_prefix: String,
+    /// The path of `PUBLIC_URL`, such as `/auth`, or nothing.
+    pub base_path: String,
 }
 
 impl CookiePolicy {
-    /// The name with the prefix by which a browser vouches for the cookie's attributes (RFC 6265bis, section
+    /// The name, and before it the prefix by which a browser vouches for the cookie's attributes (RFC 6265bis, section
     /// 4.1.3).
     pub fn name(&self, kind: CookieKind) -> String {
         let is_host_only = self.domain.is_none() && kind.path == "/";
-        match (self.secure, is_host_only) {
-            (false, _) => kind.name.to_owned(),
-            (true, true) => format!("__Host-{}", kind.name),
-            (true, false) => format!("__Secure-{}", kind.name),
+        let vouched = match (self.secure, is_host_only) {
+            (false, _) => "",
+            (true, true) => "__Host-",
+            (true, false) => "__Secure-",
+        };
+        format!("{vouched}{}{}", self.name_prefix, kind.name)
+    }
+
+    /// The path below which a browser sends it. One that goes everywhere goes to the whole host: `__Host-` wants that.
+    fn path(&self, kind: CookieKind) -> String {
+        match kind.path {
+            "/" => "/".to_owned(),
+            path => format!("{}{path}", self.base_path),
         }
     }
 
@@ -57,7 +70,7 @@ impl CookiePolicy {
 
     fn cookie(&self, kind: CookieKind, value: &str) -> Cookie<'static> {
         let mut cookie = Cookie::build(self.name(kind), value.to_owned())
-            .path(kind.path)
+            .path(self.path(kind))
             .http_only(true)
             .secure(self.secure)
             .same_site(kind.same_site)

@@ -8,7 +8,9 @@ use super::entrants::Entrant;
 use super::findings::Findings;
 use super::http::Connection;
 use super::load::{self, Aim};
-use super::report::{Bare, Bytes, Environment, Generator, Intervals, Latencies, Latency, Report, Variant};
+use super::report::{
+    Bare, Bytes, Environment, Generator, Intervals, Latencies, Latency, ManyConnections, Report, Variant,
+};
 use super::rounds::{Measured, Sample};
 use super::stage::Stage;
 use super::statistics::Estimate;
@@ -117,15 +119,42 @@ pub(super) fn warn(report: &mut Report) {
 }
 
 /// The bare handler's part.
-pub(super) fn bare(measured: &Measured) -> Bare {
+pub(super) fn bare(measured: &Measured, plan: &Plan) -> Bare {
     Bare {
         requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
         server_cpu_us: estimate(measured, |sample| sample.server_cpu),
         latency: latency(&measured.fixed_rate),
+        many_connections: many_connections(measured, None, plan.many_connections),
     }
 }
 
-/// An entrant's part. Ratios are taken within a round, since rounds differ.
+/// What is told of these over many connections, if they were looked at so.
+fn many_connections(
+    measured: &Measured,
+    bare: Option<&Measured>,
+    connections: usize,
+) -> Option<ManyConnections> {
+    measured.samples.iter().find_map(|sample| sample.many_connections)?;
+    let cpu = |sample: &Sample| sample.many_connections?.server_cpu;
+    Some(ManyConnections {
+        connections,
+        requests_per_second: estimate(measured, |sample| Some(sample.many_connections?.requests_per_second)),
+        server_cpu_us: estimate(measured, cpu),
+        server_cpu_ratio: ratio(measured, bare, cpu),
+    })
+}
+
+/// How many times as much as the bare handler's it is. Within each round, since rounds differ.
+fn ratio(
+    measured: &Measured,
+    bare: Option<&Measured>,
+    cpu: impl Fn(&Sample) -> Option<f64>,
+) -> Option<Estimate> {
+    let rounds = measured.samples.iter().zip(&bare?.samples);
+    Estimate::of(rounds.filter_map(|(sample, bare)| Some(cpu(sample)? / cpu(bare)?)))
+}
+
+/// An entrant's part.
 pub(super) fn variant(
     entrant: &Entrant,
     nodes: usize,
@@ -133,19 +162,14 @@ pub(super) fn variant(
     bare: Option<&Measured>,
     findings: Findings,
     bytes: Bytes,
+    plan: &Plan,
 ) -> Variant {
-    let bare = bare.map_or(&[][..], |bare| &bare.samples);
-    let ratios = measured
-        .samples
-        .iter()
-        .zip(bare)
-        .filter_map(|(sample, bare)| Some(sample.server_cpu? / bare.server_cpu?));
     let intervals = Intervals {
         requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
         p50_ms: estimate(measured, |sample| sample.p50),
         p99_ms: estimate(measured, |sample| sample.p99),
         server_cpu_us: estimate(measured, |sample| sample.server_cpu),
-        server_cpu_ratio: Estimate::of(ratios),
+        server_cpu_ratio: ratio(measured, bare, |sample| sample.server_cpu),
         postgres_cpu_us: estimate(measured, |sample| sample.postgres_cpu),
     };
     let latency =
@@ -162,6 +186,7 @@ pub(super) fn variant(
         lookup: way.lookup.clone(),
         revocation: way.revocation.clone(),
         nodes,
+        connections: plan.connections,
         requests_per_second: median(intervals.requests_per_second),
         p50_ms: latency.fixed_rate.p50,
         p99_ms: latency.fixed_rate.p99,
@@ -176,6 +201,7 @@ pub(super) fn variant(
         disk_bytes_per_login: most.and_then(|most| most.disk_bytes_per_login),
         outage: findings.outage,
         intervals,
+        many_connections: many_connections(measured, bare, plan.many_connections),
         latency,
         bytes,
         login: findings.login,

@@ -155,6 +155,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// How many are kept alive.
     pub connections: usize,
+    /// How many there are when it is looked at what a crowd of them costs.
+    pub many_connections: usize,
     /// How many rounds of sign-ins and refreshes there are.
     pub rounds_of_costs: usize,
     /// Sign-ins of each variant in a round, one after the other.
@@ -187,6 +189,7 @@ impl Plan {
             slice: Duration::from_millis(80),
             warm_up: Duration::from_millis(20),
             connections: 4,
+            many_connections: 64,
             rounds_of_costs: 5,
             sign_ins: 1,
             refreshes: 10,
@@ -209,6 +212,7 @@ impl Plan {
             slice: Duration::from_millis(400),
             warm_up: Duration::from_millis(100),
             connections: 4,
+            many_connections: 64,
             rounds_of_costs: 15,
             sign_ins: 2,
             refreshes: 40,

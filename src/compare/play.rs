@@ -151,10 +151,22 @@ impl Play {
 
     /// The bare handler, if there is one, and all entrants.
     pub(super) fn subjects<'a>(&'a self, bare: Option<&'a Server>, plan: &Plan) -> Vec<Subject<'a>> {
-        let bare = bare.map(|server| bare_subject(server, plan));
+        // One node of ours: others may not be made for so many, and several would share them.
+        let many = |fleet: &Fleet| {
+            (fleet.setup.is_some() && fleet.servers.len() == 1).then_some(plan.many_connections)
+        };
+        let bare = bare.map(|server| Subject {
+            many_connections: self.fleets.iter().find_map(many),
+            ..bare_subject(server, plan)
+        });
         let entrants = self.entrants.iter().map(|entrant| {
             let fleet = &self.fleets[entrant.fleet];
-            Subject { aims: entrant.aims.clone(), servers: &fleet.servers, database: fleet.database.as_ref() }
+            Subject {
+                aims: entrant.aims.clone(),
+                servers: &fleet.servers,
+                database: fleet.database.as_ref(),
+                many_connections: many(fleet),
+            }
         });
         bare.into_iter().chain(entrants).collect()
     }
@@ -221,7 +233,7 @@ pub(super) fn bare_subject<'a>(server: &'a Server, plan: &Plan) -> Subject<'a> {
     let request = format!("GET /profile HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
     let call = Call { request, status: 200, owner: bare::USERNAME.to_owned() };
     let aims = vec![Aim { origin, call }; plan.connections];
-    Subject { aims, servers: std::slice::from_ref(server), database: None }
+    Subject { aims, servers: std::slice::from_ref(server), database: None, many_connections: None }
 }
 
 /// With a password that nobody guesses.

@@ -3,6 +3,7 @@
 mod charts;
 mod html;
 mod markdown;
+mod summary;
 mod tables;
 mod terminal;
 
@@ -14,13 +15,15 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Number, Value};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Array, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::CompareError;
+use super::entrants::DUALAUTH;
 use super::footprint::Footprint;
 use super::outage::Outage;
-use super::statistics::Estimate;
+use super::statistics::{self, Estimate};
 use super::target::Mode;
 use crate::logins::Transport;
 
@@ -105,6 +108,24 @@ pub struct Bare {
     pub server_cpu_us: Option<Estimate>,
     /// At the fixed rate.
     pub latency: Latency,
+    /// Over many connections.
+    #[serde(default)]
+    pub many_connections: Option<ManyConnections>,
+}
+
+/// What a request costs when many connections ask at once, in a closed loop. System calls then serve several of them, and
+/// hide less of what the server itself does.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = ComparedManyConnections)]
+pub struct ManyConnections {
+    /// How many there are.
+    pub connections: usize,
+    /// As fast as it goes.
+    pub requests_per_second: Option<Estimate>,
+    /// The server's CPU time for each request, in microseconds.
+    pub server_cpu_us: Option<Estimate>,
+    /// The same, as a multiple of the bare handler's in the same round; null of the bare handler itself.
+    pub server_cpu_ratio: Option<Estimate>,
 }
 
 /// A way to be somebody, measured.
@@ -127,6 +148,9 @@ pub struct Variant {
     pub revocation: Option<String>,
     /// How many nodes shared the requests.
     pub nodes: usize,
+    /// How many connections each node had, but where it is said that there are many.
+    #[serde(default)]
+    pub connections: usize,
     /// In a closed loop: as fast as it goes.
     pub requests_per_second: Option<f64>,
     /// At the fixed rate.
@@ -155,6 +179,9 @@ pub struct Variant {
     pub outage: Option<Outage>,
     /// How far the figures above can be trusted.
     pub intervals: Intervals,
+    /// Over many connections; null with several nodes, and of other systems.
+    #[serde(default)]
+    pub many_connections: Option<ManyConnections>,
     /// Closed loop and fixed rate.
     pub latency: Latencies,
     /// Where the bytes are.
@@ -332,6 +359,28 @@ const MARKDOWN: &str = "comparison.md";
 pub const HTML: &str = "comparison.html";
 
 impl Report {
+    /// dualauth in this mode, on one node, as textbooks have it or as it is; with the first algorithm.
+    pub fn dualauth(&self, mode: Mode, transport: Transport, is_textbook: bool) -> Option<&Variant> {
+        self.variants.iter().find(|variant| {
+            let textbook = match mode {
+                Mode::Session => variant.lookup.as_deref() == Some("always"),
+                Mode::Jwt => variant.revocation.as_deref() == Some("off"),
+            };
+            let ours = variant.system == DUALAUTH && variant.nodes == 1;
+            ours && variant.mode == mode && variant.transport == transport && textbook == is_textbook
+        })
+    }
+
+    /// The same, with every figure as exact as a measurement of it can be.
+    pub(super) fn rounded(self) -> Self {
+        let rounded = serde_json::to_value(&self).and_then(|mut report| {
+            round(&mut report);
+            serde_json::from_value(report)
+        });
+        // Only what is no number can't be written and read, and is not rounded either.
+        rounded.unwrap_or(self)
+    }
+
     /// Writes every form of it into a folder, which is made.
     ///
     /// # Errors
@@ -349,9 +398,46 @@ impl Report {
     }
 }
 
+/// Every number in it that is none of things counted.
+fn round(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let rounded = number.as_f64().map(statistics::rounded).and_then(Number::from_f64);
+            if let Some(rounded) = rounded {
+                *number = rounded;
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(round),
+        Value::Object(members) => members.values_mut().for_each(round),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn figures_are_rounded_and_counts_are_not() {
+        let mut value = json!({
+            "cpu": 30.736_452_500_000_002,
+            "samples": [0.000_123_456, 123_456.0, 0.999, 0.0],
+            "count": 123_456,
+            "none": null,
+            "name": "30.7364525",
+        });
+        round(&mut value);
+        let expected = json!({
+            "cpu": 30.7,
+            "samples": [0.000_123, 123_000.0, 0.999, 0.0],
+            "count": 123_456,
+            "none": null,
+            "name": "30.7364525",
+        });
+        assert_eq!(value, expected);
+    }
 
     #[test]
     fn who_is_not_refused_is_told_as_far_as_that_is_known() {

@@ -16,6 +16,8 @@ pub(super) struct Subject<'a> {
     pub(super) servers: &'a [Server],
     /// Where its servers keep what they keep.
     pub(super) database: Option<&'a Url>,
+    /// Over how many connections it is measured besides: few of them hide behind system calls what a request costs.
+    pub(super) many_connections: Option<usize>,
 }
 
 /// What one round has said of a subject.
@@ -30,6 +32,15 @@ pub(super) struct Sample {
     /// In milliseconds, at the fixed rate.
     pub(super) p50: Option<f64>,
     pub(super) p99: Option<f64>,
+    pub(super) many_connections: Option<ManySample>,
+}
+
+/// What one round has said of a subject over many connections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ManySample {
+    pub(super) requests_per_second: f64,
+    /// CPU time for each request, in microseconds.
+    pub(super) server_cpu: Option<f64>,
 }
 
 /// What all rounds have said of it.
@@ -81,11 +92,14 @@ impl Rounds<'_> {
 
     fn measure(&self, subject: &Subject<'_>, rate: f64, into: &mut Measured) -> Result<(), CompareError> {
         let (sample, closed_loop) = self.observe(subject)?;
+        let many = subject.many_connections.map(|connections| self.observe_many(subject, connections));
+        let many_connections = many.transpose()?;
         let (waits, _) = load::run(self.load(subject, Pace::FixedRate(rate)), &subject.aims, || ())?;
         let fixed_rate = waits.latencies;
         into.closed_loop.add_all(&closed_loop);
         into.fixed_rate.add_all(&fixed_rate);
-        into.samples.push(Sample { p50: fixed_rate.at(0.5), p99: fixed_rate.at(0.99), ..sample });
+        let (p50, p99) = (fixed_rate.at(0.5), fixed_rate.at(0.99));
+        into.samples.push(Sample { p50, p99, many_connections, ..sample });
         Ok(())
     }
 
@@ -110,8 +124,18 @@ impl Rounds<'_> {
             sql,
             p50: None,
             p99: None,
+            many_connections: None,
         };
         Ok((sample, outcome.latencies))
+    }
+
+    /// The same over so many connections, in a closed loop.
+    fn observe_many(&self, subject: &Subject<'_>, connections: usize) -> Result<ManySample, CompareError> {
+        let load = Load { connections, ..self.load(subject, Pace::ClosedLoop) };
+        let look = || Look::at(subject.servers, None);
+        let (outcome, [before, after]) = load::run(load, &subject.aims, look)?;
+        let spent = before.spent(&after, self.quiet, outcome.requests);
+        Ok(ManySample { requests_per_second: outcome.per_second(), server_cpu: spent.servers })
     }
 
     fn load(&self, subject: &Subject<'_>, pace: Pace) -> Load {

@@ -42,7 +42,7 @@ fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
     report.environment.load_average = load;
     report.environment.stolen = ticks.zip(Ticks::now()).map(|(earlier, later)| earlier.stolen_until(later));
     assemble::warn(&mut report);
-    Ok(report)
+    Ok(report.rounded())
 }
 
 /// On servers that are started for it.
@@ -58,14 +58,14 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
     let (quiet, rate, measured) = go_round(&play, &stage, &bare, &plan, None, progress)?;
     report.environment.fixed_rate = rate;
     let findings = find_all(&play, &mut stage, &quiet, &plan, progress)?;
-    tell(&mut report, &play, 1, measured, findings)?;
+    tell(&mut report, (&play, &plan), 1, measured, findings)?;
     drop(play);
 
     for nodes in plan.fleets.iter().copied() {
         let play = Play::of_fleets(&stage, nodes, &plan)?;
         let (_, _, measured) = go_round(&play, &stage, &bare, &plan, Some(rate), progress)?;
         let findings = play.entrants.iter().map(|_| Findings::default()).collect();
-        tell(&mut report, &play, nodes, measured, findings)?;
+        tell(&mut report, (&play, &plan), nodes, measured, findings)?;
     }
     stage.remove_logs();
     Ok(report)
@@ -157,14 +157,14 @@ fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report
     let costs = cost::find(&play.entrants, &play.fleets, &witness, &plan, progress)?;
     progress.begin("how soon a login ends");
     let delays = revocation::find(&play.entrants, &play.fleets, &[None], &plan, progress)?;
-    tell(&mut report, &play, 1, measured, findings(costs, delays))?;
+    tell(&mut report, (&play, &plan), 1, measured, findings(costs, delays))?;
     Ok(report)
 }
 
 /// The first of what was measured is the bare handler's, if it was there.
 fn tell(
     report: &mut Report,
-    play: &Play,
+    (play, plan): (&Play, &Plan),
     nodes: usize,
     measured: Vec<Measured>,
     findings: Vec<Findings>,
@@ -173,13 +173,13 @@ fn tell(
     let (bare, measured) = measured.split_at(bare);
     let bare = bare.first();
     if report.bare.is_none() {
-        report.bare = bare.map(assemble::bare);
+        report.bare = bare.map(|bare| assemble::bare(bare, plan));
     }
     let bytes = play.fresh_aims()?.iter().map(assemble::bytes).collect::<Result<Vec<_>, _>>()?;
     for (((entrant, measured), findings), bytes) in
         play.entrants.iter().zip(measured).zip(findings).zip(bytes)
     {
-        let variant = assemble::variant(entrant, nodes, measured, bare, findings, bytes);
+        let variant = assemble::variant(entrant, nodes, measured, bare, findings, bytes, plan);
         if assemble::is_held_up(&report.generator, measured) {
             report.generator.bottleneck_for.push(variant.name.clone());
         }

@@ -163,7 +163,12 @@ fn through<'a>(
 ) -> Result<Subject<'a>, CompareError> {
     let origin = plant(cost, &fleet.servers[0].origin, runtime)?;
     let aims = entrant.aims.iter().map(|aim| Aim { origin: origin.clone(), call: aim.call.clone() });
-    Ok(Subject { aims: aims.collect(), servers: &fleet.servers, database: Some(database) })
+    Ok(Subject {
+        aims: aims.collect(),
+        servers: &fleet.servers,
+        database: Some(database),
+        many_connections: None,
+    })
 }
 
 fn received(aim: &Aim) -> Result<usize, CompareError> {

@@ -19,6 +19,11 @@ pub struct Estimate {
     pub high: f64,
 }
 
+/// To three significant digits: more of them would be the machine's mood, and not the figure.
+pub(super) fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
 /// How sure the interval is to be.
 const CONFIDENCE: f64 = 0.95;
 

@@ -3,6 +3,8 @@
 mod file;
 mod listen;
 mod opentelemetry;
+mod origin;
+mod public_url;
 mod reader;
 mod source;
 mod unknown;
@@ -17,6 +19,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
+pub use self::public_url::OWN_PATHS;
 use crate::database::DirectUrl;
 use crate::tokens::{AppSecret, SecretBytes};
 
@@ -40,7 +43,8 @@ pub struct Config {
     pub metrics_listen: Option<Listen>,
     /// `KEEP_ALIVE`: how long a connection without a request stays open.
     pub keep_alive: Duration,
-    /// `PUBLIC_URL`: where clients reach the service; none: where it listens, and never beside a Unix socket.
+    /// `PUBLIC_URL`: where clients reach the service, maybe with a path, which has no slash at its end; none: where it
+    /// listens, and never beside a Unix socket.
     pub public_url: Option<Url>,
     /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.
     pub app_secret: Option<AppSecret>,
@@ -50,6 +54,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `COOKIE_DOMAIN`; none: cookies go back to this host alone.
     pub cookie_domain: Option<String>,
+    /// `COOKIE_NAME_PREFIX`: what stands before the cookies' names, after `__Host-`; empty: nothing.
+    pub cookie_name_prefix: String,
     /// What access tokens say.
     pub jwt: JwtConfig,
     /// How long logins and tokens live.
@@ -336,6 +342,11 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
+    /// The path of `PUBLIC_URL`, such as `/auth`; empty when it has none.
+    pub fn base_path(&self) -> &str {
+        self.public_url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
+    }
+
     /// Reads `.env` of the working directory, then the environment, which wins.
     ///
     /// # Errors

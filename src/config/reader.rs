@@ -14,7 +14,8 @@ use super::opentelemetry;
 use super::source::Source;
 use super::{
     Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, Listen, LogConfig,
-    LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, TracesConfig, WhenStale,
+    LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, TracesConfig, WhenStale, origin,
+    public_url,
 };
 use crate::database::{DirectUrl, check_url};
 use crate::tokens::{AppSecret, SecretBytes};
@@ -64,9 +65,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             keep_alive: self.duration("KEEP_ALIVE", "75s"),
             public_url: self.public_url(),
             app_secret: self.app_secret(),
-            allowed_origins: self.list("ALLOWED_ORIGINS", parse_origin),
+            allowed_origins: self.list("ALLOWED_ORIGINS", origin::parse),
             trusted_proxies: self.list("TRUSTED_PROXIES", parse_network),
             cookie_domain: self.cookie_domain(),
+            cookie_name_prefix: self.cookie_name_prefix(),
             jwt: self.jwt(),
             lifetimes: self.lifetimes(),
             directory: self.directory(),
@@ -120,7 +122,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             match parse(item) {
                 Ok(value) => parsed.push(value),
-                Err(expected) => self.wrong(name, &format!("{expected}, not {item:?}")),
+                Err(expected) => self.wrong(name, &expected),
             }
         }
         parsed
@@ -170,9 +172,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn public_url(&mut self) -> Option<Url> {
-        self.read("PUBLIC_URL", "an origin such as https://auth.example.com, without a path", |text| {
-            parse_public_url(text).filter(|url| url.host_str().is_some_and(|host| !host.contains('*')))
-        })
+        let parsed = public_url::parse(&self.text("PUBLIC_URL")?);
+        parsed.map_err(|expected| self.wrong("PUBLIC_URL", &expected)).ok()
     }
 
     fn app_secret(&mut self) -> Option<AppSecret> {
@@ -205,6 +206,17 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 _ => None,
             }
         })
+    }
+
+    /// Of characters that no program on the way encodes: others of a cookie's name (RFC 6265, section 4.1.1) some do.
+    fn cookie_name_prefix(&mut self) -> String {
+        let expected = "up to 32 ASCII letters, digits, and the characters _ . -, and no __ at the beginning, such as staging_";
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+        let parse = |text: &str| {
+            let is_prefix = text.len() <= 32 && text.bytes().all(is_allowed) && !text.starts_with("__");
+            is_prefix.then(|| text.to_owned())
+        };
+        self.read("COOKIE_NAME_PREFIX", expected, parse).unwrap_or_default()
     }
 
     fn check_cookie_domain(&mut self, config: &Config) {
@@ -392,28 +404,14 @@ fn of_signal(text: &str) -> Option<Url> {
 }
 
 fn parse_endpoint(text: &str) -> Option<Url> {
-    let url = Url::parse(text).ok()?;
-    let is_bare = matches!(url.scheme(), "http" | "https")
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && url.username().is_empty()
-        && url.password().is_none();
-    is_bare.then_some(url)
-}
-
-fn parse_public_url(text: &str) -> Option<Url> {
-    parse_endpoint(text).filter(|url| url.path() == "/")
-}
-
-fn parse_origin(text: &str) -> Result<String, String> {
-    let expected = "origins such as https://app.example.com (each by name: there is no wildcard)";
-    parse_public_url(text).map(|url| url.origin().ascii_serialization()).ok_or_else(|| expected.to_owned())
+    Url::parse(text).ok().filter(public_url::is_plain)
 }
 
 /// As addresses are compared: an IPv4 network in IPv6's clothes is that IPv4 network, and bits behind the prefix say nothing.
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let network: IpNet = network.map_err(|_| "addresses or networks such as 10.0.0.0/8".to_owned())?;
+    let network: IpNet =
+        network.map_err(|_| format!("addresses or networks such as 10.0.0.0/8, not {text:?}"))?;
     let bits = network.prefix_len().checked_sub(IPV4_IN_IPV6_BITS);
     let plain = match (network.addr().to_canonical(), bits) {
         (IpAddr::V4(address), Some(bits)) if network.addr().is_ipv6() => {
@@ -520,6 +518,17 @@ mod tests {
         }
         for wrong in ["0", "0m", "none", "-1s", "3651d"] {
             assert!(of(wrong).expect_err(wrong).contains("REFRESH_GRACE"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_name_prefix_is_short_and_plain() {
+        let of = |text: &str| read(&[("COOKIE_NAME_PREFIX", text)]).map(|config| config.cookie_name_prefix);
+        for good in ["", "staging_", "a", "_a", "Auth-2.", &"x".repeat(32)] {
+            assert_eq!(of(good).as_deref(), Ok(good));
+        }
+        for wrong in ["__Host-", "__a", "a b", "a=", "a;", "ä", "a%", &"x".repeat(33)] {
+            assert!(of(wrong).expect_err(wrong).contains("COOKIE_NAME_PREFIX"), "{wrong}");
         }
     }
 

@@ -603,8 +603,9 @@ mod properties {
         let is_wrong = |(at, (name, value)): (usize, &(String, Value))| {
             let has_nul = name.contains('\0') || value.as_str().is_some_and(|text| text.contains('\0'));
             let is_of_type = match name.as_str() {
-                "name" | "note" => value.is_string(),
-                "flag" => value.is_boolean(),
+                "name" => value.is_string(),
+                "note" => value.is_string() || value.is_null(),
+                "flag" => value.is_boolean() || value.is_null(),
                 _ => false,
             };
             let is_repeated = members[..at].iter().any(|(earlier, _)| earlier == name);

@@ -18,6 +18,7 @@ use actix_web::middleware::Next;
 use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpRequest, HttpResponse, ResponseError};
 use futures_util::FutureExt;
+use hashlink::DefaultHashBuilder;
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
@@ -25,6 +26,7 @@ use crate::error::{Code, PROBLEM_JSON, Problem};
 use crate::metrics::{self, Metrics};
 use crate::telemetry::{self, Access, Answered, RequestId, Spans, TraceParent};
 
+use super::base_path::BasePath;
 use super::client::{TrustedProxies, address_of};
 use super::cors::Cors;
 use super::forward_auth::{VERIFY, is_forward_auth};
@@ -43,18 +45,25 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+// Statics, so that nobody looks through them anew with every answer.
+static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+static NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+static NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
+
 /// For what is no page: nothing in it is to be shown, loaded or run.
-const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
+static NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// Two years. Without `includeSubDomains`: what else is below the same name is not ours to force. And without `preload`,
 /// which can't be undone by setting `PUBLIC_URL` to http again.
-const HTTPS_ONLY: &str = "max-age=63072000";
+static HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
 /// What the edge goes by.
 #[derive(Clone, Debug)]
 pub struct Edge {
     /// Whether clients come over https.
     pub is_https: bool,
+    /// The path below which they see the service, if it has not its host for itself.
+    pub base_path: Option<BasePath>,
     /// Whose word on a client's address is taken.
     pub proxies: Data<TrustedProxies>,
     /// Which pages of other origins may read an answer.
@@ -71,17 +80,17 @@ impl Edge {
     /// What every answer has: no cache may keep it unless its route says so, and no browser may guess what it is, tell
     /// others where it came from, or take it for a page.
     fn dress(&self, headers: &mut HeaderMap, id: RequestId) {
-        let mut unless_said = |name, value| {
+        let mut unless_said = |name, value: &HeaderValue| {
             if !headers.contains_key(&name) {
-                headers.insert(name, HeaderValue::from_static(value));
+                headers.insert(name, value.clone());
             }
         };
-        unless_said(CACHE_CONTROL, "no-store");
-        unless_said(CONTENT_SECURITY_POLICY, NO_PAGE);
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        unless_said(CACHE_CONTROL, &NO_STORE);
+        unless_said(CONTENT_SECURITY_POLICY, &NO_PAGE);
+        headers.insert(X_CONTENT_TYPE_OPTIONS, NO_SNIFF.clone());
+        headers.insert(REFERRER_POLICY, NO_REFERRER.clone());
         if self.is_https {
-            headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));
+            headers.insert(STRICT_TRANSPORT_SECURITY, HTTPS_ONLY.clone());
         }
         let id = Bytes::copy_from_slice(id.as_str().as_bytes());
         if let Ok(id) = HeaderValue::from_maybe_shared(id) {
@@ -404,7 +413,7 @@ fn from_status(status: StatusCode) -> Problem {
 pub struct Routes {
     all: Vec<Known>,
     /// Where each is, by its path up to a parameter, with which all those end that have one.
-    places: HashMap<String, usize>,
+    places: HashMap<String, usize, DefaultHashBuilder>,
     /// What is counted of all other paths together.
     unknown: metrics::Route,
 }
@@ -425,7 +434,7 @@ impl Routes {
         let paths = documents.iter().flat_map(|document| &document.paths.paths);
         let paths = paths.map(|(path, item)| (path.as_str(), allow(item)));
         let pages = pages.iter().map(|page| (*page, ALLOW_GET.to_owned()));
-        let (mut all, mut places) = (Vec::new(), HashMap::new());
+        let (mut all, mut places) = (Vec::new(), HashMap::default());
         for (path, allow) in paths.chain(pages) {
             let fixed = path.split_once('{').map_or(path, |(fixed, _)| fixed);
             // `/docs/` is a page, and `/docs/{file}` begins with it.

@@ -1,5 +1,6 @@
 //! HTTP as every route speaks it: strict bodies, cookies by their bytes, the client's address, methods and paths.
 
+pub mod base_path;
 pub mod body;
 pub mod client;
 pub mod connection;

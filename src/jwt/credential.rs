@@ -15,7 +15,7 @@ use crate::error::Problem;
 use crate::logins::{Claimed, Login, SecretHash, TokenError, Transport};
 use crate::tokens::{AppSecret, MacKey, random_bytes, sha256};
 
-use super::claims::{Claims, Unknown};
+use super::claims::{Claims, Header, TYPE, Unknown, decode};
 use super::keys::Opened;
 use super::verified::TokenHash;
 use super::{JwtMode, NAME};
@@ -116,6 +116,17 @@ impl JwtMode {
 /// Whether it can be one.
 pub(super) fn is_access_token(token: &str) -> bool {
     token.starts_with(JSON_OBJECT)
+}
+
+/// Whether it can be an access token that this service has ever put into its cookie, under whichever key.
+pub(super) fn may_be_access_token(value: &str) -> bool {
+    let header = value.split_once('.').and_then(|(header, _)| decode::<Header>(header));
+    header.is_some_and(|header| header.typ == TYPE)
+}
+
+/// The same for a refresh token.
+pub(super) fn may_be_refresh_token(value: &str) -> bool {
+    value.starts_with(PREFIX)
 }
 
 pub(super) fn identity(claims: &Claims, transport: Transport) -> Identity {

@@ -16,15 +16,17 @@ use zeroize::Zeroizing;
 use crate::audit::{Kind, Trail};
 use crate::auth::{
     AuthError, Credential, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Presentation, ProfileBody,
-    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick, within_refresh_limit,
+    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick, warn_of_lost_cookies,
+    within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
+use crate::http::cookies;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 use crate::telemetry::{self, Who};
 
-use super::credential::{Refresh, Secret};
+use super::credential::{Refresh, Secret, may_be_access_token, may_be_refresh_token};
 use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
 
 /// A pair of tokens, by the transport that they travel in.
@@ -131,6 +133,7 @@ pub(super) async fn jwt_login(
     let secret = Secret::generate();
     let how = Presentation { mode: NAME, transport, access: Access::Token(secret.hash()), replaces };
     let login = sign_in.start(body, client, how).await?;
+    warn_of_lost_cookies(transport, request.headers());
     mode.hand_out(login, Some(secret), transport, &csrf).await
 }
 
@@ -142,7 +145,7 @@ pub(super) async fn jwt_login(
 ))]
 #[get("/profile")]
 pub(super) async fn jwt_profile(identity: Identity) -> HttpResponse {
-    HttpResponse::Ok().json(ProfileBody::from(identity))
+    ProfileBody::from(identity).response()
 }
 
 /// The CSRF token of the login.
@@ -198,7 +201,7 @@ pub(super) async fn jwt_refresh(
     let visit = Visit::new(&csrf, &trail, &request);
     match mode.renew(&presented, &visit).await {
         Ok((login, secret)) => mode.hand_out(login, secret, presented.transport, &csrf).await,
-        Err(error) => Ok(mode.turn_away(&error.into(), Some(presented.transport))),
+        Err(error) => Ok(mode.turn_away(&error.into(), Some(presented.transport), visit.headers)),
     }
 }
 
@@ -224,13 +227,13 @@ pub(super) async fn jwt_logout(
     let visit = Visit::new(&csrf, &trail, &request);
     let leaving = match mode.leaving(identity, body, &visit).await {
         Ok(leaving) => leaving,
-        Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
+        Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport, visit.headers)),
     };
     if let Err(error) = mode.end(leaving.login_id).await {
-        return Ok(mode.turn_away(&error.into(), Some(leaving.transport)));
+        return Ok(mode.turn_away(&error.into(), Some(leaving.transport), visit.headers));
     }
     trail.record(leaving.did(Kind::Logout, &visit.client));
-    Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
+    Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport), visit.headers))
 }
 
 /// Sign out everywhere: end every login of the user, in both modes.
@@ -256,10 +259,10 @@ pub(super) async fn jwt_logout_all(
     let visit = Visit::new(&csrf, &trail, &request);
     let leaving = match mode.leaving(identity, body, &visit).await {
         Ok(leaving) => leaving,
-        Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport)),
+        Err(rejection) => return Ok(mode.turn_away(&rejection.problem, rejection.transport, visit.headers)),
     };
     sign_in.end_all(&leaving, &visit.client).await?;
-    Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport)))
+    Ok(mode.forget_cookies(HttpResponse::NoContent().finish(), Some(leaving.transport), visit.headers))
 }
 
 /// The public keys that access tokens are verified with elsewhere.
@@ -453,15 +456,32 @@ impl JwtMode {
     }
 
     /// Refuses, and has the browser forget cookies that are good for nothing any more.
-    fn turn_away(&self, problem: &Problem, transport: Option<Transport>) -> HttpResponse {
+    fn turn_away(
+        &self,
+        problem: &Problem,
+        transport: Option<Transport>,
+        headers: &HeaderMap,
+    ) -> HttpResponse {
         let is_dead = problem.code().status() == StatusCode::UNAUTHORIZED;
-        self.forget_cookies(problem.response(), transport.filter(|_| is_dead))
+        self.forget_cookies(problem.response(), transport.filter(|_| is_dead), headers)
     }
 
-    /// Clears the cookies if the credential came in one.
-    fn forget_cookies(&self, mut response: HttpResponse, transport: Option<Transport>) -> HttpResponse {
-        if transport == Some(Transport::Cookie) {
-            for kind in [ACCESS_COOKIE, REFRESH_COOKIE] {
+    /// Clears the cookies if the credential came in one, but no other service's cookies of the same names.
+    fn forget_cookies(
+        &self,
+        mut response: HttpResponse,
+        transport: Option<Transport>,
+        headers: &HeaderMap,
+    ) -> HttpResponse {
+        if transport != Some(Transport::Cookie) {
+            return response;
+        }
+        let is_ours = |name, may_be: fn(&str) -> bool| cookies::all(headers, name).all(may_be);
+        for (kind, is_ours) in [
+            (ACCESS_COOKIE, is_ours(&self.access_cookie, may_be_access_token)),
+            (REFRESH_COOKIE, is_ours(&self.refresh_cookie, may_be_refresh_token)),
+        ] {
+            if is_ours {
                 // An error here means a cookie that could not be written, and the browser keeps a dead one.
                 let _ = response.add_cookie(&self.cookies.clear(kind));
             }

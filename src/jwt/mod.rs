@@ -33,9 +33,12 @@ use self::verified::Verified;
 
 const NAME: &str = "jwt";
 
-const ACCESS_COOKIE: CookieKind = CookieKind { name: "access_token", path: "/", same_site: SameSite::Lax };
+/// The cookie that an access token travels in.
+pub const ACCESS_COOKIE: CookieKind =
+    CookieKind { name: "access_token", path: "/", same_site: SameSite::Lax };
 
-const REFRESH_COOKIE: CookieKind =
+/// The cookie that a refresh token travels in.
+pub const REFRESH_COOKIE: CookieKind =
     CookieKind { name: "refresh_token", path: "/jwt", same_site: SameSite::Strict };
 
 /// Who issues access tokens, for whom, and by which application (RFC 7519, sections 4.1.1 and 4.1.3).

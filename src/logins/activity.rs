@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use hashlink::DefaultHashBuilder;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -31,12 +32,12 @@ pub(super) struct Activity(Mutex<Notes>);
 #[derive(Debug, Default)]
 struct Notes {
     /// What is to be written.
-    new: HashMap<Uuid, DateTime<Utc>>,
+    new: HashMap<Uuid, DateTime<Utc>, DefaultHashBuilder>,
     /// Since when each of them waits for that, the first one first: without and with the longer lifetimes.
     waiting: [VecDeque<(Instant, Uuid)>; 2],
     writing: Vec<Use>,
     /// What was written lately, and what a little earlier.
-    written: [HashMap<Uuid, DateTime<Utc>>; 2],
+    written: [HashMap<Uuid, DateTime<Utc>, DefaultHashBuilder>; 2],
     turned: Option<Instant>,
 }
 

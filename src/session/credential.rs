@@ -54,6 +54,11 @@ pub(super) fn is_token(token: &str) -> bool {
     token.starts_with(PREFIX)
 }
 
+/// Whether it can be what this service has ever put into its cookie, under whichever secret.
+pub(super) fn may_be_signed_id(value: &str) -> bool {
+    value.contains(PREFIX)
+}
+
 /// What actix-session signed, if it did: base64 of an HMAC-SHA-256, then the text, percent-encoded where a cookie
 /// needs it. Read here and not by its own `CookieJar`, which would cost a fifth of what the whole request does.
 fn unsign<'a>(key: &MacKey, value: &'a str) -> Option<&'a str> {

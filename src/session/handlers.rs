@@ -2,7 +2,7 @@
 
 use actix_session::Session;
 use actix_web::http::StatusCode;
-use actix_web::http::header::ContentType;
+use actix_web::http::header::{ContentType, HeaderMap};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
@@ -12,13 +12,15 @@ use utoipa::ToSchema;
 use crate::audit::{Kind, Trail};
 use crate::auth::{
     AuthError, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Modes, Presentation, ProfileBody,
-    RegisterRequest, Rejection, SignIn, TokenType, UserBody, within_refresh_limit,
+    RegisterRequest, Rejection, SignIn, TokenType, UserBody, warn_of_lost_cookies, within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{AnyJson, Ignored, Json};
 use crate::http::client::Client;
+use crate::http::cookies;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 
+use super::credential::may_be_signed_id;
 use super::data::{KEY, Key, Put, SessionData};
 use super::id::SessionId;
 use super::{COOKIE, NAME, SessionMode, store};
@@ -121,6 +123,7 @@ pub(super) async fn session_login(
         replaces: old.map(|old| Replaced::Handle(old.hash(), old.generation())),
     };
     let login = sign_in.start(body, client, how).await?;
+    warn_of_lost_cookies(transport, request.headers());
     mode.hand_out(login, &id, &csrf, &session, &request)
 }
 
@@ -133,7 +136,7 @@ pub(super) async fn session_login(
 ))]
 #[get("/profile")]
 pub(super) async fn session_profile(identity: Identity) -> HttpResponse {
-    HttpResponse::Ok().json(ProfileBody::from(identity))
+    ProfileBody::from(identity).response()
 }
 
 /// The CSRF token of the session.
@@ -169,7 +172,7 @@ pub(super) async fn session_refresh(
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
     if let Err(rejection) = identity {
-        return Ok(mode.turn_away(&rejection));
+        return Ok(mode.turn_away(&rejection, request.headers()));
     }
     let shown = mode.id(&modes.credential(request.headers())?).ok_or(AuthError::SessionExpired)?;
     let renewal = mode.logins.renew_handle(&shown.hash(), shown.generation()).await?;
@@ -192,19 +195,21 @@ pub(super) async fn session_logout(
     mode: Data<SessionMode>,
     trail: Data<Trail>,
     client: Client,
+    request: HttpRequest,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
     let identity = match identity {
         Ok(identity) => identity,
-        Err(rejection) => return Ok(mode.turn_away(&rejection)),
+        Err(rejection) => return Ok(mode.turn_away(&rejection, request.headers())),
     };
     if mode.logins.end(identity.login_id).await?.is_none() {
         let problem = AuthError::SessionExpired.into();
-        return Ok(mode.turn_away(&Rejection { problem, transport: Some(identity.transport) }));
+        let rejection = Rejection { problem, transport: Some(identity.transport) };
+        return Ok(mode.turn_away(&rejection, request.headers()));
     }
     trail.record(identity.did(Kind::Logout, &client));
-    Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport)))
+    Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport), request.headers()))
 }
 
 /// Sign out everywhere: end every login of the user, in both modes.
@@ -220,15 +225,16 @@ pub(super) async fn session_logout_all(
     mode: Data<SessionMode>,
     sign_in: Data<SignIn>,
     client: Client,
+    request: HttpRequest,
     identity: Result<Identity, Rejection>,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
     let identity = match identity {
         Ok(identity) => identity,
-        Err(rejection) => return Ok(mode.turn_away(&rejection)),
+        Err(rejection) => return Ok(mode.turn_away(&rejection, request.headers())),
     };
     sign_in.end_all(&identity, &client).await?;
-    Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport)))
+    Ok(mode.forget_cookie(HttpResponse::NoContent().finish(), Some(identity.transport), request.headers()))
 }
 
 /// Everything that the session keeps.
@@ -343,15 +349,21 @@ impl SessionMode {
     }
 
     /// Refuses, and has the browser forget a cookie that is good for nothing any more.
-    fn turn_away(&self, rejection: &Rejection) -> HttpResponse {
+    fn turn_away(&self, rejection: &Rejection, headers: &HeaderMap) -> HttpResponse {
         let is_dead = rejection.problem.code().status() == StatusCode::UNAUTHORIZED;
-        self.forget_cookie(rejection.problem.response(), rejection.transport.filter(|_| is_dead))
+        self.forget_cookie(rejection.problem.response(), rejection.transport.filter(|_| is_dead), headers)
     }
 
-    /// Clears the cookie if the credential came in it. Not by actix-session's `purge()`, which leaves a cookie alone that it
+    /// Clears the cookie if the credential came in it, but no other service's cookie of the same name. Not by actix-session's `purge()`, which leaves a cookie alone that it
     /// can't read: one that was signed under the secret before.
-    fn forget_cookie(&self, mut response: HttpResponse, transport: Option<Transport>) -> HttpResponse {
-        if transport == Some(Transport::Cookie) {
+    fn forget_cookie(
+        &self,
+        mut response: HttpResponse,
+        transport: Option<Transport>,
+        headers: &HeaderMap,
+    ) -> HttpResponse {
+        let is_ours = || cookies::all(headers, &self.cookie_name).all(may_be_signed_id);
+        if transport == Some(Transport::Cookie) && is_ours() {
             // An error here means a cookie that could not be written, and the browser keeps a dead one.
             let _ = response.add_cookie(&self.cookies.clear(COOKIE));
         }

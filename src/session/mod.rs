@@ -39,7 +39,8 @@ const NAME: &str = "session";
 /// What the cookie is signed for: the first half of actix-session's key is the one that signs.
 const SIGNING: &str = "dualauth session cookie v1";
 
-const COOKIE: CookieKind = CookieKind { name: "sessionid", path: "/", same_site: SameSite::Lax };
+/// The cookie that a session travels in.
+pub const COOKIE: CookieKind = CookieKind { name: "sessionid", path: "/", same_site: SameSite::Lax };
 
 /// The session mode.
 #[derive(Clone)]

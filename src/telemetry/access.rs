@@ -1,14 +1,14 @@
 //! The access line: one for each request, written down without detours, since there are as many of them as of all
 //! other lines together.
 
-use std::fmt::{Display, Write as _};
-use std::net::IpAddr;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 
-use chrono::SecondsFormat;
 use tracing::Level;
+use uuid::Uuid;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, write_rfc3339};
 use crate::config::LogFormat;
 
 use super::lines::Waiting;
@@ -23,11 +23,20 @@ const MAX_PATH: usize = 256;
 const TARGET: &str = "dualauth::access";
 
 /// Where they go.
-static OUTPUT: OnceLock<(Arc<Waiting>, LogFormat)> = OnceLock::new();
+static OUTPUT: OnceLock<Output> = OnceLock::new();
 
+struct Output {
+    waiting: Arc<Waiting>,
+    format: LogFormat,
+    /// Whether `LOG` lets them through: asked once, and not again for each.
+    is_wanted: bool,
+}
+
+/// To be called when logging has begun.
 pub(super) fn write_to(waiting: Arc<Waiting>, format: LogFormat) {
+    let is_wanted = tracing::enabled!(target: TARGET, Level::INFO);
     // The first one of a process holds.
-    let _ = OUTPUT.set((waiting, format));
+    let _ = OUTPUT.set(Output { waiting, format, is_wanted });
 }
 
 /// A request that was answered.
@@ -53,11 +62,9 @@ pub struct Access<'a> {
 
 /// Writes the line of a request that was answered, under the target `dualauth::access`, at the level `info`.
 pub fn access(access: &Access<'_>) {
-    if !tracing::enabled!(target: TARGET, Level::INFO) {
-        return;
-    }
     match OUTPUT.get() {
-        Some((waiting, format)) => waiting.push(access.line(*format).as_bytes()),
+        Some(Output { is_wanted: false, .. }) => {}
+        Some(Output { waiting, format, .. }) => waiting.push(access.line(*format).as_bytes()),
         // Within somebody else's program, by its rules.
         None => tracing::info!(target: TARGET, ?access, "request"),
     }
@@ -69,13 +76,13 @@ impl Access<'_> {
         let mut line = Line::begin(format);
         line.text("method", self.method);
         line.text("path", cut(self.path));
-        line.bare("status", self.status);
-        line.bare("micros", self.micros);
-        line.word("request_id", self.request_id);
-        line.word("client", self.client);
+        line.number("status", self.status);
+        line.number("micros", self.micros);
+        line.word("request_id", self.request_id.as_str());
+        line.address("client", self.client);
         if let Some(Who { user, login, mode }) = self.who {
-            line.word("user_id", user);
-            line.word("login_id", login);
+            line.id("user_id", user);
+            line.id("login_id", login);
             line.word("mode", mode);
         }
         if let Some(code) = self.code {
@@ -90,7 +97,20 @@ fn cut(path: &str) -> &str {
     &path[..path.floor_char_boundary(MAX_PATH)]
 }
 
-/// A line that is being written.
+/// As its `Display` has it, without what that does for widths and padding.
+fn dotted(address: Ipv4Addr) -> String {
+    let mut text = String::with_capacity("255.255.255.255".len());
+    for (number, octet) in address.octets().into_iter().enumerate() {
+        if number > 0 {
+            text.push('.');
+        }
+        text.push_str(itoa::Buffer::new().format(octet));
+    }
+    text
+}
+
+/// A line that is being written. Each field is put together from its parts: `format!` costs several times as much, and this
+/// is done for every request.
 struct Line {
     text: String,
     format: LogFormat,
@@ -98,18 +118,16 @@ struct Line {
 
 impl Line {
     fn begin(format: LogFormat) -> Self {
-        let time = Clock::system().now().to_rfc3339_opts(SecondsFormat::Micros, true);
+        let (before, after) = match format {
+            LogFormat::Pretty => ("", "  INFO dualauth::access: request"),
+            LogFormat::Json => {
+                (r#"{"timestamp":""#, r#"","level":"INFO","message":"request","target":"dualauth::access""#)
+            }
+        };
         let mut text = String::with_capacity(LINE);
-        for part in match format {
-            LogFormat::Pretty => ["", &time, "  INFO dualauth::access: request"],
-            LogFormat::Json => [
-                r#"{"timestamp":""#,
-                &time,
-                r#"","level":"INFO","message":"request","target":"dualauth::access""#,
-            ],
-        } {
-            text.push_str(part);
-        }
+        text.push_str(before);
+        write_rfc3339(Clock::system().now(), &mut text);
+        text.push_str(after);
         Self { text, format }
     }
 
@@ -141,21 +159,38 @@ impl Line {
     }
 
     /// A word of ours.
-    fn word(&mut self, name: &str, value: impl Display) {
+    fn word(&mut self, name: &str, value: &str) {
         match self.format {
             LogFormat::Pretty => self.bare(name, value),
             LogFormat::Json => self.quoted(name, value),
         }
     }
 
-    fn quoted(&mut self, name: &str, value: impl Display) {
-        self.name(name);
-        let _ = write!(self.text, "\"{value}\"");
+    fn id(&mut self, name: &str, id: Uuid) {
+        self.word(name, id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
     }
 
-    fn bare(&mut self, name: &str, value: impl Display) {
+    fn address(&mut self, name: &str, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.word(name, &dotted(address)),
+            IpAddr::V6(address) => self.word(name, &address.to_string()),
+        }
+    }
+
+    fn number(&mut self, name: &str, number: impl itoa::Integer) {
+        self.bare(name, itoa::Buffer::new().format(number));
+    }
+
+    fn quoted(&mut self, name: &str, value: &str) {
         self.name(name);
-        let _ = write!(self.text, "{value}");
+        for part in ["\"", value, "\""] {
+            self.text.push_str(part);
+        }
+    }
+
+    fn bare(&mut self, name: &str, value: &str) {
+        self.name(name);
+        self.text.push_str(value);
     }
 
     fn end(mut self) -> String {

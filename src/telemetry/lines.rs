@@ -47,7 +47,8 @@ impl Waiting {
     /// Where this can't be written, nothing can.
     pub(super) fn write(&self) {
         let _output = lock(&self.output);
-        let lines = std::mem::take(&mut *lock(&self.lines));
+        // With room for the next ones: it would else grow, and be copied, time and again.
+        let lines = std::mem::replace(&mut *lock(&self.lines), Vec::with_capacity(2 * CAPACITY));
         let _ = io::stderr().write_all(&lines);
     }
 

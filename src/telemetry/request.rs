@@ -137,8 +137,8 @@ tokio::task_local! {
 }
 
 /// Does the work of a request: whatever is logged meanwhile carries its id.
-pub async fn answering<T>(id: RequestId, work: impl Future<Output = T>) -> T {
-    CURRENT.scope(Current { id, who: Cell::default() }, work).await
+pub fn answering<T>(id: RequestId, work: impl Future<Output = T>) -> impl Future<Output = T> {
+    CURRENT.scope(Current { id, who: Cell::default() }, work)
 }
 
 /// Notes who sent the request that is being answered, for its access line.

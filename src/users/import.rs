@@ -11,20 +11,39 @@ use crate::clock::Clock;
 use crate::database::{Connections, DatabaseError, answer};
 use crate::tokens;
 
-use super::USER_ROLE;
 use super::passwords::check_hash;
+use super::username::{self, DerivedNames};
 use super::validation::{check_email, check_username};
+use super::{USER_ROLE, store};
 
 /// Somebody as the other system knows them.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForeignUser {
-    /// See the contract for what it may be.
-    pub username: String,
+    /// See the contract for what it may be; none: one is derived from the email.
+    pub username: Option<String>,
     /// See the contract for what it may be.
     pub email: String,
-    /// Of any kind that can be verified here.
+    /// Of any kind that can be verified here, or [`NO_PASSWORD`](super::NO_PASSWORD).
     pub password_hash: SecretString,
+}
+
+impl ForeignUser {
+    /// Systems in which people sign in by their address keep it here as well, or nothing.
+    fn own_username(&self) -> Option<&str> {
+        let username = self.username.as_deref()?;
+        (!username.is_empty() && !username.eq_ignore_ascii_case(&self.email)).then_some(username)
+    }
+}
+
+/// Somebody with whom everything is right, as far as the file itself can tell.
+#[derive(Debug)]
+pub struct CheckedUser {
+    user: ForeignUser,
+    /// Where in the file it is.
+    pub number: u64,
+    /// Whether there is a password that fits.
+    pub has_password: bool,
 }
 
 /// One thing that keeps somebody from being taken over.
@@ -56,52 +75,68 @@ pub struct Import {
     pool: Connections,
     clock: Clock,
     is_dry_run: bool,
-    /// On which line each username and email was.
+    /// What the numbers count: the file's lines, or its users.
+    unit: &'static str,
+    /// Where each username and email was.
     seen: HashMap<NameHash, u64>,
 }
 
 impl Import {
     /// Into this database; a dry run only looks.
-    pub fn new(pool: Connections, clock: Clock, is_dry_run: bool) -> Self {
-        Self { pool, clock, is_dry_run, seen: HashMap::new() }
+    pub fn new(pool: Connections, clock: Clock, is_dry_run: bool, unit: &'static str) -> Self {
+        Self { pool, clock, is_dry_run, unit, seen: HashMap::new() }
     }
 
-    /// What is wrong with the user on this line, as far as the lines themselves can tell.
-    pub fn check(&mut self, line: u64, user: &ForeignUser) -> Vec<Refusal> {
+    /// Looks at a user by itself and beside those before it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn check(&mut self, number: u64, user: ForeignUser) -> Result<CheckedUser, Vec<Refusal>> {
+        let hash = check_hash(user.password_hash.expose_secret());
+        let has_password = *hash.as_ref().unwrap_or(&false);
         let checks = [
-            ("username", check_username(&user.username)),
+            ("username", user.own_username().map_or(Ok(()), check_username)),
             ("email", check_email(&user.email)),
-            ("password_hash", check_hash(user.password_hash.expose_secret()).map_err(|it| it.to_string())),
+            ("password_hash", hash.map(drop).map_err(|unusable| unusable.to_string())),
         ];
         let refusal =
             |(field, check): (_, Result<(), String>)| check.err().map(|why| Refusal::new(field, why));
         let refusals: Vec<Refusal> = checks.into_iter().filter_map(refusal).collect();
-        match refusals.is_empty() {
-            true => self.note(line, user),
-            false => refusals,
+        if !refusals.is_empty() {
+            return Err(refusals);
         }
+        self.note(number, &user)?;
+        Ok(CheckedUser { user, number, has_password })
     }
 
-    fn note(&mut self, line: u64, user: &ForeignUser) -> Vec<Refusal> {
-        let names = [("username", name_hash(&user.username)), ("email", name_hash(&user.email))];
+    fn note(&mut self, number: u64, user: &ForeignUser) -> Result<(), Vec<Refusal>> {
+        let email = ("email", name_hash(&user.email));
+        let username = user.own_username().map(|username| ("username", name_hash(username)));
+        let names: Vec<(&str, NameHash)> = username.into_iter().chain([email]).collect();
         let earlier = |(field, hash): &(&'static str, NameHash)| {
-            self.seen.get(hash).map(|earlier| Refusal::new(field, format!("is that of line {earlier}, too")))
+            let earlier = self.seen.get(hash)?;
+            Some(Refusal::new(field, format!("is that of {} {earlier}, too", self.unit)))
         };
         let refusals: Vec<Refusal> = names.iter().filter_map(earlier).collect();
-        if refusals.is_empty() {
-            self.seen.extend(names.map(|(_, hash)| (hash, line)));
+        if !refusals.is_empty() {
+            return Err(refusals);
         }
-        refusals
+        self.seen.extend(names.into_iter().map(|(_, hash)| (hash, number)));
+        Ok(())
     }
 
     /// Opens accounts for them, in one statement. Gives those who have none then, by their place, and why.
     ///
     /// # Errors
     /// When the database gives no answer: then none of them has an account.
-    pub async fn store(&self, users: &[ForeignUser]) -> Result<Vec<(usize, Vec<Refusal>)>, DatabaseError> {
+    pub async fn store(
+        &mut self,
+        users: &[CheckedUser],
+    ) -> Result<Vec<(usize, Vec<Refusal>)>, DatabaseError> {
+        let users = self.with_usernames(users).await?;
         let left: Vec<usize> = match self.is_dry_run {
             true => (0..users.len()).collect(),
-            false => self.insert(users).await?,
+            false => self.insert(&users).await?,
         };
         let taken = self.taken(&left.iter().map(|at| &users[*at]).collect::<Vec<_>>()).await?;
         let refused = left.into_iter().zip(taken).map(|(at, mut refusals)| {
@@ -113,10 +148,40 @@ impl Import {
         Ok(refused.filter(|(_, refusals)| !refusals.is_empty()).collect())
     }
 
+    /// Derives the usernames that are missing.
+    async fn with_usernames<'a>(
+        &mut self,
+        users: &'a [CheckedUser],
+    ) -> Result<Vec<NamedUser<'a>>, DatabaseError> {
+        let derived: Vec<Option<DerivedNames>> =
+            users.iter().map(|CheckedUser { user, .. }| derive_missing(user)).collect();
+        let wanted: Vec<String> =
+            derived.iter().flatten().flat_map(|names| names.preferred.clone()).collect();
+        let taken = store::taken_usernames(&self.pool, &wanted).await?;
+        let named = users.iter().zip(derived).map(|(checked, derived)| {
+            let username = match (derived, checked.user.own_username()) {
+                (Some(names), _) => self.choose(checked.number, names, &taken),
+                (None, username) => username.unwrap_or_default().to_owned(),
+            };
+            NamedUser { username, user: &checked.user }
+        });
+        Ok(named.collect())
+    }
+
+    /// The first that nobody has, here or in the file so far.
+    fn choose(&mut self, number: u64, names: DerivedNames, taken: &HashSet<String>) -> String {
+        let is_free = |name: &String| {
+            !taken.contains(&name.to_ascii_lowercase()) && !self.seen.contains_key(&name_hash(name))
+        };
+        let username = names.preferred.into_iter().find(is_free).unwrap_or(names.fallback);
+        self.seen.insert(name_hash(&username), number);
+        username
+    }
+
     /// Gives the places of those who were not inserted, because somebody has one of their names.
-    async fn insert(&self, users: &[ForeignUser]) -> Result<Vec<usize>, DatabaseError> {
+    async fn insert(&self, users: &[NamedUser<'_>]) -> Result<Vec<usize>, DatabaseError> {
         let ids: Vec<Uuid> = users.iter().map(|_| Uuid::now_v7()).collect();
-        let hash = |user: &ForeignUser| user.password_hash.expose_secret().to_owned();
+        let hash = |named: &NamedUser<'_>| named.user.password_hash.expose_secret().to_owned();
         let insert = sqlx::query_scalar!(
             "insert into dualauth.users (id, username, email, password_hash, roles, created_at)
              select id, username, email, password_hash, array[$5::text], $6
@@ -125,8 +190,8 @@ impl Import {
              on conflict do nothing
              returning id",
             &ids,
-            &column(users, |user| user.username.clone()),
-            &column(users, |user| user.email.clone()),
+            &column(users, |named| named.username.clone()),
+            &column(users, |named| named.user.email.clone()),
             &column(users, hash),
             USER_ROLE,
             self.clock.now(),
@@ -137,7 +202,7 @@ impl Import {
     }
 
     /// Which of their names somebody has already, for each of them.
-    async fn taken(&self, users: &[&ForeignUser]) -> Result<Vec<Vec<Refusal>>, DatabaseError> {
+    async fn taken(&self, users: &[&NamedUser<'_>]) -> Result<Vec<Vec<Refusal>>, DatabaseError> {
         if users.is_empty() {
             return Ok(Vec::new());
         }
@@ -149,8 +214,8 @@ impl Import {
                      = lower(new.email collate "C")) as "email!"
                from unnest($1::text[], $2::text[]) with ordinality as new (username, email, place)
                order by place"#,
-            &column(users, |user| user.username.clone()),
-            &column(users, |user| user.email.clone()),
+            &column(users, |named| named.username.clone()),
+            &column(users, |named| named.user.email.clone()),
         );
         let rows = answer(look.fetch_all(&self.pool)).await?;
         let refusals = rows.into_iter().map(|row| {
@@ -159,6 +224,16 @@ impl Import {
         });
         Ok(refusals.collect())
     }
+}
+
+/// Somebody with the username that is to be theirs.
+struct NamedUser<'a> {
+    username: String,
+    user: &'a ForeignUser,
+}
+
+fn derive_missing(user: &ForeignUser) -> Option<DerivedNames> {
+    user.own_username().is_none().then(|| username::derive(&user.email))
 }
 
 fn column<U>(users: &[U], member: impl Fn(&U) -> String) -> Vec<String> {
@@ -181,17 +256,18 @@ mod tests {
 
     fn check(import: &mut Import, line: u64, [username, email, hash]: [&str; 3]) -> Vec<String> {
         let user = ForeignUser {
-            username: username.to_owned(),
+            username: Some(username.to_owned()),
             email: email.to_owned(),
             password_hash: SecretString::from(hash),
         };
-        import.check(line, &user).iter().map(Refusal::to_string).collect()
+        let refusals = import.check(line, user).err().unwrap_or_default();
+        refusals.iter().map(Refusal::to_string).collect()
     }
 
     fn import() -> Import {
         let nowhere = Ways::direct_to(&"postgres://nowhere".into(), "test").expect("a URL");
         let pools = Pools::new(nowhere, 1);
-        Import::new(pools.requests, Clock::system(), true)
+        Import::new(pools.requests, Clock::system(), true, "line")
     }
 
     #[tokio::test]

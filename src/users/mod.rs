@@ -16,10 +16,10 @@ pub use self::accounts::{
     Accounts, ChangePasswordError, ManageError, NewUser, Proved, Refused, RegisterError, VerifyError,
 };
 pub use self::guesses::{Claimant, Nobody};
-pub use self::import::{ForeignUser, Import, Refusal};
+pub use self::import::{CheckedUser, ForeignUser, Import, Refusal};
 pub use self::management::SetPasswordError;
 pub use self::passwords::{
-    Load, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,
+    Load, NO_PASSWORD, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,
 };
 pub use self::validation::{Field, Invalid, check_role};
 

@@ -1,5 +1,6 @@
 //! Users in Postgres.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
@@ -58,6 +59,23 @@ fn taken(error: &DatabaseError) -> Option<Taken> {
         "users_email_key" => Some(Taken::Email),
         _ => None,
     }
+}
+
+/// Which of these usernames somebody has, in lower case.
+pub(super) async fn taken_usernames(
+    pool: &Connections,
+    usernames: &[String],
+) -> Result<HashSet<String>, DatabaseError> {
+    if usernames.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let query = sqlx::query_scalar!(
+        r#"select lower(users.username collate "C") as "username!" from dualauth.users
+           join (select distinct lower(name collate "C") as name from unnest($1::text[]) as wanted (name)) as wanted
+             on lower(users.username collate "C") = wanted.name"#,
+        usernames,
+    );
+    Ok(answer(query.fetch_all(pool)).await?.into_iter().collect())
 }
 
 /// The first of these usernames that nobody has.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::Path;
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 use utoipa_swagger_ui::Config;
 
 use crate::error::{Code, Problem};
 
+use super::SiteFacts;
 use super::page::{self, CSS, HTML, JAVASCRIPT};
 
 /// Scripts, styles and data from here only; Swagger UI draws some of its icons from `data:`.
@@ -17,8 +18,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The page.
 #[get("/docs/")]
-pub(super) async fn docs() -> HttpResponse {
-    page::file(POLICY, HTML, include_str!("docs/index.html"))
+pub(super) async fn docs(facts: Data<SiteFacts>) -> HttpResponse {
+    page::file(POLICY, HTML, facts.rooted(include_str!("docs/index.html")))
 }
 
 /// What the page loads: our own set-up, and Swagger UI as it is.
@@ -39,6 +40,6 @@ fn swagger_ui(name: &str) -> Result<HttpResponse, Problem> {
 
 /// Where it is without the slash.
 #[get("/docs")]
-pub(super) async fn docs_without_slash() -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((LOCATION, "/docs/")).finish()
+pub(super) async fn docs_without_slash(facts: Data<SiteFacts>) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, format!("{}/docs/", facts.base_path))).finish()
 }

@@ -2,6 +2,7 @@
 
 mod comparison;
 mod docs;
+mod facts;
 mod health;
 mod metrics;
 pub mod openapi;
@@ -11,6 +12,7 @@ mod playground;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::comparison::LastRun;
+pub use self::facts::SiteFacts;
 pub use self::metrics::Scrape;
 
 /// The paths for people, which the API's document does not list. They answer `GET`.

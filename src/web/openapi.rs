@@ -16,6 +16,8 @@ use utoipa::openapi::{OpenApi, RefOr, Schema};
 use crate::auth::MODE_SCHEMA;
 use crate::error::{Check, Checks, Code, FieldError, OAuthError, Problem};
 
+use super::SiteFacts;
+
 /// What the routes can't say of themselves.
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -67,12 +69,12 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// With this one of the API.
+    /// With this one of the API, for this site.
     ///
     /// # Errors
     /// When one does not serialise.
-    pub fn of(api: OpenApi) -> Result<Self, serde_json::Error> {
-        let comparison = comparison();
+    pub fn of(api: OpenApi, facts: &SiteFacts) -> Result<Self, serde_json::Error> {
+        let comparison = comparison(facts);
         let rendered = Rendered { api: render(&api)?, comparison: render(&comparison)? };
         Ok(Self { api, comparison, rendered })
     }
@@ -121,25 +123,27 @@ fn json(document: &str) -> HttpResponse {
         .body(document.to_owned())
 }
 
-/// Adds what holds for many routes alike: how credentials travel, the headers that go with them, and the problems that
+/// Adds what holds for many routes alike: where they are, how credentials travel, the headers that go with them, and the problems that
 /// routes answer with. `modes` are the names of all modes.
-pub fn complete(document: &mut OpenApi, modes: &[&str]) {
+pub fn complete(document: &mut OpenApi, facts: &SiteFacts, modes: &[&str]) {
     let components = document.components.get_or_insert_default();
     components.schemas.insert(MODE_SCHEMA.to_owned(), mode(modes));
-    credentials::declare(components);
+    credentials::declare(components, facts);
     headers::declare(components);
-    complete_operations(document);
+    complete_operations(document, facts);
     order::sort(document);
 }
 
 /// The comparison's document, complete.
-fn comparison() -> OpenApi {
+fn comparison(facts: &SiteFacts) -> OpenApi {
     let mut document = <ComparisonDocument as utoipa::OpenApi>::openapi();
-    complete_operations(&mut document);
+    complete_operations(&mut document, facts);
     document
 }
 
-fn complete_operations(document: &mut OpenApi) {
+fn complete_operations(document: &mut OpenApi, facts: &SiteFacts) {
+    let url = if facts.base_path.is_empty() { "/" } else { &facts.base_path };
+    document.servers.iter_mut().flatten().for_each(|server| url.clone_into(&mut server.url));
     for item in document.paths.paths.values_mut() {
         for (is_unsafe, operation) in operations(item) {
             state_optional_body(operation);

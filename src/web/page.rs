@@ -4,6 +4,8 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use actix_web::web::Bytes;
 
+use super::SiteFacts;
+
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
 pub(super) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
@@ -20,13 +22,13 @@ const PAGES: [(&str, &str); 4] =
     [("/", "Playground"), ("/compare", "Comparison"), ("/docs/", "Swagger UI"), ("/openapi.json", "OpenAPI")];
 
 /// The page of ours at this path: where its HTML says `<!-- top -->`, there is the way to the others.
-pub(super) fn page(path: &str, html: &str) -> HttpResponse {
-    ready(self::html(path, html))
+pub(super) fn page(path: &str, html: &str, facts: &SiteFacts) -> HttpResponse {
+    ready(self::html(path, html, facts))
 }
 
-/// Its HTML, with the way to the others.
-pub(super) fn html(path: &str, html: &str) -> String {
-    html.replace("<!-- top -->", &top(path))
+/// Its HTML, with the way to the others, below the path of `PUBLIC_URL`.
+pub(super) fn html(path: &str, html: &str, facts: &SiteFacts) -> String {
+    facts.rooted(&html.replace("<!-- top -->", &top(path)))
 }
 
 /// A page of ours whose HTML is complete.

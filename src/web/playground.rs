@@ -1,16 +1,26 @@
 //! The playground: both modes side by side, and what really travels.
 
-use actix_web::web::Path;
+use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
 
 use crate::error::{Code, Problem};
 
+use super::SiteFacts;
 use super::page::{self, CSS, JAVASCRIPT, OURS, SVG};
 
 /// The page.
 #[get("/")]
-pub(super) async fn playground() -> HttpResponse {
-    page::page("/", include_str!("playground/index.html"))
+pub(super) async fn playground(facts: Data<SiteFacts>) -> HttpResponse {
+    let html = include_str!("playground/index.html").replace("<!-- cookie names -->", &cookie_names(&facts));
+    page::page("/", &html, &facts)
+}
+
+/// No script can read them off its cookies.
+fn cookie_names(facts: &SiteFacts) -> String {
+    let SiteFacts { session_cookie, access_token_cookie, refresh_token_cookie, .. } = facts;
+    format!(
+        "<meta name=\"cookie-names\" content=\"{session_cookie} {access_token_cookie} {refresh_token_cookie}\">"
+    )
 }
 
 /// What the page loads.
@@ -28,6 +38,7 @@ fn text(name: &str) -> Option<(&'static str, &'static str)> {
         "main.js" => (JAVASCRIPT, include_str!("playground/main.js")),
         "account.js" => (JAVASCRIPT, include_str!("playground/account.js")),
         "actions.js" => (JAVASCRIPT, include_str!("playground/actions.js")),
+        "base.js" => (JAVASCRIPT, include_str!("playground/base.js")),
         "board.js" => (JAVASCRIPT, include_str!("playground/board.js")),
         "card.js" => (JAVASCRIPT, include_str!("playground/card.js")),
         "clock.js" => (JAVASCRIPT, include_str!("playground/clock.js")),

@@ -1,6 +1,8 @@
 //! JWT libraries that nobody here wrote, set up as a service behind dualauth would set them up: they verify its tokens
 //! by what it publishes, refuse what is forged, and go on when keys rotate.
 
+mod verifiers;
+
 use std::{
     path::{Path, PathBuf},
     process::Stdio,

@@ -62,6 +62,10 @@ async fn a_server_that_runs_is_measured_from_outside() {
     let markdown = text(&read(&out, "comparison.md"));
     assert!(markdown.contains(&format!("**Server**: {url}")), "{markdown}");
     assert!(!text(&read(&out, "comparison.html")).contains("CPU for each request"));
+    // What it costs, and what textbooks' variants do, can't be seen from there.
+    let found = found(&markdown);
+    assert_eq!(found.len(), 3, "{found:?}");
+    assert!(found[1].contains("on the node that was told; the JWT "), "{found:?}");
     let page = page_of(&report).await;
     assert!(!page.contains("Not measured yet") && page.contains("A copy: dead"), "{page}");
     for variant in &report.variants {
@@ -147,7 +151,7 @@ async fn two_comparisons_never_share_a_folder() {
 }
 
 /// What the contract names.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 22] = [
     "name",
     "mode",
     "transport",
@@ -155,6 +159,8 @@ const KEYS: [&str; 20] = [
     "lookup",
     "revocation",
     "nodes",
+    "connections",
+    "many_connections",
     "requests_per_second",
     "p50_ms",
     "p99_ms",
@@ -178,9 +184,16 @@ async fn everything_is_compared_and_told_in_every_form_and_on_a_page() {
     let json: Value = serde_json::from_slice(&read(&out, "comparison.json")).expect("JSON");
     assert_complete(&json);
     assert_told_right(&report);
+    assert_rounded(&json);
 
     let markdown = text(&read(&out, "comparison.md"));
     let html = text(&read(&out, "comparison.html"));
+    let found = found(&markdown);
+    assert_eq!(found.len(), 5, "{found:?}");
+    assert!(found[0].starts_with("Over 4 connections") && found[1].starts_with("Over 64"), "{found:?}");
+    assert!(found.iter().all(|sentence| !sentence.contains('–')), "no figure is missing: {found:?}");
+    assert!(report.to_text().starts_with(&found[0]), "{}", report.to_text());
+    assert!(html.find("What was found") < html.find("The run"), "it comes first");
     for variant in &report.variants {
         assert!(markdown.contains(&variant.name) && html.contains(&variant.name), "{}", variant.name);
     }
@@ -189,6 +202,27 @@ async fn everything_is_compared_and_told_in_every_form_and_on_a_page() {
         assert!(!html.contains(outside), "{outside} in a file that stands alone");
     }
     assert_shown(&out, &report).await;
+}
+
+/// The sentences that a report begins with.
+fn found(markdown: &str) -> Vec<String> {
+    let (_, found) = markdown.split_once("## What was found\n\n").expect("it begins with them");
+    let (found, _) = found.split_once("\n\n").expect("something behind them");
+    found.lines().map(|line| line.trim_start_matches("- ").to_owned()).collect()
+}
+
+/// Whoever reads `30.736452500000002` is told more than anybody has measured.
+fn assert_rounded(json: &Value) {
+    match json {
+        Value::Number(number) if number.is_f64() => {
+            let digits = number.to_string().replace('.', "");
+            let digits = digits.split('e').next().expect("a mantissa").trim_matches(['0', '-']).len();
+            assert!(digits <= 3, "{number}");
+        }
+        Value::Array(values) => values.iter().for_each(assert_rounded),
+        Value::Object(members) => members.values().for_each(assert_rounded),
+        _ => {}
+    }
 }
 
 fn read(folder: &Path, name: &str) -> Vec<u8> {
@@ -217,6 +251,11 @@ fn assert_told_right(report: &Report) {
         // In a slice as short as these a token costs now more than a bare handler, now less; a look-up does not.
         assert!(variant.server_cpu_ratio.expect("a ratio") > expected, "{}", variant.name);
         assert!(variant.p99_ms >= variant.p50_ms && variant.p50_ms > Some(0.0), "{}", variant.name);
+    }
+    for variant in &report.variants {
+        let many = variant.many_connections.map(|many| (many.connections, many.server_cpu_ratio.is_some()));
+        let expected = (variant.nodes == 1).then_some((64, true));
+        assert_eq!((variant.connections, many), (4, expected), "{}", variant.name);
     }
     let looked_at = report.variants.iter().filter(|variant| variant.revocation_delay_ms.is_some());
     assert_eq!(looked_at.map(assert_looked_at).count(), 8, "of the first algorithm");

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use crate::support::{
     client::{Client, Pair},
     cluster::Database,
+    free_port,
     http::Request,
     nginx::Nginx,
     program::{Server, folder, program, run, text},
@@ -254,6 +255,32 @@ async fn a_service_that_takes_itself_for_another_is_found() {
 
     let told = doctor_in(&folder(), &[database], &["--url", "http://127.0.0.1:1"]).await;
     told.assert_has("problem", &["Nothing answers at http://127.0.0.1:1"]);
+}
+
+#[tokio::test]
+async fn a_service_below_a_path_is_asked_there_by_the_names_that_are_set() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{address}/auth");
+    let prefix = ("COOKIE_NAME_PREFIX", "staging_");
+    let settings = [("LISTEN", address.as_str()), ("PUBLIC_URL", &url), prefix];
+    let server = TestServer::with(&settings).await;
+    let database = ("DATABASE_URL", server.database_url().as_str());
+    for settings in [&[database, prefix, ("PUBLIC_URL", &url)][..], &[database, prefix]] {
+        let told = doctor_in(&folder(), settings, &["--url", &url]).await;
+        told.assert_has("ok", &[&format!("the service at {url} is ready")]);
+        told.assert_has("ok", &["may call, and get their cookies"]);
+    }
+    let told = doctor_in(&folder(), &[database], &["--url", &format!("http://{address}/elsewhere")]).await;
+    told.assert_has("problem", &["/elsewhere/session/logout answers 404"]);
+}
+
+#[tokio::test]
+async fn origins_whose_pages_get_no_cookies_are_named() {
+    let origins =
+        ("ALLOWED_ORIGINS", "https://app.example.com,https://app.example.org,capacitor://localhost");
+    let told = doctor(&[("PUBLIC_URL", "https://auth.example.com"), origins]).await;
+    told.assert_has("warning", &["https://app.example.org, capacitor://localhost", "another site", "bearer"]);
+    assert!(told.of("warning").iter().all(|line| !line.contains("app.example.com,")), "{}", told.text);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use sqlx::{PgConnection, query_scalar};
 use crate::support::{
     client::{Client, Pair},
     cluster::Database,
+    eventually,
     program::{folder, program, run, text},
     server::TestServer,
     with,
@@ -37,6 +38,13 @@ const HASHES: [&str; 15] = [
 const TODAY: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "256"), ("ARGON2_ITERATIONS", "2")];
 const BEGINS: &str = "$argon2id$v=19$m=256,t=2,p=1$";
 
+/// Everybody's password of the tests.
+const PASSWORD: &str = "a quiet lantern over the weir";
+
+/// argon2-cffi: `PasswordHasher(time_cost=2, memory_cost=64, parallelism=1).hash(PASSWORD)`
+const ARGON2ID: &str =
+    "$argon2id$v=19$m=64,t=2,p=1$775xdDPs5EupH+F2rSs5hw$XkXWj/jyNffKQR45u9RJ1f9Joig5YZCbhhgsUA8UcXA";
+
 /// A database, and files to import into it.
 struct Stage {
     database: Arc<Database>,
@@ -53,6 +61,13 @@ impl Stage {
         let mut command = program(&self.folder, &[("DATABASE_URL", self.database.url().as_str())]);
         command.args(["user", "import", name]).args(options);
         Import::of(&run(command, "").await)
+    }
+
+    /// What comes on standard input.
+    async fn import_input(&self, content: &str, options: &[&str]) -> Import {
+        let mut command = program(&self.folder, &[("DATABASE_URL", self.database.url().as_str())]);
+        command.args(["user", "import", "-"]).args(options);
+        Import::of(&run(command, content).await)
     }
 
     async fn sql(&self) -> PgConnection {
@@ -73,11 +88,14 @@ impl Drop for Stage {
 }
 
 /// What an import has said.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Import {
     exit: Option<i32>,
-    /// A line of the file, and what is wrong with it.
+    /// A line of the file, who is on it, and what is wrong with it.
     refused: Vec<(u64, String)>,
+    names: Vec<String>,
+    /// Who has no password, and on which line.
+    without_password: Vec<(u64, String)>,
     summary: Vec<String>,
     complaint: String,
 }
@@ -86,20 +104,23 @@ impl Import {
     fn of(output: &Output) -> Self {
         let said = text(&output.stdout);
         let complaint = text(&output.stderr);
-        for secret in ["$2", "$argon2", "pbkdf2", "saltsalt"] {
+        for secret in ["$2", "$argon2", "pbkdf2", "saltsalt", "jxspr8Ki0RYycV"] {
             assert!(!said.contains(secret) && !complaint.contains(secret), "a hash is in {said}{complaint}");
         }
-        let refusal = |line: &str| {
-            let (number, why) = line.strip_prefix("line ")?.split_once(": ")?;
-            Some((number.parse().ok()?, why.to_owned()))
-        };
-        let (refused, summary): (Vec<_>, Vec<_>) = said.lines().partition(|line| refusal(line).is_some());
-        Self {
-            exit: output.status.code(),
-            refused: refused.into_iter().filter_map(refusal).collect(),
-            summary: summary.into_iter().map(str::to_owned).collect(),
-            complaint,
+        let mut import = Self { exit: output.status.code(), complaint, ..Self::default() };
+        for line in said.lines() {
+            match told(line) {
+                Some((number, name, what)) if what.ends_with("imported without a password: none fits") => {
+                    import.without_password.push((number, name));
+                }
+                Some((number, name, why)) => {
+                    import.refused.push((number, why));
+                    import.names.push(name);
+                }
+                None => import.summary.push(line.to_owned()),
+            }
         }
+        import
     }
 
     /// The lines that were refused.
@@ -109,9 +130,33 @@ impl Import {
 
     #[track_caller]
     fn assert(&self, exit: i32, done: &str, imported: usize) {
-        let summary = [format!("{done}: {imported}"), format!("refused: {}", self.refused.len())];
+        let mut summary = vec![format!("{done}: {imported}")];
+        if !self.without_password.is_empty() {
+            summary.push(format!("of them without a password: {}", self.without_password.len()));
+        }
+        summary.push(format!("refused: {}", self.refused.len()));
         assert_eq!((self.exit, &self.summary[..]), (Some(exit), &summary[..]), "{self:?}");
     }
+}
+
+/// The number of a line or user, its name, and what is said of it.
+fn told(line: &str) -> Option<(u64, String, String)> {
+    let place = line.strip_prefix("line ").or_else(|| line.strip_prefix("user "))?;
+    let (place, what) = place.split_once(": ")?;
+    let (number, name) = place.split_once(" (").unwrap_or((place, ")"));
+    Some((number.parse().ok()?, name.strip_suffix(')')?.to_owned(), what.to_owned()))
+}
+
+/// A system, a password, and its hash there, as `tests/imports/make.py` makes them.
+fn others() -> Vec<(String, String, String)> {
+    serde_json::from_str(include_str!("../imports/hashes.json")).expect("triples")
+}
+
+/// How this system hashes everybody's password of the tests.
+fn hash_of(begins: &str) -> String {
+    let found =
+        others().into_iter().find(|(_, password, hash)| password == PASSWORD && hash.starts_with(begins));
+    found.expect(begins).2
 }
 
 fn csv(users: impl IntoIterator<Item = (impl std::fmt::Display, impl std::fmt::Display)>) -> String {
@@ -156,6 +201,277 @@ async fn a_user_of_another_system_signs_in_in_every_way_and_gets_a_hash_of_today
 }
 
 #[tokio::test]
+async fn whoever_signed_in_elsewhere_signs_in_here_with_the_same_password() {
+    let stage = Stage::set().await;
+    let users: Vec<_> = others()
+        .into_iter()
+        .filter(|(_, password, _)| !password.contains("weir ") && password.len() < 72)
+        .collect();
+    let name = |number: usize| format!("user-{number}");
+    let file = csv(users.iter().enumerate().map(|(number, (.., hash))| (name(number), hash)));
+    stage.import("users.csv", file, &[]).await.assert(0, "imported", users.len());
+
+    let server = TestServer::on(stage.database.clone(), &TODAY).await;
+    let mut sql = server.sql().await;
+    for (number, (system, password, hash)) in users.iter().enumerate() {
+        let pair = Pair::JWT_BEARER;
+        let credentials = with(pair.credentials(&name(number)), "password", password.as_str());
+        Client::new(&server, pair).login(&credentials).await.ok();
+        let stored = query_scalar("select password_hash from users where username = $1").bind(name(number));
+        let stored: String = stored.fetch_one(&mut sql).await.expect("a user");
+        assert!(stored.starts_with(BEGINS), "{system}: {hash}");
+    }
+}
+
+#[tokio::test]
+async fn who_had_no_password_there_is_imported_and_no_password_fits() {
+    let stage = Stage::set().await;
+    let unusable = ["!NmQ5LHPW0wVpFi5Bz4D1Z8XlrMe0tZQa2zYzUCHM", "!", "*", "!$6$salt$digest"];
+    let file = csv(unusable.iter().enumerate().map(|(number, hash)| (format!("user-{number}"), hash)));
+    let expected: Vec<_> = (0..4).map(|number| (number + 2, format!("user-{number}"))).collect();
+    for (option, done) in [(&["--dry-run"][..], "would be imported"), (&[], "imported")] {
+        let import = stage.import("users.csv", &file, option).await;
+        import.assert(0, done, 4);
+        assert_eq!(import.without_password, expected);
+    }
+    let server = TestServer::on(stage.database.clone(), &TODAY).await;
+    for (number, hash) in unusable.iter().enumerate() {
+        for password in [PASSWORD, "!", *hash] {
+            let credentials =
+                with(Pair::JWT_BEARER.credentials(&format!("user-{number}")), "password", password);
+            Client::new(&server, Pair::JWT_BEARER)
+                .login(&credentials)
+                .await
+                .problem(401, "invalid_credentials");
+        }
+    }
+    let mut sql = server.sql().await;
+    // As the trail has it, they are what they were meant to be, and no hash is broken.
+    eventually("the trail", async || {
+        let failed = query_scalar("select detail->>'reason' from audit_events where event = 'login_failed'");
+        let reasons: Vec<String> = failed.fetch_all(&mut sql).await.expect("reasons");
+        assert!(reasons.iter().all(|reason| reason == "wrong_password"), "{reasons:?}");
+        reasons.len() == 3 * unusable.len()
+    })
+    .await;
+}
+
+/// Imports it once to see and once for good, and signs in as whoever shall be able to.
+async fn assert_all_sign_in(stage: &Stage, document: &str, options: &[&str], expected: &[&str]) -> Import {
+    let dry = stage.import_input(document, &[options, &["--dry-run"]].concat()).await;
+    let import = stage.import_input(document, options).await;
+    assert_eq!(
+        (&dry.refused, &dry.names, &dry.without_password),
+        (&import.refused, &import.names, &import.without_password)
+    );
+    import.assert(
+        i32::from(!import.refused.is_empty()),
+        "imported",
+        expected.len() + import.without_password.len(),
+    );
+    let server = TestServer::on(stage.database.clone(), &TODAY).await;
+    for name in expected {
+        Client::signed_in(&server, Pair::SESSION_BEARER, name).await;
+    }
+    import
+}
+
+#[tokio::test]
+async fn a_realm_that_keycloak_exported_is_imported() {
+    let credential = |secret: serde_json::Value, computation: serde_json::Value| {
+        serde_json::json!([
+            { "type": "otp", "secretData": "{\"value\":\"x\"}", "credentialData": "{}" },
+            { "type": "password", "userLabel": "My password", "createdDate": 1_740_654_903_754_u64,
+              "secretData": secret.to_string(), "credentialData": computation.to_string() },
+        ])
+    };
+    let pbkdf2 = |begins: &str, algorithm: &str| {
+        let hash = hash_of(begins);
+        let [salt, value] = [3, 4].map(|at| hash.split('$').nth(at).expect("a part"));
+        let secret = serde_json::json!({ "value": format!("{value}=="), "salt": format!("{salt}=="), "additionalParameters": {} });
+        credential(
+            secret,
+            serde_json::json!({ "hashIterations": 1000, "algorithm": algorithm, "additionalParameters": {} }),
+        )
+    };
+    let [salt, value] = [4, 5].map(|at| ARGON2ID.split('$').nth(at).expect("a part"));
+    let argon2 = credential(
+        serde_json::json!({ "value": format!("{value}="), "salt": format!("{salt}==") }),
+        serde_json::json!({ "hashIterations": 2, "algorithm": "argon2", "additionalParameters":
+            { "hashLength": ["32"], "memory": ["64"], "type": ["id"], "version": ["1.3"], "parallelism": ["1"] } }),
+    );
+    let stage = Stage::set().await;
+    let user = |name: &str, enabled: bool, credentials: serde_json::Value| {
+        serde_json::json!({ "id": "x", "username": name, "email": format!("{name}@example.org"), "enabled": enabled,
+            "emailVerified": true, "credentials": credentials, "realmRoles": ["default-roles-main"] })
+    };
+    let unknown = credential(
+        serde_json::json!({ "value": "x", "salt": "x" }),
+        serde_json::json!({ "hashIterations": 1, "algorithm": "rot13" }),
+    );
+    let realm = serde_json::json!({
+        "realm": "main", "accessTokenLifespan": 300,
+        "users": [
+            user("ada", true, pbkdf2("$pbkdf2-sha256$i=1000,l=64$", "pbkdf2-sha256")),
+            user("grace", true, pbkdf2("$pbkdf2-sha512$i=1000,l=64$", "pbkdf2-sha512")),
+            user("hedy", true, pbkdf2("$pbkdf2-sha1$i=1000,l=20$", "pbkdf2")),
+            user("radia", true, argon2),
+            user("mary", false, pbkdf2("$pbkdf2-sha1$i=1000,l=20$", "pbkdf2")),
+            user("joan", true, serde_json::json!([])),
+            user("barbara", true, unknown),
+            user("frances", true, serde_json::json!([{ "type": "password", "value": "in the clear" }])),
+            { "username": "service-account-x", "enabled": true, "serviceAccountClientId": "x" },
+            17,
+        ],
+    });
+    let document = serde_json::to_string_pretty(&realm).expect("JSON");
+    let import = assert_all_sign_in(&stage, &document, &[], &["ada", "grace", "hedy", "radia"]).await;
+    assert_eq!(import.without_password, [(6, "joan".to_owned())]);
+    assert_eq!(import.lines(), [5, 7, 8, 9, 10]);
+    assert_eq!(import.names, ["mary", "barbara", "frances", "service-account-x", ""]);
+    assert!(import.refused[0].1.contains("disabled"), "{import:?}");
+}
+
+#[tokio::test]
+async fn what_firebase_exported_is_imported_with_the_projects_parameters() {
+    let stage = Stage::set().await;
+    let hash = hash_of("$fbscrypt$");
+    let [salt, digest] = [3, 4].map(|at| hash.split('$').nth(at).expect("a part"));
+    let url_safe = digest.replace('+', "-").replace('/', "_");
+    let user = |name: &str, digest: &str| {
+        serde_json::json!({ "localId": name, "email": format!("{name}@example.org"), "emailVerified": true,
+            "passwordHash": digest, "salt": salt, "createdAt": "1508893925000", "providerUserInfo": [] })
+    };
+    let export = serde_json::json!({ "users": [
+        user("ada", digest),
+        user("grace", &url_safe),
+        { "localId": "3", "email": "hedy@example.org", "providerUserInfo": [{ "providerId": "google.com" }] },
+        { "localId": "4", "phoneNumber": "+12025550142" },
+        with(user("mary", digest), "disabled", true),
+    ] });
+    let parameters = "hash_config {\n  algorithm: SCRYPT,\n  base64_signer_key: \
+        jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==,\n  \
+        base64_salt_separator: Bw==,\n  rounds: 8,\n  mem_cost: 14,\n}\n";
+    std::fs::write(stage.folder.join("firebase.txt"), parameters).expect("a file");
+    let document = export.to_string();
+
+    let without = stage.import_input(&document, &[]).await;
+    assert_eq!(
+        (without.exit, without.complaint.contains("--firebase-hash-config")),
+        (Some(1), true),
+        "{without:?}"
+    );
+    let options = ["--firebase-hash-config", "firebase.txt"];
+    let import = assert_all_sign_in(&stage, &document, &options, &["ada", "grace"]).await;
+    assert_eq!(import.without_password, [(3, "hedy@example.org".to_owned())]);
+    assert_eq!((import.lines(), &import.names[1]), (vec![4, 5], &"mary@example.org".to_owned()));
+    assert_eq!(stage.users().await, ["ada", "grace", "hedy"]);
+
+    let other = stage.import("users.csv", csv([("joan", HASHES[0])]), &options).await;
+    assert_eq!(
+        (other.exit, other.complaint.contains("--firebase-hash-config")),
+        (Some(1), true),
+        "{other:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_auth0_exports_and_what_it_imports_is_imported() {
+    let stage = Stage::set().await;
+    let exported = |name: &str| {
+        serde_json::json!({ "_id": { "$oid": "60425dc43519d90068f82973" }, "email": format!("{name}@example.org"),
+            "email_verified": false, "passwordHash": HASHES[7], "tenant": "main", "connection": "Users" })
+    };
+    let lines = [
+        exported("ada").to_string(),
+        r#"{"_id": {}, "email": "hedy@example.org", "connection": "google-oauth2"}"#.to_owned(),
+        with(exported("mary"), "blocked", true).to_string(),
+    ];
+    let import = assert_all_sign_in(&stage, &lines.join("\n"), &[], &["ada"]).await;
+    assert_eq!(import.without_password, [(2, "hedy@example.org".to_owned())]);
+    assert_eq!((import.lines(), &import.names[..]), (vec![3], &["mary@example.org".to_owned()][..]));
+
+    let custom = |name: &str, algorithm: &str, value: &str| {
+        serde_json::json!({ "email": format!("{name}@example.org"), "username": name,
+            "custom_password_hash": { "algorithm": algorithm, "hash": { "value": value, "encoding": "utf8" } } })
+    };
+    let [salt, digest] = [3, 4].map(|at| HASHES[13].split('$').nth(at).expect("a part"));
+    let scrypt = serde_json::json!({ "algorithm": "scrypt", "keylen": 32, "cost": 16, "blockSize": 8, "parallelization": 1,
+        "hash": { "value": format!("{digest}="), "encoding": "base64" },
+        "salt": { "value": format!("{salt}=="), "encoding": "base64" } });
+    let users = serde_json::json!([
+        custom("grace", "bcrypt", HASHES[6]),
+        custom("radia", "argon2", HASHES[12]),
+        custom("joan", "pbkdf2", &hash_of("$pbkdf2-sha256$i=1000,l=32$")),
+        with(custom("barbara", "scrypt", ""), "custom_password_hash", scrypt),
+        custom("frances", "md5", "5f4dcc3b5aa765d61d8327deb882cf99"),
+        { "email": "katherine@example.org", "password_hash": HASHES[7], "app_metadata": {} },
+    ]);
+    let expected = ["grace", "radia", "joan", "barbara", "katherine"];
+    let import = assert_all_sign_in(&stage, &users.to_string(), &[], &expected).await;
+    assert_eq!((import.lines(), &import.names[..]), (vec![5], &["frances".to_owned()][..]));
+}
+
+#[tokio::test]
+async fn who_has_no_username_gets_one_from_the_address() {
+    let stage = Stage::set().await;
+    let server = TestServer::on(stage.database.clone(), &[]).await;
+    server.user("ada").await;
+    let hash = HASHES[7];
+    let file = format!(
+        "email,username,password_hash\nada@example.com,,{hash}\nAda@example.net,ada@EXAMPLE.net,{hash}\n\
+         grace+news@example.com,,{hash}\nhedy@example.com,,{hash}\nx@example.com,hedy,{hash}\nme@example.com,,{hash}\n"
+    );
+    for (option, done) in [(&["--dry-run"][..], "would be imported"), (&[], "imported")] {
+        stage.import("users.csv", &file, option).await.assert(0, done, 6);
+    }
+    assert_eq!(stage.users().await, ["Ada-3", "ada", "ada-2", "grace+news", "hedy", "hedy-2", "user-me"]);
+    let lines = format!("email,password_hash\nada@example.edu,{hash}\nada@example.com,{hash}\n");
+    let import = stage.import_input(&lines, &[]).await;
+    import.assert(1, "imported", 1);
+    assert_eq!((import.lines(), &import.names[..]), (vec![3], &["ada@example.com".to_owned()][..]));
+    Client::signed_in(&server, Pair::JWT_COOKIE, "ada-4").await;
+}
+
+#[tokio::test]
+async fn a_file_without_anybody_is_an_error_and_marks_at_its_beginning_are_none() {
+    let stage = Stage::set().await;
+    for nobody in
+        ["", "\n \r\n", "\u{feff}", "username,email,password_hash\n", "[]", "{\"users\": []}", "{\n"]
+    {
+        for import in
+            [stage.import("users", nobody, &[]).await, stage.import_input(nobody, &["--dry-run"]).await]
+        {
+            assert_eq!((import.exit, import.summary.len()), (Some(1), 0), "{nobody:?}: {import:?}");
+            assert!(
+                import.complaint.contains("users: ") || import.complaint.contains("standard input: "),
+                "{import:?}"
+            );
+        }
+    }
+    let file = csv([("ada", HASHES[7])]).replace('\n', "\r\n");
+    stage.import_input(&format!("\u{feff}{file}"), &[]).await.assert(0, "imported", 1);
+    let user = serde_json::json!({ "email": "grace@example.org", "password_hash": HASHES[7] });
+    stage.import("users", format!("\u{feff}{user}\r\n"), &[]).await.assert(0, "imported", 1);
+    let list = serde_json::json!([with(user, "email", "hedy@example.org")]);
+    stage.import("users.json", format!("\u{feff}\r\n{list:#}"), &[]).await.assert(0, "imported", 1);
+    assert_eq!(stage.users().await, ["ada", "grace", "hedy"]);
+}
+
+#[tokio::test]
+async fn a_refusal_names_who_it_is_but_never_what_may_be_a_hash() {
+    let stage = Stage::set().await;
+    let hash = HASHES[7];
+    let file = format!(
+        "username,email,password_hash\nada,ada@example.org,hunter2\n\"J. Doe\",doe@example.org,{hash}\n\
+         {hash},hedy@example.org,hedy\n{hash},{hash},{hash}\nx\u{1b}[31m,radia@example.org,{hash}\n"
+    );
+    let import = stage.import("users.csv", file, &[]).await;
+    import.assert(1, "imported", 0);
+    assert_eq!(import.names, ["ada", "J. Doe", "hedy@example.org", "", "radia@example.org"]);
+}
+
+#[tokio::test]
 async fn what_is_refused_is_said_line_by_line_and_the_rest_is_imported() {
     let stage = Stage::set().await;
     let hash = HASHES[7];
@@ -174,7 +490,7 @@ async fn what_is_refused_is_said_line_by_line_and_the_rest_is_imported() {
         (7, "username is that of line 4"),
         (8, "email is that of line 2"),
         (9, "it has 2 fields"),
-        (10, "password_hash is of no kind"),
+        (10, "password_hash is md5-crypt, which is not taken"),
         (11, "password_hash is of no kind"),
         (12, "it is not UTF-8"),
         (13, "username must have 3 to 64 characters; email must"),
@@ -270,6 +586,9 @@ async fn a_hash_of_hostile_cost_is_refused() {
         "bcrypt_sha256$$2b$31$YGVsp9ISsd.eMqNewYv99.FC8DPR6OzokfnnNsQa4VhSJlaoZCel.",
         "pbkdf2_sha256$12000001$saltsaltsalt$5GdHZhjL1pD05JE9i0+q29woFlVEg9EcJrz+0CLsk1M=",
         "$scrypt$ln=18,r=8,p=1$2Pu/V6q1NkZIaU0pRWhNaQ$uNJ45psWHdF2iKI5lemeLkjY9YI+xE/s59Icxg4tttw",
+        "pbkdf2:sha256:12000001$salt$5f4dcc3b5aa765d61d8327deb882cf995f4dcc3b5aa765d61d8327deb882cf99",
+        "$6$rounds=1000001$saltstring$ekkEFWvXfra0acJF5kSGl63VZgr/s9tGR82pRHEekH1.GcdFkv0SbgK5GRy2wDELPxP04jIekkEFWvXfra0acJF5kSGl63VZgr",
+        "$P$JfxBLuNrN1VNrY7GA2CSs6dlGjAC6s0",
     ];
     let file = csv(hostile.iter().enumerate().map(|(number, hash)| (format!("user-{number}"), hash)));
     let import = stage.import("users.csv", file, &[]).await;

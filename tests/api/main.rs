@@ -14,6 +14,7 @@ mod compare;
 mod connecting;
 #[macro_use]
 mod contract;
+mod base_path;
 mod doctor;
 mod faults;
 mod forwarded;

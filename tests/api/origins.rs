@@ -142,6 +142,37 @@ async fn an_allowed_origin_is_welcome_whatever_the_browser_calls_it() {
     }
 }
 
+const OWN_SCHEMES: [&str; 4] = [
+    "capacitor://localhost",
+    "app://-",
+    "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+    "vscode-webview://1rq2kjh5b6vd:3000",
+];
+
+#[tokio::test]
+async fn an_app_with_a_scheme_of_its_own_may_call_when_it_is_allowed() {
+    let as_typed = OWN_SCHEMES.join(" , ").replace("capacitor://localhost", "Capacitor://LocalHost/");
+    let server = TestServer::with(&[("ALLOWED_ORIGINS", &as_typed)]).await;
+    server.user("ada").await;
+    for (number, origin) in OWN_SCHEMES.iter().enumerate() {
+        for mode in Mode::ALL {
+            let login =
+                Request::post(&mode.path("login")).json(&mode.by(Transport::Bearer).credentials("ada"));
+            let response = server.send(login.header("Origin", origin)).await.expect(200);
+            assert_shared_with(&response, origin);
+            let response = server.send(preflight(&mode.path("login"), origin)).await;
+            assert!(matches!(response.status, 200 | 204), "{response}");
+            assert_shared_with(&response, origin);
+        }
+        assert_all_accept(&server, &format!("user{number}"), &[("Origin", origin)]).await;
+    }
+    for (number, other) in
+        ["capacitor://localhost:1", "ionic://localhost", "app://", "null"].iter().enumerate()
+    {
+        assert_all_refuse(&server, &format!("other{number}"), &[("Origin", other)]).await;
+    }
+}
+
 #[tokio::test]
 async fn without_an_origin_the_browsers_word_on_the_site_counts() {
     let server = TestServer::with(&[APPS]).await;

@@ -1,13 +1,17 @@
 //! What commands print, where it can't be printed.
 
 use std::fs::File;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::Row;
+use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::support::{
     cluster::Database,
+    eventually,
+    http::Request,
     program::{Server, folder, program, run, started_by, text},
     server::CHEAP,
 };
@@ -140,11 +144,22 @@ async fn what_could_not_be_printed_is_told_by_the_exit_code() {
 #[tokio::test]
 async fn a_service_whose_greeting_nobody_reads_runs() {
     let database = Database::migrated().await;
-    let settings = [CHEAP, &[("DATABASE_URL", database.url().as_str()), ("LOG_FORMAT", "json")]].concat();
     for nowhere in Nowhere::ALL {
-        let mut command = nowhere.command(&settings, &["serve"]);
-        command.stderr(Stdio::piped());
-        let server = Server::of(command).await;
-        assert!(server.terminate().await.success(), "{nowhere:?}");
+        let free = TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("an address");
+        let listen = free.to_string();
+        let own = [("DATABASE_URL", database.url().as_str()), ("LISTEN", &listen)];
+        let mut child = nowhere.command(&[CHEAP, &own].concat(), &["serve"]).spawn().expect("it starts");
+        let live = Request::get("/health/live");
+        eventually("an answer", async || {
+            assert_eq!(child.try_wait().expect("a state"), None, "{nowhere:?}");
+            live.attempt(free).await.is_ok_and(|answer| answer.status == 200)
+        })
+        .await;
+        for _ in 0..3 {
+            live.send(free).await.expect(200);
+        }
+        let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        kill_process(pid.expect("a pid"), Signal::TERM).expect("a signal that arrives");
+        assert!(child.wait().await.expect("its status").success(), "{nowhere:?}");
     }
 }

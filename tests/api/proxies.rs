@@ -1,10 +1,19 @@
 //! The nginx configuration that is shipped, in a real nginx: whom it lets through, and what the app behind is told.
 
-use std::net::{IpAddr, Ipv4Addr};
+mod documented;
+mod haproxy;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 use super::support::{
+    PATIENCE,
     client::{Client, Pair},
     eventually,
     http::{Request, Response},
@@ -15,12 +24,14 @@ use super::support::{
 
 promises! { of every pair:
     who_is_signed_in_gets_the_protected_files_and_nobody_else,
+    a_part_of_the_app_is_for_a_role,
+    a_websocket_reaches_the_app_and_who_it_is_of,
     one_registers_signs_in_and_signs_out_through_the_proxy,
     the_app_is_told_who_is_asking,
     an_identity_that_a_client_claims_never_reaches_the_app,
 }
 
-/// nginx, as dualauth sees it.
+/// The proxy, as dualauth sees it.
 const TRUSTED: (&str, &str) = ("TRUSTED_PROXIES", "127.0.0.1");
 
 async fn site() -> (TestServer, Nginx) {
@@ -121,6 +132,88 @@ async fn the_app_is_told_who_is_asking(pair: Pair) {
     }
     let open = client.get("/app/public/news").await.expect(200);
     assert_eq!(identity(&open), []);
+}
+
+async fn a_part_of_the_app_is_for_a_role(pair: Pair) {
+    let (server, nginx) = site().await;
+    let client = Client::of_new_user(&server, pair, "ada").await.at_node(nginx.address());
+    client.get("/app/admin/users").await.expect(403);
+    // Conditions come from the proxy.
+    let posing = client.request("GET", "/app/admin/users?role=user").header("X-Verify", "role=user");
+    nginx.send(posing).await.expect(403);
+    nginx.send(Request::get("/app/admin/users")).await.expect(401);
+
+    sqlx::query("update users set roles = '{admin}'")
+        .execute(&mut server.sql().await)
+        .await
+        .expect("another role");
+    let client = Client::signed_in(&server, pair, "ada").await.at_node(nginx.address());
+    for path in ["/app/admin/users?page=2", "/app/admin/"] {
+        let response = client.get(path).await.expect(200);
+        assert!(identity(&response).contains(&("x-auth-roles".to_owned(), "admin".to_owned())));
+    }
+    let told = client.request("GET", "/app/orders").header("X-Verify", "role=user");
+    let told = nginx.send(told).await.expect(200).text();
+    assert!(!told.contains("x-verify"), "{told}");
+}
+
+/// Asks for a WebSocket; the connection, and the answer's head.
+async fn upgrade(to: SocketAddr, request: Request) -> (TcpStream, String) {
+    let request = request
+        .header("Connection", "keep-alive, Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("Content-Length", "0");
+    let mut stream = TcpStream::connect(to).await.expect("a connection");
+    stream.write_all(&request.encode(to)).await.expect("the request is taken");
+    let mut head = Vec::new();
+    let read = async {
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("an answer"));
+        }
+    };
+    timeout(PATIENCE, read).await.expect("an answer in time");
+    (stream, String::from_utf8(head).expect("an answer's head"))
+}
+
+async fn assert_websockets_pass(server: &TestServer, proxy: SocketAddr, pair: Pair) {
+    let client = Client::of_new_user(server, pair, "ada").await;
+    for (path, who) in [("/app/socket", Some("x-told: ada")), ("/app/public/socket", None)] {
+        let (mut stream, head) = upgrade(proxy, client.request("GET", path)).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert_eq!(head.contains("x-told"), who.is_some(), "{head}");
+        assert!(who.is_none_or(|who| head.contains(who)), "{head}");
+        for message in [&b"\x81\x84mask"[..], b"\x00\xff\r\n\r\n"] {
+            stream.write_all(message).await.expect("it is taken");
+            let mut echoed = vec![0; message.len()];
+            timeout(PATIENCE, stream.read_exact(&mut echoed)).await.expect("an echo").expect("all of it");
+            assert_eq!(echoed, message);
+        }
+    }
+    let (_, head) = upgrade(proxy, Request::get("/app/socket")).await;
+    assert!(head.starts_with("HTTP/1.1 401 "), "{head}");
+    // dualauth has none.
+    let (_, head) = upgrade(proxy, client.request("GET", "/profile")).await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+}
+
+async fn a_websocket_reaches_the_app_and_who_it_is_of(pair: Pair) {
+    let (server, nginx) = site().await;
+    assert_websockets_pass(&server, nginx.address(), pair).await;
+    // Nothing else is upgraded: by HTTP/2 in clear text, requests would reach the app past the proxy.
+    let other = Request::get("/app/public/news").header("Connection", "close, Upgrade, HTTP2-Settings");
+    let other = other.header("Upgrade", "h2c").header("HTTP2-Settings", "AAMAAABkAARAAAAAAAIAAAAA");
+    let told = nginx.send(other).await.expect(200).json();
+    assert!(!told["headers"].to_string().contains("h2c"), "{told}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_for_the_app_is_refused_by_the_proxy() {
+    let (_server, nginx) = site().await;
+    let upload = |bytes: usize| Request::post("/app/public/upload").bytes("x".repeat(bytes));
+    nginx.send(upload(900_000)).await.expect(200);
+    nginx.send(upload(1_100_000)).await.expect(413);
 }
 
 /// How a client may write the names of an identity, so that some app takes them for the proxy's.

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod cluster;
 pub mod collector;
+pub mod echo;
+pub mod haproxy;
 pub mod http;
 pub mod nginx;
 pub mod people;
@@ -17,6 +19,7 @@ pub mod statements;
 
 use std::{
     collections::BTreeSet,
+    net::TcpListener,
     time::{Duration, Instant},
 };
 
@@ -80,4 +83,12 @@ pub async fn eventually(what: &str, mut attempt: impl AsyncFnMut() -> bool) {
         assert!(began.elapsed() < PATIENCE, "it never came: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// A port that PUBLIC_URL can name before the server has it: below those that the system gives to whoever asks for any.
+pub fn free_port() -> u16 {
+    let mut random = random::Random::new(std::process::id().into(), 0);
+    let ports = std::iter::repeat_with(|| u16::try_from(20_000 + random.below(10_000)).expect("a port"));
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().expect("there are many")
 }

@@ -3,6 +3,7 @@
 mod database;
 mod keys;
 mod machine;
+mod origins;
 mod secrets;
 mod settings;
 mod site;

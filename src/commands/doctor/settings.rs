@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::Finding;
+use super::{Finding, origins};
 use crate::config::{Config, JwtRevocation, UnknownSetting, Why};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     }
     findings.extend(scheme(config));
     findings.extend(proxies(config));
-    findings.extend(origins(config));
+    findings.extend(origins::check(config));
     findings.extend(lifetimes(config));
     findings.push(passwords(config));
     findings
@@ -76,7 +76,7 @@ fn scheme(config: &Config) -> Option<Finding> {
     })
 }
 
-fn is_this_machine(url: &Url) -> bool {
+pub(super) fn is_this_machine(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -111,23 +111,6 @@ fn proxies(config: &Config) -> Vec<Finding> {
         ),
         "Name the proxies' own addresses or network.",
     )]
-}
-
-fn origins(config: &Config) -> Vec<Finding> {
-    let insecure = |origin: &&String| {
-        Url::parse(origin).is_ok_and(|url| url.scheme() == "http" && !is_this_machine(&url))
-    };
-    let insecure: Vec<_> = config.allowed_origins.iter().filter(insecure).cloned().collect();
-    let warning = || {
-        Finding::warning(
-            format!(
-                "ALLOWED_ORIGINS has {}: whoever is on the way can change such a page and call as its user.",
-                insecure.join(", ")
-            ),
-            "Serve these pages over https.",
-        )
-    };
-    if insecure.is_empty() { Vec::new() } else { vec![warning()] }
 }
 
 /// Times that do not fit together.

@@ -7,8 +7,10 @@ use std::time::Duration;
 use url::Url;
 
 use super::Finding;
+use crate::auth::CookiePolicy;
 use crate::config::Config;
 use crate::http::tls::Tls;
+use crate::session::COOKIE;
 
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,17 +21,37 @@ const MOST: u64 = 1024 * 1024;
 /// Where a cookie is to be seen without anybody's password: a session that is none is signed out.
 const LOGOUT: &str = "/session/logout";
 
+/// A value of the right shape that no secret has signed.
+const NO_SESSION: &str = "dus_none";
+
 /// Asks at `url` or, when that is not given, at PUBLIC_URL, where the service need not run now.
 pub(super) async fn check(url: Option<&Url>, config: &Config) -> Vec<Finding> {
     let Some(site) = url.or(config.public_url.as_ref()).cloned() else {
         return vec![Finding::skipped("the service as clients reach it", "Tell where with --url.")];
     };
     let must_answer = url.is_some();
-    let asked = tokio::task::spawn_blocking(move || ask(&site, must_answer)).await;
+    let cookie = session_cookie(&site, config);
+    let asked = tokio::task::spawn_blocking(move || ask(&site, &cookie, must_answer)).await;
     asked.unwrap_or_else(|error| vec![Finding::skipped("the service as clients reach it", error.to_string())])
 }
 
-fn ask(site: &Url, must_answer: bool) -> Vec<Finding> {
+/// What the session cookie of a service there is called, if its settings are these.
+fn session_cookie(site: &Url, config: &Config) -> String {
+    let policy = CookiePolicy {
+        secure: site.scheme() == "https",
+        domain: config.cookie_domain.clone(),
+        name_prefix: config.cookie_name_prefix.clone(),
+        base_path: base_path(site).to_owned(),
+    };
+    policy.name(COOKIE)
+}
+
+/// The path below which clients reach it.
+fn base_path(site: &Url) -> &str {
+    site.path().trim_end_matches('/')
+}
+
+fn ask(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
     let ready = match get(site, "/health/ready") {
         Ok(ready) => ready,
         Err(error) if must_answer => {
@@ -50,7 +72,7 @@ fn ask(site: &Url, must_answer: bool) -> Vec<Finding> {
             "Have the proxy send `Strict-Transport-Security: max-age=31536000`.",
         ));
     }
-    findings.push(of_cookie(site));
+    findings.push(of_cookie(site, cookie));
     findings
 }
 
@@ -60,23 +82,25 @@ fn of_health(site: &Url, ready: &Answer) -> Finding {
         503 => Finding::problem(format!("The service at {site} is not ready."), "Its log says why."),
         // A proxy may well keep /health/ for those inside.
         404 => Finding::skipped(format!("whether the service at {site} is ready"), "It is not told there."),
-        status => of_another(site, "health/ready", status),
+        status => of_another(site, "/health/ready", status),
     }
 }
 
 fn of_another(site: &Url, path: &str, status: u16) -> Finding {
     Finding::problem(
-        format!("{site}{path} answers {status}: that is not this service, or the proxy is in its way."),
+        format!(
+            "{}{path} answers {status}: that is not this service, or the proxy is in its way.",
+            site.as_str().trim_end_matches('/')
+        ),
         "Have the proxy pass the service's own paths on as they are.",
     )
 }
 
 /// Whether the service knows where it is: pages from there may call, and cookies are Secure there.
-fn of_cookie(site: &Url) -> Finding {
+fn of_cookie(site: &Url, cookie: &str) -> Finding {
     let is_https = site.scheme() == "https";
-    let name = if is_https { "__Host-sessionid" } else { "sessionid" };
     let origin = site.origin().ascii_serialization();
-    let headers = format!("Origin: {origin}\r\nCookie: {name}=none\r\nContent-Length: 0\r\n");
+    let headers = format!("Origin: {origin}\r\nCookie: {cookie}={NO_SESSION}\r\nContent-Length: 0\r\n");
     let answer = match exchange(site, "POST", LOGOUT, &headers) {
         Ok(answer) => answer,
         Err(error) => return Finding::skipped("cookies, as clients get them", error.to_string()),
@@ -88,7 +112,7 @@ fn of_cookie(site: &Url) -> Finding {
         );
     }
     if ![204, 401].contains(&answer.status) {
-        return of_another(site, LOGOUT.trim_start_matches('/'), answer.status);
+        return of_another(site, LOGOUT, answer.status);
     }
     match answer.header("set-cookie") {
         Some(cookie) if is_https && !cookie.to_ascii_lowercase().contains("; secure") => Finding::problem(
@@ -96,7 +120,7 @@ fn of_cookie(site: &Url) -> Finding {
             "Set PUBLIC_URL of the service that runs to https://….",
         ),
         Some(_) => Finding::ok(format!("pages of {origin} may call, and get their cookies")),
-        // With COOKIE_DOMAIN it has another name.
+        // The service that runs has been told another name for it.
         None => Finding::ok(format!("pages of {origin} may call")),
     }
 }
@@ -127,6 +151,7 @@ fn exchange(site: &Url, method: &str, path: &str, headers: &str) -> Result<Answe
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let named = site.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    let path = format!("{}{path}", base_path(site));
     let request = format!(
         "{method} {path} HTTP/1.1\r\nHost: {named}\r\nConnection: close\r\nUser-Agent: dualauth-doctor\r\n{headers}\r\n"
     );

@@ -1,171 +1,94 @@
-//! How a line says who somebody is: CSV with a header line, or JSON lines.
+//! What a file is written in: told by the operator, or else by its name and its beginning.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use secrecy::SecretString;
+use clap::ValueEnum;
+use serde::de::IgnoredAny;
 
-use crate::users::ForeignUser;
-
-const COLUMNS: [&str; 3] = ["username", "email", "password_hash"];
-
-/// The format of a file.
+/// Who wrote a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// With the place of each column.
-    Csv([usize; 3]),
+    /// CSV; its first line names the columns username (optional), email, password_hash
+    Csv,
+    /// JSON objects with these members, one a line or in an array
+    Json,
+    /// What Auth0 exports with hashes, or what its bulk import takes
+    Auth0,
+    /// What `firebase auth:export` writes as JSON; needs --firebase-hash-config
+    Firebase,
+    /// What `kc.sh export` writes
+    Keycloak,
+}
+
+/// How users stand in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// One a line, below a header.
+    Csv,
+    /// An object a line.
     JsonLines,
+    /// One JSON document with all of them.
+    Document,
 }
 
-impl Format {
-    /// By the file's name, else by what it begins with. With CSV, the first line is not a user.
-    pub(super) fn detect(path: &Path, first_line: &str) -> Result<Self, String> {
+impl Layout {
+    pub(super) fn of(asked: Option<Format>, path: &Path, head: &[u8]) -> Self {
+        let head = String::from_utf8_lossy(head);
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-        let is_json = match extension.to_ascii_lowercase().as_str() {
-            "json" | "jsonl" | "ndjson" => true,
-            "csv" => false,
-            _ => first_line.starts_with('{'),
-        };
-        if is_json { Ok(Self::JsonLines) } else { columns(first_line).map(Self::Csv) }
-    }
-
-    pub(super) fn has_header(&self) -> bool {
-        matches!(self, Self::Csv(_))
-    }
-
-    /// What is wrong is said in words of our own: a parser's may have a hash in them.
-    pub(super) fn parse(&self, line: &str) -> Result<ForeignUser, String> {
-        match self {
-            Self::Csv(columns) => parse_csv(line, columns),
-            Self::JsonLines => parse_json(line),
+        match (asked, extension.to_ascii_lowercase().as_str()) {
+            (Some(Format::Csv), _) | (None, "csv") => Self::Csv,
+            (_, "jsonl" | "ndjson") => Self::JsonLines,
+            _ if is_json_lines(&head) => Self::JsonLines,
+            (Some(_), _) => Self::Document,
+            (None, _) if head.trim_start().starts_with(['{', '[']) => Self::Document,
+            (None, _) => Self::Csv,
         }
     }
 }
 
-/// Exactly ours, in any order: one that is not known may say what must not be lost, such as who is disabled.
-fn columns(header: &str) -> Result<[usize; 3], String> {
-    let names = fields(header).unwrap_or_default();
-    let place = |column: &str| names.iter().position(|name| name.trim() == column);
-    let places = COLUMNS.map(place);
-    match places {
-        [Some(username), Some(email), Some(hash)] if names.len() == COLUMNS.len() => {
-            Ok([username, email, hash])
-        }
-        _ => Err(format!("the first line must name the columns {}, and no others", COLUMNS.join(","))),
+/// A line that is an object by itself is a user, unless it has users in it. One that is broken does not make a document of
+/// the lines that follow.
+fn is_json_lines(head: &str) -> bool {
+    let mut lines = head.lines().map(str::trim).filter(|line| !line.is_empty());
+    let Some(first) = lines.next().filter(|line| line.starts_with('{')) else { return false };
+    match serde_json::from_str::<HashMap<String, IgnoredAny>>(first) {
+        Ok(members) => !members.contains_key("users"),
+        Err(_) => first.ends_with('}') && lines.next().is_some_and(|line| line.starts_with('{')),
     }
-}
-
-fn parse_csv(line: &str, columns: &[usize; 3]) -> Result<ForeignUser, String> {
-    let fields = fields(line).unwrap_or_default();
-    if fields.len() != COLUMNS.len() {
-        let count = fields.len();
-        return Err(format!(
-            "it has {count} fields, not {}: what has commas in it needs quotes",
-            COLUMNS.len()
-        ));
-    }
-    let [username, email, hash] = columns.map(|at| fields.get(at).unwrap_or_default());
-    Ok(ForeignUser {
-        username: username.to_owned(),
-        email: email.to_owned(),
-        password_hash: SecretString::from(hash),
-    })
-}
-
-/// By RFC 4180, but that no field has a line break: a quotation mark that is missing spoils one line, not the file.
-fn fields(line: &str) -> Option<csv::StringRecord> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .buffer_capacity(line.len().max(1))
-        .from_reader(line.as_bytes());
-    let mut record = csv::StringRecord::new();
-    reader.read_record(&mut record).ok()?.then_some(record)
-}
-
-fn parse_json(line: &str) -> Result<ForeignUser, String> {
-    let refused = || format!("it is no JSON object of exactly {}, each a string", COLUMNS.join(", "));
-    // An array of three strings would do as well, for serde.
-    let object = line.trim_start().starts_with('{').then_some(line).ok_or_else(refused)?;
-    serde_json::from_str(object).map_err(|_| refused())
 }
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
-    fn of(format: &Format, line: &str) -> Option<[String; 3]> {
-        let user = format.parse(line).ok()?;
-        Some([user.username, user.email, user.password_hash.expose_secret().to_owned()])
-    }
-
-    fn ada() -> Option<[String; 3]> {
-        Some(["ada", "ada@example.org", "$argon2id$m=1,t=1,p=1$x"].map(str::to_owned))
-    }
-
     #[test]
-    fn the_name_of_a_file_tells_its_format_or_else_its_beginning_does() {
-        let header = "username,email,password_hash";
-        let is_csv = |name: &str, line: &str| Format::detect(Path::new(name), line).map(|it| it.has_header());
-        for name in ["users.json", "users.jsonl", "users.NDJSON"] {
-            assert_eq!(is_csv(name, "{}"), Ok(false));
-            assert_eq!(is_csv(name, header), Ok(false));
-        }
-        assert_eq!(is_csv("users.csv", header), Ok(true));
-        assert_eq!(is_csv("users", header), Ok(true));
-        assert_eq!(is_csv("users", "{"), Ok(false));
-        assert!(is_csv("users.csv", "{}").is_err());
-    }
-
-    #[test]
-    fn the_columns_of_csv_come_in_any_order_and_are_all_that_there_are() {
-        let detect = |header: &str| Format::detect(Path::new("users.csv"), header);
-        for (header, line) in [
-            ("username,email,password_hash", "ada,ada@example.org,\"$argon2id$m=1,t=1,p=1$x\""),
-            ("password_hash, email ,username", "\"$argon2id$m=1,t=1,p=1$x\",ada@example.org,ada"),
-            (
-                "\"email\",\"password_hash\",\"username\"",
-                "ada@example.org,\"$argon2id$m=1,t=1,p=1$x\",\"ada\"",
-            ),
+    fn a_files_beginning_tells_how_users_stand_in_it_unless_its_name_does() {
+        let user = r#"{"email": "ada@example.org"}"#;
+        for (name, head, expected) in [
+            ("users.csv", "{}", Layout::Csv),
+            ("users.txt", "username,email,password_hash\n", Layout::Csv),
+            ("-", "email,password_hash", Layout::Csv),
+            ("users.jsonl", "[", Layout::JsonLines),
+            ("users.NDJSON", "{", Layout::JsonLines),
+            ("users.json", user, Layout::JsonLines),
+            ("-", &format!("\n {user}\r\n{user}"), Layout::JsonLines),
+            ("-", "{\"email\": ada}\n{}", Layout::JsonLines),
+            ("users.json", "[", Layout::Document),
+            ("-", &format!("[{user}]"), Layout::Document),
+            ("-", &format!("{{\"users\": [{user}]}}"), Layout::Document),
+            ("-", "{\n  \"realm\": \"main\",\n", Layout::Document),
+            ("-", &format!("{{\"realm\": \"{}", "x".repeat(20_000)), Layout::Document),
         ] {
-            assert_eq!(of(&detect(header).expect("a header"), line), ada(), "{header}");
-        }
-        for header in [
-            "",
-            "ada,ada@example.org,x",
-            "username,email",
-            "username,email,password",
-            "username,email,password_hash,is_active",
-            "username,email,email",
-            "username;email;password_hash",
-        ] {
-            assert!(detect(header).is_err(), "{header}");
+            assert_eq!(Layout::of(None, Path::new(name), head.as_bytes()), expected, "{name}: {head}");
         }
     }
 
     #[test]
-    fn a_line_of_another_shape_is_refused_and_not_repeated() {
-        let csv = Format::Csv([0, 1, 2]);
-        let lines =
-            ["ada", "ada,ada@example.org", "ada,ada@example.org,$2b$x,", "\"ada,ada@example.org,$2b$x", ","];
-        for line in lines {
-            let refused = csv.parse(line).map(drop).expect_err(line);
-            assert!(!refused.contains("2b"), "{refused}");
-        }
-        for line in [
-            "\"$2b$x\"",
-            "[\"ada\", \"ada@example.org\", \"$2b$x\"]",
-            r#"{"username": "ada", "email": "ada@example.org"}"#,
-            r#"{"username": "ada", "email": "ada@example.org", "password_hash": null}"#,
-            r#"{"username": "ada", "email": "ada@example.org", "password_hash": "$2b$x", "is_active": false}"#,
-            r#"{"username": "ada", "username": "a", "email": "ada@example.org", "password_hash": "$2b$x"}"#,
-            r#"{"username": "ada", "email": "ada@example.org", "password_hash": "$2b$x"} {}"#,
-            "{",
-        ] {
-            let refused = Format::JsonLines.parse(line).map(drop).expect_err(line);
-            assert!(!refused.contains("2b"), "{refused}");
-        }
-        let good =
-            r#" {"password_hash": "$argon2id$m=1,t=1,p=1$x", "email": "ada@example.org", "username": "ada"}"#;
-        assert_eq!(of(&Format::JsonLines, good), ada());
+    fn the_operator_has_the_last_word_on_the_format() {
+        let of = |format, name: &str, head: &str| Layout::of(Some(format), Path::new(name), head.as_bytes());
+        assert_eq!(of(Format::Csv, "users.jsonl", "{}"), Layout::Csv);
+        assert_eq!(of(Format::Keycloak, "users.csv", "{\n"), Layout::Document);
+        assert_eq!(of(Format::Auth0, "users.csv", "{}\n"), Layout::JsonLines);
     }
 }

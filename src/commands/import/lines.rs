@@ -1,8 +1,6 @@
 //! The lines of a file, one at a time, however long it is and whatever is in it.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{self, BufRead, Read};
 
 /// More than any user takes, in bytes.
 const MAX_LINE: u64 = 16 * 1024;
@@ -16,21 +14,15 @@ pub(super) struct Line<'a> {
 }
 
 /// A file that is read line by line.
-pub(super) struct Lines<R = BufReader<File>> {
+pub(super) struct Lines<R = Box<dyn BufRead + Send>> {
     reader: R,
     number: u64,
     bytes: u64,
     line: Vec<u8>,
 }
 
-impl Lines {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(BufReader::new(File::open(path)?)))
-    }
-}
-
 impl<R: BufRead> Lines<R> {
-    fn new(reader: R) -> Self {
+    pub(super) fn new(reader: R) -> Self {
         Self { reader, number: 0, bytes: 0, line: Vec::new() }
     }
 
@@ -63,9 +55,7 @@ impl<R: BufRead> Lines<R> {
             return Err(format!("it is longer than {MAX_LINE} bytes"));
         }
         let line = std::str::from_utf8(&self.line).map_err(|_| "it is not UTF-8".to_owned())?;
-        let line = line.trim_end_matches(['\r', '\n']);
-        // Spreadsheets begin a file with a byte order mark.
-        Ok(if self.number == 1 { line.trim_start_matches('\u{feff}') } else { line })
+        Ok(line.trim_end_matches(['\r', '\n']))
     }
 }
 
@@ -86,10 +76,7 @@ mod tests {
     #[test]
     fn every_line_has_its_number_and_no_end() {
         let one = |number, text: &str| (number, Ok(text.to_owned()));
-        assert_eq!(
-            read(b"\xef\xbb\xbfa\r\n\n  \nb \n\xef\xbb\xbfc"),
-            [one(1, "a"), one(4, "b "), one(5, "\u{feff}c")]
-        );
+        assert_eq!(read(b"a\r\n\n  \nb \n\xef\xbb\xbfc"), [one(1, "a"), one(4, "b "), one(5, "\u{feff}c")]);
         assert_eq!(read(b""), []);
     }
 

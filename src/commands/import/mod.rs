@@ -1,7 +1,15 @@
 //! `user import`: takes users over from another system, with the hashes of their passwords.
 
+mod auth0;
+mod csv;
+mod firebase;
 mod format;
+mod json;
+mod keycloak;
 mod lines;
+mod row;
+mod rows;
+mod source;
 
 use std::path::{Path, PathBuf};
 
@@ -12,110 +20,134 @@ use super::{Failure, say};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
-use crate::users::{ForeignUser, Import, Refusal};
+use crate::users::{CheckedUser, Import, Refusal};
 
+use self::firebase::HashConfig;
 use self::format::Format;
-use self::lines::Lines;
+use self::row::Row;
+use self::rows::{Rows, Told};
+use self::source::Source;
 
 /// How many users are stored with one statement.
 const BATCH: usize = 1_000;
 
 #[derive(Args)]
 pub(super) struct ImportUsers {
-    /// CSV with a header line, or JSON lines: username, email, password_hash
+    /// CSV with a header line, JSON lines, or an export of Auth0, Firebase or Keycloak; - is standard input
     file: PathBuf,
+    /// What the file is, where its name and its beginning don't tell
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// The Firebase project's password hash parameters, as its console shows them
+    #[arg(long, value_name = "FILE")]
+    firebase_hash_config: Option<PathBuf>,
     /// Check everything, and store nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-/// Imports a file, and says line by line what was refused. Gives how many there were of each.
+impl ImportUsers {
+    /// The users of the file, and its size, if that is known.
+    fn open(&self) -> Result<(Rows, Option<u64>), String> {
+        let firebase = self.firebase_hash_config.as_deref().map(read_hash_config).transpose()?;
+        let told = Told { path: &self.file, format: self.format, firebase };
+        let source = Source::open(&self.file).map_err(|error| named(&self.file, &error.to_string()))?;
+        let size = source.size;
+        let rows = Rows::of(source, told).map_err(|why| named(&self.file, &why))?;
+        Ok((rows, size))
+    }
+}
+
+fn read_hash_config(path: &Path) -> Result<HashConfig, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| named(path, &error.to_string()))?;
+    HashConfig::parse(&text).map_err(|why| named(path, &why))
+}
+
+fn named(path: &Path, why: &str) -> String {
+    match path.to_str() {
+        Some("-") => format!("standard input: {why}"),
+        _ => format!("{}: {why}", path.display()),
+    }
+}
+
+/// Imports a file, and says row by row what was refused. Gives how many there were of each.
 pub(super) async fn import(
     command: ImportUsers,
     storage: &Storage,
     trail: &Trail,
 ) -> Result<String, Failure> {
-    let ImportUsers { file, dry_run } = command;
-    let unreadable = |error| format!("{}: {error}", file.display());
-    let size = std::fs::metadata(&file).map_err(unreadable)?.len();
-    let mut lines = Lines::open(&file).map_err(unreadable)?;
+    let (mut rows, size) = command.open()?;
+    let ImportUsers { file, dry_run, .. } = command;
+    let unit = rows.unit();
     let mut run = Run {
-        import: Import::new(storage.pools.requests.clone(), Clock::system(), dry_run),
-        batch: Batch::default(),
-        report: Report::new(size, dry_run),
+        import: Import::new(storage.pools.requests.clone(), Clock::system(), dry_run, unit),
+        batch: Vec::new(),
+        report: Report::new(size, dry_run, unit),
     };
-    let outcome = run.all(&file, &mut lines).await;
+    let outcome = run.all(&mut rows).await;
     run.report.bar.finish_and_clear();
     if !dry_run && run.report.imported > 0 {
         let entry = Entry::new(Kind::UsersImported, Origin::Command);
         trail.record(entry.with("users", run.report.imported));
     }
+    let Report { imported, refused, .. } = run.report;
+    if outcome.is_ok() && imported + refused == 0 {
+        return Err(named(&file, "there is nobody in it").into());
+    }
     let summary = run.report.summary();
-    if outcome.is_ok() && run.report.refused == 0 {
+    if outcome.is_ok() && refused == 0 {
         return Ok(summary);
     }
     say(&summary)?;
-    outcome.and_then(|()| Err("some lines were refused".into()))
+    outcome.and_then(|()| Err(format!("some {unit}s were refused").into()))
 }
 
-/// Users who wait to be stored, and their lines.
-#[derive(Default)]
-struct Batch {
-    users: Vec<ForeignUser>,
-    lines: Vec<u64>,
-}
+/// Somebody who waits to be stored, and the name to show.
+type Waiting = (CheckedUser, Option<String>);
 
 struct Run {
     import: Import,
-    batch: Batch,
+    batch: Vec<Waiting>,
     report: Report,
 }
 
 impl Run {
-    async fn all(&mut self, file: &Path, lines: &mut Lines) -> Result<(), Failure> {
-        let mut format = None;
-        while let Some(line) = lines.next()? {
-            let parsed = match (&format, line.text) {
-                (None, Ok(text)) => {
-                    let detected = format.insert(Format::detect(file, text)?);
-                    if detected.has_header() {
-                        continue;
-                    }
-                    detected.parse(text)
-                }
-                (None, Err(why)) => return Err(format!("the first line can't be read: {why}").into()),
-                (Some(format), text) => text.and_then(|text| format.parse(text)),
-            };
-            self.take(line.number, parsed)?;
-            self.report.bar.set_position(lines.bytes());
-            if self.batch.users.len() == BATCH {
+    async fn all(&mut self, rows: &mut Rows) -> Result<(), Failure> {
+        while let Some((number, row)) = rows.next()? {
+            self.take(number, row)?;
+            self.report.bar.set_position(rows.bytes());
+            if self.batch.len() == BATCH {
                 self.store().await?;
             }
         }
         self.store().await
     }
 
-    fn take(&mut self, line: u64, parsed: Result<ForeignUser, String>) -> Result<(), Failure> {
-        let user = match parsed {
-            Ok(user) => user,
-            Err(why) => return self.report.refuse(line, &why),
-        };
-        let refusals = self.import.check(line, &user);
-        if !refusals.is_empty() {
-            return self.report.refuse(line, &join(&refusals));
+    fn take(&mut self, number: u64, row: Row) -> Result<(), Failure> {
+        let Row { name, user } = row;
+        let checked =
+            user.and_then(|user| self.import.check(number, user).map_err(|refusals| join(&refusals)));
+        match checked {
+            Ok(checked) => self.batch.push((checked, name)),
+            Err(why) => self.report.refuse(number, name.as_deref(), &why)?,
         }
-        self.batch.users.push(user);
-        self.batch.lines.push(line);
         Ok(())
     }
 
     async fn store(&mut self) -> Result<(), Failure> {
-        let Batch { users, lines } = std::mem::take(&mut self.batch);
-        let Some(first) = lines.first() else { return Ok(()) };
-        let stopped = |error| format!("nothing from line {first} on was stored: {error}");
+        let (users, names): (Vec<CheckedUser>, Vec<Option<String>>) = self.batch.drain(..).unzip();
+        let Some(first) = users.first() else { return Ok(()) };
+        let unit = self.report.unit;
+        let stopped = |error| format!("nothing from {unit} {} on was stored: {error}", first.number);
         let refused = self.import.store(&users).await.map_err(stopped)?;
-        self.report.imported += users.len() - refused.len();
-        refused.iter().try_for_each(|(at, refusals)| self.report.refuse(lines[*at], &join(refusals)))
+        let mut refused = refused.into_iter().peekable();
+        for (at, (user, name)) in users.iter().zip(names).enumerate() {
+            match refused.next_if(|(place, _)| *place == at) {
+                Some((_, refusals)) => self.report.refuse(user.number, name.as_deref(), &join(&refusals))?,
+                None => self.report.take(user, name.as_deref())?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -123,29 +155,54 @@ fn join(refusals: &[Refusal]) -> String {
     refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What was done so far. Who was refused is said at once: there may be many.
+/// What was done so far. What there is to say of somebody is said at once: there may be many.
 struct Report {
     bar: ProgressBar,
     dry_run: bool,
+    /// What is numbered.
+    unit: &'static str,
     imported: usize,
+    without_password: usize,
     refused: usize,
 }
 
 impl Report {
-    /// The bar is for terminals: elsewhere nothing is drawn.
-    fn new(bytes: u64, dry_run: bool) -> Self {
+    /// The bar is for terminals: elsewhere nothing is drawn. Without a size there is none.
+    fn new(bytes: Option<u64>, dry_run: bool, unit: &'static str) -> Self {
         let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %, {eta} to go");
-        let bar = ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, dry_run, imported: 0, refused: 0 }
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        let bar = bytes.map_or_else(ProgressBar::hidden, ProgressBar::new).with_style(style);
+        Self { bar, dry_run, unit, imported: 0, without_password: 0, refused: 0 }
     }
 
-    fn refuse(&mut self, line: u64, why: &str) -> Result<(), Failure> {
+    fn refuse(&mut self, number: u64, name: Option<&str>, why: &str) -> Result<(), Failure> {
         self.refused += 1;
-        self.bar.suspend(|| say(&format!("line {line}: {why}")))
+        self.tell(number, name, why)
+    }
+
+    fn take(&mut self, user: &CheckedUser, name: Option<&str>) -> Result<(), Failure> {
+        self.imported += 1;
+        if user.has_password {
+            return Ok(());
+        }
+        self.without_password += 1;
+        self.tell(user.number, name, &format!("{} without a password: none fits", self.done()))
+    }
+
+    fn tell(&self, number: u64, name: Option<&str>, what: &str) -> Result<(), Failure> {
+        let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+        self.bar.suspend(|| say(&format!("{} {number}{name}: {what}", self.unit)))
+    }
+
+    fn done(&self) -> &'static str {
+        if self.dry_run { "would be imported" } else { "imported" }
     }
 
     fn summary(&self) -> String {
-        let imported = if self.dry_run { "would be imported" } else { "imported" };
-        format!("{imported}: {}\nrefused: {}", self.imported, self.refused)
+        let without_password = match self.without_password {
+            0 => String::new(),
+            count => format!("\nof them without a password: {count}"),
+        };
+        format!("{}: {}{without_password}\nrefused: {}", self.done(), self.imported, self.refused)
     }
 }

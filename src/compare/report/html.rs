@@ -22,7 +22,7 @@ impl Report {
         ))
     }
 
-    /// What is on it: conditions, charts and tables, for a page that has a style of its own.
+    /// What is on it: what was found, conditions, charts and tables, for a page that has a style of its own.
     ///
     /// # Errors
     /// When a chart can't be drawn.
@@ -38,6 +38,15 @@ impl Report {
             .iter()
             .map(|warning| format!("<p class=\"beware\"><strong>Beware.</strong> {}</p>\n", escape(warning)))
             .collect();
+        let found: String =
+            self.summary().iter().map(|sentence| format!("<li>{}</li>\n", escape(sentence))).collect();
+        let found = match found.as_str() {
+            "" => found,
+            _ => format!(
+                "<section class=\"report\" aria-labelledby=\"found\">\n<h2 id=\"found\">What was found</h2>\n\
+                 <ul class=\"found\">\n{found}</ul>\n</section>\n"
+            ),
+        };
         let charts = self.charts()?.into_iter().enumerate().map(|(number, chart)| {
             format!(
                 "<section class=\"report\" aria-labelledby=\"chart-{number}\">\n<h2 id=\"chart-{number}\">{}</h2>\n<p>{}</p>\n\
@@ -51,7 +60,7 @@ impl Report {
         let charts: String = charts.collect();
         let tables: String = self.tables().iter().enumerate().map(section).collect();
         Ok(format!(
-            "<section class=\"report\" aria-labelledby=\"run\">\n<h2 id=\"run\">The run</h2>\n\
+            "{found}<section class=\"report\" aria-labelledby=\"run\">\n<h2 id=\"run\">The run</h2>\n\
              <dl class=\"conditions\">\n{conditions}</dl>\n{warnings}</section>\n{charts}{tables}"
         ))
     }

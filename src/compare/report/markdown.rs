@@ -9,6 +9,10 @@ impl Report {
         let mut text = "# Sessions and JWTs, measured\n\nMade by `dualauth compare`, on the machine that is described here. On yours, \
                         other figures come out: run it.\n\n"
             .to_owned();
+        let found: String = self.summary().iter().map(|sentence| format!("- {sentence}\n")).collect();
+        if !found.is_empty() {
+            text += &format!("## What was found\n\n{found}\n## The run\n\n");
+        }
         for (name, value) in self.conditions() {
             text += &format!("- **{name}**: {value}\n");
         }

@@ -1,17 +1,18 @@
 //! What a report says, in tables: what the terminal, Markdown and HTML have in common.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::super::footprint::Footprint;
 use super::super::outage::Outage;
 use super::super::statistics::Estimate;
-use super::{Cost, Delay, Report, Variant};
+use super::{Cost, Delay, ManyConnections, Report, Variant};
 
 /// A table, of which every form makes its own.
 pub(super) struct Table {
     pub(super) title: &'static str,
     /// What the columns mean, in a sentence or two.
-    pub(super) about: &'static str,
+    pub(super) about: Cow<'static, str>,
     /// The first column has names, the others have figures.
     pub(super) columns: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
@@ -32,6 +33,7 @@ impl Report {
     pub(super) fn tables(&self) -> Vec<Table> {
         let tables = [
             self.requests(),
+            self.many(),
             self.bytes(),
             self.ends(),
             self.sign_ins(),
@@ -86,7 +88,7 @@ impl Report {
                     rate that all keep up with, timed from when a request was due. CPU: of the server's processes, and as a multiple of \
                     what a bare actix handler takes in the same round to give an answer with as long a body, with the interval that holds the \
                     true median in 95 of 100 runs. What a node remembers is found here, as each variant shows few credentials again and \
-                    again; “off” verifies each token's signature each time, “feed” remembers those that it has verified.",
+                    again; “off” verifies each token's signature each time, “feed” remembers those that it has verified.".into(),
             columns: vec![
                 "variant",
                 "requests/s",
@@ -98,6 +100,39 @@ impl Report {
                 "SQL",
                 "bytes sent",
                 "received",
+            ],
+            rows: bare.chain(variants).collect(),
+        }
+    }
+
+    fn many(&self) -> Table {
+        let few = self.environment.connections;
+        let many = self.bare.iter().find_map(|bare| bare.many_connections);
+        let bare = self.bare.iter().filter_map(|bare| {
+            let many = bare.many_connections?;
+            let few = [median(bare.server_cpu_us, 1), "1.00".to_owned()];
+            Some(many_cells("bare handler", few, many, "1.00".to_owned()))
+        });
+        let variants = self.of_one_node().filter_map(|variant| {
+            let many = variant.many_connections?;
+            let few = [figure(variant.server_cpu_us, 1), interval(variant.intervals.server_cpu_ratio)];
+            Some(many_cells(&variant.name, few, many, interval(many.server_cpu_ratio)))
+        });
+        Table {
+            title: "Few connections, and many",
+            about: format!(
+                "The same request over {few} connections (few), where most of the time system calls are what is paid for, by a bare handler as \
+                 well as by a service; and over {} (many), where one of them serves several requests, and what a service adds shows.",
+                many.map_or(0, |many| many.connections)
+            )
+            .into(),
+            columns: vec![
+                "variant",
+                "few: server CPU µs",
+                "× bare (95 %)",
+                "many: requests/s",
+                "server CPU µs",
+                "× bare (95 %)",
             ],
             rows: bare.chain(variants).collect(),
         }
@@ -116,7 +151,7 @@ impl Report {
             |variant: &Variant| variant.bytes.received.get("body").copied().unwrap_or_default().to_string();
         Table {
             title: "Where the bytes are",
-            about: "Of one request and its answer. comparison.json has each header.",
+            about: "Of one request and its answer. comparison.json has each header.".into(),
             columns: vec![
                 "variant",
                 "credential",
@@ -142,7 +177,7 @@ impl Report {
             title: "How long a credential lives on after its logout was acknowledged",
             about: "Found by showing it all the time while somebody logs out, on the node that was told and on another. 0.0: the \
                     first request that was sent after the acknowledgement was refused. “Until it expires”: none was refused while anybody \
-                    looked, and the figure is what was left of its life; “>”: somebody looked for so long.",
+                    looked, and the figure is what was left of its life; “>”: somebody looked for so long.".into(),
             columns: vec![
                 "variant",
                 "logouts",
@@ -170,7 +205,7 @@ impl Report {
         Table {
             title: "What it costs to sign in, and to refresh",
             about: "One after the other, with nobody else there, some in each of several rounds. Signing in is dear on purpose: the password hash is most of \
-                    it, in every mode. What Postgres does by itself is left out; “–”: it was more than this.",
+                    it, in every mode. What Postgres does by itself is left out; “–”: it was more than this.".into(),
             columns: vec![
                 "variant",
                 "login: server CPU ms (95 %)",
@@ -202,7 +237,7 @@ impl Report {
         Table {
             title: "What a live login weighs",
             about: "In a server's memory once it has been used, and on Postgres' disk with everything that is written down about it. A server's memory comes and \
-                    goes by some MiB whatever it keeps: where it grew by less than four, only what a login weighs at most is known.",
+                    goes by some MiB whatever it keeps: where it grew by less than four, only what a login weighs at most is known.".into(),
             columns: vec!["variant", "logins", "memory, bytes each", "disk, bytes each"],
             rows: known
                 .map(|(variant, weight)| {
@@ -220,7 +255,7 @@ impl Report {
             title: "While Postgres is away",
             about: "What is answered to somebody who is signed in, from when Postgres is told to stop; and how long it takes, from when \
                     Postgres takes connections again, until all is as before: each is asked every 20 ms, and one that answered all the time \
-                    has nothing to recover from.",
+                    has nothing to recover from.".into(),
             columns: vec!["variant", "answers", "recovery ms"],
             rows: known
                 .map(|(variant, outage)| vec![variant.name.clone(), answers(outage), recovery(outage)])
@@ -236,7 +271,7 @@ impl Report {
         Table {
             title: "More nodes",
             about: "The same requests, spread over several nodes on one Postgres. What a request costs is what has to stay as it is; \
-                    how many a second there are depends on how many cores there are.",
+                    how many a second there are depends on how many cores there are.".into(),
             columns: vec![
                 "variant",
                 "nodes",
@@ -273,8 +308,10 @@ impl Report {
             "{} for servers, {} for the load and Postgres",
             environment.server_cores, environment.load_cores
         );
+        let many = self.bare.iter().find_map(|bare| bare.many_connections);
+        let many = many.map_or_else(String::new, |many| format!(", and over {}", many.connections));
         let rounds = format!(
-            "{}: {} rounds of {} ms of each, in turn, over {} connections to each node; {:.0} requests/s at the fixed rate; {:.0} s in all",
+            "{}: {} rounds of {} ms of each, in turn, over {} connections to each node{many}; {:.0} requests/s at the fixed rate; {:.0} s in all",
             environment.profile,
             environment.rounds,
             environment.slice_ms,
@@ -325,9 +362,29 @@ fn is_credential(header: &str) -> bool {
     ["authorization", "cookie"].contains(&header)
 }
 
-/// With so many digits behind the point, and a space between thousands.
+/// With so many digits behind the point, as far as three in all are not enough, and a space between thousands.
 pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(|| NONE.to_owned(), |value| thousands(format!("{value:.digits$}")))
+    value.map_or_else(
+        || NONE.to_owned(),
+        |value| {
+            let digits = match value.abs() {
+                ..10.0 => digits,
+                ..100.0 => digits.min(1),
+                _ => 0,
+            };
+            thousands(format!("{value:.digits$}"))
+        },
+    )
+}
+
+fn median(estimate: Option<Estimate>, digits: usize) -> String {
+    figure(estimate.map(|estimate| estimate.median), digits)
+}
+
+fn many_cells(name: &str, few: [String; 2], many: ManyConnections, ratio: String) -> Vec<String> {
+    let [cpu, few_ratio] = few;
+    let many_cpu = median(many.server_cpu_us, 1);
+    vec![name.to_owned(), cpu, few_ratio, median(many.requests_per_second, 0), many_cpu, ratio]
 }
 
 /// With a thin space, which no language takes for a decimal point.
@@ -342,9 +399,12 @@ fn thousands(number: String) -> String {
 const FEW: usize = 5;
 
 fn interval(estimate: Option<Estimate>) -> String {
+    let shown = |ratio: f64| figure(Some(ratio), 2);
     match estimate {
-        Some(Estimate { median, count: ..FEW, .. }) => format!("{median:.2}"),
-        Some(Estimate { median, low, high, .. }) => format!("{median:.2} ({low:.2}–{high:.2})"),
+        Some(Estimate { median, count: ..FEW, .. }) => shown(median),
+        Some(Estimate { median, low, high, .. }) => {
+            format!("{} ({}–{})", shown(median), shown(low), shown(high))
+        }
         None => NONE.to_owned(),
     }
 }

@@ -8,8 +8,8 @@ impl Report {
     pub fn to_text(&self) -> String {
         let conditions = self.conditions();
         let width = conditions.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        let mut text: String =
-            conditions.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect();
+        let mut text: String = self.summary().iter().map(|sentence| format!("{sentence}\n\n")).collect();
+        text.extend(conditions.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")));
         for warning in &self.environment.warnings {
             text += &format!("\nBeware: {warning}\n");
         }

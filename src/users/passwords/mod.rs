@@ -165,12 +165,15 @@ fn spellings(password: &str) -> Vec<Zeroizing<String>> {
     }
 }
 
-/// Whether a hash is one that can be verified.
+/// What is stored for somebody without a password: no password fits, at the cost of any other.
+pub const NO_PASSWORD: &str = "!";
+
+/// Whether there may be a password that fits a hash, if it is one that can be verified.
 ///
 /// # Errors
 /// Why not.
-pub(super) fn check_hash(stored: &str) -> Result<(), Unusable> {
-    StoredHash::parse(stored).map(drop)
+pub(super) fn check_hash(stored: &str) -> Result<bool, Unusable> {
+    StoredHash::parse(stored).map(|hash| !matches!(hash, StoredHash::NoPassword))
 }
 
 fn judge(

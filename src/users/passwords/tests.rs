@@ -101,6 +101,7 @@ async fn a_wrong_password_never_costs_less_than_an_unknown_user() {
         assert_eq!(cost(&hasher, wrong, Some(LEGACY)).await, (false, once), "and PBKDF2 besides");
         assert_eq!(cost(&hasher, wrong, Some(&weaker)).await, (false, 2 * once));
         assert_eq!(cost(&hasher, wrong, Some("no hash")).await, (false, once));
+        assert_eq!(cost(&hasher, wrong, Some(NO_PASSWORD)).await, (false, once));
     }
     assert_eq!(cost(&hasher, PASSWORD, Some(&ours)).await, (true, 1));
     assert_eq!(cost(&hasher, PASSWORD, Some(LEGACY)).await, (true, 1));

@@ -1,5 +1,7 @@
 // The live cells of the table: somebody signs in in both modes, and each cell shows what happens to them.
 
+import { BASE } from '../playground/base.js';
+
 const button = document.getElementById('show');
 const status = document.getElementById('outcome');
 
@@ -14,7 +16,7 @@ function tell(name, mode, text) {
 // A request, and its answer with the time that it took.
 async function ask(method, path, { body, headers = {}, credentials = 'omit' } = {}) {
   const began = performance.now();
-  const response = await fetch(path, {
+  const response = await fetch(BASE + path, {
     method,
     credentials,
     headers: body === undefined ? headers : { 'Content-Type': 'application/json', ...headers },

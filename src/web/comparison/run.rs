@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::Mutex;
 
-use super::super::page;
+use super::super::{SiteFacts, page};
 use super::textbook;
 use crate::compare::Report;
 use crate::compare::report::{HTML, JSON};
@@ -29,6 +29,7 @@ const ELSEWHERE: &str =
 #[derive(Debug)]
 pub struct LastRun {
     folder: PathBuf,
+    facts: SiteFacts,
     shown: Mutex<Option<(State, Arc<Shown>)>>,
 }
 
@@ -45,9 +46,9 @@ pub(super) struct Shown {
 }
 
 impl LastRun {
-    /// Of this folder.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder, shown: Mutex::new(None) }
+    /// Of this folder, on a page of this site.
+    pub fn new(folder: PathBuf, facts: SiteFacts) -> Self {
+        Self { folder, facts, shown: Mutex::new(None) }
     }
 
     /// What is shown now. Another run may have been made: whether it has costs a look at two files, and to read them is done off
@@ -60,8 +61,8 @@ impl LastRun {
         {
             return Ok(Arc::clone(shown));
         }
-        let folder = self.folder.clone();
-        let reading = tokio::task::spawn_blocking(move || Shown::of(&folder));
+        let (folder, facts) = (self.folder.clone(), self.facts.clone());
+        let reading = tokio::task::spawn_blocking(move || Shown::of(&folder, &facts));
         let fresh = Arc::new(reading.await.map_err(Problem::internal)?);
         *shown = Some((state, Arc::clone(&fresh)));
         Ok(fresh)
@@ -75,7 +76,7 @@ fn state(file: &Path) -> Option<(SystemTime, u64)> {
 
 impl Shown {
     /// The run in this folder, whichever version wrote it; the one of the docs where there is none to be shown.
-    fn of(folder: &Path) -> Self {
+    fn of(folder: &Path, facts: &SiteFacts) -> Self {
         let [html, json] = [HTML, JSON].map(|name| std::fs::read_to_string(folder.join(name)).ok());
         let article = html.as_deref().and_then(article);
         // Another version's may have another shape: then the page has what it wrote, and the table no figures of it.
@@ -87,7 +88,7 @@ impl Shown {
         };
         let own_json = json.filter(|_| report.is_some());
         let json = own_json.or_else(|| serde_json::to_string_pretty(&report_of_the_docs).ok());
-        Self::ready(page::html("/compare", &page), json.unwrap_or_default())
+        Self::ready(page::html("/compare", &page, facts), json.unwrap_or_default())
     }
 
     fn ready(page: String, json: String) -> Self {

@@ -125,24 +125,12 @@ impl Found<'_> {
         self.0.environment.url.is_some()
     }
 
-    /// dualauth in this mode, on one node, as tutorials have it or as it is; with the first algorithm.
-    fn variant(&self, mode: Mode, transport: Transport, is_textbook: bool) -> Option<&Variant> {
-        self.0.variants.iter().find(|variant| {
-            let textbook = match mode {
-                Mode::Session => variant.lookup.as_deref() == Some("always"),
-                Mode::Jwt => variant.revocation.as_deref() == Some("off"),
-            };
-            let ours = variant.system == "dualauth" && variant.nodes == 1;
-            ours && variant.mode == mode && variant.transport == transport && textbook == is_textbook
-        })
-    }
-
     fn both(&self, mode: Mode, transport: Transport) -> Option<[&Variant; 2]> {
-        Some([self.variant(mode, transport, false)?, self.variant(mode, transport, true)?])
+        Some([self.0.dualauth(mode, transport, false)?, self.0.dualauth(mode, transport, true)?])
     }
 
     fn storage(&self, mode: Mode) -> Option<String> {
-        let weight = self.variant(mode, Transport::Cookie, false)?.footprint.last()?;
+        let weight = self.0.dualauth(mode, Transport::Cookie, false)?.footprint.last()?;
         let (memory, disk, logins) = (memory_in_words(weight), weight.disk_bytes_per_login?, weight.logins);
         Some(format!(
             "<b>{memory} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} \
@@ -182,7 +170,7 @@ impl Found<'_> {
 
     fn payload(&self, mode: Mode) -> Option<String> {
         let [cookie, bearer] = [Transport::Cookie, Transport::Bearer].map(|transport| {
-            let variant = self.variant(mode, transport, false)?;
+            let variant = self.0.dualauth(mode, transport, false)?;
             let header = if transport == Transport::Cookie { "cookie" } else { "authorization" };
             variant.bytes.sent.get(header).copied()
         });
@@ -194,7 +182,7 @@ impl Found<'_> {
 
     fn logout(&self, mode: Mode) -> Option<String> {
         let here = |is_textbook| {
-            let variant = self.variant(mode, Transport::Bearer, is_textbook)?;
+            let variant = self.0.dualauth(mode, Transport::Bearer, is_textbook)?;
             Some(lives_on(&variant.revocation_delay_ms.as_ref()?.same_node))
         };
         // A server that is elsewhere is not there as textbooks have it.

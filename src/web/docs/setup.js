@@ -3,6 +3,8 @@
 // A CSRF token belongs to one login. The page keeps the ones that sign-in and refresh answer with, one for each
 // mode, in this tab's storage; where it has none, it asks the mode's own /csrf.
 
+import { BASE } from "../playground/base.js";
+
 const MODES = ["jwt", "session"]; // in the order in which shared routes look at the cookies
 const SAFE = ["GET", "HEAD", "OPTIONS"];
 const PROVEN = ["authorization", "x-csrf-token"]; // who sends one of these needs no header from us
@@ -10,15 +12,17 @@ const NEEDS_NO_LOGIN = /\/(login|register)$/;
 
 const key = (mode) => `dualauth.csrf.${mode}`;
 
+const modeAt = (path) => MODES.find((mode) => path.startsWith(`${BASE}/${mode}/`));
+
 const modesOf = (path) => {
-  const mode = MODES.find((mode) => path.startsWith(`/${mode}/`));
+  const mode = modeAt(path);
   return mode ? [mode] : MODES;
 };
 
 async function csrfToken(mode) {
   const kept = sessionStorage.getItem(key(mode));
   if (kept) return kept;
-  const response = await fetch(`/${mode}/csrf`, { credentials: "same-origin" });
+  const response = await fetch(`${BASE}/${mode}/csrf`, { credentials: "same-origin" });
   return response.ok ? (await response.json()).csrf_token : null;
 }
 
@@ -40,7 +44,7 @@ async function addCsrfHeader(request) {
 
 function keepCsrfToken(response) {
   const path = new URL(response.url, location.href).pathname;
-  const mode = MODES.find((mode) => path.startsWith(`/${mode}/`));
+  const mode = modeAt(path);
   if (mode && response.obj?.csrf_token) sessionStorage.setItem(key(mode), response.obj.csrf_token);
   const over = endedBy(path, response);
   over.forEach((mode) => sessionStorage.removeItem(key(mode)));
@@ -56,7 +60,7 @@ function endedBy(path, response) {
 }
 
 window.ui = SwaggerUIBundle({
-  url: new URLSearchParams(location.search).has("comparison") ? "../compare/openapi.json" : "../openapi.json",
+  url: BASE + (new URLSearchParams(location.search).has("comparison") ? "/compare/openapi.json" : "/openapi.json"),
   dom_id: "#swagger-ui",
   presets: [SwaggerUIBundle.presets.apis],
   layout: "BaseLayout",

@@ -6,6 +6,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 
 use crate::error::Code;
 
+use super::super::SiteFacts;
 use super::headers;
 
 // The security schemes, by the names that the routes use.
@@ -16,7 +17,7 @@ const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
 const CLIENT_BASIC: &str = "client_basic";
 
 /// Declares the schemes.
-pub(super) fn declare(components: &mut Components) {
+pub(super) fn declare(components: &mut Components, facts: &SiteFacts) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An access token or a session token: what `login` gave."))
@@ -27,14 +28,14 @@ pub(super) fn declare(components: &mut Components) {
         .build();
     let cookie = |name: &str| {
         let text = "Rides along by itself. Over https its name has a prefix: `__Host-`, or `__Secure-` where that \
-                    can't be.";
+                    can't be. COOKIE_NAME_PREFIX stands after that.";
         SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(name, text)))
     };
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     components.add_security_scheme(CLIENT_BASIC, SecurityScheme::Http(client));
-    components.add_security_scheme(SESSION_COOKIE, cookie("sessionid"));
-    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie("access_token"));
-    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie("refresh_token"));
+    components.add_security_scheme(SESSION_COOKIE, cookie(&facts.session_cookie));
+    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie(&facts.access_token_cookie));
+    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie(&facts.refresh_token_cookie));
     headers::declare_csrf(components);
 }
 

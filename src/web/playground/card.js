@@ -1,5 +1,6 @@
 // One credential on the page: what it is, what one can do with it, and what of it travels.
 
+import { BASE } from "./base.js";
 import { atTime, countdown } from "./clock.js";
 import { HIDDEN, explanations, isHeld, line, nameOf, sentTo, sizeOf } from "./cookies.js";
 import { bytes, button, code, definitions, el } from "./dom.js";
@@ -128,7 +129,7 @@ function cookiesExplained(slot) {
 
 function honesty(slot) {
   const body = JSON.stringify({ username: slot.user.username, password: "your password", transport: "cookie" });
-  const command = `curl -si ${location.origin}/${slot.mode}/login -H 'Content-Type: application/json' -d '${body}' | grep -i set-cookie`;
+  const command = `curl -si ${location.origin}${BASE}/${slot.mode}/login -H 'Content-Type: application/json' -d '${body}' | grep -i set-cookie`;
   return [
     el("p", { class: "honest" }, "No page may read a Set-Cookie header, so this one tells it from the API's contract. All that a script sees of these cookies is ",
       code(`document.cookie === ${JSON.stringify(document.cookie)}`),

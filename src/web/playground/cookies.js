@@ -1,5 +1,6 @@
 // The cookies of this server, which no script can read: what the contract says of them, and which ones the browser holds.
 
+import { BASE } from "./base.js";
 import { secondsUntil } from "./clock.js";
 
 const IS_HTTPS = location.protocol === "https:";
@@ -7,17 +8,18 @@ const IS_HTTPS = location.protocol === "https:";
 const KINDS = {
   sessionid: { path: "/", sameSite: "Lax", holds: "A random session id, signed. It says nothing: the server has to look it up." },
   access_token: { path: "/", sameSite: "Lax", holds: "The JWT itself, with all that it says." },
-  refresh_token: { path: "/jwt", sameSite: "Strict", holds: "What buys the next access token." },
+  refresh_token: { path: `${BASE}/jwt`, sameSite: "Strict", holds: "What buys the next access token." },
 };
+
+// As the server calls them, with whatever it was told to put before their names.
+const [sessionid, access_token, refresh_token] = document.querySelector("meta[name=cookie-names]").content.split(" ");
+const NAMES = { sessionid, access_token, refresh_token };
 
 const OF_MODE = { session: ["sessionid"], jwt: ["access_token", "refresh_token"] };
 
 export const HIDDEN = "‹hidden›";
 
-export const nameOf = (kind) => {
-  if (!IS_HTTPS) return kind;
-  return (KINDS[kind].path === "/" ? "__Host-" : "__Secure-") + kind;
-};
+export const nameOf = (kind) => NAMES[kind];
 
 // A cookie that a sign-in or a refresh sets.
 const set = (kind, life) => {
@@ -73,7 +75,7 @@ const SAME_SITE = {
 
 const PATH = {
   "/": "It goes along with every request to this server, wanted or not.",
-  "/jwt": "It goes along below /jwt alone: no other route sees it.",
+  [`${BASE}/jwt`]: `It goes along below ${BASE}/jwt alone: no other route sees it.`,
 };
 
 // Which ones the browser holds. A page can only keep book: it can't look. The names, and nothing else, outlive a reload.

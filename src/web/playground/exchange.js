@@ -1,5 +1,6 @@
 // One request and its answer, as far as a page can see them.
 
+import { BASE } from "./base.js";
 import { sentTo } from "./cookies.js";
 
 const PATIENCE_S = 30;
@@ -19,7 +20,7 @@ export async function exchange({ method = "GET", path, headers = {}, body, cooki
 
 async function ask(path, options) {
   try {
-    const response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_S * 1000) });
+    const response = await fetch(BASE + path, { ...options, signal: AbortSignal.timeout(PATIENCE_S * 1000) });
     return read(response, await response.text());
   } catch (error) {
     const detail = error.name === "TimeoutError" ? `None came within ${PATIENCE_S} seconds.` : `The server can't be reached: ${error.message}.`;

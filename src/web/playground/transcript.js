@@ -1,5 +1,6 @@
 // An exchange as it is shown: what was sent, what came back, and what of it the browser kept for itself.
 
+import { BASE } from "./base.js";
 import { HIDDEN, line, nameOf } from "./cookies.js";
 import { el, milliseconds } from "./dom.js";
 
@@ -26,7 +27,7 @@ function show(record) {
 }
 
 function sent({ method, path, sent, cookies, body, mark }) {
-  const lines = [`${method} ${path}\n`];
+  const lines = [`${method} ${BASE}${path}\n`];
   for (const [name, value] of Object.entries(sent)) {
     lines.push(name === "Authorization" && mark ? marked(`${name}: `, value, mark) : header(name, value));
   }

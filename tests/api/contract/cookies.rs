@@ -19,6 +19,10 @@ promises! { of every cookie:
     cookies_last_400_days_at_most,
     cookies_are_not_sent_unless_they_change,
     cookies_are_cleared_as_they_were_set,
+    cookies_have_the_prefix_that_is_set_after_the_browsers_own,
+    a_name_of_another_service_is_read_only_without_its_prefix,
+    another_services_cookie_of_the_same_name_is_never_cleared,
+    a_cookie_that_came_twice_is_told_with_the_way_out,
 }
 
 const HTTPS: (&str, &str) = ("PUBLIC_URL", "https://auth.example.org");
@@ -154,6 +158,82 @@ async fn cookies_last_400_days_at_most(pair: Pair) {
         Mode::Jwt => vec![Some(900), Some(400 * 86_400)],
     };
     assert_eq!(max_ages(&set), longest);
+}
+
+const PREFIX: (&str, &str) = ("COOKIE_NAME_PREFIX", "staging_");
+
+async fn cookies_have_the_prefix_that_is_set_after_the_browsers_own(pair: Pair) {
+    for (settings, root, deeper) in [
+        (&[PREFIX][..], "staging_", "staging_"),
+        (&[PREFIX, HTTPS], "__Host-staging_", "__Secure-staging_"),
+        (&[PREFIX, HTTPS, DOMAIN], "__Secure-staging_", "__Secure-staging_"),
+    ] {
+        let set = set_at_login(pair, settings, false).await;
+        let names =
+            |cookies: &[SetCookie]| cookies.iter().map(|cookie| cookie.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&set), names(&cookies(pair.mode, root, deeper)));
+    }
+    for prefix in ["a.b-C_9", "_", "x2345678901234567890123456789012"] {
+        let server = TestServer::with(&[HTTPS, ("COOKIE_NAME_PREFIX", prefix)]).await;
+        let mut client = Client::of_new_user(&server, pair, "ada").await;
+        client.get("/profile").await.ok();
+        client.refresh().await.ok();
+        client.profile().await.ok();
+        client.logout().await.expect(204);
+        assert!(client.jar.is_empty());
+    }
+}
+
+async fn a_name_of_another_service_is_read_only_without_its_prefix(pair: Pair) {
+    let server = TestServer::with(&[PREFIX, HTTPS]).await;
+    let client = Client::of_new_user(&server, pair, "ada").await;
+    let name = pair.mode.cookie_names()[0];
+    let secret = client.jar.get(&format!("staging_{name}")).value.clone();
+    for other in ["__Host-", "__Host-Staging_", "__Host-staging", "staging_", "__Secure-staging_", ""] {
+        let cookie = format!("{other}{name}={secret}");
+        let request = Request::get("/profile").header("Cookie", cookie);
+        server.send(request).await.problem(401, "not_authenticated");
+    }
+    // The production's cookie, which goes to the hosts below as well, may be anything.
+    let both = format!("__Host-{name}=one; __Host-{name}=other; __Host-staging_{name}={secret}");
+    server.send(Request::get("/profile").header("Cookie", both)).await.ok();
+}
+
+async fn another_services_cookie_of_the_same_name_is_never_cleared(pair: Pair) {
+    let server = TestServer::start().await;
+    let client = Client::of_new_user(&server, pair, "ada").await;
+    let logout = |cookies: String| Request::post(&client.path("logout")).header("Cookie", cookies);
+    let names = pair.mode.cookie_names();
+    let foreign = [
+        "kz5b1qj0v7y2h8d4x9c3m6n1p0s8t7r2", // Django's
+        "s%3Aq1w2e3.r4t5y6",                // Express's
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl",
+        "Bearer",
+    ];
+    for value in foreign {
+        for name in names {
+            let response = server.send(logout(format!("{name}={value}"))).await.expect(401);
+            let cleared: Vec<_> = response.set_cookies().into_iter().map(|cookie| cookie.name).collect();
+            assert!(!cleared.iter().any(|cleared| cleared == name), "{value}: {cleared:?}");
+        }
+    }
+    // What may have been ours once is.
+    let old = client.credential();
+    let forged = format!("{}A", &old[..old.len() - 1]);
+    let response = server.send(logout(format!("{}={forged}", names[0]))).await.expect(401);
+    assert!(response.set_cookies().iter().any(|it| it.name == names[0] && it.is_removal()), "{response}");
+}
+
+async fn a_cookie_that_came_twice_is_told_with_the_way_out(pair: Pair) {
+    let server = TestServer::with(&[PREFIX]).await;
+    let client = Client::of_new_user(&server, pair, "ada").await;
+    let name = format!("staging_{}", pair.mode.cookie_names()[0]);
+    let twice = format!("{name}={}; {name}=other", client.jar.get(&name).value);
+    for path in ["/profile", &client.path("profile")] {
+        let request = Request::get(path).header("Cookie", &twice);
+        let told = server.send(request).await.problem(400, "malformed_request").text();
+        assert!(told.contains(&name) && told.contains("COOKIE_NAME_PREFIX"), "{told}");
+    }
 }
 
 async fn cookies_are_not_sent_unless_they_change(pair: Pair) {

@@ -189,6 +189,9 @@ async fn a_proxy_is_answered_before_the_body_that_it_announces() {
             let answer = announced.trickle(server.address(), &[], PATIENCE).await;
             assert_eq!(answer.header("x-auth-username"), Some("ada"), "{answer}");
         }
+        let upgrade = client.without_csrf("GET", path).header("Connection", "Upgrade");
+        let answer = upgrade.header("Upgrade", "websocket").trickle(server.address(), &[], PATIENCE).await;
+        assert_eq!((answer.status, answer.header("x-auth-username")), (200, Some("ada")), "{answer}");
         let whole = client.without_csrf("PUT", path).bytes("x".repeat(100_000));
         server.send(whole).await.expect(200);
     }

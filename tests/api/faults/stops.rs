@@ -231,21 +231,6 @@ async fn signals_that_come_together_are_one_wish_to_stop() {
     }
 }
 
-/// GNU `timeout` sends what it gets to its child, and then to everybody in its process group.
-#[tokio::test]
-async fn it_ends_well_below_timeout() {
-    let database = Database::migrated().await;
-    let mut command = started_by(&["timeout", "600"], &folder(), &settings(database.url()));
-    command.process_group(0);
-    let mut server = Server::of(command).await;
-    let half = half_a_request(&server).await;
-    server.signal(Signal::TERM);
-    closed(&server).await;
-    drop(half);
-    let status = timeout(TIME_LIMIT, server.child.wait()).await.expect("an end in time").expect("its status");
-    assert!(status.success(), "{status}: {}", server.output());
-}
-
 /// As `nohup` has it.
 #[tokio::test]
 async fn it_outlives_its_terminal_if_it_is_to() {

@@ -56,6 +56,24 @@ impl Stage {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_that_signs_in_by_cookie_is_told_of() {
+    let stage = Stage::set(&[("ALLOWED_ORIGINS", "https://app.example.org")]).await;
+    let told = || stage.server.output().matches("its browser keeps none").count();
+    for pair in Pair::ALL {
+        let login = Request::post(&pair.mode.path("login")).json(&pair.credentials("ada"));
+        let from_page = login.header("Origin", "https://app.example.org");
+        for (site, is_told) in [("same-site", false), ("cross-site", pair.by_cookie())] {
+            let before = told();
+            let response =
+                stage.server.send(from_page.clone().header("Sec-Fetch-Site", site)).await.expect(200);
+            stage.access_line(&response).await;
+            assert_eq!(told() - before, usize::from(is_told), "{pair:?} {site}");
+        }
+    }
+    assert!(stage.server.output().contains("https://app.example.org"));
+}
+
+#[tokio::test]
 async fn a_request_is_found_by_its_id_and_its_line_says_who_sent_it() {
     let stage = Stage::set(&[]).await;
     for pair in Pair::ALL {

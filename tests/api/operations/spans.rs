@@ -11,7 +11,7 @@ use crate::support::{
     collector::{Collector, attribute},
     eventually,
     http::{Request, Response},
-    program::{Server, folder},
+    program::{Server, folder, program, run, text},
     server::TestServer,
 };
 
@@ -34,6 +34,7 @@ async fn sent(requests: &[Request], settings: &[(&str, &str)]) -> (Vec<Response>
         responses.push(server.send(request.clone()).await);
     }
     server.stop().await;
+    assert!(collector.heads().iter().all(|head| *head == ("/v1/traces".to_owned(), None)));
     let spans = collector.spans();
     let name =
         settings.iter().find(|(name, _)| *name == "OTEL_SERVICE_NAME").map_or("dualauth", |(_, name)| name);
@@ -149,4 +150,49 @@ async fn nothing_is_sent_unless_somebody_is_told_to_listen() {
     let response = server.send(profile).await.expect(200);
     // The trace goes on all the same.
     assert_eq!(response.header("x-request-id"), Some(TRACE));
+}
+
+#[tokio::test]
+async fn spans_go_where_opentelemetry_s_own_settings_say_and_as_they_say() {
+    let (all, own) = (Collector::start(), Collector::start());
+    let (of_all, of_own) = (all.url(), format!("{}/in", own.url()));
+    let settings = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", of_all.as_str()),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", of_own.as_str()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=a%2Cb=100%25"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=sign-in,deployment.environment=a%20b"),
+    ];
+    let mut server = TestServer::with(&settings).await;
+    server.send(Request::get("/health/live")).await.expect(200);
+    server.stop().await;
+    assert_eq!(own.heads(), [("/in".to_owned(), Some("a,b=100%".to_owned()))]);
+    assert_eq!(all.heads(), []);
+    let resource = own.received().remove(0).resource_spans.remove(0).resource.expect("a resource").attributes;
+    assert_eq!(attribute(&resource, "service.name").as_deref(), Some("sign-in"));
+    assert_eq!(attribute(&resource, "deployment.environment").as_deref(), Some("a b"));
+
+    for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+        let collector = Collector::start();
+        let url = collector.url();
+        let mut server = TestServer::with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", url.as_str()), off]).await;
+        server.send(Request::get("/health/live")).await.expect(200);
+        server.stop().await;
+        assert_eq!(collector.heads(), [], "{off:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_followed_of_opentelemetry_s_settings_is_named() {
+    let nowhere = ("DATABASE_URL", "postgres://127.0.0.1:1/nowhere");
+    let on = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    for other in [
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "1"),
+        ("OTEL_PROPAGATORS", "b3"),
+    ] {
+        for (settings, expected) in [(&[nowhere, on, other][..], 1), (&[nowhere, other], 0)] {
+            let told = text(&run(program(&folder(), settings), "").await.stderr);
+            assert_eq!(told.matches(&format!("{} is no setting.", other.0)).count(), expected, "{told}");
+        }
+    }
 }

@@ -19,9 +19,17 @@ use prost::Message;
 
 use super::cluster;
 
+/// What came, where, and with which key.
+#[derive(Clone)]
+struct Received {
+    spans: ExportTraceServiceRequest,
+    path: String,
+    key: Option<String>,
+}
+
 pub struct Collector {
     address: SocketAddr,
-    received: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+    received: Arc<Mutex<Vec<Received>>>,
     handle: ServerHandle,
 }
 
@@ -33,10 +41,10 @@ impl Collector {
     pub fn start_at(address: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).expect("a free address");
         let address = listener.local_addr().expect("an address");
-        let received: Arc<Mutex<Vec<_>>> = Arc::default();
+        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
         let data = Data::new(Arc::clone(&received));
         let _runtime = cluster::runtime().enter();
-        let app = move || App::new().app_data(data.clone()).route("/v1/traces", web::post().to(receive));
+        let app = move || App::new().app_data(data.clone()).default_service(web::post().to(receive));
         let server =
             HttpServer::new(app).workers(1).disable_signals().listen(listener).expect("it listens").run();
         let handle = server.handle();
@@ -50,6 +58,15 @@ impl Collector {
     }
 
     pub fn received(&self) -> Vec<ExportTraceServiceRequest> {
+        self.all().into_iter().map(|received| received.spans).collect()
+    }
+
+    /// Where each came, and its `api-key`.
+    pub fn heads(&self) -> Vec<(String, Option<String>)> {
+        self.all().into_iter().map(|received| (received.path, received.key)).collect()
+    }
+
+    fn all(&self) -> Vec<Received> {
         self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -78,15 +95,17 @@ impl Drop for Collector {
 async fn receive(
     request: HttpRequest,
     body: Bytes,
-    received: Data<Arc<Mutex<Vec<ExportTraceServiceRequest>>>>,
+    received: Data<Arc<Mutex<Vec<Received>>>>,
 ) -> HttpResponse {
     let kind = request.headers().get("content-type");
     if kind.is_none_or(|kind| kind != "application/x-protobuf") {
         return HttpResponse::UnsupportedMediaType().finish();
     }
     match ExportTraceServiceRequest::decode(body) {
-        Ok(decoded) => {
-            received.lock().unwrap_or_else(PoisonError::into_inner).push(decoded);
+        Ok(spans) => {
+            let key = request.headers().get("api-key").and_then(|key| key.to_str().ok());
+            let one = Received { spans, path: request.path().to_owned(), key: key.map(str::to_owned) };
+            received.lock().unwrap_or_else(PoisonError::into_inner).push(one);
             HttpResponse::Ok().finish()
         }
         Err(_) => HttpResponse::BadRequest().finish(),

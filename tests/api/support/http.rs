@@ -184,7 +184,8 @@ impl Request {
         head + "\r\n"
     }
 
-    fn encode(&self, to: SocketAddr) -> Vec<u8> {
+    /// As it is sent.
+    pub fn encode(&self, to: SocketAddr) -> Vec<u8> {
         let mut bytes = format!("{} HTTP/1.1\r\n", self.name()).into_bytes();
         let mut line = |name: &str, value: &[u8]| {
             bytes.extend(name.bytes());

@@ -3,21 +3,21 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    sync::LazyLock,
 };
 
-use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer,
-    web::{self, Bytes},
-};
 use pem::Pem;
 use rcgen::CertifiedKey;
-use serde_json::json;
 use tokio::process::{Child, Command};
 
-use super::{cluster, eventually, http::Request, http::Response, program::folder, server::TestServer};
+use super::{
+    echo::{ECHO, free_address},
+    eventually,
+    http::{Request, Response},
+    program::folder,
+    server::TestServer,
+};
 
 /// What lies in the folder for everybody, and in the protected one.
 pub const PUBLIC_PAGE: &str = "<p>for everybody</p>";
@@ -37,12 +37,18 @@ pub struct Nginx {
 
 impl Nginx {
     pub async fn in_front_of(server: &TestServer) -> Self {
-        Self::listening(server, folder(), "", "1.1").await
+        Self::listening(folder(), |nginx| shipped(nginx, "", "1.1", server.address())).await
     }
 
     /// As it speaks to what is behind it unless it is told otherwise.
     pub async fn of_old_http(server: &TestServer) -> Self {
-        Self::listening(server, folder(), "", "1.0").await
+        Self::listening(folder(), |nginx| shipped(nginx, "", "1.0", server.address())).await
+    }
+
+    /// With the server below `/auth/`, where this passes requests on to it.
+    pub async fn at_a_path(server: &TestServer, pass: &str) -> Self {
+        let shipped = |nginx| shipped_at_a_path(nginx, server.address(), pass);
+        Self::listening(folder(), shipped).await
     }
 
     /// With a certificate that nobody knows.
@@ -57,10 +63,10 @@ impl Nginx {
             fs::write(folder.join(name), pem::encode(&Pem::new(kind, der))).expect("a file");
         }
         let tls = format!(" ssl; ssl_certificate {CERTIFICATE}; ssl_certificate_key key.pem");
-        Self::listening(server, folder, &tls, "1.1").await
+        Self::listening(folder, |nginx| shipped(nginx, &tls, "1.1", server.address())).await
     }
 
-    async fn listening(server: &TestServer, folder: PathBuf, how: &str, version: &str) -> Self {
+    async fn listening(folder: PathBuf, configuration: impl Fn(SocketAddr) -> String) -> Self {
         fs::create_dir_all(folder.join("public")).expect("a folder");
         fs::create_dir_all(folder.join("protected/private")).expect("a folder");
         fs::write(folder.join("public/index.html"), PUBLIC_PAGE).expect("a file");
@@ -68,8 +74,7 @@ impl Nginx {
         fs::write(folder.join("mime.types"), "types { text/html html; }").expect("a file");
         for _ in 0..ATTEMPTS {
             let address = free_address();
-            let configuration = shipped(address, how, version, server.address());
-            fs::write(folder.join("nginx.conf"), configuration).expect("a file");
+            fs::write(folder.join("nginx.conf"), configuration(address)).expect("a file");
             let mut process = start(&folder);
             if listens(&mut process, &folder).await {
                 return Self { _process: process, folder, address };
@@ -99,26 +104,36 @@ impl Drop for Nginx {
     }
 }
 
-/// An address that was free a moment ago.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
-}
+/// What a configuration leaves as nginx was built, only root may write to.
+const OWN_FOLDERS: &str = "http {\n access_log off; client_body_temp_path temp/body; proxy_temp_path temp/proxy; \
+    fastcgi_temp_path temp/fastcgi; uwsgi_temp_path temp/uwsgi; scgi_temp_path temp/scgi;";
 
 /// The configuration that is shipped, with its addresses and folders replaced, as its first lines ask for.
 fn shipped(nginx: SocketAddr, how: &str, version: &str, dualauth: SocketAddr) -> String {
-    // What it leaves as nginx was built, only root may write to.
-    let own = "http {\n access_log off; client_body_temp_path temp/body; proxy_temp_path temp/proxy; \
-               fastcgi_temp_path temp/fastcgi; uwsgi_temp_path temp/uwsgi; scgi_temp_path temp/scgi;";
     let replacements = [
-        ("http {", own.to_owned()),
+        ("http {", OWN_FOLDERS.to_owned()),
         ("listen 80;", format!("listen {nginx}{how};")),
         ("server 127.0.0.1:8080;", format!("server {dualauth};")),
         ("server 127.0.0.1:3000;", format!("server {};", *ECHO)),
         ("root /srv/", "root ".to_owned()),
         ("proxy_http_version 1.1;", format!("proxy_http_version {version};")),
     ];
-    let shipped = include_str!("../../../docs/proxies/nginx.conf").to_owned();
-    replacements.iter().fold(shipped, |text, (theirs, ours)| {
+    replaced(include_str!("../../../docs/proxies/nginx.conf"), &replacements)
+}
+
+/// The same for the one in which dualauth is below a path.
+fn shipped_at_a_path(nginx: SocketAddr, dualauth: SocketAddr, pass: &str) -> String {
+    let replacements = [
+        ("http {", OWN_FOLDERS.to_owned()),
+        ("listen 80;", format!("listen {nginx};")),
+        ("server 127.0.0.1:8080;", format!("server {dualauth};")),
+        ("/auth/ { proxy_pass http://dualauth; }", format!("/auth/ {{ {pass} }}")),
+    ];
+    replaced(include_str!("../../../docs/proxies/nginx-path.conf"), &replacements)
+}
+
+fn replaced(shipped: &str, replacements: &[(&str, String)]) -> String {
+    replacements.iter().fold(shipped.to_owned(), |text, (theirs, ours)| {
         assert!(text.contains(theirs), "{theirs} is not in the configuration");
         text.replace(theirs, ours)
     })
@@ -137,7 +152,7 @@ fn start(folder: &Path) -> Child {
         .args(["-g", "daemon off; master_process off; pid nginx.pid;"])
         .kill_on_drop(true)
         .spawn()
-        .expect("nginx, which scripts/nginx installs")
+        .expect("nginx, which scripts/proxies installs")
 }
 
 /// Whether it got its port: it writes its pid once it listens, and ends when it can't.
@@ -149,30 +164,4 @@ async fn listens(process: &mut Child, folder: &Path) -> bool {
     })
     .await;
     !ended
-}
-
-/// An app that answers with what it was sent. One for all tests: it remembers nothing.
-static ECHO: LazyLock<SocketAddr> = LazyLock::new(|| {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port for the app");
-    let address = listener.local_addr().expect("its address");
-    let _runtime = cluster::runtime().enter();
-    let server = HttpServer::new(|| App::new().default_service(web::to(echo)))
-        .workers(1)
-        .disable_signals()
-        .listen(listener)
-        .expect("the app's port");
-    cluster::runtime().spawn(server.run());
-    address
-});
-
-async fn echo(request: HttpRequest, body: Bytes) -> HttpResponse {
-    let headers = request.headers().iter();
-    let headers: Vec<_> =
-        headers.map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()))).collect();
-    HttpResponse::Ok().json(json!({
-        "method": request.method().as_str(),
-        "path": request.path(),
-        "headers": headers,
-        "body": String::from_utf8_lossy(&body),
-    }))
 }

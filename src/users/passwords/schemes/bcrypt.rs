@@ -1,41 +1,87 @@
-//! bcrypt: `$2b$12$…` as it is, and Django's `bcrypt_sha256$$2b$12$…`, which is that of the password's SHA-256.
+//! bcrypt: `$2b$12$…` of the password as it is, and of what Django, passlib and WordPress make of it first, so that more
+//! than 72 bytes count.
 
-use std::fmt::Write;
+use std::ops::Range;
 
+use aws_lc_rs::hmac;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bcrypt::HashParts;
 use zeroize::Zeroizing;
 
 use crate::tokens;
 
-use super::Unusable;
+use super::{Unusable, wordpress};
 
 /// The highest cost, of which each one more doubles the time: four seconds or less.
 const MAX_COST: u32 = 15;
+
+/// Where the salt is.
+const SALT: Range<usize> = 7..29;
 
 const MALFORMED: Unusable = Unusable::Malformed("bcrypt");
 
 pub(in super::super) struct BcryptHash {
     /// Well-formed, within bounds.
     text: String,
-    is_of_sha256: bool,
+    of: Of,
+}
+
+/// What bcrypt is computed of.
+enum Of {
+    /// The first 72 bytes of the password: that is how such hashes were made.
+    Password,
+    /// The password's SHA-256, in hexadecimal digits.
+    HexOfSha256,
+    /// The password's SHA-256, in base64.
+    Base64OfSha256,
+    /// The password's HMAC-SHA-256 by the salt as it is written, in base64.
+    Base64OfHmac,
+    /// The HMAC-SHA-384 of what WordPress makes of the password, in base64.
+    WordPress,
 }
 
 impl BcryptHash {
-    /// Of the first 72 bytes of the password: that is how such hashes were made.
+    /// As it is.
     pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
-        Self::checked(text, false)
+        Self::checked(text.to_owned(), Of::Password)
     }
 
-    /// Of the SHA-256 of the whole password, in hexadecimal digits.
-    pub(super) fn parse_of_sha256(text: &str) -> Result<Self, Unusable> {
-        Self::checked(text, true)
+    /// Django's `bcrypt_sha256$$2b$12$…`, from behind the name.
+    pub(super) fn parse_django(text: &str) -> Result<Self, Unusable> {
+        Self::checked(text.to_owned(), Of::HexOfSha256)
     }
 
-    fn checked(text: &str, is_of_sha256: bool) -> Result<Self, Unusable> {
+    /// passlib's `$bcrypt-sha256$v=2,t=2b,r=12$salt$digest`, from behind the name. Before its version 1.7.3 it wrote
+    /// `2b,12` there, and meant another computation.
+    pub(super) fn parse_passlib(text: &str) -> Result<Self, Unusable> {
+        let fields: Vec<&str> = text.split('$').collect();
+        let [cost, salt, digest] = fields[..] else { return Err(MALFORMED) };
+        let (version, cost, of) = match cost.strip_prefix("v=2,t=") {
+            Some(cost) => {
+                let (version, cost) = cost.split_once(",r=").ok_or(MALFORMED)?;
+                (version, cost, Of::Base64OfHmac)
+            }
+            None => {
+                let (version, cost) = cost.split_once(',').ok_or(MALFORMED)?;
+                (version, cost, Of::Base64OfSha256)
+            }
+        };
+        if salt.len() != SALT.len() {
+            return Err(MALFORMED);
+        }
+        Self::checked(format!("${version}${cost:0>2}${salt}{digest}"), of)
+    }
+
+    /// WordPress' `$wp$2y$10$…`, since its version 6.8.
+    pub(super) fn parse_wordpress(text: &str) -> Result<Self, Unusable> {
+        Self::checked(text.strip_prefix("$wp").ok_or(MALFORMED)?.to_owned(), Of::WordPress)
+    }
+
+    fn checked(text: String, of: Of) -> Result<Self, Unusable> {
         let is_known = ["$2a$", "$2b$", "$2y$"].iter().any(|version| text.starts_with(version));
         let parts: HashParts = text.parse().map_err(|_| MALFORMED)?;
         match parts.get_cost() {
-            4..=MAX_COST if is_known => Ok(Self { text: text.to_owned(), is_of_sha256 }),
+            4..=MAX_COST if is_known => Ok(Self { text, of }),
             0..4 => Err(MALFORMED),
             _ if !is_known => Err(MALFORMED),
             _ => Err(Unusable::TooCostly(format!("a cost of {MAX_COST}"))),
@@ -43,15 +89,36 @@ impl BcryptHash {
     }
 
     pub(super) fn matches(&self, password: &[u8]) -> bool {
-        let verifies = |password: &[u8]| bcrypt::verify(password, &self.text).unwrap_or(false);
-        if !self.is_of_sha256 {
-            return verifies(password);
+        match self.of {
+            Of::Password => self.verifies(password),
+            Of::HexOfSha256 => self.verifies(hexadecimal(&tokens::sha256(password)).as_bytes()),
+            Of::Base64OfSha256 => self.verifies(base64(&tokens::sha256(password)).as_bytes()),
+            Of::Base64OfHmac => self.verifies_mac(hmac::HMAC_SHA256, self.salt(), password),
+            Of::WordPress => wordpress::spellings(password)
+                .iter()
+                .any(|spelling| self.verifies_mac(hmac::HMAC_SHA384, b"wp-sha384", spelling)),
         }
-        let mut digits = Zeroizing::new(String::with_capacity(64));
-        for byte in Zeroizing::new(tokens::sha256(password)).iter() {
-            // Writing to a string can't fail.
-            let _ = write!(digits, "{byte:02x}");
-        }
-        verifies(digits.as_bytes())
     }
+
+    fn verifies_mac(&self, algorithm: hmac::Algorithm, key: &[u8], password: &[u8]) -> bool {
+        let mac = hmac::sign(&hmac::Key::new(algorithm, key), password);
+        self.verifies(base64(mac.as_ref()).as_bytes())
+    }
+
+    fn verifies(&self, password: &[u8]) -> bool {
+        bcrypt::verify(password, &self.text).unwrap_or(false)
+    }
+
+    /// As it is written.
+    fn salt(&self) -> &[u8] {
+        self.text.as_bytes().get(SALT).unwrap_or_default()
+    }
+}
+
+fn base64(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(STANDARD.encode(bytes))
+}
+
+fn hexadecimal(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(hex::encode(bytes))
 }

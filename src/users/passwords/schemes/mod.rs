@@ -1,11 +1,17 @@
-//! What a stored password hash may be: argon2, bcrypt, PBKDF2 or scrypt, as Django writes them or as others do.
+//! What a stored password hash may be, told by what it begins with: each kind that other systems make, and our own.
 
 mod argon2;
 mod bcrypt;
+mod firebase;
 mod pbkdf2;
+mod phpass;
 mod scrypt;
+mod sha_crypt;
+mod wordpress;
 
 use ::argon2::Params;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::config::PasswordConfig;
 
@@ -13,8 +19,11 @@ use super::PasswordError;
 use super::workspace::Workspace;
 
 use self::bcrypt::BcryptHash;
-use self::pbkdf2::Pbkdf2Hash;
+use self::firebase::FirebaseHash;
+use self::pbkdf2::{Digest, Pbkdf2Hash};
+use self::phpass::PhpassHash;
 use self::scrypt::ScryptHash;
+use self::sha_crypt::ShaCryptHash;
 
 pub(super) use self::argon2::Argon2Hash;
 
@@ -27,6 +36,9 @@ pub enum Unusable {
     /// Of no kind that is known, or no hash at all.
     #[error("is of no kind that is known here")]
     Unknown,
+    /// Of a kind that is known and refused, by what it is called.
+    #[error("is {0}, which is not taken")]
+    NotTaken(&'static str),
     /// It begins like one of this kind, and goes on otherwise.
     #[error("is no well-formed {0} hash")]
     Malformed(&'static str),
@@ -38,33 +50,124 @@ pub enum Unusable {
 /// A hash that can be verified, within bounds.
 pub(super) enum StoredHash {
     Argon2(Argon2Hash),
-    DjangoArgon2(Argon2Hash),
+    /// With another system's label in front.
+    LabelledArgon2(Argon2Hash),
     Bcrypt(BcryptHash),
+    Firebase(FirebaseHash),
     Pbkdf2(Pbkdf2Hash),
+    Phpass(PhpassHash),
     Scrypt(ScryptHash),
+    ShaCrypt(ShaCryptHash),
+    /// No password fits.
+    NoPassword,
 }
 
+/// Reads a hash, given as a whole and from behind what it begins with.
+type Parser = fn(&str, &str) -> Result<StoredHash, Unusable>;
+
+/// What a hash begins with, and who reads it. Where one beginning is part of another, the longer comes first.
+const KINDS: &[(&str, Parser)] = &[
+    // PHC strings and crypt(3).
+    ("$argon2", |text, _| Argon2Hash::parse(text).map(StoredHash::Argon2)),
+    ("$2a$", |text, _| BcryptHash::parse(text).map(StoredHash::Bcrypt)),
+    ("$2b$", |text, _| BcryptHash::parse(text).map(StoredHash::Bcrypt)),
+    ("$2y$", |text, _| BcryptHash::parse(text).map(StoredHash::Bcrypt)),
+    ("$5$", |text, _| ShaCryptHash::parse(text).map(StoredHash::ShaCrypt)),
+    ("$6$", |text, _| ShaCryptHash::parse(text).map(StoredHash::ShaCrypt)),
+    ("$scrypt$", |text, _| ScryptHash::parse_phc(text).map(StoredHash::Scrypt)),
+    ("$pbkdf2$", |_, rest| Pbkdf2Hash::parse_crypt(Digest::Sha1, rest).map(StoredHash::Pbkdf2)),
+    ("$pbkdf2-sha1$", |_, rest| Pbkdf2Hash::parse_crypt(Digest::Sha1, rest).map(StoredHash::Pbkdf2)),
+    ("$pbkdf2-sha256$", |_, rest| Pbkdf2Hash::parse_crypt(Digest::Sha256, rest).map(StoredHash::Pbkdf2)),
+    ("$pbkdf2-sha512$", |_, rest| Pbkdf2Hash::parse_crypt(Digest::Sha512, rest).map(StoredHash::Pbkdf2)),
+    // passlib.
+    ("$bcrypt-sha256$", |_, rest| BcryptHash::parse_passlib(rest).map(StoredHash::Bcrypt)),
+    // WordPress, phpBB.
+    ("$P$", |_, rest| PhpassHash::parse_wordpress(rest).map(StoredHash::Phpass)),
+    ("$H$", |_, rest| PhpassHash::parse(rest).map(StoredHash::Phpass)),
+    ("$wp$", |text, _| BcryptHash::parse_wordpress(text).map(StoredHash::Bcrypt)),
+    // Firebase.
+    ("$fbscrypt$", |_, rest| FirebaseHash::parse(rest).map(StoredHash::Firebase)),
+    // Django.
+    ("argon2$", |_, rest| Argon2Hash::parse(&format!("${rest}")).map(StoredHash::LabelledArgon2)),
+    ("bcrypt$", |_, rest| BcryptHash::parse(rest).map(StoredHash::Bcrypt)),
+    ("bcrypt_sha256$", |_, rest| BcryptHash::parse_django(rest).map(StoredHash::Bcrypt)),
+    ("pbkdf2_sha1$", |_, rest| Pbkdf2Hash::parse_django(Digest::Sha1, rest).map(StoredHash::Pbkdf2)),
+    ("pbkdf2_sha256$", |_, rest| Pbkdf2Hash::parse_django(Digest::Sha256, rest).map(StoredHash::Pbkdf2)),
+    ("scrypt$", |_, rest| ScryptHash::parse_django(rest).map(StoredHash::Scrypt)),
+    // Werkzeug.
+    ("pbkdf2:", |_, rest| Pbkdf2Hash::parse_werkzeug(rest).map(StoredHash::Pbkdf2)),
+    ("scrypt:", |_, rest| ScryptHash::parse_werkzeug(rest).map(StoredHash::Scrypt)),
+    // Spring Security, LDAP.
+    ("{", |_, rest| StoredHash::parse_labelled(rest)),
+    // ASP.NET Core Identity: base64 of a first byte that says the version.
+    ("AQAAAA", |text, _| Pbkdf2Hash::parse_identity_v3(text).map(StoredHash::Pbkdf2)),
+    ("A", |text, _| Pbkdf2Hash::parse_identity_v2(text).map(StoredHash::Pbkdf2)),
+    // Django, shadow(5).
+    ("!", |_, _| Ok(StoredHash::NoPassword)),
+    ("*", |_, _| Ok(StoredHash::NoPassword)),
+];
+
+/// What others store and nobody should keep, or can't be verified with the password alone.
+const NOT_TAKEN: &[(&str, &str)] = &[
+    ("$1$", "md5-crypt"),
+    ("$apr1$", "Apache's md5-crypt"),
+    ("$2x$", "bcrypt by a faulty crypt_blowfish"),
+    ("$3$", "an NT hash"),
+    ("$7$", "crypt's scrypt"),
+    ("$y$", "yescrypt"),
+    ("$gy$", "gost-yescrypt"),
+    ("$sha1$", "sha1-crypt"),
+    ("$S$", "Drupal's SHA-512"),
+    ("md5$", "salted MD5"),
+    ("sha1$", "salted SHA-1"),
+    ("sha256$", "salted SHA-256"),
+    ("sha512$", "salted SHA-512"),
+    ("unsalted_md5$", "MD5"),
+    ("unsalted_sha1$", "SHA-1"),
+    ("crypt$", "DES-crypt"),
+    ("plain$", "a password in the clear"),
+    ("{noop}", "a password in the clear"),
+    ("{plain}", "a password in the clear"),
+    ("{PLAIN}", "a password in the clear"),
+    ("{CLEARTEXT}", "a password in the clear"),
+    ("{ldap}", "salted SHA-1"),
+    ("{SSHA}", "salted SHA-1"),
+    ("{SHA}", "SHA-1"),
+    ("{SHA-1}", "SHA-1"),
+    ("{SHA-256}", "SHA-256"),
+    ("{sha256}", "salted SHA-256"),
+    ("{MD4}", "MD4"),
+    ("{MD5}", "MD5"),
+    ("{SMD5}", "salted MD5"),
+];
+
 impl StoredHash {
-    /// Either `$name$…`, as crypt(3) and the PHC string format have it, or `name$…`, as Django has it.
+    /// A hash of any kind.
     pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
-        let (name, rest) = text.split_once('$').ok_or(Unusable::Unknown)?;
-        match name {
-            "" => Self::parse_crypt(text),
-            "argon2" => Argon2Hash::parse(&text[name.len()..]).map(Self::DjangoArgon2),
-            "bcrypt" => BcryptHash::parse(rest).map(Self::Bcrypt),
-            "bcrypt_sha256" => BcryptHash::parse_of_sha256(rest).map(Self::Bcrypt),
-            "pbkdf2_sha256" => Pbkdf2Hash::parse(rest).map(Self::Pbkdf2),
-            "scrypt" => ScryptHash::parse_django(rest).map(Self::Scrypt),
+        if let Some((_, name)) = NOT_TAKEN.iter().find(|(begins, _)| text.starts_with(begins)) {
+            return Err(Unusable::NotTaken(name));
+        }
+        let read = |(begins, parser): &(&str, Parser)| Some(parser(text, text.strip_prefix(begins)?));
+        KINDS.iter().find_map(read).unwrap_or(Err(Unusable::Unknown))
+    }
+
+    /// `bcrypt}$2a$…`: the label says what the rest most often says itself.
+    fn parse_labelled(text: &str) -> Result<Self, Unusable> {
+        match text.split_once('}').ok_or(Unusable::Unknown)? {
+            ("pbkdf2", hash) => Pbkdf2Hash::parse_spring(hash).map(Self::Pbkdf2),
+            ("pbkdf2@SpringSecurity_v5_8", hash) => Pbkdf2Hash::parse_spring_v5_8(hash).map(Self::Pbkdf2),
+            ("scrypt" | "scrypt@SpringSecurity_v5_8", hash) => {
+                ScryptHash::parse_spring(hash).map(Self::Scrypt)
+            }
+            (_, hash) if hash.starts_with('$') => Self::parse(hash).map(Self::labelled),
             _ => Err(Unusable::Unknown),
         }
     }
 
-    fn parse_crypt(text: &str) -> Result<Self, Unusable> {
-        match text.split('$').nth(1) {
-            Some("argon2d" | "argon2i" | "argon2id") => Argon2Hash::parse(text).map(Self::Argon2),
-            Some("2a" | "2b" | "2y") => BcryptHash::parse(text).map(Self::Bcrypt),
-            Some("scrypt") => ScryptHash::parse_phc(text).map(Self::Scrypt),
-            _ => Err(Unusable::Unknown),
+    fn labelled(self) -> Self {
+        match self {
+            Self::Argon2(hash) => Self::LabelledArgon2(hash),
+            other => other,
         }
     }
 
@@ -73,19 +176,34 @@ impl StoredHash {
     pub(super) fn is_outdated(&self, today: &Params) -> bool {
         match self {
             Self::Argon2(hash) => hash.is_weaker_than(today),
-            Self::DjangoArgon2(_) | Self::Bcrypt(_) | Self::Pbkdf2(_) | Self::Scrypt(_) => true,
+            _ => true,
         }
     }
 
     /// Whether it is the hash of these bytes.
     pub(super) fn matches(&self, password: &[u8], workspace: &mut Workspace) -> Result<bool, PasswordError> {
         match self {
-            Self::Argon2(hash) | Self::DjangoArgon2(hash) => hash.matches(password, workspace),
+            Self::Argon2(hash) | Self::LabelledArgon2(hash) => hash.matches(password, workspace),
             Self::Bcrypt(hash) => Ok(hash.matches(password)),
+            Self::Firebase(hash) => Ok(hash.matches(password, workspace)),
             Self::Pbkdf2(hash) => Ok(hash.matches(password)),
+            Self::Phpass(hash) => Ok(hash.matches(password)),
             Self::Scrypt(hash) => Ok(hash.matches(password, workspace)),
+            Self::ShaCrypt(hash) => Ok(hash.matches(password)),
+            Self::NoPassword => Ok(false),
         }
     }
+}
+
+/// Base64 of any of the kinds that are in use: with or without padding, with `+/`, `-_` (RFC 4648) or `./` (passlib).
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let standard = |letter: char| match letter {
+        '-' | '.' => '+',
+        '_' => '/',
+        letter => letter,
+    };
+    let text: String = text.trim_end_matches('=').chars().map(standard).collect();
+    STANDARD_NO_PAD.decode(text).ok()
 }
 
 #[cfg(test)]

@@ -1,44 +1,179 @@
-//! PBKDF2 with HMAC-SHA-256 (RFC 8018), as Django writes it: `pbkdf2_sha256$1000000$salt$digest`.
+//! PBKDF2 (RFC 8018) with HMAC: of Django, Werkzeug, passlib, Spring Security and ASP.NET Core Identity, and in PHC strings.
 
 use std::num::NonZeroU32;
 
 use aws_lc_rs::pbkdf2;
-use base64::{Engine, engine::general_purpose::STANDARD};
 
-use super::Unusable;
+use super::{Unusable, decode_base64};
 
-/// Ten times what Django takes in 2026: four seconds or less.
-const MAX_ITERATIONS: u32 = 12_000_000;
+/// The most SHA-1 or SHA-256 steps that one may take: ten times what Django takes in 2026, four seconds or less.
+const MAX_WORK: u64 = 12_000_000;
 
-/// Of a digest, in bytes.
-const DIGEST: usize = 32;
+/// The shortest and longest digest, in bytes.
+const MIN_DIGEST: usize = 16;
+const MAX_DIGEST: usize = 64;
 
-const MALFORMED: Unusable = Unusable::Malformed("pbkdf2_sha256");
+const MALFORMED: Unusable = Unusable::Malformed("PBKDF2");
+
+/// What HMAC is computed with.
+#[derive(Clone, Copy)]
+pub(super) enum Digest {
+    Sha1,
+    Sha256,
+    Sha512,
+}
+
+impl Digest {
+    fn algorithm(self) -> pbkdf2::Algorithm {
+        match self {
+            Self::Sha1 => pbkdf2::PBKDF2_HMAC_SHA1,
+            Self::Sha256 => pbkdf2::PBKDF2_HMAC_SHA256,
+            Self::Sha512 => pbkdf2::PBKDF2_HMAC_SHA512,
+        }
+    }
+
+    /// In bytes.
+    fn size(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+
+    /// What one iteration costs: SHA-512 takes twice as long as the others.
+    fn cost(self) -> u64 {
+        match self {
+            Self::Sha1 | Self::Sha256 => 1,
+            Self::Sha512 => 2,
+        }
+    }
+}
 
 pub(in super::super) struct Pbkdf2Hash {
+    digest: Digest,
     iterations: NonZeroU32,
-    salt: String,
-    digest: Vec<u8>,
+    salt: Vec<u8>,
+    derived: Vec<u8>,
 }
 
 impl Pbkdf2Hash {
-    /// What follows the name.
-    pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
-        let fields: Vec<&str> = text.split('$').collect();
-        let [iterations, salt, digest] = fields[..] else { return Err(MALFORMED) };
-        let iterations: NonZeroU32 = iterations.parse().map_err(|_| MALFORMED)?;
-        let digest = STANDARD.decode(digest).map_err(|_| MALFORMED)?;
-        if digest.len() != DIGEST {
+    /// Django's `pbkdf2_sha256$1000000$salt$base64`, from the iterations on.
+    pub(super) fn parse_django(digest: Digest, text: &str) -> Result<Self, Unusable> {
+        let [iterations, salt, derived] = fields(text)?;
+        let derived = decode_base64(derived).filter(|derived| derived.len() == digest.size());
+        Self::checked(digest, number(iterations)?, salt.into(), derived.ok_or(MALFORMED)?)
+    }
+
+    /// Werkzeug's `pbkdf2:sha256:600000$salt$hexadecimal`, from the digest's name on.
+    pub(super) fn parse_werkzeug(text: &str) -> Result<Self, Unusable> {
+        let [method, salt, derived] = fields(text)?;
+        let (digest, iterations) = match method.split_once(':').ok_or(MALFORMED)? {
+            ("sha1", iterations) => (Digest::Sha1, iterations),
+            ("sha256", iterations) => (Digest::Sha256, iterations),
+            ("sha512", iterations) => (Digest::Sha512, iterations),
+            _ => return Err(MALFORMED),
+        };
+        let derived = hex::decode(derived).ok().filter(|derived| derived.len() == digest.size());
+        Self::checked(digest, number(iterations)?, salt.into(), derived.ok_or(MALFORMED)?)
+    }
+
+    /// passlib's `$pbkdf2-sha256$29000$salt$digest` and the PHC string's `$pbkdf2-sha256$i=29000,l=32$salt$digest`, from
+    /// the iterations on. Keycloak's and Auth0's are written like the latter.
+    pub(super) fn parse_crypt(digest: Digest, text: &str) -> Result<Self, Unusable> {
+        let [cost, salt, derived] = fields(text)?;
+        let [salt, derived] = [salt, derived].map(decode_base64);
+        let (salt, derived) = (salt.ok_or(MALFORMED)?, derived.ok_or(MALFORMED)?);
+        let iterations = match cost.strip_prefix("i=").map(|cost| cost.split_once(",l=")) {
+            None => number(cost)?,
+            Some(None) => number(&cost[2..])?,
+            Some(Some((iterations, length))) => {
+                let length: usize = length.parse().map_err(|_| MALFORMED)?;
+                if length != derived.len() {
+                    return Err(MALFORMED);
+                }
+                number(iterations)?
+            }
+        };
+        Self::checked(digest, iterations, salt, derived)
+    }
+
+    /// Spring Security's `{pbkdf2}`, from behind the label: hexadecimal of salt and digest, at the cost of version 5.5.
+    pub(super) fn parse_spring(text: &str) -> Result<Self, Unusable> {
+        Self::parse_joined(Digest::Sha1, 185_000, 8, text)
+    }
+
+    /// The same with the cost of `{pbkdf2@SpringSecurity_v5_8}`.
+    pub(super) fn parse_spring_v5_8(text: &str) -> Result<Self, Unusable> {
+        Self::parse_joined(Digest::Sha256, 310_000, 16, text)
+    }
+
+    fn parse_joined(digest: Digest, iterations: u32, salt: usize, text: &str) -> Result<Self, Unusable> {
+        let bytes = hex::decode(text).ok().filter(|bytes| bytes.len() == salt + 32).ok_or(MALFORMED)?;
+        let (salt, derived) = bytes.split_at(salt);
+        Self::checked(digest, iterations, salt.to_vec(), derived.to_vec())
+    }
+
+    /// ASP.NET Core Identity's version 3, in base64: a byte 1; then 32 bits big-endian each for the digest, the iterations
+    /// and the salt's length; salt and digest.
+    pub(super) fn parse_identity_v3(text: &str) -> Result<Self, Unusable> {
+        let bytes = decode_base64(text).ok_or(MALFORMED)?;
+        let rest = bytes.get(1..).ok_or(MALFORMED)?;
+        let (digest, rest) = take_number(rest)?;
+        let (iterations, rest) = take_number(rest)?;
+        let (salt, rest) = take_number(rest)?;
+        let digest = match digest {
+            0 => Digest::Sha1,
+            1 => Digest::Sha256,
+            2 => Digest::Sha512,
+            _ => return Err(MALFORMED),
+        };
+        let salt = usize::try_from(salt).map_err(|_| MALFORMED)?;
+        let (salt, derived) = rest.split_at_checked(salt).ok_or(MALFORMED)?;
+        Self::checked(digest, iterations, salt.to_vec(), derived.to_vec())
+    }
+
+    /// ASP.NET Identity's version 2, in base64: a byte 0, 16 bytes of salt and 32 of digest, at a cost of its own.
+    pub(super) fn parse_identity_v2(text: &str) -> Result<Self, Unusable> {
+        // A word that begins with an A is no broken hash.
+        let bytes = decode_base64(text).filter(|bytes| bytes.len() == 49).ok_or(Unusable::Unknown)?;
+        match bytes.split_first() {
+            Some((0, rest)) => {
+                let (salt, derived) = rest.split_at(16);
+                Self::checked(Digest::Sha1, 1_000, salt.to_vec(), derived.to_vec())
+            }
+            _ => Err(Unusable::Unknown),
+        }
+    }
+
+    fn checked(digest: Digest, iterations: u32, salt: Vec<u8>, derived: Vec<u8>) -> Result<Self, Unusable> {
+        let iterations = NonZeroU32::new(iterations).ok_or(MALFORMED)?;
+        if !(MIN_DIGEST..=MAX_DIGEST).contains(&derived.len()) {
             return Err(MALFORMED);
         }
-        if iterations.get() > MAX_ITERATIONS {
-            return Err(Unusable::TooCostly(format!("{MAX_ITERATIONS} iterations")));
+        let steps = derived.len().div_ceil(digest.size()) as u64 * digest.cost();
+        if u64::from(iterations.get()) * steps > MAX_WORK {
+            return Err(Unusable::TooCostly(format!("{} iterations", MAX_WORK / steps)));
         }
-        Ok(Self { iterations, salt: salt.to_owned(), digest })
+        Ok(Self { digest, iterations, salt, derived })
     }
 
     pub(super) fn matches(&self, password: &[u8]) -> bool {
-        let Self { iterations, salt, digest } = self;
-        pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, *iterations, salt.as_bytes(), password, digest).is_ok()
+        let Self { digest, iterations, salt, derived } = self;
+        pbkdf2::verify(digest.algorithm(), *iterations, salt, password, derived).is_ok()
     }
+}
+
+fn fields<const N: usize>(text: &str) -> Result<[&str; N], Unusable> {
+    let fields: Vec<&str> = text.split('$').collect();
+    fields.try_into().map_err(|_| MALFORMED)
+}
+
+fn number(text: &str) -> Result<u32, Unusable> {
+    text.parse().map_err(|_| MALFORMED)
+}
+
+fn take_number(bytes: &[u8]) -> Result<(u32, &[u8]), Unusable> {
+    let (number, rest) = bytes.split_first_chunk().ok_or(MALFORMED)?;
+    Ok((u32::from_be_bytes(*number), rest))
 }

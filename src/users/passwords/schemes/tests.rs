@@ -41,6 +41,13 @@ const SCRYPT: [&str; 2] = [
     "$scrypt$ln=5,r=4,p=2$cy7FWMt5T6n1XqtVKmXM+Q$yiuV0cmr9ERNJzwfU81PJU+1UHpXAglwuzCgs2ZkFBI",
 ];
 
+/// A system, a password, and how that system hashes it: `tests/imports/make.py` says by what each was made.
+const OTHERS: &str = include_str!("../../../../tests/imports/hashes.json");
+
+fn others() -> Vec<(String, String, String)> {
+    serde_json::from_str(OTHERS).expect("triples")
+}
+
 fn all() -> impl Iterator<Item = &'static str> {
     DJANGO.into_iter().chain(BCRYPT).chain(ARGON2).chain(SCRYPT)
 }
@@ -65,6 +72,17 @@ fn what_other_systems_hashed_verifies_with_its_password_only() {
         for wrong in ["", "A quiet lantern over the weir", "a quiet lantern over the weir ", hash] {
             assert!(!matches(hash, wrong), "{hash} takes {wrong:?}");
         }
+    }
+}
+
+#[test]
+fn what_each_systems_own_library_hashed_verifies_with_its_password_as_it_was_typed() {
+    for (system, password, hash) in others() {
+        assert!(matches(&hash, &password), "{system}: {hash} is not of {password:?}");
+        let cut: String = password.chars().skip(2).collect();
+        assert!(!matches(&hash, &cut), "{system}: {hash} takes {cut:?}");
+        let normal = super::super::normalize(&password);
+        assert!(*normal == password || !matches(&hash, &normal), "{system}: {hash} takes {normal:?}");
     }
 }
 
@@ -135,20 +153,96 @@ fn a_hash_may_cost_so_much_and_no_more() {
     }
 }
 
+/// The first of those that begin so.
+fn other(begins: &str) -> String {
+    others().into_iter().map(|(.., hash)| hash).find(|hash| hash.starts_with(begins)).expect(begins)
+}
+
+#[test]
+fn a_hash_of_another_system_may_cost_so_much_and_no_more() {
+    let with = |begins: &str, cost: &str, other_cost: &str| other(begins).replacen(cost, other_cost, 1);
+    let identity = |iterations: u32| {
+        let head = [1_u32, iterations, 16].map(u32::to_be_bytes).concat();
+        base64::engine::general_purpose::STANDARD.encode([&[1], &head[..], &[7; 48]].concat())
+    };
+    for (taken, refused) in [
+        (with("pbkdf2:sha256", "1000", "12000000"), with("pbkdf2:sha256", "1000", "12000001")),
+        (with("pbkdf2:sha512", "1000", "6000000"), with("pbkdf2:sha512", "1000", "6000001")),
+        (with("pbkdf2_sha1", "1000", "12000000"), with("pbkdf2_sha1", "1000", "4294967295")),
+        // Two blocks of digest cost twice as much.
+        (
+            with("$pbkdf2-sha256$i", "i=1000,l=32", "i=12000000"),
+            with("$pbkdf2-sha256$i", "i=1000", "i=12000001"),
+        ),
+        (identity(12_000_000), identity(12_000_001)),
+        (with("scrypt:", "1024:8:1", "131072:8:8"), with("scrypt:", "1024:8:1", "131072:8:9")),
+        (with("{scrypt}", "$e0801$", "$110808$"), with("{scrypt}", "$e0801$", "$120801$")),
+        (with("$fbscrypt$", "n=14", "n=17"), with("$fbscrypt$", "n=14", "n=18")),
+        (with("$6$rounds", "1000", "1000000"), with("$6$rounds", "1000", "1000001")),
+        (with("$5$rounds", "1000", "1000000"), with("$5$rounds", "1000", "999999999")),
+        (with("$P$5", "$P$5", "$P$I"), with("$P$5", "$P$5", "$P$J")),
+        (with("$wp$2y$04", "$04$", "$15$"), with("$wp$2y$04", "$04$", "$16$")),
+        (with("$bcrypt-sha256$v=2", "r=4", "r=15"), with("$bcrypt-sha256$v=2", "r=4", "r=16")),
+        (with("{bcrypt}", "$04$", "$15$"), with("{bcrypt}", "$04$", "$31$")),
+        (with("{argon2", "t=2", "t=3"), with("{argon2", "m=64", "m=262145")),
+    ] {
+        assert!(StoredHash::parse(&taken).is_ok(), "{taken}: {}", refusal(&taken));
+        assert!(too_costly(&refused), "{refused}: {}", refusal(&refused));
+    }
+}
+
+#[test]
+fn a_hash_of_another_system_that_is_broken_is_refused() {
+    for (_, _, hash) in others() {
+        for text in [format!("{hash}$"), format!("{hash}é"), format!(" {hash}"), hash.replace('$', "")] {
+            // Some have no dollar signs to lose.
+            assert!(text == hash || StoredHash::parse(&text).is_err(), "{text}");
+        }
+        for at in (0..hash.len()).filter(|at| hash.is_char_boundary(*at)) {
+            // Whatever it is taken for, it is no panic.
+            let _ = StoredHash::parse(&hash[..at]);
+            let _ = StoredHash::parse(&hash[at..]);
+        }
+    }
+}
+
+#[test]
+fn what_nobody_should_keep_is_refused_by_its_name() {
+    for (hash, name) in [
+        ("$1$salt$qJH7.N4xYta3aEG/dfqo/0", "md5-crypt"),
+        ("$2x$04$.h7YBLb5CKCwr/yRPwCEweUO0k5OWCxLlODO5BMmuiacUfegybf7q", "bcrypt by a faulty crypt_blowfish"),
+        ("$y$j9T$F5Jx5fExrKuPp53xLKQ..1$X3DX6M94c7o.9agCG9G317fhZg9SqC.5i5rd.RhAtQ7", "yescrypt"),
+        ("md5$salt$5f4dcc3b5aa765d61d8327deb882cf99", "salted MD5"),
+        ("{noop}a quiet lantern over the weir", "a password in the clear"),
+        ("{noop}$2b$04$.h7YBLb5CKCwr/yRPwCEweUO0k5OWCxLlODO5BMmuiacUfegybf7q", "a password in the clear"),
+        ("{MD5}5f4dcc3b5aa765d61d8327deb882cf99", "MD5"),
+        ("{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "salted SHA-1"),
+    ] {
+        assert_eq!(refusal(hash), Unusable::NotTaken(name), "{hash}");
+        assert!(refusal(hash).to_string().contains(name));
+    }
+}
+
+#[test]
+fn no_password_fits_where_there_was_none() {
+    for text in ["!", "*", "!!", "!NmQ5LHPW0wVpFi5Bz4D1Z8XlrMe0tZQa2zYzUCHM", "!$6$salt$digest"] {
+        for password in ["", "!", text, PASSWORD] {
+            assert!(!matches(text, password), "{text} takes {password}");
+        }
+    }
+}
+
 #[test]
 fn what_is_no_hash_is_refused_and_not_repeated() {
     let unknown = [
         "",
         "$",
-        "!",
         "-",
-        "!NmQ5LHPW0wVpFi5Bz4D1Z8XlrMe0tZQa2zYzUCHM",
         PASSWORD,
         "5f4dcc3b5aa765d61d8327deb882cf99",
-        "md5$salt$5f4dcc3b5aa765d61d8327deb882cf99",
-        "$1$salt$qJH7.N4xYta3aEG/dfqo/0",
-        "$2x$04$.h7YBLb5CKCwr/yRPwCEweUO0k5OWCxLlODO5BMmuiacUfegybf7q",
-        "$6$saltsalt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/",
+        "{bcrypt}",
+        "{unknown}5f4dcc3b5aa765d61d8327deb882cf99",
+        "A quiet lantern over the weir",
         " $argon2id$v=19$m=64,t=2,p=1$775xdDPs5EupH+F2rSs5hw$XkXWj/jyNffKQR45u9RJ1f9Joig5YZCbhhgsUA8UcXA",
     ];
     for text in unknown {
@@ -167,7 +261,7 @@ fn what_is_no_hash_is_refused_and_not_repeated() {
         })
         .filter_map(|text| StoredHash::parse(&text).err().map(|error| error.to_string()))
         .collect();
-    let expected = ["argon2", "bcrypt", "pbkdf2_sha256", "scrypt"];
+    let expected = ["PBKDF2", "argon2", "bcrypt", "scrypt"];
     let expected = expected.map(|kind| Unusable::Malformed(kind).to_string());
     assert_eq!(kinds, expected.into_iter().chain([Unusable::Unknown.to_string()]).collect());
 }

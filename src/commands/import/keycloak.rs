@@ -1,0 +1,105 @@
+//! Users as Keycloak exports them, in `users` of a realm.
+
+use std::collections::HashMap;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::users::{ForeignUser, NO_PASSWORD};
+
+use super::row::Row;
+
+#[derive(Deserialize)]
+pub(super) struct KeycloakUser {
+    username: Option<String>,
+    email: Option<String>,
+    enabled: Option<bool>,
+    credentials: Option<Vec<Credential>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Credential {
+    r#type: Option<String>,
+    /// JSON.
+    secret_data: Option<SecretString>,
+    /// JSON.
+    credential_data: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Secret {
+    value: SecretString,
+    salt: Option<SecretString>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Computation {
+    algorithm: String,
+    hash_iterations: u32,
+    additional_parameters: Option<HashMap<String, Vec<String>>>,
+}
+
+impl KeycloakUser {
+    pub(super) fn row(self) -> Row {
+        let Self { username, email, enabled, credentials } = self;
+        let refused = |why: &str| Row::refused(username.as_deref(), email.as_deref(), why);
+        if enabled == Some(false) {
+            return refused("the account is disabled there, and would be open here");
+        }
+        let mut passwords = credentials.unwrap_or_default().into_iter();
+        let password = passwords.find(|credential| credential.r#type.as_deref() == Some("password"));
+        match password.map_or(Some(NO_PASSWORD.to_owned()), |password| password.hash()) {
+            Some(hash) => {
+                let email = email.unwrap_or_default();
+                Row::of(ForeignUser { username, email, password_hash: SecretString::from(hash) })
+            }
+            None => refused("its password is stored in a way that is not known here"),
+        }
+    }
+}
+
+impl Credential {
+    /// In the form that says all by itself.
+    fn hash(self) -> Option<String> {
+        let secret: Secret = serde_json::from_str(self.secret_data?.expose_secret()).ok()?;
+        let computation: Computation = serde_json::from_str(&self.credential_data?).ok()?;
+        let value = unpadded(&secret.value);
+        let salt = secret.salt.as_ref().map(unpadded).unwrap_or_default();
+        let iterations = computation.hash_iterations;
+        match computation.algorithm.as_str() {
+            "pbkdf2" => Some(format!("$pbkdf2-sha1$i={iterations}${salt}${value}")),
+            name @ ("pbkdf2-sha256" | "pbkdf2-sha512") => {
+                Some(format!("${name}$i={iterations}${salt}${value}"))
+            }
+            "argon2" => {
+                let cost = computation.argon2()?;
+                Some(format!("${cost}${salt}${value}"))
+            }
+            // An extension that many have installed.
+            "bcrypt" => Some(value.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl Computation {
+    /// `argon2id$v=19$m=7168,t=5,p=1`
+    fn argon2(&self) -> Option<String> {
+        let parameters = self.additional_parameters.as_ref()?;
+        let get = |name: &str| parameters.get(name)?.first();
+        let version = match get("version")?.as_str() {
+            "1.3" => 19,
+            "1.0" => 16,
+            _ => return None,
+        };
+        let (kind, memory, parallelism) = (get("type")?, get("memory")?, get("parallelism")?);
+        let iterations = self.hash_iterations;
+        Some(format!("argon2{kind}$v={version}$m={memory},t={iterations},p={parallelism}"))
+    }
+}
+
+fn unpadded(base64: &SecretString) -> &str {
+    base64.expose_secret().trim_end_matches('=')
+}

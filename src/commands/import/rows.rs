@@ -1,0 +1,141 @@
+//! The users of a file, one after the other.
+
+use std::io::{self, Read};
+use std::iter::Enumerate;
+use std::path::Path;
+use std::vec::IntoIter;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::csv::Columns;
+use super::firebase::HashConfig;
+use super::format::{Format, Layout};
+use super::json::{JsonUsers, recognise};
+use super::lines::Lines;
+use super::row::Row;
+use super::source::Source;
+
+/// What an operator said of a file.
+pub(super) struct Told<'a> {
+    pub(super) path: &'a Path,
+    pub(super) format: Option<Format>,
+    pub(super) firebase: Option<HashConfig>,
+}
+
+/// A file that is read row by row. Of lines one is in memory at a time; a document is there as a whole.
+pub(super) enum Rows {
+    Csv(Lines, Columns),
+    JsonLines(Lines, JsonUsers),
+    Document(Enumerate<IntoIter<Box<RawValue>>>, JsonUsers),
+}
+
+impl Rows {
+    /// # Errors
+    /// Why nobody at all can be read from it.
+    pub(super) fn of(source: Source, told: Told<'_>) -> Result<Self, String> {
+        if source.head().trim_ascii().is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        match Layout::of(told.format, told.path, source.head()) {
+            Layout::Csv => {
+                told.without_firebase()?;
+                Self::csv(Lines::new(source.reader()))
+            }
+            Layout::JsonLines => {
+                let first =
+                    String::from_utf8_lossy(source.head()).trim_start().lines().next().map(str::to_owned);
+                let users = told.json_users(&first.unwrap_or_default())?;
+                Ok(Self::JsonLines(Lines::new(source.reader()), users))
+            }
+            Layout::Document => {
+                let objects = objects(source)?;
+                let users = told.json_users(objects.first().map_or("", |object| object.get()))?;
+                Ok(Self::Document(objects.into_iter().enumerate(), users))
+            }
+        }
+    }
+
+    fn csv(mut lines: Lines) -> Result<Self, String> {
+        let unreadable = |why: String| format!("the first line can't be read: {why}");
+        let header = lines.next().map_err(|error| unreadable(error.to_string()))?.map(|line| line.text);
+        let columns = Columns::parse(header.unwrap_or(Ok("")).map_err(unreadable)?)?;
+        Ok(Self::Csv(lines, columns))
+    }
+
+    /// The next one and its number, of which the first is 1.
+    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Row)>> {
+        match self {
+            Self::Csv(lines, columns) => next_line(lines, |line| columns.row(line)),
+            Self::JsonLines(lines, users) => next_line(lines, |line| users.row(line)),
+            Self::Document(objects, users) => {
+                Ok(objects.next().map(|(at, object)| (at as u64 + 1, users.row(object.get()))))
+            }
+        }
+    }
+
+    /// What is numbered.
+    pub(super) fn unit(&self) -> &'static str {
+        match self {
+            Self::Csv(..) | Self::JsonLines(..) => "line",
+            Self::Document(..) => "user",
+        }
+    }
+
+    /// How many bytes were read so far, where that says how far it is.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            Self::Csv(lines, _) | Self::JsonLines(lines, _) => lines.bytes(),
+            Self::Document(..) => 0,
+        }
+    }
+}
+
+fn next_line(lines: &mut Lines, row: impl FnOnce(&str) -> Row) -> io::Result<Option<(u64, Row)>> {
+    let line = lines.next()?;
+    Ok(line.map(|line| (line.number, line.text.map_or_else(Row::unreadable, row))))
+}
+
+/// The users of a document: an array, or an object's `users`.
+fn objects(source: Source) -> Result<Vec<Box<RawValue>>, String> {
+    #[derive(Deserialize)]
+    struct Export {
+        users: Vec<Box<RawValue>>,
+    }
+    let is_array = source.head().trim_ascii_start().starts_with(b"[");
+    let mut text = String::new();
+    source.reader().read_to_string(&mut text).map_err(|error| error.to_string())?;
+    let objects = match is_array {
+        true => serde_json::from_str(&text),
+        false => serde_json::from_str(&text).map(|Export { users }| users),
+    };
+    // A parser's own words may have a hash in them.
+    objects.map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        format!(
+            "it is no JSON array of users, nor an object with an array `users`: line {line}, column {column}"
+        )
+    })
+}
+
+impl Told<'_> {
+    /// Whose JSON it is, if this is the first user.
+    fn json_users(self, first: &str) -> Result<JsonUsers, String> {
+        match self.format.unwrap_or_else(|| recognise(first)) {
+            Format::Firebase => self.firebase.map(JsonUsers::Firebase).ok_or_else(|| {
+                "Firebase's hashes are verified with the project's parameters: --firebase-hash-config"
+                    .to_owned()
+            }),
+            Format::Auth0 => self.without_firebase().map(|()| JsonUsers::Auth0),
+            Format::Keycloak => self.without_firebase().map(|()| JsonUsers::Keycloak),
+            Format::Csv | Format::Json => self.without_firebase().map(|()| JsonUsers::Own),
+        }
+    }
+
+    fn without_firebase(&self) -> Result<(), String> {
+        match self.firebase {
+            Some(_) => Err("--firebase-hash-config is for what Firebase exports as JSON".to_owned()),
+            None => Ok(()),
+        }
+    }
+}

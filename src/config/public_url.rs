@@ -1,0 +1,97 @@
+//! `PUBLIC_URL`: an origin, and maybe a path below which a proxy has the service.
+
+use url::Url;
+
+/// What the service's own paths begin with. Below such a name the same path would mean two things: requests come with
+/// and without PUBLIC_URL's path.
+pub const OWN_PATHS: [&str; 12] = [
+    ".well-known",
+    "account",
+    "compare",
+    "compare.json",
+    "docs",
+    "health",
+    "jwt",
+    "openapi.json",
+    "playground",
+    "profile",
+    "session",
+    "verify",
+];
+
+/// The URL, without a slash at the end of its path.
+///
+/// # Errors
+/// What is expected.
+pub(super) fn parse(text: &str) -> Result<Url, String> {
+    let is_named = |url: &Url| url.host_str().is_some_and(|host| !host.contains('*'));
+    let url = Url::parse(text).ok().filter(is_plain).filter(is_named);
+    let mut url = url.ok_or_else(|| {
+        format!("a URL such as https://auth.example.com or https://example.com/auth, not {text:?}")
+    })?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    if !path.split('/').skip(1).all(is_segment) {
+        let expected = "a path of ASCII letters, digits, and the characters - . _ ~ between its slashes";
+        return Err(format!("{expected}, not {path:?}"));
+    }
+    if let Some(own) = path.split('/').nth(1).filter(|first| OWN_PATHS.contains(first)) {
+        return Err(format!("a path that does not begin with one of the service's own, /{own}"));
+    }
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// Whether it has nothing but a scheme of the web, a host, a port and a path.
+pub(super) fn is_plain(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+}
+
+/// Characters that nobody on the way writes in two ways (RFC 3986, section 2.3).
+fn is_segment(segment: &str) -> bool {
+    let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    !segment.is_empty() && segment.bytes().all(is_unreserved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_taken_and_its_last_slash_left_out() {
+        for (text, url) in [
+            ("https://auth.example.com", "https://auth.example.com/"),
+            ("https://example.com/auth", "https://example.com/auth"),
+            ("https://example.com/auth/", "https://example.com/auth"),
+            ("https://example.com/a/../apps/auth-1.0//", "https://example.com/apps/auth-1.0"),
+            ("http://localhost:3000/jwts", "http://localhost:3000/jwts"),
+        ] {
+            assert_eq!(parse(text).expect(text).as_str(), url);
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for text in [
+            "auth.example.com",
+            "https://*.example.com",
+            "ftp://example.com",
+            "https://example.com/auth?x",
+            "https://example.com/auth#x",
+            "https://ada@example.com/auth",
+            "https://example.com//auth",
+            "https://example.com/a//b",
+            "https://example.com/a%20b",
+            "https://example.com/münchen",
+            "https://example.com/a;b",
+            "https://example.com/a{b}",
+            "https://example.com/jwt",
+            "https://example.com/session/of/mine",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

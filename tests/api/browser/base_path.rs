@@ -1,0 +1,50 @@
+//! The pages below a path of their host, as PUBLIC_URL says, with cookies that have a prefix to their names.
+
+use serde_json::json;
+
+use super::driver::Browser;
+use super::swagger::SwaggerUi;
+use crate::support::server::TestServer;
+use crate::support::{PASSWORD, free_port};
+
+#[tokio::test]
+async fn every_page_works_below_a_path() {
+    let address = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{address}/auth");
+    let settings = [("LISTEN", address.as_str()), ("PUBLIC_URL", &url), ("COOKIE_NAME_PREFIX", "staging_")];
+    let (server, browser) = (TestServer::with(&settings).await, Browser::start().await);
+    server.user("ada").await;
+
+    browser.goto(&format!("{url}/")).await;
+    browser.find("body[data-busy='false'] .card").await;
+    browser.click("#make-up").await;
+    for slot in ["session-cookie", "session-bearer", "jwt-cookie", "jwt-bearer"] {
+        browser.find(&format!("#{slot}[data-state='alive']")).await;
+    }
+    browser.find("body[data-busy='false'] .card").await;
+    let cookies = "return document.getElementById('jwt-cookie').textContent";
+    let told = browser.run(cookies, vec![]).await;
+    for word in ["staging_refresh_token=", "Path=/auth/jwt", "POST /auth/jwt/login"] {
+        assert!(told.as_str().is_some_and(|told| told.contains(word)), "no {word:?} in {told}");
+    }
+    browser.assert_quiet(&[]).await;
+    browser.assert_within_its_policy().await;
+
+    browser.goto(&format!("{url}/docs/")).await;
+    let page = SwaggerUi(&browser);
+    let credentials = json!({"username": "ada", "password": PASSWORD});
+    let (status, session) = page.try_out("session", "session_login", Some(credentials)).await;
+    assert_eq!((status.as_str(), &session["login"]["transport"]), ("200", &json!("cookie")));
+    // With the CSRF header that the page adds.
+    let (status, refreshed) = page.try_out("session", "session_refresh", None).await;
+    assert_eq!((status.as_str(), &refreshed["login"]["id"]), ("200", &session["login"]["id"]));
+    browser.assert_within_its_policy().await;
+
+    browser.goto(&format!("{url}/compare")).await;
+    browser.click("#show").await;
+    browser.find("[data-live='logout'][data-mode='jwt'][data-seen]").await;
+    browser.find("#show:not([aria-disabled])").await;
+    assert_eq!(browser.text("#outcome").await, "Done. The live cells are filled in.");
+    browser.assert_within_its_policy().await;
+    browser.stop().await;
+}
