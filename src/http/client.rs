@@ -332,7 +332,8 @@ mod properties {
             let client = seen(peer, std::slice::from_ref(&forwarded));
             let text = String::from_utf8_lossy(&forwarded).into_owned();
             let is_client = |hop: &str| {
-                let plain = hop.parse::<IpAddr>().ok();
+                let bracketed = hop.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+                let plain = bracketed.unwrap_or(hop).parse::<IpAddr>().ok();
                 let address = plain.or_else(|| Some(hop.parse::<SocketAddr>().ok()?.ip()));
                 address.is_some_and(|address| address.to_canonical() == client)
             };
