@@ -104,8 +104,6 @@ impl SignIn {
         client: Client,
         how: Presentation,
     ) -> Result<Login, VerifyError> {
-        // No name has any around it, and whoever pastes one brings it along.
-        let request = LoginRequest { username: request.username.trim().to_owned(), ..request };
         let (claimant, network) = (self.claimant(&request.username, &client), client.network());
         let look = self.accounts.check_open(&request.username, claimant);
         self.look(network, look, is_wrong_login).await?;

@@ -124,27 +124,27 @@ async fn without_a_run_of_this_machine_the_run_of_the_docs_is_shown_and_marked()
 }
 
 #[tokio::test]
-async fn the_comparison_is_what_a_run_wrote_whichever_version_it_was() {
+async fn the_comparison_is_what_a_run_wrote_if_both_of_its_files_can_be_read() {
     let server = TestServer::start().await;
     let before = comparison(&server).await;
     let run = "<html><head><style>p{}</style></head><body><main>\n<h1>Old</h1>\n<p>as it was</p></main></body></html>";
-    write(&server, "comparison.html", run);
-    write(&server, "comparison.json", "{\"of\": \"another version\"}");
-    let shown = comparison(&server).await;
-    assert!(shown.contains("<p>as it was</p>") && !shown.contains("<h1>Old</h1>"), "{shown}");
-    assert!(
-        !shown.contains(NOT_HERE) && !shown.contains("<style") && shown.contains("another version"),
-        "{shown}"
-    );
-
-    // With one that can be read there are figures in the table, too.
     let json = include_str!("../../docs/comparison.json");
+    write(&server, "comparison.html", run);
     write(&server, "comparison.json", json);
     let shown = comparison(&server).await;
-    assert!(shown.contains("<p>as it was</p>") && !shown.contains("another version"), "{shown}");
+    assert!(shown.contains("<p>as it was</p>") && !shown.contains("<h1>Old</h1>"), "{shown}");
+    assert!(!shown.contains(NOT_HERE) && !shown.contains("<style"), "{shown}");
     let served = server.send(Request::get("/compare.json")).await.expect(200);
     assert_eq!(served.text(), json, "byte for byte");
 
+    // A table without figures would be no comparison, and two runs at two addresses none either.
+    for broken in ["{\"of\": \"another version\"}", "", "[]"] {
+        write(&server, "comparison.json", broken);
+        assert_eq!(comparison(&server).await, before, "{broken}");
+        let report = server.send(Request::get("/compare.json")).await.expect(200).json();
+        assert!(report["environment"]["warnings"][0].as_str().is_some_and(|it| it.contains(NOT_HERE)));
+    }
+    write(&server, "comparison.json", json);
     // What is no page is no run.
     for broken in ["", "<main>", "\u{0}"] {
         write(&server, "comparison.html", broken);
@@ -157,6 +157,7 @@ async fn the_comparison_is_what_a_run_wrote_whichever_version_it_was() {
 #[tokio::test]
 async fn a_run_is_read_once_and_sent_once_to_whoever_keeps_it() {
     let server = TestServer::start().await;
+    write(&server, "comparison.json", include_str!("../../docs/comparison.json"));
     let file = write(&server, "comparison.html", "<main><p>the first</p></main>");
     let first = server.send(Request::get("/compare")).await.expect(200);
     assert!(first.text().contains("the first"));

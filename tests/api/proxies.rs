@@ -94,7 +94,7 @@ async fn one_registers_signs_in_and_signs_out_through_the_proxy(pair: Pair) {
     client.send(from_a_page(register)).await.expect(201);
     let login = Request::post(&client.path("login")).json(&pair.credentials("ada"));
     client.send(from_a_page(login)).await.ok();
-    for path in [&client.path("profile"), "/profile", "/account/logins"] {
+    for path in [&client.path("profile"), "/profile", "/account", "/account/logins"] {
         client.get(path).await.ok();
     }
     client.send(from_a_page(client.refresh_request())).await.ok();

@@ -45,7 +45,7 @@ fn of_other_sites(config: &Config) -> Option<Finding> {
     })
 }
 
-/// Whether a page of this origin is of the service's own site (HTML, "same site").
+/// Whether a page of this origin is of the service's own site, which its scheme is a part of (HTML, "same site").
 fn is_same_site(origin: &str, config: &Config) -> bool {
     let Ok(origin) = Url::parse(origin) else { return false };
     if !matches!(origin.scheme(), "http" | "https") {
@@ -54,7 +54,7 @@ fn is_same_site(origin: &str, config: &Config) -> bool {
     match &config.public_url {
         // It is this machine by each of its names.
         None => is_this_machine(&origin),
-        Some(own) => site(&origin).is_some_and(|site_of_page| site(own) == Some(site_of_page)),
+        Some(own) => own.scheme() == origin.scheme() && site(&origin).is_some() && site(own) == site(&origin),
     }
 }
 
@@ -103,6 +103,8 @@ mod tests {
             ("https://auth.example.com", "http://localhost:5173"),
             ("http://localhost:8080", "http://127.0.0.1:5173"),
             ("http://192.168.0.2", "http://192.168.0.3"),
+            ("https://auth.example.com", "http://app.example.com"),
+            ("http://localhost:8080", "https://localhost:5173"),
             ("https://auth.example.com", "capacitor://localhost"),
             ("", "capacitor://localhost"),
             ("", "https://app.example.com"),

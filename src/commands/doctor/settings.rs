@@ -24,6 +24,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
         findings.push(Finding::ok("every setting is known"));
     }
     findings.extend(scheme(config));
+    findings.push(cookie_names(config));
     findings.extend(proxies(config));
     findings.extend(origins::check(config));
     findings.extend(lifetimes(config));
@@ -83,6 +84,24 @@ pub(super) fn is_this_machine(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => IpAddr::from(address).to_canonical().is_loopback(),
         None => false,
     }
+}
+
+/// Whether another service may have cookies of the same names.
+fn cookie_names(config: &Config) -> Finding {
+    let is_https = config.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
+    let prefix = &config.cookie_name_prefix;
+    Finding::ok(match &config.cookie_domain {
+        _ if !prefix.is_empty() => {
+            format!("cookies are told from those of other services by COOKIE_NAME_PREFIX={prefix}")
+        }
+        Some(domain) => format!(
+            "cookies go to every service below {domain}; another dualauth there needs a COOKIE_NAME_PREFIX of its own"
+        ),
+        None if is_https => "cookies are this host's alone".to_owned(),
+        None => "cookies go to every port of this host; where another service there has a cookie `sessionid`, set \
+                 COOKIE_NAME_PREFIX"
+            .to_owned(),
+    })
 }
 
 /// Whose word is believed on where a client is.

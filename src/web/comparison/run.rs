@@ -75,20 +75,21 @@ fn state(file: &Path) -> Option<(SystemTime, u64)> {
 }
 
 impl Shown {
-    /// The run in this folder, whichever version wrote it; the one of the docs where there is none to be shown.
+    /// The run in this folder; the one of the docs where there is none that this version can read.
     fn of(folder: &Path, facts: &SiteFacts) -> Self {
         let [html, json] = [HTML, JSON].map(|name| std::fs::read_to_string(folder.join(name)).ok());
         let article = html.as_deref().and_then(article);
-        // Another version's may have another shape: then the page has what it wrote, and the table no figures of it.
+        // Another version's may have another shape: both files are shown or neither, so that they agree.
         let report = json.as_deref().and_then(|json| serde_json::from_str::<Report>(json).ok());
-        let (of_the_docs, report_of_the_docs) = of_the_docs();
-        let page = match article {
-            Some(article) => textbook::page(report.as_ref(), article, None),
-            None => textbook::page(Some(&report_of_the_docs), of_the_docs, Some(ELSEWHERE)),
+        let (page, json) = match (article, report, json) {
+            (Some(article), Some(report), Some(json)) => (textbook::page(&report, article, None), json),
+            _ => {
+                let (article, report) = of_the_docs();
+                let json = serde_json::to_string_pretty(&report).unwrap_or_default();
+                (textbook::page(&report, article, Some(ELSEWHERE)), json)
+            }
         };
-        let own_json = json.filter(|_| report.is_some());
-        let json = own_json.or_else(|| serde_json::to_string_pretty(&report_of_the_docs).ok());
-        Self::ready(page::html("/compare", &page, facts), json.unwrap_or_default())
+        Self::ready(page::html("/compare", &page, facts), json)
     }
 
     fn ready(page: String, json: String) -> Self {

@@ -76,8 +76,8 @@ const ROWS: [Row; 9] = [
 ];
 
 /// The page: the table, of what was found, and what the run says itself. `mark` is what has to be said of it first.
-pub(super) fn page(report: Option<&Report>, article: &str, mark: Option<&str>) -> String {
-    let found = report.map(Found);
+pub(super) fn page(report: &Report, article: &str, mark: Option<&str>) -> String {
+    let found = Found(report);
     let rows: String = ROWS.iter().map(|row| line(row, found.as_ref())).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
