@@ -44,7 +44,11 @@ impl SwaggerUi<'_> {
     }
 
     async fn has_closed_padlock(&self, operation: &str) -> bool {
-        self.0.has(&format!("#operations-{operation} .authorization__btn.locked")).await
+        self.0
+            .has(&format!(
+                "#operations-{operation} .authorization__btn[aria-label='authorization button locked']"
+            ))
+            .await
     }
 
     async fn authorize(&self, token: &str) {
@@ -136,6 +140,9 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     assert_eq!((status.as_str(), &refreshed["login"]["id"]), ("200", &session["login"]["id"]));
     let (status, shared) = page.try_out("account", "profile", None).await;
     assert_eq!((status.as_str(), &shared["auth"]["mode"]), ("200", &json!("session")));
+
+    assert!(page.has_closed_padlock("session-session_profile").await);
+    assert!(!page.has_closed_padlock("jwt-jwt_profile").await, "the other mode's");
 
     // A page that was loaded anew, with no token kept, asks for one.
     browser.run("sessionStorage.clear()", vec![]).await;
