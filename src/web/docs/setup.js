@@ -59,10 +59,21 @@ function endedBy(path, response) {
   return path.endsWith("/logout") ? modesOf(path) : [];
 }
 
+// A padlock is closed where a credential goes along: a token from under Authorize, or a cookie, which Swagger UI itself
+// does not see. A route whose credential may be in its body instead is not closed by that.
+const COOKIES = { session_cookie: "session", access_token_cookie: "jwt", refresh_token_cookie: "jwt" };
+
+const isAuthorized = (_, system) => (state, requirements) => {
+  const entered = system.authSelectors.authorized();
+  const goesAlong = (scheme) => entered?.has(scheme) || (COOKIES[scheme] && sessionStorage.getItem(key(COOKIES[scheme])));
+  return Boolean(requirements?.some((requirement) => requirement.size > 0 && requirement.keySeq().every(goesAlong)));
+};
+
 window.ui = SwaggerUIBundle({
   url: BASE + (new URLSearchParams(location.search).has("comparison") ? "/compare/openapi.json" : "/openapi.json"),
   dom_id: "#swagger-ui",
   presets: [SwaggerUIBundle.presets.apis],
+  plugins: [{ statePlugins: { auth: { wrapSelectors: { isAuthorized } } } }],
   layout: "BaseLayout",
   deepLinking: true,
   tryItOutEnabled: true,

@@ -43,6 +43,14 @@ impl SwaggerUi<'_> {
         )
     }
 
+    async fn has_closed_padlock(&self, operation: &str) -> bool {
+        self.0
+            .has(&format!(
+                "#operations-{operation} .authorization__btn[aria-label='authorization button locked']"
+            ))
+            .await
+    }
+
     async fn authorize(&self, token: &str) {
         self.fill_in_authorization(&[("auth-bearer-value", token)]).await;
     }
@@ -118,6 +126,10 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     browser.keep_screenshot("swagger-ui-register.png").await;
     browser.assert_within_its_policy().await;
 
+    for operation in ["session-session_profile", "jwt-jwt_profile", "jwt-jwt_logout"] {
+        assert!(!page.has_closed_padlock(operation).await, "nobody is signed in: {operation}");
+    }
+
     // By cookie: it rides along, and what changes something gets its CSRF header by itself.
     let credentials = json!({"username": "ada", "password": PASSWORD});
     let (status, session) = page.try_out("session", "session_login", Some(credentials.clone())).await;
@@ -129,6 +141,9 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     let (status, shared) = page.try_out("account", "profile", None).await;
     assert_eq!((status.as_str(), &shared["auth"]["mode"]), ("200", &json!("session")));
 
+    assert!(page.has_closed_padlock("session-session_profile").await);
+    assert!(!page.has_closed_padlock("jwt-jwt_profile").await, "the other mode's");
+
     // A page that was loaded anew, with no token kept, asks for one.
     browser.run("sessionStorage.clear()", vec![]).await;
     browser.client.refresh().await.expect("the page again");
@@ -139,6 +154,9 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     let (status, jwt) = page.try_out("jwt", "jwt_login", Some(credentials.clone())).await;
     assert_eq!((status.as_str(), &jwt["login"]["transport"]), ("200", &json!("bearer")));
     page.authorize(jwt["access_token"].as_str().expect("a token")).await;
+    for operation in ["session-session_profile", "jwt-jwt_profile", "jwt-jwt_logout"] {
+        assert!(page.has_closed_padlock(operation).await, "a token goes along: {operation}");
+    }
     let (status, profile) = page.try_out("jwt", "jwt_profile", None).await;
     assert_eq!((status.as_str(), &profile["auth"]["mode"]), ("200", &json!("jwt")));
     let (status, shared) = page.try_out("account", "profile", None).await;
