@@ -78,7 +78,7 @@ const ROWS: [Row; 9] = [
 /// The page: the table, of what was found, and what the run says itself. `mark` is what has to be said of it first.
 pub(super) fn page(report: &Report, article: &str, mark: Option<&str>) -> String {
     let found = Found(report);
-    let rows: String = ROWS.iter().map(|row| line(row, found.as_ref())).collect();
+    let rows: String = ROWS.iter().map(|row| line(row, Some(&found))).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
             "<div class=\"report\"><p class=\"beware\"><strong>Beware.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
