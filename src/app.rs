@@ -213,7 +213,7 @@ impl Running {
 
     /// Takes no more requests, and finishes those that are under way.
     async fn stop(self) {
-        self.address.withdraw();
+        drop(self.address);
         self.handle.stop(true).await;
         if let Ok(Err(error)) = self.serving.await {
             tracing::error!(%error, "the server ended with an error");
@@ -268,7 +268,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     let storage = Storage::open_as(&config, database::NODE).await?;
     let (listener, address) = listen(&config.listen).await?;
     let metrics_listener = match &config.metrics_listen {
-        Some(place) => Some((listen(place).await?, place)),
+        Some(at) => Some((listen(at).await?, at)),
         None => None,
     };
     let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
@@ -289,8 +289,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         storage.pools.clone(),
     )?;
     let metrics_server = match metrics_listener {
-        Some(((listener, address), place)) => {
-            let server = serve_metrics(listener, scrape).map_err(cant_listen(place))?;
+        Some(((listener, address), at)) => {
+            let server = serve_metrics(listener, scrape).map_err(cant_listen(at))?;
             Some(Running::new(address, server))
         }
         None => None,
@@ -384,12 +384,12 @@ fn keep_up(
     upkeep
 }
 
-async fn listen(place: &Listen) -> Result<(Listener, Address), StartError> {
-    listener::bind(place).await.map_err(cant_listen(place))
+async fn listen(at: &Listen) -> Result<(Listener, Address), StartError> {
+    listener::bind(at).await.map_err(cant_listen(at))
 }
 
-fn cant_listen(place: &Listen) -> impl FnOnce(std::io::Error) -> StartError {
-    move |error| StartError::Listen { address: place.clone(), error }
+fn cant_listen(at: &Listen) -> impl FnOnce(std::io::Error) -> StartError {
+    move |error| StartError::Listen { address: at.clone(), error }
 }
 
 async fn app_secret(config: &Config, pool: &Connections, clock: &Clock) -> Result<AppSecret, StartError> {

@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::{Failure, say};
+use super::{Failure, output, say};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clients::{Client, Clients};
@@ -35,14 +35,11 @@ pub(super) struct OneClient {
     id: String,
 }
 
-impl ClientCommand {
-    pub(super) fn is_for_its_output(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::List)
-    }
-}
-
 /// Does one thing, and says what came of it.
 pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<(), Failure> {
+    if matches!(command, ClientCommand::Create(_)) && output::is_nowhere() {
+        return Err("standard output is closed, or /dev/null: nobody could read the secret, so nothing was registered".into());
+    }
     let storage = Storage::open(config).await?;
     let (pools, clock) = (storage.pools.clone(), Clock::system());
     let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());

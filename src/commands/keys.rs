@@ -23,12 +23,6 @@ pub(super) enum KeysCommand {
     Reset,
 }
 
-impl KeysCommand {
-    pub(super) fn is_for_its_output(&self) -> bool {
-        matches!(self, Self::List)
-    }
-}
-
 #[derive(Args)]
 pub(super) struct Rotate {
     /// What the key that becomes the next one is for: HS256, EdDSA, ES256 or RS256. As before, if it is not given

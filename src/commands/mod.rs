@@ -73,27 +73,13 @@ enum WithSettings {
     Compare(compare::Compare),
 }
 
-impl WithSettings {
-    /// Whether it does nothing but print, or prints what is said this once: then somebody has to be able to read it.
-    fn is_for_its_output(&self) -> bool {
-        match self {
-            Self::Openapi | Self::Hash(_) | Self::Audit(_) => true,
-            Self::Client(command) => command.is_for_its_output(),
-            Self::Keys(command) => command.is_for_its_output(),
-            Self::User(command) => command.is_for_its_output(),
-            Self::Serve | Self::Migrate | Self::Compare(_) => false,
-        }
-    }
-}
-
 /// Reads the command line.
 ///
 /// # Errors
 /// The exit code, when it asks for help, or can't be read: that has been said.
 pub fn parse() -> Result<CommandLine, ExitCode> {
     CommandLine::try_parse().map_err(|error| {
-        let is_said = error.print().is_ok() && (error.use_stderr() || !output::is_closed());
-        let code = if is_said { error.exit_code() } else { error.exit_code().max(1) };
+        let code = if error.print().is_ok() { error.exit_code() } else { error.exit_code().max(1) };
         u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
     })
 }
@@ -113,11 +99,6 @@ pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>)
 
 async fn with_settings(command: WithSettings, config: Config) -> Result<(), Failure> {
     let _logging = telemetry::start(&config.log);
-    if command.is_for_its_output() && output::is_closed() {
-        return Err(
-            "standard output is closed: nobody could read what comes of it, so nothing was done".into()
-        );
-    }
     match command {
         WithSettings::Serve => serve::serve(config).await,
         WithSettings::Migrate => migrate(&config).await,

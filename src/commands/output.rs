@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 
-use rustix::fs::{OFlags, fcntl_getfl, fstat};
+use rustix::fs::fstat;
 
 use super::Failure;
 
@@ -25,12 +25,8 @@ pub(super) fn is_no_longer_read(failure: &Failure) -> bool {
     failure.downcast_ref::<Unsaid>().is_some_and(|Unsaid(error)| error.kind() == ErrorKind::BrokenPipe)
 }
 
-/// Whether it was closed when the program began. Rust has opened `/dev/null` in its place then, to read and to write, which a
-/// shell's `>/dev/null` does not.
-pub(super) fn is_closed() -> bool {
-    let stdout = io::stdout();
+/// Whether it leads nowhere: to `/dev/null`, which Rust also opens in its place when it was closed as the program began.
+pub(super) fn is_nowhere() -> bool {
     let Ok(null) = std::fs::metadata("/dev/null") else { return false };
-    let is_null =
-        fstat(&stdout).is_ok_and(|found| found.st_rdev == null.rdev() && found.st_ino == null.ino());
-    is_null && fcntl_getfl(&stdout).is_ok_and(|flags| flags.contains(OFlags::RDWR))
+    fstat(io::stdout()).is_ok_and(|found| found.st_rdev == null.rdev())
 }

@@ -43,13 +43,6 @@ pub(super) enum UserCommand {
     Role(RoleCommand),
 }
 
-impl UserCommand {
-    /// Whether nothing is done where nobody can read it.
-    pub(super) fn is_for_its_output(&self) -> bool {
-        matches!(self, Self::List(_) | Self::Show(_))
-    }
-}
-
 #[derive(Subcommand)]
 pub(super) enum RoleCommand {
     /// Give a user a role

@@ -40,28 +40,28 @@ impl Listen {
     }
 }
 
-/// It is none of these.
+/// It is written in none of the ways that [`Listen`] can be.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NoPlace;
+pub struct ListenError;
 
 impl FromStr for Listen {
-    type Err = NoPlace;
+    type Err = ListenError;
 
-    fn from_str(text: &str) -> Result<Self, NoPlace> {
+    fn from_str(text: &str) -> Result<Self, ListenError> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(NoPlace) };
+            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(ListenError) };
         }
         if let Ok(address) = text.parse() {
             return Ok(Self::Address(address));
         }
-        let (host, port) = text.rsplit_once(':').ok_or(NoPlace)?;
-        let port = port.parse().map_err(|_| NoPlace)?;
+        let (host, port) = text.rsplit_once(':').ok_or(ListenError)?;
+        let port = port.parse().map_err(|_| ListenError)?;
         match host {
             "" | "*" => Ok(Self::Everywhere(port)),
             _ if host.eq_ignore_ascii_case("localhost") => {
                 Ok(Self::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)))
             }
-            _ => Err(NoPlace),
+            _ => Err(ListenError),
         }
     }
 }
@@ -114,7 +114,7 @@ mod tests {
             "/run/a.sock",
             "localhost:http",
         ] {
-            assert_eq!(text.parse::<Listen>(), Err(NoPlace), "{text}");
+            assert_eq!(text.parse::<Listen>(), Err(ListenError), "{text}");
         }
     }
 }

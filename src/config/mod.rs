@@ -354,14 +354,11 @@ impl Config {
     pub fn from_env() -> Result<Self, ConfigError> {
         let in_file = file::load(Path::new(".env")).map_err(|line| ConfigError(vec![line]))?;
         let asked = RefCell::new(BTreeSet::new());
+        let not_utf8 = RefCell::new(BTreeSet::new());
         let read = Self::from_vars(|name| {
             asked.borrow_mut().insert(name.to_owned());
-            match std::env::var(name) {
-                Ok(value) => Some(value),
-                Err(std::env::VarError::NotPresent) => None,
-                // Seen by every reader as a value that is wrong.
-                Err(std::env::VarError::NotUnicode(_)) => Some("\u{fffd}".to_owned()),
-            }
+            let value = std::env::var_os(name)?.into_string();
+            value.map_err(|_| not_utf8.borrow_mut().insert(format!("{name}: expected UTF-8"))).ok()
         });
         let values = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
@@ -369,7 +366,7 @@ impl Config {
         let (values, known) = (values.collect::<BTreeMap<_, _>>(), asked.into_inner());
         let given = Given { values: &values, in_file: &in_file, known: &known };
         let mut unknown = given.unknown();
-        let refused = given.refused(&unknown);
+        let refused: Vec<_> = not_utf8.into_inner().into_iter().chain(given.refused(&unknown)).collect();
         match read {
             Ok(config) if refused.is_empty() => {
                 if config.database_url.is_none() {

@@ -20,18 +20,27 @@ const AS_IT_IS: [(&str, &[&str]); 4] = [
     ("OTEL_LOGS_EXPORTER", &["none"]),
 ];
 
-/// Its settings among these that change nothing here: neither `known`, nor read by its library.
+/// The one of its switches that is known here. What is neither of the two words is taken for the second.
+const SWITCH: (&str, [&str; 2]) = ("OTEL_SDK_DISABLED", ["true", "false"]);
+
+/// Its settings among these that change nothing here: neither `known`, nor read by its library; or a switch that is set to
+/// something else than it can be.
 pub(super) fn unfollowed(values: &BTreeMap<String, String>, known: &BTreeSet<String>) -> Vec<UnknownSetting> {
     let is_followed = |name: &str, value: &str| {
         let value = value.trim();
         value.is_empty()
-            || known.contains(name)
+            || known.contains(name) && !is_misset_switch(name, value)
             || OF_THE_LIBRARY.iter().any(|start| name.starts_with(start))
             || AS_IT_IS.iter().any(|(other, values)| *other == name && values.contains(&value))
     };
     let unfollowed =
         values.iter().filter(|(name, value)| name.starts_with(PREFIX) && !is_followed(name, value));
     unfollowed.map(|(name, _)| UnknownSetting { name: name.clone(), why: Why::OpenTelemetry }).collect()
+}
+
+fn is_misset_switch(name: &str, value: &str) -> bool {
+    let (switch, words) = SWITCH;
+    name == switch && !words.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// `name=value` pairs with commas in between, values percent-encoded. Nothing where it is something else.
@@ -75,5 +84,16 @@ mod tests {
         let named = unfollowed(&values, &BTreeSet::from(["OTEL_SERVICE_NAME".to_owned()]));
         let named: Vec<_> = named.iter().map(|setting| setting.name.as_str()).collect();
         assert_eq!(named, ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_TRACES_SAMPLER"]);
+    }
+
+    #[test]
+    fn a_switch_that_is_neither_true_nor_false_is_named() {
+        let named = |value: &str| {
+            let values = [("OTEL_SDK_DISABLED".to_owned(), value.to_owned())].into();
+            unfollowed(&values, &BTreeSet::from(["OTEL_SDK_DISABLED".to_owned()])).len()
+        };
+        for (value, expected) in [("1", 1), ("yes", 1), ("false", 0), ("FALSE", 0), ("", 0)] {
+            assert_eq!(named(value), expected, "{value}");
+        }
     }
 }

@@ -80,6 +80,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             unknown: Vec::new(),
         };
         self.check_cookie_domain(&config);
+        if matches!(config.database_direct_url, DirectUrl::Url(_)) && config.database_url.is_none() {
+            self.wrong("DATABASE_URL", "the database that DATABASE_DIRECT_URL is another way to");
+        }
         if matches!(config.listen, Listen::Unix(_)) && config.public_url.is_none() {
             self.wrong("PUBLIC_URL", "what clients type, beside LISTEN=unix:…, which says nothing of that");
         }
@@ -199,10 +202,12 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn cookie_domain(&mut self) -> Option<String> {
-        self.read("COOKIE_DOMAIN", "a domain such as example.com", |text| {
+        let expected =
+            "a domain such as example.com, and no public suffix such as co.uk: browsers refuse one";
+        self.read("COOKIE_DOMAIN", expected, |text| {
             // A dot in front is ignored (RFC 6265, section 5.2.3).
             match Host::parse(text.strip_prefix('.').unwrap_or(text)) {
-                Ok(Host::Domain(domain)) if domain.contains('.') => Some(domain.to_string()),
+                Ok(Host::Domain(domain)) if is_below_public_suffix(&domain) => Some(domain.to_string()),
                 _ => None,
             }
         })
@@ -230,7 +235,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     fn jwt(&mut self) -> JwtConfig {
         let config = JwtConfig {
             issuer: self.text("JWT_ISSUER"),
-            audience: self.list("JWT_AUDIENCE", |audience| Ok(audience.to_owned())),
+            audience: self.audience(),
             client_id: self
                 .read("JWT_CLIENT_ID", "printable ASCII characters", client_id)
                 .unwrap_or_else(|| DEFAULT_CLIENT_ID.to_owned()),
@@ -242,6 +247,21 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             self.wrong("KEY_ROTATION", "no value beside JWT_KEY_FILE: such keys change with the file");
         }
         config
+    }
+
+    /// Each of them once.
+    fn audience(&mut self) -> Vec<String> {
+        let name = "JWT_AUDIENCE";
+        let mut audience = Vec::new();
+        for item in self.list(name, |item| Ok(item.to_owned())) {
+            if !audience.contains(&item) {
+                audience.push(item);
+            }
+        }
+        if audience.is_empty() && self.text(name).is_some() {
+            self.wrong(name, "names with commas in between");
+        }
+        audience
     }
 
     fn key_file(&mut self) -> Option<KeyFile> {
@@ -336,8 +356,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn traces(&mut self) -> Option<TracesConfig> {
-        let parse_switch = |text: &str| text.to_ascii_lowercase().parse().ok();
-        let is_off = self.read("OTEL_SDK_DISABLED", "true or false", parse_switch).unwrap_or(false);
+        // Anything else counts as false (OpenTelemetry's specification, "Boolean value").
+        let is_off = self.text("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+        let errors_before = self.errors.len();
         let is_wanted = self.read("OTEL_TRACES_EXPORTER", "otlp or none", |text| match text {
             "otlp" => Some(true),
             "none" => Some(false),
@@ -347,6 +368,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let (endpoint, headers, resource) = (self.collector(), self.collector_headers(), self.resource());
         let protocol = self.first(["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
         if is_off || is_wanted == Some(false) {
+            // Nor does what is not used stop the start.
+            self.errors.truncate(errors_before);
             return None;
         }
         let endpoint = endpoint.or_else(|| is_wanted.and_then(|_| of_signal(DEFAULT_COLLECTOR)))?;
@@ -395,6 +418,11 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             Vec::new()
         })
     }
+}
+
+/// Whether it can be somebody's, by the public suffix list.
+fn is_below_public_suffix(domain: &str) -> bool {
+    domain.contains('.') && psl::domain_str(domain).is_some()
 }
 
 fn of_signal(text: &str) -> Option<Url> {
@@ -605,8 +633,47 @@ mod tests {
             "example.com.",
             "192.0.2.1",
             "ample.com",
+            "com",
         ] {
             assert!(of(wrong).expect_err(wrong).contains("COOKIE_DOMAIN"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_domain_is_no_public_suffix() {
+        let of = |host: &str, domain: &str| {
+            let url = format!("https://{host}");
+            read(&[("PUBLIC_URL", &url), ("COOKIE_DOMAIN", domain)])
+                .map(|config| config.cookie_domain.unwrap_or_default())
+        };
+        for (host, wrong) in [
+            ("auth.example.co.uk", "co.uk"),
+            ("auth.example.co.uk", ".CO.UK"),
+            ("me.github.io", "github.io"),
+            ("me.xn--55qx5d.cn", "xn--55qx5d.cn"),
+            ("me.公司.cn", "公司.cn"),
+            ("a.b.kawasaki.jp", "b.kawasaki.jp"),
+        ] {
+            assert!(of(host, wrong).expect_err(wrong).contains("COOKIE_DOMAIN"), "{wrong}");
+        }
+        for (host, good) in [
+            ("auth.example.co.uk", "example.co.uk"),
+            ("me.github.io", "me.github.io"),
+            ("auth.corp.internal", "corp.internal"),
+            ("auth.me.公司.cn", "me.xn--55qx5d.cn"),
+            ("a.city.kawasaki.jp", "city.kawasaki.jp"),
+        ] {
+            assert_eq!(of(host, good), Ok(good.to_owned()));
+        }
+    }
+
+    #[test]
+    fn another_way_to_a_database_needs_the_database() {
+        let direct = ("DATABASE_DIRECT_URL", "postgres://db:5432/x");
+        assert!(read(&[direct]).expect_err("no database").contains("DATABASE_URL: expected"));
+        assert!(read(&[direct, ("DATABASE_URL", "postgres://pooler:6432/x")]).is_ok());
+        for none in ["none", "", " "] {
+            assert!(read(&[("DATABASE_DIRECT_URL", none)]).is_ok(), "{none:?}");
         }
     }
 
@@ -619,6 +686,10 @@ mod tests {
             of("api, https://web.example.com,"),
             Ok(vec!["api".to_owned(), "https://web.example.com".to_owned()])
         );
+        assert_eq!(of("a, b,a,a"), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        for wrong in [",", " , ,"] {
+            assert!(of(wrong).expect_err(wrong).contains("JWT_AUDIENCE"), "{wrong}");
+        }
     }
 
     #[test]
@@ -643,14 +714,15 @@ mod tests {
         assert_eq!(of(&[own]), to("http://own:4318/in"));
         assert_eq!(of(&[all, own]), to("http://own:4318/in"));
         assert_eq!(of(&[("OTEL_TRACES_EXPORTER", "otlp")]), to("http://localhost:4318/v1/traces"));
-        assert_eq!(of(&[all, ("OTEL_SDK_DISABLED", "false")]), to("http://all:4318/otlp/v1/traces"));
+        for on in ["false", "False", "1", "yes", "no", "0", ""] {
+            assert_eq!(of(&[all, ("OTEL_SDK_DISABLED", on)]), to("http://all:4318/otlp/v1/traces"), "{on}");
+        }
         for off in
             [("OTEL_SDK_DISABLED", "true"), ("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_TRACES_EXPORTER", "none")]
         {
             assert_eq!(of(&[all, own, off]), Ok(None), "{off:?}");
         }
         for wrong in [
-            ("OTEL_SDK_DISABLED", "1"),
             ("OTEL_TRACES_EXPORTER", "zipkin"),
             ("OTEL_TRACES_EXPORTER", "otlp,console"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
@@ -661,6 +733,31 @@ mod tests {
             let error = of(&[all, wrong]).expect_err(wrong.1);
             assert!(error.contains(wrong.0) && !error.contains("hunter2"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_off_stops_nothing() {
+        let of = |settings: &[(&str, &str)]| read(settings).map(|config| config.traces.is_some());
+        for unusable in [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "unix:/run/x"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
+            ("OTEL_EXPORTER_OTLP_HEADERS_FILE", "/nowhere"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "hunter2"),
+        ] {
+            for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
+                assert_eq!(of(&[off, unusable]), Ok(false), "{off:?} {unusable:?}");
+            }
+            // Of which other errors are no part.
+            let error = of(&[("OTEL_SDK_DISABLED", "true"), unusable, ("SESSION_TTL", "soon")]);
+            let error = error.expect_err("a time");
+            assert!(error.contains("SESSION_TTL") && !error.contains("OTEL"), "{error}");
+        }
+        assert_eq!(of(&[("OTEL_SDK_DISABLED", "True"), ("OTEL_TRACES_EXPORTER", "zipkin")]), Ok(false));
+        assert!(
+            of(&[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector")]).is_err()
+        );
     }
 
     #[test]

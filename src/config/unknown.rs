@@ -7,9 +7,11 @@ use super::{UnknownSetting, Why};
 /// What others put before the names of their settings.
 const PREFIX: &str = "DUALAUTH_";
 
-/// What somebody who names a database elsewhere puts before and after: `PGHOST`, `POSTGRES_URL`, `DB_NAME`.
-const DATABASES: [&str; 6] = ["PG", "PG_", "POSTGRES_", "POSTGRESQL_", "DB_", "DATABASE_"];
-const OF_A_DATABASE: [&str; 17] = [
+/// Of what is about a database, a word of its name: `PGHOST`, `POSTGRES_URL`, `DB_NAME`, `HEROKU_POSTGRESQL_RED_URL`.
+const DATABASES: [&str; 8] = ["PG", "PGBOUNCER", "POSTGRES", "POSTGRESQL", "PGSQL", "DB", "DATABASE", "RDS"];
+
+/// Another word of it, when that says which.
+const OF_A_DATABASE: [&str; 21] = [
     "URL",
     "URI",
     "DSN",
@@ -17,63 +19,91 @@ const OF_A_DATABASE: [&str; 17] = [
     "HOSTADDR",
     "HOSTNAME",
     "SERVER",
+    "ENDPOINT",
+    "ADDR",
+    "ADDRESS",
     "NAME",
-    "DB",
-    "DBNAME",
-    "DATABASE",
     "SERVICE",
     "PASSWORD",
+    "PASSWD",
     "PASS",
     "CONNECTION",
-    "CONNECTION_STRING",
-    "CONNECTION_URL",
+    "CONNECTIONSTRING",
+    "CONNECTIONSTRINGS",
+    "CONNINFO",
+    "CONNSTR",
+    "STRING",
 ];
 
-/// What says how to reach a database, and not which.
+/// And when it says how to reach one.
 const OF_A_WAY_TO_IT: [&str; 5] = ["PORT", "USER", "USERNAME", "PASSFILE", "SERVICEFILE"];
 
+/// What the URL of a Postgres begins with, whatever the variable is called.
+const SCHEMES: [&str; 4] = ["postgres:", "postgresql:", "postgresql+", "jdbc:postgresql:"];
+
+/// What the name of a service's own secret consists of. One with another word is of something else: `AWS_SECRET_ACCESS_KEY`.
+const OF_A_SECRET: [&str; 37] = [
+    "SECRET",
+    "KEY",
+    "KEYS",
+    "FILE",
+    "PATH",
+    "BASE",
+    "BASE64",
+    "B64",
+    "HEX",
+    "PEM",
+    "RAW",
+    "STRING",
+    "VALUE",
+    "NEW",
+    "OLD",
+    "CURRENT",
+    "PREVIOUS",
+    "PRIVATE",
+    "ACCESS",
+    "REFRESH",
+    "BETTER",
+    "SERVER",
+    "APP",
+    "APPLICATION",
+    "AUTH",
+    "NEXTAUTH",
+    "SESSION",
+    "COOKIE",
+    "JWT",
+    "TOKEN",
+    "SIGNING",
+    "ENCRYPTION",
+    "MASTER",
+    "DJANGO",
+    "FLASK",
+    "RAILS",
+    "LARAVEL",
+];
+
+/// Those of these that make a key one: not every `SERVER_KEY` is.
+const OF_A_KEY: [&str; 13] = [
+    "APP",
+    "APPLICATION",
+    "AUTH",
+    "NEXTAUTH",
+    "SESSION",
+    "COOKIE",
+    "JWT",
+    "TOKEN",
+    "SIGNING",
+    "ENCRYPTION",
+    "MASTER",
+    "DJANGO",
+    "FLASK",
+];
+
 /// What others call what is set here by another name.
-const ELSEWHERE: [(&str, &[&str]); 7] = [
+const ELSEWHERE: [(&str, &[&str]); 5] = [
     (
         "DATABASE_URL",
-        &[
-            "SQLALCHEMY_DATABASE_URI",
-            "SPRING_DATASOURCE_URL",
-            "JDBC_DATABASE_URL",
-            "JDBC_URL",
-            "CONNECTION_STRING",
-        ],
-    ),
-    (
-        "APP_SECRET",
-        &[
-            "SECRET",
-            "SECRET_KEY",
-            "SECRET_KEY_BASE",
-            "APP_KEY",
-            "APP_SECRET_KEY",
-            "AUTH_SECRET",
-            "AUTH_SECRET_KEY",
-            "NEXTAUTH_SECRET",
-            "BETTER_AUTH_SECRET",
-            "SESSION_SECRET",
-            "SESSION_KEY",
-            "COOKIE_SECRET",
-            "COOKIE_KEY",
-            "JWT_SECRET",
-            "JWT_SECRET_KEY",
-            "JWT_SIGNING_SECRET",
-            "TOKEN_SECRET",
-            "SIGNING_SECRET",
-            "DJANGO_SECRET_KEY",
-            "FLASK_SECRET_KEY",
-            "ENCRYPTION_KEY",
-            "MASTER_KEY",
-        ],
-    ),
-    (
-        "JWT_KEY_FILE",
-        &["JWT_KEY", "JWT_PRIVATE_KEY", "JWT_SIGNING_KEY", "JWT_PRIVATE_KEY_PATH", "JWT_KEY_PATH"],
+        &["DSN", "DIRECT_URL", "JDBC_URL", "SPRING_DATASOURCE_URL", "DATASOURCE_URL", "CONNECTION_STRING"],
     ),
     (
         "LISTEN",
@@ -134,22 +164,30 @@ impl Given<'_> {
             }
             _ => None,
         });
-        vital.filter(|(name, _)| !is_way(name)).map(|(name, meant)| refusal(name, meant)).collect()
+        let vital = vital.filter(|(name, _)| !(is_way(name) && !is_postgres_url(self.value(name))));
+        vital.map(|(name, meant)| refusal(name, meant)).collect()
     }
 
     fn is_set(&self, setting: &str) -> bool {
         [setting.to_owned(), format!("{setting}_FILE")].iter().any(|name| self.values.contains_key(name))
     }
 
+    fn value(&self, name: &str) -> &str {
+        self.values.get(name).map_or("", |value| value.trim())
+    }
+
     fn why(&self, name: &str) -> Option<Why> {
-        let value = self.values.get(name).map_or("", |value| value.trim());
-        let is_in_file = self.in_file.contains(&name.to_owned());
-        if value.is_empty() && !is_in_file || is_service_link(name, value) {
+        let value = self.value(name);
+        // Empty, it says nothing, as `X: ${X}` in a file of docker compose's does where X is not set.
+        if value.is_empty() || is_service_link(name, value) {
             return None;
         }
         // Beside DATABASE_URL they say what that leaves out.
         if is_libpq(name) && self.is_set("DATABASE_URL") {
             return None;
+        }
+        if is_postgres_url(value) {
+            return Some(Why::Meant("DATABASE_URL".to_owned()));
         }
         if let Some(meant) = self.meant(name) {
             return Some(Why::Meant(meant));
@@ -157,22 +195,28 @@ impl Given<'_> {
         if name.to_ascii_uppercase().starts_with(PREFIX) {
             return Some(Why::Prefix);
         }
-        is_in_file.then_some(Why::InFile)
+        self.in_file.contains(&name.to_owned()).then_some(Why::InFile)
     }
 
     /// The setting that somebody meant who wrote this.
     fn meant(&self, name: &str) -> Option<String> {
         let bare = bare(name);
-        let called = bare.strip_suffix("_FILE").unwrap_or(&bare);
+        let called = bare.trim_end_matches("_FILE");
         if is_database(called) || is_way(called) {
             return Some("DATABASE_URL".to_owned());
         }
         if let Some((meant, _)) = ELSEWHERE.iter().find(|(_, names)| names.contains(&called)) {
             return Some((*meant).to_owned());
         }
+        if let Some(meant) = meant_by_secret(called) {
+            return Some(meant.to_owned());
+        }
         let close = self.known.iter().map(|setting| (strsim::osa_distance(&bare, setting), setting));
         let close = close.filter(|(distance, setting)| *distance <= slips_allowed(setting));
-        close.min().map(|(_, setting)| self.without_file(setting).to_owned())
+        let close = close.min().map(|(_, setting)| self.without_file(setting));
+        // APP_SECRET_V2, and such.
+        let own = || VITAL.into_iter().find(|setting| bare.starts_with(setting));
+        close.or_else(own).map(str::to_owned)
     }
 
     /// The setting that may also come from a file of this name.
@@ -197,16 +241,57 @@ fn bare(name: &str) -> String {
     name.strip_prefix(PREFIX).unwrap_or(&name).to_owned()
 }
 
+/// Whether somebody who is called so says which database: `DATABASE` alone does.
 fn is_database(name: &str) -> bool {
-    has_parts(name, &OF_A_DATABASE)
+    let words = words(name);
+    let is_about_one = words.iter().any(is_one_of(&DATABASES));
+    is_about_one && (words.iter().any(is_one_of(&OF_A_DATABASE)) || words.iter().all(is_one_of(&DATABASES)))
 }
 
+/// Whether it says how to reach a database, and not which.
 fn is_way(name: &str) -> bool {
-    has_parts(&bare(name), &OF_A_WAY_TO_IT)
+    let bare = bare(name);
+    let words = words(bare.trim_end_matches("_FILE"));
+    words.iter().any(is_one_of(&DATABASES))
+        && words.iter().any(is_one_of(&OF_A_WAY_TO_IT))
+        && !words.iter().any(is_one_of(&OF_A_DATABASE))
 }
 
-fn has_parts(name: &str, ends: &[&str]) -> bool {
-    DATABASES.iter().any(|start| name.strip_prefix(start).is_some_and(|end| ends.contains(&end)))
+/// The setting that a secret is meant for which is called so.
+fn meant_by_secret(name: &str) -> Option<&'static str> {
+    let words = words(name);
+    let has = |word: &str| words.contains(&word);
+    if !words.iter().all(is_one_of(&OF_A_SECRET)) {
+        return None;
+    }
+    if has("SECRET") {
+        return Some("APP_SECRET");
+    }
+    let is_key = (has("KEY") || has("KEYS")) && words.iter().any(is_one_of(&OF_A_KEY));
+    is_key.then_some(if has("JWT") { "JWT_KEY_FILE" } else { "APP_SECRET" })
+}
+
+fn is_one_of(words: &[&str]) -> impl Fn(&&str) -> bool {
+    move |word| words.contains(word)
+}
+
+/// Of what it consists. `PGHOST` and `DBNAME` are two words.
+fn words(name: &str) -> Vec<&str> {
+    let is_known = |word: &str| {
+        [&DATABASES[..], &OF_A_DATABASE, &OF_A_WAY_TO_IT].iter().any(|words| words.contains(&word))
+    };
+    let parts = name.split(['_', '.']).filter(|word| !word.is_empty());
+    let split = parts.flat_map(|word| {
+        let first = DATABASES.into_iter().find(|first| word.strip_prefix(first).is_some_and(is_known));
+        let (first, rest) = first.map_or((word, ""), |first| word.split_at(first.len()));
+        [first, rest]
+    });
+    split.filter(|word| !word.is_empty()).collect()
+}
+
+fn is_postgres_url(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    value.contains("://") && SCHEMES.iter().any(|scheme| value.starts_with(scheme))
 }
 
 /// Whether it is one of libpq's own variables (Postgres, section 34.15).
@@ -313,6 +398,24 @@ mod tests {
             "DUALAUTH_DATABASE_URL_FILE",
             "DATABSE_URL_FILE",
             "SQLALCHEMY_DATABASE_URI",
+            "DATABASE_PRIVATE_URL",
+            "DATABASE_URL_UNPOOLED",
+            "DATABASE_CONNECTION_URL",
+            "DATABASE",
+            "NEON_DATABASE_URL",
+            "HEROKU_POSTGRESQL_RED_URL",
+            "POSTGRES_URL_NON_POOLING",
+            "POSTGRES_PRISMA_URL",
+            "RDS_HOSTNAME",
+            "RDS_ENDPOINT",
+            "DBNAME",
+            "DB_CONNECTION_STRING",
+            "PGBOUNCER_URL",
+            "AZURE_POSTGRESQL_CONNECTIONSTRING",
+            "ConnectionStrings__Database",
+            "DATABASE_DSN_FILE_FILE",
+            "DIRECT_URL",
+            "DSN",
         ];
         let secrets = [
             "SECRET_KEY",
@@ -324,11 +427,35 @@ mod tests {
             "app_secret",
             "DUALAUTH_APP_SECRET",
             "DUALAUTH_SECRET_KEY",
+            "APP_SECRET_FILE_FILE",
+            "APP_SECRET_NEW",
+            "APP_SECRET_V2",
+            "APP_SECRET_PRODUCTION",
+            "JWT_SECRET_BASE64",
+            "AUTH_JWT_SECRET",
+            "ACCESS_TOKEN_SECRET",
+            "JWT_REFRESH_SECRET",
+            "SECRET_KEY_FILE_FILE",
+            "TOKEN_SIGNING_KEY",
+            "DJANGO_SECRET_KEY",
+            "SECRET_KEY_BASE",
         ];
         for (setting, names) in [
             ("DATABASE_URL", &databases[..]),
             ("APP_SECRET", &secrets),
-            ("JWT_KEY_FILE", &["JWT_KEY", "JWT_PRIVATE_KEY", "JWT_KEYFILE"]),
+            (
+                "JWT_KEY_FILE",
+                &[
+                    "JWT_KEY",
+                    "JWT_PRIVATE_KEY",
+                    "JWT_KEYFILE",
+                    "JWT_KEY_FILE_FILE",
+                    "JWT_KEY_PEM",
+                    "JWT_KEY_BASE64",
+                    "AUTH_JWT_KEY",
+                    "JWT_KEY_FILE_NEW",
+                ],
+            ),
         ] {
             for name in names {
                 let (unknown, refused) = found(&[(name, "1")], &[]);
@@ -364,9 +491,51 @@ mod tests {
             ("DUALAUTH_PORT_8080_TCP_ADDR", "10.0.0.1"),
             ("POSTGRES_SERVICE_PORT", "5432"),
             ("PG_DUMP", "1"),
+            ("PG_VERSION", "1"),
+            ("PGSSLMODE", "require"),
+            ("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/bus"),
+            ("REDIS_URL", "redis://localhost"),
+            ("MONGODB_URI", "mongodb://localhost"),
+            ("DATABASE_POOL_SIZE", "1"),
+            ("AWS_SECRET_ACCESS_KEY", "1"),
+            ("GITHUB_CLIENT_SECRET", "1"),
+            ("STRIPE_SECRET_KEY", "1"),
+            ("SLACK_SIGNING_SECRET", "1"),
+            ("JWT_PUBLIC_KEY", "1"),
+            ("API_KEY", "1"),
+            ("SSL_KEY_FILE", "1"),
         ];
         assert_eq!(found(&others, &[]), (vec![], 0));
         assert_eq!(found(&[("LISTEN", "1")], &["APP_SECRET"]), (vec![], 0));
-        assert_eq!(found(&[("PATH", "1")], &["SHOE_SIZE"]).0, [("SHOE_SIZE".to_owned(), Why::InFile)]);
+        assert_eq!(found(&[("SHOE_SIZE", "43")], &["SHOE_SIZE"]).0, [("SHOE_SIZE".to_owned(), Why::InFile)]);
+    }
+
+    #[test]
+    fn the_url_of_a_postgres_names_a_database_whatever_it_is_called() {
+        for name in ["STORE", "ACCOUNTS", "PRIMARY", "DATABASE_DIRECT_ULR", "sqlalchemy.url", "PGSTORE"] {
+            for url in [
+                "postgres://db/x",
+                " PostgreSQL://db/x",
+                "postgresql+asyncpg://db/x",
+                "jdbc:postgresql://db/x",
+            ] {
+                assert_eq!(found(&[(name, url)], &[]), (meant(name, "DATABASE_URL"), 1), "{name}={url}");
+                assert_eq!(found(&[(name, url), ("DATABASE_URL", url)], &[]).1, 0, "{name}={url}");
+            }
+        }
+        let others = [("STORE", "mysql://db/x"), ("HELP", "see postgres://db"), ("SCHEME", "postgres")];
+        assert_eq!(found(&others, &[]), (vec![], 0));
+    }
+
+    #[test]
+    fn an_empty_value_says_nothing_wherever_it_is() {
+        for name in
+            ["PGHOST", "POSTGRES_URL", "SECRET_KEY", "JWT_KEY", "SESION_TTL", "DUALAUTH_SHOES", "SHOES"]
+        {
+            for value in ["", " \t"] {
+                assert_eq!(found(&[(name, value)], &[]), (vec![], 0), "{name}");
+                assert_eq!(found(&[(name, value)], &[name]), (vec![], 0), "{name} in .env");
+            }
+        }
     }
 }

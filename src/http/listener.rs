@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -30,12 +30,12 @@ pub enum Listener {
 }
 
 /// Where it listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Address {
     /// The port that the system chose, if it was to.
     Tcp(SocketAddr),
     /// The socket's file.
-    Unix(PathBuf),
+    Unix(SocketFile),
 }
 
 impl Address {
@@ -46,24 +46,50 @@ impl Address {
             Self::Unix(_) => None,
         }
     }
-
-    /// Takes the file of a Unix socket away: nobody can connect any more. Another server may listen there from now on.
-    pub fn withdraw(&self) {
-        if let Self::Unix(path) = self
-            && let Err(error) = std::fs::remove_file(path)
-        {
-            tracing::warn!(%error, path = %path.display(), "the socket can't be removed");
-        }
-    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Unix(file) => write!(f, "unix:{}", file.path.display()),
         }
     }
+}
+
+/// The file of a Unix socket. It goes when this is dropped: nobody can connect any more, and another server may listen
+/// there.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Of the file, by which it is told from another server's, bound there meanwhile.
+    device_and_inode: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), device_and_inode: device_and_inode(path)? })
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        if device_and_inode(&self.path)? == self.device_and_inode {
+            std::fs::remove_file(&self.path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            tracing::warn!(%error, path = %self.path.display(), "the socket can't be removed");
+        }
+    }
+}
+
+fn device_and_inode(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = path.symlink_metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// Binds it.
@@ -82,7 +108,10 @@ pub async fn bind(listen: &Listen) -> io::Result<(Listener, Address)> {
                 bound => bound,
             }
         }
-        Listen::Unix(path) => Ok((Listener::Unix(bind_unix(path).await?), Address::Unix(path.clone()))),
+        Listen::Unix(path) => {
+            let (listener, file) = bind_unix(path).await?;
+            Ok((Listener::Unix(listener), Address::Unix(file)))
+        }
     }
 }
 
@@ -93,22 +122,30 @@ fn bind_tcp(address: SocketAddr) -> io::Result<(Listener, Address)> {
 }
 
 /// A socket that nobody listens at any more is replaced: a server that was killed leaves it behind.
-async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+async fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let listener = match UnixListener::bind(path) {
-        Err(error) if error.kind() == ErrorKind::AddrInUse && is_abandoned(path).await => {
-            std::fs::remove_file(path)?;
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            make_way(path, error).await?;
             UnixListener::bind(path)?
         }
         bound => bound?,
     };
+    let file = SocketFile::of(path)?;
     std::fs::set_permissions(path, PermissionsExt::from_mode(MODE))?;
-    Ok(listener)
+    Ok((listener, file))
 }
 
-async fn is_abandoned(path: &Path) -> bool {
-    let is_socket = path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
+/// Removes the socket that is there, unless somebody listens at it: then the answer is `in_use`.
+async fn make_way(path: &Path, in_use: io::Error) -> io::Result<()> {
+    if !path.symlink_metadata()?.file_type().is_socket() {
+        return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is in the way"));
+    }
     let is_refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
-    is_socket && UnixStream::connect(path).await.is_err_and(is_refused)
+    if UnixStream::connect(path).await.is_err_and(is_refused) {
+        std::fs::remove_file(path)
+    } else {
+        Err(in_use)
+    }
 }
 
 /// What a client's bytes come by.

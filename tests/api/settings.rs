@@ -1,7 +1,9 @@
 //! Where settings come from: the environment, files, `.env`; and names that are none of them.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::Output;
 
@@ -115,9 +117,16 @@ async fn nothing_that_names_a_database_or_a_secret_is_passed_over() {
         "DATABASE_URLL",
         "database_url",
         "POSTGRES_PASSWORD_FILE",
+        "DATABASE_PRIVATE_URL",
+        "HEROKU_POSTGRESQL_RED_URL",
+        "DSN",
     ]
     .map(database)
     .iter()
+    .chain(&[
+        [("STORE", "postgres://me:hunter2@db/x")],
+        [("DATABASE_DIRECT_URL", "postgres://me:hunter2@db/x")],
+    ])
     .chain(&[[("DATABASE_URL", "")], [("DATABASE_URL", " \t")], [("DATABASE_URL_FILE", "")]])
     {
         let told = refusal(&folder, settings).await;
@@ -136,6 +145,9 @@ async fn nothing_that_names_a_database_or_a_secret_is_passed_over() {
         [("APP_SECRET", "   ")],
         [("APP_SECRET_FILE", &missing)],
         [("APP_SECRET_FILE", &empty)],
+        [("APP_SECRET_FILE_FILE", &empty)],
+        [("APP_SECRET_NEW", "hunter2")],
+        [("AUTH_JWT_SECRET", "hunter2")],
     ] {
         let told = refusal(&folder, &[&[NOWHERE], &settings[..]].concat()).await;
         assert!(
@@ -148,6 +160,47 @@ async fn nothing_that_names_a_database_or_a_secret_is_passed_over() {
     let both =
         [NOWHERE, ("APP_SECRET", "hunter2 hunter2 hunter2 hunter2 hunter2"), ("APP_SECRET_FILE", &missing)];
     assert!(refusal(&folder, &both).await.contains("APP_SECRET and APP_SECRET_FILE are both set"));
+}
+
+#[tokio::test]
+async fn an_empty_value_that_nothing_reads_says_nothing() {
+    let names = ["PGHOST", "POSTGRES_URL", "SECRET_KEY", "JWT_KEY", "DUALAUTH_LISTEN"];
+    let (given, in_file) = (folder(), folder());
+    file(&in_file, ".env", &names.map(|name| format!("{name}=\n")).concat());
+    for (folder, settings) in [(&given, names.map(|name| (name, "")).to_vec()), (&in_file, vec![])] {
+        // It is started: its own folder is in the way of a database.
+        file(folder, ".data", "in the way");
+        let told = text(&started(folder, &settings).await.stderr);
+        assert!(told.contains(".data") && !names.iter().any(|name| told.contains(name)), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_no_utf_8_is_refused_by_its_name() {
+    let folder = folder();
+    for name in
+        ["JWT_ISSUER", "JWT_AUDIENCE", "LISTEN", "APP_SECRET", "APP_SECRET_FILE", "COOKIE_NAME_PREFIX"]
+    {
+        let mut command = program(&folder, &[NOWHERE]);
+        command.env(name, OsStr::from_bytes(b"https://\xff.hunter2"));
+        let told = text(&run(command, "").await.stderr);
+        let lines: Vec<_> = told.lines().filter(|line| line.contains(": expected UTF-8")).collect();
+        assert!(lines.len() == 1 && lines[0].trim().starts_with(&format!("{name}: ")), "{name}: {told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    // What nothing reads stops nothing.
+    let mut command = program(&folder, &[NOWHERE]);
+    command.env("SHOES", OsStr::from_bytes(b"\xff"));
+    let told = text(&run(command, "").await.stderr);
+    assert!(told.contains("can't open the database"), "{told}");
+}
+
+#[tokio::test]
+async fn a_switch_of_opentelemetry_that_is_no_true_is_told() {
+    let folder = folder();
+    let collector = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1");
+    let told = refusal(&folder, &[NOWHERE, collector, ("OTEL_SDK_DISABLED", "1")]).await;
+    assert!(told.contains("can't open the database") && told.contains("OTEL_SDK_DISABLED"), "{told}");
 }
 
 #[tokio::test]

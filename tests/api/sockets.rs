@@ -111,10 +111,57 @@ async fn what_is_no_socket_is_left_alone() {
     let listen = listen(&path);
     let settings =
         [CHEAP, &[("DATABASE_URL", database.url().as_str()), ("LISTEN", &listen), PUBLIC_URL]].concat();
-    let told = text(&run(program(&folder(), &settings), "").await.stderr);
+    let refusal = async || text(&run(program(&folder(), &settings), "").await.stderr);
+    let told = refusal().await;
     assert!(told.contains("can't listen on") && told.contains(&listen), "{told}");
+    assert!(told.contains("no socket"), "{told}");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
-    std::fs::remove_file(path).expect("it goes");
+    std::fs::remove_file(&path).expect("it goes");
+    std::os::unix::fs::symlink("/nowhere/at/all", &path).expect("a link");
+    let told = refusal().await;
+    assert!(told.contains("no socket"), "{told}");
+    std::fs::remove_file(&path).expect("it goes");
+    std::fs::create_dir(&path).expect("a folder");
+    let told = refusal().await;
+    assert!(told.contains("no socket"), "{told}");
+    std::fs::remove_dir(&path).expect("it goes");
+}
+
+#[tokio::test]
+async fn a_server_that_stops_leaves_another_s_socket_alone() {
+    let (database, path) = (Database::migrated().await, socket());
+    let listen = listen(&path);
+    let settings =
+        [CHEAP, &[("DATABASE_URL", database.url().as_str()), ("LISTEN", &listen), PUBLIC_URL]].concat();
+    let mut first = start_at(&path, &settings).await;
+    // Somebody cleans up, and the next one starts before the first has stopped.
+    std::fs::remove_file(&path).expect("it is there");
+    let mut second = start_at(&path, &settings).await;
+    signal(&first, Signal::TERM);
+    assert!(first.wait().await.expect("its status").success());
+    assert!(get(&path, "/health/live HTTP/1.1").await.expect("an answer").starts_with("HTTP/1.1 200"));
+    signal(&second, Signal::TERM);
+    assert!(second.wait().await.expect("its status").success());
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_no_socket_behind() {
+    let (database, path) = (Database::migrated().await, socket());
+    let listen = listen(&path);
+    let settings =
+        [CHEAP, &[("DATABASE_URL", database.url().as_str()), ("LISTEN", &listen), PUBLIC_URL]].concat();
+    let key = folder().join("key");
+    std::fs::write(&key, "no key").expect("a file");
+    for late in [
+        ("METRICS_LISTEN", listen.as_str()),
+        ("METRICS_LISTEN", "192.0.2.1:80"),
+        ("JWT_KEY_FILE", key.to_str().expect("a path")),
+    ] {
+        let output = run(program(&folder(), &[&settings[..], &[late]].concat()), "").await;
+        assert_eq!(output.status.code(), Some(1), "{late:?}: {}", text(&output.stderr));
+        assert!(path.symlink_metadata().is_err(), "{late:?}");
+    }
 }
 
 #[tokio::test]
