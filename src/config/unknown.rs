@@ -164,7 +164,7 @@ impl Given<'_> {
             }
             _ => None,
         });
-        let vital = vital.filter(|(name, _)| !(is_way(name) && !is_postgres_url(self.value(name))));
+        let vital = vital.filter(|(name, _)| !is_way(name) || is_postgres_url(self.value(name)));
         vital.map(|(name, meant)| refusal(name, meant)).collect()
     }
 
