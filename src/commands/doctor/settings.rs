@@ -40,6 +40,12 @@ pub(super) fn slips(config: &Config) -> Vec<Finding> {
             Why::Prefix => "Nothing here reads it, and no setting begins with DUALAUTH_.".to_owned(),
             Why::InFile => "It is in .env, and nothing here reads it.".to_owned(),
             Why::OpenTelemetry => "OpenTelemetry has it, and it is not followed here.".to_owned(),
+            Why::NotBoolean => {
+                return Finding::warning(
+                    format!("{name} is neither true nor false."),
+                    "It counts as false, as OpenTelemetry has it.",
+                );
+            }
         };
         Finding::warning(format!("{name} is no setting."), advice)
     });
@@ -262,6 +268,7 @@ mod tests {
             (Why::InFile, ".env"),
             (Why::Prefix, "DUALAUTH_"),
             (Why::OpenTelemetry, "OpenTelemetry"),
+            (Why::NotBoolean, "neither true nor false"),
         ] {
             let unknown = vec![UnknownSetting { name: "SESION_TTL".to_owned(), why }];
             let config = Config { unknown, ..config(&[]) };
