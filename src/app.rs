@@ -1,5 +1,7 @@
 //! The composition root: everything is made here, put together here, started and stopped here.
 
+use std::any::Any;
+use std::fmt::Debug;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::rc::Rc;
@@ -7,14 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, KeepAlive, Protocol};
-use actix_service::{Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config};
-use actix_web::body::{EitherBody, MessageBody};
+use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::rt::net::{TcpStream, UnixStream};
 use actix_web::web::{self, Data};
-use actix_web::{App, Error, HttpServer};
+use actix_web::{App, Error};
 use futures_util::future::{OptionFuture, join, join3};
 use secrecy::SecretString;
 use tokio::runtime::Handle;
@@ -39,6 +43,7 @@ use crate::http::cors::Cors;
 use crate::http::door;
 use crate::http::edge::{self, Edge, Exchange};
 use crate::http::forward_auth::is_forward_auth;
+use crate::http::incoming;
 use crate::http::listener::{self, Address, Listener, Stream};
 use crate::http::wire::Wire;
 use crate::http::work;
@@ -64,6 +69,9 @@ const SHUTDOWN_SECONDS: u64 = 7;
 
 /// How long a client may take to send its first request's head, and to go once it was told to.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// How many connections the listener for metrics takes: there are few who look.
+const MOST_OF_METRICS: usize = 64;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -290,7 +298,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
     )?;
     let metrics_server = match metrics_listener {
         Some(((listener, address), at)) => {
-            let server = serve_metrics(listener, scrape).map_err(cant_listen(at))?;
+            let server = serve_metrics(listener, scrape, metrics.clone(), config.keep_alive)
+                .map_err(cant_listen(at))?;
             Some(Running::new(address, server))
         }
         None => None,
@@ -688,11 +697,68 @@ fn serve(
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
     let most = connection::most().div_ceil(workers);
-    let limits = connection::Limits::new(keep_alive, most);
-    let server = Server::build().max_concurrent_connections(most);
+    let size = Size { workers, most, keep_alive, shutdown_seconds: SHUTDOWN_SECONDS };
+    listen_with(listener, size, edge, app)
+}
+
+/// Prometheus asks again and again: its requests are neither written down nor counted.
+fn serve_metrics(
+    listener: Listener,
+    scrape: Scrape,
+    metrics: Metrics,
+    keep_alive: Duration,
+) -> std::io::Result<Server> {
+    let scrape = Data::new(scrape);
+    let edge = Edge {
+        is_https: false,
+        base_path: None,
+        proxies: Data::new(TrustedProxies::default()),
+        cors: Cors::default(),
+        routes: Data::new(edge::Routes::of(&[], &[], &metrics)),
+        metrics,
+        spans: None,
+    };
+    let app = move |_| {
+        App::new()
+            .app_data(scrape.clone())
+            .configure(pages::metrics_routes)
+            .default_service(web::to(edge::not_found))
+            .wrap(from_fn(incoming::closing_after_half))
+    };
+    let size = Size { workers: 1, most: MOST_OF_METRICS, keep_alive, shutdown_seconds: 1 };
+    listen_with(listener, size, edge, app)
+}
+
+/// What a server may take.
+struct Size {
+    workers: usize,
+    /// Connections to each worker.
+    most: usize,
+    /// How long a connection without a request stays open.
+    keep_alive: Duration,
+    /// How long requests under way may take when it stops.
+    shutdown_seconds: u64,
+}
+
+/// What `HttpServer` does, but that connections come in one by one, have deadlines, and are told what was wrong.
+fn listen_with<A, S, B>(
+    listener: Listener,
+    size: Size,
+    edge: Edge,
+    app: impl Fn(Rc<Edge>) -> A + Clone + Send + 'static,
+) -> std::io::Result<Server>
+where
+    A: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<Response<BoxBody>>,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>>,
+    B: MessageBody + 'static,
+{
+    let limits = connection::Limits::new(size.keep_alive, size.most);
+    let server = Server::build().workers(size.workers).max_concurrent_connections(size.most);
     let shutdown = server.graceful_shutdown_signal();
     let runtime = Handle::current();
-    // What `HttpServer` does, but that connections come in one by one and have deadlines.
     let http = move || {
         database::set_io_runtime(runtime.clone());
         let (shutdown, edge) = (shutdown.clone(), Rc::new(edge.clone()));
@@ -720,7 +786,7 @@ fn serve(
         });
         entered.and_then(apply_fn_factory(http, |connection, http| work::serving(http.call(connection))))
     };
-    let server = server.shutdown_timeout(SHUTDOWN_SECONDS).disable_signals();
+    let server = server.shutdown_timeout(size.shutdown_seconds).disable_signals();
     let server = match listener {
         Listener::Tcp(listener) => server.listen("http", listener, move || {
             let from = fn_service(async |stream: TcpStream| {
@@ -735,22 +801,6 @@ fn serve(
             });
             from.and_then(http())
         }),
-    };
-    Ok(server?.run())
-}
-
-fn serve_metrics(listener: Listener, scrape: Scrape) -> std::io::Result<Server> {
-    let scrape = Data::new(scrape);
-    let server = HttpServer::new(move || {
-        App::new()
-            .app_data(scrape.clone())
-            .configure(pages::metrics_routes)
-            .default_service(web::to(edge::not_found))
-    });
-    let server = server.workers(1).max_connections(64).disable_signals().shutdown_timeout(1);
-    let server = match listener {
-        Listener::Tcp(listener) => server.listen(listener),
-        Listener::Unix(listener) => server.listen_uds(listener),
     };
     Ok(server?.run())
 }
@@ -772,7 +822,8 @@ async fn through_the_edge<B: MessageBody + 'static>(
     }
     let _client = exchange.client();
     let work = telemetry::answering(exchange.id(), answer(exchange, request, next));
-    work::to_its_end(work).await.map_err(Problem::internal)?
+    let panicked = |panic: Box<dyn Any + Send>| Problem::internal(telemetry::panic_message(&*panic));
+    work::to_its_end(work).await.map_err(panicked)?
 }
 
 async fn answer<B: MessageBody + 'static>(

@@ -5,6 +5,7 @@ use actix_web::http::header::{HeaderMap, ORIGIN};
 use actix_web::web;
 
 use crate::error::{Code, Problem};
+use crate::http::cors::only_origin;
 use crate::http::forward_auth::is_forward_auth;
 use crate::logins::Transport;
 
@@ -24,7 +25,7 @@ impl Origins {
         let is_ours =
             |origin: &[u8]| self.own.iter().chain(&self.allowed).any(|ours| ours.as_bytes() == origin);
         if headers.contains_key(ORIGIN) {
-            return headers.get_all(ORIGIN).all(|origin| is_ours(origin.as_bytes()));
+            return only_origin(headers).is_some_and(|origin| is_ours(origin.as_bytes()));
         }
         headers.get_all("sec-fetch-site").all(|site| matches!(site.as_bytes(), b"same-origin" | b"none"))
     }

@@ -113,10 +113,7 @@ impl SignIn {
     }
 
     fn claimant(&self, name: &str, client: &Client) -> Claimant {
-        let name = name.to_ascii_lowercase();
-        // No name has a NUL in it: what is in front of one is the name.
-        let here = format!("{name}\0{}", client.network());
-        let nobody = Nobody::of(self.nobody.sign(name.as_bytes()), self.nobody.sign(here.as_bytes()));
+        let nobody = Nobody::of(self.nobody.sign(name.to_ascii_lowercase().as_bytes()));
         Claimant { address: client.address, nobody }
     }
 
@@ -257,13 +254,11 @@ impl SignIn {
     ) -> Result<(), ChangePasswordError> {
         let PasswordRequest { current_password, new_password } = request;
         let Identity { user_id, login_id, .. } = *identity;
-        let address = client.address;
-        let look = self.accounts.check_open_to(user_id, address);
+        let look = self.accounts.check_open_to(user_id);
         self.look(client.network(), look, is_wrong_password).await?;
         let place = self.accounts.enter()?;
         let _turn = place.turn().await?;
-        let change =
-            self.accounts.change_password(place, user_id, current_password, new_password, login_id, address);
+        let change = self.accounts.change_password(place, user_id, current_password, new_password, login_id);
         self.guarded(client.network(), change, is_wrong_password).await
     }
 }

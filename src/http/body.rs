@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
@@ -134,17 +134,23 @@ fn is_utf8_label(charset: &str) -> bool {
     charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
 }
 
-/// The whole body, unless it is too large or too slow, or encoded: nothing here is decoded, not even by `identity`, which
+/// The whole body, unless it is too large, which its length may tell at once, or too slow, or encoded: nothing here is decoded, not even by `identity`, which
 /// nobody is to send (RFC 9110, section 8.4.1).
 pub(super) fn read(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
     let (is_encoded, payload) = (request.headers().contains_key(CONTENT_ENCODING), payload.take());
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let is_too_large = announced.is_some_and(|length: u64| length > MAX_BYTES as u64);
     async move {
         if is_encoded {
             let detail = "Send the body as it is, without a Content-Encoding.";
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        }
+        if is_too_large {
+            return Err(too_large());
         }
         let late =
             |_| Problem::new(Code::Timeout, format!("The body took longer than {} s.", TIME_LIMIT.as_secs()));
@@ -152,13 +158,18 @@ pub(super) fn read(
     }
 }
 
+fn too_large() -> Problem {
+    Problem::new(Code::PayloadTooLarge, format!("A body has {MAX_BYTES} bytes at most."))
+}
+
 async fn read_to_end(mut payload: Payload) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Problem::new(Code::MalformedRequest, "The body broke off."))?;
+        let chunk = chunk.map_err(|_| {
+            Problem::new(Code::MalformedRequest, "The body broke off, or came in chunks that are none.")
+        })?;
         if body.len() + chunk.len() > MAX_BYTES {
-            let detail = format!("A body has {MAX_BYTES} bytes at most.");
-            return Err(Problem::new(Code::PayloadTooLarge, detail));
+            return Err(too_large());
         }
         body.extend_from_slice(&chunk);
     }

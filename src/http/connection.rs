@@ -31,7 +31,7 @@ const REST_TIME_LIMIT: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_secs(5);
 
 /// What is written while a request goes on.
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// How many a node holds at most. More wait until one is closed; each costs 16 KiB and more.
 const MOST: usize = 8_192;

@@ -13,6 +13,7 @@ use actix_web::http::header::{
 use crate::error::{Code, Problem};
 
 use super::forward_auth::is_forward_auth;
+use super::refusal::Beginning;
 
 /// Every method that a route has. What a path does not answer is told by a 405 that the page can read.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
@@ -45,8 +46,17 @@ impl Cors {
         if self.allowed.is_empty() || is_forward_auth(request.match_info().as_str()) {
             return None;
         }
-        let origin = request.headers().get(ORIGIN)?;
-        is_one_of(&self.allowed, origin).then(|| origin.clone())
+        let origin = only_origin(request.headers())?;
+        is_one_of(&self.allowed, origin.as_bytes()).then(|| origin.clone())
+    }
+
+    /// The same of a request of which this is all that could be read.
+    pub fn allowed_origin_of(&self, beginning: &Beginning) -> Option<HeaderValue> {
+        if self.allowed.is_empty() || is_forward_auth(beginning.method_and_path().1) {
+            return None;
+        }
+        let origin = beginning.origin().filter(|origin| is_one_of(&self.allowed, origin))?;
+        HeaderValue::from_bytes(origin).ok()
     }
 
     /// Lets a page of this origin, or none, read an answer.
@@ -72,23 +82,31 @@ impl Cors {
             return None;
         }
         let headers = request.headers();
-        let origin = headers.get(ORIGIN).filter(|_| headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD))?;
-        if is_one_of(&self.allowed, origin) {
+        let first = headers.get(ORIGIN).filter(|_| headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD))?;
+        let is_only_one_of =
+            |origins| only_origin(headers).is_some_and(|origin| is_one_of(origins, origin.as_bytes()));
+        if is_only_one_of(&self.allowed) {
             return Some(Ok(allowed(headers)));
         }
         // This server's own pages need not ask.
-        if is_one_of(&self.own, origin) {
+        if is_only_one_of(&self.own) {
             return None;
         }
-        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let origin = String::from_utf8_lossy(first.as_bytes());
         let cut = &origin[..origin.floor_char_boundary(MAX_ORIGIN)];
         tracing::info!(origin = ?cut, "a page of an origin that is not in ALLOWED_ORIGINS was refused");
         Some(Err(Problem::new(Code::CrossOrigin, "Only pages of ALLOWED_ORIGINS may call from elsewhere.")))
     }
 }
 
-fn is_one_of(origins: &[String], origin: &HeaderValue) -> bool {
-    origins.iter().any(|one| one.as_bytes() == origin.as_bytes())
+/// Two are none: no browser sends them, and nobody can tell which is meant.
+pub fn only_origin(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut origins = headers.get_all(ORIGIN);
+    origins.next().filter(|_| origins.next().is_none())
+}
+
+fn is_one_of(origins: &[String], origin: &[u8]) -> bool {
+    origins.iter().any(|one| one.as_bytes() == origin)
 }
 
 fn allowed(request: &HeaderMap) -> HttpResponse {

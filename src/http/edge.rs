@@ -31,14 +31,10 @@ use super::client::{TrustedProxies, address_of};
 use super::cors::Cors;
 use super::forward_auth::{VERIFY, is_forward_auth};
 use super::incoming::Incoming;
-use super::refusal::{Bare, Beginning};
-
-/// The longest path with its query: more than any route has a use for, and what every server has to take (RFC 9110,
-/// section 4.1).
-const MAX_TARGET: usize = 8 * 1024;
+use super::refusal::{Bare, Beginning, MAX_TARGET, too_long_a_path};
 
 /// The most that a request's headers may have, in bytes: eight cookies of the size that browsers keep.
-const MAX_HEADERS: usize = 32 * 1024;
+pub(super) const MAX_HEADERS: usize = 32 * 1024;
 
 /// The header that tells the client what its request is called in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -102,10 +98,11 @@ impl Edge {
     pub fn refuse(&self, bare: &Bare<'_>, beginning: &Beginning, peer: IpAddr) -> Vec<u8> {
         let (id, problem) = (RequestId::random(), beginning.problem(bare.status));
         let ((method, path), code) = (beginning.method_and_path(), problem.code().as_str());
-        self.routes.counts(None).answered(method, bare.status, Duration::ZERO);
+        let status = problem.status_code().as_u16();
+        self.routes.counts(None).answered(method, status, Duration::ZERO);
         self.metrics.problem(code);
         let client = peer.to_canonical();
-        let (status, code) = (bare.status, Some(code));
+        let code = Some(code);
         telemetry::access(&Access {
             method,
             path,
@@ -119,7 +116,7 @@ impl Edge {
 
         let mut response = problem.response();
         self.dress(response.headers_mut(), id);
-        self.cors.share(response.headers_mut(), None);
+        self.cors.share(response.headers_mut(), self.cors.allowed_origin_of(beginning).as_ref());
         let reason = response.status().canonical_reason().unwrap_or_default();
         let mut answer =
             format!("{} {status} {reason}\r\n{}\r\nconnection: close\r\n", bare.version, bare.date)
@@ -333,17 +330,14 @@ impl ResponseError for Undressed {
 /// # Errors
 /// `malformed_request`, as 414 or 431.
 pub fn check_head(request: &ServiceRequest) -> Result<(), Problem> {
-    let too_large = |status: StatusCode, detail: String| {
-        Err(Problem::new(Code::MalformedRequest, detail).with_status(status.as_u16()))
-    };
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > MAX_TARGET {
-        return too_large(StatusCode::URI_TOO_LONG, format!("A path has {MAX_TARGET} bytes at most."));
+        return Err(too_long_a_path());
     }
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
     if headers.sum::<usize>() > MAX_HEADERS {
         let detail = format!("Headers have {MAX_HEADERS} bytes at most.");
-        return too_large(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, detail);
+        return Err(Problem::new(Code::MalformedRequest, detail).with_status(431));
     }
     Ok(())
 }

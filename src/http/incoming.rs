@@ -9,8 +9,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
+use actix_web::http::ConnectionType;
+use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
 
@@ -46,6 +50,8 @@ impl BodyState {
 pub struct Incoming {
     state: BodyState,
     payload: Rc<RefCell<Payload>>,
+    /// Whether the client waits to be told before it sends it (RFC 9110, section 10.1.1).
+    is_held_back: bool,
 }
 
 impl fmt::Debug for Incoming {
@@ -57,6 +63,7 @@ impl fmt::Debug for Incoming {
 impl Incoming {
     /// The body of this request, if it has one: whoever reads it does so through this.
     pub fn of(request: &mut ServiceRequest) -> Option<Self> {
+        let is_held_back = request.head().expect();
         let (head, payload) = request.parts_mut();
         if matches!(payload, Payload::None) {
             return None;
@@ -64,7 +71,7 @@ impl Incoming {
         // Without a connection, as in a unit test, nobody asks.
         let state = head.conn_data::<BodyState>().cloned().unwrap_or_default();
         state.set(Progress::Coming);
-        let incoming = Self { state, payload: Rc::new(RefCell::new(payload.take())) };
+        let incoming = Self { state, payload: Rc::new(RefCell::new(payload.take())), is_held_back };
         *payload = Payload::Stream { payload: Box::pin(incoming.clone()) };
         Some(incoming)
     }
@@ -76,7 +83,8 @@ impl Incoming {
             while self.state.get() == Progress::Coming
                 && matches!(self.next().now_or_never(), Some(Some(Ok(_))))
             {}
-            if self.state.get() == Progress::Coming {
+            // Nor is it waited for what the client keeps back: an answer at once tells it not to send it.
+            if self.state.get() == Progress::Coming && !self.is_held_back {
                 tokio::task::yield_now().await;
             }
         }
@@ -85,6 +93,24 @@ impl Incoming {
         }
         self.state.get() == Progress::Whole
     }
+}
+
+/// Answers, and says that the connection ends if the body has not come whole by then.
+///
+/// # Errors
+/// The same as before.
+pub async fn closing_after_half<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let body = Incoming::of(&mut request);
+    let mut response = next.call(request).await?;
+    if let Some(body) = body
+        && !body.has_ended().await
+    {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
 }
 
 impl Stream for Incoming {

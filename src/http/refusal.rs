@@ -42,12 +42,23 @@ impl<'a> Bare<'a> {
     }
 }
 
-/// The beginning of a request, for as much of it as its line in the log says.
-#[derive(Clone, Copy, Debug)]
-pub struct Beginning {
-    bytes: [u8; 128],
-    length: usize,
-}
+/// The longest path with its query: more than any route has a use for, and what every server has to take (RFC 9110,
+/// section 4.1).
+pub const MAX_TARGET: usize = 8 * 1024;
+
+/// The beginning of a request: its head, as far as it has come. What comes after it may be here as well, and secrets are:
+/// it can't be printed.
+#[derive(Default)]
+pub struct Beginning(Vec<u8>);
+
+/// The longest head: what is longer actix refuses before it is whole.
+const MAX_HEAD: usize = 128 * 1024;
+
+/// What a connection keeps room for when a request is over.
+const USUAL_HEAD: usize = 2 * 1024;
+
+/// How much of it the request's line in the log says.
+const MAX_LOGGED: usize = 128;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
@@ -55,24 +66,22 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 const UNKNOWN: &str = "-";
 
 impl Beginning {
-    /// Of a request of which nothing is known.
-    pub const UNKNOWN: Self = Self { bytes: [0; 128], length: 0 };
-
-    /// Of one that begins like this.
-    pub fn of(request: &[u8]) -> Self {
-        let mut beginning = Self::UNKNOWN;
-        beginning.length = request.len().min(beginning.bytes.len());
-        beginning.bytes[..beginning.length].copy_from_slice(&request[..beginning.length]);
-        beginning
+    /// This has come of it.
+    pub fn add(&mut self, bytes: &[u8]) {
+        let room = MAX_HEAD.saturating_sub(self.0.len());
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     /// It is over: nothing is known of what comes.
     pub fn forget(&mut self) {
-        self.length = 0;
+        self.0.clear();
+        self.0.shrink_to(USUAL_HEAD);
     }
 
+    /// Without the empty lines that may be before it (RFC 9112, section 2.2).
     fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
+        let begin = self.0.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
+        &self.0[begin.unwrap_or(self.0.len())..]
     }
 
     /// Its method and its path without a query, where it has a method that is well known: else it may be anything, such
@@ -82,15 +91,38 @@ impl Beginning {
     }
 
     fn known(&self) -> Option<(&str, &str)> {
-        let valid = self.bytes().utf8_chunks().next()?.valid();
+        let bytes = self.bytes();
+        let valid = bytes[..bytes.len().min(MAX_LOGGED)].utf8_chunks().next()?.valid();
         let (method, rest) = valid.split_once(" /")?;
         let path = &valid[method.len() + 1..];
         let length = rest.find(['?', '#', ' ', '\r', '\n']).map_or(path.len(), |end| end + 1);
         METHODS.contains(&method).then_some((method, &path[..length]))
     }
 
-    /// What is wrong with it, and how it ended.
+    /// The origin of the page that sent it, if its head has come so far, and says one and no other.
+    pub fn origin(&self) -> Option<&[u8]> {
+        self.known()?;
+        let lines = self.bytes().split_inclusive(|byte| *byte == b'\n').skip(1);
+        let headers = lines.take_while(|line| line.ends_with(b"\n") && !line.trim_ascii().is_empty());
+        let mut origins = headers.filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            line[..colon].eq_ignore_ascii_case(b"origin").then(|| line[colon + 1..].trim_ascii())
+        });
+        origins.next().filter(|_| origins.next().is_none())
+    }
+
+    /// actix calls it malformed, or the head too long.
+    fn has_too_long_a_path(&self) -> bool {
+        let longest = MAX_TARGET + "OPTIONS  HTTP/1.1\r".len();
+        let mut line = self.bytes().split(|byte| *byte == b'\n');
+        self.known().is_some() && line.next().is_some_and(|line| line.len() > longest)
+    }
+
+    /// What is wrong with it, when actix refuses it with this status.
     pub fn problem(&self, status: u16) -> Problem {
+        if status != 408 && self.has_too_long_a_path() {
+            return too_long_a_path();
+        }
         let (code, detail) = match status {
             408 => (Code::Timeout, "The request's head did not come in time."),
             431 => (Code::MalformedRequest, "The request's head is too long."),
@@ -105,6 +137,12 @@ impl Beginning {
         };
         Problem::new(code, detail).with_status(status)
     }
+}
+
+/// The problem of a path, with its query, that is longer than [`MAX_TARGET`].
+pub fn too_long_a_path() -> Problem {
+    let detail = format!("A path has {MAX_TARGET} bytes at most.");
+    Problem::new(Code::MalformedRequest, detail).with_status(414)
 }
 
 #[cfg(test)]
@@ -141,6 +179,15 @@ mod tests {
         }
     }
 
+    fn begun(request: &str) -> Beginning {
+        let mut beginning = Beginning::default();
+        // However it comes.
+        for byte in request.as_bytes() {
+            beginning.add(&[*byte]);
+        }
+        beginning
+    }
+
     #[test]
     fn a_line_says_what_was_asked_and_no_secret() {
         for (request, known) in [
@@ -154,9 +201,25 @@ mod tests {
             ("BREW /", (UNKNOWN, UNKNOWN)),
             ("", (UNKNOWN, UNKNOWN)),
         ] {
-            assert_eq!(Beginning::of(request.as_bytes()).method_and_path(), known, "{request:?}");
+            assert_eq!(begun(request).method_and_path(), known, "{request:?}");
         }
         let long = format!("GET /{}", "é".repeat(200));
-        assert!(Beginning::of(long.as_bytes()).method_and_path().1.len() > 100);
+        let length = begun(&long).method_and_path().1.len();
+        assert!((100..=MAX_LOGGED).contains(&length), "{length}");
+    }
+
+    #[test]
+    fn an_origin_is_found_in_whole_lines_of_the_head() {
+        for (request, origin) in [
+            ("GET / HTTP/1.1\r\nOrigin: a\r\nX", Some("a")),
+            ("\r\nGET / HTTP/1.1\nORIGIN:a\n\n", Some("a")),
+            ("GET / HTTP/1.1\r\nOrigin: a", None),
+            ("GET / HTTP/1.1\r\nX: Origin: a\r\n", None),
+            ("GET / HTTP/1.1\r\nOrigin: a\r\nOrigin: a\r\n\r\n", None),
+            ("GET / HTTP/1.1\r\n\r\nOrigin: a\r\n\r\n", None),
+            ("Origin: a\r\nOrigin: a\r\n", None),
+        ] {
+            assert_eq!(begun(request).origin(), origin.map(str::as_bytes), "{request:?}");
+        }
     }
 }

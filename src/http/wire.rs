@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::Connection;
+use super::connection::{CONTINUE, Connection};
 use super::edge::Edge;
+use super::http10::{Length, Scan, add_length};
 use super::incoming::{BodyState, Progress};
-use super::old::{Length, add_length};
 use super::refusal::{Bare, Beginning};
 
 /// A connection with its requests and answers put right.
@@ -36,7 +36,7 @@ enum Reading {
     /// What has come, and so will be what comes.
     Within,
     /// Nothing, though this has come: it does not say yet what has to be known.
-    Holding(Vec<u8>),
+    Holding(Vec<u8>, Scan),
     /// So much of what was held.
     HandingOn(Vec<u8>, usize),
 }
@@ -51,7 +51,7 @@ impl<T> Wire<T> {
             peer,
             reading: Reading::AtStart,
             is_used: false,
-            beginning: Beginning::UNKNOWN,
+            beginning: Beginning::default(),
             refusal: None,
         }
     }
@@ -63,10 +63,20 @@ impl<T> Wire<T> {
 }
 
 impl<T: AsyncRead + Unpin> Wire<T> {
+    /// Reads, and notes what is no body.
+    fn poll_connection(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.connection).poll_read(cx, into))?;
+        if self.body.get() != Progress::Coming {
+            self.beginning.add(&into.filled()[before..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads more of what is held, until it says what has to be known.
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Reading::Holding(held) = &mut self.reading {
-            match Length::of(held) {
+        while let Reading::Holding(held, scan) = &mut self.reading {
+            match scan.go_on(held) {
                 Length::Unknown => {}
                 length => {
                     let mut held = std::mem::take(held);
@@ -79,7 +89,8 @@ impl<T: AsyncRead + Unpin> Wire<T> {
             }
             let mut space = [0; 1024];
             let mut more = ReadBuf::new(&mut space);
-            ready!(Pin::new(&mut self.connection).poll_read(cx, &mut more))?;
+            ready!(self.poll_connection(cx, &mut more))?;
+            let Reading::Holding(held, _) = &mut self.reading else { break };
             if more.filled().is_empty() {
                 self.reading = Reading::HandingOn(std::mem::take(held), 0);
                 break;
@@ -105,22 +116,22 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if matches!(this.reading, Reading::Within) {
-            return Pin::new(&mut this.connection).poll_read(cx, into);
+            return this.poll_connection(cx, into);
         }
         if matches!(this.reading, Reading::AtStart) {
             let before = into.filled().len();
-            ready!(Pin::new(&mut this.connection).poll_read(cx, into))?;
+            ready!(this.poll_connection(cx, into))?;
             let begun = &into.filled()[before..];
             if begun.is_empty() {
                 return Poll::Ready(Ok(()));
             }
             this.is_used = true;
-            this.beginning = Beginning::of(begun);
-            if Length::of(begun) == Length::Known {
+            let mut scan = Scan::default();
+            if scan.go_on(begun) == Length::Known {
                 this.reading = Reading::Within;
                 return Poll::Ready(Ok(()));
             }
-            this.reading = Reading::Holding(begun.to_vec());
+            this.reading = Reading::Holding(begun.to_vec(), Scan::default());
             into.set_filled(before);
         }
         ready!(this.poll_hold(cx))?;
@@ -153,8 +164,14 @@ impl<T: AsyncWrite + Unpin> Wire<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        // Who is answered at once is not told to send the body first.
+        let skipped = match bytes.strip_prefix(CONTINUE) {
+            Some(answer) if !answer.is_empty() => CONTINUE.len(),
+            _ => 0,
+        };
+        let bytes = &bytes[skipped..];
         let answers = match Bare::find(bytes) {
-            Some(bare) if bare.at == 0 => return this.poll_refuse(cx, bare, bytes.len()),
+            Some(bare) if bare.at == 0 => return this.poll_refuse(cx, bare, skipped + bytes.len()),
             Some(bare) => {
                 // What was read last began with what is answered here.
                 this.beginning.forget();
@@ -169,7 +186,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
             this.reading = Reading::AtStart;
             this.beginning.forget();
         }
-        Poll::Ready(Ok(written))
+        Poll::Ready(Ok(skipped + written))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

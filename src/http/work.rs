@@ -4,10 +4,15 @@
 //! reached Postgres would then be made, and nobody would be told.
 
 use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::thread;
 
 use actix_web::rt;
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use tokio::sync::mpsc;
-use tokio::task::JoinError;
 
 tokio::task_local! {
     /// What every work holds that was begun on a connection, for as long as it goes on.
@@ -24,18 +29,42 @@ pub async fn serving<T>(connection: impl Future<Output = T>) -> T {
     outcome
 }
 
-/// Does this work to its end, also when the future that waits for it is dropped.
+/// Does this work to its end, also when the future that waits for it is dropped: the rest is done then. As long as
+/// somebody waits it is done where they wait, so that an answer to a body that breaks off is there before the connection
+/// ends.
 ///
 /// # Errors
-/// When it panicked.
-pub async fn to_its_end<T: 'static>(work: impl Future<Output = T> + 'static) -> Result<T, JoinError> {
+/// What it panicked with.
+pub fn to_its_end<T: 'static>(work: impl Future<Output = T> + 'static) -> ToItsEnd<T> {
     let begun = BEGUN.try_with(mpsc::Sender::clone).ok();
-    let task = rt::spawn(async move {
-        let outcome = work.await;
+    let work = async move {
+        let outcome = AssertUnwindSafe(work).catch_unwind().await;
         drop(begun);
         outcome
-    });
-    task.await
+    };
+    ToItsEnd(Some(work.boxed_local()))
+}
+
+/// Work that is not done yet.
+pub struct ToItsEnd<T: 'static>(Option<LocalBoxFuture<'static, thread::Result<T>>>);
+
+impl<T> Future for ToItsEnd<T> {
+    type Output = thread::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = &mut self.0 else { return Poll::Pending };
+        let outcome = ready!(work.as_mut().poll(cx));
+        self.0 = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl<T> Drop for ToItsEnd<T> {
+    fn drop(&mut self) {
+        if let Some(rest) = self.0.take() {
+            rt::spawn(rest);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -43,7 +72,6 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    use futures_util::FutureExt;
     use tokio::sync::oneshot;
 
     use super::*;
@@ -76,6 +104,6 @@ mod tests {
     #[actix_web::test]
     async fn a_panic_is_the_work_s_own() {
         let work = async { panic!("on purpose") };
-        assert!(serving(to_its_end::<()>(work)).await.is_err_and(|error| error.is_panic()));
+        assert!(serving(to_its_end::<()>(work)).await.is_err());
     }
 }

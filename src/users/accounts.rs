@@ -1,7 +1,5 @@
 //! Accounts: opening one, and proving that one is one's own.
 
-use std::net::IpAddr;
-
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
@@ -264,10 +262,10 @@ impl Accounts {
     ///
     /// # Errors
     /// [`ChangePasswordError::Limited`], and when the queue is full or the database gives no answer.
-    pub async fn check_open_to(&self, user: Uuid, address: IpAddr) -> Result<(), ChangePasswordError> {
+    pub async fn check_open_to(&self, user: Uuid) -> Result<(), ChangePasswordError> {
         self.hasher.check_room()?;
         let now = self.clock.now();
-        match store::own_next_try(&self.pool, user, address, now).await? {
+        match store::own_next_try(&self.pool, user, now).await? {
             Some(until) => Err(closed(until, now).into()),
             None => Ok(()),
         }
@@ -330,13 +328,12 @@ impl Accounts {
         current: &SecretString,
         new: &SecretString,
         kept: Uuid,
-        address: IpAddr,
     ) -> Result<(), ChangePasswordError> {
         let wrong = |detail| Invalid { field: Field::NewPassword, detail };
         check_password(new.expose_secret(), self.min_password_length)
             .map_err(|detail| ChangePasswordError::Invalid(wrong(detail)))?;
         let now = self.clock.now();
-        let stored = store::password_by_claim(&self.pool, user, address, now).await?;
+        let stored = store::password_by_claim(&self.pool, user, now).await?;
         let stored = stored.map_err(|until| closed(until, now))?;
         let hash = stored.as_ref().map(|stored| stored.hash.as_str());
         let verdict = place.verify(current.expose_secret(), hash).await?;

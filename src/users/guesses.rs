@@ -18,8 +18,8 @@ const MOST_FAILURES: u32 = 100;
 /// The longest that it is closed without another failure.
 const LONGEST_CLOSING: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// When nothing is left of any count: it halves with each day without a failure, and has 31 bits.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+/// When nothing is left of any count: it halves with each day without a failure, and is 255 at most.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
 /// How long it is remembered where somebody signed in from.
 const KNOWN_FOR: chrono::Duration = chrono::Duration::days(365);
@@ -37,34 +37,20 @@ pub struct Claimant {
     pub nobody: Nobody,
 }
 
-/// How many places there are for names that nobody has, as a power of two, and again for the networks that give them: two
-/// million rows, in a few hundred megabytes.
+/// How many places there are for names that nobody has, as a power of two: a million rows, most of which have one network.
 const PLACES_LOG2: u32 = 20;
 
 /// Where a name that nobody has is counted: in places of a fixed number that all such names share. Whoever invents names fills
 /// no table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Nobody {
-    /// In the place of the user's id, over all networks.
-    pub(super) everywhere: Bucket,
-    /// In the place of the user's id and the network. By the name and the network together: two networks that give one
-    /// name are as good as never in one place, which would tell that nobody has it.
-    pub(super) here: Bucket,
-}
+pub struct Nobody([u8; 4]);
 
 impl Nobody {
-    /// By a MAC of the name, and one of the name and the network: which of them are in one place is not to be known.
-    pub fn of(name: [u8; 32], name_and_network: [u8; 32]) -> Self {
-        let place = |mac| Bucket::among(PLACES_LOG2, mac);
-        Self { everywhere: place(name), here: place(name_and_network) }
+    /// By a MAC of the name: which of them are in one place is not to be known.
+    pub fn of(name: [u8; 32]) -> Self {
+        Self::among(PLACES_LOG2, name)
     }
-}
 
-/// One of the places, as a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Bucket([u8; 4]);
-
-impl Bucket {
     fn among(places_log2: u32, mac: [u8; 32]) -> Self {
         let [first, second, third, fourth, ..] = mac;
         let number = u32::from_be_bytes([first, second, third, fourth]) >> (u32::BITS - places_log2);
@@ -112,13 +98,13 @@ mod tests {
 
     #[test]
     fn however_many_names_there_are_they_share_the_places() {
-        let places = (0..10_000).map(|name: u32| Bucket::among(4, sha256(&name.to_be_bytes())));
+        let places = (0..10_000).map(|name: u32| Nobody::among(4, sha256(&name.to_be_bytes())));
         assert_eq!(places.collect::<HashSet<_>>().len(), 16);
     }
 
     #[test]
     fn a_name_has_one_place_which_is_no_user_s() {
-        let place = |name: &[u8]| Bucket::among(PLACES_LOG2, sha256(name));
+        let place = |name: &[u8]| Nobody::of(sha256(name));
         assert_eq!(place(b"nobody"), place(b"nobody"));
         assert_ne!(place(b"nobody"), place(b"somebody"));
         assert_ne!(place(b"nobody").as_bytes().len(), size_of::<uuid::Uuid>());

@@ -1,7 +1,6 @@
 //! Users in Postgres.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -192,11 +191,10 @@ pub(super) async fn next_try(
              where lower(username collate "C") = lower($1::text collate "C")
                 or lower(email collate "C") = lower($1::text collate "C")
            )
-           select dualauth.next_try_at(id, $2, $3, $4, false, $5) as closed_until, id as "id?", username as "username?"
+           select dualauth.next_try_at(id, $2, $3, $4) as closed_until, id as "id?", username as "username?"
            from (select 1) as once left join named on true"#,
         name,
-        claimant.nobody.everywhere.as_bytes(),
-        claimant.nobody.here.as_bytes(),
+        claimant.nobody.as_bytes(),
         claimant.address.to_string(),
         now,
     );
@@ -219,15 +217,14 @@ pub(super) async fn find_by_claim(
              where lower(username collate "C") = lower($1::text collate "C")
                 or lower(email collate "C") = lower($1::text collate "C")
            ), tried as materialized (
-             select dualauth.count_try((select id from named), $2, $3, $4, false, $5) as closed_until
+             select dualauth.count_try((select id from named), $2, $3, $4) as closed_until
            )
            select closed_until, id as "id?", username as "username?", email as "email?", roles as "roles?",
                   created_at as "created_at?", password_hash as "password_hash?",
                   password_version as "password_version?", disabled_at is not null as "disabled!"
            from tried left join named on true"#,
         name,
-        claimant.nobody.everywhere.as_bytes(),
-        claimant.nobody.here.as_bytes(),
+        claimant.nobody.as_bytes(),
         claimant.address.to_string(),
         now,
     );
@@ -257,15 +254,9 @@ pub(super) async fn find_by_claim(
 pub(super) async fn own_next_try(
     pool: &Connections,
     user: Uuid,
-    address: IpAddr,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, DatabaseError> {
-    let query = sqlx::query_scalar!(
-        "select dualauth.next_try_at($1, null, null, $2, true, $3)",
-        user,
-        address.to_string(),
-        now,
-    );
+    let query = sqlx::query_scalar!("select dualauth.own_next_try_at($1, $2)", user, now);
     answer(query.fetch_one(pool)).await
 }
 
@@ -273,15 +264,12 @@ pub(super) async fn own_next_try(
 pub(super) async fn password_by_claim(
     pool: &Connections,
     user: Uuid,
-    address: IpAddr,
     now: DateTime<Utc>,
 ) -> Result<Result<Option<StoredPassword>, DateTime<Utc>>, DatabaseError> {
     let query = sqlx::query!(
-        r#"select password_hash, password_version,
-                  dualauth.count_try(id, null, null, $2, true, $3) as closed_until
+        r#"select password_hash, password_version, dualauth.count_own_try(id, $2) as closed_until
            from dualauth.users where id = $1"#,
         user,
-        address.to_string(),
         now,
     );
     let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(Ok(None)) };
@@ -291,11 +279,7 @@ pub(super) async fn password_by_claim(
 
 /// Opens an account to everybody again.
 pub(super) async fn forget_guesses(pool: &Connections, user: Uuid) -> Result<(), DatabaseError> {
-    let forget = sqlx::query!(
-        "with forgotten as (delete from dualauth.guesses where account = uuid_send($1))
-         update dualauth.guessers set failures = 0 where account = uuid_send($1)",
-        user,
-    );
+    let forget = sqlx::query!("delete from dualauth.guesses where account = uuid_send($1)", user);
     answer(forget.execute(pool)).await.map(drop)
 }
 
@@ -313,9 +297,8 @@ pub(super) async fn sweep_guesses(
              returning 1
            ), strangers as (
              delete from dualauth.guessers where ctid in (
-               select ctid from dualauth.guessers
-               where paced_until < $1 and (signed_in_at is null or signed_in_at < $2)
-               order by paced_until limit $3 for update skip locked)
+               select ctid from dualauth.guessers where signed_in_at < $2
+               order by signed_in_at limit $3 for update skip locked)
              returning 1
            )
            select (select count(*) from old) + (select count(*) from strangers) as "count!""#,

@@ -359,6 +359,30 @@ async fn another_origin_is_told_so_when_it_asks_and_the_log_names_it() {
     assert!(server.terminate().await.success());
 }
 
+#[tokio::test]
+async fn two_origins_are_none_that_is_allowed() {
+    let server = TestServer::with(&[APPS]).await;
+    let (app, other) = ("https://app.example.org", "http://localhost:5173");
+    for second in [app, other, "https://evil.example.org", "null", ""] {
+        for origins in [[app, second], [second, app]] {
+            let twice = |request: Request| request.header("Origin", origins[0]).header("Origin", origins[1]);
+            let ask = Request::new("OPTIONS", "/jwt/login").header("Access-Control-Request-Method", "POST");
+            for (request, status) in [
+                (ask, 403),
+                (Request::post("/jwt/login").json(&credentials("ada")), 403),
+                (Request::get("/profile"), 401),
+            ] {
+                let response = server.send(twice(request)).await.expect(status);
+                assert_eq!(response.header("access-control-allow-origin"), None, "{origins:?}: {response}");
+                assert_eq!(response.header("access-control-allow-methods"), None, "{origins:?}: {response}");
+                if status == 403 {
+                    response.problem(403, "cross_origin");
+                }
+            }
+        }
+    }
+}
+
 #[track_caller]
 fn assert_shared_with(response: &Response, origin: &str) {
     let shared: Vec<&str> = response.all("access-control-allow-origin").collect();

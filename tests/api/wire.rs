@@ -2,6 +2,6 @@
 //! stays open.
 
 mod bodies;
+mod http10;
 mod keep_alive;
-mod old;
 mod refused;

@@ -78,7 +78,7 @@ const ROWS: [Row; 9] = [
 /// The page: the table, of what was found, and what the run says itself. `mark` is what has to be said of it first.
 pub(super) fn page(report: &Report, article: &str, mark: Option<&str>) -> String {
     let found = Found(report);
-    let rows: String = ROWS.iter().map(|row| line(row, Some(&found))).collect();
+    let rows: String = ROWS.iter().map(|row| line(row, &found)).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
             "<div class=\"report\"><p class=\"beware\"><strong>Beware.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
@@ -89,17 +89,15 @@ pub(super) fn page(report: &Report, article: &str, mark: Option<&str>) -> String
     shell.replace("<!-- article -->", article)
 }
 
-fn line(row: &Row, found: Option<&Found<'_>>) -> String {
+fn line(row: &Row, found: &Found<'_>) -> String {
     let cell = |mode: Mode, textbook: &str| {
-        let measured = row.measured.zip(found).and_then(|(measured, found)| measured(found, mode));
+        let measured = row.measured.and_then(|measured| measured(found, mode));
         let measured = match (measured, row.measured) {
             (Some(measured), _) => format!("<p>{measured}</p>"),
-            (None, Some(_)) if found.is_some_and(Found::is_of_elsewhere) => {
+            (None, Some(_)) if found.is_of_elsewhere() => {
                 "<p class=\"unmeasured\">Not known of a server that is elsewhere.</p>".to_owned()
             }
-            (None, Some(_)) => {
-                "<p class=\"unmeasured\">Not known: another version measured it. See below.</p>".to_owned()
-            }
+            (None, Some(_)) => "<p class=\"unmeasured\">Not measured in this run.</p>".to_owned(),
             (None, None) => String::new(),
         };
         let live = row.live.map_or_else(String::new, |name| {

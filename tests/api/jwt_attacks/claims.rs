@@ -146,7 +146,7 @@ async fn a_token_from_elsewhere_or_for_elsewhere_is_refused() {
                 json!(own.replace("http:", "https:")),
                 json!(own.trim_start_matches("http:")),
                 json!([own]),
-                json!([own, "https://evil.example.org"]),
+                json!(["https://evil.example.org", "https://evil.example.net"]),
                 json!([]),
                 json!({ "0": own }),
             ] {

@@ -269,11 +269,11 @@ async fn another_method_is_told_which_is_allowed() {
                 [Request::new(method, path), Request::new(method, path).basic(&service.id, &service.secret)]
             {
                 let response = server.send(request).await.problem(405, "method_not_allowed");
-                assert_eq!(response.list("allow"), ["post"], "{response}");
+                assert_eq!(response.list("allow"), ["post", "options"], "{response}");
             }
         }
         let response = server.send(Request::new("HEAD", path)).await.expect(405);
-        assert_eq!(response.list("allow"), ["post"], "{response}");
+        assert_eq!(response.list("allow"), ["post", "options"], "{response}");
         server.send(service.request(&format!("{path}/"), "nothing")).await.problem(404, "not_found");
         let elsewhere = path.replace("/jwt", "/session");
         server.send(service.request(&elsewhere, "nothing")).await.problem(404, "not_found");

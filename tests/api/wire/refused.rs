@@ -44,7 +44,11 @@ fn refused() -> Vec<(&'static str, Vec<u8>)> {
 
 /// What each is answered with.
 fn status(what: &str) -> u16 {
-    if what == "too many headers" { 431 } else { 400 }
+    match what {
+        "too many headers" => 431,
+        "a path that is too long to be one" => 414,
+        _ => 400,
+    }
 }
 
 #[track_caller]
@@ -76,6 +80,46 @@ async fn what_the_parser_refuses_is_a_problem_and_the_connection_ends() {
     }
     assert_eq!(server.metric(before).await as usize, refused.len());
     assert!(server.metric(of_route).await >= 1.0);
+}
+
+#[tokio::test]
+async fn an_allowed_origin_reads_what_the_parser_refuses() {
+    let server = TestServer::with(&[("ALLOWED_ORIGINS", "https://app.example.org")]).await;
+    let many: String = (0..97).map(|number| format!("X-{number}: x\r\n")).collect();
+    let app = "Origin: https://app.example.org\r\n";
+    let evil = "Origin: https://evil.example.org\r\n";
+    let long = "x".repeat(200_000);
+    let path = "x".repeat(70_000);
+    for (request, status, is_shared) in [
+        (format!("GET /profile HTTP/1.1\r\nHost: x\r\n{app}{many}\r\n"), 431, true),
+        (format!("GET /profile HTTP/1.1\r\nHost: x\r\n{many}{app}\r\n"), 431, true),
+        (
+            format!("POST /profile HTTP/1.1\r\nHost: x\r\norigin:https://app.example.org \r\n{many}\r\n"),
+            431,
+            true,
+        ),
+        (format!("GET /profile HTTP/1.1\r\nHost: x\r\n{app}X: {long}\r\n\r\n"), 431, true),
+        (format!("GET /{path} HTTP/1.1\r\nHost: x\r\n{app}\r\n"), 414, true),
+        (format!("GET /{long} HTTP/1.1\r\nHost: x\r\n{app}\r\n"), 414, false),
+        (format!("GET /profile HTTP/1.1\r\nHost: x\r\n{app}Content-Length: x\r\n\r\n"), 400, true),
+        (format!("GET /profile HTTP/1.1\r\nHost: x\r\n{evil}{many}\r\n"), 431, false),
+        (format!("GET /profile HTTP/1.1\r\nHost: x\r\n{app}{app}{many}\r\n"), 431, false),
+        (format!("GET /profile HTTP/1.1\r\nHost: x\r\n{app}{evil}{many}\r\n"), 431, false),
+        (format!("GET /profile HTTP/1.1\r\nHost: x\r\nX-{app}{many}\r\n"), 431, false),
+        (format!("GET /verify HTTP/1.1\r\nHost: x\r\n{app}{many}\r\n"), 431, false),
+        (format!("nonsense\r\n{app}\r\n"), 400, false),
+        // In a body.
+        (format!("GET /profile HTTP/9.1\r\nHost: x\r\n\r\n{app}\r\n"), 400, false),
+    ] {
+        let mut connection = Connection::open(server.address()).await;
+        connection.try_write(request.as_bytes()).await;
+        let what = &request[..request.len().min(200)];
+        let response = assert_problem(what, &connection.rest().await, status, "malformed_request");
+        let origin = is_shared.then_some("https://app.example.org");
+        assert_eq!(response.header("access-control-allow-origin"), origin, "{what}: {response}");
+        assert_eq!(response.header("access-control-allow-credentials").is_some(), is_shared, "{what}");
+        assert!(response.list("vary").contains(&"origin".to_owned()), "{what}: {response}");
+    }
 }
 
 #[tokio::test]

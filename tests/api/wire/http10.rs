@@ -54,6 +54,10 @@ async fn it_is_served_like_http_1_1() {
     answered(&server, &["POST /nothing HTTP/1.0\r\n\r\n"]).await.problem(404, "not_found");
     answered(&server, &["POST /session/logout HTTP/1.0\n\n"]).await.problem(401, "not_authenticated");
     answered(&server, &["DELETE /account/logins/x HTTP/1.0\r\n\r\n"]).await.problem(401, "not_authenticated");
+    answered(&server, &["\r\nPOST /session/logout HTTP/1.0\r\n\r\n"]).await.problem(401, "not_authenticated");
+    answered(&server, &["POST /session/logout HTTP/1.0\r\nContent-Length-Hint: 2\r\n\r\n"])
+        .await
+        .problem(401, "not_authenticated");
     answered(&server, &["GET /docs/swagger-ui-bundle.js HTTP/1.0\r\n\r\n"]).await.expect(200);
     let chunked = "POST /jwt/login HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
     answered(&server, &[chunked]).await.problem(400, "malformed_request");
