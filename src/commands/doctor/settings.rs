@@ -246,7 +246,6 @@ mod tests {
             (Problem, &[("PUBLIC_URL", "https://auth.example.com")]),
             (Problem, &[proxied[0], ("TRUSTED_PROXIES", "0.0.0.0/0")]),
             (Problem, &[proxied[0], ("TRUSTED_PROXIES", "127.0.0.1, ::/0")]),
-            (Warning, &[proxied[0], proxied[1], ("ALLOWED_ORIGINS", "http://app.example.com")]),
             (Warning, &[("SESSION_TTL", "10m"), ("SESSION_IDLE_TTL", "20m")]),
             (Warning, &[("REMEMBER_IDLE_TTL", "100d")]),
             (Warning, &[("ACCESS_TOKEN_TTL", "30m")]),
@@ -259,6 +258,9 @@ mod tests {
         ] {
             assert_eq!(found(settings), [level], "{settings:?}");
         }
+        // It can be changed on its way, and by its scheme it is of another site.
+        let insecure = [proxied[0], proxied[1], ("ALLOWED_ORIGINS", "http://app.example.com")];
+        assert_eq!(found(&insecure), [Warning, Warning]);
     }
 
     #[test]
