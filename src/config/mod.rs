@@ -96,6 +96,8 @@ pub enum Why {
     InFile,
     /// It is OpenTelemetry's, and not followed here.
     OpenTelemetry,
+    /// It is OpenTelemetry's, and what it is set to is neither `true` nor `false`.
+    NotBoolean,
 }
 
 /// The key file, as it was read.

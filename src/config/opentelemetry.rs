@@ -20,27 +20,30 @@ const AS_IT_IS: [(&str, &[&str]); 4] = [
     ("OTEL_LOGS_EXPORTER", &["none"]),
 ];
 
-/// The one of its switches that is known here. What is neither of the two words is taken for the second.
-const SWITCH: (&str, [&str; 2]) = ("OTEL_SDK_DISABLED", ["true", "false"]);
+/// Its one switch that is followed.
+const SWITCH: &str = "OTEL_SDK_DISABLED";
 
-/// Its settings among these that change nothing here: neither `known`, nor read by its library; or a switch that is set to
-/// something else than it can be.
+/// Its settings among these that change nothing here: neither `known`, nor read by its library; and its switch, if that is
+/// neither on nor off.
 pub(super) fn unfollowed(values: &BTreeMap<String, String>, known: &BTreeSet<String>) -> Vec<UnknownSetting> {
     let is_followed = |name: &str, value: &str| {
         let value = value.trim();
         value.is_empty()
-            || known.contains(name) && !is_misset_switch(name, value)
+            || known.contains(name)
             || OF_THE_LIBRARY.iter().any(|start| name.starts_with(start))
             || AS_IT_IS.iter().any(|(other, values)| *other == name && values.contains(&value))
     };
     let unfollowed =
         values.iter().filter(|(name, value)| name.starts_with(PREFIX) && !is_followed(name, value));
-    unfollowed.map(|(name, _)| UnknownSetting { name: name.clone(), why: Why::OpenTelemetry }).collect()
+    let unfollowed = unfollowed.map(|(name, _)| (name.as_str(), Why::OpenTelemetry));
+    let switch = values.get(SWITCH).filter(|value| !is_boolean(value.trim()));
+    let all = unfollowed.chain(switch.map(|_| (SWITCH, Why::NotBoolean)));
+    all.map(|(name, why)| UnknownSetting { name: name.to_owned(), why }).collect()
 }
 
-fn is_misset_switch(name: &str, value: &str) -> bool {
-    let (switch, words) = SWITCH;
-    name == switch && !words.iter().any(|word| value.eq_ignore_ascii_case(word))
+/// "Boolean value" in the specification: what is neither counts as false, and is to be told.
+fn is_boolean(value: &str) -> bool {
+    ["", "true", "false"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
 /// `name=value` pairs with commas in between, values percent-encoded. Nothing where it is something else.

@@ -169,7 +169,8 @@ impl Given<'_> {
     }
 
     fn is_set(&self, setting: &str) -> bool {
-        [setting.to_owned(), format!("{setting}_FILE")].iter().any(|name| self.values.contains_key(name))
+        let names = [setting.to_owned(), format!("{setting}_FILE")];
+        names.iter().any(|name| self.known.contains(name) && self.values.contains_key(name))
     }
 
     fn value(&self, name: &str) -> &str {
@@ -316,8 +317,9 @@ fn slips_allowed(setting: &str) -> usize {
 mod tests {
     use super::*;
 
-    const KNOWN: [&str; 9] = [
+    const KNOWN: [&str; 10] = [
         "APP_SECRET",
+        "APP_SECRET_FILE",
         "DATABASE_URL",
         "DATABASE_URL_FILE",
         "JWT_KEY_FILE",
@@ -463,8 +465,9 @@ mod tests {
                 let Why::Meant(meant) = &unknown[0].1 else { panic!("{name}: {unknown:?}") };
                 assert!(meant.starts_with(setting), "{name}: {meant}");
                 // With the setting itself they are named.
-                for own in [setting.to_owned(), format!("{setting}_FILE")] {
-                    let (unknown, refused) = found(&[(name, "1"), (&own, "1")], &[]);
+                let own = [setting.to_owned(), format!("{setting}_FILE")];
+                for own in own.iter().filter(|own| KNOWN.contains(&own.as_str())) {
+                    let (unknown, refused) = found(&[(name, "1"), (own, "1")], &[]);
                     let told = unknown.iter().any(|(told, _)| told == name);
                     assert_eq!((told, refused), (!is_libpq(name), 0), "{name} beside {own}");
                 }

@@ -127,7 +127,10 @@ async fn what_could_not_be_printed_is_told_by_the_exit_code() {
             }
         }
     }
-    for words in [&["migrate"][..], &["doctor"], &["user", "import", "/dev/null"]] {
+    let users = folder().join("users.jsonl");
+    std::fs::write(&users, "{\"username\": \"ada\", \"email\": \"ada@example.org\"}\n").expect("a file");
+    let users = users.to_str().expect("a path");
+    for words in [&["migrate"][..], &["doctor"], &["user", "import", users]] {
         assert_told(&run(Nowhere::Full.command(&settings, words), "").await, &format!("{words:?}"));
     }
     for words in ["--help", "--version", "help"] {

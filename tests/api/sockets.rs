@@ -182,7 +182,8 @@ async fn a_port_alone_is_every_interface_and_clients_are_told_localhost() {
         let settings = [CHEAP, &[("DATABASE_URL", database.url().as_str()), ("LISTEN", listen)]].concat();
         let server = Server::start(&folder(), &settings).await;
         let port = server.address().port();
-        assert!(server.output().contains(&format!("http://localhost:{port}/docs/")), "{}", server.output());
+        let docs = format!("http://localhost:{port}/docs/");
+        eventually("where the documents are", async || server.output().contains(&docs)).await;
         Request::get("/health/live")
             .send(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port))
             .await

@@ -40,6 +40,12 @@ pub(super) fn slips(config: &Config) -> Vec<Finding> {
             Why::Prefix => "Nothing here reads it, and no setting begins with DUALAUTH_.".to_owned(),
             Why::InFile => "It is in .env, and nothing here reads it.".to_owned(),
             Why::OpenTelemetry => "OpenTelemetry has it, and it is not followed here.".to_owned(),
+            Why::NotBoolean => {
+                return Finding::warning(
+                    format!("{name} is neither true nor false."),
+                    "It counts as false, as OpenTelemetry has it.",
+                );
+            }
         };
         Finding::warning(format!("{name} is no setting."), advice)
     });
@@ -240,7 +246,6 @@ mod tests {
             (Problem, &[("PUBLIC_URL", "https://auth.example.com")]),
             (Problem, &[proxied[0], ("TRUSTED_PROXIES", "0.0.0.0/0")]),
             (Problem, &[proxied[0], ("TRUSTED_PROXIES", "127.0.0.1, ::/0")]),
-            (Warning, &[proxied[0], proxied[1], ("ALLOWED_ORIGINS", "http://app.example.com")]),
             (Warning, &[("SESSION_TTL", "10m"), ("SESSION_IDLE_TTL", "20m")]),
             (Warning, &[("REMEMBER_IDLE_TTL", "100d")]),
             (Warning, &[("ACCESS_TOKEN_TTL", "30m")]),
@@ -253,6 +258,9 @@ mod tests {
         ] {
             assert_eq!(found(settings), [level], "{settings:?}");
         }
+        // It can be changed on its way, and by its scheme it is of another site.
+        let insecure = [proxied[0], proxied[1], ("ALLOWED_ORIGINS", "http://app.example.com")];
+        assert_eq!(found(&insecure), [Warning, Warning]);
     }
 
     #[test]
@@ -262,6 +270,7 @@ mod tests {
             (Why::InFile, ".env"),
             (Why::Prefix, "DUALAUTH_"),
             (Why::OpenTelemetry, "OpenTelemetry"),
+            (Why::NotBoolean, "neither true nor false"),
         ] {
             let unknown = vec![UnknownSetting { name: "SESION_TTL".to_owned(), why }];
             let config = Config { unknown, ..config(&[]) };
