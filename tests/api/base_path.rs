@@ -28,14 +28,17 @@ const ORIGIN: &str = "https://www.example.org";
 /// How a path gets to the server: as it is, or shortened by who stands before it.
 enum Way {
     Straight(SocketAddr),
-    Through(Nginx),
+    Through(Box<Nginx>),
 }
 
 impl Way {
     async fn all(server: &TestServer) -> [(&'static str, Self); 3] {
         [
-            ("kept", Self::Through(Nginx::at_a_path(server, "proxy_pass http://dualauth;").await)),
-            ("taken off", Self::Through(Nginx::at_a_path(server, "proxy_pass http://dualauth/;").await)),
+            ("kept", Self::Through(Box::new(Nginx::at_a_path(server, "proxy_pass http://dualauth;").await))),
+            (
+                "taken off",
+                Self::Through(Box::new(Nginx::at_a_path(server, "proxy_pass http://dualauth/;").await)),
+            ),
             ("straight", Self::Straight(server.address())),
         ]
     }
