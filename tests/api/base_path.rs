@@ -34,10 +34,10 @@ enum Way {
 impl Way {
     async fn all(server: &TestServer) -> [(&'static str, Self); 3] {
         [
-            ("kept", Self::Through(Nginx::at_a_path(server, "proxy_pass http://dualauth;").await.into())),
+            ("kept", Self::Through(Box::new(Nginx::at_a_path(server, "proxy_pass http://dualauth;").await))),
             (
                 "taken off",
-                Self::Through(Nginx::at_a_path(server, "proxy_pass http://dualauth/;").await.into()),
+                Self::Through(Box::new(Nginx::at_a_path(server, "proxy_pass http://dualauth/;").await)),
             ),
             ("straight", Self::Straight(server.address())),
         ]
