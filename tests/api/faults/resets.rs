@@ -225,7 +225,7 @@ async fn a_change_whose_client_went_is_in_the_trail_though_the_node_is_stopped()
     proxy.take_statements();
     // It has this statement and another to wait for when it is reset.
     proxy.set_delay(Duration::from_millis(200));
-    let begun = eventually("it has begun", async || proxy.take_statements().count("count_try") == 1);
+    let begun = eventually("it has begun", async || proxy.take_statements().count("count_own_try") == 1);
     change.send_and_reset_when(server.address(), begun).await;
 
     server.signal(Signal::TERM);

@@ -17,6 +17,8 @@ use crate::support::{
 
 const HOME: &str = "203.0.113.7";
 const ABROAD: &str = "198.51.100.9";
+/// As many as close an account when each has failed 20 times.
+const FIVE: [&str; 5] = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.4", "198.51.100.5"];
 
 /// Two nodes on one database, with a user called ada who has signed in at home before.
 async fn nodes() -> [TestServer; 2] {
@@ -34,6 +36,18 @@ async fn guess(nodes: &[TestServer; 2], name: &str, count: usize) -> Vec<Respons
         tries(&nodes[number % 2], &address, &wrong(name)).await
     });
     stream::iter(guesses).buffer_unordered(16).collect().await
+}
+
+/// So many guesses at ada from each of the [`FIVE`] by turns. Gives how many were listened to.
+async fn guess_by_turns(nodes: &[TestServer; 2], count: usize) -> usize {
+    let mut listened = 0;
+    for _ in 0..count {
+        for network in FIVE {
+            let answer = tries(&nodes[0], network, &wrong("ada")).await;
+            listened += usize::from(answer.status == 401);
+        }
+    }
+    listened
 }
 
 fn count(answers: &[Response], status: u16) -> usize {
@@ -69,8 +83,7 @@ async fn after_100_failures_in_a_row_only_networks_of_its_owner_may_try() {
 #[tokio::test]
 async fn after_each_further_ten_failures_it_is_closed_for_twice_as_long_and_never_for_more_than_a_day() {
     let nodes = nodes().await;
-    guess(&nodes, "ada", 100).await;
-    let mut networks = (0..).map(|number| format!("10.9.{}.{}", number / 250, number % 250));
+    guess_by_turns(&nodes, 20).await;
     let mut minutes = Vec::new();
     loop {
         let closed = wait(&tries(&nodes[0], ABROAD, &wrong("ada")).await);
@@ -79,9 +92,7 @@ async fn after_each_further_ten_failures_it_is_closed_for_twice_as_long_and_neve
             break;
         }
         nodes[0].clock.advance(SECOND * u32::try_from(closed).expect("a day at most"));
-        for network in networks.by_ref().take(10) {
-            tries(&nodes[1], &network, &wrong("ada")).await.problem(401, "invalid_credentials");
-        }
+        assert_eq!(guess_by_turns(&nodes, 2).await, 10);
     }
     assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1440]);
 }
@@ -131,7 +142,6 @@ async fn a_network_that_has_contributed_its_20_waits_by_itself_whatever_others_d
 #[tokio::test]
 async fn it_takes_five_networks_to_close_an_account_however_long_they_try() {
     let nodes = nodes().await;
-    let networks = ["198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.4", "198.51.100.5"];
     let guess_for_days = async |networks: &[&str]| {
         for _ in 0..40 {
             for _ in 0..15 {
@@ -142,15 +152,95 @@ async fn it_takes_five_networks_to_close_an_account_however_long_they_try() {
             nodes[0].clock.advance(6 * HOUR);
         }
     };
-    guess_for_days(&networks[..4]).await;
+    guess_for_days(&FIVE[..4]).await;
     tries(&nodes[1], "192.0.2.1", &wrong("ada")).await.problem(401, "invalid_credentials");
     nodes[0].clock.advance(8 * DAY);
-    for network in networks {
-        for _ in 0..20 {
-            tries(&nodes[0], network, &wrong("ada")).await.problem(401, "invalid_credentials");
-        }
-    }
+    assert_eq!(guess_by_turns(&nodes, 20).await, 100);
     assert_eq!(wait(&tries(&nodes[1], "192.0.2.1", &credentials("ada")).await), 60);
+}
+
+#[tokio::test]
+async fn networks_that_have_contributed_their_20_close_it_again_and_for_longer() {
+    let nodes = nodes().await;
+    assert_eq!(guess_by_turns(&nodes, 20).await, 100);
+    for closed in [2, 4, 8] {
+        nodes[0].clock.advance(SECOND * 61 * (closed / 2));
+        assert_eq!(guess_by_turns(&nodes, 10).await, 10, "of all five together");
+        assert_eq!(wait(&tries(&nodes[1], "192.0.2.1", &credentials("ada")).await), u64::from(closed) * 60);
+    }
+}
+
+#[tokio::test]
+async fn a_network_s_further_failures_count_when_others_have_closed_the_account() {
+    let nodes = nodes().await;
+    guess(&nodes, "ada", 100).await;
+    nodes[0].clock.advance(MINUTE);
+    for _ in 0..10 {
+        tries(&nodes[0], "10.0.0.1", &wrong("ada")).await.problem(401, "invalid_credentials");
+    }
+    assert_eq!(wait(&tries(&nodes[1], ABROAD, &credentials("ada")).await), 120);
+}
+
+/// What many networks get in 20 days that never let the account's count reach 100: a fresh one joins whenever there is room for
+/// its `share`, and those that have failed 20 times go on whenever they may. Gives the tries, and whether it was ever closed.
+async fn guesses_below_100(server: &TestServer, share: i32) -> (i64, bool) {
+    let simulation = "
+        create or replace function pg_temp.simulate(share integer, out tries bigint, out closed boolean)
+            language plpgsql set search_path = dualauth, pg_temp as $$
+        declare
+            started constant timestamptz := '2030-01-01 00:00:00Z';
+            ada constant uuid := id from users where username = 'ada';
+            at timestamptz := started;
+            next_try timestamptz[] := '{}';
+            network integer;
+            used integer := share;
+            total integer;
+            until timestamptz;
+        begin
+            tries := 0;
+            delete from guesses;
+            while at < started + interval '20 days' loop
+                total := (select failures_of_all(networks, at) from guesses where account = uuid_send(ada));
+                network := null;
+                if used >= share and coalesce(total, 0) <= 99 - share then
+                    next_try := next_try || at;
+                    used := 0;
+                end if;
+                if used < share then
+                    network := cardinality(next_try);
+                elsif share = 20 then
+                    select number into network from unnest(next_try) with ordinality as n (next_at, number)
+                        where next_at <= at order by next_at limit 1;
+                end if;
+                if network is null then
+                    at := at + interval '15 minutes';
+                    continue;
+                end if;
+                until := count_try(ada, null, '10.' || network / 250 || '.' || network % 250 || '.1', at);
+                next_try[network] := coalesce(until, at);
+                if until is null then
+                    tries := tries + 1;
+                    used := used + 1;
+                elsif used < share then
+                    at := until;
+                end if;
+            end loop;
+            closed := (select closed_until is not null from guesses where account = uuid_send(ada));
+        end $$";
+    let mut sql = server.sql().await;
+    sqlx::raw_sql(simulation).execute(&mut sql).await.expect("the simulation");
+    let simulate = sqlx::query_as("select tries, closed from pg_temp.simulate($1)").bind(share);
+    simulate.fetch_one(&mut sql).await.expect("what it gives")
+}
+
+#[tokio::test]
+async fn networks_that_keep_the_count_below_100_have_200_guesses_a_day_at_most() {
+    let nodes = nodes().await;
+    for share in [1, 10, 20] {
+        let (tries, closed) = guesses_below_100(&nodes[0], share).await;
+        assert!(!closed, "it is about what closes nothing");
+        assert!((20 * 40..=20 * 200).contains(&tries), "{tries} in 20 days, {share} a network");
+    }
 }
 
 #[tokio::test]
@@ -178,7 +268,7 @@ async fn the_hundredth_try_closes_nothing_when_it_is_the_owner_s() {
 #[tokio::test]
 async fn counts_halve_with_each_day_without_a_failure() {
     let nodes = nodes().await;
-    guess(&nodes, "ada", 100).await;
+    guess_by_turns(&nodes, 20).await;
     for _ in 0..20 {
         tries(&nodes[0], ABROAD, &wrong("bob")).await;
     }
@@ -351,6 +441,57 @@ async fn another_password_opens_the_account_again() {
     nodes[1].send(change).await.expect(204);
     let credentials = crate::support::with(credentials("ada"), "password", new);
     tries(&nodes[0], "192.0.2.1", &credentials).await.ok();
+}
+
+/// Tries to change the password with a wrong one from many addresses at once, as whoever has found a token does. Gives the answers.
+async fn tries_to_change(nodes: &[TestServer; 2], live: &Client, count: usize) -> Vec<Response> {
+    let body = serde_json::json!({ "current_password": "no lantern, no weir, no river",
+        "new_password": "another lantern, another weir" });
+    let changes = (0..count).map(|number| {
+        let address = format!("10.3.{number}.1");
+        let change = live.request("POST", "/account/password").header("X-Forwarded-For", &address);
+        nodes[number % 2].send(change.json(&body))
+    });
+    join_all(changes).await
+}
+
+#[tokio::test]
+async fn from_however_many_addresses_the_current_password_is_tried_three_times_and_then_each_20_seconds() {
+    let nodes = nodes().await;
+    let live = Client::signed_in(&nodes[0], Pair::JWT_BEARER, "ada").await;
+    let answers = tries_to_change(&nodes, &live, 40).await;
+    assert_eq!((count(&answers, 403), count(&answers, 429)), (3, 37));
+    for refused in answers.iter().filter(|answer| answer.status == 429) {
+        assert!(wait(refused) <= 20);
+    }
+    for _ in 0..3 {
+        nodes[0].clock.advance(20 * SECOND);
+        assert_eq!(count(&tries_to_change(&nodes, &live, 5).await, 403), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_whoever_is_signed_in_gets_wrong_closes_the_account_to_nobody() {
+    let nodes = nodes().await;
+    let mut live = Client::signed_in(&nodes[0], Pair::JWT_BEARER, "ada").await;
+    let mut failed = 0;
+    for _ in 0..4 {
+        for _ in 0..30 {
+            failed += count(&tries_to_change(&nodes, &live, 1).await, 403);
+            nodes[0].clock.advance(20 * SECOND);
+        }
+        live.refresh().await.ok();
+    }
+    assert_eq!(failed, 120);
+    // Neither to who tries from one of those addresses,
+    tries(&nodes[0], "10.3.0.1", &wrong("ada")).await.problem(401, "invalid_credentials");
+    // nor to strangers, nor to its owner; and by nobody's sign-in is the pace another.
+    tries(&nodes[0], ABROAD, &wrong("ada")).await.problem(401, "invalid_credentials");
+    tries_to_change(&nodes, &live, 3).await;
+    for _ in 0..5 {
+        tries(&nodes[1], HOME, &credentials("ada")).await.ok();
+    }
+    wait(&tries_to_change(&nodes, &live, 1).await[0]);
 }
 
 #[tokio::test]
