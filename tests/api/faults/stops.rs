@@ -40,7 +40,10 @@ fn settings(url: &Url) -> Vec<(&str, &str)> {
 async fn service() -> (Server, Proxy, Arc<Database>) {
     let database = Arc::new(Database::migrated().await);
     let proxy = Proxy::in_front_of(&database).await;
-    (Server::start(&folder(), &settings(proxy.url())).await, proxy, database)
+    // Whoever runs the tests may have them outlive a terminal, and what they start would inherit that.
+    let starter = ["env", "--default-signal=HUP"];
+    let server = Server::of(started_by(&starter, &folder(), &settings(proxy.url()))).await;
+    (server, proxy, database)
 }
 
 /// Tells it to stop, and waits for its end.
