@@ -1,5 +1,6 @@
 //! What a report begins with: what was found, in a few sentences.
 
+use super::super::statistics::Estimate;
 use super::super::target::Mode;
 use super::tables::figure;
 use super::{Delay, Report, RevocationDelay, Variant};
@@ -52,20 +53,36 @@ impl Report {
         let bare = self.bare.as_ref()?.many_connections?;
         let cost = |variant: &Variant| {
             let many = variant.many_connections?;
-            Some((many.server_cpu_us?.median, many.server_cpu_ratio?.median))
+            Some((many.server_cpu_us?.median, many.server_cpu_ratio?))
         };
         let ((session_cpu, session_ratio), (jwt_cpu, jwt_ratio)) = (cost(session)?, cost(jwt)?);
+        if [session_ratio, jwt_ratio].iter().any(is_uncertain) {
+            return Some(format!(
+                "Over {}, rounds differed too much for a figure: a request cost between {} and {} times the bare handler's with a session, \
+                 and between {} and {} times with a JWT.",
+                connections(bare.connections),
+                figure(Some(session_ratio.low), 2),
+                figure(Some(session_ratio.high), 2),
+                figure(Some(jwt_ratio.low), 2),
+                figure(Some(jwt_ratio.high), 2),
+            ));
+        }
         Some(format!(
             "Over {}, where a system call serves several requests and hides less, it is {} µs and {} µs: {} and {} times the bare \
              handler's {} µs.",
             connections(bare.connections),
             figure(Some(session_cpu), 1),
             figure(Some(jwt_cpu), 1),
-            figure(Some(session_ratio), 2),
-            figure(Some(jwt_ratio), 2),
+            figure(Some(session_ratio.median), 2),
+            figure(Some(jwt_ratio.median), 2),
             figure(Some(bare.server_cpu_us?.median), 1),
         ))
     }
+}
+
+/// Whether its interval is so wide that its middle says nothing.
+fn is_uncertain(ratio: &Estimate) -> bool {
+    ratio.high > 2.0 * ratio.low
 }
 
 /// Of a server whose CPU nobody can see.
@@ -178,6 +195,34 @@ mod tests {
             assert!(sentence.contains(|letter: char| letter.is_ascii_digit()), "{sentence}");
             assert!(sentence.ends_with('.') && !sentence.contains('–'), "{sentence}");
         }
+    }
+
+    #[test]
+    fn the_run_of_the_docs_begins_with_what_its_figures_say() {
+        let [markdown, html] =
+            [include_str!("../../../docs/comparison.md"), include_str!("../../../docs/comparison.html")];
+        for sentence in report().summary() {
+            assert!(markdown.contains(&format!("- {sentence}\n")), "{sentence}");
+            assert!(html.contains(&format!("<li>{sentence}</li>")), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn no_middle_is_told_of_rounds_that_differed_too_much() {
+        let over_many = |low, high| {
+            changed(|variant| {
+                let Some(many) = &mut variant.many_connections else { return };
+                many.server_cpu_ratio = Some(Estimate { count: 5, median: 1.4, low, high });
+            })
+            .swap_remove(1)
+        };
+        let certain = over_many(1.3, 1.6);
+        assert!(certain.contains(": 1.40 and 1.40 times"), "{certain}");
+        let uncertain = over_many(0.2, 1.6);
+        assert!(
+            uncertain.contains("between 0.20 and 1.60 times") && !uncertain.contains("1.40"),
+            "{uncertain}"
+        );
     }
 
     #[test]
