@@ -101,7 +101,7 @@ pub(super) async fn end_login(
 
 /// Change the password, and sign every other device out.
 ///
-/// A wrong current password counts as a failed sign-in.
+/// Tries are limited by account, wherever they come from: three at once, then one each 20 seconds.
 #[utoipa::path(operation_id = "change_password", tag = "account", request_body = PasswordRequest,
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "It is changed. This login goes on; every other one has ended."),

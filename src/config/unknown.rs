@@ -41,30 +41,8 @@ const OF_A_WAY_TO_IT: [&str; 5] = ["PORT", "USER", "USERNAME", "PASSFILE", "SERV
 /// What the URL of a Postgres begins with, whatever the variable is called.
 const SCHEMES: [&str; 4] = ["postgres:", "postgresql:", "postgresql+", "jdbc:postgresql:"];
 
-/// What the name of a service's own secret consists of. One with another word is of something else: `AWS_SECRET_ACCESS_KEY`.
-const OF_A_SECRET: [&str; 37] = [
-    "SECRET",
-    "KEY",
-    "KEYS",
-    "FILE",
-    "PATH",
-    "BASE",
-    "BASE64",
-    "B64",
-    "HEX",
-    "PEM",
-    "RAW",
-    "STRING",
-    "VALUE",
-    "NEW",
-    "OLD",
-    "CURRENT",
-    "PREVIOUS",
-    "PRIVATE",
-    "ACCESS",
-    "REFRESH",
-    "BETTER",
-    "SERVER",
+/// Whose a service's own secret is, in its name. With one of them a key is a secret: not every `SERVER_KEY` is.
+const OWNERS_OF_A_SECRET: [&str; 13] = [
     "APP",
     "APPLICATION",
     "AUTH",
@@ -78,25 +56,13 @@ const OF_A_SECRET: [&str; 37] = [
     "MASTER",
     "DJANGO",
     "FLASK",
-    "RAILS",
-    "LARAVEL",
 ];
 
-/// Those of these that make a key one: not every `SERVER_KEY` is.
-const OF_A_KEY: [&str; 13] = [
-    "APP",
-    "APPLICATION",
-    "AUTH",
-    "NEXTAUTH",
-    "SESSION",
-    "COOKIE",
-    "JWT",
-    "TOKEN",
-    "SIGNING",
-    "ENCRYPTION",
-    "MASTER",
-    "DJANGO",
-    "FLASK",
+/// What else its name consists of. One with another word is of something else: `AWS_SECRET_ACCESS_KEY`.
+const OF_A_SECRET: [&str; 24] = [
+    "SECRET", "KEY", "KEYS", "FILE", "PATH", "BASE", "BASE64", "B64", "HEX", "PEM", "RAW", "STRING", "VALUE",
+    "NEW", "OLD", "CURRENT", "PREVIOUS", "PRIVATE", "ACCESS", "REFRESH", "BETTER", "SERVER", "RAILS",
+    "LARAVEL",
 ];
 
 /// What others call what is set here by another name.
@@ -262,13 +228,14 @@ fn is_way(name: &str) -> bool {
 fn meant_by_secret(name: &str) -> Option<&'static str> {
     let words = words(name);
     let has = |word: &str| words.contains(&word);
-    if !words.iter().all(is_one_of(&OF_A_SECRET)) {
+    let (is_owner, is_other) = (is_one_of(&OWNERS_OF_A_SECRET), is_one_of(&OF_A_SECRET));
+    if !words.iter().all(|word| is_owner(word) || is_other(word)) {
         return None;
     }
     if has("SECRET") {
         return Some("APP_SECRET");
     }
-    let is_key = (has("KEY") || has("KEYS")) && words.iter().any(is_one_of(&OF_A_KEY));
+    let is_key = (has("KEY") || has("KEYS")) && words.iter().any(is_owner);
     is_key.then_some(if has("JWT") { "JWT_KEY_FILE" } else { "APP_SECRET" })
 }
 
