@@ -37,7 +37,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
-use crate::database::private::PrivatePostgresError;
+use dualauth_postgres::PrivatePostgresError;
 
 pub use self::report::Report;
 pub use self::run::run;
