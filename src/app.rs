@@ -58,7 +58,8 @@ use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
 use crate::web::openapi::{self, Documents};
 use crate::web::{LastRun, Scrape, SiteFacts};
-use crate::{account, compare, web as pages};
+use crate::{account, web as pages};
+use dualauth_compare as compare;
 use dualauth_postgres::{PrivatePostgres, PrivatePostgresError};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.

@@ -28,6 +28,7 @@ mod spending;
 mod stage;
 mod statistics;
 pub mod target;
+mod tls;
 mod visitor;
 
 use std::io;
