@@ -16,5 +16,6 @@ pub mod listener;
 pub mod query;
 pub mod refusal;
 pub mod tls;
+pub mod upgrade;
 pub mod wire;
 pub mod work;
