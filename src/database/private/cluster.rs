@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::account::Account;
 use super::binaries::Binaries;
 use super::{DATABASE, PrivatePostgresError, ROLE, failed, lock};
-use crate::tokens::sha256;
+use crate::crypto::sha256;
 
 /// For root, when the account that runs Postgres may not enter the folder it should live in.
 pub(super) const SHARED_HOME: &str = "/var/lib/dualauth";
