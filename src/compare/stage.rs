@@ -78,7 +78,7 @@ impl Stage {
         let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs).map_err(|error| CompareError::Folder(logs, error))?;
         let postgres = Postgres::start(folder, runtime)?;
-        let app_secret = STANDARD.encode(crate::tokens::random_bytes::<32>());
+        let app_secret = STANDARD.encode(crate::crypto::random_bytes::<32>());
         let program = options.program.to_string_lossy().into_owned();
         Ok(Self { postgres, cores, program, folder: folder.to_owned(), app_secret, _lock: lock })
     }

@@ -14,8 +14,8 @@ use super::super::{SiteFacts, page};
 use super::textbook;
 use crate::compare::Report;
 use crate::compare::report::{HTML, JSON};
+use crate::crypto::sha256;
 use crate::error::Problem;
-use crate::tokens::sha256;
 
 /// The run of `docs/comparison.md`, as `dualauth compare --out docs` has written it.
 const OF_THE_DOCS: [&str; 2] =
