@@ -13,7 +13,6 @@ mod open;
 mod pool;
 mod pooling;
 mod pools;
-pub mod private;
 pub mod rights;
 mod schema;
 mod way;

@@ -18,7 +18,6 @@ pub mod listener;
 pub mod query;
 pub mod refusal;
 pub mod route_index;
-pub mod tls;
 pub mod upgrade;
 pub mod wire;
 pub mod work;

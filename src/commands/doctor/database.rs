@@ -12,11 +12,11 @@ use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::random_bytes;
-use crate::database::private::PrivatePostgres;
 use crate::database::{
     self, Connections, DirectUrl, OWN_CONNECTIONS, OpenError, Pooling, Pools, Schema, SchemaError, Ways,
     answer, rights,
 };
+use dualauth_postgres::PrivatePostgres;
 
 /// The oldest that will do.
 const LEAST_VERSION: i32 = 13;
