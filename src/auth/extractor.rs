@@ -221,7 +221,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::{any_header_value, check, header_values};
+    use crate::property_testing::{any_header_value, check, header_values};
 
     #[derive(Debug, PartialEq)]
     enum Read {

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 
 use crate::audit::{Entry, Kind, Origin, Trail};
+use crate::crypto::{AppSecret, MacKey};
 use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::http::client::Client;
@@ -10,7 +11,6 @@ use crate::limits::{Limited, Limits};
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
 use crate::metrics::Metrics;
 use crate::telemetry::{self, Who};
-use crate::tokens::{AppSecret, MacKey};
 use crate::users::{
     Accounts, ChangePasswordError, Claimant, NewUser, Nobody, Place, Refused, UserName, VerifyError,
 };

@@ -24,11 +24,11 @@ use crate::auth::{
     Audience, AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, Revoked, TokenBody,
 };
 use crate::clock::Clock;
+use crate::crypto::AppSecret;
 use crate::logins::Logins;
-use crate::tokens::AppSecret;
 
 use self::credential::RefreshTokens;
-pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Outlook, Rotated};
+pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
 use self::verified::Verified;
 
 const NAME: &str = "jwt";

@@ -27,8 +27,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, Revoked, TokenBody};
 use crate::clock::Clock;
+use crate::crypto::{AppSecret, MacKey};
 use crate::logins::Logins;
-use crate::tokens::{AppSecret, MacKey};
 
 pub use self::data::SessionData;
 use self::id::SessionIds;

@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::database::{Connections, DatabaseError};
 use crate::limits::Limited;
 
+use super::guess_store;
 use super::guesses::{self, Claimant, closed};
 use super::passwords::{Load, Place, Verdict};
 use super::store::{self, Taken};
@@ -252,7 +253,7 @@ impl Accounts {
     pub async fn check_open(&self, name: &str, claimant: Claimant) -> Result<(), VerifyError> {
         self.hasher.check_room()?;
         let now = self.clock.now();
-        match store::next_try(&self.pool, name, claimant, now).await? {
+        match guess_store::next_try(&self.pool, name, claimant, now).await? {
             Some((until, user)) => Err(VerifyError::Closed { limited: closed(until, now), user }),
             None => Ok(()),
         }
@@ -265,7 +266,7 @@ impl Accounts {
     pub async fn check_open_to(&self, user: Uuid) -> Result<(), ChangePasswordError> {
         self.hasher.check_room()?;
         let now = self.clock.now();
-        match store::own_next_try(&self.pool, user, now).await? {
+        match guess_store::own_next_try(&self.pool, user, now).await? {
             Some(until) => Err(closed(until, now).into()),
             None => Ok(()),
         }
@@ -284,7 +285,7 @@ impl Accounts {
         claimant: Claimant,
     ) -> Result<Proved, VerifyError> {
         let now = self.clock.now();
-        let found = store::find_by_claim(&self.pool, name, claimant, now).await?;
+        let found = guess_store::find_by_claim(&self.pool, name, claimant, now).await?;
         let found =
             found.map_err(|(until, user)| VerifyError::Closed { limited: closed(until, now), user })?;
         let stored = found.as_ref().map(|found| found.password.hash.as_str());
@@ -333,7 +334,7 @@ impl Accounts {
         check_password(new.expose_secret(), self.min_password_length)
             .map_err(|detail| ChangePasswordError::Invalid(wrong(detail)))?;
         let now = self.clock.now();
-        let stored = store::password_by_claim(&self.pool, user, now).await?;
+        let stored = guess_store::password_by_claim(&self.pool, user, now).await?;
         let stored = stored.map_err(|until| closed(until, now))?;
         let hash = stored.as_ref().map(|stored| stored.hash.as_str());
         let verdict = place.verify(current.expose_secret(), hash).await?;
@@ -388,7 +389,7 @@ impl Accounts {
     /// See [`ManageError`].
     pub async fn unlock(&self, name: &str) -> Result<UserName, ManageError> {
         let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
-        store::forget_guesses(&self.pool, user.id).await?;
+        guess_store::forget_guesses(&self.pool, user.id).await?;
         Ok(user)
     }
 
