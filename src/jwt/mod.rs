@@ -9,8 +9,8 @@
 mod claims;
 mod credential;
 mod handlers;
+mod introspection;
 mod keys;
-mod services;
 mod verified;
 
 use std::sync::Arc;

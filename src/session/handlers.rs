@@ -23,7 +23,7 @@ use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 use super::credential::may_be_signed_id;
 use super::data::{KEY, Key, Put, SessionData};
 use super::id::SessionId;
-use super::{COOKIE, NAME, SessionMode, store};
+use super::{COOKIE, NAME, SessionMode, actix_store};
 
 /// A session, by the transport that it travels in.
 #[derive(Serialize, ToSchema)]
@@ -341,7 +341,7 @@ impl SessionMode {
                 token_type: TokenType::Bearer,
             },
             Transport::Cookie => {
-                store::carry(session, request, &id, life).map_err(Problem::internal)?;
+                actix_store::carry(session, request, &id, life).map_err(Problem::internal)?;
                 SessionBody::Cookie { user, login: body, csrf_token: csrf.token(login_id) }
             }
         };

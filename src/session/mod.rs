@@ -7,12 +7,12 @@
 //! their refresh gets the same one. `logout` ends the login: no id of the chain stands for anything from then on. What a
 //! session keeps on the server is in [`data`]: a mode without a look-up has no place for it.
 
+mod actix_store;
 mod credential;
 mod data;
 mod handlers;
 mod id;
-mod services;
-mod store;
+mod introspection;
 
 use std::sync::Arc;
 
@@ -30,9 +30,9 @@ use crate::clock::Clock;
 use crate::logins::Logins;
 use crate::tokens::{AppSecret, MacKey};
 
+use self::actix_store::IdStore;
 pub use self::data::SessionData;
 use self::id::SessionIds;
-use self::store::IdStore;
 
 const NAME: &str = "session";
 
@@ -107,7 +107,7 @@ impl Mode for SessionMode {
                 // The routes that change the cookie.
                 scope("")
                     .wrap(self.middleware())
-                    .wrap(from_fn(store::one_cookie))
+                    .wrap(from_fn(actix_store::one_cookie))
                     .service(handlers::session_login)
                     .service(handlers::session_refresh)
                     .service(handlers::session_logout)
