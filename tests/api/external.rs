@@ -15,5 +15,6 @@ mod pgbouncer;
 mod poolers;
 mod proxies;
 mod schemathesis;
+mod self_check;
 mod started;
 mod versions;
