@@ -33,7 +33,6 @@ use crate::auth::{CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation, Listen};
-use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
 use crate::error::Problem;
 use crate::http::base_path::BasePath;
@@ -59,7 +58,9 @@ use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
 use crate::web::openapi::{self, Documents};
 use crate::web::{LastRun, Scrape, SiteFacts};
-use crate::{account, compare, web as pages};
+use crate::{account, web as pages};
+use dualauth_compare as compare;
+use dualauth_postgres::{PrivatePostgres, PrivatePostgresError};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
 const STOP_LIMIT: Duration = Duration::from_secs(9);

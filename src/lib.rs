@@ -15,8 +15,6 @@ pub mod oauth;
 pub mod session;
 pub mod web;
 
-pub mod compare;
-
 pub mod auth;
 
 pub mod http;

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use dualauth::compare::report::{Delay, Variant};
-use dualauth::compare::{self, Report};
-use dualauth::logins::Transport;
+use dualauth_compare::Report;
+use dualauth_compare::report::{Delay, Variant};
+use dualauth_compare::target::Transport;
 use serde_json::Value;
 
 use super::browser::comparison;
@@ -149,7 +149,7 @@ fn assert_suffered(variant: &Variant) {
 /// On the page of a server that was started there.
 async fn assert_shown(out: &Path, report: &Report) {
     let place = folder();
-    let shown = compare::default_folder(&place.join(".data"));
+    let shown = dualauth_compare::default_folder(&place.join(".data"));
     let database = Database::migrated().await;
     let server = Server::start(&place, &[("DATABASE_URL", database.url().as_str())]).await;
     let page = server.send(Request::get("/compare")).await.expect(200).text();

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::runtime::Handle;
 use url::Url;
+use uuid::Uuid;
 
 use super::http::{Connection, Origin};
 use super::machine::{Cores, Cpu, Processes};
@@ -78,7 +79,7 @@ impl Stage {
         let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs).map_err(|error| CompareError::Folder(logs, error))?;
         let postgres = Postgres::start(folder, runtime)?;
-        let app_secret = STANDARD.encode(crate::tokens::random_bytes::<32>());
+        let app_secret = STANDARD.encode([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat());
         let program = options.program.to_string_lossy().into_owned();
         Ok(Self { postgres, cores, program, folder: folder.to_owned(), app_secret, _lock: lock })
     }

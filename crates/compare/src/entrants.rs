@@ -8,12 +8,14 @@ use super::load::Aim;
 use super::stage::{Server, Stage};
 use super::target::{Mode, Way};
 use super::visitor::Visitor;
-use crate::config::JwtAlgorithm;
+
+/// What `JWT_ALGORITHM` may be. The first is the default.
+const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
 
 /// How dualauth can be set up, as far as that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setup {
-    algorithm: JwtAlgorithm,
+    algorithm: &'static str,
     /// As tutorials have it: each session is looked up, and no token can be revoked.
     pub(super) is_textbook: bool,
 }
@@ -21,7 +23,7 @@ pub(super) struct Setup {
 impl Setup {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let both = |algorithm| [true, false].map(|is_textbook| Self { algorithm, is_textbook });
-        JwtAlgorithm::ALL.into_iter().flat_map(both)
+        ALGORITHMS.into_iter().flat_map(both)
     }
 
     /// The two that differ in nothing but that.
@@ -31,7 +33,7 @@ impl Setup {
 
     /// With another algorithm, sessions would be the same again.
     pub(super) fn is_first(self) -> bool {
-        self.algorithm == JwtAlgorithm::Hs256
+        self.algorithm == ALGORITHMS[0]
     }
 
     fn lookup(self) -> &'static str {
@@ -46,12 +48,12 @@ impl Setup {
         [
             ("SESSION_LOOKUP", self.lookup()),
             ("JWT_REVOCATION", self.revocation()),
-            ("JWT_ALGORITHM", self.algorithm.as_str()),
+            ("JWT_ALGORITHM", self.algorithm),
         ]
     }
 
     pub(super) fn name(self) -> String {
-        format!("{}-{}", self.algorithm.as_str(), if self.is_textbook { "textbook" } else { "dualauth" })
+        format!("{}-{}", self.algorithm, if self.is_textbook { "textbook" } else { "dualauth" })
     }
 
     /// What the database of so many nodes is called.
@@ -66,7 +68,7 @@ impl Setup {
             Mode::Session if !self.is_first() => return None,
             Mode::Session => way.lookup = Some(self.lookup().to_owned()),
             Mode::Jwt => {
-                way.algorithm = Some(self.algorithm.as_str().to_owned());
+                way.algorithm = Some(self.algorithm.to_owned());
                 way.revocation = Some(self.revocation().to_owned());
             }
         }

@@ -11,11 +11,11 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 const TRUSTED: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 /// A connection that nobody else reads.
-pub type Encrypted = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type Encrypted = StreamOwned<ClientConnection, TcpStream>;
 
 /// How a server is known, which is connected to as often as need be.
 #[derive(Clone, Debug)]
-pub struct Tls {
+pub(super) struct Tls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
@@ -26,7 +26,7 @@ impl Tls {
     ///
     /// # Errors
     /// When that is no name, or what the environment names can't be read.
-    pub fn to(host: &str) -> io::Result<Self> {
+    pub(super) fn to(host: &str) -> io::Result<Self> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(io::Error::other)?.with_root_certificates(roots()?).with_no_client_auth();
@@ -39,7 +39,7 @@ impl Tls {
     ///
     /// # Errors
     /// When there is no memory or no randomness; what the server says comes with the first byte.
-    pub fn over(&self, stream: TcpStream) -> io::Result<Encrypted> {
+    pub(super) fn over(&self, stream: TcpStream) -> io::Result<Encrypted> {
         let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         Ok(StreamOwned::new(session.map_err(io::Error::other)?, stream))
     }

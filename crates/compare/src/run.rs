@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -16,7 +17,6 @@ use super::rounds::{Measured, Rounds};
 use super::spending::Quiet;
 use super::stage::{Server, Stage};
 use super::{CompareError, Options, Plan, Progress, assemble, generator, machine};
-use crate::clock::Clock;
 
 /// How long Postgres is watched while nobody asks.
 const QUIET: Duration = Duration::from_millis(1_500);
@@ -30,7 +30,7 @@ pub fn run(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
 }
 
 fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
-    let (at, began) = (Clock::system().now(), Instant::now());
+    let (at, began) = (now(), Instant::now());
     let (load, ticks) = (machine::load_average(), Ticks::now());
     let mut report = match &options.url {
         Some(url) => elsewhere(options, url, progress)?,
@@ -43,6 +43,12 @@ fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
     report.environment.stolen = ticks.zip(Ticks::now()).map(|(earlier, later)| earlier.stolen_until(later));
     assemble::warn(&mut report);
     Ok(report.rounded())
+}
+
+/// What time it is.
+#[expect(clippy::disallowed_methods, reason = "what is measured is real: no test moves its time")]
+pub(super) fn now() -> DateTime<Utc> {
+    Utc::now()
 }
 
 /// On servers that are started for it.

@@ -28,6 +28,7 @@ mod spending;
 mod stage;
 mod statistics;
 pub mod target;
+mod tls;
 mod visitor;
 
 use std::io;
@@ -37,7 +38,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use url::Url;
 
-use crate::database::private::PrivatePostgresError;
+use dualauth_postgres::PrivatePostgresError;
 
 pub use self::report::Report;
 pub use self::run::run;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::CompareError;
-use crate::http::tls::{Encrypted, Tls};
+use super::tls::{Encrypted, Tls};
 
 /// Longer than any answer takes. Who says nothing for so long is down.
 const PATIENCE: Duration = Duration::from_secs(10);

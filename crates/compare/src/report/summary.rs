@@ -1,10 +1,9 @@
 //! What a report begins with: what was found, in a few sentences.
 
 use super::super::statistics::Estimate;
-use super::super::target::Mode;
+use super::super::target::{Mode, Transport};
 use super::tables::figure;
 use super::{Delay, Report, RevocationDelay, Variant};
-use crate::logins::Transport;
 
 /// What a session and a JWT have in common but their mode.
 struct Pair<'a> {
@@ -178,7 +177,7 @@ mod tests {
 
     /// A run, of which a test changes what it is about.
     fn report() -> Report {
-        serde_json::from_str(include_str!("../../../docs/comparison.json")).expect("a report")
+        serde_json::from_str(include_str!("../../../../docs/comparison.json")).expect("a report")
     }
 
     fn changed(mut change: impl FnMut(&mut Variant)) -> Vec<String> {
@@ -199,8 +198,10 @@ mod tests {
 
     #[test]
     fn the_run_of_the_docs_begins_with_what_its_figures_say() {
-        let [markdown, html] =
-            [include_str!("../../../docs/comparison.md"), include_str!("../../../docs/comparison.html")];
+        let [markdown, html] = [
+            include_str!("../../../../docs/comparison.md"),
+            include_str!("../../../../docs/comparison.html"),
+        ];
         for sentence in report().summary() {
             assert!(markdown.contains(&format!("- {sentence}\n")), "{sentence}");
             assert!(html.contains(&format!("<li>{sentence}</li>")), "{sentence}");

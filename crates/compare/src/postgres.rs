@@ -11,7 +11,7 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::runtime::Handle;
 use url::Url;
 
-use crate::database::private::PrivatePostgres;
+use dualauth_postgres::PrivatePostgres;
 
 use super::machine::{Cpu, Processes};
 use super::{CompareError, machine};

@@ -17,8 +17,7 @@ use super::report::{Delay, RevocationDelay};
 use super::stage::Server;
 use super::target::Way;
 use super::visitor::{Call, Visitor};
-use super::{CompareError, Plan, Progress, rounds};
-use crate::clock::Clock;
+use super::{CompareError, Plan, Progress, rounds, run};
 
 /// How long it is shown before it is ended: each node has seen it many times by then.
 const BEFORE: Duration = Duration::from_millis(15);
@@ -198,6 +197,6 @@ fn expires_in(visitor: &Visitor) -> Option<Duration> {
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
         serde_json::from_slice::<Value>(&claims).ok()?.get("exp")?.as_i64()
     };
-    let left = visitor.secrets().filter_map(expiry).min()? - Clock::system().now().timestamp();
+    let left = visitor.secrets().filter_map(expiry).min()? - run::now().timestamp();
     Some(Duration::from_secs(u64::try_from(left).unwrap_or_default()))
 }

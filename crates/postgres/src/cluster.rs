@@ -6,12 +6,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use super::account::Account;
 use super::binaries::Binaries;
 use super::{DATABASE, PrivatePostgresError, ROLE, failed, lock};
-use crate::tokens::sha256;
 
 /// For root, when the account that runs Postgres may not enter the folder it should live in.
 pub(super) const SHARED_HOME: &str = "/var/lib/dualauth";
@@ -155,7 +155,7 @@ impl Cluster {
 
 /// Stable over builds and versions of Rust, unlike the standard library's.
 pub(super) fn short_hash(path: &Path) -> String {
-    let hash = sha256(path.as_os_str().as_bytes());
+    let hash = Sha256::digest(path.as_os_str().as_bytes());
     let bytes = hash.iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     format!("{bytes:012x}")
 }

@@ -10,7 +10,6 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::CompareError;
-use crate::logins::Transport;
 
 /// dualauth, as its users would describe it.
 const DUALAUTH: &str = include_str!("dualauth.toml");
@@ -105,6 +104,26 @@ impl Mode {
         match self {
             Self::Session => "session",
             Self::Jwt => "jwt",
+        }
+    }
+}
+
+/// How a client carries its credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// In cookies, as browsers do.
+    Cookie,
+    /// In `Authorization: Bearer`, as mobile apps and SPAs do (RFC 6750).
+    Bearer,
+}
+
+impl Transport {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cookie => "cookie",
+            Self::Bearer => "bearer",
         }
     }
 }

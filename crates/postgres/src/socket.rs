@@ -1,18 +1,20 @@
 //! The Unix socket: where it is, how to reach it, what answers there.
 
-use std::fmt::Write as _;
 use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::net::UnixStream;
 
 use super::cluster::{Cluster, short_hash};
 use super::{DATABASE, PrivatePostgresError, ROLE, failed};
 
 const PORT: u16 = 5432;
+/// What a value in a query leaves as it is: unreserved characters (RFC 3986, section 2.3).
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// macOS' limit for a socket's path; Linux has four more.
 const PATH_LIMIT: usize = 103;
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -47,20 +49,9 @@ pub(super) fn settings(directory: &Path) -> [String; 3] {
 }
 
 pub(super) fn url(directory: &Path) -> String {
-    let directory = percent_encoded(&directory.to_string_lossy());
+    let directory = directory.to_string_lossy();
+    let directory = utf8_percent_encode(&directory, QUERY);
     format!("postgres://{ROLE}@localhost:{PORT}/{DATABASE}?host={directory}&sslmode=disable")
-}
-
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -24,8 +24,7 @@ use super::entrants::DUALAUTH;
 use super::footprint::Footprint;
 use super::outage::Outage;
 use super::statistics::{self, Estimate};
-use super::target::Mode;
-use crate::logins::Transport;
+use super::target::{Mode, Transport};
 
 /// What a run has found. Where a figure has no meaning, or could not be had, it is null.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
