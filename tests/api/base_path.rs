@@ -137,8 +137,7 @@ async fn programs_find_the_metadata_of_an_issuer_with_a_path() {
     assert_metadata_is_found(server.address()).await;
     let path = "/.well-known/oauth-authorization-server";
     let metadata = server.send(Request::get(&format!("{path}/auth"))).await.ok();
-    for path in
-        [format!("/auth{path}"), path.to_owned(), "/auth/.well-known/openid-configuration/auth".to_owned()]
+    for path in [format!("/auth{path}"), path.to_owned(), "/auth/.well-known/openid-configuration".to_owned()]
     {
         assert_eq!(server.send(Request::get(&path)).await.ok(), metadata);
     }

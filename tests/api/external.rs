@@ -1,7 +1,8 @@
 //! The promises that take a program nobody here wrote to look at: a browser, proxies, a pooler, other versions of Postgres, and
-//! libraries, linters and generators that clients use. `scripts/test --fast` leaves them out.
+//! libraries, linters and generators that clients use. And the whole comparison, which is looked at in a browser and wants all
+//! of the machine. `scripts/test --fast` leaves these out.
 //!
-//! Whatever starts one of these programs is private to this module, so no test elsewhere can need one.
+//! What starts one of these programs is private to this module, so that no test elsewhere can come to need one.
 
 mod browser;
 mod certificates;
@@ -15,5 +16,6 @@ mod pgbouncer;
 mod poolers;
 mod proxies;
 mod schemathesis;
+mod self_check;
 mod started;
 mod versions;

@@ -1,7 +1,6 @@
 //! The nginx configuration that is shipped, in a real nginx: whom it lets through, and what the app behind is told.
 
 mod base_path;
-mod documented;
 mod haproxy;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
