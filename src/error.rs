@@ -131,10 +131,13 @@ pub struct FieldError {
 impl FieldError {
     /// Of the member or parameter of this name.
     pub fn of(name: &str, detail: impl Into<String>) -> Self {
-        // RFC 6901, section 3.
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        Self { pointer, detail: detail.into() }
+        Self { pointer: pointer_to("", name), detail: detail.into() }
     }
+}
+
+/// The JSON pointer to a member of what another points to (RFC 6901, section 3).
+pub fn pointer_to(parent: &str, name: &str) -> String {
+    format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// How a part of the service is.
