@@ -22,9 +22,9 @@ use crate::auth::{
 use crate::error::{Code, Problem};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
-use crate::http::cookies;
+use crate::http::cookie_header;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
-use crate::telemetry::{self, Who};
+use crate::telemetry::{self, RequestUser};
 
 use super::credential::{Refresh, Secret, may_be_access_token, may_be_refresh_token};
 use super::{ACCESS_COOKIE, JWKS_MAX_AGE, JwtMode, Keys, NAME, REFRESH_COOKIE};
@@ -476,7 +476,7 @@ impl JwtMode {
         if transport != Some(Transport::Cookie) {
             return response;
         }
-        let is_ours = |name, may_be: fn(&str) -> bool| cookies::all(headers, name).all(may_be);
+        let is_ours = |name, may_be: fn(&str) -> bool| cookie_header::all(headers, name).all(may_be);
         for (kind, is_ours) in [
             (ACCESS_COOKIE, is_ours(&self.access_cookie, may_be_access_token)),
             (REFRESH_COOKIE, is_ours(&self.refresh_cookie, may_be_refresh_token)),
@@ -493,7 +493,7 @@ impl JwtMode {
 /// Who presented a refresh token, for the log.
 fn note(login: Result<Login, AuthError>) -> Result<Login, AuthError> {
     if let Ok(login) = &login {
-        telemetry::note(Who { user: login.user.id, login: login.id, mode: NAME });
+        telemetry::note(RequestUser { user: login.user.id, login: login.id, mode: NAME });
     }
     login
 }

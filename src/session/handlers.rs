@@ -17,7 +17,7 @@ use crate::auth::{
 use crate::error::{Code, Problem};
 use crate::http::body::{AnyJson, Ignored, Json};
 use crate::http::client::Client;
-use crate::http::cookies;
+use crate::http::cookie_header;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 
 use super::credential::may_be_signed_id;
@@ -362,7 +362,7 @@ impl SessionMode {
         transport: Option<Transport>,
         headers: &HeaderMap,
     ) -> HttpResponse {
-        let is_ours = || cookies::all(headers, &self.cookie_name).all(may_be_signed_id);
+        let is_ours = || cookie_header::all(headers, &self.cookie_name).all(may_be_signed_id);
         if transport == Some(Transport::Cookie) && is_ours() {
             // An error here means a cookie that could not be written, and the browser keeps a dead one.
             let _ = response.add_cookie(&self.cookies.clear(COOKIE));

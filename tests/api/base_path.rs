@@ -26,12 +26,12 @@ const BELOW_A_PATH: (&str, &str) = ("PUBLIC_URL", "https://www.example.org/auth"
 const ORIGIN: &str = "https://www.example.org";
 
 /// How a path gets to the server: as it is, or shortened by who stands before it.
-enum Way {
+enum Endpoint {
     Straight(SocketAddr),
     Through(Box<Nginx>),
 }
 
-impl Way {
+impl Endpoint {
     async fn all(server: &TestServer) -> [(&'static str, Self); 3] {
         [
             ("kept", Self::Through(Box::new(Nginx::at_a_path(server, "proxy_pass http://dualauth;").await))),
@@ -53,7 +53,7 @@ impl Way {
 
 async fn one_registers_signs_in_and_signs_out_below_the_path(pair: Pair) {
     let server = TestServer::with(&[BELOW_A_PATH]).await;
-    for (number, (way, to)) in Way::all(&server).await.iter().enumerate() {
+    for (number, (way, to)) in Endpoint::all(&server).await.iter().enumerate() {
         let name = format!("ada{number}");
         let mut client = Client::at_address(to.address(), pair);
         let at = |tail: &str| format!("/auth{}", pair.mode.path(tail));
@@ -113,7 +113,7 @@ fn links(page: &Response) -> BTreeSet<String> {
 #[tokio::test]
 async fn pages_and_what_they_link_to_are_below_the_path() {
     let server = TestServer::with(&[BELOW_A_PATH]).await;
-    for (_, to) in Way::all(&server).await {
+    for (_, to) in Endpoint::all(&server).await {
         let get = async |path: &str| Request::get(path).send(to.address()).await;
         for page in ["/auth/", "/auth/compare", "/auth/docs/"] {
             let links = links(&get(page).await.expect(200));
