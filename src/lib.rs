@@ -11,6 +11,7 @@ pub mod app;
 
 pub mod account;
 pub mod jwt;
+pub mod mode_routes;
 pub mod oauth;
 pub mod session;
 pub mod web;

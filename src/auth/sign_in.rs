@@ -20,9 +20,9 @@ use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 /// The longest name of a device, in code points.
 const MAX_DEVICE_NAME: usize = 64;
 
-/// How a mode presents the login that it begins.
+/// How a login that is to begin will be presented.
 #[derive(Debug)]
-pub struct Presentation {
+pub struct LoginSpec {
     /// The mode.
     pub mode: &'static str,
     /// How its credential travels.
@@ -84,7 +84,7 @@ impl SignIn {
         &self,
         mut request: LoginRequest,
         client: Client,
-        how: Presentation,
+        how: LoginSpec,
     ) -> Result<Login, Problem> {
         // No name has any around it, and whoever pastes one brings it along.
         request.username = request.username.trim().to_owned();
@@ -102,7 +102,7 @@ impl SignIn {
         &self,
         request: LoginRequest,
         client: Client,
-        how: Presentation,
+        how: LoginSpec,
     ) -> Result<Login, VerifyError> {
         let (claimant, network) = (self.claimant(&request.username, &client), client.network());
         let look = self.accounts.check_open(&request.username, claimant);
@@ -123,7 +123,7 @@ impl SignIn {
         claimant: Claimant,
         request: LoginRequest,
         client: Client,
-        how: Presentation,
+        how: LoginSpec,
     ) -> Result<Login, VerifyError> {
         let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
         if owner.upgraded {

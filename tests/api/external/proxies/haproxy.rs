@@ -3,10 +3,10 @@
 use super::{
     CLAIMED_AS, ELSEWHERE, ONE_NAME, TRUSTED, assert_websockets_pass, identity, named, with_a_claim,
 };
+use crate::external::haproxy::Haproxy;
 use crate::support::{
     client::{Client, Pair},
     eventually,
-    haproxy::Haproxy,
     http::Request,
     server::{TestServer, registration},
 };

@@ -1,6 +1,6 @@
 //! The nginx configuration that is shipped, in a real nginx: whom it lets through, and what the app behind is told.
 
-mod documented;
+mod base_path;
 mod haproxy;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,12 +12,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::support::{
+use super::nginx::{Nginx, PRIVATE_PAGE, PUBLIC_PAGE};
+use crate::support::{
     PATIENCE,
     client::{Client, Pair},
     eventually,
-    http::{Request, Response},
-    nginx::{Nginx, PRIVATE_PAGE, PUBLIC_PAGE},
+    http::{Connection, Request, Response},
     server::{ONE_NAME, TestServer, registration},
     text,
 };
@@ -360,5 +360,27 @@ async fn a_login_is_recorded_by_the_address_that_the_proxy_saw() {
         let logins = listed["logins"].as_array().expect("the logins");
         let login = logins.iter().find(|login| login["id"] == id).expect("this login");
         assert_eq!(login["address"], ELSEWHERE.to_string(), "{forged:?}");
+    }
+}
+
+/// HTTP/1.0, unless it is told otherwise.
+#[tokio::test]
+async fn nginx_as_it_is_built_passes_every_request_on() {
+    let server = TestServer::with(&[ONE_NAME]).await;
+    let nginx = Nginx::of_old_http(&server).await;
+    for pair in Pair::ALL {
+        let mut client = Client::new(&server, pair).at_node(nginx.address());
+        let name = format!("{}-{}", pair.mode.name(), pair.transport.name());
+        let register = Request::post(&client.path("register")).json(&registration(&name));
+        client.send(register).await.expect(201);
+        client.login(&pair.credentials(&name)).await.ok();
+        client.refresh().await.ok();
+        client.profile().await.ok();
+        let before = client.clone();
+        let logout = client.request("POST", &client.path("logout")).without_a_length();
+        let mut connection = Connection::open(nginx.address()).await;
+        connection.write(logout).await;
+        connection.answer("POST").await.expect(204);
+        before.profile().await.problem(401, pair.mode.ended());
     }
 }

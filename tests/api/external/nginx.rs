@@ -9,11 +9,10 @@ use std::{
 
 use pem::Pem;
 use rcgen::CertifiedKey;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::{
-    echo::{ECHO, free_address},
-    eventually,
+use super::{echo::ECHO, started};
+use crate::support::{
     http::{Request, Response},
     program::folder,
     server::TestServer,
@@ -24,9 +23,6 @@ pub const PUBLIC_PAGE: &str = "<p>for everybody</p>";
 pub const PRIVATE_PAGE: &str = "<p>for who is signed in</p>";
 
 const CERTIFICATE: &str = "certificate.pem";
-
-/// How often a port may turn out to be somebody else's.
-const ATTEMPTS: usize = 5;
 
 pub struct Nginx {
     /// Is killed with it.
@@ -72,16 +68,17 @@ impl Nginx {
         fs::write(folder.join("public/index.html"), PUBLIC_PAGE).expect("a file");
         fs::write(folder.join("protected/private/index.html"), PRIVATE_PAGE).expect("a file");
         fs::write(folder.join("mime.types"), "types { text/html html; }").expect("a file");
-        for _ in 0..ATTEMPTS {
-            let address = free_address();
+        let start = |address| {
             fs::write(folder.join("nginx.conf"), configuration(address)).expect("a file");
-            let mut process = start(&folder);
-            if listens(&mut process, &folder).await {
-                return Self { _process: process, folder, address };
-            }
-        }
-        let log = fs::read_to_string(folder.join("error.log")).unwrap_or_default();
-        panic!("nginx did not start: {log}");
+            start(&folder)
+        };
+        // It writes its pid once it listens.
+        let listens = async |_| folder.join("nginx.pid").exists();
+        let Some((process, address)) = started::on_a_free_port(start, listens).await else {
+            let log = fs::read_to_string(folder.join("error.log")).unwrap_or_default();
+            panic!("nginx did not start: {log}");
+        };
+        Self { _process: process, folder, address }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -142,26 +139,11 @@ fn replaced(shipped: &str, replacements: &[(&str, String)]) -> String {
 /// One process, in the foreground, so that it ends when it is killed.
 fn start(folder: &Path) -> Child {
     fs::create_dir_all(folder.join("temp")).expect("a folder");
-    let path = std::env::var("PATH").unwrap_or_default();
-    Command::new("nginx")
-        // Debian's is there, which not everybody has on the PATH.
-        .env("PATH", format!("{path}:/usr/sbin"))
+    started::command("nginx", folder)
         .arg("-p")
         .arg(folder)
         .args(["-c", "nginx.conf", "-e", "error.log"])
         .args(["-g", "daemon off; master_process off; pid nginx.pid;"])
-        .kill_on_drop(true)
         .spawn()
         .expect("nginx, which scripts/proxies installs")
-}
-
-/// Whether it got its port: it writes its pid once it listens, and ends when it can't.
-async fn listens(process: &mut Child, folder: &Path) -> bool {
-    let mut ended = false;
-    eventually("nginx listens, or ends", async || {
-        ended = process.try_wait().expect("its state").is_some();
-        ended || folder.join("nginx.pid").exists()
-    })
-    .await;
-    !ended
 }

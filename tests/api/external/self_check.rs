@@ -1,7 +1,7 @@
 //! The comparison's own check: whether it can be believed. Away from the other tests of the comparison, which take all of the
 //! machine as well.
 
-use super::support::program::{folder, program, run, text};
+use crate::support::program::{folder, program, run, text};
 
 #[tokio::test]
 async fn costs_that_are_planted_are_found_and_nothing_where_there_is_none() {

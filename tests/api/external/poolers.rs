@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use sqlx::PgConnection;
 
+use super::pgbouncer::PgBouncer;
 use crate::nodes::assert_refused_in_time;
 use crate::support::{
     client::{Client, Pair},
     cluster::Database,
     eventually,
     http::{Request, Response},
-    pgbouncer::PgBouncer,
     program::{folder, program, run, text},
     proxy::Proxy,
     server::{ONE_NAME, TestServer, registration},

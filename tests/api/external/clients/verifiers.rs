@@ -17,7 +17,7 @@ use crate::support::{
     with,
 };
 
-const DOCS: &str = include_str!("../../../docs/services.md");
+const DOCS: &str = include_str!("../../../../docs/services.md");
 
 /// Which algorithms each library takes, by what the table says.
 fn documented() -> BTreeMap<String, Vec<JwtAlgorithm>> {
@@ -51,7 +51,7 @@ fn commands(issuer: &Issuer, [id, secret]: [&str; 2]) -> [Command; 2] {
     let installed = root.join("target/clients");
     let mut node = Command::new("node");
     // So that it looks for the libraries from the folder that it runs in.
-    node.args(["--input-type=module", "--eval", include_str!("../../clients/verifiers.mjs"), "--"]);
+    node.args(["--input-type=module", "--eval", include_str!("../../../clients/verifiers.mjs"), "--"]);
     node.current_dir(&installed);
     let mut python = Command::new(installed.join("venv/bin/python"));
     python.arg("-B").arg(root.join("tests/clients/verifiers.py"));

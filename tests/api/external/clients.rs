@@ -60,7 +60,7 @@ impl Library {
                 assert!(installed.join("node_modules/jose").exists(), "no jose: run scripts/clients");
                 let mut node = Command::new("node");
                 // So that it looks for jose from the folder that it runs in.
-                node.args(["--input-type=module", "--eval", include_str!("../clients/verify.mjs"), "--"]);
+                node.args(["--input-type=module", "--eval", include_str!("../../clients/verify.mjs"), "--"]);
                 node.current_dir(installed);
                 node
             }

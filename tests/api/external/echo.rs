@@ -1,4 +1,4 @@
-//! An app behind a proxy, that answers with what it was sent, and what either needs to listen.
+//! An app behind a proxy, that answers with what it was sent.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -12,7 +12,7 @@ use actix_web::{
 };
 use serde_json::json;
 
-use super::cluster;
+use crate::support::cluster;
 
 /// Where it is. One for all tests: it remembers nothing.
 pub static ECHO: LazyLock<SocketAddr> = LazyLock::new(|| {
@@ -30,11 +30,6 @@ pub static ECHO: LazyLock<SocketAddr> = LazyLock::new(|| {
 
 /// What the key in RFC 6455, section 1.3, is answered with: the one that the tests send. HAProxy looks at it.
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-/// An address that was free a moment ago.
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
-}
 
 async fn echo(request: HttpRequest, body: Payload) -> HttpResponse {
     // What comes then goes back as it is: that it is framed as a WebSocket's is the two ends' business.

@@ -25,11 +25,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use utoipa::OpenApi;
+use utoipa_actix_web::AppExt;
 use utoipa_actix_web::service_config::ServiceConfig;
-use utoipa_actix_web::{AppExt, scope};
 
 use crate::audit::Trail;
-use crate::auth::{CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
+use crate::auth::{CookiePolicy, Csrf, Mode, ModeContext, Modes, Origins, SignIn, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation, Listen};
@@ -52,7 +52,7 @@ use crate::http::route_index::{self, RouteIndex};
 use crate::http::timed_connection::{self, TimedConnection};
 use crate::http::tracked_body;
 use crate::http::uncancelled;
-use crate::jwt::{self, JwtMode, Keys, KeysError, Parties};
+use crate::jwt::{self, IssuerAudience, JwtMode, Keys, KeysError};
 use crate::limits::Limits;
 use crate::logins::{Feed, Logins, Reload};
 use crate::metrics::Metrics;
@@ -63,7 +63,7 @@ use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, PasswordError, PasswordHasher, ThreadPriority};
 use crate::web::openapi::{self, Documents};
 use crate::web::{LastRun, Scrape, SiteFacts};
-use crate::{account, web as pages};
+use crate::{account, mode_routes, web as pages};
 use dualauth_compare as compare;
 use dualauth_postgres::{PrivatePostgres, PrivatePostgresError};
 
@@ -547,24 +547,26 @@ impl Parts {
             [] => vec![site.url.clone()],
             named => named.to_vec(),
         };
-        let parties = Parties { issuer, audience: audience.into(), client_id: config.jwt.client_id.clone() };
-        let metadata = Metadata::new(&site.url, parties.issuer.clone());
+        let issuer_audience =
+            IssuerAudience { issuer, audience: audience.into(), client_id: config.jwt.client_id.clone() };
+        let metadata = Metadata::new(&site.url, issuer_audience.issuer.clone());
         let limits = Limits::new(&config.limits, &clock);
         // The textbook's JWT is verified anew with every request.
         let verified = (config.directory.jwt_revocation == JwtRevocation::Feed)
             .then_some(config.directory.session_cache_size);
+        let csrf = Arc::new(Csrf::new(secret));
+        let context = ModeContext {
+            logins: logins.clone(),
+            clock,
+            cookies,
+            csrf: Arc::clone(&csrf),
+            trail: trail.clone(),
+            secret,
+        };
         // In the order in which shared routes look at their cookies.
         let modes: Vec<Arc<dyn Mode>> = vec![
-            Arc::new(JwtMode::new(
-                logins.clone(),
-                clock.clone(),
-                cookies.clone(),
-                parties,
-                secret,
-                keys.clone(),
-                verified,
-            )),
-            Arc::new(SessionMode::new(logins.clone(), clock, cookies, secret)),
+            Arc::new(JwtMode::new(&context, issuer_audience, keys.clone(), verified)),
+            Arc::new(SessionMode::new(&context)),
         ];
         Self {
             pool: Data::new(pool.clone()),
@@ -585,7 +587,7 @@ impl Parts {
             )),
             limits: Data::new(limits),
             trail: Data::new(trail),
-            csrf: Data::new(Csrf::new(secret)),
+            csrf: Data::from(csrf),
             origins: Data::new(Origins {
                 own: site.origins.clone(),
                 allowed: config.allowed_origins.clone(),
@@ -604,12 +606,7 @@ impl Parts {
         // Before the modes: a scope takes every path below its name.
         config.configure(oauth::routes);
         for mode in self.modes.iter() {
-            let only_this = Modes::new(vec![Arc::clone(mode)]);
-            config.service(
-                scope(format!("/{}", mode.name()).as_str())
-                    .app_data(Data::new(only_this))
-                    .configure(|config| mode.routes(config)),
-            );
+            mode_routes::routes(mode, config);
         }
         config
             .app_data(Data::new(self.modes.clone()))
@@ -645,8 +642,7 @@ impl Parts {
             .openapi(openapi::Document::openapi())
             .configure(|config| self.routes(config))
             .split_for_parts();
-        let modes: Vec<&str> = self.modes.iter().map(|mode| mode.name()).collect();
-        openapi::complete(&mut document, &self.facts, &modes);
+        openapi::complete(&mut document, &self.facts, &self.modes);
         document
     }
 }

@@ -1,7 +1,7 @@
 //! A real pgbouncer of one test's own, in front of its database.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
@@ -9,13 +9,10 @@ use dualauth::crypto::random_bytes;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use url::Url;
 
-use super::eventually;
-
-/// How often a port may turn out to be somebody else's.
-const ATTEMPTS: usize = 5;
+use super::started;
 
 /// Who runs it where root may not, and no socket's owner tells.
 const NOBODY: u32 = 65_534;
@@ -44,8 +41,7 @@ impl PgBouncer {
             std::env::temp_dir().join(format!("pgbouncer-{:016x}", u64::from_ne_bytes(random_bytes())));
         fs::create_dir(&folder).expect("a folder");
         fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("a folder for everybody");
-        for _ in 0..ATTEMPTS {
-            let address = free_address();
+        let start = |address: SocketAddr| {
             let text = format!(
                 "[databases]\n* = {}\n[pgbouncer]\nlisten_addr = {}\nlisten_port = {}\nunix_socket_dir =\n\
                  auth_type = any\nlogfile =\n{configuration}",
@@ -54,12 +50,13 @@ impl PgBouncer {
                 address.port(),
             );
             fs::write(folder.join("pgbouncer.ini"), text).expect("a file");
-            let mut process = start(&folder, owner(database));
-            if listens(&mut process, address).await {
-                return Self { _process: process, folder, url: url_at(database, address) };
-            }
-        }
-        panic!("pgbouncer did not start: {}", fs::read_to_string(folder.join("log")).unwrap_or_default());
+            start(&folder, owner(database))
+        };
+        let listens = async |address| TcpStream::connect(address).await.is_ok();
+        let Some((process, address)) = started::on_a_free_port(start, listens).await else {
+            panic!("pgbouncer did not start: {}", fs::read_to_string(folder.join("log")).unwrap_or_default());
+        };
+        Self { _process: process, folder, url: url_at(database, address) }
     }
 
     /// The database, by way of it.
@@ -105,31 +102,14 @@ fn url_at(database: &Url, address: SocketAddr) -> Url {
     url
 }
 
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port")
-}
-
 fn start(folder: &std::path::Path, owner: u32) -> Child {
-    let path = std::env::var("PATH").unwrap_or_default();
     let log = File::create(folder.join("log")).expect("a log");
-    let mut command = Command::new("pgbouncer");
-    // Debian's is there, which not everybody has on the PATH.
-    command.env("PATH", format!("{path}:/usr/sbin")).arg(folder.join("pgbouncer.ini")).current_dir(folder);
-    command.stdout(log.try_clone().expect("a log")).stderr(log).kill_on_drop(true);
+    let mut command = started::command("pgbouncer", folder);
+    command.arg(folder.join("pgbouncer.ini"));
+    command.stdout(log.try_clone().expect("a log")).stderr(log);
     // It refuses to run as root.
     if rustix::process::getuid().is_root() {
         command.uid(owner);
     }
     command.spawn().expect("pgbouncer, which scripts/pgbouncer installs")
-}
-
-/// Whether it got its port: it ends when it can't.
-async fn listens(process: &mut Child, address: SocketAddr) -> bool {
-    let mut ended = false;
-    eventually("pgbouncer listens, or ends", async || {
-        ended = process.try_wait().expect("its state").is_some();
-        ended || TcpStream::connect(address).await.is_ok()
-    })
-    .await;
-    !ended
 }

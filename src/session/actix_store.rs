@@ -1,8 +1,9 @@
-//! actix-session over the login record: it signs the cookie and sets and removes it; the record is the state.
-//!
-//! There is nothing here to load, save or lose. The handlers change a login in one statement and hand the new
-//! id over; the extractor looks it up. actix-session left to itself would read its store for requests that
-//! present a Bearer token, write back what a logout had ended meanwhile, and renew in two steps that can part.
+//! The session middleware is actix-session, as is prescribed for this mode; here is what it is reduced to: it signs the
+//! session id and sets the cookie, on the routes that issue an id and on no other. The rest of its work stays undone on
+//! purpose. Its state would be the login record, which the handlers change in one statement and the extractor looks
+//! up once. Left to itself it would read its store for requests that present a Bearer token as well, write back what a
+//! logout had ended meanwhile, and change an id in two steps that can part. So this store loads and saves nothing: it
+//! hands the id from the handler to the cookie.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,9 +28,9 @@ const ID: &str = "id";
 type State = HashMap<String, String>;
 
 /// What actix-session keeps its state in: nothing but the id on its way from the handler to the cookie.
-pub(super) struct IdStore;
+pub(super) struct ActixHandleStore;
 
-impl SessionStore for IdStore {
+impl SessionStore for ActixHandleStore {
     /// No look-up: who presents an id is the extractor's to find out, once.
     async fn load(&self, _: &SessionKey) -> Result<Option<State>, LoadError> {
         Ok(Some(State::new()))
@@ -64,7 +65,7 @@ fn id(state: &State) -> Result<SessionKey, anyhow::Error> {
 }
 
 /// Has the response's cookie carry this id, for so long, or until the browser closes.
-pub(super) fn carry(
+pub(super) fn set_cookie(
     session: &Session,
     request: &HttpRequest,
     id: &str,

@@ -3,18 +3,14 @@
 
 use std::{fs, net::SocketAddr, path::PathBuf, process::Stdio};
 
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::{
-    echo::{ECHO, free_address},
-    eventually,
+use super::{echo::ECHO, started};
+use crate::support::{
     http::{Request, Response},
     program::folder,
     server::TestServer,
 };
-
-/// How often a port may turn out to be somebody else's.
-const ATTEMPTS: usize = 5;
 
 pub struct Haproxy {
     /// Is killed with it.
@@ -26,15 +22,17 @@ pub struct Haproxy {
 impl Haproxy {
     pub async fn in_front_of(server: &TestServer) -> Self {
         let folder = folder();
-        for _ in 0..ATTEMPTS {
-            let address = free_address();
+        let start = |address| {
             fs::write(folder.join("haproxy.cfg"), shipped(address, server.address())).expect("a file");
-            let mut process = start(&folder);
-            if listens(&mut process, address).await {
-                return Self { _process: process, folder, address };
-            }
-        }
-        panic!("HAProxy did not start: haproxy -f {}", folder.join("haproxy.cfg").display());
+            start(&folder)
+        };
+        let listens = async |address| {
+            Request::get("/").attempt(address).await.is_ok_and(|response| response.status == 404)
+        };
+        let Some((process, address)) = started::on_a_free_port(start, listens).await else {
+            panic!("HAProxy did not start: haproxy -f {}", folder.join("haproxy.cfg").display());
+        };
+        Self { _process: process, folder, address }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -70,25 +68,9 @@ fn shipped(haproxy: SocketAddr, dualauth: SocketAddr) -> String {
 
 /// One process, in the foreground, so that it ends when it is killed.
 fn start(folder: &std::path::Path) -> Child {
-    let path = std::env::var("PATH").unwrap_or_default();
-    Command::new("haproxy")
-        // Debian's is there, which not everybody has on the PATH.
-        .env("PATH", format!("{path}:/usr/sbin"))
+    started::command("haproxy", folder)
         .args(["-db", "-q", "-f", "haproxy.cfg"])
-        .current_dir(folder)
         .stderr(Stdio::null())
-        .kill_on_drop(true)
         .spawn()
         .expect("haproxy, which scripts/proxies installs")
-}
-
-/// Whether it got its port: it ends when it can't.
-async fn listens(process: &mut Child, address: SocketAddr) -> bool {
-    let mut ended = false;
-    eventually("HAProxy listens, or ends", async || {
-        ended = process.try_wait().expect("its state").is_some();
-        ended || Request::get("/").attempt(address).await.is_ok_and(|response| response.status == 404)
-    })
-    .await;
-    !ended
 }

@@ -64,7 +64,7 @@ struct Operation {
 /// Those that the document names.
 fn operations() -> Vec<Operation> {
     let document: Value =
-        serde_json::from_str(include_str!("../../openapi/openapi.json")).expect("the committed document");
+        serde_json::from_str(include_str!("../../../openapi/openapi.json")).expect("the committed document");
     let items = document["paths"].as_object().expect("paths").values();
     let operations = items.flat_map(|item| item.as_object().expect("a path item").values());
     let wants = |operation: &Value, scheme: &str| {
@@ -89,7 +89,7 @@ fn has(reached: &Reached, operation: &Operation, range: std::ops::Range<u16>) ->
 fn show_a_run(server: &TestServer) {
     let folder = dualauth_compare::default_folder(&server.data_folder);
     std::fs::create_dir_all(&folder).expect("a folder");
-    let run = include_bytes!("../schemathesis/comparison.json");
+    let run = include_bytes!("../../schemathesis/comparison.json");
     std::fs::write(folder.join("comparison.json"), run).expect("it is written");
 }
 
