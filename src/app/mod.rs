@@ -34,31 +34,33 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation, Listen};
 use crate::crypto::AppSecret;
-use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
+use crate::database::{
+    self, CommitProbe, Connections, DatabaseError, DirectUrl, Endpoints, OpenError, Pools,
+};
 use crate::error::Problem;
+use crate::http::accept_queue;
 use crate::http::base_path::BasePath;
 use crate::http::client::TrustedProxies;
-use crate::http::connection::{self, Connection};
+use crate::http::context::{self, HttpContext};
 use crate::http::cors::Cors;
-use crate::http::door;
-use crate::http::edge::{self, Edge};
 use crate::http::error_responses::with_problem_documents;
 use crate::http::exchange::Exchange;
 use crate::http::forward_auth::is_forward_auth;
-use crate::http::incoming;
 use crate::http::listener::{self, Address, Listener, Stream};
+use crate::http::parser_adapter::ParserAdapter;
 use crate::http::route_index::{self, RouteIndex};
-use crate::http::wire::Wire;
-use crate::http::work;
+use crate::http::timed_connection::{self, TimedConnection};
+use crate::http::tracked_body;
+use crate::http::uncancelled;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys, KeysError};
 use crate::limits::Limits;
 use crate::logins::{Feed, Logins, Reload};
 use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
 use crate::session::{self, SessionData, SessionMode};
-use crate::telemetry::{self, Spans, SpansError};
+use crate::telemetry::{self, TraceExporter, TraceExporterError};
 use crate::upkeep::{Standing, Upkeep};
-use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
+use crate::users::{Accounts, PasswordError, PasswordHasher, ThreadPriority};
 use crate::web::openapi::{self, Documents};
 use crate::web::{LastRun, Scrape, SiteFacts};
 use crate::{account, mode_routes, web as pages};
@@ -100,7 +102,7 @@ pub enum StartError {
     Documents(#[from] serde_json::Error),
     /// Spans can't be sent.
     #[error(transparent)]
-    Spans(#[from] SpansError),
+    TraceExporter(#[from] TraceExporterError),
     /// It is not set where it is needed: by a command, or for keys that are sealed under it.
     #[error(
         "APP_SECRET is not set, and none was made for this database: set the one that the service runs with"
@@ -155,7 +157,7 @@ impl Storage {
         &self,
         config: &Config,
         clock: &Clock,
-        niceness: Niceness,
+        niceness: ThreadPriority,
     ) -> Result<Accounts, PasswordError> {
         let hasher = PasswordHasher::new(&config.passwords, niceness)?;
         Ok(Accounts::new(self.pools.requests.clone(), hasher, config.passwords.min_length, clock.clone()))
@@ -207,7 +209,7 @@ pub struct Node {
     trail: Trail,
     service: Running,
     metrics: Option<Running>,
-    spans: Option<Spans>,
+    spans: Option<TraceExporter>,
     upkeep: Upkeep,
 }
 
@@ -266,7 +268,7 @@ impl Node {
         let metrics = OptionFuture::from(self.metrics.map(Running::stop));
         join(self.service.stop(), metrics).await;
         self.upkeep.stop().await;
-        let spans = OptionFuture::from(self.spans.map(Spans::stop));
+        let spans = OptionFuture::from(self.spans.map(TraceExporter::stop));
         join3(self.logins.write_activity(), self.trail.write_all(), spans).await;
         self.storage.close().await;
     }
@@ -309,7 +311,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<Node, StartError> {
         None => None,
     };
     let parts = Parts::new(&config, &site, domain, &secret, metrics, upkeep.standing(), clock);
-    let spans = config.traces.as_ref().map(Spans::start).transpose()?;
+    let spans = config.traces.as_ref().map(TraceExporter::start).transpose()?;
     let documents = Documents::of(parts.document(), &parts.facts)?;
     let server = serve(listener, parts, &documents, &site, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
@@ -421,7 +423,7 @@ async fn app_secret(config: &Config, pool: &Connections, clock: &Clock) -> Resul
 /// What the service is about, in its database.
 struct Domain {
     pool: Connections,
-    commits: Commits,
+    commits: CommitProbe,
     accounts: Accounts,
     logins: Logins,
     clients: Arc<Clients>,
@@ -440,8 +442,8 @@ impl Domain {
         let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
         Ok(Self {
             pool: pools.requests.clone(),
-            commits: Commits::new(pools.clone()),
-            accounts: storage.accounts(config, clock, Niceness::GivesWay)?,
+            commits: CommitProbe::new(pools.clone()),
+            accounts: storage.accounts(config, clock, ThreadPriority::GivesWay)?,
             clients: Arc::new(Clients::new(pools, logins.clone(), clock.clone())),
             keys: storage.keys(config, secret, clock)?,
             trail: storage.trail(clock),
@@ -497,7 +499,7 @@ impl Site {
 #[derive(Clone)]
 struct Parts {
     pool: Data<Connections>,
-    commits: Data<Commits>,
+    commits: Data<CommitProbe>,
     logins: Data<Logins>,
     clients: Data<Clients>,
     metadata: Data<Metadata>,
@@ -653,7 +655,7 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let clock = Clock::system();
     let storage = Storage {
         pools: Pools::new(
-            Ways::direct_to(&"postgres://nowhere".into(), database::NODE)?,
+            Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?,
             config.database_max_connections,
         ),
         private: None,
@@ -671,11 +673,11 @@ fn serve(
     documents: &Documents,
     site: &Site,
     keep_alive: Duration,
-    spans: Option<Spans>,
+    spans: Option<TraceExporter>,
 ) -> std::io::Result<Server> {
     let routes = Data::new(RouteIndex::of(&documents.all(), &pages::PAGES, &parts.metrics));
     let rendered = Data::new(documents.rendered.clone());
-    let edge = Edge {
+    let edge = HttpContext {
         is_https: site.is_https,
         base_path: BasePath::new(&site.base_path),
         proxies: parts.proxies.clone(),
@@ -684,7 +686,7 @@ fn serve(
         metrics: parts.metrics.clone(),
         spans,
     };
-    let app = move |edge: Rc<Edge>| {
+    let app = move |edge: Rc<HttpContext>| {
         App::new()
             .app_data(routes.clone())
             .app_data(rendered.clone())
@@ -696,7 +698,7 @@ fn serve(
             .wrap(from_fn(move |request, next| through_the_edge(Rc::clone(&edge), request, next)))
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let most = connection::most().div_ceil(workers);
+    let most = timed_connection::max_connections().div_ceil(workers);
     let size = Size { workers, most, keep_alive, shutdown_seconds: SHUTDOWN_SECONDS };
     listen_with(listener, size, edge, app)
 }
@@ -709,7 +711,7 @@ fn serve_metrics(
     keep_alive: Duration,
 ) -> std::io::Result<Server> {
     let scrape = Data::new(scrape);
-    let edge = Edge {
+    let edge = HttpContext {
         is_https: false,
         base_path: None,
         proxies: Data::new(TrustedProxies::default()),
@@ -723,7 +725,7 @@ fn serve_metrics(
             .app_data(scrape.clone())
             .configure(pages::metrics_routes)
             .default_service(web::to(route_index::not_found))
-            .wrap(from_fn(incoming::closing_after_half))
+            .wrap(from_fn(tracked_body::close_after_unfinished_body))
     };
     let size = Size { workers: 1, most: MOST_OF_METRICS, keep_alive, shutdown_seconds: 1 };
     listen_with(listener, size, edge, app)
@@ -744,8 +746,8 @@ struct Size {
 fn listen_with<A, S, B>(
     listener: Listener,
     size: Size,
-    edge: Edge,
-    app: impl Fn(Rc<Edge>) -> A + Clone + Send + 'static,
+    edge: HttpContext,
+    app: impl Fn(Rc<HttpContext>) -> A + Clone + Send + 'static,
 ) -> std::io::Result<Server>
 where
     A: IntoServiceFactory<S, Request>,
@@ -755,7 +757,7 @@ where
     S::Response: Into<Response<B>>,
     B: MessageBody + 'static,
 {
-    let limits = connection::Limits::new(size.keep_alive, size.most);
+    let limits = timed_connection::ConnectionLimits::new(size.keep_alive, size.most);
     let server = Server::build().workers(size.workers).max_concurrent_connections(size.most);
     let shutdown = server.graceful_shutdown_signal();
     let runtime = Handle::current();
@@ -771,20 +773,22 @@ where
                 let shutdown = shutdown.clone();
                 async move { shutdown.notified().await }
             })
-            .on_connect_ext(|wire: &Wire<Stream>, data| {
+            .on_connect_ext(|wire: &ParserAdapter<Stream>, data| {
                 data.insert(wire.body().clone());
             })
             .finish(map_config(app(Rc::clone(&edge)), |()| AppConfig::default()));
         let entered = fn_service(move |(stream, peer): (Stream, Option<SocketAddr>)| {
             let edge = Rc::clone(&edge);
             async move {
-                door::enter().await;
+                accept_queue::wait_for_turn().await;
                 let address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
-                let wire = Wire::new(Connection::new(stream, limits), address, edge);
+                let wire = ParserAdapter::new(TimedConnection::new(stream, limits), address, edge);
                 Ok::<_, DispatchError>((wire, Protocol::Http1, peer))
             }
         });
-        entered.and_then(apply_fn_factory(http, |connection, http| work::serving(http.call(connection))))
+        entered.and_then(apply_fn_factory(http, |connection, http| {
+            uncancelled::serve_and_finish(http.call(connection))
+        }))
     };
     let server = server.shutdown_timeout(size.shutdown_seconds).disable_signals();
     let server = match listener {
@@ -808,7 +812,7 @@ where
 /// What every request goes through, from the outside in and out again. One layer and not one for each step: a layer
 /// costs every request two allocations.
 async fn through_the_edge<B: MessageBody + 'static>(
-    edge: Rc<Edge>,
+    edge: Rc<HttpContext>,
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
@@ -823,7 +827,7 @@ async fn through_the_edge<B: MessageBody + 'static>(
     let _client = exchange.client();
     let work = telemetry::answering(exchange.id(), answer(exchange, request, next));
     let panicked = |panic: Box<dyn Any + Send>| Problem::internal(telemetry::panic_message(&*panic));
-    work::to_its_end(work).await.map_err(panicked)?
+    uncancelled::run_to_completion(work).await.map_err(panicked)?
 }
 
 async fn answer<B: MessageBody + 'static>(
@@ -831,10 +835,10 @@ async fn answer<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    edge::head_as_get(&mut request);
+    context::head_as_get(&mut request);
     let preflight = || exchange.preflight(&request).transpose();
     let answered =
-        edge::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
+        context::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
     let outcome = match answered {
         Ok(None) => with_problem_documents(request, &next).await,
         Ok(Some(response)) => Ok(request.into_response(response).map_into_right_body()),

@@ -11,9 +11,9 @@ use futures_util::future::LocalBoxFuture;
 use zeroize::Zeroizing;
 
 use crate::error::Problem;
-use crate::http::cookies::{self, Found};
+use crate::http::cookie_header::{self, Found};
 use crate::logins::Transport;
-use crate::telemetry::{self, Who};
+use crate::telemetry::{self, RequestUser};
 
 use super::{AuthError, Csrf, Identity, Mode};
 
@@ -132,7 +132,7 @@ fn is_token_byte(byte: u8) -> bool {
 /// # Errors
 /// [`AuthError::AmbiguousCookie`] when it is there with different values.
 pub fn pick(headers: &HeaderMap, cookie: &str) -> Result<Option<Credential>, AuthError> {
-    match cookies::find(headers, cookie) {
+    match cookie_header::find(headers, cookie) {
         Found::Absent => Ok(None),
         Found::One(value) => Ok(Some(Credential::new(value, Transport::Cookie))),
         Found::Ambiguous => Err(AuthError::AmbiguousCookie(cookie.to_owned())),
@@ -221,7 +221,7 @@ async fn identify(request: &HttpRequest) -> Result<Identity, Rejection> {
     let (modes, picked) = picked.map_err(Problem::from)?;
     let transport = picked.credential.transport;
     let identity = modes.authenticate(picked).await.map_err(|error| Rejection::new(error, transport))?;
-    telemetry::note(Who { user: identity.user_id, login: identity.login_id, mode: identity.mode });
+    telemetry::note(RequestUser { user: identity.user_id, login: identity.login_id, mode: identity.mode });
     Ok(identity)
 }
 

@@ -10,9 +10,9 @@ use crate::http::client::Client;
 use crate::limits::{Limited, Limits};
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
 use crate::metrics::Metrics;
-use crate::telemetry::{self, Who};
+use crate::telemetry::{self, RequestUser};
 use crate::users::{
-    Accounts, ChangePasswordError, Claimant, NewUser, Nobody, Place, Refused, UserName, VerifyError,
+    Accounts, ChangePasswordError, Claimant, NewUser, Nobody, QueueSlot, Refused, UserRef, VerifyError,
 };
 
 use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
@@ -119,7 +119,7 @@ impl SignIn {
 
     async fn begin(
         &self,
-        place: Place,
+        place: QueueSlot,
         claimant: Claimant,
         request: LoginRequest,
         client: Client,
@@ -192,7 +192,7 @@ impl SignIn {
         let entry = |kind| Entry::new(kind, origin).in_mode(mode).by(transport);
         match outcome {
             Ok(Login { id, user, .. }) => {
-                telemetry::note(Who { user: user.id, login: *id, mode });
+                telemetry::note(RequestUser { user: user.id, login: *id, mode });
                 self.trail.record(entry(Kind::LoginStarted).in_login(*id).of_user(user.id, &user.username));
             }
             Err(VerifyError::InvalidCredentials(refused)) => {
@@ -263,7 +263,7 @@ impl SignIn {
     }
 }
 
-fn of_account(entry: Entry, user: Option<&UserName>) -> Entry {
+fn of_account(entry: Entry, user: Option<&UserRef>) -> Entry {
     match user {
         Some(user) => entry.of_user(user.id, &user.username),
         None => entry,

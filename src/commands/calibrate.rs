@@ -14,18 +14,18 @@ const TARGETS: [u64; 3] = [50, 100, 250];
 #[derive(Subcommand)]
 pub(super) enum HashCommand {
     /// Measure argon2id here, and propose settings
-    Calibrate(Calibrate),
+    Calibrate(CalibrateArgs),
 }
 
 #[derive(Args)]
-pub(super) struct Calibrate {
+pub(super) struct CalibrateArgs {
     /// How long a hash may take, in milliseconds
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=2_000))]
     target: u64,
 }
 
 pub(super) async fn run(command: HashCommand, config: &Config) -> Result<(), Failure> {
-    let HashCommand::Calibrate(Calibrate { target }) = command;
+    let HashCommand::Calibrate(CalibrateArgs { target }) = command;
     let concurrency = config.passwords.concurrency;
     let least = argon2::Params::new(LEAST_MEMORY_KIB, LEAST_ITERATIONS, 1, None)?;
     let least = measure(least, concurrency).await?;

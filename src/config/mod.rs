@@ -31,7 +31,7 @@ pub use self::lifetimes::{Lifetimes, Span};
 pub use self::listen::Listen;
 pub use self::passwords::PasswordConfig;
 pub use self::public_url::OWN_PATHS;
-use self::unknown_settings::Given;
+use self::unknown_settings::GivenSettings;
 
 /// Everything that can be set. Secrets in it are not printed by `Debug`.
 #[derive(Clone, Debug)]
@@ -89,12 +89,12 @@ pub struct UnknownSetting {
     /// Its name.
     pub name: String,
     /// What it is taken for a setting by.
-    pub why: Why,
+    pub why: UnknownReason,
 }
 
 /// What a variable that nothing reads is taken for a setting by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum UnknownReason {
     /// It is called like this setting, or is what others call it.
     Meant(String),
     /// It begins with `DUALAUTH_`.
@@ -243,7 +243,7 @@ impl Config {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         });
         let (values, known) = (values.collect::<BTreeMap<_, _>>(), asked.into_inner());
-        let given = Given { values: &values, in_file: &in_file, known: &known };
+        let given = GivenSettings { values: &values, in_file: &in_file, known: &known };
         let mut unknown = given.unknown();
         let refused: Vec<_> = not_utf8.into_inner().into_iter().chain(given.refused(&unknown)).collect();
         match read {

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::reader::Reader;
-use super::{TracesConfig, UnknownSetting, Why, public_url};
+use super::{TracesConfig, UnknownReason, UnknownSetting, public_url};
 
 const PREFIX: &str = "OTEL_";
 
@@ -41,9 +41,9 @@ pub(super) fn unfollowed(values: &BTreeMap<String, String>, known: &BTreeSet<Str
     };
     let unfollowed =
         values.iter().filter(|(name, value)| name.starts_with(PREFIX) && !is_followed(name, value));
-    let unfollowed = unfollowed.map(|(name, _)| (name.as_str(), Why::OpenTelemetry));
+    let unfollowed = unfollowed.map(|(name, _)| (name.as_str(), UnknownReason::OpenTelemetry));
     let switch = values.get(SWITCH).filter(|value| !is_boolean(value.trim()));
-    let all = unfollowed.chain(switch.map(|_| (SWITCH, Why::NotBoolean)));
+    let all = unfollowed.chain(switch.map(|_| (SWITCH, UnknownReason::NotBoolean)));
     all.map(|(name, why)| UnknownSetting { name: name.to_owned(), why }).collect()
 }
 

@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::parse;
-use super::source::Source;
+use super::source::SettingSource;
 use super::{
     Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, Listen, LogConfig,
     LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, WhenStale, origin, public_url,
@@ -32,14 +32,14 @@ const DEFAULT_CLIENT_ID: &str = "dualauth";
 
 /// Every setting, or what is wrong with them.
 pub(super) fn read(vars: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
-    let mut reader = Reader { source: Source::new(vars), errors: Vec::new() };
+    let mut reader = Reader { source: SettingSource::new(vars), errors: Vec::new() };
     let config = reader.config();
     if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
 }
 
 /// Reads settings, and notes what is wrong with each.
 pub(super) struct Reader<V> {
-    source: Source<V>,
+    source: SettingSource<V>,
     pub(super) errors: Vec<String>,
 }
 

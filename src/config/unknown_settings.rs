@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{UnknownSetting, Why};
+use super::{UnknownReason, UnknownSetting};
 
 /// What others put before the names of their settings.
 const PREFIX: &str = "DUALAUTH_";
@@ -103,7 +103,7 @@ const ELSEWHERE: [(&str, &[&str]); 5] = [
 const VITAL: [&str; 3] = ["DATABASE_URL", "APP_SECRET", "JWT_KEY_FILE"];
 
 /// What is given.
-pub(super) struct Given<'a> {
+pub(super) struct GivenSettings<'a> {
     /// The environment, that of `.env` included.
     pub(super) values: &'a BTreeMap<String, String>,
     /// The names in `.env`.
@@ -112,7 +112,7 @@ pub(super) struct Given<'a> {
     pub(super) known: &'a BTreeSet<String>,
 }
 
-impl Given<'_> {
+impl GivenSettings<'_> {
     /// What looks like a setting, or stands in `.env`, and is read by nobody.
     pub(super) fn unknown(&self) -> Vec<UnknownSetting> {
         let names: BTreeSet<&String> = self.values.keys().chain(self.in_file).collect();
@@ -125,7 +125,7 @@ impl Given<'_> {
     /// Those of these in whose stead another database or secret would be used: what to do about each.
     pub(super) fn refused(&self, unknown: &[UnknownSetting]) -> Vec<String> {
         let vital = unknown.iter().filter_map(|UnknownSetting { name, why }| match why {
-            Why::Meant(meant) if VITAL.contains(&meant.as_str()) && !self.is_set(meant) => {
+            UnknownReason::Meant(meant) if VITAL.contains(&meant.as_str()) && !self.is_set(meant) => {
                 Some((name, meant))
             }
             _ => None,
@@ -143,7 +143,7 @@ impl Given<'_> {
         self.values.get(name).map_or("", |value| value.trim())
     }
 
-    fn why(&self, name: &str) -> Option<Why> {
+    fn why(&self, name: &str) -> Option<UnknownReason> {
         let value = self.value(name);
         // Empty, it says nothing, as `X: ${X}` in a file of docker compose's does where X is not set.
         if value.is_empty() || is_service_link(name, value) {
@@ -154,15 +154,15 @@ impl Given<'_> {
             return None;
         }
         if is_postgres_url(value) {
-            return Some(Why::Meant("DATABASE_URL".to_owned()));
+            return Some(UnknownReason::Meant("DATABASE_URL".to_owned()));
         }
         if let Some(meant) = self.meant(name) {
-            return Some(Why::Meant(meant));
+            return Some(UnknownReason::Meant(meant));
         }
         if name.to_ascii_uppercase().starts_with(PREFIX) {
-            return Some(Why::Prefix);
+            return Some(UnknownReason::Prefix);
         }
-        self.in_file.contains(&name.to_owned()).then_some(Why::InFile)
+        self.in_file.contains(&name.to_owned()).then_some(UnknownReason::InFile)
     }
 
     /// The setting that somebody meant who wrote this.
@@ -179,7 +179,7 @@ impl Given<'_> {
             return Some(meant.to_owned());
         }
         let close = self.known.iter().map(|setting| (strsim::osa_distance(&bare, setting), setting));
-        let close = close.filter(|(distance, setting)| *distance <= slips_allowed(setting));
+        let close = close.filter(|(distance, setting)| *distance <= typos_allowed(setting));
         let close = close.min().map(|(_, setting)| self.without_file(setting));
         // APP_SECRET_V2, and such.
         let own = || VITAL.into_iter().find(|setting| bare.starts_with(setting));
@@ -276,7 +276,7 @@ fn is_service_link(name: &str, value: &str) -> bool {
 }
 
 /// How many slips leave a name recognisable. In a short one each makes another word: LOG and LANG.
-fn slips_allowed(setting: &str) -> usize {
+fn typos_allowed(setting: &str) -> usize {
     (setting.len() / 5).min(3)
 }
 

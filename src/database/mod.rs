@@ -1,9 +1,10 @@
 //! Postgres: the pool, the migrations, and what an error of it means.
 
 mod app_secret;
-mod commits;
+mod commit_probe;
 mod connection;
 mod connection_string;
+mod endpoints;
 mod error;
 mod history;
 mod io_runtime;
@@ -15,14 +16,14 @@ mod pooling;
 mod pools;
 pub mod rights;
 mod schema;
-mod way;
 
 use std::time::Duration;
 
 pub use self::app_secret::{forget_app_secret, made_app_secret, make_app_secret};
-pub use self::commits::Commits;
+pub use self::commit_probe::CommitProbe;
 pub use self::connection::{DatabaseConnection, Pooling};
 pub use self::connection_string::UrlError;
+pub use self::endpoints::{DirectUrl, Endpoints, check_url};
 pub use self::error::{DatabaseError, answer};
 pub use self::history::Position;
 pub use self::io_runtime::set_io_runtime;
@@ -31,7 +32,6 @@ pub use self::open::{OpenError, open};
 pub use self::pool::Connections;
 pub use self::pools::{OWN_CONNECTIONS, Pools};
 pub use self::schema::{Schema, SchemaError};
-pub use self::way::{DirectUrl, Ways, check_url};
 
 /// What a node's connections are called in `pg_stat_activity`. It tells other nodes by itself when there is something to
 /// read; for whoever has another name, a trigger does.

@@ -8,10 +8,10 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use super::connection_string::UrlError;
+use super::endpoints::{DirectUrl, Endpoints};
 use super::migrations::migrate;
 use super::pools::Pools;
 use super::schema::SchemaError;
-use super::way::{DirectUrl, Ways};
 use super::{COMMAND, NODE, rights};
 
 /// How long the first connection may take.
@@ -52,7 +52,7 @@ pub async fn open(
     connections: u32,
     name: &str,
 ) -> Result<Pools, OpenError> {
-    let ways = timeout(CONNECT_TIMEOUT, Ways::find(url, direct, name)).await.map_err(late)??;
+    let ways = timeout(CONNECT_TIMEOUT, Endpoints::find(url, direct, name)).await.map_err(late)??;
     if let Some(advice) = ways.advice() {
         tracing::warn!("{advice}");
     }

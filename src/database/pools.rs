@@ -8,10 +8,10 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::timeout;
 
 use super::ACQUIRE_TIMEOUT;
-use super::connection::{self, DatabaseConnection, Limits};
+use super::connection::{self, DatabaseConnection, StatementLimits};
+use super::endpoints::{self, Endpoints};
 use super::error::ANSWER_TIMEOUT;
 use super::pool::Connections;
-use super::way::{self, Ways};
 
 /// Connections a node holds at most for what it does by itself: writing batches, sweeping. Apart from those for requests,
 /// since a node whose requests have taken every connection must not go stale for it.
@@ -22,13 +22,14 @@ const UPKEEP_CONNECTIONS: usize = 3;
 pub const OWN_CONNECTIONS: u32 = UPKEEP_CONNECTIONS as u32 + 3;
 
 /// What a request asks.
-const REQUESTS: Limits = Limits { statement: "5s", lock: "2s", settings: &[] };
+const REQUESTS: StatementLimits = StatementLimits { statement: "5s", lock: "2s", settings: &[] };
 
 /// For the feed there may be much to read, and nobody waits for an answer; what fails is tried again.
-const UPKEEP: Limits = Limits { statement: "60s", ..REQUESTS };
+const UPKEEP: StatementLimits = StatementLimits { statement: "60s", ..REQUESTS };
 
 /// Plans that are made on tables without statistics would read all of them.
-const LOOKS: Limits = Limits { settings: &[("enable_seqscan", "off"), ("jit", "off")], ..UPKEEP };
+const FEED: StatementLimits =
+    StatementLimits { settings: &[("enable_seqscan", "off"), ("jit", "off")], ..UPKEEP };
 
 /// How often one that was refused asks the others for room, and how long it waits before it does so unasked: a pooler lets
 /// wait instead of refusing.
@@ -45,12 +46,12 @@ pub struct Pools {
     pub requests: Connections,
     /// What the node needs to stay up to date.
     pub upkeep: Connections,
-    ways: Ways,
+    ways: Endpoints,
 }
 
 impl Pools {
     /// By these ways, with so many connections for requests. Connects when it is asked something.
-    pub fn new(ways: Ways, connections: u32) -> Self {
+    pub fn new(ways: Endpoints, connections: u32) -> Self {
         let (way, most) = (&ways.usual, connections as usize);
         let requests = Connections::new(way.clone(), REQUESTS, most, TRUSTED_IDLE, None);
         let others = Some(requests.clone());
@@ -62,8 +63,8 @@ impl Pools {
     ///
     /// # Errors
     /// When there is none to have.
-    pub async fn connect_for_looks(&self) -> Result<DatabaseConnection, sqlx::Error> {
-        self.connect_alone(&LOOKS).await
+    pub async fn connect_for_feed(&self) -> Result<DatabaseConnection, sqlx::Error> {
+        self.connect_alone(&FEED).await
     }
 
     /// One for somebody alone, who tries a commit.
@@ -90,12 +91,12 @@ impl Pools {
 
     /// Nobody goes without who has one only: when no further one is granted, or none is for a while, one of those for
     /// requests makes room.
-    async fn connect_alone(&self, limits: &Limits) -> Result<DatabaseConnection, sqlx::Error> {
+    async fn connect_alone(&self, limits: &StatementLimits) -> Result<DatabaseConnection, sqlx::Error> {
         let way = self.ways.most_direct();
         let mut connecting = pin!(way.connect(limits));
         for _ in 0..ROOM_ATTEMPTS {
             match timeout(ROOM_PATIENCE, &mut connecting).await {
-                Ok(Err(error)) if way::is_full(&error) => {
+                Ok(Err(error)) if endpoints::is_full(&error) => {
                     self.requests.give_up_one().await?;
                     connecting.set(way.connect(limits));
                 }

@@ -11,18 +11,18 @@ use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpResponse, ResponseError};
 
 use crate::error::{Code, Problem};
-use crate::telemetry::{self, Access, Answered, RequestId, TraceParent};
+use crate::telemetry::{self, Access, AnsweredRequest, RequestId, TraceParent};
 
 use super::client::address_of;
-use super::edge::Edge;
-use super::incoming::Incoming;
+use super::context::HttpContext;
+use super::tracked_body::TrackedBody;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// A request on its way to its answer.
 #[derive(Debug)]
 pub struct Exchange {
-    edge: Rc<Edge>,
+    edge: Rc<HttpContext>,
     start: Instant,
     method: Method,
     path: String,
@@ -32,7 +32,7 @@ pub struct Exchange {
     client: IpAddr,
     /// Of the page that sent it, if that may read the answer.
     origin: Option<HeaderValue>,
-    body: Option<Incoming>,
+    body: Option<TrackedBody>,
     /// Whoever waits for the answer, where the work is done without them as well.
     waiting: Option<Weak<WaitingClient>>,
     is_ended: bool,
@@ -47,9 +47,9 @@ const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
     /// Of a request that begins now. Without its query, which is not ours to write down.
-    pub fn begin(edge: Rc<Edge>, request: &mut ServiceRequest) -> Self {
+    pub fn begin(edge: Rc<HttpContext>, request: &mut ServiceRequest) -> Self {
         let parent = trace_parent(request.headers());
-        let body = Incoming::of(request);
+        let body = TrackedBody::of(request);
         Self {
             start: Instant::now(),
             method: request.method().clone(),
@@ -130,7 +130,7 @@ impl Exchange {
         if let Some(spans) = &edge.spans {
             let route = edge.routes.name(self.route);
             let method = method.as_str();
-            spans.add(&Answered {
+            spans.add(&AnsweredRequest {
                 id: self.id,
                 parent: self.parent,
                 method,
@@ -172,7 +172,7 @@ fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
 /// What every answer has, for one of them.
 #[derive(Debug)]
 struct ResponseHeaders {
-    edge: Rc<Edge>,
+    edge: Rc<HttpContext>,
     id: RequestId,
     origin: Option<HeaderValue>,
     /// Whether the connection ends with it.

@@ -37,9 +37,9 @@ struct Framing {
 #[derive(Debug)]
 enum Position {
     /// At the beginning of a line of a head, or in the name of a header, of which this has come.
-    Name(Name),
+    Name(NamePrefix),
     /// In a header's value, or behind the method in a request's first line.
-    Value(Value),
+    Value(HeaderField),
     /// In a chunk's size, of which this has come.
     ChunkSize(u64),
     /// Behind it, in the same line.
@@ -62,19 +62,19 @@ enum Next {
 
 impl Default for Position {
     fn default() -> Self {
-        Self::Name(Name::default())
+        Self::Name(NamePrefix::default())
     }
 }
 
 /// The beginning of a line up to its colon, in small letters.
 #[derive(Clone, Copy, Debug, Default)]
-struct Name {
+struct NamePrefix {
     bytes: [u8; TRANSFER_ENCODING.len()],
     length: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Value {
+enum HeaderField {
     /// A list of options. Whether the next byte begins one.
     Connection {
         at_option: bool,
@@ -100,7 +100,7 @@ impl UpgradeFilter {
     fn step(&mut self, bytes: &mut [u8]) -> usize {
         match self.position {
             Position::Name(name) => self.name(name, bytes[0]),
-            Position::Value(Value::Other) => return self.skip_line(bytes),
+            Position::Value(HeaderField::Other) => return self.skip_line(bytes),
             Position::Value(value) => self.value(value, &mut bytes[0]),
             Position::Skip(left, next) => return self.skip(left, next, bytes),
             Position::ChunkSize(size) => self.chunk_size(size, bytes[0]),
@@ -124,55 +124,55 @@ impl UpgradeFilter {
         1
     }
 
-    fn name(&mut self, name: Name, byte: u8) {
+    fn name(&mut self, name: NamePrefix, byte: u8) {
         self.position = match byte {
             b'\n' if name.is_of_an_empty_line() => return self.end_head(),
             b'\n' => return self.end_line(),
             b':' => Position::Value(self.value_of(&name)),
-            _ => name.with(byte).map_or(Position::Value(Value::Other), Position::Name),
+            _ => name.with(byte).map_or(Position::Value(HeaderField::Other), Position::Name),
         };
     }
 
-    fn value_of(&mut self, name: &Name) -> Value {
+    fn value_of(&mut self, name: &NamePrefix) -> HeaderField {
         match &name.bytes[..name.length] {
-            CONNECTION => Value::Connection { at_option: true },
-            UPGRADE => Value::Upgrade { at_start: true },
-            CONTENT_LENGTH => Value::ContentLength,
+            CONNECTION => HeaderField::Connection { at_option: true },
+            UPGRADE => HeaderField::Upgrade { at_start: true },
+            CONTENT_LENGTH => HeaderField::ContentLength,
             TRANSFER_ENCODING => {
                 self.framing.is_chunked = true;
-                Value::Other
+                HeaderField::Other
             }
-            _ => Value::Other,
+            _ => HeaderField::Other,
         }
     }
 
-    fn value(&mut self, value: Value, byte: &mut u8) {
+    fn value(&mut self, value: HeaderField, byte: &mut u8) {
         if *byte == b'\n' {
             return self.end_line();
         }
         let value = match value {
-            Value::Connection { at_option } => {
+            HeaderField::Connection { at_option } => {
                 // No other option with this letter means anything to actix.
                 if at_option && byte.eq_ignore_ascii_case(&b'u') {
                     *byte = MASK;
                 }
                 let is_space = matches!(byte, b' ' | b'\t');
-                Value::Connection { at_option: *byte == b',' || at_option && is_space }
+                HeaderField::Connection { at_option: *byte == b',' || at_option && is_space }
             }
-            Value::Upgrade { at_start } => {
+            HeaderField::Upgrade { at_start } => {
                 if at_start && byte.eq_ignore_ascii_case(&b'w') {
                     *byte = MASK;
                 }
-                Value::Upgrade { at_start: at_start && matches!(byte, b' ' | b'\t') }
+                HeaderField::Upgrade { at_start: at_start && matches!(byte, b' ' | b'\t') }
             }
-            Value::ContentLength => {
+            HeaderField::ContentLength => {
                 if byte.is_ascii_digit() {
                     let length = &mut self.framing.content_length;
                     *length = length.saturating_mul(10).saturating_add(u64::from(*byte - b'0'));
                 }
                 value
             }
-            Value::Other => value,
+            HeaderField::Other => value,
         };
         self.position = Position::Value(value);
     }
@@ -234,7 +234,7 @@ impl UpgradeFilter {
     }
 }
 
-impl Name {
+impl NamePrefix {
     /// With one more byte; none if it is no name that matters here.
     fn with(mut self, byte: u8) -> Option<Self> {
         let byte = byte.to_ascii_lowercase();

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{LoginBody, LoginSecret, TokenType, UserBody};
 use crate::error::Problem;
-use crate::http::cookies;
+use crate::http::cookie_header;
 use crate::logins::{Login, Transport};
 
 use super::credential::{Refresh, may_be_access_token, may_be_refresh_token};
@@ -115,7 +115,7 @@ impl JwtMode {
 
     /// Clears the cookies, but no other service's cookies of the same names.
     pub(super) fn clear_token_cookies(&self, response: &mut HttpResponse, headers: &HeaderMap) {
-        let is_ours = |name, may_be: fn(&str) -> bool| cookies::all(headers, name).all(may_be);
+        let is_ours = |name, may_be: fn(&str) -> bool| cookie_header::all(headers, name).all(may_be);
         for (kind, is_ours) in [
             (ACCESS_COOKIE, is_ours(&self.access_cookie, may_be_access_token)),
             (REFRESH_COOKIE, is_ours(&self.refresh_cookie, may_be_refresh_token)),

@@ -15,7 +15,7 @@ use crate::error::{Code, Problem};
 use crate::http::body::OptionalJson;
 use crate::http::client::Client;
 use crate::logins::{Login, Renewal, Replaced, Transport};
-use crate::telemetry::{self, Who};
+use crate::telemetry::{self, RequestUser};
 
 use super::credential::Refresh;
 use super::{JwtMode, NAME};
@@ -165,7 +165,7 @@ impl JwtMode {
 
 /// Who presented a refresh token, for the log.
 fn note_user(login: &Login) {
-    telemetry::note(Who { user: login.user.id, login: login.id, mode: NAME });
+    telemetry::note(RequestUser { user: login.user.id, login: login.id, mode: NAME });
 }
 
 fn outcome(renewal: Renewal) -> Result<Login, AuthError> {

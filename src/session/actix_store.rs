@@ -18,7 +18,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest, web};
 
 use crate::auth::max_age;
-use crate::http::cookies;
+use crate::http::cookie_header;
 
 use super::SessionMode;
 
@@ -103,7 +103,7 @@ pub(super) async fn one_cookie<B: MessageBody>(
 }
 
 fn keep_only(request: &mut ServiceRequest, name: &str) {
-    let pairs = cookies::all(request.headers(), name).map(|value| format!("{name}={value}"));
+    let pairs = cookie_header::all(request.headers(), name).map(|value| format!("{name}={value}"));
     let kept = pairs.collect::<Vec<_>>().join("; ");
     request.headers_mut().remove(COOKIE);
     if let Ok(kept) = HeaderValue::try_from(kept) {

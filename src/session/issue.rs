@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{LoginBody, LoginSecret, TokenType, UserBody};
 use crate::error::Problem;
-use crate::http::cookies;
+use crate::http::cookie_header;
 use crate::logins::{Login, Transport};
 
 use super::credential::may_be_signed_id;
@@ -96,7 +96,7 @@ impl SessionMode {
     /// Clears the cookie, but no other service's cookie of the same name. Not by actix-session's `purge()`, which leaves a
     /// cookie alone that it can't read: one that was signed under the secret before.
     pub(super) fn clear_cookie(&self, response: &mut HttpResponse, headers: &HeaderMap) {
-        if cookies::all(headers, &self.cookie_name).all(may_be_signed_id) {
+        if cookie_header::all(headers, &self.cookie_name).all(may_be_signed_id) {
             // An error here means a cookie that could not be written, and the browser keeps a dead one.
             let _ = response.add_cookie(&self.cookies.clear(COOKIE));
         }

@@ -7,10 +7,10 @@ use crate::database::{Connections, DatabaseError, answer};
 
 use super::guesses::Claimant;
 use super::store::{Found, StoredPassword};
-use super::{User, UserName};
+use super::{User, UserRef};
 
 /// No try is taken from there before this time, for this user, if it is one.
-pub(super) type NextTry = (DateTime<Utc>, Option<UserName>);
+pub(super) type NextTry = (DateTime<Utc>, Option<UserRef>);
 
 /// Whether a try to be whoever has this name would be taken. It is not counted.
 pub(super) async fn next_try(
@@ -33,7 +33,7 @@ pub(super) async fn next_try(
         now,
     );
     let row = answer(query.fetch_one(pool)).await?;
-    let user = row.id.zip(row.username).map(|(id, username)| UserName { id, username });
+    let user = row.id.zip(row.username).map(|(id, username)| UserRef { id, username });
     Ok(row.closed_until.map(|until| (until, user)))
 }
 
@@ -64,7 +64,7 @@ pub(super) async fn find_by_claim(
     );
     let row = answer(query.fetch_one(pool)).await?;
     if let Some(until) = row.closed_until {
-        let user = row.id.zip(row.username).map(|(id, username)| UserName { id, username });
+        let user = row.id.zip(row.username).map(|(id, username)| UserRef { id, username });
         return Ok(Err((until, user)));
     }
     let found = || {

@@ -84,7 +84,7 @@ pub(super) async fn keep_swept(pool: &Connections, clock: &Clock) {
         let swept =
             guess_store::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH).await;
         if let Err(error) = swept {
-            tracing::warn!(%error, "can't sweep counts of guesses; they are kept for now");
+            tracing::warn!(%error, "sweep of failed sign-in counts failed; will retry");
         }
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::database::{Connections, DatabaseError, answer};
 
-use super::{Account, User, UserName};
+use super::{Account, User, UserRef};
 
 /// Which unique value somebody else has.
 pub(super) enum Taken {
@@ -212,7 +212,7 @@ pub(super) async fn set_password(
     name: &str,
     hash: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(UserName, i64)>, DatabaseError> {
+) -> Result<Option<(UserRef, i64)>, DatabaseError> {
     let set = sqlx::query!(
         r#"with changed as (
              update dualauth.users set password_hash = $2, password_version = password_version + 1
@@ -228,7 +228,7 @@ pub(super) async fn set_password(
         now,
     );
     let set = answer(set.fetch_optional(pool)).await?;
-    Ok(set.map(|row| (UserName { id: row.id, username: row.username }, row.logins)))
+    Ok(set.map(|row| (UserRef { id: row.id, username: row.username }, row.logins)))
 }
 
 /// Deletes a user and, by the schema, all that is theirs; the feed is told of each login. Gives how many live ones there
@@ -237,7 +237,7 @@ pub(super) async fn delete(
     pool: &Connections,
     name: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(UserName, i64)>, DatabaseError> {
+) -> Result<Option<(UserRef, i64)>, DatabaseError> {
     let delete = sqlx::query!(
         r#"with deleted as (
              delete from dualauth.users
@@ -253,7 +253,7 @@ pub(super) async fn delete(
         now,
     );
     let deleted = answer(delete.fetch_optional(pool)).await?;
-    Ok(deleted.map(|row| (UserName { id: row.id, username: row.username }, row.logins)))
+    Ok(deleted.map(|row| (UserRef { id: row.id, username: row.username }, row.logins)))
 }
 
 /// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out
@@ -295,9 +295,9 @@ pub(super) async fn set_disabled(
     name: &str,
     disabled: bool,
     now: DateTime<Utc>,
-) -> Result<Option<UserName>, DatabaseError> {
+) -> Result<Option<UserRef>, DatabaseError> {
     let update = sqlx::query_as!(
-        UserName,
+        UserRef,
         r#"update dualauth.users set disabled_at = case when $2 then coalesce(disabled_at, $3) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
@@ -315,7 +315,7 @@ pub(super) async fn set_role(
     name: &str,
     role: &str,
     given: bool,
-) -> Result<Option<(UserName, Vec<String>)>, DatabaseError> {
+) -> Result<Option<(UserRef, Vec<String>)>, DatabaseError> {
     let update = sqlx::query!(
         r#"update dualauth.users
            set roles = case when not $3 then array_remove(roles, $2::text)
@@ -329,5 +329,5 @@ pub(super) async fn set_role(
         given,
     );
     let changed = answer(update.fetch_optional(pool)).await?;
-    Ok(changed.map(|row| (UserName { id: row.id, username: row.username }, row.roles)))
+    Ok(changed.map(|row| (UserRef { id: row.id, username: row.username }, row.roles)))
 }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use dualauth::{
     config::Config,
     crypto::AppSecret,
-    database::{Pools, Ways},
+    database::{Endpoints, Pools},
     jwt::{KeyState, Keys, ListedKey},
 };
 use serde_json::Value;
@@ -25,7 +25,7 @@ use crate::support::{
 
 /// Connections of somebody's own to this Postgres.
 fn pools(url: &Url) -> Pools {
-    Pools::new(Ways::direct_to(&url.as_str().into(), "test").expect("a URL of a Postgres"), 10)
+    Pools::new(Endpoints::direct_to(&url.as_str().into(), "test").expect("a URL of a Postgres"), 10)
 }
 
 /// What an operator has: the keys of a server's database, by the server's clock.

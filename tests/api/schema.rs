@@ -206,7 +206,7 @@ async fn a_migration_that_finds_a_table_in_use_is_tried_again() {
     execute(&mut connection, "rollback").await;
     let output = migrating.wait_with_output().await.expect("it ends");
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("tried again"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("will retry"), "{}", text(&output.stderr));
 }
 
 /// Roles of one test's own, and how each connects.

@@ -16,18 +16,18 @@ const KNOWN: [&str; 10] = [
 ];
 
 /// What is unknown of these, each with what was meant, and how many of them are refused.
-fn found(given: &[(&str, &str)], in_file: &[&str]) -> (Vec<(String, Why)>, usize) {
+fn found(given: &[(&str, &str)], in_file: &[&str]) -> (Vec<(String, UnknownReason)>, usize) {
     let values = given.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let in_file: Vec<String> = in_file.iter().map(|name| (*name).to_owned()).collect();
     let known = KNOWN.map(str::to_owned).into_iter().collect();
-    let given = Given { values: &values, in_file: &in_file, known: &known };
+    let given = GivenSettings { values: &values, in_file: &in_file, known: &known };
     let unknown = given.unknown();
     let refused = given.refused(&unknown).len();
     (unknown.into_iter().map(|setting| (setting.name, setting.why)).collect(), refused)
 }
 
-fn meant(name: &str, setting: &str) -> Vec<(String, Why)> {
-    vec![(name.to_owned(), Why::Meant(setting.to_owned()))]
+fn meant(name: &str, setting: &str) -> Vec<(String, UnknownReason)> {
+    vec![(name.to_owned(), UnknownReason::Meant(setting.to_owned()))]
 }
 
 #[test]
@@ -55,7 +55,10 @@ fn a_slip_is_noticed_and_what_was_meant_is_said() {
         // Empty, it says nothing.
         assert_eq!(found(&[(slip, "")], &[]), (vec![], 0), "{slip}");
     }
-    assert_eq!(found(&[("DUALAUTH_SHOES", "43")], &[]).0, [("DUALAUTH_SHOES".to_owned(), Why::Prefix)]);
+    assert_eq!(
+        found(&[("DUALAUTH_SHOES", "43")], &[]).0,
+        [("DUALAUTH_SHOES".to_owned(), UnknownReason::Prefix)]
+    );
 }
 
 #[test]
@@ -147,7 +150,7 @@ fn nothing_that_names_a_database_or_a_secret_is_passed_over() {
         for name in names {
             let (unknown, refused) = found(&[(name, "1")], &[]);
             assert_eq!(refused, 1, "{name}");
-            let Why::Meant(meant) = &unknown[0].1 else { panic!("{name}: {unknown:?}") };
+            let UnknownReason::Meant(meant) = &unknown[0].1 else { panic!("{name}: {unknown:?}") };
             assert!(meant.starts_with(setting), "{name}: {meant}");
             // With the setting itself they are named.
             let own = [setting.to_owned(), format!("{setting}_FILE")];
@@ -195,7 +198,10 @@ fn what_others_set_is_theirs_except_in_the_file() {
     ];
     assert_eq!(found(&others, &[]), (vec![], 0));
     assert_eq!(found(&[("LISTEN", "1")], &["APP_SECRET"]), (vec![], 0));
-    assert_eq!(found(&[("SHOE_SIZE", "43")], &["SHOE_SIZE"]).0, [("SHOE_SIZE".to_owned(), Why::InFile)]);
+    assert_eq!(
+        found(&[("SHOE_SIZE", "43")], &["SHOE_SIZE"]).0,
+        [("SHOE_SIZE".to_owned(), UnknownReason::InFile)]
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::database::DatabaseError;
 
 use super::file::{FileKey, FileKeys};
 use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, rotation_entry, row};
-use super::store::{self, Found, NewRow, Row};
+use super::store::{self, CurrentKeys, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
 
 /// For how long a key that a starting node has to make is published before it signs: long enough for other nodes to
@@ -28,10 +28,10 @@ pub enum StartupPlan {
 }
 
 /// What a starting node does next about the keys that it found.
-enum Step<'a> {
+enum PreparationStep<'a> {
     MakeFirst,
-    Publish(Found, Wanted<'a>),
-    Promote(Found, Wanted<'a>),
+    Publish(CurrentKeys, Wanted<'a>),
+    Promote(CurrentKeys, Wanted<'a>),
     Nothing,
 }
 
@@ -53,10 +53,12 @@ impl Keys {
         for _ in 0..ATTEMPTS {
             let rows = self.read().await?;
             match self.step(&rows)? {
-                Step::MakeFirst => self.make_first().await?,
-                Step::Publish(found, wanted) => self.publish(&found, wanted).await?,
-                Step::Promote(found, wanted) => self.promote_after_a_while(&found, wanted, trail).await?,
-                Step::Nothing => {
+                PreparationStep::MakeFirst => self.make_first().await?,
+                PreparationStep::Publish(found, wanted) => self.publish(&found, wanted).await?,
+                PreparationStep::Promote(found, wanted) => {
+                    self.promote_after_a_while(&found, wanted, trail).await?
+                }
+                PreparationStep::Nothing => {
                     store::note_token_life(&self.0.pool, self.0.token_life).await?;
                     store::tidy(&self.0.pool, self.0.clock.now()).await?;
                     self.seal_anew(&rows).await?;
@@ -75,21 +77,25 @@ impl Keys {
     pub async fn startup_plan(&self) -> Result<StartupPlan, KeysError> {
         let rows = self.read().await?;
         Ok(match self.step(&rows)? {
-            Step::MakeFirst => StartupPlan::MakeFirst,
-            Step::Publish(..) | Step::Promote(..) => StartupPlan::Change,
-            Step::Nothing => StartupPlan::Nothing,
+            PreparationStep::MakeFirst => StartupPlan::MakeFirst,
+            PreparationStep::Publish(..) | PreparationStep::Promote(..) => StartupPlan::Change,
+            PreparationStep::Nothing => StartupPlan::Nothing,
         })
     }
 
-    fn step(&self, rows: &[Row]) -> Result<Step<'_>, KeysError> {
-        let Some(found) = active_and_next(rows) else { return Ok(Step::MakeFirst) };
+    fn step(&self, rows: &[KeyRow]) -> Result<PreparationStep<'_>, KeysError> {
+        let Some(found) = active_and_next(rows) else { return Ok(PreparationStep::MakeFirst) };
         match &self.0.file {
             Some(file) => Ok(step_of_file(file, found)),
             None => self.step_of_database(rows, found),
         }
     }
 
-    fn step_of_database(&self, rows: &[Row], found: Found) -> Result<Step<'_>, KeysError> {
+    fn step_of_database(
+        &self,
+        rows: &[KeyRow],
+        found: CurrentKeys,
+    ) -> Result<PreparationStep<'_>, KeysError> {
         let ring = self.ring();
         let can_sign = |state| ring.of_state(state).filter(|entry| entry.key.can_sign());
         let is_sealed = rows.iter().any(|row| row.is_active && row.private_key.is_some());
@@ -98,9 +104,9 @@ impl Keys {
         }
         let fits = |state| can_sign(state).is_some_and(|entry| entry.key.algorithm == self.0.algorithm);
         Ok(match (fits(KeyState::Active), fits(KeyState::Next)) {
-            (true, _) if found.next.is_some() => Step::Nothing,
-            (false, true) => Step::Promote(found, Wanted::New),
-            _ => Step::Publish(found, Wanted::New),
+            (true, _) if found.next.is_some() => PreparationStep::Nothing,
+            (false, true) => PreparationStep::Promote(found, Wanted::New),
+            _ => PreparationStep::Publish(found, Wanted::New),
         })
     }
 
@@ -116,7 +122,7 @@ impl Keys {
         Ok(store::found(&self.0.pool, &active, next.as_ref(), self.0.token_life, now).await?)
     }
 
-    async fn publish(&self, found: &Found, wanted: Wanted<'_>) -> Result<(), KeysError> {
+    async fn publish(&self, found: &CurrentKeys, wanted: Wanted<'_>) -> Result<(), KeysError> {
         let next = self.wanted(wanted)?;
         // Or it is another node's turn: the ring is read again in any case.
         store::publish(&self.0.pool, found, next.as_ref(), self.0.clock.now()).await?;
@@ -125,7 +131,7 @@ impl Keys {
 
     async fn promote_after_a_while(
         &self,
-        found: &Found,
+        found: &CurrentKeys,
         wanted: Wanted<'_>,
         trail: &Trail,
     ) -> Result<(), KeysError> {
@@ -151,7 +157,7 @@ impl Keys {
         Ok(())
     }
 
-    fn wanted(&self, wanted: Wanted<'_>) -> Result<Option<NewRow>, KeysError> {
+    fn wanted(&self, wanted: Wanted<'_>) -> Result<Option<NewKeyRow>, KeysError> {
         match wanted {
             Wanted::New => self.new_key(self.0.algorithm).map(Some),
             Wanted::OfFile(key) => self.row_of_file(key).map(Some),
@@ -159,14 +165,14 @@ impl Keys {
         }
     }
 
-    fn row_of_file(&self, file: &FileKey) -> Result<NewRow, KeysError> {
+    fn row_of_file(&self, file: &FileKey) -> Result<NewKeyRow, KeysError> {
         let seal = |secret| self.0.sealer.seal(&file.key.kid, secret);
         let sealed = file.shared.as_ref().map(seal).transpose();
         Ok(row(&file.key, sealed.map_err(|error| KeysError::NotMade(error.into()))?))
     }
 
     /// Seals under the secret of now what was sealed under the one before.
-    async fn seal_anew(&self, rows: &[Row]) -> Result<(), DatabaseError> {
+    async fn seal_anew(&self, rows: &[KeyRow]) -> Result<(), DatabaseError> {
         for row in rows {
             let Some(sealed) = &row.private_key else { continue };
             let dated = self.0.sealer.unseal(&row.kid, sealed).filter(|unsealed| unsealed.is_dated);
@@ -178,14 +184,14 @@ impl Keys {
     }
 }
 
-fn step_of_file(file: &FileKeys, found: Found) -> Step<'_> {
+fn step_of_file(file: &FileKeys, found: CurrentKeys) -> PreparationStep<'_> {
     let next = file.next.as_ref().map_or(Wanted::None, Wanted::OfFile);
     let kid_of_next = file.next.as_ref().map(|next| &next.key.kid);
     let own = Some(&file.active.key.kid);
     match (Some(&found.active) == own, found.next.as_ref()) {
-        (true, published) if published == kid_of_next => Step::Nothing,
-        (true, _) => Step::Publish(found, next),
-        (false, published) if published == own => Step::Promote(found, next),
-        (false, _) => Step::Publish(found, Wanted::OfFile(&file.active)),
+        (true, published) if published == kid_of_next => PreparationStep::Nothing,
+        (true, _) => PreparationStep::Publish(found, next),
+        (false, published) if published == own => PreparationStep::Promote(found, next),
+        (false, _) => PreparationStep::Publish(found, Wanted::OfFile(&file.active)),
     }
 }

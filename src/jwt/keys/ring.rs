@@ -11,7 +11,7 @@ use super::key::{Key, named_kid};
 use crate::jwt::claims::{Claims, decode};
 
 /// A key in the ring.
-pub(super) struct Entry {
+pub(super) struct RingKey {
     pub(super) key: Arc<Key>,
     pub(super) state: KeyState,
     pub(super) created_at: DateTime<Utc>,
@@ -20,7 +20,7 @@ pub(super) struct Entry {
     pub(super) verify_until: Option<DateTime<Utc>>,
 }
 
-impl Entry {
+impl RingKey {
     fn verifies_at(&self, now: DateTime<Utc>) -> bool {
         self.verify_until.is_none_or(|until| now < until)
     }
@@ -34,7 +34,7 @@ pub(in crate::jwt) struct Opened {
 
 /// Why a token does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Closed {
+pub(super) enum BadToken {
     /// Its signature is bad, or it is no token.
     Invalid,
     /// It names a key that is not in the ring, and that may be newer.
@@ -44,42 +44,42 @@ pub(super) enum Closed {
 /// All keys that verify, and the one that signs.
 #[derive(Default)]
 pub(super) struct Ring {
-    entries: Vec<Entry>,
+    entries: Vec<RingKey>,
     signing: Option<String>,
 }
 
 impl Ring {
     /// Of these keys, of which one signs.
-    pub(super) fn new(entries: Vec<Entry>, signing: Option<String>) -> Self {
+    pub(super) fn new(entries: Vec<RingKey>, signing: Option<String>) -> Self {
         Self { entries, signing }
     }
 
-    pub(super) fn of_state(&self, state: KeyState) -> Option<&Entry> {
+    pub(super) fn of_state(&self, state: KeyState) -> Option<&RingKey> {
         self.entries.iter().find(|entry| entry.state == state)
     }
 
-    pub(super) fn of_kid(&self, kid: &str) -> Option<&Entry> {
+    pub(super) fn of_kid(&self, kid: &str) -> Option<&RingKey> {
         self.entries.iter().find(|entry| entry.key.kid == kid)
     }
 
     /// The key that this node signs with.
-    pub(super) fn signing(&self) -> Option<&Entry> {
+    pub(super) fn signing(&self) -> Option<&RingKey> {
         self.of_kid(self.signing.as_ref()?).filter(|entry| entry.key.can_sign())
     }
 
     /// What a token says, if it is of one of these keys.
-    pub(super) fn open(&self, token: &str, now: DateTime<Utc>) -> Result<Opened, Closed> {
-        let (message, signature) = token.rsplit_once('.').ok_or(Closed::Invalid)?;
-        let (header, claims) = message.split_once('.').ok_or(Closed::Invalid)?;
+    pub(super) fn open(&self, token: &str, now: DateTime<Utc>) -> Result<Opened, BadToken> {
+        let (message, signature) = token.rsplit_once('.').ok_or(BadToken::Invalid)?;
+        let (header, claims) = message.split_once('.').ok_or(BadToken::Invalid)?;
         let Some(entry) = self.entries.iter().find(|entry| entry.key.is_of(header)) else {
             // A key that is known does not change its algorithm: no look would tell more.
             let names_an_unknown = named_kid(header).is_some_and(|kid| self.of_kid(&kid).is_none());
-            return Err(if names_an_unknown { Closed::UnknownKey } else { Closed::Invalid });
+            return Err(if names_an_unknown { BadToken::UnknownKey } else { BadToken::Invalid });
         };
         if !entry.verifies_at(now) || !entry.key.verifies(message.as_bytes(), signature) {
-            return Err(Closed::Invalid);
+            return Err(BadToken::Invalid);
         }
-        let claims = decode(claims).ok_or(Closed::Invalid)?;
+        let claims = decode(claims).ok_or(BadToken::Invalid)?;
         Ok(Opened { key: Arc::clone(&entry.key), claims })
     }
 
@@ -90,7 +90,7 @@ impl Ring {
 
     /// The algorithms by which others verify (RFC 7518, section 3.1).
     pub(super) fn published_algorithms(&self, now: DateTime<Utc>) -> Vec<&'static str> {
-        let published = |entry: &&Entry| entry.verifies_at(now) && entry.key.public.is_some();
+        let published = |entry: &&RingKey| entry.verifies_at(now) && entry.key.public.is_some();
         let algorithms: BTreeSet<_> =
             self.entries.iter().filter(published).map(|entry| entry.key.algorithm.as_str()).collect();
         algorithms.into_iter().collect()

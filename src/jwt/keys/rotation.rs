@@ -9,7 +9,7 @@ use crate::config::JwtAlgorithm;
 
 use super::key::{self, Key};
 use super::ring::Ring;
-use super::store::{self, Found, NewRow, Row};
+use super::store::{self, CurrentKeys, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
 
 /// For how long others may remember the keys of `jwks.json`.
@@ -48,7 +48,7 @@ pub(super) fn rotation_entry(active: &str, superseded: &str, origin: Origin) -> 
 }
 
 impl Keys {
-    pub(super) fn new_key(&self, algorithm: JwtAlgorithm) -> Result<NewRow, KeysError> {
+    pub(super) fn new_key(&self, algorithm: JwtAlgorithm) -> Result<NewKeyRow, KeysError> {
         let secret = key::generate(algorithm).map_err(KeysError::NotMade)?;
         let key = Key::private(algorithm, &secret).map_err(KeysError::NotMade)?;
         let sealed = self.0.sealer.seal(&key.kid, &secret);
@@ -101,7 +101,7 @@ impl Keys {
     }
 
     /// Why a key that should sign can't.
-    fn not_ours(&self, rows: &[Row]) -> KeysError {
+    fn not_ours(&self, rows: &[KeyRow]) -> KeysError {
         let is_sealed = rows.iter().any(|row| (row.is_active || row.is_next) && row.private_key.is_some());
         if is_sealed && self.0.file.is_none() { KeysError::OtherSecret } else { KeysError::FromFile }
     }
@@ -161,13 +161,13 @@ pub(super) fn is_younger(at: DateTime<Utc>, age: Duration, now: DateTime<Utc>) -
     (now - at).to_std().is_ok_and(|passed| passed < age)
 }
 
-pub(super) fn active_and_next(rows: &[Row]) -> Option<Found> {
+pub(super) fn active_and_next(rows: &[KeyRow]) -> Option<CurrentKeys> {
     let next = rows.iter().find(|row| row.is_next).map(|row| row.kid.clone());
-    rows.iter().find(|row| row.is_active).map(|row| Found { active: row.kid.clone(), next })
+    rows.iter().find(|row| row.is_active).map(|row| CurrentKeys { active: row.kid.clone(), next })
 }
 
-pub(super) fn row(key: &Key, private_key: Option<Vec<u8>>) -> NewRow {
-    NewRow {
+pub(super) fn row(key: &Key, private_key: Option<Vec<u8>>) -> NewKeyRow {
+    NewKeyRow {
         kid: key.kid.clone(),
         algorithm: key.algorithm.as_str(),
         public_key: key.public.as_ref().and_then(|jwk| serde_json::to_value(jwk).ok()),

@@ -33,10 +33,10 @@ impl Keys {
             }
             match outcome {
                 Err(error) if could_sign && !self.can_sign() => {
-                    tracing::error!(%error, "this node has no key any more to sign access tokens with");
+                    tracing::error!(%error, "no signing key left: this node can't issue access tokens");
                 }
                 // It is tried again in a second.
-                Err(error) => tracing::debug!(%error, "the signing keys are not looked after"),
+                Err(error) => tracing::debug!(%error, "signing key upkeep failed; will retry"),
                 Ok(()) => {}
             }
             could_sign = self.can_sign();
@@ -54,7 +54,7 @@ impl Keys {
             && let Some(rotated) = self.rotate_if(is_due, None).await?
         {
             trail.record(rotated.entry(Origin::Node));
-            tracing::info!("the signing keys were rotated: it has been long enough");
+            tracing::info!("signing keys rotated, as KEY_ROTATION asks");
         }
         let Some(signing) = self.ring().signing().map(|entry| (entry.key.kid.clone(), entry.verify_until))
         else {

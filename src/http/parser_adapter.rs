@@ -9,24 +9,24 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection::{CONTINUE, Connection};
-use super::edge::Edge;
+use super::context::HttpContext;
 use super::http10::{Length, Scan, add_length};
-use super::incoming::{BodyState, Progress};
-use super::refusal::{Bare, Beginning};
+use super::parser_refusal::{ParserRefusal, RequestPrefix};
+use super::timed_connection::{CONTINUE, TimedConnection};
+use super::tracked_body::{BodyState, Progress};
 use super::upgrade::UpgradeFilter;
 
 /// A connection with its requests and answers put right.
-pub struct Wire<T> {
-    connection: Connection<T>,
+pub struct ParserAdapter<T> {
+    connection: TimedConnection<T>,
     body: BodyState,
-    edge: Rc<Edge>,
+    edge: Rc<HttpContext>,
     peer: IpAddr,
     reading: Reading,
     upgrades: UpgradeFilter,
     /// Whether anything ever came.
     is_used: bool,
-    beginning: Beginning,
+    beginning: RequestPrefix,
     /// What takes the place of a bare refusal, and how much of it is written.
     refusal: Option<(Vec<u8>, usize)>,
 }
@@ -43,9 +43,9 @@ enum Reading {
     HandingOn(Vec<u8>, usize),
 }
 
-impl<T> Wire<T> {
+impl<T> ParserAdapter<T> {
     /// Over this connection, of which the edge answers what actix's parser refuses.
-    pub fn new(connection: Connection<T>, peer: IpAddr, edge: Rc<Edge>) -> Self {
+    pub fn new(connection: TimedConnection<T>, peer: IpAddr, edge: Rc<HttpContext>) -> Self {
         Self {
             body: connection.body().clone(),
             connection,
@@ -54,7 +54,7 @@ impl<T> Wire<T> {
             reading: Reading::AtStart,
             upgrades: UpgradeFilter::default(),
             is_used: false,
-            beginning: Beginning::default(),
+            beginning: RequestPrefix::default(),
             refusal: None,
         }
     }
@@ -65,7 +65,7 @@ impl<T> Wire<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> Wire<T> {
+impl<T: AsyncRead + Unpin> ParserAdapter<T> {
     /// Reads, masks requests to upgrade, and notes what is no body.
     fn poll_connection(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
@@ -116,7 +116,7 @@ impl<T: AsyncRead + Unpin> Wire<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if matches!(this.reading, Reading::Within) {
@@ -144,13 +144,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Wire<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> Wire<T> {
+impl<T: AsyncWrite + Unpin> ParserAdapter<T> {
     /// Writes what takes the place of this refusal, which is as long as this. There is nothing to say to who asked nothing,
     /// nor after a body that did not come whole: that request was answered.
     fn poll_refuse(
         &mut self,
         cx: &mut Context<'_>,
-        bare: Bare<'_>,
+        bare: ParserRefusal<'_>,
         length: usize,
     ) -> Poll<io::Result<usize>> {
         if self.body.get() != Progress::Whole || !self.is_used {
@@ -165,7 +165,7 @@ impl<T: AsyncWrite + Unpin> Wire<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         // Who is answered at once is not told to send the body first.
@@ -174,7 +174,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Wire<T> {
             _ => 0,
         };
         let bytes = &bytes[skipped..];
-        let answers = match Bare::find(bytes) {
+        let answers = match ParserRefusal::find(bytes) {
             Some(bare) if bare.at == 0 => return this.poll_refuse(cx, bare, skipped + bytes.len()),
             Some(bare) => {
                 // What was read last began with what is answered here.

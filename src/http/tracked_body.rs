@@ -47,20 +47,20 @@ impl BodyState {
 
 /// A body that is read by a handler, or not.
 #[derive(Clone)]
-pub struct Incoming {
+pub struct TrackedBody {
     state: BodyState,
     payload: Rc<RefCell<Payload>>,
     /// Whether the client waits to be told before it sends it (RFC 9110, section 10.1.1).
     is_held_back: bool,
 }
 
-impl fmt::Debug for Incoming {
+impl fmt::Debug for TrackedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Incoming").field(&self.state.get()).finish()
     }
 }
 
-impl Incoming {
+impl TrackedBody {
     /// The body of this request, if it has one: whoever reads it does so through this.
     pub fn of(request: &mut ServiceRequest) -> Option<Self> {
         let is_held_back = request.head().expect();
@@ -99,11 +99,11 @@ impl Incoming {
 ///
 /// # Errors
 /// The same as before.
-pub async fn closing_after_half<B: MessageBody>(
+pub async fn close_after_unfinished_body<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let body = Incoming::of(&mut request);
+    let body = TrackedBody::of(&mut request);
     let mut response = next.call(request).await?;
     if let Some(body) = body
         && !body.has_ended().await
@@ -113,7 +113,7 @@ pub async fn closing_after_half<B: MessageBody>(
     Ok(response)
 }
 
-impl Stream for Incoming {
+impl Stream for TrackedBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -10,18 +10,18 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Error, PgConnection};
 use tokio::time::timeout;
 
-use super::connection::{DatabaseConnection, Limits, Pooling};
+use super::connection::{DatabaseConnection, Pooling, StatementLimits};
 use super::connection_string::{self, Address, UrlError};
 use super::{ACQUIRE_TIMEOUT, OpenError, pooling};
 
 /// One way to the database.
 #[derive(Clone, Debug)]
-pub(super) struct Way {
+pub(super) struct Endpoint {
     pub(super) servers: Arc<Servers>,
     pub(super) pooling: Pooling,
 }
 
-impl Way {
+impl Endpoint {
     async fn find(url: &SecretString, name: &str) -> Result<Self, OpenError> {
         let servers = Servers::at(url, name)?;
         let pooling = pooling::find_out(&servers).await?;
@@ -29,7 +29,7 @@ impl Way {
     }
 
     /// Connects, with these limits on whatever is asked.
-    pub(super) async fn connect(&self, limits: &Limits) -> Result<DatabaseConnection, Error> {
+    pub(super) async fn connect(&self, limits: &StatementLimits) -> Result<DatabaseConnection, Error> {
         self.servers.connect(self.pooling, limits).await
     }
 
@@ -66,10 +66,10 @@ pub fn check_url(url: &str) -> Result<(), UrlError> {
 
 /// The ways to a database.
 #[derive(Clone, Debug)]
-pub struct Ways {
-    pub(super) usual: Way,
+pub struct Endpoints {
+    pub(super) usual: Endpoint,
     /// One on which notifications arrive; none: there is none such.
-    pub(super) direct: Option<Way>,
+    pub(super) direct: Option<Endpoint>,
     advice: Option<&'static str>,
 }
 
@@ -82,17 +82,17 @@ const SET_DIRECT: &str = "DATABASE_URL leads to a pooler in transaction mode, by
 const NOT_DIRECT: &str = "DATABASE_DIRECT_URL leads to a pooler in transaction mode, by which no notification arrives: set it \
     to the address of Postgres itself, or to none if there is no way past the pooler.";
 
-impl Ways {
+impl Endpoints {
     /// Finds out what there is at these addresses, for connections of this name.
     ///
     /// # Errors
     /// When one can't be read, nobody answers there, or transactions are refused.
     pub async fn find(url: &SecretString, direct: &DirectUrl, name: &str) -> Result<Self, OpenError> {
-        let usual = Way::find(url, name).await?;
+        let usual = Endpoint::find(url, name).await?;
         let direct = match direct {
             DirectUrl::None => return Ok(Self { usual, direct: None, advice: None }),
             DirectUrl::Usual => (usual.clone(), SET_DIRECT),
-            DirectUrl::Url(url) => (Way::find(url, name).await?, NOT_DIRECT),
+            DirectUrl::Url(url) => (Endpoint::find(url, name).await?, NOT_DIRECT),
         };
         Ok(match direct {
             (way, _) if way.pooling == Pooling::Session => Self { usual, direct: Some(way), advice: None },
@@ -106,12 +106,12 @@ impl Ways {
     /// When the address can't be read.
     pub fn direct_to(url: &SecretString, name: &str) -> Result<Self, OpenError> {
         let servers = Servers::at(url, name)?;
-        let usual = Way { servers: Arc::new(servers), pooling: Pooling::Session };
+        let usual = Endpoint { servers: Arc::new(servers), pooling: Pooling::Session };
         Ok(Self { direct: Some(usual.clone()), usual, advice: None })
     }
 
     /// By which migrations go, and what somebody has to themselves.
-    pub(super) fn most_direct(&self) -> &Way {
+    pub(super) fn most_direct(&self) -> &Endpoint {
         self.direct.as_ref().unwrap_or(&self.usual)
     }
 
@@ -186,7 +186,7 @@ impl Servers {
     pub(super) async fn connect(
         &self,
         pooling: Pooling,
-        limits: &Limits,
+        limits: &StatementLimits,
     ) -> Result<DatabaseConnection, Error> {
         let (count, first) = (self.candidates.len(), self.current.load(Ordering::Relaxed));
         let mut trouble = Error::PoolTimedOut;
@@ -206,7 +206,7 @@ impl Servers {
         &self,
         server: usize,
         pooling: Pooling,
-        limits: &Limits,
+        limits: &StatementLimits,
     ) -> Result<DatabaseConnection, Error> {
         let connecting = async {
             let connection = PgConnection::connect_with(&self.candidates[server]).await?;

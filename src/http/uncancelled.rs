@@ -21,7 +21,7 @@ tokio::task_local! {
 
 /// Serves a connection, and ends when what was begun on it has ended as well: a node that stops waits for its
 /// connections, and so for that.
-pub async fn serving<T>(connection: impl Future<Output = T>) -> T {
+pub async fn serve_and_finish<T>(connection: impl Future<Output = T>) -> T {
     let (begun, mut all) = mpsc::channel(1);
     let outcome = BEGUN.scope(begun, connection).await;
     // Nothing is ever sent: it tells that nobody is left who could.
@@ -35,20 +35,20 @@ pub async fn serving<T>(connection: impl Future<Output = T>) -> T {
 ///
 /// # Errors
 /// What it panicked with.
-pub fn to_its_end<T: 'static>(work: impl Future<Output = T> + 'static) -> ToItsEnd<T> {
+pub fn run_to_completion<T: 'static>(work: impl Future<Output = T> + 'static) -> RunToCompletion<T> {
     let begun = BEGUN.try_with(mpsc::Sender::clone).ok();
     let work = async move {
         let outcome = AssertUnwindSafe(work).catch_unwind().await;
         drop(begun);
         outcome
     };
-    ToItsEnd(Some(work.boxed_local()))
+    RunToCompletion(Some(work.boxed_local()))
 }
 
 /// Work that is not done yet.
-pub struct ToItsEnd<T: 'static>(Option<LocalBoxFuture<'static, thread::Result<T>>>);
+pub struct RunToCompletion<T: 'static>(Option<LocalBoxFuture<'static, thread::Result<T>>>);
 
-impl<T> Future for ToItsEnd<T> {
+impl<T> Future for RunToCompletion<T> {
     type Output = thread::Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -59,7 +59,7 @@ impl<T> Future for ToItsEnd<T> {
     }
 }
 
-impl<T> Drop for ToItsEnd<T> {
+impl<T> Drop for RunToCompletion<T> {
     fn drop(&mut self) {
         if let Some(rest) = self.0.take() {
             rt::spawn(rest);
@@ -88,8 +88,8 @@ mod tests {
             }
         };
         // The client is gone as soon as the work has begun.
-        let connection = async { assert!(to_its_end(work).now_or_never().is_none()) };
-        let mut connection = Box::pin(serving(connection));
+        let connection = async { assert!(run_to_completion(work).now_or_never().is_none()) };
+        let mut connection = Box::pin(serve_and_finish(connection));
         assert!(connection.as_mut().now_or_never().is_none(), "it waits for the work");
         go_on.send(()).expect("the work goes on");
         connection.await;
@@ -98,12 +98,12 @@ mod tests {
 
     #[actix_web::test]
     async fn a_connection_on_which_nothing_was_begun_just_ends() {
-        assert_eq!(serving(async { 7 }).now_or_never(), Some(7));
+        assert_eq!(serve_and_finish(async { 7 }).now_or_never(), Some(7));
     }
 
     #[actix_web::test]
     async fn a_panic_is_the_work_s_own() {
         let work = async { panic!("on purpose") };
-        assert!(serving(to_its_end::<()>(work)).await.is_err());
+        assert!(serve_and_finish(run_to_completion::<()>(work)).await.is_err());
     }
 }

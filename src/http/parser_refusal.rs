@@ -10,7 +10,7 @@ const LONGEST: usize = 160;
 
 /// A refusal by actix, among the bytes that it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bare<'a> {
+pub struct ParserRefusal<'a> {
     /// Where it begins.
     pub at: usize,
     /// Such as `HTTP/1.1`.
@@ -21,7 +21,7 @@ pub struct Bare<'a> {
     pub date: &'a str,
 }
 
-impl<'a> Bare<'a> {
+impl<'a> ParserRefusal<'a> {
     /// The one at the end, if there is one. It has these few lines and no others, which no answer of ours has, whatever a
     /// client makes it say: ours have headers after the length and a body after the headers.
     pub fn find(written: &'a [u8]) -> Option<Self> {
@@ -49,7 +49,7 @@ pub const MAX_TARGET: usize = 8 * 1024;
 /// The beginning of a request: its head, as far as it has come. What comes after it may be here as well, and secrets are:
 /// it can't be printed.
 #[derive(Default)]
-pub struct Beginning(Vec<u8>);
+pub struct RequestPrefix(Vec<u8>);
 
 /// The longest head: what is longer actix refuses before it is whole.
 const MAX_HEAD: usize = 128 * 1024;
@@ -65,7 +65,7 @@ const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OP
 /// Stands for a method or a path that is not known.
 const UNKNOWN: &str = "-";
 
-impl Beginning {
+impl RequestPrefix {
     /// This has come of it.
     pub fn add(&mut self, bytes: &[u8]) {
         let room = MAX_HEAD.saturating_sub(self.0.len());
@@ -152,7 +152,7 @@ mod tests {
     const DATE: &str = "date: Thu, 26 Nov 2026 20:55:03 GMT";
 
     fn found(written: &str) -> Option<(usize, u16)> {
-        Bare::find(written.as_bytes()).map(|bare| (bare.at, bare.status))
+        ParserRefusal::find(written.as_bytes()).map(|bare| (bare.at, bare.status))
     }
 
     #[test]
@@ -179,8 +179,8 @@ mod tests {
         }
     }
 
-    fn begun(request: &str) -> Beginning {
-        let mut beginning = Beginning::default();
+    fn begun(request: &str) -> RequestPrefix {
+        let mut beginning = RequestPrefix::default();
         // However it comes.
         for byte in request.as_bytes() {
             beginning.add(&[*byte]);

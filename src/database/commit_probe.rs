@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Tries a commit when somebody asks. One at a time: a commit that waits for a standby heeds no timeout of Postgres' and no
 /// end of its connection, and what waits would pile up.
 #[derive(Clone, Debug)]
-pub struct Commits(Arc<Inner>);
+pub struct CommitProbe(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -34,8 +34,8 @@ struct Attempt {
     outcome: Result<(), Arc<DatabaseError>>,
 }
 
-impl Commits {
-    /// Of this database. [`Commits::keep`] tries them.
+impl CommitProbe {
+    /// Of this database. [`CommitProbe::keep`] tries them.
     pub fn new(pools: Pools) -> Self {
         Self(Arc::new(Inner { pools, wanted: Notify::new(), latest: watch::Sender::new(None) }))
     }
@@ -109,7 +109,7 @@ impl Commits {
     async fn call_off(&self, backend: i32) {
         let cancel = sqlx::query_scalar!("select pg_cancel_backend($1)", backend);
         if let Err(error) = answer(cancel.fetch_one(&self.0.pools.upkeep)).await {
-            tracing::warn!(backend, %error, "a commit that was tried goes on waiting in Postgres");
+            tracing::warn!(backend, %error, "test commit could not be cancelled and still waits in Postgres");
         }
     }
 }

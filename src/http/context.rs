@@ -15,12 +15,12 @@ use actix_web::web::{Bytes, Data};
 
 use crate::error::{Code, Problem};
 use crate::metrics::Metrics;
-use crate::telemetry::{self, Access, RequestId, Spans};
+use crate::telemetry::{self, Access, RequestId, TraceExporter};
 
 use super::base_path::BasePath;
 use super::client::TrustedProxies;
 use super::cors::Cors;
-use super::refusal::{Bare, Beginning, MAX_TARGET, too_long_a_path};
+use super::parser_refusal::{MAX_TARGET, ParserRefusal, RequestPrefix, too_long_a_path};
 use super::route_index::RouteIndex;
 
 /// The most that a request's headers may have, in bytes: eight cookies of the size that browsers keep.
@@ -43,7 +43,7 @@ static HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
 /// What the edge goes by.
 #[derive(Clone, Debug)]
-pub struct Edge {
+pub struct HttpContext {
     /// Whether clients come over https.
     pub is_https: bool,
     /// The path below which they see the service, if it has not its host for itself.
@@ -57,10 +57,10 @@ pub struct Edge {
     /// What else is counted.
     pub metrics: Metrics,
     /// Where spans go, if they go anywhere.
-    pub spans: Option<Spans>,
+    pub spans: Option<TraceExporter>,
 }
 
-impl Edge {
+impl HttpContext {
     /// What every answer has: no cache may keep it unless its route says so, and no browser may guess what it is, tell
     /// others where it came from, or take it for a page.
     pub(super) fn add_headers(&self, headers: &mut HeaderMap, id: RequestId) {
@@ -83,7 +83,7 @@ impl Edge {
     }
 
     /// Answers what actix's parser has refused, counts it and writes it down: there is no request, and so no exchange.
-    pub fn refuse(&self, bare: &Bare<'_>, beginning: &Beginning, peer: IpAddr) -> Vec<u8> {
+    pub fn refuse(&self, bare: &ParserRefusal<'_>, beginning: &RequestPrefix, peer: IpAddr) -> Vec<u8> {
         let (id, problem) = (RequestId::random(), beginning.problem(bare.status));
         let ((method, path), code) = (beginning.method_and_path(), problem.code().as_str());
         let status = problem.status_code().as_u16();

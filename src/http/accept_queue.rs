@@ -21,7 +21,7 @@ thread_local! {
 }
 
 /// Waits until it is this connection's turn.
-pub async fn enter() {
+pub async fn wait_for_turn() {
     let now = Instant::now();
     let turn = turn(NEXT.get(), now);
     NEXT.set(Some(turn + INTERVAL));
@@ -63,7 +63,7 @@ mod tests {
     #[tokio::test]
     async fn a_crowd_at_the_door_is_let_in_at_its_pace() {
         let began = Instant::now();
-        futures_util::future::join_all((0..200).map(|_| enter())).await;
+        futures_util::future::join_all((0..200).map(|_| wait_for_turn())).await;
         assert!(began.elapsed() >= INTERVAL * (199 - AT_ONCE), "{:?}", began.elapsed());
     }
 
