@@ -57,9 +57,8 @@ use crate::tokens::AppSecret;
 use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
 use crate::web::openapi::{self, Documents};
-use crate::web::{LastRun, Scrape, SiteFacts};
+use crate::web::{LastReport, Scrape, SiteFacts};
 use crate::{account, web as pages};
-use dualauth_compare as compare;
 use dualauth_postgres::{PrivatePostgres, PrivatePostgresError};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
@@ -507,7 +506,7 @@ struct Parts {
     csrf: Data<Csrf>,
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
-    last_run: Data<LastRun>,
+    last_report: Data<LastReport>,
     facts: Data<SiteFacts>,
     metrics: Metrics,
     standing: Data<Standing>,
@@ -586,7 +585,7 @@ impl Parts {
                 allowed: config.allowed_origins.clone(),
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            last_run: Data::new(LastRun::new(compare::default_folder(&config.data_folder), facts.clone())),
+            last_report: Data::new(LastReport::new(&config.data_folder, facts.clone())),
             facts: Data::new(facts),
             metrics,
             standing: Data::new(standing),
@@ -629,7 +628,7 @@ impl Parts {
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone())
-            .app_data(self.last_run.clone())
+            .app_data(self.last_report.clone())
             .app_data(self.facts.clone())
             .app_data(self.standing.clone());
     }
