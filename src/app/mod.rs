@@ -62,9 +62,8 @@ use crate::telemetry::{self, TraceExporter, TraceExporterError};
 use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, PasswordError, PasswordHasher, ThreadPriority};
 use crate::web::openapi::{self, Documents};
-use crate::web::{LastRun, Scrape, SiteFacts};
+use crate::web::{LastReport, Scrape, SiteFacts};
 use crate::{account, mode_routes, web as pages};
-use dualauth_compare as compare;
 use dualauth_postgres::{PrivatePostgres, PrivatePostgresError};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
@@ -512,7 +511,7 @@ struct Parts {
     csrf: Data<Csrf>,
     origins: Data<Origins>,
     proxies: Data<TrustedProxies>,
-    last_run: Data<LastRun>,
+    last_report: Data<LastReport>,
     facts: Data<SiteFacts>,
     metrics: Metrics,
     standing: Data<Standing>,
@@ -593,7 +592,7 @@ impl Parts {
                 allowed: config.allowed_origins.clone(),
             }),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            last_run: Data::new(LastRun::new(compare::default_folder(&config.data_folder), facts.clone())),
+            last_report: Data::new(LastReport::new(&config.data_folder, facts.clone())),
             facts: Data::new(facts),
             metrics,
             standing: Data::new(standing),
@@ -631,7 +630,7 @@ impl Parts {
             .app_data(self.csrf.clone())
             .app_data(self.origins.clone())
             .app_data(self.proxies.clone())
-            .app_data(self.last_run.clone())
+            .app_data(self.last_report.clone())
             .app_data(self.facts.clone())
             .app_data(self.standing.clone());
     }

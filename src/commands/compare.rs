@@ -10,6 +10,7 @@ use url::Url;
 
 use super::{Failure, say};
 use crate::config::Config;
+use crate::web::LastReport;
 use dualauth_compare::target::Target;
 use dualauth_compare::{Check, Options, Plan, Progress, bare};
 
@@ -46,7 +47,7 @@ pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Fail
         return Ok(bare::serve(listen, Duration::from_micros(command.spin)).await?);
     }
     let target = command.target.as_deref().map(Target::read).transpose()?;
-    let out = command.out.unwrap_or_else(|| dualauth_compare::default_folder(&config.data_folder));
+    let out = command.out.unwrap_or_else(|| LastReport::folder(&config.data_folder));
     let options = Options {
         plan: if command.quick || command.self_check { Plan::quick() } else { Plan::full() },
         url: command.url,

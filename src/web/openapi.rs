@@ -9,7 +9,7 @@ mod variants;
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
@@ -18,6 +18,9 @@ use crate::auth::{MODE_SCHEMA, Modes};
 use crate::error::{Check, Checks, Code, FieldError, OAuthError, Problem};
 
 use super::SiteFacts;
+
+/// The schemas of a report, which `dualauth-compare` prints.
+const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.json");
 
 /// What the routes can't say of themselves.
 #[derive(utoipa::OpenApi)]
@@ -76,7 +79,7 @@ impl Documents {
     /// When one does not serialise.
     pub fn of(api: OpenApi, facts: &SiteFacts) -> Result<Self, serde_json::Error> {
         let comparison = comparison(facts);
-        let rendered = Rendered { api: render(&api)?, comparison: render(&comparison)? };
+        let rendered = Rendered { api: render(&api)?, comparison: render_comparison(&comparison)? };
         Ok(Self { api, comparison, rendered })
     }
 
@@ -161,9 +164,22 @@ fn complete_operations(document: &mut OpenApi, facts: &SiteFacts) {
 /// # Errors
 /// When it does not serialise.
 pub fn render(document: &OpenApi) -> Result<String, serde_json::Error> {
+    text(serde_json::to_value(document)?)
+}
+
+/// With what `comparison.json` has in it.
+fn render_comparison(document: &OpenApi) -> Result<String, serde_json::Error> {
     let mut value = serde_json::to_value(document)?;
-    variants::name(&mut value);
-    serde_json::to_string_pretty(&value)
+    let reported: Map<String, Value> = serde_json::from_str(COMPARISON_SCHEMAS)?;
+    if let Some(schemas) = value.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        schemas.extend(reported);
+    }
+    text(value)
+}
+
+fn text(mut document: Value) -> Result<String, serde_json::Error> {
+    variants::name(&mut document);
+    serde_json::to_string_pretty(&document)
 }
 
 /// Which modes there are is known only where they are put together.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dualauth::web::LastReport;
 use dualauth_compare::{Options, Plan, Progress, Report};
 use tokio::runtime::Handle;
 use url::Url;
@@ -115,7 +116,7 @@ async fn a_server_that_gives_a_wrong_answer_is_not_measured() {
 #[tokio::test]
 async fn two_comparisons_never_share_a_folder() {
     let folder = folder();
-    let shown = dualauth_compare::default_folder(&folder.join(".data"));
+    let shown = LastReport::folder(&folder.join(".data"));
     let place = folder.join(".data/compare-run");
     std::fs::create_dir_all(&place).expect("a folder");
     let other = File::create(place.join("lock")).expect("a file");
@@ -142,7 +143,7 @@ pub fn read(folder: &Path, name: &str) -> Vec<u8> {
 /// The page, at a server that finds this.
 async fn page_of(report: &Report) -> String {
     let place = folder();
-    report.write(&dualauth_compare::default_folder(&place.join(".data"))).expect("it is written");
+    report.write(&LastReport::folder(&place.join(".data"))).expect("it is written");
     let database = Database::migrated().await;
     let server = Server::start(&place, &[("DATABASE_URL", database.url().as_str())]).await;
     server.send(Request::get("/compare")).await.expect(200).text()

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the top down. Modules of one layer don't know each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 10] = [
     &["commands"],
     &["app"],
     &["session", "jwt", "mode_routes", "oauth", "account", "web"],
-    &["compare"],
     &["auth"],
     &["http"],
     &["error"],
@@ -55,7 +54,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every file of the library, with the module that it belongs to.
+/// Every file of the server's library, with the module that it belongs to.
 fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
@@ -107,6 +106,30 @@ fn users_logins_clients_and_the_trail_know_nothing_of_http() {
     }
 }
 
+/// A request runs nothing of the comparison, and of the private Postgres only what the start has kept.
+#[test]
+fn only_commands_name_the_comparison_and_only_they_and_the_start_the_private_postgres() {
+    let users = |library: &str| {
+        let files = files().into_iter().filter(|(_, source)| source.contains(library));
+        files.map(|(module, _)| module).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(users("dualauth_compare"), BTreeSet::from(["commands".to_owned()]));
+    assert_eq!(users("dualauth_postgres"), BTreeSet::from(["app", "commands"].map(str::to_owned)));
+}
+
+/// They are libraries for whoever wants to use them, and know nothing of the service.
+#[test]
+fn the_libraries_do_not_depend_on_the_server() {
+    for library in ["compare", "postgres"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(library);
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+        let names = manifest.lines().filter_map(|line| line.split([' ', '.', '=']).next());
+        let own: Vec<_> = names.filter(|name| name.starts_with("dualauth")).collect();
+        let allowed: &[&str] = if library == "compare" { &["dualauth-postgres"] } else { &[] };
+        assert_eq!(own, allowed, "{library}");
+    }
+}
+
 #[test]
 fn what_all_modes_share_names_none_of_them() {
     for (module, source) in
@@ -126,5 +149,11 @@ fn what_all_modes_share_names_none_of_them() {
 fn every_file_says_its_subject_first() {
     for (module, source) in files() {
         assert!(source.starts_with("//! "), "a file of {module} begins with {:?}", source.lines().next());
+    }
+    let mut libraries = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crates"), &mut libraries);
+    for path in libraries {
+        let source = std::fs::read_to_string(&path).expect("a source");
+        assert!(source.starts_with("//! "), "{} begins with {:?}", path.display(), source.lines().next());
     }
 }

@@ -97,20 +97,3 @@ fn sign_in_often(
     })?;
     Ok(done.load(Ordering::Relaxed))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::report::memory_in_words;
-    use super::*;
-
-    #[test]
-    fn what_can_be_nothing_is_told_as_a_bound() {
-        let memory = |logins, each| {
-            let weight = Footprint { logins, memory_bytes_per_login: Some(each), disk_bytes_per_login: None };
-            (weight.memory(), memory_in_words(&weight))
-        };
-        assert_eq!(memory(100_000, 400.0), (Some(400.0), "400".to_owned()));
-        assert_eq!(memory(1_000, 400.0), (None, "< 4\u{202f}195".to_owned()));
-        assert_eq!(memory(1_000, -5_000.0), (None, "< 4\u{202f}195".to_owned()));
-    }
-}

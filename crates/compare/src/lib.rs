@@ -32,7 +32,7 @@ mod tls;
 mod visitor;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -117,11 +117,6 @@ pub enum CompareError {
     /// No chart: a fault of ours.
     #[error("drawing a chart: {0}")]
     Chart(String),
-}
-
-/// Where the last run is, from where its page is made, below the folder for what belongs to this checkout.
-pub fn default_folder(data: &Path) -> PathBuf {
-    data.join("compare")
 }
 
 /// What is to be compared, and how thoroughly.

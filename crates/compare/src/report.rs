@@ -3,12 +3,13 @@
 mod charts;
 mod html;
 mod markdown;
+mod schema;
 mod summary;
 mod tables;
 mod terminal;
+mod textbook;
 
-pub use self::html::STYLE;
-pub use self::tables::memory_in_words;
+pub use self::schema::schemas;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -351,11 +352,10 @@ pub struct CostIntervals {
     pub p50_ms: Option<Estimate>,
 }
 
-/// The name of the file with everything.
-pub const JSON: &str = "comparison.json";
+const JSON: &str = "comparison.json";
 const MARKDOWN: &str = "comparison.md";
-/// And of the page.
-pub const HTML: &str = "comparison.html";
+const HTML: &str = "comparison.html";
+const TEXTBOOK: &str = "comparison.textbook.json";
 
 impl Report {
     /// dualauth in this mode, on one node, as textbooks have it or as it is; with the first algorithm.
@@ -387,14 +387,21 @@ impl Report {
     pub fn write(&self, folder: &Path) -> Result<(), CompareError> {
         let failed = |error| CompareError::Folder(folder.to_owned(), error);
         std::fs::create_dir_all(folder).map_err(failed)?;
-        let json = serde_json::to_string_pretty(self).map_err(|error| failed(error.into()))? + "\n";
-        for (name, text) in [(JSON, json), (MARKDOWN, self.to_markdown()), (HTML, self.to_html()?)] {
+        let json = pretty(self).map_err(failed)?;
+        let textbook = pretty(&self.to_textbook()).map_err(failed)?;
+        let files =
+            [(JSON, json), (MARKDOWN, self.to_markdown()), (HTML, self.to_html()?), (TEXTBOOK, textbook)];
+        for (name, text) in files {
             // Whole or not at all: a server may be about to read it.
             let (path, draft) = (folder.join(name), folder.join(format!("{name}.draft")));
             std::fs::write(&draft, text).and_then(|()| std::fs::rename(draft, path)).map_err(failed)?;
         }
         Ok(())
     }
+}
+
+fn pretty(value: &impl Serialize) -> std::io::Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
 /// Every number in it that is none of things counted.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use dualauth::web::LastReport;
 use dualauth_compare::Report;
 use dualauth_compare::report::{Delay, Variant};
 use dualauth_compare::target::Transport;
@@ -149,7 +150,7 @@ fn assert_suffered(variant: &Variant) {
 /// On the page of a server that was started there.
 async fn assert_shown(out: &Path, report: &Report) {
     let place = folder();
-    let shown = dualauth_compare::default_folder(&place.join(".data"));
+    let shown = LastReport::folder(&place.join(".data"));
     let database = Database::migrated().await;
     let server = Server::start(&place, &[("DATABASE_URL", database.url().as_str())]).await;
     let page = server.send(Request::get("/compare")).await.expect(200).text();

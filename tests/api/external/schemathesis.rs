@@ -87,7 +87,7 @@ fn has(reached: &Reached, operation: &Operation, range: std::ops::Range<u16>) ->
 
 /// Two variants of a comparison that somebody has made, for who asks for it.
 fn show_a_run(server: &TestServer) {
-    let folder = dualauth_compare::default_folder(&server.data_folder);
+    let folder = dualauth::web::LastReport::folder(&server.data_folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     let run = include_bytes!("../../schemathesis/comparison.json");
     std::fs::write(folder.join("comparison.json"), run).expect("it is written");

@@ -5,7 +5,7 @@ use super::Report;
 use super::tables::Table;
 
 /// What a report is made of, for a page that has colours.
-pub const STYLE: &str = include_str!("report.css");
+const STYLE: &str = include_str!("report.css");
 
 /// Colours, for one that stands alone.
 const PAGE_STYLE: &str = include_str!("page.css");
@@ -26,7 +26,7 @@ impl Report {
     ///
     /// # Errors
     /// When a chart can't be drawn.
-    pub fn to_article(&self) -> Result<String, CompareError> {
+    fn to_article(&self) -> Result<String, CompareError> {
         let conditions: String = self
             .conditions()
             .iter()
@@ -87,6 +87,6 @@ fn line(row: &[String]) -> String {
 }
 
 /// What is a name to a reader is no markup to a browser.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -19,7 +19,7 @@ pub(super) struct Table {
 }
 
 /// What each login weighs in memory, in bytes, or less than what.
-pub fn memory_in_words(weight: &Footprint) -> String {
+pub(super) fn memory_in_words(weight: &Footprint) -> String {
     match (weight.memory_bytes_per_login, weight.memory()) {
         (Some(_), None) => format!("< {}", figure(Some(weight.noise().ceil()), 0)),
         (_, bytes) => figure(bytes, 0),
@@ -448,4 +448,20 @@ fn answers(outage: &Outage) -> String {
         }
     });
     answers.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_nothing_is_told_as_a_bound() {
+        let memory = |logins, each| {
+            let weight = Footprint { logins, memory_bytes_per_login: Some(each), disk_bytes_per_login: None };
+            (weight.memory(), memory_in_words(&weight))
+        };
+        assert_eq!(memory(100_000, 400.0), (Some(400.0), "400".to_owned()));
+        assert_eq!(memory(1_000, 400.0), (None, "< 4\u{202f}195".to_owned()));
+        assert_eq!(memory(1_000, -5_000.0), (None, "< 4\u{202f}195".to_owned()));
+    }
 }
