@@ -9,7 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use dualauth::{
-    app::{self, Node},
+    app::{self, RunningService},
     clock::Clock,
     config::Config,
     crypto::random_bytes,
@@ -51,7 +51,7 @@ pub fn beginning() -> DateTime<Utc> {
 }
 
 pub struct TestServer {
-    node: Option<Node>,
+    node: Option<RunningService>,
     address: SocketAddr,
     database: Arc<Database>,
     settings: HashMap<String, String>,
