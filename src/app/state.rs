@@ -148,7 +148,10 @@ impl State {
 
 /// Values that handlers extract as [`Data`], each by its type.
 #[derive(Clone, Default)]
-struct Extractable(Vec<Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>>);
+struct Extractable(Vec<Register>);
+
+/// Registers one of them.
+type Register = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 impl Extractable {
     fn with<T: Send + Sync + 'static>(mut self, value: Data<T>) -> Self {
