@@ -29,7 +29,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt, scope};
 
 use crate::audit::Trail;
-use crate::auth::{CookiePolicy, Csrf, Mode, Modes, Origins, SignIn, check_origin};
+use crate::auth::{CookiePolicy, Csrf, Mode, Modes, Origins, check_origin};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation, Listen};
@@ -53,6 +53,7 @@ use crate::logins::{Feed, Logins, Reload};
 use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
 use crate::session::{self, SessionData, SessionMode};
+use crate::sign_in::SignIn;
 use crate::telemetry::{self, Spans, SpansError};
 use crate::tokens::AppSecret;
 use crate::upkeep::{Standing, Upkeep};

@@ -17,6 +17,8 @@ pub mod web;
 
 pub mod compare;
 
+pub mod sign_in;
+
 pub mod auth;
 
 pub mod http;

@@ -5,13 +5,12 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use uuid::Uuid;
 
 use crate::audit::{Kind, Trail};
-use crate::auth::{
-    Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, SignIn, UserBody,
-};
+use crate::auth::{Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, UserBody};
 use crate::error::{Code, Problem};
 use crate::http::body::{Ignored, Json};
 use crate::http::client::Client;
 use crate::logins::Logins;
+use crate::sign_in::SignIn;
 use crate::users::Accounts;
 
 use super::paging::{name_of, page_of};

@@ -8,7 +8,6 @@ mod extractor;
 mod introspection;
 mod origin;
 mod renewal;
-mod sign_in;
 mod transport;
 
 use chrono::{DateTime, Utc};
@@ -32,7 +31,6 @@ pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick}
 pub use self::introspection::TokenBody;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::renewal::within_refresh_limit;
-pub use self::sign_in::{Presentation, SignIn};
 pub use self::transport::{CookieKind, CookiePolicy, max_age};
 
 /// One way to present a login.

@@ -15,15 +15,15 @@ use zeroize::Zeroizing;
 
 use crate::audit::{Kind, Trail};
 use crate::auth::{
-    AuthError, Credential, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Presentation, ProfileBody,
-    RefreshRequest, RegisterRequest, Rejection, SignIn, TokenType, UserBody, pick, warn_of_lost_cookies,
-    within_refresh_limit,
+    AuthError, Credential, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, ProfileBody, RefreshRequest,
+    RegisterRequest, Rejection, TokenType, UserBody, pick, warn_of_lost_cookies, within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
 use crate::http::cookies;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
+use crate::sign_in::{Presentation, SignIn};
 use crate::telemetry::{self, Who};
 
 use super::credential::{Refresh, Secret, may_be_access_token, may_be_refresh_token};

@@ -11,14 +11,16 @@ use utoipa::ToSchema;
 
 use crate::audit::{Kind, Trail};
 use crate::auth::{
-    AuthError, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Modes, Presentation, ProfileBody,
-    RegisterRequest, Rejection, SignIn, TokenType, UserBody, warn_of_lost_cookies, within_refresh_limit,
+    AuthError, Csrf, CsrfBody, Identity, LoginBody, LoginRequest, Modes, ProfileBody, RegisterRequest,
+    Rejection, TokenType, UserBody, warn_of_lost_cookies, within_refresh_limit,
 };
 use crate::error::{Code, Problem};
 use crate::http::body::{AnyJson, Ignored, Json};
 use crate::http::client::Client;
 use crate::http::cookies;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
+
+use crate::sign_in::{Presentation, SignIn};
 
 use super::credential::may_be_signed_id;
 use super::data::{KEY, Key, Put, SessionData};

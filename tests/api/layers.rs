@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the top down. Modules of one layer don't know each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 12] = [
     &["commands"],
     &["app"],
     &["session", "jwt", "oauth", "account", "web"],
     &["compare"],
+    &["sign_in"],
     &["auth"],
     &["http"],
     &["error"],

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 
 use crate::audit::{Entry, Kind, Origin, Trail};
+use crate::auth::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::http::client::Client;
@@ -14,8 +15,6 @@ use crate::tokens::{AppSecret, MacKey};
 use crate::users::{
     Accounts, ChangePasswordError, Claimant, NewUser, Nobody, Place, Refused, UserName, VerifyError,
 };
-
-use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 
 /// The longest name of a device, in code points.
 const MAX_DEVICE_NAME: usize = 64;
