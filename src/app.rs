@@ -36,6 +36,7 @@ use crate::config::{Config, JwtRevocation, Listen};
 use crate::database::private::{PrivatePostgres, PrivatePostgresError};
 use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
 use crate::error::Problem;
+use crate::factors::password::PasswordFactor;
 use crate::http::base_path::BasePath;
 use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
@@ -559,7 +560,7 @@ impl Parts {
                 keys.clone(),
                 verified,
             )),
-            Arc::new(SessionMode::new(logins.clone(), clock, cookies, secret)),
+            Arc::new(SessionMode::new(logins.clone(), clock.clone(), cookies, secret)),
         ];
         Self {
             pool: Data::new(pool.clone()),
@@ -568,16 +569,27 @@ impl Parts {
             clients: Data::from(clients),
             metadata: Data::new(metadata),
             keys: Data::new(keys),
-            session_data: Data::new(SessionData::new(pool)),
+            session_data: Data::new(SessionData::new(pool.clone())),
             accounts: Data::new(accounts.clone()),
-            sign_in: Data::new(SignIn::new(
+            sign_in: Data::new(SignIn {
+                password: PasswordFactor::new(
+                    pool.clone(),
+                    accounts.hasher().clone(),
+                    config.passwords.min_length,
+                    clock.clone(),
+                    limits.login.clone(),
+                    secret,
+                    logins.clone(),
+                    trail.clone(),
+                ),
                 accounts,
                 logins,
-                limits.clone(),
-                secret,
-                trail.clone(),
-                metrics.clone(),
-            )),
+                limits: limits.clone(),
+                step_up_max_age: config.step_up_max_age,
+                clock,
+                trail: trail.clone(),
+                metrics: metrics.clone(),
+            }),
             limits: Data::new(limits),
             trail: Data::new(trail),
             csrf: Data::new(Csrf::new(secret)),

@@ -6,12 +6,13 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::clients::AuthenticateError;
 use crate::database::DatabaseError;
 use crate::limits::Limited;
-use crate::users::{ChangePasswordError, Field, Invalid, PasswordError, RegisterError, VerifyError};
+use crate::users::{Field, Invalid, PasswordError, RegisterError};
 
 /// The media type of a problem document (RFC 9457, section 3).
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -37,6 +38,7 @@ pub enum Code {
     TokenRevoked,
     RefreshTokenReused,
     SessionExpired,
+    InsufficientUserAuthentication,
     CsrfFailed,
     CrossOrigin,
     Forbidden,
@@ -63,7 +65,8 @@ impl Code {
             | Self::TokenExpired
             | Self::TokenRevoked
             | Self::RefreshTokenReused
-            | Self::SessionExpired => StatusCode::UNAUTHORIZED,
+            | Self::SessionExpired
+            | Self::InsufficientUserAuthentication => StatusCode::UNAUTHORIZED,
             Self::CsrfFailed | Self::CrossOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -89,6 +92,7 @@ impl Code {
             Self::TokenRevoked => "Token revoked",
             Self::RefreshTokenReused => "Refresh token reused",
             Self::SessionExpired => "Session ended",
+            Self::InsufficientUserAuthentication => "Proof of identity too old or too weak",
             Self::CsrfFailed => "CSRF token missing or wrong",
             Self::CrossOrigin => "Cross-origin request refused",
             Self::Forbidden => "Forbidden",
@@ -116,6 +120,7 @@ impl Code {
             Self::TokenRevoked => "token_revoked",
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::SessionExpired => "session_expired",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::CsrfFailed => "csrf_failed",
             Self::CrossOrigin => "cross_origin",
             Self::Forbidden => "forbidden",
@@ -231,6 +236,12 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     checks: Option<Checks>,
+    /// What a kind of problem says besides (RFC 9457, section 3.2).
+    #[serde(flatten)]
+    #[schema(ignore)]
+    extensions: Map<String, Value>,
+    #[serde(skip)]
+    challenge: Option<Box<str>>,
     #[serde(skip)]
     allow: Option<Box<str>>,
     #[serde(skip)]
@@ -249,6 +260,8 @@ impl Problem {
             errors: Vec::new(),
             error: None,
             checks: None,
+            extensions: Map::new(),
+            challenge: None,
             allow: None,
             limited: None,
         }
@@ -281,6 +294,19 @@ impl Problem {
     /// The same under another status than the code's own.
     pub fn with_status(self, status: u16) -> Self {
         Self { status, ..self }
+    }
+
+    /// The same with one more member, which this kind of problem has.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.extensions.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same with another `WWW-Authenticate` than the code's own.
+    #[must_use]
+    pub fn challenging(self, challenge: String) -> Self {
+        Self { challenge: Some(challenge.into()), ..self }
     }
 
     /// The same in OAuth's words as well, where they have one for it.
@@ -316,10 +342,10 @@ impl Problem {
         self.code
     }
 
-    fn challenge(&self) -> Option<&'static str> {
+    fn challenge(&self) -> Option<&str> {
         match self.error {
             Some(OAuthError::InvalidClient) => Some(BASIC_CHALLENGE),
-            _ => self.code.challenge(),
+            _ => self.challenge.as_deref().or(self.code.challenge()),
         }
     }
 
@@ -423,31 +449,6 @@ impl From<RegisterError> for Problem {
             RegisterError::EmailTaken => Self::new(Code::Conflict, "This email has an account already."),
             RegisterError::Password(error) => error.into(),
             RegisterError::Database(error) => error.into(),
-        }
-    }
-}
-
-impl From<VerifyError> for Problem {
-    fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::InvalidCredentials(_) => {
-                Self::new(Code::InvalidCredentials, "The name or the password is wrong.")
-            }
-            VerifyError::Limited(limited) | VerifyError::Closed { limited, .. } => limited.into(),
-            VerifyError::Password(error) => error.into(),
-            VerifyError::Database(error) => error.into(),
-        }
-    }
-}
-
-impl From<ChangePasswordError> for Problem {
-    fn from(error: ChangePasswordError) -> Self {
-        match error {
-            ChangePasswordError::Invalid(invalid) => Self::validation(vec![invalid.into()]),
-            ChangePasswordError::WrongPassword => Self::wrong_password(),
-            ChangePasswordError::Limited(limited) => limited.into(),
-            ChangePasswordError::Password(error) => error.into(),
-            ChangePasswordError::Database(error) => error.into(),
         }
     }
 }

@@ -19,6 +19,8 @@ pub mod compare;
 
 pub mod sign_in;
 
+pub mod factors;
+
 pub mod auth;
 
 pub mod http;

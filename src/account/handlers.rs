@@ -5,14 +5,16 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use uuid::Uuid;
 
 use crate::audit::{Kind, Trail};
-use crate::auth::{Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, UserBody};
+use crate::auth::{Identity, ProfileBody, UserBody};
 use crate::error::{Code, Problem};
+use crate::factors::password::ChangePasswordError;
 use crate::http::body::{Ignored, Json};
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::sign_in::SignIn;
 use crate::users::Accounts;
 
+use super::bodies::{ListedLoginBody, ListedLoginsBody, PasswordRequest};
 use super::paging::{name_of, page_of};
 
 /// Who is signed in, by whichever credential came.
@@ -104,6 +106,7 @@ pub(super) async fn end_login(
 #[utoipa::path(operation_id = "change_password", tag = "account", request_body = PasswordRequest,
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "It is changed. This login goes on; every other one has ended."),
+    (status = 401, description = "insufficient_user_authentication, of an account without a password."),
     (status = 403, description = "invalid_credentials"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
@@ -115,6 +118,16 @@ pub(super) async fn change_password(
     client: Client,
     Json(body): Json<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
-    sign_in.change_password(&identity, &body, &client).await?;
+    let PasswordRequest { current_password, new_password } = body;
+    match current_password {
+        Some(current) => sign_in.password.change(&identity, &current, &new_password, &client).await?,
+        None if sign_in.password.is_set(identity.user_id).await? => {
+            return Err(ChangePasswordError::Missing.into());
+        }
+        None => {
+            sign_in.check_fresh(&identity).await?;
+            sign_in.password.set_first(&identity, &new_password, &client).await?;
+        }
+    }
     Ok(HttpResponse::NoContent().finish())
 }

@@ -19,12 +19,12 @@ use crate::audit::{Entry, Kind};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::http::client::Client;
-use crate::logins::{EndedLogin, Transport};
+use crate::logins::{Authentication, EndedLogin, Transport};
 
 pub use self::audience::Audience;
 pub use self::bodies::{
-    CsrfBody, ListedLoginBody, ListedLoginsBody, LoginBody, LoginRequest, MODE_SCHEMA, PasswordRequest,
-    ProfileBody, RefreshRequest, RegisterRequest, TokenType, UserBody,
+    AuthenticationBody, CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest,
+    RegisterRequest, StepUpRequest, TokenType, UserBody, mode_schema, rfc3339,
 };
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};
@@ -89,6 +89,8 @@ pub struct Identity {
     pub transport: Transport,
     /// The login that it presents.
     pub login_id: Uuid,
+    /// How that login was proved, as the credential says.
+    pub authentication: Authentication,
     /// When the credential ends if it is not renewed or used.
     pub expires_at: DateTime<Utc>,
 }
@@ -131,6 +133,9 @@ pub enum AuthError {
     /// The token's login was ended.
     #[error("the token's login has ended")]
     TokenRevoked,
+    /// The token was replaced by a step-up. Its login lives, under a newer one.
+    #[error("the token was replaced by a step-up")]
+    SteppedUp,
     /// A refresh token was used again after its successor had taken over.
     #[error("the refresh token had been used already")]
     RefreshTokenReused,
@@ -173,6 +178,10 @@ impl From<AuthError> for Problem {
                 "The name or the roles of the token's owner have changed. A refresh brings a token with the new ones.",
             ),
             AuthError::TokenRevoked => (Code::TokenRevoked, "The token's login has ended. Sign in again."),
+            AuthError::SteppedUp => (
+                Code::InvalidToken,
+                "The token was replaced when its login was stepped up. Use the newer one.",
+            ),
             AuthError::RefreshTokenReused => (
                 Code::RefreshTokenReused,
                 "This refresh token had been used already, so somebody else may have a copy. The login was ended.",

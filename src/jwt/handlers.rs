@@ -23,7 +23,7 @@ use crate::http::body::{Json, OptionalJson};
 use crate::http::client::Client;
 use crate::http::cookies;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
-use crate::sign_in::{Presentation, SignIn};
+use crate::sign_in::{LoginSpec, SignIn};
 use crate::telemetry::{self, Who};
 
 use super::credential::{Refresh, Secret, may_be_access_token, may_be_refresh_token};
@@ -131,7 +131,7 @@ pub(super) async fn jwt_login(
         Transport::Bearer => None,
     };
     let secret = Secret::generate();
-    let how = Presentation { mode: NAME, transport, access: Access::Token(secret.hash()), replaces };
+    let how = LoginSpec { mode: NAME, transport, access: Access::Token(secret.hash()), replaces };
     let login = sign_in.start(body, client, how).await?;
     warn_of_lost_cookies(transport, request.headers());
     mode.hand_out(login, Some(secret), transport, &csrf).await
@@ -396,6 +396,7 @@ impl JwtMode {
         Ok(Identity {
             user_id: login.user.id,
             login_id: login.id,
+            authentication: login.authentication,
             mode: NAME,
             transport,
             expires_at: login.ends_at(),
@@ -504,6 +505,7 @@ fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
         Renewal::Reused(_) => Err(AuthError::RefreshTokenReused),
         Renewal::Ended => Err(AuthError::TokenRevoked),
         Renewal::Expired => Err(AuthError::LoginExpired),
+        Renewal::SteppedUp => Err(AuthError::SteppedUp),
         Renewal::Unknown => Err(AuthError::InvalidToken),
     }
 }

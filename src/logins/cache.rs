@@ -42,6 +42,7 @@ impl Session {
             roles: login.user.roles,
             mode: login.mode,
             transport: login.transport,
+            authentication: login.authentication,
             remember_me: login.remember_me,
             expires_at: login.expires_at,
         };
@@ -176,6 +177,7 @@ mod tests {
             roles: Vec::new(),
             mode: "session".to_owned(),
             transport: Transport::Bearer,
+            authentication: Default::default(),
             remember_me: false,
             expires_at: at(600),
         });

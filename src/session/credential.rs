@@ -87,6 +87,7 @@ fn identity(found: &Presented) -> Identity {
         mode: NAME,
         transport: principal.transport,
         login_id: principal.login_id,
+        authentication: principal.authentication,
         expires_at: found.ends_at,
     }
 }

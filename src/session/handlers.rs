@@ -20,7 +20,7 @@ use crate::http::client::Client;
 use crate::http::cookies;
 use crate::logins::{Access, Login, Renewal, Replaced, Transport};
 
-use crate::sign_in::{Presentation, SignIn};
+use crate::sign_in::{LoginSpec, SignIn};
 
 use super::credential::may_be_signed_id;
 use super::data::{KEY, Key, Put, SessionData};
@@ -118,7 +118,7 @@ pub(super) async fn session_login(
     let id = SessionId::generate();
     let transport = body.transport.unwrap_or(Transport::Cookie);
     let old = mode.cookie_id(request.headers()).filter(|_| transport == Transport::Cookie);
-    let how = Presentation {
+    let how = LoginSpec {
         mode: NAME,
         transport,
         access: Access::Handle(id.hash()),

@@ -1,214 +1,53 @@
-//! What signing up and signing in have in common in every mode.
+//! HOW A LOGIN BEGINS, and how its owner proves once more that it is theirs.
+//!
+//! The story: an attempt ([`attempt`]) says which login is wanted, and from where. What proves its user comes from `factors`.
+//! When that is enough ([`policy`]) the login begins, in one function, whatever proved it. Later it says how it was
+//! proved, and when; a route may want that to be recent ([`freshness`]), and a step-up ([`step_up`]) makes it so.
 
-use ipnet::IpNet;
+mod attempt;
+mod freshness;
+mod policy;
+mod register;
+mod step_up;
 
-use crate::audit::{Entry, Kind, Origin, Trail};
-use crate::auth::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
+use std::time::Duration;
+
+use crate::audit::{Kind, Trail};
+use crate::auth::Identity;
+use crate::clock::Clock;
 use crate::database::DatabaseError;
-use crate::error::{FieldError, Problem};
+use crate::factors::password::PasswordFactor;
 use crate::http::client::Client;
-use crate::limits::{Limited, Limits};
-use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
+use crate::limits::Limits;
+use crate::logins::Logins;
 use crate::metrics::Metrics;
-use crate::telemetry::{self, Who};
-use crate::tokens::{AppSecret, MacKey};
-use crate::users::{
-    Accounts, ChangePasswordError, Claimant, NewUser, Nobody, Place, Refused, UserName, VerifyError,
-};
+use crate::users::Accounts;
 
-/// The longest name of a device, in code points.
-const MAX_DEVICE_NAME: usize = 64;
+pub use self::attempt::LoginSpec;
+pub use self::freshness::Freshness;
+pub use self::step_up::{StepUpError, SteppedCredential};
 
-/// How a mode presents the login that it begins.
-#[derive(Debug)]
-pub struct Presentation {
-    /// The mode.
-    pub mode: &'static str,
-    /// How its credential travels.
-    pub transport: Transport,
-    /// How a request finds the login.
-    pub access: Access,
-    /// The login of the same mode whose cookie came with the request.
-    pub replaces: Option<Replaced>,
-}
-
-/// Opens accounts and begins logins.
+/// Opens accounts, begins logins, and has them proved once more.
 pub struct SignIn {
-    accounts: Accounts,
-    logins: Logins,
-    limits: Limits,
-    /// For names that nobody has: where they are counted is not to be guessed.
-    nobody: MacKey,
-    trail: Trail,
-    metrics: Metrics,
+    /// Where accounts are opened.
+    pub accounts: Accounts,
+    /// Where logins begin.
+    pub logins: Logins,
+    /// The first factor that there is.
+    pub password: PasswordFactor,
+    /// How often one network may do what.
+    pub limits: Limits,
+    /// `STEP_UP_MAX_AGE`.
+    pub step_up_max_age: Duration,
+    /// The time.
+    pub clock: Clock,
+    /// Is told what happened.
+    pub trail: Trail,
+    /// Counts it.
+    pub metrics: Metrics,
 }
 
 impl SignIn {
-    /// With these accounts and logins, within these limits. What happens to them is told to the trail.
-    pub fn new(
-        accounts: Accounts,
-        logins: Logins,
-        limits: Limits,
-        secret: &AppSecret,
-        trail: Trail,
-        metrics: Metrics,
-    ) -> Self {
-        let nobody = MacKey::derive(secret, "names that nobody has");
-        Self { accounts, logins, limits, nobody, trail, metrics }
-    }
-
-    /// Opens an account, asked to in this mode; signs nobody in.
-    ///
-    /// # Errors
-    /// `validation_failed`, `conflict`, `rate_limited`.
-    pub async fn register(
-        &self,
-        request: RegisterRequest,
-        client: &Client,
-        mode: &'static str,
-    ) -> Result<UserBody, Problem> {
-        self.limits.register.count(client.network())?;
-        let RegisterRequest { username, email, password } = request;
-        let user = self.accounts.register(&NewUser { username, email, password, admin: false }).await?;
-        let entry = Entry::new(Kind::Registered, client.origin()).in_mode(mode);
-        self.trail.record(entry.of_user(user.id, &user.username));
-        Ok(user.into())
-    }
-
-    /// Begins a login of whoever has this name and password.
-    ///
-    /// # Errors
-    /// `invalid_credentials`, `validation_failed`, `rate_limited`.
-    pub async fn start(
-        &self,
-        mut request: LoginRequest,
-        client: Client,
-        how: Presentation,
-    ) -> Result<Login, Problem> {
-        // No name has any around it, and whoever pastes one brings it along.
-        request.username = request.username.trim().to_owned();
-        check_device_name(request.device_name.as_deref())?;
-        let (origin, mode, transport) = (client.origin(), how.mode, how.transport.as_str());
-        let outcome = self.try_start(request, client, how).await;
-        self.tell(&outcome, origin, mode, transport);
-        let outcome = outcome.map_err(Problem::from);
-        let word = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "started");
-        self.metrics.sign_in(mode, transport, word);
-        outcome
-    }
-
-    async fn try_start(
-        &self,
-        request: LoginRequest,
-        client: Client,
-        how: Presentation,
-    ) -> Result<Login, VerifyError> {
-        let (claimant, network) = (self.claimant(&request.username, &client), client.network());
-        let look = self.accounts.check_open(&request.username, claimant);
-        self.look(network, look, is_wrong_login).await?;
-        let place = self.accounts.enter()?;
-        let _turn = place.turn().await?;
-        self.guarded(network, self.begin(place, claimant, request, client, how), is_wrong_login).await
-    }
-
-    fn claimant(&self, name: &str, client: &Client) -> Claimant {
-        let nobody = Nobody::of(self.nobody.sign(name.to_ascii_lowercase().as_bytes()));
-        Claimant { address: client.address, nobody }
-    }
-
-    async fn begin(
-        &self,
-        place: Place,
-        claimant: Claimant,
-        request: LoginRequest,
-        client: Client,
-        how: Presentation,
-    ) -> Result<Login, VerifyError> {
-        let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
-        if owner.upgraded {
-            let entry = Entry::new(Kind::PasswordUpgraded, client.origin()).in_mode(how.mode);
-            self.trail.record(entry.by(how.transport.as_str()).of_user(owner.user.id, &owner.user.username));
-        }
-        let changed = Refused::Changed(owner.user.clone().into());
-        let login = NewLogin {
-            owner,
-            mode: how.mode,
-            transport: how.transport,
-            remember_me: request.remember_me,
-            device: Device {
-                name: request.device_name,
-                address: client.address.to_string(),
-                user_agent: client.user_agent,
-            },
-            access: how.access,
-            replaces: how.replaces,
-        };
-        self.logins.start(login).await?.ok_or_else(|| changed.into())
-    }
-
-    /// Looks whether a network may try at all, before a place in the queue is taken: who may not is in nobody's way there. A
-    /// try at what is closed counts as one that fails.
-    async fn look<E: From<Limited>>(
-        &self,
-        network: IpNet,
-        look: impl Future<Output = Result<(), E>>,
-        is_closed: impl FnOnce(&E) -> bool,
-    ) -> Result<(), E> {
-        self.limits.login.check(network)?;
-        let outcome = look.await;
-        if outcome.as_ref().is_err_and(is_closed) {
-            self.limits.login.count(network)?;
-        }
-        outcome
-    }
-
-    /// Has a network prove something by a password, which counts when it fails.
-    async fn guarded<T, E: From<Limited>>(
-        &self,
-        network: IpNet,
-        proof: impl Future<Output = Result<T, E>>,
-        has_failed: impl FnOnce(&E) -> bool,
-    ) -> Result<T, E> {
-        let attempt = self.limits.login.begin(network).await?;
-        let outcome = proof.await;
-        match &outcome {
-            // Dropped, it counts.
-            Err(error) if has_failed(error) => drop(attempt),
-            // Nobody has failed while the service could not tell.
-            _ => attempt.forget(),
-        }
-        outcome
-    }
-
-    /// Tells the trail and the log what came of it, and of which account: never which name was typed.
-    fn tell(
-        &self,
-        outcome: &Result<Login, VerifyError>,
-        origin: Origin,
-        mode: &'static str,
-        transport: &'static str,
-    ) {
-        let entry = |kind| Entry::new(kind, origin).in_mode(mode).by(transport);
-        match outcome {
-            Ok(Login { id, user, .. }) => {
-                telemetry::note(Who { user: user.id, login: *id, mode });
-                self.trail.record(entry(Kind::LoginStarted).in_login(*id).of_user(user.id, &user.username));
-            }
-            Err(VerifyError::InvalidCredentials(refused)) => {
-                let entry = entry(Kind::LoginFailed).with("reason", refused.as_str());
-                self.trail.record(of_account(entry, refused.user()));
-            }
-            Err(VerifyError::Limited(limited)) => {
-                self.trail.record(entry(Kind::LoginLimited).with("limit", limited.policy));
-            }
-            Err(VerifyError::Closed { limited, user }) => {
-                let entry = entry(Kind::LoginLimited).with("limit", limited.policy);
-                self.trail.record(of_account(entry, user.as_ref()));
-            }
-            Err(VerifyError::Password(_) | VerifyError::Database(_)) => {}
-        }
-    }
-
     /// Ends every login of a user, in every mode.
     ///
     /// # Errors
@@ -219,68 +58,4 @@ impl SignIn {
         self.logins.announce().await;
         Ok(())
     }
-
-    /// Sets another password, and ends every login of the user but this one.
-    ///
-    /// # Errors
-    /// 403 `invalid_credentials`, `validation_failed`, `rate_limited`.
-    pub async fn change_password(
-        &self,
-        identity: &Identity,
-        request: &PasswordRequest,
-        client: &Client,
-    ) -> Result<(), Problem> {
-        let outcome = self.try_change_password(identity, request, client).await;
-        let entry = |kind| identity.did(kind, client);
-        match &outcome {
-            Ok(()) => self.trail.record(entry(Kind::PasswordChanged)),
-            Err(ChangePasswordError::WrongPassword) => self.trail.record(entry(Kind::PasswordChangeFailed)),
-            Err(ChangePasswordError::Limited(limited)) => {
-                self.trail.record(entry(Kind::LoginLimited).with("limit", limited.policy));
-            }
-            Err(_) => {}
-        }
-        outcome?;
-        self.logins.announce().await;
-        Ok(())
-    }
-
-    async fn try_change_password(
-        &self,
-        identity: &Identity,
-        request: &PasswordRequest,
-        client: &Client,
-    ) -> Result<(), ChangePasswordError> {
-        let PasswordRequest { current_password, new_password } = request;
-        let Identity { user_id, login_id, .. } = *identity;
-        let look = self.accounts.check_open_to(user_id);
-        self.look(client.network(), look, is_wrong_password).await?;
-        let place = self.accounts.enter()?;
-        let _turn = place.turn().await?;
-        let change = self.accounts.change_password(place, user_id, current_password, new_password, login_id);
-        self.guarded(client.network(), change, is_wrong_password).await
-    }
-}
-
-fn of_account(entry: Entry, user: Option<&UserName>) -> Entry {
-    match user {
-        Some(user) => entry.of_user(user.id, &user.username),
-        None => entry,
-    }
-}
-
-fn is_wrong_login(error: &VerifyError) -> bool {
-    matches!(error, VerifyError::InvalidCredentials(_) | VerifyError::Closed { .. })
-}
-
-fn is_wrong_password(error: &ChangePasswordError) -> bool {
-    matches!(error, ChangePasswordError::WrongPassword | ChangePasswordError::Limited(_))
-}
-
-fn check_device_name(name: Option<&str>) -> Result<(), Problem> {
-    if name.is_none_or(|name| name.chars().count() <= MAX_DEVICE_NAME) {
-        return Ok(());
-    }
-    let detail = format!("must have {MAX_DEVICE_NAME} characters at most");
-    Err(Problem::validation(vec![FieldError { pointer: "/device_name".to_owned(), detail }]))
 }

@@ -1,4 +1,4 @@
-//! WHO signs in: a user, what a name, email and password may be, and how accounts are opened and proved.
+//! WHO signs in: a user, what a name, email and password may be, and how accounts are opened.
 
 mod accounts;
 mod guesses;
@@ -12,16 +12,14 @@ mod validation;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub use self::accounts::{
-    Accounts, ChangePasswordError, ManageError, NewUser, Proved, Refused, RegisterError, VerifyError,
-};
-pub use self::guesses::{Claimant, Nobody};
+pub use self::accounts::{Accounts, ManageError, NewUser, RegisterError};
+pub use self::guesses::{AttemptSource, Nobody, closed};
 pub use self::import::{CheckedUser, ForeignUser, Import, Refusal};
 pub use self::management::SetPasswordError;
 pub use self::passwords::{
     Load, NO_PASSWORD, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,
 };
-pub use self::validation::{Field, Invalid, check_role};
+pub use self::validation::{Field, Invalid, check_password, check_role};
 
 /// The role that every user begins with.
 pub const USER_ROLE: &str = "user";

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the top down. Modules of one layer don't know each other.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["commands"],
     &["app"],
     &["session", "jwt", "oauth", "account", "web"],
     &["compare"],
     &["sign_in"],
+    &["factors"],
     &["auth"],
     &["http"],
     &["error"],

@@ -37,7 +37,7 @@ async fn a_profile_says_who_and_how(pair: Pair) {
         assert_eq!(profile["username"], "ada");
         assert_eq!(profile["roles"], body["user"]["roles"]);
         let auth = &profile["auth"];
-        assert_members(auth, &["mode", "transport", "login_id", "expires_at"]);
+        assert_members(auth, &["mode", "transport", "login_id", "expires_at", "amr", "acr", "auth_time"]);
         assert_eq!(auth["mode"], pair.mode.name());
         assert_eq!(auth["transport"], pair.transport.name());
         assert_eq!(auth["login_id"], body["login"]["id"]);

@@ -16,9 +16,20 @@ promises! { of every pair:
     a_proxy_lets_nobody_through_whose_login_has_ended,
 }
 
-const HEADERS: [&str; 4] = ["x-auth-user-id", "x-auth-username", "x-auth-roles", "x-auth-mode"];
+const HEADERS: [&str; 7] = [
+    "x-auth-user-id",
+    "x-auth-username",
+    "x-auth-roles",
+    "x-auth-mode",
+    "x-auth-acr",
+    "x-auth-amr",
+    "x-auth-time",
+];
 
-fn headers(response: &Response) -> [Option<&str>; 4] {
+/// What they say of a login that has begun as a test does.
+const PROVED: [&str; 3] = ["aal1", "pwd", "2031-01-01T02:13:20.000000Z"];
+
+fn headers(response: &Response) -> [Option<&str>; 7] {
     HEADERS.map(|name| {
         let mut all: Vec<&str> = response.all(name).collect();
         assert!(all.len() < 2, "{response}");
@@ -34,7 +45,8 @@ async fn a_proxy_is_told_who_is_asking(pair: Pair) {
     for method in ["GET", "HEAD"] {
         let response = server.send(client.request(method, "/verify")).await.expect(200).not_stored();
 
-        let expected = [id.as_str(), "Ada.L-1_x", "user", pair.mode.name()];
+        let [acr, amr, time] = PROVED;
+        let expected = [id.as_str(), "Ada.L-1_x", "user", pair.mode.name(), acr, amr, time];
         assert_eq!(headers(&response), expected.map(Some), "{response}");
         assert_eq!(response.text(), "");
         assert_eq!(response.set_cookies(), []);
@@ -66,7 +78,7 @@ async fn a_proxy_lets_nobody_through_whose_login_has_ended(pair: Pair) {
 
     let response = before.get("/verify").await.problem(401, pair.mode.ended());
 
-    assert_eq!(headers(&response), [None; 4]);
+    assert_eq!(headers(&response), [None; 7]);
 }
 
 #[tokio::test]
@@ -80,7 +92,7 @@ async fn a_proxy_lets_no_stranger_through() {
     ] {
         let response = server.send(request).await.expect(401);
         assert!(response.header("www-authenticate").is_some_and(|it| it.starts_with("Bearer")), "{response}");
-        assert_eq!(headers(&response), [None; 4]);
+        assert_eq!(headers(&response), [None; 7]);
     }
 }
 
@@ -137,8 +149,9 @@ async fn a_proxy_asks_with_any_method_and_any_path_below(pair: Pair) {
         for method in METHODS {
             for dress in [|request| request, from_another_site] {
                 let response = server.send(dress(client.without_csrf(method, path))).await.expect(200);
-                let expected =
-                    [response.header("x-auth-user-id"), Some("ada"), Some("user"), Some(pair.mode.name())];
+                let [acr, amr, time] = PROVED.map(Some);
+                let id = response.header("x-auth-user-id");
+                let expected = [id, Some("ada"), Some("user"), Some(pair.mode.name()), acr, amr, time];
                 assert_eq!(headers(&response), expected, "{response}");
                 assert_eq!(response.text(), "");
                 assert_eq!(response.header("access-control-allow-origin"), None, "{response}");
@@ -234,7 +247,7 @@ async fn a_proxy_asks_for_any_of_several_roles(pair: Pair) {
         for query in ["role=admin", "role=User", "role=admin&role=ops", "role=use", "role=a:read:x"] {
             let path = format!("/verify?{query}");
             let response = server.send(client.without_csrf(method, &path)).await.problem(403, "forbidden");
-            assert_eq!(headers(&response), [None; 4]);
+            assert_eq!(headers(&response), [None; 7]);
             server.send(Request::new(method, &path)).await.problem(401, "not_authenticated");
         }
     }
@@ -269,7 +282,7 @@ async fn a_condition_that_is_none_is_never_passed_over() {
             let below = client.without_csrf(method, "/verify/app").header("X-Verify", conditions);
             let response = server.send(below).await.problem(422, "validation_failed");
             assert_eq!(response.pointers(), [pointer], "{conditions}");
-            assert_eq!(headers(&response), [None; 4]);
+            assert_eq!(headers(&response), [None; 7]);
         }
     }
     let several = client.get("/verify?one=1&role=&two=2").await.problem(422, "validation_failed");
@@ -290,7 +303,7 @@ async fn below_verify_the_conditions_come_in_a_header_of_the_proxys(pair: Pair) 
         let [one, other] = twice;
         let response =
             server.send(below(one).header("x-verify", other)).await.problem(422, "validation_failed");
-        assert_eq!(headers(&response), [None; 4]);
+        assert_eq!(headers(&response), [None; 7]);
     }
     server.send(below("role=us\u{e9}r")).await.problem(422, "validation_failed");
     // At /verify itself the address says it, and nobody's header.
