@@ -443,7 +443,7 @@ mod tests {
             Err(problem) => {
                 let document = serde_json::to_value(&problem).expect("it serialises");
                 let pointer = document["errors"][0]["pointer"].as_str().unwrap_or("-").to_owned();
-                (problem.code().status().as_u16(), pointer)
+                (problem.code().status(), pointer)
             }
         }
     }
@@ -553,7 +553,7 @@ mod properties {
         let problem = parse::<Example>(body).err()?;
         let document = serde_json::to_value(&problem).expect("it serialises");
         let pointer = document["errors"][0]["pointer"].as_str().map(str::to_owned);
-        Some((problem.code().status().as_u16(), pointer))
+        Some((problem.code().status(), pointer))
     }
 
     /// JSON texts, but for what stands at `_`.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -463,7 +462,7 @@ impl JwtMode {
         transport: Option<Transport>,
         headers: &HeaderMap,
     ) -> HttpResponse {
-        let is_dead = problem.code().status() == StatusCode::UNAUTHORIZED;
+        let is_dead = problem.code().status() == 401;
         self.forget_cookies(problem.response(), transport.filter(|_| is_dead), headers)
     }
 

@@ -1,7 +1,6 @@
 //! The routes below `/session`.
 
 use actix_session::Session;
-use actix_web::http::StatusCode;
 use actix_web::http::header::{ContentType, HeaderMap};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
@@ -352,7 +351,7 @@ impl SessionMode {
 
     /// Refuses, and has the browser forget a cookie that is good for nothing any more.
     fn turn_away(&self, rejection: &Rejection, headers: &HeaderMap) -> HttpResponse {
-        let is_dead = rejection.problem.code().status() == StatusCode::UNAUTHORIZED;
+        let is_dead = rejection.problem.code().status() == 401;
         self.forget_cookie(rejection.problem.response(), rejection.transport.filter(|_| is_dead), headers)
     }
 

@@ -142,6 +142,7 @@ fn comparison(facts: &SiteFacts) -> OpenApi {
 }
 
 fn complete_operations(document: &mut OpenApi, facts: &SiteFacts) {
+    document.components.iter_mut().for_each(problems::declare);
     let url = if facts.base_path.is_empty() { "/" } else { &facts.base_path };
     document.servers.iter_mut().flatten().for_each(|server| url.clone_into(&mut server.url));
     for item in document.paths.paths.values_mut() {
