@@ -11,11 +11,10 @@ pub mod app;
 
 pub mod account;
 pub mod jwt;
+pub mod mode_routes;
 pub mod oauth;
 pub mod session;
 pub mod web;
-
-pub mod compare;
 
 pub mod sign_in;
 

@@ -106,7 +106,7 @@ pub(super) async fn end_login(
 #[utoipa::path(operation_id = "change_password", tag = "account", request_body = PasswordRequest,
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "It is changed. This login goes on; every other one has ended."),
-    (status = 401, description = "insufficient_user_authentication, of an account without a password."),
+    (status = 401, description = "insufficient_user_authentication"),
     (status = 403, description = "invalid_credentials"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),

@@ -45,7 +45,7 @@ pub(super) fn of_any_request(config: &mut ServiceConfig) -> &mut ServiceConfig {
         ("X-Auth-Amr" = String, description = "In which ways it was proved (RFC 8176), with commas in between; maybe empty."),
         ("X-Auth-Time" = String, description = "When it was last proved; empty where an access token does not say."),
     )),
-    (status = 401, description = "insufficient_user_authentication, or not_authenticated and the like."),
+    (status = 401, description = "insufficient_user_authentication"),
     (status = 403, description = "forbidden"),
     (status = 422, description = "validation_failed"),
     (status = 503, description = "unavailable"),

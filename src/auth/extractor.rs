@@ -139,7 +139,7 @@ pub fn pick(headers: &HeaderMap, cookie: &str) -> Result<Option<Credential>, Aut
     }
 }
 
-/// Why a request was turned away, and whether what it presented came in a cookie, which then may have to be
+/// Why a request was refused, and whether what it presented came in a cookie, which then may have to be
 /// cleared.
 #[derive(Debug)]
 pub struct Rejection {
@@ -147,6 +147,20 @@ pub struct Rejection {
     pub problem: Problem,
     /// The way the credential came; none when there was none.
     pub transport: Option<Transport>,
+}
+
+impl Rejection {
+    /// Of a credential that came in this way.
+    pub fn new(error: AuthError, transport: Transport) -> Self {
+        Self { problem: error.into(), transport: Some(transport) }
+    }
+}
+
+/// Of something else than the credential.
+impl From<Problem> for Rejection {
+    fn from(problem: Problem) -> Self {
+        Self { problem, transport: None }
+    }
 }
 
 impl fmt::Display for Rejection {
@@ -190,17 +204,13 @@ impl FromRequest for ForwardedIdentity {
     }
 }
 
-fn reject(error: AuthError, transport: Option<Transport>) -> Rejection {
-    Rejection { problem: error.into(), transport }
-}
-
 async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
     let identity = identify(request).await?;
     // Asked of a credential that is good: one that is bad proves nothing either way.
     if identity.transport == Transport::Cookie && !request.method().is_safe() {
         let csrf = request.app_data::<web::Data<Csrf>>().ok_or(AuthError::CsrfFailed);
         csrf.and_then(|csrf| csrf.check(identity.login_id, request.headers()))
-            .map_err(|error| reject(error, Some(identity.transport)))?;
+            .map_err(|error| Rejection::new(error, identity.transport))?;
     }
     Ok(identity)
 }
@@ -208,9 +218,9 @@ async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
 async fn identify(request: &HttpRequest) -> Result<Identity, Rejection> {
     let modes = request.app_data::<web::Data<Modes>>().ok_or(AuthError::NotAuthenticated);
     let picked = modes.and_then(|modes| Ok((modes, modes.pick(request.headers())?)));
-    let (modes, picked) = picked.map_err(|error| reject(error, None))?;
+    let (modes, picked) = picked.map_err(Problem::from)?;
     let transport = picked.credential.transport;
-    let identity = modes.authenticate(picked).await.map_err(|error| reject(error, Some(transport)))?;
+    let identity = modes.authenticate(picked).await.map_err(|error| Rejection::new(error, transport))?;
     telemetry::note(Who { user: identity.user_id, login: identity.login_id, mode: identity.mode });
     Ok(identity)
 }

@@ -1,78 +1,41 @@
-//! WHAT A MODE IS: a way to present a login. Which credential a request presents, what it proves, and what else a
-//! browser must show for it.
+//! What all modes have in common: how a login begins, which credential a request presents, what it proves, and what
+//! else a browser must show for it.
 
 mod audience;
 mod bodies;
 mod csrf;
 mod extractor;
 mod introspection;
+mod login_secret;
+mod mode;
+mod mode_documentation;
 mod origin;
 mod renewal;
 mod transport;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
-use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use crate::audit::{Entry, Kind};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::http::client::Client;
-use crate::logins::{Authentication, EndedLogin, Transport};
+use crate::logins::{Authentication, Transport};
 
 pub use self::audience::Audience;
 pub use self::bodies::{
-    AuthenticationBody, CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest,
-    RegisterRequest, StepUpRequest, TokenType, UserBody, mode_schema, rfc3339,
+    AuthenticationBody, CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest, RegisterRequest,
+    StepUpRequest, TokenType, UserBody, mode_schema, rfc3339,
 };
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};
 pub use self::introspection::TokenBody;
+pub use self::login_secret::LoginSecret;
+pub use self::mode::{Mode, ModeContext, Revoked};
+pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::renewal::within_refresh_limit;
 pub use self::transport::{CookieKind, CookiePolicy, max_age};
-
-/// One way to present a login.
-pub trait Mode: Send + Sync {
-    /// Its name: in `auth.mode`, in the login record and in its routes' paths.
-    fn name(&self) -> &'static str;
-
-    /// The cookie that its credential comes in.
-    fn cookie(&self) -> &str;
-
-    /// What keeps this node from beginning logins in it, if anything does.
-    fn trouble(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// Registers its routes, below its name.
-    fn routes(&self, config: &mut ServiceConfig);
-
-    /// Who presents this credential. `None`: it is not one of this mode's. `Err`: it is, and it is bad.
-    fn authenticate<'a>(
-        &'a self,
-        credential: &'a Credential,
-    ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>>;
-
-    /// The algorithms by which others can verify its tokens themselves (RFC 7518, section 3.1).
-    fn published_algorithms(&self) -> Vec<&'static str> {
-        Vec::new()
-    }
-
-    /// What another service is told of a token that was sent to it (RFC 7662). Like [`Mode::authenticate`], but of
-    /// what travels by Bearer only.
-    fn introspect<'a>(&'a self, token: &'a Credential)
-    -> BoxFuture<'a, Result<Option<TokenBody>, AuthError>>;
-
-    /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
-    /// is not one of this mode's. `Err`: it is, and it is bad.
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>>;
-}
-
-/// A token that was revoked: the login behind it, if that was still to be ended.
-#[derive(Debug)]
-pub struct Revoked(pub Option<EndedLogin>);
 
 /// Who sent a request, and which of their logins they sent it under.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,10 +141,9 @@ impl From<AuthError> for Problem {
                 "The name or the roles of the token's owner have changed. A refresh brings a token with the new ones.",
             ),
             AuthError::TokenRevoked => (Code::TokenRevoked, "The token's login has ended. Sign in again."),
-            AuthError::SteppedUp => (
-                Code::InvalidToken,
-                "The token was replaced when its login was stepped up. Use the newer one.",
-            ),
+            AuthError::SteppedUp => {
+                (Code::InvalidToken, "The token was replaced when its login was stepped up. Use the newer one.")
+            }
             AuthError::RefreshTokenReused => (
                 Code::RefreshTokenReused,
                 "This refresh token had been used already, so somebody else may have a copy. The login was ended.",

@@ -7,7 +7,6 @@ mod io_runtime;
 mod migrations;
 mod pool;
 mod pooling;
-pub mod private;
 pub mod rights;
 mod schema;
 mod url;

@@ -15,6 +15,5 @@ pub mod incoming;
 pub mod listener;
 pub mod query;
 pub mod refusal;
-pub mod tls;
 pub mod wire;
 pub mod work;

@@ -52,7 +52,7 @@ impl Freshness {
         if let Some(max_age) = self.max_age {
             problem = problem.with("max_age", max_age.as_secs());
         }
-        problem.challenging(self.challenge())
+        problem.with_header("www-authenticate", self.challenge())
     }
 }
 

@@ -9,9 +9,9 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get};
 
 use super::page::{self, CSS, JAVASCRIPT, OURS};
-use crate::compare::Report;
-use crate::compare::report::STYLE;
 use crate::error::{Code, Problem};
+use dualauth_compare::Report;
+use dualauth_compare::report::STYLE;
 
 pub use self::run::LastRun;
 

@@ -7,8 +7,6 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
 mod audit;
-mod browser;
-mod clients;
 mod commands;
 mod compare;
 mod connecting;
@@ -16,9 +14,9 @@ mod connecting;
 mod contract;
 mod base_path;
 mod doctor;
+mod external;
 mod faults;
 mod forwarded;
-mod generators;
 mod guessing;
 mod health;
 mod histories;
@@ -34,18 +32,14 @@ mod origins;
 mod output;
 mod pages;
 mod passwords;
-mod poolers;
 mod precedence;
 mod private_postgres;
 mod process;
-mod proxies;
 mod schema;
-mod schemathesis;
 mod self_check;
 mod settings;
 mod sockets;
 mod support;
 mod upgrades;
 mod variants;
-mod versions;
 mod wire;

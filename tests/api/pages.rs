@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs::DirEntry, path::Path};
 
-use dualauth::compare::default_folder;
+use dualauth_compare::default_folder;
 
 use super::support::http::{Request, Response};
 use super::support::server::TestServer;

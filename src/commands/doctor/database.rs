@@ -11,12 +11,12 @@ use sqlx::postgres::{PgConnectOptions, PgListener};
 use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::database::private::PrivatePostgres;
 use crate::database::{
     self, Connections, DirectUrl, OWN_CONNECTIONS, OpenError, Pooling, Pools, Schema, SchemaError, Ways,
     answer, rights,
 };
 use crate::tokens::random_bytes;
+use dualauth_postgres::PrivatePostgres;
 
 /// The oldest that will do.
 const LEAST_VERSION: i32 = 13;

@@ -12,10 +12,10 @@ use tokio::sync::Mutex;
 
 use super::super::{SiteFacts, page};
 use super::textbook;
-use crate::compare::Report;
-use crate::compare::report::{HTML, JSON};
 use crate::error::Problem;
 use crate::tokens::sha256;
+use dualauth_compare::Report;
+use dualauth_compare::report::{HTML, JSON};
 
 /// The run of `docs/comparison.md`, as `dualauth compare --out docs` has written it.
 const OF_THE_DOCS: [&str; 2] =

@@ -1,9 +1,8 @@
 //! The textbook's table: what it says, and what was measured, or can be seen live, in its place.
 
-use crate::compare::Report;
-use crate::compare::report::{Delay, Variant, memory_in_words};
-use crate::compare::target::Mode;
-use crate::logins::Transport;
+use dualauth_compare::Report;
+use dualauth_compare::report::{Delay, Variant, memory_in_words};
+use dualauth_compare::target::{Mode, Transport};
 
 const SHELL: &str = include_str!("index.html");
 
