@@ -35,6 +35,7 @@ pub mod upkeep;
 
 pub mod clock;
 pub mod config;
+pub mod crypto;
 pub mod database;
 pub mod limits;
 pub mod metrics;
@@ -43,4 +44,4 @@ pub mod telemetry;
 pub mod tokens;
 
 #[cfg(test)]
-mod properties;
+mod property_testing;

@@ -33,6 +33,7 @@ use crate::auth::{CookiePolicy, Csrf, Mode, ModeContext, Modes, Origins, check_o
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation, Listen};
+use crate::crypto::AppSecret;
 use crate::database::{self, Commits, Connections, DatabaseError, DirectUrl, OpenError, Pools, Ways};
 use crate::error::Problem;
 use crate::factors::password::PasswordFactor;
@@ -41,10 +42,13 @@ use crate::http::client::TrustedProxies;
 use crate::http::connection::{self, Connection};
 use crate::http::cors::Cors;
 use crate::http::door;
-use crate::http::edge::{self, Edge, Exchange};
+use crate::http::edge::{self, Edge};
+use crate::http::error_responses::with_problem_documents;
+use crate::http::exchange::Exchange;
 use crate::http::forward_auth::is_forward_auth;
 use crate::http::incoming;
 use crate::http::listener::{self, Address, Listener, Stream};
+use crate::http::route_index::{self, RouteIndex};
 use crate::http::wire::Wire;
 use crate::http::work;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys, KeysError};
@@ -55,7 +59,6 @@ use crate::oauth::{self, Metadata};
 use crate::session::{self, SessionData, SessionMode};
 use crate::sign_in::SignIn;
 use crate::telemetry::{self, Spans, SpansError};
-use crate::tokens::AppSecret;
 use crate::upkeep::{Standing, Upkeep};
 use crate::users::{Accounts, Niceness, PasswordError, PasswordHasher};
 use crate::web::openapi::{self, Documents};
@@ -683,7 +686,7 @@ fn serve(
     keep_alive: Duration,
     spans: Option<Spans>,
 ) -> std::io::Result<Server> {
-    let routes = Data::new(edge::Routes::of(&documents.all(), &pages::PAGES, &parts.metrics));
+    let routes = Data::new(RouteIndex::of(&documents.all(), &pages::PAGES, &parts.metrics));
     let rendered = Data::new(documents.rendered.clone());
     let edge = Edge {
         is_https: site.is_https,
@@ -699,7 +702,7 @@ fn serve(
             .app_data(routes.clone())
             .app_data(rendered.clone())
             .configure(|config| parts.data(config))
-            .default_service(web::to(edge::no_route))
+            .default_service(web::to(route_index::no_route))
             .into_utoipa_app()
             .configure(|config| parts.routes(config))
             .into_app()
@@ -724,7 +727,7 @@ fn serve_metrics(
         base_path: None,
         proxies: Data::new(TrustedProxies::default()),
         cors: Cors::default(),
-        routes: Data::new(edge::Routes::of(&[], &[], &metrics)),
+        routes: Data::new(RouteIndex::of(&[], &[], &metrics)),
         metrics,
         spans: None,
     };
@@ -732,7 +735,7 @@ fn serve_metrics(
         App::new()
             .app_data(scrape.clone())
             .configure(pages::metrics_routes)
-            .default_service(web::to(edge::not_found))
+            .default_service(web::to(route_index::not_found))
             .wrap(from_fn(incoming::closing_after_half))
     };
     let size = Size { workers: 1, most: MOST_OF_METRICS, keep_alive, shutdown_seconds: 1 };
@@ -846,7 +849,7 @@ async fn answer<B: MessageBody + 'static>(
     let answered =
         edge::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
     let outcome = match answered {
-        Ok(None) => edge::answer(request, &next).await,
+        Ok(None) => with_problem_documents(request, &next).await,
         Ok(Some(response)) => Ok(request.into_response(response).map_into_right_body()),
         Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
     };

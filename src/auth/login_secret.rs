@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::tokens::random_bytes;
+use crate::crypto::random_bytes;
 
 /// 256 random bits of a login. Only its holder has them: the database knows a hash, made by the mode.
 #[derive(Clone, PartialEq, Eq)]

@@ -13,10 +13,10 @@ use uuid::Uuid;
 
 use crate::audit::Trail;
 use crate::clock::Clock;
+use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::Ignored;
-use crate::logins::{Access, EndedLogin, Login, Logins, Replaced, Transport};
-use crate::tokens::AppSecret;
+use crate::logins::{Access, EndedLogin, Login, Logins, Replaced, SecretHash, Transport};
 
 use super::{
     AuthError, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Rejection, RouteDocumentation,
@@ -74,6 +74,12 @@ pub trait Mode: Send + Sync {
         request: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>>;
 
+    /// What the credential that a step-up brings about is made of, and what there is to know of the one that was shown.
+    ///
+    /// # Errors
+    /// `unavailable` when none can be made for now: before anything is replaced.
+    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>>;
+
     /// The login whose CSRF token a request may ask for: the one that it presents.
     fn login_for_csrf<'a>(
         &'a self,
@@ -126,6 +132,17 @@ pub trait Mode: Send + Sync {
     /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
     /// is not one of this mode's. `Err`: it is, and it is bad.
     fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>>;
+}
+
+/// What the credential of a login is made of once it has stepped up.
+#[derive(Debug)]
+pub struct StepUpSecret {
+    /// The secret.
+    pub secret: LoginSecret,
+    /// Its hash, if it is another than before.
+    pub new_hash: Option<SecretHash>,
+    /// The generation of the credential that was shown, if that says it; else 0.
+    pub shown: i32,
 }
 
 /// A token that was revoked: the login behind it, if that was still to be ended.

@@ -88,7 +88,7 @@ fn read(path: &str) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::random_bytes;
+    use crate::crypto::random_bytes;
 
     fn value(name: &str, given: &[(&str, &str)]) -> Result<Option<String>, String> {
         let vars =

@@ -527,7 +527,7 @@ mod properties {
     use serde_json::json;
 
     use super::*;
-    use crate::properties::{check, near_misses};
+    use crate::property_testing::{check, near_misses};
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -112,7 +112,7 @@ mod properties {
     use proptest::sample::select;
 
     use super::*;
-    use crate::properties::{any_header_value, check, header_values};
+    use crate::property_testing::{any_header_value, check, header_values};
 
     const NAME: &str = "__Host-id";
 

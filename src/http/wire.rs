@@ -14,6 +14,7 @@ use super::edge::Edge;
 use super::http10::{Length, Scan, add_length};
 use super::incoming::{BodyState, Progress};
 use super::refusal::{Bare, Beginning};
+use super::upgrade::UpgradeFilter;
 
 /// A connection with its requests and answers put right.
 pub struct Wire<T> {
@@ -22,6 +23,7 @@ pub struct Wire<T> {
     edge: Rc<Edge>,
     peer: IpAddr,
     reading: Reading,
+    upgrades: UpgradeFilter,
     /// Whether anything ever came.
     is_used: bool,
     beginning: Beginning,
@@ -50,6 +52,7 @@ impl<T> Wire<T> {
             edge,
             peer,
             reading: Reading::AtStart,
+            upgrades: UpgradeFilter::default(),
             is_used: false,
             beginning: Beginning::default(),
             refusal: None,
@@ -63,10 +66,11 @@ impl<T> Wire<T> {
 }
 
 impl<T: AsyncRead + Unpin> Wire<T> {
-    /// Reads, and notes what is no body.
+    /// Reads, masks requests to upgrade, and notes what is no body.
     fn poll_connection(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.connection).poll_read(cx, into))?;
+        self.upgrades.mask(&mut into.filled_mut()[before..]);
         if self.body.get() != Progress::Coming {
             self.beginning.add(&into.filled()[before..]);
         }

@@ -11,9 +11,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::auth::{AuthError, Credential, Identity, LoginSecret};
+use crate::crypto::{AppSecret, MacKey, sha256};
 use crate::error::Problem;
 use crate::logins::{Claimed, Login, SecretHash, TokenError, Transport};
-use crate::tokens::{AppSecret, MacKey, sha256};
 
 use super::claims::{Claims, Header, TYPE, Unknown, decode};
 use super::keys::Opened;
@@ -263,7 +263,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::{check, near_misses};
+    use crate::property_testing::{check, near_misses};
 
     fn tokens(byte: u8) -> RefreshTokens {
         RefreshTokens::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))

@@ -188,10 +188,21 @@ pub struct Principal {
 pub struct Presented {
     /// Who presents it.
     pub principal: Arc<Principal>,
-    /// Whether what presents it is good: the login is live, and this generation the current one or in its grace.
-    pub is_good: bool,
+    /// Whether what presents it is good.
+    pub validity: Validity,
     /// When that ends if it is not used, or not renewed.
     pub ends_at: DateTime<Utc>,
+}
+
+/// Whether a handle is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// The login is live, and this generation the current one or in its grace.
+    Good,
+    /// The login is live, and this generation was replaced.
+    Replaced,
+    /// The login has ended, or run out.
+    Over,
 }
 
 /// A login as its owner sees it in a list.

@@ -9,7 +9,7 @@ use crate::database::DatabaseError;
 
 use super::cache::Session;
 use super::directory::Revoked;
-use super::login::{HandleHash, Login, Presented, State};
+use super::login::{HandleHash, Login, Presented, State, Validity};
 use super::{Logins, store};
 
 /// Why an access token is not accepted.
@@ -54,7 +54,7 @@ impl Logins {
     }
 
     fn note_use(&self, presented: &Presented, now: DateTime<Utc>) {
-        if presented.is_good {
+        if presented.validity == Validity::Good {
             self.activity.note(presented.principal.login_id, presented.principal.remember_me, now);
         }
     }
@@ -72,7 +72,7 @@ impl Logins {
         let is_live = self.state(&login, now) == State::Live;
         let mut session = Session::of(login);
         if !is_live {
-            return Ok(Some(session.refused()));
+            return Ok(Some(session.told(Validity::Over)));
         }
         let presented = session
             .present(generation, now, &self.lifetimes)

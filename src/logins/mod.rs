@@ -37,7 +37,7 @@ pub use self::feed::{Feed, Reload};
 pub use self::generations::Generations;
 pub use self::login::{
     Access, Claimed, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Page, Position, Presented,
-    Principal, Renewal, Replaced, SecretHash, State, StepUp, StepUpOutcome, Transport,
+    Principal, Renewal, Replaced, SecretHash, State, StepUp, StepUpOutcome, Transport, Validity,
 };
 pub use self::lookup::TokenError;
 

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 use crate::auth::{AuthError, Credential, Identity, pick};
-use crate::logins::{Presented, Transport};
-use crate::tokens::MacKey;
+use crate::crypto::MacKey;
+use crate::logins::{Presented, Transport, Validity};
 
 use super::id::{PREFIX, SessionId};
 use super::{NAME, SessionMode};
@@ -22,7 +22,11 @@ impl SessionMode {
             return Ok(None);
         }
         let found = self.find(credential).await?.ok_or_else(|| unknown(credential.transport))?;
-        if found.is_good { Ok(Some(identity(&found))) } else { Err(AuthError::SessionExpired) }
+        match found.validity {
+            Validity::Good => Ok(Some(identity(&found))),
+            Validity::Replaced => Err(AuthError::SessionReplaced),
+            Validity::Over => Err(AuthError::SessionExpired),
+        }
     }
 
     /// The login whose id this is. A cookie's and a Bearer token don't replace each other.
@@ -100,9 +104,9 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::{check, near_misses};
+    use crate::crypto::AppSecret;
+    use crate::property_testing::{check, near_misses};
     use crate::session::{SIGNING, signing_key};
-    use crate::tokens::AppSecret;
 
     fn secret(byte: u8) -> AppSecret {
         AppSecret::new(vec![byte; 32]).expect("long enough")

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::auth::LoginSecret;
+use crate::crypto::{AppSecret, MacKey, sha256};
 use crate::logins::HandleHash;
-use crate::tokens::{AppSecret, MacKey, sha256};
 
 /// Tells a session id from every other secret.
 pub(super) const PREFIX: &str = "dus_";
@@ -151,7 +151,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::{check, near_misses};
+    use crate::property_testing::{check, near_misses};
 
     fn secret(byte: u8) -> AppSecret {
         AppSecret::new(vec![byte; 32]).expect("long enough")

@@ -25,7 +25,7 @@ use crate::users::Accounts;
 
 pub use self::attempt::LoginSpec;
 pub use self::freshness::Freshness;
-pub use self::step_up::{StepUpError, SteppedCredential};
+pub use self::step_up::StepUpError;
 
 /// Opens accounts, begins logins, and has them proved once more.
 pub struct SignIn {

@@ -3,24 +3,15 @@
 use chrono::{DateTime, Utc};
 
 use crate::audit::Kind;
-use crate::auth::{Identity, StepUpRequest};
+use crate::auth::{Identity, StepUpRequest, StepUpSecret};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::factors::Proof;
 use crate::factors::password::{ConfirmPasswordError, Confirmed};
 use crate::http::client::Client;
-use crate::logins::{Login, SecretHash, StepUp, StepUpOutcome};
+use crate::logins::{Login, StepUp, StepUpOutcome};
 
 use super::{SignIn, policy};
-
-/// What a mode's credential brings into a step-up.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SteppedCredential {
-    /// The generation of the one that was shown, if it says it.
-    pub generation: i32,
-    /// Of the secret that the new ones have in them, if they get another.
-    pub secret_hash: Option<SecretHash>,
-}
 
 /// Why a login was not stepped up.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +48,8 @@ impl StepUpError {
 }
 
 impl SignIn {
-    /// Has somebody prove once more that a live login is theirs. Gives the login as it is then, and ends it in no case.
+    /// Has somebody prove once more that a live login is theirs. Gives the login as it is then, to be presented by a credential made of
+    /// `next` alone. It is ended in no case.
     ///
     /// # Errors
     /// See [`StepUpError`].
@@ -66,9 +58,9 @@ impl SignIn {
         identity: &Identity,
         request: &StepUpRequest,
         client: &Client,
-        credential: SteppedCredential,
+        next: &StepUpSecret,
     ) -> Result<Login, StepUpError> {
-        let outcome = self.try_step_up(identity, request, client, credential).await;
+        let outcome = self.try_step_up(identity, request, client, next).await;
         let entry = |kind| identity.did(kind, client);
         match &outcome {
             Ok(_) => self.trail.record(entry(Kind::SteppedUp)),
@@ -88,13 +80,13 @@ impl SignIn {
         identity: &Identity,
         request: &StepUpRequest,
         client: &Client,
-        credential: SteppedCredential,
+        next: &StepUpSecret,
     ) -> Result<Login, StepUpError> {
         // As it stands before the proof: what renews it while that is checked must not be dead before it has arrived.
         let login = self.logins.find_live(identity.login_id).await?.ok_or(StepUpError::LoginEnded)?;
         let Confirmed { proof, attempt } =
             self.password.confirm(identity.user_id, &request.password, client).await?;
-        let outcome = self.raise(&login, proof, credential, self.clock.now()).await;
+        let outcome = self.raise(&login, proof, next, self.clock.now()).await;
         attempt.end(matches!(outcome, Err(StepUpError::Unconfirmed(ConfirmPasswordError::WrongPassword))));
         outcome
     }
@@ -103,15 +95,15 @@ impl SignIn {
         &self,
         login: &Login,
         proof: Proof,
-        credential: SteppedCredential,
+        next: &StepUpSecret,
         now: DateTime<Utc>,
     ) -> Result<Login, StepUpError> {
         let step_up = StepUp {
             generation: login.generations.current,
-            shown: credential.generation,
+            shown: next.shown,
             authentication: policy::raise(login.authentication, proof, now),
             password_version: proof.version(),
-            secret_hash: credential.secret_hash,
+            secret_hash: next.new_hash,
         };
         match self.logins.step_up(login.id, &step_up).await? {
             StepUpOutcome::SteppedUp(login) => Ok(*login),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::tokens::random_bytes;
+use crate::crypto::random_bytes;
 
 /// Identifies a request: the trace id of W3C Trace Context, 16 bytes in hex. It is no secret, and nothing relies on it.
 #[derive(Clone, Copy, PartialEq, Eq)]

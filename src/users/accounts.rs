@@ -6,12 +6,12 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::database::{Connections, DatabaseError};
 
-use super::guesses;
 use super::passwords::Load;
 use super::store::{self, Taken};
 use super::username::{self, DerivedNames};
 use super::validation::{Invalid, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserName};
+use super::{guess_store, guesses};
 
 /// The most roles that a user may have: an access token that carries them must fit into a cookie of 4 KiB.
 const MAX_ROLES: usize = 16;
@@ -179,7 +179,7 @@ impl Accounts {
     /// See [`ManageError`].
     pub async fn unlock(&self, name: &str) -> Result<UserName, ManageError> {
         let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
-        store::forget_guesses(&self.pool, user.id).await?;
+        guess_store::forget_guesses(&self.pool, user.id).await?;
         Ok(user)
     }
 

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::crypto;
 use crate::database::{Connections, DatabaseError, answer};
-use crate::tokens;
 
 use super::passwords::check_hash;
 use super::username::{self, DerivedNames};
@@ -243,7 +243,7 @@ fn column<U>(users: &[U], member: impl Fn(&U) -> String) -> Vec<String> {
 /// The same whatever the letter case. A username has no `@`, so it is never an email as well.
 fn name_hash(name: &str) -> NameHash {
     let mut hash = NameHash::default();
-    hash.copy_from_slice(&tokens::sha256(name.to_ascii_lowercase().as_bytes())[..12]);
+    hash.copy_from_slice(&crypto::sha256(name.to_ascii_lowercase().as_bytes())[..12]);
     hash
 }
 

@@ -1,6 +1,7 @@
 //! WHO signs in: a user, what a name, email and password may be, and how accounts are opened.
 
 mod accounts;
+mod guess_store;
 mod guesses;
 mod import;
 mod management;

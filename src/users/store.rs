@@ -98,25 +98,33 @@ pub(super) async fn find(pool: &Connections, id: Uuid) -> Result<Option<User>, D
     answer(query.fetch_optional(pool)).await
 }
 
+/// An account as it is stored.
+struct AccountRow {
+    id: Uuid,
+    username: String,
+    email: String,
+    roles: Vec<String>,
+    created_at: DateTime<Utc>,
+    disabled_at: Option<DateTime<Utc>>,
+}
+
+impl From<AccountRow> for Account {
+    fn from(row: AccountRow) -> Self {
+        let AccountRow { id, username, email, roles, created_at, disabled_at } = row;
+        Self { user: User { id, username, email, roles, created_at }, disabled_at }
+    }
+}
+
 /// Users after this one, by their ids.
 pub(super) async fn page(pool: &Connections, after: Uuid, limit: i64) -> Result<Vec<Account>, DatabaseError> {
-    let query = sqlx::query!(
+    let query = sqlx::query_as!(
+        AccountRow,
         "select id, username, email, roles, created_at, disabled_at from dualauth.users
          where id > $1 order by id limit $2",
         after,
         limit,
     );
-    let accounts = answer(query.fetch_all(pool)).await?.into_iter().map(|row| Account {
-        user: User {
-            id: row.id,
-            username: row.username,
-            email: row.email,
-            roles: row.roles,
-            created_at: row.created_at,
-        },
-        disabled_at: row.disabled_at,
-    });
-    Ok(accounts.collect())
+    Ok(answer(query.fetch_all(pool)).await?.into_iter().map(Account::from).collect())
 }
 
 /// With the number of their live logins.
@@ -125,59 +133,22 @@ pub(super) async fn show(
     name: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<(Account, i64)>, DatabaseError> {
-    let query = sqlx::query!(
-        r#"select id, username, email, roles, created_at, disabled_at,
-                  (select count(*) from dualauth.logins
-                   where user_id = u.id and ended_at is null and idle_expires_at > $2 and expires_at > $2) as "logins!"
-           from dualauth.users u
+    let query = sqlx::query_as!(
+        AccountRow,
+        r#"select id, username, email, roles, created_at, disabled_at from dualauth.users
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")"#,
         name,
+    );
+    let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(None) };
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from dualauth.logins
+           where user_id = $1 and ended_at is null and idle_expires_at > $2 and expires_at > $2"#,
+        row.id,
         now,
     );
-    let shown = answer(query.fetch_optional(pool)).await?;
-    Ok(shown.map(|row| {
-        let user = User {
-            id: row.id,
-            username: row.username,
-            email: row.email,
-            roles: row.roles,
-            created_at: row.created_at,
-        };
-        (Account { user, disabled_at: row.disabled_at }, row.logins)
-    }))
-}
-
-/// Opens an account to everybody again.
-pub(super) async fn forget_guesses(pool: &Connections, user: Uuid) -> Result<(), DatabaseError> {
-    let forget = sqlx::query!("delete from dualauth.guesses where account = uuid_send($1)", user);
-    answer(forget.execute(pool)).await.map(drop)
-}
-
-/// Deletes counts that nobody goes by any more, at most `batch` of each kind. Gives how many there were.
-pub(super) async fn sweep_guesses(
-    pool: &Connections,
-    forgotten: DateTime<Utc>,
-    unknown: DateTime<Utc>,
-    batch: i64,
-) -> Result<i64, DatabaseError> {
-    let sweep = sqlx::query_scalar!(
-        r#"with old as (
-             delete from dualauth.guesses where ctid in (
-               select ctid from dualauth.guesses where failed_at < $1 order by failed_at limit $3 for update skip locked)
-             returning 1
-           ), strangers as (
-             delete from dualauth.guessers where ctid in (
-               select ctid from dualauth.guessers where signed_in_at < $2
-               order by signed_in_at limit $3 for update skip locked)
-             returning 1
-           )
-           select (select count(*) from old) + (select count(*) from strangers) as "count!""#,
-        forgotten,
-        unknown,
-        batch,
-    );
-    answer(sweep.fetch_one(pool)).await
+    let logins = answer(count.fetch_one(pool)).await?;
+    Ok(Some((row.into(), logins)))
 }
 
 /// Sets another password in the place of whatever there is, and ends every login. Gives how many there were; `None`: there is

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
-use dualauth::tokens::random_bytes;
+use dualauth::crypto::random_bytes;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::{

@@ -9,9 +9,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use dualauth::{
     config::Config,
+    crypto::AppSecret,
     database::{Pools, Ways},
     jwt::{KeyState, Keys, ListedKey},
-    tokens::AppSecret,
 };
 use serde_json::Value;
 use url::Url;

@@ -15,22 +15,23 @@ const LAYERS: [&[&str]; 12] = [
     &["error"],
     &["users", "logins", "clients"],
     &["audit", "upkeep"],
-    &["tokens", "clock", "config", "database", "limits", "metrics", "shards", "telemetry"],
-    &["properties"],
+    &["tokens", "clock", "config", "crypto", "database", "limits", "metrics", "shards", "telemetry"],
+    &["property_testing"],
 ];
 
 /// The exceptions, each with its reason.
-const WITHIN_A_LAYER: [(&str, &str); 10] = [
+const WITHIN_A_LAYER: [(&str, &str); 11] = [
     ("logins", "users"),     // a login has an owner
     ("clients", "logins"),   // the feed tells of both
     ("database", "clock"),   // what it stores is dated
-    ("database", "tokens"),  // it keeps the secret when none is set
-    ("config", "tokens"),    // a setting is a secret
+    ("database", "crypto"),  // it keeps the secret when none is set
+    ("config", "crypto"),    // a setting is a secret
     ("config", "database"),  // another says where that is
     ("limits", "config"),    // how many there may be is a setting
     ("limits", "clock"),     // and counted in time
+    ("tokens", "crypto"),    // they are drawn and hashed
     ("telemetry", "clock"),  // a line is dated
-    ("telemetry", "tokens"), // a request's id is drawn
+    ("telemetry", "crypto"), // a request's id is drawn
 ];
 
 const TELEMETRY_READS_CONFIG: (&str, &str) = ("telemetry", "config");

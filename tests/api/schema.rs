@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use dualauth::crypto::random_bytes;
 use dualauth::database::{MIGRATOR, migrate};
-use dualauth::tokens::random_bytes;
 use futures_util::future::join_all;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar};

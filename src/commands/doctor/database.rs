@@ -11,11 +11,11 @@ use sqlx::postgres::{PgConnectOptions, PgListener};
 use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::crypto::random_bytes;
 use crate::database::{
     self, Connections, DirectUrl, OWN_CONNECTIONS, OpenError, Pooling, Pools, Schema, SchemaError, Ways,
     answer, rights,
 };
-use crate::tokens::random_bytes;
 use dualauth_postgres::PrivatePostgres;
 
 /// The oldest that will do.

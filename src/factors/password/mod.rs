@@ -12,11 +12,11 @@ use uuid::Uuid;
 
 use crate::audit::Trail;
 use crate::clock::Clock;
+use crate::crypto::{AppSecret, MacKey};
 use crate::database::{Connections, DatabaseError};
 use crate::http::client::Client;
 use crate::limits::{Limited, Limiter, Try};
 use crate::logins::Logins;
-use crate::tokens::{AppSecret, MacKey};
 use crate::users::{AttemptSource, Nobody, PasswordError, PasswordHasher, Place, User, Verdict, closed};
 
 pub use self::error::{ChangePasswordError, ConfirmPasswordError, LoginError, LoginFailure};

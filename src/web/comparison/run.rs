@@ -12,8 +12,8 @@ use tokio::sync::Mutex;
 
 use super::super::{SiteFacts, page};
 use super::textbook;
+use crate::crypto::sha256;
 use crate::error::Problem;
-use crate::tokens::sha256;
 use dualauth_compare::Report;
 use dualauth_compare::report::{HTML, JSON};
 

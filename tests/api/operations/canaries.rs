@@ -12,7 +12,7 @@ use base64::{
 };
 use dualauth::{
     config::{Config, JwtAlgorithm},
-    tokens::random_bytes,
+    crypto::random_bytes,
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
@@ -615,7 +615,8 @@ fn no_secret_is_printed_by_debug() {
 
     use dualauth::account::PasswordRequest;
     use dualauth::auth::{Credential, LoginRequest, RefreshRequest, RegisterRequest, StepUpRequest};
-    use dualauth::tokens::{AppSecret, OpaqueToken, SecretBytes};
+    use dualauth::crypto::{AppSecret, SecretBytes};
+    use dualauth::tokens::OpaqueToken;
     use dualauth::users::NewUser;
     let mut planted = |what: &str| json!(nest.plant(what));
     let register: RegisterRequest =

@@ -12,8 +12,8 @@ use dualauth::{
     app::{self, Node},
     clock::Clock,
     config::Config,
+    crypto::random_bytes,
     http::listener::Address,
-    tokens::random_bytes,
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
