@@ -77,7 +77,7 @@ async fn who_shows_nothing_is_not_authenticated(pair: Pair) {
         let response = stranger.get(path).await;
         response.problem(401, "not_authenticated").blames_a_token(false);
     }
-    for path in ["refresh", "logout", "logout-all"].map(|tail| stranger.path(tail)) {
+    for path in ["refresh", "step-up", "logout", "logout-all"].map(|tail| stranger.path(tail)) {
         let response = server.send(Request::post(&path)).await;
         response.problem(401, "not_authenticated").blames_a_token(false);
     }

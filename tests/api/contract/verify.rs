@@ -1,8 +1,11 @@
 //! What a proxy is told before it lets a request through.
 
+use serde_json::json;
+
 use crate::support::{
-    MINUTE, PATIENCE,
+    MINUTE, PASSWORD, PATIENCE,
     client::{Client, Mode, Pair},
+    eventually,
     http::{Connection, Request, Response},
     server::TestServer,
 };
@@ -11,6 +14,7 @@ promises! { of every pair:
     a_proxy_is_told_who_is_asking,
     a_proxy_asks_with_any_method_and_any_path_below,
     a_proxy_asks_for_any_of_several_roles,
+    a_proxy_asks_for_a_login_that_was_proved_lately_or_by_two_factors,
     below_verify_the_conditions_come_in_a_header_of_the_proxys,
     a_proxy_is_told_of_every_role,
     a_proxy_lets_nobody_through_whose_login_has_ended,
@@ -254,7 +258,23 @@ async fn a_proxy_asks_for_any_of_several_roles(pair: Pair) {
 }
 
 /// A condition that is passed over lets everybody in.
-const NO_CONDITIONS: [(&str, &str); 13] = [
+const NO_CONDITIONS: [(&str, &str); 29] = [
+    ("acr_values=", "/acr_values"),
+    ("acr_values", "/acr_values"),
+    ("acr_values=aal3", "/acr_values"),
+    ("acr_values=AAL2", "/acr_values"),
+    ("acr_values=aal1+aal2", "/acr_values"),
+    ("acr_values=aal2&acr_values=aal2", "/acr_values"),
+    ("acr=aal2", "/acr"),
+    ("max_age=", "/max_age"),
+    ("max_age", "/max_age"),
+    ("max_age=-1", "/max_age"),
+    ("max_age=%2B1", "/max_age"),
+    ("max_age=1.5", "/max_age"),
+    ("max_age=5m", "/max_age"),
+    ("max_age=4294967296", "/max_age"),
+    ("max_age=60&max_age=600", "/max_age"),
+    ("max-age=60", "/max-age"),
     ("rol=admin", "/rol"),
     ("roles=admin", "/roles"),
     ("Role=admin", "/Role"),
@@ -269,6 +289,50 @@ const NO_CONDITIONS: [(&str, &str); 13] = [
     ("role=user+admin", "/role"),
     ("role=%ff", ""),
 ];
+
+async fn a_proxy_asks_for_a_login_that_was_proved_lately_or_by_two_factors(pair: Pair) {
+    let server = TestServer::start().await;
+    let mut client = Client::of_new_user(&server, pair, "ada").await;
+    let verdict = async |client: &Client, conditions: &str| {
+        let here = server.send(client.without_csrf("GET", &format!("/verify?{conditions}"))).await;
+        let below = client.without_csrf("POST", "/verify/app?x=1").header("X-Verify", conditions);
+        assert_eq!(server.send(below).await.status, here.status, "{conditions}");
+        here
+    };
+    server.clock.advance(10 * MINUTE);
+    client.refresh().await.ok();
+    for enough in ["max_age=600", "acr_values=aal1", "acr_values=aal1&max_age=600&role=user"] {
+        verdict(&client, enough).await.expect(200);
+    }
+    for (conditions, challenge, methods) in [
+        ("max_age=599", r#", max_age="599""#, json!(["password"])),
+        ("max_age=0&role=user", r#", max_age="0""#, json!(["password"])),
+        ("acr_values=aal1&max_age=1", r#", acr_values="aal1", max_age="1""#, json!(["password"])),
+        // A password more makes no second factor.
+        ("acr_values=aal2", r#", acr_values="aal2""#, json!([])),
+        ("max_age=1&acr_values=aal2", r#", acr_values="aal2", max_age="1""#, json!([])),
+    ] {
+        let response = verdict(&client, conditions).await;
+        let response = response.problem(401, "insufficient_user_authentication").not_stored();
+        let challenge = format!("Bearer error=\"insufficient_user_authentication\"{challenge}");
+        assert_eq!(response.header("www-authenticate"), Some(challenge.as_str()), "{conditions}");
+        assert_eq!(response.json()["methods"], methods, "{conditions}");
+        assert_eq!(response.set_cookies(), []);
+        assert_eq!(headers(&response), [None; 7]);
+    }
+    // No proof gives a role.
+    verdict(&client, "role=admin&max_age=1").await.problem(403, "forbidden");
+    client.step_up(PASSWORD).await.ok();
+    verdict(&client, "max_age=0").await.expect(200);
+    sqlx::query("update logins set aal = 2, amr = '{pwd,otp,mfa}'")
+        .execute(&mut server.sql().await)
+        .await
+        .expect("two factors");
+    // A session says so once the nodes have heard of it, a token after a refresh.
+    client.refresh().await.ok();
+    eventually("two factors", async || verdict(&client, "acr_values=aal2").await.status == 200).await;
+    assert_eq!(client.get("/verify").await.header("x-auth-amr"), Some("pwd,otp,mfa"));
+}
 
 #[tokio::test]
 async fn a_condition_that_is_none_is_never_passed_over() {
