@@ -14,7 +14,7 @@ use super::report::{
 use super::rounds::{Measured, Sample};
 use super::stage::Stage;
 use super::statistics::Estimate;
-use super::{CompareError, Plan, machine};
+use super::{CompareError, Plan, host};
 
 /// The part of the generator's limit from which on it is the limit that is measured.
 const NEAR: f64 = 0.8;
@@ -43,11 +43,11 @@ pub(super) fn begin(plan: &Plan, generator: Generator, stage: Option<&Stage>) ->
         profile: plan.name.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         optimised: !cfg!(debug_assertions),
-        system: machine::system(),
-        processor: machine::processor(),
+        system: host::system(),
+        processor: host::processor(),
         server_cores: servers,
         load_cores: load,
-        memory_bytes: machine::memory(),
+        memory_bytes: host::memory(),
         postgres: stage.map(|stage| stage.postgres.version.clone()),
         load_average: None,
         stolen: None,

@@ -6,9 +6,9 @@ use std::thread;
 
 use url::Url;
 
+use super::cores::Cores;
 use super::http::Origin;
 use super::load::{self, Aim, Load, Pace};
-use super::machine::Cores;
 use super::report::Generator;
 use super::visitor::Call;
 use super::{CompareError, Plan};
@@ -42,7 +42,7 @@ pub(super) fn measure(cores: &Cores, plan: &Plan) -> Result<Generator, CompareEr
     let requests = best.requests.max(1) as f64;
     Ok(Generator {
         requests_per_second: Some(best.per_second()),
-        cpu_us: best.generator_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests),
+        cpu_us: Some(best.generator_cpu.as_secs_f64() * 1e6 / requests),
         bottleneck_for: Vec::new(),
     })
 }

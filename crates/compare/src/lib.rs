@@ -6,19 +6,21 @@
 
 mod assemble;
 pub mod bare;
+mod cores;
 mod cost;
 mod entrants;
 mod findings;
 mod footprint;
 mod generator;
+mod host;
 mod http;
 mod load;
-mod machine;
 mod outage;
 mod plant;
 mod play;
 mod postgres;
 mod process;
+mod processes;
 pub mod report;
 mod revocation;
 mod rounds;

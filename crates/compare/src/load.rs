@@ -1,4 +1,5 @@
-//! The load generator: as many connections as there are threads, each with one request under way at a time.
+//! The load generator: as many connections as there are threads, each with one request under way at a time. It is our own, since none
+//! that could be had checks whose answer each one is, looks at the servers' CPU right before and after, and costs so little.
 //!
 //! In a closed loop each sends as soon as it was answered, which finds out how much a server can do, and what that
 //! costs. At a fixed rate each request has its time, whatever becomes of those before it, and is timed from then on:
@@ -14,7 +15,7 @@ use hdrhistogram::Histogram;
 
 use super::CompareError;
 use super::http::{Connection, Origin};
-use super::machine;
+use super::processes::cpu_of_this_thread;
 use super::visitor::Call;
 
 /// What is sent, and where.
@@ -56,8 +57,8 @@ pub(super) struct Outcome {
     elapsed: Duration,
     /// How long each waited.
     pub(super) latencies: Latencies,
-    /// The CPU time that the generator itself took, as far as the system tells.
-    pub(super) generator_cpu: Option<Duration>,
+    /// The CPU time that the generator itself took.
+    pub(super) generator_cpu: Duration,
 }
 
 impl Outcome {
@@ -102,7 +103,7 @@ struct Seen {
     requests: u64,
     warm_up_requests: u64,
     latencies: Latencies,
-    cpu: Option<u64>,
+    cpu: Duration,
 }
 
 /// The turns of a run, which all its threads take together.
@@ -151,16 +152,15 @@ fn sum_up(
     seen: impl Iterator<Item = Result<Seen, CompareError>>,
 ) -> Result<Outcome, CompareError> {
     let (mut requests, mut warm_up_requests) = (0, 0);
-    let (mut latencies, mut cpu) = (Latencies::none()?, Some(0));
+    let (mut latencies, mut cpu) = (Latencies::none()?, Duration::ZERO);
     for seen in seen {
         let seen = seen?;
         requests += seen.requests;
         warm_up_requests += seen.warm_up_requests;
         latencies.add_all(&seen.latencies);
-        cpu = cpu.zip(seen.cpu).map(|(sum, cpu)| sum + cpu);
+        cpu += seen.cpu;
     }
-    let generator_cpu = cpu.map(Duration::from_nanos);
-    Ok(Outcome { requests, warm_up_requests, elapsed, latencies, generator_cpu })
+    Ok(Outcome { requests, warm_up_requests, elapsed, latencies, generator_cpu: cpu })
 }
 
 fn send(load: Load, aim: &Aim, turns: &Turns) -> Result<Seen, CompareError> {
@@ -172,14 +172,14 @@ fn send(load: Load, aim: &Aim, turns: &Turns) -> Result<Seen, CompareError> {
     turns.go.wait();
     let warm_up_requests = warmed_up?;
     let start = *turns.start.get_or_init(Instant::now);
-    let before = machine::cpu_of_this_thread();
+    let before = cpu_of_this_thread();
     let (mut requests, mut latencies) = (0, Latencies::none()?);
     while let Some(due) = next_due(load, start, turns) {
         ask(aim, &mut connection)?;
         latencies.add(due.elapsed());
         requests += 1;
     }
-    let cpu = machine::cpu_of_this_thread().zip(before).map(|(after, before)| after.saturating_sub(before));
+    let cpu = cpu_of_this_thread().saturating_sub(before);
     Ok(Seen { requests, warm_up_requests, latencies, cpu })
 }
 

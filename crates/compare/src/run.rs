@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use url::Url;
 
+use super::cores::{Cores, on_a_thread_of_its_own};
 use super::cost::{self, Witness};
 use super::findings::Findings;
-use super::machine::{Cores, Ticks, on_a_thread_of_its_own};
+use super::host::{self, Ticks};
 use super::outage;
 use super::play::Play;
 use super::report::{Cost, Report, RevocationDelay};
@@ -16,7 +17,7 @@ use super::revocation;
 use super::rounds::{Measured, Rounds};
 use super::spending::Quiet;
 use super::stage::{Server, Stage};
-use super::{CompareError, Options, Plan, Progress, assemble, generator, machine};
+use super::{CompareError, Options, Plan, Progress, assemble, generator};
 
 /// How long Postgres is watched while nobody asks.
 const QUIET: Duration = Duration::from_millis(1_500);
@@ -31,7 +32,7 @@ pub fn run(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
 
 fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
     let (at, began) = (now(), Instant::now());
-    let (load, ticks) = (machine::load_average(), Ticks::now());
+    let (load, ticks) = (host::load_average(), Ticks::now());
     let mut report = match &options.url {
         Some(url) => elsewhere(options, url, progress)?,
         None => here(options, runtime, progress)?,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use url::Url;
 
+use super::cores::on_a_thread_of_its_own;
 use super::entrants::{Entrant, Fleet};
 use super::load::Aim;
-use super::machine::on_a_thread_of_its_own;
 use super::plant::{Cost, plant};
 use super::play::{Play, bare_subject};
 use super::revocation::{self, Fate};

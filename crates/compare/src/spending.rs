@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::CompareError;
-use super::machine::{Cpu, Processes};
 use super::postgres::{Postgres, Statements};
+use super::processes::{Cpu, Processes};
 use super::stage::Server;
 
 /// The CPU time that was taken until now, as far as that can be known.
