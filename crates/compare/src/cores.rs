@@ -7,7 +7,7 @@ use super::CompareError;
 /// Does something where cores may be chosen: whose thread this is keeps theirs.
 ///
 /// # Errors
-/// What it gives, and [`CompareError::Generator`] when it panics.
+/// What it gives, and [`CompareError::GeneratorLimit`] when it panics.
 pub(super) fn on_a_thread_of_its_own<T: Send>(
     work: impl FnOnce() -> Result<T, CompareError> + Send,
 ) -> Result<T, CompareError> {

@@ -39,12 +39,12 @@ pub(super) fn load_average() -> Option<f64> {
 /// The CPU time of all cores since it was switched on, and how much of that others had, whose host a virtual machine
 /// shares; in the kernel's ticks (proc_stat(5)).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ticks {
+pub(super) struct CpuTicks {
     all: u64,
     stolen: u64,
 }
 
-impl Ticks {
+impl CpuTicks {
     /// Those until now. `None`: this system does not tell.
     #[cfg(target_os = "linux")]
     pub(super) fn now() -> Option<Self> {
@@ -81,10 +81,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn what_others_have_taken_is_a_part_of_all() {
-        let earlier = Ticks { all: 1_000, stolen: 10 };
-        assert_eq!(earlier.stolen_until(Ticks { all: 1_200, stolen: 60 }), 0.25);
+        let earlier = CpuTicks { all: 1_000, stolen: 10 };
+        assert_eq!(earlier.stolen_until(CpuTicks { all: 1_200, stolen: 60 }), 0.25);
         assert_eq!(earlier.stolen_until(earlier), 0.0);
-        let now = Ticks::now().expect("ticks");
+        let now = CpuTicks::now().expect("ticks");
         assert!(now.all > now.stolen, "{now:?}");
     }
 }

@@ -57,7 +57,7 @@ impl Server {
 }
 
 /// What runs, and where.
-pub(super) struct Stage {
+pub(super) struct Testbed {
     pub(super) postgres: Postgres,
     pub(super) cores: Cores,
     program: String,
@@ -67,7 +67,7 @@ pub(super) struct Stage {
     _lock: File,
 }
 
-impl Stage {
+impl Testbed {
     /// With Postgres.
     pub(super) fn set(options: &Options, runtime: &Handle) -> Result<Self, CompareError> {
         let folder = &options.folder;
