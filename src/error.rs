@@ -1,11 +1,13 @@
 //! Problem documents (RFC 9457): the one form in which every error leaves the service.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::clients::AuthenticateError;
@@ -19,128 +21,86 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// When to try again after a 503, in seconds: long enough for a queue to drain or a database to restart.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
-/// What may be done how often, in the words of the IETF's draft.
-pub const RATE_LIMIT_POLICY: &str = "ratelimit-policy";
+/// Challenges of `WWW-Authenticate` (RFC 6750, section 3): which scheme to use, or also that a token was sent and is
+/// no good, or that it is good and not enough (RFC 9470, section 3).
+const BEARER: &str = "Bearer";
+const BEARER_INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
+const BEARER_INSUFFICIENT: &str = r#"Bearer error="insufficient_user_authentication""#;
 
-/// How much of it is left.
-pub const RATE_LIMIT: &str = "ratelimit";
+/// Declares [`Code`] from a table: each code's word, its status, its title, and its challenge if the status is 401.
+macro_rules! codes {
+    ($($name:ident: $word:tt, $status:literal, $title:literal $(, $challenge:ident)?;)+) => {
+        /// What went wrong, as a stable word to program against.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+        pub enum Code {
+            $(#[doc = $title] #[serde(rename = $word)] $name,)+
+        }
 
-/// What went wrong, as a stable word to program against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "each is its own word; `Code::title` has the sentence")]
-pub enum Code {
-    InvalidCredentials,
-    NotAuthenticated,
-    InvalidToken,
-    TokenExpired,
-    TokenRevoked,
-    RefreshTokenReused,
-    SessionExpired,
-    CsrfFailed,
-    CrossOrigin,
-    Forbidden,
-    NotFound,
-    MethodNotAllowed,
-    Conflict,
-    ValidationFailed,
-    MalformedRequest,
-    PayloadTooLarge,
-    UnsupportedMediaType,
-    Timeout,
-    RateLimited,
-    Unavailable,
-    Internal,
+        impl Code {
+            fn row(self) -> Row {
+                match self {
+                    $(Self::$name => {
+                        let challenge = None $(.or(Some($challenge)))?;
+                        Row { word: $word, status: $status, title: $title, challenge }
+                    })+
+                }
+            }
+        }
+    };
+}
+
+/// What is said of a code in the table.
+struct Row {
+    word: &'static str,
+    status: u16,
+    title: &'static str,
+    challenge: Option<&'static str>,
+}
+
+codes! {
+    InvalidCredentials: "invalid_credentials", 401, "Wrong credentials", BEARER;
+    NotAuthenticated: "not_authenticated", 401, "Not signed in", BEARER;
+    InvalidToken: "invalid_token", 401, "Invalid token", BEARER_INVALID_TOKEN;
+    TokenExpired: "token_expired", 401, "Token expired", BEARER_INVALID_TOKEN;
+    TokenRevoked: "token_revoked", 401, "Token revoked", BEARER_INVALID_TOKEN;
+    RefreshTokenReused: "refresh_token_reused", 401, "Refresh token reused", BEARER_INVALID_TOKEN;
+    SessionExpired: "session_expired", 401, "Session ended", BEARER_INVALID_TOKEN;
+    InsufficientUserAuthentication: "insufficient_user_authentication", 401, "Sign-in too old or too weak", BEARER_INSUFFICIENT;
+    CsrfFailed: "csrf_failed", 403, "CSRF token missing or wrong";
+    CrossOrigin: "cross_origin", 403, "Cross-origin request refused";
+    Forbidden: "forbidden", 403, "Forbidden";
+    NotFound: "not_found", 404, "Not found";
+    MethodNotAllowed: "method_not_allowed", 405, "Method not allowed";
+    Conflict: "conflict", 409, "Conflict";
+    ValidationFailed: "validation_failed", 422, "Validation failed";
+    MalformedRequest: "malformed_request", 400, "Malformed request";
+    PayloadTooLarge: "payload_too_large", 413, "Payload too large";
+    UnsupportedMediaType: "unsupported_media_type", 415, "Unsupported media type";
+    Timeout: "timeout", 408, "Request timed out";
+    RateLimited: "rate_limited", 429, "Too many requests";
+    Unavailable: "unavailable", 503, "Temporarily unavailable";
+    Internal: "internal", 500, "Internal error";
 }
 
 impl Code {
+    /// The word itself.
+    pub fn as_str(self) -> &'static str {
+        self.row().word
+    }
+
     /// The status that goes with it.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::InvalidCredentials
-            | Self::NotAuthenticated
-            | Self::InvalidToken
-            | Self::TokenExpired
-            | Self::TokenRevoked
-            | Self::RefreshTokenReused
-            | Self::SessionExpired => StatusCode::UNAUTHORIZED,
-            Self::CsrfFailed | Self::CrossOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Conflict => StatusCode::CONFLICT,
-            Self::ValidationFailed => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::MalformedRequest => StatusCode::BAD_REQUEST,
-            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+    pub fn status(self) -> u16 {
+        self.row().status
     }
 
     /// The same for every occurrence.
     pub fn title(self) -> &'static str {
-        match self {
-            Self::InvalidCredentials => "Wrong credentials",
-            Self::NotAuthenticated => "Not signed in",
-            Self::InvalidToken => "Invalid token",
-            Self::TokenExpired => "Token expired",
-            Self::TokenRevoked => "Token revoked",
-            Self::RefreshTokenReused => "Refresh token reused",
-            Self::SessionExpired => "Session ended",
-            Self::CsrfFailed => "CSRF token missing or wrong",
-            Self::CrossOrigin => "Cross-origin request refused",
-            Self::Forbidden => "Forbidden",
-            Self::NotFound => "Not found",
-            Self::MethodNotAllowed => "Method not allowed",
-            Self::Conflict => "Conflict",
-            Self::ValidationFailed => "Validation failed",
-            Self::MalformedRequest => "Malformed request",
-            Self::PayloadTooLarge => "Payload too large",
-            Self::UnsupportedMediaType => "Unsupported media type",
-            Self::Timeout => "Request timed out",
-            Self::RateLimited => "Too many requests",
-            Self::Unavailable => "Temporarily unavailable",
-            Self::Internal => "Internal error",
-        }
+        self.row().title
     }
 
-    /// The word itself.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidCredentials => "invalid_credentials",
-            Self::NotAuthenticated => "not_authenticated",
-            Self::InvalidToken => "invalid_token",
-            Self::TokenExpired => "token_expired",
-            Self::TokenRevoked => "token_revoked",
-            Self::RefreshTokenReused => "refresh_token_reused",
-            Self::SessionExpired => "session_expired",
-            Self::CsrfFailed => "csrf_failed",
-            Self::CrossOrigin => "cross_origin",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::Conflict => "conflict",
-            Self::ValidationFailed => "validation_failed",
-            Self::MalformedRequest => "malformed_request",
-            Self::PayloadTooLarge => "payload_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::Timeout => "timeout",
-            Self::RateLimited => "rate_limited",
-            Self::Unavailable => "unavailable",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// What `WWW-Authenticate` says (RFC 6750, section 3): that a token was sent and is no good, or only which
-    /// scheme to use.
-    fn challenge(self) -> Option<&'static str> {
-        match self {
-            Self::InvalidCredentials | Self::NotAuthenticated => Some("Bearer"),
-            _ if self.status() == StatusCode::UNAUTHORIZED => Some(r#"Bearer error="invalid_token""#),
-            _ => None,
-        }
+    /// What `WWW-Authenticate` says with it, unless whoever makes the problem says another.
+    pub fn challenge(self) -> Option<&'static str> {
+        self.row().challenge
     }
 }
 
@@ -171,10 +131,13 @@ pub struct FieldError {
 impl FieldError {
     /// Of the member or parameter of this name.
     pub fn of(name: &str, detail: impl Into<String>) -> Self {
-        // RFC 6901, section 3.
-        let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-        Self { pointer, detail: detail.into() }
+        Self { pointer: pointer_to("", name), detail: detail.into() }
     }
+}
+
+/// The JSON pointer to a member of what another points to (RFC 6901, section 3).
+pub fn pointer_to(parent: &str, name: &str) -> String {
+    format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 /// How a part of the service is.
@@ -219,22 +182,12 @@ pub struct Problem {
     detail: String,
     /// The kind of problem as a stable word.
     code: Code,
-    /// With `validation_failed`: every member or parameter that is wrong.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    errors: Vec<FieldError>,
-    /// From the routes of OAuth's standards: the kind of problem in their words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
-    error: Option<OAuthError>,
-    /// From `/health/ready`: which part it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(required = false, nullable = false)]
-    checks: Option<Checks>,
+    /// What one kind of problem says beside that (RFC 9457, section 3.2).
+    #[serde(flatten)]
+    #[schema(ignore)]
+    extensions: BTreeMap<&'static str, Value>,
     #[serde(skip)]
-    allow: Option<Box<str>>,
-    #[serde(skip)]
-    limited: Option<Box<Limited>>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Problem {
@@ -243,39 +196,49 @@ impl Problem {
         Self {
             kind: format!("urn:dualauth:problem:{}", code.as_str()),
             title: code.title(),
-            status: code.status().as_u16(),
+            status: code.status(),
             detail: detail.into(),
             code,
-            errors: Vec::new(),
-            error: None,
-            checks: None,
-            allow: None,
-            limited: None,
+            extensions: BTreeMap::new(),
+            headers: Vec::new(),
         }
+    }
+
+    /// With an extension member (RFC 9457, section 3.2). Each that there may be is described in `web::openapi`.
+    pub fn with(mut self, member: &'static str, value: impl Serialize) -> Self {
+        self.extensions.insert(member, serde_json::to_value(value).unwrap_or_default());
+        self
+    }
+
+    /// With a header, also in place of one that every problem of this kind has: another challenge in
+    /// `WWW-Authenticate`, say.
+    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
     }
 
     /// A body of the wrong shape or content.
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let detail = "The body is not acceptable: see `errors`.";
-        Self { errors, ..Self::new(Code::ValidationFailed, detail) }
+        Self::new(Code::ValidationFailed, detail).with("errors", errors)
     }
 
     /// Parameters, of a query or a header, that the route does not know or can't take.
     pub fn parameters(errors: Vec<FieldError>) -> Self {
         let detail = "The parameters are not acceptable: see `errors`.";
-        Self { errors, ..Self::new(Code::ValidationFailed, detail) }
+        Self::new(Code::ValidationFailed, detail).with("errors", errors)
     }
 
     /// A known path with another method; `allow` lists the right ones (RFC 9110, section 10.2.1).
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("This path answers {allow}.");
-        Self { allow: Some(allow.into()), ..Self::new(Code::MethodNotAllowed, detail) }
+        Self::new(Code::MethodNotAllowed, detail).with_header("Allow", allow)
     }
 
     /// Somebody who is signed in gave a wrong password: the same word as at sign-in, but no challenge to sign in.
     pub fn wrong_password() -> Self {
         let problem = Self::new(Code::InvalidCredentials, "The current password is wrong.");
-        problem.with_status(StatusCode::FORBIDDEN.as_u16())
+        problem.with_status(403)
     }
 
     /// The same under another status than the code's own.
@@ -285,12 +248,14 @@ impl Problem {
 
     /// The same in OAuth's words as well, where they have one for it.
     pub fn for_oauth(self) -> Self {
-        let error = match self.status {
-            401 => Some(OAuthError::InvalidClient),
-            400 | 408 | 413 | 415 => Some(OAuthError::InvalidRequest),
-            _ => None,
-        };
-        Self { error, ..self }
+        match self.status {
+            401 => {
+                let problem = self.with("error", OAuthError::InvalidClient);
+                problem.with_header("WWW-Authenticate", BASIC_CHALLENGE)
+            }
+            400 | 408 | 413 | 415 => self.with("error", OAuthError::InvalidRequest),
+            _ => self,
+        }
     }
 
     /// A fault of ours. The cause goes to the log, once, and not to the client.
@@ -308,7 +273,7 @@ impl Problem {
     /// Not every part of the service is well.
     pub fn not_ready(checks: Checks) -> Self {
         let detail = "A part of the service can't be used at the moment: see `checks`.";
-        Self { checks: Some(checks), ..Self::new(Code::Unavailable, detail) }
+        Self::new(Code::Unavailable, detail).with("checks", checks)
     }
 
     /// The kind of problem.
@@ -316,44 +281,24 @@ impl Problem {
         self.code
     }
 
-    fn challenge(&self) -> Option<&'static str> {
-        match self.error {
-            Some(OAuthError::InvalidClient) => Some(BASIC_CHALLENGE),
-            _ => self.code.challenge(),
-        }
-    }
-
     /// The response that carries it.
     pub fn response(&self) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.status_code());
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
         response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        if let Some(challenge) = self.challenge().filter(|_| self.status == 401) {
+        if let Some(challenge) = self.code.challenge().filter(|_| self.status == 401) {
             response.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if self.code == Code::Unavailable {
             response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));
         }
-        if let Some(limited) = &self.limited {
-            add_rate_limit(&mut response, limited);
-        }
-        if let Some(allow) = &self.allow {
-            response.insert_header((header::ALLOW, &**allow));
+        for (name, value) in &self.headers {
+            response.insert_header((*name, value.as_str()));
         }
         // For whoever writes down what was answered.
         response.extensions_mut().insert(self.code);
         response.body(serde_json::to_string(self).unwrap_or_default())
     }
-}
-
-/// What was allowed, and when it is again (draft-ietf-httpapi-ratelimit-headers-10; RFC 9110, section 10.2.3).
-fn add_rate_limit(response: &mut HttpResponseBuilder, limited: &Limited) {
-    let Limited { policy, quota, window, retry_after } = limited;
-    // Up to a whole second: whoever comes back at that time is let in.
-    let wait = retry_after.as_micros().div_ceil(1_000_000).max(1);
-    response.insert_header((header::RETRY_AFTER, wait.to_string()));
-    response.insert_header((RATE_LIMIT_POLICY, format!("\"{policy}\";q={quota};w={}", window.as_secs())));
-    response.insert_header((RATE_LIMIT, format!("\"{policy}\";r=0;t={wait}")));
 }
 
 impl fmt::Display for Problem {
@@ -366,7 +311,7 @@ impl std::error::Error for Problem {}
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(self.code.status())
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {
@@ -383,10 +328,15 @@ impl From<DatabaseError> for Problem {
     }
 }
 
+/// Says what was allowed, and when it is again (draft-ietf-httpapi-ratelimit-headers-10; RFC 9110, section 10.2.3).
 impl From<Limited> for Problem {
-    fn from(limited: Limited) -> Self {
-        let detail = "Too many tries, too fast. See Retry-After.";
-        Self { limited: Some(Box::new(limited)), ..Self::new(Code::RateLimited, detail) }
+    fn from(Limited { policy, quota, window, retry_after }: Limited) -> Self {
+        // Up to a whole second: whoever comes back at that time is let in.
+        let wait = retry_after.as_micros().div_ceil(1_000_000).max(1);
+        Self::new(Code::RateLimited, "Too many tries, too fast. See Retry-After.")
+            .with_header("Retry-After", wait.to_string())
+            .with_header("RateLimit-Policy", format!("\"{policy}\";q={quota};w={}", window.as_secs()))
+            .with_header("RateLimit", format!("\"{policy}\";r=0;t={wait}"))
     }
 }
 
@@ -461,5 +411,55 @@ impl From<Invalid> for FieldError {
             Field::NewPassword => "/new_password",
         };
         Self { pointer: pointer.to_owned(), detail: invalid.detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn header<'a>(response: &'a HttpResponse, name: &str) -> Vec<&'a str> {
+        response.headers().get_all(name).map(|value| value.to_str().expect("text")).collect()
+    }
+
+    #[test]
+    fn extension_members_stand_beside_the_standard_ones() {
+        let problem = Problem::new(Code::InsufficientUserAuthentication, "Sign in again.")
+            .with("max_age", 600)
+            .with("methods", ["totp", "passkey"])
+            .with("max_age", 300);
+        assert_eq!(
+            serde_json::to_value(problem).expect("it serialises"),
+            json!({
+                "type": "urn:dualauth:problem:insufficient_user_authentication",
+                "title": "Sign-in too old or too weak",
+                "status": 401,
+                "detail": "Sign in again.",
+                "code": "insufficient_user_authentication",
+                "max_age": 300,
+                "methods": ["totp", "passkey"],
+            })
+        );
+    }
+
+    #[test]
+    fn whoever_makes_a_problem_may_say_another_challenge_and_there_is_one_in_the_response() {
+        let usual = Problem::new(Code::InsufficientUserAuthentication, "");
+        let expected = r#"Bearer error="insufficient_user_authentication""#;
+        assert_eq!(header(&usual.response(), "www-authenticate"), [expected]);
+        let challenge = format!(r#"{expected}, max_age="600""#);
+        let special = usual.with_header("WWW-Authenticate", &challenge);
+        assert_eq!(header(&special.response(), "www-authenticate"), [challenge.as_str()]);
+        let later = Problem::new(Code::Unavailable, "").with_header("Retry-After", "60");
+        assert_eq!(header(&later.response(), "retry-after"), ["60"]);
+    }
+
+    #[test]
+    fn only_a_401_has_a_challenge() {
+        let refused = Problem::new(Code::InvalidCredentials, "").with_status(403);
+        assert_eq!(header(&refused.response(), "www-authenticate"), Vec::<&str>::new());
+        assert_eq!(refused.response().status(), StatusCode::FORBIDDEN);
     }
 }

@@ -11,6 +11,7 @@ pub mod app;
 
 pub mod account;
 pub mod jwt;
+pub mod mode_routes;
 pub mod oauth;
 pub mod session;
 pub mod web;
@@ -30,6 +31,7 @@ pub mod upkeep;
 
 pub mod clock;
 pub mod config;
+pub mod crypto;
 pub mod database;
 pub mod limits;
 pub mod metrics;
@@ -38,4 +40,4 @@ pub mod telemetry;
 pub mod tokens;
 
 #[cfg(test)]
-mod properties;
+mod property_testing;

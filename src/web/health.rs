@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::auth::Modes;
-use crate::database::{Commits, Connections, DatabaseError, answer};
+use crate::database::{CommitProbe, Connections, DatabaseError, answer};
 use crate::error::{Check, Checks, Problem};
 use crate::logins::Logins;
 use crate::upkeep::Standing;
@@ -67,7 +67,7 @@ pub(super) async fn live() -> HttpResponse {
 #[get("/health/ready")]
 pub(super) async fn ready(
     pool: Data<Connections>,
-    commits: Data<Commits>,
+    commits: Data<CommitProbe>,
     logins: Data<Logins>,
     modes: Data<Modes>,
     standing: Data<Standing>,
@@ -81,7 +81,7 @@ pub(super) async fn ready(
     }
 }
 
-async fn database(pool: &Connections, commits: &Commits) -> Check {
+async fn database(pool: &Connections, commits: &CommitProbe) -> Check {
     let checks = async {
         match is_read_only(pool).await {
             Ok(false) => {}

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod headers;
+mod modes;
 mod order;
 mod problems;
 mod variants;
@@ -13,7 +14,7 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
-use crate::auth::MODE_SCHEMA;
+use crate::auth::{MODE_SCHEMA, Modes};
 use crate::error::{Check, Checks, Code, FieldError, OAuthError, Problem};
 
 use super::SiteFacts;
@@ -127,10 +128,11 @@ fn json(document: &str) -> HttpResponse {
 }
 
 /// Adds what holds for many routes alike: where they are, how credentials travel, the headers that go with them, and the problems that
-/// routes answer with. `modes` are the names of all modes.
-pub fn complete(document: &mut OpenApi, facts: &SiteFacts, modes: &[&str]) {
+/// routes answer with; and what each mode says of the routes that all have.
+pub fn complete(document: &mut OpenApi, facts: &SiteFacts, modes: &Modes) {
+    modes.iter().for_each(|mode| modes::complete(document, &**mode));
     let components = document.components.get_or_insert_default();
-    components.schemas.insert(MODE_SCHEMA.to_owned(), mode(modes));
+    components.schemas.insert(MODE_SCHEMA.to_owned(), names(modes));
     credentials::declare(components, facts);
     headers::declare(components);
     complete_operations(document, facts);
@@ -145,6 +147,7 @@ fn comparison(facts: &SiteFacts) -> OpenApi {
 }
 
 fn complete_operations(document: &mut OpenApi, facts: &SiteFacts) {
+    document.components.iter_mut().for_each(problems::declare);
     let url = if facts.base_path.is_empty() { "/" } else { &facts.base_path };
     document.servers.iter_mut().flatten().for_each(|server| url.clone_into(&mut server.url));
     for item in document.paths.paths.values_mut() {
@@ -180,10 +183,10 @@ fn text(mut document: Value) -> Result<String, serde_json::Error> {
 }
 
 /// Which modes there are is known only where they are put together.
-fn mode(names: &[&str]) -> RefOr<Schema> {
+fn names(modes: &Modes) -> RefOr<Schema> {
     let mode = ObjectBuilder::new()
         .schema_type(Type::String)
-        .enum_values(Some(names.iter().map(|name| Value::from(*name))))
+        .enum_values(Some(modes.iter().map(|mode| Value::from(mode.name()))))
         .description(Some("How a login is presented: by an id that is looked up, or by signed claims."));
     mode.build().into()
 }

@@ -16,8 +16,8 @@ use serde_json::{Map, Value};
 
 use super::super::{SiteFacts, page};
 use super::textbook::{self, Measured};
+use crate::crypto::sha256;
 use crate::error::Problem;
-use crate::tokens::sha256;
 
 /// What `dualauth compare` writes, as far as it is read here.
 const FILES: [&str; 3] = ["comparison.html", "comparison.json", "comparison.textbook.json"];

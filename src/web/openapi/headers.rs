@@ -54,8 +54,7 @@ pub(super) fn of_problem(status: u16) -> impl Iterator<Item = (&'static str, Ref
 }
 
 fn www_authenticate() -> Header {
-    let description =
-        "Which scheme to use, and whether a token was sent that is no good (RFC 6750, section 3).";
+    let description = "Which scheme to use, and whether a token was sent that is no good (RFC 6750, section 3), or not enough (RFC 9470, section 3).";
     header(Type::String, description, json!(r#"Bearer error="invalid_token""#))
 }
 

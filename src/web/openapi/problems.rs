@@ -8,9 +8,10 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::{Ref, RefOr};
+use utoipa::openapi::{Components, Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use crate::error::{Code, PROBLEM_JSON, Problem};
+use crate::error::{Checks, Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
 use crate::http::form::FORM;
 
 use super::{credentials, headers};
@@ -18,6 +19,30 @@ use super::{credentials, headers};
 /// A head that is too large, which any route may refuse.
 const TOO_LARGE_HEAD: [StatusCode; 2] =
     [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE];
+
+/// What problems of some kinds say beside the members that each has (RFC 9457, section 3.2).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "read by the derived schema alone")]
+struct Extensions {
+    /// With `validation_failed`: every member or parameter that is wrong.
+    #[schema(required = false, nullable = false)]
+    errors: Vec<FieldError>,
+    /// From the routes of OAuth's standards: the kind of problem in their words.
+    #[schema(required = false, nullable = false)]
+    error: OAuthError,
+    /// From `/health/ready`: which part it is.
+    #[schema(required = false, nullable = false)]
+    checks: Checks,
+}
+
+/// Describes the extension members where problems are described.
+pub(super) fn declare(components: &mut Components) {
+    if let (Some(RefOr::T(Schema::Object(problem))), RefOr::T(Schema::Object(extensions))) =
+        (components.schemas.get_mut("Problem"), Extensions::schema())
+    {
+        problem.properties.extend(extensions.properties);
+    }
+}
 
 /// Adds them: those that a route names itself, by their codes, and those that follow from its credentials, its body and
 /// its method.
@@ -27,12 +52,8 @@ pub(super) fn add(is_unsafe: bool, operation: &mut Operation) {
     codes.extend(of_body(operation));
     codes.extend(credentials::refusals(is_unsafe, operation));
     let head = TOO_LARGE_HEAD.map(|status| (status.as_u16(), Code::MalformedRequest));
-    let codes: Vec<(u16, Code)> = codes
-        .into_iter()
-        .map(|code| (code.status().as_u16(), code))
-        .chain(head)
-        .chain(named(operation))
-        .collect();
+    let codes: Vec<(u16, Code)> =
+        codes.into_iter().map(|code| (code.status(), code)).chain(head).chain(named(operation)).collect();
     let is_oauth = credentials::is_for_services(operation);
     for status in codes.iter().map(|(status, _)| *status).collect::<BTreeSet<_>>() {
         let of_status = codes.iter().filter(|(of, _)| *of == status).map(|(_, code)| *code).collect();
