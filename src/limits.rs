@@ -1,4 +1,6 @@
 //! How often one network may do a thing: GCRA, in memory. Each node counts for itself.
+//!
+//! Libraries count calls, and this counts failures: a try is taken beforehand and given back when it succeeds, which theirs can't.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

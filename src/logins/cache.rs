@@ -1,4 +1,7 @@
 //! The sessions that a node remembers: the most recently used ones, as many as `SESSION_CACHE_SIZE` says.
+//!
+//! Caches of libraries evict nearly the least recently used, and know no generations: a row that was read before a revocation arrived
+//! must not be put back after it (docs/decisions/0006).
 
 use std::fmt;
 use std::sync::Arc;

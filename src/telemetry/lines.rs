@@ -1,4 +1,7 @@
 //! Log lines on their way to standard error: those that are not urgent wait for each other.
+//!
+//! `tracing-appender` does this by a thread and a channel, which a line for each request pays for, and it does not tell urgent ones from
+//! others.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

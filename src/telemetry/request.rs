@@ -1,8 +1,9 @@
 //! The request that is being answered: the id by which its lines are found, and who turned out to have sent it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use fastrand::Rng;
 use uuid::Uuid;
 
 use crate::crypto::random_bytes;
@@ -70,28 +71,15 @@ impl fmt::Debug for RequestId {
 }
 
 thread_local! {
-    /// Where this thread is in its two sequences: the system's generator would be asked too often.
-    static STATE: Cell<[u64; 2]> =
-        Cell::new([u64::from_ne_bytes(random_bytes()), u64::from_ne_bytes(random_bytes())]);
+    /// This thread's generators, each seeded by the system's, which would be asked too often: a single one has 64 bits of state, and
+    /// an id twice as many.
+    static GENERATORS: RefCell<[Rng; 2]> =
+        RefCell::new([random_bytes(), random_bytes()].map(|seed| Rng::with_seed(u64::from_ne_bytes(seed))));
 }
 
 /// Two numbers that nobody has had before.
 pub(super) fn draw() -> [u64; 2] {
-    STATE.with(|state| {
-        let drawn = state.get();
-        state.set(drawn.map(|number| number.wrapping_add(STEP)));
-        drawn.map(mix)
-    })
-}
-
-/// Of SplitMix64.
-const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Its other half: neighbours in the sequence look nothing alike.
-fn mix(state: u64) -> u64 {
-    let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    state ^ (state >> 31)
+    GENERATORS.with_borrow_mut(|generators| generators.each_mut().map(|generator| generator.u64(..)))
 }
 
 fn write_hex(number: u64, into: &mut [u8]) {

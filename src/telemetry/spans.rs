@@ -2,6 +2,9 @@
 //!
 //! A span is put into a bounded queue when its request has been answered, and a thread sends what has gathered. Nobody waits
 //! for a collector: while it is away, spans are dropped.
+//!
+//! The SDK queues and sends them; they are made here, since the bridge from `tracing` would keep a span in memory for each request,
+//! recorded or not.
 
 use std::fmt;
 use std::sync::Arc;

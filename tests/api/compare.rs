@@ -20,8 +20,8 @@ fn least() -> Plan {
     Plan {
         name: "least",
         rounds: 1,
-        fleets: &[2],
-        rounds_of_fleets: 1,
+        node_counts: &[2],
+        rounds_of_node_counts: 1,
         slice: Duration::from_millis(40),
         warm_up: Duration::from_millis(10),
         rounds_of_costs: 2,

@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 
-use super::entrants::Entrant;
-use super::findings::Findings;
 use super::http::Connection;
-use super::load::{self, Aim};
+use super::load::{self, RequestTarget};
+use super::participant::Participant;
 use super::report::{
-    Bare, Bytes, Environment, Generator, Intervals, Latencies, Latency, ManyConnections, Report, Variant,
+    BareResults, GeneratorLimit, Intervals, Latencies, Latency, ManyConnections, Report, RunInfo, Variant,
+    WireSize,
 };
+use super::results::Results;
 use super::rounds::{Measured, Sample};
-use super::stage::Stage;
 use super::statistics::Estimate;
-use super::{CompareError, Plan, machine};
+use super::testbed::Testbed;
+use super::{CompareError, Plan, host};
 
 /// The part of the generator's limit from which on it is the limit that is measured.
 const NEAR: f64 = 0.8;
@@ -35,20 +36,21 @@ const CURVE: [f64; 20] = [
 ];
 
 /// A report without any variant yet.
-pub(super) fn begin(plan: &Plan, generator: Generator, stage: Option<&Stage>) -> Report {
-    let (servers, load) = stage.map_or((0, 0), |stage| (stage.cores.servers.len(), stage.cores.load.len()));
-    let environment = Environment {
+pub(super) fn begin(plan: &Plan, generator: GeneratorLimit, testbed: Option<&Testbed>) -> Report {
+    let (servers, load) =
+        testbed.map_or((0, 0), |testbed| (testbed.cores.servers.len(), testbed.cores.load.len()));
+    let environment = RunInfo {
         at: DateTime::UNIX_EPOCH,
         seconds: 0.0,
         profile: plan.name.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         optimised: !cfg!(debug_assertions),
-        system: machine::system(),
-        processor: machine::processor(),
+        system: host::system(),
+        processor: host::processor(),
         server_cores: servers,
         load_cores: load,
-        memory_bytes: machine::memory(),
-        postgres: stage.map(|stage| stage.postgres.version.clone()),
+        memory_bytes: host::memory(),
+        postgres: testbed.map(|testbed| testbed.postgres.version.clone()),
         load_average: None,
         stolen: None,
         rounds: plan.rounds,
@@ -63,27 +65,11 @@ pub(super) fn begin(plan: &Plan, generator: Generator, stage: Option<&Stage>) ->
 
 /// What a reader has to know before believing it.
 pub(super) fn warn(report: &mut Report) {
-    let Environment { optimised, load_average, stolen, server_cores, load_cores, url, .. } =
-        &report.environment;
+    let RunInfo { server_cores, load_cores, url, .. } = &report.environment;
     let is_here = url.is_none();
     let fewest =
         report.variants.iter().map(|variant| variant.latency.fixed_rate.count).min().unwrap_or_default();
-    let mut warnings = Vec::new();
-    if !optimised {
-        warnings.push(
-            "This dualauth was compiled without optimisations: its CPU times say nothing about a release."
-                .to_owned(),
-        );
-    }
-    if load_average.is_some_and(|load| load > BUSY) {
-        warnings.push("The machine had other things to do before the run: look at the intervals.".to_owned());
-    }
-    if let Some(stolen) = stolen.filter(|stolen| *stolen > MUCH) {
-        warnings.push(format!(
-            "This is a virtual machine, and {:.1} % of its CPU time went to others on the same host meanwhile: look at the intervals.",
-            100.0 * stolen
-        ));
-    }
+    let mut warnings = host_warnings(&report.environment);
     if is_here && report.variants.iter().all(|variant| variant.sql_per_request.is_none()) {
         warnings.push(
             "This Postgres comes without pg_stat_statements: SQL statements are not counted.".to_owned(),
@@ -118,9 +104,31 @@ pub(super) fn warn(report: &mut Report) {
     report.environment.warnings = warnings;
 }
 
+/// Of the program that was measured, and of what else the machine had to do.
+fn host_warnings(environment: &RunInfo) -> Vec<String> {
+    let RunInfo { optimised, load_average, stolen, .. } = environment;
+    let mut warnings = Vec::new();
+    if !optimised {
+        warnings.push(
+            "This dualauth was compiled without optimisations: its CPU times say nothing about a release."
+                .to_owned(),
+        );
+    }
+    if load_average.is_some_and(|load| load > BUSY) {
+        warnings.push("The machine had other things to do before the run: look at the intervals.".to_owned());
+    }
+    if let Some(stolen) = stolen.filter(|stolen| *stolen > MUCH) {
+        warnings.push(format!(
+            "This is a virtual machine, and {:.1} % of its CPU time went to others on the same host meanwhile: look at the intervals.",
+            100.0 * stolen
+        ));
+    }
+    warnings
+}
+
 /// The bare handler's part.
-pub(super) fn bare(measured: &Measured, plan: &Plan) -> Bare {
-    Bare {
+pub(super) fn bare(measured: &Measured, plan: &Plan) -> BareResults {
+    BareResults {
         requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
         server_cpu_us: estimate(measured, |sample| sample.server_cpu),
         latency: latency(&measured.fixed_rate),
@@ -154,37 +162,30 @@ fn ratio(
     Estimate::of(rounds.filter_map(|(sample, bare)| Some(cpu(sample)? / cpu(bare)?)))
 }
 
-/// An entrant's part.
+/// A participant's part.
 pub(super) fn variant(
-    entrant: &Entrant,
+    participant: &Participant,
     nodes: usize,
     measured: &Measured,
     bare: Option<&Measured>,
-    findings: Findings,
-    bytes: Bytes,
+    results: Results,
+    bytes: WireSize,
     plan: &Plan,
 ) -> Variant {
-    let intervals = Intervals {
-        requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
-        p50_ms: estimate(measured, |sample| sample.p50),
-        p99_ms: estimate(measured, |sample| sample.p99),
-        server_cpu_us: estimate(measured, |sample| sample.server_cpu),
-        server_cpu_ratio: ratio(measured, bare, |sample| sample.server_cpu),
-        postgres_cpu_us: estimate(measured, |sample| sample.postgres_cpu),
-    };
+    let intervals = intervals(measured, bare);
     let latency =
         Latencies { closed_loop: latency(&measured.closed_loop), fixed_rate: latency(&measured.fixed_rate) };
-    let way = &entrant.way;
+    let method = &participant.method;
     let median = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.median);
-    let most = findings.footprint.last().copied();
+    let most = results.footprint.last().copied();
     Variant {
-        name: entrant.name(nodes),
-        system: entrant.system.clone(),
-        mode: way.mode,
-        transport: way.transport,
-        algorithm: way.algorithm.clone(),
-        lookup: way.lookup.clone(),
-        revocation: way.revocation.clone(),
+        name: participant.name(nodes),
+        system: participant.system.clone(),
+        mode: method.mode,
+        transport: method.transport,
+        algorithm: method.algorithm.clone(),
+        lookup: method.lookup.clone(),
+        revocation: method.revocation.clone(),
         nodes,
         connections: plan.connections,
         requests_per_second: median(intervals.requests_per_second),
@@ -196,22 +197,33 @@ pub(super) fn variant(
         sql_per_request: median(estimate(measured, |sample| sample.sql)),
         bytes_sent: bytes.sent.values().sum(),
         bytes_received: bytes.received.values().sum(),
-        revocation_delay_ms: findings.delay,
+        revocation_delay_ms: results.delay,
         memory_bytes_per_login: most.and_then(|most| most.memory()),
         disk_bytes_per_login: most.and_then(|most| most.disk_bytes_per_login),
-        outage: findings.outage,
+        outage: results.outage,
         intervals,
         many_connections: many_connections(measured, bare, plan.many_connections),
         latency,
         bytes,
-        login: findings.login,
-        refresh: findings.refresh,
-        footprint: findings.footprint,
+        login: results.login,
+        refresh: results.refresh,
+        footprint: results.footprint,
+    }
+}
+
+fn intervals(measured: &Measured, bare: Option<&Measured>) -> Intervals {
+    Intervals {
+        requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
+        p50_ms: estimate(measured, |sample| sample.p50),
+        p99_ms: estimate(measured, |sample| sample.p99),
+        server_cpu_us: estimate(measured, |sample| sample.server_cpu),
+        server_cpu_ratio: ratio(measured, bare, |sample| sample.server_cpu),
+        postgres_cpu_us: estimate(measured, |sample| sample.postgres_cpu),
     }
 }
 
 /// Whether the generator was busy enough to be what held this one up.
-pub(super) fn is_held_up(generator: &Generator, measured: &Measured) -> bool {
+pub(super) fn is_held_up(generator: &GeneratorLimit, measured: &Measured) -> bool {
     let requests = estimate(measured, |sample| Some(sample.requests_per_second));
     requests.zip(generator.requests_per_second).is_some_and(|(found, most)| found.median > NEAR * most)
 }
@@ -220,28 +232,29 @@ fn estimate(measured: &Measured, figure: impl Fn(&Sample) -> Option<f64>) -> Opt
     Estimate::of(measured.samples.iter().filter_map(figure))
 }
 
-fn latency(latencies: &load::Latencies) -> Latency {
+fn latency(latencies: &load::LatencyHistogram) -> Latency {
     let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(|part| latencies.at(part));
     let curve = CURVE.iter().filter_map(|part| Some((*part, latencies.at(*part)?))).collect();
     Latency { count: latencies.count(), p50, p90, p99, p999, max, curve }
 }
 
 /// Of one request and its answer.
-pub(super) fn bytes(aim: &Aim) -> Result<Bytes, CompareError> {
-    let mut connection = Connection::to(aim.origin.clone());
-    let failed = |reason: String| CompareError::Answer { call: aim.call.name(), reason };
-    let response = connection.exchange(&aim.call.request).map_err(|error| failed(error.to_string()))?;
-    if !aim.call.is_answered_by(&response) {
+pub(super) fn bytes(request_target: &RequestTarget) -> Result<WireSize, CompareError> {
+    let mut connection = Connection::to(request_target.origin.clone());
+    let failed = |reason: String| CompareError::Answer { call: request_target.call.name(), reason };
+    let response =
+        connection.exchange(&request_target.call.request).map_err(|error| failed(error.to_string()))?;
+    if !request_target.call.is_answered_by(&response) {
         return Err(failed(format!("answered {}", response.status)));
     }
-    let head = String::from_utf8_lossy(&aim.call.request);
+    let head = String::from_utf8_lossy(&request_target.call.request);
     let mut sent = by_header(head.trim_end_matches("\r\n").split("\r\n"));
     // The empty line behind them.
     *sent.entry(FIRST_LINE.to_owned()).or_default() += 2;
     let mut received = by_header(response.head().trim_end_matches("\r\n").split("\r\n"));
     *received.entry(FIRST_LINE.to_owned()).or_default() += 2;
     received.insert("body".to_owned(), response.size() - response.head().len());
-    Ok(Bytes { sent, received })
+    Ok(WireSize { sent, received })
 }
 
 /// What has no name of its own: the first line, and the empty one behind all headers.

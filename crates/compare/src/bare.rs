@@ -7,9 +7,10 @@ use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 use chrono::{DateTime, Utc};
-use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use uuid::Uuid;
+
+use super::processes::cpu_of_this_thread;
 
 /// Whose profile it is.
 pub(super) const USERNAME: &str = "nobody";
@@ -74,12 +75,8 @@ async fn known(profile: Data<Profile>, spin: Data<Spin>) -> HttpResponse {
 
 /// CPU time of this thread, and not time: others may use the core meanwhile.
 fn burn(time: Duration) {
-    let used = || {
-        let used = clock_gettime(ClockId::ThreadCPUTime);
-        Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or_default())
-    };
-    let end = used() + time;
-    while used() < end {
+    let end = cpu_of_this_thread() + time;
+    while cpu_of_this_thread() < end {
         std::hint::spin_loop();
     }
 }

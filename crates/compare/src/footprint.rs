@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use super::CompareError;
 use super::http::Connection;
 use super::postgres::Postgres;
-use super::stage::Server;
-use super::target::Way;
+use super::target::AuthMethod;
+use super::testbed::Server;
 use super::visitor::Visitor;
 
 /// Logins until buffers and pools are as large as they get. Never more than a tenth of those that are weighed.
@@ -50,17 +50,17 @@ impl Footprint {
 
 /// Signs in, all of these at a time, until there are so many logins, or the time is up. Each is used once.
 pub(super) fn weigh(
-    way: &Way,
+    method: &AuthMethod,
     visitors: &[Visitor],
     server: &Server,
     disk: Option<(&Postgres, &Url)>,
     logins: usize,
     limit: Duration,
 ) -> Result<Footprint, CompareError> {
-    sign_in_often(way, visitors, server, WARM_UP.min(logins / 10), limit)?;
+    sign_in_often(method, visitors, server, WARM_UP.min(logins / 10), limit)?;
     let size = || disk.map(|(postgres, database)| postgres.size(database)).transpose();
     let before = (server.memory(), size()?);
-    let logins = sign_in_often(way, visitors, server, logins, limit)?;
+    let logins = sign_in_often(method, visitors, server, logins, limit)?;
     let after = (server.memory(), size()?);
     let memory = after.0.zip(before.0).map(|(after, before)| after as f64 - before as f64);
     let disk = after.1.zip(before.1).map(|(after, before)| (after - before) as f64);
@@ -70,7 +70,7 @@ pub(super) fn weigh(
 
 /// How many that were.
 fn sign_in_often(
-    way: &Way,
+    method: &AuthMethod,
     visitors: &[Visitor],
     server: &Server,
     logins: usize,
@@ -84,8 +84,8 @@ fn sign_in_often(
             && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
         {
             let mut visitor = visitor.clone();
-            visitor.sign_in(way, &mut connection)?;
-            visitor.take(&way.call, &mut connection)?;
+            visitor.sign_in(method, &mut connection)?;
+            visitor.take(&method.call, &mut connection)?;
             done.fetch_add(1, Ordering::Relaxed);
         }
         Ok::<(), CompareError>(())

@@ -1,34 +1,36 @@
 //! The comparison: what sessions and JWTs cost, and how soon they end, measured on the machine of whoever asks.
 //!
-//! [`target`] says what a system is, and `stage` starts what is needed of it. `rounds` drives all variants in turn
-//! through `load`, and `cost`, `revocation`, `outage` and `footprint` find out what steady load does not show. `run` puts
+//! [`target`] says what a system is, and `testbed` starts what is needed of it. `rounds` drives all variants in turn
+//! through `load`, and `sign_in_cost`, `revocation`, `outage` and `footprint` find out what steady load does not show. `run` puts
 //! it together, and [`report`] tells it.
 
 mod assemble;
 pub mod bare;
-mod cost;
-mod entrants;
-mod findings;
+mod cores;
+mod cost_proxy;
 mod footprint;
-mod generator;
+mod generator_limit;
+mod host;
 mod http;
 mod load;
-mod machine;
 mod outage;
-mod plant;
-mod play;
+mod participant;
+mod participants;
 mod postgres;
 mod process;
+mod processes;
 pub mod report;
+mod results;
 mod revocation;
 mod rounds;
 mod run;
 mod self_check;
-mod spending;
-mod stage;
+mod sign_in_cost;
 mod statistics;
 pub mod target;
+mod testbed;
 mod tls;
+mod usage;
 mod visitor;
 
 use std::io;
@@ -142,9 +144,9 @@ pub struct Plan {
     /// Slices of each variant, besides the one to warm up.
     pub rounds: usize,
     /// How many nodes share the load in the end.
-    pub fleets: &'static [usize],
+    pub node_counts: &'static [usize],
     /// How many rounds of them there are.
-    pub rounds_of_fleets: usize,
+    pub rounds_of_node_counts: usize,
     /// How long a slice is.
     pub slice: Duration,
     /// How long it is driven before.
@@ -163,9 +165,9 @@ pub struct Plan {
     pub ends: usize,
     /// How long these are shown at most.
     pub watch: Duration,
-    /// Whether every set-up is looked at in each respect. Else it is the first algorithm alone, and logins are weighed as
+    /// Whether every configuration is looked at in each respect. Else it is the first algorithm alone, and logins are weighed as
     /// they are kept by default.
-    pub every_setup: bool,
+    pub every_configuration: bool,
     /// How many logins are weighed.
     pub footprints: &'static [usize],
     /// How long it may take to begin them.
@@ -180,8 +182,8 @@ impl Plan {
         Self {
             name: "quick",
             rounds: 5,
-            fleets: &[2, 4],
-            rounds_of_fleets: 2,
+            node_counts: &[2, 4],
+            rounds_of_node_counts: 2,
             slice: Duration::from_millis(80),
             warm_up: Duration::from_millis(20),
             connections: 4,
@@ -191,7 +193,7 @@ impl Plan {
             refreshes: 10,
             ends: 15,
             watch: Duration::from_secs(1),
-            every_setup: false,
+            every_configuration: false,
             footprints: &[1_000],
             patience: Duration::from_secs(10),
             outage: Duration::from_secs(3),
@@ -203,8 +205,8 @@ impl Plan {
         Self {
             name: "full",
             rounds: 15,
-            fleets: &[2, 4],
-            rounds_of_fleets: 9,
+            node_counts: &[2, 4],
+            rounds_of_node_counts: 9,
             slice: Duration::from_millis(400),
             warm_up: Duration::from_millis(100),
             connections: 4,
@@ -214,7 +216,7 @@ impl Plan {
             refreshes: 40,
             ends: 200,
             watch: Duration::from_secs(5),
-            every_setup: true,
+            every_configuration: true,
             footprints: &[1_000, 100_000],
             patience: Duration::from_secs(300),
             outage: Duration::from_secs(8),
@@ -222,14 +224,16 @@ impl Plan {
     }
 
     /// Whether these nodes are looked at in every respect. Other algorithms change what a request costs, and little else.
-    fn looks_closely_at(&self, fleet: &entrants::Fleet) -> bool {
-        self.every_setup || fleet.setup.is_none_or(entrants::Setup::is_first)
+    fn looks_closely_at(&self, group: &participant::ServerGroup) -> bool {
+        self.every_configuration || group.configuration.is_none_or(participant::Configuration::is_first)
     }
 
     /// Whether logins of these nodes are weighed, those of each mode once. How a credential is signed and travels changes
     /// nothing about what is kept of it.
-    fn weighs(&self, fleet: &entrants::Fleet) -> bool {
-        fleet.setup.is_none_or(|setup| setup.is_first() && (self.every_setup || !setup.is_textbook))
+    fn weighs(&self, group: &participant::ServerGroup) -> bool {
+        group.configuration.is_none_or(|configuration| {
+            configuration.is_first() && (self.every_configuration || !configuration.is_textbook)
+        })
     }
 
     /// Not more than one address may ask for.

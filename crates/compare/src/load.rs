@@ -1,4 +1,5 @@
-//! The load generator: as many connections as there are threads, each with one request under way at a time.
+//! The load generator: as many connections as there are threads, each with one request under way at a time. It is our own, since none
+//! that could be had checks whose answer each one is, looks at the servers' CPU right before and after, and costs so little.
 //!
 //! In a closed loop each sends as soon as it was answered, which finds out how much a server can do, and what that
 //! costs. At a fixed rate each request has its time, whatever becomes of those before it, and is timed from then on:
@@ -14,12 +15,12 @@ use hdrhistogram::Histogram;
 
 use super::CompareError;
 use super::http::{Connection, Origin};
-use super::machine;
+use super::processes::cpu_of_this_thread;
 use super::visitor::Call;
 
 /// What is sent, and where.
 #[derive(Clone, Debug)]
-pub(super) struct Aim {
+pub(super) struct RequestTarget {
     pub(super) origin: Origin,
     pub(super) call: Call,
 }
@@ -47,7 +48,7 @@ pub(super) struct Load {
 }
 
 /// What came of it.
-pub(super) struct Outcome {
+pub(super) struct LoadResult {
     /// How many were answered.
     pub(super) requests: u64,
     /// And how many before anything was counted.
@@ -55,12 +56,12 @@ pub(super) struct Outcome {
     /// How long it took.
     elapsed: Duration,
     /// How long each waited.
-    pub(super) latencies: Latencies,
-    /// The CPU time that the generator itself took, as far as the system tells.
-    pub(super) generator_cpu: Option<Duration>,
+    pub(super) latencies: LatencyHistogram,
+    /// The CPU time that the generator itself took.
+    pub(super) generator_cpu: Duration,
 }
 
-impl Outcome {
+impl LoadResult {
     /// How many were answered in a second.
     pub(super) fn per_second(&self) -> f64 {
         self.requests as f64 / self.elapsed.as_secs_f64()
@@ -69,9 +70,9 @@ impl Outcome {
 
 /// Times, in nanoseconds, told apart to three digits.
 #[derive(Clone, Debug)]
-pub(super) struct Latencies(Histogram<u64>);
+pub(super) struct LatencyHistogram(Histogram<u64>);
 
-impl Latencies {
+impl LatencyHistogram {
     pub(super) fn none() -> Result<Self, CompareError> {
         Histogram::new(3).map(Self).map_err(|error| CompareError::Histogram(error.to_string()))
     }
@@ -98,15 +99,15 @@ impl Latencies {
 }
 
 /// What a connection has seen, and how it went.
-struct Seen {
+struct ConnectionResult {
     requests: u64,
     warm_up_requests: u64,
-    latencies: Latencies,
-    cpu: Option<u64>,
+    latencies: LatencyHistogram,
+    cpu: Duration,
 }
 
 /// The turns of a run, which all its threads take together.
-struct Turns {
+struct Schedule {
     warm: Barrier,
     go: Barrier,
     start: OnceLock<Instant>,
@@ -120,10 +121,10 @@ struct Turns {
 /// When one answer is not what it has to be.
 pub(super) fn run<L>(
     load: Load,
-    aims: &[Aim],
+    request_targets: &[RequestTarget],
     look: impl Fn() -> L,
-) -> Result<(Outcome, [L; 2]), CompareError> {
-    let turns = Turns {
+) -> Result<(LoadResult, [L; 2]), CompareError> {
+    let turns = Schedule {
         warm: Barrier::new(load.connections + 1),
         go: Barrier::new(load.connections + 1),
         start: OnceLock::new(),
@@ -131,8 +132,10 @@ pub(super) fn run<L>(
     };
     thread::scope(|scope| {
         let turns = &turns;
-        let connections = aims.iter().cycle().take(load.connections);
-        let sending: Vec<_> = connections.map(|aim| scope.spawn(move || send(load, aim, turns))).collect();
+        let connections = request_targets.iter().cycle().take(load.connections);
+        let sending: Vec<_> = connections
+            .map(|request_target| scope.spawn(move || send(load, request_target, turns)))
+            .collect();
         turns.warm.wait();
         let before = look();
         let start = *turns.start.get_or_init(Instant::now);
@@ -148,53 +151,60 @@ pub(super) fn run<L>(
 
 fn sum_up(
     elapsed: Duration,
-    seen: impl Iterator<Item = Result<Seen, CompareError>>,
-) -> Result<Outcome, CompareError> {
+    seen: impl Iterator<Item = Result<ConnectionResult, CompareError>>,
+) -> Result<LoadResult, CompareError> {
     let (mut requests, mut warm_up_requests) = (0, 0);
-    let (mut latencies, mut cpu) = (Latencies::none()?, Some(0));
+    let (mut latencies, mut cpu) = (LatencyHistogram::none()?, Duration::ZERO);
     for seen in seen {
         let seen = seen?;
         requests += seen.requests;
         warm_up_requests += seen.warm_up_requests;
         latencies.add_all(&seen.latencies);
-        cpu = cpu.zip(seen.cpu).map(|(sum, cpu)| sum + cpu);
+        cpu += seen.cpu;
     }
-    let generator_cpu = cpu.map(Duration::from_nanos);
-    Ok(Outcome { requests, warm_up_requests, elapsed, latencies, generator_cpu })
+    Ok(LoadResult { requests, warm_up_requests, elapsed, latencies, generator_cpu: cpu })
 }
 
-fn send(load: Load, aim: &Aim, turns: &Turns) -> Result<Seen, CompareError> {
+fn send(
+    load: Load,
+    request_target: &RequestTarget,
+    turns: &Schedule,
+) -> Result<ConnectionResult, CompareError> {
     be_punctual();
-    let mut connection = Connection::to(aim.origin.clone());
-    let warmed_up = warm_up(load, aim, &mut connection);
+    let mut connection = Connection::to(request_target.origin.clone());
+    let warmed_up = warm_up(load, request_target, &mut connection);
     // Whatever happened: the others wait.
     turns.warm.wait();
     turns.go.wait();
     let warm_up_requests = warmed_up?;
     let start = *turns.start.get_or_init(Instant::now);
-    let before = machine::cpu_of_this_thread();
-    let (mut requests, mut latencies) = (0, Latencies::none()?);
+    let before = cpu_of_this_thread();
+    let (mut requests, mut latencies) = (0, LatencyHistogram::none()?);
     while let Some(due) = next_due(load, start, turns) {
-        ask(aim, &mut connection)?;
+        ask(request_target, &mut connection)?;
         latencies.add(due.elapsed());
         requests += 1;
     }
-    let cpu = machine::cpu_of_this_thread().zip(before).map(|(after, before)| after.saturating_sub(before));
-    Ok(Seen { requests, warm_up_requests, latencies, cpu })
+    let cpu = cpu_of_this_thread().saturating_sub(before);
+    Ok(ConnectionResult { requests, warm_up_requests, latencies, cpu })
 }
 
-fn warm_up(load: Load, aim: &Aim, connection: &mut Connection) -> Result<u64, CompareError> {
+fn warm_up(
+    load: Load,
+    request_target: &RequestTarget,
+    connection: &mut Connection,
+) -> Result<u64, CompareError> {
     let start = Instant::now();
     let mut requests = 0;
     while start.elapsed() < load.warm_up {
-        ask(aim, connection)?;
+        ask(request_target, connection)?;
         requests += 1;
     }
     Ok(requests)
 }
 
 /// Waits until it is time for the next request, and gives the time that it is counted from. `None`: there is no other.
-fn next_due(load: Load, start: Instant, turns: &Turns) -> Option<Instant> {
+fn next_due(load: Load, start: Instant, turns: &Schedule) -> Option<Instant> {
     let due = match load.pace {
         Pace::ClosedLoop => Instant::now(),
         Pace::FixedRate(rate) => {
@@ -212,10 +222,11 @@ fn next_due(load: Load, start: Instant, turns: &Turns) -> Option<Instant> {
     Some(due)
 }
 
-fn ask(aim: &Aim, connection: &mut Connection) -> Result<(), CompareError> {
-    let failed = |reason: String| CompareError::Answer { call: aim.call.name(), reason };
-    let response = connection.exchange(&aim.call.request).map_err(|error| failed(error.to_string()))?;
-    if aim.call.is_answered_by(&response) {
+fn ask(request_target: &RequestTarget, connection: &mut Connection) -> Result<(), CompareError> {
+    let failed = |reason: String| CompareError::Answer { call: request_target.call.name(), reason };
+    let response =
+        connection.exchange(&request_target.call.request).map_err(|error| failed(error.to_string()))?;
+    if request_target.call.is_answered_by(&response) {
         return Ok(());
     }
     let body = String::from_utf8_lossy(&response.body);
@@ -242,7 +253,7 @@ mod tests {
     use super::*;
 
     /// A server for one connection, which says to whom each answer is, by its number.
-    fn server(mut owner: impl FnMut(u64) -> &'static str + Send + 'static) -> Aim {
+    fn server(mut owner: impl FnMut(u64) -> &'static str + Send + 'static) -> RequestTarget {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         thread::spawn(move || {
@@ -257,25 +268,29 @@ mod tests {
         });
         let origin = Origin::of_url(&Url::parse(&url).expect("a URL")).expect("an origin");
         let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
-        Aim { origin, call: Call { request, status: 200, owner: "ada".to_owned() } }
+        RequestTarget { origin, call: Call { request, status: 200, owner: "ada".to_owned() } }
     }
 
-    fn drive(aim: Aim, pace: Pace, [warm_up, duration]: [u64; 2]) -> Result<Outcome, CompareError> {
+    fn drive(
+        request_target: RequestTarget,
+        pace: Pace,
+        [warm_up, duration]: [u64; 2],
+    ) -> Result<LoadResult, CompareError> {
         let [warm_up, duration] = [warm_up, duration].map(Duration::from_millis);
         let load = Load { connections: 1, pace, warm_up, duration };
-        run(load, &[aim], || ()).map(|(outcome, _)| outcome)
+        run(load, &[request_target], || ()).map(|(outcome, _)| outcome)
     }
 
     #[test]
     fn a_request_that_others_have_held_up_has_waited() {
-        let aim = server(|number| {
+        let request_target = server(|number| {
             if number == 0 {
                 thread::sleep(Duration::from_millis(300));
             }
             "ada"
         });
         // 40 requests, of which those of the first 200 ms are held up by 100 ms and more.
-        let outcome = drive(aim, Pace::FixedRate(100.0), [0, 400]).expect("answers");
+        let outcome = drive(request_target, Pace::FixedRate(100.0), [0, 400]).expect("answers");
         assert_eq!(outcome.requests, 40);
         assert!(outcome.latencies.at(0.6) > Some(90.0), "{:?} ms", outcome.latencies.at(0.6));
     }
@@ -284,11 +299,11 @@ mod tests {
     fn what_warms_up_is_not_counted() {
         let answered = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&answered);
-        let aim = server(move |_| {
+        let request_target = server(move |_| {
             counter.fetch_add(1, Ordering::Relaxed);
             "ada"
         });
-        let outcome = drive(aim, Pace::ClosedLoop, [30, 300]).expect("answers");
+        let outcome = drive(request_target, Pace::ClosedLoop, [30, 300]).expect("answers");
         assert!(outcome.requests > 0 && outcome.warm_up_requests > 0);
         assert_eq!(answered.load(Ordering::Relaxed), outcome.requests + outcome.warm_up_requests);
         assert_eq!(outcome.latencies.0.len(), outcome.requests);
@@ -296,8 +311,8 @@ mod tests {
 
     #[test]
     fn one_answer_of_somebody_else_ends_it() {
-        let aim = server(|number| if number == 5 { "bob" } else { "ada" });
-        let outcome = drive(aim, Pace::ClosedLoop, [0, 10_000]);
+        let request_target = server(|number| if number == 5 { "bob" } else { "ada" });
+        let outcome = drive(request_target, Pace::ClosedLoop, [0, 10_000]);
         assert!(matches!(outcome, Err(CompareError::Answer { .. })));
     }
 }

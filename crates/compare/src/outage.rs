@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::CompareError;
 use super::http::Connection;
-use super::load::Aim;
+use super::load::RequestTarget;
 use super::postgres::Postgres;
 
 /// How long between two questions.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// From when on this was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedAnswer)]
-pub struct Answer {
+pub struct AnswerSince {
     /// In milliseconds, since Postgres was told to stop.
     pub after_ms: u64,
     /// The status code; none: there was no answer in ten seconds, or the server hung up.
@@ -34,7 +34,7 @@ pub struct Answer {
 #[schema(as = ComparedOutage)]
 pub struct Outage {
     /// What was answered, whenever that changed.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<AnswerSince>,
     /// How long it took, in milliseconds, from when Postgres took connections again until it answered as before. Null when it
     /// never answered anything else, or when it was not itself again within a minute.
     pub recovery_ms: Option<f64>,
@@ -42,22 +42,25 @@ pub struct Outage {
 
 /// The moments of an outage.
 #[derive(Default)]
-struct Course {
+struct OutageTimeline {
     began: OnceLock<Instant>,
     is_over: AtomicBool,
     ended: OnceLock<Instant>,
 }
 
-/// Takes Postgres away for so long. Each aim is asked all the time.
-pub(super) fn suffer(
+/// Takes Postgres away for so long. Each request is asked all the time.
+pub(super) fn measure(
     postgres: &mut Postgres,
-    aims: &[Aim],
+    request_targets: &[RequestTarget],
     time: Duration,
 ) -> Result<Vec<Outage>, CompareError> {
-    aims.iter().try_for_each(is_well)?;
-    let (course, ready) = (Course::default(), Barrier::new(aims.len() + 1));
+    request_targets.iter().try_for_each(is_well)?;
+    let (course, ready) = (OutageTimeline::default(), Barrier::new(request_targets.len() + 1));
     thread::scope(|scope| {
-        let watching: Vec<_> = aims.iter().map(|aim| scope.spawn(|| watch(aim, &course, &ready))).collect();
+        let watching: Vec<_> = request_targets
+            .iter()
+            .map(|request_target| scope.spawn(|| watch(request_target, &course, &ready)))
+            .collect();
         ready.wait();
         let _ = course.began.set(Instant::now());
         postgres.stop();
@@ -72,30 +75,30 @@ pub(super) fn suffer(
 }
 
 /// An answer that is wrong beforehand would be taken for one of the outage.
-fn is_well(aim: &Aim) -> Result<(), CompareError> {
-    match status(aim, &mut Connection::to(aim.origin.clone())) {
-        status if status == Some(aim.call.status) => Ok(()),
+fn is_well(request_target: &RequestTarget) -> Result<(), CompareError> {
+    match status(request_target, &mut Connection::to(request_target.origin.clone())) {
+        status if status == Some(request_target.call.status) => Ok(()),
         status => {
             let reason = format!("answered {status:?} before Postgres went away");
-            Err(CompareError::Answer { call: aim.call.name(), reason })
+            Err(CompareError::Answer { call: request_target.call.name(), reason })
         }
     }
 }
 
-fn watch(aim: &Aim, course: &Course, ready: &Barrier) -> Outage {
-    let mut connection = Connection::to(aim.origin.clone());
+fn watch(request_target: &RequestTarget, course: &OutageTimeline, ready: &Barrier) -> Outage {
+    let mut connection = Connection::to(request_target.origin.clone());
     // Opens the connection: that is not what is timed.
-    status(aim, &mut connection);
+    status(request_target, &mut connection);
     ready.wait();
     let began = *course.began.wait();
     let mut outage = Outage::default();
     loop {
         let asked = Instant::now();
-        let status = status(aim, &mut connection);
+        let status = status(request_target, &mut connection);
         if !course.is_over.load(Ordering::Relaxed) {
             note(&mut outage.answers, status, asked - began);
         } else if let Some(ended) = course.ended.get() {
-            if status == Some(aim.call.status) {
+            if status == Some(request_target.call.status) {
                 let has_suffered = outage.answers.iter().any(|answer| answer.status != status);
                 outage.recovery_ms = has_suffered.then(|| ended.elapsed().as_secs_f64() * 1e3);
                 return outage;
@@ -108,12 +111,12 @@ fn watch(aim: &Aim, course: &Course, ready: &Barrier) -> Outage {
     }
 }
 
-fn note(answers: &mut Vec<Answer>, status: Option<u16>, after: Duration) {
+fn note(answers: &mut Vec<AnswerSince>, status: Option<u16>, after: Duration) {
     if answers.last().is_none_or(|last| last.status != status) {
-        answers.push(Answer { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), status });
+        answers.push(AnswerSince { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), status });
     }
 }
 
-fn status(aim: &Aim, connection: &mut Connection) -> Option<u16> {
-    connection.exchange(&aim.call.request).ok().map(|response| response.status)
+fn status(request_target: &RequestTarget, connection: &mut Connection) -> Option<u16> {
+    connection.exchange(&request_target.call.request).ok().map(|response| response.status)
 }

@@ -1,6 +1,9 @@
 //! What a comparison has found: the shape of `comparison.json`, from which every other form is made.
 
+mod cells;
 mod charts;
+mod conditions;
+mod delay;
 mod html;
 mod markdown;
 mod schema;
@@ -9,6 +12,7 @@ mod tables;
 mod terminal;
 mod textbook;
 
+pub use self::delay::{Delay, RevocationDelay};
 pub use self::schema::schemas;
 
 use std::collections::BTreeMap;
@@ -21,9 +25,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Array, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::CompareError;
-use super::entrants::DUALAUTH;
 use super::footprint::Footprint;
 use super::outage::Outage;
+use super::participant::DUALAUTH;
 use super::statistics::{self, Estimate};
 use super::target::{Mode, Transport};
 
@@ -32,11 +36,11 @@ use super::target::{Mode, Transport};
 #[schema(as = Comparison)]
 pub struct Report {
     /// Where, when and how it was measured.
-    pub environment: Environment,
+    pub environment: RunInfo,
     /// What the load generator itself is able to do.
-    pub generator: Generator,
+    pub generator: GeneratorLimit,
     /// What every ratio is to: an actix handler that gives an answer with as long a body, and does nothing else.
-    pub bare: Option<Bare>,
+    pub bare: Option<BareResults>,
     /// What was compared.
     pub variants: Vec<Variant>,
 }
@@ -44,7 +48,7 @@ pub struct Report {
 /// Where, when and how it was measured.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedWhere)]
-pub struct Environment {
+pub struct RunInfo {
     /// When it began.
     pub at: DateTime<Utc>,
     /// How long it took, in seconds.
@@ -74,7 +78,7 @@ pub struct Environment {
     pub stolen: Option<f64>,
     /// Rounds, and how long a slice of each was, in milliseconds.
     pub rounds: usize,
-    /// See [`Environment::rounds`].
+    /// See [`RunInfo::rounds`].
     pub slice_ms: u64,
     /// Connections to each node, which were kept alive.
     pub connections: usize,
@@ -89,7 +93,7 @@ pub struct Environment {
 /// The load generator.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedGenerator)]
-pub struct Generator {
+pub struct GeneratorLimit {
     /// The most requests a second that it can send and check, with a server that does nothing at all.
     pub requests_per_second: Option<f64>,
     /// The CPU time that it takes for each, in microseconds.
@@ -101,7 +105,7 @@ pub struct Generator {
 /// The bare handler.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedBare)]
-pub struct Bare {
+pub struct BareResults {
     /// In a closed loop.
     pub requests_per_second: Option<Estimate>,
     /// In microseconds a request.
@@ -185,7 +189,7 @@ pub struct Variant {
     /// Closed loop and fixed rate.
     pub latency: Latencies,
     /// Where the bytes are.
-    pub bytes: Bytes,
+    pub bytes: WireSize,
     /// What it costs to sign in.
     pub login: Option<Cost>,
     /// What it costs to get a new credential for the old one.
@@ -252,71 +256,10 @@ fn curve_schema() -> Array {
         .build()
 }
 
-/// How long a credential lives on after its end was acknowledged, in milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = ComparedRevocationDelay)]
-pub struct RevocationDelay {
-    /// On the node that ended it.
-    pub same_node: Delay,
-    /// On another one.
-    pub other_node: Option<Delay>,
-}
-
-/// In milliseconds.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[schema(as = ComparedDelay)]
-pub struct Delay {
-    /// Half of them were shorter.
-    pub p50: f64,
-    /// All but one in a hundred were shorter.
-    pub p99: f64,
-    /// The longest.
-    pub max: f64,
-    /// None was refused while anybody looked: these are the times until they run out by themselves.
-    pub until_expiry: bool,
-    /// How many were not refused while anybody looked. Unless these are all and it is known when they run out, each counts
-    /// as long as it was looked at.
-    #[serde(default)]
-    pub outlived: usize,
-    /// For how long somebody looked.
-    #[serde(default)]
-    pub watched: f64,
-    /// All that were seen.
-    pub samples: Vec<f64>,
-}
-
-impl Delay {
-    /// Of credentials that were refused after so long, and of others that were not, with what was left of their lives at
-    /// their end, if that is known; all in milliseconds. `None` when there are none.
-    pub(super) fn of(refused: Vec<f64>, outlivers: &[Option<f64>], watched: f64) -> Option<Self> {
-        let left: Option<Vec<f64>> = outlivers.iter().copied().collect();
-        let left = left.filter(|left| refused.is_empty() && !left.is_empty());
-        let (until_expiry, outlived) = (left.is_some(), outlivers.len());
-        let mut samples = left.unwrap_or_else(|| [refused, vec![watched; outlived]].concat());
-        samples.sort_by(f64::total_cmp);
-        let last = samples.len().checked_sub(1)?;
-        let at = |part: f64| samples[(last as f64 * part).ceil() as usize];
-        Some(Self {
-            p50: at(0.5),
-            p99: at(0.99),
-            max: samples[last],
-            until_expiry,
-            outlived,
-            watched,
-            samples,
-        })
-    }
-
-    /// Whether this time is how long somebody looked, and no more is known.
-    pub fn is_beyond(&self, time: f64) -> bool {
-        !self.until_expiry && self.outlived > 0 && time >= self.watched
-    }
-}
-
 /// A request and its answer, in bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedBytes)]
-pub struct Bytes {
+pub struct WireSize {
     /// Of the request: its first line, each header, the body.
     pub sent: BTreeMap<String, usize>,
     /// Of the answer: likewise.
@@ -443,20 +386,5 @@ mod tests {
             "name": "30.7364525",
         });
         assert_eq!(value, expected);
-    }
-
-    #[test]
-    fn who_is_not_refused_is_told_as_far_as_that_is_known() {
-        let delay = |refused: &[f64], outlivers: &[Option<f64>]| {
-            let delay = Delay::of(refused.to_vec(), outlivers, 5_000.0).expect("samples");
-            (delay.p50, delay.max, delay.until_expiry, delay.is_beyond(delay.max))
-        };
-        assert_eq!(delay(&[2.0, 1.0, 3.0], &[]), (2.0, 3.0, false, false));
-        assert_eq!(delay(&[], &[Some(900_000.0), Some(899_000.0)]), (900_000.0, 900_000.0, true, false));
-        // Some were refused: it can be done, and took longer than anybody looked.
-        assert_eq!(delay(&[1.0, 2.0], &[Some(900_000.0)]), (2.0, 5_000.0, false, true));
-        // Nobody knows when it ends.
-        assert_eq!(delay(&[], &[None, Some(1.0)]), (5_000.0, 5_000.0, false, true));
-        assert!(Delay::of(Vec::new(), &[], 1.0).is_none());
     }
 }

@@ -11,11 +11,11 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-use super::entrants::{Entrant, Fleet};
 use super::http::{Connection, Origin};
+use super::participant::{Participant, ServerGroup};
 use super::report::{Delay, RevocationDelay};
-use super::stage::Server;
-use super::target::Way;
+use super::target::AuthMethod;
+use super::testbed::Server;
 use super::visitor::{Call, Visitor};
 use super::{CompareError, Plan, Progress, rounds, run};
 
@@ -26,20 +26,22 @@ const BEFORE: Duration = Duration::from_millis(15);
 const OUTLIVERS: usize = 2;
 
 /// Finds out how long credentials of all of these live on. They take turns, as in `rounds`. `others` are the second nodes,
-/// fleet by fleet. Of those whom nobody looks at closely, it finds out nothing.
+/// group by group. Of those whom nobody looks at closely, it finds out nothing.
 pub(super) fn find(
-    entrants: &[Entrant],
-    fleets: &[Fleet],
+    members: &[Participant],
+    groups: &[ServerGroup],
     others: &[Option<Server>],
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<Option<RevocationDelay>>, CompareError> {
-    let mut trials: Vec<_> = entrants
+    let mut trials: Vec<_> = members
         .iter()
-        .map(|entrant| Trial::of(entrant, &fleets[entrant.fleet], others[entrant.fleet].as_ref()))
+        .map(|participant| {
+            LogoutTrial::of(participant, &groups[participant.group], others[participant.group].as_ref())
+        })
         .collect();
     let looked_at: Vec<_> =
-        (0..entrants.len()).filter(|at| plan.looks_closely_at(&fleets[entrants[*at].fleet])).collect();
+        (0..members.len()).filter(|at| plan.looks_closely_at(&groups[members[*at].group])).collect();
     progress.expect(plan.ends * looked_at.len());
     for turn in rounds::turns(plan.ends, looked_at.len()) {
         trials[looked_at[turn]].go_on(plan.watch)?;
@@ -48,42 +50,42 @@ pub(super) fn find(
     Ok(trials.into_iter().map(|trial| trial.delay(plan.watch)).collect())
 }
 
-/// Credentials of one entrant that are ended one after the other.
-struct Trial<'a> {
-    entrant: &'a Entrant,
+/// Credentials of one participant that are ended one after the other.
+struct LogoutTrial<'a> {
+    participant: &'a Participant,
     servers: Vec<&'a Origin>,
     /// What was seen on each of them.
-    seen: Vec<Seen>,
+    seen: Vec<Observations>,
 }
 
 /// In milliseconds.
 #[derive(Clone, Default)]
-struct Seen {
+struct Observations {
     /// How long those lived on that were refused.
     refused: Vec<f64>,
     /// What was left of the others' lives, if that is known.
     outlivers: Vec<Option<f64>>,
 }
 
-impl<'a> Trial<'a> {
-    fn of(entrant: &'a Entrant, fleet: &'a Fleet, other: Option<&'a Server>) -> Self {
+impl<'a> LogoutTrial<'a> {
+    fn of(participant: &'a Participant, group: &'a ServerGroup, other: Option<&'a Server>) -> Self {
         let servers: Vec<_> =
-            fleet.servers.iter().take(1).chain(other).map(|server| &server.origin).collect();
-        let seen = vec![Seen::default(); servers.len()];
-        Self { entrant, servers, seen }
+            group.servers.iter().take(1).chain(other).map(|server| &server.origin).collect();
+        let seen = vec![Observations::default(); servers.len()];
+        Self { participant, servers, seen }
     }
 
     fn go_on(&mut self, watch: Duration) -> Result<(), CompareError> {
         if self.seen.iter().all(|seen| seen.outlivers.len() >= OUTLIVERS) {
             return Ok(());
         }
-        let mut visitor = self.entrant.visitor.clone();
-        let fates = end_one(&self.entrant.way, &mut visitor, &self.servers, watch)?;
-        for (fate, seen) in fates.into_iter().zip(&mut self.seen) {
-            match fate {
-                Fate::Refused(delay) => seen.refused.push(milliseconds(delay)),
+        let mut visitor = self.participant.visitor.clone();
+        let outcomes = end_one(&self.participant.method, &mut visitor, &self.servers, watch)?;
+        for (outcome, seen) in outcomes.into_iter().zip(&mut self.seen) {
+            match outcome {
+                RevocationOutcome::Refused(delay) => seen.refused.push(milliseconds(delay)),
                 // It was looked at until now: that was left of its life as well.
-                Fate::Outlived => {
+                RevocationOutcome::Outlived => {
                     seen.outlivers.push(expires_in(&visitor).map(|left| milliseconds(left + watch)));
                 }
             }
@@ -106,7 +108,7 @@ fn milliseconds(time: Duration) -> f64 {
 
 /// What was seen on one node.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fate {
+pub(super) enum RevocationOutcome {
     /// It was refused: the last request that was accepted was sent so long after the end was acknowledged.
     Refused(Duration),
     /// It was accepted for as long as anybody looked.
@@ -115,15 +117,16 @@ pub(super) enum Fate {
 
 /// Signs in, ends it on the first of the servers, and tells what became of it on each of them.
 pub(super) fn end_one(
-    way: &Way,
+    method: &AuthMethod,
     visitor: &mut Visitor,
     servers: &[&Origin],
     watch: Duration,
-) -> Result<Vec<Fate>, CompareError> {
+) -> Result<Vec<RevocationOutcome>, CompareError> {
     let mut operator = Connection::to(servers[0].clone());
-    visitor.sign_in(way, &mut operator)?;
-    let call = visitor.call(way, operator.host());
-    let (course, watch) = (Course::default(), Watch { call: &call, refused: way.refused, time: watch });
+    visitor.sign_in(method, &mut operator)?;
+    let call = visitor.call(method, operator.host());
+    let (course, watch) =
+        (LogoutTimeline::default(), CredentialWatch { call: &call, refused: method.refused, time: watch });
     thread::scope(|scope| {
         let (answered, first_answers) = mpsc::channel();
         let show = |origin| {
@@ -133,35 +136,40 @@ pub(super) fn end_one(
         let showing: Vec<_> = servers.iter().map(|origin| show(*origin)).collect();
         first_answers.iter().take(servers.len()).for_each(drop);
         thread::sleep(BEFORE);
-        let ended = visitor.take(&way.sign_out, &mut operator);
+        let ended = visitor.take(&method.sign_out, &mut operator);
         let _ = course.acknowledged.set(Instant::now());
         if ended.is_err() {
             course.is_broken_off.store(true, Ordering::Relaxed);
         }
-        let fates: Vec<_> = showing.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        let outcomes: Vec<_> = showing.into_iter().map(thread::ScopedJoinHandle::join).collect();
         ended?;
-        fates.into_iter().map(|fate| fate.map_err(|_| CompareError::Generator)?).collect()
+        outcomes.into_iter().map(|outcome| outcome.map_err(|_| CompareError::Generator)?).collect()
     })
 }
 
 /// The moments of an end.
 #[derive(Default)]
-struct Course {
+struct LogoutTimeline {
     acknowledged: OnceLock<Instant>,
     is_broken_off: AtomicBool,
 }
 
 /// What is shown, what it is refused by, and for how long it is shown after its end.
 #[derive(Clone, Copy)]
-struct Watch<'a> {
+struct CredentialWatch<'a> {
     call: &'a Call,
     refused: u16,
     time: Duration,
 }
 
-impl Watch<'_> {
+impl CredentialWatch<'_> {
     /// Shows a credential until it is refused, or long enough. Tells when there is a first answer.
-    fn show(self, origin: &Origin, course: &Course, answered: &Sender<()>) -> Result<Fate, CompareError> {
+    fn show(
+        self,
+        origin: &Origin,
+        course: &LogoutTimeline,
+        answered: &Sender<()>,
+    ) -> Result<RevocationOutcome, CompareError> {
         let failed = |reason: String| CompareError::Answer { call: self.call.name(), reason };
         let mut connection = Connection::to(origin.clone());
         let mut last_accepted = None;
@@ -175,7 +183,7 @@ impl Watch<'_> {
             let response = response.map_err(|error| failed(error.to_string()))?;
             let since = course.acknowledged.get().map(|end| sent.saturating_duration_since(*end));
             match (self.call.is_answered_by(&response), since) {
-                (true, Some(since)) if since > self.time => return Ok(Fate::Outlived),
+                (true, Some(since)) if since > self.time => return Ok(RevocationOutcome::Outlived),
                 (true, _) => last_accepted = Some(sent),
                 // Somebody's, and nobody's any more: anything else has another reason.
                 (false, _) if last_accepted.is_some() && response.status == self.refused => break,
@@ -187,7 +195,9 @@ impl Watch<'_> {
         }
         // Refused while the end was still on its way back: as fast as can be.
         let end = *course.acknowledged.wait();
-        Ok(Fate::Refused(last_accepted.map_or(Duration::ZERO, |sent| sent.saturating_duration_since(end))))
+        Ok(RevocationOutcome::Refused(
+            last_accepted.map_or(Duration::ZERO, |sent| sent.saturating_duration_since(end)),
+        ))
     }
 }
 

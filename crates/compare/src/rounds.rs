@@ -3,16 +3,16 @@
 
 use url::Url;
 
-use super::load::{self, Aim, Latencies, Load, Pace};
+use super::load::{self, LatencyHistogram, Load, Pace, RequestTarget};
 use super::postgres::Postgres;
-use super::spending::{self, Look, Quiet};
-use super::stage::Server;
+use super::testbed::Server;
+use super::usage::{self, IdleBaseline, UsageSnapshot};
 use super::{CompareError, Plan, Progress};
 
 /// What is measured: requests of one kind to some servers.
-pub(super) struct Subject<'a> {
+pub(super) struct MeasuredSubject<'a> {
     /// One for each connection.
-    pub(super) aims: Vec<Aim>,
+    pub(super) request_targets: Vec<RequestTarget>,
     pub(super) servers: &'a [Server],
     /// Where its servers keep what they keep.
     pub(super) database: Option<&'a Url>,
@@ -46,15 +46,15 @@ pub(super) struct ManySample {
 /// What all rounds have said of it.
 pub(super) struct Measured {
     pub(super) samples: Vec<Sample>,
-    pub(super) closed_loop: Latencies,
-    pub(super) fixed_rate: Latencies,
+    pub(super) closed_loop: LatencyHistogram,
+    pub(super) fixed_rate: LatencyHistogram,
 }
 
 /// Measures.
-pub(super) struct Rounds<'a> {
-    pub(super) subjects: Vec<Subject<'a>>,
+pub(super) struct RoundRunner<'a> {
+    pub(super) subjects: Vec<MeasuredSubject<'a>>,
     pub(super) postgres: Option<&'a Postgres>,
-    pub(super) quiet: &'a Quiet,
+    pub(super) idle: &'a IdleBaseline,
     pub(super) plan: &'a Plan,
     /// Besides the one to warm up.
     pub(super) rounds: usize,
@@ -62,7 +62,7 @@ pub(super) struct Rounds<'a> {
     pub(super) rate: Option<f64>,
 }
 
-impl Rounds<'_> {
+impl RoundRunner<'_> {
     /// How often it tells that it got on.
     pub(super) fn steps(&self) -> usize {
         self.subjects.len() * (self.rounds + 1)
@@ -73,14 +73,15 @@ impl Rounds<'_> {
     pub(super) fn run(&self, progress: &Progress) -> Result<(f64, Vec<Measured>), CompareError> {
         let mut fastest = Vec::new();
         for subject in &self.subjects {
-            let (outcome, _) = load::run(self.load(subject, Pace::ClosedLoop), &subject.aims, || ())?;
+            let (outcome, _) =
+                load::run(self.load(subject, Pace::ClosedLoop), &subject.request_targets, || ())?;
             fastest.push(outcome.per_second());
             progress.step();
         }
         let rate = self.rate.unwrap_or_else(|| easy(&fastest));
         let mut measured = Vec::new();
         for _ in &self.subjects {
-            let (closed_loop, fixed_rate) = (Latencies::none()?, Latencies::none()?);
+            let (closed_loop, fixed_rate) = (LatencyHistogram::none()?, LatencyHistogram::none()?);
             measured.push(Measured { samples: Vec::new(), closed_loop, fixed_rate });
         }
         for turn in turns(self.rounds, self.subjects.len()) {
@@ -90,11 +91,17 @@ impl Rounds<'_> {
         Ok((rate, measured))
     }
 
-    fn measure(&self, subject: &Subject<'_>, rate: f64, into: &mut Measured) -> Result<(), CompareError> {
+    fn measure(
+        &self,
+        subject: &MeasuredSubject<'_>,
+        rate: f64,
+        into: &mut Measured,
+    ) -> Result<(), CompareError> {
         let (sample, closed_loop) = self.observe(subject)?;
         let many = subject.many_connections.map(|connections| self.observe_many(subject, connections));
         let many_connections = many.transpose()?;
-        let (waits, _) = load::run(self.load(subject, Pace::FixedRate(rate)), &subject.aims, || ())?;
+        let (waits, _) =
+            load::run(self.load(subject, Pace::FixedRate(rate)), &subject.request_targets, || ())?;
         let fixed_rate = waits.latencies;
         into.closed_loop.add_all(&closed_loop);
         into.fixed_rate.add_all(&fixed_rate);
@@ -104,23 +111,23 @@ impl Rounds<'_> {
     }
 
     /// What requests cost, as many as can be.
-    fn observe(&self, subject: &Subject<'_>) -> Result<(Sample, Latencies), CompareError> {
-        let statements = || spending::statements(self.postgres, subject.database);
-        let look = || Look::at(subject.servers, self.postgres);
+    fn observe(&self, subject: &MeasuredSubject<'_>) -> Result<(Sample, LatencyHistogram), CompareError> {
+        let statements = || usage::statements(self.postgres, subject.database);
+        let look = || UsageSnapshot::at(subject.servers, self.postgres);
         let earlier = statements()?;
         let (outcome, [before, after]) =
-            load::run(self.load(subject, Pace::ClosedLoop), &subject.aims, look)?;
+            load::run(self.load(subject, Pace::ClosedLoop), &subject.request_targets, look)?;
         let later = statements()?;
         let sql = earlier.zip(later).map(|(earlier, later)| {
             // Those of the warm-up are counted as well: it sends the same requests.
             let requests = outcome.requests + outcome.warm_up_requests;
-            self.quiet.asked_for(&earlier, &later) as f64 / requests.max(1) as f64
+            self.idle.asked_for(&earlier, &later) as f64 / requests.max(1) as f64
         });
-        let spent = before.spent(&after, self.quiet, outcome.requests);
+        let usage_until = before.usage_until(&after, self.idle, outcome.requests);
         let sample = Sample {
             requests_per_second: outcome.per_second(),
-            server_cpu: spent.servers,
-            postgres_cpu: spent.postgres,
+            server_cpu: usage_until.servers,
+            postgres_cpu: usage_until.postgres,
             sql,
             p50: None,
             p99: None,
@@ -130,17 +137,21 @@ impl Rounds<'_> {
     }
 
     /// The same over so many connections, in a closed loop.
-    fn observe_many(&self, subject: &Subject<'_>, connections: usize) -> Result<ManySample, CompareError> {
+    fn observe_many(
+        &self,
+        subject: &MeasuredSubject<'_>,
+        connections: usize,
+    ) -> Result<ManySample, CompareError> {
         let load = Load { connections, ..self.load(subject, Pace::ClosedLoop) };
-        let look = || Look::at(subject.servers, None);
-        let (outcome, [before, after]) = load::run(load, &subject.aims, look)?;
-        let spent = before.spent(&after, self.quiet, outcome.requests);
-        Ok(ManySample { requests_per_second: outcome.per_second(), server_cpu: spent.servers })
+        let look = || UsageSnapshot::at(subject.servers, None);
+        let (outcome, [before, after]) = load::run(load, &subject.request_targets, look)?;
+        let usage_until = before.usage_until(&after, self.idle, outcome.requests);
+        Ok(ManySample { requests_per_second: outcome.per_second(), server_cpu: usage_until.servers })
     }
 
-    fn load(&self, subject: &Subject<'_>, pace: Pace) -> Load {
+    fn load(&self, subject: &MeasuredSubject<'_>, pace: Pace) -> Load {
         let Plan { warm_up, slice, .. } = *self.plan;
-        Load { connections: subject.aims.len(), pace, warm_up, duration: slice }
+        Load { connections: subject.request_targets.len(), pace, warm_up, duration: slice }
     }
 }
 

@@ -6,16 +6,16 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::entrants::{Entrant, Fleet};
-use super::load::Aim;
-use super::machine::on_a_thread_of_its_own;
-use super::plant::{Cost, plant};
-use super::play::{Play, bare_subject};
-use super::revocation::{self, Fate};
-use super::rounds::{Measured, Rounds, Sample, Subject};
-use super::spending::Quiet;
-use super::stage::Stage;
+use super::cores::on_a_thread_of_its_own;
+use super::cost_proxy::{InjectedCost, proxy};
+use super::load::RequestTarget;
+use super::participant::{Participant, ServerGroup};
+use super::participants::{Participants, bare_subject};
+use super::revocation::{self, RevocationOutcome};
+use super::rounds::{Measured, MeasuredSubject, RoundRunner, Sample};
 use super::statistics::Estimate;
+use super::testbed::Testbed;
+use super::usage::IdleBaseline;
 use super::{CompareError, Options, Plan, Progress, assemble};
 
 const SLEEP: Duration = Duration::from_millis(1);
@@ -81,37 +81,49 @@ pub fn self_check(
 fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec<Check>, CompareError> {
     let plan = Plan { slice: SLICE, ..options.plan.clone() };
     progress.begin("starting Postgres and a node");
-    let stage = Stage::set(options, runtime)?;
-    let play = Play::of_one(&stage, &plan)?;
-    let (entrant, fleet) = (&play.entrants[0], &play.fleets[0]);
-    let database = fleet.database.as_ref().ok_or(CompareError::Generator)?;
+    let testbed = Testbed::set(options, runtime)?;
+    let participants = Participants::of_one(&testbed, &plan)?;
+    let (participant, group) = (&participants.members[0], &participants.groups[0]);
+    let database = group.database.as_ref().ok_or(CompareError::Generator)?;
 
     progress.begin("looking for planted costs");
     // Twice nothing: the second time is to find nothing.
     let costs = [
-        Cost::Nothing,
-        Cost::Nothing,
-        Cost::Sleep(SLEEP),
-        Cost::Query(database.clone()),
-        Cost::Headers(HEADERS),
+        InjectedCost::Nothing,
+        InjectedCost::Nothing,
+        InjectedCost::Sleep(SLEEP),
+        InjectedCost::Query(database.clone()),
+        InjectedCost::Headers(HEADERS),
     ];
-    let subjects = costs.map(|cost| through(cost, entrant, fleet, database, runtime));
+    let subjects = costs.map(|cost| through(cost, participant, group, database, runtime));
     let mut subjects = subjects.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let bare = [Duration::ZERO, Duration::ZERO, SPIN].map(|spin| stage.bare(spin));
+    let bare = [Duration::ZERO, Duration::ZERO, SPIN].map(|spin| testbed.bare(spin));
     let bare = bare.into_iter().collect::<Result<Vec<_>, _>>()?;
     subjects.extend(bare.iter().map(|server| bare_subject(server, &plan)));
-    let bytes =
-        subjects[..BARE].iter().map(|subject| received(&subject.aims[0])).collect::<Result<Vec<_>, _>>()?;
-    let quiet = Quiet::watch(&stage.postgres, &[database], QUIET)?;
-    let rounds = Rounds {
+    let bytes = subjects[..BARE]
+        .iter()
+        .map(|subject| received(&subject.request_targets[0]))
+        .collect::<Result<Vec<_>, _>>()?;
+    let idle = IdleBaseline::watch(&testbed.postgres, &[database], QUIET)?;
+    let rounds = RoundRunner {
         subjects,
-        postgres: Some(&stage.postgres),
-        quiet: &quiet,
+        postgres: Some(&testbed.postgres),
+        idle: &idle,
         plan: &plan,
         rounds: plan.rounds,
         rate: None,
     };
     progress.expect(rounds.steps() + 2 * ENDS);
+    let measured = run_until_clear(&rounds, progress)?;
+    let [soon, late] = [InjectedCost::Nothing, InjectedCost::LateRevocation(LATE)]
+        .map(|cost| delay(cost, participant, group, runtime, &plan, progress));
+    progress.end();
+
+    Ok(checks(&measured, &bytes, [soon?, late?]))
+}
+
+/// Adds rounds while others use the machine so much that nothing is clear.
+fn run_until_clear(rounds: &RoundRunner<'_>, progress: &Progress) -> Result<Vec<Measured>, CompareError> {
     let mut measured = rounds.run(progress)?.1;
     for _ in 0..PATIENCE {
         if is_clear(&measured) {
@@ -122,16 +134,18 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
             measured.samples.extend(more.samples);
         }
     }
-    let [soon, late] = [Cost::Nothing, Cost::LateRevocation(LATE)]
-        .map(|cost| delay(cost, entrant, fleet, runtime, &plan, progress));
-    progress.end();
+    Ok(measured)
+}
 
+/// What was found of each injected cost. `bytes` are those of an answer, by subject, and `delays` in milliseconds: without one, and with
+/// a late revocation.
+fn checks(measured: &[Measured], bytes: &[usize], [soon, late]: [f64; 2]) -> Vec<Check> {
     let median = |difference: Option<Estimate>| difference.map_or(f64::NAN, |difference| difference.median);
-    let milliseconds = |at: usize| median(waits(&measured, at));
-    let statements = |at: usize| median(beyond(&measured, at, 0, |sample| sample.sql));
-    let microseconds = |at: usize| median(cpu(&measured, at));
+    let milliseconds = |at: usize| median(waits(measured, at));
+    let statements = |at: usize| median(beyond(measured, at, 0, |sample| sample.sql));
+    let microseconds = |at: usize| median(cpu(measured, at));
     let longer = |at: usize| bytes[at] as f64 - bytes[0] as f64;
-    let is_clear = is_clear(&measured);
+    let is_clear = is_clear(measured);
     let check = |what, planted, unit, most, found, without| Check {
         what,
         planted,
@@ -142,37 +156,40 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
         is_clear,
     };
     let spin = SPIN.as_secs_f64() * 1e6;
-    Ok(vec![
+    vec![
         check("a sleep", 1.0, "ms", WOKEN, milliseconds(2), milliseconds(1)),
         check("a query", 1.0, "statements", EXACT, statements(3), statements(1)),
         check("headers", HEADERS as f64, "bytes", EXACT, longer(4), longer(1)),
         check("CPU", spin, "µs", EXACT, microseconds(SPINNING), microseconds(SPINNING - 1)),
-        check("a late revocation", LATE.as_secs_f64() * 1e3, "ms", WOKEN, late?, soon?),
-    ])
+        check("a late revocation", LATE.as_secs_f64() * 1e3, "ms", WOKEN, late, soon),
+    ]
 }
 
 /// How long Postgres is watched while nobody asks.
 const QUIET: Duration = Duration::from_millis(1_500);
 
 fn through<'a>(
-    cost: Cost,
-    entrant: &Entrant,
-    fleet: &'a Fleet,
+    cost: InjectedCost,
+    participant: &Participant,
+    group: &'a ServerGroup,
     database: &'a Url,
     runtime: &Handle,
-) -> Result<Subject<'a>, CompareError> {
-    let origin = plant(cost, &fleet.servers[0].origin, runtime)?;
-    let aims = entrant.aims.iter().map(|aim| Aim { origin: origin.clone(), call: aim.call.clone() });
-    Ok(Subject {
-        aims: aims.collect(),
-        servers: &fleet.servers,
+) -> Result<MeasuredSubject<'a>, CompareError> {
+    let origin = proxy(cost, &group.servers[0].origin, runtime)?;
+    let request_targets = participant
+        .request_targets
+        .iter()
+        .map(|request_target| RequestTarget { origin: origin.clone(), call: request_target.call.clone() });
+    Ok(MeasuredSubject {
+        request_targets: request_targets.collect(),
+        servers: &group.servers,
         database: Some(database),
         many_connections: None,
     })
 }
 
-fn received(aim: &Aim) -> Result<usize, CompareError> {
-    Ok(assemble::bytes(aim)?.received.values().sum())
+fn received(request_target: &RequestTarget) -> Result<usize, CompareError> {
+    Ok(assemble::bytes(request_target)?.received.values().sum())
 }
 
 /// Where the bare handlers are: the first two alike, the last one with CPU planted.
@@ -210,20 +227,25 @@ fn is_clear(measured: &[Measured]) -> bool {
 
 /// The median, in milliseconds.
 fn delay(
-    cost: Cost,
-    entrant: &Entrant,
-    fleet: &Fleet,
+    cost: InjectedCost,
+    participant: &Participant,
+    group: &ServerGroup,
     runtime: &Handle,
     plan: &Plan,
     progress: &Progress,
 ) -> Result<f64, CompareError> {
-    let origin = plant(cost, &fleet.servers[0].origin, runtime)?;
+    let origin = proxy(cost, &group.servers[0].origin, runtime)?;
     let mut delays = Vec::new();
     for _ in 0..ENDS {
-        let fates = revocation::end_one(&entrant.way, &mut entrant.visitor.clone(), &[&origin], plan.watch)?;
-        delays.extend(fates.into_iter().map(|fate| match fate {
-            Fate::Refused(delay) => delay.as_secs_f64() * 1e3,
-            Fate::Outlived => f64::INFINITY,
+        let outcomes = revocation::end_one(
+            &participant.method,
+            &mut participant.visitor.clone(),
+            &[&origin],
+            plan.watch,
+        )?;
+        delays.extend(outcomes.into_iter().map(|outcome| match outcome {
+            RevocationOutcome::Refused(delay) => delay.as_secs_f64() * 1e3,
+            RevocationOutcome::Outlived => f64::INFINITY,
         }));
         progress.step();
     }

@@ -29,7 +29,7 @@ pub struct Target {
     pub register: Option<Step>,
     /// The ways to be somebody there.
     #[serde(rename = "variant")]
-    pub ways: Vec<Way>,
+    pub methods: Vec<AuthMethod>,
     /// The folder of the file, where commands run.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
@@ -58,7 +58,7 @@ pub struct Start {
 /// One way to be somebody.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Way {
+pub struct AuthMethod {
     /// `session` or `jwt`.
     pub mode: Mode,
     /// `cookie` or `bearer`.
@@ -207,10 +207,10 @@ mod tests {
     #[test]
     fn dualauth_has_both_modes_in_both_transports() {
         let target = Target::dualauth(true).expect("it is well-formed");
-        let ways: Vec<_> = target.ways.iter().map(|way| (way.mode, way.transport)).collect();
+        let methods: Vec<_> = target.methods.iter().map(|method| (method.mode, method.transport)).collect();
         let (session, jwt) = (Mode::Session, Mode::Jwt);
         let (cookie, bearer) = (Transport::Cookie, Transport::Bearer);
-        assert_eq!(ways, [(session, cookie), (session, bearer), (jwt, cookie), (jwt, bearer)]);
+        assert_eq!(methods, [(session, cookie), (session, bearer), (jwt, cookie), (jwt, bearer)]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::CompareError;
 use super::http::{Connection, Response};
-use super::target::{Source, Step, Way};
+use super::target::{AuthMethod, Source, Step};
 
 /// How often somebody comes again who was told to, and after how many seconds at the most.
 const PATIENCE: usize = 3;
@@ -85,16 +85,20 @@ impl Visitor {
     }
 
     /// Signs in, in this way.
-    pub(super) fn sign_in(&mut self, way: &Way, connection: &mut Connection) -> Result<(), CompareError> {
-        way.sign_in.iter().try_for_each(|step| self.take(step, connection))
+    pub(super) fn sign_in(
+        &mut self,
+        method: &AuthMethod,
+        connection: &mut Connection,
+    ) -> Result<(), CompareError> {
+        method.sign_in.iter().try_for_each(|step| self.take(step, connection))
     }
 
     /// What they send from then on.
-    pub(super) fn call(&self, way: &Way, host: &str) -> Call {
+    pub(super) fn call(&self, method: &AuthMethod, host: &str) -> Call {
         Call {
-            request: self.request(&way.call, host),
-            status: way.call.status,
-            owner: self.fill_in(&way.owner),
+            request: self.request(&method.call, host),
+            status: method.call.status,
+            owner: self.fill_in(&method.owner),
         }
     }
 

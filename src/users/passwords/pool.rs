@@ -2,6 +2,9 @@
 //!
 //! Threads of their own, because a server's give way: whatever else this machine has to do goes first, so that requests
 //! without a password hardly notice a storm of logins.
+//!
+//! No thread pool of a library has what it is for: threads of a lower priority, each with the memory of a hash kept ready, and a place
+//! in the queue that is given up with its request.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

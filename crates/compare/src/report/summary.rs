@@ -2,7 +2,7 @@
 
 use super::super::statistics::Estimate;
 use super::super::target::{Mode, Transport};
-use super::tables::figure;
+use super::cells::figure;
 use super::{Delay, Report, RevocationDelay, Variant};
 
 /// What a session and a JWT have in common but their mode.
@@ -143,7 +143,7 @@ fn bytes_and_outage(Pair { session, jwt }: &Pair<'_>) -> String {
         figure(Some(session.bytes_sent as f64), 0),
         figure(Some(jwt.bytes_sent as f64), 0)
     );
-    match fate(session).zip(fate(jwt)) {
+    match outcome(session).zip(outcome(jwt)) {
         Some((session, jwt)) => {
             format!(
                 "{bytes}; while Postgres was away, the session was answered {session}, and the JWT {jwt}."
@@ -154,7 +154,7 @@ fn bytes_and_outage(Pair { session, jwt }: &Pair<'_>) -> String {
 }
 
 /// What was answered last while Postgres was away, and since when.
-fn fate(variant: &Variant) -> Option<String> {
+fn outcome(variant: &Variant) -> Option<String> {
     let answers = &variant.outage.as_ref()?.answers;
     let last = answers.last()?;
     let status = last.status.map_or_else(|| "nothing".to_owned(), |status| format!("with {status}"));

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::super::footprint::Footprint;
-use super::super::outage::Outage;
-use super::super::statistics::Estimate;
-use super::{Cost, Delay, ManyConnections, Report, Variant};
+use super::cells::{
+    NONE, answers, figure, interval, many_cells, median, memory_in_words, recovery, rest, server_cpu,
+    thousands, times,
+};
+use super::{BareResults, Report, Variant};
 
 /// A table, of which every form makes its own.
 pub(super) struct Table {
@@ -17,17 +18,6 @@ pub(super) struct Table {
     pub(super) columns: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
 }
-
-/// What each login weighs in memory, in bytes, or less than what.
-pub(super) fn memory_in_words(weight: &Footprint) -> String {
-    match (weight.memory_bytes_per_login, weight.memory()) {
-        (Some(_), None) => format!("< {}", figure(Some(weight.noise().ceil()), 0)),
-        (_, bytes) => figure(bytes, 0),
-    }
-}
-
-/// A figure that there is not.
-const NONE: &str = "–";
 
 impl Report {
     pub(super) fn tables(&self) -> Vec<Table> {
@@ -49,25 +39,7 @@ impl Report {
     }
 
     fn requests(&self) -> Table {
-        let bare = self.bare.iter().map(|bare| {
-            let rate = bare.requests_per_second.map(|rate| rate.median);
-            let cpu = bare.server_cpu_us.map(|cpu| cpu.median);
-            let none = || NONE.to_owned();
-            let waits = [figure(bare.latency.p50, 2), figure(bare.latency.p99, 2)];
-            let [p50, p99] = waits;
-            vec![
-                "bare handler".to_owned(),
-                figure(rate, 0),
-                p50,
-                p99,
-                figure(cpu, 1),
-                "1.00".to_owned(),
-                none(),
-                none(),
-                none(),
-                none(),
-            ]
-        });
+        let bare = self.bare.iter().map(bare_row);
         let variants = self.of_one_node().map(|variant| {
             vec![
                 variant.name.clone(),
@@ -298,170 +270,28 @@ impl Report {
                 .collect(),
         }
     }
-
-    /// Where and how it was measured, a line for each.
-    pub(super) fn conditions(&self) -> Vec<(&'static str, String)> {
-        let environment = &self.environment;
-        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
-        let memory = environment.memory_bytes.map(|bytes| bytes as f64 / f64::from(1 << 30));
-        let cores = format!(
-            "{} for servers, {} for the load and Postgres",
-            environment.server_cores, environment.load_cores
-        );
-        let many = self.bare.iter().find_map(|bare| bare.many_connections);
-        let many = many.map_or_else(String::new, |many| format!(", and over {}", many.connections));
-        let rounds = format!(
-            "{}: {} rounds of {} ms of each, in turn, over {} connections to each node{many}; {:.0} requests/s at the fixed rate; {:.0} s in all",
-            environment.profile,
-            environment.rounds,
-            environment.slice_ms,
-            environment.connections,
-            environment.fixed_rate,
-            environment.seconds
-        );
-        let generator = match (self.generator.requests_per_second, self.generator.cpu_us) {
-            (Some(most), Some(cpu)) => {
-                format!("{} requests/s at most, {cpu:.1} µs of CPU each", figure(Some(most), 0))
-            }
-            _ => NONE.to_owned(),
-        };
-        let url = environment.url.iter().map(|url| ("Server", url.to_string()));
-        let (cores, postgres) = match environment.url {
-            Some(_) => [NONE, NONE].map(str::to_owned).into(),
-            None => (cores, or_none(&environment.postgres)),
-        };
-        let lines = vec![
-            ("When", environment.at.format("%Y-%m-%d %H:%M UTC").to_string()),
-            (
-                "What",
-                format!(
-                    "dualauth {}{}",
-                    environment.version,
-                    if environment.optimised { "" } else { ", not optimised" }
-                ),
-            ),
-            (
-                "Machine",
-                format!(
-                    "{}, {} GiB, {}",
-                    or_none(&environment.processor),
-                    figure(memory, 1),
-                    environment.system
-                ),
-            ),
-            ("Cores", cores),
-            ("Postgres", postgres),
-            ("How", rounds),
-            ("Load generator", generator),
-        ];
-        url.chain(lines).collect()
-    }
 }
 
 fn is_credential(header: &str) -> bool {
     ["authorization", "cookie"].contains(&header)
 }
 
-/// With so many digits behind the point, as far as three in all are not enough, and a space between thousands.
-pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
-    value.map_or_else(
-        || NONE.to_owned(),
-        |value| {
-            let digits = match value.abs() {
-                ..10.0 => digits,
-                ..100.0 => digits.min(1),
-                _ => 0,
-            };
-            thousands(format!("{value:.digits$}"))
-        },
-    )
-}
-
-fn median(estimate: Option<Estimate>, digits: usize) -> String {
-    figure(estimate.map(|estimate| estimate.median), digits)
-}
-
-fn many_cells(name: &str, few: [String; 2], many: ManyConnections, ratio: String) -> Vec<String> {
-    let [cpu, few_ratio] = few;
-    let many_cpu = median(many.server_cpu_us, 1);
-    vec![name.to_owned(), cpu, few_ratio, median(many.requests_per_second, 0), many_cpu, ratio]
-}
-
-/// With a thin space, which no language takes for a decimal point.
-fn thousands(number: String) -> String {
-    let (whole, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
-    let digits: Vec<char> = whole.chars().collect();
-    let groups: Vec<String> = digits.rchunks(3).rev().map(|group| group.iter().collect()).collect();
-    groups.join("\u{202f}") + rest
-}
-
-/// Of so few values there is no interval worth its name.
-const FEW: usize = 5;
-
-fn interval(estimate: Option<Estimate>) -> String {
-    let shown = |ratio: f64| figure(Some(ratio), 2);
-    match estimate {
-        Some(Estimate { median, count: ..FEW, .. }) => shown(median),
-        Some(Estimate { median, low, high, .. }) => {
-            format!("{} ({}–{})", shown(median), shown(low), shown(high))
-        }
-        None => NONE.to_owned(),
-    }
-}
-
-fn times(delay: &Delay) -> [String; 3] {
-    [delay.p50, delay.p99, delay.max].map(|time| match delay {
-        _ if delay.until_expiry => format!("{:.0} s, until it expires", time / 1e3),
-        _ if delay.is_beyond(time) => format!("> {:.0} s", time / 1e3),
-        _ => format!("{time:.1} ms"),
-    })
-}
-
-fn recovery(outage: &Outage) -> String {
-    match outage.recovery_ms {
-        None if outage.answers.len() > 1 => "not within a minute".to_owned(),
-        recovery => figure(recovery, 0),
-    }
-}
-
-/// In so many microseconds, with so many digits behind the point.
-fn server_cpu(cost: Cost, unit: f64, digits: usize) -> String {
-    let shown = |cpu: f64| figure(Some(cpu / unit), digits);
-    match cost.intervals.server_cpu_us {
-        Some(Estimate { median, low, high, count: FEW.. }) => {
-            format!("{} ({}–{})", shown(median), shown(low), shown(high))
-        }
-        _ => cost.server_cpu_us.map_or_else(|| NONE.to_owned(), shown),
-    }
-}
-
-fn rest(cost: Cost) -> [String; 3] {
-    [figure(cost.postgres_cpu_us, 0), figure(cost.sql, 1), figure(cost.p50_ms, 1)]
-}
-
-fn answers(outage: &Outage) -> String {
-    let answers = outage.answers.iter().enumerate().map(|(number, answer)| {
-        let status = answer.status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
-        match number {
-            0 => status,
-            _ => format!("{status} after {} ms", figure(Some(answer.after_ms as f64), 0)),
-        }
-    });
-    answers.collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_can_be_nothing_is_told_as_a_bound() {
-        let memory = |logins, each| {
-            let weight = Footprint { logins, memory_bytes_per_login: Some(each), disk_bytes_per_login: None };
-            (weight.memory(), memory_in_words(&weight))
-        };
-        assert_eq!(memory(100_000, 400.0), (Some(400.0), "400".to_owned()));
-        assert_eq!(memory(1_000, 400.0), (None, "< 4\u{202f}195".to_owned()));
-        assert_eq!(memory(1_000, -5_000.0), (None, "< 4\u{202f}195".to_owned()));
-    }
+fn bare_row(bare: &BareResults) -> Vec<String> {
+    let rate = bare.requests_per_second.map(|rate| rate.median);
+    let cpu = bare.server_cpu_us.map(|cpu| cpu.median);
+    let none = || NONE.to_owned();
+    let waits = [figure(bare.latency.p50, 2), figure(bare.latency.p99, 2)];
+    let [p50, p99] = waits;
+    vec![
+        "bare handler".to_owned(),
+        figure(rate, 0),
+        p50,
+        p99,
+        figure(cpu, 1),
+        "1.00".to_owned(),
+        none(),
+        none(),
+        none(),
+        none(),
+    ]
 }

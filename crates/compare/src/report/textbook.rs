@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::super::target::{Mode, Transport};
+use super::cells::memory_in_words;
 use super::html::escape;
-use super::tables::memory_in_words;
 use super::{Delay, Report, Variant};
 
 /// A cell's sentences, in HTML, of sessions and of JWTs. `None`: this run has not measured it.

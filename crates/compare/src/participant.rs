@@ -4,9 +4,9 @@ use url::Url;
 
 use super::CompareError;
 use super::http::Connection;
-use super::load::Aim;
-use super::stage::{Server, Stage};
-use super::target::{Mode, Way};
+use super::load::RequestTarget;
+use super::target::{AuthMethod, Mode};
+use super::testbed::{Server, Testbed};
 use super::visitor::Visitor;
 
 /// What `JWT_ALGORITHM` may be. The first is the default.
@@ -14,13 +14,13 @@ const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
 
 /// How dualauth can be set up, as far as that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Setup {
+pub(super) struct Configuration {
     algorithm: &'static str,
     /// As tutorials have it: each session is looked up, and no token can be revoked.
     pub(super) is_textbook: bool,
 }
 
-impl Setup {
+impl Configuration {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let both = |algorithm| [true, false].map(|is_textbook| Self { algorithm, is_textbook });
         ALGORITHMS.into_iter().flat_map(both)
@@ -28,7 +28,7 @@ impl Setup {
 
     /// The two that differ in nothing but that.
     pub(super) fn of_first_algorithm() -> impl Iterator<Item = Self> {
-        Self::all().filter(|setup| setup.is_first())
+        Self::all().filter(|configuration| configuration.is_first())
     }
 
     /// With another algorithm, sessions would be the same again.
@@ -61,105 +61,116 @@ impl Setup {
         format!("{}_{nodes}", self.name().to_lowercase().replace('-', "_"))
     }
 
-    /// What is to be told of this way in this set-up; `None`: it would be the same as in another.
-    pub(super) fn describe(self, way: &Way) -> Option<Way> {
-        let mut way = way.clone();
-        match way.mode {
+    /// What is to be told of this way in this configuration; `None`: it would be the same as in another.
+    pub(super) fn describe(self, method: &AuthMethod) -> Option<AuthMethod> {
+        let mut method = method.clone();
+        match method.mode {
             Mode::Session if !self.is_first() => return None,
-            Mode::Session => way.lookup = Some(self.lookup().to_owned()),
+            Mode::Session => method.lookup = Some(self.lookup().to_owned()),
             Mode::Jwt => {
-                way.algorithm = Some(self.algorithm.to_owned());
-                way.revocation = Some(self.revocation().to_owned());
+                method.algorithm = Some(self.algorithm.to_owned());
+                method.revocation = Some(self.revocation().to_owned());
             }
         }
-        Some(way)
+        Some(method)
     }
 }
 
 /// Servers of one kind, which share a database.
-pub(super) struct Fleet {
+pub(super) struct ServerGroup {
     pub(super) servers: Vec<Server>,
     pub(super) database: Option<Url>,
     /// `None`: of another system.
-    pub(super) setup: Option<Setup>,
+    pub(super) configuration: Option<Configuration>,
 }
 
 /// A variant, on its servers, with somebody who is signed in.
-pub(super) struct Entrant {
+pub(super) struct Participant {
     pub(super) system: String,
-    pub(super) way: Way,
-    /// Which fleet.
-    pub(super) fleet: usize,
+    pub(super) method: AuthMethod,
+    /// Which group of servers.
+    pub(super) group: usize,
     pub(super) visitor: Visitor,
-    pub(super) aims: Vec<Aim>,
+    pub(super) request_targets: Vec<RequestTarget>,
 }
 
-impl Fleet {
+impl ServerGroup {
     /// So many nodes of dualauth.
     pub(super) fn of_nodes(
-        stage: &Stage,
-        setup: Setup,
+        testbed: &Testbed,
+        configuration: Configuration,
         database: &Url,
         nodes: usize,
     ) -> Result<Self, CompareError> {
-        let settings = setup.settings();
-        let start = |number| stage.node(&format!("{}-{number}", setup.name()), number, database, &settings);
+        let settings = configuration.settings();
+        let start =
+            |number| testbed.node(&format!("{}-{number}", configuration.name()), number, database, &settings);
         let servers = (0..nodes).map(start).collect::<Result<_, _>>()?;
-        Ok(Self { servers, database: Some(database.clone()), setup: Some(setup) })
+        Ok(Self { servers, database: Some(database.clone()), configuration: Some(configuration) })
     }
 
     /// Another node like the first, if that can be had.
-    pub(super) fn another(&self, stage: &Stage) -> Result<Option<Server>, CompareError> {
-        let (Some(setup), Some(database)) = (self.setup, &self.database) else { return Ok(None) };
-        stage.node(&format!("{}-other", setup.name()), 1, database, &setup.settings()).map(Some)
+    pub(super) fn another(&self, testbed: &Testbed) -> Result<Option<Server>, CompareError> {
+        let (Some(configuration), Some(database)) = (self.configuration, &self.database) else {
+            return Ok(None);
+        };
+        testbed
+            .node(&format!("{}-other", configuration.name()), 1, database, &configuration.settings())
+            .map(Some)
     }
 }
 
-impl Entrant {
+impl Participant {
     /// What somebody asks who has signed in right now, on the first of the servers.
-    pub(super) fn fresh_aim(&self, fleet: &Fleet) -> Result<Aim, CompareError> {
-        aim(&self.way, &mut self.visitor.clone(), &fleet.servers[0])
+    pub(super) fn fresh_request_target(&self, group: &ServerGroup) -> Result<RequestTarget, CompareError> {
+        request_target(&self.method, &mut self.visitor.clone(), &group.servers[0])
     }
 
     /// Signs in so often, spread over the servers, each of which gets so many connections: several would otherwise have less
     /// to do at a time than one.
     pub(super) fn sign_in(
         system: &str,
-        way: Way,
-        (at, fleet): (usize, &Fleet),
+        method: AuthMethod,
+        (at, group): (usize, &ServerGroup),
         visitor: &Visitor,
         connections: usize,
     ) -> Result<Self, CompareError> {
-        let mut aims = Vec::new();
+        let mut request_targets = Vec::new();
         let mut latest = visitor.clone();
-        for server in fleet.servers.iter().cycle().take(connections) {
+        for server in group.servers.iter().cycle().take(connections) {
             latest = visitor.clone();
-            aims.push(aim(&way, &mut latest, server)?);
+            request_targets.push(request_target(&method, &mut latest, server)?);
         }
-        let aims = aims.iter().cycle().take(connections * fleet.servers.len()).cloned().collect();
-        Ok(Self { system: system.to_owned(), way, fleet: at, visitor: latest, aims })
+        let request_targets =
+            request_targets.iter().cycle().take(connections * group.servers.len()).cloned().collect();
+        Ok(Self { system: system.to_owned(), method, group: at, visitor: latest, request_targets })
     }
 
     /// What it is called, on so many nodes.
     pub(super) fn name(&self, nodes: usize) -> String {
-        let way = &self.way;
+        let method = &self.method;
         let mut words = Vec::new();
         if self.system != DUALAUTH {
             words.push(self.system.as_str());
         }
-        words.extend([way.mode.as_str(), way.transport.as_str()]);
-        words
-            .extend([&way.algorithm, &way.lookup, &way.revocation].into_iter().flatten().map(String::as_str));
+        words.extend([method.mode.as_str(), method.transport.as_str()]);
+        words.extend(
+            [&method.algorithm, &method.lookup, &method.revocation].into_iter().flatten().map(String::as_str),
+        );
         let name = words.join(" ");
         if nodes == 1 { name } else { format!("{name}, {nodes} nodes") }
     }
 }
 
 /// Signs in on this server, and gives what is asked there from then on.
-fn aim(way: &Way, visitor: &mut Visitor, server: &Server) -> Result<Aim, CompareError> {
+fn request_target(
+    method: &AuthMethod,
+    visitor: &mut Visitor,
+    server: &Server,
+) -> Result<RequestTarget, CompareError> {
     let origin = &server.origin;
-    visitor.sign_in(way, &mut Connection::to(origin.clone()))?;
-    Ok(Aim { origin: origin.clone(), call: visitor.call(way, origin.host()) })
+    visitor.sign_in(method, &mut Connection::to(origin.clone()))?;
+    Ok(RequestTarget { origin: origin.clone(), call: visitor.call(method, origin.host()) })
 }
 
 /// What dualauth is called among other systems.

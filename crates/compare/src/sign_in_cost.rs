@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::entrants::{Entrant, Fleet};
 use super::http::Connection;
+use super::participant::{Participant, ServerGroup};
 use super::postgres::Postgres;
 use super::report::{Cost, CostIntervals};
-use super::spending::{self, Look, Quiet};
-use super::stage::Server;
 use super::statistics::Estimate;
+use super::testbed::Server;
+use super::usage::{self, IdleBaseline, UsageSnapshot};
 use super::visitor::Visitor;
 use super::{CompareError, Plan, Progress, rounds};
 
@@ -20,91 +20,93 @@ const SETTLE: Duration = Duration::from_millis(10);
 
 /// Finds out, for all of these, what it costs to sign in and to refresh. They take turns, as in `rounds`.
 pub(super) fn find(
-    entrants: &[Entrant],
-    fleets: &[Fleet],
-    witness: &Witness<'_>,
+    members: &[Participant],
+    groups: &[ServerGroup],
+    probe: &PostgresProbe<'_>,
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<[Option<Cost>; 2]>, CompareError> {
-    let habits = entrants.iter().map(|entrant| Habits::of(entrant, &fleets[entrant.fleet]));
-    let mut habits = habits.collect::<Result<Vec<_>, _>>()?;
-    progress.expect(plan.rounds_of_costs * habits.len());
-    for turn in rounds::turns(plan.rounds_of_costs, habits.len()) {
-        habits[turn].go_on(witness, plan)?;
+    let actions =
+        members.iter().map(|participant| SignInAndRefresh::of(participant, &groups[participant.group]));
+    let mut actions = actions.collect::<Result<Vec<_>, _>>()?;
+    progress.expect(plan.rounds_of_costs * actions.len());
+    for turn in rounds::turns(plan.rounds_of_costs, actions.len()) {
+        actions[turn].go_on(probe, plan)?;
         progress.step();
     }
-    Ok(habits
+    Ok(actions
         .into_iter()
-        .map(|habits| [habits.sign_in.cost(), habits.refresh.and_then(Habit::cost)])
+        .map(|actions| [actions.sign_in.cost(), actions.refresh.and_then(RepeatedAction::cost)])
         .collect())
 }
 
 /// Who looks on.
-pub(super) struct Witness<'a> {
+pub(super) struct PostgresProbe<'a> {
     pub(super) postgres: Option<&'a Postgres>,
-    pub(super) quiet: &'a Quiet,
+    pub(super) idle: &'a IdleBaseline,
 }
 
 /// What somebody does again and again.
-struct Habits<'a> {
-    entrant: &'a Entrant,
-    sign_in: Habit<'a>,
+struct SignInAndRefresh<'a> {
+    participant: &'a Participant,
+    sign_in: RepeatedAction<'a>,
     /// By somebody who stays signed in.
-    refresh: Option<Habit<'a>>,
+    refresh: Option<RepeatedAction<'a>>,
     visitor: Visitor,
 }
 
-impl<'a> Habits<'a> {
-    fn of(entrant: &'a Entrant, fleet: &'a Fleet) -> Result<Self, CompareError> {
-        let mut habits = Self {
-            entrant,
-            sign_in: Habit::at(fleet),
-            refresh: entrant.way.refresh.as_ref().map(|_| Habit::at(fleet)),
-            visitor: entrant.visitor.clone(),
+impl<'a> SignInAndRefresh<'a> {
+    fn of(participant: &'a Participant, group: &'a ServerGroup) -> Result<Self, CompareError> {
+        let mut actions = Self {
+            participant,
+            sign_in: RepeatedAction::at(group),
+            refresh: participant.method.refresh.as_ref().map(|_| RepeatedAction::at(group)),
+            visitor: participant.visitor.clone(),
         };
         // Of the first nothing is counted: they open the connections.
-        habits.visitor.sign_in(&entrant.way, &mut habits.sign_in.connection)?;
-        if let (Some(refresh), Some(step)) = (&mut habits.refresh, &entrant.way.refresh) {
-            habits.visitor.take(step, &mut refresh.connection)?;
+        actions.visitor.sign_in(&participant.method, &mut actions.sign_in.connection)?;
+        if let (Some(refresh), Some(step)) = (&mut actions.refresh, &participant.method.refresh) {
+            actions.visitor.take(step, &mut refresh.connection)?;
         }
-        Ok(habits)
+        Ok(actions)
     }
 
-    fn go_on(&mut self, witness: &Witness<'_>, plan: &Plan) -> Result<(), CompareError> {
-        let way = &self.entrant.way;
-        let sign_in = |connection: &mut Connection| self.entrant.visitor.clone().sign_in(way, connection);
-        self.sign_in.watch(witness, plan.sign_ins, sign_in)?;
-        let (Some(refresh), Some(step)) = (&mut self.refresh, &way.refresh) else { return Ok(()) };
+    fn go_on(&mut self, probe: &PostgresProbe<'_>, plan: &Plan) -> Result<(), CompareError> {
+        let method = &self.participant.method;
+        let sign_in =
+            |connection: &mut Connection| self.participant.visitor.clone().sign_in(method, connection);
+        self.sign_in.watch(probe, plan.sign_ins, sign_in)?;
+        let (Some(refresh), Some(step)) = (&mut self.refresh, &method.refresh) else { return Ok(()) };
         let visitor = &mut self.visitor;
-        refresh.watch(witness, plan.refreshes, |connection| visitor.take(step, connection))
+        refresh.watch(probe, plan.refreshes, |connection| visitor.take(step, connection))
     }
 }
 
 /// One of them, and what was seen of it.
-struct Habit<'a> {
+struct RepeatedAction<'a> {
     server: &'a Server,
     database: Option<&'a Url>,
     connection: Connection,
     samples: Vec<Cost>,
 }
 
-impl<'a> Habit<'a> {
-    fn at(fleet: &'a Fleet) -> Self {
-        let server = &fleet.servers[0];
+impl<'a> RepeatedAction<'a> {
+    fn at(group: &'a ServerGroup) -> Self {
+        let server = &group.servers[0];
         let connection = Connection::to(server.origin.clone());
-        Self { server, database: fleet.database.as_ref(), connection, samples: Vec::new() }
+        Self { server, database: group.database.as_ref(), connection, samples: Vec::new() }
     }
 
     /// Does it as often, one after the other.
     fn watch(
         &mut self,
-        witness: &Witness<'_>,
+        probe: &PostgresProbe<'_>,
         times: usize,
         mut action: impl FnMut(&mut Connection) -> Result<(), CompareError>,
     ) -> Result<(), CompareError> {
-        let Witness { postgres, quiet } = *witness;
-        let statements = || spending::statements(postgres, self.database);
-        let look = || Look::at(slice::from_ref(self.server), postgres);
+        let PostgresProbe { postgres, idle } = *probe;
+        let statements = || usage::statements(postgres, self.database);
+        let look = || UsageSnapshot::at(slice::from_ref(self.server), postgres);
         let (earlier, before) = (statements()?, look());
         let mut waits = Vec::new();
         for _ in 0..times {
@@ -113,11 +115,11 @@ impl<'a> Habit<'a> {
             waits.push(asked.elapsed().as_secs_f64() * 1e3);
         }
         std::thread::sleep(SETTLE);
-        let spent = before.spent(&look(), quiet, times as u64);
-        let sql = earlier.zip(statements()?).map(|(earlier, later)| quiet.each_time(&earlier, &later, times));
+        let usage_until = before.usage_until(&look(), idle, times as u64);
+        let sql = earlier.zip(statements()?).map(|(earlier, later)| idle.each_time(&earlier, &later, times));
         self.samples.push(Cost {
-            server_cpu_us: spent.servers,
-            postgres_cpu_us: spent.postgres,
+            server_cpu_us: usage_until.servers,
+            postgres_cpu_us: usage_until.postgres,
             sql: sql.map(|statements| statements as f64 / times as f64),
             p50_ms: Estimate::of(waits).map(|wait| wait.median),
             intervals: CostIntervals::default(),

@@ -1,4 +1,4 @@
-//! What is found out about an entrant besides its rounds.
+//! What is found out about a participant besides its rounds.
 
 use super::footprint::Footprint;
 use super::outage::Outage;
@@ -6,7 +6,7 @@ use super::report::{Cost, RevocationDelay};
 
 /// All of it.
 #[derive(Default)]
-pub(super) struct Findings {
+pub(super) struct Results {
     pub(super) login: Option<Cost>,
     pub(super) refresh: Option<Cost>,
     pub(super) delay: Option<RevocationDelay>,

@@ -6,10 +6,10 @@ use std::thread;
 
 use url::Url;
 
+use super::cores::Cores;
 use super::http::Origin;
-use super::load::{self, Aim, Load, Pace};
-use super::machine::Cores;
-use super::report::Generator;
+use super::load::{self, Load, Pace, RequestTarget};
+use super::report::GeneratorLimit;
 use super::visitor::Call;
 use super::{CompareError, Plan};
 
@@ -24,7 +24,7 @@ const USERNAME: &str = "nobody";
 const TRIES: usize = 10;
 
 /// Finds the limit.
-pub(super) fn measure(cores: &Cores, plan: &Plan) -> Result<Generator, CompareError> {
+pub(super) fn measure(cores: &Cores, plan: &Plan) -> Result<GeneratorLimit, CompareError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(CompareError::Port)?;
     let url = format!("http://{}", listener.local_addr().map_err(CompareError::Port)?);
     let origin = Origin::of_url(&Url::parse(&url).map_err(|_| CompareError::Url(url))?)?;
@@ -34,15 +34,15 @@ pub(super) fn measure(cores: &Cores, plan: &Plan) -> Result<Generator, CompareEr
     // What a thread starts stays on its core.
     cores.on_server_core(0, || thread::spawn(move || serve(&listener, TRIES * connections)));
     let load = Load { connections, pace: Pace::ClosedLoop, warm_up: plan.warm_up, duration: plan.slice };
-    let aims = [Aim { origin, call }];
-    let tries = (0..TRIES).map(|_| Ok(load::run(load, &aims, || ())?.0));
+    let request_targets = [RequestTarget { origin, call }];
+    let tries = (0..TRIES).map(|_| Ok(load::run(load, &request_targets, || ())?.0));
     let tries = tries.collect::<Result<Vec<_>, CompareError>>()?;
     let best = tries.iter().max_by(|one, other| one.per_second().total_cmp(&other.per_second()));
     let best = best.ok_or(CompareError::Generator)?;
     let requests = best.requests.max(1) as f64;
-    Ok(Generator {
+    Ok(GeneratorLimit {
         requests_per_second: Some(best.per_second()),
-        cpu_us: best.generator_cpu.map(|cpu| cpu.as_secs_f64() * 1e6 / requests),
+        cpu_us: Some(best.generator_cpu.as_secs_f64() * 1e6 / requests),
         bottleneck_for: Vec::new(),
     })
 }

@@ -16,7 +16,7 @@ use super::http::{Connection, Origin};
 
 /// What is planted.
 #[derive(Clone, Debug)]
-pub(super) enum Cost {
+pub(super) enum InjectedCost {
     /// Nothing: what all others are compared with.
     Nothing,
     /// Each answer comes so much later.
@@ -36,8 +36,8 @@ const LONGEST: usize = 16 * 1024;
 const HEADER: &str = "X-Planted: ";
 
 /// A proxy that adds a cost.
-struct Plant {
-    cost: Cost,
+struct CostProxy {
+    cost: InjectedCost,
     upstream: Origin,
     runtime: Handle,
     /// When a change was asked for or acknowledged last, and what was answered before to which request.
@@ -46,22 +46,22 @@ struct Plant {
 }
 
 /// Starts a proxy to there, which runs for as long as this program.
-pub(super) fn plant(cost: Cost, upstream: &Origin, runtime: &Handle) -> Result<Origin, CompareError> {
+pub(super) fn proxy(cost: InjectedCost, upstream: &Origin, runtime: &Handle) -> Result<Origin, CompareError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(CompareError::Port)?;
     let address = listener.local_addr().map_err(CompareError::Port)?;
-    let plant = Plant {
+    let proxy = CostProxy {
         cost,
         upstream: upstream.clone(),
         runtime: runtime.clone(),
         ended: Mutex::default(),
         answers: Mutex::default(),
     };
-    let plant = Arc::new(plant);
+    let proxy = Arc::new(proxy);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let plant = Arc::clone(&plant);
+            let proxy = Arc::clone(&proxy);
             // However it ends, its client sees it.
-            thread::spawn(move || plant.serve(stream));
+            thread::spawn(move || proxy.serve(stream));
         }
     });
     Ok(origin(address)?.called(upstream.host()))
@@ -72,7 +72,7 @@ fn origin(address: SocketAddr) -> Result<Origin, CompareError> {
     Origin::of_url(&Url::parse(&url).map_err(|_| CompareError::Url(url))?)
 }
 
-impl Plant {
+impl CostProxy {
     fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let mut upstream = Connection::to(self.upstream.clone());
@@ -89,7 +89,7 @@ impl Plant {
     }
 
     fn postgres(&self) -> io::Result<Option<PgConnection>> {
-        let Cost::Query(url) = &self.cost else { return Ok(None) };
+        let InjectedCost::Query(url) = &self.cost else { return Ok(None) };
         self.runtime.block_on(PgConnection::connect(url.as_str())).map(Some).map_err(io::Error::other)
     }
 
@@ -106,16 +106,16 @@ impl Plant {
         let response = upstream.exchange(request)?;
         let (status, mut answer) = (response.status, response.raw().to_vec());
         match &self.cost {
-            Cost::Nothing => {}
-            Cost::Sleep(time) => thread::sleep(*time),
-            Cost::Query(_) => {
+            InjectedCost::Nothing => {}
+            InjectedCost::Sleep(time) => thread::sleep(*time),
+            InjectedCost::Query(_) => {
                 if let Some(postgres) = postgres {
                     let query = sqlx::query("select 'planted'").execute(postgres);
                     self.runtime.block_on(query).map_err(io::Error::other)?;
                 }
             }
-            Cost::Headers(bytes) => lengthen(&mut answer, *bytes),
-            Cost::LateRevocation(time) => self.hold_back(request, status, *time, &mut answer),
+            InjectedCost::Headers(bytes) => lengthen(&mut answer, *bytes),
+            InjectedCost::LateRevocation(time) => self.hold_back(request, status, *time, &mut answer),
         }
         Ok(answer)
     }

@@ -11,10 +11,11 @@ use tokio::runtime::Handle;
 use url::Url;
 use uuid::Uuid;
 
+use super::cores::Cores;
 use super::http::{Connection, Origin};
-use super::machine::{Cores, Cpu, Processes};
 use super::postgres::Postgres;
 use super::process::{Launch, Process, free_port};
+use super::processes::{Cpu, Processes};
 use super::target::Target;
 use super::visitor::fill_in;
 use super::{CompareError, Options};
@@ -46,17 +47,17 @@ impl Server {
 
     /// The CPU time that its processes have taken, as far as that can be known.
     pub(super) fn cpu(&self, processes: &Processes) -> Option<Cpu> {
-        processes.cpu_of_tree(self.process.as_ref()?.pid())
+        Some(processes.cpu_of_tree(self.process.as_ref()?.pid()))
     }
 
     /// What it holds in memory, in bytes, as far as that can be known.
     pub(super) fn memory(&self) -> Option<u64> {
-        Processes::look()?.memory_of_tree(self.process.as_ref()?.pid())
+        Some(Processes::look()?.memory_of_tree(self.process.as_ref()?.pid()))
     }
 }
 
 /// What runs, and where.
-pub(super) struct Stage {
+pub(super) struct Testbed {
     pub(super) postgres: Postgres,
     pub(super) cores: Cores,
     program: String,
@@ -66,7 +67,7 @@ pub(super) struct Stage {
     _lock: File,
 }
 
-impl Stage {
+impl Testbed {
     /// With Postgres.
     pub(super) fn set(options: &Options, runtime: &Handle) -> Result<Self, CompareError> {
         let folder = &options.folder;

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::CompareError;
-use super::machine::{Cpu, Processes};
 use super::postgres::{Postgres, Statements};
-use super::stage::Server;
+use super::processes::{Cpu, Processes};
+use super::testbed::Server;
 
 /// The CPU time that was taken until now, as far as that can be known.
 #[derive(Clone, Debug)]
-pub(super) struct Look {
+pub(super) struct UsageSnapshot {
     at: Instant,
     servers: Option<Cpu>,
     postgres: Option<Cpu>,
@@ -19,12 +19,12 @@ pub(super) struct Look {
 
 /// The CPU time that each request took, in microseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Spent {
+pub(super) struct UsagePerRequest {
     pub(super) servers: Option<f64>,
     pub(super) postgres: Option<f64>,
 }
 
-impl Look {
+impl UsageSnapshot {
     /// At these.
     pub(super) fn at(servers: &[Server], postgres: Option<&Postgres>) -> Self {
         // Once for all of them: while it looks, it takes CPU that others could have.
@@ -37,10 +37,10 @@ impl Look {
     }
 
     /// What so many requests took between a look and a later one.
-    pub(super) fn spent(&self, later: &Self, quiet: &Quiet, requests: u64) -> Spent {
-        let idle = quiet.cpu.unwrap_or_default() * (later.at - self.at).as_secs_f64();
+    pub(super) fn usage_until(&self, later: &Self, idle: &IdleBaseline, requests: u64) -> UsagePerRequest {
+        let idle = idle.cpu.unwrap_or_default() * (later.at - self.at).as_secs_f64();
         let each = |nanoseconds: f64| nanoseconds.max(0.0) / 1e3 / requests.max(1) as f64;
-        Spent {
+        UsagePerRequest {
             servers: grown(self.servers.as_ref(), later.servers.as_ref()).map(each),
             postgres: grown(self.postgres.as_ref(), later.postgres.as_ref()).map(|cpu| each(cpu - idle)),
         }
@@ -65,14 +65,14 @@ pub(super) fn statements(
 
 /// What Postgres does when nobody asks for anything.
 #[derive(Debug, Default)]
-pub(super) struct Quiet {
+pub(super) struct IdleBaseline {
     /// CPU, in nanoseconds a second.
     cpu: Option<f64>,
     /// The statements that nodes run by themselves.
     statements: Statements,
 }
 
-impl Quiet {
+impl IdleBaseline {
     /// Looks on for a while.
     pub(super) fn watch(
         postgres: &Postgres,
@@ -83,9 +83,9 @@ impl Quiet {
             || databases.iter().map(|database| postgres.statements(database)).collect::<Result<Vec<_>, _>>();
         let earlier = all()?;
         // Asking for statements takes CPU as well.
-        let before = Look::at(&[], Some(postgres));
+        let before = UsageSnapshot::at(&[], Some(postgres));
         std::thread::sleep(time);
-        let after = Look::at(&[], Some(postgres));
+        let after = UsageSnapshot::at(&[], Some(postgres));
         let took = after.at - before.at;
         let later = all()?;
         let mut statements = Statements::new();
@@ -121,16 +121,23 @@ mod tests {
 
     #[test]
     fn what_postgres_does_by_itself_is_nobody_s_cost() {
-        let quiet = Quiet { cpu: Some(1e6), statements: Statements::new() };
+        let idle = IdleBaseline { cpu: Some(1e6), statements: Statements::new() };
         let cpu = |nanoseconds| Some(Cpu::from([(1, nanoseconds)]));
         let at = Instant::now();
-        let before = Look { at, servers: cpu(1_000_000), postgres: cpu(7_000_000) };
-        let after =
-            Look { at: at + Duration::from_secs(2), servers: cpu(4_000_000), postgres: cpu(12_000_000) };
-        let spent = before.spent(&after, &quiet, 10);
-        assert_eq!((spent.servers, spent.postgres), (Some(300.0), Some(300.0)));
-        let spent = before.spent(&Look { servers: None, postgres: cpu(8_000_000), ..after }, &quiet, 10);
-        assert_eq!((spent.servers, spent.postgres), (None, Some(0.0)));
+        let before = UsageSnapshot { at, servers: cpu(1_000_000), postgres: cpu(7_000_000) };
+        let after = UsageSnapshot {
+            at: at + Duration::from_secs(2),
+            servers: cpu(4_000_000),
+            postgres: cpu(12_000_000),
+        };
+        let usage_until = before.usage_until(&after, &idle, 10);
+        assert_eq!((usage_until.servers, usage_until.postgres), (Some(300.0), Some(300.0)));
+        let usage_until = before.usage_until(
+            &UsageSnapshot { servers: None, postgres: cpu(8_000_000), ..after },
+            &idle,
+            10,
+        );
+        assert_eq!((usage_until.servers, usage_until.postgres), (None, Some(0.0)));
     }
 
     #[test]
@@ -143,10 +150,10 @@ mod tests {
     #[test]
     fn statements_that_nodes_run_by_themselves_are_not_counted() {
         let own = Statements::from([(1, 50)]);
-        let quiet = Quiet { cpu: None, statements: own };
+        let idle = IdleBaseline { cpu: None, statements: own };
         let earlier = Statements::from([(1, 50), (2, 10), (3, 5)]);
         let later = Statements::from([(1, 90), (2, 30), (3, 6), (4, 20)]);
-        assert_eq!(quiet.asked_for(&earlier, &later), 20 + 1 + 20);
-        assert_eq!(quiet.each_time(&earlier, &later, 20), 20 + 20);
+        assert_eq!(idle.asked_for(&earlier, &later), 20 + 1 + 20);
+        assert_eq!(idle.each_time(&earlier, &later, 20), 20 + 20);
     }
 }

@@ -1,0 +1,121 @@
+//! How figures are written in a cell of a table.
+
+use super::super::footprint::Footprint;
+use super::super::outage::Outage;
+use super::super::statistics::Estimate;
+use super::{Cost, Delay, ManyConnections};
+
+/// What each login weighs in memory, in bytes, or less than what.
+pub(super) fn memory_in_words(weight: &Footprint) -> String {
+    match (weight.memory_bytes_per_login, weight.memory()) {
+        (Some(_), None) => format!("< {}", figure(Some(weight.noise().ceil()), 0)),
+        (_, bytes) => figure(bytes, 0),
+    }
+}
+
+/// A figure that there is not.
+pub(super) const NONE: &str = "–";
+
+/// With so many digits behind the point, as far as three in all are not enough, and a space between thousands.
+pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(
+        || NONE.to_owned(),
+        |value| {
+            let digits = match value.abs() {
+                ..10.0 => digits,
+                ..100.0 => digits.min(1),
+                _ => 0,
+            };
+            thousands(format!("{value:.digits$}"))
+        },
+    )
+}
+
+pub(super) fn median(estimate: Option<Estimate>, digits: usize) -> String {
+    figure(estimate.map(|estimate| estimate.median), digits)
+}
+
+pub(super) fn many_cells(name: &str, few: [String; 2], many: ManyConnections, ratio: String) -> Vec<String> {
+    let [cpu, few_ratio] = few;
+    let many_cpu = median(many.server_cpu_us, 1);
+    vec![name.to_owned(), cpu, few_ratio, median(many.requests_per_second, 0), many_cpu, ratio]
+}
+
+/// With a thin space, which no language takes for a decimal point.
+pub(super) fn thousands(number: String) -> String {
+    let (whole, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
+    let digits: Vec<char> = whole.chars().collect();
+    let groups: Vec<String> = digits.rchunks(3).rev().map(|group| group.iter().collect()).collect();
+    groups.join("\u{202f}") + rest
+}
+
+/// Of so few values there is no interval worth its name.
+const FEW: usize = 5;
+
+pub(super) fn interval(estimate: Option<Estimate>) -> String {
+    let shown = |ratio: f64| figure(Some(ratio), 2);
+    match estimate {
+        Some(Estimate { median, count: ..FEW, .. }) => shown(median),
+        Some(Estimate { median, low, high, .. }) => {
+            format!("{} ({}–{})", shown(median), shown(low), shown(high))
+        }
+        None => NONE.to_owned(),
+    }
+}
+
+pub(super) fn times(delay: &Delay) -> [String; 3] {
+    [delay.p50, delay.p99, delay.max].map(|time| match delay {
+        _ if delay.until_expiry => format!("{:.0} s, until it expires", time / 1e3),
+        _ if delay.is_beyond(time) => format!("> {:.0} s", time / 1e3),
+        _ => format!("{time:.1} ms"),
+    })
+}
+
+pub(super) fn recovery(outage: &Outage) -> String {
+    match outage.recovery_ms {
+        None if outage.answers.len() > 1 => "not within a minute".to_owned(),
+        recovery => figure(recovery, 0),
+    }
+}
+
+/// In so many microseconds, with so many digits behind the point.
+pub(super) fn server_cpu(cost: Cost, unit: f64, digits: usize) -> String {
+    let shown = |cpu: f64| figure(Some(cpu / unit), digits);
+    match cost.intervals.server_cpu_us {
+        Some(Estimate { median, low, high, count: FEW.. }) => {
+            format!("{} ({}–{})", shown(median), shown(low), shown(high))
+        }
+        _ => cost.server_cpu_us.map_or_else(|| NONE.to_owned(), shown),
+    }
+}
+
+pub(super) fn rest(cost: Cost) -> [String; 3] {
+    [figure(cost.postgres_cpu_us, 0), figure(cost.sql, 1), figure(cost.p50_ms, 1)]
+}
+
+pub(super) fn answers(outage: &Outage) -> String {
+    let answers = outage.answers.iter().enumerate().map(|(number, answer)| {
+        let status = answer.status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
+        match number {
+            0 => status,
+            _ => format!("{status} after {} ms", figure(Some(answer.after_ms as f64), 0)),
+        }
+    });
+    answers.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_nothing_is_told_as_a_bound() {
+        let memory = |logins, each| {
+            let weight = Footprint { logins, memory_bytes_per_login: Some(each), disk_bytes_per_login: None };
+            (weight.memory(), memory_in_words(&weight))
+        };
+        assert_eq!(memory(100_000, 400.0), (Some(400.0), "400".to_owned()));
+        assert_eq!(memory(1_000, 400.0), (None, "< 4\u{202f}195".to_owned()));
+        assert_eq!(memory(1_000, -5_000.0), (None, "< 4\u{202f}195".to_owned()));
+    }
+}
