@@ -53,7 +53,7 @@ use crate::http::wire::Wire;
 use crate::http::work;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys, KeysError};
 use crate::limits::Limits;
-use crate::logins::{Feed, Logins, Reload};
+use crate::logins::{Feed, FeedReload, Logins};
 use crate::metrics::Metrics;
 use crate::oauth::{self, Metadata};
 use crate::session::{self, SessionData, SessionMode};
@@ -453,7 +453,7 @@ impl Domain {
 
     /// Makes feeds: one for the start, and another whenever the one before is done for. Each begins anew.
     fn feed(&self, metrics: &Metrics) -> impl Fn() -> Feed + Clone + Send + 'static {
-        let others: Vec<Arc<dyn Reload>> = vec![Arc::new(self.keys.clone()), self.clients.clone()];
+        let others: Vec<Arc<dyn FeedReload>> = vec![Arc::new(self.keys.clone()), self.clients.clone()];
         let (logins, metrics, trail) = (self.logins.clone(), metrics.clone(), self.trail.clone());
         move || logins.feed(others.clone(), metrics.clone(), trail.clone())
     }

@@ -24,8 +24,8 @@ use crate::logins::{Authentication, Transport};
 
 pub use self::audience::Audience;
 pub use self::bodies::{
-    AuthenticationBody, CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest,
-    RegisterRequest, StepUpRequest, TokenType, UserBody, mode_schema, rfc3339,
+    CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest, RegisterRequest,
+    StepUpRequest, TokenType, UserBody, mode_schema, rfc3339, rfc3339_or_null,
 };
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::Ignored;
-use crate::logins::{Access, EndedLogin, Login, Logins, Replaced, SecretHash, Transport};
+use crate::logins::{Access, EndedLogin, Login, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
     AuthError, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Rejection, RouteDocumentation,
@@ -59,7 +59,7 @@ pub trait Mode: Send + Sync {
     fn login_of_cookies<'a>(
         &'a self,
         headers: &'a HeaderMap,
-    ) -> BoxFuture<'a, Result<Option<Replaced>, AuthError>>;
+    ) -> BoxFuture<'a, Result<Option<ReplacedLogin>, AuthError>>;
 
     /// Answers a request with the credential, made of its secret, that presents a login as it is now: in the body, or in
     /// cookies.

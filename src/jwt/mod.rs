@@ -33,7 +33,7 @@ use crate::auth::{
 };
 use crate::clock::Clock;
 use crate::error::Problem;
-use crate::logins::{Access, Login, Logins, Replaced, Transport};
+use crate::logins::{Access, Login, Logins, ReplacedLogin, Transport};
 
 use self::credential::{RefreshTokens, secret_hash};
 pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
@@ -146,7 +146,7 @@ impl Mode for JwtMode {
     fn login_of_cookies<'a>(
         &'a self,
         headers: &'a HeaderMap,
-    ) -> BoxFuture<'a, Result<Option<Replaced>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<ReplacedLogin>, AuthError>> {
         Box::pin(self.find_login_of_cookies(headers))
     }
 
