@@ -141,8 +141,8 @@ pub struct StepUpSecret {
     pub secret: LoginSecret,
     /// Its hash, if it is another than before.
     pub new_hash: Option<SecretHash>,
-    /// The generation of the credential that was shown, if that says it; else 0.
-    pub shown: i32,
+    /// The generation of the credential that was shown, if that says it.
+    pub shown: Option<i32>,
 }
 
 /// A token that was revoked: the login behind it, if that was still to be ended.

@@ -180,7 +180,7 @@ impl Mode for JwtMode {
         Box::pin(async {
             self.check_that_it_can_sign().await?;
             let secret = LoginSecret::generate();
-            Ok(StepUpSecret { new_hash: Some(secret_hash(&secret)), shown: 0, secret })
+            Ok(StepUpSecret { new_hash: Some(secret_hash(&secret)), shown: None, secret })
         })
     }
 

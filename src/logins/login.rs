@@ -317,8 +317,8 @@ pub enum RenewalOutcome {
 pub struct StepUp {
     /// Where the login stood when the proof was asked for. Whatever renewed it since is on its way to its owner, who would lose it.
     pub generation: i32,
-    /// The generation of the credential that was shown, where it has one.
-    pub shown: i32,
+    /// The generation of the credential that was shown, if that says it.
+    pub shown: Option<i32>,
     /// What the login is to come to.
     pub authentication: Authentication,
     /// See [`NewLogin::password_version`].

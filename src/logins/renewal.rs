@@ -115,6 +115,13 @@ impl Logins {
         Ok(found.filter(|login| self.state(login, self.clock.now()) == LoginState::Live))
     }
 
+    /// Whether this generation presents a login that was just read. Another node may not have told this one yet that it was
+    /// replaced.
+    pub fn is_presented_by(&self, login: &Login, generation: i32) -> bool {
+        let standing = login.generations.standing(generation, self.lifetimes.refresh_grace, self.clock.now());
+        !matches!(standing, Standing::Over | Standing::Forgotten)
+    }
+
     /// Notes one more proof of who the owner of a live login is, and has everything dead that presented it before, without a grace. Other
     /// nodes are told, as they are of an end.
     ///
@@ -124,7 +131,7 @@ impl Logins {
         let raise = store::Raise {
             login: id,
             generation: step_up.generation,
-            shown: step_up.shown,
+            shown: step_up.shown.unwrap_or_default(),
             password_version: step_up.password_version,
             authentication: step_up.authentication,
             secret_hash: step_up.secret_hash.as_ref(),

@@ -166,7 +166,7 @@ impl Mode for SessionMode {
     fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>> {
         // The next id of the same chain: who shows one that it replaces is known, and not taken for a stranger.
         let secret = self.id(shown).map(|id| StepUpSecret {
-            shown: id.generation(),
+            shown: Some(id.generation()),
             new_hash: None,
             secret: id.into_secret(),
         });
