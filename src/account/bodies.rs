@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::{AuthenticationBody, mode_schema, rfc3339};
-use crate::logins::{ListedLogin, Transport};
+use crate::auth::{mode_schema, rfc3339, rfc3339_or_null};
+use crate::logins::{Acr, Amr, ListedLogin, Transport};
 
 /// Changes the password.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -73,9 +73,15 @@ pub(super) struct ListedLoginBody {
     pub(super) expires_at: DateTime<Utc>,
     /// Whether it is the one that asks.
     pub(super) current: bool,
-    /// How it was proved.
-    #[serde(flatten)]
-    pub(super) authentication: AuthenticationBody,
+    /// In which ways its login was proved (RFC 8176): `pwd`, a password.
+    #[schema(value_type = Vec<String>, example = json!(["pwd"]))]
+    pub(super) amr: Amr,
+    /// What that comes to: one factor, or two.
+    pub(super) acr: Acr,
+    /// When the last proof came. A refresh does not move it.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[schema(value_type = DateTime<Utc>)]
+    pub(super) auth_time: Option<DateTime<Utc>>,
 }
 
 impl ListedLoginBody {
@@ -94,7 +100,9 @@ impl ListedLoginBody {
             idle_expires_at: login.idle_expires_at,
             expires_at: login.expires_at,
             current: login.id == current,
-            authentication: login.authentication.into(),
+            amr: login.authentication.amr,
+            acr: login.authentication.acr,
+            auth_time: login.authentication.time,
         }
     }
 }

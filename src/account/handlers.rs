@@ -17,12 +17,12 @@ use crate::users::Accounts;
 use super::bodies::{ListedLoginBody, ListedLoginsBody, PasswordRequest};
 use super::paging::{name_of, page_of};
 
-/// RequestUser is signed in, by whichever credential came.
+/// Who is signed in, by whichever credential came.
 ///
 /// One is looked at: a Bearer token, else the access token's cookie, else the session's.
 #[utoipa::path(operation_id = "profile", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
-    (status = 200, description = "RequestUser is signed in, and by what.", body = ProfileBody),
+    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/profile")]
@@ -30,7 +30,7 @@ pub(super) async fn profile(identity: Identity) -> HttpResponse {
     ProfileBody::from(identity).response()
 }
 
-/// RequestUser is signed in, with the email, as the account is now.
+/// Who is signed in, with the email, as the account is now.
 ///
 /// What register and login answer with as well.
 #[utoipa::path(operation_id = "account", tag = "account",

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::database::Connections;
-use crate::logins::{Feed, Reload};
+use crate::logins::{Feed, FeedReload};
 use crate::upkeep::Upkeep;
 
 use super::state::State;
 
 /// Makes feeds: one for the start, and another whenever the one before is done for. Each begins anew.
 pub(super) fn feeds(state: &State) -> impl Fn() -> Feed + Clone + Send + 'static {
-    let others: Vec<Arc<dyn Reload>> = vec![Arc::new(state.keys.clone()), state.clients.clone()];
+    let others: Vec<Arc<dyn FeedReload>> = vec![Arc::new(state.keys.clone()), state.clients.clone()];
     let (logins, metrics, trail) = (state.logins.clone(), state.metrics.clone(), state.trail.clone());
     move || logins.feed(others.clone(), metrics.clone(), trail.clone())
 }

@@ -10,7 +10,7 @@ use utoipa::openapi::Ref;
 use uuid::Uuid;
 
 use crate::clock::write_rfc3339;
-use crate::logins::{Acr, Amr, Authentication, Login, Transport};
+use crate::logins::{Acr, Amr, Login, Transport};
 use crate::users::User;
 
 use super::Identity;
@@ -155,7 +155,7 @@ impl From<&Login> for LoginBody {
     }
 }
 
-/// RequestUser is signed in, and by what.
+/// Who is signed in, and by what.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "roles": ["user"],
@@ -176,27 +176,6 @@ pub struct ProfileBody {
     pub auth: AuthBody,
 }
 
-/// How a login was proved. A refresh moves none of it.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-pub struct AuthenticationBody {
-    /// In which ways (RFC 8176): `pwd`, a password.
-    #[schema(value_type = Vec<String>, example = json!(["pwd"]))]
-    pub amr: Amr,
-    /// What that comes to: `aal1`, one factor; `aal2`, two.
-    #[schema(value_type = String, example = "aal1")]
-    pub acr: Acr,
-    /// When the last proof came. Null: an access token that was signed before tokens said so.
-    #[serde(serialize_with = "rfc3339_or_null")]
-    #[schema(required = true)]
-    pub auth_time: Option<DateTime<Utc>>,
-}
-
-impl From<Authentication> for AuthenticationBody {
-    fn from(authentication: Authentication) -> Self {
-        Self { amr: authentication.amr, acr: authentication.acr, auth_time: authentication.time }
-    }
-}
-
 /// The credential of a request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuthBody {
@@ -210,9 +189,15 @@ pub struct AuthBody {
     /// When it ends if it is not renewed or used.
     #[serde(serialize_with = "rfc3339")]
     pub expires_at: DateTime<Utc>,
-    /// How its login was proved.
-    #[serde(flatten)]
-    pub authentication: AuthenticationBody,
+    /// In which ways its login was proved (RFC 8176): `pwd`, a password.
+    #[schema(value_type = Vec<String>, example = json!(["pwd"]))]
+    pub amr: Amr,
+    /// What that comes to: one factor, or two.
+    pub acr: Acr,
+    /// When the last proof came. A refresh does not move it. Null: an access token that was signed before tokens said so.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[schema(required = true)]
+    pub auth_time: Option<DateTime<Utc>>,
 }
 
 impl From<Identity> for ProfileBody {
@@ -226,7 +211,9 @@ impl From<Identity> for ProfileBody {
                 transport: identity.transport,
                 login_id: identity.login_id,
                 expires_at: identity.expires_at,
-                authentication: identity.authentication.into(),
+                amr: identity.authentication.amr,
+                acr: identity.authentication.acr,
+                auth_time: identity.authentication.time,
             },
         }
     }
@@ -260,15 +247,15 @@ impl ProfileBody {
         json.push_str(r#"","expires_at":""#);
         write_rfc3339(auth.expires_at, &mut json);
         json.push_str(r#"","amr":["#);
-        for (number, name) in auth.authentication.amr.names().enumerate() {
+        for (number, name) in auth.amr.names().enumerate() {
             json.push_str(if number > 0 { ",\"" } else { "\"" });
             json.push_str(name);
             json.push('"');
         }
         json.push_str(r#"],"acr":""#);
-        json.push_str(auth.authentication.acr.as_str());
+        json.push_str(auth.acr.as_str());
         json.push_str(r#"","auth_time":"#);
-        match auth.authentication.auth_time {
+        match auth.auth_time {
             Some(time) => {
                 json.push('"');
                 write_rfc3339(time, &mut json);
@@ -338,7 +325,14 @@ pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::
     serializer.serialize_str(&text)
 }
 
-fn rfc3339_or_null<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+/// The same of a time that may not be known.
+///
+/// # Errors
+/// The serializer's own.
+pub fn rfc3339_or_null<S: Serializer>(
+    time: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => rfc3339(time, serializer),
         None => serializer.serialize_none(),
@@ -367,9 +361,8 @@ mod properties {
             |((user, login), (username, roles), (mode, transport), (amr, acr), (at, auth_time))| {
                 let time = |at| DateTime::from_timestamp_micros(at).unwrap_or(DateTime::<Utc>::MAX_UTC);
                 let (amr, auth_time) = (Amr::of_names(amr), auth_time.map(time));
-                let authentication = AuthenticationBody { amr, acr, auth_time };
                 let (login_id, expires_at) = (Uuid::from_u128(login), time(at));
-                let auth = AuthBody { mode, transport, login_id, expires_at, authentication };
+                let auth = AuthBody { mode, transport, login_id, expires_at, amr, acr, auth_time };
                 let profile = ProfileBody { user_id: Uuid::from_u128(user), username, roles, auth };
                 prop_assert_eq!(profile.to_json(), serde_json::to_string(&profile).expect("JSON"));
                 Ok(())

@@ -37,7 +37,7 @@ pub struct TokenBody {
     #[schema(value_type = Vec<String>, required = false)]
     pub amr: Amr,
     /// What that comes to: `aal1` or `aal2` (RFC 9470, section 6.2).
-    #[schema(value_type = String, required = false)]
+    #[schema(required = false)]
     pub acr: Acr,
     /// When its login was last proved, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]

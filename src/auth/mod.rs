@@ -24,8 +24,8 @@ use crate::logins::{Authentication, Transport};
 
 pub use self::audience::Audience;
 pub use self::bodies::{
-    AuthenticationBody, CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest,
-    RegisterRequest, StepUpRequest, TokenType, UserBody, mode_schema, rfc3339,
+    CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest, RegisterRequest,
+    StepUpRequest, TokenType, UserBody, mode_schema, rfc3339, rfc3339_or_null,
 };
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};
@@ -37,7 +37,7 @@ pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::renewal::within_refresh_limit;
 pub use self::transport::{CookieKind, CookiePolicy, max_age};
 
-/// RequestUser sent a request, and which of their logins they sent it under.
+/// Who sent a request, and which of their logins they sent it under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user.

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::Ignored;
-use crate::logins::{Access, EndedLogin, Login, Logins, Replaced, SecretHash, Transport};
+use crate::logins::{Access, EndedLogin, Login, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
     AuthError, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Rejection, RouteDocumentation,
@@ -46,7 +46,7 @@ pub trait Mode: Send + Sync {
     /// What the API's document says of it where it has a part in the routes that every mode has.
     fn documentation(&self) -> &'static [RouteDocumentation];
 
-    /// RequestUser presents this credential. `None`: it is not one of this mode's. `Err`: it is, and it is bad.
+    /// Who presents this credential. `None`: it is not one of this mode's. `Err`: it is, and it is bad.
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
@@ -59,7 +59,7 @@ pub trait Mode: Send + Sync {
     fn login_of_cookies<'a>(
         &'a self,
         headers: &'a HeaderMap,
-    ) -> BoxFuture<'a, Result<Option<Replaced>, AuthError>>;
+    ) -> BoxFuture<'a, Result<Option<ReplacedLogin>, AuthError>>;
 
     /// Answers a request with the credential, made of its secret, that presents a login as it is now: in the body, or in
     /// cookies.
@@ -90,7 +90,7 @@ pub trait Mode: Send + Sync {
         Box::pin(ready(login.map_err(|rejection| rejection.problem)))
     }
 
-    /// RequestUser signs out by a request: whoever it presents. Its body is read, however little there is to read in it.
+    /// Who signs out by a request: whoever it presents. Its body is read, however little there is to read in it.
     fn identity_for_logout<'a>(
         &'a self,
         request: &'a HttpRequest,
@@ -141,8 +141,8 @@ pub struct StepUpSecret {
     pub secret: LoginSecret,
     /// Its hash, if it is another than before.
     pub new_hash: Option<SecretHash>,
-    /// The generation of the credential that was shown, if that says it; else 0.
-    pub shown: i32,
+    /// The generation of the credential that was shown, if that says it.
+    pub shown: Option<i32>,
 }
 
 /// A token that was revoked: the login behind it, if that was still to be ended.

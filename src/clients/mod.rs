@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::crypto::equal;
 use crate::database::{DatabaseError, Pools};
-use crate::logins::{Logins, Reload};
+use crate::logins::{FeedReload, Logins};
 use crate::tokens::OpaqueToken;
 
 /// Tells a client's secret from every other one.
@@ -151,7 +151,7 @@ impl Clients {
     }
 }
 
-impl Reload for Clients {
+impl FeedReload for Clients {
     fn reload(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {
         Box::pin(async {
             let read = store::secret_hashes(&self.pools.upkeep).await?;

@@ -33,7 +33,7 @@ use crate::auth::{
 };
 use crate::clock::Clock;
 use crate::error::Problem;
-use crate::logins::{Access, Login, Logins, Replaced, Transport};
+use crate::logins::{Access, Login, Logins, ReplacedLogin, Transport};
 
 use self::credential::{RefreshTokens, secret_hash};
 pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
@@ -146,7 +146,7 @@ impl Mode for JwtMode {
     fn login_of_cookies<'a>(
         &'a self,
         headers: &'a HeaderMap,
-    ) -> BoxFuture<'a, Result<Option<Replaced>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<ReplacedLogin>, AuthError>> {
         Box::pin(self.find_login_of_cookies(headers))
     }
 
@@ -180,7 +180,7 @@ impl Mode for JwtMode {
         Box::pin(async {
             self.check_that_it_can_sign().await?;
             let secret = LoginSecret::generate();
-            Ok(StepUpSecret { new_hash: Some(secret_hash(&secret)), shown: 0, secret })
+            Ok(StepUpSecret { new_hash: Some(secret_hash(&secret)), shown: None, secret })
         })
     }
 

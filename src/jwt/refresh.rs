@@ -14,7 +14,7 @@ use crate::auth::{AuthError, Credential, Identity, LoginSecret, RefreshRequest, 
 use crate::error::{Code, Problem};
 use crate::http::body::OptionalJson;
 use crate::http::client::Client;
-use crate::logins::{Login, Renewal, Replaced, Transport};
+use crate::logins::{Login, RenewalOutcome, ReplacedLogin, Transport};
 use crate::telemetry::{self, RequestUser};
 
 use super::credential::Refresh;
@@ -114,8 +114,8 @@ impl JwtMode {
     }
 
     /// The login that a renewal moved on. The audit trail is told of one that ended because its token was used again.
-    fn renewed(&self, renewal: Renewal, request: &HttpRequest) -> Result<Login, AuthError> {
-        if let Renewal::Reused(Some(ended)) = &renewal {
+    fn renewed(&self, renewal: RenewalOutcome, request: &HttpRequest) -> Result<Login, AuthError> {
+        if let RenewalOutcome::Reused(Some(ended)) = &renewal {
             self.trail.record(ended.entry(Kind::RefreshTokenReused, Client::of(request).origin()));
         }
         outcome(renewal)
@@ -141,7 +141,7 @@ impl JwtMode {
     pub(super) async fn find_login_of_cookies(
         &self,
         headers: &HeaderMap,
-    ) -> Result<Option<Replaced>, AuthError> {
+    ) -> Result<Option<ReplacedLogin>, AuthError> {
         let identity = match pick(headers, &self.access_cookie).ok().flatten() {
             Some(access) => self.identify(&access).await.ok().flatten(),
             None => None,
@@ -150,7 +150,7 @@ impl JwtMode {
             Some(identity) => Some(identity.login_id),
             None => self.login_of_refresh_cookie(headers).await?,
         };
-        Ok(login.map(Replaced::Id))
+        Ok(login.map(ReplacedLogin::Id))
     }
 
     /// Looks only: a token that is not offered for renewal is not used.
@@ -169,13 +169,13 @@ fn note_user(login: &Login) {
     telemetry::note(RequestUser { user: login.user.id, login: login.id, mode: NAME });
 }
 
-fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
+fn outcome(renewal: RenewalOutcome) -> Result<Login, AuthError> {
     match renewal {
-        Renewal::Renewed(login) => Ok(*login),
-        Renewal::Reused(_) => Err(AuthError::RefreshTokenReused),
-        Renewal::Ended => Err(AuthError::TokenRevoked),
-        Renewal::Expired => Err(AuthError::LoginExpired),
-        Renewal::SteppedUp => Err(AuthError::SteppedUp),
-        Renewal::Unknown => Err(AuthError::InvalidToken),
+        RenewalOutcome::Renewed(login) => Ok(*login),
+        RenewalOutcome::Reused(_) => Err(AuthError::RefreshTokenReused),
+        RenewalOutcome::Ended => Err(AuthError::TokenRevoked),
+        RenewalOutcome::Expired => Err(AuthError::LoginExpired),
+        RenewalOutcome::SteppedUp => Err(AuthError::SteppedUp),
+        RenewalOutcome::Unknown => Err(AuthError::InvalidToken),
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// The names of the authentication methods, one for each bit of [`Amr`]. Those that RFC 8176 has, and `email`, `fed` and `rc`.
 const NAMES: [&str; 9] = ["pwd", "email", "fed", "otp", "rc", "hwk", "swk", "user", "mfa"];
@@ -69,7 +70,8 @@ impl<'de> Visitor<'de> for AmrVisitor {
 }
 
 /// What the proofs of a login come to: the authenticator assurance level (`acr`: OpenID Connect Core, section 2; NIST SP 800-63B).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Acr {
     /// One factor was proved.
     #[default]
@@ -103,12 +105,6 @@ impl Acr {
             Self::Aal1 => 1,
             Self::Aal2 => 2,
         }
-    }
-}
-
-impl Serialize for Acr {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
     }
 }
 

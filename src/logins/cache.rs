@@ -13,7 +13,7 @@ use crate::config::Lifetimes;
 use crate::shards::Shards;
 
 use super::generations::{Generations, Standing};
-use super::login::{HandleHash, Login, Presented, Principal, Validity};
+use super::login::{FoundLogin, HandleHash, Login, LoginIdentity, Validity};
 
 /// Remembered sessions, by the hash of their handle.
 pub(super) struct Cache {
@@ -30,7 +30,7 @@ struct Shard {
 
 /// A live login as a request meets it that shows a handle of its.
 pub(super) struct Session {
-    principal: Arc<Principal>,
+    principal: Arc<LoginIdentity>,
     generations: Generations,
     ends_at: DateTime<Utc>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn of(login: Login) -> Self {
         let ends_at = login.ends_at();
-        let principal = Principal {
+        let principal = LoginIdentity {
             login_id: login.id,
             user_id: login.user.id,
             username: login.user.username,
@@ -59,7 +59,7 @@ impl Session {
         generation: i32,
         now: DateTime<Utc>,
         lifetimes: &Lifetimes,
-    ) -> Option<Presented> {
+    ) -> Option<FoundLogin> {
         let until = match self.generations.standing(generation, lifetimes.refresh_grace, now) {
             Standing::Current => DateTime::<Utc>::MAX_UTC,
             Standing::InGrace { until } => until,
@@ -69,24 +69,24 @@ impl Session {
         let idle = lifetimes.span(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));
         let ends_at = self.ends_at.min(until);
-        Some(Presented { ends_at, ..self.told(Validity::Good) })
+        Some(FoundLogin { ends_at, ..self.told(Validity::Good) })
     }
 
     /// What a request is told that shows a generation which the database does not know of either. It was given out by us,
     /// and a failover has lost that.
-    pub(super) fn present_newest(&mut self, now: DateTime<Utc>, lifetimes: &Lifetimes) -> Option<Presented> {
+    pub(super) fn present_newest(&mut self, now: DateTime<Utc>, lifetimes: &Lifetimes) -> Option<FoundLogin> {
         self.present(self.generations.current, now, lifetimes)
     }
 
     /// What a request is told whose handle is this good.
-    pub(super) fn told(&self, validity: Validity) -> Presented {
-        Presented { principal: Arc::clone(&self.principal), validity, ends_at: self.ends_at }
+    pub(super) fn told(&self, validity: Validity) -> FoundLogin {
+        FoundLogin { principal: Arc::clone(&self.principal), validity, ends_at: self.ends_at }
     }
 }
 
 /// What a look-up must hold before it reads, so that what it read can be remembered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ticket(u64);
+pub(super) struct ReadGeneration(u64);
 
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,7 +103,7 @@ impl Cache {
     /// A remembered session that has not run out, if this generation of its handle is known. One that has run out
     /// here may have been used on another node, and renewed there if the generation is newer: that is for a look-up
     /// to say.
-    pub(super) fn find(&self, hash: &HandleHash, generation: i32, now: DateTime<Utc>) -> Option<Presented> {
+    pub(super) fn find(&self, hash: &HandleHash, generation: i32, now: DateTime<Utc>) -> Option<FoundLogin> {
         let mut shard = self.shards.of(hash);
         let session = shard.sessions.get_mut(hash)?;
         if now >= session.ends_at {
@@ -112,12 +112,12 @@ impl Cache {
         session.present(generation, now, &self.lifetimes)
     }
 
-    pub(super) fn ticket(&self, hash: &HandleHash) -> Ticket {
-        Ticket(self.shards.of(hash).invalidations)
+    pub(super) fn ticket(&self, hash: &HandleHash) -> ReadGeneration {
+        ReadGeneration(self.shards.of(hash).invalidations)
     }
 
     /// Remembers what was looked up, unless something changed meanwhile.
-    pub(super) fn admit(&self, hash: &HandleHash, ticket: Ticket, session: Session) {
+    pub(super) fn admit(&self, hash: &HandleHash, ticket: ReadGeneration, session: Session) {
         let mut shard = self.shards.of(hash);
         if shard.invalidations == ticket.0 {
             shard.sessions.insert(*hash, session);
@@ -174,7 +174,7 @@ mod tests {
 
     /// At its second generation for 50 s.
     fn session() -> Session {
-        let principal = Arc::new(Principal {
+        let principal = Arc::new(LoginIdentity {
             login_id: Uuid::nil(),
             user_id: Uuid::nil(),
             username: "ada".to_owned(),

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::config::{DirectoryConfig, Lifetimes};
 
 use super::cache::Cache;
-use super::feed::{Owner, Revocation};
+use super::feed::{FeedRow, Owner};
 use super::freshness::Freshness;
 
 /// How often what has run out is forgotten.
@@ -32,7 +32,7 @@ pub(super) enum Revoked {
 
 /// How much a node remembers.
 #[derive(Clone, Copy, Debug)]
-pub struct Census {
+pub struct DirectoryStats {
     /// Sessions.
     pub sessions: usize,
     /// Logins that have ended lately, or of which access tokens may be about.
@@ -105,7 +105,7 @@ impl Directory {
     /// to be known.
     pub(super) fn ended_beside(
         &self,
-        revocations: &[Revocation],
+        revocations: &[FeedRow],
         now: DateTime<Utc>,
     ) -> Vec<(Uuid, DateTime<Utc>)> {
         let told: HashSet<Uuid> = revocations.iter().filter_map(|revocation| revocation.login_id).collect();
@@ -130,9 +130,9 @@ impl Directory {
     }
 
     /// How much there is of each, and how old that is.
-    pub(super) fn census(&self) -> Census {
+    pub(super) fn stats(&self) -> DirectoryStats {
         let known = self.read();
-        Census {
+        DirectoryStats {
             sessions: self.sessions.len(),
             ended_logins: known.ended.len(),
             changed_owners: known.changed.len(),
@@ -141,7 +141,7 @@ impl Directory {
     }
 
     /// Takes in what the feed says, and forgets what has run out. Gives the time by which that was.
-    pub(super) fn apply(&self, revocations: &[Revocation], out_by: DateTime<Utc>) -> DateTime<Utc> {
+    pub(super) fn apply(&self, revocations: &[FeedRow], out_by: DateTime<Utc>) -> DateTime<Utc> {
         let mut known = self.write();
         for revocation in revocations {
             known.add(revocation);
@@ -163,7 +163,7 @@ impl Directory {
 }
 
 impl Known {
-    fn add(&mut self, revocation: &Revocation) {
+    fn add(&mut self, revocation: &FeedRow) {
         let until = revocation.until;
         if let Some(login) = revocation.login_id {
             // Of two rows, the one counts that says longer.

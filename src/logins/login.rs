@@ -46,7 +46,7 @@ impl From<String> for Transport {
 pub struct Login {
     /// Never changes while the credentials that present it come and go.
     pub id: Uuid,
-    /// RequestUser signed in.
+    /// Who signed in.
     pub user: User,
     /// The mode that presents it.
     pub mode: String,
@@ -78,7 +78,7 @@ pub struct Login {
 
 /// What is true of a login at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum LoginState {
     /// Nothing speaks against it.
     Live,
     /// Somebody ended it, or disabled its owner.
@@ -100,13 +100,13 @@ impl Login {
     }
 
     /// What is true of it now.
-    pub fn state(&self, now: DateTime<Utc>) -> State {
+    pub fn state(&self, now: DateTime<Utc>) -> LoginState {
         if self.ended_at.is_some() || self.user_disabled {
-            State::Ended
+            LoginState::Ended
         } else if now >= self.ends_at() {
-            State::Expired
+            LoginState::Expired
         } else {
-            State::Live
+            LoginState::Live
         }
     }
 }
@@ -140,7 +140,7 @@ pub enum Access {
 /// What a login begins with.
 #[derive(Debug)]
 pub struct NewLogin {
-    /// RequestUser signs in.
+    /// Who signs in.
     pub user: User,
     /// How they have proved to be the one.
     pub authentication: Authentication,
@@ -157,12 +157,12 @@ pub struct NewLogin {
     /// How a request finds it.
     pub access: Access,
     /// The login that it takes the place of on this device.
-    pub replaces: Option<Replaced>,
+    pub replaces: Option<ReplacedLogin>,
 }
 
-/// RequestUser a request acts as: what of a login does not change with its use.
+/// Who a request acts as: what of a login does not change with its use.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Principal {
+pub struct LoginIdentity {
     /// The login.
     pub login_id: Uuid,
     /// The user.
@@ -185,9 +185,9 @@ pub struct Principal {
 
 /// A login that was found by its handle.
 #[derive(Clone, Debug)]
-pub struct Presented {
-    /// RequestUser presents it.
-    pub principal: Arc<Principal>,
+pub struct FoundLogin {
+    /// Who presents it.
+    pub principal: Arc<LoginIdentity>,
     /// Whether what presents it is good.
     pub validity: Validity,
     /// When that ends if it is not used, or not renewed.
@@ -287,7 +287,7 @@ impl EndedLogin {
 
 /// A login that another one takes the place of, by what the caller knows of it.
 #[derive(Clone, Copy, Debug)]
-pub enum Replaced {
+pub enum ReplacedLogin {
     /// By its handle, if this generation is the current one or in its grace.
     Handle(HandleHash, i32),
     /// By its id.
@@ -296,7 +296,7 @@ pub enum Replaced {
 
 /// What a renewal came to.
 #[derive(Debug)]
-pub enum Renewal {
+pub enum RenewalOutcome {
     /// The login as it is now. Its current generation is the one whose credential is to be handed out.
     Renewed(Box<Login>),
     /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
@@ -317,8 +317,8 @@ pub enum Renewal {
 pub struct StepUp {
     /// Where the login stood when the proof was asked for. Whatever renewed it since is on its way to its owner, who would lose it.
     pub generation: i32,
-    /// The generation of the credential that was shown, where it has one.
-    pub shown: i32,
+    /// The generation of the credential that was shown, if that says it.
+    pub shown: Option<i32>,
     /// What the login is to come to.
     pub authentication: Authentication,
     /// See [`NewLogin::password_version`].

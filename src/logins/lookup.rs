@@ -9,7 +9,7 @@ use crate::database::DatabaseError;
 
 use super::cache::Session;
 use super::directory::Revoked;
-use super::login::{HandleHash, Login, Presented, State, Validity};
+use super::login::{FoundLogin, HandleHash, Login, LoginState, Validity};
 use super::{Logins, store};
 
 /// Why an access token is not accepted.
@@ -36,7 +36,7 @@ impl Logins {
         &self,
         hash: &HandleHash,
         generation: i32,
-    ) -> Result<Option<Presented>, DatabaseError> {
+    ) -> Result<Option<FoundLogin>, DatabaseError> {
         let now = self.clock.now();
         if self.remembers_sessions()
             && self.directory.freshness.is_fresh(now).await
@@ -53,7 +53,7 @@ impl Logins {
         self.config.session_lookup == SessionLookup::Cached
     }
 
-    fn note_use(&self, presented: &Presented, now: DateTime<Utc>) {
+    fn note_use(&self, presented: &FoundLogin, now: DateTime<Utc>) {
         if presented.validity == Validity::Good {
             self.activity.note(presented.principal.login_id, presented.principal.remember_me, now);
         }
@@ -64,12 +64,12 @@ impl Logins {
         hash: &HandleHash,
         generation: i32,
         now: DateTime<Utc>,
-    ) -> Result<Option<Presented>, DatabaseError> {
+    ) -> Result<Option<FoundLogin>, DatabaseError> {
         let sessions = &self.directory.sessions;
         let ticket = sessions.ticket(hash);
         let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
         let login = self.activity.overlay(login, &self.lifetimes);
-        let is_live = self.state(&login, now) == State::Live;
+        let is_live = self.state(&login, now) == LoginState::Live;
         let mut session = Session::of(login);
         if !is_live {
             return Ok(Some(session.told(Validity::Over)));
@@ -85,8 +85,8 @@ impl Logins {
     }
 
     /// What is true of a login that was read from a database, which may have lost its end.
-    pub(super) fn state(&self, login: &Login, now: DateTime<Utc>) -> State {
-        if self.directory.has_ended(login.id) { State::Ended } else { login.state(now) }
+    pub(super) fn state(&self, login: &Login, now: DateTime<Utc>) -> LoginState {
+        if self.directory.has_ended(login.id) { LoginState::Ended } else { login.state(now) }
     }
 
     /// Whether an access token of this login, for this user with this name and these roles, is accepted. From memory:

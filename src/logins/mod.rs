@@ -31,13 +31,14 @@ use crate::metrics::Metrics;
 
 use self::activity::Activity;
 pub use self::authentication::{Acr, Amr, Authentication};
-pub use self::directory::Census;
 use self::directory::Directory;
-pub use self::feed::{Feed, Reload};
+pub use self::directory::DirectoryStats;
+pub use self::feed::{Feed, FeedReload};
 pub use self::generations::Generations;
 pub use self::login::{
-    Access, Claimed, Device, EndedLogin, HandleHash, ListedLogin, Login, NewLogin, Page, Position, Presented,
-    Principal, Renewal, Replaced, SecretHash, State, StepUp, StepUpOutcome, Transport, Validity,
+    Access, Claimed, Device, EndedLogin, FoundLogin, HandleHash, ListedLogin, Login, LoginIdentity,
+    LoginState, NewLogin, Page, Position, RenewalOutcome, ReplacedLogin, SecretHash, StepUp, StepUpOutcome,
+    Transport, Validity,
 };
 pub use self::lookup::TokenError;
 
@@ -66,7 +67,7 @@ impl Logins {
     }
 
     /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
-    pub fn feed(&self, others: Vec<Arc<dyn Reload>>, metrics: Metrics, trail: Trail) -> Feed {
+    pub fn feed(&self, others: Vec<Arc<dyn FeedReload>>, metrics: Metrics, trail: Trail) -> Feed {
         let directory = Arc::clone(&self.directory);
         Feed::new(self.pools.clone(), directory, others, metrics, trail, self.clock.clone())
     }
@@ -192,8 +193,8 @@ impl Logins {
     }
 
     /// How much this node remembers, and how old that is.
-    pub fn census(&self) -> Census {
-        self.directory.census()
+    pub fn stats(&self) -> DirectoryStats {
+        self.directory.stats()
     }
 
     /// Whether what this node remembers may be believed.

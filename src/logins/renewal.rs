@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::database::DatabaseError;
 
 use super::generations::Standing;
-use super::login::{Claimed, HandleHash, Login, Renewal, State, StepUp, StepUpOutcome};
+use super::login::{Claimed, HandleHash, Login, LoginState, RenewalOutcome, StepUp, StepUpOutcome};
 use super::store::Which;
 use super::{Logins, store};
 
@@ -16,9 +16,9 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
+    pub async fn renew(&self, claimed: &Claimed) -> Result<RenewalOutcome, DatabaseError> {
         match self.move_on(Which::Claimed(claimed), claimed.generation).await? {
-            Some(login) => Ok(Renewal::Renewed(Box::new(login))),
+            Some(login) => Ok(RenewalOutcome::Renewed(Box::new(login))),
             None => self.check(claimed).await,
         }
     }
@@ -28,10 +28,14 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew_handle(&self, hash: &HandleHash, generation: i32) -> Result<Renewal, DatabaseError> {
+    pub async fn renew_handle(
+        &self,
+        hash: &HandleHash,
+        generation: i32,
+    ) -> Result<RenewalOutcome, DatabaseError> {
         if let Some(login) = self.move_on(Which::Handle(hash), generation).await? {
             self.announce().await;
-            return Ok(Renewal::Renewed(Box::new(login)));
+            return Ok(RenewalOutcome::Renewed(Box::new(login)));
         }
         let found = store::find_by_handle(self.requests(), hash).await?;
         Ok(self.judge(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
@@ -40,7 +44,7 @@ impl Logins {
     async fn move_on(&self, which: Which<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
         let moved = store::renew(self.requests(), which, generation, now, &self.lifetimes).await?;
-        Ok(moved.filter(|login| self.state(login, now) != State::Ended))
+        Ok(moved.filter(|login| self.state(login, now) != LoginState::Ended))
     }
 
     /// What a renewal from this generation would come to, without one; but a generation that is used again ends
@@ -48,9 +52,9 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
+    pub async fn check(&self, claimed: &Claimed) -> Result<RenewalOutcome, DatabaseError> {
         match self.inspect(claimed).await? {
-            Renewal::Reused(_) => Ok(Renewal::Reused(self.end(claimed.login).await?)),
+            RenewalOutcome::Reused(_) => Ok(RenewalOutcome::Reused(self.end(claimed.login).await?)),
             renewal => Ok(renewal),
         }
     }
@@ -59,7 +63,7 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn inspect(&self, claimed: &Claimed) -> Result<Renewal, DatabaseError> {
+    pub async fn inspect(&self, claimed: &Claimed) -> Result<RenewalOutcome, DatabaseError> {
         let found = store::find(self.requests(), claimed.login).await?;
         let is_another =
             |login: &Login| login.token_expires_at.is_none() || login.secret_hash != claimed.secret_hash;
@@ -69,33 +73,35 @@ impl Logins {
         Ok(self.judge(found, claimed.generation))
     }
 
-    fn judge(&self, found: Option<Login>, generation: i32) -> Renewal {
+    fn judge(&self, found: Option<Login>, generation: i32) -> RenewalOutcome {
         // Whoever asks has proof that there was such a login: it was over for so long that it has been deleted.
-        let Some(login) = found else { return Renewal::Expired };
+        let Some(login) = found else { return RenewalOutcome::Expired };
         let now = self.clock.now();
         match self.state(&login, now) {
-            State::Ended => Renewal::Ended,
-            State::Expired => Renewal::Expired,
-            State::Live => match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
-                Standing::Current | Standing::InGrace { .. } | Standing::Newer => {
-                    Renewal::Renewed(Box::new(login))
+            LoginState::Ended => RenewalOutcome::Ended,
+            LoginState::Expired => RenewalOutcome::Expired,
+            LoginState::Live => {
+                match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
+                    Standing::Current | Standing::InGrace { .. } | Standing::Newer => {
+                        RenewalOutcome::Renewed(Box::new(login))
+                    }
+                    Standing::Over => RenewalOutcome::Reused(None),
+                    Standing::Forgotten => RenewalOutcome::Unknown,
                 }
-                Standing::Over => Renewal::Reused(None),
-                Standing::Forgotten => Renewal::Unknown,
-            },
+            }
         }
     }
 
     /// A step-up gives refresh tokens another secret. Those from before it say an older generation, and end nothing: the client may
     /// not have had its answer yet.
-    fn judge_other_secret(&self, login: &Login, generation: i32) -> Renewal {
+    fn judge_other_secret(&self, login: &Login, generation: i32) -> RenewalOutcome {
         if login.token_expires_at.is_none() || generation >= login.generations.current {
-            return Renewal::Unknown;
+            return RenewalOutcome::Unknown;
         }
         match self.state(login, self.clock.now()) {
-            State::Live => Renewal::SteppedUp,
-            State::Ended => Renewal::Ended,
-            State::Expired => Renewal::Expired,
+            LoginState::Live => RenewalOutcome::SteppedUp,
+            LoginState::Ended => RenewalOutcome::Ended,
+            LoginState::Expired => RenewalOutcome::Expired,
         }
     }
 
@@ -106,7 +112,14 @@ impl Logins {
     pub async fn find_live(&self, id: Uuid) -> Result<Option<Login>, DatabaseError> {
         let found = store::find(self.requests(), id).await?;
         let found = found.map(|login| self.activity.overlay(login, &self.lifetimes));
-        Ok(found.filter(|login| self.state(login, self.clock.now()) == State::Live))
+        Ok(found.filter(|login| self.state(login, self.clock.now()) == LoginState::Live))
+    }
+
+    /// Whether this generation presents a login that was just read. Another node may not have told this one yet that it was
+    /// replaced.
+    pub fn is_presented_by(&self, login: &Login, generation: i32) -> bool {
+        let standing = login.generations.standing(generation, self.lifetimes.refresh_grace, self.clock.now());
+        !matches!(standing, Standing::Over | Standing::Forgotten)
     }
 
     /// Notes one more proof of who the owner of a live login is, and has everything dead that presented it before, without a grace. Other
@@ -118,7 +131,7 @@ impl Logins {
         let raise = store::Raise {
             login: id,
             generation: step_up.generation,
-            shown: step_up.shown,
+            shown: step_up.shown.unwrap_or_default(),
             password_version: step_up.password_version,
             authentication: step_up.authentication,
             secret_hash: step_up.secret_hash.as_ref(),
@@ -127,7 +140,7 @@ impl Logins {
         // Also when it was not: that may be for something that happened a moment ago, on another node.
         self.announce().await;
         match raised {
-            Some(login) if self.state(&login, self.clock.now()) == State::Live => {
+            Some(login) if self.state(&login, self.clock.now()) == LoginState::Live => {
                 Ok(StepUpOutcome::SteppedUp(Box::new(login)))
             }
             Some(_) => Ok(StepUpOutcome::Over),

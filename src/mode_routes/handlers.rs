@@ -85,9 +85,9 @@ pub(super) async fn step_up(
     mode.issue(login, next.secret, identity.transport, &request).await
 }
 
-/// RequestUser is signed in.
+/// Who is signed in.
 #[utoipa::path(operation_id = "profile", responses(
-    (status = 200, description = "RequestUser is signed in, and by what.", body = ProfileBody),
+    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/profile")]

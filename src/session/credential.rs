@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::auth::{AuthError, Credential, Identity, pick};
 use crate::crypto::MacKey;
-use crate::logins::{Presented, Transport, Validity};
+use crate::logins::{FoundLogin, Transport, Validity};
 
 use super::id::{PREFIX, SessionId};
 use super::{NAME, SessionMode};
@@ -30,10 +30,10 @@ impl SessionMode {
     }
 
     /// The login whose id this is. A cookie's and a Bearer token don't replace each other.
-    pub(super) async fn find(&self, credential: &Credential) -> Result<Option<Presented>, AuthError> {
+    pub(super) async fn find(&self, credential: &Credential) -> Result<Option<FoundLogin>, AuthError> {
         let Some(id) = self.id(credential) else { return Ok(None) };
         let found = self.logins.find_by_handle(&id.hash(), id.generation()).await?;
-        let is_ours = |found: &Presented| {
+        let is_ours = |found: &FoundLogin| {
             found.principal.mode == NAME && found.principal.transport == credential.transport
         };
         Ok(found.filter(is_ours))
@@ -82,7 +82,7 @@ pub(super) fn unknown(transport: Transport) -> AuthError {
     }
 }
 
-fn identity(found: &Presented) -> Identity {
+fn identity(found: &FoundLogin) -> Identity {
     let principal = &found.principal;
     Identity {
         user_id: principal.user_id,

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 use crate::auth::{AuthError, Identity, Mode, Modes, Rejection, within_refresh_limit};
 use crate::error::{Code, Problem};
 use crate::http::body::{AnyJson, Ignored};
-use crate::logins::Renewal;
+use crate::logins::RenewalOutcome;
 
 use super::SessionMode;
 use super::data::{KEY, Key, Put, SessionData};
@@ -38,7 +38,7 @@ pub(super) async fn session_refresh(
     let shown = mode.id(&modes.credential(request.headers())?).ok_or(AuthError::SessionExpired)?;
     let renewal = mode.logins.renew_handle(&shown.hash(), shown.generation()).await?;
     // What it has come to since it was accepted. The browser may have a newer cookie by now: leave that alone.
-    let Renewal::Renewed(login) = renewal else { return Err(AuthError::SessionExpired.into()) };
+    let RenewalOutcome::Renewed(login) = renewal else { return Err(AuthError::SessionExpired.into()) };
     mode.issue_id(*login, shown.into_secret(), &request)
 }
 

@@ -36,7 +36,7 @@ use crate::auth::{
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
 use crate::error::Problem;
-use crate::logins::{Access, Login, Logins, Replaced, Transport};
+use crate::logins::{Access, Login, Logins, ReplacedLogin, Transport};
 
 use self::actix_store::ActixHandleStore;
 pub use self::data::SessionData;
@@ -147,9 +147,9 @@ impl Mode for SessionMode {
     fn login_of_cookies<'a>(
         &'a self,
         headers: &'a HeaderMap,
-    ) -> BoxFuture<'a, Result<Option<Replaced>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<ReplacedLogin>, AuthError>> {
         let id = self.cookie_id(headers);
-        Box::pin(ready(Ok(id.map(|id| Replaced::Handle(id.hash(), id.generation())))))
+        Box::pin(ready(Ok(id.map(|id| ReplacedLogin::Handle(id.hash(), id.generation())))))
     }
 
     fn issue<'a>(
@@ -166,7 +166,7 @@ impl Mode for SessionMode {
     fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>> {
         // The next id of the same chain: who shows one that it replaces is known, and not taken for a stranger.
         let secret = self.id(shown).map(|id| StepUpSecret {
-            shown: id.generation(),
+            shown: Some(id.generation()),
             new_hash: None,
             secret: id.into_secret(),
         });

@@ -5,7 +5,7 @@ use crate::auth::LoginRequest;
 use crate::error::{FieldError, Problem};
 use crate::factors::password::{LoginError, LoginFailure, Verified};
 use crate::http::client::Client;
-use crate::logins::{Access, Device, Login, NewLogin, Replaced, Transport};
+use crate::logins::{Access, Device, Login, NewLogin, ReplacedLogin, Transport};
 use crate::telemetry::{self, RequestUser};
 use crate::users::UserRef;
 
@@ -25,10 +25,10 @@ pub struct LoginSpec {
     /// How a request finds the login.
     pub access: Access,
     /// The login of the same mode whose cookie came with the request.
-    pub replaces: Option<Replaced>,
+    pub replaces: Option<ReplacedLogin>,
 }
 
-/// What somebody who tries to sign in wants, and from where. RequestUser they are, their proofs say.
+/// What somebody who tries to sign in wants, and from where. Who they are, their proofs say.
 struct Attempt {
     login: LoginSpec,
     remember_me: bool,

@@ -84,6 +84,9 @@ impl SignIn {
     ) -> Result<Login, StepUpError> {
         // As it stands before the proof: what renews it while that is checked must not be dead before it has arrived.
         let login = self.logins.find_live(identity.login_id).await?.ok_or(StepUpError::LoginEnded)?;
+        if next.shown.is_some_and(|generation| !self.logins.is_presented_by(&login, generation)) {
+            return Err(StepUpError::Overtaken);
+        }
         let Confirmed { proof, attempt } =
             self.password.confirm(identity.user_id, &request.password, client).await?;
         let outcome = self.raise(&login, proof, next, self.clock.now()).await;

@@ -1,4 +1,4 @@
-//! Counts of guesses in Postgres, as an operator and the sweep look after them. RequestUser tries counts one in the same statement that reads what
+//! Counts of guesses in Postgres, as an operator and the sweep look after them. Who tries counts one in the same statement that reads what
 //! the try is about.
 
 use chrono::{DateTime, Utc};

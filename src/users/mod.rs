@@ -47,7 +47,7 @@ impl From<User> for UserRef {
 /// A user, and whether they may sign in.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// RequestUser.
+    /// Who.
     pub user: User,
     /// Since when they may not.
     pub disabled_at: Option<DateTime<Utc>>,

@@ -106,11 +106,11 @@ impl Scrape {
         for (name, pool) in [("requests", &self.pools.requests), ("upkeep", &self.pools.upkeep)] {
             self.read_pool(name, pool);
         }
-        let census = self.logins.census();
+        let stats = self.logins.stats();
         for (kind, count) in [
-            ("sessions", census.sessions),
-            ("ended_logins", census.ended_logins),
-            ("changed_owners", census.changed_owners),
+            ("sessions", stats.sessions),
+            ("ended_logins", stats.ended_logins),
+            ("changed_owners", stats.changed_owners),
         ] {
             self.directory.with_label_values(&[kind]).set(number(count));
         }
@@ -118,7 +118,7 @@ impl Scrape {
         let lost = i64::try_from(self.trail.lost()).unwrap_or(i64::MAX);
         self.audit_events.with_label_values(&["lost"]).set(lost);
         self.read_hashing();
-        self.directory_age.set(census.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        self.directory_age.set(stats.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }
 
     fn read_hashing(&self) {

@@ -190,7 +190,7 @@ async fn nodes_are_replaced_one_by_one_and_back_on_a_schema_that_grows_and_nobod
 #[tokio::test]
 async fn a_schema_that_is_not_for_this_version_is_refused_by_the_version_that_it_is_for() {
     let database = Database::migrated().await;
-    let contracting = "alter table dualauth.users drop column password_hash;
+    let contracting = "alter table dualauth.users drop column password_hash cascade;
                        update dualauth.compatibility set oldest_version = '99.1.0'";
     migrate(&database, 9_001, contracting).await;
     for words in [&["serve"][..], &["migrate"], &["keys", "list"], &["doctor"]] {

@@ -42,7 +42,7 @@ pub struct PasswordFactor {
 
 /// A user whose password somebody knew.
 pub struct Verified<'a> {
-    /// RequestUser.
+    /// Who.
     pub user: User,
     /// That they knew it.
     pub proof: Proof,

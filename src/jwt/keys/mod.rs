@@ -3,7 +3,7 @@
 //!
 //! A key is *next* first: published, and signing nothing. Then it is *active*. When the next one takes its place it goes
 //! on *verifying* for as long as a token of it may be about, and is *retired* after that. The revocation feed tells nodes of every
-//! change ([`Reload`]), so that the [`ring`] they hold is as fresh as what they know of logins; and a node that meets a
+//! change ([`FeedReload`]), so that the [`ring`] they hold is as fresh as what they know of logins; and a node that meets a
 //! key that it does not know looks before it refuses. [`rotation`] changes the ring, [`store`] keeps it.
 
 mod error;
@@ -31,7 +31,7 @@ use crate::config::{Config, JwtAlgorithm};
 use crate::crypto::{AppSecret, Sealer};
 use crate::database::{Connections, DatabaseError};
 use crate::error::Problem;
-use crate::logins::{Logins, Reload};
+use crate::logins::{FeedReload, Logins};
 
 use super::claims::Claims;
 
@@ -304,7 +304,7 @@ fn public(row: &KeyRow) -> Option<Key> {
     (key.kid == row.kid).then_some(key)
 }
 
-impl Reload for Keys {
+impl FeedReload for Keys {
     fn reload(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {
         Box::pin(async move { self.read().await.map(drop) })
     }

@@ -19,7 +19,7 @@ use crate::clock::{Clock, uptime};
 use crate::database::{DatabaseConnection, DatabaseError, Pools, Position};
 use crate::metrics::Metrics;
 
-pub(super) use self::store::{Owner, Revocation};
+pub(super) use self::store::{FeedRow, Owner};
 use super::directory::Directory;
 
 /// How often within the staleness bound it looks without being called: one look may fail, another be slow.
@@ -49,7 +49,7 @@ const MARGIN: chrono::Duration = chrono::Duration::seconds(5);
 const BATCH: usize = 1_000;
 
 /// What else a node remembers, and reads anew when the feed says that it has changed.
-pub trait Reload: Send + Sync {
+pub trait FeedReload: Send + Sync {
     /// Reads it.
     ///
     /// # Errors
@@ -61,13 +61,13 @@ pub trait Reload: Send + Sync {
 pub struct Feed {
     pools: Pools,
     directory: Arc<Directory>,
-    others: Vec<Arc<dyn Reload>>,
+    others: Vec<Arc<dyn FeedReload>>,
     metrics: Metrics,
     trail: Trail,
     clock: Clock,
     /// Its own, so that a look waits for nobody. None: it is to be made anew.
     connection: Option<DatabaseConnection>,
-    last: Option<Look>,
+    last: Option<FeedSnapshot>,
     /// Logins whose end is remembered here, and which the database does not know of.
     lost: Vec<(Uuid, DateTime<Utc>)>,
     /// Whether the last attempt failed.
@@ -75,7 +75,7 @@ pub struct Feed {
 }
 
 /// A look at the table that succeeded.
-struct Look {
+struct FeedSnapshot {
     /// What had been committed then.
     position: Position,
     /// When it began.
@@ -86,7 +86,7 @@ struct Look {
 /// What a look has read.
 struct Read {
     position: Position,
-    revocations: Vec<Revocation>,
+    revocations: Vec<FeedRow>,
     /// Whether that is all there is, and not what is new.
     is_all: bool,
     /// Whether it is of another history than the look before.
@@ -97,7 +97,7 @@ impl Feed {
     pub(super) fn new(
         pools: Pools,
         directory: Arc<Directory>,
-        others: Vec<Arc<dyn Reload>>,
+        others: Vec<Arc<dyn FeedReload>>,
         metrics: Metrics,
         trail: Trail,
         clock: Clock,
@@ -156,7 +156,7 @@ impl Feed {
         let Read { position, revocations, is_all, is_other_history } =
             self.read(connection, began, now).await?;
         if is_all {
-            // Rows that would say what has changed may be gone. Look-ups from here on see what the look saw.
+            // Rows that would say what has changed may be gone. FeedSnapshot-ups from here on see what the look saw.
             self.directory.sessions.clear();
         }
         if is_all || revocations.iter().any(|revocation| revocation.reload) {
@@ -178,7 +178,7 @@ impl Feed {
             revocations.iter().for_each(|revocation| self.metrics.revocation(revocation.lag));
         }
         self.directory.freshness.succeed(began, forgotten);
-        self.last = Some(Look { position, uptime: began, time: now });
+        self.last = Some(FeedSnapshot { position, uptime: began, time: now });
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl Feed {
         }
         store::begin_history(connection, patience).await?;
         let (position, revocations) = store::all(connection, now - MARGIN, patience).await?;
-        let is_other = |last: &Look| last.position.history != position.history;
+        let is_other = |last: &FeedSnapshot| last.position.history != position.history;
         let is_other_history = self.last.as_ref().is_some_and(is_other);
         Ok(Read { position, revocations, is_all: true, is_other_history })
     }
@@ -249,7 +249,7 @@ impl Feed {
     }
 }
 
-impl Look {
+impl FeedSnapshot {
     /// Whether it is known what happened since: not after a long pause, by whichever clock, nor when the clock was set
     /// back and what had run out has not.
     fn is_close_to(&self, uptime: Duration, now: DateTime<Utc>) -> bool {

@@ -12,7 +12,7 @@ use crate::logins::login::{EndedLogin, HandleHash};
 
 /// What a row says: see the migrations for what it may be.
 #[derive(Debug)]
-pub(in crate::logins) struct Revocation {
+pub(in crate::logins) struct FeedRow {
     pub(in crate::logins) login_id: Option<Uuid>,
     pub(in crate::logins) handle_hash: Option<HandleHash>,
     /// Whose name or roles have changed, as they are now.
@@ -47,7 +47,7 @@ struct Row {
 }
 
 impl Row {
-    fn revocation(self) -> Option<Revocation> {
+    fn revocation(self) -> Option<FeedRow> {
         let owner = || {
             Some(Owner {
                 user_id: self.user_id?,
@@ -55,7 +55,7 @@ impl Row {
                 roles: self.roles.clone()?,
             })
         };
-        Some(Revocation {
+        Some(FeedRow {
             login_id: self.login_id,
             handle_hash: self.handle_hash.as_deref().and_then(|hash| hash.try_into().ok()),
             owner: owner(),
@@ -76,7 +76,7 @@ pub(super) async fn since(
     connection: &mut DatabaseConnection,
     last: &Position,
     patience: Duration,
-) -> Result<(Position, Vec<Revocation>), DatabaseError> {
+) -> Result<(Position, Vec<FeedRow>), DatabaseError> {
     let query = sqlx::query_as!(
         Row,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
@@ -115,7 +115,7 @@ pub(super) async fn all(
     connection: &mut DatabaseConnection,
     after: DateTime<Utc>,
     patience: Duration,
-) -> Result<(Position, Vec<Revocation>), DatabaseError> {
+) -> Result<(Position, Vec<FeedRow>), DatabaseError> {
     let query = sqlx::query_as!(
         Row,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
@@ -136,7 +136,7 @@ pub(super) async fn all(
 async fn take_in(
     rows: BoxStream<'_, Result<Row, sqlx::Error>>,
     patience: Duration,
-) -> Result<(Position, Vec<Revocation>), DatabaseError> {
+) -> Result<(Position, Vec<FeedRow>), DatabaseError> {
     let mut chunks = rows.try_ready_chunks(CHUNK);
     let (mut position, mut revocations) = (None, Vec::new());
     let silent = |_| sqlx::Error::PoolTimedOut;
@@ -154,7 +154,7 @@ async fn take_in(
 /// How many rows of the feed are taken in between two looks at the clock.
 const CHUNK: usize = 1_000;
 
-/// These users as they are now. RequestUser is gone is left out.
+/// These users as they are now. Who is gone is left out.
 pub(super) async fn owners(
     connection: &mut DatabaseConnection,
     users: &[Uuid],

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::database::{Connections, DatabaseError, answer};
 
 use crate::logins::authentication::Amr;
-use crate::logins::login::{Device, HandleHash, Login, Replaced, SecretHash};
+use crate::logins::login::{Device, HandleHash, Login, ReplacedLogin, SecretHash};
 
 /// The beginning of a login.
 pub(in crate::logins) struct Start<'a> {
@@ -14,7 +14,7 @@ pub(in crate::logins) struct Start<'a> {
     pub(in crate::logins) handle_hash: Option<&'a HandleHash>,
     /// How often what proves the account had changed when its owner proved to be the one.
     pub(in crate::logins) password_version: i32,
-    pub(in crate::logins) replaces: Option<Replaced>,
+    pub(in crate::logins) replaces: Option<ReplacedLogin>,
     /// What was replaced later than that is in its grace.
     pub(in crate::logins) grace_from: DateTime<Utc>,
 }
@@ -25,8 +25,8 @@ pub(in crate::logins) async fn insert(
     start: Start<'_>,
 ) -> Result<Option<Vec<String>>, DatabaseError> {
     let (replaced_handle, replaced_generation, replaced_id) = match &start.replaces {
-        Some(Replaced::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
-        Some(Replaced::Id(id)) => (None, None, Some(*id)),
+        Some(ReplacedLogin::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
+        Some(ReplacedLogin::Id(id)) => (None, None, Some(*id)),
         None => (None, None, None),
     };
     let Start { login, device, .. } = start;

@@ -303,7 +303,7 @@ async fn a_cookie_changes_no_password_without_its_csrf_token(pair: Pair) {
 async fn who_has_no_password_sets_one_on_a_fresh_login_alone(pair: Pair) {
     let server = TestServer::start().await;
     let mut client = Client::of_new_user(&server, pair, "ada").await;
-    let other = Client::signed_in(&server, pair, "ada").await;
+    let mut other = Client::signed_in(&server, pair, "ada").await;
     let set = json!({ "new_password": NEW });
     send(&server, &client, &set).await.points_at(&["/current_password"]);
     for none in ["null", "'!'"] {
@@ -325,6 +325,7 @@ async fn who_has_no_password_sets_one_on_a_fresh_login_alone(pair: Pair) {
         let fresh = format!("update logins set auth_time = '{}'", server.clock.now().to_rfc3339());
         sql(&server, &fresh).await;
         client.refresh().await.ok();
+        other.refresh().await.ok();
     }
     send(&server, &client, &json!({ "new_password": "short" })).await.points_at(&["/new_password"]);
 
