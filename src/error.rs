@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::clients::AuthenticateError;
 use crate::database::DatabaseError;
 use crate::limits::Limited;
-use crate::users::{ChangePasswordError, Field, Invalid, PasswordError, RegisterError, VerifyError};
+use crate::users::{Field, Invalid, PasswordError, RegisterError};
 
 /// The media type of a problem document (RFC 9457, section 3).
 pub const PROBLEM_JSON: &str = "application/problem+json";
@@ -373,31 +373,6 @@ impl From<RegisterError> for Problem {
             RegisterError::EmailTaken => Self::new(Code::Conflict, "This email has an account already."),
             RegisterError::Password(error) => error.into(),
             RegisterError::Database(error) => error.into(),
-        }
-    }
-}
-
-impl From<VerifyError> for Problem {
-    fn from(error: VerifyError) -> Self {
-        match error {
-            VerifyError::InvalidCredentials(_) => {
-                Self::new(Code::InvalidCredentials, "The name or the password is wrong.")
-            }
-            VerifyError::Limited(limited) | VerifyError::Closed { limited, .. } => limited.into(),
-            VerifyError::Password(error) => error.into(),
-            VerifyError::Database(error) => error.into(),
-        }
-    }
-}
-
-impl From<ChangePasswordError> for Problem {
-    fn from(error: ChangePasswordError) -> Self {
-        match error {
-            ChangePasswordError::Invalid(invalid) => Self::validation(vec![invalid.into()]),
-            ChangePasswordError::WrongPassword => Self::wrong_password(),
-            ChangePasswordError::Limited(limited) => limited.into(),
-            ChangePasswordError::Password(error) => error.into(),
-            ChangePasswordError::Database(error) => error.into(),
         }
     }
 }

@@ -16,6 +16,10 @@ pub mod oauth;
 pub mod session;
 pub mod web;
 
+pub mod sign_in;
+
+pub mod factors;
+
 pub mod auth;
 
 pub mod http;

@@ -4,7 +4,9 @@
 local CREDENTIALS = { "authorization", "cookie" }
 
 -- What the app is told.
-local IDENTITY = { "x-auth-user-id", "x-auth-username", "x-auth-roles", "x-auth-mode" }
+local IDENTITY = {
+    "x-auth-user-id", "x-auth-username", "x-auth-roles", "x-auth-mode", "x-auth-acr", "x-auth-amr", "x-auth-time",
+}
 
 -- What a client is told that is refused.
 local REFUSAL = { "content-type", "www-authenticate", "retry-after", "cache-control", "x-request-id" }

@@ -5,23 +5,24 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use uuid::Uuid;
 
 use crate::audit::{Kind, Trail};
-use crate::auth::{
-    Identity, ListedLoginBody, ListedLoginsBody, PasswordRequest, ProfileBody, SignIn, UserBody,
-};
+use crate::auth::{Identity, ProfileBody, UserBody};
 use crate::error::{Code, Problem};
+use crate::factors::password::ChangePasswordError;
 use crate::http::body::{Ignored, Json};
 use crate::http::client::Client;
 use crate::logins::Logins;
+use crate::sign_in::SignIn;
 use crate::users::Accounts;
 
+use super::bodies::{ListedLoginBody, ListedLoginsBody, PasswordRequest};
 use super::paging::{name_of, page_of};
 
-/// Who is signed in, by whichever credential came.
+/// RequestUser is signed in, by whichever credential came.
 ///
 /// One is looked at: a Bearer token, else the access token's cookie, else the session's.
 #[utoipa::path(operation_id = "profile", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
-    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
+    (status = 200, description = "RequestUser is signed in, and by what.", body = ProfileBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/profile")]
@@ -29,7 +30,7 @@ pub(super) async fn profile(identity: Identity) -> HttpResponse {
     ProfileBody::from(identity).response()
 }
 
-/// Who is signed in, with the email, as the account is now.
+/// RequestUser is signed in, with the email, as the account is now.
 ///
 /// What register and login answer with as well.
 #[utoipa::path(operation_id = "account", tag = "account",
@@ -105,6 +106,7 @@ pub(super) async fn end_login(
 #[utoipa::path(operation_id = "change_password", tag = "account", request_body = PasswordRequest,
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "It is changed. This login goes on; every other one has ended."),
+    (status = 401, description = "insufficient_user_authentication"),
     (status = 403, description = "invalid_credentials"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
@@ -116,6 +118,16 @@ pub(super) async fn change_password(
     client: Client,
     Json(body): Json<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
-    sign_in.change_password(&identity, &body, &client).await?;
+    let PasswordRequest { current_password, new_password } = body;
+    match current_password {
+        Some(current) => sign_in.password.change(&identity, &current, &new_password, &client).await?,
+        None if sign_in.password.is_set(identity.user_id).await? => {
+            return Err(ChangePasswordError::Missing.into());
+        }
+        None => {
+            sign_in.check_fresh(&identity).await?;
+            sign_in.password.set_first(&identity, &new_password, &client).await?;
+        }
+    }
     Ok(HttpResponse::NoContent().finish())
 }

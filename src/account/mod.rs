@@ -1,10 +1,13 @@
 //! What needs a login, of whichever mode.
 
+mod bodies;
 mod handlers;
 mod paging;
 mod verify;
 
 use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use self::bodies::PasswordRequest;
 
 /// Registers the routes that take either credential.
 pub fn routes(config: &mut ServiceConfig) {

@@ -8,12 +8,13 @@ use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
 use crate::audit::Trail;
-use crate::auth::{CookiePolicy, Csrf, Mode, ModeContext, Modes, Origins, SignIn};
+use crate::auth::{CookiePolicy, Csrf, Mode, ModeContext, Modes, Origins};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::crypto::AppSecret;
 use crate::database::{CommitProbe, Connections};
+use crate::factors::password::PasswordFactor;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
 use crate::limits::Limits;
@@ -21,6 +22,7 @@ use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::oauth::Metadata;
 use crate::session::{self, SessionData, SessionMode};
+use crate::sign_in::SignIn;
 use crate::upkeep::Standing;
 use crate::users::{Accounts, ThreadPriority};
 use crate::web::openapi;
@@ -90,9 +92,10 @@ impl State {
             extractable: Extractable::default(),
         };
         let limits = Limits::new(&config.limits, clock);
+        let sign_in = state.sign_in(&pools.requests, config, limits.clone(), secret, clock);
         state.extractable = state
             .extractable(config, pools.requests)
-            .with(Data::new(state.sign_in(limits.clone(), secret)))
+            .with(Data::new(sign_in))
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
@@ -118,9 +121,27 @@ impl State {
             .with(Data::new(last_report))
     }
 
-    fn sign_in(&self, limits: Limits, secret: &AppSecret) -> SignIn {
+    fn sign_in(
+        &self,
+        pool: &Connections,
+        config: &Config,
+        limits: Limits,
+        secret: &AppSecret,
+        clock: &Clock,
+    ) -> SignIn {
         let Self { accounts, logins, trail, metrics, .. } = self.clone();
-        SignIn::new(accounts, logins, limits, secret, trail, metrics)
+        let password = PasswordFactor::new(
+            pool.clone(),
+            accounts.hasher().clone(),
+            config.passwords.min_length,
+            clock.clone(),
+            limits.login.clone(),
+            secret,
+            logins.clone(),
+            trail.clone(),
+        );
+        let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
+        SignIn { password, accounts, logins, limits, step_up_max_age, clock, trail, metrics }
     }
 
     /// Registers what handlers extract.

@@ -39,6 +39,10 @@ pub enum Kind {
     PasswordChanged,
     /// Somebody who is signed in gave a wrong current password.
     PasswordChangeFailed,
+    /// Somebody who is signed in proved once more to be who they are.
+    SteppedUp,
+    /// Somebody who is signed in did not.
+    StepUpFailed,
     /// A password was hashed anew, by what is set now.
     PasswordUpgraded,
     /// A service ended the login behind a token.
@@ -79,7 +83,7 @@ pub enum Kind {
 
 impl Kind {
     /// Each of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::Registered,
         Self::LoginStarted,
         Self::LoginFailed,
@@ -90,6 +94,8 @@ impl Kind {
         Self::RefreshTokenReused,
         Self::PasswordChanged,
         Self::PasswordChangeFailed,
+        Self::SteppedUp,
+        Self::StepUpFailed,
         Self::PasswordUpgraded,
         Self::TokenRevoked,
         Self::ClientRefused,
@@ -123,6 +129,8 @@ impl Kind {
             Self::RefreshTokenReused => "refresh_token_reused",
             Self::PasswordChanged => "password_changed",
             Self::PasswordChangeFailed => "password_change_failed",
+            Self::SteppedUp => "stepped_up",
+            Self::StepUpFailed => "step_up_failed",
             Self::PasswordUpgraded => "password_upgraded",
             Self::TokenRevoked => "token_revoked",
             Self::ClientRefused => "client_refused",

@@ -10,7 +10,7 @@ use utoipa::openapi::Ref;
 use uuid::Uuid;
 
 use crate::clock::write_rfc3339;
-use crate::logins::{ListedLogin, Login, Transport};
+use crate::logins::{Acr, Amr, Authentication, Login, Transport};
 use crate::users::User;
 
 use super::Identity;
@@ -60,17 +60,14 @@ pub struct LoginRequest {
     pub device_name: Option<String>,
 }
 
-/// Changes the password.
+/// One more proof of who one is.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"current_password": "correct horse battery staple", "new_password": "a quiet lantern over the weir"}))]
-pub struct PasswordRequest {
-    /// The one that holds now.
+#[schema(example = json!({"password": "correct horse battery staple"}))]
+pub struct StepUpRequest {
+    /// The password.
     #[schema(value_type = String, format = Password)]
-    pub current_password: SecretString,
-    /// As at registration.
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
-    pub new_password: SecretString,
+    pub password: SecretString,
 }
 
 /// A refresh token, when it does not come in its cookie.
@@ -158,84 +155,14 @@ impl From<&Login> for LoginBody {
     }
 }
 
-/// A page of a user's logins.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ListedLoginsBody {
-    /// What `after` is for the next page; null: this is the last.
-    #[schema(required = true, example = json!(null))]
-    pub next: Option<String>,
-    /// Those that are live, in every mode, newest first.
-    pub logins: Vec<ListedLoginBody>,
-}
-
-/// A login in its owner's list.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({
-    "id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "session", "transport": "cookie", "remember_me": false,
-    "device_name": "Ada's laptop", "address": "192.0.2.7", "user_agent": "Mozilla/5.0",
-    "created_at": "2026-11-21T09:31:00.000000Z", "last_seen_at": "2026-11-21T09:40:12.000000Z",
-    "idle_expires_at": "2026-11-21T10:10:12.000000Z", "expires_at": "2026-11-22T09:31:00.000000Z", "current": true,
-}))]
-pub struct ListedLoginBody {
-    /// To end it by.
-    pub id: Uuid,
-    /// The mode that presents it.
-    #[schema(schema_with = mode_schema)]
-    pub mode: String,
-    /// How it is presented.
-    pub transport: Transport,
-    /// Whether it has the longer lifetimes.
-    pub remember_me: bool,
-    /// What its owner called the device.
-    #[schema(required = true)]
-    pub device_name: Option<String>,
-    /// The network address that it began from.
-    pub address: String,
-    /// What the client said it was.
-    pub user_agent: String,
-    /// When it began.
-    #[serde(serialize_with = "rfc3339")]
-    pub created_at: DateTime<Utc>,
-    /// When it was used (session) or refreshed (JWT) last, within `LAST_SEEN_INTERVAL`.
-    #[serde(serialize_with = "rfc3339")]
-    pub last_seen_at: DateTime<Utc>,
-    /// When it ends unless it is used (session) or refreshed (JWT).
-    #[serde(serialize_with = "rfc3339")]
-    pub idle_expires_at: DateTime<Utc>,
-    /// When it ends in any case.
-    #[serde(serialize_with = "rfc3339")]
-    pub expires_at: DateTime<Utc>,
-    /// Whether it is the one that asks.
-    pub current: bool,
-}
-
-impl ListedLoginBody {
-    /// `current` is the login that asks.
-    pub fn new(login: ListedLogin, current: Uuid) -> Self {
-        Self {
-            id: login.id,
-            mode: login.mode,
-            transport: login.transport,
-            remember_me: login.remember_me,
-            device_name: login.device.name,
-            address: login.device.address,
-            user_agent: login.device.user_agent,
-            created_at: login.created_at,
-            last_seen_at: login.last_seen_at,
-            idle_expires_at: login.idle_expires_at,
-            expires_at: login.expires_at,
-            current: login.id == current,
-        }
-    }
-}
-
-/// Who is signed in, and by what.
+/// RequestUser is signed in, and by what.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "roles": ["user"],
     "auth": {
         "mode": "session", "transport": "cookie", "login_id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e",
-        "expires_at": "2026-11-21T10:01:00.000000Z",
+        "expires_at": "2026-11-21T10:01:00.000000Z", "amr": ["pwd"], "acr": "aal1",
+        "auth_time": "2026-11-21T09:31:00.000000Z",
     },
 }))]
 pub struct ProfileBody {
@@ -247,6 +174,27 @@ pub struct ProfileBody {
     pub roles: Vec<String>,
     /// What proved it.
     pub auth: AuthBody,
+}
+
+/// How a login was proved. A refresh moves none of it.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+pub struct AuthenticationBody {
+    /// In which ways (RFC 8176): `pwd`, a password.
+    #[schema(value_type = Vec<String>, example = json!(["pwd"]))]
+    pub amr: Amr,
+    /// What that comes to: `aal1`, one factor; `aal2`, two.
+    #[schema(value_type = String, example = "aal1")]
+    pub acr: Acr,
+    /// When the last proof came. Null: an access token that was signed before tokens said so.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[schema(required = true)]
+    pub auth_time: Option<DateTime<Utc>>,
+}
+
+impl From<Authentication> for AuthenticationBody {
+    fn from(authentication: Authentication) -> Self {
+        Self { amr: authentication.amr, acr: authentication.acr, auth_time: authentication.time }
+    }
 }
 
 /// The credential of a request.
@@ -262,6 +210,9 @@ pub struct AuthBody {
     /// When it ends if it is not renewed or used.
     #[serde(serialize_with = "rfc3339")]
     pub expires_at: DateTime<Utc>,
+    /// How its login was proved.
+    #[serde(flatten)]
+    pub authentication: AuthenticationBody,
 }
 
 impl From<Identity> for ProfileBody {
@@ -275,13 +226,14 @@ impl From<Identity> for ProfileBody {
                 transport: identity.transport,
                 login_id: identity.login_id,
                 expires_at: identity.expires_at,
+                authentication: identity.authentication.into(),
             },
         }
     }
 }
 
 /// How long the text of a profile is, as a rule.
-const PROFILE: usize = 320;
+const PROFILE: usize = 400;
 
 impl ProfileBody {
     /// As `Serialize` has it, in a fifth of the time: it is the answer that is given most.
@@ -307,7 +259,23 @@ impl ProfileBody {
         write_id(auth.login_id, &mut json);
         json.push_str(r#"","expires_at":""#);
         write_rfc3339(auth.expires_at, &mut json);
-        json.push_str("\"}}");
+        json.push_str(r#"","amr":["#);
+        for (number, name) in auth.authentication.amr.names().enumerate() {
+            json.push_str(if number > 0 { ",\"" } else { "\"" });
+            json.push_str(name);
+            json.push('"');
+        }
+        json.push_str(r#"],"acr":""#);
+        json.push_str(auth.authentication.acr.as_str());
+        json.push_str(r#"","auth_time":"#);
+        match auth.authentication.auth_time {
+            Some(time) => {
+                json.push('"');
+                write_rfc3339(time, &mut json);
+                json.push_str("\"}}");
+            }
+            None => json.push_str("null}}"),
+        }
         json
     }
 
@@ -356,15 +324,25 @@ pub enum TokenType {
 pub const MODE_SCHEMA: &str = "Mode";
 
 /// The schema of a mode's name.
-pub(super) fn mode_schema() -> Ref {
+pub fn mode_schema() -> Ref {
     Ref::from_schema_name(MODE_SCHEMA)
 }
 
 /// In UTC with `Z`, to the microsecond that is stored.
-fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+///
+/// # Errors
+/// The serializer's own.
+pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut text = String::with_capacity("2026-11-21T09:30:00.000000Z".len());
     write_rfc3339(*time, &mut text);
     serializer.serialize_str(&text)
+}
+
+fn rfc3339_or_null<S: Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => rfc3339(time, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 #[cfg(test)]
@@ -381,11 +359,17 @@ mod properties {
         let ids = (any::<u128>(), any::<u128>());
         let names = (any::<String>(), vec(any::<String>(), 0..4));
         let ways = (select(vec!["this one", "another"]), select(vec![Transport::Cookie, Transport::Bearer]));
+        let proofs =
+            (vec(select(vec!["pwd", "otp", "hwk", "mfa"]), 0..4), select(vec![Acr::Aal1, Acr::Aal2]));
+        let times = (any::<i64>(), any::<Option<i64>>());
         check(
-            (ids, names, ways, any::<i64>()),
-            |((user, login), (username, roles), (mode, transport), at)| {
-                let expires_at = DateTime::from_timestamp_micros(at).unwrap_or(DateTime::<Utc>::MAX_UTC);
-                let auth = AuthBody { mode, transport, login_id: Uuid::from_u128(login), expires_at };
+            (ids, names, ways, proofs, times),
+            |((user, login), (username, roles), (mode, transport), (amr, acr), (at, auth_time))| {
+                let time = |at| DateTime::from_timestamp_micros(at).unwrap_or(DateTime::<Utc>::MAX_UTC);
+                let (amr, auth_time) = (Amr::of_names(amr), auth_time.map(time));
+                let authentication = AuthenticationBody { amr, acr, auth_time };
+                let (login_id, expires_at) = (Uuid::from_u128(login), time(at));
+                let auth = AuthBody { mode, transport, login_id, expires_at, authentication };
                 let profile = ProfileBody { user_id: Uuid::from_u128(user), username, roles, auth };
                 prop_assert_eq!(profile.to_json(), serde_json::to_string(&profile).expect("JSON"));
                 Ok(())

@@ -145,14 +145,15 @@ pub fn pick(headers: &HeaderMap, cookie: &str) -> Result<Option<Credential>, Aut
 pub struct Rejection {
     /// The reason.
     pub problem: Problem,
-    /// The way the credential came; none when there was none.
+    /// The way the credential came; none when there was none, or when a newer one may have taken its place by now.
     pub transport: Option<Transport>,
 }
 
 impl Rejection {
     /// Of a credential that came in this way.
     pub fn new(error: AuthError, transport: Transport) -> Self {
-        Self { problem: error.into(), transport: Some(transport) }
+        let is_dead = !error.is_replaced();
+        Self { problem: error.into(), transport: is_dead.then_some(transport) }
     }
 }
 

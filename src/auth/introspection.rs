@@ -4,6 +4,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::logins::{Acr, Amr};
+
 use super::bodies::mode_schema;
 use super::{Audience, Identity, TokenType};
 
@@ -31,6 +33,16 @@ pub struct TokenBody {
     /// When it ends if it is not renewed or used, in seconds since 1970.
     #[schema(required = false)]
     pub exp: i64,
+    /// In which ways its login was proved (RFC 8176).
+    #[schema(value_type = Vec<String>, required = false)]
+    pub amr: Amr,
+    /// What that comes to: `aal1` or `aal2` (RFC 9470, section 6.2).
+    #[schema(value_type = String, required = false)]
+    pub acr: Acr,
+    /// When its login was last proved, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub auth_time: Option<i64>,
     /// Of an access token: whom it is for. A string, or an array of strings where there are several.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = serde_json::Value, required = false)]
@@ -59,6 +71,9 @@ impl From<Identity> for TokenBody {
             roles: identity.roles,
             sid: identity.login_id,
             exp: identity.expires_at.timestamp(),
+            amr: identity.authentication.amr,
+            acr: identity.authentication.acr,
+            auth_time: identity.authentication.time.map(|time| time.timestamp()),
             aud: None,
             iat: None,
             jti: None,

@@ -11,7 +11,6 @@ mod mode;
 mod mode_documentation;
 mod origin;
 mod renewal;
-mod sign_in;
 mod transport;
 
 use chrono::{DateTime, Utc};
@@ -21,25 +20,24 @@ use crate::audit::{Entry, Kind};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::http::client::Client;
-use crate::logins::Transport;
+use crate::logins::{Authentication, Transport};
 
 pub use self::audience::Audience;
 pub use self::bodies::{
-    CsrfBody, ListedLoginBody, ListedLoginsBody, LoginBody, LoginRequest, MODE_SCHEMA, PasswordRequest,
-    ProfileBody, RefreshRequest, RegisterRequest, TokenType, UserBody,
+    AuthenticationBody, CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest,
+    RegisterRequest, StepUpRequest, TokenType, UserBody, mode_schema, rfc3339,
 };
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};
 pub use self::introspection::TokenBody;
 pub use self::login_secret::LoginSecret;
-pub use self::mode::{Mode, ModeContext, Revoked};
+pub use self::mode::{Mode, ModeContext, Revoked, StepUpSecret};
 pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::renewal::within_refresh_limit;
-pub use self::sign_in::{LoginSpec, SignIn};
 pub use self::transport::{CookieKind, CookiePolicy, max_age};
 
-/// Who sent a request, and which of their logins they sent it under.
+/// RequestUser sent a request, and which of their logins they sent it under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
@@ -54,6 +52,8 @@ pub struct Identity {
     pub transport: Transport,
     /// The login that it presents.
     pub login_id: Uuid,
+    /// How that login was proved, as the credential says.
+    pub authentication: Authentication,
     /// When the credential ends if it is not renewed or used.
     pub expires_at: DateTime<Utc>,
 }
@@ -96,6 +96,12 @@ pub enum AuthError {
     /// The token's login was ended.
     #[error("the token's login has ended")]
     TokenRevoked,
+    /// The session id was replaced by a newer one, and its grace is over. The session lives.
+    #[error("the session id was replaced")]
+    SessionReplaced,
+    /// The token was replaced by a step-up. Its login lives, under a newer one.
+    #[error("the token was replaced by a step-up")]
+    SteppedUp,
     /// A refresh token was used again after its successor had taken over.
     #[error("the refresh token had been used already")]
     RefreshTokenReused,
@@ -111,6 +117,14 @@ pub enum AuthError {
     /// The database gave no answer.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+impl AuthError {
+    /// Whether the credential has a successor. That may be on its way to the browser, or there already: its cookie is to be left
+    /// alone.
+    fn is_replaced(&self) -> bool {
+        matches!(self, Self::SessionReplaced | Self::SteppedUp)
+    }
 }
 
 impl From<AuthError> for Problem {
@@ -138,6 +152,13 @@ impl From<AuthError> for Problem {
                 "The name or the roles of the token's owner have changed. A refresh brings a token with the new ones.",
             ),
             AuthError::TokenRevoked => (Code::TokenRevoked, "The token's login has ended. Sign in again."),
+            AuthError::SessionReplaced => {
+                (Code::SessionExpired, "The session id was replaced. Use the newer one, or sign in again.")
+            }
+            AuthError::SteppedUp => (
+                Code::InvalidToken,
+                "The token was replaced when its login was stepped up. Use the newer one.",
+            ),
             AuthError::RefreshTokenReused => (
                 Code::RefreshTokenReused,
                 "This refresh token had been used already, so somebody else may have a copy. The login was ended.",

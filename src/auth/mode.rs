@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::Ignored;
-use crate::logins::{Access, EndedLogin, Login, Logins, Replaced, Transport};
+use crate::logins::{Access, EndedLogin, Login, Logins, Replaced, SecretHash, Transport};
 
 use super::{
     AuthError, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Rejection, RouteDocumentation,
@@ -46,7 +46,7 @@ pub trait Mode: Send + Sync {
     /// What the API's document says of it where it has a part in the routes that every mode has.
     fn documentation(&self) -> &'static [RouteDocumentation];
 
-    /// Who presents this credential. `None`: it is not one of this mode's. `Err`: it is, and it is bad.
+    /// RequestUser presents this credential. `None`: it is not one of this mode's. `Err`: it is, and it is bad.
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
@@ -74,6 +74,12 @@ pub trait Mode: Send + Sync {
         request: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>>;
 
+    /// What the credential that a step-up brings about is made of, and what there is to know of the one that was shown.
+    ///
+    /// # Errors
+    /// `unavailable` when none can be made for now: before anything is replaced.
+    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>>;
+
     /// The login whose CSRF token a request may ask for: the one that it presents.
     fn login_for_csrf<'a>(
         &'a self,
@@ -84,7 +90,7 @@ pub trait Mode: Send + Sync {
         Box::pin(ready(login.map_err(|rejection| rejection.problem)))
     }
 
-    /// Who signs out by a request: whoever it presents. Its body is read, however little there is to read in it.
+    /// RequestUser signs out by a request: whoever it presents. Its body is read, however little there is to read in it.
     fn identity_for_logout<'a>(
         &'a self,
         request: &'a HttpRequest,
@@ -126,6 +132,17 @@ pub trait Mode: Send + Sync {
     /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
     /// is not one of this mode's. `Err`: it is, and it is bad.
     fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>>;
+}
+
+/// What the credential of a login is made of once it has stepped up.
+#[derive(Debug)]
+pub struct StepUpSecret {
+    /// The secret.
+    pub secret: LoginSecret,
+    /// Its hash, if it is another than before.
+    pub new_hash: Option<SecretHash>,
+    /// The generation of the credential that was shown, if that says it; else 0.
+    pub shown: i32,
 }
 
 /// A token that was revoked: the login behind it, if that was still to be ended.

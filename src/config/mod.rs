@@ -73,6 +73,8 @@ pub struct Config {
     pub passwords: PasswordConfig,
     /// How often one network may try.
     pub limits: RateLimits,
+    /// `STEP_UP_MAX_AGE`: how long after its last proof a login is fresh.
+    pub step_up_max_age: Duration,
     /// `AUDIT_RETENTION`: how long events of the audit trail are kept.
     pub audit_retention: Duration,
     /// What is logged and how.

@@ -64,6 +64,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             directory: self.directory(),
             passwords: self.passwords(),
             limits: self.limits(),
+            step_up_max_age: self.duration("STEP_UP_MAX_AGE", "10m"),
             audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
             traces: self.traces(),

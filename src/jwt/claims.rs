@@ -5,6 +5,7 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::DateTime;
 use jsonwebtoken::Algorithm;
 use serde::de::{DeserializeOwned, Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::auth::{Audience, AuthError};
 use crate::error::Problem;
+use crate::logins::{Acr, Amr, Authentication};
 
 /// The media type of an access token (RFC 9068, section 2.1).
 pub(super) const TYPE: &str = "at+jwt";
@@ -48,6 +50,16 @@ pub(super) struct Claims {
     /// The application that signs people in here (RFC 9068, section 2.2). Tokens of versions before have none.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     pub(super) client_id: Option<String>,
+    /// When the login was last proved (OpenID Connect Core, section 2). This, `acr` and `amr` tokens of versions before don't have:
+    /// such a login was proved by one factor, nobody knows when.
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    pub(super) auth_time: Option<i64>,
+    /// What the proofs of the login come to.
+    #[serde(default)]
+    pub(super) acr: Acr,
+    /// In which ways the login was proved (RFC 8176).
+    #[serde(default)]
+    pub(super) amr: Amr,
     pub(super) username: String,
     pub(super) roles: Vec<String>,
     #[serde(flatten, skip_serializing)]
@@ -91,6 +103,12 @@ impl<'de> Visitor<'de> for EachOnce {
 }
 
 impl Claims {
+    /// How the login was proved.
+    pub(super) fn authentication(&self) -> Authentication {
+        let time = self.auth_time.and_then(|time| DateTime::from_timestamp(time, 0));
+        Authentication { amr: self.amr, acr: self.acr, time }
+    }
+
     /// Whether they are from here and for here, and have not run out at `now` (seconds since 1970).
     ///
     /// # Errors

@@ -68,6 +68,9 @@ impl JwtMode {
             jti: Uuid::new_v4(),
             sid: login.id,
             client_id: Some(self.issuer_audience.client_id.clone()),
+            auth_time: login.authentication.time.map(|time| time.timestamp()),
+            acr: login.authentication.acr,
+            amr: login.authentication.amr,
             username: login.user.username.clone(),
             roles: login.user.roles.clone(),
             unknown: Unknown,
@@ -141,6 +144,7 @@ pub(super) fn identity(claims: &Claims, transport: Transport) -> Identity {
         mode: NAME,
         transport,
         login_id: claims.sid,
+        authentication: claims.authentication(),
         expires_at: DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::<Utc>::MAX_UTC),
     }
 }

@@ -24,6 +24,16 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
     },
     RouteDocumentation {
         security: ACCESS_TOKEN,
+        credential: Some("JwtBody"),
+        set_cookie: Some("By cookie: `access_token` and `refresh_token`."),
+        ..RouteDocumentation::new(
+            "/step-up",
+            "Prove once more who one is, for this login.",
+            "The same login goes on, freshly proved, under a new credential. Takes the access token. Every earlier refresh token is dead at once: there is no grace. Tries are limited by account, as those to change the password are.",
+        )
+    },
+    RouteDocumentation {
+        security: ACCESS_TOKEN,
         ..RouteDocumentation::new(
             "/profile",
             "Who is signed in, as the access token says: no look-up.",

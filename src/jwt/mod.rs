@@ -29,7 +29,7 @@ use uuid::Uuid;
 use crate::audit::Trail;
 use crate::auth::{
     Audience, AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode,
-    ModeContext, Rejection, Revoked, RouteDocumentation, TokenBody,
+    ModeContext, Rejection, Revoked, RouteDocumentation, StepUpSecret, TokenBody,
 };
 use crate::clock::Clock;
 use crate::error::Problem;
@@ -174,6 +174,14 @@ impl Mode for JwtMode {
         body: Payload,
     ) -> LocalBoxFuture<'a, Result<Identity, Rejection>> {
         Box::pin(self.identify_for_logout(request, body))
+    }
+
+    fn step_up_secret<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>> {
+        Box::pin(async {
+            self.check_that_it_can_sign().await?;
+            let secret = LoginSecret::generate();
+            Ok(StepUpSecret { new_hash: Some(secret_hash(&secret)), shown: 0, secret })
+        })
     }
 
     fn login_ended(&self) -> AuthError {

@@ -74,6 +74,7 @@ impl JwtMode {
         Ok(Identity {
             user_id: login.user.id,
             login_id: login.id,
+            authentication: login.authentication,
             mode: NAME,
             transport: presented.transport,
             expires_at: login.ends_at(),
@@ -174,6 +175,7 @@ fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
         Renewal::Reused(_) => Err(AuthError::RefreshTokenReused),
         Renewal::Ended => Err(AuthError::TokenRevoked),
         Renewal::Expired => Err(AuthError::LoginExpired),
+        Renewal::SteppedUp => Err(AuthError::SteppedUp),
         Renewal::Unknown => Err(AuthError::InvalidToken),
     }
 }

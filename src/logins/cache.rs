@@ -13,7 +13,7 @@ use crate::config::Lifetimes;
 use crate::shards::Shards;
 
 use super::generations::{Generations, Standing};
-use super::login::{HandleHash, Login, Presented, Principal};
+use super::login::{HandleHash, Login, Presented, Principal, Validity};
 
 /// Remembered sessions, by the hash of their handle.
 pub(super) struct Cache {
@@ -45,6 +45,7 @@ impl Session {
             roles: login.user.roles,
             mode: login.mode,
             transport: login.transport,
+            authentication: login.authentication,
             remember_me: login.remember_me,
             expires_at: login.expires_at,
         };
@@ -62,12 +63,13 @@ impl Session {
         let until = match self.generations.standing(generation, lifetimes.refresh_grace, now) {
             Standing::Current => DateTime::<Utc>::MAX_UTC,
             Standing::InGrace { until } => until,
-            Standing::Over | Standing::Forgotten => return Some(self.refused()),
+            Standing::Over | Standing::Forgotten => return Some(self.told(Validity::Replaced)),
             Standing::Newer => return None,
         };
         let idle = lifetimes.span(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));
-        Some(Presented { is_good: true, ends_at: self.ends_at.min(until), ..self.refused() })
+        let ends_at = self.ends_at.min(until);
+        Some(Presented { ends_at, ..self.told(Validity::Good) })
     }
 
     /// What a request is told that shows a generation which the database does not know of either. It was given out by us,
@@ -76,9 +78,9 @@ impl Session {
         self.present(self.generations.current, now, lifetimes)
     }
 
-    /// What a request is told that does not get in.
-    pub(super) fn refused(&self) -> Presented {
-        Presented { principal: Arc::clone(&self.principal), is_good: false, ends_at: self.ends_at }
+    /// What a request is told whose handle is this good.
+    pub(super) fn told(&self, validity: Validity) -> Presented {
+        Presented { principal: Arc::clone(&self.principal), validity, ends_at: self.ends_at }
     }
 }
 
@@ -179,6 +181,7 @@ mod tests {
             roles: Vec::new(),
             mode: "session".to_owned(),
             transport: Transport::Bearer,
+            authentication: Default::default(),
             remember_me: false,
             expires_at: at(600),
         });
@@ -218,7 +221,7 @@ mod tests {
         let cache = remembering();
         let found = |generation, second| {
             let found = cache.find(&[7; 32], generation, at(second))?;
-            Some((found.is_good, found.ends_at))
+            Some((found.validity == Validity::Good, found.ends_at))
         };
         assert_eq!(found(0, 60), Some((false, at(110))), "to show what is over is no use of it");
         assert_eq!(found(1, 60), Some((true, at(80))));

@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::audit::{Entry, Kind, Origin};
-use crate::users::{Proved, User};
+use crate::users::User;
 
+use super::authentication::Authentication;
 use super::generations::Generations;
 
 /// How a client carries its credential.
@@ -45,7 +46,7 @@ impl From<String> for Transport {
 pub struct Login {
     /// Never changes while the credentials that present it come and go.
     pub id: Uuid,
-    /// Who signed in.
+    /// RequestUser signed in.
     pub user: User,
     /// The mode that presents it.
     pub mode: String,
@@ -53,6 +54,8 @@ pub struct Login {
     pub transport: Transport,
     /// Whether it has the longer lifetimes.
     pub remember_me: bool,
+    /// How it was proved.
+    pub authentication: Authentication,
     /// When it began.
     pub created_at: DateTime<Utc>,
     /// When it was used last, within `LAST_SEEN_INTERVAL`.
@@ -137,8 +140,12 @@ pub enum Access {
 /// What a login begins with.
 #[derive(Debug)]
 pub struct NewLogin {
-    /// Who signs in.
-    pub owner: Proved,
+    /// RequestUser signs in.
+    pub user: User,
+    /// How they have proved to be the one.
+    pub authentication: Authentication,
+    /// How often what proves the account had changed by then: once it changes again, the proofs are worth nothing.
+    pub password_version: i32,
     /// The mode that presents it.
     pub mode: &'static str,
     /// How it is presented.
@@ -153,7 +160,7 @@ pub struct NewLogin {
     pub replaces: Option<Replaced>,
 }
 
-/// Who a request acts as: what of a login does not change with its use.
+/// RequestUser a request acts as: what of a login does not change with its use.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
     /// The login.
@@ -168,6 +175,8 @@ pub struct Principal {
     pub mode: String,
     /// How it is presented.
     pub transport: Transport,
+    /// How its owner proved to be the one.
+    pub authentication: Authentication,
     /// Whether it has the longer lifetimes.
     pub(super) remember_me: bool,
     /// When it ends in any case.
@@ -177,12 +186,23 @@ pub struct Principal {
 /// A login that was found by its handle.
 #[derive(Clone, Debug)]
 pub struct Presented {
-    /// Who presents it.
+    /// RequestUser presents it.
     pub principal: Arc<Principal>,
-    /// Whether what presents it is good: the login is live, and this generation the current one or in its grace.
-    pub is_good: bool,
+    /// Whether what presents it is good.
+    pub validity: Validity,
     /// When that ends if it is not used, or not renewed.
     pub ends_at: DateTime<Utc>,
+}
+
+/// Whether a handle is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// The login is live, and this generation the current one or in its grace.
+    Good,
+    /// The login is live, and this generation was replaced.
+    Replaced,
+    /// The login has ended, or run out.
+    Over,
 }
 
 /// A login as its owner sees it in a list.
@@ -196,6 +216,8 @@ pub struct ListedLogin {
     pub transport: Transport,
     /// See [`Login::remember_me`].
     pub remember_me: bool,
+    /// See [`Login::authentication`].
+    pub authentication: Authentication,
     /// The device that it happened on.
     pub device: Device,
     /// See [`Login::created_at`].
@@ -284,6 +306,36 @@ pub enum Renewal {
     Ended,
     /// The login had expired.
     Expired,
+    /// A step-up has replaced the credential. The login lives, under a newer one.
+    SteppedUp,
     /// There is no such login, or not yet such a generation, or its refresh tokens have another secret in them.
     Unknown,
+}
+
+/// One more proof of who the owner of a login is.
+#[derive(Clone, Copy, Debug)]
+pub struct StepUp {
+    /// Where the login stood when the proof was asked for. Whatever renewed it since is on its way to its owner, who would lose it.
+    pub generation: i32,
+    /// The generation of the credential that was shown, where it has one.
+    pub shown: i32,
+    /// What the login is to come to.
+    pub authentication: Authentication,
+    /// See [`NewLogin::password_version`].
+    pub password_version: i32,
+    /// Of a new secret for its refresh tokens, in modes that have such.
+    pub secret_hash: Option<SecretHash>,
+}
+
+/// What a step-up came to.
+#[derive(Debug)]
+pub enum StepUpOutcome {
+    /// The login as it is now. Only its current generation presents it.
+    SteppedUp(Box<Login>),
+    /// It was renewed or stepped up meanwhile.
+    Overtaken,
+    /// What proves the account has changed meanwhile.
+    ProofChanged,
+    /// It has ended, or run out.
+    Over,
 }

@@ -6,13 +6,14 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 
 use crate::audit::{Kind, Trail};
 use crate::auth::{
-    Csrf, CsrfBody, Identity, LoginRequest, LoginSecret, LoginSpec, Mode, ProfileBody, RegisterRequest,
-    Rejection, SignIn, UserBody, warn_of_lost_cookies,
+    Csrf, CsrfBody, Identity, LoginRequest, LoginSecret, Mode, Modes, ProfileBody, RegisterRequest,
+    Rejection, StepUpRequest, UserBody, warn_of_lost_cookies,
 };
 use crate::error::Problem;
 use crate::http::body::Json;
 use crate::http::client::Client;
 use crate::logins::{Logins, Transport};
+use crate::sign_in::{LoginSpec, SignIn};
 
 /// Open an account. Signs nobody in.
 ///
@@ -60,9 +61,33 @@ pub(super) async fn log_in(
     mode.issue(login, secret, transport, &request).await
 }
 
-/// Who is signed in.
+/// Prove once more who one is, for this login.
+#[utoipa::path(operation_id = "step_up", request_body = StepUpRequest, responses(
+    (status = 200, description = "The same login under a new credential."),
+    (status = 403, description = "invalid_credentials"),
+    (status = 409, description = "conflict"),
+    (status = 429, description = "rate_limited"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/step-up")]
+pub(super) async fn step_up(
+    mode: Data<dyn Mode>,
+    modes: Data<Modes>,
+    sign_in: Data<SignIn>,
+    client: Client,
+    request: HttpRequest,
+    identity: Identity,
+    Json(body): Json<StepUpRequest>,
+) -> Result<HttpResponse, Problem> {
+    let next = mode.step_up_secret(&modes.credential(request.headers())?).await?;
+    let stepped_up = sign_in.step_up(&identity, &body, &client, &next).await;
+    let login = stepped_up.map_err(|error| error.problem(mode.login_ended()))?;
+    mode.issue(login, next.secret, identity.transport, &request).await
+}
+
+/// RequestUser is signed in.
 #[utoipa::path(operation_id = "profile", responses(
-    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
+    (status = 200, description = "RequestUser is signed in, and by what.", body = ProfileBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/profile")]

@@ -27,5 +27,5 @@ pub fn routes(mode: &Arc<dyn Mode>, config: &mut ServiceConfig) {
 
 /// Those that issue a credential.
 fn issuing(config: &mut ServiceConfig) {
-    config.service(handlers::log_in);
+    config.service(handlers::log_in).service(handlers::step_up);
 }

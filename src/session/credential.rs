@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::auth::{AuthError, Credential, Identity, pick};
 use crate::crypto::MacKey;
-use crate::logins::{Presented, Transport};
+use crate::logins::{Presented, Transport, Validity};
 
 use super::id::{PREFIX, SessionId};
 use super::{NAME, SessionMode};
@@ -22,7 +22,11 @@ impl SessionMode {
             return Ok(None);
         }
         let found = self.find(credential).await?.ok_or_else(|| unknown(credential.transport))?;
-        if found.is_good { Ok(Some(identity(&found))) } else { Err(AuthError::SessionExpired) }
+        match found.validity {
+            Validity::Good => Ok(Some(identity(&found))),
+            Validity::Replaced => Err(AuthError::SessionReplaced),
+            Validity::Over => Err(AuthError::SessionExpired),
+        }
     }
 
     /// The login whose id this is. A cookie's and a Bearer token don't replace each other.
@@ -87,6 +91,7 @@ fn identity(found: &Presented) -> Identity {
         mode: NAME,
         transport: principal.transport,
         login_id: principal.login_id,
+        authentication: principal.authentication,
         expires_at: found.ends_at,
     }
 }

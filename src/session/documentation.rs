@@ -19,6 +19,16 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
     },
     RouteDocumentation {
         security: SESSION,
+        credential: Some("SessionBody"),
+        set_cookie: Some("By cookie: `sessionid`, with the new id."),
+        ..RouteDocumentation::new(
+            "/step-up",
+            "Prove once more who one is, for this login.",
+            "The same login goes on, freshly proved, under a new credential. Every earlier id is dead at once, on every node: there is no grace. Tries are limited by account, as those to change the password are.",
+        )
+    },
+    RouteDocumentation {
+        security: SESSION,
         ..RouteDocumentation::new(
             "/profile",
             "Who is signed in.",

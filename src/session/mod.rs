@@ -31,7 +31,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{
     AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode, ModeContext, Revoked,
-    RouteDocumentation, TokenBody,
+    RouteDocumentation, StepUpSecret, TokenBody,
 };
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
@@ -161,6 +161,16 @@ impl Mode for SessionMode {
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>> {
         // An id travels as its login does.
         Box::pin(ready(self.issue_id(login, secret, request)))
+    }
+
+    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>> {
+        // The next id of the same chain: who shows one that it replaces is known, and not taken for a stranger.
+        let secret = self.id(shown).map(|id| StepUpSecret {
+            shown: id.generation(),
+            new_hash: None,
+            secret: id.into_secret(),
+        });
+        Box::pin(ready(secret.ok_or_else(|| AuthError::SessionExpired.into())))
     }
 
     fn login_ended(&self) -> AuthError {

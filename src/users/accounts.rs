@@ -1,19 +1,17 @@
-//! Accounts: opening one, and proving that one is one's own.
+//! Accounts: opening one, finding one, and what its owner may do.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::database::{Connections, DatabaseError};
-use crate::limits::Limited;
 
-use super::guess_store;
-use super::guesses::{self, Claimant, closed};
-use super::passwords::{Load, PasswordCheck, QueueSlot};
+use super::passwords::Load;
 use super::store::{self, Taken};
 use super::username::{self, DerivedNames};
-use super::validation::{Field, Invalid, check_password, check_role, check_user};
+use super::validation::{Invalid, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserRef};
+use super::{guess_store, guesses};
 
 /// The most roles that a user may have: an access token that carries them must fit into a cookie of 4 KiB.
 const MAX_ROLES: usize = 16;
@@ -43,108 +41,6 @@ pub enum RegisterError {
     /// Somebody has the email.
     #[error("the email is taken")]
     EmailTaken,
-    /// No hash was computed.
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    /// The database gave no answer.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-}
-
-/// Why somebody is not who they say.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// No such user, another password, or a user who is disabled: which of them is nobody's business but the audit
-    /// trail's.
-    #[error("the name or the password is wrong")]
-    InvalidCredentials(Refused),
-    /// The network has failed too often.
-    #[error(transparent)]
-    Limited(#[from] Limited),
-    /// The account has been guessed at too often.
-    #[error("{limited}")]
-    Closed {
-        /// Until when.
-        limited: Limited,
-        /// Whose it is, if it is anybody's.
-        user: Option<UserRef>,
-    },
-    /// No hash was computed.
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    /// The database gave no answer.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-}
-
-/// Why somebody did not prove to be a user.
-#[derive(Clone, Debug)]
-pub enum Refused {
-    /// Nobody has the name.
-    UnknownName,
-    /// It is not the password of the user who has the name.
-    WrongPassword(UserRef),
-    /// The user may not sign in.
-    Disabled(UserRef),
-    /// The user was disabled, or got another password, in this very moment.
-    Changed(UserRef),
-    /// What is stored of the user's password can't be verified.
-    UnusableHash(UserRef),
-}
-
-impl Refused {
-    /// The reason as a word.
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::UnknownName => "unknown_name",
-            Self::WrongPassword(_) => "wrong_password",
-            Self::Disabled(_) => "disabled",
-            Self::Changed(_) => "changed_meanwhile",
-            Self::UnusableHash(_) => "unusable_hash",
-        }
-    }
-
-    /// The user who has the name.
-    pub fn user(&self) -> Option<&UserRef> {
-        match self {
-            Self::UnknownName => None,
-            Self::WrongPassword(user)
-            | Self::Disabled(user)
-            | Self::Changed(user)
-            | Self::UnusableHash(user) => Some(user),
-        }
-    }
-}
-
-/// Somebody who has proved to be this user, by the password that the user had then.
-#[derive(Debug)]
-pub struct Proved {
-    /// Who.
-    pub user: User,
-    /// How often the password had been changed: when it is changed again, the proof is worth nothing.
-    pub password_version: i32,
-    /// The hash of the password was replaced by one of today's.
-    pub upgraded: bool,
-}
-
-impl From<Refused> for VerifyError {
-    fn from(refused: Refused) -> Self {
-        Self::InvalidCredentials(refused)
-    }
-}
-
-/// Why a password was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangePasswordError {
-    /// The new one is not acceptable.
-    #[error("the new password is not valid")]
-    Invalid(Invalid),
-    /// The current one is another, or somebody else changed it at the same moment.
-    #[error("the current password is wrong")]
-    WrongPassword,
-    /// It has been guessed at too often.
-    #[error(transparent)]
-    Limited(#[from] Limited),
     /// No hash was computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -233,120 +129,14 @@ impl Accounts {
         }
     }
 
-    /// A place in the queue for what proves who somebody is: before anything else is done about it.
-    ///
-    /// # Errors
-    /// When the queue is full.
-    pub fn enter(&self) -> Result<QueueSlot, PasswordError> {
-        self.hasher.enter()
+    /// What computes and checks password hashes.
+    pub fn hasher(&self) -> &PasswordHasher {
+        &self.hasher
     }
 
     /// What password hashing does now, and what it has done.
     pub fn hashing(&self) -> Load {
         self.hasher.load()
-    }
-
-    /// Whether a try to be whoever has this name would be taken now: a look, before a place in the queue is taken for it.
-    ///
-    /// # Errors
-    /// [`VerifyError::Closed`], and when the queue is full or the database gives no answer.
-    pub async fn check_open(&self, name: &str, claimant: Claimant) -> Result<(), VerifyError> {
-        self.hasher.check_room()?;
-        let now = self.clock.now();
-        match guess_store::next_try(&self.pool, name, claimant, now).await? {
-            Some((until, user)) => Err(VerifyError::Closed { limited: closed(until, now), user }),
-            None => Ok(()),
-        }
-    }
-
-    /// The same for a user who is to prove once more to be who they are.
-    ///
-    /// # Errors
-    /// [`ChangePasswordError::Limited`], and when the queue is full or the database gives no answer.
-    pub async fn check_open_to(&self, user: Uuid) -> Result<(), ChangePasswordError> {
-        self.hasher.check_room()?;
-        let now = self.clock.now();
-        match guess_store::own_next_try(&self.pool, user, now).await? {
-            Some(until) => Err(closed(until, now).into()),
-            None => Ok(()),
-        }
-    }
-
-    /// The user whose username or email, in any letter case, and whose password these are. It does the same
-    /// work whether there is such a user or not. A try counts as failed until a login has begun.
-    ///
-    /// # Errors
-    /// See [`VerifyError`].
-    pub async fn verify(
-        &self,
-        place: QueueSlot,
-        name: &str,
-        password: &SecretString,
-        claimant: Claimant,
-    ) -> Result<Proved, VerifyError> {
-        let now = self.clock.now();
-        let found = guess_store::find_by_claim(&self.pool, name, claimant, now).await?;
-        let found =
-            found.map_err(|(until, user)| VerifyError::Closed { limited: closed(until, now), user })?;
-        let stored = found.as_ref().map(|found| found.password.hash.as_str());
-        let verdict = place.verify(password.expose_secret(), stored).await?;
-        match (found, verdict) {
-            (Some(found), PasswordCheck::Right { upgrade }) if !found.disabled => {
-                let upgraded = match upgrade {
-                    Some(new) => self.upgrade_hash(found.user.id, &found.password.hash, &new).await,
-                    None => false,
-                };
-                Ok(Proved { user: found.user, password_version: found.password.version, upgraded })
-            }
-            (Some(found), PasswordCheck::Right { .. }) => Err(Refused::Disabled(found.user.into()).into()),
-            (Some(found), PasswordCheck::Wrong) => Err(Refused::WrongPassword(found.user.into()).into()),
-            (Some(found), PasswordCheck::Unusable(reason)) => {
-                let user = found.user;
-                tracing::error!(user = %user.id, "nobody can sign in as this user: the password hash {reason}");
-                Err(Refused::UnusableHash(user.into()).into())
-            }
-            (None, _) => Err(Refused::UnknownName.into()),
-        }
-    }
-
-    /// Nobody is kept from signing in by a hash that stays as it was: the next sign-in tries again.
-    async fn upgrade_hash(&self, user: Uuid, old: &str, new: &str) -> bool {
-        let outcome = store::upgrade_hash(&self.pool, user, old, new).await;
-        if let Err(error) = &outcome {
-            tracing::warn!(%user, %error, "the password hash was not upgraded");
-        }
-        outcome.is_ok()
-    }
-
-    /// Sets another password for a user who knows the current one, and ends every login of theirs but `kept`.
-    ///
-    /// # Errors
-    /// See [`ChangePasswordError`].
-    pub async fn change_password(
-        &self,
-        place: QueueSlot,
-        user: Uuid,
-        current: &SecretString,
-        new: &SecretString,
-        kept: Uuid,
-    ) -> Result<(), ChangePasswordError> {
-        let wrong = |detail| Invalid { field: Field::NewPassword, detail };
-        check_password(new.expose_secret(), self.min_password_length)
-            .map_err(|detail| ChangePasswordError::Invalid(wrong(detail)))?;
-        let now = self.clock.now();
-        let stored = guess_store::password_by_claim(&self.pool, user, now).await?;
-        let stored = stored.map_err(|until| closed(until, now))?;
-        let hash = stored.as_ref().map(|stored| stored.hash.as_str());
-        let verdict = place.verify(current.expose_secret(), hash).await?;
-        let (Some(stored), PasswordCheck::Right { .. }) = (stored, verdict) else {
-            return Err(ChangePasswordError::WrongPassword);
-        };
-        let new = place.hash(new.expose_secret()).await?;
-        let now = self.clock.now();
-        match store::change_password(&self.pool, user, stored.version, &new, kept, now).await? {
-            true => Ok(()),
-            false => Err(ChangePasswordError::WrongPassword),
-        }
     }
 
     /// Ends every login of a user.
@@ -380,7 +170,7 @@ impl Accounts {
     /// # Errors
     /// When the database gives no answer.
     pub async fn find(&self, name: &str) -> Result<Option<UserRef>, DatabaseError> {
-        Ok(store::find_by_name(&self.pool, name).await?.map(|found| found.user.into()))
+        Ok(store::find_by_name(&self.pool, name).await?.map(UserRef::from))
     }
 
     /// Forgets how often somebody failed to be this user.
@@ -414,7 +204,7 @@ impl Accounts {
     pub async fn add_role(&self, name: &str, role: &str) -> Result<(UserRef, Vec<String>), ManageError> {
         check_role(role).map_err(ManageError::InvalidRole)?;
         let found = store::find_by_name(&self.pool, name).await?;
-        let has = found.map(|found| found.user.roles).unwrap_or_default();
+        let has = found.map(|found| found.roles).unwrap_or_default();
         if has.len() >= MAX_ROLES && !has.iter().any(|held| held == role) {
             return Err(ManageError::TooManyRoles);
         }

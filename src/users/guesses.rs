@@ -30,7 +30,7 @@ const SWEEP_BATCH: i64 = 10_000;
 
 /// Somebody who tries to prove who they are.
 #[derive(Clone, Copy, Debug)]
-pub struct Claimant {
+pub struct AttemptSource {
     /// Where from.
     pub address: IpAddr,
     /// What the try is counted under when nobody has the name that they gave.
@@ -58,13 +58,13 @@ impl Nobody {
     }
 
     /// As it is counted under; a user's id is longer.
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
 /// The account takes no try from there before `until`.
-pub(super) fn closed(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
+pub fn closed(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
     Limited {
         policy: "account",
         quota: MOST_FAILURES,

@@ -1,4 +1,4 @@
-//! WHO signs in: a user, what a name, email and password may be, and how accounts are opened and proved.
+//! WHO signs in: a user, what a name, email and password may be, and how accounts are opened.
 
 mod accounts;
 mod guess_store;
@@ -13,17 +13,15 @@ mod validation;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub use self::accounts::{
-    Accounts, ChangePasswordError, ManageError, NewUser, Proved, Refused, RegisterError, VerifyError,
-};
-pub use self::guesses::{Claimant, Nobody};
+pub use self::accounts::{Accounts, ManageError, NewUser, RegisterError};
+pub use self::guesses::{AttemptSource, Nobody, closed};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
 pub use self::management::SetPasswordError;
 pub use self::passwords::{
     Load, NO_PASSWORD, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, ThreadPriority, Unusable,
     calibration,
 };
-pub use self::validation::{Field, Invalid, check_role};
+pub use self::validation::{Field, Invalid, check_password, check_role};
 
 /// The role that every user begins with.
 pub const USER_ROLE: &str = "user";
@@ -49,7 +47,7 @@ impl From<User> for UserRef {
 /// A user, and whether they may sign in.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Who.
+    /// RequestUser.
     pub user: User,
     /// Since when they may not.
     pub disabled_at: Option<DateTime<Utc>>,

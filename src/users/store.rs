@@ -15,20 +15,6 @@ pub(super) enum Taken {
     Email,
 }
 
-/// A user with what proves it.
-pub(super) struct Found {
-    pub(super) user: User,
-    pub(super) password: StoredPassword,
-    pub(super) disabled: bool,
-}
-
-/// A password as it is stored.
-pub(super) struct StoredPassword {
-    pub(super) hash: String,
-    /// How often it was changed.
-    pub(super) version: i32,
-}
-
 pub(super) async fn insert(
     pool: &Connections,
     user: &User,
@@ -87,6 +73,18 @@ pub(super) async fn first_free(
              select from dualauth.users where lower(users.username collate "C") = lower(wanted.username collate "C"))
            order by place limit 1"#,
         usernames,
+    );
+    answer(query.fetch_optional(pool)).await
+}
+
+/// No username has an `@`, so a name is never both.
+pub(super) async fn find_by_name(pool: &Connections, name: &str) -> Result<Option<User>, DatabaseError> {
+    let query = sqlx::query_as!(
+        User,
+        r#"select id, username, email, roles, created_at from dualauth.users
+           where lower(username collate "C") = lower($1::text collate "C")
+              or lower(email collate "C") = lower($1::text collate "C")"#,
+        name,
     );
     answer(query.fetch_optional(pool)).await
 }
@@ -153,58 +151,6 @@ pub(super) async fn show(
     Ok(Some((row.into(), logins)))
 }
 
-/// No username has an `@`, so a name is never both.
-pub(super) async fn find_by_name(pool: &Connections, name: &str) -> Result<Option<Found>, DatabaseError> {
-    let query = sqlx::query!(
-        r#"select id, username, email, roles, created_at, password_hash, password_version,
-                  disabled_at is not null as "disabled!"
-           from dualauth.users
-           where lower(username collate "C") = lower($1::text collate "C")
-              or lower(email collate "C") = lower($1::text collate "C")"#,
-        name,
-    );
-    let row = answer(query.fetch_optional(pool)).await?;
-    Ok(row.map(|row| Found {
-        user: User {
-            id: row.id,
-            username: row.username,
-            email: row.email,
-            roles: row.roles,
-            created_at: row.created_at,
-        },
-        password: StoredPassword { hash: row.password_hash, version: row.password_version },
-        disabled: row.disabled,
-    }))
-}
-
-/// Sets another password in the place of the one of this version, and ends every login but one. `false` when the
-/// password was changed meanwhile.
-pub(super) async fn change_password(
-    pool: &Connections,
-    user: Uuid,
-    old_version: i32,
-    new_hash: &str,
-    kept: Uuid,
-    now: DateTime<Utc>,
-) -> Result<bool, DatabaseError> {
-    let change = sqlx::query_scalar!(
-        r#"with changed as (
-             update dualauth.users set password_hash = $3, password_version = password_version + 1
-             where id = $1 and password_version = $2 and disabled_at is null
-             returning id
-           ), ended as (
-             select count(*) from changed, dualauth.end_logins(changed.id, $4, $5)
-           )
-           select exists (select from changed) as "changed!" from ended"#,
-        user,
-        old_version,
-        new_hash,
-        kept,
-        now,
-    );
-    answer(change.fetch_one(pool)).await
-}
-
 /// Sets another password in the place of whatever there is, and ends every login. Gives how many there were; `None`: there is
 /// no such user.
 pub(super) async fn set_password(
@@ -254,23 +200,6 @@ pub(super) async fn delete(
     );
     let deleted = answer(delete.fetch_optional(pool)).await?;
     Ok(deleted.map(|row| (UserRef { id: row.id, username: row.username }, row.logins)))
-}
-
-/// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out
-/// by it.
-pub(super) async fn upgrade_hash(
-    pool: &Connections,
-    user: Uuid,
-    old: &str,
-    new: &str,
-) -> Result<(), DatabaseError> {
-    let update = sqlx::query!(
-        "update dualauth.users set password_hash = $3 where id = $1 and password_hash = $2",
-        user,
-        old,
-        new,
-    );
-    answer(update.execute(pool)).await.map(drop)
 }
 
 /// Ends every login of a user. Gives how many there were.

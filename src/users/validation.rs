@@ -118,7 +118,11 @@ fn is_domain(domain: &str) -> bool {
     })
 }
 
-pub(super) fn check_password(password: &str, min_length: usize) -> Result<(), String> {
+/// Whether somebody may take this password.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_password(password: &str, min_length: usize) -> Result<(), String> {
     let password = normalize(password);
     if password.chars().count() < min_length {
         return Err(format!("must have at least {min_length} characters"));

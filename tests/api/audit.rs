@@ -89,6 +89,11 @@ async fn each_event_says_who_from_where_and_in_which_mode() {
         assert_eq!(send(&mut client, "POST", "/account/password", wrong).await, 403);
         let right = change(PASSWORD, OTHER_PASSWORD);
         assert_eq!(send(&mut client, "POST", "/account/password", right).await, 204);
+        let step_up = pair.mode.path("step-up");
+        assert_eq!(send(&mut client, "POST", &step_up, Some(json!({ "password": WRONG }))).await, 403);
+        server.clock.advance(60 * SECOND);
+        let right = Some(json!({ "password": OTHER_PASSWORD }));
+        assert_eq!(send(&mut client, "POST", &step_up, right).await, 200);
         assert_eq!(send(&mut client, "POST", &pair.mode.path("logout"), None).await, 204);
         let mut again = Client::new(&server, pair);
         let body = with(pair.credentials("ada"), "password", OTHER_PASSWORD);
@@ -96,13 +101,15 @@ async fn each_event_says_who_from_where_and_in_which_mode() {
         let second = again.login_id().await;
         assert_eq!(send(&mut again, "POST", &pair.mode.path("logout-all"), None).await, 204);
 
-        let events = trail_of(&server, 8).await;
+        let events = trail_of(&server, 10).await;
         let expected = [
             ("registered", None),
             ("login_failed", None),
             ("login_started", Some(&first)),
             ("password_change_failed", Some(&first)),
             ("password_changed", Some(&first)),
+            ("step_up_failed", Some(&first)),
+            ("stepped_up", Some(&first)),
             ("logout", Some(&first)),
             ("login_started", Some(&second)),
             ("logout_all", Some(&second)),
@@ -117,7 +124,7 @@ async fn each_event_says_who_from_where_and_in_which_mode() {
             assert_eq!(event["transport"], json!(transport), "{pair:?}: {event}");
         }
         assert_eq!(events[1]["detail"], json!({ "reason": "wrong_password" }));
-        assert_eq!(events[7]["detail"], json!({ "logins": 1 }));
+        assert_eq!(events[9]["detail"], json!({ "logins": 1 }));
     }
 }
 

@@ -43,4 +43,5 @@ mod password;
 mod profile;
 mod refresh;
 mod registration;
+mod step_up;
 mod verify;

@@ -12,7 +12,15 @@ promises! { of every pair:
 }
 
 /// What the app is to believe: Envoy replaces what the client sent by what is in the answer, an empty value as well.
-const IDENTITY: [&str; 4] = ["x-auth-user-id", "x-auth-username", "x-auth-roles", "x-auth-mode"];
+const IDENTITY: [&str; 7] = [
+    "x-auth-user-id",
+    "x-auth-username",
+    "x-auth-roles",
+    "x-auth-mode",
+    "x-auth-acr",
+    "x-auth-amr",
+    "x-auth-time",
+];
 
 /// ext_authz over HTTP: `path_prefix` and the original's path and query, its method, Host and Authorization, `Content-Length: 0`,
 /// what `allowed_headers` names, and Envoy's own.

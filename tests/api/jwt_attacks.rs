@@ -40,13 +40,30 @@ async fn a_token_says_exactly_what_the_contract_says() {
         assert!(!text(&header["kid"]).is_empty());
 
         let claims = part(&token, 1);
-        let names = ["iss", "aud", "sub", "iat", "exp", "jti", "sid", "client_id", "username", "roles"];
+        let names = [
+            "iss",
+            "aud",
+            "sub",
+            "iat",
+            "exp",
+            "jti",
+            "sid",
+            "client_id",
+            "auth_time",
+            "acr",
+            "amr",
+            "username",
+            "roles",
+        ];
         assert_members(&claims, &names);
         let written = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
         let written = String::from_utf8(written.expect("claims")).expect("JSON");
         let places = names.map(|name| written.find(&format!("\"{name}\":")));
         assert!(places.is_sorted(), "in another order: {written}");
         assert_eq!(claims["client_id"], "dualauth");
+        assert_eq!(claims["auth_time"], beginning().timestamp());
+        assert_eq!(claims["acr"], "aal1");
+        assert_eq!(claims["amr"], json!(["pwd"]));
         let this_server = format!("http://{}", server.address());
         assert_eq!(claims["iss"], this_server);
         assert_eq!(claims["aud"], this_server);

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the top down. Modules of one layer don't know each other.
-const LAYERS: [&[&str]; 10] = [
+const LAYERS: [&[&str]; 12] = [
     &["commands"],
     &["app"],
     &["session", "jwt", "mode_routes", "oauth", "account", "web"],
+    &["sign_in"],
+    &["factors"],
     &["auth"],
     &["http"],
     &["error"],

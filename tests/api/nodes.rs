@@ -11,6 +11,7 @@ mod renames;
 mod restart;
 mod rings;
 mod statements;
+mod step_ups;
 mod tabs;
 mod time;
 mod upkeep;

@@ -213,6 +213,7 @@ async fn routes_are_in_the_order_of_a_visit() {
         "get /jwt/profile",
         "get /jwt/csrf",
         "post /jwt/refresh",
+        "post /jwt/step-up",
         "post /jwt/logout",
         "post /jwt/logout-all",
     ];

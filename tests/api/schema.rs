@@ -379,3 +379,33 @@ async fn every_function_names_its_search_path() {
                    and proconfig is distinct from array['search_path=dualauth, pg_temp']";
     assert_eq!(column(&mut stranger(&database).await, without).await, [""; 0]);
 }
+
+/// An older version takes every account for one with a password: docs/decisions/0016.
+#[tokio::test]
+async fn once_an_account_has_no_password_older_versions_are_not_to_start() {
+    let database = Database::migrated().await;
+    let mut connection = stranger(&database).await;
+    let oldest = "select oldest_version from dualauth.compatibility";
+    let add = |name: &str, hash: &str| {
+        format!(
+            "insert into dualauth.users (id, username, email, password_hash, roles, created_at)
+             values (gen_random_uuid(), '{name}', '{name}@example.org', {hash}, '{{user}}', now())"
+        )
+    };
+    execute(&mut connection, &add("ada", "'x'")).await;
+    assert_eq!(column(&mut connection, oldest).await, ["0.1.0"]);
+    execute(&mut connection, "update dualauth.users set password_hash = null").await;
+    assert_eq!(column(&mut connection, oldest).await, ["0.2.0"]);
+
+    execute(&mut connection, "update dualauth.compatibility set oldest_version = '0.1.9'").await;
+    execute(&mut connection, &add("bob", "null")).await;
+    assert_eq!(column(&mut connection, oldest).await, ["0.2.0"]);
+    assert_eq!(says(database.url(), &["user", "list"]).await.0, Some(0));
+
+    // What a version that is newer still has said stays.
+    execute(&mut connection, "update dualauth.compatibility set oldest_version = '0.10.0'").await;
+    execute(&mut connection, "update dualauth.users set password_hash = null").await;
+    assert_eq!(column(&mut connection, oldest).await, ["0.10.0"]);
+    let (code, told) = says(database.url(), &["user", "list"]).await;
+    assert!(code == Some(1) && told.contains("0.10.0 and later"), "{told}");
+}

@@ -154,7 +154,7 @@ async fn take_in(
 /// How many rows of the feed are taken in between two looks at the clock.
 const CHUNK: usize = 1_000;
 
-/// These users as they are now. Who is gone is left out.
+/// These users as they are now. RequestUser is gone is left out.
 pub(super) async fn owners(
     connection: &mut DatabaseConnection,
     users: &[Uuid],

@@ -6,7 +6,7 @@ use utoipa::openapi::path::PathItem;
 use super::operations;
 
 /// What a mode's routes are called, below its name. Any others come before the last two.
-const VISIT: [&str; 5] = ["register", "login", "profile", "csrf", "refresh"];
+const VISIT: [&str; 6] = ["register", "login", "profile", "csrf", "refresh", "step-up"];
 const LEAVING: [&str; 2] = ["logout", "logout-all"];
 
 /// By tags, in their order; within one as in a visit; else as they are registered.

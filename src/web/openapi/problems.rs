@@ -33,6 +33,15 @@ struct Extensions {
     /// From `/health/ready`: which part it is.
     #[schema(required = false, nullable = false)]
     checks: Checks,
+    /// With `insufficient_user_authentication`: the ways to step up by which this login would do; empty: there is none.
+    #[schema(required = false, nullable = false, example = json!(["password"]))]
+    methods: Vec<String>,
+    /// The same: what the login's proofs must come to, if they don't (RFC 9470).
+    #[schema(required = false, nullable = false, example = "aal2")]
+    acr_values: String,
+    /// The same: how many seconds ago the last proof may have come at the most.
+    #[schema(required = false, nullable = false, example = 600)]
+    max_age: u32,
 }
 
 /// Describes the extension members where problems are described.

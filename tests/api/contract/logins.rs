@@ -67,6 +67,9 @@ async fn a_login_is_listed_with_all_that_is_known_of_it(pair: Pair) {
         "idle_expires_at",
         "expires_at",
         "current",
+        "amr",
+        "acr",
+        "auth_time",
     ];
     assert_members(listed, &members);
     for member in ["id", "mode", "transport", "remember_me", "created_at", "idle_expires_at", "expires_at"] {

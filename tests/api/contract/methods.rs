@@ -53,7 +53,8 @@ fn allowed(response: &Response) -> Vec<String> {
 async fn another_method_is_told_which_are_allowed(mode: Mode) {
     let server = TestServer::start().await;
     let read = ["/profile", "/account", "/account/logins", &mode.path("profile"), &mode.path("csrf")];
-    let written = ["register", "login", "refresh", "logout", "logout-all"].map(|tail| mode.path(tail));
+    let written =
+        ["register", "login", "refresh", "step-up", "logout", "logout-all"].map(|tail| mode.path(tail));
 
     for path in read {
         for method in ["POST", "PUT", "PATCH", "DELETE", "BREW"] {

@@ -3,8 +3,9 @@
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
+use crate::nodes::sql;
 use crate::support::{
-    PASSWORD, SECOND,
+    MINUTE, PASSWORD, SECOND,
     client::{Client, Pair},
     eventually,
     http::{Request, Response},
@@ -13,6 +14,7 @@ use crate::support::{
 };
 
 promises! { of every pair:
+    who_has_no_password_sets_one_on_a_fresh_login_alone,
     a_change_of_the_password_ends_every_other_login,
     a_change_of_the_password_holds_on_every_node,
     the_new_password_signs_in_and_the_old_one_does_not,
@@ -296,4 +298,40 @@ async fn a_cookie_changes_no_password_without_its_csrf_token(pair: Pair) {
     other.profile().await.ok();
     server.send(Request::post("/session/login").json(&credentials("ada"))).await.ok();
     send(&server, &client, &body).await.expect(204);
+}
+
+async fn who_has_no_password_sets_one_on_a_fresh_login_alone(pair: Pair) {
+    let server = TestServer::start().await;
+    let mut client = Client::of_new_user(&server, pair, "ada").await;
+    let other = Client::signed_in(&server, pair, "ada").await;
+    let set = json!({ "new_password": NEW });
+    send(&server, &client, &set).await.points_at(&["/current_password"]);
+    for none in ["null", "'!'"] {
+        let without = format!("update users set password_hash = {none}");
+        sql(&server, &without).await;
+        // Nor is anything a password that nobody has.
+        for no_password in ["", "!", PASSWORD] {
+            send(&server, &client, &change(no_password, NEW)).await.problem(403, "invalid_credentials");
+            does_not_sign_in(&server, pair, no_password).await;
+        }
+        server.clock.advance(11 * MINUTE);
+        client.refresh().await.ok();
+        let stale = send(&server, &client, &set).await.problem(401, "insufficient_user_authentication");
+        let challenge = r#"Bearer error="insufficient_user_authentication", max_age="600""#;
+        assert_eq!(stale.header("www-authenticate"), Some(challenge));
+        assert_eq!(stale.json()["methods"], json!([]));
+        assert_eq!(stale.json()["max_age"], 600);
+        // As whatever proves it otherwise would have it.
+        let fresh = format!("update logins set auth_time = '{}'", server.clock.now().to_rfc3339());
+        sql(&server, &fresh).await;
+        client.refresh().await.ok();
+    }
+    send(&server, &client, &json!({ "new_password": "short" })).await.points_at(&["/new_password"]);
+
+    eventually("a fresh login", async || send(&server, &client, &set).await.status == 204).await;
+
+    other.assert_refused(pair.mode.ended()).await;
+    signs_in(&server, pair, NEW).await;
+    send(&server, &client, &set).await.points_at(&["/current_password"]);
+    client.assert_goes_on().await;
 }

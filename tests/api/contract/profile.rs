@@ -37,7 +37,7 @@ async fn a_profile_says_who_and_how(pair: Pair) {
         assert_eq!(profile["username"], "ada");
         assert_eq!(profile["roles"], body["user"]["roles"]);
         let auth = &profile["auth"];
-        assert_members(auth, &["mode", "transport", "login_id", "expires_at"]);
+        assert_members(auth, &["mode", "transport", "login_id", "expires_at", "amr", "acr", "auth_time"]);
         assert_eq!(auth["mode"], pair.mode.name());
         assert_eq!(auth["transport"], pair.transport.name());
         assert_eq!(auth["login_id"], body["login"]["id"]);
@@ -77,7 +77,7 @@ async fn who_shows_nothing_is_not_authenticated(pair: Pair) {
         let response = stranger.get(path).await;
         response.problem(401, "not_authenticated").blames_a_token(false);
     }
-    for path in ["refresh", "logout", "logout-all"].map(|tail| stranger.path(tail)) {
+    for path in ["refresh", "step-up", "logout", "logout-all"].map(|tail| stranger.path(tail)) {
         let response = server.send(Request::post(&path)).await;
         response.problem(401, "not_authenticated").blames_a_token(false);
     }

@@ -1,8 +1,11 @@
 //! What a proxy is told before it lets a request through.
 
+use serde_json::json;
+
 use crate::support::{
-    MINUTE, PATIENCE,
+    MINUTE, PASSWORD, PATIENCE,
     client::{Client, Mode, Pair},
+    eventually,
     http::{Connection, Request, Response},
     server::TestServer,
 };
@@ -11,14 +14,26 @@ promises! { of every pair:
     a_proxy_is_told_who_is_asking,
     a_proxy_asks_with_any_method_and_any_path_below,
     a_proxy_asks_for_any_of_several_roles,
+    a_proxy_asks_for_a_login_that_was_proved_lately_or_by_two_factors,
     below_verify_the_conditions_come_in_a_header_of_the_proxys,
     a_proxy_is_told_of_every_role,
     a_proxy_lets_nobody_through_whose_login_has_ended,
 }
 
-const HEADERS: [&str; 4] = ["x-auth-user-id", "x-auth-username", "x-auth-roles", "x-auth-mode"];
+const HEADERS: [&str; 7] = [
+    "x-auth-user-id",
+    "x-auth-username",
+    "x-auth-roles",
+    "x-auth-mode",
+    "x-auth-acr",
+    "x-auth-amr",
+    "x-auth-time",
+];
 
-fn headers(response: &Response) -> [Option<&str>; 4] {
+/// What they say of a login that has begun as a test does.
+const PROVED: [&str; 3] = ["aal1", "pwd", "2031-01-01T02:13:20.000000Z"];
+
+fn headers(response: &Response) -> [Option<&str>; 7] {
     HEADERS.map(|name| {
         let mut all: Vec<&str> = response.all(name).collect();
         assert!(all.len() < 2, "{response}");
@@ -34,7 +49,8 @@ async fn a_proxy_is_told_who_is_asking(pair: Pair) {
     for method in ["GET", "HEAD"] {
         let response = server.send(client.request(method, "/verify")).await.expect(200).not_stored();
 
-        let expected = [id.as_str(), "Ada.L-1_x", "user", pair.mode.name()];
+        let [acr, amr, time] = PROVED;
+        let expected = [id.as_str(), "Ada.L-1_x", "user", pair.mode.name(), acr, amr, time];
         assert_eq!(headers(&response), expected.map(Some), "{response}");
         assert_eq!(response.text(), "");
         assert_eq!(response.set_cookies(), []);
@@ -66,7 +82,7 @@ async fn a_proxy_lets_nobody_through_whose_login_has_ended(pair: Pair) {
 
     let response = before.get("/verify").await.problem(401, pair.mode.ended());
 
-    assert_eq!(headers(&response), [None; 4]);
+    assert_eq!(headers(&response), [None; 7]);
 }
 
 #[tokio::test]
@@ -80,7 +96,7 @@ async fn a_proxy_lets_no_stranger_through() {
     ] {
         let response = server.send(request).await.expect(401);
         assert!(response.header("www-authenticate").is_some_and(|it| it.starts_with("Bearer")), "{response}");
-        assert_eq!(headers(&response), [None; 4]);
+        assert_eq!(headers(&response), [None; 7]);
     }
 }
 
@@ -137,8 +153,9 @@ async fn a_proxy_asks_with_any_method_and_any_path_below(pair: Pair) {
         for method in METHODS {
             for dress in [|request| request, from_another_site] {
                 let response = server.send(dress(client.without_csrf(method, path))).await.expect(200);
-                let expected =
-                    [response.header("x-auth-user-id"), Some("ada"), Some("user"), Some(pair.mode.name())];
+                let [acr, amr, time] = PROVED.map(Some);
+                let id = response.header("x-auth-user-id");
+                let expected = [id, Some("ada"), Some("user"), Some(pair.mode.name()), acr, amr, time];
                 assert_eq!(headers(&response), expected, "{response}");
                 assert_eq!(response.text(), "");
                 assert_eq!(response.header("access-control-allow-origin"), None, "{response}");
@@ -234,14 +251,30 @@ async fn a_proxy_asks_for_any_of_several_roles(pair: Pair) {
         for query in ["role=admin", "role=User", "role=admin&role=ops", "role=use", "role=a:read:x"] {
             let path = format!("/verify?{query}");
             let response = server.send(client.without_csrf(method, &path)).await.problem(403, "forbidden");
-            assert_eq!(headers(&response), [None; 4]);
+            assert_eq!(headers(&response), [None; 7]);
             server.send(Request::new(method, &path)).await.problem(401, "not_authenticated");
         }
     }
 }
 
 /// A condition that is passed over lets everybody in.
-const NO_CONDITIONS: [(&str, &str); 13] = [
+const NO_CONDITIONS: [(&str, &str); 29] = [
+    ("acr_values=", "/acr_values"),
+    ("acr_values", "/acr_values"),
+    ("acr_values=aal3", "/acr_values"),
+    ("acr_values=AAL2", "/acr_values"),
+    ("acr_values=aal1+aal2", "/acr_values"),
+    ("acr_values=aal2&acr_values=aal2", "/acr_values"),
+    ("acr=aal2", "/acr"),
+    ("max_age=", "/max_age"),
+    ("max_age", "/max_age"),
+    ("max_age=-1", "/max_age"),
+    ("max_age=%2B1", "/max_age"),
+    ("max_age=1.5", "/max_age"),
+    ("max_age=5m", "/max_age"),
+    ("max_age=4294967296", "/max_age"),
+    ("max_age=60&max_age=600", "/max_age"),
+    ("max-age=60", "/max-age"),
     ("rol=admin", "/rol"),
     ("roles=admin", "/roles"),
     ("Role=admin", "/Role"),
@@ -257,6 +290,50 @@ const NO_CONDITIONS: [(&str, &str); 13] = [
     ("role=%ff", ""),
 ];
 
+async fn a_proxy_asks_for_a_login_that_was_proved_lately_or_by_two_factors(pair: Pair) {
+    let server = TestServer::start().await;
+    let mut client = Client::of_new_user(&server, pair, "ada").await;
+    let verdict = async |client: &Client, conditions: &str| {
+        let here = server.send(client.without_csrf("GET", &format!("/verify?{conditions}"))).await;
+        let below = client.without_csrf("POST", "/verify/app?x=1").header("X-Verify", conditions);
+        assert_eq!(server.send(below).await.status, here.status, "{conditions}");
+        here
+    };
+    server.clock.advance(10 * MINUTE);
+    client.refresh().await.ok();
+    for enough in ["max_age=600", "acr_values=aal1", "acr_values=aal1&max_age=600&role=user"] {
+        verdict(&client, enough).await.expect(200);
+    }
+    for (conditions, challenge, methods) in [
+        ("max_age=599", r#", max_age="599""#, json!(["password"])),
+        ("max_age=0&role=user", r#", max_age="0""#, json!(["password"])),
+        ("acr_values=aal1&max_age=1", r#", acr_values="aal1", max_age="1""#, json!(["password"])),
+        // A password more makes no second factor.
+        ("acr_values=aal2", r#", acr_values="aal2""#, json!([])),
+        ("max_age=1&acr_values=aal2", r#", acr_values="aal2", max_age="1""#, json!([])),
+    ] {
+        let response = verdict(&client, conditions).await;
+        let response = response.problem(401, "insufficient_user_authentication").not_stored();
+        let challenge = format!("Bearer error=\"insufficient_user_authentication\"{challenge}");
+        assert_eq!(response.header("www-authenticate"), Some(challenge.as_str()), "{conditions}");
+        assert_eq!(response.json()["methods"], methods, "{conditions}");
+        assert_eq!(response.set_cookies(), []);
+        assert_eq!(headers(&response), [None; 7]);
+    }
+    // No proof gives a role.
+    verdict(&client, "role=admin&max_age=1").await.problem(403, "forbidden");
+    client.step_up(PASSWORD).await.ok();
+    verdict(&client, "max_age=0").await.expect(200);
+    sqlx::query("update logins set aal = 2, amr = '{pwd,otp,mfa}'")
+        .execute(&mut server.sql().await)
+        .await
+        .expect("two factors");
+    // A session says so once the nodes have heard of it, a token after a refresh.
+    client.refresh().await.ok();
+    eventually("two factors", async || verdict(&client, "acr_values=aal2").await.status == 200).await;
+    assert_eq!(client.get("/verify").await.header("x-auth-amr"), Some("pwd,otp,mfa"));
+}
+
 #[tokio::test]
 async fn a_condition_that_is_none_is_never_passed_over() {
     let server = TestServer::start().await;
@@ -269,7 +346,7 @@ async fn a_condition_that_is_none_is_never_passed_over() {
             let below = client.without_csrf(method, "/verify/app").header("X-Verify", conditions);
             let response = server.send(below).await.problem(422, "validation_failed");
             assert_eq!(response.pointers(), [pointer], "{conditions}");
-            assert_eq!(headers(&response), [None; 4]);
+            assert_eq!(headers(&response), [None; 7]);
         }
     }
     let several = client.get("/verify?one=1&role=&two=2").await.problem(422, "validation_failed");
@@ -290,7 +367,7 @@ async fn below_verify_the_conditions_come_in_a_header_of_the_proxys(pair: Pair) 
         let [one, other] = twice;
         let response =
             server.send(below(one).header("x-verify", other)).await.problem(422, "validation_failed");
-        assert_eq!(headers(&response), [None; 4]);
+        assert_eq!(headers(&response), [None; 7]);
     }
     server.send(below("role=us\u{e9}r")).await.problem(422, "validation_failed");
     // At /verify itself the address says it, and nobody's header.

@@ -55,6 +55,11 @@ fn identity(response: &Response) -> Vec<(String, String)> {
     identity
 }
 
+/// How a login was proved that began as a test does.
+const ACR: (&str, &str) = ("x-auth-acr", "aal1");
+const AMR: (&str, &str) = ("x-auth-amr", "pwd");
+const TIME: (&str, &str) = ("x-auth-time", "2031-01-01T02:13:20.000000Z");
+
 fn named(identity: &[(&str, &str)]) -> Vec<(String, String)> {
     identity.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
@@ -112,8 +117,11 @@ async fn the_app_is_told_who_is_asking(pair: Pair) {
         .expect("two roles");
     let client = Client::signed_in(&server, pair, "Ada.L-1_x").await.at_node(nginx.address());
     let who = named(&[
+        ACR,
+        AMR,
         ("x-auth-mode", pair.mode.name()),
         ("x-auth-roles", "admin,user"),
+        TIME,
         ("x-auth-user-id", &id),
         ("x-auth-username", "Ada.L-1_x"),
     ]);
@@ -236,6 +244,9 @@ fn with_a_claim(request: Request, write: fn(&str) -> String) -> Request {
         ("X-Auth-Roles", ""),
         ("X-Auth-Roles", "root"),
         ("X-Auth-User-Id", "1"),
+        ("X-Auth-Acr", "aal2"),
+        ("X-Auth-Amr", "hwk,mfa"),
+        ("X-Auth-Time", "2100-01-01T00:00:00Z"),
     ];
     claims.iter().fold(request, |request, (name, value)| request.header(&write(name), value))
 }
@@ -246,8 +257,14 @@ async fn an_identity_that_a_client_claims_never_reaches_the_app(pair: Pair) {
     // Without a role there is nothing to write over a claimed one.
     sqlx::query("update users set roles = '{}'").execute(&mut server.sql().await).await.expect("no role");
     let client = Client::signed_in(&server, pair, "ada").await;
-    let who =
-        named(&[("x-auth-mode", pair.mode.name()), ("x-auth-user-id", &id), ("x-auth-username", "ada")]);
+    let who = named(&[
+        ACR,
+        AMR,
+        ("x-auth-mode", pair.mode.name()),
+        TIME,
+        ("x-auth-user-id", &id),
+        ("x-auth-username", "ada"),
+    ]);
 
     for write in CLAIMED_AS {
         let protected = client.request("GET", "/app/orders");

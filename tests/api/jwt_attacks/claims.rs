@@ -46,7 +46,7 @@ async fn a_token_that_says_something_twice_is_refused() {
         let claims = forger.claims.to_string();
         let rest = claims.strip_prefix('{').expect("an object");
         let but_last = claims.strip_suffix('}').expect("an object");
-        for claim in ALL.into_iter().chain(["client_id"]) {
+        for claim in ALL.into_iter().chain(["client_id", "auth_time", "acr", "amr"]) {
             // The name of a claim can be spelt in several ways.
             let (first, others) = claim.split_at(1);
             let escaped = format!("\\u{:04x}{others}", u32::from(first.as_bytes()[0]));
@@ -107,6 +107,55 @@ async fn a_token_of_another_client_id_or_none_is_accepted_and_one_of_no_string_i
         }
         for client_id in [json!(null), json!(1), json!(["dualauth"]), json!({})] {
             forger.assert_claims_refused(with(forger.claims.clone(), "client_id", client_id)).await;
+        }
+    }
+}
+
+/// A node of the version before signs none of these.
+#[tokio::test]
+async fn a_token_that_does_not_say_how_its_login_was_proved_counts_as_one_factor_of_no_known_time() {
+    for forger in Forger::all().await {
+        let old =
+            ["auth_time", "acr", "amr"].iter().fold(forger.claims.clone(), |it, claim| without(it, claim));
+        let token = forger.token(&forger.header, &old);
+        forger.assert_accepted(&token).await;
+        let ask = async |path: &str| forger.server.send(Request::get(path).bearer(&token)).await;
+        let auth = ask("/profile").await.ok()["auth"].clone();
+        assert_eq!(
+            (&auth["amr"], &auth["acr"], &auth["auth_time"]),
+            (&json!([]), &json!("aal1"), &json!(null))
+        );
+        let told = ask("/verify").await.expect(200);
+        assert_eq!((told.header("x-auth-amr"), told.header("x-auth-time")), (Some(""), Some("")));
+        ask("/verify?acr_values=aal1").await.expect(200);
+        for path in ["/verify?max_age=4294967295", "/verify?acr_values=aal2"] {
+            ask(path).await.problem(401, "insufficient_user_authentication");
+        }
+    }
+}
+
+/// A newer node may know more of them than this one.
+#[tokio::test]
+async fn methods_and_an_assurance_that_are_not_known_raise_nothing_and_what_is_of_another_type_is_refused() {
+    for forger in Forger::all().await {
+        let newer = with(with(forger.claims.clone(), "acr", "aal3"), "amr", json!(["face", "pwd", "otp"]));
+        let token = forger.token(&forger.header, &newer);
+        forger.assert_accepted(&token).await;
+        let profile = forger.server.send(Request::get("/profile").bearer(&token)).await.ok();
+        assert_eq!(profile["auth"]["acr"], "aal1");
+        assert_eq!(profile["auth"]["amr"], json!(["pwd", "otp"]));
+        for (claim, value) in [
+            ("acr", json!(null)),
+            ("acr", json!(2)),
+            ("acr", json!(["aal2"])),
+            ("amr", json!(null)),
+            ("amr", json!("pwd")),
+            ("amr", json!([1])),
+            ("auth_time", json!(null)),
+            ("auth_time", json!("1925000000")),
+            ("auth_time", json!(0.5)),
+        ] {
+            forger.assert_claims_refused(with(forger.claims.clone(), claim, value)).await;
         }
     }
 }

@@ -32,7 +32,8 @@ async fn of_an_access_token_a_service_is_told_all_its_claims() {
             expected = with(expected, member, value);
         }
         assert_eq!(service.is_told(&server, &token).await, expected, "{pair:?}");
-        let names = "active token_type mode iss aud sub iat exp jti sid client_id username roles";
+        let names =
+            "active token_type mode iss aud sub iat exp jti sid client_id auth_time acr amr username roles";
         assert_members(&expected, &names.split(' ').collect::<Vec<_>>());
         assert_eq!(expected["sid"], client.login_id().await);
     }
@@ -47,6 +48,7 @@ async fn of_a_session_token_a_service_is_told_whose_it_is_and_until_when() {
         "active": true, "token_type": "Bearer", "mode": "session", "iss": "https://issuer.example.org",
         "sub": profile["user_id"], "username": "ada", "roles": ["user"], "sid": profile["auth"]["login_id"],
         "exp": time(&profile["auth"]["expires_at"]).timestamp(),
+        "auth_time": time(&profile["auth"]["auth_time"]).timestamp(), "acr": "aal1", "amr": ["pwd"],
     });
     assert_eq!(service.is_told(&server, &client.credential()).await, expected);
 }

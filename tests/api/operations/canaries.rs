@@ -613,7 +613,8 @@ fn no_secret_is_printed_by_debug() {
     let config = Config::from_vars(value).expect("they are right");
     nest.assert_silent(&format!("{config:?} {config:#?}"));
 
-    use dualauth::auth::{Credential, LoginRequest, PasswordRequest, RefreshRequest, RegisterRequest};
+    use dualauth::account::PasswordRequest;
+    use dualauth::auth::{Credential, LoginRequest, RefreshRequest, RegisterRequest, StepUpRequest};
     use dualauth::crypto::{AppSecret, SecretBytes};
     use dualauth::tokens::OpaqueToken;
     use dualauth::users::NewUser;
@@ -627,6 +628,8 @@ fn no_secret_is_printed_by_debug() {
         json!({ "current_password": planted("current"), "new_password": planted("new") }),
     )
     .expect("a body");
+    let step_up: StepUpRequest =
+        serde_json::from_value(json!({ "password": planted("step-up") })).expect("a body");
     let refresh: RefreshRequest =
         serde_json::from_value(json!({ "refresh_token": planted("refresh") })).expect("a body");
     let credential = Credential::new(&nest.plant("credential"), dualauth::logins::Transport::Bearer);
@@ -641,6 +644,7 @@ fn no_secret_is_printed_by_debug() {
         admin: false,
     };
     nest.assert_silent(&format!(
-        "{register:?} {login:?} {password:?} {refresh:?} {credential:?} {secret:?} {bytes:?} {token:?} {user:?}"
+        "{register:?} {login:?} {password:?} {step_up:?} {refresh:?} {credential:?} {secret:?} {bytes:?} {token:?} \
+         {user:?}"
     ));
 }

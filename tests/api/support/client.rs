@@ -271,6 +271,16 @@ impl Client {
         }
     }
 
+    /// Proves once more who it is, by this password.
+    pub async fn step_up(&mut self, password: &str) -> Response {
+        let request = self.step_up_request(password);
+        self.send(request).await
+    }
+
+    pub fn step_up_request(&self, password: &str) -> Request {
+        self.request("POST", &self.path("step-up")).json(&json!({ "password": password }))
+    }
+
     pub async fn logout(&mut self) -> Response {
         let request = self.request("POST", &self.path("logout"));
         self.send(request).await

@@ -415,6 +415,12 @@ impl Response {
             members.push("error");
             assert_eq!(problem["error"], error, "{response}");
         }
+        if code == "insufficient_user_authentication" {
+            members.push("methods");
+            let challenge = response.header("www-authenticate").unwrap_or_default();
+            let named = |member: &&str| challenge.contains(&format!(", {member}=\""));
+            members.extend(["acr_values", "max_age"].iter().filter(|member| named(member)));
+        }
         if response.request.ends_with(" /health/ready") {
             members.push("checks");
         }

@@ -1,7 +1,8 @@
 //! The HAProxy configuration that is shipped, in a real HAProxy: whom it lets through, and what the app behind is told.
 
 use super::{
-    CLAIMED_AS, ELSEWHERE, ONE_NAME, TRUSTED, assert_websockets_pass, identity, named, with_a_claim,
+    ACR, AMR, CLAIMED_AS, ELSEWHERE, ONE_NAME, TIME, TRUSTED, assert_websockets_pass, identity, named,
+    with_a_claim,
 };
 use crate::external::haproxy::Haproxy;
 use crate::support::{
@@ -34,8 +35,11 @@ async fn one_registers_and_the_app_is_told_who_is_asking(pair: Pair) {
     client.get("/profile").await.ok();
 
     let who = named(&[
+        ACR,
+        AMR,
         ("x-auth-mode", pair.mode.name()),
         ("x-auth-roles", "user"),
+        TIME,
         ("x-auth-user-id", id.as_str().expect("an id")),
         ("x-auth-username", "ada"),
     ]);
@@ -57,8 +61,14 @@ async fn an_identity_that_a_client_claims_never_reaches_the_app(pair: Pair) {
     // Without a role there is nothing to write over a claimed one.
     sqlx::query("update users set roles = '{}'").execute(&mut server.sql().await).await.expect("no role");
     let client = Client::signed_in(&server, pair, "ada").await;
-    let who =
-        named(&[("x-auth-mode", pair.mode.name()), ("x-auth-user-id", &id), ("x-auth-username", "ada")]);
+    let who = named(&[
+        ACR,
+        AMR,
+        ("x-auth-mode", pair.mode.name()),
+        TIME,
+        ("x-auth-user-id", &id),
+        ("x-auth-username", "ada"),
+    ]);
     for write in CLAIMED_AS {
         let protected = client.request("GET", "/app/orders");
         let response = haproxy.send(with_a_claim(protected.clone(), write)).await.expect(200);

@@ -1,0 +1,165 @@
+//! How the owner of a login proved who they are: `amr`, `acr` and `auth_time`, which every mode says alike.
+
+use std::fmt;
+
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The names of the authentication methods, one for each bit of [`Amr`]. Those that RFC 8176 has, and `email`, `fed` and `rc`.
+const NAMES: [&str; 9] = ["pwd", "email", "fed", "otp", "rc", "hwk", "swk", "user", "mfa"];
+
+/// Which methods proved a login (`amr`: RFC 8176).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amr(u16);
+
+impl Amr {
+    /// A password: `pwd`.
+    pub const PASSWORD: Self = Self(1);
+
+    /// These names, as far as they are known: a newer node may have written others.
+    pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        names.into_iter().map(Self::of_name).fold(Self::default(), Self::and)
+    }
+
+    fn of_name(name: &str) -> Self {
+        NAMES.iter().position(|known| *known == name).map_or(Self(0), |bit| Self(1 << bit))
+    }
+
+    /// These methods and those.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The name of each.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        (0..).zip(NAMES).filter(move |(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name)
+    }
+}
+
+impl Serialize for Amr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.names())
+    }
+}
+
+impl<'de> Deserialize<'de> for Amr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(AmrVisitor)
+    }
+}
+
+struct AmrVisitor;
+
+impl<'de> Visitor<'de> for AmrVisitor {
+    type Value = Amr;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("names of authentication methods")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Amr, A::Error> {
+        let mut amr = Amr::default();
+        while let Some(name) = names.next_element::<String>()? {
+            amr = amr.and(Amr::of_name(&name));
+        }
+        Ok(amr)
+    }
+}
+
+/// What the proofs of a login come to: the authenticator assurance level (`acr`: OpenID Connect Core, section 2; NIST SP 800-63B).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Acr {
+    /// One factor was proved.
+    #[default]
+    Aal1,
+    /// Two were.
+    Aal2,
+}
+
+impl Acr {
+    /// Its name: `aal1` or `aal2`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Aal1 => "aal1",
+            Self::Aal2 => "aal2",
+        }
+    }
+
+    /// The one of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Aal1, Self::Aal2].into_iter().find(|acr| acr.as_str() == name)
+    }
+
+    /// The one of this number, as the database has it.
+    pub(super) fn of_level(level: i16) -> Self {
+        if level >= 2 { Self::Aal2 } else { Self::Aal1 }
+    }
+
+    /// Its number, as the database has it.
+    pub(super) fn level(self) -> i16 {
+        match self {
+            Self::Aal1 => 1,
+            Self::Aal2 => 2,
+        }
+    }
+}
+
+impl Serialize for Acr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Acr {
+    /// One that is not known, as a newer node may have signed it, says nothing that can be relied on.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Ok(Self::of_name(&name).unwrap_or_default())
+    }
+}
+
+/// How a login was proved. A refresh moves none of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Authentication {
+    /// In which ways.
+    pub amr: Amr,
+    /// What that comes to.
+    pub acr: Acr,
+    /// When the last proof came, to the second, as tokens have it. None: an access token that was signed by a version before does
+    /// not say.
+    pub time: Option<DateTime<Utc>>,
+}
+
+impl Authentication {
+    /// By these methods, the last of them at this time.
+    pub fn new(amr: Amr, acr: Acr, time: DateTime<Utc>) -> Self {
+        Self { amr, acr, time: Some(time.trunc_subsecs(0)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_not_known_are_passed_over_and_the_others_kept_once_in_order() {
+        let amr = Amr::of_names(["otp", "pwd", "face", "pwd", "mfa"]);
+        assert_eq!(amr.names().collect::<Vec<_>>(), ["pwd", "otp", "mfa"]);
+        assert_eq!(serde_json::to_string(&amr).expect("JSON"), r#"["pwd","otp","mfa"]"#);
+        assert_eq!(serde_json::from_str::<Amr>(r#"["mfa","x","otp","pwd"]"#).expect("names"), amr);
+        assert_eq!(Amr::of_names(NAMES).names().collect::<Vec<_>>(), NAMES);
+        assert_eq!(Amr::of_names(["pwd"]), Amr::PASSWORD);
+    }
+
+    #[test]
+    fn an_assurance_that_is_not_known_counts_as_the_least() {
+        for (name, acr) in [("aal1", Acr::Aal1), ("aal2", Acr::Aal2), ("aal3", Acr::Aal1), ("", Acr::Aal1)] {
+            let read: Acr = serde_json::from_value(name.into()).expect("a string");
+            assert_eq!(read, acr, "{name}");
+        }
+        assert!(Acr::Aal1 < Acr::Aal2);
+        assert!([Acr::Aal1, Acr::Aal2].into_iter().all(|acr| Acr::of_level(acr.level()) == acr));
+    }
+}

@@ -1,0 +1,125 @@
+//! What a request finds of a login: by the handle that it shows, or whether its access token is accepted. From memory, while that
+//! is fresh.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::config::{JwtRevocation, SessionLookup, WhenStale};
+use crate::database::DatabaseError;
+
+use super::cache::Session;
+use super::directory::Revoked;
+use super::login::{HandleHash, Login, Presented, State, Validity};
+use super::{Logins, store};
+
+/// Why an access token is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// Its login has ended.
+    #[error("the token's login has ended")]
+    Ended,
+    /// Its owner has another name, or other roles, now.
+    #[error("the token's owner has another name or other roles now")]
+    OtherOwner,
+    /// Whether it was revoked can't be found out.
+    #[error("the revocation feed can't be read")]
+    Stale,
+}
+
+impl Logins {
+    /// The login that this generation of a handle stands for, live or not. A good one counts as used. No SQL while
+    /// what is remembered of it is fresh.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn find_by_handle(
+        &self,
+        hash: &HandleHash,
+        generation: i32,
+    ) -> Result<Option<Presented>, DatabaseError> {
+        let now = self.clock.now();
+        if self.remembers_sessions()
+            && self.directory.freshness.is_fresh(now).await
+            && let Some(found) = self.directory.sessions.find(hash, generation, now)
+        {
+            self.note_use(&found, now);
+            return Ok(Some(found));
+        }
+        // In a box of its own: a request that finds the session remembered shall not carry the query's future.
+        Box::pin(self.look_up(hash, generation, now)).await
+    }
+
+    fn remembers_sessions(&self) -> bool {
+        self.config.session_lookup == SessionLookup::Cached
+    }
+
+    fn note_use(&self, presented: &Presented, now: DateTime<Utc>) {
+        if presented.validity == Validity::Good {
+            self.activity.note(presented.principal.login_id, presented.principal.remember_me, now);
+        }
+    }
+
+    async fn look_up(
+        &self,
+        hash: &HandleHash,
+        generation: i32,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Presented>, DatabaseError> {
+        let sessions = &self.directory.sessions;
+        let ticket = sessions.ticket(hash);
+        let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
+        let login = self.activity.overlay(login, &self.lifetimes);
+        let is_live = self.state(&login, now) == State::Live;
+        let mut session = Session::of(login);
+        if !is_live {
+            return Ok(Some(session.told(Validity::Over)));
+        }
+        let presented = session
+            .present(generation, now, &self.lifetimes)
+            .or_else(|| session.present_newest(now, &self.lifetimes));
+        presented.iter().for_each(|presented| self.note_use(presented, now));
+        if self.remembers_sessions() {
+            sessions.admit(hash, ticket, session);
+        }
+        Ok(presented)
+    }
+
+    /// What is true of a login that was read from a database, which may have lost its end.
+    pub(super) fn state(&self, login: &Login, now: DateTime<Utc>) -> State {
+        if self.directory.has_ended(login.id) { State::Ended } else { login.state(now) }
+    }
+
+    /// Whether an access token of this login, for this user with this name and these roles, is accepted. From memory:
+    /// no SQL while that is fresh.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub async fn check_token(
+        &self,
+        login: Uuid,
+        user: Uuid,
+        username: &str,
+        roles: &[String],
+    ) -> Result<(), TokenError> {
+        if self.config.jwt_revocation == JwtRevocation::Off {
+            return Ok(());
+        }
+        let is_fresh = self.directory.freshness.is_fresh(self.clock.now()).await;
+        if !is_fresh && self.config.jwt_when_stale == WhenStale::Refuse {
+            return Err(TokenError::Stale);
+        }
+        match self.directory.revoked(login, user, username, roles) {
+            Revoked::No => Ok(()),
+            Revoked::Ended => Err(TokenError::Ended),
+            // They may have changed once more, and the token may be newer than what is known here: look again.
+            Revoked::OtherOwner if !Box::pin(self.directory.freshness.catch_up()).await => {
+                Err(TokenError::Stale)
+            }
+            Revoked::OtherOwner => match self.directory.revoked(login, user, username, roles) {
+                Revoked::No => Ok(()),
+                Revoked::Ended => Err(TokenError::Ended),
+                Revoked::OtherOwner => Err(TokenError::OtherOwner),
+            },
+        }
+    }
+}

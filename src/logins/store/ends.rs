@@ -1,0 +1,45 @@
+//! The end of a login, by whoever it is told.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::database::{Connections, DatabaseError, answer};
+
+use crate::logins::login::EndedLogin;
+
+/// `None` when it had ended before.
+pub(in crate::logins) async fn end(
+    pool: &Connections,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<EndedLogin>, DatabaseError> {
+    let end = sqlx::query_as!(
+        EndedLogin,
+        "update dualauth.logins l set ended_at = $2 from dualauth.users u
+         where l.id = $1 and u.id = l.user_id and l.ended_at is null
+         returning l.id, l.user_id, u.username, l.mode, l.transport",
+        id,
+        now,
+    );
+    answer(end.fetch_optional(pool)).await
+}
+
+/// `None` when the user has no such live login.
+pub(in crate::logins) async fn end_own(
+    pool: &Connections,
+    user: Uuid,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<EndedLogin>, DatabaseError> {
+    let end = sqlx::query_as!(
+        EndedLogin,
+        "update dualauth.logins l set ended_at = $3 from dualauth.users u
+         where l.id = $1 and l.user_id = $2 and u.id = l.user_id and l.ended_at is null
+           and l.idle_expires_at > $3 and l.expires_at > $3
+         returning l.id, l.user_id, u.username, l.mode, l.transport",
+        id,
+        user,
+        now,
+    );
+    answer(end.fetch_optional(pool)).await
+}

@@ -1,0 +1,14 @@
+//! Logins in Postgres. Each change is one statement, and one that touches live rows only: a request that read a
+//! login before its end can't bring it back. Nor is any read from a standby, which may not know of its end.
+
+mod ends;
+mod read;
+mod renewals;
+mod start;
+mod sweep;
+
+pub(super) use self::ends::{end, end_own};
+pub(super) use self::read::{find, find_by_handle, list};
+pub(super) use self::renewals::{Raise, Which, raise, renew, touch};
+pub(super) use self::start::{Start, insert};
+pub(super) use self::sweep::{Table, sweep};

@@ -1,0 +1,166 @@
+//! What goes on in the life of a login: renewals, step-ups, and that it is used.
+
+use crate::config::Lifetimes;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::database::{Connections, DatabaseError, answer};
+
+use crate::logins::authentication::Authentication;
+use crate::logins::generations::MOST_REPLACED;
+use crate::logins::login::{Claimed, HandleHash, Login, SecretHash};
+
+use super::read::Row;
+use super::start::names;
+
+/// How a login is found whose credential is to be renewed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::logins) enum Which<'a> {
+    /// By its handle. The caller has just found that login live.
+    Handle(&'a HandleHash),
+    /// By what a refresh token says.
+    Claimed(&'a Claimed),
+}
+
+/// Moves a login on from this generation of its credential. `None` when the login is not live, or at a later
+/// generation: of two changes at once, one finds that.
+pub(in crate::logins) async fn renew(
+    pool: &Connections,
+    which: Which<'_>,
+    generation: i32,
+    now: DateTime<Utc>,
+    lifetimes: &Lifetimes,
+) -> Result<Option<Login>, DatabaseError> {
+    let (handle, id, secret) = match which {
+        Which::Handle(hash) => (Some(hash.as_slice()), None, None),
+        Which::Claimed(claimed) => (None, Some(claimed.login), claimed.secret_hash.as_ref()),
+    };
+    let update = sqlx::query_as!(
+        Row,
+        r#"with owner as (
+             select u.* from dualauth.users u join dualauth.logins l on l.user_id = u.id
+             where (l.handle_hash = $1 or l.id = $2) and u.disabled_at is null for share of u
+           )
+           update dualauth.logins l
+           set generation = $3 + 1, renewed_at = $5, last_seen_at = $5,
+               -- By their number and not one by one: the clocks of nodes differ, and each has its place.
+               replaced_at = case when l.generation = $3
+                   then (array_prepend($5::timestamptz, l.replaced_at))[1:least($9,
+                       1 + (select count(*) from unnest(l.replaced_at) as replaced_at where replaced_at > $4))::int]
+                   else array[$5::timestamptz] end,
+               idle_expires_at = least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end),
+               -- Null stays null: a login that is looked up has no tokens. None is ever shortened: it is about.
+               token_expires_at = case when l.token_expires_at is not null then greatest(l.token_expires_at,
+                   least(l.expires_at, case when l.remember_me then $7::timestamptz else $6 end, $8)) end
+           from owner u
+           where (l.handle_hash = $1
+                  or l.id = $2 and l.refresh_hash is not distinct from $10 and l.token_expires_at is not null
+                     and l.idle_expires_at > $5)
+             -- One that is newer was given out by us, and a failover has lost that.
+             and l.generation <= $3
+             and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
+           returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
+                  l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
+                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
+                  u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
+        handle,
+        id,
+        generation,
+        now - lifetimes.refresh_grace,
+        now,
+        now + lifetimes.session.idle,
+        now + lifetimes.remember.idle,
+        now + lifetimes.access_token,
+        MOST_REPLACED,
+        secret.map(SecretHash::as_slice),
+    );
+    Ok(answer(update.fetch_optional(pool)).await?.map(Login::from))
+}
+
+/// Notes when logins were seen, each at its own time. Never moves a time backwards, nor brings a login back.
+pub(in crate::logins) async fn touch(
+    pool: &Connections,
+    logins: &[Uuid],
+    seen: &[DateTime<Utc>],
+    lifetimes: &Lifetimes,
+) -> Result<(), DatabaseError> {
+    let update = sqlx::query!(
+        "with used as (
+           select l.id, used.seen
+           from unnest($1::uuid[], $2::timestamptz[]) as used (id, seen) join dualauth.logins l on l.id = used.id
+           where l.ended_at is null and l.last_seen_at < used.seen
+           order by l.id for update of l
+         )
+         update dualauth.logins l
+         set last_seen_at = used.seen,
+             idle_expires_at = greatest(l.idle_expires_at, least(l.expires_at,
+                 used.seen + make_interval(secs => case when l.remember_me then $4::float8 else $3 end)))
+         from used where l.id = used.id and l.ended_at is null and l.last_seen_at < used.seen",
+        logins,
+        seen,
+        lifetimes.session.idle.as_secs_f64(),
+        lifetimes.remember.idle.as_secs_f64(),
+    );
+    answer(update.execute(pool)).await.map(drop)
+}
+
+/// One more proof of who the owner of a login is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::logins) struct Raise<'a> {
+    pub(in crate::logins) login: Uuid,
+    /// The generation of its credential when the proof was asked for: whatever has renewed it since is about.
+    pub(in crate::logins) generation: i32,
+    /// The generation that the client has shown. A failover may have lost that there was one.
+    pub(in crate::logins) shown: i32,
+    /// How often what proves the account had changed by then.
+    pub(in crate::logins) password_version: i32,
+    /// What the login comes to.
+    pub(in crate::logins) authentication: Authentication,
+    /// Of a new secret for its refresh tokens, if it has such.
+    pub(in crate::logins) secret_hash: Option<&'a SecretHash>,
+}
+
+/// Notes the proof, and moves the login on to a generation without a grace: whatever presented it before is dead. Gives nothing when
+/// the login is not live, or was moved on meanwhile, or the proof is not worth anything any more.
+pub(in crate::logins) async fn raise(
+    pool: &Connections,
+    raise: Raise<'_>,
+    now: DateTime<Utc>,
+    lifetimes: &Lifetimes,
+) -> Result<Option<Login>, DatabaseError> {
+    let update = sqlx::query_as!(
+        Row,
+        r#"with owner as (
+             select u.* from dualauth.users u join dualauth.logins l on l.user_id = u.id
+             where l.id = $1 and u.disabled_at is null and u.password_version = $2 for share of u
+           )
+           update dualauth.logins l
+           set generation = greatest(l.generation, $4) + 1, replaced_at = '{}', renewed_at = $5, last_seen_at = $5,
+               refresh_hash = coalesce($6, l.refresh_hash),
+               -- What a newer version has written stays, known here or not.
+               amr = l.amr || array(select name from unnest($7::text[]) as name where name <> all (l.amr)),
+               aal = greatest(l.aal, $8::smallint), auth_time = greatest(l.auth_time, $9),
+               idle_expires_at = least(l.expires_at, case when l.remember_me then $11::timestamptz else $10 end),
+               token_expires_at = case when l.token_expires_at is not null then greatest(l.token_expires_at,
+                   least(l.expires_at, case when l.remember_me then $11::timestamptz else $10 end, $12)) end
+           from owner u
+           where l.id = $1 and l.generation = $3 and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
+           returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
+                  l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
+                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
+                  u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
+        raise.login,
+        raise.password_version,
+        raise.generation,
+        raise.shown,
+        now,
+        raise.secret_hash.map(SecretHash::as_slice),
+        &names(raise.authentication.amr),
+        raise.authentication.acr.level(),
+        raise.authentication.time,
+        now + lifetimes.session.idle,
+        now + lifetimes.remember.idle,
+        now + lifetimes.access_token,
+    );
+    Ok(answer(update.fetch_optional(pool)).await?.map(Login::from))
+}

@@ -1,0 +1,80 @@
+//! The beginning of a login.
+
+use chrono::{DateTime, Utc};
+
+use crate::database::{Connections, DatabaseError, answer};
+
+use crate::logins::authentication::Amr;
+use crate::logins::login::{Device, HandleHash, Login, Replaced, SecretHash};
+
+/// The beginning of a login.
+pub(in crate::logins) struct Start<'a> {
+    pub(in crate::logins) login: &'a Login,
+    pub(in crate::logins) device: &'a Device,
+    pub(in crate::logins) handle_hash: Option<&'a HandleHash>,
+    /// How often what proves the account had changed when its owner proved to be the one.
+    pub(in crate::logins) password_version: i32,
+    pub(in crate::logins) replaces: Option<Replaced>,
+    /// What was replaced later than that is in its grace.
+    pub(in crate::logins) grace_from: DateTime<Utc>,
+}
+
+/// Gives the roles that its owner has now. `None` when the owner may not sign in.
+pub(in crate::logins) async fn insert(
+    pool: &Connections,
+    start: Start<'_>,
+) -> Result<Option<Vec<String>>, DatabaseError> {
+    let (replaced_handle, replaced_generation, replaced_id) = match &start.replaces {
+        Some(Replaced::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
+        Some(Replaced::Id(id)) => (None, None, Some(*id)),
+        None => (None, None, None),
+    };
+    let Start { login, device, .. } = start;
+    // The share lock makes it wait for a change of the user that is under way, and then look again.
+    let insert = sqlx::query_scalar!(
+        r#"with owner as (
+             select id, roles from dualauth.users
+             where id = $2 and disabled_at is null and password_version = $15 for share
+           ), started as (
+             insert into dualauth.logins (id, user_id, mode, transport, remember_me, device_name, address, user_agent,
+                 created_at, last_seen_at, idle_expires_at, expires_at, renewed_at, handle_hash, token_expires_at,
+                 refresh_hash, sweep_at, amr, aal, auth_time)
+             select $1, owner.id, $3, $4, $5, $6, $7, $8, $9, $9, $10::timestamptz, $11::timestamptz, $9, $12, $16, $19,
+                 least($10::timestamptz, $11::timestamptz), $20, $21, $22 from owner
+             returning id
+           ), replaced as (
+             update dualauth.logins set ended_at = $9
+             where (handle_hash = $13 and (generation = $17 or replaced_at[generation - $17] > $18) or id = $14)
+               and mode = $3 and ended_at is null and exists (select from started)
+           )
+           select owner.roles from owner, started"#,
+        login.id,
+        login.user.id,
+        login.mode,
+        login.transport.as_str(),
+        login.remember_me,
+        device.name,
+        device.address,
+        device.user_agent,
+        login.created_at,
+        login.idle_expires_at,
+        login.expires_at,
+        start.handle_hash.map(HandleHash::as_slice),
+        replaced_handle,
+        replaced_id,
+        start.password_version,
+        login.token_expires_at,
+        replaced_generation,
+        start.grace_from,
+        login.secret_hash.as_ref().map(SecretHash::as_slice),
+        &names(login.authentication.amr),
+        login.authentication.acr.level(),
+        login.authentication.time,
+    );
+    answer(insert.fetch_optional(pool)).await
+}
+
+/// As the database has them.
+pub(super) fn names(amr: Amr) -> Vec<String> {
+    amr.names().map(str::to_owned).collect()
+}

@@ -1,0 +1,82 @@
+//! Deletes what is long over: logins, and rows of the feed.
+
+use chrono::{DateTime, Utc};
+
+use crate::database::{Connections, DatabaseError, answer};
+
+/// What one pass of the sweep came to.
+pub(in crate::logins) struct Swept {
+    pub(in crate::logins) looked_at: i64,
+    pub(in crate::logins) deleted: i64,
+}
+
+/// What is swept.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::logins) enum Table {
+    Logins,
+    Revocations,
+}
+
+/// Deletes what was over by `cutoff`, at most `batch` rows.
+pub(in crate::logins) async fn sweep(
+    pool: &Connections,
+    table: Table,
+    cutoff: DateTime<Utc>,
+    batch: i64,
+) -> Result<Swept, DatabaseError> {
+    match table {
+        Table::Logins => sweep_logins(pool, cutoff, batch).await,
+        Table::Revocations => sweep_revocations(pool, cutoff, batch).await,
+    }
+}
+
+/// Deletes logins that were over by `cutoff`, at most `batch` of them. One node at a time: to another one there is
+/// nothing to do meanwhile.
+async fn sweep_logins(pool: &Connections, cutoff: DateTime<Utc>, batch: i64) -> Result<Swept, DatabaseError> {
+    let sweep = sqlx::query_as!(
+        Swept,
+        r#"with due as materialized (
+             select id, least(ended_at, idle_expires_at, expires_at) as over_at from dualauth.logins
+             where sweep_at <= $1 and (select pg_try_advisory_xact_lock($3))
+             order by sweep_at limit $2 for update skip locked
+           ), deleted as (
+             delete from dualauth.logins using due where logins.id = due.id and due.over_at <= $1 returning 1
+           ), later as (
+             -- It was used since it was last looked at.
+             update dualauth.logins set sweep_at = due.over_at from due where logins.id = due.id and due.over_at > $1
+           )
+           select (select count(*) from due) as "looked_at!", (select count(*) from deleted) as "deleted!""#,
+        cutoff,
+        batch,
+        SWEEP_LOCK,
+    );
+    answer(sweep.fetch_one(pool)).await
+}
+
+/// The same for rows of the feed that had run out by `cutoff`.
+async fn sweep_revocations(
+    pool: &Connections,
+    cutoff: DateTime<Utc>,
+    batch: i64,
+) -> Result<Swept, DatabaseError> {
+    let sweep = sqlx::query_as!(
+        Swept,
+        r#"with due as materialized (
+             select ctid from dualauth.revocations
+             where until <= $1 and (select pg_try_advisory_xact_lock($3))
+               -- These are dated by Postgres' clock. By one that is ahead of it they were over before anybody saw them.
+               and (not reload or until <= now())
+             order by until limit $2 for update skip locked
+           ), deleted as (
+             delete from dualauth.revocations where ctid = any (array(select ctid from due)) returning 1
+           )
+           select (select count(*) from due) as "looked_at!", (select count(*) from deleted) as "deleted!""#,
+        cutoff,
+        batch,
+        SWEEP_LOCK,
+    );
+    answer(sweep.fetch_one(pool)).await
+}
+
+/// The advisory lock of whoever sweeps: "dualauth", read as a number.
+const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"dualauth");

@@ -1,0 +1,147 @@
+//! An attempt to sign in: who asks, for which login, and what came of it.
+
+use crate::audit::{Entry, Kind, Origin};
+use crate::auth::LoginRequest;
+use crate::error::{FieldError, Problem};
+use crate::factors::password::{LoginError, LoginFailure, Verified};
+use crate::http::client::Client;
+use crate::logins::{Access, Device, Login, NewLogin, Replaced, Transport};
+use crate::telemetry::{self, RequestUser};
+use crate::users::UserRef;
+
+use super::SignIn;
+use super::policy::{self, Authenticated};
+
+/// The longest name of a device, in code points.
+const MAX_DEVICE_NAME: usize = 64;
+
+/// How a login that is to begin will be presented.
+#[derive(Debug)]
+pub struct LoginSpec {
+    /// The mode.
+    pub mode: &'static str,
+    /// How its credential travels.
+    pub transport: Transport,
+    /// How a request finds the login.
+    pub access: Access,
+    /// The login of the same mode whose cookie came with the request.
+    pub replaces: Option<Replaced>,
+}
+
+/// What somebody who tries to sign in wants, and from where. RequestUser they are, their proofs say.
+struct Attempt {
+    login: LoginSpec,
+    remember_me: bool,
+    device_name: Option<String>,
+    client: Client,
+}
+
+impl SignIn {
+    /// Begins a login of whoever has this name and password.
+    ///
+    /// # Errors
+    /// `invalid_credentials`, `validation_failed`, `rate_limited`.
+    pub async fn start(
+        &self,
+        request: LoginRequest,
+        client: Client,
+        login: LoginSpec,
+    ) -> Result<Login, Problem> {
+        check_device_name(request.device_name.as_deref())?;
+        let LoginRequest { username, password, remember_me, device_name, .. } = request;
+        let (origin, mode, transport) = (client.origin(), login.mode, login.transport.as_str());
+        let attempt = Attempt { login, remember_me, device_name, client };
+        // No name has any around it, and whoever pastes one brings it along.
+        let verified = self.password.verify(username.trim(), &password, &attempt.client).await;
+        let outcome = match verified {
+            Ok(verified) => self.start_verified(attempt, verified).await,
+            Err(error) => Err(error),
+        };
+        self.tell(&outcome, origin, mode, transport);
+        let outcome = outcome.map_err(Problem::from);
+        let word = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "started");
+        self.metrics.sign_in(mode, transport, word);
+        outcome
+    }
+
+    async fn start_verified(&self, attempt: Attempt, verified: Verified<'_>) -> Result<Login, LoginError> {
+        let Verified { user, proof, upgraded, attempt: counted } = verified;
+        if upgraded {
+            let entry =
+                Entry::new(Kind::PasswordUpgraded, attempt.client.origin()).in_mode(attempt.login.mode);
+            let entry = entry.by(attempt.login.transport.as_str());
+            self.trail.record(entry.of_user(user.id, &user.username));
+        }
+        let authenticated = policy::complete(user, vec![proof], self.clock.now());
+        let outcome = self.begin(attempt, authenticated).await;
+        counted.end(outcome.as_ref().is_err_and(LoginError::is_failure));
+        outcome
+    }
+
+    /// Begins a login: nothing else does, whatever proved its owner.
+    async fn begin(&self, attempt: Attempt, authenticated: Authenticated) -> Result<Login, LoginError> {
+        let Attempt { login, remember_me, device_name, client } = attempt;
+        let changed = LoginFailure::Changed(authenticated.user.clone().into());
+        let (authentication, password_version) = (authenticated.authentication(), authenticated.version());
+        let login = NewLogin {
+            user: authenticated.user,
+            authentication,
+            password_version,
+            mode: login.mode,
+            transport: login.transport,
+            remember_me,
+            device: Device {
+                name: device_name,
+                address: client.address.to_string(),
+                user_agent: client.user_agent,
+            },
+            access: login.access,
+            replaces: login.replaces,
+        };
+        self.logins.start(login).await?.ok_or_else(|| changed.into())
+    }
+
+    /// Tells the trail and the log what came of it, and of which account: never which name was typed.
+    fn tell(
+        &self,
+        outcome: &Result<Login, LoginError>,
+        origin: Origin,
+        mode: &'static str,
+        transport: &'static str,
+    ) {
+        let entry = |kind| Entry::new(kind, origin).in_mode(mode).by(transport);
+        match outcome {
+            Ok(Login { id, user, .. }) => {
+                telemetry::note(RequestUser { user: user.id, login: *id, mode });
+                self.trail.record(entry(Kind::LoginStarted).in_login(*id).of_user(user.id, &user.username));
+            }
+            Err(LoginError::InvalidCredentials(failure)) => {
+                let entry = entry(Kind::LoginFailed).with("reason", failure.as_str());
+                self.trail.record(of_account(entry, failure.user()));
+            }
+            Err(LoginError::Limited(limited)) => {
+                self.trail.record(entry(Kind::LoginLimited).with("limit", limited.policy));
+            }
+            Err(LoginError::Closed { limited, user }) => {
+                let entry = entry(Kind::LoginLimited).with("limit", limited.policy);
+                self.trail.record(of_account(entry, user.as_ref()));
+            }
+            Err(LoginError::Password(_) | LoginError::Database(_)) => {}
+        }
+    }
+}
+
+fn of_account(entry: Entry, user: Option<&UserRef>) -> Entry {
+    match user {
+        Some(user) => entry.of_user(user.id, &user.username),
+        None => entry,
+    }
+}
+
+fn check_device_name(name: Option<&str>) -> Result<(), Problem> {
+    if name.is_none_or(|name| name.chars().count() <= MAX_DEVICE_NAME) {
+        return Ok(());
+    }
+    let detail = format!("must have {MAX_DEVICE_NAME} characters at most");
+    Err(Problem::validation(vec![FieldError { pointer: "/device_name".to_owned(), detail }]))
+}

@@ -1,0 +1,130 @@
+//! Freshness: how lately, and how well, a login must have been proved for what is asked of it (RFC 9470).
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::auth::Identity;
+use crate::error::{Code, Problem};
+use crate::logins::{Acr, Authentication};
+
+use super::SignIn;
+
+/// What is wanted of a login beyond that it is live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freshness {
+    /// What its proofs must come to at the least (`acr_values`).
+    pub acr: Option<Acr>,
+    /// How long ago the last of them may have come at the most (`max_age`), in whole seconds.
+    pub max_age: Option<Duration>,
+}
+
+impl Freshness {
+    /// Whether a login that was proved like this has it.
+    fn is_met_by(&self, authentication: &Authentication, now: DateTime<Utc>) -> bool {
+        let is_enough = self.acr.is_none_or(|acr| authentication.acr >= acr);
+        let is_lately = |max_age| match authentication.time {
+            // One that is to come was written by a clock that is ahead.
+            Some(time) => (now - time).to_std().unwrap_or_default() <= max_age,
+            None => false,
+        };
+        is_enough && self.max_age.is_none_or(is_lately)
+    }
+
+    /// As RFC 9470, section 3, has it.
+    fn challenge(&self) -> String {
+        let mut challenge = r#"Bearer error="insufficient_user_authentication""#.to_owned();
+        if let Some(acr) = self.acr {
+            challenge += &format!(r#", acr_values="{}""#, acr.as_str());
+        }
+        if let Some(max_age) = self.max_age {
+            challenge += &format!(r#", max_age="{}""#, max_age.as_secs());
+        }
+        challenge
+    }
+
+    fn problem(&self, methods: &[&str]) -> Problem {
+        let detail = "This needs a login that was proved more lately, or by more: step up, and try again.";
+        let mut problem = Problem::new(Code::InsufficientUserAuthentication, detail).with("methods", methods);
+        if let Some(acr) = self.acr {
+            problem = problem.with("acr_values", acr.as_str());
+        }
+        if let Some(max_age) = self.max_age {
+            problem = problem.with("max_age", max_age.as_secs());
+        }
+        problem.with_header("www-authenticate", self.challenge())
+    }
+}
+
+impl SignIn {
+    /// Whether a login was proved within `STEP_UP_MAX_AGE`.
+    ///
+    /// # Errors
+    /// `insufficient_user_authentication`.
+    pub async fn check_fresh(&self, identity: &Identity) -> Result<(), Problem> {
+        let lately = Freshness { acr: None, max_age: Some(self.step_up_max_age) };
+        self.check_freshness(identity, &lately).await
+    }
+
+    /// Whether a login has what is wanted of it. Only who has it not costs a look into the database: for how to step up.
+    ///
+    /// # Errors
+    /// `insufficient_user_authentication`, with the `methods` of step-up by which this login would come to it.
+    pub async fn check_freshness(&self, identity: &Identity, wanted: &Freshness) -> Result<(), Problem> {
+        if wanted.is_met_by(&identity.authentication, self.clock.now()) {
+            return Ok(());
+        }
+        // A password more makes no second factor.
+        let would_do = wanted.acr.is_none_or(|acr| identity.authentication.acr >= acr);
+        let has_password = would_do && self.password.is_set(identity.user_id).await?;
+        Err(wanted.problem(if has_password { &["password"] } else { &[] }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logins::Amr;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).expect("a time")
+    }
+
+    #[test]
+    fn a_login_is_fresh_up_to_the_last_second_and_one_that_does_not_say_never_is() {
+        let wanted = Freshness { acr: None, max_age: Some(Duration::from_secs(600)) };
+        let proved = Authentication::new(Amr::PASSWORD, Acr::Aal1, at(1_000));
+        assert!(wanted.is_met_by(&proved, at(1_600)));
+        assert!(!wanted.is_met_by(&proved, at(1_601)));
+        assert!(wanted.is_met_by(&proved, at(990)), "by a clock that is behind");
+        assert!(!wanted.is_met_by(&Authentication::default(), at(0)));
+        assert!(Freshness::default().is_met_by(&Authentication::default(), at(0)));
+    }
+
+    #[test]
+    fn an_assurance_is_met_by_itself_and_by_more() {
+        for (acr, wanted, is_met) in [
+            (Acr::Aal1, Acr::Aal1, true),
+            (Acr::Aal1, Acr::Aal2, false),
+            (Acr::Aal2, Acr::Aal1, true),
+            (Acr::Aal2, Acr::Aal2, true),
+        ] {
+            let proved = Authentication::new(Amr::PASSWORD, acr, at(0));
+            let wanted = Freshness { acr: Some(wanted), max_age: None };
+            assert_eq!(wanted.is_met_by(&proved, at(1_000_000)), is_met, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn the_challenge_names_what_is_wanted_and_nothing_else() {
+        let max_age = Some(Duration::from_secs(600));
+        let error = r#"Bearer error="insufficient_user_authentication""#;
+        for (wanted, names) in [
+            (Freshness { acr: None, max_age }, r#", max_age="600""#),
+            (Freshness { acr: Some(Acr::Aal2), max_age: None }, r#", acr_values="aal2""#),
+            (Freshness { acr: Some(Acr::Aal2), max_age }, r#", acr_values="aal2", max_age="600""#),
+        ] {
+            assert_eq!(wanted.challenge(), format!("{error}{names}"));
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Opening an account, which signs nobody in.
+
+use crate::audit::{Entry, Kind};
+use crate::auth::{RegisterRequest, UserBody};
+use crate::error::Problem;
+use crate::http::client::Client;
+use crate::users::NewUser;
+
+use super::SignIn;
+
+impl SignIn {
+    /// Opens an account, asked to in this mode; signs nobody in.
+    ///
+    /// # Errors
+    /// `validation_failed`, `conflict`, `rate_limited`.
+    pub async fn register(
+        &self,
+        request: RegisterRequest,
+        client: &Client,
+        mode: &'static str,
+    ) -> Result<UserBody, Problem> {
+        self.limits.register.count(client.network())?;
+        let RegisterRequest { username, email, password } = request;
+        let user = self.accounts.register(&NewUser { username, email, password, admin: false }).await?;
+        let entry = Entry::new(Kind::Registered, client.origin()).in_mode(mode);
+        self.trail.record(entry.of_user(user.id, &user.username));
+        Ok(user.into())
+    }
+}
