@@ -76,9 +76,9 @@ pub struct RunInfo {
     /// The part of all CPU time meanwhile that the host of a virtual machine gave to others.
     #[serde(default)]
     pub stolen: Option<f64>,
-    /// Rounds, and how long a slice of each was, in milliseconds.
+    /// Rounds.
     pub rounds: usize,
-    /// See [`RunInfo::rounds`].
+    /// How long a slice is, in milliseconds.
     pub slice_ms: u64,
     /// Connections to each node, which were kept alive.
     pub connections: usize,
