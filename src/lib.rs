@@ -21,8 +21,6 @@ pub mod auth;
 
 pub mod http;
 
-pub mod error;
-
 pub mod clients;
 pub mod logins;
 pub mod users;
@@ -38,6 +36,8 @@ pub mod metrics;
 pub mod shards;
 pub mod telemetry;
 pub mod tokens;
+
+pub mod error;
 
 #[cfg(test)]
 mod properties;

@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::database::{DatabaseError, Pools};
+use crate::error::{Code, Problem};
 use crate::logins::{Logins, Reload};
 use crate::tokens::{OpaqueToken, equal};
 
@@ -45,6 +46,17 @@ pub enum AuthenticateError {
     /// It is not known here, and whether it is elsewhere can't be found out.
     #[error("whether there is such a client can't be found out")]
     Unavailable,
+}
+
+impl From<AuthenticateError> for Problem {
+    fn from(error: AuthenticateError) -> Self {
+        match error {
+            AuthenticateError::InvalidCredentials(_) => {
+                Self::new(Code::InvalidCredentials, "The client's id or its secret is wrong.")
+            }
+            AuthenticateError::Unavailable => Self::unavailable(error),
+        }
+    }
 }
 
 /// Why nothing was done with a client.

@@ -22,6 +22,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
+use crate::error::Problem;
 use crate::tokens::AppSecret;
 
 pub use self::commits::Commits;
@@ -111,6 +112,15 @@ impl DatabaseError {
 impl From<sqlx::Error> for DatabaseError {
     fn from(error: sqlx::Error) -> Self {
         if is_unavailable(&error) { Self::Unavailable(error) } else { Self::Refused(error) }
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Unavailable(_) => Self::unavailable(error),
+            DatabaseError::Refused(_) => Self::internal(error),
+        }
     }
 }
 

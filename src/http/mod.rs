@@ -13,6 +13,7 @@ pub mod forward_auth;
 pub mod http10;
 pub mod incoming;
 pub mod listener;
+pub mod problem;
 pub mod query;
 pub mod refusal;
 pub mod tls;

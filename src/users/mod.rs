@@ -5,6 +5,7 @@ mod guesses;
 mod import;
 mod management;
 mod passwords;
+mod problems;
 mod store;
 mod username;
 mod validation;

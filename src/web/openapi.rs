@@ -14,9 +14,11 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use crate::auth::MODE_SCHEMA;
-use crate::error::{Check, Checks, Code, FieldError, OAuthError, Problem};
+use crate::error::{Code, FieldError, Problem};
+use crate::oauth::OAuthError;
 
 use super::SiteFacts;
+use super::health::{Health, HealthReport};
 
 /// What the routes can't say of themselves.
 #[derive(utoipa::OpenApi)]
@@ -40,7 +42,7 @@ use super::SiteFacts;
                                         and secret, and no user's credential."),
         (name = "service", description = "The service itself."),
     ),
-    components(schemas(Problem, FieldError, Code, OAuthError, Checks, Check)),
+    components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, Health)),
 )]
 pub struct Document;
 
@@ -56,7 +58,7 @@ pub struct Document;
     servers((url = "/", description = "This server")),
     paths(super::comparison::compare_json, comparison_openapi_json),
     tags((name = "comparison", description = "What a run of `dualauth compare` has found.")),
-    components(schemas(Problem, FieldError, Code, OAuthError, Checks, Check)),
+    components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, Health)),
 )]
 struct ComparisonDocument;
 
