@@ -112,7 +112,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::check;
+    use crate::property_testing::check;
 
     #[test]
     fn a_time_is_written_as_chrono_writes_it() {

@@ -11,11 +11,10 @@ pub mod app;
 
 pub mod account;
 pub mod jwt;
+pub mod mode_routes;
 pub mod oauth;
 pub mod session;
 pub mod web;
-
-pub mod compare;
 
 pub mod auth;
 
@@ -30,6 +29,7 @@ pub mod upkeep;
 
 pub mod clock;
 pub mod config;
+pub mod crypto;
 pub mod database;
 pub mod limits;
 pub mod metrics;
@@ -40,4 +40,4 @@ pub mod tokens;
 pub mod error;
 
 #[cfg(test)]
-mod properties;
+mod property_testing;

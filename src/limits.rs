@@ -123,14 +123,14 @@ impl Limiter {
     ///
     /// # Errors
     /// When too many have failed.
-    pub async fn begin(&self, network: IpNet) -> Result<Try<'_>, Limited> {
+    pub async fn begin(&self, network: IpNet) -> Result<LimitedAttempt<'_>, Limited> {
         loop {
             // From before the look on: what ends in between is heard.
             let ended = self.ended.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
             if self.begin_now(network)? {
-                return Ok(Try { limiter: self, network, has_failed: true });
+                return Ok(LimitedAttempt { limiter: self, network, has_failed: true });
             }
             ended.await;
         }
@@ -194,20 +194,20 @@ impl Networks {
 /// A try that is under way. It counts as failed unless it is said not to: whoever hangs up does not get it for nothing.
 #[derive(Debug)]
 #[must_use = "dropped, it counts as failed"]
-pub struct Try<'a> {
+pub struct LimitedAttempt<'a> {
     limiter: &'a Limiter,
     network: IpNet,
     has_failed: bool,
 }
 
-impl Try<'_> {
+impl LimitedAttempt<'_> {
     /// Ends it without counting it.
     pub fn forget(mut self) {
         self.has_failed = false;
     }
 }
 
-impl Drop for Try<'_> {
+impl Drop for LimitedAttempt<'_> {
     fn drop(&mut self) {
         let now = self.limiter.now();
         let mut networks = self.limiter.networks();

@@ -284,11 +284,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::super::{Kind, Origin};
     use super::*;
-    use crate::database::{Pools, Ways};
+    use crate::database::{Endpoints, Pools};
 
     /// A trail whose Postgres is nowhere.
     fn trail() -> Trail {
-        let nowhere = Ways::direct_to(&"postgres://127.0.0.1:1".into(), "test").expect("a URL");
+        let nowhere = Endpoints::direct_to(&"postgres://127.0.0.1:1".into(), "test").expect("a URL");
         Trail::new(Pools::new(nowhere, 1).upkeep, Clock::system())
     }
 

@@ -374,7 +374,7 @@ mod properties {
     use proptest::sample::select;
 
     use super::*;
-    use crate::properties::check;
+    use crate::property_testing::check;
 
     #[test]
     fn a_profile_is_written_as_serde_writes_it() {

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use crate::tokens::{AppSecret, MacKey};
+use crate::crypto::{AppSecret, MacKey};
 
 use super::AuthError;
 
@@ -44,7 +44,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::{check, header_values};
+    use crate::property_testing::{check, header_values};
 
     #[test]
     fn only_the_logins_own_token_passes() {

@@ -11,9 +11,9 @@ use futures_util::future::LocalBoxFuture;
 use zeroize::Zeroizing;
 
 use crate::error::Problem;
-use crate::http::cookies::{self, Found};
+use crate::http::cookie_header::{self, Found};
 use crate::logins::Transport;
-use crate::telemetry::{self, Who};
+use crate::telemetry::{self, RequestUser};
 
 use super::{AuthError, Csrf, Identity, Mode};
 
@@ -132,14 +132,14 @@ fn is_token_byte(byte: u8) -> bool {
 /// # Errors
 /// [`AuthError::AmbiguousCookie`] when it is there with different values.
 pub fn pick(headers: &HeaderMap, cookie: &str) -> Result<Option<Credential>, AuthError> {
-    match cookies::find(headers, cookie) {
+    match cookie_header::find(headers, cookie) {
         Found::Absent => Ok(None),
         Found::One(value) => Ok(Some(Credential::new(value, Transport::Cookie))),
         Found::Ambiguous => Err(AuthError::AmbiguousCookie(cookie.to_owned())),
     }
 }
 
-/// Why a request was turned away, and whether what it presented came in a cookie, which then may have to be
+/// Why a request was refused, and whether what it presented came in a cookie, which then may have to be
 /// cleared.
 #[derive(Debug)]
 pub struct Rejection {
@@ -147,6 +147,20 @@ pub struct Rejection {
     pub problem: Problem,
     /// The way the credential came; none when there was none.
     pub transport: Option<Transport>,
+}
+
+impl Rejection {
+    /// Of a credential that came in this way.
+    pub fn new(error: AuthError, transport: Transport) -> Self {
+        Self { problem: error.into(), transport: Some(transport) }
+    }
+}
+
+/// Of something else than the credential.
+impl From<Problem> for Rejection {
+    fn from(problem: Problem) -> Self {
+        Self { problem, transport: None }
+    }
 }
 
 impl fmt::Display for Rejection {
@@ -190,17 +204,13 @@ impl FromRequest for ForwardedIdentity {
     }
 }
 
-fn reject(error: AuthError, transport: Option<Transport>) -> Rejection {
-    Rejection { problem: error.into(), transport }
-}
-
 async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
     let identity = identify(request).await?;
     // Asked of a credential that is good: one that is bad proves nothing either way.
     if identity.transport == Transport::Cookie && !request.method().is_safe() {
         let csrf = request.app_data::<web::Data<Csrf>>().ok_or(AuthError::CsrfFailed);
         csrf.and_then(|csrf| csrf.check(identity.login_id, request.headers()))
-            .map_err(|error| reject(error, Some(identity.transport)))?;
+            .map_err(|error| Rejection::new(error, identity.transport))?;
     }
     Ok(identity)
 }
@@ -208,10 +218,10 @@ async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
 async fn identify(request: &HttpRequest) -> Result<Identity, Rejection> {
     let modes = request.app_data::<web::Data<Modes>>().ok_or(AuthError::NotAuthenticated);
     let picked = modes.and_then(|modes| Ok((modes, modes.pick(request.headers())?)));
-    let (modes, picked) = picked.map_err(|error| reject(error, None))?;
+    let (modes, picked) = picked.map_err(Problem::from)?;
     let transport = picked.credential.transport;
-    let identity = modes.authenticate(picked).await.map_err(|error| reject(error, Some(transport)))?;
-    telemetry::note(Who { user: identity.user_id, login: identity.login_id, mode: identity.mode });
+    let identity = modes.authenticate(picked).await.map_err(|error| Rejection::new(error, transport))?;
+    telemetry::note(RequestUser { user: identity.user_id, login: identity.login_id, mode: identity.mode });
     Ok(identity)
 }
 
@@ -221,7 +231,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::{any_header_value, check, header_values};
+    use crate::property_testing::{any_header_value, check, header_values};
 
     #[derive(Debug, PartialEq)]
     enum Read {

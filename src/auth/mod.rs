@@ -1,26 +1,27 @@
-//! WHAT A MODE IS: a way to present a login. Which credential a request presents, what it proves, and what else a
-//! browser must show for it.
+//! What all modes have in common: how a login begins, which credential a request presents, what it proves, and what
+//! else a browser must show for it.
 
 mod audience;
 mod bodies;
 mod csrf;
 mod extractor;
 mod introspection;
+mod login_secret;
+mod mode;
+mod mode_documentation;
 mod origin;
 mod renewal;
 mod sign_in;
 mod transport;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
-use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
 use crate::audit::{Entry, Kind};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::http::client::Client;
-use crate::logins::{EndedLogin, Transport};
+use crate::logins::Transport;
 
 pub use self::audience::Audience;
 pub use self::bodies::{
@@ -30,51 +31,13 @@ pub use self::bodies::{
 pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};
 pub use self::introspection::TokenBody;
+pub use self::login_secret::LoginSecret;
+pub use self::mode::{Mode, ModeContext, Revoked};
+pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::renewal::within_refresh_limit;
-pub use self::sign_in::{Presentation, SignIn};
+pub use self::sign_in::{LoginSpec, SignIn};
 pub use self::transport::{CookieKind, CookiePolicy, max_age};
-
-/// One way to present a login.
-pub trait Mode: Send + Sync {
-    /// Its name: in `auth.mode`, in the login record and in its routes' paths.
-    fn name(&self) -> &'static str;
-
-    /// The cookie that its credential comes in.
-    fn cookie(&self) -> &str;
-
-    /// What keeps this node from beginning logins in it, if anything does.
-    fn trouble(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// Registers its routes, below its name.
-    fn routes(&self, config: &mut ServiceConfig);
-
-    /// Who presents this credential. `None`: it is not one of this mode's. `Err`: it is, and it is bad.
-    fn authenticate<'a>(
-        &'a self,
-        credential: &'a Credential,
-    ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>>;
-
-    /// The algorithms by which others can verify its tokens themselves (RFC 7518, section 3.1).
-    fn published_algorithms(&self) -> Vec<&'static str> {
-        Vec::new()
-    }
-
-    /// What another service is told of a token that was sent to it (RFC 7662). Like [`Mode::authenticate`], but of
-    /// what travels by Bearer only.
-    fn introspect<'a>(&'a self, token: &'a Credential)
-    -> BoxFuture<'a, Result<Option<TokenBody>, AuthError>>;
-
-    /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
-    /// is not one of this mode's. `Err`: it is, and it is bad.
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>>;
-}
-
-/// A token that was revoked: the login behind it, if that was still to be ended.
-#[derive(Debug)]
-pub struct Revoked(pub Option<EndedLogin>);
 
 /// Who sent a request, and which of their logins they sent it under.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,16 +3,16 @@
 use ipnet::IpNet;
 
 use crate::audit::{Entry, Kind, Origin, Trail};
+use crate::crypto::{AppSecret, MacKey};
 use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::http::client::Client;
 use crate::limits::{Limited, Limits};
 use crate::logins::{Access, Device, Login, Logins, NewLogin, Replaced, Transport};
 use crate::metrics::Metrics;
-use crate::telemetry::{self, Who};
-use crate::tokens::{AppSecret, MacKey};
+use crate::telemetry::{self, RequestUser};
 use crate::users::{
-    Accounts, ChangePasswordError, Claimant, NewUser, Nobody, Place, Refused, UserName, VerifyError,
+    Accounts, ChangePasswordError, Claimant, NewUser, Nobody, QueueSlot, Refused, UserRef, VerifyError,
 };
 
 use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
@@ -20,9 +20,9 @@ use super::{Identity, LoginRequest, PasswordRequest, RegisterRequest, UserBody};
 /// The longest name of a device, in code points.
 const MAX_DEVICE_NAME: usize = 64;
 
-/// How a mode presents the login that it begins.
+/// How a login that is to begin will be presented.
 #[derive(Debug)]
-pub struct Presentation {
+pub struct LoginSpec {
     /// The mode.
     pub mode: &'static str,
     /// How its credential travels.
@@ -84,7 +84,7 @@ impl SignIn {
         &self,
         mut request: LoginRequest,
         client: Client,
-        how: Presentation,
+        how: LoginSpec,
     ) -> Result<Login, Problem> {
         // No name has any around it, and whoever pastes one brings it along.
         request.username = request.username.trim().to_owned();
@@ -102,7 +102,7 @@ impl SignIn {
         &self,
         request: LoginRequest,
         client: Client,
-        how: Presentation,
+        how: LoginSpec,
     ) -> Result<Login, VerifyError> {
         let (claimant, network) = (self.claimant(&request.username, &client), client.network());
         let look = self.accounts.check_open(&request.username, claimant);
@@ -119,11 +119,11 @@ impl SignIn {
 
     async fn begin(
         &self,
-        place: Place,
+        place: QueueSlot,
         claimant: Claimant,
         request: LoginRequest,
         client: Client,
-        how: Presentation,
+        how: LoginSpec,
     ) -> Result<Login, VerifyError> {
         let owner = self.accounts.verify(place, &request.username, &request.password, claimant).await?;
         if owner.upgraded {
@@ -192,7 +192,7 @@ impl SignIn {
         let entry = |kind| Entry::new(kind, origin).in_mode(mode).by(transport);
         match outcome {
             Ok(Login { id, user, .. }) => {
-                telemetry::note(Who { user: user.id, login: *id, mode });
+                telemetry::note(RequestUser { user: user.id, login: *id, mode });
                 self.trail.record(entry(Kind::LoginStarted).in_login(*id).of_user(user.id, &user.username));
             }
             Err(VerifyError::InvalidCredentials(refused)) => {
@@ -263,7 +263,7 @@ impl SignIn {
     }
 }
 
-fn of_account(entry: Entry, user: Option<&UserName>) -> Entry {
+fn of_account(entry: Entry, user: Option<&UserRef>) -> Entry {
     match user {
         Some(user) => entry.of_user(user.id, &user.username),
         None => entry,

@@ -14,10 +14,11 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::crypto::equal;
 use crate::database::{DatabaseError, Pools};
 use crate::error::{Code, Problem};
 use crate::logins::{Logins, Reload};
-use crate::tokens::{OpaqueToken, equal};
+use crate::tokens::OpaqueToken;
 
 /// Tells a client's secret from every other one.
 const PREFIX: &str = "duc_";

@@ -17,7 +17,7 @@ use crate::audit::{Filter, Kind, Record, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Position;
-use crate::users::Niceness;
+use crate::users::ThreadPriority;
 
 /// How often the trail is looked at while it is followed.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -75,7 +75,7 @@ async fn print(storage: &Storage, config: &Config, tail: Tail) -> Result<(), Fai
     let clock = Clock::system();
     let (username, kind) = (tail.user, tail.event);
     let user = match &username {
-        Some(name) => storage.accounts(config, &clock, Niceness::Usual)?.find(name).await?,
+        Some(name) => storage.accounts(config, &clock, ThreadPriority::Usual)?.find(name).await?,
         None => None,
     };
     let filter = match user {
@@ -109,7 +109,7 @@ async fn follow(
             }
             Err(error) => {
                 if !was_behind {
-                    tracing::warn!(%error, "the audit trail can't be read; it is tried again");
+                    tracing::warn!(%error, "reading the audit trail failed; will retry");
                 }
                 was_behind = true;
             }

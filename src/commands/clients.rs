@@ -15,21 +15,21 @@ use crate::logins::Logins;
 #[derive(Subcommand)]
 pub(super) enum ClientCommand {
     /// Register a service, and print its secret, this once
-    Create(NewClient),
+    Create(CreateClientArgs),
     /// List them: id, name, and when it was registered, with tabs in between
     List,
     /// Forget a service: its secret is refused from now on
-    Delete(OneClient),
+    Delete(ClientIdArgs),
 }
 
 #[derive(Args)]
-pub(super) struct NewClient {
+pub(super) struct CreateClientArgs {
     /// What people call it: 1 to 64 printable characters
     name: String,
 }
 
 #[derive(Args)]
-pub(super) struct OneClient {
+pub(super) struct ClientIdArgs {
     /// The id that `create` printed
     #[arg(value_name = "ID")]
     id: String,
@@ -37,7 +37,7 @@ pub(super) struct OneClient {
 
 /// Does one thing, and says what came of it.
 pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<(), Failure> {
-    if matches!(command, ClientCommand::Create(_)) && output::is_nowhere() {
+    if matches!(command, ClientCommand::Create(_)) && output::is_discarded() {
         return Err("standard output is closed, or /dev/null: nobody could read the secret, so nothing was registered".into());
     }
     let storage = Storage::open(config).await?;

@@ -9,9 +9,10 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::{Failure, say};
-use crate::compare::target::Target;
-use crate::compare::{self, Check, Options, Plan, Progress, bare};
 use crate::config::Config;
+use crate::web::LastReport;
+use dualauth_compare::target::Target;
+use dualauth_compare::{Check, Options, Plan, Progress, bare};
 
 #[derive(Args)]
 pub(super) struct Compare {
@@ -46,7 +47,7 @@ pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Fail
         return Ok(bare::serve(listen, Duration::from_micros(command.spin)).await?);
     }
     let target = command.target.as_deref().map(Target::read).transpose()?;
-    let out = command.out.unwrap_or_else(|| compare::default_folder(&config.data_folder));
+    let out = command.out.unwrap_or_else(|| LastReport::folder(&config.data_folder));
     let options = Options {
         plan: if command.quick || command.self_check { Plan::quick() } else { Plan::full() },
         url: command.url,
@@ -58,7 +59,7 @@ pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Fail
     if command.self_check {
         return check(options, runtime).await;
     }
-    let measuring = move || compare::run(&options, &runtime, &Progress::shown());
+    let measuring = move || dualauth_compare::run(&options, &runtime, &Progress::shown());
     let report = tokio::task::spawn_blocking(measuring).await??;
     report.write(&out)?;
     say(&report.to_text())?;
@@ -66,7 +67,7 @@ pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Fail
 }
 
 async fn check(options: Options, runtime: Handle) -> Result<(), Failure> {
-    let checking = move || compare::self_check(&options, &runtime, &Progress::shown());
+    let checking = move || dualauth_compare::self_check(&options, &runtime, &Progress::shown());
     let checks = tokio::task::spawn_blocking(checking).await??;
     for check in &checks {
         let Check { what, planted, unit, found, without, is_clear, .. } = check;

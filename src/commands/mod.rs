@@ -1,10 +1,10 @@
 //! The command line: what it may say, and which file does it.
 
 mod audit;
+mod calibrate;
 mod clients;
 mod compare;
 mod doctor;
-mod hash;
 mod import;
 mod keys;
 mod output;
@@ -59,7 +59,7 @@ enum WithSettings {
     User(users::UserCommand),
     /// Find out what a password hash may cost
     #[command(subcommand)]
-    Hash(hash::HashCommand),
+    Hash(calibrate::HashCommand),
     /// Look after the services that may ask about tokens
     #[command(subcommand)]
     Client(clients::ClientCommand),
@@ -104,7 +104,7 @@ async fn with_settings(command: WithSettings, config: Config) -> Result<(), Fail
         WithSettings::Migrate => migrate(&config).await,
         WithSettings::Openapi => say(&app::document(&config)?),
         WithSettings::User(command) => users::manage(command, &config).await,
-        WithSettings::Hash(command) => hash::run(command, &config).await,
+        WithSettings::Hash(command) => calibrate::run(command, &config).await,
         WithSettings::Client(command) => clients::manage(command, &config).await,
         WithSettings::Keys(command) => keys::manage(command, &config).await,
         WithSettings::Audit(command) => audit::manage(command, &config).await,

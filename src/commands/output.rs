@@ -10,23 +10,25 @@ use super::Failure;
 /// What was to be said was not.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output can't be written: {0}")]
-struct Unsaid(io::Error);
+struct OutputError(io::Error);
 
 /// Says it, with a line's end behind it.
 ///
 /// # Errors
 /// When it can't be written: the disk is full, or nobody reads it.
 pub(super) fn say(text: &str) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{text}").map_err(|error| Unsaid(error).into())
+    writeln!(io::stdout(), "{text}").map_err(|error| OutputError(error).into())
 }
 
 /// Whether whoever read it has read enough.
 pub(super) fn is_no_longer_read(failure: &Failure) -> bool {
-    failure.downcast_ref::<Unsaid>().is_some_and(|Unsaid(error)| error.kind() == ErrorKind::BrokenPipe)
+    failure
+        .downcast_ref::<OutputError>()
+        .is_some_and(|OutputError(error)| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Whether it leads nowhere: to `/dev/null`, which Rust also opens in its place when it was closed as the program began.
-pub(super) fn is_nowhere() -> bool {
+pub(super) fn is_discarded() -> bool {
     let Ok(null) = std::fs::metadata("/dev/null") else { return false };
     fstat(io::stdout()).is_ok_and(|found| found.st_rdev == null.rdev())
 }

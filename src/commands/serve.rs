@@ -2,7 +2,7 @@
 
 use super::signals::StopSignals;
 use super::{Failure, doctor, say};
-use crate::app::{self, Node};
+use crate::app::{self, RunningService};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::http::listener::Address;
@@ -30,7 +30,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn greet(node: &Node, format: LogFormat) -> Result<(), Failure> {
+fn greet(node: &RunningService, format: LogFormat) -> Result<(), Failure> {
     let url = node.public_url();
     let metrics = node.metrics_address().map(|address| match address {
         Address::Tcp(address) => format!("http://{address}/metrics"),

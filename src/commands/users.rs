@@ -14,30 +14,30 @@ use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::users::{Account, Accounts, Field, NewUser, Niceness, RegisterError, UserName};
+use crate::users::{Account, Accounts, Field, NewUser, RegisterError, ThreadPriority, UserRef};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
     /// Open an account. The password is read from standard input
-    Create(CreateUser),
+    Create(CreateUserArgs),
     /// Take users over from another system, with the hashes of their passwords
     Import(ImportUsers),
     /// Print every user: id, username, email, roles, since when, and whether they are disabled
     List(ListUsers),
     /// Print what is known of a user
-    Show(NamedUser),
+    Show(UserNameArgs),
     /// Set a user's password, which is read from standard input, and end every login of theirs
-    SetPassword(NamedUser),
+    SetPassword(UserNameArgs),
     /// Delete a user and all that is theirs; every login ends. The audit trail stays
-    Delete(NamedUser),
+    Delete(UserNameArgs),
     /// Let nobody sign in as this user any more, and end every login of theirs
-    Disable(NamedUser),
+    Disable(UserNameArgs),
     /// Let a disabled user sign in again. No login is revived
-    Enable(NamedUser),
+    Enable(UserNameArgs),
     /// End every login of a user, in both modes
-    Logout(NamedUser),
+    Logout(UserNameArgs),
     /// Let everybody try this user's password again, after too many failures
-    Unlock(NamedUser),
+    Unlock(UserNameArgs),
     /// Give a user a role, or take one away
     #[command(subcommand)]
     Role(RoleCommand),
@@ -46,19 +46,19 @@ pub(super) enum UserCommand {
 #[derive(Subcommand)]
 pub(super) enum RoleCommand {
     /// Give a user a role
-    Add(UserRole),
+    Add(RoleArgs),
     /// Take a role from a user
-    Remove(UserRole),
+    Remove(RoleArgs),
 }
 
 #[derive(Args)]
-pub(super) struct NamedUser {
+pub(super) struct UserNameArgs {
     /// A username or an email
     name: String,
 }
 
 #[derive(Args)]
-pub(super) struct UserRole {
+pub(super) struct RoleArgs {
     /// A username or an email
     name: String,
     /// 1 to 64 ASCII letters, digits, and the characters _ . - :
@@ -66,7 +66,7 @@ pub(super) struct UserRole {
 }
 
 #[derive(Args)]
-pub(super) struct CreateUser {
+pub(super) struct CreateUserArgs {
     /// 3 to 64 ASCII letters, digits, and the characters _ . - +. If it is not given, it is derived from the email
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
@@ -86,8 +86,10 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     };
     let storage = Storage::open(config).await?;
     let clock = Clock::system();
-    let desk =
-        Desk { accounts: storage.accounts(config, &clock, Niceness::Usual)?, trail: storage.trail(&clock) };
+    let desk = AuditedAccounts {
+        accounts: storage.accounts(config, &clock, ThreadPriority::Usual)?,
+        trail: storage.trail(&clock),
+    };
     let outcome = match command {
         UserCommand::Create(user) => desk.create(user, password).await.map(Some),
         UserCommand::Import(users) => import(users, &storage, &desk.trail).await.map(Some),
@@ -107,13 +109,13 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
 }
 
 /// Where an operator looks after users, and each change is written down.
-struct Desk {
+struct AuditedAccounts {
     accounts: Accounts,
     trail: Trail,
 }
 
-impl Desk {
-    async fn create(&self, user: CreateUser, password: SecretString) -> Result<String, Failure> {
+impl AuditedAccounts {
+    async fn create(&self, user: CreateUserArgs, password: SecretString) -> Result<String, Failure> {
         let new = NewUser { username: user.username, email: user.email, password, admin: user.admin };
         let user = self.accounts.register(&new).await.map_err(|error| describe(&error))?;
         let roles = user.roles.join(", ");
@@ -170,11 +172,11 @@ impl Desk {
 
     async fn change_role(&self, command: RoleCommand) -> Result<String, Failure> {
         let (kind, name, role, changed) = match command {
-            RoleCommand::Add(UserRole { name, role }) => {
+            RoleCommand::Add(RoleArgs { name, role }) => {
                 let changed = self.accounts.add_role(&name, &role).await?;
                 (Kind::RoleAdded, name, role, changed)
             }
-            RoleCommand::Remove(UserRole { name, role }) => {
+            RoleCommand::Remove(RoleArgs { name, role }) => {
                 let changed = self.accounts.remove_role(&name, &role).await?;
                 (Kind::RoleRemoved, name, role, changed)
             }
@@ -185,7 +187,7 @@ impl Desk {
     }
 }
 
-fn entry(kind: Kind, user: UserName) -> Entry {
+fn entry(kind: Kind, user: UserRef) -> Entry {
     Entry::new(kind, Origin::Command).of_user(user.id, user.username)
 }
 

@@ -214,7 +214,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::check;
+    use crate::property_testing::check;
 
     #[test]
     fn what_sets_the_variables_reads_what_was_read_here() {

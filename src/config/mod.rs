@@ -1,13 +1,17 @@
 //! The settings: the only reader of the environment, which reports every bad setting at once.
 
 mod file;
+mod jwt;
+mod lifetimes;
 mod listen;
 mod opentelemetry;
 mod origin;
+mod parse;
+mod passwords;
 mod public_url;
 mod reader;
 mod source;
-mod unknown;
+mod unknown_settings;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,12 +23,15 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use url::Url;
 
-pub use self::public_url::OWN_PATHS;
+use crate::crypto::AppSecret;
 use crate::database::DirectUrl;
-use crate::tokens::{AppSecret, SecretBytes};
 
+pub use self::jwt::{JwtAlgorithm, JwtConfig, KeyFile};
+pub use self::lifetimes::{Lifetimes, Span};
 pub use self::listen::Listen;
-use self::unknown::Given;
+pub use self::passwords::PasswordConfig;
+pub use self::public_url::OWN_PATHS;
+use self::unknown_settings::GivenSettings;
 
 /// Everything that can be set. Secrets in it are not printed by `Debug`.
 #[derive(Clone, Debug)]
@@ -82,12 +89,12 @@ pub struct UnknownSetting {
     /// Its name.
     pub name: String,
     /// What it is taken for a setting by.
-    pub why: Why,
+    pub why: UnknownReason,
 }
 
 /// What a variable that nothing reads is taken for a setting by.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum UnknownReason {
     /// It is called like this setting, or is what others call it.
     Meant(String),
     /// It begins with `DUALAUTH_`.
@@ -98,92 +105,6 @@ pub enum Why {
     OpenTelemetry,
     /// It is OpenTelemetry's, and what it is set to is neither `true` nor `false`.
     NotBoolean,
-}
-
-/// The key file, as it was read.
-#[derive(Clone, Debug)]
-pub struct KeyFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What is in it.
-    pub bytes: SecretBytes,
-}
-
-/// What access tokens say, and what signs them.
-#[derive(Clone, Debug)]
-pub struct JwtConfig {
-    /// `JWT_ISSUER`; none: the public URL.
-    pub issuer: Option<String>,
-    /// `JWT_AUDIENCE`, each of them; none: the public URL.
-    pub audience: Vec<String>,
-    /// `JWT_CLIENT_ID`.
-    pub client_id: String,
-    /// `JWT_ALGORITHM`.
-    pub algorithm: JwtAlgorithm,
-    /// `JWT_KEY_FILE`; none: keys are made, and kept in the database.
-    pub key_file: Option<KeyFile>,
-    /// `KEY_ROTATION`: how long a key signs; none: until somebody rotates.
-    pub rotation: Option<Duration>,
-}
-
-/// How access tokens are signed (RFC 7518, section 3.1; RFC 8037, section 3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is the standard's own name")]
-pub enum JwtAlgorithm {
-    Hs256,
-    EdDsa,
-    Es256,
-    Rs256,
-}
-
-impl JwtAlgorithm {
-    /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Hs256, Self::EdDsa, Self::Es256, Self::Rs256];
-
-    /// Its name in the standard.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::EdDsa => "EdDSA",
-            Self::Es256 => "ES256",
-            Self::Rs256 => "RS256",
-        }
-    }
-
-    /// The one of this name.
-    pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
-    }
-}
-
-/// How long logins and tokens live.
-#[derive(Clone, Copy, Debug)]
-pub struct Lifetimes {
-    /// `SESSION_IDLE_TTL`, `SESSION_TTL`.
-    pub session: Span,
-    /// `REMEMBER_IDLE_TTL`, `REMEMBER_TTL`.
-    pub remember: Span,
-    /// `ACCESS_TOKEN_TTL`.
-    pub access_token: Duration,
-    /// `REFRESH_GRACE`: how long a credential that a refresh replaced goes on being accepted.
-    pub refresh_grace: Duration,
-    /// `LAST_SEEN_INTERVAL`: how exactly idle time is kept; none: as exactly as it is long.
-    pub last_seen: Option<Duration>,
-}
-
-impl Lifetimes {
-    /// A login's two limits.
-    pub fn span(&self, remember_me: bool) -> Span {
-        if remember_me { self.remember } else { self.session }
-    }
-
-    /// How long a login's use may wait until it is written down. For as long as it does, other nodes take the login for
-    /// idle.
-    pub fn last_seen_interval(&self, remember_me: bool) -> Duration {
-        let idle = self.span(remember_me).idle;
-        let usual = || (idle / 100).clamp(Duration::from_secs(10), Duration::from_secs(60 * 60));
-        self.last_seen.unwrap_or_else(usual).min(idle / 2)
-    }
 }
 
 /// What a node remembers of logins, and when that will do.
@@ -226,50 +147,6 @@ pub enum WhenStale {
     Serve,
     /// The answer is 503.
     Refuse,
-}
-
-/// A login's two limits.
-#[derive(Clone, Copy, Debug)]
-pub struct Span {
-    /// Without use, it ends after this.
-    pub idle: Duration,
-    /// It ends after this in any case.
-    pub absolute: Duration,
-}
-
-/// What passwords must be and what a hash of one costs.
-#[derive(Clone, Debug)]
-pub struct PasswordConfig {
-    /// `PASSWORD_MIN_LENGTH`, in code points.
-    pub min_length: usize,
-    /// `ARGON2_MEMORY_KIB`, `ARGON2_ITERATIONS`, `ARGON2_PARALLELISM` (RFC 9106).
-    pub argon2: argon2::Params,
-    /// `HASH_CONCURRENCY`: how many are computed at a time.
-    pub concurrency: usize,
-}
-
-impl PasswordConfig {
-    /// The most memory that a hash may take, in KiB.
-    pub const MAX_MEMORY_KIB: u32 = 256 * 1024;
-
-    /// The same multiplied by the iterations, which is a few seconds' work.
-    const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
-
-    /// Whether argon2 may cost so much, whoever chose it.
-    ///
-    /// # Errors
-    /// The limits, in words.
-    pub fn check_argon2(memory_kib: u32, iterations: u32) -> Result<(), String> {
-        let work = u64::from(memory_kib) * u64::from(iterations);
-        if memory_kib <= Self::MAX_MEMORY_KIB && work <= Self::MAX_WORK_KIB {
-            return Ok(());
-        }
-        Err(format!(
-            "{} KiB of memory, and {} multiplied by the iterations",
-            Self::MAX_MEMORY_KIB,
-            Self::MAX_WORK_KIB
-        ))
-    }
 }
 
 /// How often one network may try what can be guessed, or costs us more than it costs a stranger.
@@ -366,7 +243,7 @@ impl Config {
             Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         });
         let (values, known) = (values.collect::<BTreeMap<_, _>>(), asked.into_inner());
-        let given = Given { values: &values, in_file: &in_file, known: &known };
+        let given = GivenSettings { values: &values, in_file: &in_file, known: &known };
         let mut unknown = given.unknown();
         let refused: Vec<_> = not_utf8.into_inner().into_iter().chain(given.refused(&unknown)).collect();
         match read {
@@ -399,24 +276,6 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn idle_time_is_kept_as_exactly_as_it_is_long_or_as_is_set() {
-        let intervals = |settings: &[(&str, &str)]| {
-            let value = |name: &str| {
-                settings.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
-            };
-            let lifetimes = Config::from_vars(value).expect("they are right").lifetimes;
-            [false, true].map(|remember_me| lifetimes.last_seen_interval(remember_me).as_secs())
-        };
-        assert_eq!(intervals(&[]), [18, 3_600]);
-        assert_eq!(intervals(&[("REMEMBER_IDLE_TTL", "1d")]), [18, 864]);
-        assert_eq!(intervals(&[("SESSION_IDLE_TTL", "5m")]), [10, 3_600]);
-        // However it is set: else a login would be over before its use is written down.
-        assert_eq!(intervals(&[("SESSION_IDLE_TTL", "12s")]), [6, 3_600]);
-        assert_eq!(intervals(&[("LAST_SEEN_INTERVAL", "1s")]), [1, 1]);
-        assert_eq!(intervals(&[("LAST_SEEN_INTERVAL", "2h")]), [900, 7_200]);
-    }
 
     #[test]
     fn secrets_are_not_printed() {

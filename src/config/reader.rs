@@ -5,26 +5,21 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
-use super::opentelemetry;
-use super::source::Source;
+use super::parse;
+use super::source::SettingSource;
 use super::{
     Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, Listen, LogConfig,
-    LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, TracesConfig, WhenStale, origin,
-    public_url,
+    LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, WhenStale, origin, public_url,
 };
+use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{DirectUrl, check_url};
-use crate::tokens::{AppSecret, SecretBytes};
 
 /// Where a private Postgres lives, below the working directory.
 const DATA_FOLDER: &str = ".data";
-
-/// The longest time that can be set: ten years, which keeps every date that is computed from it in bounds.
-const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 const A_TIME: &str = "a time such as 30s, 15m, 24h or 14d, of 3650d at most";
 
@@ -33,24 +28,19 @@ const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
 
 const DEFAULT_LISTEN: Listen = Listen::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));
 
-/// What an IPv4 address in IPv6's clothes has in front (RFC 4291, section 2.5.5.2).
-const IPV4_IN_IPV6_BITS: u8 = 96;
-
-/// Where a collector is, when it is not said (OTLP Exporter, "Configuration Options").
-const DEFAULT_COLLECTOR: &str = "http://localhost:4318";
-
 const DEFAULT_CLIENT_ID: &str = "dualauth";
 
 /// Every setting, or what is wrong with them.
 pub(super) fn read(vars: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
-    let mut reader = Reader { source: Source::new(vars), errors: Vec::new() };
+    let mut reader = Reader { source: SettingSource::new(vars), errors: Vec::new() };
     let config = reader.config();
     if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
 }
 
-struct Reader<V> {
-    source: Source<V>,
-    errors: Vec<String>,
+/// Reads settings, and notes what is wrong with each.
+pub(super) struct Reader<V> {
+    source: SettingSource<V>,
+    pub(super) errors: Vec<String>,
 }
 
 impl<V: Fn(&str) -> Option<String>> Reader<V> {
@@ -66,7 +56,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             public_url: self.public_url(),
             app_secret: self.app_secret(),
             allowed_origins: self.list("ALLOWED_ORIGINS", origin::parse),
-            trusted_proxies: self.list("TRUSTED_PROXIES", parse_network),
+            trusted_proxies: self.list("TRUSTED_PROXIES", parse::network),
             cookie_domain: self.cookie_domain(),
             cookie_name_prefix: self.cookie_name_prefix(),
             jwt: self.jwt(),
@@ -97,16 +87,21 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         })
     }
 
-    fn text(&mut self, name: &str) -> Option<String> {
+    pub(super) fn text(&mut self, name: &str) -> Option<String> {
         self.value(name).map(|value| value.trim().to_owned())
     }
 
-    fn wrong(&mut self, name: &str, expected: &str) {
+    pub(super) fn wrong(&mut self, name: &str, expected: &str) {
         self.errors.push(format!("{name}: expected {expected}"));
     }
 
     /// `None` when it is not set, and when it is wrong, which is noted.
-    fn read<T>(&mut self, name: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    pub(super) fn read<T>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
         let text = self.text(name)?;
         let parsed = parse(&text);
         if parsed.is_none() {
@@ -132,13 +127,13 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn duration(&mut self, name: &str, default: &str) -> Duration {
-        let given = self.read(name, A_TIME, parse_duration);
-        given.or_else(|| parse_duration(default)).unwrap_or_default()
+        let given = self.read(name, A_TIME, parse::duration);
+        given.or_else(|| parse::duration(default)).unwrap_or_default()
     }
 
     /// How long what a refresh replaced goes on being accepted: not at all, if that is wanted.
     fn grace(&mut self) -> Duration {
-        let parse = |text: &str| if text == "0s" { Some(Duration::ZERO) } else { parse_duration(text) };
+        let parse = |text: &str| if text == "0s" { Some(Duration::ZERO) } else { parse::duration(text) };
         let expected = "a time such as 30s or 1m, of 3650d at most, or 0s";
         self.read("REFRESH_GRACE", expected, parse).unwrap_or(Duration::from_secs(30))
     }
@@ -207,7 +202,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         self.read("COOKIE_DOMAIN", expected, |text| {
             // A dot in front is ignored (RFC 6265, section 5.2.3).
             match Host::parse(text.strip_prefix('.').unwrap_or(text)) {
-                Ok(Host::Domain(domain)) if is_below_public_suffix(&domain) => Some(domain.to_string()),
+                Ok(Host::Domain(domain)) if parse::is_below_public_suffix(&domain) => {
+                    Some(domain.to_string())
+                }
                 _ => None,
             }
         })
@@ -237,7 +234,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             issuer: self.text("JWT_ISSUER"),
             audience: self.audience(),
             client_id: self
-                .read("JWT_CLIENT_ID", "printable ASCII characters", client_id)
+                .read("JWT_CLIENT_ID", "printable ASCII characters", parse::client_id)
                 .unwrap_or_else(|| DEFAULT_CLIENT_ID.to_owned()),
             algorithm: self.choice("JWT_ALGORITHM", JwtAlgorithm::ALL.map(|it| (it.as_str(), it))),
             key_file: self.key_file(),
@@ -278,7 +275,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     fn rotation(&mut self) -> Option<Duration> {
         let expected =
             "off, or a time such as 30d, between 10m and 3650d: others must have met a key before it signs";
-        let parse = |text: &str| parse_duration(text).filter(|time| *time >= MIN_ROTATION).map(Some);
+        let parse = |text: &str| parse::duration(text).filter(|time| *time >= MIN_ROTATION).map(Some);
         self.read("KEY_ROTATION", expected, |text| if text == "off" { Some(None) } else { parse(text) })?
     }
 
@@ -294,7 +291,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             },
             access_token: self.duration("ACCESS_TOKEN_TTL", "15m"),
             refresh_grace: self.grace(),
-            last_seen: self.read("LAST_SEEN_INTERVAL", A_TIME, parse_duration),
+            last_seen: self.read("LAST_SEEN_INTERVAL", A_TIME, parse::duration),
         }
     }
 
@@ -341,7 +338,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     fn limit(&mut self, name: &str, a_minute: u32) -> RateLimit {
         let expected = "a number of one or more and a time, such as 60/1m";
         let default = RateLimit { count: a_minute, per: Duration::from_secs(60) };
-        self.read(name, expected, parse_limit).unwrap_or(default)
+        self.read(name, expected, parse::rate_limit).unwrap_or(default)
     }
 
     fn log(&mut self) -> LogConfig {
@@ -354,463 +351,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             format: self.choice("LOG_FORMAT", formats),
         }
     }
-
-    fn traces(&mut self) -> Option<TracesConfig> {
-        // Anything else counts as false (OpenTelemetry's specification, "Boolean value").
-        let is_off = self.text("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
-        let errors_before = self.errors.len();
-        let is_wanted = self.read("OTEL_TRACES_EXPORTER", "otlp or none", |text| match text {
-            "otlp" => Some(true),
-            "none" => Some(false),
-            _ => None,
-        });
-        // Asked for in any case, so that a name with a slip is known for what it is.
-        let (endpoint, headers, resource) = (self.collector(), self.collector_headers(), self.resource());
-        let protocol = self.first(["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
-        if is_off || is_wanted == Some(false) {
-            // Nor does what is not used stop the start.
-            self.errors.truncate(errors_before);
-            return None;
-        }
-        let endpoint = endpoint.or_else(|| is_wanted.and_then(|_| of_signal(DEFAULT_COLLECTOR)))?;
-        if let Some((name, _)) = protocol.filter(|(_, protocol)| protocol != "http/protobuf") {
-            self.wrong(name, "http/protobuf: nothing else is sent");
-        }
-        Some(TracesConfig { endpoint, headers, resource })
-    }
-
-    /// The first of these that is set.
-    fn first<const N: usize>(&mut self, names: [&'static str; N]) -> Option<(&'static str, String)> {
-        let values = names.map(|name| self.text(name).map(|value| (name, value)));
-        values.into_iter().flatten().next()
-    }
-
-    /// The signal's own endpoint is taken as it is; to that of all signals, its path is added.
-    fn collector(&mut self) -> Option<Url> {
-        let expected = "the URL of a collector such as http://localhost:4318, without a user or a query";
-        let own = self.read("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", expected, parse_endpoint);
-        let of_all = self.read("OTEL_EXPORTER_OTLP_ENDPOINT", expected, of_signal);
-        own.or(of_all)
-    }
-
-    fn collector_headers(&mut self) -> Vec<(String, SecretString)> {
-        let given = self.first(["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"]);
-        let pairs = given.map_or_else(Vec::new, |(name, text)| self.pairs(name, &text));
-        pairs.into_iter().map(|(name, value)| (name, value.into())).collect()
-    }
-
-    /// The name has a setting of its own, which wins.
-    fn resource(&mut self) -> Vec<(String, String)> {
-        const NAME: &str = "service.name";
-        let text = self.text("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
-        let mut resource = self.pairs("OTEL_RESOURCE_ATTRIBUTES", &text);
-        let name = self.text("OTEL_SERVICE_NAME");
-        if name.is_some() || resource.iter().all(|(other, _)| other != NAME) {
-            resource.retain(|(other, _)| other != NAME);
-            resource.push((NAME.to_owned(), name.unwrap_or_else(|| "dualauth".to_owned())));
-        }
-        resource
-    }
-
-    fn pairs(&mut self, name: &str, text: &str) -> Vec<(String, String)> {
-        opentelemetry::pairs(text).unwrap_or_else(|| {
-            self.wrong(name, "name=value pairs with commas in between, values percent-encoded");
-            Vec::new()
-        })
-    }
-}
-
-/// Whether it can be somebody's, by the public suffix list.
-fn is_below_public_suffix(domain: &str) -> bool {
-    domain.contains('.') && psl::domain_str(domain).is_some()
-}
-
-fn of_signal(text: &str) -> Option<Url> {
-    let mut url = parse_endpoint(text)?;
-    url.set_path(&format!("{}/v1/traces", url.path().trim_end_matches('/')));
-    Some(url)
-}
-
-fn parse_endpoint(text: &str) -> Option<Url> {
-    Url::parse(text).ok().filter(public_url::is_plain)
-}
-
-/// As addresses are compared: an IPv4 network in IPv6's clothes is that IPv4 network, and bits behind the prefix say nothing.
-fn parse_network(text: &str) -> Result<IpNet, String> {
-    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let network: IpNet =
-        network.map_err(|_| format!("addresses or networks such as 10.0.0.0/8, not {text:?}"))?;
-    let bits = network.prefix_len().checked_sub(IPV4_IN_IPV6_BITS);
-    let plain = match (network.addr().to_canonical(), bits) {
-        (IpAddr::V4(address), Some(bits)) if network.addr().is_ipv6() => {
-            IpNet::new(address.into(), bits).ok()
-        }
-        _ => None,
-    };
-    Ok(plain.unwrap_or(network).trunc())
-}
-
-fn parse_limit(text: &str) -> Option<RateLimit> {
-    let (count, per) = text.split_once('/')?;
-    let count = count.trim().parse().ok().filter(|count| *count > 0)?;
-    Some(RateLimit { count, per: parse_duration(per.trim())? })
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return None,
-    };
-    let only_digits = number.bytes().all(|byte| byte.is_ascii_digit());
-    let duration = Duration::from_secs(number.parse::<u64>().ok()?.checked_mul(seconds)?);
-    (only_digits && !duration.is_zero() && duration <= MAX_TTL).then_some(duration)
-}
-
-/// RFC 6749, appendix A.1.
-fn client_id(text: &str) -> Option<String> {
-    text.bytes().all(|byte| matches!(byte, b' '..=b'~')).then(|| text.to_owned())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(settings: &[(&str, &str)]) -> Result<Config, String> {
-        let read = super::read(|name| {
-            settings.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
-        });
-        read.map_err(|wrong| wrong.join("\n"))
-    }
-
-    #[test]
-    fn nothing_set_gives_the_defaults() {
-        let config = read(&[]).expect("the defaults are valid");
-        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.lifetimes.remember.absolute, Duration::from_secs(90 * 86_400));
-        assert_eq!(config.passwords.argon2.m_cost(), 19_456);
-    }
-
-    #[test]
-    fn every_wrong_setting_is_reported_at_once_and_no_secret_is_repeated() {
-        let error = read(&[
-            ("LISTEN", "everywhere"),
-            ("APP_SECRET", "hunter2"),
-            ("DATABASE_URL", "mysql://root:hunter3@db"),
-            ("SESSION_TTL", "1 day"),
-            ("ALLOWED_ORIGINS", "*, https://ok.example.com"),
-            ("TRUSTED_PROXIES", "10.0.0.0/8, nginx"),
-            ("ARGON2_ITERATIONS", "0"),
-            ("COOKIE_DOMAIN", "elsewhere.example"),
-            ("LOG_FORMAT", "xml"),
-            ("JWT_ALGORITHM", "none"),
-        ])
-        .expect_err("all of them are wrong");
-        for name in [
-            "LISTEN",
-            "APP_SECRET",
-            "DATABASE_URL",
-            "SESSION_TTL",
-            "ALLOWED_ORIGINS",
-            "TRUSTED_PROXIES",
-            "ARGON2_ITERATIONS",
-            "COOKIE_DOMAIN",
-            "LOG_FORMAT",
-            "JWT_ALGORITHM",
-        ] {
-            assert!(error.contains(name), "{name} is missing in {error}");
-        }
-        assert!(!error.contains("hunter"), "{error}");
-    }
-
-    #[test]
-    fn a_limit_is_a_number_and_a_time() {
-        let of = |text: &str| read(&[("LOGIN_LIMIT", text)]).map(|config| config.limits.login);
-        let limit = |count, seconds| RateLimit { count, per: Duration::from_secs(seconds) };
-        assert_eq!(of(""), Ok(limit(60, 60)));
-        assert_eq!(of("5/10s"), Ok(limit(5, 10)));
-        assert_eq!(of("1 / 24h"), Ok(limit(1, 86_400)));
-        for wrong in ["0/1m", "5", "5/", "/1m", "5/minute", "-1/1m", "5/0s", "off"] {
-            assert!(of(wrong).expect_err(wrong).contains("LOGIN_LIMIT"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn the_grace_of_what_was_replaced_may_be_none() {
-        let of = |text: &str| read(&[("REFRESH_GRACE", text)]).map(|config| config.lifetimes.refresh_grace);
-        for (text, seconds) in [("", 30), ("0s", 0), ("2m", 120)] {
-            assert_eq!(of(text), Ok(Duration::from_secs(seconds)));
-        }
-        for wrong in ["0", "0m", "none", "-1s", "3651d"] {
-            assert!(of(wrong).expect_err(wrong).contains("REFRESH_GRACE"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_cookie_name_prefix_is_short_and_plain() {
-        let of = |text: &str| read(&[("COOKIE_NAME_PREFIX", text)]).map(|config| config.cookie_name_prefix);
-        for good in ["", "staging_", "a", "_a", "Auth-2.", &"x".repeat(32)] {
-            assert_eq!(of(good).as_deref(), Ok(good));
-        }
-        for wrong in ["__Host-", "__a", "a b", "a=", "a;", "ä", "a%", &"x".repeat(33)] {
-            assert!(of(wrong).expect_err(wrong).contains("COOKIE_NAME_PREFIX"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_variant_is_one_of_two_words() {
-        let of = |settings: &[(&str, &str)]| {
-            let directory = read(settings).expect("they are right").directory;
-            (directory.session_lookup, directory.jwt_revocation, directory.jwt_when_stale)
-        };
-        let default = (SessionLookup::Cached, JwtRevocation::Feed, WhenStale::Serve);
-        let usual = [("SESSION_LOOKUP", "cached"), ("JWT_REVOCATION", "feed"), ("JWT_WHEN_STALE", "serve")];
-        assert_eq!((of(&[]), of(&usual)), (default, default));
-        let textbook =
-            [("SESSION_LOOKUP", "always"), ("JWT_REVOCATION", "off"), ("JWT_WHEN_STALE", "refuse")];
-        assert_eq!(of(&textbook), (SessionLookup::Always, JwtRevocation::Off, WhenStale::Refuse));
-
-        for (name, _) in usual {
-            for word in ["sometimes", "Always", "true", "on", "none", "feed,off"] {
-                let error = read(&[(name, word)]).expect_err("another word");
-                assert!(error.contains(name), "{name}={word}: {error}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_empty_setting_is_not_set_unless_it_would_mean_another_database_or_secret() {
-        assert!(read(&[("SESSION_TTL", ""), ("PUBLIC_URL", " "), ("DATABASE_DIRECT_URL", "")]).is_ok());
-        let error =
-            read(&[("APP_SECRET", ""), ("DATABASE_URL", " ")]).expect_err("another database and secret");
-        assert!(error.contains("APP_SECRET is empty") && error.contains("DATABASE_URL is empty"), "{error}");
-    }
-
-    #[test]
-    fn a_proxy_is_the_same_however_its_address_is_written() {
-        let of = |text: &str| {
-            let proxies = read(&[("TRUSTED_PROXIES", text)]).map(|config| config.trusted_proxies);
-            proxies.map(|proxies| proxies.iter().map(IpNet::to_string).collect::<Vec<_>>().join(","))
-        };
-        for (text, read) in [
-            ("127.0.0.1, ::1", "127.0.0.1/32,::1/128"),
-            ("::ffff:127.0.0.1", "127.0.0.1/32"),
-            ("::FFFF:7f00:1", "127.0.0.1/32"),
-            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
-            ("::ffff:10.1.2.3/104", "10.0.0.0/8"),
-            ("::ffff:0:0/96", "0.0.0.0/0"),
-            ("::ffff:0:0/95", "::fffe:0:0/95"),
-            ("10.0.0.1/8", "10.0.0.0/8"),
-            ("fd00::1/8", "fd00::/8"),
-            ("0.0.0.0/0", "0.0.0.0/0"),
-        ] {
-            assert_eq!(of(text), Ok(read.to_owned()), "{text}");
-        }
-        for wrong in ["*", "localhost", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "10.*"] {
-            assert!(of(wrong).expect_err(wrong).contains("TRUSTED_PROXIES"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_cookie_domain_may_have_a_dot_in_front() {
-        let of = |domain: &str| {
-            let url = ("PUBLIC_URL", "https://auth.example.com");
-            read(&[url, ("COOKIE_DOMAIN", domain)]).map(|config| config.cookie_domain.unwrap_or_default())
-        };
-        for domain in ["example.com", ".example.com", ".Example.COM"] {
-            assert_eq!(of(domain), Ok("example.com".to_owned()));
-        }
-        assert_eq!(of(".auth.example.com"), Ok("auth.example.com".to_owned()));
-        for wrong in [
-            "..example.com",
-            ".",
-            ".com",
-            "*.example.com",
-            "https://example.com",
-            "example.com.",
-            "192.0.2.1",
-            "ample.com",
-            "com",
-        ] {
-            assert!(of(wrong).expect_err(wrong).contains("COOKIE_DOMAIN"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_cookie_domain_is_no_public_suffix() {
-        let of = |host: &str, domain: &str| {
-            let url = format!("https://{host}");
-            read(&[("PUBLIC_URL", &url), ("COOKIE_DOMAIN", domain)])
-                .map(|config| config.cookie_domain.unwrap_or_default())
-        };
-        for (host, wrong) in [
-            ("auth.example.co.uk", "co.uk"),
-            ("auth.example.co.uk", ".CO.UK"),
-            ("me.github.io", "github.io"),
-            ("me.xn--55qx5d.cn", "xn--55qx5d.cn"),
-            ("me.公司.cn", "公司.cn"),
-            ("a.b.kawasaki.jp", "b.kawasaki.jp"),
-        ] {
-            assert!(of(host, wrong).expect_err(wrong).contains("COOKIE_DOMAIN"), "{wrong}");
-        }
-        for (host, good) in [
-            ("auth.example.co.uk", "example.co.uk"),
-            ("me.github.io", "me.github.io"),
-            ("auth.corp.internal", "corp.internal"),
-            ("auth.me.公司.cn", "me.xn--55qx5d.cn"),
-            ("a.city.kawasaki.jp", "city.kawasaki.jp"),
-        ] {
-            assert_eq!(of(host, good), Ok(good.to_owned()));
-        }
-    }
-
-    #[test]
-    fn another_way_to_a_database_needs_the_database() {
-        let direct = ("DATABASE_DIRECT_URL", "postgres://db:5432/x");
-        assert!(read(&[direct]).expect_err("no database").contains("DATABASE_URL: expected"));
-        assert!(read(&[direct, ("DATABASE_URL", "postgres://pooler:6432/x")]).is_ok());
-        for none in ["none", "", " "] {
-            assert!(read(&[("DATABASE_DIRECT_URL", none)]).is_ok(), "{none:?}");
-        }
-    }
-
-    #[test]
-    fn several_audiences_have_commas_in_between() {
-        let of = |text: &str| read(&[("JWT_AUDIENCE", text)]).map(|config| config.jwt.audience);
-        assert_eq!(of(""), Ok(vec![]));
-        assert_eq!(of("api"), Ok(vec!["api".to_owned()]));
-        assert_eq!(
-            of("api, https://web.example.com,"),
-            Ok(vec!["api".to_owned(), "https://web.example.com".to_owned()])
-        );
-        assert_eq!(of("a, b,a,a"), Ok(vec!["a".to_owned(), "b".to_owned()]));
-        for wrong in [",", " , ,"] {
-            assert!(of(wrong).expect_err(wrong).contains("JWT_AUDIENCE"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_unix_socket_does_not_say_what_clients_type() {
-        let socket = ("LISTEN", "unix:/run/dualauth.sock");
-        assert!(read(&[socket]).expect_err("no URL").contains("PUBLIC_URL"));
-        assert!(read(&[socket, ("PUBLIC_URL", "https://auth.example.com")]).is_ok());
-        let error = read(&[("LISTEN", "8080")]).expect_err("no address");
-        assert!(error.contains("LISTEN") && error.contains(":8080 (every interface)"), "{error}");
-    }
-
-    #[test]
-    fn opentelemetry_s_own_settings_say_whether_and_where_spans_go() {
-        let of = |settings: &[(&str, &str)]| {
-            read(settings).map(|config| config.traces.map(|traces| traces.endpoint.to_string()))
-        };
-        let all = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://all:4318/otlp/");
-        let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://own:4318/in");
-        let to = |url: &str| Ok(Some(url.to_owned()));
-        assert_eq!(of(&[]), Ok(None));
-        assert_eq!(of(&[all]), to("http://all:4318/otlp/v1/traces"));
-        assert_eq!(of(&[own]), to("http://own:4318/in"));
-        assert_eq!(of(&[all, own]), to("http://own:4318/in"));
-        assert_eq!(of(&[("OTEL_TRACES_EXPORTER", "otlp")]), to("http://localhost:4318/v1/traces"));
-        for on in ["false", "False", "1", "yes", "no", "0", ""] {
-            assert_eq!(of(&[all, ("OTEL_SDK_DISABLED", on)]), to("http://all:4318/otlp/v1/traces"), "{on}");
-        }
-        for off in
-            [("OTEL_SDK_DISABLED", "true"), ("OTEL_SDK_DISABLED", "TRUE"), ("OTEL_TRACES_EXPORTER", "none")]
-        {
-            assert_eq!(of(&[all, own, off]), Ok(None), "{off:?}");
-        }
-        for wrong in [
-            ("OTEL_TRACES_EXPORTER", "zipkin"),
-            ("OTEL_TRACES_EXPORTER", "otlp,console"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "hunter2"),
-        ] {
-            let error = of(&[all, wrong]).expect_err(wrong.1);
-            assert!(error.contains(wrong.0) && !error.contains("hunter2"), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_is_off_stops_nothing() {
-        let of = |settings: &[(&str, &str)]| read(settings).map(|config| config.traces.is_some());
-        for unusable in [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
-            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "unix:/run/x"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-            ("OTEL_EXPORTER_OTLP_HEADERS", "hunter2"),
-            ("OTEL_EXPORTER_OTLP_HEADERS_FILE", "/nowhere"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "hunter2"),
-        ] {
-            for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
-                assert_eq!(of(&[off, unusable]), Ok(false), "{off:?} {unusable:?}");
-            }
-            // Of which other errors are no part.
-            let error = of(&[("OTEL_SDK_DISABLED", "true"), unusable, ("SESSION_TTL", "soon")]);
-            let error = error.expect_err("a time");
-            assert!(error.contains("SESSION_TTL") && !error.contains("OTEL"), "{error}");
-        }
-        assert_eq!(of(&[("OTEL_SDK_DISABLED", "True"), ("OTEL_TRACES_EXPORTER", "zipkin")]), Ok(false));
-        assert!(
-            of(&[("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector")]).is_err()
-        );
-    }
-
-    #[test]
-    fn the_service_is_called_what_is_said_last_of_its_name() {
-        let of = |settings: &[(&str, &str)]| {
-            let all = [&[("OTEL_TRACES_EXPORTER", "otlp")], settings].concat();
-            let resource = read(&all).expect("they are right").traces.expect("they are on").resource;
-            resource.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
-        };
-        let attributes = ("OTEL_RESOURCE_ATTRIBUTES", "service.name=a,team=b%2Cc");
-        assert_eq!(of(&[]), "service.name=dualauth");
-        assert_eq!(of(&[attributes]), "service.name=a,team=b,c");
-        assert_eq!(of(&[attributes, ("OTEL_SERVICE_NAME", "d")]), "team=b,c,service.name=d");
-    }
-}
-
-#[cfg(test)]
-mod properties {
-    use proptest::prelude::*;
-    use proptest::sample::select;
-
-    use super::*;
-    use crate::properties::{check, near_misses};
-
-    const UNITS: [(&str, u128); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-
-    /// The same, without a limit of its own: digits and a unit.
-    fn expected(text: &str) -> Option<Duration> {
-        let (unit, seconds) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
-        let digits =
-            text.strip_suffix(unit).filter(|digits| digits.chars().all(|digit| digit.is_ascii_digit()))?;
-        let seconds = digits.parse::<u128>().ok()?.checked_mul(seconds)?;
-        (1..=3650 * 86_400).contains(&seconds).then(|| Duration::from_secs(seconds as u64))
-    }
-
-    #[test]
-    fn a_time_is_digits_and_a_unit_between_a_second_and_ten_years() {
-        let time = || {
-            select(UNITS.to_vec()).prop_flat_map(|(unit, seconds)| {
-                let most = 3650 * 86_400 / seconds;
-                let number = prop_oneof![0..=2_u128, most - 1..=most + 1, any::<u64>().prop_map(u128::from)];
-                let digits = prop_oneof![
-                    number.prop_map(|number| number.to_string()),
-                    "[+-]?0?[0-9]{1,5}",
-                    "[0-9]{1,30}"
-                ];
-                digits.prop_map(move |digits| format!("{digits}{unit}"))
-            })
-        };
-        let texts = prop_oneof![time(), near_misses(time()).prop_map(|(_, other)| other), any::<String>()];
-        check(texts, |text| {
-            prop_assert_eq!(parse_duration(&text), expected(&text));
-            Ok(())
-        });
-    }
-}
+mod tests;

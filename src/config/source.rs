@@ -15,13 +15,13 @@ const NEVER_EMPTY: [(&str, &str); 3] = [
 ];
 
 /// Values by the names of their settings.
-pub(super) struct Source<V> {
+pub(super) struct SettingSource<V> {
     vars: V,
     /// What was read: a pipe can be read once.
     known: HashMap<String, Option<String>>,
 }
 
-impl<V: Fn(&str) -> Option<String>> Source<V> {
+impl<V: Fn(&str) -> Option<String>> SettingSource<V> {
     pub(super) fn new(vars: V) -> Self {
         Self { vars, known: HashMap::new() }
     }
@@ -88,12 +88,12 @@ fn read(path: &str) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tokens::random_bytes;
+    use crate::crypto::random_bytes;
 
     fn value(name: &str, given: &[(&str, &str)]) -> Result<Option<String>, String> {
         let vars =
             |name: &str| given.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());
-        Source::new(vars).value(name)
+        SettingSource::new(vars).value(name)
     }
 
     /// The path of a file that has this in it.

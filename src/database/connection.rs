@@ -18,7 +18,7 @@ use sqlx::{
 
 /// What Postgres is to allow whoever is connected: it ends by itself what takes too long, and notices peers that are gone.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct StatementLimits {
     /// How long a statement may take.
     pub(super) statement: &'static str,
     /// How long it may wait for a lock.
@@ -35,7 +35,7 @@ const KEEPALIVE: [(&str, &str); 3] =
 const BACKEND: &str =
     "select pg_backend_pid(), current_setting('transaction_read_only'), current_setting('server_encoding')";
 
-impl Limits {
+impl StatementLimits {
     fn settings(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let times = [
             ("statement_timeout", self.statement),
@@ -100,7 +100,7 @@ impl DatabaseConnection {
     pub(super) async fn prepared(
         mut connection: PgConnection,
         pooling: Pooling,
-        limits: &Limits,
+        limits: &StatementLimits,
     ) -> Result<Self, Error> {
         let (first, begin) = match pooling {
             Pooling::Session => (limits.for_good(), String::new()),
@@ -182,7 +182,7 @@ impl DatabaseConnection {
 }
 
 /// Has these limits hold on a connection whose backend is its own.
-pub(super) async fn limit(connection: &mut PgConnection, limits: &Limits) -> Result<(), Error> {
+pub(super) async fn limit(connection: &mut PgConnection, limits: &StatementLimits) -> Result<(), Error> {
     ask(connection, limits.for_good().into()).await.map(drop)
 }
 

@@ -59,7 +59,7 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), SchemaError> {
     for _ in 1..TRIES {
         match attempt(connection).await {
             Err(SchemaError::Locked(error)) => {
-                tracing::warn!(%error, "migrations wait for others, and are tried again");
+                tracing::warn!(%error, "migrations are blocked by other transactions; will retry");
                 tokio::time::sleep(PAUSE).await;
             }
             outcome => return outcome,
@@ -137,7 +137,7 @@ async fn move_from(transaction: &mut PgConnection, before: &str) -> Result<(), S
          values ({OWN_SCHEMA}, 'moved to the schema dualauth', true, '', 0)"
     );
     execute(transaction, gone).await?;
-    tracing::info!(from = before, "the tables were moved to the schema dualauth");
+    tracing::info!(from = before, "tables moved to the schema dualauth");
     Ok(())
 }
 

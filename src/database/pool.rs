@@ -19,8 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{DatabaseConnection, Limits};
-use super::way::{Way, is_full};
+use super::connection::{DatabaseConnection, StatementLimits};
+use super::endpoints::{Endpoint, is_full};
 use super::{ACQUIRE_TIMEOUT, PROOF_TIMEOUT};
 
 /// When one is replaced, however well it is: behind one name there may be another server by now.
@@ -41,8 +41,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 pub struct Connections(Arc<Inner>);
 
 struct Inner {
-    way: Way,
-    limits: Limits,
+    way: Endpoint,
+    limits: StatementLimits,
     most: usize,
     /// How many Postgres grants, as far as is known.
     granted: AtomicUsize,
@@ -87,8 +87,8 @@ impl fmt::Debug for Connections {
 impl Connections {
     /// So many at most, by this way. Connects when it is asked something.
     pub(super) fn new(
-        way: Way,
-        limits: Limits,
+        way: Endpoint,
+        limits: StatementLimits,
         most: usize,
         trusted_idle: Duration,
         others: Option<Connections>,

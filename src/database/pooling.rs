@@ -6,15 +6,15 @@ use sqlx::Error;
 use tokio::time::timeout;
 
 use super::OpenError;
-use super::connection::{DatabaseConnection, Limits, Pooling};
-use super::way::{Servers, is_full};
+use super::connection::{DatabaseConnection, Pooling, StatementLimits};
+use super::endpoints::{Servers, is_full};
 
 /// How many connections are compared at most. A pooler may be several processes behind one address, each with backends of
 /// its own.
 const CONNECTIONS: usize = 4;
 
 /// Questions that are answered at once.
-const QUESTIONS: Limits = Limits { statement: "5s", lock: "2s", settings: &[] };
+const QUESTIONS: StatementLimits = StatementLimits { statement: "5s", lock: "2s", settings: &[] };
 
 /// How long one waits for a further connection. A pooler that has no backend left lets wait instead of refusing.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -184,7 +184,7 @@ mod properties {
     use proptest::sample::select;
 
     use super::*;
-    use crate::properties::{any_header_value, check, header_values};
+    use crate::property_testing::{any_header_value, check, header_values};
 
     fn seen(peer: IpAddr, forwarded: &[Vec<u8>]) -> IpAddr {
         let mut headers = HeaderMap::new();

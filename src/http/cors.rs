@@ -13,7 +13,7 @@ use actix_web::http::header::{
 use crate::error::{Code, Problem};
 
 use super::forward_auth::is_forward_auth;
-use super::refusal::Beginning;
+use super::parser_refusal::RequestPrefix;
 
 /// Every method that a route has. What a path does not answer is told by a 405 that the page can read.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
@@ -51,7 +51,7 @@ impl Cors {
     }
 
     /// The same of a request of which this is all that could be read.
-    pub fn allowed_origin_of(&self, beginning: &Beginning) -> Option<HeaderValue> {
+    pub fn allowed_origin_of(&self, beginning: &RequestPrefix) -> Option<HeaderValue> {
         if self.allowed.is_empty() || is_forward_auth(beginning.method_and_path().1) {
             return None;
         }
@@ -94,7 +94,7 @@ impl Cors {
         }
         let origin = String::from_utf8_lossy(first.as_bytes());
         let cut = &origin[..origin.floor_char_boundary(MAX_ORIGIN)];
-        tracing::info!(origin = ?cut, "a page of an origin that is not in ALLOWED_ORIGINS was refused");
+        tracing::info!(origin = ?cut, "cross-origin request refused: the origin is not in ALLOWED_ORIGINS");
         Some(Err(Problem::new(Code::CrossOrigin, "Only pages of ALLOWED_ORIGINS may call from elsewhere.")))
     }
 }

@@ -1,8 +1,8 @@
 //! HTTP/1.0, where a request without a length has no body (RFC 9112, section 6.3). actix refuses a `POST` like that,
 //! which nginx sends to what is behind it unless it is told otherwise: it is told the length that it asks for.
 
-use super::edge::MAX_HEADERS;
-use super::refusal::MAX_TARGET;
+use super::context::MAX_HEADERS;
+use super::parser_refusal::MAX_TARGET;
 
 /// The longest head that is looked at: what is longer is refused anyway.
 const MAX_HEAD: usize = MAX_TARGET + MAX_HEADERS;

@@ -82,7 +82,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
-            tracing::warn!(%error, path = %self.path.display(), "the socket can't be removed");
+            tracing::warn!(%error, path = %self.path.display(), "can't remove the Unix socket");
         }
     }
 }

@@ -1,21 +1,24 @@
 //! HTTP as every route speaks it: strict bodies, cookies by their bytes, the client's address, methods and paths.
 
+pub mod accept_queue;
 pub mod base_path;
 pub mod body;
 pub mod client;
-pub mod connection;
-pub mod cookies;
+pub mod context;
+pub mod cookie_header;
 pub mod cors;
-pub mod door;
-pub mod edge;
+pub mod error_responses;
+pub mod exchange;
 pub mod form;
 pub mod forward_auth;
 pub mod http10;
-pub mod incoming;
 pub mod listener;
+pub mod parser_adapter;
+pub mod parser_refusal;
 pub mod problem;
 pub mod query;
-pub mod refusal;
-pub mod tls;
-pub mod wire;
-pub mod work;
+pub mod route_index;
+pub mod timed_connection;
+pub mod tracked_body;
+pub mod uncancelled;
+pub mod upgrade;

@@ -10,10 +10,10 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::auth::{AuthError, Credential, Identity};
+use crate::auth::{AuthError, Credential, Identity, LoginSecret};
+use crate::crypto::{AppSecret, MacKey, sha256};
 use crate::error::Problem;
 use crate::logins::{Claimed, Login, SecretHash, TokenError, Transport};
-use crate::tokens::{AppSecret, MacKey, random_bytes, sha256};
 
 use super::claims::{Claims, Header, TYPE, Unknown, decode};
 use super::keys::Opened;
@@ -59,15 +59,15 @@ impl JwtMode {
             .min(login.ends_at())
             .min(login.token_expires_at.unwrap_or(now));
         let claims = Claims {
-            iss: self.parties.issuer.clone(),
-            aud: self.parties.audience.clone(),
+            iss: self.issuer_audience.issuer.clone(),
+            aud: self.issuer_audience.audience.clone(),
             sub: login.user.id,
             iat: now.timestamp(),
             exp: expires_at.timestamp(),
             nbf: None,
             jti: Uuid::new_v4(),
             sid: login.id,
-            client_id: Some(self.parties.client_id.clone()),
+            client_id: Some(self.issuer_audience.client_id.clone()),
             username: login.user.username.clone(),
             roles: login.user.roles.clone(),
             unknown: Unknown,
@@ -89,7 +89,11 @@ impl JwtMode {
     pub(super) async fn live(&self, token: &str) -> Result<Arc<Opened>, AuthError> {
         let opened = self.open(token).await?;
         let claims = &opened.claims;
-        claims.check(&self.parties.issuer, &self.parties.audience, self.clock.now().timestamp())?;
+        claims.check(
+            &self.issuer_audience.issuer,
+            &self.issuer_audience.audience,
+            self.clock.now().timestamp(),
+        )?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.username, &claims.roles).await {
             Ok(()) => Ok(opened),
             Err(TokenError::Ended) => Err(AuthError::TokenRevoked),
@@ -141,25 +145,9 @@ pub(super) fn identity(claims: &Claims, transport: Transport) -> Identity {
     }
 }
 
-/// What all refresh tokens of a login have in common, and nobody has who does not hold one.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(Zeroizing<[u8; 32]>);
-
-impl Secret {
-    pub(super) fn generate() -> Self {
-        Self(Zeroizing::new(random_bytes()))
-    }
-
-    /// What the database knows of it.
-    pub(super) fn hash(&self) -> SecretHash {
-        sha256(self.0.as_slice())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret([redacted])")
-    }
+/// What the database knows of the secret in a login's refresh tokens.
+pub(super) fn secret_hash(secret: &LoginSecret) -> SecretHash {
+    sha256(secret.as_bytes())
 }
 
 /// What a refresh token stands for: a login, at the generation of its credential.
@@ -168,19 +156,19 @@ pub(super) struct Refresh {
     pub(super) login: Uuid,
     pub(super) generation: i32,
     /// None in those of a login that began before they had one.
-    pub(super) secret: Option<Secret>,
+    pub(super) secret: Option<LoginSecret>,
 }
 
 impl Refresh {
     /// The same, as far as logins know it.
     pub(super) fn claimed(&self) -> Claimed {
-        let secret_hash = self.secret.as_ref().map(Secret::hash);
+        let secret_hash = self.secret.as_ref().map(secret_hash);
         Claimed { login: self.login, generation: self.generation, secret_hash }
     }
 
     /// What the MAC is of.
     fn message(&self) -> Zeroizing<Vec<u8>> {
-        let secret = self.secret.as_ref().map_or(&[][..], |secret| secret.0.as_slice());
+        let secret = self.secret.as_ref().map_or(&[][..], |secret| secret.as_bytes().as_slice());
         Zeroizing::new([self.login.as_bytes().as_slice(), &self.generation.to_be_bytes(), secret].concat())
     }
 }
@@ -210,7 +198,7 @@ impl RefreshTokens {
         let (generation, secret) = rest.split_first_chunk()?;
         let secret = match secret {
             [] => None,
-            secret => Some(Secret(Zeroizing::new(secret.try_into().ok()?))),
+            secret => Some(LoginSecret::from(<[u8; LoginSecret::BYTES]>::try_from(secret).ok()?)),
         };
         let refresh =
             Refresh { login: Uuid::from_bytes(*id), generation: i32::from_be_bytes(*generation), secret };
@@ -233,12 +221,12 @@ mod tests {
     }
 
     fn refresh() -> Refresh {
-        Refresh { login: Uuid::from_u128(7), generation: 3, secret: Some(Secret::generate()) }
+        Refresh { login: Uuid::from_u128(7), generation: 3, secret: Some(LoginSecret::generate()) }
     }
 
     #[test]
     fn the_secret_is_not_printed() {
-        let refresh = Refresh { secret: Some(Secret(Zeroizing::new([0xab; 32]))), ..refresh() };
+        let refresh = Refresh { secret: Some([0xab; 32].into()), ..refresh() };
         let printed = format!("{refresh:?}");
         assert!(printed.contains("redacted") && !printed.contains("171"), "{printed}");
     }
@@ -271,7 +259,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::{check, near_misses};
+    use crate::property_testing::{check, near_misses};
 
     fn tokens(byte: u8) -> RefreshTokens {
         RefreshTokens::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
@@ -282,7 +270,7 @@ mod properties {
         (any::<u128>(), any::<i32>(), secret).prop_map(|(id, generation, secret)| Refresh {
             login: Uuid::from_u128(id),
             generation,
-            secret: secret.map(|secret| Secret(Zeroizing::new(secret))),
+            secret: secret.map(LoginSecret::from),
         })
     }
 

@@ -3,32 +3,40 @@
 //! The story: `login` begins a login and signs what a request needs to know of it into an access token of a few
 //! minutes ([`keys`]). Requests are answered from its claims, without a look-up ([`credential`], [`verified`]); that the login
 //! has not been ended meanwhile, the node knows from the revocation feed. The refresh token is the login's id,
-//! a counter and a secret of the login under a MAC: `refresh` moves the counter on and signs the next snapshot. `logout` ends the login, and
-//! with it the access tokens that are out.
+//! a counter and a secret of the login under a MAC: `refresh` moves the counter on and issues the next pair ([`mod@refresh`],
+//! [`issue`]). `logout` ends the login, and with it the access tokens that are out.
 
 mod claims;
 mod credential;
+mod documentation;
 mod handlers;
+mod introspection;
+mod issue;
 mod keys;
-mod services;
+mod refresh;
 mod verified;
 
 use std::sync::Arc;
 
 use actix_web::cookie::SameSite;
-use actix_web::web;
-use futures_util::future::BoxFuture;
+use actix_web::dev::Payload;
+use actix_web::http::header::HeaderMap;
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::service_config::ServiceConfig;
+use uuid::Uuid;
 
+use crate::audit::Trail;
 use crate::auth::{
-    Audience, AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, Revoked, TokenBody,
+    Audience, AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode,
+    ModeContext, Rejection, Revoked, RouteDocumentation, TokenBody,
 };
 use crate::clock::Clock;
-use crate::logins::Logins;
-use crate::tokens::AppSecret;
+use crate::error::Problem;
+use crate::logins::{Access, Login, Logins, Replaced, Transport};
 
-use self::credential::RefreshTokens;
-pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Outlook, Rotated};
+use self::credential::{RefreshTokens, secret_hash};
+pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
 use self::verified::Verified;
 
 const NAME: &str = "jwt";
@@ -43,7 +51,7 @@ pub const REFRESH_COOKIE: CookieKind =
 
 /// Who issues access tokens, for whom, and by which application (RFC 7519, sections 4.1.1 and 4.1.3).
 #[derive(Clone, Debug)]
-pub struct Parties {
+pub struct IssuerAudience {
     /// `iss`.
     pub issuer: String,
     /// `aud`.
@@ -60,7 +68,9 @@ pub struct JwtMode {
     cookies: CookiePolicy,
     access_cookie: String,
     refresh_cookie: String,
-    parties: Parties,
+    issuer_audience: IssuerAudience,
+    csrf: Arc<Csrf>,
+    trail: Trail,
     keys: Keys,
     /// None: every signature is computed, every time.
     verified: Option<Arc<Verified>>,
@@ -68,26 +78,26 @@ pub struct JwtMode {
 }
 
 impl JwtMode {
-    /// Over these logins, signing with these keys. `verified`: how many tokens are remembered as verified, if any are.
+    /// Over the logins of this context, signing with these keys. `verified`: how many tokens are remembered as verified,
+    /// if any are.
     pub fn new(
-        logins: Logins,
-        clock: Clock,
-        cookies: CookiePolicy,
-        parties: Parties,
-        secret: &AppSecret,
+        context: &ModeContext<'_>,
+        issuer_audience: IssuerAudience,
         keys: Keys,
         verified: Option<usize>,
     ) -> Self {
         Self {
-            logins,
-            clock,
-            access_cookie: cookies.name(ACCESS_COOKIE),
-            refresh_cookie: cookies.name(REFRESH_COOKIE),
-            cookies,
-            parties,
+            logins: context.logins.clone(),
+            clock: context.clock.clone(),
+            cookies: context.cookies.clone(),
+            access_cookie: context.cookies.name(ACCESS_COOKIE),
+            refresh_cookie: context.cookies.name(REFRESH_COOKIE),
+            issuer_audience,
+            csrf: Arc::clone(&context.csrf),
+            trail: context.trail.clone(),
             keys,
             verified: verified.map(|size| Arc::new(Verified::new(size))),
-            refresh_tokens: Arc::new(RefreshTokens::new(secret)),
+            refresh_tokens: Arc::new(RefreshTokens::new(context.secret)),
         }
     }
 }
@@ -110,16 +120,16 @@ impl Mode for JwtMode {
         (!self.keys.can_sign()).then_some("there is no key to sign access tokens with")
     }
 
-    fn routes(&self, config: &mut ServiceConfig) {
-        config
-            .app_data(web::Data::new(self.clone()))
-            .service(handlers::jwt_register)
-            .service(handlers::jwt_login)
-            .service(handlers::jwt_profile)
-            .service(handlers::jwt_csrf)
-            .service(handlers::jwt_refresh)
-            .service(handlers::jwt_logout)
-            .service(handlers::jwt_logout_all);
+    fn default_transport(&self) -> Transport {
+        Transport::Bearer
+    }
+
+    fn routes(&self, config: &mut ServiceConfig, issuing: fn(&mut ServiceConfig)) {
+        config.app_data(web::Data::new(self.clone())).service(handlers::jwt_refresh).configure(issuing);
+    }
+
+    fn documentation(&self) -> &'static [RouteDocumentation] {
+        documentation::ROUTES
     }
 
     fn authenticate<'a>(
@@ -127,6 +137,51 @@ impl Mode for JwtMode {
         credential: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>> {
         Box::pin(self.identify(credential))
+    }
+
+    fn access(&self, secret: &LoginSecret) -> Access {
+        Access::Token(secret_hash(secret))
+    }
+
+    fn login_of_cookies<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+    ) -> BoxFuture<'a, Result<Option<Replaced>, AuthError>> {
+        Box::pin(self.find_login_of_cookies(headers))
+    }
+
+    fn issue<'a>(
+        &'a self,
+        login: Login,
+        secret: LoginSecret,
+        transport: Transport,
+        _: &'a HttpRequest,
+    ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>> {
+        Box::pin(self.issue_tokens(login, Some(secret), transport))
+    }
+
+    fn login_for_csrf<'a>(
+        &'a self,
+        presented: Result<Identity, Rejection>,
+        headers: &'a HeaderMap,
+    ) -> BoxFuture<'a, Result<Uuid, Problem>> {
+        Box::pin(self.csrf_login(presented, headers))
+    }
+
+    fn identity_for_logout<'a>(
+        &'a self,
+        request: &'a HttpRequest,
+        body: Payload,
+    ) -> LocalBoxFuture<'a, Result<Identity, Rejection>> {
+        Box::pin(self.identify_for_logout(request, body))
+    }
+
+    fn login_ended(&self) -> AuthError {
+        AuthError::TokenRevoked
+    }
+
+    fn clear_cookies(&self, response: &mut HttpResponse, headers: &HeaderMap) {
+        self.clear_token_cookies(response, headers);
     }
 
     fn introspect<'a>(

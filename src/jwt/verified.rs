@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hashlink::LruCache;
 
+use crate::crypto::sha256;
 use crate::shards::Shards;
-use crate::tokens::sha256;
 
 use super::keys::Opened;
 

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 
 use crate::auth::{AuthError, Credential, Identity, pick};
+use crate::crypto::MacKey;
 use crate::logins::{Presented, Transport};
-use crate::tokens::MacKey;
 
 use super::id::{PREFIX, SessionId};
 use super::{NAME, SessionMode};
@@ -99,9 +99,9 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::{check, near_misses};
+    use crate::crypto::AppSecret;
+    use crate::property_testing::{check, near_misses};
     use crate::session::{SIGNING, signing_key};
-    use crate::tokens::AppSecret;
 
     fn secret(byte: u8) -> AppSecret {
         AppSecret::new(vec![byte; 32]).expect("long enough")

@@ -10,13 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use crate::auth::LoginSecret;
+use crate::crypto::{AppSecret, MacKey, sha256};
 use crate::logins::HandleHash;
-use crate::tokens::{AppSecret, MacKey, random_bytes, sha256};
 
 /// Tells a session id from every other secret.
 pub(super) const PREFIX: &str = "dus_";
 
-const ROOT_BYTES: usize = 32;
+const ROOT_BYTES: usize = LoginSecret::BYTES;
 
 /// The root, and the counter's 4 bytes.
 const MESSAGE_BYTES: usize = ROOT_BYTES + 4;
@@ -30,14 +31,19 @@ const SHORT_TEXT: usize = PREFIX.len() + 43;
 /// One of a chain.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct SessionId {
-    root: Zeroizing<[u8; ROOT_BYTES]>,
+    root: LoginSecret,
     generation: i32,
 }
 
 impl SessionId {
-    /// The beginning of a new chain.
-    pub(super) fn generate() -> Self {
-        Self { root: Zeroizing::new(random_bytes()), generation: 0 }
+    /// The one that so many came before in the chain with this root.
+    pub(super) fn new(root: LoginSecret, generation: i32) -> Self {
+        Self { root, generation }
+    }
+
+    /// The root of its chain.
+    pub(super) fn into_secret(self) -> LoginSecret {
+        self.root
     }
 
     /// How many came before it.
@@ -45,26 +51,16 @@ impl SessionId {
         self.generation
     }
 
-    /// The one of the same chain that so many came before.
-    pub(super) fn at(&self, generation: i32) -> Self {
-        Self { root: self.root.clone(), generation }
-    }
-
-    /// SHA-256 of the chain's beginning: what the database knows of it.
+    /// What the database knows of its chain.
     pub(super) fn hash(&self) -> HandleHash {
-        let mut text = Zeroizing::new([0; SHORT_TEXT]);
-        let (prefix, root) = text.split_at_mut(PREFIX.len());
-        prefix.copy_from_slice(PREFIX.as_bytes());
-        // It has the length that it takes.
-        let _ = URL_SAFE_NO_PAD.encode_slice(self.root.as_slice(), root);
-        sha256(text.as_slice())
+        handle_hash(&self.root)
     }
 
     /// What the MAC is of.
     fn message(&self) -> Zeroizing<[u8; MESSAGE_BYTES]> {
         let mut message = Zeroizing::new([0; MESSAGE_BYTES]);
         let (root, generation) = message.split_at_mut(ROOT_BYTES);
-        root.copy_from_slice(self.root.as_slice());
+        root.copy_from_slice(self.root.as_bytes());
         generation.copy_from_slice(&self.generation.to_be_bytes());
         message
     }
@@ -74,6 +70,16 @@ impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionId").field("generation", &self.generation).finish_non_exhaustive()
     }
+}
+
+/// SHA-256 of the beginning of the chain with this root.
+pub(super) fn handle_hash(root: &LoginSecret) -> HandleHash {
+    let mut text = Zeroizing::new([0; SHORT_TEXT]);
+    let (prefix, encoded) = text.split_at_mut(PREFIX.len());
+    prefix.copy_from_slice(PREFIX.as_bytes());
+    // It has the length that it takes.
+    let _ = URL_SAFE_NO_PAD.encode_slice(root.as_bytes(), encoded);
+    sha256(text.as_slice())
 }
 
 /// Writes and reads session ids.
@@ -87,7 +93,7 @@ impl SessionIds {
 
     /// As it is given to its holder.
     pub(super) fn write(&self, id: &SessionId) -> Zeroizing<String> {
-        let mut bytes = Zeroizing::new(id.root.to_vec());
+        let mut bytes = Zeroizing::new(id.root.as_bytes().to_vec());
         if id.generation > 0 {
             let message = id.message();
             *bytes = [message.as_slice(), &self.0.sign_short(message.as_slice())].concat();
@@ -102,7 +108,7 @@ impl SessionIds {
         let mut decoded = Zeroizing::new([0; LONG_BYTES + 1]);
         let length = URL_SAFE_NO_PAD.decode_slice(text.strip_prefix(PREFIX)?, decoded.as_mut_slice()).ok()?;
         let (root, rest) = decoded.get(..length)?.split_first_chunk()?;
-        let root = Zeroizing::new(*root);
+        let root = LoginSecret::from(*root);
         if rest.is_empty() {
             return Some(SessionId { root, generation: 0 });
         }
@@ -125,16 +131,16 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_chain_is_an_opaque_token_with_the_hash_of_all_of_it() {
-        let beginning = SessionId::generate();
+        let beginning = SessionId::new(LoginSecret::generate(), 0);
         let token = OpaqueToken::parse(PREFIX, &ids(1).write(&beginning)).expect("an opaque token");
         assert_eq!(token.hash(), beginning.hash());
-        assert_eq!(beginning.at(7).hash(), beginning.hash());
-        assert_ne!(SessionId::generate().hash(), beginning.hash());
+        assert_eq!(SessionId::new(beginning.root.clone(), 7).hash(), beginning.hash());
+        assert_ne!(SessionId::new(LoginSecret::generate(), 0).hash(), beginning.hash());
     }
 
     #[test]
     fn an_id_is_not_printed() {
-        let id = SessionId { root: Zeroizing::new([0xab; 32]), generation: 3 };
+        let id = SessionId::new([0xab; 32].into(), 3);
         assert_eq!(format!("{id:?}"), "SessionId { generation: 3, .. }");
         assert_eq!(format!("{:?}", ids(1)), "SessionIds(MacKey([redacted]))");
     }
@@ -145,7 +151,7 @@ mod properties {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::properties::{check, near_misses};
+    use crate::property_testing::{check, near_misses};
 
     fn secret(byte: u8) -> AppSecret {
         AppSecret::new(vec![byte; 32]).expect("long enough")
@@ -156,11 +162,12 @@ mod properties {
     }
 
     fn beginning() -> impl Strategy<Value = SessionId> {
-        any::<[u8; 32]>().prop_map(|root| SessionId { root: Zeroizing::new(root), generation: 0 })
+        any::<[u8; 32]>().prop_map(|root| SessionId::new(root.into(), 0))
     }
 
     fn later() -> impl Strategy<Value = SessionId> {
-        (beginning(), 1..=i32::MAX).prop_map(|(beginning, generation)| beginning.at(generation))
+        (beginning(), 1..=i32::MAX)
+            .prop_map(|(beginning, generation)| SessionId::new(beginning.into_secret(), generation))
     }
 
     #[test]
@@ -237,7 +244,7 @@ mod properties {
     #[test]
     fn a_counter_that_no_refresh_reaches_is_refused() {
         check((beginning(), i32::MIN..=0), |(beginning, generation)| {
-            let message = beginning.at(generation).message();
+            let message = SessionId::new(beginning.into_secret(), generation).message();
             let bytes = [message.as_slice(), &ids(1).0.sign_short(message.as_slice())].concat();
             prop_assert_eq!(ids(1).read(&format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))), None);
             Ok(())

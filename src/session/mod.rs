@@ -1,38 +1,46 @@
 //! Sessions: present an opaque id, and the server looks the login up.
 //!
-//! The story: `login` begins a login and hands out 256 random bits, of which the database keeps a hash. By cookie,
+//! The story: `login` begins a login and issues 256 random bits ([`issue`]), of which the database keeps a hash. By cookie,
 //! actix-session signs the id and sets it; by Bearer, it is in the body. Each request shows the id
 //! ([`credential`]), and the login that it stands for says who is asking and whether that still holds. `refresh`
 //! hands out the next id of the same chain ([`id`]); those that were replaced within `REFRESH_GRACE` stay good, and
 //! their refresh gets the same one. `logout` ends the login: no id of the chain stands for anything from then on. What a
 //! session keeps on the server is in [`data`]: a mode without a look-up has no place for it.
 
+mod actix_store;
 mod credential;
 mod data;
+mod documentation;
 mod handlers;
 mod id;
-mod services;
-mod store;
+mod introspection;
+mod issue;
 
+use std::future::ready;
 use std::sync::Arc;
 
 use actix_session::SessionMiddleware;
 use actix_session::config::CookieContentSecurity;
 use actix_web::cookie::{Key, SameSite};
+use actix_web::http::header::HeaderMap;
 use actix_web::middleware::from_fn;
-use actix_web::web;
-use futures_util::future::BoxFuture;
+use actix_web::{HttpRequest, HttpResponse, web};
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::auth::{AuthError, CookieKind, CookiePolicy, Credential, Identity, Mode, Revoked, TokenBody};
+use crate::auth::{
+    AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode, ModeContext, Revoked,
+    RouteDocumentation, TokenBody,
+};
 use crate::clock::Clock;
-use crate::logins::Logins;
-use crate::tokens::{AppSecret, MacKey};
+use crate::crypto::{AppSecret, MacKey};
+use crate::error::Problem;
+use crate::logins::{Access, Login, Logins, Replaced, Transport};
 
+use self::actix_store::ActixHandleStore;
 pub use self::data::SessionData;
-use self::id::SessionIds;
-use self::store::IdStore;
+use self::id::{SessionIds, handle_hash};
 
 const NAME: &str = "session";
 
@@ -49,6 +57,7 @@ pub struct SessionMode {
     clock: Clock,
     cookies: CookiePolicy,
     cookie_name: String,
+    csrf: Arc<Csrf>,
     /// What actix-session signs the cookie with.
     key: Key,
     /// The same, to check it with.
@@ -57,16 +66,22 @@ pub struct SessionMode {
 }
 
 impl SessionMode {
-    /// Over these logins.
-    pub fn new(logins: Logins, clock: Clock, cookies: CookiePolicy, secret: &AppSecret) -> Self {
-        let key = signing_key(secret);
-        let mac = Arc::new(MacKey::derive(secret, SIGNING));
-        let ids = Arc::new(SessionIds::new(secret));
-        Self { logins, clock, cookie_name: cookies.name(COOKIE), cookies, key, mac, ids }
+    /// Over the logins of this context.
+    pub fn new(context: &ModeContext<'_>) -> Self {
+        Self {
+            logins: context.logins.clone(),
+            clock: context.clock.clone(),
+            cookies: context.cookies.clone(),
+            cookie_name: context.cookies.name(COOKIE),
+            csrf: Arc::clone(&context.csrf),
+            key: signing_key(context.secret),
+            mac: Arc::new(MacKey::derive(context.secret, SIGNING)),
+            ids: Arc::new(SessionIds::new(context.secret)),
+        }
     }
 
-    fn middleware(&self) -> SessionMiddleware<IdStore> {
-        SessionMiddleware::builder(IdStore, self.key.clone())
+    fn middleware(&self) -> SessionMiddleware<ActixHandleStore> {
+        SessionMiddleware::builder(ActixHandleStore, self.key.clone())
             .cookie_name(self.cookie_name.clone())
             .cookie_path(COOKIE.path.to_owned())
             .cookie_same_site(COOKIE.same_site)
@@ -93,26 +108,29 @@ impl Mode for SessionMode {
         &self.cookie_name
     }
 
-    fn routes(&self, config: &mut ServiceConfig) {
+    fn default_transport(&self) -> Transport {
+        Transport::Cookie
+    }
+
+    fn routes(&self, config: &mut ServiceConfig, issuing: fn(&mut ServiceConfig)) {
         config
             .app_data(web::Data::new(self.clone()))
-            .service(handlers::session_register)
-            .service(handlers::session_profile)
-            .service(handlers::session_csrf)
             .service(handlers::session_data)
             .service(handlers::session_data_get)
             .service(handlers::session_data_put)
             .service(handlers::session_data_delete)
             .service(
-                // The routes that change the cookie.
+                // Last: it takes every path.
                 scope("")
                     .wrap(self.middleware())
-                    .wrap(from_fn(store::one_cookie))
-                    .service(handlers::session_login)
-                    .service(handlers::session_refresh)
-                    .service(handlers::session_logout)
-                    .service(handlers::session_logout_all),
+                    .wrap(from_fn(actix_store::one_cookie))
+                    .configure(issuing)
+                    .service(handlers::session_refresh),
             );
+    }
+
+    fn documentation(&self) -> &'static [RouteDocumentation] {
+        documentation::ROUTES
     }
 
     fn authenticate<'a>(
@@ -120,6 +138,37 @@ impl Mode for SessionMode {
         credential: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>> {
         Box::pin(self.identify(credential))
+    }
+
+    fn access(&self, secret: &LoginSecret) -> Access {
+        Access::Handle(handle_hash(secret))
+    }
+
+    fn login_of_cookies<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+    ) -> BoxFuture<'a, Result<Option<Replaced>, AuthError>> {
+        let id = self.cookie_id(headers);
+        Box::pin(ready(Ok(id.map(|id| Replaced::Handle(id.hash(), id.generation())))))
+    }
+
+    fn issue<'a>(
+        &'a self,
+        login: Login,
+        secret: LoginSecret,
+        _: Transport,
+        request: &'a HttpRequest,
+    ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>> {
+        // An id travels as its login does.
+        Box::pin(ready(self.issue_id(login, secret, request)))
+    }
+
+    fn login_ended(&self) -> AuthError {
+        AuthError::SessionExpired
+    }
+
+    fn clear_cookies(&self, response: &mut HttpResponse, headers: &HeaderMap) {
+        self.clear_cookie(response, headers);
     }
 
     fn introspect<'a>(

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::clock::{Clock, write_rfc3339};
 use crate::config::LogFormat;
 
-use super::lines::Waiting;
-use super::request::{RequestId, Who};
+use super::lines::LineBuffer;
+use super::request::{RequestId, RequestUser};
 
 /// How long an access line is, as a rule.
 const LINE: usize = 448;
@@ -26,14 +26,14 @@ const TARGET: &str = "dualauth::access";
 static OUTPUT: OnceLock<Output> = OnceLock::new();
 
 struct Output {
-    waiting: Arc<Waiting>,
+    waiting: Arc<LineBuffer>,
     format: LogFormat,
     /// Whether `LOG` lets them through: asked once, and not again for each.
     is_wanted: bool,
 }
 
 /// To be called when logging has begun.
-pub(super) fn write_to(waiting: Arc<Waiting>, format: LogFormat) {
+pub(super) fn write_to(waiting: Arc<LineBuffer>, format: LogFormat) {
     let is_wanted = tracing::enabled!(target: TARGET, Level::INFO);
     // The first one of a process holds.
     let _ = OUTPUT.set(Output { waiting, format, is_wanted });
@@ -55,7 +55,7 @@ pub struct Access<'a> {
     /// The client's network address.
     pub client: IpAddr,
     /// Who sent it, if that was proved.
-    pub who: Option<Who>,
+    pub who: Option<RequestUser>,
     /// What kind of problem was answered, if one was.
     pub code: Option<&'static str>,
 }
@@ -80,7 +80,7 @@ impl Access<'_> {
         line.number("micros", self.micros);
         line.word("request_id", self.request_id.as_str());
         line.address("client", self.client);
-        if let Some(Who { user, login, mode }) = self.who {
+        if let Some(RequestUser { user, login, mode }) = self.who {
             line.id("user_id", user);
             line.id("login_id", login);
             line.word("mode", mode);
@@ -217,7 +217,7 @@ mod tests {
             micros: 12,
             request_id: RequestId::random(),
             client: IpAddr::from([192, 0, 2, 7]),
-            who: Some(Who { user: Uuid::nil(), login: Uuid::max(), mode: "session" }),
+            who: Some(RequestUser { user: Uuid::nil(), login: Uuid::max(), mode: "session" }),
             code: Some("not_found"),
         }
     }

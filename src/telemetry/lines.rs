@@ -20,14 +20,14 @@ const CAPACITY: usize = 64 * 1024;
 
 /// Lines that wait to be written.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct LineBuffer {
     lines: Mutex<Vec<u8>>,
     /// Held while lines are written: none overtakes another.
     output: Mutex<()>,
     some: Condvar,
 }
 
-impl Waiting {
+impl LineBuffer {
     /// Adds a line, and writes when there are many.
     pub(super) fn push(&self, line: &[u8]) {
         if self.add(line) > CAPACITY {
@@ -68,15 +68,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Where tracing writes.
-pub(super) struct Lines(pub(super) Arc<Waiting>);
+pub(super) struct LogWriter(pub(super) Arc<LineBuffer>);
 
 /// One line on its way.
 pub(super) struct Line<'a> {
-    waiting: &'a Waiting,
+    waiting: &'a LineBuffer,
     is_urgent: bool,
 }
 
-impl<'a> MakeWriter<'a> for Lines {
+impl<'a> MakeWriter<'a> for LogWriter {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {

@@ -22,10 +22,10 @@ use crate::config::{LogConfig, LogFormat};
 
 pub use self::access::{Access, access};
 pub use self::lines::AUDIT;
-pub use self::request::{RequestId, TraceParent, Who, answering, note, noted};
-pub use self::spans::{Answered, Spans, SpansError};
+pub use self::request::{RequestId, RequestUser, TraceParent, answering, note, noted};
+pub use self::spans::{AnsweredRequest, TraceExporter, TraceExporterError};
 
-use self::lines::{Lines, Waiting};
+use self::lines::{LineBuffer, LogWriter};
 
 /// What libraries say of every start and stop, and of what is said here in other words. `LOG` can bring it back.
 ///
@@ -38,21 +38,22 @@ const QUIETER: &str =
 const NEVER: [&str; 2] = ["actix_http::h1::decoder", "ureq"];
 
 /// Starts it. Only the first call of a process has an effect.
-pub fn start(config: &LogConfig) -> Logging {
+pub fn start(config: &LogConfig) -> LogGuard {
     let filter = EnvFilter::try_new(format!("{QUIETER},{}", config.filter)).unwrap_or_default();
-    let waiting = Arc::new(Waiting::default());
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines(Arc::clone(&waiting)));
+    let waiting = Arc::new(LineBuffer::default());
+    let lines =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(LogWriter(Arc::clone(&waiting)));
     let discreet = filter_fn(|metadata| !NEVER.iter().any(|target| metadata.target().starts_with(target)));
     let started = match config.format {
         LogFormat::Pretty => {
             let format = format::format().with_ansi(io::stderr().is_terminal());
-            let lines = lines.event_format(OfRequest { lines: format, end: "" });
+            let lines = lines.event_format(WithRequestId { lines: format, end: "" });
             lines.finish().with(discreet).try_init()
         }
         LogFormat::Json => {
             let format = format::json().flatten_event(true);
             let lines = lines.fmt_fields(JsonFields::new());
-            let lines = lines.event_format(OfRequest { lines: format, end: "}" });
+            let lines = lines.event_format(WithRequestId { lines: format, end: "}" });
             lines.finish().with(discreet).try_init()
         }
     };
@@ -63,14 +64,14 @@ pub fn start(config: &LogConfig) -> Logging {
     let writer = Arc::clone(&waiting);
     // Without the thread, lines wait until there are many.
     let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_every_so_often());
-    Logging(waiting)
+    LogGuard(waiting)
 }
 
 /// Writes what still waits when it is dropped, at the end of the program.
 #[derive(Debug)]
-pub struct Logging(Arc<Waiting>);
+pub struct LogGuard(Arc<LineBuffer>);
 
-impl Drop for Logging {
+impl Drop for LogGuard {
     fn drop(&mut self) {
         self.0.write();
     }
@@ -85,13 +86,13 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 /// Lines that have the id of the request that caused them. A span would do the same, at a cost to every request, whether
 /// it causes a line or not.
-struct OfRequest<F> {
+struct WithRequestId<F> {
     lines: F,
     /// What a line ends with, and what therefore comes after the id.
     end: &'static str,
 }
 
-impl<S, N, F> FormatEvent<S, N> for OfRequest<F>
+impl<S, N, F> FormatEvent<S, N> for WithRequestId<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
-use crate::tokens::random_bytes;
+use crate::crypto::random_bytes;
 
 /// Identifies a request: the trace id of W3C Trace Context, 16 bytes in hex. It is no secret, and nothing relies on it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,7 +116,7 @@ fn hex(digits: &[u8]) -> Option<u64> {
 
 /// Who sent a request, by ids that mean nothing elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Who {
+pub struct RequestUser {
     /// The user.
     pub user: Uuid,
     /// The login that they sent it under.
@@ -129,7 +129,7 @@ pub struct Who {
 #[derive(Debug)]
 struct Current {
     id: RequestId,
-    who: Cell<Option<Who>>,
+    who: Cell<Option<RequestUser>>,
 }
 
 tokio::task_local! {
@@ -142,13 +142,13 @@ pub fn answering<T>(id: RequestId, work: impl Future<Output = T>) -> impl Future
 }
 
 /// Notes who sent the request that is being answered, for its access line.
-pub fn note(who: Who) {
+pub fn note(who: RequestUser) {
     // Outside of a request there is no such line.
     let _ = CURRENT.try_with(|current| current.who.set(Some(who)));
 }
 
 /// Who was noted.
-pub fn noted() -> Option<Who> {
+pub fn noted() -> Option<RequestUser> {
     CURRENT.try_with(|current| current.who.get()).ok().flatten()
 }
 

@@ -33,11 +33,11 @@ const LAST_TIME_LIMIT: Duration = Duration::from_secs(2);
 /// Why spans can't be sent.
 #[derive(Debug, thiserror::Error)]
 #[error("OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL settings: {0}")]
-pub struct SpansError(#[from] ExporterBuildError);
+pub struct TraceExporterError(#[from] ExporterBuildError);
 
 /// A request that was answered.
 #[derive(Debug)]
-pub struct Answered<'a> {
+pub struct AnsweredRequest<'a> {
     /// The trace.
     pub id: RequestId,
     /// What of the trace has caused it; none: it is the first.
@@ -58,23 +58,23 @@ pub struct Answered<'a> {
 
 /// Sends spans.
 #[derive(Clone)]
-pub struct Spans {
+pub struct TraceExporter {
     processor: Arc<BatchSpanProcessor>,
     scope: InstrumentationScope,
 }
 
-impl fmt::Debug for Spans {
+impl fmt::Debug for TraceExporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spans").finish_non_exhaustive()
     }
 }
 
-impl Spans {
+impl TraceExporter {
     /// To this collector. Whether it is there shows when something is sent.
     ///
     /// # Errors
     /// When another standard setting (`OTEL_EXPORTER_OTLP_…`) can't be met.
-    pub fn start(config: &TracesConfig) -> Result<Self, SpansError> {
+    pub fn start(config: &TracesConfig) -> Result<Self, TraceExporterError> {
         // The library decodes them once more.
         let header = |(name, value): &(String, SecretString)| {
             (name.clone(), value.expose_secret().replace('%', "%25"))
@@ -96,7 +96,7 @@ impl Spans {
     }
 
     /// Adds a request's, unless its trace is not recorded.
-    pub fn add(&self, answered: &Answered<'_>) {
+    pub fn add(&self, answered: &AnsweredRequest<'_>) {
         if answered.parent.is_none_or(|parent| parent.is_sampled) {
             self.processor.on_end(span(answered, self.scope.clone()));
         }
@@ -111,8 +111,8 @@ impl Spans {
 }
 
 /// By the semantic conventions for HTTP servers (OpenTelemetry 1.23 and later).
-fn span(answered: &Answered<'_>, scope: InstrumentationScope) -> SpanData {
-    let Answered { id, parent, method, route, path, status, took, code } = *answered;
+fn span(answered: &AnsweredRequest<'_>, scope: InstrumentationScope) -> SpanData {
+    let AnsweredRequest { id, parent, method, route, path, status, took, code } = *answered;
     let end_time = SystemTime::from(Clock::system().now());
     let mut attributes = vec![
         KeyValue::new("http.request.method", method.to_owned()),
@@ -183,9 +183,9 @@ impl Collector {
         let was_away = self.is_away.swap(trouble.is_some(), Ordering::Relaxed);
         match trouble {
             Some(trouble) if !was_away => {
-                tracing::warn!(trouble, "spans can't be sent; they are dropped for as long as that lasts");
+                tracing::warn!(trouble, "trace export failed; dropping spans until it recovers");
             }
-            None if was_away => tracing::info!("spans are sent again"),
+            None if was_away => tracing::info!("trace export recovered"),
             _ => {}
         }
     }

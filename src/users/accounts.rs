@@ -7,12 +7,13 @@ use crate::clock::Clock;
 use crate::database::{Connections, DatabaseError};
 use crate::limits::Limited;
 
+use super::guess_store;
 use super::guesses::{self, Claimant, closed};
-use super::passwords::{Load, Place, Verdict};
+use super::passwords::{Load, PasswordCheck, QueueSlot};
 use super::store::{self, Taken};
 use super::username::{self, DerivedNames};
 use super::validation::{Field, Invalid, check_password, check_role, check_user};
-use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserName};
+use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserRef};
 
 /// The most roles that a user may have: an access token that carries them must fit into a cookie of 4 KiB.
 const MAX_ROLES: usize = 16;
@@ -66,7 +67,7 @@ pub enum VerifyError {
         /// Until when.
         limited: Limited,
         /// Whose it is, if it is anybody's.
-        user: Option<UserName>,
+        user: Option<UserRef>,
     },
     /// No hash was computed.
     #[error(transparent)]
@@ -82,13 +83,13 @@ pub enum Refused {
     /// Nobody has the name.
     UnknownName,
     /// It is not the password of the user who has the name.
-    WrongPassword(UserName),
+    WrongPassword(UserRef),
     /// The user may not sign in.
-    Disabled(UserName),
+    Disabled(UserRef),
     /// The user was disabled, or got another password, in this very moment.
-    Changed(UserName),
+    Changed(UserRef),
     /// What is stored of the user's password can't be verified.
-    UnusableHash(UserName),
+    UnusableHash(UserRef),
 }
 
 impl Refused {
@@ -104,7 +105,7 @@ impl Refused {
     }
 
     /// The user who has the name.
-    pub fn user(&self) -> Option<&UserName> {
+    pub fn user(&self) -> Option<&UserRef> {
         match self {
             Self::UnknownName => None,
             Self::WrongPassword(user)
@@ -236,7 +237,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the queue is full.
-    pub fn enter(&self) -> Result<Place, PasswordError> {
+    pub fn enter(&self) -> Result<QueueSlot, PasswordError> {
         self.hasher.enter()
     }
 
@@ -252,7 +253,7 @@ impl Accounts {
     pub async fn check_open(&self, name: &str, claimant: Claimant) -> Result<(), VerifyError> {
         self.hasher.check_room()?;
         let now = self.clock.now();
-        match store::next_try(&self.pool, name, claimant, now).await? {
+        match guess_store::next_try(&self.pool, name, claimant, now).await? {
             Some((until, user)) => Err(VerifyError::Closed { limited: closed(until, now), user }),
             None => Ok(()),
         }
@@ -265,7 +266,7 @@ impl Accounts {
     pub async fn check_open_to(&self, user: Uuid) -> Result<(), ChangePasswordError> {
         self.hasher.check_room()?;
         let now = self.clock.now();
-        match store::own_next_try(&self.pool, user, now).await? {
+        match guess_store::own_next_try(&self.pool, user, now).await? {
             Some(until) => Err(closed(until, now).into()),
             None => Ok(()),
         }
@@ -278,28 +279,28 @@ impl Accounts {
     /// See [`VerifyError`].
     pub async fn verify(
         &self,
-        place: Place,
+        place: QueueSlot,
         name: &str,
         password: &SecretString,
         claimant: Claimant,
     ) -> Result<Proved, VerifyError> {
         let now = self.clock.now();
-        let found = store::find_by_claim(&self.pool, name, claimant, now).await?;
+        let found = guess_store::find_by_claim(&self.pool, name, claimant, now).await?;
         let found =
             found.map_err(|(until, user)| VerifyError::Closed { limited: closed(until, now), user })?;
         let stored = found.as_ref().map(|found| found.password.hash.as_str());
         let verdict = place.verify(password.expose_secret(), stored).await?;
         match (found, verdict) {
-            (Some(found), Verdict::Right { upgrade }) if !found.disabled => {
+            (Some(found), PasswordCheck::Right { upgrade }) if !found.disabled => {
                 let upgraded = match upgrade {
                     Some(new) => self.upgrade_hash(found.user.id, &found.password.hash, &new).await,
                     None => false,
                 };
                 Ok(Proved { user: found.user, password_version: found.password.version, upgraded })
             }
-            (Some(found), Verdict::Right { .. }) => Err(Refused::Disabled(found.user.into()).into()),
-            (Some(found), Verdict::Wrong) => Err(Refused::WrongPassword(found.user.into()).into()),
-            (Some(found), Verdict::Unusable(reason)) => {
+            (Some(found), PasswordCheck::Right { .. }) => Err(Refused::Disabled(found.user.into()).into()),
+            (Some(found), PasswordCheck::Wrong) => Err(Refused::WrongPassword(found.user.into()).into()),
+            (Some(found), PasswordCheck::Unusable(reason)) => {
                 let user = found.user;
                 tracing::error!(user = %user.id, "nobody can sign in as this user: the password hash {reason}");
                 Err(Refused::UnusableHash(user.into()).into())
@@ -323,7 +324,7 @@ impl Accounts {
     /// See [`ChangePasswordError`].
     pub async fn change_password(
         &self,
-        place: Place,
+        place: QueueSlot,
         user: Uuid,
         current: &SecretString,
         new: &SecretString,
@@ -333,11 +334,11 @@ impl Accounts {
         check_password(new.expose_secret(), self.min_password_length)
             .map_err(|detail| ChangePasswordError::Invalid(wrong(detail)))?;
         let now = self.clock.now();
-        let stored = store::password_by_claim(&self.pool, user, now).await?;
+        let stored = guess_store::password_by_claim(&self.pool, user, now).await?;
         let stored = stored.map_err(|until| closed(until, now))?;
         let hash = stored.as_ref().map(|stored| stored.hash.as_str());
         let verdict = place.verify(current.expose_secret(), hash).await?;
-        let (Some(stored), Verdict::Right { .. }) = (stored, verdict) else {
+        let (Some(stored), PasswordCheck::Right { .. }) = (stored, verdict) else {
             return Err(ChangePasswordError::WrongPassword);
         };
         let new = place.hash(new.expose_secret()).await?;
@@ -360,7 +361,7 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn sign_out_by_name(&self, name: &str) -> Result<(UserName, i64), ManageError> {
+    pub async fn sign_out_by_name(&self, name: &str) -> Result<(UserRef, i64), ManageError> {
         let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
         let ended = self.sign_out(user.id).await?;
         Ok((user, ended))
@@ -378,7 +379,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn find(&self, name: &str) -> Result<Option<UserName>, DatabaseError> {
+    pub async fn find(&self, name: &str) -> Result<Option<UserRef>, DatabaseError> {
         Ok(store::find_by_name(&self.pool, name).await?.map(|found| found.user.into()))
     }
 
@@ -386,9 +387,9 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn unlock(&self, name: &str) -> Result<UserName, ManageError> {
+    pub async fn unlock(&self, name: &str) -> Result<UserRef, ManageError> {
         let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
-        store::forget_guesses(&self.pool, user.id).await?;
+        guess_store::forget_guesses(&self.pool, user.id).await?;
         Ok(user)
     }
 
@@ -401,7 +402,7 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<UserName, ManageError> {
+    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<UserRef, ManageError> {
         let changed = store::set_disabled(&self.pool, name, disabled, self.clock.now()).await?;
         changed.ok_or_else(|| ManageError::Unknown(name.to_owned()))
     }
@@ -410,7 +411,7 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn add_role(&self, name: &str, role: &str) -> Result<(UserName, Vec<String>), ManageError> {
+    pub async fn add_role(&self, name: &str, role: &str) -> Result<(UserRef, Vec<String>), ManageError> {
         check_role(role).map_err(ManageError::InvalidRole)?;
         let found = store::find_by_name(&self.pool, name).await?;
         let has = found.map(|found| found.user.roles).unwrap_or_default();
@@ -424,7 +425,7 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn remove_role(&self, name: &str, role: &str) -> Result<(UserName, Vec<String>), ManageError> {
+    pub async fn remove_role(&self, name: &str, role: &str) -> Result<(UserRef, Vec<String>), ManageError> {
         self.set_role(name, role, false).await
     }
 
@@ -433,7 +434,7 @@ impl Accounts {
         name: &str,
         role: &str,
         given: bool,
-    ) -> Result<(UserName, Vec<String>), ManageError> {
+    ) -> Result<(UserRef, Vec<String>), ManageError> {
         let roles = store::set_role(&self.pool, name, role, given).await?;
         roles.ok_or_else(|| ManageError::Unknown(name.to_owned()))
     }

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::database::Connections;
 use crate::limits::Limited;
 
-use super::store;
+use super::guess_store;
 
 /// Failures in a row that close an account (NIST SP 800-63B, section 5.2.2), as an answer tells it; `count_try` has the rules.
 const MOST_FAILURES: u32 = 100;
@@ -81,9 +81,10 @@ pub(super) async fn keep_swept(pool: &Connections, clock: &Clock) {
         ticks.tick().await;
         let now = clock.now();
         // What is left over by one pass is for the next: it is not in anybody's way.
-        let swept = store::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH).await;
+        let swept =
+            guess_store::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH).await;
         if let Err(error) = swept {
-            tracing::warn!(%error, "can't sweep counts of guesses; they are kept for now");
+            tracing::warn!(%error, "sweep of failed sign-in counts failed; will retry");
         }
     }
 }
@@ -92,7 +93,7 @@ pub(super) async fn keep_swept(pool: &Connections, clock: &Clock) {
 mod tests {
     use std::collections::HashSet;
 
-    use crate::tokens::sha256;
+    use crate::crypto::sha256;
 
     use super::*;
 

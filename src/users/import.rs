@@ -8,8 +8,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::crypto;
 use crate::database::{Connections, DatabaseError, answer};
-use crate::tokens;
 
 use super::passwords::check_hash;
 use super::username::{self, DerivedNames};
@@ -71,7 +71,7 @@ impl fmt::Display for Refusal {
 type NameHash = [u8; 12];
 
 /// One import. Of what has gone by it remembers a few bytes for each name.
-pub struct Import {
+pub struct Importer {
     pool: Connections,
     clock: Clock,
     is_dry_run: bool,
@@ -81,7 +81,7 @@ pub struct Import {
     seen: HashMap<NameHash, u64>,
 }
 
-impl Import {
+impl Importer {
     /// Into this database; a dry run only looks.
     pub fn new(pool: Connections, clock: Clock, is_dry_run: bool, unit: &'static str) -> Self {
         Self { pool, clock, is_dry_run, unit, seen: HashMap::new() }
@@ -243,18 +243,18 @@ fn column<U>(users: &[U], member: impl Fn(&U) -> String) -> Vec<String> {
 /// The same whatever the letter case. A username has no `@`, so it is never an email as well.
 fn name_hash(name: &str) -> NameHash {
     let mut hash = NameHash::default();
-    hash.copy_from_slice(&tokens::sha256(name.to_ascii_lowercase().as_bytes())[..12]);
+    hash.copy_from_slice(&crypto::sha256(name.to_ascii_lowercase().as_bytes())[..12]);
     hash
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::{Pools, Ways};
+    use crate::database::{Endpoints, Pools};
 
     const HASH: &str = "$2b$04$.h7YBLb5CKCwr/yRPwCEweUO0k5OWCxLlODO5BMmuiacUfegybf7q";
 
-    fn check(import: &mut Import, line: u64, [username, email, hash]: [&str; 3]) -> Vec<String> {
+    fn check(import: &mut Importer, line: u64, [username, email, hash]: [&str; 3]) -> Vec<String> {
         let user = ForeignUser {
             username: Some(username.to_owned()),
             email: email.to_owned(),
@@ -264,10 +264,10 @@ mod tests {
         refusals.iter().map(Refusal::to_string).collect()
     }
 
-    fn import() -> Import {
-        let nowhere = Ways::direct_to(&"postgres://nowhere".into(), "test").expect("a URL");
+    fn import() -> Importer {
+        let nowhere = Endpoints::direct_to(&"postgres://nowhere".into(), "test").expect("a URL");
         let pools = Pools::new(nowhere, 1);
-        Import::new(pools.requests, Clock::system(), true, "line")
+        Importer::new(pools.requests, Clock::system(), true, "line")
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::database::DatabaseError;
 
 use super::validation::{Field, Invalid, check_password};
-use super::{Account, Accounts, ManageError, PasswordError, UserName, store};
+use super::{Account, Accounts, ManageError, PasswordError, UserRef, store};
 
 /// How many users are read at a time.
 const PAGE: i64 = 1_000;
@@ -47,7 +47,7 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageError`].
-    pub async fn delete(&self, name: &str) -> Result<(UserName, i64), ManageError> {
+    pub async fn delete(&self, name: &str) -> Result<(UserRef, i64), ManageError> {
         let deleted = store::delete(&self.pool, name, self.clock.now()).await?;
         deleted.ok_or_else(|| ManageError::Unknown(name.to_owned()))
     }
@@ -60,7 +60,7 @@ impl Accounts {
         &self,
         name: &str,
         password: &SecretString,
-    ) -> Result<(UserName, i64), SetPasswordError> {
+    ) -> Result<(UserRef, i64), SetPasswordError> {
         let password = password.expose_secret();
         check_password(password, self.min_password_length)
             .map_err(|detail| SetPasswordError::Invalid(Invalid { field: Field::Password, detail }))?;

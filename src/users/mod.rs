@@ -1,6 +1,7 @@
 //! WHO signs in: a user, what a name, email and password may be, and how accounts are opened and proved.
 
 mod accounts;
+mod guess_store;
 mod guesses;
 mod import;
 mod management;
@@ -17,10 +18,11 @@ pub use self::accounts::{
     Accounts, ChangePasswordError, ManageError, NewUser, Proved, Refused, RegisterError, VerifyError,
 };
 pub use self::guesses::{Claimant, Nobody};
-pub use self::import::{CheckedUser, ForeignUser, Import, Refusal};
+pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
 pub use self::management::SetPasswordError;
 pub use self::passwords::{
-    Load, NO_PASSWORD, Niceness, PasswordError, PasswordHasher, Place, Unusable, Verdict, calibration,
+    Load, NO_PASSWORD, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, ThreadPriority, Unusable,
+    calibration,
 };
 pub use self::validation::{Field, Invalid, check_role};
 
@@ -32,14 +34,14 @@ pub const ADMIN_ROLE: &str = "admin";
 
 /// Which user it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserName {
+pub struct UserRef {
     /// See [`User::id`].
     pub id: Uuid,
     /// See [`User::username`].
     pub username: String,
 }
 
-impl From<User> for UserName {
+impl From<User> for UserRef {
     fn from(user: User) -> Self {
         Self { id: user.id, username: user.username }
     }

@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use crate::database::{Connections, DatabaseError, answer};
 
-use super::guesses::Claimant;
-use super::{Account, User, UserName};
+use super::{Account, User, UserRef};
 
 /// Which unique value somebody else has.
 pub(super) enum Taken {
@@ -101,25 +100,33 @@ pub(super) async fn find(pool: &Connections, id: Uuid) -> Result<Option<User>, D
     answer(query.fetch_optional(pool)).await
 }
 
+/// An account as it is stored.
+struct AccountRow {
+    id: Uuid,
+    username: String,
+    email: String,
+    roles: Vec<String>,
+    created_at: DateTime<Utc>,
+    disabled_at: Option<DateTime<Utc>>,
+}
+
+impl From<AccountRow> for Account {
+    fn from(row: AccountRow) -> Self {
+        let AccountRow { id, username, email, roles, created_at, disabled_at } = row;
+        Self { user: User { id, username, email, roles, created_at }, disabled_at }
+    }
+}
+
 /// Users after this one, by their ids.
 pub(super) async fn page(pool: &Connections, after: Uuid, limit: i64) -> Result<Vec<Account>, DatabaseError> {
-    let query = sqlx::query!(
+    let query = sqlx::query_as!(
+        AccountRow,
         "select id, username, email, roles, created_at, disabled_at from dualauth.users
          where id > $1 order by id limit $2",
         after,
         limit,
     );
-    let accounts = answer(query.fetch_all(pool)).await?.into_iter().map(|row| Account {
-        user: User {
-            id: row.id,
-            username: row.username,
-            email: row.email,
-            roles: row.roles,
-            created_at: row.created_at,
-        },
-        disabled_at: row.disabled_at,
-    });
-    Ok(accounts.collect())
+    Ok(answer(query.fetch_all(pool)).await?.into_iter().map(Account::from).collect())
 }
 
 /// With the number of their live logins.
@@ -128,27 +135,22 @@ pub(super) async fn show(
     name: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<(Account, i64)>, DatabaseError> {
-    let query = sqlx::query!(
-        r#"select id, username, email, roles, created_at, disabled_at,
-                  (select count(*) from dualauth.logins
-                   where user_id = u.id and ended_at is null and idle_expires_at > $2 and expires_at > $2) as "logins!"
-           from dualauth.users u
+    let query = sqlx::query_as!(
+        AccountRow,
+        r#"select id, username, email, roles, created_at, disabled_at from dualauth.users
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")"#,
         name,
+    );
+    let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(None) };
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from dualauth.logins
+           where user_id = $1 and ended_at is null and idle_expires_at > $2 and expires_at > $2"#,
+        row.id,
         now,
     );
-    let shown = answer(query.fetch_optional(pool)).await?;
-    Ok(shown.map(|row| {
-        let user = User {
-            id: row.id,
-            username: row.username,
-            email: row.email,
-            roles: row.roles,
-            created_at: row.created_at,
-        };
-        (Account { user, disabled_at: row.disabled_at }, row.logins)
-    }))
+    let logins = answer(count.fetch_one(pool)).await?;
+    Ok(Some((row.into(), logins)))
 }
 
 /// No username has an `@`, so a name is never both.
@@ -173,140 +175,6 @@ pub(super) async fn find_by_name(pool: &Connections, name: &str) -> Result<Optio
         password: StoredPassword { hash: row.password_hash, version: row.password_version },
         disabled: row.disabled,
     }))
-}
-
-/// No try is taken from there before this time, for this user, if it is one.
-pub(super) type NextTry = (DateTime<Utc>, Option<UserName>);
-
-/// Whether a try to be whoever has this name would be taken. It is not counted.
-pub(super) async fn next_try(
-    pool: &Connections,
-    name: &str,
-    claimant: Claimant,
-    now: DateTime<Utc>,
-) -> Result<Option<NextTry>, DatabaseError> {
-    let query = sqlx::query!(
-        r#"with named as materialized (
-             select id, username from dualauth.users
-             where lower(username collate "C") = lower($1::text collate "C")
-                or lower(email collate "C") = lower($1::text collate "C")
-           )
-           select dualauth.next_try_at(id, $2, $3, $4) as closed_until, id as "id?", username as "username?"
-           from (select 1) as once left join named on true"#,
-        name,
-        claimant.nobody.as_bytes(),
-        claimant.address.to_string(),
-        now,
-    );
-    let row = answer(query.fetch_one(pool)).await?;
-    let user = row.id.zip(row.username).map(|(id, username)| UserName { id, username });
-    Ok(row.closed_until.map(|until| (until, user)))
-}
-
-/// Somebody who is to prove to be the user of this name: counts the try as failed, and does so for a name that nobody has
-/// as well. `Err`: it is not taken.
-pub(super) async fn find_by_claim(
-    pool: &Connections,
-    name: &str,
-    claimant: Claimant,
-    now: DateTime<Utc>,
-) -> Result<Result<Option<Found>, NextTry>, DatabaseError> {
-    let query = sqlx::query!(
-        r#"with named as materialized (
-             select * from dualauth.users
-             where lower(username collate "C") = lower($1::text collate "C")
-                or lower(email collate "C") = lower($1::text collate "C")
-           ), tried as materialized (
-             select dualauth.count_try((select id from named), $2, $3, $4) as closed_until
-           )
-           select closed_until, id as "id?", username as "username?", email as "email?", roles as "roles?",
-                  created_at as "created_at?", password_hash as "password_hash?",
-                  password_version as "password_version?", disabled_at is not null as "disabled!"
-           from tried left join named on true"#,
-        name,
-        claimant.nobody.as_bytes(),
-        claimant.address.to_string(),
-        now,
-    );
-    let row = answer(query.fetch_one(pool)).await?;
-    if let Some(until) = row.closed_until {
-        let user = row.id.zip(row.username).map(|(id, username)| UserName { id, username });
-        return Ok(Err((until, user)));
-    }
-    let found = || {
-        Some(Found {
-            user: User {
-                id: row.id?,
-                username: row.username?,
-                email: row.email?,
-                roles: row.roles?,
-                created_at: row.created_at?,
-            },
-            password: StoredPassword { hash: row.password_hash?, version: row.password_version? },
-            disabled: row.disabled,
-        })
-    };
-    Ok(Ok(found()))
-}
-
-/// Whether a try of a user to prove once more to be who they are would be taken; else when the next one is. They are no
-/// stranger: a login of theirs asks. It is not counted.
-pub(super) async fn own_next_try(
-    pool: &Connections,
-    user: Uuid,
-    now: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>, DatabaseError> {
-    let query = sqlx::query_scalar!("select dualauth.own_next_try_at($1, $2)", user, now);
-    answer(query.fetch_one(pool)).await
-}
-
-/// Their password, for such a try, which is counted as failed. `Err`: no try is taken before this time.
-pub(super) async fn password_by_claim(
-    pool: &Connections,
-    user: Uuid,
-    now: DateTime<Utc>,
-) -> Result<Result<Option<StoredPassword>, DateTime<Utc>>, DatabaseError> {
-    let query = sqlx::query!(
-        r#"select password_hash, password_version, dualauth.count_own_try(id, $2) as closed_until
-           from dualauth.users where id = $1"#,
-        user,
-        now,
-    );
-    let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(Ok(None)) };
-    let stored = StoredPassword { hash: row.password_hash, version: row.password_version };
-    Ok(row.closed_until.map_or(Ok(Some(stored)), Err))
-}
-
-/// Opens an account to everybody again.
-pub(super) async fn forget_guesses(pool: &Connections, user: Uuid) -> Result<(), DatabaseError> {
-    let forget = sqlx::query!("delete from dualauth.guesses where account = uuid_send($1)", user);
-    answer(forget.execute(pool)).await.map(drop)
-}
-
-/// Deletes counts that nobody goes by any more, at most `batch` of each kind. Gives how many there were.
-pub(super) async fn sweep_guesses(
-    pool: &Connections,
-    forgotten: DateTime<Utc>,
-    unknown: DateTime<Utc>,
-    batch: i64,
-) -> Result<i64, DatabaseError> {
-    let sweep = sqlx::query_scalar!(
-        r#"with old as (
-             delete from dualauth.guesses where ctid in (
-               select ctid from dualauth.guesses where failed_at < $1 order by failed_at limit $3 for update skip locked)
-             returning 1
-           ), strangers as (
-             delete from dualauth.guessers where ctid in (
-               select ctid from dualauth.guessers where signed_in_at < $2
-               order by signed_in_at limit $3 for update skip locked)
-             returning 1
-           )
-           select (select count(*) from old) + (select count(*) from strangers) as "count!""#,
-        forgotten,
-        unknown,
-        batch,
-    );
-    answer(sweep.fetch_one(pool)).await
 }
 
 /// Sets another password in the place of the one of this version, and ends every login but one. `false` when the
@@ -344,7 +212,7 @@ pub(super) async fn set_password(
     name: &str,
     hash: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(UserName, i64)>, DatabaseError> {
+) -> Result<Option<(UserRef, i64)>, DatabaseError> {
     let set = sqlx::query!(
         r#"with changed as (
              update dualauth.users set password_hash = $2, password_version = password_version + 1
@@ -360,7 +228,7 @@ pub(super) async fn set_password(
         now,
     );
     let set = answer(set.fetch_optional(pool)).await?;
-    Ok(set.map(|row| (UserName { id: row.id, username: row.username }, row.logins)))
+    Ok(set.map(|row| (UserRef { id: row.id, username: row.username }, row.logins)))
 }
 
 /// Deletes a user and, by the schema, all that is theirs; the feed is told of each login. Gives how many live ones there
@@ -369,7 +237,7 @@ pub(super) async fn delete(
     pool: &Connections,
     name: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(UserName, i64)>, DatabaseError> {
+) -> Result<Option<(UserRef, i64)>, DatabaseError> {
     let delete = sqlx::query!(
         r#"with deleted as (
              delete from dualauth.users
@@ -385,7 +253,7 @@ pub(super) async fn delete(
         now,
     );
     let deleted = answer(delete.fetch_optional(pool)).await?;
-    Ok(deleted.map(|row| (UserName { id: row.id, username: row.username }, row.logins)))
+    Ok(deleted.map(|row| (UserRef { id: row.id, username: row.username }, row.logins)))
 }
 
 /// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out
@@ -427,9 +295,9 @@ pub(super) async fn set_disabled(
     name: &str,
     disabled: bool,
     now: DateTime<Utc>,
-) -> Result<Option<UserName>, DatabaseError> {
+) -> Result<Option<UserRef>, DatabaseError> {
     let update = sqlx::query_as!(
-        UserName,
+        UserRef,
         r#"update dualauth.users set disabled_at = case when $2 then coalesce(disabled_at, $3) end
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
@@ -447,7 +315,7 @@ pub(super) async fn set_role(
     name: &str,
     role: &str,
     given: bool,
-) -> Result<Option<(UserName, Vec<String>)>, DatabaseError> {
+) -> Result<Option<(UserRef, Vec<String>)>, DatabaseError> {
     let update = sqlx::query!(
         r#"update dualauth.users
            set roles = case when not $3 then array_remove(roles, $2::text)
@@ -461,5 +329,5 @@ pub(super) async fn set_role(
         given,
     );
     let changed = answer(update.fetch_optional(pool)).await?;
-    Ok(changed.map(|row| (UserName { id: row.id, username: row.username }, row.roles)))
+    Ok(changed.map(|row| (UserRef { id: row.id, username: row.username }, row.roles)))
 }

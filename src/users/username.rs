@@ -1,6 +1,6 @@
 //! Usernames for people who have only an address: derived from its local part.
 
-use crate::tokens::random_bytes;
+use crate::crypto::random_bytes;
 
 use super::validation::{USERNAME_LENGTH, is_username_byte};
 

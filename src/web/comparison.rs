@@ -1,7 +1,7 @@
 //! `/compare`: the table that every tutorial ends with, with what was measured in place of each adjective. What is shown is what
 //! a run wrote; nothing is drawn for a request.
 
-mod run;
+mod last_report;
 mod textbook;
 
 use actix_web::http::header::{CACHE_CONTROL, ETAG, EntityTag, HeaderValue, IfNoneMatch};
@@ -9,23 +9,27 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get};
 
 use super::page::{self, CSS, JAVASCRIPT, OURS};
-use crate::compare::Report;
-use crate::compare::report::STYLE;
 use crate::error::{Code, Problem};
 
-pub use self::run::LastRun;
+pub use self::last_report::LastReport;
+
+/// What the tables and charts of a report look like, here and where it stands alone.
+const REPORT_STYLE: &str = include_str!("../../crates/compare/src/report/report.css");
 
 /// The comparison that was measured last.
 ///
 /// `dualauth compare` makes it. Before the first run on this machine it is the one that comes with the program, and its
 /// warnings say so. Where a figure has no meaning, or could not be had, it is null.
 #[utoipa::path(operation_id = "compare_json", tag = "comparison", responses(
-    (status = 200, description = "What was found.", body = Report,
+    (status = 200, description = "What was found.", body = ref("#/components/schemas/Comparison"),
         headers(("ETag" = String, description = "For `If-None-Match`: it has not changed since."))),
     (status = 304, description = "It is the one that you have."),
 ))]
 #[get("/compare.json")]
-pub(super) async fn compare_json(last: Data<LastRun>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn compare_json(
+    last: Data<LastReport>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let shown = last.shown().await?;
     let answer = || HttpResponse::Ok().content_type("application/json").body(shown.json.clone());
     Ok(unless_known(&request, &shown.tag, answer))
@@ -33,7 +37,7 @@ pub(super) async fn compare_json(last: Data<LastRun>, request: HttpRequest) -> R
 
 /// The page.
 #[get("/compare")]
-pub(super) async fn compare(last: Data<LastRun>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn compare(last: Data<LastReport>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let shown = last.shown().await?;
     Ok(unless_known(&request, &shown.tag, || page::ready(shown.page.clone())))
 }
@@ -62,7 +66,7 @@ fn unless_known(
 #[get("/compare/{file}")]
 pub(super) async fn compare_file(file: Path<String>) -> Result<HttpResponse, Problem> {
     let (content_type, text) = match file.as_str() {
-        "report.css" => (CSS, STYLE),
+        "report.css" => (CSS, REPORT_STYLE),
         "style.css" => (CSS, include_str!("comparison/style.css")),
         "live.js" => (JAVASCRIPT, include_str!("comparison/live.js")),
         _ => return Err(Problem::new(Code::NotFound, "The comparison has no such file.")),

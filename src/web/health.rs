@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::auth::Modes;
-use crate::database::{Commits, Connections, DatabaseError, answer};
+use crate::database::{CommitProbe, Connections, DatabaseError, answer};
 use crate::error::{Code, Problem};
 use crate::logins::Logins;
 use crate::upkeep::Standing;
@@ -93,7 +93,7 @@ pub(super) async fn live() -> HttpResponse {
 #[get("/health/ready")]
 pub(super) async fn ready(
     pool: Data<Connections>,
-    commits: Data<Commits>,
+    commits: Data<CommitProbe>,
     logins: Data<Logins>,
     modes: Data<Modes>,
     standing: Data<Standing>,
@@ -115,7 +115,7 @@ fn not_ready(checks: &HealthReport) -> Problem {
     Problem::new(Code::Unavailable, detail).with("checks", checks)
 }
 
-async fn database(pool: &Connections, commits: &Commits) -> Health {
+async fn database(pool: &Connections, commits: &CommitProbe) -> Health {
     let checks = async {
         match is_read_only(pool).await {
             Ok(false) => {}

@@ -8,7 +8,7 @@ use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextE
 use crate::audit::Trail;
 use crate::database::{Connections, Pools};
 use crate::error::Problem;
-use crate::http::edge;
+use crate::http::route_index;
 use crate::logins::Logins;
 use crate::metrics::{Metrics, register};
 use crate::users::Accounts;
@@ -155,7 +155,7 @@ pub(super) fn resource() -> Resource {
     web::resource("/metrics")
         .route(web::get().to(get_metrics))
         .route(web::head().to(get_metrics))
-        .default_service(web::to(edge::other_method_than_get))
+        .default_service(web::to(route_index::other_method_than_get))
 }
 
 async fn get_metrics(scrape: Data<Scrape>) -> Result<HttpResponse, Problem> {

@@ -11,7 +11,7 @@ mod playground;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub use self::comparison::LastRun;
+pub use self::comparison::LastReport;
 pub use self::facts::SiteFacts;
 pub use self::metrics::Scrape;
 

@@ -2,23 +2,27 @@
 
 mod credentials;
 mod headers;
+mod modes;
 mod order;
 mod problems;
 mod variants;
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
-use crate::auth::MODE_SCHEMA;
+use crate::auth::{MODE_SCHEMA, Modes};
 use crate::error::{Code, FieldError, Problem};
 use crate::oauth::OAuthError;
 
 use super::SiteFacts;
 use super::health::{Health, HealthReport};
+
+/// The schemas of a report, which `dualauth-compare` prints.
+const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.json");
 
 /// What the routes can't say of themselves.
 #[derive(utoipa::OpenApi)]
@@ -77,7 +81,7 @@ impl Documents {
     /// When one does not serialise.
     pub fn of(api: OpenApi, facts: &SiteFacts) -> Result<Self, serde_json::Error> {
         let comparison = comparison(facts);
-        let rendered = Rendered { api: render(&api)?, comparison: render(&comparison)? };
+        let rendered = Rendered { api: render(&api)?, comparison: render_comparison(&comparison)? };
         Ok(Self { api, comparison, rendered })
     }
 
@@ -126,10 +130,11 @@ fn json(document: &str) -> HttpResponse {
 }
 
 /// Adds what holds for many routes alike: where they are, how credentials travel, the headers that go with them, and the problems that
-/// routes answer with. `modes` are the names of all modes.
-pub fn complete(document: &mut OpenApi, facts: &SiteFacts, modes: &[&str]) {
+/// routes answer with; and what each mode says of the routes that all have.
+pub fn complete(document: &mut OpenApi, facts: &SiteFacts, modes: &Modes) {
+    modes.iter().for_each(|mode| modes::complete(document, &**mode));
     let components = document.components.get_or_insert_default();
-    components.schemas.insert(MODE_SCHEMA.to_owned(), mode(modes));
+    components.schemas.insert(MODE_SCHEMA.to_owned(), names(modes));
     credentials::declare(components, facts);
     headers::declare(components);
     complete_operations(document, facts);
@@ -161,16 +166,29 @@ fn complete_operations(document: &mut OpenApi, facts: &SiteFacts) {
 /// # Errors
 /// When it does not serialise.
 pub fn render(document: &OpenApi) -> Result<String, serde_json::Error> {
+    text(serde_json::to_value(document)?)
+}
+
+/// With what `comparison.json` has in it.
+fn render_comparison(document: &OpenApi) -> Result<String, serde_json::Error> {
     let mut value = serde_json::to_value(document)?;
-    variants::name(&mut value);
-    serde_json::to_string_pretty(&value)
+    let reported: Map<String, Value> = serde_json::from_str(COMPARISON_SCHEMAS)?;
+    if let Some(schemas) = value.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        schemas.extend(reported);
+    }
+    text(value)
+}
+
+fn text(mut document: Value) -> Result<String, serde_json::Error> {
+    variants::name(&mut document);
+    serde_json::to_string_pretty(&document)
 }
 
 /// Which modes there are is known only where they are put together.
-fn mode(names: &[&str]) -> RefOr<Schema> {
+fn names(modes: &Modes) -> RefOr<Schema> {
     let mode = ObjectBuilder::new()
         .schema_type(Type::String)
-        .enum_values(Some(names.iter().map(|name| Value::from(*name))))
+        .enum_values(Some(modes.iter().map(|mode| Value::from(mode.name()))))
         .description(Some("How a login is presented: by an id that is looked up, or by signed claims."));
     mode.build().into()
 }

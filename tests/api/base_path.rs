@@ -1,5 +1,4 @@
-//! The service below a path of its host, as PUBLIC_URL says: through a proxy that passes the path on, through one that
-//! takes it off, and past both.
+//! The service below a path of its host, as PUBLIC_URL says. Behind proxies: `external/proxies/base_path.rs`.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -9,7 +8,6 @@ use crate::support::{
     client::{Client, Mode, Pair},
     eventually,
     http::{Request, Response},
-    nginx::Nginx,
     server::{METRICS, TestServer, registration},
     text,
 };
@@ -22,61 +20,38 @@ promises! { of every cookie:
     only_the_refresh_tokens_cookie_is_bound_to_the_path,
 }
 
-const BELOW_A_PATH: (&str, &str) = ("PUBLIC_URL", "https://www.example.org/auth");
-const ORIGIN: &str = "https://www.example.org";
-
-/// How a path gets to the server: as it is, or shortened by who stands before it.
-enum Way {
-    Straight(SocketAddr),
-    Through(Box<Nginx>),
-}
-
-impl Way {
-    async fn all(server: &TestServer) -> [(&'static str, Self); 3] {
-        [
-            ("kept", Self::Through(Box::new(Nginx::at_a_path(server, "proxy_pass http://dualauth;").await))),
-            (
-                "taken off",
-                Self::Through(Box::new(Nginx::at_a_path(server, "proxy_pass http://dualauth/;").await)),
-            ),
-            ("straight", Self::Straight(server.address())),
-        ]
-    }
-
-    fn address(&self) -> SocketAddr {
-        match self {
-            Self::Straight(address) => *address,
-            Self::Through(nginx) => nginx.address(),
-        }
-    }
-}
+pub const BELOW_A_PATH: (&str, &str) = ("PUBLIC_URL", "https://www.example.org/auth");
+pub const ISSUER_WITH_A_SLASH: (&str, &str) = ("PUBLIC_URL", "https://www.example.org/auth/");
+pub const ORIGIN: &str = "https://www.example.org";
 
 async fn one_registers_signs_in_and_signs_out_below_the_path(pair: Pair) {
     let server = TestServer::with(&[BELOW_A_PATH]).await;
-    for (number, (way, to)) in Way::all(&server).await.iter().enumerate() {
-        let name = format!("ada{number}");
-        let mut client = Client::at_address(to.address(), pair);
-        let at = |tail: &str| format!("/auth{}", pair.mode.path(tail));
-        let post = |client: &Client, tail: &str| client.request("POST", &at(tail)).header("Origin", ORIGIN);
+    assert_serves_below_the_path(server.address(), pair).await;
+}
 
-        client.send(post(&client, "register").json(&registration(&name))).await.expect(201);
-        client.send(post(&client, "login").json(&pair.credentials(&name))).await.ok();
-        for path in [at("profile").as_str(), "/auth/profile", "/auth/account/logins"] {
-            client.get(path).await.ok();
-        }
-        let refresh = match &client.refresh_token {
-            Some(token) => Request::post(&at("refresh")).json(&json!({ "refresh_token": token })),
-            None => post(&client, "refresh"),
-        };
-        client.send(refresh).await.ok();
-        let before = client.clone();
-        client.send(post(&client, "logout")).await.expect(204);
-        assert!(client.jar.is_empty(), "{way}");
-        before.get("/auth/profile").await.problem(401, pair.mode.ended());
+/// Asserts that somebody new registers, signs in and signs out below `/auth` at this address, and other origins don't.
+pub async fn assert_serves_below_the_path(to: SocketAddr, pair: Pair) {
+    let mut client = Client::at_address(to, pair);
+    let at = |tail: &str| format!("/auth{}", pair.mode.path(tail));
+    let post = |client: &Client, tail: &str| client.request("POST", &at(tail)).header("Origin", ORIGIN);
 
-        let foreign = Request::post(&at("login")).header("Origin", format!("{ORIGIN}/auth"));
-        foreign.json(&pair.credentials(&name)).send(to.address()).await.problem(403, "cross_origin");
+    client.send(post(&client, "register").json(&registration("ada"))).await.expect(201);
+    client.send(post(&client, "login").json(&pair.credentials("ada"))).await.ok();
+    for path in [at("profile").as_str(), "/auth/profile", "/auth/account/logins"] {
+        client.get(path).await.ok();
     }
+    let refresh = match &client.refresh_token {
+        Some(token) => Request::post(&at("refresh")).json(&json!({ "refresh_token": token })),
+        None => post(&client, "refresh"),
+    };
+    client.send(refresh).await.ok();
+    let before = client.clone();
+    client.send(post(&client, "logout")).await.expect(204);
+    assert!(client.jar.is_empty());
+    before.get("/auth/profile").await.problem(401, pair.mode.ended());
+
+    let foreign = Request::post(&at("login")).header("Origin", format!("{ORIGIN}/auth"));
+    foreign.json(&pair.credentials("ada")).send(to).await.problem(403, "cross_origin");
 }
 
 async fn only_the_refresh_tokens_cookie_is_bound_to_the_path(pair: Pair) {
@@ -110,51 +85,61 @@ fn links(page: &Response) -> BTreeSet<String> {
     links.into_iter().filter(|link| !link.starts_with('#')).collect()
 }
 
+/// Asserts that pages, what they link to and what they load are below `/auth` at this address.
+pub async fn assert_pages_are_below_the_path(to: SocketAddr) {
+    let get = async |path: &str| Request::get(path).send(to).await;
+    for page in ["/auth/", "/auth/compare", "/auth/docs/"] {
+        let links = links(&get(page).await.expect(200));
+        assert!(links.len() > 4, "{links:?}");
+        for link in links {
+            let link = if link.starts_with('/') { link } else { format!("{page}{link}") };
+            assert!(link.starts_with("/auth/"), "{link} of {page}");
+            get(&link).await.expect(200);
+        }
+    }
+    let docs = get("/auth/docs").await.expect(303);
+    assert!(docs.header("location").is_some_and(|it| it.ends_with("/auth/docs/")), "{docs}");
+    let document = get("/auth/openapi.json").await.ok();
+    assert_eq!(document["servers"][0]["url"], "/auth");
+}
+
 #[tokio::test]
 async fn pages_and_what_they_link_to_are_below_the_path() {
     let server = TestServer::with(&[BELOW_A_PATH]).await;
-    for (_, to) in Way::all(&server).await {
-        let get = async |path: &str| Request::get(path).send(to.address()).await;
-        for page in ["/auth/", "/auth/compare", "/auth/docs/"] {
-            let links = links(&get(page).await.expect(200));
-            assert!(links.len() > 4, "{links:?}");
-            for link in links {
-                let link = if link.starts_with('/') { link } else { format!("{page}{link}") };
-                assert!(link.starts_with("/auth/"), "{link} of {page}");
-                get(&link).await.expect(200);
-            }
-        }
-        let docs = get("/auth/docs").await.expect(303);
-        assert!(docs.header("location").is_some_and(|it| it.ends_with("/auth/docs/")), "{docs}");
-        let document = get("/auth/openapi.json").await.ok();
-        assert_eq!(document["servers"][0]["url"], "/auth");
-    }
+    assert_pages_are_below_the_path(server.address()).await;
     let without_slash = server.send(Request::get("/auth")).await.expect(200);
     assert_eq!(without_slash.text(), server.send(Request::get("/auth/")).await.expect(200).text());
     assert_eq!(without_slash.text(), server.send(Request::get("/")).await.expect(200).text());
 }
 
-#[tokio::test]
-async fn programs_find_the_metadata_of_an_issuer_with_a_path() {
-    let server = TestServer::with(&[("PUBLIC_URL", "https://www.example.org/auth/")]).await;
-    let nginx = Nginx::at_a_path(&server, "proxy_pass http://dualauth/;").await;
-    let path = "/.well-known/oauth-authorization-server";
-    let metadata = nginx.send(Request::get(&format!("{path}/auth"))).await.ok();
+/// Asserts that programs find the metadata of the issuer `https://www.example.org/auth` at this proxy, and what it names. They
+/// ask below the path, and beside it.
+pub async fn assert_metadata_is_found(to: SocketAddr) {
+    let metadata = Request::get("/.well-known/oauth-authorization-server/auth").send(to).await.ok();
     let issuer = "https://www.example.org/auth";
     assert_eq!(metadata["issuer"], issuer);
     assert_eq!(metadata["jwks_uri"], format!("{issuer}/.well-known/jwks.json"));
-    let openid = "/.well-known/openid-configuration";
-    assert_eq!(nginx.send(Request::get(&format!("{openid}/auth"))).await.ok(), metadata);
-    for path in [format!("/auth{path}"), path.to_owned(), format!("/auth{openid}")] {
-        assert_eq!(server.send(Request::get(&path)).await.ok(), metadata);
-    }
+    let openid = Request::get("/.well-known/openid-configuration/auth").send(to).await.ok();
+    assert_eq!(openid, metadata);
     for endpoint in ["introspection_endpoint", "revocation_endpoint"] {
         let path = text(&metadata[endpoint]).strip_prefix(ORIGIN).expect("this server's");
-        nginx.send(Request::post(path)).await.oauth_problem(401, "not_authenticated");
+        Request::post(path).send(to).await.oauth_problem(401, "not_authenticated");
     }
     for document in ["jwks_uri", "service_documentation"] {
         let path = text(&metadata[document]).strip_prefix(ORIGIN).expect("this server's");
-        nginx.send(Request::get(path)).await.expect(200);
+        Request::get(path).send(to).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn programs_find_the_metadata_of_an_issuer_with_a_path() {
+    let server = TestServer::with(&[ISSUER_WITH_A_SLASH]).await;
+    assert_metadata_is_found(server.address()).await;
+    let path = "/.well-known/oauth-authorization-server";
+    let metadata = server.send(Request::get(&format!("{path}/auth"))).await.ok();
+    for path in [format!("/auth{path}"), path.to_owned(), "/auth/.well-known/openid-configuration".to_owned()]
+    {
+        assert_eq!(server.send(Request::get(&path)).await.ok(), metadata);
     }
     for elsewhere in [format!("{path}/other"), format!("{path}/authx"), format!("/auth{path}/authx")] {
         server.send(Request::get(&elsewhere)).await.problem(404, "not_found");

@@ -1,8 +1,6 @@
 //! How the service gets to its Postgres, and what it makes of what it is granted there.
 
 use futures_util::future::join_all;
-use pem::Pem;
-use rcgen::CertifiedKey;
 use url::Url;
 
 use crate::support::{
@@ -10,7 +8,6 @@ use crate::support::{
     cluster::Database,
     eventually,
     http::Request,
-    pgbouncer::PgBouncer,
     postgres::Postgres,
     program::{self, Server, folder, program, run},
     server::{CHEAP, TestServer, registration},
@@ -23,7 +20,7 @@ async fn serve(url: &str, settings: &[(&str, &str)]) -> Server {
 }
 
 /// What a command says that has nothing to do but to connect, and whether it went well.
-async fn connect(url: &str, settings: &[(&str, &str)]) -> (bool, String) {
+pub async fn connect(url: &str, settings: &[(&str, &str)]) -> (bool, String) {
     let settings: Vec<_> = [("DATABASE_URL", url)].iter().chain(settings).copied().collect();
     let mut command = program(&folder(), &settings);
     command.arg("migrate");
@@ -32,13 +29,13 @@ async fn connect(url: &str, settings: &[(&str, &str)]) -> (bool, String) {
 }
 
 #[track_caller]
-fn assert_connected((went_well, said): (bool, String)) {
+pub fn assert_connected((went_well, said): (bool, String)) {
     assert!(went_well, "{said}");
 }
 
 /// Asserts that it is refused in one line that says this.
 #[track_caller]
-fn assert_refused((went_well, said): (bool, String), part: &str) {
+pub fn assert_refused((went_well, said): (bool, String), part: &str) {
     assert!(!went_well && said.contains(part), "{part} is not in: {said}");
     assert!(!said.contains("hunter2"), "{said}");
 }
@@ -137,47 +134,6 @@ async fn of_several_hosts_the_one_that_takes_writes_is_found_also_after_a_failov
     .await;
     assert_lets_everybody_in(&server, "later").await;
     eventually("it is ready", async || server.send(Request::get("/health/ready")).await.status == 200).await;
-}
-
-/// The database at an IPv6 address, and over TLS.
-async fn elsewhere(database: &Database) -> (PgBouncer, std::path::PathBuf) {
-    let folder = folder();
-    let CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.join(name));
-    for (path, kind, der) in [
-        (&certificate, "CERTIFICATE", cert.der().to_vec()),
-        (&key, "PRIVATE KEY", signing_key.serialize_der()),
-    ] {
-        std::fs::write(path, pem::encode(&Pem::new(kind, der))).expect("a file");
-    }
-    let configuration = format!(
-        "listen_addr = 127.0.0.1,::1\nclient_tls_sslmode = allow\nclient_tls_cert_file = {}\nclient_tls_key_file = {}\n",
-        certificate.display(),
-        key.display()
-    );
-    (PgBouncer::with(database.url(), &configuration).await, certificate)
-}
-
-#[tokio::test]
-async fn a_server_is_known_by_the_certificates_that_the_machine_is_told_to_trust() {
-    let database = Database::migrated().await;
-    let (server, certificate) = elsewhere(&database).await;
-    let certificate = certificate.to_str().expect("a path");
-    let at = |host: &str, query: &str| {
-        let (port, path) = (server.url().port().expect("a port"), server.url().path());
-        format!("postgres://dualauth@{host}:{port}{path}?{query}")
-    };
-    assert_connected(connect(&at("[::1]", "sslmode=disable"), &[]).await);
-    let verified = at("localhost", "sslmode=verify-full");
-    assert_refused(connect(&verified, &[]).await, "UnknownIssuer");
-    assert_connected(connect(&verified, &[("SSL_CERT_FILE", certificate)]).await);
-    assert_connected(
-        connect(&at("localhost", "sslrootcert=system"), &[("SSL_CERT_FILE", certificate)]).await,
-    );
-    let by_file = format!("sslmode=verify-full&sslrootcert={certificate}");
-    assert_connected(connect(&at("localhost", &by_file), &[]).await);
-    assert_refused(connect(&at("127.0.0.1", &by_file), &[]).await, "not valid for name");
 }
 
 #[tokio::test]

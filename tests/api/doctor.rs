@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
 
-use dualauth::tokens::random_bytes;
+use dualauth::crypto::random_bytes;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::support::{
@@ -13,12 +13,11 @@ use crate::support::{
     cluster::Database,
     free_port,
     http::Request,
-    nginx::Nginx,
     program::{Server, folder, program, run, text},
     server::{METRICS, TestServer, registration},
 };
 
-struct Told {
+pub struct Told {
     output: Output,
     text: String,
 }
@@ -37,7 +36,7 @@ impl Told {
     }
 
     #[track_caller]
-    fn assert_has(&self, level: &str, words: &[&str]) {
+    pub fn assert_has(&self, level: &str, words: &[&str]) {
         let found = self.of(level);
         let has = |line: &String| words.iter().all(|word| line.contains(word));
         assert!(found.iter().any(has), "no {level} with {words:?} in\n{}", self.text);
@@ -45,7 +44,7 @@ impl Told {
     }
 }
 
-async fn doctor_in(folder: &Path, settings: &[(&str, &str)], words: &[&str]) -> Told {
+pub async fn doctor_in(folder: &Path, settings: &[(&str, &str)], words: &[&str]) -> Told {
     let mut command = program(folder, settings);
     command.arg("doctor").args(words);
     let output = run(command, "").await;
@@ -281,25 +280,6 @@ async fn origins_whose_pages_get_no_cookies_are_named() {
     let told = doctor(&[("PUBLIC_URL", "https://auth.example.com"), origins]).await;
     told.assert_has("warning", &["https://app.example.org, capacitor://localhost", "another site", "bearer"]);
     assert!(told.of("warning").iter().all(|line| !line.contains("app.example.com,")), "{}", told.text);
-}
-
-#[tokio::test]
-async fn a_certificate_is_good_if_this_machine_trusts_it() {
-    let server = TestServer::with(&[("PUBLIC_URL", "https://auth.example.org")]).await;
-    let nginx = Nginx::over_tls(&server).await;
-    let database = ("DATABASE_URL", server.database_url().as_str());
-    let url = format!("https://{}", nginx.address());
-    let told = doctor_in(&folder(), &[database], &["--url", &url]).await;
-    told.assert_has("problem", &["Nothing answers at", "certificate"]);
-
-    let trusted = nginx.certificate();
-    let told = doctor_in(&folder(), &[database, ("SSL_CERT_FILE", &trusted)], &["--url", &url]).await;
-    // It was reached; nginx keeps /health/ to itself.
-    told.assert_has("skipped", &["is ready"]);
-    told.assert_has("problem", &["does not take https://127.0.0.1", "PUBLIC_URL"]);
-
-    let told = doctor_in(&folder(), &[database, ("SSL_CERT_FILE", "nowhere.pem")], &["--url", &url]).await;
-    told.assert_has("problem", &["Nothing answers at", "nowhere.pem"]);
 }
 
 /// What it says is lacking is what a node needs: given that and no more, it does everything.

@@ -8,6 +8,7 @@ mod form;
 mod header;
 mod kind;
 mod signature;
+mod ways;
 
 use std::collections::BTreeSet;
 

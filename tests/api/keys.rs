@@ -9,9 +9,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use dualauth::{
     config::Config,
-    database::{Pools, Ways},
+    crypto::AppSecret,
+    database::{Endpoints, Pools},
     jwt::{KeyState, Keys, ListedKey},
-    tokens::AppSecret,
 };
 use serde_json::Value;
 use url::Url;
@@ -25,7 +25,7 @@ use crate::support::{
 
 /// Connections of somebody's own to this Postgres.
 fn pools(url: &Url) -> Pools {
-    Pools::new(Ways::direct_to(&url.as_str().into(), "test").expect("a URL of a Postgres"), 10)
+    Pools::new(Endpoints::direct_to(&url.as_str().into(), "test").expect("a URL of a Postgres"), 10)
 }
 
 /// What an operator has: the keys of a server's database, by the server's clock.

@@ -4,34 +4,34 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the top down. Modules of one layer don't know each other.
-const LAYERS: [&[&str]; 11] = [
+const LAYERS: [&[&str]; 10] = [
     &["commands"],
     &["app"],
-    &["session", "jwt", "oauth", "account", "web"],
-    &["compare"],
+    &["session", "jwt", "mode_routes", "oauth", "account", "web"],
     &["auth"],
     &["http"],
     &["users", "logins", "clients"],
     &["audit", "upkeep"],
-    &["tokens", "clock", "config", "database", "limits", "metrics", "shards", "telemetry"],
+    &["tokens", "clock", "config", "crypto", "database", "limits", "metrics", "shards", "telemetry"],
     // Plain data: each module says for itself which problem its errors are, and `http` makes responses of them.
     &["error"],
-    &["properties"],
+    &["property_testing"],
 ];
 
 /// The exceptions, each with its reason.
-const WITHIN_A_LAYER: [(&str, &str); 11] = [
+const WITHIN_A_LAYER: [(&str, &str); 12] = [
     ("web", "oauth"),        // the API's document describes OAuth's errors as well
     ("logins", "users"),     // a login has an owner
     ("clients", "logins"),   // the feed tells of both
     ("database", "clock"),   // what it stores is dated
-    ("database", "tokens"),  // it keeps the secret when none is set
-    ("config", "tokens"),    // a setting is a secret
+    ("database", "crypto"),  // it keeps the secret when none is set
+    ("config", "crypto"),    // a setting is a secret
     ("config", "database"),  // another says where that is
     ("limits", "config"),    // how many there may be is a setting
     ("limits", "clock"),     // and counted in time
+    ("tokens", "crypto"),    // they are drawn and hashed
     ("telemetry", "clock"),  // a line is dated
-    ("telemetry", "tokens"), // a request's id is drawn
+    ("telemetry", "crypto"), // a request's id is drawn
 ];
 
 const TELEMETRY_READS_CONFIG: (&str, &str) = ("telemetry", "config");
@@ -56,7 +56,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every file of the library, with the module that it belongs to.
+/// Every file of the server's library, with the module that it belongs to.
 fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
@@ -108,15 +108,41 @@ fn users_logins_clients_the_trail_and_problems_know_nothing_of_http() {
     }
 }
 
+/// A request runs nothing of the comparison, and of the private Postgres only what the start has kept.
 #[test]
-fn auth_names_no_mode() {
-    for (_, source) in files().into_iter().filter(|(module, _)| module == "auth") {
+fn only_commands_name_the_comparison_and_only_they_and_the_start_the_private_postgres() {
+    let users = |library: &str| {
+        let files = files().into_iter().filter(|(_, source)| source.contains(library));
+        files.map(|(module, _)| module).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(users("dualauth_compare"), BTreeSet::from(["commands".to_owned()]));
+    assert_eq!(users("dualauth_postgres"), BTreeSet::from(["app", "commands"].map(str::to_owned)));
+}
+
+/// They are libraries for whoever wants to use them, and know nothing of the service.
+#[test]
+fn the_libraries_do_not_depend_on_the_server() {
+    for library in ["compare", "postgres"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(library);
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+        let names = manifest.lines().filter_map(|line| line.split([' ', '.', '=']).next());
+        let own: Vec<_> = names.filter(|name| name.starts_with("dualauth")).collect();
+        let allowed: &[&str] = if library == "compare" { &["dualauth-postgres"] } else { &[] };
+        assert_eq!(own, allowed, "{library}");
+    }
+}
+
+#[test]
+fn what_all_modes_share_names_none_of_them() {
+    for (module, source) in
+        files().into_iter().filter(|(module, _)| ["auth", "mode_routes"].contains(&module.as_str()))
+    {
         for mode in ["crate::session", "crate::jwt", "\"session\"", "\"jwt\""] {
             // An example in the API's document may: a person reads that.
             let code = source
                 .lines()
                 .filter(|line| !line.contains("example") && !line.trim_start().starts_with('"'));
-            assert!(code.into_iter().all(|line| !line.contains(mode)), "auth names {mode}");
+            assert!(code.into_iter().all(|line| !line.contains(mode)), "{module} names {mode}");
         }
     }
 }
@@ -125,5 +151,11 @@ fn auth_names_no_mode() {
 fn every_file_says_its_subject_first() {
     for (module, source) in files() {
         assert!(source.starts_with("//! "), "a file of {module} begins with {:?}", source.lines().next());
+    }
+    let mut libraries = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crates"), &mut libraries);
+    for path in libraries {
+        let source = std::fs::read_to_string(&path).expect("a source");
+        assert!(source.starts_with("//! "), "{} begins with {:?}", path.display(), source.lines().next());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs::DirEntry, path::Path};
 
-use dualauth::compare::default_folder;
+use dualauth::web::LastReport;
 
 use super::support::http::{Request, Response};
 use super::support::server::TestServer;
@@ -95,7 +95,7 @@ const NOT_HERE: &str = "Not measured on this machine";
 
 /// Writes a file of a run, as `dualauth compare` does.
 fn write(server: &TestServer, name: &str, text: &str) -> std::path::PathBuf {
-    let folder = default_folder(&server.data_folder);
+    let folder = LastReport::folder(&server.data_folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     std::fs::write(folder.join(name), text).expect("it is written");
     folder.join(name)
@@ -124,13 +124,15 @@ async fn without_a_run_of_this_machine_the_run_of_the_docs_is_shown_and_marked()
 }
 
 #[tokio::test]
-async fn the_comparison_is_what_a_run_wrote_if_both_of_its_files_can_be_read() {
+async fn the_comparison_is_what_a_run_wrote_if_all_of_its_files_can_be_read() {
     let server = TestServer::start().await;
     let before = comparison(&server).await;
     let run = "<html><head><style>p{}</style></head><body><main>\n<h1>Old</h1>\n<p>as it was</p></main></body></html>";
     let json = include_str!("../../docs/comparison.json");
+    let textbook = include_str!("../../docs/comparison.textbook.json");
     write(&server, "comparison.html", run);
     write(&server, "comparison.json", json);
+    write(&server, "comparison.textbook.json", textbook);
     let shown = comparison(&server).await;
     assert!(shown.contains("<p>as it was</p>") && !shown.contains("<h1>Old</h1>"), "{shown}");
     assert!(!shown.contains(NOT_HERE) && !shown.contains("<style"), "{shown}");
@@ -150,14 +152,39 @@ async fn the_comparison_is_what_a_run_wrote_if_both_of_its_files_can_be_read() {
         write(&server, "comparison.html", broken);
         assert!(comparison(&server).await.contains(NOT_HERE), "{broken}");
     }
+    write(&server, "comparison.html", run);
+    for other_version in ["", "{}", "[]", "{\"from_outside\": false, \"rows\": {}}"] {
+        write(&server, "comparison.textbook.json", other_version);
+        let page = comparison(&server).await;
+        assert!(page.contains(NOT_HERE) && !page.contains("as it was"), "{other_version}: {page}");
+    }
     std::fs::remove_dir_all(&server.data_folder).expect("it is removed");
     assert_eq!(comparison(&server).await, before);
+}
+
+/// It wrote no `comparison.textbook.json`: what its figures say is not in any file that is read here.
+#[tokio::test]
+async fn a_run_of_an_older_version_is_told_from_none_and_a_new_one_asked_for() {
+    let server = TestServer::start().await;
+    write(&server, "comparison.json", include_str!("../../docs/comparison.json"));
+    write(&server, "comparison.html", "<main><p>the old one</p></main>");
+    let page = comparison(&server).await;
+    assert!(page.contains("written by another version") && page.contains(NOT_HERE), "{page}");
+    assert!(
+        page.contains("Run <code>dualauth compare --quick</code>") && !page.contains("the old one"),
+        "{page}"
+    );
+    let report = server.send(Request::get("/compare.json")).await.expect(200).json();
+    let warning = report["environment"]["warnings"][0].as_str().expect("a warning");
+    assert!(warning.contains("written by another version") && warning.contains(NOT_HERE), "{warning}");
+    std::fs::remove_dir_all(&server.data_folder).expect("it is removed");
 }
 
 #[tokio::test]
 async fn a_run_is_read_once_and_sent_once_to_whoever_keeps_it() {
     let server = TestServer::start().await;
     write(&server, "comparison.json", include_str!("../../docs/comparison.json"));
+    write(&server, "comparison.textbook.json", include_str!("../../docs/comparison.textbook.json"));
     let file = write(&server, "comparison.html", "<main><p>the first</p></main>");
     let first = server.send(Request::get("/compare")).await.expect(200);
     assert!(first.text().contains("the first"));

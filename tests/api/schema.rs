@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use dualauth::crypto::random_bytes;
 use dualauth::database::{MIGRATOR, migrate};
-use dualauth::tokens::random_bytes;
 use futures_util::future::join_all;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, query_scalar};
@@ -206,7 +206,7 @@ async fn a_migration_that_finds_a_table_in_use_is_tried_again() {
     execute(&mut connection, "rollback").await;
     let output = migrating.wait_with_output().await.expect("it ends");
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("tried again"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("will retry"), "{}", text(&output.stderr));
 }
 
 /// Roles of one test's own, and how each connects.

@@ -3,12 +3,8 @@
 pub mod client;
 pub mod cluster;
 pub mod collector;
-pub mod echo;
-pub mod haproxy;
 pub mod http;
-pub mod nginx;
 pub mod people;
-pub mod pgbouncer;
 pub mod postgres;
 pub mod program;
 pub mod proxy;

@@ -42,9 +42,8 @@ fun loginOf(login: Any): LoginBody = when (login) {
 }
 
 class Visitor(private val url: String) {
-    // Else it asks for HTTP/2 with each request, and a request that asks to be upgraded ends its connection.
-    private val http =
-        HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).cookieHandler(CookieManager()).build()
+    // As it comes: it asks with each request to be upgraded to HTTP/2.
+    private val http = HttpClient.newBuilder().cookieHandler(CookieManager()).build()
 
     fun <T> ask(method: String, path: String, status: Int, answer: Class<T>, shown: Shown? = null, body: Any? = null): T? {
         val content = body?.let { BodyPublishers.ofString(json.writeValueAsString(it)) } ?: BodyPublishers.noBody()

@@ -11,12 +11,12 @@ use sqlx::postgres::{PgConnectOptions, PgListener};
 use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::database::private::PrivatePostgres;
+use crate::crypto::random_bytes;
 use crate::database::{
-    self, Connections, DirectUrl, OWN_CONNECTIONS, OpenError, Pooling, Pools, Schema, SchemaError, Ways,
+    self, Connections, DirectUrl, Endpoints, OWN_CONNECTIONS, OpenError, Pooling, Pools, Schema, SchemaError,
     answer, rights,
 };
-use crate::tokens::random_bytes;
+use dualauth_postgres::PrivatePostgres;
 
 /// The oldest that will do.
 const LEAST_VERSION: i32 = 13;
@@ -65,8 +65,8 @@ async fn locate(config: &Config) -> Result<SecretString, Finding> {
     })
 }
 
-async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Ways, Finding> {
-    let outcome = tokio::time::timeout(PATIENCE, Ways::find(url, direct, database::COMMAND)).await;
+async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Endpoints, Finding> {
+    let outcome = tokio::time::timeout(PATIENCE, Endpoints::find(url, direct, database::COMMAND)).await;
     let error = match outcome {
         Ok(Ok(ways)) => return Ok(ways),
         Ok(Err(OpenError::Connect(error))) => error,
@@ -74,7 +74,7 @@ async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Ways, Finding> {
         Ok(Err(error)) => return Err(Finding::problem("The service does not start.", error.to_string())),
         Err(_) => sqlx::Error::PoolTimedOut,
     };
-    let ways = Ways::direct_to(url, database::COMMAND);
+    let ways = Endpoints::direct_to(url, database::COMMAND);
     let place = ways.map_or_else(|error| error.to_string(), |ways| place(ways.options()));
     let code = error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
     let (what, advice) = match (code.as_deref(), &error) {
@@ -159,7 +159,7 @@ async fn look(
 }
 
 /// Whether there is a pooler that has to be known of.
-fn pooling(ways: &Ways) -> Finding {
+fn pooling(ways: &Endpoints) -> Finding {
     Finding::ok(match ways.pooling() {
         Pooling::Session => "each connection has a backend of Postgres to itself",
         Pooling::Transaction => {

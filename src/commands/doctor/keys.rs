@@ -3,9 +3,9 @@
 use super::Finding;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
+use crate::crypto::AppSecret;
 use crate::database::{self, Pools};
-use crate::jwt::{KeyState, Keys, KeysError, Outlook};
-use crate::tokens::AppSecret;
+use crate::jwt::{KeyState, Keys, KeysError, StartupPlan};
 
 pub(super) async fn check(config: &Config, pools: &Pools, clock: &Clock) -> Vec<Finding> {
     match look(config, pools, clock).await {
@@ -28,10 +28,10 @@ async fn look(config: &Config, pools: &Pools, clock: &Clock) -> Result<Vec<Findi
     };
     let open = |secret: &AppSecret| Keys::new(config, pools.upkeep.clone(), secret, clock.clone());
     let keys = open(&secret)?;
-    let outlook = match (keys.outlook().await, &made_here) {
+    let outlook = match (keys.startup_plan().await, &made_here) {
         // What a start does, which takes the one that is set in the place of the one that was made.
         (Err(KeysError::OtherSecret), Some(made_here)) if config.app_secret.is_some() => {
-            let outlook = open(&secret.replacing(made_here))?.outlook().await?;
+            let outlook = open(&secret.replacing(made_here))?.startup_plan().await?;
             return Ok(vec![
                 Finding::warning(
                     "APP_SECRET is not in force yet: the one in the database is.",
@@ -58,25 +58,25 @@ async fn without_secret(config: &Config, pools: &Pools, clock: &Clock) -> Result
     }
 }
 
-async fn told(outlook: Outlook, config: &Config, keys: &Keys) -> Result<Finding, KeysError> {
+async fn told(outlook: StartupPlan, config: &Config, keys: &Keys) -> Result<Finding, KeysError> {
     let listed = keys.list().await?;
     let active = listed.iter().find(|key| key.state == KeyState::Active);
     let active = active.map_or("none", |key| key.algorithm.as_str());
     let own = JwtAlgorithm::as_str(config.jwt.algorithm);
     Ok(match outlook {
-        Outlook::MakeFirst => Finding::ok("signing keys are made at the first start"),
-        Outlook::Nothing => {
+        StartupPlan::MakeFirst => Finding::ok("signing keys are made at the first start"),
+        StartupPlan::Nothing => {
             Finding::ok(format!("access tokens are signed by {active}, and this secret opens the keys"))
         }
-        Outlook::Change if config.jwt.key_file.is_some() => Finding::warning(
+        StartupPlan::Change if config.jwt.key_file.is_some() => Finding::warning(
             "The key in JWT_KEY_FILE is not the one that signs now, or its second one is not the next.",
             "It takes effect when the service starts. Give every node the same file.",
         ),
-        Outlook::Change if active == own => Finding::warning(
+        StartupPlan::Change if active == own => Finding::warning(
             "A key that is kept elsewhere signs now, or there is no next one.",
             "Started like this, the service makes keys of its own. Is JWT_KEY_FILE missing here?",
         ),
-        Outlook::Change => Finding::warning(
+        StartupPlan::Change => Finding::warning(
             format!("JWT_ALGORITHM={own}, and access tokens are signed by {active} now."),
             "It takes effect when the service starts; until every node has it, both sign. docs/operations.md has more.",
         ),

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::Finding;
 use crate::config::{Config, KeyFile};
-use crate::tokens::AppSecret;
+use crate::crypto::AppSecret;
 
 const MAKE_ONE: &str = "Make one with `openssl rand -base64 32`; docs/operations.md says how to change it.";
 
@@ -95,7 +95,7 @@ mod tests {
 
     use super::super::Level;
     use super::*;
-    use crate::tokens::random_bytes;
+    use crate::crypto::random_bytes;
 
     #[test]
     fn random_secrets_are_well_however_they_are_written() {

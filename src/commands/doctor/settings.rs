@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::{Finding, origins};
-use crate::config::{Config, JwtRevocation, UnknownSetting, Why};
+use crate::config::{Config, JwtRevocation, UnknownReason, UnknownSetting};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -36,11 +36,13 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
 pub(super) fn slips(config: &Config) -> Vec<Finding> {
     let unknown = config.unknown.iter().map(|UnknownSetting { name, why }| {
         let advice = match why {
-            Why::Meant(meant) => format!("Is {meant} meant?"),
-            Why::Prefix => "Nothing here reads it, and no setting begins with DUALAUTH_.".to_owned(),
-            Why::InFile => "It is in .env, and nothing here reads it.".to_owned(),
-            Why::OpenTelemetry => "OpenTelemetry has it, and it is not followed here.".to_owned(),
-            Why::NotBoolean => {
+            UnknownReason::Meant(meant) => format!("Is {meant} meant?"),
+            UnknownReason::Prefix => {
+                "Nothing here reads it, and no setting begins with DUALAUTH_.".to_owned()
+            }
+            UnknownReason::InFile => "It is in .env, and nothing here reads it.".to_owned(),
+            UnknownReason::OpenTelemetry => "OpenTelemetry has it, and it is not followed here.".to_owned(),
+            UnknownReason::NotBoolean => {
                 return Finding::warning(
                     format!("{name} is neither true nor false."),
                     "It counts as false, as OpenTelemetry has it.",
@@ -266,11 +268,11 @@ mod tests {
     #[test]
     fn what_is_no_setting_is_told_with_what_was_meant() {
         for (why, told) in [
-            (Why::Meant("SESSION_TTL".to_owned()), "SESSION_TTL"),
-            (Why::InFile, ".env"),
-            (Why::Prefix, "DUALAUTH_"),
-            (Why::OpenTelemetry, "OpenTelemetry"),
-            (Why::NotBoolean, "neither true nor false"),
+            (UnknownReason::Meant("SESSION_TTL".to_owned()), "SESSION_TTL"),
+            (UnknownReason::InFile, ".env"),
+            (UnknownReason::Prefix, "DUALAUTH_"),
+            (UnknownReason::OpenTelemetry, "OpenTelemetry"),
+            (UnknownReason::NotBoolean, "neither true nor false"),
         ] {
             let unknown = vec![UnknownSetting { name: "SESION_TTL".to_owned(), why }];
             let config = Config { unknown, ..config(&[]) };

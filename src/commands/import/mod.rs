@@ -20,7 +20,7 @@ use super::{Failure, say};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
-use crate::users::{CheckedUser, Import, Refusal};
+use crate::users::{CheckedUser, Importer, Refusal};
 
 use self::firebase::HashConfig;
 use self::format::Format;
@@ -80,7 +80,7 @@ pub(super) async fn import(
     let ImportUsers { file, dry_run, .. } = command;
     let unit = rows.unit();
     let mut run = Run {
-        import: Import::new(storage.pools.requests.clone(), Clock::system(), dry_run, unit),
+        import: Importer::new(storage.pools.requests.clone(), Clock::system(), dry_run, unit),
         batch: Vec::new(),
         report: Report::new(size, dry_run, unit),
     };
@@ -106,7 +106,7 @@ pub(super) async fn import(
 type Waiting = (CheckedUser, Option<String>);
 
 struct Run {
-    import: Import,
+    import: Importer,
     batch: Vec<Waiting>,
     report: Report,
 }

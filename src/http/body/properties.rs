@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::tests::Example;
 use super::*;
-use crate::properties::{check, near_misses};
+use crate::property_testing::{check, near_misses};
 
 impl Example {
     /// Whether an object with these members is to be read as this.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pem::Pem;
 
 use crate::config::JwtAlgorithm;
-use crate::tokens::SecretBytes;
+use crate::crypto::SecretBytes;
 
 use super::key::{Key, KeyError};
 

@@ -14,8 +14,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, crypto};
 use pem::Pem;
 
 use crate::config::JwtAlgorithm;
+use crate::crypto::{SecretBytes, random_bytes, sha256};
 use crate::error::Problem;
-use crate::tokens::{SecretBytes, random_bytes, sha256};
 
 use crate::jwt::claims::{Claims, Header, TYPE, decode, encode};
 

@@ -6,11 +6,14 @@
 //! change ([`Reload`]), so that the [`ring`] they hold is as fresh as what they know of logins; and a node that meets a
 //! key that it does not know looks before it refuses. [`rotation`] changes the ring, [`store`] keeps it.
 
+mod error;
 mod file;
 mod key;
+mod preparation;
 mod ring;
 mod rotation;
 mod store;
+mod upkeep;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -25,20 +28,22 @@ use tokio::sync::Mutex;
 use crate::auth::AuthError;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
+use crate::crypto::{AppSecret, Sealer};
 use crate::database::{Connections, DatabaseError};
 use crate::error::Problem;
 use crate::logins::{Logins, Reload};
-use crate::tokens::{AppSecret, Sealer};
 
 use super::claims::Claims;
 
+pub use self::error::KeysError;
 use self::file::FileKeys;
 use self::key::Key;
 pub use self::key::KeyError;
+pub use self::preparation::StartupPlan;
 pub(super) use self::ring::Opened;
-use self::ring::{Closed, Entry, Ring};
-pub use self::rotation::{JWKS_MAX_AGE, Outlook, Rotated};
-use self::store::Row;
+use self::ring::{BadToken, Ring, RingKey};
+pub use self::rotation::{JWKS_MAX_AGE, Rotated};
+use self::store::KeyRow;
 
 /// What keys are sealed for.
 const SEALING: &str = "dualauth signing keys v1";
@@ -85,48 +90,6 @@ pub struct ListedKey {
     pub superseded_at: Option<DateTime<Utc>>,
     /// When it is retired, or was.
     pub verify_until: Option<DateTime<Utc>>,
-}
-
-/// Why the keys can't be used, or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// The database gives no answer.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-    /// No key could be made.
-    #[error("no signing key could be made: {0}")]
-    NotMade(KeyError),
-    /// `JWT_KEY_FILE` has no key for `JWT_ALGORITHM`.
-    #[error("JWT_KEY_FILE can't be used: {0}")]
-    File(KeyError),
-    /// The keys were sealed under another secret.
-    #[error(
-        "the signing keys in the database are sealed under another APP_SECRET. Set APP_SECRET to that one; to change \
-         it, give the old one as APP_SECRET_PREVIOUS. If it is lost, or known to others, `dualauth keys reset` makes \
-         new keys: every access token that is out is refused from then on"
-    )]
-    OtherSecret,
-    /// There is nothing to rotate.
-    #[error("there are no keys yet: the service makes them when it starts for the first time")]
-    None,
-    /// The active key is not ours to replace.
-    #[error("the active key comes from JWT_KEY_FILE: replace it there, and restart the nodes")]
-    FromFile,
-    /// No key that could be retired has this name.
-    #[error("no key of this name can be retired: `dualauth keys list` has the names")]
-    Unknown,
-    /// It signs at the moment.
-    #[error("this key signs at the moment: `dualauth keys rotate` has the next one take its place")]
-    Active,
-    /// The next key is for an algorithm that no node signs by yet.
-    #[error(
-        "the next key is for {0}: it signs when nodes are restarted with JWT_ALGORITHM={0}. To rotate before that, \
-         have it replaced by `dualauth keys retire {1}`"
-    )]
-    OtherAlgorithm(&'static str, String),
-    /// Others changed the keys at the same time, again and again.
-    #[error("the keys are being changed by others at the same time: try again")]
-    Busy,
 }
 
 /// The signing keys.
@@ -190,7 +153,7 @@ impl Keys {
     /// [`AuthError::InvalidToken`]; [`AuthError::Stale`] when its key can't be looked for.
     pub(super) async fn open(&self, token: &str, logins: &Logins) -> Result<Opened, AuthError> {
         let opened = match self.ring().open(token, self.0.clock.now()) {
-            Err(Closed::UnknownKey) => Box::pin(self.open_after_a_look(token, logins)).await?,
+            Err(BadToken::UnknownKey) => Box::pin(self.open_after_a_look(token, logins)).await?,
             opened => opened,
         };
         opened.map_err(|_| AuthError::InvalidToken)
@@ -200,7 +163,7 @@ impl Keys {
         &self,
         token: &str,
         logins: &Logins,
-    ) -> Result<Result<Opened, Closed>, AuthError> {
+    ) -> Result<Result<Opened, BadToken>, AuthError> {
         if !logins.look_for_unknown().await {
             return Err(AuthError::Stale);
         }
@@ -219,7 +182,7 @@ impl Keys {
     pub(super) fn sign(&self, claims: &Claims) -> Result<String, Problem> {
         let ring = self.ring();
         let outlives =
-            |entry: &&Entry| entry.verify_until.is_none_or(|until| claims.exp <= until.timestamp());
+            |entry: &&RingKey| entry.verify_until.is_none_or(|until| claims.exp <= until.timestamp());
         let entry = ring.signing().filter(outlives);
         entry.ok_or_else(|| Problem::unavailable("no signing key can be used"))?.key.sign(claims)
     }
@@ -245,7 +208,7 @@ impl Keys {
     /// When the database gives no answer.
     pub async fn list(&self) -> Result<Vec<ListedKey>, KeysError> {
         let now = self.0.clock.now();
-        let listed = |row: Row| ListedKey {
+        let listed = |row: KeyRow| ListedKey {
             state: row.state(now),
             kid: row.kid,
             algorithm: row.algorithm,
@@ -262,14 +225,14 @@ impl Keys {
     }
 
     /// Reads the ring anew.
-    async fn read(&self) -> Result<Vec<Row>, DatabaseError> {
+    async fn read(&self) -> Result<Vec<KeyRow>, DatabaseError> {
         let _reading = self.0.reading.lock().await;
         let rows = store::load(&self.0.pool).await?;
         let known = self.ring();
         let now = self.0.clock.now();
         let live = rows.iter().filter(|row| row.state(now) != KeyState::Retired);
         let entries = live.filter_map(|row| {
-            Some(Entry {
+            Some(RingKey {
                 key: self.key(row, &known)?,
                 state: row.state(now),
                 created_at: row.created_at,
@@ -286,7 +249,7 @@ impl Keys {
     /// The key that this node signs with: that of its file, if it has one; else the active key or, when that is for
     /// another algorithm than its own, the newest of its own. When that one has been retired there is none: an
     /// older one was replaced for a reason.
-    fn signing_kid(&self, rows: &[Row]) -> Option<String> {
+    fn signing_kid(&self, rows: &[KeyRow]) -> Option<String> {
         if let Some(file) = &self.0.file {
             return Some(file.active.key.kid.clone());
         }
@@ -297,7 +260,7 @@ impl Keys {
 
     /// The key of a row. One that is known stays the same key: what it has opened is remembered by it, and it may
     /// be sealed under a secret by now that this node has not been given yet.
-    fn key(&self, row: &Row, known: &Ring) -> Option<Arc<Key>> {
+    fn key(&self, row: &KeyRow, known: &Ring) -> Option<Arc<Key>> {
         if let Some(entry) = known.of_kid(&row.kid) {
             return Some(Arc::clone(&entry.key));
         }
@@ -308,13 +271,13 @@ impl Keys {
         if key.is_none() {
             tracing::warn!(
                 kid = row.kid,
-                "a signing key can't be read: is APP_SECRET the same on every node?"
+                "signing key can't be unsealed: is APP_SECRET the same on every node?"
             );
         }
         key.map(Arc::new)
     }
 
-    fn unsealed(&self, row: &Row) -> Option<Key> {
+    fn unsealed(&self, row: &KeyRow) -> Option<Key> {
         let algorithm = JwtAlgorithm::of_name(&row.algorithm)?;
         let unsealed = self.0.sealer.unseal(&row.kid, row.private_key.as_deref()?)?;
         let key = Key::private(algorithm, &unsealed.secret).ok()?;
@@ -327,11 +290,15 @@ fn tell_of_another(known: &Ring, ring: &Ring) {
     let (Some(old), Some(new)) = (known.signing(), ring.signing()) else { return };
     if old.key.kid != new.key.kid {
         let algorithm = new.key.algorithm.as_str();
-        tracing::info!(kid = new.key.kid, algorithm, "access tokens are signed with another key from now on");
+        tracing::info!(
+            kid = new.key.kid,
+            algorithm,
+            "signing key changed: access tokens are signed with it from now on"
+        );
     }
 }
 
-fn public(row: &Row) -> Option<Key> {
+fn public(row: &KeyRow) -> Option<Key> {
     let jwk = serde_json::from_value(row.public_key.clone()?).ok()?;
     let key = Key::public(JwtAlgorithm::of_name(&row.algorithm)?, jwk).ok()?;
     (key.kid == row.kid).then_some(key)

@@ -12,7 +12,7 @@ use super::KeyState;
 const LISTED: f64 = 90.0 * 24.0 * 60.0 * 60.0;
 
 /// A key as it is kept.
-pub(super) struct Row {
+pub(super) struct KeyRow {
     pub(super) kid: String,
     pub(super) algorithm: String,
     pub(super) public_key: Option<Value>,
@@ -25,7 +25,7 @@ pub(super) struct Row {
     pub(super) is_next: bool,
 }
 
-impl Row {
+impl KeyRow {
     pub(super) fn state(&self, now: DateTime<Utc>) -> KeyState {
         match self.verify_until {
             _ if self.is_active => KeyState::Active,
@@ -37,7 +37,7 @@ impl Row {
 }
 
 /// A key that is to be kept.
-pub(super) struct NewRow {
+pub(super) struct NewKeyRow {
     pub(super) kid: String,
     pub(super) algorithm: &'static str,
     pub(super) public_key: Option<Value>,
@@ -46,15 +46,15 @@ pub(super) struct NewRow {
 
 /// The ring as it was found: the kids of the active key and the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct CurrentKeys {
     pub(super) active: String,
     pub(super) next: Option<String>,
 }
 
 /// Every key, the oldest first.
-pub(super) async fn load(pool: &Connections) -> Result<Vec<Row>, DatabaseError> {
+pub(super) async fn load(pool: &Connections) -> Result<Vec<KeyRow>, DatabaseError> {
     let query = sqlx::query_as!(
-        Row,
+        KeyRow,
         r#"select k.kid, k.algorithm, k.public_key, k.private_key, k.created_at, k.activated_at, k.superseded_at,
                   k.verify_until, k.kid = r.active as "is_active!", coalesce(k.kid = r.next, false) as "is_next!"
            from dualauth.signing_keys k cross join dualauth.key_ring r order by k.created_at, k.kid"#
@@ -65,8 +65,8 @@ pub(super) async fn load(pool: &Connections) -> Result<Vec<Row>, DatabaseError> 
 /// Makes the ring of these two, unless there is one.
 pub(super) async fn found(
     pool: &Connections,
-    active: &NewRow,
-    next: Option<&NewRow>,
+    active: &NewKeyRow,
+    next: Option<&NewKeyRow>,
     token_life: i32,
     now: DateTime<Utc>,
 ) -> Result<(), DatabaseError> {
@@ -97,8 +97,8 @@ pub(super) async fn found(
 /// found.
 pub(super) async fn publish(
     pool: &Connections,
-    found: &Found,
-    next: Option<&NewRow>,
+    found: &CurrentKeys,
+    next: Option<&NewKeyRow>,
     now: DateTime<Utc>,
 ) -> Result<bool, DatabaseError> {
     let update = sqlx::query_scalar!(
@@ -131,8 +131,8 @@ pub(super) async fn publish(
 /// The key that signed until now verifies for as long as its last token may be about, and `margin` seconds more.
 pub(super) async fn promote(
     pool: &Connections,
-    found: &Found,
-    next: Option<&NewRow>,
+    found: &CurrentKeys,
+    next: Option<&NewKeyRow>,
     margin: f64,
     now: DateTime<Utc>,
 ) -> Result<bool, DatabaseError> {
@@ -167,9 +167,9 @@ pub(super) async fn promote(
 /// Makes the ring of these two, and retires every other key at once. `false` when the ring is not as it was found.
 pub(super) async fn reset(
     pool: &Connections,
-    found: &Found,
-    active: &NewRow,
-    next: &NewRow,
+    found: &CurrentKeys,
+    active: &NewKeyRow,
+    next: &NewKeyRow,
     now: DateTime<Utc>,
 ) -> Result<bool, DatabaseError> {
     let update = sqlx::query_scalar!(

@@ -143,7 +143,7 @@ impl Feed {
             return Ok(connection);
         }
         let silent = |_| sqlx::Error::PoolTimedOut;
-        let connecting = self.pools.connect_for_looks();
+        let connecting = self.pools.connect_for_feed();
         Ok(tokio::time::timeout(self.patience(), connecting).await.map_err(silent)??)
     }
 

@@ -7,7 +7,7 @@ use futures_util::future::try_join_all;
 
 use crate::config::PasswordConfig;
 
-use super::{Niceness, PasswordError, PasswordHasher};
+use super::{PasswordError, PasswordHasher, ThreadPriority};
 
 /// The least that OWASP recommends: no proposal goes below it.
 pub const LEAST_MEMORY_KIB: u32 = 19_456;
@@ -37,7 +37,7 @@ pub struct Measured {
 /// When the machine gives no thread or no memory.
 pub async fn measure(params: Params, concurrency: usize) -> Result<Measured, PasswordError> {
     let config = PasswordConfig { min_length: 0, argon2: params.clone(), concurrency };
-    let hasher = PasswordHasher::new(&config, Niceness::GivesWay)?;
+    let hasher = PasswordHasher::new(&config, ThreadPriority::GivesWay)?;
     let mut times = Vec::new();
     for round in 0..UNCOUNTED + COUNTED {
         let began = Instant::now();

@@ -20,7 +20,7 @@ use self::pool::{Pool, Ticket};
 use self::schemes::{Argon2Hash, StoredHash};
 use self::workspace::Workspace;
 
-pub use self::pool::{Load, Niceness};
+pub use self::pool::{Load, ThreadPriority};
 pub use self::schemes::Unusable;
 
 /// How much work may wait for each thread, as memory times iterations, in KiB: about two seconds' worth. More is turned
@@ -42,7 +42,7 @@ pub enum PasswordError {
 }
 
 /// What comes of comparing a password with a stored hash.
-pub enum Verdict {
+pub enum PasswordCheck {
     /// Another password, or nothing was stored.
     Wrong,
     /// The stored hash can't be verified: as good as wrong, and somebody should know.
@@ -66,7 +66,7 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// When the machine gives no thread.
-    pub fn new(config: &PasswordConfig, niceness: Niceness) -> Result<Self, PasswordError> {
+    pub fn new(config: &PasswordConfig, niceness: ThreadPriority) -> Result<Self, PasswordError> {
         let today = config.argon2.clone();
         let pool = Pool::start(config.concurrency, queue_per_thread(&today), today.block_count(), niceness)
             .map_err(|error| PasswordError::Failed(error.to_string()))?;
@@ -78,9 +78,9 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// [`PasswordError::QueueFull`].
-    pub fn enter(&self) -> Result<Place, PasswordError> {
+    pub fn enter(&self) -> Result<QueueSlot, PasswordError> {
         let ticket = self.pool.enter().ok_or(PasswordError::QueueFull)?;
-        Ok(Place { today: self.today.clone(), ticket })
+        Ok(QueueSlot { today: self.today.clone(), ticket })
     }
 
     /// Whether there is a place in the queue, which may be another's in a moment.
@@ -112,12 +112,12 @@ fn queue_per_thread(today: &Params) -> usize {
 }
 
 /// A place in the queue.
-pub struct Place {
+pub struct QueueSlot {
     today: Params,
     ticket: Ticket,
 }
 
-impl Place {
+impl QueueSlot {
     /// Waits until there are few in front, before an attempt is counted: many that come at once and are all right must not
     /// look like as many failures. To be held until the attempt is over.
     ///
@@ -143,7 +143,7 @@ impl Place {
     ///
     /// # Errors
     /// See [`PasswordError`].
-    pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<Verdict, PasswordError> {
+    pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<PasswordCheck, PasswordError> {
         let (today, spellings) = (self.today.clone(), spellings(password));
         let stored = stored.map(StoredHash::parse);
         self.ticket.compute(move |workspace| judge(&spellings, stored, &today, workspace)).await?
@@ -181,7 +181,7 @@ fn judge(
     stored: Option<Result<StoredHash, Unusable>>,
     today: &Params,
     workspace: &mut Workspace,
-) -> Result<Verdict, PasswordError> {
+) -> Result<PasswordCheck, PasswordError> {
     let (stored, unusable) = match stored.transpose() {
         Ok(stored) => (stored, None),
         Err(unusable) => (None, Some(unusable)),
@@ -197,10 +197,10 @@ fn judge(
         if let Some(stored) = &stored
             && stored.matches(spelling.as_bytes(), workspace)?
         {
-            return Ok(Verdict::Right { upgrade });
+            return Ok(PasswordCheck::Right { upgrade });
         }
     }
-    Ok(unusable.map_or(Verdict::Wrong, Verdict::Unusable))
+    Ok(unusable.map_or(PasswordCheck::Wrong, PasswordCheck::Unusable))
 }
 
 #[cfg(test)]

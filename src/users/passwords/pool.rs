@@ -18,7 +18,7 @@ use super::workspace::{Shared, Workspace};
 
 /// What the threads are to whatever else this machine has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Niceness {
+pub enum ThreadPriority {
     /// A server's: whoever is signed in already goes first.
     GivesWay,
     /// A command's: somebody waits for this one hash.
@@ -70,7 +70,7 @@ impl Pool {
         threads: usize,
         queue_per_thread: usize,
         blocks: usize,
-        niceness: Niceness,
+        niceness: ThreadPriority,
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
         let (queue, shared) = (Arc::new(Mutex::new(queue)), Arc::<Shared>::default());
@@ -80,7 +80,7 @@ impl Pool {
             let workspace = Workspace::new(blocks, Arc::clone(&shared));
             let name = format!("hash-{number}");
             thread::Builder::new().name(name).spawn(move || {
-                if niceness == Niceness::GivesWay {
+                if niceness == ThreadPriority::GivesWay {
                     give_way();
                 }
                 work(&queue, &running, workspace);
@@ -119,7 +119,7 @@ impl Pool {
         if self.is_full.load(Relaxed) && self.places.available_permits() > self.capacity / 2 {
             self.is_full.store(false, Relaxed);
             let refused = self.refused.load(Relaxed);
-            tracing::info!(refused, "the queue for password hashing is half empty again");
+            tracing::info!(refused, "password hashing queue has room again");
         }
         let turns = Arc::clone(&self.turns);
         Some(Ticket { place: Arc::new(place), turns, jobs: self.jobs.clone() })
@@ -128,7 +128,7 @@ impl Pool {
     fn refuse(&self) {
         self.refused.fetch_add(1, Relaxed);
         if !self.is_full.swap(true, Relaxed) {
-            tracing::warn!("the queue for password hashing is full: sign-ins are answered with 503");
+            tracing::warn!("password hashing queue full: sign-ins are answered with 503");
         }
     }
 
@@ -238,7 +238,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_turns_away_at_once_and_counts_it() {
-        let pool = Pool::start(1, QUEUE, 64, Niceness::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
         let release = held_up(&pool).await;
         let waiting: Vec<_> = (0..QUEUE).map(|_| pool.enter().expect("a place")).collect();
         assert!(pool.enter().is_none());
@@ -252,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_leaves_does_not_free_its_place_while_its_hash_is_computed() {
-        let pool = Pool::start(1, QUEUE, 64, Niceness::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
         let (release, held) = mpsc::channel::<()>();
         let (started, has_started) = oneshot::channel();
         let ticket = pool.enter().expect("a place");
@@ -274,7 +274,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_left_before_their_turn_costs_nothing() {
-        let pool = Pool::start(1, QUEUE, 64, Niceness::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
         let release = held_up(&pool).await;
         let ticket = pool.enter().expect("a place");
         let (done, was_done) = mpsc::channel();
@@ -288,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_takes_no_thread_with_it() {
-        let pool = Pool::start(1, QUEUE, 64, Niceness::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
         let ticket = pool.enter().expect("a place");
         assert!(ticket.compute(|_| panic!("on purpose")).await.is_err());
         assert_eq!(ticket.compute(|_| 1).await.expect("an answer"), 1);
@@ -300,7 +300,7 @@ mod tests {
         let niceness = || rustix::process::getpriority_process(None).expect("a priority");
         let before = niceness();
         for (of_whom, expected) in
-            [(Niceness::GivesWay, (before + NICENESS).min(19)), (Niceness::Usual, before)]
+            [(ThreadPriority::GivesWay, (before + NICENESS).min(19)), (ThreadPriority::Usual, before)]
         {
             let pool = Pool::start(1, QUEUE, 64, of_whom).expect("a thread");
             let of_thread = pool.enter().expect("a place").compute(move |_| niceness()).await;

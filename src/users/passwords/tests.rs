@@ -17,11 +17,11 @@ const ARGON2_OF_TYPED: &str =
 
 fn hasher(memory: u32, iterations: u32) -> PasswordHasher {
     let argon2 = Params::new(memory, iterations, 1, None).expect("small but valid");
-    PasswordHasher::new(&PasswordConfig { min_length: 15, argon2, concurrency: 1 }, Niceness::Usual)
+    PasswordHasher::new(&PasswordConfig { min_length: 15, argon2, concurrency: 1 }, ThreadPriority::Usual)
         .expect("a thread")
 }
 
-async fn verify(hasher: &PasswordHasher, password: &str, stored: Option<&str>) -> Verdict {
+async fn verify(hasher: &PasswordHasher, password: &str, stored: Option<&str>) -> PasswordCheck {
     hasher.enter().expect("a place").verify(password, stored).await.expect("an answer")
 }
 
@@ -29,13 +29,13 @@ async fn verify(hasher: &PasswordHasher, password: &str, stored: Option<&str>) -
 async fn cost(hasher: &PasswordHasher, password: &str, stored: Option<&str>) -> (bool, u64) {
     let before = hasher.load().computed;
     let verdict = verify(hasher, password, stored).await;
-    (matches!(verdict, Verdict::Right { .. }), hasher.load().computed - before)
+    (matches!(verdict, PasswordCheck::Right { .. }), hasher.load().computed - before)
 }
 
 /// What is stored after a right password.
 async fn upgrade(hasher: &PasswordHasher, password: &str, stored: &str) -> Option<String> {
     match verify(hasher, password, Some(stored)).await {
-        Verdict::Right { upgrade } => upgrade,
+        PasswordCheck::Right { upgrade } => upgrade,
         _ => panic!("{stored} is not the hash of {password}"),
     }
 }
@@ -46,9 +46,9 @@ async fn a_password_verifies_against_its_own_hash_only() {
     let stored = hasher.hash(PASSWORD).await.expect("a hash");
     assert!(stored.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{stored}");
     assert_ne!(hasher.hash(PASSWORD).await.expect("a hash"), stored, "each has a salt of its own");
-    assert!(matches!(verify(&hasher, PASSWORD, Some(&stored)).await, Verdict::Right { upgrade: None }));
-    assert!(matches!(verify(&hasher, "another password", Some(&stored)).await, Verdict::Wrong));
-    assert!(matches!(verify(&hasher, PASSWORD, None).await, Verdict::Wrong));
+    assert!(matches!(verify(&hasher, PASSWORD, Some(&stored)).await, PasswordCheck::Right { upgrade: None }));
+    assert!(matches!(verify(&hasher, "another password", Some(&stored)).await, PasswordCheck::Wrong));
+    assert!(matches!(verify(&hasher, PASSWORD, None).await, PasswordCheck::Wrong));
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn forms_of_one_text_are_one_password() {
     let hasher = hasher(64, 1);
     let stored = hasher.hash(TYPED).await.expect("a hash");
     for form in [TYPED, "fine caf\u{e9} under the weir", "ｆｉｎｅ caf\u{e9} under the weir"] {
-        assert!(matches!(verify(&hasher, form, Some(&stored)).await, Verdict::Right { upgrade: None }));
+        assert!(matches!(verify(&hasher, form, Some(&stored)).await, PasswordCheck::Right { upgrade: None }));
     }
 }
 
@@ -65,7 +65,7 @@ async fn what_others_hashed_as_it_was_typed_verifies_and_its_forms_are_one_from_
     let hasher = hasher(64, 2);
     for stored in [LEGACY_OF_TYPED, ARGON2_OF_TYPED] {
         let normal = "fine caf\u{e9} under the weir";
-        assert!(matches!(verify(&hasher, normal, Some(stored)).await, Verdict::Wrong));
+        assert!(matches!(verify(&hasher, normal, Some(stored)).await, PasswordCheck::Wrong));
         let stored = upgrade(&hasher, TYPED, stored).await.expect("another hash");
         for form in [TYPED, normal] {
             assert_eq!(upgrade(&hasher, form, &stored).await, None);
@@ -113,7 +113,10 @@ async fn what_can_not_be_verified_is_told_apart_from_a_wrong_password() {
     for hostile in
         ["$argon2id$v=19$m=4294967295,t=4294967295,p=1$c2l4dGVlbiBieXRlIHNsdA$SZ/gSHVHL7NOnoFJ", "-"]
     {
-        assert!(matches!(verify(&hasher, PASSWORD, Some(hostile)).await, Verdict::Unusable(_)), "{hostile}");
+        assert!(
+            matches!(verify(&hasher, PASSWORD, Some(hostile)).await, PasswordCheck::Unusable(_)),
+            "{hostile}"
+        );
     }
 }
 

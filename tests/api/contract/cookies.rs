@@ -219,7 +219,8 @@ async fn another_services_cookie_of_the_same_name_is_never_cleared(pair: Pair) {
     }
     // What may have been ours once is.
     let old = client.credential();
-    let forged = format!("{}A", &old[..old.len() - 1]);
+    let other = if old.ends_with('A') { 'E' } else { 'A' };
+    let forged = format!("{}{other}", &old[..old.len() - 1]);
     let response = server.send(logout(format!("{}={forged}", names[0]))).await.expect(401);
     assert!(response.set_cookies().iter().any(|it| it.name == names[0] && it.is_removal()), "{response}");
 }

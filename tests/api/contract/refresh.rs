@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use dualauth::tokens::{AppSecret, MacKey};
+use dualauth::crypto::{AppSecret, MacKey};
 use serde_json::json;
 
 use crate::nodes::sql;

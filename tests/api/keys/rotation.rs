@@ -7,8 +7,8 @@ use dualauth::{
     audit::Trail,
     clock::Clock,
     config::{Config, JwtAlgorithm},
+    crypto::AppSecret,
     jwt::{JWKS_MAX_AGE, KeyState, Keys, KeysError},
-    tokens::AppSecret,
 };
 use futures_util::future::join_all;
 use serde_json::json;

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use dualauth::tokens::random_bytes;
+use dualauth::crypto::random_bytes;
 use futures_util::future::join_all;
 
 use super::{PAIRS, assert_refused_in_time, two_nodes};

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dualauth::tokens::random_bytes;
+use dualauth::crypto::random_bytes;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};

@@ -5,7 +5,7 @@ use std::process::Output;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dualauth::tokens::sha256;
+use dualauth::crypto::sha256;
 use sqlx::Connection;
 use uuid::Uuid;
 

@@ -12,7 +12,7 @@ use base64::{
 };
 use dualauth::{
     config::{Config, JwtAlgorithm},
-    tokens::random_bytes,
+    crypto::random_bytes,
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
@@ -614,7 +614,8 @@ fn no_secret_is_printed_by_debug() {
     nest.assert_silent(&format!("{config:?} {config:#?}"));
 
     use dualauth::auth::{Credential, LoginRequest, PasswordRequest, RefreshRequest, RegisterRequest};
-    use dualauth::tokens::{AppSecret, OpaqueToken, SecretBytes};
+    use dualauth::crypto::{AppSecret, SecretBytes};
+    use dualauth::tokens::OpaqueToken;
     use dualauth::users::NewUser;
     let mut planted = |what: &str| json!(nest.plant(what));
     let register: RegisterRequest =

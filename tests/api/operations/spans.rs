@@ -107,7 +107,7 @@ async fn unimpressed(collector: SocketAddr) -> (Server, Arc<Database>) {
         ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "8"),
     ];
     let server = Server::start(&folder(), &settings).await;
-    let said = || server.output().matches("spans can't be sent").count();
+    let said = || server.output().matches("trace export failed").count();
     eventually("word of it", async || {
         server.send(Request::get("/health/live")).await.expect(200);
         said() > 0
@@ -131,7 +131,7 @@ async fn a_collector_that_is_away_is_mentioned_once_and_served_again_when_it_is_
         !collector.spans().is_empty()
     })
     .await;
-    eventually("word of it", async || server.output().contains("spans are sent again")).await;
+    eventually("word of it", async || server.output().contains("trace export recovered")).await;
     assert!(server.terminate().await.success());
 }
 

@@ -13,7 +13,8 @@ use std::{
     thread,
 };
 
-use dualauth::database::{migrate, private::PrivatePostgres};
+use dualauth::database::migrate;
+use dualauth_postgres::PrivatePostgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::runtime::{Builder, Handle, Runtime};
 use url::Url;

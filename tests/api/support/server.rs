@@ -9,11 +9,11 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use dualauth::{
-    app::{self, Node},
+    app::{self, RunningService},
     clock::Clock,
     config::Config,
+    crypto::random_bytes,
     http::listener::Address,
-    tokens::random_bytes,
 };
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -51,7 +51,7 @@ pub fn beginning() -> DateTime<Utc> {
 }
 
 pub struct TestServer {
-    node: Option<Node>,
+    node: Option<RunningService>,
     address: SocketAddr,
     database: Arc<Database>,
     settings: HashMap<String, String>,

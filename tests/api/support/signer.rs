@@ -15,7 +15,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dualauth::{
     config::JwtAlgorithm,
-    tokens::{random_bytes, sha256},
+    crypto::{random_bytes, sha256},
 };
 use jsonwebtoken::{
     Algorithm, EncodingKey,

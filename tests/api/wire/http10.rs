@@ -2,9 +2,8 @@
 
 use crate::support::{
     client::{Client, Pair},
-    http::{Connection, Request, Response},
-    nginx::Nginx,
-    server::{ONE_NAME, TestServer, credentials, registration},
+    http::{Connection, Response},
+    server::{TestServer, credentials},
 };
 
 /// Everything that is answered to these bytes, sent in these pieces.
@@ -89,25 +88,4 @@ async fn its_connection_stays_if_that_is_asked_for() {
     }
     connection.write(post.replace("keep-alive", "close")).await;
     assert_eq!(connection.rest().await.matches("HTTP/1.0 401").count(), 1);
-}
-
-#[tokio::test]
-async fn nginx_as_it_is_built_passes_every_request_on() {
-    let server = TestServer::with(&[ONE_NAME]).await;
-    let nginx = Nginx::of_old_http(&server).await;
-    for pair in Pair::ALL {
-        let mut client = Client::new(&server, pair).at_node(nginx.address());
-        let name = format!("{}-{}", pair.mode.name(), pair.transport.name());
-        let register = Request::post(&client.path("register")).json(&registration(&name));
-        client.send(register).await.expect(201);
-        client.login(&pair.credentials(&name)).await.ok();
-        client.refresh().await.ok();
-        client.profile().await.ok();
-        let before = client.clone();
-        let logout = client.request("POST", &client.path("logout")).without_a_length();
-        let mut connection = Connection::open(nginx.address()).await;
-        connection.write(logout).await;
-        connection.answer("POST").await.expect(204);
-        before.profile().await.problem(401, pair.mode.ended());
-    }
 }

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use zeroize::Zeroizing;
 
 use crate::config::PasswordConfig;
-use crate::tokens;
+use crate::crypto;
 
 use super::super::PasswordError;
 use super::super::workspace::Workspace;
@@ -34,7 +34,7 @@ impl Argon2Hash {
         params: &Params,
         workspace: &mut Workspace,
     ) -> Result<String, PasswordError> {
-        let salt = tokens::random_bytes::<SALT>();
+        let salt = crypto::random_bytes::<SALT>();
         let mut digest = Zeroizing::new([0; DIGEST]);
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
         workspace.argon2(&argon2, password.as_bytes(), &salt, digest.as_mut_slice())?;
@@ -69,7 +69,7 @@ impl Argon2Hash {
         let argon2 = Argon2::new(self.algorithm, self.version, self.params.clone());
         let mut digest = Zeroizing::new(vec![0; self.digest.len()]);
         workspace.argon2(&argon2, password, &self.salt, &mut digest)?;
-        Ok(tokens::equal(&digest, self.digest.as_bytes()))
+        Ok(crypto::equal(&digest, self.digest.as_bytes()))
     }
 }
 

@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bcrypt::HashParts;
 use zeroize::Zeroizing;
 
-use crate::tokens;
+use crate::crypto;
 
 use super::{Unusable, wordpress};
 
@@ -91,8 +91,8 @@ impl BcryptHash {
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         match self.of {
             Of::Password => self.verifies(password),
-            Of::HexOfSha256 => self.verifies(hexadecimal(&tokens::sha256(password)).as_bytes()),
-            Of::Base64OfSha256 => self.verifies(base64(&tokens::sha256(password)).as_bytes()),
+            Of::HexOfSha256 => self.verifies(hexadecimal(&crypto::sha256(password)).as_bytes()),
+            Of::Base64OfSha256 => self.verifies(base64(&crypto::sha256(password)).as_bytes()),
             Of::Base64OfHmac => self.verifies_mac(hmac::HMAC_SHA256, self.salt(), password),
             Of::WordPress => wordpress::spellings(password)
                 .iter()

@@ -5,7 +5,7 @@ use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipher
 use aws_lc_rs::iv::FixedLength;
 use zeroize::Zeroizing;
 
-use crate::tokens;
+use crate::crypto;
 
 use super::super::workspace::Workspace;
 use super::scrypt::ScryptCost;
@@ -44,7 +44,7 @@ impl FirebaseHash {
     pub(super) fn matches(&self, password: &[u8], workspace: &Workspace) -> bool {
         let mut key = Zeroizing::new([0; KEY]);
         self.cost.derive(password, &self.salt, key.as_mut_slice(), workspace)
-            && encipher(&self.signer_key, &key).is_some_and(|digest| tokens::equal(&digest, &self.digest))
+            && encipher(&self.signer_key, &key).is_some_and(|digest| crypto::equal(&digest, &self.digest))
     }
 }
 

@@ -3,7 +3,7 @@
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
 
-use crate::tokens;
+use crate::crypto;
 
 use super::{Unusable, wordpress};
 
@@ -57,7 +57,7 @@ impl PhpassHash {
         for _ in 0..1_u32 << self.cost {
             digest = Md5::new().chain_update(digest).chain_update(password).finalize();
         }
-        tokens::equal(&encode(&digest), &self.digest)
+        crypto::equal(&encode(&digest), &self.digest)
     }
 }
 

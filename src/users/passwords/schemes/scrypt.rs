@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use scrypt::Params;
 use zeroize::Zeroizing;
 
-use crate::tokens;
+use crate::crypto;
 
 use super::super::workspace::Workspace;
 use super::{MAX_MEMORY_KIB, Unusable};
@@ -76,7 +76,7 @@ impl ScryptHash {
 
     pub(super) fn matches(&self, password: &[u8], workspace: &Workspace) -> bool {
         let mut digest = Zeroizing::new(vec![0; self.digest.len()]);
-        self.cost.derive(password, &self.salt, &mut digest, workspace) && tokens::equal(&digest, &self.digest)
+        self.cost.derive(password, &self.salt, &mut digest, workspace) && crypto::equal(&digest, &self.digest)
     }
 }
 

@@ -1,0 +1,467 @@
+//! What a report says, in tables: what the terminal, Markdown and HTML have in common.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::super::footprint::Footprint;
+use super::super::outage::Outage;
+use super::super::statistics::Estimate;
+use super::{Cost, Delay, ManyConnections, Report, Variant};
+
+/// A table, of which every form makes its own.
+pub(super) struct Table {
+    pub(super) title: &'static str,
+    /// What the columns mean, in a sentence or two.
+    pub(super) about: Cow<'static, str>,
+    /// The first column has names, the others have figures.
+    pub(super) columns: Vec<&'static str>,
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+/// What each login weighs in memory, in bytes, or less than what.
+pub(super) fn memory_in_words(weight: &Footprint) -> String {
+    match (weight.memory_bytes_per_login, weight.memory()) {
+        (Some(_), None) => format!("< {}", figure(Some(weight.noise().ceil()), 0)),
+        (_, bytes) => figure(bytes, 0),
+    }
+}
+
+/// A figure that there is not.
+const NONE: &str = "–";
+
+impl Report {
+    pub(super) fn tables(&self) -> Vec<Table> {
+        let tables = [
+            self.requests(),
+            self.many(),
+            self.bytes(),
+            self.ends(),
+            self.sign_ins(),
+            self.weights(),
+            self.outages(),
+            self.nodes(),
+        ];
+        tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
+    }
+
+    fn of_one_node(&self) -> impl Iterator<Item = &Variant> {
+        self.variants.iter().filter(|variant| variant.nodes == 1)
+    }
+
+    fn requests(&self) -> Table {
+        let bare = self.bare.iter().map(|bare| {
+            let rate = bare.requests_per_second.map(|rate| rate.median);
+            let cpu = bare.server_cpu_us.map(|cpu| cpu.median);
+            let none = || NONE.to_owned();
+            let waits = [figure(bare.latency.p50, 2), figure(bare.latency.p99, 2)];
+            let [p50, p99] = waits;
+            vec![
+                "bare handler".to_owned(),
+                figure(rate, 0),
+                p50,
+                p99,
+                figure(cpu, 1),
+                "1.00".to_owned(),
+                none(),
+                none(),
+                none(),
+                none(),
+            ]
+        });
+        let variants = self.of_one_node().map(|variant| {
+            vec![
+                variant.name.clone(),
+                figure(variant.requests_per_second, 0),
+                figure(variant.p50_ms, 2),
+                figure(variant.p99_ms, 2),
+                figure(variant.server_cpu_us, 1),
+                interval(variant.intervals.server_cpu_ratio),
+                figure(variant.postgres_cpu_us, 1),
+                figure(variant.sql_per_request, 2),
+                variant.bytes_sent.to_string(),
+                variant.bytes_received.to_string(),
+            ]
+        });
+        Table {
+            title: "What a request costs",
+            about: "“Who am I”, asked by somebody who is signed in. Requests/s: as fast as it goes, each node on one core. p50 and p99: at a fixed \
+                    rate that all keep up with, timed from when a request was due. CPU: of the server's processes, and as a multiple of \
+                    what a bare actix handler takes in the same round to give an answer with as long a body, with the interval that holds the \
+                    true median in 95 of 100 runs. What a node remembers is found here, as each variant shows few credentials again and \
+                    again; “off” verifies each token's signature each time, “feed” remembers those that it has verified.".into(),
+            columns: vec![
+                "variant",
+                "requests/s",
+                "p50 ms",
+                "p99 ms",
+                "server CPU µs",
+                "× bare (95 %)",
+                "Postgres CPU µs",
+                "SQL",
+                "bytes sent",
+                "received",
+            ],
+            rows: bare.chain(variants).collect(),
+        }
+    }
+
+    fn many(&self) -> Table {
+        let few = self.environment.connections;
+        let many = self.bare.iter().find_map(|bare| bare.many_connections);
+        let bare = self.bare.iter().filter_map(|bare| {
+            let many = bare.many_connections?;
+            let few = [median(bare.server_cpu_us, 1), "1.00".to_owned()];
+            Some(many_cells("bare handler", few, many, "1.00".to_owned()))
+        });
+        let variants = self.of_one_node().filter_map(|variant| {
+            let many = variant.many_connections?;
+            let few = [figure(variant.server_cpu_us, 1), interval(variant.intervals.server_cpu_ratio)];
+            Some(many_cells(&variant.name, few, many, interval(many.server_cpu_ratio)))
+        });
+        Table {
+            title: "Few connections, and many",
+            about: format!(
+                "The same request over {few} connections (few), where most of the time system calls are what is paid for, by a bare handler as \
+                 well as by a service; and over {} (many), where one of them serves several requests, and what a service adds shows.",
+                many.map_or(0, |many| many.connections)
+            )
+            .into(),
+            columns: vec![
+                "variant",
+                "few: server CPU µs",
+                "× bare (95 %)",
+                "many: requests/s",
+                "server CPU µs",
+                "× bare (95 %)",
+            ],
+            rows: bare.chain(variants).collect(),
+        }
+    }
+
+    fn bytes(&self) -> Table {
+        let headers = |sizes: &BTreeMap<String, usize>| {
+            let rest = sizes.iter().filter(|(name, _)| *name != "body" && !is_credential(name));
+            rest.map(|(_, size)| size).sum::<usize>().to_string()
+        };
+        let credential = |variant: &Variant| {
+            let shown = variant.bytes.sent.iter().find(|(name, _)| is_credential(name));
+            shown.map_or_else(|| NONE.to_owned(), |(name, size)| format!("{size} ({name})"))
+        };
+        let body =
+            |variant: &Variant| variant.bytes.received.get("body").copied().unwrap_or_default().to_string();
+        Table {
+            title: "Where the bytes are",
+            about: "Of one request and its answer. comparison.json has each header.".into(),
+            columns: vec![
+                "variant",
+                "credential",
+                "the rest of the request",
+                "head of the answer",
+                "its body",
+            ],
+            rows: self
+                .of_one_node()
+                .map(|variant| {
+                    let rest = headers(&variant.bytes.sent);
+                    let head = headers(&variant.bytes.received);
+                    vec![variant.name.clone(), credential(variant), rest, head, body(variant)]
+                })
+                .collect(),
+        }
+    }
+
+    fn ends(&self) -> Table {
+        let known =
+            self.of_one_node().filter_map(|variant| Some((variant, variant.revocation_delay_ms.as_ref()?)));
+        Table {
+            title: "How long a credential lives on after its logout was acknowledged",
+            about: "Found by showing it all the time while somebody logs out, on the node that was told and on another. 0.0: the \
+                    first request that was sent after the acknowledgement was refused. “Until it expires”: none was refused while anybody \
+                    looked, and the figure is what was left of its life; “>”: somebody looked for so long.".into(),
+            columns: vec![
+                "variant",
+                "logouts",
+                "same node: median",
+                "p99",
+                "worst",
+                "other node: median",
+                "p99",
+                "worst",
+            ],
+            rows: known
+                .map(|(variant, delay)| {
+                    let count = delay.same_node.samples.len().to_string();
+                    let other = delay.other_node.as_ref().map_or_else(|| [NONE; 3].map(str::to_owned), times);
+                    let cells =
+                        [variant.name.clone(), count].into_iter().chain(times(&delay.same_node)).chain(other);
+                    cells.collect()
+                })
+                .collect(),
+        }
+    }
+
+    fn sign_ins(&self) -> Table {
+        let known = self.of_one_node().filter(|variant| variant.login.is_some());
+        Table {
+            title: "What it costs to sign in, and to refresh",
+            about: "One after the other, with nobody else there, some in each of several rounds. Signing in is dear on purpose: the password hash is most of \
+                    it, in every mode. What Postgres does by itself is left out; “–”: it was more than this.".into(),
+            columns: vec![
+                "variant",
+                "login: server CPU ms (95 %)",
+                "Postgres CPU µs",
+                "SQL",
+                "wait ms",
+                "refresh: server CPU µs (95 %)",
+                "Postgres CPU µs",
+                "SQL",
+                "wait ms",
+            ],
+            rows: known
+                .map(|variant| {
+                    let (login, refresh) =
+                        (variant.login.unwrap_or_default(), variant.refresh.unwrap_or_default());
+                    let [login_cpu, refresh_cpu] = [(login, 1e3, 1), (refresh, 1.0, 0)]
+                        .map(|(cost, unit, digits)| server_cpu(cost, unit, digits));
+                    let cells = [variant.name.clone(), login_cpu].into_iter().chain(rest(login));
+                    cells.chain([refresh_cpu]).chain(rest(refresh)).collect()
+                })
+                .collect(),
+        }
+    }
+
+    fn weights(&self) -> Table {
+        let known = self
+            .of_one_node()
+            .flat_map(|variant| variant.footprint.iter().map(move |weight| (variant, weight)));
+        Table {
+            title: "What a live login weighs",
+            about: "In a server's memory once it has been used, and on Postgres' disk with everything that is written down about it. A server's memory comes and \
+                    goes by some MiB whatever it keeps: where it grew by less than four, only what a login weighs at most is known.".into(),
+            columns: vec!["variant", "logins", "memory, bytes each", "disk, bytes each"],
+            rows: known
+                .map(|(variant, weight)| {
+                    let logins = thousands(weight.logins.to_string());
+                    let disk = figure(weight.disk_bytes_per_login, 0);
+                    vec![variant.name.clone(), logins, memory_in_words(weight), disk]
+                })
+                .collect(),
+        }
+    }
+
+    fn outages(&self) -> Table {
+        let known = self.of_one_node().filter_map(|variant| Some((variant, variant.outage.as_ref()?)));
+        Table {
+            title: "While Postgres is away",
+            about: "What is answered to somebody who is signed in, from when Postgres is told to stop; and how long it takes, from when \
+                    Postgres takes connections again, until all is as before: each is asked every 20 ms, and one that answered all the time \
+                    has nothing to recover from.".into(),
+            columns: vec!["variant", "answers", "recovery ms"],
+            rows: known
+                .map(|(variant, outage)| vec![variant.name.clone(), answers(outage), recovery(outage)])
+                .collect(),
+        }
+    }
+
+    fn nodes(&self) -> Table {
+        let shared: Vec<_> = self.variants.iter().filter(|variant| variant.nodes > 1).collect();
+        let is_shared =
+            |one: &&Variant| shared.iter().any(|many| many.name.starts_with(&format!("{},", one.name)));
+        let alone: Vec<_> = self.of_one_node().filter(is_shared).collect();
+        Table {
+            title: "More nodes",
+            about: "The same requests, spread over several nodes on one Postgres. What a request costs is what has to stay as it is; \
+                    how many a second there are depends on how many cores there are.".into(),
+            columns: vec![
+                "variant",
+                "nodes",
+                "requests/s",
+                "p99 ms",
+                "× bare (95 %)",
+                "Postgres CPU µs",
+                "SQL",
+            ],
+            rows: alone
+                .into_iter()
+                .chain(shared)
+                .map(|variant| {
+                    vec![
+                        variant.name.clone(),
+                        variant.nodes.to_string(),
+                        figure(variant.requests_per_second, 0),
+                        figure(variant.p99_ms, 2),
+                        interval(variant.intervals.server_cpu_ratio),
+                        figure(variant.postgres_cpu_us, 1),
+                        figure(variant.sql_per_request, 2),
+                    ]
+                })
+                .collect(),
+        }
+    }
+
+    /// Where and how it was measured, a line for each.
+    pub(super) fn conditions(&self) -> Vec<(&'static str, String)> {
+        let environment = &self.environment;
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
+        let memory = environment.memory_bytes.map(|bytes| bytes as f64 / f64::from(1 << 30));
+        let cores = format!(
+            "{} for servers, {} for the load and Postgres",
+            environment.server_cores, environment.load_cores
+        );
+        let many = self.bare.iter().find_map(|bare| bare.many_connections);
+        let many = many.map_or_else(String::new, |many| format!(", and over {}", many.connections));
+        let rounds = format!(
+            "{}: {} rounds of {} ms of each, in turn, over {} connections to each node{many}; {:.0} requests/s at the fixed rate; {:.0} s in all",
+            environment.profile,
+            environment.rounds,
+            environment.slice_ms,
+            environment.connections,
+            environment.fixed_rate,
+            environment.seconds
+        );
+        let generator = match (self.generator.requests_per_second, self.generator.cpu_us) {
+            (Some(most), Some(cpu)) => {
+                format!("{} requests/s at most, {cpu:.1} µs of CPU each", figure(Some(most), 0))
+            }
+            _ => NONE.to_owned(),
+        };
+        let url = environment.url.iter().map(|url| ("Server", url.to_string()));
+        let (cores, postgres) = match environment.url {
+            Some(_) => [NONE, NONE].map(str::to_owned).into(),
+            None => (cores, or_none(&environment.postgres)),
+        };
+        let lines = vec![
+            ("When", environment.at.format("%Y-%m-%d %H:%M UTC").to_string()),
+            (
+                "What",
+                format!(
+                    "dualauth {}{}",
+                    environment.version,
+                    if environment.optimised { "" } else { ", not optimised" }
+                ),
+            ),
+            (
+                "Machine",
+                format!(
+                    "{}, {} GiB, {}",
+                    or_none(&environment.processor),
+                    figure(memory, 1),
+                    environment.system
+                ),
+            ),
+            ("Cores", cores),
+            ("Postgres", postgres),
+            ("How", rounds),
+            ("Load generator", generator),
+        ];
+        url.chain(lines).collect()
+    }
+}
+
+fn is_credential(header: &str) -> bool {
+    ["authorization", "cookie"].contains(&header)
+}
+
+/// With so many digits behind the point, as far as three in all are not enough, and a space between thousands.
+pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
+    value.map_or_else(
+        || NONE.to_owned(),
+        |value| {
+            let digits = match value.abs() {
+                ..10.0 => digits,
+                ..100.0 => digits.min(1),
+                _ => 0,
+            };
+            thousands(format!("{value:.digits$}"))
+        },
+    )
+}
+
+fn median(estimate: Option<Estimate>, digits: usize) -> String {
+    figure(estimate.map(|estimate| estimate.median), digits)
+}
+
+fn many_cells(name: &str, few: [String; 2], many: ManyConnections, ratio: String) -> Vec<String> {
+    let [cpu, few_ratio] = few;
+    let many_cpu = median(many.server_cpu_us, 1);
+    vec![name.to_owned(), cpu, few_ratio, median(many.requests_per_second, 0), many_cpu, ratio]
+}
+
+/// With a thin space, which no language takes for a decimal point.
+fn thousands(number: String) -> String {
+    let (whole, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
+    let digits: Vec<char> = whole.chars().collect();
+    let groups: Vec<String> = digits.rchunks(3).rev().map(|group| group.iter().collect()).collect();
+    groups.join("\u{202f}") + rest
+}
+
+/// Of so few values there is no interval worth its name.
+const FEW: usize = 5;
+
+fn interval(estimate: Option<Estimate>) -> String {
+    let shown = |ratio: f64| figure(Some(ratio), 2);
+    match estimate {
+        Some(Estimate { median, count: ..FEW, .. }) => shown(median),
+        Some(Estimate { median, low, high, .. }) => {
+            format!("{} ({}–{})", shown(median), shown(low), shown(high))
+        }
+        None => NONE.to_owned(),
+    }
+}
+
+fn times(delay: &Delay) -> [String; 3] {
+    [delay.p50, delay.p99, delay.max].map(|time| match delay {
+        _ if delay.until_expiry => format!("{:.0} s, until it expires", time / 1e3),
+        _ if delay.is_beyond(time) => format!("> {:.0} s", time / 1e3),
+        _ => format!("{time:.1} ms"),
+    })
+}
+
+fn recovery(outage: &Outage) -> String {
+    match outage.recovery_ms {
+        None if outage.answers.len() > 1 => "not within a minute".to_owned(),
+        recovery => figure(recovery, 0),
+    }
+}
+
+/// In so many microseconds, with so many digits behind the point.
+fn server_cpu(cost: Cost, unit: f64, digits: usize) -> String {
+    let shown = |cpu: f64| figure(Some(cpu / unit), digits);
+    match cost.intervals.server_cpu_us {
+        Some(Estimate { median, low, high, count: FEW.. }) => {
+            format!("{} ({}–{})", shown(median), shown(low), shown(high))
+        }
+        _ => cost.server_cpu_us.map_or_else(|| NONE.to_owned(), shown),
+    }
+}
+
+fn rest(cost: Cost) -> [String; 3] {
+    [figure(cost.postgres_cpu_us, 0), figure(cost.sql, 1), figure(cost.p50_ms, 1)]
+}
+
+fn answers(outage: &Outage) -> String {
+    let answers = outage.answers.iter().enumerate().map(|(number, answer)| {
+        let status = answer.status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
+        match number {
+            0 => status,
+            _ => format!("{status} after {} ms", figure(Some(answer.after_ms as f64), 0)),
+        }
+    });
+    answers.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_nothing_is_told_as_a_bound() {
+        let memory = |logins, each| {
+            let weight = Footprint { logins, memory_bytes_per_login: Some(each), disk_bytes_per_login: None };
+            (weight.memory(), memory_in_words(&weight))
+        };
+        assert_eq!(memory(100_000, 400.0), (Some(400.0), "400".to_owned()));
+        assert_eq!(memory(1_000, 400.0), (None, "< 4\u{202f}195".to_owned()));
+        assert_eq!(memory(1_000, -5_000.0), (None, "< 4\u{202f}195".to_owned()));
+    }
+}

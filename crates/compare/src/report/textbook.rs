@@ -1,0 +1,168 @@
+//! What was measured, in the cells of the table that every tutorial ends with: `comparison.textbook.json`, for the page that shows it.
+
+use serde::Serialize;
+
+use super::super::target::{Mode, Transport};
+use super::html::escape;
+use super::tables::memory_in_words;
+use super::{Delay, Report, Variant};
+
+/// A cell's sentences, in HTML, of sessions and of JWTs. `None`: this run has not measured it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Cells {
+    session: Option<String>,
+    jwt: Option<String>,
+}
+
+/// The rows of the table that were measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Rows {
+    storage: Cells,
+    scalability: Cells,
+    revocation: Cells,
+    payload: Cells,
+    logout: Cells,
+}
+
+/// What the table has to say of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Textbook {
+    /// Whether a server was measured that ran already: much can't be seen from outside.
+    from_outside: bool,
+    rows: Rows,
+}
+
+impl Report {
+    /// What was measured, row by row.
+    pub(super) fn to_textbook(&self) -> Textbook {
+        let cells = |cell: fn(&Self, Mode) -> Option<String>| Cells {
+            session: cell(self, Mode::Session),
+            jwt: cell(self, Mode::Jwt),
+        };
+        Textbook {
+            from_outside: self.environment.url.is_some(),
+            rows: Rows {
+                storage: cells(Self::storage_cell),
+                scalability: cells(Self::scalability_cell),
+                revocation: cells(Self::revocation_cell),
+                payload: cells(Self::payload_cell),
+                logout: cells(Self::logout_cell),
+            },
+        }
+    }
+}
+
+impl Report {
+    fn as_it_is_and_textbook(&self, mode: Mode, transport: Transport) -> Option<[&Variant; 2]> {
+        Some([self.dualauth(mode, transport, false)?, self.dualauth(mode, transport, true)?])
+    }
+
+    fn storage_cell(&self, mode: Mode) -> Option<String> {
+        let weight = self.dualauth(mode, Transport::Cookie, false)?.footprint.last()?;
+        let (memory, disk, logins) =
+            (escape(&memory_in_words(weight)), weight.disk_bytes_per_login?, weight.logins);
+        Some(format!(
+            "<b>{memory} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} \
+             of them."
+        ))
+    }
+
+    fn scalability_cell(&self, mode: Mode) -> Option<String> {
+        let [ours, textbook] = self.as_it_is_and_textbook(mode, Transport::Bearer)?;
+        let cost = |variant: &Variant| {
+            let (ratio, sql) = (variant.server_cpu_ratio?, variant.sql_per_request?);
+            let postgres = variant.postgres_cpu_us?;
+            Some(format!(
+                "<b>{ratio:.2}×</b> a bare handler, <b>{sql:.2}</b> SQL, {postgres:.0} µs of Postgres’ CPU"
+            ))
+        };
+        // What a textbook's token can't do, it does not remember either: its signature is verified each time.
+        let remembered =
+            if mode == Mode::Session { "sessions in use" } else { "tokens that it has verified" };
+        Some(format!(
+            "{} for each request, by a node that remembers {remembered}. As textbooks have it: {}.",
+            cost(ours)?,
+            cost(textbook)?
+        ))
+    }
+
+    fn revocation_cell(&self, mode: Mode) -> Option<String> {
+        let [ours, textbook] = self.as_it_is_and_textbook(mode, Transport::Bearer)?;
+        let elsewhere =
+            |variant: &Variant| Some(lives_on(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?));
+        Some(format!(
+            "On another node: {}. As textbooks have it: {}.",
+            elsewhere(ours)?,
+            elsewhere(textbook)?
+        ))
+    }
+
+    fn payload_cell(&self, mode: Mode) -> Option<String> {
+        let [cookie, bearer] = [Transport::Cookie, Transport::Bearer].map(|transport| {
+            let variant = self.dualauth(mode, transport, false)?;
+            let header = if transport == Transport::Cookie { "cookie" } else { "authorization" };
+            variant.bytes.sent.get(header).copied()
+        });
+        Some(format!(
+            "<b>{} bytes</b> with each request as a cookie, <b>{}</b> as a Bearer token.",
+            cookie?, bearer?
+        ))
+    }
+
+    fn logout_cell(&self, mode: Mode) -> Option<String> {
+        let here = |is_textbook| {
+            let variant = self.dualauth(mode, Transport::Bearer, is_textbook)?;
+            Some(lives_on(&variant.revocation_delay_ms.as_ref()?.same_node))
+        };
+        // A server that is elsewhere is not there as textbooks have it.
+        let textbook = here(true).map_or_else(String::new, |it| format!(" As textbooks have it: {it}."));
+        Some(format!("A copy: {}.{textbook}", here(false)?))
+    }
+}
+
+/// In milliseconds: no request that was sent so long after the acknowledgement was accepted.
+const AT_ONCE: f64 = 0.05;
+
+fn lives_on(delay: &Delay) -> String {
+    if delay.until_expiry {
+        return format!("lives on for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
+    }
+    let count = delay.samples.len();
+    let after = |ms: f64| match ms {
+        ..AT_ONCE => "at once".to_owned(),
+        ms if delay.is_beyond(ms) => format!("after more than {:.0} s", ms / 1e3),
+        ms => format!("after {ms:.1} ms"),
+    };
+    format!("dead <b>{}</b> (worst of {count}: {})", after(delay.p50), after(delay.max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_docs_have_what_their_run_says_in_each_cell() {
+        let report: Report =
+            serde_json::from_str(include_str!("../../../../docs/comparison.json")).expect("a report");
+        let textbook = serde_json::to_value(report.to_textbook()).expect("JSON");
+        let committed: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../docs/comparison.textbook.json")).expect("JSON");
+        assert_eq!(textbook, committed);
+        let rows = textbook["rows"].as_object().expect("rows");
+        let cells = rows.values().flat_map(|row| [&row["session"], &row["jwt"]]);
+        assert!(cells.clone().count() == 10 && cells.clone().all(|cell| cell.is_string()), "{textbook}");
+    }
+
+    #[test]
+    fn what_a_run_has_not_measured_is_in_no_cell() {
+        let mut report: Report =
+            serde_json::from_str(include_str!("../../../../docs/comparison.json")).expect("a report");
+        report.environment.url = Some("https://auth.example.com".to_owned());
+        report.variants.iter_mut().for_each(|variant| variant.revocation_delay_ms = None);
+        let textbook = report.to_textbook();
+        assert!(textbook.from_outside);
+        assert_eq!(textbook.rows.revocation, Cells { session: None, jwt: None });
+        assert_eq!(textbook.rows.logout, Cells { session: None, jwt: None });
+        assert!(textbook.rows.payload.jwt.is_some());
+    }
+}

@@ -1,0 +1,202 @@
+//! How long a credential lives on after its end was acknowledged: found by showing it all the time, on the node that
+//! ended it and on another one.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use super::entrants::{Entrant, Fleet};
+use super::http::{Connection, Origin};
+use super::report::{Delay, RevocationDelay};
+use super::stage::Server;
+use super::target::Way;
+use super::visitor::{Call, Visitor};
+use super::{CompareError, Plan, Progress, rounds, run};
+
+/// How long it is shown before it is ended: each node has seen it many times by then.
+const BEFORE: Duration = Duration::from_millis(15);
+
+/// Of those that outlive their end, some are enough: each takes all the time that there is.
+const OUTLIVERS: usize = 2;
+
+/// Finds out how long credentials of all of these live on. They take turns, as in `rounds`. `others` are the second nodes,
+/// fleet by fleet. Of those whom nobody looks at closely, it finds out nothing.
+pub(super) fn find(
+    entrants: &[Entrant],
+    fleets: &[Fleet],
+    others: &[Option<Server>],
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<Vec<Option<RevocationDelay>>, CompareError> {
+    let mut trials: Vec<_> = entrants
+        .iter()
+        .map(|entrant| Trial::of(entrant, &fleets[entrant.fleet], others[entrant.fleet].as_ref()))
+        .collect();
+    let looked_at: Vec<_> =
+        (0..entrants.len()).filter(|at| plan.looks_closely_at(&fleets[entrants[*at].fleet])).collect();
+    progress.expect(plan.ends * looked_at.len());
+    for turn in rounds::turns(plan.ends, looked_at.len()) {
+        trials[looked_at[turn]].go_on(plan.watch)?;
+        progress.step();
+    }
+    Ok(trials.into_iter().map(|trial| trial.delay(plan.watch)).collect())
+}
+
+/// Credentials of one entrant that are ended one after the other.
+struct Trial<'a> {
+    entrant: &'a Entrant,
+    servers: Vec<&'a Origin>,
+    /// What was seen on each of them.
+    seen: Vec<Seen>,
+}
+
+/// In milliseconds.
+#[derive(Clone, Default)]
+struct Seen {
+    /// How long those lived on that were refused.
+    refused: Vec<f64>,
+    /// What was left of the others' lives, if that is known.
+    outlivers: Vec<Option<f64>>,
+}
+
+impl<'a> Trial<'a> {
+    fn of(entrant: &'a Entrant, fleet: &'a Fleet, other: Option<&'a Server>) -> Self {
+        let servers: Vec<_> =
+            fleet.servers.iter().take(1).chain(other).map(|server| &server.origin).collect();
+        let seen = vec![Seen::default(); servers.len()];
+        Self { entrant, servers, seen }
+    }
+
+    fn go_on(&mut self, watch: Duration) -> Result<(), CompareError> {
+        if self.seen.iter().all(|seen| seen.outlivers.len() >= OUTLIVERS) {
+            return Ok(());
+        }
+        let mut visitor = self.entrant.visitor.clone();
+        let fates = end_one(&self.entrant.way, &mut visitor, &self.servers, watch)?;
+        for (fate, seen) in fates.into_iter().zip(&mut self.seen) {
+            match fate {
+                Fate::Refused(delay) => seen.refused.push(milliseconds(delay)),
+                // It was looked at until now: that was left of its life as well.
+                Fate::Outlived => {
+                    seen.outlivers.push(expires_in(&visitor).map(|left| milliseconds(left + watch)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// On the first node, and on the second.
+    fn delay(self, watch: Duration) -> Option<RevocationDelay> {
+        let mut seen =
+            self.seen.into_iter().map(|seen| Delay::of(seen.refused, &seen.outlivers, milliseconds(watch)));
+        let same_node = seen.next().flatten()?;
+        Some(RevocationDelay { same_node, other_node: seen.next().flatten() })
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// What was seen on one node.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fate {
+    /// It was refused: the last request that was accepted was sent so long after the end was acknowledged.
+    Refused(Duration),
+    /// It was accepted for as long as anybody looked.
+    Outlived,
+}
+
+/// Signs in, ends it on the first of the servers, and tells what became of it on each of them.
+pub(super) fn end_one(
+    way: &Way,
+    visitor: &mut Visitor,
+    servers: &[&Origin],
+    watch: Duration,
+) -> Result<Vec<Fate>, CompareError> {
+    let mut operator = Connection::to(servers[0].clone());
+    visitor.sign_in(way, &mut operator)?;
+    let call = visitor.call(way, operator.host());
+    let (course, watch) = (Course::default(), Watch { call: &call, refused: way.refused, time: watch });
+    thread::scope(|scope| {
+        let (answered, first_answers) = mpsc::channel();
+        let show = |origin| {
+            let (answered, course) = (answered.clone(), &course);
+            scope.spawn(move || watch.show(origin, course, &answered))
+        };
+        let showing: Vec<_> = servers.iter().map(|origin| show(*origin)).collect();
+        first_answers.iter().take(servers.len()).for_each(drop);
+        thread::sleep(BEFORE);
+        let ended = visitor.take(&way.sign_out, &mut operator);
+        let _ = course.acknowledged.set(Instant::now());
+        if ended.is_err() {
+            course.is_broken_off.store(true, Ordering::Relaxed);
+        }
+        let fates: Vec<_> = showing.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        ended?;
+        fates.into_iter().map(|fate| fate.map_err(|_| CompareError::Generator)?).collect()
+    })
+}
+
+/// The moments of an end.
+#[derive(Default)]
+struct Course {
+    acknowledged: OnceLock<Instant>,
+    is_broken_off: AtomicBool,
+}
+
+/// What is shown, what it is refused by, and for how long it is shown after its end.
+#[derive(Clone, Copy)]
+struct Watch<'a> {
+    call: &'a Call,
+    refused: u16,
+    time: Duration,
+}
+
+impl Watch<'_> {
+    /// Shows a credential until it is refused, or long enough. Tells when there is a first answer.
+    fn show(self, origin: &Origin, course: &Course, answered: &Sender<()>) -> Result<Fate, CompareError> {
+        let failed = |reason: String| CompareError::Answer { call: self.call.name(), reason };
+        let mut connection = Connection::to(origin.clone());
+        let mut last_accepted = None;
+        loop {
+            let sent = Instant::now();
+            let response = connection.exchange(&self.call.request);
+            if last_accepted.is_none() {
+                // Good or not: somebody waits for it.
+                let _ = answered.send(());
+            }
+            let response = response.map_err(|error| failed(error.to_string()))?;
+            let since = course.acknowledged.get().map(|end| sent.saturating_duration_since(*end));
+            match (self.call.is_answered_by(&response), since) {
+                (true, Some(since)) if since > self.time => return Ok(Fate::Outlived),
+                (true, _) => last_accepted = Some(sent),
+                // Somebody's, and nobody's any more: anything else has another reason.
+                (false, _) if last_accepted.is_some() && response.status == self.refused => break,
+                (false, _) => return Err(failed(format!("answered {} around its end", response.status))),
+            }
+            if course.is_broken_off.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        // Refused while the end was still on its way back: as fast as can be.
+        let end = *course.acknowledged.wait();
+        Ok(Fate::Refused(last_accepted.map_or(Duration::ZERO, |sent| sent.saturating_duration_since(end))))
+    }
+}
+
+/// When the first of somebody's tokens runs out by itself, if they are JWTs (RFC 7519, section 4.1.4).
+fn expires_in(visitor: &Visitor) -> Option<Duration> {
+    let expiry = |token: &str| {
+        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        serde_json::from_slice::<Value>(&claims).ok()?.get("exp")?.as_i64()
+    };
+    let left = visitor.secrets().filter_map(expiry).min()? - run::now().timestamp();
+    Some(Duration::from_secs(u64::try_from(left).unwrap_or_default()))
+}

@@ -1,0 +1,211 @@
+//! Everything that runs during a comparison: Postgres, the nodes of each system, and the bare handler.
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::runtime::Handle;
+use url::Url;
+use uuid::Uuid;
+
+use super::http::{Connection, Origin};
+use super::machine::{Cores, Cpu, Processes};
+use super::postgres::Postgres;
+use super::process::{Launch, Process, free_port};
+use super::target::Target;
+use super::visitor::fill_in;
+use super::{CompareError, Options};
+
+/// Where nodes say that they are: https, since that is how they are used. Cookies have their prefix for it.
+const PUBLIC_HOST: &str = "auth.example.com";
+
+/// Where servers log to, and where they run, below the folder of the run.
+const LOGS: &str = "logs";
+
+/// How long a server may take to be ready.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long between two looks whether it is.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A server that answers.
+pub(super) struct Server {
+    pub(super) origin: Origin,
+    /// `None`: somebody else runs it.
+    process: Option<Process>,
+}
+
+impl Server {
+    /// One that somebody else runs.
+    pub(super) fn elsewhere(url: &Url) -> Result<Self, CompareError> {
+        Ok(Self { origin: Origin::of_url(url)?, process: None })
+    }
+
+    /// The CPU time that its processes have taken, as far as that can be known.
+    pub(super) fn cpu(&self, processes: &Processes) -> Option<Cpu> {
+        processes.cpu_of_tree(self.process.as_ref()?.pid())
+    }
+
+    /// What it holds in memory, in bytes, as far as that can be known.
+    pub(super) fn memory(&self) -> Option<u64> {
+        Processes::look()?.memory_of_tree(self.process.as_ref()?.pid())
+    }
+}
+
+/// What runs, and where.
+pub(super) struct Stage {
+    pub(super) postgres: Postgres,
+    pub(super) cores: Cores,
+    program: String,
+    folder: PathBuf,
+    app_secret: String,
+    /// Held for as long as this folder is in use.
+    _lock: File,
+}
+
+impl Stage {
+    /// With Postgres.
+    pub(super) fn set(options: &Options, runtime: &Handle) -> Result<Self, CompareError> {
+        let folder = &options.folder;
+        let lock = lock(folder)?;
+        let cores = Cores::share_out();
+        // Before anything is started: Postgres is to stay where the load is.
+        cores.pin_load();
+        let logs = folder.join(LOGS);
+        // Those of the run before would be taken for this one's.
+        let _ = std::fs::remove_dir_all(&logs);
+        std::fs::create_dir_all(&logs).map_err(|error| CompareError::Folder(logs, error))?;
+        let postgres = Postgres::start(folder, runtime)?;
+        let app_secret = STANDARD.encode([Uuid::new_v4().into_bytes(), Uuid::new_v4().into_bytes()].concat());
+        let program = options.program.to_string_lossy().into_owned();
+        Ok(Self { postgres, cores, program, folder: folder.to_owned(), app_secret, _lock: lock })
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.join(LOGS).join(format!("{name}.log"))
+    }
+
+    /// A line for each request, which fills disks, and which nobody needs of a run that went well.
+    pub(super) fn remove_logs(&self) {
+        let _ = std::fs::remove_dir_all(self.folder.join(LOGS));
+    }
+
+    /// Starts the bare handler. Each request takes it so much CPU time besides what it takes anyway.
+    pub(super) fn bare(&self, spin: Duration) -> Result<Server, CompareError> {
+        let port = free_port().map_err(CompareError::Port)?;
+        let (listen, spin) = (format!("127.0.0.1:{port}"), spin.as_micros().to_string());
+        let command = [&self.program, "compare", "--bare", &listen, "--spin", &spin];
+        let launch = Launch { command: command.map(str::to_owned).to_vec(), ..Launch::default() };
+        self.start("bare", &launch, 0, &local(port), "/profile")
+    }
+
+    /// Starts a node of dualauth on this database, as it is by default but for these settings.
+    pub(super) fn node(
+        &self,
+        name: &str,
+        core: usize,
+        database: &Url,
+        settings: &[(&str, &str)],
+    ) -> Result<Server, CompareError> {
+        let port = free_port().map_err(CompareError::Port)?;
+        let (listen, public) = (format!("127.0.0.1:{port}"), format!("https://{PUBLIC_HOST}"));
+        let usual = [
+            ("DATABASE_URL", database.as_str()),
+            ("LISTEN", &listen),
+            ("PUBLIC_URL", &public),
+            ("APP_SECRET", &self.app_secret),
+            // All requests come from one address here: that they are few is not what is measured.
+            ("LOGIN_LIMIT", UNLIMITED),
+            ("REGISTER_LIMIT", UNLIMITED),
+            ("REFRESH_LIMIT", UNLIMITED),
+        ];
+        let environment = usual.iter().chain(settings);
+        let environment =
+            environment.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let command = vec![self.program.clone(), "serve".to_owned()];
+        // Away from any `.env`.
+        let launch = Launch { command, environment, folder: Some(self.folder.join(LOGS)) };
+        let server = self.start(name, &launch, core, &local(port), "/health/ready")?;
+        Ok(Server { origin: server.origin.called(PUBLIC_HOST), ..server })
+    }
+
+    /// Starts another system on this database, with its environment changed by these.
+    pub(super) fn target(
+        &self,
+        target: &Target,
+        database: &Url,
+        changes: &BTreeMap<String, String>,
+    ) -> Result<Server, CompareError> {
+        let Some(start) = &target.start else {
+            let url = target.url.as_ref().ok_or_else(|| CompareError::Url(target.name.clone()))?;
+            return Server::elsewhere(url);
+        };
+        let port = free_port().map_err(CompareError::Port)?;
+        let known = BTreeMap::from([
+            ("port".to_owned(), port.to_string()),
+            ("database_url".to_owned(), database.to_string()),
+        ]);
+        let words = |words: &[String]| words.iter().map(|word| fill_in(word, &known)).collect();
+        let environment = start.environment.iter().chain(changes);
+        let environment = environment.map(|(name, value)| (name.clone(), fill_in(value, &known)));
+        let environment: Vec<_> = environment.collect();
+        let launch =
+            |command| Launch { command, environment: environment.clone(), folder: target.folder.clone() };
+        for command in &start.prepare {
+            launch(words(command)).run(&self.log(&target.name))?;
+        }
+        self.start(&target.name, &launch(words(&start.command)), 0, &local(port), &start.ready)
+    }
+
+    fn start(
+        &self,
+        name: &str,
+        launch: &Launch,
+        core: usize,
+        url: &str,
+        ready: &str,
+    ) -> Result<Server, CompareError> {
+        let log = self.log(name);
+        let origin = Origin::of_url(&Url::parse(url).map_err(|_| CompareError::Url(url.to_owned()))?)?;
+        let process = self.cores.on_server_core(core, || launch.start(&log));
+        let process = process.ok_or(CompareError::Generator)??;
+        wait_until_ready(&origin, ready)
+            .ok_or_else(|| CompareError::NotReady { name: name.to_owned(), log })?;
+        Ok(Server { origin, process: Some(process) })
+    }
+}
+
+/// For one comparison at a time. The kernel takes it back however that ends.
+fn lock(folder: &Path) -> Result<File, CompareError> {
+    let failed = |error| CompareError::Folder(folder.to_owned(), error);
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let file = File::options().create(true).append(true).open(folder.join("lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(CompareError::Busy(folder.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// More than can come.
+const UNLIMITED: &str = "1000000/1s";
+
+fn local(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn wait_until_ready(origin: &Origin, path: &str) -> Option<()> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
+    let mut connection = Connection::to(origin.clone());
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if connection.exchange(&request).is_ok_and(|response| response.status == 200) {
+            return Some(());
+        }
+        std::thread::sleep(PAUSE);
+    }
+    None
+}

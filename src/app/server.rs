@@ -1,0 +1,286 @@
+//! The HTTP servers: the listener, the connections, and the edge that every request goes through.
+
+use std::any::Any;
+use std::fmt::Debug;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZero;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, KeepAlive, Protocol, Request, Response};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::rt::net::{TcpStream, UnixStream};
+use actix_web::web::{self, Data};
+use actix_web::{App, Error};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use utoipa_actix_web::AppExt;
+
+use crate::auth::check_origin;
+use crate::config::Listen;
+use crate::database;
+use crate::error::Problem;
+use crate::http::accept_queue;
+use crate::http::base_path::BasePath;
+use crate::http::client::TrustedProxies;
+use crate::http::context::{self, HttpContext};
+use crate::http::cors::Cors;
+use crate::http::error_responses::with_problem_documents;
+use crate::http::exchange::Exchange;
+use crate::http::forward_auth::is_forward_auth;
+use crate::http::listener::{self, Address, Listener, Stream};
+use crate::http::parser_adapter::ParserAdapter;
+use crate::http::route_index::{self, RouteIndex};
+use crate::http::timed_connection::{self, TimedConnection};
+use crate::http::tracked_body;
+use crate::http::uncancelled;
+use crate::metrics::Metrics;
+use crate::telemetry::{self, TraceExporter};
+use crate::web::openapi::Documents;
+use crate::web::{self as pages, Scrape};
+
+use super::StartError;
+use super::routes::routes;
+use super::site::Site;
+use super::state::State;
+
+/// How much of the time to stop requests under way may take, in seconds: longer than one that waits for a Postgres that says nothing.
+const SHUTDOWN_SECONDS: u64 = 7;
+
+/// How long a client may take to send its first request's head, and to go once it was told to.
+const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// How many connections the listener for metrics takes: there are few who look.
+const METRICS_CONNECTIONS: usize = 64;
+
+/// Binds the address.
+pub(super) async fn listen(at: &Listen) -> Result<(Listener, Address), StartError> {
+    listener::bind(at).await.map_err(cant_listen(at))
+}
+
+pub(super) fn cant_listen(at: &Listen) -> impl FnOnce(std::io::Error) -> StartError {
+    move |error| StartError::Listen { address: at.clone(), error }
+}
+
+/// A server at one address.
+pub(super) struct RunningServer {
+    pub(super) address: Address,
+    handle: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl RunningServer {
+    pub(super) fn new(address: Address, server: Server) -> Self {
+        Self { address, handle: server.handle(), serving: tokio::spawn(server) }
+    }
+
+    /// Takes no more requests, and finishes those that are under way.
+    pub(super) async fn stop(self) {
+        drop(self.address);
+        self.handle.stop(true).await;
+        if let Ok(Err(error)) = self.serving.await {
+            tracing::error!(%error, "server failed");
+        }
+    }
+}
+
+/// Serves requests of clients.
+pub(super) fn serve(
+    listener: Listener,
+    state: State,
+    documents: &Documents,
+    site: &Site,
+    keep_alive: Duration,
+    spans: Option<TraceExporter>,
+) -> std::io::Result<Server> {
+    let known_routes = Data::new(RouteIndex::of(&documents.all(), &pages::PAGES, &state.metrics));
+    let rendered = Data::new(documents.rendered.clone());
+    let edge = HttpContext {
+        is_https: site.is_https,
+        base_path: BasePath::new(&site.base_path),
+        proxies: state.proxies.clone(),
+        cors: Cors { allowed: state.origins.allowed.clone(), own: state.origins.own.clone() },
+        routes: known_routes.clone(),
+        metrics: state.metrics.clone(),
+        spans,
+    };
+    let app = move |edge: Rc<HttpContext>| {
+        App::new()
+            .app_data(known_routes.clone())
+            .app_data(rendered.clone())
+            .configure(|config| state.register(config))
+            .default_service(web::to(route_index::no_route))
+            .into_utoipa_app()
+            .configure(|config| routes(&state.modes, config))
+            .into_app()
+            .wrap(from_fn(move |request, next| through_the_edge(Rc::clone(&edge), request, next)))
+    };
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let connections_per_worker = timed_connection::max_connections().div_ceil(workers);
+    let limits =
+        ServerLimits { workers, connections_per_worker, keep_alive, shutdown_seconds: SHUTDOWN_SECONDS };
+    run(listener, limits, edge, app)
+}
+
+/// Prometheus asks again and again: its requests are neither written down nor counted.
+pub(super) fn serve_metrics(
+    listener: Listener,
+    scrape: Scrape,
+    metrics: Metrics,
+    keep_alive: Duration,
+) -> std::io::Result<Server> {
+    let scrape = Data::new(scrape);
+    let edge = HttpContext {
+        is_https: false,
+        base_path: None,
+        proxies: Data::new(TrustedProxies::default()),
+        cors: Cors::default(),
+        routes: Data::new(RouteIndex::of(&[], &[], &metrics)),
+        metrics,
+        spans: None,
+    };
+    let app = move |_| {
+        App::new()
+            .app_data(scrape.clone())
+            .configure(pages::metrics_routes)
+            .default_service(web::to(route_index::not_found))
+            .wrap(from_fn(tracked_body::close_after_unfinished_body))
+    };
+    let limits = ServerLimits {
+        workers: 1,
+        connections_per_worker: METRICS_CONNECTIONS,
+        keep_alive,
+        shutdown_seconds: 1,
+    };
+    run(listener, limits, edge, app)
+}
+
+/// How much a server takes on at once, and for how long.
+struct ServerLimits {
+    workers: usize,
+    connections_per_worker: usize,
+    /// How long a connection without a request stays open.
+    keep_alive: Duration,
+    /// How long requests under way may take when it stops.
+    shutdown_seconds: u64,
+}
+
+/// What `HttpServer` does, but that connections come in one by one, have deadlines, and are told what was wrong.
+fn run<A, S, B>(
+    listener: Listener,
+    limits: ServerLimits,
+    edge: HttpContext,
+    app: impl Fn(Rc<HttpContext>) -> A + Clone + Send + 'static,
+) -> std::io::Result<Server>
+where
+    A: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<Response<BoxBody>>,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>>,
+    B: MessageBody + 'static,
+{
+    let deadlines = timed_connection::ConnectionLimits::new(limits.keep_alive, limits.connections_per_worker);
+    let server =
+        Server::build().workers(limits.workers).max_concurrent_connections(limits.connections_per_worker);
+    let shutdown = server.graceful_shutdown_signal();
+    let runtime = Handle::current();
+    let http = move || {
+        database::set_io_runtime(runtime.clone());
+        let (shutdown, edge) = (shutdown.clone(), Rc::new(edge.clone()));
+        let http = HttpService::build()
+            // Whether a connection is kept is found out by itself, for how long by the connection.
+            .keep_alive(KeepAlive::Os)
+            .client_request_timeout(HEAD_TIME_LIMIT)
+            .client_disconnect_timeout(HEAD_TIME_LIMIT)
+            .graceful_shutdown_signal(move || {
+                let shutdown = shutdown.clone();
+                async move { shutdown.notified().await }
+            })
+            .on_connect_ext(|wire: &ParserAdapter<Stream>, data| {
+                data.insert(wire.body().clone());
+            })
+            .finish(map_config(app(Rc::clone(&edge)), |()| AppConfig::default()));
+        let admitted = fn_service(move |accepted| admit(accepted, deadlines, Rc::clone(&edge)));
+        admitted.and_then(apply_fn_factory(http, |connection, http| {
+            uncancelled::serve_and_finish(http.call(connection))
+        }))
+    };
+    let server = server.shutdown_timeout(limits.shutdown_seconds).disable_signals();
+    let server = match listener {
+        Listener::Tcp(listener) => {
+            server.listen("http", listener, move || fn_service(accept_tcp).and_then(http()))
+        }
+        Listener::Unix(listener) => {
+            server.listen_uds("http", listener, move || fn_service(accept_unix).and_then(http()))
+        }
+    };
+    Ok(server?.run())
+}
+
+/// A new connection, and where it comes from.
+type Accepted = (Stream, Option<SocketAddr>);
+
+async fn accept_tcp(stream: TcpStream) -> Result<Accepted, DispatchError> {
+    let peer = stream.peer_addr().ok();
+    Ok((Stream::Tcp(stream), peer))
+}
+
+async fn accept_unix(stream: UnixStream) -> Result<Accepted, DispatchError> {
+    Ok((Stream::Unix(stream), Some(listener::LOCAL)))
+}
+
+/// Lets a connection in when it is its turn, and gives it its deadlines.
+async fn admit(
+    (stream, peer): Accepted,
+    deadlines: timed_connection::ConnectionLimits,
+    edge: Rc<HttpContext>,
+) -> Result<(ParserAdapter<Stream>, Protocol, Option<SocketAddr>), DispatchError> {
+    accept_queue::wait_for_turn().await;
+    let address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
+    Ok((ParserAdapter::new(TimedConnection::new(stream, deadlines), address, edge), Protocol::Http1, peer))
+}
+
+/// What every request goes through, from the outside in and out again. One layer and not one for each step: a layer
+/// costs every request two allocations.
+async fn through_the_edge<B: MessageBody + 'static>(
+    edge: Rc<HttpContext>,
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if let Some(base_path) = &edge.base_path {
+        base_path.strip(&mut request);
+    }
+    let changes_nothing = request.method().is_safe() || is_forward_auth(request.match_info().as_str());
+    let mut exchange = Exchange::begin(edge, &mut request);
+    if changes_nothing {
+        return telemetry::answering(exchange.id(), answer(exchange, request, next)).await;
+    }
+    let _client = exchange.client();
+    let work = telemetry::answering(exchange.id(), answer(exchange, request, next));
+    let panicked = |panic: Box<dyn Any + Send>| Problem::internal(telemetry::panic_message(&*panic));
+    uncancelled::run_to_completion(work).await.map_err(panicked)?
+}
+
+async fn answer<B: MessageBody + 'static>(
+    exchange: Exchange,
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    context::head_as_get(&mut request);
+    let preflight = || exchange.preflight(&request).transpose();
+    let answered =
+        context::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
+    let outcome = match answered {
+        Ok(None) => with_problem_documents(request, &next).await,
+        Ok(Some(response)) => Ok(request.into_response(response).map_into_right_body()),
+        Err(problem) => Ok(request.into_response(problem.response()).map_into_right_body()),
+    };
+    exchange.end(outcome).await
+}

@@ -1,0 +1,208 @@
+//! What requests need, made once for all workers.
+
+use std::sync::Arc;
+
+use actix_web::App;
+use actix_web::web::{Data, ServiceConfig};
+use utoipa::OpenApi;
+use utoipa_actix_web::AppExt;
+
+use crate::audit::Trail;
+use crate::auth::{CookiePolicy, Csrf, Mode, ModeContext, Modes, Origins, SignIn};
+use crate::clients::Clients;
+use crate::clock::Clock;
+use crate::config::{Config, JwtRevocation};
+use crate::crypto::AppSecret;
+use crate::database::{CommitProbe, Connections};
+use crate::http::client::TrustedProxies;
+use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
+use crate::limits::Limits;
+use crate::logins::Logins;
+use crate::metrics::Metrics;
+use crate::oauth::Metadata;
+use crate::session::{self, SessionData, SessionMode};
+use crate::upkeep::Standing;
+use crate::users::{Accounts, ThreadPriority};
+use crate::web::openapi;
+use crate::web::{LastReport, Scrape, SiteFacts};
+
+use super::routes::routes;
+use super::site::Site;
+use super::{StartError, Storage};
+
+/// What handlers are given, and of that what start, upkeep and stop ask for by name.
+#[derive(Clone)]
+pub(super) struct State {
+    pub(super) commits: CommitProbe,
+    pub(super) accounts: Accounts,
+    pub(super) logins: Logins,
+    pub(super) clients: Arc<Clients>,
+    pub(super) keys: Keys,
+    pub(super) trail: Trail,
+    pub(super) modes: Modes,
+    pub(super) origins: Data<Origins>,
+    pub(super) proxies: Data<TrustedProxies>,
+    pub(super) facts: SiteFacts,
+    pub(super) metrics: Metrics,
+    extractable: Extractable,
+}
+
+impl State {
+    /// In this storage, by these settings.
+    pub(super) fn new(
+        storage: &Storage,
+        config: &Config,
+        site: &Site,
+        secret: &AppSecret,
+        clock: &Clock,
+        metrics: Metrics,
+        standing: Standing,
+    ) -> Result<Self, StartError> {
+        let pools = storage.pools.clone();
+        let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
+        let (keys, trail) = (storage.keys(config, secret, clock)?, storage.trail(clock));
+        let csrf = Arc::new(Csrf::new(secret));
+        let cookies = cookie_policy(config, site);
+        let facts = site_facts(site, &cookies);
+        let context = ModeContext {
+            logins: logins.clone(),
+            clock: clock.clone(),
+            cookies,
+            csrf: Arc::clone(&csrf),
+            trail: trail.clone(),
+            secret,
+        };
+        let issuer_audience = issuer_audience(config, site);
+        let metadata = Metadata::new(&site.url, issuer_audience.issuer.clone());
+        let modes = modes(&context, config, issuer_audience, &keys);
+        let mut state = Self {
+            commits: CommitProbe::new(pools.clone()),
+            accounts: storage.accounts(config, clock, ThreadPriority::GivesWay)?,
+            clients: Arc::new(Clients::new(pools.clone(), logins.clone(), clock.clone())),
+            logins,
+            keys,
+            trail,
+            modes,
+            origins: Data::new(origins(config, site)),
+            proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
+            facts,
+            metrics,
+            extractable: Extractable::default(),
+        };
+        let limits = Limits::new(&config.limits, clock);
+        state.extractable = state
+            .extractable(config, pools.requests)
+            .with(Data::new(state.sign_in(limits.clone(), secret)))
+            .with(Data::new(limits))
+            .with(Data::from(csrf))
+            .with(Data::new(metadata))
+            .with(Data::new(standing));
+        Ok(state)
+    }
+
+    /// What handlers extract of what has a name here, and of what follows from it.
+    fn extractable(&self, config: &Config, pool: Connections) -> Extractable {
+        let last_report = LastReport::new(&config.data_folder, self.facts.clone());
+        Extractable::default()
+            .with(Data::new(self.commits.clone()))
+            .with(Data::new(self.accounts.clone()))
+            .with(Data::new(self.logins.clone()))
+            .with(Data::from(Arc::clone(&self.clients)))
+            .with(Data::new(self.keys.clone()))
+            .with(Data::new(self.trail.clone()))
+            .with(self.origins.clone())
+            .with(self.proxies.clone())
+            .with(Data::new(self.facts.clone()))
+            .with(Data::new(SessionData::new(pool.clone())))
+            .with(Data::new(pool))
+            .with(Data::new(last_report))
+    }
+
+    fn sign_in(&self, limits: Limits, secret: &AppSecret) -> SignIn {
+        let Self { accounts, logins, trail, metrics, .. } = self.clone();
+        SignIn::new(accounts, logins, limits, secret, trail, metrics)
+    }
+
+    /// Registers what handlers extract.
+    pub(super) fn register(&self, config: &mut ServiceConfig) {
+        self.extractable.register(config);
+    }
+
+    /// What Prometheus is told.
+    pub(super) fn scrape(&self, storage: &Storage) -> prometheus::Result<Scrape> {
+        let Self { metrics, logins, accounts, trail, .. } = self.clone();
+        Scrape::new(metrics, logins, accounts, trail, storage.pools.clone())
+    }
+
+    /// What the API's routes say of themselves.
+    pub(super) fn document(&self) -> utoipa::openapi::OpenApi {
+        let (_, mut document) = App::new()
+            .into_utoipa_app()
+            .openapi(openapi::Document::openapi())
+            .configure(|config| routes(&self.modes, config))
+            .split_for_parts();
+        openapi::complete(&mut document, &self.facts, &self.modes);
+        document
+    }
+}
+
+/// Values that handlers extract as [`Data`], each by its type.
+#[derive(Clone, Default)]
+struct Extractable(Vec<Register>);
+
+/// Registers one of them.
+type Register = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
+
+impl Extractable {
+    fn with<T: Send + Sync + 'static>(mut self, value: Data<T>) -> Self {
+        self.0.push(Arc::new(move |config| {
+            config.app_data(value.clone());
+        }));
+        self
+    }
+
+    fn register(&self, config: &mut ServiceConfig) {
+        self.0.iter().for_each(|register| register(config));
+    }
+}
+
+/// Every mode, in the order in which shared routes look at their cookies.
+fn modes(context: &ModeContext<'_>, config: &Config, issuer_audience: IssuerAudience, keys: &Keys) -> Modes {
+    // The textbook's JWT is verified anew with every request.
+    let verified = (config.directory.jwt_revocation == JwtRevocation::Feed)
+        .then_some(config.directory.session_cache_size);
+    let jwt = JwtMode::new(context, issuer_audience, keys.clone(), verified);
+    let modes: Vec<Arc<dyn Mode>> = vec![Arc::new(jwt), Arc::new(SessionMode::new(context))];
+    Modes::new(modes)
+}
+
+fn origins(config: &Config, site: &Site) -> Origins {
+    Origins { own: site.origins.clone(), allowed: config.allowed_origins.clone() }
+}
+
+fn cookie_policy(config: &Config, site: &Site) -> CookiePolicy {
+    CookiePolicy {
+        secure: site.is_https,
+        domain: config.cookie_domain.clone(),
+        name_prefix: config.cookie_name_prefix.clone(),
+        base_path: site.base_path.clone(),
+    }
+}
+
+fn site_facts(site: &Site, cookies: &CookiePolicy) -> SiteFacts {
+    SiteFacts {
+        base_path: site.base_path.clone(),
+        session_cookie: cookies.name(session::COOKIE),
+        access_token_cookie: cookies.name(jwt::ACCESS_COOKIE),
+        refresh_token_cookie: cookies.name(jwt::REFRESH_COOKIE),
+    }
+}
+
+fn issuer_audience(config: &Config, site: &Site) -> IssuerAudience {
+    let issuer = config.jwt.issuer.clone().unwrap_or_else(|| site.url.clone());
+    let audience = match &config.jwt.audience[..] {
+        [] => vec![site.url.clone()],
+        named => named.to_vec(),
+    };
+    IssuerAudience { issuer, audience: audience.into(), client_id: config.jwt.client_id.clone() }
+}

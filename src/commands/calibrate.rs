@@ -1,0 +1,85 @@
+//! `hash calibrate`: what a password hash may cost on this machine.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{Failure, say};
+use crate::config::Config;
+use crate::users::calibration::{LEAST_ITERATIONS, LEAST_MEMORY_KIB, Measured, measure, settings_for};
+
+/// What the proposals take, in milliseconds.
+const TARGETS: [u64; 3] = [50, 100, 250];
+
+#[derive(Subcommand)]
+pub(super) enum HashCommand {
+    /// Measure argon2id here, and propose settings
+    Calibrate(CalibrateArgs),
+}
+
+#[derive(Args)]
+pub(super) struct CalibrateArgs {
+    /// How long a hash may take, in milliseconds
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=2_000))]
+    target: u64,
+}
+
+pub(super) async fn run(command: HashCommand, config: &Config) -> Result<(), Failure> {
+    let HashCommand::Calibrate(CalibrateArgs { target }) = command;
+    let concurrency = config.passwords.concurrency;
+    let least = argon2::Params::new(LEAST_MEMORY_KIB, LEAST_ITERATIONS, 1, None)?;
+    let least = measure(least, concurrency).await?;
+    say(&head(concurrency))?;
+    say(&row(&least, concurrency, "the least that OWASP recommends"))?;
+    say(&row(
+        &measure(config.passwords.argon2.clone(), concurrency).await?,
+        concurrency,
+        "as it is set now",
+    ))?;
+    let mut proposed = least.clone();
+    let mut targets = TARGETS.to_vec();
+    targets.push(target);
+    targets.sort_unstable();
+    targets.dedup();
+    for millis in targets {
+        let settings = settings_for(Duration::from_millis(millis), &least);
+        let measured = measure(settings, concurrency).await?;
+        say(&row(&measured, concurrency, &format!("for {millis} ms")))?;
+        if millis == target {
+            proposed = measured;
+        }
+    }
+    say(&lines(&proposed, target))
+}
+
+/// All but the settings are comments: the whole can go into `.env` as it is.
+fn head(concurrency: usize) -> String {
+    format!(
+        "# argon2id on this machine, {concurrency} at a time (HASH_CONCURRENCY). Each sign-in computes one, with a wrong \
+         password as well.\n#\n#{:>12}{:>12}{:>12}{:>17}{:>12}",
+        "memory", "iterations", "a hash", "sign-ins/second", "all memory"
+    )
+}
+
+fn row(measured: &Measured, concurrency: usize, note: &str) -> String {
+    let Measured { params, time } = measured;
+    let mebibytes = |kibibytes: f64| format!("{:.0} MiB", kibibytes / 1024.0);
+    let memory = f64::from(params.m_cost());
+    format!(
+        "#{:>12}{:>12}{:>12}{:>17.0}{:>12}   {note}",
+        mebibytes(memory),
+        params.t_cost(),
+        format!("{:.0} ms", time.as_secs_f64() * 1000.0),
+        concurrency as f64 / time.as_secs_f64(),
+        mebibytes(memory * concurrency as f64),
+    )
+}
+
+fn lines(Measured { params, .. }: &Measured, target: u64) -> String {
+    format!(
+        "#\n# For {target} ms:\nARGON2_MEMORY_KIB={}\nARGON2_ITERATIONS={}\nARGON2_PARALLELISM={}",
+        params.m_cost(),
+        params.t_cost(),
+        params.p_cost()
+    )
+}

@@ -1,0 +1,65 @@
+//! How long logins and tokens live.
+
+use std::time::Duration;
+
+/// How long logins and tokens live.
+#[derive(Clone, Copy, Debug)]
+pub struct Lifetimes {
+    /// `SESSION_IDLE_TTL`, `SESSION_TTL`.
+    pub session: Span,
+    /// `REMEMBER_IDLE_TTL`, `REMEMBER_TTL`.
+    pub remember: Span,
+    /// `ACCESS_TOKEN_TTL`.
+    pub access_token: Duration,
+    /// `REFRESH_GRACE`: how long a credential that a refresh replaced goes on being accepted.
+    pub refresh_grace: Duration,
+    /// `LAST_SEEN_INTERVAL`: how exactly idle time is kept; none: as exactly as it is long.
+    pub last_seen: Option<Duration>,
+}
+
+impl Lifetimes {
+    /// A login's two limits.
+    pub fn span(&self, remember_me: bool) -> Span {
+        if remember_me { self.remember } else { self.session }
+    }
+
+    /// How long a login's use may wait until it is written down. For as long as it does, other nodes take the login for
+    /// idle.
+    pub fn last_seen_interval(&self, remember_me: bool) -> Duration {
+        let idle = self.span(remember_me).idle;
+        let usual = || (idle / 100).clamp(Duration::from_secs(10), Duration::from_secs(60 * 60));
+        self.last_seen.unwrap_or_else(usual).min(idle / 2)
+    }
+}
+
+/// A login's two limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// Without use, it ends after this.
+    pub idle: Duration,
+    /// It ends after this in any case.
+    pub absolute: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    #[test]
+    fn idle_time_is_kept_as_exactly_as_it_is_long_or_as_is_set() {
+        let intervals = |settings: &[(&str, &str)]| {
+            let value = |name: &str| {
+                settings.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
+            };
+            let lifetimes = Config::from_vars(value).expect("they are right").lifetimes;
+            [false, true].map(|remember_me| lifetimes.last_seen_interval(remember_me).as_secs())
+        };
+        assert_eq!(intervals(&[]), [18, 3_600]);
+        assert_eq!(intervals(&[("REMEMBER_IDLE_TTL", "1d")]), [18, 864]);
+        assert_eq!(intervals(&[("SESSION_IDLE_TTL", "5m")]), [10, 3_600]);
+        // However it is set: else a login would be over before its use is written down.
+        assert_eq!(intervals(&[("SESSION_IDLE_TTL", "12s")]), [6, 3_600]);
+        assert_eq!(intervals(&[("LAST_SEEN_INTERVAL", "1s")]), [1, 1]);
+        assert_eq!(intervals(&[("LAST_SEEN_INTERVAL", "2h")]), [900, 7_200]);
+    }
+}

@@ -1,0 +1,284 @@
+//! Names that look like a setting and are none: nothing reads them, and whoever set them believes otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{UnknownReason, UnknownSetting};
+
+/// What others put before the names of their settings.
+const PREFIX: &str = "DUALAUTH_";
+
+/// Of what is about a database, a word of its name: `PGHOST`, `POSTGRES_URL`, `DB_NAME`, `HEROKU_POSTGRESQL_RED_URL`.
+const DATABASES: [&str; 8] = ["PG", "PGBOUNCER", "POSTGRES", "POSTGRESQL", "PGSQL", "DB", "DATABASE", "RDS"];
+
+/// Another word of it, when that says which.
+const OF_A_DATABASE: [&str; 21] = [
+    "URL",
+    "URI",
+    "DSN",
+    "HOST",
+    "HOSTADDR",
+    "HOSTNAME",
+    "SERVER",
+    "ENDPOINT",
+    "ADDR",
+    "ADDRESS",
+    "NAME",
+    "SERVICE",
+    "PASSWORD",
+    "PASSWD",
+    "PASS",
+    "CONNECTION",
+    "CONNECTIONSTRING",
+    "CONNECTIONSTRINGS",
+    "CONNINFO",
+    "CONNSTR",
+    "STRING",
+];
+
+/// And when it says how to reach one.
+const OF_A_WAY_TO_IT: [&str; 5] = ["PORT", "USER", "USERNAME", "PASSFILE", "SERVICEFILE"];
+
+/// What the URL of a Postgres begins with, whatever the variable is called.
+const SCHEMES: [&str; 4] = ["postgres:", "postgresql:", "postgresql+", "jdbc:postgresql:"];
+
+/// Whose a service's own secret is, in its name. With one of them a key is a secret: not every `SERVER_KEY` is.
+const OWNERS_OF_A_SECRET: [&str; 13] = [
+    "APP",
+    "APPLICATION",
+    "AUTH",
+    "NEXTAUTH",
+    "SESSION",
+    "COOKIE",
+    "JWT",
+    "TOKEN",
+    "SIGNING",
+    "ENCRYPTION",
+    "MASTER",
+    "DJANGO",
+    "FLASK",
+];
+
+/// What else its name consists of. One with another word is of something else: `AWS_SECRET_ACCESS_KEY`.
+const OF_A_SECRET: [&str; 24] = [
+    "SECRET", "KEY", "KEYS", "FILE", "PATH", "BASE", "BASE64", "B64", "HEX", "PEM", "RAW", "STRING", "VALUE",
+    "NEW", "OLD", "CURRENT", "PREVIOUS", "PRIVATE", "ACCESS", "REFRESH", "BETTER", "SERVER", "RAILS",
+    "LARAVEL",
+];
+
+/// What others call what is set here by another name.
+const ELSEWHERE: [(&str, &[&str]); 5] = [
+    (
+        "DATABASE_URL",
+        &["DSN", "DIRECT_URL", "JDBC_URL", "SPRING_DATASOURCE_URL", "DATASOURCE_URL", "CONNECTION_STRING"],
+    ),
+    (
+        "LISTEN",
+        &[
+            "PORT",
+            "HOST",
+            "BIND",
+            "BIND_ADDR",
+            "BIND_ADDRESS",
+            "ADDR",
+            "ADDRESS",
+            "LISTEN_ADDR",
+            "LISTEN_ADDRESS",
+            "LISTEN_HOST",
+            "LISTEN_PORT",
+            "HTTP_PORT",
+            "SERVER_HOST",
+            "SERVER_PORT",
+            "SERVER_ADDRESS",
+        ],
+    ),
+    ("PUBLIC_URL", &["BASE_URL", "SITE_URL", "APP_URL", "ROOT_URL", "EXTERNAL_URL", "SERVER_URL"]),
+    ("LOG", &["LOG_LEVEL", "LOGLEVEL", "RUST_LOG"]),
+    (
+        "ALLOWED_ORIGINS",
+        &["CORS_ORIGIN", "CORS_ORIGINS", "CORS_ALLOWED_ORIGINS", "CORS_ALLOW_ORIGIN", "CORS_ALLOW_ORIGINS"],
+    ),
+];
+
+/// What must not be passed over, since another database or secret would be used instead.
+const VITAL: [&str; 3] = ["DATABASE_URL", "APP_SECRET", "JWT_KEY_FILE"];
+
+/// What is given.
+pub(super) struct GivenSettings<'a> {
+    /// The environment, that of `.env` included.
+    pub(super) values: &'a BTreeMap<String, String>,
+    /// The names in `.env`.
+    pub(super) in_file: &'a [String],
+    /// The names that were looked for, whether they were there or not.
+    pub(super) known: &'a BTreeSet<String>,
+}
+
+impl GivenSettings<'_> {
+    /// What looks like a setting, or stands in `.env`, and is read by nobody.
+    pub(super) fn unknown(&self) -> Vec<UnknownSetting> {
+        let names: BTreeSet<&String> = self.values.keys().chain(self.in_file).collect();
+        let unknown = names.into_iter().filter(|name| !self.known.contains(*name));
+        let unknown =
+            unknown.filter_map(|name| self.why(name).map(|why| UnknownSetting { name: name.clone(), why }));
+        unknown.collect()
+    }
+
+    /// Those of these in whose stead another database or secret would be used: what to do about each.
+    pub(super) fn refused(&self, unknown: &[UnknownSetting]) -> Vec<String> {
+        let vital = unknown.iter().filter_map(|UnknownSetting { name, why }| match why {
+            UnknownReason::Meant(meant) if VITAL.contains(&meant.as_str()) && !self.is_set(meant) => {
+                Some((name, meant))
+            }
+            _ => None,
+        });
+        let vital = vital.filter(|(name, _)| !is_way(name) || is_postgres_url(self.value(name)));
+        vital.map(|(name, meant)| refusal(name, meant)).collect()
+    }
+
+    fn is_set(&self, setting: &str) -> bool {
+        let names = [setting.to_owned(), format!("{setting}_FILE")];
+        names.iter().any(|name| self.known.contains(name) && self.values.contains_key(name))
+    }
+
+    fn value(&self, name: &str) -> &str {
+        self.values.get(name).map_or("", |value| value.trim())
+    }
+
+    fn why(&self, name: &str) -> Option<UnknownReason> {
+        let value = self.value(name);
+        // Empty, it says nothing, as `X: ${X}` in a file of docker compose's does where X is not set.
+        if value.is_empty() || is_service_link(name, value) {
+            return None;
+        }
+        // Beside DATABASE_URL they say what that leaves out.
+        if is_libpq(name) && self.is_set("DATABASE_URL") {
+            return None;
+        }
+        if is_postgres_url(value) {
+            return Some(UnknownReason::Meant("DATABASE_URL".to_owned()));
+        }
+        if let Some(meant) = self.meant(name) {
+            return Some(UnknownReason::Meant(meant));
+        }
+        if name.to_ascii_uppercase().starts_with(PREFIX) {
+            return Some(UnknownReason::Prefix);
+        }
+        self.in_file.contains(&name.to_owned()).then_some(UnknownReason::InFile)
+    }
+
+    /// The setting that somebody meant who wrote this.
+    fn meant(&self, name: &str) -> Option<String> {
+        let bare = bare(name);
+        let called = bare.trim_end_matches("_FILE");
+        if is_database(called) || is_way(called) {
+            return Some("DATABASE_URL".to_owned());
+        }
+        if let Some((meant, _)) = ELSEWHERE.iter().find(|(_, names)| names.contains(&called)) {
+            return Some((*meant).to_owned());
+        }
+        if let Some(meant) = meant_by_secret(called) {
+            return Some(meant.to_owned());
+        }
+        let close = self.known.iter().map(|setting| (strsim::osa_distance(&bare, setting), setting));
+        let close = close.filter(|(distance, setting)| *distance <= typos_allowed(setting));
+        let close = close.min().map(|(_, setting)| self.without_file(setting));
+        // APP_SECRET_V2, and such.
+        let own = || VITAL.into_iter().find(|setting| bare.starts_with(setting));
+        close.or_else(own).map(str::to_owned)
+    }
+
+    /// The setting that may also come from a file of this name.
+    fn without_file<'a>(&self, name: &'a str) -> &'a str {
+        name.strip_suffix("_FILE").filter(|setting| self.known.contains(*setting)).unwrap_or(name)
+    }
+}
+
+fn refusal(name: &str, meant: &str) -> String {
+    let (what, otherwise) = match meant {
+        "DATABASE_URL" => ("a database", "a private Postgres is used"),
+        _ => ("a secret", "one is made, and kept in the database"),
+    };
+    format!(
+        "{name} seems to name {what}, and nothing here reads it. Set {meant}, or take {name} away: then {otherwise}"
+    )
+}
+
+/// As it would be called here.
+fn bare(name: &str) -> String {
+    let name = name.to_ascii_uppercase();
+    name.strip_prefix(PREFIX).unwrap_or(&name).to_owned()
+}
+
+/// Whether somebody who is called so says which database: `DATABASE` alone does.
+fn is_database(name: &str) -> bool {
+    let words = words(name);
+    let is_about_one = words.iter().any(is_one_of(&DATABASES));
+    is_about_one && (words.iter().any(is_one_of(&OF_A_DATABASE)) || words.iter().all(is_one_of(&DATABASES)))
+}
+
+/// Whether it says how to reach a database, and not which.
+fn is_way(name: &str) -> bool {
+    let bare = bare(name);
+    let words = words(bare.trim_end_matches("_FILE"));
+    words.iter().any(is_one_of(&DATABASES))
+        && words.iter().any(is_one_of(&OF_A_WAY_TO_IT))
+        && !words.iter().any(is_one_of(&OF_A_DATABASE))
+}
+
+/// The setting that a secret is meant for which is called so.
+fn meant_by_secret(name: &str) -> Option<&'static str> {
+    let words = words(name);
+    let has = |word: &str| words.contains(&word);
+    let (is_owner, is_other) = (is_one_of(&OWNERS_OF_A_SECRET), is_one_of(&OF_A_SECRET));
+    if !words.iter().all(|word| is_owner(word) || is_other(word)) {
+        return None;
+    }
+    if has("SECRET") {
+        return Some("APP_SECRET");
+    }
+    let is_key = (has("KEY") || has("KEYS")) && words.iter().any(is_owner);
+    is_key.then_some(if has("JWT") { "JWT_KEY_FILE" } else { "APP_SECRET" })
+}
+
+fn is_one_of(words: &[&str]) -> impl Fn(&&str) -> bool {
+    move |word| words.contains(word)
+}
+
+/// Of what it consists. `PGHOST` and `DBNAME` are two words.
+fn words(name: &str) -> Vec<&str> {
+    let is_known = |word: &str| {
+        [&DATABASES[..], &OF_A_DATABASE, &OF_A_WAY_TO_IT].iter().any(|words| words.contains(&word))
+    };
+    let parts = name.split(['_', '.']).filter(|word| !word.is_empty());
+    let split = parts.flat_map(|word| {
+        let first = DATABASES.into_iter().find(|first| word.strip_prefix(first).is_some_and(is_known));
+        let (first, rest) = first.map_or((word, ""), |first| word.split_at(first.len()));
+        [first, rest]
+    });
+    split.filter(|word| !word.is_empty()).collect()
+}
+
+fn is_postgres_url(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    value.contains("://") && SCHEMES.iter().any(|scheme| value.starts_with(scheme))
+}
+
+/// Whether it is one of libpq's own variables (Postgres, section 34.15).
+fn is_libpq(name: &str) -> bool {
+    name.starts_with("PG") && !name.contains('_')
+}
+
+/// Whether Kubernetes has set it, which tells each container of every service by such names.
+fn is_service_link(name: &str, value: &str) -> bool {
+    let port = name.split_once("_PORT").map(|(_, rest)| rest);
+    name.contains("_SERVICE_HOST")
+        || name.contains("_SERVICE_PORT")
+        || port.is_some_and(|rest| rest.starts_with('_') || value.contains("://"))
+}
+
+/// How many slips leave a name recognisable. In a short one each makes another word: LOG and LANG.
+fn typos_allowed(setting: &str) -> usize {
+    (setting.len() / 5).min(3)
+}
+
+#[cfg(test)]
+mod tests;

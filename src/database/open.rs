@@ -1,0 +1,84 @@
+//! Opening a database: it is found, its schema brought up to date, and the role's rights are checked.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
+
+use super::connection_string::UrlError;
+use super::endpoints::{DirectUrl, Endpoints};
+use super::migrations::migrate;
+use super::pools::Pools;
+use super::schema::SchemaError;
+use super::{COMMAND, NODE, rights};
+
+/// How long the first connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a database can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It can't be reached, or refuses something.
+    #[error("can't open the database: {0}")]
+    Connect(#[from] sqlx::Error),
+    /// Its schema can't be used, or be brought up to date.
+    #[error("can't open the database: {0}")]
+    Schema(#[from] SchemaError),
+    /// Its address can't be read.
+    #[error("can't open the database: {0}")]
+    Url(#[from] UrlError),
+    /// Not every name fits into it.
+    #[error(
+        "the database's encoding is not UTF-8, and not every name fits into it: create one with ENCODING 'UTF8'"
+    )]
+    Encoding,
+    /// It is reached by a pooler that knows no transactions.
+    #[error(
+        "DATABASE_URL leads to a pooler in statement mode, which allows no transactions: have it pool by transaction or by \
+         session (pgbouncer: pool_mode)"
+    )]
+    StatementPooling,
+}
+
+/// Connects to `url` under this name, with so many connections for requests, and brings the schema up to date.
+///
+/// # Errors
+/// When it can't be reached, or its schema not be used.
+pub async fn open(
+    url: &SecretString,
+    direct: &DirectUrl,
+    connections: u32,
+    name: &str,
+) -> Result<Pools, OpenError> {
+    let ways = timeout(CONNECT_TIMEOUT, Endpoints::find(url, direct, name)).await.map_err(late)??;
+    if let Some(advice) = ways.advice() {
+        tracing::warn!("{advice}");
+    }
+    migrate_as(name, ways.most_direct().servers.options()).await?;
+    Ok(Pools::new(ways, connections))
+}
+
+fn late(_: tokio::time::error::Elapsed) -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"))
+}
+
+/// On a connection of its own, since a migration may take longer than any request. A command's, by its name: it is not to
+/// be taken for a node that runs already.
+async fn migrate_as(name: &str, options: &PgConnectOptions) -> Result<(), OpenError> {
+    let options = options.clone().application_name(COMMAND);
+    let connecting = PgConnection::connect_with(&options);
+    let mut connection = timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
+    migrate(&mut connection).await?;
+    if name == NODE {
+        // In a transaction: a pooler may give each statement another backend.
+        let mut transaction = connection.begin_with("begin isolation level read committed").await?;
+        let missing = rights::to_serve(&mut transaction).await?;
+        transaction.rollback().await?;
+        if !missing.is_empty() {
+            return Err(SchemaError::MayNot(missing).into());
+        }
+    }
+    Ok(connection.close().await?)
+}

@@ -1,0 +1,203 @@
+//! A connection as actix sees it: where actix's own parser knows no better, it is told, and what it refuses without a
+//! word is given one.
+
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::context::HttpContext;
+use super::http10::{Length, Scan, add_length};
+use super::parser_refusal::{ParserRefusal, RequestPrefix};
+use super::timed_connection::{CONTINUE, TimedConnection};
+use super::tracked_body::{BodyState, Progress};
+use super::upgrade::UpgradeFilter;
+
+/// A connection with its requests and answers put right.
+pub struct ParserAdapter<T> {
+    connection: TimedConnection<T>,
+    body: BodyState,
+    edge: Rc<HttpContext>,
+    peer: IpAddr,
+    reading: Reading,
+    upgrades: UpgradeFilter,
+    /// Whether anything ever came.
+    is_used: bool,
+    beginning: RequestPrefix,
+    /// What takes the place of a bare refusal, and how much of it is written.
+    refusal: Option<(Vec<u8>, usize)>,
+}
+
+/// What of a request was handed on.
+enum Reading {
+    /// Nothing: what comes begins one.
+    AtStart,
+    /// What has come, and so will be what comes.
+    Within,
+    /// Nothing, though this has come: it does not say yet what has to be known.
+    Holding(Vec<u8>, Scan),
+    /// So much of what was held.
+    HandingOn(Vec<u8>, usize),
+}
+
+impl<T> ParserAdapter<T> {
+    /// Over this connection, of which the edge answers what actix's parser refuses.
+    pub fn new(connection: TimedConnection<T>, peer: IpAddr, edge: Rc<HttpContext>) -> Self {
+        Self {
+            body: connection.body().clone(),
+            connection,
+            edge,
+            peer,
+            reading: Reading::AtStart,
+            upgrades: UpgradeFilter::default(),
+            is_used: false,
+            beginning: RequestPrefix::default(),
+            refusal: None,
+        }
+    }
+
+    /// How far the body has come of the request that is being served on it.
+    pub fn body(&self) -> &BodyState {
+        &self.body
+    }
+}
+
+impl<T: AsyncRead + Unpin> ParserAdapter<T> {
+    /// Reads, masks requests to upgrade, and notes what is no body.
+    fn poll_connection(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        ready!(Pin::new(&mut self.connection).poll_read(cx, into))?;
+        self.upgrades.mask(&mut into.filled_mut()[before..]);
+        if self.body.get() != Progress::Coming {
+            self.beginning.add(&into.filled()[before..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads more of what is held, until it says what has to be known.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Reading::Holding(held, scan) = &mut self.reading {
+            match scan.go_on(held) {
+                Length::Unknown => {}
+                length => {
+                    let mut held = std::mem::take(held);
+                    if let Length::Missing(place) = length {
+                        add_length(&mut held, place);
+                    }
+                    self.reading = Reading::HandingOn(held, 0);
+                    break;
+                }
+            }
+            let mut space = [0; 1024];
+            let mut more = ReadBuf::new(&mut space);
+            ready!(self.poll_connection(cx, &mut more))?;
+            let Reading::Holding(held, _) = &mut self.reading else { break };
+            if more.filled().is_empty() {
+                self.reading = Reading::HandingOn(std::mem::take(held), 0);
+                break;
+            }
+            held.extend_from_slice(more.filled());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Hands on what was held.
+    fn hand_on(&mut self, into: &mut ReadBuf<'_>) {
+        let Reading::HandingOn(held, given) = &mut self.reading else { return };
+        let length = into.remaining().min(held.len() - *given);
+        into.put_slice(&held[*given..*given + length]);
+        *given += length;
+        if *given == held.len() {
+            self.reading = Reading::Within;
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if matches!(this.reading, Reading::Within) {
+            return this.poll_connection(cx, into);
+        }
+        if matches!(this.reading, Reading::AtStart) {
+            let before = into.filled().len();
+            ready!(this.poll_connection(cx, into))?;
+            let begun = &into.filled()[before..];
+            if begun.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            this.is_used = true;
+            let mut scan = Scan::default();
+            if scan.go_on(begun) == Length::Known {
+                this.reading = Reading::Within;
+                return Poll::Ready(Ok(()));
+            }
+            this.reading = Reading::Holding(begun.to_vec(), Scan::default());
+            into.set_filled(before);
+        }
+        ready!(this.poll_hold(cx))?;
+        this.hand_on(into);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> ParserAdapter<T> {
+    /// Writes what takes the place of this refusal, which is as long as this. There is nothing to say to who asked nothing,
+    /// nor after a body that did not come whole: that request was answered.
+    fn poll_refuse(
+        &mut self,
+        cx: &mut Context<'_>,
+        bare: ParserRefusal<'_>,
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        if self.body.get() != Progress::Whole || !self.is_used {
+            return Poll::Ready(Ok(length));
+        }
+        let (edge, beginning, peer) = (&self.edge, &self.beginning, self.peer);
+        let (answer, written) = self.refusal.get_or_insert_with(|| (edge.refuse(&bare, beginning, peer), 0));
+        while *written < answer.len() {
+            *written += ready!(Pin::new(&mut self.connection).poll_write(cx, &answer[*written..]))?;
+        }
+        Poll::Ready(Ok(length))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        // Who is answered at once is not told to send the body first.
+        let skipped = match bytes.strip_prefix(CONTINUE) {
+            Some(answer) if !answer.is_empty() => CONTINUE.len(),
+            _ => 0,
+        };
+        let bytes = &bytes[skipped..];
+        let answers = match ParserRefusal::find(bytes) {
+            Some(bare) if bare.at == 0 => return this.poll_refuse(cx, bare, skipped + bytes.len()),
+            Some(bare) => {
+                // What was read last began with what is answered here.
+                this.beginning.forget();
+                &bytes[..bare.at]
+            }
+            None => bytes,
+        };
+        let written = ready!(Pin::new(&mut this.connection).poll_write(cx, answers))?;
+        // What comes next begins a request, unless it ends one: only then may anything be added to it.
+        let is_over = written == bytes.len() && this.body.get() == Progress::Whole;
+        if is_over && matches!(this.reading, Reading::Within) {
+            this.reading = Reading::AtStart;
+            this.beginning.forget();
+        }
+        Poll::Ready(Ok(skipped + written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().connection).poll_shutdown(cx)
+    }
+}

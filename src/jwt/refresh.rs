@@ -1,0 +1,179 @@
+//! What the use of a refresh token comes to: where it comes from, what shows that it is meant, and that one which is
+//! used again after its grace ends the login (RFC 9700, section 4.14.2).
+
+use actix_web::FromRequest;
+use actix_web::HttpRequest;
+use actix_web::dev::Payload;
+use actix_web::http::header::HeaderMap;
+use secrecy::ExposeSecret;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::audit::Kind;
+use crate::auth::{AuthError, Credential, Identity, LoginSecret, RefreshRequest, Rejection, pick};
+use crate::error::{Code, Problem};
+use crate::http::body::OptionalJson;
+use crate::http::client::Client;
+use crate::logins::{Login, Renewal, Replaced, Transport};
+use crate::telemetry::{self, RequestUser};
+
+use super::credential::Refresh;
+use super::{JwtMode, NAME};
+
+/// Whether the refresh token is looked at in the access token's place.
+fn may_be_by_refresh_token(rejection: &Rejection) -> bool {
+    matches!(rejection.problem.code(), Code::NotAuthenticated | Code::TokenExpired)
+}
+
+impl JwtMode {
+    /// The refresh token in the body, or else in its cookie, which is not looked at when there is one in the body.
+    pub(super) fn refresh_credential(
+        &self,
+        body: Option<RefreshRequest>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Credential>, AuthError> {
+        match body.and_then(|body| body.refresh_token) {
+            Some(token) => {
+                let token = Zeroizing::new(token.expose_secret().to_owned());
+                Ok(Some(Credential { token, transport: Transport::Bearer }))
+            }
+            None => pick(headers, &self.refresh_cookie),
+        }
+    }
+
+    /// Moves a login on to the next generation of its credential: the login, and the secret that its refresh tokens have
+    /// in them.
+    pub(super) async fn renew(
+        &self,
+        presented: &Credential,
+        request: &HttpRequest,
+    ) -> Result<(Login, Option<LoginSecret>), AuthError> {
+        let refresh = self.verify_refresh_token(presented, request).await?;
+        let renewal = self.logins.renew(&refresh.claimed()).await?;
+        let login = self.renewed(renewal, request)?;
+        note_user(&login);
+        Ok((login, refresh.secret))
+    }
+
+    /// Who signs out, by the access token or, when there is none or it has expired, by the refresh token.
+    pub(super) async fn identify_for_logout(
+        &self,
+        request: &HttpRequest,
+        mut body: Payload,
+    ) -> Result<Identity, Rejection> {
+        let presented = Identity::extract(request).await;
+        let OptionalJson(body) = OptionalJson::<RefreshRequest>::from_request(request, &mut body).await?;
+        let rejection = match presented {
+            Err(rejection) if may_be_by_refresh_token(&rejection) => rejection,
+            presented => return presented,
+        };
+        let presented = self.refresh_credential(body, request.headers()).map_err(Problem::from)?;
+        let Some(presented) = presented else { return Err(rejection) };
+        let login = self.login_of_refresh_token(&presented, request).await;
+        let login = login.map_err(|error| Rejection::new(error, presented.transport))?;
+        Ok(Identity {
+            user_id: login.user.id,
+            login_id: login.id,
+            mode: NAME,
+            transport: presented.transport,
+            expires_at: login.ends_at(),
+            username: login.user.username,
+            roles: login.user.roles,
+        })
+    }
+
+    async fn login_of_refresh_token(
+        &self,
+        presented: &Credential,
+        request: &HttpRequest,
+    ) -> Result<Login, AuthError> {
+        let refresh = self.verify_refresh_token(presented, request).await?;
+        let login = self.renewed(self.logins.check(&refresh.claimed()).await?, request)?;
+        note_user(&login);
+        Ok(login)
+    }
+
+    /// What a refresh token stands for; one that came by cookie must be shown to be meant. No such proof is asked
+    /// of a token that is good for nothing any more: whoever holds that is to be told so.
+    async fn verify_refresh_token(
+        &self,
+        presented: &Credential,
+        request: &HttpRequest,
+    ) -> Result<Refresh, AuthError> {
+        let refresh = self.refresh_tokens.read(&presented.token).ok_or(AuthError::InvalidToken)?;
+        let proof = match presented.transport {
+            Transport::Cookie => self.csrf.check(refresh.login, request.headers()),
+            Transport::Bearer => Ok(()),
+        };
+        if let Err(missing) = proof {
+            self.renewed(self.logins.check(&refresh.claimed()).await?, request)?;
+            return Err(missing);
+        }
+        Ok(refresh)
+    }
+
+    /// The login that a renewal moved on. The audit trail is told of one that ended because its token was used again.
+    fn renewed(&self, renewal: Renewal, request: &HttpRequest) -> Result<Login, AuthError> {
+        if let Renewal::Reused(Some(ended)) = &renewal {
+            self.trail.record(ended.entry(Kind::RefreshTokenReused, Client::of(request).origin()));
+        }
+        outcome(renewal)
+    }
+
+    /// A page that was loaded anew after the access token ran out has to refresh, and needs a CSRF token for that: the
+    /// refresh token's cookie will do.
+    pub(super) async fn csrf_login(
+        &self,
+        presented: Result<Identity, Rejection>,
+        headers: &HeaderMap,
+    ) -> Result<Uuid, Problem> {
+        match presented {
+            Ok(identity) => Ok(identity.login_id),
+            Err(rejection) if may_be_by_refresh_token(&rejection) => {
+                self.login_of_refresh_cookie(headers).await?.ok_or(rejection.problem)
+            }
+            Err(rejection) => Err(rejection.problem),
+        }
+    }
+
+    /// The login whose live cookies came with the request.
+    pub(super) async fn find_login_of_cookies(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Option<Replaced>, AuthError> {
+        let identity = match pick(headers, &self.access_cookie).ok().flatten() {
+            Some(access) => self.identify(&access).await.ok().flatten(),
+            None => None,
+        };
+        let login = match identity {
+            Some(identity) => Some(identity.login_id),
+            None => self.login_of_refresh_cookie(headers).await?,
+        };
+        Ok(login.map(Replaced::Id))
+    }
+
+    /// Looks only: a token that is not offered for renewal is not used.
+    async fn login_of_refresh_cookie(&self, headers: &HeaderMap) -> Result<Option<Uuid>, AuthError> {
+        let cookie = pick(headers, &self.refresh_cookie).ok().flatten();
+        let Some(refresh) = cookie.and_then(|cookie| self.refresh_tokens.read(&cookie.token)) else {
+            return Ok(None);
+        };
+        let found = outcome(self.logins.inspect(&refresh.claimed()).await?);
+        Ok(found.ok().map(|login| login.id))
+    }
+}
+
+/// Who presented a refresh token, for the log.
+fn note_user(login: &Login) {
+    telemetry::note(RequestUser { user: login.user.id, login: login.id, mode: NAME });
+}
+
+fn outcome(renewal: Renewal) -> Result<Login, AuthError> {
+    match renewal {
+        Renewal::Renewed(login) => Ok(*login),
+        Renewal::Reused(_) => Err(AuthError::RefreshTokenReused),
+        Renewal::Ended => Err(AuthError::TokenRevoked),
+        Renewal::Expired => Err(AuthError::LoginExpired),
+        Renewal::Unknown => Err(AuthError::InvalidToken),
+    }
+}

@@ -1,0 +1,142 @@
+//! What the routes that every mode has do. Their tags, the beginnings of their ids and what a mode says of them are added
+//! to the API's document for each mode.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+
+use crate::audit::{Kind, Trail};
+use crate::auth::{
+    Csrf, CsrfBody, Identity, LoginRequest, LoginSecret, LoginSpec, Mode, ProfileBody, RegisterRequest,
+    Rejection, SignIn, UserBody, warn_of_lost_cookies,
+};
+use crate::error::Problem;
+use crate::http::body::Json;
+use crate::http::client::Client;
+use crate::logins::{Logins, Transport};
+
+/// Open an account. Signs nobody in.
+///
+/// It is the same account in every mode.
+#[utoipa::path(operation_id = "register", request_body = RegisterRequest, responses(
+    (status = 201, description = "The new user.", body = UserBody),
+    (status = 409, description = "conflict"),
+    (status = 429, description = "rate_limited"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/register")]
+pub(super) async fn register(
+    mode: Data<dyn Mode>,
+    sign_in: Data<SignIn>,
+    client: Client,
+    Json(body): Json<RegisterRequest>,
+) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Created().json(sign_in.register(body, &client, mode.name()).await?))
+}
+
+/// Sign in.
+#[utoipa::path(operation_id = "login", request_body = LoginRequest, responses(
+    (status = 200, description = "Signed in."),
+    (status = 401, description = "invalid_credentials"),
+    (status = 429, description = "rate_limited"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/login")]
+pub(super) async fn log_in(
+    mode: Data<dyn Mode>,
+    sign_in: Data<SignIn>,
+    client: Client,
+    request: HttpRequest,
+    Json(body): Json<LoginRequest>,
+) -> Result<HttpResponse, Problem> {
+    let transport = body.transport.unwrap_or(mode.default_transport());
+    let replaces = match transport {
+        Transport::Cookie => mode.login_of_cookies(request.headers()).await?,
+        Transport::Bearer => None,
+    };
+    let secret = LoginSecret::generate();
+    let spec = LoginSpec { mode: mode.name(), transport, access: mode.access(&secret), replaces };
+    let login = sign_in.start(body, client, spec).await?;
+    warn_of_lost_cookies(transport, request.headers());
+    mode.issue(login, secret, transport, &request).await
+}
+
+/// Who is signed in.
+#[utoipa::path(operation_id = "profile", responses(
+    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/profile")]
+pub(super) async fn profile(identity: Identity) -> HttpResponse {
+    ProfileBody::from(identity).response()
+}
+
+/// The CSRF token of the login.
+#[utoipa::path(operation_id = "csrf", responses(
+    (status = 200, description = "The token.", body = CsrfBody),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/csrf")]
+pub(super) async fn csrf_token(
+    mode: Data<dyn Mode>,
+    csrf: Data<Csrf>,
+    request: HttpRequest,
+    identity: Result<Identity, Rejection>,
+) -> Result<HttpResponse, Problem> {
+    let login = mode.login_for_csrf(identity, request.headers()).await?;
+    Ok(HttpResponse::Ok().json(CsrfBody { csrf_token: csrf.token(login) }))
+}
+
+/// Sign out: end the login.
+#[utoipa::path(operation_id = "logout", responses(
+    (status = 204, description = "Signed out."),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/logout")]
+pub(super) async fn log_out(
+    mode: Data<dyn Mode>,
+    logins: Data<Logins>,
+    trail: Data<Trail>,
+    client: Client,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, Problem> {
+    let identity = match mode.identity_for_logout(&request, body.into_inner()).await {
+        Ok(identity) => identity,
+        Err(rejection) => return Ok(mode.refuse(&rejection, request.headers())),
+    };
+    if logins.end(identity.login_id).await?.is_none() {
+        let rejection = Rejection::new(mode.login_ended(), identity.transport);
+        return Ok(mode.refuse(&rejection, request.headers()));
+    }
+    trail.record(identity.did(Kind::Logout, &client));
+    Ok(signed_out(&**mode, identity.transport, &request))
+}
+
+/// Sign out everywhere: end every login of the user, in both modes.
+#[utoipa::path(operation_id = "logout_all", responses(
+    (status = 204, description = "Signed out everywhere."),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/logout-all")]
+pub(super) async fn log_out_everywhere(
+    mode: Data<dyn Mode>,
+    sign_in: Data<SignIn>,
+    client: Client,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, Problem> {
+    let identity = match mode.identity_for_logout(&request, body.into_inner()).await {
+        Ok(identity) => identity,
+        Err(rejection) => return Ok(mode.refuse(&rejection, request.headers())),
+    };
+    sign_in.end_all(&identity, &client).await?;
+    Ok(signed_out(&**mode, identity.transport, &request))
+}
+
+fn signed_out(mode: &dyn Mode, transport: Transport, request: &HttpRequest) -> HttpResponse {
+    let mut response = HttpResponse::NoContent().finish();
+    if transport == Transport::Cookie {
+        mode.clear_cookies(&mut response, request.headers());
+    }
+    response
+}

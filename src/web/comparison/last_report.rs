@@ -1,0 +1,172 @@
+//! The run that is shown: the last of this machine, else the one that comes with the program.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use actix_web::http::header::EntityTag;
+use actix_web::web::Bytes;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tokio::sync::Mutex;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::super::{SiteFacts, page};
+use super::textbook::{self, Measured};
+use crate::crypto::sha256;
+use crate::error::Problem;
+
+/// What `dualauth compare` writes, as far as it is read here.
+const FILES: [&str; 3] = ["comparison.html", "comparison.json", "comparison.textbook.json"];
+
+/// The run of `docs/comparison.md`, as `dualauth compare --out docs` has written it.
+const OF_THE_DOCS: [&str; 3] = [
+    include_str!("../../../docs/comparison.html"),
+    include_str!("../../../docs/comparison.json"),
+    include_str!("../../../docs/comparison.textbook.json"),
+];
+
+/// What is said where that one is shown.
+const ELSEWHERE: &str =
+    "Not measured on this machine: it is the run of docs/comparison.md, which comes with the program.";
+
+/// And before it, where there is another one.
+const OLD: &str =
+    "The last run on this machine was written by another version of the program, which this one can’t show.";
+
+/// The report that was written last, made ready once for each run.
+#[derive(Debug)]
+pub struct LastReport {
+    folder: PathBuf,
+    facts: SiteFacts,
+    shown: Mutex<Option<(State, Arc<Shown>)>>,
+}
+
+/// When a file was written, and how long it is; `None`: there is none.
+type State = [Option<(SystemTime, u64)>; FILES.len()];
+
+/// Ready to be sent.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) page: Bytes,
+    pub(super) json: Bytes,
+    /// Changes with either.
+    pub(super) tag: EntityTag,
+}
+
+impl LastReport {
+    /// Of the folder below the one for what belongs to this checkout, on a page of this site.
+    pub fn new(data: &Path, facts: SiteFacts) -> Self {
+        Self { folder: Self::folder(data), facts, shown: Mutex::new(None) }
+    }
+
+    /// Where the last run is, from where its page is made.
+    pub fn folder(data: &Path) -> PathBuf {
+        data.join("compare")
+    }
+
+    /// What is shown now. Another run may have been made: whether it has costs a look at three files, and to read them is done off
+    /// the worker, once.
+    pub(super) async fn shown(&self) -> Result<Arc<Shown>, Problem> {
+        let mut shown = self.shown.lock().await;
+        let state = FILES.map(|name| state(&self.folder.join(name)));
+        if let Some((of, shown)) = &*shown
+            && *of == state
+        {
+            return Ok(Arc::clone(shown));
+        }
+        let (folder, facts) = (self.folder.clone(), self.facts.clone());
+        let reading = tokio::task::spawn_blocking(move || Shown::of(&folder, &facts));
+        let fresh = Arc::new(reading.await.map_err(Problem::internal)?);
+        *shown = Some((state, Arc::clone(&fresh)));
+        Ok(fresh)
+    }
+}
+
+fn state(file: &Path) -> Option<(SystemTime, u64)> {
+    let found = std::fs::metadata(file).ok()?;
+    Some((found.modified().ok()?, found.len()))
+}
+
+impl Shown {
+    /// The run in this folder; the one of the docs where there is none that this version can show.
+    fn of(folder: &Path, facts: &SiteFacts) -> Self {
+        let [html, json, measured] = FILES.map(|name| std::fs::read_to_string(folder.join(name)).ok());
+        let article = html.as_deref().and_then(article);
+        let json = json.filter(|json| is_report(json));
+        let measured = measured.as_deref().and_then(Measured::parse);
+        // All files are shown or none, so that they agree.
+        let (page, json) = match (article, json, measured) {
+            (Some(article), Some(json), Some(measured)) => (textbook::page(&measured, article, None), json),
+            (Some(_), Some(_), None) => of_the_docs(&format!("{OLD} {ELSEWHERE}")),
+            _ => of_the_docs(ELSEWHERE),
+        };
+        Self::ready(page::html("/compare", &page, facts), json)
+    }
+
+    fn ready(page: String, json: String) -> Self {
+        let hash = sha256([page.as_bytes(), json.as_bytes()].concat().as_slice());
+        let tag = EntityTag::new_strong(URL_SAFE_NO_PAD.encode(&hash[..16]));
+        Self { page: page.into(), json: json.into(), tag }
+    }
+}
+
+/// Whether it is one, whatever is in it: that concerns whoever reads it.
+fn is_report(json: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Report {
+        #[serde(rename = "environment")]
+        _environment: Map<String, Value>,
+        #[serde(rename = "variants")]
+        _variants: Vec<IgnoredAny>,
+    }
+    serde_json::from_str::<Report>(json).is_ok()
+}
+
+/// Its page and its JSON, both with this mark.
+#[expect(clippy::expect_used, reason = "a test reads them")]
+fn of_the_docs(mark: &str) -> (String, String) {
+    let [html, json, measured] = OF_THE_DOCS;
+    let article = article(html).expect("a page with an article");
+    let measured = Measured::parse(measured).expect("all rows of the table");
+    (textbook::page(&measured, article, Some(mark)), with_warning(json, mark).expect("a report"))
+}
+
+fn with_warning(json: &str, warning: &str) -> Option<String> {
+    let mut report: Value = serde_json::from_str(json).ok()?;
+    report.pointer_mut("/environment/warnings")?.as_array_mut()?.insert(0, warning.into());
+    serde_json::to_string_pretty(&report).ok()
+}
+
+/// What a page that stands alone says below its heading.
+fn article(html: &str) -> Option<&str> {
+    let (_, from_main) = html.split_once("<main>")?;
+    let (main, _) = from_main.rsplit_once("</main>")?;
+    Some(main.split_once("</h1>").map_or(main, |(_, below)| below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_of_the_docs_can_be_shown() {
+        let (page, json) = of_the_docs(ELSEWHERE);
+        assert!(page.contains("<svg") && page.matches("<h1").count() == 1, "{page}");
+        let report: Value = serde_json::from_str(&json).expect("JSON");
+        assert!(is_report(&json) && report["variants"].as_array().is_some_and(|all| all.len() > 10));
+        assert_eq!(report["environment"]["warnings"][0], ELSEWHERE);
+    }
+
+    #[test]
+    fn a_page_without_an_article_is_none() {
+        assert_eq!(article("<main>\n<h1>x</h1>\n<p>y</p></main>"), Some("\n<p>y</p>"));
+        assert_eq!(article("<main>y</main>"), Some("y"));
+        for broken in ["", "<main>", "</main>", "</main><main>"] {
+            assert_eq!(article(broken), None, "{broken}");
+        }
+    }
+}
