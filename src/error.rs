@@ -1,25 +1,15 @@
-//! Problem documents (RFC 9457): the one form in which every error leaves the service.
+//! Problem documents (RFC 9457): the one form in which every error leaves the service. Each module says its own; none is
+//! known here.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderValue};
-use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::clients::AuthenticateError;
-use crate::database::DatabaseError;
-use crate::limits::Limited;
-use crate::users::{Field, Invalid, PasswordError, RegisterError};
-
 /// The media type of a problem document (RFC 9457, section 3).
 pub const PROBLEM_JSON: &str = "application/problem+json";
-
-/// When to try again after a 503, in seconds: long enough for a queue to drain or a database to restart.
-const RETRY_AFTER_SECONDS: u32 = 2;
 
 /// Challenges of `WWW-Authenticate` (RFC 6750, section 3): which scheme to use, or also that a token was sent and is
 /// no good, or that it is good and not enough (RFC 9470, section 3).
@@ -104,19 +94,6 @@ impl Code {
     }
 }
 
-/// What went wrong in OAuth's own words, where its standards define the route (RFC 6749, section 5.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum OAuthError {
-    /// The client did not prove who it is.
-    InvalidClient,
-    /// The request is not one that the route takes.
-    InvalidRequest,
-}
-
-/// What `WWW-Authenticate` says to a client that did not prove who it is (RFC 7617, section 2.1).
-const BASIC_CHALLENGE: &str = r#"Basic realm="dualauth", charset="UTF-8""#;
-
 /// One member of the body, or one parameter, that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
@@ -138,32 +115,6 @@ impl FieldError {
 /// The JSON pointer to a member of what another points to (RFC 6901, section 3).
 pub fn pointer_to(parent: &str, name: &str) -> String {
     format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"))
-}
-
-/// How a part of the service is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Check {
-    /// It is well.
-    Ok,
-    /// It can't be used.
-    Down,
-    /// It can be read, and not written.
-    ReadOnly,
-}
-
-/// How each part of the service is. No more than that: who asks may be anybody.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(example = json!({"database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok"}))]
-pub struct Checks {
-    /// Postgres answers, and takes what is written.
-    pub database: Check,
-    /// What was revoked on other nodes is known here.
-    pub feed: Check,
-    /// There is a key to sign access tokens with.
-    pub keys: Check,
-    /// What the node does by itself is being done.
-    pub upkeep: Check,
 }
 
 /// A problem document.
@@ -235,27 +186,9 @@ impl Problem {
         Self::new(Code::MethodNotAllowed, detail).with_header("Allow", allow)
     }
 
-    /// Somebody who is signed in gave a wrong password: the same word as at sign-in, but no challenge to sign in.
-    pub fn wrong_password() -> Self {
-        let problem = Self::new(Code::InvalidCredentials, "The current password is wrong.");
-        problem.with_status(403)
-    }
-
     /// The same under another status than the code's own.
     pub fn with_status(self, status: u16) -> Self {
         Self { status, ..self }
-    }
-
-    /// The same in OAuth's words as well, where they have one for it.
-    pub fn for_oauth(self) -> Self {
-        match self.status {
-            401 => {
-                let problem = self.with("error", OAuthError::InvalidClient);
-                problem.with_header("WWW-Authenticate", BASIC_CHALLENGE)
-            }
-            400 | 408 | 413 | 415 => self.with("error", OAuthError::InvalidRequest),
-            _ => self,
-        }
     }
 
     /// A fault of ours. The cause goes to the log, once, and not to the client.
@@ -270,34 +203,19 @@ impl Problem {
         Self::new(Code::Unavailable, "The service can't answer at the moment. Try again shortly.")
     }
 
-    /// Not every part of the service is well.
-    pub fn not_ready(checks: Checks) -> Self {
-        let detail = "A part of the service can't be used at the moment: see `checks`.";
-        Self::new(Code::Unavailable, detail).with("checks", checks)
-    }
-
     /// The kind of problem.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// The response that carries it.
-    pub fn response(&self) -> HttpResponse {
-        let mut response = HttpResponseBuilder::new(self.status_code());
-        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
-        response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-        if let Some(challenge) = self.code.challenge().filter(|_| self.status == 401) {
-            response.insert_header((header::WWW_AUTHENTICATE, challenge));
-        }
-        if self.code == Code::Unavailable {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS.to_string()));
-        }
-        for (name, value) in &self.headers {
-            response.insert_header((*name, value.as_str()));
-        }
-        // For whoever writes down what was answered.
-        response.extensions_mut().insert(self.code);
-        response.body(serde_json::to_string(self).unwrap_or_default())
+    /// The status of the response.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The headers that the response has, whatever else it has.
+    pub fn headers(&self) -> &[(&'static str, String)] {
+        &self.headers
     }
 }
 
@@ -309,95 +227,11 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-impl ResponseError for Problem {
-    fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        self.response()
-    }
-}
-
-impl From<DatabaseError> for Problem {
-    fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::Unavailable(_) => Self::unavailable(error),
-            DatabaseError::Refused(_) => Self::internal(error),
-        }
-    }
-}
-
-/// Says what was allowed, and when it is again (draft-ietf-httpapi-ratelimit-headers-10; RFC 9110, section 10.2.3).
-impl From<Limited> for Problem {
-    fn from(Limited { policy, quota, window, retry_after }: Limited) -> Self {
-        // Up to a whole second: whoever comes back at that time is let in.
-        let wait = retry_after.as_micros().div_ceil(1_000_000).max(1);
-        Self::new(Code::RateLimited, "Too many tries, too fast. See Retry-After.")
-            .with_header("Retry-After", wait.to_string())
-            .with_header("RateLimit-Policy", format!("\"{policy}\";q={quota};w={}", window.as_secs()))
-            .with_header("RateLimit", format!("\"{policy}\";r=0;t={wait}"))
-    }
-}
-
-impl From<AuthenticateError> for Problem {
-    fn from(error: AuthenticateError) -> Self {
-        match error {
-            AuthenticateError::InvalidCredentials(_) => {
-                Self::new(Code::InvalidCredentials, "The client's id or its secret is wrong.")
-            }
-            AuthenticateError::Unavailable => Self::unavailable(error),
-        }
-    }
-}
-
-impl From<PasswordError> for Problem {
-    fn from(error: PasswordError) -> Self {
-        match error {
-            // Not logged each time, when there is least time for it: the queue says it once.
-            PasswordError::QueueFull => {
-                Self::new(Code::Unavailable, "Too many sign in at the moment. Try again shortly.")
-            }
-            PasswordError::Failed(_) => Self::internal(error),
-        }
-    }
-}
-
-impl From<RegisterError> for Problem {
-    fn from(error: RegisterError) -> Self {
-        match error {
-            RegisterError::Invalid(invalid) => {
-                Self::validation(invalid.into_iter().map(FieldError::from).collect())
-            }
-            RegisterError::UsernameTaken => Self::new(Code::Conflict, "This username is taken."),
-            RegisterError::EmailTaken => Self::new(Code::Conflict, "This email has an account already."),
-            RegisterError::Password(error) => error.into(),
-            RegisterError::Database(error) => error.into(),
-        }
-    }
-}
-
-impl From<Invalid> for FieldError {
-    fn from(invalid: Invalid) -> Self {
-        let pointer = match invalid.field {
-            Field::Username => "/username",
-            Field::Email => "/email",
-            Field::Password => "/password",
-            Field::NewPassword => "/new_password",
-        };
-        Self { pointer: pointer.to_owned(), detail: invalid.detail }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    fn header<'a>(response: &'a HttpResponse, name: &str) -> Vec<&'a str> {
-        response.headers().get_all(name).map(|value| value.to_str().expect("text")).collect()
-    }
 
     #[test]
     fn extension_members_stand_beside_the_standard_ones() {
@@ -417,24 +251,5 @@ mod tests {
                 "methods": ["totp", "passkey"],
             })
         );
-    }
-
-    #[test]
-    fn whoever_makes_a_problem_may_say_another_challenge_and_there_is_one_in_the_response() {
-        let usual = Problem::new(Code::InsufficientUserAuthentication, "");
-        let expected = r#"Bearer error="insufficient_user_authentication""#;
-        assert_eq!(header(&usual.response(), "www-authenticate"), [expected]);
-        let challenge = format!(r#"{expected}, max_age="600""#);
-        let special = usual.with_header("WWW-Authenticate", &challenge);
-        assert_eq!(header(&special.response(), "www-authenticate"), [challenge.as_str()]);
-        let later = Problem::new(Code::Unavailable, "").with_header("Retry-After", "60");
-        assert_eq!(header(&later.response(), "retry-after"), ["60"]);
-    }
-
-    #[test]
-    fn only_a_401_has_a_challenge() {
-        let refused = Problem::new(Code::InvalidCredentials, "").with_status(403);
-        assert_eq!(header(&refused.response(), "www-authenticate"), Vec::<&str>::new());
-        assert_eq!(refused.response().status(), StatusCode::FORBIDDEN);
     }
 }

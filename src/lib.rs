@@ -24,8 +24,6 @@ pub mod auth;
 
 pub mod http;
 
-pub mod error;
-
 pub mod clients;
 pub mod logins;
 pub mod users;
@@ -42,6 +40,8 @@ pub mod metrics;
 pub mod shards;
 pub mod telemetry;
 pub mod tokens;
+
+pub mod error;
 
 #[cfg(test)]
 mod property_testing;

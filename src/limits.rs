@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::{RateLimit, RateLimits};
+use crate::error::{Code, Problem};
 
 /// From how many networks on those that have nothing against them are looked for, to be forgotten.
 const SMALL: usize = 1_024;
@@ -27,6 +28,18 @@ pub struct Limited {
     pub window: Duration,
     /// When to try again.
     pub retry_after: Duration,
+}
+
+/// Says what was allowed, and when it is again (draft-ietf-httpapi-ratelimit-headers-10; RFC 9110, section 10.2.3).
+impl From<Limited> for Problem {
+    fn from(Limited { policy, quota, window, retry_after }: Limited) -> Self {
+        // Up to a whole second: whoever comes back at that time is let in.
+        let wait = retry_after.as_micros().div_ceil(1_000_000).max(1);
+        Self::new(Code::RateLimited, "Too many tries, too fast. See Retry-After.")
+            .with_header("Retry-After", wait.to_string())
+            .with_header("RateLimit-Policy", format!("\"{policy}\";q={quota};w={}", window.as_secs()))
+            .with_header("RateLimit", format!("\"{policy}\";r=0;t={wait}"))
+    }
 }
 
 /// The limits of a node.

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::crypto::equal;
 use crate::database::{DatabaseError, Pools};
+use crate::error::{Code, Problem};
 use crate::logins::{FeedReload, Logins};
 use crate::tokens::OpaqueToken;
 
@@ -46,6 +47,17 @@ pub enum AuthenticateError {
     /// It is not known here, and whether it is elsewhere can't be found out.
     #[error("whether there is such a client can't be found out")]
     Unavailable,
+}
+
+impl From<AuthenticateError> for Problem {
+    fn from(error: AuthenticateError) -> Self {
+        match error {
+            AuthenticateError::InvalidCredentials(_) => {
+                Self::new(Code::InvalidCredentials, "The client's id or its secret is wrong.")
+            }
+            AuthenticateError::Unavailable => Self::unavailable(error),
+        }
+    }
 }
 
 /// Why nothing was done with a client.

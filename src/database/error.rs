@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::error::Problem;
+
 use super::io_runtime::on_io_runtime;
 
 /// How long a statement may take, as seen from here: a little more than Postgres allows it, so that this limit
@@ -38,6 +40,15 @@ impl DatabaseError {
 impl From<sqlx::Error> for DatabaseError {
     fn from(error: sqlx::Error) -> Self {
         if is_unavailable(&error) { Self::Unavailable(error) } else { Self::Refused(error) }
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Unavailable(_) => Self::unavailable(error),
+            DatabaseError::Refused(_) => Self::internal(error),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod http10;
 pub mod listener;
 pub mod parser_adapter;
 pub mod parser_refusal;
+pub mod problem;
 pub mod query;
 pub mod route_index;
 pub mod timed_connection;

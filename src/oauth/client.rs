@@ -21,6 +21,8 @@ use crate::http::client::Client;
 use crate::http::form::{Form, decode_form};
 use crate::logins::Transport;
 
+use super::error::in_oauth_terms;
+
 /// A token.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"token": "eyJ…"}))]
@@ -103,7 +105,7 @@ impl FromRequest for Asked {
                 };
                 Ok(Self { by, token: form.token()? })
             };
-            asked.await.map_err(Problem::for_oauth)
+            asked.await.map_err(in_oauth_terms)
         })
     }
 }

@@ -2,11 +2,13 @@
 //! ended (RFC 7009), and where to ask (RFC 8414). There is no more of OAuth here: nobody gets a token by it.
 
 mod client;
+mod error;
 mod handlers;
 mod metadata;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use self::error::{OAuthError, in_oauth_terms};
 pub use self::metadata::Metadata;
 
 /// Registers these routes.

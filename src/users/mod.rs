@@ -6,6 +6,7 @@ mod guesses;
 mod import;
 mod management;
 mod passwords;
+mod problems;
 mod store;
 mod username;
 mod validation;

@@ -13,12 +13,38 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 use crate::auth::Modes;
 use crate::database::{CommitProbe, Connections, DatabaseError, answer};
-use crate::error::{Check, Checks, Problem};
+use crate::error::{Code, Problem};
 use crate::logins::Logins;
 use crate::upkeep::Standing;
 
 /// How long a part may take to show that it is well: what asks seldom waits for longer than a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
+
+/// How a part of the service is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Health {
+    /// It is well.
+    Ok,
+    /// It can't be used.
+    Down,
+    /// It can be read, and not written.
+    ReadOnly,
+}
+
+/// How each part of the service is. No more than that: who asks may be anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok"}))]
+pub(super) struct HealthReport {
+    /// Postgres answers, and takes what is written.
+    database: Health,
+    /// What was revoked on other nodes is known here.
+    feed: Health,
+    /// There is a key to sign access tokens with.
+    keys: Health,
+    /// What the node does by itself is being done.
+    upkeep: Health,
+}
 
 /// The process is up.
 #[derive(Serialize, ToSchema)]
@@ -41,7 +67,7 @@ pub(super) struct ReadyBody {
     #[schema(schema_with = only_ok)]
     status: &'static str,
     /// And so is each part.
-    checks: Checks,
+    checks: HealthReport,
 }
 
 /// The process is up.
@@ -73,27 +99,35 @@ pub(super) async fn ready(
     standing: Data<Standing>,
 ) -> Result<HttpResponse, Problem> {
     let (database, feed) = join(database(&pool, &commits), feed(&logins)).await;
-    match (Checks { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
-        checks @ Checks { database: Check::Ok, feed: Check::Ok, keys: Check::Ok, upkeep: Check::Ok } => {
-            Ok(HttpResponse::Ok().json(ReadyBody { status: "ok", checks }))
-        }
-        checks => Err(Problem::not_ready(checks)),
+    match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
+        checks @ HealthReport {
+            database: Health::Ok,
+            feed: Health::Ok,
+            keys: Health::Ok,
+            upkeep: Health::Ok,
+        } => Ok(HttpResponse::Ok().json(ReadyBody { status: "ok", checks })),
+        checks => Err(not_ready(&checks)),
     }
 }
 
-async fn database(pool: &Connections, commits: &CommitProbe) -> Check {
+fn not_ready(checks: &HealthReport) -> Problem {
+    let detail = "A part of the service can't be used at the moment: see `checks`.";
+    Problem::new(Code::Unavailable, detail).with("checks", checks)
+}
+
+async fn database(pool: &Connections, commits: &CommitProbe) -> Health {
     let checks = async {
         match is_read_only(pool).await {
             Ok(false) => {}
-            Ok(true) => return tell("database", Check::ReadOnly, "it takes no writes"),
-            Err(error) => return tell("database", Check::Down, error),
+            Ok(true) => return tell("database", Health::ReadOnly, "it takes no writes"),
+            Err(error) => return tell("database", Health::Down, error),
         }
         match commits.check().await {
-            Ok(()) => Check::Ok,
-            Err(error) => tell("database", Check::Down, error),
+            Ok(()) => Health::Ok,
+            Err(error) => tell("database", Health::Down, error),
         }
     };
-    let late = |_| tell("database", Check::Down, "it gives no answer, or makes no commit");
+    let late = |_| tell("database", Health::Down, "it gives no answer, or makes no commit");
     timeout(TIME_LIMIT, checks).await.unwrap_or_else(late)
 }
 
@@ -104,29 +138,29 @@ async fn is_read_only(pool: &Connections) -> Result<bool, DatabaseError> {
     answer(question.fetch_one(pool)).await
 }
 
-async fn feed(logins: &Logins) -> Check {
+async fn feed(logins: &Logins) -> Health {
     match timeout(TIME_LIMIT, logins.is_fresh()).await {
-        Ok(true) => Check::Ok,
-        Ok(false) | Err(_) => tell("feed", Check::Down, "the revocation feed can't be read"),
+        Ok(true) => Health::Ok,
+        Ok(false) | Err(_) => tell("feed", Health::Down, "the revocation feed can't be read"),
     }
 }
 
-fn keys(modes: &Modes) -> Check {
+fn keys(modes: &Modes) -> Health {
     match modes.iter().find_map(|mode| mode.trouble()) {
-        None => Check::Ok,
-        Some(trouble) => tell("keys", Check::Down, trouble),
+        None => Health::Ok,
+        Some(trouble) => tell("keys", Health::Down, trouble),
     }
 }
 
-fn upkeep(standing: &Standing) -> Check {
+fn upkeep(standing: &Standing) -> Health {
     match standing.down() {
-        down if down.is_empty() => Check::Ok,
-        down => tell("upkeep", Check::Down, format!("not running: {}", down.join(", "))),
+        down if down.is_empty() => Health::Ok,
+        down => tell("upkeep", Health::Down, format!("not running: {}", down.join(", "))),
     }
 }
 
 /// To the log alone: who asks may be anybody.
-fn tell(part: &str, check: Check, cause: impl fmt::Display) -> Check {
+fn tell(part: &str, check: Health, cause: impl fmt::Display) -> Health {
     tracing::warn!(part, %cause, "not ready");
     check
 }

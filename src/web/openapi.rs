@@ -15,9 +15,11 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use crate::auth::{MODE_SCHEMA, Modes};
-use crate::error::{Check, Checks, Code, FieldError, OAuthError, Problem};
+use crate::error::{Code, FieldError, Problem};
+use crate::oauth::OAuthError;
 
 use super::SiteFacts;
+use super::health::{Health, HealthReport};
 
 /// The schemas of a report, which `dualauth-compare` prints.
 const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.json");
@@ -44,7 +46,7 @@ const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.
                                         and secret, and no user's credential."),
         (name = "service", description = "The service itself."),
     ),
-    components(schemas(Problem, FieldError, Code, OAuthError, Checks, Check)),
+    components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, Health)),
 )]
 pub struct Document;
 
@@ -60,7 +62,7 @@ pub struct Document;
     servers((url = "/", description = "This server")),
     paths(super::comparison::compare_json, comparison_openapi_json),
     tags((name = "comparison", description = "What a run of `dualauth compare` has found.")),
-    components(schemas(Problem, FieldError, Code, OAuthError, Checks, Check)),
+    components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, Health)),
 )]
 struct ComparisonDocument;
 

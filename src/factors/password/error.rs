@@ -127,7 +127,10 @@ impl ConfirmPasswordError {
 impl From<ConfirmPasswordError> for Problem {
     fn from(error: ConfirmPasswordError) -> Self {
         match error {
-            ConfirmPasswordError::WrongPassword => Self::wrong_password(),
+            // The word of sign-in, but no challenge to sign in: somebody is.
+            ConfirmPasswordError::WrongPassword => {
+                Self::new(Code::InvalidCredentials, "The current password is wrong.").with_status(403)
+            }
             ConfirmPasswordError::Limited(limited) => limited.into(),
             ConfirmPasswordError::Password(error) => error.into(),
             ConfirmPasswordError::Database(error) => error.into(),

@@ -16,6 +16,8 @@ use crate::error::{FieldError, pointer_to};
 
 pub(super) const NUL: &str = "has a NUL character, which no text may have";
 
+const REPEATED: &str = "is there more than once";
+
 const NO_OBJECT: &str = "must be a JSON object";
 
 /// An object of exactly the members of `T`: none is unknown or there twice, and a `null` counts as left out, where the
@@ -39,7 +41,7 @@ fn check_members(at: &str, members: &[(String, ParsedJson)]) -> Result<(), Field
     for (name, value) in members {
         let wrong = |detail: &str| FieldError { pointer: pointer_to(at, name), detail: detail.to_owned() };
         if !seen.insert(name) {
-            return Err(wrong("is there more than once"));
+            return Err(wrong(REPEATED));
         }
         if name.contains('\0') || value.is_text_with_nul() {
             return Err(wrong(NUL));
@@ -212,11 +214,12 @@ impl<'de> Deserializer<'de> for ParsedJson {
     }
 }
 
-/// What is wrong with the shape of a body. Where, serde_path_to_error knows; but it knows no member that is not there.
+/// What is wrong with the shape of a body. Where, serde_path_to_error knows, but for a
+/// member that the object as a whole lacks, or has twice.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
 pub(super) struct ShapeError {
-    missing: Option<&'static str>,
+    member: Option<&'static str>,
     detail: String,
 }
 
@@ -227,14 +230,14 @@ fn field_error(error: serde_path_to_error::Error<ShapeError>) -> FieldError {
         Segment::Seq { index } => format!("{at}/{index}"),
         Segment::Enum { .. } | Segment::Unknown => at,
     });
-    let ShapeError { missing, detail } = error.into_inner();
-    let pointer = missing.iter().fold(place, |place, name| pointer_to(&place, name));
+    let ShapeError { member, detail } = error.into_inner();
+    let pointer = member.iter().fold(place, |place, name| pointer_to(&place, name));
     FieldError { pointer, detail }
 }
 
 impl de::Error for ShapeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { missing: None, detail: message.to_string() }
+        Self { member: None, detail: message.to_string() }
     }
 
     /// Says nothing of the value itself: who sends a password in the wrong place does not want to read it here.
@@ -251,7 +254,11 @@ impl de::Error for ShapeError {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self { missing: Some(field), ..Self::custom("is missing") }
+        Self { member: Some(field), ..Self::custom("is missing") }
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self { member: Some(field), ..Self::custom(REPEATED) }
     }
 
     fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {

@@ -11,8 +11,10 @@ use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::{Components, Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::error::{Checks, Code, FieldError, OAuthError, PROBLEM_JSON, Problem};
+use crate::error::{Code, FieldError, PROBLEM_JSON, Problem};
 use crate::http::form::FORM;
+use crate::oauth::{OAuthError, in_oauth_terms};
+use crate::web::health::HealthReport;
 
 use super::{credentials, headers};
 
@@ -32,7 +34,7 @@ struct Extensions {
     error: OAuthError,
     /// From `/health/ready`: which part it is.
     #[schema(required = false, nullable = false)]
-    checks: Checks,
+    checks: HealthReport,
     /// With `insufficient_user_authentication`: the ways to step up by which this login would do; empty: there is none.
     #[schema(required = false, nullable = false, example = json!(["password"]))]
     methods: Vec<String>,
@@ -97,7 +99,7 @@ fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
     let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
     let examples = codes.iter().map(|code| {
         let problem = Problem::new(*code, code.title()).with_status(status);
-        let problem = if is_oauth { problem.for_oauth() } else { problem };
+        let problem = if is_oauth { in_oauth_terms(problem) } else { problem };
         let example = serde_json::to_value(problem).ok();
         (code.as_str(), ExampleBuilder::new().summary(code.title()).value(example).build())
     });
