@@ -9,11 +9,11 @@ use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
 /// The current time in UTC, in the microseconds that Postgres keeps, so that what was stored reads back equal.
 #[derive(Clone, Debug)]
 pub struct Clock {
-    source: Source,
+    source: TimeSource,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+enum TimeSource {
     System,
     /// Microseconds since 1970.
     Manual(Arc<AtomicI64>),
@@ -22,33 +22,33 @@ enum Source {
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
-        Self { source: Source::System }
+        Self { source: TimeSource::System }
     }
 
     /// A clock that stands still until it is moved. Its clones move with it.
     pub fn manual(start: DateTime<Utc>) -> Self {
-        Self { source: Source::Manual(Arc::new(AtomicI64::new(start.timestamp_micros()))) }
+        Self { source: TimeSource::Manual(Arc::new(AtomicI64::new(start.timestamp_micros()))) }
     }
 
     /// The time now.
     pub fn now(&self) -> DateTime<Utc> {
         let micros = match &self.source {
-            Source::System => system_micros(),
-            Source::Manual(micros) => micros.load(Ordering::SeqCst),
+            TimeSource::System => system_micros(),
+            TimeSource::Manual(micros) => micros.load(Ordering::SeqCst),
         };
         DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// Moves a manual clock on. The machine's clock it leaves alone.
     pub fn advance(&self, by: Duration) {
-        if let Source::Manual(micros) = &self.source {
+        if let TimeSource::Manual(micros) = &self.source {
             micros.fetch_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX), Ordering::SeqCst);
         }
     }
 
     /// Sets a manual clock, forwards or back. The machine's clock it leaves alone.
     pub fn set(&self, now: DateTime<Utc>) {
-        if let Source::Manual(micros) = &self.source {
+        if let TimeSource::Manual(micros) = &self.source {
             micros.store(now.timestamp_micros(), Ordering::SeqCst);
         }
     }

@@ -27,11 +27,11 @@ macro_rules! codes {
         }
 
         impl Code {
-            fn row(self) -> Row {
+            fn row(self) -> CodeRow {
                 match self {
                     $(Self::$name => {
                         let challenge = None $(.or(Some($challenge)))?;
-                        Row { word: $word, status: $status, title: $title, challenge }
+                        CodeRow { word: $word, status: $status, title: $title, challenge }
                     })+
                 }
             }
@@ -40,7 +40,7 @@ macro_rules! codes {
 }
 
 /// What is said of a code in the table.
-struct Row {
+struct CodeRow {
     word: &'static str,
     status: u16,
     title: &'static str,

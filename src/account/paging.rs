@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::{FieldError, Problem};
 use crate::http::query::parameters;
-use crate::logins::{Page, Position};
+use crate::logins::{Page, PageCursor};
 
 /// How many logins are on a page, unless the request says another number, and how many may be.
 const DEFAULT_LIMIT: u8 = 100;
@@ -38,18 +38,21 @@ fn limit_of(text: &str) -> Option<u8> {
 }
 
 /// A position in words that clients need not read: base64url of the time in microseconds and the id.
-pub(super) fn name_of(position: &Position) -> String {
+pub(super) fn name_of(position: &PageCursor) -> String {
     let time = position.created_at.timestamp_micros().to_be_bytes();
     URL_SAFE_NO_PAD.encode([time.as_slice(), position.id.as_bytes()].concat())
 }
 
 /// Whoever makes one up comes to some place in a list of their own.
-fn position_of(name: &str) -> Option<Position> {
+fn position_of(name: &str) -> Option<PageCursor> {
     let bytes = URL_SAFE_NO_PAD.decode(name).ok()?;
     let (time, id) = bytes.split_first_chunk()?;
     // No login began before 1970, and Postgres knows no times long before.
     let created_at = DateTime::from_timestamp_micros(i64::from_be_bytes(*time).max(0));
-    Some(Position { created_at: created_at.unwrap_or(DateTime::UNIX_EPOCH), id: Uuid::from_slice(id).ok()? })
+    Some(PageCursor {
+        created_at: created_at.unwrap_or(DateTime::UNIX_EPOCH),
+        id: Uuid::from_slice(id).ok()?,
+    })
 }
 
 #[cfg(test)]
@@ -59,7 +62,7 @@ mod tests {
     #[test]
     fn a_position_is_read_as_it_was_named_and_any_other_is_somewhere() {
         let created_at = DateTime::from_timestamp_micros(1_925_000_000_000_001).expect("a time");
-        let position = Position { created_at, id: Uuid::now_v7() };
+        let position = PageCursor { created_at, id: Uuid::now_v7() };
         assert_eq!(position_of(&name_of(&position)), Some(position));
         for time in [i64::MIN, -1, i64::MAX] {
             let name = URL_SAFE_NO_PAD.encode([time.to_be_bytes().as_slice(), &[0; 16]].concat());

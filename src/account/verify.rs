@@ -72,7 +72,7 @@ async fn answer(
     sign_in: &SignIn,
     request: &HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let wanted = Wanted::read(conditions(request)?)?;
+    let wanted = VerifyRequest::read(conditions(request)?)?;
     if !wanted.roles.is_empty() && !identity.roles.iter().any(|role| wanted.roles.contains(role)) {
         return Err(Problem::new(Code::Forbidden, "The user has none of the roles that this needs."));
     }
@@ -110,13 +110,13 @@ fn conditions(request: &HttpRequest) -> Result<&[u8], Problem> {
 
 /// What the proxy wants of a request beyond a credential.
 #[derive(Default)]
-struct Wanted {
+struct VerifyRequest {
     /// The user needs one of these; none: nobody needs any.
     roles: Vec<String>,
     freshness: Freshness,
 }
 
-impl Wanted {
+impl VerifyRequest {
     /// A condition that is not known is never passed over: that would let everybody in.
     fn read(conditions: &[u8]) -> Result<Self, Problem> {
         let conditions = std::str::from_utf8(conditions).map_err(|_| unreadable("not UTF-8"))?;

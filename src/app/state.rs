@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::oauth::Metadata;
 use crate::session::{self, SessionData, SessionMode};
 use crate::sign_in::SignIn;
-use crate::upkeep::Standing;
+use crate::upkeep::RunningTasks;
 use crate::users::{Accounts, ThreadPriority};
 use crate::web::openapi;
 use crate::web::{LastReport, Scrape, SiteFacts};
@@ -58,7 +58,7 @@ impl State {
         secret: &AppSecret,
         clock: &Clock,
         metrics: Metrics,
-        standing: Standing,
+        standing: RunningTasks,
     ) -> Result<Self, StartError> {
         let pools = storage.pools.clone();
         let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, Position, answer};
+use crate::database::{Connections, DatabaseError, FeedPosition, answer};
 
 use super::{Kind, Record};
 
@@ -38,7 +38,7 @@ pub(super) async fn insert(pool: &Connections, records: &[Arc<Record>]) -> Resul
 }
 
 /// A row of a query below. There is one in any case, which may be empty but for the position.
-struct Row {
+struct EventRow {
     history: Uuid,
     snapshot: String,
     id: Option<Uuid>,
@@ -56,7 +56,7 @@ struct Row {
     detail: Option<Value>,
 }
 
-impl Row {
+impl EventRow {
     fn record(self) -> Option<Record> {
         Some(Record {
             id: self.id?,
@@ -77,10 +77,10 @@ impl Row {
 }
 
 /// Where the trail was read, and what was found, the oldest first.
-fn read(rows: Vec<Row>) -> Result<(Position, Vec<Record>), DatabaseError> {
+fn read(rows: Vec<EventRow>) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let position = Position { history: first.history, snapshot: first.snapshot.clone() };
-    Ok((position, rows.into_iter().filter_map(Row::record).collect()))
+    let position = FeedPosition { history: first.history, snapshot: first.snapshot.clone() };
+    Ok((position, rows.into_iter().filter_map(EventRow::record).collect()))
 }
 
 /// The newest events from `after` on, `count` at most.
@@ -89,9 +89,9 @@ pub(super) async fn newest(
     filter: &Filter,
     after: DateTime<Utc>,
     count: i64,
-) -> Result<(Position, Vec<Record>), DatabaseError> {
+) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
     let query = sqlx::query_as!(
-        Row,
+        EventRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
            select here.history as "history!", here.snapshot::text as "snapshot!", e.id as "id?", e.at as "at?",
                   e.event as "event?", e.source as "source?", e.user_id as "user_id?", e.username as "username?",
@@ -125,10 +125,10 @@ pub(super) async fn newest(
 pub(super) async fn since(
     pool: &Connections,
     filter: &Filter,
-    last: &Position,
-) -> Result<(Position, Vec<Record>), DatabaseError> {
+    last: &FeedPosition,
+) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
     let query = sqlx::query_as!(
-        Row,
+        EventRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
            select here.history as "history!", here.snapshot::text as "snapshot!", e.id as "id?", e.at as "at?",
                   e.event as "event?", e.source as "source?", e.user_id as "user_id?", e.username as "username?",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, uptime};
-use crate::database::{Connections, DatabaseError, Position};
+use crate::database::{Connections, DatabaseError, FeedPosition};
 use crate::telemetry;
 
 use super::store;
@@ -36,9 +36,9 @@ const SWEEP_BATCH: i64 = 1_000;
 
 /// The audit trail.
 #[derive(Clone)]
-pub struct Trail(Arc<Inner>);
+pub struct Trail(Arc<TrailInner>);
 
-struct Inner {
+struct TrailInner {
     pool: Connections,
     clock: Clock,
     /// The oldest first. They stay here until they are written.
@@ -66,7 +66,7 @@ impl fmt::Debug for Trail {
 impl Trail {
     /// The trail in this database.
     pub fn new(pool: Connections, clock: Clock) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(TrailInner {
             pool,
             clock,
             waiting: Mutex::default(),
@@ -232,7 +232,7 @@ impl Trail {
         &self,
         filter: &Filter,
         count: i64,
-    ) -> Result<(Position, Vec<Record>), DatabaseError> {
+    ) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
         store::newest(&self.0.pool, filter, DateTime::<Utc>::UNIX_EPOCH, count).await
     }
 
@@ -245,8 +245,8 @@ impl Trail {
     pub async fn since(
         &self,
         filter: &Filter,
-        last: &Position,
-    ) -> Result<(Position, Vec<Record>), DatabaseError> {
+        last: &FeedPosition,
+    ) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
         let (position, records) = store::since(&self.0.pool, filter, last).await?;
         if position.history == last.history {
             return Ok((position, records));

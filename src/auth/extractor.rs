@@ -11,7 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use zeroize::Zeroizing;
 
 use crate::error::Problem;
-use crate::http::cookie_header::{self, Found};
+use crate::http::cookie_header::{self, CookieValue};
 use crate::logins::Transport;
 use crate::telemetry::{self, RequestUser};
 
@@ -133,9 +133,9 @@ fn is_token_byte(byte: u8) -> bool {
 /// [`AuthError::AmbiguousCookie`] when it is there with different values.
 pub fn pick(headers: &HeaderMap, cookie: &str) -> Result<Option<Credential>, AuthError> {
     match cookie_header::find(headers, cookie) {
-        Found::Absent => Ok(None),
-        Found::One(value) => Ok(Some(Credential::new(value, Transport::Cookie))),
-        Found::Ambiguous => Err(AuthError::AmbiguousCookie(cookie.to_owned())),
+        CookieValue::Absent => Ok(None),
+        CookieValue::One(value) => Ok(Some(Credential::new(value, Transport::Cookie))),
+        CookieValue::Ambiguous => Err(AuthError::AmbiguousCookie(cookie.to_owned())),
     }
 }
 
@@ -235,37 +235,37 @@ mod properties {
     use crate::property_testing::{any_header_value, check, header_values};
 
     #[derive(Debug, PartialEq)]
-    enum Read {
+    enum ReadCredential {
         Nothing,
         Token(Vec<u8>),
         Malformed,
     }
 
-    fn read(sent: &[&[u8]]) -> Read {
+    fn read(sent: &[&[u8]]) -> ReadCredential {
         let mut headers = HeaderMap::new();
         for value in sent {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header value"));
         }
         match bearer(&headers) {
-            Ok(None) => Read::Nothing,
-            Ok(Some(token)) => Read::Token(token.as_bytes().to_vec()),
-            Err(_) => Read::Malformed,
+            Ok(None) => ReadCredential::Nothing,
+            Ok(Some(token)) => ReadCredential::Token(token.as_bytes().to_vec()),
+            Err(_) => ReadCredential::Malformed,
         }
     }
 
     /// The same, read the slow way: the scheme up to the first space or tab, then the token.
-    fn expected(value: &[u8]) -> Read {
+    fn expected(value: &[u8]) -> ReadCredential {
         let end = value.iter().position(|byte| b" \t".contains(byte)).unwrap_or(value.len());
         let (scheme, rest) = value.split_at(end);
         if !scheme.eq_ignore_ascii_case(b"bearer") {
-            return Read::Nothing;
+            return ReadCredential::Nothing;
         }
         let rest = String::from_utf8_lossy(rest);
         let token = rest.trim_matches([' ', '\t']);
         let letters = token.trim_end_matches('=');
         let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-._~+/".contains(letter);
         let is_token = rest.starts_with(' ') && !letters.is_empty() && letters.chars().all(is_letter);
-        if is_token { Read::Token(token.as_bytes().to_vec()) } else { Read::Malformed }
+        if is_token { ReadCredential::Token(token.as_bytes().to_vec()) } else { ReadCredential::Malformed }
     }
 
     fn token() -> impl Strategy<Value = String> {
@@ -276,7 +276,7 @@ mod properties {
     fn a_token_is_read_whatever_the_schemes_letter_case_and_however_much_space_there_is() {
         check(("[Bb][Ee][Aa][Rr][Ee][Rr] [ \t]{0,3}", token(), "[ \t]{0,3}"), |(scheme, token, space)| {
             let value = format!("{scheme}{token}{space}");
-            prop_assert_eq!(read(&[value.as_bytes()]), Read::Token(token.into_bytes()));
+            prop_assert_eq!(read(&[value.as_bytes()]), ReadCredential::Token(token.into_bytes()));
             Ok(())
         });
     }
@@ -299,7 +299,7 @@ mod properties {
         let value = || prop_oneof![bearer(), any_header_value()];
         let twice = value().prop_map(|value| (value.clone(), value));
         check(prop_oneof![(value(), value()), twice], |(one, other)| {
-            prop_assert_eq!(read(&[&one, &other]), Read::Malformed);
+            prop_assert_eq!(read(&[&one, &other]), ReadCredential::Malformed);
             Ok(())
         });
     }

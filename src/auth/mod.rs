@@ -31,7 +31,7 @@ pub use self::csrf::{CSRF_HEADER, Csrf};
 pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};
 pub use self::introspection::TokenBody;
 pub use self::login_secret::LoginSecret;
-pub use self::mode::{Mode, ModeContext, Revoked, StepUpSecret};
+pub use self::mode::{Mode, ModeContext, RevokedToken, StepUpSecret};
 pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::renewal::within_refresh_limit;

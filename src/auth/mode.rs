@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::Ignored;
-use crate::logins::{Access, EndedLogin, Login, Logins, ReplacedLogin, SecretHash, Transport};
+use crate::logins::{EndedLogin, Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
     AuthError, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Rejection, RouteDocumentation,
@@ -53,7 +53,7 @@ pub trait Mode: Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>>;
 
     /// How requests will find a login whose credentials are made of this secret.
-    fn access(&self, secret: &LoginSecret) -> Access;
+    fn access(&self, secret: &LoginSecret) -> LoginKey;
 
     /// The live login of this mode whose cookies came with a request: a new one by cookie takes its place.
     fn login_of_cookies<'a>(
@@ -131,7 +131,7 @@ pub trait Mode: Send + Sync {
 
     /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
     /// is not one of this mode's. `Err`: it is, and it is bad.
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>>;
+    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>>;
 }
 
 /// What the credential of a login is made of once it has stepped up.
@@ -147,7 +147,7 @@ pub struct StepUpSecret {
 
 /// A token that was revoked: the login behind it, if that was still to be ended.
 #[derive(Debug)]
-pub struct Revoked(pub Option<EndedLogin>);
+pub struct RevokedToken(pub Option<EndedLogin>);
 
 /// What every mode is made from.
 pub struct ModeContext<'a> {

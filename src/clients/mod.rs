@@ -28,7 +28,7 @@ const MAX_NAME: usize = 64;
 
 /// A service that may ask about tokens, and end what is behind them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Client {
+pub struct RegisteredClient {
     /// What it is known by.
     pub id: Uuid,
     /// What people call it.
@@ -62,7 +62,7 @@ impl From<AuthenticateError> for Problem {
 
 /// Why nothing was done with a client.
 #[derive(Debug, thiserror::Error)]
-pub enum ManageError {
+pub enum ManageClientError {
     /// Nothing can be called so.
     #[error("a name has 1 to {MAX_NAME} printable characters, and no space before or after them")]
     InvalidName,
@@ -75,14 +75,14 @@ pub enum ManageError {
 }
 
 /// SHA-256 of a secret.
-type SecretHash = [u8; 32];
+type ClientSecretHash = [u8; 32];
 
 /// The registered clients.
 pub struct Clients {
     pools: Pools,
     logins: Logins,
     clock: Clock,
-    known: RwLock<HashMap<Uuid, SecretHash>>,
+    known: RwLock<HashMap<Uuid, ClientSecretHash>>,
 }
 
 impl fmt::Debug for Clients {
@@ -100,12 +100,13 @@ impl Clients {
     /// Registers one. Its secret is given out here and never again.
     ///
     /// # Errors
-    /// See [`ManageError`].
-    pub async fn create(&self, name: &str) -> Result<(Client, OpaqueToken), ManageError> {
+    /// See [`ManageClientError`].
+    pub async fn create(&self, name: &str) -> Result<(RegisteredClient, OpaqueToken), ManageClientError> {
         if !is_name(name) {
-            return Err(ManageError::InvalidName);
+            return Err(ManageClientError::InvalidName);
         }
-        let client = Client { id: Uuid::now_v7(), name: name.to_owned(), created_at: self.clock.now() };
+        let client =
+            RegisteredClient { id: Uuid::now_v7(), name: name.to_owned(), created_at: self.clock.now() };
         let secret = OpaqueToken::generate(PREFIX);
         store::insert(&self.pools.requests, &client, &secret.hash()).await?;
         Ok((client, secret))
@@ -115,16 +116,20 @@ impl Clients {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn list(&self) -> Result<Vec<Client>, DatabaseError> {
+    pub async fn list(&self) -> Result<Vec<RegisteredClient>, DatabaseError> {
         store::list(&self.pools.requests).await
     }
 
     /// Forgets one: its secret is good for nothing any more.
     ///
     /// # Errors
-    /// See [`ManageError`].
-    pub async fn delete(&self, id: Uuid) -> Result<(), ManageError> {
-        if store::delete(&self.pools.requests, id).await? { Ok(()) } else { Err(ManageError::Unknown(id)) }
+    /// See [`ManageClientError`].
+    pub async fn delete(&self, id: Uuid) -> Result<(), ManageClientError> {
+        if store::delete(&self.pools.requests, id).await? {
+            Ok(())
+        } else {
+            Err(ManageClientError::Unknown(id))
+        }
     }
 
     /// Whether there is a client of this id with this secret. From memory: no SQL. What memory does not know may have
@@ -157,7 +162,7 @@ impl Clients {
         known.contains_key(&id).then_some(id)
     }
 
-    fn has(&self, id: Uuid, hash: &SecretHash) -> bool {
+    fn has(&self, id: Uuid, hash: &ClientSecretHash) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.get(&id).is_some_and(|of_client| equal(of_client, hash))
     }

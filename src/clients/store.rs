@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use crate::database::{Connections, DatabaseError, answer};
 
-use super::{Client, SecretHash};
+use super::{ClientSecretHash, RegisteredClient};
 
 pub(super) async fn insert(
     pool: &Connections,
-    client: &Client,
-    hash: &SecretHash,
+    client: &RegisteredClient,
+    hash: &ClientSecretHash,
 ) -> Result<(), DatabaseError> {
     let insert = sqlx::query!(
         "insert into dualauth.clients (id, name, secret_hash, created_at) values ($1, $2, $3, $4)",
@@ -23,9 +23,11 @@ pub(super) async fn insert(
     answer(insert.execute(pool)).await.map(drop)
 }
 
-pub(super) async fn list(pool: &Connections) -> Result<Vec<Client>, DatabaseError> {
-    let query =
-        sqlx::query_as!(Client, "select id, name, created_at from dualauth.clients order by created_at, id");
+pub(super) async fn list(pool: &Connections) -> Result<Vec<RegisteredClient>, DatabaseError> {
+    let query = sqlx::query_as!(
+        RegisteredClient,
+        "select id, name, created_at from dualauth.clients order by created_at, id"
+    );
     answer(query.fetch_all(pool)).await
 }
 
@@ -36,7 +38,9 @@ pub(super) async fn delete(pool: &Connections, id: Uuid) -> Result<bool, Databas
 }
 
 /// What proves each of them. A hash of another length proves nothing.
-pub(super) async fn secret_hashes(pool: &Connections) -> Result<HashMap<Uuid, SecretHash>, DatabaseError> {
+pub(super) async fn secret_hashes(
+    pool: &Connections,
+) -> Result<HashMap<Uuid, ClientSecretHash>, DatabaseError> {
     let query = sqlx::query!("select id, secret_hash from dualauth.clients");
     let rows = answer(query.fetch_all(pool)).await?.into_iter();
     Ok(rows.filter_map(|row| Some((row.id, row.secret_hash.try_into().ok()?))).collect())

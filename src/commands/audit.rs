@@ -16,7 +16,7 @@ use crate::app::Storage;
 use crate::audit::{Filter, Kind, Record, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::database::Position;
+use crate::database::FeedPosition;
 use crate::users::ThreadPriority;
 
 /// How often the trail is looked at while it is followed.
@@ -92,7 +92,7 @@ async fn print(storage: &Storage, config: &Config, tail: Tail) -> Result<(), Fai
 async fn follow(
     trail: &Trail,
     filter: &Filter,
-    mut position: Position,
+    mut position: FeedPosition,
     mut printer: Printer,
     printed: Vec<Record>,
 ) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Failure, output, say};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
-use crate::clients::{Client, Clients};
+use crate::clients::{Clients, RegisteredClient};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::logins::Logins;
@@ -70,7 +70,7 @@ async fn create(clients: &Clients, trail: &Trail, name: &str) -> Result<Vec<Stri
 }
 
 async fn list(clients: &Clients) -> Result<Vec<String>, Failure> {
-    let line = |client: &Client| {
+    let line = |client: &RegisteredClient| {
         let created_at = client.created_at.to_rfc3339_opts(SecondsFormat::Secs, true);
         format!("{}\t{}\t{created_at}", client.id, client.name)
     };

@@ -18,18 +18,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Tries a commit when somebody asks. One at a time: a commit that waits for a standby heeds no timeout of Postgres' and no
 /// end of its connection, and what waits would pile up.
 #[derive(Clone, Debug)]
-pub struct CommitProbe(Arc<Inner>);
+pub struct CommitProbe(Arc<ProbeInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct ProbeInner {
     pools: Pools,
     wanted: Notify,
-    latest: watch::Sender<Option<Attempt>>,
+    latest: watch::Sender<Option<ProbeOutcome>>,
 }
 
 /// One that is over.
 #[derive(Debug)]
-struct Attempt {
+struct ProbeOutcome {
     ended: Instant,
     outcome: Result<(), Arc<DatabaseError>>,
 }
@@ -37,7 +37,7 @@ struct Attempt {
 impl CommitProbe {
     /// Of this database. [`CommitProbe::keep`] tries them.
     pub fn new(pools: Pools) -> Self {
-        Self(Arc::new(Inner { pools, wanted: Notify::new(), latest: watch::Sender::new(None) }))
+        Self(Arc::new(ProbeInner { pools, wanted: Notify::new(), latest: watch::Sender::new(None) }))
     }
 
     /// Whether one was made lately. Waits for the attempt that is to tell, and that may be long.
@@ -67,7 +67,7 @@ impl CommitProbe {
             // Several may have wanted the one that has just ended.
             if self.is_due() {
                 let outcome = self.attempt(&mut own).await.map_err(Arc::new);
-                self.0.latest.send_replace(Some(Attempt { ended: Instant::now(), outcome }));
+                self.0.latest.send_replace(Some(ProbeOutcome { ended: Instant::now(), outcome }));
             }
         }
     }

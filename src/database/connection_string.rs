@@ -55,7 +55,7 @@ pub enum UrlError {
 }
 
 /// Servers of one database.
-pub(super) struct Address {
+pub(super) struct ServerList {
     /// Each, in the order in which they are tried.
     pub(super) servers: Vec<PgConnectOptions>,
     /// Whether one that takes no writes is passed by.
@@ -120,7 +120,7 @@ type Parameters = Vec<(String, String)>;
 ///
 /// # Errors
 /// See [`UrlError`].
-pub(super) fn parse(text: &str) -> Result<Address, UrlError> {
+pub(super) fn parse(text: &str) -> Result<ServerList, UrlError> {
     let given = match text.split_once("://") {
         Some(("postgres" | "postgresql", rest)) => of_url(rest)?,
         None if text.contains('=') => of_pairs(text)?,
@@ -133,7 +133,7 @@ pub(super) fn parse(text: &str) -> Result<Address, UrlError> {
         Some(_) => return Err(value("target_session_attrs", "any, read-write or primary")),
     };
     let servers = servers(&mut given)?.into_iter().map(|server| options(server, &given));
-    Ok(Address { servers: servers.collect::<Result<_, _>>()?, wants_writable })
+    Ok(ServerList { servers: servers.collect::<Result<_, _>>()?, wants_writable })
 }
 
 fn value(name: &str, expected: &'static str) -> UrlError {

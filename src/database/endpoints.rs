@@ -11,7 +11,7 @@ use sqlx::{Connection, Error, PgConnection};
 use tokio::time::timeout;
 
 use super::connection::{DatabaseConnection, Pooling, StatementLimits};
-use super::connection_string::{self, Address, UrlError};
+use super::connection_string::{self, ServerList, UrlError};
 use super::{ACQUIRE_TIMEOUT, OpenError, pooling};
 
 /// One way to the database.
@@ -166,7 +166,7 @@ impl fmt::Debug for Servers {
 impl Servers {
     /// Those at this address, whose connections have this name.
     fn at(url: &SecretString, name: &str) -> Result<Self, UrlError> {
-        let Address { servers, wants_writable } = connection_string::parse(url.expose_secret())?;
+        let ServerList { servers, wants_writable } = connection_string::parse(url.expose_secret())?;
         // No pooler takes extra_float_digits as a parameter of the start, and numbers come in binary anyway.
         let named = |it: PgConnectOptions| it.application_name(name).extra_float_digits(None);
         let candidates = servers.into_iter().map(named).collect();

@@ -25,7 +25,7 @@ pub use self::connection::{DatabaseConnection, Pooling};
 pub use self::connection_string::UrlError;
 pub use self::endpoints::{DirectUrl, Endpoints, check_url};
 pub use self::error::{DatabaseError, answer};
-pub use self::history::Position;
+pub use self::history::FeedPosition;
 pub use self::io_runtime::set_io_runtime;
 pub use self::migrations::{MIGRATOR, migrate};
 pub use self::open::{OpenError, open};

@@ -38,9 +38,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 /// Connections to the database, which statements are run on as on one.
 #[derive(Clone)]
-pub struct Connections(Arc<Inner>);
+pub struct Connections(Arc<PoolInner>);
 
-struct Inner {
+struct PoolInner {
     way: Endpoint,
     limits: StatementLimits,
     most: usize,
@@ -93,7 +93,7 @@ impl Connections {
         trusted_idle: Duration,
         others: Option<Connections>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(PoolInner {
             way,
             limits,
             most,
@@ -222,7 +222,7 @@ impl Connections {
     }
 }
 
-impl Inner {
+impl PoolInner {
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

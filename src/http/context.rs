@@ -15,7 +15,7 @@ use actix_web::web::{Bytes, Data};
 
 use crate::error::{Code, Problem};
 use crate::metrics::Metrics;
-use crate::telemetry::{self, Access, RequestId, TraceExporter};
+use crate::telemetry::{self, AccessRecord, RequestId, TraceExporter};
 
 use super::base_path::BasePath;
 use super::client::TrustedProxies;
@@ -91,7 +91,7 @@ impl HttpContext {
         self.metrics.problem(code);
         let client = peer.to_canonical();
         let code = Some(code);
-        telemetry::access(&Access {
+        telemetry::access(&AccessRecord {
             method,
             path,
             status,

@@ -11,7 +11,7 @@ use actix_web::http::{ConnectionType, Method, StatusCode};
 use actix_web::{Error, HttpResponse, ResponseError};
 
 use crate::error::{Code, Problem};
-use crate::telemetry::{self, Access, AnsweredRequest, RequestId, TraceParent};
+use crate::telemetry::{self, AccessRecord, AnsweredRequest, RequestId, TraceParent};
 
 use super::client::address_of;
 use super::context::HttpContext;
@@ -141,7 +141,7 @@ impl Exchange {
                 code,
             });
         }
-        telemetry::access(&Access {
+        telemetry::access(&AccessRecord {
             method: method.as_str(),
             path,
             status,

@@ -19,7 +19,7 @@ const TRANSFER_ENCODING: &[u8] = b"transfer-encoding";
 /// Masks requests to upgrade in what comes on one connection.
 #[derive(Debug, Default)]
 pub struct UpgradeFilter {
-    position: Position,
+    position: ParserState,
     /// Of the request whose head is being read.
     framing: Framing,
 }
@@ -35,7 +35,7 @@ struct Framing {
 
 /// Where the next byte stands.
 #[derive(Debug)]
-enum Position {
+enum ParserState {
     /// At the beginning of a line of a head, or in the name of a header, of which this has come.
     Name(NamePrefix),
     /// In a header's value, or behind the method in a request's first line.
@@ -60,7 +60,7 @@ enum Next {
     Trailer,
 }
 
-impl Default for Position {
+impl Default for ParserState {
     fn default() -> Self {
         Self::Name(NamePrefix::default())
     }
@@ -99,25 +99,25 @@ impl UpgradeFilter {
     /// Takes some bytes, and says how many.
     fn step(&mut self, bytes: &mut [u8]) -> usize {
         match self.position {
-            Position::Name(name) => self.name(name, bytes[0]),
-            Position::Value(HeaderField::Other) => return self.skip_line(bytes),
-            Position::Value(value) => self.value(value, &mut bytes[0]),
-            Position::Skip(left, next) => return self.skip(left, next, bytes),
-            Position::ChunkSize(size) => self.chunk_size(size, bytes[0]),
-            Position::ChunkExtension(size) => {
+            ParserState::Name(name) => self.name(name, bytes[0]),
+            ParserState::Value(HeaderField::Other) => return self.skip_line(bytes),
+            ParserState::Value(value) => self.value(value, &mut bytes[0]),
+            ParserState::Skip(left, next) => return self.skip(left, next, bytes),
+            ParserState::ChunkSize(size) => self.chunk_size(size, bytes[0]),
+            ParserState::ChunkExtension(size) => {
                 if bytes[0] == b'\n' {
                     self.chunk(size);
                 }
             }
             // As actix does, for which a trailer's line ends with CR LF and with nothing else.
-            Position::Trailer => {
+            ParserState::Trailer => {
                 let is_end = bytes[0] == b'\r';
                 self.position =
-                    if is_end { Position::Skip(1, Next::Request) } else { Position::TrailerField };
+                    if is_end { ParserState::Skip(1, Next::Request) } else { ParserState::TrailerField };
             }
-            Position::TrailerField => {
+            ParserState::TrailerField => {
                 if bytes[0] == b'\r' {
-                    self.position = Position::Skip(1, Next::Trailer);
+                    self.position = ParserState::Skip(1, Next::Trailer);
                 }
             }
         }
@@ -128,8 +128,8 @@ impl UpgradeFilter {
         self.position = match byte {
             b'\n' if name.is_of_an_empty_line() => return self.end_head(),
             b'\n' => return self.end_line(),
-            b':' => Position::Value(self.value_of(&name)),
-            _ => name.with(byte).map_or(Position::Value(HeaderField::Other), Position::Name),
+            b':' => ParserState::Value(self.value_of(&name)),
+            _ => name.with(byte).map_or(ParserState::Value(HeaderField::Other), ParserState::Name),
         };
     }
 
@@ -174,7 +174,7 @@ impl UpgradeFilter {
             }
             HeaderField::Other => value,
         };
-        self.position = Position::Value(value);
+        self.position = ParserState::Value(value);
     }
 
     fn skip_line(&mut self, bytes: &[u8]) -> usize {
@@ -189,15 +189,15 @@ impl UpgradeFilter {
 
     fn end_line(&mut self) {
         self.framing.is_begun = true;
-        self.position = Position::default();
+        self.position = ParserState::default();
     }
 
     fn end_head(&mut self) {
         let Framing { is_begun, is_chunked, content_length } = std::mem::take(&mut self.framing);
         self.position = match content_length {
-            _ if is_begun && is_chunked => Position::ChunkSize(0),
-            1.. => Position::Skip(content_length, Next::Request),
-            0 => Position::default(),
+            _ if is_begun && is_chunked => ParserState::ChunkSize(0),
+            1.. => ParserState::Skip(content_length, Next::Request),
+            0 => ParserState::default(),
         };
     }
 
@@ -205,11 +205,11 @@ impl UpgradeFilter {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         self.position = match left - taken as u64 {
             0 => match next {
-                Next::Request => Position::default(),
-                Next::ChunkSize => Position::ChunkSize(0),
-                Next::Trailer => Position::Trailer,
+                Next::Request => ParserState::default(),
+                Next::ChunkSize => ParserState::ChunkSize(0),
+                Next::Trailer => ParserState::Trailer,
             },
-            left => Position::Skip(left, next),
+            left => ParserState::Skip(left, next),
         };
         taken
     }
@@ -218,18 +218,18 @@ impl UpgradeFilter {
         match char::from(byte).to_digit(16) {
             Some(digit) => {
                 let size = size.saturating_mul(16).saturating_add(u64::from(digit));
-                self.position = Position::ChunkSize(size);
+                self.position = ParserState::ChunkSize(size);
             }
             None if byte == b'\n' => self.chunk(size),
-            None => self.position = Position::ChunkExtension(size),
+            None => self.position = ParserState::ChunkExtension(size),
         }
     }
 
     /// Goes on to a chunk of this size and the line break behind it.
     fn chunk(&mut self, size: u64) {
         self.position = match size {
-            0 => Position::Trailer,
-            size => Position::Skip(size.saturating_add(2), Next::ChunkSize),
+            0 => ParserState::Trailer,
+            size => ParserState::Skip(size.saturating_add(2), Next::ChunkSize),
         };
     }
 }

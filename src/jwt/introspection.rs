@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::auth::{AuthError, Credential, Identity, Revoked, TokenBody};
+use crate::auth::{AuthError, Credential, Identity, RevokedToken, TokenBody};
 
 use super::JwtMode;
 use super::credential::{PREFIX, identity, is_access_token};
@@ -26,9 +26,9 @@ impl JwtMode {
         }))
     }
 
-    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<Revoked>, AuthError> {
+    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<RevokedToken>, AuthError> {
         let Some(login) = self.login_behind(&token.token).await? else { return Ok(None) };
-        Ok(Some(Revoked(self.logins.end(login).await?)))
+        Ok(Some(RevokedToken(self.logins.end(login).await?)))
     }
 
     /// The login of a token that was made here. It may have run out, or been replaced: whoever wants its login ended

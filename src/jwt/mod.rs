@@ -29,15 +29,15 @@ use uuid::Uuid;
 use crate::audit::Trail;
 use crate::auth::{
     Audience, AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode,
-    ModeContext, Rejection, Revoked, RouteDocumentation, StepUpSecret, TokenBody,
+    ModeContext, Rejection, RevokedToken, RouteDocumentation, StepUpSecret, TokenBody,
 };
 use crate::clock::Clock;
 use crate::error::Problem;
-use crate::logins::{Access, Login, Logins, ReplacedLogin, Transport};
+use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, Transport};
 
 use self::credential::{RefreshTokens, secret_hash};
 pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
-use self::verified::Verified;
+use self::verified::VerifiedTokens;
 
 const NAME: &str = "jwt";
 
@@ -73,7 +73,7 @@ pub struct JwtMode {
     trail: Trail,
     keys: Keys,
     /// None: every signature is computed, every time.
-    verified: Option<Arc<Verified>>,
+    verified: Option<Arc<VerifiedTokens>>,
     refresh_tokens: Arc<RefreshTokens>,
 }
 
@@ -96,7 +96,7 @@ impl JwtMode {
             csrf: Arc::clone(&context.csrf),
             trail: context.trail.clone(),
             keys,
-            verified: verified.map(|size| Arc::new(Verified::new(size))),
+            verified: verified.map(|size| Arc::new(VerifiedTokens::new(size))),
             refresh_tokens: Arc::new(RefreshTokens::new(context.secret)),
         }
     }
@@ -139,8 +139,8 @@ impl Mode for JwtMode {
         Box::pin(self.identify(credential))
     }
 
-    fn access(&self, secret: &LoginSecret) -> Access {
-        Access::Token(secret_hash(secret))
+    fn access(&self, secret: &LoginSecret) -> LoginKey {
+        LoginKey::Token(secret_hash(secret))
     }
 
     fn login_of_cookies<'a>(
@@ -203,7 +203,7 @@ impl Mode for JwtMode {
         self.keys.published_algorithms()
     }
 
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>> {
+    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>> {
         Box::pin(self.end_login_of(token))
     }
 }

@@ -11,7 +11,7 @@ use crate::shards::Shards;
 use super::keys::Opened;
 
 /// What verified tokens say, by the hash of the whole token: the most recently used ones.
-pub(super) struct Verified(Shards<LruCache<[u8; 32], Arc<Opened>>>);
+pub(super) struct VerifiedTokens(Shards<LruCache<[u8; 32], Arc<Opened>>>);
 
 /// How a token is found.
 pub(super) struct TokenHash([u8; 32]);
@@ -22,7 +22,7 @@ impl TokenHash {
     }
 }
 
-impl Verified {
+impl VerifiedTokens {
     /// Of so many tokens.
     pub(super) fn new(size: usize) -> Self {
         Self(Shards::new(size, LruCache::new))

@@ -12,7 +12,7 @@ use hashlink::LruCache;
 use crate::config::Lifetimes;
 use crate::shards::Shards;
 
-use super::generations::{Generations, Standing};
+use super::generations::{GenerationState, Generations};
 use super::login::{FoundLogin, HandleHash, Login, LoginIdentity, Validity};
 
 /// Remembered sessions, by the hash of their handle.
@@ -61,10 +61,10 @@ impl Session {
         lifetimes: &Lifetimes,
     ) -> Option<FoundLogin> {
         let until = match self.generations.standing(generation, lifetimes.refresh_grace, now) {
-            Standing::Current => DateTime::<Utc>::MAX_UTC,
-            Standing::InGrace { until } => until,
-            Standing::Over | Standing::Forgotten => return Some(self.told(Validity::Replaced)),
-            Standing::Newer => return None,
+            GenerationState::Current => DateTime::<Utc>::MAX_UTC,
+            GenerationState::InGrace { until } => until,
+            GenerationState::Over | GenerationState::Forgotten => return Some(self.told(Validity::Replaced)),
+            GenerationState::Newer => return None,
         };
         let idle = lifetimes.span(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));

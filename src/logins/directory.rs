@@ -14,14 +14,14 @@ use crate::config::{DirectoryConfig, Lifetimes};
 
 use super::cache::Cache;
 use super::feed::{FeedRow, Owner};
-use super::freshness::Freshness;
+use super::freshness::FeedFreshness;
 
 /// How often what has run out is forgotten.
 const FORGET_INTERVAL: chrono::Duration = chrono::Duration::seconds(10);
 
 /// What is known of an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Revoked {
+pub(super) enum TokenRevocation {
     /// Nothing that speaks against it.
     No,
     /// Its login has ended.
@@ -47,7 +47,7 @@ pub struct DirectoryStats {
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) sessions: Cache,
-    pub(super) freshness: Freshness,
+    pub(super) freshness: FeedFreshness,
     /// Wakes who tells other nodes that there is something new to read.
     pub(super) news: Notify,
     known: RwLock<Known>,
@@ -76,23 +76,29 @@ impl Directory {
     pub(super) fn new(config: &DirectoryConfig, lifetimes: Lifetimes) -> Self {
         Self {
             sessions: Cache::new(config.session_cache_size, lifetimes),
-            freshness: Freshness::new(config.staleness_bound),
+            freshness: FeedFreshness::new(config.staleness_bound),
             news: Notify::new(),
             known: RwLock::default(),
         }
     }
 
     /// Compared by name and roles themselves and not by when they changed: no two clocks have to agree.
-    pub(super) fn revoked(&self, login: Uuid, user: Uuid, username: &str, roles: &[String]) -> Revoked {
+    pub(super) fn revoked(
+        &self,
+        login: Uuid,
+        user: Uuid,
+        username: &str,
+        roles: &[String],
+    ) -> TokenRevocation {
         let known = self.read();
         if known.ended.contains_key(&login) {
-            return Revoked::Ended;
+            return TokenRevocation::Ended;
         }
         match known.changed.get(&user) {
             Some(Changed { now, .. }) if now.roles != roles || now.username != username => {
-                Revoked::OtherOwner
+                TokenRevocation::OtherOwner
             }
-            _ => Revoked::No,
+            _ => TokenRevocation::No,
         }
     }
 

@@ -15,7 +15,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// When the node looked at the feed, and what came of it.
 #[derive(Debug)]
-pub(super) struct Freshness {
+pub(super) struct FeedFreshness {
     bound: Duration,
     /// When the last complete look began, in microseconds of uptime; 0: never.
     looked: AtomicU64,
@@ -35,7 +35,7 @@ pub(super) struct Freshness {
 }
 
 /// Whoever looks.
-pub(super) struct Following<'a>(&'a Freshness);
+pub(super) struct Following<'a>(&'a FeedFreshness);
 
 impl Drop for Following<'_> {
     /// Nobody is to wait for a look that does not come.
@@ -45,7 +45,7 @@ impl Drop for Following<'_> {
     }
 }
 
-impl Freshness {
+impl FeedFreshness {
     pub(super) fn new(bound: Duration) -> Self {
         Self {
             bound,

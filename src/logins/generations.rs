@@ -18,7 +18,7 @@ pub struct Generations {
 
 /// What is true of one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum GenerationState {
     Current,
     /// It was replaced a moment ago, and is as good as the current one for so long.
     InGrace {
@@ -33,15 +33,15 @@ pub(super) enum Standing {
 }
 
 impl Generations {
-    pub(super) fn standing(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> Standing {
+    pub(super) fn standing(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> GenerationState {
         let Ok(renewals) = usize::try_from(i64::from(self.current) - i64::from(generation)) else {
-            return Standing::Newer;
+            return GenerationState::Newer;
         };
-        let Some(before) = renewals.checked_sub(1) else { return Standing::Current };
+        let Some(before) = renewals.checked_sub(1) else { return GenerationState::Current };
         match self.replaced_at.get(before).map(|replaced_at| *replaced_at + grace) {
-            Some(until) if now < until => Standing::InGrace { until },
-            None if self.is_full_of_graces(grace, now) => Standing::Forgotten,
-            _ => Standing::Over,
+            Some(until) if now < until => GenerationState::InGrace { until },
+            None if self.is_full_of_graces(grace, now) => GenerationState::Forgotten,
+            _ => GenerationState::Over,
         }
     }
 
@@ -69,20 +69,20 @@ mod tests {
     #[test]
     fn each_generation_has_its_own_grace() {
         let standing = |generation, second| generations().standing(generation, GRACE, at(second));
-        assert_eq!(standing(5, 1_000), Standing::Current);
-        assert_eq!(standing(4, 100), Standing::InGrace { until: at(130) });
-        assert_eq!(standing(4, 129), Standing::InGrace { until: at(130) });
-        assert_eq!(standing(4, 130), Standing::Over);
-        assert_eq!(standing(3, 119), Standing::InGrace { until: at(120) });
-        assert_eq!(standing(3, 120), Standing::Over);
-        assert_eq!(standing(2, 100), Standing::Over);
+        assert_eq!(standing(5, 1_000), GenerationState::Current);
+        assert_eq!(standing(4, 100), GenerationState::InGrace { until: at(130) });
+        assert_eq!(standing(4, 129), GenerationState::InGrace { until: at(130) });
+        assert_eq!(standing(4, 130), GenerationState::Over);
+        assert_eq!(standing(3, 119), GenerationState::InGrace { until: at(120) });
+        assert_eq!(standing(3, 120), GenerationState::Over);
+        assert_eq!(standing(2, 100), GenerationState::Over);
     }
 
     #[test]
     fn what_is_not_remembered_was_replaced_long_ago_and_what_is_newer_is_told_from_it() {
         let standing = |generation| generations().standing(generation, GRACE, at(100));
-        assert_eq!([standing(1), standing(0), standing(i32::MIN)], [Standing::Over; 3]);
-        assert_eq!([standing(6), standing(i32::MAX)], [Standing::Newer; 2]);
+        assert_eq!([standing(1), standing(0), standing(i32::MIN)], [GenerationState::Over; 3]);
+        assert_eq!([standing(6), standing(i32::MAX)], [GenerationState::Newer; 2]);
     }
 
     #[test]
@@ -91,13 +91,17 @@ mod tests {
         let standing = |generation, second| many.standing(generation, GRACE, at(second));
         assert_eq!(
             [standing(36, 129), standing(35, 129), standing(0, 129)],
-            [Standing::InGrace { until: at(130) }, Standing::Forgotten, Standing::Forgotten]
+            [
+                GenerationState::InGrace { until: at(130) },
+                GenerationState::Forgotten,
+                GenerationState::Forgotten
+            ]
         );
-        assert_eq!(standing(35, 130), Standing::Over);
+        assert_eq!(standing(35, 130), GenerationState::Over);
     }
 
     #[test]
     fn without_a_grace_nothing_that_was_replaced_is_good() {
-        assert_eq!(generations().standing(4, Duration::ZERO, at(100)), Standing::Over);
+        assert_eq!(generations().standing(4, Duration::ZERO, at(100)), GenerationState::Over);
     }
 }

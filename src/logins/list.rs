@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::database::DatabaseError;
 
-use super::login::{ListedLogin, Page, Position};
+use super::login::{ListedLogin, Page, PageCursor};
 use super::{Logins, store};
 
 impl Logins {
@@ -18,7 +18,7 @@ impl Logins {
         user: Uuid,
         current: Uuid,
         page: Page,
-    ) -> Result<(Vec<ListedLogin>, Option<Position>), DatabaseError> {
+    ) -> Result<(Vec<ListedLogin>, Option<PageCursor>), DatabaseError> {
         match self.settle(current).await {
             // To look is no change: the last use stands there as it was written last.
             Err(error) if error.is_read_only() => {}
@@ -30,7 +30,7 @@ impl Logins {
         let are_more = logins.len() > usize::from(page.limit);
         logins.truncate(page.limit.into());
         let next = logins.last().filter(|_| are_more);
-        let next = next.map(|last| Position { created_at: last.created_at, id: last.id });
+        let next = next.map(|last| PageCursor { created_at: last.created_at, id: last.id });
         Ok((logins, next))
     }
 }

@@ -130,7 +130,7 @@ pub struct Claimed {
 
 /// How a request finds the login that it presents.
 #[derive(Clone, Copy, Debug)]
-pub enum Access {
+pub enum LoginKey {
     /// By an opaque handle, of which this is the hash.
     Handle(HandleHash),
     /// It brings what it needs in a signed access token. This is the hash of the secret in its refresh tokens.
@@ -155,7 +155,7 @@ pub struct NewLogin {
     /// The device that it happens on.
     pub device: Device,
     /// How a request finds it.
-    pub access: Access,
+    pub access: LoginKey,
     /// The login that it takes the place of on this device.
     pub replaces: Option<ReplacedLogin>,
 }
@@ -236,12 +236,12 @@ pub struct Page {
     /// How many there may be on it.
     pub limit: u8,
     /// The last of the page before.
-    pub after: Option<Position>,
+    pub after: Option<PageCursor>,
 }
 
 /// Where a login stands in such a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
+pub struct PageCursor {
     /// See [`Login::created_at`].
     pub created_at: DateTime<Utc>,
     /// See [`Login::id`].

@@ -8,7 +8,7 @@ use crate::config::{JwtRevocation, SessionLookup, WhenStale};
 use crate::database::DatabaseError;
 
 use super::cache::Session;
-use super::directory::Revoked;
+use super::directory::TokenRevocation;
 use super::login::{FoundLogin, HandleHash, Login, LoginState, Validity};
 use super::{Logins, store};
 
@@ -109,16 +109,16 @@ impl Logins {
             return Err(TokenError::Stale);
         }
         match self.directory.revoked(login, user, username, roles) {
-            Revoked::No => Ok(()),
-            Revoked::Ended => Err(TokenError::Ended),
+            TokenRevocation::No => Ok(()),
+            TokenRevocation::Ended => Err(TokenError::Ended),
             // They may have changed once more, and the token may be newer than what is known here: look again.
-            Revoked::OtherOwner if !Box::pin(self.directory.freshness.catch_up()).await => {
+            TokenRevocation::OtherOwner if !Box::pin(self.directory.freshness.catch_up()).await => {
                 Err(TokenError::Stale)
             }
-            Revoked::OtherOwner => match self.directory.revoked(login, user, username, roles) {
-                Revoked::No => Ok(()),
-                Revoked::Ended => Err(TokenError::Ended),
-                Revoked::OtherOwner => Err(TokenError::OtherOwner),
+            TokenRevocation::OtherOwner => match self.directory.revoked(login, user, username, roles) {
+                TokenRevocation::No => Ok(()),
+                TokenRevocation::Ended => Err(TokenError::Ended),
+                TokenRevocation::OtherOwner => Err(TokenError::OtherOwner),
             },
         }
     }

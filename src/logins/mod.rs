@@ -36,8 +36,8 @@ pub use self::directory::DirectoryStats;
 pub use self::feed::{Feed, FeedReload};
 pub use self::generations::Generations;
 pub use self::login::{
-    Access, Claimed, Device, EndedLogin, FoundLogin, HandleHash, ListedLogin, Login, LoginIdentity,
-    LoginState, NewLogin, Page, Position, RenewalOutcome, ReplacedLogin, SecretHash, StepUp, StepUpOutcome,
+    Claimed, Device, EndedLogin, FoundLogin, HandleHash, ListedLogin, Login, LoginIdentity, LoginKey,
+    LoginState, NewLogin, Page, PageCursor, RenewalOutcome, ReplacedLogin, SecretHash, StepUp, StepUpOutcome,
     Transport, Validity,
 };
 pub use self::lookup::TokenError;
@@ -107,8 +107,8 @@ impl Logins {
         let expires_at = now + span.absolute;
         let idle_expires_at = expires_at.min(now + span.idle);
         let (handle_hash, secret_hash, token_expires_at) = match new.access {
-            Access::Handle(hash) => (Some(hash), None, None),
-            Access::Token(hash) => {
+            LoginKey::Handle(hash) => (Some(hash), None, None),
+            LoginKey::Token(hash) => {
                 (None, Some(hash), Some(idle_expires_at.min(now + self.lifetimes.access_token)))
             }
         };

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::database::DatabaseError;
 
-use super::generations::Standing;
+use super::generations::GenerationState;
 use super::login::{Claimed, HandleHash, Login, LoginState, RenewalOutcome, StepUp, StepUpOutcome};
 use super::store::Which;
 use super::{Logins, store};
@@ -82,11 +82,11 @@ impl Logins {
             LoginState::Expired => RenewalOutcome::Expired,
             LoginState::Live => {
                 match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
-                    Standing::Current | Standing::InGrace { .. } | Standing::Newer => {
+                    GenerationState::Current | GenerationState::InGrace { .. } | GenerationState::Newer => {
                         RenewalOutcome::Renewed(Box::new(login))
                     }
-                    Standing::Over => RenewalOutcome::Reused(None),
-                    Standing::Forgotten => RenewalOutcome::Unknown,
+                    GenerationState::Over => RenewalOutcome::Reused(None),
+                    GenerationState::Forgotten => RenewalOutcome::Unknown,
                 }
             }
         }
@@ -119,7 +119,7 @@ impl Logins {
     /// replaced.
     pub fn is_presented_by(&self, login: &Login, generation: i32) -> bool {
         let standing = login.generations.standing(generation, self.lifetimes.refresh_grace, self.clock.now());
-        !matches!(standing, Standing::Over | Standing::Forgotten)
+        !matches!(standing, GenerationState::Over | GenerationState::Forgotten)
     }
 
     /// Notes one more proof of who the owner of a live login is, and has everything dead that presented it before, without a grace. Other

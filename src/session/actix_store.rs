@@ -25,25 +25,25 @@ use super::SessionMode;
 /// Where in actix-session's state the handler leaves the id that the cookie is to carry.
 const ID: &str = "id";
 
-type State = HashMap<String, String>;
+type ActixState = HashMap<String, String>;
 
 /// What actix-session keeps its state in: nothing but the id on its way from the handler to the cookie.
 pub(super) struct ActixHandleStore;
 
 impl SessionStore for ActixHandleStore {
     /// No look-up: who presents an id is the extractor's to find out, once.
-    async fn load(&self, _: &SessionKey) -> Result<Option<State>, LoadError> {
-        Ok(Some(State::new()))
+    async fn load(&self, _: &SessionKey) -> Result<Option<ActixState>, LoadError> {
+        Ok(Some(ActixState::new()))
     }
 
-    async fn save(&self, state: State, _: &time::Duration) -> Result<SessionKey, SaveError> {
+    async fn save(&self, state: ActixState, _: &time::Duration) -> Result<SessionKey, SaveError> {
         id(&state).map_err(SaveError::Other)
     }
 
     async fn update(
         &self,
         _: SessionKey,
-        state: State,
+        state: ActixState,
         _: &time::Duration,
     ) -> Result<SessionKey, UpdateError> {
         id(&state).map_err(UpdateError::Other)
@@ -59,7 +59,7 @@ impl SessionStore for ActixHandleStore {
     }
 }
 
-fn id(state: &State) -> Result<SessionKey, anyhow::Error> {
+fn id(state: &ActixState) -> Result<SessionKey, anyhow::Error> {
     let id = state.get(ID).ok_or_else(|| anyhow::anyhow!("no id for the session cookie"))?;
     Ok(serde_json::from_str::<String>(id)?.try_into()?)
 }

@@ -25,9 +25,9 @@ const MAX_TOTAL: i64 = 64 * 1024;
 
 /// The name of a variable, from the path.
 #[derive(Debug)]
-pub(super) struct Key(String);
+pub(super) struct VariableName(String);
 
-impl FromRequest for Key {
+impl FromRequest for VariableName {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
@@ -78,7 +78,7 @@ impl SessionData {
     }
 
     /// The JSON text of one value.
-    pub(super) async fn get(&self, login: Uuid, key: &Key) -> Result<Option<String>, DatabaseError> {
+    pub(super) async fn get(&self, login: Uuid, key: &VariableName) -> Result<Option<String>, DatabaseError> {
         let query = sqlx::query_scalar!(
             "select data ->> $2 from dualauth.session_data where login_id = $1",
             login,
@@ -88,7 +88,12 @@ impl SessionData {
     }
 
     /// Keeps a value, given as its JSON text.
-    pub(super) async fn put(&self, login: Uuid, key: &Key, value: &str) -> Result<Put, DatabaseError> {
+    pub(super) async fn put(
+        &self,
+        login: Uuid,
+        key: &VariableName,
+        value: &str,
+    ) -> Result<Put, DatabaseError> {
         if value.len() > MAX_VALUE {
             return Ok(Put::TooLarge("A value has 4 KiB at most."));
         }
@@ -120,7 +125,7 @@ impl SessionData {
     }
 
     /// Forgets a key, if it is there.
-    pub(super) async fn delete(&self, login: Uuid, key: &Key) -> Result<(), DatabaseError> {
+    pub(super) async fn delete(&self, login: Uuid, key: &VariableName) -> Result<(), DatabaseError> {
         let delete = sqlx::query!(
             "update dualauth.session_data set data = data - $2::text where login_id = $1",
             login,

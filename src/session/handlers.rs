@@ -11,7 +11,7 @@ use crate::http::body::{AnyJson, Ignored};
 use crate::logins::RenewalOutcome;
 
 use super::SessionMode;
-use super::data::{KEY, Key, Put, SessionData};
+use super::data::{KEY, Put, SessionData, VariableName};
 use super::issue::SessionBody;
 
 /// Change the session id and start its idle time anew.
@@ -71,7 +71,7 @@ pub(super) async fn session_data(
 pub(super) async fn session_data_get(
     identity: Identity,
     data: Data<SessionData>,
-    key: Key,
+    key: VariableName,
 ) -> Result<HttpResponse, Problem> {
     let value = data.get(identity.login_id, &key).await?;
     let missing = || Problem::new(Code::NotFound, "The session keeps nothing under this key.");
@@ -91,7 +91,7 @@ pub(super) async fn session_data_get(
 pub(super) async fn session_data_put(
     identity: Identity,
     data: Data<SessionData>,
-    key: Key,
+    key: VariableName,
     AnyJson(value): AnyJson,
 ) -> Result<HttpResponse, Problem> {
     match data.put(identity.login_id, &key, &value).await? {
@@ -114,7 +114,7 @@ pub(super) async fn session_data_put(
 pub(super) async fn session_data_delete(
     identity: Identity,
     data: Data<SessionData>,
-    key: Key,
+    key: VariableName,
     _: Ignored,
 ) -> Result<HttpResponse, Problem> {
     data.delete(identity.login_id, &key).await?;

@@ -1,6 +1,6 @@
 //! What another service is told of a session token, and how it ends what is behind one.
 
-use crate::auth::{AuthError, Credential, Revoked, TokenBody};
+use crate::auth::{AuthError, Credential, RevokedToken, TokenBody};
 
 use super::SessionMode;
 use super::credential::is_token;
@@ -11,11 +11,11 @@ impl SessionMode {
         Ok(self.identify(token).await?.map(TokenBody::from))
     }
 
-    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<Revoked>, AuthError> {
+    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<RevokedToken>, AuthError> {
         if !is_token(&token.token) {
             return Ok(None);
         }
         let found = self.find(token).await?.ok_or(AuthError::InvalidToken)?;
-        Ok(Some(Revoked(self.logins.end(found.principal.login_id).await?)))
+        Ok(Some(RevokedToken(self.logins.end(found.principal.login_id).await?)))
     }
 }

@@ -30,13 +30,13 @@ use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{
-    AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode, ModeContext, Revoked,
-    RouteDocumentation, StepUpSecret, TokenBody,
+    AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode, ModeContext,
+    RevokedToken, RouteDocumentation, StepUpSecret, TokenBody,
 };
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
 use crate::error::Problem;
-use crate::logins::{Access, Login, Logins, ReplacedLogin, Transport};
+use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, Transport};
 
 use self::actix_store::ActixHandleStore;
 pub use self::data::SessionData;
@@ -140,8 +140,8 @@ impl Mode for SessionMode {
         Box::pin(self.identify(credential))
     }
 
-    fn access(&self, secret: &LoginSecret) -> Access {
-        Access::Handle(handle_hash(secret))
+    fn access(&self, secret: &LoginSecret) -> LoginKey {
+        LoginKey::Handle(handle_hash(secret))
     }
 
     fn login_of_cookies<'a>(
@@ -188,7 +188,7 @@ impl Mode for SessionMode {
         Box::pin(self.describe(token))
     }
 
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<Revoked>, AuthError>> {
+    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>> {
         Box::pin(self.end_login_of(token))
     }
 }

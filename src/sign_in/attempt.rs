@@ -3,9 +3,9 @@
 use crate::audit::{Entry, Kind, Origin};
 use crate::auth::LoginRequest;
 use crate::error::{FieldError, Problem};
-use crate::factors::password::{LoginError, LoginFailure, Verified};
+use crate::factors::password::{LoginError, LoginFailure, VerifiedUser};
 use crate::http::client::Client;
-use crate::logins::{Access, Device, Login, NewLogin, ReplacedLogin, Transport};
+use crate::logins::{Device, Login, LoginKey, NewLogin, ReplacedLogin, Transport};
 use crate::telemetry::{self, RequestUser};
 use crate::users::UserRef;
 
@@ -23,7 +23,7 @@ pub struct LoginSpec {
     /// How its credential travels.
     pub transport: Transport,
     /// How a request finds the login.
-    pub access: Access,
+    pub access: LoginKey,
     /// The login of the same mode whose cookie came with the request.
     pub replaces: Option<ReplacedLogin>,
 }
@@ -64,8 +64,12 @@ impl SignIn {
         outcome
     }
 
-    async fn start_verified(&self, attempt: Attempt, verified: Verified<'_>) -> Result<Login, LoginError> {
-        let Verified { user, proof, upgraded, attempt: counted } = verified;
+    async fn start_verified(
+        &self,
+        attempt: Attempt,
+        verified: VerifiedUser<'_>,
+    ) -> Result<Login, LoginError> {
+        let VerifiedUser { user, proof, upgraded, attempt: counted } = verified;
         if upgraded {
             let entry =
                 Entry::new(Kind::PasswordUpgraded, attempt.client.origin()).in_mode(attempt.login.mode);

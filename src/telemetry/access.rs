@@ -41,7 +41,7 @@ pub(super) fn write_to(waiting: Arc<LineBuffer>, format: LogFormat) {
 
 /// A request that was answered.
 #[derive(Debug)]
-pub struct Access<'a> {
+pub struct AccessRecord<'a> {
     /// As it was sent.
     pub method: &'a str,
     /// Without its query.
@@ -61,7 +61,7 @@ pub struct Access<'a> {
 }
 
 /// Writes the line of a request that was answered, under the target `dualauth::access`, at the level `info`.
-pub fn access(access: &Access<'_>) {
+pub fn access(access: &AccessRecord<'_>) {
     match OUTPUT.get() {
         Some(Output { is_wanted: false, .. }) => {}
         Some(Output { waiting, format, .. }) => waiting.push(access.line(*format).as_bytes()),
@@ -70,10 +70,10 @@ pub fn access(access: &Access<'_>) {
     }
 }
 
-impl Access<'_> {
+impl AccessRecord<'_> {
     /// As the other lines are written.
     fn line(&self, format: LogFormat) -> String {
-        let mut line = Line::begin(format);
+        let mut line = AccessLine::begin(format);
         line.text("method", self.method);
         line.text("path", cut(self.path));
         line.number("status", self.status);
@@ -111,12 +111,12 @@ fn dotted(address: Ipv4Addr) -> String {
 
 /// A line that is being written. Each field is put together from its parts: `format!` costs several times as much, and this
 /// is done for every request.
-struct Line {
+struct AccessLine {
     text: String,
     format: LogFormat,
 }
 
-impl Line {
+impl AccessLine {
     fn begin(format: LogFormat) -> Self {
         let (before, after) = match format {
             LogFormat::Pretty => ("", "  INFO dualauth::access: request"),
@@ -209,8 +209,8 @@ mod tests {
 
     use super::*;
 
-    fn access(path: &str) -> Access<'_> {
-        Access {
+    fn access(path: &str) -> AccessRecord<'_> {
+        AccessRecord {
             method: "GET",
             path,
             status: 404,

@@ -74,25 +74,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct LogWriter(pub(super) Arc<LineBuffer>);
 
 /// One line on its way.
-pub(super) struct Line<'a> {
+pub(super) struct LineWriter<'a> {
     waiting: &'a LineBuffer,
     is_urgent: bool,
 }
 
 impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = Line<'a>;
+    type Writer = LineWriter<'a>;
 
-    fn make_writer(&'a self) -> Line<'a> {
-        Line { waiting: &self.0, is_urgent: true }
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter { waiting: &self.0, is_urgent: true }
     }
 
-    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> LineWriter<'a> {
         let is_urgent = *metadata.level() <= Level::WARN || metadata.target() == AUDIT;
-        Line { waiting: &self.0, is_urgent }
+        LineWriter { waiting: &self.0, is_urgent }
     }
 }
 
-impl Write for Line<'_> {
+impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.waiting.push(line);
         if self.is_urgent {

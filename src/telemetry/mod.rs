@@ -20,7 +20,7 @@ use tracing_subscriber::{EnvFilter, layer::SubscriberExt};
 
 use crate::config::{LogConfig, LogFormat};
 
-pub use self::access::{Access, access};
+pub use self::access::{AccessRecord, access};
 pub use self::lines::AUDIT;
 pub use self::request::{RequestId, RequestUser, TraceParent, answering, note, noted};
 pub use self::spans::{AnsweredRequest, TraceExporter, TraceExporterError};

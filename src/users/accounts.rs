@@ -51,7 +51,7 @@ pub enum RegisterError {
 
 /// Why nothing was done with a user who was called by name.
 #[derive(Debug, thiserror::Error)]
-pub enum ManageError {
+pub enum ManageUserError {
     /// Nobody has this username or email.
     #[error("there is no user {0:?}")]
     Unknown(String),
@@ -150,9 +150,9 @@ impl Accounts {
     /// The same for a user who is called by username or email. Gives how many logins there were.
     ///
     /// # Errors
-    /// See [`ManageError`].
-    pub async fn sign_out_by_name(&self, name: &str) -> Result<(UserRef, i64), ManageError> {
-        let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
+    /// See [`ManageUserError`].
+    pub async fn sign_out_by_name(&self, name: &str) -> Result<(UserRef, i64), ManageUserError> {
+        let user = self.find(name).await?.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))?;
         let ended = self.sign_out(user.id).await?;
         Ok((user, ended))
     }
@@ -176,9 +176,9 @@ impl Accounts {
     /// Forgets how often somebody failed to be this user.
     ///
     /// # Errors
-    /// See [`ManageError`].
-    pub async fn unlock(&self, name: &str) -> Result<UserRef, ManageError> {
-        let user = self.find(name).await?.ok_or_else(|| ManageError::Unknown(name.to_owned()))?;
+    /// See [`ManageUserError`].
+    pub async fn unlock(&self, name: &str) -> Result<UserRef, ManageUserError> {
+        let user = self.find(name).await?.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))?;
         guess_store::forget_guesses(&self.pool, user.id).await?;
         Ok(user)
     }
@@ -191,22 +191,22 @@ impl Accounts {
     /// Lets nobody sign in as this user, and ends every login; or lets them again, which revives none.
     ///
     /// # Errors
-    /// See [`ManageError`].
-    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<UserRef, ManageError> {
+    /// See [`ManageUserError`].
+    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<UserRef, ManageUserError> {
         let changed = store::set_disabled(&self.pool, name, disabled, self.clock.now()).await?;
-        changed.ok_or_else(|| ManageError::Unknown(name.to_owned()))
+        changed.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
     }
 
     /// Gives a user a role. Gives the roles that they have then.
     ///
     /// # Errors
-    /// See [`ManageError`].
-    pub async fn add_role(&self, name: &str, role: &str) -> Result<(UserRef, Vec<String>), ManageError> {
-        check_role(role).map_err(ManageError::InvalidRole)?;
+    /// See [`ManageUserError`].
+    pub async fn add_role(&self, name: &str, role: &str) -> Result<(UserRef, Vec<String>), ManageUserError> {
+        check_role(role).map_err(ManageUserError::InvalidRole)?;
         let found = store::find_by_name(&self.pool, name).await?;
         let has = found.map(|found| found.roles).unwrap_or_default();
         if has.len() >= MAX_ROLES && !has.iter().any(|held| held == role) {
-            return Err(ManageError::TooManyRoles);
+            return Err(ManageUserError::TooManyRoles);
         }
         self.set_role(name, role, true).await
     }
@@ -214,8 +214,12 @@ impl Accounts {
     /// Takes a role from a user. Gives the roles that they have then.
     ///
     /// # Errors
-    /// See [`ManageError`].
-    pub async fn remove_role(&self, name: &str, role: &str) -> Result<(UserRef, Vec<String>), ManageError> {
+    /// See [`ManageUserError`].
+    pub async fn remove_role(
+        &self,
+        name: &str,
+        role: &str,
+    ) -> Result<(UserRef, Vec<String>), ManageUserError> {
         self.set_role(name, role, false).await
     }
 
@@ -224,8 +228,8 @@ impl Accounts {
         name: &str,
         role: &str,
         given: bool,
-    ) -> Result<(UserRef, Vec<String>), ManageError> {
+    ) -> Result<(UserRef, Vec<String>), ManageUserError> {
         let roles = store::set_role(&self.pool, name, role, given).await?;
-        roles.ok_or_else(|| ManageError::Unknown(name.to_owned()))
+        roles.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
     }
 }

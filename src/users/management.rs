@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::database::DatabaseError;
 
 use super::validation::{Field, Invalid, check_password};
-use super::{Account, Accounts, ManageError, PasswordError, UserRef, store};
+use super::{Account, Accounts, ManageUserError, PasswordError, UserRef, store};
 
 /// How many users are read at a time.
 const PAGE: i64 = 1_000;
@@ -19,7 +19,7 @@ pub enum SetPasswordError {
     Invalid(Invalid),
     /// Nobody has this name, or the database gave no answer.
     #[error(transparent)]
-    Manage(#[from] ManageError),
+    Manage(#[from] ManageUserError),
     /// No hash was computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -37,19 +37,19 @@ impl Accounts {
     /// One who is called by username or email, and how many live logins they have.
     ///
     /// # Errors
-    /// See [`ManageError`].
-    pub async fn show(&self, name: &str) -> Result<(Account, i64), ManageError> {
+    /// See [`ManageUserError`].
+    pub async fn show(&self, name: &str) -> Result<(Account, i64), ManageUserError> {
         let shown = store::show(&self.pool, name, self.clock.now()).await?;
-        shown.ok_or_else(|| ManageError::Unknown(name.to_owned()))
+        shown.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
     }
 
     /// Deletes one, with all that is theirs; every login ends. Gives how many of those there were.
     ///
     /// # Errors
-    /// See [`ManageError`].
-    pub async fn delete(&self, name: &str) -> Result<(UserRef, i64), ManageError> {
+    /// See [`ManageUserError`].
+    pub async fn delete(&self, name: &str) -> Result<(UserRef, i64), ManageUserError> {
         let deleted = store::delete(&self.pool, name, self.clock.now()).await?;
-        deleted.ok_or_else(|| ManageError::Unknown(name.to_owned()))
+        deleted.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
     }
 
     /// Sets a password in the place of whatever one has, and ends every login. Gives how many there were.
@@ -66,7 +66,7 @@ impl Accounts {
             .map_err(|detail| SetPasswordError::Invalid(Invalid { field: Field::Password, detail }))?;
         let hash = self.hasher.hash(password).await?;
         let set = store::set_password(&self.pool, name, &hash, self.clock.now()).await;
-        let set = set.map_err(ManageError::from)?;
-        Ok(set.ok_or_else(|| ManageError::Unknown(name.to_owned()))?)
+        let set = set.map_err(ManageUserError::from)?;
+        Ok(set.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))?)
     }
 }

@@ -14,7 +14,7 @@ mod validation;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub use self::accounts::{Accounts, ManageError, NewUser, RegisterError};
+pub use self::accounts::{Accounts, ManageUserError, NewUser, RegisterError};
 pub use self::guesses::{AttemptSource, Nobody, closed};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
 pub use self::management::SetPasswordError;

@@ -15,7 +15,7 @@ use crate::auth::Modes;
 use crate::database::{CommitProbe, Connections, DatabaseError, answer};
 use crate::error::{Code, Problem};
 use crate::logins::Logins;
-use crate::upkeep::Standing;
+use crate::upkeep::RunningTasks;
 
 /// How long a part may take to show that it is well: what asks seldom waits for longer than a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -96,7 +96,7 @@ pub(super) async fn ready(
     commits: Data<CommitProbe>,
     logins: Data<Logins>,
     modes: Data<Modes>,
-    standing: Data<Standing>,
+    standing: Data<RunningTasks>,
 ) -> Result<HttpResponse, Problem> {
     let (database, feed) = join(database(&pool, &commits), feed(&logins)).await;
     match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
@@ -152,7 +152,7 @@ fn keys(modes: &Modes) -> Health {
     }
 }
 
-fn upkeep(standing: &Standing) -> Health {
+fn upkeep(standing: &RunningTasks) -> Health {
     match standing.down() {
         down if down.is_empty() => Health::Ok,
         down => tell("upkeep", Health::Down, format!("not running: {}", down.join(", "))),

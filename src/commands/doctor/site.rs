@@ -54,7 +54,7 @@ fn base_path(site: &Url) -> &str {
 }
 
 fn ask(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
-    let asked = Client::to(site).and_then(|client| Ok((client.get("/health/ready")?, client)));
+    let asked = HttpProbe::to(site).and_then(|client| Ok((client.get("/health/ready")?, client)));
     let (ready, client) = match asked {
         Ok(ready) => ready,
         Err(error) if must_answer => {
@@ -100,7 +100,7 @@ fn of_another(site: &Url, path: &str, status: u16) -> Finding {
 }
 
 /// Whether the service knows where it is: pages from there may call, and cookies are Secure there.
-fn of_cookie(client: &Client, site: &Url, cookie: &str) -> Finding {
+fn of_cookie(client: &HttpProbe, site: &Url, cookie: &str) -> Finding {
     let is_https = site.scheme() == "https";
     let origin = site.origin().ascii_serialization();
     let request = client.agent.post(client.url(LOGOUT)).header("Origin", &origin);
@@ -129,12 +129,12 @@ fn of_cookie(client: &Client, site: &Url, cookie: &str) -> Finding {
 }
 
 /// What is asked of the service, below its path.
-struct Client {
+struct HttpProbe {
     agent: Agent,
     site: Url,
 }
 
-impl Client {
+impl HttpProbe {
     fn to(site: &Url) -> Result<Self, Failed> {
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))

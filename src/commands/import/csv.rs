@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use crate::users::ForeignUser;
 
-use super::row::Row;
+use super::row::ImportRow;
 
 /// Where each column is.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,15 +37,15 @@ impl Columns {
     }
 
     /// What is wrong is said in words of our own: a parser's may have a hash in them.
-    pub(super) fn row(&self, line: &str) -> Row {
+    pub(super) fn row(&self, line: &str) -> ImportRow {
         let fields = fields(line).unwrap_or_default();
         let (found, wanted) = (fields.len(), self.count());
         if found != wanted {
             let why = format!("it has {found} fields, not {wanted}: what has commas in it needs quotes");
-            return Row::unreadable(why);
+            return ImportRow::unreadable(why);
         }
         let field = |at: usize| fields.get(at).unwrap_or_default();
-        Row::of(ForeignUser {
+        ImportRow::of(ForeignUser {
             username: self.username.map(|at| field(at).to_owned()),
             email: field(self.email).to_owned(),
             password_hash: SecretString::from(field(self.password_hash)),

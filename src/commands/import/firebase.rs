@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::users::{ForeignUser, NO_PASSWORD};
 
-use super::row::Row;
+use super::row::ImportRow;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,17 +17,17 @@ pub(super) struct FirebaseUser {
 }
 
 impl FirebaseUser {
-    pub(super) fn row(self, config: &HashConfig) -> Row {
+    pub(super) fn row(self, config: &HashConfig) -> ImportRow {
         if self.disabled == Some(true) {
             let why = "the account is disabled there, and would be open here";
-            return Row::refused(None, self.email.as_deref(), why);
+            return ImportRow::refused(None, self.email.as_deref(), why);
         }
         let password_hash = match (&self.password_hash, &self.salt) {
             (Some(hash), Some(salt)) => config.hash(hash, salt),
             // Somebody who signs in by phone or with another provider.
             _ => SecretString::from(NO_PASSWORD),
         };
-        Row::of(ForeignUser { username: None, email: self.email.unwrap_or_default(), password_hash })
+        ImportRow::of(ForeignUser { username: None, email: self.email.unwrap_or_default(), password_hash })
     }
 }
 

@@ -8,7 +8,7 @@ use super::auth0::Auth0User;
 use super::firebase::{FirebaseUser, HashConfig};
 use super::format::Format;
 use super::keycloak::KeycloakUser;
-use super::row::Row;
+use super::row::ImportRow;
 
 /// Reads users of one system.
 pub(super) enum JsonUsers {
@@ -20,11 +20,11 @@ pub(super) enum JsonUsers {
 }
 
 impl JsonUsers {
-    pub(super) fn row(&self, text: &str) -> Row {
+    pub(super) fn row(&self, text: &str) -> ImportRow {
         match self {
             Self::Own => {
                 let shape = "it is no JSON object of exactly email, password_hash and perhaps username, each a string";
-                read(text, shape, Row::of)
+                read(text, shape, ImportRow::of)
             }
             Self::Auth0 => read(text, "it is no user as Auth0 exports or imports them", Auth0User::row),
             Self::Firebase(config) => {
@@ -36,11 +36,11 @@ impl JsonUsers {
 }
 
 /// What is wrong is said in words of our own: a parser's may have a hash in them.
-fn read<U: DeserializeOwned>(text: &str, shape: &str, row: impl FnOnce(U) -> Row) -> Row {
+fn read<U: DeserializeOwned>(text: &str, shape: &str, row: impl FnOnce(U) -> ImportRow) -> ImportRow {
     // An array of the members would do as well, for serde.
     let object = text.trim_start().starts_with('{').then_some(text);
     let user = object.and_then(|text| serde_json::from_str(text).ok());
-    user.map_or_else(|| Row::unreadable(shape), row)
+    user.map_or_else(|| ImportRow::unreadable(shape), row)
 }
 
 /// Who writes users with such members.

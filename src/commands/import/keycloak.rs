@@ -7,19 +7,19 @@ use serde::Deserialize;
 
 use crate::users::{ForeignUser, NO_PASSWORD};
 
-use super::row::Row;
+use super::row::ImportRow;
 
 #[derive(Deserialize)]
 pub(super) struct KeycloakUser {
     username: Option<String>,
     email: Option<String>,
     enabled: Option<bool>,
-    credentials: Option<Vec<Credential>>,
+    credentials: Option<Vec<KeycloakCredential>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Credential {
+struct KeycloakCredential {
     r#type: Option<String>,
     /// JSON.
     secret_data: Option<SecretString>,
@@ -42,9 +42,9 @@ struct Computation {
 }
 
 impl KeycloakUser {
-    pub(super) fn row(self) -> Row {
+    pub(super) fn row(self) -> ImportRow {
         let Self { username, email, enabled, credentials } = self;
-        let refused = |why: &str| Row::refused(username.as_deref(), email.as_deref(), why);
+        let refused = |why: &str| ImportRow::refused(username.as_deref(), email.as_deref(), why);
         if enabled == Some(false) {
             return refused("the account is disabled there, and would be open here");
         }
@@ -53,14 +53,14 @@ impl KeycloakUser {
         match password.map_or(Some(NO_PASSWORD.to_owned()), |password| password.hash()) {
             Some(hash) => {
                 let email = email.unwrap_or_default();
-                Row::of(ForeignUser { username, email, password_hash: SecretString::from(hash) })
+                ImportRow::of(ForeignUser { username, email, password_hash: SecretString::from(hash) })
             }
             None => refused("its password is stored in a way that is not known here"),
         }
     }
 }
 
-impl Credential {
+impl KeycloakCredential {
     /// In the form that says all by itself.
     fn hash(self) -> Option<String> {
         let secret: Secret = serde_json::from_str(self.secret_data?.expose_secret()).ok()?;

@@ -24,9 +24,9 @@ use crate::users::{CheckedUser, Importer, Refusal};
 
 use self::firebase::HashConfig;
 use self::format::Format;
-use self::row::Row;
+use self::row::ImportRow;
 use self::rows::{Rows, Told};
-use self::source::Source;
+use self::source::ImportFile;
 
 /// How many users are stored with one statement.
 const BATCH: usize = 1_000;
@@ -51,7 +51,7 @@ impl ImportUsers {
     fn open(&self) -> Result<(Rows, Option<u64>), String> {
         let firebase = self.firebase_hash_config.as_deref().map(read_hash_config).transpose()?;
         let told = Told { path: &self.file, format: self.format, firebase };
-        let source = Source::open(&self.file).map_err(|error| named(&self.file, &error.to_string()))?;
+        let source = ImportFile::open(&self.file).map_err(|error| named(&self.file, &error.to_string()))?;
         let size = source.size;
         let rows = Rows::of(source, told).map_err(|why| named(&self.file, &why))?;
         Ok((rows, size))
@@ -82,7 +82,7 @@ pub(super) async fn import(
     let mut run = Run {
         import: Importer::new(storage.pools.requests.clone(), Clock::system(), dry_run, unit),
         batch: Vec::new(),
-        report: Report::new(size, dry_run, unit),
+        report: ImportReport::new(size, dry_run, unit),
     };
     let outcome = run.all(&mut rows).await;
     run.report.bar.finish_and_clear();
@@ -90,7 +90,7 @@ pub(super) async fn import(
         let entry = Entry::new(Kind::UsersImported, Origin::Command);
         trail.record(entry.with("users", run.report.imported));
     }
-    let Report { imported, refused, .. } = run.report;
+    let ImportReport { imported, refused, .. } = run.report;
     if outcome.is_ok() && imported + refused == 0 {
         return Err(named(&file, "there is nobody in it").into());
     }
@@ -108,7 +108,7 @@ type Waiting = (CheckedUser, Option<String>);
 struct Run {
     import: Importer,
     batch: Vec<Waiting>,
-    report: Report,
+    report: ImportReport,
 }
 
 impl Run {
@@ -123,8 +123,8 @@ impl Run {
         self.store().await
     }
 
-    fn take(&mut self, number: u64, row: Row) -> Result<(), Failure> {
-        let Row { name, user } = row;
+    fn take(&mut self, number: u64, row: ImportRow) -> Result<(), Failure> {
+        let ImportRow { name, user } = row;
         let checked =
             user.and_then(|user| self.import.check(number, user).map_err(|refusals| join(&refusals)));
         match checked {
@@ -156,7 +156,7 @@ fn join(refusals: &[Refusal]) -> String {
 }
 
 /// What was done so far. What there is to say of somebody is said at once: there may be many.
-struct Report {
+struct ImportReport {
     bar: ProgressBar,
     dry_run: bool,
     /// What is numbered.
@@ -166,7 +166,7 @@ struct Report {
     refused: usize,
 }
 
-impl Report {
+impl ImportReport {
     /// The bar is for terminals: elsewhere nothing is drawn. Without a size there is none.
     fn new(bytes: Option<u64>, dry_run: bool, unit: &'static str) -> Self {
         let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %, {eta} to go");

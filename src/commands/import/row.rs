@@ -6,13 +6,13 @@ use crate::users::ForeignUser;
 const SHOWN: usize = 64;
 
 /// Somebody, or why nobody can be taken from there.
-pub(super) struct Row {
+pub(super) struct ImportRow {
     /// Who it is, to be shown.
     pub(super) name: Option<String>,
     pub(super) user: Result<ForeignUser, String>,
 }
 
-impl Row {
+impl ImportRow {
     pub(super) fn of(user: ForeignUser) -> Self {
         Self { name: shown(user.username.as_deref(), &user.email), user: Ok(user) }
     }

@@ -13,8 +13,8 @@ use super::firebase::HashConfig;
 use super::format::{Format, Layout};
 use super::json::{JsonUsers, recognise};
 use super::lines::Lines;
-use super::row::Row;
-use super::source::Source;
+use super::row::ImportRow;
+use super::source::ImportFile;
 
 /// What an operator said of a file.
 pub(super) struct Told<'a> {
@@ -33,7 +33,7 @@ pub(super) enum Rows {
 impl Rows {
     /// # Errors
     /// Why nobody at all can be read from it.
-    pub(super) fn of(source: Source, told: Told<'_>) -> Result<Self, String> {
+    pub(super) fn of(source: ImportFile, told: Told<'_>) -> Result<Self, String> {
         if source.head().trim_ascii().is_empty() {
             return Err("it is empty".to_owned());
         }
@@ -64,7 +64,7 @@ impl Rows {
     }
 
     /// The next one and its number, of which the first is 1.
-    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Row)>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<(u64, ImportRow)>> {
         match self {
             Self::Csv(lines, columns) => next_line(lines, |line| columns.row(line)),
             Self::JsonLines(lines, users) => next_line(lines, |line| users.row(line)),
@@ -91,13 +91,13 @@ impl Rows {
     }
 }
 
-fn next_line(lines: &mut Lines, row: impl FnOnce(&str) -> Row) -> io::Result<Option<(u64, Row)>> {
+fn next_line(lines: &mut Lines, row: impl FnOnce(&str) -> ImportRow) -> io::Result<Option<(u64, ImportRow)>> {
     let line = lines.next()?;
-    Ok(line.map(|line| (line.number, line.text.map_or_else(Row::unreadable, row))))
+    Ok(line.map(|line| (line.number, line.text.map_or_else(ImportRow::unreadable, row))))
 }
 
 /// The users of a document: an array, or an object's `users`.
-fn objects(source: Source) -> Result<Vec<Box<RawValue>>, String> {
+fn objects(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
     #[derive(Deserialize)]
     struct Export {
         users: Vec<Box<RawValue>>,

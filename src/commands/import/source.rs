@@ -11,14 +11,14 @@ const HEAD: u64 = 16 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A file of which the beginning is known.
-pub(super) struct Source {
+pub(super) struct ImportFile {
     head: Vec<u8>,
     rest: Box<dyn Read + Send>,
     /// In bytes, if it is known.
     pub(super) size: Option<u64>,
 }
 
-impl Source {
+impl ImportFile {
     /// `-` is standard input.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         if path == Path::new("-") {

@@ -22,7 +22,7 @@ use crate::users::{
 };
 
 pub use self::error::{ChangePasswordError, ConfirmPasswordError, LoginError, LoginFailure};
-use self::store::Found;
+use self::store::FoundUser;
 
 use super::Proof;
 
@@ -41,7 +41,7 @@ pub struct PasswordFactor {
 }
 
 /// A user whose password somebody knew.
-pub struct Verified<'a> {
+pub struct VerifiedUser<'a> {
     /// Who.
     pub user: User,
     /// That they knew it.
@@ -49,25 +49,25 @@ pub struct Verified<'a> {
     /// The hash of the password was replaced by one of today's.
     pub upgraded: bool,
     /// Counts as a failure unless it is told that it was none.
-    pub attempt: Attempt<'a>,
+    pub attempt: PasswordAttempt<'a>,
 }
 
 /// Somebody who is signed in, and knew their password.
 pub struct Confirmed<'a> {
     /// That they knew it.
     pub proof: Proof,
-    /// See [`Verified::attempt`].
-    pub attempt: Attempt<'a>,
+    /// See [`VerifiedUser::attempt`].
+    pub attempt: PasswordAttempt<'a>,
 }
 
 /// A try at a password, and its place in the queue for hashing. Dropped, it counts as one that failed.
-pub struct Attempt<'a> {
+pub struct PasswordAttempt<'a> {
     counted: LimitedAttempt<'a>,
     place: QueueSlot,
     _turn: OwnedSemaphorePermit,
 }
 
-impl Attempt<'_> {
+impl PasswordAttempt<'_> {
     /// Has it count if it has failed, and only then.
     pub fn end(self, has_failed: bool) {
         if !has_failed {
@@ -106,14 +106,14 @@ impl PasswordFactor {
         name: &str,
         password: &SecretString,
         client: &Client,
-    ) -> Result<Verified<'_>, LoginError> {
+    ) -> Result<VerifiedUser<'_>, LoginError> {
         let source = self.source(name, client);
         // Before a place in the queue is taken: who may not try is in nobody's way there.
         self.limit.check(client.network())?;
         self.count_closed(client.network(), self.check_open(name, source).await, LoginError::is_failure)?;
         let attempt = self.attempt::<LoginError>(client.network()).await?;
         match self.compare(&attempt.place, name, password, source).await {
-            Ok((user, proof, upgraded)) => Ok(Verified { user, proof, upgraded, attempt }),
+            Ok((user, proof, upgraded)) => Ok(VerifiedUser { user, proof, upgraded, attempt }),
             Err(error) => {
                 attempt.end(error.is_failure());
                 Err(error)
@@ -187,14 +187,14 @@ impl PasswordFactor {
         }
     }
 
-    async fn attempt<E>(&self, network: IpNet) -> Result<Attempt<'_>, E>
+    async fn attempt<E>(&self, network: IpNet) -> Result<PasswordAttempt<'_>, E>
     where
         E: From<Limited> + From<PasswordError>,
     {
         let place = self.hasher.enter()?;
         let turn = place.turn().await?;
         let counted = self.limit.begin(network).await?;
-        Ok(Attempt { counted, place, _turn: turn })
+        Ok(PasswordAttempt { counted, place, _turn: turn })
     }
 
     async fn compare(
@@ -210,7 +210,7 @@ impl PasswordFactor {
             found.map_err(|(until, user)| LoginError::Closed { limited: closed(until, now), user })?;
         let stored = found.as_ref().and_then(|found| found.password.hash.as_deref());
         let verdict = place.verify(password.expose_secret(), stored).await?;
-        let Some(Found { user, password, disabled }) = found else {
+        let Some(FoundUser { user, password, disabled }) = found else {
             return Err(LoginFailure::UnknownName.into());
         };
         match (verdict, password.hash) {

@@ -7,7 +7,7 @@ use crate::database::{Connections, DatabaseError, answer};
 use crate::users::{AttemptSource, NO_PASSWORD, User, UserRef};
 
 /// A user with what proves it.
-pub(super) struct Found {
+pub(super) struct FoundUser {
     pub(super) user: User,
     pub(super) password: StoredPassword,
     pub(super) disabled: bool,
@@ -56,7 +56,7 @@ pub(super) async fn find_by_claim(
     name: &str,
     source: AttemptSource,
     now: DateTime<Utc>,
-) -> Result<Result<Option<Found>, NextTry>, DatabaseError> {
+) -> Result<Result<Option<FoundUser>, NextTry>, DatabaseError> {
     let query = sqlx::query!(
         r#"with named as materialized (
              select * from dualauth.users
@@ -80,7 +80,7 @@ pub(super) async fn find_by_claim(
         return Ok(Err((until, user)));
     }
     let found = || {
-        Some(Found {
+        Some(FoundUser {
             user: User {
                 id: row.id?,
                 username: row.username?,

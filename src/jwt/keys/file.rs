@@ -7,7 +7,7 @@ use pem::Pem;
 use crate::config::JwtAlgorithm;
 use crate::crypto::SecretBytes;
 
-use super::key::{Key, KeyError};
+use super::key::{JwtKey, KeyError};
 
 /// What every file in PEM begins with somewhere (RFC 7468, section 2).
 const PEM_BEGIN: &[u8] = b"-----BEGIN";
@@ -29,7 +29,7 @@ impl FileKeys {
 
 #[derive(Clone, Debug)]
 pub(super) struct FileKey {
-    pub(super) key: Arc<Key>,
+    pub(super) key: Arc<JwtKey>,
     /// Other nodes need an HS256 key to verify with; a private half stays in the file.
     pub(super) shared: Option<SecretBytes>,
 }
@@ -75,7 +75,7 @@ fn file_key(
     secret: SecretBytes,
     shared: Option<SecretBytes>,
 ) -> Result<FileKey, KeyError> {
-    Ok(FileKey { key: Arc::new(Key::private(algorithm, &secret)?), shared })
+    Ok(FileKey { key: Arc::new(JwtKey::private(algorithm, &secret)?), shared })
 }
 
 /// An editor's last line break is not part of a key that is text.

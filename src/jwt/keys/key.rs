@@ -43,7 +43,7 @@ impl From<jsonwebtoken::errors::Error> for KeyError {
 }
 
 /// A key that verifies access tokens, and signs them if its private half is known.
-pub(in crate::jwt) struct Key {
+pub(in crate::jwt) struct JwtKey {
     pub(super) kid: String,
     pub(super) algorithm: JwtAlgorithm,
     /// The first part of every token that it signs.
@@ -76,7 +76,7 @@ fn to_pem(der: &[u8]) -> SecretBytes {
     SecretBytes::new(pem::encode(&Pem::new("PRIVATE KEY", der)).into_bytes())
 }
 
-impl Key {
+impl JwtKey {
     /// From its private half, which is tried.
     ///
     /// # Errors
@@ -202,7 +202,7 @@ fn jws(algorithm: JwtAlgorithm) -> Algorithm {
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for JwtKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("kid", &self.kid)
@@ -219,14 +219,14 @@ mod tests {
     fn a_new_key_is_read_back_and_its_public_half_verifies_what_it_signs() {
         for algorithm in JwtAlgorithm::ALL {
             let secret = generate(algorithm).expect("a new key");
-            let key = Key::private(algorithm, &secret).expect("a good key");
+            let key = JwtKey::private(algorithm, &secret).expect("a good key");
             assert_eq!(URL_SAFE_NO_PAD.decode(&key.kid).expect("base64url").len(), 32);
             let signature = key.signature(b"message").expect("a signature");
             let Some(jwk) = key.public.clone() else {
                 assert_eq!(algorithm, JwtAlgorithm::Hs256, "no other is without a public half");
                 continue;
             };
-            let public = Key::public(algorithm, jwk).expect("a good key");
+            let public = JwtKey::public(algorithm, jwk).expect("a good key");
             assert_eq!(public.kid, key.kid);
             assert!(public.verifies(b"message", &signature) && !public.verifies(b"massage", &signature));
             assert!(!public.can_sign() && public.signature(b"message").is_none());
@@ -241,17 +241,18 @@ mod tests {
             let secret = generate(algorithm).expect("a new key");
             for other in JwtAlgorithm::ALL.into_iter().filter(|other| *other != algorithm) {
                 let is_bytes = other == JwtAlgorithm::Hs256;
-                assert_eq!(Key::private(other, &secret).is_ok(), is_bytes, "{algorithm:?} as {other:?}");
+                assert_eq!(JwtKey::private(other, &secret).is_ok(), is_bytes, "{algorithm:?} as {other:?}");
             }
         }
-        assert!(Key::private(JwtAlgorithm::Hs256, &SecretBytes::new(vec![7; 31])).is_err());
+        assert!(JwtKey::private(JwtAlgorithm::Hs256, &SecretBytes::new(vec![7; 31])).is_err());
     }
 
     #[test]
     fn a_kid_is_the_thumbprint_of_the_public_half() {
         // RFC 8037, appendix A.3.
         let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
-        let key = Key::public(JwtAlgorithm::EdDsa, serde_json::from_str(jwk).expect("a JWK")).expect("a key");
+        let key =
+            JwtKey::public(JwtAlgorithm::EdDsa, serde_json::from_str(jwk).expect("a JWK")).expect("a key");
         assert_eq!(key.kid, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 }

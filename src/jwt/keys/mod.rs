@@ -37,7 +37,7 @@ use super::claims::Claims;
 
 pub use self::error::KeysError;
 use self::file::FileKeys;
-use self::key::Key;
+use self::key::JwtKey;
 pub use self::key::KeyError;
 pub use self::preparation::StartupPlan;
 pub(super) use self::ring::Opened;
@@ -94,9 +94,9 @@ pub struct ListedKey {
 
 /// The signing keys.
 #[derive(Clone)]
-pub struct Keys(Arc<Inner>);
+pub struct Keys(Arc<KeysInner>);
 
-struct Inner {
+struct KeysInner {
     pool: Connections,
     sealer: Sealer,
     algorithm: JwtAlgorithm,
@@ -133,7 +133,7 @@ impl Keys {
         let file = config.jwt.key_file.as_ref().map(|file| file::read(algorithm, &file.bytes)).transpose();
         // A node that has not heard of a rotation yet may sign for as long as the bound.
         let token_life = config.lifetimes.access_token + config.directory.staleness_bound;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(KeysInner {
             pool,
             sealer: Sealer::derive(secret, SEALING),
             algorithm,
@@ -260,7 +260,7 @@ impl Keys {
 
     /// The key of a row. One that is known stays the same key: what it has opened is remembered by it, and it may
     /// be sealed under a secret by now that this node has not been given yet.
-    fn key(&self, row: &KeyRow, known: &Ring) -> Option<Arc<Key>> {
+    fn key(&self, row: &KeyRow, known: &Ring) -> Option<Arc<JwtKey>> {
         if let Some(entry) = known.of_kid(&row.kid) {
             return Some(Arc::clone(&entry.key));
         }
@@ -277,10 +277,10 @@ impl Keys {
         key.map(Arc::new)
     }
 
-    fn unsealed(&self, row: &KeyRow) -> Option<Key> {
+    fn unsealed(&self, row: &KeyRow) -> Option<JwtKey> {
         let algorithm = JwtAlgorithm::of_name(&row.algorithm)?;
         let unsealed = self.0.sealer.unseal(&row.kid, row.private_key.as_deref()?)?;
-        let key = Key::private(algorithm, &unsealed.secret).ok()?;
+        let key = JwtKey::private(algorithm, &unsealed.secret).ok()?;
         (key.kid == row.kid).then_some(key)
     }
 }
@@ -298,9 +298,9 @@ fn tell_of_another(known: &Ring, ring: &Ring) {
     }
 }
 
-fn public(row: &KeyRow) -> Option<Key> {
+fn public(row: &KeyRow) -> Option<JwtKey> {
     let jwk = serde_json::from_value(row.public_key.clone()?).ok()?;
-    let key = Key::public(JwtAlgorithm::of_name(&row.algorithm)?, jwk).ok()?;
+    let key = JwtKey::public(JwtAlgorithm::of_name(&row.algorithm)?, jwk).ok()?;
     (key.kid == row.kid).then_some(key)
 }
 

@@ -30,13 +30,13 @@ pub enum StartupPlan {
 /// What a starting node does next about the keys that it found.
 enum PreparationStep<'a> {
     MakeFirst,
-    Publish(CurrentKeys, Wanted<'a>),
-    Promote(CurrentKeys, Wanted<'a>),
+    Publish(CurrentKeys, NextKey<'a>),
+    Promote(CurrentKeys, NextKey<'a>),
     Nothing,
 }
 
 /// What the next key is to be.
-enum Wanted<'a> {
+enum NextKey<'a> {
     New,
     OfFile(&'a FileKey),
     None,
@@ -105,8 +105,8 @@ impl Keys {
         let fits = |state| can_sign(state).is_some_and(|entry| entry.key.algorithm == self.0.algorithm);
         Ok(match (fits(KeyState::Active), fits(KeyState::Next)) {
             (true, _) if found.next.is_some() => PreparationStep::Nothing,
-            (false, true) => PreparationStep::Promote(found, Wanted::New),
-            _ => PreparationStep::Publish(found, Wanted::New),
+            (false, true) => PreparationStep::Promote(found, NextKey::New),
+            _ => PreparationStep::Publish(found, NextKey::New),
         })
     }
 
@@ -122,7 +122,7 @@ impl Keys {
         Ok(store::found(&self.0.pool, &active, next.as_ref(), self.0.token_life, now).await?)
     }
 
-    async fn publish(&self, found: &CurrentKeys, wanted: Wanted<'_>) -> Result<(), KeysError> {
+    async fn publish(&self, found: &CurrentKeys, wanted: NextKey<'_>) -> Result<(), KeysError> {
         let next = self.wanted(wanted)?;
         // Or it is another node's turn: the ring is read again in any case.
         store::publish(&self.0.pool, found, next.as_ref(), self.0.clock.now()).await?;
@@ -132,7 +132,7 @@ impl Keys {
     async fn promote_after_a_while(
         &self,
         found: &CurrentKeys,
-        wanted: Wanted<'_>,
+        wanted: NextKey<'_>,
         trail: &Trail,
     ) -> Result<(), KeysError> {
         let ring = self.ring();
@@ -157,11 +157,11 @@ impl Keys {
         Ok(())
     }
 
-    fn wanted(&self, wanted: Wanted<'_>) -> Result<Option<NewKeyRow>, KeysError> {
+    fn wanted(&self, wanted: NextKey<'_>) -> Result<Option<NewKeyRow>, KeysError> {
         match wanted {
-            Wanted::New => self.new_key(self.0.algorithm).map(Some),
-            Wanted::OfFile(key) => self.row_of_file(key).map(Some),
-            Wanted::None => Ok(None),
+            NextKey::New => self.new_key(self.0.algorithm).map(Some),
+            NextKey::OfFile(key) => self.row_of_file(key).map(Some),
+            NextKey::None => Ok(None),
         }
     }
 
@@ -185,13 +185,13 @@ impl Keys {
 }
 
 fn step_of_file(file: &FileKeys, found: CurrentKeys) -> PreparationStep<'_> {
-    let next = file.next.as_ref().map_or(Wanted::None, Wanted::OfFile);
+    let next = file.next.as_ref().map_or(NextKey::None, NextKey::OfFile);
     let kid_of_next = file.next.as_ref().map(|next| &next.key.kid);
     let own = Some(&file.active.key.kid);
     match (Some(&found.active) == own, found.next.as_ref()) {
         (true, published) if published == kid_of_next => PreparationStep::Nothing,
         (true, _) => PreparationStep::Publish(found, next),
         (false, published) if published == own => PreparationStep::Promote(found, next),
-        (false, _) => PreparationStep::Publish(found, Wanted::OfFile(&file.active)),
+        (false, _) => PreparationStep::Publish(found, NextKey::OfFile(&file.active)),
     }
 }

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 
 use super::KeyState;
-use super::key::{Key, named_kid};
+use super::key::{JwtKey, named_kid};
 use crate::jwt::claims::{Claims, decode};
 
 /// A key in the ring.
 pub(super) struct RingKey {
-    pub(super) key: Arc<Key>,
+    pub(super) key: Arc<JwtKey>,
     pub(super) state: KeyState,
     pub(super) created_at: DateTime<Utc>,
     pub(super) activated_at: Option<DateTime<Utc>>,
@@ -28,7 +28,7 @@ impl RingKey {
 
 /// A token whose signature is good, and the key that it is good by.
 pub(in crate::jwt) struct Opened {
-    key: Arc<Key>,
+    key: Arc<JwtKey>,
     pub(in crate::jwt) claims: Claims,
 }
 

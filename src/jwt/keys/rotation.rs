@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::audit::{Entry, Kind, Origin};
 use crate::config::JwtAlgorithm;
 
-use super::key::{self, Key};
+use super::key::{self, JwtKey};
 use super::ring::Ring;
 use super::store::{self, CurrentKeys, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
@@ -50,7 +50,7 @@ pub(super) fn rotation_entry(active: &str, superseded: &str, origin: Origin) -> 
 impl Keys {
     pub(super) fn new_key(&self, algorithm: JwtAlgorithm) -> Result<NewKeyRow, KeysError> {
         let secret = key::generate(algorithm).map_err(KeysError::NotMade)?;
-        let key = Key::private(algorithm, &secret).map_err(KeysError::NotMade)?;
+        let key = JwtKey::private(algorithm, &secret).map_err(KeysError::NotMade)?;
         let sealed = self.0.sealer.seal(&key.kid, &secret);
         Ok(row(&key, Some(sealed.map_err(|error| KeysError::NotMade(error.into()))?)))
     }
@@ -166,7 +166,7 @@ pub(super) fn active_and_next(rows: &[KeyRow]) -> Option<CurrentKeys> {
     rows.iter().find(|row| row.is_active).map(|row| CurrentKeys { active: row.kid.clone(), next })
 }
 
-pub(super) fn row(key: &Key, private_key: Option<Vec<u8>>) -> NewKeyRow {
+pub(super) fn row(key: &JwtKey, private_key: Option<Vec<u8>>) -> NewKeyRow {
     NewKeyRow {
         kid: key.kid.clone(),
         algorithm: key.algorithm.as_str(),

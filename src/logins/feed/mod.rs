@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::audit::{Kind, Origin, Trail};
 use crate::clock::{Clock, uptime};
-use crate::database::{DatabaseConnection, DatabaseError, Pools, Position};
+use crate::database::{DatabaseConnection, DatabaseError, FeedPosition, Pools};
 use crate::metrics::Metrics;
 
 pub(super) use self::store::{FeedRow, Owner};
@@ -77,15 +77,15 @@ pub struct Feed {
 /// A look at the table that succeeded.
 struct FeedSnapshot {
     /// What had been committed then.
-    position: Position,
+    position: FeedPosition,
     /// When it began.
     uptime: Duration,
     time: DateTime<Utc>,
 }
 
 /// What a look has read.
-struct Read {
-    position: Position,
+struct FeedBatch {
+    position: FeedPosition,
     revocations: Vec<FeedRow>,
     /// Whether that is all there is, and not what is new.
     is_all: bool,
@@ -153,7 +153,7 @@ impl Feed {
 
     async fn look_by(&mut self, connection: &mut DatabaseConnection) -> Result<(), DatabaseError> {
         let (began, now) = (uptime(), self.clock.now());
-        let Read { position, revocations, is_all, is_other_history } =
+        let FeedBatch { position, revocations, is_all, is_other_history } =
             self.read(connection, began, now).await?;
         if is_all {
             // Rows that would say what has changed may be gone. FeedSnapshot-ups from here on see what the look saw.
@@ -187,20 +187,20 @@ impl Feed {
         connection: &mut DatabaseConnection,
         began: Duration,
         now: DateTime<Utc>,
-    ) -> Result<Read, DatabaseError> {
+    ) -> Result<FeedBatch, DatabaseError> {
         let patience = self.patience();
         let close = self.last.as_ref().filter(|last| last.is_close_to(began, now));
         if let Some(last) = close {
             let (position, revocations) = store::since(connection, &last.position, patience).await?;
             if position.history == last.position.history {
-                return Ok(Read { position, revocations, is_all: false, is_other_history: false });
+                return Ok(FeedBatch { position, revocations, is_all: false, is_other_history: false });
             }
         }
         store::begin_history(connection, patience).await?;
         let (position, revocations) = store::all(connection, now - MARGIN, patience).await?;
         let is_other = |last: &FeedSnapshot| last.position.history != position.history;
         let is_other_history = self.last.as_ref().is_some_and(is_other);
-        Ok(Read { position, revocations, is_all: true, is_other_history })
+        Ok(FeedBatch { position, revocations, is_all: true, is_other_history })
     }
 
     /// Has logins ended again whose end was lost with an older history: what was acknowledged holds. A few at a time, and

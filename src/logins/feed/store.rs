@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseConnection, DatabaseError, Position, answer};
+use crate::database::{Connections, DatabaseConnection, DatabaseError, FeedPosition, answer};
 use crate::logins::login::{EndedLogin, HandleHash};
 
 /// What a row says: see the migrations for what it may be.
@@ -33,7 +33,7 @@ pub(in crate::logins) struct Owner {
 }
 
 /// A row of either query below. There is one in any case, which may be empty but for the position.
-struct Row {
+struct FeedQueryRow {
     history: Uuid,
     snapshot: String,
     login_id: Option<Uuid>,
@@ -46,7 +46,7 @@ struct Row {
     lag: Option<f64>,
 }
 
-impl Row {
+impl FeedQueryRow {
     fn revocation(self) -> Option<FeedRow> {
         let owner = || {
             Some(Owner {
@@ -74,11 +74,11 @@ impl Row {
 /// come.
 pub(super) async fn since(
     connection: &mut DatabaseConnection,
-    last: &Position,
+    last: &FeedPosition,
     patience: Duration,
-) -> Result<(Position, Vec<FeedRow>), DatabaseError> {
+) -> Result<(FeedPosition, Vec<FeedRow>), DatabaseError> {
     let query = sqlx::query_as!(
-        Row,
+        FeedQueryRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
            select here.history as "history!", here.snapshot::text as "snapshot!", r.login_id as "login_id?",
                   r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.username as "username?",
@@ -115,9 +115,9 @@ pub(super) async fn all(
     connection: &mut DatabaseConnection,
     after: DateTime<Utc>,
     patience: Duration,
-) -> Result<(Position, Vec<FeedRow>), DatabaseError> {
+) -> Result<(FeedPosition, Vec<FeedRow>), DatabaseError> {
     let query = sqlx::query_as!(
-        Row,
+        FeedQueryRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
            select here.history as "history!", here.snapshot::text as "snapshot!", r.login_id as "login_id?",
                   r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.username as "username?",
@@ -134,9 +134,9 @@ pub(super) async fn all(
 /// It gives up when nothing comes for as long as `patience`. That much comes is no reason: it would be as much the
 /// next time.
 async fn take_in(
-    rows: BoxStream<'_, Result<Row, sqlx::Error>>,
+    rows: BoxStream<'_, Result<FeedQueryRow, sqlx::Error>>,
     patience: Duration,
-) -> Result<(Position, Vec<FeedRow>), DatabaseError> {
+) -> Result<(FeedPosition, Vec<FeedRow>), DatabaseError> {
     let mut chunks = rows.try_ready_chunks(CHUNK);
     let (mut position, mut revocations) = (None, Vec::new());
     let silent = |_| sqlx::Error::PoolTimedOut;
@@ -144,7 +144,8 @@ async fn take_in(
         tokio::time::timeout(patience, chunks.try_next()).await.map_err(silent)?.map_err(|error| error.1)?
     {
         for mut row in rows {
-            position = Some(Position { history: row.history, snapshot: std::mem::take(&mut row.snapshot) });
+            position =
+                Some(FeedPosition { history: row.history, snapshot: std::mem::take(&mut row.snapshot) });
             revocations.extend(row.revocation());
         }
     }

@@ -8,10 +8,10 @@ use crate::users::User;
 
 use crate::logins::authentication::{Acr, Amr, Authentication};
 use crate::logins::generations::Generations;
-use crate::logins::login::{Device, ListedLogin, Login, Position};
+use crate::logins::login::{Device, ListedLogin, Login, PageCursor};
 
 /// A login and its owner, as the queries below return them.
-pub(super) struct Row {
+pub(super) struct LoginRow {
     pub(super) id: Uuid,
     pub(super) mode: String,
     pub(super) transport: String,
@@ -36,8 +36,8 @@ pub(super) struct Row {
     pub(super) user_disabled: bool,
 }
 
-impl From<Row> for Login {
-    fn from(row: Row) -> Self {
+impl From<LoginRow> for Login {
+    fn from(row: LoginRow) -> Self {
         Self {
             id: row.id,
             user: User {
@@ -74,7 +74,7 @@ pub(in crate::logins) async fn find_by_handle(
     hash: &[u8],
 ) -> Result<Option<Login>, DatabaseError> {
     let query = sqlx::query_as!(
-        Row,
+        LoginRow,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
@@ -88,7 +88,7 @@ pub(in crate::logins) async fn find_by_handle(
 
 pub(in crate::logins) async fn find(pool: &Connections, id: Uuid) -> Result<Option<Login>, DatabaseError> {
     let query = sqlx::query_as!(
-        Row,
+        LoginRow,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
@@ -104,7 +104,7 @@ pub(in crate::logins) async fn find(pool: &Connections, id: Uuid) -> Result<Opti
 pub(in crate::logins) async fn list(
     pool: &Connections,
     user: Uuid,
-    after: Option<Position>,
+    after: Option<PageCursor>,
     limit: i64,
     now: DateTime<Utc>,
 ) -> Result<Vec<ListedLogin>, DatabaseError> {

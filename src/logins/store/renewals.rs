@@ -10,7 +10,7 @@ use crate::logins::authentication::Authentication;
 use crate::logins::generations::MOST_REPLACED;
 use crate::logins::login::{Claimed, HandleHash, Login, SecretHash};
 
-use super::read::Row;
+use super::read::LoginRow;
 use super::start::names;
 
 /// How a login is found whose credential is to be renewed.
@@ -36,7 +36,7 @@ pub(in crate::logins) async fn renew(
         Which::Claimed(claimed) => (None, Some(claimed.login), claimed.secret_hash.as_ref()),
     };
     let update = sqlx::query_as!(
-        Row,
+        LoginRow,
         r#"with owner as (
              select u.* from dualauth.users u join dualauth.logins l on l.user_id = u.id
              where (l.handle_hash = $1 or l.id = $2) and u.disabled_at is null for share of u
@@ -129,7 +129,7 @@ pub(in crate::logins) async fn raise(
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {
     let update = sqlx::query_as!(
-        Row,
+        LoginRow,
         r#"with owner as (
              select u.* from dualauth.users u join dualauth.logins l on l.user_id = u.id
              where l.id = $1 and u.disabled_at is null and u.password_version = $2 for share of u

@@ -15,7 +15,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::super::{SiteFacts, page};
-use super::textbook::{self, Measured};
+use super::textbook::{self, MeasuredTable};
 use crate::crypto::sha256;
 use crate::error::Problem;
 
@@ -42,11 +42,11 @@ const OLD: &str =
 pub struct LastReport {
     folder: PathBuf,
     facts: SiteFacts,
-    shown: Mutex<Option<(State, Arc<Shown>)>>,
+    shown: Mutex<Option<(FileStates, Arc<Shown>)>>,
 }
 
 /// When a file was written, and how long it is; `None`: there is none.
-type State = [Option<(SystemTime, u64)>; FILES.len()];
+type FileStates = [Option<(SystemTime, u64)>; FILES.len()];
 
 /// Ready to be sent.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Shown {
         let [html, json, measured] = FILES.map(|name| std::fs::read_to_string(folder.join(name)).ok());
         let article = html.as_deref().and_then(article);
         let json = json.filter(|json| is_report(json));
-        let measured = measured.as_deref().and_then(Measured::parse);
+        let measured = measured.as_deref().and_then(MeasuredTable::parse);
         // All files are shown or none, so that they agree.
         let (page, json) = match (article, json, measured) {
             (Some(article), Some(json), Some(measured)) => (textbook::page(&measured, article, None), json),
@@ -117,13 +117,13 @@ impl Shown {
 /// Whether it is one, whatever is in it: that concerns whoever reads it.
 fn is_report(json: &str) -> bool {
     #[derive(Deserialize)]
-    struct Report {
+    struct ReportOutline {
         #[serde(rename = "environment")]
         _environment: Map<String, Value>,
         #[serde(rename = "variants")]
         _variants: Vec<IgnoredAny>,
     }
-    serde_json::from_str::<Report>(json).is_ok()
+    serde_json::from_str::<ReportOutline>(json).is_ok()
 }
 
 /// Its page and its JSON, both with this mark.
@@ -131,7 +131,7 @@ fn is_report(json: &str) -> bool {
 fn of_the_docs(mark: &str) -> (String, String) {
     let [html, json, measured] = OF_THE_DOCS;
     let article = article(html).expect("a page with an article");
-    let measured = Measured::parse(measured).expect("all rows of the table");
+    let measured = MeasuredTable::parse(measured).expect("all rows of the table");
     (textbook::page(&measured, article, Some(mark)), with_warning(json, mark).expect("a report"))
 }
 

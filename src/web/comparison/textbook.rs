@@ -8,7 +8,7 @@ const SHELL: &str = include_str!("index.html");
 
 /// What a run has measured: `comparison.textbook.json`, as `dualauth compare` writes it.
 #[derive(Debug, Deserialize)]
-pub(super) struct Measured {
+pub(super) struct MeasuredTable {
     /// Of a server that ran already: much can't be seen from outside.
     from_outside: bool,
     rows: BTreeMap<String, Cells>,
@@ -21,7 +21,7 @@ struct Cells {
     jwt: Option<String>,
 }
 
-impl Measured {
+impl MeasuredTable {
     /// `None`: another version's, which has other rows.
     pub(super) fn parse(json: &str) -> Option<Self> {
         let measured: Self = serde_json::from_str(json).ok()?;
@@ -32,7 +32,7 @@ impl Measured {
 }
 
 /// A row of the table.
-struct Row {
+struct TableRow {
     aspect: &'static str,
     /// What tutorials say, of sessions and of JWTs.
     textbook: [&'static str; 2],
@@ -42,56 +42,56 @@ struct Row {
     live: Option<&'static str>,
 }
 
-const ROWS: [Row; 9] = [
-    Row {
+const ROWS: [TableRow; 9] = [
+    TableRow {
         aspect: "Storage",
         textbook: ["on the server", "on the client, none on the server"],
         measured: Some("storage"),
         live: None,
     },
-    Row {
+    TableRow {
         aspect: "Scalability",
         textbook: ["a look-up for every request; hard", "stateless; easy"],
         measured: Some("scalability"),
         live: None,
     },
-    Row {
+    TableRow {
         aspect: "Revocation",
         textbook: ["immediate", "not before it expires"],
         measured: Some("revocation"),
         live: None,
     },
-    Row {
+    TableRow {
         aspect: "Payload",
         textbook: ["small", "large, with every request"],
         measured: Some("payload"),
         live: None,
     },
-    Row {
+    TableRow {
         aspect: "Expiry",
         textbook: ["by the server, sliding", "built in, fixed"],
         measured: None,
         live: Some("expiry"),
     },
-    Row {
+    TableRow {
         aspect: "Logout",
         textbook: ["deletes the session", "deletes the token on the client; a copy lives on"],
         measured: Some("logout"),
         live: Some("logout"),
     },
-    Row {
+    TableRow {
         aspect: "Use case",
         textbook: ["browsers", "APIs, mobile and single-page apps"],
         measured: None,
         live: Some("use"),
     },
-    Row {
+    TableRow {
         aspect: "XSS exposure",
         textbook: ["low: HttpOnly cookie", "high: token in localStorage"],
         measured: None,
         live: Some("xss"),
     },
-    Row {
+    TableRow {
         aspect: "CSRF exposure",
         textbook: ["yes: cookies", "none: header"],
         measured: None,
@@ -100,7 +100,7 @@ const ROWS: [Row; 9] = [
 ];
 
 /// The page: the table, of what was measured, and what the run says itself. `mark` is what has to be said of it first.
-pub(super) fn page(measured: &Measured, article: &str, mark: Option<&str>) -> String {
+pub(super) fn page(measured: &MeasuredTable, article: &str, mark: Option<&str>) -> String {
     let rows: String = ROWS.iter().map(|row| line(row, measured)).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
@@ -112,7 +112,7 @@ pub(super) fn page(measured: &Measured, article: &str, mark: Option<&str>) -> St
     shell.replace("<!-- article -->", article)
 }
 
-fn line(row: &Row, measured: &Measured) -> String {
+fn line(row: &TableRow, measured: &MeasuredTable) -> String {
     let cells = row.measured.and_then(|name| measured.rows.get(name));
     let [session, jwt] = [cells.and_then(|it| it.session.as_deref()), cells.and_then(|it| it.jwt.as_deref())];
     let [session, jwt] = [("session", session, row.textbook[0]), ("jwt", jwt, row.textbook[1])]
@@ -149,9 +149,10 @@ mod tests {
             format!(r#"{{"from_outside": true, "rows": {{{}}}}}"#, rows.join(","))
         };
         for broken in ["", "{}", "[]", &json(&[]), &json(&rows[1..])] {
-            assert!(Measured::parse(broken).is_none(), "{broken}");
+            assert!(MeasuredTable::parse(broken).is_none(), "{broken}");
         }
-        let measured = Measured::parse(&json(&[&rows[..], &["a_newer_one"]].concat())).expect("all rows");
+        let measured =
+            MeasuredTable::parse(&json(&[&rows[..], &["a_newer_one"]].concat())).expect("all rows");
         let page = page(&measured, "<p>the run</p>", None);
         assert_eq!(page.matches("<p><b>1</b></p>").count(), 5);
         assert_eq!(page.matches("Not known of a server that is elsewhere").count(), 5);

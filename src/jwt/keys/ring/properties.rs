@@ -16,7 +16,7 @@ use crate::property_testing::{check, near_misses};
 
 /// Those that sign fast, each with its own ring.
 static RINGS: LazyLock<[Ring; 2]> = LazyLock::new(|| {
-    let key = |algorithm| Key::private(algorithm, &secret(algorithm)).expect("a good key");
+    let key = |algorithm| JwtKey::private(algorithm, &secret(algorithm)).expect("a good key");
     [JwtAlgorithm::Hs256, JwtAlgorithm::EdDsa].map(|algorithm| ring_of(key(algorithm)))
 });
 
@@ -24,7 +24,7 @@ fn opens(token: &str) -> bool {
     RINGS.iter().any(|ring| ring.open(token, DateTime::UNIX_EPOCH).is_ok())
 }
 
-fn of_one_of_the_keys() -> impl Strategy<Value = &'static Key> {
+fn of_one_of_the_keys() -> impl Strategy<Value = &'static JwtKey> {
     (0..RINGS.len()).prop_map(|at| RINGS[at].entries[0].key.as_ref())
 }
 

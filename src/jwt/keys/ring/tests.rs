@@ -22,11 +22,11 @@ pub(super) fn secret(algorithm: JwtAlgorithm) -> SecretBytes {
     SECRETS[algorithm as usize].clone()
 }
 
-fn key() -> Key {
-    Key::private(JwtAlgorithm::Hs256, &secret(JwtAlgorithm::Hs256)).expect("a good key")
+fn key() -> JwtKey {
+    JwtKey::private(JwtAlgorithm::Hs256, &secret(JwtAlgorithm::Hs256)).expect("a good key")
 }
 
-pub(super) fn ring_of(key: Key) -> Ring {
+pub(super) fn ring_of(key: JwtKey) -> Ring {
     let entry = RingKey {
         key: Arc::new(key),
         state: KeyState::Active,
@@ -180,10 +180,10 @@ fn another_form_of_the_same_token_is_refused() {
 #[test]
 fn another_key_s_token_is_refused() {
     for algorithm in JwtAlgorithm::ALL {
-        let own = Key::private(algorithm, &secret(algorithm)).expect("a good key");
-        let other = Key::private(algorithm, &generate(algorithm).expect("a new key")).expect("a good key");
+        let own = JwtKey::private(algorithm, &secret(algorithm)).expect("a good key");
+        let other = JwtKey::private(algorithm, &generate(algorithm).expect("a new key")).expect("a good key");
         let claims: Claims = serde_json::from_value(claims()).expect("claims");
-        let token = |key: &Key| key.sign(&claims).expect("a token");
+        let token = |key: &JwtKey| key.sign(&claims).expect("a token");
         let (good, bad) = (token(&own), token(&other));
         let (signed, _) = good.rsplit_once('.').expect("a signature");
         let (_, foreign) = bad.rsplit_once('.').expect("a signature");
