@@ -47,7 +47,7 @@ impl Upkeep {
     }
 
     /// Begins a task, which never ends by itself, and begins it again when it does.
-    pub fn keep<T>(&mut self, task: &'static str, begin: impl FnMut() -> T + Send + 'static)
+    pub fn supervise<T>(&mut self, task: &'static str, begin: impl FnMut() -> T + Send + 'static)
     where
         T: Future<Output = ()> + Send + 'static,
     {
@@ -58,7 +58,7 @@ impl Upkeep {
             metrics: self.metrics.clone(),
             pauses: self.pauses,
         };
-        self.tasks.spawn(supervisor.keep(begin));
+        self.tasks.spawn(supervisor.run_supervised(begin));
     }
 
     /// Which of them run.
@@ -95,7 +95,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn keep<T: Future<Output = ()>>(self, mut begin: impl FnMut() -> T) {
+    async fn run_supervised<T: Future<Output = ()>>(self, mut begin: impl FnMut() -> T) {
         let mut pause = self.pauses.first;
         loop {
             let began = Instant::now();
@@ -175,7 +175,7 @@ mod tests {
         for panics in [true, false] {
             let mut upkeep = upkeep(SOON, SOON);
             let (begun, begin) = fails(3, panics);
-            upkeep.keep("walk", begin);
+            upkeep.supervise("walk", begin);
             eventually(|| begun.load(Ordering::SeqCst) == 4).await;
             assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 3);
             assert_eq!(upkeep.standing().down(), Vec::<&str>::new());
@@ -186,15 +186,15 @@ mod tests {
     async fn a_task_that_cannot_even_be_begun_is_begun_again() {
         let mut upkeep = upkeep(SOON, SOON);
         let begin = || -> std::future::Pending<()> { panic!("on purpose") };
-        upkeep.keep("walk", begin);
+        upkeep.supervise("walk", begin);
         eventually(|| upkeep.metrics.upkeep_restarts("walk") > 2).await;
     }
 
     #[tokio::test]
     async fn a_task_that_does_not_run_is_down_and_the_others_are_not() {
         let mut upkeep = upkeep(NEVER, NEVER);
-        upkeep.keep("sleep", std::future::pending::<()>);
-        upkeep.keep("walk", fails(1, true).1);
+        upkeep.supervise("sleep", std::future::pending::<()>);
+        upkeep.supervise("walk", fails(1, true).1);
         let standing = upkeep.standing();
         eventually(|| standing.down() == ["walk"]).await;
         assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 0, "it is not begun again yet");
@@ -205,7 +205,7 @@ mod tests {
         let mut upkeep = upkeep(Duration::from_millis(10), NEVER);
         let (begun, begin) = fails(5, true);
         let began = Instant::now();
-        upkeep.keep("walk", begin);
+        upkeep.supervise("walk", begin);
         eventually(|| begun.load(Ordering::SeqCst) == 6).await;
         let least = Duration::from_millis(10 + 20 + 40 + 80 + 160);
         assert!(began.elapsed() >= least, "{:?}", began.elapsed());
@@ -215,7 +215,7 @@ mod tests {
     async fn what_is_stopped_is_not_begun_again() {
         let mut upkeep = upkeep(SOON, SOON);
         let (begun, begin) = fails(usize::MAX, true);
-        upkeep.keep("walk", begin);
+        upkeep.supervise("walk", begin);
         eventually(|| begun.load(Ordering::SeqCst) > 1).await;
         upkeep.stop().await;
         let before = begun.load(Ordering::SeqCst);

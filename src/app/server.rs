@@ -207,7 +207,7 @@ where
                 data.insert(wire.body().clone());
             })
             .finish(map_config(app(Rc::clone(&edge)), |()| AppConfig::default()));
-        let admitted = fn_service(move |accepted| admit(accepted, deadlines, Rc::clone(&edge)));
+        let admitted = fn_service(move |accepted| accept_connection(accepted, deadlines, Rc::clone(&edge)));
         admitted.and_then(apply_fn_factory(http, |connection, http| {
             uncancelled::serve_and_finish(http.call(connection))
         }))
@@ -237,7 +237,7 @@ async fn accept_unix(stream: UnixStream) -> Result<Accepted, DispatchError> {
 }
 
 /// Lets a connection in when it is its turn, and gives it its deadlines.
-async fn admit(
+async fn accept_connection(
     (stream, peer): Accepted,
     deadlines: timed_connection::ConnectionLimits,
     edge: Rc<HttpContext>,

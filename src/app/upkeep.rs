@@ -26,23 +26,23 @@ pub(super) fn spawn_upkeep(
     audit_retention: Duration,
 ) {
     let (anew, mut first) = (feed.clone(), Some(first));
-    upkeep.keep("feed.listen", move || {
+    upkeep.supervise("feed.listen", move || {
         let feed = feed();
         async move { feed.listen().await }
     });
-    upkeep.keep("feed.follow", move || first.take().unwrap_or_else(&anew).follow());
+    upkeep.supervise("feed.follow", move || first.take().unwrap_or_else(&anew).follow());
     let logins = state.logins.clone();
-    upkeep.keep("logins.keep_activity", move || logins.clone().keep_activity());
+    upkeep.supervise("logins.keep_activity", move || logins.clone().run_activity_writer());
     let logins = state.logins.clone();
-    upkeep.keep("logins.keep_swept", move || logins.clone().keep_swept());
+    upkeep.supervise("logins.keep_swept", move || logins.clone().run_sweep());
     let commits = state.commits.clone();
-    upkeep.keep("commits.keep", move || commits.clone().keep());
+    upkeep.supervise("commits.keep", move || commits.clone().run());
     let accounts = state.accounts.clone();
-    upkeep.keep("accounts.keep_swept", move || accounts.clone().keep_swept(pool.clone()));
+    upkeep.supervise("accounts.keep_swept", move || accounts.clone().run_sweep(pool.clone()));
     let (keys, trail) = (state.keys.clone(), state.trail.clone());
-    upkeep.keep("keys.keep", move || keys.clone().keep(trail.clone()));
+    upkeep.supervise("keys.keep", move || keys.clone().run_upkeep(trail.clone()));
     let trail = state.trail.clone();
-    upkeep.keep("trail.keep", move || trail.clone().keep());
+    upkeep.supervise("trail.keep", move || trail.clone().run_writer());
     let trail = state.trail.clone();
-    upkeep.keep("trail.keep_swept", move || trail.clone().keep_swept(audit_retention));
+    upkeep.supervise("trail.keep_swept", move || trail.clone().run_sweep(audit_retention));
 }

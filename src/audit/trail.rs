@@ -86,7 +86,7 @@ impl Trail {
         };
         let record = Record::new(entry, self.0.clock.now());
         log(&record);
-        if !self.keep_waiting(record) {
+        if !self.enqueue(record) {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
             if !self.0.is_full.swap(true, Ordering::Relaxed) {
                 tracing::error!(
@@ -117,7 +117,7 @@ impl Trail {
     }
 
     /// `false` when there is no room. The oldest stay: they tell how it began.
-    fn keep_waiting(&self, record: Record) -> bool {
+    fn enqueue(&self, record: Record) -> bool {
         let mut waiting = lock(&self.0.waiting);
         let has_room = waiting.len() < CAPACITY;
         if has_room {
@@ -137,7 +137,7 @@ impl Trail {
     }
 
     /// Writes down what has happened, for as long as it is polled.
-    pub async fn keep(self) {
+    pub async fn run_writer(self) {
         let mut ticks = tokio::time::interval(PATIENCE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -155,7 +155,7 @@ impl Trail {
                 return;
             }
             let outcome = self.write(&batch).await;
-            self.tell(&outcome);
+            self.log_outcome(&outcome);
             if outcome.is_err() {
                 return;
             }
@@ -187,7 +187,7 @@ impl Trail {
         tracing::error!(id = %refused.id, event = refused.event, %error, "an event can't be written, and is in this log only");
     }
 
-    fn tell(&self, outcome: &Result<(), DatabaseError>) {
+    fn log_outcome(&self, outcome: &Result<(), DatabaseError>) {
         let was_behind = self.0.is_behind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
             Ok(()) if was_behind => tracing::info!("the audit trail is written again"),
@@ -199,7 +199,7 @@ impl Trail {
     }
 
     /// Deletes, for as long as it is polled, what is older than this.
-    pub async fn keep_swept(self, retention: Duration) {
+    pub async fn run_sweep(self, retention: Duration) {
         // The settings' limit of ten years is far within both types.
         let retention = chrono::Duration::from_std(retention).unwrap_or(chrono::Duration::MAX);
         let mut ticks = tokio::time::interval(SWEEP_INTERVAL);

@@ -222,7 +222,11 @@ async fn identify(request: &HttpRequest) -> Result<Identity, Rejection> {
     let (modes, picked) = picked.map_err(Problem::from)?;
     let transport = picked.credential.transport;
     let identity = modes.authenticate(picked).await.map_err(|error| Rejection::new(error, transport))?;
-    telemetry::note(RequestUser { user: identity.user_id, login: identity.login_id, mode: identity.mode });
+    telemetry::set_user(RequestUser {
+        user: identity.user_id,
+        login: identity.login_id,
+        mode: identity.mode,
+    });
     Ok(identity)
 }
 

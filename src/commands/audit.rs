@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::output::is_no_longer_read;
 use super::signals::StopSignals;
-use super::{Failure, say};
+use super::{Failure, print_line};
 use crate::app::Storage;
 use crate::audit::{Filter, Kind, Record, Trail};
 use crate::clock::Clock;
@@ -146,14 +146,14 @@ struct Printer {
 impl Printer {
     fn print(&mut self, records: &[Record]) -> Result<(), Failure> {
         if self.is_json {
-            return records.iter().try_for_each(|record| say(&in_ascii(record)?));
+            return records.iter().try_for_each(|record| print_line(&in_ascii(record)?));
         }
         let rows: Vec<_> = records.iter().map(|record| (columns(record), rest(record))).collect();
         for (columns, _) in &rows {
             let lengths = columns.each_ref().map(|column| column.chars().count());
             self.widths.iter_mut().zip(lengths).for_each(|(width, length)| *width = length.max(*width));
         }
-        rows.iter().try_for_each(|(columns, rest)| say(&self.line(columns, rest)))
+        rows.iter().try_for_each(|(columns, rest)| print_line(&self.line(columns, rest)))
     }
 
     fn line(&self, columns: &[String; 5], rest: &str) -> String {

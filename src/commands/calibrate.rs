@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{Failure, say};
+use super::{Failure, print_line};
 use crate::config::Config;
 use crate::users::calibration::{HashCost, LEAST_ITERATIONS, LEAST_MEMORY_KIB, measure, settings_for};
 
@@ -29,9 +29,9 @@ pub(super) async fn run(command: HashCommand, config: &Config) -> Result<(), Fai
     let concurrency = config.passwords.concurrency;
     let least = argon2::Params::new(LEAST_MEMORY_KIB, LEAST_ITERATIONS, 1, None)?;
     let least = measure(least, concurrency).await?;
-    say(&head(concurrency))?;
-    say(&row(&least, concurrency, "the least that OWASP recommends"))?;
-    say(&row(
+    print_line(&head(concurrency))?;
+    print_line(&row(&least, concurrency, "the least that OWASP recommends"))?;
+    print_line(&row(
         &measure(config.passwords.argon2.clone(), concurrency).await?,
         concurrency,
         "as it is set now",
@@ -44,12 +44,12 @@ pub(super) async fn run(command: HashCommand, config: &Config) -> Result<(), Fai
     for millis in targets {
         let settings = settings_for(Duration::from_millis(millis), &least);
         let measured = measure(settings, concurrency).await?;
-        say(&row(&measured, concurrency, &format!("for {millis} ms")))?;
+        print_line(&row(&measured, concurrency, &format!("for {millis} ms")))?;
         if millis == target {
             proposed = measured;
         }
     }
-    say(&lines(&proposed, target))
+    print_line(&lines(&proposed, target))
 }
 
 /// All but the settings are comments: the whole can go into `.env` as it is.

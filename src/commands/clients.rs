@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use super::{Failure, output, say};
+use super::{Failure, output, print_line};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clients::{Clients, RegisteredClient};
@@ -52,13 +52,14 @@ pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<()
     };
     trail.write_all().await;
     storage.close().await;
-    outcome?.iter().try_for_each(|line| say(line))
+    outcome?.iter().try_for_each(|line| print_line(line))
 }
 
 /// A secret that nobody could read is of no use: a client is registered only if its secret was printed.
 async fn create(clients: &Clients, trail: &Trail, name: &str) -> Result<Vec<String>, Failure> {
     let (client, secret) = clients.create(name).await?;
-    if let Err(unsaid) = say(&format!("client_id: {}\nclient_secret: {}", client.id, secret.reveal())) {
+    if let Err(unsaid) = print_line(&format!("client_id: {}\nclient_secret: {}", client.id, secret.reveal()))
+    {
         return Err(match clients.delete(client.id).await {
             Ok(()) => format!("nothing was registered: {unsaid}"),
             Err(error) => format!("{unsaid}; {} was registered and is to be deleted: {error}", client.id),

@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::{Failure, say};
+use super::{Failure, print_line};
 use crate::config::Config;
 use crate::web::LastReport;
 use dualauth_compare::target::Target;
@@ -62,8 +62,8 @@ pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Fail
     let measuring = move || dualauth_compare::run(&options, &runtime, &Progress::shown());
     let report = tokio::task::spawn_blocking(measuring).await??;
     report.write(&out)?;
-    say(&report.to_text())?;
-    say(&format!("{}: comparison.json, comparison.md, comparison.html", out.display()))
+    print_line(&report.to_text())?;
+    print_line(&format!("{}: comparison.json, comparison.md, comparison.html", out.display()))
 }
 
 async fn check(options: Options, runtime: Handle) -> Result<(), Failure> {
@@ -76,7 +76,7 @@ async fn check(options: Options, runtime: Handle) -> Result<(), Failure> {
             (false, true) => "missed ",
             (false, false) => "unclear",
         };
-        say(&format!(
+        print_line(&format!(
             "{verdict} {what} of {planted} {unit}: found {found:.2}, and {without:.2} where there is none"
         ))?;
     }

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
 use crate::jwt::{Keys, ListedKey, Rotated};
 
-use super::{Failure, say};
+use super::{Failure, print_line};
 
 #[derive(Subcommand)]
 pub(super) enum KeysCommand {
@@ -49,7 +49,7 @@ pub(super) async fn manage(command: KeysCommand, config: &Config) -> Result<(), 
     let outcome = with(&storage, &trail, command, config).await;
     trail.write_all().await;
     storage.close().await;
-    say(&outcome?)
+    print_line(&outcome?)
 }
 
 async fn with(

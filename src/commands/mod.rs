@@ -21,7 +21,7 @@ use crate::app::{self, Storage};
 use crate::config::{Config, ConfigError};
 use crate::telemetry;
 
-use self::output::say;
+use self::output::print_line;
 
 /// Why a command was not done, for a person to read.
 pub type Failure = Box<dyn std::error::Error>;
@@ -102,7 +102,7 @@ async fn with_settings(command: WithSettings, config: Config) -> Result<(), Fail
     match command {
         WithSettings::Serve => serve::serve(config).await,
         WithSettings::Migrate => migrate(&config).await,
-        WithSettings::Openapi => say(&app::document(&config)?),
+        WithSettings::Openapi => print_line(&app::document(&config)?),
         WithSettings::User(command) => users::manage(command, &config).await,
         WithSettings::Hash(command) => calibrate::run(command, &config).await,
         WithSettings::Client(command) => clients::manage(command, &config).await,
@@ -114,5 +114,5 @@ async fn with_settings(command: WithSettings, config: Config) -> Result<(), Fail
 
 async fn migrate(config: &Config) -> Result<(), Failure> {
     Storage::open(config).await?.close().await;
-    say("The database is up to date.")
+    print_line("The database is up to date.")
 }

@@ -16,7 +16,7 @@ struct OutputError(io::Error);
 ///
 /// # Errors
 /// When it can't be written: the disk is full, or nobody reads it.
-pub(super) fn say(text: &str) -> Result<(), Failure> {
+pub(super) fn print_line(text: &str) -> Result<(), Failure> {
     writeln!(io::stdout(), "{text}").map_err(|error| OutputError(error).into())
 }
 

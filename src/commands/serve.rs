@@ -1,7 +1,7 @@
 //! `serve`: the service, from its greeting to the signal that stops it.
 
 use super::signals::StopSignals;
-use super::{Failure, doctor, say};
+use super::{Failure, doctor, print_line};
 use crate::app::{self, RunningService};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
@@ -9,8 +9,8 @@ use crate::http::listener::Address;
 
 /// Runs the service until a signal stops it. A second one, a second later or more, ends it at once.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
-    for slip in doctor::slips(&config) {
-        tracing::warn!("{slip}");
+    for mistake in doctor::likely_mistakes(&config) {
+        tracing::warn!("{mistake}");
     }
     let format = config.log.format;
     let mut signals = StopSignals::new()?;
@@ -40,14 +40,14 @@ fn greet(node: &RunningService, format: LogFormat) -> Result<(), Failure> {
         tracing::info!(address = %node.address(), url, playground = %format!("{url}/"), docs = %format!("{url}/docs/"), metrics, "ready");
         return Ok(());
     }
-    say(&format!("dualauth {} listens on {}", env!("CARGO_PKG_VERSION"), node.address()))?;
-    say(&format!("  Playground  {url}/"))?;
-    say(&format!("  Swagger UI  {url}/docs/"))?;
+    print_line(&format!("dualauth {} listens on {}", env!("CARGO_PKG_VERSION"), node.address()))?;
+    print_line(&format!("  Playground  {url}/"))?;
+    print_line(&format!("  Swagger UI  {url}/docs/"))?;
     if let Some(metrics) = metrics {
-        say(&format!("  Metrics     {metrics}"))?;
+        print_line(&format!("  Metrics     {metrics}"))?;
     }
     if let Some(postgres) = node.private_postgres() {
-        say(&format!("  Postgres    {postgres}"))?;
+        print_line(&format!("  Postgres    {postgres}"))?;
     }
-    say("Ctrl-C stops it.")
+    print_line("Ctrl-C stops it.")
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::audit::{in_ascii, printable};
 use super::output::is_no_longer_read;
-use super::{Failure, say};
+use super::{Failure, print_line};
 use crate::users::{Account, Accounts};
 
 #[derive(Args)]
@@ -31,7 +31,7 @@ async fn print(accounts: &Accounts, how: &ListUsers) -> Result<(), Failure> {
         let Some(end) = users.last() else { return Ok(()) };
         last = Some(end.user.id);
         for account in &users {
-            say(&if how.json { object(account)? } else { line(account) })?;
+            print_line(&if how.json { object(account)? } else { line(account) })?;
         }
     }
 }

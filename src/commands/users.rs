@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use super::audit::printable;
 use super::import::{ImportUsers, import};
 use super::user_list::{ListUsers, list};
-use super::{Failure, say};
+use super::{Failure, print_line};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
@@ -105,7 +105,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     };
     desk.trail.write_all().await;
     storage.close().await;
-    outcome?.map_or(Ok(()), |told| say(&told))
+    outcome?.map_or(Ok(()), |told| print_line(&told))
 }
 
 /// Where an operator looks after users, and each change is written down.

@@ -35,12 +35,12 @@ impl<V: Fn(&str) -> Option<String>> SettingSource<V> {
         if let Some(value) = self.known.get(name) {
             return Ok(value.clone());
         }
-        let value = self.look(name);
+        let value = self.look_up(name);
         self.known.insert(name.to_owned(), value.clone().unwrap_or_default());
         value
     }
 
-    fn look(&self, name: &str) -> Result<Option<String>, String> {
+    fn look_up(&self, name: &str) -> Result<Option<String>, String> {
         let given = (self.vars)(name);
         let file = format!("{name}_FILE");
         // JWT_KEY_FILE names a file by itself.

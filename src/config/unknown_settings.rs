@@ -156,7 +156,7 @@ impl GivenSettings<'_> {
         if is_postgres_url(value) {
             return Some(UnknownReason::Meant("DATABASE_URL".to_owned()));
         }
-        if let Some(meant) = self.meant(name) {
+        if let Some(meant) = self.likely_setting(name) {
             return Some(UnknownReason::Meant(meant));
         }
         if name.to_ascii_uppercase().starts_with(PREFIX) {
@@ -166,7 +166,7 @@ impl GivenSettings<'_> {
     }
 
     /// The setting that somebody meant who wrote this.
-    fn meant(&self, name: &str) -> Option<String> {
+    fn likely_setting(&self, name: &str) -> Option<String> {
         let bare = bare(name);
         let called = bare.trim_end_matches("_FILE");
         if is_database(called) || is_way(called) {
@@ -175,7 +175,7 @@ impl GivenSettings<'_> {
         if let Some((meant, _)) = ELSEWHERE.iter().find(|(_, names)| names.contains(&called)) {
             return Some((*meant).to_owned());
         }
-        if let Some(meant) = meant_by_secret(called) {
+        if let Some(meant) = likely_secret_setting(called) {
             return Some(meant.to_owned());
         }
         let close = self.known.iter().map(|setting| (strsim::osa_distance(&bare, setting), setting));
@@ -225,7 +225,7 @@ fn is_way(name: &str) -> bool {
 }
 
 /// The setting that a secret is meant for which is called so.
-fn meant_by_secret(name: &str) -> Option<&'static str> {
+fn likely_secret_setting(name: &str) -> Option<&'static str> {
     let words = words(name);
     let has = |word: &str| words.contains(&word);
     let (is_owner, is_other) = (is_one_of(&OWNERS_OF_A_SECRET), is_one_of(&OF_A_SECRET));

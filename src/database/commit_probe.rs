@@ -60,7 +60,7 @@ impl CommitProbe {
     }
 
     /// Tries one whenever that is wanted, for as long as it is polled.
-    pub async fn keep(self) {
+    pub async fn run(self) {
         let mut own = None;
         loop {
             self.0.wanted.notified().await;

@@ -82,12 +82,12 @@ async fn attempt(connection: &mut PgConnection) -> Result<(), SchemaError> {
 }
 
 async fn bring_up_to_date(transaction: &mut PgConnection) -> Result<(), SchemaError> {
-    if let Schema::Ready { .. } = Schema::look(transaction).await? {
+    if let Schema::Ready { .. } = Schema::read(transaction).await? {
         return Ok(());
     }
     // Others may be at it for as long as it takes.
     execute(transaction, format!("set local lock_timeout = 0; set local statement_timeout = 0; select pg_advisory_xact_lock({LOCK})")).await?;
-    let found = Schema::look(transaction).await?;
+    let found = Schema::read(transaction).await?;
     if let Schema::Ready { .. } = found {
         return Ok(());
     }

@@ -106,7 +106,7 @@ impl Schema {
     ///
     /// # Errors
     /// When this program can't use it, or the database gives no answer.
-    pub async fn look(connection: &mut PgConnection) -> Result<Self, SchemaError> {
+    pub async fn read(connection: &mut PgConnection) -> Result<Self, SchemaError> {
         if !exists(connection, "_sqlx_migrations").await? {
             let before = before(connection).await?;
             return Ok(before.map_or(Self::Pending(MIGRATOR.iter().count()), Self::Elsewhere));

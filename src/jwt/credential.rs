@@ -115,7 +115,7 @@ impl JwtMode {
             return Ok(opened);
         }
         let opened = Arc::new(self.keys.open(token, &self.logins).await?);
-        verified.admit(&hash, &opened);
+        verified.insert(&hash, &opened);
         Ok(opened)
     }
 }

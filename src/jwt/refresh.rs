@@ -166,7 +166,7 @@ impl JwtMode {
 
 /// Who presented a refresh token, for the log.
 fn note_user(login: &Login) {
-    telemetry::note(RequestUser { user: login.user.id, login: login.id, mode: NAME });
+    telemetry::set_user(RequestUser { user: login.user.id, login: login.id, mode: NAME });
 }
 
 fn outcome(renewal: RenewalOutcome) -> Result<Login, AuthError> {

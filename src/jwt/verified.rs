@@ -34,7 +34,7 @@ impl VerifiedTokens {
     }
 
     /// Remembers it.
-    pub(super) fn admit(&self, hash: &TokenHash, opened: &Arc<Opened>) {
+    pub(super) fn insert(&self, hash: &TokenHash, opened: &Arc<Opened>) {
         self.0.of(&hash.0).insert(hash.0, Arc::clone(opened));
     }
 }

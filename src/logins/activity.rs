@@ -51,7 +51,7 @@ struct Use {
 }
 
 impl Activity {
-    pub(super) fn note(&self, login: Uuid, remember_me: bool, now: DateTime<Utc>) {
+    pub(super) fn record(&self, login: Uuid, remember_me: bool, now: DateTime<Utc>) {
         let Notes { new, waiting, .. } = &mut *self.lock();
         match new.entry(login) {
             Entry::Occupied(mut noted) => {
@@ -82,7 +82,7 @@ impl Activity {
     }
 
     /// Writes down what is due, for as long as it is polled.
-    pub(super) async fn keep(&self, pool: &Connections, lifetimes: &Lifetimes) {
+    pub(super) async fn run_writer(&self, pool: &Connections, lifetimes: &Lifetimes) {
         // Often enough to be noticed within the idle time, however short that is.
         let shortest = lifetimes.last_seen_interval(false).min(lifetimes.last_seen_interval(true));
         let mut ticks = tokio::time::interval(TICK.min(shortest / 2));
@@ -185,10 +185,10 @@ mod tests {
     #[test]
     fn each_kind_is_written_at_its_own_time_and_what_is_used_again_with_its_last_use() {
         let activity = Activity::default();
-        activity.note(login(2), false, at(1));
-        activity.note(login(9), true, at(1));
-        activity.note(login(1), false, at(2));
-        activity.note(login(2), false, at(3));
+        activity.record(login(2), false, at(1));
+        activity.record(login(9), true, at(1));
+        activity.record(login(1), false, at(2));
+        activity.record(login(2), false, at(3));
         assert_eq!(taken(&activity, false), [(1, at(2)), (2, at(3))]);
         activity.done();
         assert_eq!(taken(&activity, false), []);
@@ -198,12 +198,12 @@ mod tests {
     #[test]
     fn what_waits_since_a_moment_ago_is_not_due() {
         let activity = Activity::default();
-        activity.note(login(1), false, at(1));
+        activity.record(login(1), false, at(1));
         let between = Instant::now();
         std::thread::sleep(Duration::from_millis(1));
-        activity.note(login(2), false, at(2));
+        activity.record(login(2), false, at(2));
         // It waits since its first use, and its later ones don't put that off.
-        activity.note(login(1), false, at(3));
+        activity.record(login(1), false, at(3));
         let batch = activity.take(|since, _| since <= between);
         assert_eq!(
             batch.iter().map(|using| (using.login, using.seen)).collect::<Vec<_>>(),
@@ -215,7 +215,7 @@ mod tests {
     fn a_batch_has_a_thousand_and_is_in_order() {
         let activity = Activity::default();
         for number in (0..2_500).rev() {
-            activity.note(login(number), number % 2 == 0, at(1));
+            activity.record(login(number), number % 2 == 0, at(1));
         }
         let batches: Vec<_> = std::iter::from_fn(|| {
             let batch = activity.take(|_, _| true);
@@ -230,12 +230,12 @@ mod tests {
     #[test]
     fn what_could_not_be_written_is_first_in_line_and_no_use_gets_lost() {
         let activity = Activity::default();
-        activity.note(login(1), false, at(1));
-        activity.note(login(2), false, at(1));
+        activity.record(login(1), false, at(1));
+        activity.record(login(2), false, at(1));
         assert_eq!(taken(&activity, false).len(), 2);
         // Meanwhile.
-        activity.note(login(2), false, at(5));
-        activity.note(login(3), false, at(5));
+        activity.record(login(2), false, at(5));
+        activity.record(login(3), false, at(5));
         assert_eq!((activity.seen(login(1)), activity.seen(login(2))), (Some(at(1)), Some(at(5))));
         activity.put_back();
         assert_eq!(taken(&activity, false), [(1, at(1)), (2, at(5)), (3, at(5))]);
@@ -245,7 +245,7 @@ mod tests {
     fn what_was_written_a_moment_ago_is_known_still() {
         let activity = Activity::default();
         for number in 1..4 {
-            activity.note(login(number), false, at(1));
+            activity.record(login(number), false, at(1));
             taken(&activity, false);
             activity.done();
         }

@@ -63,13 +63,15 @@ impl Session {
         let until = match self.generations.standing(generation, lifetimes.refresh_grace, now) {
             GenerationState::Current => DateTime::<Utc>::MAX_UTC,
             GenerationState::InGrace { until } => until,
-            GenerationState::Over | GenerationState::Forgotten => return Some(self.told(Validity::Replaced)),
+            GenerationState::Over | GenerationState::Forgotten => {
+                return Some(self.found_with(Validity::Replaced));
+            }
             GenerationState::Newer => return None,
         };
         let idle = lifetimes.span(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));
         let ends_at = self.ends_at.min(until);
-        Some(FoundLogin { ends_at, ..self.told(Validity::Good) })
+        Some(FoundLogin { ends_at, ..self.found_with(Validity::Good) })
     }
 
     /// What a request is told that shows a generation which the database does not know of either. It was given out by us,
@@ -79,7 +81,7 @@ impl Session {
     }
 
     /// What a request is told whose handle is this good.
-    pub(super) fn told(&self, validity: Validity) -> FoundLogin {
+    pub(super) fn found_with(&self, validity: Validity) -> FoundLogin {
         FoundLogin { principal: Arc::clone(&self.principal), validity, ends_at: self.ends_at }
     }
 }
@@ -117,7 +119,7 @@ impl Cache {
     }
 
     /// Remembers what was looked up, unless something changed meanwhile.
-    pub(super) fn admit(&self, hash: &HandleHash, ticket: ReadGeneration, session: Session) {
+    pub(super) fn insert(&self, hash: &HandleHash, ticket: ReadGeneration, session: Session) {
         let mut shard = self.shards.of(hash);
         if shard.invalidations == ticket.0 {
             shard.sessions.insert(*hash, session);
@@ -191,7 +193,7 @@ mod tests {
 
     fn remembering() -> Cache {
         let cache = cache();
-        cache.admit(&[7; 32], cache.ticket(&[7; 32]), session());
+        cache.insert(&[7; 32], cache.ticket(&[7; 32]), session());
         cache
     }
 
@@ -201,10 +203,10 @@ mod tests {
             let cache = cache();
             let ticket = cache.ticket(&[7; 32]);
             change(&cache);
-            cache.admit(&[7; 32], ticket, session());
+            cache.insert(&[7; 32], ticket, session());
             assert_eq!(cache.len(), 0);
 
-            cache.admit(&[7; 32], cache.ticket(&[7; 32]), session());
+            cache.insert(&[7; 32], cache.ticket(&[7; 32]), session());
             assert!(cache.find(&[7; 32], 2, at(51)).is_some());
             change(&cache);
             assert_eq!(cache.len(), 0);

@@ -89,7 +89,7 @@ impl FeedFreshness {
     }
 
     /// Asks for a look.
-    pub(super) fn want(&self) {
+    pub(super) fn request_poll(&self) {
         self.wanted.notify_one();
     }
 
@@ -146,7 +146,7 @@ impl FeedFreshness {
                 if has_failed || !self.is_followed.load(Ordering::SeqCst) {
                     return false;
                 }
-                self.want();
+                self.request_poll();
                 if looks.changed().await.is_err() {
                     return false;
                 }

@@ -55,7 +55,7 @@ impl Logins {
 
     fn note_use(&self, presented: &FoundLogin, now: DateTime<Utc>) {
         if presented.validity == Validity::Good {
-            self.activity.note(presented.principal.login_id, presented.principal.remember_me, now);
+            self.activity.record(presented.principal.login_id, presented.principal.remember_me, now);
         }
     }
 
@@ -72,14 +72,14 @@ impl Logins {
         let is_live = self.state(&login, now) == LoginState::Live;
         let mut session = Session::of(login);
         if !is_live {
-            return Ok(Some(session.told(Validity::Over)));
+            return Ok(Some(session.found_with(Validity::Over)));
         }
         let presented = session
             .present(generation, now, &self.lifetimes)
             .or_else(|| session.present_newest(now, &self.lifetimes));
         presented.iter().for_each(|presented| self.note_use(presented, now));
         if self.remembers_sessions() {
-            sessions.admit(hash, ticket, session);
+            sessions.insert(hash, ticket, session);
         }
         Ok(presented)
     }

@@ -73,8 +73,8 @@ impl Logins {
     }
 
     /// Writes down which logins were used, each when its use has waited for long enough.
-    pub async fn keep_activity(self) {
-        self.activity.keep(&self.pools.upkeep, &self.lifetimes).await;
+    pub async fn run_activity_writer(self) {
+        self.activity.run_writer(&self.pools.upkeep, &self.lifetimes).await;
     }
 
     /// Writes down, at the end of the program, what is not written down yet.
@@ -83,8 +83,8 @@ impl Logins {
     }
 
     /// Deletes what is long over.
-    pub async fn keep_swept(self) {
-        sweep::keep_swept(&self.pools.upkeep, &self.clock).await;
+    pub async fn run_sweep(self) {
+        sweep::run_sweep(&self.pools.upkeep, &self.clock).await;
     }
 
     fn requests(&self) -> &Connections {

@@ -38,7 +38,7 @@ impl Logins {
             return Ok(RenewalOutcome::Renewed(Box::new(login)));
         }
         let found = store::find_by_handle(self.requests(), hash).await?;
-        Ok(self.judge(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
+        Ok(self.outcome_of(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
     }
 
     async fn move_on(&self, which: Which<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
@@ -70,10 +70,10 @@ impl Logins {
         if let Some(login) = found.as_ref().filter(|login| is_another(login)) {
             return Ok(self.judge_other_secret(login, claimed.generation));
         }
-        Ok(self.judge(found, claimed.generation))
+        Ok(self.outcome_of(found, claimed.generation))
     }
 
-    fn judge(&self, found: Option<Login>, generation: i32) -> RenewalOutcome {
+    fn outcome_of(&self, found: Option<Login>, generation: i32) -> RenewalOutcome {
         // Whoever asks has proof that there was such a login: it was over for so long that it has been deleted.
         let Some(login) = found else { return RenewalOutcome::Expired };
         let now = self.clock.now();

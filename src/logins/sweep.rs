@@ -22,7 +22,7 @@ const KEEP_LOGINS: chrono::Duration = chrono::Duration::days(1);
 const KEEP_REVOCATIONS: chrono::Duration = chrono::Duration::hours(1);
 
 /// Sweeps for as long as it is polled.
-pub(super) async fn keep_swept(pool: &Connections, clock: &Clock) {
+pub(super) async fn run_sweep(pool: &Connections, clock: &Clock) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

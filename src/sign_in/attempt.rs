@@ -57,7 +57,7 @@ impl SignIn {
             Ok(verified) => self.start_verified(attempt, verified).await,
             Err(error) => Err(error),
         };
-        self.tell(&outcome, origin, mode, transport);
+        self.record_outcome(&outcome, origin, mode, transport);
         let outcome = outcome.map_err(Problem::from);
         let word = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "started");
         self.metrics.sign_in(mode, transport, word);
@@ -106,7 +106,7 @@ impl SignIn {
     }
 
     /// Tells the trail and the log what came of it, and of which account: never which name was typed.
-    fn tell(
+    fn record_outcome(
         &self,
         outcome: &Result<Login, LoginError>,
         origin: Origin,
@@ -116,7 +116,7 @@ impl SignIn {
         let entry = |kind| Entry::new(kind, origin).in_mode(mode).by(transport);
         match outcome {
             Ok(Login { id, user, .. }) => {
-                telemetry::note(RequestUser { user: user.id, login: *id, mode });
+                telemetry::set_user(RequestUser { user: user.id, login: *id, mode });
                 self.trail.record(entry(Kind::LoginStarted).in_login(*id).of_user(user.id, &user.username));
             }
             Err(LoginError::InvalidCredentials(failure)) => {

@@ -22,7 +22,7 @@ use crate::config::{LogConfig, LogFormat};
 
 pub use self::access::{AccessRecord, access};
 pub use self::lines::AUDIT;
-pub use self::request::{RequestId, RequestUser, TraceParent, answering, note, noted};
+pub use self::request::{RequestId, RequestUser, TraceParent, answering, noted, set_user};
 pub use self::spans::{AnsweredRequest, TraceExporter, TraceExporterError};
 
 use self::lines::{LineBuffer, LogWriter};

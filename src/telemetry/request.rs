@@ -130,7 +130,7 @@ pub fn answering<T>(id: RequestId, work: impl Future<Output = T>) -> impl Future
 }
 
 /// Notes who sent the request that is being answered, for its access line.
-pub fn note(who: RequestUser) {
+pub fn set_user(who: RequestUser) {
     // Outside of a request there is no such line.
     let _ = CURRENT.try_with(|current| current.who.set(Some(who)));
 }

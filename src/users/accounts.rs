@@ -184,8 +184,8 @@ impl Accounts {
     }
 
     /// Deletes counts of guesses that are forgotten, for as long as it is polled.
-    pub async fn keep_swept(self, upkeep: Connections) {
-        guesses::keep_swept(&upkeep, &self.clock).await;
+    pub async fn run_sweep(self, upkeep: Connections) {
+        guesses::run_sweep(&upkeep, &self.clock).await;
     }
 
     /// Lets nobody sign in as this user, and ends every login; or lets them again, which revives none.

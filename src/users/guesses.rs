@@ -74,7 +74,7 @@ pub fn closed(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
 }
 
 /// Deletes counts that nobody goes by any more.
-pub(super) async fn keep_swept(pool: &Connections, clock: &Clock) {
+pub(super) async fn run_sweep(pool: &Connections, clock: &Clock) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

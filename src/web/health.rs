@@ -119,15 +119,15 @@ async fn database(pool: &Connections, commits: &CommitProbe) -> Health {
     let checks = async {
         match is_read_only(pool).await {
             Ok(false) => {}
-            Ok(true) => return tell("database", Health::ReadOnly, "it takes no writes"),
-            Err(error) => return tell("database", Health::Down, error),
+            Ok(true) => return log_down("database", Health::ReadOnly, "it takes no writes"),
+            Err(error) => return log_down("database", Health::Down, error),
         }
         match commits.check().await {
             Ok(()) => Health::Ok,
-            Err(error) => tell("database", Health::Down, error),
+            Err(error) => log_down("database", Health::Down, error),
         }
     };
-    let late = |_| tell("database", Health::Down, "it gives no answer, or makes no commit");
+    let late = |_| log_down("database", Health::Down, "it gives no answer, or makes no commit");
     timeout(TIME_LIMIT, checks).await.unwrap_or_else(late)
 }
 
@@ -141,26 +141,26 @@ async fn is_read_only(pool: &Connections) -> Result<bool, DatabaseError> {
 async fn feed(logins: &Logins) -> Health {
     match timeout(TIME_LIMIT, logins.is_fresh()).await {
         Ok(true) => Health::Ok,
-        Ok(false) | Err(_) => tell("feed", Health::Down, "the revocation feed can't be read"),
+        Ok(false) | Err(_) => log_down("feed", Health::Down, "the revocation feed can't be read"),
     }
 }
 
 fn keys(modes: &Modes) -> Health {
     match modes.iter().find_map(|mode| mode.trouble()) {
         None => Health::Ok,
-        Some(trouble) => tell("keys", Health::Down, trouble),
+        Some(trouble) => log_down("keys", Health::Down, trouble),
     }
 }
 
 fn upkeep(standing: &RunningTasks) -> Health {
     match standing.down() {
         down if down.is_empty() => Health::Ok,
-        down => tell("upkeep", Health::Down, format!("not running: {}", down.join(", "))),
+        down => log_down("upkeep", Health::Down, format!("not running: {}", down.join(", "))),
     }
 }
 
 /// To the log alone: who asks may be anybody.
-fn tell(part: &str, check: Health, cause: impl fmt::Display) -> Health {
+fn log_down(part: &str, check: Health, cause: impl fmt::Display) -> Health {
     tracing::warn!(part, %cause, "not ready");
     check
 }

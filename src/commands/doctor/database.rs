@@ -40,7 +40,7 @@ pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Opti
         Err(finding) => return (vec![finding], None),
     };
     let pools = Pools::new(ways.clone(), config.database_max_connections);
-    let (mut findings, is_ready) = match look(&pools, ways.options(), config, clock).await {
+    let (mut findings, is_ready) = match inspect(&pools, ways.options(), config, clock).await {
         Ok(looked) => looked,
         Err(error) => (vec![Finding::skipped("the database", format!("It gives no answer: {error}"))], false),
     };
@@ -92,7 +92,7 @@ async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Endpoints, Findi
         ),
         (Some("08P01"), _) => (
             format!("What answers at {place} refuses how the service connects: {error}"),
-            "A pooler, perhaps, and a parameter of the URL that it does not pass on (options, say): leave that out.",
+            "A pooler, perhaps, and a parameter of the URL that it does not pass on (options, print_line): leave that out.",
         ),
         (_, sqlx::Error::Tls(_)) => (
             format!("No TLS with {place}: {error}"),
@@ -140,7 +140,7 @@ struct Facts {
     encoding: String,
 }
 
-async fn look(
+async fn inspect(
     pools: &Pools,
     options: &PgConnectOptions,
     config: &Config,
@@ -292,7 +292,7 @@ fn of_clock(difference: chrono::Duration) -> Finding {
 
 /// What is to be said of the schema and of rights, and whether what is in it can be looked at.
 async fn look_at_schema(backend: &mut PgConnection) -> Result<([Finding; 2], bool), sqlx::Error> {
-    let schema = Schema::look(backend).await;
+    let schema = Schema::read(backend).await;
     let is_ready = matches!(schema, Ok(Schema::Ready { .. }));
     Ok(([of_schema(&schema, backend).await?, rights(backend, is_ready).await?], is_ready))
 }

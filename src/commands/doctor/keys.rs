@@ -8,7 +8,7 @@ use crate::database::{self, Pools};
 use crate::jwt::{KeyState, Keys, KeysError, StartupPlan};
 
 pub(super) async fn check(config: &Config, pools: &Pools, clock: &Clock) -> Vec<Finding> {
-    match look(config, pools, clock).await {
+    match inspect(config, pools, clock).await {
         Ok(findings) => findings,
         Err(error @ KeysError::Database(_)) => {
             vec![Finding::skipped("signing keys", format!("They can't be read: {error}"))]
@@ -21,7 +21,7 @@ pub(super) async fn check(config: &Config, pools: &Pools, clock: &Clock) -> Vec<
     }
 }
 
-async fn look(config: &Config, pools: &Pools, clock: &Clock) -> Result<Vec<Finding>, KeysError> {
+async fn inspect(config: &Config, pools: &Pools, clock: &Clock) -> Result<Vec<Finding>, KeysError> {
     let made_here = database::made_app_secret(&pools.requests).await?;
     let Some(secret) = config.app_secret.clone().or_else(|| made_here.clone()) else {
         return Ok(vec![without_secret(config, pools, clock).await?]);
@@ -38,12 +38,12 @@ async fn look(config: &Config, pools: &Pools, clock: &Clock) -> Result<Vec<Findi
                     "It takes that one's place at the next start. Everybody who is signed in by cookie or by refresh token \
                      signs in again then.",
                 ),
-                told(outlook, config, &keys).await?,
+                startup_finding(outlook, config, &keys).await?,
             ]);
         }
         (outlook, _) => outlook?,
     };
-    Ok(vec![told(outlook, config, &keys).await?])
+    Ok(vec![startup_finding(outlook, config, &keys).await?])
 }
 
 /// No secret is set, and none was made.
@@ -58,7 +58,7 @@ async fn without_secret(config: &Config, pools: &Pools, clock: &Clock) -> Result
     }
 }
 
-async fn told(outlook: StartupPlan, config: &Config, keys: &Keys) -> Result<Finding, KeysError> {
+async fn startup_finding(outlook: StartupPlan, config: &Config, keys: &Keys) -> Result<Finding, KeysError> {
     let listed = keys.list().await?;
     let active = listed.iter().find(|key| key.state == KeyState::Active);
     let active = active.map_or("none", |key| key.algorithm.as_str());

@@ -11,7 +11,7 @@ mod site;
 use clap::Args;
 use url::Url;
 
-use super::{Failure, say};
+use super::{Failure, print_line};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 
@@ -63,8 +63,8 @@ impl Finding {
             Level::Problem => "problem",
             Level::Skipped => "skipped",
         };
-        say(&format!("{level:<9}{}", self.what))?;
-        self.advice.as_ref().map_or(Ok(()), |advice| say(&format!("{:<9}{advice}", "")))
+        print_line(&format!("{level:<9}{}", self.what))?;
+        self.advice.as_ref().map_or(Ok(()), |advice| print_line(&format!("{:<9}{advice}", "")))
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn examine(doctor: Doctor, config: Result<Config, ConfigError>)
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     let (problems, warnings) = (count(Level::Problem), count(Level::Warning));
     match problems {
-        0 => say(&format!("no problems, warnings: {warnings}")),
+        0 => print_line(&format!("no problems, warnings: {warnings}")),
         _ => Err(format!("problems: {problems}, warnings: {warnings}").into()),
     }
 }
@@ -109,7 +109,7 @@ fn wrong(error: &ConfigError) -> Vec<Finding> {
 }
 
 /// What is told at every start of the service: settings that do nothing, or not what they should. One line each.
-pub(super) fn slips(config: &Config) -> Vec<String> {
-    let slips = settings::slips(config).into_iter();
-    slips.map(|slip| format!("{} {}", slip.what, slip.advice.unwrap_or_default())).collect()
+pub(super) fn likely_mistakes(config: &Config) -> Vec<String> {
+    let mistakes = settings::likely_mistakes(config).into_iter();
+    mistakes.map(|mistake| format!("{} {}", mistake.what, mistake.advice.unwrap_or_default())).collect()
 }

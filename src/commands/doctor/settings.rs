@@ -19,7 +19,7 @@ const OWASP: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4
 const WIDEST: u8 = 8;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    let mut findings = slips(config);
+    let mut findings = likely_mistakes(config);
     if findings.is_empty() {
         findings.push(Finding::ok("every setting is known"));
     }
@@ -33,7 +33,7 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
 }
 
 /// Settings that do nothing, or not what they should.
-pub(super) fn slips(config: &Config) -> Vec<Finding> {
+pub(super) fn likely_mistakes(config: &Config) -> Vec<Finding> {
     let unknown = config.unknown.iter().map(|UnknownSetting { name, why }| {
         let advice = match why {
             UnknownReason::Meant(meant) => format!("Is {meant} meant?"),
@@ -276,10 +276,10 @@ mod tests {
         ] {
             let unknown = vec![UnknownSetting { name: "SESION_TTL".to_owned(), why }];
             let config = Config { unknown, ..config(&[]) };
-            let slips = super::super::slips(&config);
+            let mistakes = super::super::likely_mistakes(&config);
             assert!(
-                slips.len() == 1 && slips[0].contains("SESION_TTL") && slips[0].contains(told),
-                "{slips:?}"
+                mistakes.len() == 1 && mistakes[0].contains("SESION_TTL") && mistakes[0].contains(told),
+                "{mistakes:?}"
             );
         }
     }

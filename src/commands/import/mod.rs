@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Failure, say};
+use super::{Failure, print_line};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
@@ -98,7 +98,7 @@ pub(super) async fn import(
     if outcome.is_ok() && refused == 0 {
         return Ok(summary);
     }
-    say(&summary)?;
+    print_line(&summary)?;
     outcome.and_then(|()| Err(format!("some {unit}s were refused").into()))
 }
 
@@ -177,7 +177,7 @@ impl ImportReport {
 
     fn refuse(&mut self, number: u64, name: Option<&str>, why: &str) -> Result<(), Failure> {
         self.refused += 1;
-        self.tell(number, name, why)
+        self.print_row_outcome(number, name, why)
     }
 
     fn take(&mut self, user: &CheckedUser, name: Option<&str>) -> Result<(), Failure> {
@@ -186,12 +186,12 @@ impl ImportReport {
             return Ok(());
         }
         self.without_password += 1;
-        self.tell(user.number, name, &format!("{} without a password: none fits", self.done()))
+        self.print_row_outcome(user.number, name, &format!("{} without a password: none fits", self.done()))
     }
 
-    fn tell(&self, number: u64, name: Option<&str>, what: &str) -> Result<(), Failure> {
+    fn print_row_outcome(&self, number: u64, name: Option<&str>, what: &str) -> Result<(), Failure> {
         let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
-        self.bar.suspend(|| say(&format!("{} {number}{name}: {what}", self.unit)))
+        self.bar.suspend(|| print_line(&format!("{} {number}{name}: {what}", self.unit)))
     }
 
     fn done(&self) -> &'static str {

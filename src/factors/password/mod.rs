@@ -191,7 +191,7 @@ impl PasswordFactor {
     where
         E: From<Limited> + From<PasswordError>,
     {
-        let place = self.hasher.enter()?;
+        let place = self.hasher.acquire_slot()?;
         let turn = place.turn().await?;
         let counted = self.limit.begin(network).await?;
         Ok(PasswordAttempt { counted, place, _turn: turn })

@@ -20,12 +20,12 @@ const TIDY: Duration = Duration::from_secs(10 * 60);
 
 impl Keys {
     /// Does, for as long as it is polled, what time demands.
-    pub async fn keep(self, trail: Trail) {
+    pub async fn run_upkeep(self, trail: Trail) {
         let mut tidied = tokio::time::Instant::now();
         let mut could_sign = true;
         loop {
             tokio::time::sleep(TICK).await;
-            let mut outcome = self.keep_now(&trail).await;
+            let mut outcome = self.run_once(&trail).await;
             if tidied.elapsed() >= TIDY {
                 tidied = tokio::time::Instant::now();
                 let tidy = store::tidy(&self.0.pool, self.0.clock.now()).await;
@@ -43,7 +43,7 @@ impl Keys {
         }
     }
 
-    async fn keep_now(&self, trail: &Trail) -> Result<(), KeysError> {
+    async fn run_once(&self, trail: &Trail) -> Result<(), KeysError> {
         if !self.0.is_prepared.load(Ordering::Relaxed) {
             // The node started on a database that took no writes.
             return self.prepare(trail).await;

@@ -112,13 +112,13 @@ impl Feed {
     /// # Errors
     /// When the database gives no answer, is a standby, or falls silent for as long as the staleness bound.
     pub async fn poll(&mut self) -> Result<(), DatabaseError> {
-        let mut outcome = self.look().await;
+        let mut outcome = self.poll_once().await;
         // Not that Postgres is away, perhaps: the node was asleep in the middle of it, or its connection has died
         // meanwhile, and tells when it is used.
         let retries = if self.is_behind { 0 } else { RETRIES };
         for _ in 0..retries {
             if outcome.is_err() {
-                outcome = self.look().await;
+                outcome = self.poll_once().await;
             }
         }
         self.is_behind = outcome.is_err();
@@ -128,7 +128,7 @@ impl Feed {
         outcome
     }
 
-    async fn look(&mut self) -> Result<(), DatabaseError> {
+    async fn poll_once(&mut self) -> Result<(), DatabaseError> {
         let mut connection = self.connect().await?;
         let outcome = self.look_by(&mut connection).await;
         if outcome.is_ok() {

@@ -48,7 +48,7 @@ async fn exchange_by(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::E
     let (mut listener, own) =
         timeout(RECONNECT, listen(pool)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     // What was said while nobody listened has to be read, too.
-    directory.freshness.want();
+    directory.freshness.request_poll();
     let (mut has_news, mut next) = (false, Instant::now());
     loop {
         tokio::select! {
@@ -56,7 +56,7 @@ async fn exchange_by(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::E
                 Ok(received) => match received? {
                     // What this node has rung for itself, it has read.
                     Some(notification) if notification.process_id() == own.unsigned_abs() => {}
-                    Some(_) => directory.freshness.want(),
+                    Some(_) => directory.freshness.request_poll(),
                     None => return Ok(()),
                 },
                 Err(_) => {

@@ -78,8 +78,8 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// [`PasswordError::QueueFull`].
-    pub fn enter(&self) -> Result<QueueSlot, PasswordError> {
-        let ticket = self.pool.enter().ok_or(PasswordError::QueueFull)?;
+    pub fn acquire_slot(&self) -> Result<QueueSlot, PasswordError> {
+        let ticket = self.pool.acquire_ticket().ok_or(PasswordError::QueueFull)?;
         Ok(QueueSlot { today: self.today.clone(), ticket })
     }
 
@@ -96,7 +96,7 @@ impl PasswordHasher {
     /// # Errors
     /// See [`PasswordError`].
     pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
-        self.enter()?.hash(password).await
+        self.acquire_slot()?.hash(password).await
     }
 
     /// What it does now, and what it has done.
@@ -144,9 +144,11 @@ impl QueueSlot {
     /// # Errors
     /// See [`PasswordError`].
     pub async fn verify(&self, password: &str, stored: Option<&str>) -> Result<PasswordCheck, PasswordError> {
-        let (today, spellings) = (self.today.clone(), spellings(password));
+        let (today, normalizations) = (self.today.clone(), normalizations(password));
         let stored = stored.map(StoredHash::parse);
-        self.ticket.compute(move |workspace| judge(&spellings, stored, &today, workspace)).await?
+        self.ticket
+            .compute(move |workspace| check_password(&normalizations, stored, &today, workspace))
+            .await?
     }
 }
 
@@ -157,7 +159,7 @@ pub(super) fn normalize(password: &str) -> Zeroizing<String> {
 
 /// How a password may have been written when it was hashed: here in NFKC; elsewhere, as a rule, as it was typed.
 /// Nothing in a hash says where it was made, so both are tried, for unknown users as well.
-fn spellings(password: &str) -> Vec<Zeroizing<String>> {
+fn normalizations(password: &str) -> Vec<Zeroizing<String>> {
     let normal = normalize(password);
     match normal.as_str() == password {
         true => vec![normal],
@@ -176,8 +178,8 @@ pub(super) fn check_hash(stored: &str) -> Result<bool, Unusable> {
     StoredHash::parse(stored).map(|hash| !matches!(hash, StoredHash::NoPassword))
 }
 
-fn judge(
-    spellings: &[Zeroizing<String>],
+fn check_password(
+    normalizations: &[Zeroizing<String>],
     stored: Option<Result<StoredHash, Unusable>>,
     today: &Params,
     workspace: &mut Workspace,
@@ -188,7 +190,7 @@ fn judge(
     };
     let is_outdated = stored.as_ref().is_none_or(|stored| stored.is_outdated(today));
     let mut upgrade = None;
-    for spelling in spellings {
+    for spelling in normalizations {
         if is_outdated {
             let hash = Argon2Hash::make(spelling, today, workspace)?;
             // That of the first spelling, which is ours.

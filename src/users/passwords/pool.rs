@@ -84,7 +84,7 @@ impl Pool {
             let name = format!("hash-{number}");
             thread::Builder::new().name(name).spawn(move || {
                 if niceness == ThreadPriority::GivesWay {
-                    give_way();
+                    lower_thread_priority();
                 }
                 work(&queue, &running, workspace);
             })?;
@@ -114,7 +114,7 @@ impl Pool {
     }
 
     /// Takes a place in the queue, if there is one.
-    pub(super) fn enter(&self) -> Option<Ticket> {
+    pub(super) fn acquire_ticket(&self) -> Option<Ticket> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.refuse();
             return None;
@@ -200,13 +200,13 @@ fn next(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
 
 /// Priorities are a thread's own on Linux; elsewhere this would slow the whole program down.
 #[cfg(target_os = "linux")]
-fn give_way() {
+fn lower_thread_priority() {
     // It is always allowed; where it is not, hashing is as important as anything else.
     let _ = rustix::process::nice(NICENESS);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn give_way() {}
+fn lower_thread_priority() {}
 
 #[cfg(test)]
 mod tests {
@@ -217,7 +217,7 @@ mod tests {
     /// Keeps the only thread busy until the sender is dropped.
     async fn held_up(pool: &Pool) -> mpsc::Sender<()> {
         let (release, held) = mpsc::channel::<()>();
-        let ticket = pool.enter().expect("a place");
+        let ticket = pool.acquire_ticket().expect("a place");
         let (started, has_started) = oneshot::channel();
         tokio::spawn(async move {
             let work = move |_: &mut Workspace| {
@@ -243,14 +243,14 @@ mod tests {
     async fn a_full_queue_turns_away_at_once_and_counts_it() {
         let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
         let release = held_up(&pool).await;
-        let waiting: Vec<_> = (0..QUEUE).map(|_| pool.enter().expect("a place")).collect();
-        assert!(pool.enter().is_none());
+        let waiting: Vec<_> = (0..QUEUE).map(|_| pool.acquire_ticket().expect("a place")).collect();
+        assert!(pool.acquire_ticket().is_none());
         let full = Load { waiting: QUEUE, running: 1, computed: 0, refused: 1 };
         assert_eq!(pool.load(), full);
 
         drop((release, waiting));
         until(|| pool.load() == Load { waiting: 0, running: 0, ..full }).await;
-        assert!(pool.enter().is_some());
+        assert!(pool.acquire_ticket().is_some());
     }
 
     #[tokio::test]
@@ -258,7 +258,7 @@ mod tests {
         let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
         let (release, held) = mpsc::channel::<()>();
         let (started, has_started) = oneshot::channel();
-        let ticket = pool.enter().expect("a place");
+        let ticket = pool.acquire_ticket().expect("a place");
         let client = tokio::spawn(async move {
             let work = move |_: &mut Workspace| {
                 let _ = started.send(());
@@ -279,7 +279,7 @@ mod tests {
     async fn who_left_before_their_turn_costs_nothing() {
         let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
         let release = held_up(&pool).await;
-        let ticket = pool.enter().expect("a place");
+        let ticket = pool.acquire_ticket().expect("a place");
         let (done, was_done) = mpsc::channel();
         let abandoned = ticket.compute(move |_| done.send(()));
         assert!(tokio::time::timeout(Duration::from_millis(1), abandoned).await.is_err());
@@ -292,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_that_panics_takes_no_thread_with_it() {
         let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
-        let ticket = pool.enter().expect("a place");
+        let ticket = pool.acquire_ticket().expect("a place");
         assert!(ticket.compute(|_| panic!("on purpose")).await.is_err());
         assert_eq!(ticket.compute(|_| 1).await.expect("an answer"), 1);
     }
@@ -306,7 +306,7 @@ mod tests {
             [(ThreadPriority::GivesWay, (before + NICENESS).min(19)), (ThreadPriority::Usual, before)]
         {
             let pool = Pool::start(1, QUEUE, 64, of_whom).expect("a thread");
-            let of_thread = pool.enter().expect("a place").compute(move |_| niceness()).await;
+            let of_thread = pool.acquire_ticket().expect("a place").compute(move |_| niceness()).await;
             assert_eq!((of_thread.expect("an answer"), niceness()), (expected, before), "{of_whom:?}");
         }
     }

@@ -22,7 +22,7 @@ fn hasher(memory: u32, iterations: u32) -> PasswordHasher {
 }
 
 async fn verify(hasher: &PasswordHasher, password: &str, stored: Option<&str>) -> PasswordCheck {
-    hasher.enter().expect("a place").verify(password, stored).await.expect("an answer")
+    hasher.acquire_slot().expect("a place").verify(password, stored).await.expect("an answer")
 }
 
 /// Whether it is right, and how often argon2 was computed to find out.

@@ -379,7 +379,7 @@ async fn nodes_that_all_find_a_rotation_due_do_it_once() {
     }
     proxy.take_statements();
     clock.advance(30 * DAY);
-    let upkeep = nodes.each_ref().map(|(node, trail)| tokio::spawn(node.clone().keep(trail.clone())));
+    let upkeep = nodes.each_ref().map(|(node, trail)| tokio::spawn(node.clone().run_upkeep(trail.clone())));
     let mut loads = 0;
     // One by whoever rotates, and each looks once more before it knows of it.
     eventually("two nodes that know", async || {

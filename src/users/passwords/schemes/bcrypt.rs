@@ -94,7 +94,7 @@ impl BcryptHash {
             Of::HexOfSha256 => self.verifies(hexadecimal(&crypto::sha256(password)).as_bytes()),
             Of::Base64OfSha256 => self.verifies(base64(&crypto::sha256(password)).as_bytes()),
             Of::Base64OfHmac => self.verifies_mac(hmac::HMAC_SHA256, self.salt(), password),
-            Of::WordPress => wordpress::spellings(password)
+            Of::WordPress => wordpress::encodings(password)
                 .iter()
                 .any(|spelling| self.verifies_mac(hmac::HMAC_SHA384, b"wp-sha384", spelling)),
         }

@@ -49,7 +49,7 @@ impl PhpassHash {
         let is_other = |spelling: &&Zeroizing<Vec<u8>>| spelling.as_slice() != password;
         self.is_of(password)
             || self.may_be_of_wordpress
-                && wordpress::spellings(password).iter().filter(is_other).any(|spelling| self.is_of(spelling))
+                && wordpress::encodings(password).iter().filter(is_other).any(|spelling| self.is_of(spelling))
     }
 
     fn is_of(&self, password: &[u8]) -> bool {

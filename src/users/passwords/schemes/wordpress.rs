@@ -7,7 +7,7 @@ const BLANKS: &[u8] = b" \t\n\r\0\x0b";
 
 /// How a password may have been hashed: without the blanks around it; set in a form, also with a backslash before each
 /// quotation mark.
-pub(super) fn spellings(password: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
+pub(super) fn encodings(password: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let trimmed = trim(password);
     let slashed = slash(trimmed);
     match slashed.as_slice() == trimmed {
