@@ -33,8 +33,8 @@ SERVICES = ("/jwt/introspect", "/jwt/revoke")
 
 # After these the credentials that were shown are good no more, or are others by now.
 SPENDING = {
-    "session_login", "session_refresh", "session_logout", "session_logout_all",
-    "jwt_login", "jwt_refresh", "jwt_logout", "jwt_logout_all",
+    "session_login", "session_refresh", "session_logout", "session_logout_all", "session_step_up",
+    "jwt_login", "jwt_refresh", "jwt_logout", "jwt_logout_all", "jwt_step_up",
     "change_password", "end_login", "oauth_revoke",
 }  # fmt: skip
 
@@ -127,6 +127,8 @@ def make_right(case):
         body.update(username=person.name, password=PASSWORD)
     elif name in ("session_register", "jwt_register"):
         make_new(body)
+    elif name in ("session_step_up", "jwt_step_up"):
+        body.update(password=PASSWORD)
     elif name == "change_password":
         body.update(current_password=PASSWORD, new_password=uncommon(body["new_password"]))
     elif name in ("oauth_introspect", "oauth_revoke"):
