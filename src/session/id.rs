@@ -192,9 +192,11 @@ mod properties {
     }
 
     #[test]
-    fn a_later_id_with_a_slip_in_it_is_refused() {
-        check(near_misses(later().prop_map(|id| ids(1).write(&id).to_string())), |(_, other)| {
-            prop_assert_eq!(ids(1).read(&other), None);
+    fn a_later_id_with_a_slip_in_it_is_refused_unless_the_beginning_of_its_chain_is_left() {
+        check(near_misses(later().prop_map(|id| ids(1).write(&id).to_string())), |(text, other)| {
+            // Whoever has a later id has the beginning as well: it is no secret to them, and was replaced.
+            let is_beginning = other.len() == SHORT_TEXT && text.starts_with(&other);
+            prop_assert!(ids(1).read(&other).is_none_or(|id| is_beginning && id.generation == 0));
             Ok(())
         });
     }
