@@ -57,7 +57,7 @@ pub enum StartError {
     /// The API's documents don't serialise: a fault of ours.
     #[error(transparent)]
     Documents(#[from] serde_json::Error),
-    /// TraceExporter can't be sent.
+    /// Spans can't be exported.
     #[error(transparent)]
     TraceExporter(#[from] TraceExporterError),
     /// It is not set where it is needed: by a command, or for keys that are sealed under it.

@@ -1,4 +1,4 @@
-//! The HTTP servers: the listener, the connections, and the edge that every request goes through.
+//! The HTTP servers: the listener, the connections, and the context that every request goes through.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -101,7 +101,7 @@ pub(super) fn serve(
 ) -> std::io::Result<Server> {
     let known_routes = Data::new(RouteIndex::of(&documents.all(), &pages::PAGES, &state.metrics));
     let rendered = Data::new(documents.rendered.clone());
-    let edge = HttpContext {
+    let context = HttpContext {
         is_https: site.is_https,
         base_path: BasePath::new(&site.base_path),
         proxies: state.proxies.clone(),
@@ -110,7 +110,7 @@ pub(super) fn serve(
         metrics: state.metrics.clone(),
         spans,
     };
-    let app = move |edge: Rc<HttpContext>| {
+    let app = move |context: Rc<HttpContext>| {
         App::new()
             .app_data(known_routes.clone())
             .app_data(rendered.clone())
@@ -119,13 +119,13 @@ pub(super) fn serve(
             .into_utoipa_app()
             .configure(|config| routes(&state.modes, config))
             .into_app()
-            .wrap(from_fn(move |request, next| through_the_edge(Rc::clone(&edge), request, next)))
+            .wrap(from_fn(move |request, next| handle_request(Rc::clone(&context), request, next)))
     };
     let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
     let connections_per_worker = timed_connection::max_connections().div_ceil(workers);
     let limits =
         ServerLimits { workers, connections_per_worker, keep_alive, shutdown_seconds: SHUTDOWN_SECONDS };
-    run(listener, limits, edge, app)
+    run(listener, limits, context, app)
 }
 
 /// Prometheus asks again and again: its requests are neither written down nor counted.
@@ -136,7 +136,7 @@ pub(super) fn serve_metrics(
     keep_alive: Duration,
 ) -> std::io::Result<Server> {
     let scrape = Data::new(scrape);
-    let edge = HttpContext {
+    let context = HttpContext {
         is_https: false,
         base_path: None,
         proxies: Data::new(TrustedProxies::default()),
@@ -158,7 +158,7 @@ pub(super) fn serve_metrics(
         keep_alive,
         shutdown_seconds: 1,
     };
-    run(listener, limits, edge, app)
+    run(listener, limits, context, app)
 }
 
 /// How much a server takes on at once, and for how long.
@@ -175,7 +175,7 @@ struct ServerLimits {
 fn run<A, S, B>(
     listener: Listener,
     limits: ServerLimits,
-    edge: HttpContext,
+    context: HttpContext,
     app: impl Fn(Rc<HttpContext>) -> A + Clone + Send + 'static,
 ) -> std::io::Result<Server>
 where
@@ -193,7 +193,7 @@ where
     let runtime = Handle::current();
     let http = move || {
         database::set_io_runtime(runtime.clone());
-        let (shutdown, edge) = (shutdown.clone(), Rc::new(edge.clone()));
+        let (shutdown, context) = (shutdown.clone(), Rc::new(context.clone()));
         let http = HttpService::build()
             // Whether a connection is kept is found out by itself, for how long by the connection.
             .keep_alive(KeepAlive::Os)
@@ -203,12 +203,13 @@ where
                 let shutdown = shutdown.clone();
                 async move { shutdown.notified().await }
             })
-            .on_connect_ext(|wire: &ParserAdapter<Stream>, data| {
-                data.insert(wire.body().clone());
+            .on_connect_ext(|adapter: &ParserAdapter<Stream>, data| {
+                data.insert(adapter.body().clone());
             })
-            .finish(map_config(app(Rc::clone(&edge)), |()| AppConfig::default()));
-        let admitted = fn_service(move |accepted| accept_connection(accepted, deadlines, Rc::clone(&edge)));
-        admitted.and_then(apply_fn_factory(http, |connection, http| {
+            .finish(map_config(app(Rc::clone(&context)), |()| AppConfig::default()));
+        let accepted_connections =
+            fn_service(move |accepted| accept_connection(accepted, deadlines, Rc::clone(&context)));
+        accepted_connections.and_then(apply_fn_factory(http, |connection, http| {
             uncancelled::serve_and_finish(http.call(connection))
         }))
     };
@@ -240,25 +241,25 @@ async fn accept_unix(stream: UnixStream) -> Result<Accepted, DispatchError> {
 async fn accept_connection(
     (stream, peer): Accepted,
     deadlines: timed_connection::ConnectionLimits,
-    edge: Rc<HttpContext>,
+    context: Rc<HttpContext>,
 ) -> Result<(ParserAdapter<Stream>, Protocol, Option<SocketAddr>), DispatchError> {
     accept_queue::wait_for_turn().await;
     let address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
-    Ok((ParserAdapter::new(TimedConnection::new(stream, deadlines), address, edge), Protocol::Http1, peer))
+    Ok((ParserAdapter::new(TimedConnection::new(stream, deadlines), address, context), Protocol::Http1, peer))
 }
 
 /// What every request goes through, from the outside in and out again. One layer and not one for each step: a layer
 /// costs every request two allocations.
-async fn through_the_edge<B: MessageBody + 'static>(
-    edge: Rc<HttpContext>,
+async fn handle_request<B: MessageBody + 'static>(
+    context: Rc<HttpContext>,
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    if let Some(base_path) = &edge.base_path {
+    if let Some(base_path) = &context.base_path {
         base_path.strip(&mut request);
     }
     let changes_nothing = request.method().is_safe() || is_forward_auth(request.match_info().as_str());
-    let mut exchange = Exchange::begin(edge, &mut request);
+    let mut exchange = Exchange::begin(context, &mut request);
     if changes_nothing {
         return telemetry::answering(exchange.id(), answer(exchange, request, next)).await;
     }

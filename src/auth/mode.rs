@@ -53,7 +53,7 @@ pub trait Mode: Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>>;
 
     /// How requests will find a login whose credentials are made of this secret.
-    fn access(&self, secret: &LoginSecret) -> LoginKey;
+    fn login_key(&self, secret: &LoginSecret) -> LoginKey;
 
     /// The live login of this mode whose cookies came with a request: a new one by cookie takes its place.
     fn login_of_cookies<'a>(

@@ -41,7 +41,7 @@ static NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; fram
 /// which can't be undone by setting `PUBLIC_URL` to http again.
 static HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
-/// What the edge goes by.
+/// What every request is handled by: proxies, CORS, routes, metrics.
 #[derive(Clone, Debug)]
 pub struct HttpContext {
     /// Whether clients come over https.

@@ -22,7 +22,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// A request on its way to its answer.
 #[derive(Debug)]
 pub struct Exchange {
-    edge: Rc<HttpContext>,
+    context: Rc<HttpContext>,
     start: Instant,
     method: Method,
     path: String,
@@ -47,22 +47,22 @@ const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
     /// Of a request that begins now. Without its query, which is not ours to write down.
-    pub fn begin(edge: Rc<HttpContext>, request: &mut ServiceRequest) -> Self {
+    pub fn begin(context: Rc<HttpContext>, request: &mut ServiceRequest) -> Self {
         let parent = trace_parent(request.headers());
         let body = TrackedBody::of(request);
         Self {
             start: Instant::now(),
             method: request.method().clone(),
             path: request.path().to_owned(),
-            route: edge.routes.find(request.match_info().as_str()),
+            route: context.routes.find(request.match_info().as_str()),
             id: parent.map_or_else(RequestId::random, |parent| parent.id),
             parent,
-            client: address_of(request.request(), &edge.proxies),
-            origin: edge.cors.allowed_origin(request),
+            client: address_of(request.request(), &context.proxies),
+            origin: context.cors.allowed_origin(request),
             body,
             waiting: None,
             is_ended: false,
-            edge,
+            context,
         }
     }
 
@@ -80,7 +80,7 @@ impl Exchange {
 
     /// Answers by itself what asks before it asks: see [`Cors::preflight`].
     pub fn preflight(&self, request: &ServiceRequest) -> Option<Result<HttpResponse, Problem>> {
-        self.edge.cors.preflight(request)
+        self.context.cors.preflight(request)
     }
 
     /// Completes the answer, counts it and writes it down.
@@ -107,8 +107,12 @@ impl Exchange {
             Some(body) => !body.has_ended().await,
             None => false,
         };
-        let headers =
-            ResponseHeaders { edge: Rc::clone(&self.edge), id: self.id, origin: self.origin.take(), closes };
+        let headers = ResponseHeaders {
+            context: Rc::clone(&self.context),
+            id: self.id,
+            origin: self.origin.take(),
+            closes,
+        };
         match outcome {
             Ok(mut response) => {
                 headers.add_to(response.response_mut().head_mut());
@@ -120,15 +124,15 @@ impl Exchange {
 
     fn write_down(&mut self, status: u16, code: Option<Code>) {
         self.is_ended = true;
-        let Self { edge, method, path, .. } = self;
+        let Self { context, method, path, .. } = self;
         let took = self.start.elapsed();
-        edge.routes.counts(self.route).answered(method.as_str(), status, took);
+        context.routes.counts(self.route).answered(method.as_str(), status, took);
         let code = code.map(Code::as_str);
         if let Some(code) = code {
-            edge.metrics.problem(code);
+            context.metrics.problem(code);
         }
-        if let Some(spans) = &edge.spans {
-            let route = edge.routes.name(self.route);
+        if let Some(spans) = &context.spans {
+            let route = context.routes.name(self.route);
             let method = method.as_str();
             spans.add(&AnsweredRequest {
                 id: self.id,
@@ -172,7 +176,7 @@ fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
 /// What every answer has, for one of them.
 #[derive(Debug)]
 struct ResponseHeaders {
-    edge: Rc<HttpContext>,
+    context: Rc<HttpContext>,
     id: RequestId,
     origin: Option<HeaderValue>,
     /// Whether the connection ends with it.
@@ -181,8 +185,8 @@ struct ResponseHeaders {
 
 impl ResponseHeaders {
     fn add_to(&self, head: &mut ResponseHead) {
-        self.edge.add_headers(&mut head.headers, self.id);
-        self.edge.cors.share(&mut head.headers, self.origin.as_ref());
+        self.context.add_headers(&mut head.headers, self.id);
+        self.context.cors.share(&mut head.headers, self.origin.as_ref());
         if self.closes {
             head.set_connection_type(ConnectionType::Close);
         }

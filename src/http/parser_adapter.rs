@@ -20,7 +20,7 @@ use super::upgrade::UpgradeFilter;
 pub struct ParserAdapter<T> {
     connection: TimedConnection<T>,
     body: BodyState,
-    edge: Rc<HttpContext>,
+    context: Rc<HttpContext>,
     peer: IpAddr,
     reading: Reading,
     upgrades: UpgradeFilter,
@@ -44,12 +44,12 @@ enum Reading {
 }
 
 impl<T> ParserAdapter<T> {
-    /// Over this connection, of which the edge answers what actix's parser refuses.
-    pub fn new(connection: TimedConnection<T>, peer: IpAddr, edge: Rc<HttpContext>) -> Self {
+    /// Over this connection, of which `http::parser_refusal` answers what actix's parser refuses.
+    pub fn new(connection: TimedConnection<T>, peer: IpAddr, context: Rc<HttpContext>) -> Self {
         Self {
             body: connection.body().clone(),
             connection,
-            edge,
+            context,
             peer,
             reading: Reading::AtStart,
             upgrades: UpgradeFilter::default(),
@@ -156,8 +156,9 @@ impl<T: AsyncWrite + Unpin> ParserAdapter<T> {
         if self.body.get() != Progress::Whole || !self.is_used {
             return Poll::Ready(Ok(length));
         }
-        let (edge, beginning, peer) = (&self.edge, &self.beginning, self.peer);
-        let (answer, written) = self.refusal.get_or_insert_with(|| (edge.refuse(&bare, beginning, peer), 0));
+        let (context, beginning, peer) = (&self.context, &self.beginning, self.peer);
+        let (answer, written) =
+            self.refusal.get_or_insert_with(|| (context.refuse(&bare, beginning, peer), 0));
         while *written < answer.len() {
             *written += ready!(Pin::new(&mut self.connection).poll_write(cx, &answer[*written..]))?;
         }

@@ -139,7 +139,7 @@ impl Mode for JwtMode {
         Box::pin(self.identify(credential))
     }
 
-    fn access(&self, secret: &LoginSecret) -> LoginKey {
+    fn login_key(&self, secret: &LoginSecret) -> LoginKey {
         LoginKey::Token(secret_hash(secret))
     }
 

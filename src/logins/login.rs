@@ -155,7 +155,7 @@ pub struct NewLogin {
     /// The device that it happens on.
     pub device: Device,
     /// How a request finds it.
-    pub access: LoginKey,
+    pub key: LoginKey,
     /// The login that it takes the place of on this device.
     pub replaces: Option<ReplacedLogin>,
 }

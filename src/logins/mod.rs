@@ -106,7 +106,7 @@ impl Logins {
         let span = self.lifetimes.span(new.remember_me);
         let expires_at = now + span.absolute;
         let idle_expires_at = expires_at.min(now + span.idle);
-        let (handle_hash, secret_hash, token_expires_at) = match new.access {
+        let (handle_hash, secret_hash, token_expires_at) = match new.key {
             LoginKey::Handle(hash) => (Some(hash), None, None),
             LoginKey::Token(hash) => {
                 (None, Some(hash), Some(idle_expires_at.min(now + self.lifetimes.access_token)))

@@ -55,7 +55,7 @@ pub(super) async fn log_in(
         Transport::Bearer => None,
     };
     let secret = LoginSecret::generate();
-    let spec = LoginSpec { mode: mode.name(), transport, access: mode.access(&secret), replaces };
+    let spec = LoginSpec { mode: mode.name(), transport, key: mode.login_key(&secret), replaces };
     let login = sign_in.start(body, client, spec).await?;
     warn_of_lost_cookies(transport, request.headers());
     mode.issue(login, secret, transport, &request).await

@@ -140,7 +140,7 @@ impl Mode for SessionMode {
         Box::pin(self.identify(credential))
     }
 
-    fn access(&self, secret: &LoginSecret) -> LoginKey {
+    fn login_key(&self, secret: &LoginSecret) -> LoginKey {
         LoginKey::Handle(handle_hash(secret))
     }
 

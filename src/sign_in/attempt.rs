@@ -23,7 +23,7 @@ pub struct LoginSpec {
     /// How its credential travels.
     pub transport: Transport,
     /// How a request finds the login.
-    pub access: LoginKey,
+    pub key: LoginKey,
     /// The login of the same mode whose cookie came with the request.
     pub replaces: Option<ReplacedLogin>,
 }
@@ -99,7 +99,7 @@ impl SignIn {
                 address: client.address.to_string(),
                 user_agent: client.user_agent,
             },
-            access: login.access,
+            key: login.key,
             replaces: login.replaces,
         };
         self.logins.start(login).await?.ok_or_else(|| changed.into())

@@ -68,7 +68,7 @@ pub struct TraceExporter {
 
 impl fmt::Debug for TraceExporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spans").finish_non_exhaustive()
+        f.debug_struct("TraceExporter").finish_non_exhaustive()
     }
 }
 

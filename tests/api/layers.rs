@@ -71,23 +71,53 @@ fn files() -> Vec<(String, String)> {
     named.filter(|(module, _)| module != "lib" && module != "main").collect()
 }
 
-/// The modules that a source names after `crate::`, one by one or in braces.
+fn word(text: &str) -> String {
+    text.trim_start().chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
+}
+
+/// The modules that a source names after `crate::`, one by one or in braces, however deep those are nested.
 fn uses(source: &str) -> BTreeSet<String> {
-    let word =
-        |text: &str| text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
-    let mut found = BTreeSet::new();
-    for rest in source.split("crate::").skip(1) {
-        match rest.strip_prefix('{') {
-            None => found.insert(word(rest)),
-            Some(list) => {
-                let list = list.split_once("};").map_or(list, |(list, _)| list);
-                found.extend(list.split(',').map(|item| word(item.trim())));
-                true
-            }
-        };
+    let named = source.split("crate::").skip(1).flat_map(|rest| match rest.strip_prefix('{') {
+        None => vec![word(rest)],
+        Some(list) => first_words(list),
+    });
+    named.filter(|name| !name.is_empty()).collect()
+}
+
+/// The first word of each item of a list in braces, up to the brace that closes it.
+fn first_words(list: &str) -> Vec<String> {
+    let (mut depth, mut words, mut is_first) = (0, Vec::new(), true);
+    for (at, letter) in list.char_indices() {
+        if is_first && depth == 0 && !letter.is_whitespace() {
+            words.push(word(&list[at..]));
+            is_first = false;
+        }
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => is_first = true,
+            _ => {}
+        }
     }
-    found.remove("");
-    found
+    words
+}
+
+#[test]
+fn a_module_is_found_in_nested_braces_over_several_lines_and_in_macros() {
+    for (source, modules) in [
+        ("use crate::http::cors;", &["http"][..]),
+        (
+            "use crate::{auth::{Csrf, Modes}, http::{body::{Json, Ignored}, cors}, users};",
+            &["auth", "http", "users"],
+        ),
+        ("use crate::{\n    auth::{\n        self,\n        web,\n    },\n    jwt,\n};", &["auth", "jwt"]),
+        ("macro_rules! a { () => { $crate::web::page() } }", &["web"]),
+        ("pub(in crate::jwt) struct A;", &["jwt"]),
+    ] {
+        let expected = modules.iter().map(|module| (*module).to_owned()).collect();
+        assert_eq!(uses(source), expected, "{source}");
+    }
 }
 
 #[test]
