@@ -14,7 +14,7 @@ use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::users::{Account, Accounts, Field, NewUser, RegisterError, ThreadPriority, UserRef};
+use crate::users::{Account, Accounts, Field, RegisterError, RegistrationInput, ThreadPriority, UserRef};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
@@ -116,7 +116,8 @@ struct AuditedAccounts {
 
 impl AuditedAccounts {
     async fn create(&self, user: CreateUserArgs, password: SecretString) -> Result<String, Failure> {
-        let new = NewUser { username: user.username, email: user.email, password, admin: user.admin };
+        let new =
+            RegistrationInput { username: user.username, email: user.email, password, admin: user.admin };
         let user = self.accounts.register(&new).await.map_err(|error| describe(&error))?;
         let roles = user.roles.join(", ");
         self.trail.record(entry(Kind::UserCreated, user.clone().into()).with("roles", roles.as_str()));

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::auth::{AuthError, Credential, Identity, RevokedToken, TokenBody};
+use crate::auth::{AuthError, Credential, Identity, IntrospectedToken, RevocationOutcome};
 
 use super::JwtMode;
 use super::credential::{PREFIX, identity, is_access_token};
@@ -10,14 +10,14 @@ use super::credential::{PREFIX, identity, is_access_token};
 impl JwtMode {
     /// What an access token says. A refresh token is for this service alone, and others are not told that there is
     /// one: whoever took it for an access token would accept what lives for weeks and says nothing.
-    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<TokenBody>, AuthError> {
+    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<IntrospectedToken>, AuthError> {
         if !is_access_token(&token.token) {
             return Ok(None);
         }
         let opened = self.live(&token.token).await?;
         let claims = &opened.claims;
         let identity: Identity = identity(claims, token.transport);
-        Ok(Some(TokenBody {
+        Ok(Some(IntrospectedToken {
             aud: Some(claims.aud.clone()),
             iat: Some(claims.iat),
             jti: Some(claims.jti),
@@ -26,9 +26,12 @@ impl JwtMode {
         }))
     }
 
-    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<RevokedToken>, AuthError> {
+    pub(super) async fn end_login_of(
+        &self,
+        token: &Credential,
+    ) -> Result<Option<RevocationOutcome>, AuthError> {
         let Some(login) = self.login_behind(&token.token).await? else { return Ok(None) };
-        Ok(Some(RevokedToken(self.logins.end(login).await?)))
+        Ok(Some(RevocationOutcome(self.logins.end(login).await?)))
     }
 
     /// The login of a token that was made here. It may have run out, or been replaced: whoever wants its login ended

@@ -4,9 +4,11 @@ use uuid::Uuid;
 
 use crate::database::DatabaseError;
 
-use super::generations::GenerationState;
-use super::login::{Claimed, HandleHash, Login, LoginState, RenewalOutcome, StepUp, StepUpOutcome};
-use super::store::Which;
+use super::credential_generations::CredentialStatus;
+use super::login::{
+    HandleHash, Login, LoginState, RefreshTokenClaims, RenewalOutcome, StepUp, StepUpOutcome,
+};
+use super::store::RenewalKey;
 use super::{Logins, store};
 
 impl Logins {
@@ -16,8 +18,8 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew(&self, claimed: &Claimed) -> Result<RenewalOutcome, DatabaseError> {
-        match self.move_on(Which::Claimed(claimed), claimed.generation).await? {
+    pub async fn renew(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
+        match self.move_on(RenewalKey::Claims(claimed), claimed.generation).await? {
             Some(login) => Ok(RenewalOutcome::Renewed(Box::new(login))),
             None => self.check(claimed).await,
         }
@@ -33,7 +35,7 @@ impl Logins {
         hash: &HandleHash,
         generation: i32,
     ) -> Result<RenewalOutcome, DatabaseError> {
-        if let Some(login) = self.move_on(Which::Handle(hash), generation).await? {
+        if let Some(login) = self.move_on(RenewalKey::Handle(hash), generation).await? {
             self.announce().await;
             return Ok(RenewalOutcome::Renewed(Box::new(login)));
         }
@@ -41,7 +43,7 @@ impl Logins {
         Ok(self.outcome_of(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
     }
 
-    async fn move_on(&self, which: Which<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
+    async fn move_on(&self, which: RenewalKey<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
         let moved = store::renew(self.requests(), which, generation, now, &self.lifetimes).await?;
         Ok(moved.filter(|login| self.state(login, now) != LoginState::Ended))
@@ -52,7 +54,7 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(&self, claimed: &Claimed) -> Result<RenewalOutcome, DatabaseError> {
+    pub async fn check(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
         match self.inspect(claimed).await? {
             RenewalOutcome::Reused(_) => Ok(RenewalOutcome::Reused(self.end(claimed.login).await?)),
             renewal => Ok(renewal),
@@ -63,7 +65,7 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn inspect(&self, claimed: &Claimed) -> Result<RenewalOutcome, DatabaseError> {
+    pub async fn inspect(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
         let found = store::find(self.requests(), claimed.login).await?;
         let is_another =
             |login: &Login| login.token_expires_at.is_none() || login.secret_hash != claimed.secret_hash;
@@ -82,11 +84,11 @@ impl Logins {
             LoginState::Expired => RenewalOutcome::Expired,
             LoginState::Live => {
                 match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
-                    GenerationState::Current | GenerationState::InGrace { .. } | GenerationState::Newer => {
-                        RenewalOutcome::Renewed(Box::new(login))
-                    }
-                    GenerationState::Over => RenewalOutcome::Reused(None),
-                    GenerationState::Forgotten => RenewalOutcome::Unknown,
+                    CredentialStatus::Current
+                    | CredentialStatus::InGrace { .. }
+                    | CredentialStatus::Newer => RenewalOutcome::Renewed(Box::new(login)),
+                    CredentialStatus::Over => RenewalOutcome::Reused(None),
+                    CredentialStatus::Forgotten => RenewalOutcome::Unknown,
                 }
             }
         }
@@ -119,7 +121,7 @@ impl Logins {
     /// replaced.
     pub fn is_presented_by(&self, login: &Login, generation: i32) -> bool {
         let standing = login.generations.standing(generation, self.lifetimes.refresh_grace, self.clock.now());
-        !matches!(standing, GenerationState::Over | GenerationState::Forgotten)
+        !matches!(standing, CredentialStatus::Over | CredentialStatus::Forgotten)
     }
 
     /// Notes one more proof of who the owner of a live login is, and has everything dead that presented it before, without a grace. Other
@@ -128,7 +130,7 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn step_up(&self, id: Uuid, step_up: &StepUp) -> Result<StepUpOutcome, DatabaseError> {
-        let raise = store::Raise {
+        let raise = store::StepUpUpdate {
             login: id,
             generation: step_up.generation,
             shown: step_up.shown.unwrap_or_default(),

@@ -7,11 +7,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::audit::{Kind, Trail};
-use crate::auth::{AuthError, Mode, Modes, TokenBody};
+use crate::auth::{AcceptedModes, AuthError, IntrospectedToken, Mode};
 use crate::error::Problem;
 use crate::http::client::Client;
 
-use super::client::{Asked, TokenRequest};
+use super::client::{AuthenticatedTokenRequest, TokenRequest};
 use super::metadata::Metadata;
 
 /// What is known of a token.
@@ -38,8 +38,8 @@ pub(super) struct IntrospectionBody {
     #[schema(nullable = false)]
     iss: Option<String>,
     #[serde(flatten)]
-    #[schema(value_type = TokenBody)]
-    token: Option<TokenBody>,
+    #[schema(value_type = IntrospectedToken)]
+    token: Option<IntrospectedToken>,
 }
 
 /// Ask about a token that was sent to your service: whether it is good, and whose it is (RFC 7662).
@@ -53,8 +53,8 @@ pub(super) struct IntrospectionBody {
 ))]
 #[post("/jwt/introspect")]
 pub(super) async fn introspect(
-    asked: Asked,
-    modes: Data<Modes>,
+    asked: AuthenticatedTokenRequest,
+    modes: Data<AcceptedModes>,
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
     let token = ask(&modes, |mode| mode.introspect(&asked.token)).await?;
@@ -73,8 +73,8 @@ pub(super) async fn introspect(
 ))]
 #[post("/jwt/revoke")]
 pub(super) async fn revoke(
-    asked: Asked,
-    modes: Data<Modes>,
+    asked: AuthenticatedTokenRequest,
+    modes: Data<AcceptedModes>,
     trail: Data<Trail>,
     client: Client,
 ) -> Result<HttpResponse, Problem> {
@@ -87,7 +87,7 @@ pub(super) async fn revoke(
 
 /// What the mode whose token it is says; `None` when it is no mode's, or good for nothing.
 async fn ask<'a, T>(
-    modes: &'a Modes,
+    modes: &'a AcceptedModes,
     question: impl Fn(&'a dyn Mode) -> BoxFuture<'a, Result<Option<T>, AuthError>>,
 ) -> Result<Option<T>, Problem> {
     for mode in modes.iter() {

@@ -1,21 +1,24 @@
 //! What another service is told of a session token, and how it ends what is behind one.
 
-use crate::auth::{AuthError, Credential, RevokedToken, TokenBody};
+use crate::auth::{AuthError, Credential, IntrospectedToken, RevocationOutcome};
 
 use super::SessionMode;
 use super::credential::is_token;
 
 impl SessionMode {
     /// What a session token stands for. To ask is to use the session: what the service does, it does for it.
-    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<TokenBody>, AuthError> {
-        Ok(self.identify(token).await?.map(TokenBody::from))
+    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<IntrospectedToken>, AuthError> {
+        Ok(self.identify(token).await?.map(IntrospectedToken::from))
     }
 
-    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<RevokedToken>, AuthError> {
+    pub(super) async fn end_login_of(
+        &self,
+        token: &Credential,
+    ) -> Result<Option<RevocationOutcome>, AuthError> {
         if !is_token(&token.token) {
             return Ok(None);
         }
         let found = self.find(token).await?.ok_or(AuthError::InvalidToken)?;
-        Ok(Some(RevokedToken(self.logins.end(found.principal.login_id).await?)))
+        Ok(Some(RevocationOutcome(self.logins.end(found.principal.login_id).await?)))
     }
 }

@@ -4,7 +4,7 @@ use crate::audit::{Entry, Kind};
 use crate::auth::{RegisterRequest, UserBody};
 use crate::error::Problem;
 use crate::http::client::Client;
-use crate::users::NewUser;
+use crate::users::RegistrationInput;
 
 use super::SignIn;
 
@@ -21,7 +21,8 @@ impl SignIn {
     ) -> Result<UserBody, Problem> {
         self.limits.register.count(client.network())?;
         let RegisterRequest { username, email, password } = request;
-        let user = self.accounts.register(&NewUser { username, email, password, admin: false }).await?;
+        let user =
+            self.accounts.register(&RegistrationInput { username, email, password, admin: false }).await?;
         let entry = Entry::new(Kind::Registered, client.origin()).in_mode(mode);
         self.trail.record(entry.of_user(user.id, &user.username));
         Ok(user.into())

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::audit::Kind;
-use crate::auth::{Identity, StepUpRequest, StepUpSecret};
+use crate::auth::{Identity, RotatedSecret, StepUpRequest};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::factors::Proof;
@@ -58,7 +58,7 @@ impl SignIn {
         identity: &Identity,
         request: &StepUpRequest,
         client: &Client,
-        next: &StepUpSecret,
+        next: &RotatedSecret,
     ) -> Result<Login, StepUpError> {
         let outcome = self.try_step_up(identity, request, client, next).await;
         let entry = |kind| identity.did(kind, client);
@@ -80,7 +80,7 @@ impl SignIn {
         identity: &Identity,
         request: &StepUpRequest,
         client: &Client,
-        next: &StepUpSecret,
+        next: &RotatedSecret,
     ) -> Result<Login, StepUpError> {
         // As it stands before the proof: what renews it while that is checked must not be dead before it has arrived.
         let login = self.logins.find_live(identity.login_id).await?.ok_or(StepUpError::LoginEnded)?;
@@ -98,7 +98,7 @@ impl SignIn {
         &self,
         login: &Login,
         proof: Proof,
-        next: &StepUpSecret,
+        next: &RotatedSecret,
         now: DateTime<Utc>,
     ) -> Result<Login, StepUpError> {
         let step_up = StepUp {

@@ -4,11 +4,11 @@ use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::database::{Connections, DatabaseError};
+use crate::database::{ConnectionPool, DatabaseError};
 
+use super::derived_username::{self, DerivedNames};
 use super::passwords::Load;
 use super::store::{self, Taken};
-use super::username::{self, DerivedNames};
 use super::validation::{Invalid, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserRef};
 use super::{guess_store, guesses};
@@ -18,7 +18,7 @@ const MAX_ROLES: usize = 16;
 
 /// What a new account is opened with.
 #[derive(Debug)]
-pub struct NewUser {
+pub struct RegistrationInput {
     /// See the contract for what it may be; none: one is derived from the email.
     pub username: Option<String>,
     /// See the contract for what it may be.
@@ -69,7 +69,7 @@ pub enum ManageUserError {
 /// The accounts of the service.
 #[derive(Clone)]
 pub struct Accounts {
-    pub(super) pool: Connections,
+    pub(super) pool: ConnectionPool,
     pub(super) hasher: PasswordHasher,
     pub(super) min_password_length: usize,
     pub(super) clock: Clock,
@@ -77,7 +77,12 @@ pub struct Accounts {
 
 impl Accounts {
     /// Accounts in this database.
-    pub fn new(pool: Connections, hasher: PasswordHasher, min_password_length: usize, clock: Clock) -> Self {
+    pub fn new(
+        pool: ConnectionPool,
+        hasher: PasswordHasher,
+        min_password_length: usize,
+        clock: Clock,
+    ) -> Self {
         Self { pool, hasher, min_password_length, clock }
     }
 
@@ -85,7 +90,7 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`RegisterError`].
-    pub async fn register(&self, new: &NewUser) -> Result<User, RegisterError> {
+    pub async fn register(&self, new: &RegistrationInput) -> Result<User, RegisterError> {
         let password = new.password.expose_secret();
         let invalid = check_user(new.username.as_deref(), &new.email, password, self.min_password_length);
         if !invalid.is_empty() {
@@ -100,10 +105,10 @@ impl Accounts {
 
     async fn open_under_derived_name(
         &self,
-        new: &NewUser,
+        new: &RegistrationInput,
         password_hash: &str,
     ) -> Result<User, RegisterError> {
-        let DerivedNames { preferred, fallback } = username::derive(&new.email);
+        let DerivedNames { preferred, fallback } = derived_username::derive(&new.email);
         let free = store::first_free(&self.pool, &preferred).await?;
         match self.open(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
             // Somebody took it in between.
@@ -112,7 +117,12 @@ impl Accounts {
         }
     }
 
-    async fn open(&self, new: &NewUser, username: &str, password_hash: &str) -> Result<User, RegisterError> {
+    async fn open(
+        &self,
+        new: &RegistrationInput,
+        username: &str,
+        password_hash: &str,
+    ) -> Result<User, RegisterError> {
         let roles = if new.admin { vec![ADMIN_ROLE, USER_ROLE] } else { vec![USER_ROLE] };
         let user = User {
             id: Uuid::now_v7(),
@@ -184,7 +194,7 @@ impl Accounts {
     }
 
     /// Deletes counts of guesses that are forgotten, for as long as it is polled.
-    pub async fn run_sweep(self, upkeep: Connections) {
+    pub async fn run_sweep(self, upkeep: ConnectionPool) {
         guesses::run_sweep(&upkeep, &self.clock).await;
     }
 

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Resource};
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::audit::Trail;
-use crate::database::{Connections, Pools};
+use crate::database::{ConnectionPool, Pools};
 use crate::error::Problem;
 use crate::http::route_index;
 use crate::logins::Logins;
@@ -128,7 +128,7 @@ impl Scrape {
         }
     }
 
-    fn read_pool(&self, name: &str, pool: &Connections) {
+    fn read_pool(&self, name: &str, pool: &ConnectionPool) {
         let (idle, open) = (pool.idle(), pool.open());
         let of_state = |state| self.gauges.connections.with_label_values(&[name, state]);
         of_state("idle").set(number(idle));

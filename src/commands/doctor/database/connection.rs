@@ -51,7 +51,7 @@ pub(super) async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Endpo
         ),
         (Some("08P01"), _) => (
             format!("What answers at {place} refuses how the service connects: {error}"),
-            "A pooler, perhaps, and a parameter of the URL that it does not pass on (options, print_line): leave that out.",
+            "A pooler, perhaps, and a parameter of the URL that it does not pass on (`options`, for example): leave that out.",
         ),
         (_, sqlx::Error::Tls(_)) => (
             format!("No TLS with {place}: {error}"),

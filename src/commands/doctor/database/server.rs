@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
 use crate::commands::doctor::Finding;
-use crate::database::{self, Connections, OWN_CONNECTIONS, answer};
+use crate::database::{self, ConnectionPool, OWN_CONNECTIONS, answer};
 
 /// The oldest that will do.
 const LEAST_VERSION: i32 = 13;
@@ -16,7 +16,7 @@ const NOTICEABLE: chrono::Duration = chrono::Duration::seconds(1);
 const HARMFUL: chrono::Duration = chrono::Duration::seconds(5);
 
 /// What Postgres says of itself.
-pub(super) struct Facts {
+pub(super) struct ServerProperties {
     version: i32,
     is_superuser: bool,
     is_read_only: bool,
@@ -30,9 +30,9 @@ pub(super) struct Facts {
     encoding: String,
 }
 
-pub(super) async fn facts(requests: &Connections) -> Result<Facts, database::DatabaseError> {
+pub(super) async fn facts(requests: &ConnectionPool) -> Result<ServerProperties, database::DatabaseError> {
     let query = sqlx::query_as!(
-        Facts,
+        ServerProperties,
         r#"select current_setting('server_version_num')::int / 10000 as "version!", r.rolsuper as "is_superuser!",
                   pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "is_read_only!",
                   coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false) as "has_tls!",
@@ -50,7 +50,7 @@ pub(super) async fn facts(requests: &Connections) -> Result<Facts, database::Dat
     answer(query.fetch_one(requests)).await
 }
 
-pub(super) fn check_version(facts: &Facts) -> Finding {
+pub(super) fn check_version(facts: &ServerProperties) -> Finding {
     match facts.version {
         version if version < LEAST_VERSION => Finding::problem(
             format!("Postgres {version} is too old."),
@@ -60,7 +60,7 @@ pub(super) fn check_version(facts: &Facts) -> Finding {
     }
 }
 
-pub(super) fn check(facts: &Facts, is_remote: bool, is_private: bool) -> Vec<Finding> {
+pub(super) fn check(facts: &ServerProperties, is_remote: bool, is_private: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     if facts.is_read_only {
         findings.push(Finding::problem(
@@ -126,7 +126,7 @@ pub(super) fn check_connections(connections: i64, used: i64, for_requests: u32) 
 
 /// How far Postgres' clock is ahead of ours.
 pub(super) async fn clock_difference(
-    requests: &Connections,
+    requests: &ConnectionPool,
     clock: &Clock,
 ) -> Result<chrono::Duration, database::DatabaseError> {
     let (before, began) = (clock.now(), Instant::now());
@@ -157,8 +157,8 @@ mod tests {
     use super::*;
     use crate::commands::doctor::Level;
 
-    fn good() -> Facts {
-        Facts {
+    fn good() -> ServerProperties {
+        ServerProperties {
             version: 15,
             is_superuser: false,
             is_read_only: false,
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    fn found(facts: &Facts, is_remote: bool) -> Vec<Level> {
+    fn found(facts: &ServerProperties, is_remote: bool) -> Vec<Level> {
         let findings = check(facts, is_remote, false).into_iter().map(|finding| finding.level);
         findings.filter(|level| *level != Level::Ok).collect()
     }
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_good_database_is_well() {
         assert_eq!(found(&good(), true), []);
-        assert_eq!(found(&Facts { has_tls: false, ..good() }, false), []);
+        assert_eq!(found(&ServerProperties { has_tls: false, ..good() }, false), []);
         assert_eq!(check_version(&good()).level, Level::Ok);
     }
 
@@ -189,13 +189,13 @@ mod tests {
     fn each_mistake_is_found() {
         use Level::{Problem, Warning};
         for (level, facts) in [
-            (Problem, Facts { is_read_only: true, ..good() }),
-            (Problem, Facts { encoding: "SQL_ASCII".to_owned(), ..good() }),
-            (Problem, Facts { may_lose: true, ..good() }),
-            (Warning, Facts { has_tls: false, ..good() }),
-            (Warning, Facts { may_forget: true, ..good() }),
-            (Warning, Facts { is_superuser: true, ..good() }),
-            (Warning, Facts { statement_timeout: "0".to_owned(), ..good() }),
+            (Problem, ServerProperties { is_read_only: true, ..good() }),
+            (Problem, ServerProperties { encoding: "SQL_ASCII".to_owned(), ..good() }),
+            (Problem, ServerProperties { may_lose: true, ..good() }),
+            (Warning, ServerProperties { has_tls: false, ..good() }),
+            (Warning, ServerProperties { may_forget: true, ..good() }),
+            (Warning, ServerProperties { is_superuser: true, ..good() }),
+            (Warning, ServerProperties { statement_timeout: "0".to_owned(), ..good() }),
         ] {
             assert_eq!(found(&facts, true), [level]);
         }
@@ -204,9 +204,9 @@ mod tests {
                 .map(|it| it.level),
             [Problem, Warning, Level::Ok]
         );
-        assert_eq!(check_version(&Facts { version: 12, ..good() }).level, Problem);
+        assert_eq!(check_version(&ServerProperties { version: 12, ..good() }).level, Problem);
         assert!(
-            check(&Facts { is_superuser: true, ..good() }, false, true)
+            check(&ServerProperties { is_superuser: true, ..good() }, false, true)
                 .iter()
                 .all(|it| it.level == Level::Ok)
         );
