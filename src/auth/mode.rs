@@ -11,12 +11,12 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::Ignored;
-use crate::logins::{EndedLogin, Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
+use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
     AuthError, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Rejection, RouteDocumentation,
@@ -131,7 +131,11 @@ pub trait Mode: Send + Sync {
 
     /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
     /// is not one of this mode's. `Err`: it is, and it is bad.
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>>;
+    fn revoke<'a>(
+        &'a self,
+        token: &'a Credential,
+        actor: &'a Actor,
+    ) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>>;
 }
 
 /// What the credential of a login is made of once it has stepped up.
@@ -145,9 +149,9 @@ pub struct StepUpSecret {
     pub shown: Option<i32>,
 }
 
-/// A token that was revoked: the login behind it, if that was still to be ended.
+/// That a token was revoked: the login behind it has ended, now or before.
 #[derive(Debug)]
-pub struct RevokedToken(pub Option<EndedLogin>);
+pub struct RevokedToken;
 
 /// What every mode is made from.
 pub struct ModeContext<'a> {
@@ -159,8 +163,6 @@ pub struct ModeContext<'a> {
     pub cookies: CookiePolicy,
     /// Makes and checks the CSRF tokens of its logins.
     pub csrf: Arc<Csrf>,
-    /// What happens to its credentials is told to it.
-    pub trail: Trail,
     /// Its keys are derived from it.
     pub secret: &'a AppSecret,
 }

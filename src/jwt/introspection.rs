@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::audit::Actor;
 use crate::auth::{AuthError, Credential, Identity, RevokedToken, TokenBody};
 
 use super::JwtMode;
@@ -26,9 +27,14 @@ impl JwtMode {
         }))
     }
 
-    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<RevokedToken>, AuthError> {
+    pub(super) async fn end_login_of(
+        &self,
+        token: &Credential,
+        actor: &Actor,
+    ) -> Result<Option<RevokedToken>, AuthError> {
         let Some(login) = self.login_behind(&token.token).await? else { return Ok(None) };
-        Ok(Some(RevokedToken(self.logins.end(login).await?)))
+        self.logins.revoke(login, actor).await?;
+        Ok(Some(RevokedToken))
     }
 
     /// The login of a token that was made here. It may have run out, or been replaced: whoever wants its login ended

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind};
 use crate::database::DatabaseError;
 
 use super::generations::GenerationState;
@@ -16,10 +17,10 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew(&self, claimed: &Claimed) -> Result<RenewalOutcome, DatabaseError> {
+    pub async fn renew(&self, claimed: &Claimed, actor: &Actor) -> Result<RenewalOutcome, DatabaseError> {
         match self.move_on(Which::Claimed(claimed), claimed.generation).await? {
             Some(login) => Ok(RenewalOutcome::Renewed(Box::new(login))),
-            None => self.check(claimed).await,
+            None => self.check(claimed, actor).await,
         }
     }
 
@@ -52,11 +53,12 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(&self, claimed: &Claimed) -> Result<RenewalOutcome, DatabaseError> {
-        match self.inspect(claimed).await? {
-            RenewalOutcome::Reused(_) => Ok(RenewalOutcome::Reused(self.end(claimed.login).await?)),
-            renewal => Ok(renewal),
+    pub async fn check(&self, claimed: &Claimed, actor: &Actor) -> Result<RenewalOutcome, DatabaseError> {
+        let renewal = self.inspect(claimed).await?;
+        if matches!(renewal, RenewalOutcome::Reused) {
+            self.end_reused(claimed.login, actor).await?;
         }
+        Ok(renewal)
     }
 
     /// What a renewal from this generation would come to. Changes nothing.
@@ -85,7 +87,7 @@ impl Logins {
                     GenerationState::Current | GenerationState::InGrace { .. } | GenerationState::Newer => {
                         RenewalOutcome::Renewed(Box::new(login))
                     }
-                    GenerationState::Over => RenewalOutcome::Reused(None),
+                    GenerationState::Over => RenewalOutcome::Reused,
                     GenerationState::Forgotten => RenewalOutcome::Unknown,
                 }
             }
@@ -127,7 +129,12 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn step_up(&self, id: Uuid, step_up: &StepUp) -> Result<StepUpOutcome, DatabaseError> {
+    pub async fn step_up(
+        &self,
+        id: Uuid,
+        step_up: &StepUp,
+        actor: &Actor,
+    ) -> Result<StepUpOutcome, DatabaseError> {
         let raise = store::Raise {
             login: id,
             generation: step_up.generation,
@@ -141,6 +148,7 @@ impl Logins {
         self.announce().await;
         match raised {
             Some(login) if self.state(&login, self.clock.now()) == LoginState::Live => {
+                self.trail.record(Entry::to_oneself(Kind::SteppedUp, actor));
                 Ok(StepUpOutcome::SteppedUp(Box::new(login)))
             }
             Some(_) => Ok(StepUpOutcome::Over),

@@ -1,5 +1,6 @@
 //! What another service is told of a session token, and how it ends what is behind one.
 
+use crate::audit::Actor;
 use crate::auth::{AuthError, Credential, RevokedToken, TokenBody};
 
 use super::SessionMode;
@@ -11,11 +12,16 @@ impl SessionMode {
         Ok(self.identify(token).await?.map(TokenBody::from))
     }
 
-    pub(super) async fn end_login_of(&self, token: &Credential) -> Result<Option<RevokedToken>, AuthError> {
+    pub(super) async fn end_login_of(
+        &self,
+        token: &Credential,
+        actor: &Actor,
+    ) -> Result<Option<RevokedToken>, AuthError> {
         if !is_token(&token.token) {
             return Ok(None);
         }
         let found = self.find(token).await?.ok_or(AuthError::InvalidToken)?;
-        Ok(Some(RevokedToken(self.logins.end(found.principal.login_id).await?)))
+        self.logins.revoke(found.principal.login_id, actor).await?;
+        Ok(Some(RevokedToken))
     }
 }

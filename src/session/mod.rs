@@ -29,6 +29,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::audit::Actor;
 use crate::auth::{
     AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode, ModeContext,
     RevokedToken, RouteDocumentation, StepUpSecret, TokenBody,
@@ -188,7 +189,11 @@ impl Mode for SessionMode {
         Box::pin(self.describe(token))
     }
 
-    fn revoke<'a>(&'a self, token: &'a Credential) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>> {
-        Box::pin(self.end_login_of(token))
+    fn revoke<'a>(
+        &'a self,
+        token: &'a Credential,
+        actor: &'a Actor,
+    ) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>> {
+        Box::pin(self.end_login_of(token, actor))
     }
 }
