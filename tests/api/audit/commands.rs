@@ -95,8 +95,8 @@ async fn each_command_is_told() {
     assert!(!json!(events).to_string().contains(secret));
 
     let told: BTreeSet<_> = expected.iter().map(|(name, _)| *name).collect();
-    let all = COMMANDS.iter().flat_map(|(_, commands)| commands.iter().filter_map(|(_, event)| *event));
-    assert_eq!(told, all.collect(), "each command that is told was tried");
+    let all = COMMANDS.iter().filter_map(|(_, event)| *event).collect();
+    assert_eq!(told, all, "each command that is told was tried");
 }
 
 #[tokio::test]
