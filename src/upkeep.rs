@@ -25,7 +25,7 @@ const PAUSES: Pauses = Pauses { first: Duration::from_secs(1), longest: Duration
 /// The tasks of a node.
 pub struct Upkeep {
     tasks: JoinSet<()>,
-    standing: RunningTasks,
+    standing: StoppedTasks,
     metrics: Metrics,
     pauses: Pauses,
 }
@@ -43,7 +43,7 @@ impl Upkeep {
     }
 
     fn with(metrics: Metrics, pauses: Pauses) -> Self {
-        Self { tasks: JoinSet::new(), standing: RunningTasks::default(), metrics, pauses }
+        Self { tasks: JoinSet::new(), standing: StoppedTasks::default(), metrics, pauses }
     }
 
     /// Begins a task, which never ends by itself, and begins it again when it does.
@@ -62,7 +62,7 @@ impl Upkeep {
     }
 
     /// Which of them run.
-    pub fn standing(&self) -> RunningTasks {
+    pub fn standing(&self) -> StoppedTasks {
         self.standing.clone()
     }
 
@@ -74,9 +74,9 @@ impl Upkeep {
 
 /// Which tasks of a node run.
 #[derive(Clone, Debug, Default)]
-pub struct RunningTasks(Arc<Mutex<BTreeSet<&'static str>>>);
+pub struct StoppedTasks(Arc<Mutex<BTreeSet<&'static str>>>);
 
-impl RunningTasks {
+impl StoppedTasks {
     /// Those that should run, and don't.
     pub fn down(&self) -> Vec<&'static str> {
         self.lock().iter().copied().collect()
@@ -89,7 +89,7 @@ impl RunningTasks {
 
 struct Supervisor {
     task: &'static str,
-    standing: RunningTasks,
+    standing: StoppedTasks,
     metrics: Metrics,
     pauses: Pauses,
 }

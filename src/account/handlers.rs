@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::auth::{Identity, ProfileBody, UserBody};
 use crate::error::{Code, Problem};
 use crate::factors::password::ChangePasswordError;
-use crate::http::body::{Ignored, Json};
+use crate::http::body::{IgnoredBody, Json};
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::sign_in::SignIn;
@@ -87,7 +87,7 @@ pub(super) async fn end_login(
     logins: Data<Logins>,
     client: Client,
     id: Path<String>,
-    _: Ignored,
+    _: IgnoredBody,
 ) -> Result<HttpResponse, Problem> {
     let missing = || Problem::new(Code::NotFound, "You have no such live login.");
     let id: Uuid = id.parse().map_err(|_| missing())?;

@@ -1,9 +1,9 @@
 //! What needs a login, of whichever mode.
 
 mod bodies;
+mod forward_auth;
 mod handlers;
 mod paging;
-mod verify;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -14,8 +14,8 @@ pub fn routes(config: &mut ServiceConfig) {
     config
         .service(handlers::profile)
         .service(handlers::account)
-        .service(verify::verify)
-        .map(verify::of_any_request)
+        .service(forward_auth::verify)
+        .map(forward_auth::of_any_request)
         .service(handlers::list_logins)
         .service(handlers::end_login)
         .service(handlers::change_password);

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::error::{FieldError, Problem};
 use crate::http::query::parameters;
-use crate::logins::{Page, PageCursor};
+use crate::logins::{PageCursor, PageRequest};
 
 /// How many logins are on a page, unless the request says another number, and how many may be.
 const DEFAULT_LIMIT: u8 = 100;
@@ -17,12 +17,12 @@ const MAX_LIMIT: u8 = 200;
 ///
 /// # Errors
 /// `validation_failed`.
-pub(super) fn page_of(query: &str) -> Result<Page, Problem> {
+pub(super) fn page_of(query: &str) -> Result<PageRequest, Problem> {
     let [limit, after] = parameters(query, ["limit", "after"])?;
     let limit = limit.map_or(Some(DEFAULT_LIMIT), |text| limit_of(&text));
     let after = after.map_or(Some(None), |text| position_of(&text).map(Some));
     match (limit, after) {
-        (Some(limit), Some(after)) => Ok(Page { limit, after }),
+        (Some(limit), Some(after)) => Ok(PageRequest { limit, after }),
         (limit, after) => {
             let limit = limit.is_none().then(|| FieldError::of("limit", format!("must be 1 to {MAX_LIMIT}")));
             let after =

@@ -1,12 +1,12 @@
 //! The composition root: everything is put together, started and stopped here.
 
+mod app_secret;
+mod background_tasks;
 mod routes;
-mod secret;
 mod server;
 mod site;
 mod state;
 mod storage;
-mod upkeep;
 
 use std::time::Duration;
 
@@ -26,12 +26,12 @@ use crate::users::PasswordError;
 use crate::web::openapi::{self, Documents};
 use dualauth_postgres::PrivatePostgresError;
 
-use self::secret::{app_secret, prepare_keys};
+use self::app_secret::{app_secret, prepare_keys};
+use self::background_tasks::{feeds, spawn_upkeep};
 use self::server::{RunningServer, cant_listen, listen, serve, serve_metrics};
 use self::site::Site;
 use self::state::State;
 pub use self::storage::Storage;
-use self::upkeep::{feeds, spawn_upkeep};
 
 /// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
 const STOP_LIMIT: Duration = Duration::from_secs(9);

@@ -26,16 +26,16 @@ use crate::auth::check_origin;
 use crate::config::Listen;
 use crate::database;
 use crate::error::Problem;
-use crate::http::accept_queue;
+use crate::http::accept_pacing;
 use crate::http::base_path::BasePath;
 use crate::http::client::TrustedProxies;
 use crate::http::context::{self, HttpContext};
 use crate::http::cors::Cors;
 use crate::http::error_responses::with_problem_documents;
-use crate::http::exchange::Exchange;
 use crate::http::forward_auth::is_forward_auth;
 use crate::http::listener::{self, Address, Listener, Stream};
 use crate::http::parser_adapter::ParserAdapter;
+use crate::http::request_log::Exchange;
 use crate::http::route_index::{self, RouteIndex};
 use crate::http::timed_connection::{self, TimedConnection};
 use crate::http::tracked_body;
@@ -243,7 +243,7 @@ async fn accept_connection(
     deadlines: timed_connection::ConnectionLimits,
     context: Rc<HttpContext>,
 ) -> Result<(ParserAdapter<Stream>, Protocol, Option<SocketAddr>), DispatchError> {
-    accept_queue::wait_for_turn().await;
+    accept_pacing::wait_for_turn().await;
     let address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     Ok((ParserAdapter::new(TimedConnection::new(stream, deadlines), address, context), Protocol::Http1, peer))
 }

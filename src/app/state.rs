@@ -8,25 +8,25 @@ use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
 use crate::audit::Trail;
-use crate::auth::{CookiePolicy, Csrf, Mode, ModeContext, Modes, Origins};
+use crate::auth::{AcceptedModes, CookiePolicy, Csrf, Mode, ModeContext, Origins};
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::crypto::AppSecret;
-use crate::database::{CommitProbe, Connections};
+use crate::database::{CommitCheck, ConnectionPool};
 use crate::factors::password::PasswordFactor;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
-use crate::limits::Limits;
 use crate::logins::Logins;
 use crate::metrics::Metrics;
 use crate::oauth::Metadata;
-use crate::session::{self, SessionData, SessionMode};
+use crate::rate_limits::Limits;
+use crate::session::{self, SessionDataStore, SessionMode};
 use crate::sign_in::SignIn;
-use crate::upkeep::RunningTasks;
+use crate::upkeep::StoppedTasks;
 use crate::users::{Accounts, ThreadPriority};
 use crate::web::openapi;
-use crate::web::{LastReport, Scrape, SiteFacts};
+use crate::web::{LastReport, Scrape, SitePaths};
 
 use super::routes::routes;
 use super::site::Site;
@@ -35,18 +35,18 @@ use super::{StartError, Storage};
 /// What handlers are given, and of that what start, upkeep and stop ask for by name.
 #[derive(Clone)]
 pub(super) struct State {
-    pub(super) commits: CommitProbe,
+    pub(super) commits: CommitCheck,
     pub(super) accounts: Accounts,
     pub(super) logins: Logins,
     pub(super) clients: Arc<Clients>,
     pub(super) keys: Keys,
     pub(super) trail: Trail,
-    pub(super) modes: Modes,
+    pub(super) modes: AcceptedModes,
     pub(super) origins: Data<Origins>,
     pub(super) proxies: Data<TrustedProxies>,
-    pub(super) facts: SiteFacts,
+    pub(super) facts: SitePaths,
     pub(super) metrics: Metrics,
-    extractable: Extractable,
+    extractable: AppData,
 }
 
 impl State {
@@ -58,7 +58,7 @@ impl State {
         secret: &AppSecret,
         clock: &Clock,
         metrics: Metrics,
-        standing: RunningTasks,
+        standing: StoppedTasks,
     ) -> Result<Self, StartError> {
         let pools = storage.pools.clone();
         let (logins, keys) = (storage.logins(config, clock), storage.keys(config, secret, clock)?);
@@ -76,7 +76,7 @@ impl State {
         let metadata = Metadata::new(&site.url, issuer_audience.issuer.clone());
         let modes = modes(&context, config, issuer_audience, &keys);
         let mut state = Self {
-            commits: CommitProbe::new(pools.clone()),
+            commits: CommitCheck::new(pools.clone()),
             accounts: storage.accounts(config, clock, ThreadPriority::GivesWay)?,
             clients: Arc::new(storage.clients(logins.clone(), clock)),
             logins,
@@ -87,7 +87,7 @@ impl State {
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
             facts,
             metrics,
-            extractable: Extractable::default(),
+            extractable: AppData::default(),
         };
         let limits = Limits::new(&config.limits, clock);
         let sign_in = state.sign_in(&pools.requests, config, limits.clone(), secret, clock);
@@ -102,9 +102,9 @@ impl State {
     }
 
     /// What handlers extract of what has a name here, and of what follows from it.
-    fn extractable(&self, config: &Config, pool: Connections) -> Extractable {
+    fn extractable(&self, config: &Config, pool: ConnectionPool) -> AppData {
         let last_report = LastReport::new(&config.data_folder, self.facts.clone());
-        Extractable::default()
+        AppData::default()
             .with(Data::new(self.commits.clone()))
             .with(Data::new(self.accounts.clone()))
             .with(Data::new(self.logins.clone()))
@@ -113,14 +113,14 @@ impl State {
             .with(self.origins.clone())
             .with(self.proxies.clone())
             .with(Data::new(self.facts.clone()))
-            .with(Data::new(SessionData::new(pool.clone())))
+            .with(Data::new(SessionDataStore::new(pool.clone())))
             .with(Data::new(pool))
             .with(Data::new(last_report))
     }
 
     fn sign_in(
         &self,
-        pool: &Connections,
+        pool: &ConnectionPool,
         config: &Config,
         limits: Limits,
         secret: &AppSecret,
@@ -166,12 +166,12 @@ impl State {
 
 /// Values that handlers extract as [`Data`], each by its type.
 #[derive(Clone, Default)]
-struct Extractable(Vec<Register>);
+struct AppData(Vec<Register>);
 
 /// Registers one of them.
 type Register = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
-impl Extractable {
+impl AppData {
     fn with<T: Send + Sync + 'static>(mut self, value: Data<T>) -> Self {
         self.0.push(Arc::new(move |config| {
             config.app_data(value.clone());
@@ -185,13 +185,18 @@ impl Extractable {
 }
 
 /// Every mode, in the order in which shared routes look at their cookies.
-fn modes(context: &ModeContext<'_>, config: &Config, issuer_audience: IssuerAudience, keys: &Keys) -> Modes {
+fn modes(
+    context: &ModeContext<'_>,
+    config: &Config,
+    issuer_audience: IssuerAudience,
+    keys: &Keys,
+) -> AcceptedModes {
     // The textbook's JWT is verified anew with every request.
     let verified = (config.directory.jwt_revocation == JwtRevocation::Feed)
         .then_some(config.directory.session_cache_size);
     let jwt = JwtMode::new(context, issuer_audience, keys.clone(), verified);
     let modes: Vec<Arc<dyn Mode>> = vec![Arc::new(jwt), Arc::new(SessionMode::new(context))];
-    Modes::new(modes)
+    AcceptedModes::new(modes)
 }
 
 fn origins(config: &Config, site: &Site) -> Origins {
@@ -207,8 +212,8 @@ fn cookie_policy(config: &Config, site: &Site) -> CookiePolicy {
     }
 }
 
-fn site_facts(site: &Site, cookies: &CookiePolicy) -> SiteFacts {
-    SiteFacts {
+fn site_facts(site: &Site, cookies: &CookiePolicy) -> SitePaths {
+    SitePaths {
         base_path: site.base_path.clone(),
         session_cookie: cookies.name(session::COOKIE),
         access_token_cookie: cookies.name(jwt::ACCESS_COOKIE),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, FeedPosition, answer};
+use crate::database::{ConnectionPool, DatabaseError, ReadPosition, answer};
 
 use super::{Kind, Record};
 
@@ -23,7 +23,7 @@ pub struct Filter {
 }
 
 /// Writes a batch. What of it is there already is left alone.
-pub(super) async fn insert(pool: &Connections, records: &[Arc<Record>]) -> Result<(), DatabaseError> {
+pub(super) async fn insert(pool: &ConnectionPool, records: &[Arc<Record>]) -> Result<(), DatabaseError> {
     let records: Vec<&Record> = records.iter().map(Arc::as_ref).collect();
     let insert = sqlx::query!(
         "insert into dualauth.audit_events (id, at, event, source, user_id, username, login_id, mode, transport, client_id,
@@ -77,19 +77,19 @@ impl EventRow {
 }
 
 /// Where the trail was read, and what was found, the oldest first.
-fn read(rows: Vec<EventRow>) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
+fn read(rows: Vec<EventRow>) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let position = FeedPosition { history: first.history, snapshot: first.snapshot.clone() };
+    let position = ReadPosition { history: first.history, snapshot: first.snapshot.clone() };
     Ok((position, rows.into_iter().filter_map(EventRow::record).collect()))
 }
 
 /// The newest events from `after` on, `count` at most.
 pub(super) async fn newest(
-    pool: &Connections,
+    pool: &ConnectionPool,
     filter: &Filter,
     after: DateTime<Utc>,
     count: i64,
-) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
+) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
     let query = sqlx::query_as!(
         EventRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
@@ -123,10 +123,10 @@ pub(super) async fn newest(
 /// One from another database, restored into this one, may have a number that is still to come: it counts once that has
 /// come.
 pub(super) async fn since(
-    pool: &Connections,
+    pool: &ConnectionPool,
     filter: &Filter,
-    last: &FeedPosition,
-) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
+    last: &ReadPosition,
+) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
     let query = sqlx::query_as!(
         EventRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
@@ -158,7 +158,7 @@ pub(super) async fn since(
 /// Deletes what is from before `cutoff`, at most `batch` of it, and gives how much that was. One node at a time: to
 /// another one there is nothing to do meanwhile.
 pub(super) async fn sweep(
-    pool: &Connections,
+    pool: &ConnectionPool,
     cutoff: DateTime<Utc>,
     batch: i64,
 ) -> Result<u64, DatabaseError> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, uptime};
-use crate::database::{Connections, DatabaseError, FeedPosition};
+use crate::database::{ConnectionPool, DatabaseError, ReadPosition};
 use crate::telemetry;
 
 use super::store;
@@ -39,11 +39,11 @@ const SWEEP_BATCH: i64 = 1_000;
 pub struct Trail(Arc<TrailInner>);
 
 struct TrailInner {
-    pool: Connections,
+    pool: ConnectionPool,
     clock: Clock,
     /// The oldest first. They stay here until they are written.
     waiting: Mutex<VecDeque<Arc<Record>>>,
-    free: Mutex<Free>,
+    free: Mutex<AnonymousEventBudget>,
     lost: AtomicU64,
     is_full: AtomicBool,
     is_behind: AtomicBool,
@@ -51,7 +51,7 @@ struct TrailInner {
 
 /// What strangers have caused for nothing.
 #[derive(Default)]
-struct Free {
+struct AnonymousEventBudget {
     second: u64,
     taken: u64,
     left_out: u64,
@@ -65,7 +65,7 @@ impl fmt::Debug for Trail {
 
 impl Trail {
     /// The trail in this database.
-    pub fn new(pool: Connections, clock: Clock) -> Self {
+    pub fn new(pool: ConnectionPool, clock: Clock) -> Self {
         Self(Arc::new(TrailInner {
             pool,
             clock,
@@ -230,7 +230,7 @@ impl Trail {
         &self,
         filter: &Filter,
         count: i64,
-    ) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
+    ) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
         store::newest(&self.0.pool, filter, DateTime::<Utc>::UNIX_EPOCH, count).await
     }
 
@@ -243,8 +243,8 @@ impl Trail {
     pub async fn since(
         &self,
         filter: &Filter,
-        last: &FeedPosition,
-    ) -> Result<(FeedPosition, Vec<Record>), DatabaseError> {
+        last: &ReadPosition,
+    ) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
         let (position, records) = store::since(&self.0.pool, filter, last).await?;
         if position.history == last.history {
             return Ok((position, records));

@@ -173,12 +173,12 @@ pub struct ProfileBody {
     /// What the user may do, by name.
     pub roles: Vec<String>,
     /// What proved it.
-    pub auth: AuthBody,
+    pub auth: CredentialBody,
 }
 
 /// The credential of a request.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AuthBody {
+pub struct CredentialBody {
     /// Its mode.
     #[schema(schema_with = mode_schema)]
     pub mode: &'static str,
@@ -206,7 +206,7 @@ impl From<Identity> for ProfileBody {
             user_id: identity.user_id,
             username: identity.username,
             roles: identity.roles,
-            auth: AuthBody {
+            auth: CredentialBody {
                 mode: identity.mode,
                 transport: identity.transport,
                 login_id: identity.login_id,
@@ -362,7 +362,7 @@ mod properties {
                 let time = |at| DateTime::from_timestamp_micros(at).unwrap_or(DateTime::<Utc>::MAX_UTC);
                 let (amr, auth_time) = (Amr::of_names(amr), auth_time.map(time));
                 let (login_id, expires_at) = (Uuid::from_u128(login), time(at));
-                let auth = AuthBody { mode, transport, login_id, expires_at, amr, acr, auth_time };
+                let auth = CredentialBody { mode, transport, login_id, expires_at, amr, acr, auth_time };
                 let profile = ProfileBody { user_id: Uuid::from_u128(user), username, roles, auth };
                 prop_assert_eq!(profile.to_json(), serde_json::to_string(&profile).expect("JSON"));
                 Ok(())

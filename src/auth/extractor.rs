@@ -11,7 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use zeroize::Zeroizing;
 
 use crate::error::Problem;
-use crate::http::cookie_header::{self, CookieValue};
+use crate::http::cookie_header::{self, CookieLookup};
 use crate::logins::Transport;
 use crate::telemetry::{self, RequestUser};
 
@@ -41,9 +41,9 @@ impl fmt::Debug for Credential {
 
 /// The modes that a route takes, in the order in which their cookies are looked at.
 #[derive(Clone)]
-pub struct Modes(Vec<Arc<dyn Mode>>);
+pub struct AcceptedModes(Vec<Arc<dyn Mode>>);
 
-impl Modes {
+impl AcceptedModes {
     /// These, in this order.
     pub fn new(modes: Vec<Arc<dyn Mode>>) -> Self {
         Self(modes)
@@ -133,9 +133,9 @@ fn is_token_byte(byte: u8) -> bool {
 /// [`AuthError::AmbiguousCookie`] when it is there with different values.
 pub fn pick(headers: &HeaderMap, cookie: &str) -> Result<Option<Credential>, AuthError> {
     match cookie_header::find(headers, cookie) {
-        CookieValue::Absent => Ok(None),
-        CookieValue::One(value) => Ok(Some(Credential::new(value, Transport::Cookie))),
-        CookieValue::Ambiguous => Err(AuthError::AmbiguousCookie(cookie.to_owned())),
+        CookieLookup::Absent => Ok(None),
+        CookieLookup::One(value) => Ok(Some(Credential::new(value, Transport::Cookie))),
+        CookieLookup::Ambiguous => Err(AuthError::AmbiguousCookie(cookie.to_owned())),
     }
 }
 
@@ -193,9 +193,9 @@ impl FromRequest for Identity {
 /// Whose credential is on a request that a proxy asks about. What that changes is not ours, and so it needs no CSRF
 /// token of ours.
 #[derive(Debug)]
-pub struct ForwardedIdentity(pub Identity);
+pub struct ForwardAuthIdentity(pub Identity);
 
-impl FromRequest for ForwardedIdentity {
+impl FromRequest for ForwardAuthIdentity {
     type Error = Rejection;
     type Future = LocalBoxFuture<'static, Result<Self, Rejection>>;
 
@@ -217,7 +217,7 @@ async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
 }
 
 async fn identify(request: &HttpRequest) -> Result<Identity, Rejection> {
-    let modes = request.app_data::<web::Data<Modes>>().ok_or(AuthError::NotAuthenticated);
+    let modes = request.app_data::<web::Data<AcceptedModes>>().ok_or(AuthError::NotAuthenticated);
     let picked = modes.and_then(|modes| Ok((modes, modes.pick(request.headers())?)));
     let (modes, picked) = picked.map_err(Problem::from)?;
     let transport = picked.credential.transport;
@@ -239,37 +239,41 @@ mod properties {
     use crate::property_testing::{any_header_value, check, header_values};
 
     #[derive(Debug, PartialEq)]
-    enum ReadCredential {
+    enum ExpectedCredential {
         Nothing,
         Token(Vec<u8>),
         Malformed,
     }
 
-    fn read(sent: &[&[u8]]) -> ReadCredential {
+    fn read(sent: &[&[u8]]) -> ExpectedCredential {
         let mut headers = HeaderMap::new();
         for value in sent {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header value"));
         }
         match bearer(&headers) {
-            Ok(None) => ReadCredential::Nothing,
-            Ok(Some(token)) => ReadCredential::Token(token.as_bytes().to_vec()),
-            Err(_) => ReadCredential::Malformed,
+            Ok(None) => ExpectedCredential::Nothing,
+            Ok(Some(token)) => ExpectedCredential::Token(token.as_bytes().to_vec()),
+            Err(_) => ExpectedCredential::Malformed,
         }
     }
 
     /// The same, read the slow way: the scheme up to the first space or tab, then the token.
-    fn expected(value: &[u8]) -> ReadCredential {
+    fn expected(value: &[u8]) -> ExpectedCredential {
         let end = value.iter().position(|byte| b" \t".contains(byte)).unwrap_or(value.len());
         let (scheme, rest) = value.split_at(end);
         if !scheme.eq_ignore_ascii_case(b"bearer") {
-            return ReadCredential::Nothing;
+            return ExpectedCredential::Nothing;
         }
         let rest = String::from_utf8_lossy(rest);
         let token = rest.trim_matches([' ', '\t']);
         let letters = token.trim_end_matches('=');
         let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-._~+/".contains(letter);
         let is_token = rest.starts_with(' ') && !letters.is_empty() && letters.chars().all(is_letter);
-        if is_token { ReadCredential::Token(token.as_bytes().to_vec()) } else { ReadCredential::Malformed }
+        if is_token {
+            ExpectedCredential::Token(token.as_bytes().to_vec())
+        } else {
+            ExpectedCredential::Malformed
+        }
     }
 
     fn token() -> impl Strategy<Value = String> {
@@ -280,7 +284,7 @@ mod properties {
     fn a_token_is_read_whatever_the_schemes_letter_case_and_however_much_space_there_is() {
         check(("[Bb][Ee][Aa][Rr][Ee][Rr] [ \t]{0,3}", token(), "[ \t]{0,3}"), |(scheme, token, space)| {
             let value = format!("{scheme}{token}{space}");
-            prop_assert_eq!(read(&[value.as_bytes()]), ReadCredential::Token(token.into_bytes()));
+            prop_assert_eq!(read(&[value.as_bytes()]), ExpectedCredential::Token(token.into_bytes()));
             Ok(())
         });
     }
@@ -303,7 +307,7 @@ mod properties {
         let value = || prop_oneof![bearer(), any_header_value()];
         let twice = value().prop_map(|value| (value.clone(), value));
         check(prop_oneof![(value(), value()), twice], |(one, other)| {
-            prop_assert_eq!(read(&[&one, &other]), ReadCredential::Malformed);
+            prop_assert_eq!(read(&[&one, &other]), ExpectedCredential::Malformed);
             Ok(())
         });
     }

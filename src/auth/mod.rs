@@ -3,15 +3,15 @@
 
 mod audience;
 mod bodies;
+mod cookies;
 mod csrf;
 mod extractor;
-mod introspection;
+mod introspected_token;
 mod login_secret;
 mod mode;
 mod mode_documentation;
 mod origin;
-mod renewal;
-mod transport;
+mod refresh_rate_limit;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -27,15 +27,15 @@ pub use self::bodies::{
     CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest, RegisterRequest,
     StepUpRequest, TokenType, UserBody, mode_schema, rfc3339, rfc3339_or_null,
 };
+pub use self::cookies::{CookiePolicy, CookieSpec, max_age};
 pub use self::csrf::{CSRF_HEADER, Csrf};
-pub use self::extractor::{Credential, ForwardedIdentity, Modes, Rejection, pick};
-pub use self::introspection::TokenBody;
+pub use self::extractor::{AcceptedModes, Credential, ForwardAuthIdentity, Rejection, pick};
+pub use self::introspected_token::IntrospectedToken;
 pub use self::login_secret::LoginSecret;
-pub use self::mode::{Mode, ModeContext, RevokedToken, StepUpSecret};
+pub use self::mode::{Mode, ModeContext, RevocationOutcome, RotatedSecret};
 pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
-pub use self::renewal::within_refresh_limit;
-pub use self::transport::{CookieKind, CookiePolicy, max_age};
+pub use self::refresh_rate_limit::within_refresh_limit;
 
 /// Who sent a request, and which of their logins they sent it under.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,12 +15,12 @@ use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
-use crate::http::body::Ignored;
+use crate::http::body::IgnoredBody;
 use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
-    AuthError, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Rejection, RouteDocumentation,
-    TokenBody,
+    AuthError, CookiePolicy, Credential, Csrf, Identity, IntrospectedToken, LoginSecret, Rejection,
+    RouteDocumentation,
 };
 
 /// One way to present a login.
@@ -78,7 +78,7 @@ pub trait Mode: Send + Sync {
     ///
     /// # Errors
     /// `unavailable` when none can be made for now: before anything is replaced.
-    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>>;
+    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<RotatedSecret, Problem>>;
 
     /// The login whose CSRF token a request may ask for: the one that it presents.
     fn login_for_csrf<'a>(
@@ -98,7 +98,7 @@ pub trait Mode: Send + Sync {
     ) -> LocalBoxFuture<'a, Result<Identity, Rejection>> {
         Box::pin(async move {
             let presented = Identity::extract(request).await;
-            Ignored::from_request(request, &mut body).await?;
+            IgnoredBody::from_request(request, &mut body).await?;
             presented
         })
     }
@@ -126,8 +126,10 @@ pub trait Mode: Send + Sync {
 
     /// What another service is told of a token that was sent to it (RFC 7662). Like [`Mode::authenticate`], but of
     /// what travels by Bearer only.
-    fn introspect<'a>(&'a self, token: &'a Credential)
-    -> BoxFuture<'a, Result<Option<TokenBody>, AuthError>>;
+    fn introspect<'a>(
+        &'a self,
+        token: &'a Credential,
+    ) -> BoxFuture<'a, Result<Option<IntrospectedToken>, AuthError>>;
 
     /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
     /// is not one of this mode's. `Err`: it is, and it is bad.
@@ -135,12 +137,12 @@ pub trait Mode: Send + Sync {
         &'a self,
         token: &'a Credential,
         actor: &'a Actor,
-    ) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>>;
+    ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>>;
 }
 
 /// What the credential of a login is made of once it has stepped up.
 #[derive(Debug)]
-pub struct StepUpSecret {
+pub struct RotatedSecret {
     /// The secret.
     pub secret: LoginSecret,
     /// Its hash, if it is another than before.
@@ -151,7 +153,7 @@ pub struct StepUpSecret {
 
 /// That a token was revoked: the login behind it has ended, now or before.
 #[derive(Debug)]
-pub struct RevokedToken;
+pub struct RevocationOutcome;
 
 /// What every mode is made from.
 pub struct ModeContext<'a> {

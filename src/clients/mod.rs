@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::crypto::equal;
 use crate::database::{DatabaseError, Pools};
 use crate::error::{Code, Problem};
-use crate::logins::{FeedReload, Logins};
+use crate::logins::{Logins, ReloadOnRevocation};
 use crate::tokens::OpaqueToken;
 
 /// Tells a client's secret from every other one.
@@ -216,7 +216,7 @@ impl Clients {
     }
 }
 
-impl FeedReload for Clients {
+impl ReloadOnRevocation for Clients {
     fn reload(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {
         Box::pin(async {
             let read = store::secret_hashes(&self.pools.upkeep).await?;

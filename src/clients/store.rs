@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use super::{ClientSecretHash, RegisteredClient};
 
 pub(super) async fn insert(
-    pool: &Connections,
+    pool: &ConnectionPool,
     client: &RegisteredClient,
     hash: &ClientSecretHash,
 ) -> Result<(), DatabaseError> {
@@ -23,7 +23,7 @@ pub(super) async fn insert(
     answer(insert.execute(pool)).await.map(drop)
 }
 
-pub(super) async fn list(pool: &Connections) -> Result<Vec<RegisteredClient>, DatabaseError> {
+pub(super) async fn list(pool: &ConnectionPool) -> Result<Vec<RegisteredClient>, DatabaseError> {
     let query = sqlx::query_as!(
         RegisteredClient,
         "select id, name, created_at from dualauth.clients order by created_at, id"
@@ -32,14 +32,14 @@ pub(super) async fn list(pool: &Connections) -> Result<Vec<RegisteredClient>, Da
 }
 
 /// `false` when there is none.
-pub(super) async fn delete(pool: &Connections, id: Uuid) -> Result<bool, DatabaseError> {
+pub(super) async fn delete(pool: &ConnectionPool, id: Uuid) -> Result<bool, DatabaseError> {
     let delete = sqlx::query!("delete from dualauth.clients where id = $1", id);
     Ok(answer(delete.execute(pool)).await?.rows_affected() == 1)
 }
 
 /// What proves each of them. A hash of another length proves nothing.
 pub(super) async fn secret_hashes(
-    pool: &Connections,
+    pool: &ConnectionPool,
 ) -> Result<HashMap<Uuid, ClientSecretHash>, DatabaseError> {
     let query = sqlx::query!("select id, secret_hash from dualauth.clients");
     let rows = answer(query.fetch_all(pool)).await?.into_iter();

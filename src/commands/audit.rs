@@ -16,7 +16,7 @@ use crate::app::Storage;
 use crate::audit::{Filter, Kind, Record, Trail};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::database::FeedPosition;
+use crate::database::ReadPosition;
 use crate::users::ThreadPriority;
 
 /// How often the trail is looked at while it is followed.
@@ -91,12 +91,12 @@ async fn print(storage: &Storage, config: &Config, tail: Tail) -> Result<(), Fai
 async fn follow(
     trail: &Trail,
     filter: &Filter,
-    mut position: FeedPosition,
+    mut position: ReadPosition,
     mut printer: Printer,
     printed: Vec<Record>,
 ) -> Result<(), Failure> {
     let mut was_behind = false;
-    let mut lately = Lately::default();
+    let mut lately = RecentlyPrinted::default();
     lately.unseen(printed);
     loop {
         tokio::time::sleep(PAUSE).await;
@@ -118,12 +118,12 @@ async fn follow(
 
 /// Which events were printed lately: after a crash of Postgres they are read once more.
 #[derive(Default)]
-struct Lately {
+struct RecentlyPrinted {
     ids: HashSet<Uuid>,
     oldest_first: VecDeque<Uuid>,
 }
 
-impl Lately {
+impl RecentlyPrinted {
     /// Those of these that were not.
     fn unseen(&mut self, records: Vec<Record>) -> Vec<Record> {
         let unseen: Vec<Record> = records.into_iter().filter(|record| self.ids.insert(record.id)).collect();

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::{Failure, print_line};
 use crate::config::Config;
-use crate::users::calibration::{HashCost, LEAST_ITERATIONS, LEAST_MEMORY_KIB, measure, settings_for};
+use crate::users::calibration::{LEAST_ITERATIONS, LEAST_MEMORY_KIB, MeasuredCost, measure, settings_for};
 
 /// What the proposals take, in milliseconds.
 const TARGETS: [u64; 3] = [50, 100, 250];
@@ -61,8 +61,8 @@ fn head(concurrency: usize) -> String {
     )
 }
 
-fn row(measured: &HashCost, concurrency: usize, note: &str) -> String {
-    let HashCost { params, time } = measured;
+fn row(measured: &MeasuredCost, concurrency: usize, note: &str) -> String {
+    let MeasuredCost { params, time } = measured;
     let mebibytes = |kibibytes: f64| format!("{:.0} MiB", kibibytes / 1024.0);
     let memory = f64::from(params.m_cost());
     format!(
@@ -75,7 +75,7 @@ fn row(measured: &HashCost, concurrency: usize, note: &str) -> String {
     )
 }
 
-fn lines(HashCost { params, .. }: &HashCost, target: u64) -> String {
+fn lines(MeasuredCost { params, .. }: &MeasuredCost, target: u64) -> String {
     format!(
         "#\n# For {target} ms:\nARGON2_MEMORY_KIB={}\nARGON2_ITERATIONS={}\nARGON2_PARALLELISM={}",
         params.m_cost(),

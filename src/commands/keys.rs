@@ -16,7 +16,7 @@ pub(super) enum KeysCommand {
     /// List every key, with its state and dates
     List,
     /// Have the next key sign from now on, and publish another one as the next
-    Rotate(Rotate),
+    Rotate(RotateKeyArgs),
     /// Refuse what a key has signed from now on, if it does not sign any more
     Retire(Retire),
     /// Make new keys, and refuse every access token that is out: for an APP_SECRET that is lost, or known to others
@@ -24,7 +24,7 @@ pub(super) enum KeysCommand {
 }
 
 #[derive(Args)]
-pub(super) struct Rotate {
+pub(super) struct RotateKeyArgs {
     /// What the key that becomes the next one is for: HS256, EdDSA, ES256 or RS256. As before, if it is not given
     #[arg(long, value_name = "NAME", value_parser = algorithm)]
     algorithm: Option<JwtAlgorithm>,
@@ -56,7 +56,7 @@ async fn with(storage: &Storage, command: KeysCommand, config: &Config) -> Resul
     let keys = storage.keys(config, &secret, &Clock::system())?;
     match command {
         KeysCommand::List => list(&keys).await,
-        KeysCommand::Rotate(Rotate { algorithm }) => {
+        KeysCommand::Rotate(RotateKeyArgs { algorithm }) => {
             Ok(describe(&keys.rotate(algorithm, &Actor::OPERATOR).await?))
         }
         KeysCommand::Retire(Retire { kid }) => {

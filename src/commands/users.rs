@@ -14,7 +14,7 @@ use crate::app::Storage;
 use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::users::{Account, Accounts, Field, NewUser, RegisterError, ThreadPriority};
+use crate::users::{Account, Accounts, Field, RegisterError, RegistrationInput, ThreadPriority};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
@@ -109,7 +109,7 @@ async fn create(
     user: CreateUserArgs,
     password: SecretString,
 ) -> Result<String, Failure> {
-    let new = NewUser { username: user.username, email: user.email, password, admin: user.admin };
+    let new = RegistrationInput { username: user.username, email: user.email, password, admin: user.admin };
     let user = accounts.create(&new, &Actor::OPERATOR).await.map_err(|error| describe(&error))?;
     Ok(format!("user_id: {}\nusername: {}\nroles: {}", user.id, user.username, user.roles.join(", ")))
 }

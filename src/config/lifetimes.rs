@@ -6,9 +6,9 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
     /// `SESSION_IDLE_TTL`, `SESSION_TTL`.
-    pub session: Span,
+    pub session: IdleAndAbsolute,
     /// `REMEMBER_IDLE_TTL`, `REMEMBER_TTL`.
-    pub remember: Span,
+    pub remember: IdleAndAbsolute,
     /// `ACCESS_TOKEN_TTL`.
     pub access_token: Duration,
     /// `REFRESH_GRACE`: how long a credential that a refresh replaced goes on being accepted.
@@ -19,7 +19,7 @@ pub struct Lifetimes {
 
 impl Lifetimes {
     /// A login's two limits.
-    pub fn span(&self, remember_me: bool) -> Span {
+    pub fn span(&self, remember_me: bool) -> IdleAndAbsolute {
         if remember_me { self.remember } else { self.session }
     }
 
@@ -34,7 +34,7 @@ impl Lifetimes {
 
 /// A login's two limits.
 #[derive(Clone, Copy, Debug)]
-pub struct Span {
+pub struct IdleAndAbsolute {
     /// Without use, it ends after this.
     pub idle: Duration,
     /// It ends after this in any case.

@@ -1,6 +1,6 @@
 //! The settings: the only reader of the environment, which reports every bad setting at once.
 
-mod file;
+mod dotenv;
 mod jwt;
 mod lifetimes;
 mod listen;
@@ -27,7 +27,7 @@ use crate::crypto::AppSecret;
 use crate::database::DirectUrl;
 
 pub use self::jwt::{JwtAlgorithm, JwtConfig, KeyFile};
-pub use self::lifetimes::{Lifetimes, Span};
+pub use self::lifetimes::{IdleAndAbsolute, Lifetimes};
 pub use self::listen::Listen;
 pub use self::passwords::PasswordConfig;
 pub use self::public_url::OWN_PATHS;
@@ -233,7 +233,7 @@ impl Config {
     /// # Errors
     /// Every bad setting, and a `.env` that can't be read.
     pub fn from_env() -> Result<Self, ConfigError> {
-        let in_file = file::load(Path::new(".env")).map_err(|line| ConfigError(vec![line]))?;
+        let in_file = dotenv::load(Path::new(".env")).map_err(|line| ConfigError(vec![line]))?;
         let asked = RefCell::new(BTreeSet::new());
         let not_utf8 = RefCell::new(BTreeSet::new());
         let read = Self::from_vars(|name| {
@@ -252,7 +252,7 @@ impl Config {
             Ok(config) if refused.is_empty() => {
                 if config.database_url.is_none() {
                     // sqlx would send them to the private Postgres; they are meant for another.
-                    file::empty("PGOPTIONS");
+                    dotenv::empty("PGOPTIONS");
                 }
                 if config.traces.is_some() {
                     unknown.extend(opentelemetry::unfollowed(&values, &known));

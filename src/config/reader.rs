@@ -10,10 +10,11 @@ use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
 use super::parse;
-use super::source::SettingSource;
+use super::source::SettingValues;
 use super::{
-    Config, DirectoryConfig, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, Listen, LogConfig,
-    LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, Span, WhenStale, origin, public_url,
+    Config, DirectoryConfig, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
+    Listen, LogConfig, LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, WhenStale, origin,
+    public_url,
 };
 use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{DirectUrl, check_url};
@@ -32,14 +33,14 @@ const DEFAULT_CLIENT_ID: &str = "dualauth";
 
 /// Every setting, or what is wrong with them.
 pub(super) fn read(vars: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
-    let mut reader = Reader { source: SettingSource::new(vars), errors: Vec::new() };
+    let mut reader = Reader { source: SettingValues::new(vars), errors: Vec::new() };
     let config = reader.config();
     if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
 }
 
 /// Reads settings, and notes what is wrong with each.
 pub(super) struct Reader<V> {
-    source: SettingSource<V>,
+    source: SettingValues<V>,
     pub(super) errors: Vec<String>,
 }
 
@@ -282,11 +283,11 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn lifetimes(&mut self) -> Lifetimes {
         Lifetimes {
-            session: Span {
+            session: IdleAndAbsolute {
                 idle: self.duration("SESSION_IDLE_TTL", "30m"),
                 absolute: self.duration("SESSION_TTL", "24h"),
             },
-            remember: Span {
+            remember: IdleAndAbsolute {
                 idle: self.duration("REMEMBER_IDLE_TTL", "14d"),
                 absolute: self.duration("REMEMBER_TTL", "90d"),
             },

@@ -15,13 +15,13 @@ const NEVER_EMPTY: [(&str, &str); 3] = [
 ];
 
 /// Values by the names of their settings.
-pub(super) struct SettingSource<V> {
+pub(super) struct SettingValues<V> {
     vars: V,
     /// What was read: a pipe can be read once.
     known: HashMap<String, Option<String>>,
 }
 
-impl<V: Fn(&str) -> Option<String>> SettingSource<V> {
+impl<V: Fn(&str) -> Option<String>> SettingValues<V> {
     pub(super) fn new(vars: V) -> Self {
         Self { vars, known: HashMap::new() }
     }
@@ -93,7 +93,7 @@ mod tests {
     fn value(name: &str, given: &[(&str, &str)]) -> Result<Option<String>, String> {
         let vars =
             |name: &str| given.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());
-        SettingSource::new(vars).value(name)
+        SettingValues::new(vars).value(name)
     }
 
     /// The path of a file that has this in it.

@@ -77,12 +77,12 @@ pub struct DatabaseConnection {
     connection: PgConnection,
     pooling: Pooling,
     begin: Arc<str>,
-    backend: Backend,
+    backend: ServerInfo,
 }
 
 /// What is at the other end.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Backend {
+pub(super) struct ServerInfo {
     pid: i32,
     /// Whether it takes no writes.
     pub(super) is_read_only: bool,
@@ -111,7 +111,7 @@ impl DatabaseConnection {
     }
 
     /// What was at the other end when it was opened, or when the last transaction began.
-    pub(super) fn backend(&self) -> Backend {
+    pub(super) fn backend(&self) -> ServerInfo {
         self.backend
     }
 
@@ -187,9 +187,9 @@ pub(super) async fn limit(connection: &mut PgConnection, limits: &StatementLimit
 }
 
 /// Several statements in one exchange, the last of which is [`BACKEND`].
-async fn ask(connection: &mut PgConnection, statements: Arc<str>) -> Result<Backend, Error> {
+async fn ask(connection: &mut PgConnection, statements: Arc<str>) -> Result<ServerInfo, Error> {
     let row = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_one(connection).await?;
-    Ok(Backend {
+    Ok(ServerInfo {
         pid: row.try_get(0)?,
         is_read_only: row.try_get::<&str, _>(1)? == "on",
         is_utf8: row.try_get::<&str, _>(2)? == "UTF8",

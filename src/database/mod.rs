@@ -1,12 +1,11 @@
 //! Postgres: the pool, the migrations, and what an error of it means.
 
-mod app_secret;
-mod commit_probe;
+mod commit_check;
 mod connection;
 mod connection_string;
 mod endpoints;
 mod error;
-mod history;
+mod generated_app_secret;
 mod io_runtime;
 mod machine_roots;
 mod migrations;
@@ -14,23 +13,24 @@ mod open;
 mod pool;
 mod pooling;
 mod pools;
+mod read_position;
 pub mod rights;
 mod schema;
 
 use std::time::Duration;
 
-pub use self::app_secret::{forget_app_secret, made_app_secret, make_app_secret};
-pub use self::commit_probe::CommitProbe;
+pub use self::commit_check::CommitCheck;
 pub use self::connection::{DatabaseConnection, Pooling};
 pub use self::connection_string::UrlError;
 pub use self::endpoints::{DirectUrl, Endpoints, check_url};
 pub use self::error::{DatabaseError, answer};
-pub use self::history::FeedPosition;
+pub use self::generated_app_secret::{forget_app_secret, made_app_secret, make_app_secret};
 pub use self::io_runtime::set_io_runtime;
 pub use self::migrations::{MIGRATOR, migrate};
 pub use self::open::{OpenError, open};
-pub use self::pool::Connections;
+pub use self::pool::ConnectionPool;
 pub use self::pools::{OWN_CONNECTIONS, Pools};
+pub use self::read_position::ReadPosition;
 pub use self::schema::{Schema, SchemaError};
 
 /// What a node's connections are called in `pg_stat_activity`. It tells other nodes by itself when there is something to

@@ -38,7 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
 /// Connections to the database, which statements are run on as on one.
 #[derive(Clone)]
-pub struct Connections(Arc<PoolInner>);
+pub struct ConnectionPool(Arc<PoolInner>);
 
 struct PoolInner {
     way: Endpoint,
@@ -55,7 +55,7 @@ struct PoolInner {
     /// How many there are, lent or not, and on their way.
     open: watch::Sender<usize>,
     /// Where one is borrowed when Postgres grants none at all.
-    others: Option<Connections>,
+    others: Option<ConnectionPool>,
 }
 
 struct Member {
@@ -78,20 +78,20 @@ impl Drop for Counted {
     }
 }
 
-impl fmt::Debug for Connections {
+impl fmt::Debug for ConnectionPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connections").field("most", &self.0.most).finish_non_exhaustive()
     }
 }
 
-impl Connections {
+impl ConnectionPool {
     /// So many at most, by this way. Connects when it is asked something.
     pub(super) fn new(
         way: Endpoint,
         limits: StatementLimits,
         most: usize,
         trusted_idle: Duration,
-        others: Option<Connections>,
+        others: Option<ConnectionPool>,
     ) -> Self {
         Self(Arc::new(PoolInner {
             way,
@@ -272,7 +272,7 @@ async fn in_time(answer: impl Future<Output = Result<(), Error>>) -> bool {
 /// A connection that is lent. Whoever drops it before the statement has ended, since it failed or since nobody waits for it
 /// any more, leaves a transaction open, perhaps: it is not used again before that is settled.
 struct Lease {
-    pool: Connections,
+    pool: ConnectionPool,
     member: Option<Member>,
 }
 
@@ -300,7 +300,7 @@ impl Drop for Lease {
     }
 }
 
-impl<'c> Executor<'c> for &'c Connections {
+impl<'c> Executor<'c> for &'c ConnectionPool {
     type Database = Postgres;
 
     fn fetch_many<'e, 'q: 'e, E>(self, query: E) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, Error>>

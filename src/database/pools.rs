@@ -11,7 +11,7 @@ use super::ACQUIRE_TIMEOUT;
 use super::connection::{self, DatabaseConnection, StatementLimits};
 use super::endpoints::{self, Endpoints};
 use super::error::ANSWER_TIMEOUT;
-use super::pool::Connections;
+use super::pool::ConnectionPool;
 
 /// Connections a node holds at most for what it does by itself: writing batches, sweeping. Apart from those for requests,
 /// since a node whose requests have taken every connection must not go stale for it.
@@ -43,9 +43,9 @@ const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug)]
 pub struct Pools {
     /// What requests use.
-    pub requests: Connections,
+    pub requests: ConnectionPool,
     /// What the node needs to stay up to date.
-    pub upkeep: Connections,
+    pub upkeep: ConnectionPool,
     ways: Endpoints,
 }
 
@@ -53,9 +53,9 @@ impl Pools {
     /// By these ways, with so many connections for requests. Connects when it is asked something.
     pub fn new(ways: Endpoints, connections: u32) -> Self {
         let (way, most) = (&ways.usual, connections as usize);
-        let requests = Connections::new(way.clone(), REQUESTS, most, TRUSTED_IDLE, None);
+        let requests = ConnectionPool::new(way.clone(), REQUESTS, most, TRUSTED_IDLE, None);
         let others = Some(requests.clone());
-        let upkeep = Connections::new(way.clone(), UPKEEP, UPKEEP_CONNECTIONS, Duration::MAX, others);
+        let upkeep = ConnectionPool::new(way.clone(), UPKEEP, UPKEEP_CONNECTIONS, Duration::MAX, others);
         Self { requests, upkeep, ways }
     }
 

@@ -33,16 +33,16 @@ const TO_SERVE: [(&str, &[&str]); 14] = [
 
 /// Statements, each of which gives a right.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Grants(Vec<String>);
+pub struct MissingGrants(Vec<String>);
 
-impl Grants {
+impl MissingGrants {
     /// Whether nothing is missing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-impl fmt::Display for Grants {
+impl fmt::Display for MissingGrants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("; "))
     }
@@ -52,8 +52,8 @@ impl fmt::Display for Grants {
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn to_serve(connection: &mut PgConnection) -> Result<Grants, sqlx::Error> {
-    let Grants(mut grants) = on_tables(connection, &TO_SERVE).await?;
+pub async fn to_serve(connection: &mut PgConnection) -> Result<MissingGrants, sqlx::Error> {
+    let MissingGrants(mut grants) = on_tables(connection, &TO_SERVE).await?;
     let query = "select format('grant execute on all functions in schema dualauth to %I', current_user)
                  where exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
                      where n.nspname = 'dualauth' and not has_function_privilege(p.oid, 'execute'))
@@ -61,11 +61,14 @@ pub async fn to_serve(connection: &mut PgConnection) -> Result<Grants, sqlx::Err
                  select format('grant execute on function pg_control_system() to %I', current_user)
                  where not has_function_privilege('pg_control_system()', 'execute')";
     grants.extend(sqlx::query_scalar(query).persistent(false).fetch_all(connection).await?);
-    Ok(Grants(grants))
+    Ok(MissingGrants(grants))
 }
 
 /// What is missing on these tables, so far as they are there.
-pub(super) async fn on_tables(connection: &mut PgConnection, tables: &Tables) -> Result<Grants, sqlx::Error> {
+pub(super) async fn on_tables(
+    connection: &mut PgConnection,
+    tables: &Tables,
+) -> Result<MissingGrants, sqlx::Error> {
     let pairs = tables.iter().flat_map(|(table, rights)| rights.iter().map(move |right| (*table, *right)));
     let (tables, rights): (Vec<&str>, Vec<&str>) = pairs.unzip();
     let query = "with ours as (select oid from pg_namespace where nspname = 'dualauth')
@@ -79,24 +82,30 @@ pub(super) async fn on_tables(connection: &mut PgConnection, tables: &Tables) ->
                  where not has_table_privilege(c.oid, needed.privilege)
                  group by c.relname";
     let query = sqlx::query_scalar(query).persistent(false).bind(tables).bind(rights);
-    query.fetch_all(connection).await.map(Grants)
+    query.fetch_all(connection).await.map(MissingGrants)
 }
 
 /// What is missing to read which migrations have run in another schema.
-pub(super) async fn to_read(connection: &mut PgConnection, schema: &str) -> Result<Grants, sqlx::Error> {
+pub(super) async fn to_read(
+    connection: &mut PgConnection,
+    schema: &str,
+) -> Result<MissingGrants, sqlx::Error> {
     let query = "select format('grant select on %I._sqlx_migrations to %I', n.nspname, current_user)
                  from pg_class c join pg_namespace n on n.oid = c.relnamespace
                  where n.nspname = $1 and c.relname = '_sqlx_migrations' and not has_table_privilege(c.oid, 'select')";
-    sqlx::query_scalar(query).persistent(false).bind(schema).fetch_all(connection).await.map(Grants)
+    sqlx::query_scalar(query).persistent(false).bind(schema).fetch_all(connection).await.map(MissingGrants)
 }
 
 /// What is missing to bring this schema up to date.
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn to_migrate(connection: &mut PgConnection, schema: &Schema) -> Result<Grants, sqlx::Error> {
+pub async fn to_migrate(
+    connection: &mut PgConnection,
+    schema: &Schema,
+) -> Result<MissingGrants, sqlx::Error> {
     let of_before = match schema {
-        Schema::Ready { .. } => return Ok(Grants(Vec::new())),
+        Schema::Ready { .. } => return Ok(MissingGrants(Vec::new())),
         Schema::Pending(_) => None,
         Schema::Elsewhere(schema) => Some(schema),
     };
@@ -112,5 +121,5 @@ pub async fn to_migrate(connection: &mut PgConnection, schema: &Schema) -> Resul
                  from pg_class c join pg_namespace n on n.oid = c.relnamespace
                  where (n.nspname = 'dualauth' and c.relkind = 'r' or n.nspname = $1 and c.relname = '_sqlx_migrations')
                    and not pg_has_role(c.relowner, 'usage')";
-    sqlx::query_scalar(query).persistent(false).bind(of_before).fetch_all(connection).await.map(Grants)
+    sqlx::query_scalar(query).persistent(false).bind(of_before).fetch_all(connection).await.map(MissingGrants)
 }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 use sqlx::migrate::Migration;
 
 use super::migrations::MIGRATOR;
-use super::rights::{self, Grants};
+use super::rights::{self, MissingGrants};
 
 /// This program's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -63,11 +63,11 @@ pub enum SchemaError {
         /// How many.
         pending: usize,
         /// What it would need.
-        grants: Grants,
+        grants: MissingGrants,
     },
     /// The role may not do what the program has to.
     #[error("the database's role lacks rights. As its owner: {0}")]
-    MayNot(Grants),
+    MayNot(MissingGrants),
 }
 
 impl SchemaError {

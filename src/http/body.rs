@@ -70,9 +70,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
 
 /// A body that is any JSON value: its text, as it was sent.
 #[derive(Debug)]
-pub struct AnyJson(pub String);
+pub struct RawJson(pub String);
 
-impl FromRequest for AnyJson {
+impl FromRequest for RawJson {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
@@ -100,9 +100,9 @@ fn has_nul(json: &str) -> bool {
 
 /// A body that a route has no use for: bounded like any other, and not looked at.
 #[derive(Debug)]
-pub struct Ignored;
+pub struct IgnoredBody;
 
-impl FromRequest for Ignored {
+impl FromRequest for IgnoredBody {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 

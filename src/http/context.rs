@@ -20,7 +20,7 @@ use crate::telemetry::{self, AccessRecord, RequestId, TraceExporter};
 use super::base_path::BasePath;
 use super::client::TrustedProxies;
 use super::cors::Cors;
-use super::parser_refusal::{MAX_TARGET, ParserRefusal, RequestPrefix, too_long_a_path};
+use super::parser_refusal::{BareResponse, MAX_TARGET, RequestPrefix, too_long_a_path};
 use super::route_index::RouteIndex;
 
 /// The most that a request's headers may have, in bytes: eight cookies of the size that browsers keep.
@@ -83,7 +83,7 @@ impl HttpContext {
     }
 
     /// Answers what actix's parser has refused, counts it and writes it down: there is no request, and so no exchange.
-    pub fn refuse(&self, bare: &ParserRefusal<'_>, beginning: &RequestPrefix, peer: IpAddr) -> Vec<u8> {
+    pub fn refuse(&self, bare: &BareResponse<'_>, beginning: &RequestPrefix, peer: IpAddr) -> Vec<u8> {
         let (id, problem) = (RequestId::random(), beginning.problem(bare.status));
         let ((method, path), code) = (beginning.method_and_path(), problem.code().as_str());
         let status = problem.status_code().as_u16();

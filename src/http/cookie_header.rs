@@ -8,7 +8,7 @@ use actix_web::http::header::{COOKIE, HeaderMap};
 
 /// What the request carries under one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CookieValue<'a> {
+pub enum CookieLookup<'a> {
     /// Nothing, or nothing but empty values.
     Absent,
     /// One value, maybe several times.
@@ -19,13 +19,13 @@ pub enum CookieValue<'a> {
 
 /// Looks for the cookie of exactly this name. Pairs that are not well formed (RFC 6265, section 4.1.1) are
 /// skipped, each alone.
-pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> CookieValue<'a> {
-    let mut found = CookieValue::Absent;
+pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> CookieLookup<'a> {
+    let mut found = CookieLookup::Absent;
     for value in all(headers, name) {
         found = match found {
-            CookieValue::Absent => CookieValue::One(value),
-            CookieValue::One(known) if known == value => found,
-            CookieValue::One(_) | CookieValue::Ambiguous => CookieValue::Ambiguous,
+            CookieLookup::Absent => CookieLookup::One(value),
+            CookieLookup::One(known) if known == value => found,
+            CookieLookup::One(_) | CookieLookup::Ambiguous => CookieLookup::Ambiguous,
         };
     }
     found
@@ -81,10 +81,10 @@ mod tests {
 
     #[test]
     fn several_headers_count_as_one_and_an_empty_value_as_none() {
-        assert_eq!(find(&headers(&[b"a=1", b"id=x"]), "id"), CookieValue::One("x"));
-        assert_eq!(find(&headers(&[b"id=; b=2"]), "id"), CookieValue::Absent);
-        assert_eq!(find(&headers(&[b"id=x; id=x"]), "id"), CookieValue::One("x"));
-        assert_eq!(find(&headers(&[b"id=x", b"id=y"]), "id"), CookieValue::Ambiguous);
+        assert_eq!(find(&headers(&[b"a=1", b"id=x"]), "id"), CookieLookup::One("x"));
+        assert_eq!(find(&headers(&[b"id=; b=2"]), "id"), CookieLookup::Absent);
+        assert_eq!(find(&headers(&[b"id=x; id=x"]), "id"), CookieLookup::One("x"));
+        assert_eq!(find(&headers(&[b"id=x", b"id=y"]), "id"), CookieLookup::Ambiguous);
     }
 
     #[test]
@@ -92,15 +92,15 @@ mod tests {
         let faked =
             ["%5F%5FHost-id=evil", "\u{2000}__Host-id=evil", "__host-id=evil", "__Host-id\u{a0}=evil"];
         for header in faked {
-            assert_eq!(find(&headers(&[header.as_bytes()]), "__Host-id"), CookieValue::Absent, "{header}");
+            assert_eq!(find(&headers(&[header.as_bytes()]), "__Host-id"), CookieLookup::Absent, "{header}");
         }
-        assert_eq!(find(&headers(&[b"a=1;\t __Host-id = good \t"]), "__Host-id"), CookieValue::One("good"));
+        assert_eq!(find(&headers(&[b"a=1;\t __Host-id = good \t"]), "__Host-id"), CookieLookup::One("good"));
     }
 
     #[test]
     fn a_pair_that_is_not_well_formed_is_skipped_alone() {
         let foreign: &[u8] = b"junk; =; other=\xff; id=x; id=a\"b; id=a,b; q=\"q\"";
-        assert_eq!(find(&headers(&[foreign]), "id"), CookieValue::One("x"));
+        assert_eq!(find(&headers(&[foreign]), "id"), CookieLookup::One("x"));
     }
 }
 
@@ -190,7 +190,7 @@ mod properties {
         let sent =
             value().prop_flat_map(|value| (Just(value.clone()), among_junk(vec(ours(Just(value)), 1..3))));
         check(sent, |(value, headers)| {
-            prop_assert_eq!(find(&headers, NAME), CookieValue::One(&value));
+            prop_assert_eq!(find(&headers, NAME), CookieLookup::One(&value));
             Ok(())
         });
     }
@@ -200,7 +200,7 @@ mod properties {
         let values = (value(), value()).prop_filter("the same value", |(one, other)| one != other);
         let pairs = values.prop_flat_map(|(one, other)| (ours(Just(one)), ours(Just(other))));
         check(among_junk(pairs.prop_map(|(one, other)| vec![one, other])), |headers| {
-            prop_assert_eq!(find(&headers, NAME), CookieValue::Ambiguous);
+            prop_assert_eq!(find(&headers, NAME), CookieLookup::Ambiguous);
             Ok(())
         });
     }
@@ -208,7 +208,7 @@ mod properties {
     #[test]
     fn nothing_is_made_of_junk() {
         check(among_junk(Just(Vec::new())), |headers| {
-            prop_assert_eq!(find(&headers, NAME), CookieValue::Absent);
+            prop_assert_eq!(find(&headers, NAME), CookieLookup::Absent);
             Ok(())
         });
     }

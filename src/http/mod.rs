@@ -1,6 +1,6 @@
 //! HTTP as every route speaks it: strict bodies, cookies by their bytes, the client's address, methods and paths.
 
-pub mod accept_queue;
+pub mod accept_pacing;
 pub mod base_path;
 pub mod body;
 pub mod client;
@@ -8,15 +8,15 @@ pub mod context;
 pub mod cookie_header;
 pub mod cors;
 pub mod error_responses;
-pub mod exchange;
 pub mod form;
 pub mod forward_auth;
-pub mod http10;
+pub mod http10_content_length;
 pub mod listener;
 pub mod parser_adapter;
 pub mod parser_refusal;
 pub mod problem;
 pub mod query;
+pub mod request_log;
 pub mod route_index;
 pub mod timed_connection;
 pub mod tracked_body;

@@ -10,19 +10,19 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::context::HttpContext;
-use super::http10::{Length, Scan, add_length};
-use super::parser_refusal::{ParserRefusal, RequestPrefix};
+use super::http10_content_length::{LengthHeader, Scan, add_length};
+use super::parser_refusal::{BareResponse, RequestPrefix};
 use super::timed_connection::{CONTINUE, TimedConnection};
-use super::tracked_body::{BodyState, Progress};
+use super::tracked_body::{RequestBodyProgress, RequestBodyState};
 use super::upgrade::UpgradeFilter;
 
 /// A connection with its requests and answers put right.
 pub struct ParserAdapter<T> {
     connection: TimedConnection<T>,
-    body: BodyState,
+    body: RequestBodyState,
     context: Rc<HttpContext>,
     peer: IpAddr,
-    reading: Reading,
+    reading: ForwardState,
     upgrades: UpgradeFilter,
     /// Whether anything ever came.
     is_used: bool,
@@ -32,7 +32,7 @@ pub struct ParserAdapter<T> {
 }
 
 /// What of a request was handed on.
-enum Reading {
+enum ForwardState {
     /// Nothing: what comes begins one.
     AtStart,
     /// What has come, and so will be what comes.
@@ -51,7 +51,7 @@ impl<T> ParserAdapter<T> {
             connection,
             context,
             peer,
-            reading: Reading::AtStart,
+            reading: ForwardState::AtStart,
             upgrades: UpgradeFilter::default(),
             is_used: false,
             beginning: RequestPrefix::default(),
@@ -60,7 +60,7 @@ impl<T> ParserAdapter<T> {
     }
 
     /// How far the body has come of the request that is being served on it.
-    pub fn body(&self) -> &BodyState {
+    pub fn body(&self) -> &RequestBodyState {
         &self.body
     }
 }
@@ -71,7 +71,7 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.connection).poll_read(cx, into))?;
         self.upgrades.mask(&mut into.filled_mut()[before..]);
-        if self.body.get() != Progress::Coming {
+        if self.body.get() != RequestBodyProgress::Coming {
             self.beginning.add(&into.filled()[before..]);
         }
         Poll::Ready(Ok(()))
@@ -79,24 +79,24 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
 
     /// Reads more of what is held, until it says what has to be known.
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Reading::Holding(held, scan) = &mut self.reading {
+        while let ForwardState::Holding(held, scan) = &mut self.reading {
             match scan.go_on(held) {
-                Length::Unknown => {}
+                LengthHeader::Unknown => {}
                 length => {
                     let mut held = std::mem::take(held);
-                    if let Length::Missing(place) = length {
+                    if let LengthHeader::Missing(place) = length {
                         add_length(&mut held, place);
                     }
-                    self.reading = Reading::HandingOn(held, 0);
+                    self.reading = ForwardState::HandingOn(held, 0);
                     break;
                 }
             }
             let mut space = [0; 1024];
             let mut more = ReadBuf::new(&mut space);
             ready!(self.poll_connection(cx, &mut more))?;
-            let Reading::Holding(held, _) = &mut self.reading else { break };
+            let ForwardState::Holding(held, _) = &mut self.reading else { break };
             if more.filled().is_empty() {
-                self.reading = Reading::HandingOn(std::mem::take(held), 0);
+                self.reading = ForwardState::HandingOn(std::mem::take(held), 0);
                 break;
             }
             held.extend_from_slice(more.filled());
@@ -106,12 +106,12 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
 
     /// Hands on what was held.
     fn hand_on(&mut self, into: &mut ReadBuf<'_>) {
-        let Reading::HandingOn(held, given) = &mut self.reading else { return };
+        let ForwardState::HandingOn(held, given) = &mut self.reading else { return };
         let length = into.remaining().min(held.len() - *given);
         into.put_slice(&held[*given..*given + length]);
         *given += length;
         if *given == held.len() {
-            self.reading = Reading::Within;
+            self.reading = ForwardState::Within;
         }
     }
 }
@@ -119,10 +119,10 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if matches!(this.reading, Reading::Within) {
+        if matches!(this.reading, ForwardState::Within) {
             return this.poll_connection(cx, into);
         }
-        if matches!(this.reading, Reading::AtStart) {
+        if matches!(this.reading, ForwardState::AtStart) {
             let before = into.filled().len();
             ready!(this.poll_connection(cx, into))?;
             let begun = &into.filled()[before..];
@@ -131,11 +131,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
             }
             this.is_used = true;
             let mut scan = Scan::default();
-            if scan.go_on(begun) == Length::Known {
-                this.reading = Reading::Within;
+            if scan.go_on(begun) == LengthHeader::Known {
+                this.reading = ForwardState::Within;
                 return Poll::Ready(Ok(()));
             }
-            this.reading = Reading::Holding(begun.to_vec(), Scan::default());
+            this.reading = ForwardState::Holding(begun.to_vec(), Scan::default());
             into.set_filled(before);
         }
         ready!(this.poll_hold(cx))?;
@@ -150,10 +150,10 @@ impl<T: AsyncWrite + Unpin> ParserAdapter<T> {
     fn poll_refuse(
         &mut self,
         cx: &mut Context<'_>,
-        bare: ParserRefusal<'_>,
+        bare: BareResponse<'_>,
         length: usize,
     ) -> Poll<io::Result<usize>> {
-        if self.body.get() != Progress::Whole || !self.is_used {
+        if self.body.get() != RequestBodyProgress::Whole || !self.is_used {
             return Poll::Ready(Ok(length));
         }
         let (context, beginning, peer) = (&self.context, &self.beginning, self.peer);
@@ -175,7 +175,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
             _ => 0,
         };
         let bytes = &bytes[skipped..];
-        let answers = match ParserRefusal::find(bytes) {
+        let answers = match BareResponse::find(bytes) {
             Some(bare) if bare.at == 0 => return this.poll_refuse(cx, bare, skipped + bytes.len()),
             Some(bare) => {
                 // What was read last began with what is answered here.
@@ -186,9 +186,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
         };
         let written = ready!(Pin::new(&mut this.connection).poll_write(cx, answers))?;
         // What comes next begins a request, unless it ends one: only then may anything be added to it.
-        let is_over = written == bytes.len() && this.body.get() == Progress::Whole;
-        if is_over && matches!(this.reading, Reading::Within) {
-            this.reading = Reading::AtStart;
+        let is_over = written == bytes.len() && this.body.get() == RequestBodyProgress::Whole;
+        if is_over && matches!(this.reading, ForwardState::Within) {
+            this.reading = ForwardState::AtStart;
             this.beginning.forget();
         }
         Poll::Ready(Ok(skipped + written))

@@ -10,7 +10,7 @@ const LONGEST: usize = 160;
 
 /// A refusal by actix, among the bytes that it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParserRefusal<'a> {
+pub struct BareResponse<'a> {
     /// Where it begins.
     pub at: usize,
     /// Such as `HTTP/1.1`.
@@ -21,7 +21,7 @@ pub struct ParserRefusal<'a> {
     pub date: &'a str,
 }
 
-impl<'a> ParserRefusal<'a> {
+impl<'a> BareResponse<'a> {
     /// The one at the end, if there is one. It has these few lines and no others, which no answer of ours has, whatever a
     /// client makes it say: ours have headers after the length and a body after the headers.
     pub fn find(written: &'a [u8]) -> Option<Self> {
@@ -152,7 +152,7 @@ mod tests {
     const DATE: &str = "date: Thu, 26 Nov 2026 20:55:03 GMT";
 
     fn found(written: &str) -> Option<(usize, u16)> {
-        ParserRefusal::find(written.as_bytes()).map(|bare| (bare.at, bare.status))
+        BareResponse::find(written.as_bytes()).map(|bare| (bare.at, bare.status))
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::tracked_body::{BodyState, Progress};
+use super::tracked_body::{RequestBodyProgress, RequestBodyState};
 
 /// How long it may take from a request's first byte to its answer's: the client's time for head and body, and ours,
 /// which is bounded elsewhere and much shorter.
@@ -53,16 +53,16 @@ thread_local! {
 
 /// A connection's place among those of its worker.
 #[derive(Debug)]
-struct OpenConnection;
+struct ConnectionCountGuard;
 
-impl OpenConnection {
+impl ConnectionCountGuard {
     fn taken() -> Self {
         OPEN.set(OPEN.get() + 1);
         Self
     }
 }
 
-impl Drop for OpenConnection {
+impl Drop for ConnectionCountGuard {
     fn drop(&mut self) {
         OPEN.set(OPEN.get().saturating_sub(1));
     }
@@ -73,7 +73,7 @@ impl Drop for OpenConnection {
 pub struct TimedConnection<T> {
     stream: T,
     limits: ConnectionLimits,
-    body: BodyState,
+    body: RequestBodyState,
     /// Since when there is something of a request, and nothing of an answer.
     unanswered: Option<Instant>,
     /// Since when there is something of an answer that was not taken.
@@ -84,7 +84,7 @@ pub struct TimedConnection<T> {
     idle: Option<Instant>,
     /// Goes off at a deadline, or before it.
     alarm: Option<Pin<Box<Sleep>>>,
-    _place: OpenConnection,
+    _place: ConnectionCountGuard,
 }
 
 /// How long what may take.
@@ -115,7 +115,7 @@ impl ConnectionLimits {
 }
 
 /// What becomes of a connection.
-enum Deadline {
+enum TimeoutAction {
     /// It goes on.
     Nothing,
     /// It ends without a word: nothing is under way on it.
@@ -130,18 +130,18 @@ impl<T> TimedConnection<T> {
         Self {
             stream,
             limits,
-            body: BodyState::default(),
+            body: RequestBodyState::default(),
             unanswered: None,
             untaken: None,
             unfinished: None,
             idle: None,
             alarm: None,
-            _place: OpenConnection::taken(),
+            _place: ConnectionCountGuard::taken(),
         }
     }
 
     /// How far the body has come of the request that is being served.
-    pub(super) fn body(&self) -> &BodyState {
+    pub(super) fn body(&self) -> &RequestBodyState {
         &self.body
     }
 
@@ -158,13 +158,13 @@ impl<T> TimedConnection<T> {
     }
 
     /// What is due now; else it is noticed when something will be.
-    fn check_time(&mut self, cx: &mut Context<'_>) -> Deadline {
+    fn check_time(&mut self, cx: &mut Context<'_>) -> TimeoutAction {
         if self.alarm.is_none() {
-            let Some(first) = self.unanswered.or(self.untaken) else { return Deadline::Nothing };
+            let Some(first) = self.unanswered.or(self.untaken) else { return TimeoutAction::Nothing };
             self.alarm = Some(Box::pin(sleep_until(first + self.limits.tick)));
         }
         let next = self.deadlines().into_iter().flatten().min();
-        let Some(alarm) = &mut self.alarm else { return Deadline::Nothing };
+        let Some(alarm) = &mut self.alarm else { return TimeoutAction::Nothing };
         // Else it is left where an earlier request has put it: to move it for each would cost each.
         if next.is_some_and(|next| alarm.deadline() > next) {
             alarm.as_mut().reset(next.unwrap_or_else(Instant::now));
@@ -175,23 +175,24 @@ impl<T> TimedConnection<T> {
             let [cut, end] = self.deadlines();
             let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
             if is_over(cut) {
-                return Deadline::Cut;
+                return TimeoutAction::Cut;
             }
             if is_over(end) {
-                return Deadline::End;
+                return TimeoutAction::End;
             }
             let next = [cut, end, Some(now + self.limits.tick)].into_iter().flatten().min();
             if let (Some(alarm), Some(next)) = (&mut self.alarm, next) {
                 alarm.as_mut().reset(next);
             }
         }
-        Deadline::Nothing
+        TimeoutAction::Nothing
     }
 
     /// That it is idle is found out at a look, so that no request has to ask what time it is when it is over.
     fn note_idle(&mut self, now: Instant) {
-        let is_idle =
-            self.unanswered.is_none() && self.untaken.is_none() && self.body.get() != Progress::Coming;
+        let is_idle = self.unanswered.is_none()
+            && self.untaken.is_none()
+            && self.body.get() != RequestBodyProgress::Coming;
         self.idle = is_idle.then(|| self.idle.unwrap_or(now));
     }
 }
@@ -207,13 +208,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedConnection<T> {
         }
         // Also when there is more to read: it may come byte by byte.
         match this.check_time(cx) {
-            Deadline::Nothing => read,
+            TimeoutAction::Nothing => read,
             // As if the client had closed it.
-            Deadline::End => {
+            TimeoutAction::End => {
                 into.set_filled(before);
                 Poll::Ready(Ok(()))
             }
-            Deadline::Cut => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            TimeoutAction::Cut => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
         }
     }
 }
@@ -230,9 +231,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedConnection<T> {
                 if length == bytes.len() {
                     this.untaken = None;
                 }
-                if this.body.get() == Progress::Unfinished {
+                if this.body.get() == RequestBodyProgress::Unfinished {
                     this.unfinished.get_or_insert_with(Instant::now);
-                    if !matches!(this.check_time(cx), Deadline::Nothing) {
+                    if !matches!(this.check_time(cx), TimeoutAction::Nothing) {
                         cx.waker().wake_by_ref();
                     }
                 }
@@ -240,7 +241,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedConnection<T> {
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 this.untaken.get_or_insert_with(Instant::now);
-                if let Deadline::Cut = this.check_time(cx) {
+                if let TimeoutAction::Cut = this.check_time(cx) {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }

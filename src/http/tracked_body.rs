@@ -20,11 +20,11 @@ use futures_util::{FutureExt, Stream, StreamExt};
 
 /// How far the body has come of the request that is being served on a connection, or was served last.
 #[derive(Clone, Debug, Default)]
-pub struct BodyState(Rc<Cell<Progress>>);
+pub struct RequestBodyState(Rc<Cell<RequestBodyProgress>>);
 
 /// How far a body has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Progress {
+pub enum RequestBodyProgress {
     /// It came whole, or there is none.
     #[default]
     Whole,
@@ -34,13 +34,13 @@ pub enum Progress {
     Unfinished,
 }
 
-impl BodyState {
+impl RequestBodyState {
     /// How far it has come.
-    pub fn get(&self) -> Progress {
+    pub fn get(&self) -> RequestBodyProgress {
         self.0.get()
     }
 
-    pub(super) fn set(&self, progress: Progress) {
+    pub(super) fn set(&self, progress: RequestBodyProgress) {
         self.0.set(progress);
     }
 }
@@ -48,7 +48,7 @@ impl BodyState {
 /// A body that is read by a handler, or not.
 #[derive(Clone)]
 pub struct TrackedBody {
-    state: BodyState,
+    state: RequestBodyState,
     payload: Rc<RefCell<Payload>>,
     /// Whether the client waits to be told before it sends it (RFC 9110, section 10.1.1).
     is_held_back: bool,
@@ -69,8 +69,8 @@ impl TrackedBody {
             return None;
         }
         // Without a connection, as in a unit test, nobody asks.
-        let state = head.conn_data::<BodyState>().cloned().unwrap_or_default();
-        state.set(Progress::Coming);
+        let state = head.conn_data::<RequestBodyState>().cloned().unwrap_or_default();
+        state.set(RequestBodyProgress::Coming);
         let incoming = Self { state, payload: Rc::new(RefCell::new(payload.take())), is_held_back };
         *payload = Payload::Stream { payload: Box::pin(incoming.clone()) };
         Some(incoming)
@@ -80,18 +80,18 @@ impl TrackedBody {
     pub async fn has_ended(mut self) -> bool {
         // What the connection has read by now is handed on once this has waited.
         for _ in 0..2 {
-            while self.state.get() == Progress::Coming
+            while self.state.get() == RequestBodyProgress::Coming
                 && matches!(self.next().now_or_never(), Some(Some(Ok(_))))
             {}
             // Nor is it waited for what the client keeps back: an answer at once tells it not to send it.
-            if self.state.get() == Progress::Coming && !self.is_held_back {
+            if self.state.get() == RequestBodyProgress::Coming && !self.is_held_back {
                 tokio::task::yield_now().await;
             }
         }
-        if self.state.get() == Progress::Coming {
-            self.state.set(Progress::Unfinished);
+        if self.state.get() == RequestBodyProgress::Coming {
+            self.state.set(RequestBodyProgress::Unfinished);
         }
-        self.state.get() == Progress::Whole
+        self.state.get() == RequestBodyProgress::Whole
     }
 }
 
@@ -119,9 +119,11 @@ impl Stream for TrackedBody {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = Pin::new(&mut *self.payload.borrow_mut()).poll_next(cx);
         match &next {
-            Poll::Ready(None) if self.state.get() == Progress::Coming => self.state.set(Progress::Whole),
+            Poll::Ready(None) if self.state.get() == RequestBodyProgress::Coming => {
+                self.state.set(RequestBodyProgress::Whole)
+            }
             // After an error there may be an end.
-            Poll::Ready(Some(Err(_))) => self.state.set(Progress::Unfinished),
+            Poll::Ready(Some(Err(_))) => self.state.set(RequestBodyProgress::Unfinished),
             _ => {}
         }
         next

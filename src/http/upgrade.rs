@@ -49,12 +49,12 @@ enum ParserState {
     /// Within such a line.
     TrailerField,
     /// Before so many bytes that are not looked at.
-    Skip(u64, Next),
+    Skip(u64, AfterSkip),
 }
 
 /// What comes after skipped bytes.
 #[derive(Clone, Copy, Debug)]
-enum Next {
+enum AfterSkip {
     Request,
     ChunkSize,
     Trailer,
@@ -113,11 +113,11 @@ impl UpgradeFilter {
             ParserState::Trailer => {
                 let is_end = bytes[0] == b'\r';
                 self.position =
-                    if is_end { ParserState::Skip(1, Next::Request) } else { ParserState::TrailerField };
+                    if is_end { ParserState::Skip(1, AfterSkip::Request) } else { ParserState::TrailerField };
             }
             ParserState::TrailerField => {
                 if bytes[0] == b'\r' {
-                    self.position = ParserState::Skip(1, Next::Trailer);
+                    self.position = ParserState::Skip(1, AfterSkip::Trailer);
                 }
             }
         }
@@ -196,18 +196,18 @@ impl UpgradeFilter {
         let Framing { is_begun, is_chunked, content_length } = std::mem::take(&mut self.framing);
         self.position = match content_length {
             _ if is_begun && is_chunked => ParserState::ChunkSize(0),
-            1.. => ParserState::Skip(content_length, Next::Request),
+            1.. => ParserState::Skip(content_length, AfterSkip::Request),
             0 => ParserState::default(),
         };
     }
 
-    fn skip(&mut self, left: u64, next: Next, bytes: &[u8]) -> usize {
+    fn skip(&mut self, left: u64, next: AfterSkip, bytes: &[u8]) -> usize {
         let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
         self.position = match left - taken as u64 {
             0 => match next {
-                Next::Request => ParserState::default(),
-                Next::ChunkSize => ParserState::ChunkSize(0),
-                Next::Trailer => ParserState::Trailer,
+                AfterSkip::Request => ParserState::default(),
+                AfterSkip::ChunkSize => ParserState::ChunkSize(0),
+                AfterSkip::Trailer => ParserState::Trailer,
             },
             left => ParserState::Skip(left, next),
         };
@@ -229,7 +229,7 @@ impl UpgradeFilter {
     fn chunk(&mut self, size: u64) {
         self.position = match size {
             0 => ParserState::Trailer,
-            size => ParserState::Skip(size.saturating_add(2), Next::ChunkSize),
+            size => ParserState::Skip(size.saturating_add(2), AfterSkip::ChunkSize),
         };
     }
 }

@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 use crate::auth::{AuthError, Credential, Identity, LoginSecret};
 use crate::crypto::{AppSecret, MacKey, sha256};
 use crate::error::Problem;
-use crate::logins::{Claimed, Login, SecretHash, TokenError, Transport};
+use crate::logins::{AccessTokenError, Login, RefreshTokenClaims, SecretHash, Transport};
 
 use super::claims::{Claims, Header, TYPE, Unknown, decode};
-use super::keys::Opened;
+use super::keys::VerifiedToken;
 use super::verified::TokenHash;
 use super::{JwtMode, NAME};
 
@@ -27,7 +27,7 @@ const JSON_OBJECT: &str = "ey";
 pub(super) const PREFIX: &str = "dur_";
 
 /// An access token, and when it runs out.
-pub(super) struct AccessToken {
+pub(super) struct SignedAccessToken {
     pub(super) token: Zeroizing<String>,
     /// In seconds from its making.
     pub(super) expires_in: i64,
@@ -50,7 +50,7 @@ impl JwtMode {
     ///
     /// # Errors
     /// `unavailable` when it can't be found out which key signs by now.
-    pub(super) async fn access_token(&self, login: &Login) -> Result<AccessToken, Problem> {
+    pub(super) async fn access_token(&self, login: &Login) -> Result<SignedAccessToken, Problem> {
         if !self.logins.is_fresh().await {
             return Err(AuthError::Stale.into());
         }
@@ -76,7 +76,7 @@ impl JwtMode {
             unknown: Unknown,
         };
         let token = Zeroizing::new(self.keys.sign(&claims)?);
-        Ok(AccessToken { token, expires_in: claims.exp - claims.iat })
+        Ok(SignedAccessToken { token, expires_in: claims.exp - claims.iat })
     }
 
     /// Who presents this credential. From its claims and from memory: no SQL.
@@ -89,7 +89,7 @@ impl JwtMode {
     }
 
     /// What an access token says, if it is good.
-    pub(super) async fn live(&self, token: &str) -> Result<Arc<Opened>, AuthError> {
+    pub(super) async fn live(&self, token: &str) -> Result<Arc<VerifiedToken>, AuthError> {
         let opened = self.open(token).await?;
         let claims = &opened.claims;
         claims.check(
@@ -99,14 +99,14 @@ impl JwtMode {
         )?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.username, &claims.roles).await {
             Ok(()) => Ok(opened),
-            Err(TokenError::Ended) => Err(AuthError::TokenRevoked),
-            Err(TokenError::OtherOwner) => Err(AuthError::OwnerChanged),
-            Err(TokenError::Stale) => Err(AuthError::Stale),
+            Err(AccessTokenError::Ended) => Err(AuthError::TokenRevoked),
+            Err(AccessTokenError::OtherOwner) => Err(AuthError::OwnerChanged),
+            Err(AccessTokenError::Stale) => Err(AuthError::Stale),
         }
     }
 
     /// What a token says, if its signature is good; it may have run out, or been revoked. As remembered, or else as it is found to be now.
-    pub(super) async fn open(&self, token: &str) -> Result<Arc<Opened>, AuthError> {
+    pub(super) async fn open(&self, token: &str) -> Result<Arc<VerifiedToken>, AuthError> {
         let Some(verified) = &self.verified else {
             return self.keys.open(token, &self.logins).await.map(Arc::new);
         };
@@ -156,18 +156,18 @@ pub(super) fn secret_hash(secret: &LoginSecret) -> SecretHash {
 
 /// What a refresh token stands for: a login, at the generation of its credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refresh {
+pub(super) struct RefreshTokenPayload {
     pub(super) login: Uuid,
     pub(super) generation: i32,
     /// None in those of a login that began before they had one.
     pub(super) secret: Option<LoginSecret>,
 }
 
-impl Refresh {
+impl RefreshTokenPayload {
     /// The same, as far as logins know it.
-    pub(super) fn claimed(&self) -> Claimed {
+    pub(super) fn claimed(&self) -> RefreshTokenClaims {
         let secret_hash = self.secret.as_ref().map(secret_hash);
-        Claimed { login: self.login, generation: self.generation, secret_hash }
+        RefreshTokenClaims { login: self.login, generation: self.generation, secret_hash }
     }
 
     /// What the MAC is of.
@@ -179,23 +179,23 @@ impl Refresh {
 
 /// Makes and reads refresh tokens: the login's id, a counter and the login's secret under a MAC. The same counter always
 /// gives the same token, so that two refreshes at once get one successor, and no row is kept for any of them.
-pub(super) struct RefreshTokens(MacKey);
+pub(super) struct RefreshTokenCodec(MacKey);
 
 const MAC_BYTES: usize = 32;
 
-impl RefreshTokens {
+impl RefreshTokenCodec {
     pub(super) fn new(secret: &AppSecret) -> Self {
         Self(MacKey::derive(secret, "dualauth refresh token v1"))
     }
 
-    pub(super) fn issue(&self, refresh: &Refresh) -> Zeroizing<String> {
+    pub(super) fn issue(&self, refresh: &RefreshTokenPayload) -> Zeroizing<String> {
         let message = refresh.message();
         let bytes = Zeroizing::new([message.as_slice(), &self.0.sign(&message)].concat());
         Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))
     }
 
     /// `None` unless it was made here.
-    pub(super) fn read(&self, token: &str) -> Option<Refresh> {
+    pub(super) fn read(&self, token: &str) -> Option<RefreshTokenPayload> {
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?);
         let (message, mac) = bytes.split_last_chunk::<MAC_BYTES>()?;
         let (id, rest) = message.split_first_chunk()?;
@@ -204,13 +204,16 @@ impl RefreshTokens {
             [] => None,
             secret => Some(LoginSecret::from(<[u8; LoginSecret::BYTES]>::try_from(secret).ok()?)),
         };
-        let refresh =
-            Refresh { login: Uuid::from_bytes(*id), generation: i32::from_be_bytes(*generation), secret };
+        let refresh = RefreshTokenPayload {
+            login: Uuid::from_bytes(*id),
+            generation: i32::from_be_bytes(*generation),
+            secret,
+        };
         self.0.verifies(message, mac).then_some(refresh)
     }
 }
 
-impl fmt::Debug for RefreshTokens {
+impl fmt::Debug for RefreshTokenCodec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RefreshTokens([redacted])")
     }
@@ -220,17 +223,21 @@ impl fmt::Debug for RefreshTokens {
 mod tests {
     use super::*;
 
-    fn tokens(byte: u8) -> RefreshTokens {
-        RefreshTokens::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
+    fn tokens(byte: u8) -> RefreshTokenCodec {
+        RefreshTokenCodec::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
     }
 
-    fn refresh() -> Refresh {
-        Refresh { login: Uuid::from_u128(7), generation: 3, secret: Some(LoginSecret::generate()) }
+    fn refresh() -> RefreshTokenPayload {
+        RefreshTokenPayload {
+            login: Uuid::from_u128(7),
+            generation: 3,
+            secret: Some(LoginSecret::generate()),
+        }
     }
 
     #[test]
     fn the_secret_is_not_printed() {
-        let refresh = Refresh { secret: Some([0xab; 32].into()), ..refresh() };
+        let refresh = RefreshTokenPayload { secret: Some([0xab; 32].into()), ..refresh() };
         let printed = format!("{refresh:?}");
         assert!(printed.contains("redacted") && !printed.contains("171"), "{printed}");
     }
@@ -239,7 +246,10 @@ mod tests {
     fn one_counter_gives_one_token_and_another_gives_another() {
         let refresh = refresh();
         assert_eq!(tokens(1).issue(&refresh), tokens(1).issue(&refresh));
-        assert_ne!(tokens(1).issue(&refresh), tokens(1).issue(&Refresh { generation: 4, ..refresh.clone() }));
+        assert_ne!(
+            tokens(1).issue(&refresh),
+            tokens(1).issue(&RefreshTokenPayload { generation: 4, ..refresh.clone() })
+        );
         assert_eq!(tokens(1).read(&tokens(1).issue(&refresh)), Some(refresh));
     }
 
@@ -265,13 +275,13 @@ mod properties {
     use super::*;
     use crate::property_testing::{check, near_misses};
 
-    fn tokens(byte: u8) -> RefreshTokens {
-        RefreshTokens::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
+    fn tokens(byte: u8) -> RefreshTokenCodec {
+        RefreshTokenCodec::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
     }
 
-    fn refresh() -> impl Strategy<Value = Refresh> {
+    fn refresh() -> impl Strategy<Value = RefreshTokenPayload> {
         let secret = any::<Option<[u8; 32]>>();
-        (any::<u128>(), any::<i32>(), secret).prop_map(|(id, generation, secret)| Refresh {
+        (any::<u128>(), any::<i32>(), secret).prop_map(|(id, generation, secret)| RefreshTokenPayload {
             login: Uuid::from_u128(id),
             generation,
             secret: secret.map(LoginSecret::from),

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::audit::Actor;
-use crate::auth::{AuthError, Credential, Identity, RevokedToken, TokenBody};
+use crate::auth::{AuthError, Credential, Identity, IntrospectedToken, RevocationOutcome};
 
 use super::JwtMode;
 use super::credential::{PREFIX, identity, is_access_token};
@@ -11,14 +11,14 @@ use super::credential::{PREFIX, identity, is_access_token};
 impl JwtMode {
     /// What an access token says. A refresh token is for this service alone, and others are not told that there is
     /// one: whoever took it for an access token would accept what lives for weeks and says nothing.
-    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<TokenBody>, AuthError> {
+    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<IntrospectedToken>, AuthError> {
         if !is_access_token(&token.token) {
             return Ok(None);
         }
         let opened = self.live(&token.token).await?;
         let claims = &opened.claims;
         let identity: Identity = identity(claims, token.transport);
-        Ok(Some(TokenBody {
+        Ok(Some(IntrospectedToken {
             aud: Some(claims.aud.clone()),
             iat: Some(claims.iat),
             jti: Some(claims.jti),
@@ -31,10 +31,10 @@ impl JwtMode {
         &self,
         token: &Credential,
         actor: &Actor,
-    ) -> Result<Option<RevokedToken>, AuthError> {
+    ) -> Result<Option<RevocationOutcome>, AuthError> {
         let Some(login) = self.login_behind(&token.token).await? else { return Ok(None) };
         self.logins.revoke(login, actor).await?;
-        Ok(Some(RevokedToken))
+        Ok(Some(RevocationOutcome))
     }
 
     /// The login of a token that was made here. It may have run out, or been replaced: whoever wants its login ended

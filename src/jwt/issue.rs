@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::http::cookie_header;
 use crate::logins::{Login, Transport};
 
-use super::credential::{Refresh, may_be_access_token, may_be_refresh_token};
+use super::credential::{RefreshTokenPayload, may_be_access_token, may_be_refresh_token};
 use super::{ACCESS_COOKIE, JwtMode, REFRESH_COOKIE};
 
 /// A pair of tokens, by the transport that they travel in.
@@ -83,7 +83,7 @@ impl JwtMode {
         transport: Transport,
     ) -> Result<HttpResponse, Problem> {
         let access = self.access_token(&login).await?;
-        let refresh = Refresh { login: login.id, generation: login.generations.current, secret };
+        let refresh = RefreshTokenPayload { login: login.id, generation: login.generations.current, secret };
         let refresh_token = self.refresh_tokens.issue(&refresh);
         let left = login.time_left(self.clock.now());
         let body = LoginBody::from(&login);

@@ -28,26 +28,26 @@ use uuid::Uuid;
 
 use crate::audit::Actor;
 use crate::auth::{
-    Audience, AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode,
-    ModeContext, Rejection, RevokedToken, RouteDocumentation, StepUpSecret, TokenBody,
+    Audience, AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity, IntrospectedToken,
+    LoginSecret, Mode, ModeContext, Rejection, RevocationOutcome, RotatedSecret, RouteDocumentation,
 };
 use crate::clock::Clock;
 use crate::error::Problem;
 use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, Transport};
 
-use self::credential::{RefreshTokens, secret_hash};
+use self::credential::{RefreshTokenCodec, secret_hash};
 pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
 use self::verified::VerifiedTokens;
 
 const NAME: &str = "jwt";
 
 /// The cookie that an access token travels in.
-pub const ACCESS_COOKIE: CookieKind =
-    CookieKind { name: "access_token", path: "/", same_site: SameSite::Lax };
+pub const ACCESS_COOKIE: CookieSpec =
+    CookieSpec { name: "access_token", path: "/", same_site: SameSite::Lax };
 
 /// The cookie that a refresh token travels in.
-pub const REFRESH_COOKIE: CookieKind =
-    CookieKind { name: "refresh_token", path: "/jwt", same_site: SameSite::Strict };
+pub const REFRESH_COOKIE: CookieSpec =
+    CookieSpec { name: "refresh_token", path: "/jwt", same_site: SameSite::Strict };
 
 /// Who issues access tokens, for whom, and by which application (RFC 7519, sections 4.1.1 and 4.1.3).
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ pub struct JwtMode {
     keys: Keys,
     /// None: every signature is computed, every time.
     verified: Option<Arc<VerifiedTokens>>,
-    refresh_tokens: Arc<RefreshTokens>,
+    refresh_tokens: Arc<RefreshTokenCodec>,
 }
 
 impl JwtMode {
@@ -95,7 +95,7 @@ impl JwtMode {
             csrf: Arc::clone(&context.csrf),
             keys,
             verified: verified.map(|size| Arc::new(VerifiedTokens::new(size))),
-            refresh_tokens: Arc::new(RefreshTokens::new(context.secret)),
+            refresh_tokens: Arc::new(RefreshTokenCodec::new(context.secret)),
         }
     }
 }
@@ -174,11 +174,11 @@ impl Mode for JwtMode {
         Box::pin(self.identify_for_logout(request, body))
     }
 
-    fn step_up_secret<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>> {
+    fn step_up_secret<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, Result<RotatedSecret, Problem>> {
         Box::pin(async {
             self.check_that_it_can_sign().await?;
             let secret = LoginSecret::generate();
-            Ok(StepUpSecret { new_hash: Some(secret_hash(&secret)), shown: None, secret })
+            Ok(RotatedSecret { new_hash: Some(secret_hash(&secret)), shown: None, secret })
         })
     }
 
@@ -193,7 +193,7 @@ impl Mode for JwtMode {
     fn introspect<'a>(
         &'a self,
         token: &'a Credential,
-    ) -> BoxFuture<'a, Result<Option<TokenBody>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<IntrospectedToken>, AuthError>> {
         Box::pin(self.describe(token))
     }
 
@@ -205,7 +205,7 @@ impl Mode for JwtMode {
         &'a self,
         token: &'a Credential,
         actor: &'a Actor,
-    ) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>> {
         Box::pin(self.end_login_of(token, actor))
     }
 }

@@ -17,7 +17,7 @@ use crate::http::client::Client;
 use crate::logins::{Login, RenewalOutcome, ReplacedLogin, Transport};
 use crate::telemetry::{self, RequestUser};
 
-use super::credential::Refresh;
+use super::credential::RefreshTokenPayload;
 use super::{JwtMode, NAME};
 
 /// Whether the refresh token is looked at in the access token's place.
@@ -99,7 +99,7 @@ impl JwtMode {
         &self,
         presented: &Credential,
         request: &HttpRequest,
-    ) -> Result<Refresh, AuthError> {
+    ) -> Result<RefreshTokenPayload, AuthError> {
         let refresh = self.refresh_tokens.read(&presented.token).ok_or(AuthError::InvalidToken)?;
         let proof = match presented.transport {
             Transport::Cookie => self.csrf.check(refresh.login, request.headers()),

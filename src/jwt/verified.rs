@@ -8,10 +8,10 @@ use hashlink::LruCache;
 use crate::crypto::sha256;
 use crate::shards::Shards;
 
-use super::keys::Opened;
+use super::keys::VerifiedToken;
 
 /// What verified tokens say, by the hash of the whole token: the most recently used ones.
-pub(super) struct VerifiedTokens(Shards<LruCache<[u8; 32], Arc<Opened>>>);
+pub(super) struct VerifiedTokens(Shards<LruCache<[u8; 32], Arc<VerifiedToken>>>);
 
 /// How a token is found.
 pub(super) struct TokenHash([u8; 32]);
@@ -29,12 +29,12 @@ impl VerifiedTokens {
     }
 
     /// What a token says, if it is remembered.
-    pub(super) fn find(&self, hash: &TokenHash) -> Option<Arc<Opened>> {
+    pub(super) fn find(&self, hash: &TokenHash) -> Option<Arc<VerifiedToken>> {
         self.0.of(&hash.0).get(&hash.0).map(Arc::clone)
     }
 
     /// Remembers it.
-    pub(super) fn insert(&self, hash: &TokenHash, opened: &Arc<Opened>) {
+    pub(super) fn insert(&self, hash: &TokenHash, opened: &Arc<VerifiedToken>) {
         self.0.of(&hash.0).insert(hash.0, Arc::clone(opened));
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::config::Lifetimes;
-use crate::database::{Connections, DatabaseError};
+use crate::database::{ConnectionPool, DatabaseError};
 
 use super::login::Login;
 use super::store;
@@ -27,15 +27,15 @@ const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
 
 /// When each login was used last, as far as a look-up may not find that written down.
 #[derive(Debug, Default)]
-pub(super) struct Activity(Mutex<Notes>);
+pub(super) struct Activity(Mutex<PendingUses>);
 
 #[derive(Debug, Default)]
-struct Notes {
+struct PendingUses {
     /// What is to be written.
     new: HashMap<Uuid, DateTime<Utc>, DefaultHashBuilder>,
     /// Since when each of them waits for that, the first one first: without and with the longer lifetimes.
     waiting: [VecDeque<(Instant, Uuid)>; 2],
-    writing: Vec<Use>,
+    writing: Vec<LastUse>,
     /// What was written lately, and what a little earlier.
     written: [HashMap<Uuid, DateTime<Utc>, DefaultHashBuilder>; 2],
     turned: Option<Instant>,
@@ -43,7 +43,7 @@ struct Notes {
 
 /// A login's last use, and since when it has been waiting to be written.
 #[derive(Clone, Copy, Debug)]
-struct Use {
+struct LastUse {
     login: Uuid,
     remember_me: bool,
     seen: DateTime<Utc>,
@@ -52,7 +52,7 @@ struct Use {
 
 impl Activity {
     pub(super) fn record(&self, login: Uuid, remember_me: bool, now: DateTime<Utc>) {
-        let Notes { new, waiting, .. } = &mut *self.lock();
+        let PendingUses { new, waiting, .. } = &mut *self.lock();
         match new.entry(login) {
             Entry::Occupied(mut noted) => {
                 noted.insert(now);
@@ -82,7 +82,7 @@ impl Activity {
     }
 
     /// Writes down what is due, for as long as it is polled.
-    pub(super) async fn run_writer(&self, pool: &Connections, lifetimes: &Lifetimes) {
+    pub(super) async fn run_writer(&self, pool: &ConnectionPool, lifetimes: &Lifetimes) {
         // Often enough to be noticed within the idle time, however short that is.
         let shortest = lifetimes.last_seen_interval(false).min(lifetimes.last_seen_interval(true));
         let mut ticks = tokio::time::interval(TICK.min(shortest / 2));
@@ -96,12 +96,17 @@ impl Activity {
     }
 
     /// The same with all that there is, at the end of the program, when a batch may have been broken off.
-    pub(super) async fn write_all(&self, pool: &Connections, lifetimes: &Lifetimes) {
+    pub(super) async fn write_all(&self, pool: &ConnectionPool, lifetimes: &Lifetimes) {
         self.put_back();
         self.write(pool, lifetimes, |_, _| true).await;
     }
 
-    async fn write(&self, pool: &Connections, lifetimes: &Lifetimes, is_due: impl Fn(Instant, bool) -> bool) {
+    async fn write(
+        &self,
+        pool: &ConnectionPool,
+        lifetimes: &Lifetimes,
+        is_due: impl Fn(Instant, bool) -> bool,
+    ) {
         loop {
             let batch = self.take(&is_due);
             if batch.is_empty() {
@@ -117,15 +122,15 @@ impl Activity {
     }
 
     /// The next that are due. A few at a time: whoever is to be noted meanwhile does not wait for long.
-    fn take(&self, is_due: impl Fn(Instant, bool) -> bool) -> Vec<Use> {
-        let Notes { new, waiting, writing, .. } = &mut *self.lock();
+    fn take(&self, is_due: impl Fn(Instant, bool) -> bool) -> Vec<LastUse> {
+        let PendingUses { new, waiting, writing, .. } = &mut *self.lock();
         writing.clear();
         for (queue, remember_me) in waiting.iter_mut().zip([false, true]) {
             while writing.len() < BATCH
                 && let Some((since, login)) = queue.pop_front_if(|(since, _)| is_due(*since, remember_me))
             {
                 let seen = new.remove(&login);
-                writing.extend(seen.map(|seen| Use { login, remember_me, seen, since }));
+                writing.extend(seen.map(|seen| LastUse { login, remember_me, seen, since }));
             }
         }
         // Nodes that write the same logins at once take them in the same order, and none waits for the other in turn.
@@ -135,8 +140,8 @@ impl Activity {
 
     /// What was being written is to be written still, unless it was used again meanwhile.
     fn put_back(&self) {
-        let Notes { new, waiting, writing, .. } = &mut *self.lock();
-        for Use { login, remember_me, seen, since } in writing.drain(..) {
+        let PendingUses { new, waiting, writing, .. } = &mut *self.lock();
+        for LastUse { login, remember_me, seen, since } in writing.drain(..) {
             if let Entry::Vacant(place) = new.entry(login) {
                 place.insert(seen);
                 waiting[usize::from(remember_me)].push_front((since, login));
@@ -145,7 +150,7 @@ impl Activity {
     }
 
     fn done(&self) {
-        let Notes { writing, written: [lately, earlier], turned, .. } = &mut *self.lock();
+        let PendingUses { writing, written: [lately, earlier], turned, .. } = &mut *self.lock();
         if turned.is_none_or(|turned| turned.elapsed() >= LONGEST_LOOK_UP) {
             *turned = Some(Instant::now());
             *earlier = std::mem::take(lately);
@@ -153,12 +158,12 @@ impl Activity {
         lately.extend(writing.drain(..).map(|using| (using.login, using.seen)));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Notes> {
+    fn lock(&self) -> MutexGuard<'_, PendingUses> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-async fn write(pool: &Connections, batch: &[Use], lifetimes: &Lifetimes) -> Result<(), DatabaseError> {
+async fn write(pool: &ConnectionPool, batch: &[LastUse], lifetimes: &Lifetimes) -> Result<(), DatabaseError> {
     let (logins, times): (Vec<_>, Vec<_>) = batch.iter().map(|using| (using.login, using.seen)).unzip();
     store::touch(pool, &logins, &times, lifetimes).await
 }

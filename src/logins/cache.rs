@@ -12,8 +12,8 @@ use hashlink::LruCache;
 use crate::config::Lifetimes;
 use crate::shards::Shards;
 
-use super::generations::{GenerationState, Generations};
-use super::login::{FoundLogin, HandleHash, Login, LoginIdentity, Validity};
+use super::credential_generations::{CredentialGenerations, CredentialStatus};
+use super::login::{FoundLogin, HandleHash, HandleStatus, Login, LoginIdentity};
 
 /// Remembered sessions, by the hash of their handle.
 pub(super) struct Cache {
@@ -31,7 +31,7 @@ struct Shard {
 /// A live login as a request meets it that shows a handle of its.
 pub(super) struct Session {
     principal: Arc<LoginIdentity>,
-    generations: Generations,
+    generations: CredentialGenerations,
     ends_at: DateTime<Utc>,
 }
 
@@ -61,17 +61,17 @@ impl Session {
         lifetimes: &Lifetimes,
     ) -> Option<FoundLogin> {
         let until = match self.generations.standing(generation, lifetimes.refresh_grace, now) {
-            GenerationState::Current => DateTime::<Utc>::MAX_UTC,
-            GenerationState::InGrace { until } => until,
-            GenerationState::Over | GenerationState::Forgotten => {
-                return Some(self.found_with(Validity::Replaced));
+            CredentialStatus::Current => DateTime::<Utc>::MAX_UTC,
+            CredentialStatus::InGrace { until } => until,
+            CredentialStatus::Over | CredentialStatus::Forgotten => {
+                return Some(self.found_with(HandleStatus::Replaced));
             }
-            GenerationState::Newer => return None,
+            CredentialStatus::Newer => return None,
         };
         let idle = lifetimes.span(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));
         let ends_at = self.ends_at.min(until);
-        Some(FoundLogin { ends_at, ..self.found_with(Validity::Good) })
+        Some(FoundLogin { ends_at, ..self.found_with(HandleStatus::Good) })
     }
 
     /// What a request is told that shows a generation which the database does not know of either. It was given out by us,
@@ -81,7 +81,7 @@ impl Session {
     }
 
     /// What a request is told whose handle is this good.
-    pub(super) fn found_with(&self, validity: Validity) -> FoundLogin {
+    pub(super) fn found_with(&self, validity: HandleStatus) -> FoundLogin {
         FoundLogin { principal: Arc::clone(&self.principal), validity, ends_at: self.ends_at }
     }
 }
@@ -154,11 +154,11 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::config::Span;
+    use crate::config::IdleAndAbsolute;
     use crate::logins::Transport;
 
     fn cache() -> Cache {
-        let span = Span { idle: Duration::from_secs(60), absolute: Duration::from_secs(600) };
+        let span = IdleAndAbsolute { idle: Duration::from_secs(60), absolute: Duration::from_secs(600) };
         let none = Duration::ZERO;
         let lifetimes = Lifetimes {
             session: span,
@@ -187,7 +187,7 @@ mod tests {
             remember_me: false,
             expires_at: at(600),
         });
-        let generations = Generations { current: 2, replaced_at: vec![at(50), at(5)] };
+        let generations = CredentialGenerations { current: 2, replaced_at: vec![at(50), at(5)] };
         Session { principal, generations, ends_at: at(110) }
     }
 
@@ -223,7 +223,7 @@ mod tests {
         let cache = remembering();
         let found = |generation, second| {
             let found = cache.find(&[7; 32], generation, at(second))?;
-            Some((found.validity == Validity::Good, found.ends_at))
+            Some((found.validity == HandleStatus::Good, found.ends_at))
         };
         assert_eq!(found(0, 60), Some((false, at(110))), "to show what is over is no use of it");
         assert_eq!(found(1, 60), Some((true, at(80))));

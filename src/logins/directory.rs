@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::config::{DirectoryConfig, Lifetimes};
 
 use super::cache::Cache;
-use super::feed::{FeedRow, Owner};
+use super::feed::{FeedRow, OwnerClaims};
 use super::freshness::FeedFreshness;
 
 /// How often what has run out is forgotten.
@@ -21,7 +21,7 @@ const FORGET_INTERVAL: chrono::Duration = chrono::Duration::seconds(10);
 
 /// What is known of an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TokenRevocation {
+pub(super) enum RevocationStatus {
     /// Nothing that speaks against it.
     No,
     /// Its login has ended.
@@ -50,25 +50,25 @@ pub(super) struct Directory {
     pub(super) freshness: FeedFreshness,
     /// Wakes who tells other nodes that there is something new to read.
     pub(super) news: Notify,
-    known: RwLock<Known>,
+    known: RwLock<RevocationIndex>,
 }
 
 /// What credentials are measured by, each until it concerns none any more. Two look-ups for each access token: with the hash of
 /// hashlink, which takes a third of the standard library's time; nobody but us chooses these ids.
 #[derive(Debug, Default)]
-struct Known {
+struct RevocationIndex {
     /// Logins, in every mode.
     ended: HashMap<Uuid, DateTime<Utc>, DefaultHashBuilder>,
     /// By the user's id.
-    changed: HashMap<Uuid, Changed, DefaultHashBuilder>,
+    changed: HashMap<Uuid, ChangedUser, DefaultHashBuilder>,
     /// What had run out by then was forgotten.
     forgotten: DateTime<Utc>,
 }
 
 /// A user whose name or roles have changed.
 #[derive(Debug)]
-struct Changed {
-    now: Owner,
+struct ChangedUser {
+    now: OwnerClaims,
     until: DateTime<Utc>,
 }
 
@@ -89,16 +89,16 @@ impl Directory {
         user: Uuid,
         username: &str,
         roles: &[String],
-    ) -> TokenRevocation {
+    ) -> RevocationStatus {
         let known = self.read();
         if known.ended.contains_key(&login) {
-            return TokenRevocation::Ended;
+            return RevocationStatus::Ended;
         }
         match known.changed.get(&user) {
-            Some(Changed { now, .. }) if now.roles != roles || now.username != username => {
-                TokenRevocation::OtherOwner
+            Some(ChangedUser { now, .. }) if now.roles != roles || now.username != username => {
+                RevocationStatus::OtherOwner
             }
-            _ => TokenRevocation::No,
+            _ => RevocationStatus::No,
         }
     }
 
@@ -126,7 +126,7 @@ impl Directory {
     }
 
     /// Takes these users for what they are now, of those that had changed.
-    pub(super) fn take_owners(&self, owners: Vec<Owner>) {
+    pub(super) fn take_owners(&self, owners: Vec<OwnerClaims>) {
         let mut known = self.write();
         for owner in owners {
             if let Some(changed) = known.changed.get_mut(&owner.user_id) {
@@ -159,16 +159,16 @@ impl Directory {
         known.forgotten
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Known> {
+    fn read(&self) -> RwLockReadGuard<'_, RevocationIndex> {
         self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Known> {
+    fn write(&self) -> RwLockWriteGuard<'_, RevocationIndex> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Known {
+impl RevocationIndex {
     fn add(&mut self, revocation: &FeedRow) {
         let until = revocation.until;
         if let Some(login) = revocation.login_id {
@@ -178,7 +178,7 @@ impl Known {
         }
         if let Some(now) = &revocation.owner {
             let known = self.changed.get(&now.user_id).map_or(until, |known| known.until);
-            self.changed.insert(now.user_id, Changed { now: now.clone(), until: until.max(known) });
+            self.changed.insert(now.user_id, ChangedUser { now: now.clone(), until: until.max(known) });
         }
     }
 

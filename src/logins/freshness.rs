@@ -35,9 +35,9 @@ pub(super) struct FeedFreshness {
 }
 
 /// Whoever looks.
-pub(super) struct Following<'a>(&'a FeedFreshness);
+pub(super) struct FollowGuard<'a>(&'a FeedFreshness);
 
-impl Drop for Following<'_> {
+impl Drop for FollowGuard<'_> {
     /// Nobody is to wait for a look that does not come.
     fn drop(&mut self) {
         self.0.is_followed.store(false, Ordering::SeqCst);
@@ -78,9 +78,9 @@ impl FeedFreshness {
     }
 
     /// Somebody looks whenever it is wanted, until this is dropped.
-    pub(super) fn follow(&self) -> Following<'_> {
+    pub(super) fn follow(&self) -> FollowGuard<'_> {
         self.is_followed.store(true, Ordering::SeqCst);
-        Following(self)
+        FollowGuard(self)
     }
 
     /// Waits until somebody wants a look.

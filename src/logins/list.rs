@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::database::DatabaseError;
 
-use super::login::{ListedLogin, Page, PageCursor};
+use super::login::{ListedLogin, PageCursor, PageRequest};
 use super::{Logins, store};
 
 impl Logins {
@@ -17,7 +17,7 @@ impl Logins {
         &self,
         user: Uuid,
         current: Uuid,
-        page: Page,
+        page: PageRequest,
     ) -> Result<(Vec<ListedLogin>, Option<PageCursor>), DatabaseError> {
         match self.settle(current).await {
             // To look is no change: the last use stands there as it was written last.

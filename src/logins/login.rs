@@ -12,7 +12,7 @@ use crate::audit::{Actor, Entry, Kind};
 use crate::users::User;
 
 use super::authentication::Authentication;
-use super::generations::Generations;
+use super::credential_generations::CredentialGenerations;
 
 /// How a client carries its credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -65,7 +65,7 @@ pub struct Login {
     /// When it ends in any case.
     pub expires_at: DateTime<Utc>,
     /// Which credential is the current one, and which were replaced a moment ago.
-    pub generations: Generations,
+    pub generations: CredentialGenerations,
     /// Of the secret in its refresh tokens, if it has such.
     pub secret_hash: Option<SecretHash>,
     /// When the last access token that was signed for it runs out; none: it is looked up by its handle.
@@ -128,7 +128,7 @@ pub type SecretHash = [u8; 32];
 
 /// What a refresh token says of its login.
 #[derive(Clone, Copy, Debug)]
-pub struct Claimed {
+pub struct RefreshTokenClaims {
     /// The login.
     pub login: Uuid,
     /// The generation of its credential.
@@ -198,14 +198,14 @@ pub struct FoundLogin {
     /// Who presents it.
     pub principal: Arc<LoginIdentity>,
     /// Whether what presents it is good.
-    pub validity: Validity,
+    pub validity: HandleStatus,
     /// When that ends if it is not used, or not renewed.
     pub ends_at: DateTime<Utc>,
 }
 
 /// Whether a handle is good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Validity {
+pub enum HandleStatus {
     /// The login is live, and this generation the current one or in its grace.
     Good,
     /// The login is live, and this generation was replaced.
@@ -241,7 +241,7 @@ pub struct ListedLogin {
 
 /// A part of a list of logins, the newest of which come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct PageRequest {
     /// How many there may be on it.
     pub limit: u8,
     /// The last of the page before.

@@ -8,13 +8,13 @@ use crate::config::{JwtRevocation, SessionLookup, WhenStale};
 use crate::database::DatabaseError;
 
 use super::cache::Session;
-use super::directory::TokenRevocation;
-use super::login::{FoundLogin, HandleHash, Login, LoginState, Validity};
+use super::directory::RevocationStatus;
+use super::login::{FoundLogin, HandleHash, HandleStatus, Login, LoginState};
 use super::{Logins, store};
 
 /// Why an access token is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
+pub enum AccessTokenError {
     /// Its login has ended.
     #[error("the token's login has ended")]
     Ended,
@@ -54,7 +54,7 @@ impl Logins {
     }
 
     fn note_use(&self, presented: &FoundLogin, now: DateTime<Utc>) {
-        if presented.validity == Validity::Good {
+        if presented.validity == HandleStatus::Good {
             self.activity.record(presented.principal.login_id, presented.principal.remember_me, now);
         }
     }
@@ -72,7 +72,7 @@ impl Logins {
         let is_live = self.state(&login, now) == LoginState::Live;
         let mut session = Session::of(login);
         if !is_live {
-            return Ok(Some(session.found_with(Validity::Over)));
+            return Ok(Some(session.found_with(HandleStatus::Over)));
         }
         let presented = session
             .present(generation, now, &self.lifetimes)
@@ -93,32 +93,32 @@ impl Logins {
     /// no SQL while that is fresh.
     ///
     /// # Errors
-    /// See [`TokenError`].
+    /// See [`AccessTokenError`].
     pub async fn check_token(
         &self,
         login: Uuid,
         user: Uuid,
         username: &str,
         roles: &[String],
-    ) -> Result<(), TokenError> {
+    ) -> Result<(), AccessTokenError> {
         if self.config.jwt_revocation == JwtRevocation::Off {
             return Ok(());
         }
         let is_fresh = self.directory.freshness.is_fresh(self.clock.now()).await;
         if !is_fresh && self.config.jwt_when_stale == WhenStale::Refuse {
-            return Err(TokenError::Stale);
+            return Err(AccessTokenError::Stale);
         }
         match self.directory.revoked(login, user, username, roles) {
-            TokenRevocation::No => Ok(()),
-            TokenRevocation::Ended => Err(TokenError::Ended),
+            RevocationStatus::No => Ok(()),
+            RevocationStatus::Ended => Err(AccessTokenError::Ended),
             // They may have changed once more, and the token may be newer than what is known here: look again.
-            TokenRevocation::OtherOwner if !Box::pin(self.directory.freshness.catch_up()).await => {
-                Err(TokenError::Stale)
+            RevocationStatus::OtherOwner if !Box::pin(self.directory.freshness.catch_up()).await => {
+                Err(AccessTokenError::Stale)
             }
-            TokenRevocation::OtherOwner => match self.directory.revoked(login, user, username, roles) {
-                TokenRevocation::No => Ok(()),
-                TokenRevocation::Ended => Err(TokenError::Ended),
-                TokenRevocation::OtherOwner => Err(TokenError::OtherOwner),
+            RevocationStatus::OtherOwner => match self.directory.revoked(login, user, username, roles) {
+                RevocationStatus::No => Ok(()),
+                RevocationStatus::Ended => Err(AccessTokenError::Ended),
+                RevocationStatus::OtherOwner => Err(AccessTokenError::OtherOwner),
             },
         }
     }

@@ -7,11 +7,11 @@
 mod activity;
 mod authentication;
 mod cache;
+mod credential_generations;
 mod directory;
 mod ends;
 mod feed;
 mod freshness;
-mod generations;
 mod list;
 mod login;
 mod lookup;
@@ -27,21 +27,21 @@ use uuid::Uuid;
 use crate::audit::{Actor, Trail};
 use crate::clock::Clock;
 use crate::config::{DirectoryConfig, Lifetimes};
-use crate::database::{Connections, DatabaseError, Pools};
+use crate::database::{ConnectionPool, DatabaseError, Pools};
 use crate::metrics::Metrics;
 
 use self::activity::Activity;
 pub use self::authentication::{Acr, Amr, Authentication};
+pub use self::credential_generations::CredentialGenerations;
 use self::directory::Directory;
 pub use self::directory::DirectoryStats;
-pub use self::feed::{Feed, FeedReload};
-pub use self::generations::Generations;
+pub use self::feed::{Feed, ReloadOnRevocation};
 pub use self::login::{
-    Claimed, Device, FoundLogin, HandleHash, ListedLogin, Login, LoginIdentity, LoginKey, LoginState,
-    NewLogin, Page, PageCursor, RenewalOutcome, ReplacedLogin, SecretHash, StepUp, StepUpOutcome, Transport,
-    Validity,
+    Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginIdentity, LoginKey, LoginState,
+    NewLogin, PageCursor, PageRequest, RefreshTokenClaims, RenewalOutcome, ReplacedLogin, SecretHash, StepUp,
+    StepUpOutcome, Transport,
 };
-pub use self::lookup::TokenError;
+pub use self::lookup::AccessTokenError;
 
 /// The logins of the service.
 #[derive(Clone)]
@@ -75,7 +75,7 @@ impl Logins {
     }
 
     /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
-    pub fn feed(&self, others: Vec<Arc<dyn FeedReload>>, metrics: Metrics) -> Feed {
+    pub fn feed(&self, others: Vec<Arc<dyn ReloadOnRevocation>>, metrics: Metrics) -> Feed {
         let directory = Arc::clone(&self.directory);
         Feed::new(self.pools.clone(), directory, others, metrics, self.trail.clone(), self.clock.clone())
     }
@@ -95,7 +95,7 @@ impl Logins {
         sweep::run_sweep(&self.pools.upkeep, &self.clock).await;
     }
 
-    fn requests(&self) -> &Connections {
+    fn requests(&self) -> &ConnectionPool {
         &self.pools.requests
     }
 
@@ -131,7 +131,7 @@ impl Logins {
             last_seen_at: now,
             idle_expires_at,
             expires_at,
-            generations: Generations::default(),
+            generations: CredentialGenerations::default(),
             secret_hash,
             token_expires_at,
             ended_at: None,

@@ -5,9 +5,11 @@ use uuid::Uuid;
 use crate::audit::{Actor, Entry, Kind};
 use crate::database::DatabaseError;
 
-use super::generations::GenerationState;
-use super::login::{Claimed, HandleHash, Login, LoginState, RenewalOutcome, StepUp, StepUpOutcome};
-use super::store::Which;
+use super::credential_generations::CredentialStatus;
+use super::login::{
+    HandleHash, Login, LoginState, RefreshTokenClaims, RenewalOutcome, StepUp, StepUpOutcome,
+};
+use super::store::RenewalKey;
 use super::{Logins, store};
 
 impl Logins {
@@ -17,8 +19,12 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew(&self, claimed: &Claimed, actor: &Actor) -> Result<RenewalOutcome, DatabaseError> {
-        match self.move_on(Which::Claimed(claimed), claimed.generation).await? {
+    pub async fn renew(
+        &self,
+        claimed: &RefreshTokenClaims,
+        actor: &Actor,
+    ) -> Result<RenewalOutcome, DatabaseError> {
+        match self.move_on(RenewalKey::Claims(claimed), claimed.generation).await? {
             Some(login) => Ok(RenewalOutcome::Renewed(Box::new(login))),
             None => self.check(claimed, actor).await,
         }
@@ -34,7 +40,7 @@ impl Logins {
         hash: &HandleHash,
         generation: i32,
     ) -> Result<RenewalOutcome, DatabaseError> {
-        if let Some(login) = self.move_on(Which::Handle(hash), generation).await? {
+        if let Some(login) = self.move_on(RenewalKey::Handle(hash), generation).await? {
             self.announce().await;
             return Ok(RenewalOutcome::Renewed(Box::new(login)));
         }
@@ -42,7 +48,7 @@ impl Logins {
         Ok(self.outcome_of(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
     }
 
-    async fn move_on(&self, which: Which<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
+    async fn move_on(&self, which: RenewalKey<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
         let moved = store::renew(self.requests(), which, generation, now, &self.lifetimes).await?;
         Ok(moved.filter(|login| self.state(login, now) != LoginState::Ended))
@@ -53,7 +59,11 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(&self, claimed: &Claimed, actor: &Actor) -> Result<RenewalOutcome, DatabaseError> {
+    pub async fn check(
+        &self,
+        claimed: &RefreshTokenClaims,
+        actor: &Actor,
+    ) -> Result<RenewalOutcome, DatabaseError> {
         let renewal = self.inspect(claimed).await?;
         if matches!(renewal, RenewalOutcome::Reused) {
             self.end_reused(claimed.login, actor).await?;
@@ -65,7 +75,7 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn inspect(&self, claimed: &Claimed) -> Result<RenewalOutcome, DatabaseError> {
+    pub async fn inspect(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
         let found = store::find(self.requests(), claimed.login).await?;
         let is_another =
             |login: &Login| login.token_expires_at.is_none() || login.secret_hash != claimed.secret_hash;
@@ -84,11 +94,11 @@ impl Logins {
             LoginState::Expired => RenewalOutcome::Expired,
             LoginState::Live => {
                 match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
-                    GenerationState::Current | GenerationState::InGrace { .. } | GenerationState::Newer => {
-                        RenewalOutcome::Renewed(Box::new(login))
-                    }
-                    GenerationState::Over => RenewalOutcome::Reused,
-                    GenerationState::Forgotten => RenewalOutcome::Unknown,
+                    CredentialStatus::Current
+                    | CredentialStatus::InGrace { .. }
+                    | CredentialStatus::Newer => RenewalOutcome::Renewed(Box::new(login)),
+                    CredentialStatus::Over => RenewalOutcome::Reused,
+                    CredentialStatus::Forgotten => RenewalOutcome::Unknown,
                 }
             }
         }
@@ -121,7 +131,7 @@ impl Logins {
     /// replaced.
     pub fn is_presented_by(&self, login: &Login, generation: i32) -> bool {
         let standing = login.generations.standing(generation, self.lifetimes.refresh_grace, self.clock.now());
-        !matches!(standing, GenerationState::Over | GenerationState::Forgotten)
+        !matches!(standing, CredentialStatus::Over | CredentialStatus::Forgotten)
     }
 
     /// Notes one more proof of who the owner of a live login is, and has everything dead that presented it before, without a grace. Other
@@ -135,7 +145,7 @@ impl Logins {
         step_up: &StepUp,
         actor: &Actor,
     ) -> Result<StepUpOutcome, DatabaseError> {
-        let raise = store::Raise {
+        let raise = store::StepUpUpdate {
             login: id,
             generation: step_up.generation,
             shown: step_up.shown.unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
-use crate::database::{Connections, DatabaseError};
+use crate::database::{ConnectionPool, DatabaseError};
 
 use super::store::{self, Table};
 
@@ -22,7 +22,7 @@ const KEEP_LOGINS: chrono::Duration = chrono::Duration::days(1);
 const KEEP_REVOCATIONS: chrono::Duration = chrono::Duration::hours(1);
 
 /// Sweeps for as long as it is polled.
-pub(super) async fn run_sweep(pool: &Connections, clock: &Clock) {
+pub(super) async fn run_sweep(pool: &ConnectionPool, clock: &Clock) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -35,7 +35,7 @@ pub(super) async fn run_sweep(pool: &Connections, clock: &Clock) {
     }
 }
 
-async fn sweep(pool: &Connections, now: DateTime<Utc>) -> Result<i64, DatabaseError> {
+async fn sweep(pool: &ConnectionPool, now: DateTime<Utc>) -> Result<i64, DatabaseError> {
     let mut deleted = 0;
     for (table, keep) in [(Table::Logins, KEEP_LOGINS), (Table::Revocations, KEEP_REVOCATIONS)] {
         deleted += sweep_table(pool, table, now - keep).await?;
@@ -44,7 +44,11 @@ async fn sweep(pool: &Connections, now: DateTime<Utc>) -> Result<i64, DatabaseEr
 }
 
 /// Until nothing is left, and never for more than half of the time.
-async fn sweep_table(pool: &Connections, table: Table, cutoff: DateTime<Utc>) -> Result<i64, DatabaseError> {
+async fn sweep_table(
+    pool: &ConnectionPool,
+    table: Table,
+    cutoff: DateTime<Utc>,
+) -> Result<i64, DatabaseError> {
     let mut deleted = 0;
     loop {
         let began = tokio::time::Instant::now();

@@ -5,14 +5,14 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 
 use crate::auth::{
-    Csrf, CsrfBody, Identity, LoginRequest, LoginSecret, Mode, Modes, ProfileBody, RegisterRequest,
+    AcceptedModes, Csrf, CsrfBody, Identity, LoginRequest, LoginSecret, Mode, ProfileBody, RegisterRequest,
     Rejection, StepUpRequest, UserBody, warn_of_lost_cookies,
 };
 use crate::error::Problem;
 use crate::http::body::Json;
 use crate::http::client::Client;
 use crate::logins::{Logins, Transport};
-use crate::sign_in::{LoginSpec, SignIn};
+use crate::sign_in::{LoginPresentation, SignIn};
 
 /// Open an account. Signs nobody in.
 ///
@@ -54,7 +54,7 @@ pub(super) async fn log_in(
         Transport::Bearer => None,
     };
     let secret = LoginSecret::generate();
-    let spec = LoginSpec { mode: mode.name(), transport, key: mode.login_key(&secret), replaces };
+    let spec = LoginPresentation { mode: mode.name(), transport, key: mode.login_key(&secret), replaces };
     let login = sign_in.start(body, client, spec).await?;
     warn_of_lost_cookies(transport, request.headers());
     mode.issue(login, secret, transport, &request).await
@@ -71,7 +71,7 @@ pub(super) async fn log_in(
 #[post("/step-up")]
 pub(super) async fn step_up(
     mode: Data<dyn Mode>,
-    modes: Data<Modes>,
+    modes: Data<AcceptedModes>,
     sign_in: Data<SignIn>,
     client: Client,
     request: HttpRequest,

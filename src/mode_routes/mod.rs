@@ -9,13 +9,13 @@ use actix_web::web::Data;
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::auth::{Mode, Modes};
+use crate::auth::{AcceptedModes, Mode};
 
 /// Registers them for a mode, and the routes that only it has. They take its own credential alone.
 pub fn routes(mode: &Arc<dyn Mode>, config: &mut ServiceConfig) {
     let below_its_name = scope(format!("/{}", mode.name()).as_str())
         .app_data(Data::from(Arc::clone(mode)))
-        .app_data(Data::new(Modes::new(vec![Arc::clone(mode)])))
+        .app_data(Data::new(AcceptedModes::new(vec![Arc::clone(mode)])))
         .service(handlers::register)
         .service(handlers::profile)
         .service(handlers::csrf_token)

@@ -73,14 +73,14 @@ impl TokenRequest {
 }
 
 /// The token that a registered client asks about. Nobody else is listened to.
-pub(super) struct Asked {
+pub(super) struct AuthenticatedTokenRequest {
     /// Which client.
     pub(super) by: Uuid,
     /// What about.
     pub(super) token: Credential,
 }
 
-impl FromRequest for Asked {
+impl FromRequest for AuthenticatedTokenRequest {
     type Error = Problem;
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 

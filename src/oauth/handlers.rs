@@ -6,11 +6,11 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{AuthError, Mode, Modes, TokenBody};
+use crate::auth::{AcceptedModes, AuthError, IntrospectedToken, Mode};
 use crate::error::Problem;
 use crate::http::client::Client;
 
-use super::client::{Asked, TokenRequest};
+use super::client::{AuthenticatedTokenRequest, TokenRequest};
 use super::metadata::Metadata;
 
 /// What is known of a token.
@@ -37,8 +37,8 @@ pub(super) struct IntrospectionBody {
     #[schema(nullable = false)]
     iss: Option<String>,
     #[serde(flatten)]
-    #[schema(value_type = TokenBody)]
-    token: Option<TokenBody>,
+    #[schema(value_type = IntrospectedToken)]
+    token: Option<IntrospectedToken>,
 }
 
 /// Ask about a token that was sent to your service: whether it is good, and whose it is (RFC 7662).
@@ -52,8 +52,8 @@ pub(super) struct IntrospectionBody {
 ))]
 #[post("/jwt/introspect")]
 pub(super) async fn introspect(
-    asked: Asked,
-    modes: Data<Modes>,
+    asked: AuthenticatedTokenRequest,
+    modes: Data<AcceptedModes>,
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
     let token = ask(&modes, |mode| mode.introspect(&asked.token)).await?;
@@ -72,8 +72,8 @@ pub(super) async fn introspect(
 ))]
 #[post("/jwt/revoke")]
 pub(super) async fn revoke(
-    asked: Asked,
-    modes: Data<Modes>,
+    asked: AuthenticatedTokenRequest,
+    modes: Data<AcceptedModes>,
     client: Client,
 ) -> Result<HttpResponse, Problem> {
     let actor = client.actor().of_client(asked.by);
@@ -83,7 +83,7 @@ pub(super) async fn revoke(
 
 /// What the mode whose token it is says; `None` when it is no mode's, or good for nothing.
 async fn ask<'a, T>(
-    modes: &'a Modes,
+    modes: &'a AcceptedModes,
     question: impl Fn(&'a dyn Mode) -> BoxFuture<'a, Result<Option<T>, AuthError>>,
 ) -> Result<Option<T>, Problem> {
     for mode in modes.iter() {

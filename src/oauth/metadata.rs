@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::Modes;
+use crate::auth::AcceptedModes;
 
 /// The service, as RFC 8414 describes one. What is not here is not there.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -75,7 +75,7 @@ impl Metadata {
     }
 
     /// With the algorithms of the keys that there are now.
-    fn of_now(&self, modes: &Modes) -> HttpResponse {
+    fn of_now(&self, modes: &AcceptedModes) -> HttpResponse {
         let algorithms = modes.iter().flat_map(|mode| mode.published_algorithms()).collect();
         let document = Self { id_token_signing_alg_values_supported: algorithms, ..self.clone() };
         HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(document)
@@ -90,7 +90,10 @@ impl Metadata {
         headers(("Cache-Control" = String, description = "It may be remembered for five minutes."))),
 ))]
 #[get("/.well-known/oauth-authorization-server")]
-pub(super) async fn authorization_server(metadata: Data<Metadata>, modes: Data<Modes>) -> HttpResponse {
+pub(super) async fn authorization_server(
+    metadata: Data<Metadata>,
+    modes: Data<AcceptedModes>,
+) -> HttpResponse {
     metadata.of_now(&modes)
 }
 
@@ -102,6 +105,9 @@ pub(super) async fn authorization_server(metadata: Data<Metadata>, modes: Data<M
         headers(("Cache-Control" = String, description = "It may be remembered for five minutes."))),
 ))]
 #[get("/.well-known/openid-configuration")]
-pub(super) async fn openid_configuration(metadata: Data<Metadata>, modes: Data<Modes>) -> HttpResponse {
+pub(super) async fn openid_configuration(
+    metadata: Data<Metadata>,
+    modes: Data<AcceptedModes>,
+) -> HttpResponse {
     metadata.of_now(&modes)
 }

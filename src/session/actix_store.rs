@@ -74,13 +74,13 @@ pub(super) fn set_cookie(
     session.renew();
     session.insert(ID, id)?;
     if let Some(life) = life {
-        request.extensions_mut().insert(Life(life));
+        request.extensions_mut().insert(CookieMaxAge(life));
     }
     Ok(())
 }
 
 /// How long the cookie lives. actix-session knows one time for all; a login has its own.
-struct Life(Duration);
+struct CookieMaxAge(Duration);
 
 /// Shows actix-session the session cookie and no other, as its bytes are, and gives the new one its login's life.
 pub(super) async fn one_cookie<B: MessageBody>(
@@ -92,8 +92,8 @@ pub(super) async fn one_cookie<B: MessageBody>(
     };
     keep_only(&mut request, &mode.cookie_name);
     let mut response = next.call(request).await?;
-    let life = response.request().extensions_mut().remove::<Life>();
-    if let Some(Life(life)) = life {
+    let life = response.request().extensions_mut().remove::<CookieMaxAge>();
+    if let Some(CookieMaxAge(life)) = life {
         let dated = response.headers().get_all(SET_COOKIE).map(|cookie| with_max_age(cookie, life));
         let dated: Vec<HeaderValue> = dated.collect();
         response.headers_mut().remove(SET_COOKIE);

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::auth::{AuthError, Credential, Identity, pick};
 use crate::crypto::MacKey;
-use crate::logins::{FoundLogin, Transport, Validity};
+use crate::logins::{FoundLogin, HandleStatus, Transport};
 
 use super::id::{PREFIX, SessionId};
 use super::{NAME, SessionMode};
@@ -23,9 +23,9 @@ impl SessionMode {
         }
         let found = self.find(credential).await?.ok_or_else(|| unknown(credential.transport))?;
         match found.validity {
-            Validity::Good => Ok(Some(identity(&found))),
-            Validity::Replaced => Err(AuthError::SessionReplaced),
-            Validity::Over => Err(AuthError::SessionExpired),
+            HandleStatus::Good => Ok(Some(identity(&found))),
+            HandleStatus::Replaced => Err(AuthError::SessionReplaced),
+            HandleStatus::Over => Err(AuthError::SessionExpired),
         }
     }
 

@@ -5,14 +5,14 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 
-use crate::auth::{AuthError, Identity, Mode, Modes, Rejection, within_refresh_limit};
+use crate::auth::{AcceptedModes, AuthError, Identity, Mode, Rejection, within_refresh_limit};
 use crate::error::{Code, Problem};
-use crate::http::body::{AnyJson, Ignored};
+use crate::http::body::{IgnoredBody, RawJson};
 use crate::logins::RenewalOutcome;
 
 use super::SessionMode;
-use super::data::{KEY, Put, SessionData, VariableName};
 use super::issue::SessionBody;
+use super::variables::{KEY, PutOutcome, SessionDataStore, VariableName};
 
 /// Change the session id and start its idle time anew.
 ///
@@ -27,10 +27,10 @@ use super::issue::SessionBody;
 #[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
 pub(super) async fn session_refresh(
     mode: Data<SessionMode>,
-    modes: Data<Modes>,
+    modes: Data<AcceptedModes>,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
-    _: Ignored,
+    _: IgnoredBody,
 ) -> Result<HttpResponse, Problem> {
     if let Err(rejection) = identity {
         return Ok(mode.refuse(&rejection, request.headers()));
@@ -52,7 +52,7 @@ pub(super) async fn session_refresh(
 #[get("/data")]
 pub(super) async fn session_data(
     identity: Identity,
-    data: Data<SessionData>,
+    data: Data<SessionDataStore>,
 ) -> Result<HttpResponse, Problem> {
     Ok(json(data.all(identity.login_id).await?))
 }
@@ -70,7 +70,7 @@ pub(super) async fn session_data(
 #[get("/data/{key}")]
 pub(super) async fn session_data_get(
     identity: Identity,
-    data: Data<SessionData>,
+    data: Data<SessionDataStore>,
     key: VariableName,
 ) -> Result<HttpResponse, Problem> {
     let value = data.get(identity.login_id, &key).await?;
@@ -90,14 +90,14 @@ pub(super) async fn session_data_get(
 #[put("/data/{key}")]
 pub(super) async fn session_data_put(
     identity: Identity,
-    data: Data<SessionData>,
+    data: Data<SessionDataStore>,
     key: VariableName,
-    AnyJson(value): AnyJson,
+    RawJson(value): RawJson,
 ) -> Result<HttpResponse, Problem> {
     match data.put(identity.login_id, &key, &value).await? {
-        Put::Kept => Ok(HttpResponse::NoContent().finish()),
-        Put::TooLarge(what) => Err(Problem::new(Code::PayloadTooLarge, what)),
-        Put::Over => Err(AuthError::SessionExpired.into()),
+        PutOutcome::Kept => Ok(HttpResponse::NoContent().finish()),
+        PutOutcome::TooLarge(what) => Err(Problem::new(Code::PayloadTooLarge, what)),
+        PutOutcome::Over => Err(AuthError::SessionExpired.into()),
     }
 }
 
@@ -113,9 +113,9 @@ pub(super) async fn session_data_put(
 #[delete("/data/{key}")]
 pub(super) async fn session_data_delete(
     identity: Identity,
-    data: Data<SessionData>,
+    data: Data<SessionDataStore>,
     key: VariableName,
-    _: Ignored,
+    _: IgnoredBody,
 ) -> Result<HttpResponse, Problem> {
     data.delete(identity.login_id, &key).await?;
     Ok(HttpResponse::NoContent().finish())

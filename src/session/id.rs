@@ -84,9 +84,9 @@ pub(super) fn handle_hash(root: &LoginSecret) -> HandleHash {
 
 /// Writes and reads session ids.
 #[derive(Debug)]
-pub(super) struct SessionIds(MacKey);
+pub(super) struct SessionIdCodec(MacKey);
 
-impl SessionIds {
+impl SessionIdCodec {
     pub(super) fn new(secret: &AppSecret) -> Self {
         Self(MacKey::derive(secret, "dualauth session id v1"))
     }
@@ -125,8 +125,8 @@ mod tests {
     use super::*;
     use crate::tokens::OpaqueToken;
 
-    fn ids(byte: u8) -> SessionIds {
-        SessionIds::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
+    fn ids(byte: u8) -> SessionIdCodec {
+        SessionIdCodec::new(&AppSecret::new(vec![byte; 32]).expect("long enough"))
     }
 
     #[test]
@@ -157,8 +157,8 @@ mod properties {
         AppSecret::new(vec![byte; 32]).expect("long enough")
     }
 
-    fn ids(byte: u8) -> SessionIds {
-        SessionIds::new(&secret(byte))
+    fn ids(byte: u8) -> SessionIdCodec {
+        SessionIdCodec::new(&secret(byte))
     }
 
     fn beginning() -> impl Strategy<Value = SessionId> {
@@ -184,7 +184,7 @@ mod properties {
     #[test]
     fn what_the_secret_before_signed_is_read() {
         check(later(), |id| {
-            let changing = SessionIds::new(&secret(2).replacing(&secret(1)));
+            let changing = SessionIdCodec::new(&secret(2).replacing(&secret(1)));
             prop_assert_eq!(changing.read(&ids(1).write(&id)), Some(id.clone()));
             prop_assert_eq!(ids(2).read(&changing.write(&id)), Some(id));
             Ok(())

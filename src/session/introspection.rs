@@ -1,27 +1,27 @@
 //! What another service is told of a session token, and how it ends what is behind one.
 
 use crate::audit::Actor;
-use crate::auth::{AuthError, Credential, RevokedToken, TokenBody};
+use crate::auth::{AuthError, Credential, IntrospectedToken, RevocationOutcome};
 
 use super::SessionMode;
 use super::credential::is_token;
 
 impl SessionMode {
     /// What a session token stands for. To ask is to use the session: what the service does, it does for it.
-    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<TokenBody>, AuthError> {
-        Ok(self.identify(token).await?.map(TokenBody::from))
+    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<IntrospectedToken>, AuthError> {
+        Ok(self.identify(token).await?.map(IntrospectedToken::from))
     }
 
     pub(super) async fn end_login_of(
         &self,
         token: &Credential,
         actor: &Actor,
-    ) -> Result<Option<RevokedToken>, AuthError> {
+    ) -> Result<Option<RevocationOutcome>, AuthError> {
         if !is_token(&token.token) {
             return Ok(None);
         }
         let found = self.find(token).await?.ok_or(AuthError::InvalidToken)?;
         self.logins.revoke(found.principal.login_id, actor).await?;
-        Ok(Some(RevokedToken))
+        Ok(Some(RevocationOutcome))
     }
 }

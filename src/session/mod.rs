@@ -9,12 +9,12 @@
 
 mod actix_store;
 mod credential;
-mod data;
 mod documentation;
 mod handlers;
 mod id;
 mod introspection;
 mod issue;
+mod variables;
 
 use std::future::ready;
 use std::sync::Arc;
@@ -31,8 +31,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::audit::Actor;
 use crate::auth::{
-    AuthError, CookieKind, CookiePolicy, Credential, Csrf, Identity, LoginSecret, Mode, ModeContext,
-    RevokedToken, RouteDocumentation, StepUpSecret, TokenBody,
+    AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity, IntrospectedToken, LoginSecret, Mode,
+    ModeContext, RevocationOutcome, RotatedSecret, RouteDocumentation,
 };
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
@@ -40,8 +40,8 @@ use crate::error::Problem;
 use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, Transport};
 
 use self::actix_store::ActixHandleStore;
-pub use self::data::SessionData;
-use self::id::{SessionIds, handle_hash};
+use self::id::{SessionIdCodec, handle_hash};
+pub use self::variables::SessionDataStore;
 
 const NAME: &str = "session";
 
@@ -49,7 +49,7 @@ const NAME: &str = "session";
 const SIGNING: &str = "dualauth session cookie v1";
 
 /// The cookie that a session travels in.
-pub const COOKIE: CookieKind = CookieKind { name: "sessionid", path: "/", same_site: SameSite::Lax };
+pub const COOKIE: CookieSpec = CookieSpec { name: "sessionid", path: "/", same_site: SameSite::Lax };
 
 /// The session mode.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ pub struct SessionMode {
     key: Key,
     /// The same, to check it with.
     mac: Arc<MacKey>,
-    ids: Arc<SessionIds>,
+    ids: Arc<SessionIdCodec>,
 }
 
 impl SessionMode {
@@ -77,7 +77,7 @@ impl SessionMode {
             csrf: Arc::clone(&context.csrf),
             key: signing_key(context.secret),
             mac: Arc::new(MacKey::derive(context.secret, SIGNING)),
-            ids: Arc::new(SessionIds::new(context.secret)),
+            ids: Arc::new(SessionIdCodec::new(context.secret)),
         }
     }
 
@@ -164,9 +164,9 @@ impl Mode for SessionMode {
         Box::pin(ready(self.issue_id(login, secret, request)))
     }
 
-    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>> {
+    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<RotatedSecret, Problem>> {
         // The next id of the same chain: who shows one that it replaces is known, and not taken for a stranger.
-        let secret = self.id(shown).map(|id| StepUpSecret {
+        let secret = self.id(shown).map(|id| RotatedSecret {
             shown: Some(id.generation()),
             new_hash: None,
             secret: id.into_secret(),
@@ -185,7 +185,7 @@ impl Mode for SessionMode {
     fn introspect<'a>(
         &'a self,
         token: &'a Credential,
-    ) -> BoxFuture<'a, Result<Option<TokenBody>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<IntrospectedToken>, AuthError>> {
         Box::pin(self.describe(token))
     }
 
@@ -193,7 +193,7 @@ impl Mode for SessionMode {
         &'a self,
         token: &'a Credential,
         actor: &'a Actor,
-    ) -> BoxFuture<'a, Result<Option<RevokedToken>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>> {
         Box::pin(self.end_login_of(token, actor))
     }
 }

@@ -17,7 +17,7 @@ const MAX_DEVICE_NAME: usize = 64;
 
 /// How a login that is to begin will be presented.
 #[derive(Debug)]
-pub struct LoginSpec {
+pub struct LoginPresentation {
     /// The mode.
     pub mode: &'static str,
     /// How its credential travels.
@@ -30,7 +30,7 @@ pub struct LoginSpec {
 
 /// What somebody who tries to sign in wants, and from where. Who they are, their proofs say.
 struct Attempt {
-    login: LoginSpec,
+    login: LoginPresentation,
     remember_me: bool,
     device_name: Option<String>,
     client: Client,
@@ -45,7 +45,7 @@ impl SignIn {
         &self,
         request: LoginRequest,
         client: Client,
-        login: LoginSpec,
+        login: LoginPresentation,
     ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
         let LoginRequest { username, password, remember_me, device_name, .. } = request;

@@ -18,12 +18,12 @@ use crate::clock::Clock;
 use crate::database::DatabaseError;
 use crate::factors::password::PasswordFactor;
 use crate::http::client::Client;
-use crate::limits::Limits;
 use crate::logins::Logins;
 use crate::metrics::Metrics;
+use crate::rate_limits::Limits;
 use crate::users::Accounts;
 
-pub use self::attempt::LoginSpec;
+pub use self::attempt::LoginPresentation;
 pub use self::freshness::Freshness;
 pub use self::step_up::StepUpError;
 

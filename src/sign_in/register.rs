@@ -3,7 +3,7 @@
 use crate::auth::{RegisterRequest, UserBody};
 use crate::error::Problem;
 use crate::http::client::Client;
-use crate::users::NewUser;
+use crate::users::RegistrationInput;
 
 use super::SignIn;
 
@@ -20,7 +20,7 @@ impl SignIn {
     ) -> Result<UserBody, Problem> {
         self.limits.register.count(client.network())?;
         let RegisterRequest { username, email, password } = request;
-        let new = NewUser { username, email, password, admin: false };
+        let new = RegistrationInput { username, email, password, admin: false };
         Ok(self.accounts.register(&new, &client.actor().in_mode(mode)).await?.into())
     }
 }

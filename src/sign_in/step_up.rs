@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::audit::{Actor, Kind};
-use crate::auth::{Identity, StepUpRequest, StepUpSecret};
+use crate::auth::{Identity, RotatedSecret, StepUpRequest};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::factors::Proof;
@@ -58,7 +58,7 @@ impl SignIn {
         identity: &Identity,
         request: &StepUpRequest,
         client: &Client,
-        next: &StepUpSecret,
+        next: &RotatedSecret,
     ) -> Result<Login, StepUpError> {
         let actor = identity.actor(client);
         let outcome = self.try_step_up(identity, request, client, next, &actor).await;
@@ -73,7 +73,7 @@ impl SignIn {
         identity: &Identity,
         request: &StepUpRequest,
         client: &Client,
-        next: &StepUpSecret,
+        next: &RotatedSecret,
         actor: &Actor,
     ) -> Result<Login, StepUpError> {
         // As it stands before the proof: what renews it while that is checked must not be dead before it has arrived.
@@ -92,7 +92,7 @@ impl SignIn {
         &self,
         login: &Login,
         proof: Proof,
-        next: &StepUpSecret,
+        next: &RotatedSecret,
         now: DateTime<Utc>,
         actor: &Actor,
     ) -> Result<Login, StepUpError> {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::clock::{Clock, write_rfc3339};
 use crate::config::LogFormat;
 
-use super::lines::LineBuffer;
+use super::lines::PendingLines;
 use super::request::{RequestId, RequestUser};
 
 /// How long an access line is, as a rule.
@@ -26,14 +26,14 @@ const TARGET: &str = "dualauth::access";
 static OUTPUT: OnceLock<Output> = OnceLock::new();
 
 struct Output {
-    waiting: Arc<LineBuffer>,
+    waiting: Arc<PendingLines>,
     format: LogFormat,
     /// Whether `LOG` lets them through: asked once, and not again for each.
     is_wanted: bool,
 }
 
 /// To be called when logging has begun.
-pub(super) fn write_to(waiting: Arc<LineBuffer>, format: LogFormat) {
+pub(super) fn write_to(waiting: Arc<PendingLines>, format: LogFormat) {
     let is_wanted = tracing::enabled!(target: TARGET, Level::INFO);
     // The first one of a process holds.
     let _ = OUTPUT.set(Output { waiting, format, is_wanted });

@@ -23,14 +23,14 @@ const CAPACITY: usize = 64 * 1024;
 
 /// Lines that wait to be written.
 #[derive(Debug, Default)]
-pub(super) struct LineBuffer {
+pub(super) struct PendingLines {
     lines: Mutex<Vec<u8>>,
     /// Held while lines are written: none overtakes another.
     output: Mutex<()>,
     some: Condvar,
 }
 
-impl LineBuffer {
+impl PendingLines {
     /// Adds a line, and writes when there are many.
     pub(super) fn push(&self, line: &[u8]) {
         if self.add(line) > CAPACITY {
@@ -71,11 +71,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Where tracing writes.
-pub(super) struct LogWriter(pub(super) Arc<LineBuffer>);
+pub(super) struct LogWriter(pub(super) Arc<PendingLines>);
 
 /// One line on its way.
 pub(super) struct LineWriter<'a> {
-    waiting: &'a LineBuffer,
+    waiting: &'a PendingLines,
     is_urgent: bool,
 }
 

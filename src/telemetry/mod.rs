@@ -25,7 +25,7 @@ pub use self::lines::AUDIT;
 pub use self::request::{RequestId, RequestUser, TraceParent, answering, noted, set_user};
 pub use self::spans::{AnsweredRequest, TraceExporter, TraceExporterError};
 
-use self::lines::{LineBuffer, LogWriter};
+use self::lines::{LogWriter, PendingLines};
 
 /// What libraries say of every start and stop, and of what is said here in other words. `LOG` can bring it back.
 ///
@@ -40,20 +40,20 @@ const NEVER: [&str; 2] = ["actix_http::h1::decoder", "ureq"];
 /// Starts it. Only the first call of a process has an effect.
 pub fn start(config: &LogConfig) -> LogGuard {
     let filter = EnvFilter::try_new(format!("{QUIETER},{}", config.filter)).unwrap_or_default();
-    let waiting = Arc::new(LineBuffer::default());
+    let waiting = Arc::new(PendingLines::default());
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(LogWriter(Arc::clone(&waiting)));
     let discreet = filter_fn(|metadata| !NEVER.iter().any(|target| metadata.target().starts_with(target)));
     let started = match config.format {
         LogFormat::Pretty => {
             let format = format::format().with_ansi(io::stderr().is_terminal());
-            let lines = lines.event_format(WithRequestId { lines: format, end: "" });
+            let lines = lines.event_format(RequestIdFormat { lines: format, end: "" });
             lines.finish().with(discreet).try_init()
         }
         LogFormat::Json => {
             let format = format::json().flatten_event(true);
             let lines = lines.fmt_fields(JsonFields::new());
-            let lines = lines.event_format(WithRequestId { lines: format, end: "}" });
+            let lines = lines.event_format(RequestIdFormat { lines: format, end: "}" });
             lines.finish().with(discreet).try_init()
         }
     };
@@ -69,7 +69,7 @@ pub fn start(config: &LogConfig) -> LogGuard {
 
 /// Writes what still waits when it is dropped, at the end of the program.
 #[derive(Debug)]
-pub struct LogGuard(Arc<LineBuffer>);
+pub struct LogGuard(Arc<PendingLines>);
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
@@ -86,13 +86,13 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 /// Lines that have the id of the request that caused them. A span would do the same, at a cost to every request, whether
 /// it causes a line or not.
-struct WithRequestId<F> {
+struct RequestIdFormat<F> {
     lines: F,
     /// What a line ends with, and what therefore comes after the id.
     end: &'static str,
 }
 
-impl<S, N, F> FormatEvent<S, N> for WithRequestId<F>
+impl<S, N, F> FormatEvent<S, N> for RequestIdFormat<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

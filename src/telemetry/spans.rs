@@ -84,7 +84,7 @@ impl TraceExporter {
         };
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Collector::new())
+            .with_http_client(CollectorClient::new())
             .with_protocol(Protocol::HttpBinary)
             .with_endpoint(config.endpoint.as_str())
             .with_headers(config.headers.iter().map(header).collect())
@@ -153,12 +153,12 @@ fn span(answered: &AnsweredRequest<'_>, scope: InstrumentationScope) -> SpanData
 
 /// The way to the collector. It says once that the collector does not answer, and once that it does again.
 #[derive(Debug)]
-struct Collector {
+struct CollectorClient {
     agent: Agent,
     is_away: AtomicBool,
 }
 
-impl Collector {
+impl CollectorClient {
     fn new() -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = TlsConfig::builder().unversioned_rustls_crypto_provider(provider).build();
@@ -195,7 +195,7 @@ impl Collector {
 }
 
 #[async_trait::async_trait]
-impl HttpClient for Collector {
+impl HttpClient for CollectorClient {
     /// Blocks: it is called on the thread that has nothing else to do.
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let outcome = self.send(request);

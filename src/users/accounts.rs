@@ -5,18 +5,18 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
-use crate::database::{Connections, DatabaseError};
+use crate::database::{ConnectionPool, DatabaseError};
 
+use super::derived_username::{self, DerivedNames};
 use super::guesses;
 use super::passwords::Load;
 use super::store::{self, Taken};
-use super::username::{self, DerivedNames};
 use super::validation::{Invalid, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserRef};
 
 /// What a new account is opened with.
 #[derive(Debug)]
-pub struct NewUser {
+pub struct RegistrationInput {
     /// See the contract for what it may be; none: one is derived from the email.
     pub username: Option<String>,
     /// See the contract for what it may be.
@@ -50,7 +50,7 @@ pub enum RegisterError {
 /// The accounts of the service.
 #[derive(Clone)]
 pub struct Accounts {
-    pub(super) pool: Connections,
+    pub(super) pool: ConnectionPool,
     pub(super) hasher: PasswordHasher,
     pub(super) min_password_length: usize,
     pub(super) clock: Clock,
@@ -60,7 +60,7 @@ pub struct Accounts {
 impl Accounts {
     /// Accounts in this database.
     pub fn new(
-        pool: Connections,
+        pool: ConnectionPool,
         hasher: PasswordHasher,
         min_password_length: usize,
         clock: Clock,
@@ -73,13 +73,13 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`RegisterError`].
-    pub async fn register(&self, new: &NewUser, actor: &Actor) -> Result<User, RegisterError> {
+    pub async fn register(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
         let user = self.open(new).await?;
         self.trail.record(Entry::new(Kind::Registered, actor).of_user(user.id, &user.username));
         Ok(user)
     }
 
-    pub(super) async fn open(&self, new: &NewUser) -> Result<User, RegisterError> {
+    pub(super) async fn open(&self, new: &RegistrationInput) -> Result<User, RegisterError> {
         let password = new.password.expose_secret();
         let invalid = check_user(new.username.as_deref(), &new.email, password, self.min_password_length);
         if !invalid.is_empty() {
@@ -94,10 +94,10 @@ impl Accounts {
 
     async fn insert_under_derived_name(
         &self,
-        new: &NewUser,
+        new: &RegistrationInput,
         password_hash: &str,
     ) -> Result<User, RegisterError> {
-        let DerivedNames { preferred, fallback } = username::derive(&new.email);
+        let DerivedNames { preferred, fallback } = derived_username::derive(&new.email);
         let free = store::first_free(&self.pool, &preferred).await?;
         match self.insert(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
             // Somebody took it in between.
@@ -108,7 +108,7 @@ impl Accounts {
 
     async fn insert(
         &self,
-        new: &NewUser,
+        new: &RegistrationInput,
         username: &str,
         password_hash: &str,
     ) -> Result<User, RegisterError> {
@@ -165,7 +165,7 @@ impl Accounts {
     }
 
     /// Deletes counts of guesses that are forgotten, for as long as it is polled.
-    pub async fn run_sweep(self, upkeep: Connections) {
+    pub async fn run_sweep(self, upkeep: ConnectionPool) {
         guesses::run_sweep(&upkeep, &self.clock).await;
     }
 }

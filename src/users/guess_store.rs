@@ -4,17 +4,17 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 
 /// Opens an account to everybody again.
-pub(super) async fn forget_guesses(pool: &Connections, user: Uuid) -> Result<(), DatabaseError> {
+pub(super) async fn forget_guesses(pool: &ConnectionPool, user: Uuid) -> Result<(), DatabaseError> {
     let forget = sqlx::query!("delete from dualauth.guesses where account = uuid_send($1)", user);
     answer(forget.execute(pool)).await.map(drop)
 }
 
 /// Deletes counts that nobody goes by any more, at most `batch` of each kind. Gives how many there were.
 pub(super) async fn sweep_guesses(
-    pool: &Connections,
+    pool: &ConnectionPool,
     forgotten: DateTime<Utc>,
     unknown: DateTime<Utc>,
     batch: i64,

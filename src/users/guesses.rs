@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
-use crate::database::Connections;
-use crate::limits::Limited;
+use crate::database::ConnectionPool;
+use crate::rate_limits::Limited;
 
 use super::guess_store;
 
@@ -34,7 +34,7 @@ pub struct AttemptSource {
     /// Where from.
     pub address: IpAddr,
     /// What the try is counted under when nobody has the name that they gave.
-    pub nobody: Nobody,
+    pub nobody: UnknownNameBucket,
 }
 
 /// How many places there are for names that nobody has, as a power of two: a million rows, most of which have one network.
@@ -43,9 +43,9 @@ const PLACES_LOG2: u32 = 20;
 /// Where a name that nobody has is counted: in places of a fixed number that all such names share. Whoever invents names fills
 /// no table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Nobody([u8; 4]);
+pub struct UnknownNameBucket([u8; 4]);
 
-impl Nobody {
+impl UnknownNameBucket {
     /// By a MAC of the name: which of them are in one place is not to be known.
     pub fn of(name: [u8; 32]) -> Self {
         Self::among(PLACES_LOG2, name)
@@ -74,7 +74,7 @@ pub fn closed(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
 }
 
 /// Deletes counts that nobody goes by any more.
-pub(super) async fn run_sweep(pool: &Connections, clock: &Clock) {
+pub(super) async fn run_sweep(pool: &ConnectionPool, clock: &Clock) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -99,13 +99,13 @@ mod tests {
 
     #[test]
     fn however_many_names_there_are_they_share_the_places() {
-        let places = (0..10_000).map(|name: u32| Nobody::among(4, sha256(&name.to_be_bytes())));
+        let places = (0..10_000).map(|name: u32| UnknownNameBucket::among(4, sha256(&name.to_be_bytes())));
         assert_eq!(places.collect::<HashSet<_>>().len(), 16);
     }
 
     #[test]
     fn a_name_has_one_place_which_is_no_user_s() {
-        let place = |name: &[u8]| Nobody::of(sha256(name));
+        let place = |name: &[u8]| UnknownNameBucket::of(sha256(name));
         assert_eq!(place(b"nobody"), place(b"nobody"));
         assert_ne!(place(b"nobody"), place(b"somebody"));
         assert_ne!(place(b"nobody").as_bytes().len(), size_of::<uuid::Uuid>());

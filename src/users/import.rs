@@ -10,10 +10,10 @@ use uuid::Uuid;
 use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto;
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 
+use super::derived_username::{self, DerivedNames};
 use super::passwords::check_hash;
-use super::username::{self, DerivedNames};
 use super::validation::{check_email, check_username};
 use super::{USER_ROLE, store};
 
@@ -73,7 +73,7 @@ type NameHash = [u8; 12];
 
 /// One import. Of what has gone by it remembers a few bytes for each name.
 pub struct Importer {
-    pool: Connections,
+    pool: ConnectionPool,
     clock: Clock,
     trail: Trail,
     actor: Actor,
@@ -89,7 +89,7 @@ pub struct Importer {
 impl Importer {
     /// Into this database; a dry run only looks.
     pub fn new(
-        pool: Connections,
+        pool: ConnectionPool,
         clock: Clock,
         trail: Trail,
         actor: Actor,
@@ -164,7 +164,7 @@ impl Importer {
     async fn with_usernames<'a>(
         &mut self,
         users: &'a [CheckedUser],
-    ) -> Result<Vec<NamedUser<'a>>, DatabaseError> {
+    ) -> Result<Vec<UserWithUsername<'a>>, DatabaseError> {
         let derived: Vec<Option<DerivedNames>> =
             users.iter().map(|CheckedUser { user, .. }| derive_missing(user)).collect();
         let wanted: Vec<String> =
@@ -175,7 +175,7 @@ impl Importer {
                 (Some(names), _) => self.choose(checked.number, names, &taken),
                 (None, username) => username.unwrap_or_default().to_owned(),
             };
-            NamedUser { username, user: &checked.user }
+            UserWithUsername { username, user: &checked.user }
         });
         Ok(named.collect())
     }
@@ -191,9 +191,9 @@ impl Importer {
     }
 
     /// Gives the places of those who were not inserted, because somebody has one of their names.
-    async fn insert(&mut self, users: &[NamedUser<'_>]) -> Result<Vec<usize>, DatabaseError> {
+    async fn insert(&mut self, users: &[UserWithUsername<'_>]) -> Result<Vec<usize>, DatabaseError> {
         let ids: Vec<Uuid> = users.iter().map(|_| Uuid::now_v7()).collect();
-        let hash = |named: &NamedUser<'_>| named.user.password_hash.expose_secret().to_owned();
+        let hash = |named: &UserWithUsername<'_>| named.user.password_hash.expose_secret().to_owned();
         let insert = sqlx::query_scalar!(
             "insert into dualauth.users (id, username, email, password_hash, roles, created_at)
              select id, username, email, password_hash, array[$5::text], $6
@@ -215,7 +215,7 @@ impl Importer {
     }
 
     /// Which of their names somebody has already, for each of them.
-    async fn taken(&self, users: &[&NamedUser<'_>]) -> Result<Vec<Vec<Refusal>>, DatabaseError> {
+    async fn taken(&self, users: &[&UserWithUsername<'_>]) -> Result<Vec<Vec<Refusal>>, DatabaseError> {
         if users.is_empty() {
             return Ok(Vec::new());
         }
@@ -250,13 +250,13 @@ impl Drop for Importer {
 }
 
 /// Somebody with the username that is to be theirs.
-struct NamedUser<'a> {
+struct UserWithUsername<'a> {
     username: String,
     user: &'a ForeignUser,
 }
 
 fn derive_missing(user: &ForeignUser) -> Option<DerivedNames> {
-    user.own_username().is_none().then(|| username::derive(&user.email))
+    user.own_username().is_none().then(|| derived_username::derive(&user.email))
 }
 
 fn column<U>(users: &[U], member: impl Fn(&U) -> String) -> Vec<String> {

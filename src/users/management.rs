@@ -7,7 +7,9 @@ use crate::audit::{Actor, Entry, Kind};
 use crate::database::DatabaseError;
 
 use super::validation::{Field, Invalid, check_password, check_role};
-use super::{Account, Accounts, NewUser, PasswordError, RegisterError, User, UserRef, guess_store, store};
+use super::{
+    Account, Accounts, PasswordError, RegisterError, RegistrationInput, User, UserRef, guess_store, store,
+};
 
 /// How many users are read at a time.
 const PAGE: i64 = 1_000;
@@ -74,7 +76,7 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`RegisterError`].
-    pub async fn create(&self, new: &NewUser, actor: &Actor) -> Result<User, RegisterError> {
+    pub async fn create(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
         let user = self.open(new).await?;
         let created = Entry::new(Kind::UserCreated, actor).of_user(user.id, &user.username);
         self.trail.record(created.with("roles", user.roles.join(", ")));

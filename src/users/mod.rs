@@ -1,6 +1,7 @@
 //! WHO signs in: a user, what a name, email and password may be, and how accounts are opened.
 
 mod accounts;
+mod derived_username;
 mod guess_store;
 mod guesses;
 mod import;
@@ -8,14 +9,13 @@ mod management;
 mod passwords;
 mod problems;
 mod store;
-mod username;
 mod validation;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub use self::accounts::{Accounts, NewUser, RegisterError};
-pub use self::guesses::{AttemptSource, Nobody, closed};
+pub use self::accounts::{Accounts, RegisterError, RegistrationInput};
+pub use self::guesses::{AttemptSource, UnknownNameBucket, closed};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
 pub use self::management::{ManageUserError, SetPasswordError};
 pub use self::passwords::{

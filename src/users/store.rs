@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use super::{Account, User, UserRef};
 
@@ -16,7 +16,7 @@ pub(super) enum Taken {
 }
 
 pub(super) async fn insert(
-    pool: &Connections,
+    pool: &ConnectionPool,
     user: &User,
     password_hash: &str,
 ) -> Result<Result<(), Taken>, DatabaseError> {
@@ -47,7 +47,7 @@ fn taken(error: &DatabaseError) -> Option<Taken> {
 
 /// Which of these usernames somebody has, in lower case.
 pub(super) async fn taken_usernames(
-    pool: &Connections,
+    pool: &ConnectionPool,
     usernames: &[String],
 ) -> Result<HashSet<String>, DatabaseError> {
     if usernames.is_empty() {
@@ -64,7 +64,7 @@ pub(super) async fn taken_usernames(
 
 /// The first of these usernames that nobody has.
 pub(super) async fn first_free(
-    pool: &Connections,
+    pool: &ConnectionPool,
     usernames: &[String],
 ) -> Result<Option<String>, DatabaseError> {
     let query = sqlx::query_scalar!(
@@ -78,7 +78,7 @@ pub(super) async fn first_free(
 }
 
 /// No username has an `@`, so a name is never both.
-pub(super) async fn find_by_name(pool: &Connections, name: &str) -> Result<Option<User>, DatabaseError> {
+pub(super) async fn find_by_name(pool: &ConnectionPool, name: &str) -> Result<Option<User>, DatabaseError> {
     let query = sqlx::query_as!(
         User,
         r#"select id, username, email, roles, created_at from dualauth.users
@@ -89,7 +89,7 @@ pub(super) async fn find_by_name(pool: &Connections, name: &str) -> Result<Optio
     answer(query.fetch_optional(pool)).await
 }
 
-pub(super) async fn find(pool: &Connections, id: Uuid) -> Result<Option<User>, DatabaseError> {
+pub(super) async fn find(pool: &ConnectionPool, id: Uuid) -> Result<Option<User>, DatabaseError> {
     let query = sqlx::query_as!(
         User,
         "select id, username, email, roles, created_at from dualauth.users where id = $1",
@@ -116,7 +116,11 @@ impl From<AccountRow> for Account {
 }
 
 /// Users after this one, by their ids.
-pub(super) async fn page(pool: &Connections, after: Uuid, limit: i64) -> Result<Vec<Account>, DatabaseError> {
+pub(super) async fn page(
+    pool: &ConnectionPool,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Account>, DatabaseError> {
     let query = sqlx::query_as!(
         AccountRow,
         "select id, username, email, roles, created_at, disabled_at from dualauth.users
@@ -129,7 +133,7 @@ pub(super) async fn page(pool: &Connections, after: Uuid, limit: i64) -> Result<
 
 /// With the number of their live logins.
 pub(super) async fn show(
-    pool: &Connections,
+    pool: &ConnectionPool,
     name: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<(Account, i64)>, DatabaseError> {
@@ -154,7 +158,7 @@ pub(super) async fn show(
 /// Sets another password in the place of whatever there is, and ends every login. Gives how many there were; `None`: there is
 /// no such user.
 pub(super) async fn set_password(
-    pool: &Connections,
+    pool: &ConnectionPool,
     name: &str,
     hash: &str,
     now: DateTime<Utc>,
@@ -180,7 +184,7 @@ pub(super) async fn set_password(
 /// Deletes a user and, by the schema, all that is theirs; the feed is told of each login. Gives how many live ones there
 /// were; `None`: there is no such user.
 pub(super) async fn delete(
-    pool: &Connections,
+    pool: &ConnectionPool,
     name: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<(UserRef, i64)>, DatabaseError> {
@@ -204,7 +208,7 @@ pub(super) async fn delete(
 
 /// Ends every login of a user. Gives how many there were.
 pub(super) async fn sign_out(
-    pool: &Connections,
+    pool: &ConnectionPool,
     user: Uuid,
     now: DateTime<Utc>,
 ) -> Result<i64, DatabaseError> {
@@ -220,7 +224,7 @@ pub(super) async fn sign_out(
 
 /// Disables a user, which ends every login, or enables one. `None`: there is no such user.
 pub(super) async fn set_disabled(
-    pool: &Connections,
+    pool: &ConnectionPool,
     name: &str,
     disabled: bool,
     now: DateTime<Utc>,
@@ -240,7 +244,7 @@ pub(super) async fn set_disabled(
 
 /// Gives a user a role, or takes it away. Gives the user and their roles as they are then; `None`: there is no such user.
 pub(super) async fn set_role(
-    pool: &Connections,
+    pool: &ConnectionPool,
     name: &str,
     role: &str,
     given: bool,

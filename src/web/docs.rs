@@ -9,7 +9,7 @@ use utoipa_swagger_ui::Config;
 
 use crate::error::{Code, Problem};
 
-use super::SiteFacts;
+use super::SitePaths;
 use super::page::{self, CSS, HTML, JAVASCRIPT};
 
 /// Scripts, styles and data from here only; Swagger UI draws some of its icons from `data:`.
@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The page.
 #[get("/docs/")]
-pub(super) async fn docs(facts: Data<SiteFacts>) -> HttpResponse {
+pub(super) async fn docs(facts: Data<SitePaths>) -> HttpResponse {
     page::file(POLICY, HTML, facts.rooted(include_str!("docs/index.html")))
 }
 
@@ -40,6 +40,6 @@ fn swagger_ui(name: &str) -> Result<HttpResponse, Problem> {
 
 /// Where it is without the slash.
 #[get("/docs")]
-pub(super) async fn docs_without_slash(facts: Data<SiteFacts>) -> HttpResponse {
+pub(super) async fn docs_without_slash(facts: Data<SitePaths>) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((LOCATION, format!("{}/docs/", facts.base_path))).finish()
 }

@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use crate::auth::Modes;
-use crate::database::{CommitProbe, Connections, DatabaseError, answer};
+use crate::auth::AcceptedModes;
+use crate::database::{CommitCheck, ConnectionPool, DatabaseError, answer};
 use crate::error::{Code, Problem};
 use crate::logins::Logins;
-use crate::upkeep::RunningTasks;
+use crate::upkeep::StoppedTasks;
 
 /// How long a part may take to show that it is well: what asks seldom waits for longer than a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -23,7 +23,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// How a part of the service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Health {
+pub(super) enum ComponentStatus {
     /// It is well.
     Ok,
     /// It can't be used.
@@ -37,13 +37,13 @@ pub(super) enum Health {
 #[schema(example = json!({"database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok"}))]
 pub(super) struct HealthReport {
     /// Postgres answers, and takes what is written.
-    database: Health,
+    database: ComponentStatus,
     /// What was revoked on other nodes is known here.
-    feed: Health,
+    feed: ComponentStatus,
     /// There is a key to sign access tokens with.
-    keys: Health,
+    keys: ComponentStatus,
     /// What the node does by itself is being done.
-    upkeep: Health,
+    upkeep: ComponentStatus,
 }
 
 /// The process is up.
@@ -92,19 +92,19 @@ pub(super) async fn live() -> HttpResponse {
 ))]
 #[get("/health/ready")]
 pub(super) async fn ready(
-    pool: Data<Connections>,
-    commits: Data<CommitProbe>,
+    pool: Data<ConnectionPool>,
+    commits: Data<CommitCheck>,
     logins: Data<Logins>,
-    modes: Data<Modes>,
-    standing: Data<RunningTasks>,
+    modes: Data<AcceptedModes>,
+    standing: Data<StoppedTasks>,
 ) -> Result<HttpResponse, Problem> {
     let (database, feed) = join(database(&pool, &commits), feed(&logins)).await;
     match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
         checks @ HealthReport {
-            database: Health::Ok,
-            feed: Health::Ok,
-            keys: Health::Ok,
-            upkeep: Health::Ok,
+            database: ComponentStatus::Ok,
+            feed: ComponentStatus::Ok,
+            keys: ComponentStatus::Ok,
+            upkeep: ComponentStatus::Ok,
         } => Ok(HttpResponse::Ok().json(ReadyBody { status: "ok", checks })),
         checks => Err(not_ready(&checks)),
     }
@@ -115,52 +115,52 @@ fn not_ready(checks: &HealthReport) -> Problem {
     Problem::new(Code::Unavailable, detail).with("checks", checks)
 }
 
-async fn database(pool: &Connections, commits: &CommitProbe) -> Health {
+async fn database(pool: &ConnectionPool, commits: &CommitCheck) -> ComponentStatus {
     let checks = async {
         match is_read_only(pool).await {
             Ok(false) => {}
-            Ok(true) => return log_down("database", Health::ReadOnly, "it takes no writes"),
-            Err(error) => return log_down("database", Health::Down, error),
+            Ok(true) => return log_down("database", ComponentStatus::ReadOnly, "it takes no writes"),
+            Err(error) => return log_down("database", ComponentStatus::Down, error),
         }
         match commits.check().await {
-            Ok(()) => Health::Ok,
-            Err(error) => log_down("database", Health::Down, error),
+            Ok(()) => ComponentStatus::Ok,
+            Err(error) => log_down("database", ComponentStatus::Down, error),
         }
     };
-    let late = |_| log_down("database", Health::Down, "it gives no answer, or makes no commit");
+    let late = |_| log_down("database", ComponentStatus::Down, "it gives no answer, or makes no commit");
     timeout(TIME_LIMIT, checks).await.unwrap_or_else(late)
 }
 
 /// One that recovers, or stands by for another, takes no writes either.
-async fn is_read_only(pool: &Connections) -> Result<bool, DatabaseError> {
+async fn is_read_only(pool: &ConnectionPool) -> Result<bool, DatabaseError> {
     let question =
         sqlx::query_scalar!(r#"select current_setting('transaction_read_only') = 'on' as "is_read_only!""#);
     answer(question.fetch_one(pool)).await
 }
 
-async fn feed(logins: &Logins) -> Health {
+async fn feed(logins: &Logins) -> ComponentStatus {
     match timeout(TIME_LIMIT, logins.is_fresh()).await {
-        Ok(true) => Health::Ok,
-        Ok(false) | Err(_) => log_down("feed", Health::Down, "the revocation feed can't be read"),
+        Ok(true) => ComponentStatus::Ok,
+        Ok(false) | Err(_) => log_down("feed", ComponentStatus::Down, "the revocation feed can't be read"),
     }
 }
 
-fn keys(modes: &Modes) -> Health {
+fn keys(modes: &AcceptedModes) -> ComponentStatus {
     match modes.iter().find_map(|mode| mode.trouble()) {
-        None => Health::Ok,
-        Some(trouble) => log_down("keys", Health::Down, trouble),
+        None => ComponentStatus::Ok,
+        Some(trouble) => log_down("keys", ComponentStatus::Down, trouble),
     }
 }
 
-fn upkeep(standing: &RunningTasks) -> Health {
+fn upkeep(standing: &StoppedTasks) -> ComponentStatus {
     match standing.down() {
-        down if down.is_empty() => Health::Ok,
-        down => log_down("upkeep", Health::Down, format!("not running: {}", down.join(", "))),
+        down if down.is_empty() => ComponentStatus::Ok,
+        down => log_down("upkeep", ComponentStatus::Down, format!("not running: {}", down.join(", "))),
     }
 }
 
 /// To the log alone: who asks may be anybody.
-fn log_down(part: &str, check: Health, cause: impl fmt::Display) -> Health {
+fn log_down(part: &str, check: ComponentStatus, cause: impl fmt::Display) -> ComponentStatus {
     tracing::warn!(part, %cause, "not ready");
     check
 }

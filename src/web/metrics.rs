@@ -6,20 +6,25 @@ use actix_web::{HttpResponse, Resource};
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::audit::Trail;
-use crate::database::{Connections, Pools};
+use crate::database::{ConnectionPool, Pools};
 use crate::error::Problem;
 use crate::http::route_index;
 use crate::logins::Logins;
 use crate::metrics::{Metrics, register};
 use crate::users::Accounts;
 
-/// What is read when somebody looks.
+/// What is read when Prometheus scrapes, and where it is read.
 pub struct Scrape {
     metrics: Metrics,
+    gauges: Gauges,
     logins: Logins,
     accounts: Accounts,
     trail: Trail,
     pools: Pools,
+}
+
+/// The metrics whose values are looked up at each scrape.
+struct Gauges {
     connections: IntGaugeVec,
     max_connections: IntGaugeVec,
     directory: IntGaugeVec,
@@ -28,6 +33,41 @@ pub struct Scrape {
     password_queue: IntGaugeVec,
     argon2: IntCounter,
     refused: IntCounter,
+}
+
+impl Gauges {
+    fn register_in(registry: &Registry) -> prometheus::Result<Self> {
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+        };
+        let counter = |name: &str, help: &str| register(registry, IntCounter::new(name, help)?);
+        let connections =
+            "Connections to Postgres, by pool (`requests`, or the node's own `upkeep`) and state.";
+        let entries = "What the node remembers: sessions, and what access tokens are measured by.";
+        let age = "How long ago the last complete look at the revocation feed began. Over STALENESS_BOUND, sessions \
+                   are answered with 503.";
+        let events = "Events that are not in the audit trail: `waiting` to be written, or `lost` since the start, and in the log \
+                      alone if anywhere.";
+        let attempts =
+            "Attempts that need a password hash and hold a place in the queue: `waiting`, or `running`.";
+        Ok(Self {
+            connections: gauges("database_connections", connections, &["pool", "state"])?,
+            max_connections: gauges(
+                "database_connections_max",
+                "How many connections a pool may have.",
+                &["pool"],
+            )?,
+            directory: gauges("directory_entries", entries, &["kind"])?,
+            directory_age: register(registry, Gauge::new("directory_age_seconds", age)?)?,
+            audit_events: gauges("audit_events", events, &["state"])?,
+            password_queue: gauges("password_attempts", attempts, &["state"])?,
+            argon2: counter("argon2_computed_total", "How often argon2 was computed.")?,
+            refused: counter(
+                "password_attempts_refused_total",
+                "Attempts that were turned away because the queue was full.",
+            )?,
+        })
+    }
 }
 
 impl Scrape {
@@ -48,51 +88,7 @@ impl Scrape {
             Opts::new("build_info", version).const_label("version", env!("CARGO_PKG_VERSION")),
         )?;
         register(registry, built)?.set(1);
-        let connections =
-            "Connections to Postgres, by pool (`requests`, or the node's own `upkeep`) and state.";
-        let entries = "What the node remembers: sessions, and what access tokens are measured by.";
-        let age = "How long ago the last complete look at the revocation feed began. Over STALENESS_BOUND, sessions \
-                   are answered with 503.";
-        Ok(Self {
-            connections: gauges(registry, "database_connections", connections, &["pool", "state"])?,
-            max_connections: gauges(
-                registry,
-                "database_connections_max",
-                "How many connections a pool may have.",
-                &["pool"],
-            )?,
-            directory: gauges(registry, "directory_entries", entries, &["kind"])?,
-            directory_age: register(registry, Gauge::new("directory_age_seconds", age)?)?,
-            audit_events: gauges(
-                registry,
-                "audit_events",
-                "Events that are not in the audit trail: `waiting` to be written, or `lost` since the start, and in the log \
-                 alone if anywhere.",
-                &["state"],
-            )?,
-            password_queue: gauges(
-                registry,
-                "password_attempts",
-                "Attempts that need a password hash and hold a place in the queue: `waiting`, or `running`.",
-                &["state"],
-            )?,
-            argon2: register(
-                registry,
-                IntCounter::new("argon2_computed_total", "How often argon2 was computed.")?,
-            )?,
-            refused: register(
-                registry,
-                IntCounter::new(
-                    "password_attempts_refused_total",
-                    "Attempts that were turned away because the queue was full.",
-                )?,
-            )?,
-            metrics,
-            logins,
-            accounts,
-            trail,
-            pools,
-        })
+        Ok(Self { gauges: Gauges::register_in(registry)?, metrics, logins, accounts, trail, pools })
     }
 
     /// In Prometheus' text format, version 0.0.4.
@@ -112,38 +108,34 @@ impl Scrape {
             ("ended_logins", stats.ended_logins),
             ("changed_owners", stats.changed_owners),
         ] {
-            self.directory.with_label_values(&[kind]).set(number(count));
+            self.gauges.directory.with_label_values(&[kind]).set(number(count));
         }
-        self.audit_events.with_label_values(&["waiting"]).set(number(self.trail.waiting()));
+        self.gauges.audit_events.with_label_values(&["waiting"]).set(number(self.trail.waiting()));
         let lost = i64::try_from(self.trail.lost()).unwrap_or(i64::MAX);
-        self.audit_events.with_label_values(&["lost"]).set(lost);
+        self.gauges.audit_events.with_label_values(&["lost"]).set(lost);
         self.read_hashing();
-        self.directory_age.set(stats.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
+        self.gauges.directory_age.set(stats.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }
 
     fn read_hashing(&self) {
         let load = self.accounts.hashing();
         for (state, count) in [("waiting", load.waiting), ("running", load.running)] {
-            self.password_queue.with_label_values(&[state]).set(number(count));
+            self.gauges.password_queue.with_label_values(&[state]).set(number(count));
         }
         // They are counted where it happens.
-        for (counter, total) in [(&self.argon2, load.computed), (&self.refused, load.refused)] {
+        for (counter, total) in [(&self.gauges.argon2, load.computed), (&self.gauges.refused, load.refused)] {
             counter.inc_by(total.saturating_sub(counter.get()));
         }
     }
 
-    fn read_pool(&self, name: &str, pool: &Connections) {
+    fn read_pool(&self, name: &str, pool: &ConnectionPool) {
         let (idle, open) = (pool.idle(), pool.open());
-        let of_state = |state| self.connections.with_label_values(&[name, state]);
+        let of_state = |state| self.gauges.connections.with_label_values(&[name, state]);
         of_state("idle").set(number(idle));
         // The two numbers are not of one moment.
         of_state("in_use").set(number(open.saturating_sub(idle)));
-        self.max_connections.with_label_values(&[name]).set(number(pool.most()));
+        self.gauges.max_connections.with_label_values(&[name]).set(number(pool.most()));
     }
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntGaugeVec> {
-    register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
 }
 
 fn number(count: usize) -> i64 {

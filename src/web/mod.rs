@@ -2,18 +2,18 @@
 
 mod comparison;
 mod docs;
-mod facts;
 mod health;
 mod metrics;
 pub mod openapi;
 mod page;
 mod playground;
+mod site_paths;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::comparison::LastReport;
-pub use self::facts::SiteFacts;
 pub use self::metrics::Scrape;
+pub use self::site_paths::SitePaths;
 
 /// The paths for people, which the API's document does not list. They answer `GET`.
 pub const PAGES: [&str; 7] =

@@ -1,11 +1,11 @@
 //! The API's documents (OpenAPI 3.1): what the routes say of themselves, and what holds for all of them.
 
 mod credentials;
+mod discriminators;
 mod headers;
 mod modes;
 mod order;
 mod problems;
-mod variants;
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
@@ -14,12 +14,12 @@ use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
-use crate::auth::{MODE_SCHEMA, Modes};
+use crate::auth::{AcceptedModes, MODE_SCHEMA};
 use crate::error::{Code, FieldError, Problem};
 use crate::oauth::OAuthError;
 
-use super::SiteFacts;
-use super::health::{Health, HealthReport};
+use super::SitePaths;
+use super::health::{ComponentStatus, HealthReport};
 
 /// The schemas of a report, which `dualauth-compare` prints.
 const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.json");
@@ -46,7 +46,7 @@ const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.
                                         and secret, and no user's credential."),
         (name = "service", description = "The service itself."),
     ),
-    components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, Health)),
+    components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, ComponentStatus)),
 )]
 pub struct Document;
 
@@ -62,9 +62,9 @@ pub struct Document;
     servers((url = "/", description = "This server")),
     paths(super::comparison::compare_json, comparison_openapi_json),
     tags((name = "comparison", description = "What a run of `dualauth compare` has found.")),
-    components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, Health)),
+    components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, ComponentStatus)),
 )]
-struct ComparisonDocument;
+struct CompareApiDoc;
 
 /// The API's document and the comparison's.
 pub struct Documents {
@@ -79,7 +79,7 @@ impl Documents {
     ///
     /// # Errors
     /// When one does not serialise.
-    pub fn of(api: OpenApi, facts: &SiteFacts) -> Result<Self, serde_json::Error> {
+    pub fn of(api: OpenApi, facts: &SitePaths) -> Result<Self, serde_json::Error> {
         let comparison = comparison(facts);
         let rendered = Rendered { api: render(&api)?, comparison: render_comparison(&comparison)? };
         Ok(Self { api, comparison, rendered })
@@ -131,7 +131,7 @@ fn json(document: &str) -> HttpResponse {
 
 /// Adds what holds for many routes alike: where they are, how credentials travel, the headers that go with them, and the problems that
 /// routes answer with; and what each mode says of the routes that all have.
-pub fn complete(document: &mut OpenApi, facts: &SiteFacts, modes: &Modes) {
+pub fn complete(document: &mut OpenApi, facts: &SitePaths, modes: &AcceptedModes) {
     modes.iter().for_each(|mode| modes::complete(document, &**mode));
     let components = document.components.get_or_insert_default();
     components.schemas.insert(MODE_SCHEMA.to_owned(), names(modes));
@@ -142,13 +142,13 @@ pub fn complete(document: &mut OpenApi, facts: &SiteFacts, modes: &Modes) {
 }
 
 /// The comparison's document, complete.
-fn comparison(facts: &SiteFacts) -> OpenApi {
-    let mut document = <ComparisonDocument as utoipa::OpenApi>::openapi();
+fn comparison(facts: &SitePaths) -> OpenApi {
+    let mut document = <CompareApiDoc as utoipa::OpenApi>::openapi();
     complete_operations(&mut document, facts);
     document
 }
 
-fn complete_operations(document: &mut OpenApi, facts: &SiteFacts) {
+fn complete_operations(document: &mut OpenApi, facts: &SitePaths) {
     document.components.iter_mut().for_each(problems::declare);
     let url = if facts.base_path.is_empty() { "/" } else { &facts.base_path };
     document.servers.iter_mut().flatten().for_each(|server| url.clone_into(&mut server.url));
@@ -180,12 +180,12 @@ fn render_comparison(document: &OpenApi) -> Result<String, serde_json::Error> {
 }
 
 fn text(mut document: Value) -> Result<String, serde_json::Error> {
-    variants::name(&mut document);
+    discriminators::name(&mut document);
     serde_json::to_string_pretty(&document)
 }
 
 /// Which modes there are is known only where they are put together.
-fn names(modes: &Modes) -> RefOr<Schema> {
+fn names(modes: &AcceptedModes) -> RefOr<Schema> {
     let mode = ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(modes.iter().map(|mode| Value::from(mode.name()))))

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use actix_web::web::Bytes;
 
-use super::SiteFacts;
+use super::SitePaths;
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
@@ -22,12 +22,12 @@ const PAGES: [(&str, &str); 4] =
     [("/", "Playground"), ("/compare", "Comparison"), ("/docs/", "Swagger UI"), ("/openapi.json", "OpenAPI")];
 
 /// The page of ours at this path: where its HTML says `<!-- top -->`, there is the way to the others.
-pub(super) fn page(path: &str, html: &str, facts: &SiteFacts) -> HttpResponse {
+pub(super) fn page(path: &str, html: &str, facts: &SitePaths) -> HttpResponse {
     ready(self::html(path, html, facts))
 }
 
 /// Its HTML, with the way to the others, below the path of `PUBLIC_URL`.
-pub(super) fn html(path: &str, html: &str, facts: &SiteFacts) -> String {
+pub(super) fn html(path: &str, html: &str, facts: &SitePaths) -> String {
     facts.rooted(&html.replace("<!-- top -->", &top(path)))
 }
 

@@ -5,19 +5,19 @@ use actix_web::{HttpResponse, get};
 
 use crate::error::{Code, Problem};
 
-use super::SiteFacts;
+use super::SitePaths;
 use super::page::{self, CSS, JAVASCRIPT, OURS, SVG};
 
 /// The page.
 #[get("/")]
-pub(super) async fn playground(facts: Data<SiteFacts>) -> HttpResponse {
+pub(super) async fn playground(facts: Data<SitePaths>) -> HttpResponse {
     let html = include_str!("playground/index.html").replace("<!-- cookie names -->", &cookie_names(&facts));
     page::page("/", &html, &facts)
 }
 
 /// No script can read them off its cookies.
-fn cookie_names(facts: &SiteFacts) -> String {
-    let SiteFacts { session_cookie, access_token_cookie, refresh_token_cookie, .. } = facts;
+fn cookie_names(facts: &SitePaths) -> String {
+    let SitePaths { session_cookie, access_token_cookie, refresh_token_cookie, .. } = facts;
     format!(
         "<meta name=\"cookie-names\" content=\"{session_cookie} {access_token_cookie} {refresh_token_cookie}\">"
     )

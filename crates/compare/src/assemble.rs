@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 
+use super::extra_results::ExtraResults;
 use super::http::Connection;
 use super::load::{self, RequestTarget};
-use super::participant::Participant;
 use super::report::{
-    BareResults, GeneratorLimit, Intervals, Latencies, Latency, ManyConnections, Report, RunInfo, Variant,
-    WireSize,
+    BaselineResults, GeneratorLimit, Intervals, Latency, LatencyByPace, ManyConnections, Report, RunInfo,
+    Variant, WireSize,
 };
-use super::results::Results;
-use super::rounds::{Measured, Sample};
+use super::rounds::{Sample, SubjectSamples};
 use super::statistics::Estimate;
 use super::testbed::Testbed;
+use super::variant::RunningVariant;
 use super::{CompareError, Plan, host};
 
 /// The part of the generator's limit from which on it is the limit that is measured.
@@ -127,8 +127,8 @@ fn host_warnings(environment: &RunInfo) -> Vec<String> {
 }
 
 /// The bare handler's part.
-pub(super) fn bare(measured: &Measured, plan: &Plan) -> BareResults {
-    BareResults {
+pub(super) fn bare(measured: &SubjectSamples, plan: &Plan) -> BaselineResults {
+    BaselineResults {
         requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
         server_cpu_us: estimate(measured, |sample| sample.server_cpu),
         latency: latency(&measured.fixed_rate),
@@ -138,8 +138,8 @@ pub(super) fn bare(measured: &Measured, plan: &Plan) -> BareResults {
 
 /// What is told of these over many connections, if they were looked at so.
 fn many_connections(
-    measured: &Measured,
-    bare: Option<&Measured>,
+    measured: &SubjectSamples,
+    bare: Option<&SubjectSamples>,
     connections: usize,
 ) -> Option<ManyConnections> {
     measured.samples.iter().find_map(|sample| sample.many_connections)?;
@@ -154,8 +154,8 @@ fn many_connections(
 
 /// How many times as much as the bare handler's it is. Within each round, since rounds differ.
 fn ratio(
-    measured: &Measured,
-    bare: Option<&Measured>,
+    measured: &SubjectSamples,
+    bare: Option<&SubjectSamples>,
     cpu: impl Fn(&Sample) -> Option<f64>,
 ) -> Option<Estimate> {
     let rounds = measured.samples.iter().zip(&bare?.samples);
@@ -164,17 +164,19 @@ fn ratio(
 
 /// A participant's part.
 pub(super) fn variant(
-    participant: &Participant,
+    participant: &RunningVariant,
     nodes: usize,
-    measured: &Measured,
-    bare: Option<&Measured>,
-    results: Results,
+    measured: &SubjectSamples,
+    bare: Option<&SubjectSamples>,
+    results: ExtraResults,
     bytes: WireSize,
     plan: &Plan,
 ) -> Variant {
     let intervals = intervals(measured, bare);
-    let latency =
-        Latencies { closed_loop: latency(&measured.closed_loop), fixed_rate: latency(&measured.fixed_rate) };
+    let latency = LatencyByPace {
+        closed_loop: latency(&measured.closed_loop),
+        fixed_rate: latency(&measured.fixed_rate),
+    };
     let method = &participant.method;
     let median = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.median);
     let most = results.footprint.last().copied();
@@ -211,7 +213,7 @@ pub(super) fn variant(
     }
 }
 
-fn intervals(measured: &Measured, bare: Option<&Measured>) -> Intervals {
+fn intervals(measured: &SubjectSamples, bare: Option<&SubjectSamples>) -> Intervals {
     Intervals {
         requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
         p50_ms: estimate(measured, |sample| sample.p50),
@@ -223,12 +225,12 @@ fn intervals(measured: &Measured, bare: Option<&Measured>) -> Intervals {
 }
 
 /// Whether the generator was busy enough to be what held this one up.
-pub(super) fn is_held_up(generator: &GeneratorLimit, measured: &Measured) -> bool {
+pub(super) fn is_held_up(generator: &GeneratorLimit, measured: &SubjectSamples) -> bool {
     let requests = estimate(measured, |sample| Some(sample.requests_per_second));
     requests.zip(generator.requests_per_second).is_some_and(|(found, most)| found.median > NEAR * most)
 }
 
-fn estimate(measured: &Measured, figure: impl Fn(&Sample) -> Option<f64>) -> Option<Estimate> {
+fn estimate(measured: &SubjectSamples, figure: impl Fn(&Sample) -> Option<f64>) -> Option<Estimate> {
     Estimate::of(measured.samples.iter().filter_map(figure))
 }
 

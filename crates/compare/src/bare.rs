@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::processes::cpu_of_this_thread;
+use super::proc_usage::cpu_of_this_thread;
 
 /// Whose profile it is.
 pub(super) const USERNAME: &str = "nobody";
@@ -21,11 +21,11 @@ struct Profile {
     user_id: Uuid,
     username: &'static str,
     roles: Vec<&'static str>,
-    auth: Auth,
+    auth: ProfileAuth,
 }
 
 #[derive(Serialize)]
-struct Auth {
+struct ProfileAuth {
     mode: &'static str,
     transport: &'static str,
     login_id: Uuid,
@@ -45,7 +45,7 @@ pub async fn serve(listen: SocketAddr, spin: Duration) -> std::io::Result<()> {
         user_id: Uuid::now_v7(),
         username: USERNAME,
         roles: vec!["user"],
-        auth: Auth {
+        auth: ProfileAuth {
             mode: "session",
             transport: "bearer",
             login_id: Uuid::now_v7(),

@@ -10,7 +10,7 @@ use super::cores::Cores;
 use super::http::Origin;
 use super::load::{self, Load, Pace, RequestTarget};
 use super::report::GeneratorLimit;
-use super::visitor::Call;
+use super::visitor::PreparedRequest;
 use super::{CompareError, Plan};
 
 /// As long as a profile, with as many headers.
@@ -29,7 +29,7 @@ pub(super) fn measure(cores: &Cores, plan: &Plan) -> Result<GeneratorLimit, Comp
     let url = format!("http://{}", listener.local_addr().map_err(CompareError::Port)?);
     let origin = Origin::of_url(&Url::parse(&url).map_err(|_| CompareError::Url(url))?)?;
     let request = format!("GET /profile HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
-    let call = Call { request, status: 200, owner: USERNAME.to_owned() };
+    let call = PreparedRequest { request, status: 200, owner: USERNAME.to_owned() };
     let connections = plan.connections;
     // What a thread starts stays on its core.
     cores.on_server_core(0, || thread::spawn(move || serve(&listener, TRIES * connections)));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::CompareError;
-use super::tls::{Encrypted, Tls};
+use super::tls_client::{Encrypted, TlsClient};
 
 /// Longer than any answer takes. Who says nothing for so long is down.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ pub(super) struct Origin {
     authority: String,
     /// What the header `Host` says.
     host: String,
-    tls: Option<Tls>,
+    tls: Option<TlsClient>,
 }
 
 impl Origin {
@@ -36,7 +36,7 @@ impl Origin {
             (url.host_str().ok_or_else(wrong)?, url.port_or_known_default().ok_or_else(wrong)?);
         let tls = match url.scheme() {
             "http" => None,
-            "https" => Some(Tls::to(host).map_err(CompareError::Tls)?),
+            "https" => Some(TlsClient::to(host).map_err(CompareError::Certificates)?),
             _ => return Err(wrong()),
         };
         Ok(Self { authority: format!("{host}:{port}"), host: url.authority().to_owned(), tls })

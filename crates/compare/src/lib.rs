@@ -7,20 +7,19 @@
 mod assemble;
 pub mod bare;
 mod cores;
-mod cost_proxy;
-mod footprint;
+mod cost_injection_proxy;
+mod cpu_usage;
+mod extra_results;
 mod generator_limit;
 mod host;
 mod http;
 mod load;
-mod outage;
-mod participant;
-mod participants;
+mod login_footprint;
 mod postgres;
+mod postgres_outage;
+mod proc_usage;
 mod process;
-mod processes;
 pub mod report;
-mod results;
 mod revocation;
 mod rounds;
 mod run;
@@ -29,8 +28,9 @@ mod sign_in_cost;
 mod statistics;
 pub mod target;
 mod testbed;
-mod tls;
-mod usage;
+mod tls_client;
+mod variant;
+mod variants;
 mod visitor;
 
 use std::io;
@@ -60,7 +60,7 @@ pub enum CompareError {
     Url(String),
     /// What this machine trusts can't be read.
     #[error("certificates to trust: {0}")]
-    Tls(io::Error),
+    Certificates(io::Error),
     /// What is to be measured can't be told.
     #[error("{}: {reason}", path.display())]
     Target {
@@ -224,13 +224,13 @@ impl Plan {
     }
 
     /// Whether these nodes are looked at in every respect. Other algorithms change what a request costs, and little else.
-    fn looks_closely_at(&self, group: &participant::ServerGroup) -> bool {
-        self.every_configuration || group.configuration.is_none_or(participant::Configuration::is_first)
+    fn looks_closely_at(&self, group: &variant::NodeGroup) -> bool {
+        self.every_configuration || group.configuration.is_none_or(variant::DualauthSettings::is_first)
     }
 
     /// Whether logins of these nodes are weighed, those of each mode once. How a credential is signed and travels changes
     /// nothing about what is kept of it.
-    fn weighs(&self, group: &participant::ServerGroup) -> bool {
+    fn weighs(&self, group: &variant::NodeGroup) -> bool {
         group.configuration.is_none_or(|configuration| {
             configuration.is_first() && (self.every_configuration || !configuration.is_textbook)
         })

@@ -15,14 +15,14 @@ use hdrhistogram::Histogram;
 
 use super::CompareError;
 use super::http::{Connection, Origin};
-use super::processes::cpu_of_this_thread;
-use super::visitor::Call;
+use super::proc_usage::cpu_of_this_thread;
+use super::visitor::PreparedRequest;
 
 /// What is sent, and where.
 #[derive(Clone, Debug)]
 pub(super) struct RequestTarget {
     pub(super) origin: Origin,
-    pub(super) call: Call,
+    pub(super) call: PreparedRequest,
 }
 
 /// When each request is sent.
@@ -107,7 +107,7 @@ struct ConnectionResult {
 }
 
 /// The turns of a run, which all its threads take together.
-struct Schedule {
+struct RunSync {
     warm: Barrier,
     go: Barrier,
     start: OnceLock<Instant>,
@@ -124,7 +124,7 @@ pub(super) fn run<L>(
     request_targets: &[RequestTarget],
     look: impl Fn() -> L,
 ) -> Result<(LoadResult, [L; 2]), CompareError> {
-    let turns = Schedule {
+    let turns = RunSync {
         warm: Barrier::new(load.connections + 1),
         go: Barrier::new(load.connections + 1),
         start: OnceLock::new(),
@@ -168,7 +168,7 @@ fn sum_up(
 fn send(
     load: Load,
     request_target: &RequestTarget,
-    turns: &Schedule,
+    turns: &RunSync,
 ) -> Result<ConnectionResult, CompareError> {
     be_punctual();
     let mut connection = Connection::to(request_target.origin.clone());
@@ -204,7 +204,7 @@ fn warm_up(
 }
 
 /// Waits until it is time for the next request, and gives the time that it is counted from. `None`: there is no other.
-fn next_due(load: Load, start: Instant, turns: &Schedule) -> Option<Instant> {
+fn next_due(load: Load, start: Instant, turns: &RunSync) -> Option<Instant> {
     let due = match load.pace {
         Pace::ClosedLoop => Instant::now(),
         Pace::FixedRate(rate) => {
@@ -268,7 +268,7 @@ mod tests {
         });
         let origin = Origin::of_url(&Url::parse(&url).expect("a URL")).expect("an origin");
         let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
-        RequestTarget { origin, call: Call { request, status: 200, owner: "ada".to_owned() } }
+        RequestTarget { origin, call: PreparedRequest { request, status: 200, owner: "ada".to_owned() } }
     }
 
     fn drive(

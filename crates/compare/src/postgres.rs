@@ -14,7 +14,7 @@ use url::Url;
 use dualauth_postgres::PrivatePostgres;
 
 use super::CompareError;
-use super::processes::{self, Cpu, Processes};
+use super::proc_usage::{self, Cpu, ProcessTree};
 
 /// Postgres' own settings. Each node may have 15 connections.
 const SETTINGS: [(&str, &str); 1] = [("max_connections", "300")];
@@ -89,7 +89,7 @@ impl Postgres {
     fn find_postmaster(&mut self) -> Result<(), CompareError> {
         let backend: i32 =
             self.runtime.block_on(sqlx::query_scalar("select pg_backend_pid()").fetch_one(&self.admin))?;
-        self.postmaster = backend.try_into().ok().and_then(processes::parent_of).unwrap_or_default();
+        self.postmaster = backend.try_into().ok().and_then(proc_usage::parent_of).unwrap_or_default();
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Postgres {
     }
 
     /// The CPU time of all of its processes.
-    pub(super) fn cpu(&self, processes: &Processes) -> Option<Cpu> {
+    pub(super) fn cpu(&self, processes: &ProcessTree) -> Option<Cpu> {
         (self.postmaster != 0).then(|| processes.cpu_of_tree(self.postmaster))
     }
 

@@ -134,7 +134,7 @@ mod tests {
         while written() != "hello\n" {
             std::thread::yield_now();
         }
-        assert_eq!(super::super::processes::parent_of(process.pid()), Some(process.guardian.id()));
+        assert_eq!(super::super::proc_usage::parent_of(process.pid()), Some(process.guardian.id()));
         drop(process);
         assert_eq!(written(), "hello\nstopped\n");
         std::fs::remove_file(&log).expect("it is there");
@@ -150,7 +150,7 @@ mod tests {
         }
         let pid = process.pid();
         drop(process);
-        assert_eq!(super::super::processes::parent_of(pid), None);
+        assert_eq!(super::super::proc_usage::parent_of(pid), None);
         std::fs::remove_file(&log).expect("it is there");
     }
 

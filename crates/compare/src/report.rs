@@ -10,9 +10,9 @@ mod schema;
 mod summary;
 mod tables;
 mod terminal;
-mod textbook;
+mod textbook_json;
 
-pub use self::delay::{Delay, RevocationDelay};
+pub use self::delay::{DelayDistribution, RevocationDelayByNode};
 pub use self::schema::schemas;
 
 use std::collections::BTreeMap;
@@ -25,11 +25,11 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Array, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::CompareError;
-use super::footprint::Footprint;
-use super::outage::Outage;
-use super::participant::DUALAUTH;
+use super::login_footprint::LoginFootprint;
+use super::postgres_outage::Outage;
 use super::statistics::{self, Estimate};
-use super::target::{Mode, Transport};
+use super::target::{CredentialKind, Transport};
+use super::variant::DUALAUTH;
 
 /// What a run has found. Where a figure has no meaning, or could not be had, it is null.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -40,7 +40,7 @@ pub struct Report {
     /// What the load generator itself is able to do.
     pub generator: GeneratorLimit,
     /// What every ratio is to: an actix handler that gives an answer with as long a body, and does nothing else.
-    pub bare: Option<BareResults>,
+    pub bare: Option<BaselineResults>,
     /// What was compared.
     pub variants: Vec<Variant>,
 }
@@ -105,7 +105,7 @@ pub struct GeneratorLimit {
 /// The bare handler.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedBare)]
-pub struct BareResults {
+pub struct BaselineResults {
     /// In a closed loop.
     pub requests_per_second: Option<Estimate>,
     /// In microseconds a request.
@@ -141,7 +141,7 @@ pub struct Variant {
     /// Whose it is: `dualauth`, or another one's name.
     pub system: String,
     /// `session` or `jwt`.
-    pub mode: Mode,
+    pub mode: CredentialKind,
     /// `cookie` or `bearer`.
     pub transport: Transport,
     /// How tokens are signed.
@@ -174,7 +174,7 @@ pub struct Variant {
     /// Its answer, in bytes.
     pub bytes_received: usize,
     /// How long a credential lives on after its end was acknowledged.
-    pub revocation_delay_ms: Option<RevocationDelay>,
+    pub revocation_delay_ms: Option<RevocationDelayByNode>,
     /// With the most logins that were tried; null when they were too few to tell it from nothing.
     pub memory_bytes_per_login: Option<f64>,
     /// With the most logins that were tried.
@@ -187,15 +187,15 @@ pub struct Variant {
     #[serde(default)]
     pub many_connections: Option<ManyConnections>,
     /// Closed loop and fixed rate.
-    pub latency: Latencies,
+    pub latency: LatencyByPace,
     /// Where the bytes are.
     pub bytes: WireSize,
     /// What it costs to sign in.
-    pub login: Option<Cost>,
+    pub login: Option<ActionCost>,
     /// What it costs to get a new credential for the old one.
-    pub refresh: Option<Cost>,
+    pub refresh: Option<ActionCost>,
     /// What a login weighs, by how many there are.
-    pub footprint: Vec<Footprint>,
+    pub footprint: Vec<LoginFootprint>,
 }
 
 /// Medians over the rounds, with intervals, by figure. Of p50 and p99 that is the median of each slice's own; the figures
@@ -215,7 +215,7 @@ pub struct Intervals {
 /// How long clients waited, in both kinds of load.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedLatencies)]
-pub struct Latencies {
+pub struct LatencyByPace {
     /// Each connection asks as soon as it was answered.
     pub closed_loop: Latency,
     /// Each request has its time, and waits from then on.
@@ -269,7 +269,7 @@ pub struct WireSize {
 /// What one costs: medians over the rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedCost)]
-pub struct Cost {
+pub struct ActionCost {
     /// Server CPU, in microseconds.
     pub server_cpu_us: Option<f64>,
     /// Postgres CPU, in microseconds; null when it was less than what Postgres does by itself.
@@ -280,18 +280,18 @@ pub struct Cost {
     pub p50_ms: Option<f64>,
     /// How far they can be trusted.
     #[serde(default)]
-    pub intervals: CostIntervals,
+    pub intervals: ActionCostIntervals,
 }
 
 /// How far what is told of a cost can be trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedCostIntervals)]
-pub struct CostIntervals {
-    /// See [`Cost::server_cpu_us`].
+pub struct ActionCostIntervals {
+    /// See [`ActionCost::server_cpu_us`].
     pub server_cpu_us: Option<Estimate>,
-    /// See [`Cost::postgres_cpu_us`].
+    /// See [`ActionCost::postgres_cpu_us`].
     pub postgres_cpu_us: Option<Estimate>,
-    /// See [`Cost::p50_ms`].
+    /// See [`ActionCost::p50_ms`].
     pub p50_ms: Option<Estimate>,
 }
 
@@ -302,11 +302,16 @@ const TEXTBOOK: &str = "comparison.textbook.json";
 
 impl Report {
     /// dualauth in this mode, on one node, as textbooks have it or as it is; with the first algorithm.
-    pub fn dualauth(&self, mode: Mode, transport: Transport, is_textbook: bool) -> Option<&Variant> {
+    pub fn dualauth(
+        &self,
+        mode: CredentialKind,
+        transport: Transport,
+        is_textbook: bool,
+    ) -> Option<&Variant> {
         self.variants.iter().find(|variant| {
             let textbook = match mode {
-                Mode::Session => variant.lookup.as_deref() == Some("always"),
-                Mode::Jwt => variant.revocation.as_deref() == Some("off"),
+                CredentialKind::Session => variant.lookup.as_deref() == Some("always"),
+                CredentialKind::Jwt => variant.revocation.as_deref() == Some("off"),
             };
             let ours = variant.system == DUALAUTH && variant.nodes == 1;
             ours && variant.mode == mode && variant.transport == transport && textbook == is_textbook

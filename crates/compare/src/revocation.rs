@@ -12,11 +12,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::http::{Connection, Origin};
-use super::participant::{Participant, ServerGroup};
-use super::report::{Delay, RevocationDelay};
-use super::target::AuthMethod;
+use super::report::{DelayDistribution, RevocationDelayByNode};
+use super::target::VariantSpec;
 use super::testbed::Server;
-use super::visitor::{Call, Visitor};
+use super::variant::{NodeGroup, RunningVariant};
+use super::visitor::{PreparedRequest, Visitor};
 use super::{CompareError, Plan, Progress, rounds, run};
 
 /// How long it is shown before it is ended: each node has seen it many times by then.
@@ -28,16 +28,16 @@ const OUTLIVERS: usize = 2;
 /// Finds out how long credentials of all of these live on. They take turns, as in `rounds`. `others` are the second nodes,
 /// group by group. Of those whom nobody looks at closely, it finds out nothing.
 pub(super) fn find(
-    members: &[Participant],
-    groups: &[ServerGroup],
+    members: &[RunningVariant],
+    groups: &[NodeGroup],
     others: &[Option<Server>],
     plan: &Plan,
     progress: &Progress,
-) -> Result<Vec<Option<RevocationDelay>>, CompareError> {
+) -> Result<Vec<Option<RevocationDelayByNode>>, CompareError> {
     let mut trials: Vec<_> = members
         .iter()
         .map(|participant| {
-            LogoutTrial::of(participant, &groups[participant.group], others[participant.group].as_ref())
+            LogoutTrials::of(participant, &groups[participant.group], others[participant.group].as_ref())
         })
         .collect();
     let looked_at: Vec<_> =
@@ -51,27 +51,27 @@ pub(super) fn find(
 }
 
 /// Credentials of one participant that are ended one after the other.
-struct LogoutTrial<'a> {
-    participant: &'a Participant,
+struct LogoutTrials<'a> {
+    participant: &'a RunningVariant,
     servers: Vec<&'a Origin>,
     /// What was seen on each of them.
-    seen: Vec<Observations>,
+    seen: Vec<RevocationSamples>,
 }
 
 /// In milliseconds.
 #[derive(Clone, Default)]
-struct Observations {
+struct RevocationSamples {
     /// How long those lived on that were refused.
     refused: Vec<f64>,
     /// What was left of the others' lives, if that is known.
     outlivers: Vec<Option<f64>>,
 }
 
-impl<'a> LogoutTrial<'a> {
-    fn of(participant: &'a Participant, group: &'a ServerGroup, other: Option<&'a Server>) -> Self {
+impl<'a> LogoutTrials<'a> {
+    fn of(participant: &'a RunningVariant, group: &'a NodeGroup, other: Option<&'a Server>) -> Self {
         let servers: Vec<_> =
             group.servers.iter().take(1).chain(other).map(|server| &server.origin).collect();
-        let seen = vec![Observations::default(); servers.len()];
+        let seen = vec![RevocationSamples::default(); servers.len()];
         Self { participant, servers, seen }
     }
 
@@ -94,11 +94,13 @@ impl<'a> LogoutTrial<'a> {
     }
 
     /// On the first node, and on the second.
-    fn delay(self, watch: Duration) -> Option<RevocationDelay> {
-        let mut seen =
-            self.seen.into_iter().map(|seen| Delay::of(seen.refused, &seen.outlivers, milliseconds(watch)));
+    fn delay(self, watch: Duration) -> Option<RevocationDelayByNode> {
+        let mut seen = self
+            .seen
+            .into_iter()
+            .map(|seen| DelayDistribution::of(seen.refused, &seen.outlivers, milliseconds(watch)));
         let same_node = seen.next().flatten()?;
-        Some(RevocationDelay { same_node, other_node: seen.next().flatten() })
+        Some(RevocationDelayByNode { same_node, other_node: seen.next().flatten() })
     }
 }
 
@@ -117,7 +119,7 @@ pub(super) enum RevocationOutcome {
 
 /// Signs in, ends it on the first of the servers, and tells what became of it on each of them.
 pub(super) fn end_one(
-    method: &AuthMethod,
+    method: &VariantSpec,
     visitor: &mut Visitor,
     servers: &[&Origin],
     watch: Duration,
@@ -126,7 +128,7 @@ pub(super) fn end_one(
     visitor.sign_in(method, &mut operator)?;
     let call = visitor.call(method, operator.host());
     let (course, watch) =
-        (LogoutTimeline::default(), CredentialWatch { call: &call, refused: method.refused, time: watch });
+        (LogoutSignals::default(), CredentialWatch { call: &call, refused: method.refused, time: watch });
     thread::scope(|scope| {
         let (answered, first_answers) = mpsc::channel();
         let show = |origin| {
@@ -149,7 +151,7 @@ pub(super) fn end_one(
 
 /// The moments of an end.
 #[derive(Default)]
-struct LogoutTimeline {
+struct LogoutSignals {
     acknowledged: OnceLock<Instant>,
     is_broken_off: AtomicBool,
 }
@@ -157,7 +159,7 @@ struct LogoutTimeline {
 /// What is shown, what it is refused by, and for how long it is shown after its end.
 #[derive(Clone, Copy)]
 struct CredentialWatch<'a> {
-    call: &'a Call,
+    call: &'a PreparedRequest,
     refused: u16,
     time: Duration,
 }
@@ -167,7 +169,7 @@ impl CredentialWatch<'_> {
     fn show(
         self,
         origin: &Origin,
-        course: &LogoutTimeline,
+        course: &LogoutSignals,
         answered: &Sender<()>,
     ) -> Result<RevocationOutcome, CompareError> {
         let failed = |reason: String| CompareError::Answer { call: self.call.name(), reason };

@@ -3,14 +3,14 @@
 
 use url::Url;
 
+use super::cpu_usage::{self, CpuSnapshot, IdleBaseline};
 use super::load::{self, LatencyHistogram, Load, Pace, RequestTarget};
 use super::postgres::Postgres;
 use super::testbed::Server;
-use super::usage::{self, IdleBaseline, UsageSnapshot};
 use super::{CompareError, Plan, Progress};
 
 /// What is measured: requests of one kind to some servers.
-pub(super) struct MeasuredSubject<'a> {
+pub(super) struct Subject<'a> {
     /// One for each connection.
     pub(super) request_targets: Vec<RequestTarget>,
     pub(super) servers: &'a [Server],
@@ -44,15 +44,15 @@ pub(super) struct ManySample {
 }
 
 /// What all rounds have said of it.
-pub(super) struct Measured {
+pub(super) struct SubjectSamples {
     pub(super) samples: Vec<Sample>,
     pub(super) closed_loop: LatencyHistogram,
     pub(super) fixed_rate: LatencyHistogram,
 }
 
 /// Measures.
-pub(super) struct RoundRunner<'a> {
-    pub(super) subjects: Vec<MeasuredSubject<'a>>,
+pub(super) struct Rounds<'a> {
+    pub(super) subjects: Vec<Subject<'a>>,
     pub(super) postgres: Option<&'a Postgres>,
     pub(super) idle: &'a IdleBaseline,
     pub(super) plan: &'a Plan,
@@ -62,7 +62,7 @@ pub(super) struct RoundRunner<'a> {
     pub(super) rate: Option<f64>,
 }
 
-impl RoundRunner<'_> {
+impl Rounds<'_> {
     /// How often it tells that it got on.
     pub(super) fn steps(&self) -> usize {
         self.subjects.len() * (self.rounds + 1)
@@ -70,7 +70,7 @@ impl RoundRunner<'_> {
 
     /// A round to warm up, of which only the speed is kept, to choose a rate that all can keep up with; then the others.
     /// Gives that rate as well, in requests a second.
-    pub(super) fn run(&self, progress: &Progress) -> Result<(f64, Vec<Measured>), CompareError> {
+    pub(super) fn run(&self, progress: &Progress) -> Result<(f64, Vec<SubjectSamples>), CompareError> {
         let mut fastest = Vec::new();
         for subject in &self.subjects {
             let (outcome, _) =
@@ -82,7 +82,7 @@ impl RoundRunner<'_> {
         let mut measured = Vec::new();
         for _ in &self.subjects {
             let (closed_loop, fixed_rate) = (LatencyHistogram::none()?, LatencyHistogram::none()?);
-            measured.push(Measured { samples: Vec::new(), closed_loop, fixed_rate });
+            measured.push(SubjectSamples { samples: Vec::new(), closed_loop, fixed_rate });
         }
         for turn in turns(self.rounds, self.subjects.len()) {
             self.measure(&self.subjects[turn], rate, &mut measured[turn])?;
@@ -93,9 +93,9 @@ impl RoundRunner<'_> {
 
     fn measure(
         &self,
-        subject: &MeasuredSubject<'_>,
+        subject: &Subject<'_>,
         rate: f64,
-        into: &mut Measured,
+        into: &mut SubjectSamples,
     ) -> Result<(), CompareError> {
         let (sample, closed_loop) = self.observe(subject)?;
         let many = subject.many_connections.map(|connections| self.observe_many(subject, connections));
@@ -111,9 +111,9 @@ impl RoundRunner<'_> {
     }
 
     /// What requests cost, as many as can be.
-    fn observe(&self, subject: &MeasuredSubject<'_>) -> Result<(Sample, LatencyHistogram), CompareError> {
-        let statements = || usage::statements(self.postgres, subject.database);
-        let look = || UsageSnapshot::at(subject.servers, self.postgres);
+    fn observe(&self, subject: &Subject<'_>) -> Result<(Sample, LatencyHistogram), CompareError> {
+        let statements = || cpu_usage::statements(self.postgres, subject.database);
+        let look = || CpuSnapshot::at(subject.servers, self.postgres);
         let earlier = statements()?;
         let (outcome, [before, after]) =
             load::run(self.load(subject, Pace::ClosedLoop), &subject.request_targets, look)?;
@@ -137,19 +137,15 @@ impl RoundRunner<'_> {
     }
 
     /// The same over so many connections, in a closed loop.
-    fn observe_many(
-        &self,
-        subject: &MeasuredSubject<'_>,
-        connections: usize,
-    ) -> Result<ManySample, CompareError> {
+    fn observe_many(&self, subject: &Subject<'_>, connections: usize) -> Result<ManySample, CompareError> {
         let load = Load { connections, ..self.load(subject, Pace::ClosedLoop) };
-        let look = || UsageSnapshot::at(subject.servers, None);
+        let look = || CpuSnapshot::at(subject.servers, None);
         let (outcome, [before, after]) = load::run(load, &subject.request_targets, look)?;
         let usage_until = before.usage_until(&after, self.idle, outcome.requests);
         Ok(ManySample { requests_per_second: outcome.per_second(), server_cpu: usage_until.servers })
     }
 
-    fn load(&self, subject: &MeasuredSubject<'_>, pace: Pace) -> Load {
+    fn load(&self, subject: &Subject<'_>, pace: Pace) -> Load {
         let Plan { warm_up, slice, .. } = *self.plan;
         Load { connections: subject.request_targets.len(), pace, warm_up, duration: slice }
     }

@@ -7,16 +7,16 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::cores::{Cores, on_a_thread_of_its_own};
+use super::cpu_usage::IdleBaseline;
+use super::extra_results::ExtraResults;
 use super::host::{self, CpuTicks};
-use super::outage;
-use super::participants::Participants;
-use super::report::{Cost, Report, RevocationDelay};
-use super::results::Results;
+use super::postgres_outage;
+use super::report::{ActionCost, Report, RevocationDelayByNode};
 use super::revocation;
-use super::rounds::{Measured, RoundRunner};
-use super::sign_in_cost::{self, PostgresProbe};
+use super::rounds::{Rounds, SubjectSamples};
+use super::sign_in_cost::{self, PostgresBaseline};
 use super::testbed::{Server, Testbed};
-use super::usage::IdleBaseline;
+use super::variants::RunningVariants;
 use super::{CompareError, Options, Plan, Progress, assemble, generator_limit};
 
 /// How long Postgres is watched while nobody asks.
@@ -61,7 +61,7 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
     let generator = generator_limit::measure(&testbed.cores, &plan)?;
     let mut report = assemble::begin(&plan, generator, Some(&testbed));
     let bare = testbed.bare(Duration::ZERO)?;
-    let participants = Participants::of_all(&testbed, options, &plan)?;
+    let participants = RunningVariants::of_all(&testbed, options, &plan)?;
 
     let (idle, rate, measured) = go_round(&participants, &testbed, &bare, &plan, None, progress)?;
     report.environment.fixed_rate = rate;
@@ -70,9 +70,9 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
     drop(participants);
 
     for nodes in plan.node_counts.iter().copied() {
-        let participants = Participants::of_groups(&testbed, nodes, &plan)?;
+        let participants = RunningVariants::of_groups(&testbed, nodes, &plan)?;
         let (_, _, measured) = go_round(&participants, &testbed, &bare, &plan, Some(rate), progress)?;
-        let results = participants.members.iter().map(|_| Results::default()).collect();
+        let results = participants.members.iter().map(|_| ExtraResults::default()).collect();
         tell(&mut report, (&participants, &plan), nodes, measured, results)?;
     }
     testbed.remove_logs();
@@ -81,18 +81,18 @@ fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Repo
 
 /// At this rate, when it is known from other rounds: more nodes wait no longer because they are asked more often.
 fn go_round(
-    participants: &Participants,
+    participants: &RunningVariants,
     testbed: &Testbed,
     bare: &Server,
     plan: &Plan,
     rate: Option<f64>,
     progress: &Progress,
-) -> Result<(IdleBaseline, f64, Vec<Measured>), CompareError> {
+) -> Result<(IdleBaseline, f64, Vec<SubjectSamples>), CompareError> {
     progress.begin("requests");
     let idle = IdleBaseline::watch(&testbed.postgres, &participants.databases(), QUIET)?;
     let subjects = participants.subjects(Some(bare), plan);
     let rounds = if rate.is_none() { plan.rounds } else { plan.rounds_of_node_counts };
-    let rounds = RoundRunner { subjects, postgres: Some(&testbed.postgres), idle: &idle, plan, rounds, rate };
+    let rounds = Rounds { subjects, postgres: Some(&testbed.postgres), idle: &idle, plan, rounds, rate };
     progress.expect(rounds.steps());
     let (rate, measured) = rounds.run(progress)?;
     Ok((idle, rate, measured))
@@ -101,14 +101,14 @@ fn go_round(
 /// What steady load does not show. Logins by the thousand are weighed when nobody's CPU is looked at any more, and Postgres
 /// goes away last: nobody's figures are to be of its recovery.
 fn find_all(
-    participants: &Participants,
+    participants: &RunningVariants,
     testbed: &mut Testbed,
     idle: &IdleBaseline,
     plan: &Plan,
     progress: &Progress,
-) -> Result<Vec<Results>, CompareError> {
+) -> Result<Vec<ExtraResults>, CompareError> {
     progress.begin("sign-ins and refreshes");
-    let probe = PostgresProbe { postgres: Some(&testbed.postgres), idle };
+    let probe = PostgresBaseline { postgres: Some(&testbed.postgres), idle };
     let costs = sign_in_cost::find(&participants.members, &participants.groups, &probe, plan, progress)?;
     progress.begin("how soon a login ends");
     let others = participants.others(testbed, plan)?;
@@ -128,7 +128,7 @@ fn find_all(
     }
     progress.begin("Postgres goes away");
     let request_targets = participants.fresh_request_targets()?;
-    let outages = outage::measure(&mut testbed.postgres, &request_targets, plan.outage)?;
+    let outages = postgres_outage::measure(&mut testbed.postgres, &request_targets, plan.outage)?;
     for (results, outage) in all.iter_mut().zip(outages) {
         results.outage = Some(outage);
     }
@@ -136,12 +136,15 @@ fn find_all(
 }
 
 /// By participant.
-fn results(costs: Vec<[Option<Cost>; 2]>, delays: Vec<Option<RevocationDelay>>) -> Vec<Results> {
-    let begin = |([login, refresh], delay): ([Option<Cost>; 2], _)| Results {
+fn results(
+    costs: Vec<[Option<ActionCost>; 2]>,
+    delays: Vec<Option<RevocationDelayByNode>>,
+) -> Vec<ExtraResults> {
+    let begin = |([login, refresh], delay): ([Option<ActionCost>; 2], _)| ExtraResults {
         login,
         refresh,
         delay,
-        ..Results::default()
+        ..ExtraResults::default()
     };
     costs.into_iter().zip(delays).map(begin).collect()
 }
@@ -152,16 +155,16 @@ fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report
     let generator = generator_limit::measure(&Cores::share_out(), &plan)?;
     let mut report = assemble::begin(&plan, generator, None);
     report.environment.url = Some(url.to_string());
-    let (participants, idle) = (Participants::elsewhere(url, &plan)?, IdleBaseline::default());
+    let (participants, idle) = (RunningVariants::elsewhere(url, &plan)?, IdleBaseline::default());
     progress.begin("requests");
     let subjects = participants.subjects(None, &plan);
     let rounds =
-        RoundRunner { subjects, postgres: None, idle: &idle, plan: &plan, rounds: plan.rounds, rate: None };
+        Rounds { subjects, postgres: None, idle: &idle, plan: &plan, rounds: plan.rounds, rate: None };
     progress.expect(rounds.steps());
     let (rate, measured) = rounds.run(progress)?;
     report.environment.fixed_rate = rate;
     progress.begin("sign-ins and refreshes");
-    let probe = PostgresProbe { postgres: None, idle: &idle };
+    let probe = PostgresBaseline { postgres: None, idle: &idle };
     let costs = sign_in_cost::find(&participants.members, &participants.groups, &probe, &plan, progress)?;
     progress.begin("how soon a login ends");
     let delays = revocation::find(&participants.members, &participants.groups, &[None], &plan, progress)?;
@@ -172,10 +175,10 @@ fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report
 /// The first of what was measured is the bare handler's, if it was there.
 fn tell(
     report: &mut Report,
-    (participants, plan): (&Participants, &Plan),
+    (participants, plan): (&RunningVariants, &Plan),
     nodes: usize,
-    measured: Vec<Measured>,
-    results: Vec<Results>,
+    measured: Vec<SubjectSamples>,
+    results: Vec<ExtraResults>,
 ) -> Result<(), CompareError> {
     let bare = measured.len() - participants.members.len();
     let (bare, measured) = measured.split_at(bare);

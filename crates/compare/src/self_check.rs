@@ -7,15 +7,15 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::cores::on_a_thread_of_its_own;
-use super::cost_proxy::{InjectedCost, proxy};
+use super::cost_injection_proxy::{InjectedCost, proxy};
+use super::cpu_usage::IdleBaseline;
 use super::load::RequestTarget;
-use super::participant::{Participant, ServerGroup};
-use super::participants::{Participants, bare_subject};
 use super::revocation::{self, RevocationOutcome};
-use super::rounds::{Measured, MeasuredSubject, RoundRunner, Sample};
+use super::rounds::{Rounds, Sample, Subject, SubjectSamples};
 use super::statistics::Estimate;
 use super::testbed::Testbed;
-use super::usage::IdleBaseline;
+use super::variant::{NodeGroup, RunningVariant};
+use super::variants::{RunningVariants, bare_subject};
 use super::{CompareError, Options, Plan, Progress, assemble};
 
 const SLEEP: Duration = Duration::from_millis(1);
@@ -82,7 +82,7 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
     let plan = Plan { slice: SLICE, ..options.plan.clone() };
     progress.begin("starting Postgres and a node");
     let testbed = Testbed::set(options, runtime)?;
-    let participants = Participants::of_one(&testbed, &plan)?;
+    let participants = RunningVariants::of_one(&testbed, &plan)?;
     let (participant, group) = (&participants.members[0], &participants.groups[0]);
     let database = group.database.as_ref().ok_or(CompareError::Generator)?;
 
@@ -105,7 +105,7 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
         .map(|subject| received(&subject.request_targets[0]))
         .collect::<Result<Vec<_>, _>>()?;
     let idle = IdleBaseline::watch(&testbed.postgres, &[database], QUIET)?;
-    let rounds = RoundRunner {
+    let rounds = Rounds {
         subjects,
         postgres: Some(&testbed.postgres),
         idle: &idle,
@@ -123,7 +123,7 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
 }
 
 /// Adds rounds while others use the machine so much that nothing is clear.
-fn run_until_clear(rounds: &RoundRunner<'_>, progress: &Progress) -> Result<Vec<Measured>, CompareError> {
+fn run_until_clear(rounds: &Rounds<'_>, progress: &Progress) -> Result<Vec<SubjectSamples>, CompareError> {
     let mut measured = rounds.run(progress)?.1;
     for _ in 0..PATIENCE {
         if is_clear(&measured) {
@@ -139,7 +139,7 @@ fn run_until_clear(rounds: &RoundRunner<'_>, progress: &Progress) -> Result<Vec<
 
 /// What was found of each injected cost. `bytes` are those of an answer, by subject, and `delays` in milliseconds: without one, and with
 /// a late revocation.
-fn checks(measured: &[Measured], bytes: &[usize], [soon, late]: [f64; 2]) -> Vec<Check> {
+fn checks(measured: &[SubjectSamples], bytes: &[usize], [soon, late]: [f64; 2]) -> Vec<Check> {
     let median = |difference: Option<Estimate>| difference.map_or(f64::NAN, |difference| difference.median);
     let milliseconds = |at: usize| median(waits(measured, at));
     let statements = |at: usize| median(beyond(measured, at, 0, |sample| sample.sql));
@@ -170,17 +170,17 @@ const QUIET: Duration = Duration::from_millis(1_500);
 
 fn through<'a>(
     cost: InjectedCost,
-    participant: &Participant,
-    group: &'a ServerGroup,
+    participant: &RunningVariant,
+    group: &'a NodeGroup,
     database: &'a Url,
     runtime: &Handle,
-) -> Result<MeasuredSubject<'a>, CompareError> {
+) -> Result<Subject<'a>, CompareError> {
     let origin = proxy(cost, &group.servers[0].origin, runtime)?;
     let request_targets = participant
         .request_targets
         .iter()
         .map(|request_target| RequestTarget { origin: origin.clone(), call: request_target.call.clone() });
-    Ok(MeasuredSubject {
+    Ok(Subject {
         request_targets: request_targets.collect(),
         servers: &group.servers,
         database: Some(database),
@@ -198,7 +198,7 @@ const SPINNING: usize = 7;
 
 /// What the rounds have found of one subject beyond another's.
 fn beyond(
-    measured: &[Measured],
+    measured: &[SubjectSamples],
     at: usize,
     without: usize,
     figure: impl Fn(&Sample) -> Option<f64>,
@@ -207,16 +207,16 @@ fn beyond(
     Estimate::of(pairs.filter_map(|(sample, without)| Some(figure(sample)? - figure(without)?)))
 }
 
-fn waits(measured: &[Measured], at: usize) -> Option<Estimate> {
+fn waits(measured: &[SubjectSamples], at: usize) -> Option<Estimate> {
     beyond(measured, at, 0, |sample| sample.p50)
 }
 
-fn cpu(measured: &[Measured], at: usize) -> Option<Estimate> {
+fn cpu(measured: &[SubjectSamples], at: usize) -> Option<Estimate> {
     beyond(measured, at, BARE, |sample| sample.server_cpu)
 }
 
 /// Whether the intervals are narrow enough to tell a sleep from nothing, and CPU.
-fn is_clear(measured: &[Measured]) -> bool {
+fn is_clear(measured: &[SubjectSamples]) -> bool {
     let is_narrow = |difference: Option<Estimate>, planted: f64| {
         difference.is_some_and(|difference| difference.high - difference.low < NOTHING * planted)
     };
@@ -228,8 +228,8 @@ fn is_clear(measured: &[Measured]) -> bool {
 /// The median, in milliseconds.
 fn delay(
     cost: InjectedCost,
-    participant: &Participant,
-    group: &ServerGroup,
+    participant: &RunningVariant,
+    group: &NodeGroup,
     runtime: &Handle,
     plan: &Plan,
     progress: &Progress,

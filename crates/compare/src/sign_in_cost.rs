@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
+use super::cpu_usage::{self, CpuSnapshot, IdleBaseline};
 use super::http::Connection;
-use super::participant::{Participant, ServerGroup};
 use super::postgres::Postgres;
-use super::report::{Cost, CostIntervals};
+use super::report::{ActionCost, ActionCostIntervals};
 use super::statistics::Estimate;
 use super::testbed::Server;
-use super::usage::{self, IdleBaseline, UsageSnapshot};
+use super::variant::{NodeGroup, RunningVariant};
 use super::visitor::Visitor;
 use super::{CompareError, Plan, Progress, rounds};
 
@@ -20,12 +20,12 @@ const SETTLE: Duration = Duration::from_millis(10);
 
 /// Finds out, for all of these, what it costs to sign in and to refresh. They take turns, as in `rounds`.
 pub(super) fn find(
-    members: &[Participant],
-    groups: &[ServerGroup],
-    probe: &PostgresProbe<'_>,
+    members: &[RunningVariant],
+    groups: &[NodeGroup],
+    probe: &PostgresBaseline<'_>,
     plan: &Plan,
     progress: &Progress,
-) -> Result<Vec<[Option<Cost>; 2]>, CompareError> {
+) -> Result<Vec<[Option<ActionCost>; 2]>, CompareError> {
     let actions =
         members.iter().map(|participant| SignInAndRefresh::of(participant, &groups[participant.group]));
     let mut actions = actions.collect::<Result<Vec<_>, _>>()?;
@@ -41,14 +41,14 @@ pub(super) fn find(
 }
 
 /// Who looks on.
-pub(super) struct PostgresProbe<'a> {
+pub(super) struct PostgresBaseline<'a> {
     pub(super) postgres: Option<&'a Postgres>,
     pub(super) idle: &'a IdleBaseline,
 }
 
 /// What somebody does again and again.
 struct SignInAndRefresh<'a> {
-    participant: &'a Participant,
+    participant: &'a RunningVariant,
     sign_in: RepeatedAction<'a>,
     /// By somebody who stays signed in.
     refresh: Option<RepeatedAction<'a>>,
@@ -56,7 +56,7 @@ struct SignInAndRefresh<'a> {
 }
 
 impl<'a> SignInAndRefresh<'a> {
-    fn of(participant: &'a Participant, group: &'a ServerGroup) -> Result<Self, CompareError> {
+    fn of(participant: &'a RunningVariant, group: &'a NodeGroup) -> Result<Self, CompareError> {
         let mut actions = Self {
             participant,
             sign_in: RepeatedAction::at(group),
@@ -71,7 +71,7 @@ impl<'a> SignInAndRefresh<'a> {
         Ok(actions)
     }
 
-    fn go_on(&mut self, probe: &PostgresProbe<'_>, plan: &Plan) -> Result<(), CompareError> {
+    fn go_on(&mut self, probe: &PostgresBaseline<'_>, plan: &Plan) -> Result<(), CompareError> {
         let method = &self.participant.method;
         let sign_in =
             |connection: &mut Connection| self.participant.visitor.clone().sign_in(method, connection);
@@ -87,11 +87,11 @@ struct RepeatedAction<'a> {
     server: &'a Server,
     database: Option<&'a Url>,
     connection: Connection,
-    samples: Vec<Cost>,
+    samples: Vec<ActionCost>,
 }
 
 impl<'a> RepeatedAction<'a> {
-    fn at(group: &'a ServerGroup) -> Self {
+    fn at(group: &'a NodeGroup) -> Self {
         let server = &group.servers[0];
         let connection = Connection::to(server.origin.clone());
         Self { server, database: group.database.as_ref(), connection, samples: Vec::new() }
@@ -100,13 +100,13 @@ impl<'a> RepeatedAction<'a> {
     /// Does it as often, one after the other.
     fn watch(
         &mut self,
-        probe: &PostgresProbe<'_>,
+        probe: &PostgresBaseline<'_>,
         times: usize,
         mut action: impl FnMut(&mut Connection) -> Result<(), CompareError>,
     ) -> Result<(), CompareError> {
-        let PostgresProbe { postgres, idle } = *probe;
-        let statements = || usage::statements(postgres, self.database);
-        let look = || UsageSnapshot::at(slice::from_ref(self.server), postgres);
+        let PostgresBaseline { postgres, idle } = *probe;
+        let statements = || cpu_usage::statements(postgres, self.database);
+        let look = || CpuSnapshot::at(slice::from_ref(self.server), postgres);
         let (earlier, before) = (statements()?, look());
         let mut waits = Vec::new();
         for _ in 0..times {
@@ -117,28 +117,28 @@ impl<'a> RepeatedAction<'a> {
         std::thread::sleep(SETTLE);
         let usage_until = before.usage_until(&look(), idle, times as u64);
         let sql = earlier.zip(statements()?).map(|(earlier, later)| idle.each_time(&earlier, &later, times));
-        self.samples.push(Cost {
+        self.samples.push(ActionCost {
             server_cpu_us: usage_until.servers,
             postgres_cpu_us: usage_until.postgres,
             sql: sql.map(|statements| statements as f64 / times as f64),
             p50_ms: Estimate::of(waits).map(|wait| wait.median),
-            intervals: CostIntervals::default(),
+            intervals: ActionCostIntervals::default(),
         });
         Ok(())
     }
 
     /// `None`: it was never done.
-    fn cost(self) -> Option<Cost> {
+    fn cost(self) -> Option<ActionCost> {
         let estimate =
-            |figure: fn(&Cost) -> Option<f64>| Estimate::of(self.samples.iter().filter_map(figure));
-        let intervals = CostIntervals {
+            |figure: fn(&ActionCost) -> Option<f64>| Estimate::of(self.samples.iter().filter_map(figure));
+        let intervals = ActionCostIntervals {
             server_cpu_us: estimate(|cost| cost.server_cpu_us),
             // What Postgres does by itself meanwhile can be more than what is looked for.
             postgres_cpu_us: estimate(|cost| cost.postgres_cpu_us).filter(|cpu| cpu.median > 0.0),
             p50_ms: estimate(|cost| cost.p50_ms),
         };
         let median = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.median);
-        (!self.samples.is_empty()).then(|| Cost {
+        (!self.samples.is_empty()).then(|| ActionCost {
             server_cpu_us: median(intervals.server_cpu_us),
             postgres_cpu_us: median(intervals.postgres_cpu_us),
             sql: median(estimate(|cost| cost.sql)),

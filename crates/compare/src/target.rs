@@ -29,7 +29,7 @@ pub struct Target {
     pub register: Option<Step>,
     /// The ways to be somebody there.
     #[serde(rename = "variant")]
-    pub methods: Vec<AuthMethod>,
+    pub methods: Vec<VariantSpec>,
     /// The folder of the file, where commands run.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
@@ -58,9 +58,9 @@ pub struct Start {
 /// One way to be somebody.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct AuthMethod {
+pub struct VariantSpec {
     /// `session` or `jwt`.
-    pub mode: Mode,
+    pub mode: CredentialKind,
     /// `cookie` or `bearer`.
     pub transport: Transport,
     /// How tokens are signed; for people.
@@ -93,12 +93,12 @@ fn unauthorized() -> u16 {
 #[schema(as = ComparedMode)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the contract's own names")]
-pub enum Mode {
+pub enum CredentialKind {
     Session,
     Jwt,
 }
 
-impl Mode {
+impl CredentialKind {
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -208,7 +208,7 @@ mod tests {
     fn dualauth_has_both_modes_in_both_transports() {
         let target = Target::dualauth(true).expect("it is well-formed");
         let methods: Vec<_> = target.methods.iter().map(|method| (method.mode, method.transport)).collect();
-        let (session, jwt) = (Mode::Session, Mode::Jwt);
+        let (session, jwt) = (CredentialKind::Session, CredentialKind::Jwt);
         let (cookie, bearer) = (Transport::Cookie, Transport::Bearer);
         assert_eq!(methods, [(session, cookie), (session, bearer), (jwt, cookie), (jwt, bearer)]);
     }

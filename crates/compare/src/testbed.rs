@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::cores::Cores;
 use super::http::{Connection, Origin};
 use super::postgres::Postgres;
+use super::proc_usage::{Cpu, ProcessTree};
 use super::process::{Launch, Process, free_port};
-use super::processes::{Cpu, Processes};
 use super::target::Target;
 use super::visitor::fill_in;
 use super::{CompareError, Options};
@@ -46,13 +46,13 @@ impl Server {
     }
 
     /// The CPU time that its processes have taken, as far as that can be known.
-    pub(super) fn cpu(&self, processes: &Processes) -> Option<Cpu> {
+    pub(super) fn cpu(&self, processes: &ProcessTree) -> Option<Cpu> {
         Some(processes.cpu_of_tree(self.process.as_ref()?.pid()))
     }
 
     /// What it holds in memory, in bytes, as far as that can be known.
     pub(super) fn memory(&self) -> Option<u64> {
-        Some(Processes::look()?.memory_of_tree(self.process.as_ref()?.pid()))
+        Some(ProcessTree::look()?.memory_of_tree(self.process.as_ref()?.pid()))
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::CompareError;
 use super::http::{Connection, Response};
-use super::target::{AuthMethod, Source, Step};
+use super::target::{Source, Step, VariantSpec};
 
 /// How often somebody comes again who was told to, and after how many seconds at the most.
 const PATIENCE: usize = 3;
@@ -21,14 +21,14 @@ pub(super) struct Visitor {
 
 /// A request that can be sent again and again, and how its answer is known to be right.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
+pub(super) struct PreparedRequest {
     pub(super) request: Vec<u8>,
     pub(super) status: u16,
     /// What the body has in it.
     pub(super) owner: String,
 }
 
-impl Call {
+impl PreparedRequest {
     /// Its first line.
     pub(super) fn name(&self) -> String {
         String::from_utf8_lossy(&self.request).lines().next().unwrap_or_default().to_owned()
@@ -87,15 +87,15 @@ impl Visitor {
     /// Signs in, in this way.
     pub(super) fn sign_in(
         &mut self,
-        method: &AuthMethod,
+        method: &VariantSpec,
         connection: &mut Connection,
     ) -> Result<(), CompareError> {
         method.sign_in.iter().try_for_each(|step| self.take(step, connection))
     }
 
     /// What they send from then on.
-    pub(super) fn call(&self, method: &AuthMethod, host: &str) -> Call {
-        Call {
+    pub(super) fn call(&self, method: &VariantSpec, host: &str) -> PreparedRequest {
+        PreparedRequest {
             request: self.request(&method.call, host),
             status: method.call.status,
             owner: self.fill_in(&method.owner),

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use super::account::Account;
 use super::binaries::Binaries;
-use super::{DATABASE, PrivatePostgresError, ROLE, failed, lock};
+use super::{DATABASE, PrivatePostgresError, ROLE, failed, flock};
 
 /// For root, when the account that runs Postgres may not enter the folder it should live in.
 pub(super) const SHARED_HOME: &str = "/var/lib/dualauth";
@@ -103,7 +103,7 @@ impl Cluster {
     pub(super) fn try_lock(&self) -> Result<Option<File>, PrivatePostgresError> {
         let path = self.version_path();
         let file = File::open(&path).map_err(failed("opening", &path))?;
-        let is_locked = lock::exclusive(&file).map_err(failed("locking", &path))?;
+        let is_locked = flock::exclusive(&file).map_err(failed("locking", &path))?;
         Ok(is_locked.then_some(file))
     }
 

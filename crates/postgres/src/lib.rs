@@ -13,8 +13,8 @@
 mod account;
 mod binaries;
 mod cluster;
+mod flock;
 mod guardian;
-mod lock;
 mod socket;
 
 use std::fs::File;
@@ -109,11 +109,11 @@ impl PrivatePostgres {
         let deadline = Instant::now() + TIME_LIMIT;
         while Instant::now() < deadline {
             let lock = cluster.open_lock()?;
-            if lock::exclusive(&lock).map_err(failed("locking", &cluster.lock_path()))? {
+            if flock::exclusive(&lock).map_err(failed("locking", &cluster.lock_path()))? {
                 return Self::start_first(&home, cluster, socket_directory, lock, settings).await;
             }
             // Shared while another has it shared, too: that one's Postgres is ready. Else it is still starting.
-            if lock::shared(&lock).map_err(failed("locking", &cluster.lock_path()))?
+            if flock::shared(&lock).map_err(failed("locking", &cluster.lock_path()))?
                 && let Some(keep_alive) = join(&cluster, &socket_directory).await
             {
                 return Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, guardian: None });
@@ -145,7 +145,7 @@ impl PrivatePostgres {
         let (mut guardian, keep_alive) =
             guardian::start(&binaries, &cluster, &socket_directory, settings, running, &log).await?;
         wait_until_ready(&cluster, &socket_directory, &mut guardian).await?;
-        lock::downgrade(&lock).map_err(failed("locking", &cluster.lock_path()))?;
+        flock::downgrade(&lock).map_err(failed("locking", &cluster.lock_path()))?;
         Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, guardian: Some(guardian) })
     }
 
@@ -174,7 +174,7 @@ impl PrivatePostgres {
     pub async fn stop(self) {
         let PrivatePostgres { cluster, lock, keep_alive, guardian, .. } = self;
         // First the lock: who starts meanwhile then waits for the end instead of joining it.
-        let last = lock::exclusive(&lock).unwrap_or(false);
+        let last = flock::exclusive(&lock).unwrap_or(false);
         drop(keep_alive);
         if !last {
             return;

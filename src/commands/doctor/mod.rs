@@ -2,8 +2,8 @@
 
 mod database;
 mod keys;
-mod machine;
 mod origins;
+mod resource_limits;
 mod secrets;
 mod settings;
 mod site;
@@ -87,7 +87,7 @@ async fn check(doctor: &Doctor, config: &Config) -> Vec<Finding> {
     let clock = Clock::system();
     let mut findings = settings::check(config);
     findings.extend(secrets::check(config));
-    findings.extend(machine::check(config));
+    findings.extend(resource_limits::check(config));
     let (of_database, pools) = database::check(config, &clock).await;
     findings.extend(of_database);
     match pools {

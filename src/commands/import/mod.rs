@@ -4,12 +4,12 @@ mod auth0;
 mod csv;
 mod firebase;
 mod format;
-mod json;
+mod input;
+mod json_user;
 mod keycloak;
-mod lines;
+mod line_reader;
 mod row;
 mod rows;
-mod source;
 
 use std::path::{Path, PathBuf};
 
@@ -24,9 +24,9 @@ use crate::users::{CheckedUser, Importer, Refusal};
 
 use self::firebase::HashConfig;
 use self::format::Format;
+use self::input::ImportFile;
 use self::row::ImportRow;
-use self::rows::{Rows, Told};
-use self::source::ImportFile;
+use self::rows::{ImportOptions, Rows};
 
 /// How many users are stored with one statement.
 const BATCH: usize = 1_000;
@@ -50,7 +50,7 @@ impl ImportUsers {
     /// The users of the file, and its size, if that is known.
     fn open(&self) -> Result<(Rows, Option<u64>), String> {
         let firebase = self.firebase_hash_config.as_deref().map(read_hash_config).transpose()?;
-        let told = Told { path: &self.file, format: self.format, firebase };
+        let told = ImportOptions { path: &self.file, format: self.format, firebase };
         let source = ImportFile::open(&self.file).map_err(|error| named(&self.file, &error.to_string()))?;
         let size = source.size;
         let rows = Rows::of(source, told).map_err(|why| named(&self.file, &why))?;
@@ -76,7 +76,7 @@ pub(super) async fn import(command: ImportUsers, storage: &Storage) -> Result<St
     let ImportUsers { file, dry_run, .. } = command;
     let unit = rows.unit();
     let (pool, trail) = (storage.pools.requests.clone(), storage.trail.clone());
-    let mut run = Run {
+    let mut run = ImportRun {
         import: Importer::new(pool, Clock::system(), trail, Actor::OPERATOR, dry_run, unit),
         batch: Vec::new(),
         report: ImportReport::new(size, dry_run, unit),
@@ -98,13 +98,13 @@ pub(super) async fn import(command: ImportUsers, storage: &Storage) -> Result<St
 /// Somebody who waits to be stored, and the name to show.
 type Waiting = (CheckedUser, Option<String>);
 
-struct Run {
+struct ImportRun {
     import: Importer,
     batch: Vec<Waiting>,
     report: ImportReport,
 }
 
-impl Run {
+impl ImportRun {
     async fn all(&mut self, rows: &mut Rows) -> Result<(), Failure> {
         while let Some((number, row)) = rows.next()? {
             self.take(number, row)?;

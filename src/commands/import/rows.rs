@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use super::csv::Columns;
 use super::firebase::HashConfig;
 use super::format::{Format, Layout};
-use super::json::{JsonUsers, recognise};
-use super::lines::Lines;
+use super::input::ImportFile;
+use super::json_user::{JsonUserSource, recognise};
+use super::line_reader::Lines;
 use super::row::ImportRow;
-use super::source::ImportFile;
 
 /// What an operator said of a file.
-pub(super) struct Told<'a> {
+pub(super) struct ImportOptions<'a> {
     pub(super) path: &'a Path,
     pub(super) format: Option<Format>,
     pub(super) firebase: Option<HashConfig>,
@@ -26,14 +26,14 @@ pub(super) struct Told<'a> {
 /// A file that is read row by row. Of lines one is in memory at a time; a document is there as a whole.
 pub(super) enum Rows {
     Csv(Lines, Columns),
-    JsonLines(Lines, JsonUsers),
-    Document(Enumerate<IntoIter<Box<RawValue>>>, JsonUsers),
+    JsonLines(Lines, JsonUserSource),
+    Document(Enumerate<IntoIter<Box<RawValue>>>, JsonUserSource),
 }
 
 impl Rows {
     /// # Errors
     /// Why nobody at all can be read from it.
-    pub(super) fn of(source: ImportFile, told: Told<'_>) -> Result<Self, String> {
+    pub(super) fn of(source: ImportFile, told: ImportOptions<'_>) -> Result<Self, String> {
         if source.head().trim_ascii().is_empty() {
             return Err("it is empty".to_owned());
         }
@@ -99,7 +99,7 @@ fn next_line(lines: &mut Lines, row: impl FnOnce(&str) -> ImportRow) -> io::Resu
 /// The users of a document: an array, or an object's `users`.
 fn objects(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
     #[derive(Deserialize)]
-    struct Export {
+    struct UsersDocument {
         users: Vec<Box<RawValue>>,
     }
     let is_array = source.head().trim_ascii_start().starts_with(b"[");
@@ -107,7 +107,7 @@ fn objects(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
     source.reader().read_to_string(&mut text).map_err(|error| error.to_string())?;
     let objects = match is_array {
         true => serde_json::from_str(&text),
-        false => serde_json::from_str(&text).map(|Export { users }| users),
+        false => serde_json::from_str(&text).map(|UsersDocument { users }| users),
     };
     // A parser's own words may have a hash in them.
     objects.map_err(|error| {
@@ -118,17 +118,17 @@ fn objects(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
     })
 }
 
-impl Told<'_> {
+impl ImportOptions<'_> {
     /// Whose JSON it is, if this is the first user.
-    fn json_users(self, first: &str) -> Result<JsonUsers, String> {
+    fn json_users(self, first: &str) -> Result<JsonUserSource, String> {
         match self.format.unwrap_or_else(|| recognise(first)) {
-            Format::Firebase => self.firebase.map(JsonUsers::Firebase).ok_or_else(|| {
+            Format::Firebase => self.firebase.map(JsonUserSource::Firebase).ok_or_else(|| {
                 "Firebase's hashes are verified with the project's parameters: --firebase-hash-config"
                     .to_owned()
             }),
-            Format::Auth0 => self.without_firebase().map(|()| JsonUsers::Auth0),
-            Format::Keycloak => self.without_firebase().map(|()| JsonUsers::Keycloak),
-            Format::Csv | Format::Json => self.without_firebase().map(|()| JsonUsers::Own),
+            Format::Auth0 => self.without_firebase().map(|()| JsonUserSource::Auth0),
+            Format::Keycloak => self.without_firebase().map(|()| JsonUserSource::Keycloak),
+            Format::Csv | Format::Json => self.without_firebase().map(|()| JsonUserSource::Own),
         }
     }
 

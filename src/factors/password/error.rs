@@ -2,7 +2,7 @@
 
 use crate::database::DatabaseError;
 use crate::error::{Code, FieldError, Problem};
-use crate::limits::Limited;
+use crate::rate_limits::Limited;
 use crate::users::{Invalid, PasswordError, UserRef};
 
 /// Why somebody is not signed in.

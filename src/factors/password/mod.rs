@@ -13,12 +13,12 @@ use uuid::Uuid;
 use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
-use crate::database::{Connections, DatabaseError};
+use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
-use crate::limits::{Limited, LimitedAttempt, Limiter};
 use crate::logins::Logins;
+use crate::rate_limits::{Limited, LimitedAttempt, Limiter};
 use crate::users::{
-    AttemptSource, Nobody, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, User, closed,
+    AttemptSource, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User, closed,
 };
 
 pub use self::error::{ChangePasswordError, ConfirmPasswordError, LoginError, LoginFailure};
@@ -28,7 +28,7 @@ use super::Proof;
 
 /// Verifies and changes passwords.
 pub struct PasswordFactor {
-    pool: Connections,
+    pool: ConnectionPool,
     hasher: PasswordHasher,
     min_length: usize,
     clock: Clock,
@@ -47,7 +47,7 @@ pub struct VerifiedUser<'a> {
     /// That they knew it.
     pub proof: Proof,
     /// Counts as a failure unless it is told that it was none.
-    pub attempt: PasswordAttempt<'a>,
+    pub attempt: AttemptGuard<'a>,
 }
 
 /// Somebody who is signed in, and knew their password.
@@ -55,17 +55,17 @@ pub struct Confirmed<'a> {
     /// That they knew it.
     pub proof: Proof,
     /// See [`VerifiedUser::attempt`].
-    pub attempt: PasswordAttempt<'a>,
+    pub attempt: AttemptGuard<'a>,
 }
 
 /// A try at a password, and its place in the queue for hashing. Dropped, it counts as one that failed.
-pub struct PasswordAttempt<'a> {
+pub struct AttemptGuard<'a> {
     counted: LimitedAttempt<'a>,
     place: QueueSlot,
     _turn: OwnedSemaphorePermit,
 }
 
-impl PasswordAttempt<'_> {
+impl AttemptGuard<'_> {
     /// Has it count if it has failed, and only then.
     pub fn end(self, has_failed: bool) {
         if !has_failed {
@@ -81,7 +81,7 @@ impl PasswordFactor {
         reason = "it is put together once, of what each part of the service is"
     )]
     pub fn new(
-        pool: Connections,
+        pool: ConnectionPool,
         hasher: PasswordHasher,
         min_length: usize,
         clock: Clock,
@@ -155,7 +155,7 @@ impl PasswordFactor {
     }
 
     fn source(&self, name: &str, client: &Client) -> AttemptSource {
-        let nobody = Nobody::of(self.nobody.sign(name.to_ascii_lowercase().as_bytes()));
+        let nobody = UnknownNameBucket::of(self.nobody.sign(name.to_ascii_lowercase().as_bytes()));
         AttemptSource { address: client.address, nobody }
     }
 
@@ -198,14 +198,14 @@ impl PasswordFactor {
         }
     }
 
-    async fn attempt<E>(&self, network: IpNet) -> Result<PasswordAttempt<'_>, E>
+    async fn attempt<E>(&self, network: IpNet) -> Result<AttemptGuard<'_>, E>
     where
         E: From<Limited> + From<PasswordError>,
     {
         let place = self.hasher.acquire_slot()?;
         let turn = place.turn().await?;
         let counted = self.limit.begin(network).await?;
-        Ok(PasswordAttempt { counted, place, _turn: turn })
+        Ok(AttemptGuard { counted, place, _turn: turn })
     }
 
     async fn compare(

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::users::{AttemptSource, NO_PASSWORD, User, UserRef};
 
 /// A user with what proves it.
@@ -26,7 +26,7 @@ pub(super) type NextTry = (DateTime<Utc>, Option<UserRef>);
 
 /// Whether a try to be whoever has this name would be taken. It is not counted.
 pub(super) async fn next_try(
-    pool: &Connections,
+    pool: &ConnectionPool,
     name: &str,
     source: AttemptSource,
     now: DateTime<Utc>,
@@ -52,7 +52,7 @@ pub(super) async fn next_try(
 /// Somebody who is to prove to be the user of this name: counts the try as failed, and does so for a name that nobody has
 /// as well. `Err`: it is not taken.
 pub(super) async fn find_by_claim(
-    pool: &Connections,
+    pool: &ConnectionPool,
     name: &str,
     source: AttemptSource,
     now: DateTime<Utc>,
@@ -98,7 +98,7 @@ pub(super) async fn find_by_claim(
 /// Whether a try of a user to prove once more to be who they are would be taken; else when the next one is. They are no
 /// stranger: a login of theirs asks. It is not counted.
 pub(super) async fn own_next_try(
-    pool: &Connections,
+    pool: &ConnectionPool,
     user: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, DatabaseError> {
@@ -108,7 +108,7 @@ pub(super) async fn own_next_try(
 
 /// Their password, for such a try, which is counted as failed. `Err`: no try is taken before this time.
 pub(super) async fn password_by_claim(
-    pool: &Connections,
+    pool: &ConnectionPool,
     user: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Result<Option<StoredPassword>, DateTime<Utc>>, DatabaseError> {
@@ -126,7 +126,7 @@ pub(super) async fn password_by_claim(
 /// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out
 /// by it.
 pub(super) async fn upgrade_hash(
-    pool: &Connections,
+    pool: &ConnectionPool,
     user: Uuid,
     old: &str,
     new: &str,
@@ -143,7 +143,7 @@ pub(super) async fn upgrade_hash(
 /// Sets another password in the place of the one of this version, and ends every login but one. `false` when the
 /// password was changed meanwhile.
 pub(super) async fn change_password(
-    pool: &Connections,
+    pool: &ConnectionPool,
     user: Uuid,
     old_version: i32,
     new_hash: &str,
@@ -169,7 +169,7 @@ pub(super) async fn change_password(
 }
 
 /// Whether the user has a password.
-pub(super) async fn has_password(pool: &Connections, user: Uuid) -> Result<bool, DatabaseError> {
+pub(super) async fn has_password(pool: &ConnectionPool, user: Uuid) -> Result<bool, DatabaseError> {
     let query = sqlx::query_scalar!(
         r#"select exists (select from dualauth.users where id = $1 and password_hash <> $2) as "has!""#,
         user,
@@ -180,7 +180,7 @@ pub(super) async fn has_password(pool: &Connections, user: Uuid) -> Result<bool,
 
 /// Sets a password for a user who has none, and ends every login but one. `false` when there is one, or the user is disabled.
 pub(super) async fn set_first_password(
-    pool: &Connections,
+    pool: &ConnectionPool,
     user: Uuid,
     hash: &str,
     kept: Uuid,

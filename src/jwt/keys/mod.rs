@@ -3,7 +3,7 @@
 //!
 //! A key is *next* first: published, and signing nothing. Then it is *active*. When the next one takes its place it goes
 //! on *verifying* for as long as a token of it may be about, and is *retired* after that. The revocation feed tells nodes of every
-//! change ([`FeedReload`]), so that the [`ring`] they hold is as fresh as what they know of logins; and a node that meets a
+//! change ([`ReloadOnRevocation`]), so that the [`ring`] they hold is as fresh as what they know of logins; and a node that meets a
 //! key that it does not know looks before it refuses. [`rotation`] changes the ring, [`store`] keeps it.
 
 mod error;
@@ -30,9 +30,9 @@ use crate::auth::AuthError;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
 use crate::crypto::{AppSecret, Sealer};
-use crate::database::{Connections, DatabaseError};
+use crate::database::{ConnectionPool, DatabaseError};
 use crate::error::Problem;
-use crate::logins::{FeedReload, Logins};
+use crate::logins::{Logins, ReloadOnRevocation};
 
 use super::claims::Claims;
 
@@ -41,8 +41,8 @@ use self::file::FileKeys;
 use self::key::JwtKey;
 pub use self::key::KeyError;
 pub use self::preparation::StartupPlan;
-pub(super) use self::ring::Opened;
-use self::ring::{BadToken, Ring, RingKey};
+pub(super) use self::ring::VerifiedToken;
+use self::ring::{Ring, RingKey, TokenRejection};
 pub use self::rotation::{JWKS_MAX_AGE, Rotated};
 use self::store::KeyRow;
 
@@ -98,7 +98,7 @@ pub struct ListedKey {
 pub struct Keys(Arc<KeysInner>);
 
 struct KeysInner {
-    pool: Connections,
+    pool: ConnectionPool,
     sealer: Sealer,
     algorithm: JwtAlgorithm,
     rotation: Option<Duration>,
@@ -127,7 +127,7 @@ impl Keys {
     /// [`KeysError::File`].
     pub fn new(
         config: &Config,
-        pool: Connections,
+        pool: ConnectionPool,
         secret: &AppSecret,
         clock: Clock,
         trail: Trail,
@@ -155,9 +155,9 @@ impl Keys {
     ///
     /// # Errors
     /// [`AuthError::InvalidToken`]; [`AuthError::Stale`] when its key can't be looked for.
-    pub(super) async fn open(&self, token: &str, logins: &Logins) -> Result<Opened, AuthError> {
+    pub(super) async fn open(&self, token: &str, logins: &Logins) -> Result<VerifiedToken, AuthError> {
         let opened = match self.ring().open(token, self.0.clock.now()) {
-            Err(BadToken::UnknownKey) => Box::pin(self.open_after_a_look(token, logins)).await?,
+            Err(TokenRejection::UnknownKey) => Box::pin(self.open_after_a_look(token, logins)).await?,
             opened => opened,
         };
         opened.map_err(|_| AuthError::InvalidToken)
@@ -167,7 +167,7 @@ impl Keys {
         &self,
         token: &str,
         logins: &Logins,
-    ) -> Result<Result<Opened, BadToken>, AuthError> {
+    ) -> Result<Result<VerifiedToken, TokenRejection>, AuthError> {
         if !logins.look_for_unknown().await {
             return Err(AuthError::Stale);
         }
@@ -175,7 +175,7 @@ impl Keys {
     }
 
     /// Whether what was opened before would open now.
-    pub(super) fn accepts(&self, opened: &Opened) -> bool {
+    pub(super) fn accepts(&self, opened: &VerifiedToken) -> bool {
         self.ring().accepts(opened, self.0.clock.now())
     }
 
@@ -308,7 +308,7 @@ fn public(row: &KeyRow) -> Option<JwtKey> {
     (key.kid == row.kid).then_some(key)
 }
 
-impl FeedReload for Keys {
+impl ReloadOnRevocation for Keys {
     fn reload(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {
         Box::pin(async move { self.read().await.map(drop) })
     }

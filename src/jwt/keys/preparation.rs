@@ -9,7 +9,7 @@ use crate::database::DatabaseError;
 
 use super::file::{FileKey, FileKeys};
 use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, row};
-use super::store::{self, CurrentKeys, KeyRow, NewKeyRow};
+use super::store::{self, ActiveAndNext, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
 
 /// For how long a key that a starting node has to make is published before it signs: long enough for other nodes to
@@ -30,13 +30,13 @@ pub enum StartupPlan {
 /// What a starting node does next about the keys that it found.
 enum PreparationStep<'a> {
     MakeFirst,
-    Publish(CurrentKeys, NextKey<'a>),
-    Promote(CurrentKeys, NextKey<'a>),
+    Publish(ActiveAndNext, NextKeySource<'a>),
+    Promote(ActiveAndNext, NextKeySource<'a>),
     Nothing,
 }
 
 /// What the next key is to be.
-enum NextKey<'a> {
+enum NextKeySource<'a> {
     New,
     OfFile(&'a FileKey),
     None,
@@ -92,7 +92,7 @@ impl Keys {
     fn step_of_database(
         &self,
         rows: &[KeyRow],
-        found: CurrentKeys,
+        found: ActiveAndNext,
     ) -> Result<PreparationStep<'_>, KeysError> {
         let ring = self.ring();
         let can_sign = |state| ring.of_state(state).filter(|entry| entry.key.can_sign());
@@ -103,8 +103,8 @@ impl Keys {
         let fits = |state| can_sign(state).is_some_and(|entry| entry.key.algorithm == self.0.algorithm);
         Ok(match (fits(KeyState::Active), fits(KeyState::Next)) {
             (true, _) if found.next.is_some() => PreparationStep::Nothing,
-            (false, true) => PreparationStep::Promote(found, NextKey::New),
-            _ => PreparationStep::Publish(found, NextKey::New),
+            (false, true) => PreparationStep::Promote(found, NextKeySource::New),
+            _ => PreparationStep::Publish(found, NextKeySource::New),
         })
     }
 
@@ -120,14 +120,18 @@ impl Keys {
         Ok(store::found(&self.0.pool, &active, next.as_ref(), self.0.token_life, now).await?)
     }
 
-    async fn publish(&self, found: &CurrentKeys, wanted: NextKey<'_>) -> Result<(), KeysError> {
+    async fn publish(&self, found: &ActiveAndNext, wanted: NextKeySource<'_>) -> Result<(), KeysError> {
         let next = self.wanted(wanted)?;
         // Or it is another node's turn: the ring is read again in any case.
         store::publish(&self.0.pool, found, next.as_ref(), self.0.clock.now()).await?;
         Ok(())
     }
 
-    async fn promote_after_a_while(&self, found: &CurrentKeys, wanted: NextKey<'_>) -> Result<(), KeysError> {
+    async fn promote_after_a_while(
+        &self,
+        found: &ActiveAndNext,
+        wanted: NextKeySource<'_>,
+    ) -> Result<(), KeysError> {
         let ring = self.ring();
         let now = self.0.clock.now();
         if let Some(next) = ring.of_state(KeyState::Next) {
@@ -150,11 +154,11 @@ impl Keys {
         Ok(())
     }
 
-    fn wanted(&self, wanted: NextKey<'_>) -> Result<Option<NewKeyRow>, KeysError> {
+    fn wanted(&self, wanted: NextKeySource<'_>) -> Result<Option<NewKeyRow>, KeysError> {
         match wanted {
-            NextKey::New => self.new_key(self.0.algorithm).map(Some),
-            NextKey::OfFile(key) => self.row_of_file(key).map(Some),
-            NextKey::None => Ok(None),
+            NextKeySource::New => self.new_key(self.0.algorithm).map(Some),
+            NextKeySource::OfFile(key) => self.row_of_file(key).map(Some),
+            NextKeySource::None => Ok(None),
         }
     }
 
@@ -177,14 +181,14 @@ impl Keys {
     }
 }
 
-fn step_of_file(file: &FileKeys, found: CurrentKeys) -> PreparationStep<'_> {
-    let next = file.next.as_ref().map_or(NextKey::None, NextKey::OfFile);
+fn step_of_file(file: &FileKeys, found: ActiveAndNext) -> PreparationStep<'_> {
+    let next = file.next.as_ref().map_or(NextKeySource::None, NextKeySource::OfFile);
     let kid_of_next = file.next.as_ref().map(|next| &next.key.kid);
     let own = Some(&file.active.key.kid);
     match (Some(&found.active) == own, found.next.as_ref()) {
         (true, published) if published == kid_of_next => PreparationStep::Nothing,
         (true, _) => PreparationStep::Publish(found, next),
         (false, published) if published == own => PreparationStep::Promote(found, next),
-        (false, _) => PreparationStep::Publish(found, NextKey::OfFile(&file.active)),
+        (false, _) => PreparationStep::Publish(found, NextKeySource::OfFile(&file.active)),
     }
 }

@@ -27,14 +27,14 @@ impl RingKey {
 }
 
 /// A token whose signature is good, and the key that it is good by.
-pub(in crate::jwt) struct Opened {
+pub(in crate::jwt) struct VerifiedToken {
     key: Arc<JwtKey>,
     pub(in crate::jwt) claims: Claims,
 }
 
 /// Why a token does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadToken {
+pub(super) enum TokenRejection {
     /// Its signature is bad, or it is no token.
     Invalid,
     /// It names a key that is not in the ring, and that may be newer.
@@ -68,23 +68,23 @@ impl Ring {
     }
 
     /// What a token says, if it is of one of these keys.
-    pub(super) fn open(&self, token: &str, now: DateTime<Utc>) -> Result<Opened, BadToken> {
-        let (message, signature) = token.rsplit_once('.').ok_or(BadToken::Invalid)?;
-        let (header, claims) = message.split_once('.').ok_or(BadToken::Invalid)?;
+    pub(super) fn open(&self, token: &str, now: DateTime<Utc>) -> Result<VerifiedToken, TokenRejection> {
+        let (message, signature) = token.rsplit_once('.').ok_or(TokenRejection::Invalid)?;
+        let (header, claims) = message.split_once('.').ok_or(TokenRejection::Invalid)?;
         let Some(entry) = self.entries.iter().find(|entry| entry.key.is_of(header)) else {
             // A key that is known does not change its algorithm: no look would tell more.
             let names_an_unknown = named_kid(header).is_some_and(|kid| self.of_kid(&kid).is_none());
-            return Err(if names_an_unknown { BadToken::UnknownKey } else { BadToken::Invalid });
+            return Err(if names_an_unknown { TokenRejection::UnknownKey } else { TokenRejection::Invalid });
         };
         if !entry.verifies_at(now) || !entry.key.verifies(message.as_bytes(), signature) {
-            return Err(BadToken::Invalid);
+            return Err(TokenRejection::Invalid);
         }
-        let claims = decode(claims).ok_or(BadToken::Invalid)?;
-        Ok(Opened { key: Arc::clone(&entry.key), claims })
+        let claims = decode(claims).ok_or(TokenRejection::Invalid)?;
+        Ok(VerifiedToken { key: Arc::clone(&entry.key), claims })
     }
 
     /// Whether what was opened before would open now.
-    pub(super) fn accepts(&self, opened: &Opened, now: DateTime<Utc>) -> bool {
+    pub(super) fn accepts(&self, opened: &VerifiedToken, now: DateTime<Utc>) -> bool {
         self.entries.iter().any(|entry| Arc::ptr_eq(&entry.key, &opened.key) && entry.verifies_at(now))
     }
 

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use super::KeyState;
 
@@ -46,13 +46,13 @@ pub(super) struct NewKeyRow {
 
 /// The ring as it was found: the kids of the active key and the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CurrentKeys {
+pub(super) struct ActiveAndNext {
     pub(super) active: String,
     pub(super) next: Option<String>,
 }
 
 /// Every key, the oldest first.
-pub(super) async fn load(pool: &Connections) -> Result<Vec<KeyRow>, DatabaseError> {
+pub(super) async fn load(pool: &ConnectionPool) -> Result<Vec<KeyRow>, DatabaseError> {
     let query = sqlx::query_as!(
         KeyRow,
         r#"select k.kid, k.algorithm, k.public_key, k.private_key, k.created_at, k.activated_at, k.superseded_at,
@@ -64,7 +64,7 @@ pub(super) async fn load(pool: &Connections) -> Result<Vec<KeyRow>, DatabaseErro
 
 /// Makes the ring of these two, unless there is one.
 pub(super) async fn found(
-    pool: &Connections,
+    pool: &ConnectionPool,
     active: &NewKeyRow,
     next: Option<&NewKeyRow>,
     token_life: i32,
@@ -96,8 +96,8 @@ pub(super) async fn found(
 /// Has another key be the next one; the one that was to be will never sign. `false` when the ring is not as it was
 /// found.
 pub(super) async fn publish(
-    pool: &Connections,
-    found: &CurrentKeys,
+    pool: &ConnectionPool,
+    found: &ActiveAndNext,
     next: Option<&NewKeyRow>,
     now: DateTime<Utc>,
 ) -> Result<bool, DatabaseError> {
@@ -130,8 +130,8 @@ pub(super) async fn publish(
 ///
 /// The key that signed until now verifies for as long as its last token may be about, and `margin` seconds more.
 pub(super) async fn promote(
-    pool: &Connections,
-    found: &CurrentKeys,
+    pool: &ConnectionPool,
+    found: &ActiveAndNext,
     next: Option<&NewKeyRow>,
     margin: f64,
     now: DateTime<Utc>,
@@ -166,8 +166,8 @@ pub(super) async fn promote(
 
 /// Makes the ring of these two, and retires every other key at once. `false` when the ring is not as it was found.
 pub(super) async fn reset(
-    pool: &Connections,
-    found: &CurrentKeys,
+    pool: &ConnectionPool,
+    found: &ActiveAndNext,
     active: &NewKeyRow,
     next: &NewKeyRow,
     now: DateTime<Utc>,
@@ -202,7 +202,11 @@ pub(super) async fn reset(
 }
 
 /// Retires a superseded key before its time. `false` when there is none of this name.
-pub(super) async fn retire(pool: &Connections, kid: &str, now: DateTime<Utc>) -> Result<bool, DatabaseError> {
+pub(super) async fn retire(
+    pool: &ConnectionPool,
+    kid: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
     let update = sqlx::query!(
         "update dualauth.signing_keys set verify_until = $2, private_key = null
          where kid = $1 and verify_until > $2 and not exists (select from dualauth.key_ring where $1 in (active, next))",
@@ -214,7 +218,7 @@ pub(super) async fn retire(pool: &Connections, kid: &str, now: DateTime<Utc>) ->
 
 /// Has a superseded key that still signs somewhere verify for longer.
 pub(super) async fn extend(
-    pool: &Connections,
+    pool: &ConnectionPool,
     kid: &str,
     margin: f64,
     now: DateTime<Utc>,
@@ -231,7 +235,7 @@ pub(super) async fn extend(
 }
 
 /// Notes that tokens may live for so long, in seconds.
-pub(super) async fn note_token_life(pool: &Connections, token_life: i32) -> Result<(), DatabaseError> {
+pub(super) async fn note_token_life(pool: &ConnectionPool, token_life: i32) -> Result<(), DatabaseError> {
     let update =
         sqlx::query!("update dualauth.key_ring set token_life = $1 where token_life < $1", token_life);
     answer(update.execute(pool)).await.map(drop)
@@ -239,7 +243,7 @@ pub(super) async fn note_token_life(pool: &Connections, token_life: i32) -> Resu
 
 /// Replaces a sealed key by the same key, sealed anew.
 pub(super) async fn reseal(
-    pool: &Connections,
+    pool: &ConnectionPool,
     kid: &str,
     old: &[u8],
     new: &[u8],
@@ -254,7 +258,7 @@ pub(super) async fn reseal(
 }
 
 /// Destroys the private halves of retired keys, and deletes those that retired long ago.
-pub(super) async fn tidy(pool: &Connections, now: DateTime<Utc>) -> Result<(), DatabaseError> {
+pub(super) async fn tidy(pool: &ConnectionPool, now: DateTime<Utc>) -> Result<(), DatabaseError> {
     let tidy = sqlx::query!(
         "with deleted as (
            delete from dualauth.signing_keys where verify_until < $1::timestamptz - make_interval(secs => $2::float8) returning kid

@@ -16,10 +16,10 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, Trail};
 use crate::clock::{Clock, uptime};
-use crate::database::{DatabaseConnection, DatabaseError, FeedPosition, Pools};
+use crate::database::{DatabaseConnection, DatabaseError, Pools, ReadPosition};
 use crate::metrics::Metrics;
 
-pub(super) use self::store::{FeedRow, Owner};
+pub(super) use self::store::{FeedRow, OwnerClaims};
 use super::directory::Directory;
 
 /// How often within the staleness bound it looks without being called: one look may fail, another be slow.
@@ -49,7 +49,7 @@ const MARGIN: chrono::Duration = chrono::Duration::seconds(5);
 const BATCH: usize = 1_000;
 
 /// What else a node remembers, and reads anew when the feed says that it has changed.
-pub trait FeedReload: Send + Sync {
+pub trait ReloadOnRevocation: Send + Sync {
     /// Reads it.
     ///
     /// # Errors
@@ -61,13 +61,13 @@ pub trait FeedReload: Send + Sync {
 pub struct Feed {
     pools: Pools,
     directory: Arc<Directory>,
-    others: Vec<Arc<dyn FeedReload>>,
+    others: Vec<Arc<dyn ReloadOnRevocation>>,
     metrics: Metrics,
     trail: Trail,
     clock: Clock,
     /// Its own, so that a look waits for nobody. None: it is to be made anew.
     connection: Option<DatabaseConnection>,
-    last: Option<FeedSnapshot>,
+    last: Option<LastPoll>,
     /// Logins whose end is remembered here, and which the database does not know of.
     lost: Vec<(Uuid, DateTime<Utc>)>,
     /// Whether the last attempt failed.
@@ -75,9 +75,9 @@ pub struct Feed {
 }
 
 /// A look at the table that succeeded.
-struct FeedSnapshot {
+struct LastPoll {
     /// What had been committed then.
-    position: FeedPosition,
+    position: ReadPosition,
     /// When it began.
     uptime: Duration,
     time: DateTime<Utc>,
@@ -85,7 +85,7 @@ struct FeedSnapshot {
 
 /// What a look has read.
 struct FeedBatch {
-    position: FeedPosition,
+    position: ReadPosition,
     revocations: Vec<FeedRow>,
     /// Whether that is all there is, and not what is new.
     is_all: bool,
@@ -97,7 +97,7 @@ impl Feed {
     pub(super) fn new(
         pools: Pools,
         directory: Arc<Directory>,
-        others: Vec<Arc<dyn FeedReload>>,
+        others: Vec<Arc<dyn ReloadOnRevocation>>,
         metrics: Metrics,
         trail: Trail,
         clock: Clock,
@@ -156,7 +156,7 @@ impl Feed {
         let FeedBatch { position, revocations, is_all, is_other_history } =
             self.read(connection, began, now).await?;
         if is_all {
-            // Rows that would say what has changed may be gone. FeedSnapshot-ups from here on see what the look saw.
+            // Rows that would say what has changed may be gone. Lookups from here on see what this poll read.
             self.directory.sessions.clear();
         }
         if is_all || revocations.iter().any(|revocation| revocation.reload) {
@@ -178,7 +178,7 @@ impl Feed {
             revocations.iter().for_each(|revocation| self.metrics.revocation(revocation.lag));
         }
         self.directory.freshness.succeed(began, forgotten);
-        self.last = Some(FeedSnapshot { position, uptime: began, time: now });
+        self.last = Some(LastPoll { position, uptime: began, time: now });
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl Feed {
         }
         store::begin_history(connection, patience).await?;
         let (position, revocations) = store::all(connection, now - MARGIN, patience).await?;
-        let is_other = |last: &FeedSnapshot| last.position.history != position.history;
+        let is_other = |last: &LastPoll| last.position.history != position.history;
         let is_other_history = self.last.as_ref().is_some_and(is_other);
         Ok(FeedBatch { position, revocations, is_all: true, is_other_history })
     }
@@ -249,7 +249,7 @@ impl Feed {
     }
 }
 
-impl FeedSnapshot {
+impl LastPoll {
     /// Whether it is known what happened since: not after a long pause, by whichever clock, nor when the clock was set
     /// back and what had run out has not.
     fn is_close_to(&self, uptime: Duration, now: DateTime<Utc>) -> bool {

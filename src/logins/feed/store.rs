@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseConnection, DatabaseError, FeedPosition, answer};
+use crate::database::{ConnectionPool, DatabaseConnection, DatabaseError, ReadPosition, answer};
 use crate::logins::login::{EndedLogin, HandleHash};
 
 /// What a row says: see the migrations for what it may be.
@@ -16,7 +16,7 @@ pub(in crate::logins) struct FeedRow {
     pub(in crate::logins) login_id: Option<Uuid>,
     pub(in crate::logins) handle_hash: Option<HandleHash>,
     /// Whose name or roles have changed, as they are now.
-    pub(in crate::logins) owner: Option<Owner>,
+    pub(in crate::logins) owner: Option<OwnerClaims>,
     /// Whether what else is remembered is to be read anew.
     pub(in crate::logins) reload: bool,
     pub(in crate::logins) until: DateTime<Utc>,
@@ -26,7 +26,7 @@ pub(in crate::logins) struct FeedRow {
 
 /// A user, by what access tokens say of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::logins) struct Owner {
+pub(in crate::logins) struct OwnerClaims {
     pub(in crate::logins) user_id: Uuid,
     pub(in crate::logins) username: String,
     pub(in crate::logins) roles: Vec<String>,
@@ -49,7 +49,7 @@ struct FeedQueryRow {
 impl FeedQueryRow {
     fn revocation(self) -> Option<FeedRow> {
         let owner = || {
-            Some(Owner {
+            Some(OwnerClaims {
                 user_id: self.user_id?,
                 username: self.username.clone()?,
                 roles: self.roles.clone()?,
@@ -74,9 +74,9 @@ impl FeedQueryRow {
 /// come.
 pub(super) async fn since(
     connection: &mut DatabaseConnection,
-    last: &FeedPosition,
+    last: &ReadPosition,
     patience: Duration,
-) -> Result<(FeedPosition, Vec<FeedRow>), DatabaseError> {
+) -> Result<(ReadPosition, Vec<FeedRow>), DatabaseError> {
     let query = sqlx::query_as!(
         FeedQueryRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
@@ -115,7 +115,7 @@ pub(super) async fn all(
     connection: &mut DatabaseConnection,
     after: DateTime<Utc>,
     patience: Duration,
-) -> Result<(FeedPosition, Vec<FeedRow>), DatabaseError> {
+) -> Result<(ReadPosition, Vec<FeedRow>), DatabaseError> {
     let query = sqlx::query_as!(
         FeedQueryRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
@@ -136,7 +136,7 @@ pub(super) async fn all(
 async fn take_in(
     rows: BoxStream<'_, Result<FeedQueryRow, sqlx::Error>>,
     patience: Duration,
-) -> Result<(FeedPosition, Vec<FeedRow>), DatabaseError> {
+) -> Result<(ReadPosition, Vec<FeedRow>), DatabaseError> {
     let mut chunks = rows.try_ready_chunks(CHUNK);
     let (mut position, mut revocations) = (None, Vec::new());
     let silent = |_| sqlx::Error::PoolTimedOut;
@@ -145,7 +145,7 @@ async fn take_in(
     {
         for mut row in rows {
             position =
-                Some(FeedPosition { history: row.history, snapshot: std::mem::take(&mut row.snapshot) });
+                Some(ReadPosition { history: row.history, snapshot: std::mem::take(&mut row.snapshot) });
             revocations.extend(row.revocation());
         }
     }
@@ -160,9 +160,9 @@ pub(super) async fn owners(
     connection: &mut DatabaseConnection,
     users: &[Uuid],
     patience: Duration,
-) -> Result<Vec<Owner>, DatabaseError> {
+) -> Result<Vec<OwnerClaims>, DatabaseError> {
     let query = sqlx::query_as!(
-        Owner,
+        OwnerClaims,
         "select id as user_id, username, roles from dualauth.users where id = any ($1)",
         users,
     );
@@ -173,7 +173,7 @@ pub(super) async fn owners(
 /// Ends logins whose end the database has lost, and has every node know of it until then: of a login, too, that was lost
 /// itself, since access tokens of it may be about. Gives those that there were.
 pub(super) async fn end_again(
-    pool: &Connections,
+    pool: &ConnectionPool,
     logins: &[(Uuid, DateTime<Utc>)],
     now: DateTime<Utc>,
 ) -> Result<Vec<EndedLogin>, DatabaseError> {

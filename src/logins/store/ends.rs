@@ -3,13 +3,13 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use crate::logins::login::EndedLogin;
 
 /// `None` when it had ended before.
 pub(in crate::logins) async fn end(
-    pool: &Connections,
+    pool: &ConnectionPool,
     id: Uuid,
     now: DateTime<Utc>,
 ) -> Result<Option<EndedLogin>, DatabaseError> {
@@ -26,7 +26,7 @@ pub(in crate::logins) async fn end(
 
 /// `None` when the user has no such live login.
 pub(in crate::logins) async fn end_own(
-    pool: &Connections,
+    pool: &ConnectionPool,
     user: Uuid,
     id: Uuid,
     now: DateTime<Utc>,

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::users::User;
 
 use crate::logins::authentication::{Acr, Amr, Authentication};
-use crate::logins::generations::Generations;
+use crate::logins::credential_generations::CredentialGenerations;
 use crate::logins::login::{Device, ListedLogin, Login, PageCursor};
 
 /// A login and its owner, as the queries below return them.
@@ -55,7 +55,7 @@ impl From<LoginRow> for Login {
             last_seen_at: row.last_seen_at,
             idle_expires_at: row.idle_expires_at,
             expires_at: row.expires_at,
-            generations: Generations { current: row.generation, replaced_at: row.replaced_at },
+            generations: CredentialGenerations { current: row.generation, replaced_at: row.replaced_at },
             secret_hash: row.refresh_hash.and_then(|hash| hash.try_into().ok()),
             token_expires_at: row.token_expires_at,
             ended_at: row.ended_at,
@@ -70,7 +70,7 @@ fn authentication(amr: &[String], aal: i16, time: DateTime<Utc>) -> Authenticati
 }
 
 pub(in crate::logins) async fn find_by_handle(
-    pool: &Connections,
+    pool: &ConnectionPool,
     hash: &[u8],
 ) -> Result<Option<Login>, DatabaseError> {
     let query = sqlx::query_as!(
@@ -86,7 +86,7 @@ pub(in crate::logins) async fn find_by_handle(
     Ok(answer(query.fetch_optional(pool)).await?.map(Login::from))
 }
 
-pub(in crate::logins) async fn find(pool: &Connections, id: Uuid) -> Result<Option<Login>, DatabaseError> {
+pub(in crate::logins) async fn find(pool: &ConnectionPool, id: Uuid) -> Result<Option<Login>, DatabaseError> {
     let query = sqlx::query_as!(
         LoginRow,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
@@ -102,7 +102,7 @@ pub(in crate::logins) async fn find(pool: &Connections, id: Uuid) -> Result<Opti
 
 /// Live logins of a user, newest first, beginning after this position.
 pub(in crate::logins) async fn list(
-    pool: &Connections,
+    pool: &ConnectionPool,
     user: Uuid,
     after: Option<PageCursor>,
     limit: i64,

@@ -4,36 +4,36 @@ use crate::config::Lifetimes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use crate::logins::authentication::Authentication;
-use crate::logins::generations::MOST_REPLACED;
-use crate::logins::login::{Claimed, HandleHash, Login, SecretHash};
+use crate::logins::credential_generations::MOST_REPLACED;
+use crate::logins::login::{HandleHash, Login, RefreshTokenClaims, SecretHash};
 
 use super::read::LoginRow;
 use super::start::names;
 
 /// How a login is found whose credential is to be renewed.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::logins) enum Which<'a> {
+pub(in crate::logins) enum RenewalKey<'a> {
     /// By its handle. The caller has just found that login live.
     Handle(&'a HandleHash),
     /// By what a refresh token says.
-    Claimed(&'a Claimed),
+    Claims(&'a RefreshTokenClaims),
 }
 
 /// Moves a login on from this generation of its credential. `None` when the login is not live, or at a later
 /// generation: of two changes at once, one finds that.
 pub(in crate::logins) async fn renew(
-    pool: &Connections,
-    which: Which<'_>,
+    pool: &ConnectionPool,
+    which: RenewalKey<'_>,
     generation: i32,
     now: DateTime<Utc>,
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {
     let (handle, id, secret) = match which {
-        Which::Handle(hash) => (Some(hash.as_slice()), None, None),
-        Which::Claimed(claimed) => (None, Some(claimed.login), claimed.secret_hash.as_ref()),
+        RenewalKey::Handle(hash) => (Some(hash.as_slice()), None, None),
+        RenewalKey::Claims(claimed) => (None, Some(claimed.login), claimed.secret_hash.as_ref()),
     };
     let update = sqlx::query_as!(
         LoginRow,
@@ -79,7 +79,7 @@ pub(in crate::logins) async fn renew(
 
 /// Notes when logins were seen, each at its own time. Never moves a time backwards, nor brings a login back.
 pub(in crate::logins) async fn touch(
-    pool: &Connections,
+    pool: &ConnectionPool,
     logins: &[Uuid],
     seen: &[DateTime<Utc>],
     lifetimes: &Lifetimes,
@@ -106,7 +106,7 @@ pub(in crate::logins) async fn touch(
 
 /// One more proof of who the owner of a login is.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::logins) struct Raise<'a> {
+pub(in crate::logins) struct StepUpUpdate<'a> {
     pub(in crate::logins) login: Uuid,
     /// The generation of its credential when the proof was asked for: whatever has renewed it since is about.
     pub(in crate::logins) generation: i32,
@@ -123,8 +123,8 @@ pub(in crate::logins) struct Raise<'a> {
 /// Notes the proof, and moves the login on to a generation without a grace: whatever presented it before is dead. Gives nothing when
 /// the login is not live, or was moved on meanwhile, or the proof is not worth anything any more.
 pub(in crate::logins) async fn raise(
-    pool: &Connections,
-    raise: Raise<'_>,
+    pool: &ConnectionPool,
+    raise: StepUpUpdate<'_>,
     now: DateTime<Utc>,
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use crate::logins::authentication::Amr;
 use crate::logins::login::{Device, HandleHash, Login, ReplacedLogin, SecretHash};
@@ -21,7 +21,7 @@ pub(in crate::logins) struct Start<'a> {
 
 /// Gives the roles that its owner has now. `None` when the owner may not sign in.
 pub(in crate::logins) async fn insert(
-    pool: &Connections,
+    pool: &ConnectionPool,
     start: Start<'_>,
 ) -> Result<Option<Vec<String>>, DatabaseError> {
     let (replaced_handle, replaced_generation, replaced_id) = match &start.replaces {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 
 /// What one pass of the sweep came to.
 pub(in crate::logins) struct Swept {
@@ -19,7 +19,7 @@ pub(in crate::logins) enum Table {
 
 /// Deletes what was over by `cutoff`, at most `batch` rows.
 pub(in crate::logins) async fn sweep(
-    pool: &Connections,
+    pool: &ConnectionPool,
     table: Table,
     cutoff: DateTime<Utc>,
     batch: i64,
@@ -32,7 +32,11 @@ pub(in crate::logins) async fn sweep(
 
 /// Deletes logins that were over by `cutoff`, at most `batch` of them. One node at a time: to another one there is
 /// nothing to do meanwhile.
-async fn sweep_logins(pool: &Connections, cutoff: DateTime<Utc>, batch: i64) -> Result<Swept, DatabaseError> {
+async fn sweep_logins(
+    pool: &ConnectionPool,
+    cutoff: DateTime<Utc>,
+    batch: i64,
+) -> Result<Swept, DatabaseError> {
     let sweep = sqlx::query_as!(
         Swept,
         r#"with due as materialized (
@@ -55,7 +59,7 @@ async fn sweep_logins(pool: &Connections, cutoff: DateTime<Utc>, batch: i64) -> 
 
 /// The same for rows of the feed that had run out by `cutoff`.
 async fn sweep_revocations(
-    pool: &Connections,
+    pool: &ConnectionPool,
     cutoff: DateTime<Utc>,
     batch: i64,
 ) -> Result<Swept, DatabaseError> {

@@ -24,7 +24,7 @@ const COUNTED: usize = 5;
 
 /// What some settings cost here.
 #[derive(Clone, Debug)]
-pub struct HashCost {
+pub struct MeasuredCost {
     /// The settings.
     pub params: Params,
     /// What a hash takes while as many others are computed as ever are.
@@ -35,7 +35,7 @@ pub struct HashCost {
 ///
 /// # Errors
 /// When the machine gives no thread or no memory.
-pub async fn measure(params: Params, concurrency: usize) -> Result<HashCost, PasswordError> {
+pub async fn measure(params: Params, concurrency: usize) -> Result<MeasuredCost, PasswordError> {
     let config = PasswordConfig { min_length: 0, argon2: params.clone(), concurrency };
     let hasher = PasswordHasher::new(&config, ThreadPriority::GivesWay)?;
     let mut times = Vec::new();
@@ -47,11 +47,11 @@ pub async fn measure(params: Params, concurrency: usize) -> Result<HashCost, Pas
         }
     }
     times.sort();
-    Ok(HashCost { params, time: times[COUNTED / 2] })
+    Ok(MeasuredCost { params, time: times[COUNTED / 2] })
 }
 
 /// The settings that should take about so long, if these took as long as was measured.
-pub fn settings_for(target: Duration, measured: &HashCost) -> Params {
+pub fn settings_for(target: Duration, measured: &MeasuredCost) -> Params {
     // Time goes with memory times iterations, as long as both are of the same order.
     let measured_work = f64::from(measured.params.m_cost()) * f64::from(measured.params.t_cost());
     let work = measured_work * target.as_secs_f64() / measured.time.as_secs_f64().max(1e-6);
@@ -71,7 +71,7 @@ mod tests {
 
     fn settings(millis: u64, measured_millis: u64) -> (u32, u32) {
         let params = Params::new(LEAST_MEMORY_KIB, LEAST_ITERATIONS, 1, None).expect("valid");
-        let measured = HashCost { params, time: Duration::from_millis(measured_millis) };
+        let measured = MeasuredCost { params, time: Duration::from_millis(measured_millis) };
         let settings = settings_for(Duration::from_millis(millis), &measured);
         assert_eq!(settings.p_cost(), 1);
         (settings.m_cost(), settings.t_cost())

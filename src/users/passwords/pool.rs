@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::PasswordError;
-use super::workspace::{Shared, Workspace};
+use super::workspace::{SharedState, Workspace};
 
 /// What the threads are to whatever else this machine has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) struct Pool {
     refused: AtomicU64,
     /// Whether it was said that the queue is full.
     is_full: AtomicBool,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
 impl Pool {
@@ -76,7 +76,7 @@ impl Pool {
         niceness: ThreadPriority,
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
-        let (queue, shared) = (Arc::new(Mutex::new(queue)), Arc::<Shared>::default());
+        let (queue, shared) = (Arc::new(Mutex::new(queue)), Arc::<SharedState>::default());
         let running = Arc::<AtomicUsize>::default();
         for number in 0..threads {
             let (queue, running) = (Arc::clone(&queue), Arc::clone(&running));

@@ -10,7 +10,7 @@ use super::PasswordError;
 
 /// What the threads have in common.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct SharedState {
     /// How often argon2 was computed.
     pub(super) computed: AtomicU64,
     /// Held by who needs more memory than a thread keeps: however many such hashes are stored, the machine has to
@@ -24,12 +24,12 @@ pub(super) struct Workspace {
     /// faults.
     kept: Vec<Block>,
     size: usize,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
 impl Workspace {
     /// Room for so many blocks, from the first use on.
-    pub(super) fn new(size: usize, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(size: usize, shared: Arc<SharedState>) -> Self {
         Self { kept: Vec::new(), size, shared }
     }
 
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn of_larger_hashes_one_is_computed_at_a_time() {
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::<SharedState>::default();
         let workspace = Workspace::new(64, Arc::clone(&shared));
         workspace.with_room_for(64 * 1_024, || assert!(shared.large.try_lock().is_ok()));
         workspace.with_room_for(64 * 1_024 + 1, || assert!(shared.large.try_lock().is_err()));

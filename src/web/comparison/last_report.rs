@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::super::{SiteFacts, page};
+use super::super::{SitePaths, page};
 use super::textbook::{self, MeasuredTable};
 use crate::crypto::sha256;
 use crate::error::Problem;
@@ -41,8 +41,8 @@ const OLD: &str =
 #[derive(Debug)]
 pub struct LastReport {
     folder: PathBuf,
-    facts: SiteFacts,
-    shown: Mutex<Option<(FileStates, Arc<Shown>)>>,
+    facts: SitePaths,
+    shown: Mutex<Option<(FileStates, Arc<RenderedReport>)>>,
 }
 
 /// When a file was written, and how long it is; `None`: there is none.
@@ -50,7 +50,7 @@ type FileStates = [Option<(SystemTime, u64)>; FILES.len()];
 
 /// Ready to be sent.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(super) struct RenderedReport {
     pub(super) page: Bytes,
     pub(super) json: Bytes,
     /// Changes with either.
@@ -59,7 +59,7 @@ pub(super) struct Shown {
 
 impl LastReport {
     /// Of the folder below the one for what belongs to this checkout, on a page of this site.
-    pub fn new(data: &Path, facts: SiteFacts) -> Self {
+    pub fn new(data: &Path, facts: SitePaths) -> Self {
         Self { folder: Self::folder(data), facts, shown: Mutex::new(None) }
     }
 
@@ -70,7 +70,7 @@ impl LastReport {
 
     /// What is shown now. Another run may have been made: whether it has costs a look at three files, and to read them is done off
     /// the worker, once.
-    pub(super) async fn shown(&self) -> Result<Arc<Shown>, Problem> {
+    pub(super) async fn shown(&self) -> Result<Arc<RenderedReport>, Problem> {
         let mut shown = self.shown.lock().await;
         let state = FILES.map(|name| state(&self.folder.join(name)));
         if let Some((of, shown)) = &*shown
@@ -79,7 +79,7 @@ impl LastReport {
             return Ok(Arc::clone(shown));
         }
         let (folder, facts) = (self.folder.clone(), self.facts.clone());
-        let reading = tokio::task::spawn_blocking(move || Shown::of(&folder, &facts));
+        let reading = tokio::task::spawn_blocking(move || RenderedReport::of(&folder, &facts));
         let fresh = Arc::new(reading.await.map_err(Problem::internal)?);
         *shown = Some((state, Arc::clone(&fresh)));
         Ok(fresh)
@@ -91,9 +91,9 @@ fn state(file: &Path) -> Option<(SystemTime, u64)> {
     Some((found.modified().ok()?, found.len()))
 }
 
-impl Shown {
+impl RenderedReport {
     /// The run in this folder; the one of the docs where there is none that this version can show.
-    fn of(folder: &Path, facts: &SiteFacts) -> Self {
+    fn of(folder: &Path, facts: &SitePaths) -> Self {
         let [html, json, measured] = FILES.map(|name| std::fs::read_to_string(folder.join(name)).ok());
         let article = html.as_deref().and_then(article);
         let json = json.filter(|json| is_report(json));
@@ -117,13 +117,13 @@ impl Shown {
 /// Whether it is one, whatever is in it: that concerns whoever reads it.
 fn is_report(json: &str) -> bool {
     #[derive(Deserialize)]
-    struct ReportOutline {
+    struct ReportShape {
         #[serde(rename = "environment")]
         _environment: Map<String, Value>,
         #[serde(rename = "variants")]
         _variants: Vec<IgnoredAny>,
     }
-    serde_json::from_str::<ReportOutline>(json).is_ok()
+    serde_json::from_str::<ReportShape>(json).is_ok()
 }
 
 /// Its page and its JSON, both with this mark.

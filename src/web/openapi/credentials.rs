@@ -6,7 +6,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 
 use crate::error::Code;
 
-use super::super::SiteFacts;
+use super::super::SitePaths;
 use super::headers;
 
 // The security schemes, by the names that the routes use.
@@ -17,7 +17,7 @@ const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
 const CLIENT_BASIC: &str = "client_basic";
 
 /// Declares the schemes.
-pub(super) fn declare(components: &mut Components, facts: &SiteFacts) {
+pub(super) fn declare(components: &mut Components, facts: &SitePaths) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An access token or a session token: what `login` gave."))

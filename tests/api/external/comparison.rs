@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dualauth::web::LastReport;
 use dualauth_compare::Report;
-use dualauth_compare::report::{Delay, Variant};
+use dualauth_compare::report::{DelayDistribution, Variant};
 use dualauth_compare::target::Transport;
 use serde_json::Value;
 
@@ -125,7 +125,7 @@ fn assert_looked_at(variant: &Variant) {
     let outlives = variant.revocation.as_deref() == Some("off");
     let delay = variant.revocation_delay_ms.as_ref().expect("a delay");
     let nodes = [Some(&delay.same_node), delay.other_node.as_ref()];
-    for Delay { until_expiry, samples, max, .. } in nodes.map(|delay| delay.expect("two nodes")) {
+    for DelayDistribution { until_expiry, samples, max, .. } in nodes.map(|delay| delay.expect("two nodes")) {
         assert_eq!(*until_expiry, outlives, "{}", variant.name);
         assert_eq!(samples.len(), if outlives { 2 } else { 3 }, "{}", variant.name);
         assert!(!outlives || *max > 800_000.0, "{}: {max} ms of the 15 min that it has", variant.name);

@@ -230,7 +230,8 @@ impl Walk {
             }
             // Another password by now, or disabled.
             401 => self.model().users[user].password = !password,
-            503 => {}
+            // After some wrong ones, passwords are not listened to for a while.
+            429 | 503 => {}
             _ => self.fault(response),
         }
     }
@@ -240,7 +241,11 @@ impl Walk {
         let ending = self.model().begin(whom);
         let sent = Instant::now();
         let response = client.send(request).await;
-        self.judge(credential, sent, &response, Some(ending));
+        // To change a password, the current one is asked for, and wrong ones are paced.
+        let checks_a_password = matches!(whom, Whom::User(_, Some(_)));
+        if !(response.status == 429 && checks_a_password) {
+            self.judge(credential, sent, &response, Some(ending));
+        }
         let escaped = match whom {
             Whom::Login(login) if response.status == 404 => {
                 !self.model().login_may_be_over(login, Some(ending))

@@ -617,7 +617,7 @@ fn no_secret_is_printed_by_debug() {
     use dualauth::auth::{Credential, LoginRequest, RefreshRequest, RegisterRequest, StepUpRequest};
     use dualauth::crypto::{AppSecret, SecretBytes};
     use dualauth::tokens::OpaqueToken;
-    use dualauth::users::NewUser;
+    use dualauth::users::RegistrationInput;
     let mut planted = |what: &str| json!(nest.plant(what));
     let register: RegisterRequest =
         serde_json::from_value(json!({ "username": "a", "email": "a@b.c", "password": planted("register") }))
@@ -637,7 +637,7 @@ fn no_secret_is_printed_by_debug() {
     let bytes = SecretBytes::new(nest.plant("bytes").into_bytes());
     let token = OpaqueToken::generate("dus_");
     nest.keep("token", token.reveal());
-    let user = NewUser {
+    let user = RegistrationInput {
         username: Some("a".to_owned()),
         email: "a@b.c".to_owned(),
         password: nest.plant("new user").into(),

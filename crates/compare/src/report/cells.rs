@@ -1,12 +1,12 @@
 //! How figures are written in a cell of a table.
 
-use super::super::footprint::Footprint;
-use super::super::outage::Outage;
+use super::super::login_footprint::LoginFootprint;
+use super::super::postgres_outage::Outage;
 use super::super::statistics::Estimate;
-use super::{Cost, Delay, ManyConnections};
+use super::{ActionCost, DelayDistribution, ManyConnections};
 
 /// What each login weighs in memory, in bytes, or less than what.
-pub(super) fn memory_in_words(weight: &Footprint) -> String {
+pub(super) fn memory_in_words(weight: &LoginFootprint) -> String {
     match (weight.memory_bytes_per_login, weight.memory()) {
         (Some(_), None) => format!("< {}", figure(Some(weight.noise().ceil()), 0)),
         (_, bytes) => figure(bytes, 0),
@@ -63,7 +63,7 @@ pub(super) fn interval(estimate: Option<Estimate>) -> String {
     }
 }
 
-pub(super) fn times(delay: &Delay) -> [String; 3] {
+pub(super) fn times(delay: &DelayDistribution) -> [String; 3] {
     [delay.p50, delay.p99, delay.max].map(|time| match delay {
         _ if delay.until_expiry => format!("{:.0} s, until it expires", time / 1e3),
         _ if delay.is_beyond(time) => format!("> {:.0} s", time / 1e3),
@@ -79,7 +79,7 @@ pub(super) fn recovery(outage: &Outage) -> String {
 }
 
 /// In so many microseconds, with so many digits behind the point.
-pub(super) fn server_cpu(cost: Cost, unit: f64, digits: usize) -> String {
+pub(super) fn server_cpu(cost: ActionCost, unit: f64, digits: usize) -> String {
     let shown = |cpu: f64| figure(Some(cpu / unit), digits);
     match cost.intervals.server_cpu_us {
         Some(Estimate { median, low, high, count: FEW.. }) => {
@@ -89,7 +89,7 @@ pub(super) fn server_cpu(cost: Cost, unit: f64, digits: usize) -> String {
     }
 }
 
-pub(super) fn rest(cost: Cost) -> [String; 3] {
+pub(super) fn rest(cost: ActionCost) -> [String; 3] {
     [figure(cost.postgres_cpu_us, 0), figure(cost.sql, 1), figure(cost.p50_ms, 1)]
 }
 
@@ -111,7 +111,8 @@ mod tests {
     #[test]
     fn what_can_be_nothing_is_told_as_a_bound() {
         let memory = |logins, each| {
-            let weight = Footprint { logins, memory_bytes_per_login: Some(each), disk_bytes_per_login: None };
+            let weight =
+                LoginFootprint { logins, memory_bytes_per_login: Some(each), disk_bytes_per_login: None };
             (weight.memory(), memory_in_words(&weight))
         };
         assert_eq!(memory(100_000, 400.0), (Some(400.0), "400".to_owned()));

@@ -6,17 +6,17 @@ use utoipa::ToSchema;
 /// How long a credential lives on after its end was acknowledged, in milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedRevocationDelay)]
-pub struct RevocationDelay {
+pub struct RevocationDelayByNode {
     /// On the node that ended it.
-    pub same_node: Delay,
+    pub same_node: DelayDistribution,
     /// On another one.
-    pub other_node: Option<Delay>,
+    pub other_node: Option<DelayDistribution>,
 }
 
 /// In milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedDelay)]
-pub struct Delay {
+pub struct DelayDistribution {
     /// Half of them were shorter.
     pub p50: f64,
     /// All but one in a hundred were shorter.
@@ -36,7 +36,7 @@ pub struct Delay {
     pub samples: Vec<f64>,
 }
 
-impl Delay {
+impl DelayDistribution {
     /// Of credentials that were refused after so long, and of others that were not, with what was left of their lives at
     /// their end, if that is known; all in milliseconds. `None` when there are none.
     pub(in super::super) fn of(refused: Vec<f64>, outlivers: &[Option<f64>], watched: f64) -> Option<Self> {
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn who_is_not_refused_is_told_as_far_as_that_is_known() {
         let delay = |refused: &[f64], outlivers: &[Option<f64>]| {
-            let delay = Delay::of(refused.to_vec(), outlivers, 5_000.0).expect("samples");
+            let delay = DelayDistribution::of(refused.to_vec(), outlivers, 5_000.0).expect("samples");
             (delay.p50, delay.max, delay.until_expiry, delay.is_beyond(delay.max))
         };
         assert_eq!(delay(&[2.0, 1.0, 3.0], &[]), (2.0, 3.0, false, false));
@@ -80,6 +80,6 @@ mod tests {
         assert_eq!(delay(&[1.0, 2.0], &[Some(900_000.0)]), (2.0, 5_000.0, false, true));
         // Nobody knows when it ends.
         assert_eq!(delay(&[], &[None, Some(1.0)]), (5_000.0, 5_000.0, false, true));
-        assert!(Delay::of(Vec::new(), &[], 1.0).is_none());
+        assert!(DelayDistribution::of(Vec::new(), &[], 1.0).is_none());
     }
 }

@@ -7,14 +7,14 @@ use super::Report;
 
 #[derive(OpenApi)]
 #[openapi(components(schemas(Report)))]
-struct Document;
+struct OpenApiRoot;
 
 /// The schemas by their names. That of the whole is `Comparison`.
 ///
 /// # Errors
 /// When they do not serialise.
 pub fn schemas() -> serde_json::Result<Value> {
-    let mut document = serde_json::to_value(Document::openapi())?;
+    let mut document = serde_json::to_value(OpenApiRoot::openapi())?;
     Ok(document.pointer_mut("/components/schemas").map(Value::take).unwrap_or_default())
 }
 

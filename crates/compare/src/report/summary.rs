@@ -1,9 +1,9 @@
 //! What a report begins with: what was found, in a few sentences.
 
 use super::super::statistics::Estimate;
-use super::super::target::{Mode, Transport};
+use super::super::target::{CredentialKind, Transport};
 use super::cells::figure;
-use super::{Delay, Report, RevocationDelay, Variant};
+use super::{DelayDistribution, Report, RevocationDelayByNode, Variant};
 
 /// What a session and a JWT have in common but their mode.
 struct Pair<'a> {
@@ -29,7 +29,7 @@ impl Report {
     /// By Bearer token: what a cookie costs besides is the same in both modes.
     fn pair(&self, is_textbook: bool) -> Option<Pair<'_>> {
         let variant = |mode| self.dualauth(mode, Transport::Bearer, is_textbook);
-        Some(Pair { session: variant(Mode::Session)?, jwt: variant(Mode::Jwt)? })
+        Some(Pair { session: variant(CredentialKind::Session)?, jwt: variant(CredentialKind::Jwt)? })
     }
 
     fn few_connections(&self, Pair { session, jwt }: &Pair<'_>) -> Option<String> {
@@ -114,7 +114,7 @@ fn ends(Pair { session, jwt }: &Pair<'_>, textbook: Option<&Pair<'_>>) -> Option
 }
 
 /// On either node, as far as there were two.
-fn lives(delay: &RevocationDelay) -> String {
+fn lives(delay: &RevocationDelayByNode) -> String {
     let same = life(&delay.same_node);
     match delay.other_node.as_ref().map(life) {
         Some(other) if other == same => format!("{same} on either node"),
@@ -123,7 +123,7 @@ fn lives(delay: &RevocationDelay) -> String {
     }
 }
 
-fn life(delay: &Delay) -> String {
+fn life(delay: &DelayDistribution) -> String {
     match delay.max {
         max if delay.until_expiry => {
             format!("was accepted until it expired, up to {} s later,", figure(Some(max / 1e3), 0))
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn how_long_a_credential_lives_on_is_told_as_far_as_it_is_known() {
-        let delay = |max: f64, outlived, until_expiry| Delay {
+        let delay = |max: f64, outlived, until_expiry| DelayDistribution {
             p50: max,
             p99: max,
             max,
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(life(&delay(12.3, 0, false)), "was accepted for up to 12.3 ms");
         assert_eq!(life(&delay(5_000.0, 1, false)), "was accepted for more than 5 s");
         assert_eq!(life(&delay(900_000.0, 2, true)), "was accepted until it expired, up to 900 s later,");
-        let on = |other| lives(&RevocationDelay { same_node: delay(0.0, 0, false), other_node: other });
+        let on = |other| lives(&RevocationDelayByNode { same_node: delay(0.0, 0, false), other_node: other });
         assert_eq!(on(None), "was not accepted again on the node that was told");
         assert_eq!(on(Some(delay(0.0, 0, false))), "was not accepted again on either node");
         assert_eq!(

@@ -7,7 +7,7 @@ use super::cells::{
     NONE, answers, figure, interval, many_cells, median, memory_in_words, recovery, rest, server_cpu,
     thousands, times,
 };
-use super::{BareResults, Report, Variant};
+use super::{BaselineResults, Report, Variant};
 
 /// A table, of which every form makes its own.
 pub(super) struct Table {
@@ -276,7 +276,7 @@ fn is_credential(header: &str) -> bool {
     ["authorization", "cookie"].contains(&header)
 }
 
-fn bare_row(bare: &BareResults) -> Vec<String> {
+fn bare_row(bare: &BaselineResults) -> Vec<String> {
     let rate = bare.requests_per_second.map(|rate| rate.median);
     let cpu = bare.server_cpu_us.map(|cpu| cpu.median);
     let none = || NONE.to_owned();

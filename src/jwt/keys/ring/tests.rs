@@ -189,9 +189,9 @@ fn another_key_s_token_is_refused() {
         let (_, foreign) = bad.rsplit_once('.').expect("a signature");
         let ring = ring_of(own);
         assert!(verify(&ring, &good).is_ok());
-        assert_eq!(ring.open(&bad, DateTime::UNIX_EPOCH).err(), Some(BadToken::UnknownKey));
+        assert_eq!(ring.open(&bad, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::UnknownKey));
         let mixed = format!("{signed}.{foreign}");
-        assert_eq!(ring.open(&mixed, DateTime::UNIX_EPOCH).err(), Some(BadToken::Invalid));
+        assert_eq!(ring.open(&mixed, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::Invalid));
     }
 }
 
@@ -204,10 +204,10 @@ fn a_known_key_under_another_algorithm_s_name_is_not_looked_for() {
     };
     let other = URL_SAFE_NO_PAD.encode([7; 32]);
     for alg in ["EdDSA", "ES256", "RS256"] {
-        assert_eq!(closed(alg, &key().kid), Some(BadToken::Invalid), "{alg}");
-        assert_eq!(closed(alg, &other), Some(BadToken::UnknownKey), "{alg}");
+        assert_eq!(closed(alg, &key().kid), Some(TokenRejection::Invalid), "{alg}");
+        assert_eq!(closed(alg, &other), Some(TokenRejection::UnknownKey), "{alg}");
     }
-    assert_eq!(closed("HS384", &other), Some(BadToken::Invalid));
+    assert_eq!(closed("HS384", &other), Some(TokenRejection::Invalid));
 }
 
 #[test]

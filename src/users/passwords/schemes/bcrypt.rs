@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto;
 
-use super::{Unusable, wordpress};
+use super::{Unusable, wordpress_encoding};
 
 /// The highest cost, of which each one more doubles the time: four seconds or less.
 const MAX_COST: u32 = 15;
@@ -94,7 +94,7 @@ impl BcryptHash {
             Of::HexOfSha256 => self.verifies(hexadecimal(&crypto::sha256(password)).as_bytes()),
             Of::Base64OfSha256 => self.verifies(base64(&crypto::sha256(password)).as_bytes()),
             Of::Base64OfHmac => self.verifies_mac(hmac::HMAC_SHA256, self.salt(), password),
-            Of::WordPress => wordpress::encodings(password)
+            Of::WordPress => wordpress_encoding::encodings(password)
                 .iter()
                 .any(|spelling| self.verifies_mac(hmac::HMAC_SHA384, b"wp-sha384", spelling)),
         }

@@ -7,7 +7,7 @@ mod pbkdf2;
 mod phpass;
 mod scrypt;
 mod sha_crypt;
-mod wordpress;
+mod wordpress_encoding;
 
 use ::argon2::Params;
 use base64::Engine;

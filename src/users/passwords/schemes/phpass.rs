@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto;
 
-use super::{Unusable, wordpress};
+use super::{Unusable, wordpress_encoding};
 
 /// Of letters and digits, in the order of their value.
 const LETTERS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -49,7 +49,10 @@ impl PhpassHash {
         let is_other = |spelling: &&Zeroizing<Vec<u8>>| spelling.as_slice() != password;
         self.is_of(password)
             || self.may_be_of_wordpress
-                && wordpress::encodings(password).iter().filter(is_other).any(|spelling| self.is_of(spelling))
+                && wordpress_encoding::encodings(password)
+                    .iter()
+                    .filter(is_other)
+                    .any(|spelling| self.is_of(spelling))
     }
 
     fn is_of(&self, password: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use url::Url;
 use super::CompareError;
 use super::http::Connection;
 use super::load::RequestTarget;
-use super::target::{AuthMethod, Mode};
+use super::target::{CredentialKind, VariantSpec};
 use super::testbed::{Server, Testbed};
 use super::visitor::Visitor;
 
@@ -14,13 +14,13 @@ const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
 
 /// How dualauth can be set up, as far as that matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Configuration {
+pub(super) struct DualauthSettings {
     algorithm: &'static str,
     /// As tutorials have it: each session is looked up, and no token can be revoked.
     pub(super) is_textbook: bool,
 }
 
-impl Configuration {
+impl DualauthSettings {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let both = |algorithm| [true, false].map(|is_textbook| Self { algorithm, is_textbook });
         ALGORITHMS.into_iter().flat_map(both)
@@ -62,12 +62,12 @@ impl Configuration {
     }
 
     /// What is to be told of this way in this configuration; `None`: it would be the same as in another.
-    pub(super) fn describe(self, method: &AuthMethod) -> Option<AuthMethod> {
+    pub(super) fn describe(self, method: &VariantSpec) -> Option<VariantSpec> {
         let mut method = method.clone();
         match method.mode {
-            Mode::Session if !self.is_first() => return None,
-            Mode::Session => method.lookup = Some(self.lookup().to_owned()),
-            Mode::Jwt => {
+            CredentialKind::Session if !self.is_first() => return None,
+            CredentialKind::Session => method.lookup = Some(self.lookup().to_owned()),
+            CredentialKind::Jwt => {
                 method.algorithm = Some(self.algorithm.to_owned());
                 method.revocation = Some(self.revocation().to_owned());
             }
@@ -77,28 +77,28 @@ impl Configuration {
 }
 
 /// Servers of one kind, which share a database.
-pub(super) struct ServerGroup {
+pub(super) struct NodeGroup {
     pub(super) servers: Vec<Server>,
     pub(super) database: Option<Url>,
     /// `None`: of another system.
-    pub(super) configuration: Option<Configuration>,
+    pub(super) configuration: Option<DualauthSettings>,
 }
 
 /// A variant, on its servers, with somebody who is signed in.
-pub(super) struct Participant {
+pub(super) struct RunningVariant {
     pub(super) system: String,
-    pub(super) method: AuthMethod,
+    pub(super) method: VariantSpec,
     /// Which group of servers.
     pub(super) group: usize,
     pub(super) visitor: Visitor,
     pub(super) request_targets: Vec<RequestTarget>,
 }
 
-impl ServerGroup {
+impl NodeGroup {
     /// So many nodes of dualauth.
     pub(super) fn of_nodes(
         testbed: &Testbed,
-        configuration: Configuration,
+        configuration: DualauthSettings,
         database: &Url,
         nodes: usize,
     ) -> Result<Self, CompareError> {
@@ -120,9 +120,9 @@ impl ServerGroup {
     }
 }
 
-impl Participant {
+impl RunningVariant {
     /// What somebody asks who has signed in right now, on the first of the servers.
-    pub(super) fn fresh_request_target(&self, group: &ServerGroup) -> Result<RequestTarget, CompareError> {
+    pub(super) fn fresh_request_target(&self, group: &NodeGroup) -> Result<RequestTarget, CompareError> {
         request_target(&self.method, &mut self.visitor.clone(), &group.servers[0])
     }
 
@@ -130,8 +130,8 @@ impl Participant {
     /// to do at a time than one.
     pub(super) fn sign_in(
         system: &str,
-        method: AuthMethod,
-        (at, group): (usize, &ServerGroup),
+        method: VariantSpec,
+        (at, group): (usize, &NodeGroup),
         visitor: &Visitor,
         connections: usize,
     ) -> Result<Self, CompareError> {
@@ -164,7 +164,7 @@ impl Participant {
 
 /// Signs in on this server, and gives what is asked there from then on.
 fn request_target(
-    method: &AuthMethod,
+    method: &VariantSpec,
     visitor: &mut Visitor,
     server: &Server,
 ) -> Result<RequestTarget, CompareError> {

@@ -6,7 +6,7 @@ use std::io::{self, BufRead, Read};
 const MAX_LINE: u64 = 16 * 1024;
 
 /// One line.
-pub(super) struct ImportLine<'a> {
+pub(super) struct NumberedLine<'a> {
     /// The first is 1.
     pub(super) number: u64,
     /// Without its end; or what keeps it from being text.
@@ -32,7 +32,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The next one that is not empty.
-    pub(super) fn next(&mut self) -> io::Result<Option<ImportLine<'_>>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<NumberedLine<'_>>> {
         loop {
             self.line.clear();
             let length = (&mut self.reader).take(MAX_LINE).read_until(b'\n', &mut self.line)?;
@@ -45,7 +45,7 @@ impl<R: BufRead> Lines<R> {
             let rest = if is_whole { 0 } else { self.reader.skip_until(b'\n')? };
             self.bytes += rest as u64;
             if rest > 0 || !self.line.trim_ascii().is_empty() {
-                return Ok(Some(ImportLine { number: self.number, text: self.text(rest > 0) }));
+                return Ok(Some(NumberedLine { number: self.number, text: self.text(rest > 0) }));
             }
         }
     }

@@ -42,7 +42,7 @@ pub struct Outage {
 
 /// The moments of an outage.
 #[derive(Default)]
-struct OutageTimeline {
+struct OutageSignals {
     began: OnceLock<Instant>,
     is_over: AtomicBool,
     ended: OnceLock<Instant>,
@@ -55,7 +55,7 @@ pub(super) fn measure(
     time: Duration,
 ) -> Result<Vec<Outage>, CompareError> {
     request_targets.iter().try_for_each(is_well)?;
-    let (course, ready) = (OutageTimeline::default(), Barrier::new(request_targets.len() + 1));
+    let (course, ready) = (OutageSignals::default(), Barrier::new(request_targets.len() + 1));
     thread::scope(|scope| {
         let watching: Vec<_> = request_targets
             .iter()
@@ -85,7 +85,7 @@ fn is_well(request_target: &RequestTarget) -> Result<(), CompareError> {
     }
 }
 
-fn watch(request_target: &RequestTarget, course: &OutageTimeline, ready: &Barrier) -> Outage {
+fn watch(request_target: &RequestTarget, course: &OutageSignals, ready: &Barrier) -> Outage {
     let mut connection = Connection::to(request_target.origin.clone());
     // Opens the connection: that is not what is timed.
     status(request_target, &mut connection);

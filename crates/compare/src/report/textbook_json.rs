@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::target::{Mode, Transport};
+use super::super::target::{CredentialKind, Transport};
 use super::cells::memory_in_words;
 use super::html::escape;
-use super::{Delay, Report, Variant};
+use super::{DelayDistribution, Report, Variant};
 
 /// A cell's sentences, in HTML, of sessions and of JWTs. `None`: this run has not measured it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,9 +35,9 @@ pub(super) struct Textbook {
 impl Report {
     /// What was measured, row by row.
     pub(super) fn to_textbook(&self) -> Textbook {
-        let cells = |cell: fn(&Self, Mode) -> Option<String>| Cells {
-            session: cell(self, Mode::Session),
-            jwt: cell(self, Mode::Jwt),
+        let cells = |cell: fn(&Self, CredentialKind) -> Option<String>| Cells {
+            session: cell(self, CredentialKind::Session),
+            jwt: cell(self, CredentialKind::Jwt),
         };
         Textbook {
             from_outside: self.environment.url.is_some(),
@@ -53,11 +53,11 @@ impl Report {
 }
 
 impl Report {
-    fn as_it_is_and_textbook(&self, mode: Mode, transport: Transport) -> Option<[&Variant; 2]> {
+    fn as_it_is_and_textbook(&self, mode: CredentialKind, transport: Transport) -> Option<[&Variant; 2]> {
         Some([self.dualauth(mode, transport, false)?, self.dualauth(mode, transport, true)?])
     }
 
-    fn storage_cell(&self, mode: Mode) -> Option<String> {
+    fn storage_cell(&self, mode: CredentialKind) -> Option<String> {
         let weight = self.dualauth(mode, Transport::Cookie, false)?.footprint.last()?;
         let (memory, disk, logins) =
             (escape(&memory_in_words(weight)), weight.disk_bytes_per_login?, weight.logins);
@@ -67,7 +67,7 @@ impl Report {
         ))
     }
 
-    fn scalability_cell(&self, mode: Mode) -> Option<String> {
+    fn scalability_cell(&self, mode: CredentialKind) -> Option<String> {
         let [ours, textbook] = self.as_it_is_and_textbook(mode, Transport::Bearer)?;
         let cost = |variant: &Variant| {
             let (ratio, sql) = (variant.server_cpu_ratio?, variant.sql_per_request?);
@@ -78,7 +78,7 @@ impl Report {
         };
         // What a textbook's token can't do, it does not remember either: its signature is verified each time.
         let remembered =
-            if mode == Mode::Session { "sessions in use" } else { "tokens that it has verified" };
+            if mode == CredentialKind::Session { "sessions in use" } else { "tokens that it has verified" };
         Some(format!(
             "{} for each request, by a node that remembers {remembered}. As textbooks have it: {}.",
             cost(ours)?,
@@ -86,7 +86,7 @@ impl Report {
         ))
     }
 
-    fn revocation_cell(&self, mode: Mode) -> Option<String> {
+    fn revocation_cell(&self, mode: CredentialKind) -> Option<String> {
         let [ours, textbook] = self.as_it_is_and_textbook(mode, Transport::Bearer)?;
         let elsewhere =
             |variant: &Variant| Some(lives_on(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?));
@@ -97,7 +97,7 @@ impl Report {
         ))
     }
 
-    fn payload_cell(&self, mode: Mode) -> Option<String> {
+    fn payload_cell(&self, mode: CredentialKind) -> Option<String> {
         let [cookie, bearer] = [Transport::Cookie, Transport::Bearer].map(|transport| {
             let variant = self.dualauth(mode, transport, false)?;
             let header = if transport == Transport::Cookie { "cookie" } else { "authorization" };
@@ -109,7 +109,7 @@ impl Report {
         ))
     }
 
-    fn logout_cell(&self, mode: Mode) -> Option<String> {
+    fn logout_cell(&self, mode: CredentialKind) -> Option<String> {
         let here = |is_textbook| {
             let variant = self.dualauth(mode, Transport::Bearer, is_textbook)?;
             Some(lives_on(&variant.revocation_delay_ms.as_ref()?.same_node))
@@ -123,7 +123,7 @@ impl Report {
 /// In milliseconds: no request that was sent so long after the acknowledgement was accepted.
 const AT_ONCE: f64 = 0.05;
 
-fn lives_on(delay: &Delay) -> String {
+fn lives_on(delay: &DelayDistribution) -> String {
     if delay.until_expiry {
         return format!("lives on for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
     }

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::database::Connections;
-use crate::logins::{Feed, FeedReload};
+use crate::database::ConnectionPool;
+use crate::logins::{Feed, ReloadOnRevocation};
 use crate::upkeep::Upkeep;
 
 use super::state::State;
 
 /// Makes feeds: one for the start, and another whenever the one before is done for. Each begins anew.
 pub(super) fn feeds(state: &State) -> impl Fn() -> Feed + Clone + Send + 'static {
-    let others: Vec<Arc<dyn FeedReload>> = vec![Arc::new(state.keys.clone()), state.clients.clone()];
+    let others: Vec<Arc<dyn ReloadOnRevocation>> = vec![Arc::new(state.keys.clone()), state.clients.clone()];
     let (logins, metrics) = (state.logins.clone(), state.metrics.clone());
     move || logins.feed(others.clone(), metrics.clone())
 }
@@ -22,7 +22,7 @@ pub(super) fn spawn_upkeep(
     state: &State,
     first: Feed,
     feed: impl Fn() -> Feed + Clone + Send + 'static,
-    pool: Connections,
+    pool: ConnectionPool,
     audit_retention: Duration,
 ) {
     let (anew, mut first) = (feed.clone(), Some(first));

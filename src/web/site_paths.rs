@@ -2,7 +2,7 @@
 
 /// What the settings have made of paths and names.
 #[derive(Clone, Debug)]
-pub struct SiteFacts {
+pub struct SitePaths {
     /// The path of `PUBLIC_URL`, such as `/auth`; empty when it has none.
     pub base_path: String,
     /// The name of the cookie `sessionid`, with what stands before it.
@@ -13,7 +13,7 @@ pub struct SiteFacts {
     pub refresh_token_cookie: String,
 }
 
-impl SiteFacts {
+impl SitePaths {
     /// The page with its links, which are written from the root, below the path of `PUBLIC_URL`.
     pub(super) fn rooted(&self, html: &str) -> String {
         html.replace("=\"/", &format!("=\"{}/", self.base_path))

@@ -7,11 +7,11 @@ use super::parser_refusal::MAX_TARGET;
 /// The longest head that is looked at: what is longer is refused anyway.
 const MAX_HEAD: usize = MAX_TARGET + MAX_HEADERS;
 
-const LENGTH: &[u8] = b"Content-Length: 0\r\n";
+const LENGTH: &[u8] = b"Content-LengthHeader: 0\r\n";
 
 /// What the beginning of a request says about its length.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Length {
+pub enum LengthHeader {
     /// Nothing yet: more has to come.
     Unknown,
     /// Nothing that actix would not know.
@@ -33,9 +33,9 @@ pub struct Scan {
 
 impl Scan {
     /// What a request says, of which this has come: more each time.
-    pub fn go_on(&mut self, request: &[u8]) -> Length {
+    pub fn go_on(&mut self, request: &[u8]) -> LengthHeader {
         if request.len() > MAX_HEAD || !may_be_a_post(request) {
-            return Length::Known;
+            return LengthHeader::Known;
         }
         while let Some(length) = request[self.seen..].iter().position(|byte| *byte == b'\n') {
             let line = request[self.line..self.seen + length].trim_ascii_end();
@@ -45,14 +45,14 @@ impl Scan {
                 // Before it there may be empty ones (RFC 9112, section 2.2).
                 None if line.is_empty() => {}
                 None if line.ends_with(b" HTTP/1.0") => self.headers = Some(self.seen),
-                None => return Length::Known,
-                Some(place) if line.is_empty() => return Length::Missing(place),
-                Some(_) if is_about_the_body(line) => return Length::Known,
+                None => return LengthHeader::Known,
+                Some(place) if line.is_empty() => return LengthHeader::Missing(place),
+                Some(_) if is_about_the_body(line) => return LengthHeader::Known,
                 Some(_) => {}
             }
         }
         self.seen = request.len();
-        Length::Unknown
+        LengthHeader::Unknown
     }
 }
 
@@ -78,18 +78,21 @@ pub fn add_length(request: &mut Vec<u8>, place: usize) {
 mod tests {
     use super::*;
 
-    fn of(request: &str) -> Length {
+    fn of(request: &str) -> LengthHeader {
         let (mut scan, bytes) = (Scan::default(), request.as_bytes());
         let whole = Scan::default().go_on(bytes);
         // However it comes.
         let said = (1..=bytes.len()).map(|length| scan.go_on(&bytes[..length]));
-        let said = said.fold(Length::Unknown, |said, next| if said == Length::Unknown { next } else { said });
+        let said = said.fold(
+            LengthHeader::Unknown,
+            |said, next| if said == LengthHeader::Unknown { next } else { said },
+        );
         assert_eq!(said, whole, "{request:?}");
         whole
     }
 
     fn told(request: &str) -> Option<String> {
-        let Length::Missing(place) = of(request) else { return None };
+        let LengthHeader::Missing(place) = of(request) else { return None };
         let mut bytes = request.as_bytes().to_vec();
         add_length(&mut bytes, place);
         Some(String::from_utf8(bytes).expect("UTF-8"))
@@ -98,18 +101,21 @@ mod tests {
     #[test]
     fn a_post_without_a_length_is_told_that_it_has_no_body() {
         for (request, expected) in [
-            ("POST / HTTP/1.0\r\n\r\n", "POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n"),
-            ("POST / HTTP/1.0\r\nHost: x\r\n\r\n", "POST / HTTP/1.0\r\nContent-Length: 0\r\nHost: x\r\n\r\n"),
-            ("\r\n\nPOST / HTTP/1.0\r\n\r\n", "\r\n\nPOST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n"),
+            ("POST / HTTP/1.0\r\n\r\n", "POST / HTTP/1.0\r\nContent-LengthHeader: 0\r\n\r\n"),
             (
-                "POST / HTTP/1.0\r\nContent-Length-Hint: 2\r\n\r\n",
-                "POST / HTTP/1.0\r\nContent-Length: 0\r\nContent-Length-Hint: 2\r\n\r\n",
+                "POST / HTTP/1.0\r\nHost: x\r\n\r\n",
+                "POST / HTTP/1.0\r\nContent-LengthHeader: 0\r\nHost: x\r\n\r\n",
             ),
-            ("POST / HTTP/1.0\n\n", "POST / HTTP/1.0\nContent-Length: 0\r\n\n"),
+            ("\r\n\nPOST / HTTP/1.0\r\n\r\n", "\r\n\nPOST / HTTP/1.0\r\nContent-LengthHeader: 0\r\n\r\n"),
+            (
+                "POST / HTTP/1.0\r\nContent-LengthHeader-Hint: 2\r\n\r\n",
+                "POST / HTTP/1.0\r\nContent-LengthHeader: 0\r\nContent-LengthHeader-Hint: 2\r\n\r\n",
+            ),
+            ("POST / HTTP/1.0\n\n", "POST / HTTP/1.0\nContent-LengthHeader: 0\r\n\n"),
         ] {
             assert_eq!(told(request).as_deref(), Some(expected));
             for end in 0..request.len() {
-                assert_eq!(of(&request[..end]), Length::Unknown, "{:?}", &request[..end]);
+                assert_eq!(of(&request[..end]), LengthHeader::Unknown, "{:?}", &request[..end]);
             }
         }
     }
@@ -123,13 +129,13 @@ mod tests {
             "POST /\r\n\r\n",
             "POSTS / HTTP/1.0\r\n\r\n",
             "\r\nPOST / HTTP/1.1\r\n\r\n",
-            "POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\n{}",
+            "POST / HTTP/1.0\r\nContent-LengthHeader: 3\r\n\r\n{}",
             "POST / HTTP/1.0\r\nHost: x\r\nCONTENT-length : 3\r\n\r\n{}",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            assert_eq!(of(request), Length::Known, "{request:?}");
+            assert_eq!(of(request), LengthHeader::Known, "{request:?}");
         }
         let endless = format!("POST / HTTP/1.0\r\nX: {}", "x".repeat(MAX_HEAD));
-        assert_eq!(of(&endless), Length::Known);
+        assert_eq!(of(&endless), LengthHeader::Known);
     }
 }

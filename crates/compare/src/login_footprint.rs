@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::CompareError;
 use super::http::Connection;
 use super::postgres::Postgres;
-use super::target::AuthMethod;
+use super::target::VariantSpec;
 use super::testbed::Server;
 use super::visitor::Visitor;
 
@@ -24,7 +24,7 @@ pub(super) const AT_ONCE: usize = 16;
 /// What logins weigh, each, when there are so many.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedFootprint)]
-pub struct Footprint {
+pub struct LoginFootprint {
     /// How many there are.
     pub logins: usize,
     /// In the server's memory, as measured: of few logins it may be all noise.
@@ -36,7 +36,7 @@ pub struct Footprint {
 /// A server's memory, in bytes, comes and goes by so much whatever it keeps.
 const NOISE: f64 = 4.0 * 1024.0 * 1024.0;
 
-impl Footprint {
+impl LoginFootprint {
     /// What it weighs in memory, in bytes, as far as that has a meaning.
     pub fn memory(&self) -> Option<f64> {
         self.memory_bytes_per_login.filter(|bytes| *bytes >= self.noise())
@@ -50,13 +50,13 @@ impl Footprint {
 
 /// Signs in, all of these at a time, until there are so many logins, or the time is up. Each is used once.
 pub(super) fn weigh(
-    method: &AuthMethod,
+    method: &VariantSpec,
     visitors: &[Visitor],
     server: &Server,
     disk: Option<(&Postgres, &Url)>,
     logins: usize,
     limit: Duration,
-) -> Result<Footprint, CompareError> {
+) -> Result<LoginFootprint, CompareError> {
     sign_in_often(method, visitors, server, WARM_UP.min(logins / 10), limit)?;
     let size = || disk.map(|(postgres, database)| postgres.size(database)).transpose();
     let before = (server.memory(), size()?);
@@ -65,12 +65,16 @@ pub(super) fn weigh(
     let memory = after.0.zip(before.0).map(|(after, before)| after as f64 - before as f64);
     let disk = after.1.zip(before.1).map(|(after, before)| (after - before) as f64);
     let each = |bytes: f64| bytes / logins.max(1) as f64;
-    Ok(Footprint { logins, memory_bytes_per_login: memory.map(each), disk_bytes_per_login: disk.map(each) })
+    Ok(LoginFootprint {
+        logins,
+        memory_bytes_per_login: memory.map(each),
+        disk_bytes_per_login: disk.map(each),
+    })
 }
 
 /// How many that were.
 fn sign_in_often(
-    method: &AuthMethod,
+    method: &VariantSpec,
     visitors: &[Visitor],
     server: &Server,
     logins: usize,

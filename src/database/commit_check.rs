@@ -18,24 +18,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Tries a commit when somebody asks. One at a time: a commit that waits for a standby heeds no timeout of Postgres' and no
 /// end of its connection, and what waits would pile up.
 #[derive(Clone, Debug)]
-pub struct CommitProbe(Arc<ProbeInner>);
+pub struct CommitCheck(Arc<ProbeInner>);
 
 #[derive(Debug)]
 struct ProbeInner {
     pools: Pools,
     wanted: Notify,
-    latest: watch::Sender<Option<ProbeOutcome>>,
+    latest: watch::Sender<Option<CommitCheckResult>>,
 }
 
 /// One that is over.
 #[derive(Debug)]
-struct ProbeOutcome {
+struct CommitCheckResult {
     ended: Instant,
     outcome: Result<(), Arc<DatabaseError>>,
 }
 
-impl CommitProbe {
-    /// Of this database. [`CommitProbe::keep`] tries them.
+impl CommitCheck {
+    /// Of this database. [`CommitCheck::keep`] tries them.
     pub fn new(pools: Pools) -> Self {
         Self(Arc::new(ProbeInner { pools, wanted: Notify::new(), latest: watch::Sender::new(None) }))
     }
@@ -67,7 +67,7 @@ impl CommitProbe {
             // Several may have wanted the one that has just ended.
             if self.is_due() {
                 let outcome = self.attempt(&mut own).await.map_err(Arc::new);
-                self.0.latest.send_replace(Some(ProbeOutcome { ended: Instant::now(), outcome }));
+                self.0.latest.send_replace(Some(CommitCheckResult { ended: Instant::now(), outcome }));
             }
         }
     }

@@ -11,9 +11,9 @@ use rustix::time::{ClockId, clock_gettime};
 pub(super) type Cpu = HashMap<u32, u64>;
 
 /// All processes of a moment, by who started them.
-pub(super) struct Processes(HashMap<u32, Vec<u32>>);
+pub(super) struct ProcessTree(HashMap<u32, Vec<u32>>);
 
-impl Processes {
+impl ProcessTree {
     /// Those of now. `None`: this system does not tell.
     pub(super) fn look() -> Option<Self> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -122,7 +122,7 @@ mod tests {
                 .spawn()
                 .expect("a shell");
             let id = child.id();
-            let look = || Processes::look().expect("processes");
+            let look = || ProcessTree::look().expect("processes");
             while look().tree(id).len() < 2 {
                 std::thread::yield_now();
             }

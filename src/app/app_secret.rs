@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::AppSecret;
-use crate::database::{self, Connections};
+use crate::database::{self, ConnectionPool};
 use crate::jwt::{Keys, KeysError};
 
 use super::{StartError, Storage};
@@ -11,7 +11,7 @@ use super::{StartError, Storage};
 /// The one that is set, or else the one that is kept in the database: it is made there at the first start.
 pub(super) async fn app_secret(
     config: &Config,
-    pool: &Connections,
+    pool: &ConnectionPool,
     clock: &Clock,
 ) -> Result<AppSecret, StartError> {
     if let Some(secret) = &config.app_secret {

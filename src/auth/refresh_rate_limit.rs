@@ -8,7 +8,7 @@ use actix_web::web::Data;
 
 use crate::error::Problem;
 use crate::http::client::Client;
-use crate::limits::Limits;
+use crate::rate_limits::Limits;
 
 /// Wraps a route that renews, and counts its calls.
 ///

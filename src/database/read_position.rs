@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// read. And a history, since after a crash or a failover numbers are given out once more. A row is new whose
 /// transaction began after the snapshot was taken, or was running then.
 #[derive(Clone, Debug)]
-pub struct FeedPosition {
+pub struct ReadPosition {
     /// See `current_history` in the migrations.
     pub history: Uuid,
     /// A `pg_snapshot`, as text.

@@ -15,12 +15,12 @@ pub(super) type Encrypted = StreamOwned<ClientConnection, TcpStream>;
 
 /// How a server is known, which is connected to as often as need be.
 #[derive(Clone, Debug)]
-pub(super) struct Tls {
+pub(super) struct TlsClient {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
-impl Tls {
+impl TlsClient {
     /// Of the server with this name or address. It is believed with a certificate that this machine trusts
     /// (`SSL_CERT_FILE`, `SSL_CERT_DIR`, else the system's), or one of a public authority.
     ///

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use url::Url;
 use uuid::Uuid;
 
-use super::footprint;
 use super::http::Connection;
 use super::load::RequestTarget;
-use super::participant::{Configuration, DUALAUTH, Participant, ServerGroup};
-use super::rounds::MeasuredSubject;
+use super::login_footprint;
+use super::rounds::Subject;
 use super::target::Target;
 use super::testbed::{Server, Testbed};
-use super::visitor::{Call, Visitor};
+use super::variant::{DUALAUTH, DualauthSettings, NodeGroup, RunningVariant};
+use super::visitor::{PreparedRequest, Visitor};
 use super::{CompareError, Options, Plan, bare};
 
 /// Who asks.
@@ -23,18 +23,18 @@ const CHEAP_HASHES: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_IT
 
 /// Them, and what they share.
 #[derive(Default)]
-pub(super) struct Participants {
-    pub(super) groups: Vec<ServerGroup>,
-    pub(super) members: Vec<Participant>,
+pub(super) struct RunningVariants {
+    pub(super) groups: Vec<NodeGroup>,
+    pub(super) members: Vec<RunningVariant>,
     /// The other system, if it takes part.
     target: Option<Target>,
 }
 
-impl Participants {
+impl RunningVariants {
     /// dualauth in each way that it can be set up, a node of each; and another system, if one was named.
     pub(super) fn of_all(testbed: &Testbed, options: &Options, plan: &Plan) -> Result<Self, CompareError> {
         let mut participants = Self::default();
-        for configuration in Configuration::all() {
+        for configuration in DualauthSettings::all() {
             participants.add_dualauth(testbed, configuration, 1, plan)?;
         }
         if let Some(target) = &options.target {
@@ -46,7 +46,7 @@ impl Participants {
     /// dualauth with its first algorithm, by so many nodes.
     pub(super) fn of_groups(testbed: &Testbed, nodes: usize, plan: &Plan) -> Result<Self, CompareError> {
         let mut participants = Self::default();
-        for configuration in Configuration::of_first_algorithm() {
+        for configuration in DualauthSettings::of_first_algorithm() {
             participants.add_dualauth(testbed, configuration, nodes, plan)?;
         }
         Ok(participants)
@@ -58,10 +58,10 @@ impl Participants {
         let target = Target::dualauth(true)?;
         let mut participants = Self::default();
         let configuration =
-            Configuration::of_first_algorithm().find(|configuration| !configuration.is_textbook);
+            DualauthSettings::of_first_algorithm().find(|configuration| !configuration.is_textbook);
         let (configuration, method) =
             configuration.zip(target.methods.first()).ok_or(CompareError::Generator)?;
-        participants.groups.push(ServerGroup::of_nodes(testbed, configuration, &database, 1)?);
+        participants.groups.push(NodeGroup::of_nodes(testbed, configuration, &database, 1)?);
         register(&target, &visitor, &participants.groups[0].servers[0])?;
         participants.add(DUALAUTH, method.clone(), 0, &visitor, plan)?;
         Ok(participants)
@@ -73,7 +73,7 @@ impl Participants {
         let visitor = somebody(&format!("{USERNAME}-{}", &Uuid::new_v4().simple().to_string()[..12]));
         let server = Server::elsewhere(url)?;
         register(&target, &visitor, &server)?;
-        let group = ServerGroup { servers: vec![server], database: None, configuration: None };
+        let group = NodeGroup { servers: vec![server], database: None, configuration: None };
         let mut participants = Self { groups: vec![group], ..Self::default() };
         for method in &target.methods {
             participants.add(DUALAUTH, method.clone(), 0, &visitor, plan)?;
@@ -86,13 +86,13 @@ impl Participants {
     fn add_dualauth(
         &mut self,
         testbed: &Testbed,
-        configuration: Configuration,
+        configuration: DualauthSettings,
         nodes: usize,
         plan: &Plan,
     ) -> Result<(), CompareError> {
         let (target, visitor) = (Target::dualauth(true)?, somebody(USERNAME));
         let database = testbed.postgres.create_database(&configuration.database(nodes))?;
-        let group = ServerGroup::of_nodes(testbed, configuration, &database, nodes)?;
+        let group = NodeGroup::of_nodes(testbed, configuration, &database, nodes)?;
         register(&target, &visitor, &group.servers[0])?;
         self.groups.push(group);
         for method in target.methods.iter().filter_map(|method| configuration.describe(method)) {
@@ -108,7 +108,7 @@ impl Participants {
         register(target, &visitor, &server)?;
         // Of one that runs elsewhere nobody knows where it keeps what.
         let database = target.start.as_ref().map(|_| database);
-        self.groups.push(ServerGroup { servers: vec![server], database, configuration: None });
+        self.groups.push(NodeGroup { servers: vec![server], database, configuration: None });
         for method in &target.methods {
             self.add(&target.name, method.clone(), self.groups.len() - 1, &visitor, plan)?;
         }
@@ -119,13 +119,13 @@ impl Participants {
     fn add(
         &mut self,
         system: &str,
-        method: super::target::AuthMethod,
+        method: super::target::VariantSpec,
         at: usize,
         visitor: &Visitor,
         plan: &Plan,
     ) -> Result<(), CompareError> {
         let group = (at, &self.groups[at]);
-        self.members.push(Participant::sign_in(system, method, group, visitor, plan.connections)?);
+        self.members.push(RunningVariant::sign_in(system, method, group, visitor, plan.connections)?);
         Ok(())
     }
 
@@ -147,7 +147,7 @@ impl Participants {
 
     /// Another node of each that is looked at closely, if that can be had.
     pub(super) fn others(&self, testbed: &Testbed, plan: &Plan) -> Result<Vec<Option<Server>>, CompareError> {
-        let another = |group: &ServerGroup| match plan.looks_closely_at(group) {
+        let another = |group: &NodeGroup| match plan.looks_closely_at(group) {
             true => group.another(testbed),
             false => Ok(None),
         };
@@ -155,18 +155,18 @@ impl Participants {
     }
 
     /// The bare handler, if there is one, and all participants.
-    pub(super) fn subjects<'a>(&'a self, bare: Option<&'a Server>, plan: &Plan) -> Vec<MeasuredSubject<'a>> {
+    pub(super) fn subjects<'a>(&'a self, bare: Option<&'a Server>, plan: &Plan) -> Vec<Subject<'a>> {
         // One node of ours: others may not be made for so many, and several would share them.
-        let many = |group: &ServerGroup| {
+        let many = |group: &NodeGroup| {
             (group.configuration.is_some() && group.servers.len() == 1).then_some(plan.many_connections)
         };
-        let bare = bare.map(|server| MeasuredSubject {
+        let bare = bare.map(|server| Subject {
             many_connections: self.groups.iter().find_map(many),
             ..bare_subject(server, plan)
         });
         let members = self.members.iter().map(|participant| {
             let group = &self.groups[participant.group];
-            MeasuredSubject {
+            Subject {
                 request_targets: participant.request_targets.clone(),
                 servers: &group.servers,
                 database: group.database.as_ref(),
@@ -180,22 +180,29 @@ impl Participants {
     pub(super) fn weigh(
         &self,
         testbed: &Testbed,
-        participant: &Participant,
+        participant: &RunningVariant,
         plan: &Plan,
-    ) -> Result<Vec<footprint::Footprint>, CompareError> {
+    ) -> Result<Vec<login_footprint::LoginFootprint>, CompareError> {
         let mut weighed = Vec::new();
         for logins in plan.footprints {
             let name = format!("weigh_{}", Uuid::new_v4().simple());
             let database = testbed.postgres.create_database(&name)?;
             let Some((target, server)) = self.to_weigh(testbed, participant, &database)? else { break };
-            let visitors: Vec<_> =
-                (0..footprint::AT_ONCE).map(|number| somebody(&format!("{USERNAME}{number}"))).collect();
+            let visitors: Vec<_> = (0..login_footprint::AT_ONCE)
+                .map(|number| somebody(&format!("{USERNAME}{number}")))
+                .collect();
             for visitor in &visitors {
                 register(&target, visitor, &server)?;
             }
             let place = Some((&testbed.postgres, &database));
-            let footprint =
-                footprint::weigh(&participant.method, &visitors, &server, place, *logins, plan.patience)?;
+            let footprint = login_footprint::weigh(
+                &participant.method,
+                &visitors,
+                &server,
+                place,
+                *logins,
+                plan.patience,
+            )?;
             drop(server);
             testbed.postgres.drop_database(&database)?;
             weighed.push(footprint);
@@ -210,7 +217,7 @@ impl Participants {
     fn to_weigh(
         &self,
         testbed: &Testbed,
-        participant: &Participant,
+        participant: &RunningVariant,
         database: &Url,
     ) -> Result<Option<(Target, Server)>, CompareError> {
         if let Some(configuration) = self.groups[participant.group].configuration {
@@ -233,17 +240,12 @@ impl Participants {
 }
 
 /// The bare handler, as it is measured.
-pub(super) fn bare_subject<'a>(server: &'a Server, plan: &Plan) -> MeasuredSubject<'a> {
+pub(super) fn bare_subject<'a>(server: &'a Server, plan: &Plan) -> Subject<'a> {
     let origin = server.origin.clone();
     let request = format!("GET /profile HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
-    let call = Call { request, status: 200, owner: bare::USERNAME.to_owned() };
+    let call = PreparedRequest { request, status: 200, owner: bare::USERNAME.to_owned() };
     let request_targets = vec![RequestTarget { origin, call }; plan.connections];
-    MeasuredSubject {
-        request_targets,
-        servers: std::slice::from_ref(server),
-        database: None,
-        many_connections: None,
-    }
+    Subject { request_targets, servers: std::slice::from_ref(server), database: None, many_connections: None }
 }
 
 /// With a password that nobody guesses.

@@ -71,21 +71,21 @@ pub struct Limiter {
     policy: &'static str,
     limit: RateLimit,
     clock: Clock,
-    networks: Arc<Mutex<Networks>>,
+    networks: Arc<Mutex<NetworkTallies>>,
     /// Rung when a try has come to its end.
     ended: Arc<Notify>,
 }
 
 #[derive(Debug)]
-struct Networks {
-    tallies: HashMap<IpNet, Tally>,
+struct NetworkTallies {
+    tallies: HashMap<IpNet, GcraState>,
     /// How many there may be before the idle ones are looked for.
     tidy_at: usize,
 }
 
 /// What is known of one network, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally {
+struct GcraState {
     /// GCRA's theoretical arrival time: how far it lies ahead of now is what is used up.
     arrival: i64,
     /// Tries of which nobody knows yet whether they will count.
@@ -94,7 +94,7 @@ struct Tally {
 
 impl Limiter {
     fn new(policy: &'static str, limit: RateLimit, clock: Clock) -> Self {
-        let networks = Networks { tallies: HashMap::new(), tidy_at: SMALL };
+        let networks = NetworkTallies { tallies: HashMap::new(), tidy_at: SMALL };
         Self { policy, limit, clock, networks: Arc::new(Mutex::new(networks)), ended: Arc::default() }
     }
 
@@ -148,7 +148,7 @@ impl Limiter {
     }
 
     /// How many more there may be now.
-    fn room(&self, tally: &Tally, now: i64) -> Result<u32, Limited> {
+    fn room(&self, tally: &GcraState, now: i64) -> Result<u32, Limited> {
         let interval = self.interval();
         let free = interval * i64::from(self.limit.count) - (tally.arrival - now).max(0);
         match free / interval {
@@ -162,7 +162,7 @@ impl Limiter {
         }
     }
 
-    fn add(&self, tally: &mut Tally, now: i64) {
+    fn add(&self, tally: &mut GcraState, now: i64) {
         let most = now + self.interval() * i64::from(self.limit.count);
         // Never further ahead than a full count: a clock that was set back must not shut anybody out.
         tally.arrival = (tally.arrival.max(now) + self.interval()).min(most);
@@ -178,13 +178,13 @@ impl Limiter {
         self.clock.now().timestamp_micros()
     }
 
-    fn networks(&self) -> MutexGuard<'_, Networks> {
+    fn networks(&self) -> MutexGuard<'_, NetworkTallies> {
         self.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Networks {
-    fn tally(&mut self, network: IpNet, now: i64) -> &mut Tally {
+impl NetworkTallies {
+    fn tally(&mut self, network: IpNet, now: i64) -> &mut GcraState {
         if self.tallies.len() >= self.tidy_at {
             self.tallies.retain(|_, tally| tally.under_way > 0 || tally.arrival > now);
             self.tidy_at = SMALL.max(2 * self.tallies.len());

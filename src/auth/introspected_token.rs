@@ -11,7 +11,7 @@ use super::{Audience, Identity, TokenType};
 
 /// What is known of a token that is good (RFC 7662, section 2.2).
 #[derive(Debug, Serialize, ToSchema)]
-pub struct TokenBody {
+pub struct IntrospectedToken {
     /// How it is to be sent.
     #[schema(required = false)]
     pub token_type: TokenType,
@@ -61,7 +61,7 @@ pub struct TokenBody {
     pub client_id: Option<String>,
 }
 
-impl From<Identity> for TokenBody {
+impl From<Identity> for IntrospectedToken {
     fn from(identity: Identity) -> Self {
         Self {
             token_type: TokenType::Bearer,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, get};
 
-use crate::auth::{ForwardedIdentity, Identity};
+use crate::auth::{ForwardAuthIdentity, Identity};
 use crate::clock::write_rfc3339;
 use crate::error::{Code, FieldError, Problem};
 use crate::http::form::decode_form;
@@ -52,7 +52,7 @@ pub(super) fn of_any_request(config: &mut ServiceConfig) -> &mut ServiceConfig {
 ))]
 #[get("/verify")]
 pub(super) async fn verify(
-    caller: ForwardedIdentity,
+    caller: ForwardAuthIdentity,
     sign_in: Data<SignIn>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
@@ -60,7 +60,7 @@ pub(super) async fn verify(
 }
 
 async fn verify_any(
-    caller: ForwardedIdentity,
+    caller: ForwardAuthIdentity,
     sign_in: Data<SignIn>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
@@ -72,7 +72,7 @@ async fn answer(
     sign_in: &SignIn,
     request: &HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let wanted = VerifyRequest::read(conditions(request)?)?;
+    let wanted = AccessRequirements::read(conditions(request)?)?;
     if !wanted.roles.is_empty() && !identity.roles.iter().any(|role| wanted.roles.contains(role)) {
         return Err(Problem::new(Code::Forbidden, "The user has none of the roles that this needs."));
     }
@@ -110,13 +110,13 @@ fn conditions(request: &HttpRequest) -> Result<&[u8], Problem> {
 
 /// What the proxy wants of a request beyond a credential.
 #[derive(Default)]
-struct VerifyRequest {
+struct AccessRequirements {
     /// The user needs one of these; none: nobody needs any.
     roles: Vec<String>,
     freshness: Freshness,
 }
 
-impl VerifyRequest {
+impl AccessRequirements {
     /// A condition that is not known is never passed over: that would let everybody in.
     fn read(conditions: &[u8]) -> Result<Self, Problem> {
         let conditions = std::str::from_utf8(conditions).map_err(|_| unreadable("not UTF-8"))?;

@@ -11,7 +11,7 @@ use super::keycloak::KeycloakUser;
 use super::row::ImportRow;
 
 /// Reads users of one system.
-pub(super) enum JsonUsers {
+pub(super) enum JsonUserSource {
     /// With the same members as CSV has columns.
     Own,
     Auth0,
@@ -19,7 +19,7 @@ pub(super) enum JsonUsers {
     Keycloak,
 }
 
-impl JsonUsers {
+impl JsonUserSource {
     pub(super) fn row(&self, text: &str) -> ImportRow {
         match self {
             Self::Own => {
@@ -64,7 +64,7 @@ mod tests {
 
     use super::*;
 
-    fn of(users: &JsonUsers, text: &str) -> Result<(Option<String>, String, String), String> {
+    fn of(users: &JsonUserSource, text: &str) -> Result<(Option<String>, String, String), String> {
         let user = users.row(text).user?;
         Ok((user.username, user.email, user.password_hash.expose_secret().to_owned()))
     }
@@ -81,7 +81,7 @@ mod tests {
             r#"{"username": "ada", "email": "ada@example.org", "password_hash": "$2b$x"} {}"#,
             "{",
         ] {
-            let refused = of(&JsonUsers::Own, text).expect_err(text);
+            let refused = of(&JsonUserSource::Own, text).expect_err(text);
             assert!(!refused.contains("2b"), "{refused}");
         }
     }
@@ -92,7 +92,7 @@ mod tests {
             [(r#""username": "ada","#, Some("ada")), (r#""username": null,"#, None), ("", None)]
         {
             let text = format!(r#" {{{username} "password_hash": "$2b$x", "email": "ada@example.org"}}"#);
-            let (username, email, hash) = of(&JsonUsers::Own, &text).expect("a user");
+            let (username, email, hash) = of(&JsonUserSource::Own, &text).expect("a user");
             assert_eq!(
                 (username.as_deref(), email.as_str(), hash.as_str()),
                 (expected, "ada@example.org", "$2b$x")

@@ -9,7 +9,7 @@ pub(super) const MOST_REPLACED: i64 = 64;
 
 /// The credentials of a login, numbered from 0 in the order of its renewals.
 #[derive(Clone, Debug, Default)]
-pub struct Generations {
+pub struct CredentialGenerations {
     /// The number of the current one.
     pub current: i32,
     /// When those before it were replaced, the newest first, as far back as the last renewal had a grace to keep.
@@ -18,7 +18,7 @@ pub struct Generations {
 
 /// What is true of one of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GenerationState {
+pub(super) enum CredentialStatus {
     Current,
     /// It was replaced a moment ago, and is as good as the current one for so long.
     InGrace {
@@ -32,16 +32,16 @@ pub(super) enum GenerationState {
     Newer,
 }
 
-impl Generations {
-    pub(super) fn standing(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> GenerationState {
+impl CredentialGenerations {
+    pub(super) fn standing(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> CredentialStatus {
         let Ok(renewals) = usize::try_from(i64::from(self.current) - i64::from(generation)) else {
-            return GenerationState::Newer;
+            return CredentialStatus::Newer;
         };
-        let Some(before) = renewals.checked_sub(1) else { return GenerationState::Current };
+        let Some(before) = renewals.checked_sub(1) else { return CredentialStatus::Current };
         match self.replaced_at.get(before).map(|replaced_at| *replaced_at + grace) {
-            Some(until) if now < until => GenerationState::InGrace { until },
-            None if self.is_full_of_graces(grace, now) => GenerationState::Forgotten,
-            _ => GenerationState::Over,
+            Some(until) if now < until => CredentialStatus::InGrace { until },
+            None if self.is_full_of_graces(grace, now) => CredentialStatus::Forgotten,
+            _ => CredentialStatus::Over,
         }
     }
 
@@ -62,46 +62,46 @@ mod tests {
     }
 
     /// Renewed to the fifth generation; of the first two nothing is remembered.
-    fn generations() -> Generations {
-        Generations { current: 5, replaced_at: vec![at(100), at(90), at(60)] }
+    fn generations() -> CredentialGenerations {
+        CredentialGenerations { current: 5, replaced_at: vec![at(100), at(90), at(60)] }
     }
 
     #[test]
     fn each_generation_has_its_own_grace() {
         let standing = |generation, second| generations().standing(generation, GRACE, at(second));
-        assert_eq!(standing(5, 1_000), GenerationState::Current);
-        assert_eq!(standing(4, 100), GenerationState::InGrace { until: at(130) });
-        assert_eq!(standing(4, 129), GenerationState::InGrace { until: at(130) });
-        assert_eq!(standing(4, 130), GenerationState::Over);
-        assert_eq!(standing(3, 119), GenerationState::InGrace { until: at(120) });
-        assert_eq!(standing(3, 120), GenerationState::Over);
-        assert_eq!(standing(2, 100), GenerationState::Over);
+        assert_eq!(standing(5, 1_000), CredentialStatus::Current);
+        assert_eq!(standing(4, 100), CredentialStatus::InGrace { until: at(130) });
+        assert_eq!(standing(4, 129), CredentialStatus::InGrace { until: at(130) });
+        assert_eq!(standing(4, 130), CredentialStatus::Over);
+        assert_eq!(standing(3, 119), CredentialStatus::InGrace { until: at(120) });
+        assert_eq!(standing(3, 120), CredentialStatus::Over);
+        assert_eq!(standing(2, 100), CredentialStatus::Over);
     }
 
     #[test]
     fn what_is_not_remembered_was_replaced_long_ago_and_what_is_newer_is_told_from_it() {
         let standing = |generation| generations().standing(generation, GRACE, at(100));
-        assert_eq!([standing(1), standing(0), standing(i32::MIN)], [GenerationState::Over; 3]);
-        assert_eq!([standing(6), standing(i32::MAX)], [GenerationState::Newer; 2]);
+        assert_eq!([standing(1), standing(0), standing(i32::MIN)], [CredentialStatus::Over; 3]);
+        assert_eq!([standing(6), standing(i32::MAX)], [CredentialStatus::Newer; 2]);
     }
 
     #[test]
     fn of_more_than_are_remembered_nobody_knows_whether_they_are_over() {
-        let many = Generations { current: 100, replaced_at: vec![at(100); MOST_REPLACED as usize] };
+        let many = CredentialGenerations { current: 100, replaced_at: vec![at(100); MOST_REPLACED as usize] };
         let standing = |generation, second| many.standing(generation, GRACE, at(second));
         assert_eq!(
             [standing(36, 129), standing(35, 129), standing(0, 129)],
             [
-                GenerationState::InGrace { until: at(130) },
-                GenerationState::Forgotten,
-                GenerationState::Forgotten
+                CredentialStatus::InGrace { until: at(130) },
+                CredentialStatus::Forgotten,
+                CredentialStatus::Forgotten
             ]
         );
-        assert_eq!(standing(35, 130), GenerationState::Over);
+        assert_eq!(standing(35, 130), CredentialStatus::Over);
     }
 
     #[test]
     fn without_a_grace_nothing_that_was_replaced_is_good() {
-        assert_eq!(generations().standing(4, Duration::ZERO, at(100)), GenerationState::Over);
+        assert_eq!(generations().standing(4, Duration::ZERO, at(100)), CredentialStatus::Over);
     }
 }

@@ -4,7 +4,7 @@ use crate::clock::Clock;
 use crate::crypto::AppSecret;
 
 use super::error::{DatabaseError, answer};
-use super::pool::Connections;
+use super::pool::ConnectionPool;
 
 /// The secret of this database: the one that was made for it, or one made now; the flag tells which. `None` when its
 /// signing keys are sealed under one that was set: another would open none of them.
@@ -12,7 +12,7 @@ use super::pool::Connections;
 /// # Errors
 /// When the database gives no answer.
 pub async fn make_app_secret(
-    pool: &Connections,
+    pool: &ConnectionPool,
     clock: &Clock,
 ) -> Result<Option<(AppSecret, bool)>, DatabaseError> {
     if let Some(secret) = made_app_secret(pool).await? {
@@ -34,7 +34,7 @@ pub async fn make_app_secret(
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn made_app_secret(pool: &Connections) -> Result<Option<AppSecret>, DatabaseError> {
+pub async fn made_app_secret(pool: &ConnectionPool) -> Result<Option<AppSecret>, DatabaseError> {
     let stored = sqlx::query_scalar!("select value from dualauth.secrets where name = 'app_secret'");
     let Some(stored) = answer(stored.fetch_optional(pool)).await? else { return Ok(None) };
     let too_short = || sqlx::Error::Decode("the stored secret is too short".into());
@@ -45,7 +45,7 @@ pub async fn made_app_secret(pool: &Connections) -> Result<Option<AppSecret>, Da
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn forget_app_secret(pool: &Connections) -> Result<(), DatabaseError> {
+pub async fn forget_app_secret(pool: &ConnectionPool) -> Result<(), DatabaseError> {
     let delete = sqlx::query!("delete from dualauth.secrets where name = 'app_secret'");
     answer(delete.execute(pool)).await.map(drop)
 }

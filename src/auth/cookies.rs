@@ -9,7 +9,7 @@ const MAX_AGE_LIMIT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// A kind of cookie.
 #[derive(Clone, Copy, Debug)]
-pub struct CookieKind {
+pub struct CookieSpec {
     /// Its name, without a prefix.
     pub name: &'static str,
     /// The path below which it is sent, as the service itself sees its paths.
@@ -34,7 +34,7 @@ pub struct CookiePolicy {
 impl CookiePolicy {
     /// The name, and before it the prefix by which a browser vouches for the cookie's attributes (RFC 6265bis, section
     /// 4.1.3).
-    pub fn name(&self, kind: CookieKind) -> String {
+    pub fn name(&self, kind: CookieSpec) -> String {
         let is_host_only = self.domain.is_none() && kind.path == "/";
         let vouched = match (self.secure, is_host_only) {
             (false, _) => "",
@@ -45,7 +45,7 @@ impl CookiePolicy {
     }
 
     /// The path below which a browser sends it. One that goes everywhere goes to the whole host: `__Host-` wants that.
-    fn path(&self, kind: CookieKind) -> String {
+    fn path(&self, kind: CookieSpec) -> String {
         match kind.path {
             "/" => "/".to_owned(),
             path => format!("{}{path}", self.base_path),
@@ -53,7 +53,7 @@ impl CookiePolicy {
     }
 
     /// A cookie that carries `value`: for as long as that lives, or until the browser closes.
-    pub fn set(&self, kind: CookieKind, value: &str, life: Option<Duration>) -> Cookie<'static> {
+    pub fn set(&self, kind: CookieSpec, value: &str, life: Option<Duration>) -> Cookie<'static> {
         let mut cookie = self.cookie(kind, value);
         if let Some(life) = life {
             cookie.set_max_age(max_age(life));
@@ -62,13 +62,13 @@ impl CookiePolicy {
     }
 
     /// What makes the browser forget the cookie.
-    pub fn clear(&self, kind: CookieKind) -> Cookie<'static> {
+    pub fn clear(&self, kind: CookieSpec) -> Cookie<'static> {
         let mut cookie = self.cookie(kind, "");
         cookie.make_removal();
         cookie
     }
 
-    fn cookie(&self, kind: CookieKind, value: &str) -> Cookie<'static> {
+    fn cookie(&self, kind: CookieSpec, value: &str) -> Cookie<'static> {
         let mut cookie = Cookie::build(self.name(kind), value.to_owned())
             .path(self.path(kind))
             .http_only(true)

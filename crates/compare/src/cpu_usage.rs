@@ -6,12 +6,12 @@ use url::Url;
 
 use super::CompareError;
 use super::postgres::{Postgres, Statements};
-use super::processes::{Cpu, Processes};
+use super::proc_usage::{Cpu, ProcessTree};
 use super::testbed::Server;
 
 /// The CPU time that was taken until now, as far as that can be known.
 #[derive(Clone, Debug)]
-pub(super) struct UsageSnapshot {
+pub(super) struct CpuSnapshot {
     at: Instant,
     servers: Option<Cpu>,
     postgres: Option<Cpu>,
@@ -19,16 +19,16 @@ pub(super) struct UsageSnapshot {
 
 /// The CPU time that each request took, in microseconds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct UsagePerRequest {
+pub(super) struct CpuPerRequest {
     pub(super) servers: Option<f64>,
     pub(super) postgres: Option<f64>,
 }
 
-impl UsageSnapshot {
+impl CpuSnapshot {
     /// At these.
     pub(super) fn at(servers: &[Server], postgres: Option<&Postgres>) -> Self {
         // Once for all of them: while it looks, it takes CPU that others could have.
-        let processes = Processes::look();
+        let processes = ProcessTree::look();
         let of_servers = |processes| servers.iter().map(|server| server.cpu(processes)).collect();
         let all: Option<Vec<Cpu>> = processes.as_ref().and_then(of_servers);
         let servers = all.map(|all| all.into_iter().flatten().collect());
@@ -37,10 +37,10 @@ impl UsageSnapshot {
     }
 
     /// What so many requests took between a look and a later one.
-    pub(super) fn usage_until(&self, later: &Self, idle: &IdleBaseline, requests: u64) -> UsagePerRequest {
+    pub(super) fn usage_until(&self, later: &Self, idle: &IdleBaseline, requests: u64) -> CpuPerRequest {
         let idle = idle.cpu.unwrap_or_default() * (later.at - self.at).as_secs_f64();
         let each = |nanoseconds: f64| nanoseconds.max(0.0) / 1e3 / requests.max(1) as f64;
-        UsagePerRequest {
+        CpuPerRequest {
             servers: grown(self.servers.as_ref(), later.servers.as_ref()).map(each),
             postgres: grown(self.postgres.as_ref(), later.postgres.as_ref()).map(|cpu| each(cpu - idle)),
         }
@@ -83,9 +83,9 @@ impl IdleBaseline {
             || databases.iter().map(|database| postgres.statements(database)).collect::<Result<Vec<_>, _>>();
         let earlier = all()?;
         // Asking for statements takes CPU as well.
-        let before = UsageSnapshot::at(&[], Some(postgres));
+        let before = CpuSnapshot::at(&[], Some(postgres));
         std::thread::sleep(time);
-        let after = UsageSnapshot::at(&[], Some(postgres));
+        let after = CpuSnapshot::at(&[], Some(postgres));
         let took = after.at - before.at;
         let later = all()?;
         let mut statements = Statements::new();
@@ -124,19 +124,16 @@ mod tests {
         let idle = IdleBaseline { cpu: Some(1e6), statements: Statements::new() };
         let cpu = |nanoseconds| Some(Cpu::from([(1, nanoseconds)]));
         let at = Instant::now();
-        let before = UsageSnapshot { at, servers: cpu(1_000_000), postgres: cpu(7_000_000) };
-        let after = UsageSnapshot {
+        let before = CpuSnapshot { at, servers: cpu(1_000_000), postgres: cpu(7_000_000) };
+        let after = CpuSnapshot {
             at: at + Duration::from_secs(2),
             servers: cpu(4_000_000),
             postgres: cpu(12_000_000),
         };
         let usage_until = before.usage_until(&after, &idle, 10);
         assert_eq!((usage_until.servers, usage_until.postgres), (Some(300.0), Some(300.0)));
-        let usage_until = before.usage_until(
-            &UsageSnapshot { servers: None, postgres: cpu(8_000_000), ..after },
-            &idle,
-            10,
-        );
+        let usage_until =
+            before.usage_until(&CpuSnapshot { servers: None, postgres: cpu(8_000_000), ..after }, &idle, 10);
         assert_eq!((usage_until.servers, usage_until.postgres), (None, Some(0.0)));
     }
 

@@ -118,7 +118,7 @@ impl Exchange {
                 headers.add_to(response.response_mut().head_mut());
                 Ok(response)
             }
-            Err(error) => Err(IncompleteError { error, headers }.into()),
+            Err(error) => Err(ErrorWithHeaders { error, headers }.into()),
         }
     }
 
@@ -195,18 +195,18 @@ impl ResponseHeaders {
 
 /// An error of which the response is made further out, where nobody knows what every answer has.
 #[derive(Debug)]
-struct IncompleteError {
+struct ErrorWithHeaders {
     error: Error,
     headers: ResponseHeaders,
 }
 
-impl fmt::Display for IncompleteError {
+impl fmt::Display for ErrorWithHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)
     }
 }
 
-impl ResponseError for IncompleteError {
+impl ResponseError for ErrorWithHeaders {
     fn status_code(&self) -> StatusCode {
         self.error.as_response_error().status_code()
     }

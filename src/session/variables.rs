@@ -9,7 +9,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use uuid::Uuid;
 
-use crate::database::{Connections, DatabaseError, answer};
+use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::error::{FieldError, Problem};
 
 /// What a key may be, for the API's document.
@@ -42,7 +42,7 @@ impl FromRequest for VariableName {
 
 /// What became of a value that was to be kept.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Put {
+pub(super) enum PutOutcome {
     Kept,
     /// It is too large, or all together would be.
     TooLarge(&'static str),
@@ -52,11 +52,11 @@ pub(super) enum Put {
 
 /// The variables of all sessions.
 #[derive(Clone, Debug)]
-pub struct SessionData(Connections);
+pub struct SessionDataStore(ConnectionPool);
 
-impl SessionData {
+impl SessionDataStore {
     /// In this database.
-    pub fn new(pool: Connections) -> Self {
+    pub fn new(pool: ConnectionPool) -> Self {
         Self(pool)
     }
 
@@ -93,9 +93,9 @@ impl SessionData {
         login: Uuid,
         key: &VariableName,
         value: &str,
-    ) -> Result<Put, DatabaseError> {
+    ) -> Result<PutOutcome, DatabaseError> {
         if value.len() > MAX_VALUE {
-            return Ok(Put::TooLarge("A value has 4 KiB at most."));
+            return Ok(PutOutcome::TooLarge("A value has 4 KiB at most."));
         }
         // A second writer waits for the first at the row, and is then judged by what the first one left. Each
         // member costs two quotes, a colon and a comma beside its key and its value.
@@ -118,9 +118,9 @@ impl SessionData {
         );
         let row = answer(put.fetch_one(&self.0)).await?;
         Ok(match (row.live, row.kept) {
-            (_, true) => Put::Kept,
-            (true, false) => Put::TooLarge("All that a session keeps has 64 KiB at most."),
-            (false, false) => Put::Over,
+            (_, true) => PutOutcome::Kept,
+            (true, false) => PutOutcome::TooLarge("All that a session keeps has 64 KiB at most."),
+            (false, false) => PutOutcome::Over,
         })
     }
 

@@ -1,0 +1,104 @@
+//! The way to the database: where it is, and why it can't be reached.
+
+use std::net::IpAddr;
+
+use secrecy::SecretString;
+use sqlx::postgres::PgConnectOptions;
+
+use super::PATIENCE;
+use crate::commands::doctor::Finding;
+use crate::config::Config;
+use crate::database::{self, DirectUrl, Endpoints, OpenError};
+use dualauth_postgres::PrivatePostgres;
+
+pub(super) async fn locate(config: &Config) -> Result<SecretString, Finding> {
+    if let Some(url) = &config.database_url {
+        return Ok(url.clone());
+    }
+    let running = PrivatePostgres::running(&config.data_folder).await;
+    running.map(SecretString::from).ok_or_else(|| {
+        Finding::skipped(
+            "the database: DATABASE_URL is not set, so the service runs a Postgres of its own, which does not run now",
+            "Look again while the service runs.",
+        )
+    })
+}
+
+pub(super) async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Endpoints, Finding> {
+    let outcome = tokio::time::timeout(PATIENCE, Endpoints::find(url, direct, database::COMMAND)).await;
+    let error = match outcome {
+        Ok(Ok(ways)) => return Ok(ways),
+        Ok(Err(OpenError::Connect(error))) => error,
+        // It says what to do.
+        Ok(Err(error)) => return Err(Finding::problem("The service does not start.", error.to_string())),
+        Err(_) => sqlx::Error::PoolTimedOut,
+    };
+    let ways = Endpoints::direct_to(url, database::COMMAND);
+    let place = ways.map_or_else(|error| error.to_string(), |ways| place(ways.options()));
+    let code = error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
+    let (what, advice) = match (code.as_deref(), &error) {
+        (Some("28P01" | "28000"), _) => (
+            format!("Postgres at {place} does not let this user in: {error}"),
+            "Correct the user or the password in DATABASE_URL.",
+        ),
+        (Some("3D000"), _) => (
+            format!("Postgres at {place} has no such database: {error}"),
+            "Create it (`createdb`), or correct its name in DATABASE_URL.",
+        ),
+        (Some("53300"), _) => (
+            format!("Postgres at {place} has no connection left: {error}"),
+            "Raise max_connections, or close what holds them.",
+        ),
+        (Some("08P01"), _) => (
+            format!("What answers at {place} refuses how the service connects: {error}"),
+            "A pooler, perhaps, and a parameter of the URL that it does not pass on (`options`, for example): leave that out.",
+        ),
+        (_, sqlx::Error::Tls(_)) => (
+            format!("No TLS with {place}: {error}"),
+            "Check sslmode and sslrootcert in DATABASE_URL against what the server has.",
+        ),
+        (_, sqlx::Error::PoolTimedOut) => (
+            format!("Postgres at {place} says nothing for {} s.", PATIENCE.as_secs()),
+            "Check the address and the firewall.",
+        ),
+        _ => (
+            format!("Postgres at {place} can't be reached: {error}"),
+            "Check DATABASE_URL, and whether Postgres runs there.",
+        ),
+    };
+    Err(Finding::problem(what, advice))
+}
+
+fn place(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+pub(super) fn is_remote(options: &PgConnectOptions) -> bool {
+    // As a URL writes it, an IPv6 address has brackets.
+    let host = options.get_host().trim_matches(['[', ']']);
+    let is_local = host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    options.get_socket().is_none() && !host.starts_with('/') && !is_local
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_another_machine_is_told_from_what_is_on_this_one() {
+        for (url, remote) in [
+            ("postgres://db.example.com/x", true),
+            ("postgres://192.0.2.1/x", true),
+            ("postgres://localhost/x", false),
+            ("postgres://127.0.0.1/x", false),
+            ("postgres://[::1]/x", false),
+            ("postgres://x?host=/run/postgresql", false),
+        ] {
+            assert_eq!(is_remote(&url.parse().expect("a URL")), remote, "{url}");
+        }
+    }
+}

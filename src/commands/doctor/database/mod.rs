@@ -1,0 +1,97 @@
+//! The database: whether it answers, as what it should be, and lets the service do what it has to.
+
+mod connection;
+mod schema;
+mod server;
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgListener};
+
+use super::Finding;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::crypto::random_bytes;
+use crate::database::{self, DirectUrl, Endpoints, Pooling, Pools, answer};
+
+/// How long it waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What it found, and the database, if what is in it can be looked at.
+pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Option<Pools>) {
+    let url = match connection::locate(config).await {
+        Ok(url) => url,
+        Err(finding) => return (vec![finding], None),
+    };
+    let direct = if config.database_url.is_some() { &config.database_direct_url } else { &DirectUrl::Usual };
+    let ways = match connection::find(&url, direct).await {
+        Ok(ways) => ways,
+        Err(finding) => return (vec![finding], None),
+    };
+    let pools = Pools::new(ways.clone(), config.database_max_connections);
+    let (mut findings, is_ready) = match inspect(&pools, ways.options(), config, clock).await {
+        Ok(inspected) => inspected,
+        Err(error) => (vec![Finding::skipped("the database", format!("It gives no answer: {error}"))], false),
+    };
+    findings.push(check_pooling(&ways));
+    findings.push(match ways.advice() {
+        Some(advice) => Finding::warning("Notifications don't arrive.", advice),
+        None => check_notifications(&pools).await,
+    });
+    (findings, is_ready.then_some(pools))
+}
+
+async fn inspect(
+    pools: &Pools,
+    options: &PgConnectOptions,
+    config: &Config,
+    clock: &Clock,
+) -> Result<(Vec<Finding>, bool), database::DatabaseError> {
+    let requests = &pools.requests;
+    let facts = server::facts(requests).await?;
+    let mut findings = vec![server::check_version(&facts)];
+    findings.push(server::check_clocks(server::clock_difference(requests, clock).await?));
+    findings.extend(server::check(&facts, connection::is_remote(options), config.database_url.is_none()));
+    findings.push(server::check_connections(facts.connections, facts.used, config.database_max_connections));
+    let checking = pools.on_one_backend(async |backend| schema::check(backend).await);
+    let ([schema, rights], is_ready) = answer(checking).await?;
+    findings.extend([schema, rights]);
+    Ok((findings, is_ready))
+}
+
+/// Whether there is a pooler that has to be known of.
+fn check_pooling(ways: &Endpoints) -> Finding {
+    Finding::ok(match ways.pooling() {
+        Pooling::Session => "each connection has a backend of Postgres to itself",
+        Pooling::Transaction => {
+            "DATABASE_URL leads to a pooler in transaction mode: each statement has a transaction round it"
+        }
+    })
+}
+
+/// Whether what Postgres notifies of arrives: by one connection, what another one said.
+async fn check_notifications(pools: &Pools) -> Finding {
+    let Some(listening) = pools.listening() else {
+        return Finding::skipped(
+            "whether notifications arrive",
+            "DATABASE_DIRECT_URL is none: what other nodes revoke is known at the next look, within STALENESS_BOUND.",
+        );
+    };
+    // Nobody else listens to this one.
+    let channel = format!("dualauth_doctor_{:016x}", u64::from_ne_bytes(random_bytes()));
+    let round_trip = async {
+        let mut listener = PgListener::connect_with(&listening).await?;
+        listener.listen(&channel).await?;
+        sqlx::query!("select pg_notify($1, '')", channel).execute(&pools.requests).await?;
+        listener.recv().await.map(drop)
+    };
+    match tokio::time::timeout(PATIENCE, round_trip).await {
+        Ok(Ok(())) => Finding::ok("notifications arrive"),
+        Ok(Err(error)) => Finding::skipped("whether notifications arrive", error.to_string()),
+        Err(_) => Finding::warning(
+            "Notifications don't arrive: what one node revokes another one hears of when it looks, a quarter of \
+             STALENESS_BOUND later at worst, and not in milliseconds.",
+            "A pooler in transaction mode drops LISTEN: set DATABASE_DIRECT_URL to the address of Postgres itself.",
+        ),
+    }
+}

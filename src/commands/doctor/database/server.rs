@@ -1,0 +1,230 @@
+//! Postgres itself: its version, how safely it keeps what it is told, its limits, its clock.
+
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+use crate::clock::Clock;
+use crate::commands::doctor::Finding;
+use crate::database::{self, ConnectionPool, OWN_CONNECTIONS, answer};
+
+/// The oldest that will do.
+const LEAST_VERSION: i32 = 13;
+
+/// What two clocks may differ by before somebody notices, and before tokens of one node are refused on another.
+const NOTICEABLE: chrono::Duration = chrono::Duration::seconds(1);
+const HARMFUL: chrono::Duration = chrono::Duration::seconds(5);
+
+/// What Postgres says of itself.
+pub(super) struct ServerProperties {
+    version: i32,
+    is_superuser: bool,
+    is_read_only: bool,
+    has_tls: bool,
+    may_lose: bool,
+    may_forget: bool,
+    pub(super) connections: i64,
+    pub(super) used: i64,
+    statement_timeout: String,
+    role: String,
+    encoding: String,
+}
+
+pub(super) async fn facts(requests: &ConnectionPool) -> Result<ServerProperties, database::DatabaseError> {
+    let query = sqlx::query_as!(
+        ServerProperties,
+        r#"select current_setting('server_version_num')::int / 10000 as "version!", r.rolsuper as "is_superuser!",
+                  pg_is_in_recovery() or current_setting('transaction_read_only')::bool as "is_read_only!",
+                  coalesce((select ssl from pg_stat_ssl where pid = pg_backend_pid()), false) as "has_tls!",
+                  not (current_setting('fsync')::bool and current_setting('full_page_writes')::bool) as "may_lose!",
+                  current_setting('synchronous_commit') = 'off' as "may_forget!",
+                  least(current_setting('max_connections')::int
+                          - current_setting('superuser_reserved_connections')::int,
+                        nullif(r.rolconnlimit, -1), nullif(d.datconnlimit, -1))::bigint as "connections!",
+                  (select coalesce(sum(numbackends), 0) from pg_stat_database)::bigint as "used!",
+                  current_setting('statement_timeout') as "statement_timeout!",
+                  current_user::text as "role!",
+                  current_setting('server_encoding') as "encoding!"
+           from pg_roles r, pg_database d where r.rolname = current_user and d.datname = current_database()"#
+    );
+    answer(query.fetch_one(requests)).await
+}
+
+pub(super) fn check_version(facts: &ServerProperties) -> Finding {
+    match facts.version {
+        version if version < LEAST_VERSION => Finding::problem(
+            format!("Postgres {version} is too old."),
+            format!("The service needs {LEAST_VERSION} or later."),
+        ),
+        version => Finding::ok(format!("Postgres {version} answers")),
+    }
+}
+
+pub(super) fn check(facts: &ServerProperties, is_remote: bool, is_private: bool) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if facts.is_read_only {
+        findings.push(Finding::problem(
+            "Postgres is read-only: a standby, perhaps.",
+            "Have DATABASE_URL name the primary (with several hosts: target_session_attrs=read-write).",
+        ));
+    }
+    if facts.encoding != "UTF8" {
+        findings.push(Finding::problem(
+            format!("The database's encoding is {}, and not every name fits into it.", facts.encoding),
+            "Create the database with ENCODING 'UTF8'.",
+        ));
+    }
+    if is_remote && !facts.has_tls {
+        findings.push(Finding::warning(
+            "Postgres is on another machine, and the connection is not encrypted: hashes and sealed keys can be read on their way.",
+            "Have Postgres speak TLS, and add sslmode=verify-full to DATABASE_URL.",
+        ));
+    }
+    if facts.may_lose {
+        findings.push(Finding::problem(
+            "fsync or full_page_writes is off: a crash of Postgres' machine may damage the database.",
+            "Turn both on in postgresql.conf.",
+        ));
+    }
+    if facts.may_forget {
+        findings.push(Finding::warning(
+            "synchronous_commit is off: a crash may undo what was acknowledged last, a logout say.",
+            "Turn it on, for this role at least: alter role … set synchronous_commit = on.",
+        ));
+    }
+    if facts.is_superuser && !is_private {
+        findings.push(Finding::warning(
+            "The service connects as a superuser, who may do anything to every database there.",
+            "Give it a role of its own, which owns its database.",
+        ));
+    }
+    if facts.statement_timeout != "5s" {
+        findings.push(Finding::warning(
+            "The time limits that the service sets do not hold: statements may run for ever.",
+            format!(
+                "A pooler, perhaps. They hold for the role: alter role \"{role}\" set statement_timeout = '5s'; alter role \
+                 \"{role}\" set lock_timeout = '2s'; alter role \"{role}\" set idle_in_transaction_session_timeout = '5s';",
+                role = facts.role
+            ),
+        ));
+    }
+    findings
+}
+
+pub(super) fn check_connections(connections: i64, used: i64, for_requests: u32) -> Finding {
+    let (node, free) = (i64::from(for_requests) + i64::from(OWN_CONNECTIONS), connections - used);
+    let what = format!(
+        "Postgres allows {connections} connections, {used} are used, and each node takes up to {node}"
+    );
+    let advice = "Raise max_connections, or the role's or the database's own limit.";
+    match connections {
+        _ if connections < node => Finding::problem(what, advice),
+        _ if free < node => Finding::warning(what, advice),
+        _ => Finding::ok(what),
+    }
+}
+
+/// How far Postgres' clock is ahead of ours.
+pub(super) async fn clock_difference(
+    requests: &ConnectionPool,
+    clock: &Clock,
+) -> Result<chrono::Duration, database::DatabaseError> {
+    let (before, began) = (clock.now(), Instant::now());
+    let query = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#);
+    let there: DateTime<Utc> = answer(query.fetch_one(requests)).await?;
+    // It read its clock half way, as far as anybody can tell.
+    let here = before + began.elapsed() / 2;
+    Ok(there - here)
+}
+
+pub(super) fn check_clocks(difference: chrono::Duration) -> Finding {
+    let seconds = difference.abs().as_seconds_f64();
+    let what = match difference < chrono::Duration::zero() {
+        true => format!("Postgres' clock is {seconds:.1} s behind this machine's"),
+        false => format!("Postgres' clock is {seconds:.1} s ahead of this machine's"),
+    };
+    let advice =
+        "Let both set their clocks by NTP (chrony, systemd-timesyncd): tokens and logins are dated by them.";
+    match difference.abs() {
+        off if off > HARMFUL => Finding::problem(what, advice),
+        off if off > NOTICEABLE => Finding::warning(what, advice),
+        _ => Finding::ok("this machine's clock and Postgres' agree"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::Level;
+
+    fn good() -> ServerProperties {
+        ServerProperties {
+            version: 15,
+            is_superuser: false,
+            is_read_only: false,
+            has_tls: true,
+            may_lose: false,
+            may_forget: false,
+            connections: 97,
+            used: 6,
+            statement_timeout: "5s".to_owned(),
+            role: "auth".to_owned(),
+            encoding: "UTF8".to_owned(),
+        }
+    }
+
+    fn found(facts: &ServerProperties, is_remote: bool) -> Vec<Level> {
+        let findings = check(facts, is_remote, false).into_iter().map(|finding| finding.level);
+        findings.filter(|level| *level != Level::Ok).collect()
+    }
+
+    #[test]
+    fn a_good_database_is_well() {
+        assert_eq!(found(&good(), true), []);
+        assert_eq!(found(&ServerProperties { has_tls: false, ..good() }, false), []);
+        assert_eq!(check_version(&good()).level, Level::Ok);
+    }
+
+    #[test]
+    fn each_mistake_is_found() {
+        use Level::{Problem, Warning};
+        for (level, facts) in [
+            (Problem, ServerProperties { is_read_only: true, ..good() }),
+            (Problem, ServerProperties { encoding: "SQL_ASCII".to_owned(), ..good() }),
+            (Problem, ServerProperties { may_lose: true, ..good() }),
+            (Warning, ServerProperties { has_tls: false, ..good() }),
+            (Warning, ServerProperties { may_forget: true, ..good() }),
+            (Warning, ServerProperties { is_superuser: true, ..good() }),
+            (Warning, ServerProperties { statement_timeout: "0".to_owned(), ..good() }),
+        ] {
+            assert_eq!(found(&facts, true), [level]);
+        }
+        assert_eq!(
+            [check_connections(10, 0, 10), check_connections(20, 10, 10), check_connections(97, 6, 10)]
+                .map(|it| it.level),
+            [Problem, Warning, Level::Ok]
+        );
+        assert_eq!(check_version(&ServerProperties { version: 12, ..good() }).level, Problem);
+        assert!(
+            check(&ServerProperties { is_superuser: true, ..good() }, false, true)
+                .iter()
+                .all(|it| it.level == Level::Ok)
+        );
+    }
+
+    #[test]
+    fn clocks_that_differ_are_found_either_way() {
+        for (millis, level) in [
+            (0, Level::Ok),
+            (999, Level::Ok),
+            (1_500, Level::Warning),
+            (4_900, Level::Warning),
+            (5_100, Level::Problem),
+            (3_600_000, Level::Problem),
+        ] {
+            for difference in [millis, -millis].map(chrono::Duration::milliseconds) {
+                assert_eq!(check_clocks(difference).level, level, "{difference}");
+            }
+        }
+    }
+}
