@@ -1,10 +1,13 @@
 //! The program: its allocator, its runtime, its exit code.
 
+mod commit;
+
 use std::io::Write;
 use std::process::ExitCode;
 
 use dualauth::commands::{self, Failure};
 use dualauth::config::Config;
+use dualauth::version;
 
 /// What a request allocates for a moment and what is remembered for hours come in turns. glibc lets them lie side by
 /// side, and a remembered session then holds four times its own weight.
@@ -12,6 +15,7 @@ use dualauth::config::Config;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    version::set_commit(commit::COMMIT);
     let command_line = match commands::parse() {
         Ok(command_line) => command_line,
         Err(code) => return code,

@@ -4,9 +4,12 @@ mod audit;
 mod calibrate;
 mod clients;
 mod compare;
+mod completions;
 mod doctor;
+mod health;
 mod import;
 mod keys;
+mod manual;
 mod output;
 mod serve;
 mod signals;
@@ -20,6 +23,7 @@ use clap::{Parser, Subcommand};
 use crate::app::{self, Storage};
 use crate::config::{Config, ConfigError};
 use crate::telemetry;
+use crate::version;
 
 use self::output::print_line;
 
@@ -31,7 +35,7 @@ pub type Failure = Box<dyn std::error::Error>;
 /// Settings come from the environment and from `.env`; `.env.example` lists them. Without DATABASE_URL a private
 /// Postgres runs below .data/.
 #[derive(Parser)]
-#[command(version)]
+#[command(version = version::with_commit())]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -43,6 +47,12 @@ enum Command {
     Other(WithSettings),
     /// Look for what people get wrong, and say what to do about it. Changes nothing
     Doctor(doctor::Doctor),
+    /// Ask the service that runs here whether it is ready: exit code 0, or 1 and why it is not
+    Health(health::Health),
+    /// Print what a shell completes commands by
+    Completions(completions::Completions),
+    /// Write a manual page for each command
+    Manual(manual::Manual),
 }
 
 /// Those that can do nothing without.
@@ -92,6 +102,9 @@ pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>)
     match command_line.command {
         // Wrong settings are among what it looks for. It says all that there is to say itself.
         Some(Command::Doctor(doctor)) => doctor::examine(doctor, config).await,
+        Some(Command::Health(health)) => health::ask(health).await,
+        Some(Command::Completions(completions)) => completions::print(&completions),
+        Some(Command::Manual(manual)) => manual::write(&manual),
         Some(Command::Other(command)) => with_settings(command, config?).await,
         None => with_settings(WithSettings::Serve, config?).await,
     }

@@ -265,6 +265,14 @@ impl Config {
         }
     }
 
+    /// `LISTEN` alone, however wrong the other settings are. It does not read `.env`: [`Config::from_env`] has.
+    ///
+    /// # Errors
+    /// It is written in none of the ways that it can be, or its file can't be read.
+    pub fn listen_from_env() -> Result<Listen, ConfigError> {
+        reader::read_listen(|name| std::env::var(name).ok()).map_err(ConfigError)
+    }
+
     /// Reads the settings from `vars`, and from the files that `NAME_FILE` names. An empty value counts as not set, unless it
     /// would mean another database or secret.
     ///

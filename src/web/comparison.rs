@@ -14,7 +14,7 @@ use crate::error::{Code, Problem};
 pub use self::last_report::LastReport;
 
 /// What the tables and charts of a report look like, here and where it stands alone.
-const REPORT_STYLE: &str = include_str!("../../crates/compare/src/report/report.css");
+const REPORT_STYLE: &str = include_str!("comparison/report.css");
 
 /// The comparison that was measured last.
 ///

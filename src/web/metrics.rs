@@ -12,6 +12,7 @@ use crate::http::route_index;
 use crate::logins::Logins;
 use crate::metrics::{Metrics, register};
 use crate::users::Accounts;
+use crate::version::{self, VERSION};
 
 /// What is read when Prometheus scrapes, and where it is read.
 pub struct Scrape {
@@ -83,10 +84,9 @@ impl Scrape {
         pools: Pools,
     ) -> prometheus::Result<Self> {
         let registry = metrics.registry();
-        let version = "Which version this is.";
-        let built = IntGauge::with_opts(
-            Opts::new("build_info", version).const_label("version", env!("CARGO_PKG_VERSION")),
-        )?;
+        let build = Opts::new("build_info", "Which version this is, and the commit that it was built from.");
+        let build = build.const_label("version", VERSION).const_label("commit", version::commit());
+        let built = IntGauge::with_opts(build)?;
         register(registry, built)?.set(1);
         Ok(Self { gauges: Gauges::register_in(registry)?, metrics, logins, accounts, trail, pools })
     }
