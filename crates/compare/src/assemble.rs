@@ -18,25 +18,25 @@ use super::variant::RunningVariant;
 use super::{CompareError, Plan, host};
 
 /// The part of the generator's limit from which on it is the limit that is measured.
-const NEAR: f64 = 0.8;
+const GENERATOR_BOUND_SHARE: f64 = 0.8;
 
 /// So many waits make a p99: ten are longer.
-const ENOUGH: u64 = 1_000;
+const MIN_SAMPLES_FOR_P99: u64 = 1_000;
 
 /// More than this, on average, and others were busy on the machine.
-const BUSY: f64 = 0.5;
+const MAX_LOAD_AVERAGE: f64 = 0.5;
 
 /// So much of the CPU time, taken by others on a virtual machine's host, is no trifle.
-const MUCH: f64 = 0.01;
+const MAX_STOLEN: f64 = 0.01;
 
 /// The parts of all requests of which the time is told.
-const CURVE: [f64; 20] = [
+const CURVE_QUANTILES: [f64; 20] = [
     0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 0.995,
     0.999, 1.0,
 ];
 
 /// A report without any variant yet.
-pub(super) fn begin(plan: &Plan, generator: GeneratorLimit, testbed: Option<&Testbed>) -> Report {
+pub(super) fn empty_report(plan: &Plan, generator: GeneratorLimit, testbed: Option<&Testbed>) -> Report {
     let (servers, load) =
         testbed.map_or((0, 0), |testbed| (testbed.cores.servers.len(), testbed.cores.load.len()));
     let environment = RunInfo {
@@ -64,7 +64,7 @@ pub(super) fn begin(plan: &Plan, generator: GeneratorLimit, testbed: Option<&Tes
 }
 
 /// What a reader has to know before believing it.
-pub(super) fn warn(report: &mut Report) {
+pub(super) fn add_warnings(report: &mut Report) {
     let RunInfo { server_cores, load_cores, url, .. } = &report.environment;
     let is_here = url.is_none();
     let fewest =
@@ -90,7 +90,7 @@ pub(super) fn warn(report: &mut Report) {
                 .to_owned(),
         );
     }
-    if fewest < ENOUGH {
+    if fewest < MIN_SAMPLES_FOR_P99 {
         warnings.push(format!(
             "At the fixed rate some were asked {fewest} times in all: their p99 is about the longest wait, and says little."
         ));
@@ -114,10 +114,10 @@ fn host_warnings(environment: &RunInfo) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if load_average.is_some_and(|load| load > BUSY) {
+    if load_average.is_some_and(|load| load > MAX_LOAD_AVERAGE) {
         warnings.push("The machine had other things to do before the run: look at the intervals.".to_owned());
     }
-    if let Some(stolen) = stolen.filter(|stolen| *stolen > MUCH) {
+    if let Some(stolen) = stolen.filter(|stolen| *stolen > MAX_STOLEN) {
         warnings.push(format!(
             "This is a virtual machine, and {:.1} % of its CPU time went to others on the same host meanwhile: look at the intervals.",
             100.0 * stolen
@@ -164,7 +164,7 @@ fn ratio(
 
 /// A participant's part.
 pub(super) fn variant(
-    participant: &RunningVariant,
+    variant: &RunningVariant,
     nodes: usize,
     measured: &SubjectSamples,
     bare: Option<&SubjectSamples>,
@@ -177,17 +177,17 @@ pub(super) fn variant(
         closed_loop: latency(&measured.closed_loop),
         fixed_rate: latency(&measured.fixed_rate),
     };
-    let method = &participant.method;
+    let spec = &variant.spec;
     let median = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.median);
     let most = results.footprint.last().copied();
     Variant {
-        name: participant.name(nodes),
-        system: participant.system.clone(),
-        mode: method.mode,
-        transport: method.transport,
-        algorithm: method.algorithm.clone(),
-        lookup: method.lookup.clone(),
-        revocation: method.revocation.clone(),
+        name: variant.name(nodes),
+        system: variant.system.clone(),
+        mode: spec.mode,
+        transport: spec.transport,
+        algorithm: spec.algorithm.clone(),
+        lookup: spec.lookup.clone(),
+        revocation: spec.revocation.clone(),
         nodes,
         connections: plan.connections,
         requests_per_second: median(intervals.requests_per_second),
@@ -225,9 +225,11 @@ fn intervals(measured: &SubjectSamples, bare: Option<&SubjectSamples>) -> Interv
 }
 
 /// Whether the generator was busy enough to be what held this one up.
-pub(super) fn is_held_up(generator: &GeneratorLimit, measured: &SubjectSamples) -> bool {
+pub(super) fn is_generator_bound(generator: &GeneratorLimit, measured: &SubjectSamples) -> bool {
     let requests = estimate(measured, |sample| Some(sample.requests_per_second));
-    requests.zip(generator.requests_per_second).is_some_and(|(found, most)| found.median > NEAR * most)
+    requests
+        .zip(generator.requests_per_second)
+        .is_some_and(|(found, most)| found.median > GENERATOR_BOUND_SHARE * most)
 }
 
 fn estimate(measured: &SubjectSamples, figure: impl Fn(&Sample) -> Option<f64>) -> Option<Estimate> {
@@ -235,14 +237,15 @@ fn estimate(measured: &SubjectSamples, figure: impl Fn(&Sample) -> Option<f64>) 
 }
 
 fn latency(latencies: &load::LatencyHistogram) -> Latency {
-    let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(|part| latencies.at(part));
-    let curve = CURVE.iter().filter_map(|part| Some((*part, latencies.at(*part)?))).collect();
+    let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(|part| latencies.quantile_ms(part));
+    let curve =
+        CURVE_QUANTILES.iter().filter_map(|part| Some((*part, latencies.quantile_ms(*part)?))).collect();
     Latency { count: latencies.count(), p50, p90, p99, p999, max, curve }
 }
 
 /// Of one request and its answer.
 pub(super) fn bytes(request_target: &RequestTarget) -> Result<WireSize, CompareError> {
-    let mut connection = Connection::to(request_target.origin.clone());
+    let mut connection = Connection::new(request_target.origin.clone());
     let failed = |reason: String| CompareError::Answer { call: request_target.call.name(), reason };
     let response =
         connection.exchange(&request_target.call.request).map_err(|error| failed(error.to_string()))?;

@@ -56,16 +56,16 @@ pub async fn serve(listen: SocketAddr, spin: Duration) -> std::io::Result<()> {
         App::new()
             .app_data(profile.clone())
             .app_data(Data::new(Spin(spin)))
-            .route("/profile", web::get().to(known))
+            .route("/profile", web::get().to(profile_handler))
     })
     .bind(listen)?
     .run()
     .await
 }
 
-async fn known(profile: Data<Profile>, spin: Data<Spin>) -> HttpResponse {
+async fn profile_handler(profile: Data<Profile>, spin: Data<Spin>) -> HttpResponse {
     if !spin.0.is_zero() {
-        burn(spin.0);
+        burn_cpu(spin.0);
     }
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -74,7 +74,7 @@ async fn known(profile: Data<Profile>, spin: Data<Spin>) -> HttpResponse {
 }
 
 /// CPU time of this thread, and not time: others may use the core meanwhile.
-fn burn(time: Duration) {
+fn burn_cpu(time: Duration) {
     let end = cpu_of_this_thread() + time;
     while cpu_of_this_thread() < end {
         std::hint::spin_loop();

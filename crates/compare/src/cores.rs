@@ -8,7 +8,7 @@ use super::CompareError;
 ///
 /// # Errors
 /// What it gives, and [`CompareError::GeneratorLimit`] when it panics.
-pub(super) fn on_a_thread_of_its_own<T: Send>(
+pub(super) fn run_on_own_thread<T: Send>(
     work: impl FnOnce() -> Result<T, CompareError> + Send,
 ) -> Result<T, CompareError> {
     thread::scope(|scope| scope.spawn(work).join().map_err(|_| CompareError::Generator)?)
@@ -25,8 +25,8 @@ pub(super) struct Cores {
 
 impl Cores {
     /// Of this machine, as far as this process may use them.
-    pub(super) fn share_out() -> Self {
-        let all = allowed();
+    pub(super) fn split() -> Self {
+        let all = available_cores();
         let (servers, load) = all.split_at(all.len().div_ceil(2));
         let load = if load.is_empty() { servers } else { load };
         Self { servers: servers.to_vec(), load: load.to_vec() }
@@ -53,7 +53,7 @@ impl Cores {
 }
 
 #[cfg(target_os = "linux")]
-fn allowed() -> Vec<usize> {
+fn available_cores() -> Vec<usize> {
     use rustix::thread::{CpuSet, sched_getaffinity};
     let set = sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new());
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect();
@@ -69,7 +69,7 @@ fn pin_to(cores: &[usize]) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn allowed() -> Vec<usize> {
+fn available_cores() -> Vec<usize> {
     (0..thread::available_parallelism().map_or(1, std::num::NonZero::get)).collect()
 }
 
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn nobody_s_core_is_left_out() {
-        let cores = Cores::share_out();
+        let cores = Cores::split();
         assert!(!cores.servers.is_empty() && !cores.load.is_empty());
         assert_eq!(cores.on_server_core(7, || 1), Some(1));
     }

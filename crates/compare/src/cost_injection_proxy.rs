@@ -30,10 +30,10 @@ pub(super) enum InjectedCost {
 }
 
 /// The longest request, whole: its sender is ours.
-const LONGEST: usize = 16 * 1024;
+const MAX_REQUEST: usize = 16 * 1024;
 
 /// The beginning of the line that makes an answer longer.
-const HEADER: &str = "X-Planted: ";
+const PADDING_HEADER: &str = "X-Planted: ";
 
 /// A proxy that adds a cost.
 struct CostProxy {
@@ -64,7 +64,7 @@ pub(super) fn proxy(cost: InjectedCost, upstream: &Origin, runtime: &Handle) -> 
             thread::spawn(move || proxy.serve(stream));
         }
     });
-    Ok(origin(address)?.called(upstream.host()))
+    Ok(origin(address)?.with_host(upstream.host()))
 }
 
 fn origin(address: SocketAddr) -> Result<Origin, CompareError> {
@@ -75,9 +75,9 @@ fn origin(address: SocketAddr) -> Result<Origin, CompareError> {
 impl CostProxy {
     fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let mut upstream = Connection::to(self.upstream.clone());
+        let mut upstream = Connection::new(self.upstream.clone());
         let mut postgres = self.postgres()?;
-        let mut request = vec![0; LONGEST];
+        let mut request = vec![0; MAX_REQUEST];
         loop {
             let length = stream.read(&mut request)?;
             if length == 0 {
@@ -114,14 +114,16 @@ impl CostProxy {
                     self.runtime.block_on(query).map_err(io::Error::other)?;
                 }
             }
-            InjectedCost::Headers(bytes) => lengthen(&mut answer, *bytes),
-            InjectedCost::LateRevocation(time) => self.hold_back(request, status, *time, &mut answer),
+            InjectedCost::Headers(bytes) => pad_headers(&mut answer, *bytes),
+            InjectedCost::LateRevocation(time) => {
+                self.replay_earlier_answer(request, status, *time, &mut answer)
+            }
         }
         Ok(answer)
     }
 
     /// For so long after a logout, who was somebody is answered as if nothing had happened.
-    fn hold_back(&self, request: &[u8], status: u16, time: Duration, answer: &mut Vec<u8>) {
+    fn replay_earlier_answer(&self, request: &[u8], status: u16, time: Duration, answer: &mut Vec<u8>) {
         let (mut ended, mut answers) = (locked(&self.ended), locked(&self.answers));
         match status {
             204 => *ended = Some(Instant::now()),
@@ -141,8 +143,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// By one header line.
-fn lengthen(answer: &mut Vec<u8>, bytes: usize) {
+fn pad_headers(answer: &mut Vec<u8>, bytes: usize) {
     let Some(end) = answer.windows(2).position(|pair| pair == b"\r\n") else { return };
-    let filling = "x".repeat(bytes.saturating_sub(HEADER.len() + 2));
-    answer.splice(end + 2..end + 2, format!("{HEADER}{filling}\r\n").into_bytes());
+    let filling = "x".repeat(bytes.saturating_sub(PADDING_HEADER.len() + 2));
+    answer.splice(end + 2..end + 2, format!("{PADDING_HEADER}{filling}\r\n").into_bytes());
 }

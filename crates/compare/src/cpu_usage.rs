@@ -28,7 +28,7 @@ impl CpuSnapshot {
     /// At these.
     pub(super) fn at(servers: &[Server], postgres: Option<&Postgres>) -> Self {
         // Once for all of them: while it looks, it takes CPU that others could have.
-        let processes = ProcessTree::look();
+        let processes = ProcessTree::snapshot();
         let of_servers = |processes| servers.iter().map(|server| server.cpu(processes)).collect();
         let all: Option<Vec<Cpu>> = processes.as_ref().and_then(of_servers);
         let servers = all.map(|all| all.into_iter().flatten().collect());
@@ -74,7 +74,7 @@ pub(super) struct IdleBaseline {
 
 impl IdleBaseline {
     /// Looks on for a while.
-    pub(super) fn watch(
+    pub(super) fn measure(
         postgres: &Postgres,
         databases: &[&Url],
         time: Duration,
@@ -99,19 +99,19 @@ impl IdleBaseline {
     }
 
     /// How many statements were run between two looks, but for those.
-    pub(super) fn asked_for(&self, earlier: &Statements, later: &Statements) -> i64 {
+    pub(super) fn statements_run(&self, earlier: &Statements, later: &Statements) -> i64 {
         self.grown(earlier, later).sum()
     }
 
     /// The same, but only of those that are run nearly every time: with few requests, what nodes do once a minute
     /// would be taken for theirs.
-    pub(super) fn each_time(&self, earlier: &Statements, later: &Statements, times: usize) -> i64 {
+    pub(super) fn recurring_statements(&self, earlier: &Statements, later: &Statements, times: usize) -> i64 {
         self.grown(earlier, later).filter(|calls| calls.unsigned_abs() as usize > times / 2).sum()
     }
 
     fn grown(&self, earlier: &Statements, later: &Statements) -> impl Iterator<Item = i64> {
-        let asked_for = later.iter().filter(|(id, _)| !self.statements.contains_key(id));
-        asked_for.map(|(id, calls)| calls - earlier.get(id).unwrap_or(&0))
+        let statements_run = later.iter().filter(|(id, _)| !self.statements.contains_key(id));
+        statements_run.map(|(id, calls)| calls - earlier.get(id).unwrap_or(&0))
     }
 }
 
@@ -130,11 +130,11 @@ mod tests {
             servers: cpu(4_000_000),
             postgres: cpu(12_000_000),
         };
-        let usage_until = before.usage_until(&after, &idle, 10);
-        assert_eq!((usage_until.servers, usage_until.postgres), (Some(300.0), Some(300.0)));
-        let usage_until =
+        let usage = before.usage_until(&after, &idle, 10);
+        assert_eq!((usage.servers, usage.postgres), (Some(300.0), Some(300.0)));
+        let usage =
             before.usage_until(&CpuSnapshot { servers: None, postgres: cpu(8_000_000), ..after }, &idle, 10);
-        assert_eq!((usage_until.servers, usage_until.postgres), (None, Some(0.0)));
+        assert_eq!((usage.servers, usage.postgres), (None, Some(0.0)));
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         let idle = IdleBaseline { cpu: None, statements: own };
         let earlier = Statements::from([(1, 50), (2, 10), (3, 5)]);
         let later = Statements::from([(1, 90), (2, 30), (3, 6), (4, 20)]);
-        assert_eq!(idle.asked_for(&earlier, &later), 20 + 1 + 20);
-        assert_eq!(idle.each_time(&earlier, &later, 20), 20 + 20);
+        assert_eq!(idle.statements_run(&earlier, &later), 20 + 1 + 20);
+        assert_eq!(idle.recurring_statements(&earlier, &later, 20), 20 + 20);
     }
 }

@@ -10,7 +10,7 @@ use super::cores::Cores;
 use super::http::Origin;
 use super::load::{self, Load, Pace, RequestTarget};
 use super::report::GeneratorLimit;
-use super::visitor::PreparedRequest;
+use super::test_user::PreparedRequest;
 use super::{CompareError, Plan};
 
 /// As long as a profile, with as many headers.

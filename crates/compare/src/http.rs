@@ -10,10 +10,10 @@ use super::CompareError;
 use super::tls_client::{Encrypted, TlsClient};
 
 /// Longer than any answer takes. Who says nothing for so long is down.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// More than any answer has.
-const MOST_HEADERS: usize = 64;
+const MAX_HEADERS: usize = 64;
 
 /// Where a server is.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ impl Origin {
             (url.host_str().ok_or_else(wrong)?, url.port_or_known_default().ok_or_else(wrong)?);
         let tls = match url.scheme() {
             "http" => None,
-            "https" => Some(TlsClient::to(host).map_err(CompareError::Certificates)?),
+            "https" => Some(TlsClient::for_host(host).map_err(CompareError::Certificates)?),
             _ => return Err(wrong()),
         };
         Ok(Self { authority: format!("{host}:{port}"), host: url.authority().to_owned(), tls })
@@ -48,18 +48,18 @@ impl Origin {
     }
 
     /// The same place under another name, as a client behind a proxy would call it.
-    pub(super) fn called(self, host: &str) -> Self {
+    pub(super) fn with_host(self, host: &str) -> Self {
         Self { host: host.to_owned(), ..self }
     }
 
     fn connect(&self) -> io::Result<Stream> {
         let stream = TcpStream::connect(&self.authority)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         match &self.tls {
             None => Ok(Stream::Plain(stream)),
-            Some(tls) => Ok(Stream::Tls(Box::new(tls.over(stream)?))),
+            Some(tls) => Ok(Stream::Tls(Box::new(tls.wrap(stream)?))),
         }
     }
 }
@@ -121,7 +121,7 @@ impl Response<'_> {
 
     /// The headers, by name and value.
     pub(super) fn headers(&self) -> Vec<(String, String)> {
-        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut headers);
         // It was parsed before.
         let _ = parsed.parse(self.raw);
@@ -134,7 +134,7 @@ impl Response<'_> {
 
 impl Connection {
     /// To there, when it is needed.
-    pub(super) fn to(origin: Origin) -> Self {
+    pub(super) fn new(origin: Origin) -> Self {
         Self { origin, stream: None, received: Vec::with_capacity(4_096) }
     }
 
@@ -214,7 +214,7 @@ fn receive(stream: &mut Stream, received: &mut Vec<u8>) -> io::Result<Layout> {
 
 fn read_more(stream: &mut Stream, received: &mut Vec<u8>) -> io::Result<()> {
     let mut bytes = [0; 8_192];
-    match stream.read(&mut bytes).map_err(in_words)? {
+    match stream.read(&mut bytes).map_err(explain_timeout)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         count => {
             received.extend_from_slice(&bytes[..count]);
@@ -224,10 +224,10 @@ fn read_more(stream: &mut Stream, received: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// Of a time that is over a socket says only that there is nothing to read.
-fn in_words(error: io::Error) -> io::Error {
+fn explain_timeout(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", PATIENCE.as_secs()))
+            io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", TIMEOUT.as_secs()))
         }
         _ => error,
     }
@@ -235,7 +235,7 @@ fn in_words(error: io::Error) -> io::Error {
 
 /// `None`: the head is not complete.
 fn layout_of(received: &[u8]) -> io::Result<Option<Layout>> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head) = parsed.parse(received).map_err(|_| malformed())? else {
         return Ok(None);
@@ -303,35 +303,35 @@ mod tests {
         Origin::of_url(&url.parse().expect("a URL")).expect("an origin")
     }
 
-    const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
     #[test]
     fn answers_are_read_to_their_end_and_no_further() {
-        let mut connection = Connection::to(server(&[&[
+        let mut connection = Connection::new(server(&[&[
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello",
             "HTTP/1.1 204 No Content\r\n\r\n",
             "HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
         ]]));
-        let response = connection.exchange(ASK).expect("an answer");
+        let response = connection.exchange(REQUEST).expect("an answer");
         assert_eq!((response.status, &*response.body, response.size()), (200, b"hello".as_slice(), 51));
         assert_eq!(response.headers()[1], ("X-A".to_owned(), "b".to_owned()));
-        assert_eq!(connection.exchange(ASK).expect("an answer").status, 204);
-        let response = connection.exchange(ASK).expect("an answer");
+        assert_eq!(connection.exchange(REQUEST).expect("an answer").status, 204);
+        let response = connection.exchange(REQUEST).expect("an answer");
         assert_eq!((response.status, &*response.body), (401, b"abcde".as_slice()));
     }
 
     #[test]
     fn a_connection_that_was_closed_is_opened_again() {
         const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-        let mut connection = Connection::to(server(&[&[ANSWER], &[ANSWER]]));
+        let mut connection = Connection::new(server(&[&[ANSWER], &[ANSWER]]));
         for _ in 0..2 {
-            assert_eq!(connection.exchange(ASK).expect("an answer").status, 200);
+            assert_eq!(connection.exchange(REQUEST).expect("an answer").status, 200);
         }
     }
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        let mut connection = Connection::to(server(&[&["SSH-2.0-OpenSSH\r\n\r\n"]]));
-        assert!(connection.exchange(ASK).is_err());
+        let mut connection = Connection::new(server(&[&["SSH-2.0-OpenSSH\r\n\r\n"]]));
+        assert!(connection.exchange(REQUEST).is_err());
     }
 }

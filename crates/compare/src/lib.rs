@@ -27,11 +27,11 @@ mod self_check;
 mod sign_in_cost;
 mod statistics;
 pub mod target;
+mod test_user;
 mod testbed;
 mod tls_client;
 mod variant;
 mod variants;
-mod visitor;
 
 use std::io;
 use std::path::PathBuf;
@@ -146,7 +146,7 @@ pub struct Plan {
     /// How many nodes share the load in the end.
     pub node_counts: &'static [usize],
     /// How many rounds of them there are.
-    pub rounds_of_node_counts: usize,
+    pub node_count_rounds: usize,
     /// How long a slice is.
     pub slice: Duration,
     /// How long it is driven before.
@@ -156,22 +156,22 @@ pub struct Plan {
     /// How many there are when it is looked at what a crowd of them costs.
     pub many_connections: usize,
     /// How many rounds of sign-ins and refreshes there are.
-    pub rounds_of_costs: usize,
+    pub sign_in_rounds: usize,
     /// Sign-ins of each variant in a round, one after the other.
     pub sign_ins: usize,
     /// Likewise.
     pub refreshes: usize,
     /// Credentials that are ended, of each variant.
-    pub ends: usize,
+    pub logouts: usize,
     /// How long these are shown at most.
-    pub watch: Duration,
+    pub revocation_watch: Duration,
     /// Whether every configuration is looked at in each respect. Else it is the first algorithm alone, and logins are weighed as
     /// they are kept by default.
     pub every_configuration: bool,
     /// How many logins are weighed.
-    pub footprints: &'static [usize],
+    pub login_counts: &'static [usize],
     /// How long it may take to begin them.
-    pub patience: Duration,
+    pub footprint_time_limit: Duration,
     /// How long Postgres is away.
     pub outage: Duration,
 }
@@ -183,19 +183,19 @@ impl Plan {
             name: "quick",
             rounds: 5,
             node_counts: &[2, 4],
-            rounds_of_node_counts: 2,
+            node_count_rounds: 2,
             slice: Duration::from_millis(80),
             warm_up: Duration::from_millis(20),
             connections: 4,
             many_connections: 64,
-            rounds_of_costs: 5,
+            sign_in_rounds: 5,
             sign_ins: 1,
             refreshes: 10,
-            ends: 15,
-            watch: Duration::from_secs(1),
+            logouts: 15,
+            revocation_watch: Duration::from_secs(1),
             every_configuration: false,
-            footprints: &[1_000],
-            patience: Duration::from_secs(10),
+            login_counts: &[1_000],
+            footprint_time_limit: Duration::from_secs(10),
             outage: Duration::from_secs(3),
         }
     }
@@ -206,40 +206,41 @@ impl Plan {
             name: "full",
             rounds: 15,
             node_counts: &[2, 4],
-            rounds_of_node_counts: 9,
+            node_count_rounds: 9,
             slice: Duration::from_millis(400),
             warm_up: Duration::from_millis(100),
             connections: 4,
             many_connections: 64,
-            rounds_of_costs: 15,
+            sign_in_rounds: 15,
             sign_ins: 2,
             refreshes: 40,
-            ends: 200,
-            watch: Duration::from_secs(5),
+            logouts: 200,
+            revocation_watch: Duration::from_secs(5),
             every_configuration: true,
-            footprints: &[1_000, 100_000],
-            patience: Duration::from_secs(300),
+            login_counts: &[1_000, 100_000],
+            footprint_time_limit: Duration::from_secs(300),
             outage: Duration::from_secs(8),
         }
     }
 
     /// Whether these nodes are looked at in every respect. Other algorithms change what a request costs, and little else.
-    fn looks_closely_at(&self, group: &variant::NodeGroup) -> bool {
-        self.every_configuration || group.configuration.is_none_or(variant::DualauthSettings::is_first)
+    fn measures_fully(&self, group: &variant::NodeGroup) -> bool {
+        self.every_configuration
+            || group.configuration.is_none_or(variant::DualauthSettings::has_default_algorithm)
     }
 
     /// Whether logins of these nodes are weighed, those of each mode once. How a credential is signed and travels changes
     /// nothing about what is kept of it.
-    fn weighs(&self, group: &variant::NodeGroup) -> bool {
+    fn measures_footprint(&self, group: &variant::NodeGroup) -> bool {
         group.configuration.is_none_or(|configuration| {
-            configuration.is_first() && (self.every_configuration || !configuration.is_textbook)
+            configuration.has_default_algorithm() && (self.every_configuration || !configuration.is_textbook)
         })
     }
 
     /// Not more than one address may ask for.
     fn within_limits(self) -> Self {
-        let refreshes = self.refreshes.min(50 / self.rounds_of_costs);
-        Self { refreshes, ends: self.ends.min(50), ..self }
+        let refreshes = self.refreshes.min(50 / self.sign_in_rounds);
+        Self { refreshes, logouts: self.logouts.min(50), ..self }
     }
 }
 

@@ -16,7 +16,7 @@ use hdrhistogram::Histogram;
 use super::CompareError;
 use super::http::{Connection, Origin};
 use super::proc_usage::cpu_of_this_thread;
-use super::visitor::PreparedRequest;
+use super::test_user::PreparedRequest;
 
 /// What is sent, and where.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl LoadResult {
 pub(super) struct LatencyHistogram(Histogram<u64>);
 
 impl LatencyHistogram {
-    pub(super) fn none() -> Result<Self, CompareError> {
+    pub(super) fn new() -> Result<Self, CompareError> {
         Histogram::new(3).map(Self).map_err(|error| CompareError::Histogram(error.to_string()))
     }
 
@@ -93,7 +93,7 @@ impl LatencyHistogram {
     }
 
     /// In milliseconds, the time within which this part of the requests was answered. `None` when there were none.
-    pub(super) fn at(&self, part: f64) -> Option<f64> {
+    pub(super) fn quantile_ms(&self, part: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(part) as f64 / 1e6)
     }
 }
@@ -122,39 +122,38 @@ struct RunSync {
 pub(super) fn run<L>(
     load: Load,
     request_targets: &[RequestTarget],
-    look: impl Fn() -> L,
+    snapshot: impl Fn() -> L,
 ) -> Result<(LoadResult, [L; 2]), CompareError> {
-    let turns = RunSync {
+    let sync = RunSync {
         warm: Barrier::new(load.connections + 1),
         go: Barrier::new(load.connections + 1),
         start: OnceLock::new(),
         next: AtomicU64::new(0),
     };
     thread::scope(|scope| {
-        let turns = &turns;
+        let sync = &sync;
         let connections = request_targets.iter().cycle().take(load.connections);
-        let sending: Vec<_> = connections
-            .map(|request_target| scope.spawn(move || send(load, request_target, turns)))
-            .collect();
-        turns.warm.wait();
-        let before = look();
-        let start = *turns.start.get_or_init(Instant::now);
-        turns.go.wait();
+        let sending: Vec<_> =
+            connections.map(|request_target| scope.spawn(move || send(load, request_target, sync))).collect();
+        sync.warm.wait();
+        let before = snapshot();
+        let start = *sync.start.get_or_init(Instant::now);
+        sync.go.wait();
         let seen: Vec<_> = sending.into_iter().map(thread::ScopedJoinHandle::join).collect();
         let elapsed = start.elapsed();
         thread::sleep(SETTLE);
-        let after = look();
+        let after = snapshot();
         let seen = seen.into_iter().map(|seen| seen.map_err(|_| CompareError::Generator)?);
-        Ok((sum_up(elapsed, seen)?, [before, after]))
+        Ok((merge_results(elapsed, seen)?, [before, after]))
     })
 }
 
-fn sum_up(
+fn merge_results(
     elapsed: Duration,
     seen: impl Iterator<Item = Result<ConnectionResult, CompareError>>,
 ) -> Result<LoadResult, CompareError> {
     let (mut requests, mut warm_up_requests) = (0, 0);
-    let (mut latencies, mut cpu) = (LatencyHistogram::none()?, Duration::ZERO);
+    let (mut latencies, mut cpu) = (LatencyHistogram::new()?, Duration::ZERO);
     for seen in seen {
         let seen = seen?;
         requests += seen.requests;
@@ -168,20 +167,20 @@ fn sum_up(
 fn send(
     load: Load,
     request_target: &RequestTarget,
-    turns: &RunSync,
+    sync: &RunSync,
 ) -> Result<ConnectionResult, CompareError> {
-    be_punctual();
-    let mut connection = Connection::to(request_target.origin.clone());
+    minimize_timer_slack();
+    let mut connection = Connection::new(request_target.origin.clone());
     let warmed_up = warm_up(load, request_target, &mut connection);
     // Whatever happened: the others wait.
-    turns.warm.wait();
-    turns.go.wait();
+    sync.warm.wait();
+    sync.go.wait();
     let warm_up_requests = warmed_up?;
-    let start = *turns.start.get_or_init(Instant::now);
+    let start = *sync.start.get_or_init(Instant::now);
     let before = cpu_of_this_thread();
-    let (mut requests, mut latencies) = (0, LatencyHistogram::none()?);
-    while let Some(due) = next_due(load, start, turns) {
-        ask(request_target, &mut connection)?;
+    let (mut requests, mut latencies) = (0, LatencyHistogram::new()?);
+    while let Some(due) = next_due(load, start, sync) {
+        send_and_check(request_target, &mut connection)?;
         latencies.add(due.elapsed());
         requests += 1;
     }
@@ -197,18 +196,18 @@ fn warm_up(
     let start = Instant::now();
     let mut requests = 0;
     while start.elapsed() < load.warm_up {
-        ask(request_target, connection)?;
+        send_and_check(request_target, connection)?;
         requests += 1;
     }
     Ok(requests)
 }
 
 /// Waits until it is time for the next request, and gives the time that it is counted from. `None`: there is no other.
-fn next_due(load: Load, start: Instant, turns: &RunSync) -> Option<Instant> {
+fn next_due(load: Load, start: Instant, sync: &RunSync) -> Option<Instant> {
     let due = match load.pace {
         Pace::ClosedLoop => Instant::now(),
         Pace::FixedRate(rate) => {
-            let number = turns.next.fetch_add(1, Ordering::Relaxed);
+            let number = sync.next.fetch_add(1, Ordering::Relaxed);
             start + Duration::from_secs_f64(number as f64 / rate)
         }
     };
@@ -222,7 +221,7 @@ fn next_due(load: Load, start: Instant, turns: &RunSync) -> Option<Instant> {
     Some(due)
 }
 
-fn ask(request_target: &RequestTarget, connection: &mut Connection) -> Result<(), CompareError> {
+fn send_and_check(request_target: &RequestTarget, connection: &mut Connection) -> Result<(), CompareError> {
     let failed = |reason: String| CompareError::Answer { call: request_target.call.name(), reason };
     let response =
         connection.exchange(&request_target.call.request).map_err(|error| failed(error.to_string()))?;
@@ -235,12 +234,12 @@ fn ask(request_target: &RequestTarget, connection: &mut Connection) -> Result<()
 
 /// Sleeps end when they are to end, and not up to 50 µs later, as far as the system can do that.
 #[cfg(target_os = "linux")]
-fn be_punctual() {
+fn minimize_timer_slack() {
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
 
 #[cfg(not(target_os = "linux"))]
-fn be_punctual() {}
+fn minimize_timer_slack() {}
 
 #[cfg(test)]
 mod tests {
@@ -292,7 +291,11 @@ mod tests {
         // 40 requests, of which those of the first 200 ms are held up by 100 ms and more.
         let outcome = drive(request_target, Pace::FixedRate(100.0), [0, 400]).expect("answers");
         assert_eq!(outcome.requests, 40);
-        assert!(outcome.latencies.at(0.6) > Some(90.0), "{:?} ms", outcome.latencies.at(0.6));
+        assert!(
+            outcome.latencies.quantile_ms(0.6) > Some(90.0),
+            "{:?} ms",
+            outcome.latencies.quantile_ms(0.6)
+        );
     }
 
     #[test]

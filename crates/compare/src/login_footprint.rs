@@ -12,14 +12,14 @@ use super::CompareError;
 use super::http::Connection;
 use super::postgres::Postgres;
 use super::target::VariantSpec;
+use super::test_user::TestUser;
 use super::testbed::Server;
-use super::visitor::Visitor;
 
 /// Logins until buffers and pools are as large as they get. Never more than a tenth of those that are weighed.
 const WARM_UP: usize = 1_000;
 
 /// How many sign in at a time.
-pub(super) const AT_ONCE: usize = 16;
+pub(super) const CONCURRENT_SIGN_INS: usize = 16;
 
 /// What logins weigh, each, when there are so many.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -49,18 +49,18 @@ impl LoginFootprint {
 }
 
 /// Signs in, all of these at a time, until there are so many logins, or the time is up. Each is used once.
-pub(super) fn weigh(
-    method: &VariantSpec,
-    visitors: &[Visitor],
+pub(super) fn measure(
+    spec: &VariantSpec,
+    users: &[TestUser],
     server: &Server,
     disk: Option<(&Postgres, &Url)>,
     logins: usize,
     limit: Duration,
 ) -> Result<LoginFootprint, CompareError> {
-    sign_in_often(method, visitors, server, WARM_UP.min(logins / 10), limit)?;
+    sign_in_many(spec, users, server, WARM_UP.min(logins / 10), limit)?;
     let size = || disk.map(|(postgres, database)| postgres.size(database)).transpose();
     let before = (server.memory(), size()?);
-    let logins = sign_in_often(method, visitors, server, logins, limit)?;
+    let logins = sign_in_many(spec, users, server, logins, limit)?;
     let after = (server.memory(), size()?);
     let memory = after.0.zip(before.0).map(|(after, before)| after as f64 - before as f64);
     let disk = after.1.zip(before.1).map(|(after, before)| (after - before) as f64);
@@ -73,30 +73,30 @@ pub(super) fn weigh(
 }
 
 /// How many that were.
-fn sign_in_often(
-    method: &VariantSpec,
-    visitors: &[Visitor],
+fn sign_in_many(
+    spec: &VariantSpec,
+    users: &[TestUser],
     server: &Server,
     logins: usize,
     limit: Duration,
 ) -> Result<usize, CompareError> {
     let (left, done, start) = (AtomicUsize::new(logins), AtomicUsize::new(0), Instant::now());
     let (left, done) = (&left, &done);
-    let one_after_the_other = |visitor: &Visitor| {
-        let mut connection = Connection::to(server.origin.clone());
+    let sign_in_repeatedly = |user: &TestUser| {
+        let mut connection = Connection::new(server.origin.clone());
         while start.elapsed() < limit
             && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
         {
-            let mut visitor = visitor.clone();
-            visitor.sign_in(method, &mut connection)?;
-            visitor.take(&method.call, &mut connection)?;
+            let mut user = user.clone();
+            user.sign_in(spec, &mut connection)?;
+            user.run_step(&spec.call, &mut connection)?;
             done.fetch_add(1, Ordering::Relaxed);
         }
         Ok::<(), CompareError>(())
     };
     thread::scope(|scope| {
         let signing_in: Vec<_> =
-            visitors.iter().map(|visitor| scope.spawn(move || one_after_the_other(visitor))).collect();
+            users.iter().map(|user| scope.spawn(move || sign_in_repeatedly(user))).collect();
         signing_in.into_iter().try_for_each(|thread| thread.join().map_err(|_| CompareError::Generator)?)
     })?;
     Ok(done.load(Ordering::Relaxed))

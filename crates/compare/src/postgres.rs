@@ -50,7 +50,7 @@ impl Postgres {
         let url = url_of(&running)?;
         // Away from the databases that are measured, and open as long as it is wanted: to connect takes time and CPU.
         let admin = runtime.block_on(PgPoolOptions::new().max_connections(1).connect(url.as_str()))?;
-        let (version, can_count) = runtime.block_on(about(&admin))?;
+        let (version, can_count) = runtime.block_on(server_info(&admin))?;
         runtime.block_on(drop_leftovers(&admin))?;
         let mut postgres = Self {
             runtime: runtime.clone(),
@@ -66,7 +66,7 @@ impl Postgres {
         if can_count {
             postgres.settings.push(COUNTING);
             postgres.stop();
-            postgres.go_on()?;
+            postgres.restart()?;
             postgres.execute("create extension if not exists pg_stat_statements".to_owned())?;
         }
         postgres.find_postmaster()?;
@@ -81,7 +81,7 @@ impl Postgres {
     }
 
     /// Starts it again, at the same address.
-    pub(super) fn go_on(&mut self) -> Result<(), CompareError> {
+    pub(super) fn restart(&mut self) -> Result<(), CompareError> {
         self.running = Some(self.runtime.block_on(PrivatePostgres::start(&self.home, &self.settings))?);
         self.find_postmaster()
     }
@@ -104,7 +104,7 @@ impl Postgres {
 
     /// Drops one that nobody needs any more.
     pub(super) fn drop_database(&self, database: &Url) -> Result<(), CompareError> {
-        self.execute(drop_by_force(name_of(database)))
+        self.execute(drop_database_sql(name_of(database)))
     }
 
     /// The CPU time of all of its processes.
@@ -153,7 +153,7 @@ fn name_of(database: &Url) -> &str {
     database.path().trim_start_matches('/')
 }
 
-fn drop_by_force(name: &str) -> String {
+fn drop_database_sql(name: &str) -> String {
     format!("drop database {name} with (force)")
 }
 
@@ -161,7 +161,7 @@ async fn execute(admin: &PgPool, statement: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(admin).await.map(drop)
 }
 
-async fn about(admin: &PgPool) -> Result<(String, bool), sqlx::Error> {
+async fn server_info(admin: &PgPool) -> Result<(String, bool), sqlx::Error> {
     sqlx::query_as(
         "select current_setting('server_version'),
                 exists (select from pg_available_extensions where name = 'pg_stat_statements')",
@@ -177,7 +177,7 @@ async fn drop_leftovers(admin: &PgPool) -> Result<(), sqlx::Error> {
         .fetch_all(admin)
         .await?;
     for name in left {
-        execute(admin, drop_by_force(&name)).await?;
+        execute(admin, drop_database_sql(&name)).await?;
     }
     Ok(())
 }

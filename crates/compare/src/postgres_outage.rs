@@ -14,10 +14,10 @@ use super::load::RequestTarget;
 use super::postgres::Postgres;
 
 /// How long between two questions.
-const PAUSE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long one may take to be itself again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// From when on this was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -54,20 +54,20 @@ pub(super) fn measure(
     request_targets: &[RequestTarget],
     time: Duration,
 ) -> Result<Vec<Outage>, CompareError> {
-    request_targets.iter().try_for_each(is_well)?;
-    let (course, ready) = (OutageSignals::default(), Barrier::new(request_targets.len() + 1));
+    request_targets.iter().try_for_each(check_healthy)?;
+    let (signals, ready) = (OutageSignals::default(), Barrier::new(request_targets.len() + 1));
     thread::scope(|scope| {
         let watching: Vec<_> = request_targets
             .iter()
-            .map(|request_target| scope.spawn(|| watch(request_target, &course, &ready)))
+            .map(|request_target| scope.spawn(|| watch(request_target, &signals, &ready)))
             .collect();
         ready.wait();
-        let _ = course.began.set(Instant::now());
+        let _ = signals.began.set(Instant::now());
         postgres.stop();
         thread::sleep(time);
-        course.is_over.store(true, Ordering::Relaxed);
-        let back = postgres.go_on();
-        let _ = course.ended.set(Instant::now());
+        signals.is_over.store(true, Ordering::Relaxed);
+        let back = postgres.restart();
+        let _ = signals.ended.set(Instant::now());
         back?;
         let outages = watching.into_iter().map(thread::ScopedJoinHandle::join);
         outages.map(|outage| outage.map_err(|_| CompareError::Generator)).collect()
@@ -75,8 +75,8 @@ pub(super) fn measure(
 }
 
 /// An answer that is wrong beforehand would be taken for one of the outage.
-fn is_well(request_target: &RequestTarget) -> Result<(), CompareError> {
-    match status(request_target, &mut Connection::to(request_target.origin.clone())) {
+fn check_healthy(request_target: &RequestTarget) -> Result<(), CompareError> {
+    match status(request_target, &mut Connection::new(request_target.origin.clone())) {
         status if status == Some(request_target.call.status) => Ok(()),
         status => {
             let reason = format!("answered {status:?} before Postgres went away");
@@ -85,33 +85,33 @@ fn is_well(request_target: &RequestTarget) -> Result<(), CompareError> {
     }
 }
 
-fn watch(request_target: &RequestTarget, course: &OutageSignals, ready: &Barrier) -> Outage {
-    let mut connection = Connection::to(request_target.origin.clone());
+fn watch(request_target: &RequestTarget, signals: &OutageSignals, ready: &Barrier) -> Outage {
+    let mut connection = Connection::new(request_target.origin.clone());
     // Opens the connection: that is not what is timed.
     status(request_target, &mut connection);
     ready.wait();
-    let began = *course.began.wait();
+    let began = *signals.began.wait();
     let mut outage = Outage::default();
     loop {
         let asked = Instant::now();
         let status = status(request_target, &mut connection);
-        if !course.is_over.load(Ordering::Relaxed) {
-            note(&mut outage.answers, status, asked - began);
-        } else if let Some(ended) = course.ended.get() {
+        if !signals.is_over.load(Ordering::Relaxed) {
+            record_change(&mut outage.answers, status, asked - began);
+        } else if let Some(ended) = signals.ended.get() {
             if status == Some(request_target.call.status) {
                 let has_suffered = outage.answers.iter().any(|answer| answer.status != status);
                 outage.recovery_ms = has_suffered.then(|| ended.elapsed().as_secs_f64() * 1e3);
                 return outage;
             }
-            if ended.elapsed() > PATIENCE {
+            if ended.elapsed() > RECOVERY_TIMEOUT {
                 return outage;
             }
         }
-        thread::sleep(PAUSE);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 
-fn note(answers: &mut Vec<AnswerSince>, status: Option<u16>, after: Duration) {
+fn record_change(answers: &mut Vec<AnswerSince>, status: Option<u16>, after: Duration) {
     if answers.last().is_none_or(|last| last.status != status) {
         answers.push(AnswerSince { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), status });
     }

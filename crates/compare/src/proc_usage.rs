@@ -15,9 +15,9 @@ pub(super) struct ProcessTree(HashMap<u32, Vec<u32>>);
 
 impl ProcessTree {
     /// Those of now. `None`: this system does not tell.
-    pub(super) fn look() -> Option<Self> {
+    pub(super) fn snapshot() -> Option<Self> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-        for (pid, parent) in with_parents()? {
+        for (pid, parent) in pids_with_parent()? {
             children.entry(parent).or_default().push(pid);
         }
         Some(Self(children))
@@ -52,7 +52,7 @@ pub(super) fn cpu_of_this_thread() -> Duration {
 }
 
 #[cfg(target_os = "linux")]
-fn with_parents() -> Option<impl Iterator<Item = (u32, u32)>> {
+fn pids_with_parent() -> Option<impl Iterator<Item = (u32, u32)>> {
     let parent = |process: Process| parent_in(&process).map(|parent| (process.pid().unsigned_abs(), parent));
     Some(all_processes().ok()?.flatten().filter_map(parent))
 }
@@ -88,7 +88,7 @@ fn memory_of_process(pid: u32) -> Option<u64> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn with_parents() -> Option<std::iter::Empty<(u32, u32)>> {
+fn pids_with_parent() -> Option<std::iter::Empty<(u32, u32)>> {
     None
 }
 
@@ -122,11 +122,11 @@ mod tests {
                 .spawn()
                 .expect("a shell");
             let id = child.id();
-            let look = || ProcessTree::look().expect("processes");
-            while look().tree(id).len() < 2 {
+            let snapshot = || ProcessTree::snapshot().expect("processes");
+            while snapshot().tree(id).len() < 2 {
                 std::thread::yield_now();
             }
-            let (cpu, memory) = (look().cpu_of_tree(id), look().memory_of_tree(id));
+            let (cpu, memory) = (snapshot().cpu_of_tree(id), snapshot().memory_of_tree(id));
             child.kill().expect("it ends");
             child.wait().expect("it ended");
             (cpu.into_values().sum::<u64>(), memory)

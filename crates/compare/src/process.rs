@@ -13,15 +13,15 @@ use super::CompareError;
 
 /// Runs a program, tells its number, and stops it when standard input ends, which it does with whoever holds the other
 /// end. All that the program writes goes to standard error.
-const GUARDIAN: &str = r#"exec 3<&0
+const WATCHDOG: &str = r#"exec 3<&0
 sh -c 'echo $$; exec "$@" >&2' sh "$@" </dev/null 3<&- &
 cat <&3 >/dev/null
 kill -TERM $! 2>/dev/null
 wait $!"#;
 
 /// How long a program may take to stop when it is told to, and how often it is looked after.
-const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What is started, and how.
 #[derive(Clone, Debug, Default)]
@@ -36,24 +36,24 @@ pub(super) struct Launch {
 
 /// A program that runs for as long as this value lives.
 pub(super) struct Process {
-    guardian: Child,
+    watchdog: Child,
     pid: u32,
 }
 
 impl Launch {
     /// Starts it. What it writes is added to this file.
     pub(super) fn start(&self, log: &Path) -> Result<Process, CompareError> {
-        let guardian = ["sh", "-c", GUARDIAN, "sh"].map(str::to_owned);
-        let words = [guardian.as_slice(), &self.command].concat();
-        let mut command = self.command(&words, log)?;
+        let watchdog = ["sh", "-c", WATCHDOG, "sh"].map(str::to_owned);
+        let arguments = [watchdog.as_slice(), &self.command].concat();
+        let mut command = self.command(&arguments, log)?;
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut guardian = started.map_err(|error| self.failed(&error.to_string()))?;
-        let output = guardian.stdout.take().ok_or_else(|| self.failed("it has no output"))?;
+        let mut watchdog = started.map_err(|error| self.failed(&error.to_string()))?;
+        let output = watchdog.stdout.take().ok_or_else(|| self.failed("it has no output"))?;
         let mut line = String::new();
         let read = BufReader::new(output).read_line(&mut line).ok();
         let pid = read.and_then(|_| line.trim().parse().ok());
         let pid = pid.ok_or_else(|| self.failed("it has no process number"))?;
-        Ok(Process { guardian, pid })
+        Ok(Process { watchdog, pid })
     }
 
     /// Runs it to its end, which has to be a success.
@@ -66,8 +66,9 @@ impl Launch {
         }
     }
 
-    fn command(&self, words: &[String], log: &Path) -> Result<Command, CompareError> {
-        let (program, arguments) = words.split_first().ok_or_else(|| self.failed("there is no command"))?;
+    fn command(&self, arguments: &[String], log: &Path) -> Result<Command, CompareError> {
+        let (program, arguments) =
+            arguments.split_first().ok_or_else(|| self.failed("there is no command"))?;
         let log = File::options().create(true).append(true).open(log);
         let mut command = Command::new(program);
         command.args(arguments).env_clear();
@@ -94,19 +95,19 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.guardian.stdin.take());
-        let told = Instant::now();
-        while told.elapsed() < PATIENCE {
+        drop(self.watchdog.stdin.take());
+        let started = Instant::now();
+        while started.elapsed() < STOP_TIMEOUT {
             // There is nothing to be done about one that does not end well.
-            if !matches!(self.guardian.try_wait(), Ok(None)) {
+            if !matches!(self.watchdog.try_wait(), Ok(None)) {
                 return;
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(POLL_INTERVAL);
         }
         if let Some(pid) = self.pid.try_into().ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::KILL);
         }
-        let _ = self.guardian.wait();
+        let _ = self.watchdog.wait();
     }
 }
 
@@ -134,7 +135,7 @@ mod tests {
         while written() != "hello\n" {
             std::thread::yield_now();
         }
-        assert_eq!(super::super::proc_usage::parent_of(process.pid()), Some(process.guardian.id()));
+        assert_eq!(super::super::proc_usage::parent_of(process.pid()), Some(process.watchdog.id()));
         drop(process);
         assert_eq!(written(), "hello\nstopped\n");
         std::fs::remove_file(&log).expect("it is there");

@@ -14,20 +14,20 @@ use serde_json::Value;
 use super::http::{Connection, Origin};
 use super::report::{DelayDistribution, RevocationDelayByNode};
 use super::target::VariantSpec;
+use super::test_user::{PreparedRequest, TestUser};
 use super::testbed::Server;
 use super::variant::{NodeGroup, RunningVariant};
-use super::visitor::{PreparedRequest, Visitor};
 use super::{CompareError, Plan, Progress, rounds, run};
 
 /// How long it is shown before it is ended: each node has seen it many times by then.
-const BEFORE: Duration = Duration::from_millis(15);
+const WARM_UP: Duration = Duration::from_millis(15);
 
 /// Of those that outlive their end, some are enough: each takes all the time that there is.
-const OUTLIVERS: usize = 2;
+const MAX_NOT_REVOKED: usize = 2;
 
 /// Finds out how long credentials of all of these live on. They take turns, as in `rounds`. `others` are the second nodes,
 /// group by group. Of those whom nobody looks at closely, it finds out nothing.
-pub(super) fn find(
+pub(super) fn measure(
     members: &[RunningVariant],
     groups: &[NodeGroup],
     others: &[Option<Server>],
@@ -36,23 +36,21 @@ pub(super) fn find(
 ) -> Result<Vec<Option<RevocationDelayByNode>>, CompareError> {
     let mut trials: Vec<_> = members
         .iter()
-        .map(|participant| {
-            LogoutTrials::of(participant, &groups[participant.group], others[participant.group].as_ref())
-        })
+        .map(|variant| LogoutTrials::of(variant, &groups[variant.group], others[variant.group].as_ref()))
         .collect();
-    let looked_at: Vec<_> =
-        (0..members.len()).filter(|at| plan.looks_closely_at(&groups[members[*at].group])).collect();
-    progress.expect(plan.ends * looked_at.len());
-    for turn in rounds::turns(plan.ends, looked_at.len()) {
-        trials[looked_at[turn]].go_on(plan.watch)?;
+    let measured: Vec<_> =
+        (0..members.len()).filter(|at| plan.measures_fully(&groups[members[*at].group])).collect();
+    progress.expect(plan.logouts * measured.len());
+    for turn in rounds::interleaved_order(plan.logouts, measured.len()) {
+        trials[measured[turn]].run_next(plan.revocation_watch)?;
         progress.step();
     }
-    Ok(trials.into_iter().map(|trial| trial.delay(plan.watch)).collect())
+    Ok(trials.into_iter().map(|trial| trial.delay(plan.revocation_watch)).collect())
 }
 
 /// Credentials of one participant that are ended one after the other.
 struct LogoutTrials<'a> {
-    participant: &'a RunningVariant,
+    variant: &'a RunningVariant,
     servers: Vec<&'a Origin>,
     /// What was seen on each of them.
     seen: Vec<RevocationSamples>,
@@ -64,29 +62,29 @@ struct RevocationSamples {
     /// How long those lived on that were refused.
     refused: Vec<f64>,
     /// What was left of the others' lives, if that is known.
-    outlivers: Vec<Option<f64>>,
+    not_revoked: Vec<Option<f64>>,
 }
 
 impl<'a> LogoutTrials<'a> {
-    fn of(participant: &'a RunningVariant, group: &'a NodeGroup, other: Option<&'a Server>) -> Self {
+    fn of(variant: &'a RunningVariant, group: &'a NodeGroup, other: Option<&'a Server>) -> Self {
         let servers: Vec<_> =
             group.servers.iter().take(1).chain(other).map(|server| &server.origin).collect();
         let seen = vec![RevocationSamples::default(); servers.len()];
-        Self { participant, servers, seen }
+        Self { variant, servers, seen }
     }
 
-    fn go_on(&mut self, watch: Duration) -> Result<(), CompareError> {
-        if self.seen.iter().all(|seen| seen.outlivers.len() >= OUTLIVERS) {
+    fn run_next(&mut self, watch: Duration) -> Result<(), CompareError> {
+        if self.seen.iter().all(|seen| seen.not_revoked.len() >= MAX_NOT_REVOKED) {
             return Ok(());
         }
-        let mut visitor = self.participant.visitor.clone();
-        let outcomes = end_one(&self.participant.method, &mut visitor, &self.servers, watch)?;
+        let mut user = self.variant.user.clone();
+        let outcomes = measure_logout(&self.variant.spec, &mut user, &self.servers, watch)?;
         for (outcome, seen) in outcomes.into_iter().zip(&mut self.seen) {
             match outcome {
                 RevocationOutcome::Refused(delay) => seen.refused.push(milliseconds(delay)),
                 // It was looked at until now: that was left of its life as well.
-                RevocationOutcome::Outlived => {
-                    seen.outlivers.push(expires_in(&visitor).map(|left| milliseconds(left + watch)));
+                RevocationOutcome::NotRevoked => {
+                    seen.not_revoked.push(expires_in(&user).map(|left| milliseconds(left + watch)));
                 }
             }
         }
@@ -98,7 +96,7 @@ impl<'a> LogoutTrials<'a> {
         let mut seen = self
             .seen
             .into_iter()
-            .map(|seen| DelayDistribution::of(seen.refused, &seen.outlivers, milliseconds(watch)));
+            .map(|seen| DelayDistribution::of(seen.refused, &seen.not_revoked, milliseconds(watch)));
         let same_node = seen.next().flatten()?;
         Some(RevocationDelayByNode { same_node, other_node: seen.next().flatten() })
     }
@@ -114,34 +112,34 @@ pub(super) enum RevocationOutcome {
     /// It was refused: the last request that was accepted was sent so long after the end was acknowledged.
     Refused(Duration),
     /// It was accepted for as long as anybody looked.
-    Outlived,
+    NotRevoked,
 }
 
 /// Signs in, ends it on the first of the servers, and tells what became of it on each of them.
-pub(super) fn end_one(
-    method: &VariantSpec,
-    visitor: &mut Visitor,
+pub(super) fn measure_logout(
+    spec: &VariantSpec,
+    user: &mut TestUser,
     servers: &[&Origin],
     watch: Duration,
 ) -> Result<Vec<RevocationOutcome>, CompareError> {
-    let mut operator = Connection::to(servers[0].clone());
-    visitor.sign_in(method, &mut operator)?;
-    let call = visitor.call(method, operator.host());
-    let (course, watch) =
-        (LogoutSignals::default(), CredentialWatch { call: &call, refused: method.refused, time: watch });
+    let mut operator = Connection::new(servers[0].clone());
+    user.sign_in(spec, &mut operator)?;
+    let call = user.call(spec, operator.host());
+    let (signals, watch) =
+        (LogoutSignals::default(), CredentialWatch { call: &call, refused: spec.refused, time: watch });
     thread::scope(|scope| {
         let (answered, first_answers) = mpsc::channel();
-        let show = |origin| {
-            let (answered, course) = (answered.clone(), &course);
-            scope.spawn(move || watch.show(origin, course, &answered))
+        let poll_until_refused = |origin| {
+            let (answered, signals) = (answered.clone(), &signals);
+            scope.spawn(move || watch.poll_until_refused(origin, signals, &answered))
         };
-        let showing: Vec<_> = servers.iter().map(|origin| show(*origin)).collect();
+        let showing: Vec<_> = servers.iter().map(|origin| poll_until_refused(*origin)).collect();
         first_answers.iter().take(servers.len()).for_each(drop);
-        thread::sleep(BEFORE);
-        let ended = visitor.take(&method.sign_out, &mut operator);
-        let _ = course.acknowledged.set(Instant::now());
+        thread::sleep(WARM_UP);
+        let ended = user.run_step(&spec.sign_out, &mut operator);
+        let _ = signals.acknowledged.set(Instant::now());
         if ended.is_err() {
-            course.is_broken_off.store(true, Ordering::Relaxed);
+            signals.is_aborted.store(true, Ordering::Relaxed);
         }
         let outcomes: Vec<_> = showing.into_iter().map(thread::ScopedJoinHandle::join).collect();
         ended?;
@@ -153,7 +151,7 @@ pub(super) fn end_one(
 #[derive(Default)]
 struct LogoutSignals {
     acknowledged: OnceLock<Instant>,
-    is_broken_off: AtomicBool,
+    is_aborted: AtomicBool,
 }
 
 /// What is shown, what it is refused by, and for how long it is shown after its end.
@@ -166,14 +164,14 @@ struct CredentialWatch<'a> {
 
 impl CredentialWatch<'_> {
     /// Shows a credential until it is refused, or long enough. Tells when there is a first answer.
-    fn show(
+    fn poll_until_refused(
         self,
         origin: &Origin,
-        course: &LogoutSignals,
+        signals: &LogoutSignals,
         answered: &Sender<()>,
     ) -> Result<RevocationOutcome, CompareError> {
         let failed = |reason: String| CompareError::Answer { call: self.call.name(), reason };
-        let mut connection = Connection::to(origin.clone());
+        let mut connection = Connection::new(origin.clone());
         let mut last_accepted = None;
         loop {
             let sent = Instant::now();
@@ -183,20 +181,20 @@ impl CredentialWatch<'_> {
                 let _ = answered.send(());
             }
             let response = response.map_err(|error| failed(error.to_string()))?;
-            let since = course.acknowledged.get().map(|end| sent.saturating_duration_since(*end));
+            let since = signals.acknowledged.get().map(|end| sent.saturating_duration_since(*end));
             match (self.call.is_answered_by(&response), since) {
-                (true, Some(since)) if since > self.time => return Ok(RevocationOutcome::Outlived),
+                (true, Some(since)) if since > self.time => return Ok(RevocationOutcome::NotRevoked),
                 (true, _) => last_accepted = Some(sent),
                 // Somebody's, and nobody's any more: anything else has another reason.
                 (false, _) if last_accepted.is_some() && response.status == self.refused => break,
                 (false, _) => return Err(failed(format!("answered {} around its end", response.status))),
             }
-            if course.is_broken_off.load(Ordering::Relaxed) {
+            if signals.is_aborted.load(Ordering::Relaxed) {
                 break;
             }
         }
         // Refused while the end was still on its way back: as fast as can be.
-        let end = *course.acknowledged.wait();
+        let end = *signals.acknowledged.wait();
         Ok(RevocationOutcome::Refused(
             last_accepted.map_or(Duration::ZERO, |sent| sent.saturating_duration_since(end)),
         ))
@@ -204,11 +202,11 @@ impl CredentialWatch<'_> {
 }
 
 /// When the first of somebody's tokens runs out by itself, if they are JWTs (RFC 7519, section 4.1.4).
-fn expires_in(visitor: &Visitor) -> Option<Duration> {
+fn expires_in(user: &TestUser) -> Option<Duration> {
     let expiry = |token: &str| {
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
         serde_json::from_slice::<Value>(&claims).ok()?.get("exp")?.as_i64()
     };
-    let left = visitor.secrets().filter_map(expiry).min()? - run::now().timestamp();
+    let left = user.values().filter_map(expiry).min()? - run::now().timestamp();
     Some(Duration::from_secs(u64::try_from(left).unwrap_or_default()))
 }

@@ -78,56 +78,57 @@ impl Rounds<'_> {
             fastest.push(outcome.per_second());
             progress.step();
         }
-        let rate = self.rate.unwrap_or_else(|| easy(&fastest));
+        let rate = self.rate.unwrap_or_else(|| sustainable_rate(&fastest));
         let mut measured = Vec::new();
         for _ in &self.subjects {
-            let (closed_loop, fixed_rate) = (LatencyHistogram::none()?, LatencyHistogram::none()?);
+            let (closed_loop, fixed_rate) = (LatencyHistogram::new()?, LatencyHistogram::new()?);
             measured.push(SubjectSamples { samples: Vec::new(), closed_loop, fixed_rate });
         }
-        for turn in turns(self.rounds, self.subjects.len()) {
-            self.measure(&self.subjects[turn], rate, &mut measured[turn])?;
+        for turn in interleaved_order(self.rounds, self.subjects.len()) {
+            self.measure_slices(&self.subjects[turn], rate, &mut measured[turn])?;
             progress.step();
         }
         Ok((rate, measured))
     }
 
-    fn measure(
+    fn measure_slices(
         &self,
         subject: &Subject<'_>,
         rate: f64,
         into: &mut SubjectSamples,
     ) -> Result<(), CompareError> {
-        let (sample, closed_loop) = self.observe(subject)?;
-        let many = subject.many_connections.map(|connections| self.observe_many(subject, connections));
+        let (sample, closed_loop) = self.measure_closed_loop(subject)?;
+        let many =
+            subject.many_connections.map(|connections| self.measure_many_connections(subject, connections));
         let many_connections = many.transpose()?;
         let (waits, _) =
             load::run(self.load(subject, Pace::FixedRate(rate)), &subject.request_targets, || ())?;
         let fixed_rate = waits.latencies;
         into.closed_loop.add_all(&closed_loop);
         into.fixed_rate.add_all(&fixed_rate);
-        let (p50, p99) = (fixed_rate.at(0.5), fixed_rate.at(0.99));
+        let (p50, p99) = (fixed_rate.quantile_ms(0.5), fixed_rate.quantile_ms(0.99));
         into.samples.push(Sample { p50, p99, many_connections, ..sample });
         Ok(())
     }
 
     /// What requests cost, as many as can be.
-    fn observe(&self, subject: &Subject<'_>) -> Result<(Sample, LatencyHistogram), CompareError> {
+    fn measure_closed_loop(&self, subject: &Subject<'_>) -> Result<(Sample, LatencyHistogram), CompareError> {
         let statements = || cpu_usage::statements(self.postgres, subject.database);
-        let look = || CpuSnapshot::at(subject.servers, self.postgres);
+        let snapshot = || CpuSnapshot::at(subject.servers, self.postgres);
         let earlier = statements()?;
         let (outcome, [before, after]) =
-            load::run(self.load(subject, Pace::ClosedLoop), &subject.request_targets, look)?;
+            load::run(self.load(subject, Pace::ClosedLoop), &subject.request_targets, snapshot)?;
         let later = statements()?;
         let sql = earlier.zip(later).map(|(earlier, later)| {
             // Those of the warm-up are counted as well: it sends the same requests.
             let requests = outcome.requests + outcome.warm_up_requests;
-            self.idle.asked_for(&earlier, &later) as f64 / requests.max(1) as f64
+            self.idle.statements_run(&earlier, &later) as f64 / requests.max(1) as f64
         });
-        let usage_until = before.usage_until(&after, self.idle, outcome.requests);
+        let usage = before.usage_until(&after, self.idle, outcome.requests);
         let sample = Sample {
             requests_per_second: outcome.per_second(),
-            server_cpu: usage_until.servers,
-            postgres_cpu: usage_until.postgres,
+            server_cpu: usage.servers,
+            postgres_cpu: usage.postgres,
             sql,
             p50: None,
             p99: None,
@@ -137,12 +138,16 @@ impl Rounds<'_> {
     }
 
     /// The same over so many connections, in a closed loop.
-    fn observe_many(&self, subject: &Subject<'_>, connections: usize) -> Result<ManySample, CompareError> {
+    fn measure_many_connections(
+        &self,
+        subject: &Subject<'_>,
+        connections: usize,
+    ) -> Result<ManySample, CompareError> {
         let load = Load { connections, ..self.load(subject, Pace::ClosedLoop) };
-        let look = || CpuSnapshot::at(subject.servers, None);
-        let (outcome, [before, after]) = load::run(load, &subject.request_targets, look)?;
-        let usage_until = before.usage_until(&after, self.idle, outcome.requests);
-        Ok(ManySample { requests_per_second: outcome.per_second(), server_cpu: usage_until.servers })
+        let snapshot = || CpuSnapshot::at(subject.servers, None);
+        let (outcome, [before, after]) = load::run(load, &subject.request_targets, snapshot)?;
+        let usage = before.usage_until(&after, self.idle, outcome.requests);
+        Ok(ManySample { requests_per_second: outcome.per_second(), server_cpu: usage.servers })
     }
 
     fn load(&self, subject: &Subject<'_>, pace: Pace) -> Load {
@@ -153,12 +158,12 @@ impl Rounds<'_> {
 
 /// Whose turn it is, of so many, round by round. A different one begins each time: no place in the row is better than
 /// another.
-pub(super) fn turns(rounds: usize, count: usize) -> impl Iterator<Item = usize> {
+pub(super) fn interleaved_order(rounds: usize, count: usize) -> impl Iterator<Item = usize> {
     (0..rounds).flat_map(move |round| (0..count).map(move |step| (round + step) % count))
 }
 
 /// Half of what the slowest can do: it is not waiting in a queue that is to be measured.
-fn easy(fastest: &[f64]) -> f64 {
+fn sustainable_rate(fastest: &[f64]) -> f64 {
     let slowest = fastest.iter().copied().fold(f64::INFINITY, f64::min);
     (slowest / 2.0).max(1.0).round()
 }
@@ -169,7 +174,7 @@ mod tests {
 
     #[test]
     fn everybody_has_a_turn_in_each_round_and_is_first_in_one() {
-        assert_eq!(turns(3, 3).collect::<Vec<_>>(), [0, 1, 2, 1, 2, 0, 2, 0, 1]);
-        assert_eq!(turns(3, 0).count(), 0);
+        assert_eq!(interleaved_order(3, 3).collect::<Vec<_>>(), [0, 1, 2, 1, 2, 0, 2, 0, 1]);
+        assert_eq!(interleaved_order(3, 0).count(), 0);
     }
 }

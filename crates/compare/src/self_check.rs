@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::cores::on_a_thread_of_its_own;
+use super::cores::run_on_own_thread;
 use super::cost_injection_proxy::{InjectedCost, proxy};
 use super::cpu_usage::IdleBaseline;
 use super::load::RequestTarget;
@@ -19,25 +19,25 @@ use super::variants::{RunningVariants, bare_subject};
 use super::{CompareError, Options, Plan, Progress, assemble};
 
 const SLEEP: Duration = Duration::from_millis(1);
-const HEADERS: usize = 1_024;
-const LATE: Duration = Duration::from_millis(200);
+const HEADER_BYTES: usize = 1_024;
+const REVOCATION_DELAY: Duration = Duration::from_millis(200);
 const SPIN: Duration = Duration::from_micros(500);
 
 /// Long enough for most intervals to be narrow at once.
 const SLICE: Duration = Duration::from_millis(150);
 
 /// How many logouts tell how late one is.
-const ENDS: usize = 5;
+const LOGOUTS: usize = 5;
 
 /// What part of a planted cost has to be found, and how many times that much at most; and what part of it must not be found
 /// where there is none. Whoever sleeps is woken later, seldom sooner.
-const FOUND: f64 = 0.75;
-const EXACT: f64 = 1.25;
-const WOKEN: f64 = 3.0;
-const NOTHING: f64 = 0.5;
+const MIN_FOUND: f64 = 0.75;
+const MAX_FOUND: f64 = 1.25;
+const MAX_FOUND_DELAY: f64 = 3.0;
+const MAX_WITHOUT: f64 = 0.5;
 
 /// How often rounds are added while others use the machine so much that nothing is clear.
-const PATIENCE: usize = 10;
+const MAX_EXTRA_RUNS: usize = 10;
 
 /// One cost, and what was found of it.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub struct Check {
     /// What was planted.
     pub what: &'static str,
     /// How much of it, in its unit.
-    pub planted: f64,
+    pub injected: f64,
     /// The unit.
     pub unit: &'static str,
     /// How many times as much may be found of it.
@@ -55,14 +55,14 @@ pub struct Check {
     /// The same figure where nothing was planted.
     pub without: f64,
     /// Whether others left enough of the machine for it to be told.
-    pub is_clear: bool,
+    pub is_conclusive: bool,
 }
 
 impl Check {
     /// Whether it was found, and only where it was.
     pub fn is_passed(&self) -> bool {
-        let is_found = (FOUND * self.planted..=self.most * self.planted).contains(&self.found);
-        is_found && self.without.abs() < NOTHING * self.planted
+        let is_found = (MIN_FOUND * self.injected..=self.most * self.injected).contains(&self.found);
+        is_found && self.without.abs() < MAX_WITHOUT * self.injected
     }
 }
 
@@ -75,15 +75,15 @@ pub fn self_check(
     runtime: &Handle,
     progress: &Progress,
 ) -> Result<Vec<Check>, CompareError> {
-    on_a_thread_of_its_own(|| check(options, runtime, progress))
+    run_on_own_thread(|| check(options, runtime, progress))
 }
 
 fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec<Check>, CompareError> {
     let plan = Plan { slice: SLICE, ..options.plan.clone() };
     progress.begin("starting Postgres and a node");
-    let testbed = Testbed::set(options, runtime)?;
-    let participants = RunningVariants::of_one(&testbed, &plan)?;
-    let (participant, group) = (&participants.members[0], &participants.groups[0]);
+    let testbed = Testbed::start(options, runtime)?;
+    let variants = RunningVariants::single_session(&testbed, &plan)?;
+    let (variant, group) = (&variants.members[0], &variants.groups[0]);
     let database = group.database.as_ref().ok_or(CompareError::Generator)?;
 
     progress.begin("looking for planted costs");
@@ -93,18 +93,18 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
         InjectedCost::Nothing,
         InjectedCost::Sleep(SLEEP),
         InjectedCost::Query(database.clone()),
-        InjectedCost::Headers(HEADERS),
+        InjectedCost::Headers(HEADER_BYTES),
     ];
-    let subjects = costs.map(|cost| through(cost, participant, group, database, runtime));
+    let subjects = costs.map(|cost| proxied_subject(cost, variant, group, database, runtime));
     let mut subjects = subjects.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let bare = [Duration::ZERO, Duration::ZERO, SPIN].map(|spin| testbed.bare(spin));
+    let bare = [Duration::ZERO, Duration::ZERO, SPIN].map(|spin| testbed.start_bare(spin));
     let bare = bare.into_iter().collect::<Result<Vec<_>, _>>()?;
     subjects.extend(bare.iter().map(|server| bare_subject(server, &plan)));
     let bytes = subjects[..BARE]
         .iter()
         .map(|subject| received(&subject.request_targets[0]))
         .collect::<Result<Vec<_>, _>>()?;
-    let idle = IdleBaseline::watch(&testbed.postgres, &[database], QUIET)?;
+    let idle = IdleBaseline::measure(&testbed.postgres, &[database], IDLE_TIME)?;
     let rounds = Rounds {
         subjects,
         postgres: Some(&testbed.postgres),
@@ -113,10 +113,10 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
         rounds: plan.rounds,
         rate: None,
     };
-    progress.expect(rounds.steps() + 2 * ENDS);
+    progress.expect(rounds.steps() + 2 * LOGOUTS);
     let measured = run_until_clear(&rounds, progress)?;
-    let [soon, late] = [InjectedCost::Nothing, InjectedCost::LateRevocation(LATE)]
-        .map(|cost| delay(cost, participant, group, runtime, &plan, progress));
+    let [soon, late] = [InjectedCost::Nothing, InjectedCost::LateRevocation(REVOCATION_DELAY)]
+        .map(|cost| delay(cost, variant, group, runtime, &plan, progress));
     progress.end();
 
     Ok(checks(&measured, &bytes, [soon?, late?]))
@@ -125,8 +125,8 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
 /// Adds rounds while others use the machine so much that nothing is clear.
 fn run_until_clear(rounds: &Rounds<'_>, progress: &Progress) -> Result<Vec<SubjectSamples>, CompareError> {
     let mut measured = rounds.run(progress)?.1;
-    for _ in 0..PATIENCE {
-        if is_clear(&measured) {
+    for _ in 0..MAX_EXTRA_RUNS {
+        if is_conclusive(&measured) {
             break;
         }
         progress.expect(rounds.steps());
@@ -141,42 +141,42 @@ fn run_until_clear(rounds: &Rounds<'_>, progress: &Progress) -> Result<Vec<Subje
 /// a late revocation.
 fn checks(measured: &[SubjectSamples], bytes: &[usize], [soon, late]: [f64; 2]) -> Vec<Check> {
     let median = |difference: Option<Estimate>| difference.map_or(f64::NAN, |difference| difference.median);
-    let milliseconds = |at: usize| median(waits(measured, at));
-    let statements = |at: usize| median(beyond(measured, at, 0, |sample| sample.sql));
+    let milliseconds = |at: usize| median(latency_difference(measured, at));
+    let statements = |at: usize| median(difference(measured, at, 0, |sample| sample.sql));
     let microseconds = |at: usize| median(cpu(measured, at));
     let longer = |at: usize| bytes[at] as f64 - bytes[0] as f64;
-    let is_clear = is_clear(measured);
-    let check = |what, planted, unit, most, found, without| Check {
+    let is_conclusive = is_conclusive(measured);
+    let check = |what, injected, unit, most, found, without| Check {
         what,
-        planted,
+        injected,
         unit,
         most,
         found,
         without,
-        is_clear,
+        is_conclusive,
     };
     let spin = SPIN.as_secs_f64() * 1e6;
     vec![
-        check("a sleep", 1.0, "ms", WOKEN, milliseconds(2), milliseconds(1)),
-        check("a query", 1.0, "statements", EXACT, statements(3), statements(1)),
-        check("headers", HEADERS as f64, "bytes", EXACT, longer(4), longer(1)),
-        check("CPU", spin, "µs", EXACT, microseconds(SPINNING), microseconds(SPINNING - 1)),
-        check("a late revocation", LATE.as_secs_f64() * 1e3, "ms", WOKEN, late, soon),
+        check("a sleep", 1.0, "ms", MAX_FOUND_DELAY, milliseconds(2), milliseconds(1)),
+        check("a query", 1.0, "statements", MAX_FOUND, statements(3), statements(1)),
+        check("headers", HEADER_BYTES as f64, "bytes", MAX_FOUND, longer(4), longer(1)),
+        check("CPU", spin, "µs", MAX_FOUND, microseconds(SPINNING), microseconds(SPINNING - 1)),
+        check("a late revocation", REVOCATION_DELAY.as_secs_f64() * 1e3, "ms", MAX_FOUND_DELAY, late, soon),
     ]
 }
 
 /// How long Postgres is watched while nobody asks.
-const QUIET: Duration = Duration::from_millis(1_500);
+const IDLE_TIME: Duration = Duration::from_millis(1_500);
 
-fn through<'a>(
+fn proxied_subject<'a>(
     cost: InjectedCost,
-    participant: &RunningVariant,
+    variant: &RunningVariant,
     group: &'a NodeGroup,
     database: &'a Url,
     runtime: &Handle,
 ) -> Result<Subject<'a>, CompareError> {
     let origin = proxy(cost, &group.servers[0].origin, runtime)?;
-    let request_targets = participant
+    let request_targets = variant
         .request_targets
         .iter()
         .map(|request_target| RequestTarget { origin: origin.clone(), call: request_target.call.clone() });
@@ -197,7 +197,7 @@ const BARE: usize = 5;
 const SPINNING: usize = 7;
 
 /// What the rounds have found of one subject beyond another's.
-fn beyond(
+fn difference(
     measured: &[SubjectSamples],
     at: usize,
     without: usize,
@@ -207,20 +207,20 @@ fn beyond(
     Estimate::of(pairs.filter_map(|(sample, without)| Some(figure(sample)? - figure(without)?)))
 }
 
-fn waits(measured: &[SubjectSamples], at: usize) -> Option<Estimate> {
-    beyond(measured, at, 0, |sample| sample.p50)
+fn latency_difference(measured: &[SubjectSamples], at: usize) -> Option<Estimate> {
+    difference(measured, at, 0, |sample| sample.p50)
 }
 
 fn cpu(measured: &[SubjectSamples], at: usize) -> Option<Estimate> {
-    beyond(measured, at, BARE, |sample| sample.server_cpu)
+    difference(measured, at, BARE, |sample| sample.server_cpu)
 }
 
 /// Whether the intervals are narrow enough to tell a sleep from nothing, and CPU.
-fn is_clear(measured: &[SubjectSamples]) -> bool {
-    let is_narrow = |difference: Option<Estimate>, planted: f64| {
-        difference.is_some_and(|difference| difference.high - difference.low < NOTHING * planted)
+fn is_conclusive(measured: &[SubjectSamples]) -> bool {
+    let is_narrow = |difference: Option<Estimate>, injected: f64| {
+        difference.is_some_and(|difference| difference.high - difference.low < MAX_WITHOUT * injected)
     };
-    let is_told = |at| is_narrow(waits(measured, at), SLEEP.as_secs_f64() * 1e3);
+    let is_told = |at| is_narrow(latency_difference(measured, at), SLEEP.as_secs_f64() * 1e3);
     let is_counted = |at| is_narrow(cpu(measured, at), SPIN.as_secs_f64() * 1e6);
     [1, 2].into_iter().all(is_told) && [SPINNING - 1, SPINNING].into_iter().all(is_counted)
 }
@@ -228,7 +228,7 @@ fn is_clear(measured: &[SubjectSamples]) -> bool {
 /// The median, in milliseconds.
 fn delay(
     cost: InjectedCost,
-    participant: &RunningVariant,
+    variant: &RunningVariant,
     group: &NodeGroup,
     runtime: &Handle,
     plan: &Plan,
@@ -236,16 +236,16 @@ fn delay(
 ) -> Result<f64, CompareError> {
     let origin = proxy(cost, &group.servers[0].origin, runtime)?;
     let mut delays = Vec::new();
-    for _ in 0..ENDS {
-        let outcomes = revocation::end_one(
-            &participant.method,
-            &mut participant.visitor.clone(),
+    for _ in 0..LOGOUTS {
+        let outcomes = revocation::measure_logout(
+            &variant.spec,
+            &mut variant.user.clone(),
             &[&origin],
-            plan.watch,
+            plan.revocation_watch,
         )?;
         delays.extend(outcomes.into_iter().map(|outcome| match outcome {
             RevocationOutcome::Refused(delay) => delay.as_secs_f64() * 1e3,
-            RevocationOutcome::Outlived => f64::INFINITY,
+            RevocationOutcome::NotRevoked => f64::INFINITY,
         }));
         progress.step();
     }

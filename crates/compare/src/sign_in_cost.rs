@@ -10,28 +10,27 @@ use super::http::Connection;
 use super::postgres::Postgres;
 use super::report::{ActionCost, ActionCostIntervals};
 use super::statistics::Estimate;
+use super::test_user::TestUser;
 use super::testbed::Server;
 use super::variant::{NodeGroup, RunningVariant};
-use super::visitor::Visitor;
 use super::{CompareError, Plan, Progress, rounds};
 
 /// Within this, what a server still does for the last request is done.
 const SETTLE: Duration = Duration::from_millis(10);
 
 /// Finds out, for all of these, what it costs to sign in and to refresh. They take turns, as in `rounds`.
-pub(super) fn find(
+pub(super) fn measure(
     members: &[RunningVariant],
     groups: &[NodeGroup],
     probe: &PostgresBaseline<'_>,
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<[Option<ActionCost>; 2]>, CompareError> {
-    let actions =
-        members.iter().map(|participant| SignInAndRefresh::of(participant, &groups[participant.group]));
+    let actions = members.iter().map(|variant| SignInAndRefresh::of(variant, &groups[variant.group]));
     let mut actions = actions.collect::<Result<Vec<_>, _>>()?;
-    progress.expect(plan.rounds_of_costs * actions.len());
-    for turn in rounds::turns(plan.rounds_of_costs, actions.len()) {
-        actions[turn].go_on(probe, plan)?;
+    progress.expect(plan.sign_in_rounds * actions.len());
+    for turn in rounds::interleaved_order(plan.sign_in_rounds, actions.len()) {
+        actions[turn].run_round(probe, plan)?;
         progress.step();
     }
     Ok(actions
@@ -48,37 +47,36 @@ pub(super) struct PostgresBaseline<'a> {
 
 /// What somebody does again and again.
 struct SignInAndRefresh<'a> {
-    participant: &'a RunningVariant,
+    variant: &'a RunningVariant,
     sign_in: RepeatedAction<'a>,
     /// By somebody who stays signed in.
     refresh: Option<RepeatedAction<'a>>,
-    visitor: Visitor,
+    user: TestUser,
 }
 
 impl<'a> SignInAndRefresh<'a> {
-    fn of(participant: &'a RunningVariant, group: &'a NodeGroup) -> Result<Self, CompareError> {
+    fn of(variant: &'a RunningVariant, group: &'a NodeGroup) -> Result<Self, CompareError> {
         let mut actions = Self {
-            participant,
+            variant,
             sign_in: RepeatedAction::at(group),
-            refresh: participant.method.refresh.as_ref().map(|_| RepeatedAction::at(group)),
-            visitor: participant.visitor.clone(),
+            refresh: variant.spec.refresh.as_ref().map(|_| RepeatedAction::at(group)),
+            user: variant.user.clone(),
         };
         // Of the first nothing is counted: they open the connections.
-        actions.visitor.sign_in(&participant.method, &mut actions.sign_in.connection)?;
-        if let (Some(refresh), Some(step)) = (&mut actions.refresh, &participant.method.refresh) {
-            actions.visitor.take(step, &mut refresh.connection)?;
+        actions.user.sign_in(&variant.spec, &mut actions.sign_in.connection)?;
+        if let (Some(refresh), Some(step)) = (&mut actions.refresh, &variant.spec.refresh) {
+            actions.user.run_step(step, &mut refresh.connection)?;
         }
         Ok(actions)
     }
 
-    fn go_on(&mut self, probe: &PostgresBaseline<'_>, plan: &Plan) -> Result<(), CompareError> {
-        let method = &self.participant.method;
-        let sign_in =
-            |connection: &mut Connection| self.participant.visitor.clone().sign_in(method, connection);
-        self.sign_in.watch(probe, plan.sign_ins, sign_in)?;
-        let (Some(refresh), Some(step)) = (&mut self.refresh, &method.refresh) else { return Ok(()) };
-        let visitor = &mut self.visitor;
-        refresh.watch(probe, plan.refreshes, |connection| visitor.take(step, connection))
+    fn run_round(&mut self, probe: &PostgresBaseline<'_>, plan: &Plan) -> Result<(), CompareError> {
+        let spec = &self.variant.spec;
+        let sign_in = |connection: &mut Connection| self.variant.user.clone().sign_in(spec, connection);
+        self.sign_in.measure(probe, plan.sign_ins, sign_in)?;
+        let (Some(refresh), Some(step)) = (&mut self.refresh, &spec.refresh) else { return Ok(()) };
+        let user = &mut self.user;
+        refresh.measure(probe, plan.refreshes, |connection| user.run_step(step, connection))
     }
 }
 
@@ -93,12 +91,12 @@ struct RepeatedAction<'a> {
 impl<'a> RepeatedAction<'a> {
     fn at(group: &'a NodeGroup) -> Self {
         let server = &group.servers[0];
-        let connection = Connection::to(server.origin.clone());
+        let connection = Connection::new(server.origin.clone());
         Self { server, database: group.database.as_ref(), connection, samples: Vec::new() }
     }
 
     /// Does it as often, one after the other.
-    fn watch(
+    fn measure(
         &mut self,
         probe: &PostgresBaseline<'_>,
         times: usize,
@@ -106,8 +104,8 @@ impl<'a> RepeatedAction<'a> {
     ) -> Result<(), CompareError> {
         let PostgresBaseline { postgres, idle } = *probe;
         let statements = || cpu_usage::statements(postgres, self.database);
-        let look = || CpuSnapshot::at(slice::from_ref(self.server), postgres);
-        let (earlier, before) = (statements()?, look());
+        let snapshot = || CpuSnapshot::at(slice::from_ref(self.server), postgres);
+        let (earlier, before) = (statements()?, snapshot());
         let mut waits = Vec::new();
         for _ in 0..times {
             let asked = Instant::now();
@@ -115,11 +113,13 @@ impl<'a> RepeatedAction<'a> {
             waits.push(asked.elapsed().as_secs_f64() * 1e3);
         }
         std::thread::sleep(SETTLE);
-        let usage_until = before.usage_until(&look(), idle, times as u64);
-        let sql = earlier.zip(statements()?).map(|(earlier, later)| idle.each_time(&earlier, &later, times));
+        let usage = before.usage_until(&snapshot(), idle, times as u64);
+        let sql = earlier
+            .zip(statements()?)
+            .map(|(earlier, later)| idle.recurring_statements(&earlier, &later, times));
         self.samples.push(ActionCost {
-            server_cpu_us: usage_until.servers,
-            postgres_cpu_us: usage_until.postgres,
+            server_cpu_us: usage.servers,
+            postgres_cpu_us: usage.postgres,
             sql: sql.map(|statements| statements as f64 / times as f64),
             p50_ms: Estimate::of(waits).map(|wait| wait.median),
             intervals: ActionCostIntervals::default(),

@@ -29,7 +29,7 @@ pub struct Target {
     pub register: Option<Step>,
     /// The ways to be somebody there.
     #[serde(rename = "variant")]
-    pub methods: Vec<VariantSpec>,
+    pub variants: Vec<VariantSpec>,
     /// The folder of the file, where commands run.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
@@ -207,10 +207,10 @@ mod tests {
     #[test]
     fn dualauth_has_both_modes_in_both_transports() {
         let target = Target::dualauth(true).expect("it is well-formed");
-        let methods: Vec<_> = target.methods.iter().map(|method| (method.mode, method.transport)).collect();
+        let variants: Vec<_> = target.variants.iter().map(|spec| (spec.mode, spec.transport)).collect();
         let (session, jwt) = (CredentialKind::Session, CredentialKind::Jwt);
         let (cookie, bearer) = (Transport::Cookie, Transport::Bearer);
-        assert_eq!(methods, [(session, cookie), (session, bearer), (jwt, cookie), (jwt, bearer)]);
+        assert_eq!(variants, [(session, cookie), (session, bearer), (jwt, cookie), (jwt, bearer)]);
     }
 
     #[test]

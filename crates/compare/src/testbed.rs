@@ -17,7 +17,7 @@ use super::postgres::Postgres;
 use super::proc_usage::{Cpu, ProcessTree};
 use super::process::{Launch, Process, free_port};
 use super::target::Target;
-use super::visitor::fill_in;
+use super::test_user::fill_in;
 use super::{CompareError, Options};
 
 /// Where nodes say that they are: https, since that is how they are used. Cookies have their prefix for it.
@@ -27,10 +27,10 @@ const PUBLIC_HOST: &str = "auth.example.com";
 const LOGS: &str = "logs";
 
 /// How long a server may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long between two looks whether it is.
-const PAUSE: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A server that answers.
 pub(super) struct Server {
@@ -41,7 +41,7 @@ pub(super) struct Server {
 
 impl Server {
     /// One that somebody else runs.
-    pub(super) fn elsewhere(url: &Url) -> Result<Self, CompareError> {
+    pub(super) fn remote(url: &Url) -> Result<Self, CompareError> {
         Ok(Self { origin: Origin::of_url(url)?, process: None })
     }
 
@@ -52,7 +52,7 @@ impl Server {
 
     /// What it holds in memory, in bytes, as far as that can be known.
     pub(super) fn memory(&self) -> Option<u64> {
-        Some(ProcessTree::look()?.memory_of_tree(self.process.as_ref()?.pid()))
+        Some(ProcessTree::snapshot()?.memory_of_tree(self.process.as_ref()?.pid()))
     }
 }
 
@@ -69,10 +69,10 @@ pub(super) struct Testbed {
 
 impl Testbed {
     /// With Postgres.
-    pub(super) fn set(options: &Options, runtime: &Handle) -> Result<Self, CompareError> {
+    pub(super) fn start(options: &Options, runtime: &Handle) -> Result<Self, CompareError> {
         let folder = &options.folder;
         let lock = lock(folder)?;
-        let cores = Cores::share_out();
+        let cores = Cores::split();
         // Before anything is started: Postgres is to stay where the load is.
         cores.pin_load();
         let logs = folder.join(LOGS);
@@ -95,16 +95,16 @@ impl Testbed {
     }
 
     /// Starts the bare handler. Each request takes it so much CPU time besides what it takes anyway.
-    pub(super) fn bare(&self, spin: Duration) -> Result<Server, CompareError> {
+    pub(super) fn start_bare(&self, spin: Duration) -> Result<Server, CompareError> {
         let port = free_port().map_err(CompareError::Port)?;
         let (listen, spin) = (format!("127.0.0.1:{port}"), spin.as_micros().to_string());
         let command = [&self.program, "compare", "--bare", &listen, "--spin", &spin];
         let launch = Launch { command: command.map(str::to_owned).to_vec(), ..Launch::default() };
-        self.start("bare", &launch, 0, &local(port), "/profile")
+        self.start_server("bare", &launch, 0, &local(port), "/profile")
     }
 
     /// Starts a node of dualauth on this database, as it is by default but for these settings.
-    pub(super) fn node(
+    pub(super) fn start_node(
         &self,
         name: &str,
         core: usize,
@@ -129,12 +129,12 @@ impl Testbed {
         let command = vec![self.program.clone(), "serve".to_owned()];
         // Away from any `.env`.
         let launch = Launch { command, environment, folder: Some(self.folder.join(LOGS)) };
-        let server = self.start(name, &launch, core, &local(port), "/health/ready")?;
-        Ok(Server { origin: server.origin.called(PUBLIC_HOST), ..server })
+        let server = self.start_server(name, &launch, core, &local(port), "/health/ready")?;
+        Ok(Server { origin: server.origin.with_host(PUBLIC_HOST), ..server })
     }
 
     /// Starts another system on this database, with its environment changed by these.
-    pub(super) fn target(
+    pub(super) fn start_target(
         &self,
         target: &Target,
         database: &Url,
@@ -142,7 +142,7 @@ impl Testbed {
     ) -> Result<Server, CompareError> {
         let Some(start) = &target.start else {
             let url = target.url.as_ref().ok_or_else(|| CompareError::Url(target.name.clone()))?;
-            return Server::elsewhere(url);
+            return Server::remote(url);
         };
         let port = free_port().map_err(CompareError::Port)?;
         let known = BTreeMap::from([
@@ -158,10 +158,10 @@ impl Testbed {
         for command in &start.prepare {
             launch(words(command)).run(&self.log(&target.name))?;
         }
-        self.start(&target.name, &launch(words(&start.command)), 0, &local(port), &start.ready)
+        self.start_server(&target.name, &launch(words(&start.command)), 0, &local(port), &start.ready)
     }
 
-    fn start(
+    fn start_server(
         &self,
         name: &str,
         launch: &Launch,
@@ -200,13 +200,13 @@ fn local(port: u16) -> String {
 
 fn wait_until_ready(origin: &Origin, path: &str) -> Option<()> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
-    let mut connection = Connection::to(origin.clone());
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    let mut connection = Connection::new(origin.clone());
+    let start_server = Instant::now();
+    while start_server.elapsed() < READY_TIMEOUT {
         if connection.exchange(&request).is_ok_and(|response| response.status == 200) {
             return Some(());
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(POLL_INTERVAL);
     }
     None
 }

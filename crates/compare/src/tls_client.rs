@@ -26,7 +26,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// When that is no name, or what the environment names can't be read.
-    pub(super) fn to(host: &str) -> io::Result<Self> {
+    pub(super) fn for_host(host: &str) -> io::Result<Self> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(io::Error::other)?.with_root_certificates(roots()?).with_no_client_auth();
@@ -39,7 +39,7 @@ impl TlsClient {
     ///
     /// # Errors
     /// When there is no memory or no randomness; what the server says comes with the first byte.
-    pub(super) fn over(&self, stream: TcpStream) -> io::Result<Encrypted> {
+    pub(super) fn wrap(&self, stream: TcpStream) -> io::Result<Encrypted> {
         let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         Ok(StreamOwned::new(session.map_err(io::Error::other)?, stream))
     }

@@ -6,8 +6,8 @@ use super::CompareError;
 use super::http::Connection;
 use super::load::RequestTarget;
 use super::target::{CredentialKind, VariantSpec};
+use super::test_user::TestUser;
 use super::testbed::{Server, Testbed};
-use super::visitor::Visitor;
 
 /// What `JWT_ALGORITHM` may be. The first is the default.
 const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
@@ -27,12 +27,12 @@ impl DualauthSettings {
     }
 
     /// The two that differ in nothing but that.
-    pub(super) fn of_first_algorithm() -> impl Iterator<Item = Self> {
-        Self::all().filter(|configuration| configuration.is_first())
+    pub(super) fn with_default_algorithm() -> impl Iterator<Item = Self> {
+        Self::all().filter(|configuration| configuration.has_default_algorithm())
     }
 
     /// With another algorithm, sessions would be the same again.
-    pub(super) fn is_first(self) -> bool {
+    pub(super) fn has_default_algorithm(self) -> bool {
         self.algorithm == ALGORITHMS[0]
     }
 
@@ -62,17 +62,17 @@ impl DualauthSettings {
     }
 
     /// What is to be told of this way in this configuration; `None`: it would be the same as in another.
-    pub(super) fn describe(self, method: &VariantSpec) -> Option<VariantSpec> {
-        let mut method = method.clone();
-        match method.mode {
-            CredentialKind::Session if !self.is_first() => return None,
-            CredentialKind::Session => method.lookup = Some(self.lookup().to_owned()),
+    pub(super) fn describe(self, spec: &VariantSpec) -> Option<VariantSpec> {
+        let mut spec = spec.clone();
+        match spec.mode {
+            CredentialKind::Session if !self.has_default_algorithm() => return None,
+            CredentialKind::Session => spec.lookup = Some(self.lookup().to_owned()),
             CredentialKind::Jwt => {
-                method.algorithm = Some(self.algorithm.to_owned());
-                method.revocation = Some(self.revocation().to_owned());
+                spec.algorithm = Some(self.algorithm.to_owned());
+                spec.revocation = Some(self.revocation().to_owned());
             }
         }
-        Some(method)
+        Some(spec)
     }
 }
 
@@ -87,10 +87,10 @@ pub(super) struct NodeGroup {
 /// A variant, on its servers, with somebody who is signed in.
 pub(super) struct RunningVariant {
     pub(super) system: String,
-    pub(super) method: VariantSpec,
+    pub(super) spec: VariantSpec,
     /// Which group of servers.
     pub(super) group: usize,
-    pub(super) visitor: Visitor,
+    pub(super) user: TestUser,
     pub(super) request_targets: Vec<RequestTarget>,
 }
 
@@ -103,8 +103,9 @@ impl NodeGroup {
         nodes: usize,
     ) -> Result<Self, CompareError> {
         let settings = configuration.settings();
-        let start =
-            |number| testbed.node(&format!("{}-{number}", configuration.name()), number, database, &settings);
+        let start = |number| {
+            testbed.start_node(&format!("{}-{number}", configuration.name()), number, database, &settings)
+        };
         let servers = (0..nodes).map(start).collect::<Result<_, _>>()?;
         Ok(Self { servers, database: Some(database.clone()), configuration: Some(configuration) })
     }
@@ -115,7 +116,7 @@ impl NodeGroup {
             return Ok(None);
         };
         testbed
-            .node(&format!("{}-other", configuration.name()), 1, database, &configuration.settings())
+            .start_node(&format!("{}-other", configuration.name()), 1, database, &configuration.settings())
             .map(Some)
     }
 }
@@ -123,39 +124,39 @@ impl NodeGroup {
 impl RunningVariant {
     /// What somebody asks who has signed in right now, on the first of the servers.
     pub(super) fn fresh_request_target(&self, group: &NodeGroup) -> Result<RequestTarget, CompareError> {
-        request_target(&self.method, &mut self.visitor.clone(), &group.servers[0])
+        request_target(&self.spec, &mut self.user.clone(), &group.servers[0])
     }
 
     /// Signs in so often, spread over the servers, each of which gets so many connections: several would otherwise have less
     /// to do at a time than one.
     pub(super) fn sign_in(
         system: &str,
-        method: VariantSpec,
+        spec: VariantSpec,
         (at, group): (usize, &NodeGroup),
-        visitor: &Visitor,
+        user: &TestUser,
         connections: usize,
     ) -> Result<Self, CompareError> {
         let mut request_targets = Vec::new();
-        let mut latest = visitor.clone();
+        let mut latest = user.clone();
         for server in group.servers.iter().cycle().take(connections) {
-            latest = visitor.clone();
-            request_targets.push(request_target(&method, &mut latest, server)?);
+            latest = user.clone();
+            request_targets.push(request_target(&spec, &mut latest, server)?);
         }
         let request_targets =
             request_targets.iter().cycle().take(connections * group.servers.len()).cloned().collect();
-        Ok(Self { system: system.to_owned(), method, group: at, visitor: latest, request_targets })
+        Ok(Self { system: system.to_owned(), spec, group: at, user: latest, request_targets })
     }
 
     /// What it is called, on so many nodes.
     pub(super) fn name(&self, nodes: usize) -> String {
-        let method = &self.method;
+        let spec = &self.spec;
         let mut words = Vec::new();
         if self.system != DUALAUTH {
             words.push(self.system.as_str());
         }
-        words.extend([method.mode.as_str(), method.transport.as_str()]);
+        words.extend([spec.mode.as_str(), spec.transport.as_str()]);
         words.extend(
-            [&method.algorithm, &method.lookup, &method.revocation].into_iter().flatten().map(String::as_str),
+            [&spec.algorithm, &spec.lookup, &spec.revocation].into_iter().flatten().map(String::as_str),
         );
         let name = words.join(" ");
         if nodes == 1 { name } else { format!("{name}, {nodes} nodes") }
@@ -164,13 +165,13 @@ impl RunningVariant {
 
 /// Signs in on this server, and gives what is asked there from then on.
 fn request_target(
-    method: &VariantSpec,
-    visitor: &mut Visitor,
+    spec: &VariantSpec,
+    user: &mut TestUser,
     server: &Server,
 ) -> Result<RequestTarget, CompareError> {
     let origin = &server.origin;
-    visitor.sign_in(method, &mut Connection::to(origin.clone()))?;
-    Ok(RequestTarget { origin: origin.clone(), call: visitor.call(method, origin.host()) })
+    user.sign_in(spec, &mut Connection::new(origin.clone()))?;
+    Ok(RequestTarget { origin: origin.clone(), call: user.call(spec, origin.host()) })
 }
 
 /// What dualauth is called among other systems.

@@ -13,20 +13,20 @@ const NOBODY: (u32, u32) = (65_534, 65_534);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account {
     /// `None`: as we are.
-    lent: Option<(u32, u32)>,
+    switch_to: Option<(u32, u32)>,
 }
 
 impl Account {
     /// Root runs an existing cluster as its owner, a new one as `postgres` or `nobody`.
     pub(super) fn for_cluster(cluster: &Path) -> Account {
         if !rustix::process::geteuid().is_root() {
-            return Account { lent: None };
+            return Account { switch_to: None };
         }
         let ids = unprivileged_owner(cluster)
-            .or_else(|| in_passwd("postgres"))
-            .or_else(|| in_passwd("nobody"))
+            .or_else(|| passwd_entry("postgres"))
+            .or_else(|| passwd_entry("nobody"))
             .unwrap_or(NOBODY);
-        Account { lent: Some(ids) }
+        Account { switch_to: Some(ids) }
     }
 
     /// A command under this account that inherits neither our directory, which the account may not enter, nor our
@@ -39,26 +39,26 @@ impl Account {
                 command.env(name, value);
             }
         }
-        if let Some((uid, gid)) = self.lent {
+        if let Some((uid, gid)) = self.switch_to {
             command.uid(uid).gid(gid);
         }
         command
     }
 
     pub(super) fn uid(self) -> u32 {
-        self.lent.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid)
+        self.switch_to.map_or_else(|| rustix::process::geteuid().as_raw(), |(uid, _)| uid)
     }
 
-    pub(super) fn give(self, path: &Path) -> io::Result<()> {
-        self.lent.map_or(Ok(()), |(uid, gid)| chown(path, Some(uid), Some(gid)))
+    pub(super) fn chown(self, path: &Path) -> io::Result<()> {
+        self.switch_to.map_or(Ok(()), |(uid, gid)| chown(path, Some(uid), Some(gid)))
     }
 
-    pub(super) fn is_lent(self) -> bool {
-        self.lent.is_some()
+    pub(super) fn switches_user(self) -> bool {
+        self.switch_to.is_some()
     }
 
     /// Asked of the kernel, which alone knows all the rules.
-    pub(super) async fn may_enter(self, directory: &Path) -> bool {
+    pub(super) async fn can_enter(self, directory: &Path) -> bool {
         let mut command = self.command("/bin/sh");
         command.args(["-c", r#"cd "$1""#, "sh"]).arg(directory).stdin(Stdio::null()).stderr(Stdio::null());
         command.status().await.is_ok_and(|status| status.success())
@@ -70,7 +70,7 @@ fn unprivileged_owner(path: &Path) -> Option<(u32, u32)> {
     (metadata.uid() != 0).then_some((metadata.uid(), metadata.gid()))
 }
 
-fn in_passwd(name: &str) -> Option<(u32, u32)> {
+fn passwd_entry(name: &str) -> Option<(u32, u32)> {
     let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

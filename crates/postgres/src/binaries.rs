@@ -14,8 +14,8 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    pub(super) async fn best(home: &Path, account: Account) -> Result<Binaries, PrivatePostgresError> {
-        for directory in places(home, account) {
+    pub(super) async fn find_any(home: &Path, account: Account) -> Result<Binaries, PrivatePostgresError> {
+        for directory in candidate_directories(home, account) {
             if version(&directory, account).await.is_some() {
                 return Ok(Binaries { directory });
             }
@@ -29,7 +29,7 @@ impl Binaries {
         home: &Path,
         cluster: &Cluster,
     ) -> Result<Binaries, PrivatePostgresError> {
-        for directory in places(home, cluster.account) {
+        for directory in candidate_directories(home, cluster.account) {
             if version(&directory, cluster.account).await == Some(wanted) {
                 return Ok(Binaries { directory });
             }
@@ -46,22 +46,23 @@ impl Binaries {
     }
 }
 
-fn places(home: &Path, account: Account) -> Vec<PathBuf> {
-    let mut places: Vec<PathBuf> = std::env::var_os("PATH")
+fn candidate_directories(home: &Path, account: Account) -> Vec<PathBuf> {
+    let mut candidate_directories: Vec<PathBuf> = std::env::var_os("PATH")
         .iter()
         .flat_map(std::env::split_paths)
         .filter_map(|directory| std::path::absolute(directory).ok())
         .collect();
-    places.extend(newest_first("/usr/lib/postgresql", ""));
-    places.extend(newest_first("/opt/homebrew/opt", "postgresql"));
-    places.extend(newest_first("/usr/local/opt", "postgresql"));
-    places.extend(newest_first("/Applications/Postgres.app/Contents/Versions", ""));
-    places.push(home.join("pgsql/bin"));
-    if account.is_lent() {
-        places.push(Path::new(SHARED_HOME).join("pgsql/bin"));
+    candidate_directories.extend(newest_first("/usr/lib/postgresql", ""));
+    candidate_directories.extend(newest_first("/opt/homebrew/opt", "postgresql"));
+    candidate_directories.extend(newest_first("/usr/local/opt", "postgresql"));
+    candidate_directories.extend(newest_first("/Applications/Postgres.app/Contents/Versions", ""));
+    candidate_directories.push(home.join("pgsql/bin"));
+    if account.switches_user() {
+        candidate_directories.push(Path::new(SHARED_HOME).join("pgsql/bin"));
     }
-    places.retain(|directory| directory.join("initdb").is_file() && directory.join("postgres").is_file());
-    places
+    candidate_directories
+        .retain(|directory| directory.join("initdb").is_file() && directory.join("postgres").is_file());
+    candidate_directories
 }
 
 /// `15/bin`, `postgresql@16/bin` and so on.

@@ -26,12 +26,12 @@ pub(super) struct Cluster {
 impl Cluster {
     /// `home/postgres`, or where that link points.
     pub(super) async fn locate(home: &Path) -> Result<Cluster, PrivatePostgresError> {
-        let place = home.join("postgres");
-        let account = Account::for_cluster(&place);
-        if account.is_lent() && !place.exists() && !account.may_enter(home).await {
-            link_elsewhere(&place)?;
+        let link = home.join("postgres");
+        let account = Account::for_cluster(&link);
+        if account.switches_user() && !link.exists() && !account.can_enter(home).await {
+            link_to_shared_home(&link)?;
         }
-        let directory = place.canonicalize().or_else(|_| link_target(&place)).unwrap_or(place);
+        let directory = link.canonicalize().or_else(|_| link_target(&link)).unwrap_or(link);
         Ok(Cluster { directory, account })
     }
 
@@ -56,10 +56,10 @@ impl Cluster {
         lock: &File,
         log: &File,
     ) -> Result<(), PrivatePostgresError> {
-        let new = self.beside("new");
+        let new = self.sibling_path("new");
         remove_tree(&new).map_err(failed("removing", &new))?;
         DirBuilder::new().mode(0o700).create(&new).map_err(failed("creating", &new))?;
-        self.account.give(&new).map_err(failed("giving away", &new))?;
+        self.account.chown(&new).map_err(failed("giving away", &new))?;
 
         let mut initdb = self.account.command(binaries.initdb());
         initdb.args(["--encoding=UTF8", "--no-locale", "--auth=trust", "--username", ROLE]);
@@ -119,7 +119,7 @@ impl Cluster {
     /// A new log; the one before it is kept.
     pub(super) fn start_log(&self) -> Result<File, PrivatePostgresError> {
         let path = self.log_path();
-        let _ = std::fs::rename(&path, self.beside("log.old"));
+        let _ = std::fs::rename(&path, self.sibling_path("log.old"));
         OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed("opening", &path))
     }
 
@@ -133,22 +133,22 @@ impl Cluster {
     }
 
     pub(super) fn lock_path(&self) -> PathBuf {
-        self.beside("lock")
+        self.sibling_path("lock")
     }
 
     pub(super) fn fifo_path(&self) -> PathBuf {
-        self.beside("fifo")
+        self.sibling_path("fifo")
     }
 
     fn log_path(&self) -> PathBuf {
-        self.beside("log")
+        self.sibling_path("log")
     }
 
     fn version_path(&self) -> PathBuf {
         self.directory.join("PG_VERSION")
     }
 
-    fn beside(&self, extension: &str) -> PathBuf {
+    fn sibling_path(&self, extension: &str) -> PathBuf {
         self.directory.with_extension(extension)
     }
 }
@@ -160,17 +160,17 @@ pub(super) fn short_hash(path: &Path) -> String {
     format!("{bytes:012x}")
 }
 
-fn link_elsewhere(place: &Path) -> Result<(), PrivatePostgresError> {
-    let elsewhere = Path::new(SHARED_HOME).join(short_hash(place));
+fn link_to_shared_home(link: &Path) -> Result<(), PrivatePostgresError> {
+    let target = Path::new(SHARED_HOME).join(short_hash(link));
     // Also when the link is there: it may have come with a checkout to a machine where its target is missing.
-    std::fs::create_dir_all(&elsewhere).map_err(failed("creating", &elsewhere))?;
-    for directory in [Path::new(SHARED_HOME), &elsewhere] {
+    std::fs::create_dir_all(&target).map_err(failed("creating", &target))?;
+    for directory in [Path::new(SHARED_HOME), &target] {
         // Whatever the umask says: another account has to pass.
         let passable = Permissions::from_mode(0o755);
         std::fs::set_permissions(directory, passable).map_err(failed("opening", directory))?;
     }
-    match symlink(elsewhere.join("postgres"), place) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("linking", place)(error)),
+    match symlink(target.join("postgres"), link) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("linking", link)(error)),
         _ => Ok(()),
     }
 }

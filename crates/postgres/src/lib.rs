@@ -14,8 +14,8 @@ mod account;
 mod binaries;
 mod cluster;
 mod flock;
-mod guardian;
 mod socket;
+mod watchdog;
 
 use std::fs::File;
 use std::io;
@@ -28,7 +28,7 @@ use tokio::time::{Instant, sleep};
 
 use binaries::Binaries;
 use cluster::Cluster;
-use socket::Answer;
+use socket::Readiness;
 
 const ROLE: &str = "dualauth";
 const DATABASE: &str = "dualauth";
@@ -93,7 +93,7 @@ pub struct PrivatePostgres {
     lock: File,
     keep_alive: File,
     /// `None`: another program started it.
-    guardian: Option<Child>,
+    watchdog: Option<Child>,
 }
 
 impl PrivatePostgres {
@@ -116,7 +116,7 @@ impl PrivatePostgres {
             if flock::shared(&lock).map_err(failed("locking", &cluster.lock_path()))?
                 && let Some(keep_alive) = join(&cluster, &socket_directory).await
             {
-                return Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, guardian: None });
+                return Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, watchdog: None });
             }
             drop(lock);
             sleep(PAUSE).await;
@@ -135,18 +135,18 @@ impl PrivatePostgres {
         let binaries = match cluster.version()? {
             Some(version) => Binaries::of_version(version, home, &cluster).await?,
             None => {
-                let binaries = Binaries::best(home, cluster.account).await?;
+                let binaries = Binaries::find_any(home, cluster.account).await?;
                 cluster.create(&binaries, settings, &lock, &log).await?;
                 binaries
             }
         };
         let running = wait_until_stopped(&cluster, &socket_directory).await?;
         socket::make_directory(&socket_directory, &cluster)?;
-        let (mut guardian, keep_alive) =
-            guardian::start(&binaries, &cluster, &socket_directory, settings, running, &log).await?;
-        wait_until_ready(&cluster, &socket_directory, &mut guardian).await?;
+        let (mut watchdog, keep_alive) =
+            watchdog::start(&binaries, &cluster, &socket_directory, settings, running, &log).await?;
+        wait_until_ready(&cluster, &socket_directory, &mut watchdog).await?;
         flock::downgrade(&lock).map_err(failed("locking", &cluster.lock_path()))?;
-        Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, guardian: Some(guardian) })
+        Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, watchdog: Some(watchdog) })
     }
 
     /// The URL of the cluster under `home`, if somebody runs it at the moment. Starts nothing, and makes nothing.
@@ -157,7 +157,7 @@ impl PrivatePostgres {
         }
         let cluster = Cluster::locate(&home).await.ok()?;
         let directory = socket::directory(&cluster);
-        (socket::ask(&directory).await == Answer::Ready).then(|| socket::url(&directory))
+        (socket::probe(&directory).await == Readiness::Ready).then(|| socket::url(&directory))
     }
 
     /// For sqlx and libpq alike. What libpq's variables in the environment could change is spelled out.
@@ -172,7 +172,7 @@ impl PrivatePostgres {
 
     /// Stops Postgres and waits for it, unless another program uses it too: then that one does.
     pub async fn stop(self) {
-        let PrivatePostgres { cluster, lock, keep_alive, guardian, .. } = self;
+        let PrivatePostgres { cluster, lock, keep_alive, watchdog, .. } = self;
         // First the lock: who starts meanwhile then waits for the end instead of joining it.
         let last = flock::exclusive(&lock).unwrap_or(false);
         drop(keep_alive);
@@ -181,9 +181,9 @@ impl PrivatePostgres {
         }
         if let Err(error) = wait_until_unlocked(&cluster).await {
             tracing::warn!(%error, "the private Postgres was told to stop and still runs");
-        } else if let Some(mut guardian) = guardian {
+        } else if let Some(mut watchdog) = watchdog {
             // It ends right behind Postgres; waiting leaves no zombie to a program that goes on.
-            let _ = tokio::time::timeout(TIME_LIMIT, guardian.wait()).await;
+            let _ = tokio::time::timeout(TIME_LIMIT, watchdog.wait()).await;
         }
     }
 }
@@ -195,12 +195,12 @@ fn make_home(home: &Path) -> Result<PathBuf, PrivatePostgresError> {
 
 /// `None`: it turned out to be on its way out.
 async fn join(cluster: &Cluster, socket_directory: &Path) -> Option<File> {
-    let keep_alive = guardian::open_for_writing(&cluster.fifo_path()).ok()?;
-    if socket::ask(socket_directory).await != Answer::Ready {
+    let keep_alive = watchdog::open_for_writing(&cluster.fifo_path()).ok()?;
+    if socket::probe(socket_directory).await != Readiness::Ready {
         return None;
     }
     // The guardian may have seen the end just before the pipe was opened; then nobody reads it now.
-    guardian::is_read(&keep_alive).then_some(keep_alive)
+    watchdog::has_reader(&keep_alive).then_some(keep_alive)
 }
 
 /// Waits for the end of a Postgres left by programs that were killed, and returns its lock.
@@ -209,7 +209,7 @@ async fn wait_until_stopped(
     socket_directory: &Path,
 ) -> Result<File, PrivatePostgresError> {
     // Its guardian stops it as a rule, but may have been killed as well.
-    if cluster.is_running()? && socket::ask(socket_directory).await == Answer::Ready {
+    if cluster.is_running()? && socket::probe(socket_directory).await == Readiness::Ready {
         interrupt(cluster);
     }
     wait_until_unlocked(cluster).await
@@ -241,15 +241,15 @@ async fn wait_until_unlocked(cluster: &Cluster) -> Result<File, PrivatePostgresE
 async fn wait_until_ready(
     cluster: &Cluster,
     socket_directory: &Path,
-    guardian: &mut Child,
+    watchdog: &mut Child,
 ) -> Result<(), PrivatePostgresError> {
     let deadline = Instant::now() + TIME_LIMIT;
     let mut pause = PAUSE;
     while Instant::now() < deadline {
-        if socket::ask(socket_directory).await == Answer::Ready {
+        if socket::probe(socket_directory).await == Readiness::Ready {
             return Ok(());
         }
-        if let Ok(Some(status)) = guardian.try_wait() {
+        if let Ok(Some(status)) = watchdog.try_wait() {
             return Err(cluster.failure("starting Postgres", status.to_string()));
         }
         sleep(pause).await;

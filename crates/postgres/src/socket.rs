@@ -17,7 +17,7 @@ const PORT: u16 = 5432;
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// macOS' limit for a socket's path; Linux has four more.
 const PATH_LIMIT: usize = 103;
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// In the cluster's own folder, which nobody else may enter; under `/tmp` where that path is too long for a socket, or
 /// has what libpq (a comma) or `postmaster.pid` (a line's end) takes for a separator.
@@ -34,7 +34,7 @@ pub(super) fn directory(cluster: &Cluster) -> PathBuf {
 /// Anybody may have put something of this name under `/tmp`: it is used only if nobody else can enter it.
 pub(super) fn make_directory(directory: &Path, cluster: &Cluster) -> Result<(), PrivatePostgresError> {
     match DirBuilder::new().mode(0o700).create(directory) {
-        Ok(()) => cluster.account.give(directory).map_err(failed("giving away", directory))?,
+        Ok(()) => cluster.account.chown(directory).map_err(failed("giving away", directory))?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed("creating", directory)(error)),
     }
@@ -55,25 +55,25 @@ pub(super) fn url(directory: &Path) -> String {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Readiness {
     Ready,
     NotReady,
 }
 
-pub(super) async fn ask(directory: &Path) -> Answer {
-    match tokio::time::timeout(ANSWER_LIMIT, first_answer(directory)).await {
-        Ok(Ok(answer)) if says_not_yet(&answer) => Answer::NotReady,
-        Ok(Ok(_)) => Answer::Ready,
-        Ok(Err(_)) | Err(_) => Answer::NotReady,
+pub(super) async fn probe(directory: &Path) -> Readiness {
+    match tokio::time::timeout(RESPONSE_TIMEOUT, first_response(directory)).await {
+        Ok(Ok(answer)) if is_starting_up(&answer) => Readiness::NotReady,
+        Ok(Ok(_)) => Readiness::Ready,
+        Ok(Err(_)) | Err(_) => Readiness::NotReady,
     }
 }
 
 /// SQLSTATE 57P03: starting up, recovering or shutting down. An empty answer is one of those, too.
-fn says_not_yet(answer: &[u8]) -> bool {
+fn is_starting_up(answer: &[u8]) -> bool {
     answer.is_empty() || answer.windows(6).any(|field| field == b"C57P03")
 }
 
-async fn first_answer(directory: &Path) -> io::Result<Vec<u8>> {
+async fn first_response(directory: &Path) -> io::Result<Vec<u8>> {
     let stream = UnixStream::connect(directory.join(file_name())).await?;
     stream.writable().await?;
     stream.try_write(&startup_message())?;

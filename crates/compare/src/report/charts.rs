@@ -53,7 +53,7 @@ impl Report {
         let mut charts = vec![Chart {
             title: "Latency",
             about: "The part of all requests that was answered within a time, at the fixed rate.",
-            svg: drawn(440, |area| latencies(area, &self.few(&main)))?,
+            svg: draw_svg(440, |area| latency_curves(area, &self.with_first_algorithm(&main)))?,
         }];
         // Of a server that is elsewhere it is not known.
         let counted: Vec<_> =
@@ -62,7 +62,7 @@ impl Report {
             charts.push(Chart {
                 title: "CPU for each request",
                 about: "Of the server’s processes, and of Postgres’. A bar that is out of all proportion is cut off: its number is behind it.",
-                svg: drawn(rows(counted.len()), |area| costs(area, &counted))?,
+                svg: draw_svg(rows(counted.len()), |area| cpu_bars(area, &counted))?,
             });
         }
         let ended: Vec<_> =
@@ -71,25 +71,25 @@ impl Report {
             charts.push(Chart {
                 title: "How long a credential lives on after its logout",
                 about: "A dot for each logout: above on the node that was told, below on another.",
-                svg: drawn(rows(2 * ended.len()), |area| delays(area, &ended))?,
+                svg: draw_svg(rows(2 * ended.len()), |area| delay_dots(area, &ended))?,
             });
         }
         if self.variants.iter().any(|variant| variant.nodes > 1) {
             charts.push(Chart {
                 title: "CPU by nodes",
                 about: "CPU for each request, of servers and of Postgres together, by how many nodes share the requests.",
-                svg: drawn(360, |area| scaling(area, &self.variants))?,
+                svg: draw_svg(360, |area| scaling(area, &self.variants))?,
             });
         }
         Ok(charts)
     }
 
     /// Those that a chart has room for: with the first algorithm.
-    fn few<'a>(&self, main: &[&'a Variant]) -> Vec<&'a Variant> {
+    fn with_first_algorithm<'a>(&self, main: &[&'a Variant]) -> Vec<&'a Variant> {
         let first = main.iter().find_map(|variant| variant.algorithm.as_deref());
-        let is_first =
+        let has_default_algorithm =
             |variant: &&&Variant| variant.algorithm.is_none() || variant.algorithm.as_deref() == first;
-        main.iter().filter(is_first).copied().collect()
+        main.iter().filter(has_default_algorithm).copied().collect()
     }
 }
 
@@ -100,7 +100,7 @@ fn rows(count: usize) -> u32 {
     80 + LINE * u32::try_from(count).unwrap_or(u32::MAX / LINE / 2)
 }
 
-fn drawn(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, CompareError> {
+fn draw_svg(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, CompareError> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
@@ -121,7 +121,7 @@ struct Line<'a> {
     points: Vec<(f64, f64)>,
 }
 
-fn latencies(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
+fn latency_curves(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     let lines: Vec<_> = variants
         .iter()
         .map(|variant| {
@@ -146,8 +146,8 @@ fn latencies(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
         .x_label_formatter(&|ms| tick(*ms))
         .draw()?;
     for (at, line) in lines.into_iter().enumerate() {
-        let drawn = chart.draw_series(LineSeries::new(line.points, colour(at).stroke_width(2)))?;
-        drawn
+        let draw_svg = chart.draw_series(LineSeries::new(line.points, colour(at).stroke_width(2)))?;
+        draw_svg
             .label(line.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour(at).stroke_width(3)));
     }
@@ -157,7 +157,7 @@ fn latencies(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
 
 /// A bar for each, in two parts, and the sum behind it. One that is out of all proportion is cut off, not the others
 /// squeezed to nothing.
-fn costs(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
+fn cpu_bars(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     let parts =
         |variant: &Variant| [variant.server_cpu_us, variant.postgres_cpu_us].map(Option::unwrap_or_default);
     let sums: Vec<f64> = variants.iter().map(|variant| parts(variant).iter().sum()).collect();
@@ -209,7 +209,7 @@ fn longest_bar(sums: &[f64]) -> f64 {
 }
 
 /// A dot for each logout, in two rows.
-fn delays(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
+fn delay_dots(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     let longest = variants.iter().flat_map(|variant| samples(variant).concat()).fold(1_000.0, f64::max);
     let count = variants.len() as f64;
     let mut chart = ChartBuilder::on(area)
@@ -273,8 +273,9 @@ fn scaling(area: &Area<'_>, variants: &[Variant]) -> Drawn {
         .x_label_formatter(&|nodes| format!("{nodes:.0}"))
         .draw()?;
     for (at, (name, points)) in lines.into_iter().enumerate() {
-        let drawn = chart.draw_series(LineSeries::new(points, colour(at).stroke_width(2)).point_size(4))?;
-        drawn
+        let draw_svg =
+            chart.draw_series(LineSeries::new(points, colour(at).stroke_width(2)).point_size(4))?;
+        draw_svg
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour(at).stroke_width(3)));
     }

@@ -1,7 +1,7 @@
 //! Where and how a report was measured.
 
 use super::Report;
-use super::cells::{NONE, figure};
+use super::cells::{NONE, format_number};
 
 impl Report {
     /// Where and how it was measured, a line for each.
@@ -15,7 +15,7 @@ impl Report {
         );
         let generator = match (self.generator.requests_per_second, self.generator.cpu_us) {
             (Some(most), Some(cpu)) => {
-                format!("{} requests/s at most, {cpu:.1} µs of CPU each", figure(Some(most), 0))
+                format!("{} requests/s at most, {cpu:.1} µs of CPU each", format_number(Some(most), 0))
             }
             _ => NONE.to_owned(),
         };
@@ -39,7 +39,7 @@ impl Report {
                 format!(
                     "{}, {} GiB, {}",
                     or_none(&environment.processor),
-                    figure(memory, 1),
+                    format_number(memory, 1),
                     environment.system
                 ),
             ),

@@ -39,10 +39,10 @@ pub struct DelayDistribution {
 impl DelayDistribution {
     /// Of credentials that were refused after so long, and of others that were not, with what was left of their lives at
     /// their end, if that is known; all in milliseconds. `None` when there are none.
-    pub(in super::super) fn of(refused: Vec<f64>, outlivers: &[Option<f64>], watched: f64) -> Option<Self> {
-        let left: Option<Vec<f64>> = outlivers.iter().copied().collect();
+    pub(in super::super) fn of(refused: Vec<f64>, not_revoked: &[Option<f64>], watched: f64) -> Option<Self> {
+        let left: Option<Vec<f64>> = not_revoked.iter().copied().collect();
         let left = left.filter(|left| refused.is_empty() && !left.is_empty());
-        let (until_expiry, outlived) = (left.is_some(), outlivers.len());
+        let (until_expiry, outlived) = (left.is_some(), not_revoked.len());
         let mut samples = left.unwrap_or_else(|| [refused, vec![watched; outlived]].concat());
         samples.sort_by(f64::total_cmp);
         let last = samples.len().checked_sub(1)?;
@@ -59,7 +59,7 @@ impl DelayDistribution {
     }
 
     /// Whether this time is how long somebody looked, and no more is known.
-    pub fn is_beyond(&self, time: f64) -> bool {
+    pub fn is_censored(&self, time: f64) -> bool {
         !self.until_expiry && self.outlived > 0 && time >= self.watched
     }
 }
@@ -70,9 +70,9 @@ mod tests {
 
     #[test]
     fn who_is_not_refused_is_told_as_far_as_that_is_known() {
-        let delay = |refused: &[f64], outlivers: &[Option<f64>]| {
-            let delay = DelayDistribution::of(refused.to_vec(), outlivers, 5_000.0).expect("samples");
-            (delay.p50, delay.max, delay.until_expiry, delay.is_beyond(delay.max))
+        let delay = |refused: &[f64], not_revoked: &[Option<f64>]| {
+            let delay = DelayDistribution::of(refused.to_vec(), not_revoked, 5_000.0).expect("samples");
+            (delay.p50, delay.max, delay.until_expiry, delay.is_censored(delay.max))
         };
         assert_eq!(delay(&[2.0, 1.0, 3.0], &[]), (2.0, 3.0, false, false));
         assert_eq!(delay(&[], &[Some(900_000.0), Some(899_000.0)]), (900_000.0, 900_000.0, true, false));

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::cells::{
-    NONE, answers, figure, interval, many_cells, median, memory_in_words, recovery, rest, server_cpu,
-    thousands, times,
+    NONE, answers, delay_cells, format_number, interval, many_cells, median, memory_cell,
+    postgres_sql_wait_cells, recovery, server_cpu, thousands,
 };
 use super::{BaselineResults, Report, Variant};
 
@@ -23,11 +23,11 @@ impl Report {
     pub(super) fn tables(&self) -> Vec<Table> {
         let tables = [
             self.requests(),
-            self.many(),
+            self.many_connections_table(),
             self.bytes(),
-            self.ends(),
+            self.revocation(),
             self.sign_ins(),
-            self.weights(),
+            self.footprints(),
             self.outages(),
             self.nodes(),
         ];
@@ -43,13 +43,13 @@ impl Report {
         let variants = self.of_one_node().map(|variant| {
             vec![
                 variant.name.clone(),
-                figure(variant.requests_per_second, 0),
-                figure(variant.p50_ms, 2),
-                figure(variant.p99_ms, 2),
-                figure(variant.server_cpu_us, 1),
+                format_number(variant.requests_per_second, 0),
+                format_number(variant.p50_ms, 2),
+                format_number(variant.p99_ms, 2),
+                format_number(variant.server_cpu_us, 1),
                 interval(variant.intervals.server_cpu_ratio),
-                figure(variant.postgres_cpu_us, 1),
-                figure(variant.sql_per_request, 2),
+                format_number(variant.postgres_cpu_us, 1),
+                format_number(variant.sql_per_request, 2),
                 variant.bytes_sent.to_string(),
                 variant.bytes_received.to_string(),
             ]
@@ -77,25 +77,30 @@ impl Report {
         }
     }
 
-    fn many(&self) -> Table {
+    fn many_connections_table(&self) -> Table {
         let few = self.environment.connections;
-        let many = self.bare.iter().find_map(|bare| bare.many_connections);
+        let many_connections = self.bare.iter().find_map(|bare| bare.many_connections);
         let bare = self.bare.iter().filter_map(|bare| {
-            let many = bare.many_connections?;
+            let many_connections = bare.many_connections?;
             let few = [median(bare.server_cpu_us, 1), "1.00".to_owned()];
-            Some(many_cells("bare handler", few, many, "1.00".to_owned()))
+            Some(many_cells("bare handler", few, many_connections, "1.00".to_owned()))
         });
         let variants = self.of_one_node().filter_map(|variant| {
-            let many = variant.many_connections?;
-            let few = [figure(variant.server_cpu_us, 1), interval(variant.intervals.server_cpu_ratio)];
-            Some(many_cells(&variant.name, few, many, interval(many.server_cpu_ratio)))
+            let many_connections = variant.many_connections?;
+            let few = [format_number(variant.server_cpu_us, 1), interval(variant.intervals.server_cpu_ratio)];
+            Some(many_cells(
+                &variant.name,
+                few,
+                many_connections,
+                interval(many_connections.server_cpu_ratio),
+            ))
         });
         Table {
             title: "Few connections, and many",
             about: format!(
                 "The same request over {few} connections (few), where most of the time system calls are what is paid for, by a bare handler as \
                  well as by a service; and over {} (many), where one of them serves several requests, and what a service adds shows.",
-                many.map_or(0, |many| many.connections)
+                many_connections.map_or(0, |many_connections| many_connections.connections)
             )
             .into(),
             columns: vec![
@@ -112,8 +117,9 @@ impl Report {
 
     fn bytes(&self) -> Table {
         let headers = |sizes: &BTreeMap<String, usize>| {
-            let rest = sizes.iter().filter(|(name, _)| *name != "body" && !is_credential(name));
-            rest.map(|(_, size)| size).sum::<usize>().to_string()
+            let postgres_sql_wait_cells =
+                sizes.iter().filter(|(name, _)| *name != "body" && !is_credential(name));
+            postgres_sql_wait_cells.map(|(_, size)| size).sum::<usize>().to_string()
         };
         let credential = |variant: &Variant| {
             let shown = variant.bytes.sent.iter().find(|(name, _)| is_credential(name));
@@ -134,15 +140,21 @@ impl Report {
             rows: self
                 .of_one_node()
                 .map(|variant| {
-                    let rest = headers(&variant.bytes.sent);
+                    let postgres_sql_wait_cells = headers(&variant.bytes.sent);
                     let head = headers(&variant.bytes.received);
-                    vec![variant.name.clone(), credential(variant), rest, head, body(variant)]
+                    vec![
+                        variant.name.clone(),
+                        credential(variant),
+                        postgres_sql_wait_cells,
+                        head,
+                        body(variant),
+                    ]
                 })
                 .collect(),
         }
     }
 
-    fn ends(&self) -> Table {
+    fn revocation(&self) -> Table {
         let known =
             self.of_one_node().filter_map(|variant| Some((variant, variant.revocation_delay_ms.as_ref()?)));
         Table {
@@ -163,9 +175,9 @@ impl Report {
             rows: known
                 .map(|(variant, delay)| {
                     let count = delay.same_node.samples.len().to_string();
-                    let other = delay.other_node.as_ref().map_or_else(|| [NONE; 3].map(str::to_owned), times);
+                    let other = delay.other_node.as_ref().map_or_else(|| [NONE; 3].map(str::to_owned), delay_cells);
                     let cells =
-                        [variant.name.clone(), count].into_iter().chain(times(&delay.same_node)).chain(other);
+                        [variant.name.clone(), count].into_iter().chain(delay_cells(&delay.same_node)).chain(other);
                     cells.collect()
                 })
                 .collect(),
@@ -195,14 +207,14 @@ impl Report {
                         (variant.login.unwrap_or_default(), variant.refresh.unwrap_or_default());
                     let [login_cpu, refresh_cpu] = [(login, 1e3, 1), (refresh, 1.0, 0)]
                         .map(|(cost, unit, digits)| server_cpu(cost, unit, digits));
-                    let cells = [variant.name.clone(), login_cpu].into_iter().chain(rest(login));
-                    cells.chain([refresh_cpu]).chain(rest(refresh)).collect()
+                    let cells = [variant.name.clone(), login_cpu].into_iter().chain(postgres_sql_wait_cells(login));
+                    cells.chain([refresh_cpu]).chain(postgres_sql_wait_cells(refresh)).collect()
                 })
                 .collect(),
         }
     }
 
-    fn weights(&self) -> Table {
+    fn footprints(&self) -> Table {
         let known = self
             .of_one_node()
             .flat_map(|variant| variant.footprint.iter().map(move |weight| (variant, weight)));
@@ -214,8 +226,8 @@ impl Report {
             rows: known
                 .map(|(variant, weight)| {
                     let logins = thousands(weight.logins.to_string());
-                    let disk = figure(weight.disk_bytes_per_login, 0);
-                    vec![variant.name.clone(), logins, memory_in_words(weight), disk]
+                    let disk = format_number(weight.disk_bytes_per_login, 0);
+                    vec![variant.name.clone(), logins, memory_cell(weight), disk]
                 })
                 .collect(),
         }
@@ -237,8 +249,9 @@ impl Report {
 
     fn nodes(&self) -> Table {
         let shared: Vec<_> = self.variants.iter().filter(|variant| variant.nodes > 1).collect();
-        let is_shared =
-            |one: &&Variant| shared.iter().any(|many| many.name.starts_with(&format!("{},", one.name)));
+        let is_shared = |one: &&Variant| {
+            shared.iter().any(|many_connections| many_connections.name.starts_with(&format!("{},", one.name)))
+        };
         let alone: Vec<_> = self.of_one_node().filter(is_shared).collect();
         Table {
             title: "More nodes",
@@ -260,11 +273,11 @@ impl Report {
                     vec![
                         variant.name.clone(),
                         variant.nodes.to_string(),
-                        figure(variant.requests_per_second, 0),
-                        figure(variant.p99_ms, 2),
+                        format_number(variant.requests_per_second, 0),
+                        format_number(variant.p99_ms, 2),
                         interval(variant.intervals.server_cpu_ratio),
-                        figure(variant.postgres_cpu_us, 1),
-                        figure(variant.sql_per_request, 2),
+                        format_number(variant.postgres_cpu_us, 1),
+                        format_number(variant.sql_per_request, 2),
                     ]
                 })
                 .collect(),
@@ -280,14 +293,14 @@ fn bare_row(bare: &BaselineResults) -> Vec<String> {
     let rate = bare.requests_per_second.map(|rate| rate.median);
     let cpu = bare.server_cpu_us.map(|cpu| cpu.median);
     let none = || NONE.to_owned();
-    let waits = [figure(bare.latency.p50, 2), figure(bare.latency.p99, 2)];
+    let waits = [format_number(bare.latency.p50, 2), format_number(bare.latency.p99, 2)];
     let [p50, p99] = waits;
     vec![
         "bare handler".to_owned(),
-        figure(rate, 0),
+        format_number(rate, 0),
         p50,
         p99,
-        figure(cpu, 1),
+        format_number(cpu, 1),
         "1.00".to_owned(),
         none(),
         none(),

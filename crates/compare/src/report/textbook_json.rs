@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::target::{CredentialKind, Transport};
-use super::cells::memory_in_words;
+use super::cells::memory_cell;
 use super::html::escape;
 use super::{DelayDistribution, Report, Variant};
 
@@ -53,14 +53,14 @@ impl Report {
 }
 
 impl Report {
-    fn as_it_is_and_textbook(&self, mode: CredentialKind, transport: Transport) -> Option<[&Variant; 2]> {
+    fn default_and_textbook(&self, mode: CredentialKind, transport: Transport) -> Option<[&Variant; 2]> {
         Some([self.dualauth(mode, transport, false)?, self.dualauth(mode, transport, true)?])
     }
 
     fn storage_cell(&self, mode: CredentialKind) -> Option<String> {
         let weight = self.dualauth(mode, Transport::Cookie, false)?.footprint.last()?;
         let (memory, disk, logins) =
-            (escape(&memory_in_words(weight)), weight.disk_bytes_per_login?, weight.logins);
+            (escape(&memory_cell(weight)), weight.disk_bytes_per_login?, weight.logins);
         Some(format!(
             "<b>{memory} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} \
              of them."
@@ -68,7 +68,7 @@ impl Report {
     }
 
     fn scalability_cell(&self, mode: CredentialKind) -> Option<String> {
-        let [ours, textbook] = self.as_it_is_and_textbook(mode, Transport::Bearer)?;
+        let [ours, textbook] = self.default_and_textbook(mode, Transport::Bearer)?;
         let cost = |variant: &Variant| {
             let (ratio, sql) = (variant.server_cpu_ratio?, variant.sql_per_request?);
             let postgres = variant.postgres_cpu_us?;
@@ -87,9 +87,10 @@ impl Report {
     }
 
     fn revocation_cell(&self, mode: CredentialKind) -> Option<String> {
-        let [ours, textbook] = self.as_it_is_and_textbook(mode, Transport::Bearer)?;
-        let elsewhere =
-            |variant: &Variant| Some(lives_on(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?));
+        let [ours, textbook] = self.default_and_textbook(mode, Transport::Bearer)?;
+        let elsewhere = |variant: &Variant| {
+            Some(revocation_text(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?))
+        };
         Some(format!(
             "On another node: {}. As textbooks have it: {}.",
             elsewhere(ours)?,
@@ -112,7 +113,7 @@ impl Report {
     fn logout_cell(&self, mode: CredentialKind) -> Option<String> {
         let here = |is_textbook| {
             let variant = self.dualauth(mode, Transport::Bearer, is_textbook)?;
-            Some(lives_on(&variant.revocation_delay_ms.as_ref()?.same_node))
+            Some(revocation_text(&variant.revocation_delay_ms.as_ref()?.same_node))
         };
         // A server that is elsewhere is not there as textbooks have it.
         let textbook = here(true).map_or_else(String::new, |it| format!(" As textbooks have it: {it}."));
@@ -121,16 +122,16 @@ impl Report {
 }
 
 /// In milliseconds: no request that was sent so long after the acknowledgement was accepted.
-const AT_ONCE: f64 = 0.05;
+const IMMEDIATE_MS: f64 = 0.05;
 
-fn lives_on(delay: &DelayDistribution) -> String {
+fn revocation_text(delay: &DelayDistribution) -> String {
     if delay.until_expiry {
         return format!("lives on for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
     }
     let count = delay.samples.len();
     let after = |ms: f64| match ms {
-        ..AT_ONCE => "at once".to_owned(),
-        ms if delay.is_beyond(ms) => format!("after more than {:.0} s", ms / 1e3),
+        ..IMMEDIATE_MS => "at once".to_owned(),
+        ms if delay.is_censored(ms) => format!("after more than {:.0} s", ms / 1e3),
         ms => format!("after {ms:.1} ms"),
     };
     format!("dead <b>{}</b> (worst of {count}: {})", after(delay.p50), after(delay.max))

@@ -74,7 +74,7 @@ pub(super) fn open_for_writing(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(non_blocking()).open(path)
 }
 
-pub(super) fn is_read(mut keep_alive: &File) -> bool {
+pub(super) fn has_reader(mut keep_alive: &File) -> bool {
     keep_alive.write_all(b"\n").is_ok()
 }
 
