@@ -1,10 +1,10 @@
-//! The load generator: as many connections as there are threads, each with one request under way at a time. It is our own, since none
-//! that could be had checks whose answer each one is, looks at the servers' CPU right before and after, and costs so little.
+//! Load generator: a thread per connection, with one request in flight each. It is our own, since no available one checks
+//! the owner of every response, reads the servers' CPU time right before and after, and needs so little CPU itself.
 //!
-//! In a closed loop each sends as soon as it was answered, which finds out how much a server can do, and what that
-//! costs. At a fixed rate each request has its time, whatever becomes of those before it, and is timed from then on:
-//! one that had to wait because others took long has waited (no coordinated omission). That finds out how long a client
-//! waits.
+//! In a closed loop each connection sends its next request as soon as the last one is answered: this measures throughput
+//! and CPU per request. At a fixed rate each request has a due time, independent of the requests before it, and its latency
+//! counts from then: a request that is sent late because others took long has waited (no coordinated omission). This
+//! measures latency.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Barrier, OnceLock};
@@ -18,7 +18,7 @@ use super::http::{Connection, Origin};
 use super::proc_usage::cpu_of_this_thread;
 use super::test_user::PreparedRequest;
 
-/// What is sent, and where.
+/// A request and the server that it is sent to.
 #[derive(Clone, Debug)]
 pub(super) struct RequestTarget {
     pub(super) origin: Origin,
@@ -28,47 +28,47 @@ pub(super) struct RequestTarget {
 /// When each request is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pace {
-    /// When the one before it was answered.
+    /// As soon as the previous request of the connection is answered.
     ClosedLoop,
-    /// So many a second, over all connections.
+    /// At this number of requests per second over all connections.
     FixedRate(f64),
 }
 
-/// Within this, a server that has given its last answer sleeps.
+/// Time in which a server becomes idle after its last response.
 const SETTLE: Duration = Duration::from_millis(2);
 
-/// How requests are sent.
+/// Parameters of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) connections: usize,
     pub(super) pace: Pace,
-    /// Of this nothing is counted.
+    /// Closed-loop load before the measurement, which is not counted.
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
 }
 
-/// What came of it.
+/// Result of a run.
 pub(super) struct LoadResult {
-    /// How many were answered.
+    /// Responses within the measurement.
     pub(super) requests: u64,
-    /// And how many before anything was counted.
+    /// Responses during the warm-up.
     pub(super) warm_up_requests: u64,
-    /// How long it took.
+    /// Duration of the measurement.
     elapsed: Duration,
-    /// How long each waited.
+    /// Latency of each request.
     pub(super) latencies: LatencyHistogram,
-    /// The CPU time that the generator itself took.
+    /// CPU time of the generator itself.
     pub(super) generator_cpu: Duration,
 }
 
 impl LoadResult {
-    /// How many were answered in a second.
+    /// Responses per second.
     pub(super) fn per_second(&self) -> f64 {
         self.requests as f64 / self.elapsed.as_secs_f64()
     }
 }
 
-/// Times, in nanoseconds, told apart to three digits.
+/// Histogram of times in nanoseconds, with three significant digits.
 #[derive(Clone, Debug)]
 pub(super) struct LatencyHistogram(Histogram<u64>);
 
@@ -78,27 +78,27 @@ impl LatencyHistogram {
     }
 
     pub(super) fn add(&mut self, time: Duration) {
-        // It grows as needed: there is no time that does not fit.
+        // Can't fail: the histogram resizes itself.
         let _ = self.0.record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn add_all(&mut self, other: &Self) {
-        // The same precision on both sides: nothing gets lost.
+        // Can't fail: the histogram resizes itself.
         let _ = self.0.add(&other.0);
     }
 
-    /// How many there are.
+    /// Number of recorded times.
     pub(super) fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// In milliseconds, the time within which this part of the requests was answered. `None` when there were none.
+    /// The quantile (0 to 1), in milliseconds. `None` when nothing was recorded.
     pub(super) fn quantile_ms(&self, part: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(part) as f64 / 1e6)
     }
 }
 
-/// What a connection has seen, and how it went.
+/// Result of one connection.
 struct ConnectionResult {
     requests: u64,
     warm_up_requests: u64,
@@ -106,19 +106,20 @@ struct ConnectionResult {
     cpu: Duration,
 }
 
-/// The turns of a run, which all its threads take together.
+/// Synchronizes the threads of a run.
 struct RunSync {
     warm: Barrier,
     go: Barrier,
     start: OnceLock<Instant>,
-    /// At a fixed rate, whose turn it is.
+    /// Number of the next request, at a fixed rate.
     next: AtomicU64,
 }
 
-/// Sends, and looks at something right before and right after what is counted. Connections take the aims in turn.
+/// Runs a load, and takes a snapshot right before and right after the measurement. Request targets are assigned round-robin
+/// to the connections.
 ///
 /// # Errors
-/// When one answer is not what it has to be.
+/// When a single response is wrong or missing.
 pub(super) fn run<L>(
     load: Load,
     request_targets: &[RequestTarget],
@@ -172,7 +173,7 @@ fn send(
     minimize_timer_slack();
     let mut connection = Connection::new(request_target.origin.clone());
     let warmed_up = warm_up(load, request_target, &mut connection);
-    // Whatever happened: the others wait.
+    // Also after an error: the other threads wait at the barriers.
     sync.warm.wait();
     sync.go.wait();
     let warm_up_requests = warmed_up?;
@@ -202,7 +203,7 @@ fn warm_up(
     Ok(requests)
 }
 
-/// Waits until it is time for the next request, and gives the time that it is counted from. `None`: there is no other.
+/// Waits until the next request is due, and returns the time from which its latency counts. `None`: the run is over.
 fn next_due(load: Load, start: Instant, sync: &RunSync) -> Option<Instant> {
     let due = match load.pace {
         Pace::ClosedLoop => Instant::now(),
@@ -232,7 +233,7 @@ fn send_and_check(request_target: &RequestTarget, connection: &mut Connection) -
     Err(failed(format!("{} {body}", response.status)))
 }
 
-/// Sleeps end when they are to end, and not up to 50 µs later, as far as the system can do that.
+/// Makes sleeps of this thread end on time: by default Linux may delay them by 50 µs.
 #[cfg(target_os = "linux")]
 fn minimize_timer_slack() {
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
@@ -251,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// A server for one connection, which says to whom each answer is, by its number.
+    /// A server for one connection. `owner` gives the body of each response, by its number.
     fn server(mut owner: impl FnMut(u64) -> &'static str + Send + 'static) -> RequestTarget {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -288,7 +289,7 @@ mod tests {
             }
             "ada"
         });
-        // 40 requests, of which those of the first 200 ms are held up by 100 ms and more.
+        // 40 requests; those due in the first 200 ms are delayed by 100 ms and more.
         let outcome = drive(request_target, Pace::FixedRate(100.0), [0, 400]).expect("answers");
         assert_eq!(outcome.requests, 40);
         assert!(

@@ -1,4 +1,4 @@
-//! What a live login weighs: in a server's memory once it has been used, and on Postgres' disk.
+//! Memory and disk per login: growth of a server's memory and of its database with the number of active logins.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -15,40 +15,41 @@ use super::target::VariantSpec;
 use super::test_user::TestUser;
 use super::testbed::Server;
 
-/// Logins until buffers and pools are as large as they get. Never more than a tenth of those that are weighed.
+/// Logins before the measurement, until buffers and pools have reached their size. At most a tenth of the measured logins.
 const WARM_UP: usize = 1_000;
 
-/// How many sign in at a time.
+/// Number of concurrent sign-ins.
 pub(super) const CONCURRENT_SIGN_INS: usize = 16;
 
-/// What logins weigh, each, when there are so many.
+/// Memory and disk per login, with a number of logins.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedFootprint)]
 pub struct LoginFootprint {
-    /// How many there are.
+    /// Number of logins.
     pub logins: usize,
-    /// In the server's memory, as measured: of few logins it may be all noise.
+    /// Growth of the server's memory, in bytes per login, as measured. With few logins it may be noise.
     pub memory_bytes_per_login: Option<f64>,
-    /// In the database, with its indexes, and with what else is written down about a login.
+    /// Growth of the database, in bytes per login, with indexes and everything else that a login writes.
     pub disk_bytes_per_login: Option<f64>,
 }
 
-/// A server's memory, in bytes, comes and goes by so much whatever it keeps.
+/// Fluctuation of a server's memory, in bytes, without any new login.
 const NOISE: f64 = 4.0 * 1024.0 * 1024.0;
 
 impl LoginFootprint {
-    /// What it weighs in memory, in bytes, as far as that has a meaning.
+    /// Memory per login, in bytes. `None`: not measured, or within the noise.
     pub fn memory(&self) -> Option<f64> {
         self.memory_bytes_per_login.filter(|bytes| *bytes >= self.noise())
     }
 
-    /// What could not be told from nothing, in bytes a login.
+    /// The smallest memory per login that exceeds the noise, in bytes.
     pub fn noise(&self) -> f64 {
         NOISE / self.logins.max(1) as f64
     }
 }
 
-/// Signs in, all of these at a time, until there are so many logins, or the time is up. Each is used once.
+/// Signs in concurrently, until there are so many logins or the time limit is over, and uses each credential once. `disk` is
+/// the database to measure.
 pub(super) fn measure(
     spec: &VariantSpec,
     users: &[TestUser],
@@ -72,7 +73,7 @@ pub(super) fn measure(
     })
 }
 
-/// How many that were.
+/// Signs in so often, within the limit. Returns the number of logins.
 fn sign_in_many(
     spec: &VariantSpec,
     users: &[TestUser],

@@ -1,4 +1,4 @@
-//! What each answers while Postgres is away, and how soon it is itself again.
+//! Postgres outage: how each variant responds while Postgres is stopped, and how long it takes to recover.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Barrier, OnceLock};
@@ -13,34 +13,34 @@ use super::http::Connection;
 use super::load::RequestTarget;
 use super::postgres::Postgres;
 
-/// How long between two questions.
+/// Pause between two requests.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long one may take to be itself again.
+/// Time limit for recovery.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// From when on this was answered.
+/// A status, and the time from which it was returned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedAnswer)]
 pub struct AnswerSince {
-    /// In milliseconds, since Postgres was told to stop.
+    /// Milliseconds since the stop of Postgres was requested.
     pub after_ms: u64,
-    /// The status code; none: there was no answer in ten seconds, or the server hung up.
+    /// The status code. Null: no response within ten seconds, or the connection was closed.
     pub status: Option<u16>,
 }
 
-/// How one fared.
+/// Responses of one variant during an outage of Postgres, and its recovery.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedOutage)]
 pub struct Outage {
-    /// What was answered, whenever that changed.
+    /// The statuses returned while Postgres was stopped: the first, and each change.
     pub answers: Vec<AnswerSince>,
-    /// How long it took, in milliseconds, from when Postgres took connections again until it answered as before. Null when it
-    /// never answered anything else, or when it was not itself again within a minute.
+    /// Milliseconds from when Postgres accepted connections again until the expected status was returned. Null when no other
+    /// status was returned during the outage, or when recovery took more than a minute.
     pub recovery_ms: Option<f64>,
 }
 
-/// The moments of an outage.
+/// Signals between the thread that stops Postgres and those that send requests.
 #[derive(Default)]
 struct OutageSignals {
     began: OnceLock<Instant>,
@@ -48,7 +48,7 @@ struct OutageSignals {
     ended: OnceLock<Instant>,
 }
 
-/// Takes Postgres away for so long. Each request is asked all the time.
+/// Stops Postgres for this time, and sends each of the requests continuously, until recovery.
 pub(super) fn measure(
     postgres: &mut Postgres,
     request_targets: &[RequestTarget],
@@ -74,12 +74,13 @@ pub(super) fn measure(
     })
 }
 
-/// An answer that is wrong beforehand would be taken for one of the outage.
+/// Fails if a request does not get its expected status before the outage.
 fn check_healthy(request_target: &RequestTarget) -> Result<(), CompareError> {
     match status(request_target, &mut Connection::new(request_target.origin.clone())) {
         status if status == Some(request_target.call.status) => Ok(()),
         status => {
-            let reason = format!("answered {status:?} before Postgres went away");
+            let status = status.map_or_else(|| "not at all".to_owned(), |status| status.to_string());
+            let reason = format!("answered {status} before the outage");
             Err(CompareError::Answer { call: request_target.call.name(), reason })
         }
     }
@@ -87,7 +88,7 @@ fn check_healthy(request_target: &RequestTarget) -> Result<(), CompareError> {
 
 fn watch(request_target: &RequestTarget, signals: &OutageSignals, ready: &Barrier) -> Outage {
     let mut connection = Connection::new(request_target.origin.clone());
-    // Opens the connection: that is not what is timed.
+    // Opens the connection, which is not to be timed.
     status(request_target, &mut connection);
     ready.wait();
     let began = *signals.began.wait();

@@ -1,5 +1,5 @@
-//! How long a credential lives on after its end was acknowledged: found by showing it all the time, on the node that
-//! ended it and on another one.
+//! Revocation delay: how long a credential is still accepted after its logout was acknowledged. Measured by using it
+//! continuously, on the node that handles the logout and on another one.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,14 +19,14 @@ use super::testbed::Server;
 use super::variant::{NodeGroup, RunningVariant};
 use super::{CompareError, Plan, Progress, rounds, run};
 
-/// How long it is shown before it is ended: each node has seen it many times by then.
+/// How long a credential is used before its logout, so that each node has cached it.
 const WARM_UP: Duration = Duration::from_millis(15);
 
-/// Of those that outlive their end, some are enough: each takes all the time that there is.
+/// Logouts without effect after which a variant is measured no further: each takes the whole watch time.
 const MAX_NOT_REVOKED: usize = 2;
 
-/// Finds out how long credentials of all of these live on. They take turns, as in `rounds`. `others` are the second nodes,
-/// group by group. Of those whom nobody looks at closely, it finds out nothing.
+/// Measures the revocation delay of all variants, interleaved as in `rounds`. `others` are the second nodes, by group. `None`
+/// for variants that the plan leaves out.
 pub(super) fn measure(
     members: &[RunningVariant],
     groups: &[NodeGroup],
@@ -39,29 +39,29 @@ pub(super) fn measure(
         .map(|variant| LogoutTrials::of(variant, &groups[variant.group], others[variant.group].as_ref()))
         .collect();
     let measured: Vec<_> =
-        (0..members.len()).filter(|at| plan.measures_fully(&groups[members[*at].group])).collect();
+        (0..members.len()).filter(|at| plan.measures_revocation(&groups[members[*at].group])).collect();
     progress.expect(plan.logouts * measured.len());
-    for turn in rounds::interleaved_order(plan.logouts, measured.len()) {
-        trials[measured[turn]].run_next(plan.revocation_watch)?;
+    for at in rounds::interleaved_order(plan.logouts, measured.len()) {
+        trials[measured[at]].run_next(plan.revocation_watch)?;
         progress.step();
     }
     Ok(trials.into_iter().map(|trial| trial.delay(plan.revocation_watch)).collect())
 }
 
-/// Credentials of one participant that are ended one after the other.
+/// Successive logouts of one variant.
 struct LogoutTrials<'a> {
     variant: &'a RunningVariant,
     servers: Vec<&'a Origin>,
-    /// What was seen on each of them.
+    /// Results on each of the servers.
     seen: Vec<RevocationSamples>,
 }
 
-/// In milliseconds.
+/// Results on one node, in milliseconds.
 #[derive(Clone, Default)]
 struct RevocationSamples {
-    /// How long those lived on that were refused.
+    /// Delays of the credentials that were refused.
     refused: Vec<f64>,
-    /// What was left of the others' lives, if that is known.
+    /// Remaining lifetimes, at the logout, of the credentials that were not refused; `None`: unknown.
     not_revoked: Vec<Option<f64>>,
 }
 
@@ -82,7 +82,7 @@ impl<'a> LogoutTrials<'a> {
         for (outcome, seen) in outcomes.into_iter().zip(&mut self.seen) {
             match outcome {
                 RevocationOutcome::Refused(delay) => seen.refused.push(milliseconds(delay)),
-                // It was looked at until now: that was left of its life as well.
+                // The remaining lifetime at the logout: that of now, and the watch time.
                 RevocationOutcome::NotRevoked => {
                     seen.not_revoked.push(expires_in(&user).map(|left| milliseconds(left + watch)));
                 }
@@ -91,7 +91,7 @@ impl<'a> LogoutTrials<'a> {
         Ok(())
     }
 
-    /// On the first node, and on the second.
+    /// The distribution on the first node and on the second. `None` without results.
     fn delay(self, watch: Duration) -> Option<RevocationDelayByNode> {
         let mut seen = self
             .seen
@@ -106,55 +106,55 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// What was seen on one node.
+/// Result of one logout on one node.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RevocationOutcome {
-    /// It was refused: the last request that was accepted was sent so long after the end was acknowledged.
+    /// Refused. The last accepted request was sent this long after the acknowledgement of the logout.
     Refused(Duration),
-    /// It was accepted for as long as anybody looked.
+    /// Still accepted at the end of the watch time.
     NotRevoked,
 }
 
-/// Signs in, ends it on the first of the servers, and tells what became of it on each of them.
+/// Signs in and out on the first server, and measures on each server how long the credential is accepted.
 pub(super) fn measure_logout(
     spec: &VariantSpec,
     user: &mut TestUser,
     servers: &[&Origin],
     watch: Duration,
 ) -> Result<Vec<RevocationOutcome>, CompareError> {
-    let mut operator = Connection::new(servers[0].clone());
-    user.sign_in(spec, &mut operator)?;
-    let call = user.call(spec, operator.host());
+    let mut client = Connection::new(servers[0].clone());
+    user.sign_in(spec, &mut client)?;
+    let call = user.call(spec, client.host());
     let (signals, watch) =
         (LogoutSignals::default(), CredentialWatch { call: &call, refused: spec.refused, time: watch });
     thread::scope(|scope| {
-        let (answered, first_answers) = mpsc::channel();
+        let (first_response, first_responses) = mpsc::channel();
         let poll_until_refused = |origin| {
-            let (answered, signals) = (answered.clone(), &signals);
-            scope.spawn(move || watch.poll_until_refused(origin, signals, &answered))
+            let (first_response, signals) = (first_response.clone(), &signals);
+            scope.spawn(move || watch.poll_until_refused(origin, signals, &first_response))
         };
-        let showing: Vec<_> = servers.iter().map(|origin| poll_until_refused(*origin)).collect();
-        first_answers.iter().take(servers.len()).for_each(drop);
+        let polling: Vec<_> = servers.iter().map(|origin| poll_until_refused(*origin)).collect();
+        first_responses.iter().take(servers.len()).for_each(drop);
         thread::sleep(WARM_UP);
-        let ended = user.run_step(&spec.sign_out, &mut operator);
+        let logged_out = user.run_step(&spec.sign_out, &mut client);
         let _ = signals.acknowledged.set(Instant::now());
-        if ended.is_err() {
+        if logged_out.is_err() {
             signals.is_aborted.store(true, Ordering::Relaxed);
         }
-        let outcomes: Vec<_> = showing.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        ended?;
+        let outcomes: Vec<_> = polling.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        logged_out?;
         outcomes.into_iter().map(|outcome| outcome.map_err(|_| CompareError::Generator)?).collect()
     })
 }
 
-/// The moments of an end.
+/// Signals between the thread that logs out and those that use the credential.
 #[derive(Default)]
 struct LogoutSignals {
     acknowledged: OnceLock<Instant>,
     is_aborted: AtomicBool,
 }
 
-/// What is shown, what it is refused by, and for how long it is shown after its end.
+/// The request with the credential, the status that refuses it, and the watch time after the logout.
 #[derive(Clone, Copy)]
 struct CredentialWatch<'a> {
     call: &'a PreparedRequest,
@@ -163,12 +163,12 @@ struct CredentialWatch<'a> {
 }
 
 impl CredentialWatch<'_> {
-    /// Shows a credential until it is refused, or long enough. Tells when there is a first answer.
+    /// Sends the request until it is refused or the watch time is over. Signals the first response.
     fn poll_until_refused(
         self,
         origin: &Origin,
         signals: &LogoutSignals,
-        answered: &Sender<()>,
+        first_response: &Sender<()>,
     ) -> Result<RevocationOutcome, CompareError> {
         let failed = |reason: String| CompareError::Answer { call: self.call.name(), reason };
         let mut connection = Connection::new(origin.clone());
@@ -177,23 +177,25 @@ impl CredentialWatch<'_> {
             let sent = Instant::now();
             let response = connection.exchange(&self.call.request);
             if last_accepted.is_none() {
-                // Good or not: somebody waits for it.
-                let _ = answered.send(());
+                // Also after an error: the logout waits for it.
+                let _ = first_response.send(());
             }
             let response = response.map_err(|error| failed(error.to_string()))?;
             let since = signals.acknowledged.get().map(|end| sent.saturating_duration_since(*end));
             match (self.call.is_answered_by(&response), since) {
                 (true, Some(since)) if since > self.time => return Ok(RevocationOutcome::NotRevoked),
                 (true, _) => last_accepted = Some(sent),
-                // Somebody's, and nobody's any more: anything else has another reason.
+                // Accepted before and refused now: revoked. Any other response is an error.
                 (false, _) if last_accepted.is_some() && response.status == self.refused => break,
-                (false, _) => return Err(failed(format!("answered {} around its end", response.status))),
+                (false, _) => {
+                    return Err(failed(format!("answered {} during the logout test", response.status)));
+                }
             }
             if signals.is_aborted.load(Ordering::Relaxed) {
                 break;
             }
         }
-        // Refused while the end was still on its way back: as fast as can be.
+        // Refused before the acknowledgement has arrived: the delay is zero.
         let end = *signals.acknowledged.wait();
         Ok(RevocationOutcome::Refused(
             last_accepted.map_or(Duration::ZERO, |sent| sent.saturating_duration_since(end)),
@@ -201,7 +203,7 @@ impl CredentialWatch<'_> {
     }
 }
 
-/// When the first of somebody's tokens runs out by itself, if they are JWTs (RFC 7519, section 4.1.4).
+/// Time to the earliest `exp` of the user's JWTs (RFC 7519, section 4.1.4). `None` without one.
 fn expires_in(user: &TestUser) -> Option<Duration> {
     let expiry = |token: &str| {
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;

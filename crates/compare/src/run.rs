@@ -1,4 +1,4 @@
-//! A run, from the first server that is started to the report.
+//! A benchmark run, from the start of the servers to the report.
 
 use std::time::{Duration, Instant};
 
@@ -19,13 +19,13 @@ use super::testbed::{Server, Testbed};
 use super::variants::RunningVariants;
 use super::{CompareError, Options, Plan, Progress, assemble, generator_limit};
 
-/// How long Postgres is watched while nobody asks.
+/// How long Postgres is observed without load, for the idle baseline.
 const IDLE_TIME: Duration = Duration::from_millis(1_500);
 
-/// Compares, and tells what was found.
+/// Runs the benchmark and returns its report. Blocks.
 ///
 /// # Errors
-/// When a server does not start, or gives one wrong answer.
+/// When a server does not start, or a single response is wrong.
 pub fn run(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
     run_on_own_thread(|| compare(options, runtime, progress))
 }
@@ -47,13 +47,13 @@ fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
     Ok(report.rounded())
 }
 
-/// What time it is.
-#[expect(clippy::disallowed_methods, reason = "what is measured is real: no test moves its time")]
+/// The system time.
+#[expect(clippy::disallowed_methods, reason = "a benchmark needs the real time, which no test shifts")]
 pub(super) fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// On servers that are started for it.
+/// Measures servers that it starts itself.
 fn compare_local(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
     let plan = options.plan.clone();
     progress.begin("starting Postgres and the nodes");
@@ -79,7 +79,8 @@ fn compare_local(options: &Options, runtime: &Handle, progress: &Progress) -> Re
     Ok(report)
 }
 
-/// At this rate, when it is known from other rounds: more nodes wait no longer because they are asked more often.
+/// Drives all variants and the bare handler. `rate` is the fixed rate of an earlier measurement, if there was one: with
+/// more nodes, latencies are comparable at the same rate only. Returns the rate that was used.
 fn run_rounds(
     variants: &RunningVariants,
     testbed: &Testbed,
@@ -98,8 +99,8 @@ fn run_rounds(
     Ok((idle, rate, measured))
 }
 
-/// What steady load does not show. Logins by the thousand are weighed when nobody's CPU is looked at any more, and Postgres
-/// goes away last: nobody's figures are to be of its recovery.
+/// Measures what steady load does not show. Footprints come after all measurements of CPU, since they load the machine;
+/// the outage comes last, so that Postgres' recovery distorts no other figure.
 fn measure_extras(
     variants: &RunningVariants,
     testbed: &mut Testbed,
@@ -108,14 +109,14 @@ fn measure_extras(
     progress: &Progress,
 ) -> Result<Vec<ExtraResults>, CompareError> {
     progress.begin("sign-ins and refreshes");
-    let probe = PostgresBaseline { postgres: Some(&testbed.postgres), idle };
-    let costs = sign_in_cost::measure(&variants.members, &variants.groups, &probe, plan, progress)?;
-    progress.begin("how soon a login ends");
+    let baseline = PostgresBaseline { postgres: Some(&testbed.postgres), idle };
+    let costs = sign_in_cost::measure(&variants.members, &variants.groups, &baseline, plan, progress)?;
+    progress.begin("revocation delay");
     let others = variants.others(testbed, plan)?;
     let delays = revocation::measure(&variants.members, &variants.groups, &others, plan, progress)?;
     drop(others);
     let mut all = extra_results(costs, delays);
-    progress.begin("what a login weighs");
+    progress.begin("memory and disk per login");
     progress.expect(variants.members.len());
     let mut measured_kinds = Vec::new();
     for (variant, extra_results) in variants.members.iter().zip(&mut all) {
@@ -126,7 +127,7 @@ fn measure_extras(
         }
         progress.step();
     }
-    progress.begin("Postgres goes away");
+    progress.begin("Postgres outage");
     let request_targets = variants.fresh_request_targets()?;
     let outages = postgres_outage::measure(&mut testbed.postgres, &request_targets, plan.outage)?;
     for (extra_results, outage) in all.iter_mut().zip(outages) {
@@ -135,7 +136,7 @@ fn measure_extras(
     Ok(all)
 }
 
-/// By participant.
+/// Combines the results, which are in the order of the variants.
 fn extra_results(
     costs: Vec<[Option<ActionCost>; 2]>,
     delays: Vec<Option<RevocationDelayByNode>>,
@@ -149,7 +150,7 @@ fn extra_results(
     costs.into_iter().zip(delays).map(combine).collect()
 }
 
-/// A dualauth that runs already: what can be seen from outside.
+/// Measures a dualauth that runs already, as far as a client can.
 fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report, CompareError> {
     let plan = options.plan.clone().within_limits();
     let generator = generator_limit::measure(&Cores::split(), &plan)?;
@@ -164,15 +165,15 @@ fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report
     let (rate, measured) = rounds.run(progress)?;
     report.environment.fixed_rate = rate;
     progress.begin("sign-ins and refreshes");
-    let probe = PostgresBaseline { postgres: None, idle: &idle };
-    let costs = sign_in_cost::measure(&variants.members, &variants.groups, &probe, &plan, progress)?;
-    progress.begin("how soon a login ends");
+    let baseline = PostgresBaseline { postgres: None, idle: &idle };
+    let costs = sign_in_cost::measure(&variants.members, &variants.groups, &baseline, &plan, progress)?;
+    progress.begin("revocation delay");
     let delays = revocation::measure(&variants.members, &variants.groups, &[None], &plan, progress)?;
     add_variants(&mut report, (&variants, &plan), 1, measured, extra_results(costs, delays))?;
     Ok(report)
 }
 
-/// The first of what was measured is the bare handler's, if it was there.
+/// Adds the variants to the report. If the bare handler was measured, its samples are the first.
 fn add_variants(
     report: &mut Report,
     (variants, plan): (&RunningVariants, &Plan),

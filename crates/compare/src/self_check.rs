@@ -1,5 +1,4 @@
-//! Whether the comparison can be believed: costs that are known are planted, and each has to be found, and nothing where
-//! nothing was planted.
+//! Self-check of the benchmark: known costs are injected, and each has to be measured, and nothing where none was injected.
 
 use std::time::Duration;
 
@@ -23,53 +22,55 @@ const HEADER_BYTES: usize = 1_024;
 const REVOCATION_DELAY: Duration = Duration::from_millis(200);
 const SPIN: Duration = Duration::from_micros(500);
 
-/// Long enough for most intervals to be narrow at once.
+/// Long enough for narrow intervals in the first run, as a rule.
 const SLICE: Duration = Duration::from_millis(150);
 
-/// How many logouts tell how late one is.
+/// Logouts per measurement of the revocation delay.
 const LOGOUTS: usize = 5;
 
-/// What part of a planted cost has to be found, and how many times that much at most; and what part of it must not be found
-/// where there is none. Whoever sleeps is woken later, seldom sooner.
+/// The smallest part of an injected cost that has to be found.
 const MIN_FOUND: f64 = 0.75;
+/// The largest multiple of an injected cost that may be found.
 const MAX_FOUND: f64 = 1.25;
+/// The same for delays: a sleeping thread is woken late, rarely early.
 const MAX_FOUND_DELAY: f64 = 3.0;
+/// The part of an injected cost that must not be found where none was injected.
 const MAX_WITHOUT: f64 = 0.5;
 
-/// How often rounds are added while others use the machine so much that nothing is clear.
+/// The most repetitions of the rounds, while other load on the machine makes the result inconclusive.
 const MAX_EXTRA_RUNS: usize = 10;
 
-/// One cost, and what was found of it.
+/// An injected cost, and the measured one.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What was planted.
+    /// The kind of cost.
     pub what: &'static str,
-    /// How much of it, in its unit.
+    /// The injected cost, in `unit`.
     pub injected: f64,
-    /// The unit.
+    /// The unit of all figures.
     pub unit: &'static str,
-    /// How many times as much may be found of it.
+    /// The largest multiple of `injected` that passes.
     pub most: f64,
-    /// What was found of it, beyond what there is without it.
+    /// The measured cost: the difference to a server without an injected cost.
     pub found: f64,
-    /// The same figure where nothing was planted.
+    /// The same difference for a second server without an injected cost; ideally zero.
     pub without: f64,
-    /// Whether others left enough of the machine for it to be told.
+    /// Whether intervals were narrow enough for a verdict. If not, other load on the machine has disturbed the check.
     pub is_conclusive: bool,
 }
 
 impl Check {
-    /// Whether it was found, and only where it was.
+    /// Whether the cost was found where it was injected, and only there.
     pub fn is_passed(&self) -> bool {
         let is_found = (MIN_FOUND * self.injected..=self.most * self.injected).contains(&self.found);
         is_found && self.without.abs() < MAX_WITHOUT * self.injected
     }
 }
 
-/// Plants each cost, and looks for all of them.
+/// Injects each cost and measures it. Blocks.
 ///
 /// # Errors
-/// When a server does not start, or gives one wrong answer.
+/// When a server does not start, or a single response is wrong.
 pub fn self_check(
     options: &Options,
     runtime: &Handle,
@@ -84,10 +85,10 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
     let testbed = Testbed::start(options, runtime)?;
     let variants = RunningVariants::single_session(&testbed, &plan)?;
     let (variant, group) = (&variants.members[0], &variants.groups[0]);
-    let database = group.database.as_ref().ok_or(CompareError::Generator)?;
+    let database = group.database.as_ref().ok_or(CompareError::Internal("no database for the node"))?;
 
-    progress.begin("looking for planted costs");
-    // Twice nothing: the second time is to find nothing.
+    progress.begin("measuring injected costs");
+    // Two without a cost: the first is the reference, and between the two no difference may be found.
     let costs = [
         InjectedCost::Nothing,
         InjectedCost::Nothing,
@@ -122,7 +123,7 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
     Ok(checks(&measured, &bytes, [soon?, late?]))
 }
 
-/// Adds rounds while others use the machine so much that nothing is clear.
+/// Repeats the rounds until intervals are narrow enough, at most [`MAX_EXTRA_RUNS`] times.
 fn run_until_clear(rounds: &Rounds<'_>, progress: &Progress) -> Result<Vec<SubjectSamples>, CompareError> {
     let mut measured = rounds.run(progress)?.1;
     for _ in 0..MAX_EXTRA_RUNS {
@@ -137,8 +138,8 @@ fn run_until_clear(rounds: &Rounds<'_>, progress: &Progress) -> Result<Vec<Subje
     Ok(measured)
 }
 
-/// What was found of each injected cost. `bytes` are those of an answer, by subject, and `delays` in milliseconds: without one, and with
-/// a late revocation.
+/// The result for each injected cost. `bytes` are sizes of responses, by subject; the delays of a logout are in milliseconds,
+/// without an injected cost and with a late revocation.
 fn checks(measured: &[SubjectSamples], bytes: &[usize], [soon, late]: [f64; 2]) -> Vec<Check> {
     let median = |difference: Option<Estimate>| difference.map_or(f64::NAN, |difference| difference.median);
     let milliseconds = |at: usize| median(latency_difference(measured, at));
@@ -165,7 +166,7 @@ fn checks(measured: &[SubjectSamples], bytes: &[usize], [soon, late]: [f64; 2]) 
     ]
 }
 
-/// How long Postgres is watched while nobody asks.
+/// How long Postgres is observed without load, for the idle baseline.
 const IDLE_TIME: Duration = Duration::from_millis(1_500);
 
 fn proxied_subject<'a>(
@@ -192,11 +193,12 @@ fn received(request_target: &RequestTarget) -> Result<usize, CompareError> {
     Ok(assemble::bytes(request_target)?.received.values().sum())
 }
 
-/// Where the bare handlers are: the first two alike, the last one with CPU planted.
+/// Index of the first bare handler among the subjects.
 const BARE: usize = 5;
+/// Index of the bare handler with injected CPU time. The one before it has none.
 const SPINNING: usize = 7;
 
-/// What the rounds have found of one subject beyond another's.
+/// The difference between two subjects, computed within each round.
 fn difference(
     measured: &[SubjectSamples],
     at: usize,
@@ -215,7 +217,7 @@ fn cpu(measured: &[SubjectSamples], at: usize) -> Option<Estimate> {
     difference(measured, at, BARE, |sample| sample.server_cpu)
 }
 
-/// Whether the intervals are narrow enough to tell a sleep from nothing, and CPU.
+/// Whether intervals are narrow enough to distinguish the injected sleep and CPU time from nothing.
 fn is_conclusive(measured: &[SubjectSamples]) -> bool {
     let is_narrow = |difference: Option<Estimate>, injected: f64| {
         difference.is_some_and(|difference| difference.high - difference.low < MAX_WITHOUT * injected)
@@ -225,7 +227,7 @@ fn is_conclusive(measured: &[SubjectSamples]) -> bool {
     [1, 2].into_iter().all(is_told) && [SPINNING - 1, SPINNING].into_iter().all(is_counted)
 }
 
-/// The median, in milliseconds.
+/// The median revocation delay through a proxy, in milliseconds.
 fn delay(
     cost: InjectedCost,
     variant: &RunningVariant,

@@ -1,4 +1,4 @@
-//! Who takes part: each way to be somebody, in each way to set dualauth up, on servers of its own.
+//! Variants under test: each combination of credential and transport of a target, signed in on running servers.
 
 use url::Url;
 
@@ -9,14 +9,14 @@ use super::target::{CredentialKind, VariantSpec};
 use super::test_user::TestUser;
 use super::testbed::{Server, Testbed};
 
-/// What `JWT_ALGORITHM` may be. The first is the default.
+/// Values of `JWT_ALGORITHM`. The first is the default.
 const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
 
-/// How dualauth can be set up, as far as that matters here.
+/// The settings of dualauth in which its variants differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DualauthSettings {
     algorithm: &'static str,
-    /// As tutorials have it: each session is looked up, and no token can be revoked.
+    /// As in tutorials: each session is looked up in Postgres with each request, and no token can be revoked.
     pub(super) is_textbook: bool,
 }
 
@@ -26,12 +26,12 @@ impl DualauthSettings {
         ALGORITHMS.into_iter().flat_map(both)
     }
 
-    /// The two that differ in nothing but that.
+    /// The two configurations with the default algorithm: textbook, and dualauth's own.
     pub(super) fn with_default_algorithm() -> impl Iterator<Item = Self> {
         Self::all().filter(|configuration| configuration.has_default_algorithm())
     }
 
-    /// With another algorithm, sessions would be the same again.
+    /// Whether it signs with the default algorithm. Sessions do not depend on the algorithm.
     pub(super) fn has_default_algorithm(self) -> bool {
         self.algorithm == ALGORITHMS[0]
     }
@@ -56,12 +56,13 @@ impl DualauthSettings {
         format!("{}-{}", self.algorithm, if self.is_textbook { "textbook" } else { "dualauth" })
     }
 
-    /// What the database of so many nodes is called.
+    /// The name of the database that so many nodes share.
     pub(super) fn database(self, nodes: usize) -> String {
         format!("{}_{nodes}", self.name().to_lowercase().replace('-', "_"))
     }
 
-    /// What is to be told of this way in this configuration; `None`: it would be the same as in another.
+    /// The variant, labelled with this configuration's settings. `None`: a session with another algorithm than the default,
+    /// which would be measured twice.
     pub(super) fn describe(self, spec: &VariantSpec) -> Option<VariantSpec> {
         let mut spec = spec.clone();
         match spec.mode {
@@ -76,26 +77,26 @@ impl DualauthSettings {
     }
 }
 
-/// Servers of one kind, which share a database.
+/// Nodes with the same configuration, which share a database.
 pub(super) struct NodeGroup {
     pub(super) servers: Vec<Server>,
     pub(super) database: Option<Url>,
-    /// `None`: of another system.
+    /// `None`: the nodes of another system, or of a dualauth that this program has not started.
     pub(super) configuration: Option<DualauthSettings>,
 }
 
-/// A variant, on its servers, with somebody who is signed in.
+/// A variant on its nodes, with a signed-in user.
 pub(super) struct RunningVariant {
     pub(super) system: String,
     pub(super) spec: VariantSpec,
-    /// Which group of servers.
+    /// Index of its group of nodes.
     pub(super) group: usize,
     pub(super) user: TestUser,
     pub(super) request_targets: Vec<RequestTarget>,
 }
 
 impl NodeGroup {
-    /// So many nodes of dualauth.
+    /// Starts so many nodes of dualauth on one database.
     pub(super) fn of_nodes(
         testbed: &Testbed,
         configuration: DualauthSettings,
@@ -110,7 +111,7 @@ impl NodeGroup {
         Ok(Self { servers, database: Some(database.clone()), configuration: Some(configuration) })
     }
 
-    /// Another node like the first, if that can be had.
+    /// Starts another node with the same configuration and database. `None`: this program does not run the group.
     pub(super) fn another(&self, testbed: &Testbed) -> Result<Option<Server>, CompareError> {
         let (Some(configuration), Some(database)) = (self.configuration, &self.database) else {
             return Ok(None);
@@ -122,13 +123,13 @@ impl NodeGroup {
 }
 
 impl RunningVariant {
-    /// What somebody asks who has signed in right now, on the first of the servers.
+    /// Signs in on the first node, and returns the measured request with the new credential.
     pub(super) fn fresh_request_target(&self, group: &NodeGroup) -> Result<RequestTarget, CompareError> {
         request_target(&self.spec, &mut self.user.clone(), &group.servers[0])
     }
 
-    /// Signs in so often, spread over the servers, each of which gets so many connections: several would otherwise have less
-    /// to do at a time than one.
+    /// Signs in once per connection, round-robin on the nodes. Each node gets this number of connections: with the total divided
+    /// among them, several nodes would have less concurrency each than one node alone.
     pub(super) fn sign_in(
         system: &str,
         spec: VariantSpec,
@@ -147,7 +148,7 @@ impl RunningVariant {
         Ok(Self { system: system.to_owned(), spec, group: at, user: latest, request_targets })
     }
 
-    /// What it is called, on so many nodes.
+    /// Its name in the report, with so many nodes.
     pub(super) fn name(&self, nodes: usize) -> String {
         let spec = &self.spec;
         let mut words = Vec::new();
@@ -163,7 +164,7 @@ impl RunningVariant {
     }
 }
 
-/// Signs in on this server, and gives what is asked there from then on.
+/// Signs in on this server, and returns the measured request with the new credential.
 fn request_target(
     spec: &VariantSpec,
     user: &mut TestUser,
@@ -174,5 +175,5 @@ fn request_target(
     Ok(RequestTarget { origin: origin.clone(), call: user.call(spec, origin.host()) })
 }
 
-/// What dualauth is called among other systems.
+/// dualauth's name in the report, as against another system's.
 pub(super) const DUALAUTH: &str = "dualauth";

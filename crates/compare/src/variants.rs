@@ -1,4 +1,4 @@
-//! All who take part in one part of a run, with their servers.
+//! Sets up the variants of one part of a run: starts their nodes, registers a user and signs in.
 
 use std::collections::BTreeMap;
 
@@ -15,23 +15,23 @@ use super::testbed::{Server, Testbed};
 use super::variant::{DUALAUTH, DualauthSettings, NodeGroup, RunningVariant};
 use super::{CompareError, Options, Plan, bare};
 
-/// Who asks.
+/// The user name of the registered user.
 const USERNAME: &str = "compare";
 
-/// A password hash that costs next to nothing, where it is not what is weighed.
+/// Argon2 settings for cheap password hashes: thousands of logins are needed where memory and disk per login are measured.
 const CHEAP_HASHES: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_ITERATIONS", "1")];
 
-/// Them, and what they share.
+/// All variants under test and their groups of nodes.
 #[derive(Default)]
 pub(super) struct RunningVariants {
     pub(super) groups: Vec<NodeGroup>,
     pub(super) members: Vec<RunningVariant>,
-    /// The other system, if it takes part.
+    /// The other system, if one is measured.
     target: Option<Target>,
 }
 
 impl RunningVariants {
-    /// dualauth in each way that it can be set up, a node of each; and another system, if one was named.
+    /// One node of dualauth in each configuration, and the other system if there is one.
     pub(super) fn all_variants(
         testbed: &Testbed,
         options: &Options,
@@ -47,7 +47,7 @@ impl RunningVariants {
         Ok(variants)
     }
 
-    /// dualauth with its first algorithm, by so many nodes.
+    /// Groups of so many nodes of dualauth, with the default algorithm.
     pub(super) fn node_groups(testbed: &Testbed, nodes: usize, plan: &Plan) -> Result<Self, CompareError> {
         let mut variants = Self::default();
         for configuration in DualauthSettings::with_default_algorithm() {
@@ -56,22 +56,23 @@ impl RunningVariants {
         Ok(variants)
     }
 
-    /// One node, and one session on it.
+    /// One node with default settings, and the first variant (a session in a cookie) on it.
     pub(super) fn single_session(testbed: &Testbed, plan: &Plan) -> Result<Self, CompareError> {
         let (database, user) = (testbed.postgres.create_database(DUALAUTH)?, test_user(USERNAME));
         let target = Target::dualauth(true)?;
         let mut variants = Self::default();
         let configuration =
             DualauthSettings::with_default_algorithm().find(|configuration| !configuration.is_textbook);
-        let (configuration, spec) =
-            configuration.zip(target.variants.first()).ok_or(CompareError::Generator)?;
+        let (configuration, spec) = configuration
+            .zip(target.variants.first())
+            .ok_or(CompareError::Internal("no default configuration"))?;
         variants.groups.push(NodeGroup::of_nodes(testbed, configuration, &database, 1)?);
         register(&target, &user, &variants.groups[0].servers[0])?;
         variants.add(DUALAUTH, spec.clone(), 0, &user, plan)?;
         Ok(variants)
     }
 
-    /// A dualauth that somebody else runs.
+    /// A dualauth that runs already.
     pub(super) fn elsewhere(url: &Url, plan: &Plan) -> Result<Self, CompareError> {
         let target = Target::dualauth(url.scheme() == "https")?;
         let user = test_user(&format!("{USERNAME}-{}", &Uuid::new_v4().simple().to_string()[..12]));
@@ -85,8 +86,8 @@ impl RunningVariants {
         Ok(variants)
     }
 
-    /// So many nodes, with a database of their own: what one of them tells the others in Postgres is no cost of nodes
-    /// that are set up in another way.
+    /// Adds a group of nodes with a database of its own: with a shared one, the notifications of one configuration would cost
+    /// the nodes of another.
     fn add_dualauth(
         &mut self,
         testbed: &Testbed,
@@ -110,7 +111,7 @@ impl RunningVariants {
         let server = testbed.start_target(target, &database, &BTreeMap::new())?;
         let user = test_user(USERNAME);
         register(target, &user, &server)?;
-        // Of one that runs elsewhere nobody knows where it keeps what.
+        // A system that was not started here does not use this database.
         let database = target.start.as_ref().map(|_| database);
         self.groups.push(NodeGroup { servers: vec![server], database, configuration: None });
         for spec in &target.variants {
@@ -133,7 +134,7 @@ impl RunningVariants {
         Ok(())
     }
 
-    /// Where its servers keep what they keep.
+    /// The databases of all groups.
     pub(super) fn databases(&self) -> Vec<&Url> {
         let mut databases: Vec<&Url> =
             self.groups.iter().filter_map(|group| group.database.as_ref()).collect();
@@ -141,23 +142,23 @@ impl RunningVariants {
         databases
     }
 
-    /// What each asks who has signed in right now: credentials of before may have run out.
+    /// The measured request of each variant with a new credential: the earlier ones may have expired.
     pub(super) fn fresh_request_targets(&self) -> Result<Vec<RequestTarget>, CompareError> {
         self.members.iter().map(|variant| variant.fresh_request_target(&self.groups[variant.group])).collect()
     }
 
-    /// Another node of each that is looked at closely, if that can be had.
+    /// A second node for each group whose revocation delay is measured. `None`: it is not measured, or there can be no other node.
     pub(super) fn others(&self, testbed: &Testbed, plan: &Plan) -> Result<Vec<Option<Server>>, CompareError> {
-        let another = |group: &NodeGroup| match plan.measures_fully(group) {
+        let another = |group: &NodeGroup| match plan.measures_revocation(group) {
             true => group.another(testbed),
             false => Ok(None),
         };
         self.groups.iter().map(another).collect()
     }
 
-    /// The bare handler, if there is one, and all participants.
+    /// What the rounds measure: the bare handler, if there is one, then all variants.
     pub(super) fn subjects<'a>(&'a self, bare: Option<&'a Server>, plan: &Plan) -> Vec<Subject<'a>> {
-        // One node of ours: others may not be made for so many, and several would share them.
+        // On a single node of dualauth only: another system may not support so many, and several nodes would share them.
         let many = |group: &NodeGroup| {
             (group.configuration.is_some() && group.servers.len() == 1).then_some(plan.many_connections)
         };
@@ -177,7 +178,7 @@ impl RunningVariants {
         bare.into_iter().chain(members).collect()
     }
 
-    /// What a login of this participant weighs, on a server and a database of their own: none, of one that runs elsewhere.
+    /// Measures memory and disk per login, on a server and a database of its own. Empty for a system that was not started here.
     pub(super) fn measure_footprint(
         &self,
         testbed: &Testbed,
@@ -216,7 +217,7 @@ impl RunningVariants {
         Ok(footprints)
     }
 
-    /// The same as the participant's, but that passwords cost little.
+    /// Starts a server like the variant's, but with cheap password hashes. `None`: this program does not run the system.
     fn start_footprint_server(
         &self,
         testbed: &Testbed,
@@ -242,7 +243,7 @@ impl RunningVariants {
     }
 }
 
-/// The bare handler, as it is measured.
+/// The bare handler as a subject of the rounds.
 pub(super) fn bare_subject<'a>(server: &'a Server, plan: &Plan) -> Subject<'a> {
     let origin = server.origin.clone();
     let request = format!("GET /profile HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
@@ -251,7 +252,7 @@ pub(super) fn bare_subject<'a>(server: &'a Server, plan: &Plan) -> Subject<'a> {
     Subject { request_targets, servers: std::slice::from_ref(server), database: None, many_connections: None }
 }
 
-/// With a password that nobody guesses.
+/// A user with a random password.
 fn test_user(username: &str) -> TestUser {
     TestUser::named(username, &format!("{}", Uuid::new_v4().simple()))
 }

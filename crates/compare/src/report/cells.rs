@@ -1,11 +1,11 @@
-//! How figures are written in a cell of a table.
+//! Formats figures for the cells of tables.
 
 use super::super::login_footprint::LoginFootprint;
 use super::super::postgres_outage::Outage;
-use super::super::statistics::Estimate;
+use super::super::statistics::{Estimate, MIN_COUNT};
 use super::{ActionCost, DelayDistribution, ManyConnections};
 
-/// What each login weighs in memory, in bytes, or less than what.
+/// Memory per login, in bytes, or its upper bound if it is within the noise.
 pub(super) fn memory_cell(weight: &LoginFootprint) -> String {
     match (weight.memory_bytes_per_login, weight.memory()) {
         (Some(_), None) => format!("< {}", format_number(Some(weight.noise().ceil()), 0)),
@@ -13,10 +13,10 @@ pub(super) fn memory_cell(weight: &LoginFootprint) -> String {
     }
 }
 
-/// A figure that there is not.
+/// Shown in place of a missing figure.
 pub(super) const NONE: &str = "–";
 
-/// With so many digits behind the point, as far as three in all are not enough, and a space between thousands.
+/// Formats with at most `digits` decimals, fewer from 10 and none from 100 on, and with separated thousands.
 pub(super) fn format_number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(
         || NONE.to_owned(),
@@ -41,7 +41,7 @@ pub(super) fn many_cells(name: &str, few: [String; 2], many: ManyConnections, ra
     vec![name.to_owned(), cpu, few_ratio, median(many.requests_per_second, 0), many_cpu, ratio]
 }
 
-/// With a thin space, which no language takes for a decimal point.
+/// Separates thousands by a narrow space, which no language uses as a decimal point.
 pub(super) fn thousands(number: String) -> String {
     let (whole, postgres_sql_wait_cells) = number.split_at(number.find('.').unwrap_or(number.len()));
     let digits: Vec<char> = whole.chars().collect();
@@ -49,13 +49,10 @@ pub(super) fn thousands(number: String) -> String {
     groups.join("\u{202f}") + postgres_sql_wait_cells
 }
 
-/// Of so few values there is no interval worth its name.
-const FEW: usize = 5;
-
 pub(super) fn interval(estimate: Option<Estimate>) -> String {
     let shown = |ratio: f64| format_number(Some(ratio), 2);
     match estimate {
-        Some(Estimate { median, count: ..FEW, .. }) => shown(median),
+        Some(Estimate { median, count: ..MIN_COUNT, .. }) => shown(median),
         Some(Estimate { median, low, high, .. }) => {
             format!("{} ({}–{})", shown(median), shown(low), shown(high))
         }
@@ -78,11 +75,11 @@ pub(super) fn recovery(outage: &Outage) -> String {
     }
 }
 
-/// In so many microseconds, with so many digits behind the point.
+/// Server CPU time in units of `unit` microseconds, with at most `digits` decimals.
 pub(super) fn server_cpu(cost: ActionCost, unit: f64, digits: usize) -> String {
     let shown = |cpu: f64| format_number(Some(cpu / unit), digits);
     match cost.intervals.server_cpu_us {
-        Some(Estimate { median, low, high, count: FEW.. }) => {
+        Some(Estimate { median, low, high, count: MIN_COUNT.. }) => {
             format!("{} ({}–{})", shown(median), shown(low), shown(high))
         }
         _ => cost.server_cpu_us.map_or_else(|| NONE.to_owned(), shown),
@@ -95,7 +92,7 @@ pub(super) fn postgres_sql_wait_cells(cost: ActionCost) -> [String; 3] {
 
 pub(super) fn answers(outage: &Outage) -> String {
     let answers = outage.answers.iter().enumerate().map(|(number, answer)| {
-        let status = answer.status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
+        let status = answer.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         match number {
             0 => status,
             _ => format!("{status} after {} ms", format_number(Some(answer.after_ms as f64), 0)),

@@ -1,4 +1,4 @@
-//! What a report says, in tables: what the terminal, Markdown and HTML have in common.
+//! The tables of a report, which terminal, Markdown and HTML render.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,12 +9,12 @@ use super::cells::{
 };
 use super::{BaselineResults, Report, Variant};
 
-/// A table, of which every form makes its own.
+/// A table, independent of the format.
 pub(super) struct Table {
     pub(super) title: &'static str,
-    /// What the columns mean, in a sentence or two.
+    /// Explains the columns.
     pub(super) about: Cow<'static, str>,
-    /// The first column has names, the others have figures.
+    /// The first column has names, the others figures.
     pub(super) columns: Vec<&'static str>,
     pub(super) rows: Vec<Vec<String>>,
 }
@@ -55,12 +55,13 @@ impl Report {
             ]
         });
         Table {
-            title: "What a request costs",
-            about: "“Who am I”, asked by somebody who is signed in. Requests/s: as fast as it goes, each node on one core. p50 and p99: at a fixed \
-                    rate that all keep up with, timed from when a request was due. CPU: of the server's processes, and as a multiple of \
-                    what a bare actix handler takes in the same round to give an answer with as long a body, with the interval that holds the \
-                    true median in 95 of 100 runs. What a node remembers is found here, as each variant shows few credentials again and \
-                    again; “off” verifies each token's signature each time, “feed” remembers those that it has verified.".into(),
+            title: "Cost of a request",
+            about: "`GET /profile` by a signed-in user. Requests/s: closed loop, each node on one core. p50 and p99: \
+                    latency at a fixed rate that all variants sustain, from the time at which a request was due. CPU: of \
+                    the server's processes, and as a multiple of what a bare actix handler with a response body of the \
+                    same length takes in the same round, with the 95 % confidence interval of the median. Caches of a \
+                    node are always warm here, since each variant uses few credentials again and again: “off” verifies \
+                    each token's signature with each request, “feed” caches tokens that it has verified.".into(),
             columns: vec![
                 "variant",
                 "requests/s",
@@ -96,10 +97,11 @@ impl Report {
             ))
         });
         Table {
-            title: "Few connections, and many",
+            title: "Few and many connections",
             about: format!(
-                "The same request over {few} connections (few), where most of the time system calls are what is paid for, by a bare handler as \
-                 well as by a service; and over {} (many), where one of them serves several requests, and what a service adds shows.",
+                "The same request over {few} connections (few), where system calls are most of the cost, for a bare \
+                    handler as well as for a service; and over {} (many), where one system call serves several requests, \
+                    so that the service's own work is a larger part.",
                 many_connections.map_or(0, |many_connections| many_connections.connections)
             )
             .into(),
@@ -128,15 +130,9 @@ impl Report {
         let body =
             |variant: &Variant| variant.bytes.received.get("body").copied().unwrap_or_default().to_string();
         Table {
-            title: "Where the bytes are",
-            about: "Of one request and its answer. comparison.json has each header.".into(),
-            columns: vec![
-                "variant",
-                "credential",
-                "the rest of the request",
-                "head of the answer",
-                "its body",
-            ],
+            title: "Bytes per request",
+            about: "Sizes of one request and its response. comparison.json has each header.".into(),
+            columns: vec!["variant", "credential", "rest of the request", "response head", "response body"],
             rows: self
                 .of_one_node()
                 .map(|variant| {
@@ -158,19 +154,21 @@ impl Report {
         let known =
             self.of_one_node().filter_map(|variant| Some((variant, variant.revocation_delay_ms.as_ref()?)));
         Table {
-            title: "How long a credential lives on after its logout was acknowledged",
-            about: "Found by showing it all the time while somebody logs out, on the node that was told and on another. 0.0: the \
-                    first request that was sent after the acknowledgement was refused. “Until it expires”: none was refused while anybody \
-                    looked, and the figure is what was left of its life; “>”: somebody looked for so long.".into(),
+            title: "Revocation delay after logout",
+            about: "How long a credential is accepted after the acknowledgement of its logout, on the node that handled \
+                    the logout and on another: it is used continuously meanwhile. 0.0: the first request that was sent \
+                    after the acknowledgement was refused. “Until it expires”: none was refused within the watch time, \
+                    and the figure is the remaining lifetime. “>”: accepted until the end of the watch time, remaining \
+                    lifetime unknown.".into(),
             columns: vec![
                 "variant",
                 "logouts",
                 "same node: median",
                 "p99",
-                "worst",
+                "max",
                 "other node: median",
                 "p99",
-                "worst",
+                "max",
             ],
             rows: known
                 .map(|(variant, delay)| {
@@ -187,19 +185,20 @@ impl Report {
     fn sign_ins(&self) -> Table {
         let known = self.of_one_node().filter(|variant| variant.login.is_some());
         Table {
-            title: "What it costs to sign in, and to refresh",
-            about: "One after the other, with nobody else there, some in each of several rounds. Signing in is dear on purpose: the password hash is most of \
-                    it, in every mode. What Postgres does by itself is left out; “–”: it was more than this.".into(),
+            title: "Cost of sign-in and refresh",
+            about: "One after the other without concurrent load, some in each of several rounds. The password hash, \
+                    which is expensive on purpose, is most of a sign-in in every mode. Postgres' background work is \
+                    subtracted; “–”: it was more than the cost.".into(),
             columns: vec![
                 "variant",
                 "login: server CPU ms (95 %)",
                 "Postgres CPU µs",
                 "SQL",
-                "wait ms",
+                "latency ms",
                 "refresh: server CPU µs (95 %)",
                 "Postgres CPU µs",
                 "SQL",
-                "wait ms",
+                "latency ms",
             ],
             rows: known
                 .map(|variant| {
@@ -219,10 +218,11 @@ impl Report {
             .of_one_node()
             .flat_map(|variant| variant.footprint.iter().map(move |weight| (variant, weight)));
         Table {
-            title: "What a live login weighs",
-            about: "In a server's memory once it has been used, and on Postgres' disk with everything that is written down about it. A server's memory comes and \
-                    goes by some MiB whatever it keeps: where it grew by less than four, only what a login weighs at most is known.".into(),
-            columns: vec!["variant", "logins", "memory, bytes each", "disk, bytes each"],
+            title: "Memory and disk per login",
+            about: "A server's memory after each login was used once, and Postgres' disk space with everything that a \
+                    login writes. A server's memory fluctuates by some MiB: where it grew by less than four, only an \
+                    upper bound is known.".into(),
+            columns: vec!["variant", "logins", "memory, bytes per login", "disk, bytes per login"],
             rows: known
                 .map(|(variant, weight)| {
                     let logins = thousands(weight.logins.to_string());
@@ -236,11 +236,11 @@ impl Report {
     fn outages(&self) -> Table {
         let known = self.of_one_node().filter_map(|variant| Some((variant, variant.outage.as_ref()?)));
         Table {
-            title: "While Postgres is away",
-            about: "What is answered to somebody who is signed in, from when Postgres is told to stop; and how long it takes, from when \
-                    Postgres takes connections again, until all is as before: each is asked every 20 ms, and one that answered all the time \
-                    has nothing to recover from.".into(),
-            columns: vec!["variant", "answers", "recovery ms"],
+            title: "Postgres outage",
+            about: "Statuses that a signed-in user gets from the stop of Postgres on, with a request every 20 ms; and \
+                    the recovery time, from when Postgres accepts connections again until the expected status is \
+                    returned. A variant that always returned it has nothing to recover from.".into(),
+            columns: vec!["variant", "statuses", "recovery ms"],
             rows: known
                 .map(|(variant, outage)| vec![variant.name.clone(), answers(outage), recovery(outage)])
                 .collect(),
@@ -254,9 +254,9 @@ impl Report {
         };
         let alone: Vec<_> = self.of_one_node().filter(is_shared).collect();
         Table {
-            title: "More nodes",
-            about: "The same requests, spread over several nodes on one Postgres. What a request costs is what has to stay as it is; \
-                    how many a second there are depends on how many cores there are.".into(),
+            title: "Scaling with nodes",
+            about: "The same requests, spread over several nodes on one Postgres. With good scaling the cost of a \
+                    request stays the same; requests/s depend on the number of cores.".into(),
             columns: vec![
                 "variant",
                 "nodes",

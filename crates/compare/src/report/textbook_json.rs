@@ -1,4 +1,4 @@
-//! What was measured, in the cells of the table that every tutorial ends with: `comparison.textbook.json`, for the page that shows it.
+//! `comparison.textbook.json`: measured sentences for the cells of the textbook table (sessions or JWTs) that `/compare` shows.
 
 use serde::Serialize;
 
@@ -7,14 +7,14 @@ use super::cells::memory_cell;
 use super::html::escape;
 use super::{DelayDistribution, Report, Variant};
 
-/// A cell's sentences, in HTML, of sessions and of JWTs. `None`: this run has not measured it.
+/// The cells of a row, as HTML sentences. `None`: not measured in this run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Cells {
     session: Option<String>,
     jwt: Option<String>,
 }
 
-/// The rows of the table that were measured.
+/// The rows of the table that a run measures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Rows {
     storage: Cells,
@@ -24,16 +24,16 @@ pub(super) struct Rows {
     logout: Cells,
 }
 
-/// What the table has to say of a run.
+/// The measured cells of the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Textbook {
-    /// Whether a server was measured that ran already: much can't be seen from outside.
+    /// Whether the server ran already: much can't be measured from outside.
     from_outside: bool,
     rows: Rows,
 }
 
 impl Report {
-    /// What was measured, row by row.
+    /// The measured cells, by row.
     pub(super) fn to_textbook(&self) -> Textbook {
         let cells = |cell: fn(&Self, CredentialKind) -> Option<String>| Cells {
             session: cell(self, CredentialKind::Session),
@@ -62,7 +62,7 @@ impl Report {
         let (memory, disk, logins) =
             (escape(&memory_cell(weight)), weight.disk_bytes_per_login?, weight.logins);
         Some(format!(
-            "<b>{memory} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} \
+            "<b>{memory} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each login, with {logins} \
              of them."
         ))
     }
@@ -76,11 +76,11 @@ impl Report {
                 "<b>{ratio:.2}×</b> a bare handler, <b>{sql:.2}</b> SQL, {postgres:.0} µs of Postgres’ CPU"
             ))
         };
-        // What a textbook's token can't do, it does not remember either: its signature is verified each time.
+        // Only dualauth's own configuration has these caches; the textbook's node verifies or looks up with each request.
         let remembered =
             if mode == CredentialKind::Session { "sessions in use" } else { "tokens that it has verified" };
         Some(format!(
-            "{} for each request, by a node that remembers {remembered}. As textbooks have it: {}.",
+            "{} for each request, on a node that caches {remembered}. In the textbook configuration: {}.",
             cost(ours)?,
             cost(textbook)?
         ))
@@ -92,7 +92,7 @@ impl Report {
             Some(revocation_text(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?))
         };
         Some(format!(
-            "On another node: {}. As textbooks have it: {}.",
+            "On another node: {}. In the textbook configuration: {}.",
             elsewhere(ours)?,
             elsewhere(textbook)?
         ))
@@ -115,26 +115,27 @@ impl Report {
             let variant = self.dualauth(mode, Transport::Bearer, is_textbook)?;
             Some(revocation_text(&variant.revocation_delay_ms.as_ref()?.same_node))
         };
-        // A server that is elsewhere is not there as textbooks have it.
-        let textbook = here(true).map_or_else(String::new, |it| format!(" As textbooks have it: {it}."));
+        // A server that ran already has one configuration only.
+        let textbook =
+            here(true).map_or_else(String::new, |it| format!(" In the textbook configuration: {it}."));
         Some(format!("A copy: {}.{textbook}", here(false)?))
     }
 }
 
-/// In milliseconds: no request that was sent so long after the acknowledgement was accepted.
+/// Delays below this, in milliseconds, are shown as immediate: they round to 0.0 ms.
 const IMMEDIATE_MS: f64 = 0.05;
 
 fn revocation_text(delay: &DelayDistribution) -> String {
     if delay.until_expiry {
-        return format!("lives on for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
+        return format!("accepted for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
     }
     let count = delay.samples.len();
     let after = |ms: f64| match ms {
-        ..IMMEDIATE_MS => "at once".to_owned(),
+        ..IMMEDIATE_MS => "immediately".to_owned(),
         ms if delay.is_censored(ms) => format!("after more than {:.0} s", ms / 1e3),
         ms => format!("after {ms:.1} ms"),
     };
-    format!("dead <b>{}</b> (worst of {count}: {})", after(delay.p50), after(delay.max))
+    format!("refused <b>{}</b> (maximum of {count}: {})", after(delay.p50), after(delay.max))
 }
 
 #[cfg(test)]
