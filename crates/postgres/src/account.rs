@@ -1,4 +1,4 @@
-//! Who Postgres runs as. It refuses to run as root, so root lends it an unprivileged account.
+//! The account that Postgres runs as. Postgres refuses to run as root, so root switches to an unprivileged account.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,7 +12,7 @@ const NOBODY: (u32, u32) = (65_534, 65_534);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Account {
-    /// `None`: as we are.
+    /// Uid and gid to switch to. `None`: the account of this process.
     switch_to: Option<(u32, u32)>,
 }
 
@@ -29,8 +29,8 @@ impl Account {
         Account { switch_to: Some(ids) }
     }
 
-    /// A command under this account that inherits neither our directory, which the account may not enter, nor our
-    /// environment, which may hold secrets and settings for another Postgres.
+    /// A command under this account. It does not inherit the working directory, which the account may be unable to enter, nor
+    /// the environment, which may contain secrets and settings for another Postgres.
     pub(super) fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir("/").env_clear().env("LC_ALL", "C");
@@ -57,7 +57,7 @@ impl Account {
         self.switch_to.is_some()
     }
 
-    /// Asked of the kernel, which alone knows all the rules.
+    /// Whether the account can enter a directory. Tried with a process, since only the kernel knows all rules (ACLs, mounts).
     pub(super) async fn can_enter(self, directory: &Path) -> bool {
         let mut command = self.command("/bin/sh");
         command.args(["-c", r#"cd "$1""#, "sh"]).arg(directory).stdin(Stdio::null()).stderr(Stdio::null());
@@ -81,7 +81,7 @@ fn passwd_entry(name: &str) -> Option<(u32, u32)> {
     })
 }
 
-/// macOS writes nobody's as -2.
+/// macOS writes the ids of `nobody` as -2.
 fn id(field: &str) -> Option<u32> {
     field.parse().ok().or_else(|| field.parse::<i32>().ok().map(i32::cast_unsigned))
 }

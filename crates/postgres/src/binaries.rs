@@ -1,4 +1,4 @@
-//! Where Postgres' binaries are. `scripts/postgres` looks in the same places.
+//! Finds Postgres' binaries. `scripts/postgres` searches the same directories.
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ impl Binaries {
         Err(PrivatePostgresError::NoBinaries)
     }
 
-    /// A cluster is read by its own major version only.
+    /// Finds the binaries of a major version: a cluster is readable by its own only.
     pub(super) async fn of_version(
         wanted: u32,
         home: &Path,
@@ -65,7 +65,7 @@ fn candidate_directories(home: &Path, account: Account) -> Vec<PathBuf> {
     candidate_directories
 }
 
-/// `15/bin`, `postgresql@16/bin` and so on.
+/// The `bin` directories below `parent`, such as `15/bin` or `postgresql@16/bin`, with the newest version first.
 fn newest_first(parent: &str, prefix: &str) -> Vec<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir(parent)
         .into_iter()
@@ -81,7 +81,7 @@ fn newest_first(parent: &str, prefix: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, directory)| directory).collect()
 }
 
-/// `None` also where the account may not run it.
+/// The major version of the binaries. `None`: there are none, or the account may not run them.
 async fn version(directory: &Path, account: Account) -> Option<u32> {
     let mut command = account.command(directory.join("postgres"));
     command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null());
@@ -89,7 +89,7 @@ async fn version(directory: &Path, account: Account) -> Option<u32> {
     major(std::str::from_utf8(&output.stdout).ok()?)
 }
 
-/// Of `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, or `… 19beta1`.
+/// The major version in `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, or in `… 19beta1`.
 fn major(version: &str) -> Option<u32> {
     let number = version.split_whitespace().nth(2)?;
     let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());
