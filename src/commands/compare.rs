@@ -22,7 +22,7 @@ pub(super) struct Compare {
     /// In less than an hour (what happens without --quick, too)
     #[arg(long)]
     full: bool,
-    /// Plant costs that are known, and see whether each is found
+    /// Inject known costs, and check that each is found
     #[arg(long, conflicts_with_all = ["url", "target"])]
     self_check: bool,
     /// Measure a dualauth that runs already, as far as that can be done from outside. Leaves an account there
@@ -31,7 +31,7 @@ pub(super) struct Compare {
     /// Measure another system beside; docs/comparing.md has the format
     #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
-    /// Where comparison.json, .md and .html go. Not given: .data/compare, from where /compare shows the last run
+    /// Where comparison.json, .md, .html and .textbook.json go. Not given: .data/compare, from where /compare shows the last run
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Serve what everything is compared with, at this address. For `compare` itself
@@ -63,26 +63,26 @@ pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Fail
     let report = tokio::task::spawn_blocking(measuring).await??;
     report.write(&out)?;
     print_line(&report.to_text())?;
-    print_line(&format!("{}: comparison.json, comparison.md, comparison.html", out.display()))
+    print_line(&format!("{}: comparison.json, .md, .html and .textbook.json", out.display()))
 }
 
 async fn check(options: Options, runtime: Handle) -> Result<(), Failure> {
     let checking = move || dualauth_compare::self_check(&options, &runtime, &Progress::shown());
     let checks = tokio::task::spawn_blocking(checking).await??;
     for check in &checks {
-        let Check { what, planted, unit, found, without, is_clear, .. } = check;
-        let verdict = match (check.is_passed(), is_clear) {
+        let Check { what, injected, unit, found, without, is_conclusive, .. } = check;
+        let verdict = match (check.is_passed(), is_conclusive) {
             (true, _) => "ok     ",
             (false, true) => "missed ",
             (false, false) => "unclear",
         };
         print_line(&format!(
-            "{verdict} {what} of {planted} {unit}: found {found:.2}, and {without:.2} where there is none"
+            "{verdict} {what} of {injected} {unit}: found {found:.2}, and {without:.2} where there is none"
         ))?;
     }
     match checks.iter().all(Check::is_passed) {
         true => Ok(()),
-        false if checks.iter().any(|check| !check.is_clear) => {
+        false if checks.iter().any(|check| !check.is_conclusive) => {
             Err("others use this machine too much to tell: try again".into())
         }
         false => Err("the comparison does not find what is there: don't believe its figures".into()),

@@ -104,7 +104,7 @@ pub(super) fn page(measured: &MeasuredTable, article: &str, mark: Option<&str>) 
     let rows: String = ROWS.iter().map(|row| line(row, measured)).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
-            "<div class=\"report\"><p class=\"beware\"><strong>Beware.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
+            "<div class=\"report\"><p class=\"beware\"><strong>Warning.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
              this page again.</p></div>\n"
         )
     });
@@ -156,6 +156,6 @@ mod tests {
         let page = page(&measured, "<p>the run</p>", None);
         assert_eq!(page.matches("<p><b>1</b></p>").count(), 5);
         assert_eq!(page.matches("Not known of a server that is elsewhere").count(), 5);
-        assert!(page.contains("<p>the run</p>") && !page.contains("Beware"));
+        assert!(page.contains("<p>the run</p>") && !page.contains("Warning"));
     }
 }
