@@ -1,4 +1,4 @@
-//! What a node does by itself for as long as it runs: a task that ends is told of, counted, and begun again.
+//! Supervision of a node's background tasks: one that panics or ends is logged, counted and restarted.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
-/// How long a task rests after it has ended: twice as long each time, unless it ran for longer than the longest pause.
+/// Time before a stopped task is restarted. It doubles with each stop, and starts again from `first` after a run that
+/// was longer than `longest`.
 #[derive(Clone, Copy, Debug)]
 struct Pauses {
     first: Duration,
@@ -22,7 +23,7 @@ struct Pauses {
 
 const PAUSES: Pauses = Pauses { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
-/// The tasks of a node.
+/// The background tasks of a node.
 pub struct Upkeep {
     tasks: JoinSet<()>,
     standing: StoppedTasks,
@@ -37,7 +38,7 @@ impl fmt::Debug for Upkeep {
 }
 
 impl Upkeep {
-    /// None yet.
+    /// Without tasks yet.
     pub fn new(metrics: Metrics) -> Self {
         Self::with(metrics, PAUSES)
     }
@@ -46,7 +47,7 @@ impl Upkeep {
         Self { tasks: JoinSet::new(), standing: StoppedTasks::default(), metrics, pauses }
     }
 
-    /// Begins a task, which never ends by itself, and begins it again when it does.
+    /// Starts a task, which is not supposed to end, and restarts it whenever it does.
     pub fn supervise<T>(&mut self, task: &'static str, begin: impl FnMut() -> T + Send + 'static)
     where
         T: Future<Output = ()> + Send + 'static,
@@ -61,23 +62,23 @@ impl Upkeep {
         self.tasks.spawn(supervisor.run_supervised(begin));
     }
 
-    /// Which of them run.
+    /// The tasks that are stopped, kept up to date.
     pub fn standing(&self) -> StoppedTasks {
         self.standing.clone()
     }
 
-    /// Ends them all.
+    /// Aborts all tasks.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
 }
 
-/// Which tasks of a node run.
+/// The tasks of a node that have stopped and wait for their restart.
 #[derive(Clone, Debug, Default)]
 pub struct StoppedTasks(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl StoppedTasks {
-    /// Those that should run, and don't.
+    /// Their names, in alphabetical order; empty while all tasks are running.
     pub fn down(&self) -> Vec<&'static str> {
         self.lock().iter().copied().collect()
     }
@@ -149,7 +150,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it comes");
     }
 
-    /// How often it was begun; it panics each time until the last, or ends.
+    /// The number of starts, and a task that panics or ends the first `times` times and then runs on.
     fn fails(
         times: usize,
         panics: bool,

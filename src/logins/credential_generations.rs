@@ -1,34 +1,35 @@
-//! Which of a login's credentials is the current one, and which were replaced a moment ago.
+//! Generations of a login's credential: which one is current, and which were replaced within the grace.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-/// How many that were replaced are remembered at most, so that a row does not grow with what a client does.
+/// Maximum number of remembered replacements, so that a client's renewals can't make a row grow without limit.
 pub(super) const MOST_REPLACED: i64 = 64;
 
 /// The credentials of a login, numbered from 0 in the order of its renewals.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialGenerations {
-    /// The number of the current one.
+    /// The number of the current credential.
     pub current: i32,
-    /// When those before it were replaced, the newest first, as far back as the last renewal had a grace to keep.
+    /// When the previous generations were replaced, newest first. Goes back only as far as the grace at the last
+    /// renewal.
     pub(super) replaced_at: Vec<DateTime<Utc>>,
 }
 
-/// What is true of one of them.
+/// The status of one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CredentialStatus {
     Current,
-    /// It was replaced a moment ago, and is as good as the current one for so long.
+    /// It was replaced recently and is accepted like the current one until the given time.
     InGrace {
         until: DateTime<Utc>,
     },
-    /// It was replaced before that.
+    /// It was replaced longer ago than the grace.
     Over,
-    /// It may have been replaced a moment ago: there were more than are remembered.
+    /// It was replaced, and it is unknown when: more were replaced within the grace than are remembered.
     Forgotten,
-    /// It was given out, and this is not known: another node has renewed the login, or a failover has lost that.
+    /// It is newer than the known one: another node has renewed the login, or a failover lost the renewal.
     Newer,
 }
 
@@ -61,7 +62,7 @@ mod tests {
         DateTime::UNIX_EPOCH + Duration::from_secs(second)
     }
 
-    /// Renewed to the fifth generation; of the first two nothing is remembered.
+    /// At generation 5. The replacements of generations 0 and 1 are no longer remembered.
     fn generations() -> CredentialGenerations {
         CredentialGenerations { current: 5, replaced_at: vec![at(100), at(90), at(60)] }
     }

@@ -1,6 +1,6 @@
-//! How fresh a node's knowledge is: the time since its last complete look at the revocation feed began.
+//! Freshness of a node's knowledge: the time since its last successful poll of the revocation feed began.
 //!
-//! It is measured by what passes here, and compared with no other machine's clock.
+//! Measured by this machine's uptime alone, so that no clocks of different machines have to agree.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,35 +10,35 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::uptime;
 
-/// How long after a look for something unknown there is no other one.
+/// Minimum interval between two polls that are caused by unknown ids.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// When the node looked at the feed, and what came of it.
+/// When the feed was polled, and with which result.
 #[derive(Debug)]
 pub(super) struct FeedFreshness {
     bound: Duration,
-    /// When the last complete look began, in microseconds of uptime; 0: never.
+    /// When the last successful poll began, in microseconds of uptime; 0: never.
     looked: AtomicU64,
-    /// When the last look that failed ended, likewise.
+    /// When the last failed poll ended, in microseconds of uptime; 0: never.
     failed: AtomicU64,
-    /// Revocations that had run out at this time, in microseconds since 1970, are forgotten. A request that is
-    /// dated before it can't be judged: somebody has set the clock back.
+    /// Revocations that had expired by this time (microseconds since 1970) are removed. A request with an earlier
+    /// time can't be checked: the clock was set back.
     forgotten: AtomicI64,
-    /// When something unknown was last looked for, likewise.
+    /// When the last poll for an unknown id was requested, in microseconds of uptime.
     sought: AtomicU64,
-    /// Whether anybody looks at all.
+    /// Whether a task is following the feed.
     is_followed: AtomicBool,
-    /// Asks for a look at once.
+    /// Requests an immediate poll.
     wanted: Notify,
-    /// Changes after each look.
+    /// Changes after each poll.
     looks: watch::Sender<()>,
 }
 
-/// Whoever looks.
+/// Held by the task that follows the feed.
 pub(super) struct FollowGuard<'a>(&'a FeedFreshness);
 
 impl Drop for FollowGuard<'_> {
-    /// Nobody is to wait for a look that does not come.
+    /// Wakes the waiting requests: no poll will come.
     fn drop(&mut self) {
         self.0.is_followed.store(false, Ordering::SeqCst);
         self.0.looks.send_replace(());
@@ -59,41 +59,41 @@ impl FeedFreshness {
         }
     }
 
-    /// How long ago the feed may have been looked at.
+    /// The maximum age at which the knowledge counts as fresh (`STALENESS_BOUND`).
     pub(super) fn bound(&self) -> Duration {
         self.bound
     }
 
-    /// A look has succeeded that began at this uptime, and what had run out by `forgotten` was forgotten.
+    /// Records a successful poll that began at this uptime; `forgotten` is the time of the last clean-up.
     pub(super) fn succeed(&self, began: Duration, forgotten: DateTime<Utc>) {
         self.forgotten.store(forgotten.timestamp_micros(), Ordering::SeqCst);
         self.looked.store(micros(began), Ordering::SeqCst);
         self.looks.send_replace(());
     }
 
-    /// A look has failed.
+    /// Records a failed poll.
     pub(super) fn fail(&self) {
         self.failed.store(micros(uptime()), Ordering::SeqCst);
         self.looks.send_replace(());
     }
 
-    /// Somebody looks whenever it is wanted, until this is dropped.
+    /// Marks the feed as followed until the guard is dropped.
     pub(super) fn follow(&self) -> FollowGuard<'_> {
         self.is_followed.store(true, Ordering::SeqCst);
         FollowGuard(self)
     }
 
-    /// Waits until somebody wants a look.
+    /// Waits for a request to poll.
     pub(super) async fn wanted(&self) {
         self.wanted.notified().await;
     }
 
-    /// Asks for a look.
+    /// Requests a poll.
     pub(super) fn request_poll(&self) {
         self.wanted.notify_one();
     }
 
-    /// How long ago the last complete look began; `None`: there was none.
+    /// Time since the last successful poll began; `None` before the first.
     pub(super) fn age(&self) -> Option<Duration> {
         let looked = self.looked.load(Ordering::SeqCst);
         (looked != 0).then(|| Duration::from_micros(micros(uptime()).saturating_sub(looked)))
@@ -106,25 +106,25 @@ impl FeedFreshness {
             && now.timestamp_micros() >= self.forgotten.load(Ordering::SeqCst)
     }
 
-    /// Whether what is known may be believed. When it is too old only because nobody has looked, as after a sleep
-    /// of the machine, it waits for a look; when looking has just failed, it does not.
+    /// Whether the knowledge is within the staleness bound. If it is too old only because the node did not run, such
+    /// as after the machine slept, this waits for a poll; after a failed poll it does not.
     pub(super) async fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         if self.is_within_bound(now) {
             return true;
         }
         let looked = self.looked.load(Ordering::SeqCst);
         let lately = micros(uptime()).saturating_sub(micros(self.bound)).max(looked);
-        // In a box of its own: what a request seldom waits for shall not make each request's future larger.
+        // Boxed, since it is rarely needed: it must not enlarge the future of every request.
         Box::pin(self.look_until(lately, |this| this.is_within_bound(now))).await
     }
 
-    /// Waits for a look that begins after this call. `false` when there is none.
+    /// Waits for a successful poll that begins after this call. `false` when there is none.
     pub(super) async fn catch_up(&self) -> bool {
         let called = micros(uptime());
         self.look_until(called, |this| this.looked.load(Ordering::SeqCst) > called).await
     }
 
-    /// The same, but not more often than every [`PAUSE`]: those who come meanwhile wait for one look together.
+    /// Like [`Self::catch_up`], but at most once per [`PAUSE`]: concurrent callers share one poll.
     pub(super) async fn look_for_unknown(&self) -> bool {
         let due = self.sought.load(Ordering::SeqCst).saturating_add(micros(PAUSE));
         tokio::time::sleep(Duration::from_micros(due.saturating_sub(micros(uptime())))).await;
@@ -132,8 +132,8 @@ impl FeedFreshness {
         self.catch_up().await
     }
 
-    /// Has somebody look until `is_done`. Gives up when a look fails, or failed since that uptime, and when none
-    /// succeeds within the bound.
+    /// Requests polls until `is_done`. Gives up when a poll fails or has failed since the uptime `since`
+    /// (microseconds), and when none succeeds within the bound.
     async fn look_until(&self, since: u64, is_done: impl Fn(&Self) -> bool) -> bool {
         let mut looks = self.looks.subscribe();
         let waiting = async {

@@ -1,5 +1,5 @@
-//! What a request finds of a login: by the handle that it shows, or whether its access token is accepted. From memory, while that
-//! is fresh.
+//! Look-ups of logins for requests: by a handle, or whether an access token is revoked. Answered from memory while
+//! that is fresh.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -12,23 +12,23 @@ use super::directory::RevocationStatus;
 use super::login::{FoundLogin, HandleHash, HandleStatus, Login, LoginState};
 use super::{Logins, store};
 
-/// Why an access token is not accepted.
+/// Why an access token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccessTokenError {
     /// Its login has ended.
     #[error("the token's login has ended")]
     Ended,
-    /// Its owner has another name, or other roles, now.
+    /// Its owner's name or roles have changed.
     #[error("the token's owner has another name or other roles now")]
     OtherOwner,
-    /// Whether it was revoked can't be found out.
+    /// The revocation feed is stale, so it is unknown whether the token was revoked.
     #[error("the revocation feed can't be read")]
     Stale,
 }
 
 impl Logins {
-    /// The login that this generation of a handle stands for, live or not. A good one counts as used. No SQL while
-    /// what is remembered of it is fresh.
+    /// Finds the login for this generation of a handle, live or not, and records its use if the handle is good. Needs
+    /// no SQL while the cached session is fresh.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -45,7 +45,7 @@ impl Logins {
             self.note_use(&found, now);
             return Ok(Some(found));
         }
-        // In a box of its own: a request that finds the session remembered shall not carry the query's future.
+        // Boxed: a request that hits the cache must not carry the future of the query.
         Box::pin(self.look_up(hash, generation, now)).await
     }
 
@@ -84,13 +84,13 @@ impl Logins {
         Ok(presented)
     }
 
-    /// What is true of a login that was read from a database, which may have lost its end.
+    /// The state of a login that was read from the database, which may have lost its end in a failover.
     pub(super) fn state(&self, login: &Login, now: DateTime<Utc>) -> LoginState {
         if self.directory.has_ended(login.id) { LoginState::Ended } else { login.state(now) }
     }
 
-    /// Whether an access token of this login, for this user with this name and these roles, is accepted. From memory:
-    /// no SQL while that is fresh.
+    /// Checks that an access token of this login, for this user with this name and these roles, is not revoked.
+    /// Answered from memory, without SQL.
     ///
     /// # Errors
     /// See [`AccessTokenError`].
@@ -111,7 +111,8 @@ impl Logins {
         match self.directory.revoked(login, user, username, roles) {
             RevocationStatus::No => Ok(()),
             RevocationStatus::Ended => Err(AccessTokenError::Ended),
-            // They may have changed once more, and the token may be newer than what is known here: look again.
+            // The owner may have changed once more, and the token may be newer than this node's knowledge: poll and
+            // check again.
             RevocationStatus::OtherOwner if !Box::pin(self.directory.freshness.catch_up()).await => {
                 Err(AccessTokenError::Stale)
             }

@@ -1,8 +1,8 @@
-//! WHAT A LOGIN IS: one sign-in on one device, which begins, is renewed and ends the same way in every mode.
+//! Logins: one sign-in on one device, which begins, is renewed and ends in the same way for every mode.
 //!
-//! The truth is a row in Postgres ([`store`]). A node answers from what it remembers of it ([`directory`]) for as
-//! long as it knows of every end that anybody was told of ([`feed`], [`freshness`]). `docs/revocation.md` has the
-//! argument.
+//! The source of truth is a row in Postgres ([`store`]). A node answers from memory ([`directory`]) as long as it
+//! knows every end that was acknowledged to a client ([`feed`], [`freshness`]). See `docs/revocation.md` for the
+//! reasoning.
 
 mod activity;
 mod authentication;
@@ -60,29 +60,29 @@ impl fmt::Debug for Logins {
 }
 
 impl Logins {
-    /// Logins in this database. [`Logins::feed`] keeps them informed of what other nodes end.
+    /// Logins in this database. [`Logins::feed`] keeps this node informed of changes by other nodes.
     pub fn new(pools: Pools, lifetimes: Lifetimes, config: DirectoryConfig, clock: Clock) -> Self {
         let directory = Arc::new(Directory::new(&config, lifetimes));
         Self { pools, lifetimes, config, clock, directory, activity: Arc::default() }
     }
 
-    /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
+    /// The follower of the revocation feed. It also makes `others` reload what they cache.
     pub fn feed(&self, others: Vec<Arc<dyn ReloadOnRevocation>>, metrics: Metrics, trail: Trail) -> Feed {
         let directory = Arc::clone(&self.directory);
         Feed::new(self.pools.clone(), directory, others, metrics, trail, self.clock.clone())
     }
 
-    /// Writes down which logins were used, each when its use has waited for long enough.
+    /// Runs the task that writes last-seen times.
     pub async fn run_activity_writer(self) {
         self.activity.run_writer(&self.pools.upkeep, &self.lifetimes).await;
     }
 
-    /// Writes down, at the end of the program, what is not written down yet.
+    /// Writes the pending last-seen times, at shutdown.
     pub async fn write_activity(&self) {
         self.activity.write_all(&self.pools.upkeep, &self.lifetimes).await;
     }
 
-    /// Deletes what is long over.
+    /// Runs the task that deletes logins and revocations some time after their end.
     pub async fn run_sweep(self) {
         sweep::run_sweep(&self.pools.upkeep, &self.clock).await;
     }
@@ -96,8 +96,8 @@ impl Logins {
         &self.lifetimes
     }
 
-    /// Begins a login, and ends the one that it replaces, in one statement. `None` when the user may not sign
-    /// in any more, or what proves the account has changed by now.
+    /// Starts a login, and ends the one that it replaces, in one statement. `None` when the user is disabled, or
+    /// their password has changed since the authentication.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -151,7 +151,7 @@ impl Logins {
     /// When the database gives no answer.
     pub async fn end(&self, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
         let ended = store::end(self.requests(), id, self.clock.now()).await?;
-        // Also when it had: that may have been a moment ago, on another node.
+        // Also when it had ended before: that may have happened just now, on another node.
         self.announce().await;
         Ok(ended)
     }
@@ -169,7 +169,7 @@ impl Logins {
         Ok(ended)
     }
 
-    /// Writes down now that a login was used, if that is still to be done.
+    /// Writes the pending last-seen time of a login now.
     async fn settle(&self, id: Uuid) -> Result<(), DatabaseError> {
         match self.activity.seen(id) {
             Some(seen) => store::touch(self.requests(), &[id], &[seen], &self.lifetimes).await,
@@ -177,27 +177,27 @@ impl Logins {
         }
     }
 
-    /// To be called after whatever ends or changes a credential: tells other nodes that there is something to read, and
-    /// waits until this one has read it, so that what it acknowledges is true here at once. When that can't be done, the
-    /// staleness bound has to do.
+    /// Must be called after every change that ends or replaces a credential. Notifies other nodes and waits until
+    /// this node has read the change, so that an acknowledged change is effective here at once. If that fails, it
+    /// takes effect within the staleness bound.
     pub async fn announce(&self) {
         self.directory.news.notify_one();
         self.directory.freshness.catch_up().await;
     }
 
-    /// Waits until this node knows what has happened up to now, for a request that names something unknown here.
-    /// Strangers can name what they like: however many ask, there are a few looks a second. `false` when it can't be
-    /// found out.
+    /// Waits until this node knows everything that was committed before this call, for a request that names something
+    /// unknown here. Clients choose these names, so the number of polls is limited to a few per second for all
+    /// callers together. `false` when the poll fails.
     pub async fn look_for_unknown(&self) -> bool {
         self.directory.freshness.look_for_unknown().await
     }
 
-    /// How much this node remembers, and how old that is.
+    /// Size and age of this node's in-memory knowledge.
     pub fn stats(&self) -> DirectoryStats {
         self.directory.stats()
     }
 
-    /// Whether what this node remembers may be believed.
+    /// Whether this node's knowledge is within the staleness bound.
     pub async fn is_fresh(&self) -> bool {
         self.directory.freshness.is_fresh(self.clock.now()).await
     }

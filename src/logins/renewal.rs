@@ -1,4 +1,4 @@
-//! How a login goes on: refreshes, and step-ups.
+//! Renewals of a login's credential: refreshes and step-ups.
 
 use uuid::Uuid;
 
@@ -12,9 +12,9 @@ use super::store::RenewalKey;
 use super::{Logins, store};
 
 impl Logins {
-    /// Moves a live login on from this generation to the next, and starts its idle time anew. Every generation that was
-    /// replaced within `REFRESH_GRACE` gets the current one: tabs that renew at once, or a client that never saw the
-    /// answer, are honest. An older one ends the login.
+    /// Renews a live login: moves it from this generation to the next, and restarts its idle time. Generations that
+    /// were replaced within `REFRESH_GRACE` get the current one, since tabs that refresh at once and clients that
+    /// missed the response are legitimate. Use of an older generation ends the login (RFC 9700, section 4.14.2).
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -25,8 +25,9 @@ impl Logins {
         }
     }
 
-    /// The same for a login that is looked up by a handle, and which the caller has just found live. An older
-    /// generation ends nothing: it opens nothing either, and who it is that shows it can't be told.
+    /// Like [`Self::renew`], for a login that is looked up by its handle and that the caller has just found live. An
+    /// older generation does not end the login: it gives access to nothing, and whether its holder is the owner is
+    /// unknown.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -49,8 +50,7 @@ impl Logins {
         Ok(moved.filter(|login| self.state(login, now) != LoginState::Ended))
     }
 
-    /// What a renewal from this generation would come to, without one; but a generation that is used again ends
-    /// the login here as well.
+    /// Like [`Self::inspect`], but ends the login if a replaced generation is used again. Does not renew.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -61,7 +61,7 @@ impl Logins {
         }
     }
 
-    /// What a renewal from this generation would come to. Changes nothing.
+    /// The outcome that a renewal from this generation would have. Changes nothing.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -76,7 +76,7 @@ impl Logins {
     }
 
     fn outcome_of(&self, found: Option<Login>, generation: i32) -> RenewalOutcome {
-        // Whoever asks has proof that there was such a login: it was over for so long that it has been deleted.
+        // The caller has proof that the login existed: it ended so long ago that its row was deleted.
         let Some(login) = found else { return RenewalOutcome::Expired };
         let now = self.clock.now();
         match self.state(&login, now) {
@@ -94,8 +94,9 @@ impl Logins {
         }
     }
 
-    /// A step-up gives refresh tokens another secret. Those from before it say an older generation, and end nothing: the client may
-    /// not have had its answer yet.
+    /// The outcome for a token with another secret than the login's. A step-up changes the secret; tokens from before
+    /// it have an older generation. They don't end the login, since the client may not have received its new token
+    /// yet.
     fn judge_other_secret(&self, login: &Login, generation: i32) -> RenewalOutcome {
         if login.token_expires_at.is_none() || generation >= login.generations.current {
             return RenewalOutcome::Unknown;
@@ -107,7 +108,7 @@ impl Logins {
         }
     }
 
-    /// A login, if it is live.
+    /// The login with this id, if it is live.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -117,15 +118,15 @@ impl Logins {
         Ok(found.filter(|login| self.state(login, self.clock.now()) == LoginState::Live))
     }
 
-    /// Whether this generation presents a login that was just read. Another node may not have told this one yet that it was
-    /// replaced.
+    /// Whether this generation is accepted for a login that was just read. This node may not know yet that another
+    /// one has replaced it.
     pub fn is_presented_by(&self, login: &Login, generation: i32) -> bool {
         let standing = login.generations.standing(generation, self.lifetimes.refresh_grace, self.clock.now());
         !matches!(standing, CredentialStatus::Over | CredentialStatus::Forgotten)
     }
 
-    /// Notes one more proof of who the owner of a live login is, and has everything dead that presented it before, without a grace. Other
-    /// nodes are told, as they are of an end.
+    /// Adds an authentication to a live login and replaces its credential without a grace. Other nodes are notified,
+    /// as of an end.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -139,7 +140,7 @@ impl Logins {
             secret_hash: step_up.secret_hash.as_ref(),
         };
         let raised = store::raise(self.requests(), raise, self.clock.now(), &self.lifetimes).await?;
-        // Also when it was not: that may be for something that happened a moment ago, on another node.
+        // Also when nothing was changed: the reason may be a change on another node just now.
         self.announce().await;
         match raised {
             Some(login) if self.state(&login, self.clock.now()) == LoginState::Live => {

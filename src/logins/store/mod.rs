@@ -1,5 +1,5 @@
-//! Logins in Postgres. Each change is one statement, and one that touches live rows only: a request that read a
-//! login before its end can't bring it back. Nor is any read from a standby, which may not know of its end.
+//! Logins in Postgres. Each change is one statement that touches live rows only, so that a request that read a login
+//! before its end can't revive it. Never reads from a standby, which may not know of an end yet.
 
 mod ends;
 mod read;
