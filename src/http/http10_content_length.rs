@@ -7,7 +7,7 @@ use super::parser_refusal::MAX_TARGET;
 /// The longest head that is looked at: what is longer is refused anyway.
 const MAX_HEAD: usize = MAX_TARGET + MAX_HEADERS;
 
-const LENGTH: &[u8] = b"Content-LengthHeader: 0\r\n";
+const LENGTH: &[u8] = b"Content-Length: 0\r\n";
 
 /// What the beginning of a request says about its length.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,17 +101,17 @@ mod tests {
     #[test]
     fn a_post_without_a_length_is_told_that_it_has_no_body() {
         for (request, expected) in [
-            ("POST / HTTP/1.0\r\n\r\n", "POST / HTTP/1.0\r\nContent-LengthHeader: 0\r\n\r\n"),
+            ("POST / HTTP/1.0\r\n\r\n", "POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n"),
             (
                 "POST / HTTP/1.0\r\nHost: x\r\n\r\n",
-                "POST / HTTP/1.0\r\nContent-LengthHeader: 0\r\nHost: x\r\n\r\n",
+                "POST / HTTP/1.0\r\nContent-Length: 0\r\nHost: x\r\n\r\n",
             ),
-            ("\r\n\nPOST / HTTP/1.0\r\n\r\n", "\r\n\nPOST / HTTP/1.0\r\nContent-LengthHeader: 0\r\n\r\n"),
+            ("\r\n\nPOST / HTTP/1.0\r\n\r\n", "\r\n\nPOST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n"),
             (
-                "POST / HTTP/1.0\r\nContent-LengthHeader-Hint: 2\r\n\r\n",
-                "POST / HTTP/1.0\r\nContent-LengthHeader: 0\r\nContent-LengthHeader-Hint: 2\r\n\r\n",
+                "POST / HTTP/1.0\r\nContent-Length-Hint: 2\r\n\r\n",
+                "POST / HTTP/1.0\r\nContent-Length: 0\r\nContent-Length-Hint: 2\r\n\r\n",
             ),
-            ("POST / HTTP/1.0\n\n", "POST / HTTP/1.0\nContent-LengthHeader: 0\r\n\n"),
+            ("POST / HTTP/1.0\n\n", "POST / HTTP/1.0\nContent-Length: 0\r\n\n"),
         ] {
             assert_eq!(told(request).as_deref(), Some(expected));
             for end in 0..request.len() {
@@ -129,7 +129,7 @@ mod tests {
             "POST /\r\n\r\n",
             "POSTS / HTTP/1.0\r\n\r\n",
             "\r\nPOST / HTTP/1.1\r\n\r\n",
-            "POST / HTTP/1.0\r\nContent-LengthHeader: 3\r\n\r\n{}",
+            "POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\n{}",
             "POST / HTTP/1.0\r\nHost: x\r\nCONTENT-length : 3\r\n\r\n{}",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
