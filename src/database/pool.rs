@@ -1,8 +1,8 @@
-//! Connections that are lent to one statement after another.
+//! The connection pool.
 //!
-//! sqlx has a pool as well. It can't do with fewer connections than it was allowed: one that Postgres refuses is asked for
-//! again and again by whoever was to have it, until their time is up, while others come back unused. And it knows of one
-//! server only.
+//! Why not sqlx's pool: it does not adapt to fewer connections than configured. When Postgres refuses one, the
+//! waiting request keeps trying to connect until it times out, although other connections become idle. It also knows
+//! only one server.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,20 +23,20 @@ use super::connection::{DatabaseConnection, StatementLimits};
 use super::endpoints::{Endpoint, is_full};
 use super::{ACQUIRE_TIMEOUT, PROOF_TIMEOUT};
 
-/// When one is replaced, however well it is: behind one name there may be another server by now.
+/// Maximum age of a connection, since the host name may lead to another server by now.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
-/// How long one that nobody needs is kept.
+/// How long an unused connection is kept.
 const LONGEST_IDLE: Duration = Duration::from_secs(10 * 60);
 
-/// How long it does with fewer than it is allowed, once Postgres has refused one.
+/// How long the limit stays reduced after Postgres refused a connection.
 const MODESTY: Duration = Duration::from_secs(10);
 
-/// How long it waits before it tries again to connect, at first and at most.
+/// First and longest pause between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
-/// Connections to the database, which statements are run on as on one.
+/// The connections to the database. A statement that runs on the pool takes any of them.
 #[derive(Clone)]
 pub struct ConnectionPool(Arc<PoolInner>);
 
@@ -44,17 +44,17 @@ struct PoolInner {
     way: Endpoint,
     limits: StatementLimits,
     most: usize,
-    /// How many Postgres grants, as far as is known.
+    /// The current limit: lower than `max` while Postgres refuses further connections.
     granted: AtomicUsize,
-    /// How long one may lie idle and still be taken for alive.
+    /// How long a connection may be idle and still be used without a ping.
     trusted_idle: Duration,
-    /// Those that are not lent, the one used last at the end: it is used again first, so that the others may go.
+    /// Idle connections, the last used one at the end. It is reused first, so that the others can expire.
     idle: Mutex<Vec<Idle>>,
-    /// A permit for each of those. Who waits for one gets it in turn.
+    /// One permit per idle connection, which queues waiters in order.
     available: Semaphore,
-    /// How many there are, lent or not, and on their way.
+    /// Number of open connections: idle, in use, or connecting.
     open: watch::Sender<usize>,
-    /// Where one is borrowed when Postgres grants none at all.
+    /// The pool that gives up a connection when Postgres grants this one none at all.
     others: Option<ConnectionPool>,
 }
 
@@ -69,7 +69,7 @@ struct Idle {
     since: Instant,
 }
 
-/// One of those that are open, for as long as it lives.
+/// Counts an open connection until it is dropped.
 struct Counted(watch::Sender<usize>);
 
 impl Drop for Counted {
@@ -85,7 +85,7 @@ impl fmt::Debug for ConnectionPool {
 }
 
 impl ConnectionPool {
-    /// So many at most, by this way. Connects when it is asked something.
+    /// A pool for this route with a maximum size. Connects on demand.
     pub(super) fn new(
         way: Endpoint,
         limits: StatementLimits,
@@ -106,34 +106,34 @@ impl ConnectionPool {
         }))
     }
 
-    /// How many there may be.
+    /// Maximum number of connections.
     pub fn most(&self) -> usize {
         self.0.most
     }
 
-    /// How many there are.
+    /// Number of open connections.
     pub fn open(&self) -> usize {
         *self.0.open.borrow()
     }
 
-    /// How many of them nobody uses.
+    /// Number of idle connections.
     pub fn idle(&self) -> usize {
         self.0.idle().len()
     }
 
-    /// Closes each when it is not used any more.
+    /// Closes each connection as soon as it is idle.
     pub(super) async fn close(&self) {
         self.0.available.close();
         let idle = std::mem::take(&mut *self.0.idle());
         for Idle { member, .. } in idle {
-            // It is over either way.
+            // Its end is all that matters, clean or not.
             let _ = member.connection.close().await;
         }
-        // It can't be closed: this here is the sender.
+        // `wait_for` can't fail: this struct holds the sender.
         let _ = self.0.open.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    /// Has one less for a while, so that somebody else can have it.
+    /// Closes a connection and reduces the limit for a while, so that another pool can have it.
     pub(super) async fn give_up_one(&self) -> Result<(), Error> {
         if self.open() == 0 {
             return Ok(());
@@ -147,7 +147,7 @@ impl ConnectionPool {
         Ok(())
     }
 
-    /// Lends one, as soon as there is one.
+    /// Acquires a connection.
     async fn lend(&self) -> Result<Lease, Error> {
         let mut trouble = None;
         let lending = timeout(ACQUIRE_TIMEOUT, self.lend_in_the_end(&mut trouble)).await;
@@ -166,7 +166,7 @@ impl ConnectionPool {
                 refusal = self.open_another() => refusal,
             };
             match &self.0.others {
-                // Those that there are will do.
+                // The server is full: make do with the open connections.
                 _ if is_full(&refusal) && self.open() > 0 => {
                     self.do_with(self.open());
                     continue;
@@ -181,17 +181,17 @@ impl ConnectionPool {
         }
     }
 
-    /// Waits until there may be one more, opens it for whoever is next, and ends when that was refused.
+    /// Waits until another connection is allowed and opens it for the next waiter. Returns when that failed.
     async fn open_another(&self) -> Error {
         let mut open = self.0.open.subscribe();
         let counted = loop {
             match self.0.count_one_more() {
                 Some(counted) => break counted,
-                // It can't fail: here is the sender.
+                // `changed` can't fail: this struct holds the sender.
                 None => drop(open.changed().await),
             }
         };
-        // Whoever waits for it may go away, or get another one first.
+        // Spawned, since the waiting caller may be dropped, or get another connection first.
         let opening = tokio::spawn(self.clone().open_one(counted));
         match opening.await {
             Ok(Err(error)) => error,
@@ -207,7 +207,7 @@ impl ConnectionPool {
         Ok(())
     }
 
-    /// Does with so many for a while: Postgres grants no more.
+    /// Reduces the limit for a while, because Postgres grants no more.
     fn do_with(&self, count: usize) {
         self.0.granted.store(count.max(1), Ordering::Relaxed);
         let inner = Arc::downgrade(&self.0);
@@ -215,7 +215,7 @@ impl ConnectionPool {
             sleep(MODESTY).await;
             if let Some(inner) = Weak::upgrade(&inner) {
                 inner.granted.store(inner.most, Ordering::Relaxed);
-                // Who waits looks again.
+                // Wake waiters to re-check the limit.
                 inner.open.send_modify(|_| {});
             }
         });
@@ -237,17 +237,17 @@ impl PoolInner {
         counted.then(|| Counted(self.open.clone()))
     }
 
-    /// One that is idle, as soon as it is one's turn.
+    /// The next idle connection, in the order of waiters.
     async fn next_idle(&self) -> Result<Option<Idle>, Error> {
         self.available.acquire().await.map_err(|_| Error::PoolClosed)?.forget();
         Ok(self.idle().pop())
     }
 
-    /// The same, unless it is dead.
+    /// The connection, after a ping if it was idle for long. `None` if it is dead.
     async fn proved(&self, idle: Option<Idle>) -> Option<Member> {
         let Idle { mut member, since } = idle?;
         let is_young = member.since.elapsed() < LONGEST_LIFE;
-        // Postgres may have been restarted since: that is to cost nobody a 503.
+        // Postgres may have been restarted in between, which must not cause a 503.
         let is_alive = since.elapsed() <= self.trusted_idle || in_time(member.connection.is_alive()).await;
         (is_young && is_alive).then_some(member)
     }
@@ -269,8 +269,8 @@ async fn in_time(answer: impl Future<Output = Result<(), Error>>) -> bool {
     matches!(timeout(PROOF_TIMEOUT, answer).await, Ok(Ok(())))
 }
 
-/// A connection that is lent. Whoever drops it before the statement has ended, since it failed or since nobody waits for it
-/// any more, leaves a transaction open, perhaps: it is not used again before that is settled.
+/// An acquired connection. If it is dropped before its statement has ended, because of an error or a cancelled
+/// caller, a transaction may be open: it is rolled back before the connection is used again.
 struct Lease {
     pool: ConnectionPool,
     member: Option<Member>,

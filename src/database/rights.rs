@@ -1,4 +1,4 @@
-//! What the role may not do that it has to, as the statements that would let it.
+//! Checks the role's privileges, and lists missing ones as GRANT statements.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use sqlx::PgConnection;
 
 use super::schema::Schema;
 
-/// What the program does with each table.
+/// Tables, each with the privileges that the program needs.
 type Tables = [(&'static str, &'static [&'static str])];
 
-/// To tell whether a schema is one to use.
+/// Needed to check the state of a schema.
 pub(super) const TO_LOOK: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
-/// To serve. No statement of it creates or changes a table.
+/// Needed to serve requests. None of them creates or alters a table.
 const TO_SERVE: [(&str, &[&str]); 14] = [
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
@@ -31,12 +31,12 @@ const TO_SERVE: [(&str, &[&str]); 14] = [
     ("audit_events", &["select", "insert", "delete"]),
 ];
 
-/// Statements, each of which gives a right.
+/// GRANT statements for missing privileges.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MissingGrants(Vec<String>);
 
 impl MissingGrants {
-    /// Whether nothing is missing.
+    /// Whether no privilege is missing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -48,7 +48,7 @@ impl fmt::Display for MissingGrants {
     }
 }
 
-/// What is missing to serve, on what there is.
+/// The privileges missing to serve requests, on the existing tables.
 ///
 /// # Errors
 /// When the database gives no answer.
@@ -64,7 +64,7 @@ pub async fn to_serve(connection: &mut PgConnection) -> Result<MissingGrants, sq
     Ok(MissingGrants(grants))
 }
 
-/// What is missing on these tables, so far as they are there.
+/// The privileges missing on these tables. Tables that do not exist are ignored.
 pub(super) async fn on_tables(
     connection: &mut PgConnection,
     tables: &Tables,
@@ -85,7 +85,7 @@ pub(super) async fn on_tables(
     query.fetch_all(connection).await.map(MissingGrants)
 }
 
-/// What is missing to read which migrations have run in another schema.
+/// The privileges missing to read another schema's migrations.
 pub(super) async fn to_read(
     connection: &mut PgConnection,
     schema: &str,
@@ -96,7 +96,7 @@ pub(super) async fn to_read(
     sqlx::query_scalar(query).persistent(false).bind(schema).fetch_all(connection).await.map(MissingGrants)
 }
 
-/// What is missing to bring this schema up to date.
+/// The privileges missing to migrate this schema.
 ///
 /// # Errors
 /// When the database gives no answer.
