@@ -1,7 +1,8 @@
-//! WHAT HAPPENED: security events, each with who, from where and in which mode.
+//! The audit trail: security events, each with user, origin and mode.
 //!
-//! Whoever sees one happen makes an [`Entry`] of it and hands it to the [`Trail`], which takes it at once and writes it
-//! to Postgres a moment later, with others ([`store`]). `docs/decisions/0010` says why not with the change itself.
+//! The code where an event happens creates an [`Entry`] and passes it to the [`Trail`], which accepts it at once and
+//! writes it to Postgres shortly after, in batches ([`store`]). `docs/decisions/0010` explains why it is not written
+//! in the transaction of the change itself.
 
 mod store;
 mod trail;
@@ -16,73 +17,73 @@ use uuid::Uuid;
 pub use self::store::Filter;
 pub use self::trail::Trail;
 
-/// What kind of event it is.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Somebody opened an account.
+    /// An account was registered.
     Registered,
-    /// Somebody signed in.
+    /// A sign-in succeeded.
     LoginStarted,
-    /// Somebody did not prove who they are.
+    /// A sign-in failed.
     LoginFailed,
-    /// Somebody tried too often, and was not listened to.
+    /// A sign-in was rejected by a rate limit.
     LoginLimited,
-    /// Somebody signed out on a device.
+    /// A user signed out on a device.
     Logout,
-    /// Somebody signed out everywhere.
+    /// A user signed out on all devices.
     LogoutAll,
-    /// Somebody ended a login of theirs from another device.
+    /// A user ended a login on another device.
     LoginEnded,
-    /// A refresh token was used again after its successor had taken over: its login was ended.
+    /// A replaced refresh token was used again: its login was ended.
     RefreshTokenReused,
-    /// Somebody changed their password, which ends every other login.
+    /// A user changed their password, which ends all other logins.
     PasswordChanged,
-    /// Somebody who is signed in gave a wrong current password.
+    /// A signed-in user gave a wrong current password.
     PasswordChangeFailed,
-    /// Somebody who is signed in proved once more to be who they are.
+    /// A signed-in user stepped up.
     SteppedUp,
-    /// Somebody who is signed in did not.
+    /// A step-up failed.
     StepUpFailed,
-    /// A password was hashed anew, by what is set now.
+    /// A password was hashed again with the current settings.
     PasswordUpgraded,
-    /// A service ended the login behind a token.
+    /// A client ended the login of a token.
     TokenRevoked,
-    /// Somebody did not prove to be a registered service.
+    /// The authentication of a registered client failed.
     ClientRefused,
-    /// An operator opened an account.
+    /// An operator created an account.
     UserCreated,
-    /// An operator brought accounts from elsewhere.
+    /// An operator imported accounts.
     UsersImported,
-    /// An operator disabled a user, which ends every login.
+    /// An operator disabled a user, which ends all their logins.
     UserDisabled,
     /// An operator enabled a user again.
     UserEnabled,
-    /// An operator signed a user out everywhere.
+    /// An operator ended all logins of a user.
     UserLoggedOut,
-    /// An operator set a user's password, which ends every login.
+    /// An operator set a user's password, which ends all their logins.
     UserPasswordSet,
-    /// An operator deleted a user, which ends every login.
+    /// An operator deleted a user, which ends all their logins.
     UserDeleted,
-    /// An operator had a user's failures forgotten.
+    /// An operator reset a user's failed sign-ins.
     UserUnlocked,
-    /// An operator gave a user a role.
+    /// An operator added a role to a user.
     RoleAdded,
-    /// An operator took a role from a user.
+    /// An operator removed a role from a user.
     RoleRemoved,
-    /// An operator registered a service.
+    /// An operator registered a client.
     ClientCreated,
-    /// An operator had a service forgotten.
+    /// An operator deleted a client.
     ClientDeleted,
-    /// Another key signs access tokens from then on.
+    /// A new key signs access tokens from now on.
     KeyRotated,
-    /// An operator had what a key signed refused.
+    /// An operator retired a key: tokens that it has signed are rejected.
     KeyRetired,
-    /// An operator had new keys made, and all that was signed refused.
+    /// An operator replaced all keys: all tokens signed so far are rejected.
     KeysReset,
 }
 
 impl Kind {
-    /// Each of them.
+    /// All kinds.
     pub const ALL: [Self; 30] = [
         Self::Registered,
         Self::LoginStarted,
@@ -152,30 +153,30 @@ impl Kind {
         }
     }
 
-    /// The one of this name.
+    /// The kind with this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Whether strangers can cause it as often as they like, since it costs neither them nor us a thing.
+    /// Whether unauthenticated clients can cause it without limit, at no cost.
     fn is_free(self) -> bool {
         matches!(self, Self::ClientRefused | Self::LoginLimited)
     }
 }
 
-/// Where an event comes from.
+/// The origin of an event.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// A request of this client.
     Request {
         /// Its network address.
         address: IpAddr,
-        /// What it says it is.
+        /// Its `User-Agent` header.
         user_agent: String,
     },
     /// An operator's command.
     Command,
-    /// The node, by itself.
+    /// The node itself.
     Node,
 }
 
@@ -189,7 +190,7 @@ impl Origin {
     }
 }
 
-/// An event, as whoever sees it happen tells of it.
+/// An event before it is recorded.
 #[derive(Clone, Debug)]
 pub struct Entry {
     kind: Kind,
@@ -204,7 +205,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Of this kind, from there.
+    /// An event of this kind from this origin.
     pub fn new(kind: Kind, origin: Origin) -> Self {
         Self {
             kind,
@@ -219,39 +220,39 @@ impl Entry {
         }
     }
 
-    /// Of this account. The name is the account's own, and never what somebody typed.
+    /// Sets the account. The name must be the account's own, not client input.
     pub fn of_user(self, id: Uuid, username: impl Into<String>) -> Self {
         Self { user_id: Some(id), username: Some(username.into()), ..self }
     }
 
-    /// In this login, or to it.
+    /// Sets the login that acts or is affected.
     pub fn in_login(self, id: Uuid) -> Self {
         Self { login_id: Some(id), ..self }
     }
 
-    /// In this mode.
+    /// Sets the mode.
     pub fn in_mode(self, mode: impl Into<String>) -> Self {
         Self { mode: Some(mode.into()), ..self }
     }
 
-    /// By this transport.
+    /// Sets the transport.
     pub fn by(self, transport: &'static str) -> Self {
         Self { transport: Some(transport), ..self }
     }
 
-    /// Asked for by this service, or done to it.
+    /// Sets the client that acts or is affected.
     pub fn of_client(self, id: Uuid) -> Self {
         Self { client_id: Some(id), ..self }
     }
 
-    /// And this besides. Nothing that a stranger could choose.
+    /// Adds a detail. Must not be client input.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.detail.insert(name.to_owned(), value.into());
         self
     }
 }
 
-/// An event in the trail.
+/// A recorded event.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
     /// Its own id.
@@ -262,23 +263,23 @@ pub struct Record {
     pub event: String,
     /// `request`, `command` or `node`.
     pub source: String,
-    /// Whose account.
+    /// The id of the account.
     pub user_id: Option<Uuid>,
-    /// That account's name.
+    /// The account's username.
     pub username: Option<String>,
-    /// In which login, or to which.
+    /// The login that acts or is affected.
     pub login_id: Option<Uuid>,
-    /// In which mode.
+    /// The mode.
     pub mode: Option<String>,
-    /// By which transport.
+    /// The transport.
     pub transport: Option<String>,
-    /// Which service.
+    /// The client that acts or is affected.
     pub client_id: Option<Uuid>,
     /// The client's network address.
     pub address: Option<String>,
-    /// What the client says it is: anything.
+    /// The client's `User-Agent` header: arbitrary text.
     pub user_agent: Option<String>,
-    /// What is to be said of this kind besides: an object.
+    /// Further details: an object.
     pub detail: Option<Value>,
 }
 

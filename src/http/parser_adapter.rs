@@ -1,5 +1,5 @@
-//! A connection as actix sees it: where actix's own parser knows no better, it is told, and what it refuses without a
-//! word is given one.
+//! Adapts the byte stream of a connection for actix's HTTP parser: rewrites requests that it would misunderstand, and
+//! turns its bare error responses into problem documents.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use super::timed_connection::{CONTINUE, TimedConnection};
 use super::tracked_body::{RequestBodyProgress, RequestBodyState};
 use super::upgrade::UpgradeFilter;
 
-/// A connection with its requests and answers put right.
+/// A connection with rewritten requests and responses.
 pub struct ParserAdapter<T> {
     connection: TimedConnection<T>,
     body: RequestBodyState,
@@ -24,27 +24,27 @@ pub struct ParserAdapter<T> {
     peer: IpAddr,
     reading: ForwardState,
     upgrades: UpgradeFilter,
-    /// Whether anything ever came.
+    /// Whether any bytes have been received.
     is_used: bool,
     beginning: RequestPrefix,
-    /// What takes the place of a bare refusal, and how much of it is written.
+    /// The replacement of a bare response, and how many bytes of it are written.
     refusal: Option<(Vec<u8>, usize)>,
 }
 
-/// What of a request was handed on.
+/// How much of a request was forwarded to actix.
 enum ForwardState {
-    /// Nothing: what comes begins one.
+    /// Nothing: the next bytes begin a request.
     AtStart,
-    /// What has come, and so will be what comes.
+    /// Everything so far, and everything that follows.
     Within,
-    /// Nothing, though this has come: it does not say yet what has to be known.
+    /// Nothing yet: these bytes are buffered until the scan is finished.
     Holding(Vec<u8>, Scan),
-    /// So much of what was held.
+    /// This number of the buffered bytes.
     HandingOn(Vec<u8>, usize),
 }
 
 impl<T> ParserAdapter<T> {
-    /// Over this connection, of which `http::parser_refusal` answers what actix's parser refuses.
+    /// Adapts this connection. `context` builds the responses to requests that actix's parser rejects.
     pub fn new(connection: TimedConnection<T>, peer: IpAddr, context: Rc<HttpContext>) -> Self {
         Self {
             body: connection.body().clone(),
@@ -59,14 +59,15 @@ impl<T> ParserAdapter<T> {
         }
     }
 
-    /// How far the body has come of the request that is being served on it.
+    /// The state of the current request's body.
     pub fn body(&self) -> &RequestBodyState {
         &self.body
     }
 }
 
 impl<T: AsyncRead + Unpin> ParserAdapter<T> {
-    /// Reads, masks requests to upgrade, and notes what is no body.
+    /// Reads from the connection, masks upgrade requests, and records the beginning of the request unless it is a
+    /// body.
     fn poll_connection(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.connection).poll_read(cx, into))?;
@@ -77,7 +78,7 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads more of what is held, until it says what has to be known.
+    /// Reads more bytes into the buffer until the scan is finished.
     fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let ForwardState::Holding(held, scan) = &mut self.reading {
             match scan.go_on(held) {
@@ -104,7 +105,7 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Hands on what was held.
+    /// Forwards buffered bytes.
     fn hand_on(&mut self, into: &mut ReadBuf<'_>) {
         let ForwardState::HandingOn(held, given) = &mut self.reading else { return };
         let length = into.remaining().min(held.len() - *given);
@@ -145,8 +146,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
 }
 
 impl<T: AsyncWrite + Unpin> ParserAdapter<T> {
-    /// Writes what takes the place of this refusal, which is as long as this. There is nothing to say to who asked nothing,
-    /// nor after a body that did not come whole: that request was answered.
+    /// Writes the replacement of a bare response with this length. Writes nothing if no request came, or after an
+    /// incomplete body, since that request was answered already.
     fn poll_refuse(
         &mut self,
         cx: &mut Context<'_>,
@@ -169,7 +170,7 @@ impl<T: AsyncWrite + Unpin> ParserAdapter<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        // Who is answered at once is not told to send the body first.
+        // Drop `100 Continue` when the final response follows at once: the client need not send the body.
         let skipped = match bytes.strip_prefix(CONTINUE) {
             Some(answer) if !answer.is_empty() => CONTINUE.len(),
             _ => 0,
@@ -178,14 +179,15 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
         let answers = match BareResponse::find(bytes) {
             Some(bare) if bare.at == 0 => return this.poll_refuse(cx, bare, skipped + bytes.len()),
             Some(bare) => {
-                // What was read last began with what is answered here.
+                // The recorded beginning includes the request that is answered here.
                 this.beginning.forget();
                 &bytes[..bare.at]
             }
             None => bytes,
         };
         let written = ready!(Pin::new(&mut this.connection).poll_write(cx, answers))?;
-        // What comes next begins a request, unless it ends one: only then may anything be added to it.
+        // After a complete response the next bytes begin a request, unless the body is incomplete. Only at the
+        // beginning may a header be added.
         let is_over = written == bytes.len() && this.body.get() == RequestBodyProgress::Whole;
         if is_over && matches!(this.reading, ForwardState::Within) {
             this.reading = ForwardState::AtStart;

@@ -1,4 +1,4 @@
-//! A request and its answer: what is measured, counted and logged of it, and what its answer has as every other does.
+//! Observes each request: access log, metrics, span, and the headers that every response gets.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use super::tracked_body::TrackedBody;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// A request on its way to its answer.
+/// A request that is being processed.
 #[derive(Debug)]
 pub struct Exchange {
     context: Rc<HttpContext>,
@@ -30,23 +30,23 @@ pub struct Exchange {
     parent: Option<TraceParent>,
     id: RequestId,
     client: IpAddr,
-    /// Of the page that sent it, if that may read the answer.
+    /// The origin of the page that sent the request, if it may read the response.
     origin: Option<HeaderValue>,
     body: Option<TrackedBody>,
-    /// Whoever waits for the answer, where the work is done without them as well.
+    /// The client, if the work goes on without it (see [`super::uncancelled`]).
     waiting: Option<Weak<WaitingClient>>,
     is_ended: bool,
 }
 
-/// A client who waits for an answer.
+/// Held for as long as the client waits for the response.
 #[derive(Debug)]
 pub struct WaitingClient;
 
-/// The status of a request whose client went before it was answered, as nginx has it: nobody was answered anything.
+/// The status in logs and metrics when the client disconnected before the response, as in nginx.
 const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
-    /// Of a request that begins now. Without its query, which is not ours to write down.
+    /// Begins with a new request. Does not keep the query, since it must not be logged.
     pub fn begin(context: Rc<HttpContext>, request: &mut ServiceRequest) -> Self {
         let parent = trace_parent(request.headers());
         let body = TrackedBody::of(request);
@@ -66,27 +66,28 @@ impl Exchange {
         }
     }
 
-    /// The client, who is gone when this is dropped before the exchange has ended.
+    /// A handle that must be dropped when the client disconnects. If that happens before [`Self::end`], the request
+    /// is logged as 499.
     pub fn client(&mut self) -> Rc<WaitingClient> {
         let client = Rc::new(WaitingClient);
         self.waiting = Some(Rc::downgrade(&client));
         client
     }
 
-    /// What the request is called in the log.
+    /// The request's id in the log.
     pub fn id(&self) -> RequestId {
         self.id
     }
 
-    /// Answers by itself what asks before it asks: see [`Cors::preflight`].
+    /// The response to a preflight request: see [`Cors::preflight`].
     pub fn preflight(&self, request: &ServiceRequest) -> Option<Result<HttpResponse, Problem>> {
         self.context.cors.preflight(request)
     }
 
-    /// Completes the answer, counts it and writes it down.
+    /// Adds the common headers to the response, counts and logs it.
     ///
     /// # Errors
-    /// The same as before, but complete.
+    /// The same error, with the common headers.
     pub async fn end<B>(
         mut self,
         outcome: Result<ServiceResponse<B>, Error>,
@@ -159,7 +160,7 @@ impl Exchange {
 }
 
 impl Drop for Exchange {
-    /// What changes nothing is broken off when the client goes.
+    /// A request that changes nothing is cancelled when its client disconnects.
     fn drop(&mut self) {
         if !self.is_ended {
             self.write_down(CLIENT_GONE, None);
@@ -173,13 +174,13 @@ fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
     TraceParent::read(one?.as_bytes())
 }
 
-/// What every answer has, for one of them.
+/// The common headers of responses, for one response.
 #[derive(Debug)]
 struct ResponseHeaders {
     context: Rc<HttpContext>,
     id: RequestId,
     origin: Option<HeaderValue>,
-    /// Whether the connection ends with it.
+    /// Whether the connection is closed after the response.
     closes: bool,
 }
 
@@ -193,7 +194,7 @@ impl ResponseHeaders {
     }
 }
 
-/// An error of which the response is made further out, where nobody knows what every answer has.
+/// An error whose response actix builds later; it adds the common headers then.
 #[derive(Debug)]
 struct ErrorWithHeaders {
     error: Error,

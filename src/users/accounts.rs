@@ -1,4 +1,4 @@
-//! Accounts: opening one, finding one, and what its owner may do.
+//! Accounts: registration, look-up, disabling and roles.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
@@ -13,55 +13,55 @@ use super::validation::{Invalid, check_role, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserRef};
 use super::{guess_store, guesses};
 
-/// The most roles that a user may have: an access token that carries them must fit into a cookie of 4 KiB.
+/// Maximum number of roles of a user: an access token that contains them must fit into a cookie of 4 KiB.
 const MAX_ROLES: usize = 16;
 
-/// What a new account is opened with.
+/// The input of a registration.
 #[derive(Debug)]
 pub struct RegistrationInput {
-    /// See the contract for what it may be; none: one is derived from the email.
+    /// See `users/validation.rs` for the rules. `None`: derived from the email.
     pub username: Option<String>,
-    /// See the contract for what it may be.
+    /// See `users/validation.rs` for the rules.
     pub email: String,
-    /// See the contract for what it may be.
+    /// See `users/validation.rs` for the rules.
     pub password: SecretString,
-    /// Whether it looks after the service.
+    /// Whether the user gets the role `admin`.
     pub admin: bool,
 }
 
-/// Why no account was opened.
+/// Why a registration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// What was given is not acceptable; everything that is wrong.
+    /// The input is invalid. Contains all faults.
     #[error("the input is not valid")]
     Invalid(Vec<Invalid>),
-    /// Somebody has the username.
+    /// The username is taken.
     #[error("the username is taken")]
     UsernameTaken,
-    /// Somebody has the email.
+    /// The email is taken.
     #[error("the email is taken")]
     EmailTaken,
-    /// No hash was computed.
+    /// The password could not be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// The database gave no answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-/// Why nothing was done with a user who was called by name.
+/// Why an operation on a named user failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ManageUserError {
-    /// Nobody has this username or email.
+    /// No user has this username or email.
     #[error("there is no user {0:?}")]
     Unknown(String),
-    /// No role can be called so.
+    /// The name of the role is invalid.
     #[error("a role {0}")]
     InvalidRole(String),
-    /// The user has as many roles as a token can carry.
+    /// The user has [`MAX_ROLES`] roles already.
     #[error("the user has {MAX_ROLES} roles already, and an access token must fit into a cookie")]
     TooManyRoles,
-    /// The database gave no answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -86,7 +86,7 @@ impl Accounts {
         Self { pool, hasher, min_password_length, clock }
     }
 
-    /// Opens an account. Signs nobody in.
+    /// Creates an account, without signing in.
     ///
     /// # Errors
     /// See [`RegisterError`].
@@ -111,7 +111,7 @@ impl Accounts {
         let DerivedNames { preferred, fallback } = derived_username::derive(&new.email);
         let free = store::first_free(&self.pool, &preferred).await?;
         match self.open(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
-            // Somebody took it in between.
+            // Another registration took the name in between.
             Err(RegisterError::UsernameTaken) => self.open(new, &fallback, password_hash).await,
             outcome => outcome,
         }
@@ -131,7 +131,7 @@ impl Accounts {
             roles: roles.into_iter().map(str::to_owned).collect(),
             created_at: self.clock.now(),
         };
-        // Whether a name is free is for the database to say: a look beforehand would miss who comes in between.
+        // The insert itself detects taken names: a check beforehand would miss concurrent registrations.
         match store::insert(&self.pool, &user, password_hash).await? {
             Ok(()) => Ok(user),
             Err(Taken::Username) => Err(RegisterError::UsernameTaken),
@@ -139,17 +139,17 @@ impl Accounts {
         }
     }
 
-    /// What computes and checks password hashes.
+    /// The password hasher.
     pub fn hasher(&self) -> &PasswordHasher {
         &self.hasher
     }
 
-    /// What password hashing does now, and what it has done.
+    /// Current load and totals of password hashing.
     pub fn hashing(&self) -> Load {
         self.hasher.load()
     }
 
-    /// Ends every login of a user.
+    /// Ends all logins of a user. Returns their number.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -157,7 +157,7 @@ impl Accounts {
         store::sign_out(&self.pool, user, self.clock.now()).await
     }
 
-    /// The same for a user who is called by username or email. Gives how many logins there were.
+    /// Like [`Self::sign_out`], for a user given by username or email.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -167,7 +167,7 @@ impl Accounts {
         Ok((user, ended))
     }
 
-    /// The user of this id.
+    /// The user with this id.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -175,7 +175,7 @@ impl Accounts {
         store::find(&self.pool, id).await
     }
 
-    /// The user who has this username or email, in any letter case.
+    /// The user with this username or email, in any letter case.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -183,7 +183,7 @@ impl Accounts {
         Ok(store::find_by_name(&self.pool, name).await?.map(UserRef::from))
     }
 
-    /// Forgets how often somebody failed to be this user.
+    /// Resets the count of failed sign-ins of this user.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -193,12 +193,12 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Deletes counts of guesses that are forgotten, for as long as it is polled.
+    /// Runs the task that deletes expired counts of failed sign-ins.
     pub async fn run_sweep(self, upkeep: ConnectionPool) {
         guesses::run_sweep(&upkeep, &self.clock).await;
     }
 
-    /// Lets nobody sign in as this user, and ends every login; or lets them again, which revives none.
+    /// Disables a user and ends all their logins, or enables them again without restoring logins.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -207,7 +207,7 @@ impl Accounts {
         changed.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
     }
 
-    /// Gives a user a role. Gives the roles that they have then.
+    /// Adds a role to a user. Returns their roles afterwards.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -221,7 +221,7 @@ impl Accounts {
         self.set_role(name, role, true).await
     }
 
-    /// Takes a role from a user. Gives the roles that they have then.
+    /// Removes a role from a user. Returns their roles afterwards.
     ///
     /// # Errors
     /// See [`ManageUserError`].

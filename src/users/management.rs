@@ -1,4 +1,4 @@
-//! Accounts in an operator's hands: who there are, and what is done to one whatever its owner wants.
+//! Account operations for operators: list, show, delete, set a password.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
@@ -8,25 +8,25 @@ use crate::database::DatabaseError;
 use super::validation::{Field, Invalid, check_password};
 use super::{Account, Accounts, ManageUserError, PasswordError, UserRef, store};
 
-/// How many users are read at a time.
+/// Number of users per page.
 const PAGE: i64 = 1_000;
 
-/// Why no password was set.
+/// Why a password was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum SetPasswordError {
-    /// It is not acceptable.
+    /// The password is invalid.
     #[error("password {}", .0.detail)]
     Invalid(Invalid),
-    /// Nobody has this name, or the database gave no answer.
+    /// There is no such user, or the database did not respond.
     #[error(transparent)]
     Manage(#[from] ManageUserError),
-    /// No hash was computed.
+    /// The password could not be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
 }
 
 impl Accounts {
-    /// The next users after this one, in the order in which they were added; none: there are no more.
+    /// The next page of users after this one, in the order of creation; empty at the end.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -34,7 +34,7 @@ impl Accounts {
         store::page(&self.pool, after.unwrap_or_default(), PAGE).await
     }
 
-    /// One who is called by username or email, and how many live logins they have.
+    /// The user with this username or email, and the number of their live logins.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -43,7 +43,7 @@ impl Accounts {
         shown.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
     }
 
-    /// Deletes one, with all that is theirs; every login ends. Gives how many of those there were.
+    /// Deletes a user with all their data, and ends their logins. Returns the number of live logins that were ended.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -52,7 +52,8 @@ impl Accounts {
         deleted.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
     }
 
-    /// Sets a password in the place of whatever one has, and ends every login. Gives how many there were.
+    /// Sets a password, whether there was one or not, and ends all logins. Returns the number of live logins that
+    /// were ended.
     ///
     /// # Errors
     /// See [`SetPasswordError`].

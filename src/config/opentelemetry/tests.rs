@@ -1,4 +1,4 @@
-//! What is followed of OpenTelemetry's settings, and what is told of the rest.
+//! Tests of the supported OpenTelemetry settings, and of reports about others.
 
 use super::*;
 use crate::config::Config;
@@ -96,7 +96,7 @@ fn what_is_off_stops_nothing() {
         for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
             assert_eq!(of(&[off, unusable]), Ok(false), "{off:?} {unusable:?}");
         }
-        // Of which other errors are no part.
+        // Other errors are still reported.
         let error = of(&[("OTEL_SDK_DISABLED", "true"), unusable, ("SESSION_TTL", "soon")]);
         let error = error.expect_err("a time");
         assert!(error.contains("SESSION_TTL") && !error.contains("OTEL"), "{error}");

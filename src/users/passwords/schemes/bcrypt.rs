@@ -1,5 +1,5 @@
-//! bcrypt: `$2b$12$…` of the password as it is, and of what Django, passlib and WordPress make of it first, so that more
-//! than 72 bytes count.
+//! bcrypt hashes: `$2b$12$…` of the password itself, and of the prehashes of Django, passlib and WordPress, which
+//! make more than 72 bytes count.
 
 use std::ops::Range;
 
@@ -12,10 +12,10 @@ use crate::crypto;
 
 use super::{Unusable, wordpress_encoding};
 
-/// The highest cost, of which each one more doubles the time: four seconds or less.
+/// Maximum cost; each step doubles the time. At most four seconds.
 const MAX_COST: u32 = 15;
 
-/// Where the salt is.
+/// Position of the salt.
 const SALT: Range<usize> = 7..29;
 
 const MALFORMED: Unusable = Unusable::Malformed("bcrypt");
@@ -26,9 +26,9 @@ pub(in super::super) struct BcryptHash {
     of: Of,
 }
 
-/// What bcrypt is computed of.
+/// The input of bcrypt.
 enum Of {
-    /// The first 72 bytes of the password: that is how such hashes were made.
+    /// The first 72 bytes of the password, as such hashes are made.
     Password,
     /// The password's SHA-256, in hexadecimal digits.
     HexOfSha256,
@@ -36,23 +36,23 @@ enum Of {
     Base64OfSha256,
     /// The password's HMAC-SHA-256 by the salt as it is written, in base64.
     Base64OfHmac,
-    /// The HMAC-SHA-384 of what WordPress makes of the password, in base64.
+    /// The HMAC-SHA-384 of the password in WordPress' encoding, in base64.
     WordPress,
 }
 
 impl BcryptHash {
-    /// As it is.
+    /// Parses plain bcrypt.
     pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
         Self::checked(text.to_owned(), Of::Password)
     }
 
-    /// Django's `bcrypt_sha256$$2b$12$…`, from behind the name.
+    /// Parses Django's `bcrypt_sha256$$2b$12$…`, after the prefix.
     pub(super) fn parse_django(text: &str) -> Result<Self, Unusable> {
         Self::checked(text.to_owned(), Of::HexOfSha256)
     }
 
-    /// passlib's `$bcrypt-sha256$v=2,t=2b,r=12$salt$digest`, from behind the name. Before its version 1.7.3 it wrote
-    /// `2b,12` there, and meant another computation.
+    /// Parses passlib's `$bcrypt-sha256$v=2,t=2b,r=12$salt$digest`, after the prefix. Versions before 1.7.3 wrote
+    /// `2b,12`, which means another prehash.
     pub(super) fn parse_passlib(text: &str) -> Result<Self, Unusable> {
         let fields: Vec<&str> = text.split('$').collect();
         let [cost, salt, digest] = fields[..] else { return Err(MALFORMED) };
@@ -72,7 +72,7 @@ impl BcryptHash {
         Self::checked(format!("${version}${cost:0>2}${salt}{digest}"), of)
     }
 
-    /// WordPress' `$wp$2y$10$…`, since its version 6.8.
+    /// Parses WordPress' `$wp$2y$10$…`, used since version 6.8.
     pub(super) fn parse_wordpress(text: &str) -> Result<Self, Unusable> {
         Self::checked(text.strip_prefix("$wp").ok_or(MALFORMED)?.to_owned(), Of::WordPress)
     }
@@ -109,7 +109,7 @@ impl BcryptHash {
         bcrypt::verify(password, &self.text).unwrap_or(false)
     }
 
-    /// As it is written.
+    /// The salt in its text form.
     fn salt(&self) -> &[u8] {
         self.text.as_bytes().get(SALT).unwrap_or_default()
     }
