@@ -14,7 +14,7 @@ const LAYERS: [&[&str]; 12] = [
     &["http"],
     &["users", "logins", "clients"],
     &["audit", "upkeep"],
-    &["tokens", "clock", "config", "crypto", "database", "limits", "metrics", "shards", "telemetry"],
+    &["tokens", "clock", "config", "crypto", "database", "rate_limits", "metrics", "shards", "telemetry"],
     // Plain data: each module says for itself which problem its errors are, and `http` makes responses of them.
     &["error"],
     &["property_testing"],
@@ -22,18 +22,18 @@ const LAYERS: [&[&str]; 12] = [
 
 /// The exceptions, each with its reason.
 const WITHIN_A_LAYER: [(&str, &str); 12] = [
-    ("web", "oauth"),        // the API's document describes OAuth's errors as well
-    ("logins", "users"),     // a login has an owner
-    ("clients", "logins"),   // the feed tells of both
-    ("database", "clock"),   // what it stores is dated
-    ("database", "crypto"),  // it keeps the secret when none is set
-    ("config", "crypto"),    // a setting is a secret
-    ("config", "database"),  // another says where that is
-    ("limits", "config"),    // how many there may be is a setting
-    ("limits", "clock"),     // and counted in time
-    ("tokens", "crypto"),    // they are drawn and hashed
-    ("telemetry", "clock"),  // a line is dated
-    ("telemetry", "crypto"), // a request's id is drawn
+    ("web", "oauth"),          // the API's document describes OAuth's errors as well
+    ("logins", "users"),       // a login has an owner
+    ("clients", "logins"),     // the feed tells of both
+    ("database", "clock"),     // what it stores is dated
+    ("database", "crypto"),    // it keeps the secret when none is set
+    ("config", "crypto"),      // a setting is a secret
+    ("config", "database"),    // another says where that is
+    ("rate_limits", "config"), // how many there may be is a setting
+    ("rate_limits", "clock"),  // and counted in time
+    ("tokens", "crypto"),      // they are drawn and hashed
+    ("telemetry", "clock"),    // a line is dated
+    ("telemetry", "crypto"),   // a request's id is drawn
 ];
 
 const TELEMETRY_READS_CONFIG: (&str, &str) = ("telemetry", "config");
