@@ -26,14 +26,14 @@ const PAUSES: Pauses = Pauses { first: Duration::from_secs(1), longest: Duration
 /// The background tasks of a node.
 pub struct Upkeep {
     tasks: JoinSet<()>,
-    standing: StoppedTasks,
+    stopped: StoppedTasks,
     metrics: Metrics,
     pauses: Pauses,
 }
 
 impl fmt::Debug for Upkeep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upkeep").field("standing", &self.standing).finish_non_exhaustive()
+        f.debug_struct("Upkeep").field("stopped", &self.stopped).finish_non_exhaustive()
     }
 }
 
@@ -44,7 +44,7 @@ impl Upkeep {
     }
 
     fn with(metrics: Metrics, pauses: Pauses) -> Self {
-        Self { tasks: JoinSet::new(), standing: StoppedTasks::default(), metrics, pauses }
+        Self { tasks: JoinSet::new(), stopped: StoppedTasks::default(), metrics, pauses }
     }
 
     /// Starts a task, which is not supposed to end, and restarts it whenever it does.
@@ -55,7 +55,7 @@ impl Upkeep {
         self.metrics.upkeep_task(task);
         let supervisor = Supervisor {
             task,
-            standing: self.standing.clone(),
+            stopped: self.stopped.clone(),
             metrics: self.metrics.clone(),
             pauses: self.pauses,
         };
@@ -63,8 +63,8 @@ impl Upkeep {
     }
 
     /// The tasks that are stopped, kept up to date.
-    pub fn standing(&self) -> StoppedTasks {
-        self.standing.clone()
+    pub fn stopped_tasks(&self) -> StoppedTasks {
+        self.stopped.clone()
     }
 
     /// Aborts all tasks.
@@ -79,7 +79,7 @@ pub struct StoppedTasks(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl StoppedTasks {
     /// Their names, in alphabetical order; empty while all tasks are running.
-    pub fn down(&self) -> Vec<&'static str> {
+    pub fn names(&self) -> Vec<&'static str> {
         self.lock().iter().copied().collect()
     }
 
@@ -90,7 +90,7 @@ impl StoppedTasks {
 
 struct Supervisor {
     task: &'static str,
-    standing: StoppedTasks,
+    stopped: StoppedTasks,
     metrics: Metrics,
     pauses: Pauses,
 }
@@ -108,23 +108,23 @@ impl Supervisor {
             if began.elapsed() > self.pauses.longest {
                 pause = self.pauses.first;
             }
-            self.rest(&cause, pause).await;
+            self.wait_before_restart(&cause, pause).await;
             pause = (pause * 2).min(self.pauses.longest);
         }
     }
 
-    async fn rest(&self, cause: &str, pause: Duration) {
-        let Self { task, standing, metrics, .. } = self;
+    async fn wait_before_restart(&self, cause: &str, pause: Duration) {
+        let Self { task, stopped, metrics, .. } = self;
         tracing::error!(
             task,
             cause,
             seconds = pause.as_secs_f64(),
             "a task of the node has stopped, and is begun again"
         );
-        standing.lock().insert(task);
+        stopped.lock().insert(task);
         sleep(pause).await;
         metrics.upkeep_restarted(task);
-        standing.lock().remove(task);
+        stopped.lock().remove(task);
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
             upkeep.supervise("walk", begin);
             eventually(|| begun.load(Ordering::SeqCst) == 4).await;
             assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 3);
-            assert_eq!(upkeep.standing().down(), Vec::<&str>::new());
+            assert_eq!(upkeep.stopped_tasks().names(), Vec::<&str>::new());
         }
     }
 
@@ -196,8 +196,8 @@ mod tests {
         let mut upkeep = upkeep(NEVER, NEVER);
         upkeep.supervise("sleep", std::future::pending::<()>);
         upkeep.supervise("walk", fails(1, true).1);
-        let standing = upkeep.standing();
-        eventually(|| standing.down() == ["walk"]).await;
+        let stopped = upkeep.stopped_tasks();
+        eventually(|| stopped.names() == ["walk"]).await;
         assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 0, "it is not begun again yet");
     }
 

@@ -58,7 +58,7 @@ impl State {
         secret: &AppSecret,
         clock: &Clock,
         metrics: Metrics,
-        standing: StoppedTasks,
+        stopped: StoppedTasks,
     ) -> Result<Self, StartError> {
         let pools = storage.pools.clone();
         let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
@@ -99,7 +99,7 @@ impl State {
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
-            .with(Data::new(standing));
+            .with(Data::new(stopped));
         Ok(state)
     }
 

@@ -1,8 +1,7 @@
-//! The audit trail: security events, each with user, origin and mode.
+//! WHAT HAPPENED: security events, each with who, from where and in which mode.
 //!
-//! The code where an event happens creates an [`Entry`] and passes it to the [`Trail`], which accepts it at once and
-//! writes it to Postgres shortly after, in batches ([`store`]). `docs/decisions/0010` explains why it is not written
-//! in the transaction of the change itself.
+//! Whoever sees one happen makes an [`Entry`] of it and hands it to the [`Trail`], which takes it at once and writes it
+//! to Postgres a moment later, with others ([`store`]). `docs/decisions/0010` says why not with the change itself.
 
 mod store;
 mod trail;
@@ -17,73 +16,73 @@ use uuid::Uuid;
 pub use self::store::Filter;
 pub use self::trail::Trail;
 
-/// The kind of an event.
+/// What kind of event it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// An account was registered.
+    /// Somebody opened an account.
     Registered,
-    /// A sign-in succeeded.
+    /// Somebody signed in.
     LoginStarted,
-    /// A sign-in failed.
+    /// Somebody did not prove who they are.
     LoginFailed,
-    /// A sign-in was rejected by a rate limit.
+    /// Somebody tried too often, and was not listened to.
     LoginLimited,
-    /// A user signed out on a device.
+    /// Somebody signed out on a device.
     Logout,
-    /// A user signed out on all devices.
+    /// Somebody signed out everywhere.
     LogoutAll,
-    /// A user ended a login on another device.
+    /// Somebody ended a login of theirs from another device.
     LoginEnded,
-    /// A replaced refresh token was used again: its login was ended.
+    /// A refresh token was used again after its successor had taken over: its login was ended.
     RefreshTokenReused,
-    /// A user changed their password, which ends all other logins.
+    /// Somebody changed their password, which ends every other login.
     PasswordChanged,
-    /// A signed-in user gave a wrong current password.
+    /// Somebody who is signed in gave a wrong current password.
     PasswordChangeFailed,
-    /// A signed-in user stepped up.
+    /// Somebody who is signed in proved once more to be who they are.
     SteppedUp,
-    /// A step-up failed.
+    /// Somebody who is signed in did not.
     StepUpFailed,
-    /// A password was hashed again with the current settings.
+    /// A password was hashed anew, by what is set now.
     PasswordUpgraded,
-    /// A client ended the login of a token.
+    /// A service ended the login behind a token.
     TokenRevoked,
-    /// The authentication of a registered client failed.
+    /// Somebody did not prove to be a registered service.
     ClientRefused,
-    /// An operator created an account.
+    /// An operator opened an account.
     UserCreated,
-    /// An operator imported accounts.
+    /// An operator brought accounts from elsewhere.
     UsersImported,
-    /// An operator disabled a user, which ends all their logins.
+    /// An operator disabled a user, which ends every login.
     UserDisabled,
     /// An operator enabled a user again.
     UserEnabled,
-    /// An operator ended all logins of a user.
+    /// An operator signed a user out everywhere.
     UserLoggedOut,
-    /// An operator set a user's password, which ends all their logins.
+    /// An operator set a user's password, which ends every login.
     UserPasswordSet,
-    /// An operator deleted a user, which ends all their logins.
+    /// An operator deleted a user, which ends every login.
     UserDeleted,
-    /// An operator reset a user's failed sign-ins.
+    /// An operator had a user's failures forgotten.
     UserUnlocked,
-    /// An operator added a role to a user.
+    /// An operator gave a user a role.
     RoleAdded,
-    /// An operator removed a role from a user.
+    /// An operator took a role from a user.
     RoleRemoved,
-    /// An operator registered a client.
+    /// An operator registered a service.
     ClientCreated,
-    /// An operator deleted a client.
+    /// An operator had a service forgotten.
     ClientDeleted,
-    /// A new key signs access tokens from now on.
+    /// Another key signs access tokens from then on.
     KeyRotated,
-    /// An operator retired a key: tokens that it has signed are rejected.
+    /// An operator had what a key signed refused.
     KeyRetired,
-    /// An operator replaced all keys: all tokens signed so far are rejected.
+    /// An operator had new keys made, and all that was signed refused.
     KeysReset,
 }
 
 impl Kind {
-    /// All kinds.
+    /// Each of them.
     pub const ALL: [Self; 30] = [
         Self::Registered,
         Self::LoginStarted,
@@ -153,30 +152,30 @@ impl Kind {
         }
     }
 
-    /// The kind with this name.
+    /// The one of this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Whether unauthenticated clients can cause it without limit, at no cost.
+    /// Whether strangers can cause it as often as they like, since it costs neither them nor us a thing.
     fn is_free(self) -> bool {
         matches!(self, Self::ClientRefused | Self::LoginLimited)
     }
 }
 
-/// The origin of an event.
+/// Where an event comes from.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// A request of this client.
     Request {
         /// Its network address.
         address: IpAddr,
-        /// Its `User-Agent` header.
+        /// What it says it is.
         user_agent: String,
     },
     /// An operator's command.
     Command,
-    /// The node itself.
+    /// The node, by itself.
     Node,
 }
 
@@ -190,7 +189,7 @@ impl Origin {
     }
 }
 
-/// An event before it is recorded.
+/// An event, as whoever sees it happen tells of it.
 #[derive(Clone, Debug)]
 pub struct Entry {
     kind: Kind,
@@ -205,7 +204,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An event of this kind from this origin.
+    /// Of this kind, from there.
     pub fn new(kind: Kind, origin: Origin) -> Self {
         Self {
             kind,
@@ -220,39 +219,39 @@ impl Entry {
         }
     }
 
-    /// Sets the account. The name must be the account's own, not client input.
+    /// Of this account. The name is the account's own, and never what somebody typed.
     pub fn of_user(self, id: Uuid, username: impl Into<String>) -> Self {
         Self { user_id: Some(id), username: Some(username.into()), ..self }
     }
 
-    /// Sets the login that acts or is affected.
+    /// In this login, or to it.
     pub fn in_login(self, id: Uuid) -> Self {
         Self { login_id: Some(id), ..self }
     }
 
-    /// Sets the mode.
+    /// In this mode.
     pub fn in_mode(self, mode: impl Into<String>) -> Self {
         Self { mode: Some(mode.into()), ..self }
     }
 
-    /// Sets the transport.
+    /// By this transport.
     pub fn by(self, transport: &'static str) -> Self {
         Self { transport: Some(transport), ..self }
     }
 
-    /// Sets the client that acts or is affected.
+    /// Asked for by this service, or done to it.
     pub fn of_client(self, id: Uuid) -> Self {
         Self { client_id: Some(id), ..self }
     }
 
-    /// Adds a detail. Must not be client input.
+    /// And this besides. Nothing that a stranger could choose.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.detail.insert(name.to_owned(), value.into());
         self
     }
 }
 
-/// A recorded event.
+/// An event in the trail.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
     /// Its own id.
@@ -263,23 +262,23 @@ pub struct Record {
     pub event: String,
     /// `request`, `command` or `node`.
     pub source: String,
-    /// The id of the account.
+    /// Whose account.
     pub user_id: Option<Uuid>,
-    /// The account's username.
+    /// That account's name.
     pub username: Option<String>,
-    /// The login that acts or is affected.
+    /// In which login, or to which.
     pub login_id: Option<Uuid>,
-    /// The mode.
+    /// In which mode.
     pub mode: Option<String>,
-    /// The transport.
+    /// By which transport.
     pub transport: Option<String>,
-    /// The client that acts or is affected.
+    /// Which service.
     pub client_id: Option<Uuid>,
     /// The client's network address.
     pub address: Option<String>,
-    /// The client's `User-Agent` header: arbitrary text.
+    /// What the client says it is: anything.
     pub user_agent: Option<String>,
-    /// Further details: an object.
+    /// What is to be said of this kind besides: an object.
     pub detail: Option<Value>,
 }
 

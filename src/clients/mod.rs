@@ -151,7 +151,7 @@ impl Clients {
             return Ok(id);
         }
         // Boxed, since it is rarely needed: it must not enlarge the future of every request.
-        if !Box::pin(self.logins.look_for_unknown()).await {
+        if !Box::pin(self.logins.poll_for_unknown()).await {
             return Err(AuthenticateError::Unavailable);
         }
         if self.has(id, &hash) { Ok(id) } else { Err(AuthenticateError::InvalidCredentials(self.known(id))) }

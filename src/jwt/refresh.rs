@@ -89,7 +89,7 @@ impl JwtMode {
         request: &HttpRequest,
     ) -> Result<Login, AuthError> {
         let refresh = self.verify_refresh_token(presented, request).await?;
-        let login = self.renewed(self.logins.check(&refresh.claimed()).await?, request)?;
+        let login = self.renewed(self.logins.check_and_end_if_reused(&refresh.claimed()).await?, request)?;
         note_user(&login);
         Ok(login)
     }
@@ -107,7 +107,7 @@ impl JwtMode {
             Transport::Bearer => Ok(()),
         };
         if let Err(missing) = proof {
-            self.renewed(self.logins.check(&refresh.claimed()).await?, request)?;
+            self.renewed(self.logins.check_and_end_if_reused(&refresh.claimed()).await?, request)?;
             return Err(missing);
         }
         Ok(refresh)
@@ -159,7 +159,7 @@ impl JwtMode {
         let Some(refresh) = cookie.and_then(|cookie| self.refresh_tokens.read(&cookie.token)) else {
             return Ok(None);
         };
-        let found = outcome(self.logins.inspect(&refresh.claimed()).await?);
+        let found = outcome(self.logins.peek_outcome(&refresh.claimed()).await?);
         Ok(found.ok().map(|login| login.id))
     }
 }

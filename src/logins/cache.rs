@@ -60,10 +60,10 @@ impl Session {
         now: DateTime<Utc>,
         lifetimes: &Lifetimes,
     ) -> Option<FoundLogin> {
-        let until = match self.generations.standing(generation, lifetimes.refresh_grace, now) {
+        let until = match self.generations.status_of(generation, lifetimes.refresh_grace, now) {
             CredentialStatus::Current => DateTime::<Utc>::MAX_UTC,
             CredentialStatus::InGrace { until } => until,
-            CredentialStatus::Over | CredentialStatus::Forgotten => {
+            CredentialStatus::Replaced | CredentialStatus::Unknown => {
                 return Some(self.found_with(HandleStatus::Replaced));
             }
             CredentialStatus::Newer => return None,
@@ -71,7 +71,7 @@ impl Session {
         let idle = lifetimes.span(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));
         let ends_at = self.ends_at.min(until);
-        Some(FoundLogin { ends_at, ..self.found_with(HandleStatus::Good) })
+        Some(FoundLogin { ends_at, ..self.found_with(HandleStatus::Valid) })
     }
 
     /// The result for a request that presents a generation newer than the one in the database. We issued it, and a
@@ -114,7 +114,7 @@ impl Cache {
         session.present(generation, now, &self.lifetimes)
     }
 
-    pub(super) fn ticket(&self, hash: &HandleHash) -> ReadGeneration {
+    pub(super) fn begin_read(&self, hash: &HandleHash) -> ReadGeneration {
         ReadGeneration(self.shards.of(hash).invalidations)
     }
 
@@ -193,7 +193,7 @@ mod tests {
 
     fn remembering() -> Cache {
         let cache = cache();
-        cache.insert(&[7; 32], cache.ticket(&[7; 32]), session());
+        cache.insert(&[7; 32], cache.begin_read(&[7; 32]), session());
         cache
     }
 
@@ -201,12 +201,12 @@ mod tests {
     fn what_was_read_before_a_change_and_comes_after_it_is_not_remembered() {
         for change in [|cache: &Cache| cache.forget(&[7; 32]), |cache: &Cache| cache.clear()] {
             let cache = cache();
-            let ticket = cache.ticket(&[7; 32]);
+            let ticket = cache.begin_read(&[7; 32]);
             change(&cache);
             cache.insert(&[7; 32], ticket, session());
             assert_eq!(cache.len(), 0);
 
-            cache.insert(&[7; 32], cache.ticket(&[7; 32]), session());
+            cache.insert(&[7; 32], cache.begin_read(&[7; 32]), session());
             assert!(cache.find(&[7; 32], 2, at(51)).is_some());
             change(&cache);
             assert_eq!(cache.len(), 0);
@@ -223,7 +223,7 @@ mod tests {
         let cache = remembering();
         let found = |generation, second| {
             let found = cache.find(&[7; 32], generation, at(second))?;
-            Some((found.validity == HandleStatus::Good, found.ends_at))
+            Some((found.validity == HandleStatus::Valid, found.ends_at))
         };
         assert_eq!(found(0, 60), Some((false, at(110))), "to show what is over is no use of it");
         assert_eq!(found(1, 60), Some((true, at(80))));

@@ -23,11 +23,11 @@ const FORGET_INTERVAL: chrono::Duration = chrono::Duration::seconds(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RevocationStatus {
     /// Not revoked.
-    No,
+    NotRevoked,
     /// Its login has ended.
     Ended,
     /// Its owner's name or roles differ from the ones in the token.
-    OtherOwner,
+    OwnerChanged,
 }
 
 /// Size and age of a node's in-memory knowledge, for metrics and the health check.
@@ -86,7 +86,7 @@ impl Directory {
 
     /// The status of an access token. Compares the name and the roles themselves rather than the time of their
     /// change, so that no clocks have to agree.
-    pub(super) fn revoked(
+    pub(super) fn revocation_status(
         &self,
         login: Uuid,
         user: Uuid,
@@ -99,9 +99,9 @@ impl Directory {
         }
         match known.changed.get(&user) {
             Some(ChangedUser { now, .. }) if now.roles != roles || now.username != username => {
-                RevocationStatus::OtherOwner
+                RevocationStatus::OwnerChanged
             }
-            _ => RevocationStatus::No,
+            _ => RevocationStatus::NotRevoked,
         }
     }
 
@@ -112,7 +112,7 @@ impl Directory {
 
     /// Logins that are known to have ended and are missing from these rows, each with the time until which its end
     /// must be remembered.
-    pub(super) fn ended_beside(
+    pub(super) fn ended_missing_from(
         &self,
         revocations: &[FeedRow],
         now: DateTime<Utc>,
@@ -129,7 +129,7 @@ impl Directory {
     }
 
     /// Updates the name and roles of users that are remembered as changed.
-    pub(super) fn take_owners(&self, owners: Vec<OwnerClaims>) {
+    pub(super) fn update_owners(&self, owners: Vec<OwnerClaims>) {
         let mut known = self.write();
         for owner in owners {
             if let Some(changed) = known.changed.get_mut(&owner.user_id) {

@@ -19,7 +19,7 @@ impl Logins {
         current: Uuid,
         page: PageRequest,
     ) -> Result<(Vec<ListedLogin>, Option<PageCursor>), DatabaseError> {
-        match self.settle(current).await {
+        match self.flush_last_seen(current).await {
             // A read-only database can still be read: the list then shows the last use that was written.
             Err(error) if error.is_read_only() => {}
             settled => settled?,

@@ -198,11 +198,11 @@ pub struct FoundLogin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandleStatus {
     /// The login is live, and this generation is current or within its grace.
-    Good,
+    Valid,
     /// The login is live, but this generation was replaced.
     Replaced,
     /// The login has ended or expired.
-    Over,
+    Ended,
 }
 
 /// A login as its owner sees it in a list.
@@ -338,5 +338,5 @@ pub enum StepUpOutcome {
     /// The user's password has changed in the meantime.
     ProofChanged,
     /// The login has ended or expired.
-    Over,
+    Ended,
 }

@@ -20,7 +20,7 @@ pub enum AccessTokenError {
     Ended,
     /// Its owner's name or roles have changed.
     #[error("the token's owner has another name or other roles now")]
-    OtherOwner,
+    OwnerChanged,
     /// The revocation feed is stale, so it is unknown whether the token was revoked.
     #[error("the revocation feed can't be read")]
     Stale,
@@ -54,7 +54,7 @@ impl Logins {
     }
 
     fn note_use(&self, presented: &FoundLogin, now: DateTime<Utc>) {
-        if presented.validity == HandleStatus::Good {
+        if presented.validity == HandleStatus::Valid {
             self.activity.record(presented.principal.login_id, presented.principal.remember_me, now);
         }
     }
@@ -66,20 +66,20 @@ impl Logins {
         now: DateTime<Utc>,
     ) -> Result<Option<FoundLogin>, DatabaseError> {
         let sessions = &self.directory.sessions;
-        let ticket = sessions.ticket(hash);
+        let generation_read = sessions.begin_read(hash);
         let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
         let login = self.activity.overlay(login, &self.lifetimes);
         let is_live = self.state(&login, now) == LoginState::Live;
         let mut session = Session::of(login);
         if !is_live {
-            return Ok(Some(session.found_with(HandleStatus::Over)));
+            return Ok(Some(session.found_with(HandleStatus::Ended)));
         }
         let presented = session
             .present(generation, now, &self.lifetimes)
             .or_else(|| session.present_newest(now, &self.lifetimes));
         presented.iter().for_each(|presented| self.note_use(presented, now));
         if self.remembers_sessions() {
-            sessions.insert(hash, ticket, session);
+            sessions.insert(hash, generation_read, session);
         }
         Ok(presented)
     }
@@ -108,18 +108,18 @@ impl Logins {
         if !is_fresh && self.config.jwt_when_stale == WhenStale::Refuse {
             return Err(AccessTokenError::Stale);
         }
-        match self.directory.revoked(login, user, username, roles) {
-            RevocationStatus::No => Ok(()),
+        match self.directory.revocation_status(login, user, username, roles) {
+            RevocationStatus::NotRevoked => Ok(()),
             RevocationStatus::Ended => Err(AccessTokenError::Ended),
             // The owner may have changed once more, and the token may be newer than this node's knowledge: poll and
             // check again.
-            RevocationStatus::OtherOwner if !Box::pin(self.directory.freshness.catch_up()).await => {
+            RevocationStatus::OwnerChanged if !Box::pin(self.directory.freshness.catch_up()).await => {
                 Err(AccessTokenError::Stale)
             }
-            RevocationStatus::OtherOwner => match self.directory.revoked(login, user, username, roles) {
-                RevocationStatus::No => Ok(()),
+            RevocationStatus::OwnerChanged => match self.directory.revocation_status(login, user, username, roles) {
+                RevocationStatus::NotRevoked => Ok(()),
                 RevocationStatus::Ended => Err(AccessTokenError::Ended),
-                RevocationStatus::OtherOwner => Err(AccessTokenError::OtherOwner),
+                RevocationStatus::OwnerChanged => Err(AccessTokenError::OwnerChanged),
             },
         }
     }

@@ -139,7 +139,7 @@ impl Logins {
         };
         let Some(roles) = store::insert(self.requests(), start).await? else { return Ok(None) };
         if new.replaces.is_some() {
-            self.announce().await;
+            self.notify_and_catch_up().await;
         }
         let user = crate::users::User { roles, ..login.user };
         Ok(Some(Login { user, ..login }))
@@ -152,7 +152,7 @@ impl Logins {
     pub async fn end(&self, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
         let ended = store::end(self.requests(), id, self.clock.now()).await?;
         // Also when it had ended before: that may have happened just now, on another node.
-        self.announce().await;
+        self.notify_and_catch_up().await;
         Ok(ended)
     }
 
@@ -161,16 +161,16 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn end_own(&self, user: Uuid, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
-        self.settle(id).await?;
+        self.flush_last_seen(id).await?;
         let ended = store::end_own(self.requests(), user, id, self.clock.now()).await?;
         if ended.is_some() {
-            self.announce().await;
+            self.notify_and_catch_up().await;
         }
         Ok(ended)
     }
 
     /// Writes the pending last-seen time of a login now.
-    async fn settle(&self, id: Uuid) -> Result<(), DatabaseError> {
+    async fn flush_last_seen(&self, id: Uuid) -> Result<(), DatabaseError> {
         match self.activity.seen(id) {
             Some(seen) => store::touch(self.requests(), &[id], &[seen], &self.lifetimes).await,
             None => Ok(()),
@@ -180,7 +180,7 @@ impl Logins {
     /// Must be called after every change that ends or replaces a credential. Notifies other nodes and waits until
     /// this node has read the change, so that an acknowledged change is effective here at once. If that fails, it
     /// takes effect within the staleness bound.
-    pub async fn announce(&self) {
+    pub async fn notify_and_catch_up(&self) {
         self.directory.news.notify_one();
         self.directory.freshness.catch_up().await;
     }
@@ -188,8 +188,8 @@ impl Logins {
     /// Waits until this node knows everything that was committed before this call, for a request that names something
     /// unknown here. Clients choose these names, so the number of polls is limited to a few per second for all
     /// callers together. `false` when the poll fails.
-    pub async fn look_for_unknown(&self) -> bool {
-        self.directory.freshness.look_for_unknown().await
+    pub async fn poll_for_unknown(&self) -> bool {
+        self.directory.freshness.poll_for_unknown().await
     }
 
     /// Size and age of this node's in-memory knowledge.

@@ -19,9 +19,9 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn renew(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
-        match self.move_on(RenewalKey::Claims(claimed), claimed.generation).await? {
+        match self.rotate(RenewalKey::Claims(claimed), claimed.generation).await? {
             Some(login) => Ok(RenewalOutcome::Renewed(Box::new(login))),
-            None => self.check(claimed).await,
+            None => self.check_and_end_if_reused(claimed).await,
         }
     }
 
@@ -36,15 +36,15 @@ impl Logins {
         hash: &HandleHash,
         generation: i32,
     ) -> Result<RenewalOutcome, DatabaseError> {
-        if let Some(login) = self.move_on(RenewalKey::Handle(hash), generation).await? {
-            self.announce().await;
+        if let Some(login) = self.rotate(RenewalKey::Handle(hash), generation).await? {
+            self.notify_and_catch_up().await;
             return Ok(RenewalOutcome::Renewed(Box::new(login)));
         }
         let found = store::find_by_handle(self.requests(), hash).await?;
         Ok(self.outcome_of(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
     }
 
-    async fn move_on(&self, which: RenewalKey<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
+    async fn rotate(&self, which: RenewalKey<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
         let moved = store::renew(self.requests(), which, generation, now, &self.lifetimes).await?;
         Ok(moved.filter(|login| self.state(login, now) != LoginState::Ended))
@@ -54,8 +54,8 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
-        match self.inspect(claimed).await? {
+    pub async fn check_and_end_if_reused(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
+        match self.peek_outcome(claimed).await? {
             RenewalOutcome::Reused(_) => Ok(RenewalOutcome::Reused(self.end(claimed.login).await?)),
             renewal => Ok(renewal),
         }
@@ -65,12 +65,12 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn inspect(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
+    pub async fn peek_outcome(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
         let found = store::find(self.requests(), claimed.login).await?;
         let is_another =
             |login: &Login| login.token_expires_at.is_none() || login.secret_hash != claimed.secret_hash;
         if let Some(login) = found.as_ref().filter(|login| is_another(login)) {
-            return Ok(self.judge_other_secret(login, claimed.generation));
+            return Ok(self.outcome_of_secret_mismatch(login, claimed.generation));
         }
         Ok(self.outcome_of(found, claimed.generation))
     }
@@ -83,12 +83,12 @@ impl Logins {
             LoginState::Ended => RenewalOutcome::Ended,
             LoginState::Expired => RenewalOutcome::Expired,
             LoginState::Live => {
-                match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
+                match login.generations.status_of(generation, self.lifetimes.refresh_grace, now) {
                     CredentialStatus::Current
                     | CredentialStatus::InGrace { .. }
                     | CredentialStatus::Newer => RenewalOutcome::Renewed(Box::new(login)),
-                    CredentialStatus::Over => RenewalOutcome::Reused(None),
-                    CredentialStatus::Forgotten => RenewalOutcome::Unknown,
+                    CredentialStatus::Replaced => RenewalOutcome::Reused(None),
+                    CredentialStatus::Unknown => RenewalOutcome::Unknown,
                 }
             }
         }
@@ -97,7 +97,7 @@ impl Logins {
     /// The outcome for a token with another secret than the login's. A step-up changes the secret; tokens from before
     /// it have an older generation. They don't end the login, since the client may not have received its new token
     /// yet.
-    fn judge_other_secret(&self, login: &Login, generation: i32) -> RenewalOutcome {
+    fn outcome_of_secret_mismatch(&self, login: &Login, generation: i32) -> RenewalOutcome {
         if login.token_expires_at.is_none() || generation >= login.generations.current {
             return RenewalOutcome::Unknown;
         }
@@ -121,8 +121,8 @@ impl Logins {
     /// Whether this generation is accepted for a login that was just read. This node may not know yet that another
     /// one has replaced it.
     pub fn is_presented_by(&self, login: &Login, generation: i32) -> bool {
-        let standing = login.generations.standing(generation, self.lifetimes.refresh_grace, self.clock.now());
-        !matches!(standing, CredentialStatus::Over | CredentialStatus::Forgotten)
+        let status = login.generations.status_of(generation, self.lifetimes.refresh_grace, self.clock.now());
+        !matches!(status, CredentialStatus::Replaced | CredentialStatus::Unknown)
     }
 
     /// Adds an authentication to a live login and replaces its credential without a grace. Other nodes are notified,
@@ -131,7 +131,7 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn step_up(&self, id: Uuid, step_up: &StepUp) -> Result<StepUpOutcome, DatabaseError> {
-        let raise = store::StepUpUpdate {
+        let update = store::StepUpUpdate {
             login: id,
             generation: step_up.generation,
             shown: step_up.shown.unwrap_or_default(),
@@ -139,21 +139,21 @@ impl Logins {
             authentication: step_up.authentication,
             secret_hash: step_up.secret_hash.as_ref(),
         };
-        let raised = store::raise(self.requests(), raise, self.clock.now(), &self.lifetimes).await?;
+        let stepped_up = store::step_up(self.requests(), update, self.clock.now(), &self.lifetimes).await?;
         // Also when nothing was changed: the reason may be a change on another node just now.
-        self.announce().await;
-        match raised {
+        self.notify_and_catch_up().await;
+        match stepped_up {
             Some(login) if self.state(&login, self.clock.now()) == LoginState::Live => {
                 Ok(StepUpOutcome::SteppedUp(Box::new(login)))
             }
-            Some(_) => Ok(StepUpOutcome::Over),
+            Some(_) => Ok(StepUpOutcome::Ended),
             None => self.why_not_stepped_up(id, step_up.generation).await,
         }
     }
 
     async fn why_not_stepped_up(&self, id: Uuid, generation: i32) -> Result<StepUpOutcome, DatabaseError> {
         Ok(match self.find_live(id).await? {
-            None => StepUpOutcome::Over,
+            None => StepUpOutcome::Ended,
             Some(login) if login.generations.current != generation => StepUpOutcome::Overtaken,
             Some(_) => StepUpOutcome::ProofChanged,
         })

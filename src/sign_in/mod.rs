@@ -55,7 +55,7 @@ impl SignIn {
     pub async fn end_all(&self, identity: &Identity, client: &Client) -> Result<(), DatabaseError> {
         let ended = self.accounts.sign_out(identity.user_id).await?;
         self.trail.record(identity.did(Kind::LogoutAll, client).with("logins", ended));
-        self.logins.announce().await;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ impl PasswordFactor {
             Err(_) => {}
         }
         outcome?;
-        self.logins.announce().await;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 
@@ -85,7 +85,7 @@ impl PasswordFactor {
             return Err(ChangePasswordError::Missing);
         }
         self.trail.record(identity.did(Kind::PasswordChanged, client));
-        self.logins.announce().await;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 

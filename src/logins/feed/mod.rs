@@ -22,7 +22,7 @@ pub(super) use self::store::{FeedRow, OwnerClaims};
 use super::directory::Directory;
 
 /// Polls per staleness bound without notifications, so many that one may fail and another be slow.
-const LOOKS_PER_BOUND: u32 = 4;
+const POLLS_PER_BOUND: u32 = 4;
 
 /// Maximum time between two polls, however large the staleness bound.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -123,14 +123,14 @@ impl Feed {
         }
         self.is_behind = outcome.is_err();
         if self.is_behind {
-            self.directory.freshness.fail();
+            self.directory.freshness.record_failure();
         }
         outcome
     }
 
     async fn poll_once(&mut self) -> Result<(), DatabaseError> {
         let mut connection = self.connect().await?;
-        let outcome = self.look_by(&mut connection).await;
+        let outcome = self.poll_with(&mut connection).await;
         if outcome.is_ok() {
             self.connection = Some(connection);
         }
@@ -151,7 +151,7 @@ impl Feed {
         self.directory.freshness.bound().min(LONGEST_SILENCE)
     }
 
-    async fn look_by(&mut self, connection: &mut DatabaseConnection) -> Result<(), DatabaseError> {
+    async fn poll_with(&mut self, connection: &mut DatabaseConnection) -> Result<(), DatabaseError> {
         let (began, now) = (uptime(), self.clock.now());
         let FeedBatch { position, revocations, is_all, is_other_history } =
             self.read(connection, began, now).await?;
@@ -169,15 +169,15 @@ impl Feed {
         }
         if is_all {
             let owners = store::owners(connection, &self.directory.changed_owners(), self.patience()).await?;
-            self.directory.take_owners(owners);
-            self.lost = self.directory.ended_beside(&revocations, now);
+            self.directory.update_owners(owners);
+            self.lost = self.directory.ended_missing_from(&revocations, now);
         }
         let forgotten = self.directory.apply(&revocations, now - MARGIN);
         // Not for the first rows: they were written before this node began to follow, so their lag means nothing.
         if !is_all {
             revocations.iter().for_each(|revocation| self.metrics.revocation(revocation.lag));
         }
-        self.directory.freshness.succeed(began, forgotten);
+        self.directory.freshness.record_success(began, forgotten);
         self.last = Some(LastPoll { position, uptime: began, time: now });
         Ok(())
     }
@@ -191,13 +191,13 @@ impl Feed {
         let patience = self.patience();
         let close = self.last.as_ref().filter(|last| last.is_close_to(began, now));
         if let Some(last) = close {
-            let (position, revocations) = store::since(connection, &last.position, patience).await?;
+            let (position, revocations) = store::read_since(connection, &last.position, patience).await?;
             if position.history == last.position.history {
                 return Ok(FeedBatch { position, revocations, is_all: false, is_other_history: false });
             }
         }
         store::begin_history(connection, patience).await?;
-        let (position, revocations) = store::all(connection, now - MARGIN, patience).await?;
+        let (position, revocations) = store::read_all(connection, now - MARGIN, patience).await?;
         let is_other = |last: &LastPoll| last.position.history != position.history;
         let is_other_history = self.last.as_ref().is_some_and(is_other);
         Ok(FeedBatch { position, revocations, is_all: true, is_other_history })
@@ -206,10 +206,10 @@ impl Feed {
     /// Restores ends of logins that Postgres lost in a failover, since they were acknowledged. Only one batch and for
     /// a short time, because polling waits meanwhile; the rest follows after the next poll. This node rejects these
     /// logins in any case.
-    async fn end_lost(&mut self, patience: Duration) -> Result<(), DatabaseError> {
+    async fn restore_lost_ends(&mut self, patience: Duration) -> Result<(), DatabaseError> {
         let rest = self.lost.len().saturating_sub(BATCH);
         let Some(batch) = self.lost.get(rest..).filter(|batch| !batch.is_empty()) else { return Ok(()) };
-        let ending = store::end_again(&self.pools.upkeep, batch, self.clock.now());
+        let ending = store::restore_ends(&self.pools.upkeep, batch, self.clock.now());
         let late = |_| DatabaseError::Unavailable(sqlx::Error::PoolTimedOut);
         let ended = tokio::time::timeout(patience, ending).await.map_err(late)??;
         self.lost.truncate(rest);
@@ -225,11 +225,11 @@ impl Feed {
     pub async fn follow(mut self) {
         let directory = Arc::clone(&self.directory);
         let _following = directory.freshness.follow();
-        let pause = (directory.freshness.bound() / LOOKS_PER_BOUND).min(LONGEST_PAUSE);
+        let pause = (directory.freshness.bound() / POLLS_PER_BOUND).min(LONGEST_PAUSE);
         loop {
             tokio::time::sleep(SHORTEST_PAUSE).await;
             // Wait for a request to poll, or for the interval.
-            let _ = tokio::time::timeout(pause, directory.freshness.wanted()).await;
+            let _ = tokio::time::timeout(pause, directory.freshness.wait_for_poll_request()).await;
             let was_behind = self.is_behind;
             match self.poll().await {
                 Ok(()) if was_behind => tracing::info!("the revocation feed is followed again"),
@@ -238,7 +238,7 @@ impl Feed {
             }
             if self.is_behind {
                 tokio::time::sleep(pause).await;
-            } else if let Err(error) = self.end_lost(pause).await {
+            } else if let Err(error) = self.restore_lost_ends(pause).await {
                 tracing::warn!(%error, lost = self.lost.len(), "logins that had ended are not ended again yet");
             }
         }

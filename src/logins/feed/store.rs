@@ -72,7 +72,7 @@ impl FeedQueryRow {
 ///
 /// After a restore from another server, a row may have a transaction number that this server has not reached yet. It
 /// is read once that has been reached.
-pub(super) async fn since(
+pub(super) async fn read_since(
     connection: &mut DatabaseConnection,
     last: &ReadPosition,
     patience: Duration,
@@ -95,7 +95,7 @@ pub(super) async fn since(
         last.history,
         last.snapshot,
     );
-    take_in(query.fetch(connection), patience).await
+    read_rows(query.fetch(connection), patience).await
 }
 
 /// Names Postgres' current history, and begins a new one after a crash. A statement of its own, so that no other node
@@ -111,7 +111,7 @@ pub(super) async fn begin_history(
 }
 
 /// All rows that expire later than `after`.
-pub(super) async fn all(
+pub(super) async fn read_all(
     connection: &mut DatabaseConnection,
     after: DateTime<Utc>,
     patience: Duration,
@@ -128,12 +128,12 @@ pub(super) async fn all(
            left join lateral (select username, roles from dualauth.users where id = r.user_id limit 1) u on true"#,
         after,
     );
-    take_in(query.fetch(connection), patience).await
+    read_rows(query.fetch(connection), patience).await
 }
 
 /// Reads the rows of a query. Fails when no row comes within `patience`. A long result alone is no reason to fail: a
 /// retry would take as long.
-async fn take_in(
+async fn read_rows(
     rows: BoxStream<'_, Result<FeedQueryRow, sqlx::Error>>,
     patience: Duration,
 ) -> Result<(ReadPosition, Vec<FeedRow>), DatabaseError> {
@@ -173,7 +173,7 @@ pub(super) async fn owners(
 /// Restores ends of logins that the database has lost, and writes them to the feed for all nodes. That includes
 /// logins whose whole row was lost, since access tokens of them may be in circulation. Returns the ended logins that
 /// do exist.
-pub(super) async fn end_again(
+pub(super) async fn restore_ends(
     pool: &ConnectionPool,
     logins: &[(Uuid, DateTime<Utc>)],
     now: DateTime<Utc>,

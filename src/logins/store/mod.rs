@@ -9,6 +9,6 @@ mod sweep;
 
 pub(super) use self::ends::{end, end_own};
 pub(super) use self::read::{find, find_by_handle, list};
-pub(super) use self::renewals::{RenewalKey, StepUpUpdate, raise, renew, touch};
+pub(super) use self::renewals::{RenewalKey, StepUpUpdate, renew, step_up, touch};
 pub(super) use self::start::{Start, insert};
 pub(super) use self::sweep::{Table, sweep};

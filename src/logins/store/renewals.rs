@@ -123,9 +123,9 @@ pub(in crate::logins) struct StepUpUpdate<'a> {
 
 /// Adds the authentication and moves the login to a new generation without a grace, so that every earlier credential
 /// is rejected. `None` when the login is not live, was renewed meanwhile, or the user's password has changed since.
-pub(in crate::logins) async fn raise(
+pub(in crate::logins) async fn step_up(
     pool: &ConnectionPool,
-    raise: StepUpUpdate<'_>,
+    step_up: StepUpUpdate<'_>,
     now: DateTime<Utc>,
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {
@@ -150,15 +150,15 @@ pub(in crate::logins) async fn raise(
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
-        raise.login,
-        raise.password_version,
-        raise.generation,
-        raise.shown,
+        step_up.login,
+        step_up.password_version,
+        step_up.generation,
+        step_up.shown,
         now,
-        raise.secret_hash.map(SecretHash::as_slice),
-        &names(raise.authentication.amr),
-        raise.authentication.acr.level(),
-        raise.authentication.time,
+        step_up.secret_hash.map(SecretHash::as_slice),
+        &names(step_up.authentication.amr),
+        step_up.authentication.acr.level(),
+        step_up.authentication.time,
         now + lifetimes.session.idle,
         now + lifetimes.remember.idle,
         now + lifetimes.access_token,
