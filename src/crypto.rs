@@ -102,20 +102,20 @@ impl MacKey {
 
     /// The first 16 bytes of the MAC, where it must be short (RFC 2104, section 5).
     pub fn sign_short(&self, message: &[u8]) -> [u8; 16] {
-        half(&self.key, message)
+        truncated_mac(&self.key, message)
     }
 
     /// Like [`Self::verifies`], for a short MAC.
     pub fn verifies_short(&self, message: &[u8], mac: &[u8; 16]) -> bool {
         let mut keys = std::iter::once(&self.key).chain(&self.previous);
-        keys.any(|key| equal(&half(key, message), mac))
+        keys.any(|key| equal(&truncated_mac(key, message), mac))
     }
 }
 
-fn half(key: &hmac::Key, message: &[u8]) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.iter_mut().zip(hmac::sign(key, message).as_ref()).for_each(|(half, byte)| *half = *byte);
-    half
+fn truncated_mac(key: &hmac::Key, message: &[u8]) -> [u8; 16] {
+    let mut mac = [0; 16];
+    mac.iter_mut().zip(hmac::sign(key, message).as_ref()).for_each(|(mac, byte)| *mac = *byte);
+    mac
 }
 
 /// The bytes of a secret, such as a private key. Zeroized when dropped.
@@ -152,7 +152,7 @@ pub struct Unsealed {
     /// The secret.
     pub secret: SecretBytes,
     /// Whether it was sealed under the previous secret, and should be sealed again.
-    pub is_dated: bool,
+    pub is_sealed_under_previous: bool,
 }
 
 /// Length of the nonce at the start of a sealed secret.
@@ -179,7 +179,9 @@ impl Sealer {
     pub fn unseal(&self, name: &str, sealed: &[u8]) -> Option<Unsealed> {
         let dated = self.previous.iter().map(|key| (key, true));
         let mut keys = std::iter::once((&self.key, false)).chain(dated);
-        keys.find_map(|(key, is_dated)| Some(Unsealed { secret: unseal(key, name, sealed)?, is_dated }))
+        keys.find_map(|(key, is_sealed_under_previous)| {
+            Some(Unsealed { secret: unseal(key, name, sealed)?, is_sealed_under_previous })
+        })
     }
 }
 
@@ -269,9 +271,12 @@ mod tests {
 
         let sealer = |secret: &AppSecret| Sealer::derive(secret, "purpose");
         let sealed = |secret: &AppSecret| sealer(secret).seal("name", &a_key()).expect("sealed");
-        for (secret, is_dated) in [(&old, true), (&new, false)] {
+        for (secret, is_sealed_under_previous) in [(&old, true), (&new, false)] {
             let unsealed = sealer(&changing).unseal("name", &sealed(secret)).expect("it opens");
-            assert_eq!((unsealed.secret.reveal(), unsealed.is_dated), (b"a key".as_slice(), is_dated));
+            assert_eq!(
+                (unsealed.secret.reveal(), unsealed.is_sealed_under_previous),
+                (b"a key".as_slice(), is_sealed_under_previous)
+            );
         }
         assert!(sealer(&changing).unseal("name", &sealed(&other)).is_none());
     }

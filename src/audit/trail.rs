@@ -26,7 +26,7 @@ const CAPACITY: usize = 10_000;
 const BATCH: usize = 1_000;
 
 /// Maximum number of events per second that unauthenticated clients can cause at no cost.
-const FREE_A_SECOND: u64 = 20;
+const MAX_UNAUTHENTICATED_PER_SECOND: u64 = 20;
 
 /// Usual maximum delay between an event and its write: events queue while Postgres is unavailable.
 const LATE: chrono::Duration = chrono::Duration::minutes(10);
@@ -44,7 +44,7 @@ struct TrailInner {
     clock: Clock,
     /// Queued events, oldest first. They stay here until they are written.
     waiting: Mutex<VecDeque<Arc<Record>>>,
-    free: Mutex<AnonymousEventBudget>,
+    anonymous: Mutex<AnonymousEventBudget>,
     lost: AtomicU64,
     is_full: AtomicBool,
     is_behind: AtomicBool,
@@ -55,7 +55,7 @@ struct TrailInner {
 struct AnonymousEventBudget {
     second: u64,
     taken: u64,
-    left_out: u64,
+    dropped: u64,
 }
 
 impl fmt::Debug for Trail {
@@ -71,7 +71,7 @@ impl Trail {
             pool,
             clock,
             waiting: Mutex::default(),
-            free: Mutex::default(),
+            anonymous: Mutex::default(),
             lost: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
@@ -82,7 +82,7 @@ impl Trail {
     /// only logged. Events that unauthenticated clients can cause at no cost are limited per second; the next one
     /// that is accepted contains the number of dropped ones.
     pub fn record(&self, entry: Entry) {
-        let Some(entry) = self.within_reason(entry) else {
+        let Some(entry) = self.within_budget(entry) else {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -98,23 +98,23 @@ impl Trail {
         }
     }
 
-    fn within_reason(&self, entry: Entry) -> Option<Entry> {
+    fn within_budget(&self, entry: Entry) -> Option<Entry> {
         if !entry.kind.is_free() {
             return Some(entry);
         }
-        let mut free = lock(&self.0.free);
+        let mut anonymous = lock(&self.0.anonymous);
         let second = uptime().as_secs();
-        if free.second != second {
-            (free.second, free.taken) = (second, 0);
+        if anonymous.second != second {
+            (anonymous.second, anonymous.taken) = (second, 0);
         }
-        if free.taken == FREE_A_SECOND {
-            free.left_out += 1;
+        if anonymous.taken == MAX_UNAUTHENTICATED_PER_SECOND {
+            anonymous.dropped += 1;
             return None;
         }
-        free.taken += 1;
-        match std::mem::take(&mut free.left_out) {
+        anonymous.taken += 1;
+        match std::mem::take(&mut anonymous.dropped) {
             0 => Some(entry),
-            left_out => Some(entry.with("left_out_before", left_out)),
+            dropped => Some(entry.with("left_out_before", dropped)),
         }
     }
 
@@ -170,7 +170,7 @@ impl Trail {
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
             match (store::insert(&self.0.pool, part).await, part) {
-                (Err(error), [refused]) if error.is_about_values() => self.give_up(refused, &error),
+                (Err(error), [refused]) if error.is_about_values() => self.drop_unwritable(refused, &error),
                 (Err(error), _) if error.is_about_values() => {
                     let (first, rest) = part.split_at(part.len() / 2);
                     parts.extend([rest, first]);
@@ -184,7 +184,7 @@ impl Trail {
         Ok(())
     }
 
-    fn give_up(&self, refused: &Record, error: &DatabaseError) {
+    fn drop_unwritable(&self, refused: &Record, error: &DatabaseError) {
         self.0.lost.fetch_add(1, Ordering::Relaxed);
         tracing::error!(id = %refused.id, event = refused.event, %error, "an event can't be written, and is in this log only");
     }
@@ -317,19 +317,22 @@ mod tests {
     #[tokio::test]
     async fn of_what_costs_a_stranger_nothing_a_few_a_second_are_taken() {
         let trail = trail();
-        for _ in 0..10 * FREE_A_SECOND {
+        for _ in 0..10 * MAX_UNAUTHENTICATED_PER_SECOND {
             trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
         }
         // The second may have changed in between.
         let taken = trail.waiting() as u64;
-        assert!((FREE_A_SECOND..=2 * FREE_A_SECOND).contains(&taken), "{taken}");
-        assert_eq!(trail.lost(), 10 * FREE_A_SECOND - taken);
+        assert!(
+            (MAX_UNAUTHENTICATED_PER_SECOND..=2 * MAX_UNAUTHENTICATED_PER_SECOND).contains(&taken),
+            "{taken}"
+        );
+        assert_eq!(trail.lost(), 10 * MAX_UNAUTHENTICATED_PER_SECOND - taken);
 
-        let left_out = trail.lost();
-        lock(&trail.0.free).second = 0;
+        let dropped = trail.lost();
+        lock(&trail.0.anonymous).second = 0;
         trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
         let told: Vec<_> = lock(&trail.0.waiting).iter().filter_map(|record| record.detail.clone()).collect();
         let told: u64 = told.iter().filter_map(|detail| detail["left_out_before"].as_u64()).sum();
-        assert_eq!(told, left_out);
+        assert_eq!(told, dropped);
     }
 }

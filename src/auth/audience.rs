@@ -15,7 +15,7 @@ pub enum Audience {
 
 impl Audience {
     /// Whether the two have a name in common. An array with one name never matches: we write that as a string.
-    pub fn meets(&self, other: &Self) -> bool {
+    pub fn overlaps(&self, other: &Self) -> bool {
         let is_ours = !matches!(self, Self::Several(names) if names.len() < 2);
         is_ours && self.names().iter().any(|name| other.names().contains(name))
     }
@@ -61,8 +61,8 @@ mod tests {
     #[test]
     fn one_in_common_is_enough() {
         let (api, web, both) = (of(&["api"]), of(&["web"]), of(&["api", "web"]));
-        assert!(api.meets(&both) && both.meets(&web) && both.meets(&both));
-        assert!(!Audience::Several(vec!["api".to_owned()]).meets(&api));
-        assert!(!api.meets(&web) && !of(&[]).meets(&both) && !of(&["ap", "API"]).meets(&api));
+        assert!(api.overlaps(&both) && both.overlaps(&web) && both.overlaps(&both));
+        assert!(!Audience::Several(vec!["api".to_owned()]).overlaps(&api));
+        assert!(!api.overlaps(&web) && !of(&[]).overlaps(&both) && !of(&["ap", "API"]).overlaps(&api));
     }
 }

@@ -35,7 +35,7 @@ pub use self::login_secret::LoginSecret;
 pub use self::mode::{Mode, ModeContext, RevocationOutcome, RotatedSecret};
 pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
-pub use self::refresh_rate_limit::within_refresh_limit;
+pub use self::refresh_rate_limit::limit_refresh_rate;
 
 /// The identity of an authenticated request: its user and login.
 #[derive(Clone, Debug, PartialEq, Eq)]

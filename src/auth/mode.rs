@@ -36,7 +36,7 @@ pub trait Mode: Send + Sync {
     fn default_transport(&self) -> Transport;
 
     /// Why this node can't start logins in this mode at the moment, if so.
-    fn trouble(&self) -> Option<&'static str> {
+    fn unavailable_reason(&self) -> Option<&'static str> {
         None
     }
 

@@ -22,7 +22,7 @@ impl Origins {
     /// Whether an unsafe request with these headers is allowed. Browsers send its source in `Origin` or
     /// `Sec-Fetch-Site` (W3C Fetch Metadata). A client that sends neither is not a browser, so it has no cookies that
     /// a foreign page could abuse.
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    fn allows(&self, headers: &HeaderMap) -> bool {
         let is_ours =
             |origin: &[u8]| self.own.iter().chain(&self.allowed).any(|ours| ours.as_bytes() == origin);
         if headers.contains_key(ORIGIN) {
@@ -53,7 +53,7 @@ pub fn warn_of_lost_cookies(transport: Transport, headers: &HeaderMap) {
 pub fn check_origin(request: &ServiceRequest) -> Result<(), Problem> {
     let is_admitted = || {
         let origins = request.app_data::<web::Data<Origins>>();
-        origins.is_some_and(|origins| origins.admits(request.headers()))
+        origins.is_some_and(|origins| origins.allows(request.headers()))
     };
     if request.method().is_safe() || is_forward_auth(request.match_info().as_str()) || is_admitted() {
         return Ok(());

@@ -14,7 +14,7 @@ use crate::rate_limits::Limits;
 ///
 /// # Errors
 /// `rate_limited`.
-pub async fn within_refresh_limit<B: MessageBody>(
+pub async fn limit_refresh_rate<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {

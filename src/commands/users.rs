@@ -87,7 +87,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     let storage = Storage::open(config).await?;
     let clock = Clock::system();
     let desk = AuditedAccounts {
-        accounts: storage.accounts(config, &clock, ThreadPriority::Usual)?,
+        accounts: storage.accounts(config, &clock, ThreadPriority::Normal)?,
         trail: storage.trail(&clock),
     };
     let outcome = match command {

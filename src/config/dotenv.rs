@@ -29,7 +29,7 @@ pub(super) fn load(path: &Path) -> Result<Vec<String>, String> {
 }
 
 /// Sets a variable to the empty value, if it is set.
-pub(super) fn empty(name: &str) {
+pub(super) fn clear_variable(name: &str) {
     if std::env::var_os(name).is_some() {
         // Can't fail: the format is that of `escaped`.
         let _ = dotenvy::from_read_override(format!("{name}=\"\"\n").as_bytes());

@@ -19,14 +19,14 @@ pub struct Lifetimes {
 
 impl Lifetimes {
     /// A login's lifetimes, without or with "remember me".
-    pub fn span(&self, remember_me: bool) -> IdleAndAbsolute {
+    pub fn of_login(&self, remember_me: bool) -> IdleAndAbsolute {
         if remember_me { self.remember } else { self.session }
     }
 
     /// How long a login's last-seen time may be pending before it is written. Until then, other nodes take the login
     /// for idle.
     pub fn last_seen_interval(&self, remember_me: bool) -> Duration {
-        let idle = self.span(remember_me).idle;
+        let idle = self.of_login(remember_me).idle;
         let usual = || (idle / 100).clamp(Duration::from_secs(10), Duration::from_secs(60 * 60));
         self.last_seen.unwrap_or_else(usual).min(idle / 2)
     }

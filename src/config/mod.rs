@@ -253,10 +253,10 @@ impl Config {
             Ok(config) if refused.is_empty() => {
                 if config.database_url.is_none() {
                     // They are meant for another server, but sqlx would apply them to the private Postgres.
-                    dotenv::empty("PGOPTIONS");
+                    dotenv::clear_variable("PGOPTIONS");
                 }
                 if config.traces.is_some() {
-                    unknown.extend(opentelemetry::unfollowed(&values, &known));
+                    unknown.extend(opentelemetry::ineffective(&values, &known));
                 }
                 Ok(Self { unknown, ..config })
             }

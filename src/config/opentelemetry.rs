@@ -31,7 +31,10 @@ const SWITCH: &str = "OTEL_SDK_DISABLED";
 
 /// The OpenTelemetry settings among these that have no effect: neither `known` nor read by the library, or [`SWITCH`]
 /// with a value that is not boolean.
-pub(super) fn unfollowed(values: &BTreeMap<String, String>, known: &BTreeSet<String>) -> Vec<UnknownSetting> {
+pub(super) fn ineffective(
+    values: &BTreeMap<String, String>,
+    known: &BTreeSet<String>,
+) -> Vec<UnknownSetting> {
     let is_followed = |name: &str, value: &str| {
         let value = value.trim();
         value.is_empty()
@@ -39,11 +42,11 @@ pub(super) fn unfollowed(values: &BTreeMap<String, String>, known: &BTreeSet<Str
             || OF_THE_LIBRARY.iter().any(|start| name.starts_with(start))
             || AS_IT_IS.iter().any(|(other, values)| *other == name && values.contains(&value))
     };
-    let unfollowed =
+    let ineffective =
         values.iter().filter(|(name, value)| name.starts_with(PREFIX) && !is_followed(name, value));
-    let unfollowed = unfollowed.map(|(name, _)| (name.as_str(), UnknownReason::OpenTelemetry));
+    let ineffective = ineffective.map(|(name, _)| (name.as_str(), UnknownReason::OpenTelemetry));
     let switch = values.get(SWITCH).filter(|value| !is_boolean(value.trim()));
-    let all = unfollowed.chain(switch.map(|_| (SWITCH, UnknownReason::NotBoolean)));
+    let all = ineffective.chain(switch.map(|_| (SWITCH, UnknownReason::NotBoolean)));
     all.map(|(name, why)| UnknownSetting { name: name.to_owned(), why }).collect()
 }
 
@@ -85,7 +88,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
         let endpoint = endpoint.or_else(|| is_wanted.and_then(|_| signal_endpoint(DEFAULT_COLLECTOR)))?;
         if let Some((name, _)) = protocol.filter(|(_, protocol)| protocol != "http/protobuf") {
-            self.wrong(name, "http/protobuf: nothing else is sent");
+            self.push_error(name, "http/protobuf: nothing else is sent");
         }
         Some(TracesConfig { endpoint, headers, resource })
     }
@@ -125,7 +128,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn pairs(&mut self, name: &str, text: &str) -> Vec<(String, String)> {
         pairs(text).unwrap_or_else(|| {
-            self.wrong(name, "name=value pairs with commas in between, values percent-encoded");
+            self.push_error(name, "name=value pairs with commas in between, values percent-encoded");
             Vec::new()
         })
     }

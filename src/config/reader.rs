@@ -73,10 +73,13 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         };
         self.check_cookie_domain(&config);
         if matches!(config.database_direct_url, DirectUrl::Url(_)) && config.database_url.is_none() {
-            self.wrong("DATABASE_URL", "the database that DATABASE_DIRECT_URL is another way to");
+            self.push_error("DATABASE_URL", "the database that DATABASE_DIRECT_URL is another way to");
         }
         if matches!(config.listen, Listen::Unix(_)) && config.public_url.is_none() {
-            self.wrong("PUBLIC_URL", "what clients type, beside LISTEN=unix:…, which says nothing of that");
+            self.push_error(
+                "PUBLIC_URL",
+                "what clients type, beside LISTEN=unix:…, which says nothing of that",
+            );
         }
         config
     }
@@ -93,7 +96,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         self.value(name).map(|value| value.trim().to_owned())
     }
 
-    pub(super) fn wrong(&mut self, name: &str, expected: &str) {
+    pub(super) fn push_error(&mut self, name: &str, expected: &str) {
         self.errors.push(format!("{name}: expected {expected}"));
     }
 
@@ -107,7 +110,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let text = self.text(name)?;
         let parsed = parse(&text);
         if parsed.is_none() {
-            self.wrong(name, expected);
+            self.push_error(name, expected);
         }
         parsed
     }
@@ -122,7 +125,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             match parse(item) {
                 Ok(value) => parsed.push(value),
-                Err(expected) => self.wrong(name, &expected),
+                Err(expected) => self.push_error(name, &expected),
             }
         }
         parsed
@@ -173,7 +176,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn public_url(&mut self) -> Option<Url> {
         let parsed = public_url::parse(&self.text("PUBLIC_URL")?);
-        parsed.map_err(|expected| self.wrong("PUBLIC_URL", &expected)).ok()
+        parsed.map_err(|expected| self.push_error("PUBLIC_URL", &expected)).ok()
     }
 
     fn app_secret(&mut self) -> Option<AppSecret> {
@@ -182,7 +185,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             (Some(secret), Some(previous)) => Some(secret.replacing(&previous)),
             (secret, None) => secret,
             (None, Some(_)) => {
-                self.wrong("APP_SECRET", "the new secret, beside APP_SECRET_PREVIOUS");
+                self.push_error("APP_SECRET", "the new secret, beside APP_SECRET_PREVIOUS");
                 None
             }
         }
@@ -193,7 +196,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let value = self.value(name)?;
         let secret = AppSecret::new(value.into_bytes());
         if secret.is_none() {
-            self.wrong(name, "32 bytes or more, such as the output of `openssl rand -base64 32`");
+            self.push_error(name, "32 bytes or more, such as the output of `openssl rand -base64 32`");
         }
         secret
     }
@@ -228,7 +231,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let Some(domain) = &config.cookie_domain else { return };
         let host = config.public_url.as_ref().and_then(Url::host_str).unwrap_or_default();
         if host != domain && !host.ends_with(&format!(".{domain}")) {
-            self.wrong("COOKIE_DOMAIN", "PUBLIC_URL's host or a parent of it: browsers refuse any other");
+            self.push_error(
+                "COOKIE_DOMAIN",
+                "PUBLIC_URL's host or a parent of it: browsers refuse any other",
+            );
         }
     }
 
@@ -244,7 +250,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             rotation: self.rotation(),
         };
         if config.key_file.is_some() && config.rotation.is_some() {
-            self.wrong("KEY_ROTATION", "no value beside JWT_KEY_FILE: such keys change with the file");
+            self.push_error("KEY_ROTATION", "no value beside JWT_KEY_FILE: such keys change with the file");
         }
         config
     }
@@ -259,7 +265,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             }
         }
         if audience.is_empty() && self.text(name).is_some() {
-            self.wrong(name, "names with commas in between");
+            self.push_error(name, "names with commas in between");
         }
         audience
     }
@@ -320,7 +326,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             argon2::Params::DEFAULT
         });
         if let Err(limits) = PasswordConfig::check_argon2(memory, iterations) {
-            self.wrong("ARGON2_MEMORY_KIB, ARGON2_ITERATIONS", &format!("{limits} at most"));
+            self.push_error("ARGON2_MEMORY_KIB, ARGON2_ITERATIONS", &format!("{limits} at most"));
         }
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         PasswordConfig {

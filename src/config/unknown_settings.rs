@@ -118,8 +118,9 @@ impl GivenSettings<'_> {
     pub(super) fn unknown(&self) -> Vec<UnknownSetting> {
         let names: BTreeSet<&String> = self.values.keys().chain(self.in_file).collect();
         let unknown = names.into_iter().filter(|name| !self.known.contains(*name));
-        let unknown =
-            unknown.filter_map(|name| self.why(name).map(|why| UnknownSetting { name: name.clone(), why }));
+        let unknown = unknown.filter_map(|name| {
+            self.unknown_reason(name).map(|why| UnknownSetting { name: name.clone(), why })
+        });
         unknown.collect()
     }
 
@@ -144,7 +145,7 @@ impl GivenSettings<'_> {
         self.values.get(name).map_or("", |value| value.trim())
     }
 
-    fn why(&self, name: &str) -> Option<UnknownReason> {
+    fn unknown_reason(&self, name: &str) -> Option<UnknownReason> {
         let value = self.value(name);
         // Empty values are ignored, such as from `X: ${X}` in a docker compose file where X is not set.
         if value.is_empty() || is_service_link(name, value) {
@@ -168,7 +169,7 @@ impl GivenSettings<'_> {
 
     /// The setting that was probably meant.
     fn likely_setting(&self, name: &str) -> Option<String> {
-        let bare = bare(name);
+        let bare = without_prefix(name);
         let called = bare.trim_end_matches("_FILE");
         if is_database(called) || is_way(called) {
             return Some("DATABASE_URL".to_owned());
@@ -204,7 +205,7 @@ fn refusal(name: &str, meant: &str) -> String {
 }
 
 /// The name without a foreign prefix.
-fn bare(name: &str) -> String {
+fn without_prefix(name: &str) -> String {
     let name = name.to_ascii_uppercase();
     name.strip_prefix(PREFIX).unwrap_or(&name).to_owned()
 }
@@ -218,7 +219,7 @@ fn is_database(name: &str) -> bool {
 
 /// Whether the name seems to say how to connect to a database, not which one.
 fn is_way(name: &str) -> bool {
-    let bare = bare(name);
+    let bare = without_prefix(name);
     let words = words(bare.trim_end_matches("_FILE"));
     words.iter().any(is_one_of(&DATABASES))
         && words.iter().any(is_one_of(&OF_A_WAY_TO_IT))

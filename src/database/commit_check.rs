@@ -18,10 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Commits a test transaction on request, one at a time: a commit that waits for a standby ignores Postgres' timeouts
 /// and the end of its connection, so hanging attempts would pile up.
 #[derive(Clone, Debug)]
-pub struct CommitCheck(Arc<ProbeInner>);
+pub struct CommitCheck(Arc<CommitCheckInner>);
 
 #[derive(Debug)]
-struct ProbeInner {
+struct CommitCheckInner {
     pools: Pools,
     wanted: Notify,
     latest: watch::Sender<Option<CommitCheckResult>>,
@@ -37,7 +37,7 @@ struct CommitCheckResult {
 impl CommitCheck {
     /// A check of this database. [`CommitCheck::run`] makes the attempts.
     pub fn new(pools: Pools) -> Self {
-        Self(Arc::new(ProbeInner { pools, wanted: Notify::new(), latest: watch::Sender::new(None) }))
+        Self(Arc::new(CommitCheckInner { pools, wanted: Notify::new(), latest: watch::Sender::new(None) }))
     }
 
     /// Whether a commit has succeeded recently. If there is no recent result, waits for the running attempt, which
@@ -100,13 +100,13 @@ impl CommitCheck {
         match timeout(PATIENCE, change.fetch_one(&mut *own)).await {
             Ok(written) => written.map(drop).map_err(DatabaseError::from),
             Err(_) => {
-                self.call_off(own.backend_pid()).await;
+                self.cancel(own.backend_pid()).await;
                 Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut))
             }
         }
     }
 
-    async fn call_off(&self, backend: i32) {
+    async fn cancel(&self, backend: i32) {
         let cancel = sqlx::query_scalar!("select pg_cancel_backend($1)", backend);
         if let Err(error) = answer(cancel.fetch_one(&self.0.pools.upkeep)).await {
             tracing::warn!(backend, %error, "test commit could not be cancelled and still waits in Postgres");

@@ -46,7 +46,7 @@ impl StatementLimits {
     }
 
     /// SQL that applies the limits to the session of a dedicated backend.
-    fn for_good(&self) -> String {
+    fn session_settings_sql(&self) -> String {
         let isolation = [("default_transaction_isolation", "read committed")];
         let settings = self.settings().chain(KEEPALIVE).chain(isolation);
         settings
@@ -56,7 +56,7 @@ impl StatementLimits {
     }
 
     /// SQL that begins a transaction with the limits.
-    fn for_a_transaction(&self) -> String {
+    fn transaction_settings_sql(&self) -> String {
         let begin = ["begin isolation level read committed; ".to_owned()];
         let settings = self.settings().map(|(name, value)| format!("set local {name} = '{value}'; "));
         begin.into_iter().chain(settings).chain([BACKEND.to_owned()]).collect()
@@ -103,10 +103,10 @@ impl DatabaseConnection {
         limits: &StatementLimits,
     ) -> Result<Self, Error> {
         let (first, begin) = match pooling {
-            Pooling::Session => (limits.for_good(), String::new()),
-            Pooling::Transaction => (BACKEND.to_owned(), limits.for_a_transaction()),
+            Pooling::Session => (limits.session_settings_sql(), String::new()),
+            Pooling::Transaction => (BACKEND.to_owned(), limits.transaction_settings_sql()),
         };
-        let backend = ask(&mut connection, first.into()).await?;
+        let backend = run_and_read_backend(&mut connection, first.into()).await?;
         Ok(Self { connection, pooling, begin: begin.into(), backend })
     }
 
@@ -134,7 +134,7 @@ impl DatabaseConnection {
     }
 
     /// Like [`Self::is_alive`], and rolls back a transaction that an interrupted statement has left open.
-    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+    pub(super) async fn roll_back_open(&mut self) -> Result<(), Error> {
         self.is_alive().await?;
         match self.pooling {
             Pooling::Session => Ok(()),
@@ -172,7 +172,7 @@ impl DatabaseConnection {
     }
 
     async fn begin(&mut self) -> Result<(), Error> {
-        self.backend = ask(&mut self.connection, Arc::clone(&self.begin)).await?;
+        self.backend = run_and_read_backend(&mut self.connection, Arc::clone(&self.begin)).await?;
         Ok(())
     }
 
@@ -182,12 +182,18 @@ impl DatabaseConnection {
 }
 
 /// Applies the limits to the session of a dedicated backend.
-pub(super) async fn limit(connection: &mut PgConnection, limits: &StatementLimits) -> Result<(), Error> {
-    ask(connection, limits.for_good().into()).await.map(drop)
+pub(super) async fn apply_limits(
+    connection: &mut PgConnection,
+    limits: &StatementLimits,
+) -> Result<(), Error> {
+    run_and_read_backend(connection, limits.session_settings_sql().into()).await.map(drop)
 }
 
 /// Runs several statements in one exchange. The last one must be [`BACKEND`].
-async fn ask(connection: &mut PgConnection, statements: Arc<str>) -> Result<ServerInfo, Error> {
+async fn run_and_read_backend(
+    connection: &mut PgConnection,
+    statements: Arc<str>,
+) -> Result<ServerInfo, Error> {
     let row = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_one(connection).await?;
     Ok(ServerInfo {
         pid: row.try_get(0)?,

@@ -24,7 +24,7 @@ pub(super) struct Endpoint {
 impl Endpoint {
     async fn find(url: &SecretString, name: &str) -> Result<Self, OpenError> {
         let servers = Servers::at(url, name)?;
-        let pooling = pooling::find_out(&servers).await?;
+        let pooling = pooling::detect(&servers).await?;
         Ok(Self { servers: Arc::new(servers), pooling })
     }
 
@@ -95,7 +95,9 @@ impl Endpoints {
             DirectUrl::Url(url) => (Endpoint::find(url, name).await?, NOT_DIRECT),
         };
         Ok(match direct {
-            (way, _) if way.pooling == Pooling::Session => Self { usual, direct: Some(way), advice: None },
+            (route, _) if route.pooling == Pooling::Session => {
+                Self { usual, direct: Some(route), advice: None }
+            }
             (_, advice) => Self { usual, direct: None, advice: Some(advice) },
         })
     }

@@ -72,7 +72,7 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), SchemaError> {
 async fn attempt(connection: &mut PgConnection) -> Result<(), SchemaError> {
     // Regardless of the role's default isolation: after waiting for the lock, the other's changes must be visible.
     let mut transaction = connection.begin_with("begin isolation level read committed").await?;
-    match bring_up_to_date(&mut transaction).await {
+    match apply_pending(&mut transaction).await {
         Ok(()) => Ok(transaction.commit().await?),
         Err(error) => {
             // The attempt has failed already; a lost connection adds nothing.
@@ -82,7 +82,7 @@ async fn attempt(connection: &mut PgConnection) -> Result<(), SchemaError> {
     }
 }
 
-async fn bring_up_to_date(transaction: &mut PgConnection) -> Result<(), SchemaError> {
+async fn apply_pending(transaction: &mut PgConnection) -> Result<(), SchemaError> {
     if let Schema::Ready { .. } = Schema::read(transaction).await? {
         return Ok(());
     }
@@ -92,7 +92,7 @@ async fn bring_up_to_date(transaction: &mut PgConnection) -> Result<(), SchemaEr
     if let Schema::Ready { .. } = found {
         return Ok(());
     }
-    let grants = rights::to_migrate(transaction, &found).await?;
+    let grants = rights::missing_to_migrate(transaction, &found).await?;
     if !grants.is_empty() {
         return Err(SchemaError::MayNotMigrate { pending: found.pending(), grants });
     }
@@ -101,7 +101,7 @@ async fn bring_up_to_date(transaction: &mut PgConnection) -> Result<(), SchemaEr
     execute(transaction, "set local lock_timeout = '200ms'").await?;
     make_schema(transaction).await?;
     if let Schema::Elsewhere(before) = &found {
-        move_from(transaction, before).await?;
+        move_tables_from(transaction, before).await?;
     }
     run(transaction).await
 }
@@ -116,7 +116,7 @@ async fn make_schema(transaction: &mut PgConnection) -> Result<(), sqlx::Error> 
 }
 
 /// Moves the objects of an older version from another schema, and nothing else.
-async fn move_from(transaction: &mut PgConnection, before: &str) -> Result<(), SchemaError> {
+async fn move_tables_from(transaction: &mut PgConnection, before: &str) -> Result<(), SchemaError> {
     let quoted = format!("\"{}\"", before.replace('"', "\"\""));
     // An older node that starts now waits here, and then reads the row that stops it.
     execute(transaction, format!("lock table {quoted}._sqlx_migrations in access exclusive mode")).await?;

@@ -52,12 +52,12 @@ pub async fn open(
     connections: u32,
     name: &str,
 ) -> Result<Pools, OpenError> {
-    let ways = timeout(CONNECT_TIMEOUT, Endpoints::find(url, direct, name)).await.map_err(late)??;
-    if let Some(advice) = ways.advice() {
+    let routes = timeout(CONNECT_TIMEOUT, Endpoints::find(url, direct, name)).await.map_err(late)??;
+    if let Some(advice) = routes.advice() {
         tracing::warn!("{advice}");
     }
-    migrate_as(name, ways.most_direct().servers.options()).await?;
-    Ok(Pools::new(ways, connections))
+    migrate_as(name, routes.most_direct().servers.options()).await?;
+    Ok(Pools::new(routes, connections))
 }
 
 fn late(_: tokio::time::error::Elapsed) -> sqlx::Error {
@@ -74,7 +74,7 @@ async fn migrate_as(name: &str, options: &PgConnectOptions) -> Result<(), OpenEr
     if name == NODE {
         // In a transaction, since a pooler may give each statement another backend.
         let mut transaction = connection.begin_with("begin isolation level read committed").await?;
-        let missing = rights::to_serve(&mut transaction).await?;
+        let missing = rights::missing_to_serve(&mut transaction).await?;
         transaction.rollback().await?;
         if !missing.is_empty() {
             return Err(SchemaError::MayNot(missing).into());

@@ -30,7 +30,7 @@ const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 const LONGEST_IDLE: Duration = Duration::from_secs(10 * 60);
 
 /// How long the limit stays reduced after Postgres refused a connection.
-const MODESTY: Duration = Duration::from_secs(10);
+const REDUCED_LIMIT_PERIOD: Duration = Duration::from_secs(10);
 
 /// First and longest pause between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -41,9 +41,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 pub struct ConnectionPool(Arc<PoolInner>);
 
 struct PoolInner {
-    way: Endpoint,
+    route: Endpoint,
     limits: StatementLimits,
-    most: usize,
+    max_size: usize,
     /// The current limit: lower than `max` while Postgres refuses further connections.
     granted: AtomicUsize,
     /// How long a connection may be idle and still be used without a ping.
@@ -80,24 +80,24 @@ impl Drop for Counted {
 
 impl fmt::Debug for ConnectionPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections").field("most", &self.0.most).finish_non_exhaustive()
+        f.debug_struct("ConnectionPool").field("max_size", &self.0.max_size).finish_non_exhaustive()
     }
 }
 
 impl ConnectionPool {
     /// A pool for this route with a maximum size. Connects on demand.
     pub(super) fn new(
-        way: Endpoint,
+        route: Endpoint,
         limits: StatementLimits,
-        most: usize,
+        max_size: usize,
         trusted_idle: Duration,
         others: Option<ConnectionPool>,
     ) -> Self {
         Self(Arc::new(PoolInner {
-            way,
+            route,
             limits,
-            most,
-            granted: AtomicUsize::new(most),
+            max_size,
+            granted: AtomicUsize::new(max_size),
             trusted_idle,
             idle: Mutex::default(),
             available: Semaphore::new(0),
@@ -107,8 +107,8 @@ impl ConnectionPool {
     }
 
     /// Maximum number of connections.
-    pub fn most(&self) -> usize {
-        self.0.most
+    pub fn max_size(&self) -> usize {
+        self.0.max_size
     }
 
     /// Number of open connections.
@@ -134,13 +134,13 @@ impl ConnectionPool {
     }
 
     /// Closes a connection and reduces the limit for a while, so that another pool can have it.
-    pub(super) async fn give_up_one(&self) -> Result<(), Error> {
+    pub(super) async fn close_one_idle(&self) -> Result<(), Error> {
         if self.open() == 0 {
             return Ok(());
         }
         let next = timeout(ACQUIRE_TIMEOUT, self.0.next_idle()).await.map_err(|_| Error::PoolTimedOut)??;
         if let Some(Idle { member, .. }) = next {
-            self.do_with(self.open().saturating_sub(1));
+            self.reduce_limit_to(self.open().saturating_sub(1));
             // It may be dead already.
             let _ = member.connection.close().await;
         }
@@ -148,18 +148,18 @@ impl ConnectionPool {
     }
 
     /// Acquires a connection.
-    async fn lend(&self) -> Result<Lease, Error> {
+    async fn acquire(&self) -> Result<Lease, Error> {
         let mut trouble = None;
-        let lending = timeout(ACQUIRE_TIMEOUT, self.lend_in_the_end(&mut trouble)).await;
-        lending.unwrap_or_else(|_| Err(trouble.unwrap_or(Error::PoolTimedOut)))
+        let acquiring = timeout(ACQUIRE_TIMEOUT, self.acquire_retrying(&mut trouble)).await;
+        acquiring.unwrap_or_else(|_| Err(trouble.unwrap_or(Error::PoolTimedOut)))
     }
 
-    async fn lend_in_the_end(&self, trouble: &mut Option<Error>) -> Result<Lease, Error> {
+    async fn acquire_retrying(&self, trouble: &mut Option<Error>) -> Result<Lease, Error> {
         let mut pause = FIRST_PAUSE;
         loop {
             let refusal = tokio::select! {
                 biased;
-                idle = self.0.next_idle() => match self.0.proved(idle?).await {
+                idle = self.0.next_idle() => match self.0.checked_alive(idle?).await {
                     Some(member) => return Ok(Lease { pool: self.clone(), member: Some(member) }),
                     None => continue,
                 },
@@ -168,11 +168,11 @@ impl ConnectionPool {
             match &self.0.others {
                 // The server is full: make do with the open connections.
                 _ if is_full(&refusal) && self.open() > 0 => {
-                    self.do_with(self.open());
+                    self.reduce_limit_to(self.open());
                     continue;
                 }
-                Some(others) if is_full(&refusal) => return Box::pin(others.lend()).await,
-                _ if self.0.way.may_come_back(&refusal) => {}
+                Some(others) if is_full(&refusal) => return Box::pin(others.acquire()).await,
+                _ if self.0.route.may_come_back(&refusal) => {}
                 _ => return Err(refusal),
             }
             *trouble = Some(refusal);
@@ -185,7 +185,7 @@ impl ConnectionPool {
     async fn open_another(&self) -> Error {
         let mut open = self.0.open.subscribe();
         let counted = loop {
-            match self.0.count_one_more() {
+            match self.0.try_reserve() {
                 Some(counted) => break counted,
                 // `changed` can't fail: this struct holds the sender.
                 None => drop(open.changed().await),
@@ -201,20 +201,20 @@ impl ConnectionPool {
     }
 
     async fn open_one(self, counted: Counted) -> Result<(), Error> {
-        let connecting = self.0.way.connect(&self.0.limits);
+        let connecting = self.0.route.connect(&self.0.limits);
         let connection = timeout(ACQUIRE_TIMEOUT, connecting).await.map_err(|_| Error::PoolTimedOut)??;
         self.0.push(Member { connection, since: Instant::now(), _counted: counted });
         Ok(())
     }
 
     /// Reduces the limit for a while, because Postgres grants no more.
-    fn do_with(&self, count: usize) {
+    fn reduce_limit_to(&self, count: usize) {
         self.0.granted.store(count.max(1), Ordering::Relaxed);
         let inner = Arc::downgrade(&self.0);
         tokio::spawn(async move {
-            sleep(MODESTY).await;
+            sleep(REDUCED_LIMIT_PERIOD).await;
             if let Some(inner) = Weak::upgrade(&inner) {
-                inner.granted.store(inner.most, Ordering::Relaxed);
+                inner.granted.store(inner.max_size, Ordering::Relaxed);
                 // Wake waiters to re-check the limit.
                 inner.open.send_modify(|_| {});
             }
@@ -227,7 +227,7 @@ impl PoolInner {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count_one_more(&self) -> Option<Counted> {
+    fn try_reserve(&self) -> Option<Counted> {
         let granted = self.granted.load(Ordering::Relaxed);
         let counted = self.open.send_if_modified(|count| {
             let is_one_more = *count < granted;
@@ -244,11 +244,12 @@ impl PoolInner {
     }
 
     /// The connection, after a ping if it was idle for long. `None` if it is dead.
-    async fn proved(&self, idle: Option<Idle>) -> Option<Member> {
+    async fn checked_alive(&self, idle: Option<Idle>) -> Option<Member> {
         let Idle { mut member, since } = idle?;
         let is_young = member.since.elapsed() < LONGEST_LIFE;
         // Postgres may have been restarted in between, which must not cause a 503.
-        let is_alive = since.elapsed() <= self.trusted_idle || in_time(member.connection.is_alive()).await;
+        let is_alive =
+            since.elapsed() <= self.trusted_idle || is_ok_in_time(member.connection.is_alive()).await;
         (is_young && is_alive).then_some(member)
     }
 
@@ -265,7 +266,7 @@ impl PoolInner {
     }
 }
 
-async fn in_time(answer: impl Future<Output = Result<(), Error>>) -> bool {
+async fn is_ok_in_time(answer: impl Future<Output = Result<(), Error>>) -> bool {
     matches!(timeout(PROOF_TIMEOUT, answer).await, Ok(Ok(())))
 }
 
@@ -293,7 +294,7 @@ impl Drop for Lease {
         let (Some(mut member), Ok(runtime)) = (self.member.take(), Handle::try_current()) else { return };
         let pool = self.pool.clone();
         runtime.spawn(async move {
-            if in_time(member.connection.settle()).await {
+            if is_ok_in_time(member.connection.roll_back_open()).await {
                 pool.0.push(member);
             }
         });
@@ -309,7 +310,7 @@ impl<'c> Executor<'c> for &'c ConnectionPool {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(try_stream! {
-            let mut lease = self.lend().await?;
+            let mut lease = self.acquire().await?;
             let mut steps = lease.connection()?.fetch_many(query);
             while let Some(step) = steps.try_next().await? {
                 yield step;
@@ -325,7 +326,7 @@ impl<'c> Executor<'c> for &'c ConnectionPool {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
-            let mut lease = self.lend().await?;
+            let mut lease = self.acquire().await?;
             let row = lease.connection()?.fetch_optional(query).await?;
             lease.give_back();
             Ok(row)
@@ -341,7 +342,7 @@ impl<'c> Executor<'c> for &'c ConnectionPool {
         'c: 'e,
     {
         Box::pin(async move {
-            let mut lease = self.lend().await?;
+            let mut lease = self.acquire().await?;
             let statement = lease.connection()?.prepare_with(sql, parameters).await?;
             lease.give_back();
             Ok(statement)
@@ -353,7 +354,7 @@ impl<'c> Executor<'c> for &'c ConnectionPool {
         'c: 'e,
     {
         Box::pin(async move {
-            let mut lease = self.lend().await?;
+            let mut lease = self.acquire().await?;
             let description = lease.connection()?.describe(sql).await?;
             lease.give_back();
             Ok(description)

@@ -25,7 +25,7 @@ const NO_TRANSACTIONS: &str = "statement pooling";
 
 /// Compares the backends of concurrent transactions. If two connections have the same backend, or one connection gets
 /// two, a pooler shares them (transaction mode).
-pub(super) async fn find_out(servers: &Servers) -> Result<Pooling, OpenError> {
+pub(super) async fn detect(servers: &Servers) -> Result<Pooling, OpenError> {
     let mut connections: Vec<DatabaseConnection> = Vec::new();
     while connections.len() < CONNECTIONS {
         let connecting = connect(servers);

@@ -47,17 +47,17 @@ pub struct Pools {
     pub requests: ConnectionPool,
     /// For background tasks.
     pub upkeep: ConnectionPool,
-    ways: Endpoints,
+    routes: Endpoints,
 }
 
 impl Pools {
     /// Pools for these routes, with this number of connections for requests. Connects on demand.
-    pub fn new(ways: Endpoints, connections: u32) -> Self {
-        let (way, most) = (&ways.usual, connections as usize);
-        let requests = ConnectionPool::new(way.clone(), REQUESTS, most, TRUSTED_IDLE, None);
+    pub fn new(routes: Endpoints, connections: u32) -> Self {
+        let (route, max_size) = (&routes.usual, connections as usize);
+        let requests = ConnectionPool::new(route.clone(), REQUESTS, max_size, TRUSTED_IDLE, None);
         let others = Some(requests.clone());
-        let upkeep = ConnectionPool::new(way.clone(), UPKEEP, UPKEEP_CONNECTIONS, Duration::MAX, others);
-        Self { requests, upkeep, ways }
+        let upkeep = ConnectionPool::new(route.clone(), UPKEEP, UPKEEP_CONNECTIONS, Duration::MAX, others);
+        Self { requests, upkeep, routes }
     }
 
     /// Opens an exclusive connection for the feed.
@@ -84,7 +84,7 @@ impl Pools {
         &self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     ) -> Result<T, sqlx::Error> {
-        let mut connection = self.ways.usual.connect(&UPKEEP).await?;
+        let mut connection = self.routes.usual.connect(&UPKEEP).await?;
         let outcome = connection.on_one_backend(work).await;
         connection.close().await?;
         outcome
@@ -93,16 +93,16 @@ impl Pools {
     /// Opens an exclusive connection. When Postgres refuses it, or does not answer for a while, the pool for requests
     /// gives up one of its own.
     async fn connect_alone(&self, limits: &StatementLimits) -> Result<DatabaseConnection, sqlx::Error> {
-        let way = self.ways.most_direct();
-        let mut connecting = pin!(way.connect(limits));
+        let route = self.routes.most_direct();
+        let mut connecting = pin!(route.connect(limits));
         for _ in 0..ROOM_ATTEMPTS {
             match timeout(ROOM_PATIENCE, &mut connecting).await {
                 Ok(Err(error)) if endpoints::is_full(&error) => {
-                    self.requests.give_up_one().await?;
-                    connecting.set(way.connect(limits));
+                    self.requests.close_one_idle().await?;
+                    connecting.set(route.connect(limits));
                 }
                 Ok(outcome) => return outcome,
-                Err(_) => self.requests.give_up_one().await?,
+                Err(_) => self.requests.close_one_idle().await?,
             }
         }
         connecting.await
@@ -110,10 +110,10 @@ impl Pools {
 
     /// A pool of one connection that receives notifications. `None` when no route supports them.
     pub fn listening(&self) -> Option<PgPool> {
-        let options = self.ways.direct.as_ref()?.servers.options().clone();
+        let options = self.routes.direct.as_ref()?.servers.options().clone();
         // Of its own, since a connection that fell silent is never returned to its pool.
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
-        let pool = pool.after_connect(|own, _| Box::pin(connection::limit(own, &UPKEEP)));
+        let pool = pool.after_connect(|own, _| Box::pin(connection::apply_limits(own, &UPKEEP)));
         Some(pool.connect_lazy_with(options))
     }
 

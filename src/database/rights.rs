@@ -10,7 +10,7 @@ use super::schema::Schema;
 type Tables = [(&'static str, &'static [&'static str])];
 
 /// Needed to check the state of a schema.
-pub(super) const TO_LOOK: [(&str, &[&str]); 2] =
+pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
 /// Needed to serve requests. None of them creates or alters a table.
@@ -52,8 +52,8 @@ impl fmt::Display for MissingGrants {
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn to_serve(connection: &mut PgConnection) -> Result<MissingGrants, sqlx::Error> {
-    let MissingGrants(mut grants) = on_tables(connection, &TO_SERVE).await?;
+pub async fn missing_to_serve(connection: &mut PgConnection) -> Result<MissingGrants, sqlx::Error> {
+    let MissingGrants(mut grants) = missing_on_tables(connection, &TO_SERVE).await?;
     let query = "select format('grant execute on all functions in schema dualauth to %I', current_user)
                  where exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
                      where n.nspname = 'dualauth' and not has_function_privilege(p.oid, 'execute'))
@@ -65,7 +65,7 @@ pub async fn to_serve(connection: &mut PgConnection) -> Result<MissingGrants, sq
 }
 
 /// The privileges missing on these tables. Tables that do not exist are ignored.
-pub(super) async fn on_tables(
+pub(super) async fn missing_on_tables(
     connection: &mut PgConnection,
     tables: &Tables,
 ) -> Result<MissingGrants, sqlx::Error> {
@@ -86,7 +86,7 @@ pub(super) async fn on_tables(
 }
 
 /// The privileges missing to read another schema's migrations.
-pub(super) async fn to_read(
+pub(super) async fn missing_to_read(
     connection: &mut PgConnection,
     schema: &str,
 ) -> Result<MissingGrants, sqlx::Error> {
@@ -100,7 +100,7 @@ pub(super) async fn to_read(
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn to_migrate(
+pub async fn missing_to_migrate(
     connection: &mut PgConnection,
     schema: &Schema,
 ) -> Result<MissingGrants, sqlx::Error> {

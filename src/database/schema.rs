@@ -111,7 +111,7 @@ impl Schema {
             let before = before(connection).await?;
             return Ok(before.map_or(Self::Pending(MIGRATOR.iter().count()), Self::Elsewhere));
         }
-        let missing = rights::on_tables(connection, &rights::TO_LOOK).await?;
+        let missing = rights::missing_on_tables(connection, &rights::TO_CHECK_SCHEMA).await?;
         if !missing.is_empty() {
             return Err(SchemaError::MayNot(missing));
         }
@@ -212,7 +212,7 @@ async fn before(connection: &mut PgConnection) -> Result<Option<String>, SchemaE
     let schema: Option<String> =
         sqlx::query_scalar(query).persistent(false).fetch_optional(&mut *connection).await?;
     let Some(schema) = schema else { return Ok(None) };
-    let missing = rights::to_read(connection, &schema).await?;
+    let missing = rights::missing_to_read(connection, &schema).await?;
     if !missing.is_empty() {
         return Err(SchemaError::MayNot(missing));
     }

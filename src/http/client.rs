@@ -222,9 +222,9 @@ mod properties {
     }
 
     /// The address, or the same one as an IPv4-mapped IPv6 address.
-    fn in_clothes(address: IpAddr, is_dressed: bool) -> IpAddr {
+    fn maybe_mapped(address: IpAddr, is_mapped: bool) -> IpAddr {
         match address {
-            IpAddr::V4(address) if is_dressed => address.to_ipv6_mapped().into(),
+            IpAddr::V4(address) if is_mapped => address.to_ipv6_mapped().into(),
             address => address,
         }
     }
@@ -239,8 +239,8 @@ mod properties {
             any::<Option<u16>>(),
             "[ \t]{0,2}(,[ \t]{0,2}){0,2}",
         )
-            .prop_map(move |(before, is_dressed, is_in_brackets, port, after)| {
-                let address = in_clothes(address, is_dressed);
+            .prop_map(move |(before, is_mapped, is_in_brackets, port, after)| {
+                let address = maybe_mapped(address, is_mapped);
                 let text = match port {
                     Some(port) => SocketAddr::new(address, port).to_string(),
                     None if is_in_brackets && address.is_ipv6() => format!("[{address}]"),
@@ -297,8 +297,8 @@ mod properties {
     #[test]
     fn whoever_is_no_proxy_is_the_client_whatever_it_forwards() {
         let forwarded = vec(prop_oneof![any_header_value(), proxy().prop_flat_map(written)], 0..3);
-        check((stranger(), any::<bool>(), forwarded), |(peer, is_dressed, forwarded)| {
-            prop_assert_eq!(seen(in_clothes(peer, is_dressed), &forwarded), peer);
+        check((stranger(), any::<bool>(), forwarded), |(peer, is_mapped, forwarded)| {
+            prop_assert_eq!(seen(maybe_mapped(peer, is_mapped), &forwarded), peer);
             Ok(())
         });
     }
@@ -309,8 +309,8 @@ mod properties {
             let forwarded = written(client).prop_flat_map(move |hop| chain(hop, proxies.clone()));
             (Just(client), forwarded)
         });
-        check((proxy(), any::<bool>(), sent), |(peer, is_dressed, (client, forwarded))| {
-            prop_assert_eq!(seen(in_clothes(peer, is_dressed), &forwarded), client);
+        check((proxy(), any::<bool>(), sent), |(peer, is_mapped, (client, forwarded))| {
+            prop_assert_eq!(seen(maybe_mapped(peer, is_mapped), &forwarded), client);
             Ok(())
         });
     }

@@ -105,7 +105,7 @@ impl HttpContext {
 
         let mut response = problem.response();
         self.add_headers(response.headers_mut(), id);
-        self.cors.share(response.headers_mut(), self.cors.allowed_origin_of(beginning).as_ref());
+        self.cors.add_cors_headers(response.headers_mut(), self.cors.allowed_origin_of(beginning).as_ref());
         let reason = response.status().canonical_reason().unwrap_or_default();
         let mut answer =
             format!("{} {status} {reason}\r\n{}\r\nconnection: close\r\n", bare.version, bare.date)

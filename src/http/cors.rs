@@ -60,7 +60,7 @@ impl Cors {
     }
 
     /// Adds the headers that let a page of this origin read the response.
-    pub fn share(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    pub fn add_cors_headers(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
         if self.allowed.is_empty() {
             return;
         }

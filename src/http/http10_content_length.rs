@@ -13,9 +13,9 @@ const LENGTH: &[u8] = b"Content-Length: 0\r\n";
 #[derive(Debug, PartialEq, Eq)]
 pub enum LengthHeader {
     /// Not known yet: more bytes are needed.
-    Unknown,
+    Undecided,
     /// Nothing has to be added.
-    Known,
+    NotNeeded,
     /// It must be added at this position.
     Missing(usize),
 }
@@ -33,9 +33,9 @@ pub struct Scan {
 
 impl Scan {
     /// Continues the scan. `request` is everything that has arrived so far.
-    pub fn go_on(&mut self, request: &[u8]) -> LengthHeader {
+    pub fn scan_more(&mut self, request: &[u8]) -> LengthHeader {
         if request.len() > MAX_HEAD || !may_be_a_post(request) {
-            return LengthHeader::Known;
+            return LengthHeader::NotNeeded;
         }
         while let Some(length) = request[self.seen..].iter().position(|byte| *byte == b'\n') {
             let line = request[self.line..self.seen + length].trim_ascii_end();
@@ -45,14 +45,14 @@ impl Scan {
                 // Empty lines may precede a request (RFC 9112, section 2.2).
                 None if line.is_empty() => {}
                 None if line.ends_with(b" HTTP/1.0") => self.headers = Some(self.seen),
-                None => return LengthHeader::Known,
+                None => return LengthHeader::NotNeeded,
                 Some(place) if line.is_empty() => return LengthHeader::Missing(place),
-                Some(_) if is_about_the_body(line) => return LengthHeader::Known,
+                Some(_) if is_about_the_body(line) => return LengthHeader::NotNeeded,
                 Some(_) => {}
             }
         }
         self.seen = request.len();
-        LengthHeader::Unknown
+        LengthHeader::Undecided
     }
 }
 
@@ -80,13 +80,14 @@ mod tests {
 
     fn of(request: &str) -> LengthHeader {
         let (mut scan, bytes) = (Scan::default(), request.as_bytes());
-        let whole = Scan::default().go_on(bytes);
+        let whole = Scan::default().scan_more(bytes);
         // Regardless of how it is split into pieces.
-        let said = (1..=bytes.len()).map(|length| scan.go_on(&bytes[..length]));
-        let said = said.fold(
-            LengthHeader::Unknown,
-            |said, next| if said == LengthHeader::Unknown { next } else { said },
-        );
+        let said = (1..=bytes.len()).map(|length| scan.scan_more(&bytes[..length]));
+        let said =
+            said.fold(
+                LengthHeader::Undecided,
+                |said, next| if said == LengthHeader::Undecided { next } else { said },
+            );
         assert_eq!(said, whole, "{request:?}");
         whole
     }
@@ -112,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(told(request).as_deref(), Some(expected));
             for end in 0..request.len() {
-                assert_eq!(of(&request[..end]), LengthHeader::Unknown, "{:?}", &request[..end]);
+                assert_eq!(of(&request[..end]), LengthHeader::Undecided, "{:?}", &request[..end]);
             }
         }
     }
@@ -130,9 +131,9 @@ mod tests {
             "POST / HTTP/1.0\r\nHost: x\r\nCONTENT-length : 3\r\n\r\n{}",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            assert_eq!(of(request), LengthHeader::Known, "{request:?}");
+            assert_eq!(of(request), LengthHeader::NotNeeded, "{request:?}");
         }
         let endless = format!("POST / HTTP/1.0\r\nX: {}", "x".repeat(MAX_HEAD));
-        assert_eq!(of(&endless), LengthHeader::Known);
+        assert_eq!(of(&endless), LengthHeader::NotNeeded);
     }
 }

@@ -125,7 +125,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<(Listener, Address)> {
 async fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            make_way(path, error).await?;
+            remove_stale_socket(path, error).await?;
             UnixListener::bind(path)?
         }
         bound => bound?,
@@ -136,7 +136,7 @@ async fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 }
 
 /// Deletes a stale socket file. Returns `in_use` if a server still listens at it.
-async fn make_way(path: &Path, in_use: io::Error) -> io::Result<()> {
+async fn remove_stale_socket(path: &Path, in_use: io::Error) -> io::Result<()> {
     if !path.symlink_metadata()?.file_type().is_socket() {
         return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is in the way"));
     }

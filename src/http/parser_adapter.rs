@@ -22,7 +22,7 @@ pub struct ParserAdapter<T> {
     body: RequestBodyState,
     context: Rc<HttpContext>,
     peer: IpAddr,
-    reading: ForwardState,
+    state: ForwardState,
     upgrades: UpgradeFilter,
     /// Whether any bytes have been received.
     is_used: bool,
@@ -38,9 +38,9 @@ enum ForwardState {
     /// Everything so far, and everything that follows.
     Within,
     /// Nothing yet: these bytes are buffered until the scan is finished.
-    Holding(Vec<u8>, Scan),
+    Buffering(Vec<u8>, Scan),
     /// This number of the buffered bytes.
-    HandingOn(Vec<u8>, usize),
+    Forwarding(Vec<u8>, usize),
 }
 
 impl<T> ParserAdapter<T> {
@@ -51,7 +51,7 @@ impl<T> ParserAdapter<T> {
             connection,
             context,
             peer,
-            reading: ForwardState::AtStart,
+            state: ForwardState::AtStart,
             upgrades: UpgradeFilter::default(),
             is_used: false,
             beginning: RequestPrefix::default(),
@@ -79,40 +79,40 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
     }
 
     /// Reads more bytes into the buffer until the scan is finished.
-    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let ForwardState::Holding(held, scan) = &mut self.reading {
-            match scan.go_on(held) {
-                LengthHeader::Unknown => {}
+    fn poll_buffer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let ForwardState::Buffering(buffer, scan) = &mut self.state {
+            match scan.scan_more(buffer) {
+                LengthHeader::Undecided => {}
                 length => {
-                    let mut held = std::mem::take(held);
+                    let mut buffer = std::mem::take(buffer);
                     if let LengthHeader::Missing(place) = length {
-                        add_length(&mut held, place);
+                        add_length(&mut buffer, place);
                     }
-                    self.reading = ForwardState::HandingOn(held, 0);
+                    self.state = ForwardState::Forwarding(buffer, 0);
                     break;
                 }
             }
             let mut space = [0; 1024];
             let mut more = ReadBuf::new(&mut space);
             ready!(self.poll_connection(cx, &mut more))?;
-            let ForwardState::Holding(held, _) = &mut self.reading else { break };
+            let ForwardState::Buffering(buffer, _) = &mut self.state else { break };
             if more.filled().is_empty() {
-                self.reading = ForwardState::HandingOn(std::mem::take(held), 0);
+                self.state = ForwardState::Forwarding(std::mem::take(buffer), 0);
                 break;
             }
-            held.extend_from_slice(more.filled());
+            buffer.extend_from_slice(more.filled());
         }
         Poll::Ready(Ok(()))
     }
 
     /// Forwards buffered bytes.
-    fn hand_on(&mut self, into: &mut ReadBuf<'_>) {
-        let ForwardState::HandingOn(held, given) = &mut self.reading else { return };
-        let length = into.remaining().min(held.len() - *given);
-        into.put_slice(&held[*given..*given + length]);
-        *given += length;
-        if *given == held.len() {
-            self.reading = ForwardState::Within;
+    fn forward(&mut self, into: &mut ReadBuf<'_>) {
+        let ForwardState::Forwarding(buffer, forwarded) = &mut self.state else { return };
+        let length = into.remaining().min(buffer.len() - *forwarded);
+        into.put_slice(&buffer[*forwarded..*forwarded + length]);
+        *forwarded += length;
+        if *forwarded == buffer.len() {
+            self.state = ForwardState::Within;
         }
     }
 }
@@ -120,10 +120,10 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if matches!(this.reading, ForwardState::Within) {
+        if matches!(this.state, ForwardState::Within) {
             return this.poll_connection(cx, into);
         }
-        if matches!(this.reading, ForwardState::AtStart) {
+        if matches!(this.state, ForwardState::AtStart) {
             let before = into.filled().len();
             ready!(this.poll_connection(cx, into))?;
             let begun = &into.filled()[before..];
@@ -132,15 +132,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
             }
             this.is_used = true;
             let mut scan = Scan::default();
-            if scan.go_on(begun) == LengthHeader::Known {
-                this.reading = ForwardState::Within;
+            if scan.scan_more(begun) == LengthHeader::NotNeeded {
+                this.state = ForwardState::Within;
                 return Poll::Ready(Ok(()));
             }
-            this.reading = ForwardState::Holding(begun.to_vec(), Scan::default());
+            this.state = ForwardState::Buffering(begun.to_vec(), Scan::default());
             into.set_filled(before);
         }
-        ready!(this.poll_hold(cx))?;
-        this.hand_on(into);
+        ready!(this.poll_buffer(cx))?;
+        this.forward(into);
         Poll::Ready(Ok(()))
     }
 }
@@ -189,8 +189,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
         // After a complete response the next bytes begin a request, unless the body is incomplete. Only at the
         // beginning may a header be added.
         let is_over = written == bytes.len() && this.body.get() == RequestBodyProgress::Whole;
-        if is_over && matches!(this.reading, ForwardState::Within) {
-            this.reading = ForwardState::AtStart;
+        if is_over && matches!(this.state, ForwardState::Within) {
+            this.state = ForwardState::AtStart;
             this.beginning.forget();
         }
         Poll::Ready(Ok(skipped + written))

@@ -101,8 +101,8 @@ impl Exchange {
         };
         let is_awaited = self.waiting.as_ref().is_none_or(|client| client.strong_count() > 0);
         match is_awaited {
-            true => self.write_down(status.as_u16(), code),
-            false => self.write_down(CLIENT_GONE, None),
+            true => self.log(status.as_u16(), code),
+            false => self.log(CLIENT_GONE, None),
         }
         let closes = match self.body.take() {
             Some(body) => !body.has_ended().await,
@@ -123,7 +123,7 @@ impl Exchange {
         }
     }
 
-    fn write_down(&mut self, status: u16, code: Option<Code>) {
+    fn log(&mut self, status: u16, code: Option<Code>) {
         self.is_ended = true;
         let Self { context, method, path, .. } = self;
         let took = self.start.elapsed();
@@ -153,7 +153,7 @@ impl Exchange {
             micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             request_id: self.id,
             client: self.client,
-            who: telemetry::noted(),
+            who: telemetry::current_user(),
             code,
         });
     }
@@ -163,7 +163,7 @@ impl Drop for Exchange {
     /// A request that changes nothing is cancelled when its client disconnects.
     fn drop(&mut self) {
         if !self.is_ended {
-            self.write_down(CLIENT_GONE, None);
+            self.log(CLIENT_GONE, None);
         }
     }
 }
@@ -187,7 +187,7 @@ struct ResponseHeaders {
 impl ResponseHeaders {
     fn add_to(&self, head: &mut ResponseHead) {
         self.context.add_headers(&mut head.headers, self.id);
-        self.context.cors.share(&mut head.headers, self.origin.as_ref());
+        self.context.cors.add_cors_headers(&mut head.headers, self.origin.as_ref());
         if self.closes {
             head.set_connection_type(ConnectionType::Close);
         }

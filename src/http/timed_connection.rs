@@ -33,7 +33,7 @@ const TICK: Duration = Duration::from_secs(5);
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Maximum number of connections of a node; further ones wait. Each needs at least 16 KiB.
-const MOST: usize = 8_192;
+const MAX_CONNECTIONS: usize = 8_192;
 
 /// File descriptors reserved for other purposes: Postgres, logs, the program itself.
 const OTHER_FILES: u64 = 128;
@@ -42,7 +42,7 @@ const OTHER_FILES: u64 = 128;
 pub fn max_connections() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let left = limit.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(OTHER_FILES));
-    usize::try_from(left).unwrap_or(MOST).min(MOST)
+    usize::try_from(left).unwrap_or(MAX_CONNECTIONS).min(MAX_CONNECTIONS)
 }
 
 thread_local! {
@@ -116,11 +116,11 @@ impl ConnectionLimits {
 /// What to do with a connection after a check.
 enum TimeoutAction {
     /// Nothing.
-    Nothing,
+    Continue,
     /// Close it gracefully: no request is in progress.
-    End,
+    Close,
     /// Abort it.
-    Cut,
+    Abort,
 }
 
 impl<T> TimedConnection<T> {
@@ -159,11 +159,11 @@ impl<T> TimedConnection<T> {
     /// What to do now. Otherwise sets the timer for the next deadline.
     fn check_time(&mut self, cx: &mut Context<'_>) -> TimeoutAction {
         if self.alarm.is_none() {
-            let Some(first) = self.unanswered.or(self.untaken) else { return TimeoutAction::Nothing };
+            let Some(first) = self.unanswered.or(self.untaken) else { return TimeoutAction::Continue };
             self.alarm = Some(Box::pin(sleep_until(first + self.limits.tick)));
         }
         let next = self.deadlines().into_iter().flatten().min();
-        let Some(alarm) = &mut self.alarm else { return TimeoutAction::Nothing };
+        let Some(alarm) = &mut self.alarm else { return TimeoutAction::Continue };
         // Not moved to a later time, since that would cost each request: an early check is harmless.
         if next.is_some_and(|next| alarm.deadline() > next) {
             alarm.as_mut().reset(next.unwrap_or_else(Instant::now));
@@ -174,17 +174,17 @@ impl<T> TimedConnection<T> {
             let [cut, end] = self.deadlines();
             let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
             if is_over(cut) {
-                return TimeoutAction::Cut;
+                return TimeoutAction::Abort;
             }
             if is_over(end) {
-                return TimeoutAction::End;
+                return TimeoutAction::Close;
             }
             let next = [cut, end, Some(now + self.limits.tick)].into_iter().flatten().min();
             if let (Some(alarm), Some(next)) = (&mut self.alarm, next) {
                 alarm.as_mut().reset(next);
             }
         }
-        TimeoutAction::Nothing
+        TimeoutAction::Continue
     }
 
     /// Idleness is detected at checks, so that requests need not read the clock at their end.
@@ -207,13 +207,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedConnection<T> {
         }
         // Also when more bytes are available: they may arrive one by one.
         match this.check_time(cx) {
-            TimeoutAction::Nothing => read,
+            TimeoutAction::Continue => read,
             // As if the client had closed it.
-            TimeoutAction::End => {
+            TimeoutAction::Close => {
                 into.set_filled(before);
                 Poll::Ready(Ok(()))
             }
-            TimeoutAction::Cut => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            TimeoutAction::Abort => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
         }
     }
 }
@@ -232,7 +232,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedConnection<T> {
                 }
                 if this.body.get() == RequestBodyProgress::Unfinished {
                     this.unfinished.get_or_insert_with(Instant::now);
-                    if !matches!(this.check_time(cx), TimeoutAction::Nothing) {
+                    if !matches!(this.check_time(cx), TimeoutAction::Continue) {
                         cx.waker().wake_by_ref();
                     }
                 }
@@ -240,7 +240,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedConnection<T> {
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 this.untaken.get_or_insert_with(Instant::now);
-                if let TimeoutAction::Cut = this.check_time(cx) {
+                if let TimeoutAction::Abort = this.check_time(cx) {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }

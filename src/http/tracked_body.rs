@@ -56,7 +56,7 @@ pub struct TrackedBody {
 
 impl fmt::Debug for TrackedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Incoming").field(&self.state.get()).finish()
+        f.debug_tuple("TrackedBody").field(&self.state.get()).finish()
     }
 }
 

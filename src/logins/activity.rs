@@ -77,7 +77,7 @@ impl Activity {
     /// Returns the login with its last-seen time and idle expiry as they will be after the pending write.
     pub(super) fn overlay(&self, mut login: Login, lifetimes: &Lifetimes) -> Login {
         if let Some(seen) = self.seen(login.id).filter(|seen| *seen > login.last_seen_at) {
-            let idle = lifetimes.span(login.remember_me).idle;
+            let idle = lifetimes.of_login(login.remember_me).idle;
             login.last_seen_at = seen;
             login.idle_expires_at = login.idle_expires_at.max(login.expires_at.min(seen + idle));
         }

@@ -68,7 +68,7 @@ impl Session {
             }
             CredentialStatus::Newer => return None,
         };
-        let idle = lifetimes.span(self.principal.remember_me).idle;
+        let idle = lifetimes.of_login(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));
         let ends_at = self.ends_at.min(until);
         Some(FoundLogin { ends_at, ..self.found_with(HandleStatus::Valid) })

@@ -116,11 +116,13 @@ impl Logins {
             RevocationStatus::OwnerChanged if !Box::pin(self.directory.freshness.catch_up()).await => {
                 Err(AccessTokenError::Stale)
             }
-            RevocationStatus::OwnerChanged => match self.directory.revocation_status(login, user, username, roles) {
-                RevocationStatus::NotRevoked => Ok(()),
-                RevocationStatus::Ended => Err(AccessTokenError::Ended),
-                RevocationStatus::OwnerChanged => Err(AccessTokenError::OwnerChanged),
-            },
+            RevocationStatus::OwnerChanged => {
+                match self.directory.revocation_status(login, user, username, roles) {
+                    RevocationStatus::NotRevoked => Ok(()),
+                    RevocationStatus::Ended => Err(AccessTokenError::Ended),
+                    RevocationStatus::OwnerChanged => Err(AccessTokenError::OwnerChanged),
+                }
+            }
         }
     }
 }

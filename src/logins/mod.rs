@@ -103,7 +103,7 @@ impl Logins {
     /// When the database gives no answer.
     pub async fn start(&self, new: NewLogin) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
-        let span = self.lifetimes.span(new.remember_me);
+        let span = self.lifetimes.of_login(new.remember_me);
         let expires_at = now + span.absolute;
         let idle_expires_at = expires_at.min(now + span.idle);
         let (handle_hash, secret_hash, token_expires_at) = match new.key {

@@ -54,7 +54,10 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check_and_end_if_reused(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
+    pub async fn check_and_end_if_reused(
+        &self,
+        claimed: &RefreshTokenClaims,
+    ) -> Result<RenewalOutcome, DatabaseError> {
         match self.peek_outcome(claimed).await? {
             RenewalOutcome::Reused(_) => Ok(RenewalOutcome::Reused(self.end(claimed.login).await?)),
             renewal => Ok(renewal),

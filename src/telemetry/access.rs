@@ -29,14 +29,14 @@ struct Output {
     waiting: Arc<PendingLines>,
     format: LogFormat,
     /// Whether `LOG` enables access lines: checked once, not per line.
-    is_wanted: bool,
+    is_enabled: bool,
 }
 
 /// Sets the output. To be called after logging was set up.
 pub(super) fn write_to(waiting: Arc<PendingLines>, format: LogFormat) {
-    let is_wanted = tracing::enabled!(target: TARGET, Level::INFO);
+    let is_enabled = tracing::enabled!(target: TARGET, Level::INFO);
     // Only the first call in a process has an effect.
-    let _ = OUTPUT.set(Output { waiting, format, is_wanted });
+    let _ = OUTPUT.set(Output { waiting, format, is_enabled });
 }
 
 /// The access log entry of a request.
@@ -63,7 +63,7 @@ pub struct AccessRecord<'a> {
 /// Logs a request with the target `dualauth::access` at level `info`.
 pub fn access(access: &AccessRecord<'_>) {
     match OUTPUT.get() {
-        Some(Output { is_wanted: false, .. }) => {}
+        Some(Output { is_enabled: false, .. }) => {}
         Some(Output { waiting, format, .. }) => waiting.push(access.line(*format).as_bytes()),
         // Embedded in another program: logged through its subscriber.
         None => tracing::info!(target: TARGET, ?access, "request"),

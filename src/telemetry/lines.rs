@@ -56,7 +56,7 @@ impl PendingLines {
     }
 
     /// Writes the buffer at regular intervals; never returns.
-    pub(super) fn write_every_so_often(&self) {
+    pub(super) fn run_writer(&self) {
         loop {
             let lines = self.some.wait_while(lock(&self.lines), |lines| lines.is_empty());
             drop(lines);

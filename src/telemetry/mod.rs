@@ -22,7 +22,7 @@ use crate::config::{LogConfig, LogFormat};
 
 pub use self::access::{AccessRecord, access};
 pub use self::lines::AUDIT;
-pub use self::request::{RequestId, RequestUser, TraceParent, answering, noted, set_user};
+pub use self::request::{RequestId, RequestUser, TraceParent, current_user, set_user, with_request_id};
 pub use self::spans::{AnsweredRequest, TraceExporter, TraceExporterError};
 
 use self::lines::{LogWriter, PendingLines};
@@ -64,7 +64,7 @@ pub fn start(config: &LogConfig) -> LogGuard {
     }
     let writer = Arc::clone(&waiting);
     // If the thread can't be started, lines are written only when the buffer is full.
-    let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_every_so_often());
+    let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run_writer());
     LogGuard(waiting)
 }
 

@@ -46,7 +46,7 @@ impl RequestId {
     /// A new random id.
     pub fn random() -> Self {
         let mut id = [0; 32];
-        let [first, second] = draw();
+        let [first, second] = random_pair();
         write_hex(first, &mut id[..16]);
         write_hex(second, &mut id[16..]);
         Self(id)
@@ -79,7 +79,7 @@ thread_local! {
 }
 
 /// Two random numbers, not for secrets.
-pub(super) fn draw() -> [u64; 2] {
+pub(super) fn random_pair() -> [u64; 2] {
     GENERATORS.with_borrow_mut(|generators| generators.each_mut().map(|generator| generator.u64(..)))
 }
 
@@ -126,7 +126,7 @@ tokio::task_local! {
 }
 
 /// Runs the work of a request with this id: lines that it logs have the id.
-pub fn answering<T>(id: RequestId, work: impl Future<Output = T>) -> impl Future<Output = T> {
+pub fn with_request_id<T>(id: RequestId, work: impl Future<Output = T>) -> impl Future<Output = T> {
     CURRENT.scope(Current { id, who: Cell::default() }, work)
 }
 
@@ -137,7 +137,7 @@ pub fn set_user(who: RequestUser) {
 }
 
 /// The user of the current request, if set.
-pub fn noted() -> Option<RequestUser> {
+pub fn current_user() -> Option<RequestUser> {
     CURRENT.try_with(|current| current.who.get()).ok().flatten()
 }
 

@@ -25,7 +25,7 @@ use ureq::tls::TlsConfig;
 use crate::clock::Clock;
 use crate::config::TracesConfig;
 
-use super::request::{RequestId, TraceParent, draw};
+use super::request::{RequestId, TraceParent, random_pair};
 
 /// Time limit for sending a batch.
 const COLLECTOR_TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ fn span(answered: &AnsweredRequest<'_>, scope: InstrumentationScope) -> SpanData
     attributes.extend(code.map(|code| KeyValue::new("error.type", code)));
     let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
     let trace = TraceId::from_hex(id.as_str()).unwrap_or(TraceId::INVALID);
-    let [own, _] = draw();
+    let [own, _] = random_pair();
     SpanData {
         span_context: SpanContext::new(
             trace,
@@ -177,7 +177,7 @@ impl CollectorClient {
         Ok(Response::from_parts(head, body.read_to_vec()?.into()))
     }
 
-    fn note(&self, outcome: &Result<Response<Bytes>, HttpError>) {
+    fn log_outcome(&self, outcome: &Result<Response<Bytes>, HttpError>) {
         let trouble = match outcome {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(response.status().to_string()),
@@ -199,7 +199,7 @@ impl HttpClient for CollectorClient {
     /// Blocks, which is fine: it runs on the exporter's own thread.
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let outcome = self.send(request);
-        self.note(&outcome);
+        self.log_outcome(&outcome);
         outcome
     }
 }

@@ -98,26 +98,26 @@ impl Accounts {
         }
         let password_hash = self.hasher.hash(password).await?;
         match &new.username {
-            Some(username) => self.open(new, username, &password_hash).await,
-            None => self.open_under_derived_name(new, &password_hash).await,
+            Some(username) => self.create(new, username, &password_hash).await,
+            None => self.create_with_derived_name(new, &password_hash).await,
         }
     }
 
-    async fn open_under_derived_name(
+    async fn create_with_derived_name(
         &self,
         new: &RegistrationInput,
         password_hash: &str,
     ) -> Result<User, RegisterError> {
         let DerivedNames { preferred, fallback } = derived_username::derive(&new.email);
         let free = store::first_free(&self.pool, &preferred).await?;
-        match self.open(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
+        match self.create(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
             // Another registration took the name in between.
-            Err(RegisterError::UsernameTaken) => self.open(new, &fallback, password_hash).await,
+            Err(RegisterError::UsernameTaken) => self.create(new, &fallback, password_hash).await,
             outcome => outcome,
         }
     }
 
-    async fn open(
+    async fn create(
         &self,
         new: &RegistrationInput,
         username: &str,
@@ -145,7 +145,7 @@ impl Accounts {
     }
 
     /// Current load and totals of password hashing.
-    pub fn hashing(&self) -> Load {
+    pub fn hash_load(&self) -> Load {
         self.hasher.load()
     }
 
@@ -171,7 +171,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn of_id(&self, id: Uuid) -> Result<Option<User>, DatabaseError> {
+    pub async fn find_by_id(&self, id: Uuid) -> Result<Option<User>, DatabaseError> {
         store::find(&self.pool, id).await
     }
 

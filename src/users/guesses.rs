@@ -15,10 +15,10 @@ use super::guess_store;
 
 /// Number of consecutive failures that lock an account (NIST SP 800-63B, section 5.2.2), as reported in responses.
 /// `count_try` has the rules.
-const MOST_FAILURES: u32 = 100;
+const MAX_FAILURES: u32 = 100;
 
 /// Maximum time that an account stays locked without another failure.
-const LONGEST_CLOSING: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_LOCK: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// When a count has expired: it is at most 255, and halves with each day without a failure.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(8 * 24 * 60 * 60);
@@ -36,11 +36,11 @@ pub struct AttemptSource {
     /// The client's address.
     pub address: IpAddr,
     /// The key of the count if no user has the given name.
-    pub nobody: UnknownNameBucket,
+    pub unknown_name: UnknownNameBucket,
 }
 
 /// Number of buckets for unknown names, as a power of two: a million rows, most of them with one network.
-const PLACES_LOG2: u32 = 20;
+const BUCKETS_LOG2: u32 = 20;
 
 /// The bucket in which failures for an unknown name are counted. All such names share a fixed number of buckets, so
 /// that invented names can't fill the table.
@@ -50,12 +50,12 @@ pub struct UnknownNameBucket([u8; 4]);
 impl UnknownNameBucket {
     /// The bucket of this name, given as a MAC: which names share a bucket must not be predictable.
     pub fn of(name: [u8; 32]) -> Self {
-        Self::among(PLACES_LOG2, name)
+        Self::among(BUCKETS_LOG2, name)
     }
 
-    fn among(places_log2: u32, mac: [u8; 32]) -> Self {
+    fn among(buckets_log2: u32, mac: [u8; 32]) -> Self {
         let [first, second, third, fourth, ..] = mac;
-        let number = u32::from_be_bytes([first, second, third, fourth]) >> (u32::BITS - places_log2);
+        let number = u32::from_be_bytes([first, second, third, fourth]) >> (u32::BITS - buckets_log2);
         Self(number.to_be_bytes())
     }
 
@@ -66,11 +66,11 @@ impl UnknownNameBucket {
 }
 
 /// The error for an account that accepts no attempt from this source before `until`.
-pub fn closed(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
+pub fn account_locked(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
     Limited {
         policy: "account",
-        quota: MOST_FAILURES,
-        window: LONGEST_CLOSING,
+        quota: MAX_FAILURES,
+        window: LONGEST_LOCK,
         retry_after: (until - now).to_std().unwrap_or_default(),
     }
 }
@@ -111,6 +111,6 @@ mod tests {
         assert_eq!(place(b"nobody"), place(b"nobody"));
         assert_ne!(place(b"nobody"), place(b"somebody"));
         assert_ne!(place(b"nobody").as_bytes().len(), size_of::<uuid::Uuid>());
-        assert!(u32::from_be_bytes(place(b"nobody").0) < 1 << PLACES_LOG2);
+        assert!(u32::from_be_bytes(place(b"nobody").0) < 1 << BUCKETS_LOG2);
     }
 }

@@ -105,11 +105,11 @@ impl Importer {
         if !refusals.is_empty() {
             return Err(refusals);
         }
-        self.note(number, &user)?;
+        self.record_names(number, &user)?;
         Ok(CheckedUser { user, number, has_password })
     }
 
-    fn note(&mut self, number: u64, user: &ForeignUser) -> Result<(), Vec<Refusal>> {
+    fn record_names(&mut self, number: u64, user: &ForeignUser) -> Result<(), Vec<Refusal>> {
         let email = ("email", name_hash(&user.email));
         let username = user.own_username().map(|username| ("username", name_hash(username)));
         let names: Vec<(&str, NameHash)> = username.into_iter().chain([email]).collect();
@@ -161,7 +161,7 @@ impl Importer {
         let taken = store::taken_usernames(&self.pool, &wanted).await?;
         let named = users.iter().zip(derived).map(|(checked, derived)| {
             let username = match (derived, checked.user.own_username()) {
-                (Some(names), _) => self.choose(checked.number, names, &taken),
+                (Some(names), _) => self.first_free_username(checked.number, names, &taken),
                 (None, username) => username.unwrap_or_default().to_owned(),
             };
             UserWithUsername { username, user: &checked.user }
@@ -170,7 +170,7 @@ impl Importer {
     }
 
     /// The first name that is free in the database and in the file so far.
-    fn choose(&mut self, number: u64, names: DerivedNames, taken: &HashSet<String>) -> String {
+    fn first_free_username(&mut self, number: u64, names: DerivedNames, taken: &HashSet<String>) -> String {
         let is_free = |name: &String| {
             !taken.contains(&name.to_ascii_lowercase()) && !self.seen.contains_key(&name_hash(name))
         };

@@ -146,7 +146,7 @@ async fn feed(logins: &Logins) -> ComponentStatus {
 }
 
 fn keys(modes: &AcceptedModes) -> ComponentStatus {
-    match modes.iter().find_map(|mode| mode.trouble()) {
+    match modes.iter().find_map(|mode| mode.unavailable_reason()) {
         None => ComponentStatus::Ok,
         Some(trouble) => log_down("keys", ComponentStatus::Down, trouble),
     }

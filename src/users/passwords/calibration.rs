@@ -37,7 +37,7 @@ pub struct MeasuredCost {
 /// When a thread can't be started or memory can't be allocated.
 pub async fn measure(params: Params, concurrency: usize) -> Result<MeasuredCost, PasswordError> {
     let config = PasswordConfig { min_length: 0, argon2: params.clone(), concurrency };
-    let hasher = PasswordHasher::new(&config, ThreadPriority::GivesWay)?;
+    let hasher = PasswordHasher::new(&config, ThreadPriority::Low)?;
     let mut times = Vec::new();
     for round in 0..UNCOUNTED + COUNTED {
         let began = Instant::now();

@@ -123,8 +123,8 @@ impl QueueSlot {
     ///
     /// # Errors
     /// [`PasswordError::QueueFull`] when it takes too long.
-    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
-        self.ticket.turn().await
+    pub async fn wait_for_turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
+        self.ticket.wait_for_turn().await
     }
 
     /// Hashes a password. Returns a PHC string to store.

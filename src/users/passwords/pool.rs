@@ -23,9 +23,9 @@ use super::workspace::{SharedState, Workspace};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadPriority {
     /// Low, for a server: requests of signed-in users come first.
-    GivesWay,
+    Low,
     /// Normal, for a command that waits for the hash.
-    Usual,
+    Normal,
 }
 
 /// The `nice` value of a server's threads. With 10, a thread of normal priority gets nine times as much CPU time.
@@ -85,10 +85,10 @@ impl Pool {
             let workspace = Workspace::new(blocks, Arc::clone(&shared));
             let name = format!("hash-{number}");
             thread::Builder::new().name(name).spawn(move || {
-                if niceness == ThreadPriority::GivesWay {
+                if niceness == ThreadPriority::Low {
                     lower_thread_priority();
                 }
-                work(&queue, &running, workspace);
+                run_worker(&queue, &running, workspace);
             })?;
         }
         let capacity = threads * (1 + queue_per_thread);
@@ -158,7 +158,7 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// Waits until few attempts are ahead. The attempt counts as ahead of others until the permit is dropped.
-    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
+    pub(super) async fn wait_for_turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
         let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         turn.map_err(|_| PasswordError::QueueFull)?.map_err(|error| PasswordError::Failed(error.to_string()))
     }
@@ -187,8 +187,8 @@ impl Ticket {
 }
 
 /// Worker loop; ends when the channel is closed.
-fn work(queue: &Mutex<mpsc::Receiver<Job>>, running: &AtomicUsize, mut workspace: Workspace) {
-    while let Some(job) = next(queue) {
+fn run_worker(queue: &Mutex<mpsc::Receiver<Job>>, running: &AtomicUsize, mut workspace: Workspace) {
+    while let Some(job) = next_job(queue) {
         running.fetch_add(1, Relaxed);
         // A panic must not end the thread.
         let _ = catch_unwind(AssertUnwindSafe(|| job(&mut workspace)));
@@ -196,7 +196,7 @@ fn work(queue: &Mutex<mpsc::Receiver<Job>>, running: &AtomicUsize, mut workspace
     }
 }
 
-fn next(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
+fn next_job(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
@@ -243,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_turns_away_at_once_and_counts_it() {
-        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Normal).expect("a thread");
         let release = held_up(&pool).await;
         let waiting: Vec<_> = (0..QUEUE).map(|_| pool.acquire_ticket().expect("a place")).collect();
         assert!(pool.acquire_ticket().is_none());
@@ -257,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_leaves_does_not_free_its_place_while_its_hash_is_computed() {
-        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Normal).expect("a thread");
         let (release, held) = mpsc::channel::<()>();
         let (started, has_started) = oneshot::channel();
         let ticket = pool.acquire_ticket().expect("a place");
@@ -279,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_left_before_their_turn_costs_nothing() {
-        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Normal).expect("a thread");
         let release = held_up(&pool).await;
         let ticket = pool.acquire_ticket().expect("a place");
         let (done, was_done) = mpsc::channel();
@@ -293,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_takes_no_thread_with_it() {
-        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Normal).expect("a thread");
         let ticket = pool.acquire_ticket().expect("a place");
         assert!(ticket.compute(|_| panic!("on purpose")).await.is_err());
         assert_eq!(ticket.compute(|_| 1).await.expect("an answer"), 1);
@@ -305,7 +305,7 @@ mod tests {
         let niceness = || rustix::process::getpriority_process(None).expect("a priority");
         let before = niceness();
         for (of_whom, expected) in
-            [(ThreadPriority::GivesWay, (before + NICENESS).min(19)), (ThreadPriority::Usual, before)]
+            [(ThreadPriority::Low, (before + NICENESS).min(19)), (ThreadPriority::Normal, before)]
         {
             let pool = Pool::start(1, QUEUE, 64, of_whom).expect("a thread");
             let of_thread = pool.acquire_ticket().expect("a place").compute(move |_| niceness()).await;

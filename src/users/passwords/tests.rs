@@ -17,7 +17,7 @@ const ARGON2_OF_TYPED: &str =
 
 fn hasher(memory: u32, iterations: u32) -> PasswordHasher {
     let argon2 = Params::new(memory, iterations, 1, None).expect("small but valid");
-    PasswordHasher::new(&PasswordConfig { min_length: 15, argon2, concurrency: 1 }, ThreadPriority::Usual)
+    PasswordHasher::new(&PasswordConfig { min_length: 15, argon2, concurrency: 1 }, ThreadPriority::Normal)
         .expect("a thread")
 }
 

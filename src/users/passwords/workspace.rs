@@ -43,8 +43,10 @@ impl Workspace {
     ) -> Result<(), PasswordError> {
         self.shared.computed.fetch_add(1, Relaxed);
         let count = argon2.params().block_count();
-        self.lend(count, |blocks| argon2.hash_password_into_with_memory(password, salt, digest, blocks))?
-            .map_err(|error| PasswordError::Failed(error.to_string()))
+        self.with_blocks(count, |blocks| {
+            argon2.hash_password_into_with_memory(password, salt, digest, blocks)
+        })?
+        .map_err(|error| PasswordError::Failed(error.to_string()))
     }
 
     /// Runs work that allocates this number of bytes by itself.
@@ -54,17 +56,21 @@ impl Workspace {
         work()
     }
 
-    fn lend<T>(&mut self, count: usize, work: impl FnOnce(&mut [Block]) -> T) -> Result<T, PasswordError> {
+    fn with_blocks<T>(
+        &mut self,
+        count: usize,
+        work: impl FnOnce(&mut [Block]) -> T,
+    ) -> Result<T, PasswordError> {
         if count > self.size {
             return self.with_room_for(count * Block::SIZE, || {
                 let mut blocks = allocate(count)?;
-                Ok(wiped_after(&mut blocks, work))
+                Ok(with_blocks_zeroized(&mut blocks, work))
             });
         }
         if self.kept.is_empty() {
             self.kept = allocate(self.size)?;
         }
-        Ok(wiped_after(&mut self.kept[..count], work))
+        Ok(with_blocks_zeroized(&mut self.kept[..count], work))
     }
 }
 
@@ -77,7 +83,7 @@ fn allocate(count: usize) -> Result<Vec<Block>, PasswordError> {
 }
 
 /// Zeroizes the memory afterwards, so that nothing derived from one user's password remains for the next.
-fn wiped_after<T>(blocks: &mut [Block], work: impl FnOnce(&mut [Block]) -> T) -> T {
+fn with_blocks_zeroized<T>(blocks: &mut [Block], work: impl FnOnce(&mut [Block]) -> T) -> T {
     let result = work(blocks);
     blocks.iter_mut().for_each(|block| block.as_mut().zeroize());
     result

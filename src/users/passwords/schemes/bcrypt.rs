@@ -23,11 +23,11 @@ const MALFORMED: Unusable = Unusable::Malformed("bcrypt");
 pub(in super::super) struct BcryptHash {
     /// Well-formed, within bounds.
     text: String,
-    of: Of,
+    of: Prehash,
 }
 
 /// The input of bcrypt.
-enum Of {
+enum Prehash {
     /// The first 72 bytes of the password, as such hashes are made.
     Password,
     /// The password's SHA-256, in hexadecimal digits.
@@ -43,12 +43,12 @@ enum Of {
 impl BcryptHash {
     /// Parses plain bcrypt.
     pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
-        Self::checked(text.to_owned(), Of::Password)
+        Self::checked(text.to_owned(), Prehash::Password)
     }
 
     /// Parses Django's `bcrypt_sha256$$2b$12$…`, after the prefix.
     pub(super) fn parse_django(text: &str) -> Result<Self, Unusable> {
-        Self::checked(text.to_owned(), Of::HexOfSha256)
+        Self::checked(text.to_owned(), Prehash::HexOfSha256)
     }
 
     /// Parses passlib's `$bcrypt-sha256$v=2,t=2b,r=12$salt$digest`, after the prefix. Versions before 1.7.3 wrote
@@ -59,11 +59,11 @@ impl BcryptHash {
         let (version, cost, of) = match cost.strip_prefix("v=2,t=") {
             Some(cost) => {
                 let (version, cost) = cost.split_once(",r=").ok_or(MALFORMED)?;
-                (version, cost, Of::Base64OfHmac)
+                (version, cost, Prehash::Base64OfHmac)
             }
             None => {
                 let (version, cost) = cost.split_once(',').ok_or(MALFORMED)?;
-                (version, cost, Of::Base64OfSha256)
+                (version, cost, Prehash::Base64OfSha256)
             }
         };
         if salt.len() != SALT.len() {
@@ -74,10 +74,10 @@ impl BcryptHash {
 
     /// Parses WordPress' `$wp$2y$10$…`, used since version 6.8.
     pub(super) fn parse_wordpress(text: &str) -> Result<Self, Unusable> {
-        Self::checked(text.strip_prefix("$wp").ok_or(MALFORMED)?.to_owned(), Of::WordPress)
+        Self::checked(text.strip_prefix("$wp").ok_or(MALFORMED)?.to_owned(), Prehash::WordPress)
     }
 
-    fn checked(text: String, of: Of) -> Result<Self, Unusable> {
+    fn checked(text: String, of: Prehash) -> Result<Self, Unusable> {
         let is_known = ["$2a$", "$2b$", "$2y$"].iter().any(|version| text.starts_with(version));
         let parts: HashParts = text.parse().map_err(|_| MALFORMED)?;
         match parts.get_cost() {
@@ -90,11 +90,11 @@ impl BcryptHash {
 
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         match self.of {
-            Of::Password => self.verifies(password),
-            Of::HexOfSha256 => self.verifies(hexadecimal(&crypto::sha256(password)).as_bytes()),
-            Of::Base64OfSha256 => self.verifies(base64(&crypto::sha256(password)).as_bytes()),
-            Of::Base64OfHmac => self.verifies_mac(hmac::HMAC_SHA256, self.salt(), password),
-            Of::WordPress => wordpress_encoding::encodings(password)
+            Prehash::Password => self.verifies(password),
+            Prehash::HexOfSha256 => self.verifies(hexadecimal(&crypto::sha256(password)).as_bytes()),
+            Prehash::Base64OfSha256 => self.verifies(base64(&crypto::sha256(password)).as_bytes()),
+            Prehash::Base64OfHmac => self.verifies_mac(hmac::HMAC_SHA256, self.salt(), password),
+            Prehash::WordPress => wordpress_encoding::encodings(password)
                 .iter()
                 .any(|spelling| self.verifies_mac(hmac::HMAC_SHA384, b"wp-sha384", spelling)),
         }
