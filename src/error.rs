@@ -198,7 +198,7 @@ impl Problem {
 
     /// A dependency is temporarily unavailable. The cause is logged.
     pub fn unavailable(cause: impl fmt::Display) -> Self {
-        tracing::warn!(%cause, "unavailable");
+        tracing::warn!(%cause, "request answered with 503");
         Self::new(Code::Unavailable, "The service can't answer at the moment. Try again shortly.")
     }
 

@@ -102,7 +102,7 @@ impl Supervisor {
             let began = Instant::now();
             let run = AssertUnwindSafe(async { begin().await }).catch_unwind();
             let cause = match run.await {
-                Ok(()) => "it ended".to_owned(),
+                Ok(()) => "the task ended".to_owned(),
                 Err(panic) => telemetry::panic_message(&*panic),
             };
             if began.elapsed() > self.pauses.longest {
@@ -115,12 +115,7 @@ impl Supervisor {
 
     async fn wait_before_restart(&self, cause: &str, pause: Duration) {
         let Self { task, stopped, metrics, .. } = self;
-        tracing::error!(
-            task,
-            cause,
-            seconds = pause.as_secs_f64(),
-            "a task of the node has stopped, and is begun again"
-        );
+        tracing::error!(task, cause, seconds = pause.as_secs_f64(), "background task stopped; restarting");
         stopped.lock().insert(task);
         sleep(pause).await;
         metrics.upkeep_restarted(task);

@@ -92,7 +92,7 @@ impl Trail {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
             if !self.0.is_full.swap(true, Ordering::Relaxed) {
                 tracing::error!(
-                    "{CAPACITY} events wait for Postgres: until there is room, more are in this log only"
+                    "audit queue full ({CAPACITY} events): further events are only in this log until Postgres accepts writes"
                 );
             }
         }
@@ -186,15 +186,15 @@ impl Trail {
 
     fn drop_unwritable(&self, refused: &Record, error: &DatabaseError) {
         self.0.lost.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(id = %refused.id, event = refused.event, %error, "an event can't be written, and is in this log only");
+        tracing::error!(id = %refused.id, event = refused.event, %error, "audit event rejected by Postgres; it is only in this log");
     }
 
     fn log_outcome(&self, outcome: &Result<(), DatabaseError>) {
         let was_behind = self.0.is_behind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            Ok(()) if was_behind => tracing::info!("the audit trail is written again"),
+            Ok(()) if was_behind => tracing::info!("audit trail writes recovered"),
             Err(error) if !was_behind => {
-                tracing::warn!(%error, "the audit trail can't be written; events wait, {CAPACITY} at most");
+                tracing::warn!(%error, "audit trail write failed; up to {CAPACITY} events are queued; will retry");
             }
             Ok(()) | Err(_) => {}
         }
@@ -209,7 +209,7 @@ impl Trail {
         loop {
             ticks.tick().await;
             if let Err(error) = self.sweep(retention).await {
-                tracing::warn!(%error, "can't sweep the audit trail; what is old is kept for now");
+                tracing::warn!(%error, "sweep of expired audit events failed; will retry");
             }
         }
     }

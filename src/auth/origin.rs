@@ -40,8 +40,8 @@ pub fn warn_of_lost_cookies(transport: Transport, headers: &HeaderMap) {
         let origin = headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
         tracing::warn!(
             origin = origin.as_deref(),
-            "a page of another site signs in by cookie, and its browser keeps none: have it sign in with \
-             `\"transport\": \"bearer\"`, or serve it below the same registrable domain"
+            "cross-site sign-in by cookie: browsers ignore the cookie. Sign in with `\"transport\": \"bearer\"`, or \
+             serve the page from the same registrable domain"
         );
     }
 }

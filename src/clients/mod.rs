@@ -45,7 +45,7 @@ pub enum AuthenticateError {
     #[error("the client's id or its secret is wrong")]
     InvalidCredentials(Option<Uuid>),
     /// The client is unknown, and this node's knowledge can't be refreshed.
-    #[error("whether there is such a client can't be found out")]
+    #[error("the client is unknown, and reading the revocation feed failed")]
     Unavailable,
 }
 

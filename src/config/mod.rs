@@ -216,7 +216,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("settings are wrong:")?;
+        f.write_str("invalid settings:")?;
         self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }

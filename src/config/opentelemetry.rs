@@ -128,7 +128,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn pairs(&mut self, name: &str, text: &str) -> Vec<(String, String)> {
         pairs(text).unwrap_or_else(|| {
-            self.push_error(name, "name=value pairs with commas in between, values percent-encoded");
+            self.push_error(name, "comma-separated name=value pairs with percent-encoded values");
             Vec::new()
         })
     }

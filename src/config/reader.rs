@@ -73,13 +73,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         };
         self.check_cookie_domain(&config);
         if matches!(config.database_direct_url, DirectUrl::Url(_)) && config.database_url.is_none() {
-            self.push_error("DATABASE_URL", "the database that DATABASE_DIRECT_URL is another way to");
+            self.push_error("DATABASE_URL", "the usual connection, since DATABASE_DIRECT_URL is set");
         }
         if matches!(config.listen, Listen::Unix(_)) && config.public_url.is_none() {
-            self.push_error(
-                "PUBLIC_URL",
-                "what clients type, beside LISTEN=unix:…, which says nothing of that",
-            );
+            self.push_error("PUBLIC_URL", "the URL that clients use, which LISTEN=unix:… does not tell");
         }
         config
     }
@@ -185,7 +182,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             (Some(secret), Some(previous)) => Some(secret.replacing(&previous)),
             (secret, None) => secret,
             (None, Some(_)) => {
-                self.push_error("APP_SECRET", "the new secret, beside APP_SECRET_PREVIOUS");
+                self.push_error("APP_SECRET", "the new secret, since APP_SECRET_PREVIOUS is set");
                 None
             }
         }
@@ -250,7 +247,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             rotation: self.rotation(),
         };
         if config.key_file.is_some() && config.rotation.is_some() {
-            self.push_error("KEY_ROTATION", "no value beside JWT_KEY_FILE: such keys change with the file");
+            self.push_error(
+                "KEY_ROTATION",
+                "no value, since JWT_KEY_FILE is set: such keys are rotated by changing the file",
+            );
         }
         config
     }
@@ -265,7 +265,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             }
         }
         if audience.is_empty() && self.text(name).is_some() {
-            self.push_error(name, "names with commas in between");
+            self.push_error(name, "comma-separated names");
         }
         audience
     }
@@ -282,8 +282,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn rotation(&mut self) -> Option<Duration> {
-        let expected =
-            "off, or a time such as 30d, between 10m and 3650d: others must have met a key before it signs";
+        let expected = "off, or a time such as 30d, between 10m and 3650d: clients must have fetched a key before it signs";
         let parse = |text: &str| parse::duration(text).filter(|time| *time >= MIN_ROTATION).map(Some);
         self.read("KEY_ROTATION", expected, |text| if text == "off" { Some(None) } else { parse(text) })?
     }

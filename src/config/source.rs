@@ -10,8 +10,8 @@ const MOST: u64 = 64 * 1024;
 /// Settings that must not be empty, with what would silently happen: another database or secret would be used.
 const NEVER_EMPTY: [(&str, &str); 3] = [
     ("DATABASE_URL", "a private Postgres is used"),
-    ("APP_SECRET", "one is made, and kept in the database"),
-    ("JWT_KEY_FILE", "keys are made, and kept in the database"),
+    ("APP_SECRET", "one is generated and stored in the database"),
+    ("JWT_KEY_FILE", "keys are generated and stored in the database"),
 ];
 
 /// Looks up values of settings by name.

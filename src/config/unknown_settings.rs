@@ -197,10 +197,10 @@ impl GivenSettings<'_> {
 fn refusal(name: &str, meant: &str) -> String {
     let (what, otherwise) = match meant {
         "DATABASE_URL" => ("a database", "a private Postgres is used"),
-        _ => ("a secret", "one is made, and kept in the database"),
+        _ => ("a secret", "one is generated and stored in the database"),
     };
     format!(
-        "{name} seems to name {what}, and nothing here reads it. Set {meant}, or take {name} away: then {otherwise}"
+        "{name} looks like a setting for {what}, but has no effect. Set {meant}, or remove {name}: then {otherwise}"
     )
 }
 

@@ -26,7 +26,7 @@ pub enum UrlError {
     )]
     NotEncoded(char),
     /// An unknown parameter.
-    #[error("{name} is no parameter of a connection here: {advice}")]
+    #[error("{name} is not a supported connection parameter: {advice}")]
     Unknown {
         /// Its name.
         name: String,
@@ -89,17 +89,17 @@ const KNOWN: [(&str, &str); 19] = [
 const MEANT: [(&[&str], &str); 5] = [
     (
         &["schema", "search_path", "currentSchema", "current_schema"],
-        "leave it out, everything of the service's is in the schema dualauth",
+        "leave it out, all tables of the service are in the schema dualauth",
     ),
     (
         &["ssl", "tls", "requiressl"],
-        "write sslmode=require, or sslmode=verify-full, which also checks who answers",
+        "write sslmode=require, or sslmode=verify-full, which also verifies the host name",
     ),
     (
         &["pool_size", "max_connections", "connection_limit", "pool_max_conns", "max"],
         "set DATABASE_MAX_CONNECTIONS",
     ),
-    (&["pgbouncer", "prepared_statements"], "leave it out, a pooler is noticed"),
+    (&["pgbouncer", "prepared_statements"], "leave it out, poolers are detected"),
     (
         &[
             "connect_timeout",

@@ -74,12 +74,12 @@ pub struct Endpoints {
 }
 
 /// Advice when `DATABASE_DIRECT_URL` is not set and `DATABASE_URL` leads to a pooler.
-const SET_DIRECT: &str = "DATABASE_URL leads to a pooler in transaction mode, by which no notification arrives: what other \
-    nodes revoke is known here at the next look, within STALENESS_BOUND. Set DATABASE_DIRECT_URL to the address of Postgres \
+const SET_DIRECT: &str = "DATABASE_URL leads to a pooler in transaction mode, which does not support notifications: revocations by \
+    other nodes are noticed at the next poll, within STALENESS_BOUND. Set DATABASE_DIRECT_URL to the address of Postgres \
     itself, or to none if there is no way past the pooler.";
 
 /// Advice when `DATABASE_DIRECT_URL` leads to a pooler, too.
-const NOT_DIRECT: &str = "DATABASE_DIRECT_URL leads to a pooler in transaction mode, by which no notification arrives: set it \
+const NOT_DIRECT: &str = "DATABASE_DIRECT_URL leads to a pooler in transaction mode, which does not support notifications: set it \
     to the address of Postgres itself, or to none if there is no way past the pooler.";
 
 impl Endpoints {

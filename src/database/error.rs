@@ -17,7 +17,7 @@ pub enum DatabaseError {
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] sqlx::Error),
     /// Postgres rejected the statement: a bug of this program.
-    #[error("the database refused: {0}")]
+    #[error("the database rejected the statement: {0}")]
     Refused(#[source] sqlx::Error),
 }
 

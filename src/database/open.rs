@@ -31,13 +31,13 @@ pub enum OpenError {
     Url(#[from] UrlError),
     /// The encoding can't represent every name.
     #[error(
-        "the database's encoding is not UTF-8, and not every name fits into it: create one with ENCODING 'UTF8'"
+        "the database's encoding is not UTF-8 and can't represent every name: create one with ENCODING 'UTF8'"
     )]
     Encoding,
     /// The pooler uses statement mode, without transactions.
     #[error(
-        "DATABASE_URL leads to a pooler in statement mode, which allows no transactions: have it pool by transaction or by \
-         session (pgbouncer: pool_mode)"
+        "DATABASE_URL leads to a pooler in statement mode, which does not support transactions: use transaction or \
+         session pooling (pgbouncer: pool_mode)"
     )]
     StatementPooling,
 }
@@ -61,7 +61,7 @@ pub async fn open(
 }
 
 fn late(_: tokio::time::error::Elapsed) -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"))
+    sqlx::Error::Io(std::io::Error::other("Postgres does not respond"))
 }
 
 /// Uses a connection of its own, since a migration may take longer than any request, with the application name of a

@@ -24,29 +24,27 @@ pub enum SchemaError {
         error: sqlx::Error,
     },
     /// Other transactions hold locks on tables that must be changed.
-    #[error("the tables are in use by others for too long (pg_stat_activity has who): {0}")]
+    #[error("timed out waiting for table locks (see pg_stat_activity): {0}")]
     Locked(sqlx::Error),
     /// A migration that ran here has another content than the one with this number in this program.
     #[error(
-        "migration {0} ran here with another content than this version has: run the version that made the schema, or a later one"
+        "migration {0} was applied with another content than this version has: run the version that created the schema, or a later one"
     )]
     Altered(i64),
     /// A migration is marked as unfinished. Ours commit together with their row, so something else has left it.
-    #[error("migration {0} failed half way: bring its row in dualauth._sqlx_migrations in order by hand")]
+    #[error("migration {0} failed half way: correct its row in dualauth._sqlx_migrations manually")]
     Unfinished(i64),
     /// The schema no longer supports this version.
-    #[error(
-        "the schema can be used by dualauth {oldest} and later, and this is {VERSION}: run a later version"
-    )]
+    #[error("the schema requires dualauth {oldest} or later, and this is {VERSION}: run a later version")]
     TooOld {
         /// The oldest version that the schema supports.
         oldest: String,
     },
     /// The tables must be moved to another schema, but older nodes are using them.
     #[error(
-        "the tables are to be moved from the schema {schema} to dualauth, which older versions can't follow, and nodes \
+        "the tables must be moved from the schema {schema} to dualauth, where older versions don't find them, but nodes \
          of an older version are connected ({connections} connections): stop them all, then start this one. No later \
-         upgrade asks for that"
+         upgrade requires this"
     )]
     OlderNodes {
         /// The schema with the tables.
@@ -56,8 +54,8 @@ pub enum SchemaError {
     },
     /// Migrations are pending, and the role lacks the privileges to run them.
     #[error(
-        "migrations that have not run yet: {pending}, and this role may not run them. Run `dualauth migrate` as one that \
-         may, or: {grants}"
+        "pending migrations: {pending}, and this role lacks the privileges to run them. Run `dualauth migrate` as a role \
+         that has them, or: {grants}"
     )]
     MayNotMigrate {
         /// Their number.
@@ -66,7 +64,7 @@ pub enum SchemaError {
         grants: MissingGrants,
     },
     /// The role lacks privileges that the program needs.
-    #[error("the database's role lacks rights. As its owner: {0}")]
+    #[error("the database role lacks privileges. Run as the owner of the tables: {0}")]
     MayNot(MissingGrants),
 }
 

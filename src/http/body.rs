@@ -169,7 +169,7 @@ async fn read_to_end(mut payload: Payload) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| {
-            Problem::new(Code::MalformedRequest, "The body broke off, or came in chunks that are none.")
+            Problem::new(Code::MalformedRequest, "The body ended early, or its chunked encoding is invalid.")
         })?;
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(too_large());

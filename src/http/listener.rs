@@ -82,7 +82,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
-            tracing::warn!(%error, path = %self.path.display(), "can't remove the Unix socket");
+            tracing::warn!(%error, path = %self.path.display(), "removing the Unix socket failed");
         }
     }
 }
@@ -138,7 +138,10 @@ async fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 /// Deletes a stale socket file. Returns `in_use` if a server still listens at it.
 async fn remove_stale_socket(path: &Path, in_use: io::Error) -> io::Result<()> {
     if !path.symlink_metadata()?.file_type().is_socket() {
-        return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is in the way"));
+        return Err(io::Error::new(
+            ErrorKind::AlreadyExists,
+            "a file that is not a socket exists at this path",
+        ));
     }
     let is_refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
     if UnixStream::connect(path).await.is_err_and(is_refused) {

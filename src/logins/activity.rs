@@ -117,7 +117,7 @@ impl Activity {
                 return;
             }
             if let Err(error) = write(pool, &batch, lifetimes).await {
-                tracing::warn!(%error, logins = batch.len(), "can't write down when logins were used");
+                tracing::warn!(%error, logins = batch.len(), "writing last-seen times of logins failed; will retry");
                 // They are retried at the next tick, together with whatever else is due then.
                 return self.put_back();
             }

@@ -29,8 +29,8 @@ pub(super) async fn run_sweep(pool: &ConnectionPool, clock: &Clock) {
         ticks.tick().await;
         match sweep(pool, clock.now()).await {
             Ok(0) => {}
-            Ok(deleted) => tracing::debug!(deleted, "swept"),
-            Err(error) => tracing::warn!(%error, "can't sweep; what is over is kept for now"),
+            Ok(deleted) => tracing::debug!(deleted, "expired logins and revocations deleted"),
+            Err(error) => tracing::warn!(%error, "sweep of expired logins failed; will retry"),
         }
     }
 }

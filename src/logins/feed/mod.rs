@@ -165,7 +165,9 @@ impl Feed {
             tokio::time::timeout(self.patience(), reloading).await.map_err(late)??;
         }
         if is_other_history {
-            tracing::warn!("Postgres has crashed, was restarted, or is another: all is read anew");
+            tracing::warn!(
+                "Postgres restarted after a crash or failed over: reloaded the whole revocation feed"
+            );
         }
         if is_all {
             let owners = store::owners(connection, &self.directory.changed_owners(), self.patience()).await?;
@@ -232,14 +234,16 @@ impl Feed {
             let _ = tokio::time::timeout(pause, directory.freshness.wait_for_poll_request()).await;
             let was_behind = self.is_behind;
             match self.poll().await {
-                Ok(()) if was_behind => tracing::info!("the revocation feed is followed again"),
-                Err(error) if !was_behind => tracing::warn!(%error, "the revocation feed can't be read"),
+                Ok(()) if was_behind => tracing::info!("revocation feed recovered"),
+                Err(error) if !was_behind => {
+                    tracing::warn!(%error, "reading the revocation feed failed; will retry")
+                }
                 Ok(()) | Err(_) => {}
             }
             if self.is_behind {
                 tokio::time::sleep(pause).await;
             } else if let Err(error) = self.restore_lost_ends(pause).await {
-                tracing::warn!(%error, lost = self.lost.len(), "logins that had ended are not ended again yet");
+                tracing::warn!(%error, lost = self.lost.len(), "restoring ended logins that Postgres lost in a failover failed; will retry");
             }
         }
     }

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 pub(super) async fn exchange(pools: Pools, directory: Arc<Directory>) {
     while let Some(pool) = pools.listening() {
         if let Err(error) = exchange_by(&pool, &directory).await {
-            tracing::debug!(%error, "notifications don't arrive; the feed is read without them");
+            tracing::debug!(%error, "LISTEN connection failed; polling the revocation feed without notifications");
         }
         sleep(RECONNECT).await;
     }

@@ -168,7 +168,7 @@ impl Ticket {
         &self,
         work: impl FnOnce(&mut Workspace) -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let gone = || PasswordError::Failed("a hashing thread broke off".to_owned());
+        let gone = || PasswordError::Failed("a hashing thread panicked".to_owned());
         let (reply, answer) = oneshot::channel();
         let place = Arc::clone(&self.place);
         let job = move |workspace: &mut Workspace| {

@@ -34,13 +34,13 @@ const MAX_MEMORY_KIB: u64 = PasswordConfig::MAX_MEMORY_KIB as u64;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     /// The format is unknown.
-    #[error("is of no kind that is known here")]
+    #[error("has an unknown format")]
     Unknown,
     /// The format is known and rejected. Contains its name.
-    #[error("is {0}, which is not taken")]
+    #[error("is {0}, which is not accepted")]
     NotTaken(&'static str),
     /// The format is known by its prefix, but the rest is malformed.
-    #[error("is no well-formed {0} hash")]
+    #[error("is not a well-formed {0} hash")]
     Malformed(&'static str),
     /// Verifying it would take more than a few seconds, or too much memory.
     #[error("costs too much to verify: {0} at most")]
