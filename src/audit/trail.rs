@@ -91,9 +91,7 @@ impl Trail {
         if !self.enqueue(record) {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
             if !self.0.is_full.swap(true, Ordering::Relaxed) {
-                tracing::error!(
-                    "audit queue full ({CAPACITY} events): further events are only in this log until Postgres accepts writes"
-                );
+                tracing::error!(waiting = CAPACITY, "audit queue full; further events only logged");
             }
         }
     }
@@ -186,15 +184,15 @@ impl Trail {
 
     fn drop_unwritable(&self, refused: &Record, error: &DatabaseError) {
         self.0.lost.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(id = %refused.id, event = refused.event, %error, "audit event rejected by Postgres; it is only in this log");
+        tracing::error!(id = %refused.id, event = refused.event, %error, "audit event refused by Postgres; only logged");
     }
 
     fn log_outcome(&self, outcome: &Result<(), DatabaseError>) {
         let was_behind = self.0.is_behind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            Ok(()) if was_behind => tracing::info!("audit trail writes recovered"),
+            Ok(()) if was_behind => tracing::info!("writing the audit trail recovered"),
             Err(error) if !was_behind => {
-                tracing::warn!(%error, "audit trail write failed; up to {CAPACITY} events are queued; will retry");
+                tracing::warn!(%error, "writing the audit trail failed; will retry, with up to {CAPACITY} events queued");
             }
             Ok(()) | Err(_) => {}
         }
@@ -209,7 +207,7 @@ impl Trail {
         loop {
             ticks.tick().await;
             if let Err(error) = self.sweep(retention).await {
-                tracing::warn!(%error, "sweep of expired audit events failed; will retry");
+                tracing::warn!(%error, "sweep of old audit events failed; will retry");
             }
         }
     }
@@ -283,7 +281,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Kind, Origin};
+    use super::super::{Actor, Kind};
     use super::*;
     use crate::database::{Endpoints, Pools};
 
@@ -297,7 +295,7 @@ mod tests {
     async fn what_does_not_fit_is_counted_and_the_oldest_stays() {
         let trail = trail();
         for number in 0..CAPACITY + 7 {
-            trail.record(Entry::new(Kind::Logout, Origin::Node).with("number", number));
+            trail.record(Entry::new(Kind::Logout, &Actor::NODE).with("number", number));
         }
         assert_eq!((trail.waiting(), trail.lost()), (CAPACITY, 7));
         let waiting = lock(&trail.0.waiting);
@@ -309,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn what_can_t_be_written_waits() {
         let trail = trail();
-        trail.record(Entry::new(Kind::Logout, Origin::Node));
+        trail.record(Entry::new(Kind::Logout, &Actor::NODE));
         trail.write_all().await;
         assert_eq!((trail.waiting(), trail.lost()), (1, 0));
     }
@@ -317,8 +315,8 @@ mod tests {
     #[tokio::test]
     async fn of_what_costs_a_stranger_nothing_a_few_a_second_are_taken() {
         let trail = trail();
-        for _ in 0..10 * MAX_UNAUTHENTICATED_PER_SECOND {
-            trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
+        for _ in 0..10 * FREE_A_SECOND {
+            trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
         }
         // The second may have changed in between.
         let taken = trail.waiting() as u64;
@@ -328,9 +326,9 @@ mod tests {
         );
         assert_eq!(trail.lost(), 10 * MAX_UNAUTHENTICATED_PER_SECOND - taken);
 
-        let dropped = trail.lost();
-        lock(&trail.0.anonymous).second = 0;
-        trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
+        let left_out = trail.lost();
+        lock(&trail.0.free).second = 0;
+        trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
         let told: Vec<_> = lock(&trail.0.waiting).iter().filter_map(|record| record.detail.clone()).collect();
         let told: u64 = told.iter().filter_map(|detail| detail["left_out_before"].as_u64()).sum();
         assert_eq!(told, dropped);

@@ -12,12 +12,12 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::IgnoredBody;
-use crate::logins::{EndedLogin, Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
+use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
     AuthError, CookiePolicy, Credential, Csrf, Identity, IntrospectedToken, LoginSecret, Rejection,
@@ -135,6 +135,7 @@ pub trait Mode: Send + Sync {
     fn revoke<'a>(
         &'a self,
         token: &'a Credential,
+        actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>>;
 }
 
@@ -149,9 +150,9 @@ pub struct RotatedSecret {
     pub shown: Option<i32>,
 }
 
-/// The result of a revocation: the login, if it was live and has now been ended.
+/// That a token was revoked: the login behind it has ended, now or before.
 #[derive(Debug)]
-pub struct RevocationOutcome(pub Option<EndedLogin>);
+pub struct RevocationOutcome;
 
 /// The dependencies of a mode.
 pub struct ModeContext<'a> {
@@ -163,8 +164,6 @@ pub struct ModeContext<'a> {
     pub cookies: CookiePolicy,
     /// Creates and checks the CSRF tokens of its logins.
     pub csrf: Arc<Csrf>,
-    /// The trail for audit events.
-    pub trail: Trail,
-    /// The secret from which it derives its keys.
+    /// Its keys are derived from it.
     pub secret: &'a AppSecret,
 }

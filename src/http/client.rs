@@ -8,7 +8,7 @@ use actix_web::http::header::{HeaderMap, USER_AGENT, X_FORWARDED_FOR};
 use actix_web::{FromRequest, HttpRequest, web};
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::audit::Origin;
+use crate::audit::Actor;
 use crate::error::Problem;
 
 /// Maximum length of a user agent that is kept, in characters.
@@ -42,9 +42,9 @@ impl Client {
         }
     }
 
-    /// The origin of an audit event caused by this client.
-    pub fn origin(&self) -> Origin {
-        Origin::Request { address: self.address, user_agent: self.user_agent.clone() }
+    /// Whoever sent it, as the audit trail tells of them.
+    pub fn actor(&self) -> Actor {
+        Actor::request(self.address, self.user_agent.clone())
     }
 
     /// The network that rate limits count as one client. `network_of` in the migrations does the same.

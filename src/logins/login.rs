@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::audit::{Entry, Kind, Origin};
+use crate::audit::{Actor, Entry, Kind};
 use crate::users::User;
 
 use super::authentication::Authentication;
@@ -88,7 +88,16 @@ pub enum LoginState {
 }
 
 impl Login {
-    /// When it expires if it is not used.
+    /// What the audit trail is told of its beginning.
+    pub(super) fn started(&self, actor: &Actor) -> Entry {
+        Entry::new(Kind::LoginStarted, actor)
+            .of_user(self.user.id, &self.user.username)
+            .in_login(self.id)
+            .in_mode(&self.mode)
+            .by_transport(self.transport.as_str())
+    }
+
+    /// When it ends if it is not used.
     pub fn ends_at(&self) -> DateTime<Utc> {
         self.idle_expires_at.min(self.expires_at)
     }
@@ -261,27 +270,27 @@ pub struct Device {
 
 /// A login that has just been ended.
 #[derive(Clone, Debug)]
-pub struct EndedLogin {
+pub(super) struct EndedLogin {
     /// See [`Login::id`].
-    pub id: Uuid,
-    /// Its owner's id.
-    pub user_id: Uuid,
+    pub(super) id: Uuid,
+    /// Whose it was.
+    pub(super) user_id: Uuid,
     /// Its owner's name.
-    pub username: String,
+    pub(super) username: String,
     /// See [`Login::mode`].
-    pub mode: String,
+    pub(super) mode: String,
     /// See [`Login::transport`].
-    pub transport: Transport,
+    pub(super) transport: Transport,
 }
 
 impl EndedLogin {
-    /// The audit event for its end.
-    pub fn entry(&self, kind: Kind, origin: Origin) -> Entry {
-        Entry::new(kind, origin)
+    /// What the audit trail is told of its end.
+    pub(super) fn entry(&self, kind: Kind, actor: &Actor) -> Entry {
+        Entry::new(kind, actor)
             .of_user(self.user_id, &self.username)
             .in_login(self.id)
             .in_mode(&self.mode)
-            .by(self.transport.as_str())
+            .by_transport(self.transport.as_str())
     }
 }
 
@@ -299,9 +308,9 @@ pub enum ReplacedLogin {
 pub enum RenewalOutcome {
     /// The login after the renewal. The credential of its current generation is to be issued.
     Renewed(Box<Login>),
-    /// The generation was replaced longer ago than the grace, so the credential may have been copied. Contains the
-    /// login if it was ended because of that.
-    Reused(Option<EndedLogin>),
+    /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
+    /// The login has ended, or is to be ended, for that.
+    Reused,
     /// The login had ended.
     Ended,
     /// The login had expired.

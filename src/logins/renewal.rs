@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind};
 use crate::database::DatabaseError;
 
 use super::credential_generations::CredentialStatus;
@@ -18,10 +19,14 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
-        match self.rotate(RenewalKey::Claims(claimed), claimed.generation).await? {
+    pub async fn renew(
+        &self,
+        claimed: &RefreshTokenClaims,
+        actor: &Actor,
+    ) -> Result<RenewalOutcome, DatabaseError> {
+        match self.move_on(RenewalKey::Claims(claimed), claimed.generation).await? {
             Some(login) => Ok(RenewalOutcome::Renewed(Box::new(login))),
-            None => self.check_and_end_if_reused(claimed).await,
+            None => self.check(claimed, actor).await,
         }
     }
 
@@ -54,14 +59,16 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check_and_end_if_reused(
+    pub async fn check(
         &self,
         claimed: &RefreshTokenClaims,
+        actor: &Actor,
     ) -> Result<RenewalOutcome, DatabaseError> {
-        match self.peek_outcome(claimed).await? {
-            RenewalOutcome::Reused(_) => Ok(RenewalOutcome::Reused(self.end(claimed.login).await?)),
-            renewal => Ok(renewal),
+        let renewal = self.inspect(claimed).await?;
+        if matches!(renewal, RenewalOutcome::Reused) {
+            self.end_reused(claimed.login, actor).await?;
         }
+        Ok(renewal)
     }
 
     /// The outcome that a renewal from this generation would have. Changes nothing.
@@ -90,8 +97,8 @@ impl Logins {
                     CredentialStatus::Current
                     | CredentialStatus::InGrace { .. }
                     | CredentialStatus::Newer => RenewalOutcome::Renewed(Box::new(login)),
-                    CredentialStatus::Replaced => RenewalOutcome::Reused(None),
-                    CredentialStatus::Unknown => RenewalOutcome::Unknown,
+                    CredentialStatus::Over => RenewalOutcome::Reused,
+                    CredentialStatus::Forgotten => RenewalOutcome::Unknown,
                 }
             }
         }
@@ -133,8 +140,13 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn step_up(&self, id: Uuid, step_up: &StepUp) -> Result<StepUpOutcome, DatabaseError> {
-        let update = store::StepUpUpdate {
+    pub async fn step_up(
+        &self,
+        id: Uuid,
+        step_up: &StepUp,
+        actor: &Actor,
+    ) -> Result<StepUpOutcome, DatabaseError> {
+        let raise = store::StepUpUpdate {
             login: id,
             generation: step_up.generation,
             shown: step_up.shown.unwrap_or_default(),
@@ -147,6 +159,7 @@ impl Logins {
         self.notify_and_catch_up().await;
         match stepped_up {
             Some(login) if self.state(&login, self.clock.now()) == LoginState::Live => {
+                self.trail.record(Entry::to_oneself(Kind::SteppedUp, actor));
                 Ok(StepUpOutcome::SteppedUp(Box::new(login)))
             }
             Some(_) => Ok(StepUpOutcome::Ended),

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto;
 use crate::database::{ConnectionPool, DatabaseError, answer};
@@ -74,17 +75,28 @@ type NameHash = [u8; 12];
 pub struct Importer {
     pool: ConnectionPool,
     clock: Clock,
+    trail: Trail,
+    actor: Actor,
     is_dry_run: bool,
-    /// What users are numbered by: lines or users.
+    /// How many have an account by it.
+    stored: usize,
+    /// What the numbers count: the file's lines, or its users.
     unit: &'static str,
     /// The number of the user that has the username or email.
     seen: HashMap<NameHash, u64>,
 }
 
 impl Importer {
-    /// An import into this database. A dry run changes nothing.
-    pub fn new(pool: ConnectionPool, clock: Clock, is_dry_run: bool, unit: &'static str) -> Self {
-        Self { pool, clock, is_dry_run, unit, seen: HashMap::new() }
+    /// Into this database; a dry run only looks.
+    pub fn new(
+        pool: ConnectionPool,
+        clock: Clock,
+        trail: Trail,
+        actor: Actor,
+        is_dry_run: bool,
+        unit: &'static str,
+    ) -> Self {
+        Self { pool, clock, trail, actor, is_dry_run, stored: 0, unit, seen: HashMap::new() }
     }
 
     /// Checks a user, and that no earlier one has the same names.
@@ -179,8 +191,8 @@ impl Importer {
         username
     }
 
-    /// Returns the indices of users that were not inserted because a name is taken.
-    async fn insert(&self, users: &[UserWithUsername<'_>]) -> Result<Vec<usize>, DatabaseError> {
+    /// Gives the places of those who were not inserted, because somebody has one of their names.
+    async fn insert(&mut self, users: &[UserWithUsername<'_>]) -> Result<Vec<usize>, DatabaseError> {
         let ids: Vec<Uuid> = users.iter().map(|_| Uuid::now_v7()).collect();
         let hash = |named: &UserWithUsername<'_>| named.user.password_hash.expose_secret().to_owned();
         let insert = sqlx::query_scalar!(
@@ -198,6 +210,7 @@ impl Importer {
             self.clock.now(),
         );
         let inserted: HashSet<Uuid> = answer(insert.fetch_all(&self.pool)).await?.into_iter().collect();
+        self.stored += inserted.len();
         let places = ids.iter().enumerate();
         Ok(places.filter(|(_, id)| !inserted.contains(id)).map(|(at, _)| at).collect())
     }
@@ -227,7 +240,17 @@ impl Importer {
     }
 }
 
-/// A user with the final username.
+/// One import is one event, however it ends.
+impl Drop for Importer {
+    fn drop(&mut self) {
+        if self.stored > 0 {
+            let imported = Entry::new(Kind::UsersImported, &self.actor);
+            self.trail.record(imported.with("users", self.stored));
+        }
+    }
+}
+
+/// Somebody with the username that is to be theirs.
 struct UserWithUsername<'a> {
     username: String,
     user: &'a ForeignUser,
@@ -268,7 +291,8 @@ mod tests {
     fn import() -> Importer {
         let nowhere = Endpoints::direct_to(&"postgres://nowhere".into(), "test").expect("a URL");
         let pools = Pools::new(nowhere, 1);
-        Importer::new(pools.requests, Clock::system(), true, "line")
+        let trail = Trail::new(pools.upkeep, Clock::system());
+        Importer::new(pools.requests, Clock::system(), trail, Actor::OPERATOR, true, "line")
     }
 
     #[tokio::test]
