@@ -315,7 +315,7 @@ mod tests {
     #[tokio::test]
     async fn of_what_costs_a_stranger_nothing_a_few_a_second_are_taken() {
         let trail = trail();
-        for _ in 0..10 * FREE_A_SECOND {
+        for _ in 0..10 * MAX_UNAUTHENTICATED_PER_SECOND {
             trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
         }
         // The second may have changed in between.
@@ -326,8 +326,8 @@ mod tests {
         );
         assert_eq!(trail.lost(), 10 * MAX_UNAUTHENTICATED_PER_SECOND - taken);
 
-        let left_out = trail.lost();
-        lock(&trail.0.free).second = 0;
+        let dropped = trail.lost();
+        lock(&trail.0.anonymous).second = 0;
         trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
         let told: Vec<_> = lock(&trail.0.waiting).iter().filter_map(|record| record.detail.clone()).collect();
         let told: u64 = told.iter().filter_map(|detail| detail["left_out_before"].as_u64()).sum();

@@ -59,7 +59,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Who asks by this client, as the audit trail tells of them.
+    /// The actor for audit events of this identity's requests.
     pub fn actor(&self, client: &Client) -> Actor {
         let login = ActorLogin { user_id: self.user_id, username: self.username.clone(), id: self.login_id };
         client.actor().signed_in(login).in_mode(self.mode).by_transport(self.transport.as_str())

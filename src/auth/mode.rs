@@ -150,7 +150,7 @@ pub struct RotatedSecret {
     pub shown: Option<i32>,
 }
 
-/// That a token was revoked: the login behind it has ended, now or before.
+/// The token was revoked: its login has ended, now or before.
 #[derive(Debug)]
 pub struct RevocationOutcome;
 
@@ -164,6 +164,6 @@ pub struct ModeContext<'a> {
     pub cookies: CookiePolicy,
     /// Creates and checks the CSRF tokens of its logins.
     pub csrf: Arc<Csrf>,
-    /// Its keys are derived from it.
+    /// The secret from which it derives its keys.
     pub secret: &'a AppSecret,
 }

@@ -70,25 +70,25 @@ pub enum ManageClientError {
     /// There is no client with this id.
     #[error("there is no client {0}")]
     Unknown(Uuid),
-    /// Nobody got its secret, so it was not registered.
+    /// Its secret could not be delivered, so it was not registered.
     #[error("nothing was registered: {0}")]
     Undelivered(Undelivered),
-    /// Nobody got its secret, and it is registered all the same.
+    /// Its secret could not be delivered, and its registration could not be undone.
     #[error("{why}; {id} was registered and is to be deleted: {error}")]
     Stranded {
-        /// Which client.
+        /// Its id.
         id: Uuid,
-        /// Why nobody got its secret.
+        /// Why its secret could not be delivered.
         why: Undelivered,
         /// Why it could not be deleted.
         error: DatabaseError,
     },
-    /// The database gave no answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
-/// Why a client's secret could not be given to whoever registers it.
+/// Why a client's secret could not be delivered to the operator.
 pub type Undelivered = Box<dyn std::error::Error>;
 
 /// SHA-256 of a secret.
@@ -110,13 +110,13 @@ impl fmt::Debug for Clients {
 }
 
 impl Clients {
-    /// Clients in this database. Those who follow the feed of these logins keep them up to date.
+    /// Clients in this database. To be passed to the feed of these logins, which keeps them up to date.
     pub fn new(pools: Pools, logins: Logins, clock: Clock, trail: Trail) -> Self {
         Self { pools, logins, clock, trail, known: RwLock::default() }
     }
 
-    /// Registers one. Its secret goes to `deliver`, and to nobody later. What can't be delivered is of no use: then no client is
-    /// registered.
+    /// Registers a client. Its secret is passed to `deliver` and is not available later. If the delivery fails, the
+    /// registration is undone.
     ///
     /// # Errors
     /// See [`ManageClientError`].
@@ -168,7 +168,7 @@ impl Clients {
     /// registered just now, so the feed is polled once; the same is done for a wrong secret, so that the time does
     /// not reveal which of the two it was.
     ///
-    /// The trail is told of one that is refused. Only then it is asked who tried.
+    /// A failure is recorded in the audit trail. `actor` is called only then.
     ///
     /// # Errors
     /// See [`AuthenticateError`].
@@ -187,7 +187,7 @@ impl Clients {
     }
 
     async fn find_by_credentials(&self, id: &str, secret: &str) -> Result<Uuid, AuthenticateError> {
-        // What can't be one of ours, anybody can tell.
+        // Malformed id or secret: rejected without a poll, since the format is public.
         let (Ok(id), Some(secret)) = (id.parse(), OpaqueToken::parse(PREFIX, secret)) else {
             return Err(AuthenticateError::InvalidCredentials(None));
         };

@@ -42,7 +42,7 @@ impl Client {
         }
     }
 
-    /// Whoever sent it, as the audit trail tells of them.
+    /// The actor for audit events of this client's requests.
     pub fn actor(&self) -> Actor {
         Actor::request(self.address, self.user_agent.clone())
     }

@@ -88,7 +88,8 @@ impl JwtMode {
         request: &HttpRequest,
     ) -> Result<Login, AuthError> {
         let refresh = self.verify_refresh_token(presented, request).await?;
-        let login = outcome(self.logins.check(&refresh.claimed(), &actor_of(request)).await?)?;
+        let login =
+            outcome(self.logins.check_and_end_if_reused(&refresh.claimed(), &actor_of(request)).await?)?;
         note_user(&login);
         Ok(login)
     }
@@ -106,7 +107,7 @@ impl JwtMode {
             Transport::Bearer => Ok(()),
         };
         if let Err(missing) = proof {
-            outcome(self.logins.check(&refresh.claimed(), &actor_of(request)).await?)?;
+            outcome(self.logins.check_and_end_if_reused(&refresh.claimed(), &actor_of(request)).await?)?;
             return Err(missing);
         }
         Ok(refresh)

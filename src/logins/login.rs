@@ -88,7 +88,7 @@ pub enum LoginState {
 }
 
 impl Login {
-    /// What the audit trail is told of its beginning.
+    /// The audit event for its start.
     pub(super) fn started(&self, actor: &Actor) -> Entry {
         Entry::new(Kind::LoginStarted, actor)
             .of_user(self.user.id, &self.user.username)
@@ -97,7 +97,7 @@ impl Login {
             .by_transport(self.transport.as_str())
     }
 
-    /// When it ends if it is not used.
+    /// When it expires if it is not used.
     pub fn ends_at(&self) -> DateTime<Utc> {
         self.idle_expires_at.min(self.expires_at)
     }
@@ -273,7 +273,7 @@ pub struct Device {
 pub(super) struct EndedLogin {
     /// See [`Login::id`].
     pub(super) id: Uuid,
-    /// Whose it was.
+    /// Its owner's id.
     pub(super) user_id: Uuid,
     /// Its owner's name.
     pub(super) username: String,
@@ -284,7 +284,7 @@ pub(super) struct EndedLogin {
 }
 
 impl EndedLogin {
-    /// What the audit trail is told of its end.
+    /// The audit event for its end.
     pub(super) fn entry(&self, kind: Kind, actor: &Actor) -> Entry {
         Entry::new(kind, actor)
             .of_user(self.user_id, &self.username)
@@ -308,8 +308,8 @@ pub enum ReplacedLogin {
 pub enum RenewalOutcome {
     /// The login after the renewal. The credential of its current generation is to be issued.
     Renewed(Box<Login>),
-    /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
-    /// The login has ended, or is to be ended, for that.
+    /// The generation was replaced longer ago than the grace, so the credential may have been copied. The login has
+    /// ended, or must be ended, because of that.
     Reused,
     /// The login had ended.
     Ended,

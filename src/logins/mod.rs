@@ -62,7 +62,7 @@ impl fmt::Debug for Logins {
 }
 
 impl Logins {
-    /// Logins in this database. [`Logins::feed`] keeps them informed of what other nodes end.
+    /// Logins in this database. [`Logins::feed`] keeps this node informed of changes by other nodes.
     pub fn new(
         pools: Pools,
         lifetimes: Lifetimes,
@@ -74,7 +74,7 @@ impl Logins {
         Self { pools, lifetimes, config, clock, trail, directory, activity: Arc::default() }
     }
 
-    /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
+    /// The follower of the revocation feed. It also makes `others` reload what they cache.
     pub fn feed(&self, others: Vec<Arc<dyn ReloadOnRevocation>>, metrics: Metrics) -> Feed {
         let directory = Arc::clone(&self.directory);
         Feed::new(self.pools.clone(), directory, others, metrics, self.trail.clone(), self.clock.clone())
@@ -154,8 +154,8 @@ impl Logins {
         Ok(Some(Login { user, ..login }))
     }
 
-    /// Writes down now that a login was used, if that is still to be done.
-    async fn settle(&self, id: Uuid) -> Result<(), DatabaseError> {
+    /// Writes the pending last-seen time of a login now.
+    async fn flush_last_seen(&self, id: Uuid) -> Result<(), DatabaseError> {
         match self.activity.seen(id) {
             Some(seen) => store::touch(self.requests(), &[id], &[seen], &self.lifetimes).await,
             None => Ok(()),

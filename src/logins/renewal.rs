@@ -24,9 +24,9 @@ impl Logins {
         claimed: &RefreshTokenClaims,
         actor: &Actor,
     ) -> Result<RenewalOutcome, DatabaseError> {
-        match self.move_on(RenewalKey::Claims(claimed), claimed.generation).await? {
+        match self.rotate(RenewalKey::Claims(claimed), claimed.generation).await? {
             Some(login) => Ok(RenewalOutcome::Renewed(Box::new(login))),
-            None => self.check(claimed, actor).await,
+            None => self.check_and_end_if_reused(claimed, actor).await,
         }
     }
 
@@ -55,16 +55,16 @@ impl Logins {
         Ok(moved.filter(|login| self.state(login, now) != LoginState::Ended))
     }
 
-    /// Like [`Self::inspect`], but ends the login if a replaced generation is used again. Does not renew.
+    /// Like [`Self::peek_outcome`], but ends the login if a replaced generation is used again. Does not renew.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(
+    pub async fn check_and_end_if_reused(
         &self,
         claimed: &RefreshTokenClaims,
         actor: &Actor,
     ) -> Result<RenewalOutcome, DatabaseError> {
-        let renewal = self.inspect(claimed).await?;
+        let renewal = self.peek_outcome(claimed).await?;
         if matches!(renewal, RenewalOutcome::Reused) {
             self.end_reused(claimed.login, actor).await?;
         }
@@ -97,8 +97,8 @@ impl Logins {
                     CredentialStatus::Current
                     | CredentialStatus::InGrace { .. }
                     | CredentialStatus::Newer => RenewalOutcome::Renewed(Box::new(login)),
-                    CredentialStatus::Over => RenewalOutcome::Reused,
-                    CredentialStatus::Forgotten => RenewalOutcome::Unknown,
+                    CredentialStatus::Replaced => RenewalOutcome::Reused,
+                    CredentialStatus::Unknown => RenewalOutcome::Unknown,
                 }
             }
         }
@@ -146,7 +146,7 @@ impl Logins {
         step_up: &StepUp,
         actor: &Actor,
     ) -> Result<StepUpOutcome, DatabaseError> {
-        let raise = store::StepUpUpdate {
+        let update = store::StepUpUpdate {
             login: id,
             generation: step_up.generation,
             shown: step_up.shown.unwrap_or_default(),

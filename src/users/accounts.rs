@@ -69,17 +69,17 @@ impl Accounts {
         Self { pool, hasher, min_password_length, clock, trail }
     }
 
-    /// Opens an account for whoever asks. Signs nobody in.
+    /// Creates an account for a user, without signing in.
     ///
     /// # Errors
     /// See [`RegisterError`].
     pub async fn register(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
-        let user = self.open(new).await?;
+        let user = self.validate_and_insert(new).await?;
         self.trail.record(Entry::new(Kind::Registered, actor).of_user(user.id, &user.username));
         Ok(user)
     }
 
-    pub(super) async fn open(&self, new: &RegistrationInput) -> Result<User, RegisterError> {
+    pub(super) async fn validate_and_insert(&self, new: &RegistrationInput) -> Result<User, RegisterError> {
         let password = new.password.expose_secret();
         let invalid = check_user(new.username.as_deref(), &new.email, password, self.min_password_length);
         if !invalid.is_empty() {
@@ -88,11 +88,11 @@ impl Accounts {
         let password_hash = self.hasher.hash(password).await?;
         match &new.username {
             Some(username) => self.insert(new, username, &password_hash).await,
-            None => self.insert_under_derived_name(new, &password_hash).await,
+            None => self.insert_with_derived_name(new, &password_hash).await,
         }
     }
 
-    async fn insert_under_derived_name(
+    async fn insert_with_derived_name(
         &self,
         new: &RegistrationInput,
         password_hash: &str,
@@ -100,7 +100,7 @@ impl Accounts {
         let DerivedNames { preferred, fallback } = derived_username::derive(&new.email);
         let free = store::first_free(&self.pool, &preferred).await?;
         match self.insert(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
-            // Somebody took it in between.
+            // Another registration took the name in between.
             Err(RegisterError::UsernameTaken) => self.insert(new, &fallback, password_hash).await,
             outcome => outcome,
         }
@@ -138,7 +138,7 @@ impl Accounts {
         self.hasher.load()
     }
 
-    /// Ends every login of a user who asks for it.
+    /// Ends all logins of a user, at their own request.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -164,7 +164,7 @@ impl Accounts {
         Ok(store::find_by_name(&self.pool, name).await?.map(UserRef::from))
     }
 
-    /// Deletes counts of guesses that are forgotten, for as long as it is polled.
+    /// Runs the task that deletes expired counts of failed sign-ins.
     pub async fn run_sweep(self, upkeep: ConnectionPool) {
         guesses::run_sweep(&upkeep, &self.clock).await;
     }

@@ -78,16 +78,16 @@ pub struct Importer {
     trail: Trail,
     actor: Actor,
     is_dry_run: bool,
-    /// How many have an account by it.
+    /// Number of accounts that it has created.
     stored: usize,
-    /// What the numbers count: the file's lines, or its users.
+    /// What users are numbered by: lines or users.
     unit: &'static str,
     /// The number of the user that has the username or email.
     seen: HashMap<NameHash, u64>,
 }
 
 impl Importer {
-    /// Into this database; a dry run only looks.
+    /// An import into this database. A dry run changes nothing.
     pub fn new(
         pool: ConnectionPool,
         clock: Clock,
@@ -191,7 +191,7 @@ impl Importer {
         username
     }
 
-    /// Gives the places of those who were not inserted, because somebody has one of their names.
+    /// Returns the indices of users that were not inserted because a name is taken.
     async fn insert(&mut self, users: &[UserWithUsername<'_>]) -> Result<Vec<usize>, DatabaseError> {
         let ids: Vec<Uuid> = users.iter().map(|_| Uuid::now_v7()).collect();
         let hash = |named: &UserWithUsername<'_>| named.user.password_hash.expose_secret().to_owned();
@@ -240,7 +240,7 @@ impl Importer {
     }
 }
 
-/// One import is one event, however it ends.
+/// One audit event per import, also if it is aborted.
 impl Drop for Importer {
     fn drop(&mut self) {
         if self.stored > 0 {
@@ -250,7 +250,7 @@ impl Drop for Importer {
     }
 }
 
-/// Somebody with the username that is to be theirs.
+/// A user with the final username.
 struct UserWithUsername<'a> {
     username: String,
     user: &'a ForeignUser,

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use self::accounts::{Accounts, RegisterError, RegistrationInput};
-pub use self::guesses::{AttemptSource, UnknownNameBucket, closed};
+pub use self::guesses::{AttemptSource, UnknownNameBucket, account_locked};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
 pub use self::management::{ManageUserError, SetPasswordError};
 pub use self::passwords::{

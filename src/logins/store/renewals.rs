@@ -32,8 +32,8 @@ impl<'a> RenewalKey<'a> {
     }
 }
 
-/// Moves a login on from this generation of its credential. `None` when the login is not live, or at a later
-/// generation: of two changes at once, one finds that.
+/// Renews a login from this generation of its credential. `None` when the login is not live or is at a later
+/// generation: of two concurrent renewals, the second gets `None`.
 pub(in crate::logins) async fn renew(
     pool: &ConnectionPool,
     which: RenewalKey<'_>,

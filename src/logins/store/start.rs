@@ -21,7 +21,7 @@ pub(in crate::logins) struct Start<'a> {
 }
 
 impl Start<'_> {
-    /// The login to be replaced: by its handle's hash and the generation of the id, or by its own id.
+    /// The login to replace: the hash of its handle and the generation, or its id.
     fn replaced(&self) -> (Option<&[u8]>, Option<i32>, Option<Uuid>) {
         match &self.replaces {
             Some(ReplacedLogin::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
@@ -31,7 +31,7 @@ impl Start<'_> {
     }
 }
 
-/// Gives the roles that its owner has now. `None` when the owner may not sign in.
+/// Inserts the login and returns its owner's current roles. `None` when the owner may not sign in.
 pub(in crate::logins) async fn insert(
     pool: &ConnectionPool,
     start: Start<'_>,
