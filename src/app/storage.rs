@@ -1,4 +1,4 @@
-//! The database, the private Postgres that may have been started for it, and what is kept in it.
+//! Storage: the database's connection pools, the private Postgres if there is one, and the repositories on top.
 
 use secrecy::SecretString;
 
@@ -13,15 +13,15 @@ use dualauth_postgres::PrivatePostgres;
 
 use super::StartError;
 
-/// The database of the service, and the Postgres that was started for it, if any.
+/// The service's database, and the private Postgres that was started for it, if any.
 pub struct Storage {
-    /// Connections to it.
+    /// The connection pools.
     pub pools: Pools,
     private: Option<PrivatePostgres>,
 }
 
 impl Storage {
-    /// Opens the database that the settings name, or the private one, for a command, and brings its schema up to date.
+    /// Opens the configured database for a command, or else the private one, and migrates its schema.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -41,19 +41,19 @@ impl Storage {
         Ok(Self { pools, private: Some(private) })
     }
 
-    /// Of a database that is never asked: enough to say which routes there are.
+    /// Pools that never connect, for building the route table and the OpenAPI document without a database.
     ///
     /// # Errors
-    /// Never in practice: its address can be read.
-    pub(super) fn nowhere(config: &Config) -> Result<Self, OpenError> {
-        let ways = Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?;
-        Ok(Self { pools: Pools::new(ways, config.database_max_connections), private: None })
+    /// Never in practice: the URL is a constant that parses.
+    pub(super) fn disconnected(config: &Config) -> Result<Self, OpenError> {
+        let endpoints = Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?;
+        Ok(Self { pools: Pools::new(endpoints, config.database_max_connections), private: None })
     }
 
-    /// The accounts in it.
+    /// The user accounts.
     ///
     /// # Errors
-    /// When the machine gives no thread to compute hashes.
+    /// If a hashing thread can't be started.
     pub fn accounts(
         &self,
         config: &Config,
@@ -64,23 +64,23 @@ impl Storage {
         Ok(Accounts::new(self.pools.requests.clone(), hasher, config.passwords.min_length, clock.clone()))
     }
 
-    /// The signing keys in it, sealed under this secret.
+    /// The signing keys, encrypted in the database under `secret`.
     ///
     /// # Errors
-    /// When `JWT_KEY_FILE` has none.
+    /// If `JWT_KEY_FILE` contains no usable key.
     pub fn keys(&self, config: &Config, secret: &AppSecret, clock: &Clock) -> Result<Keys, KeysError> {
         Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone())
     }
 
-    /// The audit trail in it.
+    /// The audit trail.
     pub fn trail(&self, clock: &Clock) -> Trail {
         Trail::new(self.pools.upkeep.clone(), clock.clone())
     }
 
-    /// The secret in force, for commands: they make none.
+    /// The current APP_SECRET, for commands, which never generate one.
     ///
     /// # Errors
-    /// When the database gives no answer, or there is none yet.
+    /// If a query fails, or there is no secret yet.
     pub async fn app_secret(&self, config: &Config) -> Result<AppSecret, StartError> {
         match &config.app_secret {
             Some(secret) => Ok(secret.clone()),
@@ -88,12 +88,12 @@ impl Storage {
         }
     }
 
-    /// The private Postgres' URL, for a person who wants to look into it.
+    /// The URL of the private Postgres, for inspection by the operator.
     pub fn private_url(&self) -> Option<String> {
         self.private.as_ref().map(PrivatePostgres::url)
     }
 
-    /// Closes the connections, and stops the Postgres that was started for them.
+    /// Closes the connections, and stops the private Postgres.
     pub async fn close(self) {
         self.pools.close().await;
         if let Some(private) = self.private {
