@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::auth::{AuthError, Credential, Identity, IntrospectedToken, RevocationOutcome};
 
 use super::JwtMode;
-use super::credential::{PREFIX, identity, is_access_token};
+use super::access_token::{PREFIX, identity, is_access_token};
 
 impl JwtMode {
     /// What an access token says. A refresh token is for this service alone, and others are not told that there is

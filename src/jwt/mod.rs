@@ -1,13 +1,13 @@
 //! JWTs: present a signed snapshot of the login, and the server checks the signature.
 //!
 //! The story: `login` begins a login and signs what a request needs to know of it into an access token of a few
-//! minutes ([`keys`]). Requests are answered from its claims, without a look-up ([`credential`], [`verified`]); that the login
+//! minutes ([`keys`]). Requests are answered from its claims, without a look-up ([`access_token`], [`verified`]); that the login
 //! has not been ended meanwhile, the node knows from the revocation feed. The refresh token is the login's id,
 //! a counter and a secret of the login under a MAC: `refresh` moves the counter on and issues the next pair ([`mod@refresh`],
 //! [`issue`]). `logout` ends the login, and with it the access tokens that are out.
 
+mod access_token;
 mod claims;
-mod credential;
 mod documentation;
 mod handlers;
 mod introspection;
@@ -35,7 +35,7 @@ use crate::clock::Clock;
 use crate::error::Problem;
 use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, Transport};
 
-use self::credential::{RefreshTokenCodec, secret_hash};
+use self::access_token::{RefreshTokenCodec, secret_hash};
 pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
 use self::verified::VerifiedTokens;
 
