@@ -5,7 +5,8 @@ use uuid::Uuid;
 use crate::auth::{AuthError, Credential, Identity, IntrospectedToken, RevocationOutcome};
 
 use super::JwtMode;
-use super::access_token::{PREFIX, identity, is_access_token};
+use super::access_token::{identity, is_access_token};
+use super::refresh_token::PREFIX;
 
 impl JwtMode {
     /// What an access token says. A refresh token is for this service alone, and others are not told that there is

@@ -12,7 +12,8 @@ use crate::error::Problem;
 use crate::http::cookie_header;
 use crate::logins::{Login, Transport};
 
-use super::access_token::{RefreshTokenPayload, may_be_access_token, may_be_refresh_token};
+use super::access_token::may_be_access_token;
+use super::refresh_token::{RefreshTokenPayload, may_be_refresh_token};
 use super::{ACCESS_COOKIE, JwtMode, REFRESH_COOKIE};
 
 /// A pair of tokens, by the transport that they travel in.

@@ -14,6 +14,7 @@ mod introspection;
 mod issue;
 mod keys;
 mod refresh;
+mod refresh_token;
 mod verified;
 
 use std::sync::Arc;
@@ -35,8 +36,8 @@ use crate::clock::Clock;
 use crate::error::Problem;
 use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, Transport};
 
-use self::access_token::{RefreshTokenCodec, secret_hash};
 pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
+use self::refresh_token::{RefreshTokenCodec, secret_hash};
 use self::verified::VerifiedTokens;
 
 const NAME: &str = "jwt";

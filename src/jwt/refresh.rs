@@ -17,7 +17,7 @@ use crate::http::client::Client;
 use crate::logins::{Login, RenewalOutcome, ReplacedLogin, Transport};
 use crate::telemetry::{self, RequestUser};
 
-use super::access_token::RefreshTokenPayload;
+use super::refresh_token::RefreshTokenPayload;
 use super::{JwtMode, NAME};
 
 /// Whether the refresh token is looked at in the access token's place.
