@@ -38,16 +38,16 @@ pub(super) async fn prepare_keys(
 ) -> Result<(), StartError> {
     let pool = &storage.pools.requests;
     let Some(secret) = &config.app_secret else { return Ok(keys.prepare(trail).await?) };
-    let made_here = database::made_app_secret(pool).await?;
-    match (keys.prepare(trail).await, &made_here) {
-        (Err(KeysError::OtherSecret), Some(made_here)) => {
-            let secret = secret.clone().replacing(made_here);
+    let generated_secret = database::made_app_secret(pool).await?;
+    match (keys.prepare(trail).await, &generated_secret) {
+        (Err(KeysError::OtherSecret), Some(generated_secret)) => {
+            let secret = secret.clone().replacing(generated_secret);
             storage.keys(config, &secret, clock)?.prepare(trail).await?;
             keys.prepare(trail).await?;
         }
         (prepared, _) => prepared?,
     }
-    if made_here.is_some() {
+    if generated_secret.is_some() {
         database::forget_app_secret(pool).await?;
     }
     Ok(())

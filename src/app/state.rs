@@ -196,9 +196,9 @@ fn modes(
     keys: &Keys,
 ) -> AcceptedModes {
     // Without the revocation feed JWTs work as in the textbook: every request verifies the signature, nothing is cached.
-    let verified = (config.directory.jwt_revocation == JwtRevocation::Feed)
+    let cache_size = (config.directory.jwt_revocation == JwtRevocation::Feed)
         .then_some(config.directory.session_cache_size);
-    let jwt = JwtMode::new(context, issuer_audience, keys.clone(), verified);
+    let jwt = JwtMode::new(context, issuer_audience, keys.clone(), cache_size);
     let modes: Vec<Arc<dyn Mode>> = vec![Arc::new(jwt), Arc::new(SessionMode::new(context))];
     AcceptedModes::new(modes)
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::output::is_no_longer_read;
+use super::output::is_broken_pipe;
 use super::signals::StopSignals;
 use super::{Failure, print_line};
 use crate::app::Storage;
@@ -20,19 +20,19 @@ use crate::database::ReadPosition;
 use crate::users::ThreadPriority;
 
 /// How often the trail is looked at while it is followed.
-const PAUSE: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How many events are known to have been printed.
-const REMEMBERED: usize = 100_000;
+const MAX_REMEMBERED: usize = 100_000;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
     /// Print the newest events of the audit trail, the oldest of them first
-    Tail(Tail),
+    Tail(TailArgs),
 }
 
 #[derive(Args)]
-pub(super) struct Tail {
+pub(super) struct TailArgs {
     /// How many
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 20)]
     count: u32,
@@ -66,12 +66,12 @@ pub(super) async fn manage(command: AuditCommand, config: &Config) -> Result<(),
     storage.close().await;
     match outcome {
         // Whoever read it has read enough.
-        Err(failure) if is_no_longer_read(&failure) => Ok(()),
+        Err(failure) if is_broken_pipe(&failure) => Ok(()),
         outcome => outcome,
     }
 }
 
-async fn print(storage: &Storage, config: &Config, tail: Tail) -> Result<(), Failure> {
+async fn print(storage: &Storage, config: &Config, tail: TailArgs) -> Result<(), Failure> {
     let clock = Clock::system();
     let (username, kind) = (tail.user, tail.event);
     let user = match &username {
@@ -97,14 +97,14 @@ async fn follow(
     printed: Vec<Record>,
 ) -> Result<(), Failure> {
     let mut was_behind = false;
-    let mut lately = RecentlyPrinted::default();
-    lately.unseen(printed);
+    let mut recent = RecentlyPrinted::default();
+    recent.take_new(printed);
     loop {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         match trail.since(filter, &position).await {
             Ok((next, records)) => {
                 was_behind = false;
-                printer.print(&lately.unseen(records))?;
+                printer.print(&recent.take_new(records))?;
                 position = next;
             }
             Err(error) => {
@@ -117,7 +117,7 @@ async fn follow(
     }
 }
 
-/// Which events were printed lately: after a crash of Postgres they are read once more.
+/// Which events were printed recent: after a crash of Postgres they are read once more.
 #[derive(Default)]
 struct RecentlyPrinted {
     ids: HashSet<Uuid>,
@@ -126,14 +126,14 @@ struct RecentlyPrinted {
 
 impl RecentlyPrinted {
     /// Those of these that were not.
-    fn unseen(&mut self, records: Vec<Record>) -> Vec<Record> {
-        let unseen: Vec<Record> = records.into_iter().filter(|record| self.ids.insert(record.id)).collect();
-        self.oldest_first.extend(unseen.iter().map(|record| record.id));
-        let too_many = self.oldest_first.len().saturating_sub(REMEMBERED);
+    fn take_new(&mut self, records: Vec<Record>) -> Vec<Record> {
+        let new: Vec<Record> = records.into_iter().filter(|record| self.ids.insert(record.id)).collect();
+        self.oldest_first.extend(new.iter().map(|record| record.id));
+        let too_many = self.oldest_first.len().saturating_sub(MAX_REMEMBERED);
         self.oldest_first.drain(..too_many).for_each(|id| {
             self.ids.remove(&id);
         });
-        unseen
+        new
     }
 }
 
@@ -146,44 +146,45 @@ struct Printer {
 impl Printer {
     fn print(&mut self, records: &[Record]) -> Result<(), Failure> {
         if self.is_json {
-            return records.iter().try_for_each(|record| print_line(&in_ascii(record)?));
+            return records.iter().try_for_each(|record| print_line(&to_ascii_json(record)?));
         }
-        let rows: Vec<_> = records.iter().map(|record| (columns(record), rest(record))).collect();
+        let rows: Vec<_> = records.iter().map(|record| (columns(record), details(record))).collect();
         for (columns, _) in &rows {
             let lengths = columns.each_ref().map(|column| column.chars().count());
             self.widths.iter_mut().zip(lengths).for_each(|(width, length)| *width = length.max(*width));
         }
-        rows.iter().try_for_each(|(columns, rest)| print_line(&self.line(columns, rest)))
+        rows.iter().try_for_each(|(columns, details)| print_line(&self.line(columns, details)))
     }
 
-    fn line(&self, columns: &[String; 5], rest: &str) -> String {
+    fn line(&self, columns: &[String; 5], details: &str) -> String {
         let padded = columns.iter().zip(self.widths).map(|(column, width)| format!("{column:<width$}  "));
-        let line = padded.collect::<String>() + rest;
+        let line = padded.collect::<String>() + details;
         line.trim_end().to_owned()
     }
 }
 
 /// When, what, who, in which mode, from where.
 fn columns(record: &Record) -> [String; 5] {
-    let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), printable);
+    let or_dash =
+        |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), escape_control_chars);
     let mode = match (&record.mode, &record.transport) {
         (Some(mode), Some(transport)) => Some(format!("{mode}/{transport}")),
         (mode, transport) => mode.clone().or_else(|| transport.clone()),
     };
-    let place = record.address.as_ref().unwrap_or(&record.source);
+    let address = record.address.as_ref().unwrap_or(&record.source);
     [
         record.at.to_rfc3339_opts(SecondsFormat::Millis, true),
-        printable(&record.event),
+        escape_control_chars(&record.event),
         or_dash(&record.username),
         or_dash(&mode),
-        printable(place),
+        escape_control_chars(address),
     ]
 }
 
-fn rest(record: &Record) -> String {
+fn details(record: &Record) -> String {
     let detail = record.detail.as_ref().and_then(Value::as_object);
     let members = detail.into_iter().flatten().map(|(name, value)| match value {
-        Value::String(text) => format!("{name}={}", printable(text)),
+        Value::String(text) => format!("{name}={}", escape_control_chars(text)),
         other => format!("{name}={other}"),
     });
     let login = record.login_id.map(|id| format!("login={id}"));
@@ -195,12 +196,12 @@ fn rest(record: &Record) -> String {
 }
 
 /// What a terminal shows and does not obey.
-pub(super) fn printable(text: &str) -> String {
+pub(super) fn escape_control_chars(text: &str) -> String {
     text.escape_debug().to_string()
 }
 
 /// As JSON in ASCII: some of the other characters are orders to a terminal as well.
-pub(super) fn in_ascii(record: &impl Serialize) -> Result<String, Failure> {
+pub(super) fn to_ascii_json(record: &impl Serialize) -> Result<String, Failure> {
     let mut escaped = String::new();
     for letter in serde_json::to_string(record)?.chars() {
         match letter {
@@ -248,9 +249,9 @@ mod tests {
     #[test]
     fn what_a_client_says_does_not_drive_the_terminal() {
         let printer = Printer { is_json: false, widths: [0; 5] };
-        let line = printer.line(&columns(&record()), &rest(&record()));
+        let line = printer.line(&columns(&record()), &details(&record()));
         assert!(is_harmless(&line), "{line:?}");
-        let line = in_ascii(&record()).expect("JSON");
+        let line = to_ascii_json(&record()).expect("JSON");
         assert!(is_harmless(&line), "{line:?}");
         let read: Value = serde_json::from_str(&line).expect("JSON still");
         assert_eq!(read["user_agent"], EVIL);

@@ -24,7 +24,7 @@ pub(super) enum ClientCommand {
 
 #[derive(Args)]
 pub(super) struct CreateClientArgs {
-    /// What people call it: 1 to 64 printable characters
+    /// What people call it: 1 to 64 escape_control_chars characters
     name: String,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct ClientIdArgs {
 
 /// Does one thing, and says what came of it.
 pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<(), Failure> {
-    if matches!(command, ClientCommand::Create(_)) && output::is_discarded() {
+    if matches!(command, ClientCommand::Create(_)) && output::is_dev_null() {
         return Err("standard output is closed, or /dev/null: nobody could read the secret, so nothing was registered".into());
     }
     let storage = Storage::open(config).await?;

@@ -15,7 +15,7 @@ use dualauth_compare::target::Target;
 use dualauth_compare::{Check, Options, Plan, Progress, bare};
 
 #[derive(Args)]
-pub(super) struct Compare {
+pub(super) struct CompareArgs {
     /// In under two minutes: what matters most, with wider intervals
     #[arg(long, conflicts_with = "full")]
     quick: bool,
@@ -42,7 +42,7 @@ pub(super) struct Compare {
     spin: u64,
 }
 
-pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Failure> {
+pub(super) async fn manage(command: CompareArgs, config: &Config) -> Result<(), Failure> {
     if let Some(listen) = command.bare {
         return Ok(bare::serve(listen, Duration::from_micros(command.spin)).await?);
     }

@@ -18,7 +18,7 @@ pub(super) enum KeysCommand {
     /// Have the next key sign from now on, and publish another one as the next
     Rotate(RotateKeyArgs),
     /// Refuse what a key has signed from now on, if it does not sign any more
-    Retire(Retire),
+    Retire(RetireKeyArgs),
     /// Make new keys, and refuse every access token that is out: for an APP_SECRET that is lost, or known to others
     Reset,
 }
@@ -31,7 +31,7 @@ pub(super) struct RotateKeyArgs {
 }
 
 #[derive(Args)]
-pub(super) struct Retire {
+pub(super) struct RetireKeyArgs {
     /// The key's name, as `keys list` has it
     kid: String,
 }
@@ -46,13 +46,13 @@ fn algorithm(name: &str) -> Result<JwtAlgorithm, String> {
 pub(super) async fn manage(command: KeysCommand, config: &Config) -> Result<(), Failure> {
     let storage = Storage::open(config).await?;
     let trail = storage.trail(&Clock::system());
-    let outcome = with(&storage, &trail, command, config).await;
+    let outcome = run(&storage, &trail, command, config).await;
     trail.write_all().await;
     storage.close().await;
     print_line(&outcome?)
 }
 
-async fn with(
+async fn run(
     storage: &Storage,
     trail: &Trail,
     command: KeysCommand,
@@ -67,7 +67,7 @@ async fn with(
             trail.record(rotated.entry(Origin::Command));
             Ok(describe(&rotated))
         }
-        KeysCommand::Retire(Retire { kid }) => {
+        KeysCommand::Retire(RetireKeyArgs { kid }) => {
             keys.retire(&kid).await?;
             trail.record(Entry::new(Kind::KeyRetired, Origin::Command).with("kid", kid.as_str()));
             Ok(format!("{kid} is retired: what it has signed is refused."))

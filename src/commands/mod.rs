@@ -42,7 +42,7 @@ enum Command {
     #[command(flatten)]
     Other(WithSettings),
     /// Look for what people get wrong, and say what to do about it. Changes nothing
-    Doctor(doctor::Doctor),
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Those that can do nothing without.
@@ -70,7 +70,7 @@ enum WithSettings {
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// Measure what sessions and JWTs cost on this machine, and how soon they end
-    Compare(compare::Compare),
+    Compare(compare::CompareArgs),
 }
 
 /// Reads the command line.
@@ -91,7 +91,7 @@ pub fn parse() -> Result<CommandLine, ExitCode> {
 pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>) -> Result<(), Failure> {
     match command_line.command {
         // Wrong settings are among what it looks for. It says all that there is to say itself.
-        Some(Command::Doctor(doctor)) => doctor::examine(doctor, config).await,
+        Some(Command::Doctor(doctor)) => doctor::run(doctor, config).await,
         Some(Command::Other(command)) => with_settings(command, config?).await,
         None => with_settings(WithSettings::Serve, config?).await,
     }

@@ -21,14 +21,14 @@ pub(super) fn print_line(text: &str) -> Result<(), Failure> {
 }
 
 /// Whether whoever read it has read enough.
-pub(super) fn is_no_longer_read(failure: &Failure) -> bool {
+pub(super) fn is_broken_pipe(failure: &Failure) -> bool {
     failure
         .downcast_ref::<OutputError>()
         .is_some_and(|OutputError(error)| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// Whether it leads nowhere: to `/dev/null`, which Rust also opens in its place when it was closed as the program began.
-pub(super) fn is_discarded() -> bool {
+pub(super) fn is_dev_null() -> bool {
     let Ok(null) = std::fs::metadata("/dev/null") else { return false };
     fstat(io::stdout()).is_ok_and(|found| found.st_rdev == null.rdev())
 }

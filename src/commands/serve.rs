@@ -19,7 +19,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         () = signals.next() => return Ok(()),
     };
     // Nobody may read it, and the service goes on.
-    let _ = greet(&node, format);
+    let _ = announce_ready(&node, format);
     signals.next().await;
     tracing::info!("stopping");
     tokio::select! {
@@ -30,7 +30,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
-fn greet(node: &RunningService, format: LogFormat) -> Result<(), Failure> {
+fn announce_ready(node: &RunningService, format: LogFormat) -> Result<(), Failure> {
     let url = node.public_url();
     let metrics = node.metrics_address().map(|address| match address {
         Address::Tcp(address) => format!("http://{address}/metrics"),

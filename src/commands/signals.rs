@@ -6,7 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 /// Signals within this time are one wish to stop: GNU `timeout` sends two, and a terminal may send its own beside another.
-const ONE_WISH: Duration = Duration::from_secs(1);
+const DEBOUNCE: Duration = Duration::from_secs(1);
 
 /// Listens for them from when it is made.
 pub(super) struct StopSignals {
@@ -32,16 +32,16 @@ impl StopSignals {
     /// Waits for the next wish to stop.
     pub(super) async fn next(&mut self) {
         loop {
-            self.any().await;
+            self.recv_any().await;
             let now = Instant::now();
-            if self.last.is_none_or(|last| now - last >= ONE_WISH) {
+            if self.last.is_none_or(|last| now - last >= DEBOUNCE) {
                 self.last = Some(now);
                 return;
             }
         }
     }
 
-    async fn any(&mut self) {
+    async fn recv_any(&mut self) {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,

@@ -6,9 +6,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
-use super::audit::printable;
-use super::import::{ImportUsers, import};
-use super::user_list::{ListUsers, list};
+use super::audit::escape_control_chars;
+use super::import::{ImportUsersArgs, import};
+use super::user_list::{ListUsersArgs, list};
 use super::{Failure, print_line};
 use crate::app::Storage;
 use crate::audit::{Entry, Kind, Origin, Trail};
@@ -21,9 +21,9 @@ pub(super) enum UserCommand {
     /// Open an account. The password is read from standard input
     Create(CreateUserArgs),
     /// Take users over from another system, with the hashes of their passwords
-    Import(ImportUsers),
+    Import(ImportUsersArgs),
     /// Print every user: id, username, email, roles, since when, and whether they are disabled
-    List(ListUsers),
+    List(ListUsersArgs),
     /// Print what is known of a user
     Show(UserNameArgs),
     /// Set a user's password, which is read from standard input, and end every login of theirs
@@ -86,26 +86,26 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     };
     let storage = Storage::open(config).await?;
     let clock = Clock::system();
-    let desk = AuditedAccounts {
+    let accounts = AuditedAccounts {
         accounts: storage.accounts(config, &clock, ThreadPriority::Usual)?,
         trail: storage.trail(&clock),
     };
     let outcome = match command {
-        UserCommand::Create(user) => desk.create(user, password).await.map(Some),
-        UserCommand::Import(users) => import(users, &storage, &desk.trail).await.map(Some),
-        UserCommand::List(how) => list(&desk.accounts, &how).await.map(|()| None),
-        UserCommand::Show(user) => desk.show(&user.name).await.map(Some),
-        UserCommand::SetPassword(user) => desk.set_password(&user.name, &password).await.map(Some),
-        UserCommand::Delete(user) => desk.delete(&user.name).await.map(Some),
-        UserCommand::Disable(user) => desk.disable(&user.name, true).await.map(Some),
-        UserCommand::Enable(user) => desk.disable(&user.name, false).await.map(Some),
-        UserCommand::Logout(user) => desk.log_out(&user.name).await.map(Some),
-        UserCommand::Unlock(user) => desk.unlock(&user.name).await.map(Some),
-        UserCommand::Role(command) => desk.change_role(command).await.map(Some),
+        UserCommand::Create(user) => accounts.create(user, password).await.map(Some),
+        UserCommand::Import(users) => import(users, &storage, &accounts.trail).await.map(Some),
+        UserCommand::List(args) => list(&accounts.accounts, &args).await.map(|()| None),
+        UserCommand::Show(user) => accounts.show(&user.name).await.map(Some),
+        UserCommand::SetPassword(user) => accounts.set_password(&user.name, &password).await.map(Some),
+        UserCommand::Delete(user) => accounts.delete(&user.name).await.map(Some),
+        UserCommand::Disable(user) => accounts.disable(&user.name, true).await.map(Some),
+        UserCommand::Enable(user) => accounts.disable(&user.name, false).await.map(Some),
+        UserCommand::Logout(user) => accounts.log_out(&user.name).await.map(Some),
+        UserCommand::Unlock(user) => accounts.unlock(&user.name).await.map(Some),
+        UserCommand::Role(command) => accounts.change_role(command).await.map(Some),
     };
-    desk.trail.write_all().await;
+    accounts.trail.write_all().await;
     storage.close().await;
-    outcome?.map_or(Ok(()), |told| print_line(&told))
+    outcome?.map_or(Ok(()), |text| print_line(&text))
 }
 
 /// Where an operator looks after users, and each change is written down.
@@ -128,11 +128,11 @@ impl AuditedAccounts {
         let (Account { user, disabled_at }, logins) = self.accounts.show(name).await?;
         let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
         let disabled = disabled_at.map_or_else(|| "no".to_owned(), |at| format!("since {}", time(at)));
-        let [username, email] = [&user.username, &user.email].map(|text| printable(text));
+        let [username, email] = [&user.username, &user.email].map(|text| escape_control_chars(text));
         Ok(format!(
             "user_id: {}\nusername: {username}\nemail: {email}\nroles: {}\ncreated_at: {}\ndisabled: {disabled}\nlive logins: {logins}",
             user.id,
-            printable(&user.roles.join(", ")),
+            escape_control_chars(&user.roles.join(", ")),
             time(user.created_at),
         ))
     }

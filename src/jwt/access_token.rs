@@ -15,20 +15,22 @@ use super::keys::VerifiedToken;
 use super::verified::TokenHash;
 use super::{JwtMode, NAME};
 
-/// How base64url of a JSON object begins, and so every JWT.
+/// The beginning of base64url of `{"`, and so of every JWT.
 const JSON_OBJECT: &str = "ey";
 
-/// An access token, and when it runs out.
+/// A newly signed access token with its lifetime.
 pub(super) struct SignedAccessToken {
     pub(super) token: Zeroizing<String>,
-    /// In seconds from its making.
+    /// The lifetime in seconds.
     pub(super) expires_in: i64,
 }
 
 impl JwtMode {
+    /// Checks that an access token could be signed now.
+    ///
     /// # Errors
-    /// `unavailable` when no access token can be signed for now.
-    pub(super) async fn check_that_it_can_sign(&self) -> Result<(), Problem> {
+    /// `unavailable` if this node is stale or has no signing key.
+    pub(super) async fn ensure_can_sign(&self) -> Result<(), Problem> {
         if !self.logins.is_fresh().await {
             return Err(AuthError::Stale.into());
         }
@@ -38,10 +40,11 @@ impl JwtMode {
         Ok(())
     }
 
-    /// Signs what the login is now. The token does not outlive it, nor what the login says of its tokens.
+    /// Issues an access token for a login. It expires with the login at the latest, and not after the login's
+    /// `token_expires_at`, which the revocation feed relies on.
     ///
     /// # Errors
-    /// `unavailable` when it can't be found out which key signs by now.
+    /// `unavailable` if this node is stale, so that the key may have been replaced, or has no signing key.
     pub(super) async fn access_token(&self, login: &Login) -> Result<SignedAccessToken, Problem> {
         if !self.logins.is_fresh().await {
             return Err(AuthError::Stale.into());
@@ -71,53 +74,54 @@ impl JwtMode {
         Ok(SignedAccessToken { token, expires_in: claims.exp - claims.iat })
     }
 
-    /// Who presents this credential. From its claims and from memory: no SQL.
+    /// The identity of an access token, from its claims and the node's memory, without SQL. `None` for a Bearer token that is
+    /// no JWT.
     pub(super) async fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
         if credential.transport == Transport::Bearer && !is_access_token(&credential.token) {
             return Ok(None);
         }
-        let opened = self.live(&credential.token).await?;
-        Ok(Some(identity(&opened.claims, credential.transport)))
+        let verified = self.validate(&credential.token).await?;
+        Ok(Some(identity(&verified.claims, credential.transport)))
     }
 
-    /// What an access token says, if it is good.
-    pub(super) async fn live(&self, token: &str) -> Result<Arc<VerifiedToken>, AuthError> {
-        let opened = self.open(token).await?;
-        let claims = &opened.claims;
+    /// Validates an access token: signature, claims and revocation.
+    pub(super) async fn validate(&self, token: &str) -> Result<Arc<VerifiedToken>, AuthError> {
+        let verified = self.verify_signature(token).await?;
+        let claims = &verified.claims;
         claims.check(
             &self.issuer_audience.issuer,
             &self.issuer_audience.audience,
             self.clock.now().timestamp(),
         )?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.username, &claims.roles).await {
-            Ok(()) => Ok(opened),
+            Ok(()) => Ok(verified),
             Err(AccessTokenError::Ended) => Err(AuthError::TokenRevoked),
             Err(AccessTokenError::OtherOwner) => Err(AuthError::OwnerChanged),
             Err(AccessTokenError::Stale) => Err(AuthError::Stale),
         }
     }
 
-    /// What a token says, if its signature is good; it may have run out, or been revoked. As remembered, or else as it is found to be now.
-    pub(super) async fn open(&self, token: &str) -> Result<Arc<VerifiedToken>, AuthError> {
-        let Some(verified) = &self.verified else {
-            return self.keys.open(token, &self.logins).await.map(Arc::new);
+    /// Verifies only the signature, by the cache if possible: the token may be expired or revoked.
+    pub(super) async fn verify_signature(&self, token: &str) -> Result<Arc<VerifiedToken>, AuthError> {
+        let Some(cache) = &self.verified_tokens else {
+            return self.keys.verify(token, &self.logins).await.map(Arc::new);
         };
         let hash = TokenHash::of(token);
-        if let Some(opened) = verified.find(&hash).filter(|opened| self.keys.accepts(opened)) {
-            return Ok(opened);
+        if let Some(verified) = cache.find(&hash).filter(|verified| self.keys.still_accepts(verified)) {
+            return Ok(verified);
         }
-        let opened = Arc::new(self.keys.open(token, &self.logins).await?);
-        verified.insert(&hash, &opened);
-        Ok(opened)
+        let verified = Arc::new(self.keys.verify(token, &self.logins).await?);
+        cache.insert(&hash, &verified);
+        Ok(verified)
     }
 }
 
-/// Whether it can be one.
+/// Returns `true` if a Bearer token looks like a JWT, as opposed to a session or refresh token.
 pub(super) fn is_access_token(token: &str) -> bool {
     token.starts_with(JSON_OBJECT)
 }
 
-/// Whether it can be an access token that this service has ever put into its cookie, under whichever key.
+/// Returns `true` if a cookie value may be an access token of this service, whatever its key.
 pub(super) fn may_be_access_token(value: &str) -> bool {
     let header = value.split_once('.').and_then(|(header, _)| decode::<Header>(header));
     header.is_some_and(|header| header.typ == TYPE)

@@ -11,7 +11,7 @@ use crate::auth::LoginSecret;
 use crate::crypto::{AppSecret, MacKey, sha256};
 use crate::logins::{RefreshTokenClaims, SecretHash};
 
-/// Tells a refresh token from every other secret.
+/// The prefix of refresh tokens, which distinguishes them from other secrets.
 pub(super) const PREFIX: &str = "dur_";
 
 /// Returns `true` if a cookie value may be a refresh token of this service, whatever the secret.
@@ -19,36 +19,36 @@ pub(super) fn may_be_refresh_token(value: &str) -> bool {
     value.starts_with(PREFIX)
 }
 
-/// What the database knows of the secret in a login's refresh tokens.
+/// The hash of a login's secret, as stored in the database.
 pub(super) fn secret_hash(secret: &LoginSecret) -> SecretHash {
     sha256(secret.as_bytes())
 }
 
-/// What a refresh token stands for: a login, at the generation of its credential.
+/// The content of a refresh token: a login, and the generation of its credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RefreshTokenPayload {
     pub(super) login: Uuid,
     pub(super) generation: i32,
-    /// None in those of a login that began before they had one.
+    /// `None` in tokens of logins that started before refresh tokens contained a secret.
     pub(super) secret: Option<LoginSecret>,
 }
 
 impl RefreshTokenPayload {
-    /// The same, as far as logins know it.
+    /// The payload with the secret's hash, for `logins`.
     pub(super) fn claimed(&self) -> RefreshTokenClaims {
         let secret_hash = self.secret.as_ref().map(secret_hash);
         RefreshTokenClaims { login: self.login, generation: self.generation, secret_hash }
     }
 
-    /// What the MAC is of.
-    fn message(&self) -> Zeroizing<Vec<u8>> {
+    /// The bytes that the MAC authenticates.
+    fn mac_input(&self) -> Zeroizing<Vec<u8>> {
         let secret = self.secret.as_ref().map_or(&[][..], |secret| secret.as_bytes().as_slice());
         Zeroizing::new([self.login.as_bytes().as_slice(), &self.generation.to_be_bytes(), secret].concat())
     }
 }
 
-/// Makes and reads refresh tokens: the login's id, a counter and the login's secret under a MAC. The same counter always
-/// gives the same token, so that two refreshes at once get one successor, and no row is kept for any of them.
+/// Encodes and decodes refresh tokens: the login's id, the generation and the login's secret under a MAC. The encoding is
+/// deterministic, so that concurrent refreshes get the same successor without a stored row per token.
 pub(super) struct RefreshTokenCodec(MacKey);
 
 const MAC_BYTES: usize = 32;
@@ -58,14 +58,14 @@ impl RefreshTokenCodec {
         Self(MacKey::derive(secret, "dualauth refresh token v1"))
     }
 
-    pub(super) fn issue(&self, refresh: &RefreshTokenPayload) -> Zeroizing<String> {
-        let message = refresh.message();
+    pub(super) fn encode(&self, refresh: &RefreshTokenPayload) -> Zeroizing<String> {
+        let message = refresh.mac_input();
         let bytes = Zeroizing::new([message.as_slice(), &self.0.sign(&message)].concat());
         Zeroizing::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes.as_slice())))
     }
 
-    /// `None` unless it was made here.
-    pub(super) fn read(&self, token: &str) -> Option<RefreshTokenPayload> {
+    /// Decodes a token. `None` if it is malformed or its MAC is wrong.
+    pub(super) fn decode(&self, token: &str) -> Option<RefreshTokenPayload> {
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(token.strip_prefix(PREFIX)?).ok()?);
         let (message, mac) = bytes.split_last_chunk::<MAC_BYTES>()?;
         let (id, rest) = message.split_first_chunk()?;
@@ -85,7 +85,7 @@ impl RefreshTokenCodec {
 
 impl fmt::Debug for RefreshTokenCodec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RefreshTokens([redacted])")
+        f.write_str("RefreshTokenCodec([redacted])")
     }
 }
 
@@ -115,25 +115,25 @@ mod tests {
     #[test]
     fn one_counter_gives_one_token_and_another_gives_another() {
         let refresh = refresh();
-        assert_eq!(tokens(1).issue(&refresh), tokens(1).issue(&refresh));
+        assert_eq!(tokens(1).encode(&refresh), tokens(1).encode(&refresh));
         assert_ne!(
-            tokens(1).issue(&refresh),
-            tokens(1).issue(&RefreshTokenPayload { generation: 4, ..refresh.clone() })
+            tokens(1).encode(&refresh),
+            tokens(1).encode(&RefreshTokenPayload { generation: 4, ..refresh.clone() })
         );
-        assert_eq!(tokens(1).read(&tokens(1).issue(&refresh)), Some(refresh));
+        assert_eq!(tokens(1).decode(&tokens(1).encode(&refresh)), Some(refresh));
     }
 
     #[test]
     fn a_token_that_was_not_made_here_is_not_read() {
-        let token = tokens(1).issue(&refresh());
-        assert_eq!(tokens(2).read(&token), None);
-        assert_eq!(tokens(1).read(&token.replacen("dur_", "dus_", 1)), None);
-        assert_eq!(tokens(1).read(&format!("{}A", token.as_str())), None);
+        let token = tokens(1).encode(&refresh());
+        assert_eq!(tokens(2).decode(&token), None);
+        assert_eq!(tokens(1).decode(&token.replacen("dur_", "dus_", 1)), None);
+        assert_eq!(tokens(1).decode(&format!("{}A", token.as_str())), None);
         for at in PREFIX.len()..token.len() {
             let mut other = token.as_bytes().to_vec();
             other[at] = if other[at] == b'A' { b'B' } else { b'A' };
             let other = String::from_utf8(other).expect("ASCII");
-            assert_eq!(tokens(1).read(&other), None, "changed at {at}");
+            assert_eq!(tokens(1).decode(&other), None, "changed at {at}");
         }
     }
 }
@@ -161,18 +161,18 @@ mod properties {
     #[test]
     fn what_is_issued_is_read_back_under_the_same_secret_only() {
         check((refresh(), any::<u8>(), 1..=255_u8), |(refresh, byte, step)| {
-            let token = tokens(byte).issue(&refresh);
-            prop_assert_eq!(tokens(byte).read(&token), Some(refresh));
-            prop_assert_eq!(tokens(byte.wrapping_add(step)).read(&token), None);
+            let token = tokens(byte).encode(&refresh);
+            prop_assert_eq!(tokens(byte).decode(&token), Some(refresh));
+            prop_assert_eq!(tokens(byte.wrapping_add(step)).decode(&token), None);
             Ok(())
         });
     }
 
     #[test]
     fn a_refresh_token_with_a_slip_in_it_is_refused() {
-        let issued = refresh().prop_map(|refresh| tokens(1).issue(&refresh).to_string());
+        let issued = refresh().prop_map(|refresh| tokens(1).encode(&refresh).to_string());
         check(near_misses(issued), |(_, other)| {
-            prop_assert_eq!(tokens(1).read(&other), None);
+            prop_assert_eq!(tokens(1).decode(&other), None);
             Ok(())
         });
     }
@@ -186,7 +186,7 @@ mod properties {
             any::<String>()
         ];
         check(made_up, |text| {
-            prop_assert_eq!(tokens(1).read(&text), None);
+            prop_assert_eq!(tokens(1).decode(&text), None);
             Ok(())
         });
     }

@@ -22,28 +22,28 @@ pub(super) async fn check(config: &Config, pools: &Pools, clock: &Clock) -> Vec<
 }
 
 async fn inspect(config: &Config, pools: &Pools, clock: &Clock) -> Result<Vec<Finding>, KeysError> {
-    let made_here = database::made_app_secret(&pools.requests).await?;
-    let Some(secret) = config.app_secret.clone().or_else(|| made_here.clone()) else {
+    let generated_secret = database::made_app_secret(&pools.requests).await?;
+    let Some(secret) = config.app_secret.clone().or_else(|| generated_secret.clone()) else {
         return Ok(vec![without_secret(config, pools, clock).await?]);
     };
-    let open = |secret: &AppSecret| Keys::new(config, pools.upkeep.clone(), secret, clock.clone());
-    let keys = open(&secret)?;
-    let outlook = match (keys.startup_plan().await, &made_here) {
+    let keys_under = |secret: &AppSecret| Keys::new(config, pools.upkeep.clone(), secret, clock.clone());
+    let keys = keys_under(&secret)?;
+    let plan = match (keys.startup_plan().await, &generated_secret) {
         // What a start does, which takes the one that is set in the place of the one that was made.
-        (Err(KeysError::OtherSecret), Some(made_here)) if config.app_secret.is_some() => {
-            let outlook = open(&secret.replacing(made_here))?.startup_plan().await?;
+        (Err(KeysError::OtherSecret), Some(generated_secret)) if config.app_secret.is_some() => {
+            let plan = keys_under(&secret.replacing(generated_secret))?.startup_plan().await?;
             return Ok(vec![
                 Finding::warning(
                     "APP_SECRET is not in force yet: the one in the database is.",
                     "It takes that one's place at the next start. Everybody who is signed in by cookie or by refresh token \
                      signs in again then.",
                 ),
-                startup_finding(outlook, config, &keys).await?,
+                startup_finding(plan, config, &keys).await?,
             ]);
         }
-        (outlook, _) => outlook?,
+        (plan, _) => plan?,
     };
-    Ok(vec![startup_finding(outlook, config, &keys).await?])
+    Ok(vec![startup_finding(plan, config, &keys).await?])
 }
 
 /// No secret is set, and none was made.
@@ -58,12 +58,12 @@ async fn without_secret(config: &Config, pools: &Pools, clock: &Clock) -> Result
     }
 }
 
-async fn startup_finding(outlook: StartupPlan, config: &Config, keys: &Keys) -> Result<Finding, KeysError> {
+async fn startup_finding(plan: StartupPlan, config: &Config, keys: &Keys) -> Result<Finding, KeysError> {
     let listed = keys.list().await?;
     let active = listed.iter().find(|key| key.state == KeyState::Active);
     let active = active.map_or("none", |key| key.algorithm.as_str());
     let own = JwtAlgorithm::as_str(config.jwt.algorithm);
-    Ok(match outlook {
+    Ok(match plan {
         StartupPlan::MakeFirst => Finding::ok("signing keys are made at the first start"),
         StartupPlan::Nothing => {
             Finding::ok(format!("access tokens are signed by {active}, and this secret opens the keys"))

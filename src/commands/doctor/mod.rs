@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 
 #[derive(Args)]
-pub(super) struct Doctor {
+pub(super) struct DoctorArgs {
     /// Ask the service here as well, as clients do: http or https. If it is not given, PUBLIC_URL, if that answers
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
@@ -69,10 +69,10 @@ impl Finding {
 }
 
 /// Looks at everything, and says what it found. A problem is a failure.
-pub(super) async fn examine(doctor: Doctor, config: Result<Config, ConfigError>) -> Result<(), Failure> {
+pub(super) async fn run(args: DoctorArgs, config: Result<Config, ConfigError>) -> Result<(), Failure> {
     let findings = match &config {
-        Ok(config) => check(&doctor, config).await,
-        Err(error) => wrong(error),
+        Ok(config) => check(&args, config).await,
+        Err(error) => config_error_findings(error),
     };
     findings.iter().try_for_each(Finding::print)?;
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
@@ -83,13 +83,13 @@ pub(super) async fn examine(doctor: Doctor, config: Result<Config, ConfigError>)
     }
 }
 
-async fn check(doctor: &Doctor, config: &Config) -> Vec<Finding> {
+async fn check(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
     let clock = Clock::system();
     let mut findings = settings::check(config);
     findings.extend(secrets::check(config));
     findings.extend(resource_limits::check(config));
-    let (of_database, pools) = database::check(config, &clock).await;
-    findings.extend(of_database);
+    let (database_findings, pools) = database::check(config, &clock).await;
+    findings.extend(database_findings);
     match pools {
         Some(pools) => {
             findings.extend(keys::check(config, &pools, &clock).await);
@@ -97,15 +97,15 @@ async fn check(doctor: &Doctor, config: &Config) -> Vec<Finding> {
         }
         None => findings.push(Finding::skipped("signing keys", "They are in the database.")),
     }
-    findings.extend(site::check(doctor.url.as_ref(), config).await);
+    findings.extend(site::check(args.url.as_ref(), config).await);
     findings
 }
 
-fn wrong(error: &ConfigError) -> Vec<Finding> {
+fn config_error_findings(error: &ConfigError) -> Vec<Finding> {
     let advice = "The service does not start like this. README.md and .env.example have the settings.";
-    let wrong = error.lines().iter().map(|line| Finding::problem(line, advice));
+    let problems = error.lines().iter().map(|line| Finding::problem(line, advice));
     let rest = Finding::skipped("everything else", "It can be looked at when the settings can be read.");
-    wrong.chain([rest]).collect()
+    problems.chain([rest]).collect()
 }
 
 /// What is told at every start of the service: settings that do nothing, or not what they should. One line each.

@@ -7,10 +7,10 @@ use super::settings::is_this_machine;
 use crate::config::Config;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    [insecure(config), of_other_sites(config)].into_iter().flatten().collect()
+    [insecure_origins(config), cross_site_origins(config)].into_iter().flatten().collect()
 }
 
-fn insecure(config: &Config) -> Option<Finding> {
+fn insecure_origins(config: &Config) -> Option<Finding> {
     let insecure = config.allowed_origins.iter().filter(|origin| is_insecure(origin));
     let insecure: Vec<_> = insecure.cloned().collect();
     (!insecure.is_empty()).then(|| {
@@ -29,7 +29,7 @@ fn is_insecure(origin: &str) -> bool {
 }
 
 /// Cookies are SameSite: a browser neither keeps nor sends them for a page of another site.
-fn of_other_sites(config: &Config) -> Option<Finding> {
+fn cross_site_origins(config: &Config) -> Option<Finding> {
     let others = config.allowed_origins.iter().filter(|origin| !is_same_site(origin, config));
     let others: Vec<_> = others.cloned().collect();
     (!others.is_empty()).then(|| {

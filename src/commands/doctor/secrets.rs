@@ -7,14 +7,15 @@ use super::Finding;
 use crate::config::{Config, KeyFile};
 use crate::crypto::AppSecret;
 
-const MAKE_ONE: &str = "Make one with `openssl rand -base64 32`; docs/operations.md says how to change it.";
+const HOW_TO_GENERATE: &str =
+    "Make one with `openssl rand -base64 32`; docs/operations.md says how to change it.";
 
 /// What people leave in the place of a secret.
 const PLACEHOLDERS: [&str; 9] =
     ["changeme", "change-me", "change_me", "replace", "example", "secret", "password", "openssl", "dualauth"];
 
 /// The least that a secret's letters may tell, in bits: 32 random hexadecimal digits have 100 at the least.
-const LEAST_BITS: f64 = 90.0;
+const MIN_ENTROPY_BITS: f64 = 90.0;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let mut findings = app_secret(config.app_secret.as_ref());
@@ -27,11 +28,13 @@ fn app_secret(secret: Option<&AppSecret>) -> Vec<Finding> {
         return vec![Finding::warning(
             "APP_SECRET is not set: one is made and kept in the database, and whoever reads the database can sign in \
              as anybody.",
-            MAKE_ONE,
+            HOW_TO_GENERATE,
         )];
     };
     let mut findings = vec![match weakness(secret.reveal()) {
-        Some(weakness) => Finding::problem(format!("APP_SECRET can be guessed: {weakness}."), MAKE_ONE),
+        Some(weakness) => {
+            Finding::problem(format!("APP_SECRET can be guessed: {weakness}."), HOW_TO_GENERATE)
+        }
         None => Finding::ok("APP_SECRET is set, and looks random"),
     }];
     if secret.repeats_previous() {
@@ -61,11 +64,11 @@ fn weakness(secret: &[u8]) -> Option<&'static str> {
     if steps > secret.len() / 2 {
         return Some("it counts up or down");
     }
-    (bits(secret) < LEAST_BITS).then_some("it has too few different characters")
+    (shannon_entropy_bits(secret) < MIN_ENTROPY_BITS).then_some("it has too few different characters")
 }
 
 /// What its letters tell, by how often each comes (Shannon).
-fn bits(secret: &[u8]) -> f64 {
+fn shannon_entropy_bits(secret: &[u8]) -> f64 {
     let mut counts = HashMap::new();
     for byte in secret {
         *counts.entry(byte).or_insert(0.0_f64) += 1.0;

@@ -16,7 +16,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const OWASP: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
 /// The largest networks that somebody may mean by their proxies: 10.0.0.0/8, fd00::/8 and such.
-const WIDEST: u8 = 8;
+const MIN_PREFIX_LENGTH: u8 = 8;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let mut findings = likely_mistakes(config);
@@ -126,7 +126,7 @@ fn proxies(config: &Config) -> Vec<Finding> {
             false => Vec::new(),
         };
     }
-    let wide = |network: &&IpNet| network.prefix_len() < WIDEST;
+    let wide = |network: &&IpNet| network.prefix_len() < MIN_PREFIX_LENGTH;
     let wide: Vec<_> = config.trusted_proxies.iter().filter(wide).map(IpNet::to_string).collect();
     if wide.is_empty() {
         return vec![Finding::ok("TRUSTED_PROXIES names those who tell where a client is")];

@@ -14,13 +14,13 @@ use crate::config::Config;
 use crate::session::COOKIE;
 
 /// How long each step may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where a cookie is to be seen without anybody's password: a session that is none is signed out.
 const LOGOUT: &str = "/session/logout";
 
 /// A value of the right shape that no secret has signed.
-const NO_SESSION: &str = "dus_none";
+const INVALID_SESSION_ID: &str = "dus_none";
 
 type Answer = ureq::http::Response<ureq::Body>;
 
@@ -33,7 +33,7 @@ pub(super) async fn check(url: Option<&Url>, config: &Config) -> Vec<Finding> {
     };
     let must_answer = url.is_some();
     let cookie = session_cookie(&site, config);
-    let asked = tokio::task::spawn_blocking(move || ask(&site, &cookie, must_answer)).await;
+    let asked = tokio::task::spawn_blocking(move || probe(&site, &cookie, must_answer)).await;
     asked.unwrap_or_else(|error| vec![Finding::skipped("the service as clients reach it", error.to_string())])
 }
 
@@ -53,8 +53,8 @@ fn base_path(site: &Url) -> &str {
     site.path().trim_end_matches('/')
 }
 
-fn ask(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
-    let asked = HttpProbe::to(site).and_then(|client| Ok((client.get("/health/ready")?, client)));
+fn probe(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
+    let asked = HttpProbe::new(site).and_then(|client| Ok((client.get("/health/ready")?, client)));
     let (ready, client) = match asked {
         Ok(ready) => ready,
         Err(error) if must_answer => {
@@ -68,28 +68,28 @@ fn ask(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
             )];
         }
     };
-    let mut findings = vec![of_health(site, &ready)];
+    let mut findings = vec![check_health(site, &ready)];
     if site.scheme() == "https" && header(&ready, "strict-transport-security").is_none() {
         findings.push(Finding::warning(
             "There is no Strict-Transport-Security: a browser may be talked into http once.",
             "Have the proxy send `Strict-Transport-Security: max-age=31536000`.",
         ));
     }
-    findings.push(of_cookie(&client, site, cookie));
+    findings.push(check_cookies(&client, site, cookie));
     findings
 }
 
-fn of_health(site: &Url, ready: &Answer) -> Finding {
+fn check_health(site: &Url, ready: &Answer) -> Finding {
     match ready.status().as_u16() {
         200 => Finding::ok(format!("the service at {site} is ready")),
         503 => Finding::problem(format!("The service at {site} is not ready."), "Its log says why."),
         // A proxy may well keep /health/ for those inside.
         404 => Finding::skipped(format!("whether the service at {site} is ready"), "It is not told there."),
-        status => of_another(site, "/health/ready", status),
+        status => unexpected_status(site, "/health/ready", status),
     }
 }
 
-fn of_another(site: &Url, path: &str, status: u16) -> Finding {
+fn unexpected_status(site: &Url, path: &str, status: u16) -> Finding {
     Finding::problem(
         format!(
             "{}{path} answers {status}: that is not this service, or the proxy is in its way.",
@@ -100,11 +100,11 @@ fn of_another(site: &Url, path: &str, status: u16) -> Finding {
 }
 
 /// Whether the service knows where it is: pages from there may call, and cookies are Secure there.
-fn of_cookie(client: &HttpProbe, site: &Url, cookie: &str) -> Finding {
+fn check_cookies(client: &HttpProbe, site: &Url, cookie: &str) -> Finding {
     let is_https = site.scheme() == "https";
     let origin = site.origin().ascii_serialization();
     let request = client.agent.post(client.url(LOGOUT)).header("Origin", &origin);
-    let answer = match request.header("Cookie", format!("{cookie}={NO_SESSION}")).send_empty() {
+    let answer = match request.header("Cookie", format!("{cookie}={INVALID_SESSION_ID}")).send_empty() {
         Ok(answer) => answer,
         Err(error) => return Finding::skipped("cookies, as clients get them", error.to_string()),
     };
@@ -115,7 +115,7 @@ fn of_cookie(client: &HttpProbe, site: &Url, cookie: &str) -> Finding {
         );
     }
     if ![204, 401].contains(&answer.status().as_u16()) {
-        return of_another(site, LOGOUT, answer.status().as_u16());
+        return unexpected_status(site, LOGOUT, answer.status().as_u16());
     }
     match header(&answer, "set-cookie") {
         Some(cookie) if is_https && !cookie.to_ascii_lowercase().contains("; secure") => Finding::problem(
@@ -135,7 +135,7 @@ struct HttpProbe {
 }
 
 impl HttpProbe {
-    fn to(site: &Url) -> Result<Self, Failed> {
+    fn new(site: &Url) -> Result<Self, Failed> {
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
             .root_certs(roots()?)
@@ -143,8 +143,8 @@ impl HttpProbe {
         let config = Agent::config_builder()
             .tls_config(tls)
             .user_agent("dualauth-doctor")
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
+            .timeout_connect(Some(TIMEOUT))
+            .timeout_recv_response(Some(TIMEOUT))
             // What this address says itself, whatever it says.
             .proxy(None)
             .max_redirects(0)

@@ -18,9 +18,9 @@ impl Columns {
     /// Exactly ours, in any order: one that is not known may say what must not be lost, such as who is disabled.
     pub(super) fn parse(header: &str) -> Result<Self, String> {
         let names = fields(header).unwrap_or_default();
-        let place = |column: &str| names.iter().position(|name| name.trim() == column);
-        let username = place("username");
-        match (place("email"), place("password_hash")) {
+        let position = |column: &str| names.iter().position(|name| name.trim() == column);
+        let username = position("username");
+        match (position("email"), position("password_hash")) {
             (Some(email), Some(password_hash)) if names.len() == 2 + usize::from(username.is_some()) => {
                 Ok(Self { username, email, password_hash })
             }

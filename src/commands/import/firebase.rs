@@ -46,7 +46,8 @@ impl HashConfig {
     /// What is missing.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let pairs = text.split(['\n', ',', '{', '}']).filter_map(|pair| pair.split_once(':'));
-        let pairs: Vec<(&str, &str)> = pairs.map(|(name, value)| (bare(name), bare(value))).collect();
+        let pairs: Vec<(&str, &str)> =
+            pairs.map(|(name, value)| (trim_quotes(name), trim_quotes(value))).collect();
         let get = |wanted: &str| {
             let found = pairs.iter().find(|(name, value)| *name == wanted && !value.is_empty());
             found.map(|(_, value)| (*value).to_owned()).ok_or_else(|| format!("it says no {wanted}"))
@@ -70,7 +71,7 @@ impl HashConfig {
     }
 }
 
-fn bare(text: &str) -> &str {
+fn trim_quotes(text: &str) -> &str {
     text.trim_matches(|letter: char| letter.is_whitespace() || letter == '"')
 }
 

@@ -44,7 +44,7 @@ fn read<U: DeserializeOwned>(text: &str, shape: &str, row: impl FnOnce(U) -> Imp
 }
 
 /// Who writes users with such members.
-pub(super) fn recognise(user: &str) -> Format {
+pub(super) fn detect_format(user: &str) -> Format {
     let members: HashMap<String, IgnoredAny> = serde_json::from_str(user).unwrap_or_default();
     let marks: [(Format, &[&str]); 3] = [
         (Format::Firebase, &["localId"]),
@@ -110,7 +110,7 @@ mod tests {
             (r#"{"email": "", "custom_password_hash": {}}"#, Format::Auth0),
             ("[]", Format::Json),
         ] {
-            assert_eq!(recognise(user), expected, "{user}");
+            assert_eq!(detect_format(user), expected, "{user}");
         }
     }
 }

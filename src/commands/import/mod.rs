@@ -32,7 +32,7 @@ use self::rows::{ImportOptions, Rows};
 const BATCH: usize = 1_000;
 
 #[derive(Args)]
-pub(super) struct ImportUsers {
+pub(super) struct ImportUsersArgs {
     /// CSV with a header line, JSON lines, or an export of Auth0, Firebase or Keycloak; - is standard input
     file: PathBuf,
     /// What the file is, where its name and its beginning don't tell
@@ -46,24 +46,25 @@ pub(super) struct ImportUsers {
     dry_run: bool,
 }
 
-impl ImportUsers {
+impl ImportUsersArgs {
     /// The users of the file, and its size, if that is known.
     fn open(&self) -> Result<(Rows, Option<u64>), String> {
         let firebase = self.firebase_hash_config.as_deref().map(read_hash_config).transpose()?;
-        let told = ImportOptions { path: &self.file, format: self.format, firebase };
-        let source = ImportFile::open(&self.file).map_err(|error| named(&self.file, &error.to_string()))?;
+        let options = ImportOptions { path: &self.file, format: self.format, firebase };
+        let source =
+            ImportFile::open(&self.file).map_err(|error| with_path(&self.file, &error.to_string()))?;
         let size = source.size;
-        let rows = Rows::of(source, told).map_err(|why| named(&self.file, &why))?;
+        let rows = Rows::open(source, options).map_err(|why| with_path(&self.file, &why))?;
         Ok((rows, size))
     }
 }
 
 fn read_hash_config(path: &Path) -> Result<HashConfig, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| named(path, &error.to_string()))?;
-    HashConfig::parse(&text).map_err(|why| named(path, &why))
+    let text = std::fs::read_to_string(path).map_err(|error| with_path(path, &error.to_string()))?;
+    HashConfig::parse(&text).map_err(|why| with_path(path, &why))
 }
 
-fn named(path: &Path, why: &str) -> String {
+fn with_path(path: &Path, why: &str) -> String {
     match path.to_str() {
         Some("-") => format!("standard input: {why}"),
         _ => format!("{}: {why}", path.display()),
@@ -72,19 +73,19 @@ fn named(path: &Path, why: &str) -> String {
 
 /// Imports a file, and says row by row what was refused. Gives how many there were of each.
 pub(super) async fn import(
-    command: ImportUsers,
+    command: ImportUsersArgs,
     storage: &Storage,
     trail: &Trail,
 ) -> Result<String, Failure> {
     let (mut rows, size) = command.open()?;
-    let ImportUsers { file, dry_run, .. } = command;
+    let ImportUsersArgs { file, dry_run, .. } = command;
     let unit = rows.unit();
     let mut run = ImportRun {
         import: Importer::new(storage.pools.requests.clone(), Clock::system(), dry_run, unit),
         batch: Vec::new(),
         report: ImportReport::new(size, dry_run, unit),
     };
-    let outcome = run.all(&mut rows).await;
+    let outcome = run.process(&mut rows).await;
     run.report.bar.finish_and_clear();
     if !dry_run && run.report.imported > 0 {
         let entry = Entry::new(Kind::UsersImported, Origin::Command);
@@ -92,7 +93,7 @@ pub(super) async fn import(
     }
     let ImportReport { imported, refused, .. } = run.report;
     if outcome.is_ok() && imported + refused == 0 {
-        return Err(named(&file, "there is nobody in it").into());
+        return Err(with_path(&file, "there is nobody in it").into());
     }
     let summary = run.report.summary();
     if outcome.is_ok() && refused == 0 {
@@ -103,18 +104,18 @@ pub(super) async fn import(
 }
 
 /// Somebody who waits to be stored, and the name to show.
-type Waiting = (CheckedUser, Option<String>);
+type PendingUser = (CheckedUser, Option<String>);
 
 struct ImportRun {
     import: Importer,
-    batch: Vec<Waiting>,
+    batch: Vec<PendingUser>,
     report: ImportReport,
 }
 
 impl ImportRun {
-    async fn all(&mut self, rows: &mut Rows) -> Result<(), Failure> {
+    async fn process(&mut self, rows: &mut Rows) -> Result<(), Failure> {
         while let Some((number, row)) = rows.next()? {
-            self.take(number, row)?;
+            self.add_row(number, row)?;
             self.report.bar.set_position(rows.bytes());
             if self.batch.len() == BATCH {
                 self.store().await?;
@@ -123,13 +124,13 @@ impl ImportRun {
         self.store().await
     }
 
-    fn take(&mut self, number: u64, row: ImportRow) -> Result<(), Failure> {
+    fn add_row(&mut self, number: u64, row: ImportRow) -> Result<(), Failure> {
         let ImportRow { name, user } = row;
         let checked =
             user.and_then(|user| self.import.check(number, user).map_err(|refusals| join(&refusals)));
         match checked {
             Ok(checked) => self.batch.push((checked, name)),
-            Err(why) => self.report.refuse(number, name.as_deref(), &why)?,
+            Err(why) => self.report.report_refused(number, name.as_deref(), &why)?,
         }
         Ok(())
     }
@@ -143,8 +144,10 @@ impl ImportRun {
         let mut refused = refused.into_iter().peekable();
         for (at, (user, name)) in users.iter().zip(names).enumerate() {
             match refused.next_if(|(place, _)| *place == at) {
-                Some((_, refusals)) => self.report.refuse(user.number, name.as_deref(), &join(&refusals))?,
-                None => self.report.take(user, name.as_deref())?,
+                Some((_, refusals)) => {
+                    self.report.report_refused(user.number, name.as_deref(), &join(&refusals))?
+                }
+                None => self.report.count_imported(user, name.as_deref())?,
             }
         }
         Ok(())
@@ -175,12 +178,12 @@ impl ImportReport {
         Self { bar, dry_run, unit, imported: 0, without_password: 0, refused: 0 }
     }
 
-    fn refuse(&mut self, number: u64, name: Option<&str>, why: &str) -> Result<(), Failure> {
+    fn report_refused(&mut self, number: u64, name: Option<&str>, why: &str) -> Result<(), Failure> {
         self.refused += 1;
         self.print_row_outcome(number, name, why)
     }
 
-    fn take(&mut self, user: &CheckedUser, name: Option<&str>) -> Result<(), Failure> {
+    fn count_imported(&mut self, user: &CheckedUser, name: Option<&str>) -> Result<(), Failure> {
         self.imported += 1;
         if user.has_password {
             return Ok(());

@@ -12,7 +12,7 @@ use super::csv::Columns;
 use super::firebase::HashConfig;
 use super::format::{Format, Layout};
 use super::input::ImportFile;
-use super::json_user::{JsonUserSource, recognise};
+use super::json_user::{JsonUserSource, detect_format};
 use super::line_reader::Lines;
 use super::row::ImportRow;
 
@@ -33,24 +33,24 @@ pub(super) enum Rows {
 impl Rows {
     /// # Errors
     /// Why nobody at all can be read from it.
-    pub(super) fn of(source: ImportFile, told: ImportOptions<'_>) -> Result<Self, String> {
+    pub(super) fn open(source: ImportFile, options: ImportOptions<'_>) -> Result<Self, String> {
         if source.head().trim_ascii().is_empty() {
             return Err("it is empty".to_owned());
         }
-        match Layout::of(told.format, told.path, source.head()) {
+        match Layout::of(options.format, options.path, source.head()) {
             Layout::Csv => {
-                told.without_firebase()?;
+                options.without_firebase()?;
                 Self::csv(Lines::new(source.reader()))
             }
             Layout::JsonLines => {
                 let first =
                     String::from_utf8_lossy(source.head()).trim_start().lines().next().map(str::to_owned);
-                let users = told.json_users(&first.unwrap_or_default())?;
+                let users = options.json_users(&first.unwrap_or_default())?;
                 Ok(Self::JsonLines(Lines::new(source.reader()), users))
             }
             Layout::Document => {
-                let objects = objects(source)?;
-                let users = told.json_users(objects.first().map_or("", |object| object.get()))?;
+                let objects = parse_document(source)?;
+                let users = options.json_users(objects.first().map_or("", |object| object.get()))?;
                 Ok(Self::Document(objects.into_iter().enumerate(), users))
             }
         }
@@ -97,7 +97,7 @@ fn next_line(lines: &mut Lines, row: impl FnOnce(&str) -> ImportRow) -> io::Resu
 }
 
 /// The users of a document: an array, or an object's `users`.
-fn objects(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
+fn parse_document(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
     #[derive(Deserialize)]
     struct UsersDocument {
         users: Vec<Box<RawValue>>,
@@ -121,7 +121,7 @@ fn objects(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
 impl ImportOptions<'_> {
     /// Whose JSON it is, if this is the first user.
     fn json_users(self, first: &str) -> Result<JsonUserSource, String> {
-        match self.format.unwrap_or_else(|| recognise(first)) {
+        match self.format.unwrap_or_else(|| detect_format(first)) {
             Format::Firebase => self.firebase.map(JsonUserSource::Firebase).ok_or_else(|| {
                 "Firebase's hashes are verified with the project's parameters: --firebase-hash-config"
                     .to_owned()

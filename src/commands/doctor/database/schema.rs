@@ -9,7 +9,7 @@ use crate::database::{Schema, SchemaError, rights};
 pub(super) async fn check(backend: &mut PgConnection) -> Result<([Finding; 2], bool), sqlx::Error> {
     let schema = Schema::read(backend).await;
     let is_ready = matches!(schema, Ok(Schema::Ready { .. }));
-    Ok(([check_schema(&schema, backend).await?, check_rights(backend, is_ready).await?], is_ready))
+    Ok(([check_schema(&schema, backend).await?, check_privileges(backend, is_ready).await?], is_ready))
 }
 
 async fn check_schema(
@@ -18,7 +18,7 @@ async fn check_schema(
 ) -> Result<Finding, sqlx::Error> {
     let schema = match schema {
         Ok(schema) => schema,
-        Err(error) => return Ok(unusable(error)),
+        Err(error) => return Ok(unusable_schema(error)),
     };
     let (what, advice) = match schema {
         Schema::Ready { later: 0 } => return Ok(Finding::ok("the schema is up to date")),
@@ -46,7 +46,7 @@ async fn check_schema(
     })
 }
 
-fn unusable(error: &SchemaError) -> Finding {
+fn unusable_schema(error: &SchemaError) -> Finding {
     match error {
         SchemaError::MayNot(missing) => {
             Finding::problem("Which migrations have run can't be read.", format!("As its owner: {missing};"))
@@ -59,7 +59,7 @@ fn unusable(error: &SchemaError) -> Finding {
 }
 
 /// What the role may not do that the service has to.
-async fn check_rights(backend: &mut PgConnection, is_ready: bool) -> Result<Finding, sqlx::Error> {
+async fn check_privileges(backend: &mut PgConnection, is_ready: bool) -> Result<Finding, sqlx::Error> {
     let missing = rights::to_serve(backend).await?;
     Ok(match missing.is_empty() {
         true if is_ready => Finding::ok("the role has the rights that it needs"),

@@ -1,4 +1,4 @@
-//! Which tokens open, and which do not, whatever they say.
+//! Unit tests of token verification: headers, claims, forms and keys that are refused.
 
 use std::sync::LazyLock;
 
@@ -48,14 +48,14 @@ fn header() -> Value {
     json!({"alg": "HS256", "typ": "at+jwt", "kid": key().kid})
 }
 
-/// Signed by the real key, whatever it says: what is refused is refused for what it says.
+/// A token signed by the real key, so that a refusal is due to its content alone.
 fn signed(header: &str, claims: &str) -> String {
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     format!("{message}.{}", key().signature(message.as_bytes()).expect("a signature"))
 }
 
 fn verify(ring: &Ring, token: &str) -> Result<(), AuthError> {
-    let opened = ring.open(token, DateTime::UNIX_EPOCH).map_err(|_| AuthError::InvalidToken)?;
+    let opened = ring.verify(token, DateTime::UNIX_EPOCH).map_err(|_| AuthError::InvalidToken)?;
     opened.claims.check("here", &Audience::One("there".to_owned()), NOW)
 }
 
@@ -189,9 +189,9 @@ fn another_key_s_token_is_refused() {
         let (_, foreign) = bad.rsplit_once('.').expect("a signature");
         let ring = ring_of(own);
         assert!(verify(&ring, &good).is_ok());
-        assert_eq!(ring.open(&bad, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::UnknownKey));
+        assert_eq!(ring.verify(&bad, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::UnknownKey));
         let mixed = format!("{signed}.{foreign}");
-        assert_eq!(ring.open(&mixed, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::Invalid));
+        assert_eq!(ring.verify(&mixed, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::Invalid));
     }
 }
 
@@ -200,7 +200,7 @@ fn a_known_key_under_another_algorithm_s_name_is_not_looked_for() {
     let closed = |alg, kid: &str| {
         let header = json!({"alg": alg, "typ": "at+jwt", "kid": kid});
         let token = signed(&header.to_string(), &claims().to_string());
-        ring_of(key()).open(&token, DateTime::UNIX_EPOCH).err()
+        ring_of(key()).verify(&token, DateTime::UNIX_EPOCH).err()
     };
     let other = URL_SAFE_NO_PAD.encode([7; 32]);
     for alg in ["EdDSA", "ES256", "RS256"] {
@@ -216,8 +216,8 @@ fn a_token_is_accepted_until_its_key_is_retired() {
     let mut ring = ring_of(key());
     ring.entries[0].verify_until = Some(at(10));
     let token = signed(&header().to_string(), &claims().to_string());
-    let Ok(opened) = ring.open(&token, at(9)) else { panic!("it verifies") };
-    assert!(ring.accepts(&opened, at(9)) && !ring.accepts(&opened, at(10)));
-    assert!(ring.open(&token, at(10)).is_err());
-    assert!(!Ring::default().accepts(&opened, at(9)), "the key is gone");
+    let Ok(opened) = ring.verify(&token, at(9)) else { panic!("it verifies") };
+    assert!(ring.still_accepts(&opened, at(9)) && !ring.still_accepts(&opened, at(10)));
+    assert!(ring.verify(&token, at(10)).is_err());
+    assert!(!Ring::default().still_accepts(&opened, at(9)), "the key is gone");
 }
