@@ -160,7 +160,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
         None => None,
     };
     let spans = config.traces.as_ref().map(TraceExporter::start).transpose()?;
-    let documents = Documents::of(state.document(), &state.facts)?;
+    let documents = Documents::new(state.document(), &state.site_paths)?;
     let server = serve(listener, state.clone(), &documents, &site, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(RunningService {
@@ -195,8 +195,8 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let storage = Storage::disconnected(config)?;
     let site = Site::new(config, config.listen.tcp());
     let metrics = Metrics::new()?;
-    let standing = Upkeep::new(metrics.clone()).standing();
+    let stopped_tasks = Upkeep::new(metrics.clone()).standing();
     let secret = AppSecret::generate();
-    let state = State::new(&storage, config, &site, &secret, &Clock::system(), metrics, standing)?;
+    let state = State::new(&storage, config, &site, &secret, &Clock::system(), metrics, stopped_tasks)?;
     Ok(openapi::render(&state.document())?)
 }

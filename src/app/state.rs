@@ -45,7 +45,7 @@ pub(super) struct State {
     pub(super) modes: AcceptedModes,
     pub(super) origins: Data<Origins>,
     pub(super) proxies: Data<TrustedProxies>,
-    pub(super) facts: SitePaths,
+    pub(super) site_paths: SitePaths,
     pub(super) metrics: Metrics,
     app_data: AppData,
 }
@@ -59,14 +59,14 @@ impl State {
         secret: &AppSecret,
         clock: &Clock,
         metrics: Metrics,
-        standing: StoppedTasks,
+        stopped_tasks: StoppedTasks,
     ) -> Result<Self, StartError> {
         let pools = storage.pools.clone();
         let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
         let (keys, trail) = (storage.keys(config, secret, clock)?, storage.trail(clock));
         let csrf = Arc::new(Csrf::new(secret));
         let cookies = cookie_policy(config, site);
-        let facts = site_paths(site, &cookies);
+        let site_paths = site_paths(site, &cookies);
         let context = ModeContext {
             logins: logins.clone(),
             clock: clock.clone(),
@@ -88,7 +88,7 @@ impl State {
             modes,
             origins: Data::new(origins(config, site)),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            facts,
+            site_paths,
             metrics,
             app_data: AppData::default(),
         };
@@ -100,13 +100,13 @@ impl State {
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
-            .with(Data::new(standing));
+            .with(Data::new(stopped_tasks));
         Ok(state)
     }
 
     /// The data of handlers that is made of the fields above.
     fn app_data(&self, config: &Config, pool: ConnectionPool) -> AppData {
-        let last_report = LastReport::new(&config.data_folder, self.facts.clone());
+        let last_report = LastReport::new(&config.data_folder, self.site_paths.clone());
         AppData::default()
             .with(Data::new(self.commits.clone()))
             .with(Data::new(self.accounts.clone()))
@@ -116,7 +116,7 @@ impl State {
             .with(Data::new(self.trail.clone()))
             .with(self.origins.clone())
             .with(self.proxies.clone())
-            .with(Data::new(self.facts.clone()))
+            .with(Data::new(self.site_paths.clone()))
             .with(Data::new(SessionDataStore::new(pool.clone())))
             .with(Data::new(pool))
             .with(Data::new(last_report))
@@ -160,10 +160,10 @@ impl State {
     pub(super) fn document(&self) -> utoipa::openapi::OpenApi {
         let (_, mut document) = App::new()
             .into_utoipa_app()
-            .openapi(openapi::Document::openapi())
+            .openapi(openapi::ApiDoc::openapi())
             .configure(|config| routes(&self.modes, config))
             .split_for_parts();
-        openapi::complete(&mut document, &self.facts, &self.modes);
+        openapi::complete(&mut document, &self.site_paths, &self.modes);
         document
     }
 }

@@ -1,4 +1,4 @@
-//! `audit`: shows what has happened.
+//! `audit tail`: prints and follows the audit trail.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -19,33 +19,33 @@ use crate::config::Config;
 use crate::database::ReadPosition;
 use crate::users::ThreadPriority;
 
-/// How often the trail is looked at while it is followed.
+/// The polling interval of `--follow`.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How many events are known to have been printed.
+/// How many printed events are remembered to recognise duplicates.
 const MAX_REMEMBERED: usize = 100_000;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
-    /// Print the newest events of the audit trail, the oldest of them first
+    /// Print the newest events of the audit trail, oldest first
     Tail(TailArgs),
 }
 
 #[derive(Args)]
 pub(super) struct TailArgs {
-    /// How many
+    /// The number of events
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 20)]
     count: u32,
-    /// Go on printing events as they come, until Ctrl-C
+    /// Keep printing new events until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// Only of this user: a username or an email. Of one who is deleted, the username
+    /// Only events of this user: a username or an email; of a deleted user, the username
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Only of this kind, such as login_failed
+    /// Only events of this kind, such as login_failed
     #[arg(long, value_name = "KIND", value_parser = kind)]
     event: Option<Kind>,
-    /// A JSON object for each event, with everything that is known of it
+    /// Print each event as a JSON object with all its members
     #[arg(long)]
     json: bool,
 }
@@ -65,7 +65,7 @@ pub(super) async fn manage(command: AuditCommand, config: &Config) -> Result<(),
     };
     storage.close().await;
     match outcome {
-        // Whoever read it has read enough.
+        // The reader closed the pipe, as `head` does: no failure.
         Err(failure) if is_broken_pipe(&failure) => Ok(()),
         outcome => outcome,
     }
@@ -117,7 +117,7 @@ async fn follow(
     }
 }
 
-/// Which events were printed recent: after a crash of Postgres they are read once more.
+/// The events printed recently: after a crash of Postgres they may be read again.
 #[derive(Default)]
 struct RecentlyPrinted {
     ids: HashSet<Uuid>,
@@ -125,7 +125,7 @@ struct RecentlyPrinted {
 }
 
 impl RecentlyPrinted {
-    /// Those of these that were not.
+    /// Returns the records that were not printed before, and remembers them.
     fn take_new(&mut self, records: Vec<Record>) -> Vec<Record> {
         let new: Vec<Record> = records.into_iter().filter(|record| self.ids.insert(record.id)).collect();
         self.oldest_first.extend(new.iter().map(|record| record.id));
@@ -137,7 +137,7 @@ impl RecentlyPrinted {
     }
 }
 
-/// Prints events, in columns as wide as what was printed so far.
+/// Prints events, in columns that grow with the widest value so far.
 struct Printer {
     is_json: bool,
     widths: [usize; 5],
@@ -163,7 +163,7 @@ impl Printer {
     }
 }
 
-/// When, what, who, in which mode, from where.
+/// The columns: time, event, username, mode and address.
 fn columns(record: &Record) -> [String; 5] {
     let or_dash =
         |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), escape_control_chars);
@@ -190,17 +190,17 @@ fn details(record: &Record) -> String {
     let login = record.login_id.map(|id| format!("login={id}"));
     let client = record.client_id.map(|id| format!("client={id}"));
     let agent = record.user_agent.as_ref().filter(|agent| !agent.is_empty());
-    // As a literal: a client can say anything, and a terminal would do as it is told.
+    // Escaped: the header is under the client's control, and a terminal would execute control sequences.
     let agent = agent.map(|agent| format!("agent={agent:?}"));
     members.chain(login).chain(client).chain(agent).collect::<Vec<_>>().join(" ")
 }
 
-/// What a terminal shows and does not obey.
+/// Escapes control characters, so that untrusted text can't control the terminal.
 pub(super) fn escape_control_chars(text: &str) -> String {
     text.escape_debug().to_string()
 }
 
-/// As JSON in ASCII: some of the other characters are orders to a terminal as well.
+/// JSON in pure ASCII: some other characters also control a terminal, such as U+009B and bidirectional overrides.
 pub(super) fn to_ascii_json(record: &impl Serialize) -> Result<String, Failure> {
     let mut escaped = String::new();
     for letter in serde_json::to_string(record)?.chars() {

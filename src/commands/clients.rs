@@ -1,4 +1,4 @@
-//! `client`: registers the services that may ask about tokens.
+//! `client`: manages the registered OAuth clients, that is services that may introspect and revoke tokens.
 
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
@@ -14,17 +14,17 @@ use crate::logins::Logins;
 
 #[derive(Subcommand)]
 pub(super) enum ClientCommand {
-    /// Register a service, and print its secret, this once
+    /// Register a service, and print its secret, which is shown only once
     Create(CreateClientArgs),
-    /// List them: id, name, and when it was registered, with tabs in between
+    /// List the registered services: id, name and time of registration, separated by tabs
     List,
-    /// Forget a service: its secret is refused from now on
+    /// Delete a service: its secret is refused from now on
     Delete(ClientIdArgs),
 }
 
 #[derive(Args)]
 pub(super) struct CreateClientArgs {
-    /// What people call it: 1 to 64 escape_control_chars characters
+    /// The service's name: 1 to 64 printable characters
     name: String,
 }
 
@@ -35,10 +35,13 @@ pub(super) struct ClientIdArgs {
     id: String,
 }
 
-/// Does one thing, and says what came of it.
+/// Runs a subcommand, and prints its result.
 pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<(), Failure> {
     if matches!(command, ClientCommand::Create(_)) && output::is_dev_null() {
-        return Err("standard output is closed, or /dev/null: nobody could read the secret, so nothing was registered".into());
+        return Err(
+            "standard output is closed or /dev/null: the secret would be lost, so nothing was registered"
+                .into(),
+        );
     }
     let storage = Storage::open(config).await?;
     let (pools, clock) = (storage.pools.clone(), Clock::system());
@@ -55,14 +58,15 @@ pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<()
     outcome?.iter().try_for_each(|line| print_line(line))
 }
 
-/// A secret that nobody could read is of no use: a client is registered only if its secret was printed.
+/// Registers a client. If the secret can't be printed the registration is undone: nobody would know it.
 async fn create(clients: &Clients, trail: &Trail, name: &str) -> Result<Vec<String>, Failure> {
     let (client, secret) = clients.create(name).await?;
-    if let Err(unsaid) = print_line(&format!("client_id: {}\nclient_secret: {}", client.id, secret.reveal()))
+    if let Err(print_error) =
+        print_line(&format!("client_id: {}\nclient_secret: {}", client.id, secret.reveal()))
     {
         return Err(match clients.delete(client.id).await {
-            Ok(()) => format!("nothing was registered: {unsaid}"),
-            Err(error) => format!("{unsaid}; {} was registered and is to be deleted: {error}", client.id),
+            Ok(()) => format!("nothing was registered: {print_error}"),
+            Err(error) => format!("{print_error}; {} was registered, delete it: {error}", client.id),
         }
         .into());
     }
@@ -82,5 +86,5 @@ async fn delete(clients: &Clients, trail: &Trail, id: &str) -> Result<Vec<String
     let parsed: Uuid = id.parse().map_err(|_| format!("there is no client {id:?}: an id is a UUID"))?;
     clients.delete(parsed).await?;
     trail.record(Entry::new(Kind::ClientDeleted, Origin::Command).of_client(parsed));
-    Ok(vec![format!("{parsed} is refused from now on.")])
+    Ok(vec![format!("{parsed} is deleted: its secret is refused from now on.")])
 }

@@ -1,4 +1,4 @@
-//! `user list`: every user, as many as there are.
+//! `user list`: prints every user, page by page.
 
 use chrono::SecondsFormat;
 use clap::Args;
@@ -11,12 +11,12 @@ use crate::users::{Account, Accounts};
 
 #[derive(Args)]
 pub(super) struct ListUsersArgs {
-    /// A JSON object for each user
+    /// Print each user as a JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Prints them as they are read, in the order in which they were added. Whoever stops reading has read enough.
+/// Prints the users as they are read, in the order of registration. A broken pipe is no failure.
 pub(super) async fn list(accounts: &Accounts, args: &ListUsersArgs) -> Result<(), Failure> {
     match print(accounts, args).await {
         Err(failure) if is_broken_pipe(&failure) => Ok(()),
@@ -36,7 +36,7 @@ async fn print(accounts: &Accounts, args: &ListUsersArgs) -> Result<(), Failure>
     }
 }
 
-/// Id, username, email, roles, since when, and whether they are disabled, with tabs in between.
+/// Id, username, email, roles, time of registration and `disabled` or `-`, separated by tabs.
 fn line(Account { user, disabled_at }: &Account) -> String {
     let [username, email] = [&user.username, &user.email].map(|text| escape_control_chars(text));
     let (roles, created_at) =

@@ -1,4 +1,4 @@
-//! `user`: looks after users.
+//! `user`: manages users.
 
 use std::io::{IsTerminal, Read};
 
@@ -18,25 +18,25 @@ use crate::users::{Account, Accounts, Field, RegisterError, RegistrationInput, T
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
-    /// Open an account. The password is read from standard input
+    /// Create an account. The password is read from standard input
     Create(CreateUserArgs),
-    /// Take users over from another system, with the hashes of their passwords
+    /// Import users from another system, with their password hashes
     Import(ImportUsersArgs),
-    /// Print every user: id, username, email, roles, since when, and whether they are disabled
+    /// Print every user: id, username, email, roles, time of registration, and whether they are disabled
     List(ListUsersArgs),
-    /// Print what is known of a user
+    /// Print a user's account
     Show(UserNameArgs),
-    /// Set a user's password, which is read from standard input, and end every login of theirs
+    /// Set a user's password, which is read from standard input, and end all their logins
     SetPassword(UserNameArgs),
-    /// Delete a user and all that is theirs; every login ends. The audit trail stays
+    /// Delete a user with all their data, and end all their logins. The audit trail stays
     Delete(UserNameArgs),
-    /// Let nobody sign in as this user any more, and end every login of theirs
+    /// Disable a user: they can't sign in any more, and all their logins end
     Disable(UserNameArgs),
-    /// Let a disabled user sign in again. No login is revived
+    /// Enable a disabled user: they can sign in again. Ended logins stay ended
     Enable(UserNameArgs),
     /// End every login of a user, in both modes
     Logout(UserNameArgs),
-    /// Let everybody try this user's password again, after too many failures
+    /// Unlock an account that is locked after too many failed sign-ins
     Unlock(UserNameArgs),
     /// Give a user a role, or take one away
     #[command(subcommand)]
@@ -67,7 +67,7 @@ pub(super) struct RoleArgs {
 
 #[derive(Args)]
 pub(super) struct CreateUserArgs {
-    /// 3 to 64 ASCII letters, digits, and the characters _ . - +. If it is not given, it is derived from the email
+    /// 3 to 64 ASCII letters, digits, and the characters _ . - +; by default derived from the email
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
     /// The user's address
@@ -78,7 +78,7 @@ pub(super) struct CreateUserArgs {
     admin: bool,
 }
 
-/// Does one thing to one user, and says what came of it.
+/// Runs a subcommand, and prints its result.
 pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), Failure> {
     let password = match &command {
         UserCommand::Create(_) | UserCommand::SetPassword(_) => read_password()?,
@@ -108,7 +108,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     outcome?.map_or(Ok(()), |text| print_line(&text))
 }
 
-/// Where an operator looks after users, and each change is written down.
+/// The operator's changes to accounts, each of which is recorded in the audit trail.
 struct AuditedAccounts {
     accounts: Accounts,
     trail: Trail,
@@ -140,7 +140,7 @@ impl AuditedAccounts {
     async fn set_password(&self, name: &str, password: &SecretString) -> Result<String, Failure> {
         let (user, ended) = self.accounts.set_password(name, password).await?;
         self.trail.record(entry(Kind::UserPasswordSet, user).with("logins", ended));
-        Ok(format!("{name} has another password, and is signed out everywhere. Logins ended: {ended}"))
+        Ok(format!("{name} has a new password, and is signed out everywhere. Logins ended: {ended}"))
     }
 
     async fn delete(&self, name: &str) -> Result<String, Failure> {
@@ -168,7 +168,7 @@ impl AuditedAccounts {
     async fn unlock(&self, name: &str) -> Result<String, Failure> {
         let user = self.accounts.unlock(name).await?;
         self.trail.record(entry(Kind::UserUnlocked, user));
-        Ok(format!("{name} may be signed in from everywhere."))
+        Ok(format!("{name} is unlocked."))
     }
 
     async fn change_role(&self, command: RoleCommand) -> Result<String, Failure> {
@@ -192,7 +192,7 @@ fn entry(kind: Kind, user: UserRef) -> Entry {
     Entry::new(kind, Origin::Command).of_user(user.id, user.username)
 }
 
-/// From a terminal without showing it; else the first line of standard input.
+/// Reads a password: from a terminal without echo, else the first line of standard input.
 fn read_password() -> Result<SecretString, Failure> {
     if std::io::stdin().is_terminal() {
         return Ok(SecretString::from(rpassword::prompt_password("Password: ")?));

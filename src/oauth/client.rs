@@ -21,7 +21,7 @@ use crate::http::client::Client;
 use crate::http::form::{Form, decode_form};
 use crate::logins::Transport;
 
-use super::error::in_oauth_terms;
+use super::error::with_oauth_error;
 
 /// A token.
 #[derive(Deserialize, ToSchema)]
@@ -48,7 +48,7 @@ pub(super) struct TokenRequest {
 
 impl TokenRequest {
     /// What the form itself says to prove who the client is (RFC 6749, section 2.3.1).
-    fn posted(&self) -> Option<IdAndSecret> {
+    fn form_credentials(&self) -> Option<IdAndSecret> {
         let secret = self.client_secret.expose_secret();
         let is_whole = !self.client_id.is_empty() && !secret.is_empty();
         is_whole
@@ -56,7 +56,7 @@ impl TokenRequest {
     }
 
     /// One way to prove it in each request (RFC 6749, section 2.3). The id alone is no proof, and may be said again.
-    fn check_beside(&self, basic: &IdAndSecret) -> Result<(), Problem> {
+    fn reject_second_auth_method(&self, basic: &IdAndSecret) -> Result<(), Problem> {
         let names_another = !self.client_id.is_empty() && !self.client_id.eq_ignore_ascii_case(&basic.id);
         if self.client_secret.expose_secret().is_empty() && !names_another {
             return Ok(());
@@ -76,7 +76,7 @@ impl TokenRequest {
 /// The token that a registered client asks about. Nobody else is listened to.
 pub(super) struct AuthenticatedTokenRequest {
     /// Which client.
-    pub(super) by: Uuid,
+    pub(super) client_id: Uuid,
     /// What about.
     pub(super) token: Credential,
 }
@@ -89,42 +89,42 @@ impl FromRequest for AuthenticatedTokenRequest {
         let body = Form::<TokenRequest>::from_request(request, payload);
         let request = request.clone();
         Box::pin(async move {
-            let asked = async {
-                let (by, form) = match basic(request.headers())? {
+            let authenticated = async {
+                let (client_id, form) = match basic_credentials(request.headers())? {
                     Some(basic) => {
-                        let by = authenticate(&request, &basic).await?;
+                        let client_id = authenticate(&request, &basic).await?;
                         let Form(form) = body.await?;
-                        form.check_beside(&basic)?;
-                        (by, form)
+                        form.reject_second_auth_method(&basic)?;
+                        (client_id, form)
                     }
                     None => {
-                        let Form(form) = body.await.map_err(unless_unknown)?;
-                        let posted = form.posted().ok_or_else(unknown)?;
-                        (authenticate(&request, &posted).await?, form)
+                        let Form(form) = body.await.map_err(body_error)?;
+                        let credentials = form.form_credentials().ok_or_else(invalid_client)?;
+                        (authenticate(&request, &credentials).await?, form)
                     }
                 };
-                Ok(Self { by, token: form.token()? })
+                Ok(Self { client_id, token: form.token()? })
             };
-            asked.await.map_err(in_oauth_terms)
+            authenticated.await.map_err(with_oauth_error)
         })
     }
 }
 
-fn unknown() -> Problem {
+fn invalid_client() -> Problem {
     let detail = "Send a registered client's id and secret, by HTTP Basic or in the form.";
     Problem::new(Code::NotAuthenticated, detail)
 }
 
 /// Nobody is told about a form that does not say who sent it, unless it may have been about to.
-fn unless_unknown(problem: Problem) -> Problem {
-    if matches!(problem.code(), Code::Timeout | Code::MalformedRequest) { problem } else { unknown() }
+fn body_error(problem: Problem) -> Problem {
+    if matches!(problem.code(), Code::Timeout | Code::MalformedRequest) { problem } else { invalid_client() }
 }
 
 async fn authenticate(
     request: &HttpRequest,
     IdAndSecret { id, secret }: &IdAndSecret,
 ) -> Result<Uuid, Problem> {
-    let clients = request.app_data::<Data<Clients>>().ok_or_else(unknown)?;
+    let clients = request.app_data::<Data<Clients>>().ok_or_else(invalid_client)?;
     let outcome = clients.authenticate(id, secret).await;
     if let (Err(AuthenticateError::InvalidCredentials(known)), Some(trail)) =
         (&outcome, request.app_data::<Data<Trail>>())
@@ -142,7 +142,7 @@ struct IdAndSecret {
 }
 
 /// The one `Authorization: Basic` header. `None` without such a header: another scheme proves no client.
-fn basic(headers: &HeaderMap) -> Result<Option<IdAndSecret>, Problem> {
+fn basic_credentials(headers: &HeaderMap) -> Result<Option<IdAndSecret>, Problem> {
     let mut sent = headers.get_all(AUTHORIZATION);
     let Some(value) = sent.next() else { return Ok(None) };
     if sent.next().is_some() {

@@ -19,7 +19,7 @@ pub enum OAuthError {
 const BASIC_CHALLENGE: &str = r#"Basic realm="dualauth", charset="UTF-8""#;
 
 /// The problem in OAuth's words as well, where they have one for it.
-pub fn in_oauth_terms(problem: Problem) -> Problem {
+pub fn with_oauth_error(problem: Problem) -> Problem {
     match problem.status() {
         401 => {
             problem.with("error", OAuthError::InvalidClient).with_header("WWW-Authenticate", BASIC_CHALLENGE)

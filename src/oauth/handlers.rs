@@ -53,11 +53,11 @@ pub(super) struct IntrospectionBody {
 ))]
 #[post("/jwt/introspect")]
 pub(super) async fn introspect(
-    asked: AuthenticatedTokenRequest,
+    request: AuthenticatedTokenRequest,
     modes: Data<AcceptedModes>,
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
-    let token = ask(&modes, |mode| mode.introspect(&asked.token)).await?;
+    let token = first_mode_answer(&modes, |mode| mode.introspect(&request.token)).await?;
     let iss = token.is_some().then(|| metadata.issuer.clone());
     Ok(HttpResponse::Ok().json(IntrospectionBody { active: token.is_some(), iss, token }))
 }
@@ -73,20 +73,20 @@ pub(super) async fn introspect(
 ))]
 #[post("/jwt/revoke")]
 pub(super) async fn revoke(
-    asked: AuthenticatedTokenRequest,
+    request: AuthenticatedTokenRequest,
     modes: Data<AcceptedModes>,
     trail: Data<Trail>,
     client: Client,
 ) -> Result<HttpResponse, Problem> {
-    let revoked = ask(&modes, |mode| mode.revoke(&asked.token)).await?;
+    let revoked = first_mode_answer(&modes, |mode| mode.revoke(&request.token)).await?;
     if let Some(ended) = revoked.and_then(|revoked| revoked.0) {
-        trail.record(ended.entry(Kind::TokenRevoked, client.origin()).of_client(asked.by));
+        trail.record(ended.entry(Kind::TokenRevoked, client.origin()).of_client(request.client_id));
     }
     Ok(HttpResponse::Ok().finish())
 }
 
 /// What the mode whose token it is says; `None` when it is no mode's, or good for nothing.
-async fn ask<'a, T>(
+async fn first_mode_answer<'a, T>(
     modes: &'a AcceptedModes,
     question: impl Fn(&'a dyn Mode) -> BoxFuture<'a, Result<Option<T>, AuthError>>,
 ) -> Result<Option<T>, Problem> {

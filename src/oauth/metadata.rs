@@ -75,7 +75,7 @@ impl Metadata {
     }
 
     /// With the algorithms of the keys that there are now.
-    fn of_now(&self, modes: &AcceptedModes) -> HttpResponse {
+    fn response(&self, modes: &AcceptedModes) -> HttpResponse {
         let algorithms = modes.iter().flat_map(|mode| mode.published_algorithms()).collect();
         let document = Self { id_token_signing_alg_values_supported: algorithms, ..self.clone() };
         HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(document)
@@ -94,7 +94,7 @@ pub(super) async fn authorization_server(
     metadata: Data<Metadata>,
     modes: Data<AcceptedModes>,
 ) -> HttpResponse {
-    metadata.of_now(&modes)
+    metadata.response(&modes)
 }
 
 /// The same document, for verifiers that look where OpenID Connect has it.
@@ -109,5 +109,5 @@ pub(super) async fn openid_configuration(
     metadata: Data<Metadata>,
     modes: Data<AcceptedModes>,
 ) -> HttpResponse {
-    metadata.of_now(&modes)
+    metadata.response(&modes)
 }

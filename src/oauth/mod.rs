@@ -8,7 +8,7 @@ mod metadata;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub use self::error::{OAuthError, in_oauth_terms};
+pub use self::error::{OAuthError, with_oauth_error};
 pub use self::metadata::Metadata;
 
 /// Registers these routes.

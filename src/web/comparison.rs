@@ -8,7 +8,7 @@ use actix_web::http::header::{CACHE_CONTROL, ETAG, EntityTag, HeaderValue, IfNon
 use actix_web::web::{Data, Path};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get};
 
-use super::page::{self, CSS, JAVASCRIPT, OURS};
+use super::page::{self, CSS, DEFAULT_CSP, JAVASCRIPT};
 use crate::error::{Code, Problem};
 
 pub use self::last_report::LastReport;
@@ -30,20 +30,20 @@ pub(super) async fn compare_json(
     last: Data<LastReport>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let shown = last.shown().await?;
-    let answer = || HttpResponse::Ok().content_type("application/json").body(shown.json.clone());
-    Ok(unless_known(&request, &shown.tag, answer))
+    let report = last.current().await?;
+    let answer = || HttpResponse::Ok().content_type("application/json").body(report.json.clone());
+    Ok(not_modified_or(&request, &report.tag, answer))
 }
 
 /// The page.
 #[get("/compare")]
 pub(super) async fn compare(last: Data<LastReport>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shown = last.shown().await?;
-    Ok(unless_known(&request, &shown.tag, || page::ready(shown.page.clone())))
+    let report = last.current().await?;
+    Ok(not_modified_or(&request, &report.tag, || page::html_response(report.page.clone())))
 }
 
 /// Whoever has it already is told so, and sent nothing (RFC 9110, section 13.1.2).
-fn unless_known(
+fn not_modified_or(
     request: &HttpRequest,
     tag: &EntityTag,
     answer: impl FnOnce() -> HttpResponse,
@@ -71,5 +71,5 @@ pub(super) async fn compare_file(file: Path<String>) -> Result<HttpResponse, Pro
         "live.js" => (JAVASCRIPT, include_str!("comparison/live.js")),
         _ => return Err(Problem::new(Code::NotFound, "The comparison has no such file.")),
     };
-    Ok(page::file(OURS, content_type, text))
+    Ok(page::file(DEFAULT_CSP, content_type, text))
 }

@@ -18,8 +18,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The page.
 #[get("/docs/")]
-pub(super) async fn docs(facts: Data<SitePaths>) -> HttpResponse {
-    page::file(POLICY, HTML, facts.rooted(include_str!("docs/index.html")))
+pub(super) async fn docs(site_paths: Data<SitePaths>) -> HttpResponse {
+    page::file(POLICY, HTML, site_paths.with_base_path(include_str!("docs/index.html")))
 }
 
 /// What the page loads: our own set-up, and Swagger UI as it is.
@@ -40,6 +40,6 @@ fn swagger_ui(name: &str) -> Result<HttpResponse, Problem> {
 
 /// Where it is without the slash.
 #[get("/docs")]
-pub(super) async fn docs_without_slash(facts: Data<SitePaths>) -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((LOCATION, format!("{}/docs/", facts.base_path))).finish()
+pub(super) async fn docs_without_slash(site_paths: Data<SitePaths>) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, format!("{}/docs/", site_paths.base_path))).finish()
 }

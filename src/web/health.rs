@@ -96,10 +96,10 @@ pub(super) async fn ready(
     commits: Data<CommitCheck>,
     logins: Data<Logins>,
     modes: Data<AcceptedModes>,
-    standing: Data<StoppedTasks>,
+    tasks: Data<StoppedTasks>,
 ) -> Result<HttpResponse, Problem> {
     let (database, feed) = join(database(&pool, &commits), feed(&logins)).await;
-    match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
+    match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&tasks) }) {
         checks @ HealthReport {
             database: ComponentStatus::Ok,
             feed: ComponentStatus::Ok,
@@ -152,8 +152,8 @@ fn keys(modes: &AcceptedModes) -> ComponentStatus {
     }
 }
 
-fn upkeep(standing: &StoppedTasks) -> ComponentStatus {
-    match standing.down() {
+fn upkeep(tasks: &StoppedTasks) -> ComponentStatus {
+    match tasks.down() {
         down if down.is_empty() => ComponentStatus::Ok,
         down => log_down("upkeep", ComponentStatus::Down, format!("not running: {}", down.join(", "))),
     }

@@ -48,7 +48,7 @@ const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.
     ),
     components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, ComponentStatus)),
 )]
-pub struct Document;
+pub struct ApiDoc;
 
 /// Of the comparison, in a document of its own: whoever generates a client has no use for it.
 #[derive(utoipa::OpenApi)]
@@ -79,8 +79,8 @@ impl Documents {
     ///
     /// # Errors
     /// When one does not serialise.
-    pub fn of(api: OpenApi, facts: &SitePaths) -> Result<Self, serde_json::Error> {
-        let comparison = comparison(facts);
+    pub fn new(api: OpenApi, site_paths: &SitePaths) -> Result<Self, serde_json::Error> {
+        let comparison = comparison(site_paths);
         let rendered = Rendered { api: render(&api)?, comparison: render_comparison(&comparison)? };
         Ok(Self { api, comparison, rendered })
     }
@@ -131,30 +131,30 @@ fn json(document: &str) -> HttpResponse {
 
 /// Adds what holds for many routes alike: where they are, how credentials travel, the headers that go with them, and the problems that
 /// routes answer with; and what each mode says of the routes that all have.
-pub fn complete(document: &mut OpenApi, facts: &SitePaths, modes: &AcceptedModes) {
+pub fn complete(document: &mut OpenApi, site_paths: &SitePaths, modes: &AcceptedModes) {
     modes.iter().for_each(|mode| modes::complete(document, &**mode));
     let components = document.components.get_or_insert_default();
-    components.schemas.insert(MODE_SCHEMA.to_owned(), names(modes));
-    credentials::declare(components, facts);
+    components.schemas.insert(MODE_SCHEMA.to_owned(), mode_schema(modes));
+    credentials::declare(components, site_paths);
     headers::declare(components);
-    complete_operations(document, facts);
+    complete_operations(document, site_paths);
     order::sort(document);
 }
 
 /// The comparison's document, complete.
-fn comparison(facts: &SitePaths) -> OpenApi {
+fn comparison(site_paths: &SitePaths) -> OpenApi {
     let mut document = <CompareApiDoc as utoipa::OpenApi>::openapi();
-    complete_operations(&mut document, facts);
+    complete_operations(&mut document, site_paths);
     document
 }
 
-fn complete_operations(document: &mut OpenApi, facts: &SitePaths) {
+fn complete_operations(document: &mut OpenApi, site_paths: &SitePaths) {
     document.components.iter_mut().for_each(problems::declare);
-    let url = if facts.base_path.is_empty() { "/" } else { &facts.base_path };
+    let url = if site_paths.base_path.is_empty() { "/" } else { &site_paths.base_path };
     document.servers.iter_mut().flatten().for_each(|server| url.clone_into(&mut server.url));
     for item in document.paths.paths.values_mut() {
         for (is_unsafe, operation) in operations(item) {
-            state_optional_body(operation);
+            mark_body_optional(operation);
             credentials::complete(is_unsafe, operation);
             problems::add(is_unsafe, operation);
         }
@@ -180,12 +180,12 @@ fn render_comparison(document: &OpenApi) -> Result<String, serde_json::Error> {
 }
 
 fn text(mut document: Value) -> Result<String, serde_json::Error> {
-    discriminators::name(&mut document);
+    discriminators::name_variants(&mut document);
     serde_json::to_string_pretty(&document)
 }
 
 /// Which modes there are is known only where they are put together.
-fn names(modes: &AcceptedModes) -> RefOr<Schema> {
+fn mode_schema(modes: &AcceptedModes) -> RefOr<Schema> {
     let mode = ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(modes.iter().map(|mode| Value::from(mode.name()))))
@@ -200,7 +200,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (bool, &mut Operation
 }
 
 /// A body that may be left out is not `null` instead.
-fn state_optional_body(operation: &mut Operation) {
+fn mark_body_optional(operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     for content in body.content.values_mut() {
         let RefOr::T(content) = content else { continue };

@@ -13,7 +13,7 @@ pub(super) const SVG: &str = "image/svg+xml";
 
 /// The content policy of pages that are all ours: scripts, styles, pictures and data from here only. And no script may
 /// make markup of what it was told (W3C Trusted Types): names and tokens are shown as the text that they are.
-pub(super) const OURS: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+pub(super) const DEFAULT_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
@@ -22,21 +22,21 @@ const PAGES: [(&str, &str); 4] =
     [("/", "Playground"), ("/compare", "Comparison"), ("/docs/", "Swagger UI"), ("/openapi.json", "OpenAPI")];
 
 /// The page of ours at this path: where its HTML says `<!-- top -->`, there is the way to the others.
-pub(super) fn page(path: &str, html: &str, facts: &SitePaths) -> HttpResponse {
-    ready(self::html(path, html, facts))
+pub(super) fn page(path: &str, html: &str, site_paths: &SitePaths) -> HttpResponse {
+    html_response(self::html(path, html, site_paths))
 }
 
 /// Its HTML, with the way to the others, below the path of `PUBLIC_URL`.
-pub(super) fn html(path: &str, html: &str, facts: &SitePaths) -> String {
-    facts.rooted(&html.replace("<!-- top -->", &top(path)))
+pub(super) fn html(path: &str, html: &str, site_paths: &SitePaths) -> String {
+    site_paths.with_base_path(&html.replace("<!-- top -->", &site_header(path)))
 }
 
 /// A page of ours whose HTML is complete.
-pub(super) fn ready(html: impl Into<Bytes>) -> HttpResponse {
-    file(OURS, HTML, html)
+pub(super) fn html_response(html: impl Into<Bytes>) -> HttpResponse {
+    file(DEFAULT_CSP, HTML, html)
 }
 
-fn top(path: &str) -> String {
+fn site_header(path: &str) -> String {
     let links: String = PAGES
         .iter()
         .map(|&(to, name)| {

@@ -6,18 +6,19 @@ use actix_web::{HttpResponse, get};
 use crate::error::{Code, Problem};
 
 use super::SitePaths;
-use super::page::{self, CSS, JAVASCRIPT, OURS, SVG};
+use super::page::{self, CSS, DEFAULT_CSP, JAVASCRIPT, SVG};
 
 /// The page.
 #[get("/")]
-pub(super) async fn playground(facts: Data<SitePaths>) -> HttpResponse {
-    let html = include_str!("playground/index.html").replace("<!-- cookie names -->", &cookie_names(&facts));
-    page::page("/", &html, &facts)
+pub(super) async fn playground(site_paths: Data<SitePaths>) -> HttpResponse {
+    let html =
+        include_str!("playground/index.html").replace("<!-- cookie names -->", &cookie_names(&site_paths));
+    page::page("/", &html, &site_paths)
 }
 
 /// No script can read them off its cookies.
-fn cookie_names(facts: &SitePaths) -> String {
-    let SitePaths { session_cookie, access_token_cookie, refresh_token_cookie, .. } = facts;
+fn cookie_names(site_paths: &SitePaths) -> String {
+    let SitePaths { session_cookie, access_token_cookie, refresh_token_cookie, .. } = site_paths;
     format!(
         "<meta name=\"cookie-names\" content=\"{session_cookie} {access_token_cookie} {refresh_token_cookie}\">"
     )
@@ -28,7 +29,7 @@ fn cookie_names(facts: &SitePaths) -> String {
 pub(super) async fn playground_file(file: Path<String>) -> Result<HttpResponse, Problem> {
     let (content_type, text) =
         text(&file).ok_or_else(|| Problem::new(Code::NotFound, "The playground has no such file."))?;
-    Ok(page::file(OURS, content_type, text))
+    Ok(page::file(DEFAULT_CSP, content_type, text))
 }
 
 fn text(name: &str) -> Option<(&'static str, &'static str)> {

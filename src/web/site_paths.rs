@@ -15,7 +15,7 @@ pub struct SitePaths {
 
 impl SitePaths {
     /// The page with its links, which are written from the root, below the path of `PUBLIC_URL`.
-    pub(super) fn rooted(&self, html: &str) -> String {
+    pub(super) fn with_base_path(&self, html: &str) -> String {
         html.replace("=\"/", &format!("=\"{}/", self.base_path))
     }
 }

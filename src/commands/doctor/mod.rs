@@ -1,4 +1,5 @@
-//! `doctor`: looks for what people get wrong, and says what to do about it. It changes nothing, and prints no secret.
+//! `doctor`: checks the configuration, database, keys and site for common mistakes, and gives advice. It changes nothing,
+//! and prints no secret.
 
 mod database;
 mod keys;
@@ -17,7 +18,7 @@ use crate::config::{Config, ConfigError};
 
 #[derive(Args)]
 pub(super) struct DoctorArgs {
-    /// Ask the service here as well, as clients do: http or https. If it is not given, PUBLIC_URL, if that answers
+    /// Also probe the running service at this http or https URL, as clients do. Default: PUBLIC_URL, if it answers
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
 }
@@ -30,12 +31,12 @@ enum Level {
     Skipped,
 }
 
-/// What one check came to.
+/// The result of one check.
 #[derive(Debug)]
 pub(super) struct Finding {
     level: Level,
     what: String,
-    /// What to do about it, or why it was not looked at.
+    /// What to do about it, or why the check was skipped.
     advice: Option<String>,
 }
 
@@ -68,7 +69,7 @@ impl Finding {
     }
 }
 
-/// Looks at everything, and says what it found. A problem is a failure.
+/// Runs every check, and prints the findings. Fails if there is a problem.
 pub(super) async fn run(args: DoctorArgs, config: Result<Config, ConfigError>) -> Result<(), Failure> {
     let findings = match &config {
         Ok(config) => check(&args, config).await,
@@ -95,20 +96,20 @@ async fn check(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
             findings.extend(keys::check(config, &pools, &clock).await);
             pools.close().await;
         }
-        None => findings.push(Finding::skipped("signing keys", "They are in the database.")),
+        None => findings.push(Finding::skipped("signing keys", "The database could not be checked.")),
     }
     findings.extend(site::check(args.url.as_ref(), config).await);
     findings
 }
 
 fn config_error_findings(error: &ConfigError) -> Vec<Finding> {
-    let advice = "The service does not start like this. README.md and .env.example have the settings.";
+    let advice = "The service does not start with this. See README.md and .env.example for the settings.";
     let problems = error.lines().iter().map(|line| Finding::problem(line, advice));
-    let rest = Finding::skipped("everything else", "It can be looked at when the settings can be read.");
+    let rest = Finding::skipped("everything else", "The settings must be valid first.");
     problems.chain([rest]).collect()
 }
 
-/// What is told at every start of the service: settings that do nothing, or not what they should. One line each.
+/// Likely mistakes in the settings, one line each, which the service also logs at startup.
 pub(super) fn likely_mistakes(config: &Config) -> Vec<String> {
     let mistakes = settings::likely_mistakes(config).into_iter();
     mistakes.map(|mistake| format!("{} {}", mistake.what, mistake.advice.unwrap_or_default())).collect()

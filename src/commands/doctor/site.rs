@@ -1,4 +1,4 @@
-//! The service as clients reach it: through the proxy, over TLS.
+//! Doctor: probes the running service as clients reach it, through the proxy and over TLS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,23 +13,23 @@ use crate::auth::CookiePolicy;
 use crate::config::Config;
 use crate::session::COOKIE;
 
-/// How long each step may take.
+/// The time limit of each step.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a cookie is to be seen without anybody's password: a session that is none is signed out.
+/// A route that answers with a `Set-Cookie` without credentials: with an invalid session it clears the cookie.
 const LOGOUT: &str = "/session/logout";
 
-/// A value of the right shape that no secret has signed.
+/// A cookie value that looks like a session id, but is signed by no secret.
 const INVALID_SESSION_ID: &str = "dus_none";
 
 type Answer = ureq::http::Response<ureq::Body>;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// Asks at `url` or, when that is not given, at PUBLIC_URL, where the service need not run now.
+/// Probes `url`, or else PUBLIC_URL, where the service need not be running.
 pub(super) async fn check(url: Option<&Url>, config: &Config) -> Vec<Finding> {
     let Some(site) = url.or(config.public_url.as_ref()).cloned() else {
-        return vec![Finding::skipped("the service as clients reach it", "Tell where with --url.")];
+        return vec![Finding::skipped("the service as clients reach it", "Specify its address with --url.")];
     };
     let must_answer = url.is_some();
     let cookie = session_cookie(&site, config);
@@ -37,7 +37,7 @@ pub(super) async fn check(url: Option<&Url>, config: &Config) -> Vec<Finding> {
     asked.unwrap_or_else(|error| vec![Finding::skipped("the service as clients reach it", error.to_string())])
 }
 
-/// What the session cookie of a service there is called, if its settings are these.
+/// The name of the session cookie of a service at `site` with these settings.
 fn session_cookie(site: &Url, config: &Config) -> String {
     let policy = CookiePolicy {
         secure: site.scheme() == "https",
@@ -48,7 +48,7 @@ fn session_cookie(site: &Url, config: &Config) -> String {
     policy.name(COOKIE)
 }
 
-/// The path below which clients reach it.
+/// The base path of the service.
 fn base_path(site: &Url) -> &str {
     site.path().trim_end_matches('/')
 }
@@ -71,8 +71,8 @@ fn probe(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
     let mut findings = vec![check_health(site, &ready)];
     if site.scheme() == "https" && header(&ready, "strict-transport-security").is_none() {
         findings.push(Finding::warning(
-            "There is no Strict-Transport-Security: a browser may be talked into http once.",
-            "Have the proxy send `Strict-Transport-Security: max-age=31536000`.",
+            "There is no Strict-Transport-Security header: an attacker may downgrade a browser to http.",
+            "Let the proxy send `Strict-Transport-Security: max-age=31536000`.",
         ));
     }
     findings.push(check_cookies(&client, site, cookie));
@@ -82,9 +82,14 @@ fn probe(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
 fn check_health(site: &Url, ready: &Answer) -> Finding {
     match ready.status().as_u16() {
         200 => Finding::ok(format!("the service at {site} is ready")),
-        503 => Finding::problem(format!("The service at {site} is not ready."), "Its log says why."),
-        // A proxy may well keep /health/ for those inside.
-        404 => Finding::skipped(format!("whether the service at {site} is ready"), "It is not told there."),
+        503 => {
+            Finding::problem(format!("The service at {site} is not ready."), "See its log for the reason.")
+        }
+        // A proxy may expose /health/ only internally.
+        404 => Finding::skipped(
+            format!("whether the service at {site} is ready"),
+            "The proxy does not expose /health/ready.",
+        ),
         status => unexpected_status(site, "/health/ready", status),
     }
 }
@@ -92,26 +97,28 @@ fn check_health(site: &Url, ready: &Answer) -> Finding {
 fn unexpected_status(site: &Url, path: &str, status: u16) -> Finding {
     Finding::problem(
         format!(
-            "{}{path} answers {status}: that is not this service, or the proxy is in its way.",
+            "{}{path} answers {status}: this is not this service, or the proxy does not pass the request on.",
             site.as_str().trim_end_matches('/')
         ),
-        "Have the proxy pass the service's own paths on as they are.",
+        "Let the proxy pass the service's paths on unchanged.",
     )
 }
 
-/// Whether the service knows where it is: pages from there may call, and cookies are Secure there.
+/// Checks that the service knows its public URL: it accepts that origin, and its cookies are Secure if it is https.
 fn check_cookies(client: &HttpProbe, site: &Url, cookie: &str) -> Finding {
     let is_https = site.scheme() == "https";
     let origin = site.origin().ascii_serialization();
     let request = client.agent.post(client.url(LOGOUT)).header("Origin", &origin);
     let answer = match request.header("Cookie", format!("{cookie}={INVALID_SESSION_ID}")).send_empty() {
         Ok(answer) => answer,
-        Err(error) => return Finding::skipped("cookies, as clients get them", error.to_string()),
+        Err(error) => return Finding::skipped("cookies as clients get them", error.to_string()),
     };
     if answer.status() == 403 {
         return Finding::problem(
-            format!("The service does not take {origin} for its own: pages from there may not call."),
-            "Set PUBLIC_URL of the service that runs to what clients type.",
+            format!(
+                "The service does not take {origin} for its own origin, and refuses requests of its pages."
+            ),
+            "Set PUBLIC_URL of the running service to the URL that clients use.",
         );
     }
     if ![204, 401].contains(&answer.status().as_u16()) {
@@ -119,16 +126,16 @@ fn check_cookies(client: &HttpProbe, site: &Url, cookie: &str) -> Finding {
     }
     match header(&answer, "set-cookie") {
         Some(cookie) if is_https && !cookie.to_ascii_lowercase().contains("; secure") => Finding::problem(
-            "Cookies are not Secure, though clients come over https.",
-            "Set PUBLIC_URL of the service that runs to https://….",
+            "Cookies are not Secure, although clients use https.",
+            "Set PUBLIC_URL of the running service to its https URL.",
         ),
-        Some(_) => Finding::ok(format!("pages of {origin} may call, and get their cookies")),
-        // The service that runs has been told another name for it.
-        None => Finding::ok(format!("pages of {origin} may call")),
+        Some(_) => Finding::ok(format!("pages of {origin} are accepted, and get their cookies")),
+        // The running service has another COOKIE_NAME_PREFIX than these settings.
+        None => Finding::ok(format!("pages of {origin} are accepted")),
     }
 }
 
-/// What is asked of the service, below its path.
+/// An HTTP client for the service's paths.
 struct HttpProbe {
     agent: Agent,
     site: Url,
@@ -145,7 +152,7 @@ impl HttpProbe {
             .user_agent("dualauth-doctor")
             .timeout_connect(Some(TIMEOUT))
             .timeout_recv_response(Some(TIMEOUT))
-            // What this address says itself, whatever it says.
+            // The response of this very address: no HTTP proxy, no redirects.
             .proxy(None)
             .max_redirects(0)
             .http_status_as_error(false)
@@ -162,7 +169,7 @@ impl HttpProbe {
     }
 }
 
-/// The certificates that this machine trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`; public authorities, where it has none.
+/// The root certificates of this machine, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`; if there are none, Mozilla's.
 fn roots() -> Result<RootCerts, Failed> {
     let machine = rustls_native_certs::load_native_certs();
     let is_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());

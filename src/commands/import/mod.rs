@@ -1,4 +1,4 @@
-//! `user import`: takes users over from another system, with the hashes of their passwords.
+//! `user import`: imports users from another system, with their password hashes.
 
 mod auth0;
 mod csv;
@@ -28,26 +28,26 @@ use self::input::ImportFile;
 use self::row::ImportRow;
 use self::rows::{ImportOptions, Rows};
 
-/// How many users are stored with one statement.
+/// The number of users per SQL statement.
 const BATCH: usize = 1_000;
 
 #[derive(Args)]
 pub(super) struct ImportUsersArgs {
     /// CSV with a header line, JSON lines, or an export of Auth0, Firebase or Keycloak; - is standard input
     file: PathBuf,
-    /// What the file is, where its name and its beginning don't tell
+    /// The file's format, if it can't be detected by its name and beginning
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// The Firebase project's password hash parameters, as its console shows them
     #[arg(long, value_name = "FILE")]
     firebase_hash_config: Option<PathBuf>,
-    /// Check everything, and store nothing
+    /// Check everything, but store nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 impl ImportUsersArgs {
-    /// The users of the file, and its size, if that is known.
+    /// Opens the file. Returns its rows, and its size in bytes, if that is known.
     fn open(&self) -> Result<(Rows, Option<u64>), String> {
         let firebase = self.firebase_hash_config.as_deref().map(read_hash_config).transpose()?;
         let options = ImportOptions { path: &self.file, format: self.format, firebase };
@@ -71,7 +71,7 @@ fn with_path(path: &Path, why: &str) -> String {
     }
 }
 
-/// Imports a file, and says row by row what was refused. Gives how many there were of each.
+/// Imports a file, and prints a line for each refused row. Returns a summary with the counts.
 pub(super) async fn import(
     command: ImportUsersArgs,
     storage: &Storage,
@@ -93,7 +93,7 @@ pub(super) async fn import(
     }
     let ImportReport { imported, refused, .. } = run.report;
     if outcome.is_ok() && imported + refused == 0 {
-        return Err(with_path(&file, "there is nobody in it").into());
+        return Err(with_path(&file, "it contains no users").into());
     }
     let summary = run.report.summary();
     if outcome.is_ok() && refused == 0 {
@@ -103,7 +103,7 @@ pub(super) async fn import(
     outcome.and_then(|()| Err(format!("some {unit}s were refused").into()))
 }
 
-/// Somebody who waits to be stored, and the name to show.
+/// A user to be stored, with the name to display.
 type PendingUser = (CheckedUser, Option<String>);
 
 struct ImportRun {
@@ -139,7 +139,7 @@ impl ImportRun {
         let (users, names): (Vec<CheckedUser>, Vec<Option<String>>) = self.batch.drain(..).unzip();
         let Some(first) = users.first() else { return Ok(()) };
         let unit = self.report.unit;
-        let stopped = |error| format!("nothing from {unit} {} on was stored: {error}", first.number);
+        let stopped = |error| format!("stopped; nothing from {unit} {} on was stored: {error}", first.number);
         let refused = self.import.store(&users).await.map_err(stopped)?;
         let mut refused = refused.into_iter().peekable();
         for (at, (user, name)) in users.iter().zip(names).enumerate() {
@@ -158,11 +158,11 @@ fn join(refusals: &[Refusal]) -> String {
     refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// What was done so far. What there is to say of somebody is said at once: there may be many.
+/// The counts so far, and the progress bar. Messages about users are printed at once, not collected: there may be many.
 struct ImportReport {
     bar: ProgressBar,
     dry_run: bool,
-    /// What is numbered.
+    /// What the row numbers count: `line` or `user`.
     unit: &'static str,
     imported: usize,
     without_password: usize,
@@ -170,7 +170,7 @@ struct ImportReport {
 }
 
 impl ImportReport {
-    /// The bar is for terminals: elsewhere nothing is drawn. Without a size there is none.
+    /// The progress bar is drawn only on terminals, and only if the size is known.
     fn new(bytes: Option<u64>, dry_run: bool, unit: &'static str) -> Self {
         let style = ProgressStyle::with_template("{wide_bar} {percent:>3} %, {eta} to go");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -189,7 +189,11 @@ impl ImportReport {
             return Ok(());
         }
         self.without_password += 1;
-        self.print_row_outcome(user.number, name, &format!("{} without a password: none fits", self.done()))
+        self.print_row_outcome(
+            user.number,
+            name,
+            &format!("{} without a password: none can match", self.done()),
+        )
     }
 
     fn print_row_outcome(&self, number: u64, name: Option<&str>, what: &str) -> Result<(), Failure> {

@@ -101,7 +101,7 @@ const ROWS: [TableRow; 9] = [
 
 /// The page: the table, of what was measured, and what the run says itself. `mark` is what has to be said of it first.
 pub(super) fn page(measured: &MeasuredTable, article: &str, mark: Option<&str>) -> String {
-    let rows: String = ROWS.iter().map(|row| line(row, measured)).collect();
+    let rows: String = ROWS.iter().map(|row| table_row(row, measured)).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
             "<div class=\"report\"><p class=\"beware\"><strong>Beware.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
@@ -112,21 +112,21 @@ pub(super) fn page(measured: &MeasuredTable, article: &str, mark: Option<&str>) 
     shell.replace("<!-- article -->", article)
 }
 
-fn line(row: &TableRow, measured: &MeasuredTable) -> String {
+fn table_row(row: &TableRow, measured: &MeasuredTable) -> String {
     let cells = row.measured.and_then(|name| measured.rows.get(name));
     let [session, jwt] = [cells.and_then(|it| it.session.as_deref()), cells.and_then(|it| it.jwt.as_deref())];
     let [session, jwt] = [("session", session, row.textbook[0]), ("jwt", jwt, row.textbook[1])]
         .map(|(mode, sentences, textbook)| {
-            let found = row.measured.map_or_else(String::new, |_| found(sentences, measured.from_outside));
+            let result = row.measured.map_or_else(String::new, |_| measured_cell(sentences, measured.from_outside));
             let live = row.live.map_or_else(String::new, |name| {
                 format!("<p class=\"live\" data-live=\"{name}\" data-mode=\"{mode}\">Seen live: press the button above.</p>")
             });
-            format!("<td>{found}{live}<p class=\"textbook\">Textbook: {textbook}.</p></td>")
+            format!("<td>{result}{live}<p class=\"textbook\">Textbook: {textbook}.</p></td>")
         });
     format!("<tr><th scope=\"row\">{}</th>{session}{jwt}</tr>\n", row.aspect)
 }
 
-fn found(sentences: Option<&str>, from_outside: bool) -> String {
+fn measured_cell(sentences: Option<&str>, from_outside: bool) -> String {
     match sentences {
         Some(sentences) => format!("<p>{sentences}</p>"),
         None if from_outside => {

@@ -17,7 +17,7 @@ const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
 const CLIENT_BASIC: &str = "client_basic";
 
 /// Declares the schemes.
-pub(super) fn declare(components: &mut Components, facts: &SitePaths) {
+pub(super) fn declare(components: &mut Components, site_paths: &SitePaths) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An access token or a session token: what `login` gave."))
@@ -33,9 +33,9 @@ pub(super) fn declare(components: &mut Components, facts: &SitePaths) {
     };
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     components.add_security_scheme(CLIENT_BASIC, SecurityScheme::Http(client));
-    components.add_security_scheme(SESSION_COOKIE, cookie(&facts.session_cookie));
-    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie(&facts.access_token_cookie));
-    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie(&facts.refresh_token_cookie));
+    components.add_security_scheme(SESSION_COOKIE, cookie(&site_paths.session_cookie));
+    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie(&site_paths.access_token_cookie));
+    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie(&site_paths.refresh_token_cookie));
     headers::declare_csrf(components);
 }
 
@@ -54,26 +54,26 @@ fn takes_cookie(operation: &Operation) -> bool {
 }
 
 /// Whether it is a service that shows who it is, in the words of OAuth.
-pub(super) fn is_for_services(operation: &Operation) -> bool {
+pub(super) fn takes_client_credentials(operation: &Operation) -> bool {
     schemes(operation).iter().any(|scheme| scheme == CLIENT_BASIC)
 }
 
 /// What may be wrong with the credentials that a route takes.
-pub(super) fn refusals(is_unsafe: bool, operation: &Operation) -> Vec<Code> {
+pub(super) fn auth_error_codes(is_unsafe: bool, operation: &Operation) -> Vec<Code> {
     let schemes = schemes(operation);
     if schemes.is_empty() {
         return Vec::new();
     }
-    let of_schemes = schemes.iter().flat_map(|scheme| refusals_of(scheme));
+    let scheme_codes = schemes.iter().flat_map(|scheme| scheme_error_codes(scheme));
     let csrf = (is_unsafe && takes_cookie(operation)).then_some(Code::CsrfFailed);
     [Code::MalformedRequest, Code::NotAuthenticated]
         .into_iter()
-        .chain(of_schemes.copied())
+        .chain(scheme_codes.copied())
         .chain(csrf)
         .collect()
 }
 
-fn refusals_of(scheme: &str) -> &'static [Code] {
+fn scheme_error_codes(scheme: &str) -> &'static [Code] {
     match scheme {
         BEARER => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked, Code::SessionExpired],
         ACCESS_TOKEN_COOKIE => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked],

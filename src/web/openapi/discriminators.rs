@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 /// Gives every variant that has a title a component of that name. Where each has a member of a single value, that is the
 /// discriminator; what else they share is stated of the whole, which is then a base class to those who know no unions.
-pub(super) fn name(document: &mut Value) {
+pub(super) fn name_variants(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
         return;
     };
@@ -45,7 +45,7 @@ fn describe(union: &mut Map<String, Value>, mut variants: Vec<Named>) -> Vec<Nam
             .filter_map(|variant| Some((only_value(&variant.1, &tag)?.to_owned(), reference(variant).into())))
             .collect();
         union.insert("discriminator".to_owned(), json!({"propertyName": tag, "mapping": mapping}));
-        hand_on_examples(union, &mut variants, &tag);
+        move_examples(union, &mut variants, &tag);
     }
     let shared = shared(&variants);
     if !shared.is_empty() {
@@ -71,7 +71,7 @@ fn only_value<'a>(variant: &'a Map<String, Value>, member: &str) -> Option<&'a s
 }
 
 /// Each example goes to the variant that it is one of.
-fn hand_on_examples(union: &mut Map<String, Value>, variants: &mut [Named], tag: &str) {
+fn move_examples(union: &mut Map<String, Value>, variants: &mut [Named], tag: &str) {
     let examples = union.shift_remove("examples");
     for example in examples.iter().filter_map(Value::as_array).flatten() {
         let kind = example.get(tag).and_then(Value::as_str);

@@ -43,7 +43,7 @@ pub(super) fn csrf() -> RefOr<Parameter> {
 }
 
 /// Those that a problem with this status has, by name.
-pub(super) fn of_problem(status: u16) -> impl Iterator<Item = (&'static str, RefOr<Header>)> {
+pub(super) fn problem_headers(status: u16) -> impl Iterator<Item = (&'static str, RefOr<Header>)> {
     let names: &[&str] = match status {
         401 => &["WWW-Authenticate"],
         429 => &["Retry-After", "RateLimit", "RateLimit-Policy"],

@@ -13,7 +13,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::error::{Code, FieldError, PROBLEM_JSON, Problem};
 use crate::http::form::FORM;
-use crate::oauth::{OAuthError, in_oauth_terms};
+use crate::oauth::{OAuthError, with_oauth_error};
 use crate::web::health::HealthReport;
 
 use super::{credentials, headers};
@@ -60,12 +60,16 @@ pub(super) fn declare(components: &mut Components) {
 pub(super) fn add(is_unsafe: bool, operation: &mut Operation) {
     let mut codes = vec![Code::Internal];
     codes.extend(is_unsafe.then_some(Code::CrossOrigin));
-    codes.extend(of_body(operation));
-    codes.extend(credentials::refusals(is_unsafe, operation));
+    codes.extend(body_error_codes(operation));
+    codes.extend(credentials::auth_error_codes(is_unsafe, operation));
     let head = TOO_LARGE_HEAD.map(|status| (status.as_u16(), Code::MalformedRequest));
-    let codes: Vec<(u16, Code)> =
-        codes.into_iter().map(|code| (code.status(), code)).chain(head).chain(named(operation)).collect();
-    let is_oauth = credentials::is_for_services(operation);
+    let codes: Vec<(u16, Code)> = codes
+        .into_iter()
+        .map(|code| (code.status(), code))
+        .chain(head)
+        .chain(declared_problems(operation))
+        .collect();
+    let is_oauth = credentials::takes_client_credentials(operation);
     for status in codes.iter().map(|(status, _)| *status).collect::<BTreeSet<_>>() {
         let of_status = codes.iter().filter(|(of, _)| *of == status).map(|(_, code)| *code).collect();
         let problem = problem(status, &of_status, is_oauth);
@@ -73,7 +77,7 @@ pub(super) fn add(is_unsafe: bool, operation: &mut Operation) {
     }
 }
 
-fn of_body(operation: &Operation) -> Vec<Code> {
+fn body_error_codes(operation: &Operation) -> Vec<Code> {
     let Some(body) = &operation.request_body else { return Vec::new() };
     let is_form = matches!(body, RefOr::T(body) if body.content.contains_key(FORM));
     let codes = [Code::MalformedRequest, Code::UnsupportedMediaType, Code::PayloadTooLarge, Code::Timeout];
@@ -82,7 +86,7 @@ fn of_body(operation: &Operation) -> Vec<Code> {
 
 /// A route names a problem by a response whose description is the code. Its status may be another than the code's
 /// own.
-fn named(operation: &Operation) -> Vec<(u16, Code)> {
+fn declared_problems(operation: &Operation) -> Vec<(u16, Code)> {
     let responses = operation.responses.responses.iter();
     let named = responses.filter_map(|(status, response)| match response {
         RefOr::T(response) => {
@@ -99,7 +103,7 @@ fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
     let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
     let examples = codes.iter().map(|code| {
         let problem = Problem::new(*code, code.title()).with_status(status);
-        let problem = if is_oauth { in_oauth_terms(problem) } else { problem };
+        let problem = if is_oauth { with_oauth_error(problem) } else { problem };
         let example = serde_json::to_value(problem).ok();
         (code.as_str(), ExampleBuilder::new().summary(code.title()).value(example).build())
     });
@@ -109,6 +113,6 @@ fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
         .build();
     let mut response =
         ResponseBuilder::new().description(words.join(", ")).content(PROBLEM_JSON, content).build();
-    response.headers.extend(headers::of_problem(status).map(|(name, header)| (name.to_owned(), header)));
+    response.headers.extend(headers::problem_headers(status).map(|(name, header)| (name.to_owned(), header)));
     response
 }

@@ -1,4 +1,4 @@
-//! The way to the database: where it is, and why it can't be reached.
+//! Doctor: where the database is, and why it can't be reached.
 
 use std::net::IpAddr;
 
@@ -18,8 +18,8 @@ pub(super) async fn locate(config: &Config) -> Result<SecretString, Finding> {
     let running = PrivatePostgres::running(&config.data_folder).await;
     running.map(SecretString::from).ok_or_else(|| {
         Finding::skipped(
-            "the database: DATABASE_URL is not set, so the service runs a Postgres of its own, which does not run now",
-            "Look again while the service runs.",
+            "the database: DATABASE_URL is not set, so the service uses its private Postgres, which is not running",
+            "Run doctor again while the service is running.",
         )
     })
 }
@@ -29,7 +29,7 @@ pub(super) async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Endpo
     let error = match outcome {
         Ok(Ok(endpoints)) => return Ok(endpoints),
         Ok(Err(OpenError::Connect(error))) => error,
-        // It says what to do.
+        // The error's text contains the advice.
         Ok(Err(error)) => return Err(Finding::problem("The service does not start.", error.to_string())),
         Err(_) => sqlx::Error::PoolTimedOut,
     };
@@ -48,18 +48,18 @@ pub(super) async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Endpo
         ),
         (Some("53300"), _) => (
             format!("Postgres at {host} has no connection left: {error}"),
-            "Raise max_connections, or close what holds them.",
+            "Raise max_connections, or close other connections.",
         ),
         (Some("08P01"), _) => (
-            format!("What answers at {host} refuses how the service connects: {error}"),
-            "A pooler, perhaps, and a parameter of the URL that it does not pass on (`options`, for example): leave that out.",
+            format!("The server at {host} rejects the connection's parameters: {error}"),
+            "It may be a pooler that does not support a parameter of the URL (for example `options`): remove that parameter.",
         ),
         (_, sqlx::Error::Tls(_)) => (
             format!("No TLS with {host}: {error}"),
-            "Check sslmode and sslrootcert in DATABASE_URL against what the server has.",
+            "Check sslmode and sslrootcert in DATABASE_URL against the server's configuration.",
         ),
         (_, sqlx::Error::PoolTimedOut) => (
-            format!("Postgres at {host} says nothing for {} s.", TIMEOUT.as_secs()),
+            format!("No response from Postgres at {host} within {} s.", TIMEOUT.as_secs()),
             "Check the address and the firewall.",
         ),
         _ => (
@@ -78,7 +78,7 @@ fn describe_host(options: &PgConnectOptions) -> String {
 }
 
 pub(super) fn is_remote(options: &PgConnectOptions) -> bool {
-    // As a URL writes it, an IPv6 address has brackets.
+    // In a URL an IPv6 address has brackets.
     let host = options.get_host().trim_matches(['[', ']']);
     let is_local = host == "localhost"
         || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());

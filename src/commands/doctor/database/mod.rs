@@ -1,4 +1,4 @@
-//! The database: whether it answers, as what it should be, and lets the service do what it has to.
+//! Doctor: checks of the database: reachability, server settings, schema, privileges, pooling, notifications.
 
 mod connection;
 mod schema;
@@ -14,10 +14,10 @@ use crate::config::Config;
 use crate::crypto::random_bytes;
 use crate::database::{self, DirectUrl, Endpoints, Pooling, Pools, answer};
 
-/// How long it waits for an answer.
+/// The time limit of each step.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What it found, and the database, if what is in it can be looked at.
+/// Checks the database. Returns the findings, and the pools if the schema is ready for further checks.
 pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Option<Pools>) {
     let url = match connection::locate(config).await {
         Ok(url) => url,
@@ -67,25 +67,25 @@ async fn inspect(
     Ok((findings, is_ready))
 }
 
-/// Whether there is a pooler that has to be known of.
+/// Reports a pooler in transaction mode.
 fn check_pooling(endpoints: &Endpoints) -> Finding {
     Finding::ok(match endpoints.pooling() {
-        Pooling::Session => "each connection has a backend of Postgres to itself",
+        Pooling::Session => "each connection has its own Postgres backend",
         Pooling::Transaction => {
-            "DATABASE_URL leads to a pooler in transaction mode: each statement has a transaction round it"
+            "DATABASE_URL leads to a pooler in transaction mode: each statement is wrapped in a transaction"
         }
     })
 }
 
-/// Whether what Postgres notifies of arrives: by one connection, what another one said.
+/// Checks that a notification sent on one connection arrives on another.
 async fn check_notifications(pools: &Pools) -> Finding {
     let Some(listening) = pools.listening() else {
         return Finding::skipped(
             "whether notifications arrive",
-            "DATABASE_DIRECT_URL is none: what other nodes revoke is known at the next look, within STALENESS_BOUND.",
+            "DATABASE_DIRECT_URL=none: nodes learn of revocations only by polling, within STALENESS_BOUND.",
         );
     };
-    // Nobody else listens to this one.
+    // A random channel, so that nothing else is listening on it.
     let channel = format!("dualauth_doctor_{:016x}", u64::from_ne_bytes(random_bytes()));
     let round_trip = async {
         let mut listener = PgListener::connect_with(&listening).await?;
@@ -97,8 +97,8 @@ async fn check_notifications(pools: &Pools) -> Finding {
         Ok(Ok(())) => Finding::ok("notifications arrive"),
         Ok(Err(error)) => Finding::skipped("whether notifications arrive", error.to_string()),
         Err(_) => Finding::warning(
-            "Notifications don't arrive: what one node revokes another one hears of when it looks, a quarter of \
-             STALENESS_BOUND later at worst, and not in milliseconds.",
+            "Notifications don't arrive: nodes learn of each other's revocations only by polling, up to a quarter of \
+             STALENESS_BOUND later instead of within milliseconds.",
             "A pooler in transaction mode drops LISTEN: set DATABASE_DIRECT_URL to the address of Postgres itself.",
         ),
     }
