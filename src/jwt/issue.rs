@@ -45,7 +45,7 @@ pub(super) enum JwtBody {
     #[serde(rename = "jwt_cookie")]
     #[schema(title = "JwtByCookie")]
     Cookie {
-        /// Who signed in.
+        /// The user who signed in.
         user: UserBody,
         /// The login.
         login: LoginBody,
@@ -58,7 +58,7 @@ pub(super) enum JwtBody {
     #[serde(rename = "jwt_bearer")]
     #[schema(title = "JwtByBearer")]
     Bearer {
-        /// Who signed in.
+        /// The user who signed in.
         user: UserBody,
         /// The login.
         login: LoginBody,

@@ -43,7 +43,7 @@ pub(super) enum SessionBody {
     #[serde(rename = "session_cookie")]
     #[schema(title = "SessionByCookie")]
     Cookie {
-        /// Who signed in.
+        /// The user who signed in.
         user: UserBody,
         /// The login.
         login: LoginBody,
@@ -54,7 +54,7 @@ pub(super) enum SessionBody {
     #[serde(rename = "session_bearer")]
     #[schema(title = "SessionByBearer")]
     Bearer {
-        /// Who signed in.
+        /// The user who signed in.
         user: UserBody,
         /// The login.
         login: LoginBody,

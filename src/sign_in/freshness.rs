@@ -44,7 +44,7 @@ impl Freshness {
     }
 
     fn problem(&self, methods: &[&str]) -> Problem {
-        let detail = "This needs a login that was proved more lately, or by more: step up, and try again.";
+        let detail = "This needs a more recent or stronger authentication: step up, and try again.";
         let mut problem = Problem::new(Code::InsufficientUserAuthentication, detail).with("methods", methods);
         if let Some(acr) = self.acr {
             problem = problem.with("acr_values", acr.as_str());

@@ -1,5 +1,4 @@
-//! `/compare`: the table that every tutorial ends with, with what was measured in place of each adjective. What is shown is what
-//! a run wrote; nothing is drawn for a request.
+//! `/compare`: the page and JSON of the last comparison of sessions and JWTs, prepared once per run, not per request.
 
 mod last_report;
 mod textbook;
@@ -13,17 +12,17 @@ use crate::error::{Code, Problem};
 
 pub use self::last_report::LastReport;
 
-/// What the tables and charts of a report look like, here and where it stands alone.
+/// The style sheet of a report's tables and charts, here and in the standalone report.
 const REPORT_STYLE: &str = include_str!("../../crates/compare/src/report/report.css");
 
-/// The comparison that was measured last.
+/// The latest comparison.
 ///
-/// `dualauth compare` makes it. Before the first run on this machine it is the one that comes with the program, and its
-/// warnings say so. Where a figure has no meaning, or could not be had, it is null.
+/// Written by `dualauth compare`. Before the first run on this machine it is the comparison that comes with the program,
+/// with a warning that says so. A figure that has no meaning or was not measured is null.
 #[utoipa::path(operation_id = "compare_json", tag = "comparison", responses(
-    (status = 200, description = "What was found.", body = ref("#/components/schemas/Comparison"),
-        headers(("ETag" = String, description = "For `If-None-Match`: it has not changed since."))),
-    (status = 304, description = "It is the one that you have."),
+    (status = 200, description = "The comparison.", body = ref("#/components/schemas/Comparison"),
+        headers(("ETag" = String, description = "The version of the comparison, for `If-None-Match`."))),
+    (status = 304, description = "The comparison has not changed since the version in `If-None-Match`."),
 ))]
 #[get("/compare.json")]
 pub(super) async fn compare_json(
@@ -42,7 +41,7 @@ pub(super) async fn compare(last: Data<LastReport>, request: HttpRequest) -> Res
     Ok(not_modified_or(&request, &report.tag, || page::html_response(report.page.clone())))
 }
 
-/// Whoever has it already is told so, and sent nothing (RFC 9110, section 13.1.2).
+/// 304 if the client has the current version already, else the response (RFC 9110, section 13.1.2).
 fn not_modified_or(
     request: &HttpRequest,
     tag: &EntityTag,
@@ -62,7 +61,7 @@ fn not_modified_or(
     answer
 }
 
-/// What the page loads.
+/// The page's style sheets and script.
 #[get("/compare/{file}")]
 pub(super) async fn compare_file(file: Path<String>) -> Result<HttpResponse, Problem> {
     let (content_type, text) = match file.as_str() {

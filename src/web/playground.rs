@@ -1,4 +1,4 @@
-//! The playground: both modes side by side, and what really travels.
+//! `/`, the playground: an interactive page with both modes side by side, and the requests and cookies of each.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
@@ -16,7 +16,7 @@ pub(super) async fn playground(site_paths: Data<SitePaths>) -> HttpResponse {
     page::page("/", &html, &site_paths)
 }
 
-/// No script can read them off its cookies.
+/// The cookie names, for the page's scripts: they can't read HttpOnly cookies.
 fn cookie_names(site_paths: &SitePaths) -> String {
     let SitePaths { session_cookie, access_token_cookie, refresh_token_cookie, .. } = site_paths;
     format!(
@@ -24,7 +24,7 @@ fn cookie_names(site_paths: &SitePaths) -> String {
     )
 }
 
-/// What the page loads.
+/// The page's files.
 #[get("/playground/{file}")]
 pub(super) async fn playground_file(file: Path<String>) -> Result<HttpResponse, Problem> {
     let (content_type, text) =

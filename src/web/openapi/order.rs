@@ -1,15 +1,15 @@
-//! The order of a visit, in which routes are listed and Swagger UI shows them: first one signs up, last one signs out.
+//! The order of routes in the OpenAPI document and Swagger UI: as a user needs them, from registration to logout.
 
 use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 
 use super::operations;
 
-/// What a mode's routes are called, below its name. Any others come before the last two.
+/// The order of a mode's routes, by the path below its name. Other routes come between these and the last ones.
 const ROUTE_ORDER: [&str; 6] = ["register", "login", "profile", "csrf", "refresh", "step-up"];
 const LAST_ROUTES: [&str; 2] = ["logout", "logout-all"];
 
-/// By tags, in their order; within one as in a visit; else as they are registered.
+/// Sorts by tag, then by route; otherwise keeps the order of registration.
 pub(super) fn sort(document: &mut OpenApi) {
     let tags: Vec<String> = document.tags.iter().flatten().map(|tag| tag.name.clone()).collect();
     let sorted = |path: &String, item: &PathItem| (tag_rank(&tags, item), route_rank(path));
