@@ -1,6 +1,5 @@
 //! APP_SECRET at startup: from the settings or generated in the database, and the signing keys encrypted under it.
 
-use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::AppSecret;
@@ -33,17 +32,16 @@ pub(super) async fn prepare_keys(
     storage: &Storage,
     config: &Config,
     keys: &Keys,
-    trail: &Trail,
     clock: &Clock,
 ) -> Result<(), StartError> {
     let pool = &storage.pools.requests;
-    let Some(secret) = &config.app_secret else { return Ok(keys.prepare(trail).await?) };
+    let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
     let generated_secret = database::made_app_secret(pool).await?;
-    match (keys.prepare(trail).await, &generated_secret) {
+    match (keys.prepare().await, &generated_secret) {
         (Err(KeysError::OtherSecret), Some(generated_secret)) => {
             let secret = secret.clone().replacing(generated_secret);
-            storage.keys(config, &secret, clock)?.prepare(trail).await?;
-            keys.prepare(trail).await?;
+            storage.keys(config, &secret, clock)?.prepare().await?;
+            keys.prepare().await?;
         }
         (prepared, _) => prepared?,
     }

@@ -13,8 +13,8 @@ use super::state::State;
 /// revocations from the beginning.
 pub(super) fn feeds(state: &State) -> impl Fn() -> Feed + Clone + Send + 'static {
     let others: Vec<Arc<dyn ReloadOnRevocation>> = vec![Arc::new(state.keys.clone()), state.clients.clone()];
-    let (logins, metrics, trail) = (state.logins.clone(), state.metrics.clone(), state.trail.clone());
-    move || logins.feed(others.clone(), metrics.clone(), trail.clone())
+    let (logins, metrics) = (state.logins.clone(), state.metrics.clone());
+    move || logins.feed(others.clone(), metrics.clone())
 }
 
 /// Starts every task. `first` is the feed that was already polled once at startup.
@@ -40,8 +40,8 @@ pub(super) fn spawn_tasks(
     upkeep.supervise("commit_probe", move || commits.clone().run());
     let accounts = state.accounts.clone();
     upkeep.supervise("accounts.sweep", move || accounts.clone().run_sweep(pool.clone()));
-    let (keys, trail) = (state.keys.clone(), state.trail.clone());
-    upkeep.supervise("keys.maintenance", move || keys.clone().run_upkeep(trail.clone()));
+    let keys = state.keys.clone();
+    upkeep.supervise("keys.maintenance", move || keys.clone().run_upkeep());
     let trail = state.trail.clone();
     upkeep.supervise("audit.writer", move || trail.clone().run_writer());
     let trail = state.trail.clone();

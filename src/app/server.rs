@@ -173,7 +173,7 @@ struct ServerLimits {
 }
 
 /// Like actix's `HttpServer`, but accepts connections one by one, gives them deadlines, and answers parser errors with a
-/// problem document.
+/// problem document. `KeepAlive::Os`: actix decides whether a connection stays open, `TimedConnection` for how long.
 fn run<A, S, B>(
     listener: Listener,
     limits: ServerLimits,
@@ -191,13 +191,13 @@ where
     let deadlines = timed_connection::ConnectionLimits::new(limits.keep_alive, limits.connections_per_worker);
     let server =
         Server::build().workers(limits.workers).max_concurrent_connections(limits.connections_per_worker);
+    let server = server.shutdown_timeout(limits.shutdown_seconds).disable_signals();
     let shutdown = server.graceful_shutdown_signal();
     let runtime = Handle::current();
     let http = move || {
         database::set_io_runtime(runtime.clone());
         let (shutdown, context) = (shutdown.clone(), Rc::new(context.clone()));
         let http = HttpService::build()
-            // actix decides whether a connection is kept alive; `TimedConnection` decides for how long.
             .keep_alive(KeepAlive::Os)
             .client_request_timeout(HEAD_TIME_LIMIT)
             .client_disconnect_timeout(HEAD_TIME_LIMIT)
@@ -215,13 +215,10 @@ where
             uncancelled::serve_and_finish(http.call(connection))
         }))
     };
-    let server = server.shutdown_timeout(limits.shutdown_seconds).disable_signals();
     let server = match listener {
-        Listener::Tcp(listener) => {
-            server.listen("http", listener, move || fn_service(accept_tcp).and_then(http()))
-        }
-        Listener::Unix(listener) => {
-            server.listen_uds("http", listener, move || fn_service(accept_unix).and_then(http()))
+        Listener::Tcp(tcp) => server.listen("http", tcp, move || fn_service(accept_tcp).and_then(http())),
+        Listener::Unix(unix) => {
+            server.listen_uds("http", unix, move || fn_service(accept_unix).and_then(http()))
         }
     };
     Ok(server?.run())

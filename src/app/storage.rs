@@ -3,11 +3,13 @@
 use secrecy::SecretString;
 
 use crate::audit::Trail;
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::AppSecret;
 use crate::database::{self, DirectUrl, Endpoints, OpenError, Pools};
 use crate::jwt::{Keys, KeysError};
+use crate::logins::Logins;
 use crate::users::{Accounts, PasswordError, PasswordHasher, ThreadPriority};
 use dualauth_postgres::PrivatePostgres;
 
@@ -17,6 +19,8 @@ use super::StartError;
 pub struct Storage {
     /// The connection pools.
     pub pools: Pools,
+    /// The audit trail.
+    pub trail: Trail,
     private: Option<PrivatePostgres>,
 }
 
@@ -26,19 +30,24 @@ impl Storage {
     /// # Errors
     /// See [`StartError`].
     pub async fn open(config: &Config) -> Result<Self, StartError> {
-        Self::open_as(config, database::COMMAND).await
+        Self::open_as(config, database::COMMAND, &Clock::system()).await
     }
 
-    pub(super) async fn open_as(config: &Config, name: &str) -> Result<Self, StartError> {
+    pub(super) async fn open_as(config: &Config, name: &str, clock: &Clock) -> Result<Self, StartError> {
         let most = config.database_max_connections;
         if let Some(url) = &config.database_url {
             let pools = database::open(url, &config.database_direct_url, most, name).await?;
-            return Ok(Self { pools, private: None });
+            return Ok(Self::new(pools, None, clock));
         }
         let private = PrivatePostgres::start(&config.data_folder, &[]).await?;
         let url = SecretString::from(private.url());
         let pools = database::open(&url, &DirectUrl::Usual, most, name).await?;
-        Ok(Self { pools, private: Some(private) })
+        Ok(Self::new(pools, Some(private), clock))
+    }
+
+    fn new(pools: Pools, private: Option<PrivatePostgres>, clock: &Clock) -> Self {
+        let trail = Trail::new(pools.upkeep.clone(), clock.clone());
+        Self { pools, trail, private }
     }
 
     /// Pools that never connect, for building the route table and the OpenAPI document without a database.
@@ -47,7 +56,8 @@ impl Storage {
     /// Never in practice: the URL is a constant that parses.
     pub(super) fn disconnected(config: &Config) -> Result<Self, OpenError> {
         let endpoints = Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?;
-        Ok(Self { pools: Pools::new(endpoints, config.database_max_connections), private: None })
+        let pools = Pools::new(endpoints, config.database_max_connections);
+        Ok(Self::new(pools, None, &Clock::system()))
     }
 
     /// The user accounts.
@@ -61,7 +71,8 @@ impl Storage {
         niceness: ThreadPriority,
     ) -> Result<Accounts, PasswordError> {
         let hasher = PasswordHasher::new(&config.passwords, niceness)?;
-        Ok(Accounts::new(self.pools.requests.clone(), hasher, config.passwords.min_length, clock.clone()))
+        let (pool, clock, trail) = (self.pools.requests.clone(), clock.clone(), self.trail.clone());
+        Ok(Accounts::new(pool, hasher, config.passwords.min_length, clock, trail))
     }
 
     /// The signing keys, encrypted in the database under `secret`.
@@ -69,12 +80,18 @@ impl Storage {
     /// # Errors
     /// If `JWT_KEY_FILE` contains no usable key.
     pub fn keys(&self, config: &Config, secret: &AppSecret, clock: &Clock) -> Result<Keys, KeysError> {
-        Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone())
+        Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone(), self.trail.clone())
     }
 
-    /// The audit trail.
-    pub fn trail(&self, clock: &Clock) -> Trail {
-        Trail::new(self.pools.upkeep.clone(), clock.clone())
+    /// The logins.
+    pub fn logins(&self, config: &Config, clock: &Clock) -> Logins {
+        let (clock, trail) = (clock.clone(), self.trail.clone());
+        Logins::new(self.pools.clone(), config.lifetimes, config.directory, clock, trail)
+    }
+
+    /// The registered OAuth clients. They are reloaded by the revocation feed of `logins`, if it is running.
+    pub fn clients(&self, logins: Logins, clock: &Clock) -> Clients {
+        Clients::new(self.pools.clone(), logins, clock.clone(), self.trail.clone())
     }
 
     /// The current APP_SECRET, for commands, which never generate one.

@@ -27,7 +27,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::Actor;
 use crate::auth::{
     Audience, AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity, IntrospectedToken,
     LoginSecret, Mode, ModeContext, Rejection, RevocationOutcome, RotatedSecret, RouteDocumentation,
@@ -71,7 +71,6 @@ pub struct JwtMode {
     refresh_cookie: String,
     issuer_audience: IssuerAudience,
     csrf: Arc<Csrf>,
-    trail: Trail,
     keys: Keys,
     /// Cache of verified tokens. `None`: every request verifies the signature.
     verified_tokens: Option<Arc<VerifiedTokens>>,
@@ -95,7 +94,6 @@ impl JwtMode {
             refresh_cookie: context.cookies.name(REFRESH_COOKIE),
             issuer_audience,
             csrf: Arc::clone(&context.csrf),
-            trail: context.trail.clone(),
             keys,
             verified_tokens: cache_size.map(|size| Arc::new(VerifiedTokens::new(size))),
             refresh_tokens: Arc::new(RefreshTokenCodec::new(context.secret)),
@@ -210,7 +208,8 @@ impl Mode for JwtMode {
     fn revoke<'a>(
         &'a self,
         token: &'a Credential,
+        actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>> {
-        Box::pin(self.end_login_of(token))
+        Box::pin(self.end_login_of(token, actor))
     }
 }

@@ -12,7 +12,7 @@ mod step_up;
 
 use std::time::Duration;
 
-use crate::audit::{Kind, Trail};
+use crate::audit::Trail;
 use crate::auth::Identity;
 use crate::clock::Clock;
 use crate::database::DatabaseError;
@@ -41,7 +41,7 @@ pub struct SignIn {
     pub step_up_max_age: Duration,
     /// The time source.
     pub clock: Clock,
-    /// The audit trail.
+    /// The audit trail, for failed authentications.
     pub trail: Trail,
     /// Counters of sign-ins.
     pub metrics: Metrics,
@@ -53,8 +53,7 @@ impl SignIn {
     /// # Errors
     /// If the query fails.
     pub async fn end_all(&self, identity: &Identity, client: &Client) -> Result<(), DatabaseError> {
-        let ended = self.accounts.sign_out(identity.user_id).await?;
-        self.trail.record(identity.did(Kind::LogoutAll, client).with("logins", ended));
+        self.accounts.sign_out(identity.user_id, &identity.actor(client)).await?;
         self.logins.announce().await;
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Doctor: checks that this node can use the signing keys, and what a start would change about them.
 
 use super::Finding;
+use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
 use crate::crypto::AppSecret;
@@ -26,7 +27,7 @@ async fn inspect(config: &Config, pools: &Pools, clock: &Clock) -> Result<Vec<Fi
     let Some(secret) = config.app_secret.clone().or_else(|| generated_secret.clone()) else {
         return Ok(vec![without_secret(config, pools, clock).await?]);
     };
-    let keys_under = |secret: &AppSecret| Keys::new(config, pools.upkeep.clone(), secret, clock.clone());
+    let keys_under = |secret: &AppSecret| keys(config, pools, secret, clock);
     let keys = keys_under(&secret)?;
     let plan = match (keys.startup_plan().await, &generated_secret) {
         // As at a start, which replaces the generated secret by the configured one.
@@ -46,9 +47,15 @@ async fn inspect(config: &Config, pools: &Pools, clock: &Clock) -> Result<Vec<Fi
     Ok(vec![startup_finding(plan, config, &keys).await?])
 }
 
+/// The signing keys, for reading only: nothing is recorded in the audit trail.
+fn keys(config: &Config, pools: &Pools, secret: &AppSecret, clock: &Clock) -> Result<Keys, KeysError> {
+    let trail = Trail::new(pools.upkeep.clone(), clock.clone());
+    Keys::new(config, pools.upkeep.clone(), secret, clock.clone(), trail)
+}
+
 /// The finding if APP_SECRET is neither set nor generated.
 async fn without_secret(config: &Config, pools: &Pools, clock: &Clock) -> Result<Finding, KeysError> {
-    let keys = Keys::new(config, pools.upkeep.clone(), &AppSecret::generate(), clock.clone())?;
+    let keys = keys(config, pools, &AppSecret::generate(), clock)?;
     match keys.list().await?.is_empty() {
         true => Ok(Finding::ok("signing keys will be generated at the first start")),
         false => Ok(Finding::problem(

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
 use crate::database::{ConnectionPool, DatabaseError};
@@ -46,9 +46,7 @@ pub struct VerifiedUser<'a> {
     pub user: User,
     /// The proof for the login.
     pub proof: Proof,
-    /// `true` if the stored hash was replaced by one with the current parameters.
-    pub upgraded: bool,
-    /// Counts the attempt as a failure unless [`AttemptGuard::end`] says otherwise.
+    /// Counts as a failure unless it is told that it was none.
     pub attempt: AttemptGuard<'a>,
 }
 
@@ -103,6 +101,7 @@ impl PasswordFactor {
         name: &str,
         password: &SecretString,
         client: &Client,
+        actor: &Actor,
     ) -> Result<VerifiedUser<'_>, LoginError> {
         let source = self.source(name, client);
         // Before a slot is taken: locked accounts must not occupy the hashing queue.
@@ -113,8 +112,8 @@ impl PasswordFactor {
             LoginError::is_failure,
         )?;
         let attempt = self.attempt::<LoginError>(client.network()).await?;
-        match self.find_and_verify(&attempt.slot, name, password, source).await {
-            Ok((user, proof, upgraded)) => Ok(VerifiedUser { user, proof, upgraded, attempt }),
+        match self.find_and_verify(&attempt.slot, name, password, source, actor).await {
+            Ok((user, proof)) => Ok(VerifiedUser { user, proof, attempt }),
             Err(error) => {
                 attempt.end(error.is_failure());
                 Err(error)
@@ -134,6 +133,19 @@ impl PasswordFactor {
     ) -> Result<Confirmed<'_>, ConfirmPasswordError> {
         self.check_not_locked_for(user, client).await?;
         self.confirm_counted(user, password, client).await
+    }
+
+    /// Records in the audit trail that a signed-in user could not be authenticated again. `failed` is the kind of event for a
+    /// wrong password.
+    pub fn record_unconfirmed(&self, error: &ConfirmPasswordError, failed: Kind, actor: &Actor) {
+        match error {
+            ConfirmPasswordError::WrongPassword => self.trail.record(Entry::to_oneself(failed, actor)),
+            ConfirmPasswordError::Limited(limited) => {
+                let entry = Entry::to_oneself(Kind::LoginLimited, actor);
+                self.trail.record(entry.with("limit", limited.policy));
+            }
+            ConfirmPasswordError::Password(_) | ConfirmPasswordError::Database(_) => {}
+        }
     }
 
     /// Returns `true` if the user has a password.
@@ -204,7 +216,8 @@ impl PasswordFactor {
         name: &str,
         password: &SecretString,
         source: AttemptSource,
-    ) -> Result<(User, Proof, bool), LoginError> {
+        actor: &Actor,
+    ) -> Result<(User, Proof), LoginError> {
         let now = self.clock.now();
         let found = store::find_user_and_count_attempt(&self.pool, name, source, now).await?;
         let found =
@@ -217,11 +230,10 @@ impl PasswordFactor {
         match (check, password.hash) {
             (PasswordCheck::Right { .. }, _) if disabled => Err(LoginFailure::Disabled(user.into()).into()),
             (PasswordCheck::Right { upgrade }, Some(old)) => {
-                let upgraded = match upgrade {
-                    Some(new) => self.upgrade_hash(user.id, &old, &new).await,
-                    None => false,
-                };
-                Ok((user, Proof::Password { version: password.version }, upgraded))
+                if let Some(new) = upgrade {
+                    self.upgrade_hash(&user, &old, &new, actor).await;
+                }
+                Ok((user, Proof::Password { version: password.version }))
             }
             (_, None) => Err(LoginFailure::NoPassword(user.into()).into()),
             (PasswordCheck::Unusable(reason), _) => {
@@ -236,12 +248,14 @@ impl PasswordFactor {
     }
 
     /// A failure is only logged: the old hash stays valid, and the next sign-in tries again.
-    async fn upgrade_hash(&self, user: Uuid, old: &str, new: &str) -> bool {
-        let outcome = store::upgrade_hash(&self.pool, user, old, new).await;
-        if let Err(error) = &outcome {
-            tracing::warn!(%user, %error, "password hash upgrade failed; will retry at next sign-in");
+    async fn upgrade_hash(&self, user: &User, old: &str, new: &str, actor: &Actor) {
+        match store::upgrade_hash(&self.pool, user.id, old, new).await {
+            Ok(()) => {
+                let upgraded = Entry::new(Kind::PasswordUpgraded, actor);
+                self.trail.record(upgraded.of_user(user.id, &user.username));
+            }
+            Err(error) => tracing::warn!(user = %user.id, %error, "the password hash was not upgraded"),
         }
-        outcome.is_ok()
     }
 
     /// [`PasswordFactor::confirm`] without the check that the account is not locked, which the caller has made.

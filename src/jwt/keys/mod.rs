@@ -24,6 +24,7 @@ use futures_util::future::BoxFuture;
 use jsonwebtoken::jwk::JwkSet;
 use tokio::sync::Mutex;
 
+use crate::audit::Trail;
 use crate::auth::AuthError;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
@@ -104,6 +105,7 @@ struct KeysInner {
     /// How long a token of a superseded key may be valid after the rotation, in seconds.
     token_life: i32,
     clock: Clock,
+    trail: Trail,
     ring: RwLock<Arc<Ring>>,
     /// `true` once [`Keys::prepare`] has succeeded.
     is_prepared: AtomicBool,
@@ -127,6 +129,7 @@ impl Keys {
         pool: ConnectionPool,
         secret: &AppSecret,
         clock: Clock,
+        trail: Trail,
     ) -> Result<Self, KeysError> {
         let algorithm = config.jwt.algorithm;
         let file = config.jwt.key_file.as_ref().map(|file| file::read(algorithm, &file.bytes)).transpose();
@@ -140,6 +143,7 @@ impl Keys {
             file: file.map_err(KeysError::File)?,
             token_life: i32::try_from(token_life.as_secs()).unwrap_or(i32::MAX),
             clock,
+            trail,
             ring: RwLock::default(),
             is_prepared: AtomicBool::new(false),
             reading: Mutex::default(),

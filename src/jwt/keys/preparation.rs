@@ -4,11 +4,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::audit::{Origin, Trail};
+use crate::audit::Actor;
 use crate::database::DatabaseError;
 
 use super::file::{FileKey, FileKeys};
-use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, rotation_entry, row};
+use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, row};
 use super::store::{self, ActiveAndNext, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
 
@@ -49,14 +49,14 @@ impl Keys {
     ///
     /// # Errors
     /// See [`KeysError`].
-    pub async fn prepare(&self, trail: &Trail) -> Result<(), KeysError> {
+    pub async fn prepare(&self) -> Result<(), KeysError> {
         for _ in 0..ATTEMPTS {
             let rows = self.read().await?;
             match self.step(&rows)? {
                 PreparationStep::MakeFirst => self.make_first().await?,
                 PreparationStep::Publish(current, source) => self.publish(&current, source).await?,
                 PreparationStep::Promote(current, source) => {
-                    self.promote_after_publish_delay(&current, source, trail).await?
+                    self.promote_after_publish_delay(&current, source).await?
                 }
                 PreparationStep::Nothing => {
                     store::record_token_lifetime(&self.0.pool, self.0.token_life).await?;
@@ -133,7 +133,6 @@ impl Keys {
         &self,
         current: &ActiveAndNext,
         source: NextKeySource<'_>,
-        trail: &Trail,
     ) -> Result<(), KeysError> {
         let ring = self.ring();
         let now = self.0.clock.now();
@@ -153,7 +152,7 @@ impl Keys {
         let is_done =
             store::promote(&self.0.pool, current, next.as_ref(), MARGIN, self.0.clock.now()).await?;
         if let (true, Some(active)) = (is_done, &current.next) {
-            trail.record(rotation_entry(active, &current.active, Origin::Node));
+            self.record_rotation(active, &current.active, &Actor::NODE);
         }
         Ok(())
     }

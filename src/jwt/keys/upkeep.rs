@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::audit::{Origin, Trail};
+use crate::audit::Actor;
 
 use super::ring::Ring;
 use super::rotation::{JWKS_MAX_AGE, MARGIN, is_younger};
@@ -20,12 +20,12 @@ const PURGE_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 impl Keys {
     /// Runs the maintenance; never returns.
-    pub async fn run_upkeep(self, trail: Trail) {
+    pub async fn run_upkeep(self) {
         let mut purged_at = tokio::time::Instant::now();
         let (mut could_sign, mut is_failing) = (true, false);
         loop {
             tokio::time::sleep(TICK).await;
-            let mut outcome = self.run_once(&trail).await;
+            let mut outcome = self.run_once().await;
             if purged_at.elapsed() >= PURGE_INTERVAL {
                 purged_at = tokio::time::Instant::now();
                 let purge = store::purge_retired(&self.0.pool, self.0.clock.now()).await;
@@ -47,17 +47,16 @@ impl Keys {
         }
     }
 
-    async fn run_once(&self, trail: &Trail) -> Result<(), KeysError> {
+    async fn run_once(&self) -> Result<(), KeysError> {
         if !self.0.is_prepared.load(Ordering::Relaxed) {
             // The node started on a read-only database.
-            return self.prepare(trail).await;
+            return self.prepare().await;
         }
         let (ring, now) = (self.ring(), self.0.clock.now());
         let is_due = |ring: &Ring| self.is_rotation_due(ring, now);
         if is_due(&ring)
-            && let Some(rotated) = self.rotate_if(is_due, None).await?
+            && let Some(rotated) = self.rotate_if(is_due, None, &Actor::NODE).await?
         {
-            trail.record(rotated.entry(Origin::Node));
             tracing::info!(
                 active = rotated.active,
                 next = rotated.next,
@@ -68,7 +67,7 @@ impl Keys {
         let Some(signing) = self.ring().signing().map(|entry| (entry.key.kid.clone(), entry.verify_until))
         else {
             // This node's key was retired by another node while this one was suspended.
-            return self.prepare(trail).await;
+            return self.prepare().await;
         };
         // Other nodes have superseded the key that this one signs with: it has another JWT_ALGORITHM or JWT_KEY_FILE.
         if let (kid, Some(until)) = signing
