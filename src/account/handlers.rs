@@ -4,7 +4,6 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use uuid::Uuid;
 
-use crate::audit::{Kind, Trail};
 use crate::auth::{Identity, ProfileBody, UserBody};
 use crate::error::{Code, Problem};
 use crate::factors::password::ChangePasswordError;
@@ -86,17 +85,15 @@ pub(super) async fn list_logins(
 pub(super) async fn end_login(
     identity: Identity,
     logins: Data<Logins>,
-    trail: Data<Trail>,
     client: Client,
     id: Path<String>,
     _: IgnoredBody,
 ) -> Result<HttpResponse, Problem> {
     let missing = || Problem::new(Code::NotFound, "You have no such live login.");
     let id: Uuid = id.parse().map_err(|_| missing())?;
-    let ended = logins.end_own(identity.user_id, id).await?.ok_or_else(missing)?;
-    trail.record(
-        ended.entry(Kind::LoginEnded, client.origin()).with("by_login", identity.login_id.to_string()),
-    );
+    if !logins.end_own(identity.user_id, id, &identity.actor(&client)).await? {
+        return Err(missing());
+    }
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -1,6 +1,5 @@
 //! APP_SECRET as it is in force when the service starts, and the signing keys that are sealed under it.
 
-use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::AppSecret;
@@ -33,17 +32,16 @@ pub(super) async fn prepare_keys(
     storage: &Storage,
     config: &Config,
     keys: &Keys,
-    trail: &Trail,
     clock: &Clock,
 ) -> Result<(), StartError> {
     let pool = &storage.pools.requests;
-    let Some(secret) = &config.app_secret else { return Ok(keys.prepare(trail).await?) };
+    let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
     let made_here = database::made_app_secret(pool).await?;
-    match (keys.prepare(trail).await, &made_here) {
+    match (keys.prepare().await, &made_here) {
         (Err(KeysError::OtherSecret), Some(made_here)) => {
             let secret = secret.clone().replacing(made_here);
-            storage.keys(config, &secret, clock)?.prepare(trail).await?;
-            keys.prepare(trail).await?;
+            storage.keys(config, &secret, clock)?.prepare().await?;
+            keys.prepare().await?;
         }
         (prepared, _) => prepared?,
     }

@@ -12,8 +12,8 @@ use super::state::State;
 /// Makes feeds: one for the start, and another whenever the one before is done for. Each begins anew.
 pub(super) fn feeds(state: &State) -> impl Fn() -> Feed + Clone + Send + 'static {
     let others: Vec<Arc<dyn ReloadOnRevocation>> = vec![Arc::new(state.keys.clone()), state.clients.clone()];
-    let (logins, metrics, trail) = (state.logins.clone(), state.metrics.clone(), state.trail.clone());
-    move || logins.feed(others.clone(), metrics.clone(), trail.clone())
+    let (logins, metrics) = (state.logins.clone(), state.metrics.clone());
+    move || logins.feed(others.clone(), metrics.clone())
 }
 
 /// Begins every task. `first` is the feed that has been polled at the start.
@@ -39,8 +39,8 @@ pub(super) fn spawn_upkeep(
     upkeep.supervise("commits.keep", move || commits.clone().run());
     let accounts = state.accounts.clone();
     upkeep.supervise("accounts.keep_swept", move || accounts.clone().run_sweep(pool.clone()));
-    let (keys, trail) = (state.keys.clone(), state.trail.clone());
-    upkeep.supervise("keys.keep", move || keys.clone().run_upkeep(trail.clone()));
+    let keys = state.keys.clone();
+    upkeep.supervise("keys.keep", move || keys.clone().run_upkeep());
     let trail = state.trail.clone();
     upkeep.supervise("trail.keep", move || trail.clone().run_writer());
     let trail = state.trail.clone();

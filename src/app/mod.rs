@@ -135,7 +135,7 @@ impl RunningService {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config, clock: Clock) -> Result<RunningService, StartError> {
-    let storage = Storage::open_as(&config, database::NODE).await?;
+    let storage = Storage::open_as(&config, database::NODE, &clock).await?;
     let (listener, address) = listen(&config.listen).await?;
     let metrics_listener = match &config.metrics_listen {
         Some(at) => Some((listen(at).await?, at)),
@@ -146,7 +146,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
     let metrics = Metrics::new()?;
     let mut upkeep = Upkeep::new(metrics.clone());
     let state = State::new(&storage, &config, &site, &secret, &clock, metrics, upkeep.standing())?;
-    unless_read_only(prepare_keys(&storage, &config, &state.keys, &state.trail, &clock).await)?;
+    unless_read_only(prepare_keys(&storage, &config, &state.keys, &clock).await)?;
     let feed = feeds(&state);
     let mut first = feed();
     // Before the first request is answered, what was revoked is known.

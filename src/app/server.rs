@@ -171,7 +171,8 @@ struct ServerLimits {
     shutdown_seconds: u64,
 }
 
-/// What `HttpServer` does, but that connections come in one by one, have deadlines, and are told what was wrong.
+/// As `HttpServer` does, but connections are accepted one by one, have deadlines, and get a problem document when a request
+/// can't be parsed. `KeepAlive::Os`: whether a connection stays open is decided by each request, for how long by its deadlines.
 fn run<A, S, B>(
     listener: Listener,
     limits: ServerLimits,
@@ -189,13 +190,13 @@ where
     let deadlines = timed_connection::ConnectionLimits::new(limits.keep_alive, limits.connections_per_worker);
     let server =
         Server::build().workers(limits.workers).max_concurrent_connections(limits.connections_per_worker);
+    let server = server.shutdown_timeout(limits.shutdown_seconds).disable_signals();
     let shutdown = server.graceful_shutdown_signal();
     let runtime = Handle::current();
     let http = move || {
         database::set_io_runtime(runtime.clone());
         let (shutdown, context) = (shutdown.clone(), Rc::new(context.clone()));
         let http = HttpService::build()
-            // Whether a connection is kept is found out by itself, for how long by the connection.
             .keep_alive(KeepAlive::Os)
             .client_request_timeout(HEAD_TIME_LIMIT)
             .client_disconnect_timeout(HEAD_TIME_LIMIT)
@@ -213,13 +214,10 @@ where
             uncancelled::serve_and_finish(http.call(connection))
         }))
     };
-    let server = server.shutdown_timeout(limits.shutdown_seconds).disable_signals();
     let server = match listener {
-        Listener::Tcp(listener) => {
-            server.listen("http", listener, move || fn_service(accept_tcp).and_then(http()))
-        }
-        Listener::Unix(listener) => {
-            server.listen_uds("http", listener, move || fn_service(accept_unix).and_then(http()))
+        Listener::Tcp(tcp) => server.listen("http", tcp, move || fn_service(accept_tcp).and_then(http())),
+        Listener::Unix(unix) => {
+            server.listen_uds("http", unix, move || fn_service(accept_unix).and_then(http()))
         }
     };
     Ok(server?.run())

@@ -61,8 +61,7 @@ impl State {
         standing: StoppedTasks,
     ) -> Result<Self, StartError> {
         let pools = storage.pools.clone();
-        let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
-        let (keys, trail) = (storage.keys(config, secret, clock)?, storage.trail(clock));
+        let (logins, keys) = (storage.logins(config, clock), storage.keys(config, secret, clock)?);
         let csrf = Arc::new(Csrf::new(secret));
         let cookies = cookie_policy(config, site);
         let facts = site_facts(site, &cookies);
@@ -71,7 +70,6 @@ impl State {
             clock: clock.clone(),
             cookies,
             csrf: Arc::clone(&csrf),
-            trail: trail.clone(),
             secret,
         };
         let issuer_audience = issuer_audience(config, site);
@@ -80,10 +78,10 @@ impl State {
         let mut state = Self {
             commits: CommitCheck::new(pools.clone()),
             accounts: storage.accounts(config, clock, ThreadPriority::GivesWay)?,
-            clients: Arc::new(Clients::new(pools.clone(), logins.clone(), clock.clone())),
+            clients: Arc::new(storage.clients(logins.clone(), clock)),
             logins,
             keys,
-            trail,
+            trail: storage.trail.clone(),
             modes,
             origins: Data::new(origins(config, site)),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
@@ -112,7 +110,6 @@ impl State {
             .with(Data::new(self.logins.clone()))
             .with(Data::from(Arc::clone(&self.clients)))
             .with(Data::new(self.keys.clone()))
-            .with(Data::new(self.trail.clone()))
             .with(self.origins.clone())
             .with(self.proxies.clone())
             .with(Data::new(self.facts.clone()))

@@ -3,11 +3,13 @@
 use secrecy::SecretString;
 
 use crate::audit::Trail;
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::AppSecret;
 use crate::database::{self, DirectUrl, Endpoints, OpenError, Pools};
 use crate::jwt::{Keys, KeysError};
+use crate::logins::Logins;
 use crate::users::{Accounts, PasswordError, PasswordHasher, ThreadPriority};
 use dualauth_postgres::PrivatePostgres;
 
@@ -17,6 +19,8 @@ use super::StartError;
 pub struct Storage {
     /// Connections to it.
     pub pools: Pools,
+    /// The audit trail in it.
+    pub trail: Trail,
     private: Option<PrivatePostgres>,
 }
 
@@ -26,19 +30,24 @@ impl Storage {
     /// # Errors
     /// See [`StartError`].
     pub async fn open(config: &Config) -> Result<Self, StartError> {
-        Self::open_as(config, database::COMMAND).await
+        Self::open_as(config, database::COMMAND, &Clock::system()).await
     }
 
-    pub(super) async fn open_as(config: &Config, name: &str) -> Result<Self, StartError> {
+    pub(super) async fn open_as(config: &Config, name: &str, clock: &Clock) -> Result<Self, StartError> {
         let most = config.database_max_connections;
         if let Some(url) = &config.database_url {
             let pools = database::open(url, &config.database_direct_url, most, name).await?;
-            return Ok(Self { pools, private: None });
+            return Ok(Self::new(pools, None, clock));
         }
         let private = PrivatePostgres::start(&config.data_folder, &[]).await?;
         let url = SecretString::from(private.url());
         let pools = database::open(&url, &DirectUrl::Usual, most, name).await?;
-        Ok(Self { pools, private: Some(private) })
+        Ok(Self::new(pools, Some(private), clock))
+    }
+
+    fn new(pools: Pools, private: Option<PrivatePostgres>, clock: &Clock) -> Self {
+        let trail = Trail::new(pools.upkeep.clone(), clock.clone());
+        Self { pools, trail, private }
     }
 
     /// Of a database that is never asked: enough to say which routes there are.
@@ -47,7 +56,8 @@ impl Storage {
     /// Never in practice: its address can be read.
     pub(super) fn nowhere(config: &Config) -> Result<Self, OpenError> {
         let ways = Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?;
-        Ok(Self { pools: Pools::new(ways, config.database_max_connections), private: None })
+        let pools = Pools::new(ways, config.database_max_connections);
+        Ok(Self::new(pools, None, &Clock::system()))
     }
 
     /// The accounts in it.
@@ -61,7 +71,8 @@ impl Storage {
         niceness: ThreadPriority,
     ) -> Result<Accounts, PasswordError> {
         let hasher = PasswordHasher::new(&config.passwords, niceness)?;
-        Ok(Accounts::new(self.pools.requests.clone(), hasher, config.passwords.min_length, clock.clone()))
+        let (pool, clock, trail) = (self.pools.requests.clone(), clock.clone(), self.trail.clone());
+        Ok(Accounts::new(pool, hasher, config.passwords.min_length, clock, trail))
     }
 
     /// The signing keys in it, sealed under this secret.
@@ -69,12 +80,18 @@ impl Storage {
     /// # Errors
     /// When `JWT_KEY_FILE` has none.
     pub fn keys(&self, config: &Config, secret: &AppSecret, clock: &Clock) -> Result<Keys, KeysError> {
-        Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone())
+        Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone(), self.trail.clone())
     }
 
-    /// The audit trail in it.
-    pub fn trail(&self, clock: &Clock) -> Trail {
-        Trail::new(self.pools.upkeep.clone(), clock.clone())
+    /// The logins in it.
+    pub fn logins(&self, config: &Config, clock: &Clock) -> Logins {
+        let (clock, trail) = (clock.clone(), self.trail.clone());
+        Logins::new(self.pools.clone(), config.lifetimes, config.directory, clock, trail)
+    }
+
+    /// The registered clients in it, kept up to date by whoever follows the feed of these logins.
+    pub fn clients(&self, logins: Logins, clock: &Clock) -> Clients {
+        Clients::new(self.pools.clone(), logins, clock.clone(), self.trail.clone())
     }
 
     /// The secret in force, for commands: they make none.

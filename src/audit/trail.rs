@@ -89,9 +89,7 @@ impl Trail {
         if !self.enqueue(record) {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
             if !self.0.is_full.swap(true, Ordering::Relaxed) {
-                tracing::error!(
-                    "{CAPACITY} events wait for Postgres: until there is room, more are in this log only"
-                );
+                tracing::error!(waiting = CAPACITY, "audit queue full; further events only logged");
             }
         }
     }
@@ -184,15 +182,15 @@ impl Trail {
 
     fn give_up(&self, refused: &Record, error: &DatabaseError) {
         self.0.lost.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(id = %refused.id, event = refused.event, %error, "an event can't be written, and is in this log only");
+        tracing::error!(id = %refused.id, event = refused.event, %error, "audit event refused by Postgres; only logged");
     }
 
     fn log_outcome(&self, outcome: &Result<(), DatabaseError>) {
         let was_behind = self.0.is_behind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            Ok(()) if was_behind => tracing::info!("the audit trail is written again"),
+            Ok(()) if was_behind => tracing::info!("writing the audit trail recovered"),
             Err(error) if !was_behind => {
-                tracing::warn!(%error, "the audit trail can't be written; events wait, {CAPACITY} at most");
+                tracing::warn!(%error, "writing the audit trail failed; will retry, with up to {CAPACITY} events queued");
             }
             Ok(()) | Err(_) => {}
         }
@@ -207,7 +205,7 @@ impl Trail {
         loop {
             ticks.tick().await;
             if let Err(error) = self.sweep(retention).await {
-                tracing::warn!(%error, "can't sweep the audit trail; what is old is kept for now");
+                tracing::warn!(%error, "sweep of old audit events failed; will retry");
             }
         }
     }
@@ -282,7 +280,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Kind, Origin};
+    use super::super::{Actor, Kind};
     use super::*;
     use crate::database::{Endpoints, Pools};
 
@@ -296,7 +294,7 @@ mod tests {
     async fn what_does_not_fit_is_counted_and_the_oldest_stays() {
         let trail = trail();
         for number in 0..CAPACITY + 7 {
-            trail.record(Entry::new(Kind::Logout, Origin::Node).with("number", number));
+            trail.record(Entry::new(Kind::Logout, &Actor::NODE).with("number", number));
         }
         assert_eq!((trail.waiting(), trail.lost()), (CAPACITY, 7));
         let waiting = lock(&trail.0.waiting);
@@ -308,7 +306,7 @@ mod tests {
     #[tokio::test]
     async fn what_can_t_be_written_waits() {
         let trail = trail();
-        trail.record(Entry::new(Kind::Logout, Origin::Node));
+        trail.record(Entry::new(Kind::Logout, &Actor::NODE));
         trail.write_all().await;
         assert_eq!((trail.waiting(), trail.lost()), (1, 0));
     }
@@ -317,7 +315,7 @@ mod tests {
     async fn of_what_costs_a_stranger_nothing_a_few_a_second_are_taken() {
         let trail = trail();
         for _ in 0..10 * FREE_A_SECOND {
-            trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
+            trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
         }
         // The second may have changed in the middle of it.
         let taken = trail.waiting() as u64;
@@ -326,7 +324,7 @@ mod tests {
 
         let left_out = trail.lost();
         lock(&trail.0.free).second = 0;
-        trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
+        trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
         let told: Vec<_> = lock(&trail.0.waiting).iter().filter_map(|record| record.detail.clone()).collect();
         let told: u64 = told.iter().filter_map(|detail| detail["left_out_before"].as_u64()).sum();
         assert_eq!(told, left_out);

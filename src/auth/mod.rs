@@ -16,7 +16,7 @@ mod refresh_rate_limit;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::audit::{Entry, Kind};
+use crate::audit::{Actor, ActorLogin};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::http::client::Client;
@@ -59,13 +59,10 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// What the audit trail is told when they did this, from there.
-    pub fn did(&self, kind: Kind, client: &Client) -> Entry {
-        Entry::new(kind, client.origin())
-            .of_user(self.user_id, self.username.clone())
-            .in_login(self.login_id)
-            .in_mode(self.mode)
-            .by(self.transport.as_str())
+    /// Who asks by this client, as the audit trail tells of them.
+    pub fn actor(&self, client: &Client) -> Actor {
+        let login = ActorLogin { user_id: self.user_id, username: self.username.clone(), id: self.login_id };
+        client.actor().signed_in(login).in_mode(self.mode).by_transport(self.transport.as_str())
     }
 }
 

@@ -11,12 +11,12 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::IgnoredBody;
-use crate::logins::{EndedLogin, Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
+use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
     AuthError, CookiePolicy, Credential, Csrf, Identity, IntrospectedToken, LoginSecret, Rejection,
@@ -136,6 +136,7 @@ pub trait Mode: Send + Sync {
     fn revoke<'a>(
         &'a self,
         token: &'a Credential,
+        actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>>;
 }
 
@@ -150,9 +151,9 @@ pub struct RotatedSecret {
     pub shown: Option<i32>,
 }
 
-/// A token that was revoked: the login behind it, if that was still to be ended.
+/// That a token was revoked: the login behind it has ended, now or before.
 #[derive(Debug)]
-pub struct RevocationOutcome(pub Option<EndedLogin>);
+pub struct RevocationOutcome;
 
 /// What every mode is made from.
 pub struct ModeContext<'a> {
@@ -164,8 +165,6 @@ pub struct ModeContext<'a> {
     pub cookies: CookiePolicy,
     /// Makes and checks the CSRF tokens of its logins.
     pub csrf: Arc<Csrf>,
-    /// What happens to its credentials is told to it.
-    pub trail: Trail,
     /// Its keys are derived from it.
     pub secret: &'a AppSecret,
 }

@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto::equal;
 use crate::database::{DatabaseError, Pools};
@@ -69,10 +70,26 @@ pub enum ManageClientError {
     /// There is none with this id.
     #[error("there is no client {0}")]
     Unknown(Uuid),
+    /// Nobody got its secret, so it was not registered.
+    #[error("nothing was registered: {0}")]
+    Undelivered(Undelivered),
+    /// Nobody got its secret, and it is registered all the same.
+    #[error("{why}; {id} was registered and is to be deleted: {error}")]
+    Stranded {
+        /// Which client.
+        id: Uuid,
+        /// Why nobody got its secret.
+        why: Undelivered,
+        /// Why it could not be deleted.
+        error: DatabaseError,
+    },
     /// The database gave no answer.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
+
+/// Why a client's secret could not be given to whoever registers it.
+pub type Undelivered = Box<dyn std::error::Error>;
 
 /// SHA-256 of a secret.
 type ClientSecretHash = [u8; 32];
@@ -82,6 +99,7 @@ pub struct Clients {
     pools: Pools,
     logins: Logins,
     clock: Clock,
+    trail: Trail,
     known: RwLock<HashMap<Uuid, ClientSecretHash>>,
 }
 
@@ -93,15 +111,21 @@ impl fmt::Debug for Clients {
 
 impl Clients {
     /// Clients in this database. Those who follow the feed of these logins keep them up to date.
-    pub fn new(pools: Pools, logins: Logins, clock: Clock) -> Self {
-        Self { pools, logins, clock, known: RwLock::default() }
+    pub fn new(pools: Pools, logins: Logins, clock: Clock, trail: Trail) -> Self {
+        Self { pools, logins, clock, trail, known: RwLock::default() }
     }
 
-    /// Registers one. Its secret is given out here and never again.
+    /// Registers one. Its secret goes to `deliver`, and to nobody later. What can't be delivered is of no use: then no client is
+    /// registered.
     ///
     /// # Errors
     /// See [`ManageClientError`].
-    pub async fn create(&self, name: &str) -> Result<(RegisteredClient, OpaqueToken), ManageClientError> {
+    pub async fn create(
+        &self,
+        name: &str,
+        actor: &Actor,
+        deliver: impl FnOnce(&RegisteredClient, &OpaqueToken) -> Result<(), Undelivered>,
+    ) -> Result<RegisteredClient, ManageClientError> {
         if !is_name(name) {
             return Err(ManageClientError::InvalidName);
         }
@@ -109,7 +133,15 @@ impl Clients {
             RegisteredClient { id: Uuid::now_v7(), name: name.to_owned(), created_at: self.clock.now() };
         let secret = OpaqueToken::generate(PREFIX);
         store::insert(&self.pools.requests, &client, &secret.hash()).await?;
-        Ok((client, secret))
+        if let Err(why) = deliver(&client, &secret) {
+            return Err(match store::delete(&self.pools.requests, client.id).await {
+                Ok(_) => ManageClientError::Undelivered(why),
+                Err(error) => ManageClientError::Stranded { id: client.id, why, error },
+            });
+        }
+        let created = Entry::new(Kind::ClientCreated, actor).of_client(client.id);
+        self.trail.record(created.with("name", name));
+        Ok(client)
     }
 
     /// All of them, in the order in which they were registered.
@@ -124,21 +156,37 @@ impl Clients {
     ///
     /// # Errors
     /// See [`ManageClientError`].
-    pub async fn delete(&self, id: Uuid) -> Result<(), ManageClientError> {
-        if store::delete(&self.pools.requests, id).await? {
-            Ok(())
-        } else {
-            Err(ManageClientError::Unknown(id))
+    pub async fn delete(&self, id: Uuid, actor: &Actor) -> Result<(), ManageClientError> {
+        if !store::delete(&self.pools.requests, id).await? {
+            return Err(ManageClientError::Unknown(id));
         }
+        self.trail.record(Entry::new(Kind::ClientDeleted, actor).of_client(id));
+        Ok(())
     }
 
     /// Whether there is a client of this id with this secret. From memory: no SQL. What memory does not know may have
     /// been registered a moment ago, and is looked for once; so is a wrong secret, and the time it takes does not tell
     /// which of the two it was. Gives its id.
     ///
+    /// The trail is told of one that is refused. Only then it is asked who tried.
+    ///
     /// # Errors
     /// See [`AuthenticateError`].
-    pub async fn authenticate(&self, id: &str, secret: &str) -> Result<Uuid, AuthenticateError> {
+    pub async fn authenticate(
+        &self,
+        id: &str,
+        secret: &str,
+        actor: impl FnOnce() -> Actor,
+    ) -> Result<Uuid, AuthenticateError> {
+        let outcome = self.find_by_credentials(id, secret).await;
+        if let Err(AuthenticateError::InvalidCredentials(known)) = &outcome {
+            let refused = Entry::new(Kind::ClientRefused, &actor());
+            self.trail.record(known.iter().fold(refused, |entry, id| entry.of_client(*id)));
+        }
+        outcome
+    }
+
+    async fn find_by_credentials(&self, id: &str, secret: &str) -> Result<Uuid, AuthenticateError> {
         // What can't be one of ours, anybody can tell.
         let (Ok(id), Some(secret)) = (id.parse(), OpaqueToken::parse(PREFIX, secret)) else {
             return Err(AuthenticateError::InvalidCredentials(None));

@@ -51,7 +51,7 @@ pub(super) struct Tail {
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
-    let known = || Kind::ALL.map(Kind::as_str).join(", ");
+    let known = || Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
     Kind::of_name(name).ok_or_else(|| format!("the kinds are {}", known()))
 }
 
@@ -82,11 +82,10 @@ async fn print(storage: &Storage, config: &Config, tail: Tail) -> Result<(), Fai
         Some(user) => Filter { user_id: Some(user.id), username: None, kind },
         None => Filter { user_id: None, username, kind },
     };
-    let trail = storage.trail(&clock);
-    let (position, records) = trail.newest(&filter, tail.count.into()).await?;
+    let (position, records) = storage.trail.newest(&filter, tail.count.into()).await?;
     let mut printer = Printer { is_json: tail.json, widths: [0; 5] };
     printer.print(&records)?;
-    if tail.follow { follow(&trail, &filter, position, printer, records).await } else { Ok(()) }
+    if tail.follow { follow(&storage.trail, &filter, position, printer, records).await } else { Ok(()) }
 }
 
 async fn follow(

@@ -6,11 +6,11 @@ use uuid::Uuid;
 
 use super::{Failure, output, print_line};
 use crate::app::Storage;
-use crate::audit::{Entry, Kind, Origin, Trail};
+use crate::audit::Actor;
 use crate::clients::{Clients, RegisteredClient};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::logins::Logins;
+use crate::tokens::OpaqueToken;
 
 #[derive(Subcommand)]
 pub(super) enum ClientCommand {
@@ -41,32 +41,23 @@ pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<()
         return Err("standard output is closed, or /dev/null: nobody could read the secret, so nothing was registered".into());
     }
     let storage = Storage::open(config).await?;
-    let (pools, clock) = (storage.pools.clone(), Clock::system());
-    let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
-    let trail = storage.trail(&clock);
-    let clients = Clients::new(pools, logins, clock);
+    let clock = Clock::system();
+    let clients = storage.clients(storage.logins(config, &clock), &clock);
     let outcome = match command {
-        ClientCommand::Create(new) => create(&clients, &trail, &new.name).await,
+        ClientCommand::Create(new) => create(&clients, &new.name).await,
         ClientCommand::List => list(&clients).await,
-        ClientCommand::Delete(client) => delete(&clients, &trail, &client.id).await,
+        ClientCommand::Delete(client) => delete(&clients, &client.id).await,
     };
-    trail.write_all().await;
+    storage.trail.write_all().await;
     storage.close().await;
     outcome?.iter().try_for_each(|line| print_line(line))
 }
 
-/// A secret that nobody could read is of no use: a client is registered only if its secret was printed.
-async fn create(clients: &Clients, trail: &Trail, name: &str) -> Result<Vec<String>, Failure> {
-    let (client, secret) = clients.create(name).await?;
-    if let Err(unsaid) = print_line(&format!("client_id: {}\nclient_secret: {}", client.id, secret.reveal()))
-    {
-        return Err(match clients.delete(client.id).await {
-            Ok(()) => format!("nothing was registered: {unsaid}"),
-            Err(error) => format!("{unsaid}; {} was registered and is to be deleted: {error}", client.id),
-        }
-        .into());
-    }
-    trail.record(Entry::new(Kind::ClientCreated, Origin::Command).of_client(client.id).with("name", name));
+async fn create(clients: &Clients, name: &str) -> Result<Vec<String>, Failure> {
+    let print = |client: &RegisteredClient, secret: &OpaqueToken| {
+        print_line(&format!("client_id: {}\nclient_secret: {}", client.id, secret.reveal()))
+    };
+    clients.create(name, &Actor::OPERATOR, print).await?;
     Ok(Vec::new())
 }
 
@@ -78,9 +69,8 @@ async fn list(clients: &Clients) -> Result<Vec<String>, Failure> {
     Ok(clients.list().await?.iter().map(line).collect())
 }
 
-async fn delete(clients: &Clients, trail: &Trail, id: &str) -> Result<Vec<String>, Failure> {
+async fn delete(clients: &Clients, id: &str) -> Result<Vec<String>, Failure> {
     let parsed: Uuid = id.parse().map_err(|_| format!("there is no client {id:?}: an id is a UUID"))?;
-    clients.delete(parsed).await?;
-    trail.record(Entry::new(Kind::ClientDeleted, Origin::Command).of_client(parsed));
+    clients.delete(parsed, &Actor::OPERATOR).await?;
     Ok(vec![format!("{parsed} is refused from now on.")])
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 
 use crate::app::Storage;
-use crate::audit::{Entry, Kind, Origin, Trail};
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
 use crate::jwt::{Keys, ListedKey, Rotated};
@@ -45,36 +45,26 @@ fn algorithm(name: &str) -> Result<JwtAlgorithm, String> {
 
 pub(super) async fn manage(command: KeysCommand, config: &Config) -> Result<(), Failure> {
     let storage = Storage::open(config).await?;
-    let trail = storage.trail(&Clock::system());
-    let outcome = with(&storage, &trail, command, config).await;
-    trail.write_all().await;
+    let outcome = with(&storage, command, config).await;
+    storage.trail.write_all().await;
     storage.close().await;
     print_line(&outcome?)
 }
 
-async fn with(
-    storage: &Storage,
-    trail: &Trail,
-    command: KeysCommand,
-    config: &Config,
-) -> Result<String, Failure> {
+async fn with(storage: &Storage, command: KeysCommand, config: &Config) -> Result<String, Failure> {
     let secret = storage.app_secret(config).await?;
     let keys = storage.keys(config, &secret, &Clock::system())?;
     match command {
         KeysCommand::List => list(&keys).await,
         KeysCommand::Rotate(RotateKeyArgs { algorithm }) => {
-            let rotated = keys.rotate(algorithm).await?;
-            trail.record(rotated.entry(Origin::Command));
-            Ok(describe(&rotated))
+            Ok(describe(&keys.rotate(algorithm, &Actor::OPERATOR).await?))
         }
         KeysCommand::Retire(Retire { kid }) => {
-            keys.retire(&kid).await?;
-            trail.record(Entry::new(Kind::KeyRetired, Origin::Command).with("kid", kid.as_str()));
+            keys.retire(&kid, &Actor::OPERATOR).await?;
             Ok(format!("{kid} is retired: what it has signed is refused."))
         }
         KeysCommand::Reset => {
-            keys.reset().await?;
-            trail.record(Entry::new(Kind::KeysReset, Origin::Command));
+            keys.reset(&Actor::OPERATOR).await?;
             Ok(RESET.to_owned())
         }
     }

@@ -8,7 +8,7 @@ use actix_web::http::header::{HeaderMap, USER_AGENT, X_FORWARDED_FOR};
 use actix_web::{FromRequest, HttpRequest, web};
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::audit::Origin;
+use crate::audit::Actor;
 use crate::error::Problem;
 
 /// What of a user agent is kept, in characters.
@@ -42,9 +42,9 @@ impl Client {
         }
     }
 
-    /// As the audit trail tells of it.
-    pub fn origin(&self) -> Origin {
-        Origin::Request { address: self.address, user_agent: self.user_agent.clone() }
+    /// Whoever sent it, as the audit trail tells of them.
+    pub fn actor(&self) -> Actor {
+        Actor::request(self.address, self.user_agent.clone())
     }
 
     /// What counts as one address where tries are counted. `network_of` in the migrations says the same.

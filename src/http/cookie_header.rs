@@ -89,18 +89,68 @@ mod tests {
 
     #[test]
     fn a_name_is_its_bytes() {
-        let faked =
-            ["%5F%5FHost-id=evil", "\u{2000}__Host-id=evil", "__host-id=evil", "__Host-id\u{a0}=evil"];
-        for header in faked {
-            assert_eq!(find(&headers(&[header.as_bytes()]), "__Host-id"), CookieLookup::Absent, "{header}");
+        for faked in [
+            "%5F%5FHost-id",
+            "__Host%2Did",
+            "\u{2000}__Host-id",
+            "\u{a0}__Host-id",
+            "\u{3000}__Host-id",
+            "__Host-id\u{a0}",
+            "__Host-id\u{2000}",
+            "__host-id",
+            "__HOST-ID",
+            "__Secure-id",
+            "id",
+        ] {
+            let (faked, good) = (format!("{faked}=evil"), "__Host-id=good");
+            assert_eq!(find(&headers(&[faked.as_bytes()]), "__Host-id"), CookieLookup::Absent, "{faked}");
+            for both in [format!("{faked}; {good}"), format!("{good}; {faked}")] {
+                assert_eq!(
+                    find(&headers(&[both.as_bytes()]), "__Host-id"),
+                    CookieLookup::One("good"),
+                    "{both}"
+                );
+            }
         }
-        assert_eq!(find(&headers(&[b"a=1;\t __Host-id = good \t"]), "__Host-id"), CookieLookup::One("good"));
+    }
+
+    #[test]
+    fn spaces_and_tabs_around_a_name_or_a_value_do_not_count() {
+        for header in
+            ["a=1;id=x", "a=1;  id=x  ", "a=1;\tid=x\t; b=2", "id=x;", "a=1;\t id = x \t", "id\t=\tx"]
+        {
+            assert_eq!(find(&headers(&[header.as_bytes()]), "id"), CookieLookup::One("x"), "{header:?}");
+        }
     }
 
     #[test]
     fn a_pair_that_is_not_well_formed_is_skipped_alone() {
-        let foreign: &[u8] = b"junk; =; other=\xff; id=x; id=a\"b; id=a,b; q=\"q\"";
-        assert_eq!(find(&headers(&[foreign]), "id"), CookieLookup::One("x"));
+        for foreign in [
+            &b""[..],
+            b"novalue",
+            b"=nameless",
+            b"=",
+            b"a name=x",
+            b"theme=da\"rk",
+            b"theme=da,rk",
+            b"theme=da\\rk",
+            b"theme=dark mode",
+            b"theme=%zz",
+            b"theme=%",
+            b"theme=\xff",
+            b"th\xffeme=dark",
+            b"\xc3\x28=x",
+            "thème=sombre".as_bytes(),
+            b"theme=\"dark",
+            b"theme=\"dark\"",
+            b"id=a\"b",
+            b"id=a,b",
+            b"id=x\xff",
+        ] {
+            for both in [[foreign, b"; id=x"].concat(), [b"id=x; ", foreign].concat()] {
+                assert_eq!(find(&headers(&[&both]), "id"), CookieLookup::One("x"), "{}", both.escape_ascii());
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::audit::Actor;
 use crate::auth::{AuthError, Credential, Identity, IntrospectedToken, RevocationOutcome};
 
 use super::JwtMode;
@@ -29,9 +30,11 @@ impl JwtMode {
     pub(super) async fn end_login_of(
         &self,
         token: &Credential,
+        actor: &Actor,
     ) -> Result<Option<RevocationOutcome>, AuthError> {
         let Some(login) = self.login_behind(&token.token).await? else { return Ok(None) };
-        Ok(Some(RevocationOutcome(self.logins.end(login).await?)))
+        self.logins.revoke(login, actor).await?;
+        Ok(Some(RevocationOutcome))
     }
 
     /// The login of a token that was made here. It may have run out, or been replaced: whoever wants its login ended

@@ -26,7 +26,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::Actor;
 use crate::auth::{
     Audience, AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity, IntrospectedToken,
     LoginSecret, Mode, ModeContext, Rejection, RevocationOutcome, RotatedSecret, RouteDocumentation,
@@ -70,7 +70,6 @@ pub struct JwtMode {
     refresh_cookie: String,
     issuer_audience: IssuerAudience,
     csrf: Arc<Csrf>,
-    trail: Trail,
     keys: Keys,
     /// None: every signature is computed, every time.
     verified: Option<Arc<VerifiedTokens>>,
@@ -94,7 +93,6 @@ impl JwtMode {
             refresh_cookie: context.cookies.name(REFRESH_COOKIE),
             issuer_audience,
             csrf: Arc::clone(&context.csrf),
-            trail: context.trail.clone(),
             keys,
             verified: verified.map(|size| Arc::new(VerifiedTokens::new(size))),
             refresh_tokens: Arc::new(RefreshTokenCodec::new(context.secret)),
@@ -206,7 +204,8 @@ impl Mode for JwtMode {
     fn revoke<'a>(
         &'a self,
         token: &'a Credential,
+        actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>> {
-        Box::pin(self.end_login_of(token))
+        Box::pin(self.end_login_of(token, actor))
     }
 }

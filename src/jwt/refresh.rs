@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::audit::Kind;
+use crate::audit::Actor;
 use crate::auth::{AuthError, Credential, Identity, LoginSecret, RefreshRequest, Rejection, pick};
 use crate::error::{Code, Problem};
 use crate::http::body::OptionalJson;
@@ -49,8 +49,7 @@ impl JwtMode {
         request: &HttpRequest,
     ) -> Result<(Login, Option<LoginSecret>), AuthError> {
         let refresh = self.verify_refresh_token(presented, request).await?;
-        let renewal = self.logins.renew(&refresh.claimed()).await?;
-        let login = self.renewed(renewal, request)?;
+        let login = outcome(self.logins.renew(&refresh.claimed(), &actor_of(request)).await?)?;
         note_user(&login);
         Ok((login, refresh.secret))
     }
@@ -89,7 +88,7 @@ impl JwtMode {
         request: &HttpRequest,
     ) -> Result<Login, AuthError> {
         let refresh = self.verify_refresh_token(presented, request).await?;
-        let login = self.renewed(self.logins.check(&refresh.claimed()).await?, request)?;
+        let login = outcome(self.logins.check(&refresh.claimed(), &actor_of(request)).await?)?;
         note_user(&login);
         Ok(login)
     }
@@ -107,18 +106,10 @@ impl JwtMode {
             Transport::Bearer => Ok(()),
         };
         if let Err(missing) = proof {
-            self.renewed(self.logins.check(&refresh.claimed()).await?, request)?;
+            outcome(self.logins.check(&refresh.claimed(), &actor_of(request)).await?)?;
             return Err(missing);
         }
         Ok(refresh)
-    }
-
-    /// The login that a renewal moved on. The audit trail is told of one that ended because its token was used again.
-    fn renewed(&self, renewal: RenewalOutcome, request: &HttpRequest) -> Result<Login, AuthError> {
-        if let RenewalOutcome::Reused(Some(ended)) = &renewal {
-            self.trail.record(ended.entry(Kind::RefreshTokenReused, Client::of(request).origin()));
-        }
-        outcome(renewal)
     }
 
     /// A page that was loaded anew after the access token ran out has to refresh, and needs a CSRF token for that: the
@@ -164,7 +155,12 @@ impl JwtMode {
     }
 }
 
-/// Who presented a refresh token, for the log.
+/// Who presented a refresh token, for the audit trail.
+fn actor_of(request: &HttpRequest) -> Actor {
+    Client::of(request).actor()
+}
+
+/// The same for the log.
 fn note_user(login: &Login) {
     telemetry::set_user(RequestUser { user: login.user.id, login: login.id, mode: NAME });
 }
@@ -172,7 +168,7 @@ fn note_user(login: &Login) {
 fn outcome(renewal: RenewalOutcome) -> Result<Login, AuthError> {
     match renewal {
         RenewalOutcome::Renewed(login) => Ok(*login),
-        RenewalOutcome::Reused(_) => Err(AuthError::RefreshTokenReused),
+        RenewalOutcome::Reused => Err(AuthError::RefreshTokenReused),
         RenewalOutcome::Ended => Err(AuthError::TokenRevoked),
         RenewalOutcome::Expired => Err(AuthError::LoginExpired),
         RenewalOutcome::SteppedUp => Err(AuthError::SteppedUp),

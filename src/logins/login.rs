@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::audit::{Entry, Kind, Origin};
+use crate::audit::{Actor, Entry, Kind};
 use crate::users::User;
 
 use super::authentication::Authentication;
@@ -88,6 +88,15 @@ pub enum LoginState {
 }
 
 impl Login {
+    /// What the audit trail is told of its beginning.
+    pub(super) fn started(&self, actor: &Actor) -> Entry {
+        Entry::new(Kind::LoginStarted, actor)
+            .of_user(self.user.id, &self.user.username)
+            .in_login(self.id)
+            .in_mode(&self.mode)
+            .by_transport(self.transport.as_str())
+    }
+
     /// When it ends if it is not used.
     pub fn ends_at(&self) -> DateTime<Utc> {
         self.idle_expires_at.min(self.expires_at)
@@ -261,27 +270,27 @@ pub struct Device {
 
 /// A login that was ended just now.
 #[derive(Clone, Debug)]
-pub struct EndedLogin {
+pub(super) struct EndedLogin {
     /// See [`Login::id`].
-    pub id: Uuid,
+    pub(super) id: Uuid,
     /// Whose it was.
-    pub user_id: Uuid,
+    pub(super) user_id: Uuid,
     /// Its owner's name.
-    pub username: String,
+    pub(super) username: String,
     /// See [`Login::mode`].
-    pub mode: String,
+    pub(super) mode: String,
     /// See [`Login::transport`].
-    pub transport: Transport,
+    pub(super) transport: Transport,
 }
 
 impl EndedLogin {
     /// What the audit trail is told of its end.
-    pub fn entry(&self, kind: Kind, origin: Origin) -> Entry {
-        Entry::new(kind, origin)
+    pub(super) fn entry(&self, kind: Kind, actor: &Actor) -> Entry {
+        Entry::new(kind, actor)
             .of_user(self.user_id, &self.username)
             .in_login(self.id)
             .in_mode(&self.mode)
-            .by(self.transport.as_str())
+            .by_transport(self.transport.as_str())
     }
 }
 
@@ -300,8 +309,8 @@ pub enum RenewalOutcome {
     /// The login as it is now. Its current generation is the one whose credential is to be handed out.
     Renewed(Box<Login>),
     /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
-    /// With the login, if it was ended for that just now.
-    Reused(Option<EndedLogin>),
+    /// The login has ended, or is to be ended, for that.
+    Reused,
     /// The login had ended.
     Ended,
     /// The login had expired.

@@ -9,6 +9,7 @@ mod authentication;
 mod cache;
 mod credential_generations;
 mod directory;
+mod ends;
 mod feed;
 mod freshness;
 mod list;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::{Actor, Trail};
 use crate::clock::Clock;
 use crate::config::{DirectoryConfig, Lifetimes};
 use crate::database::{ConnectionPool, DatabaseError, Pools};
@@ -36,9 +37,9 @@ use self::directory::Directory;
 pub use self::directory::DirectoryStats;
 pub use self::feed::{Feed, ReloadOnRevocation};
 pub use self::login::{
-    Device, EndedLogin, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginIdentity, LoginKey,
-    LoginState, NewLogin, PageCursor, PageRequest, RefreshTokenClaims, RenewalOutcome, ReplacedLogin,
-    SecretHash, StepUp, StepUpOutcome, Transport,
+    Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginIdentity, LoginKey, LoginState,
+    NewLogin, PageCursor, PageRequest, RefreshTokenClaims, RenewalOutcome, ReplacedLogin, SecretHash, StepUp,
+    StepUpOutcome, Transport,
 };
 pub use self::lookup::AccessTokenError;
 
@@ -49,6 +50,7 @@ pub struct Logins {
     lifetimes: Lifetimes,
     config: DirectoryConfig,
     clock: Clock,
+    trail: Trail,
     directory: Arc<Directory>,
     activity: Arc<Activity>,
 }
@@ -61,15 +63,21 @@ impl fmt::Debug for Logins {
 
 impl Logins {
     /// Logins in this database. [`Logins::feed`] keeps them informed of what other nodes end.
-    pub fn new(pools: Pools, lifetimes: Lifetimes, config: DirectoryConfig, clock: Clock) -> Self {
+    pub fn new(
+        pools: Pools,
+        lifetimes: Lifetimes,
+        config: DirectoryConfig,
+        clock: Clock,
+        trail: Trail,
+    ) -> Self {
         let directory = Arc::new(Directory::new(&config, lifetimes));
-        Self { pools, lifetimes, config, clock, directory, activity: Arc::default() }
+        Self { pools, lifetimes, config, clock, trail, directory, activity: Arc::default() }
     }
 
     /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
-    pub fn feed(&self, others: Vec<Arc<dyn ReloadOnRevocation>>, metrics: Metrics, trail: Trail) -> Feed {
+    pub fn feed(&self, others: Vec<Arc<dyn ReloadOnRevocation>>, metrics: Metrics) -> Feed {
         let directory = Arc::clone(&self.directory);
-        Feed::new(self.pools.clone(), directory, others, metrics, trail, self.clock.clone())
+        Feed::new(self.pools.clone(), directory, others, metrics, self.trail.clone(), self.clock.clone())
     }
 
     /// Writes down which logins were used, each when its use has waited for long enough.
@@ -101,7 +109,7 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn start(&self, new: NewLogin) -> Result<Option<Login>, DatabaseError> {
+    pub async fn start(&self, new: NewLogin, actor: &Actor) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
         let span = self.lifetimes.span(new.remember_me);
         let expires_at = now + span.absolute;
@@ -138,35 +146,12 @@ impl Logins {
             grace_from: now - self.lifetimes.refresh_grace,
         };
         let Some(roles) = store::insert(self.requests(), start).await? else { return Ok(None) };
+        self.trail.record(login.started(actor));
         if new.replaces.is_some() {
             self.announce().await;
         }
         let user = crate::users::User { roles, ..login.user };
         Ok(Some(Login { user, ..login }))
-    }
-
-    /// Ends a login. `None` when it had ended before.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn end(&self, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
-        let ended = store::end(self.requests(), id, self.clock.now()).await?;
-        // Also when it had: that may have been a moment ago, on another node.
-        self.announce().await;
-        Ok(ended)
-    }
-
-    /// Ends a live login of this user. `None` when there is none.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn end_own(&self, user: Uuid, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
-        self.settle(id).await?;
-        let ended = store::end_own(self.requests(), user, id, self.clock.now()).await?;
-        if ended.is_some() {
-            self.announce().await;
-        }
-        Ok(ended)
     }
 
     /// Writes down now that a login was used, if that is still to be done.

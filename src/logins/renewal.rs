@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind};
 use crate::database::DatabaseError;
 
 use super::credential_generations::CredentialStatus;
@@ -18,10 +19,14 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
+    pub async fn renew(
+        &self,
+        claimed: &RefreshTokenClaims,
+        actor: &Actor,
+    ) -> Result<RenewalOutcome, DatabaseError> {
         match self.move_on(RenewalKey::Claims(claimed), claimed.generation).await? {
             Some(login) => Ok(RenewalOutcome::Renewed(Box::new(login))),
-            None => self.check(claimed).await,
+            None => self.check(claimed, actor).await,
         }
     }
 
@@ -54,11 +59,16 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
-        match self.inspect(claimed).await? {
-            RenewalOutcome::Reused(_) => Ok(RenewalOutcome::Reused(self.end(claimed.login).await?)),
-            renewal => Ok(renewal),
+    pub async fn check(
+        &self,
+        claimed: &RefreshTokenClaims,
+        actor: &Actor,
+    ) -> Result<RenewalOutcome, DatabaseError> {
+        let renewal = self.inspect(claimed).await?;
+        if matches!(renewal, RenewalOutcome::Reused) {
+            self.end_reused(claimed.login, actor).await?;
         }
+        Ok(renewal)
     }
 
     /// What a renewal from this generation would come to. Changes nothing.
@@ -87,7 +97,7 @@ impl Logins {
                     CredentialStatus::Current
                     | CredentialStatus::InGrace { .. }
                     | CredentialStatus::Newer => RenewalOutcome::Renewed(Box::new(login)),
-                    CredentialStatus::Over => RenewalOutcome::Reused(None),
+                    CredentialStatus::Over => RenewalOutcome::Reused,
                     CredentialStatus::Forgotten => RenewalOutcome::Unknown,
                 }
             }
@@ -129,7 +139,12 @@ impl Logins {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn step_up(&self, id: Uuid, step_up: &StepUp) -> Result<StepUpOutcome, DatabaseError> {
+    pub async fn step_up(
+        &self,
+        id: Uuid,
+        step_up: &StepUp,
+        actor: &Actor,
+    ) -> Result<StepUpOutcome, DatabaseError> {
         let raise = store::StepUpUpdate {
             login: id,
             generation: step_up.generation,
@@ -143,6 +158,7 @@ impl Logins {
         self.announce().await;
         match raised {
             Some(login) if self.state(&login, self.clock.now()) == LoginState::Live => {
+                self.trail.record(Entry::to_oneself(Kind::SteppedUp, actor));
                 Ok(StepUpOutcome::SteppedUp(Box::new(login)))
             }
             Some(_) => Ok(StepUpOutcome::Over),

@@ -4,7 +4,6 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 
-use crate::audit::{Kind, Trail};
 use crate::auth::{
     AcceptedModes, Csrf, CsrfBody, Identity, LoginRequest, LoginSecret, Mode, ProfileBody, RegisterRequest,
     Rejection, StepUpRequest, UserBody, warn_of_lost_cookies,
@@ -120,7 +119,6 @@ pub(super) async fn csrf_token(
 pub(super) async fn log_out(
     mode: Data<dyn Mode>,
     logins: Data<Logins>,
-    trail: Data<Trail>,
     client: Client,
     request: HttpRequest,
     body: Payload,
@@ -129,11 +127,10 @@ pub(super) async fn log_out(
         Ok(identity) => identity,
         Err(rejection) => return Ok(mode.refuse(&rejection, request.headers())),
     };
-    if logins.end(identity.login_id).await?.is_none() {
+    if !logins.log_out(identity.login_id, &identity.actor(&client)).await? {
         let rejection = Rejection::new(mode.login_ended(), identity.transport);
         return Ok(mode.refuse(&rejection, request.headers()));
     }
-    trail.record(identity.did(Kind::Logout, &client));
     Ok(signed_out(&**mode, identity.transport, &request))
 }
 

@@ -13,9 +13,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::audit::{Entry, Kind, Trail};
 use crate::auth::Credential;
-use crate::clients::{AuthenticateError, Clients};
+use crate::clients::Clients;
 use crate::error::{Code, Problem};
 use crate::http::client::Client;
 use crate::http::form::{Form, decode_form};
@@ -125,14 +124,7 @@ async fn authenticate(
     IdAndSecret { id, secret }: &IdAndSecret,
 ) -> Result<Uuid, Problem> {
     let clients = request.app_data::<Data<Clients>>().ok_or_else(unknown)?;
-    let outcome = clients.authenticate(id, secret).await;
-    if let (Err(AuthenticateError::InvalidCredentials(known)), Some(trail)) =
-        (&outcome, request.app_data::<Data<Trail>>())
-    {
-        let entry = Entry::new(Kind::ClientRefused, Client::of(request).origin());
-        trail.record(known.iter().fold(entry, |entry, id| entry.of_client(*id)));
-    }
-    Ok(outcome?)
+    Ok(clients.authenticate(id, secret, || Client::of(request).actor()).await?)
 }
 
 /// What a client says to prove who it is.

@@ -6,7 +6,6 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::audit::{Kind, Trail};
 use crate::auth::{AcceptedModes, AuthError, IntrospectedToken, Mode};
 use crate::error::Problem;
 use crate::http::client::Client;
@@ -75,13 +74,10 @@ pub(super) async fn introspect(
 pub(super) async fn revoke(
     asked: AuthenticatedTokenRequest,
     modes: Data<AcceptedModes>,
-    trail: Data<Trail>,
     client: Client,
 ) -> Result<HttpResponse, Problem> {
-    let revoked = ask(&modes, |mode| mode.revoke(&asked.token)).await?;
-    if let Some(ended) = revoked.and_then(|revoked| revoked.0) {
-        trail.record(ended.entry(Kind::TokenRevoked, client.origin()).of_client(asked.by));
-    }
+    let actor = client.actor().of_client(asked.by);
+    ask(&modes, |mode| mode.revoke(&asked.token, &actor)).await?;
     Ok(HttpResponse::Ok().finish())
 }
 

@@ -1,5 +1,6 @@
 //! What another service is told of a session token, and how it ends what is behind one.
 
+use crate::audit::Actor;
 use crate::auth::{AuthError, Credential, IntrospectedToken, RevocationOutcome};
 
 use super::SessionMode;
@@ -14,11 +15,13 @@ impl SessionMode {
     pub(super) async fn end_login_of(
         &self,
         token: &Credential,
+        actor: &Actor,
     ) -> Result<Option<RevocationOutcome>, AuthError> {
         if !is_token(&token.token) {
             return Ok(None);
         }
         let found = self.find(token).await?.ok_or(AuthError::InvalidToken)?;
-        Ok(Some(RevocationOutcome(self.logins.end(found.principal.login_id).await?)))
+        self.logins.revoke(found.principal.login_id, actor).await?;
+        Ok(Some(RevocationOutcome))
     }
 }

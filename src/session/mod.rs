@@ -29,6 +29,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::audit::Actor;
 use crate::auth::{
     AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity, IntrospectedToken, LoginSecret, Mode,
     ModeContext, RevocationOutcome, RotatedSecret, RouteDocumentation,
@@ -191,7 +192,8 @@ impl Mode for SessionMode {
     fn revoke<'a>(
         &'a self,
         token: &'a Credential,
+        actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>> {
-        Box::pin(self.end_login_of(token))
+        Box::pin(self.end_login_of(token, actor))
     }
 }

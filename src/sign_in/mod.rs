@@ -12,7 +12,7 @@ mod step_up;
 
 use std::time::Duration;
 
-use crate::audit::{Kind, Trail};
+use crate::audit::Trail;
 use crate::auth::Identity;
 use crate::clock::Clock;
 use crate::database::DatabaseError;
@@ -41,9 +41,9 @@ pub struct SignIn {
     pub step_up_max_age: Duration,
     /// The time.
     pub clock: Clock,
-    /// Is told what happened.
+    /// Is told of those who did not prove who they are.
     pub trail: Trail,
-    /// Counts it.
+    /// Counts who signs in.
     pub metrics: Metrics,
 }
 
@@ -53,8 +53,7 @@ impl SignIn {
     /// # Errors
     /// When the database gives no answer.
     pub async fn end_all(&self, identity: &Identity, client: &Client) -> Result<(), DatabaseError> {
-        let ended = self.accounts.sign_out(identity.user_id).await?;
-        self.trail.record(identity.did(Kind::LogoutAll, client).with("logins", ended));
+        self.accounts.sign_out(identity.user_id, &identity.actor(client)).await?;
         self.logins.announce().await;
         Ok(())
     }

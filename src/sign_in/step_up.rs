@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::audit::Kind;
+use crate::audit::{Actor, Kind};
 use crate::auth::{Identity, RotatedSecret, StepUpRequest};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
@@ -60,17 +60,10 @@ impl SignIn {
         client: &Client,
         next: &RotatedSecret,
     ) -> Result<Login, StepUpError> {
-        let outcome = self.try_step_up(identity, request, client, next).await;
-        let entry = |kind| identity.did(kind, client);
-        match &outcome {
-            Ok(_) => self.trail.record(entry(Kind::SteppedUp)),
-            Err(StepUpError::Unconfirmed(ConfirmPasswordError::WrongPassword)) => {
-                self.trail.record(entry(Kind::StepUpFailed));
-            }
-            Err(StepUpError::Unconfirmed(ConfirmPasswordError::Limited(limited))) => {
-                self.trail.record(entry(Kind::LoginLimited).with("limit", limited.policy));
-            }
-            Err(_) => {}
+        let actor = identity.actor(client);
+        let outcome = self.try_step_up(identity, request, client, next, &actor).await;
+        if let Err(StepUpError::Unconfirmed(error)) = &outcome {
+            self.password.record_unconfirmed(error, Kind::StepUpFailed, &actor);
         }
         outcome
     }
@@ -81,6 +74,7 @@ impl SignIn {
         request: &StepUpRequest,
         client: &Client,
         next: &RotatedSecret,
+        actor: &Actor,
     ) -> Result<Login, StepUpError> {
         // As it stands before the proof: what renews it while that is checked must not be dead before it has arrived.
         let login = self.logins.find_live(identity.login_id).await?.ok_or(StepUpError::LoginEnded)?;
@@ -89,7 +83,7 @@ impl SignIn {
         }
         let Confirmed { proof, attempt } =
             self.password.confirm(identity.user_id, &request.password, client).await?;
-        let outcome = self.raise(&login, proof, next, self.clock.now()).await;
+        let outcome = self.raise(&login, proof, next, self.clock.now(), actor).await;
         attempt.end(matches!(outcome, Err(StepUpError::Unconfirmed(ConfirmPasswordError::WrongPassword))));
         outcome
     }
@@ -100,6 +94,7 @@ impl SignIn {
         proof: Proof,
         next: &RotatedSecret,
         now: DateTime<Utc>,
+        actor: &Actor,
     ) -> Result<Login, StepUpError> {
         let step_up = StepUp {
             generation: login.generations.current,
@@ -108,7 +103,7 @@ impl SignIn {
             password_version: proof.version(),
             secret_hash: next.new_hash,
         };
-        match self.logins.step_up(login.id, &step_up).await? {
+        match self.logins.step_up(login.id, &step_up, actor).await? {
             StepUpOutcome::SteppedUp(login) => Ok(*login),
             StepUpOutcome::Overtaken => Err(StepUpError::Overtaken),
             StepUpOutcome::ProofChanged => Err(ConfirmPasswordError::WrongPassword.into()),

@@ -1,5 +1,5 @@
 //! Guessing at one account, over all addresses, nodes and modes. Counts and rules are in Postgres (`count_try` and
-//! `next_try_at` in the migrations); how often an address may fail at whatever account is `crate::limits`.
+//! `next_try_at` in the migrations); how often an address may fail at whatever account is `crate::rate_limits`.
 
 use std::net::IpAddr;
 use std::time::Duration;

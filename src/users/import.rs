@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto;
 use crate::database::{ConnectionPool, DatabaseError, answer};
@@ -74,7 +75,11 @@ type NameHash = [u8; 12];
 pub struct Importer {
     pool: ConnectionPool,
     clock: Clock,
+    trail: Trail,
+    actor: Actor,
     is_dry_run: bool,
+    /// How many have an account by it.
+    stored: usize,
     /// What the numbers count: the file's lines, or its users.
     unit: &'static str,
     /// Where each username and email was.
@@ -83,8 +88,15 @@ pub struct Importer {
 
 impl Importer {
     /// Into this database; a dry run only looks.
-    pub fn new(pool: ConnectionPool, clock: Clock, is_dry_run: bool, unit: &'static str) -> Self {
-        Self { pool, clock, is_dry_run, unit, seen: HashMap::new() }
+    pub fn new(
+        pool: ConnectionPool,
+        clock: Clock,
+        trail: Trail,
+        actor: Actor,
+        is_dry_run: bool,
+        unit: &'static str,
+    ) -> Self {
+        Self { pool, clock, trail, actor, is_dry_run, stored: 0, unit, seen: HashMap::new() }
     }
 
     /// Looks at a user by itself and beside those before it.
@@ -179,7 +191,7 @@ impl Importer {
     }
 
     /// Gives the places of those who were not inserted, because somebody has one of their names.
-    async fn insert(&self, users: &[UserWithUsername<'_>]) -> Result<Vec<usize>, DatabaseError> {
+    async fn insert(&mut self, users: &[UserWithUsername<'_>]) -> Result<Vec<usize>, DatabaseError> {
         let ids: Vec<Uuid> = users.iter().map(|_| Uuid::now_v7()).collect();
         let hash = |named: &UserWithUsername<'_>| named.user.password_hash.expose_secret().to_owned();
         let insert = sqlx::query_scalar!(
@@ -197,6 +209,7 @@ impl Importer {
             self.clock.now(),
         );
         let inserted: HashSet<Uuid> = answer(insert.fetch_all(&self.pool)).await?.into_iter().collect();
+        self.stored += inserted.len();
         let places = ids.iter().enumerate();
         Ok(places.filter(|(_, id)| !inserted.contains(id)).map(|(at, _)| at).collect())
     }
@@ -223,6 +236,16 @@ impl Importer {
             names.filter(|(_, taken)| *taken).map(|(field, _)| Refusal::new(field, "is taken")).collect()
         });
         Ok(refusals.collect())
+    }
+}
+
+/// One import is one event, however it ends.
+impl Drop for Importer {
+    fn drop(&mut self) {
+        if self.stored > 0 {
+            let imported = Entry::new(Kind::UsersImported, &self.actor);
+            self.trail.record(imported.with("users", self.stored));
+        }
     }
 }
 
@@ -267,7 +290,8 @@ mod tests {
     fn import() -> Importer {
         let nowhere = Endpoints::direct_to(&"postgres://nowhere".into(), "test").expect("a URL");
         let pools = Pools::new(nowhere, 1);
-        Importer::new(pools.requests, Clock::system(), true, "line")
+        let trail = Trail::new(pools.upkeep, Clock::system());
+        Importer::new(pools.requests, Clock::system(), trail, Actor::OPERATOR, true, "line")
     }
 
     #[tokio::test]

@@ -14,10 +14,10 @@ mod validation;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub use self::accounts::{Accounts, ManageUserError, RegisterError, RegistrationInput};
+pub use self::accounts::{Accounts, RegisterError, RegistrationInput};
 pub use self::guesses::{AttemptSource, UnknownNameBucket, closed};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
-pub use self::management::SetPasswordError;
+pub use self::management::{ManageUserError, SetPasswordError};
 pub use self::passwords::{
     Load, NO_PASSWORD, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, ThreadPriority, Unusable,
     calibration,

@@ -170,7 +170,9 @@ async fn what_has_few_values_is_an_enum() {
     assert_eq!(json!(modes), json!(["jwt", "session"]));
     assert_eq!(schemas["Transport"]["enum"], json!(["cookie", "bearer"]));
     assert_eq!(schemas["TokenType"]["enum"], json!(["Bearer"]));
-    for (schema, schema_of_it) in [("LoginBody", "Mode"), ("ListedLoginBody", "Mode"), ("CredentialBody", "Mode")] {
+    for (schema, schema_of_it) in
+        [("LoginBody", "Mode"), ("ListedLoginBody", "Mode"), ("CredentialBody", "Mode")]
+    {
         let mode = &schemas[schema]["properties"]["mode"]["$ref"];
         assert_eq!(mode, &format!("#/components/schemas/{schema_of_it}"), "{schema}");
     }

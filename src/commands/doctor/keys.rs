@@ -1,6 +1,7 @@
 //! Signing keys: whether this node could sign with them, and what it would do about them.
 
 use super::Finding;
+use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
 use crate::crypto::AppSecret;
@@ -26,7 +27,7 @@ async fn inspect(config: &Config, pools: &Pools, clock: &Clock) -> Result<Vec<Fi
     let Some(secret) = config.app_secret.clone().or_else(|| made_here.clone()) else {
         return Ok(vec![without_secret(config, pools, clock).await?]);
     };
-    let open = |secret: &AppSecret| Keys::new(config, pools.upkeep.clone(), secret, clock.clone());
+    let open = |secret: &AppSecret| keys(config, pools, secret, clock);
     let keys = open(&secret)?;
     let outlook = match (keys.startup_plan().await, &made_here) {
         // What a start does, which takes the one that is set in the place of the one that was made.
@@ -46,9 +47,15 @@ async fn inspect(config: &Config, pools: &Pools, clock: &Clock) -> Result<Vec<Fi
     Ok(vec![startup_finding(outlook, config, &keys).await?])
 }
 
+/// To be looked at only: nothing is told to the trail.
+fn keys(config: &Config, pools: &Pools, secret: &AppSecret, clock: &Clock) -> Result<Keys, KeysError> {
+    let trail = Trail::new(pools.upkeep.clone(), clock.clone());
+    Keys::new(config, pools.upkeep.clone(), secret, clock.clone(), trail)
+}
+
 /// No secret is set, and none was made.
 async fn without_secret(config: &Config, pools: &Pools, clock: &Clock) -> Result<Finding, KeysError> {
-    let keys = Keys::new(config, pools.upkeep.clone(), &AppSecret::generate(), clock.clone())?;
+    let keys = keys(config, pools, &AppSecret::generate(), clock)?;
     match keys.list().await?.is_empty() {
         true => Ok(Finding::ok("signing keys are made at the first start")),
         false => Ok(Finding::problem(

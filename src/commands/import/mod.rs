@@ -18,7 +18,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, print_line};
 use crate::app::Storage;
-use crate::audit::{Entry, Kind, Origin, Trail};
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::users::{CheckedUser, Importer, Refusal};
 
@@ -71,25 +71,18 @@ fn named(path: &Path, why: &str) -> String {
 }
 
 /// Imports a file, and says row by row what was refused. Gives how many there were of each.
-pub(super) async fn import(
-    command: ImportUsers,
-    storage: &Storage,
-    trail: &Trail,
-) -> Result<String, Failure> {
+pub(super) async fn import(command: ImportUsers, storage: &Storage) -> Result<String, Failure> {
     let (mut rows, size) = command.open()?;
     let ImportUsers { file, dry_run, .. } = command;
     let unit = rows.unit();
+    let (pool, trail) = (storage.pools.requests.clone(), storage.trail.clone());
     let mut run = ImportRun {
-        import: Importer::new(storage.pools.requests.clone(), Clock::system(), dry_run, unit),
+        import: Importer::new(pool, Clock::system(), trail, Actor::OPERATOR, dry_run, unit),
         batch: Vec::new(),
         report: ImportReport::new(size, dry_run, unit),
     };
     let outcome = run.all(&mut rows).await;
     run.report.bar.finish_and_clear();
-    if !dry_run && run.report.imported > 0 {
-        let entry = Entry::new(Kind::UsersImported, Origin::Command);
-        trail.record(entry.with("users", run.report.imported));
-    }
     let ImportReport { imported, refused, .. } = run.report;
     if outcome.is_ok() && imported + refused == 0 {
         return Err(named(&file, "there is nobody in it").into());

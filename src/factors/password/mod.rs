@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
 use crate::database::{ConnectionPool, DatabaseError};
@@ -46,8 +46,6 @@ pub struct VerifiedUser<'a> {
     pub user: User,
     /// That they knew it.
     pub proof: Proof,
-    /// The hash of the password was replaced by one of today's.
-    pub upgraded: bool,
     /// Counts as a failure unless it is told that it was none.
     pub attempt: AttemptGuard<'a>,
 }
@@ -106,14 +104,15 @@ impl PasswordFactor {
         name: &str,
         password: &SecretString,
         client: &Client,
+        actor: &Actor,
     ) -> Result<VerifiedUser<'_>, LoginError> {
         let source = self.source(name, client);
         // Before a place in the queue is taken: who may not try is in nobody's way there.
         self.limit.check(client.network())?;
         self.count_closed(client.network(), self.check_open(name, source).await, LoginError::is_failure)?;
         let attempt = self.attempt::<LoginError>(client.network()).await?;
-        match self.compare(&attempt.place, name, password, source).await {
-            Ok((user, proof, upgraded)) => Ok(VerifiedUser { user, proof, upgraded, attempt }),
+        match self.compare(&attempt.place, name, password, source, actor).await {
+            Ok((user, proof)) => Ok(VerifiedUser { user, proof, attempt }),
             Err(error) => {
                 attempt.end(error.is_failure());
                 Err(error)
@@ -133,6 +132,18 @@ impl PasswordFactor {
     ) -> Result<Confirmed<'_>, ConfirmPasswordError> {
         self.check_open_to(user, client).await?;
         self.confirm_counted(user, password, client).await
+    }
+
+    /// Tells the trail who is signed in and did not prove once more who they are: `failed` when their password was wrong.
+    pub fn record_unconfirmed(&self, error: &ConfirmPasswordError, failed: Kind, actor: &Actor) {
+        match error {
+            ConfirmPasswordError::WrongPassword => self.trail.record(Entry::to_oneself(failed, actor)),
+            ConfirmPasswordError::Limited(limited) => {
+                let entry = Entry::to_oneself(Kind::LoginLimited, actor);
+                self.trail.record(entry.with("limit", limited.policy));
+            }
+            ConfirmPasswordError::Password(_) | ConfirmPasswordError::Database(_) => {}
+        }
     }
 
     /// Whether a user has a password to prove themselves by.
@@ -203,7 +214,8 @@ impl PasswordFactor {
         name: &str,
         password: &SecretString,
         source: AttemptSource,
-    ) -> Result<(User, Proof, bool), LoginError> {
+        actor: &Actor,
+    ) -> Result<(User, Proof), LoginError> {
         let now = self.clock.now();
         let found = store::find_by_claim(&self.pool, name, source, now).await?;
         let found =
@@ -216,11 +228,10 @@ impl PasswordFactor {
         match (verdict, password.hash) {
             (PasswordCheck::Right { .. }, _) if disabled => Err(LoginFailure::Disabled(user.into()).into()),
             (PasswordCheck::Right { upgrade }, Some(old)) => {
-                let upgraded = match upgrade {
-                    Some(new) => self.upgrade_hash(user.id, &old, &new).await,
-                    None => false,
-                };
-                Ok((user, Proof::Password { version: password.version }, upgraded))
+                if let Some(new) = upgrade {
+                    self.upgrade_hash(&user, &old, &new, actor).await;
+                }
+                Ok((user, Proof::Password { version: password.version }))
             }
             (_, None) => Err(LoginFailure::NoPassword(user.into()).into()),
             (PasswordCheck::Unusable(reason), _) => {
@@ -232,12 +243,14 @@ impl PasswordFactor {
     }
 
     /// Nobody is kept from signing in by a hash that stays as it was: the next sign-in tries again.
-    async fn upgrade_hash(&self, user: Uuid, old: &str, new: &str) -> bool {
-        let outcome = store::upgrade_hash(&self.pool, user, old, new).await;
-        if let Err(error) = &outcome {
-            tracing::warn!(%user, %error, "the password hash was not upgraded");
+    async fn upgrade_hash(&self, user: &User, old: &str, new: &str, actor: &Actor) {
+        match store::upgrade_hash(&self.pool, user.id, old, new).await {
+            Ok(()) => {
+                let upgraded = Entry::new(Kind::PasswordUpgraded, actor);
+                self.trail.record(upgraded.of_user(user.id, &user.username));
+            }
+            Err(error) => tracing::warn!(user = %user.id, %error, "the password hash was not upgraded"),
         }
-        outcome.is_ok()
     }
 
     /// [`PasswordFactor::confirm`], once it has been looked whether a try is taken at all.

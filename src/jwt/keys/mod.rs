@@ -25,6 +25,7 @@ use futures_util::future::BoxFuture;
 use jsonwebtoken::jwk::JwkSet;
 use tokio::sync::Mutex;
 
+use crate::audit::Trail;
 use crate::auth::AuthError;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
@@ -105,6 +106,7 @@ struct KeysInner {
     /// For how long, in seconds, a token may be accepted after another node has heard of its key's successor.
     token_life: i32,
     clock: Clock,
+    trail: Trail,
     ring: RwLock<Arc<Ring>>,
     /// Whether the node's start has done with them what it has to.
     is_prepared: AtomicBool,
@@ -128,6 +130,7 @@ impl Keys {
         pool: ConnectionPool,
         secret: &AppSecret,
         clock: Clock,
+        trail: Trail,
     ) -> Result<Self, KeysError> {
         let algorithm = config.jwt.algorithm;
         let file = config.jwt.key_file.as_ref().map(|file| file::read(algorithm, &file.bytes)).transpose();
@@ -141,6 +144,7 @@ impl Keys {
             file: file.map_err(KeysError::File)?,
             token_life: i32::try_from(token_life.as_secs()).unwrap_or(i32::MAX),
             clock,
+            trail,
             ring: RwLock::default(),
             is_prepared: AtomicBool::new(false),
             reading: Mutex::default(),

@@ -4,11 +4,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::audit::{Origin, Trail};
+use crate::audit::Actor;
 use crate::database::DatabaseError;
 
 use super::file::{FileKey, FileKeys};
-use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, rotation_entry, row};
+use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, row};
 use super::store::{self, ActiveAndNext, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
 
@@ -49,15 +49,13 @@ impl Keys {
     ///
     /// # Errors
     /// See [`KeysError`].
-    pub async fn prepare(&self, trail: &Trail) -> Result<(), KeysError> {
+    pub async fn prepare(&self) -> Result<(), KeysError> {
         for _ in 0..ATTEMPTS {
             let rows = self.read().await?;
             match self.step(&rows)? {
                 PreparationStep::MakeFirst => self.make_first().await?,
                 PreparationStep::Publish(found, wanted) => self.publish(&found, wanted).await?,
-                PreparationStep::Promote(found, wanted) => {
-                    self.promote_after_a_while(&found, wanted, trail).await?
-                }
+                PreparationStep::Promote(found, wanted) => self.promote_after_a_while(&found, wanted).await?,
                 PreparationStep::Nothing => {
                     store::note_token_life(&self.0.pool, self.0.token_life).await?;
                     store::tidy(&self.0.pool, self.0.clock.now()).await?;
@@ -133,7 +131,6 @@ impl Keys {
         &self,
         found: &ActiveAndNext,
         wanted: NextKeySource<'_>,
-        trail: &Trail,
     ) -> Result<(), KeysError> {
         let ring = self.ring();
         let now = self.0.clock.now();
@@ -152,7 +149,7 @@ impl Keys {
         let next = self.wanted(wanted)?;
         let is_done = store::promote(&self.0.pool, found, next.as_ref(), MARGIN, self.0.clock.now()).await?;
         if let (true, Some(active)) = (is_done, &found.next) {
-            trail.record(rotation_entry(active, &found.active, Origin::Node));
+            self.record_rotation(active, &found.active, &Actor::NODE);
         }
         Ok(())
     }

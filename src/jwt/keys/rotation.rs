@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::audit::{Entry, Kind, Origin};
+use crate::audit::{Actor, Entry, Kind};
 use crate::config::JwtAlgorithm;
 
 use super::key::{self, JwtKey};
@@ -35,18 +35,6 @@ pub struct Rotated {
     pub unknown_until: Option<DateTime<Utc>>,
 }
 
-impl Rotated {
-    /// What the audit trail is told of it.
-    pub fn entry(&self, origin: Origin) -> Entry {
-        rotation_entry(&self.active, &self.superseded, origin)
-    }
-}
-
-/// The audit event of a rotation.
-pub(super) fn rotation_entry(active: &str, superseded: &str, origin: Origin) -> Entry {
-    Entry::new(Kind::KeyRotated, origin).with("active", active).with("superseded", superseded)
-}
-
 impl Keys {
     pub(super) fn new_key(&self, algorithm: JwtAlgorithm) -> Result<NewKeyRow, KeysError> {
         let secret = key::generate(algorithm).map_err(KeysError::NotMade)?;
@@ -59,9 +47,9 @@ impl Keys {
     ///
     /// # Errors
     /// See [`KeysError`].
-    pub async fn rotate(&self, algorithm: Option<JwtAlgorithm>) -> Result<Rotated, KeysError> {
+    pub async fn rotate(&self, algorithm: Option<JwtAlgorithm>, actor: &Actor) -> Result<Rotated, KeysError> {
         for _ in 0..ATTEMPTS {
-            if let Some(rotated) = self.rotate_if(|_| true, algorithm).await? {
+            if let Some(rotated) = self.rotate_if(|_| true, algorithm, actor).await? {
                 return Ok(rotated);
             }
         }
@@ -73,6 +61,7 @@ impl Keys {
         &self,
         is_due: impl Fn(&Ring) -> bool,
         algorithm: Option<JwtAlgorithm>,
+        actor: &Actor,
     ) -> Result<Option<Rotated>, KeysError> {
         let rows = self.read().await?;
         let found = active_and_next(&rows).ok_or(KeysError::None)?;
@@ -90,14 +79,22 @@ impl Keys {
         }
         let now = self.0.clock.now();
         let new = self.new_key(algorithm.unwrap_or(next.key.algorithm))?;
-        let is_done = store::promote(&self.0.pool, &found, Some(&new), MARGIN, now).await?;
+        if !store::promote(&self.0.pool, &found, Some(&new), MARGIN, now).await? {
+            return Ok(None);
+        }
+        self.record_rotation(&next.key.kid, &found.active, actor);
         let is_unknown = next.key.public.is_some() && is_younger(next.created_at, JWKS_MAX_AGE, now);
-        Ok(is_done.then(|| Rotated {
+        Ok(Some(Rotated {
             active: next.key.kid.clone(),
             next: new.kid,
             superseded: found.active,
             unknown_until: is_unknown.then(|| next.created_at + JWKS_MAX_AGE),
         }))
+    }
+
+    pub(super) fn record_rotation(&self, active: &str, superseded: &str, actor: &Actor) {
+        let rotated = Entry::new(Kind::KeyRotated, actor);
+        self.0.trail.record(rotated.with("active", active).with("superseded", superseded));
     }
 
     /// Why a key that should sign can't.
@@ -110,7 +107,13 @@ impl Keys {
     ///
     /// # Errors
     /// See [`KeysError`].
-    pub async fn retire(&self, kid: &str) -> Result<(), KeysError> {
+    pub async fn retire(&self, kid: &str, actor: &Actor) -> Result<(), KeysError> {
+        self.refuse_what_was_signed_by(kid).await?;
+        self.0.trail.record(Entry::new(Kind::KeyRetired, actor).with("kid", kid));
+        Ok(())
+    }
+
+    async fn refuse_what_was_signed_by(&self, kid: &str) -> Result<(), KeysError> {
         for _ in 0..ATTEMPTS {
             let rows = self.read().await?;
             let found = active_and_next(&rows).ok_or(KeysError::None)?;
@@ -137,7 +140,7 @@ impl Keys {
     ///
     /// # Errors
     /// See [`KeysError`].
-    pub async fn reset(&self) -> Result<(), KeysError> {
+    pub async fn reset(&self, actor: &Actor) -> Result<(), KeysError> {
         if self.0.file.is_some() {
             return Err(KeysError::FromFile);
         }
@@ -150,6 +153,7 @@ impl Keys {
             let (active, next) = (self.new_key(algorithm)?, self.new_key(algorithm)?);
             let now = self.0.clock.now();
             if store::reset(&self.0.pool, &found, &active, &next, now).await? {
+                self.0.trail.record(Entry::new(Kind::KeysReset, actor));
                 return Ok(());
             }
         }

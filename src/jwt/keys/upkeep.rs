@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::audit::{Origin, Trail};
+use crate::audit::Actor;
 
 use super::ring::Ring;
 use super::rotation::{JWKS_MAX_AGE, MARGIN, is_younger};
@@ -20,12 +20,12 @@ const TIDY: Duration = Duration::from_secs(10 * 60);
 
 impl Keys {
     /// Does, for as long as it is polled, what time demands.
-    pub async fn run_upkeep(self, trail: Trail) {
+    pub async fn run_upkeep(self) {
         let mut tidied = tokio::time::Instant::now();
         let mut could_sign = true;
         loop {
             tokio::time::sleep(TICK).await;
-            let mut outcome = self.run_once(&trail).await;
+            let mut outcome = self.run_once().await;
             if tidied.elapsed() >= TIDY {
                 tidied = tokio::time::Instant::now();
                 let tidy = store::tidy(&self.0.pool, self.0.clock.now()).await;
@@ -43,23 +43,20 @@ impl Keys {
         }
     }
 
-    async fn run_once(&self, trail: &Trail) -> Result<(), KeysError> {
+    async fn run_once(&self) -> Result<(), KeysError> {
         if !self.0.is_prepared.load(Ordering::Relaxed) {
             // The node started on a database that took no writes.
-            return self.prepare(trail).await;
+            return self.prepare().await;
         }
         let (ring, now) = (self.ring(), self.0.clock.now());
         let is_due = |ring: &Ring| self.is_rotation_due(ring, now);
-        if is_due(&ring)
-            && let Some(rotated) = self.rotate_if(is_due, None).await?
-        {
-            trail.record(rotated.entry(Origin::Node));
+        if is_due(&ring) && self.rotate_if(is_due, None, &Actor::NODE).await?.is_some() {
             tracing::info!("signing keys rotated, as KEY_ROTATION asks");
         }
         let Some(signing) = self.ring().signing().map(|entry| (entry.key.kid.clone(), entry.verify_until))
         else {
             // It slept, perhaps, while others were done with its key.
-            return self.prepare(trail).await;
+            return self.prepare().await;
         };
         // This node signs with a key that others are done with: it was set up otherwise, or holds another file.
         if let (kid, Some(until)) = signing

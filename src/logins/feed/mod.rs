@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, try_join_all};
 use uuid::Uuid;
 
-use crate::audit::{Kind, Origin, Trail};
+use crate::audit::{Actor, Kind, Trail};
 use crate::clock::{Clock, uptime};
 use crate::database::{DatabaseConnection, DatabaseError, Pools, ReadPosition};
 use crate::metrics::Metrics;
@@ -213,7 +213,7 @@ impl Feed {
         let ended = tokio::time::timeout(patience, ending).await.map_err(late)??;
         self.lost.truncate(rest);
         for login in &ended {
-            let entry = login.entry(Kind::LoginEnded, Origin::Node);
+            let entry = login.entry(Kind::LoginEnded, &Actor::NODE);
             self.trail.record(entry.with("reason", "end_lost_by_postgres"));
         }
         self.directory.news.notify_one();

@@ -22,6 +22,16 @@ pub(in crate::logins) enum RenewalKey<'a> {
     Claims(&'a RefreshTokenClaims),
 }
 
+impl<'a> RenewalKey<'a> {
+    /// The hash of the handle; else the login's id and the hash of its secret, if it has one.
+    fn parameters(self) -> (Option<&'a [u8]>, Option<Uuid>, Option<&'a SecretHash>) {
+        match self {
+            Self::Handle(hash) => (Some(hash.as_slice()), None, None),
+            Self::Claims(claims) => (None, Some(claims.login), claims.secret_hash.as_ref()),
+        }
+    }
+}
+
 /// Moves a login on from this generation of its credential. `None` when the login is not live, or at a later
 /// generation: of two changes at once, one finds that.
 pub(in crate::logins) async fn renew(
@@ -31,10 +41,7 @@ pub(in crate::logins) async fn renew(
     now: DateTime<Utc>,
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {
-    let (handle, id, secret) = match which {
-        RenewalKey::Handle(hash) => (Some(hash.as_slice()), None, None),
-        RenewalKey::Claims(claimed) => (None, Some(claimed.login), claimed.secret_hash.as_ref()),
-    };
+    let (handle, id, secret) = which.parameters();
     let update = sqlx::query_as!(
         LoginRow,
         r#"with owner as (

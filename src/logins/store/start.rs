@@ -1,6 +1,7 @@
 //! The beginning of a login.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
@@ -19,16 +20,23 @@ pub(in crate::logins) struct Start<'a> {
     pub(in crate::logins) grace_from: DateTime<Utc>,
 }
 
+impl Start<'_> {
+    /// The login to be replaced: by its handle's hash and the generation of the id, or by its own id.
+    fn replaced(&self) -> (Option<&[u8]>, Option<i32>, Option<Uuid>) {
+        match &self.replaces {
+            Some(ReplacedLogin::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
+            Some(ReplacedLogin::Id(id)) => (None, None, Some(*id)),
+            None => (None, None, None),
+        }
+    }
+}
+
 /// Gives the roles that its owner has now. `None` when the owner may not sign in.
 pub(in crate::logins) async fn insert(
     pool: &ConnectionPool,
     start: Start<'_>,
 ) -> Result<Option<Vec<String>>, DatabaseError> {
-    let (replaced_handle, replaced_generation, replaced_id) = match &start.replaces {
-        Some(ReplacedLogin::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
-        Some(ReplacedLogin::Id(id)) => (None, None, Some(*id)),
-        None => (None, None, None),
-    };
+    let (replaced_handle, replaced_generation, replaced_id) = start.replaced();
     let Start { login, device, .. } = start;
     // The share lock makes it wait for a change of the user that is under way, and then look again.
     let insert = sqlx::query_scalar!(

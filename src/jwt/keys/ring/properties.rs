@@ -9,15 +9,14 @@ use proptest::sample::{Index, select};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::tests::{claims, ring_of, secret};
+use super::tests::{Role, claims, key, ring_of};
 use super::*;
 use crate::config::JwtAlgorithm;
 use crate::property_testing::{check, near_misses};
 
 /// Those that sign fast, each with its own ring.
 static RINGS: LazyLock<[Ring; 2]> = LazyLock::new(|| {
-    let key = |algorithm| JwtKey::private(algorithm, &secret(algorithm)).expect("a good key");
-    [JwtAlgorithm::Hs256, JwtAlgorithm::EdDsa].map(|algorithm| ring_of(key(algorithm)))
+    [JwtAlgorithm::Hs256, JwtAlgorithm::EdDsa].map(|algorithm| ring_of([key(algorithm, Role::Active)]))
 });
 
 fn opens(token: &str) -> bool {
