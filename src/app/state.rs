@@ -58,7 +58,7 @@ impl State {
         secret: &AppSecret,
         clock: &Clock,
         metrics: Metrics,
-        standing: StoppedTasks,
+        stopped: StoppedTasks,
     ) -> Result<Self, StartError> {
         let pools = storage.pools.clone();
         let (logins, keys) = (storage.logins(config, clock), storage.keys(config, secret, clock)?);
@@ -77,7 +77,7 @@ impl State {
         let modes = modes(&context, config, issuer_audience, &keys);
         let mut state = Self {
             commits: CommitCheck::new(pools.clone()),
-            accounts: storage.accounts(config, clock, ThreadPriority::GivesWay)?,
+            accounts: storage.accounts(config, clock, ThreadPriority::Low)?,
             clients: Arc::new(storage.clients(logins.clone(), clock)),
             logins,
             keys,
@@ -97,7 +97,7 @@ impl State {
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
-            .with(Data::new(standing));
+            .with(Data::new(stopped));
         Ok(state)
     }
 

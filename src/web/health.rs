@@ -96,10 +96,10 @@ pub(super) async fn ready(
     commits: Data<CommitCheck>,
     logins: Data<Logins>,
     modes: Data<AcceptedModes>,
-    standing: Data<StoppedTasks>,
+    stopped: Data<StoppedTasks>,
 ) -> Result<HttpResponse, Problem> {
     let (database, feed) = join(database(&pool, &commits), feed(&logins)).await;
-    match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
+    match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&stopped) }) {
         checks @ HealthReport {
             database: ComponentStatus::Ok,
             feed: ComponentStatus::Ok,
@@ -146,14 +146,14 @@ async fn feed(logins: &Logins) -> ComponentStatus {
 }
 
 fn keys(modes: &AcceptedModes) -> ComponentStatus {
-    match modes.iter().find_map(|mode| mode.trouble()) {
+    match modes.iter().find_map(|mode| mode.unavailable_reason()) {
         None => ComponentStatus::Ok,
         Some(trouble) => log_down("keys", ComponentStatus::Down, trouble),
     }
 }
 
-fn upkeep(standing: &StoppedTasks) -> ComponentStatus {
-    match standing.down() {
+fn upkeep(stopped: &StoppedTasks) -> ComponentStatus {
+    match stopped.names() {
         down if down.is_empty() => ComponentStatus::Ok,
         down => log_down("upkeep", ComponentStatus::Down, format!("not running: {}", down.join(", "))),
     }

@@ -18,7 +18,8 @@ use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::rate_limits::{Limited, LimitedAttempt, Limiter};
 use crate::users::{
-    AttemptSource, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User, closed,
+    AttemptSource, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User,
+    account_locked,
 };
 
 pub use self::error::{ChangePasswordError, ConfirmPasswordError, LoginError, LoginFailure};
@@ -35,7 +36,7 @@ pub struct PasswordFactor {
     /// `LOGIN_LIMIT`.
     limit: Limiter,
     /// For names that nobody has: where they are counted is not to be guessed.
-    nobody: MacKey,
+    unknown_name: MacKey,
     logins: Logins,
     trail: Trail,
 }
@@ -90,8 +91,8 @@ impl PasswordFactor {
         logins: Logins,
         trail: Trail,
     ) -> Self {
-        let nobody = MacKey::derive(secret, "names that nobody has");
-        Self { pool, hasher, min_length, clock, limit, nobody, logins, trail }
+        let unknown_name = MacKey::derive(secret, "names that nobody has");
+        Self { pool, hasher, min_length, clock, limit, unknown_name, logins, trail }
     }
 
     /// The user whose username or email, in any letter case, and whose password these are. It does the same work
@@ -155,8 +156,9 @@ impl PasswordFactor {
     }
 
     fn source(&self, name: &str, client: &Client) -> AttemptSource {
-        let nobody = UnknownNameBucket::of(self.nobody.sign(name.to_ascii_lowercase().as_bytes()));
-        AttemptSource { address: client.address, nobody }
+        let unknown_name =
+            UnknownNameBucket::of(self.unknown_name.sign(name.to_ascii_lowercase().as_bytes()));
+        AttemptSource { address: client.address, unknown_name }
     }
 
     /// A try at what is closed counts as one that fails.
@@ -177,7 +179,7 @@ impl PasswordFactor {
         self.hasher.check_room()?;
         let now = self.clock.now();
         match store::next_try(&self.pool, name, source, now).await? {
-            Some((until, user)) => Err(LoginError::Closed { limited: closed(until, now), user }),
+            Some((until, user)) => Err(LoginError::Closed { limited: account_locked(until, now), user }),
             None => Ok(()),
         }
     }
@@ -193,7 +195,7 @@ impl PasswordFactor {
         self.hasher.check_room()?;
         let now = self.clock.now();
         match store::own_next_try(&self.pool, user, now).await? {
-            Some(until) => Err(closed(until, now).into()),
+            Some(until) => Err(account_locked(until, now).into()),
             None => Ok(()),
         }
     }
@@ -203,7 +205,7 @@ impl PasswordFactor {
         E: From<Limited> + From<PasswordError>,
     {
         let place = self.hasher.acquire_slot()?;
-        let turn = place.turn().await?;
+        let turn = place.wait_for_turn().await?;
         let counted = self.limit.begin(network).await?;
         Ok(AttemptGuard { counted, place, _turn: turn })
     }
@@ -218,8 +220,8 @@ impl PasswordFactor {
     ) -> Result<(User, Proof), LoginError> {
         let now = self.clock.now();
         let found = store::find_by_claim(&self.pool, name, source, now).await?;
-        let found =
-            found.map_err(|(until, user)| LoginError::Closed { limited: closed(until, now), user })?;
+        let found = found
+            .map_err(|(until, user)| LoginError::Closed { limited: account_locked(until, now), user })?;
         let stored = found.as_ref().and_then(|found| found.password.hash.as_deref());
         let verdict = place.verify(password.expose_secret(), stored).await?;
         let Some(FoundUser { user, password, disabled }) = found else {
@@ -278,7 +280,7 @@ impl PasswordFactor {
     ) -> Result<Proof, ConfirmPasswordError> {
         let now = self.clock.now();
         let stored = store::password_by_claim(&self.pool, user, now).await?;
-        let stored = stored.map_err(|until| closed(until, now))?;
+        let stored = stored.map_err(|until| account_locked(until, now))?;
         let hash = stored.as_ref().and_then(|stored| stored.hash.as_deref());
         let verdict = place.verify(password.expose_secret(), hash).await?;
         match (stored, verdict) {

@@ -168,7 +168,7 @@ impl Keys {
         token: &str,
         logins: &Logins,
     ) -> Result<Result<VerifiedToken, TokenRejection>, AuthError> {
-        if !logins.look_for_unknown().await {
+        if !logins.poll_for_unknown().await {
             return Err(AuthError::Stale);
         }
         Ok(self.ring().open(token, self.0.clock.now()))

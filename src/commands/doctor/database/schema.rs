@@ -36,7 +36,7 @@ async fn check_schema(
             "Stop every node of an older version: the next start moves them to the schema dualauth.",
         ),
     };
-    let missing = rights::to_migrate(backend, schema).await?;
+    let missing = rights::missing_to_migrate(backend, schema).await?;
     Ok(match missing.is_empty() {
         true => Finding::warning(what, advice),
         false => Finding::problem(
@@ -60,7 +60,7 @@ fn unusable(error: &SchemaError) -> Finding {
 
 /// What the role may not do that the service has to.
 async fn check_rights(backend: &mut PgConnection, is_ready: bool) -> Result<Finding, sqlx::Error> {
-    let missing = rights::to_serve(backend).await?;
+    let missing = rights::missing_to_serve(backend).await?;
     Ok(match missing.is_empty() {
         true if is_ready => Finding::ok("the role has the rights that it needs"),
         true => Finding::skipped("rights on tables", "Not all of them are there yet."),
