@@ -1,4 +1,4 @@
-//! The HTTP servers: the listener, the connections, and the context that every request goes through.
+//! The HTTP servers: listeners, connections, and the middleware around every request.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -50,13 +50,14 @@ use super::routes::routes;
 use super::site::Site;
 use super::state::State;
 
-/// How much of the time to stop requests under way may take, in seconds: longer than one that waits for a Postgres that says nothing.
+/// How long requests in progress may take at shutdown, in seconds: longer than the timeout of a query to an unresponsive Postgres.
 const SHUTDOWN_SECONDS: u64 = 7;
 
-/// How long a client may take to send its first request's head, and to go once it was told to.
+/// How long a client may take to send its first request's head, and to disconnect after the server has closed the
+/// connection.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// How many connections the listener for metrics takes: there are few who look.
+/// The connection limit of the metrics listener, which only a few scrapers use.
 const METRICS_CONNECTIONS: usize = 64;
 
 /// Binds the address.
@@ -68,7 +69,7 @@ pub(super) fn cant_listen(at: &Listen) -> impl FnOnce(std::io::Error) -> StartEr
     move |error| StartError::Listen { address: at.clone(), error }
 }
 
-/// A server at one address.
+/// A running HTTP server at one address.
 pub(super) struct RunningServer {
     pub(super) address: Address,
     handle: ServerHandle,
@@ -80,7 +81,7 @@ impl RunningServer {
         Self { address, handle: server.handle(), serving: tokio::spawn(server) }
     }
 
-    /// Takes no more requests, and finishes those that are under way.
+    /// Stops accepting requests, and finishes those in progress.
     pub(super) async fn stop(self) {
         drop(self.address);
         self.handle.stop(true).await;
@@ -90,7 +91,7 @@ impl RunningServer {
     }
 }
 
-/// Serves requests of clients.
+/// The server of the API.
 pub(super) fn serve(
     listener: Listener,
     state: State,
@@ -128,7 +129,7 @@ pub(super) fn serve(
     run(listener, limits, context, app)
 }
 
-/// Prometheus asks again and again: its requests are neither written down nor counted.
+/// The server of `/metrics`. Its requests are neither logged nor counted: scrapes would drown the rest.
 pub(super) fn serve_metrics(
     listener: Listener,
     scrape: Scrape,
@@ -161,18 +162,18 @@ pub(super) fn serve_metrics(
     run(listener, limits, context, app)
 }
 
-/// How much a server takes on at once, and for how long.
+/// A server's limits of connections and time.
 struct ServerLimits {
     workers: usize,
     connections_per_worker: usize,
-    /// How long a connection without a request stays open.
+    /// How long an idle connection stays open.
     keep_alive: Duration,
-    /// How long requests under way may take when it stops.
+    /// How long requests in progress may take at shutdown.
     shutdown_seconds: u64,
 }
 
-/// As `HttpServer` does, but connections are accepted one by one, have deadlines, and get a problem document when a request
-/// can't be parsed. `KeepAlive::Os`: whether a connection stays open is decided by each request, for how long by its deadlines.
+/// Like actix's `HttpServer`, but accepts connections one by one, gives them deadlines, and answers parser errors with a
+/// problem document. `KeepAlive::Os`: actix decides whether a connection stays open, `TimedConnection` for how long.
 fn run<A, S, B>(
     listener: Listener,
     limits: ServerLimits,
@@ -223,7 +224,7 @@ where
     Ok(server?.run())
 }
 
-/// A new connection, and where it comes from.
+/// A new connection and its peer's address.
 type Accepted = (Stream, Option<SocketAddr>);
 
 async fn accept_tcp(stream: TcpStream) -> Result<Accepted, DispatchError> {
@@ -235,7 +236,7 @@ async fn accept_unix(stream: UnixStream) -> Result<Accepted, DispatchError> {
     Ok((Stream::Unix(stream), Some(listener::LOCAL)))
 }
 
-/// Lets a connection in when it is its turn, and gives it its deadlines.
+/// Waits for the connection's turn (`accept_pacing`), and gives it its deadlines.
 async fn accept_connection(
     (stream, peer): Accepted,
     deadlines: timed_connection::ConnectionLimits,
@@ -246,8 +247,7 @@ async fn accept_connection(
     Ok((ParserAdapter::new(TimedConnection::new(stream, deadlines), address, context), Protocol::Http1, peer))
 }
 
-/// What every request goes through, from the outside in and out again. One layer and not one for each step: a layer
-/// costs every request two allocations.
+/// The middleware around every request. One layer for all steps, because each layer costs two allocations per request.
 async fn handle_request<B: MessageBody + 'static>(
     context: Rc<HttpContext>,
     mut request: ServiceRequest,

@@ -110,7 +110,9 @@ impl Import {
         let mut import = Self { exit: output.status.code(), complaint, ..Self::default() };
         for line in said.lines() {
             match told(line) {
-                Some((number, name, what)) if what.ends_with("imported without a password: none fits") => {
+                Some((number, name, what))
+                    if what.ends_with("imported without a password: none can match") =>
+                {
                     import.without_password.push((number, name));
                 }
                 Some((number, name, why)) => {
