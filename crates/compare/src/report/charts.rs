@@ -10,7 +10,7 @@ use super::super::CompareError;
 use super::super::statistics::Estimate;
 use super::{Report, Variant};
 
-/// A chart with its title and description.
+/// A chart. Its title must differ from those of tables: on a page each is the name of a landmark.
 pub(super) struct Chart {
     pub(super) title: &'static str,
     /// Description, shown and used as the accessible label.
@@ -70,7 +70,7 @@ impl Report {
             main.iter().copied().filter(|variant| variant.revocation_delay_ms.is_some()).collect();
         if !ended.is_empty() {
             charts.push(Chart {
-                title: "Revocation delay after logout",
+                title: "Revocation delay of each logout",
                 about: "A dot for each logout: the upper row is the node that handled it, the lower row another node.",
                 svg: draw_svg(rows(2 * ended.len()), |area| delay_dots(area, &ended))?,
             });
