@@ -39,7 +39,7 @@ pub(super) async fn profile(identity: Identity) -> HttpResponse {
 ))]
 #[get("/account")]
 pub(super) async fn account(identity: Identity, accounts: Data<Accounts>) -> Result<HttpResponse, Problem> {
-    let user = accounts.of_id(identity.user_id).await?;
+    let user = accounts.find_by_id(identity.user_id).await?;
     // The account's logins were revoked, but this node has not read that yet.
     let deleted = || Problem::new(Code::NotAuthenticated, "The account was deleted.");
     Ok(HttpResponse::Ok().json(UserBody::from(user.ok_or_else(deleted)?)))

@@ -143,7 +143,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
     let site = Site::new(&config, address.tcp());
     let metrics = Metrics::new()?;
     let mut upkeep = Upkeep::new(metrics.clone());
-    let state = State::new(&storage, &config, &site, &secret, &clock, metrics, upkeep.standing())?;
+    let state = State::new(&storage, &config, &site, &secret, &clock, metrics, upkeep.stopped_tasks())?;
     tolerate_read_only(prepare_keys(&storage, &config, &state.keys, &clock).await)?;
     let feed = feeds(&state);
     let mut first = feed();
@@ -195,7 +195,7 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
     let storage = Storage::disconnected(config)?;
     let site = Site::new(config, config.listen.tcp());
     let metrics = Metrics::new()?;
-    let stopped_tasks = Upkeep::new(metrics.clone()).standing();
+    let stopped_tasks = Upkeep::new(metrics.clone()).stopped_tasks();
     let secret = AppSecret::generate();
     let state = State::new(&storage, config, &site, &secret, &Clock::system(), metrics, stopped_tasks)?;
     Ok(openapi::render(&state.document())?)

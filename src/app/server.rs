@@ -259,10 +259,10 @@ async fn handle_request<B: MessageBody + 'static>(
     let changes_nothing = request.method().is_safe() || is_forward_auth(request.match_info().as_str());
     let mut exchange = Exchange::begin(context, &mut request);
     if changes_nothing {
-        return telemetry::answering(exchange.id(), answer(exchange, request, next)).await;
+        return telemetry::with_request_id(exchange.id(), answer(exchange, request, next)).await;
     }
     let _client = exchange.client();
-    let work = telemetry::answering(exchange.id(), answer(exchange, request, next));
+    let work = telemetry::with_request_id(exchange.id(), answer(exchange, request, next));
     let panicked = |panic: Box<dyn Any + Send>| Problem::internal(telemetry::panic_message(&*panic));
     uncancelled::run_to_completion(work).await.map_err(panicked)?
 }

@@ -78,7 +78,7 @@ impl State {
         let modes = modes(&context, config, issuer_audience, &keys);
         let mut state = Self {
             commits: CommitCheck::new(pools.clone()),
-            accounts: storage.accounts(config, clock, ThreadPriority::GivesWay)?,
+            accounts: storage.accounts(config, clock, ThreadPriority::Low)?,
             clients: Arc::new(storage.clients(logins.clone(), clock)),
             logins,
             keys,

@@ -75,7 +75,7 @@ async fn print(storage: &Storage, config: &Config, tail: TailArgs) -> Result<(),
     let clock = Clock::system();
     let (username, kind) = (tail.user, tail.event);
     let user = match &username {
-        Some(name) => storage.accounts(config, &clock, ThreadPriority::Usual)?.find(name).await?,
+        Some(name) => storage.accounts(config, &clock, ThreadPriority::Normal)?.find(name).await?,
         None => None,
     };
     let filter = match user {

@@ -31,7 +31,7 @@ pub(super) struct CompareArgs {
     /// Measure another system as well; see docs/comparing.md for the format
     #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
-    /// The folder for comparison.json, .md and .html; by default .data/compare, from which /compare shows the last run
+    /// The folder for comparison.json, .md, .html and .textbook.json; by default .data/compare, from which /compare shows the last run
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Serve the bare baseline handler at this address. Used by `compare` itself
@@ -63,26 +63,26 @@ pub(super) async fn manage(command: CompareArgs, config: &Config) -> Result<(), 
     let report = tokio::task::spawn_blocking(measuring).await??;
     report.write(&out)?;
     print_line(&report.to_text())?;
-    print_line(&format!("{}: comparison.json, comparison.md, comparison.html", out.display()))
+    print_line(&format!("{}: comparison.json, .md, .html and .textbook.json", out.display()))
 }
 
 async fn check(options: Options, runtime: Handle) -> Result<(), Failure> {
     let checking = move || dualauth_compare::self_check(&options, &runtime, &Progress::shown());
     let checks = tokio::task::spawn_blocking(checking).await??;
     for check in &checks {
-        let Check { what, planted, unit, found, without, is_clear, .. } = check;
-        let verdict = match (check.is_passed(), is_clear) {
+        let Check { what, injected, unit, found, without, is_conclusive, .. } = check;
+        let verdict = match (check.is_passed(), is_conclusive) {
             (true, _) => "ok     ",
             (false, true) => "missed ",
             (false, false) => "unclear",
         };
         print_line(&format!(
-            "{verdict} {what} of {planted} {unit}: found {found:.2}, and {without:.2} without it"
+            "{verdict} {what} of {injected} {unit}: found {found:.2}, and {without:.2} without it"
         ))?;
     }
     match checks.iter().all(Check::is_passed) {
         true => Ok(()),
-        false if checks.iter().any(|check| !check.is_clear) => {
+        false if checks.iter().any(|check| !check.is_conclusive) => {
             Err("inconclusive, because other processes use this machine too much: try again".into())
         }
         false => Err("the comparison missed an injected cost: its figures are not reliable".into()),

@@ -85,7 +85,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
         _ => SecretString::default(),
     };
     let storage = Storage::open(config).await?;
-    let accounts = storage.accounts(config, &Clock::system(), ThreadPriority::Usual)?;
+    let accounts = storage.accounts(config, &Clock::system(), ThreadPriority::Normal)?;
     let outcome = match command {
         UserCommand::Create(user) => create(&accounts, user, password).await.map(Some),
         UserCommand::Import(users) => import(users, &storage).await.map(Some),

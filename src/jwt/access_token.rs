@@ -96,7 +96,7 @@ impl JwtMode {
         match self.logins.check_token(claims.sid, claims.sub, &claims.username, &claims.roles).await {
             Ok(()) => Ok(verified),
             Err(AccessTokenError::Ended) => Err(AuthError::TokenRevoked),
-            Err(AccessTokenError::OtherOwner) => Err(AuthError::OwnerChanged),
+            Err(AccessTokenError::OwnerChanged) => Err(AuthError::OwnerChanged),
             Err(AccessTokenError::Stale) => Err(AuthError::Stale),
         }
     }

@@ -115,7 +115,7 @@ impl Claims {
     /// [`AuthError::InvalidToken`], [`AuthError::TokenExpired`].
     pub(super) fn check(&self, iss: &str, aud: &Audience, now: i64) -> Result<(), AuthError> {
         let begins = self.nbf.unwrap_or(self.iat).max(self.iat);
-        if self.iss != iss || !self.aud.meets(aud) || begins > now + LEEWAY {
+        if self.iss != iss || !self.aud.overlaps(aud) || begins > now + LEEWAY {
             return Err(AuthError::InvalidToken);
         }
         // No leeway for `exp`: a longer life would break the revocation bounds.

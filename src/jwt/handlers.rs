@@ -5,7 +5,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 
-use crate::auth::{AuthError, Mode, RefreshRequest, Rejection, within_refresh_limit};
+use crate::auth::{AuthError, Mode, RefreshRequest, Rejection, limit_refresh_rate};
 use crate::error::Problem;
 use crate::http::body::OptionalJson;
 
@@ -23,7 +23,7 @@ use super::{JWKS_MAX_AGE, JwtMode, Keys};
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
+#[post("/refresh", wrap = "from_fn(limit_refresh_rate)")]
 pub(super) async fn jwt_refresh(
     mode: Data<JwtMode>,
     request: HttpRequest,

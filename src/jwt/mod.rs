@@ -115,7 +115,7 @@ impl Mode for JwtMode {
         &self.access_cookie
     }
 
-    fn trouble(&self) -> Option<&'static str> {
+    fn unavailable_reason(&self) -> Option<&'static str> {
         (!self.keys.can_sign()).then_some("there is no key to sign access tokens with")
     }
 

@@ -88,7 +88,8 @@ impl JwtMode {
         request: &HttpRequest,
     ) -> Result<Login, AuthError> {
         let refresh = self.verify_refresh_token(presented, request).await?;
-        let login = outcome(self.logins.check(&refresh.claimed(), &actor_of(request)).await?)?;
+        let login =
+            outcome(self.logins.check_and_end_if_reused(&refresh.claimed(), &actor_of(request)).await?)?;
         log_user(&login);
         Ok(login)
     }
@@ -106,7 +107,7 @@ impl JwtMode {
             Transport::Bearer => Ok(()),
         };
         if let Err(missing) = proof {
-            outcome(self.logins.check(&refresh.claimed(), &actor_of(request)).await?)?;
+            outcome(self.logins.check_and_end_if_reused(&refresh.claimed(), &actor_of(request)).await?)?;
             return Err(missing);
         }
         Ok(refresh)
@@ -150,7 +151,7 @@ impl JwtMode {
         let Some(refresh) = cookie.and_then(|cookie| self.refresh_tokens.decode(&cookie.token)) else {
             return Ok(None);
         };
-        let found = outcome(self.logins.inspect(&refresh.claimed()).await?);
+        let found = outcome(self.logins.peek_outcome(&refresh.claimed()).await?);
         Ok(found.ok().map(|login| login.id))
     }
 }

@@ -23,9 +23,9 @@ impl SessionMode {
         }
         let found = self.find(credential).await?.ok_or_else(|| unknown_id_error(credential.transport))?;
         match found.validity {
-            HandleStatus::Good => Ok(Some(identity(&found))),
+            HandleStatus::Valid => Ok(Some(identity(&found))),
             HandleStatus::Replaced => Err(AuthError::SessionReplaced),
-            HandleStatus::Over => Err(AuthError::SessionExpired),
+            HandleStatus::Ended => Err(AuthError::SessionExpired),
         }
     }
 

@@ -5,7 +5,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 
-use crate::auth::{AcceptedModes, AuthError, Identity, Mode, Rejection, within_refresh_limit};
+use crate::auth::{AcceptedModes, AuthError, Identity, Mode, Rejection, limit_refresh_rate};
 use crate::error::{Code, Problem};
 use crate::http::body::{IgnoredBody, RawJson};
 use crate::logins::RenewalOutcome;
@@ -24,7 +24,7 @@ use super::variables::{KEY, PutOutcome, SessionDataStore, VariableName};
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
+#[post("/refresh", wrap = "from_fn(limit_refresh_rate)")]
 pub(super) async fn session_refresh(
     mode: Data<SessionMode>,
     modes: Data<AcceptedModes>,

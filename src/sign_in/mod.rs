@@ -54,7 +54,7 @@ impl SignIn {
     /// If the query fails.
     pub async fn end_all(&self, identity: &Identity, client: &Client) -> Result<(), DatabaseError> {
         self.accounts.sign_out(identity.user_id, &identity.actor(client)).await?;
-        self.logins.announce().await;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 }

@@ -108,7 +108,7 @@ impl SignIn {
             StepUpOutcome::SteppedUp(login) => Ok(*login),
             StepUpOutcome::Overtaken => Err(StepUpError::ConcurrentRenewal),
             StepUpOutcome::ProofChanged => Err(ConfirmPasswordError::WrongPassword.into()),
-            StepUpOutcome::Over => Err(StepUpError::LoginEnded),
+            StepUpOutcome::Ended => Err(StepUpError::LoginEnded),
         }
     }
 }

@@ -149,14 +149,14 @@ async fn feed(logins: &Logins) -> ComponentStatus {
 }
 
 fn keys(modes: &AcceptedModes) -> ComponentStatus {
-    match modes.iter().find_map(|mode| mode.trouble()) {
+    match modes.iter().find_map(|mode| mode.unavailable_reason()) {
         None => ComponentStatus::Ok,
         Some(trouble) => log_down("keys", ComponentStatus::Down, trouble),
     }
 }
 
 fn upkeep(tasks: &StoppedTasks) -> ComponentStatus {
-    match tasks.down() {
+    match tasks.names() {
         down if down.is_empty() => ComponentStatus::Ok,
         down => log_down("upkeep", ComponentStatus::Down, format!("not running: {}", down.join(", "))),
     }

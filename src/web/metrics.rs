@@ -118,7 +118,7 @@ impl Scrape {
     }
 
     fn read_hashing(&self) {
-        let load = self.accounts.hashing();
+        let load = self.accounts.hash_load();
         for (state, count) in [("waiting", load.waiting), ("running", load.running)] {
             self.gauges.password_queue.with_label_values(&[state]).set(number(count));
         }
@@ -134,7 +134,7 @@ impl Scrape {
         of_state("idle").set(number(idle));
         // Saturating, because the two numbers are not read at the same instant.
         of_state("in_use").set(number(open.saturating_sub(idle)));
-        self.gauges.max_connections.with_label_values(&[name]).set(number(pool.most()));
+        self.gauges.max_connections.with_label_values(&[name]).set(number(pool.max_size()));
     }
 }
 

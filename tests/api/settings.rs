@@ -151,9 +151,7 @@ async fn nothing_that_names_a_database_or_a_secret_is_passed_over() {
     ] {
         let told = refusal(&folder, &[&[NOWHERE], &settings[..]].concat()).await;
         assert!(
-            told.contains("settings are wrong")
-                && told.contains("APP_SECRET")
-                && told.contains(settings[0].0),
+            told.contains("invalid settings") && told.contains("APP_SECRET") && told.contains(settings[0].0),
             "{told}"
         );
     }

@@ -28,7 +28,7 @@ impl PasswordFactor {
             self.record_unconfirmed(error, Kind::PasswordChangeFailed, &actor);
         }
         outcome?;
-        self.logins.announce().await;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl PasswordFactor {
             return Err(ChangePasswordError::Missing);
         }
         self.trail.record(Entry::to_oneself(Kind::PasswordChanged, &identity.actor(client)));
-        self.logins.announce().await;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 

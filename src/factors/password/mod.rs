@@ -18,7 +18,8 @@ use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::rate_limits::{Limited, LimitedAttempt, Limiter};
 use crate::users::{
-    AttemptSource, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User, closed,
+    AttemptSource, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User,
+    account_locked,
 };
 
 pub use self::error::{ChangePasswordError, ConfirmPasswordError, LoginError, LoginFailure};
@@ -157,8 +158,9 @@ impl PasswordFactor {
     }
 
     fn source(&self, name: &str, client: &Client) -> AttemptSource {
-        let nobody = UnknownNameBucket::of(self.unknown_name_key.sign(name.to_ascii_lowercase().as_bytes()));
-        AttemptSource { address: client.address, nobody }
+        let unknown_name =
+            UnknownNameBucket::of(self.unknown_name_key.sign(name.to_ascii_lowercase().as_bytes()));
+        AttemptSource { address: client.address, unknown_name }
     }
 
     /// Counts an attempt at a locked account as a failure of its network.
@@ -179,7 +181,9 @@ impl PasswordFactor {
         self.hasher.check_room()?;
         let now = self.clock.now();
         match store::locked_until(&self.pool, name, source, now).await? {
-            Some((until, user)) => Err(LoginError::AccountLocked { limited: closed(until, now), user }),
+            Some((until, user)) => {
+                Err(LoginError::AccountLocked { limited: account_locked(until, now), user })
+            }
             None => Ok(()),
         }
     }
@@ -195,7 +199,7 @@ impl PasswordFactor {
         self.hasher.check_room()?;
         let now = self.clock.now();
         match store::reauth_locked_until(&self.pool, user, now).await? {
-            Some(until) => Err(closed(until, now).into()),
+            Some(until) => Err(account_locked(until, now).into()),
             None => Ok(()),
         }
     }
@@ -205,7 +209,7 @@ impl PasswordFactor {
         E: From<Limited> + From<PasswordError>,
     {
         let slot = self.hasher.acquire_slot()?;
-        let turn = slot.turn().await?;
+        let turn = slot.wait_for_turn().await?;
         let limited = self.limit.begin(network).await?;
         Ok(AttemptGuard { limited, slot, _turn: turn })
     }
@@ -220,8 +224,10 @@ impl PasswordFactor {
     ) -> Result<(User, Proof), LoginError> {
         let now = self.clock.now();
         let found = store::find_user_and_count_attempt(&self.pool, name, source, now).await?;
-        let found =
-            found.map_err(|(until, user)| LoginError::AccountLocked { limited: closed(until, now), user })?;
+        let found = found.map_err(|(until, user)| LoginError::AccountLocked {
+            limited: account_locked(until, now),
+            user,
+        })?;
         let stored = found.as_ref().and_then(|found| found.password.hash.as_deref());
         let check = slot.verify(password.expose_secret(), stored).await?;
         let Some(FoundUser { user, password, disabled }) = found else {
@@ -283,7 +289,7 @@ impl PasswordFactor {
     ) -> Result<Proof, ConfirmPasswordError> {
         let now = self.clock.now();
         let stored = store::password_and_count_attempt(&self.pool, user, now).await?;
-        let stored = stored.map_err(|until| closed(until, now))?;
+        let stored = stored.map_err(|until| account_locked(until, now))?;
         let hash = stored.as_ref().and_then(|stored| stored.hash.as_deref());
         let check = slot.verify(password.expose_secret(), hash).await?;
         match (stored, check) {

@@ -40,7 +40,7 @@ pub(super) async fn locked_until(
            select dualauth.next_try_at(id, $2, $3, $4) as closed_until, id as "id?", username as "username?"
            from (select 1) as once left join named on true"#,
         name,
-        source.nobody.as_bytes(),
+        source.unknown_name.as_bytes(),
         source.address.to_string(),
         now,
     );
@@ -70,7 +70,7 @@ pub(super) async fn find_user_and_count_attempt(
                   password_version as "password_version?", disabled_at is not null as "disabled!"
            from tried left join named on true"#,
         name,
-        source.nobody.as_bytes(),
+        source.unknown_name.as_bytes(),
         source.address.to_string(),
         now,
     );

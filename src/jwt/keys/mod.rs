@@ -167,7 +167,7 @@ impl Keys {
         token: &str,
         logins: &Logins,
     ) -> Result<Result<VerifiedToken, TokenRejection>, AuthError> {
-        if !logins.look_for_unknown().await {
+        if !logins.poll_for_unknown().await {
             return Err(AuthError::Stale);
         }
         Ok(self.ring().verify(token, self.0.clock.now()))

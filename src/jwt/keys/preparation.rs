@@ -175,7 +175,8 @@ impl Keys {
     async fn reseal_all(&self, rows: &[KeyRow]) -> Result<(), DatabaseError> {
         for row in rows {
             let Some(sealed) = &row.private_key else { continue };
-            let dated = self.0.sealer.unseal(&row.kid, sealed).filter(|unsealed| unsealed.is_dated);
+            let dated =
+                self.0.sealer.unseal(&row.kid, sealed).filter(|unsealed| unsealed.is_sealed_under_previous);
             if let Some(Ok(anew)) = dated.map(|dated| self.0.sealer.seal(&row.kid, &dated.secret)) {
                 store::reseal(&self.0.pool, &row.kid, sealed, &anew).await?;
             }

@@ -105,7 +105,7 @@ pub(super) fn page(measured: &MeasuredTable, article: &str, mark: Option<&str>) 
     let rows: String = ROWS.iter().map(|row| table_row(row, measured)).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
-            "<div class=\"report\"><p class=\"beware\"><strong>Beware.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
+            "<div class=\"report\"><p class=\"beware\"><strong>Warning.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
              this page again.</p></div>\n"
         )
     });
@@ -157,6 +157,6 @@ mod tests {
         let page = page(&measured, "<p>the run</p>", None);
         assert_eq!(page.matches("<p><b>1</b></p>").count(), 5);
         assert_eq!(page.matches("Can’t be measured from outside the server").count(), 5);
-        assert!(page.contains("<p>the run</p>") && !page.contains("Beware"));
+        assert!(page.contains("<p>the run</p>") && !page.contains("Warning"));
     }
 }

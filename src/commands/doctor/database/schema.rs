@@ -36,7 +36,7 @@ async fn check_schema(
             "Stop every node of an older version; the next start moves the tables to the schema dualauth.",
         ),
     };
-    let missing = rights::to_migrate(backend, schema).await?;
+    let missing = rights::missing_to_migrate(backend, schema).await?;
     Ok(match missing.is_empty() {
         true => Finding::warning(what, advice),
         false => Finding::problem(
@@ -61,7 +61,7 @@ fn unusable_schema(error: &SchemaError) -> Finding {
 
 /// Checks that the role has the privileges that the service needs.
 async fn check_privileges(backend: &mut PgConnection, is_ready: bool) -> Result<Finding, sqlx::Error> {
-    let missing = rights::to_serve(backend).await?;
+    let missing = rights::missing_to_serve(backend).await?;
     Ok(match missing.is_empty() {
         true if is_ready => Finding::ok("the role has the rights that it needs"),
         true => Finding::skipped("rights on tables", "Not all tables exist yet."),
