@@ -230,7 +230,7 @@ async fn what_others_call_a_setting_is_named_at_the_start_and_by_doctor() {
         .stdout,
     );
     for (name, _) in others {
-        let about = format!("{name} is no setting.");
+        let about = format!("{name} is not a known setting.");
         assert!(told.contains(&about) && doctor.contains(&about), "{name}: {told}{doctor}");
     }
 }
