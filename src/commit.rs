@@ -1,15 +1,15 @@
-//! The commit that the program was built from.
+//! The Git commit that the program was built from.
 //!
-//! Git writes down each commit that is checked out or made, and the compiler reads where git does: a new commit has this file
-//! compiled anew, and the library left alone. Where there is no git, `build.rs` writes a line as git would.
+//! Read from Git's reflog of HEAD, which Git appends to whenever HEAD changes. Because it is included here, a new commit
+//! recompiles this crate and not the library. Without a reflog, `build.rs` writes a file in the same format.
 
-/// What was checked out, a line each, the last at the end: two commits, the earlier and the later one, and more.
-const LOG: &[u8] = include_bytes!(env!("HEAD_LOG"));
+/// A line for each change of HEAD, the latest at the end: the old hash, a space, the new hash, a space, and more.
+const REFLOG: &[u8] = include_bytes!(env!("HEAD_REFLOG"));
 
-/// Its full name in hexadecimal digits, or `unknown`.
-pub(crate) const COMMIT: &str = newest(LOG);
+/// The commit's full hash in hexadecimal, or `unknown`.
+pub(crate) const COMMIT: &str = newest(REFLOG);
 
-/// The later commit of the last line.
+/// The new hash in the last line.
 const fn newest(log: &[u8]) -> &str {
     let mut end = log.len();
     while end > 0 && log[end - 1] == b'\n' {

@@ -1,4 +1,4 @@
-//! The database, the private Postgres that may have been started for it, and what is kept in it.
+//! Storage: the database's connection pools, the private Postgres if there is one, and the repositories on top.
 
 use secrecy::SecretString;
 
@@ -15,17 +15,17 @@ use dualauth_postgres::PrivatePostgres;
 
 use super::StartError;
 
-/// The database of the service, and the Postgres that was started for it, if any.
+/// The service's database, and the private Postgres that was started for it, if any.
 pub struct Storage {
-    /// Connections to it.
+    /// The connection pools.
     pub pools: Pools,
-    /// The audit trail in it.
+    /// The audit trail.
     pub trail: Trail,
     private: Option<PrivatePostgres>,
 }
 
 impl Storage {
-    /// Opens the database that the settings name, or the private one, for a command, and brings its schema up to date.
+    /// Opens the configured database for a command, or else the private one, and migrates its schema.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -50,20 +50,20 @@ impl Storage {
         Self { pools, trail, private }
     }
 
-    /// Of a database that is never asked: enough to say which routes there are.
+    /// Pools that never connect, for building the route table and the OpenAPI document without a database.
     ///
     /// # Errors
-    /// Never in practice: its address can be read.
-    pub(super) fn nowhere(config: &Config) -> Result<Self, OpenError> {
-        let ways = Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?;
-        let pools = Pools::new(ways, config.database_max_connections);
+    /// Never in practice: the URL is a constant that parses.
+    pub(super) fn disconnected(config: &Config) -> Result<Self, OpenError> {
+        let endpoints = Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?;
+        let pools = Pools::new(endpoints, config.database_max_connections);
         Ok(Self::new(pools, None, &Clock::system()))
     }
 
-    /// The accounts in it.
+    /// The user accounts.
     ///
     /// # Errors
-    /// When the machine gives no thread to compute hashes.
+    /// If a hashing thread can't be started.
     pub fn accounts(
         &self,
         config: &Config,
@@ -75,29 +75,29 @@ impl Storage {
         Ok(Accounts::new(pool, hasher, config.passwords.min_length, clock, trail))
     }
 
-    /// The signing keys in it, sealed under this secret.
+    /// The signing keys, encrypted in the database under `secret`.
     ///
     /// # Errors
-    /// When `JWT_KEY_FILE` has none.
+    /// If `JWT_KEY_FILE` contains no usable key.
     pub fn keys(&self, config: &Config, secret: &AppSecret, clock: &Clock) -> Result<Keys, KeysError> {
         Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone(), self.trail.clone())
     }
 
-    /// The logins in it.
+    /// The logins.
     pub fn logins(&self, config: &Config, clock: &Clock) -> Logins {
         let (clock, trail) = (clock.clone(), self.trail.clone());
         Logins::new(self.pools.clone(), config.lifetimes, config.directory, clock, trail)
     }
 
-    /// The registered clients in it, kept up to date by whoever follows the feed of these logins.
+    /// The registered OAuth clients. They are reloaded by the revocation feed of `logins`, if it is running.
     pub fn clients(&self, logins: Logins, clock: &Clock) -> Clients {
         Clients::new(self.pools.clone(), logins, clock.clone(), self.trail.clone())
     }
 
-    /// The secret in force, for commands: they make none.
+    /// The current APP_SECRET, for commands, which never generate one.
     ///
     /// # Errors
-    /// When the database gives no answer, or there is none yet.
+    /// If a query fails, or there is no secret yet.
     pub async fn app_secret(&self, config: &Config) -> Result<AppSecret, StartError> {
         match &config.app_secret {
             Some(secret) => Ok(secret.clone()),
@@ -105,12 +105,12 @@ impl Storage {
         }
     }
 
-    /// The private Postgres' URL, for a person who wants to look into it.
+    /// The URL of the private Postgres, for inspection by the operator.
     pub fn private_url(&self) -> Option<String> {
         self.private.as_ref().map(PrivatePostgres::url)
     }
 
-    /// Closes the connections, and stops the Postgres that was started for them.
+    /// Closes the connections, and stops the private Postgres.
     pub async fn close(self) {
         self.pools.close().await;
         if let Some(private) = self.private {

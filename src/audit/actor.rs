@@ -1,10 +1,11 @@
-//! Who does something: whoever sent a request, an operator by a command, or the node by itself.
+//! The actor of an audit event: the sender of a request, an operator's command, or the node itself.
 
 use std::net::IpAddr;
 
 use uuid::Uuid;
 
-/// Who makes a change or tries to, and by which way. Whatever changes something is told, and tells the trail.
+/// The actor of a change or an attempt. Functions that change something take it as an argument and record it in the
+/// trail.
 #[derive(Clone, Debug)]
 pub struct Actor {
     pub(super) source: Source,
@@ -14,21 +15,21 @@ pub struct Actor {
     pub(super) client_id: Option<Uuid>,
 }
 
-/// The login that a request is made in.
+/// The login of an authenticated request.
 #[derive(Clone, Debug)]
 pub struct ActorLogin {
-    /// Whose it is.
+    /// Its owner's id.
     pub user_id: Uuid,
     /// Its owner's name.
     pub username: String,
-    /// The login.
+    /// Its id.
     pub id: Uuid,
 }
 
-/// Where an event comes from.
+/// The source of an event.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    /// A request from this network address; what its client says it is.
+    /// A request: the client's network address and its `User-Agent` header.
     Request { address: IpAddr, user_agent: String },
     /// An operator's command.
     Command,
@@ -57,36 +58,36 @@ impl Actor {
         Self { source, login: None, mode: None, transport: None, client_id: None }
     }
 
-    /// Whoever sent a request from this network address, by a client that says to be this.
+    /// The sender of a request, with the client's network address and `User-Agent` header.
     pub fn request(address: IpAddr, user_agent: impl Into<String>) -> Self {
         Self::new(Source::Request { address, user_agent: user_agent.into() })
     }
 
-    /// Who asks in this mode.
+    /// Sets the mode.
     #[must_use]
     pub fn in_mode(self, mode: &'static str) -> Self {
         Self { mode: Some(mode), ..self }
     }
 
-    /// Whose credential travels, or is to travel, by this transport.
+    /// Sets the transport of the credential.
     #[must_use]
     pub fn by_transport(self, transport: &'static str) -> Self {
         Self { transport: Some(transport), ..self }
     }
 
-    /// Who is signed in.
+    /// Sets the login.
     #[must_use]
     pub fn signed_in(self, login: ActorLogin) -> Self {
         Self { login: Some(login), ..self }
     }
 
-    /// Who is this registered service.
+    /// Sets the registered client.
     #[must_use]
     pub fn of_client(self, id: Uuid) -> Self {
         Self { client_id: Some(id), ..self }
     }
 
-    /// The login in which they ask, if they are signed in.
+    /// The login, if the actor is signed in.
     pub fn login_id(&self) -> Option<Uuid> {
         self.login.as_ref().map(|login| login.id)
     }

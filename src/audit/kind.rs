@@ -1,16 +1,16 @@
-//! The kinds of events, each with its name in the trail and what it means.
+//! The kinds of audit events, with their names and meanings.
 
-/// Declares [`Kind`] from a table: each kind's name in the trail, and what it means.
+/// Declares [`Kind`] from a table of names and meanings.
 macro_rules! kinds {
     ($($kind:ident: $name:literal, $meaning:literal;)+) => {
-        /// What kind of event it is.
+        /// The kind of an event.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Kind {
             $(#[doc = $meaning] $kind,)+
         }
 
         impl Kind {
-            /// Each of them.
+            /// All kinds.
             pub const ALL: &'static [Self] = &[$(Self::$kind,)+];
 
             /// Its name in the trail.
@@ -24,45 +24,45 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Registered: "registered", "Somebody opened an account.";
-    LoginStarted: "login_started", "Somebody signed in.";
-    LoginFailed: "login_failed", "Somebody did not prove who they are.";
-    LoginLimited: "login_limited", "Somebody tried too often, and was not listened to.";
-    Logout: "logout", "Somebody signed out on a device.";
-    LogoutAll: "logout_all", "Somebody signed out everywhere.";
-    LoginEnded: "login_ended", "Somebody ended a login of theirs from another device.";
-    RefreshTokenReused: "refresh_token_reused", "A refresh token was used again after its successor had taken over: its login was ended.";
-    PasswordChanged: "password_changed", "Somebody changed their password, which ends every other login.";
-    PasswordChangeFailed: "password_change_failed", "Somebody who is signed in gave a wrong current password.";
-    SteppedUp: "stepped_up", "Somebody who is signed in proved once more to be who they are.";
-    StepUpFailed: "step_up_failed", "Somebody who is signed in did not.";
-    PasswordUpgraded: "password_upgraded", "A password was hashed anew, by what is set now.";
-    TokenRevoked: "token_revoked", "A service ended the login behind a token.";
-    ClientRefused: "client_refused", "Somebody did not prove to be a registered service.";
-    UserCreated: "user_created", "An operator opened an account.";
-    UsersImported: "users_imported", "An operator brought accounts from elsewhere.";
+    Registered: "registered", "An account was registered.";
+    LoginStarted: "login_started", "A user signed in.";
+    LoginFailed: "login_failed", "A sign-in failed.";
+    LoginLimited: "login_limited", "An attempt was rejected by a rate limit.";
+    Logout: "logout", "A user signed out on a device.";
+    LogoutAll: "logout_all", "A user signed out on all devices.";
+    LoginEnded: "login_ended", "A user ended a login on another device.";
+    RefreshTokenReused: "refresh_token_reused", "A replaced refresh token was used again: its login was ended.";
+    PasswordChanged: "password_changed", "A user changed their password, which ends all other logins.";
+    PasswordChangeFailed: "password_change_failed", "A signed-in user gave a wrong current password.";
+    SteppedUp: "stepped_up", "A signed-in user stepped up.";
+    StepUpFailed: "step_up_failed", "A step-up failed.";
+    PasswordUpgraded: "password_upgraded", "A password was hashed again with the current settings.";
+    TokenRevoked: "token_revoked", "A registered client ended the login of a token.";
+    ClientRefused: "client_refused", "The authentication of a registered client failed.";
+    UserCreated: "user_created", "An operator created an account.";
+    UsersImported: "users_imported", "An operator imported accounts.";
     UserDisabled: "user_disabled", "An operator disabled a user, which ends every login.";
     UserEnabled: "user_enabled", "An operator enabled a user again.";
-    UserLoggedOut: "user_logged_out", "An operator signed a user out everywhere.";
+    UserLoggedOut: "user_logged_out", "An operator ended all logins of a user.";
     UserPasswordSet: "user_password_set", "An operator set a user's password, which ends every login.";
     UserDeleted: "user_deleted", "An operator deleted a user, which ends every login.";
-    UserUnlocked: "user_unlocked", "An operator had a user's failures forgotten.";
-    RoleAdded: "role_added", "An operator gave a user a role.";
-    RoleRemoved: "role_removed", "An operator took a role from a user.";
-    ClientCreated: "client_created", "An operator registered a service.";
-    ClientDeleted: "client_deleted", "An operator had a service forgotten.";
-    KeyRotated: "key_rotated", "Another key signs access tokens from then on.";
-    KeyRetired: "key_retired", "An operator had what a key signed refused.";
-    KeysReset: "keys_reset", "An operator had new keys made, and all that was signed refused.";
+    UserUnlocked: "user_unlocked", "An operator reset a user's failed sign-ins.";
+    RoleAdded: "role_added", "An operator added a role to a user.";
+    RoleRemoved: "role_removed", "An operator removed a role from a user.";
+    ClientCreated: "client_created", "An operator registered a client.";
+    ClientDeleted: "client_deleted", "An operator deleted a client.";
+    KeyRotated: "key_rotated", "A new key signs access tokens from now on.";
+    KeyRetired: "key_retired", "An operator retired a key: tokens that it has signed are rejected.";
+    KeysReset: "keys_reset", "An operator replaced all keys: all tokens signed so far are rejected.";
 }
 
 impl Kind {
-    /// The one of this name.
+    /// The kind with this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
     }
 
-    /// Whether strangers can cause it as often as they like, since it costs neither them nor us a thing.
+    /// Whether unauthenticated clients can cause it without limit, at no cost.
     pub(super) fn is_free(self) -> bool {
         matches!(self, Self::ClientRefused | Self::LoginLimited)
     }

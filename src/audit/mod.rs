@@ -1,8 +1,8 @@
-//! WHAT HAPPENED: security events, each with who, from where and in which mode.
+//! The audit trail: security events, each with user, actor and mode.
 //!
-//! The function that makes a change is told who asks for it ([`Actor`]), makes an [`Entry`] of it and hands that to the
-//! [`Trail`], which takes it at once and writes it to Postgres a moment later, with others ([`store`]). `docs/decisions/0010`
-//! says why not with the change itself.
+//! A function that changes something takes the [`Actor`], creates an [`Entry`] and passes it to the [`Trail`], which
+//! accepts it at once and writes it to Postgres shortly after, in batches ([`store`]). `docs/decisions/0010` explains
+//! why it is not written in the transaction of the change itself.
 
 mod actor;
 mod kind;
@@ -20,7 +20,7 @@ pub use self::kind::Kind;
 pub use self::store::Filter;
 pub use self::trail::Trail;
 
-/// An event, as it is told to the trail.
+/// An event before it is recorded.
 #[derive(Clone, Debug)]
 pub struct Entry {
     kind: Kind,
@@ -35,7 +35,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Of this kind, by this actor. To whom it happens is still to be said.
+    /// An event of this kind by this actor. The affected user is still to be set.
     pub fn new(kind: Kind, actor: &Actor) -> Self {
         Self {
             kind,
@@ -50,7 +50,7 @@ impl Entry {
         }
     }
 
-    /// What somebody who is signed in does to their own account, or to the login in which they ask.
+    /// An event by a signed-in actor that affects their own account or current login.
     pub fn to_oneself(kind: Kind, actor: &Actor) -> Self {
         let entry = Self::new(kind, actor);
         match &actor.login {
@@ -69,17 +69,17 @@ impl Entry {
         Self { login_id: Some(id), ..self }
     }
 
-    /// In this mode, whichever its actor uses.
+    /// Sets the mode, also if the actor's is another one.
     pub fn in_mode(self, mode: impl Into<String>) -> Self {
         Self { mode: Some(mode.into()), ..self }
     }
 
-    /// By this transport, whichever its actor uses.
+    /// Sets the transport, also if the actor's is another one.
     pub fn by_transport(self, transport: &'static str) -> Self {
         Self { transport: Some(transport), ..self }
     }
 
-    /// Done to this service.
+    /// Sets the affected client.
     pub fn of_client(self, id: Uuid) -> Self {
         Self { client_id: Some(id), ..self }
     }

@@ -1,4 +1,4 @@
-//! `client`: registers the services that may ask about tokens.
+//! `client`: manages the registered OAuth clients, that is services that may introspect and revoke tokens.
 
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
@@ -14,17 +14,17 @@ use crate::tokens::OpaqueToken;
 
 #[derive(Subcommand)]
 pub(super) enum ClientCommand {
-    /// Register a service, and print its secret, this once
+    /// Register a service, and print its secret, which is shown only once
     Create(CreateClientArgs),
-    /// List them: id, name, and when it was registered, with tabs in between
+    /// List the registered services: id, name and time of registration, separated by tabs
     List,
-    /// Forget a service: its secret is refused from now on
+    /// Delete a service: its secret is refused from now on
     Delete(ClientIdArgs),
 }
 
 #[derive(Args)]
 pub(super) struct CreateClientArgs {
-    /// What people call it: 1 to 64 printable characters
+    /// The service's name: 1 to 64 printable characters
     name: String,
 }
 
@@ -35,10 +35,13 @@ pub(super) struct ClientIdArgs {
     id: String,
 }
 
-/// Does one thing, and says what came of it.
+/// Runs a subcommand, and prints its result.
 pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<(), Failure> {
-    if matches!(command, ClientCommand::Create(_)) && output::is_discarded() {
-        return Err("standard output is closed, or /dev/null: nobody could read the secret, so nothing was registered".into());
+    if matches!(command, ClientCommand::Create(_)) && output::is_dev_null() {
+        return Err(
+            "standard output is closed or /dev/null: the secret would be lost, so nothing was registered"
+                .into(),
+        );
     }
     let storage = Storage::open(config).await?;
     let clock = Clock::system();
@@ -72,5 +75,5 @@ async fn list(clients: &Clients) -> Result<Vec<String>, Failure> {
 async fn delete(clients: &Clients, id: &str) -> Result<Vec<String>, Failure> {
     let parsed: Uuid = id.parse().map_err(|_| format!("there is no client {id:?}: an id is a UUID"))?;
     clients.delete(parsed, &Actor::OPERATOR).await?;
-    Ok(vec![format!("{parsed} is refused from now on.")])
+    Ok(vec![format!("{parsed} is deleted: its secret is refused from now on.")])
 }

@@ -1,4 +1,4 @@
-//! `completions`: what a shell completes commands by.
+//! `completions`: prints a completion script for a shell.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
@@ -6,12 +6,12 @@ use clap_complete::Shell;
 use super::{CommandLine, Failure, print_line};
 
 #[derive(Args)]
-pub(super) struct Completions {
-    /// Which shell
+pub(super) struct CompletionsArgs {
+    /// The shell
     shell: Shell,
 }
 
-pub(super) fn print(completions: &Completions) -> Result<(), Failure> {
+pub(super) fn run(completions: &CompletionsArgs) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(completions.shell, &mut CommandLine::command(), "dualauth", &mut script);
     print_line(String::from_utf8(script)?.trim_end())

@@ -1,4 +1,4 @@
-//! `health`: whether the service that runs here is ready, for whoever has no HTTP client at hand: a container, above all.
+//! `health`: a readiness check without an HTTP client, for containers.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,17 +15,17 @@ use url::Url;
 use super::Failure;
 use crate::config::{Config, Listen};
 
-/// How long it may take in all: the service gives itself some two seconds.
+/// For connecting and the answer together. The service itself answers within some two seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long an answer may be, in bytes.
-const MAX_ANSWER: u64 = 64 * 1024;
+/// The maximum size of a response, in bytes.
+const MAX_RESPONSE: u64 = 64 * 1024;
 
-const READY: &str = "/health/ready";
+const PATH: &str = "/health/ready";
 
 #[derive(Args)]
-pub(super) struct Health {
-    /// Where to ask, by http. If it is not given, at the address of LISTEN: no other setting is needed
+pub(super) struct HealthArgs {
+    /// The service's URL (http). Default: the address in LISTEN, the only setting that is read
     #[arg(long, value_name = "URL", value_parser = http_url)]
     url: Option<Url>,
 }
@@ -35,29 +35,32 @@ fn http_url(text: &str) -> Result<Url, String> {
     match url.scheme() {
         "http" => Ok(url),
         _ => {
-            Err("expected http://…: a node speaks no TLS, and `dualauth doctor --url` asks what is before it"
+            Err("expected http://…: the service itself has no TLS. `dualauth doctor --url` checks it through a proxy"
                 .to_owned())
         }
     }
 }
 
-/// Asks, and says nothing if it is ready.
-pub(super) async fn ask(health: Health) -> Result<(), Failure> {
+/// Prints nothing if the service is ready.
+///
+/// # Errors
+/// Why it is not, in one line.
+pub(super) async fn run(health: HealthArgs) -> Result<(), Failure> {
     let server = match &health.url {
         Some(url) => Server::of_url(url),
         None => Server::of(&Config::listen_from_env().map_err(|error| error.lines().join("; "))?)?,
     };
-    let place = server.place();
+    let address = server.address();
     match timeout(TIME_LIMIT, server.get()).await {
-        Ok(Ok(answer)) => judge(&answer).map_err(|why| format!("{place}: {why}").into()),
-        Ok(Err(error)) => Err(format!("{place}: no answer: {error}").into()),
-        Err(_) => Err(format!("{place}: no answer in {} s", TIME_LIMIT.as_secs()).into()),
+        Ok(Ok(response)) => check(&response).map_err(|why| format!("{address}: {why}").into()),
+        Ok(Err(error)) => Err(format!("{address}: no answer: {error}").into()),
+        Err(_) => Err(format!("{address}: no answer in {} s", TIME_LIMIT.as_secs()).into()),
     }
 }
 
-/// Where a server can be asked.
+/// The address of a server.
 enum Server {
-    /// The addresses that may be its own, as `host:port`, and the path of what is asked for.
+    /// Alternatives of `host:port`, and the path to request.
     Tcp {
         authorities: Vec<String>,
         path: String,
@@ -66,11 +69,11 @@ enum Server {
 }
 
 impl Server {
-    /// With the path below which it may be.
+    /// The path of the URL is kept.
     fn of_url(url: &Url) -> Self {
         let host = url.host_str().unwrap_or_default();
         let authority = format!("{host}:{}", url.port_or_known_default().unwrap_or_default());
-        let path = format!("{}{READY}", url.path().trim_end_matches('/'));
+        let path = format!("{}{PATH}", url.path().trim_end_matches('/'));
         Self::Tcp { authorities: vec![authority], path }
     }
 
@@ -83,23 +86,25 @@ impl Server {
             Listen::Address(address) => (vec![address.ip()], address.port()),
         };
         if port == 0 {
-            return Err("LISTEN leaves the port to the system: say with --url where to ask".into());
+            return Err(
+                "LISTEN has port 0, which the system replaces by a free one: give the URL with --url".into(),
+            );
         }
         let authorities = hosts.into_iter().map(|host| SocketAddr::new(host, port).to_string()).collect();
-        Ok(Self::Tcp { authorities, path: READY.to_owned() })
+        Ok(Self::Tcp { authorities, path: PATH.to_owned() })
     }
 
     /// For a person to read.
-    fn place(&self) -> String {
+    fn address(&self) -> String {
         match self {
             Self::Tcp { authorities, .. } => authorities.join(" or "),
             Self::Unix(path) => format!("unix:{}", path.display()),
         }
     }
 
-    async fn get(&self) -> io::Result<Answer> {
+    async fn get(&self) -> io::Result<Response> {
         let (authorities, path) = match self {
-            Self::Unix(socket) => return get(UnixStream::connect(socket).await?, "localhost", READY).await,
+            Self::Unix(socket) => return get(UnixStream::connect(socket).await?, "localhost", PATH).await,
             Self::Tcp { authorities, path } => (authorities, path),
         };
         let mut failed = io::Error::from(ErrorKind::NotFound);
@@ -113,30 +118,31 @@ impl Server {
     }
 }
 
-/// What came back.
-struct Answer {
+struct Response {
     status: u16,
     body: Value,
 }
 
-/// By HTTP/1.0, which knows no chunks: the body ends with the connection.
-async fn get(mut stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, path: &str) -> io::Result<Answer> {
+/// Uses HTTP/1.0, which has no chunks: the body ends with the connection.
+async fn get(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    path: &str,
+) -> io::Result<Response> {
     let request = format!("GET {path} HTTP/1.0\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::new();
-    stream.take(MAX_ANSWER).read_to_end(&mut bytes).await?;
+    stream.take(MAX_RESPONSE).read_to_end(&mut bytes).await?;
     let text = String::from_utf8_lossy(&bytes);
     let status = text.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)?.parse().ok());
-    let status = status.ok_or_else(|| io::Error::other("it is none of HTTP"))?;
+    let status = status.ok_or_else(|| io::Error::other("not an HTTP response"))?;
     let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok(Answer { status, body: serde_json::from_str(body).unwrap_or_default() })
+    Ok(Response { status, body: serde_json::from_str(body).unwrap_or_default() })
 }
 
-/// Whether that says that it is ready.
-///
 /// # Errors
-/// Why it is not, for a person to read.
-fn judge(Answer { status, body }: &Answer) -> Result<(), String> {
+/// Why the service is not ready.
+fn check(Response { status, body }: &Response) -> Result<(), String> {
     let checks = body["checks"].as_object();
     match (status, checks) {
         (200, Some(_)) if body["status"] == "ok" => Ok(()),
@@ -145,6 +151,8 @@ fn judge(Answer { status, body }: &Answer) -> Result<(), String> {
             let failing = failing.map(|(part, state)| format!("{part} {}", state.as_str().unwrap_or("down")));
             Err(format!("not ready: {}", failing.collect::<Vec<_>>().join(", ")))
         }
-        (status, _) => Err(format!("it answers {status}, and not as dualauth does")),
+        (status, _) => {
+            Err(format!("not ready: status {status}, and not a response of dualauth's /health/ready"))
+        }
     }
 }

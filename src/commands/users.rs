@@ -1,4 +1,4 @@
-//! `user`: looks after users.
+//! `user`: manages users.
 
 use std::io::{IsTerminal, Read};
 
@@ -6,9 +6,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
-use super::audit::printable;
-use super::import::{ImportUsers, import};
-use super::user_list::{ListUsers, list};
+use super::audit::escape_control_chars;
+use super::import::{ImportUsersArgs, import};
+use super::user_list::{ListUsersArgs, list};
 use super::{Failure, print_line};
 use crate::app::Storage;
 use crate::audit::Actor;
@@ -18,25 +18,25 @@ use crate::users::{Account, Accounts, Field, RegisterError, RegistrationInput, T
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
-    /// Open an account. The password is read from standard input
+    /// Create an account. The password is read from standard input
     Create(CreateUserArgs),
-    /// Take users over from another system, with the hashes of their passwords
-    Import(ImportUsers),
-    /// Print every user: id, username, email, roles, since when, and whether they are disabled
-    List(ListUsers),
-    /// Print what is known of a user
+    /// Import users from another system, with their password hashes
+    Import(ImportUsersArgs),
+    /// Print every user: id, username, email, roles, time of registration, and whether they are disabled
+    List(ListUsersArgs),
+    /// Print a user's account
     Show(UserNameArgs),
-    /// Set a user's password, which is read from standard input, and end every login of theirs
+    /// Set a user's password, which is read from standard input, and end all their logins
     SetPassword(UserNameArgs),
-    /// Delete a user and all that is theirs; every login ends. The audit trail stays
+    /// Delete a user with all their data, and end all their logins. The audit trail stays
     Delete(UserNameArgs),
-    /// Let nobody sign in as this user any more, and end every login of theirs
+    /// Disable a user: they can't sign in any more, and all their logins end
     Disable(UserNameArgs),
-    /// Let a disabled user sign in again. No login is revived
+    /// Enable a disabled user: they can sign in again. Ended logins stay ended
     Enable(UserNameArgs),
     /// End every login of a user, in both modes
     Logout(UserNameArgs),
-    /// Let everybody try this user's password again, after too many failures
+    /// Unlock an account that is locked after too many failed sign-ins
     Unlock(UserNameArgs),
     /// Give a user a role, or take one away
     #[command(subcommand)]
@@ -67,7 +67,7 @@ pub(super) struct RoleArgs {
 
 #[derive(Args)]
 pub(super) struct CreateUserArgs {
-    /// 3 to 64 ASCII letters, digits, and the characters _ . - +. If it is not given, it is derived from the email
+    /// 3 to 64 ASCII letters, digits, and the characters _ . - +; by default derived from the email
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
     /// The user's address
@@ -78,18 +78,18 @@ pub(super) struct CreateUserArgs {
     admin: bool,
 }
 
-/// Does one thing to one user, and says what came of it.
+/// Runs a subcommand, and prints its result.
 pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), Failure> {
     let password = match &command {
         UserCommand::Create(_) | UserCommand::SetPassword(_) => read_password()?,
         _ => SecretString::default(),
     };
     let storage = Storage::open(config).await?;
-    let accounts = storage.accounts(config, &Clock::system(), ThreadPriority::Usual)?;
+    let accounts = storage.accounts(config, &Clock::system(), ThreadPriority::Normal)?;
     let outcome = match command {
         UserCommand::Create(user) => create(&accounts, user, password).await.map(Some),
         UserCommand::Import(users) => import(users, &storage).await.map(Some),
-        UserCommand::List(how) => list(&accounts, &how).await.map(|()| None),
+        UserCommand::List(args) => list(&accounts, &args).await.map(|()| None),
         UserCommand::Show(user) => show(&accounts, &user.name).await.map(Some),
         UserCommand::SetPassword(user) => set_password(&accounts, &user.name, &password).await.map(Some),
         UserCommand::Delete(user) => delete(&accounts, &user.name).await.map(Some),
@@ -101,7 +101,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     };
     storage.trail.write_all().await;
     storage.close().await;
-    outcome?.map_or(Ok(()), |told| print_line(&told))
+    outcome?.map_or(Ok(()), |text| print_line(&text))
 }
 
 async fn create(
@@ -118,18 +118,18 @@ async fn show(accounts: &Accounts, name: &str) -> Result<String, Failure> {
     let (Account { user, disabled_at }, logins) = accounts.show(name).await?;
     let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     let disabled = disabled_at.map_or_else(|| "no".to_owned(), |at| format!("since {}", time(at)));
-    let [username, email] = [&user.username, &user.email].map(|text| printable(text));
+    let [username, email] = [&user.username, &user.email].map(|text| escape_control_chars(text));
     Ok(format!(
         "user_id: {}\nusername: {username}\nemail: {email}\nroles: {}\ncreated_at: {}\ndisabled: {disabled}\nlive logins: {logins}",
         user.id,
-        printable(&user.roles.join(", ")),
+        escape_control_chars(&user.roles.join(", ")),
         time(user.created_at),
     ))
 }
 
 async fn set_password(accounts: &Accounts, name: &str, password: &SecretString) -> Result<String, Failure> {
     let ended = accounts.set_password(name, password, &Actor::OPERATOR).await?;
-    Ok(format!("{name} has another password, and is signed out everywhere. Logins ended: {ended}"))
+    Ok(format!("{name} has a new password, and is signed out everywhere. Logins ended: {ended}"))
 }
 
 async fn delete(accounts: &Accounts, name: &str) -> Result<String, Failure> {
@@ -152,7 +152,7 @@ async fn log_out(accounts: &Accounts, name: &str) -> Result<String, Failure> {
 
 async fn unlock(accounts: &Accounts, name: &str) -> Result<String, Failure> {
     accounts.unlock(name, &Actor::OPERATOR).await?;
-    Ok(format!("{name} may be signed in from everywhere."))
+    Ok(format!("{name} is unlocked."))
 }
 
 async fn change_role(accounts: &Accounts, command: RoleCommand) -> Result<String, Failure> {
@@ -169,7 +169,7 @@ async fn change_role(accounts: &Accounts, command: RoleCommand) -> Result<String
     Ok(format!("username: {name}\nroles: {}", roles.join(", ")))
 }
 
-/// From a terminal without showing it; else the first line of standard input.
+/// Reads a password: from a terminal without echo, else the first line of standard input.
 fn read_password() -> Result<SecretString, Failure> {
     if std::io::stdin().is_terminal() {
         return Ok(SecretString::from(rpassword::prompt_password("Password: ")?));

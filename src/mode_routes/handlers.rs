@@ -1,5 +1,5 @@
-//! What the routes that every mode has do. Their tags, the beginnings of their ids and what a mode says of them are added
-//! to the API's document for each mode.
+//! Handlers of the routes that every mode has. `web/openapi/modes` adds tags, operation id prefixes and the mode's own
+//! descriptions to the OpenAPI document.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
@@ -14,9 +14,9 @@ use crate::http::client::Client;
 use crate::logins::{Logins, Transport};
 use crate::sign_in::{LoginPresentation, SignIn};
 
-/// Open an account. Signs nobody in.
+/// Create an account, without signing in.
 ///
-/// It is the same account in every mode.
+/// The account is the same in every mode.
 #[utoipa::path(operation_id = "register", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
@@ -60,9 +60,9 @@ pub(super) async fn log_in(
     mode.issue(login, secret, transport, &request).await
 }
 
-/// Prove once more who one is, for this login.
+/// Step up: authenticate again for the same login.
 #[utoipa::path(operation_id = "step_up", request_body = StepUpRequest, responses(
-    (status = 200, description = "The same login under a new credential."),
+    (status = 200, description = "The same login, with a new credential."),
     (status = 403, description = "invalid_credentials"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
@@ -84,9 +84,9 @@ pub(super) async fn step_up(
     mode.issue(login, next.secret, identity.transport, &request).await
 }
 
-/// Who is signed in.
+/// The signed-in user.
 #[utoipa::path(operation_id = "profile", responses(
-    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
+    (status = 200, description = "The user and the login.", body = ProfileBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/profile")]

@@ -1,4 +1,4 @@
-//! What another service is told of a session token, and how it ends what is behind one.
+//! Introspection and revocation of session tokens, for OAuth clients (RFC 7662, RFC 7009).
 
 use crate::audit::Actor;
 use crate::auth::{AuthError, Credential, IntrospectedToken, RevocationOutcome};
@@ -7,7 +7,7 @@ use super::SessionMode;
 use super::credential::is_token;
 
 impl SessionMode {
-    /// What a session token stands for. To ask is to use the session: what the service does, it does for it.
+    /// The introspection of a session token. It counts as a use of the session, since the client acts for it.
     pub(super) async fn describe(&self, token: &Credential) -> Result<Option<IntrospectedToken>, AuthError> {
         Ok(self.identify(token).await?.map(IntrospectedToken::from))
     }

@@ -1,4 +1,4 @@
-//! An attempt to sign in: who asks, for which login, and what came of it.
+//! Sign-in: verifies the password, starts the login, records the outcome.
 
 use crate::audit::{Actor, Entry, Kind};
 use crate::auth::LoginRequest;
@@ -12,23 +12,23 @@ use crate::users::UserRef;
 use super::SignIn;
 use super::policy::{self, Authenticated};
 
-/// The longest name of a device, in code points.
+/// The maximum length of a device name, in code points.
 const MAX_DEVICE_NAME: usize = 64;
 
-/// How a login that is to begin will be presented.
+/// How a new login will be presented.
 #[derive(Debug)]
 pub struct LoginPresentation {
     /// The mode.
     pub mode: &'static str,
-    /// How its credential travels.
+    /// How the credential is sent.
     pub transport: Transport,
-    /// How a request finds the login.
+    /// The key by which requests look up the login.
     pub key: LoginKey,
-    /// The login of the same mode whose cookie came with the request.
+    /// The login of the same mode whose cookie the request had; it ends when the new one starts.
     pub replaces: Option<ReplacedLogin>,
 }
 
-/// What somebody who tries to sign in wants, and from where. Who they are, their proofs say.
+/// The requested login and the client that requests it. The user is known only from the proofs.
 struct Attempt {
     login: LoginPresentation,
     remember_me: bool,
@@ -37,7 +37,7 @@ struct Attempt {
 }
 
 impl SignIn {
-    /// Begins a login of whoever has this name and password.
+    /// Signs in the user with this name and password.
     ///
     /// # Errors
     /// `invalid_credentials`, `validation_failed`, `rate_limited`.
@@ -52,7 +52,7 @@ impl SignIn {
         let (mode, transport) = (login.mode, login.transport.as_str());
         let actor = client.actor().in_mode(mode).by_transport(transport);
         let attempt = Attempt { login, remember_me, device_name, client };
-        // No name has any around it, and whoever pastes one brings it along.
+        // Names have no surrounding white space, but pasted ones often bring some along.
         let verified = self.password.verify(username.trim(), &password, &attempt.client, &actor).await;
         let outcome = match verified {
             Ok(verified) => self.start_verified(attempt, verified, &actor).await,
@@ -75,13 +75,13 @@ impl SignIn {
         actor: &Actor,
     ) -> Result<Login, LoginError> {
         let VerifiedUser { user, proof, attempt: counted } = verified;
-        let authenticated = policy::complete(user, vec![proof], self.clock.now());
+        let authenticated = policy::evaluate(user, vec![proof], self.clock.now());
         let outcome = self.begin(attempt, authenticated, actor).await;
         counted.end(outcome.as_ref().is_err_and(LoginError::is_failure));
         outcome
     }
 
-    /// Begins a login: nothing else does, whatever proved its owner.
+    /// Starts a login. The only place that does so, for every factor.
     async fn begin(
         &self,
         attempt: Attempt,
@@ -109,7 +109,8 @@ impl SignIn {
         self.logins.start(login, actor).await?.ok_or_else(|| changed.into())
     }
 
-    /// Tells the trail who did not sign in, by the account that was tried: never by the name that was typed.
+    /// Records a failed sign-in in the audit trail. Only with the stored name of the account, never with the name that was
+    /// typed: it may be a password in the wrong field.
     fn record_failure(&self, error: &LoginError, actor: &Actor) {
         let entry = |kind| Entry::new(kind, actor);
         let (entry, user) = match error {
@@ -117,16 +118,16 @@ impl SignIn {
                 (entry(Kind::LoginFailed).with("reason", failure.as_str()), failure.user())
             }
             LoginError::Limited(limited) => (entry(Kind::LoginLimited).with("limit", limited.policy), None),
-            LoginError::Closed { limited, user } => {
+            LoginError::AccountLocked { limited, user } => {
                 (entry(Kind::LoginLimited).with("limit", limited.policy), user.as_ref())
             }
             LoginError::Password(_) | LoginError::Database(_) => return,
         };
-        self.trail.record(of_account(entry, user));
+        self.trail.record(with_user(entry, user));
     }
 }
 
-fn of_account(entry: Entry, user: Option<&UserRef>) -> Entry {
+fn with_user(entry: Entry, user: Option<&UserRef>) -> Entry {
     match user {
         Some(user) => entry.of_user(user.id, &user.username),
         None => entry,

@@ -1,4 +1,4 @@
-//! Opening an account, which signs nobody in.
+//! Registration: creates an account, without signing in.
 
 use crate::auth::{RegisterRequest, UserBody};
 use crate::error::Problem;
@@ -8,7 +8,7 @@ use crate::users::RegistrationInput;
 use super::SignIn;
 
 impl SignIn {
-    /// Opens an account, asked to in this mode; signs nobody in.
+    /// Creates an account. `mode` is the mode whose route was called, for the audit trail.
     ///
     /// # Errors
     /// `validation_failed`, `conflict`, `rate_limited`.

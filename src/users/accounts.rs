@@ -1,4 +1,4 @@
-//! Accounts: opening one, finding one, and what its owner may do.
+//! Accounts: registration, look-up, disabling and roles.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
@@ -14,35 +14,35 @@ use super::store::{self, Taken};
 use super::validation::{Invalid, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserRef};
 
-/// What a new account is opened with.
+/// The input of a registration.
 #[derive(Debug)]
 pub struct RegistrationInput {
-    /// See the contract for what it may be; none: one is derived from the email.
+    /// See `users/validation.rs` for the rules. `None`: derived from the email.
     pub username: Option<String>,
-    /// See the contract for what it may be.
+    /// See `users/validation.rs` for the rules.
     pub email: String,
-    /// See the contract for what it may be.
+    /// See `users/validation.rs` for the rules.
     pub password: SecretString,
-    /// Whether it looks after the service.
+    /// Whether the user gets the role `admin`.
     pub admin: bool,
 }
 
-/// Why no account was opened.
+/// Why a registration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// What was given is not acceptable; everything that is wrong.
+    /// The input is invalid. Contains all faults.
     #[error("the input is not valid")]
     Invalid(Vec<Invalid>),
-    /// Somebody has the username.
+    /// The username is taken.
     #[error("the username is taken")]
     UsernameTaken,
-    /// Somebody has the email.
+    /// The email is taken.
     #[error("the email is taken")]
     EmailTaken,
-    /// No hash was computed.
+    /// The password could not be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// The database gave no answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -69,17 +69,17 @@ impl Accounts {
         Self { pool, hasher, min_password_length, clock, trail }
     }
 
-    /// Opens an account for whoever asks. Signs nobody in.
+    /// Creates an account for a user, without signing in.
     ///
     /// # Errors
     /// See [`RegisterError`].
     pub async fn register(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
-        let user = self.open(new).await?;
+        let user = self.validate_and_insert(new).await?;
         self.trail.record(Entry::new(Kind::Registered, actor).of_user(user.id, &user.username));
         Ok(user)
     }
 
-    pub(super) async fn open(&self, new: &RegistrationInput) -> Result<User, RegisterError> {
+    pub(super) async fn validate_and_insert(&self, new: &RegistrationInput) -> Result<User, RegisterError> {
         let password = new.password.expose_secret();
         let invalid = check_user(new.username.as_deref(), &new.email, password, self.min_password_length);
         if !invalid.is_empty() {
@@ -88,11 +88,11 @@ impl Accounts {
         let password_hash = self.hasher.hash(password).await?;
         match &new.username {
             Some(username) => self.insert(new, username, &password_hash).await,
-            None => self.insert_under_derived_name(new, &password_hash).await,
+            None => self.insert_with_derived_name(new, &password_hash).await,
         }
     }
 
-    async fn insert_under_derived_name(
+    async fn insert_with_derived_name(
         &self,
         new: &RegistrationInput,
         password_hash: &str,
@@ -100,7 +100,7 @@ impl Accounts {
         let DerivedNames { preferred, fallback } = derived_username::derive(&new.email);
         let free = store::first_free(&self.pool, &preferred).await?;
         match self.insert(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
-            // Somebody took it in between.
+            // Another registration took the name in between.
             Err(RegisterError::UsernameTaken) => self.insert(new, &fallback, password_hash).await,
             outcome => outcome,
         }
@@ -120,7 +120,7 @@ impl Accounts {
             roles: roles.into_iter().map(str::to_owned).collect(),
             created_at: self.clock.now(),
         };
-        // Whether a name is free is for the database to say: a look beforehand would miss who comes in between.
+        // The insert itself detects taken names: a check beforehand would miss concurrent registrations.
         match store::insert(&self.pool, &user, password_hash).await? {
             Ok(()) => Ok(user),
             Err(Taken::Username) => Err(RegisterError::UsernameTaken),
@@ -128,17 +128,17 @@ impl Accounts {
         }
     }
 
-    /// What computes and checks password hashes.
+    /// The password hasher.
     pub fn hasher(&self) -> &PasswordHasher {
         &self.hasher
     }
 
-    /// What password hashing does now, and what it has done.
-    pub fn hashing(&self) -> Load {
+    /// Current load and totals of password hashing.
+    pub fn hash_load(&self) -> Load {
         self.hasher.load()
     }
 
-    /// Ends every login of a user who asks for it.
+    /// Ends all logins of a user, at their own request.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -148,15 +148,15 @@ impl Accounts {
         Ok(())
     }
 
-    /// The user of this id.
+    /// The user with this id.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn of_id(&self, id: Uuid) -> Result<Option<User>, DatabaseError> {
+    pub async fn find_by_id(&self, id: Uuid) -> Result<Option<User>, DatabaseError> {
         store::find(&self.pool, id).await
     }
 
-    /// The user who has this username or email, in any letter case.
+    /// The user with this username or email, in any letter case.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -164,7 +164,7 @@ impl Accounts {
         Ok(store::find_by_name(&self.pool, name).await?.map(UserRef::from))
     }
 
-    /// Deletes counts of guesses that are forgotten, for as long as it is polled.
+    /// Runs the task that deletes expired counts of failed sign-ins.
     pub async fn run_sweep(self, upkeep: ConnectionPool) {
         guesses::run_sweep(&upkeep, &self.clock).await;
     }

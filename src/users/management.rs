@@ -1,4 +1,4 @@
-//! Accounts in an operator's hands: who there are, and what is done to one whatever its owner wants.
+//! Account operations for operators: list, show, delete, set a password.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
@@ -11,25 +11,25 @@ use super::{
     Account, Accounts, PasswordError, RegisterError, RegistrationInput, User, UserRef, guess_store, store,
 };
 
-/// How many users are read at a time.
+/// Number of users per page.
 const PAGE: i64 = 1_000;
 
-/// The most roles that a user may have: an access token that carries them must fit into a cookie of 4 KiB.
+/// Maximum number of roles of a user: an access token that contains them must fit into a cookie of 4 KiB.
 const MAX_ROLES: usize = 16;
 
-/// Why nothing was done with a user who was called by name.
+/// Why an operation on a named user failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ManageUserError {
-    /// Nobody has this username or email.
+    /// No user has this username or email.
     #[error("there is no user {0:?}")]
     Unknown(String),
-    /// No role can be called so.
+    /// The name of the role is invalid.
     #[error("a role {0}")]
     InvalidRole(String),
-    /// The user has as many roles as a token can carry.
+    /// The user has [`MAX_ROLES`] roles already.
     #[error("the user has {MAX_ROLES} roles already, and an access token must fit into a cookie")]
     TooManyRoles,
-    /// The database gave no answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -40,22 +40,22 @@ impl ManageUserError {
     }
 }
 
-/// Why no password was set.
+/// Why a password was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum SetPasswordError {
-    /// It is not acceptable.
+    /// The password is invalid.
     #[error("password {}", .0.detail)]
     Invalid(Invalid),
-    /// Nobody has this name, or the database gave no answer.
+    /// There is no such user, or the database did not respond.
     #[error(transparent)]
     Manage(#[from] ManageUserError),
-    /// No hash was computed.
+    /// The password could not be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
 }
 
 impl Accounts {
-    /// The next users after this one, in the order in which they were added; none: there are no more.
+    /// The next page of users after this one, in the order of creation; empty at the end.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -63,7 +63,7 @@ impl Accounts {
         store::page(&self.pool, after.unwrap_or_default(), PAGE).await
     }
 
-    /// One who is called by username or email, and how many live logins they have.
+    /// The user with this username or email, and the number of their live logins.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -72,18 +72,18 @@ impl Accounts {
         shown.ok_or_else(|| ManageUserError::unknown(name))
     }
 
-    /// Opens an account for somebody else.
+    /// Creates an account for another user.
     ///
     /// # Errors
     /// See [`RegisterError`].
     pub async fn create(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
-        let user = self.open(new).await?;
+        let user = self.validate_and_insert(new).await?;
         let created = Entry::new(Kind::UserCreated, actor).of_user(user.id, &user.username);
         self.trail.record(created.with("roles", user.roles.join(", ")));
         Ok(user)
     }
 
-    /// Deletes one, with all that is theirs; every login ends. Gives how many of those there were.
+    /// Deletes a user with all their data, and ends their logins. Returns the number of live logins that were ended.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -94,7 +94,8 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Sets a password in the place of whatever one has, and ends every login. Gives how many there were.
+    /// Sets a password, whether there was one or not, and ends all logins. Returns the number of live logins that
+    /// were ended.
     ///
     /// # Errors
     /// See [`SetPasswordError`].
@@ -115,7 +116,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Ends every login of one. Gives how many there were.
+    /// Ends all logins of a user. Returns their number.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -126,7 +127,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Forgets how often somebody failed to be this user.
+    /// Resets the count of failed sign-ins of this user.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -137,7 +138,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Lets nobody sign in as this user, and ends every login; or lets them again, which revives none.
+    /// Disables a user and ends all their logins, or enables them again without restoring logins.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -154,7 +155,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Gives a user a role. Gives the roles that they have then.
+    /// Adds a role to a user. Returns their roles afterwards.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -173,7 +174,7 @@ impl Accounts {
         self.set_role(name, role, true, actor).await
     }
 
-    /// Takes a role from a user. Gives the roles that they have then.
+    /// Removes a role from a user. Returns their roles afterwards.
     ///
     /// # Errors
     /// See [`ManageUserError`].
@@ -201,7 +202,7 @@ impl Accounts {
     }
 }
 
-/// What the audit trail is told of what is done to this user.
+/// An audit event for an operation on this user.
 fn entry(kind: Kind, actor: &Actor, user: UserRef) -> Entry {
     Entry::new(kind, actor).of_user(user.id, user.username)
 }

@@ -1,4 +1,4 @@
-//! The program's command line by itself: what it is called, what completes it, what describes it, what containers ask by it.
+//! The command line: its help, completions, manual pages and version, and the health check for containers.
 
 mod completions;
 mod health;
@@ -8,26 +8,26 @@ mod version;
 use clap::{Arg, Command, CommandFactory};
 use dualauth::commands::CommandLine;
 
-/// A command with the words that call it.
+/// A command, with the words that select it.
 struct Called {
     words: Vec<String>,
     command: Command,
 }
 
 impl Called {
-    /// Those that come after it.
+    /// Names of its subcommands.
     fn subcommands(&self) -> Vec<&str> {
         self.command.get_subcommands().map(Command::get_name).collect()
     }
 
-    /// What can be said to it: `--email` and so on.
+    /// Its long options, such as `--email`.
     fn options(&self) -> impl Iterator<Item = String> {
         let long = self.command.get_arguments().filter(|argument| !argument.is_hide_set());
         long.filter_map(Arg::get_long).map(|long| format!("--{long}"))
     }
 }
 
-/// The program and every command of it.
+/// The program and all its subcommands, at every level.
 fn commands() -> Vec<Called> {
     let mut root = CommandLine::command().disable_help_subcommand(true);
     root.build();
@@ -47,7 +47,7 @@ fn commands() -> Vec<Called> {
 }
 
 #[test]
-fn every_command_and_all_that_can_be_said_to_it_is_described() {
+fn every_command_and_every_argument_has_a_help_text() {
     let commands = commands();
     assert!(commands.iter().any(|called| called.words == ["user", "role", "add"]));
     for Called { words, command } in commands {

@@ -1,4 +1,4 @@
-//! The change of a password by its owner, which ends every other login of theirs.
+//! Changing one's own password, which ends every other login of the user.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -11,7 +11,7 @@ use crate::users::{Field, Invalid, QueueSlot, check_password};
 use super::{ChangePasswordError, ConfirmPasswordError, Confirmed, PasswordFactor, store};
 
 impl PasswordFactor {
-    /// Sets another password for somebody who knows the current one.
+    /// Changes the password of a user who knows the current one.
     ///
     /// # Errors
     /// See [`ChangePasswordError`].
@@ -28,7 +28,7 @@ impl PasswordFactor {
             self.record_unconfirmed(error, Kind::PasswordChangeFailed, &actor);
         }
         outcome?;
-        self.logins.announce().await;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 
@@ -40,10 +40,10 @@ impl PasswordFactor {
         client: &Client,
         actor: &Actor,
     ) -> Result<(), ChangePasswordError> {
-        self.check_open_to(identity.user_id, client).await?;
+        self.check_not_locked_for(identity.user_id, client).await?;
         self.check_new(new)?;
         let Confirmed { proof, attempt } = self.confirm_counted(identity.user_id, current, client).await?;
-        let outcome = self.replace(identity, proof, &attempt.place, new, actor).await;
+        let outcome = self.replace(identity, proof, &attempt.slot, new, actor).await;
         attempt.end(outcome.as_ref().is_err_and(ConfirmPasswordError::is_failure));
         Ok(outcome?)
     }
@@ -52,11 +52,11 @@ impl PasswordFactor {
         &self,
         identity: &Identity,
         proof: Proof,
-        place: &QueueSlot,
+        slot: &QueueSlot,
         new: &SecretString,
         actor: &Actor,
     ) -> Result<(), ConfirmPasswordError> {
-        let hash = place.hash(new.expose_secret()).await?;
+        let hash = slot.hash(new.expose_secret()).await?;
         let (user, kept, now) = (identity.user_id, identity.login_id, self.clock.now());
         let changed = store::change_password(&self.pool, user, proof.version(), &hash, kept, now).await?;
         if !changed {
@@ -66,10 +66,10 @@ impl PasswordFactor {
         Ok(())
     }
 
-    /// Sets a password for somebody who has none. That they are who they say, the caller has found out.
+    /// Sets a password for a user who has none. The caller must have checked that the login is fresh.
     ///
     /// # Errors
-    /// [`ChangePasswordError::Missing`] when there is one.
+    /// [`ChangePasswordError::Missing`] if the user has a password.
     pub async fn set_first(
         &self,
         identity: &Identity,
@@ -84,7 +84,7 @@ impl PasswordFactor {
             return Err(ChangePasswordError::Missing);
         }
         self.trail.record(Entry::to_oneself(Kind::PasswordChanged, &identity.actor(client)));
-        self.logins.announce().await;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! What shells complete commands by.
+//! Completion scripts for shells.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use super::commands;
 use crate::support::program::{folder, program, run, text};
 
 async fn completions(shell: &str) -> String {
-    // No command that needs no settings minds those that are wrong.
+    // Invalid settings don't matter.
     let mut command = program(&folder(), &[("APP_SECRET", "short"), ("LISTEN", "nowhere")]);
     command.args(["completions", shell]);
     let output = run(command, "").await;
@@ -20,14 +20,14 @@ async fn completions(shell: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_shell_is_told_of_every_command_and_of_all_that_can_be_said_to_it() {
+async fn every_shell_s_script_has_every_command_and_every_option() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = completions(shell).await;
         for called in commands() {
             for word in &called.words {
                 assert!(script.contains(word), "{shell}: {word}");
             }
-            // fish is told without the hyphens.
+            // In fish's scripts, options are without hyphens.
             for option in called.options() {
                 let option = if shell == "fish" { option.replace("--", "-l ") } else { option };
                 assert!(script.contains(&option), "{shell}: {option} of {:?}", called.words);
@@ -36,7 +36,7 @@ async fn every_shell_is_told_of_every_command_and_of_all_that_can_be_said_to_it(
     }
 }
 
-/// Bash itself, asked after each command what may come next.
+/// In a real bash: completes subcommands and options after each command.
 #[tokio::test]
 async fn bash_completes_every_command() {
     let mut script = completions("bash").await;

@@ -1,4 +1,4 @@
-//! `health`: what a container asks by, where there is no other client.
+//! The command `health`, a readiness check for containers.
 
 use std::process::Output;
 
@@ -25,16 +25,16 @@ fn assert_ready(output: &Output, what: &str) {
     assert_eq!((text(&output.stdout), text(&output.stderr)), (String::new(), String::new()), "{what}");
 }
 
-/// Asserts that it says why in one line.
+/// Asserts that it fails with one line that contains this.
 #[track_caller]
 fn assert_not_ready(output: &Output, why: &str) {
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains(why) && told.lines().count() == 1, "{why} is not all of {told}");
+    assert!(told.contains(why) && told.lines().count() == 1, "{why} is not in {told}");
     assert_eq!(text(&output.stdout), "");
 }
 
-/// Whose connections this deals with, at an address of its own.
+/// The address of a server that handles connections like this.
 async fn served_by<F: Future + Send>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -54,7 +54,7 @@ async fn answered(answer: &'static str) -> String {
 }
 
 #[tokio::test]
-async fn a_server_that_is_ready_is_so_at_whatever_address_it_listens() {
+async fn a_ready_server_is_found_at_every_kind_of_address() {
     let database = Database::migrated().await;
     let at = async |listen| {
         let own = [("DATABASE_URL", database.url().as_str()), ("LISTEN", listen)];
@@ -80,7 +80,7 @@ async fn a_server_that_is_ready_is_so_at_whatever_address_it_listens() {
 }
 
 #[tokio::test]
-async fn a_server_below_a_path_is_asked_with_it_and_without() {
+async fn the_base_path_of_a_server_may_be_in_the_url_or_not() {
     let port = free_port();
     let public_url = format!("http://127.0.0.1:{port}/auth");
     let listen = format!("127.0.0.1:{port}");
@@ -92,19 +92,19 @@ async fn a_server_below_a_path_is_asked_with_it_and_without() {
 }
 
 #[tokio::test]
-async fn a_server_at_a_unix_socket_is_asked_there() {
+async fn a_server_on_a_unix_socket_is_found_by_listen() {
     let (database, path) = (Database::migrated().await, socket());
     let listen = listen(&path);
     let own = [("DATABASE_URL", database.url().as_str()), ("LISTEN", &listen), PUBLIC_URL];
     let _server = start_at(&path, &[CHEAP, &own].concat()).await;
-    // Without PUBLIC_URL no server would start there, and none is to start here.
+    // A server with this LISTEN would need PUBLIC_URL; the check does not.
     assert_ready(&health(&[("LISTEN", &listen)], &[]).await, &listen);
     std::fs::remove_file(&path).expect("a socket");
     assert_not_ready(&health(&[("LISTEN", &listen)], &[]).await, &listen);
 }
 
 #[tokio::test]
-async fn no_setting_but_listen_has_to_be_right_and_it_may_be_in_a_file() {
+async fn only_listen_has_to_be_valid_and_it_may_be_in_a_file() {
     let server = TestServer::start().await;
     let address = server.address().to_string();
     let wrong = [
@@ -128,7 +128,7 @@ async fn no_setting_but_listen_has_to_be_right_and_it_may_be_in_a_file() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_ready_says_what_of_it_is_not() {
+async fn a_server_that_is_not_ready_fails_with_the_parts_that_are_down() {
     let (server, proxy) = TestServer::behind_a_proxy(&[]).await;
     let address = server.address().to_string();
     let settings = [("LISTEN", address.as_str())];
@@ -146,7 +146,7 @@ async fn a_server_that_is_not_ready_says_what_of_it_is_not() {
 }
 
 #[tokio::test]
-async fn nothing_that_answers_or_nothing_that_is_a_server_of_ours_is_not_ready() {
+async fn no_server_or_a_server_of_something_else_is_not_ready() {
     let nobody = format!("127.0.0.1:{}", free_port());
     assert_not_ready(&health(&[("LISTEN", &nobody)], &[]).await, &nobody);
     let not_there = format!("unix:{}", socket().display());
@@ -171,14 +171,14 @@ async fn nothing_that_answers_or_nothing_that_is_a_server_of_ours_is_not_ready()
 }
 
 #[tokio::test]
-async fn what_hangs_is_waited_for_only_so_long() {
+async fn a_server_that_hangs_fails_after_a_time_limit() {
     let silent = served_by(|stream| async move {
         tokio::spawn(async move {
             let _open = stream;
             std::future::pending::<()>().await;
         });
     });
-    // It goes on for ever, so slowly that no single wait is long.
+    // An endless response whose single reads are short.
     let trickle = served_by(|mut stream| async move {
         tokio::spawn(async move {
             while stream.write_all(b"HTTP/1.1 200 OK\r\n").await.is_ok() {
@@ -186,7 +186,7 @@ async fn what_hangs_is_waited_for_only_so_long() {
             }
         });
     });
-    // It sends as much as is taken.
+    // An endless response at full speed.
     let flood = served_by(|mut stream| async move {
         tokio::spawn(async move { while stream.write_all(&[b'a'; 4096]).await.is_ok() {} });
     });
@@ -200,7 +200,7 @@ async fn what_hangs_is_waited_for_only_so_long() {
 }
 
 #[tokio::test]
-async fn where_nobody_can_be_asked_is_said() {
+async fn an_address_that_can_t_be_checked_is_an_error() {
     assert_not_ready(&health(&[("LISTEN", "127.0.0.1:0")], &[]).await, "--url");
     assert_not_ready(&health(&[("LISTEN", "nowhere")], &[]).await, "LISTEN: expected");
     for url in ["https://auth.example.org", "127.0.0.1:8080", "unix:/run/a.sock", "nowhere"] {

@@ -1,4 +1,4 @@
-//! The manual: a page for each command.
+//! Manual pages.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,9 +7,9 @@ use std::path::Path;
 use super::{Called, commands};
 use crate::support::program::{folder, program, run, text};
 
-/// Has the pages written there.
+/// Writes the pages to a folder.
 async fn write(to: &Path) -> std::process::Output {
-    // No command that needs no settings minds those that are wrong.
+    // Invalid settings don't matter.
     let mut manual = program(&folder(), &[("APP_SECRET", "short"), ("LISTEN", "nowhere")]);
     manual.arg("manual").arg(to);
     run(manual, "").await
@@ -21,7 +21,7 @@ fn page_of(called: &Called) -> String {
 }
 
 #[tokio::test]
-async fn every_command_has_a_page_with_all_that_can_be_said_to_it() {
+async fn every_command_has_a_page_with_all_its_options() {
     let pages = folder().join("man/man1");
     let output = write(&pages).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -36,7 +36,7 @@ async fn every_command_has_a_page_with_all_that_can_be_said_to_it() {
         let page = fs::read_to_string(pages.join(page_of(&called))).expect("a page");
         let first = page.lines().find(|line| line.starts_with(".TH")).expect("a title");
         assert!(first.contains(&version) && !first.contains('('), "{first}");
-        // As it is shown: roff writes a hyphen that stays one as `\-`.
+        // roff escapes hyphens.
         let page = page.replace(r"\-", "-");
         for option in called.options() {
             assert!(page.contains(&option), "{option} is not in {}", page_of(&called));
@@ -48,7 +48,7 @@ async fn every_command_has_a_page_with_all_that_can_be_said_to_it() {
 }
 
 #[tokio::test]
-async fn a_folder_that_can_t_be_made_is_named() {
+async fn a_folder_that_can_t_be_created_is_named_in_the_error() {
     let file = folder().join("file");
     fs::write(&file, "").expect("a file");
     for to in [file.clone(), file.join("below")] {

@@ -1,4 +1,4 @@
-//! Which version and which commit runs.
+//! Version and commit of the program.
 
 use std::process::Command;
 
@@ -9,13 +9,13 @@ use crate::support::{
     server::{CHEAP, METRICS},
 };
 
-/// What git says is checked out here; nothing where there is no git.
+/// The commit of the checkout, or `unknown` where it is not a Git repository.
 fn checked_out() -> String {
     let root = env!("CARGO_MANIFEST_DIR");
     if !std::path::Path::new(root).join(".git").exists() {
         return "unknown".to_owned();
     }
-    // The checkout may be somebody else's.
+    // The checkout may have another owner.
     let asked =
         Command::new("git").args(["-C", root, "-c", "safe.directory=*", "rev-parse", "HEAD"]).output();
     let asked = asked.expect("git");

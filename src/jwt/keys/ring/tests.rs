@@ -1,5 +1,4 @@
-//! Which tokens open, and which do not, whatever they say. That a server asks for this, whichever way a token comes, is
-//! tried over HTTP.
+//! Unit tests of token verification. That the server applies it to every transport is tested over HTTP.
 
 mod claims;
 mod form;
@@ -22,20 +21,20 @@ use crate::jwt::keys::key::generate;
 
 const NOW: i64 = 1_790_000_000;
 
-/// Who issues tokens here, and whom for.
+/// Issuer and audience of the tests' tokens.
 const HERE: &str = "http://auth.example.org";
 
-/// What a key is to a ring.
+/// The role of a key in a ring.
 #[derive(Clone, Copy)]
 pub(super) enum Role {
     Active,
     Next,
     Superseded,
-    /// Nothing.
+    /// Not in the ring.
     Strange,
 }
 
-/// The private half, made once for all tests: one for RSA takes a while.
+/// A private key, generated once for all tests, because RSA takes a while.
 fn secret(algorithm: JwtAlgorithm, role: Role) -> &'static SecretBytes {
     static SECRETS: [[OnceLock<SecretBytes>; 4]; 4] = [const { [const { OnceLock::new() }; 4] }; 4];
     SECRETS[algorithm as usize][role as usize].get_or_init(|| generate(algorithm).expect("a new key"))
@@ -64,7 +63,7 @@ pub(super) fn claims() -> Value {
     })
 }
 
-/// The two parts of a token that are signed.
+/// The signed parts of a token: header and claims.
 fn message(header: &impl ToString, claims: &impl ToString) -> String {
     let [header, claims] = [header.to_string(), claims.to_string()].map(|it| URL_SAFE_NO_PAD.encode(it));
     format!("{header}.{claims}")
@@ -87,7 +86,7 @@ fn verify(ring: &Ring, token: &str) -> Result<(), AuthError> {
 }
 
 fn verify_at(ring: &Ring, token: &str, now: i64) -> Result<(), AuthError> {
-    let opened = ring.open(token, DateTime::UNIX_EPOCH).map_err(|_| AuthError::InvalidToken)?;
+    let opened = ring.verify(token, DateTime::UNIX_EPOCH).map_err(|_| AuthError::InvalidToken)?;
     opened.claims.check(HERE, &Audience::One(HERE.to_owned()), now)
 }
 
@@ -106,7 +105,7 @@ fn without(mut object: Value, name: &str) -> Value {
     object
 }
 
-/// Somebody who has the ring's own key, and signs with it whatever they like: what is refused is refused for what it says.
+/// Signs arbitrary tokens with the ring's own key, so that a refusal is due to the token's content alone.
 struct Forger {
     ring: Ring,
     key: Arc<JwtKey>,
@@ -129,7 +128,7 @@ impl Forger {
         forger
     }
 
-    /// What the ring's own tokens say, signed or not.
+    /// Header and claims as in the ring's own tokens.
     fn message(&self) -> String {
         message(&self.header, &self.claims)
     }
@@ -146,7 +145,7 @@ impl Forger {
         sign(&self.key, message)
     }
 
-    /// A token as a person reads it, as far as it can be read.
+    /// A token with its parts decoded as far as possible, for failure messages.
     fn read(&self, token: &str) -> String {
         let parts = token.split('.').take(2).map(|part| URL_SAFE_NO_PAD.decode(part).unwrap_or_default());
         let parts: String = parts.map(|json| String::from_utf8_lossy(&json).into_owned()).collect();
@@ -193,9 +192,9 @@ fn another_key_s_token_is_refused() {
         let (_, foreign) = bad.rsplit_once('.').expect("a signature");
         let ring = ring_of([own]);
         assert!(verify(&ring, &good).is_ok());
-        assert_eq!(ring.open(&bad, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::UnknownKey));
+        assert_eq!(ring.verify(&bad, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::UnknownKey));
         let mixed = format!("{signed}.{foreign}");
-        assert_eq!(ring.open(&mixed, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::Invalid));
+        assert_eq!(ring.verify(&mixed, DateTime::UNIX_EPOCH).err(), Some(TokenRejection::Invalid));
     }
 }
 
@@ -205,7 +204,7 @@ fn a_known_key_under_another_algorithm_s_name_is_not_looked_for() {
     let closed = |alg, kid: &str| {
         let header = json!({"alg": alg, "typ": "at+jwt", "kid": kid});
         let token = forger.token(&header, &forger.claims);
-        forger.ring.open(&token, DateTime::UNIX_EPOCH).err()
+        forger.ring.verify(&token, DateTime::UNIX_EPOCH).err()
     };
     let other = URL_SAFE_NO_PAD.encode([7; 32]);
     for alg in ["EdDSA", "ES256", "RS256"] {
@@ -222,8 +221,8 @@ fn a_token_is_accepted_until_its_key_is_retired() {
         Forger::of(ring_of([key(JwtAlgorithm::Hs256, Role::Active)]));
     ring.entries[0].verify_until = Some(at(10));
     let token = token(&key, &header, &claims);
-    let Ok(opened) = ring.open(&token, at(9)) else { panic!("it verifies") };
-    assert!(ring.accepts(&opened, at(9)) && !ring.accepts(&opened, at(10)));
-    assert!(ring.open(&token, at(10)).is_err());
-    assert!(!Ring::default().accepts(&opened, at(9)), "the key is gone");
+    let Ok(opened) = ring.verify(&token, at(9)) else { panic!("it verifies") };
+    assert!(ring.still_accepts(&opened, at(9)) && !ring.still_accepts(&opened, at(10)));
+    assert!(ring.verify(&token, at(10)).is_err());
+    assert!(!Ring::default().still_accepts(&opened, at(9)), "the key is gone");
 }

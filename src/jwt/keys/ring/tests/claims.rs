@@ -1,4 +1,4 @@
-//! What the claims say.
+//! Claims that are accepted or refused.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -64,7 +64,7 @@ fn a_token_that_says_something_twice_is_refused() {
     }
 }
 
-/// A node of a later version may have signed them. They say nothing to this one, and take nothing's place.
+/// A node of a later version may have signed unknown claims. They are ignored, and can't replace a known claim.
 #[test]
 fn a_claim_that_ours_do_not_have_is_ignored_and_refused_when_it_is_repeated() {
     for forger in Forger::all() {
@@ -81,7 +81,7 @@ fn a_claim_that_ours_do_not_have_is_ignored_and_refused_when_it_is_repeated() {
             let more = with(forger.claims.clone(), claim, value.clone());
             let token = forger.token(&forger.header, &more);
             forger.assert_accepted(&token);
-            let Ok(opened) = forger.ring.open(&token, DateTime::UNIX_EPOCH) else { panic!("it opens") };
+            let Ok(opened) = forger.ring.verify(&token, DateTime::UNIX_EPOCH) else { panic!("it opens") };
             assert_eq!(serde_json::to_value(&opened.claims).expect("JSON"), forger.claims);
 
             let claims = more.to_string();
@@ -96,7 +96,7 @@ fn a_claim_that_ours_do_not_have_is_ignored_and_refused_when_it_is_repeated() {
     }
 }
 
-/// A node of the version before signs none, and JWT_CLIENT_ID may be another by now.
+/// Nodes of the previous version sign no `client_id`, and JWT_CLIENT_ID may have changed.
 #[test]
 fn a_token_of_another_client_id_or_none_is_accepted_and_one_of_no_string_is_not() {
     for forger in Forger::all() {
@@ -111,14 +111,14 @@ fn a_token_of_another_client_id_or_none_is_accepted_and_one_of_no_string_is_not(
     }
 }
 
-/// A newer node may know more of them than this one.
+/// A newer node may know more values than this one.
 #[test]
 fn methods_and_an_assurance_that_are_not_known_raise_nothing_and_what_is_of_another_type_is_refused() {
     for forger in Forger::all() {
         let newer = with(with(forger.claims.clone(), "acr", "aal3"), "amr", json!(["face", "pwd", "otp"]));
         let token = forger.token(&forger.header, &newer);
         forger.assert_accepted(&token);
-        let Ok(opened) = forger.ring.open(&token, DateTime::UNIX_EPOCH) else { panic!("it opens") };
+        let Ok(opened) = forger.ring.verify(&token, DateTime::UNIX_EPOCH) else { panic!("it opens") };
         let read = serde_json::to_value(&opened.claims).expect("JSON");
         assert_eq!((&read["acr"], &read["amr"]), (&json!("aal1"), &json!(["pwd", "otp"])));
         for (claim, value) in [
@@ -215,7 +215,7 @@ fn a_time_that_is_no_whole_number_of_seconds_is_refused() {
     let now = NOW;
     for forger in Forger::all() {
         for claim in ["exp", "iat"] {
-            // As it is written: JSON has no limit for numbers.
+            // As text, because JSON numbers have no limit.
             for number in [
                 format!("{now}.0"),
                 format!("{now}.5"),

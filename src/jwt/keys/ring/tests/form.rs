@@ -1,4 +1,4 @@
-//! How a token is written down: in base64url, once.
+//! The compact serialisation: other spellings and forms of a valid token are refused.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -8,7 +8,7 @@ use super::{Forger, with};
 
 const ALPHABET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// A part's other spellings, by the bits of its last character that say nothing.
+/// Other spellings of a part, by the unused bits of its last base64url character.
 fn with_other_last_bits(part: &str) -> Vec<String> {
     let (but_last, last) = part.split_at(part.len() - 1);
     let value = ALPHABET.find(last).expect("base64url");
@@ -20,7 +20,7 @@ fn with_other_last_bits(part: &str) -> Vec<String> {
 #[test]
 fn a_token_has_one_spelling() {
     for forger in Forger::all() {
-        // The other alphabet, where the two differ.
+        // The standard base64 alphabet, where the two differ.
         let token = (0..100)
             .map(|number| with(forger.claims.clone(), "jti", uuid::Uuid::from_u128(number).to_string()))
             .map(|claims| forger.token(&forger.header, &claims))
@@ -51,11 +51,11 @@ fn a_token_has_one_spelling() {
     }
 }
 
-/// Signed as they are: nobody but the server could have made them, and they are not taken from it either.
+/// Other forms with a valid signature over exactly these bytes: even then they are refused.
 #[test]
 fn parts_in_another_base64_are_refused_though_they_are_signed() {
     for forger in Forger::all() {
-        // A length that needs padding, and characters that the two alphabets write in two ways.
+        // A length that needs padding, and characters that differ between the two alphabets.
         let claims = (0..9)
             .map(|spaces| with(forger.claims.clone(), "username", format!("{}>>>???", " ".repeat(spaces))))
             .map(|claims| claims.to_string())

@@ -1,4 +1,4 @@
-//! What the header says.
+//! Headers that are accepted or refused.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -47,7 +47,7 @@ fn a_token_under_the_name_of_another_algorithm_is_refused() {
             }
             let header = with(forger.header.clone(), "alg", alg);
             forger.assert_header_refused(&header);
-            // With a good signature of that algorithm, by somebody's own key.
+            // With a valid signature of that algorithm, by a key of the attacker.
             if let Some(algorithm) = JwtAlgorithm::of_name(alg) {
                 let token = token(&key(algorithm, Role::Strange), &header, &forger.claims);
                 forger.assert_invalid(&token);
@@ -155,7 +155,7 @@ fn a_token_that_names_another_key_is_refused() {
         ] {
             let header = with(forger.header.clone(), "kid", kid);
             forger.assert_header_refused(&header);
-            // Whoever finds the key by such a name may find an empty one, or a line of a file.
+            // An implementation that looks up keys by path might find an empty key or a line of a file.
             for secret in ["", "\0", "0\n", "2\n", "secret"] {
                 let message = message(&with(header.clone(), "alg", "HS256"), &forger.claims);
                 let mac =
@@ -180,7 +180,7 @@ fn a_token_that_names_another_key_is_refused() {
     }
 }
 
-/// A node that has heard of the next rotation before this one signs with the next key already.
+/// A node that learned of the rotation earlier already signs with the next key.
 fn live(algorithm: JwtAlgorithm) -> [JwtKey; 3] {
     [Role::Active, Role::Superseded, Role::Next].map(|role| key(algorithm, role))
 }

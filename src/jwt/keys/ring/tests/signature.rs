@@ -1,4 +1,4 @@
-//! The signature, and what it is of.
+//! Signatures: wrong keys, algorithms and signed bytes are refused.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
