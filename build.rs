@@ -1,7 +1,5 @@
 //! Build script: has SQL checked offline, and finds the Git commit that is built.
 
-#![expect(clippy::print_stdout, reason = "build scripts talk to Cargo by standard output")]
-
 use std::env;
 use std::error::Error;
 use std::fs;
