@@ -125,6 +125,7 @@ def pods_are_restricted(source, documents):
         check(context["runAsNonRoot"] is True, f"{at}: runAsNonRoot")
         check(context["seccompProfile"] == {"type": "RuntimeDefault"}, f"{at}: seccompProfile")
         check(source == "bare.yaml" or context["runAsUser"] == context["fsGroup"] == 65532, f"{at}: the user")
+        check(name.startswith("Deployment") or pod["restartPolicy"] == "Never", f"{at}: restartPolicy")
         check(not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & pod.keys(), f"{at}: the host's namespaces")
         for volume in pod.get("volumes", []):
             check(volume.keys() - {"name"} <= {"projected", "secret", "configMap"}, f"{at}: volume {volume['name']}")
