@@ -44,6 +44,9 @@ cp -a "$files/." /run/secrets/dualauth
 mount -t tmpfs tmpfs /usr/local/bin
 touch /usr/local/bin/dualauth
 mount --bind "$program" /usr/local/bin/dualauth
+# The cluster's DNS, with the only Service.
+echo "127.0.0.1 auth-dualauth.default" > /run/hosts
+mount --bind /run/hosts /etc/hosts
 findmnt --noheadings --raw --output TARGET | while read -r target; do
   case $target in /proc* | /sys* | /dev*) ;; *) mount -o remount,bind,ro "$target" || true ;; esac
 done
@@ -95,15 +98,15 @@ class Postgres:
 
 def mounted(folder, pod):
     """The files of the projected volume, as the kubelet makes them."""
-    [volume] = pod["volumes"]
     group = pod["securityContext"]["fsGroup"]
     folder.mkdir()
-    for part in volume["projected"]["sources"]:
-        for item in part["secret"]["items"]:
-            file = folder / item["path"]
-            file.write_text(SECRETS[part["secret"]["name"]][item["key"]])
-            os.chown(file, 0, group)
-            file.chmod(volume["projected"]["defaultMode"])
+    for volume in pod.get("volumes", []):
+        for part in volume["projected"]["sources"]:
+            for item in part["secret"]["items"]:
+                file = folder / item["path"]
+                file.write_text(SECRETS[part["secret"]["name"]][item["key"]])
+                os.chown(file, 0, group)
+                file.chmod(volume["projected"]["defaultMode"])
     return folder
 
 
@@ -111,7 +114,7 @@ def start(folder, pod):
     """The only container of a pod."""
     [container] = pod["containers"]
     user = pod["securityContext"]
-    variables = [f"{variable['name']}={variable['value']}" for variable in container["env"]]
+    variables = [f"{variable['name']}={variable['value']}" for variable in container.get("env", [])]
     as_user = [
         "setpriv", f"--reuid={user['runAsUser']}", f"--regid={user['runAsGroup']}", f"--groups={user['fsGroup']}",
         "--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "env", "--ignore-environment", *variables,
@@ -168,6 +171,9 @@ def main():
             if not is_restricted(server, pod["securityContext"]["runAsUser"]):
                 sys.exit("The pod has rights that it should not have here")
             print("The pod is ready, by IPv4 and IPv6, and tells its metrics.")
+            if start(folder / "test", documents["Pod"]["spec"]).wait(timeout=60) != 0:
+                sys.exit("helm test's pod fails")
+            print("The pod of helm test passes.")
             began = time.monotonic()
             server.terminate()
             code = server.wait(timeout=pod["terminationGracePeriodSeconds"])
