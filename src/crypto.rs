@@ -1,5 +1,4 @@
-//! The keys behind everything that is proved or kept secret: derived from `APP_SECRET`, used to authenticate and to seal, and
-//! never printed.
+//! Cryptographic keys derived from `APP_SECRET`, for signing and encryption, with types that never print them.
 
 use std::fmt;
 
@@ -8,8 +7,8 @@ use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{constant_time, digest, hmac, rand};
 use zeroize::Zeroizing;
 
-/// The secret that every key of the service is derived from: 32 bytes or more. While it is being changed, it goes
-/// with the one before.
+/// The secret that all keys of the service are derived from, at least 32 bytes. During a rotation it also holds the
+/// previous secret.
 #[derive(Clone)]
 pub struct AppSecret {
     bytes: Zeroizing<Vec<u8>>,
@@ -17,46 +16,46 @@ pub struct AppSecret {
 }
 
 impl AppSecret {
-    /// The least number of bytes.
+    /// Minimum length in bytes.
     pub const MIN_BYTES: usize = 32;
 
-    /// `None` when it is too short.
+    /// `None` when it is shorter than [`Self::MIN_BYTES`].
     pub fn new(bytes: Vec<u8>) -> Option<Self> {
         let bytes = Zeroizing::new(bytes);
         (bytes.len() >= Self::MIN_BYTES).then_some(Self { bytes, previous: None })
     }
 
-    /// A new one.
+    /// A new random secret.
     pub fn generate() -> Self {
         Self { bytes: Zeroizing::new(random_bytes::<{ Self::MIN_BYTES }>().to_vec()), previous: None }
     }
 
-    /// The same, in the place of `previous`: what that one signed or sealed is good still.
+    /// This secret with `previous` as the previous one, whose signatures and sealed values stay valid.
     pub fn replacing(self, previous: &Self) -> Self {
         Self { previous: Some(previous.bytes.clone()), ..self }
     }
 
-    /// Whether there is one before it.
+    /// Whether there is a previous secret.
     pub fn has_previous(&self) -> bool {
         self.previous.is_some()
     }
 
-    /// Whether the one before is the same.
+    /// Whether the previous secret is the same as this one.
     pub fn repeats_previous(&self) -> bool {
         self.previous.as_ref().is_some_and(|previous| equal(previous, &self.bytes))
     }
 
-    /// The bytes, to be stored.
+    /// The bytes, for storage.
     pub fn reveal(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// An independent key for each purpose: HMAC-SHA-256 of the purpose's name under the secret.
+    /// Derives an independent key for each purpose: HMAC-SHA-256 of the purpose's name under the secret.
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         derive(&self.bytes, purpose)
     }
 
-    /// The same under the secret before.
+    /// The key for this purpose under the previous secret.
     fn derive_previous(&self, purpose: &str) -> Option<Zeroizing<[u8; 32]>> {
         self.previous.as_ref().map(|bytes| derive(bytes, purpose))
     }
@@ -75,61 +74,61 @@ impl fmt::Debug for AppSecret {
     }
 }
 
-/// A key that proves that a text came from here: HMAC-SHA-256 (RFC 2104).
+/// A key for message authentication codes: HMAC-SHA-256 (RFC 2104).
 pub struct MacKey {
     key: hmac::Key,
     previous: Option<hmac::Key>,
 }
 
 impl MacKey {
-    /// The key for one purpose.
+    /// The key for this purpose.
     pub fn derive(secret: &AppSecret, purpose: &str) -> Self {
         let key = |bytes: Zeroizing<[u8; 32]>| hmac::Key::new(hmac::HMAC_SHA256, bytes.as_slice());
         Self { key: key(secret.derive(purpose)), previous: secret.derive_previous(purpose).map(key) }
     }
 
-    /// The 32 bytes that prove the message.
+    /// The MAC of the message, 32 bytes, under the current secret.
     pub fn sign(&self, message: &[u8]) -> [u8; 32] {
         let mut mac = [0; 32];
         mac.copy_from_slice(hmac::sign(&self.key, message).as_ref());
         mac
     }
 
-    /// Compares in constant time.
+    /// Whether `mac` is the MAC of the message under the current or the previous secret. Compares in constant time.
     pub fn verifies(&self, message: &[u8], mac: &[u8]) -> bool {
         let mut keys = std::iter::once(&self.key).chain(&self.previous);
         keys.any(|key| hmac::verify(key, message, mac).is_ok())
     }
 
-    /// The first half of the 32 bytes, where a proof is to be short (RFC 2104, section 5).
+    /// The first 16 bytes of the MAC, where it must be short (RFC 2104, section 5).
     pub fn sign_short(&self, message: &[u8]) -> [u8; 16] {
-        half(&self.key, message)
+        truncated_mac(&self.key, message)
     }
 
-    /// Compares it in constant time.
+    /// Like [`Self::verifies`], for a short MAC.
     pub fn verifies_short(&self, message: &[u8], mac: &[u8; 16]) -> bool {
         let mut keys = std::iter::once(&self.key).chain(&self.previous);
-        keys.any(|key| equal(&half(key, message), mac))
+        keys.any(|key| equal(&truncated_mac(key, message), mac))
     }
 }
 
-fn half(key: &hmac::Key, message: &[u8]) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.iter_mut().zip(hmac::sign(key, message).as_ref()).for_each(|(half, byte)| *half = *byte);
-    half
+fn truncated_mac(key: &hmac::Key, message: &[u8]) -> [u8; 16] {
+    let mut mac = [0; 16];
+    mac.iter_mut().zip(hmac::sign(key, message).as_ref()).for_each(|(mac, byte)| *mac = *byte);
+    mac
 }
 
-/// A secret as it is, such as a private key. It is wiped when it is dropped.
+/// The bytes of a secret, such as a private key. Zeroized when dropped.
 #[derive(Clone)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
-    /// These bytes.
+    /// Wraps these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes, to be used.
+    /// The bytes, for use.
     pub fn reveal(&self) -> &[u8] {
         &self.0
     }
@@ -141,46 +140,48 @@ impl fmt::Debug for SecretBytes {
     }
 }
 
-/// Keeps secrets where others may read: AES-256-GCM under a random nonce (NIST SP 800-38D).
+/// Encrypts secrets that are stored where others may read them: AES-256-GCM with a random nonce (NIST SP 800-38D).
 pub struct Sealer {
     key: RandomizedNonceKey,
     previous: Option<RandomizedNonceKey>,
 }
 
-/// What was sealed.
+/// A decrypted secret.
 #[derive(Debug)]
 pub struct Unsealed {
     /// The secret.
     pub secret: SecretBytes,
-    /// Whether it was sealed under the secret before, and is to be sealed anew.
-    pub is_dated: bool,
+    /// Whether it was sealed under the previous secret, and should be sealed again.
+    pub is_sealed_under_previous: bool,
 }
 
-/// The bytes of a nonce, which a sealed secret begins with.
+/// Length of the nonce at the start of a sealed secret.
 const NONCE_BYTES: usize = 12;
 
 impl Sealer {
-    /// For one purpose.
+    /// The sealer for this purpose.
     pub fn derive(secret: &AppSecret, purpose: &str) -> Self {
         let previous = secret.derive_previous(purpose).map(|bytes| sealing_key(&bytes));
         Self { key: sealing_key(&secret.derive(purpose)), previous }
     }
 
-    /// Seals a secret to its name: under another one it does not open.
+    /// Encrypts a secret. `name` is authenticated with it: it can be unsealed only under the same name.
     ///
     /// # Errors
-    /// When the system has no randomness to give.
+    /// When the system's random number generator fails.
     pub fn seal(&self, name: &str, secret: &SecretBytes) -> Result<Vec<u8>, Unspecified> {
         let mut sealed = secret.reveal().to_vec();
         let nonce = self.key.seal_in_place_append_tag(Aad::from(name), &mut sealed)?;
         Ok([nonce.as_ref().as_slice(), &sealed].concat())
     }
 
-    /// `None` when it was sealed under another secret, to another name, or changed.
+    /// Decrypts a secret. `None` when it was sealed under another secret or name, or was modified.
     pub fn unseal(&self, name: &str, sealed: &[u8]) -> Option<Unsealed> {
         let dated = self.previous.iter().map(|key| (key, true));
         let mut keys = std::iter::once((&self.key, false)).chain(dated);
-        keys.find_map(|(key, is_dated)| Some(Unsealed { secret: unseal(key, name, sealed)?, is_dated }))
+        keys.find_map(|(key, is_sealed_under_previous)| {
+            Some(Unsealed { secret: unseal(key, name, sealed)?, is_sealed_under_previous })
+        })
     }
 }
 
@@ -210,7 +211,7 @@ impl fmt::Debug for MacKey {
     }
 }
 
-/// Equal or not, in a time that tells nothing of where they differ.
+/// Compares in constant time.
 pub fn equal(left: &[u8], right: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(left, right).is_ok()
 }
@@ -222,10 +223,10 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// Bytes from the system's generator.
+/// Random bytes from the system's generator.
 ///
 /// # Panics
-/// When the system has no randomness to give: then nothing that this program does would be safe.
+/// When the system's random number generator fails: nothing that this program does would be secure.
 #[expect(clippy::expect_used, reason = "no secret can be made without randomness, whatever the caller did")]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -270,9 +271,12 @@ mod tests {
 
         let sealer = |secret: &AppSecret| Sealer::derive(secret, "purpose");
         let sealed = |secret: &AppSecret| sealer(secret).seal("name", &a_key()).expect("sealed");
-        for (secret, is_dated) in [(&old, true), (&new, false)] {
+        for (secret, is_sealed_under_previous) in [(&old, true), (&new, false)] {
             let unsealed = sealer(&changing).unseal("name", &sealed(secret)).expect("it opens");
-            assert_eq!((unsealed.secret.reveal(), unsealed.is_dated), (b"a key".as_slice(), is_dated));
+            assert_eq!(
+                (unsealed.secret.reveal(), unsealed.is_sealed_under_previous),
+                (b"a key".as_slice(), is_sealed_under_previous)
+            );
         }
         assert!(sealer(&changing).unseal("name", &sealed(&other)).is_none());
     }

@@ -1,5 +1,5 @@
-//! Problem documents (RFC 9457): the one form in which every error leaves the service. Each module says its own; none is
-//! known here.
+//! Problem documents (RFC 9457), the format of all error responses. Each module maps its own errors to them; this one
+//! knows none of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 /// The media type of a problem document (RFC 9457, section 3).
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Challenges of `WWW-Authenticate` (RFC 6750, section 3): which scheme to use, or also that a token was sent and is
-/// no good, or that it is good and not enough (RFC 9470, section 3).
+/// Challenges for `WWW-Authenticate`: which scheme to use; that a token was sent but is not valid (RFC 6750, section
+/// 3); or that it is valid but not sufficient (RFC 9470, section 3).
 const BEARER: &str = "Bearer";
 const BEARER_INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
 const BEARER_INSUFFICIENT: &str = r#"Bearer error="insufficient_user_authentication""#;
@@ -20,7 +20,7 @@ const BEARER_INSUFFICIENT: &str = r#"Bearer error="insufficient_user_authenticat
 /// Declares [`Code`] from a table: each code's word, its status, its title, and its challenge if the status is 401.
 macro_rules! codes {
     ($($name:ident: $word:tt, $status:literal, $title:literal $(, $challenge:ident)?;)+) => {
-        /// What went wrong, as a stable word to program against.
+        /// The kind of an error, as a stable word for programs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
         pub enum Code {
             $(#[doc = $title] #[serde(rename = $word)] $name,)+
@@ -39,7 +39,7 @@ macro_rules! codes {
     };
 }
 
-/// What is said of a code in the table.
+/// A row of the table of codes.
 struct CodeRow {
     word: &'static str,
     status: u16,
@@ -73,46 +73,46 @@ codes! {
 }
 
 impl Code {
-    /// The word itself.
+    /// The word.
     pub fn as_str(self) -> &'static str {
         self.row().word
     }
 
-    /// The status that goes with it.
+    /// The usual status.
     pub fn status(self) -> u16 {
         self.row().status
     }
 
-    /// The same for every occurrence.
+    /// The title, the same for every occurrence.
     pub fn title(self) -> &'static str {
         self.row().title
     }
 
-    /// What `WWW-Authenticate` says with it, unless whoever makes the problem says another.
+    /// The challenge in `WWW-Authenticate`, unless the problem has another one.
     pub fn challenge(self) -> Option<&'static str> {
         self.row().challenge
     }
 }
 
-/// One member of the body, or one parameter, that is wrong.
+/// A member of the body, or a parameter, that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
-    /// Where, as a JSON pointer (RFC 6901); empty for the whole.
+    /// Its place, as a JSON pointer (RFC 6901); empty for the whole body.
     #[schema(example = "/password")]
     pub pointer: String,
-    /// What is wrong with it, and what would be right.
+    /// What is wrong, and what would be valid.
     #[schema(example = "must have at least 15 characters")]
     pub detail: String,
 }
 
 impl FieldError {
-    /// Of the member or parameter of this name.
+    /// An error in the member or parameter with this name.
     pub fn of(name: &str, detail: impl Into<String>) -> Self {
         Self { pointer: pointer_to("", name), detail: detail.into() }
     }
 }
 
-/// The JSON pointer to a member of what another points to (RFC 6901, section 3).
+/// The JSON pointer to a member of the value at `parent` (RFC 6901, section 3).
 pub fn pointer_to(parent: &str, name: &str) -> String {
     format!("{parent}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
@@ -133,7 +133,7 @@ pub struct Problem {
     detail: String,
     /// The kind of problem as a stable word.
     code: Code,
-    /// What one kind of problem says beside that (RFC 9457, section 3.2).
+    /// Extension members (RFC 9457, section 3.2).
     #[serde(flatten)]
     #[schema(ignore)]
     extensions: BTreeMap<&'static str, Value>,
@@ -155,51 +155,50 @@ impl Problem {
         }
     }
 
-    /// With an extension member (RFC 9457, section 3.2). Each that there may be is described in `web::openapi`.
+    /// Adds an extension member (RFC 9457, section 3.2). All possible members are described in `web::openapi`.
     pub fn with(mut self, member: &'static str, value: impl Serialize) -> Self {
         self.extensions.insert(member, serde_json::to_value(value).unwrap_or_default());
         self
     }
 
-    /// With a header, also in place of one that every problem of this kind has: another challenge in
-    /// `WWW-Authenticate`, say.
+    /// Adds a header. It replaces the usual one of this kind of problem, such as the challenge in `WWW-Authenticate`.
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// A body of the wrong shape or content.
+    /// A body with invalid shape or content.
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let detail = "The body is not acceptable: see `errors`.";
         Self::new(Code::ValidationFailed, detail).with("errors", errors)
     }
 
-    /// Parameters, of a query or a header, that the route does not know or can't take.
+    /// Unknown or invalid parameters in a query or header.
     pub fn parameters(errors: Vec<FieldError>) -> Self {
         let detail = "The parameters are not acceptable: see `errors`.";
         Self::new(Code::ValidationFailed, detail).with("errors", errors)
     }
 
-    /// A known path with another method; `allow` lists the right ones (RFC 9110, section 10.2.1).
+    /// A known path with another method; `allow` lists the allowed ones (RFC 9110, section 10.2.1).
     pub fn method_not_allowed(allow: String) -> Self {
         let detail = format!("This path answers {allow}.");
         Self::new(Code::MethodNotAllowed, detail).with_header("Allow", allow)
     }
 
-    /// The same under another status than the code's own.
+    /// Changes the status from the code's usual one.
     pub fn with_status(self, status: u16) -> Self {
         Self { status, ..self }
     }
 
-    /// A fault of ours. The cause goes to the log, once, and not to the client.
+    /// An internal error. The cause is logged, and not sent to the client.
     pub fn internal(cause: impl fmt::Display) -> Self {
         tracing::error!(%cause, "internal error");
         Self::new(Code::Internal, "Something went wrong here. It was logged.")
     }
 
-    /// Something that the service needs gives no answer for now.
+    /// A dependency is temporarily unavailable. The cause is logged.
     pub fn unavailable(cause: impl fmt::Display) -> Self {
-        tracing::warn!(%cause, "unavailable");
+        tracing::warn!(%cause, "request answered with 503");
         Self::new(Code::Unavailable, "The service can't answer at the moment. Try again shortly.")
     }
 
@@ -213,7 +212,7 @@ impl Problem {
         self.status
     }
 
-    /// The headers that the response has, whatever else it has.
+    /// The headers of the response besides the usual ones.
     pub fn headers(&self) -> &[(&'static str, String)] {
         &self.headers
     }

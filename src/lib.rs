@@ -1,9 +1,9 @@
 //! dualauth: sessions and JWTs, side by side, over one login record.
 //!
-//! Where to start reading: [`logins`] says what a login is, [`auth`] how one is presented, [`session`] and [`jwt`]
-//! are the two ways to do so, [`app`] puts everything together, and [`commands`] is what the program can be told to
-//! do. Each group of modules uses only those below it in this list; `tests/api/layers.rs` holds them to that and
-//! names the exceptions.
+//! Where to start reading: [`logins`] defines a login, [`auth`] how a request presents one, [`session`] and [`jwt`] are
+//! the two modes of doing so, [`app`] is the composition root, and [`commands`] has the subcommands of the program.
+//! Each group of modules below uses only the groups after it; `tests/api/layers.rs` enforces this and names the
+//! exceptions.
 
 pub mod commands;
 

@@ -1,4 +1,4 @@
-//! The program: its allocator, its runtime, its exit code.
+//! The program's entry point: allocator, runtime, exit code.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use dualauth::commands::{self, Failure};
 use dualauth::config::Config;
 
-/// What a request allocates for a moment and what is remembered for hours come in turns. glibc lets them lie side by
-/// side, and a remembered session then holds four times its own weight.
+/// Short-lived allocations of requests and long-lived ones of cached sessions alternate. glibc's malloc mixes them on the
+/// same pages, and the fragmentation makes a cached session cost four times its size.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -16,19 +16,19 @@ fn main() -> ExitCode {
         Ok(command_line) => command_line,
         Err(code) => return code,
     };
-    // Settings first: reading .env sets variables, which is safe only while there is one thread.
+    // Settings before the runtime: reading .env sets environment variables, which is safe only with a single thread.
     let config = Config::from_env();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = runtime.map_err(Failure::from).and_then(|runtime| {
         let outcome = runtime.block_on(commands::run(command_line, config));
-        // A thread that looks a name up, or hashes, is not waited for.
+        // Does not wait for blocking threads (DNS look-ups, password hashing).
         runtime.shutdown_background();
         outcome
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Where this can't be written, nothing can.
+            // If stderr can't be written, there is nowhere left to report the error.
             let _ = writeln!(std::io::stderr(), "dualauth: {failure}");
             ExitCode::FAILURE
         }

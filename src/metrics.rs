@@ -1,7 +1,6 @@
-//! What a node counts, for Prometheus. Each node of a process counts for itself.
+//! Prometheus counters and histograms of a node. Each node of a process has its own.
 //!
-//! What can be asked of the things themselves, such as how many connections are in use, is not counted but read when
-//! somebody looks: `web/metrics.rs`.
+//! Gauges, such as the number of connections in use, are not kept here but read at each scrape: `web/metrics.rs`.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -10,23 +9,24 @@ use std::time::Duration;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
-/// Bounds of how long a request may take, in seconds: most take microseconds, a hash takes a good part of a second.
+/// Histogram bounds of request durations, in seconds: most take microseconds, and a password hash a good part of a
+/// second.
 const DURATIONS: [f64; 12] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// Bounds of how long after it was written down a revocation may be known, in seconds.
+/// Histogram bounds of the time from the write of a revocation to its read by this node, in seconds.
 const LAGS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
-/// The methods that are told apart. A client can name any other.
+/// The methods with counters of their own. A client can send any other.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other"];
 
-/// The statuses that requests are answered with; 499 stands for a client who went before that.
+/// The statuses with counters of their own; 499 means that the client disconnected before the response.
 const STATUSES: [u16; 21] = [
     200, 201, 204, 303, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 422, 429, 431, 499, 500, 503, OTHER,
 ];
 
 const OTHER: u16 = 0;
 
-/// What a node counts.
+/// The metrics of a node.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -46,10 +46,10 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// All of them at nought.
+    /// All metrics at zero.
     ///
     /// # Errors
-    /// When two have the same name, or one has none that Prometheus knows: a fault of ours.
+    /// When two have the same name, or a name is not valid for Prometheus: a programming error.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new_custom(Some("dualauth".to_owned()), None)?;
         let durations = HistogramOpts::new(
@@ -93,12 +93,12 @@ impl Metrics {
         })
     }
 
-    /// To read them all, and to add others to.
+    /// The registry, for scrapes and further metrics.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// What is counted of one route. Its name is the pattern of its paths: a path itself can be anything.
+    /// The metrics of one route, named by its pattern. Paths can't be labels: their number is unlimited.
     pub fn route(&self, route: &str) -> Route {
         Route {
             name: route.to_owned(),
@@ -108,48 +108,48 @@ impl Metrics {
         }
     }
 
-    /// A problem document was answered.
+    /// Counts a problem document in a response.
     pub fn problem(&self, code: &str) {
         self.problems.with_label_values(&[code]).inc();
     }
 
-    /// Somebody tried to sign in; `outcome` is `started`, or the code of the problem.
+    /// Counts an attempt to sign in; `outcome` is `started`, or the code of the problem.
     pub fn sign_in(&self, mode: &str, transport: &str, outcome: &str) {
         self.sign_ins.with_label_values(&[mode, transport, outcome]).inc();
     }
 
-    /// There is a task of the node's own, which has not been begun again yet.
+    /// Creates the restart counter of a background task, at zero.
     pub fn upkeep_task(&self, task: &str) {
         self.upkeep_restarts.with_label_values(&[task]);
     }
 
-    /// A task of the node's own was begun again.
+    /// Counts a restart of a background task.
     pub fn upkeep_restarted(&self, task: &str) {
         self.upkeep_restarts.with_label_values(&[task]).inc();
     }
 
-    /// How often it was.
+    /// Number of restarts of a background task.
     pub fn upkeep_restarts(&self, task: &str) -> u64 {
         self.upkeep_restarts.with_label_values(&[task]).get()
     }
 
-    /// A revocation was taken in so long after it had been written down.
+    /// Records a revocation that this node read with this lag after its write.
     pub fn revocation(&self, lag: Duration) {
         self.revocations.inc();
         self.revocation_lag.observe(lag.as_secs_f64());
     }
 }
 
-/// Adds a metric to those that are read.
+/// Registers a metric.
 ///
 /// # Errors
-/// When there is one of this name.
+/// When there is one with the same name.
 pub fn register<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> prometheus::Result<M> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
 }
 
-/// What is counted of one route. Its counters are found by numbers: to find them by their labels takes a lock that all
+/// The metrics of one route. Its counters are found by index: a look-up by label values would take a lock that all
 /// requests share.
 pub struct Route {
     name: String,
@@ -165,12 +165,12 @@ impl fmt::Debug for Route {
 }
 
 impl Route {
-    /// The pattern of its paths.
+    /// The pattern of its path.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// A request was answered with this status after this time.
+    /// Counts a response with this status, and records its duration.
     pub fn answered(&self, method: &str, status: u16, took: Duration) {
         let method = position(&METHODS, |known| *known == method);
         let status = position(&STATUSES, |known| *known == status);
@@ -186,7 +186,7 @@ impl Route {
     }
 }
 
-/// Where it is; the last place is for what is not there.
+/// The index of the item; the last index stands for all others.
 fn position<T, const N: usize>(all: &[T; N], is_it: impl Fn(&T) -> bool) -> usize {
     all.iter().position(is_it).unwrap_or(N - 1)
 }

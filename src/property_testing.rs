@@ -1,11 +1,11 @@
-//! What the property tests share: how a promise is tried, and inputs that are almost right.
+//! Shared helpers of the property tests: a runner, and generators of almost valid input.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
-/// Tries a promise on inputs that are made up anew each time, 256 of them or as many as `PROPTEST_CASES` says, and
-/// fails with the smallest one that breaks it.
+/// Checks a property on random inputs, 256 or as many as `PROPTEST_CASES` says, and fails with the smallest one that
+/// breaks it.
 #[track_caller]
 pub(crate) fn check<S: Strategy>(inputs: S, promise: impl Fn(S::Value) -> TestCaseResult) {
     // No file of past failures: an input that broke something becomes a test with a name.
@@ -15,7 +15,7 @@ pub(crate) fn check<S: Strategy>(inputs: S, promise: impl Fn(S::Value) -> TestCa
     }
 }
 
-/// Valid texts, each with another one that a single slip makes of it.
+/// Valid texts, each with a variant that differs by one mistake.
 pub(crate) fn near_misses(valid: impl Strategy<Value = String>) -> impl Strategy<Value = (String, String)> {
     let slipped = |(text, at, slip): (String, Index, Slip)| {
         let other = slip.make(&text, at);
@@ -25,14 +25,14 @@ pub(crate) fn near_misses(valid: impl Strategy<Value = String>) -> impl Strategy
     all.prop_filter("a slip that changes nothing", |(text, other)| text != other)
 }
 
-/// Header values: near misses of these, and whatever else HTTP lets through.
+/// Header values: variants of these with one mistake, and any other bytes that HTTP allows.
 pub(crate) fn header_values(valid: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<u8>> {
     let near = near_misses(valid).prop_map(|(_, other)| other.into_bytes());
     let near = near.prop_filter("no header value", |bytes| bytes.iter().all(|byte| is_header_byte(*byte)));
     prop_oneof![4 => near, 1 => any_header_value()]
 }
 
-/// Whatever HTTP lets through (RFC 9110, section 5.5).
+/// Any bytes that HTTP allows in a field value (RFC 9110, section 5.5).
 pub(crate) fn any_header_value() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![8 => b' '..=b'~', 1 => Just(b'\t'), 1 => 0x80..=0xff_u8];
     proptest::collection::vec(byte, 0..48)
@@ -71,7 +71,7 @@ impl Slip {
     }
 }
 
-/// Where a character of the text begins, or the text's end.
+/// The start of a character of the text, or the text's end.
 fn boundary(text: &str, at: Index) -> usize {
     let boundaries: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     *at.get(&boundaries)
@@ -99,7 +99,7 @@ fn slip() -> impl Strategy<Value = Slip> {
     ]
 }
 
-/// What a text could have in the wrong place: what formats are made of, what looks like it, and anything at all.
+/// Characters to insert: ones that formats are made of, ones that look like them, and any others.
 fn character() -> impl Strategy<Value = char> {
     let of = |letters: &str| select(letters.chars().collect::<Vec<_>>());
     prop_oneof![

@@ -1,6 +1,7 @@
-//! How often one network may do a thing: GCRA, in memory. Each node counts for itself.
+//! Rate limits per client network: GCRA (generic cell rate algorithm), in memory. Each node counts for itself.
 //!
-//! Libraries count calls, and this counts failures: a try is taken beforehand and given back when it succeeds, which theirs can't.
+//! Rate limit libraries count calls. This counts failures: an attempt is reserved beforehand and given back when it
+//! succeeds, which they don't offer.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,27 +14,28 @@ use crate::clock::Clock;
 use crate::config::{RateLimit, RateLimits};
 use crate::error::{Code, Problem};
 
-/// From how many networks on those that have nothing against them are looked for, to be forgotten.
+/// Number of networks from which on entries without usage are removed.
 const SMALL: usize = 1_024;
 
-/// A limit that somebody has reached.
+/// A rate limit that was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("too many, too fast: {}", self.policy)]
 pub struct Limited {
-    /// What it is called in the header `RateLimit-Policy`.
+    /// Its name in the header `RateLimit-Policy`.
     pub policy: &'static str,
-    /// How many there may be in [`Limited::window`].
+    /// Maximum number of attempts in [`Limited::window`].
     pub quota: u32,
-    /// See [`Limited::quota`].
+    /// The period of [`Limited::quota`].
     pub window: Duration,
-    /// When to try again.
+    /// Time until the next attempt is allowed.
     pub retry_after: Duration,
 }
 
-/// Says what was allowed, and when it is again (draft-ietf-httpapi-ratelimit-headers-10; RFC 9110, section 10.2.3).
+/// Status 429 with the quota and the time until the next attempt (draft-ietf-httpapi-ratelimit-headers-10; RFC 9110,
+/// section 10.2.3).
 impl From<Limited> for Problem {
     fn from(Limited { policy, quota, window, retry_after }: Limited) -> Self {
-        // Up to a whole second: whoever comes back at that time is let in.
+        // Rounded up to whole seconds, so that a retry at that time is accepted.
         let wait = retry_after.as_micros().div_ceil(1_000_000).max(1);
         Self::new(Code::RateLimited, "Too many tries, too fast. See Retry-After.")
             .with_header("Retry-After", wait.to_string())
@@ -42,19 +44,19 @@ impl From<Limited> for Problem {
     }
 }
 
-/// The limits of a node.
+/// The rate limits of a node.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// `LOGIN_LIMIT`: failures to prove who one is.
+    /// `LOGIN_LIMIT`: counts failed authentications.
     pub login: Limiter,
-    /// `REGISTER_LIMIT`: calls.
+    /// `REGISTER_LIMIT`: counts calls.
     pub register: Limiter,
-    /// `REFRESH_LIMIT`: calls.
+    /// `REFRESH_LIMIT`: counts calls.
     pub refresh: Limiter,
 }
 
 impl Limits {
-    /// With these settings.
+    /// The limits of these settings.
     pub fn new(config: &RateLimits, clock: &Clock) -> Self {
         let limiter = |policy, limit| Limiter::new(policy, limit, clock.clone());
         Self {
@@ -65,30 +67,30 @@ impl Limits {
     }
 }
 
-/// Counts one kind of thing for each network.
+/// Counts one kind of event for each network.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     policy: &'static str,
     limit: RateLimit,
     clock: Clock,
     networks: Arc<Mutex<NetworkTallies>>,
-    /// Rung when a try has come to its end.
+    /// Notified when an attempt ends.
     ended: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct NetworkTallies {
     tallies: HashMap<IpNet, GcraState>,
-    /// How many there may be before the idle ones are looked for.
+    /// Number of entries at which unused ones are removed.
     tidy_at: usize,
 }
 
-/// What is known of one network, in microseconds.
+/// The state of one network, in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct GcraState {
-    /// GCRA's theoretical arrival time: how far it lies ahead of now is what is used up.
+    /// GCRA's theoretical arrival time. The part of it that is later than now is the used quota.
     arrival: i64,
-    /// Tries of which nobody knows yet whether they will count.
+    /// Attempts whose outcome is not known yet.
     under_way: u32,
 }
 
@@ -98,10 +100,10 @@ impl Limiter {
         Self { policy, limit, clock, networks: Arc::new(Mutex::new(networks)), ended: Arc::default() }
     }
 
-    /// Counts one.
+    /// Counts one event.
     ///
     /// # Errors
-    /// When there have been too many.
+    /// When the limit is exceeded.
     pub fn count(&self, network: IpNet) -> Result<(), Limited> {
         let mut networks = self.networks();
         let now = self.now();
@@ -110,24 +112,25 @@ impl Limiter {
         Ok(())
     }
 
-    /// Whether one more would be refused now. It is not counted.
+    /// Checks whether another event is allowed now, without counting it.
     ///
     /// # Errors
-    /// When there have been too many.
+    /// When the limit is exceeded.
     pub fn check(&self, network: IpNet) -> Result<(), Limited> {
         let mut networks = self.networks();
         let now = self.now();
         self.room(networks.tally(network, now), now).map(drop)
     }
 
-    /// Lets one try begin that may fail, and counts it if it does. Tries that come at once and could be too many if all of
-    /// them failed wait for each other, so that none slips through and nobody is refused for what has not failed.
+    /// Begins an attempt, which is counted if it fails. Concurrent attempts wait for each other if they could exceed
+    /// the limit should all of them fail. So the limit holds, and no client is rejected because of attempts that then
+    /// succeed.
     ///
     /// # Errors
-    /// When too many have failed.
+    /// When too many attempts have failed.
     pub async fn begin(&self, network: IpNet) -> Result<LimitedAttempt<'_>, Limited> {
         loop {
-            // From before the look on: what ends in between is heard.
+            // Subscribe before checking, so that an attempt that ends in between is not missed.
             let ended = self.ended.notified();
             tokio::pin!(ended);
             ended.as_mut().enable();
@@ -147,7 +150,7 @@ impl Limiter {
         Ok(has_room)
     }
 
-    /// How many more there may be now.
+    /// How many more events are allowed now.
     fn room(&self, tally: &GcraState, now: i64) -> Result<u32, Limited> {
         let interval = self.interval();
         let free = interval * i64::from(self.limit.count) - (tally.arrival - now).max(0);
@@ -164,11 +167,11 @@ impl Limiter {
 
     fn add(&self, tally: &mut GcraState, now: i64) {
         let most = now + self.interval() * i64::from(self.limit.count);
-        // Never further ahead than a full count: a clock that was set back must not shut anybody out.
+        // Capped at a full quota ahead of now: a clock that was set back must not lock clients out.
         tally.arrival = (tally.arrival.max(now) + self.interval()).min(most);
     }
 
-    /// How long it takes until one more is allowed.
+    /// Time that it takes to regain one event, in microseconds.
     fn interval(&self) -> i64 {
         let interval = self.limit.per.as_micros() / u128::from(self.limit.count);
         i64::try_from(interval).unwrap_or(i64::MAX).max(1)
@@ -193,7 +196,8 @@ impl NetworkTallies {
     }
 }
 
-/// A try that is under way. It counts as failed unless it is said not to: whoever hangs up does not get it for nothing.
+/// An attempt in progress. It counts as failed unless [`Self::forget`] is called, so that hanging up early does not
+/// avoid the limit.
 #[derive(Debug)]
 #[must_use = "dropped, it counts as failed"]
 pub struct LimitedAttempt<'a> {
@@ -203,7 +207,7 @@ pub struct LimitedAttempt<'a> {
 }
 
 impl LimitedAttempt<'_> {
-    /// Ends it without counting it.
+    /// Ends the attempt without counting it.
     pub fn forget(mut self) {
         self.has_failed = false;
     }

@@ -1,4 +1,4 @@
-//! Opaque tokens: secrets that only their holder knows, made, recognised and hashed.
+//! Opaque tokens: generated, parsed and hashed.
 
 use std::fmt;
 
@@ -11,33 +11,33 @@ use crate::crypto::{random_bytes, sha256};
 /// Bytes of randomness in an opaque token: 256 bits, so that its hash needs neither salt nor stretching.
 const RANDOM_BYTES: usize = 32;
 
-/// A secret that only its holder knows: a prefix that tells what it is, then 256 random bits in base64url.
+/// A random secret for a client to hold: a prefix that names its kind, then 256 random bits in base64url.
 ///
-/// The prefix lets a secret scanner recognise a leaked one. What is stored is [`OpaqueToken::hash`].
+/// The prefix lets secret scanners recognise a leaked token. Only [`OpaqueToken::hash`] is stored.
 #[derive(Clone)]
 pub struct OpaqueToken(Zeroizing<String>);
 
 impl OpaqueToken {
-    /// A new one.
+    /// A new token with this prefix.
     pub fn generate(prefix: &str) -> Self {
         let random: Zeroizing<[u8; RANDOM_BYTES]> = Zeroizing::new(random_bytes());
         Self(Zeroizing::new(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random.as_slice()))))
     }
 
-    /// One that a client presents; `None` when it can't be one of this kind.
+    /// Parses a token from a client. `None` when it is not well-formed for this prefix.
     pub fn parse(prefix: &str, text: &str) -> Option<Self> {
-        // One byte more than there should be, to tell one that is too long.
+        // One byte more than expected, to detect a token that is too long.
         let mut decoded = Zeroizing::new([0; RANDOM_BYTES + 1]);
         let length = URL_SAFE_NO_PAD.decode_slice(text.strip_prefix(prefix)?, decoded.as_mut_slice()).ok()?;
         (length == RANDOM_BYTES).then(|| Self(Zeroizing::new(text.to_owned())))
     }
 
-    /// SHA-256 of the whole token: what the database knows of it.
+    /// SHA-256 of the whole token, which the database stores.
     pub fn hash(&self) -> [u8; 32] {
         sha256(self.0.as_bytes())
     }
 
-    /// The token itself, to be given to its holder.
+    /// The token itself, for the response to its holder.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -88,7 +88,7 @@ mod properties {
         any::<[u8; RANDOM_BYTES]>().prop_map(|random| format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random)))
     }
 
-    /// The prefix, and 256 bits in the one way to write them (RFC 4648, sections 3.5 and 5).
+    /// The prefix, and 256 bits in the only valid encoding (RFC 4648, sections 3.5 and 5).
     fn is_token(text: &str) -> bool {
         let Some(secret) = text.strip_prefix(PREFIX) else { return false };
         let of_alphabet = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');

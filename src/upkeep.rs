@@ -1,4 +1,4 @@
-//! What a node does by itself for as long as it runs: a task that ends is told of, counted, and begun again.
+//! Supervision of a node's background tasks: one that panics or ends is logged, counted and restarted.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
-/// How long a task rests after it has ended: twice as long each time, unless it ran for longer than the longest pause.
+/// Time before a stopped task is restarted. It doubles with each stop, and starts again from `first` after a run that
+/// was longer than `longest`.
 #[derive(Clone, Copy, Debug)]
 struct Pauses {
     first: Duration,
@@ -22,31 +23,31 @@ struct Pauses {
 
 const PAUSES: Pauses = Pauses { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
-/// The tasks of a node.
+/// The background tasks of a node.
 pub struct Upkeep {
     tasks: JoinSet<()>,
-    standing: StoppedTasks,
+    stopped: StoppedTasks,
     metrics: Metrics,
     pauses: Pauses,
 }
 
 impl fmt::Debug for Upkeep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upkeep").field("standing", &self.standing).finish_non_exhaustive()
+        f.debug_struct("Upkeep").field("stopped", &self.stopped).finish_non_exhaustive()
     }
 }
 
 impl Upkeep {
-    /// None yet.
+    /// Without tasks yet.
     pub fn new(metrics: Metrics) -> Self {
         Self::with(metrics, PAUSES)
     }
 
     fn with(metrics: Metrics, pauses: Pauses) -> Self {
-        Self { tasks: JoinSet::new(), standing: StoppedTasks::default(), metrics, pauses }
+        Self { tasks: JoinSet::new(), stopped: StoppedTasks::default(), metrics, pauses }
     }
 
-    /// Begins a task, which never ends by itself, and begins it again when it does.
+    /// Starts a task, which is not supposed to end, and restarts it whenever it does.
     pub fn supervise<T>(&mut self, task: &'static str, begin: impl FnMut() -> T + Send + 'static)
     where
         T: Future<Output = ()> + Send + 'static,
@@ -54,31 +55,31 @@ impl Upkeep {
         self.metrics.upkeep_task(task);
         let supervisor = Supervisor {
             task,
-            standing: self.standing.clone(),
+            stopped: self.stopped.clone(),
             metrics: self.metrics.clone(),
             pauses: self.pauses,
         };
         self.tasks.spawn(supervisor.run_supervised(begin));
     }
 
-    /// Which of them run.
-    pub fn standing(&self) -> StoppedTasks {
-        self.standing.clone()
+    /// The tasks that are stopped, kept up to date.
+    pub fn stopped_tasks(&self) -> StoppedTasks {
+        self.stopped.clone()
     }
 
-    /// Ends them all.
+    /// Aborts all tasks.
     pub async fn stop(mut self) {
         self.tasks.shutdown().await;
     }
 }
 
-/// Which tasks of a node run.
+/// The tasks of a node that have stopped and wait for their restart.
 #[derive(Clone, Debug, Default)]
 pub struct StoppedTasks(Arc<Mutex<BTreeSet<&'static str>>>);
 
 impl StoppedTasks {
-    /// Those that should run, and don't.
-    pub fn down(&self) -> Vec<&'static str> {
+    /// Their names, in alphabetical order; empty while all tasks are running.
+    pub fn names(&self) -> Vec<&'static str> {
         self.lock().iter().copied().collect()
     }
 
@@ -89,7 +90,7 @@ impl StoppedTasks {
 
 struct Supervisor {
     task: &'static str,
-    standing: StoppedTasks,
+    stopped: StoppedTasks,
     metrics: Metrics,
     pauses: Pauses,
 }
@@ -101,29 +102,24 @@ impl Supervisor {
             let began = Instant::now();
             let run = AssertUnwindSafe(async { begin().await }).catch_unwind();
             let cause = match run.await {
-                Ok(()) => "it ended".to_owned(),
+                Ok(()) => "the task ended".to_owned(),
                 Err(panic) => telemetry::panic_message(&*panic),
             };
             if began.elapsed() > self.pauses.longest {
                 pause = self.pauses.first;
             }
-            self.rest(&cause, pause).await;
+            self.wait_before_restart(&cause, pause).await;
             pause = (pause * 2).min(self.pauses.longest);
         }
     }
 
-    async fn rest(&self, cause: &str, pause: Duration) {
-        let Self { task, standing, metrics, .. } = self;
-        tracing::error!(
-            task,
-            cause,
-            seconds = pause.as_secs_f64(),
-            "a task of the node has stopped, and is begun again"
-        );
-        standing.lock().insert(task);
+    async fn wait_before_restart(&self, cause: &str, pause: Duration) {
+        let Self { task, stopped, metrics, .. } = self;
+        tracing::error!(task, cause, seconds = pause.as_secs_f64(), "background task stopped; restarting");
+        stopped.lock().insert(task);
         sleep(pause).await;
         metrics.upkeep_restarted(task);
-        standing.lock().remove(task);
+        stopped.lock().remove(task);
     }
 }
 
@@ -149,7 +145,7 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it comes");
     }
 
-    /// How often it was begun; it panics each time until the last, or ends.
+    /// The number of starts, and a task that panics or ends the first `times` times and then runs on.
     fn fails(
         times: usize,
         panics: bool,
@@ -178,7 +174,7 @@ mod tests {
             upkeep.supervise("walk", begin);
             eventually(|| begun.load(Ordering::SeqCst) == 4).await;
             assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 3);
-            assert_eq!(upkeep.standing().down(), Vec::<&str>::new());
+            assert_eq!(upkeep.stopped_tasks().names(), Vec::<&str>::new());
         }
     }
 
@@ -195,8 +191,8 @@ mod tests {
         let mut upkeep = upkeep(NEVER, NEVER);
         upkeep.supervise("sleep", std::future::pending::<()>);
         upkeep.supervise("walk", fails(1, true).1);
-        let standing = upkeep.standing();
-        eventually(|| standing.down() == ["walk"]).await;
+        let stopped = upkeep.stopped_tasks();
+        eventually(|| stopped.names() == ["walk"]).await;
         assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 0, "it is not begun again yet");
     }
 

@@ -1,4 +1,4 @@
-//! The bodies of what takes either credential.
+//! Request and response bodies of the account routes: changing the password, listing logins.
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
@@ -14,11 +14,11 @@ use crate::logins::{Acr, Amr, ListedLogin, Transport};
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"current_password": "correct horse battery staple", "new_password": "a quiet lantern over the weir"}))]
 pub struct PasswordRequest {
-    /// The one that holds now. Left out by an account that has none: its login must be fresh then.
+    /// The current password. Omitted if the account has none; its login must then be fresh (`STEP_UP_MAX_AGE`).
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     pub current_password: Option<SecretString>,
-    /// As at registration.
+    /// The new password; the same rules as at registration.
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
     pub new_password: SecretString,
 }
@@ -26,10 +26,10 @@ pub struct PasswordRequest {
 /// A page of a user's logins.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ListedLoginsBody {
-    /// What `after` is for the next page; null: this is the last.
+    /// The cursor of the next page, to be sent as `after`; null on the last page.
     #[schema(required = true, example = json!(null))]
     pub(super) next: Option<String>,
-    /// Those that are live, in every mode, newest first.
+    /// The user's live logins, in every mode, newest first.
     pub(super) logins: Vec<ListedLoginBody>,
 }
 
@@ -43,49 +43,49 @@ pub(super) struct ListedLoginsBody {
     "amr": ["pwd"], "acr": "aal1", "auth_time": "2026-11-21T09:31:00.000000Z",
 }))]
 pub(super) struct ListedLoginBody {
-    /// To end it by.
+    /// The login's id, as in `DELETE /account/logins/{id}`.
     pub(super) id: Uuid,
-    /// The mode that presents it.
+    /// The mode of the login's credential.
     #[schema(schema_with = mode_schema)]
     pub(super) mode: String,
-    /// How it is presented.
+    /// How the credential is sent.
     pub(super) transport: Transport,
-    /// Whether it has the longer lifetimes.
+    /// `true` if the login has the longer lifetimes of `remember_me`.
     pub(super) remember_me: bool,
-    /// What its owner called the device.
+    /// The name that the user gave the device at login, if any.
     #[schema(required = true)]
     pub(super) device_name: Option<String>,
-    /// The network address that it began from.
+    /// The client's IP address at login.
     pub(super) address: String,
-    /// What the client said it was.
+    /// The client's `User-Agent` at login.
     pub(super) user_agent: String,
-    /// When it began.
+    /// When the user signed in.
     #[serde(serialize_with = "rfc3339")]
     pub(super) created_at: DateTime<Utc>,
-    /// When it was used (session) or refreshed (JWT) last, within `LAST_SEEN_INTERVAL`.
+    /// When the login was last used (session) or refreshed (JWT), accurate to `LAST_SEEN_INTERVAL`.
     #[serde(serialize_with = "rfc3339")]
     pub(super) last_seen_at: DateTime<Utc>,
-    /// When it ends unless it is used (session) or refreshed (JWT).
+    /// When the login expires unless it is used (session) or refreshed (JWT) before.
     #[serde(serialize_with = "rfc3339")]
     pub(super) idle_expires_at: DateTime<Utc>,
-    /// When it ends in any case.
+    /// When the login expires however much it is used.
     #[serde(serialize_with = "rfc3339")]
     pub(super) expires_at: DateTime<Utc>,
-    /// Whether it is the one that asks.
+    /// `true` for the login that made this request.
     pub(super) current: bool,
-    /// In which ways its login was proved (RFC 8176): `pwd`, a password.
+    /// The authentication methods of the login (RFC 8176): `pwd` is a password.
     #[schema(value_type = Vec<String>, example = json!(["pwd"]))]
     pub(super) amr: Amr,
-    /// What that comes to: one factor, or two.
+    /// The assurance level of these methods: `aal1` for one factor, `aal2` for two.
     pub(super) acr: Acr,
-    /// When the last proof came. A refresh does not move it.
+    /// When the user last authenticated. A refresh leaves it unchanged.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[schema(value_type = DateTime<Utc>)]
     pub(super) auth_time: Option<DateTime<Utc>>,
 }
 
 impl ListedLoginBody {
-    /// `current` is the login that asks.
+    /// `current` is the id of the login that made the request.
     pub(super) fn new(login: ListedLogin, current: Uuid) -> Self {
         Self {
             id: login.id,

@@ -1,4 +1,4 @@
-//! What proxies ask: whether a request is authenticated, whose it is, and whether that user has one of some roles.
+//! `/verify`, forward authentication for proxies: authenticates a request and checks its roles and freshness.
 
 use std::time::Duration;
 
@@ -14,36 +14,37 @@ use crate::logins::{Acr, Authentication};
 use crate::sign_in::{Freshness, SignIn};
 use crate::users::check_role;
 
-/// The header in which a proxy says its conditions where the query is the original request's.
-const CONDITIONS: &str = "X-Verify";
+/// The header with a proxy's requirements, for paths below `/verify/`, whose query is the original request's.
+const REQUIREMENTS: &str = "X-Verify";
 
-/// Registers every other method, and every path below, which are the original request's.
-pub(super) fn of_any_request(config: &mut ServiceConfig) -> &mut ServiceConfig {
+/// Registers the other methods of `/verify`, and every path below it: some proxies send those of the original request.
+pub(super) fn any_method_routes(config: &mut ServiceConfig) -> &mut ServiceConfig {
     config.service(web::scope(VERIFY).default_service(web::to(verify_any)))
 }
 
-/// For proxies: whether a request is authenticated, and whose it is, in headers.
+/// Forward authentication for proxies: authenticates a request, and returns the user in headers.
 ///
-/// nginx's `auth_request`, Caddy's `forward_auth`, Traefik's ForwardAuth and Envoy's ext_authz ask here. Any other method,
-/// and any path below `/verify/`, is answered alike, for proxies that ask with those of the original request. There the
-/// query is the original's, and conditions come in the header `X-Verify`, written as the query is here.
+/// For nginx's `auth_request`, Caddy's `forward_auth`, Traefik's ForwardAuth and Envoy's ext_authz. Any other method,
+/// and any path below `/verify/`, is answered alike, since some proxies send the method and path of the original request.
+/// Below `/verify/` the query is the original's, and the requirements come in the header `X-Verify`, in the format of
+/// this query.
 #[utoipa::path(operation_id = "verify", tag = "account",
     params(
-        ("role" = Option<Vec<String>>, Query, description = "One of these roles is needed.", example = json!(["user"])),
+        ("role" = Option<Vec<String>>, Query, description = "The user needs one of these roles.", example = json!(["user"])),
         ("acr_values" = Option<String>, Query, pattern = "^aal[12]$", example = "aal1",
-            description = "What the login's proofs must come to: `aal1`, or `aal2` for two factors."),
+            description = "The least assurance level that the login needs: `aal1`, or `aal2` for two factors."),
         ("max_age" = Option<u32>, Query, maximum = 4294967295_u64, example = 86400,
-            description = "How many seconds ago the last proof may have come at the most."),
+            description = "How long ago the user may have authenticated at most, in seconds."),
     ),
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
-    (status = 200, description = "It is. There is no body.", headers(
+    (status = 200, description = "The request is authenticated. There is no body.", headers(
         ("X-Auth-User-Id" = String, description = "The user's id."),
         ("X-Auth-Username" = String, description = "The user's name."),
-        ("X-Auth-Roles" = String, description = "The user's roles, with commas in between."),
+        ("X-Auth-Roles" = String, description = "The user's roles, separated by commas."),
         ("X-Auth-Mode" = String, description = "`session` or `jwt`."),
-        ("X-Auth-Acr" = String, description = "What the login's proofs come to: `aal1` or `aal2`."),
-        ("X-Auth-Amr" = String, description = "In which ways it was proved (RFC 8176), with commas in between; maybe empty."),
-        ("X-Auth-Time" = String, description = "When it was last proved; empty where an access token does not say."),
+        ("X-Auth-Acr" = String, description = "The login's assurance level: `aal1` or `aal2`."),
+        ("X-Auth-Amr" = String, description = "The login's authentication methods (RFC 8176), separated by commas; may be empty."),
+        ("X-Auth-Time" = String, description = "When the user last authenticated; empty if the access token has no `auth_time`."),
     )),
     (status = 401, description = "insufficient_user_authentication"),
     (status = 403, description = "forbidden"),
@@ -72,7 +73,7 @@ async fn answer(
     sign_in: &SignIn,
     request: &HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let wanted = AccessRequirements::read(conditions(request)?)?;
+    let wanted = AccessRequirements::read(raw_requirements(request)?)?;
     if !wanted.roles.is_empty() && !identity.roles.iter().any(|role| wanted.roles.contains(role)) {
         return Err(Problem::new(Code::Forbidden, "The user has none of the roles that this needs."));
     }
@@ -82,7 +83,8 @@ async fn answer(
     if let Some(time) = time {
         write_rfc3339(time, &mut proved_at);
     }
-    // Every one of them, even if it is empty: what a proxy copies nothing into may be a client's own.
+    // All headers are always set, even if empty: a proxy that copies a header only when it is present would pass on the
+    // client's own.
     Ok(HttpResponse::Ok()
         .insert_header(("X-Auth-Acr", acr.as_str()))
         .insert_header(("X-Auth-Amr", amr.names().collect::<Vec<_>>().join(",")))
@@ -94,36 +96,36 @@ async fn answer(
         .finish())
 }
 
-/// What the proxy says beyond the credential: its query, or below, where that is the original's, its header.
-fn conditions(request: &HttpRequest) -> Result<&[u8], Problem> {
+/// The proxy's requirements, unparsed: the query at `/verify`, the header `X-Verify` below it.
+fn raw_requirements(request: &HttpRequest) -> Result<&[u8], Problem> {
     if request.match_info().as_str() == VERIFY {
         return Ok(request.query_string().as_bytes());
     }
-    let mut sent = request.headers().get_all(CONDITIONS);
+    let mut sent = request.headers().get_all(REQUIREMENTS);
     let conditions = sent.next().map_or(&b""[..], |value| value.as_bytes());
     match sent.next() {
         None => Ok(conditions.trim_ascii()),
-        // One of them may be a client's.
-        Some(_) => Err(unreadable(&format!("{CONDITIONS} was sent more than once"))),
+        // One of the headers may come from the client.
+        Some(_) => Err(invalid_requirement(&format!("{REQUIREMENTS} was sent more than once"))),
     }
 }
 
-/// What the proxy wants of a request beyond a credential.
+/// What a proxy requires of a request beyond a valid credential.
 #[derive(Default)]
 struct AccessRequirements {
-    /// The user needs one of these; none: nobody needs any.
+    /// The user needs one of these roles. Empty: no role is needed.
     roles: Vec<String>,
     freshness: Freshness,
 }
 
 impl AccessRequirements {
-    /// A condition that is not known is never passed over: that would let everybody in.
+    /// An unknown requirement is an error: ignoring it would admit requests that the proxy means to refuse.
     fn read(conditions: &[u8]) -> Result<Self, Problem> {
-        let conditions = std::str::from_utf8(conditions).map_err(|_| unreadable("not UTF-8"))?;
+        let conditions = std::str::from_utf8(conditions).map_err(|_| invalid_requirement("not UTF-8"))?;
         let (mut wanted, mut errors) = (Self::default(), Vec::new());
         for condition in conditions.split('&').filter(|condition| !condition.is_empty()) {
             let (name, value) = condition.split_once('=').unwrap_or((condition, ""));
-            let decode = |text| decode_form(text).map_err(|_| unreadable("not UTF-8"));
+            let decode = |text| decode_form(text).map_err(|_| invalid_requirement("not UTF-8"));
             let (name, value) = (decode(name)?, decode(value)?);
             if let Err(detail) = wanted.add(&name, value) {
                 errors.push(FieldError::of(&name, detail));
@@ -159,6 +161,6 @@ fn seconds(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|_: &u32| is_plain).map(|seconds| Duration::from_secs(seconds.into()))
 }
 
-fn unreadable(detail: &str) -> Problem {
+fn invalid_requirement(detail: &str) -> Problem {
     Problem::parameters(vec![FieldError { pointer: String::new(), detail: detail.to_owned() }])
 }

@@ -1,10 +1,9 @@
-//! The routes that take either credential.
+//! Handlers of the account routes, which take the credential of either mode.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use uuid::Uuid;
 
-use crate::audit::{Kind, Trail};
 use crate::auth::{Identity, ProfileBody, UserBody};
 use crate::error::{Code, Problem};
 use crate::factors::password::ChangePasswordError;
@@ -15,14 +14,14 @@ use crate::sign_in::SignIn;
 use crate::users::Accounts;
 
 use super::bodies::{ListedLoginBody, ListedLoginsBody, PasswordRequest};
-use super::paging::{name_of, page_of};
+use super::paging::{encode_cursor, parse_page};
 
-/// Who is signed in, by whichever credential came.
+/// The signed-in user, by the credential of either mode.
 ///
-/// One is looked at: a Bearer token, else the access token's cookie, else the session's.
+/// One credential is used: the Bearer token, else the access token's cookie, else the session's cookie.
 #[utoipa::path(operation_id = "profile", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
-    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
+    (status = 200, description = "The user and the login.", body = ProfileBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/profile")]
@@ -30,9 +29,9 @@ pub(super) async fn profile(identity: Identity) -> HttpResponse {
     ProfileBody::from(identity).response()
 }
 
-/// Who is signed in, with the email, as the account is now.
+/// The signed-in user with the email, read from the database.
 ///
-/// What register and login answer with as well.
+/// The same body as in the responses of register and login.
 #[utoipa::path(operation_id = "account", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The user.", body = UserBody),
@@ -40,22 +39,22 @@ pub(super) async fn profile(identity: Identity) -> HttpResponse {
 ))]
 #[get("/account")]
 pub(super) async fn account(identity: Identity, accounts: Data<Accounts>) -> Result<HttpResponse, Problem> {
-    let user = accounts.of_id(identity.user_id).await?;
-    // This node will hear of it in a moment.
+    let user = accounts.find_by_id(identity.user_id).await?;
+    // The account's logins were revoked, but this node has not read that yet.
     let deleted = || Problem::new(Code::NotAuthenticated, "The account was deleted.");
     Ok(HttpResponse::Ok().json(UserBody::from(user.ok_or_else(deleted)?)))
 }
 
-/// Where one is signed in: the live logins, in both modes, page by page.
+/// The user's live logins, in both modes, page by page.
 ///
-/// The one that asks is marked as `current`. `next` is for `after`, and null on the last page.
+/// The login that made the request is marked as `current`. `next` is the `after` of the next page, null on the last one.
 #[utoipa::path(operation_id = "list_logins", tag = "account",
     params(
-        ("limit" = Option<u8>, Query, minimum = 1, maximum = 200, description = "How many logins a page has at most; 100 by default."),
-        ("after" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "The `next` of the page before."),
+        ("limit" = Option<u8>, Query, minimum = 1, maximum = 200, description = "The most logins on a page; 100 by default."),
+        ("after" = Option<String>, Query, pattern = "^[A-Za-z0-9_-]{32}$", description = "The `next` of the previous page."),
     ),
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
-    (status = 200, description = "Newest first.", body = ListedLoginsBody),
+    (status = 200, description = "A page of logins, newest first.", body = ListedLoginsBody),
     (status = 422, description = "validation_failed"),
     (status = 503, description = "unavailable"),
 ))]
@@ -65,20 +64,20 @@ pub(super) async fn list_logins(
     logins: Data<Logins>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let page = page_of(request.query_string())?;
+    let page = parse_page(request.query_string())?;
     let current = identity.login_id;
     let (listed, next) = logins.list(identity.user_id, current, page).await?;
     let logins = listed.into_iter().map(|login| ListedLoginBody::new(login, current)).collect();
-    Ok(HttpResponse::Ok().json(ListedLoginsBody { next: next.as_ref().map(name_of), logins }))
+    Ok(HttpResponse::Ok().json(ListedLoginsBody { next: next.as_ref().map(encode_cursor), logins }))
 }
 
 /// Sign another device out, or this one.
 ///
-/// Only a login of one's own that is live can be ended; any other id is not found.
+/// Ends a live login of the signed-in user. Any other id is not found.
 #[utoipa::path(operation_id = "end_login", tag = "account",
-    params(("id" = Uuid, Path, description = "One of the ids in the list.")),
+    params(("id" = Uuid, Path, description = "The login's id, from the list of logins.")),
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
-    (status = 204, description = "The login has ended, and every credential of it is dead."),
+    (status = 204, description = "The login has ended, and all its credentials are revoked."),
     (status = 404, description = "not_found"),
     (status = 503, description = "unavailable"),
 ))]
@@ -86,26 +85,24 @@ pub(super) async fn list_logins(
 pub(super) async fn end_login(
     identity: Identity,
     logins: Data<Logins>,
-    trail: Data<Trail>,
     client: Client,
     id: Path<String>,
     _: IgnoredBody,
 ) -> Result<HttpResponse, Problem> {
     let missing = || Problem::new(Code::NotFound, "You have no such live login.");
     let id: Uuid = id.parse().map_err(|_| missing())?;
-    let ended = logins.end_own(identity.user_id, id).await?.ok_or_else(missing)?;
-    trail.record(
-        ended.entry(Kind::LoginEnded, client.origin()).with("by_login", identity.login_id.to_string()),
-    );
+    if !logins.end_own(identity.user_id, id, &identity.actor(&client)).await? {
+        return Err(missing());
+    }
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Change the password, and sign every other device out.
 ///
-/// Tries are limited by account, wherever they come from: three at once, then one each 20 seconds.
+/// Attempts are limited per account, over all addresses: three at once, then one every 20 seconds.
 #[utoipa::path(operation_id = "change_password", tag = "account", request_body = PasswordRequest,
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
-    (status = 204, description = "It is changed. This login goes on; every other one has ended."),
+    (status = 204, description = "The password was changed. This login continues; every other login of the user has ended."),
     (status = 401, description = "insufficient_user_authentication"),
     (status = 403, description = "invalid_credentials"),
     (status = 429, description = "rate_limited"),

@@ -1,4 +1,4 @@
-//! What needs a login, of whichever mode.
+//! Account routes: profile, list of logins, password, forward authentication. They take the credential of either mode.
 
 mod bodies;
 mod forward_auth;
@@ -9,13 +9,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::bodies::PasswordRequest;
 
-/// Registers the routes that take either credential.
+/// Registers the account routes.
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(handlers::profile)
         .service(handlers::account)
         .service(forward_auth::verify)
-        .map(forward_auth::of_any_request)
+        .map(forward_auth::any_method_routes)
         .service(handlers::list_logins)
         .service(handlers::end_login)
         .service(handlers::change_password);

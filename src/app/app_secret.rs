@@ -1,6 +1,5 @@
-//! APP_SECRET as it is in force when the service starts, and the signing keys that are sealed under it.
+//! APP_SECRET at startup: from the settings or generated in the database, and the signing keys encrypted under it.
 
-use crate::audit::Trail;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::AppSecret;
@@ -9,7 +8,7 @@ use crate::jwt::{Keys, KeysError};
 
 use super::{StartError, Storage};
 
-/// The one that is set, or else the one that is kept in the database: it is made there at the first start.
+/// The APP_SECRET of the settings, or else the one in the database, which is generated at the first start.
 pub(super) async fn app_secret(
     config: &Config,
     pool: &ConnectionPool,
@@ -20,34 +19,33 @@ pub(super) async fn app_secret(
     }
     let made = database::make_app_secret(pool, clock).await?;
     let (secret, is_new) = made.ok_or(StartError::NoSecret)?;
-    let done = if is_new { "one was made" } else { "the one made earlier is used" };
+    let origin = if is_new { "a newly generated one" } else { "the one generated earlier" };
     tracing::warn!(
-        "APP_SECRET is not set: {done}, kept in the database. Whoever reads the database can sign in as anybody."
+        "APP_SECRET is not set: using {origin}, stored in the database; anyone who can read the database can impersonate any user. Set APP_SECRET"
     );
     Ok(secret)
 }
 
-/// Sees to it that there are keys to sign with. An APP_SECRET that is set for the first time takes the place of the one
-/// that was made here: keys are sealed anew, and that one is forgotten.
+/// Ensures that there are signing keys. An APP_SECRET that is set for the first time replaces the generated one: the
+/// signing keys are encrypted again under the new secret, and the generated one is deleted.
 pub(super) async fn prepare_keys(
     storage: &Storage,
     config: &Config,
     keys: &Keys,
-    trail: &Trail,
     clock: &Clock,
 ) -> Result<(), StartError> {
     let pool = &storage.pools.requests;
-    let Some(secret) = &config.app_secret else { return Ok(keys.prepare(trail).await?) };
-    let made_here = database::made_app_secret(pool).await?;
-    match (keys.prepare(trail).await, &made_here) {
-        (Err(KeysError::OtherSecret), Some(made_here)) => {
-            let secret = secret.clone().replacing(made_here);
-            storage.keys(config, &secret, clock)?.prepare(trail).await?;
-            keys.prepare(trail).await?;
+    let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
+    let generated_secret = database::made_app_secret(pool).await?;
+    match (keys.prepare().await, &generated_secret) {
+        (Err(KeysError::OtherSecret), Some(generated_secret)) => {
+            let secret = secret.clone().replacing(generated_secret);
+            storage.keys(config, &secret, clock)?.prepare().await?;
+            keys.prepare().await?;
         }
         (prepared, _) => prepared?,
     }
-    if made_here.is_some() {
+    if generated_secret.is_some() {
         database::forget_app_secret(pool).await?;
     }
     Ok(())

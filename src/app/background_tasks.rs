@@ -1,4 +1,4 @@
-//! What a running service does by itself. Each task is supervised: one that ends is begun again.
+//! The background tasks of a running service. Each is supervised: a task that ends or panics is restarted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,16 @@ use crate::upkeep::Upkeep;
 
 use super::state::State;
 
-/// Makes feeds: one for the start, and another whenever the one before is done for. Each begins anew.
+/// A factory of revocation feeds: one for the start, and a new one for each restart of a task. Each new feed reads the
+/// revocations from the beginning.
 pub(super) fn feeds(state: &State) -> impl Fn() -> Feed + Clone + Send + 'static {
     let others: Vec<Arc<dyn ReloadOnRevocation>> = vec![Arc::new(state.keys.clone()), state.clients.clone()];
-    let (logins, metrics, trail) = (state.logins.clone(), state.metrics.clone(), state.trail.clone());
-    move || logins.feed(others.clone(), metrics.clone(), trail.clone())
+    let (logins, metrics) = (state.logins.clone(), state.metrics.clone());
+    move || logins.feed(others.clone(), metrics.clone())
 }
 
-/// Begins every task. `first` is the feed that has been polled at the start.
-pub(super) fn spawn_upkeep(
+/// Starts every task. `first` is the feed that was already polled once at startup.
+pub(super) fn spawn_tasks(
     upkeep: &mut Upkeep,
     state: &State,
     first: Feed,
@@ -25,24 +26,24 @@ pub(super) fn spawn_upkeep(
     pool: ConnectionPool,
     audit_retention: Duration,
 ) {
-    let (anew, mut first) = (feed.clone(), Some(first));
-    upkeep.supervise("feed.listen", move || {
+    let (new_feed, mut first) = (feed.clone(), Some(first));
+    upkeep.supervise("revocation_feed.listener", move || {
         let feed = feed();
         async move { feed.listen().await }
     });
-    upkeep.supervise("feed.follow", move || first.take().unwrap_or_else(&anew).follow());
+    upkeep.supervise("revocation_feed.poller", move || first.take().unwrap_or_else(&new_feed).follow());
     let logins = state.logins.clone();
-    upkeep.supervise("logins.keep_activity", move || logins.clone().run_activity_writer());
+    upkeep.supervise("logins.activity_writer", move || logins.clone().run_activity_writer());
     let logins = state.logins.clone();
-    upkeep.supervise("logins.keep_swept", move || logins.clone().run_sweep());
+    upkeep.supervise("logins.sweep", move || logins.clone().run_sweep());
     let commits = state.commits.clone();
-    upkeep.supervise("commits.keep", move || commits.clone().run());
+    upkeep.supervise("commit_probe", move || commits.clone().run());
     let accounts = state.accounts.clone();
-    upkeep.supervise("accounts.keep_swept", move || accounts.clone().run_sweep(pool.clone()));
-    let (keys, trail) = (state.keys.clone(), state.trail.clone());
-    upkeep.supervise("keys.keep", move || keys.clone().run_upkeep(trail.clone()));
+    upkeep.supervise("accounts.sweep", move || accounts.clone().run_sweep(pool.clone()));
+    let keys = state.keys.clone();
+    upkeep.supervise("keys.maintenance", move || keys.clone().run_upkeep());
     let trail = state.trail.clone();
-    upkeep.supervise("trail.keep", move || trail.clone().run_writer());
+    upkeep.supervise("audit.writer", move || trail.clone().run_writer());
     let trail = state.trail.clone();
-    upkeep.supervise("trail.keep_swept", move || trail.clone().run_sweep(audit_retention));
+    upkeep.supervise("audit.sweep", move || trail.clone().run_sweep(audit_retention));
 }

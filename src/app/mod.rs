@@ -1,4 +1,4 @@
-//! The composition root: everything is put together, started and stopped here.
+//! The composition root: builds, starts and stops the service.
 
 mod app_secret;
 mod background_tasks;
@@ -27,58 +27,58 @@ use crate::web::openapi::{self, Documents};
 use dualauth_postgres::PrivatePostgresError;
 
 use self::app_secret::{app_secret, prepare_keys};
-use self::background_tasks::{feeds, spawn_upkeep};
+use self::background_tasks::{feeds, spawn_tasks};
 use self::server::{RunningServer, cant_listen, listen, serve, serve_metrics};
 use self::site::Site;
 use self::state::State;
 pub use self::storage::Storage;
 
-/// How long stopping takes at most, whatever hangs: service managers have been known to kill after 10 s.
+/// The limit of a shutdown, less than the 10 s after which some service managers kill a process.
 const STOP_LIMIT: Duration = Duration::from_secs(9);
 
-/// Why the service does not start.
+/// Why the service can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The private Postgres does not run.
+    /// The private Postgres does not start.
     #[error(transparent)]
     Postgres(#[from] PrivatePostgresError),
-    /// The database can't be reached, or not be brought up to date.
+    /// The database can't be reached, or its schema can't be migrated.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The database gives no answer.
+    /// A query failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// argon2 refuses its settings.
+    /// Argon2 rejects its parameters, or no hashing thread starts.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// Two metrics have one name: a fault of ours.
+    /// Two metrics have the same name: a bug.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
-    /// The API's documents don't serialise: a fault of ours.
+    /// An OpenAPI document can't be serialised: a bug.
     #[error(transparent)]
     Documents(#[from] serde_json::Error),
-    /// Spans can't be exported.
+    /// The exporter of trace spans can't start.
     #[error(transparent)]
     TraceExporter(#[from] TraceExporterError),
-    /// It is not set where it is needed: by a command, or for keys that are sealed under it.
+    /// APP_SECRET is not set, and the database has no generated one: for a command, or on a database that can't be written.
     #[error(
         "APP_SECRET is not set, and none was made for this database: set the one that the service runs with"
     )]
     NoSecret,
-    /// There is no key to sign with.
+    /// The signing keys can't be read or created.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// The address is taken, or not this machine's.
+    /// The address is in use, or does not belong to this host.
     #[error("can't listen on {address}: {error}")]
     Listen {
-        /// Where it was to listen.
+        /// The configured address.
         address: Listen,
-        /// Why it can't.
+        /// The error of the operating system.
         error: std::io::Error,
     },
 }
 
-/// A service that runs.
+/// A running service.
 pub struct RunningService {
     public_url: String,
     storage: Storage,
@@ -90,33 +90,31 @@ pub struct RunningService {
 }
 
 impl RunningService {
-    /// Where it listens.
+    /// The address that the service listens on.
     pub fn address(&self) -> &Address {
         &self.server.address
     }
 
-    /// Where its metrics are, if they are anywhere.
+    /// The address of the metrics listener, if METRICS_LISTEN is set.
     pub fn metrics_address(&self) -> Option<&Address> {
         self.metrics_server.as_ref().map(|metrics| &metrics.address)
     }
 
-    /// Where clients reach it.
+    /// The URL at which clients reach the service.
     pub fn public_url(&self) -> &str {
         &self.public_url
     }
 
-    /// The private Postgres' URL, if it runs on one.
+    /// The URL of the private Postgres, if the service runs on one.
     pub fn private_postgres(&self) -> Option<String> {
         self.storage.private_url()
     }
 
-    /// Takes no more requests, finishes those that are under way, writes what is not written yet and closes the
-    /// database. What hangs is given up in time: it ends with the process.
+    /// Graceful shutdown: stops accepting requests, finishes those in progress, writes buffered data and closes the
+    /// database. After `STOP_LIMIT` the rest is abandoned; it ends with the process.
     pub async fn stop(self) {
         if timeout(STOP_LIMIT, self.shut_down()).await.is_err() {
-            tracing::warn!(
-                "shutdown timed out: the database did not answer in time; what hangs ends with the process"
-            );
+            tracing::warn!("shutdown timed out; aborting unfinished tasks (the database may be unreachable)");
         }
     }
 
@@ -135,7 +133,7 @@ impl RunningService {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config, clock: Clock) -> Result<RunningService, StartError> {
-    let storage = Storage::open_as(&config, database::NODE).await?;
+    let storage = Storage::open_as(&config, database::NODE, &clock).await?;
     let (listener, address) = listen(&config.listen).await?;
     let metrics_listener = match &config.metrics_listen {
         Some(at) => Some((listen(at).await?, at)),
@@ -145,14 +143,14 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
     let site = Site::new(&config, address.tcp());
     let metrics = Metrics::new()?;
     let mut upkeep = Upkeep::new(metrics.clone());
-    let state = State::new(&storage, &config, &site, &secret, &clock, metrics, upkeep.standing())?;
-    unless_read_only(prepare_keys(&storage, &config, &state.keys, &state.trail, &clock).await)?;
+    let state = State::new(&storage, &config, &site, &secret, &clock, metrics, upkeep.stopped_tasks())?;
+    tolerate_read_only(prepare_keys(&storage, &config, &state.keys, &clock).await)?;
     let feed = feeds(&state);
     let mut first = feed();
-    // Before the first request is answered, what was revoked is known.
-    unless_read_only(first.poll().await.map_err(StartError::from))?;
+    // The first request must already see every revocation.
+    tolerate_read_only(first.poll().await.map_err(StartError::from))?;
     let pool = storage.pools.upkeep.clone();
-    spawn_upkeep(&mut upkeep, &state, first, feed, pool, config.audit_retention);
+    spawn_tasks(&mut upkeep, &state, first, feed, pool, config.audit_retention);
     let metrics_server = match metrics_listener {
         Some(((listener, address), at)) => {
             let scrape = state.scrape(&storage)?;
@@ -162,7 +160,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
         None => None,
     };
     let spans = config.traces.as_ref().map(TraceExporter::start).transpose()?;
-    let documents = Documents::of(state.document(), &state.facts)?;
+    let documents = Documents::new(state.document(), &state.site_paths)?;
     let server = serve(listener, state.clone(), &documents, &site, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(RunningService {
@@ -176,30 +174,29 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
     })
 }
 
-/// On a standby, or another database that takes no writes, a node starts as well: it is not ready until it has found one
-/// that does.
-fn unless_read_only(outcome: Result<(), StartError>) -> Result<(), StartError> {
+/// A node also starts on a standby or another read-only database; it reports not ready until it reaches a writable one.
+fn tolerate_read_only(outcome: Result<(), StartError>) -> Result<(), StartError> {
     match outcome {
         Err(StartError::Database(error) | StartError::Keys(KeysError::Database(error)))
             if error.is_read_only() =>
         {
-            tracing::warn!(%error, "the database takes no writes: the node is not ready until it does");
+            tracing::warn!(%error, "database is read-only (standby?): node reports not ready until it accepts writes");
             Ok(())
         }
         outcome => outcome,
     }
 }
 
-/// The API's document, as it is served and committed.
+/// The OpenAPI document as JSON, as it is served and as it is kept in `openapi/`.
 ///
 /// # Errors
-/// When argon2 refuses its settings, or the document does not serialise.
+/// If Argon2 rejects its parameters, or the document can't be serialised.
 pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
-    let storage = Storage::nowhere(config)?;
+    let storage = Storage::disconnected(config)?;
     let site = Site::new(config, config.listen.tcp());
     let metrics = Metrics::new()?;
-    let standing = Upkeep::new(metrics.clone()).standing();
+    let stopped_tasks = Upkeep::new(metrics.clone()).stopped_tasks();
     let secret = AppSecret::generate();
-    let state = State::new(&storage, config, &site, &secret, &Clock::system(), metrics, standing)?;
+    let state = State::new(&storage, config, &site, &secret, &Clock::system(), metrics, stopped_tasks)?;
     Ok(openapi::render(&state.document())?)
 }

@@ -1,4 +1,4 @@
-//! The whole route table.
+//! The route table.
 
 use actix_web::web::Data;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -6,9 +6,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::auth::AcceptedModes;
 use crate::{account, jwt, mode_routes, oauth, web};
 
-/// Registers every route: what services ask, each mode below its name, then what takes the credential of either.
+/// Registers every route: OAuth endpoints, each mode's routes below its name, then routes that accept either mode.
 pub(super) fn routes(modes: &AcceptedModes, config: &mut ServiceConfig) {
-    // Before the modes: a mode takes every path below its name.
+    // OAuth before the modes, whose scopes match every path below their names.
     config.configure(oauth::routes);
     for mode in modes.iter() {
         mode_routes::routes(mode, config);

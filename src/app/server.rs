@@ -1,4 +1,4 @@
-//! The HTTP servers: the listener, the connections, and the context that every request goes through.
+//! The HTTP servers: listeners, connections, and the middleware around every request.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -50,13 +50,14 @@ use super::routes::routes;
 use super::site::Site;
 use super::state::State;
 
-/// How much of the time to stop requests under way may take, in seconds: longer than one that waits for a Postgres that says nothing.
+/// How long requests in progress may take at shutdown, in seconds: longer than the timeout of a query to an unresponsive Postgres.
 const SHUTDOWN_SECONDS: u64 = 7;
 
-/// How long a client may take to send its first request's head, and to go once it was told to.
+/// How long a client may take to send its first request's head, and to disconnect after the server has closed the
+/// connection.
 const HEAD_TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// How many connections the listener for metrics takes: there are few who look.
+/// The connection limit of the metrics listener, which only a few scrapers use.
 const METRICS_CONNECTIONS: usize = 64;
 
 /// Binds the address.
@@ -68,7 +69,7 @@ pub(super) fn cant_listen(at: &Listen) -> impl FnOnce(std::io::Error) -> StartEr
     move |error| StartError::Listen { address: at.clone(), error }
 }
 
-/// A server at one address.
+/// A running HTTP server at one address.
 pub(super) struct RunningServer {
     pub(super) address: Address,
     handle: ServerHandle,
@@ -80,7 +81,7 @@ impl RunningServer {
         Self { address, handle: server.handle(), serving: tokio::spawn(server) }
     }
 
-    /// Takes no more requests, and finishes those that are under way.
+    /// Stops accepting requests, and finishes those in progress.
     pub(super) async fn stop(self) {
         drop(self.address);
         self.handle.stop(true).await;
@@ -90,7 +91,7 @@ impl RunningServer {
     }
 }
 
-/// Serves requests of clients.
+/// The server of the API.
 pub(super) fn serve(
     listener: Listener,
     state: State,
@@ -128,7 +129,7 @@ pub(super) fn serve(
     run(listener, limits, context, app)
 }
 
-/// Prometheus asks again and again: its requests are neither written down nor counted.
+/// The server of `/metrics`. Its requests are neither logged nor counted: scrapes would drown the rest.
 pub(super) fn serve_metrics(
     listener: Listener,
     scrape: Scrape,
@@ -161,17 +162,18 @@ pub(super) fn serve_metrics(
     run(listener, limits, context, app)
 }
 
-/// How much a server takes on at once, and for how long.
+/// A server's limits of connections and time.
 struct ServerLimits {
     workers: usize,
     connections_per_worker: usize,
-    /// How long a connection without a request stays open.
+    /// How long an idle connection stays open.
     keep_alive: Duration,
-    /// How long requests under way may take when it stops.
+    /// How long requests in progress may take at shutdown.
     shutdown_seconds: u64,
 }
 
-/// What `HttpServer` does, but that connections come in one by one, have deadlines, and are told what was wrong.
+/// Like actix's `HttpServer`, but accepts connections one by one, gives them deadlines, and answers parser errors with a
+/// problem document. `KeepAlive::Os`: actix decides whether a connection stays open, `TimedConnection` for how long.
 fn run<A, S, B>(
     listener: Listener,
     limits: ServerLimits,
@@ -189,13 +191,13 @@ where
     let deadlines = timed_connection::ConnectionLimits::new(limits.keep_alive, limits.connections_per_worker);
     let server =
         Server::build().workers(limits.workers).max_concurrent_connections(limits.connections_per_worker);
+    let server = server.shutdown_timeout(limits.shutdown_seconds).disable_signals();
     let shutdown = server.graceful_shutdown_signal();
     let runtime = Handle::current();
     let http = move || {
         database::set_io_runtime(runtime.clone());
         let (shutdown, context) = (shutdown.clone(), Rc::new(context.clone()));
         let http = HttpService::build()
-            // Whether a connection is kept is found out by itself, for how long by the connection.
             .keep_alive(KeepAlive::Os)
             .client_request_timeout(HEAD_TIME_LIMIT)
             .client_disconnect_timeout(HEAD_TIME_LIMIT)
@@ -213,19 +215,16 @@ where
             uncancelled::serve_and_finish(http.call(connection))
         }))
     };
-    let server = server.shutdown_timeout(limits.shutdown_seconds).disable_signals();
     let server = match listener {
-        Listener::Tcp(listener) => {
-            server.listen("http", listener, move || fn_service(accept_tcp).and_then(http()))
-        }
-        Listener::Unix(listener) => {
-            server.listen_uds("http", listener, move || fn_service(accept_unix).and_then(http()))
+        Listener::Tcp(tcp) => server.listen("http", tcp, move || fn_service(accept_tcp).and_then(http())),
+        Listener::Unix(unix) => {
+            server.listen_uds("http", unix, move || fn_service(accept_unix).and_then(http()))
         }
     };
     Ok(server?.run())
 }
 
-/// A new connection, and where it comes from.
+/// A new connection and its peer's address.
 type Accepted = (Stream, Option<SocketAddr>);
 
 async fn accept_tcp(stream: TcpStream) -> Result<Accepted, DispatchError> {
@@ -237,7 +236,7 @@ async fn accept_unix(stream: UnixStream) -> Result<Accepted, DispatchError> {
     Ok((Stream::Unix(stream), Some(listener::LOCAL)))
 }
 
-/// Lets a connection in when it is its turn, and gives it its deadlines.
+/// Waits for the connection's turn (`accept_pacing`), and gives it its deadlines.
 async fn accept_connection(
     (stream, peer): Accepted,
     deadlines: timed_connection::ConnectionLimits,
@@ -248,8 +247,7 @@ async fn accept_connection(
     Ok((ParserAdapter::new(TimedConnection::new(stream, deadlines), address, context), Protocol::Http1, peer))
 }
 
-/// What every request goes through, from the outside in and out again. One layer and not one for each step: a layer
-/// costs every request two allocations.
+/// The middleware around every request. One layer for all steps, because each layer costs two allocations per request.
 async fn handle_request<B: MessageBody + 'static>(
     context: Rc<HttpContext>,
     mut request: ServiceRequest,
@@ -261,10 +259,10 @@ async fn handle_request<B: MessageBody + 'static>(
     let changes_nothing = request.method().is_safe() || is_forward_auth(request.match_info().as_str());
     let mut exchange = Exchange::begin(context, &mut request);
     if changes_nothing {
-        return telemetry::answering(exchange.id(), answer(exchange, request, next)).await;
+        return telemetry::with_request_id(exchange.id(), answer(exchange, request, next)).await;
     }
     let _client = exchange.client();
-    let work = telemetry::answering(exchange.id(), answer(exchange, request, next));
+    let work = telemetry::with_request_id(exchange.id(), answer(exchange, request, next));
     let panicked = |panic: Box<dyn Any + Send>| Problem::internal(telemetry::panic_message(&*panic));
     uncancelled::run_to_completion(work).await.map_err(panicked)?
 }

@@ -1,22 +1,23 @@
-//! Where clients reach the service: what PUBLIC_URL says, or else follows from the address that it listens on.
+//! The service's public URL and origins: from PUBLIC_URL, or else derived from the listening address.
 
 use std::net::SocketAddr;
 
 use crate::config::Config;
 use crate::http::listener;
 
-/// Where clients reach the service.
+/// The URL, base path and origins at which clients reach the service.
 pub(super) struct Site {
-    /// Without a slash at its end.
+    /// The public URL, without a trailing slash.
     pub(super) url: String,
-    /// The path in it, or nothing.
+    /// The path of the public URL, without a trailing slash; may be empty.
     pub(super) base_path: String,
     pub(super) origins: Vec<String>,
     pub(super) is_https: bool,
 }
 
 impl Site {
-    /// At this address, unless PUBLIC_URL says where. A Unix socket has none, and is never without PUBLIC_URL.
+    /// Derives the site from `address` unless PUBLIC_URL is set. `address` is `None` for a Unix socket, for which the
+    /// settings require PUBLIC_URL.
     pub(super) fn new(config: &Config, address: Option<SocketAddr>) -> Self {
         if let Some(url) = &config.public_url {
             let origin = url.origin().ascii_serialization();
@@ -28,7 +29,7 @@ impl Site {
                 base_path,
             };
         }
-        // Not set: the names that a person at this machine may type.
+        // Without PUBLIC_URL: the names of the local host.
         let address = address.unwrap_or(listener::LOCAL);
         let url = |host: &str| match address.port() {
             80 => format!("http://{host}"),

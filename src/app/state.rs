@@ -1,4 +1,4 @@
-//! What requests need, made once for all workers.
+//! Application state: the services that handlers use, built once and shared by all workers.
 
 use std::sync::Arc;
 
@@ -32,7 +32,8 @@ use super::routes::routes;
 use super::site::Site;
 use super::{StartError, Storage};
 
-/// What handlers are given, and of that what start, upkeep and stop ask for by name.
+/// The application state. Fields are what startup, background tasks and shutdown use by name; `app_data` has everything
+/// that handlers extract.
 #[derive(Clone)]
 pub(super) struct State {
     pub(super) commits: CommitCheck,
@@ -44,13 +45,13 @@ pub(super) struct State {
     pub(super) modes: AcceptedModes,
     pub(super) origins: Data<Origins>,
     pub(super) proxies: Data<TrustedProxies>,
-    pub(super) facts: SitePaths,
+    pub(super) site_paths: SitePaths,
     pub(super) metrics: Metrics,
-    extractable: AppData,
+    app_data: AppData,
 }
 
 impl State {
-    /// In this storage, by these settings.
+    /// Builds the state from a storage and the settings.
     pub(super) fn new(
         storage: &Storage,
         config: &Config,
@@ -58,20 +59,18 @@ impl State {
         secret: &AppSecret,
         clock: &Clock,
         metrics: Metrics,
-        standing: StoppedTasks,
+        stopped_tasks: StoppedTasks,
     ) -> Result<Self, StartError> {
         let pools = storage.pools.clone();
-        let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
-        let (keys, trail) = (storage.keys(config, secret, clock)?, storage.trail(clock));
+        let (logins, keys) = (storage.logins(config, clock), storage.keys(config, secret, clock)?);
         let csrf = Arc::new(Csrf::new(secret));
         let cookies = cookie_policy(config, site);
-        let facts = site_facts(site, &cookies);
+        let site_paths = site_paths(site, &cookies);
         let context = ModeContext {
             logins: logins.clone(),
             clock: clock.clone(),
             cookies,
             csrf: Arc::clone(&csrf),
-            trail: trail.clone(),
             secret,
         };
         let issuer_audience = issuer_audience(config, site);
@@ -79,43 +78,42 @@ impl State {
         let modes = modes(&context, config, issuer_audience, &keys);
         let mut state = Self {
             commits: CommitCheck::new(pools.clone()),
-            accounts: storage.accounts(config, clock, ThreadPriority::GivesWay)?,
-            clients: Arc::new(Clients::new(pools.clone(), logins.clone(), clock.clone())),
+            accounts: storage.accounts(config, clock, ThreadPriority::Low)?,
+            clients: Arc::new(storage.clients(logins.clone(), clock)),
             logins,
             keys,
-            trail,
+            trail: storage.trail.clone(),
             modes,
             origins: Data::new(origins(config, site)),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            facts,
+            site_paths,
             metrics,
-            extractable: AppData::default(),
+            app_data: AppData::default(),
         };
         let limits = Limits::new(&config.limits, clock);
         let sign_in = state.sign_in(&pools.requests, config, limits.clone(), secret, clock);
-        state.extractable = state
-            .extractable(config, pools.requests)
+        state.app_data = state
+            .app_data(config, pools.requests)
             .with(Data::new(sign_in))
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
-            .with(Data::new(standing));
+            .with(Data::new(stopped_tasks));
         Ok(state)
     }
 
-    /// What handlers extract of what has a name here, and of what follows from it.
-    fn extractable(&self, config: &Config, pool: ConnectionPool) -> AppData {
-        let last_report = LastReport::new(&config.data_folder, self.facts.clone());
+    /// The data of handlers that is made of the fields above.
+    fn app_data(&self, config: &Config, pool: ConnectionPool) -> AppData {
+        let last_report = LastReport::new(&config.data_folder, self.site_paths.clone());
         AppData::default()
             .with(Data::new(self.commits.clone()))
             .with(Data::new(self.accounts.clone()))
             .with(Data::new(self.logins.clone()))
             .with(Data::from(Arc::clone(&self.clients)))
             .with(Data::new(self.keys.clone()))
-            .with(Data::new(self.trail.clone()))
             .with(self.origins.clone())
             .with(self.proxies.clone())
-            .with(Data::new(self.facts.clone()))
+            .with(Data::new(self.site_paths.clone()))
             .with(Data::new(SessionDataStore::new(pool.clone())))
             .with(Data::new(pool))
             .with(Data::new(last_report))
@@ -144,25 +142,25 @@ impl State {
         SignIn { password, accounts, logins, limits, step_up_max_age, clock, trail, metrics }
     }
 
-    /// Registers what handlers extract.
+    /// Registers the data that handlers extract.
     pub(super) fn register(&self, config: &mut ServiceConfig) {
-        self.extractable.register(config);
+        self.app_data.register(config);
     }
 
-    /// What Prometheus is told.
+    /// The collector of the metrics that are read at each scrape.
     pub(super) fn scrape(&self, storage: &Storage) -> prometheus::Result<Scrape> {
         let Self { metrics, logins, accounts, trail, .. } = self.clone();
         Scrape::new(metrics, logins, accounts, trail, storage.pools.clone())
     }
 
-    /// What the API's routes say of themselves.
+    /// The OpenAPI document, collected from the routes.
     pub(super) fn document(&self) -> utoipa::openapi::OpenApi {
         let (_, mut document) = App::new()
             .into_utoipa_app()
-            .openapi(openapi::Document::openapi())
+            .openapi(openapi::ApiDoc::openapi())
             .configure(|config| routes(&self.modes, config))
             .split_for_parts();
-        openapi::complete(&mut document, &self.facts, &self.modes);
+        openapi::complete(&mut document, &self.site_paths, &self.modes);
         document
     }
 }
@@ -171,7 +169,7 @@ impl State {
 #[derive(Clone, Default)]
 struct AppData(Vec<Register>);
 
-/// Registers one of them.
+/// Registers one value.
 type Register = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 impl AppData {
@@ -187,17 +185,17 @@ impl AppData {
     }
 }
 
-/// Every mode, in the order in which shared routes look at their cookies.
+/// Every mode, in the order in which the shared routes look for their cookies.
 fn modes(
     context: &ModeContext<'_>,
     config: &Config,
     issuer_audience: IssuerAudience,
     keys: &Keys,
 ) -> AcceptedModes {
-    // The textbook's JWT is verified anew with every request.
-    let verified = (config.directory.jwt_revocation == JwtRevocation::Feed)
+    // Without the revocation feed JWTs work as in the textbook: every request verifies the signature, nothing is cached.
+    let cache_size = (config.directory.jwt_revocation == JwtRevocation::Feed)
         .then_some(config.directory.session_cache_size);
-    let jwt = JwtMode::new(context, issuer_audience, keys.clone(), verified);
+    let jwt = JwtMode::new(context, issuer_audience, keys.clone(), cache_size);
     let modes: Vec<Arc<dyn Mode>> = vec![Arc::new(jwt), Arc::new(SessionMode::new(context))];
     AcceptedModes::new(modes)
 }
@@ -215,7 +213,7 @@ fn cookie_policy(config: &Config, site: &Site) -> CookiePolicy {
     }
 }
 
-fn site_facts(site: &Site, cookies: &CookiePolicy) -> SitePaths {
+fn site_paths(site: &Site, cookies: &CookiePolicy) -> SitePaths {
     SitePaths {
         base_path: site.base_path.clone(),
         session_cookie: cookies.name(session::COOKIE),

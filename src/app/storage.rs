@@ -1,59 +1,69 @@
-//! The database, the private Postgres that may have been started for it, and what is kept in it.
+//! Storage: the database's connection pools, the private Postgres if there is one, and the repositories on top.
 
 use secrecy::SecretString;
 
 use crate::audit::Trail;
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::AppSecret;
 use crate::database::{self, DirectUrl, Endpoints, OpenError, Pools};
 use crate::jwt::{Keys, KeysError};
+use crate::logins::Logins;
 use crate::users::{Accounts, PasswordError, PasswordHasher, ThreadPriority};
 use dualauth_postgres::PrivatePostgres;
 
 use super::StartError;
 
-/// The database of the service, and the Postgres that was started for it, if any.
+/// The service's database, and the private Postgres that was started for it, if any.
 pub struct Storage {
-    /// Connections to it.
+    /// The connection pools.
     pub pools: Pools,
+    /// The audit trail.
+    pub trail: Trail,
     private: Option<PrivatePostgres>,
 }
 
 impl Storage {
-    /// Opens the database that the settings name, or the private one, for a command, and brings its schema up to date.
+    /// Opens the configured database for a command, or else the private one, and migrates its schema.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn open(config: &Config) -> Result<Self, StartError> {
-        Self::open_as(config, database::COMMAND).await
+        Self::open_as(config, database::COMMAND, &Clock::system()).await
     }
 
-    pub(super) async fn open_as(config: &Config, name: &str) -> Result<Self, StartError> {
+    pub(super) async fn open_as(config: &Config, name: &str, clock: &Clock) -> Result<Self, StartError> {
         let most = config.database_max_connections;
         if let Some(url) = &config.database_url {
             let pools = database::open(url, &config.database_direct_url, most, name).await?;
-            return Ok(Self { pools, private: None });
+            return Ok(Self::new(pools, None, clock));
         }
         let private = PrivatePostgres::start(&config.data_folder, &[]).await?;
         let url = SecretString::from(private.url());
         let pools = database::open(&url, &DirectUrl::Usual, most, name).await?;
-        Ok(Self { pools, private: Some(private) })
+        Ok(Self::new(pools, Some(private), clock))
     }
 
-    /// Of a database that is never asked: enough to say which routes there are.
-    ///
-    /// # Errors
-    /// Never in practice: its address can be read.
-    pub(super) fn nowhere(config: &Config) -> Result<Self, OpenError> {
-        let ways = Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?;
-        Ok(Self { pools: Pools::new(ways, config.database_max_connections), private: None })
+    fn new(pools: Pools, private: Option<PrivatePostgres>, clock: &Clock) -> Self {
+        let trail = Trail::new(pools.upkeep.clone(), clock.clone());
+        Self { pools, trail, private }
     }
 
-    /// The accounts in it.
+    /// Pools that never connect, for building the route table and the OpenAPI document without a database.
     ///
     /// # Errors
-    /// When the machine gives no thread to compute hashes.
+    /// Never in practice: the URL is a constant that parses.
+    pub(super) fn disconnected(config: &Config) -> Result<Self, OpenError> {
+        let endpoints = Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?;
+        let pools = Pools::new(endpoints, config.database_max_connections);
+        Ok(Self::new(pools, None, &Clock::system()))
+    }
+
+    /// The user accounts.
+    ///
+    /// # Errors
+    /// If a hashing thread can't be started.
     pub fn accounts(
         &self,
         config: &Config,
@@ -61,26 +71,33 @@ impl Storage {
         niceness: ThreadPriority,
     ) -> Result<Accounts, PasswordError> {
         let hasher = PasswordHasher::new(&config.passwords, niceness)?;
-        Ok(Accounts::new(self.pools.requests.clone(), hasher, config.passwords.min_length, clock.clone()))
+        let (pool, clock, trail) = (self.pools.requests.clone(), clock.clone(), self.trail.clone());
+        Ok(Accounts::new(pool, hasher, config.passwords.min_length, clock, trail))
     }
 
-    /// The signing keys in it, sealed under this secret.
+    /// The signing keys, encrypted in the database under `secret`.
     ///
     /// # Errors
-    /// When `JWT_KEY_FILE` has none.
+    /// If `JWT_KEY_FILE` contains no usable key.
     pub fn keys(&self, config: &Config, secret: &AppSecret, clock: &Clock) -> Result<Keys, KeysError> {
-        Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone())
+        Keys::new(config, self.pools.upkeep.clone(), secret, clock.clone(), self.trail.clone())
     }
 
-    /// The audit trail in it.
-    pub fn trail(&self, clock: &Clock) -> Trail {
-        Trail::new(self.pools.upkeep.clone(), clock.clone())
+    /// The logins.
+    pub fn logins(&self, config: &Config, clock: &Clock) -> Logins {
+        let (clock, trail) = (clock.clone(), self.trail.clone());
+        Logins::new(self.pools.clone(), config.lifetimes, config.directory, clock, trail)
     }
 
-    /// The secret in force, for commands: they make none.
+    /// The registered OAuth clients. They are reloaded by the revocation feed of `logins`, if it is running.
+    pub fn clients(&self, logins: Logins, clock: &Clock) -> Clients {
+        Clients::new(self.pools.clone(), logins, clock.clone(), self.trail.clone())
+    }
+
+    /// The current APP_SECRET, for commands, which never generate one.
     ///
     /// # Errors
-    /// When the database gives no answer, or there is none yet.
+    /// If a query fails, or there is no secret yet.
     pub async fn app_secret(&self, config: &Config) -> Result<AppSecret, StartError> {
         match &config.app_secret {
             Some(secret) => Ok(secret.clone()),
@@ -88,12 +105,12 @@ impl Storage {
         }
     }
 
-    /// The private Postgres' URL, for a person who wants to look into it.
+    /// The URL of the private Postgres, for inspection by the operator.
     pub fn private_url(&self) -> Option<String> {
         self.private.as_ref().map(PrivatePostgres::url)
     }
 
-    /// Closes the connections, and stops the Postgres that was started for them.
+    /// Closes the connections, and stops the private Postgres.
     pub async fn close(self) {
         self.pools.close().await;
         if let Some(private) = self.private {

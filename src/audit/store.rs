@@ -1,4 +1,4 @@
-//! The audit trail in Postgres. It takes the rights to insert, to select and to delete, and no others.
+//! Queries on the audit trail. They need only the privileges to insert, select and delete.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use crate::database::{ConnectionPool, DatabaseError, ReadPosition, answer};
 
 use super::{Kind, Record};
 
-/// Which events are asked for.
+/// Selects events.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only this user's.
+    /// Only events of this user.
     pub user_id: Option<Uuid>,
-    /// Only those with this username, in any letter case.
+    /// Only events with this username, in any letter case.
     pub username: Option<String>,
-    /// Only of this kind.
+    /// Only events of this kind.
     pub kind: Option<Kind>,
 }
 
-/// Writes a batch. What of it is there already is left alone.
+/// Writes a batch. Events that are already stored are skipped.
 pub(super) async fn insert(pool: &ConnectionPool, records: &[Arc<Record>]) -> Result<(), DatabaseError> {
     let records: Vec<&Record> = records.iter().map(Arc::as_ref).collect();
     let insert = sqlx::query!(
@@ -37,7 +37,7 @@ pub(super) async fn insert(pool: &ConnectionPool, records: &[Arc<Record>]) -> Re
     answer(insert.execute(pool)).await.map(drop)
 }
 
-/// A row of a query below. There is one in any case, which may be empty but for the position.
+/// A row of a query below. There is always at least one, which may contain nothing but the position.
 struct EventRow {
     history: Uuid,
     snapshot: String,
@@ -76,14 +76,14 @@ impl EventRow {
     }
 }
 
-/// Where the trail was read, and what was found, the oldest first.
+/// The position, and the events, oldest first.
 fn read(rows: Vec<EventRow>) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     let position = ReadPosition { history: first.history, snapshot: first.snapshot.clone() };
     Ok((position, rows.into_iter().filter_map(EventRow::record).collect()))
 }
 
-/// The newest events from `after` on, `count` at most.
+/// The newest events since `after`, at most `count`.
 pub(super) async fn newest(
     pool: &ConnectionPool,
     filter: &Filter,
@@ -117,11 +117,11 @@ pub(super) async fn newest(
     read(answer(query.fetch_all(pool)).await?)
 }
 
-/// What was written since the trail was read up to `last`. In another history than that there is no saying: then nothing
-/// comes but the position, which names it.
+/// Events that were committed since `last`. If Postgres is in another history, there are no events, only the position
+/// with its history.
 ///
-/// One from another database, restored into this one, may have a number that is still to come: it counts once that has
-/// come.
+/// After a restore from another database, an event may have a transaction number that this server has not reached
+/// yet. It is read once that has been reached.
 pub(super) async fn since(
     pool: &ConnectionPool,
     filter: &Filter,
@@ -155,8 +155,8 @@ pub(super) async fn since(
     read(answer(query.fetch_all(pool)).await?)
 }
 
-/// Deletes what is from before `cutoff`, at most `batch` of it, and gives how much that was. One node at a time: to
-/// another one there is nothing to do meanwhile.
+/// Deletes events from before `cutoff`, at most `batch`, and returns their number. Only one node at a time: another
+/// one finds nothing to do meanwhile.
 pub(super) async fn sweep(
     pool: &ConnectionPool,
     cutoff: DateTime<Utc>,
@@ -172,5 +172,5 @@ pub(super) async fn sweep(
     Ok(answer(sweep.execute(pool)).await?.rows_affected())
 }
 
-/// The advisory lock of whoever sweeps: "da-audit", read as a number.
+/// Key of the advisory lock that a sweep holds: "da-audit" as a number.
 const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"da-audit");

@@ -1,4 +1,5 @@
-//! The trail on a node: takes events without waiting, keeps them while Postgres is away, and writes them in batches.
+//! Writes audit events: accepts them without waiting, queues them while Postgres is unavailable, and writes them in
+//! batches.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,22 +16,22 @@ use crate::telemetry;
 use super::store;
 use super::{Entry, Filter, Record};
 
-/// How long an event waits for others at the most, while Postgres answers.
+/// Maximum time that an event waits for others, while Postgres is available.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// How many events may wait: what a busy node sees within minutes, in a few megabytes.
+/// Maximum number of queued events: those of a busy node within minutes, in a few megabytes.
 const CAPACITY: usize = 10_000;
 
-/// How many one statement writes.
+/// Maximum number of events that one statement writes.
 const BATCH: usize = 1_000;
 
-/// How many events a second are taken of those that cost a stranger nothing.
-const FREE_A_SECOND: u64 = 20;
+/// Maximum number of events per second that unauthenticated clients can cause at no cost.
+const MAX_UNAUTHENTICATED_PER_SECOND: u64 = 20;
 
-/// How long after an event it is written down at the latest, as a rule: while Postgres is away, events wait.
+/// Usual maximum delay between an event and its write: events queue while Postgres is unavailable.
 const LATE: chrono::Duration = chrono::Duration::minutes(10);
 
-/// How often what is too old is swept, and how much one statement deletes.
+/// Interval of the sweep, and maximum number of rows per statement.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const SWEEP_BATCH: i64 = 1_000;
 
@@ -41,20 +42,20 @@ pub struct Trail(Arc<TrailInner>);
 struct TrailInner {
     pool: ConnectionPool,
     clock: Clock,
-    /// The oldest first. They stay here until they are written.
+    /// Queued events, oldest first. They stay here until they are written.
     waiting: Mutex<VecDeque<Arc<Record>>>,
-    free: Mutex<AnonymousEventBudget>,
+    anonymous: Mutex<AnonymousEventBudget>,
     lost: AtomicU64,
     is_full: AtomicBool,
     is_behind: AtomicBool,
 }
 
-/// What strangers have caused for nothing.
+/// Counts the events of this second that unauthenticated clients have caused.
 #[derive(Default)]
 struct AnonymousEventBudget {
     second: u64,
     taken: u64,
-    left_out: u64,
+    dropped: u64,
 }
 
 impl fmt::Debug for Trail {
@@ -70,17 +71,18 @@ impl Trail {
             pool,
             clock,
             waiting: Mutex::default(),
-            free: Mutex::default(),
+            anonymous: Mutex::default(),
             lost: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
         }))
     }
 
-    /// Takes an event: it is in the log at once, and in the table a moment later. When too many wait, it is in the log
-    /// alone. Of those that cost a stranger nothing a few a second are taken, and the next says how many were not.
+    /// Records an event: logs it at once, and writes it to the table shortly after. When the queue is full, it is
+    /// only logged. Events that unauthenticated clients can cause at no cost are limited per second; the next one
+    /// that is accepted contains the number of dropped ones.
     pub fn record(&self, entry: Entry) {
-        let Some(entry) = self.within_reason(entry) else {
+        let Some(entry) = self.within_budget(entry) else {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
             return;
         };
@@ -89,34 +91,32 @@ impl Trail {
         if !self.enqueue(record) {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
             if !self.0.is_full.swap(true, Ordering::Relaxed) {
-                tracing::error!(
-                    "{CAPACITY} events wait for Postgres: until there is room, more are in this log only"
-                );
+                tracing::error!(waiting = CAPACITY, "audit queue full; further events only logged");
             }
         }
     }
 
-    fn within_reason(&self, entry: Entry) -> Option<Entry> {
+    fn within_budget(&self, entry: Entry) -> Option<Entry> {
         if !entry.kind.is_free() {
             return Some(entry);
         }
-        let mut free = lock(&self.0.free);
+        let mut anonymous = lock(&self.0.anonymous);
         let second = uptime().as_secs();
-        if free.second != second {
-            (free.second, free.taken) = (second, 0);
+        if anonymous.second != second {
+            (anonymous.second, anonymous.taken) = (second, 0);
         }
-        if free.taken == FREE_A_SECOND {
-            free.left_out += 1;
+        if anonymous.taken == MAX_UNAUTHENTICATED_PER_SECOND {
+            anonymous.dropped += 1;
             return None;
         }
-        free.taken += 1;
-        match std::mem::take(&mut free.left_out) {
+        anonymous.taken += 1;
+        match std::mem::take(&mut anonymous.dropped) {
             0 => Some(entry),
-            left_out => Some(entry.with("left_out_before", left_out)),
+            dropped => Some(entry.with("left_out_before", dropped)),
         }
     }
 
-    /// `false` when there is no room. The oldest stay: they tell how it began.
+    /// `false` when the queue is full. The oldest events are kept, since they show how an incident began.
     fn enqueue(&self, record: Record) -> bool {
         let mut waiting = lock(&self.0.waiting);
         let has_room = waiting.len() < CAPACITY;
@@ -126,17 +126,17 @@ impl Trail {
         has_room
     }
 
-    /// How many events came that are not, and will not be, in the table.
+    /// Number of events that are not in the table and will not be.
     pub fn lost(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
     }
 
-    /// How many events wait to be written.
+    /// Number of queued events.
     pub fn waiting(&self) -> usize {
         lock(&self.0.waiting).len()
     }
 
-    /// Writes down what has happened, for as long as it is polled.
+    /// Writes events for as long as it is polled.
     pub async fn run_writer(self) {
         let mut ticks = tokio::time::interval(PATIENCE);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -146,8 +146,8 @@ impl Trail {
         }
     }
 
-    /// Writes down what waits. What can't be written now goes on waiting. One at a time: the task that keeps the trail or,
-    /// when that has ended, whoever stops the node.
+    /// Writes the queued events. Events that can't be written now stay queued. Must not run concurrently: it is
+    /// called by the writer task or, after that has ended, at shutdown.
     pub async fn write_all(&self) {
         loop {
             let batch: Vec<_> = lock(&self.0.waiting).iter().take(BATCH).cloned().collect();
@@ -162,13 +162,13 @@ impl Trail {
         }
     }
 
-    /// Writes what waits longest. An event that Postgres refuses for what is in it is found by halving, and is in the log
-    /// alone: the others are not to wait for it.
+    /// Writes the oldest events. If Postgres rejects the content of an event, that event is found by bisection and
+    /// only logged, so that it does not block the others.
     async fn write(&self, batch: &[Arc<Record>]) -> Result<(), DatabaseError> {
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
             match (store::insert(&self.0.pool, part).await, part) {
-                (Err(error), [refused]) if error.is_about_values() => self.give_up(refused, &error),
+                (Err(error), [refused]) if error.is_about_values() => self.drop_unwritable(refused, &error),
                 (Err(error), _) if error.is_about_values() => {
                     let (first, rest) = part.split_at(part.len() / 2);
                     parts.extend([rest, first]);
@@ -182,37 +182,37 @@ impl Trail {
         Ok(())
     }
 
-    fn give_up(&self, refused: &Record, error: &DatabaseError) {
+    fn drop_unwritable(&self, refused: &Record, error: &DatabaseError) {
         self.0.lost.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(id = %refused.id, event = refused.event, %error, "an event can't be written, and is in this log only");
+        tracing::error!(id = %refused.id, event = refused.event, %error, "audit event refused by Postgres; only logged");
     }
 
     fn log_outcome(&self, outcome: &Result<(), DatabaseError>) {
         let was_behind = self.0.is_behind.swap(outcome.is_err(), Ordering::Relaxed);
         match outcome {
-            Ok(()) if was_behind => tracing::info!("the audit trail is written again"),
+            Ok(()) if was_behind => tracing::info!("writing the audit trail recovered"),
             Err(error) if !was_behind => {
-                tracing::warn!(%error, "the audit trail can't be written; events wait, {CAPACITY} at most");
+                tracing::warn!(%error, "writing the audit trail failed; will retry, with up to {CAPACITY} events queued");
             }
             Ok(()) | Err(_) => {}
         }
     }
 
-    /// Deletes, for as long as it is polled, what is older than this.
+    /// Deletes events older than `retention`, for as long as it is polled.
     pub async fn run_sweep(self, retention: Duration) {
-        // The settings' limit of ten years is far within both types.
+        // The setting's maximum of ten years is far within both types.
         let retention = chrono::Duration::from_std(retention).unwrap_or(chrono::Duration::MAX);
         let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             if let Err(error) = self.sweep(retention).await {
-                tracing::warn!(%error, "can't sweep the audit trail; what is old is kept for now");
+                tracing::warn!(%error, "sweep of old audit events failed; will retry");
             }
         }
     }
 
-    /// Until nothing is left, and never for more than half of the time.
+    /// Deletes until nothing is left, and pauses so that it is busy for at most half of the time.
     async fn sweep(&self, retention: chrono::Duration) -> Result<(), DatabaseError> {
         loop {
             let began = tokio::time::Instant::now();
@@ -224,7 +224,7 @@ impl Trail {
         }
     }
 
-    /// The newest events that these are, the oldest first, and the position to read on from.
+    /// The newest events that match, oldest first, and the position to continue from.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -236,9 +236,8 @@ impl Trail {
         store::newest(&self.0.pool, filter, DateTime::<Utc>::UNIX_EPOCH, count).await
     }
 
-    /// Those that were written since the trail was read up to this position, and the next position. Where Postgres is in
-    /// another history by now, such as after a crash: all that happened in the last ten minutes, also what was read
-    /// before.
+    /// The events that were written since this position, and the next position. If Postgres is in another history,
+    /// such as after a crash: all events of the last ten minutes, including those that were read before.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -255,7 +254,7 @@ impl Trail {
     }
 }
 
-/// A line of its own, which does not wait. Without the user agent: that is a header, and anybody's text.
+/// Logs the event immediately, without the user agent, which is arbitrary text of the client.
 fn log(record: &Record) {
     let Record { event, source, username, mode, transport, address, .. } = record;
     let (username, mode, transport) = (username.as_deref(), mode.as_deref(), transport.as_deref());
@@ -282,11 +281,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Kind, Origin};
+    use super::super::{Actor, Kind};
     use super::*;
     use crate::database::{Endpoints, Pools};
 
-    /// A trail whose Postgres is nowhere.
+    /// A trail whose Postgres does not exist.
     fn trail() -> Trail {
         let nowhere = Endpoints::direct_to(&"postgres://127.0.0.1:1".into(), "test").expect("a URL");
         Trail::new(Pools::new(nowhere, 1).upkeep, Clock::system())
@@ -296,7 +295,7 @@ mod tests {
     async fn what_does_not_fit_is_counted_and_the_oldest_stays() {
         let trail = trail();
         for number in 0..CAPACITY + 7 {
-            trail.record(Entry::new(Kind::Logout, Origin::Node).with("number", number));
+            trail.record(Entry::new(Kind::Logout, &Actor::NODE).with("number", number));
         }
         assert_eq!((trail.waiting(), trail.lost()), (CAPACITY, 7));
         let waiting = lock(&trail.0.waiting);
@@ -308,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn what_can_t_be_written_waits() {
         let trail = trail();
-        trail.record(Entry::new(Kind::Logout, Origin::Node));
+        trail.record(Entry::new(Kind::Logout, &Actor::NODE));
         trail.write_all().await;
         assert_eq!((trail.waiting(), trail.lost()), (1, 0));
     }
@@ -316,19 +315,22 @@ mod tests {
     #[tokio::test]
     async fn of_what_costs_a_stranger_nothing_a_few_a_second_are_taken() {
         let trail = trail();
-        for _ in 0..10 * FREE_A_SECOND {
-            trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
+        for _ in 0..10 * MAX_UNAUTHENTICATED_PER_SECOND {
+            trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
         }
-        // The second may have changed in the middle of it.
+        // The second may have changed in between.
         let taken = trail.waiting() as u64;
-        assert!((FREE_A_SECOND..=2 * FREE_A_SECOND).contains(&taken), "{taken}");
-        assert_eq!(trail.lost(), 10 * FREE_A_SECOND - taken);
+        assert!(
+            (MAX_UNAUTHENTICATED_PER_SECOND..=2 * MAX_UNAUTHENTICATED_PER_SECOND).contains(&taken),
+            "{taken}"
+        );
+        assert_eq!(trail.lost(), 10 * MAX_UNAUTHENTICATED_PER_SECOND - taken);
 
-        let left_out = trail.lost();
-        lock(&trail.0.free).second = 0;
-        trail.record(Entry::new(Kind::ClientRefused, Origin::Node));
+        let dropped = trail.lost();
+        lock(&trail.0.anonymous).second = 0;
+        trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
         let told: Vec<_> = lock(&trail.0.waiting).iter().filter_map(|record| record.detail.clone()).collect();
         let told: u64 = told.iter().filter_map(|detail| detail["left_out_before"].as_u64()).sum();
-        assert_eq!(told, left_out);
+        assert_eq!(told, dropped);
     }
 }

@@ -1,21 +1,21 @@
-//! Whom a token is for.
+//! The audience of a token (`aud`).
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Whom a token is for (RFC 7519, section 4.1.3): one by name, several as an array.
+/// The audience of a token (RFC 7519, section 4.1.3): a string for one, an array for several.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum Audience {
-    /// The only one.
+    /// A single one.
     One(String),
-    /// Each of them.
+    /// Two or more.
     Several(Vec<String>),
 }
 
 impl Audience {
-    /// Whether somebody is in both. An array of one is nobody's: that one would be a string.
-    pub fn meets(&self, other: &Self) -> bool {
+    /// Whether the two have a name in common. An array with one name never matches: we write that as a string.
+    pub fn overlaps(&self, other: &Self) -> bool {
         let is_ours = !matches!(self, Self::Several(names) if names.len() < 2);
         is_ours && self.names().iter().any(|name| other.names().contains(name))
     }
@@ -61,8 +61,8 @@ mod tests {
     #[test]
     fn one_in_common_is_enough() {
         let (api, web, both) = (of(&["api"]), of(&["web"]), of(&["api", "web"]));
-        assert!(api.meets(&both) && both.meets(&web) && both.meets(&both));
-        assert!(!Audience::Several(vec!["api".to_owned()]).meets(&api));
-        assert!(!api.meets(&web) && !of(&[]).meets(&both) && !of(&["ap", "API"]).meets(&api));
+        assert!(api.overlaps(&both) && both.overlaps(&web) && both.overlaps(&both));
+        assert!(!Audience::Several(vec!["api".to_owned()]).overlaps(&api));
+        assert!(!api.overlaps(&web) && !of(&[]).overlaps(&both) && !of(&["ap", "API"]).overlaps(&api));
     }
 }

@@ -1,4 +1,4 @@
-//! The bodies that both modes take and give.
+//! Request and response bodies that all modes share.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
@@ -15,24 +15,24 @@ use crate::users::User;
 
 use super::Identity;
 
-/// Opens an account.
+/// Registers an account.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "ada", "email": "ada@example.com", "password": "correct horse battery staple"}))]
 pub struct RegisterRequest {
-    /// ASCII letters, digits, `_`, `.`, `-` and `+`; unique whatever the letter case. Left out, one is derived from the
-    /// email: what stands before its `@`, with a number if somebody has that.
+    /// ASCII letters, digits, `_`, `.`, `-` and `+`; unique in any letter case. If omitted, it is derived from the
+    /// email: the part before the `@`, with a number if that is taken.
     #[serde(default)]
     #[schema(min_length = 3, max_length = 64, pattern = "^[A-Za-z0-9_.+-]+$")]
     pub username: Option<String>,
-    /// ASCII; unique whatever the letter case.
+    /// ASCII; unique in any letter case.
     #[schema(
         max_length = 254,
         pattern = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
     )]
     pub email: String,
-    /// At least 15 code points, or what `PASSWORD_MIN_LENGTH` says, and at most 1,024 bytes, after NFKC. Not one
-    /// of the common passwords.
+    /// At least 15 code points, or as `PASSWORD_MIN_LENGTH` says, and at most 1,024 bytes, after NFKC normalisation.
+    /// Common passwords are rejected.
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
     pub password: SecretString,
 }
@@ -47,20 +47,20 @@ pub struct LoginRequest {
     /// The password.
     #[schema(value_type = String, format = Password)]
     pub password: SecretString,
-    /// Whether the login has the longer lifetimes, and cookies outlive the browser's window.
+    /// Whether the login has the longer lifetimes, and its cookies are kept when the browser is closed.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     pub remember_me: bool,
-    /// How the credential is to travel. By default by cookie in the session mode, by Bearer in the JWT mode.
+    /// How the credential is transported. By default in cookies in session mode, as a Bearer token in JWT mode.
     #[serde(default)]
     pub transport: Option<Transport>,
-    /// What the device is called in the list of logins.
+    /// The device's name in the list of logins.
     #[serde(default)]
     #[schema(max_length = 64)]
     pub device_name: Option<String>,
 }
 
-/// One more proof of who one is.
+/// An additional authentication.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "correct horse battery staple"}))]
@@ -70,12 +70,12 @@ pub struct StepUpRequest {
     pub password: SecretString,
 }
 
-/// A refresh token, when it does not come in its cookie.
+/// A refresh token, unless it is sent in its cookie.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"refresh_token": "dur_…"}))]
 pub struct RefreshRequest {
-    /// As the login or the last refresh gave it.
+    /// As received from the login or the last refresh.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub refresh_token: Option<SecretString>,
@@ -90,13 +90,13 @@ pub struct RefreshRequest {
 pub struct UserBody {
     /// Never changes.
     pub user_id: Uuid,
-    /// As it was typed.
+    /// In the original letter case.
     pub username: String,
-    /// As it was typed.
+    /// In the original letter case.
     pub email: String,
-    /// What the user may do, by name.
+    /// The names of the user's roles.
     pub roles: Vec<String>,
-    /// When the account was opened.
+    /// When the account was created.
     #[serde(serialize_with = "rfc3339")]
     pub created_at: DateTime<Utc>,
 }
@@ -123,20 +123,20 @@ impl From<User> for UserBody {
 pub struct LoginBody {
     /// Stays the same when the credential is renewed.
     pub id: Uuid,
-    /// The mode that presents it.
+    /// The mode of its credentials.
     #[schema(schema_with = mode_schema)]
     pub mode: String,
-    /// How it is presented.
+    /// How its credential is transported.
     pub transport: Transport,
-    /// Whether it has the longer lifetimes.
+    /// Whether it has the longer lifetimes of "remember me".
     pub remember_me: bool,
     /// When it began.
     #[serde(serialize_with = "rfc3339")]
     pub created_at: DateTime<Utc>,
-    /// When it ends unless it is used (session) or refreshed (JWT).
+    /// When it expires unless it is used (session) or refreshed (JWT).
     #[serde(serialize_with = "rfc3339")]
     pub idle_expires_at: DateTime<Utc>,
-    /// When it ends in any case.
+    /// When it expires in any case.
     #[serde(serialize_with = "rfc3339")]
     pub expires_at: DateTime<Utc>,
 }
@@ -155,7 +155,7 @@ impl From<&Login> for LoginBody {
     }
 }
 
-/// Who is signed in, and by what.
+/// The current user, and the credential of the request.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "roles": ["user"],
@@ -170,9 +170,9 @@ pub struct ProfileBody {
     pub user_id: Uuid,
     /// The user's name.
     pub username: String,
-    /// What the user may do, by name.
+    /// The names of the user's roles.
     pub roles: Vec<String>,
-    /// What proved it.
+    /// The credential of the request.
     pub auth: CredentialBody,
 }
 
@@ -182,19 +182,20 @@ pub struct CredentialBody {
     /// Its mode.
     #[schema(schema_with = mode_schema)]
     pub mode: &'static str,
-    /// The way it came.
+    /// How it was sent.
     pub transport: Transport,
-    /// The login that it presents.
+    /// The id of the login.
     pub login_id: Uuid,
-    /// When it ends if it is not renewed or used.
+    /// When it expires if it is not renewed or used.
     #[serde(serialize_with = "rfc3339")]
     pub expires_at: DateTime<Utc>,
-    /// In which ways its login was proved (RFC 8176): `pwd`, a password.
+    /// The authentication methods of the login (RFC 8176), such as `pwd` for a password.
     #[schema(value_type = Vec<String>, example = json!(["pwd"]))]
     pub amr: Amr,
-    /// What that comes to: one factor, or two.
+    /// The assurance level of the login: `aal1` for one factor, `aal2` for two.
     pub acr: Acr,
-    /// When the last proof came. A refresh does not move it. Null: an access token that was signed before tokens said so.
+    /// The time of the last authentication. A refresh does not change it. Null for an access token signed by an older
+    /// version.
     #[serde(serialize_with = "rfc3339_or_null")]
     #[schema(required = true)]
     pub auth_time: Option<DateTime<Utc>>,
@@ -219,11 +220,11 @@ impl From<Identity> for ProfileBody {
     }
 }
 
-/// How long the text of a profile is, as a rule.
+/// Usual length of a profile's JSON in bytes.
 const PROFILE: usize = 400;
 
 impl ProfileBody {
-    /// As `Serialize` has it, in a fifth of the time: it is the answer that is given most.
+    /// The same JSON as `Serialize` writes, in a fifth of the time: it is the most frequent response.
     pub fn to_json(&self) -> String {
         let Self { user_id, username, roles, auth } = self;
         let mut json = String::with_capacity(PROFILE);
@@ -266,7 +267,7 @@ impl ProfileBody {
         json
     }
 
-    /// The answer that says it.
+    /// The response with this body.
     pub fn response(&self) -> HttpResponse {
         HttpResponse::Ok().insert_header((CONTENT_TYPE, JSON.clone())).body(self.to_json())
     }
@@ -278,7 +279,7 @@ fn write_id(id: Uuid, into: &mut String) {
     into.push_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
 }
 
-/// As a JSON string (RFC 8259, section 7).
+/// Appends a JSON string (RFC 8259, section 7).
 fn write_string(text: &str, into: &mut String) {
     let is_plain =
         text.bytes().fold(true, |all, byte| all & (byte >= b' ') & (byte != b'"') & (byte != b'\\'));
@@ -287,35 +288,35 @@ fn write_string(text: &str, into: &mut String) {
         into.push_str(text);
         into.push('"');
     } else {
-        // A string is never refused.
+        // Serializing a string can't fail.
         into.push_str(&serde_json::to_string(text).unwrap_or_default());
     }
 }
 
-/// The CSRF token of the login.
+/// The CSRF token of a login.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"csrf_token": "0e5RXPYgB0aJQ0K8eF0Yf7sXwD3x0m2E6qFq5t0qZ9k"}))]
 pub struct CsrfBody {
-    /// To be sent as `X-CSRF-Token` with every unsafe request that a cookie authenticates.
+    /// Must be sent as `X-CSRF-Token` with every unsafe request that a cookie authenticates.
     pub csrf_token: String,
 }
 
-/// How a token is to be sent (RFC 6750).
+/// How to send a token (RFC 6750).
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 pub enum TokenType {
     /// As `Authorization: Bearer`.
     Bearer,
 }
 
-/// What the API's document calls the schema of a mode's name. Which modes there are is not known here.
+/// The name of the schema of mode names in the OpenAPI document. The modes themselves are not known here.
 pub const MODE_SCHEMA: &str = "Mode";
 
-/// The schema of a mode's name.
+/// A reference to the schema of mode names.
 pub fn mode_schema() -> Ref {
     Ref::from_schema_name(MODE_SCHEMA)
 }
 
-/// In UTC with `Z`, to the microsecond that is stored.
+/// Serializes a time in UTC with `Z`, to the microsecond.
 ///
 /// # Errors
 /// The serializer's own.
@@ -325,7 +326,7 @@ pub fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::
     serializer.serialize_str(&text)
 }
 
-/// The same of a time that may not be known.
+/// Like [`rfc3339`], with null for an unknown time.
 ///
 /// # Errors
 /// The serializer's own.

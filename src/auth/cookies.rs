@@ -1,39 +1,38 @@
-//! Cookies as credentials travel in them: their names, attributes, and how they are set and cleared.
+//! Cookies for credentials: names, attributes, setting and clearing.
 
 use std::time::Duration;
 
 use actix_web::cookie::{Cookie, SameSite, time};
 
-/// The longest life that browsers grant a cookie (RFC 6265bis, section 5.5).
+/// Maximum age of a cookie in browsers (RFC 6265bis, section 5.5).
 const MAX_AGE_LIMIT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
-/// A kind of cookie.
+/// The specification of a cookie.
 #[derive(Clone, Copy, Debug)]
 pub struct CookieSpec {
     /// Its name, without a prefix.
     pub name: &'static str,
-    /// The path below which it is sent, as the service itself sees its paths.
+    /// Its path, without the path of PUBLIC_URL.
     pub path: &'static str,
-    /// Whether it is sent when somebody follows a link from elsewhere.
+    /// Whether it is sent when a user follows a link from another site.
     pub same_site: SameSite,
 }
 
-/// What this server's cookies have in common.
+/// Common attributes of this server's cookies.
 #[derive(Clone, Debug)]
 pub struct CookiePolicy {
-    /// Whether clients reach the server over https.
+    /// Whether clients use https.
     pub secure: bool,
-    /// The domain whose hosts get the cookies; none: this host alone.
+    /// `COOKIE_DOMAIN`; `None`: cookies are sent to this host only.
     pub domain: Option<String>,
     /// `COOKIE_NAME_PREFIX`.
     pub name_prefix: String,
-    /// The path of `PUBLIC_URL`, such as `/auth`, or nothing.
+    /// The path of `PUBLIC_URL`, such as `/auth`; may be empty.
     pub base_path: String,
 }
 
 impl CookiePolicy {
-    /// The name, and before it the prefix by which a browser vouches for the cookie's attributes (RFC 6265bis, section
-    /// 4.1.3).
+    /// The full name, with the prefix by which browsers guarantee the attributes (RFC 6265bis, section 4.1.3).
     pub fn name(&self, kind: CookieSpec) -> String {
         let is_host_only = self.domain.is_none() && kind.path == "/";
         let vouched = match (self.secure, is_host_only) {
@@ -44,7 +43,7 @@ impl CookiePolicy {
         format!("{vouched}{}{}", self.name_prefix, kind.name)
     }
 
-    /// The path below which a browser sends it. One that goes everywhere goes to the whole host: `__Host-` wants that.
+    /// The path attribute. A cookie for all paths gets `/` regardless of PUBLIC_URL's path, as `__Host-` requires.
     fn path(&self, kind: CookieSpec) -> String {
         match kind.path {
             "/" => "/".to_owned(),
@@ -52,7 +51,7 @@ impl CookiePolicy {
         }
     }
 
-    /// A cookie that carries `value`: for as long as that lives, or until the browser closes.
+    /// A cookie with this value, that expires after `life`, or when the browser is closed.
     pub fn set(&self, kind: CookieSpec, value: &str, life: Option<Duration>) -> Cookie<'static> {
         let mut cookie = self.cookie(kind, value);
         if let Some(life) = life {
@@ -61,7 +60,7 @@ impl CookiePolicy {
         cookie
     }
 
-    /// What makes the browser forget the cookie.
+    /// A cookie that makes the browser delete it.
     pub fn clear(&self, kind: CookieSpec) -> Cookie<'static> {
         let mut cookie = self.cookie(kind, "");
         cookie.make_removal();
@@ -82,7 +81,7 @@ impl CookiePolicy {
     }
 }
 
-/// A cookie's `Max-Age` for what lives so long.
+/// The `Max-Age` of a cookie for something with this lifetime.
 pub fn max_age(life: Duration) -> time::Duration {
     let seconds = life.min(MAX_AGE_LIMIT).as_secs();
     time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX))

@@ -1,4 +1,4 @@
-//! CSRF tokens: proof that a request with a cookie was meant by a page of ours.
+//! CSRF tokens, which show that a request with a cookie was sent by a page of the service or of an allowed origin.
 
 use actix_web::http::header::HeaderMap;
 use base64::Engine;
@@ -9,27 +9,29 @@ use crate::crypto::{AppSecret, MacKey};
 
 use super::AuthError;
 
-/// The header that carries it.
+/// The header with the CSRF token.
 pub const CSRF_HEADER: &str = "X-CSRF-Token";
 
-/// Makes and checks CSRF tokens. A token is a MAC of its login's id: it needs no storage, is the same for as long
-/// as the login lives, and is worth nothing to any other login.
+/// Creates and checks CSRF tokens. A token is a MAC of its login's id, so it needs no storage, stays the same as long
+/// as the login lives, and is not valid for any other login.
 #[derive(Debug)]
 pub struct Csrf(MacKey);
 
 impl Csrf {
-    /// Under this service's secret.
+    /// With a key derived from this secret.
     pub fn new(secret: &AppSecret) -> Self {
         Self(MacKey::derive(secret, "dualauth csrf v1"))
     }
 
-    /// The login's token.
+    /// The CSRF token of this login.
     pub fn token(&self, login: Uuid) -> String {
         URL_SAFE_NO_PAD.encode(self.0.sign(login.as_bytes()))
     }
 
+    /// Checks that the header contains the login's token, once.
+    ///
     /// # Errors
-    /// [`AuthError::CsrfFailed`] unless the login's token is in the header, once.
+    /// [`AuthError::CsrfFailed`] otherwise.
     pub fn check(&self, login: Uuid, headers: &HeaderMap) -> Result<(), AuthError> {
         let mut sent = headers.get_all(CSRF_HEADER);
         let (Some(token), None) = (sent.next(), sent.next()) else { return Err(AuthError::CsrfFailed) };

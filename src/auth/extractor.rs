@@ -1,4 +1,4 @@
-//! The shared extractor: picks exactly one credential of a request, then asks the modes whose it is.
+//! The common extractor: picks exactly one credential of a request, and lets the modes authenticate it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,17 +17,17 @@ use crate::telemetry::{self, RequestUser};
 
 use super::{AuthError, Csrf, Identity, Mode};
 
-/// The one credential of a request. It is not printed.
+/// The credential of a request. `Debug` does not print it.
 #[derive(Clone)]
 pub struct Credential {
     /// As it was sent.
     pub token: Zeroizing<String>,
-    /// The way it came.
+    /// How it was sent.
     pub transport: Transport,
 }
 
 impl Credential {
-    /// As a token that came in this way.
+    /// A credential that was sent like this.
     pub fn new(token: &str, transport: Transport) -> Self {
         Self { token: Zeroizing::new(token.to_owned()), transport }
     }
@@ -39,26 +39,26 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// The modes that a route takes, in the order in which their cookies are looked at.
+/// The modes that a route accepts, in the order in which their cookies are checked.
 #[derive(Clone)]
 pub struct AcceptedModes(Vec<Arc<dyn Mode>>);
 
 impl AcceptedModes {
-    /// These, in this order.
+    /// These modes, in this order.
     pub fn new(modes: Vec<Arc<dyn Mode>>) -> Self {
         Self(modes)
     }
 
-    /// Each of them.
+    /// The modes, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Mode>> {
         self.0.iter()
     }
 
-    /// The credential that a request with these headers presents to these modes, good or bad.
+    /// The credential for these modes in a request with these headers, valid or not.
     ///
     /// # Errors
-    /// [`AuthError::Malformed`] or [`AuthError::AmbiguousCookie`] when what is looked at can't be read one way only;
-    /// [`AuthError::NotAuthenticated`] when there is nothing.
+    /// [`AuthError::Malformed`] or [`AuthError::AmbiguousCookie`] when a credential is malformed or ambiguous;
+    /// [`AuthError::NotAuthenticated`] when there is none.
     pub fn credential(&self, headers: &HeaderMap) -> Result<Credential, AuthError> {
         self.pick(headers).map(|picked| picked.credential)
     }
@@ -89,13 +89,13 @@ impl AcceptedModes {
     }
 }
 
-/// A credential, and the mode whose cookie it came in; none: any mode may know it.
+/// A credential, and the mode whose cookie it was in. `None` for a Bearer token, which may be of any mode.
 struct Picked<'a> {
     credential: Credential,
     mode: Option<&'a Arc<dyn Mode>>,
 }
 
-/// The token of the one `Authorization: Bearer` header (RFC 6750, section 2.1). `None` without such a header.
+/// The token of the only `Authorization: Bearer` header (RFC 6750, section 2.1). `None` without such a header.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
     let mut sent = headers.get_all(AUTHORIZATION);
     let Some(value) = sent.next() else { return Ok(None) };
@@ -114,11 +114,11 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, AuthError> {
 const MALFORMED_BEARER: AuthError =
     AuthError::Malformed("Send `Authorization: Bearer`, one space and the token.");
 
-/// The characters that a token may have (RFC 6750, section 2.1).
+/// The token, if it has only valid characters (RFC 6750, section 2.1).
 fn b64token(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;
     let token = text.trim_end_matches('=');
-    // All of them, and not until the first that is none: so it takes many bytes at a time.
+    // Without early exit, which lets the compiler vectorise the loop.
     let is_token = token.bytes().fold(true, |all, byte| all & is_token_byte(byte));
     (!token.is_empty() && is_token).then_some(text)
 }
@@ -127,10 +127,10 @@ fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
 }
 
-/// The credential in the cookie of this name.
+/// The credential in the cookie with this name.
 ///
 /// # Errors
-/// [`AuthError::AmbiguousCookie`] when it is there with different values.
+/// [`AuthError::AmbiguousCookie`] when the cookie has several values.
 pub fn pick(headers: &HeaderMap, cookie: &str) -> Result<Option<Credential>, AuthError> {
     match cookie_header::find(headers, cookie) {
         CookieLookup::Absent => Ok(None),
@@ -139,25 +139,24 @@ pub fn pick(headers: &HeaderMap, cookie: &str) -> Result<Option<Credential>, Aut
     }
 }
 
-/// Why a request was refused, and whether what it presented came in a cookie, which then may have to be
-/// cleared.
+/// Why a request was rejected, and whether its credential was in a cookie, which then may have to be cleared.
 #[derive(Debug)]
 pub struct Rejection {
     /// The reason.
     pub problem: Problem,
-    /// The way the credential came; none when there was none, or when a newer one may have taken its place by now.
+    /// How the credential was sent. `None` when there was none, or when it may have been replaced by a newer one.
     pub transport: Option<Transport>,
 }
 
 impl Rejection {
-    /// Of a credential that came in this way.
+    /// For a credential that was sent like this.
     pub fn new(error: AuthError, transport: Transport) -> Self {
         let is_dead = !error.is_replaced();
         Self { problem: error.into(), transport: is_dead.then_some(transport) }
     }
 }
 
-/// Of something else than the credential.
+/// For a reason other than the credential.
 impl From<Problem> for Rejection {
     fn from(problem: Problem) -> Self {
         Self { problem, transport: None }
@@ -190,8 +189,8 @@ impl FromRequest for Identity {
     }
 }
 
-/// Whose credential is on a request that a proxy asks about. What that changes is not ours, and so it needs no CSRF
-/// token of ours.
+/// The identity of a forward-authentication request. It needs no CSRF token of ours, since the original request
+/// changes nothing in this service.
 #[derive(Debug)]
 pub struct ForwardAuthIdentity(pub Identity);
 
@@ -207,7 +206,7 @@ impl FromRequest for ForwardAuthIdentity {
 
 async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
     let identity = identify(request).await?;
-    // Asked of a credential that is good: one that is bad proves nothing either way.
+    // After authentication, since an invalid credential makes the CSRF check pointless.
     if identity.transport == Transport::Cookie && !request.method().is_safe() {
         let csrf = request.app_data::<web::Data<Csrf>>().ok_or(AuthError::CsrfFailed);
         csrf.and_then(|csrf| csrf.check(identity.login_id, request.headers()))
@@ -257,7 +256,7 @@ mod properties {
         }
     }
 
-    /// The same, read the slow way: the scheme up to the first space or tab, then the token.
+    /// The expected result, parsed in another way: the scheme up to the first space or tab, then the token.
     fn expected(value: &[u8]) -> ExpectedCredential {
         let end = value.iter().position(|byte| b" \t".contains(byte)).unwrap_or(value.len());
         let (scheme, rest) = value.split_at(end);

@@ -1,4 +1,4 @@
-//! What a mode tells another service of a token.
+//! The claims of a token in an introspection response.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -9,10 +9,10 @@ use crate::logins::{Acr, Amr};
 use super::bodies::mode_schema;
 use super::{Audience, Identity, TokenType};
 
-/// What is known of a token that is good (RFC 7662, section 2.2).
+/// A valid token (RFC 7662, section 2.2).
 #[derive(Debug, Serialize, ToSchema)]
 pub struct IntrospectedToken {
-    /// How it is to be sent.
+    /// How it is sent.
     #[schema(required = false)]
     pub token_type: TokenType,
     /// The mode of the token.
@@ -24,38 +24,38 @@ pub struct IntrospectedToken {
     /// The user's name.
     #[schema(required = false)]
     pub username: String,
-    /// What the user may do, by name.
+    /// The names of the user's roles.
     #[schema(required = false)]
     pub roles: Vec<String>,
-    /// The login that it presents.
+    /// The id of the login.
     #[schema(required = false)]
     pub sid: Uuid,
-    /// When it ends if it is not renewed or used, in seconds since 1970.
+    /// When it expires if it is not renewed or used, in seconds since 1970.
     #[schema(required = false)]
     pub exp: i64,
-    /// In which ways its login was proved (RFC 8176).
+    /// The authentication methods of the login (RFC 8176).
     #[schema(value_type = Vec<String>, required = false)]
     pub amr: Amr,
-    /// What that comes to: `aal1` or `aal2` (RFC 9470, section 6.2).
+    /// The assurance level of the login: `aal1` or `aal2` (RFC 9470, section 6.2).
     #[schema(required = false)]
     pub acr: Acr,
-    /// When its login was last proved, in seconds since 1970.
+    /// The time of the login's last authentication, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub auth_time: Option<i64>,
-    /// Of an access token: whom it is for. A string, or an array of strings where there are several.
+    /// For access tokens: the audience. A string, or an array of strings for several.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = serde_json::Value, required = false)]
     pub aud: Option<Audience>,
-    /// Of an access token: when it was signed, in seconds since 1970.
+    /// For access tokens: when it was signed, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub iat: Option<i64>,
-    /// Of an access token: its own id.
+    /// For access tokens: the token's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub jti: Option<Uuid>,
-    /// Of an access token: the application that its user signed in to.
+    /// For access tokens: the application that the user signed in to.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub client_id: Option<String>,

@@ -1,4 +1,4 @@
-//! What all credentials of a login are made of.
+//! The random secret of a login, from which its credentials are made.
 
 use std::fmt;
 
@@ -6,20 +6,20 @@ use zeroize::Zeroizing;
 
 use crate::crypto::random_bytes;
 
-/// 256 random bits of a login. Only its holder has them: the database knows a hash, made by the mode.
+/// 256 random bits. Only the client has them: the database stores a hash, which the mode computes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LoginSecret(Zeroizing<[u8; Self::BYTES]>);
 
 impl LoginSecret {
-    /// Its length.
+    /// Its length in bytes.
     pub const BYTES: usize = 32;
 
-    /// For a login that is about to begin.
+    /// A new secret, for a new login.
     pub fn generate() -> Self {
         Self::from(random_bytes())
     }
 
-    /// To be hashed, or written into a credential.
+    /// The bytes, for hashing or for a credential.
     pub fn as_bytes(&self) -> &[u8; Self::BYTES] {
         &self.0
     }

@@ -1,5 +1,5 @@
-//! What all modes have in common: how a login begins, which credential a request presents, what it proves, and what
-//! else a browser must show for it.
+//! Authentication that all modes share: the mode trait, credentials of requests, identities, cookies, CSRF and
+//! origins.
 
 mod audience;
 mod bodies;
@@ -16,7 +16,7 @@ mod refresh_rate_limit;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::audit::{Entry, Kind};
+use crate::audit::{Actor, ActorLogin};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::http::client::Client;
@@ -35,93 +35,90 @@ pub use self::login_secret::LoginSecret;
 pub use self::mode::{Mode, ModeContext, RevocationOutcome, RotatedSecret};
 pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
-pub use self::refresh_rate_limit::within_refresh_limit;
+pub use self::refresh_rate_limit::limit_refresh_rate;
 
-/// Who sent a request, and which of their logins they sent it under.
+/// The identity of an authenticated request: its user and login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
     pub user_id: Uuid,
     /// The user's name.
     pub username: String,
-    /// What the user may do, by name.
+    /// The names of the user's roles.
     pub roles: Vec<String>,
     /// The mode of the credential.
     pub mode: &'static str,
-    /// The way the credential came.
+    /// How the credential was sent.
     pub transport: Transport,
-    /// The login that it presents.
+    /// The id of the login.
     pub login_id: Uuid,
-    /// How that login was proved, as the credential says.
+    /// How the login was authenticated, according to the credential.
     pub authentication: Authentication,
-    /// When the credential ends if it is not renewed or used.
+    /// When the credential expires if it is not renewed or used.
     pub expires_at: DateTime<Utc>,
 }
 
 impl Identity {
-    /// What the audit trail is told when they did this, from there.
-    pub fn did(&self, kind: Kind, client: &Client) -> Entry {
-        Entry::new(kind, client.origin())
-            .of_user(self.user_id, self.username.clone())
-            .in_login(self.login_id)
-            .in_mode(self.mode)
-            .by(self.transport.as_str())
+    /// The actor for audit events of this identity's requests.
+    pub fn actor(&self, client: &Client) -> Actor {
+        let login = ActorLogin { user_id: self.user_id, username: self.username.clone(), id: self.login_id };
+        client.actor().signed_in(login).in_mode(self.mode).by_transport(self.transport.as_str())
     }
 }
 
 /// Why a request is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// The request presents a credential in a form that can't be read one way only.
+    /// The credential is malformed or ambiguous.
     #[error("{0}")]
     Malformed(&'static str),
-    /// The cookie of this name came twice, with different values: another service's has the same name.
+    /// The cookie with this name was sent with different values: another service uses the same name.
     #[error("the cookie {0} came twice, with different values")]
     AmbiguousCookie(String),
-    /// It presents none.
+    /// There is no credential.
     #[error("no credential was sent")]
     NotAuthenticated,
-    /// It presents one that is not ours, or not for here.
+    /// The credential was not issued by this service, or not for this route.
     #[error("the token is not valid")]
     InvalidToken,
-    /// The token has run out.
+    /// The token has expired.
     #[error("the token has expired")]
     TokenExpired,
-    /// The refresh token's login has run out.
+    /// The refresh token's login has expired.
     #[error("the token's login has run out")]
     LoginExpired,
-    /// The token says another name or other roles than its owner has.
+    /// The owner's name or roles differ from the ones in the token.
     #[error("the token's owner has another name or other roles now")]
     OwnerChanged,
     /// The token's login was ended.
     #[error("the token's login has ended")]
     TokenRevoked,
-    /// The session id was replaced by a newer one, and its grace is over. The session lives.
+    /// The session id was replaced, and its grace is over. The session itself is live.
     #[error("the session id was replaced")]
     SessionReplaced,
-    /// The token was replaced by a step-up. Its login lives, under a newer one.
+    /// The token was replaced by a step-up. Its login is live, with a newer one.
     #[error("the token was replaced by a step-up")]
     SteppedUp,
-    /// A refresh token was used again after its successor had taken over.
+    /// A refresh token was used again after it had been replaced.
     #[error("the refresh token had been used already")]
     RefreshTokenReused,
-    /// The session ended, expired, or never was.
+    /// The session has ended or expired, or never existed.
     #[error("the session has ended")]
     SessionExpired,
-    /// The credential came in a cookie, and the proof that the page meant to send it did not come, or is wrong.
+    /// The credential is in a cookie, but the CSRF token is missing or wrong.
     #[error("the CSRF token is missing or wrong")]
     CsrfFailed,
-    /// Whether the token was revoked can't be found out.
+    /// The revocation feed is stale, so it is unknown whether the token was revoked.
     #[error("the revocation feed can't be read")]
     Stale,
-    /// The database gave no answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
 impl AuthError {
-    /// Whether the credential has a successor. That may be on its way to the browser, or there already: its cookie is to be left
-    /// alone.
+    /// Whether the credential was replaced. Its cookie must not be cleared, since the browser may already have the
+    /// newer one.
     fn is_replaced(&self) -> bool {
         matches!(self, Self::SessionReplaced | Self::SteppedUp)
     }

@@ -1,4 +1,5 @@
-//! WHAT A MODE IS: a way to present a login. How it issues, reads and clears its credential.
+//! The trait of modes. A mode is a kind of credential for logins: how it is issued, authenticated, cleared and
+//! revoked.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -11,61 +12,60 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::IgnoredBody;
-use crate::logins::{EndedLogin, Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
+use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
     AuthError, CookiePolicy, Credential, Csrf, Identity, IntrospectedToken, LoginSecret, Rejection,
     RouteDocumentation,
 };
 
-/// One way to present a login.
+/// A kind of credential for logins.
 pub trait Mode: Send + Sync {
-    /// Its name: in `auth.mode`, in the login record and in its routes' paths.
+    /// Its name: in `auth.mode`, in the row of a login and in the paths of its routes.
     fn name(&self) -> &'static str;
 
-    /// The cookie that its credential comes in.
+    /// The name of its credential's cookie.
     fn cookie(&self) -> &str;
 
-    /// How its credential travels when a login does not say.
+    /// The transport of its credential, if a sign-in does not choose one.
     fn default_transport(&self) -> Transport;
 
-    /// What keeps this node from beginning logins in it, if anything does.
-    fn trouble(&self) -> Option<&'static str> {
+    /// Why this node can't start logins in this mode at the moment, if so.
+    fn unavailable_reason(&self) -> Option<&'static str> {
         None
     }
 
-    /// Registers the routes that only it has, below its name, and `issuing`: those that every mode has and that issue a
-    /// credential. It may wrap them in what its way to issue needs.
+    /// Registers its own routes below its name, and `issuing`, the common routes that issue a credential. It may wrap
+    /// these in middleware.
     fn routes(&self, config: &mut ServiceConfig, issuing: fn(&mut ServiceConfig));
 
-    /// What the API's document says of it where it has a part in the routes that every mode has.
+    /// Its part of the OpenAPI documentation of the common routes.
     fn documentation(&self) -> &'static [RouteDocumentation];
 
-    /// Who presents this credential. `None`: it is not one of this mode's. `Err`: it is, and it is bad.
+    /// The identity of this credential. `None`: it is not of this mode. `Err`: it is of this mode, but not valid.
     fn authenticate<'a>(
         &'a self,
         credential: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>>;
 
-    /// How requests will find a login whose credentials are made of this secret.
+    /// How requests will identify a login with this secret.
     fn login_key(&self, secret: &LoginSecret) -> LoginKey;
 
-    /// The live login of this mode whose cookies came with a request: a new one by cookie takes its place.
+    /// The live login of this mode whose cookies came with a request: a new login by cookie replaces it.
     fn login_of_cookies<'a>(
         &'a self,
         headers: &'a HeaderMap,
     ) -> BoxFuture<'a, Result<Option<ReplacedLogin>, AuthError>>;
 
-    /// Answers a request with the credential, made of its secret, that presents a login as it is now: in the body, or in
-    /// cookies.
+    /// The response that issues a login's credential, made of its secret, in the body or in cookies.
     ///
     /// # Errors
-    /// `unavailable` when none can be made for now.
+    /// `unavailable` when none can be issued at the moment.
     fn issue<'a>(
         &'a self,
         login: Login,
@@ -74,13 +74,13 @@ pub trait Mode: Send + Sync {
         request: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>>;
 
-    /// What the credential that a step-up brings about is made of, and what there is to know of the one that was shown.
+    /// The secret for the credential that a step-up issues, and facts about the presented one.
     ///
     /// # Errors
-    /// `unavailable` when none can be made for now: before anything is replaced.
+    /// `unavailable` when none can be issued at the moment. Checked before anything is replaced.
     fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<RotatedSecret, Problem>>;
 
-    /// The login whose CSRF token a request may ask for: the one that it presents.
+    /// The login whose CSRF token a request may get: the one that it is authenticated for.
     fn login_for_csrf<'a>(
         &'a self,
         presented: Result<Identity, Rejection>,
@@ -90,7 +90,7 @@ pub trait Mode: Send + Sync {
         Box::pin(ready(login.map_err(|rejection| rejection.problem)))
     }
 
-    /// Who signs out by a request: whoever it presents. Its body is read, however little there is to read in it.
+    /// The identity to log out, from cookie, header or body. The body is received in any case.
     fn identity_for_logout<'a>(
         &'a self,
         request: &'a HttpRequest,
@@ -103,13 +103,13 @@ pub trait Mode: Send + Sync {
         })
     }
 
-    /// Why a credential is no good whose login has ended.
+    /// The error for a credential whose login has ended.
     fn login_ended(&self) -> AuthError;
 
-    /// Clears its cookies, but no other service's cookies of the same names.
+    /// Clears its cookies, but not other services' cookies with the same names.
     fn clear_cookies(&self, response: &mut HttpResponse, headers: &HeaderMap);
 
-    /// Refuses, and has the browser forget cookies that are good for nothing any more.
+    /// The response to a rejected request. Clears cookies that are no longer valid.
     fn refuse(&self, rejection: &Rejection, headers: &HeaderMap) -> HttpResponse {
         let mut response = rejection.problem.response();
         let is_dead = rejection.problem.code().status() == StatusCode::UNAUTHORIZED;
@@ -119,53 +119,51 @@ pub trait Mode: Send + Sync {
         response
     }
 
-    /// The algorithms by which others can verify its tokens themselves (RFC 7518, section 3.1).
+    /// The algorithms with which others can verify its tokens (RFC 7518, section 3.1).
     fn published_algorithms(&self) -> Vec<&'static str> {
         Vec::new()
     }
 
-    /// What another service is told of a token that was sent to it (RFC 7662). Like [`Mode::authenticate`], but of
-    /// what travels by Bearer only.
+    /// Introspects a token (RFC 7662). Like [`Mode::authenticate`], but only for Bearer tokens.
     fn introspect<'a>(
         &'a self,
         token: &'a Credential,
     ) -> BoxFuture<'a, Result<Option<IntrospectedToken>, AuthError>>;
 
-    /// Ends the login behind a token, whether that is one to be shown or one that buys the next (RFC 7009). `None`: it
-    /// is not one of this mode's. `Err`: it is, and it is bad.
+    /// Ends the login of an access or refresh token (RFC 7009). `None`: it is not of this mode. `Err`: it is of this
+    /// mode, but not valid.
     fn revoke<'a>(
         &'a self,
         token: &'a Credential,
+        actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>>;
 }
 
-/// What the credential of a login is made of once it has stepped up.
+/// The secret of a login's credentials after a step-up.
 #[derive(Debug)]
 pub struct RotatedSecret {
     /// The secret.
     pub secret: LoginSecret,
-    /// Its hash, if it is another than before.
+    /// Its hash, if it has changed.
     pub new_hash: Option<SecretHash>,
-    /// The generation of the credential that was shown, if that says it.
+    /// The generation of the presented credential, if the credential contains it.
     pub shown: Option<i32>,
 }
 
-/// A token that was revoked: the login behind it, if that was still to be ended.
+/// The token was revoked: its login has ended, now or before.
 #[derive(Debug)]
-pub struct RevocationOutcome(pub Option<EndedLogin>);
+pub struct RevocationOutcome;
 
-/// What every mode is made from.
+/// The dependencies of a mode.
 pub struct ModeContext<'a> {
-    /// The logins that it presents.
+    /// The logins.
     pub logins: Logins,
-    /// The time.
+    /// The clock.
     pub clock: Clock,
-    /// How its cookies are set.
+    /// The attributes of its cookies.
     pub cookies: CookiePolicy,
-    /// Makes and checks the CSRF tokens of its logins.
+    /// Creates and checks the CSRF tokens of its logins.
     pub csrf: Arc<Csrf>,
-    /// What happens to its credentials is told to it.
-    pub trail: Trail,
-    /// Its keys are derived from it.
+    /// The secret from which it derives its keys.
     pub secret: &'a AppSecret,
 }

@@ -1,27 +1,27 @@
-//! What the API's document says of a mode's part in the routes that every mode has.
+//! A mode's part of the OpenAPI documentation of the common routes.
 
-/// What a mode says of one of these routes. Whatever is the same in every mode is said by the route itself.
+/// The documentation of a common route for one mode. What is the same for all modes is documented at the route
+/// itself.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteDocumentation {
     /// The route's path below the mode's name, such as `/login`.
     pub path: &'static str,
-    /// What it does, in one line.
+    /// A one-line summary.
     pub summary: &'static str,
-    /// What else there is to know.
+    /// The description.
     pub description: &'static str,
-    /// The security schemes of which it takes any one, by their names in the document; the empty one: it can be called
-    /// without.
+    /// The names of the security schemes, each of which is sufficient; the empty name means that none is needed.
     pub security: &'static [&'static str],
-    /// The schema of a body that may be sent, by its name in the document.
+    /// The name of the schema of an optional body.
     pub optional_body: Option<&'static str>,
-    /// The schema of the credential that it answers with, by its name in the document.
+    /// The name of the schema of the issued credential.
     pub credential: Option<&'static str>,
-    /// What it does to the mode's cookies.
+    /// How the route changes the mode's cookies.
     pub set_cookie: Option<&'static str>,
 }
 
 impl RouteDocumentation {
-    /// What a route says that needs no credential, takes no body of its own and sets no cookie.
+    /// The documentation of a route without credential, body and cookies.
     pub const fn new(path: &'static str, summary: &'static str, description: &'static str) -> Self {
         Self {
             path,

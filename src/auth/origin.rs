@@ -1,4 +1,4 @@
-//! Origins: which pages may send requests that change something.
+//! Checks which origins' pages may send requests that change something.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HeaderMap, ORIGIN};
@@ -9,19 +9,20 @@ use crate::http::cors::only_origin;
 use crate::http::forward_auth::is_forward_auth;
 use crate::logins::Transport;
 
-/// The origins whose pages may call (RFC 6454).
+/// The origins whose pages may call the service (RFC 6454).
 #[derive(Clone, Debug)]
 pub struct Origins {
-    /// This server's, by each name that it is reached under.
+    /// This server's own origins: one for each name that it is reached by.
     pub own: Vec<String>,
     /// `ALLOWED_ORIGINS`.
     pub allowed: Vec<String>,
 }
 
 impl Origins {
-    /// A browser says where an unsafe request comes from: in `Origin`, or else in `Sec-Fetch-Site` (W3C Fetch
-    /// Metadata). What sends neither is no browser, and carries no cookies that it was not given.
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    /// Whether an unsafe request with these headers is allowed. Browsers send its source in `Origin` or
+    /// `Sec-Fetch-Site` (W3C Fetch Metadata). A client that sends neither is not a browser, so it has no cookies that
+    /// a foreign page could abuse.
+    fn allows(&self, headers: &HeaderMap) -> bool {
         let is_ours =
             |origin: &[u8]| self.own.iter().chain(&self.allowed).any(|ours| ours.as_bytes() == origin);
         if headers.contains_key(ORIGIN) {
@@ -31,28 +32,28 @@ impl Origins {
     }
 }
 
-/// Tells the operator when a page signs in by cookie that gets none: cookies are SameSite, and a browser keeps them for
-/// pages of this site alone (RFC 6265bis, section 5.7.3).
+/// Logs a warning if a cross-site page signs in by cookie: the cookies are SameSite, so browsers ignore them (RFC
+/// 6265bis, section 5.7.3).
 pub fn warn_of_lost_cookies(transport: Transport, headers: &HeaderMap) {
     let is_of_another_site = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
     if transport == Transport::Cookie && is_of_another_site {
         let origin = headers.get(ORIGIN).map(|origin| String::from_utf8_lossy(origin.as_bytes()));
         tracing::warn!(
             origin = origin.as_deref(),
-            "a page of another site signs in by cookie, and its browser keeps none: have it sign in with \
-             `\"transport\": \"bearer\"`, or serve it below the same registrable domain"
+            "cross-site sign-in by cookie: browsers ignore the cookie. Sign in with `\"transport\": \"bearer\"`, or \
+             serve the page from the same registrable domain"
         );
     }
 }
 
-/// Refuses unsafe methods from foreign pages, sign-in and sign-up included.
+/// Rejects requests with unsafe methods from other origins' pages, including sign-in and registration.
 ///
 /// # Errors
 /// `cross_origin`.
 pub fn check_origin(request: &ServiceRequest) -> Result<(), Problem> {
     let is_admitted = || {
         let origins = request.app_data::<web::Data<Origins>>();
-        origins.is_some_and(|origins| origins.admits(request.headers()))
+        origins.is_some_and(|origins| origins.allows(request.headers()))
     };
     if request.method().is_safe() || is_forward_auth(request.match_info().as_str()) || is_admitted() {
         return Ok(());

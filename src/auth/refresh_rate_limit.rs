@@ -1,4 +1,4 @@
-//! What renewing a login has in common in every mode: a client may ask for it so often and no oftener.
+//! The rate limit for refreshes, in every mode.
 
 use actix_web::Error;
 use actix_web::body::MessageBody;
@@ -10,11 +10,11 @@ use crate::error::Problem;
 use crate::http::client::Client;
 use crate::rate_limits::Limits;
 
-/// Wraps a route that renews, and counts its calls.
+/// Middleware that counts calls of a refresh route.
 ///
 /// # Errors
 /// `rate_limited`.
-pub async fn within_refresh_limit<B: MessageBody>(
+pub async fn limit_refresh_rate<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {

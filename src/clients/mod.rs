@@ -1,7 +1,7 @@
-//! WHICH SERVICES MAY ASK: a client, what proves it, and how one is registered and forgotten.
+//! Registered clients: services that may introspect and revoke tokens; registration and authentication.
 //!
-//! Each request of a client proves it anew, so every node has all of them in memory; the revocation feed says when to
-//! read them again. There are as many as a company has services, not as it has users.
+//! Each request of a client has to be authenticated, so every node keeps all clients in memory, and the revocation
+//! feed says when to reload them. There are as many as a company has services, not users.
 
 mod store;
 
@@ -13,6 +13,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto::equal;
 use crate::database::{DatabaseError, Pools};
@@ -20,32 +21,32 @@ use crate::error::{Code, Problem};
 use crate::logins::{Logins, ReloadOnRevocation};
 use crate::tokens::OpaqueToken;
 
-/// Tells a client's secret from every other one.
+/// Prefix that distinguishes client secrets from others.
 const PREFIX: &str = "duc_";
 
-/// The longest name, in code points.
+/// Maximum length of a name in code points.
 const MAX_NAME: usize = 64;
 
-/// A service that may ask about tokens, and end what is behind them.
+/// A service that may introspect and revoke tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredClient {
-    /// What it is known by.
+    /// Its client id.
     pub id: Uuid,
-    /// What people call it.
+    /// Its name, for operators.
     pub name: String,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
 }
 
-/// Why a client is not who it says.
+/// Why a client was not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticateError {
-    /// No such client, or another secret: which of them is nobody's business but the audit trail's, which is told the
-    /// client whose secret it was not.
+    /// No such client, or a wrong secret. The response does not tell which; the audit event does, by the id of the
+    /// client if it exists.
     #[error("the client's id or its secret is wrong")]
     InvalidCredentials(Option<Uuid>),
-    /// It is not known here, and whether it is elsewhere can't be found out.
-    #[error("whether there is such a client can't be found out")]
+    /// The client is unknown, and this node's knowledge can't be refreshed.
+    #[error("the client is unknown, and reading the revocation feed failed")]
     Unavailable,
 }
 
@@ -60,19 +61,35 @@ impl From<AuthenticateError> for Problem {
     }
 }
 
-/// Why nothing was done with a client.
+/// Why an operation on a client failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ManageClientError {
-    /// Nothing can be called so.
+    /// The name is invalid.
     #[error("a name has 1 to {MAX_NAME} printable characters, and no space before or after them")]
     InvalidName,
-    /// There is none with this id.
+    /// There is no client with this id.
     #[error("there is no client {0}")]
     Unknown(Uuid),
-    /// The database gave no answer.
+    /// Its secret could not be delivered, so it was not registered.
+    #[error("nothing was registered: {0}")]
+    Undelivered(Undelivered),
+    /// Its secret could not be delivered, and its registration could not be undone.
+    #[error("{why}; {id} was registered and is to be deleted: {error}")]
+    Stranded {
+        /// Its id.
+        id: Uuid,
+        /// Why its secret could not be delivered.
+        why: Undelivered,
+        /// Why it could not be deleted.
+        error: DatabaseError,
+    },
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
+
+/// Why a client's secret could not be delivered to the operator.
+pub type Undelivered = Box<dyn std::error::Error>;
 
 /// SHA-256 of a secret.
 type ClientSecretHash = [u8; 32];
@@ -82,6 +99,7 @@ pub struct Clients {
     pools: Pools,
     logins: Logins,
     clock: Clock,
+    trail: Trail,
     known: RwLock<HashMap<Uuid, ClientSecretHash>>,
 }
 
@@ -92,16 +110,22 @@ impl fmt::Debug for Clients {
 }
 
 impl Clients {
-    /// Clients in this database. Those who follow the feed of these logins keep them up to date.
-    pub fn new(pools: Pools, logins: Logins, clock: Clock) -> Self {
-        Self { pools, logins, clock, known: RwLock::default() }
+    /// Clients in this database. To be passed to the feed of these logins, which keeps them up to date.
+    pub fn new(pools: Pools, logins: Logins, clock: Clock, trail: Trail) -> Self {
+        Self { pools, logins, clock, trail, known: RwLock::default() }
     }
 
-    /// Registers one. Its secret is given out here and never again.
+    /// Registers a client. Its secret is passed to `deliver` and is not available later. If the delivery fails, the
+    /// registration is undone.
     ///
     /// # Errors
     /// See [`ManageClientError`].
-    pub async fn create(&self, name: &str) -> Result<(RegisteredClient, OpaqueToken), ManageClientError> {
+    pub async fn create(
+        &self,
+        name: &str,
+        actor: &Actor,
+        deliver: impl FnOnce(&RegisteredClient, &OpaqueToken) -> Result<(), Undelivered>,
+    ) -> Result<RegisteredClient, ManageClientError> {
         if !is_name(name) {
             return Err(ManageClientError::InvalidName);
         }
@@ -109,10 +133,18 @@ impl Clients {
             RegisteredClient { id: Uuid::now_v7(), name: name.to_owned(), created_at: self.clock.now() };
         let secret = OpaqueToken::generate(PREFIX);
         store::insert(&self.pools.requests, &client, &secret.hash()).await?;
-        Ok((client, secret))
+        if let Err(why) = deliver(&client, &secret) {
+            return Err(match store::delete(&self.pools.requests, client.id).await {
+                Ok(_) => ManageClientError::Undelivered(why),
+                Err(error) => ManageClientError::Stranded { id: client.id, why, error },
+            });
+        }
+        let created = Entry::new(Kind::ClientCreated, actor).of_client(client.id);
+        self.trail.record(created.with("name", name));
+        Ok(client)
     }
 
-    /// All of them, in the order in which they were registered.
+    /// All clients, in the order of their registration.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -120,38 +152,54 @@ impl Clients {
         store::list(&self.pools.requests).await
     }
 
-    /// Forgets one: its secret is good for nothing any more.
+    /// Deletes a client. Its secret is no longer accepted.
     ///
     /// # Errors
     /// See [`ManageClientError`].
-    pub async fn delete(&self, id: Uuid) -> Result<(), ManageClientError> {
-        if store::delete(&self.pools.requests, id).await? {
-            Ok(())
-        } else {
-            Err(ManageClientError::Unknown(id))
+    pub async fn delete(&self, id: Uuid, actor: &Actor) -> Result<(), ManageClientError> {
+        if !store::delete(&self.pools.requests, id).await? {
+            return Err(ManageClientError::Unknown(id));
         }
+        self.trail.record(Entry::new(Kind::ClientDeleted, actor).of_client(id));
+        Ok(())
     }
 
-    /// Whether there is a client of this id with this secret. From memory: no SQL. What memory does not know may have
-    /// been registered a moment ago, and is looked for once; so is a wrong secret, and the time it takes does not tell
-    /// which of the two it was. Gives its id.
+    /// Authenticates a client, and returns its id. Answered from memory, without SQL. An unknown client may have been
+    /// registered just now, so the feed is polled once; the same is done for a wrong secret, so that the time does
+    /// not reveal which of the two it was.
+    ///
+    /// A failure is recorded in the audit trail. `actor` is called only then.
     ///
     /// # Errors
     /// See [`AuthenticateError`].
-    pub async fn authenticate(&self, id: &str, secret: &str) -> Result<Uuid, AuthenticateError> {
-        // What can't be one of ours, anybody can tell.
+    pub async fn authenticate(
+        &self,
+        id: &str,
+        secret: &str,
+        actor: impl FnOnce() -> Actor,
+    ) -> Result<Uuid, AuthenticateError> {
+        let outcome = self.find_by_credentials(id, secret).await;
+        if let Err(AuthenticateError::InvalidCredentials(known)) = &outcome {
+            let refused = Entry::new(Kind::ClientRefused, &actor());
+            self.trail.record(known.iter().fold(refused, |entry, id| entry.of_client(*id)));
+        }
+        outcome
+    }
+
+    async fn find_by_credentials(&self, id: &str, secret: &str) -> Result<Uuid, AuthenticateError> {
+        // Malformed id or secret: rejected without a poll, since the format is public.
         let (Ok(id), Some(secret)) = (id.parse(), OpaqueToken::parse(PREFIX, secret)) else {
             return Err(AuthenticateError::InvalidCredentials(None));
         };
         let hash = secret.hash();
-        // A node that lay asleep looks first. One that can't look believes its memory, and leaves it to what is asked
-        // of it whether it may answer.
+        // After the machine slept, this waits for a poll. If that fails, memory is used: the endpoint decides whether
+        // it can respond.
         self.logins.is_fresh().await;
         if self.has(id, &hash) {
             return Ok(id);
         }
-        // In a box of its own: it happens seldom, and shall not make every request's future larger.
-        if !Box::pin(self.logins.look_for_unknown()).await {
+        // Boxed, since it is rarely needed: it must not enlarge the future of every request.
+        if !Box::pin(self.logins.poll_for_unknown()).await {
             return Err(AuthenticateError::Unavailable);
         }
         if self.has(id, &hash) { Ok(id) } else { Err(AuthenticateError::InvalidCredentials(self.known(id))) }
@@ -178,13 +226,13 @@ impl ReloadOnRevocation for Clients {
     }
 }
 
-/// It stands in a list, on a line of its own.
+/// Whether it fits in a list with one name per line.
 fn is_name(name: &str) -> bool {
     let length = name.chars().count();
     (1..=MAX_NAME).contains(&length) && name.trim() == name && name.chars().all(is_printable)
 }
 
-/// Neither a control character nor one that is not seen itself but changes how its neighbours are.
+/// Whether it is neither a control character nor an invisible one that changes how others are displayed.
 fn is_printable(letter: char) -> bool {
     let is_unseen = matches!(letter,
         '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');

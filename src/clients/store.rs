@@ -1,4 +1,4 @@
-//! Clients in Postgres. A trigger has every change told to all nodes (`migrations/0008_clients.sql`).
+//! Queries on clients. A trigger notifies all nodes of every change (`migrations/0008_clients.sql`).
 
 use std::collections::HashMap;
 
@@ -31,13 +31,13 @@ pub(super) async fn list(pool: &ConnectionPool) -> Result<Vec<RegisteredClient>,
     answer(query.fetch_all(pool)).await
 }
 
-/// `false` when there is none.
+/// Deletes a client. `false` when there is none.
 pub(super) async fn delete(pool: &ConnectionPool, id: Uuid) -> Result<bool, DatabaseError> {
     let delete = sqlx::query!("delete from dualauth.clients where id = $1", id);
     Ok(answer(delete.execute(pool)).await?.rows_affected() == 1)
 }
 
-/// What proves each of them. A hash of another length proves nothing.
+/// The secret hashes of all clients. One with a wrong length never matches.
 pub(super) async fn secret_hashes(
     pool: &ConnectionPool,
 ) -> Result<HashMap<Uuid, ClientSecretHash>, DatabaseError> {

@@ -1,4 +1,4 @@
-//! `audit`: shows what has happened.
+//! `audit tail`: prints and follows the audit trail.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::output::is_no_longer_read;
+use super::output::is_broken_pipe;
 use super::signals::StopSignals;
 use super::{Failure, print_line};
 use crate::app::Storage;
@@ -19,39 +19,39 @@ use crate::config::Config;
 use crate::database::ReadPosition;
 use crate::users::ThreadPriority;
 
-/// How often the trail is looked at while it is followed.
-const PAUSE: Duration = Duration::from_millis(500);
+/// The polling interval of `--follow`.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How many events are known to have been printed.
-const REMEMBERED: usize = 100_000;
+/// The number of events printed events are remembered to recognise duplicates.
+const MAX_REMEMBERED: usize = 100_000;
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
-    /// Print the newest events of the audit trail, the oldest of them first
-    Tail(Tail),
+    /// Print the newest events of the audit trail, oldest first
+    Tail(TailArgs),
 }
 
 #[derive(Args)]
-pub(super) struct Tail {
-    /// How many
+pub(super) struct TailArgs {
+    /// The number of events
     #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 20)]
     count: u32,
-    /// Go on printing events as they come, until Ctrl-C
+    /// Keep printing new events until Ctrl-C
     #[arg(short, long)]
     follow: bool,
-    /// Only of this user: a username or an email. Of one who is deleted, the username
+    /// Only events of this user: a username or an email; of a deleted user, the username
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// Only of this kind, such as login_failed
+    /// Only events of this kind, such as login_failed
     #[arg(long, value_name = "KIND", value_parser = kind)]
     event: Option<Kind>,
-    /// A JSON object for each event, with everything that is known of it
+    /// Print each event as a JSON object with all its members
     #[arg(long)]
     json: bool,
 }
 
 fn kind(name: &str) -> Result<Kind, String> {
-    let known = || Kind::ALL.map(Kind::as_str).join(", ");
+    let known = || Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
     Kind::of_name(name).ok_or_else(|| format!("the kinds are {}", known()))
 }
 
@@ -65,28 +65,27 @@ pub(super) async fn manage(command: AuditCommand, config: &Config) -> Result<(),
     };
     storage.close().await;
     match outcome {
-        // Whoever read it has read enough.
-        Err(failure) if is_no_longer_read(&failure) => Ok(()),
+        // The reader closed the pipe, as `head` does: no failure.
+        Err(failure) if is_broken_pipe(&failure) => Ok(()),
         outcome => outcome,
     }
 }
 
-async fn print(storage: &Storage, config: &Config, tail: Tail) -> Result<(), Failure> {
+async fn print(storage: &Storage, config: &Config, tail: TailArgs) -> Result<(), Failure> {
     let clock = Clock::system();
     let (username, kind) = (tail.user, tail.event);
     let user = match &username {
-        Some(name) => storage.accounts(config, &clock, ThreadPriority::Usual)?.find(name).await?,
+        Some(name) => storage.accounts(config, &clock, ThreadPriority::Normal)?.find(name).await?,
         None => None,
     };
     let filter = match user {
         Some(user) => Filter { user_id: Some(user.id), username: None, kind },
         None => Filter { user_id: None, username, kind },
     };
-    let trail = storage.trail(&clock);
-    let (position, records) = trail.newest(&filter, tail.count.into()).await?;
+    let (position, records) = storage.trail.newest(&filter, tail.count.into()).await?;
     let mut printer = Printer { is_json: tail.json, widths: [0; 5] };
     printer.print(&records)?;
-    if tail.follow { follow(&trail, &filter, position, printer, records).await } else { Ok(()) }
+    if tail.follow { follow(&storage.trail, &filter, position, printer, records).await } else { Ok(()) }
 }
 
 async fn follow(
@@ -97,14 +96,14 @@ async fn follow(
     printed: Vec<Record>,
 ) -> Result<(), Failure> {
     let mut was_behind = false;
-    let mut lately = RecentlyPrinted::default();
-    lately.unseen(printed);
+    let mut recent = RecentlyPrinted::default();
+    recent.take_new(printed);
     loop {
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         match trail.since(filter, &position).await {
             Ok((next, records)) => {
                 was_behind = false;
-                printer.print(&lately.unseen(records))?;
+                printer.print(&recent.take_new(records))?;
                 position = next;
             }
             Err(error) => {
@@ -117,7 +116,7 @@ async fn follow(
     }
 }
 
-/// Which events were printed lately: after a crash of Postgres they are read once more.
+/// The events printed recently: after a crash of Postgres they may be read again.
 #[derive(Default)]
 struct RecentlyPrinted {
     ids: HashSet<Uuid>,
@@ -125,19 +124,19 @@ struct RecentlyPrinted {
 }
 
 impl RecentlyPrinted {
-    /// Those of these that were not.
-    fn unseen(&mut self, records: Vec<Record>) -> Vec<Record> {
-        let unseen: Vec<Record> = records.into_iter().filter(|record| self.ids.insert(record.id)).collect();
-        self.oldest_first.extend(unseen.iter().map(|record| record.id));
-        let too_many = self.oldest_first.len().saturating_sub(REMEMBERED);
+    /// Returns the records that were not printed before, and remembers them.
+    fn take_new(&mut self, records: Vec<Record>) -> Vec<Record> {
+        let new: Vec<Record> = records.into_iter().filter(|record| self.ids.insert(record.id)).collect();
+        self.oldest_first.extend(new.iter().map(|record| record.id));
+        let too_many = self.oldest_first.len().saturating_sub(MAX_REMEMBERED);
         self.oldest_first.drain(..too_many).for_each(|id| {
             self.ids.remove(&id);
         });
-        unseen
+        new
     }
 }
 
-/// Prints events, in columns as wide as what was printed so far.
+/// Prints events, in columns that grow with the widest value so far.
 struct Printer {
     is_json: bool,
     widths: [usize; 5],
@@ -146,61 +145,62 @@ struct Printer {
 impl Printer {
     fn print(&mut self, records: &[Record]) -> Result<(), Failure> {
         if self.is_json {
-            return records.iter().try_for_each(|record| print_line(&in_ascii(record)?));
+            return records.iter().try_for_each(|record| print_line(&to_ascii_json(record)?));
         }
-        let rows: Vec<_> = records.iter().map(|record| (columns(record), rest(record))).collect();
+        let rows: Vec<_> = records.iter().map(|record| (columns(record), details(record))).collect();
         for (columns, _) in &rows {
             let lengths = columns.each_ref().map(|column| column.chars().count());
             self.widths.iter_mut().zip(lengths).for_each(|(width, length)| *width = length.max(*width));
         }
-        rows.iter().try_for_each(|(columns, rest)| print_line(&self.line(columns, rest)))
+        rows.iter().try_for_each(|(columns, details)| print_line(&self.line(columns, details)))
     }
 
-    fn line(&self, columns: &[String; 5], rest: &str) -> String {
+    fn line(&self, columns: &[String; 5], details: &str) -> String {
         let padded = columns.iter().zip(self.widths).map(|(column, width)| format!("{column:<width$}  "));
-        let line = padded.collect::<String>() + rest;
+        let line = padded.collect::<String>() + details;
         line.trim_end().to_owned()
     }
 }
 
-/// When, what, who, in which mode, from where.
+/// The columns: time, event, username, mode and address.
 fn columns(record: &Record) -> [String; 5] {
-    let or_dash = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), printable);
+    let or_dash =
+        |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), escape_control_chars);
     let mode = match (&record.mode, &record.transport) {
         (Some(mode), Some(transport)) => Some(format!("{mode}/{transport}")),
         (mode, transport) => mode.clone().or_else(|| transport.clone()),
     };
-    let place = record.address.as_ref().unwrap_or(&record.source);
+    let address = record.address.as_ref().unwrap_or(&record.source);
     [
         record.at.to_rfc3339_opts(SecondsFormat::Millis, true),
-        printable(&record.event),
+        escape_control_chars(&record.event),
         or_dash(&record.username),
         or_dash(&mode),
-        printable(place),
+        escape_control_chars(address),
     ]
 }
 
-fn rest(record: &Record) -> String {
+fn details(record: &Record) -> String {
     let detail = record.detail.as_ref().and_then(Value::as_object);
     let members = detail.into_iter().flatten().map(|(name, value)| match value {
-        Value::String(text) => format!("{name}={}", printable(text)),
+        Value::String(text) => format!("{name}={}", escape_control_chars(text)),
         other => format!("{name}={other}"),
     });
     let login = record.login_id.map(|id| format!("login={id}"));
     let client = record.client_id.map(|id| format!("client={id}"));
     let agent = record.user_agent.as_ref().filter(|agent| !agent.is_empty());
-    // As a literal: a client can say anything, and a terminal would do as it is told.
+    // Escaped: the header is under the client's control, and a terminal would execute control sequences.
     let agent = agent.map(|agent| format!("agent={agent:?}"));
     members.chain(login).chain(client).chain(agent).collect::<Vec<_>>().join(" ")
 }
 
-/// What a terminal shows and does not obey.
-pub(super) fn printable(text: &str) -> String {
+/// Escapes control characters, so that untrusted text can't control the terminal.
+pub(super) fn escape_control_chars(text: &str) -> String {
     text.escape_debug().to_string()
 }
 
-/// As JSON in ASCII: some of the other characters are orders to a terminal as well.
-pub(super) fn in_ascii(record: &impl Serialize) -> Result<String, Failure> {
+/// JSON in pure ASCII: some other characters also control a terminal, such as U+009B and bidirectional overrides.
+pub(super) fn to_ascii_json(record: &impl Serialize) -> Result<String, Failure> {
     let mut escaped = String::new();
     for letter in serde_json::to_string(record)?.chars() {
         match letter {
@@ -248,9 +248,9 @@ mod tests {
     #[test]
     fn what_a_client_says_does_not_drive_the_terminal() {
         let printer = Printer { is_json: false, widths: [0; 5] };
-        let line = printer.line(&columns(&record()), &rest(&record()));
+        let line = printer.line(&columns(&record()), &details(&record()));
         assert!(is_harmless(&line), "{line:?}");
-        let line = in_ascii(&record()).expect("JSON");
+        let line = to_ascii_json(&record()).expect("JSON");
         assert!(is_harmless(&line), "{line:?}");
         let read: Value = serde_json::from_str(&line).expect("JSON still");
         assert_eq!(read["user_agent"], EVIL);

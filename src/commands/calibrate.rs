@@ -1,4 +1,4 @@
-//! `hash calibrate`: what a password hash may cost on this machine.
+//! `hash calibrate`: measures Argon2id on this machine, and proposes parameters for a target duration.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use super::{Failure, print_line};
 use crate::config::Config;
 use crate::users::calibration::{LEAST_ITERATIONS, LEAST_MEMORY_KIB, MeasuredCost, measure, settings_for};
 
-/// What the proposals take, in milliseconds.
+/// The durations for which parameters are proposed, in milliseconds.
 const TARGETS: [u64; 3] = [50, 100, 250];
 
 #[derive(Subcommand)]
 pub(super) enum HashCommand {
-    /// Measure argon2id here, and propose settings
+    /// Measure Argon2id on this machine, and propose settings
     Calibrate(CalibrateArgs),
 }
 
@@ -30,11 +30,11 @@ pub(super) async fn run(command: HashCommand, config: &Config) -> Result<(), Fai
     let least = argon2::Params::new(LEAST_MEMORY_KIB, LEAST_ITERATIONS, 1, None)?;
     let least = measure(least, concurrency).await?;
     print_line(&head(concurrency))?;
-    print_line(&row(&least, concurrency, "the least that OWASP recommends"))?;
+    print_line(&row(&least, concurrency, "the minimum that OWASP recommends"))?;
     print_line(&row(
         &measure(config.passwords.argon2.clone(), concurrency).await?,
         concurrency,
-        "as it is set now",
+        "the current settings",
     ))?;
     let mut proposed = least.clone();
     let mut targets = TARGETS.to_vec();
@@ -52,7 +52,7 @@ pub(super) async fn run(command: HashCommand, config: &Config) -> Result<(), Fai
     print_line(&lines(&proposed, target))
 }
 
-/// All but the settings are comments: the whole can go into `.env` as it is.
+/// Everything but the settings is a comment, so that the output can be pasted into `.env`.
 fn head(concurrency: usize) -> String {
     format!(
         "# argon2id on this machine, {concurrency} at a time (HASH_CONCURRENCY). Each sign-in computes one, with a wrong \

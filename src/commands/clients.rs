@@ -1,4 +1,4 @@
-//! `client`: registers the services that may ask about tokens.
+//! `client`: manages the registered OAuth clients, that is services that may introspect and revoke tokens.
 
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
@@ -6,25 +6,25 @@ use uuid::Uuid;
 
 use super::{Failure, output, print_line};
 use crate::app::Storage;
-use crate::audit::{Entry, Kind, Origin, Trail};
+use crate::audit::Actor;
 use crate::clients::{Clients, RegisteredClient};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::logins::Logins;
+use crate::tokens::OpaqueToken;
 
 #[derive(Subcommand)]
 pub(super) enum ClientCommand {
-    /// Register a service, and print its secret, this once
+    /// Register a service, and print its secret, which is shown only once
     Create(CreateClientArgs),
-    /// List them: id, name, and when it was registered, with tabs in between
+    /// List the registered services: id, name and time of registration, separated by tabs
     List,
-    /// Forget a service: its secret is refused from now on
+    /// Delete a service: its secret is refused from now on
     Delete(ClientIdArgs),
 }
 
 #[derive(Args)]
 pub(super) struct CreateClientArgs {
-    /// What people call it: 1 to 64 printable characters
+    /// The service's name: 1 to 64 printable characters
     name: String,
 }
 
@@ -35,38 +35,32 @@ pub(super) struct ClientIdArgs {
     id: String,
 }
 
-/// Does one thing, and says what came of it.
+/// Runs a subcommand, and prints its result.
 pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<(), Failure> {
-    if matches!(command, ClientCommand::Create(_)) && output::is_discarded() {
-        return Err("standard output is closed, or /dev/null: nobody could read the secret, so nothing was registered".into());
+    if matches!(command, ClientCommand::Create(_)) && output::is_dev_null() {
+        return Err(
+            "standard output is closed or /dev/null: the secret would be lost, so nothing was registered"
+                .into(),
+        );
     }
     let storage = Storage::open(config).await?;
-    let (pools, clock) = (storage.pools.clone(), Clock::system());
-    let logins = Logins::new(pools.clone(), config.lifetimes, config.directory, clock.clone());
-    let trail = storage.trail(&clock);
-    let clients = Clients::new(pools, logins, clock);
+    let clock = Clock::system();
+    let clients = storage.clients(storage.logins(config, &clock), &clock);
     let outcome = match command {
-        ClientCommand::Create(new) => create(&clients, &trail, &new.name).await,
+        ClientCommand::Create(new) => create(&clients, &new.name).await,
         ClientCommand::List => list(&clients).await,
-        ClientCommand::Delete(client) => delete(&clients, &trail, &client.id).await,
+        ClientCommand::Delete(client) => delete(&clients, &client.id).await,
     };
-    trail.write_all().await;
+    storage.trail.write_all().await;
     storage.close().await;
     outcome?.iter().try_for_each(|line| print_line(line))
 }
 
-/// A secret that nobody could read is of no use: a client is registered only if its secret was printed.
-async fn create(clients: &Clients, trail: &Trail, name: &str) -> Result<Vec<String>, Failure> {
-    let (client, secret) = clients.create(name).await?;
-    if let Err(unsaid) = print_line(&format!("client_id: {}\nclient_secret: {}", client.id, secret.reveal()))
-    {
-        return Err(match clients.delete(client.id).await {
-            Ok(()) => format!("nothing was registered: {unsaid}"),
-            Err(error) => format!("{unsaid}; {} was registered and is to be deleted: {error}", client.id),
-        }
-        .into());
-    }
-    trail.record(Entry::new(Kind::ClientCreated, Origin::Command).of_client(client.id).with("name", name));
+async fn create(clients: &Clients, name: &str) -> Result<Vec<String>, Failure> {
+    let print = |client: &RegisteredClient, secret: &OpaqueToken| {
+        print_line(&format!("client_id: {}\nclient_secret: {}", client.id, secret.reveal()))
+    };
+    clients.create(name, &Actor::OPERATOR, print).await?;
     Ok(Vec::new())
 }
 
@@ -78,9 +72,8 @@ async fn list(clients: &Clients) -> Result<Vec<String>, Failure> {
     Ok(clients.list().await?.iter().map(line).collect())
 }
 
-async fn delete(clients: &Clients, trail: &Trail, id: &str) -> Result<Vec<String>, Failure> {
+async fn delete(clients: &Clients, id: &str) -> Result<Vec<String>, Failure> {
     let parsed: Uuid = id.parse().map_err(|_| format!("there is no client {id:?}: an id is a UUID"))?;
-    clients.delete(parsed).await?;
-    trail.record(Entry::new(Kind::ClientDeleted, Origin::Command).of_client(parsed));
-    Ok(vec![format!("{parsed} is refused from now on.")])
+    clients.delete(parsed, &Actor::OPERATOR).await?;
+    Ok(vec![format!("{parsed} is deleted: its secret is refused from now on.")])
 }

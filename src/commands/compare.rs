@@ -1,4 +1,4 @@
-//! `compare`: measures sessions and JWTs side by side, on this machine.
+//! `compare`: benchmarks sessions and JWTs side by side on this machine.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,34 +15,34 @@ use dualauth_compare::target::Target;
 use dualauth_compare::{Check, Options, Plan, Progress, bare};
 
 #[derive(Args)]
-pub(super) struct Compare {
-    /// In under two minutes: what matters most, with wider intervals
+pub(super) struct CompareArgs {
+    /// The most important measurements only, in under two minutes, with wider confidence intervals
     #[arg(long, conflicts_with = "full")]
     quick: bool,
-    /// In less than an hour (what happens without --quick, too)
+    /// All measurements, in less than an hour (the default)
     #[arg(long)]
     full: bool,
-    /// Plant costs that are known, and see whether each is found
+    /// Inject known costs, and check that each is detected
     #[arg(long, conflicts_with_all = ["url", "target"])]
     self_check: bool,
-    /// Measure a dualauth that runs already, as far as that can be done from outside. Leaves an account there
+    /// Measure a dualauth that is already running, as far as possible from outside. Leaves an account there
     #[arg(long, value_name = "URL", conflicts_with = "target")]
     url: Option<Url>,
-    /// Measure another system beside; docs/comparing.md has the format
+    /// Measure another system as well; see docs/comparing.md for the format
     #[arg(long, value_name = "FILE")]
     target: Option<PathBuf>,
-    /// Where comparison.json, .md and .html go. Not given: .data/compare, from where /compare shows the last run
+    /// The folder for comparison.json, .md, .html and .textbook.json; by default .data/compare, from which /compare shows the last run
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Serve what everything is compared with, at this address. For `compare` itself
+    /// Serve the bare baseline handler at this address. Used by `compare` itself
     #[arg(long, hide = true, value_name = "ADDRESS")]
     bare: Option<SocketAddr>,
-    /// CPU time that each of its answers takes besides, in microseconds
+    /// Additional CPU time per response of the baseline, in microseconds
     #[arg(long, hide = true, value_name = "MICROSECONDS", default_value_t = 0, requires = "bare")]
     spin: u64,
 }
 
-pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Failure> {
+pub(super) async fn manage(command: CompareArgs, config: &Config) -> Result<(), Failure> {
     if let Some(listen) = command.bare {
         return Ok(bare::serve(listen, Duration::from_micros(command.spin)).await?);
     }
@@ -63,28 +63,28 @@ pub(super) async fn manage(command: Compare, config: &Config) -> Result<(), Fail
     let report = tokio::task::spawn_blocking(measuring).await??;
     report.write(&out)?;
     print_line(&report.to_text())?;
-    print_line(&format!("{}: comparison.json, comparison.md, comparison.html", out.display()))
+    print_line(&format!("{}: comparison.json, .md, .html and .textbook.json", out.display()))
 }
 
 async fn check(options: Options, runtime: Handle) -> Result<(), Failure> {
     let checking = move || dualauth_compare::self_check(&options, &runtime, &Progress::shown());
     let checks = tokio::task::spawn_blocking(checking).await??;
     for check in &checks {
-        let Check { what, planted, unit, found, without, is_clear, .. } = check;
-        let verdict = match (check.is_passed(), is_clear) {
+        let Check { what, injected, unit, found, without, is_conclusive, .. } = check;
+        let verdict = match (check.is_passed(), is_conclusive) {
             (true, _) => "ok     ",
             (false, true) => "missed ",
             (false, false) => "unclear",
         };
         print_line(&format!(
-            "{verdict} {what} of {planted} {unit}: found {found:.2}, and {without:.2} where there is none"
+            "{verdict} {what} of {injected} {unit}: found {found:.2}, and {without:.2} without it"
         ))?;
     }
     match checks.iter().all(Check::is_passed) {
         true => Ok(()),
-        false if checks.iter().any(|check| !check.is_clear) => {
-            Err("others use this machine too much to tell: try again".into())
+        false if checks.iter().any(|check| !check.is_conclusive) => {
+            Err("inconclusive, because other processes use this machine too much: try again".into())
         }
-        false => Err("the comparison does not find what is there: don't believe its figures".into()),
+        false => Err("the comparison missed an injected cost: its figures are not reliable".into()),
     }
 }

@@ -1,10 +1,10 @@
-//! Looking after signing keys, while nodes sign with them.
+//! `keys`: lists, rotates, retires and resets the signing keys, while nodes are running.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 
 use crate::app::Storage;
-use crate::audit::{Entry, Kind, Origin, Trail};
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
 use crate::jwt::{Keys, ListedKey, Rotated};
@@ -15,29 +15,29 @@ use super::{Failure, print_line};
 pub(super) enum KeysCommand {
     /// List every key, with its state and dates
     List,
-    /// Have the next key sign from now on, and publish another one as the next
+    /// Make the next key the active one, and publish a new next key
     Rotate(RotateKeyArgs),
-    /// Refuse what a key has signed from now on, if it does not sign any more
-    Retire(Retire),
-    /// Make new keys, and refuse every access token that is out: for an APP_SECRET that is lost, or known to others
+    /// Retire a key that is not active: its tokens are refused from now on
+    Retire(RetireKeyArgs),
+    /// Generate new keys, and refuse every access token issued so far: for an APP_SECRET that is lost or compromised
     Reset,
 }
 
 #[derive(Args)]
 pub(super) struct RotateKeyArgs {
-    /// What the key that becomes the next one is for: HS256, EdDSA, ES256 or RS256. As before, if it is not given
+    /// The algorithm of the new next key: HS256, EdDSA, ES256 or RS256; by default the same as before
     #[arg(long, value_name = "NAME", value_parser = algorithm)]
     algorithm: Option<JwtAlgorithm>,
 }
 
 #[derive(Args)]
-pub(super) struct Retire {
-    /// The key's name, as `keys list` has it
+pub(super) struct RetireKeyArgs {
+    /// The key's id, as in `keys list`
     kid: String,
 }
 
-const RESET: &str = "New keys were made, and every access token that was out is refused.
-A node that runs with another APP_SECRET can't sign any more: restart it with this one.";
+const RESET: &str = "New keys were generated, and every access token issued so far is refused.
+Nodes that run with another APP_SECRET can't sign any more: restart them with this one.";
 
 fn algorithm(name: &str) -> Result<JwtAlgorithm, String> {
     JwtAlgorithm::of_name(name).ok_or_else(|| "expected HS256, EdDSA, ES256 or RS256".to_owned())
@@ -45,36 +45,26 @@ fn algorithm(name: &str) -> Result<JwtAlgorithm, String> {
 
 pub(super) async fn manage(command: KeysCommand, config: &Config) -> Result<(), Failure> {
     let storage = Storage::open(config).await?;
-    let trail = storage.trail(&Clock::system());
-    let outcome = with(&storage, &trail, command, config).await;
-    trail.write_all().await;
+    let outcome = run(&storage, command, config).await;
+    storage.trail.write_all().await;
     storage.close().await;
     print_line(&outcome?)
 }
 
-async fn with(
-    storage: &Storage,
-    trail: &Trail,
-    command: KeysCommand,
-    config: &Config,
-) -> Result<String, Failure> {
+async fn run(storage: &Storage, command: KeysCommand, config: &Config) -> Result<String, Failure> {
     let secret = storage.app_secret(config).await?;
     let keys = storage.keys(config, &secret, &Clock::system())?;
     match command {
         KeysCommand::List => list(&keys).await,
         KeysCommand::Rotate(RotateKeyArgs { algorithm }) => {
-            let rotated = keys.rotate(algorithm).await?;
-            trail.record(rotated.entry(Origin::Command));
-            Ok(describe(&rotated))
+            Ok(describe(&keys.rotate(algorithm, &Actor::OPERATOR).await?))
         }
-        KeysCommand::Retire(Retire { kid }) => {
-            keys.retire(&kid).await?;
-            trail.record(Entry::new(Kind::KeyRetired, Origin::Command).with("kid", kid.as_str()));
-            Ok(format!("{kid} is retired: what it has signed is refused."))
+        KeysCommand::Retire(RetireKeyArgs { kid }) => {
+            keys.retire(&kid, &Actor::OPERATOR).await?;
+            Ok(format!("{kid} is retired: its tokens are refused."))
         }
         KeysCommand::Reset => {
-            keys.reset().await?;
-            trail.record(Entry::new(Kind::KeysReset, Origin::Command));
+            keys.reset(&Actor::OPERATOR).await?;
             Ok(RESET.to_owned())
         }
     }
@@ -86,7 +76,7 @@ fn describe(rotated: &Rotated) -> String {
     if let Some(until) = unknown_until {
         let until = time(*until);
         text.push_str(&format!(
-            "\nThe active key was published a moment ago: who remembers jwks.json may not know it until {until}."
+            "\nThe active key was published only recently: services with a cached jwks.json may not know it until {until}."
         ));
     }
     text

@@ -1,4 +1,4 @@
-//! The command line: what it may say, and which file does it.
+//! The command line: subcommands, and which module runs each.
 
 mod audit;
 mod calibrate;
@@ -23,7 +23,7 @@ use crate::telemetry;
 
 use self::output::print_line;
 
-/// Why a command was not done, for a person to read.
+/// Why a command failed, as text for a person.
 pub type Failure = Box<dyn std::error::Error>;
 
 /// Sessions and JWTs, side by side, over one login record.
@@ -41,42 +41,42 @@ pub struct CommandLine {
 enum Command {
     #[command(flatten)]
     Other(WithSettings),
-    /// Look for what people get wrong, and say what to do about it. Changes nothing
-    Doctor(doctor::Doctor),
+    /// Check the configuration, database and keys for common mistakes, and give advice. Changes nothing
+    Doctor(doctor::DoctorArgs),
 }
 
-/// Those that can do nothing without.
+/// The subcommands that need valid settings.
 #[derive(Subcommand)]
 enum WithSettings {
-    /// Run the service (what happens without a command, too)
+    /// Run the service (the default)
     Serve,
-    /// Bring the database's schema up to date, and exit
+    /// Migrate the database's schema, and exit
     Migrate,
     /// Print the OpenAPI document
     Openapi,
-    /// Look after users
+    /// Manage users
     #[command(subcommand)]
     User(users::UserCommand),
-    /// Find out what a password hash may cost
+    /// Measure the cost of password hashes
     #[command(subcommand)]
     Hash(calibrate::HashCommand),
-    /// Look after the services that may ask about tokens
+    /// Manage OAuth clients: services that may introspect and revoke tokens
     #[command(subcommand)]
     Client(clients::ClientCommand),
-    /// Look after the keys that access tokens are signed with
+    /// Manage the signing keys of access tokens
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Show what has happened: who signed in, from where, in which mode, and so on
+    /// Show the audit trail: who signed in, from where, in which mode, and so on
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Measure what sessions and JWTs cost on this machine, and how soon they end
-    Compare(compare::Compare),
+    /// Compare sessions and JWTs on this machine: cost, throughput and speed of revocation
+    Compare(compare::CompareArgs),
 }
 
-/// Reads the command line.
+/// Parses the command line.
 ///
 /// # Errors
-/// The exit code, when it asks for help, or can't be read: that has been said.
+/// The exit code, for `--help` and for usage errors; the text was already printed.
 pub fn parse() -> Result<CommandLine, ExitCode> {
     CommandLine::try_parse().map_err(|error| {
         let code = if error.print().is_ok() { error.exit_code() } else { error.exit_code().max(1) };
@@ -84,14 +84,14 @@ pub fn parse() -> Result<CommandLine, ExitCode> {
     })
 }
 
-/// Does what the command line says, by these settings.
+/// Runs the subcommand of the command line.
 ///
 /// # Errors
-/// Whatever kept it from being done.
+/// The command's failure, or invalid settings.
 pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>) -> Result<(), Failure> {
     match command_line.command {
-        // Wrong settings are among what it looks for. It says all that there is to say itself.
-        Some(Command::Doctor(doctor)) => doctor::examine(doctor, config).await,
+        // `doctor` reports invalid settings itself, and does not log.
+        Some(Command::Doctor(doctor)) => doctor::run(doctor, config).await,
         Some(Command::Other(command)) => with_settings(command, config?).await,
         None => with_settings(WithSettings::Serve, config?).await,
     }

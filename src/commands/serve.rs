@@ -1,4 +1,4 @@
-//! `serve`: the service, from its greeting to the signal that stops it.
+//! `serve`: runs the service until a signal stops it.
 
 use super::signals::StopSignals;
 use super::{Failure, doctor, print_line};
@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::http::listener::Address;
 
-/// Runs the service until a signal stops it. A second one, a second later or more, ends it at once.
+/// Runs the service until a stop signal. A second signal, at least a second later, ends it at once.
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     for mistake in doctor::likely_mistakes(&config) {
         tracing::warn!("{mistake}");
@@ -18,19 +18,19 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
         node = app::start(config, Clock::system()) => node?,
         () = signals.next() => return Ok(()),
     };
-    // Nobody may read it, and the service goes on.
-    let _ = greet(&node, format);
+    // The service runs even if nobody reads its output.
+    let _ = announce_ready(&node, format);
     signals.next().await;
     tracing::info!("stopping");
     tokio::select! {
         () = node.stop() => {}
-        () = signals.next() => return Err("ended by a second signal, before all was done".into()),
+        () = signals.next() => return Err("second stop signal: exiting immediately, shutdown incomplete".into()),
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-fn greet(node: &RunningService, format: LogFormat) -> Result<(), Failure> {
+fn announce_ready(node: &RunningService, format: LogFormat) -> Result<(), Failure> {
     let url = node.public_url();
     let metrics = node.metrics_address().map(|address| match address {
         Address::Tcp(address) => format!("http://{address}/metrics"),

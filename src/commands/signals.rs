@@ -1,20 +1,20 @@
-//! The signals that stop the program: Ctrl-C, what service managers send, and the terminal's end.
+//! Stop signals: SIGINT, SIGTERM and SIGHUP, debounced.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-/// Signals within this time are one wish to stop: GNU `timeout` sends two, and a terminal may send its own beside another.
-const ONE_WISH: Duration = Duration::from_secs(1);
+/// Signals within this time count as one: GNU `timeout` sends two, and a terminal may send its own in addition.
+const DEBOUNCE: Duration = Duration::from_secs(1);
 
-/// Listens for them from when it is made.
+/// Listens for stop signals from its creation on.
 pub(super) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
-    /// None: whoever started the program wants it to outlive the terminal (`nohup`).
+    /// `None` if SIGHUP is ignored, as by `nohup`: then the program must outlive the terminal.
     hangup: Option<Signal>,
-    /// When the last wish began.
+    /// When the last signal that counted arrived.
     last: Option<Instant>,
 }
 
@@ -29,19 +29,19 @@ impl StopSignals {
         })
     }
 
-    /// Waits for the next wish to stop.
+    /// Waits for the next signal that counts.
     pub(super) async fn next(&mut self) {
         loop {
-            self.any().await;
+            self.recv_any().await;
             let now = Instant::now();
-            if self.last.is_none_or(|last| now - last >= ONE_WISH) {
+            if self.last.is_none_or(|last| now - last >= DEBOUNCE) {
                 self.last = Some(now);
                 return;
             }
         }
     }
 
-    async fn any(&mut self) {
+    async fn recv_any(&mut self) {
         let hangup = async {
             match &mut self.hangup {
                 Some(hangup) => hangup.recv().await,
@@ -56,10 +56,10 @@ impl StopSignals {
     }
 }
 
-/// Where the kernel does not tell, it is not.
+/// Returns `true` if the process ignores SIGHUP; `false` also on systems without `/proc`.
 fn is_hangup_ignored() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    // The lowest bit is signal 1.
+    // The lowest bit is signal 1, SIGHUP.
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }

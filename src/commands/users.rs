@@ -1,4 +1,4 @@
-//! `user`: looks after users.
+//! `user`: manages users.
 
 use std::io::{IsTerminal, Read};
 
@@ -6,37 +6,37 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use secrecy::SecretString;
 
-use super::audit::printable;
-use super::import::{ImportUsers, import};
-use super::user_list::{ListUsers, list};
+use super::audit::escape_control_chars;
+use super::import::{ImportUsersArgs, import};
+use super::user_list::{ListUsersArgs, list};
 use super::{Failure, print_line};
 use crate::app::Storage;
-use crate::audit::{Entry, Kind, Origin, Trail};
+use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::users::{Account, Accounts, Field, RegisterError, RegistrationInput, ThreadPriority, UserRef};
+use crate::users::{Account, Accounts, Field, RegisterError, RegistrationInput, ThreadPriority};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
-    /// Open an account. The password is read from standard input
+    /// Create an account. The password is read from standard input
     Create(CreateUserArgs),
-    /// Take users over from another system, with the hashes of their passwords
-    Import(ImportUsers),
-    /// Print every user: id, username, email, roles, since when, and whether they are disabled
-    List(ListUsers),
-    /// Print what is known of a user
+    /// Import users from another system, with their password hashes
+    Import(ImportUsersArgs),
+    /// Print every user: id, username, email, roles, time of registration, and whether they are disabled
+    List(ListUsersArgs),
+    /// Print a user's account
     Show(UserNameArgs),
-    /// Set a user's password, which is read from standard input, and end every login of theirs
+    /// Set a user's password, which is read from standard input, and end all their logins
     SetPassword(UserNameArgs),
-    /// Delete a user and all that is theirs; every login ends. The audit trail stays
+    /// Delete a user with all their data, and end all their logins. The audit trail stays
     Delete(UserNameArgs),
-    /// Let nobody sign in as this user any more, and end every login of theirs
+    /// Disable a user: they can't sign in any more, and all their logins end
     Disable(UserNameArgs),
-    /// Let a disabled user sign in again. No login is revived
+    /// Enable a disabled user: they can sign in again. Ended logins stay ended
     Enable(UserNameArgs),
     /// End every login of a user, in both modes
     Logout(UserNameArgs),
-    /// Let everybody try this user's password again, after too many failures
+    /// Unlock an account that is locked after too many failed sign-ins
     Unlock(UserNameArgs),
     /// Give a user a role, or take one away
     #[command(subcommand)]
@@ -67,7 +67,7 @@ pub(super) struct RoleArgs {
 
 #[derive(Args)]
 pub(super) struct CreateUserArgs {
-    /// 3 to 64 ASCII letters, digits, and the characters _ . - +. If it is not given, it is derived from the email
+    /// 3 to 64 ASCII letters, digits, and the characters _ . - +; by default derived from the email
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
     /// The user's address
@@ -78,121 +78,98 @@ pub(super) struct CreateUserArgs {
     admin: bool,
 }
 
-/// Does one thing to one user, and says what came of it.
+/// Runs a subcommand, and prints its result.
 pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), Failure> {
     let password = match &command {
         UserCommand::Create(_) | UserCommand::SetPassword(_) => read_password()?,
         _ => SecretString::default(),
     };
     let storage = Storage::open(config).await?;
-    let clock = Clock::system();
-    let desk = AuditedAccounts {
-        accounts: storage.accounts(config, &clock, ThreadPriority::Usual)?,
-        trail: storage.trail(&clock),
-    };
+    let accounts = storage.accounts(config, &Clock::system(), ThreadPriority::Normal)?;
     let outcome = match command {
-        UserCommand::Create(user) => desk.create(user, password).await.map(Some),
-        UserCommand::Import(users) => import(users, &storage, &desk.trail).await.map(Some),
-        UserCommand::List(how) => list(&desk.accounts, &how).await.map(|()| None),
-        UserCommand::Show(user) => desk.show(&user.name).await.map(Some),
-        UserCommand::SetPassword(user) => desk.set_password(&user.name, &password).await.map(Some),
-        UserCommand::Delete(user) => desk.delete(&user.name).await.map(Some),
-        UserCommand::Disable(user) => desk.disable(&user.name, true).await.map(Some),
-        UserCommand::Enable(user) => desk.disable(&user.name, false).await.map(Some),
-        UserCommand::Logout(user) => desk.log_out(&user.name).await.map(Some),
-        UserCommand::Unlock(user) => desk.unlock(&user.name).await.map(Some),
-        UserCommand::Role(command) => desk.change_role(command).await.map(Some),
+        UserCommand::Create(user) => create(&accounts, user, password).await.map(Some),
+        UserCommand::Import(users) => import(users, &storage).await.map(Some),
+        UserCommand::List(args) => list(&accounts, &args).await.map(|()| None),
+        UserCommand::Show(user) => show(&accounts, &user.name).await.map(Some),
+        UserCommand::SetPassword(user) => set_password(&accounts, &user.name, &password).await.map(Some),
+        UserCommand::Delete(user) => delete(&accounts, &user.name).await.map(Some),
+        UserCommand::Disable(user) => set_disabled(&accounts, &user.name, true).await.map(Some),
+        UserCommand::Enable(user) => set_disabled(&accounts, &user.name, false).await.map(Some),
+        UserCommand::Logout(user) => log_out(&accounts, &user.name).await.map(Some),
+        UserCommand::Unlock(user) => unlock(&accounts, &user.name).await.map(Some),
+        UserCommand::Role(command) => change_role(&accounts, command).await.map(Some),
     };
-    desk.trail.write_all().await;
+    storage.trail.write_all().await;
     storage.close().await;
-    outcome?.map_or(Ok(()), |told| print_line(&told))
+    outcome?.map_or(Ok(()), |text| print_line(&text))
 }
 
-/// Where an operator looks after users, and each change is written down.
-struct AuditedAccounts {
-    accounts: Accounts,
-    trail: Trail,
+async fn create(
+    accounts: &Accounts,
+    user: CreateUserArgs,
+    password: SecretString,
+) -> Result<String, Failure> {
+    let new = RegistrationInput { username: user.username, email: user.email, password, admin: user.admin };
+    let user = accounts.create(&new, &Actor::OPERATOR).await.map_err(|error| describe(&error))?;
+    Ok(format!("user_id: {}\nusername: {}\nroles: {}", user.id, user.username, user.roles.join(", ")))
 }
 
-impl AuditedAccounts {
-    async fn create(&self, user: CreateUserArgs, password: SecretString) -> Result<String, Failure> {
-        let new =
-            RegistrationInput { username: user.username, email: user.email, password, admin: user.admin };
-        let user = self.accounts.register(&new).await.map_err(|error| describe(&error))?;
-        let roles = user.roles.join(", ");
-        self.trail.record(entry(Kind::UserCreated, user.clone().into()).with("roles", roles.as_str()));
-        Ok(format!("user_id: {}\nusername: {}\nroles: {roles}", user.id, user.username))
-    }
-
-    async fn show(&self, name: &str) -> Result<String, Failure> {
-        let (Account { user, disabled_at }, logins) = self.accounts.show(name).await?;
-        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let disabled = disabled_at.map_or_else(|| "no".to_owned(), |at| format!("since {}", time(at)));
-        let [username, email] = [&user.username, &user.email].map(|text| printable(text));
-        Ok(format!(
-            "user_id: {}\nusername: {username}\nemail: {email}\nroles: {}\ncreated_at: {}\ndisabled: {disabled}\nlive logins: {logins}",
-            user.id,
-            printable(&user.roles.join(", ")),
-            time(user.created_at),
-        ))
-    }
-
-    async fn set_password(&self, name: &str, password: &SecretString) -> Result<String, Failure> {
-        let (user, ended) = self.accounts.set_password(name, password).await?;
-        self.trail.record(entry(Kind::UserPasswordSet, user).with("logins", ended));
-        Ok(format!("{name} has another password, and is signed out everywhere. Logins ended: {ended}"))
-    }
-
-    async fn delete(&self, name: &str) -> Result<String, Failure> {
-        let (user, ended) = self.accounts.delete(name).await?;
-        self.trail.record(entry(Kind::UserDeleted, user).with("logins", ended));
-        Ok(format!("{name} is deleted, and signed out everywhere. Logins ended: {ended}"))
-    }
-
-    async fn disable(&self, name: &str, disabled: bool) -> Result<String, Failure> {
-        let user = self.accounts.set_disabled(name, disabled).await?;
-        let kind = if disabled { Kind::UserDisabled } else { Kind::UserEnabled };
-        self.trail.record(entry(kind, user));
-        Ok(match disabled {
-            true => format!("{name} is disabled, and signed out everywhere."),
-            false => format!("{name} may sign in again."),
-        })
-    }
-
-    async fn log_out(&self, name: &str) -> Result<String, Failure> {
-        let (user, ended) = self.accounts.sign_out_by_name(name).await?;
-        self.trail.record(entry(Kind::UserLoggedOut, user).with("logins", ended));
-        Ok(format!("{name} is signed out everywhere. Logins ended: {ended}"))
-    }
-
-    async fn unlock(&self, name: &str) -> Result<String, Failure> {
-        let user = self.accounts.unlock(name).await?;
-        self.trail.record(entry(Kind::UserUnlocked, user));
-        Ok(format!("{name} may be signed in from everywhere."))
-    }
-
-    async fn change_role(&self, command: RoleCommand) -> Result<String, Failure> {
-        let (kind, name, role, changed) = match command {
-            RoleCommand::Add(RoleArgs { name, role }) => {
-                let changed = self.accounts.add_role(&name, &role).await?;
-                (Kind::RoleAdded, name, role, changed)
-            }
-            RoleCommand::Remove(RoleArgs { name, role }) => {
-                let changed = self.accounts.remove_role(&name, &role).await?;
-                (Kind::RoleRemoved, name, role, changed)
-            }
-        };
-        let (user, roles) = changed;
-        self.trail.record(entry(kind, user).with("role", role));
-        Ok(format!("username: {name}\nroles: {}", roles.join(", ")))
-    }
+async fn show(accounts: &Accounts, name: &str) -> Result<String, Failure> {
+    let (Account { user, disabled_at }, logins) = accounts.show(name).await?;
+    let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let disabled = disabled_at.map_or_else(|| "no".to_owned(), |at| format!("since {}", time(at)));
+    let [username, email] = [&user.username, &user.email].map(|text| escape_control_chars(text));
+    Ok(format!(
+        "user_id: {}\nusername: {username}\nemail: {email}\nroles: {}\ncreated_at: {}\ndisabled: {disabled}\nlive logins: {logins}",
+        user.id,
+        escape_control_chars(&user.roles.join(", ")),
+        time(user.created_at),
+    ))
 }
 
-fn entry(kind: Kind, user: UserRef) -> Entry {
-    Entry::new(kind, Origin::Command).of_user(user.id, user.username)
+async fn set_password(accounts: &Accounts, name: &str, password: &SecretString) -> Result<String, Failure> {
+    let ended = accounts.set_password(name, password, &Actor::OPERATOR).await?;
+    Ok(format!("{name} has a new password, and is signed out everywhere. Logins ended: {ended}"))
 }
 
-/// From a terminal without showing it; else the first line of standard input.
+async fn delete(accounts: &Accounts, name: &str) -> Result<String, Failure> {
+    let ended = accounts.delete(name, &Actor::OPERATOR).await?;
+    Ok(format!("{name} is deleted, and signed out everywhere. Logins ended: {ended}"))
+}
+
+async fn set_disabled(accounts: &Accounts, name: &str, disabled: bool) -> Result<String, Failure> {
+    accounts.set_disabled(name, disabled, &Actor::OPERATOR).await?;
+    Ok(match disabled {
+        true => format!("{name} is disabled, and signed out everywhere."),
+        false => format!("{name} may sign in again."),
+    })
+}
+
+async fn log_out(accounts: &Accounts, name: &str) -> Result<String, Failure> {
+    let ended = accounts.sign_out_by_name(name, &Actor::OPERATOR).await?;
+    Ok(format!("{name} is signed out everywhere. Logins ended: {ended}"))
+}
+
+async fn unlock(accounts: &Accounts, name: &str) -> Result<String, Failure> {
+    accounts.unlock(name, &Actor::OPERATOR).await?;
+    Ok(format!("{name} is unlocked."))
+}
+
+async fn change_role(accounts: &Accounts, command: RoleCommand) -> Result<String, Failure> {
+    let (name, roles) = match command {
+        RoleCommand::Add(RoleArgs { name, role }) => {
+            let roles = accounts.add_role(&name, &role, &Actor::OPERATOR).await?;
+            (name, roles)
+        }
+        RoleCommand::Remove(RoleArgs { name, role }) => {
+            let roles = accounts.remove_role(&name, &role, &Actor::OPERATOR).await?;
+            (name, roles)
+        }
+    };
+    Ok(format!("username: {name}\nroles: {}", roles.join(", ")))
+}
+
+/// Reads a password: from a terminal without echo, else the first line of standard input.
 fn read_password() -> Result<SecretString, Failure> {
     if std::io::stdin().is_terminal() {
         return Ok(SecretString::from(rpassword::prompt_password("Password: ")?));

@@ -1,7 +1,7 @@
-//! `.env`: read before anything else, and told of by the number of a line, never by what is in it.
+//! Reads `.env`. Errors name the line's number, never its content.
 //!
-//! Values are taken as they are; no `$` is expanded. As docker compose has it, ` #` begins a comment behind a value without
-//! quotes, and quotes round a value are no part of it.
+//! Values are literal: `$` is not expanded. As in docker compose, ` #` starts a comment after an unquoted value, and
+//! quotes around a value are removed.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -10,11 +10,11 @@ use std::path::Path;
 
 const EXPECTED: &str = "can't be read. It must be NAME=value, or NAME='value' for one that begins with a quote, ends with a space or has \" #\" in it";
 
-/// Sets the variables of this file that the environment does not have, and gives the names of all that it has. None is
-/// there without the file.
+/// Sets the variables of this file that the environment does not have, and returns the names of all variables in it;
+/// none if there is no file.
 ///
 /// # Errors
-/// What is wrong with it, for a person to read.
+/// What is wrong with the file, for the operator.
 pub(super) fn load(path: &Path) -> Result<Vec<String>, String> {
     let shown = path.display();
     let text = match std::fs::read_to_string(path) {
@@ -23,22 +23,22 @@ pub(super) fn load(path: &Path) -> Result<Vec<String>, String> {
         Err(error) => return Err(format!("{shown}: {error}")),
     };
     let pairs = parse(&text).map_err(|error| format!("{shown}, {error}"))?;
-    // It alone can set variables without unsafe code.
+    // dotenvy can set variables, which would need unsafe code here.
     dotenvy::from_read(escaped(&pairs).as_bytes()).map_err(|_| format!("{shown}: can't be read"))?;
     Ok(pairs.into_iter().map(|(name, _)| name).collect())
 }
 
-/// Empties a variable that is set.
-pub(super) fn empty(name: &str) {
+/// Sets a variable to the empty value, if it is set.
+pub(super) fn clear_variable(name: &str) {
     if std::env::var_os(name).is_some() {
-        // It can be read: it is what `escaped` makes of an empty value.
+        // Can't fail: the format is that of `escaped`.
         let _ = dotenvy::from_read_override(format!("{name}=\"\"\n").as_bytes());
     }
 }
 
-/// Each name with its value, in their order.
+/// The names and values, in order.
 fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
-    // An editor may have put a mark of its byte order in front.
+    // Skip a byte order mark.
     let mut rest = text.trim_start_matches('\u{feff}');
     let (mut pairs, mut lines) = (Vec::new(), HashMap::new());
     while !rest.is_empty() {
@@ -55,7 +55,7 @@ fn parse(text: &str) -> Result<Vec<(String, String)>, String> {
     Ok(pairs)
 }
 
-/// A name and its value, or an empty line or a comment, and what comes after its end. None: it is neither.
+/// Parses one assignment, empty line or comment, and returns the rest of the text. `None` when it is none of these.
 fn statement(text: &str) -> Option<(Option<(String, String)>, &str)> {
     let (line, after) = text.split_once('\n').unwrap_or((text, ""));
     let line = line.trim();
@@ -81,7 +81,7 @@ fn is_name(name: &str) -> bool {
         && !name.starts_with(|c: char| c.is_ascii_digit() || c == '.')
 }
 
-/// To the line's end, or to a comment.
+/// Up to the end of the line, or to a comment.
 fn unquoted(text: &str) -> (String, &str) {
     let (line, after) = text.split_once('\n').unwrap_or((text, ""));
     let comment = line.match_indices('#').find(|(at, _)| line[..*at].ends_with([' ', '\t']));
@@ -89,8 +89,8 @@ fn unquoted(text: &str) -> (String, &str) {
     (value.trim().to_owned(), after)
 }
 
-/// To the closing quote, maybe in another line. Between double quotes a backslash takes from `"`, `\` and `$` what they mean,
-/// and `\n` is a line's end.
+/// Up to the closing quote, possibly on a later line. In double quotes, a backslash escapes `"`, `\` and `$`, and a
+/// backslash with an `n` is a line break.
 fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut letters = text.char_indices().peekable();
@@ -115,7 +115,7 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     None
 }
 
-/// The same for `dotenvy`, which expands what is not escaped.
+/// The assignments in a format that `dotenvy` does not expand.
 fn escaped(pairs: &[(String, String)]) -> String {
     let mut text = String::new();
     for (name, value) in pairs {
@@ -198,7 +198,7 @@ mod tests {
             ("A=1\n=hunter2", 2),
             ("A=1\n2A=hunter2", 2),
             ("A=hunter2\0", 1),
-            // Where the quote opens that nobody closes.
+            // The line of the quote that is not closed.
             ("A=\"1\n2\"\nB='hunter2\nC=1\n", 3),
             ("A=hunter2\nB=1\nA=hunter3", 3),
         ] {

@@ -1,37 +1,37 @@
-//! What access tokens say, and what signs them.
+//! Settings of access tokens and signing keys.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::crypto::SecretBytes;
 
-/// The key file, as it was read.
+/// The content of the key file.
 #[derive(Clone, Debug)]
 pub struct KeyFile {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What is in it.
+    /// Its content.
     pub bytes: SecretBytes,
 }
 
-/// What access tokens say, and what signs them.
+/// Settings of access tokens and signing keys.
 #[derive(Clone, Debug)]
 pub struct JwtConfig {
-    /// `JWT_ISSUER`; none: the public URL.
+    /// `JWT_ISSUER`; by default the public URL.
     pub issuer: Option<String>,
-    /// `JWT_AUDIENCE`, each of them; none: the public URL.
+    /// `JWT_AUDIENCE`, a list; by default the public URL.
     pub audience: Vec<String>,
     /// `JWT_CLIENT_ID`.
     pub client_id: String,
     /// `JWT_ALGORITHM`.
     pub algorithm: JwtAlgorithm,
-    /// `JWT_KEY_FILE`; none: keys are made, and kept in the database.
+    /// `JWT_KEY_FILE`; without it, keys are generated and stored in the database.
     pub key_file: Option<KeyFile>,
-    /// `KEY_ROTATION`: how long a key signs; none: until somebody rotates.
+    /// `KEY_ROTATION`: how long a key signs; `None`: until an operator rotates.
     pub rotation: Option<Duration>,
 }
 
-/// How access tokens are signed (RFC 7518, section 3.1; RFC 8037, section 3.1).
+/// The signature algorithm of access tokens (RFC 7518, section 3.1; RFC 8037, section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the standard's own name")]
 pub enum JwtAlgorithm {
@@ -42,7 +42,7 @@ pub enum JwtAlgorithm {
 }
 
 impl JwtAlgorithm {
-    /// Each of them.
+    /// All algorithms.
     pub const ALL: [Self; 4] = [Self::Hs256, Self::EdDsa, Self::Es256, Self::Rs256];
 
     /// Its name in the standard.
@@ -55,7 +55,7 @@ impl JwtAlgorithm {
         }
     }
 
-    /// The one of this name.
+    /// The algorithm with this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.as_str() == name)
     }

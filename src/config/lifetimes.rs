@@ -1,8 +1,8 @@
-//! How long logins and tokens live.
+//! Lifetimes of logins and tokens.
 
 use std::time::Duration;
 
-/// How long logins and tokens live.
+/// Lifetimes of logins and tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct Lifetimes {
     /// `SESSION_IDLE_TTL`, `SESSION_TTL`.
@@ -11,33 +11,33 @@ pub struct Lifetimes {
     pub remember: IdleAndAbsolute,
     /// `ACCESS_TOKEN_TTL`.
     pub access_token: Duration,
-    /// `REFRESH_GRACE`: how long a credential that a refresh replaced goes on being accepted.
+    /// `REFRESH_GRACE`: how long a replaced credential is still accepted after a refresh.
     pub refresh_grace: Duration,
-    /// `LAST_SEEN_INTERVAL`: how exactly idle time is kept; none: as exactly as it is long.
+    /// `LAST_SEEN_INTERVAL`: precision of last-seen times; by default a fraction of the idle lifetime.
     pub last_seen: Option<Duration>,
 }
 
 impl Lifetimes {
-    /// A login's two limits.
-    pub fn span(&self, remember_me: bool) -> IdleAndAbsolute {
+    /// A login's lifetimes, without or with "remember me".
+    pub fn of_login(&self, remember_me: bool) -> IdleAndAbsolute {
         if remember_me { self.remember } else { self.session }
     }
 
-    /// How long a login's use may wait until it is written down. For as long as it does, other nodes take the login for
-    /// idle.
+    /// How long a login's last-seen time may be pending before it is written. Until then, other nodes take the login
+    /// for idle.
     pub fn last_seen_interval(&self, remember_me: bool) -> Duration {
-        let idle = self.span(remember_me).idle;
+        let idle = self.of_login(remember_me).idle;
         let usual = || (idle / 100).clamp(Duration::from_secs(10), Duration::from_secs(60 * 60));
         self.last_seen.unwrap_or_else(usual).min(idle / 2)
     }
 }
 
-/// A login's two limits.
+/// A login's two lifetimes.
 #[derive(Clone, Copy, Debug)]
 pub struct IdleAndAbsolute {
-    /// Without use, it ends after this.
+    /// It ends after this time without use.
     pub idle: Duration,
-    /// It ends after this in any case.
+    /// It ends after this time in any case.
     pub absolute: Duration,
 }
 
@@ -57,7 +57,7 @@ mod tests {
         assert_eq!(intervals(&[]), [18, 3_600]);
         assert_eq!(intervals(&[("REMEMBER_IDLE_TTL", "1d")]), [18, 864]);
         assert_eq!(intervals(&[("SESSION_IDLE_TTL", "5m")]), [10, 3_600]);
-        // However it is set: else a login would be over before its use is written down.
+        // Limited by the idle lifetime: otherwise a login would expire before its use is written.
         assert_eq!(intervals(&[("SESSION_IDLE_TTL", "12s")]), [6, 3_600]);
         assert_eq!(intervals(&[("LAST_SEEN_INTERVAL", "1s")]), [1, 1]);
         assert_eq!(intervals(&[("LAST_SEEN_INTERVAL", "2h")]), [900, 7_200]);

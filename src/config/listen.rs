@@ -1,27 +1,27 @@
-//! Where a server listens, as it is written.
+//! The address on which a server listens, and its text format.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where a server listens.
+/// The address on which a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`. Port 0 lets the system choose one.
     Address(SocketAddr),
-    /// `:8080`: on every interface, by IPv6 and IPv4.
+    /// `:8080`: all interfaces, by IPv6 and IPv4.
     Everywhere(u16),
     /// `unix:/run/dualauth.sock`.
     Unix(PathBuf),
 }
 
 impl Listen {
-    /// How it can be written, for a person to read.
+    /// The text format, for error messages.
     pub const EXPECTED: &str =
         "127.0.0.1:8080, localhost:8080, :8080 (every interface), unix:/run/dualauth.sock, or such";
 
-    /// The address, port 0 included. None: it is a Unix socket.
+    /// The address, with port 0 if that is set. `None` for a Unix socket.
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Address(address) => Some(*address),
@@ -30,7 +30,7 @@ impl Listen {
         }
     }
 
-    /// Whether only this machine reaches it.
+    /// Whether it is reachable only from this machine.
     pub fn is_local(&self) -> bool {
         match self {
             Self::Address(address) => address.ip().to_canonical().is_loopback(),
@@ -40,7 +40,7 @@ impl Listen {
     }
 }
 
-/// It is written in none of the ways that [`Listen`] can be.
+/// The text has none of the formats of [`Listen`].
 #[derive(Debug, PartialEq, Eq)]
 pub struct ListenError;
 

@@ -1,4 +1,4 @@
-//! The settings: the only reader of the environment, which reports every bad setting at once.
+//! The settings: the only code that reads the environment. Reports all invalid settings at once.
 
 mod dotenv;
 mod jwt;
@@ -33,88 +33,88 @@ pub use self::passwords::PasswordConfig;
 pub use self::public_url::OWN_PATHS;
 use self::unknown_settings::GivenSettings;
 
-/// Everything that can be set. Secrets in it are not printed by `Debug`.
+/// All settings. `Debug` does not print their secrets.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `DATABASE_URL`; none: a private Postgres below [`Config::data_folder`].
+    /// `DATABASE_URL`; `None`: a private Postgres in [`Config::data_folder`].
     pub database_url: Option<SecretString>,
-    /// `DATABASE_DIRECT_URL`: a way past a pooler.
+    /// `DATABASE_DIRECT_URL`: a connection that bypasses a pooler.
     pub database_direct_url: DirectUrl,
-    /// `DATABASE_MAX_CONNECTIONS`: how many there are for requests at most.
+    /// `DATABASE_MAX_CONNECTIONS`: maximum number of connections for requests.
     pub database_max_connections: u32,
-    /// Where what belongs to this checkout is kept.
+    /// The folder for data of this checkout, such as the private Postgres.
     pub data_folder: PathBuf,
     /// `LISTEN`.
     pub listen: Listen,
-    /// `METRICS_LISTEN`: where `/metrics` is; none: nowhere.
+    /// `METRICS_LISTEN`: where `/metrics` is served; `None`: not at all.
     pub metrics_listen: Option<Listen>,
-    /// `KEEP_ALIVE`: how long a connection without a request stays open.
+    /// `KEEP_ALIVE`: how long an idle connection stays open.
     pub keep_alive: Duration,
-    /// `PUBLIC_URL`: where clients reach the service, maybe with a path, which has no slash at its end; none: where it
-    /// listens, and never beside a Unix socket.
+    /// `PUBLIC_URL`: where clients reach the service, optionally with a path, without a trailing slash. By default
+    /// the listening address; required with a Unix socket.
     pub public_url: Option<Url>,
-    /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; none: one is made and kept in the database.
+    /// `APP_SECRET`, with `APP_SECRET_PREVIOUS` if that is set; `None`: one is generated and stored in the database.
     pub app_secret: Option<AppSecret>,
-    /// `ALLOWED_ORIGINS`: other origins whose pages may call, in their serialised form (RFC 6454, section 6.2).
+    /// `ALLOWED_ORIGINS`: other origins whose pages may call the service, serialized (RFC 6454, section 6.2).
     pub allowed_origins: Vec<String>,
-    /// `TRUSTED_PROXIES`: whose `X-Forwarded-For` is believed.
+    /// `TRUSTED_PROXIES`: networks whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// `COOKIE_DOMAIN`; none: cookies go back to this host alone.
+    /// `COOKIE_DOMAIN`; `None`: cookies are sent to this host only.
     pub cookie_domain: Option<String>,
-    /// `COOKIE_NAME_PREFIX`: what stands before the cookies' names, after `__Host-`; empty: nothing.
+    /// `COOKIE_NAME_PREFIX`: prefix of cookie names, after `__Host-`; may be empty.
     pub cookie_name_prefix: String,
-    /// What access tokens say.
+    /// Settings of access tokens and signing keys.
     pub jwt: JwtConfig,
-    /// How long logins and tokens live.
+    /// Lifetimes of logins and tokens.
     pub lifetimes: Lifetimes,
-    /// What a node remembers of logins, and when that will do.
+    /// Settings of a node's in-memory knowledge about logins.
     pub directory: DirectoryConfig,
-    /// What passwords must be and what a hash costs.
+    /// Settings of passwords and their hashes.
     pub passwords: PasswordConfig,
-    /// How often one network may try.
+    /// Rate limits per client network.
     pub limits: RateLimits,
-    /// `STEP_UP_MAX_AGE`: how long after its last proof a login is fresh.
+    /// `STEP_UP_MAX_AGE`: how long a login counts as fresh after its last authentication.
     pub step_up_max_age: Duration,
-    /// `AUDIT_RETENTION`: how long events of the audit trail are kept.
+    /// `AUDIT_RETENTION`: how long audit events are kept.
     pub audit_retention: Duration,
-    /// What is logged and how.
+    /// Settings of the log.
     pub log: LogConfig,
-    /// Where spans go; none: nowhere.
+    /// Settings of trace export; `None`: spans are not exported.
     pub traces: Option<TracesConfig>,
-    /// What looks like a setting and is none.
+    /// Variables that look like settings but are unknown.
     pub unknown: Vec<UnknownSetting>,
 }
 
-/// A variable that looks like a setting and is none: nothing reads it.
+/// A variable that looks like a setting but is not read by anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownSetting {
     /// Its name.
     pub name: String,
-    /// What it is taken for a setting by.
+    /// Why it looks like a setting.
     pub why: UnknownReason,
 }
 
-/// What a variable that nothing reads is taken for a setting by.
+/// Why an unknown variable looks like a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnknownReason {
-    /// It is called like this setting, or is what others call it.
+    /// Its name resembles this setting's, or is another program's name for it.
     Meant(String),
-    /// It begins with `DUALAUTH_`.
+    /// It has the prefix `DUALAUTH_`.
     Prefix,
-    /// It stands in `.env`, where everything is a setting.
+    /// It is in `.env`, which is for settings only.
     InFile,
-    /// It is OpenTelemetry's, and not followed here.
+    /// It is an OpenTelemetry setting that is not supported.
     OpenTelemetry,
-    /// It is OpenTelemetry's, and what it is set to is neither `true` nor `false`.
+    /// It is a boolean OpenTelemetry setting whose value is neither `true` nor `false`.
     NotBoolean,
 }
 
-/// What a node remembers of logins, and when that will do.
+/// Settings of a node's in-memory knowledge about logins.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectoryConfig {
-    /// `STALENESS_BOUND`: how long ago the revocation feed may have been read for memory to be believed.
+    /// `STALENESS_BOUND`: maximum age of the last poll of the revocation feed at which memory counts as fresh.
     pub staleness_bound: Duration,
-    /// `SESSION_CACHE_SIZE`: how many sessions are remembered at most.
+    /// `SESSION_CACHE_SIZE`: maximum number of cached sessions.
     pub session_cache_size: usize,
     /// `SESSION_LOOKUP`.
     pub session_lookup: SessionLookup,
@@ -124,54 +124,55 @@ pub struct DirectoryConfig {
     pub jwt_when_stale: WhenStale,
 }
 
-/// How a session's request finds its login.
+/// How the login of a session request is looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionLookup {
-    /// In memory while that is fresh, else in Postgres.
+    /// In memory while that is fresh, otherwise in Postgres.
     Cached,
-    /// In Postgres, every time: what textbooks describe.
+    /// Always in Postgres, as in textbooks.
     Always,
 }
 
-/// Whether an access token can be revoked.
+/// Whether access tokens can be revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwtRevocation {
-    /// By the revocation feed.
+    /// Yes, by the revocation feed.
     Feed,
-    /// It can't, and lives until it expires: what textbooks describe.
+    /// No: they are valid until they expire, as in textbooks.
     Off,
 }
 
-/// What becomes of an access token while the revocation feed can't be read.
+/// How access tokens are treated while the revocation feed is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WhenStale {
-    /// It goes on being accepted.
+    /// They are still accepted.
     Serve,
-    /// The answer is 503.
+    /// Requests are answered with 503.
     Refuse,
 }
 
-/// How often one network may try what can be guessed, or costs us more than it costs a stranger.
+/// Rate limits per client network, for attempts that could guess a secret, or that cost the server more than the
+/// client.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimits {
-    /// `LOGIN_LIMIT`: failures to prove who one is, at sign-in and when the password is changed.
+    /// `LOGIN_LIMIT`: failed authentications, at sign-in and at a change of password.
     pub login: RateLimit,
-    /// `REGISTER_LIMIT`: accounts asked for.
+    /// `REGISTER_LIMIT`: registrations.
     pub register: RateLimit,
-    /// `REFRESH_LIMIT`: renewals asked for, in both modes.
+    /// `REFRESH_LIMIT`: renewals, in both modes.
     pub refresh: RateLimit,
 }
 
-/// So many at once, and then as many in so much time.
+/// A limit: a burst of `count`, which is regained evenly within `per`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many, at least one.
+    /// At least 1.
     pub count: u32,
-    /// In what time.
+    /// The period.
     pub per: Duration,
 }
 
-/// What is logged and how.
+/// Settings of the log.
 #[derive(Clone, Debug)]
 pub struct LogConfig {
     /// `LOG`: a filter of the tracing crate.
@@ -180,34 +181,34 @@ pub struct LogConfig {
     pub format: LogFormat,
 }
 
-/// Where spans go.
+/// Settings of trace export.
 #[derive(Clone, Debug)]
 pub struct TracesConfig {
-    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, or what follows from `OTEL_EXPORTER_OTLP_ENDPOINT`: where a collector takes
+    /// `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, or derived from `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector's URL for
     /// spans, by OTLP over HTTP.
     pub endpoint: Url,
-    /// `OTEL_EXPORTER_OTLP_TRACES_HEADERS`, `OTEL_EXPORTER_OTLP_HEADERS`: what it wants with each request. There may be a
-    /// credential among it.
+    /// `OTEL_EXPORTER_OTLP_TRACES_HEADERS`, `OTEL_EXPORTER_OTLP_HEADERS`: headers of each request to the collector,
+    /// which may contain a credential.
     pub headers: Vec<(String, SecretString)>,
-    /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`: what the service is called there, and what else is known of it.
+    /// `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`: the service's name and other attributes.
     pub resource: Vec<(String, String)>,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Pretty,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Every setting that is wrong, each with what to do about it.
+/// All invalid settings, each with what is expected.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(Vec<String>);
 
 impl ConfigError {
-    /// One line for each.
+    /// One line per setting.
     pub fn lines(&self) -> &[String] {
         &self.0
     }
@@ -215,7 +216,7 @@ impl ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("settings are wrong:")?;
+        f.write_str("invalid settings:")?;
         self.0.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }
 }
@@ -228,10 +229,10 @@ impl Config {
         self.public_url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
     }
 
-    /// Reads `.env` of the working directory, then the environment, which wins.
+    /// Reads `.env` in the working directory, and the environment, which has priority.
     ///
     /// # Errors
-    /// Every bad setting, and a `.env` that can't be read.
+    /// All invalid settings, or an invalid `.env`.
     pub fn from_env() -> Result<Self, ConfigError> {
         let in_file = dotenv::load(Path::new(".env")).map_err(|line| ConfigError(vec![line]))?;
         let asked = RefCell::new(BTreeSet::new());
@@ -251,11 +252,11 @@ impl Config {
         match read {
             Ok(config) if refused.is_empty() => {
                 if config.database_url.is_none() {
-                    // sqlx would send them to the private Postgres; they are meant for another.
-                    dotenv::empty("PGOPTIONS");
+                    // They are meant for another server, but sqlx would apply them to the private Postgres.
+                    dotenv::clear_variable("PGOPTIONS");
                 }
                 if config.traces.is_some() {
-                    unknown.extend(opentelemetry::unfollowed(&values, &known));
+                    unknown.extend(opentelemetry::ineffective(&values, &known));
                 }
                 Ok(Self { unknown, ..config })
             }
@@ -265,11 +266,11 @@ impl Config {
         }
     }
 
-    /// Reads the settings from `vars`, and from the files that `NAME_FILE` names. An empty value counts as not set, unless it
-    /// would mean another database or secret.
+    /// Reads the settings from `vars`, and from the files that `NAME_FILE` names. An empty value counts as not set,
+    /// but is an error where that would select another database or secret.
     ///
     /// # Errors
-    /// Every bad setting at once.
+    /// All invalid settings.
     pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         reader::read(vars).map_err(ConfigError)
     }

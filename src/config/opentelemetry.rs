@@ -1,4 +1,4 @@
-//! OpenTelemetry's own settings, as its specification has them ("Environment Variable Specification").
+//! OpenTelemetry's standard settings ("Environment Variable Specification").
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,14 +11,14 @@ use super::{TracesConfig, UnknownReason, UnknownSetting, public_url};
 
 const PREFIX: &str = "OTEL_";
 
-/// Where a collector is, when it is not said (OTLP Exporter, "Configuration Options").
+/// The default URL of the collector (OTLP Exporter, "Configuration Options").
 const DEFAULT_COLLECTOR: &str = "http://localhost:4318";
 
-/// What its library reads by itself.
+/// Settings that the OpenTelemetry library reads by itself.
 const OF_THE_LIBRARY: [&str; 3] =
     ["OTEL_BSP_", "OTEL_EXPORTER_OTLP_COMPRESSION", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION"];
 
-/// What asks for nothing but what happens anyhow.
+/// Settings with the values that correspond to our fixed behaviour.
 const AS_IT_IS: [(&str, &[&str]); 4] = [
     ("OTEL_TRACES_SAMPLER", &["parentbased_always_on"]),
     ("OTEL_PROPAGATORS", &["tracecontext"]),
@@ -26,12 +26,15 @@ const AS_IT_IS: [(&str, &[&str]); 4] = [
     ("OTEL_LOGS_EXPORTER", &["none"]),
 ];
 
-/// Its one switch that is followed.
+/// The only boolean setting that is supported.
 const SWITCH: &str = "OTEL_SDK_DISABLED";
 
-/// Its settings among these that change nothing here: neither `known`, nor read by its library; and its switch, if that is
-/// neither on nor off.
-pub(super) fn unfollowed(values: &BTreeMap<String, String>, known: &BTreeSet<String>) -> Vec<UnknownSetting> {
+/// The OpenTelemetry settings among these that have no effect: neither `known` nor read by the library, or [`SWITCH`]
+/// with a value that is not boolean.
+pub(super) fn ineffective(
+    values: &BTreeMap<String, String>,
+    known: &BTreeSet<String>,
+) -> Vec<UnknownSetting> {
     let is_followed = |name: &str, value: &str| {
         let value = value.trim();
         value.is_empty()
@@ -39,20 +42,20 @@ pub(super) fn unfollowed(values: &BTreeMap<String, String>, known: &BTreeSet<Str
             || OF_THE_LIBRARY.iter().any(|start| name.starts_with(start))
             || AS_IT_IS.iter().any(|(other, values)| *other == name && values.contains(&value))
     };
-    let unfollowed =
+    let ineffective =
         values.iter().filter(|(name, value)| name.starts_with(PREFIX) && !is_followed(name, value));
-    let unfollowed = unfollowed.map(|(name, _)| (name.as_str(), UnknownReason::OpenTelemetry));
+    let ineffective = ineffective.map(|(name, _)| (name.as_str(), UnknownReason::OpenTelemetry));
     let switch = values.get(SWITCH).filter(|value| !is_boolean(value.trim()));
-    let all = unfollowed.chain(switch.map(|_| (SWITCH, UnknownReason::NotBoolean)));
+    let all = ineffective.chain(switch.map(|_| (SWITCH, UnknownReason::NotBoolean)));
     all.map(|(name, why)| UnknownSetting { name: name.to_owned(), why }).collect()
 }
 
-/// "Boolean value" in the specification: what is neither counts as false, and is to be told.
+/// "Boolean value" in the specification: any other value counts as false, and should be reported.
 fn is_boolean(value: &str) -> bool {
     ["", "true", "false"].iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
-/// `name=value` pairs with commas in between, values percent-encoded. Nothing where it is something else.
+/// Parses comma-separated `name=value` pairs with percent-encoded values. `None` when it is malformed.
 fn pairs(text: &str) -> Option<Vec<(String, String)>> {
     let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
     let pairs = items.map(|item| {
@@ -65,9 +68,9 @@ fn pairs(text: &str) -> Option<Vec<(String, String)>> {
 }
 
 impl<V: Fn(&str) -> Option<String>> Reader<V> {
-    /// Where spans go, if anywhere.
+    /// The settings of trace export, if it is enabled.
     pub(super) fn traces(&mut self) -> Option<TracesConfig> {
-        // Anything else counts as false (OpenTelemetry's specification, "Boolean value").
+        // Any other value counts as false ("Boolean value" in the specification).
         let is_off = self.text("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true"));
         let errors_before = self.errors.len();
         let is_wanted = self.read("OTEL_TRACES_EXPORTER", "otlp or none", |text| match text {
@@ -75,17 +78,17 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             "none" => Some(false),
             _ => None,
         });
-        // Asked for in any case, so that a name with a slip is known for what it is.
+        // Read even if disabled, so that misspelt names are recognised.
         let (endpoint, headers, resource) = (self.collector(), self.collector_headers(), self.resource());
         let protocol = self.first(["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
         if is_off || is_wanted == Some(false) {
-            // Nor does what is not used stop the start.
+            // Errors in settings that are not used must not prevent the start.
             self.errors.truncate(errors_before);
             return None;
         }
         let endpoint = endpoint.or_else(|| is_wanted.and_then(|_| signal_endpoint(DEFAULT_COLLECTOR)))?;
         if let Some((name, _)) = protocol.filter(|(_, protocol)| protocol != "http/protobuf") {
-            self.wrong(name, "http/protobuf: nothing else is sent");
+            self.push_error(name, "http/protobuf: nothing else is sent");
         }
         Some(TracesConfig { endpoint, headers, resource })
     }
@@ -96,7 +99,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         values.into_iter().flatten().next()
     }
 
-    /// The signal's own endpoint is taken as it is; to that of all signals, its path is added.
+    /// The endpoint for traces is used as it is; the common endpoint gets the path for traces appended.
     fn collector(&mut self) -> Option<Url> {
         let expected = "the URL of a collector such as http://localhost:4318, without a user or a query";
         let own = self.read("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", expected, parse_endpoint);
@@ -110,7 +113,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         pairs.into_iter().map(|(name, value)| (name, value.into())).collect()
     }
 
-    /// The name has a setting of its own, which wins.
+    /// `OTEL_SERVICE_NAME` has priority over the name in the attributes.
     fn resource(&mut self) -> Vec<(String, String)> {
         const NAME: &str = "service.name";
         let text = self.text("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
@@ -125,13 +128,13 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn pairs(&mut self, name: &str, text: &str) -> Vec<(String, String)> {
         pairs(text).unwrap_or_else(|| {
-            self.wrong(name, "name=value pairs with commas in between, values percent-encoded");
+            self.push_error(name, "comma-separated name=value pairs with percent-encoded values");
             Vec::new()
         })
     }
 }
 
-/// The endpoint for spans below that for all signals.
+/// The traces endpoint for a common endpoint.
 fn signal_endpoint(text: &str) -> Option<Url> {
     let mut url = parse_endpoint(text)?;
     url.set_path(&format!("{}/v1/traces", url.path().trim_end_matches('/')));

@@ -1,11 +1,13 @@
-//! Origins in `ALLOWED_ORIGINS`: `scheme://host[:port]` of any scheme, written as browsers write them in `Origin`.
+//! Parses the origins in `ALLOWED_ORIGINS`: `scheme://host[:port]` with any scheme, as browsers send them in
+//! `Origin`.
 
 use url::Url;
 
-/// An origin as browsers serialise it (RFC 6454, section 6.2): scheme and host in lower case, no default port.
+/// Serializes an origin like browsers (RFC 6454, section 6.2): scheme and host in lower case, without the default
+/// port.
 ///
 /// # Errors
-/// What is wrong with it, and what would be right.
+/// What is expected instead.
 pub(super) fn parse(text: &str) -> Result<String, String> {
     if text.contains('*') {
         return wrong("each origin by its name: there is no wildcard", text);
@@ -35,7 +37,7 @@ fn wrong(expected: &str, text: &str) -> Result<String, String> {
     Err(format!("{expected}, not {text:?}"))
 }
 
-/// RFC 3986, section 3.1.
+/// Whether it is a scheme (RFC 3986, section 3.1).
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
@@ -46,7 +48,7 @@ fn of_web(scheme: &str, authority: &str) -> Option<String> {
     Some(url.origin().ascii_serialization())
 }
 
-/// Of an app's own scheme, such as `capacitor://localhost` or `app://-`: its host is a name and no more.
+/// An origin with an app's own scheme, such as `capacitor://localhost` or `app://-`, whose host is only a name.
 fn of_app(scheme: &str, authority: &str) -> Option<String> {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) => (host, Some(port.parse::<u16>().ok()?)),

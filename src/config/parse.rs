@@ -1,4 +1,4 @@
-//! How single values are written: times, rate limits, networks, domains.
+//! Parsers of single values: durations, rate limits, networks, domains.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use ipnet::IpNet;
 
 use super::RateLimit;
 
-/// The longest time that can be set: ten years, which keeps every date that is computed from it in bounds.
+/// Maximum duration: ten years, so that computed dates stay in range.
 const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 /// The prefix of an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2).
 const IPV4_IN_IPV6_BITS: u8 = 96;
 
-/// Whether somebody can own this domain, by the public suffix list.
+/// Whether the domain can be registered, by the public suffix list.
 pub(super) fn is_below_public_suffix(domain: &str) -> bool {
     domain.contains('.') && psl::domain_str(domain).is_some()
 }
 
-/// As addresses are compared: an IPv4-mapped network is that IPv4 network, and bits behind the prefix say nothing.
+/// Normalizes a network: an IPv4-mapped one becomes IPv4, and host bits are cleared.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let network: IpNet =
@@ -33,14 +33,14 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     Ok(plain.unwrap_or(network).trunc())
 }
 
-/// A number and a time, such as `60/1m`.
+/// Parses a number and a period, such as `60/1m`.
 pub(super) fn rate_limit(text: &str) -> Option<RateLimit> {
     let (count, per) = text.split_once('/')?;
     let count = count.trim().parse().ok().filter(|count| *count > 0)?;
     Some(RateLimit { count, per: duration(per.trim())? })
 }
 
-/// A time such as `30s`, `15m`, `24h` or `14d`: more than none, and ten years at most.
+/// Parses a duration such as `30s`, `15m`, `24h` or `14d`: more than zero, and at most ten years.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let seconds = match unit {
@@ -55,7 +55,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     (only_digits && !duration.is_zero() && duration <= MAX_TTL).then_some(duration)
 }
 
-/// RFC 6749, appendix A.1.
+/// Parses a client id (RFC 6749, appendix A.1).
 pub(super) fn client_id(text: &str) -> Option<String> {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~')).then(|| text.to_owned())
 }
@@ -70,7 +70,7 @@ mod properties {
 
     const UNITS: [(&str, u128); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
 
-    /// The same, without a limit of its own: digits and a unit.
+    /// Parses digits and a unit, independently of the code under test.
     fn expected(text: &str) -> Option<Duration> {
         let (unit, seconds) = UNITS.into_iter().find(|(unit, _)| text.ends_with(unit))?;
         let digits =

@@ -1,24 +1,24 @@
-//! What passwords must be and what a hash of one costs.
+//! Settings of passwords and their hashes.
 
-/// What passwords must be and what a hash of one costs.
+/// Settings of passwords and their hashes.
 #[derive(Clone, Debug)]
 pub struct PasswordConfig {
     /// `PASSWORD_MIN_LENGTH`, in code points.
     pub min_length: usize,
     /// `ARGON2_MEMORY_KIB`, `ARGON2_ITERATIONS`, `ARGON2_PARALLELISM` (RFC 9106).
     pub argon2: argon2::Params,
-    /// `HASH_CONCURRENCY`: how many are computed at a time.
+    /// `HASH_CONCURRENCY`: number of hashes computed at the same time.
     pub concurrency: usize,
 }
 
 impl PasswordConfig {
-    /// The most memory that a hash may take, in KiB.
+    /// Maximum memory of a hash, in KiB.
     pub const MAX_MEMORY_KIB: u32 = 256 * 1024;
 
-    /// The same multiplied by the iterations, which is a few seconds' work.
+    /// Maximum memory in KiB times iterations: a few seconds of work.
     const MAX_WORK_KIB: u64 = 4 * 1024 * 1024;
 
-    /// Whether argon2 may cost so much, whoever chose it.
+    /// Checks that argon2 with these parameters is within the limits.
     ///
     /// # Errors
     /// The limits, in words.

@@ -1,9 +1,9 @@
-//! `PUBLIC_URL`: an origin, and maybe a path below which a proxy has the service.
+//! Parses `PUBLIC_URL`: an origin, optionally with a path under which a proxy exposes the service.
 
 use url::Url;
 
-/// What the service's own paths begin with. Below such a name the same path would mean two things: requests come with
-/// and without PUBLIC_URL's path.
+/// First segments of the service's own paths. PUBLIC_URL's path can't begin with one of them, since requests arrive
+/// with and without that path, and would be ambiguous.
 pub const OWN_PATHS: [&str; 12] = [
     ".well-known",
     "account",
@@ -19,7 +19,7 @@ pub const OWN_PATHS: [&str; 12] = [
     "verify",
 ];
 
-/// The URL, without a slash at the end of its path.
+/// Parses the URL, and removes a trailing slash of its path.
 ///
 /// # Errors
 /// What is expected.
@@ -41,7 +41,7 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Whether it has nothing but a scheme of the web, a host, a port and a path.
+/// Whether it consists only of an http or https scheme, a host, a port and a path.
 pub(super) fn is_plain(url: &Url) -> bool {
     matches!(url.scheme(), "http" | "https")
         && url.query().is_none()
@@ -50,7 +50,7 @@ pub(super) fn is_plain(url: &Url) -> bool {
         && url.password().is_none()
 }
 
-/// Characters that nobody on the way writes in two ways (RFC 3986, section 2.3).
+/// Whether it consists of unreserved characters, which no proxy re-encodes (RFC 3986, section 2.3).
 fn is_segment(segment: &str) -> bool {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     !segment.is_empty() && segment.bytes().all(is_unreserved)

@@ -1,4 +1,4 @@
-//! Reads and checks each setting, and notes every one that is wrong.
+//! Reads and validates each setting, and collects all errors.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,26 +19,26 @@ use super::{
 use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{DirectUrl, check_url};
 
-/// Where a private Postgres lives, below the working directory.
+/// The folder of the private Postgres, in the working directory.
 const DATA_FOLDER: &str = ".data";
 
 const A_TIME: &str = "a time such as 30s, 15m, 24h or 14d, of 3650d at most";
 
-/// The shortest time that a key may sign: twice as long as others remember the keys of `jwks.json`.
+/// Minimum rotation period: twice as long as clients cache `jwks.json`.
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
 
 const DEFAULT_LISTEN: Listen = Listen::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));
 
 const DEFAULT_CLIENT_ID: &str = "dualauth";
 
-/// Every setting, or what is wrong with them.
+/// All settings, or all errors.
 pub(super) fn read(vars: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
     let mut reader = Reader { source: SettingValues::new(vars), errors: Vec::new() };
     let config = reader.config();
     if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
 }
 
-/// Reads settings, and notes what is wrong with each.
+/// Reads settings, and collects errors.
 pub(super) struct Reader<V> {
     source: SettingValues<V>,
     pub(super) errors: Vec<String>,
@@ -73,15 +73,15 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         };
         self.check_cookie_domain(&config);
         if matches!(config.database_direct_url, DirectUrl::Url(_)) && config.database_url.is_none() {
-            self.wrong("DATABASE_URL", "the database that DATABASE_DIRECT_URL is another way to");
+            self.push_error("DATABASE_URL", "the usual connection, since DATABASE_DIRECT_URL is set");
         }
         if matches!(config.listen, Listen::Unix(_)) && config.public_url.is_none() {
-            self.wrong("PUBLIC_URL", "what clients type, beside LISTEN=unix:…, which says nothing of that");
+            self.push_error("PUBLIC_URL", "the URL that clients use, which LISTEN=unix:… does not tell");
         }
         config
     }
 
-    /// As it was given.
+    /// The value as it was given.
     fn value(&mut self, name: &str) -> Option<String> {
         self.source.value(name).unwrap_or_else(|error| {
             self.errors.push(error);
@@ -93,11 +93,11 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         self.value(name).map(|value| value.trim().to_owned())
     }
 
-    pub(super) fn wrong(&mut self, name: &str, expected: &str) {
+    pub(super) fn push_error(&mut self, name: &str, expected: &str) {
         self.errors.push(format!("{name}: expected {expected}"));
     }
 
-    /// `None` when it is not set, and when it is wrong, which is noted.
+    /// `None` when it is not set, or is invalid, which adds an error.
     pub(super) fn read<T>(
         &mut self,
         name: &str,
@@ -107,7 +107,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let text = self.text(name)?;
         let parsed = parse(&text);
         if parsed.is_none() {
-            self.wrong(name, expected);
+            self.push_error(name, expected);
         }
         parsed
     }
@@ -122,7 +122,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {
             match parse(item) {
                 Ok(value) => parsed.push(value),
-                Err(expected) => self.wrong(name, &expected),
+                Err(expected) => self.push_error(name, &expected),
             }
         }
         parsed
@@ -133,7 +133,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         given.or_else(|| parse::duration(default)).unwrap_or_default()
     }
 
-    /// How long what a refresh replaced goes on being accepted: not at all, if that is wanted.
+    /// `REFRESH_GRACE`, which may be zero.
     fn grace(&mut self) -> Duration {
         let parse = |text: &str| if text == "0s" { Some(Duration::ZERO) } else { parse::duration(text) };
         let expected = "a time such as 30s or 1m, of 3650d at most, or 0s";
@@ -146,7 +146,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             .unwrap_or(default)
     }
 
-    /// One of some words; the first is the default.
+    /// One of several words, by default the first.
     fn choice<T: Copy, const N: usize>(&mut self, name: &str, choices: [(&str, T); N]) -> T {
         let expected = choices.map(|(word, _)| word).join(" or ");
         let chosen = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
@@ -156,7 +156,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     fn database_url(&mut self, name: &str) -> Option<SecretString> {
         let text = self.text(name)?;
         if let Err(error) = check_url(&text) {
-            // It does not repeat the password.
+            // The error does not contain the password.
             self.errors.push(format!("{name}: {error}"));
         }
         Some(text.into())
@@ -173,7 +173,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn public_url(&mut self) -> Option<Url> {
         let parsed = public_url::parse(&self.text("PUBLIC_URL")?);
-        parsed.map_err(|expected| self.wrong("PUBLIC_URL", &expected)).ok()
+        parsed.map_err(|expected| self.push_error("PUBLIC_URL", &expected)).ok()
     }
 
     fn app_secret(&mut self) -> Option<AppSecret> {
@@ -182,18 +182,18 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             (Some(secret), Some(previous)) => Some(secret.replacing(&previous)),
             (secret, None) => secret,
             (None, Some(_)) => {
-                self.wrong("APP_SECRET", "the new secret, beside APP_SECRET_PREVIOUS");
+                self.push_error("APP_SECRET", "the new secret, since APP_SECRET_PREVIOUS is set");
                 None
             }
         }
     }
 
     fn secret(&mut self, name: &str) -> Option<AppSecret> {
-        // The value is not repeated in the error, nor is it trimmed: it is a secret.
+        // Neither repeated in errors nor trimmed, since it is a secret.
         let value = self.value(name)?;
         let secret = AppSecret::new(value.into_bytes());
         if secret.is_none() {
-            self.wrong(name, "32 bytes or more, such as the output of `openssl rand -base64 32`");
+            self.push_error(name, "32 bytes or more, such as the output of `openssl rand -base64 32`");
         }
         secret
     }
@@ -202,7 +202,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let expected =
             "a domain such as example.com, and no public suffix such as co.uk: browsers refuse one";
         self.read("COOKIE_DOMAIN", expected, |text| {
-            // A dot in front is ignored (RFC 6265, section 5.2.3).
+            // A leading dot is ignored (RFC 6265, section 5.2.3).
             match Host::parse(text.strip_prefix('.').unwrap_or(text)) {
                 Ok(Host::Domain(domain)) if parse::is_below_public_suffix(&domain) => {
                     Some(domain.to_string())
@@ -212,7 +212,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         })
     }
 
-    /// Of characters that no program on the way encodes: others of a cookie's name (RFC 6265, section 4.1.1) some do.
+    /// Allows only characters that no program encodes. Some programs encode others that a cookie's name may have (RFC
+    /// 6265, section 4.1.1).
     fn cookie_name_prefix(&mut self) -> String {
         let expected = "up to 32 ASCII letters, digits, and the characters _ . -, and no __ at the beginning, such as staging_";
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
@@ -227,7 +228,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let Some(domain) = &config.cookie_domain else { return };
         let host = config.public_url.as_ref().and_then(Url::host_str).unwrap_or_default();
         if host != domain && !host.ends_with(&format!(".{domain}")) {
-            self.wrong("COOKIE_DOMAIN", "PUBLIC_URL's host or a parent of it: browsers refuse any other");
+            self.push_error(
+                "COOKIE_DOMAIN",
+                "PUBLIC_URL's host or a parent of it: browsers refuse any other",
+            );
         }
     }
 
@@ -243,12 +247,15 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             rotation: self.rotation(),
         };
         if config.key_file.is_some() && config.rotation.is_some() {
-            self.wrong("KEY_ROTATION", "no value beside JWT_KEY_FILE: such keys change with the file");
+            self.push_error(
+                "KEY_ROTATION",
+                "no value, since JWT_KEY_FILE is set: such keys are rotated by changing the file",
+            );
         }
         config
     }
 
-    /// Each of them once.
+    /// Without duplicates.
     fn audience(&mut self) -> Vec<String> {
         let name = "JWT_AUDIENCE";
         let mut audience = Vec::new();
@@ -258,7 +265,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             }
         }
         if audience.is_empty() && self.text(name).is_some() {
-            self.wrong(name, "names with commas in between");
+            self.push_error(name, "comma-separated names");
         }
         audience
     }
@@ -275,8 +282,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn rotation(&mut self) -> Option<Duration> {
-        let expected =
-            "off, or a time such as 30d, between 10m and 3650d: others must have met a key before it signs";
+        let expected = "off, or a time such as 30d, between 10m and 3650d: clients must have fetched a key before it signs";
         let parse = |text: &str| parse::duration(text).filter(|time| *time >= MIN_ROTATION).map(Some);
         self.read("KEY_ROTATION", expected, |text| if text == "off" { Some(None) } else { parse(text) })?
     }
@@ -319,7 +325,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             argon2::Params::DEFAULT
         });
         if let Err(limits) = PasswordConfig::check_argon2(memory, iterations) {
-            self.wrong("ARGON2_MEMORY_KIB, ARGON2_ITERATIONS", &format!("{limits} at most"));
+            self.push_error("ARGON2_MEMORY_KIB, ARGON2_ITERATIONS", &format!("{limits} at most"));
         }
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         PasswordConfig {

@@ -1,23 +1,23 @@
-//! Where the value of a setting comes from: its variable, or the file that `NAME_FILE` names.
+//! The source of a setting's value: its variable, or the file that `NAME_FILE` names.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 
-/// How long a value in a file may be, in bytes.
+/// Maximum size of a value in a file, in bytes.
 const MOST: u64 = 64 * 1024;
 
-/// What an empty value would mean in silence: another database, or another secret.
+/// Settings that must not be empty, with what would silently happen: another database or secret would be used.
 const NEVER_EMPTY: [(&str, &str); 3] = [
     ("DATABASE_URL", "a private Postgres is used"),
-    ("APP_SECRET", "one is made, and kept in the database"),
-    ("JWT_KEY_FILE", "keys are made, and kept in the database"),
+    ("APP_SECRET", "one is generated and stored in the database"),
+    ("JWT_KEY_FILE", "keys are generated and stored in the database"),
 ];
 
-/// Values by the names of their settings.
+/// Looks up values of settings by name.
 pub(super) struct SettingValues<V> {
     vars: V,
-    /// What was read: a pipe can be read once.
+    /// Values that were read, since a pipe can be read only once.
     known: HashMap<String, Option<String>>,
 }
 
@@ -26,11 +26,12 @@ impl<V: Fn(&str) -> Option<String>> SettingValues<V> {
         Self { vars, known: HashMap::new() }
     }
 
-    /// As it was given; none: it is not set, or empty where that means the same. What is wrong is told once.
+    /// The value as it was given. `None` when it is not set, or is empty where that means the same. An error is
+    /// reported only once.
     ///
     /// # Errors
-    /// What is wrong, for a person to read. Neither the value nor the file's name is repeated: somebody may have written
-    /// the secret in place of its file.
+    /// What is wrong, for the operator. Contains neither the value nor the file's path, since the operator may have
+    /// written the secret in place of the path.
     pub(super) fn value(&mut self, name: &str) -> Result<Option<String>, String> {
         if let Some(value) = self.known.get(name) {
             return Ok(value.clone());
@@ -43,7 +44,7 @@ impl<V: Fn(&str) -> Option<String>> SettingValues<V> {
     fn look_up(&self, name: &str) -> Result<Option<String>, String> {
         let given = (self.vars)(name);
         let file = format!("{name}_FILE");
-        // JWT_KEY_FILE names a file by itself.
+        // Settings ending in _FILE, such as JWT_KEY_FILE, are paths themselves.
         let path = if name.ends_with("_FILE") { None } else { (self.vars)(&file) };
         let is_given = |value: &Option<String>| value.as_deref().is_some_and(|value| !is_blank(value));
         if is_given(&given) && is_given(&path) {
@@ -60,7 +61,8 @@ fn is_blank(value: &str) -> bool {
     value.trim().is_empty()
 }
 
-/// Not an empty value, which means as a rule that it is not set. `holder` is what has it.
+/// `None` for an empty value, or an error for the settings in [`NEVER_EMPTY`]. `holder` names the variable or file in
+/// it.
 fn unless_empty(name: &str, holder: &str, value: Option<String>) -> Result<Option<String>, String> {
     let Some(value) = value else { return Ok(None) };
     if !is_blank(&value) {
@@ -74,7 +76,7 @@ fn unless_empty(name: &str, holder: &str, value: Option<String>) -> Result<Optio
     }
 }
 
-/// Without its last line break, which editors and `echo` put there.
+/// Reads the file, without the trailing line break that editors and `echo` add.
 fn read(path: &str) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
@@ -96,7 +98,7 @@ mod tests {
         SettingValues::new(vars).value(name)
     }
 
-    /// The path of a file that has this in it.
+    /// The path of a new file with this content.
     fn file(content: &[u8]) -> String {
         let path = std::env::temp_dir()
             .join(format!("dualauth-setting-{:016x}", u64::from_ne_bytes(random_bytes())));

@@ -1,16 +1,16 @@
-//! Names that look like a setting and are none: nothing reads them, and whoever set them believes otherwise.
+//! Detects variables that look like settings but have no effect, such as misspelt ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{UnknownReason, UnknownSetting};
 
-/// What others put before the names of their settings.
+/// A prefix that other programs use for their settings' names.
 const PREFIX: &str = "DUALAUTH_";
 
-/// Of what is about a database, a word of its name: `PGHOST`, `POSTGRES_URL`, `DB_NAME`, `HEROKU_POSTGRESQL_RED_URL`.
+/// Words in names of database settings: `PGHOST`, `POSTGRES_URL`, `DB_NAME`, `HEROKU_POSTGRESQL_RED_URL`.
 const DATABASES: [&str; 8] = ["PG", "PGBOUNCER", "POSTGRES", "POSTGRESQL", "PGSQL", "DB", "DATABASE", "RDS"];
 
-/// Another word of it, when that says which.
+/// Further words in names of settings that select a database.
 const OF_A_DATABASE: [&str; 21] = [
     "URL",
     "URI",
@@ -35,13 +35,13 @@ const OF_A_DATABASE: [&str; 21] = [
     "STRING",
 ];
 
-/// And when it says how to reach one.
+/// Further words in names of settings that say how to connect to a database.
 const OF_A_WAY_TO_IT: [&str; 5] = ["PORT", "USER", "USERNAME", "PASSFILE", "SERVICEFILE"];
 
-/// What the URL of a Postgres begins with, whatever the variable is called.
+/// Prefixes of Postgres URLs, which are recognised in variables of any name.
 const SCHEMES: [&str; 4] = ["postgres:", "postgresql:", "postgresql+", "jdbc:postgresql:"];
 
-/// Whose a service's own secret is, in its name. With one of them a key is a secret: not every `SERVER_KEY` is.
+/// Words for the owner of a secret. Only with one of them is a `KEY` a secret: not every `SERVER_KEY` is.
 const OWNERS_OF_A_SECRET: [&str; 13] = [
     "APP",
     "APPLICATION",
@@ -58,14 +58,15 @@ const OWNERS_OF_A_SECRET: [&str; 13] = [
     "FLASK",
 ];
 
-/// What else its name consists of. One with another word is of something else: `AWS_SECRET_ACCESS_KEY`.
+/// Other words that such a name may contain. With any other word it belongs to something else:
+/// `AWS_SECRET_ACCESS_KEY`.
 const OF_A_SECRET: [&str; 24] = [
     "SECRET", "KEY", "KEYS", "FILE", "PATH", "BASE", "BASE64", "B64", "HEX", "PEM", "RAW", "STRING", "VALUE",
     "NEW", "OLD", "CURRENT", "PREVIOUS", "PRIVATE", "ACCESS", "REFRESH", "BETTER", "SERVER", "RAILS",
     "LARAVEL",
 ];
 
-/// What others call what is set here by another name.
+/// Other programs' names for settings.
 const ELSEWHERE: [(&str, &[&str]); 5] = [
     (
         "DATABASE_URL",
@@ -99,30 +100,31 @@ const ELSEWHERE: [(&str, &[&str]); 5] = [
     ),
 ];
 
-/// What must not be passed over, since another database or secret would be used instead.
+/// Settings whose misspelling must be an error, since another database or secret would be used.
 const VITAL: [&str; 3] = ["DATABASE_URL", "APP_SECRET", "JWT_KEY_FILE"];
 
-/// What is given.
+/// What is set.
 pub(super) struct GivenSettings<'a> {
-    /// The environment, that of `.env` included.
+    /// The environment, including `.env`.
     pub(super) values: &'a BTreeMap<String, String>,
     /// The names in `.env`.
     pub(super) in_file: &'a [String],
-    /// The names that were looked for, whether they were there or not.
+    /// The names that the reader looked up, set or not.
     pub(super) known: &'a BTreeSet<String>,
 }
 
 impl GivenSettings<'_> {
-    /// What looks like a setting, or stands in `.env`, and is read by nobody.
+    /// Variables that look like a setting or are in `.env`, and are not read.
     pub(super) fn unknown(&self) -> Vec<UnknownSetting> {
         let names: BTreeSet<&String> = self.values.keys().chain(self.in_file).collect();
         let unknown = names.into_iter().filter(|name| !self.known.contains(*name));
-        let unknown =
-            unknown.filter_map(|name| self.why(name).map(|why| UnknownSetting { name: name.clone(), why }));
+        let unknown = unknown.filter_map(|name| {
+            self.unknown_reason(name).map(|why| UnknownSetting { name: name.clone(), why })
+        });
         unknown.collect()
     }
 
-    /// Those of these in whose stead another database or secret would be used: what to do about each.
+    /// Errors for those whose misspelling would select another database or secret, with advice.
     pub(super) fn refused(&self, unknown: &[UnknownSetting]) -> Vec<String> {
         let vital = unknown.iter().filter_map(|UnknownSetting { name, why }| match why {
             UnknownReason::Meant(meant) if VITAL.contains(&meant.as_str()) && !self.is_set(meant) => {
@@ -143,13 +145,13 @@ impl GivenSettings<'_> {
         self.values.get(name).map_or("", |value| value.trim())
     }
 
-    fn why(&self, name: &str) -> Option<UnknownReason> {
+    fn unknown_reason(&self, name: &str) -> Option<UnknownReason> {
         let value = self.value(name);
-        // Empty, it says nothing, as `X: ${X}` in a file of docker compose's does where X is not set.
+        // Empty values are ignored, such as from `X: ${X}` in a docker compose file where X is not set.
         if value.is_empty() || is_service_link(name, value) {
             return None;
         }
-        // Beside DATABASE_URL they say what that leaves out.
+        // Together with DATABASE_URL, they supply its missing parts.
         if is_libpq(name) && self.is_set("DATABASE_URL") {
             return None;
         }
@@ -165,9 +167,9 @@ impl GivenSettings<'_> {
         self.in_file.contains(&name.to_owned()).then_some(UnknownReason::InFile)
     }
 
-    /// The setting that somebody meant who wrote this.
+    /// The setting that was probably meant.
     fn likely_setting(&self, name: &str) -> Option<String> {
-        let bare = bare(name);
+        let bare = without_prefix(name);
         let called = bare.trim_end_matches("_FILE");
         if is_database(called) || is_way(called) {
             return Some("DATABASE_URL".to_owned());
@@ -181,12 +183,12 @@ impl GivenSettings<'_> {
         let close = self.known.iter().map(|setting| (strsim::osa_distance(&bare, setting), setting));
         let close = close.filter(|(distance, setting)| *distance <= typos_allowed(setting));
         let close = close.min().map(|(_, setting)| self.without_file(setting));
-        // APP_SECRET_V2, and such.
+        // Such as APP_SECRET_V2.
         let own = || VITAL.into_iter().find(|setting| bare.starts_with(setting));
         close.or_else(own).map(str::to_owned)
     }
 
-    /// The setting that may also come from a file of this name.
+    /// The setting of which this is the `_FILE` variant.
     fn without_file<'a>(&self, name: &'a str) -> &'a str {
         name.strip_suffix("_FILE").filter(|setting| self.known.contains(*setting)).unwrap_or(name)
     }
@@ -195,36 +197,36 @@ impl GivenSettings<'_> {
 fn refusal(name: &str, meant: &str) -> String {
     let (what, otherwise) = match meant {
         "DATABASE_URL" => ("a database", "a private Postgres is used"),
-        _ => ("a secret", "one is made, and kept in the database"),
+        _ => ("a secret", "one is generated and stored in the database"),
     };
     format!(
-        "{name} seems to name {what}, and nothing here reads it. Set {meant}, or take {name} away: then {otherwise}"
+        "{name} looks like a setting for {what}, but has no effect. Set {meant}, or remove {name}: then {otherwise}"
     )
 }
 
-/// As it would be called here.
-fn bare(name: &str) -> String {
+/// The name without a foreign prefix.
+fn without_prefix(name: &str) -> String {
     let name = name.to_ascii_uppercase();
     name.strip_prefix(PREFIX).unwrap_or(&name).to_owned()
 }
 
-/// Whether somebody who is called so says which database: `DATABASE` alone does.
+/// Whether the name seems to select a database; `DATABASE` alone does.
 fn is_database(name: &str) -> bool {
     let words = words(name);
     let is_about_one = words.iter().any(is_one_of(&DATABASES));
     is_about_one && (words.iter().any(is_one_of(&OF_A_DATABASE)) || words.iter().all(is_one_of(&DATABASES)))
 }
 
-/// Whether it says how to reach a database, and not which.
+/// Whether the name seems to say how to connect to a database, not which one.
 fn is_way(name: &str) -> bool {
-    let bare = bare(name);
+    let bare = without_prefix(name);
     let words = words(bare.trim_end_matches("_FILE"));
     words.iter().any(is_one_of(&DATABASES))
         && words.iter().any(is_one_of(&OF_A_WAY_TO_IT))
         && !words.iter().any(is_one_of(&OF_A_DATABASE))
 }
 
-/// The setting that a secret is meant for which is called so.
+/// The setting for a secret with this name.
 fn likely_secret_setting(name: &str) -> Option<&'static str> {
     let words = words(name);
     let has = |word: &str| words.contains(&word);
@@ -243,7 +245,7 @@ fn is_one_of(words: &[&str]) -> impl Fn(&&str) -> bool {
     move |word| words.contains(word)
 }
 
-/// Of what it consists. `PGHOST` and `DBNAME` are two words.
+/// The words of a name. `PGHOST` and `DBNAME` are split into two.
 fn words(name: &str) -> Vec<&str> {
     let is_known = |word: &str| {
         [&DATABASES[..], &OF_A_DATABASE, &OF_A_WAY_TO_IT].iter().any(|words| words.contains(&word))
@@ -262,12 +264,12 @@ fn is_postgres_url(value: &str) -> bool {
     value.contains("://") && SCHEMES.iter().any(|scheme| value.starts_with(scheme))
 }
 
-/// Whether it is one of libpq's own variables (Postgres, section 34.15).
+/// Whether it is one of libpq's variables (Postgres documentation, section 34.15).
 fn is_libpq(name: &str) -> bool {
     name.starts_with("PG") && !name.contains('_')
 }
 
-/// Whether Kubernetes has set it, which tells each container of every service by such names.
+/// Whether Kubernetes has set it: each container gets variables for all services.
 fn is_service_link(name: &str, value: &str) -> bool {
     let port = name.split_once("_PORT").map(|(_, rest)| rest);
     name.contains("_SERVICE_HOST")
@@ -275,7 +277,8 @@ fn is_service_link(name: &str, value: &str) -> bool {
         || port.is_some_and(|rest| rest.starts_with('_') || value.contains("://"))
 }
 
-/// How many slips leave a name recognisable. In a short one each makes another word: LOG and LANG.
+/// Number of typing errors with which a name is still recognised. Fewer in short names, where an error makes another
+/// word: LOG and LANG.
 fn typos_allowed(setting: &str) -> usize {
     (setting.len() / 5).min(3)
 }

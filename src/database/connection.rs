@@ -1,8 +1,8 @@
-//! A connection that somebody has alone, though perhaps no backend of Postgres': what runs on it, and how.
+//! An exclusive connection to Postgres; behind a pooler in transaction mode, its backend may change with each
+//! transaction.
 //!
-//! Behind a pooler in transaction mode, each transaction may go to another backend. What a backend is told to keep (a
-//! named statement, a setting, a `LISTEN`) is somebody else's the next moment. sqlx prepares a statement in one exchange and
-//! runs it in another, so that each statement has a transaction round it there, which takes its limits along.
+//! There, session state such as named statements, settings and `LISTEN` would leak to another client. sqlx prepares
+//! and runs a statement in two exchanges, so each statement gets its own transaction, which also sets the limits.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use sqlx::{
     AssertSqlSafe, Connection, Either, Error, Execute, Executor, PgConnection, Postgres, Row, SqlStr,
 };
 
-/// What Postgres is to allow whoever is connected: it ends by itself what takes too long, and notices peers that are gone.
+/// Limits that Postgres enforces itself: it cancels statements that take too long, and detects dead clients.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StatementLimits {
-    /// How long a statement may take.
+    /// `statement_timeout`.
     pub(super) statement: &'static str,
-    /// How long it may wait for a lock.
+    /// `lock_timeout`.
     pub(super) lock: &'static str,
-    /// What else is set for its statements, each a name and a value.
+    /// Further settings, as name and value.
     pub(super) settings: &'static [(&'static str, &'static str)],
 }
 
-/// Of the TCP connection between Postgres and its peer, which a transaction does not outlive anyway.
+/// TCP keepalive between Postgres and its client. Only for session settings: transactions do not live long enough.
 const KEEPALIVE: [(&str, &str); 3] =
     [("tcp_keepalives_idle", "10"), ("tcp_keepalives_interval", "5"), ("tcp_keepalives_count", "3")];
 
-/// Which backend it is, whether it takes writes, and in which encoding.
+/// Reads the process id of the backend, whether it is read-only, and the encoding.
 const BACKEND: &str =
     "select pg_backend_pid(), current_setting('transaction_read_only'), current_setting('server_encoding')";
 
@@ -45,8 +45,8 @@ impl StatementLimits {
         times.into_iter().chain(self.settings.iter().copied())
     }
 
-    /// What makes them those of a backend that is the connection's own.
-    fn for_good(&self) -> String {
+    /// SQL that applies the limits to the session of a dedicated backend.
+    fn session_settings_sql(&self) -> String {
         let isolation = [("default_transaction_isolation", "read committed")];
         let settings = self.settings().chain(KEEPALIVE).chain(isolation);
         settings
@@ -55,24 +55,24 @@ impl StatementLimits {
             .collect()
     }
 
-    /// What begins a transaction that has them.
-    fn for_a_transaction(&self) -> String {
+    /// SQL that begins a transaction with the limits.
+    fn transaction_settings_sql(&self) -> String {
         let begin = ["begin isolation level read committed; ".to_owned()];
         let settings = self.settings().map(|(name, value)| format!("set local {name} = '{value}'; "));
         begin.into_iter().chain(settings).chain([BACKEND.to_owned()]).collect()
     }
 }
 
-/// Whose the backends behind a pooler's connections are.
+/// How a pooler assigns backends to connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pooling {
-    /// Each connection has one for itself: there is no pooler, or it pools by session.
+    /// Each connection has a dedicated backend: there is no pooler, or it uses session mode.
     Session,
-    /// They change with each transaction.
+    /// The backend may change with each transaction.
     Transaction,
 }
 
-/// A connection to the database. Every statement on it has the limits that it was opened with.
+/// A connection to the database. Its limits apply to every statement.
 pub struct DatabaseConnection {
     connection: PgConnection,
     pooling: Pooling,
@@ -80,11 +80,11 @@ pub struct DatabaseConnection {
     backend: ServerInfo,
 }
 
-/// What is at the other end.
+/// Facts about the server process (backend) that a connection reached.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerInfo {
     pid: i32,
-    /// Whether it takes no writes.
+    /// Whether it rejects writes, such as a standby.
     pub(super) is_read_only: bool,
     pub(super) is_utf8: bool,
 }
@@ -96,45 +96,45 @@ impl fmt::Debug for DatabaseConnection {
 }
 
 impl DatabaseConnection {
-    /// Has these limits hold on a connection that was just opened.
+    /// Applies the limits to a new connection.
     pub(super) async fn prepared(
         mut connection: PgConnection,
         pooling: Pooling,
         limits: &StatementLimits,
     ) -> Result<Self, Error> {
         let (first, begin) = match pooling {
-            Pooling::Session => (limits.for_good(), String::new()),
-            Pooling::Transaction => (BACKEND.to_owned(), limits.for_a_transaction()),
+            Pooling::Session => (limits.session_settings_sql(), String::new()),
+            Pooling::Transaction => (BACKEND.to_owned(), limits.transaction_settings_sql()),
         };
-        let backend = ask(&mut connection, first.into()).await?;
+        let backend = run_and_read_backend(&mut connection, first.into()).await?;
         Ok(Self { connection, pooling, begin: begin.into(), backend })
     }
 
-    /// What was at the other end when it was opened, or when the last transaction began.
+    /// The backend when the connection was opened, or of the last transaction.
     pub(super) fn backend(&self) -> ServerInfo {
         self.backend
     }
 
-    /// The number of its backend, or of that of the last transaction: by it a statement can be called off.
+    /// The process id of that backend, for cancelling its statement.
     pub fn backend_pid(&self) -> i32 {
         self.backend.pid
     }
 
-    /// Ends it as Postgres likes it.
+    /// Closes the connection with a Terminate message.
     ///
     /// # Errors
-    /// When nobody listens any more.
+    /// When the connection is already dead.
     pub async fn close(self) -> Result<(), Error> {
         self.connection.close().await
     }
 
-    /// Whether anybody is there.
+    /// Checks by a ping that the connection works.
     pub(super) async fn is_alive(&mut self) -> Result<(), Error> {
         self.connection.ping().await
     }
 
-    /// The same. A transaction that a statement was in the middle of is rolled back.
-    pub(super) async fn settle(&mut self) -> Result<(), Error> {
+    /// Like [`Self::is_alive`], and rolls back a transaction that an interrupted statement has left open.
+    pub(super) async fn roll_back_open(&mut self) -> Result<(), Error> {
         self.is_alive().await?;
         match self.pooling {
             Pooling::Session => Ok(()),
@@ -142,16 +142,16 @@ impl DatabaseConnection {
         }
     }
 
-    /// Begins a transaction and ends it, to see which backend it gets.
+    /// Runs an empty transaction, to find out which backend it gets.
     pub(super) async fn try_transaction(&mut self) -> Result<(), Error> {
         self.begin().await?;
         self.simple("rollback").await
     }
 
-    /// Does something that needs one backend throughout, such as a migration.
+    /// Runs something that needs the same backend throughout, such as a migration.
     ///
     /// # Errors
-    /// What it says itself, or that the database gives no answer.
+    /// The error of `work`, or when the database can't be reached.
     pub async fn on_one_backend<T, E: From<Error>>(
         &mut self,
         work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
@@ -162,7 +162,7 @@ impl DatabaseConnection {
         let begin = AssertSqlSafe(Arc::clone(&self.begin));
         let mut transaction = self.connection.begin_with(begin).await?;
         let outcome = work(&mut transaction).await;
-        // The backend is somebody else's next, who may use the same names.
+        // The next client of this backend may use the same statement names.
         transaction.clear_cached_statements().await?;
         match outcome.is_ok() {
             true => transaction.commit().await?,
@@ -172,7 +172,7 @@ impl DatabaseConnection {
     }
 
     async fn begin(&mut self) -> Result<(), Error> {
-        self.backend = ask(&mut self.connection, Arc::clone(&self.begin)).await?;
+        self.backend = run_and_read_backend(&mut self.connection, Arc::clone(&self.begin)).await?;
         Ok(())
     }
 
@@ -181,13 +181,19 @@ impl DatabaseConnection {
     }
 }
 
-/// Has these limits hold on a connection whose backend is its own.
-pub(super) async fn limit(connection: &mut PgConnection, limits: &StatementLimits) -> Result<(), Error> {
-    ask(connection, limits.for_good().into()).await.map(drop)
+/// Applies the limits to the session of a dedicated backend.
+pub(super) async fn apply_limits(
+    connection: &mut PgConnection,
+    limits: &StatementLimits,
+) -> Result<(), Error> {
+    run_and_read_backend(connection, limits.session_settings_sql().into()).await.map(drop)
 }
 
-/// Several statements in one exchange, the last of which is [`BACKEND`].
-async fn ask(connection: &mut PgConnection, statements: Arc<str>) -> Result<ServerInfo, Error> {
+/// Runs several statements in one exchange. The last one must be [`BACKEND`].
+async fn run_and_read_backend(
+    connection: &mut PgConnection,
+    statements: Arc<str>,
+) -> Result<ServerInfo, Error> {
     let row = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_one(connection).await?;
     Ok(ServerInfo {
         pid: row.try_get(0)?,
@@ -255,7 +261,7 @@ impl<'c> Executor<'c> for &'c mut DatabaseConnection {
     }
 }
 
-/// A statement that gets no name, so that it leaves nothing behind.
+/// An unnamed statement, which leaves no session state behind.
 struct Unnamed<E>(E);
 
 impl<'q, E: Execute<'q, Postgres>> Execute<'q, Postgres> for Unnamed<E> {

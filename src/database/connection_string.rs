@@ -1,4 +1,4 @@
-//! How the address of a database is written: as a URL, or as libpq's `key=value` (Postgres, section 34.1).
+//! Connection strings: URLs, and libpq's `key=value` form (Postgres documentation, section 34.1).
 
 use std::io;
 use std::net::Ipv6Addr;
@@ -10,59 +10,59 @@ use url::{Url, form_urlencoded};
 
 use super::machine_roots::machine_roots;
 
-/// Why an address can't be read. Says nothing of what stands in it that may be secret.
+/// Why a connection string is invalid. The messages contain no secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum UrlError {
-    /// It is none.
+    /// Neither form.
     #[error(
         "expected a URL such as postgres://user:password@host:5432/database, or host=… port=… user=… password=… dbname=…"
     )]
     NoUrl,
-    /// A character ends the user's name or the password early.
+    /// An unescaped character ends the user name or the password early.
     #[error(
         "a {0} in a user name or password must be written as %{code:02X} (percent-encoding; so must #, /, ?, @, : and %: \
          %23, %2F, %3F, %40, %3A, %25)",
         code = u32::from(*.0)
     )]
     NotEncoded(char),
-    /// Nothing reads it.
-    #[error("{name} is no parameter of a connection here: {advice}")]
+    /// An unknown parameter.
+    #[error("{name} is not a supported connection parameter: {advice}")]
     Unknown {
         /// Its name.
         name: String,
         /// What to do instead.
         advice: &'static str,
     },
-    /// It says nothing that can be meant.
+    /// An invalid value.
     #[error("{name}: expected {expected}")]
     Value {
         /// The parameter.
         name: String,
-        /// What it may be.
+        /// The valid values.
         expected: &'static str,
     },
-    /// A file that it names, or that holds the certificates that this machine trusts.
+    /// A file that a parameter names, or the system's trusted certificates, can't be read.
     #[error("{name} can't be read: {error}")]
     File {
-        /// The parameter, and the file.
+        /// The parameter and the file.
         name: String,
-        /// Why not.
+        /// The cause.
         error: io::Error,
     },
-    /// sqlx takes something else for wrong.
+    /// sqlx rejects the options.
     #[error(transparent)]
     Options(#[from] sqlx::Error),
 }
 
-/// Servers of one database.
+/// The servers of one database.
 pub(super) struct ServerList {
-    /// Each, in the order in which they are tried.
+    /// Options for each, in the order in which they are tried.
     pub(super) servers: Vec<PgConnectOptions>,
-    /// Whether one that takes no writes is passed by.
+    /// Whether servers that reject writes are skipped (`target_session_attrs=read-write`).
     pub(super) wants_writable: bool,
 }
 
-/// What is read, and what it is called here.
+/// The supported parameters, and the names that are used for them here.
 const KNOWN: [(&str, &str); 19] = [
     ("host", "host"),
     ("hostaddr", "hostaddr"),
@@ -85,21 +85,21 @@ const KNOWN: [(&str, &str); 19] = [
     ("target_session_attrs", "target_session_attrs"),
 ];
 
-/// What people write who know it from elsewhere, and what they mean.
+/// Parameters of other drivers, with advice on what to use instead.
 const MEANT: [(&[&str], &str); 5] = [
     (
         &["schema", "search_path", "currentSchema", "current_schema"],
-        "leave it out, everything of the service's is in the schema dualauth",
+        "leave it out, all tables of the service are in the schema dualauth",
     ),
     (
         &["ssl", "tls", "requiressl"],
-        "write sslmode=require, or sslmode=verify-full, which also checks who answers",
+        "write sslmode=require, or sslmode=verify-full, which also verifies the host name",
     ),
     (
         &["pool_size", "max_connections", "connection_limit", "pool_max_conns", "max"],
         "set DATABASE_MAX_CONNECTIONS",
     ),
-    (&["pgbouncer", "prepared_statements"], "leave it out, a pooler is noticed"),
+    (&["pgbouncer", "prepared_statements"], "leave it out, poolers are detected"),
     (
         &[
             "connect_timeout",
@@ -113,10 +113,10 @@ const MEANT: [(&[&str], &str); 5] = [
     ),
 ];
 
-/// Parameters by their names, in the order in which they were given.
+/// Names and values, in the order of the string.
 type Parameters = Vec<(String, String)>;
 
-/// Reads it.
+/// Parses a connection string.
 ///
 /// # Errors
 /// See [`UrlError`].
@@ -140,7 +140,7 @@ fn value(name: &str, expected: &'static str) -> UrlError {
     UrlError::Value { name: name.to_owned(), expected }
 }
 
-/// What stands behind `postgres://`.
+/// The part after `postgres://`.
 fn of_url(rest: &str) -> Result<Parameters, UrlError> {
     if rest.contains('#') {
         return Err(UrlError::NotEncoded('#'));
@@ -177,7 +177,7 @@ fn decoded(name: &str, text: &str) -> Result<String, UrlError> {
     decoded.map(|text| text.into_owned()).map_err(|_| value(name, "UTF-8"))
 }
 
-/// `host:port,host:port`, as lists of both.
+/// `host:port,host:port`, as a list of hosts and one of ports.
 fn of_hosts(hosts: &str) -> Result<Parameters, UrlError> {
     if hosts.is_empty() {
         return Ok(Parameters::new());
@@ -209,7 +209,7 @@ fn of_host(host: &str) -> Result<(&str, &str), UrlError> {
     }
 }
 
-/// libpq's other form: `key = value`, where a value may be in single quotes, and a backslash takes what follows as it is.
+/// libpq's `key = value` form. A value may be in single quotes, and a backslash escapes the next character.
 fn of_pairs(text: &str) -> Result<Parameters, UrlError> {
     let mut parameters = Parameters::new();
     let mut rest = text.trim_start();
@@ -242,7 +242,7 @@ fn known(name: &str) -> Option<&str> {
     option.or_else(|| KNOWN.iter().find(|(known, _)| *known == name).map(|(_, name)| *name))
 }
 
-/// Each by the one name that it has here.
+/// Checks the names, and maps synonyms to one name.
 fn checked(given: Parameters) -> Result<Parameters, UrlError> {
     let named = given.into_iter().map(|(name, value)| match known(&name) {
         Some(known) => Ok((known.to_owned(), value)),
@@ -254,14 +254,14 @@ fn checked(given: Parameters) -> Result<Parameters, UrlError> {
     named.collect()
 }
 
-/// The one that was given last.
+/// Removes a parameter. The last one counts if it was given repeatedly.
 fn take(parameters: &mut Parameters, name: &str) -> Option<String> {
     let value = parameters.iter().rfind(|(other, _)| other == name).map(|(_, value)| value.clone());
     parameters.retain(|(other, _)| other != name);
     value
 }
 
-/// Where each server is. None is named: there is the one that libpq's variables name, or the machine's own.
+/// The parameters of each server. If no host is given, libpq's variables or the local socket apply.
 fn servers(given: &mut Parameters) -> Result<Vec<Parameters>, UrlError> {
     let of = |given: &mut Parameters, name| -> Vec<String> {
         let list = take(given, name);
@@ -285,13 +285,13 @@ fn servers(given: &mut Parameters) -> Result<Vec<Parameters>, UrlError> {
     Ok((0..count).map(server).collect())
 }
 
-/// An IPv6 address without the brackets that it has in a URL.
+/// An IPv6 address without the brackets of its URL form.
 fn bare(host: String) -> String {
     let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     inside.map(str::to_owned).unwrap_or(host)
 }
 
-/// What sqlx makes of it, which knows libpq's variables and its password file.
+/// The options for sqlx, which also reads libpq's variables and password file.
 fn options(server: Parameters, rest: &Parameters) -> Result<PgConnectOptions, UrlError> {
     let mut rest = rest.clone();
     let root = take(&mut rest, "sslrootcert");
@@ -306,7 +306,7 @@ fn options(server: Parameters, rest: &Parameters) -> Result<PgConnectOptions, Ur
     let is_env_set = std::env::var_os("PGSSLROOTCERT").is_some();
     let verifies = matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
     match root.as_deref() {
-        // As libpq has it: who trusts every authority wants to know the name.
+        // As in libpq: when every public authority is trusted, the host name must be checked.
         Some("system") if rest.iter().all(|(name, _)| name != "sslmode") => {
             Ok(options.ssl_mode(PgSslMode::VerifyFull).ssl_root_cert_from_pem(machine_roots()?))
         }
@@ -320,7 +320,7 @@ fn options(server: Parameters, rest: &Parameters) -> Result<PgConnectOptions, Ur
     }
 }
 
-/// That it can be read, while its name is known.
+/// Checks here that a file can be read, while the parameter's name is known for the error.
 fn check_file(name: &str, path: &str) -> Result<(), UrlError> {
     let named = |error| UrlError::File { name: format!("{name}={path}"), error };
     std::fs::read(path).map(drop).map_err(named)

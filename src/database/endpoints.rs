@@ -1,4 +1,4 @@
-//! How the database is reached: by which of its servers, and whose the backends are.
+//! Routes to the database: its servers, and whether a pooler is in front of them.
 
 use std::fmt;
 use std::io;
@@ -14,7 +14,7 @@ use super::connection::{DatabaseConnection, Pooling, StatementLimits};
 use super::connection_string::{self, ServerList, UrlError};
 use super::{ACQUIRE_TIMEOUT, OpenError, pooling};
 
-/// One way to the database.
+/// One route to the database: its servers, and how backends are pooled there.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     pub(super) servers: Arc<Servers>,
@@ -24,16 +24,16 @@ pub(super) struct Endpoint {
 impl Endpoint {
     async fn find(url: &SecretString, name: &str) -> Result<Self, OpenError> {
         let servers = Servers::at(url, name)?;
-        let pooling = pooling::find_out(&servers).await?;
+        let pooling = pooling::detect(&servers).await?;
         Ok(Self { servers: Arc::new(servers), pooling })
     }
 
-    /// Connects, with these limits on whatever is asked.
+    /// Connects, with these limits for every statement.
     pub(super) async fn connect(&self, limits: &StatementLimits) -> Result<DatabaseConnection, Error> {
         self.servers.connect(self.pooling, limits).await
     }
 
-    /// Whether connecting may go well in a moment, though it did not now.
+    /// Whether a retry may succeed soon after this error.
     pub(super) fn may_come_back(&self, error: &Error) -> bool {
         match error {
             Error::Io(error) => {
@@ -45,18 +45,18 @@ impl Endpoint {
     }
 }
 
-/// Where a way leads that is there beside the usual one.
+/// The setting `DATABASE_DIRECT_URL`: a connection that bypasses the pooler.
 #[derive(Clone, Debug)]
 pub enum DirectUrl {
-    /// Where the usual one does.
+    /// The same as `DATABASE_URL`.
     Usual,
-    /// Here.
+    /// This URL.
     Url(SecretString),
-    /// There is none.
+    /// There is no direct connection.
     None,
 }
 
-/// Whether an address can be read.
+/// Checks that a connection string can be parsed.
 ///
 /// # Errors
 /// Why not.
@@ -64,29 +64,29 @@ pub fn check_url(url: &str) -> Result<(), UrlError> {
     connection_string::parse(url).map(drop)
 }
 
-/// The ways to a database.
+/// The routes to a database.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     pub(super) usual: Endpoint,
-    /// One on which notifications arrive; none: there is none such.
+    /// A route on which notifications work (LISTEN), if there is one.
     pub(super) direct: Option<Endpoint>,
     advice: Option<&'static str>,
 }
 
-/// When nothing was set, and a pooler is in the way.
-const SET_DIRECT: &str = "DATABASE_URL leads to a pooler in transaction mode, by which no notification arrives: what other \
-    nodes revoke is known here at the next look, within STALENESS_BOUND. Set DATABASE_DIRECT_URL to the address of Postgres \
+/// Advice when `DATABASE_DIRECT_URL` is not set and `DATABASE_URL` leads to a pooler.
+const SET_DIRECT: &str = "DATABASE_URL leads to a pooler in transaction mode, which does not support notifications: revocations by \
+    other nodes are noticed at the next poll, within STALENESS_BOUND. Set DATABASE_DIRECT_URL to the address of Postgres \
     itself, or to none if there is no way past the pooler.";
 
-/// When what was set is no better.
-const NOT_DIRECT: &str = "DATABASE_DIRECT_URL leads to a pooler in transaction mode, by which no notification arrives: set it \
+/// Advice when `DATABASE_DIRECT_URL` leads to a pooler, too.
+const NOT_DIRECT: &str = "DATABASE_DIRECT_URL leads to a pooler in transaction mode, which does not support notifications: set it \
     to the address of Postgres itself, or to none if there is no way past the pooler.";
 
 impl Endpoints {
-    /// Finds out what there is at these addresses, for connections of this name.
+    /// Connects to these URLs, and detects poolers. The connections get this application name.
     ///
     /// # Errors
-    /// When one can't be read, nobody answers there, or transactions are refused.
+    /// When a URL is invalid, no server answers there, or transactions are not supported.
     pub async fn find(url: &SecretString, direct: &DirectUrl, name: &str) -> Result<Self, OpenError> {
         let usual = Endpoint::find(url, name).await?;
         let direct = match direct {
@@ -95,49 +95,51 @@ impl Endpoints {
             DirectUrl::Url(url) => (Endpoint::find(url, name).await?, NOT_DIRECT),
         };
         Ok(match direct {
-            (way, _) if way.pooling == Pooling::Session => Self { usual, direct: Some(way), advice: None },
+            (route, _) if route.pooling == Pooling::Session => {
+                Self { usual, direct: Some(route), advice: None }
+            }
             (_, advice) => Self { usual, direct: None, advice: Some(advice) },
         })
     }
 
-    /// To a Postgres that is known to have no pooler in front of it: it is not asked, nor connected to.
+    /// A Postgres that is known to have no pooler in front of it. Does not connect.
     ///
     /// # Errors
-    /// When the address can't be read.
+    /// When the URL is invalid.
     pub fn direct_to(url: &SecretString, name: &str) -> Result<Self, OpenError> {
         let servers = Servers::at(url, name)?;
         let usual = Endpoint { servers: Arc::new(servers), pooling: Pooling::Session };
         Ok(Self { direct: Some(usual.clone()), usual, advice: None })
     }
 
-    /// By which migrations go, and what somebody has to themselves.
+    /// Used for migrations and exclusive connections.
     pub(super) fn most_direct(&self) -> &Endpoint {
         self.direct.as_ref().unwrap_or(&self.usual)
     }
 
-    /// Whether each connection for requests has a backend for itself.
+    /// How backends are pooled for requests.
     pub fn pooling(&self) -> Pooling {
         self.usual.pooling
     }
 
-    /// How the usual server is connected to.
+    /// The options of the server that `DATABASE_URL` leads to.
     pub fn options(&self) -> &PgConnectOptions {
         self.usual.servers.options()
     }
 
-    /// What could be set so that there were a better one.
+    /// Advice on a setting that would allow notifications, if they don't work.
     pub fn advice(&self) -> Option<&'static str> {
         self.advice
     }
 }
 
-/// `too_many_connections`: of the server, of the database or of the role.
+/// `too_many_connections`: the limit of the server, the database or the role.
 const FULL: &str = "53300";
 
-/// `cannot_connect_now`: it starts, stops or recovers.
+/// `cannot_connect_now`: the server is starting, stopping or recovering.
 const STARTING: &str = "57P03";
 
-/// Whether no further connection was granted. pgbouncer says it in its own words.
+/// Whether a connection limit was reached. pgbouncer has a message of its own for it.
 pub(super) fn is_full(error: &Error) -> bool {
     let refused =
         |error: &dyn sqlx::error::DatabaseError| error.message().contains("no more connections allowed");
@@ -148,12 +150,12 @@ fn has_code(error: &Error, code: &str) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|it| it == code)
 }
 
-/// Servers of one database, one of which takes writes.
+/// The servers of one database, one of which accepts writes.
 pub(super) struct Servers {
     candidates: Vec<PgConnectOptions>,
-    /// Whether one that takes no writes is passed by.
+    /// Whether servers that reject writes are skipped.
     wants_writable: bool,
-    /// Which one was connected to last.
+    /// Index of the server that was connected to last.
     current: AtomicUsize,
 }
 
@@ -164,10 +166,11 @@ impl fmt::Debug for Servers {
 }
 
 impl Servers {
-    /// Those at this address, whose connections have this name.
+    /// The servers in this connection string. The connections get this application name.
     fn at(url: &SecretString, name: &str) -> Result<Self, UrlError> {
         let ServerList { servers, wants_writable } = connection_string::parse(url.expose_secret())?;
-        // No pooler takes extra_float_digits as a parameter of the start, and numbers come in binary anyway.
+        // Poolers reject extra_float_digits as a startup parameter, and it is not needed: numbers are transferred in
+        // binary.
         let named = |it: PgConnectOptions| it.application_name(name).extra_float_digits(None);
         let candidates = servers.into_iter().map(named).collect();
         Ok(Self { candidates, wants_writable, current: AtomicUsize::default() })
@@ -177,12 +180,12 @@ impl Servers {
         self.candidates.len() > 1
     }
 
-    /// How the one is connected to that was connected to last.
+    /// The options of the server that was connected to last.
     pub(super) fn options(&self) -> &PgConnectOptions {
         &self.candidates[self.current.load(Ordering::Relaxed)]
     }
 
-    /// Connects to the first that will do, beginning with the one that did last.
+    /// Connects to the first suitable server, beginning with the last used one.
     pub(super) async fn connect(
         &self,
         pooling: Pooling,
@@ -213,7 +216,7 @@ impl Servers {
             DatabaseConnection::prepared(connection, pooling, limits).await
         };
         let connection = match self.are_several() {
-            // Others are to have their turn.
+            // A shorter limit, which leaves time for the other servers.
             true => timeout(ACQUIRE_TIMEOUT / 2, connecting).await.map_err(|_| Error::PoolTimedOut)??,
             false => connecting.await?,
         };

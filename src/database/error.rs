@@ -1,4 +1,4 @@
-//! What an error of Postgres means: it is away, or it refused.
+//! Classification of database errors: temporarily unavailable, or rejected.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use crate::error::Problem;
 
 use super::io_runtime::on_io_runtime;
 
-/// How long a statement may take, as seen from here: a little more than Postgres allows it, so that this limit
-/// acts only when the connection is dead and nobody tells.
+/// Time limit for a statement on the client's side. A little more than Postgres' own limit, so that it acts only when
+/// the connection is dead without an error.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
-/// Why the database gave no answer.
+/// Why a statement failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// It is away, full, restarting, too slow or read-only: the same request may succeed later.
+    /// Postgres is unavailable, full, restarting, too slow or read-only. A retry may succeed.
     #[error("the database is unavailable: {0}")]
     Unavailable(#[source] sqlx::Error),
-    /// It refused what it was asked: a fault of ours.
-    #[error("the database refused: {0}")]
+    /// Postgres rejected the statement: a bug of this program.
+    #[error("the database rejected the statement: {0}")]
     Refused(#[source] sqlx::Error),
 }
 
 impl DatabaseError {
-    /// Whether it can be read, and not written.
+    /// Whether the database can be read but not written.
     pub fn is_read_only(&self) -> bool {
         let Self::Unavailable(sqlx::Error::Database(error)) = self else { return false };
         error.code().is_some_and(|code| code == READ_ONLY)
     }
 
-    /// Whether the values were refused that the statement was given: with others it may do. By SQLSTATE: data exceptions,
-    /// constraints that don't hold, limits, and what a trigger says.
+    /// Whether the values of the statement were rejected, so that other values may be accepted. By SQLSTATE: data
+    /// exceptions, constraint violations, program limits, and errors raised in triggers.
     pub fn is_about_values(&self) -> bool {
         let Self::Refused(sqlx::Error::Database(error)) = self else { return false };
         let class = error.code().and_then(|code| code.get(..2).map(str::to_owned)).unwrap_or_default();
@@ -52,10 +52,10 @@ impl From<DatabaseError> for Problem {
     }
 }
 
-/// Waits for a statement, but not for ever.
+/// Runs a statement with [`ANSWER_TIMEOUT`].
 ///
 /// # Errors
-/// What the database said, or that it said nothing.
+/// The database's error, or a timeout.
 pub async fn answer<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, DatabaseError> {
     match tokio::time::timeout(ANSWER_TIMEOUT, on_io_runtime(statement)).await {
         Ok(answer) => answer.map_err(DatabaseError::from),
@@ -76,15 +76,15 @@ fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// `read_only_sql_transaction`: a standby, or a server that takes no writes for now.
+/// `read_only_sql_transaction`: a standby, or a server that is read-only for now.
 const READ_ONLY: &str = "25006";
 
-/// By SQLSTATE (Postgres, appendix A).
+/// By SQLSTATE (Postgres documentation, appendix A).
 fn is_unavailable_state(code: &str) -> bool {
     let class = code.get(..2).unwrap_or_default();
-    // Connection exceptions, transactions rolled back (also a deadlock), insufficient resources, operator intervention
-    // (also a statement timeout), system errors; then a lock timeout, and a server that takes no writes.
+    // Connection exceptions, transaction rollbacks (including deadlocks), insufficient resources, operator
+    // intervention (including statement timeouts), system errors; then lock timeouts and read-only servers.
     let is_busy = matches!(class, "08" | "40" | "53" | "57" | "58") || matches!(code, "55P03" | READ_ONLY);
-    // It lets nobody in: no such password, no such database, or one that takes no connections for now.
+    // Connections are rejected: wrong password, no such database, or one that accepts no connections for now.
     is_busy || class == "28" || matches!(code, "3D000" | "55000")
 }

@@ -1,4 +1,4 @@
-//! The `APP_SECRET` that is made for a database when none is set, and kept in it.
+//! The generated `APP_SECRET`: created when none is set, and stored in the database.
 
 use crate::clock::Clock;
 use crate::crypto::AppSecret;
@@ -6,8 +6,9 @@ use crate::crypto::AppSecret;
 use super::error::{DatabaseError, answer};
 use super::pool::ConnectionPool;
 
-/// The secret of this database: the one that was made for it, or one made now; the flag tells which. `None` when its
-/// signing keys are sealed under one that was set: another would open none of them.
+/// Returns the stored secret of this database, or generates and stores one; the flag tells whether it is new. `None`
+/// when the database's signing keys are sealed under a secret that was set before: a new one could unseal none of
+/// them.
 ///
 /// # Errors
 /// When the database gives no answer.
@@ -18,7 +19,7 @@ pub async fn make_app_secret(
     if let Some(secret) = made_app_secret(pool).await? {
         return Ok(Some((secret, false)));
     }
-    // Two nodes may start at once: what is stored wins, and both read it.
+    // Two nodes may start at once: the stored one wins, and both read it.
     let new = AppSecret::generate();
     let made = sqlx::query!(
         "insert into dualauth.secrets (name, value, created_at) select 'app_secret', $1, $2
@@ -30,7 +31,7 @@ pub async fn make_app_secret(
     Ok(made_app_secret(pool).await?.map(|secret| (secret, is_new)))
 }
 
-/// The secret that was made for this database, if one was.
+/// The stored secret of this database, if there is one.
 ///
 /// # Errors
 /// When the database gives no answer.
@@ -41,7 +42,7 @@ pub async fn made_app_secret(pool: &ConnectionPool) -> Result<Option<AppSecret>,
     Ok(Some(AppSecret::new(stored).ok_or_else(too_short)?))
 }
 
-/// Forgets it.
+/// Deletes the stored secret.
 ///
 /// # Errors
 /// When the database gives no answer.

@@ -1,7 +1,7 @@
-//! Where connections to Postgres live: in the node's own runtime, whichever thread opens them.
+//! Runs connections to Postgres in the node's main runtime, whichever thread opens them.
 //!
-//! Each worker of a server has a runtime of its own, which ends when the node stops and nothing is under way there. A
-//! connection that it had opened would end with it, though another worker waits for an answer on it.
+//! Each HTTP worker has a runtime of its own, which ends when the node stops and the worker has no requests left. A
+//! connection opened there would end with it, even if another worker waits for a response on it.
 
 use std::cell::RefCell;
 use std::pin::pin;
@@ -13,12 +13,12 @@ thread_local! {
     static IO_RUNTIME: RefCell<Option<Handle>> = const { RefCell::new(None) };
 }
 
-/// What this thread opens from now on lives in that runtime.
+/// Sets the runtime for connections that this thread opens from now on.
 pub fn set_io_runtime(runtime: Handle) {
     IO_RUNTIME.set(Some(runtime));
 }
 
-/// Waits for something that may open a connection.
+/// Runs something that may open a connection in that runtime's context.
 pub(super) async fn on_io_runtime<T>(statement: impl Future<Output = T>) -> T {
     let Some(runtime) = IO_RUNTIME.with_borrow(Option::clone) else { return statement.await };
     let mut statement = pin!(statement);

@@ -1,4 +1,4 @@
-//! The certificate authorities that this machine trusts, for a TLS connection to Postgres.
+//! The certificate authorities that this machine trusts, for TLS connections to Postgres.
 
 use std::io;
 
@@ -7,14 +7,14 @@ use rustls::RootCertStore;
 
 use super::connection_string::UrlError;
 
-/// The certificates that this machine trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+/// The trusted certificates of this machine, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`, in PEM format.
 pub(super) fn machine_roots() -> Result<Vec<u8>, UrlError> {
     let machine = rustls_native_certs::load_native_certs();
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| std::env::var_os(name).is_some());
     if let (Some(name), Some(error)) = (named, machine.errors.into_iter().next()) {
         return Err(UrlError::File { name: name.to_owned(), error: io::Error::other(error) });
     }
-    // One that sqlx can't read would keep it from all others.
+    // Skip invalid certificates: sqlx would reject all because of one.
     let mut store = RootCertStore::empty();
     let readable = machine.certs.into_iter().filter(|certificate| store.add(certificate.clone()).is_ok());
     let certificates: Vec<Pem> = readable.map(|it| Pem::new("CERTIFICATE", it.to_vec())).collect();

@@ -1,7 +1,7 @@
-//! The migrations: how a schema is brought up to date, from nothing, or from where versions of before have left it.
+//! Runs the migrations: on an empty database, or one that an older version has left.
 //!
-//! All in one transaction, and no statement of it has a name: it happens whole or not at all, and nothing of it stays behind on
-//! a connection that belongs to a pooler.
+//! All in one transaction with unnamed statements, so that they apply completely or not at all, and leave no session
+//! state on a pooler's connection.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use super::NODE;
 use super::rights;
 use super::schema::{self, OWN_SCHEMA, Schema, SchemaError};
 
-/// The migrations, compiled in. Each may be written without the schema's name: it is the search_path when they run.
+/// The migrations, compiled in. They may omit the schema's name: the search_path is set when they run.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// Who is migrating has this lock of the database.
+/// Key of the advisory lock that is held during migrations.
 const LOCK: i64 = i64::from_be_bytes(*b"migrates");
 
-/// How often it is tried when somebody is in the way, and how long it leaves them alone in between.
+/// Number of attempts when other transactions block the migrations, and the pause between them.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What versions of before have made in a schema that was not theirs alone, each with the migration that did.
+/// Objects that older versions created in a schema shared with others, each with the migration that created it.
 const BEFORE: [(i64, &str, &str); 23] = [
     (1, "table", "users"),
     (2, "table", "logins"),
@@ -50,11 +50,12 @@ const BEFORE: [(i64, &str, &str); 23] = [
     (12, "function", "current_history()"),
 ];
 
-/// Brings the schema up to date. Whoever does so at the same time waits, and finds that it is done. To look takes no right
-/// to create anything, and up to date it writes nothing: day to day, the service needs none.
+/// Applies pending migrations. A concurrent call waits and then finds nothing to do. The check alone needs no
+/// privilege to create anything, and writes nothing if the schema is up to date, so that the service's role needs no
+/// more in daily operation.
 ///
 /// # Errors
-/// When this program can't use the schema, may not change it, or the database gives no answer.
+/// When this program is not compatible with the schema, lacks privileges, or the database can't be reached.
 pub async fn migrate(connection: &mut PgConnection) -> Result<(), SchemaError> {
     for _ in 1..TRIES {
         match attempt(connection).await {
@@ -69,55 +70,55 @@ pub async fn migrate(connection: &mut PgConnection) -> Result<(), SchemaError> {
 }
 
 async fn attempt(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    // Whatever the role's default is: who has waited for the lock must see what was done meanwhile.
+    // Regardless of the role's default isolation: after waiting for the lock, the other's changes must be visible.
     let mut transaction = connection.begin_with("begin isolation level read committed").await?;
-    match bring_up_to_date(&mut transaction).await {
+    match apply_pending(&mut transaction).await {
         Ok(()) => Ok(transaction.commit().await?),
         Err(error) => {
-            // It has failed already; that the connection may be lost on top of it changes nothing.
+            // The attempt has failed already; a lost connection adds nothing.
             let _ = transaction.rollback().await;
             Err(error.or_locked())
         }
     }
 }
 
-async fn bring_up_to_date(transaction: &mut PgConnection) -> Result<(), SchemaError> {
+async fn apply_pending(transaction: &mut PgConnection) -> Result<(), SchemaError> {
     if let Schema::Ready { .. } = Schema::read(transaction).await? {
         return Ok(());
     }
-    // Others may be at it for as long as it takes.
+    // Another node's migrations may take as long as they need.
     execute(transaction, format!("set local lock_timeout = 0; set local statement_timeout = 0; select pg_advisory_xact_lock({LOCK})")).await?;
     let found = Schema::read(transaction).await?;
     if let Schema::Ready { .. } = found {
         return Ok(());
     }
-    let grants = rights::to_migrate(transaction, &found).await?;
+    let grants = rights::missing_to_migrate(transaction, &found).await?;
     if !grants.is_empty() {
         return Err(SchemaError::MayNotMigrate { pending: found.pending(), grants });
     }
-    // Much less than a request waits for a lock: those that queue up behind this one are still served. And less than Postgres
-    // takes to look for a deadlock: this one gives up before a request is called off for it.
+    // Much shorter than the lock timeout of requests, so that requests queued behind this one are still served. Also
+    // shorter than Postgres' deadlock_timeout: this transaction gives up before a request is cancelled because of it.
     execute(transaction, "set local lock_timeout = '200ms'").await?;
     make_schema(transaction).await?;
     if let Schema::Elsewhere(before) = &found {
-        move_from(transaction, before).await?;
+        move_tables_from(transaction, before).await?;
     }
     run(transaction).await
 }
 
 async fn make_schema(transaction: &mut PgConnection) -> Result<(), sqlx::Error> {
     let exists = "select exists (select from pg_namespace where nspname = 'dualauth')";
-    // Even `if not exists` takes the right to make one.
+    // Even `if not exists` needs the privilege to create a schema.
     if !sqlx::query_scalar(exists).persistent(false).fetch_one(&mut *transaction).await? {
         execute(transaction, "create schema dualauth").await?;
     }
     execute(transaction, include_str!("migrations_table.sql")).await
 }
 
-/// Takes in what a version of before has made elsewhere, and nothing else that is there.
-async fn move_from(transaction: &mut PgConnection, before: &str) -> Result<(), SchemaError> {
+/// Moves the objects of an older version from another schema, and nothing else.
+async fn move_tables_from(transaction: &mut PgConnection, before: &str) -> Result<(), SchemaError> {
     let quoted = format!("\"{}\"", before.replace('"', "\"\""));
-    // An older node that starts now waits here, and reads then what keeps it from starting.
+    // An older node that starts now waits here, and then reads the row that stops it.
     execute(transaction, format!("lock table {quoted}._sqlx_migrations in access exclusive mode")).await?;
     refuse_while_older_nodes_run(transaction, before).await?;
     let columns = "version, description, installed_on, success, checksum, execution_time";
@@ -131,7 +132,7 @@ async fn move_from(transaction: &mut PgConnection, before: &str) -> Result<(), S
     {
         execute(transaction, format!("alter {kind} {quoted}.{name} set schema dualauth")).await?;
     }
-    // Without it an older version would find no schema there, and make itself another, empty one.
+    // Without this row an older version would find no tables, and would create new, empty ones.
     let gone = format!(
         "insert into {quoted}._sqlx_migrations (version, description, success, checksum, execution_time)
          values ({OWN_SCHEMA}, 'moved to the schema dualauth', true, '', 0)"
@@ -141,7 +142,7 @@ async fn move_from(transaction: &mut PgConnection, before: &str) -> Result<(), S
     Ok(())
 }
 
-/// This is the one step that they can't live with.
+/// Fails while older nodes are connected: moving the tables is the one step that they don't survive.
 async fn refuse_while_older_nodes_run(
     transaction: &mut PgConnection,
     before: &str,

@@ -1,4 +1,4 @@
-//! Postgres: the pool, the migrations, and what an error of it means.
+//! Postgres: connections, migrations, and errors.
 
 mod commit_check;
 mod connection;
@@ -33,15 +33,15 @@ pub use self::pools::{OWN_CONNECTIONS, Pools};
 pub use self::read_position::ReadPosition;
 pub use self::schema::{Schema, SchemaError};
 
-/// What a node's connections are called in `pg_stat_activity`. It tells other nodes by itself when there is something to
-/// read; for whoever has another name, a trigger does.
+/// The application name of a node's connections in `pg_stat_activity`. Nodes notify each other of new rows in the
+/// feed; for changes by clients with other names, a trigger does.
 pub const NODE: &str = "dualauth";
 
-/// And those of a command.
+/// The application name of connections of commands.
 pub const COMMAND: &str = "dualauth-command";
 
-/// How long a request waits for a connection: sqlx waits 30 s by default, which outlives its client.
+/// Time limit for getting a connection. sqlx's default of 30 s outlives the client.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a connection may take to show that it is alive.
+/// Time limit for a ping.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(2);

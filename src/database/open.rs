@@ -1,4 +1,4 @@
-//! Opening a database: it is found, its schema brought up to date, and the role's rights are checked.
+//! Opens a database: connects, runs pending migrations, and checks the role's privileges.
 
 use std::time::Duration;
 
@@ -14,67 +14,67 @@ use super::pools::Pools;
 use super::schema::SchemaError;
 use super::{COMMAND, NODE, rights};
 
-/// How long the first connection may take.
+/// Time limit for the first connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a database can't be used.
+/// Why a database can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// It can't be reached, or refuses something.
+    /// Connecting or a statement failed.
     #[error("can't open the database: {0}")]
     Connect(#[from] sqlx::Error),
-    /// Its schema can't be used, or be brought up to date.
+    /// The schema is not compatible, or migrating it failed.
     #[error("can't open the database: {0}")]
     Schema(#[from] SchemaError),
-    /// Its address can't be read.
+    /// The URL is invalid.
     #[error("can't open the database: {0}")]
     Url(#[from] UrlError),
-    /// Not every name fits into it.
+    /// The encoding can't represent every name.
     #[error(
-        "the database's encoding is not UTF-8, and not every name fits into it: create one with ENCODING 'UTF8'"
+        "the database's encoding is not UTF-8 and can't represent every name: create one with ENCODING 'UTF8'"
     )]
     Encoding,
-    /// It is reached by a pooler that knows no transactions.
+    /// The pooler uses statement mode, without transactions.
     #[error(
-        "DATABASE_URL leads to a pooler in statement mode, which allows no transactions: have it pool by transaction or by \
-         session (pgbouncer: pool_mode)"
+        "DATABASE_URL leads to a pooler in statement mode, which does not support transactions: use transaction or \
+         session pooling (pgbouncer: pool_mode)"
     )]
     StatementPooling,
 }
 
-/// Connects to `url` under this name, with so many connections for requests, and brings the schema up to date.
+/// Connects to `url` with this application name and number of connections for requests, and runs pending migrations.
 ///
 /// # Errors
-/// When it can't be reached, or its schema not be used.
+/// When the database can't be reached, or the schema can't be used.
 pub async fn open(
     url: &SecretString,
     direct: &DirectUrl,
     connections: u32,
     name: &str,
 ) -> Result<Pools, OpenError> {
-    let ways = timeout(CONNECT_TIMEOUT, Endpoints::find(url, direct, name)).await.map_err(late)??;
-    if let Some(advice) = ways.advice() {
+    let routes = timeout(CONNECT_TIMEOUT, Endpoints::find(url, direct, name)).await.map_err(late)??;
+    if let Some(advice) = routes.advice() {
         tracing::warn!("{advice}");
     }
-    migrate_as(name, ways.most_direct().servers.options()).await?;
-    Ok(Pools::new(ways, connections))
+    migrate_as(name, routes.most_direct().servers.options()).await?;
+    Ok(Pools::new(routes, connections))
 }
 
 fn late(_: tokio::time::error::Elapsed) -> sqlx::Error {
-    sqlx::Error::Io(std::io::Error::other("Postgres gives no answer"))
+    sqlx::Error::Io(std::io::Error::other("Postgres does not respond"))
 }
 
-/// On a connection of its own, since a migration may take longer than any request. A command's, by its name: it is not to
-/// be taken for a node that runs already.
+/// Uses a connection of its own, since a migration may take longer than any request, with the application name of a
+/// command, so that it is not counted as a running node.
 async fn migrate_as(name: &str, options: &PgConnectOptions) -> Result<(), OpenError> {
     let options = options.clone().application_name(COMMAND);
     let connecting = PgConnection::connect_with(&options);
     let mut connection = timeout(CONNECT_TIMEOUT, connecting).await.map_err(late)??;
     migrate(&mut connection).await?;
     if name == NODE {
-        // In a transaction: a pooler may give each statement another backend.
+        // In a transaction, since a pooler may give each statement another backend.
         let mut transaction = connection.begin_with("begin isolation level read committed").await?;
-        let missing = rights::to_serve(&mut transaction).await?;
+        let missing = rights::missing_to_serve(&mut transaction).await?;
         transaction.rollback().await?;
         if !missing.is_empty() {
             return Err(SchemaError::MayNot(missing).into());

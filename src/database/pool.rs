@@ -1,8 +1,8 @@
-//! Connections that are lent to one statement after another.
+//! The connection pool.
 //!
-//! sqlx has a pool as well. It can't do with fewer connections than it was allowed: one that Postgres refuses is asked for
-//! again and again by whoever was to have it, until their time is up, while others come back unused. And it knows of one
-//! server only.
+//! Why not sqlx's pool: it does not adapt to fewer connections than configured. When Postgres refuses one, the
+//! waiting request keeps trying to connect until it times out, although other connections become idle. It also knows
+//! only one server.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,38 +23,38 @@ use super::connection::{DatabaseConnection, StatementLimits};
 use super::endpoints::{Endpoint, is_full};
 use super::{ACQUIRE_TIMEOUT, PROOF_TIMEOUT};
 
-/// When one is replaced, however well it is: behind one name there may be another server by now.
+/// Maximum age of a connection, since the host name may lead to another server by now.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
-/// How long one that nobody needs is kept.
+/// How long an unused connection is kept.
 const LONGEST_IDLE: Duration = Duration::from_secs(10 * 60);
 
-/// How long it does with fewer than it is allowed, once Postgres has refused one.
-const MODESTY: Duration = Duration::from_secs(10);
+/// How long the limit stays reduced after Postgres refused a connection.
+const REDUCED_LIMIT_PERIOD: Duration = Duration::from_secs(10);
 
-/// How long it waits before it tries again to connect, at first and at most.
+/// First and longest pause between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
-/// Connections to the database, which statements are run on as on one.
+/// The connections to the database. A statement that runs on the pool takes any of them.
 #[derive(Clone)]
 pub struct ConnectionPool(Arc<PoolInner>);
 
 struct PoolInner {
-    way: Endpoint,
+    route: Endpoint,
     limits: StatementLimits,
-    most: usize,
-    /// How many Postgres grants, as far as is known.
+    max_size: usize,
+    /// The current limit: lower than `max` while Postgres refuses further connections.
     granted: AtomicUsize,
-    /// How long one may lie idle and still be taken for alive.
+    /// How long a connection may be idle and still be used without a ping.
     trusted_idle: Duration,
-    /// Those that are not lent, the one used last at the end: it is used again first, so that the others may go.
+    /// Idle connections, the last used one at the end. It is reused first, so that the others can expire.
     idle: Mutex<Vec<Idle>>,
-    /// A permit for each of those. Who waits for one gets it in turn.
+    /// One permit per idle connection, which queues waiters in order.
     available: Semaphore,
-    /// How many there are, lent or not, and on their way.
+    /// Number of open connections: idle, in use, or connecting.
     open: watch::Sender<usize>,
-    /// Where one is borrowed when Postgres grants none at all.
+    /// The pool that gives up a connection when Postgres grants this one none at all.
     others: Option<ConnectionPool>,
 }
 
@@ -69,7 +69,7 @@ struct Idle {
     since: Instant,
 }
 
-/// One of those that are open, for as long as it lives.
+/// Counts an open connection until it is dropped.
 struct Counted(watch::Sender<usize>);
 
 impl Drop for Counted {
@@ -80,24 +80,24 @@ impl Drop for Counted {
 
 impl fmt::Debug for ConnectionPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections").field("most", &self.0.most).finish_non_exhaustive()
+        f.debug_struct("ConnectionPool").field("max_size", &self.0.max_size).finish_non_exhaustive()
     }
 }
 
 impl ConnectionPool {
-    /// So many at most, by this way. Connects when it is asked something.
+    /// A pool for this route with a maximum size. Connects on demand.
     pub(super) fn new(
-        way: Endpoint,
+        route: Endpoint,
         limits: StatementLimits,
-        most: usize,
+        max_size: usize,
         trusted_idle: Duration,
         others: Option<ConnectionPool>,
     ) -> Self {
         Self(Arc::new(PoolInner {
-            way,
+            route,
             limits,
-            most,
-            granted: AtomicUsize::new(most),
+            max_size,
+            granted: AtomicUsize::new(max_size),
             trusted_idle,
             idle: Mutex::default(),
             available: Semaphore::new(0),
@@ -106,73 +106,73 @@ impl ConnectionPool {
         }))
     }
 
-    /// How many there may be.
-    pub fn most(&self) -> usize {
-        self.0.most
+    /// Maximum number of connections.
+    pub fn max_size(&self) -> usize {
+        self.0.max_size
     }
 
-    /// How many there are.
+    /// Number of open connections.
     pub fn open(&self) -> usize {
         *self.0.open.borrow()
     }
 
-    /// How many of them nobody uses.
+    /// Number of idle connections.
     pub fn idle(&self) -> usize {
         self.0.idle().len()
     }
 
-    /// Closes each when it is not used any more.
+    /// Closes each connection as soon as it is idle.
     pub(super) async fn close(&self) {
         self.0.available.close();
         let idle = std::mem::take(&mut *self.0.idle());
         for Idle { member, .. } in idle {
-            // It is over either way.
+            // Its end is all that matters, clean or not.
             let _ = member.connection.close().await;
         }
-        // It can't be closed: this here is the sender.
+        // `wait_for` can't fail: this struct holds the sender.
         let _ = self.0.open.subscribe().wait_for(|count| *count == 0).await;
     }
 
-    /// Has one less for a while, so that somebody else can have it.
-    pub(super) async fn give_up_one(&self) -> Result<(), Error> {
+    /// Closes a connection and reduces the limit for a while, so that another pool can have it.
+    pub(super) async fn close_one_idle(&self) -> Result<(), Error> {
         if self.open() == 0 {
             return Ok(());
         }
         let next = timeout(ACQUIRE_TIMEOUT, self.0.next_idle()).await.map_err(|_| Error::PoolTimedOut)??;
         if let Some(Idle { member, .. }) = next {
-            self.do_with(self.open().saturating_sub(1));
+            self.reduce_limit_to(self.open().saturating_sub(1));
             // It may be dead already.
             let _ = member.connection.close().await;
         }
         Ok(())
     }
 
-    /// Lends one, as soon as there is one.
-    async fn lend(&self) -> Result<Lease, Error> {
+    /// Acquires a connection.
+    async fn acquire(&self) -> Result<Lease, Error> {
         let mut trouble = None;
-        let lending = timeout(ACQUIRE_TIMEOUT, self.lend_in_the_end(&mut trouble)).await;
-        lending.unwrap_or_else(|_| Err(trouble.unwrap_or(Error::PoolTimedOut)))
+        let acquiring = timeout(ACQUIRE_TIMEOUT, self.acquire_retrying(&mut trouble)).await;
+        acquiring.unwrap_or_else(|_| Err(trouble.unwrap_or(Error::PoolTimedOut)))
     }
 
-    async fn lend_in_the_end(&self, trouble: &mut Option<Error>) -> Result<Lease, Error> {
+    async fn acquire_retrying(&self, trouble: &mut Option<Error>) -> Result<Lease, Error> {
         let mut pause = FIRST_PAUSE;
         loop {
             let refusal = tokio::select! {
                 biased;
-                idle = self.0.next_idle() => match self.0.proved(idle?).await {
+                idle = self.0.next_idle() => match self.0.checked_alive(idle?).await {
                     Some(member) => return Ok(Lease { pool: self.clone(), member: Some(member) }),
                     None => continue,
                 },
                 refusal = self.open_another() => refusal,
             };
             match &self.0.others {
-                // Those that there are will do.
+                // The server is full: make do with the open connections.
                 _ if is_full(&refusal) && self.open() > 0 => {
-                    self.do_with(self.open());
+                    self.reduce_limit_to(self.open());
                     continue;
                 }
-                Some(others) if is_full(&refusal) => return Box::pin(others.lend()).await,
-                _ if self.0.way.may_come_back(&refusal) => {}
+                Some(others) if is_full(&refusal) => return Box::pin(others.acquire()).await,
+                _ if self.0.route.may_come_back(&refusal) => {}
                 _ => return Err(refusal),
             }
             *trouble = Some(refusal);
@@ -181,17 +181,17 @@ impl ConnectionPool {
         }
     }
 
-    /// Waits until there may be one more, opens it for whoever is next, and ends when that was refused.
+    /// Waits until another connection is allowed and opens it for the next waiter. Returns when that failed.
     async fn open_another(&self) -> Error {
         let mut open = self.0.open.subscribe();
         let counted = loop {
-            match self.0.count_one_more() {
+            match self.0.try_reserve() {
                 Some(counted) => break counted,
-                // It can't fail: here is the sender.
+                // `changed` can't fail: this struct holds the sender.
                 None => drop(open.changed().await),
             }
         };
-        // Whoever waits for it may go away, or get another one first.
+        // Spawned, since the waiting caller may be dropped, or get another connection first.
         let opening = tokio::spawn(self.clone().open_one(counted));
         match opening.await {
             Ok(Err(error)) => error,
@@ -201,21 +201,21 @@ impl ConnectionPool {
     }
 
     async fn open_one(self, counted: Counted) -> Result<(), Error> {
-        let connecting = self.0.way.connect(&self.0.limits);
+        let connecting = self.0.route.connect(&self.0.limits);
         let connection = timeout(ACQUIRE_TIMEOUT, connecting).await.map_err(|_| Error::PoolTimedOut)??;
         self.0.push(Member { connection, since: Instant::now(), _counted: counted });
         Ok(())
     }
 
-    /// Does with so many for a while: Postgres grants no more.
-    fn do_with(&self, count: usize) {
+    /// Reduces the limit for a while, because Postgres grants no more.
+    fn reduce_limit_to(&self, count: usize) {
         self.0.granted.store(count.max(1), Ordering::Relaxed);
         let inner = Arc::downgrade(&self.0);
         tokio::spawn(async move {
-            sleep(MODESTY).await;
+            sleep(REDUCED_LIMIT_PERIOD).await;
             if let Some(inner) = Weak::upgrade(&inner) {
-                inner.granted.store(inner.most, Ordering::Relaxed);
-                // Who waits looks again.
+                inner.granted.store(inner.max_size, Ordering::Relaxed);
+                // Wake waiters to re-check the limit.
                 inner.open.send_modify(|_| {});
             }
         });
@@ -227,7 +227,7 @@ impl PoolInner {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count_one_more(&self) -> Option<Counted> {
+    fn try_reserve(&self) -> Option<Counted> {
         let granted = self.granted.load(Ordering::Relaxed);
         let counted = self.open.send_if_modified(|count| {
             let is_one_more = *count < granted;
@@ -237,18 +237,19 @@ impl PoolInner {
         counted.then(|| Counted(self.open.clone()))
     }
 
-    /// One that is idle, as soon as it is one's turn.
+    /// The next idle connection, in the order of waiters.
     async fn next_idle(&self) -> Result<Option<Idle>, Error> {
         self.available.acquire().await.map_err(|_| Error::PoolClosed)?.forget();
         Ok(self.idle().pop())
     }
 
-    /// The same, unless it is dead.
-    async fn proved(&self, idle: Option<Idle>) -> Option<Member> {
+    /// The connection, after a ping if it was idle for long. `None` if it is dead.
+    async fn checked_alive(&self, idle: Option<Idle>) -> Option<Member> {
         let Idle { mut member, since } = idle?;
         let is_young = member.since.elapsed() < LONGEST_LIFE;
-        // Postgres may have been restarted since: that is to cost nobody a 503.
-        let is_alive = since.elapsed() <= self.trusted_idle || in_time(member.connection.is_alive()).await;
+        // Postgres may have been restarted in between, which must not cause a 503.
+        let is_alive =
+            since.elapsed() <= self.trusted_idle || is_ok_in_time(member.connection.is_alive()).await;
         (is_young && is_alive).then_some(member)
     }
 
@@ -265,12 +266,12 @@ impl PoolInner {
     }
 }
 
-async fn in_time(answer: impl Future<Output = Result<(), Error>>) -> bool {
+async fn is_ok_in_time(answer: impl Future<Output = Result<(), Error>>) -> bool {
     matches!(timeout(PROOF_TIMEOUT, answer).await, Ok(Ok(())))
 }
 
-/// A connection that is lent. Whoever drops it before the statement has ended, since it failed or since nobody waits for it
-/// any more, leaves a transaction open, perhaps: it is not used again before that is settled.
+/// An acquired connection. If it is dropped before its statement has ended, because of an error or a cancelled
+/// caller, a transaction may be open: it is rolled back before the connection is used again.
 struct Lease {
     pool: ConnectionPool,
     member: Option<Member>,
@@ -293,7 +294,7 @@ impl Drop for Lease {
         let (Some(mut member), Ok(runtime)) = (self.member.take(), Handle::try_current()) else { return };
         let pool = self.pool.clone();
         runtime.spawn(async move {
-            if in_time(member.connection.settle()).await {
+            if is_ok_in_time(member.connection.roll_back_open()).await {
                 pool.0.push(member);
             }
         });
@@ -309,7 +310,7 @@ impl<'c> Executor<'c> for &'c ConnectionPool {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(try_stream! {
-            let mut lease = self.lend().await?;
+            let mut lease = self.acquire().await?;
             let mut steps = lease.connection()?.fetch_many(query);
             while let Some(step) = steps.try_next().await? {
                 yield step;
@@ -325,7 +326,7 @@ impl<'c> Executor<'c> for &'c ConnectionPool {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
-            let mut lease = self.lend().await?;
+            let mut lease = self.acquire().await?;
             let row = lease.connection()?.fetch_optional(query).await?;
             lease.give_back();
             Ok(row)
@@ -341,7 +342,7 @@ impl<'c> Executor<'c> for &'c ConnectionPool {
         'c: 'e,
     {
         Box::pin(async move {
-            let mut lease = self.lend().await?;
+            let mut lease = self.acquire().await?;
             let statement = lease.connection()?.prepare_with(sql, parameters).await?;
             lease.give_back();
             Ok(statement)
@@ -353,7 +354,7 @@ impl<'c> Executor<'c> for &'c ConnectionPool {
         'c: 'e,
     {
         Box::pin(async move {
-            let mut lease = self.lend().await?;
+            let mut lease = self.acquire().await?;
             let description = lease.connection()?.describe(sql).await?;
             lease.give_back();
             Ok(description)

@@ -1,4 +1,4 @@
-//! Whose the backends behind a way to the database are: found out by asking.
+//! Detects poolers: whether connections have dedicated backends.
 
 use std::time::Duration;
 
@@ -9,27 +9,29 @@ use super::OpenError;
 use super::connection::{DatabaseConnection, Pooling, StatementLimits};
 use super::endpoints::{Servers, is_full};
 
-/// How many connections are compared at most. A pooler may be several processes behind one address, each with backends of
-/// its own.
+/// Maximum number of connections to compare. A pooler may consist of several processes behind one address, each with
+/// its own backends.
 const CONNECTIONS: usize = 4;
 
-/// Questions that are answered at once.
+/// Limits for queries that return at once.
 const QUESTIONS: StatementLimits = StatementLimits { statement: "5s", lock: "2s", settings: &[] };
 
-/// How long one waits for a further connection. A pooler that has no backend left lets wait instead of refusing.
+/// Time limit for each further connection. A pooler without free backends makes clients wait instead of refusing
+/// them.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What pgbouncer says to a transaction in statement mode.
+/// Part of pgbouncer's error for transactions in statement mode.
 const NO_TRANSACTIONS: &str = "statement pooling";
 
-/// Asks over several connections at once. Two that have one backend, or one that has two, share them with others.
-pub(super) async fn find_out(servers: &Servers) -> Result<Pooling, OpenError> {
+/// Compares the backends of concurrent transactions. If two connections have the same backend, or one connection gets
+/// two, a pooler shares them (transaction mode).
+pub(super) async fn detect(servers: &Servers) -> Result<Pooling, OpenError> {
     let mut connections: Vec<DatabaseConnection> = Vec::new();
     while connections.len() < CONNECTIONS {
         let connecting = connect(servers);
         let mut connection = match connections.is_empty() {
             true => connecting.await?,
-            // Those that there are have to do when no other one is granted.
+            // Continue with fewer connections if no other is granted.
             false => match timeout(PATIENCE, connecting).await {
                 Ok(Err(error)) if is_full(&error) => break,
                 Err(_) => break,
@@ -47,13 +49,13 @@ pub(super) async fn find_out(servers: &Servers) -> Result<Pooling, OpenError> {
         connections.push(connection);
     }
     for connection in connections {
-        // They were there for this alone.
+        // They served only this test.
         let _ = connection.close().await;
     }
     Ok(Pooling::Session)
 }
 
-/// As if backends were shared: nothing is left behind on one.
+/// Connects as if backends were shared, so that no session state is left on one.
 async fn connect(servers: &Servers) -> Result<DatabaseConnection, Error> {
     servers.connect(Pooling::Transaction, &QUESTIONS).await
 }

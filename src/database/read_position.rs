@@ -1,16 +1,16 @@
-//! The place up to which a table was read that is only written to, such as the revocation feed or the audit trail.
+//! A read position in an append-only table, such as the revocation feed or the audit trail.
 
 use uuid::Uuid;
 
-/// A snapshot, in one history of one server.
+/// A snapshot in one history of a server.
 ///
-/// A snapshot and not a number: of two transactions the one with the smaller number may commit after the other was
-/// read. And a history, since after a crash or a failover numbers are given out once more. A row is new whose
-/// transaction began after the snapshot was taken, or was running then.
+/// A snapshot rather than a number, since of two transactions the one with the lower number may commit after the
+/// other was read. A history, since numbers are used again after a crash or a failover. A row is new if its
+/// transaction began after the snapshot or was still running at that time.
 #[derive(Clone, Debug)]
 pub struct ReadPosition {
-    /// See `current_history` in the migrations.
+    /// The id of the history: see `current_history` in the migrations.
     pub history: Uuid,
-    /// A `pg_snapshot`, as text.
+    /// A `pg_snapshot` as text.
     pub snapshot: String,
 }

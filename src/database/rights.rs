@@ -1,4 +1,4 @@
-//! What the role may not do that it has to, as the statements that would let it.
+//! Checks the role's privileges, and lists missing ones as GRANT statements.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use sqlx::PgConnection;
 
 use super::schema::Schema;
 
-/// What the program does with each table.
+/// Tables, each with the privileges that the program needs.
 type Tables = [(&'static str, &'static [&'static str])];
 
-/// To tell whether a schema is one to use.
-pub(super) const TO_LOOK: [(&str, &[&str]); 2] =
+/// Needed to check the state of a schema.
+pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
-/// To serve. No statement of it creates or changes a table.
+/// Needed to serve requests. None of them creates or alters a table.
 const TO_SERVE: [(&str, &[&str]); 14] = [
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
@@ -31,12 +31,12 @@ const TO_SERVE: [(&str, &[&str]); 14] = [
     ("audit_events", &["select", "insert", "delete"]),
 ];
 
-/// Statements, each of which gives a right.
+/// GRANT statements for missing privileges.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MissingGrants(Vec<String>);
 
 impl MissingGrants {
-    /// Whether nothing is missing.
+    /// Whether no privilege is missing.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -48,12 +48,12 @@ impl fmt::Display for MissingGrants {
     }
 }
 
-/// What is missing to serve, on what there is.
+/// The privileges missing to serve requests, on the existing tables.
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn to_serve(connection: &mut PgConnection) -> Result<MissingGrants, sqlx::Error> {
-    let MissingGrants(mut grants) = on_tables(connection, &TO_SERVE).await?;
+pub async fn missing_to_serve(connection: &mut PgConnection) -> Result<MissingGrants, sqlx::Error> {
+    let MissingGrants(mut grants) = missing_on_tables(connection, &TO_SERVE).await?;
     let query = "select format('grant execute on all functions in schema dualauth to %I', current_user)
                  where exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
                      where n.nspname = 'dualauth' and not has_function_privilege(p.oid, 'execute'))
@@ -64,8 +64,8 @@ pub async fn to_serve(connection: &mut PgConnection) -> Result<MissingGrants, sq
     Ok(MissingGrants(grants))
 }
 
-/// What is missing on these tables, so far as they are there.
-pub(super) async fn on_tables(
+/// The privileges missing on these tables. Tables that do not exist are ignored.
+pub(super) async fn missing_on_tables(
     connection: &mut PgConnection,
     tables: &Tables,
 ) -> Result<MissingGrants, sqlx::Error> {
@@ -85,8 +85,8 @@ pub(super) async fn on_tables(
     query.fetch_all(connection).await.map(MissingGrants)
 }
 
-/// What is missing to read which migrations have run in another schema.
-pub(super) async fn to_read(
+/// The privileges missing to read another schema's migrations.
+pub(super) async fn missing_to_read(
     connection: &mut PgConnection,
     schema: &str,
 ) -> Result<MissingGrants, sqlx::Error> {
@@ -96,11 +96,11 @@ pub(super) async fn to_read(
     sqlx::query_scalar(query).persistent(false).bind(schema).fetch_all(connection).await.map(MissingGrants)
 }
 
-/// What is missing to bring this schema up to date.
+/// The privileges missing to migrate this schema.
 ///
 /// # Errors
 /// When the database gives no answer.
-pub async fn to_migrate(
+pub async fn missing_to_migrate(
     connection: &mut PgConnection,
     schema: &Schema,
 ) -> Result<MissingGrants, sqlx::Error> {

@@ -1,4 +1,4 @@
-//! How the schema of a database relates to this program, found out without changing anything.
+//! Checks whether a database's schema fits this program, without changing anything.
 
 use sqlx::PgConnection;
 use sqlx::migrate::Migration;
@@ -6,72 +6,70 @@ use sqlx::migrate::Migration;
 use super::migrations::MIGRATOR;
 use super::rights::{self, MissingGrants};
 
-/// This program's version.
+/// The version of this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Why this program can't use a schema.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// The database gives no answer, or a migration failed.
+    /// The database can't be reached, or a statement failed.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
     /// A migration failed.
     #[error("migration {version} failed: {error}")]
     Migration {
-        /// Which one.
+        /// Its number.
         version: i64,
-        /// Why.
+        /// The cause.
         error: sqlx::Error,
     },
-    /// Somebody holds locks on tables that are to be changed.
-    #[error("the tables are in use by others for too long (pg_stat_activity has who): {0}")]
+    /// Other transactions hold locks on tables that must be changed.
+    #[error("timed out waiting for table locks (see pg_stat_activity): {0}")]
     Locked(sqlx::Error),
-    /// A migration that ran here is not the one that this program has under that number.
+    /// A migration that ran here has another content than the one with this number in this program.
     #[error(
-        "migration {0} ran here with another content than this version has: run the version that made the schema, or a later one"
+        "migration {0} was applied with another content than this version has: run the version that created the schema, or a later one"
     )]
     Altered(i64),
-    /// A migration began and did not come to its end. Ours don't: each is one with its row.
-    #[error("migration {0} failed half way: bring its row in dualauth._sqlx_migrations in order by hand")]
+    /// A migration is marked as unfinished. Ours commit together with their row, so something else has left it.
+    #[error("migration {0} failed half way: correct its row in dualauth._sqlx_migrations manually")]
     Unfinished(i64),
-    /// What older versions need has been taken away.
-    #[error(
-        "the schema can be used by dualauth {oldest} and later, and this is {VERSION}: run a later version"
-    )]
+    /// The schema no longer supports this version.
+    #[error("the schema requires dualauth {oldest} or later, and this is {VERSION}: run a later version")]
     TooOld {
-        /// The oldest version that may use it, as the schema says.
+        /// The oldest version that the schema supports.
         oldest: String,
     },
-    /// The tables of before are to be moved, and nodes are using them.
+    /// The tables must be moved to another schema, but older nodes are using them.
     #[error(
-        "the tables are to be moved from the schema {schema} to dualauth, which older versions can't follow, and nodes \
+        "the tables must be moved from the schema {schema} to dualauth, where older versions don't find them, but nodes \
          of an older version are connected ({connections} connections): stop them all, then start this one. No later \
-         upgrade asks for that"
+         upgrade requires this"
     )]
     OlderNodes {
-        /// Where the tables are.
+        /// The schema with the tables.
         schema: String,
-        /// How many connections they have.
+        /// Number of the older nodes' connections.
         connections: i64,
     },
-    /// Migrations have not run yet, and the role may not run them.
+    /// Migrations are pending, and the role lacks the privileges to run them.
     #[error(
-        "migrations that have not run yet: {pending}, and this role may not run them. Run `dualauth migrate` as one that \
-         may, or: {grants}"
+        "pending migrations: {pending}, and this role lacks the privileges to run them. Run `dualauth migrate` as a role \
+         that has them, or: {grants}"
     )]
     MayNotMigrate {
-        /// How many.
+        /// Their number.
         pending: usize,
-        /// What it would need.
+        /// The missing privileges.
         grants: MissingGrants,
     },
-    /// The role may not do what the program has to.
-    #[error("the database's role lacks rights. As its owner: {0}")]
+    /// The role lacks privileges that the program needs.
+    #[error("the database role lacks privileges. Run as the owner of the tables: {0}")]
     MayNot(MissingGrants),
 }
 
 impl SchemaError {
-    /// The same, or that a lock was not to be had in time.
+    /// [`SchemaError::Locked`] if this is a lock timeout, else unchanged.
     pub(super) fn or_locked(self) -> Self {
         match self {
             Self::Database(error) | Self::Migration { error, .. } if is_lock_timeout(&error) => {
@@ -87,31 +85,31 @@ fn is_lock_timeout(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }
 
-/// A schema that this program can use, or make into one.
+/// The state of a schema that this program can use or migrate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Schema {
-    /// It has all that this program needs.
+    /// Up to date for this program.
     Ready {
-        /// And so many migrations more, of a later version.
+        /// Number of further migrations, by a later version.
         later: usize,
     },
-    /// So many migrations have not run yet: all, where there is no schema.
+    /// Number of pending migrations: all of them if there is no schema.
     Pending(usize),
-    /// Its tables are in another schema, of this name, where versions of before have made them.
+    /// An older version has created the tables in the schema of this name.
     Elsewhere(String),
 }
 
 impl Schema {
-    /// Looks, and changes nothing.
+    /// Reads the state. Changes nothing.
     ///
     /// # Errors
-    /// When this program can't use it, or the database gives no answer.
+    /// When this program can't use the schema, or the database can't be reached.
     pub async fn read(connection: &mut PgConnection) -> Result<Self, SchemaError> {
         if !exists(connection, "_sqlx_migrations").await? {
             let before = before(connection).await?;
             return Ok(before.map_or(Self::Pending(MIGRATOR.iter().count()), Self::Elsewhere));
         }
-        let missing = rights::on_tables(connection, &rights::TO_LOOK).await?;
+        let missing = rights::missing_on_tables(connection, &rights::TO_CHECK_SCHEMA).await?;
         if !missing.is_empty() {
             return Err(SchemaError::MayNot(missing));
         }
@@ -125,7 +123,7 @@ impl Schema {
         })
     }
 
-    /// How many migrations this program would run.
+    /// Number of migrations that this program would run.
     pub(super) fn pending(&self) -> usize {
         match self {
             Self::Ready { .. } => 0,
@@ -135,10 +133,10 @@ impl Schema {
     }
 }
 
-/// The migration with which the schema `dualauth` came. Tables elsewhere have none of it, or of those after it.
+/// The migration that introduced the schema `dualauth`. Tables in other schemas have run only earlier ones.
 pub(super) const OWN_SCHEMA: i64 = 15;
 
-/// A migration that has run.
+/// An applied migration.
 #[derive(sqlx::FromRow)]
 pub(super) struct Applied {
     pub(super) version: i64,
@@ -156,13 +154,14 @@ fn known(version: i64) -> Option<&'static Migration> {
     MIGRATOR.iter().find(|migration| migration.version == version)
 }
 
-/// Those that have run here.
+/// The migrations that ran in this schema.
 pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
     let query = "select version, checksum, success from dualauth._sqlx_migrations order by version";
     sqlx::query_as(query).persistent(false).fetch_all(connection).await
 }
 
-/// One that this program does not know is a later version's: it has added something, or it would have said so.
+/// Checks the applied migrations. Unknown ones are from a later version; if they are incompatible, [`check_version`]
+/// fails.
 fn check(applied: &[Applied]) -> Result<(), SchemaError> {
     if let Some(unfinished) = applied.iter().find(|applied| !applied.success) {
         return Err(SchemaError::Unfinished(unfinished.version));
@@ -172,7 +171,7 @@ fn check(applied: &[Applied]) -> Result<(), SchemaError> {
 }
 
 async fn check_version(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    // Not there yet where this migration has not run.
+    // The table does not exist before its migration has run.
     if !exists(connection, "compatibility").await? {
         return Ok(());
     }
@@ -184,7 +183,7 @@ async fn check_version(connection: &mut PgConnection) -> Result<(), SchemaError>
     }
 }
 
-/// Whether this version is `oldest` or later. What can't be read was written by a version that knows better.
+/// Whether `version` is `oldest` or later. False if `oldest` can't be parsed: a later version has written it.
 fn may_use(version: &str, oldest: &str) -> bool {
     numbers(oldest).is_some_and(|oldest| numbers(version) >= Some(oldest))
 }
@@ -195,15 +194,15 @@ fn numbers(version: &str) -> Option<[u64; 3]> {
     numbers.ok()?.try_into().ok()
 }
 
-/// Whether the schema has this table. Takes no right to look into it.
+/// Whether the schema has this table. Needs no privilege on it.
 async fn exists(connection: &mut PgConnection, table: &str) -> Result<bool, sqlx::Error> {
     let query = "select exists (select from pg_class where relname = $1
                      and relnamespace = (select oid from pg_namespace where nspname = 'dualauth'))";
     sqlx::query_scalar(query).persistent(false).bind(table).fetch_one(connection).await
 }
 
-/// In which schema a version of before has made its tables: it took the first one of the connection's. Another program may
-/// have a table of migrations there as well, or instead.
+/// The schema in which an older version has created its tables: the first one in its search_path. It may also contain
+/// another program's migrations table, or only that.
 async fn before(connection: &mut PgConnection) -> Result<Option<String>, SchemaError> {
     let query = "select n.nspname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
                  where c.oid = to_regclass('_sqlx_migrations')
@@ -211,7 +210,7 @@ async fn before(connection: &mut PgConnection) -> Result<Option<String>, SchemaE
     let schema: Option<String> =
         sqlx::query_scalar(query).persistent(false).fetch_optional(&mut *connection).await?;
     let Some(schema) = schema else { return Ok(None) };
-    let missing = rights::to_read(connection, &schema).await?;
+    let missing = rights::missing_to_read(connection, &schema).await?;
     if !missing.is_empty() {
         return Err(SchemaError::MayNot(missing));
     }

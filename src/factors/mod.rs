@@ -1,28 +1,29 @@
-//! WHAT PROVES A USER: one folder for each way to prove oneself, and what each gives, a [`Proof`].
+//! Authentication factors: one folder for each. A factor that was verified gives a [`Proof`].
 
 pub mod password;
 
 use crate::logins::Amr;
 
-/// That somebody is a user, in one of the ways to prove it.
+/// Evidence that a factor of a user was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// They know the password.
+    /// The password.
     Password {
-        /// How often what proves the account had changed by then: once it changes again, the proof is worth nothing.
+        /// The account's credential version when the password was verified. A later change of the password makes the
+        /// proof invalid.
         version: i32,
     },
 }
 
 impl Proof {
-    /// What a login says that was proved so (RFC 8176).
+    /// The authentication method reference of the factor (RFC 8176).
     pub fn amr(self) -> Amr {
         match self {
             Self::Password { .. } => Amr::PASSWORD,
         }
     }
 
-    /// How often what proves the account had changed when it was made.
+    /// The account's credential version at the time of the proof.
     pub fn version(self) -> i32 {
         match self {
             Self::Password { version } => version,

@@ -1,26 +1,26 @@
-//! The door: new connections of a worker come in one after the other, so that a crowd in front of it keeps nobody waiting
-//! who is inside already.
+//! Paces the acceptance of new connections, so that a burst of them does not delay requests on existing ones.
 //!
-//! A worker is one thread, and takes whatever is ready in turn. A thousand clients that connect at once are a thousand
-//! turns, and whoever asks for a profile meanwhile waits for all of them.
+//! A worker is one thread that serves ready tasks in turn. Without pacing, a thousand clients that connect at once
+//! would be a thousand turns before the next request on an existing connection.
 
 use std::cell::Cell;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// How far apart they come in when there are many: twice of what one costs, so that half of the worker's time is left.
+/// Time between two connections during a burst: twice the cost of accepting one, which leaves half of the worker's
+/// time for requests.
 const INTERVAL: Duration = Duration::from_micros(200);
 
-/// How many may come in at once, for whom there need not be a crowd.
+/// Number of connections that may be accepted at once before pacing starts.
 const AT_ONCE: u32 = 16;
 
 thread_local! {
-    /// When the next of this worker's may come in. It lies behind now by as many as may come at once.
+    /// When this worker may accept its next connection. Lies in the past by up to [`AT_ONCE`] intervals.
     static NEXT: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Waits until it is this connection's turn.
+/// Waits until this connection may be accepted.
 pub async fn wait_for_turn() {
     let now = Instant::now();
     let turn = turn(NEXT.get(), now);
@@ -39,7 +39,7 @@ fn turn(next: Option<Instant>, now: Instant) -> Instant {
 mod tests {
     use super::*;
 
-    /// When each of so many comes in who are there at the same time.
+    /// When each of this number of simultaneous connections is accepted.
     fn crowd(count: u32) -> Vec<Duration> {
         let now = Instant::now();
         let mut next = None;

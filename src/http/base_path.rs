@@ -1,23 +1,23 @@
-//! The path of PUBLIC_URL, below which clients see the service: taken off a request before anything looks at its path.
+//! The path of PUBLIC_URL, under which clients see the service: stripped from a request's path before routing.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Uri;
 use actix_web::http::uri::PathAndQuery;
 
-/// Where what is well known has its place, which is in front of such a path (RFC 8414, section 3.1).
+/// Prefix of well-known URIs, which precedes the base path (RFC 8414, section 3.1).
 const WELL_KNOWN: &str = "/.well-known/";
 
-/// A path such as `/auth`, without a slash at its end.
+/// A path such as `/auth`, without a trailing slash.
 #[derive(Clone, Debug)]
 pub struct BasePath(String);
 
 impl BasePath {
-    /// `None` when the service has its host for itself.
+    /// `None` when the service is at the root of its host.
     pub fn new(path: &str) -> Option<Self> {
         (!path.is_empty()).then(|| Self(path.to_owned()))
     }
 
-    /// Has the request ask for the service's own path, whether a proxy has done so already or not.
+    /// Strips the base path from the request, unless a proxy has done so already.
     pub fn strip(&self, request: &mut ServiceRequest) {
         let Some(path) = self.without(request.path()) else { return };
         let Some(uri) = with_path(request.uri(), &path) else { return };
@@ -25,7 +25,8 @@ impl BasePath {
         request.head_mut().uri = uri;
     }
 
-    /// The path without this one: a whole number of its segments, as it is written. `None` when it has it not.
+    /// The path without the base path, which must match whole segments literally. `None` when it does not start with
+    /// it.
     fn without(&self, path: &str) -> Option<String> {
         let after = path.strip_prefix(&self.0);
         match after {

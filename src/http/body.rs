@@ -1,4 +1,4 @@
-//! JSON bodies: an object of exactly the members that a route knows; bounded in size and time, as every body is.
+//! JSON body extractors: objects with exactly the members of a type, and limits on size and time.
 
 mod json;
 #[cfg(test)]
@@ -22,17 +22,17 @@ use crate::error::{Code, FieldError, Problem};
 
 use self::json::{NUL, ParsedJson, read_object};
 
-/// The largest body.
+/// Maximum size of a body, in bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// How long a body may take to arrive.
+/// Time limit for receiving a body.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// A body that is a JSON object with exactly the members of `T`.
+/// Extracts a body that is a JSON object with exactly the members of `T`.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
-/// The same, or no body at all.
+/// Like [`Json`], or `None` for an empty body.
 #[derive(Debug)]
 pub struct OptionalJson<T>(pub Option<T>);
 
@@ -68,7 +68,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
     }
 }
 
-/// A body that is any JSON value: its text, as it was sent.
+/// Extracts any JSON value as its original text.
 #[derive(Debug)]
 pub struct RawJson(pub String);
 
@@ -93,12 +93,12 @@ impl FromRequest for RawJson {
     }
 }
 
-/// Looks at the JSON text itself: a parser drops all but one of the members that share a name.
+/// Checks the text rather than the parsed value, since a parser drops all but one of the members with the same name.
 fn has_nul(json: &str) -> bool {
     json.replace(r"\\", "").contains(r"\u0000")
 }
 
-/// A body that a route has no use for: bounded like any other, and not looked at.
+/// Receives a body that the route does not use, within the usual limits, and drops it.
 #[derive(Debug)]
 pub struct IgnoredBody;
 
@@ -116,7 +116,7 @@ fn is_json(request: &HttpRequest) -> Result<(), Problem> {
     is_of_type(request, "application/json")
 }
 
-/// Of this media type, with the one charset that it can have (RFC 8259, section 8.1) or none.
+/// Checks for this media type, with no charset other than UTF-8 (RFC 8259, section 8.1).
 pub(super) fn is_of_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
     let wrong = |detail: String| Err(Problem::new(Code::UnsupportedMediaType, detail));
     let mut types = request.headers().get_all(CONTENT_TYPE);
@@ -132,13 +132,13 @@ pub(super) fn is_of_type(request: &HttpRequest, expected: &str) -> Result<(), Pr
     if parts.all(is_utf8) { Ok(()) } else { wrong("The body is UTF-8: send no other charset.".to_owned()) }
 }
 
-/// Many clients leave the hyphen out, which names the same encoding (WHATWG Encoding, section 4.2).
+/// Many clients omit the hyphen, and the label means the same encoding (WHATWG Encoding, section 4.2).
 fn is_utf8_label(charset: &str) -> bool {
     charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
 }
 
-/// The whole body, unless it is too large, which its length may tell at once, or too slow, or encoded: nothing here is decoded, not even by `identity`, which
-/// nobody is to send (RFC 9110, section 8.4.1).
+/// Receives the whole body. Rejects one that is too large (at once, if its length says so), too slow, or has a
+/// content coding: none is supported, and `identity` is not to be sent (RFC 9110, section 8.4.1).
 pub(super) fn read(
     request: &HttpRequest,
     payload: &mut Payload,
@@ -169,7 +169,7 @@ async fn read_to_end(mut payload: Payload) -> Result<Bytes, Problem> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| {
-            Problem::new(Code::MalformedRequest, "The body broke off, or came in chunks that are none.")
+            Problem::new(Code::MalformedRequest, "The body ended early, or its chunked encoding is invalid.")
         })?;
         if body.len() + chunk.len() > MAX_BYTES {
             return Err(too_large());
@@ -179,13 +179,13 @@ async fn read_to_end(mut payload: Payload) -> Result<Bytes, Problem> {
     Ok(body.freeze())
 }
 
-/// What is not JSON is 400; JSON of another shape is 422, with the member that is wrong.
+/// Invalid JSON is 400. JSON of the wrong shape is 422, with a pointer to the member.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let json = serde_json::from_str(json_text(body)?).map_err(not_json)?;
     read_object(json).map_err(|error| Problem::validation(vec![error]))
 }
 
-/// Without a byte order mark, which is none of the text (RFC 8259, section 8.1, lets a parser ignore it).
+/// Skips a byte order mark (RFC 8259, section 8.1, lets a parser ignore it).
 fn json_text(body: &[u8]) -> Result<&str, Problem> {
     utf8(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
 }

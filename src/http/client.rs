@@ -1,4 +1,4 @@
-//! Who is at the other end: the client's address, believed as far as a trusted proxy vouches for it, and its name.
+//! The client of a request: its address, which takes trusted proxies into account, and its user agent.
 
 use std::future::{Ready, ready};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -8,30 +8,30 @@ use actix_web::http::header::{HeaderMap, USER_AGENT, X_FORWARDED_FOR};
 use actix_web::{FromRequest, HttpRequest, web};
 use ipnet::{IpNet, Ipv6Net};
 
-use crate::audit::Origin;
+use crate::audit::Actor;
 use crate::error::Problem;
 
-/// What of a user agent is kept, in characters.
+/// Maximum length of a user agent that is kept, in characters.
 const MAX_USER_AGENT: usize = 512;
 
-/// The proxies whose `X-Forwarded-For` is believed.
+/// The proxies whose `X-Forwarded-For` is trusted.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
 /// The client that sent a request.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Its network address; an IPv4 address in IPv6's clothes counts as the IPv4 address.
+    /// Its network address. An IPv4-mapped IPv6 address is converted to IPv4.
     pub address: IpAddr,
-    /// What it says it is, cut to a sensible length.
+    /// Its `User-Agent`, cut to [`MAX_USER_AGENT`].
     pub user_agent: String,
 }
 
-/// What one subscriber gets of IPv6's addresses, as a rule, and can choose from at will.
+/// Prefix length of the IPv6 network that one subscriber usually gets, and in which it can choose addresses at will.
 const SUBSCRIBER_BITS: u8 = 64;
 
 impl Client {
-    /// The client that sent this.
+    /// The client of this request.
     pub fn of(request: &HttpRequest) -> Self {
         let nobody = TrustedProxies::default();
         let proxies = request.app_data::<web::Data<TrustedProxies>>().map_or(&nobody, |proxies| proxies);
@@ -42,12 +42,12 @@ impl Client {
         }
     }
 
-    /// As the audit trail tells of it.
-    pub fn origin(&self) -> Origin {
-        Origin::Request { address: self.address, user_agent: self.user_agent.clone() }
+    /// The actor for audit events of this client's requests.
+    pub fn actor(&self) -> Actor {
+        Actor::request(self.address, self.user_agent.clone())
     }
 
-    /// What counts as one address where tries are counted. `network_of` in the migrations says the same.
+    /// The network that rate limits count as one client. `network_of` in the migrations does the same.
     pub fn network(&self) -> IpNet {
         match self.address {
             IpAddr::V4(_) => self.address.into(),
@@ -65,14 +65,14 @@ impl FromRequest for Client {
     }
 }
 
-/// The network address of the client that sent a request.
+/// The network address of a request's client.
 pub fn address_of(request: &HttpRequest, proxies: &TrustedProxies) -> IpAddr {
     let peer = request.peer_addr().map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     address(peer, request.headers(), &proxies.0)
 }
 
-/// The peer's, unless the peer is a trusted proxy: then the last hop that is not one. What stands before that in
-/// the header may be anybody's invention.
+/// The peer's address, unless the peer is a trusted proxy: then the last hop in the header that is not one. Earlier
+/// hops can be forged by the client.
 fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
     let mut last = peer.to_canonical();
@@ -83,7 +83,7 @@ fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
         .get_all(X_FORWARDED_FOR)
         .flat_map(|header| header.as_bytes().split(|byte| *byte == b','))
         .map(<[u8]>::trim_ascii)
-        // An empty element of a list is none (RFC 9110, section 5.6.1).
+        // Empty list elements are ignored (RFC 9110, section 5.6.1).
         .filter(|hop| !hop.is_empty())
         .collect();
     for hop in hops.into_iter().rev() {
@@ -96,7 +96,7 @@ fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     last
 }
 
-/// An address as proxies write it: maybe with a port, and one of IPv6 maybe in brackets.
+/// Parses an address as proxies write it: optionally with a port, and IPv6 optionally in brackets.
 fn parse_hop(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?;
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
@@ -221,16 +221,16 @@ mod properties {
         canonical.prop_filter("a proxy", |address| !is_trusted(*address))
     }
 
-    /// An IPv4 address may come as an IPv6 address.
-    fn in_clothes(address: IpAddr, is_dressed: bool) -> IpAddr {
+    /// The address, or the same one as an IPv4-mapped IPv6 address.
+    fn maybe_mapped(address: IpAddr, is_mapped: bool) -> IpAddr {
         match address {
-            IpAddr::V4(address) if is_dressed => address.to_ipv6_mapped().into(),
+            IpAddr::V4(address) if is_mapped => address.to_ipv6_mapped().into(),
             address => address,
         }
     }
 
-    /// An address, as proxies write it: dressed or not, with a port or not, in brackets or not, with space around it, and
-    /// with empty elements of the list before and after it.
+    /// An address as proxies write it: IPv4-mapped or not, with or without port and brackets, with white space around
+    /// it, and with empty list elements before and after it.
     fn written(address: IpAddr) -> impl Strategy<Value = Vec<u8>> {
         (
             "([ \t]{0,2},){0,2}[ \t]{0,2}",
@@ -239,8 +239,8 @@ mod properties {
             any::<Option<u16>>(),
             "[ \t]{0,2}(,[ \t]{0,2}){0,2}",
         )
-            .prop_map(move |(before, is_dressed, is_in_brackets, port, after)| {
-                let address = in_clothes(address, is_dressed);
+            .prop_map(move |(before, is_mapped, is_in_brackets, port, after)| {
+                let address = maybe_mapped(address, is_mapped);
                 let text = match port {
                     Some(port) => SocketAddr::new(address, port).to_string(),
                     None if is_in_brackets && address.is_ipv6() => format!("[{address}]"),
@@ -272,7 +272,7 @@ mod properties {
         prop_oneof![3 => select(words.to_vec()).prop_map(|word| word.as_bytes().to_vec()), 1 => foreign]
     }
 
-    /// Hops in this order, in one header or several.
+    /// Hops in this order, in one or more headers.
     fn in_headers(hops: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<Vec<u8>>> {
         vec(any::<bool>(), hops.len()).prop_map(move |breaks| {
             let mut values: Vec<Vec<u8>> = Vec::new();
@@ -286,7 +286,7 @@ mod properties {
         })
     }
 
-    /// Anything, then this hop, then these proxies.
+    /// Any hops, then this hop, then these proxies.
     fn chain(hop: Vec<u8>, proxies: Vec<IpAddr>) -> impl Strategy<Value = Vec<Vec<u8>>> {
         let proxies: Vec<_> = proxies.into_iter().map(written).collect();
         let before = prop_oneof![any_header_value(), any::<IpAddr>().prop_flat_map(written)];
@@ -297,8 +297,8 @@ mod properties {
     #[test]
     fn whoever_is_no_proxy_is_the_client_whatever_it_forwards() {
         let forwarded = vec(prop_oneof![any_header_value(), proxy().prop_flat_map(written)], 0..3);
-        check((stranger(), any::<bool>(), forwarded), |(peer, is_dressed, forwarded)| {
-            prop_assert_eq!(seen(in_clothes(peer, is_dressed), &forwarded), peer);
+        check((stranger(), any::<bool>(), forwarded), |(peer, is_mapped, forwarded)| {
+            prop_assert_eq!(seen(maybe_mapped(peer, is_mapped), &forwarded), peer);
             Ok(())
         });
     }
@@ -309,8 +309,8 @@ mod properties {
             let forwarded = written(client).prop_flat_map(move |hop| chain(hop, proxies.clone()));
             (Just(client), forwarded)
         });
-        check((proxy(), any::<bool>(), sent), |(peer, is_dressed, (client, forwarded))| {
-            prop_assert_eq!(seen(in_clothes(peer, is_dressed), &forwarded), client);
+        check((proxy(), any::<bool>(), sent), |(peer, is_mapped, (client, forwarded))| {
+            prop_assert_eq!(seen(maybe_mapped(peer, is_mapped), &forwarded), client);
             Ok(())
         });
     }

@@ -1,4 +1,4 @@
-//! The outermost layer: what every answer has, and what is refused before any route is asked.
+//! The outermost HTTP layer: headers of every response, and checks of every request before routing.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,46 +23,46 @@ use super::cors::Cors;
 use super::parser_refusal::{BareResponse, MAX_TARGET, RequestPrefix, too_long_a_path};
 use super::route_index::RouteIndex;
 
-/// The most that a request's headers may have, in bytes: eight cookies of the size that browsers keep.
+/// Maximum total size of a request's headers, in bytes: eight cookies of the size that browsers keep.
 pub(super) const MAX_HEADERS: usize = 32 * 1024;
 
-/// The header that tells the client what its request is called in the log.
+/// The response header with the request's id in the log.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-// Statics, so that nobody looks through them anew with every answer.
+// Statics, so that they are not validated again for each response.
 static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 static NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 static NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
-/// For what is no page: nothing in it is to be shown, loaded or run.
+/// For responses that are not pages: forbids to display, load or run anything in them.
 static NO_PAGE: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// Two years. Without `includeSubDomains`: what else is below the same name is not ours to force. And without `preload`,
+/// Two years. Without `includeSubDomains`, since other services may be below the same host name. Without `preload`,
 /// which can't be undone by setting `PUBLIC_URL` to http again.
 static HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=63072000");
 
-/// What every request is handled by: proxies, CORS, routes, metrics.
+/// Settings and shared state of request handling: proxies, CORS, routes, metrics.
 #[derive(Clone, Debug)]
 pub struct HttpContext {
-    /// Whether clients come over https.
+    /// Whether clients use https.
     pub is_https: bool,
-    /// The path below which they see the service, if it has not its host for itself.
+    /// The path under which clients see the service, if it is not at the root of its host.
     pub base_path: Option<BasePath>,
-    /// Whose word on a client's address is taken.
+    /// Proxies that may report a client's address.
     pub proxies: Data<TrustedProxies>,
-    /// Which pages of other origins may read an answer.
+    /// Origins whose pages may read responses.
     pub cors: Cors,
-    /// What there is, with what is counted of each.
+    /// The known routes, with their metrics.
     pub routes: Data<RouteIndex>,
-    /// What else is counted.
+    /// Other metrics.
     pub metrics: Metrics,
-    /// Where spans go, if they go anywhere.
+    /// The exporter of spans, if one is configured.
     pub spans: Option<TraceExporter>,
 }
 
 impl HttpContext {
-    /// What every answer has: no cache may keep it unless its route says so, and no browser may guess what it is, tell
-    /// others where it came from, or take it for a page.
+    /// Adds the headers of every response: no caching unless the route allows it, no content type sniffing, no
+    /// referrer, no rendering as a page.
     pub(super) fn add_headers(&self, headers: &mut HeaderMap, id: RequestId) {
         let mut unless_said = |name, value: &HeaderValue| {
             if !headers.contains_key(&name) {
@@ -82,7 +82,8 @@ impl HttpContext {
         }
     }
 
-    /// Answers what actix's parser has refused, counts it and writes it down: there is no request, and so no exchange.
+    /// Builds the response to a request that actix's parser has rejected, and counts and logs it: there is no request
+    /// object, and so no [`Exchange`](super::request_log::Exchange).
     pub fn refuse(&self, bare: &BareResponse<'_>, beginning: &RequestPrefix, peer: IpAddr) -> Vec<u8> {
         let (id, problem) = (RequestId::random(), beginning.problem(bare.status));
         let ((method, path), code) = (beginning.method_and_path(), problem.code().as_str());
@@ -104,7 +105,7 @@ impl HttpContext {
 
         let mut response = problem.response();
         self.add_headers(response.headers_mut(), id);
-        self.cors.share(response.headers_mut(), self.cors.allowed_origin_of(beginning).as_ref());
+        self.cors.add_cors_headers(response.headers_mut(), self.cors.allowed_origin_of(beginning).as_ref());
         let reason = response.status().canonical_reason().unwrap_or_default();
         let mut answer =
             format!("{} {status} {reason}\r\n{}\r\nconnection: close\r\n", bare.version, bare.date)
@@ -119,7 +120,7 @@ impl HttpContext {
     }
 }
 
-/// Refuses a request whose head is larger than any honest client's. actix itself takes up to 128 KiB.
+/// Rejects a request with a too large head. actix itself accepts up to 128 KiB.
 ///
 /// # Errors
 /// `malformed_request`, as 414 or 431.
@@ -136,8 +137,8 @@ pub fn check_head(request: &ServiceRequest) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A `GET` route answers `HEAD` as well (RFC 9110, section 9.3.2). The codec leaves the body out: it remembers
-/// what the client asked.
+/// Lets `GET` routes answer `HEAD` as well (RFC 9110, section 9.3.2). The codec omits the body, since it remembers
+/// the original method.
 pub fn head_as_get(request: &mut ServiceRequest) {
     if request.method() == Method::HEAD {
         request.head_mut().method = Method::GET;

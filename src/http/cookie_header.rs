@@ -1,24 +1,24 @@
-//! The `Cookie` header, read by its bytes.
+//! Parses the `Cookie` header by its bytes.
 //!
-//! actix-web's own reader percent-decodes names, trims any white space of Unicode and gives up on the first byte
-//! that it does not like: then `%5F%5FHost-sessionid` passes for `__Host-sessionid`, which the prefix is there to
-//! prevent, and a foreign cookie can hide all others.
+//! actix-web's parser percent-decodes names, trims any Unicode white space and stops at the first invalid byte. With
+//! it, `%5F%5FHost-sessionid` would pass for `__Host-sessionid`, which the prefix is to prevent, and a foreign cookie
+//! could hide all others.
 
 use actix_web::http::header::{COOKIE, HeaderMap};
 
-/// What the request carries under one name.
+/// The result of looking for a cookie by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CookieLookup<'a> {
-    /// Nothing, or nothing but empty values.
+    /// No cookie with this name, or only with empty values.
     Absent,
-    /// One value, maybe several times.
+    /// One value, possibly repeated.
     One(&'a str),
-    /// Different values: which of them is meant can't be known.
+    /// Several different values, so it is unclear which one is meant.
     Ambiguous,
 }
 
-/// Looks for the cookie of exactly this name. Pairs that are not well formed (RFC 6265, section 4.1.1) are
-/// skipped, each alone.
+/// Finds the cookie with exactly this name. Pairs that are not well-formed (RFC 6265, section 4.1.1) are skipped
+/// individually.
 pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> CookieLookup<'a> {
     let mut found = CookieLookup::Absent;
     for value in all(headers, name) {
@@ -31,7 +31,7 @@ pub fn find<'a>(headers: &'a HeaderMap, name: &str) -> CookieLookup<'a> {
     found
 }
 
-/// Every value, but no empty one, under exactly this name.
+/// All non-empty values of cookies with exactly this name.
 pub fn all<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
     let named = pairs(headers).filter(move |(found, _)| *found == name.as_bytes());
     named.filter_map(|(_, value)| text(value)).filter(|value| !value.is_empty())
@@ -47,12 +47,12 @@ fn pair(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn text(value: &[u8]) -> Option<&str> {
-    // All of them, and not until the first that is none: so it takes many bytes at a time.
+    // Without early exit, which lets the compiler vectorise the loop.
     let is_value = value.iter().fold(true, |all, byte| all & is_cookie_octet(*byte));
     std::str::from_utf8(value).ok().filter(|_| is_value)
 }
 
-/// Space and tab only.
+/// Trims spaces and tabs only.
 fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
@@ -60,7 +60,7 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// RFC 6265, section 4.1.1.
+/// `cookie-octet` of RFC 6265, section 4.1.1.
 fn is_cookie_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'"' | b',' | b';' | b'\\')
 }
@@ -89,18 +89,68 @@ mod tests {
 
     #[test]
     fn a_name_is_its_bytes() {
-        let faked =
-            ["%5F%5FHost-id=evil", "\u{2000}__Host-id=evil", "__host-id=evil", "__Host-id\u{a0}=evil"];
-        for header in faked {
-            assert_eq!(find(&headers(&[header.as_bytes()]), "__Host-id"), CookieLookup::Absent, "{header}");
+        for faked in [
+            "%5F%5FHost-id",
+            "__Host%2Did",
+            "\u{2000}__Host-id",
+            "\u{a0}__Host-id",
+            "\u{3000}__Host-id",
+            "__Host-id\u{a0}",
+            "__Host-id\u{2000}",
+            "__host-id",
+            "__HOST-ID",
+            "__Secure-id",
+            "id",
+        ] {
+            let (faked, good) = (format!("{faked}=evil"), "__Host-id=good");
+            assert_eq!(find(&headers(&[faked.as_bytes()]), "__Host-id"), CookieLookup::Absent, "{faked}");
+            for both in [format!("{faked}; {good}"), format!("{good}; {faked}")] {
+                assert_eq!(
+                    find(&headers(&[both.as_bytes()]), "__Host-id"),
+                    CookieLookup::One("good"),
+                    "{both}"
+                );
+            }
         }
-        assert_eq!(find(&headers(&[b"a=1;\t __Host-id = good \t"]), "__Host-id"), CookieLookup::One("good"));
+    }
+
+    #[test]
+    fn spaces_and_tabs_around_a_name_or_a_value_do_not_count() {
+        for header in
+            ["a=1;id=x", "a=1;  id=x  ", "a=1;\tid=x\t; b=2", "id=x;", "a=1;\t id = x \t", "id\t=\tx"]
+        {
+            assert_eq!(find(&headers(&[header.as_bytes()]), "id"), CookieLookup::One("x"), "{header:?}");
+        }
     }
 
     #[test]
     fn a_pair_that_is_not_well_formed_is_skipped_alone() {
-        let foreign: &[u8] = b"junk; =; other=\xff; id=x; id=a\"b; id=a,b; q=\"q\"";
-        assert_eq!(find(&headers(&[foreign]), "id"), CookieLookup::One("x"));
+        for foreign in [
+            &b""[..],
+            b"novalue",
+            b"=nameless",
+            b"=",
+            b"a name=x",
+            b"theme=da\"rk",
+            b"theme=da,rk",
+            b"theme=da\\rk",
+            b"theme=dark mode",
+            b"theme=%zz",
+            b"theme=%",
+            b"theme=\xff",
+            b"th\xffeme=dark",
+            b"\xc3\x28=x",
+            "thème=sombre".as_bytes(),
+            b"theme=\"dark",
+            b"theme=\"dark\"",
+            b"id=a\"b",
+            b"id=a,b",
+            b"id=x\xff",
+        ] {
+            for both in [[foreign, b"; id=x"].concat(), [b"id=x; ", foreign].concat()] {
+                assert_eq!(find(&headers(&[&both]), "id"), CookieLookup::One("x"), "{}", both.escape_ascii());
+            }
+        }
     }
 }
 
@@ -118,7 +168,7 @@ mod properties {
 
     type Pair = Vec<u8>;
 
-    /// The pairs in this order, and before which of them a new header begins.
+    /// Pairs in this order, with a flag for those that begin a new header.
     fn headers(pairs: &[(Pair, bool)]) -> HeaderMap {
         let mut values: Vec<Vec<u8>> = Vec::new();
         for (pair, is_new_header) in pairs {
@@ -138,7 +188,7 @@ mod properties {
         r"[!#-+\--:<-\[\]-~]{1,12}"
     }
 
-    /// One that is well formed and has our name.
+    /// A well-formed pair with our name.
     fn ours(value: impl Strategy<Value = String>) -> impl Strategy<Value = Pair> {
         let space = || "[ \t]{0,2}";
         let parts = (space(), space(), value, space());
@@ -147,8 +197,7 @@ mod properties {
         })
     }
 
-    /// Anything but a well-formed pair of our name: it may have another name, a bad value of ours or no value, or be
-    /// no pair at all.
+    /// Anything but a well-formed pair with our name: another name, an invalid value, no value, or not a pair at all.
     fn junk() -> impl Strategy<Value = Pair> {
         let bad_value = (
             "[a-z]{0,3}",

@@ -1,4 +1,4 @@
-//! CORS: which pages of other origins may call, and read what they are answered (WHATWG Fetch, section 3.3).
+//! CORS: which origins' pages may call the service and read its responses (WHATWG Fetch, section 3.3).
 
 use actix_web::HttpResponse;
 use actix_web::dev::ServiceRequest;
@@ -15,33 +15,33 @@ use crate::error::{Code, Problem};
 use super::forward_auth::is_forward_auth;
 use super::parser_refusal::RequestPrefix;
 
-/// Every method that a route has. What a path does not answer is told by a 405 that the page can read.
+/// The methods of all routes. A path that lacks the method responds with 405, which the page can read.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
-/// What a page may read beside what it always may.
+/// Response headers that a page may read besides the safelisted ones.
 const EXPOSED: &str = "www-authenticate, retry-after, x-request-id, ratelimit, ratelimit-policy";
 
-/// How long a browser may remember what it was told, in seconds: no longer than it takes to get used to a mistake.
+/// How long a browser may cache a preflight, in seconds. Short, so that a corrected setting takes effect soon.
 const MAX_AGE: &str = "600";
 
-/// A page of a public network that calls into a private one asks for this as well (Private Network Access, section 3.1).
+/// Sent by a page of a public network that calls a private one (Private Network Access, section 3.1).
 const REQUEST_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-request-private-network");
 const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 
-/// How much of an origin is logged, in bytes.
+/// Maximum length of a logged origin, in bytes.
 const MAX_ORIGIN: usize = 256;
 
-/// Which pages of other origins may call.
+/// Origins whose pages may call the service.
 #[derive(Clone, Debug, Default)]
 pub struct Cors {
-    /// Those of these may, with credentials: by name, and never by wildcard.
+    /// Allowed with credentials: exact origins, no wildcards.
     pub allowed: Vec<String>,
-    /// Those of these are not from elsewhere.
+    /// This server's own origins, which need no CORS.
     pub own: Vec<String>,
 }
 
 impl Cors {
-    /// The origin of the page that sent this, if it is an allowed one.
+    /// The origin of the request, if it is an allowed one.
     pub fn allowed_origin(&self, request: &ServiceRequest) -> Option<HeaderValue> {
         if self.allowed.is_empty() || is_forward_auth(request.match_info().as_str()) {
             return None;
@@ -50,7 +50,7 @@ impl Cors {
         is_one_of(&self.allowed, origin.as_bytes()).then(|| origin.clone())
     }
 
-    /// The same of a request of which this is all that could be read.
+    /// Like [`Self::allowed_origin`], for a request of which only the beginning could be read.
     pub fn allowed_origin_of(&self, beginning: &RequestPrefix) -> Option<HeaderValue> {
         if self.allowed.is_empty() || is_forward_auth(beginning.method_and_path().1) {
             return None;
@@ -59,12 +59,12 @@ impl Cors {
         HeaderValue::from_bytes(origin).ok()
     }
 
-    /// Lets a page of this origin, or none, read an answer.
-    pub fn share(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    /// Adds the headers that let a page of this origin read the response.
+    pub fn add_cors_headers(&self, headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
         if self.allowed.is_empty() {
             return;
         }
-        // Also without an origin: what is remembered of this answer is not for a page that has one.
+        // Also without an origin: a cached response without the headers must not be used for a page that needs them.
         headers.append(VARY, HeaderValue::from_static("Origin"));
         let Some(origin) = origin else { return };
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -72,11 +72,11 @@ impl Cors {
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     }
 
-    /// Answers a preflight; `None` when the request is none. Any request header is allowed: what may be sent is no secret,
-    /// and who may call is known.
+    /// The response to a preflight; `None` when the request is not one. Every request header is allowed, since the
+    /// origin is restricted.
     ///
     /// # Errors
-    /// `cross_origin`, to a page of an origin that is not allowed.
+    /// `cross_origin`, when the origin is not allowed.
     pub fn preflight(&self, request: &ServiceRequest) -> Option<Result<HttpResponse, Problem>> {
         if request.method() != Method::OPTIONS || is_forward_auth(request.match_info().as_str()) {
             return None;
@@ -88,7 +88,7 @@ impl Cors {
         if is_only_one_of(&self.allowed) {
             return Some(Ok(allowed(headers)));
         }
-        // This server's own pages need not ask.
+        // Pages of this server send no preflights.
         if is_only_one_of(&self.own) {
             return None;
         }
@@ -99,7 +99,7 @@ impl Cors {
     }
 }
 
-/// Two are none: no browser sends them, and nobody can tell which is meant.
+/// The single `Origin` header. Browsers never send two, and it would be ambiguous which one counts.
 pub fn only_origin(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut origins = headers.get_all(ORIGIN);
     origins.next().filter(|_| origins.next().is_none())
@@ -115,7 +115,7 @@ fn allowed(request: &HeaderMap) -> HttpResponse {
         .insert_header((ACCESS_CONTROL_ALLOW_METHODS, METHODS))
         .insert_header((ACCESS_CONTROL_MAX_AGE, MAX_AGE));
     for headers in request.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
-        // By name: with credentials, `*` is the name of a header.
+        // By name: with credentials, browsers take `*` literally.
         response.append_header((ACCESS_CONTROL_ALLOW_HEADERS, headers.clone()));
     }
     if request.contains_key(REQUEST_PRIVATE_NETWORK) {

@@ -1,4 +1,4 @@
-//! Errors and panics of what is inside become problem documents, whoever they come from.
+//! Turns errors and panics of handlers and libraries into problem documents.
 
 use std::panic::AssertUnwindSafe;
 
@@ -13,10 +13,10 @@ use futures_util::FutureExt;
 use crate::error::{Code, PROBLEM_JSON, Problem};
 use crate::telemetry;
 
-/// Turns a panic and every error that is not a problem document yet into one.
+/// Turns a panic, and every error that is not yet a problem document, into one.
 ///
 /// # Errors
-/// A problem, if what is inside gave an error and not a response.
+/// The problem, if the inner service returned an error rather than a response.
 pub async fn with_problem_documents<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: &Next<B>,

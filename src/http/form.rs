@@ -1,4 +1,4 @@
-//! Forms, as the standards of OAuth have them: `application/x-www-form-urlencoded`, each known member once.
+//! Form extractor for OAuth endpoints: `application/x-www-form-urlencoded`, each known parameter at most once.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,8 @@ use crate::error::{Code, Problem};
 
 use super::body::{is_of_type, read, utf8};
 
-/// A body that is a form (WHATWG URL, section 5), as the standards of OAuth have it: members that `T` does not know are
-/// ignored, and so are those without a value (RFC 6749, section 3.2); one that it knows may come once.
+/// Extracts a form (WHATWG URL, section 5) by OAuth's rules: unknown parameters and those without a value are ignored
+/// (RFC 6749, section 3.2), and known ones must not be repeated.
 #[derive(Debug)]
 pub struct Form<T>(pub T);
 
@@ -47,7 +47,7 @@ fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     T::deserialize(de::value::MapDeserializer::new(members.into_iter())).map_err(malformed)
 }
 
-/// One name or value of a form.
+/// Decodes a name or value of a form.
 ///
 /// # Errors
 /// `malformed_request` when it is not UTF-8.

@@ -1,10 +1,11 @@
-//! Forward authentication: a proxy asks about a request to somewhere else, with that request's method, path and headers.
+//! Forward authentication: a reverse proxy asks whether to let a request through, and forwards its method, path and
+//! headers.
 
-/// Where proxies ask, here and below.
+/// The path for such requests; the original path may be appended.
 pub const VERIFY: &str = "/verify";
 
-/// Whether a request to this path is such a question. What it says besides its credential was meant for somebody else:
-/// none of the rules on methods, origins, CSRF, CORS, bodies and types is about it.
+/// Whether this path is one for forward authentication. Apart from the credential, such a request was meant for
+/// another server, so the rules on methods, origins, CSRF, CORS, bodies and content types do not apply.
 pub fn is_forward_auth(path: &str) -> bool {
     path.strip_prefix(VERIFY).is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }

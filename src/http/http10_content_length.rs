@@ -1,58 +1,58 @@
-//! HTTP/1.0, where a request without a length has no body (RFC 9112, section 6.3). actix refuses a `POST` like that,
-//! which nginx sends to what is behind it unless it is told otherwise: it is told the length that it asks for.
+//! HTTP/1.0 requests without a length have no body (RFC 9112, section 6.3). actix rejects such a `POST`, which nginx
+//! by default sends to upstreams, so the missing `Content-Length: 0` is added.
 
 use super::context::MAX_HEADERS;
 use super::parser_refusal::MAX_TARGET;
 
-/// The longest head that is looked at: what is longer is refused anyway.
+/// Maximum size of a head that is scanned: larger ones are rejected anyway.
 const MAX_HEAD: usize = MAX_TARGET + MAX_HEADERS;
 
-const LENGTH: &[u8] = b"Content-LengthHeader: 0\r\n";
+const LENGTH: &[u8] = b"Content-Length: 0\r\n";
 
-/// What the beginning of a request says about its length.
+/// Whether the length must be added to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LengthHeader {
-    /// Nothing yet: more has to come.
-    Unknown,
-    /// Nothing that actix would not know.
-    Known,
-    /// There is none, and actix asks for one. It has its place here.
+    /// Not known yet: more bytes are needed.
+    Undecided,
+    /// Nothing has to be added.
+    NotNeeded,
+    /// It must be added at this position.
     Missing(usize),
 }
 
-/// A look at a request that comes in pieces. What was looked at is not looked at again: it may come byte by byte.
+/// A scan of a request that arrives in pieces. Remembers its position, since the request may arrive byte by byte.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// Where the first line ends, once it has come.
+    /// Where the headers begin, once the first line has arrived.
     headers: Option<usize>,
-    /// Where the line begins that has not come whole.
+    /// Start of the current incomplete line.
     line: usize,
-    /// How far it was looked at.
+    /// Number of bytes scanned.
     seen: usize,
 }
 
 impl Scan {
-    /// What a request says, of which this has come: more each time.
-    pub fn go_on(&mut self, request: &[u8]) -> LengthHeader {
+    /// Continues the scan. `request` is everything that has arrived so far.
+    pub fn scan_more(&mut self, request: &[u8]) -> LengthHeader {
         if request.len() > MAX_HEAD || !may_be_a_post(request) {
-            return LengthHeader::Known;
+            return LengthHeader::NotNeeded;
         }
         while let Some(length) = request[self.seen..].iter().position(|byte| *byte == b'\n') {
             let line = request[self.line..self.seen + length].trim_ascii_end();
             self.seen += length + 1;
             self.line = self.seen;
             match self.headers {
-                // Before it there may be empty ones (RFC 9112, section 2.2).
+                // Empty lines may precede a request (RFC 9112, section 2.2).
                 None if line.is_empty() => {}
                 None if line.ends_with(b" HTTP/1.0") => self.headers = Some(self.seen),
-                None => return LengthHeader::Known,
+                None => return LengthHeader::NotNeeded,
                 Some(place) if line.is_empty() => return LengthHeader::Missing(place),
-                Some(_) if is_about_the_body(line) => return LengthHeader::Known,
+                Some(_) if is_about_the_body(line) => return LengthHeader::NotNeeded,
                 Some(_) => {}
             }
         }
         self.seen = request.len();
-        LengthHeader::Unknown
+        LengthHeader::Undecided
     }
 }
 
@@ -69,7 +69,7 @@ fn is_about_the_body(header: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
-/// Writes into a request, at its place, that it has no body.
+/// Adds the header at this position.
 pub fn add_length(request: &mut Vec<u8>, place: usize) {
     request.splice(place..place, LENGTH.iter().copied());
 }
@@ -80,13 +80,14 @@ mod tests {
 
     fn of(request: &str) -> LengthHeader {
         let (mut scan, bytes) = (Scan::default(), request.as_bytes());
-        let whole = Scan::default().go_on(bytes);
-        // However it comes.
-        let said = (1..=bytes.len()).map(|length| scan.go_on(&bytes[..length]));
-        let said = said.fold(
-            LengthHeader::Unknown,
-            |said, next| if said == LengthHeader::Unknown { next } else { said },
-        );
+        let whole = Scan::default().scan_more(bytes);
+        // Regardless of how it is split into pieces.
+        let said = (1..=bytes.len()).map(|length| scan.scan_more(&bytes[..length]));
+        let said =
+            said.fold(
+                LengthHeader::Undecided,
+                |said, next| if said == LengthHeader::Undecided { next } else { said },
+            );
         assert_eq!(said, whole, "{request:?}");
         whole
     }
@@ -101,21 +102,18 @@ mod tests {
     #[test]
     fn a_post_without_a_length_is_told_that_it_has_no_body() {
         for (request, expected) in [
-            ("POST / HTTP/1.0\r\n\r\n", "POST / HTTP/1.0\r\nContent-LengthHeader: 0\r\n\r\n"),
+            ("POST / HTTP/1.0\r\n\r\n", "POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n"),
+            ("POST / HTTP/1.0\r\nHost: x\r\n\r\n", "POST / HTTP/1.0\r\nContent-Length: 0\r\nHost: x\r\n\r\n"),
+            ("\r\n\nPOST / HTTP/1.0\r\n\r\n", "\r\n\nPOST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n"),
             (
-                "POST / HTTP/1.0\r\nHost: x\r\n\r\n",
-                "POST / HTTP/1.0\r\nContent-LengthHeader: 0\r\nHost: x\r\n\r\n",
+                "POST / HTTP/1.0\r\nContent-Length-Hint: 2\r\n\r\n",
+                "POST / HTTP/1.0\r\nContent-Length: 0\r\nContent-Length-Hint: 2\r\n\r\n",
             ),
-            ("\r\n\nPOST / HTTP/1.0\r\n\r\n", "\r\n\nPOST / HTTP/1.0\r\nContent-LengthHeader: 0\r\n\r\n"),
-            (
-                "POST / HTTP/1.0\r\nContent-LengthHeader-Hint: 2\r\n\r\n",
-                "POST / HTTP/1.0\r\nContent-LengthHeader: 0\r\nContent-LengthHeader-Hint: 2\r\n\r\n",
-            ),
-            ("POST / HTTP/1.0\n\n", "POST / HTTP/1.0\nContent-LengthHeader: 0\r\n\n"),
+            ("POST / HTTP/1.0\n\n", "POST / HTTP/1.0\nContent-Length: 0\r\n\n"),
         ] {
             assert_eq!(told(request).as_deref(), Some(expected));
             for end in 0..request.len() {
-                assert_eq!(of(&request[..end]), LengthHeader::Unknown, "{:?}", &request[..end]);
+                assert_eq!(of(&request[..end]), LengthHeader::Undecided, "{:?}", &request[..end]);
             }
         }
     }
@@ -129,13 +127,13 @@ mod tests {
             "POST /\r\n\r\n",
             "POSTS / HTTP/1.0\r\n\r\n",
             "\r\nPOST / HTTP/1.1\r\n\r\n",
-            "POST / HTTP/1.0\r\nContent-LengthHeader: 3\r\n\r\n{}",
+            "POST / HTTP/1.0\r\nContent-Length: 3\r\n\r\n{}",
             "POST / HTTP/1.0\r\nHost: x\r\nCONTENT-length : 3\r\n\r\n{}",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            assert_eq!(of(request), LengthHeader::Known, "{request:?}");
+            assert_eq!(of(request), LengthHeader::NotNeeded, "{request:?}");
         }
         let endless = format!("POST / HTTP/1.0\r\nX: {}", "x".repeat(MAX_HEAD));
-        assert_eq!(of(&endless), LengthHeader::Known);
+        assert_eq!(of(&endless), LengthHeader::NotNeeded);
     }
 }

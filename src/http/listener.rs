@@ -1,4 +1,4 @@
-//! Where a server listens: on a TCP port or on a Unix socket, and what comes in there.
+//! Binds TCP ports and Unix sockets, and the streams of their connections.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -14,10 +14,10 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::Listen;
 
-/// Who may connect to a Unix socket: its owner and its group.
+/// Permissions of a Unix socket: its owner and group may connect.
 const MODE: u32 = 0o660;
 
-/// What a client at a Unix socket counts as: a process of this machine.
+/// The client address of connections by a Unix socket: a process of this machine.
 pub const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// A bound listener.
@@ -29,17 +29,17 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// Where it listens.
+/// The address of a listener.
 #[derive(Debug)]
 pub enum Address {
-    /// The port that the system chose, if it was to.
+    /// The port may have been chosen by the system.
     Tcp(SocketAddr),
     /// The socket's file.
     Unix(SocketFile),
 }
 
 impl Address {
-    /// None: it is a Unix socket.
+    /// The TCP address; `None` for a Unix socket.
     pub fn tcp(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(address) => Some(*address),
@@ -57,12 +57,12 @@ impl fmt::Display for Address {
     }
 }
 
-/// The file of a Unix socket. It goes when this is dropped: nobody can connect any more, and another server may listen
+/// The file of a Unix socket. Deleted on drop, so that no client can connect any more and another server can listen
 /// there.
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    /// Of the file, by which it is told from another server's, bound there meanwhile.
+    /// Device and inode, to tell the file from one that another server has bound there meanwhile.
     device_and_inode: (u64, u64),
 }
 
@@ -82,7 +82,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if let Err(error) = self.remove() {
-            tracing::warn!(%error, path = %self.path.display(), "can't remove the Unix socket");
+            tracing::warn!(%error, path = %self.path.display(), "removing the Unix socket failed");
         }
     }
 }
@@ -92,15 +92,15 @@ fn device_and_inode(path: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Binds it.
+/// Binds the address.
 ///
 /// # Errors
-/// When it is taken, or not this machine's.
+/// When the address is in use, or does not belong to this machine.
 pub async fn bind(listen: &Listen) -> io::Result<(Listener, Address)> {
     match listen {
         Listen::Address(address) => bind_tcp(*address),
         Listen::Everywhere(port) => {
-            // By IPv6, which IPv4 comes in by as well, unless this machine has none.
+            // IPv6 also accepts IPv4, unless this machine has no IPv6.
             match bind_tcp((Ipv6Addr::UNSPECIFIED, *port).into()) {
                 Err(error) if error.kind() != ErrorKind::AddrInUse => {
                     bind_tcp((Ipv4Addr::UNSPECIFIED, *port).into())
@@ -121,11 +121,11 @@ fn bind_tcp(address: SocketAddr) -> io::Result<(Listener, Address)> {
     Ok((Listener::Tcp(listener), Address::Tcp(address)))
 }
 
-/// A socket that nobody listens at any more is replaced: a server that was killed leaves it behind.
+/// Binds a Unix socket. A stale socket file, left behind by a killed server, is replaced.
 async fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {
-            make_way(path, error).await?;
+            remove_stale_socket(path, error).await?;
             UnixListener::bind(path)?
         }
         bound => bound?,
@@ -135,10 +135,13 @@ async fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     Ok((listener, file))
 }
 
-/// Removes the socket that is there, unless somebody listens at it: then the answer is `in_use`.
-async fn make_way(path: &Path, in_use: io::Error) -> io::Result<()> {
+/// Deletes a stale socket file. Returns `in_use` if a server still listens at it.
+async fn remove_stale_socket(path: &Path, in_use: io::Error) -> io::Result<()> {
     if !path.symlink_metadata()?.file_type().is_socket() {
-        return Err(io::Error::new(ErrorKind::AlreadyExists, "a file that is no socket is in the way"));
+        return Err(io::Error::new(
+            ErrorKind::AlreadyExists,
+            "a file that is not a socket exists at this path",
+        ));
     }
     let is_refused = |error: io::Error| error.kind() == ErrorKind::ConnectionRefused;
     if UnixStream::connect(path).await.is_err_and(is_refused) {
@@ -148,12 +151,12 @@ async fn make_way(path: &Path, in_use: io::Error) -> io::Result<()> {
     }
 }
 
-/// What a client's bytes come by.
+/// A client's connection.
 #[derive(Debug)]
 pub enum Stream {
-    /// A TCP connection.
+    /// By TCP.
     Tcp(TcpStream),
-    /// One to a Unix socket.
+    /// By a Unix socket.
     Unix(UnixStream),
 }
 

@@ -1,4 +1,4 @@
-//! HTTP as every route speaks it: strict bodies, cookies by their bytes, the client's address, methods and paths.
+//! HTTP basics for all routes: bodies, cookies, client addresses, CORS, connections.
 
 pub mod accept_pacing;
 pub mod base_path;

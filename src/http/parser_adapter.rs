@@ -1,5 +1,5 @@
-//! A connection as actix sees it: where actix's own parser knows no better, it is told, and what it refuses without a
-//! word is given one.
+//! Adapts the byte stream of a connection for actix's HTTP parser: rewrites requests that it would misunderstand, and
+//! turns its bare error responses into problem documents.
 
 use std::io;
 use std::net::IpAddr;
@@ -16,42 +16,42 @@ use super::timed_connection::{CONTINUE, TimedConnection};
 use super::tracked_body::{RequestBodyProgress, RequestBodyState};
 use super::upgrade::UpgradeFilter;
 
-/// A connection with its requests and answers put right.
+/// A connection with rewritten requests and responses.
 pub struct ParserAdapter<T> {
     connection: TimedConnection<T>,
     body: RequestBodyState,
     context: Rc<HttpContext>,
     peer: IpAddr,
-    reading: ForwardState,
+    state: ForwardState,
     upgrades: UpgradeFilter,
-    /// Whether anything ever came.
+    /// Whether any bytes have been received.
     is_used: bool,
     beginning: RequestPrefix,
-    /// What takes the place of a bare refusal, and how much of it is written.
+    /// The replacement of a bare response, and how many bytes of it are written.
     refusal: Option<(Vec<u8>, usize)>,
 }
 
-/// What of a request was handed on.
+/// How much of a request was forwarded to actix.
 enum ForwardState {
-    /// Nothing: what comes begins one.
+    /// Nothing: the next bytes begin a request.
     AtStart,
-    /// What has come, and so will be what comes.
+    /// Everything so far, and everything that follows.
     Within,
-    /// Nothing, though this has come: it does not say yet what has to be known.
-    Holding(Vec<u8>, Scan),
-    /// So much of what was held.
-    HandingOn(Vec<u8>, usize),
+    /// Nothing yet: these bytes are buffered until the scan is finished.
+    Buffering(Vec<u8>, Scan),
+    /// This number of the buffered bytes.
+    Forwarding(Vec<u8>, usize),
 }
 
 impl<T> ParserAdapter<T> {
-    /// Over this connection, of which `http::parser_refusal` answers what actix's parser refuses.
+    /// Adapts this connection. `context` builds the responses to requests that actix's parser rejects.
     pub fn new(connection: TimedConnection<T>, peer: IpAddr, context: Rc<HttpContext>) -> Self {
         Self {
             body: connection.body().clone(),
             connection,
             context,
             peer,
-            reading: ForwardState::AtStart,
+            state: ForwardState::AtStart,
             upgrades: UpgradeFilter::default(),
             is_used: false,
             beginning: RequestPrefix::default(),
@@ -59,14 +59,15 @@ impl<T> ParserAdapter<T> {
         }
     }
 
-    /// How far the body has come of the request that is being served on it.
+    /// The state of the current request's body.
     pub fn body(&self) -> &RequestBodyState {
         &self.body
     }
 }
 
 impl<T: AsyncRead + Unpin> ParserAdapter<T> {
-    /// Reads, masks requests to upgrade, and notes what is no body.
+    /// Reads from the connection, masks upgrade requests, and records the beginning of the request unless it is a
+    /// body.
     fn poll_connection(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.connection).poll_read(cx, into))?;
@@ -77,41 +78,41 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads more of what is held, until it says what has to be known.
-    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let ForwardState::Holding(held, scan) = &mut self.reading {
-            match scan.go_on(held) {
-                LengthHeader::Unknown => {}
+    /// Reads more bytes into the buffer until the scan is finished.
+    fn poll_buffer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let ForwardState::Buffering(buffer, scan) = &mut self.state {
+            match scan.scan_more(buffer) {
+                LengthHeader::Undecided => {}
                 length => {
-                    let mut held = std::mem::take(held);
+                    let mut buffer = std::mem::take(buffer);
                     if let LengthHeader::Missing(place) = length {
-                        add_length(&mut held, place);
+                        add_length(&mut buffer, place);
                     }
-                    self.reading = ForwardState::HandingOn(held, 0);
+                    self.state = ForwardState::Forwarding(buffer, 0);
                     break;
                 }
             }
             let mut space = [0; 1024];
             let mut more = ReadBuf::new(&mut space);
             ready!(self.poll_connection(cx, &mut more))?;
-            let ForwardState::Holding(held, _) = &mut self.reading else { break };
+            let ForwardState::Buffering(buffer, _) = &mut self.state else { break };
             if more.filled().is_empty() {
-                self.reading = ForwardState::HandingOn(std::mem::take(held), 0);
+                self.state = ForwardState::Forwarding(std::mem::take(buffer), 0);
                 break;
             }
-            held.extend_from_slice(more.filled());
+            buffer.extend_from_slice(more.filled());
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Hands on what was held.
-    fn hand_on(&mut self, into: &mut ReadBuf<'_>) {
-        let ForwardState::HandingOn(held, given) = &mut self.reading else { return };
-        let length = into.remaining().min(held.len() - *given);
-        into.put_slice(&held[*given..*given + length]);
-        *given += length;
-        if *given == held.len() {
-            self.reading = ForwardState::Within;
+    /// Forwards buffered bytes.
+    fn forward(&mut self, into: &mut ReadBuf<'_>) {
+        let ForwardState::Forwarding(buffer, forwarded) = &mut self.state else { return };
+        let length = into.remaining().min(buffer.len() - *forwarded);
+        into.put_slice(&buffer[*forwarded..*forwarded + length]);
+        *forwarded += length;
+        if *forwarded == buffer.len() {
+            self.state = ForwardState::Within;
         }
     }
 }
@@ -119,10 +120,10 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
 impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if matches!(this.reading, ForwardState::Within) {
+        if matches!(this.state, ForwardState::Within) {
             return this.poll_connection(cx, into);
         }
-        if matches!(this.reading, ForwardState::AtStart) {
+        if matches!(this.state, ForwardState::AtStart) {
             let before = into.filled().len();
             ready!(this.poll_connection(cx, into))?;
             let begun = &into.filled()[before..];
@@ -131,22 +132,22 @@ impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
             }
             this.is_used = true;
             let mut scan = Scan::default();
-            if scan.go_on(begun) == LengthHeader::Known {
-                this.reading = ForwardState::Within;
+            if scan.scan_more(begun) == LengthHeader::NotNeeded {
+                this.state = ForwardState::Within;
                 return Poll::Ready(Ok(()));
             }
-            this.reading = ForwardState::Holding(begun.to_vec(), Scan::default());
+            this.state = ForwardState::Buffering(begun.to_vec(), Scan::default());
             into.set_filled(before);
         }
-        ready!(this.poll_hold(cx))?;
-        this.hand_on(into);
+        ready!(this.poll_buffer(cx))?;
+        this.forward(into);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<T: AsyncWrite + Unpin> ParserAdapter<T> {
-    /// Writes what takes the place of this refusal, which is as long as this. There is nothing to say to who asked nothing,
-    /// nor after a body that did not come whole: that request was answered.
+    /// Writes the replacement of a bare response with this length. Writes nothing if no request came, or after an
+    /// incomplete body, since that request was answered already.
     fn poll_refuse(
         &mut self,
         cx: &mut Context<'_>,
@@ -169,7 +170,7 @@ impl<T: AsyncWrite + Unpin> ParserAdapter<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        // Who is answered at once is not told to send the body first.
+        // Drop `100 Continue` when the final response follows at once: the client need not send the body.
         let skipped = match bytes.strip_prefix(CONTINUE) {
             Some(answer) if !answer.is_empty() => CONTINUE.len(),
             _ => 0,
@@ -178,17 +179,18 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
         let answers = match BareResponse::find(bytes) {
             Some(bare) if bare.at == 0 => return this.poll_refuse(cx, bare, skipped + bytes.len()),
             Some(bare) => {
-                // What was read last began with what is answered here.
+                // The recorded beginning includes the request that is answered here.
                 this.beginning.forget();
                 &bytes[..bare.at]
             }
             None => bytes,
         };
         let written = ready!(Pin::new(&mut this.connection).poll_write(cx, answers))?;
-        // What comes next begins a request, unless it ends one: only then may anything be added to it.
+        // After a complete response the next bytes begin a request, unless the body is incomplete. Only at the
+        // beginning may a header be added.
         let is_over = written == bytes.len() && this.body.get() == RequestBodyProgress::Whole;
-        if is_over && matches!(this.reading, ForwardState::Within) {
-            this.reading = ForwardState::AtStart;
+        if is_over && matches!(this.state, ForwardState::Within) {
+            this.state = ForwardState::AtStart;
             this.beginning.forget();
         }
         Poll::Ready(Ok(skipped + written))

@@ -1,29 +1,29 @@
-//! What actix's HTTP parser refuses: it answers without a word, before any code of ours has seen the request.
+//! Requests that actix's HTTP parser rejects: it writes a bare response before any of our code has seen the request.
 
 use crate::error::{Code, Problem};
 
-/// How a refusal ends.
+/// End of a bare response.
 const END: &[u8] = b"\r\n\r\n";
 
-/// The longest refusal that actix has.
+/// Maximum size of a bare response, in bytes.
 const LONGEST: usize = 160;
 
-/// A refusal by actix, among the bytes that it writes.
+/// A bare response by actix, among the bytes that it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BareResponse<'a> {
-    /// Where it begins.
+    /// Its position.
     pub at: usize,
     /// Such as `HTTP/1.1`.
     pub version: &'a str,
-    /// What it is answered with.
+    /// Its status.
     pub status: u16,
-    /// The line that says when.
+    /// Its `date` header, the whole line.
     pub date: &'a str,
 }
 
 impl<'a> BareResponse<'a> {
-    /// The one at the end, if there is one. It has these few lines and no others, which no answer of ours has, whatever a
-    /// client makes it say: ours have headers after the length and a body after the headers.
+    /// Finds a bare response at the end. It consists of these few lines only, unlike our responses whatever a client
+    /// makes them contain: ours have headers after the length and a body after the headers.
     pub fn find(written: &'a [u8]) -> Option<Self> {
         if !written.ends_with(END) {
             return None;
@@ -42,50 +42,50 @@ impl<'a> BareResponse<'a> {
     }
 }
 
-/// The longest path with its query: more than any route has a use for, and what every server has to take (RFC 9110,
-/// section 4.1).
+/// Maximum length of a path with its query, in bytes: more than any route needs, and as much as every server should
+/// support (RFC 9110, section 4.1).
 pub const MAX_TARGET: usize = 8 * 1024;
 
-/// The beginning of a request: its head, as far as it has come. What comes after it may be here as well, and secrets are:
-/// it can't be printed.
+/// The beginning of a request: its head, as far as received. May include parts of the body, so it may contain secrets
+/// and has no readable `Debug`.
 #[derive(Default)]
 pub struct RequestPrefix(Vec<u8>);
 
-/// The longest head: what is longer actix refuses before it is whole.
+/// Maximum size of a head: actix rejects larger ones before they are complete.
 const MAX_HEAD: usize = 128 * 1024;
 
-/// What a connection keeps room for when a request is over.
+/// Capacity that a connection keeps between requests, in bytes.
 const USUAL_HEAD: usize = 2 * 1024;
 
-/// How much of it the request's line in the log says.
+/// Maximum number of bytes that appear in the log.
 const MAX_LOGGED: usize = 128;
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-/// Stands for a method or a path that is not known.
+/// Stands for an unknown method or path in the log.
 const UNKNOWN: &str = "-";
 
 impl RequestPrefix {
-    /// This has come of it.
+    /// Adds received bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         let room = MAX_HEAD.saturating_sub(self.0.len());
         self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// It is over: nothing is known of what comes.
+    /// Clears it at the end of a request.
     pub fn forget(&mut self) {
         self.0.clear();
         self.0.shrink_to(USUAL_HEAD);
     }
 
-    /// Without the empty lines that may be before it (RFC 9112, section 2.2).
+    /// Skips empty lines before the request (RFC 9112, section 2.2).
     fn bytes(&self) -> &[u8] {
         let begin = self.0.iter().position(|byte| !matches!(byte, b'\r' | b'\n'));
         &self.0[begin.unwrap_or(self.0.len())..]
     }
 
-    /// Its method and its path without a query, where it has a method that is well known: else it may be anything, such
-    /// as the rest of somebody's body.
+    /// The method and the path without query, if the method is a known one. Otherwise the bytes may be anything, such
+    /// as part of a body.
     pub fn method_and_path(&self) -> (&str, &str) {
         self.known().unwrap_or((UNKNOWN, UNKNOWN))
     }
@@ -99,7 +99,7 @@ impl RequestPrefix {
         METHODS.contains(&method).then_some((method, &path[..length]))
     }
 
-    /// The origin of the page that sent it, if its head has come so far, and says one and no other.
+    /// The value of the `Origin` header, if it has been received completely and is the only one.
     pub fn origin(&self) -> Option<&[u8]> {
         self.known()?;
         let lines = self.bytes().split_inclusive(|byte| *byte == b'\n').skip(1);
@@ -111,14 +111,14 @@ impl RequestPrefix {
         origins.next().filter(|_| origins.next().is_none())
     }
 
-    /// actix calls it malformed, or the head too long.
+    /// actix reports such a request as malformed, or its head as too long.
     fn has_too_long_a_path(&self) -> bool {
         let longest = MAX_TARGET + "OPTIONS  HTTP/1.1\r".len();
         let mut line = self.bytes().split(|byte| *byte == b'\n');
         self.known().is_some() && line.next().is_some_and(|line| line.len() > longest)
     }
 
-    /// What is wrong with it, when actix refuses it with this status.
+    /// The problem document for a request that actix rejects with this status.
     pub fn problem(&self, status: u16) -> Problem {
         if status != 408 && self.has_too_long_a_path() {
             return too_long_a_path();
@@ -139,7 +139,7 @@ impl RequestPrefix {
     }
 }
 
-/// The problem of a path, with its query, that is longer than [`MAX_TARGET`].
+/// The problem document for a path with query that is longer than [`MAX_TARGET`].
 pub fn too_long_a_path() -> Problem {
     let detail = format!("A path has {MAX_TARGET} bytes at most.");
     Problem::new(Code::MalformedRequest, detail).with_status(414)
@@ -181,7 +181,7 @@ mod tests {
 
     fn begun(request: &str) -> RequestPrefix {
         let mut beginning = RequestPrefix::default();
-        // However it comes.
+        // Regardless of how it is split into pieces.
         for byte in request.as_bytes() {
             beginning.add(&[*byte]);
         }

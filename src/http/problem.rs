@@ -6,11 +6,11 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 
 use crate::error::{Code, PROBLEM_JSON, Problem};
 
-/// When to try again after a 503, in seconds: long enough for a queue to drain or a database to restart.
+/// `Retry-After` of a 503, in seconds: long enough for a queue to drain or a database to restart.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
 impl Problem {
-    /// The response that carries it.
+    /// The response with this document as its body.
     pub fn response(&self) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.status_code());
         response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON)));
@@ -24,7 +24,7 @@ impl Problem {
         for (name, value) in self.headers() {
             response.insert_header((*name, value.as_str()));
         }
-        // For whoever writes down what was answered.
+        // For the request log.
         response.extensions_mut().insert(self.code());
         response.body(serde_json::to_string(self).unwrap_or_default())
     }

@@ -1,13 +1,13 @@
-//! The query of a request: each parameter that a route knows, once, and no other.
+//! Query parameters: only those that a route knows, each at most once.
 
 use crate::error::{FieldError, Problem};
 
 use super::form::decode_form;
 
-/// The values of these parameters, in their order, decoded (WHATWG URL, section 5).
+/// The decoded values of these parameters, in the order of `known` (WHATWG URL, section 5).
 ///
 /// # Errors
-/// `validation_failed` when there is another one, or one twice; `malformed_request` when it is not UTF-8.
+/// `validation_failed` when there is an unknown or repeated one; `malformed_request` when one is not UTF-8.
 pub fn parameters<const N: usize>(query: &str, known: [&str; N]) -> Result<[Option<String>; N], Problem> {
     let mut values = [const { None }; N];
     let mut errors = Vec::new();

@@ -1,4 +1,4 @@
-//! A request and its answer: what is measured, counted and logged of it, and what its answer has as every other does.
+//! Observes each request: access log, metrics, span, and the headers that every response gets.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use super::tracked_body::TrackedBody;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// A request on its way to its answer.
+/// A request that is being processed.
 #[derive(Debug)]
 pub struct Exchange {
     context: Rc<HttpContext>,
@@ -30,23 +30,23 @@ pub struct Exchange {
     parent: Option<TraceParent>,
     id: RequestId,
     client: IpAddr,
-    /// Of the page that sent it, if that may read the answer.
+    /// The origin of the page that sent the request, if it may read the response.
     origin: Option<HeaderValue>,
     body: Option<TrackedBody>,
-    /// Whoever waits for the answer, where the work is done without them as well.
+    /// The client, if the work goes on without it (see [`super::uncancelled`]).
     waiting: Option<Weak<WaitingClient>>,
     is_ended: bool,
 }
 
-/// A client who waits for an answer.
+/// Held for as long as the client waits for the response.
 #[derive(Debug)]
 pub struct WaitingClient;
 
-/// The status of a request whose client went before it was answered, as nginx has it: nobody was answered anything.
+/// The status in logs and metrics when the client disconnected before the response, as in nginx.
 const CLIENT_GONE: u16 = 499;
 
 impl Exchange {
-    /// Of a request that begins now. Without its query, which is not ours to write down.
+    /// Begins with a new request. Does not keep the query, since it must not be logged.
     pub fn begin(context: Rc<HttpContext>, request: &mut ServiceRequest) -> Self {
         let parent = trace_parent(request.headers());
         let body = TrackedBody::of(request);
@@ -66,27 +66,28 @@ impl Exchange {
         }
     }
 
-    /// The client, who is gone when this is dropped before the exchange has ended.
+    /// A handle that must be dropped when the client disconnects. If that happens before [`Self::end`], the request
+    /// is logged as 499.
     pub fn client(&mut self) -> Rc<WaitingClient> {
         let client = Rc::new(WaitingClient);
         self.waiting = Some(Rc::downgrade(&client));
         client
     }
 
-    /// What the request is called in the log.
+    /// The request's id in the log.
     pub fn id(&self) -> RequestId {
         self.id
     }
 
-    /// Answers by itself what asks before it asks: see [`Cors::preflight`].
+    /// The response to a preflight request: see [`Cors::preflight`].
     pub fn preflight(&self, request: &ServiceRequest) -> Option<Result<HttpResponse, Problem>> {
         self.context.cors.preflight(request)
     }
 
-    /// Completes the answer, counts it and writes it down.
+    /// Adds the common headers to the response, counts and logs it.
     ///
     /// # Errors
-    /// The same as before, but complete.
+    /// The same error, with the common headers.
     pub async fn end<B>(
         mut self,
         outcome: Result<ServiceResponse<B>, Error>,
@@ -100,8 +101,8 @@ impl Exchange {
         };
         let is_awaited = self.waiting.as_ref().is_none_or(|client| client.strong_count() > 0);
         match is_awaited {
-            true => self.write_down(status.as_u16(), code),
-            false => self.write_down(CLIENT_GONE, None),
+            true => self.log(status.as_u16(), code),
+            false => self.log(CLIENT_GONE, None),
         }
         let closes = match self.body.take() {
             Some(body) => !body.has_ended().await,
@@ -122,7 +123,7 @@ impl Exchange {
         }
     }
 
-    fn write_down(&mut self, status: u16, code: Option<Code>) {
+    fn log(&mut self, status: u16, code: Option<Code>) {
         self.is_ended = true;
         let Self { context, method, path, .. } = self;
         let took = self.start.elapsed();
@@ -152,17 +153,17 @@ impl Exchange {
             micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             request_id: self.id,
             client: self.client,
-            who: telemetry::noted(),
+            who: telemetry::current_user(),
             code,
         });
     }
 }
 
 impl Drop for Exchange {
-    /// What changes nothing is broken off when the client goes.
+    /// A request that changes nothing is cancelled when its client disconnects.
     fn drop(&mut self) {
         if !self.is_ended {
-            self.write_down(CLIENT_GONE, None);
+            self.log(CLIENT_GONE, None);
         }
     }
 }
@@ -173,27 +174,27 @@ fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
     TraceParent::read(one?.as_bytes())
 }
 
-/// What every answer has, for one of them.
+/// The common headers of responses, for one response.
 #[derive(Debug)]
 struct ResponseHeaders {
     context: Rc<HttpContext>,
     id: RequestId,
     origin: Option<HeaderValue>,
-    /// Whether the connection ends with it.
+    /// Whether the connection is closed after the response.
     closes: bool,
 }
 
 impl ResponseHeaders {
     fn add_to(&self, head: &mut ResponseHead) {
         self.context.add_headers(&mut head.headers, self.id);
-        self.context.cors.share(&mut head.headers, self.origin.as_ref());
+        self.context.cors.add_cors_headers(&mut head.headers, self.origin.as_ref());
         if self.closes {
             head.set_connection_type(ConnectionType::Close);
         }
     }
 }
 
-/// An error of which the response is made further out, where nobody knows what every answer has.
+/// An error whose response actix builds later; it adds the common headers then.
 #[derive(Debug)]
 struct ErrorWithHeaders {
     error: Error,

@@ -1,5 +1,5 @@
-//! The routes by their paths, read from the API's documents: what `Allow` says of each, what is counted of it, and what is
-//! answered where there is none.
+//! An index of all routes, read from the OpenAPI documents: allowed methods, metrics, and responses for unknown paths
+//! and methods.
 
 use std::collections::HashMap;
 
@@ -17,14 +17,14 @@ use crate::metrics::{self, Metrics};
 
 use super::forward_auth::{VERIFY, is_forward_auth};
 
-/// What there is, by its path: which methods it answers, read from the API's own document, so that there is one list of
-/// routes, and what is counted of it.
+/// The routes by path. Their methods come from the OpenAPI documents, so that there is only one list of routes.
 #[derive(Debug)]
 pub struct RouteIndex {
     all: Vec<IndexedRoute>,
-    /// Where each is, by its path up to a parameter, with which all those end that have one.
+    /// Index of each route in `all`, by its path. Paths with a parameter are cut after the fixed part and end with
+    /// `{}`.
     places: HashMap<String, usize, DefaultHashBuilder>,
-    /// What is counted of all other paths together.
+    /// Metrics of all unknown paths together.
     unknown: metrics::Route,
 }
 
@@ -35,11 +35,11 @@ struct IndexedRoute {
     counts: metrics::Route,
 }
 
-/// What all paths are counted as that there are not.
+/// The route name of unknown paths in metrics.
 const UNKNOWN: &str = "unknown";
 
 impl RouteIndex {
-    /// The routes of these documents, and these pages, which none of them lists.
+    /// Indexes the routes of these documents, and these pages, which are not in any document.
     pub fn of(documents: &[&OpenApi], pages: &[&str], metrics: &Metrics) -> Self {
         let paths = documents.iter().flat_map(|document| &document.paths.paths);
         let paths = paths.map(|(path, item)| (path.as_str(), allow(item)));
@@ -47,7 +47,7 @@ impl RouteIndex {
         let (mut all, mut places) = (Vec::new(), HashMap::default());
         for (path, allow) in paths.chain(pages) {
             let fixed = path.split_once('{').map_or(path, |(fixed, _)| fixed);
-            // `/docs/` is a page, and `/docs/{file}` begins with it.
+            // `/docs/` is a page, and `/docs/{file}` has the same fixed part.
             let key = if fixed == path { path.to_owned() } else { format!("{fixed}{{}}") };
             places.insert(key, all.len());
             all.push(IndexedRoute { pattern: ResourceDef::new(path), allow, counts: metrics.route(path) });
@@ -55,14 +55,15 @@ impl RouteIndex {
         Self { all, places, unknown: metrics.route(UNKNOWN) }
     }
 
-    /// What `Allow` says of this path; `None` when there is no such path.
+    /// The value of `Allow` for this path; `None` when the path is unknown.
     fn allow(&self, path: &str) -> Option<&str> {
         self.all.iter().find(|known| known.pattern.is_match(path)).map(|known| known.allow.as_str())
     }
 
-    /// Where a path is in the list. Without matching each pattern: that would be a good part of what a request costs.
+    /// The index of the path's route. Does not match pattern by pattern, which would be a large part of a request's
+    /// cost.
     pub(super) fn find(&self, path: &str) -> Option<usize> {
-        // The paths below are other servers'.
+        // Anything below it is a path of another server.
         let path = if is_forward_auth(path) { VERIFY } else { path };
         let with_parameter = || {
             let (folder, _) = path.rsplit_once('/').filter(|(_, last)| !last.is_empty())?;
@@ -71,12 +72,12 @@ impl RouteIndex {
         self.places.get(path).or_else(with_parameter).copied()
     }
 
-    /// The path of that route, as the API's document has it.
+    /// The path pattern of the route, as in the OpenAPI document.
     pub(super) fn name(&self, place: Option<usize>) -> Option<&str> {
         Some(self.all.get(place?)?.counts.name())
     }
 
-    /// What is counted of that route, or of all paths that there are not.
+    /// The metrics of the route, or those of unknown paths.
     pub(super) fn counts(&self, place: Option<usize>) -> &metrics::Route {
         place.and_then(|place| self.all.get(place)).map_or(&self.unknown, |known| &known.counts)
     }
@@ -94,13 +95,14 @@ fn allow(item: &PathItem) -> String {
     methods.into_iter().filter(|(_, exists)| *exists).map(|(name, _)| name).collect::<Vec<_>>().join(", ")
 }
 
-/// What a path answers that is only read.
+/// The methods of read-only paths.
 const ALLOW_GET: &str = "GET, HEAD, OPTIONS";
 
-/// What the server answers as a whole (RFC 9110, section 9.3.7).
+/// The methods of the server as a whole, for `OPTIONS *` (RFC 9110, section 9.3.7).
 const ALLOW_ALL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Answers what no route does: on a known path `OPTIONS`, and 405 to another method; 404 elsewhere.
+/// Responds when no route matches: to `OPTIONS` on a known path, with 405 to other methods, and with 404 on unknown
+/// paths.
 pub async fn no_route(request: HttpRequest, routes: Data<RouteIndex>) -> HttpResponse {
     let allow = if request.path() == "*" { Some(ALLOW_ALL) } else { routes.allow(request.path()) };
     match allow {
@@ -109,7 +111,7 @@ pub async fn no_route(request: HttpRequest, routes: Data<RouteIndex>) -> HttpRes
     }
 }
 
-/// Answers on a path that is only read what is not reading.
+/// Responds on a read-only path to methods other than `GET`.
 pub async fn other_method_than_get(request: HttpRequest) -> HttpResponse {
     other_method(&request, ALLOW_GET)
 }
@@ -121,7 +123,7 @@ fn other_method(request: &HttpRequest, allow: &str) -> HttpResponse {
     Problem::method_not_allowed(allow.to_owned()).response()
 }
 
-/// Answers a path that there is not.
+/// Responds on an unknown path.
 pub async fn not_found() -> HttpResponse {
     Problem::new(Code::NotFound, "There is nothing at this path.").response()
 }

@@ -1,9 +1,8 @@
-//! A client's connection, which has to get on: who sends its request or takes its answer too slowly is cut off, and one
-//! without a request is kept for a while.
+//! Timeouts of client connections: requests that arrive or responses that are read too slowly are cut off, and idle
+//! connections are closed after a while.
 //!
-//! actix times the head of a connection's first request, and nothing else that is not to be heard of again: a second
-//! request of which one byte came, a body that stops half way, or an answer that nobody reads would be held for ever.
-//! What was begun has to be answered, and what is answered has to be taken, each within its time.
+//! actix limits only the time of the first request's head. Without further limits, a second request of which one byte
+//! came, a body that stops half way, or a response that is never read would hold a connection forever.
 
 use std::cell::Cell;
 use std::io;
@@ -16,42 +15,42 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::tracked_body::{RequestBodyProgress, RequestBodyState};
 
-/// How long it may take from a request's first byte to its answer's: the client's time for head and body, and ours,
-/// which is bounded elsewhere and much shorter.
+/// Time limit from a request's first byte to its response's: for the client to send it, and for our processing, which
+/// has other and much shorter limits.
 const REQUEST_TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long an answer may take to be taken.
+/// Time limit for the client to read a response.
 const ANSWER_TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long the rest of a body may take to come that was answered before: who sends at a stretch should not find the way
-/// closed before it has read the answer.
+/// Time limit for the rest of a body after the response was sent. A client that sends the whole body before it reads
+/// must not find the connection closed before it has read the response.
 const REST_TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// How often a connection is looked at, at the least.
+/// Maximum interval between two checks of a connection.
 const TICK: Duration = Duration::from_secs(5);
 
-/// What is written while a request goes on.
+/// The interim response to `Expect: 100-continue`.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How many a node holds at most. More wait until one is closed; each costs 16 KiB and more.
-const MOST: usize = 8_192;
+/// Maximum number of connections of a node; further ones wait. Each needs at least 16 KiB.
+const MAX_CONNECTIONS: usize = 8_192;
 
-/// Open files that are for something else: Postgres, logs, the program itself.
+/// File descriptors reserved for other purposes: Postgres, logs, the program itself.
 const OTHER_FILES: u64 = 128;
 
-/// How many connections a node can hold, with the open files that it may have.
+/// Maximum number of connections with this process's limit of open files.
 pub fn max_connections() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let left = limit.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(OTHER_FILES));
-    usize::try_from(left).unwrap_or(MOST).min(MOST)
+    usize::try_from(left).unwrap_or(MAX_CONNECTIONS).min(MAX_CONNECTIONS)
 }
 
 thread_local! {
-    /// How many this thread has, which is one worker.
+    /// Number of connections of this thread, which is one worker.
     static OPEN: Cell<usize> = const { Cell::new(0) };
 }
 
-/// A connection's place among those of its worker.
+/// Counts a connection of its worker until it is dropped.
 #[derive(Debug)]
 struct ConnectionCountGuard;
 
@@ -68,40 +67,40 @@ impl Drop for ConnectionCountGuard {
     }
 }
 
-/// A connection, with its deadlines.
+/// A connection with timeouts.
 #[derive(Debug)]
 pub struct TimedConnection<T> {
     stream: T,
     limits: ConnectionLimits,
     body: RequestBodyState,
-    /// Since when there is something of a request, and nothing of an answer.
+    /// When the first byte of a request came that is not answered yet.
     unanswered: Option<Instant>,
-    /// Since when there is something of an answer that was not taken.
+    /// When a response was written that the client has not read completely.
     untaken: Option<Instant>,
-    /// Since when there is an answer to a request of which the body did not come whole.
+    /// When a request was answered whose body is incomplete.
     unfinished: Option<Instant>,
-    /// Since when it is known to be without a request.
+    /// When the connection was found to be idle.
     idle: Option<Instant>,
-    /// Goes off at a deadline, or before it.
+    /// Fires at the next deadline or earlier.
     alarm: Option<Pin<Box<Sleep>>>,
     _place: ConnectionCountGuard,
 }
 
-/// How long what may take.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
     request: Duration,
     answer: Duration,
     rest: Duration,
     keep_alive: Duration,
-    /// How often it is looked at whether it is without a request, at the least.
+    /// Maximum interval between checks for idleness.
     tick: Duration,
-    /// With more connections than that on one worker, one without a request is kept no longer than it takes to see it.
+    /// With more connections than this on one worker, an idle one is closed at the next check.
     plenty: usize,
 }
 
 impl ConnectionLimits {
-    /// With connections kept for so long, and so many of them for one worker at most.
+    /// Limits with this keep-alive time and this maximum number of connections per worker.
     pub fn new(keep_alive: Duration, most: usize) -> Self {
         Self {
             request: REQUEST_TIME_LIMIT,
@@ -114,18 +113,18 @@ impl ConnectionLimits {
     }
 }
 
-/// What becomes of a connection.
+/// What to do with a connection after a check.
 enum TimeoutAction {
-    /// It goes on.
-    Nothing,
-    /// It ends without a word: nothing is under way on it.
-    End,
-    /// It is cut off.
-    Cut,
+    /// Nothing.
+    Continue,
+    /// Close it gracefully: no request is in progress.
+    Close,
+    /// Abort it.
+    Abort,
 }
 
 impl<T> TimedConnection<T> {
-    /// Over this stream.
+    /// Wraps this stream.
     pub fn new(stream: T, limits: ConnectionLimits) -> Self {
         Self {
             stream,
@@ -140,12 +139,12 @@ impl<T> TimedConnection<T> {
         }
     }
 
-    /// How far the body has come of the request that is being served.
+    /// The state of the current request's body.
     pub(super) fn body(&self) -> &RequestBodyState {
         &self.body
     }
 
-    /// When it is cut off, and when it ends.
+    /// When to abort the connection, and when to close it.
     fn deadlines(&self) -> [Option<Instant>; 2] {
         let ConnectionLimits { request, answer, rest, keep_alive, tick, plenty } = self.limits;
         let kept = if OPEN.get() > plenty { tick } else { keep_alive };
@@ -157,15 +156,15 @@ impl<T> TimedConnection<T> {
         ]
     }
 
-    /// What is due now; else it is noticed when something will be.
+    /// What to do now. Otherwise sets the timer for the next deadline.
     fn check_time(&mut self, cx: &mut Context<'_>) -> TimeoutAction {
         if self.alarm.is_none() {
-            let Some(first) = self.unanswered.or(self.untaken) else { return TimeoutAction::Nothing };
+            let Some(first) = self.unanswered.or(self.untaken) else { return TimeoutAction::Continue };
             self.alarm = Some(Box::pin(sleep_until(first + self.limits.tick)));
         }
         let next = self.deadlines().into_iter().flatten().min();
-        let Some(alarm) = &mut self.alarm else { return TimeoutAction::Nothing };
-        // Else it is left where an earlier request has put it: to move it for each would cost each.
+        let Some(alarm) = &mut self.alarm else { return TimeoutAction::Continue };
+        // Not moved to a later time, since that would cost each request: an early check is harmless.
         if next.is_some_and(|next| alarm.deadline() > next) {
             alarm.as_mut().reset(next.unwrap_or_else(Instant::now));
         }
@@ -175,20 +174,20 @@ impl<T> TimedConnection<T> {
             let [cut, end] = self.deadlines();
             let is_over = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
             if is_over(cut) {
-                return TimeoutAction::Cut;
+                return TimeoutAction::Abort;
             }
             if is_over(end) {
-                return TimeoutAction::End;
+                return TimeoutAction::Close;
             }
             let next = [cut, end, Some(now + self.limits.tick)].into_iter().flatten().min();
             if let (Some(alarm), Some(next)) = (&mut self.alarm, next) {
                 alarm.as_mut().reset(next);
             }
         }
-        TimeoutAction::Nothing
+        TimeoutAction::Continue
     }
 
-    /// That it is idle is found out at a look, so that no request has to ask what time it is when it is over.
+    /// Idleness is detected at checks, so that requests need not read the clock at their end.
     fn note_idle(&mut self, now: Instant) {
         let is_idle = self.unanswered.is_none()
             && self.untaken.is_none()
@@ -206,15 +205,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for TimedConnection<T> {
             this.unanswered.get_or_insert_with(Instant::now);
             this.idle = None;
         }
-        // Also when there is more to read: it may come byte by byte.
+        // Also when more bytes are available: they may arrive one by one.
         match this.check_time(cx) {
-            TimeoutAction::Nothing => read,
+            TimeoutAction::Continue => read,
             // As if the client had closed it.
-            TimeoutAction::End => {
+            TimeoutAction::Close => {
                 into.set_filled(before);
                 Poll::Ready(Ok(()))
             }
-            TimeoutAction::Cut => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            TimeoutAction::Abort => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
         }
     }
 }
@@ -233,7 +232,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedConnection<T> {
                 }
                 if this.body.get() == RequestBodyProgress::Unfinished {
                     this.unfinished.get_or_insert_with(Instant::now);
-                    if !matches!(this.check_time(cx), TimeoutAction::Nothing) {
+                    if !matches!(this.check_time(cx), TimeoutAction::Continue) {
                         cx.waker().wake_by_ref();
                     }
                 }
@@ -241,7 +240,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedConnection<T> {
             Poll::Ready(Err(_)) => {}
             Poll::Pending => {
                 this.untaken.get_or_insert_with(Instant::now);
-                if let TimeoutAction::Cut = this.check_time(cx) {
+                if let TimeoutAction::Abort = this.check_time(cx) {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }

@@ -1,7 +1,7 @@
-//! A request's body on its way in: whether it has come whole, which the handler need not find out and the connection has
-//! to know.
+//! Tracks whether a request's body was received completely, which the connection must know even if the handler does
+//! not read it.
 //!
-//! After a body that did not come whole, nobody can tell where the next request begins: such a connection ends.
+//! After an incomplete body it is unknown where the next request begins, so the connection must be closed.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -18,24 +18,24 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt};
 
-/// How far the body has come of the request that is being served on a connection, or was served last.
+/// The state of the body of a connection's current or last request.
 #[derive(Clone, Debug, Default)]
 pub struct RequestBodyState(Rc<Cell<RequestBodyProgress>>);
 
-/// How far a body has come.
+/// The progress of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RequestBodyProgress {
-    /// It came whole, or there is none.
+    /// Received completely, or there is none.
     #[default]
     Whole,
-    /// It may still come.
+    /// Not received completely yet.
     Coming,
-    /// The request was answered before it had come.
+    /// Not received completely when the request was answered.
     Unfinished,
 }
 
 impl RequestBodyState {
-    /// How far it has come.
+    /// The current progress.
     pub fn get(&self) -> RequestBodyProgress {
         self.0.get()
     }
@@ -45,30 +45,30 @@ impl RequestBodyState {
     }
 }
 
-/// A body that is read by a handler, or not.
+/// A body, which the handler may read or not.
 #[derive(Clone)]
 pub struct TrackedBody {
     state: RequestBodyState,
     payload: Rc<RefCell<Payload>>,
-    /// Whether the client waits to be told before it sends it (RFC 9110, section 10.1.1).
+    /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
     is_held_back: bool,
 }
 
 impl fmt::Debug for TrackedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Incoming").field(&self.state.get()).finish()
+        f.debug_tuple("TrackedBody").field(&self.state.get()).finish()
     }
 }
 
 impl TrackedBody {
-    /// The body of this request, if it has one: whoever reads it does so through this.
+    /// Wraps the body of this request, if it has one, so that reads are tracked.
     pub fn of(request: &mut ServiceRequest) -> Option<Self> {
         let is_held_back = request.head().expect();
         let (head, payload) = request.parts_mut();
         if matches!(payload, Payload::None) {
             return None;
         }
-        // Without a connection, as in a unit test, nobody asks.
+        // Without a connection, as in a unit test, the state is not used.
         let state = head.conn_data::<RequestBodyState>().cloned().unwrap_or_default();
         state.set(RequestBodyProgress::Coming);
         let incoming = Self { state, payload: Rc::new(RefCell::new(payload.take())), is_held_back };
@@ -76,14 +76,15 @@ impl TrackedBody {
         Some(incoming)
     }
 
-    /// Whether it has come whole, now that the request is answered. What is here of it is taken; no more is waited for.
+    /// Whether the body was received completely, when the request has been answered. Reads what has arrived, and does
+    /// not wait for more.
     pub async fn has_ended(mut self) -> bool {
-        // What the connection has read by now is handed on once this has waited.
+        // After this task has yielded, actix forwards what the connection has read by now.
         for _ in 0..2 {
             while self.state.get() == RequestBodyProgress::Coming
                 && matches!(self.next().now_or_never(), Some(Some(Ok(_))))
             {}
-            // Nor is it waited for what the client keeps back: an answer at once tells it not to send it.
+            // No need to wait for a client that waits for `100 Continue`: the response tells it not to send the body.
             if self.state.get() == RequestBodyProgress::Coming && !self.is_held_back {
                 tokio::task::yield_now().await;
             }
@@ -95,10 +96,10 @@ impl TrackedBody {
     }
 }
 
-/// Answers, and says that the connection ends if the body has not come whole by then.
+/// Runs the handler, and marks the connection to be closed if the body is incomplete afterwards.
 ///
 /// # Errors
-/// The same as before.
+/// The handler's error.
 pub async fn close_after_unfinished_body<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -122,7 +123,7 @@ impl Stream for TrackedBody {
             Poll::Ready(None) if self.state.get() == RequestBodyProgress::Coming => {
                 self.state.set(RequestBodyProgress::Whole)
             }
-            // After an error there may be an end.
+            // An end may follow an error.
             Poll::Ready(Some(Err(_))) => self.state.set(RequestBodyProgress::Unfinished),
             _ => {}
         }

@@ -1,7 +1,7 @@
-//! Work that its client can't break off: what a request changes is also written down, whoever waits for the answer.
+//! Runs a request's work to completion, even if its client disconnects.
 //!
-//! actix drops what it does for a request when the connection is reset, at whatever it waits for. A change that has
-//! reached Postgres would then be made, and nobody would be told.
+//! actix drops a request's future when the connection is reset, at any await point. A change that was committed in
+//! Postgres could then be missing in the audit trail and on other nodes.
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
@@ -15,26 +15,25 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::mpsc;
 
 tokio::task_local! {
-    /// What every work holds that was begun on a connection, for as long as it goes on.
+    /// Held by all work that was begun on a connection, until it ends.
     static BEGUN: mpsc::Sender<Infallible>;
 }
 
-/// Serves a connection, and ends when what was begun on it has ended as well: a node that stops waits for its
-/// connections, and so for that.
+/// Serves a connection, and returns when all work begun on it has ended as well. So a node that stops waits for this
+/// work, as it waits for its connections.
 pub async fn serve_and_finish<T>(connection: impl Future<Output = T>) -> T {
     let (begun, mut all) = mpsc::channel(1);
     let outcome = BEGUN.scope(begun, connection).await;
-    // Nothing is ever sent: it tells that nobody is left who could.
+    // Nothing is ever sent: `recv` returns when all senders are dropped.
     let _ = all.recv().await;
     outcome
 }
 
-/// Does this work to its end, also when the future that waits for it is dropped: the rest is done then. As long as
-/// somebody waits it is done where they wait, so that an answer to a body that breaks off is there before the connection
-/// ends.
+/// Runs this work to completion, even if the returned future is dropped: the rest is then spawned. Otherwise it runs
+/// within that future, so that after an aborted body the response is written before the connection closes.
 ///
 /// # Errors
-/// What it panicked with.
+/// The panic of the work.
 pub fn run_to_completion<T: 'static>(work: impl Future<Output = T> + 'static) -> RunToCompletion<T> {
     let begun = BEGUN.try_with(mpsc::Sender::clone).ok();
     let work = async move {
@@ -45,7 +44,7 @@ pub fn run_to_completion<T: 'static>(work: impl Future<Output = T> + 'static) ->
     RunToCompletion(Some(work.boxed_local()))
 }
 
-/// Work that is not done yet.
+/// Work that is in progress.
 pub struct RunToCompletion<T: 'static>(Option<LocalBoxFuture<'static, thread::Result<T>>>);
 
 impl<T> Future for RunToCompletion<T> {
@@ -87,7 +86,7 @@ mod tests {
                 done.set(true);
             }
         };
-        // The client is gone as soon as the work has begun.
+        // The client disconnects as soon as the work has begun.
         let connection = async { assert!(run_to_completion(work).now_or_never().is_none()) };
         let mut connection = Box::pin(serve_and_finish(connection));
         assert!(connection.as_mut().now_or_never().is_none(), "it waits for the work");

@@ -1,14 +1,14 @@
-//! Requests to change the protocol (`Upgrade`) are ignored, as by every server that does not speak the other protocol
-//! (RFC 9110, section 7.8).
+//! Ignores requests to change the protocol (`Upgrade`), as a server does that supports no other protocol (RFC 9110,
+//! section 7.8).
 //!
-//! actix ends the connection after a request with `Connection: Upgrade`, which meets the client's next request, and takes
-//! one with `Upgrade: websocket` to have an endless body. It decides so while it parses, and can't be told otherwise. So
-//! what it would recognise is masked before: one byte is replaced in place, and nothing is held back or moved. For that it
-//! has to be known where on a connection each request begins, and so how long each body is.
+//! actix closes the connection after a request with `Connection: Upgrade`, so that the client's next request fails,
+//! and assumes an endless body for `Upgrade: websocket`. It does so while parsing, and this can't be disabled. So the
+//! values are masked before: one byte is replaced in place, without buffering or moving any. For that, this parser
+//! has to follow where each request begins, and so how long each body is.
 
 use memchr::memchr;
 
-/// Takes the place of the first letter of what actix is not to recognise.
+/// Replaces the first letter of a value that actix must not recognise.
 const MASK: u8 = b'x';
 
 const CONNECTION: &[u8] = b"connection";
@@ -16,7 +16,7 @@ const UPGRADE: &[u8] = b"upgrade";
 const CONTENT_LENGTH: &[u8] = b"content-length";
 const TRANSFER_ENCODING: &[u8] = b"transfer-encoding";
 
-/// Masks requests to upgrade in what comes on one connection.
+/// Masks upgrade requests in the bytes of one connection.
 #[derive(Debug, Default)]
 pub struct UpgradeFilter {
     position: ParserState,
@@ -24,35 +24,35 @@ pub struct UpgradeFilter {
     framing: Framing,
 }
 
-/// What a head has said by now of the body behind it (RFC 9112, section 6).
+/// What a head has said so far about the length of its body (RFC 9112, section 6).
 #[derive(Debug, Default)]
 struct Framing {
-    /// Whether there was anything but the empty lines that may be before a request.
+    /// Whether anything but empty lines was received, which may precede a request.
     is_begun: bool,
     is_chunked: bool,
     content_length: u64,
 }
 
-/// Where the next byte stands.
+/// The position of the next byte.
 #[derive(Debug)]
 enum ParserState {
-    /// At the beginning of a line of a head, or in the name of a header, of which this has come.
+    /// At the start of a line of a head, or in a header's name, of which this was received.
     Name(NamePrefix),
-    /// In a header's value, or behind the method in a request's first line.
+    /// In a header's value, or after the method in a request's first line.
     Value(HeaderField),
-    /// In a chunk's size, of which this has come.
+    /// In a chunk's size, with the value so far.
     ChunkSize(u64),
-    /// Behind it, in the same line.
+    /// After the chunk's size, in the same line.
     ChunkExtension(u64),
-    /// At the beginning of a line behind the last chunk.
+    /// At the start of a line after the last chunk.
     Trailer,
     /// Within such a line.
     TrailerField,
-    /// Before so many bytes that are not looked at.
+    /// Before this number of bytes to skip.
     Skip(u64, AfterSkip),
 }
 
-/// What comes after skipped bytes.
+/// What follows the skipped bytes.
 #[derive(Clone, Copy, Debug)]
 enum AfterSkip {
     Request,
@@ -66,7 +66,7 @@ impl Default for ParserState {
     }
 }
 
-/// The beginning of a line up to its colon, in small letters.
+/// The beginning of a line up to the colon, in lower case.
 #[derive(Clone, Copy, Debug, Default)]
 struct NamePrefix {
     bytes: [u8; TRANSFER_ENCODING.len()],
@@ -75,11 +75,11 @@ struct NamePrefix {
 
 #[derive(Clone, Copy, Debug)]
 enum HeaderField {
-    /// A list of options. Whether the next byte begins one.
+    /// `Connection`, a list of options; whether the next byte begins one.
     Connection {
         at_option: bool,
     },
-    /// Whether nothing but white space has come of it.
+    /// `Upgrade`; whether only white space of the value was received.
     Upgrade {
         at_start: bool,
     },
@@ -88,7 +88,7 @@ enum HeaderField {
 }
 
 impl UpgradeFilter {
-    /// Masks requests to upgrade in the next bytes of the connection.
+    /// Masks upgrade requests in the next bytes of the connection.
     pub fn mask(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
             let taken = self.step(bytes);
@@ -96,7 +96,7 @@ impl UpgradeFilter {
         }
     }
 
-    /// Takes some bytes, and says how many.
+    /// Consumes some bytes, and returns how many.
     fn step(&mut self, bytes: &mut [u8]) -> usize {
         match self.position {
             ParserState::Name(name) => self.name(name, bytes[0]),
@@ -109,7 +109,7 @@ impl UpgradeFilter {
                     self.chunk(size);
                 }
             }
-            // As actix does, for which a trailer's line ends with CR LF and with nothing else.
+            // Like actix, which accepts only CR LF at the end of a trailer's line.
             ParserState::Trailer => {
                 let is_end = bytes[0] == b'\r';
                 self.position =
@@ -225,7 +225,7 @@ impl UpgradeFilter {
         }
     }
 
-    /// Goes on to a chunk of this size and the line break behind it.
+    /// Continues with a chunk of this size and the line break after it.
     fn chunk(&mut self, size: u64) {
         self.position = match size {
             0 => ParserState::Trailer,
@@ -235,7 +235,7 @@ impl UpgradeFilter {
 }
 
 impl NamePrefix {
-    /// With one more byte; none if it is no name that matters here.
+    /// Adds a byte. `None` if no relevant name begins like this.
     fn with(mut self, byte: u8) -> Option<Self> {
         let byte = byte.to_ascii_lowercase();
         let matters = self.length > 0 || matches!(byte, b'c' | b'u' | b't' | b'\r');
@@ -253,7 +253,7 @@ impl NamePrefix {
 mod tests {
     use super::*;
 
-    /// What is left of this, however it comes.
+    /// The bytes after masking, regardless of how they are split into pieces.
     fn masked(sent: &str) -> String {
         let whole = masked_in_pieces(sent, sent.len().max(1));
         for size in [1, 2, 3, 7] {
@@ -271,7 +271,7 @@ mod tests {
     const GET: &str = "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     const MASKED: &str = "GET / HTTP/1.1\r\nConnection: xpgrade\r\nUpgrade: xebsocket\r\n\r\n";
 
-    /// Sends this, with a request to upgrade before and behind it.
+    /// The bytes after masking, with an upgrade request before and after them.
     fn masked_between(between: &str) -> String {
         let all = masked(&[GET, between, GET].concat());
         let rest = all.strip_prefix(MASKED).and_then(|rest| rest.strip_suffix(MASKED));

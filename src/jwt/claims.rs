@@ -1,4 +1,4 @@
-//! What an access token says: its header, exactly this, and its claims (RFC 9068, RFC 7519).
+//! Header and claims of an access token (RFC 9068, RFC 7519), and their validation.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -18,10 +18,10 @@ use crate::logins::{Acr, Amr, Authentication};
 /// The media type of an access token (RFC 9068, section 2.1).
 pub(super) const TYPE: &str = "at+jwt";
 
-/// How far another node's clock may be ahead of this one's when it dates a token, in seconds.
+/// The tolerated clock skew for `iat` and `nbf`, in seconds: another node's clock may be ahead.
 const LEEWAY: i64 = 5;
 
-/// The header: these three members, no other.
+/// The JOSE header. No other members are accepted.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
@@ -30,49 +30,49 @@ pub(super) struct Header {
     pub(super) kid: String,
 }
 
-/// The claims: these, each once. A node of a later version may have signed others beside them.
+/// The claims, each at most once. Unknown claims are accepted, since a node of a later version may have signed them.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Claims {
     pub(super) iss: String,
     pub(super) aud: Audience,
-    /// The user.
+    /// The user's id.
     pub(super) sub: Uuid,
-    /// Seconds since 1970.
+    /// Issued at, in seconds since 1970.
     pub(super) iat: i64,
-    /// Seconds since 1970: not valid at that moment any more.
+    /// Expiry, in seconds since 1970: from that second on the token is not valid.
     pub(super) exp: i64,
-    /// Seconds since 1970: not valid before. Ours have none.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    /// Not valid before, in seconds since 1970. This version issues none.
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     pub(super) nbf: Option<i64>,
     pub(super) jti: Uuid,
-    /// The login.
+    /// The login's id.
     pub(super) sid: Uuid,
-    /// The application that signs people in here (RFC 9068, section 2.2). Tokens of versions before have none.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    /// The client that the token was issued to (RFC 9068, section 2.2). Tokens of earlier versions have none.
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     pub(super) client_id: Option<String>,
-    /// When the login was last proved (OpenID Connect Core, section 2). This, `acr` and `amr` tokens of versions before don't have:
-    /// such a login was proved by one factor, nobody knows when.
-    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    /// When the user last authenticated, in seconds since 1970 (OpenID Connect Core, section 2). Tokens of earlier versions
+    /// have neither this nor `acr` and `amr`: one factor, at an unknown time.
+    #[serde(default, deserialize_with = "non_null", skip_serializing_if = "Option::is_none")]
     pub(super) auth_time: Option<i64>,
-    /// What the proofs of the login come to.
+    /// The assurance level.
     #[serde(default)]
     pub(super) acr: Acr,
-    /// In which ways the login was proved (RFC 8176).
+    /// The authentication methods (RFC 8176).
     #[serde(default)]
     pub(super) amr: Amr,
     pub(super) username: String,
     pub(super) roles: Vec<String>,
     #[serde(flatten, skip_serializing)]
-    #[expect(dead_code, reason = "it is there to be read from a token, each claim once")]
+    #[expect(dead_code, reason = "only its deserialisation matters: it rejects repeated claims")]
     pub(super) unknown: Unknown,
 }
 
-/// Not null: that would be a claim without a value.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+/// Deserialises an optional claim that must not be `null`.
+fn non_null<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
 }
 
-/// Claims that this version does not know. Nothing is kept of them; each may be there once.
+/// Claims that this version does not know. They are ignored, but a repeated one is an error.
 #[derive(Debug, Default)]
 pub(super) struct Unknown;
 
@@ -103,35 +103,36 @@ impl<'de> Visitor<'de> for EachOnce {
 }
 
 impl Claims {
-    /// How the login was proved.
+    /// How and when the user authenticated.
     pub(super) fn authentication(&self) -> Authentication {
         let time = self.auth_time.and_then(|time| DateTime::from_timestamp(time, 0));
         Authentication { amr: self.amr, acr: self.acr, time }
     }
 
-    /// Whether they are from here and for here, and have not run out at `now` (seconds since 1970).
+    /// Validates issuer, audience and times at `now` (seconds since 1970).
     ///
     /// # Errors
     /// [`AuthError::InvalidToken`], [`AuthError::TokenExpired`].
     pub(super) fn check(&self, iss: &str, aud: &Audience, now: i64) -> Result<(), AuthError> {
         let begins = self.nbf.unwrap_or(self.iat).max(self.iat);
-        if self.iss != iss || !self.aud.meets(aud) || begins > now + LEEWAY {
+        if self.iss != iss || !self.aud.overlaps(aud) || begins > now + LEEWAY {
             return Err(AuthError::InvalidToken);
         }
-        // No leeway here: a token's last second is its last second.
+        // No leeway for `exp`: a longer life would break the revocation bounds.
         if now >= self.exp { Err(AuthError::TokenExpired) } else { Ok(()) }
     }
 }
 
-/// A part of a token (RFC 7515, section 2).
+/// Encodes a part of a token: base64url of its JSON (RFC 7515, section 2).
 ///
 /// # Errors
-/// `internal` when it does not serialise.
+/// `internal` if the part can't be serialised.
 pub(super) fn encode(part: &impl Serialize) -> Result<String, Problem> {
     serde_json::to_vec(part).map(|json| URL_SAFE_NO_PAD.encode(json)).map_err(Problem::internal)
 }
 
-/// base64url without padding, of a JSON object: serde would take an array of the members for one.
+/// Decodes a part of a token: base64url without padding of a JSON object. Checks for the `{`, because serde would also
+/// accept an array of the members.
 pub(super) fn decode<T: DeserializeOwned>(part: &str) -> Option<T> {
     let json = URL_SAFE_NO_PAD.decode(part).ok()?;
     json.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(&json).ok()).flatten()

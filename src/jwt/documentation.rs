@@ -1,13 +1,13 @@
-//! What the API's document says of JWTs in the routes that every mode has.
+//! OpenAPI documentation of the common routes in the JWT mode.
 
 use crate::auth::RouteDocumentation;
 
-/// The security schemes that an access token comes by.
+/// The security schemes of an access token.
 const ACCESS_TOKEN: &[&str] = &["bearer", "access_token_cookie"];
 
 const ACCESS_TOKEN_OR_REFRESH_COOKIE: &[&str] = &["bearer", "access_token_cookie", "refresh_token_cookie"];
 
-/// The refresh token may be in the body.
+/// Every token of the mode. The empty scheme stands for a refresh token in the body.
 const ANY_TOKEN: &[&str] = &["", "bearer", "access_token_cookie", "refresh_token_cookie"];
 
 const CLEARED: Option<&str> = Some("By cookie: clears `access_token` and `refresh_token`.");
@@ -28,17 +28,17 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         set_cookie: Some("By cookie: `access_token` and `refresh_token`."),
         ..RouteDocumentation::new(
             "/step-up",
-            "Prove once more who one is, for this login.",
-            "The same login goes on, freshly proved, under a new credential. Takes the access token. Every earlier refresh token is dead at once: there is no grace. Tries are limited by account, as those to change the password are.",
+            "Step up: authenticate again for the same login.",
+            "The same login continues with a new credential and a new `auth_time`. Takes the access token. Every earlier refresh token is invalid at once, without a grace. Attempts are limited per account, together with those to change the password.",
         )
     },
     RouteDocumentation {
         security: ACCESS_TOKEN,
         ..RouteDocumentation::new(
             "/profile",
-            "Who is signed in, as the access token says: no look-up.",
-            "Takes an access token only. A token with roles that have changed since is refused; a refresh brings the \
-             new ones.",
+            "The signed-in user, from the access token's claims, without a look-up.",
+            "Takes an access token only. A token whose roles have changed since is refused; a refresh brings the new \
+             ones.",
         )
     },
     RouteDocumentation {
@@ -46,8 +46,8 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         ..RouteDocumentation::new(
             "/csrf",
             "The CSRF token of the login.",
-            "The same that the login answered with, for a page that was loaded anew. The refresh token's cookie will do \
-             when the\naccess token has run out.",
+            "The same token as in the login's response, for a page that was reloaded. If the access token has expired, \
+             the refresh\ntoken's cookie is accepted instead.",
         )
     },
     RouteDocumentation {
@@ -56,7 +56,7 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         set_cookie: CLEARED,
         ..RouteDocumentation::new(
             "/logout",
-            "Sign out: end the login, and with it every access token of it.",
+            "Sign out: end the login and revoke its access tokens.",
             "Takes the access token or, when there is none or it has expired, the refresh token from the body or its \
              cookie.",
         )
@@ -68,7 +68,7 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         ..RouteDocumentation::new(
             "/logout-all",
             "Sign out everywhere: end every login of the user, in both modes.",
-            "Takes the same credentials as signing out here.",
+            "Takes the same credentials as `logout`.",
         )
     },
 ];

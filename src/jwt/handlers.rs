@@ -1,21 +1,21 @@
-//! The routes that only the JWT mode has, and its refresh.
+//! Handlers of the routes that only the JWT mode has: refresh and JWKS.
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 
-use crate::auth::{AuthError, Mode, RefreshRequest, Rejection, within_refresh_limit};
+use crate::auth::{AuthError, Mode, RefreshRequest, Rejection, limit_refresh_rate};
 use crate::error::Problem;
 use crate::http::body::OptionalJson;
 
 use super::issue::JwtBody;
 use super::{JWKS_MAX_AGE, JwtMode, Keys};
 
-/// Trade the refresh token, from the body or its cookie, for new tokens.
+/// Exchange the refresh token, from the body or its cookie, for new tokens.
 ///
-/// Every refresh token that was replaced within `REFRESH_GRACE` gets the current one: tabs may refresh at once, and an
-/// answer may get lost. An older one ends the login.
+/// A refresh token that was replaced within `REFRESH_GRACE` gets the current tokens: several tabs may refresh at once, and
+/// a response may get lost. An older one ends the login.
 #[utoipa::path(operation_id = "jwt_refresh", tag = "jwt",
     security((), ("refresh_token_cookie" = [])), request_body = Option<RefreshRequest>, responses(
     (status = 200, description = "The same login with new tokens.", body = JwtBody,
@@ -23,7 +23,7 @@ use super::{JWKS_MAX_AGE, JwtMode, Keys};
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
+#[post("/refresh", wrap = "from_fn(limit_refresh_rate)")]
 pub(super) async fn jwt_refresh(
     mode: Data<JwtMode>,
     request: HttpRequest,
@@ -32,21 +32,21 @@ pub(super) async fn jwt_refresh(
     let Some(presented) = mode.refresh_credential(body, request.headers())? else {
         return Err(AuthError::NotAuthenticated.into());
     };
-    // Before the token is used: nobody is to lose it for an answer that can't be given.
-    mode.check_that_it_can_sign().await?;
+    // Checked first: a refresh that can't be answered must not use up the client's token.
+    mode.ensure_can_sign().await?;
     match mode.renew(&presented, &request).await {
         Ok((login, secret)) => mode.issue_tokens(login, secret, presented.transport).await,
         Err(error) => Ok(mode.refuse(&Rejection::new(error, presented.transport), request.headers())),
     }
 }
 
-/// The public keys that access tokens are verified with elsewhere.
+/// The public keys with which other services verify access tokens.
 ///
-/// The one that signs, the next one, and those that signed before for as long as a token of theirs may be about. A
-/// token names its key in `kid`. With HS256 there are none: who could verify could sign.
+/// The active key, the next one, and earlier ones as long as tokens signed with them may be valid. A token names its key
+/// in `kid`. With HS256 the set is empty: symmetric keys are not published.
 #[utoipa::path(operation_id = "jwks", tag = "oauth", responses(
     (status = 200, description = "A JWK set (RFC 7517, section 5).",
-        headers(("Cache-Control" = String, description = "It may be remembered for five minutes.")),
+        headers(("Cache-Control" = String, description = "The set may be cached for five minutes.")),
         body = Object, content_type = "application/json", example = json!({"keys": [{
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "use": "sig",
             "alg": "EdDSA", "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}]})),

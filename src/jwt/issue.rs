@@ -1,4 +1,4 @@
-//! How the JWT mode's credential is issued and cleared: an access and a refresh token, in the body or in their cookies.
+//! Issues and clears the JWT mode's credential: an access and a refresh token, in the body or in cookies.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use crate::error::Problem;
 use crate::http::cookie_header;
 use crate::logins::{Login, Transport};
 
-use super::credential::{RefreshTokenPayload, may_be_access_token, may_be_refresh_token};
+use super::access_token::may_be_access_token;
+use super::refresh_token::{RefreshTokenPayload, may_be_refresh_token};
 use super::{ACCESS_COOKIE, JwtMode, REFRESH_COOKIE};
 
-/// A pair of tokens, by the transport that they travel in.
+/// The response with a pair of tokens, by transport.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "kind")]
 #[schema(examples(
@@ -44,7 +45,7 @@ pub(super) enum JwtBody {
     #[serde(rename = "jwt_cookie")]
     #[schema(title = "JwtByCookie")]
     Cookie {
-        /// Who signed in.
+        /// The user who signed in.
         user: UserBody,
         /// The login.
         login: LoginBody,
@@ -53,29 +54,29 @@ pub(super) enum JwtBody {
         /// How long the access token is valid, in seconds.
         expires_in: i64,
     },
-    /// The tokens are here.
+    /// The tokens are in the body.
     #[serde(rename = "jwt_bearer")]
     #[schema(title = "JwtByBearer")]
     Bearer {
-        /// Who signed in.
+        /// The user who signed in.
         user: UserBody,
         /// The login.
         login: LoginBody,
         /// To be sent as `Authorization: Bearer`.
         access_token: String,
-        /// How to send it.
+        /// The scheme of the access token.
         token_type: TokenType,
-        /// How long it is valid, in seconds.
+        /// How long the access token is valid, in seconds.
         expires_in: i64,
-        /// Buys the next pair. Keep it where no other program can read it.
+        /// Exchanged for new tokens at `/jwt/refresh`. Store it where no other program can read it.
         refresh_token: String,
-        /// How long until the login's absolute end, in seconds.
+        /// The time until the login's absolute end, in seconds.
         refresh_expires_in: u64,
     },
 }
 
 impl JwtMode {
-    /// Answers with an access token of the login, and its current refresh token.
+    /// The response with a new access token of the login, and its current refresh token.
     pub(super) async fn issue_tokens(
         &self,
         login: Login,
@@ -84,7 +85,7 @@ impl JwtMode {
     ) -> Result<HttpResponse, Problem> {
         let access = self.access_token(&login).await?;
         let refresh = RefreshTokenPayload { login: login.id, generation: login.generations.current, secret };
-        let refresh_token = self.refresh_tokens.issue(&refresh);
+        let refresh_token = self.refresh_tokens.encode(&refresh);
         let left = login.time_left(self.clock.now());
         let body = LoginBody::from(&login);
         let mut response = HttpResponse::Ok();
@@ -113,7 +114,7 @@ impl JwtMode {
         })
     }
 
-    /// Clears the cookies, but no other service's cookies of the same names.
+    /// Clears the cookies, unless their values belong to another service with cookies of the same names.
     pub(super) fn clear_token_cookies(&self, response: &mut HttpResponse, headers: &HeaderMap) {
         let is_ours = |name, may_be: fn(&str) -> bool| cookie_header::all(headers, name).all(may_be);
         for (kind, is_ours) in [
@@ -121,7 +122,7 @@ impl JwtMode {
             (REFRESH_COOKIE, is_ours(&self.refresh_cookie, may_be_refresh_token)),
         ] {
             if is_ours {
-                // An error here means a cookie that could not be written, and the browser keeps a dead one.
+                // An error means that the cookie can't be serialised; then the browser only keeps a useless one.
                 let _ = response.add_cookie(&self.cookies.clear(kind));
             }
         }

@@ -1,19 +1,20 @@
-//! JWTs: present a signed snapshot of the login, and the server checks the signature.
+//! The JWT mode: a request presents a signed snapshot of the login, and the server verifies the signature.
 //!
-//! The story: `login` begins a login and signs what a request needs to know of it into an access token of a few
-//! minutes ([`keys`]). Requests are answered from its claims, without a look-up ([`credential`], [`verified`]); that the login
-//! has not been ended meanwhile, the node knows from the revocation feed. The refresh token is the login's id,
-//! a counter and a secret of the login under a MAC: `refresh` moves the counter on and issues the next pair ([`mod@refresh`],
-//! [`issue`]). `logout` ends the login, and with it the access tokens that are out.
+//! `login` starts a login and issues an access token of a few minutes, signed with the current key ([`keys`]). Requests
+//! are authenticated by its claims, without a look-up ([`access_token`], [`verified`]); the node knows from the revocation
+//! feed whether the login has ended. The refresh token ([`refresh_token`]) is the login's id, a generation and a secret of
+//! the login under a MAC: `refresh` increments the generation and issues new tokens ([`mod@refresh`], [`issue`]).
+//! `logout` ends the login, which revokes its access tokens.
 
+mod access_token;
 mod claims;
-mod credential;
 mod documentation;
 mod handlers;
 mod introspection;
 mod issue;
 mod keys;
 mod refresh;
+mod refresh_token;
 mod verified;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::service_config::ServiceConfig;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::Actor;
 use crate::auth::{
     Audience, AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity, IntrospectedToken,
     LoginSecret, Mode, ModeContext, Rejection, RevocationOutcome, RotatedSecret, RouteDocumentation,
@@ -35,21 +36,21 @@ use crate::clock::Clock;
 use crate::error::Problem;
 use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, Transport};
 
-use self::credential::{RefreshTokenCodec, secret_hash};
 pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
+use self::refresh_token::{RefreshTokenCodec, secret_hash};
 use self::verified::VerifiedTokens;
 
 const NAME: &str = "jwt";
 
-/// The cookie that an access token travels in.
+/// The cookie of the access token.
 pub const ACCESS_COOKIE: CookieSpec =
     CookieSpec { name: "access_token", path: "/", same_site: SameSite::Lax };
 
-/// The cookie that a refresh token travels in.
+/// The cookie of the refresh token.
 pub const REFRESH_COOKIE: CookieSpec =
     CookieSpec { name: "refresh_token", path: "/jwt", same_site: SameSite::Strict };
 
-/// Who issues access tokens, for whom, and by which application (RFC 7519, sections 4.1.1 and 4.1.3).
+/// The issuer, audience and client of access tokens (RFC 7519, sections 4.1.1 and 4.1.3).
 #[derive(Clone, Debug)]
 pub struct IssuerAudience {
     /// `iss`.
@@ -70,21 +71,20 @@ pub struct JwtMode {
     refresh_cookie: String,
     issuer_audience: IssuerAudience,
     csrf: Arc<Csrf>,
-    trail: Trail,
     keys: Keys,
-    /// None: every signature is computed, every time.
-    verified: Option<Arc<VerifiedTokens>>,
+    /// Cache of verified tokens. `None`: every request verifies the signature.
+    verified_tokens: Option<Arc<VerifiedTokens>>,
     refresh_tokens: Arc<RefreshTokenCodec>,
 }
 
 impl JwtMode {
-    /// Over the logins of this context, signing with these keys. `verified`: how many tokens are remembered as verified,
-    /// if any are.
+    /// The mode over the logins of `context`, signing with `keys`. `cache_size` is the number of verified tokens to cache;
+    /// `None`: no cache.
     pub fn new(
         context: &ModeContext<'_>,
         issuer_audience: IssuerAudience,
         keys: Keys,
-        verified: Option<usize>,
+        cache_size: Option<usize>,
     ) -> Self {
         Self {
             logins: context.logins.clone(),
@@ -94,15 +94,14 @@ impl JwtMode {
             refresh_cookie: context.cookies.name(REFRESH_COOKIE),
             issuer_audience,
             csrf: Arc::clone(&context.csrf),
-            trail: context.trail.clone(),
             keys,
-            verified: verified.map(|size| Arc::new(VerifiedTokens::new(size))),
+            verified_tokens: cache_size.map(|size| Arc::new(VerifiedTokens::new(size))),
             refresh_tokens: Arc::new(RefreshTokenCodec::new(context.secret)),
         }
     }
 }
 
-/// Registers what is of this mode, and at a place that a standard fixes.
+/// Registers the routes of this mode at well-known URIs (RFC 8615): `jwks.json`.
 pub fn well_known_routes(config: &mut ServiceConfig) {
     config.service(handlers::jwks);
 }
@@ -116,7 +115,7 @@ impl Mode for JwtMode {
         &self.access_cookie
     }
 
-    fn trouble(&self) -> Option<&'static str> {
+    fn unavailable_reason(&self) -> Option<&'static str> {
         (!self.keys.can_sign()).then_some("there is no key to sign access tokens with")
     }
 
@@ -124,8 +123,11 @@ impl Mode for JwtMode {
         Transport::Bearer
     }
 
-    fn routes(&self, config: &mut ServiceConfig, issuing: fn(&mut ServiceConfig)) {
-        config.app_data(web::Data::new(self.clone())).service(handlers::jwt_refresh).configure(issuing);
+    fn routes(&self, config: &mut ServiceConfig, credential_routes: fn(&mut ServiceConfig)) {
+        config
+            .app_data(web::Data::new(self.clone()))
+            .service(handlers::jwt_refresh)
+            .configure(credential_routes);
     }
 
     fn documentation(&self) -> &'static [RouteDocumentation] {
@@ -178,7 +180,7 @@ impl Mode for JwtMode {
 
     fn step_up_secret<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, Result<RotatedSecret, Problem>> {
         Box::pin(async {
-            self.check_that_it_can_sign().await?;
+            self.ensure_can_sign().await?;
             let secret = LoginSecret::generate();
             Ok(RotatedSecret { new_hash: Some(secret_hash(&secret)), shown: None, secret })
         })
@@ -206,7 +208,8 @@ impl Mode for JwtMode {
     fn revoke<'a>(
         &'a self,
         token: &'a Credential,
+        actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>> {
-        Box::pin(self.end_login_of(token))
+        Box::pin(self.end_login_of(token, actor))
     }
 }

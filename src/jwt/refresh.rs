@@ -1,5 +1,5 @@
-//! What the use of a refresh token comes to: where it comes from, what shows that it is meant, and that one which is
-//! used again after its grace ends the login (RFC 9700, section 4.14.2).
+//! Use of a refresh token: where the request has it, its CSRF check, and reuse detection, which ends the login when a
+//! token is used again after its grace (RFC 9700, section 4.14.2).
 
 use actix_web::FromRequest;
 use actix_web::HttpRequest;
@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::audit::Kind;
+use crate::audit::Actor;
 use crate::auth::{AuthError, Credential, Identity, LoginSecret, RefreshRequest, Rejection, pick};
 use crate::error::{Code, Problem};
 use crate::http::body::OptionalJson;
@@ -17,16 +17,16 @@ use crate::http::client::Client;
 use crate::logins::{Login, RenewalOutcome, ReplacedLogin, Transport};
 use crate::telemetry::{self, RequestUser};
 
-use super::credential::RefreshTokenPayload;
+use super::refresh_token::RefreshTokenPayload;
 use super::{JwtMode, NAME};
 
-/// Whether the refresh token is looked at in the access token's place.
+/// Returns `true` if a rejected access token may be replaced by the refresh token of the same request.
 fn may_be_by_refresh_token(rejection: &Rejection) -> bool {
     matches!(rejection.problem.code(), Code::NotAuthenticated | Code::TokenExpired)
 }
 
 impl JwtMode {
-    /// The refresh token in the body, or else in its cookie, which is not looked at when there is one in the body.
+    /// The refresh token of a request: the one in the body or, only if there is none, the one in the cookie.
     pub(super) fn refresh_credential(
         &self,
         body: Option<RefreshRequest>,
@@ -41,21 +41,20 @@ impl JwtMode {
         }
     }
 
-    /// Moves a login on to the next generation of its credential: the login, and the secret that its refresh tokens have
-    /// in them.
+    /// Renews a login: moves it to the next generation of its credential. Returns the login, and the secret for its next
+    /// refresh token.
     pub(super) async fn renew(
         &self,
         presented: &Credential,
         request: &HttpRequest,
     ) -> Result<(Login, Option<LoginSecret>), AuthError> {
         let refresh = self.verify_refresh_token(presented, request).await?;
-        let renewal = self.logins.renew(&refresh.claimed()).await?;
-        let login = self.renewed(renewal, request)?;
-        note_user(&login);
+        let login = outcome(self.logins.renew(&refresh.claimed(), &actor_of(request)).await?)?;
+        log_user(&login);
         Ok((login, refresh.secret))
     }
 
-    /// Who signs out, by the access token or, when there is none or it has expired, by the refresh token.
+    /// The identity that signs out: by the access token or, if there is none or it has expired, by the refresh token.
     pub(super) async fn identify_for_logout(
         &self,
         request: &HttpRequest,
@@ -89,40 +88,33 @@ impl JwtMode {
         request: &HttpRequest,
     ) -> Result<Login, AuthError> {
         let refresh = self.verify_refresh_token(presented, request).await?;
-        let login = self.renewed(self.logins.check(&refresh.claimed()).await?, request)?;
-        note_user(&login);
+        let login =
+            outcome(self.logins.check_and_end_if_reused(&refresh.claimed(), &actor_of(request)).await?)?;
+        log_user(&login);
         Ok(login)
     }
 
-    /// What a refresh token stands for; one that came by cookie must be shown to be meant. No such proof is asked
-    /// of a token that is good for nothing any more: whoever holds that is to be told so.
+    /// Decodes a refresh token; one from a cookie needs a CSRF token. Without a CSRF token, an unusable refresh token still
+    /// gets its own error, so that the client learns that it is signed out.
     async fn verify_refresh_token(
         &self,
         presented: &Credential,
         request: &HttpRequest,
     ) -> Result<RefreshTokenPayload, AuthError> {
-        let refresh = self.refresh_tokens.read(&presented.token).ok_or(AuthError::InvalidToken)?;
+        let refresh = self.refresh_tokens.decode(&presented.token).ok_or(AuthError::InvalidToken)?;
         let proof = match presented.transport {
             Transport::Cookie => self.csrf.check(refresh.login, request.headers()),
             Transport::Bearer => Ok(()),
         };
         if let Err(missing) = proof {
-            self.renewed(self.logins.check(&refresh.claimed()).await?, request)?;
+            outcome(self.logins.check_and_end_if_reused(&refresh.claimed(), &actor_of(request)).await?)?;
             return Err(missing);
         }
         Ok(refresh)
     }
 
-    /// The login that a renewal moved on. The audit trail is told of one that ended because its token was used again.
-    fn renewed(&self, renewal: RenewalOutcome, request: &HttpRequest) -> Result<Login, AuthError> {
-        if let RenewalOutcome::Reused(Some(ended)) = &renewal {
-            self.trail.record(ended.entry(Kind::RefreshTokenReused, Client::of(request).origin()));
-        }
-        outcome(renewal)
-    }
-
-    /// A page that was loaded anew after the access token ran out has to refresh, and needs a CSRF token for that: the
-    /// refresh token's cookie will do.
+    /// The login whose CSRF token is requested. Accepts the refresh token's cookie as well: a page that is reloaded after the
+    /// access token has expired must refresh, and needs a CSRF token for that.
     pub(super) async fn csrf_login(
         &self,
         presented: Result<Identity, Rejection>,
@@ -137,7 +129,7 @@ impl JwtMode {
         }
     }
 
-    /// The login whose live cookies came with the request.
+    /// The login of the cookies in the request, if it is live.
     pub(super) async fn find_login_of_cookies(
         &self,
         headers: &HeaderMap,
@@ -153,26 +145,31 @@ impl JwtMode {
         Ok(login.map(ReplacedLogin::Id))
     }
 
-    /// Looks only: a token that is not offered for renewal is not used.
+    /// The login of the refresh token's cookie. Only inspects the token: this is no renewal, so it must not count as a use.
     async fn login_of_refresh_cookie(&self, headers: &HeaderMap) -> Result<Option<Uuid>, AuthError> {
         let cookie = pick(headers, &self.refresh_cookie).ok().flatten();
-        let Some(refresh) = cookie.and_then(|cookie| self.refresh_tokens.read(&cookie.token)) else {
+        let Some(refresh) = cookie.and_then(|cookie| self.refresh_tokens.decode(&cookie.token)) else {
             return Ok(None);
         };
-        let found = outcome(self.logins.inspect(&refresh.claimed()).await?);
+        let found = outcome(self.logins.peek_outcome(&refresh.claimed()).await?);
         Ok(found.ok().map(|login| login.id))
     }
 }
 
-/// Who presented a refresh token, for the log.
-fn note_user(login: &Login) {
+/// The client of a request, for the audit trail.
+fn actor_of(request: &HttpRequest) -> Actor {
+    Client::of(request).actor()
+}
+
+/// Adds the owner of a refresh token to the request's log line.
+fn log_user(login: &Login) {
     telemetry::set_user(RequestUser { user: login.user.id, login: login.id, mode: NAME });
 }
 
 fn outcome(renewal: RenewalOutcome) -> Result<Login, AuthError> {
     match renewal {
         RenewalOutcome::Renewed(login) => Ok(*login),
-        RenewalOutcome::Reused(_) => Err(AuthError::RefreshTokenReused),
+        RenewalOutcome::Reused => Err(AuthError::RefreshTokenReused),
         RenewalOutcome::Ended => Err(AuthError::TokenRevoked),
         RenewalOutcome::Expired => Err(AuthError::LoginExpired),
         RenewalOutcome::SteppedUp => Err(AuthError::SteppedUp),

@@ -1,5 +1,5 @@
-//! Access tokens that were verified lately. A signature, once good, stays good: it is computed once for each token.
-//! Whatever can change, the time, the revocations, the keys, is looked at with every request.
+//! Cache of verified access tokens, so that each signature is verified only once. What can change later (expiry,
+//! revocations, keys) is checked at every request, not cached.
 
 use std::sync::Arc;
 
@@ -10,10 +10,10 @@ use crate::shards::Shards;
 
 use super::keys::VerifiedToken;
 
-/// What verified tokens say, by the hash of the whole token: the most recently used ones.
+/// The most recently used verified tokens, by the hash of the whole token.
 pub(super) struct VerifiedTokens(Shards<LruCache<[u8; 32], Arc<VerifiedToken>>>);
 
-/// How a token is found.
+/// The cache key: SHA-256 of the whole token.
 pub(super) struct TokenHash([u8; 32]);
 
 impl TokenHash {
@@ -23,18 +23,18 @@ impl TokenHash {
 }
 
 impl VerifiedTokens {
-    /// Of so many tokens.
+    /// A cache of at most `size` tokens.
     pub(super) fn new(size: usize) -> Self {
         Self(Shards::new(size, LruCache::new))
     }
 
-    /// What a token says, if it is remembered.
+    /// The verified token, if it is cached.
     pub(super) fn find(&self, hash: &TokenHash) -> Option<Arc<VerifiedToken>> {
         self.0.of(&hash.0).get(&hash.0).map(Arc::clone)
     }
 
-    /// Remembers it.
-    pub(super) fn insert(&self, hash: &TokenHash, opened: &Arc<VerifiedToken>) {
-        self.0.of(&hash.0).insert(hash.0, Arc::clone(opened));
+    /// Caches a verified token.
+    pub(super) fn insert(&self, hash: &TokenHash, verified: &Arc<VerifiedToken>) {
+        self.0.of(&hash.0).insert(hash.0, Arc::clone(verified));
     }
 }

@@ -1,4 +1,4 @@
-//! Which logins were used, and when: kept in memory, written in batches.
+//! Last-seen times of logins: collected in memory and written to Postgres in batches.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -16,32 +16,35 @@ use crate::database::{ConnectionPool, DatabaseError};
 use super::login::Login;
 use super::store;
 
-/// How many logins one statement notes.
+/// Maximum number of logins that one statement updates.
 const BATCH: usize = 1_000;
 
-/// How often it is looked what is due, at the least: what a busy node has to write is spread over time.
+/// Upper bound for the interval at which the writer checks for due updates. Frequent checks spread a busy node's
+/// writes evenly over time.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How long a look-up may be under way that has read a row as it was before.
+/// How long written times are kept in memory: the longest time for which a look-up that started before the write may
+/// still be running.
 const LONGEST_LOOK_UP: Duration = Duration::from_secs(10);
 
-/// When each login was used last, as far as a look-up may not find that written down.
+/// When each login was last used, as long as a look-up might still read an older time from Postgres.
 #[derive(Debug, Default)]
 pub(super) struct Activity(Mutex<PendingUses>);
 
 #[derive(Debug, Default)]
 struct PendingUses {
-    /// What is to be written.
+    /// Times that are not yet written.
     new: HashMap<Uuid, DateTime<Utc>, DefaultHashBuilder>,
-    /// Since when each of them waits for that, the first one first: without and with the longer lifetimes.
+    /// Logins in `new` with the time of their first unwritten use, oldest first: `[0]` without and `[1]` with
+    /// "remember me".
     waiting: [VecDeque<(Instant, Uuid)>; 2],
     writing: Vec<LastUse>,
-    /// What was written lately, and what a little earlier.
+    /// Times that were written recently: `[0]` is the current period, `[1]` the one before (see `LONGEST_LOOK_UP`).
     written: [HashMap<Uuid, DateTime<Utc>, DefaultHashBuilder>; 2],
     turned: Option<Instant>,
 }
 
-/// A login's last use, and since when it has been waiting to be written.
+/// The last use of a login, and when its first unwritten use was recorded.
 #[derive(Clone, Copy, Debug)]
 struct LastUse {
     login: Uuid,
@@ -71,19 +74,19 @@ impl Activity {
         notes.new.get(&login).copied().or_else(writing).or_else(written)
     }
 
-    /// A login as it will be once its last use is written down.
+    /// Returns the login with its last-seen time and idle expiry as they will be after the pending write.
     pub(super) fn overlay(&self, mut login: Login, lifetimes: &Lifetimes) -> Login {
         if let Some(seen) = self.seen(login.id).filter(|seen| *seen > login.last_seen_at) {
-            let idle = lifetimes.span(login.remember_me).idle;
+            let idle = lifetimes.of_login(login.remember_me).idle;
             login.last_seen_at = seen;
             login.idle_expires_at = login.idle_expires_at.max(login.expires_at.min(seen + idle));
         }
         login
     }
 
-    /// Writes down what is due, for as long as it is polled.
+    /// Writes due updates for as long as it is polled.
     pub(super) async fn run_writer(&self, pool: &ConnectionPool, lifetimes: &Lifetimes) {
-        // Often enough to be noticed within the idle time, however short that is.
+        // The last-seen time must reach Postgres within the idle time, however short that is.
         let shortest = lifetimes.last_seen_interval(false).min(lifetimes.last_seen_interval(true));
         let mut ticks = tokio::time::interval(TICK.min(shortest / 2));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -95,7 +98,8 @@ impl Activity {
         }
     }
 
-    /// The same with all that there is, at the end of the program, when a batch may have been broken off.
+    /// Writes everything that is pending. For the shutdown, when a batch of [`Self::run_writer`] may have been
+    /// interrupted.
     pub(super) async fn write_all(&self, pool: &ConnectionPool, lifetimes: &Lifetimes) {
         self.put_back();
         self.write(pool, lifetimes, |_, _| true).await;
@@ -113,15 +117,15 @@ impl Activity {
                 return;
             }
             if let Err(error) = write(pool, &batch, lifetimes).await {
-                tracing::warn!(%error, logins = batch.len(), "can't write down when logins were used");
-                // They are tried again at the next tick, and what else is due as well.
+                tracing::warn!(%error, logins = batch.len(), "writing last-seen times of logins failed; will retry");
+                // They are retried at the next tick, together with whatever else is due then.
                 return self.put_back();
             }
             self.done();
         }
     }
 
-    /// The next that are due. A few at a time: whoever is to be noted meanwhile does not wait for long.
+    /// Takes the next due updates, at most [`BATCH`] so that the lock is held only for a short time.
     fn take(&self, is_due: impl Fn(Instant, bool) -> bool) -> Vec<LastUse> {
         let PendingUses { new, waiting, writing, .. } = &mut *self.lock();
         writing.clear();
@@ -133,12 +137,12 @@ impl Activity {
                 writing.extend(seen.map(|seen| LastUse { login, remember_me, seen, since }));
             }
         }
-        // Nodes that write the same logins at once take them in the same order, and none waits for the other in turn.
+        // Nodes that update the same logins at once lock the rows in the same order: no deadlock.
         writing.sort_unstable_by_key(|using| using.login);
         writing.clone()
     }
 
-    /// What was being written is to be written still, unless it was used again meanwhile.
+    /// Queues the failed batch again, except for logins that were used again in the meantime.
     fn put_back(&self) {
         let PendingUses { new, waiting, writing, .. } = &mut *self.lock();
         for LastUse { login, remember_me, seen, since } in writing.drain(..) {
@@ -180,7 +184,7 @@ mod tests {
         Uuid::from_u128(number)
     }
 
-    /// Those that are taken when only those are due, without or with the longer lifetimes, that waited when asked last.
+    /// Takes the logins of one kind (without or with "remember me") that have been recorded before this call.
     fn taken(activity: &Activity, remembered: bool) -> Vec<(u128, DateTime<Utc>)> {
         let now = Instant::now();
         let batch = activity.take(|since, remember_me| since <= now && remember_me == remembered);
@@ -207,7 +211,7 @@ mod tests {
         let between = Instant::now();
         std::thread::sleep(Duration::from_millis(1));
         activity.record(login(2), false, at(2));
-        // It waits since its first use, and its later ones don't put that off.
+        // The time of the first unwritten use counts: later uses do not postpone the write.
         activity.record(login(1), false, at(3));
         let batch = activity.take(|since, _| since <= between);
         assert_eq!(
@@ -238,7 +242,7 @@ mod tests {
         activity.record(login(1), false, at(1));
         activity.record(login(2), false, at(1));
         assert_eq!(taken(&activity, false).len(), 2);
-        // Meanwhile.
+        // Used again while the batch is being written.
         activity.record(login(2), false, at(5));
         activity.record(login(3), false, at(5));
         assert_eq!((activity.seen(login(1)), activity.seen(login(2))), (Some(at(1)), Some(at(5))));

@@ -1,4 +1,4 @@
-//! How the owner of a login proved who they are: `amr`, `acr` and `auth_time`, which every mode says alike.
+//! How the owner of a login authenticated: `amr`, `acr` and `auth_time`, the same for every mode.
 
 use std::fmt;
 
@@ -7,10 +7,11 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 
-/// The names of the authentication methods, one for each bit of [`Amr`]. Those that RFC 8176 has, and `email`, `fed` and `rc`.
+/// The names of the authentication methods, one for each bit of [`Amr`]: those of RFC 8176 in use here, plus `email`,
+/// `fed` and `rc`.
 const NAMES: [&str; 9] = ["pwd", "email", "fed", "otp", "rc", "hwk", "swk", "user", "mfa"];
 
-/// Which methods proved a login (`amr`: RFC 8176).
+/// The authentication methods of a login (`amr`: RFC 8176).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amr(u16);
 
@@ -18,7 +19,7 @@ impl Amr {
     /// A password: `pwd`.
     pub const PASSWORD: Self = Self(1);
 
-    /// These names, as far as they are known: a newer node may have written others.
+    /// The methods with these names. Unknown names are ignored, since a newer version may have written them.
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         names.into_iter().map(Self::of_name).fold(Self::default(), Self::and)
     }
@@ -27,13 +28,13 @@ impl Amr {
         NAMES.iter().position(|known| *known == name).map_or(Self(0), |bit| Self(1 << bit))
     }
 
-    /// These methods and those.
+    /// The union of both.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// The name of each.
+    /// The names of the methods.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         (0..).zip(NAMES).filter(move |(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name)
     }
@@ -69,14 +70,14 @@ impl<'de> Visitor<'de> for AmrVisitor {
     }
 }
 
-/// What the proofs of a login come to: the authenticator assurance level (`acr`: OpenID Connect Core, section 2; NIST SP 800-63B).
+/// The authenticator assurance level of a login (`acr`: OpenID Connect Core, section 2; NIST SP 800-63B).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Acr {
     /// One factor was proved.
     #[default]
     Aal1,
-    /// Two were.
+    /// Two factors were proved.
     Aal2,
 }
 
@@ -89,17 +90,17 @@ impl Acr {
         }
     }
 
-    /// The one of this name.
+    /// The level with this name, if it is known.
     pub fn of_name(name: &str) -> Option<Self> {
         [Self::Aal1, Self::Aal2].into_iter().find(|acr| acr.as_str() == name)
     }
 
-    /// The one of this number, as the database has it.
+    /// The level for this number in the database.
     pub(super) fn of_level(level: i16) -> Self {
         if level >= 2 { Self::Aal2 } else { Self::Aal1 }
     }
 
-    /// Its number, as the database has it.
+    /// Its number in the database.
     pub(super) fn level(self) -> i16 {
         match self {
             Self::Aal1 => 1,
@@ -109,27 +110,27 @@ impl Acr {
 }
 
 impl<'de> Deserialize<'de> for Acr {
-    /// One that is not known, as a newer node may have signed it, says nothing that can be relied on.
+    /// An unknown level, which a newer version may have signed, counts as the lowest.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
         Ok(Self::of_name(&name).unwrap_or_default())
     }
 }
 
-/// How a login was proved. A refresh moves none of it.
+/// How a login was authenticated. A refresh does not change it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Authentication {
-    /// In which ways.
+    /// The methods.
     pub amr: Amr,
-    /// What that comes to.
+    /// The assurance level that the methods add up to.
     pub acr: Acr,
-    /// When the last proof came, to the second, as tokens have it. None: an access token that was signed by a version before does
-    /// not say.
+    /// The time of the last authentication, in whole seconds as tokens have it. `None` for an access token signed by
+    /// an older version, which does not contain it.
     pub time: Option<DateTime<Utc>>,
 }
 
 impl Authentication {
-    /// By these methods, the last of them at this time.
+    /// Authentication by these methods, the last of them at this time.
     pub fn new(amr: Amr, acr: Acr, time: DateTime<Utc>) -> Self {
         Self { amr, acr, time: Some(time.trunc_subsecs(0)) }
     }

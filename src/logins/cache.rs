@@ -1,7 +1,7 @@
-//! The sessions that a node remembers: the most recently used ones, as many as `SESSION_CACHE_SIZE` says.
+//! The session cache of a node: the most recently used sessions, at most `SESSION_CACHE_SIZE`.
 //!
-//! Caches of libraries evict nearly the least recently used, and know no generations: a row that was read before a revocation arrived
-//! must not be put back after it (docs/decisions/0006).
+//! Cache libraries evict only approximately the least recently used entry. They also have no read generations: a row
+//! that was read before a revocation arrived must not be cached after it (docs/decisions/0006).
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::shards::Shards;
 use super::credential_generations::{CredentialGenerations, CredentialStatus};
 use super::login::{FoundLogin, HandleHash, HandleStatus, Login, LoginIdentity};
 
-/// Remembered sessions, by the hash of their handle.
+/// Cached sessions, by the hash of their handle.
 pub(super) struct Cache {
     shards: Shards<Shard>,
     lifetimes: Lifetimes,
@@ -23,12 +23,12 @@ pub(super) struct Cache {
 
 struct Shard {
     sessions: LruCache<HandleHash, Session>,
-    /// Counts what was forgotten because it had changed. A look-up that was under way meanwhile may have read what
-    /// was true before, and is not remembered.
+    /// Counts the entries that were dropped because they changed. A look-up that was running meanwhile may have read
+    /// the old state, so its result is not cached.
     invalidations: u64,
 }
 
-/// A live login as a request meets it that shows a handle of its.
+/// A live login, with what is needed to answer a request that presents a handle of it.
 pub(super) struct Session {
     principal: Arc<LoginIdentity>,
     generations: CredentialGenerations,
@@ -52,41 +52,42 @@ impl Session {
         Self { principal: Arc::new(principal), generations: login.generations, ends_at }
     }
 
-    /// What a request is told that shows this generation of the handle. If that is good, the session counts as used.
-    /// `None`: it is newer than what is known here.
+    /// The result for a request that presents this generation of the handle. A good one extends the idle time. `None`
+    /// when the generation is newer than the cached one.
     pub(super) fn present(
         &mut self,
         generation: i32,
         now: DateTime<Utc>,
         lifetimes: &Lifetimes,
     ) -> Option<FoundLogin> {
-        let until = match self.generations.standing(generation, lifetimes.refresh_grace, now) {
+        let until = match self.generations.status_of(generation, lifetimes.refresh_grace, now) {
             CredentialStatus::Current => DateTime::<Utc>::MAX_UTC,
             CredentialStatus::InGrace { until } => until,
-            CredentialStatus::Over | CredentialStatus::Forgotten => {
+            CredentialStatus::Replaced | CredentialStatus::Unknown => {
                 return Some(self.found_with(HandleStatus::Replaced));
             }
             CredentialStatus::Newer => return None,
         };
-        let idle = lifetimes.span(self.principal.remember_me).idle;
+        let idle = lifetimes.of_login(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));
         let ends_at = self.ends_at.min(until);
-        Some(FoundLogin { ends_at, ..self.found_with(HandleStatus::Good) })
+        Some(FoundLogin { ends_at, ..self.found_with(HandleStatus::Valid) })
     }
 
-    /// What a request is told that shows a generation which the database does not know of either. It was given out by us,
-    /// and a failover has lost that.
+    /// The result for a request that presents a generation newer than the one in the database. We issued it, and a
+    /// failover lost the renewal; it counts as the current one.
     pub(super) fn present_newest(&mut self, now: DateTime<Utc>, lifetimes: &Lifetimes) -> Option<FoundLogin> {
         self.present(self.generations.current, now, lifetimes)
     }
 
-    /// What a request is told whose handle is this good.
+    /// The result for a request whose handle has this status.
     pub(super) fn found_with(&self, validity: HandleStatus) -> FoundLogin {
         FoundLogin { principal: Arc::clone(&self.principal), validity, ends_at: self.ends_at }
     }
 }
 
-/// What a look-up must hold before it reads, so that what it read can be remembered.
+/// Taken before a look-up reads the database. [`Cache::insert`] uses it to reject results that a change has made
+/// outdated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadGeneration(u64);
 
@@ -102,9 +103,8 @@ impl Cache {
         Self { shards: Shards::new(size, shard), lifetimes }
     }
 
-    /// A remembered session that has not run out, if this generation of its handle is known. One that has run out
-    /// here may have been used on another node, and renewed there if the generation is newer: that is for a look-up
-    /// to say.
+    /// A cached session that has not expired, if this generation of its handle is known. An expired entry, or a newer
+    /// generation, needs a look-up: another node may have seen the session used or renewed.
     pub(super) fn find(&self, hash: &HandleHash, generation: i32, now: DateTime<Utc>) -> Option<FoundLogin> {
         let mut shard = self.shards.of(hash);
         let session = shard.sessions.get_mut(hash)?;
@@ -114,11 +114,11 @@ impl Cache {
         session.present(generation, now, &self.lifetimes)
     }
 
-    pub(super) fn ticket(&self, hash: &HandleHash) -> ReadGeneration {
+    pub(super) fn begin_read(&self, hash: &HandleHash) -> ReadGeneration {
         ReadGeneration(self.shards.of(hash).invalidations)
     }
 
-    /// Remembers what was looked up, unless something changed meanwhile.
+    /// Caches the result of a look-up, unless something changed meanwhile.
     pub(super) fn insert(&self, hash: &HandleHash, ticket: ReadGeneration, session: Session) {
         let mut shard = self.shards.of(hash);
         if shard.invalidations == ticket.0 {
@@ -126,19 +126,19 @@ impl Cache {
         }
     }
 
-    /// How many sessions are remembered.
+    /// Number of cached sessions.
     pub(super) fn len(&self) -> usize {
         self.shards.each().map(|shard| shard.sessions.len()).sum()
     }
 
-    /// Has it looked up anew.
+    /// Drops an entry, so that the next request looks it up.
     pub(super) fn forget(&self, hash: &HandleHash) {
         let mut shard = self.shards.of(hash);
         shard.invalidations += 1;
         shard.sessions.remove(hash);
     }
 
-    /// Has everything looked up anew.
+    /// Drops all entries.
     pub(super) fn clear(&self) {
         for mut shard in self.shards.each() {
             shard.invalidations += 1;
@@ -193,7 +193,7 @@ mod tests {
 
     fn remembering() -> Cache {
         let cache = cache();
-        cache.insert(&[7; 32], cache.ticket(&[7; 32]), session());
+        cache.insert(&[7; 32], cache.begin_read(&[7; 32]), session());
         cache
     }
 
@@ -201,12 +201,12 @@ mod tests {
     fn what_was_read_before_a_change_and_comes_after_it_is_not_remembered() {
         for change in [|cache: &Cache| cache.forget(&[7; 32]), |cache: &Cache| cache.clear()] {
             let cache = cache();
-            let ticket = cache.ticket(&[7; 32]);
+            let ticket = cache.begin_read(&[7; 32]);
             change(&cache);
             cache.insert(&[7; 32], ticket, session());
             assert_eq!(cache.len(), 0);
 
-            cache.insert(&[7; 32], cache.ticket(&[7; 32]), session());
+            cache.insert(&[7; 32], cache.begin_read(&[7; 32]), session());
             assert!(cache.find(&[7; 32], 2, at(51)).is_some());
             change(&cache);
             assert_eq!(cache.len(), 0);
@@ -223,7 +223,7 @@ mod tests {
         let cache = remembering();
         let found = |generation, second| {
             let found = cache.find(&[7; 32], generation, at(second))?;
-            Some((found.validity == HandleStatus::Good, found.ends_at))
+            Some((found.validity == HandleStatus::Valid, found.ends_at))
         };
         assert_eq!(found(0, 60), Some((false, at(110))), "to show what is over is no use of it");
         assert_eq!(found(1, 60), Some((true, at(80))));

@@ -1,51 +1,52 @@
-//! Which of a login's credentials is the current one, and which were replaced a moment ago.
+//! Generations of a login's credential: which one is current, and which were replaced within the grace.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-/// How many that were replaced are remembered at most, so that a row does not grow with what a client does.
+/// Maximum number of remembered replacements, so that a client's renewals can't make a row grow without limit.
 pub(super) const MOST_REPLACED: i64 = 64;
 
 /// The credentials of a login, numbered from 0 in the order of its renewals.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialGenerations {
-    /// The number of the current one.
+    /// The number of the current credential.
     pub current: i32,
-    /// When those before it were replaced, the newest first, as far back as the last renewal had a grace to keep.
+    /// When the previous generations were replaced, newest first. Goes back only as far as the grace at the last
+    /// renewal.
     pub(super) replaced_at: Vec<DateTime<Utc>>,
 }
 
-/// What is true of one of them.
+/// The status of one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CredentialStatus {
     Current,
-    /// It was replaced a moment ago, and is as good as the current one for so long.
+    /// It was replaced recently and is accepted like the current one until the given time.
     InGrace {
         until: DateTime<Utc>,
     },
-    /// It was replaced before that.
-    Over,
-    /// It may have been replaced a moment ago: there were more than are remembered.
-    Forgotten,
-    /// It was given out, and this is not known: another node has renewed the login, or a failover has lost that.
+    /// It was replaced longer ago than the grace.
+    Replaced,
+    /// It was replaced, and it is unknown when: more were replaced within the grace than are remembered.
+    Unknown,
+    /// It is newer than the known one: another node has renewed the login, or a failover lost the renewal.
     Newer,
 }
 
 impl CredentialGenerations {
-    pub(super) fn standing(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> CredentialStatus {
+    pub(super) fn status_of(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> CredentialStatus {
         let Ok(renewals) = usize::try_from(i64::from(self.current) - i64::from(generation)) else {
             return CredentialStatus::Newer;
         };
         let Some(before) = renewals.checked_sub(1) else { return CredentialStatus::Current };
         match self.replaced_at.get(before).map(|replaced_at| *replaced_at + grace) {
             Some(until) if now < until => CredentialStatus::InGrace { until },
-            None if self.is_full_of_graces(grace, now) => CredentialStatus::Forgotten,
-            _ => CredentialStatus::Over,
+            None if self.all_in_grace(grace, now) => CredentialStatus::Unknown,
+            _ => CredentialStatus::Replaced,
         }
     }
 
-    fn is_full_of_graces(&self, grace: Duration, now: DateTime<Utc>) -> bool {
+    fn all_in_grace(&self, grace: Duration, now: DateTime<Utc>) -> bool {
         let oldest = self.replaced_at.get(MOST_REPLACED as usize - 1);
         oldest.is_some_and(|replaced_at| now < *replaced_at + grace)
     }
@@ -61,47 +62,47 @@ mod tests {
         DateTime::UNIX_EPOCH + Duration::from_secs(second)
     }
 
-    /// Renewed to the fifth generation; of the first two nothing is remembered.
+    /// At generation 5. The replacements of generations 0 and 1 are no longer remembered.
     fn generations() -> CredentialGenerations {
         CredentialGenerations { current: 5, replaced_at: vec![at(100), at(90), at(60)] }
     }
 
     #[test]
     fn each_generation_has_its_own_grace() {
-        let standing = |generation, second| generations().standing(generation, GRACE, at(second));
-        assert_eq!(standing(5, 1_000), CredentialStatus::Current);
-        assert_eq!(standing(4, 100), CredentialStatus::InGrace { until: at(130) });
-        assert_eq!(standing(4, 129), CredentialStatus::InGrace { until: at(130) });
-        assert_eq!(standing(4, 130), CredentialStatus::Over);
-        assert_eq!(standing(3, 119), CredentialStatus::InGrace { until: at(120) });
-        assert_eq!(standing(3, 120), CredentialStatus::Over);
-        assert_eq!(standing(2, 100), CredentialStatus::Over);
+        let status = |generation, second| generations().status_of(generation, GRACE, at(second));
+        assert_eq!(status(5, 1_000), CredentialStatus::Current);
+        assert_eq!(status(4, 100), CredentialStatus::InGrace { until: at(130) });
+        assert_eq!(status(4, 129), CredentialStatus::InGrace { until: at(130) });
+        assert_eq!(status(4, 130), CredentialStatus::Replaced);
+        assert_eq!(status(3, 119), CredentialStatus::InGrace { until: at(120) });
+        assert_eq!(status(3, 120), CredentialStatus::Replaced);
+        assert_eq!(status(2, 100), CredentialStatus::Replaced);
     }
 
     #[test]
     fn what_is_not_remembered_was_replaced_long_ago_and_what_is_newer_is_told_from_it() {
-        let standing = |generation| generations().standing(generation, GRACE, at(100));
-        assert_eq!([standing(1), standing(0), standing(i32::MIN)], [CredentialStatus::Over; 3]);
-        assert_eq!([standing(6), standing(i32::MAX)], [CredentialStatus::Newer; 2]);
+        let status = |generation| generations().status_of(generation, GRACE, at(100));
+        assert_eq!([status(1), status(0), status(i32::MIN)], [CredentialStatus::Replaced; 3]);
+        assert_eq!([status(6), status(i32::MAX)], [CredentialStatus::Newer; 2]);
     }
 
     #[test]
     fn of_more_than_are_remembered_nobody_knows_whether_they_are_over() {
         let many = CredentialGenerations { current: 100, replaced_at: vec![at(100); MOST_REPLACED as usize] };
-        let standing = |generation, second| many.standing(generation, GRACE, at(second));
+        let status = |generation, second| many.status_of(generation, GRACE, at(second));
         assert_eq!(
-            [standing(36, 129), standing(35, 129), standing(0, 129)],
+            [status(36, 129), status(35, 129), status(0, 129)],
             [
                 CredentialStatus::InGrace { until: at(130) },
-                CredentialStatus::Forgotten,
-                CredentialStatus::Forgotten
+                CredentialStatus::Unknown,
+                CredentialStatus::Unknown
             ]
         );
-        assert_eq!(standing(35, 130), CredentialStatus::Over);
+        assert_eq!(status(35, 130), CredentialStatus::Replaced);
     }
 
     #[test]
     fn without_a_grace_nothing_that_was_replaced_is_good() {
-        assert_eq!(generations().standing(4, Duration::ZERO, at(100)), CredentialStatus::Over);
+        assert_eq!(generations().status_of(4, Duration::ZERO, at(100)), CredentialStatus::Replaced);
     }
 }

@@ -1,5 +1,5 @@
-//! What this node knows of logins without asking: sessions that were used lately, and what was revoked while access
-//! tokens of it may still be about.
+//! A node's in-memory knowledge about logins: recently used sessions, and revocations that concern access tokens
+//! still in circulation.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -16,52 +16,54 @@ use super::cache::Cache;
 use super::feed::{FeedRow, OwnerClaims};
 use super::freshness::FeedFreshness;
 
-/// How often what has run out is forgotten.
+/// How often expired revocations are removed.
 const FORGET_INTERVAL: chrono::Duration = chrono::Duration::seconds(10);
 
-/// What is known of an access token.
+/// The status of an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RevocationStatus {
-    /// Nothing that speaks against it.
-    No,
+    /// Not revoked.
+    NotRevoked,
     /// Its login has ended.
     Ended,
-    /// Its owner has, or had a moment ago, another name or other roles than it says.
-    OtherOwner,
+    /// Its owner's name or roles differ from the ones in the token.
+    OwnerChanged,
 }
 
-/// How much a node remembers.
+/// Size and age of a node's in-memory knowledge, for metrics and the health check.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectoryStats {
-    /// Sessions.
+    /// Number of cached sessions.
     pub sessions: usize,
-    /// Logins that have ended lately, or of which access tokens may be about.
+    /// Number of remembered logins that have ended and may still have valid access tokens.
     pub ended_logins: usize,
-    /// Users whose name or roles have changed while access tokens with others may be about.
+    /// Number of remembered users whose name or roles have changed and who may still have access tokens with the old
+    /// ones.
     pub changed_owners: usize,
-    /// How long ago the last complete look at the feed began; none: there was none.
+    /// Time since the last successful poll of the feed began; `None` before the first.
     pub age: Option<Duration>,
 }
 
-/// Bounded: the sessions by a setting, the revoked logins by what can still be presented.
+/// Bounded: the sessions by `SESSION_CACHE_SIZE`, the revocations by the lifetime of access tokens.
 #[derive(Debug)]
 pub(super) struct Directory {
     pub(super) sessions: Cache,
     pub(super) freshness: FeedFreshness,
-    /// Wakes who tells other nodes that there is something new to read.
+    /// Wakes the task that notifies other nodes of new rows in the feed.
     pub(super) news: Notify,
     known: RwLock<RevocationIndex>,
 }
 
-/// What credentials are measured by, each until it concerns none any more. Two look-ups for each access token: with the hash of
-/// hashlink, which takes a third of the standard library's time; nobody but us chooses these ids.
+/// Revocations, each kept for as long as it may concern a valid credential. Every access token needs two look-ups
+/// here, so it uses hashlink's hash, which takes a third of the standard library's time. It need not resist chosen
+/// keys: only the server chooses these ids.
 #[derive(Debug, Default)]
 struct RevocationIndex {
-    /// Logins, in every mode.
+    /// Ended logins of every mode, with the time until which they are kept.
     ended: HashMap<Uuid, DateTime<Utc>, DefaultHashBuilder>,
-    /// By the user's id.
+    /// Changed users, by their id.
     changed: HashMap<Uuid, ChangedUser, DefaultHashBuilder>,
-    /// What had run out by then was forgotten.
+    /// The time of the last clean-up: revocations that had expired by then are removed.
     forgotten: DateTime<Utc>,
 }
 
@@ -82,8 +84,9 @@ impl Directory {
         }
     }
 
-    /// Compared by name and roles themselves and not by when they changed: no two clocks have to agree.
-    pub(super) fn revoked(
+    /// The status of an access token. Compares the name and the roles themselves rather than the time of their
+    /// change, so that no clocks have to agree.
+    pub(super) fn revocation_status(
         &self,
         login: Uuid,
         user: Uuid,
@@ -96,20 +99,20 @@ impl Directory {
         }
         match known.changed.get(&user) {
             Some(ChangedUser { now, .. }) if now.roles != roles || now.username != username => {
-                RevocationStatus::OtherOwner
+                RevocationStatus::OwnerChanged
             }
-            _ => RevocationStatus::No,
+            _ => RevocationStatus::NotRevoked,
         }
     }
 
-    /// Whether it is known that a login has ended. An end is final, whatever a database says that has lost it.
+    /// Whether the login is known to have ended. An end is final, even if a failover has lost it in the database.
     pub(super) fn has_ended(&self, login: Uuid) -> bool {
         self.read().ended.contains_key(&login)
     }
 
-    /// Logins that are known to have ended, and that these rows don't tell of, each with the time until which that is
-    /// to be known.
-    pub(super) fn ended_beside(
+    /// Logins that are known to have ended and are missing from these rows, each with the time until which its end
+    /// must be remembered.
+    pub(super) fn ended_missing_from(
         &self,
         revocations: &[FeedRow],
         now: DateTime<Utc>,
@@ -120,13 +123,13 @@ impl Directory {
         lasting.map(|(login, until)| (*login, *until)).collect()
     }
 
-    /// Users whose name or roles have changed lately.
+    /// Users whose name or roles have changed recently.
     pub(super) fn changed_owners(&self) -> Vec<Uuid> {
         self.read().changed.keys().copied().collect()
     }
 
-    /// Takes these users for what they are now, of those that had changed.
-    pub(super) fn take_owners(&self, owners: Vec<OwnerClaims>) {
+    /// Updates the name and roles of users that are remembered as changed.
+    pub(super) fn update_owners(&self, owners: Vec<OwnerClaims>) {
         let mut known = self.write();
         for owner in owners {
             if let Some(changed) = known.changed.get_mut(&owner.user_id) {
@@ -135,7 +138,7 @@ impl Directory {
         }
     }
 
-    /// How much there is of each, and how old that is.
+    /// The current sizes and age.
     pub(super) fn stats(&self) -> DirectoryStats {
         let known = self.read();
         DirectoryStats {
@@ -146,7 +149,7 @@ impl Directory {
         }
     }
 
-    /// Takes in what the feed says, and forgets what has run out. Gives the time by which that was.
+    /// Applies rows of the feed, and removes what had expired by `out_by`. Returns the time of the last clean-up.
     pub(super) fn apply(&self, revocations: &[FeedRow], out_by: DateTime<Utc>) -> DateTime<Utc> {
         let mut known = self.write();
         for revocation in revocations {
@@ -172,7 +175,7 @@ impl RevocationIndex {
     fn add(&mut self, revocation: &FeedRow) {
         let until = revocation.until;
         if let Some(login) = revocation.login_id {
-            // Of two rows, the one counts that says longer.
+            // If there are two rows for one login, the later time counts.
             let known = self.ended.entry(login).or_insert(until);
             *known = until.max(*known);
         }
@@ -182,7 +185,8 @@ impl RevocationIndex {
         }
     }
 
-    /// Every so often, since it looks at each. When the clock was set back, what it forgot counts from there.
+    /// Removes expired entries. Runs at most once per [`FORGET_INTERVAL`], since it visits every entry, and also when
+    /// the clock was set back.
     fn forget(&mut self, out_by: DateTime<Utc>) {
         if (self.forgotten..self.forgotten + FORGET_INTERVAL).contains(&out_by) {
             return;

@@ -1,4 +1,4 @@
-//! The list of a user's logins, page by page.
+//! The list of a user's logins, with pagination.
 
 use uuid::Uuid;
 
@@ -8,8 +8,8 @@ use super::login::{ListedLogin, PageCursor, PageRequest};
 use super::{Logins, store};
 
 impl Logins {
-    /// A page of the live logins of a user, newest first, and where the next one begins, if there are more; `current` is the
-    /// one that asks.
+    /// A page of a user's live logins, newest first, and the cursor of the next page, if there is one. The last use
+    /// of the login `current`, which makes the request, is written first so that the list shows it.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -19,12 +19,12 @@ impl Logins {
         current: Uuid,
         page: PageRequest,
     ) -> Result<(Vec<ListedLogin>, Option<PageCursor>), DatabaseError> {
-        match self.settle(current).await {
-            // To look is no change: the last use stands there as it was written last.
+        match self.flush_last_seen(current).await {
+            // A read-only database can still be read: the list then shows the last use that was written.
             Err(error) if error.is_read_only() => {}
             settled => settled?,
         }
-        // One more than is wanted says whether there are more.
+        // One row more than requested tells whether there is another page.
         let limit = i64::from(page.limit);
         let mut logins = store::list(self.requests(), user, page.after, limit + 1, self.clock.now()).await?;
         let are_more = logins.len() > usize::from(page.limit);

@@ -1,4 +1,4 @@
-//! A login: one sign-in on one device, its lifetimes, and what becomes of it.
+//! A login: one sign-in on one device, with its lifetimes and states.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::audit::{Entry, Kind, Origin};
+use crate::audit::{Actor, Entry, Kind};
 use crate::users::User;
 
 use super::authentication::Authentication;
@@ -25,7 +25,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Its name in the database, and wherever else.
+    /// Its name in the database and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cookie => "cookie",
@@ -44,62 +44,71 @@ impl From<String> for Transport {
 /// One sign-in on one device.
 #[derive(Clone, Debug)]
 pub struct Login {
-    /// Never changes while the credentials that present it come and go.
+    /// Stays the same while its credentials are renewed.
     pub id: Uuid,
     /// Who signed in.
     pub user: User,
-    /// The mode that presents it.
+    /// The mode of its credentials.
     pub mode: String,
-    /// How it is presented.
+    /// How its credential is transported.
     pub transport: Transport,
-    /// Whether it has the longer lifetimes.
+    /// Whether it has the longer lifetimes of "remember me".
     pub remember_me: bool,
-    /// How it was proved.
+    /// How its owner authenticated.
     pub authentication: Authentication,
     /// When it began.
     pub created_at: DateTime<Utc>,
-    /// When it was used last, within `LAST_SEEN_INTERVAL`.
+    /// When it was last used, precise to `LAST_SEEN_INTERVAL`.
     pub last_seen_at: DateTime<Utc>,
-    /// When it ends unless it is used.
+    /// When it expires unless it is used.
     pub idle_expires_at: DateTime<Utc>,
-    /// When it ends in any case.
+    /// When it expires in any case.
     pub expires_at: DateTime<Utc>,
-    /// Which credential is the current one, and which were replaced a moment ago.
+    /// Which generation of its credential is current, and which were replaced recently.
     pub generations: CredentialGenerations,
-    /// Of the secret in its refresh tokens, if it has such.
+    /// Hash of the secret in its refresh tokens, if it has any.
     pub secret_hash: Option<SecretHash>,
-    /// When the last access token that was signed for it runs out; none: it is looked up by its handle.
+    /// When the last access token issued for it expires. `None` for a login that is looked up by its handle.
     pub token_expires_at: Option<DateTime<Utc>>,
-    /// When it was ended.
+    /// When it was ended, unless it is live or has expired.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Whether its owner may sign in at all.
+    /// Whether its owner is disabled.
     pub user_disabled: bool,
 }
 
-/// What is true of a login at some moment.
+/// The state of a login at some time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginState {
-    /// Nothing speaks against it.
+    /// Neither ended nor expired.
     Live,
-    /// Somebody ended it, or disabled its owner.
+    /// It was ended, or its owner was disabled.
     Ended,
-    /// It lay idle too long, or reached its absolute end.
+    /// The idle or the absolute lifetime has passed.
     Expired,
 }
 
 impl Login {
-    /// When it ends if it is not used.
+    /// The audit event for its start.
+    pub(super) fn started(&self, actor: &Actor) -> Entry {
+        Entry::new(Kind::LoginStarted, actor)
+            .of_user(self.user.id, &self.user.username)
+            .in_login(self.id)
+            .in_mode(&self.mode)
+            .by_transport(self.transport.as_str())
+    }
+
+    /// When it expires if it is not used.
     pub fn ends_at(&self) -> DateTime<Utc> {
         self.idle_expires_at.min(self.expires_at)
     }
 
-    /// How long until its absolute end, rounded up to whole seconds.
+    /// Time until its absolute expiry, rounded up to whole seconds.
     pub fn time_left(&self, now: DateTime<Utc>) -> Duration {
         let left = (self.expires_at - now).to_std().unwrap_or_default();
         Duration::from_secs(left.as_secs() + u64::from(left.subsec_nanos() > 0))
     }
 
-    /// What is true of it now.
+    /// The state at this time.
     pub fn state(&self, now: DateTime<Utc>) -> LoginState {
         if self.ended_at.is_some() || self.user_disabled {
             LoginState::Ended
@@ -117,50 +126,50 @@ pub type HandleHash = [u8; 32];
 /// SHA-256 of the secret in a login's refresh tokens.
 pub type SecretHash = [u8; 32];
 
-/// What a refresh token says of its login.
+/// The claims of a refresh token.
 #[derive(Clone, Copy, Debug)]
 pub struct RefreshTokenClaims {
     /// The login.
     pub login: Uuid,
     /// The generation of its credential.
     pub generation: i32,
-    /// Of the secret in it; none in tokens of a login that began before they had one.
+    /// Hash of the token's secret. `None` in tokens of logins that began before tokens had one.
     pub secret_hash: Option<SecretHash>,
 }
 
-/// How a request finds the login that it presents.
+/// How requests identify the login.
 #[derive(Clone, Copy, Debug)]
 pub enum LoginKey {
-    /// By an opaque handle, of which this is the hash.
+    /// By an opaque handle; this is the hash of it.
     Handle(HandleHash),
-    /// It brings what it needs in a signed access token. This is the hash of the secret in its refresh tokens.
+    /// By a signed access token, which needs no look-up. This is the hash of the secret in its refresh tokens.
     Token(SecretHash),
 }
 
-/// What a login begins with.
+/// The input for a new login.
 #[derive(Debug)]
 pub struct NewLogin {
     /// Who signs in.
     pub user: User,
-    /// How they have proved to be the one.
+    /// How they authenticated.
     pub authentication: Authentication,
-    /// How often what proves the account had changed by then: once it changes again, the proofs are worth nothing.
+    /// The user's password version at that time. If it has changed since, the authentication no longer counts.
     pub password_version: i32,
-    /// The mode that presents it.
+    /// The mode of its credentials.
     pub mode: &'static str,
-    /// How it is presented.
+    /// How its credential is transported.
     pub transport: Transport,
-    /// Whether it has the longer lifetimes.
+    /// Whether it has the longer lifetimes of "remember me".
     pub remember_me: bool,
-    /// The device that it happens on.
+    /// The device.
     pub device: Device,
-    /// How a request finds it.
+    /// How requests will identify it.
     pub key: LoginKey,
-    /// The login that it takes the place of on this device.
+    /// The login on this device that it replaces.
     pub replaces: Option<ReplacedLogin>,
 }
 
-/// Who a request acts as: what of a login does not change with its use.
+/// The identity that a request acts as: the parts of a login that its use does not change.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LoginIdentity {
     /// The login.
@@ -169,40 +178,40 @@ pub struct LoginIdentity {
     pub user_id: Uuid,
     /// The user's name.
     pub username: String,
-    /// What the user may do, by name.
+    /// The names of the user's roles.
     pub roles: Vec<String>,
-    /// The mode that presents the login.
+    /// The mode of the login's credentials.
     pub mode: String,
-    /// How it is presented.
+    /// How the credential is transported.
     pub transport: Transport,
-    /// How its owner proved to be the one.
+    /// How the owner authenticated.
     pub authentication: Authentication,
-    /// Whether it has the longer lifetimes.
+    /// Whether it has the longer lifetimes of "remember me".
     pub(super) remember_me: bool,
-    /// When it ends in any case.
+    /// When it expires in any case.
     pub(super) expires_at: DateTime<Utc>,
 }
 
 /// A login that was found by its handle.
 #[derive(Clone, Debug)]
 pub struct FoundLogin {
-    /// Who presents it.
+    /// The identity that the handle stands for.
     pub principal: Arc<LoginIdentity>,
-    /// Whether what presents it is good.
+    /// The status of the handle.
     pub validity: HandleStatus,
-    /// When that ends if it is not used, or not renewed.
+    /// When the handle expires if it is not used or renewed.
     pub ends_at: DateTime<Utc>,
 }
 
-/// Whether a handle is good.
+/// The status of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandleStatus {
-    /// The login is live, and this generation the current one or in its grace.
-    Good,
-    /// The login is live, and this generation was replaced.
+    /// The login is live, and this generation is current or within its grace.
+    Valid,
+    /// The login is live, but this generation was replaced.
     Replaced,
-    /// The login has ended, or run out.
-    Over,
+    /// The login has ended or expired.
+    Ended,
 }
 
 /// A login as its owner sees it in a list.
@@ -218,7 +227,7 @@ pub struct ListedLogin {
     pub remember_me: bool,
     /// See [`Login::authentication`].
     pub authentication: Authentication,
-    /// The device that it happened on.
+    /// The device.
     pub device: Device,
     /// See [`Login::created_at`].
     pub created_at: DateTime<Utc>,
@@ -230,16 +239,16 @@ pub struct ListedLogin {
     pub expires_at: DateTime<Utc>,
 }
 
-/// A part of a list of logins, the newest of which come first.
+/// Which part of a list of logins to return, newest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// How many there may be on it.
+    /// Maximum number of logins.
     pub limit: u8,
-    /// The last of the page before.
+    /// The last login of the previous page; `None` for the first page.
     pub after: Option<PageCursor>,
 }
 
-/// Where a login stands in such a list.
+/// The position of a login in the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageCursor {
     /// See [`Login::created_at`].
@@ -248,94 +257,95 @@ pub struct PageCursor {
     pub id: Uuid,
 }
 
-/// What is known of the device that somebody signs in on.
+/// The device of a login.
 #[derive(Clone, Debug, Default)]
 pub struct Device {
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     pub name: Option<String>,
     /// The client's network address.
     pub address: String,
-    /// What the client says it is.
+    /// The client's `User-Agent` header.
     pub user_agent: String,
 }
 
-/// A login that was ended just now.
+/// A login that has just been ended.
 #[derive(Clone, Debug)]
-pub struct EndedLogin {
+pub(super) struct EndedLogin {
     /// See [`Login::id`].
-    pub id: Uuid,
-    /// Whose it was.
-    pub user_id: Uuid,
+    pub(super) id: Uuid,
+    /// Its owner's id.
+    pub(super) user_id: Uuid,
     /// Its owner's name.
-    pub username: String,
+    pub(super) username: String,
     /// See [`Login::mode`].
-    pub mode: String,
+    pub(super) mode: String,
     /// See [`Login::transport`].
-    pub transport: Transport,
+    pub(super) transport: Transport,
 }
 
 impl EndedLogin {
-    /// What the audit trail is told of its end.
-    pub fn entry(&self, kind: Kind, origin: Origin) -> Entry {
-        Entry::new(kind, origin)
+    /// The audit event for its end.
+    pub(super) fn entry(&self, kind: Kind, actor: &Actor) -> Entry {
+        Entry::new(kind, actor)
             .of_user(self.user_id, &self.username)
             .in_login(self.id)
             .in_mode(&self.mode)
-            .by(self.transport.as_str())
+            .by_transport(self.transport.as_str())
     }
 }
 
-/// A login that another one takes the place of, by what the caller knows of it.
+/// The login that a new one replaces.
 #[derive(Clone, Copy, Debug)]
 pub enum ReplacedLogin {
-    /// By its handle, if this generation is the current one or in its grace.
+    /// By the hash of its handle and the generation, which must be current or within its grace.
     Handle(HandleHash, i32),
     /// By its id.
     Id(Uuid),
 }
 
-/// What a renewal came to.
+/// The outcome of a renewal.
 #[derive(Debug)]
 pub enum RenewalOutcome {
-    /// The login as it is now. Its current generation is the one whose credential is to be handed out.
+    /// The login after the renewal. The credential of its current generation is to be issued.
     Renewed(Box<Login>),
-    /// A generation that had been replaced for longer than the grace is used again: somebody else may have a copy.
-    /// With the login, if it was ended for that just now.
-    Reused(Option<EndedLogin>),
+    /// The generation was replaced longer ago than the grace, so the credential may have been copied. The login has
+    /// ended, or must be ended, because of that.
+    Reused,
     /// The login had ended.
     Ended,
     /// The login had expired.
     Expired,
-    /// A step-up has replaced the credential. The login lives, under a newer one.
+    /// A step-up has replaced the credential. The login is live, with a newer one.
     SteppedUp,
-    /// There is no such login, or not yet such a generation, or its refresh tokens have another secret in them.
+    /// There is no such login or generation, or the secret of its refresh tokens is a different one.
     Unknown,
 }
 
-/// One more proof of who the owner of a login is.
+/// An additional authentication of a live login.
 #[derive(Clone, Copy, Debug)]
 pub struct StepUp {
-    /// Where the login stood when the proof was asked for. Whatever renewed it since is on its way to its owner, who would lose it.
+    /// The generation of the login when the authentication began. If the login was renewed since, the step-up is
+    /// rejected: its owner would lose the new credential.
     pub generation: i32,
-    /// The generation of the credential that was shown, if that says it.
+    /// The generation of the presented credential, if the credential contains it.
     pub shown: Option<i32>,
-    /// What the login is to come to.
+    /// The authentication to add.
     pub authentication: Authentication,
     /// See [`NewLogin::password_version`].
     pub password_version: i32,
-    /// Of a new secret for its refresh tokens, in modes that have such.
+    /// Hash of a new secret for its refresh tokens, in modes that have them.
     pub secret_hash: Option<SecretHash>,
 }
 
-/// What a step-up came to.
+/// The outcome of a step-up.
 #[derive(Debug)]
 pub enum StepUpOutcome {
-    /// The login as it is now. Only its current generation presents it.
+    /// The login after the step-up. Only credentials of its current generation are accepted.
     SteppedUp(Box<Login>),
-    /// It was renewed or stepped up meanwhile.
+    /// The login was renewed or stepped up at the same time.
     Overtaken,
-    /// What proves the account has changed meanwhile.
+    /// The user's password has changed in the meantime.
     ProofChanged,
-    /// It has ended, or run out.
-    Over,
+    /// The login has ended or expired.
+    Ended,
 }

@@ -1,5 +1,5 @@
-//! What a request finds of a login: by the handle that it shows, or whether its access token is accepted. From memory, while that
-//! is fresh.
+//! Look-ups of logins for requests: by a handle, or whether an access token is revoked. Answered from memory while
+//! that is fresh.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -12,23 +12,23 @@ use super::directory::RevocationStatus;
 use super::login::{FoundLogin, HandleHash, HandleStatus, Login, LoginState};
 use super::{Logins, store};
 
-/// Why an access token is not accepted.
+/// Why an access token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AccessTokenError {
     /// Its login has ended.
     #[error("the token's login has ended")]
     Ended,
-    /// Its owner has another name, or other roles, now.
+    /// Its owner's name or roles have changed.
     #[error("the token's owner has another name or other roles now")]
-    OtherOwner,
-    /// Whether it was revoked can't be found out.
+    OwnerChanged,
+    /// The revocation feed is stale, so it is unknown whether the token was revoked.
     #[error("the revocation feed can't be read")]
     Stale,
 }
 
 impl Logins {
-    /// The login that this generation of a handle stands for, live or not. A good one counts as used. No SQL while
-    /// what is remembered of it is fresh.
+    /// Finds the login for this generation of a handle, live or not, and records its use if the handle is good. Needs
+    /// no SQL while the cached session is fresh.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -45,7 +45,7 @@ impl Logins {
             self.note_use(&found, now);
             return Ok(Some(found));
         }
-        // In a box of its own: a request that finds the session remembered shall not carry the query's future.
+        // Boxed: a request that hits the cache must not carry the future of the query.
         Box::pin(self.look_up(hash, generation, now)).await
     }
 
@@ -54,7 +54,7 @@ impl Logins {
     }
 
     fn note_use(&self, presented: &FoundLogin, now: DateTime<Utc>) {
-        if presented.validity == HandleStatus::Good {
+        if presented.validity == HandleStatus::Valid {
             self.activity.record(presented.principal.login_id, presented.principal.remember_me, now);
         }
     }
@@ -66,31 +66,31 @@ impl Logins {
         now: DateTime<Utc>,
     ) -> Result<Option<FoundLogin>, DatabaseError> {
         let sessions = &self.directory.sessions;
-        let ticket = sessions.ticket(hash);
+        let generation_read = sessions.begin_read(hash);
         let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
         let login = self.activity.overlay(login, &self.lifetimes);
         let is_live = self.state(&login, now) == LoginState::Live;
         let mut session = Session::of(login);
         if !is_live {
-            return Ok(Some(session.found_with(HandleStatus::Over)));
+            return Ok(Some(session.found_with(HandleStatus::Ended)));
         }
         let presented = session
             .present(generation, now, &self.lifetimes)
             .or_else(|| session.present_newest(now, &self.lifetimes));
         presented.iter().for_each(|presented| self.note_use(presented, now));
         if self.remembers_sessions() {
-            sessions.insert(hash, ticket, session);
+            sessions.insert(hash, generation_read, session);
         }
         Ok(presented)
     }
 
-    /// What is true of a login that was read from a database, which may have lost its end.
+    /// The state of a login that was read from the database, which may have lost its end in a failover.
     pub(super) fn state(&self, login: &Login, now: DateTime<Utc>) -> LoginState {
         if self.directory.has_ended(login.id) { LoginState::Ended } else { login.state(now) }
     }
 
-    /// Whether an access token of this login, for this user with this name and these roles, is accepted. From memory:
-    /// no SQL while that is fresh.
+    /// Checks that an access token of this login, for this user with this name and these roles, is not revoked.
+    /// Answered from memory, without SQL.
     ///
     /// # Errors
     /// See [`AccessTokenError`].
@@ -108,18 +108,21 @@ impl Logins {
         if !is_fresh && self.config.jwt_when_stale == WhenStale::Refuse {
             return Err(AccessTokenError::Stale);
         }
-        match self.directory.revoked(login, user, username, roles) {
-            RevocationStatus::No => Ok(()),
+        match self.directory.revocation_status(login, user, username, roles) {
+            RevocationStatus::NotRevoked => Ok(()),
             RevocationStatus::Ended => Err(AccessTokenError::Ended),
-            // They may have changed once more, and the token may be newer than what is known here: look again.
-            RevocationStatus::OtherOwner if !Box::pin(self.directory.freshness.catch_up()).await => {
+            // The owner may have changed once more, and the token may be newer than this node's knowledge: poll and
+            // check again.
+            RevocationStatus::OwnerChanged if !Box::pin(self.directory.freshness.catch_up()).await => {
                 Err(AccessTokenError::Stale)
             }
-            RevocationStatus::OtherOwner => match self.directory.revoked(login, user, username, roles) {
-                RevocationStatus::No => Ok(()),
-                RevocationStatus::Ended => Err(AccessTokenError::Ended),
-                RevocationStatus::OtherOwner => Err(AccessTokenError::OtherOwner),
-            },
+            RevocationStatus::OwnerChanged => {
+                match self.directory.revocation_status(login, user, username, roles) {
+                    RevocationStatus::NotRevoked => Ok(()),
+                    RevocationStatus::Ended => Err(AccessTokenError::Ended),
+                    RevocationStatus::OwnerChanged => Err(AccessTokenError::OwnerChanged),
+                }
+            }
         }
     }
 }

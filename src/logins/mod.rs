@@ -1,14 +1,15 @@
-//! WHAT A LOGIN IS: one sign-in on one device, which begins, is renewed and ends the same way in every mode.
+//! Logins: one sign-in on one device, which begins, is renewed and ends in the same way for every mode.
 //!
-//! The truth is a row in Postgres ([`store`]). A node answers from what it remembers of it ([`directory`]) for as
-//! long as it knows of every end that anybody was told of ([`feed`], [`freshness`]). `docs/revocation.md` has the
-//! argument.
+//! The source of truth is a row in Postgres ([`store`]). A node answers from memory ([`directory`]) as long as it
+//! knows every end that was acknowledged to a client ([`feed`], [`freshness`]). See `docs/revocation.md` for the
+//! reasoning.
 
 mod activity;
 mod authentication;
 mod cache;
 mod credential_generations;
 mod directory;
+mod ends;
 mod feed;
 mod freshness;
 mod list;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::{Actor, Trail};
 use crate::clock::Clock;
 use crate::config::{DirectoryConfig, Lifetimes};
 use crate::database::{ConnectionPool, DatabaseError, Pools};
@@ -36,9 +37,9 @@ use self::directory::Directory;
 pub use self::directory::DirectoryStats;
 pub use self::feed::{Feed, ReloadOnRevocation};
 pub use self::login::{
-    Device, EndedLogin, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginIdentity, LoginKey,
-    LoginState, NewLogin, PageCursor, PageRequest, RefreshTokenClaims, RenewalOutcome, ReplacedLogin,
-    SecretHash, StepUp, StepUpOutcome, Transport,
+    Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginIdentity, LoginKey, LoginState,
+    NewLogin, PageCursor, PageRequest, RefreshTokenClaims, RenewalOutcome, ReplacedLogin, SecretHash, StepUp,
+    StepUpOutcome, Transport,
 };
 pub use self::lookup::AccessTokenError;
 
@@ -49,6 +50,7 @@ pub struct Logins {
     lifetimes: Lifetimes,
     config: DirectoryConfig,
     clock: Clock,
+    trail: Trail,
     directory: Arc<Directory>,
     activity: Arc<Activity>,
 }
@@ -60,29 +62,35 @@ impl fmt::Debug for Logins {
 }
 
 impl Logins {
-    /// Logins in this database. [`Logins::feed`] keeps them informed of what other nodes end.
-    pub fn new(pools: Pools, lifetimes: Lifetimes, config: DirectoryConfig, clock: Clock) -> Self {
+    /// Logins in this database. [`Logins::feed`] keeps this node informed of changes by other nodes.
+    pub fn new(
+        pools: Pools,
+        lifetimes: Lifetimes,
+        config: DirectoryConfig,
+        clock: Clock,
+        trail: Trail,
+    ) -> Self {
         let directory = Arc::new(Directory::new(&config, lifetimes));
-        Self { pools, lifetimes, config, clock, directory, activity: Arc::default() }
+        Self { pools, lifetimes, config, clock, trail, directory, activity: Arc::default() }
     }
 
-    /// What follows the ends of logins, here and on other nodes, and has `others` read anew what they remember.
-    pub fn feed(&self, others: Vec<Arc<dyn ReloadOnRevocation>>, metrics: Metrics, trail: Trail) -> Feed {
+    /// The follower of the revocation feed. It also makes `others` reload what they cache.
+    pub fn feed(&self, others: Vec<Arc<dyn ReloadOnRevocation>>, metrics: Metrics) -> Feed {
         let directory = Arc::clone(&self.directory);
-        Feed::new(self.pools.clone(), directory, others, metrics, trail, self.clock.clone())
+        Feed::new(self.pools.clone(), directory, others, metrics, self.trail.clone(), self.clock.clone())
     }
 
-    /// Writes down which logins were used, each when its use has waited for long enough.
+    /// Runs the task that writes last-seen times.
     pub async fn run_activity_writer(self) {
         self.activity.run_writer(&self.pools.upkeep, &self.lifetimes).await;
     }
 
-    /// Writes down, at the end of the program, what is not written down yet.
+    /// Writes the pending last-seen times, at shutdown.
     pub async fn write_activity(&self) {
         self.activity.write_all(&self.pools.upkeep, &self.lifetimes).await;
     }
 
-    /// Deletes what is long over.
+    /// Runs the task that deletes logins and revocations some time after their end.
     pub async fn run_sweep(self) {
         sweep::run_sweep(&self.pools.upkeep, &self.clock).await;
     }
@@ -96,14 +104,14 @@ impl Logins {
         &self.lifetimes
     }
 
-    /// Begins a login, and ends the one that it replaces, in one statement. `None` when the user may not sign
-    /// in any more, or what proves the account has changed by now.
+    /// Starts a login, and ends the one that it replaces, in one statement. `None` when the user is disabled, or
+    /// their password has changed since the authentication.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn start(&self, new: NewLogin) -> Result<Option<Login>, DatabaseError> {
+    pub async fn start(&self, new: NewLogin, actor: &Actor) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
-        let span = self.lifetimes.span(new.remember_me);
+        let span = self.lifetimes.of_login(new.remember_me);
         let expires_at = now + span.absolute;
         let idle_expires_at = expires_at.min(now + span.idle);
         let (handle_hash, secret_hash, token_expires_at) = match new.key {
@@ -138,66 +146,43 @@ impl Logins {
             grace_from: now - self.lifetimes.refresh_grace,
         };
         let Some(roles) = store::insert(self.requests(), start).await? else { return Ok(None) };
+        self.trail.record(login.started(actor));
         if new.replaces.is_some() {
-            self.announce().await;
+            self.notify_and_catch_up().await;
         }
         let user = crate::users::User { roles, ..login.user };
         Ok(Some(Login { user, ..login }))
     }
 
-    /// Ends a login. `None` when it had ended before.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn end(&self, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
-        let ended = store::end(self.requests(), id, self.clock.now()).await?;
-        // Also when it had: that may have been a moment ago, on another node.
-        self.announce().await;
-        Ok(ended)
-    }
-
-    /// Ends a live login of this user. `None` when there is none.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn end_own(&self, user: Uuid, id: Uuid) -> Result<Option<EndedLogin>, DatabaseError> {
-        self.settle(id).await?;
-        let ended = store::end_own(self.requests(), user, id, self.clock.now()).await?;
-        if ended.is_some() {
-            self.announce().await;
-        }
-        Ok(ended)
-    }
-
-    /// Writes down now that a login was used, if that is still to be done.
-    async fn settle(&self, id: Uuid) -> Result<(), DatabaseError> {
+    /// Writes the pending last-seen time of a login now.
+    async fn flush_last_seen(&self, id: Uuid) -> Result<(), DatabaseError> {
         match self.activity.seen(id) {
             Some(seen) => store::touch(self.requests(), &[id], &[seen], &self.lifetimes).await,
             None => Ok(()),
         }
     }
 
-    /// To be called after whatever ends or changes a credential: tells other nodes that there is something to read, and
-    /// waits until this one has read it, so that what it acknowledges is true here at once. When that can't be done, the
-    /// staleness bound has to do.
-    pub async fn announce(&self) {
+    /// Must be called after every change that ends or replaces a credential. Notifies other nodes and waits until
+    /// this node has read the change, so that an acknowledged change is effective here at once. If that fails, it
+    /// takes effect within the staleness bound.
+    pub async fn notify_and_catch_up(&self) {
         self.directory.news.notify_one();
         self.directory.freshness.catch_up().await;
     }
 
-    /// Waits until this node knows what has happened up to now, for a request that names something unknown here.
-    /// Strangers can name what they like: however many ask, there are a few looks a second. `false` when it can't be
-    /// found out.
-    pub async fn look_for_unknown(&self) -> bool {
-        self.directory.freshness.look_for_unknown().await
+    /// Waits until this node knows everything that was committed before this call, for a request that names something
+    /// unknown here. Clients choose these names, so the number of polls is limited to a few per second for all
+    /// callers together. `false` when the poll fails.
+    pub async fn poll_for_unknown(&self) -> bool {
+        self.directory.freshness.poll_for_unknown().await
     }
 
-    /// How much this node remembers, and how old that is.
+    /// Size and age of this node's in-memory knowledge.
     pub fn stats(&self) -> DirectoryStats {
         self.directory.stats()
     }
 
-    /// Whether what this node remembers may be believed.
+    /// Whether this node's knowledge is within the staleness bound.
     pub async fn is_fresh(&self) -> bool {
         self.directory.freshness.is_fresh(self.clock.now()).await
     }

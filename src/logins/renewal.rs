@@ -1,7 +1,8 @@
-//! How a login goes on: refreshes, and step-ups.
+//! Renewals of a login's credential: refreshes and step-ups.
 
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind};
 use crate::database::DatabaseError;
 
 use super::credential_generations::CredentialStatus;
@@ -12,21 +13,26 @@ use super::store::RenewalKey;
 use super::{Logins, store};
 
 impl Logins {
-    /// Moves a live login on from this generation to the next, and starts its idle time anew. Every generation that was
-    /// replaced within `REFRESH_GRACE` gets the current one: tabs that renew at once, or a client that never saw the
-    /// answer, are honest. An older one ends the login.
+    /// Renews a live login: moves it from this generation to the next, and restarts its idle time. Generations that
+    /// were replaced within `REFRESH_GRACE` get the current one, since tabs that refresh at once and clients that
+    /// missed the response are legitimate. Use of an older generation ends the login (RFC 9700, section 4.14.2).
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn renew(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
-        match self.move_on(RenewalKey::Claims(claimed), claimed.generation).await? {
+    pub async fn renew(
+        &self,
+        claimed: &RefreshTokenClaims,
+        actor: &Actor,
+    ) -> Result<RenewalOutcome, DatabaseError> {
+        match self.rotate(RenewalKey::Claims(claimed), claimed.generation).await? {
             Some(login) => Ok(RenewalOutcome::Renewed(Box::new(login))),
-            None => self.check(claimed).await,
+            None => self.check_and_end_if_reused(claimed, actor).await,
         }
     }
 
-    /// The same for a login that is looked up by a handle, and which the caller has just found live. An older
-    /// generation ends nothing: it opens nothing either, and who it is that shows it can't be told.
+    /// Like [`Self::renew`], for a login that is looked up by its handle and that the caller has just found live. An
+    /// older generation does not end the login: it gives access to nothing, and whether its holder is the owner is
+    /// unknown.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -35,68 +41,73 @@ impl Logins {
         hash: &HandleHash,
         generation: i32,
     ) -> Result<RenewalOutcome, DatabaseError> {
-        if let Some(login) = self.move_on(RenewalKey::Handle(hash), generation).await? {
-            self.announce().await;
+        if let Some(login) = self.rotate(RenewalKey::Handle(hash), generation).await? {
+            self.notify_and_catch_up().await;
             return Ok(RenewalOutcome::Renewed(Box::new(login)));
         }
         let found = store::find_by_handle(self.requests(), hash).await?;
         Ok(self.outcome_of(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
     }
 
-    async fn move_on(&self, which: RenewalKey<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
+    async fn rotate(&self, which: RenewalKey<'_>, generation: i32) -> Result<Option<Login>, DatabaseError> {
         let now = self.clock.now();
         let moved = store::renew(self.requests(), which, generation, now, &self.lifetimes).await?;
         Ok(moved.filter(|login| self.state(login, now) != LoginState::Ended))
     }
 
-    /// What a renewal from this generation would come to, without one; but a generation that is used again ends
-    /// the login here as well.
+    /// Like [`Self::peek_outcome`], but ends the login if a replaced generation is used again. Does not renew.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn check(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
-        match self.inspect(claimed).await? {
-            RenewalOutcome::Reused(_) => Ok(RenewalOutcome::Reused(self.end(claimed.login).await?)),
-            renewal => Ok(renewal),
+    pub async fn check_and_end_if_reused(
+        &self,
+        claimed: &RefreshTokenClaims,
+        actor: &Actor,
+    ) -> Result<RenewalOutcome, DatabaseError> {
+        let renewal = self.peek_outcome(claimed).await?;
+        if matches!(renewal, RenewalOutcome::Reused) {
+            self.end_reused(claimed.login, actor).await?;
         }
+        Ok(renewal)
     }
 
-    /// What a renewal from this generation would come to. Changes nothing.
+    /// The outcome that a renewal from this generation would have. Changes nothing.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn inspect(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
+    pub async fn peek_outcome(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
         let found = store::find(self.requests(), claimed.login).await?;
         let is_another =
             |login: &Login| login.token_expires_at.is_none() || login.secret_hash != claimed.secret_hash;
         if let Some(login) = found.as_ref().filter(|login| is_another(login)) {
-            return Ok(self.judge_other_secret(login, claimed.generation));
+            return Ok(self.outcome_of_secret_mismatch(login, claimed.generation));
         }
         Ok(self.outcome_of(found, claimed.generation))
     }
 
     fn outcome_of(&self, found: Option<Login>, generation: i32) -> RenewalOutcome {
-        // Whoever asks has proof that there was such a login: it was over for so long that it has been deleted.
+        // The caller has proof that the login existed: it ended so long ago that its row was deleted.
         let Some(login) = found else { return RenewalOutcome::Expired };
         let now = self.clock.now();
         match self.state(&login, now) {
             LoginState::Ended => RenewalOutcome::Ended,
             LoginState::Expired => RenewalOutcome::Expired,
             LoginState::Live => {
-                match login.generations.standing(generation, self.lifetimes.refresh_grace, now) {
+                match login.generations.status_of(generation, self.lifetimes.refresh_grace, now) {
                     CredentialStatus::Current
                     | CredentialStatus::InGrace { .. }
                     | CredentialStatus::Newer => RenewalOutcome::Renewed(Box::new(login)),
-                    CredentialStatus::Over => RenewalOutcome::Reused(None),
-                    CredentialStatus::Forgotten => RenewalOutcome::Unknown,
+                    CredentialStatus::Replaced => RenewalOutcome::Reused,
+                    CredentialStatus::Unknown => RenewalOutcome::Unknown,
                 }
             }
         }
     }
 
-    /// A step-up gives refresh tokens another secret. Those from before it say an older generation, and end nothing: the client may
-    /// not have had its answer yet.
-    fn judge_other_secret(&self, login: &Login, generation: i32) -> RenewalOutcome {
+    /// The outcome for a token with another secret than the login's. A step-up changes the secret; tokens from before
+    /// it have an older generation. They don't end the login, since the client may not have received its new token
+    /// yet.
+    fn outcome_of_secret_mismatch(&self, login: &Login, generation: i32) -> RenewalOutcome {
         if login.token_expires_at.is_none() || generation >= login.generations.current {
             return RenewalOutcome::Unknown;
         }
@@ -107,7 +118,7 @@ impl Logins {
         }
     }
 
-    /// A login, if it is live.
+    /// The login with this id, if it is live.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -117,20 +128,25 @@ impl Logins {
         Ok(found.filter(|login| self.state(login, self.clock.now()) == LoginState::Live))
     }
 
-    /// Whether this generation presents a login that was just read. Another node may not have told this one yet that it was
-    /// replaced.
+    /// Whether this generation is accepted for a login that was just read. This node may not know yet that another
+    /// one has replaced it.
     pub fn is_presented_by(&self, login: &Login, generation: i32) -> bool {
-        let standing = login.generations.standing(generation, self.lifetimes.refresh_grace, self.clock.now());
-        !matches!(standing, CredentialStatus::Over | CredentialStatus::Forgotten)
+        let status = login.generations.status_of(generation, self.lifetimes.refresh_grace, self.clock.now());
+        !matches!(status, CredentialStatus::Replaced | CredentialStatus::Unknown)
     }
 
-    /// Notes one more proof of who the owner of a live login is, and has everything dead that presented it before, without a grace. Other
-    /// nodes are told, as they are of an end.
+    /// Adds an authentication to a live login and replaces its credential without a grace. Other nodes are notified,
+    /// as of an end.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn step_up(&self, id: Uuid, step_up: &StepUp) -> Result<StepUpOutcome, DatabaseError> {
-        let raise = store::StepUpUpdate {
+    pub async fn step_up(
+        &self,
+        id: Uuid,
+        step_up: &StepUp,
+        actor: &Actor,
+    ) -> Result<StepUpOutcome, DatabaseError> {
+        let update = store::StepUpUpdate {
             login: id,
             generation: step_up.generation,
             shown: step_up.shown.unwrap_or_default(),
@@ -138,21 +154,22 @@ impl Logins {
             authentication: step_up.authentication,
             secret_hash: step_up.secret_hash.as_ref(),
         };
-        let raised = store::raise(self.requests(), raise, self.clock.now(), &self.lifetimes).await?;
-        // Also when it was not: that may be for something that happened a moment ago, on another node.
-        self.announce().await;
-        match raised {
+        let stepped_up = store::step_up(self.requests(), update, self.clock.now(), &self.lifetimes).await?;
+        // Also when nothing was changed: the reason may be a change on another node just now.
+        self.notify_and_catch_up().await;
+        match stepped_up {
             Some(login) if self.state(&login, self.clock.now()) == LoginState::Live => {
+                self.trail.record(Entry::to_oneself(Kind::SteppedUp, actor));
                 Ok(StepUpOutcome::SteppedUp(Box::new(login)))
             }
-            Some(_) => Ok(StepUpOutcome::Over),
+            Some(_) => Ok(StepUpOutcome::Ended),
             None => self.why_not_stepped_up(id, step_up.generation).await,
         }
     }
 
     async fn why_not_stepped_up(&self, id: Uuid, generation: i32) -> Result<StepUpOutcome, DatabaseError> {
         Ok(match self.find_live(id).await? {
-            None => StepUpOutcome::Over,
+            None => StepUpOutcome::Ended,
             Some(login) if login.generations.current != generation => StepUpOutcome::Overtaken,
             Some(_) => StepUpOutcome::ProofChanged,
         })

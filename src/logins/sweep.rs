@@ -1,4 +1,4 @@
-//! The sweep: deletes logins and rows of the feed that are long over, a few at a time.
+//! The sweep: deletes logins and revocations some time after their end, in small batches.
 
 use std::time::Duration;
 
@@ -9,16 +9,16 @@ use crate::database::{ConnectionPool, DatabaseError};
 
 use super::store::{self, Table};
 
-/// How often it begins.
+/// Time between two sweeps.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// How much one statement deletes: so little that nobody waits for it.
+/// Maximum number of rows that one statement deletes, so few that no other statement waits noticeably for its locks.
 const BATCH: i64 = 1_000;
 
-/// How long a login is kept after its end, so that whoever still holds a credential of it is told what became of it.
+/// How long a login is kept after its end. Meanwhile, clients that still have a credential of it learn how it ended.
 const KEEP_LOGINS: chrono::Duration = chrono::Duration::days(1);
 
-/// How long a row of the feed is kept after it has run out. A node that was away for longer begins anew.
+/// How long a revocation is kept after it has expired. A node that was away for longer reloads everything.
 const KEEP_REVOCATIONS: chrono::Duration = chrono::Duration::hours(1);
 
 /// Sweeps for as long as it is polled.
@@ -29,8 +29,8 @@ pub(super) async fn run_sweep(pool: &ConnectionPool, clock: &Clock) {
         ticks.tick().await;
         match sweep(pool, clock.now()).await {
             Ok(0) => {}
-            Ok(deleted) => tracing::debug!(deleted, "swept"),
-            Err(error) => tracing::warn!(%error, "can't sweep; what is over is kept for now"),
+            Ok(deleted) => tracing::debug!(deleted, "expired logins and revocations deleted"),
+            Err(error) => tracing::warn!(%error, "sweep of expired logins failed; will retry"),
         }
     }
 }
@@ -43,7 +43,7 @@ async fn sweep(pool: &ConnectionPool, now: DateTime<Utc>) -> Result<i64, Databas
     Ok(deleted)
 }
 
-/// Until nothing is left, and never for more than half of the time.
+/// Deletes until nothing is left, and pauses so that it is busy for at most half of the time.
 async fn sweep_table(
     pool: &ConnectionPool,
     table: Table,

@@ -1,10 +1,9 @@
-//! What the routes that every mode has do. Their tags, the beginnings of their ids and what a mode says of them are added
-//! to the API's document for each mode.
+//! Handlers of the routes that every mode has. `web/openapi/modes` adds tags, operation id prefixes and the mode's own
+//! descriptions to the OpenAPI document.
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 
-use crate::audit::{Kind, Trail};
 use crate::auth::{
     AcceptedModes, Csrf, CsrfBody, Identity, LoginRequest, LoginSecret, Mode, ProfileBody, RegisterRequest,
     Rejection, StepUpRequest, UserBody, warn_of_lost_cookies,
@@ -15,9 +14,9 @@ use crate::http::client::Client;
 use crate::logins::{Logins, Transport};
 use crate::sign_in::{LoginPresentation, SignIn};
 
-/// Open an account. Signs nobody in.
+/// Create an account, without signing in.
 ///
-/// It is the same account in every mode.
+/// The account is the same in every mode.
 #[utoipa::path(operation_id = "register", request_body = RegisterRequest, responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 409, description = "conflict"),
@@ -61,9 +60,9 @@ pub(super) async fn log_in(
     mode.issue(login, secret, transport, &request).await
 }
 
-/// Prove once more who one is, for this login.
+/// Step up: authenticate again for the same login.
 #[utoipa::path(operation_id = "step_up", request_body = StepUpRequest, responses(
-    (status = 200, description = "The same login under a new credential."),
+    (status = 200, description = "The same login, with a new credential."),
     (status = 403, description = "invalid_credentials"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
@@ -85,9 +84,9 @@ pub(super) async fn step_up(
     mode.issue(login, next.secret, identity.transport, &request).await
 }
 
-/// Who is signed in.
+/// The signed-in user.
 #[utoipa::path(operation_id = "profile", responses(
-    (status = 200, description = "Who is signed in, and by what.", body = ProfileBody),
+    (status = 200, description = "The user and the login.", body = ProfileBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/profile")]
@@ -120,7 +119,6 @@ pub(super) async fn csrf_token(
 pub(super) async fn log_out(
     mode: Data<dyn Mode>,
     logins: Data<Logins>,
-    trail: Data<Trail>,
     client: Client,
     request: HttpRequest,
     body: Payload,
@@ -129,11 +127,10 @@ pub(super) async fn log_out(
         Ok(identity) => identity,
         Err(rejection) => return Ok(mode.refuse(&rejection, request.headers())),
     };
-    if logins.end(identity.login_id).await?.is_none() {
+    if !logins.log_out(identity.login_id, &identity.actor(&client)).await? {
         let rejection = Rejection::new(mode.login_ended(), identity.transport);
         return Ok(mode.refuse(&rejection, request.headers()));
     }
-    trail.record(identity.did(Kind::Logout, &client));
     Ok(signed_out(&**mode, identity.transport, &request))
 }
 

@@ -1,5 +1,5 @@
-//! The routes that every mode has, below its name. What they do is the same; the [`Mode`] issues, reads and clears its
-//! credential.
+//! The routes that every mode has below its name: register, login, profile and so on. The handlers are the same; the
+//! [`Mode`] issues, reads and clears its credential.
 
 mod handlers;
 
@@ -11,7 +11,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{AcceptedModes, Mode};
 
-/// Registers them for a mode, and the routes that only it has. They take its own credential alone.
+/// Registers these routes for a mode, and the mode's own. They accept the mode's own credential only.
 pub fn routes(mode: &Arc<dyn Mode>, config: &mut ServiceConfig) {
     let below_its_name = scope(format!("/{}", mode.name()).as_str())
         .app_data(Data::from(Arc::clone(mode)))
@@ -21,11 +21,11 @@ pub fn routes(mode: &Arc<dyn Mode>, config: &mut ServiceConfig) {
         .service(handlers::csrf_token)
         .service(handlers::log_out)
         .service(handlers::log_out_everywhere)
-        .configure(|config| mode.routes(config, issuing));
+        .configure(|config| mode.routes(config, credential_routes));
     config.service(below_its_name);
 }
 
-/// Those that issue a credential.
-fn issuing(config: &mut ServiceConfig) {
+/// The routes that issue a credential.
+fn credential_routes(config: &mut ServiceConfig) {
     config.service(handlers::log_in).service(handlers::step_up);
 }

@@ -1,4 +1,4 @@
-//! Who asks: a registered client, by HTTP Basic (RFC 7617), and the token that it asks about.
+//! Client authentication of the OAuth endpoints, by HTTP Basic (RFC 7617) or in the form, and the token of the request.
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
@@ -13,50 +13,50 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::audit::{Entry, Kind, Trail};
 use crate::auth::Credential;
-use crate::clients::{AuthenticateError, Clients};
+use crate::clients::Clients;
 use crate::error::{Code, Problem};
 use crate::http::client::Client;
 use crate::http::form::{Form, decode_form};
 use crate::logins::Transport;
 
-use super::error::in_oauth_terms;
+use super::error::with_oauth_error;
 
-/// A token.
+/// The form of introspection and revocation requests.
 #[derive(Deserialize, ToSchema)]
 #[schema(example = json!({"token": "eyJ…"}))]
 pub(super) struct TokenRequest {
-    /// As it was sent to the service that asks.
+    /// The token, as the requesting service received it.
     #[serde(default)]
     #[schema(value_type = String, min_length = 1, required = true)]
     token: SecretString,
-    /// What it may be. Only a hint, and not needed: every token says itself what it is.
+    /// Accepted, but ignored: the type of every token is recognised by the token itself.
     #[serde(default)]
     #[schema(example = "access_token")]
-    #[expect(dead_code, reason = "nobody reads it, but it may come once only")]
+    #[expect(dead_code, reason = "ignored, but a repeated parameter must be an error")]
     token_type_hint: String,
-    /// The service's id, where it is not in `Authorization`.
+    /// The client's id, unless it is in `Authorization`.
     #[serde(default)]
     #[schema(example = "")]
     client_id: String,
-    /// The service's secret, where it is not in `Authorization`.
+    /// The client's secret, unless it is in `Authorization`.
     #[serde(default)]
     #[schema(value_type = String, example = "")]
     client_secret: SecretString,
 }
 
 impl TokenRequest {
-    /// What the form itself says to prove who the client is (RFC 6749, section 2.3.1).
-    fn posted(&self) -> Option<IdAndSecret> {
+    /// The client credentials in the form, if both are there (RFC 6749, section 2.3.1).
+    fn form_credentials(&self) -> Option<IdAndSecret> {
         let secret = self.client_secret.expose_secret();
         let is_whole = !self.client_id.is_empty() && !secret.is_empty();
         is_whole
             .then(|| IdAndSecret { id: self.client_id.clone(), secret: Zeroizing::new(secret.to_owned()) })
     }
 
-    /// One way to prove it in each request (RFC 6749, section 2.3). The id alone is no proof, and may be said again.
-    fn check_beside(&self, basic: &IdAndSecret) -> Result<(), Problem> {
+    /// Rejects a request with more than one authentication method (RFC 6749, section 2.3). The same `client_id` alone may be
+    /// repeated in the form.
+    fn reject_second_auth_method(&self, basic: &IdAndSecret) -> Result<(), Problem> {
         let names_another = !self.client_id.is_empty() && !self.client_id.eq_ignore_ascii_case(&basic.id);
         if self.client_secret.expose_secret().is_empty() && !names_another {
             return Ok(());
@@ -73,11 +73,11 @@ impl TokenRequest {
     }
 }
 
-/// The token that a registered client asks about. Nobody else is listened to.
+/// A token request of a registered client, which has been authenticated.
 pub(super) struct AuthenticatedTokenRequest {
-    /// Which client.
-    pub(super) by: Uuid,
-    /// What about.
+    /// The client.
+    pub(super) client_id: Uuid,
+    /// The token that the request is about.
     pub(super) token: Credential,
 }
 
@@ -89,60 +89,54 @@ impl FromRequest for AuthenticatedTokenRequest {
         let body = Form::<TokenRequest>::from_request(request, payload);
         let request = request.clone();
         Box::pin(async move {
-            let asked = async {
-                let (by, form) = match basic(request.headers())? {
+            let authenticated = async {
+                let (client_id, form) = match basic_credentials(request.headers())? {
                     Some(basic) => {
-                        let by = authenticate(&request, &basic).await?;
+                        let client_id = authenticate(&request, &basic).await?;
                         let Form(form) = body.await?;
-                        form.check_beside(&basic)?;
-                        (by, form)
+                        form.reject_second_auth_method(&basic)?;
+                        (client_id, form)
                     }
                     None => {
-                        let Form(form) = body.await.map_err(unless_unknown)?;
-                        let posted = form.posted().ok_or_else(unknown)?;
-                        (authenticate(&request, &posted).await?, form)
+                        let Form(form) = body.await.map_err(body_error)?;
+                        let credentials = form.form_credentials().ok_or_else(invalid_client)?;
+                        (authenticate(&request, &credentials).await?, form)
                     }
                 };
-                Ok(Self { by, token: form.token()? })
+                Ok(Self { client_id, token: form.token()? })
             };
-            asked.await.map_err(in_oauth_terms)
+            authenticated.await.map_err(with_oauth_error)
         })
     }
 }
 
-fn unknown() -> Problem {
+fn invalid_client() -> Problem {
     let detail = "Send a registered client's id and secret, by HTTP Basic or in the form.";
     Problem::new(Code::NotAuthenticated, detail)
 }
 
-/// Nobody is told about a form that does not say who sent it, unless it may have been about to.
-fn unless_unknown(problem: Problem) -> Problem {
-    if matches!(problem.code(), Code::Timeout | Code::MalformedRequest) { problem } else { unknown() }
+/// Unauthenticated clients get `invalid_client` instead of the details of a form error, unless the form may have
+/// contained credentials that could not be read.
+fn body_error(problem: Problem) -> Problem {
+    if matches!(problem.code(), Code::Timeout | Code::MalformedRequest) { problem } else { invalid_client() }
 }
 
 async fn authenticate(
     request: &HttpRequest,
     IdAndSecret { id, secret }: &IdAndSecret,
 ) -> Result<Uuid, Problem> {
-    let clients = request.app_data::<Data<Clients>>().ok_or_else(unknown)?;
-    let outcome = clients.authenticate(id, secret).await;
-    if let (Err(AuthenticateError::InvalidCredentials(known)), Some(trail)) =
-        (&outcome, request.app_data::<Data<Trail>>())
-    {
-        let entry = Entry::new(Kind::ClientRefused, Client::of(request).origin());
-        trail.record(known.iter().fold(entry, |entry, id| entry.of_client(*id)));
-    }
-    Ok(outcome?)
+    let clients = request.app_data::<Data<Clients>>().ok_or_else(invalid_client)?;
+    Ok(clients.authenticate(id, secret, || Client::of(request).actor()).await?)
 }
 
-/// What a client says to prove who it is.
+/// Client credentials.
 struct IdAndSecret {
     id: String,
     secret: Zeroizing<String>,
 }
 
-/// The one `Authorization: Basic` header. `None` without such a header: another scheme proves no client.
-fn basic(headers: &HeaderMap) -> Result<Option<IdAndSecret>, Problem> {
+/// The credentials in the `Authorization: Basic` header. `None` without the header, or with another scheme.
+fn basic_credentials(headers: &HeaderMap) -> Result<Option<IdAndSecret>, Problem> {
     let mut sent = headers.get_all(AUTHORIZATION);
     let Some(value) = sent.next() else { return Ok(None) };
     if sent.next().is_some() {
@@ -157,7 +151,7 @@ fn basic(headers: &HeaderMap) -> Result<Option<IdAndSecret>, Problem> {
     user_pass(rest.trim_ascii()).ok_or_else(malformed).map(Some)
 }
 
-/// Both parts are encoded as in a form, so that any character can be in them (RFC 6749, section 2.3.1).
+/// Decodes `id:secret`. Both parts are form-encoded, so that they can contain any character (RFC 6749, section 2.3.1).
 fn user_pass(encoded: &[u8]) -> Option<IdAndSecret> {
     let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
     let (id, secret) = std::str::from_utf8(&bytes).ok()?.split_once(':')?;

@@ -1,4 +1,4 @@
-//! The routes that take a token from a service.
+//! Handlers of token introspection (RFC 7662) and revocation (RFC 7009).
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, post};
@@ -6,7 +6,6 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::audit::{Kind, Trail};
 use crate::auth::{AcceptedModes, AuthError, IntrospectedToken, Mode};
 use crate::error::Problem;
 use crate::http::client::Client;
@@ -14,7 +13,7 @@ use crate::http::client::Client;
 use super::client::{AuthenticatedTokenRequest, TokenRequest};
 use super::metadata::Metadata;
 
-/// What is known of a token.
+/// The introspection response.
 #[derive(Serialize, ToSchema)]
 #[schema(examples(
     json!({
@@ -31,9 +30,9 @@ use super::metadata::Metadata;
     json!({"active": false}),
 ))]
 pub(super) struct IntrospectionBody {
-    /// Whether it is good. If it is not, nothing else is said.
+    /// `true` if the token is valid. Otherwise there are no other members.
     active: bool,
-    /// Who issued it.
+    /// The issuer.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     iss: Option<String>,
@@ -42,51 +41,48 @@ pub(super) struct IntrospectionBody {
     token: Option<IntrospectedToken>,
 }
 
-/// Ask about a token that was sent to your service: whether it is good, and whose it is (RFC 7662).
+/// Introspect a token that your service received: whether it is valid, and whose it is (RFC 7662).
 ///
-/// Takes access tokens and session tokens. To ask about a session is to use it. Everything else, a refresh token
-/// included, is not active.
+/// Takes access tokens and session tokens. Introspecting a session counts as a use of it. Anything else, refresh tokens
+/// included, is reported as not active.
 #[utoipa::path(operation_id = "oauth_introspect", tag = "oauth", security(("client_basic" = [])),
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"), responses(
-    (status = 200, description = "What is known of it.", body = IntrospectionBody),
+    (status = 200, description = "The token's state and claims.", body = IntrospectionBody),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/jwt/introspect")]
 pub(super) async fn introspect(
-    asked: AuthenticatedTokenRequest,
+    request: AuthenticatedTokenRequest,
     modes: Data<AcceptedModes>,
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
-    let token = ask(&modes, |mode| mode.introspect(&asked.token)).await?;
+    let token = first_mode_answer(&modes, |mode| mode.introspect(&request.token)).await?;
     let iss = token.is_some().then(|| metadata.issuer.clone());
     Ok(HttpResponse::Ok().json(IntrospectionBody { active: token.is_some(), iss, token }))
 }
 
-/// End the login behind a token (RFC 7009).
+/// Revoke a token, by ending its login (RFC 7009).
 ///
-/// Takes access tokens, also those that have expired, refresh tokens and session tokens. Every credential of that login is
-/// dead then, as after a logout. A token that stands for nothing is answered alike.
+/// Takes access tokens, also expired ones, refresh tokens and session tokens. All credentials of the login are invalid
+/// then, as after a logout. An unknown token gets the same response.
 #[utoipa::path(operation_id = "oauth_revoke", tag = "oauth", security(("client_basic" = [])),
     request_body(content = TokenRequest, content_type = "application/x-www-form-urlencoded"), responses(
-    (status = 200, description = "It is good for nothing any more, if it ever was for anything. There is no body."),
+    (status = 200, description = "The token is revoked, or was not valid. There is no body."),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/jwt/revoke")]
 pub(super) async fn revoke(
-    asked: AuthenticatedTokenRequest,
+    request: AuthenticatedTokenRequest,
     modes: Data<AcceptedModes>,
-    trail: Data<Trail>,
     client: Client,
 ) -> Result<HttpResponse, Problem> {
-    let revoked = ask(&modes, |mode| mode.revoke(&asked.token)).await?;
-    if let Some(ended) = revoked.and_then(|revoked| revoked.0) {
-        trail.record(ended.entry(Kind::TokenRevoked, client.origin()).of_client(asked.by));
-    }
+    let actor = client.actor().of_client(request.client_id);
+    first_mode_answer(&modes, |mode| mode.revoke(&request.token, &actor)).await?;
     Ok(HttpResponse::Ok().finish())
 }
 
-/// What the mode whose token it is says; `None` when it is no mode's, or good for nothing.
-async fn ask<'a, T>(
+/// The answer of the mode that the token belongs to; `None` if it belongs to no mode or is not valid.
+async fn first_mode_answer<'a, T>(
     modes: &'a AcceptedModes,
     question: impl Fn(&'a dyn Mode) -> BoxFuture<'a, Result<Option<T>, AuthError>>,
 ) -> Result<Option<T>, Problem> {
@@ -94,7 +90,7 @@ async fn ask<'a, T>(
         match question(mode.as_ref()).await {
             Ok(None) => {}
             Ok(Some(answer)) => return Ok(Some(answer)),
-            // What can't be found out is not said to be so.
+            // A check that can't be made must not be reported as "not active".
             Err(error @ (AuthError::Stale | AuthError::Database(_))) => return Err(error.into()),
             Err(_) => return Ok(None),
         }

@@ -1,4 +1,4 @@
-//! Where to ask what, for programs that set themselves up (RFC 8414).
+//! Authorization server metadata (RFC 8414), at its two well-known URIs.
 
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::web::Data;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::auth::AcceptedModes;
 
-/// The service, as RFC 8414 describes one. What is not here is not there.
+/// The metadata of the service. Endpoints that are not listed do not exist.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "issuer": "https://auth.example.com", "jwks_uri": "https://auth.example.com/.well-known/jwks.json",
@@ -21,43 +21,43 @@ use crate::auth::AcceptedModes;
     "service_documentation": "https://auth.example.com/docs/",
 }))]
 pub struct Metadata {
-    /// The `iss` of tokens.
+    /// The issuer: the `iss` of tokens.
     pub(super) issuer: String,
-    /// The keys that verify access tokens.
+    /// The JWK set with the public keys of access tokens.
     jwks_uri: String,
-    /// Where to ask about a token.
+    /// The introspection endpoint (RFC 7662).
     introspection_endpoint: String,
-    /// How a client proves who it is there.
+    /// The client authentication methods of the introspection endpoint.
     #[schema(value_type = Vec<String>)]
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
-    /// Where to end the login behind a token.
+    /// The revocation endpoint (RFC 7009).
     revocation_endpoint: String,
-    /// How a client proves who it is there.
+    /// The client authentication methods of the revocation endpoint.
     #[schema(value_type = Vec<String>)]
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
-    /// None: nobody is sent here for authorization. Said, since to be silent means another list.
+    /// Empty: there is no authorization endpoint. The member is required by RFC 8414.
     #[schema(value_type = Vec<String>)]
     response_types_supported: [&'static str; 0],
-    /// None: tokens are not had by OAuth. Said, since to be silent means another list.
+    /// Empty: no grant is supported. Stated, because leaving it out would mean the default of RFC 8414.
     #[schema(value_type = Vec<String>)]
     grant_types_supported: [&'static str; 0],
-    /// A user has one `sub`, whoever asks (OpenID Connect Discovery 1.0, section 3).
+    /// The subject type: every client sees the same `sub` of a user (OpenID Connect Discovery 1.0, section 3).
     #[schema(value_type = Vec<String>)]
     subject_types_supported: [&'static str; 1],
-    /// What signs access tokens. There are no ID tokens; but it is by this name that verifiers are told which algorithms to
-    /// take, and RS256 alone where it is left out. Left out while there is none that others can verify.
+    /// The signing algorithms of access tokens. There are no ID tokens, but verifiers read the accepted algorithms from this
+    /// member, and assume RS256 without it. Left out while no key is published.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     id_token_signing_alg_values_supported: Vec<&'static str>,
-    /// For people.
+    /// The URL of the documentation.
     service_documentation: String,
 }
 
-/// How a client proves who it is (RFC 8414, section 2; RFC 6749, section 2.3.1).
+/// The supported client authentication methods (RFC 8414, section 2; RFC 6749, section 2.3.1).
 const CLIENT_AUTHENTICATION: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
 impl Metadata {
-    /// Of a service that clients reach at this URL.
+    /// The metadata of a service at a public URL.
     pub fn new(url: &str, issuer: String) -> Self {
         Self {
             issuer,
@@ -74,17 +74,17 @@ impl Metadata {
         }
     }
 
-    /// With the algorithms of the keys that there are now.
-    fn of_now(&self, modes: &AcceptedModes) -> HttpResponse {
+    /// The response, with the algorithms of the current keys.
+    fn response(&self, modes: &AcceptedModes) -> HttpResponse {
         let algorithms = modes.iter().flat_map(|mode| mode.published_algorithms()).collect();
         let document = Self { id_token_signing_alg_values_supported: algorithms, ..self.clone() };
         HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(document)
     }
 }
 
-/// Where other services ask what (RFC 8414).
+/// Authorization server metadata (RFC 8414).
 ///
-/// It may be remembered for five minutes.
+/// The document may be cached for five minutes.
 #[utoipa::path(operation_id = "oauth_authorization_server", tag = "oauth", responses(
     (status = 200, description = "What there is; what is not named does not exist.", body = Metadata,
         headers(("Cache-Control" = String, description = "It may be remembered for five minutes."))),
@@ -94,12 +94,12 @@ pub(super) async fn authorization_server(
     metadata: Data<Metadata>,
     modes: Data<AcceptedModes>,
 ) -> HttpResponse {
-    metadata.of_now(&modes)
+    metadata.response(&modes)
 }
 
-/// The same document, for verifiers that look where OpenID Connect has it.
+/// The same metadata at OpenID Connect's location, for verifiers that expect it there.
 ///
-/// There is no OpenID Connect here: no authorization endpoint, no ID token.
+/// OpenID Connect itself is not supported: there is no authorization endpoint and no ID token.
 #[utoipa::path(operation_id = "openid_configuration", tag = "oauth", responses(
     (status = 200, description = "What there is; what is not named does not exist.", body = Metadata,
         headers(("Cache-Control" = String, description = "It may be remembered for five minutes."))),
@@ -109,5 +109,5 @@ pub(super) async fn openid_configuration(
     metadata: Data<Metadata>,
     modes: Data<AcceptedModes>,
 ) -> HttpResponse {
-    metadata.of_now(&modes)
+    metadata.response(&modes)
 }

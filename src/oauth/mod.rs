@@ -1,5 +1,5 @@
-//! What other services ask, as the standards of OAuth have it: about a token (RFC 7662), that what is behind one be
-//! ended (RFC 7009), and where to ask (RFC 8414). There is no more of OAuth here: nobody gets a token by it.
+//! OAuth endpoints for other services: token introspection (RFC 7662), token revocation (RFC 7009) and server metadata
+//! (RFC 8414). No OAuth grant is supported: tokens are not issued here.
 
 mod client;
 mod error;
@@ -8,10 +8,10 @@ mod metadata;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-pub use self::error::{OAuthError, in_oauth_terms};
+pub use self::error::{OAuthError, with_oauth_error};
 pub use self::metadata::Metadata;
 
-/// Registers these routes.
+/// Registers the OAuth routes.
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(handlers::introspect)

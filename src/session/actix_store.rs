@@ -1,9 +1,10 @@
-//! The session middleware is actix-session, as is prescribed for this mode; here is what it is reduced to: it signs the
-//! session id and sets the cookie, on the routes that issue an id and on no other. The rest of its work stays undone on
-//! purpose. Its state would be the login record, which the handlers change in one statement and the extractor looks
-//! up once. Left to itself it would read its store for requests that present a Bearer token as well, write back what a
-//! logout had ended meanwhile, and change an id in two steps that can part. So this store loads and saves nothing: it
-//! hands the id from the handler to the cookie.
+//! Adapter to actix-session, the prescribed session middleware of this mode: a store that only passes the session id from
+//! the handler to the signed cookie.
+//!
+//! actix-session signs the id and sets the cookie, on the routes that issue an id and on no other. Its own state handling
+//! is not used on purpose. That state would be the login record, which handlers change in one statement and the extractor
+//! looks up once. actix-session would also load it for requests with a Bearer token, write back a login that a concurrent
+//! logout had ended, and change an id in two steps of which only one may succeed. So this store loads and saves nothing.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -22,16 +23,16 @@ use crate::http::cookie_header;
 
 use super::SessionMode;
 
-/// Where in actix-session's state the handler leaves the id that the cookie is to carry.
+/// The key in actix-session's state under which the handler passes the id for the cookie.
 const ID: &str = "id";
 
 type ActixState = HashMap<String, String>;
 
-/// What actix-session keeps its state in: nothing but the id on its way from the handler to the cookie.
+/// The store for actix-session; it persists nothing.
 pub(super) struct ActixHandleStore;
 
 impl SessionStore for ActixHandleStore {
-    /// No look-up: who presents an id is the extractor's to find out, once.
+    /// No look-up: the extractor looks the login up, once per request.
     async fn load(&self, _: &SessionKey) -> Result<Option<ActixState>, LoadError> {
         Ok(Some(ActixState::new()))
     }
@@ -53,7 +54,7 @@ impl SessionStore for ActixHandleStore {
         Ok(())
     }
 
-    /// The handler has ended the login, or changed its id.
+    /// Nothing to delete: the handler has ended the login or changed its id already.
     async fn delete(&self, _: &SessionKey) -> Result<(), anyhow::Error> {
         Ok(())
     }
@@ -64,7 +65,7 @@ fn id(state: &ActixState) -> Result<SessionKey, anyhow::Error> {
     Ok(serde_json::from_str::<String>(id)?.try_into()?)
 }
 
-/// Has the response's cookie carry this id, for so long, or until the browser closes.
+/// Sets the session cookie of the response. `life` is its `Max-Age`; `None`: until the browser closes.
 pub(super) fn set_cookie(
     session: &Session,
     request: &HttpRequest,
@@ -79,18 +80,18 @@ pub(super) fn set_cookie(
     Ok(())
 }
 
-/// How long the cookie lives. actix-session knows one time for all; a login has its own.
+/// The cookie's `Max-Age`, passed to the middleware: actix-session has one for all cookies, but each login has its own.
 struct CookieMaxAge(Duration);
 
-/// Shows actix-session the session cookie and no other, as its bytes are, and gives the new one its login's life.
-pub(super) async fn one_cookie<B: MessageBody>(
+/// Middleware around actix-session: passes only the session cookie to it, unparsed, and sets the new cookie's `Max-Age`.
+pub(super) async fn session_cookie_middleware<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let Some(mode) = request.app_data::<web::Data<SessionMode>>().cloned() else {
         return next.call(request).await;
     };
-    keep_only(&mut request, &mode.cookie_name);
+    retain_only_cookie(&mut request, &mode.cookie_name);
     let mut response = next.call(request).await?;
     let life = response.request().extensions_mut().remove::<CookieMaxAge>();
     if let Some(CookieMaxAge(life)) = life {
@@ -102,7 +103,7 @@ pub(super) async fn one_cookie<B: MessageBody>(
     Ok(response)
 }
 
-fn keep_only(request: &mut ServiceRequest, name: &str) {
+fn retain_only_cookie(request: &mut ServiceRequest, name: &str) {
     let pairs = cookie_header::all(request.headers(), name).map(|value| format!("{name}={value}"));
     let kept = pairs.collect::<Vec<_>>().join("; ");
     request.headers_mut().remove(COOKIE);

@@ -1,4 +1,4 @@
-//! The credential of a session: its id, bare as a Bearer token, signed in the cookie.
+//! The session credential: the session id, as a plain Bearer token or signed in a cookie.
 
 use actix_web::http::header::HeaderMap;
 use base64::Engine;
@@ -12,26 +12,26 @@ use crate::logins::{FoundLogin, HandleStatus, Transport};
 use super::id::{PREFIX, SessionId};
 use super::{NAME, SessionMode};
 
-/// The length of a signature in the cookie.
+/// The length of the cookie's signature (HMAC-SHA-256), in bytes.
 const MAC_BYTES: usize = 32;
 
 impl SessionMode {
-    /// Who presents this credential.
+    /// The identity of a session id. `None` for a Bearer token that is no session token.
     pub(super) async fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
         if credential.transport == Transport::Bearer && !is_token(&credential.token) {
             return Ok(None);
         }
-        let found = self.find(credential).await?.ok_or_else(|| unknown(credential.transport))?;
+        let found = self.find(credential).await?.ok_or_else(|| unknown_id_error(credential.transport))?;
         match found.validity {
-            HandleStatus::Good => Ok(Some(identity(&found))),
+            HandleStatus::Valid => Ok(Some(identity(&found))),
             HandleStatus::Replaced => Err(AuthError::SessionReplaced),
-            HandleStatus::Over => Err(AuthError::SessionExpired),
+            HandleStatus::Ended => Err(AuthError::SessionExpired),
         }
     }
 
-    /// The login whose id this is. A cookie's and a Bearer token don't replace each other.
+    /// The login of a session id. An id that was issued for the other transport is not accepted.
     pub(super) async fn find(&self, credential: &Credential) -> Result<Option<FoundLogin>, AuthError> {
-        let Some(id) = self.id(credential) else { return Ok(None) };
+        let Some(id) = self.decode_id(credential) else { return Ok(None) };
         let found = self.logins.find_by_handle(&id.hash(), id.generation()).await?;
         let is_ours = |found: &FoundLogin| {
             found.principal.mode == NAME && found.principal.transport == credential.transport
@@ -39,34 +39,34 @@ impl SessionMode {
         Ok(found.filter(is_ours))
     }
 
-    /// The id in a credential, if it can be one.
-    pub(super) fn id(&self, credential: &Credential) -> Option<SessionId> {
+    /// Decodes the session id of a credential; `None` if it is malformed or not signed by this service.
+    pub(super) fn decode_id(&self, credential: &Credential) -> Option<SessionId> {
         match credential.transport {
-            Transport::Bearer => self.ids.read(&credential.token),
-            Transport::Cookie => self.ids.read(unsign(&self.mac, &credential.token)?),
+            Transport::Bearer => self.ids.decode(&credential.token),
+            Transport::Cookie => self.ids.decode(unsign(&self.mac, &credential.token)?),
         }
     }
 
-    /// The id in the cookie that came with the request, if there is exactly one.
+    /// The session id in the request's cookie, if there is exactly one.
     pub(super) fn cookie_id(&self, headers: &HeaderMap) -> Option<SessionId> {
-        self.id(&pick(headers, &self.cookie_name).ok()??)
+        self.decode_id(&pick(headers, &self.cookie_name).ok()??)
     }
 }
 
-/// Whether it can be a token that travels by Bearer.
+/// Returns `true` if a Bearer token looks like a session token.
 pub(super) fn is_token(token: &str) -> bool {
     token.starts_with(PREFIX)
 }
 
-/// Whether it can be what this service has ever put into its cookie, under whichever secret.
+/// Returns `true` if a cookie value may be a signed session id of this service, whatever the secret.
 pub(super) fn may_be_signed_id(value: &str) -> bool {
     value.contains(PREFIX)
 }
 
-/// What actix-session signed, if it did: base64 of an HMAC-SHA-256, then the text, percent-encoded where a cookie
-/// needs it. Read here and not by its own `CookieJar`, which would cost a fifth of what the whole request does.
+/// Verifies a cookie signed by actix-session: base64 of an HMAC-SHA-256 followed by the text, percent-encoded where
+/// needed. Not done by its `CookieJar`, which would take a fifth of the time of a whole request.
 fn unsign<'a>(key: &MacKey, value: &'a str) -> Option<&'a str> {
-    // base64 has no underscore: the prefix is where the text begins.
+    // The prefix marks the beginning of the text: base64 has no underscore.
     let (mac, text) = value.split_at(value.find(PREFIX)?);
     let mac: Vec<u8> = percent_decode_str(mac).collect();
     let mut decoded = [0; MAC_BYTES + 1];
@@ -74,8 +74,8 @@ fn unsign<'a>(key: &MacKey, value: &'a str) -> Option<&'a str> {
     key.verifies(text.as_bytes(), decoded.get(..length)?).then_some(text)
 }
 
-/// What is said of an id that stands for no login.
-pub(super) fn unknown(transport: Transport) -> AuthError {
+/// The error for an id without a login.
+pub(super) fn unknown_id_error(transport: Transport) -> AuthError {
     match transport {
         Transport::Bearer => AuthError::InvalidToken,
         Transport::Cookie => AuthError::SessionExpired,
@@ -106,25 +106,25 @@ mod properties {
     use super::*;
     use crate::crypto::AppSecret;
     use crate::property_testing::{check, near_misses};
-    use crate::session::{SIGNING, signing_key};
+    use crate::session::{COOKIE_SIGNING_LABEL, signing_key};
 
     fn secret(byte: u8) -> AppSecret {
         AppSecret::new(vec![byte; 32]).expect("long enough")
     }
 
     fn unsigned(byte: u8, value: &str) -> Option<String> {
-        let mac = MacKey::derive(&secret(byte), SIGNING);
+        let mac = MacKey::derive(&secret(byte), COOKIE_SIGNING_LABEL);
         unsign(&mac, value).map(str::to_owned)
     }
 
-    /// What a cookie with this id says after its name, as actix-session writes it.
+    /// The cookie value for an id, as actix-session writes it.
     fn signed(key: &Key, id: &str) -> String {
         let mut jar = CookieJar::new();
         jar.signed_mut(key).add(Cookie::new("id", id.to_owned()));
         jar.get("id").expect("it was added").encoded().stripped().to_string().split_off("id=".len())
     }
 
-    /// What actix-session would take from a cookie that says this after its name.
+    /// The id that actix-session would read from a cookie value.
     fn actix_session_reads(key: &Key, value: &str) -> Option<String> {
         let mut jar = CookieJar::new();
         jar.add_original(Cookie::parse_encoded(format!("id={value}")).ok()?.into_owned());

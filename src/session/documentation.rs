@@ -1,8 +1,8 @@
-//! What the API's document says of sessions in the routes that every mode has.
+//! OpenAPI documentation of the common routes in the session mode.
 
 use crate::auth::RouteDocumentation;
 
-/// The security schemes that a session comes by.
+/// The security schemes of a session.
 const SESSION: &[&str] = &["bearer", "session_cookie"];
 
 const CLEARED: Option<&str> = Some("By cookie: clears `sessionid`.");
@@ -23,16 +23,16 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         set_cookie: Some("By cookie: `sessionid`, with the new id."),
         ..RouteDocumentation::new(
             "/step-up",
-            "Prove once more who one is, for this login.",
-            "The same login goes on, freshly proved, under a new credential. Every earlier id is dead at once, on every node: there is no grace. Tries are limited by account, as those to change the password are.",
+            "Step up: authenticate again for the same login.",
+            "The same login continues with a new session id and a new `auth_time`. Every earlier id is invalid at once, on every node, without a grace. Attempts are limited per account, together with those to change the password.",
         )
     },
     RouteDocumentation {
         security: SESSION,
         ..RouteDocumentation::new(
             "/profile",
-            "Who is signed in.",
-            "Takes a session only. What it says is as of now: roles that were given or taken show at once.",
+            "The signed-in user.",
+            "Takes a session only. The answer is current: changed roles show at once.",
         )
     },
     RouteDocumentation {
@@ -40,7 +40,7 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         ..RouteDocumentation::new(
             "/csrf",
             "The CSRF token of the session.",
-            "The same that the login answered with, for a page that was loaded anew.",
+            "The same token as in the login's response, for a page that was reloaded.",
         )
     },
     RouteDocumentation {
@@ -49,7 +49,7 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         ..RouteDocumentation::new(
             "/logout",
             "Sign out: end the login.",
-            "Every id of it, replaced ones included, is dead then, on every node.",
+            "Every session id of the login, replaced ones included, is invalid then, on every node.",
         )
     },
     RouteDocumentation {
@@ -58,7 +58,7 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         ..RouteDocumentation::new(
             "/logout-all",
             "Sign out everywhere: end every login of the user, in both modes.",
-            "This one is ended, too.",
+            "This login ends, too.",
         )
     },
 ];

@@ -1,11 +1,11 @@
-//! The routes that only sessions have, and their refresh.
+//! Handlers of the routes that only the session mode has: refresh and session data.
 
 use actix_web::http::header::ContentType;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 
-use crate::auth::{AcceptedModes, AuthError, Identity, Mode, Rejection, within_refresh_limit};
+use crate::auth::{AcceptedModes, AuthError, Identity, Mode, Rejection, limit_refresh_rate};
 use crate::error::{Code, Problem};
 use crate::http::body::{IgnoredBody, RawJson};
 use crate::logins::RenewalOutcome;
@@ -14,17 +14,17 @@ use super::SessionMode;
 use super::issue::SessionBody;
 use super::variables::{KEY, PutOutcome, SessionDataStore, VariableName};
 
-/// Change the session id and start its idle time anew.
+/// Replace the session id by a new one, and restart the idle time.
 ///
-/// The old id goes on being accepted for a moment, and its refresh gets the same new one: requests of other tabs may be
-/// under way.
+/// The old id is accepted for `REFRESH_GRACE`, and its refresh gets the same new id: requests of other tabs may be in
+/// progress.
 #[utoipa::path(operation_id = "session_refresh", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
-    (status = 200, description = "The same login under its current session id.", body = SessionBody,
+    (status = 200, description = "The same login with its current session id.", body = SessionBody,
         headers(("Set-Cookie" = String, description = "By cookie: `sessionid`, with the current id."))),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
-#[post("/refresh", wrap = "from_fn(within_refresh_limit)")]
+#[post("/refresh", wrap = "from_fn(limit_refresh_rate)")]
 pub(super) async fn session_refresh(
     mode: Data<SessionMode>,
     modes: Data<AcceptedModes>,
@@ -35,16 +35,17 @@ pub(super) async fn session_refresh(
     if let Err(rejection) = identity {
         return Ok(mode.refuse(&rejection, request.headers()));
     }
-    let shown = mode.id(&modes.credential(request.headers())?).ok_or(AuthError::SessionExpired)?;
+    let shown = mode.decode_id(&modes.credential(request.headers())?).ok_or(AuthError::SessionExpired)?;
     let renewal = mode.logins.renew_handle(&shown.hash(), shown.generation()).await?;
-    // What it has come to since it was accepted. The browser may have a newer cookie by now: leave that alone.
+    // The id was valid when the request was authenticated, but has been replaced or ended since. Cookies are not cleared:
+    // the browser may have a newer one by now.
     let RenewalOutcome::Renewed(login) = renewal else { return Err(AuthError::SessionExpired.into()) };
     mode.issue_id(*login, shown.into_secret(), &request)
 }
 
-/// Everything that the session keeps.
+/// All data of the session.
 ///
-/// It is kept with the login: another login of the same user has its own.
+/// The data belongs to the login: another login of the same user has its own.
 #[utoipa::path(operation_id = "session_data", tag = "session", security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "An object with a member for each key.", body = Object, example = json!({"theme": "dark", "cart": [7, 9]})),
     (status = 503, description = "unavailable"),
@@ -57,9 +58,9 @@ pub(super) async fn session_data(
     Ok(json(data.all(identity.login_id).await?))
 }
 
-/// What the session keeps under a key.
+/// One value of the session's data.
 ///
-/// The bare value, as it was put.
+/// The bare JSON value, as it was stored.
 #[utoipa::path(operation_id = "session_data_get", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     security(("bearer" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The value itself.", body = Value, example = json!("dark")),
@@ -78,13 +79,13 @@ pub(super) async fn session_data_get(
     value.map(json).ok_or_else(missing)
 }
 
-/// Keep a value with the session, on the server.
+/// Store a value in the session's data, on the server.
 ///
-/// Whatever was under the key is replaced. All values together have up to 64 KiB.
+/// Replaces an earlier value of the key. All values together may have up to 64 KiB.
 #[utoipa::path(operation_id = "session_data_put", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     request_body(content = Value, description = "Any JSON value, of 4 KiB at most.", example = json!("dark")),
     security(("bearer" = []), ("session_cookie" = [])), responses(
-    (status = 204, description = "It is kept until the login ends."),
+    (status = 204, description = "The value is stored until the login ends."),
     (status = 503, description = "unavailable"),
 ))]
 #[put("/data/{key}")]
@@ -95,18 +96,18 @@ pub(super) async fn session_data_put(
     RawJson(value): RawJson,
 ) -> Result<HttpResponse, Problem> {
     match data.put(identity.login_id, &key, &value).await? {
-        PutOutcome::Kept => Ok(HttpResponse::NoContent().finish()),
+        PutOutcome::Stored => Ok(HttpResponse::NoContent().finish()),
         PutOutcome::TooLarge(what) => Err(Problem::new(Code::PayloadTooLarge, what)),
-        PutOutcome::Over => Err(AuthError::SessionExpired.into()),
+        PutOutcome::LoginEnded => Err(AuthError::SessionExpired.into()),
     }
 }
 
-/// Have the session forget a key.
+/// Delete a key of the session's data.
 ///
-/// It is no error if there is nothing under it.
+/// A key that does not exist is no error.
 #[utoipa::path(operation_id = "session_data_delete", tag = "session", params(("key" = String, Path, description = KEY, pattern = "^[A-Za-z0-9_.-]{1,64}$", example = "theme")),
     security(("bearer" = []), ("session_cookie" = [])), responses(
-    (status = 204, description = "It keeps nothing under this key."),
+    (status = 204, description = "The key does not exist any more."),
     (status = 422, description = "validation_failed"),
     (status = 503, description = "unavailable"),
 ))]

@@ -1,12 +1,13 @@
-//! What another service is told of a session token, and how it ends what is behind one.
+//! Introspection and revocation of session tokens, for OAuth clients (RFC 7662, RFC 7009).
 
+use crate::audit::Actor;
 use crate::auth::{AuthError, Credential, IntrospectedToken, RevocationOutcome};
 
 use super::SessionMode;
 use super::credential::is_token;
 
 impl SessionMode {
-    /// What a session token stands for. To ask is to use the session: what the service does, it does for it.
+    /// The introspection of a session token. It counts as a use of the session, since the client acts for it.
     pub(super) async fn describe(&self, token: &Credential) -> Result<Option<IntrospectedToken>, AuthError> {
         Ok(self.identify(token).await?.map(IntrospectedToken::from))
     }
@@ -14,11 +15,13 @@ impl SessionMode {
     pub(super) async fn end_login_of(
         &self,
         token: &Credential,
+        actor: &Actor,
     ) -> Result<Option<RevocationOutcome>, AuthError> {
         if !is_token(&token.token) {
             return Ok(None);
         }
         let found = self.find(token).await?.ok_or(AuthError::InvalidToken)?;
-        Ok(Some(RevocationOutcome(self.logins.end(found.principal.login_id).await?)))
+        self.logins.revoke(found.principal.login_id, actor).await?;
+        Ok(Some(RevocationOutcome))
     }
 }

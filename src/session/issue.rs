@@ -1,4 +1,4 @@
-//! How a session's credential is issued and cleared: its id, in the body or in its cookie.
+//! Issues and clears the session credential: the session id, in the body or in a cookie.
 
 use actix_session::SessionExt;
 use actix_web::http::header::HeaderMap;
@@ -15,7 +15,7 @@ use super::credential::may_be_signed_id;
 use super::id::SessionId;
 use super::{COOKIE, SessionMode, actix_store};
 
-/// A session, by the transport that it travels in.
+/// The response with a session, by transport.
 #[derive(Serialize, ToSchema)]
 #[serde(tag = "kind")]
 #[schema(examples(
@@ -43,37 +43,37 @@ pub(super) enum SessionBody {
     #[serde(rename = "session_cookie")]
     #[schema(title = "SessionByCookie")]
     Cookie {
-        /// Who signed in.
+        /// The user who signed in.
         user: UserBody,
         /// The login.
         login: LoginBody,
         /// To be sent as `X-CSRF-Token` with every unsafe request.
         csrf_token: String,
     },
-    /// The session id is here.
+    /// The session id is in the body.
     #[serde(rename = "session_bearer")]
     #[schema(title = "SessionByBearer")]
     Bearer {
-        /// Who signed in.
+        /// The user who signed in.
         user: UserBody,
         /// The login.
         login: LoginBody,
         /// To be sent as `Authorization: Bearer`.
         session_token: String,
-        /// How to send it.
+        /// The scheme of the session token.
         token_type: TokenType,
     },
 }
 
 impl SessionMode {
-    /// Answers with the current id of the login with this secret.
+    /// The response with the current session id of a login. `secret` is the login's.
     pub(super) fn issue_id(
         &self,
         login: Login,
         secret: LoginSecret,
         request: &HttpRequest,
     ) -> Result<HttpResponse, Problem> {
-        let id = self.ids.write(&SessionId::new(secret, login.generations.current));
+        let id = self.ids.encode(&SessionId::new(secret, login.generations.current));
         let body = LoginBody::from(&login);
         let life = login.remember_me.then(|| login.time_left(self.clock.now()));
         let (login_id, transport, user) = (login.id, login.transport, login.user.into());
@@ -93,11 +93,11 @@ impl SessionMode {
         Ok(HttpResponse::Ok().json(response))
     }
 
-    /// Clears the cookie, but no other service's cookie of the same name. Not by actix-session's `purge()`, which leaves a
-    /// cookie alone that it can't read: one that was signed under the secret before.
+    /// Clears the cookie, unless its value belongs to another service with a cookie of the same name. Not by actix-session's
+    /// `purge()`, which ignores cookies that it can't verify, such as those signed under an earlier secret.
     pub(super) fn clear_cookie(&self, response: &mut HttpResponse, headers: &HeaderMap) {
         if cookie_header::all(headers, &self.cookie_name).all(may_be_signed_id) {
-            // An error here means a cookie that could not be written, and the browser keeps a dead one.
+            // An error means that the cookie can't be serialised; then the browser only keeps a useless one.
             let _ = response.add_cookie(&self.cookies.clear(COOKIE));
         }
     }

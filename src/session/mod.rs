@@ -1,11 +1,11 @@
-//! Sessions: present an opaque id, and the server looks the login up.
+//! The session mode: a request presents an opaque id, and the server looks up the login.
 //!
-//! The story: `login` begins a login and issues 256 random bits ([`issue`]), of which the database keeps a hash. By cookie,
-//! actix-session signs the id and sets it; by Bearer, it is in the body. Each request shows the id
-//! ([`credential`]), and the login that it stands for says who is asking and whether that still holds. `refresh`
-//! hands out the next id of the same chain ([`id`]); those that were replaced within `REFRESH_GRACE` stay good, and
-//! their refresh gets the same one. `logout` ends the login: no id of the chain stands for anything from then on. What a
-//! session keeps on the server is in [`data`]: a mode without a look-up has no place for it.
+//! `login` starts a login and issues 256 random bits ([`issue`]), of which the database stores a hash. For a cookie,
+//! actix-session signs the id and sets it; for Bearer, it is in the body. Each request presents the id ([`credential`]),
+//! and the login found by it identifies the user and whether the login is still live. `refresh` issues the next id of the
+//! same chain ([`id`]); ids that were replaced within `REFRESH_GRACE` stay valid, and their refresh gets the same new id.
+//! `logout` ends the login, which invalidates every id of the chain. Session data on the server is in [`variables`]; the
+//! JWT mode has none, since it has no look-up.
 
 mod actix_store;
 mod credential;
@@ -29,6 +29,7 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 use utoipa_actix_web::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::audit::Actor;
 use crate::auth::{
     AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity, IntrospectedToken, LoginSecret, Mode,
     ModeContext, RevocationOutcome, RotatedSecret, RouteDocumentation,
@@ -44,10 +45,10 @@ pub use self::variables::SessionDataStore;
 
 const NAME: &str = "session";
 
-/// What the cookie is signed for: the first half of actix-session's key is the one that signs.
-const SIGNING: &str = "dualauth session cookie v1";
+/// The derivation label of the cookie's signing key, which is the first half of actix-session's key.
+const COOKIE_SIGNING_LABEL: &str = "dualauth session cookie v1";
 
-/// The cookie that a session travels in.
+/// The cookie of the session id.
 pub const COOKIE: CookieSpec = CookieSpec { name: "sessionid", path: "/", same_site: SameSite::Lax };
 
 /// The session mode.
@@ -58,15 +59,15 @@ pub struct SessionMode {
     cookies: CookiePolicy,
     cookie_name: String,
     csrf: Arc<Csrf>,
-    /// What actix-session signs the cookie with.
+    /// The key with which actix-session signs the cookie.
     key: Key,
-    /// The same, to check it with.
+    /// The same signing key, for verification.
     mac: Arc<MacKey>,
     ids: Arc<SessionIdCodec>,
 }
 
 impl SessionMode {
-    /// Over the logins of this context.
+    /// The mode over the logins of `context`.
     pub fn new(context: &ModeContext<'_>) -> Self {
         Self {
             logins: context.logins.clone(),
@@ -75,7 +76,7 @@ impl SessionMode {
             cookie_name: context.cookies.name(COOKIE),
             csrf: Arc::clone(&context.csrf),
             key: signing_key(context.secret),
-            mac: Arc::new(MacKey::derive(context.secret, SIGNING)),
+            mac: Arc::new(MacKey::derive(context.secret, COOKIE_SIGNING_LABEL)),
             ids: Arc::new(SessionIdCodec::new(context.secret)),
         }
     }
@@ -95,7 +96,7 @@ impl SessionMode {
 
 /// actix-session's key, of which only the half that signs is used.
 fn signing_key(secret: &AppSecret) -> Key {
-    let halves = [SIGNING, "dualauth session cookie v1, encryption"];
+    let halves = [COOKIE_SIGNING_LABEL, "dualauth session cookie v1, encryption"];
     Key::from(&halves.map(|purpose| *secret.derive(purpose)).concat())
 }
 
@@ -112,7 +113,7 @@ impl Mode for SessionMode {
         Transport::Cookie
     }
 
-    fn routes(&self, config: &mut ServiceConfig, issuing: fn(&mut ServiceConfig)) {
+    fn routes(&self, config: &mut ServiceConfig, credential_routes: fn(&mut ServiceConfig)) {
         config
             .app_data(web::Data::new(self.clone()))
             .service(handlers::session_data)
@@ -120,11 +121,11 @@ impl Mode for SessionMode {
             .service(handlers::session_data_put)
             .service(handlers::session_data_delete)
             .service(
-                // Last: it takes every path.
+                // Last, because this scope matches every path.
                 scope("")
                     .wrap(self.middleware())
-                    .wrap(from_fn(actix_store::one_cookie))
-                    .configure(issuing)
+                    .wrap(from_fn(actix_store::session_cookie_middleware))
+                    .configure(credential_routes)
                     .service(handlers::session_refresh),
             );
     }
@@ -159,13 +160,13 @@ impl Mode for SessionMode {
         _: Transport,
         request: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>> {
-        // An id travels as its login does.
+        // The transport of an id is always that of its login.
         Box::pin(ready(self.issue_id(login, secret, request)))
     }
 
     fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<RotatedSecret, Problem>> {
-        // The next id of the same chain: who shows one that it replaces is known, and not taken for a stranger.
-        let secret = self.id(shown).map(|id| RotatedSecret {
+        // The next id of the same chain, not a new secret: a client that still presents a replaced id is then recognised.
+        let secret = self.decode_id(shown).map(|id| RotatedSecret {
             shown: Some(id.generation()),
             new_hash: None,
             secret: id.into_secret(),
@@ -191,7 +192,8 @@ impl Mode for SessionMode {
     fn revoke<'a>(
         &'a self,
         token: &'a Credential,
+        actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>> {
-        Box::pin(self.end_login_of(token))
+        Box::pin(self.end_login_of(token, actor))
     }
 }

@@ -1,6 +1,7 @@
-//! What a session keeps on the server: the variables that the other mode has no place for.
+//! Session data: a user's variables on the server, by key, as JSON values.
 //!
-//! Read from Postgres and merged there, key by key: two requests that write two keys at once both keep their write.
+//! They are read from Postgres and merged there, key by key, so that concurrent writes of different keys don't overwrite
+//! each other.
 
 use std::fmt::Write;
 use std::future::{Ready, ready};
@@ -12,18 +13,18 @@ use uuid::Uuid;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::error::{FieldError, Problem};
 
-/// What a key may be, for the API's document.
+/// The format of a key, for the OpenAPI document and errors.
 pub(super) const KEY: &str = "1 to 64 ASCII letters, digits, and the characters `_ . -`.";
 
 const MAX_KEY: usize = 64;
 
-/// The largest value, in bytes of its JSON text.
+/// The maximum size of a value, in bytes of its JSON text.
 const MAX_VALUE: usize = 4 * 1024;
 
-/// The largest object of all keys, in bytes of its JSON text.
+/// The maximum size of the object of all keys, in bytes of its JSON text.
 const MAX_TOTAL: i64 = 64 * 1024;
 
-/// The name of a variable, from the path.
+/// A key, from the path.
 #[derive(Debug)]
 pub(super) struct VariableName(String);
 
@@ -40,14 +41,14 @@ impl FromRequest for VariableName {
     }
 }
 
-/// What became of a value that was to be kept.
+/// The outcome of storing a value.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum PutOutcome {
-    Kept,
-    /// It is too large, or all together would be.
+    Stored,
+    /// The value is too large, or the object would be.
     TooLarge(&'static str),
     /// The login has ended.
-    Over,
+    LoginEnded,
 }
 
 /// The variables of all sessions.
@@ -55,7 +56,7 @@ pub(super) enum PutOutcome {
 pub struct SessionDataStore(ConnectionPool);
 
 impl SessionDataStore {
-    /// In this database.
+    /// The session data in a database.
     pub fn new(pool: ConnectionPool) -> Self {
         Self(pool)
     }
@@ -70,7 +71,7 @@ impl SessionDataStore {
         let mut object = String::from("{");
         for row in answer(query.fetch_all(&self.0)).await? {
             let comma = if object.len() > 1 { "," } else { "" };
-            // A key has no character that JSON would escape. Writing to a string can't fail.
+            // Keys need no escaping in JSON (see `VariableName`). Writing to a string can't fail.
             let _ = write!(object, "{comma}\"{}\":{}", row.key, row.value);
         }
         object.push('}');
@@ -87,7 +88,7 @@ impl SessionDataStore {
         Ok(answer(query.fetch_optional(&self.0)).await?.flatten())
     }
 
-    /// Keeps a value, given as its JSON text.
+    /// Stores a value, given as its JSON text.
     pub(super) async fn put(
         &self,
         login: Uuid,
@@ -97,8 +98,8 @@ impl SessionDataStore {
         if value.len() > MAX_VALUE {
             return Ok(PutOutcome::TooLarge("A value has 4 KiB at most."));
         }
-        // A second writer waits for the first at the row, and is then judged by what the first one left. Each
-        // member costs two quotes, a colon and a comma beside its key and its value.
+        // A concurrent writer waits for the row lock, and its total size is then computed with the first one's data. Each
+        // member takes two quotes, a colon and a comma besides its key and value.
         let put = sqlx::query!(
             r#"with live as (
                  select id from dualauth.logins where id = $1 and ended_at is null
@@ -118,13 +119,13 @@ impl SessionDataStore {
         );
         let row = answer(put.fetch_one(&self.0)).await?;
         Ok(match (row.live, row.kept) {
-            (_, true) => PutOutcome::Kept,
+            (_, true) => PutOutcome::Stored,
             (true, false) => PutOutcome::TooLarge("All that a session keeps has 64 KiB at most."),
-            (false, false) => PutOutcome::Over,
+            (false, false) => PutOutcome::LoginEnded,
         })
     }
 
-    /// Forgets a key, if it is there.
+    /// Deletes a key, if it exists.
     pub(super) async fn delete(&self, login: Uuid, key: &VariableName) -> Result<(), DatabaseError> {
         let delete = sqlx::query!(
             "update dualauth.session_data set data = data - $2::text where login_id = $1",

@@ -1,6 +1,6 @@
-//! An attempt to sign in: who asks, for which login, and what came of it.
+//! Sign-in: verifies the password, starts the login, records the outcome.
 
-use crate::audit::{Entry, Kind, Origin};
+use crate::audit::{Actor, Entry, Kind};
 use crate::auth::LoginRequest;
 use crate::error::{FieldError, Problem};
 use crate::factors::password::{LoginError, LoginFailure, VerifiedUser};
@@ -12,23 +12,23 @@ use crate::users::UserRef;
 use super::SignIn;
 use super::policy::{self, Authenticated};
 
-/// The longest name of a device, in code points.
+/// The maximum length of a device name, in code points.
 const MAX_DEVICE_NAME: usize = 64;
 
-/// How a login that is to begin will be presented.
+/// How a new login will be presented.
 #[derive(Debug)]
 pub struct LoginPresentation {
     /// The mode.
     pub mode: &'static str,
-    /// How its credential travels.
+    /// How the credential is sent.
     pub transport: Transport,
-    /// How a request finds the login.
+    /// The key by which requests look up the login.
     pub key: LoginKey,
-    /// The login of the same mode whose cookie came with the request.
+    /// The login of the same mode whose cookie the request had; it ends when the new one starts.
     pub replaces: Option<ReplacedLogin>,
 }
 
-/// What somebody who tries to sign in wants, and from where. Who they are, their proofs say.
+/// The requested login and the client that requests it. The user is known only from the proofs.
 struct Attempt {
     login: LoginPresentation,
     remember_me: bool,
@@ -37,7 +37,7 @@ struct Attempt {
 }
 
 impl SignIn {
-    /// Begins a login of whoever has this name and password.
+    /// Signs in the user with this name and password.
     ///
     /// # Errors
     /// `invalid_credentials`, `validation_failed`, `rate_limited`.
@@ -49,15 +49,19 @@ impl SignIn {
     ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
         let LoginRequest { username, password, remember_me, device_name, .. } = request;
-        let (origin, mode, transport) = (client.origin(), login.mode, login.transport.as_str());
+        let (mode, transport) = (login.mode, login.transport.as_str());
+        let actor = client.actor().in_mode(mode).by_transport(transport);
         let attempt = Attempt { login, remember_me, device_name, client };
-        // No name has any around it, and whoever pastes one brings it along.
-        let verified = self.password.verify(username.trim(), &password, &attempt.client).await;
+        // Names have no surrounding white space, but pasted ones often bring some along.
+        let verified = self.password.verify(username.trim(), &password, &attempt.client, &actor).await;
         let outcome = match verified {
-            Ok(verified) => self.start_verified(attempt, verified).await,
+            Ok(verified) => self.start_verified(attempt, verified, &actor).await,
             Err(error) => Err(error),
         };
-        self.record_outcome(&outcome, origin, mode, transport);
+        match &outcome {
+            Ok(login) => telemetry::set_user(RequestUser { user: login.user.id, login: login.id, mode }),
+            Err(error) => self.record_failure(error, &actor),
+        }
         let outcome = outcome.map_err(Problem::from);
         let word = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "started");
         self.metrics.sign_in(mode, transport, word);
@@ -68,22 +72,22 @@ impl SignIn {
         &self,
         attempt: Attempt,
         verified: VerifiedUser<'_>,
+        actor: &Actor,
     ) -> Result<Login, LoginError> {
-        let VerifiedUser { user, proof, upgraded, attempt: counted } = verified;
-        if upgraded {
-            let entry =
-                Entry::new(Kind::PasswordUpgraded, attempt.client.origin()).in_mode(attempt.login.mode);
-            let entry = entry.by(attempt.login.transport.as_str());
-            self.trail.record(entry.of_user(user.id, &user.username));
-        }
-        let authenticated = policy::complete(user, vec![proof], self.clock.now());
-        let outcome = self.begin(attempt, authenticated).await;
+        let VerifiedUser { user, proof, attempt: counted } = verified;
+        let authenticated = policy::evaluate(user, vec![proof], self.clock.now());
+        let outcome = self.begin(attempt, authenticated, actor).await;
         counted.end(outcome.as_ref().is_err_and(LoginError::is_failure));
         outcome
     }
 
-    /// Begins a login: nothing else does, whatever proved its owner.
-    async fn begin(&self, attempt: Attempt, authenticated: Authenticated) -> Result<Login, LoginError> {
+    /// Starts a login. The only place that does so, for every factor.
+    async fn begin(
+        &self,
+        attempt: Attempt,
+        authenticated: Authenticated,
+        actor: &Actor,
+    ) -> Result<Login, LoginError> {
         let Attempt { login, remember_me, device_name, client } = attempt;
         let changed = LoginFailure::Changed(authenticated.user.clone().into());
         let (authentication, password_version) = (authenticated.authentication(), authenticated.version());
@@ -102,40 +106,28 @@ impl SignIn {
             key: login.key,
             replaces: login.replaces,
         };
-        self.logins.start(login).await?.ok_or_else(|| changed.into())
+        self.logins.start(login, actor).await?.ok_or_else(|| changed.into())
     }
 
-    /// Tells the trail and the log what came of it, and of which account: never which name was typed.
-    fn record_outcome(
-        &self,
-        outcome: &Result<Login, LoginError>,
-        origin: Origin,
-        mode: &'static str,
-        transport: &'static str,
-    ) {
-        let entry = |kind| Entry::new(kind, origin).in_mode(mode).by(transport);
-        match outcome {
-            Ok(Login { id, user, .. }) => {
-                telemetry::set_user(RequestUser { user: user.id, login: *id, mode });
-                self.trail.record(entry(Kind::LoginStarted).in_login(*id).of_user(user.id, &user.username));
+    /// Records a failed sign-in in the audit trail. Only with the stored name of the account, never with the name that was
+    /// typed: it may be a password in the wrong field.
+    fn record_failure(&self, error: &LoginError, actor: &Actor) {
+        let entry = |kind| Entry::new(kind, actor);
+        let (entry, user) = match error {
+            LoginError::InvalidCredentials(failure) => {
+                (entry(Kind::LoginFailed).with("reason", failure.as_str()), failure.user())
             }
-            Err(LoginError::InvalidCredentials(failure)) => {
-                let entry = entry(Kind::LoginFailed).with("reason", failure.as_str());
-                self.trail.record(of_account(entry, failure.user()));
+            LoginError::Limited(limited) => (entry(Kind::LoginLimited).with("limit", limited.policy), None),
+            LoginError::AccountLocked { limited, user } => {
+                (entry(Kind::LoginLimited).with("limit", limited.policy), user.as_ref())
             }
-            Err(LoginError::Limited(limited)) => {
-                self.trail.record(entry(Kind::LoginLimited).with("limit", limited.policy));
-            }
-            Err(LoginError::Closed { limited, user }) => {
-                let entry = entry(Kind::LoginLimited).with("limit", limited.policy);
-                self.trail.record(of_account(entry, user.as_ref()));
-            }
-            Err(LoginError::Password(_) | LoginError::Database(_)) => {}
-        }
+            LoginError::Password(_) | LoginError::Database(_) => return,
+        };
+        self.trail.record(with_user(entry, user));
     }
 }
 
-fn of_account(entry: Entry, user: Option<&UserRef>) -> Entry {
+fn with_user(entry: Entry, user: Option<&UserRef>) -> Entry {
     match user {
         Some(user) => entry.of_user(user.id, &user.username),
         None => entry,

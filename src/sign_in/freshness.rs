@@ -1,4 +1,4 @@
-//! Freshness: how lately, and how well, a login must have been proved for what is asked of it (RFC 9470).
+//! Freshness: how recent and how strong a login's authentication must be for a request (RFC 9470).
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use crate::logins::{Acr, Authentication};
 
 use super::SignIn;
 
-/// What is wanted of a login beyond that it is live.
+/// Requirements on a login beyond being live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Freshness {
-    /// What its proofs must come to at the least (`acr_values`).
+    /// The least assurance level (`acr_values`).
     pub acr: Option<Acr>,
-    /// How long ago the last of them may have come at the most (`max_age`), in whole seconds.
+    /// The greatest age of the last authentication (`max_age`), in whole seconds.
     pub max_age: Option<Duration>,
 }
 
 impl Freshness {
-    /// Whether a login that was proved like this has it.
+    /// Returns `true` if a login that was authenticated like this meets the requirements.
     fn is_met_by(&self, authentication: &Authentication, now: DateTime<Utc>) -> bool {
         let is_enough = self.acr.is_none_or(|acr| authentication.acr >= acr);
-        let is_lately = |max_age| match authentication.time {
-            // One that is to come was written by a clock that is ahead.
+        let is_recent = |max_age| match authentication.time {
+            // A time in the future comes from a node whose clock is ahead: age zero.
             Some(time) => (now - time).to_std().unwrap_or_default() <= max_age,
             None => false,
         };
-        is_enough && self.max_age.is_none_or(is_lately)
+        is_enough && self.max_age.is_none_or(is_recent)
     }
 
-    /// As RFC 9470, section 3, has it.
+    /// The value of `WWW-Authenticate` (RFC 9470, section 3).
     fn challenge(&self) -> String {
         let mut challenge = r#"Bearer error="insufficient_user_authentication""#.to_owned();
         if let Some(acr) = self.acr {
@@ -44,7 +44,7 @@ impl Freshness {
     }
 
     fn problem(&self, methods: &[&str]) -> Problem {
-        let detail = "This needs a login that was proved more lately, or by more: step up, and try again.";
+        let detail = "This needs a more recent or stronger authentication: step up, and try again.";
         let mut problem = Problem::new(Code::InsufficientUserAuthentication, detail).with("methods", methods);
         if let Some(acr) = self.acr {
             problem = problem.with("acr_values", acr.as_str());
@@ -57,26 +57,26 @@ impl Freshness {
 }
 
 impl SignIn {
-    /// Whether a login was proved within `STEP_UP_MAX_AGE`.
+    /// Checks that the user authenticated within `STEP_UP_MAX_AGE`.
     ///
     /// # Errors
     /// `insufficient_user_authentication`.
     pub async fn check_fresh(&self, identity: &Identity) -> Result<(), Problem> {
-        let lately = Freshness { acr: None, max_age: Some(self.step_up_max_age) };
-        self.check_freshness(identity, &lately).await
+        let recent = Freshness { acr: None, max_age: Some(self.step_up_max_age) };
+        self.check_freshness(identity, &recent).await
     }
 
-    /// Whether a login has what is wanted of it. Only who has it not costs a look into the database: for how to step up.
+    /// Checks that a login meets requirements. Queries the database only if it does not, for the methods of step-up.
     ///
     /// # Errors
-    /// `insufficient_user_authentication`, with the `methods` of step-up by which this login would come to it.
+    /// `insufficient_user_authentication`, with the `methods` of step-up by which this login would meet them.
     pub async fn check_freshness(&self, identity: &Identity, wanted: &Freshness) -> Result<(), Problem> {
         if wanted.is_met_by(&identity.authentication, self.clock.now()) {
             return Ok(());
         }
-        // A password more makes no second factor.
-        let would_do = wanted.acr.is_none_or(|acr| identity.authentication.acr >= acr);
-        let has_password = would_do && self.password.is_set(identity.user_id).await?;
+        // Another password does not raise the assurance level: it is no second factor.
+        let password_suffices = wanted.acr.is_none_or(|acr| identity.authentication.acr >= acr);
+        let has_password = password_suffices && self.password.is_set(identity.user_id).await?;
         Err(wanted.problem(if has_password { &["password"] } else { &[] }))
     }
 }

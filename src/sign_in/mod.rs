@@ -1,8 +1,8 @@
-//! HOW A LOGIN BEGINS, and how its owner proves once more that it is theirs.
+//! Sign-in: starts logins, and authenticates their users again (step-up).
 //!
-//! The story: an attempt ([`attempt`]) says which login is wanted, and from where. What proves its user comes from `factors`.
-//! When that is enough ([`policy`]) the login begins, in one function, whatever proved it. Later it says how it was
-//! proved, and when; a route may want that to be recent ([`freshness`]), and a step-up ([`step_up`]) makes it so.
+//! An attempt ([`attempt`]) is the request for a login. `factors` verifies the user and gives proofs. If the proofs are
+//! enough ([`policy`]) the login starts, in one function for every factor. The login keeps how and when the user
+//! authenticated. A route may require that to be recent ([`freshness`]); a step-up ([`step_up`]) renews it.
 
 mod attempt;
 mod freshness;
@@ -12,7 +12,7 @@ mod step_up;
 
 use std::time::Duration;
 
-use crate::audit::{Kind, Trail};
+use crate::audit::Trail;
 use crate::auth::Identity;
 use crate::clock::Clock;
 use crate::database::DatabaseError;
@@ -27,23 +27,23 @@ pub use self::attempt::LoginPresentation;
 pub use self::freshness::Freshness;
 pub use self::step_up::StepUpError;
 
-/// Opens accounts, begins logins, and has them proved once more.
+/// The use cases of registration, sign-in and step-up.
 pub struct SignIn {
-    /// Where accounts are opened.
+    /// The user accounts.
     pub accounts: Accounts,
-    /// Where logins begin.
+    /// The logins.
     pub logins: Logins,
-    /// The first factor that there is.
+    /// The password factor.
     pub password: PasswordFactor,
-    /// How often one network may do what.
+    /// The rate limits per network.
     pub limits: Limits,
     /// `STEP_UP_MAX_AGE`.
     pub step_up_max_age: Duration,
-    /// The time.
+    /// The time source.
     pub clock: Clock,
-    /// Is told what happened.
+    /// The audit trail, for failed authentications.
     pub trail: Trail,
-    /// Counts it.
+    /// Counters of sign-ins.
     pub metrics: Metrics,
 }
 
@@ -51,11 +51,10 @@ impl SignIn {
     /// Ends every login of a user, in every mode.
     ///
     /// # Errors
-    /// When the database gives no answer.
+    /// If the query fails.
     pub async fn end_all(&self, identity: &Identity, client: &Client) -> Result<(), DatabaseError> {
-        let ended = self.accounts.sign_out(identity.user_id).await?;
-        self.trail.record(identity.did(Kind::LogoutAll, client).with("logins", ended));
-        self.logins.announce().await;
+        self.accounts.sign_out(identity.user_id, &identity.actor(client)).await?;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What a login needs: whether the proofs of an attempt are enough, and what they come to.
+//! Authentication policy: which proofs a login needs, and which assurance level they give.
 
 use chrono::{DateTime, Utc};
 
@@ -6,39 +6,38 @@ use crate::factors::Proof;
 use crate::logins::{Acr, Amr, Authentication};
 use crate::users::User;
 
-/// A user who has proved all that a login of theirs needs.
+/// A user whose proofs suffice for a login.
 pub(super) struct Authenticated {
     pub(super) user: User,
-    /// When the last proof came.
+    /// The time of the last proof.
     pub(super) at: DateTime<Utc>,
     pub(super) proofs: Vec<Proof>,
 }
 
-/// What is still wanted of somebody who has proved this: one first factor is enough for a login.
-pub(super) fn complete(user: User, proofs: Vec<Proof>, at: DateTime<Utc>) -> Authenticated {
+/// Evaluates the proofs of an attempt. Any one first factor is enough for a login.
+pub(super) fn evaluate(user: User, proofs: Vec<Proof>, at: DateTime<Utc>) -> Authenticated {
     Authenticated { user, at, proofs }
 }
 
-/// What a login comes to with one more proof.
-pub(super) fn raise(before: Authentication, proof: Proof, at: DateTime<Utc>) -> Authentication {
+/// A login's authentication after a step-up with one more proof.
+pub(super) fn with_step_up(before: Authentication, proof: Proof, at: DateTime<Utc>) -> Authentication {
     let amr = before.amr.and(proof.amr());
     Authentication::new(amr, assurance(amr).max(before.acr), at)
 }
 
-/// A password, which is all that there is, is one factor.
+/// The assurance level of methods: always one factor, since the password is the only method so far.
 fn assurance(_: Amr) -> Acr {
     Acr::Aal1
 }
 
 impl Authenticated {
-    /// What their login says of it.
+    /// The authentication to store with the login.
     pub(super) fn authentication(&self) -> Authentication {
         let amr = self.proofs.iter().copied().map(Proof::amr).fold(Amr::default(), Amr::and);
         Authentication::new(amr, assurance(amr), self.at)
     }
 
-    /// How often what proves the account had changed when the first of the proofs came: all of them are worth something as long as
-    /// that is so.
+    /// The account's credential version at the oldest proof. The proofs are valid as long as the account has this version.
     pub(super) fn version(&self) -> i32 {
         self.proofs.iter().copied().map(Proof::version).min().unwrap_or(i32::MIN)
     }

@@ -1,6 +1,5 @@
-//! Opening an account, which signs nobody in.
+//! Registration: creates an account, without signing in.
 
-use crate::audit::{Entry, Kind};
 use crate::auth::{RegisterRequest, UserBody};
 use crate::error::Problem;
 use crate::http::client::Client;
@@ -9,7 +8,7 @@ use crate::users::RegistrationInput;
 use super::SignIn;
 
 impl SignIn {
-    /// Opens an account, asked to in this mode; signs nobody in.
+    /// Creates an account. `mode` is the mode whose route was called, for the audit trail.
     ///
     /// # Errors
     /// `validation_failed`, `conflict`, `rate_limited`.
@@ -21,10 +20,7 @@ impl SignIn {
     ) -> Result<UserBody, Problem> {
         self.limits.register.count(client.network())?;
         let RegisterRequest { username, email, password } = request;
-        let user =
-            self.accounts.register(&RegistrationInput { username, email, password, admin: false }).await?;
-        let entry = Entry::new(Kind::Registered, client.origin()).in_mode(mode);
-        self.trail.record(entry.of_user(user.id, &user.username));
-        Ok(user.into())
+        let new = RegistrationInput { username, email, password, admin: false };
+        Ok(self.accounts.register(&new, &client.actor().in_mode(mode)).await?.into())
     }
 }

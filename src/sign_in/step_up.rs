@@ -1,8 +1,8 @@
-//! Step-up: one more proof for a login that is live, which gives it a new credential. Every earlier one is dead then.
+//! Step-up: authenticates the user of a live login again, and replaces all its credentials by a new one.
 
 use chrono::{DateTime, Utc};
 
-use crate::audit::Kind;
+use crate::audit::{Actor, Kind};
 use crate::auth::{Identity, RotatedSecret, StepUpRequest};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
@@ -13,15 +13,15 @@ use crate::logins::{Login, StepUp, StepUpOutcome};
 
 use super::{SignIn, policy};
 
-/// Why a login was not stepped up.
+/// Why a step-up failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StepUpError {
-    /// The password proved nothing.
+    /// The password could not be confirmed.
     #[error(transparent)]
     Unconfirmed(#[from] ConfirmPasswordError),
-    /// The login was refreshed or stepped up in the meantime: that credential is on its way to its owner.
+    /// The login was refreshed or stepped up meanwhile, and the client has yet to receive that credential.
     #[error("the login was renewed meanwhile")]
-    Overtaken,
+    ConcurrentRenewal,
     /// The login has ended.
     #[error("the login has ended")]
     LoginEnded,
@@ -34,11 +34,11 @@ impl From<DatabaseError> for StepUpError {
 }
 
 impl StepUpError {
-    /// As a problem; a login that has ended is refused with `ended`, in its mode's words.
+    /// The problem document; `ended` is the mode's own error for a login that has ended.
     pub fn problem(self, ended: impl Into<Problem>) -> Problem {
         match self {
             Self::Unconfirmed(error) => error.into(),
-            Self::Overtaken => Problem::new(
+            Self::ConcurrentRenewal => Problem::new(
                 Code::Conflict,
                 "The login was refreshed or stepped up meanwhile. Try again with the credential that came of it.",
             ),
@@ -48,8 +48,8 @@ impl StepUpError {
 }
 
 impl SignIn {
-    /// Has somebody prove once more that a live login is theirs. Gives the login as it is then, to be presented by a credential made of
-    /// `next` alone. It is ended in no case.
+    /// Authenticates the user of a live login again. Returns the updated login, whose only valid credential is then the one
+    /// made of `next`. A failure never ends the login.
     ///
     /// # Errors
     /// See [`StepUpError`].
@@ -60,17 +60,10 @@ impl SignIn {
         client: &Client,
         next: &RotatedSecret,
     ) -> Result<Login, StepUpError> {
-        let outcome = self.try_step_up(identity, request, client, next).await;
-        let entry = |kind| identity.did(kind, client);
-        match &outcome {
-            Ok(_) => self.trail.record(entry(Kind::SteppedUp)),
-            Err(StepUpError::Unconfirmed(ConfirmPasswordError::WrongPassword)) => {
-                self.trail.record(entry(Kind::StepUpFailed));
-            }
-            Err(StepUpError::Unconfirmed(ConfirmPasswordError::Limited(limited))) => {
-                self.trail.record(entry(Kind::LoginLimited).with("limit", limited.policy));
-            }
-            Err(_) => {}
+        let actor = identity.actor(client);
+        let outcome = self.try_step_up(identity, request, client, next, &actor).await;
+        if let Err(StepUpError::Unconfirmed(error)) = &outcome {
+            self.password.record_unconfirmed(error, Kind::StepUpFailed, &actor);
         }
         outcome
     }
@@ -81,38 +74,41 @@ impl SignIn {
         request: &StepUpRequest,
         client: &Client,
         next: &RotatedSecret,
+        actor: &Actor,
     ) -> Result<Login, StepUpError> {
-        // As it stands before the proof: what renews it while that is checked must not be dead before it has arrived.
+        // Read before the password is verified: if a refresh renews the login meanwhile, the step-up must fail rather than
+        // invalidate a credential that the client has not received yet.
         let login = self.logins.find_live(identity.login_id).await?.ok_or(StepUpError::LoginEnded)?;
         if next.shown.is_some_and(|generation| !self.logins.is_presented_by(&login, generation)) {
-            return Err(StepUpError::Overtaken);
+            return Err(StepUpError::ConcurrentRenewal);
         }
         let Confirmed { proof, attempt } =
             self.password.confirm(identity.user_id, &request.password, client).await?;
-        let outcome = self.raise(&login, proof, next, self.clock.now()).await;
+        let outcome = self.apply_step_up(&login, proof, next, self.clock.now(), actor).await;
         attempt.end(matches!(outcome, Err(StepUpError::Unconfirmed(ConfirmPasswordError::WrongPassword))));
         outcome
     }
 
-    async fn raise(
+    async fn apply_step_up(
         &self,
         login: &Login,
         proof: Proof,
         next: &RotatedSecret,
         now: DateTime<Utc>,
+        actor: &Actor,
     ) -> Result<Login, StepUpError> {
         let step_up = StepUp {
             generation: login.generations.current,
             shown: next.shown,
-            authentication: policy::raise(login.authentication, proof, now),
+            authentication: policy::with_step_up(login.authentication, proof, now),
             password_version: proof.version(),
             secret_hash: next.new_hash,
         };
-        match self.logins.step_up(login.id, &step_up).await? {
+        match self.logins.step_up(login.id, &step_up, actor).await? {
             StepUpOutcome::SteppedUp(login) => Ok(*login),
-            StepUpOutcome::Overtaken => Err(StepUpError::Overtaken),
+            StepUpOutcome::Overtaken => Err(StepUpError::ConcurrentRenewal),
             StepUpOutcome::ProofChanged => Err(ConfirmPasswordError::WrongPassword.into()),
-            StepUpOutcome::Over => Err(StepUpError::LoginEnded),
+            StepUpOutcome::Ended => Err(StepUpError::LoginEnded),
         }
     }
 }

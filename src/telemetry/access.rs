@@ -1,5 +1,5 @@
-//! The access line: one for each request, written down without detours, since there are as many of them as of all
-//! other lines together.
+//! Access log: one line per request. Written without `tracing`, since there are as many of them as of all other lines
+//! together.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,64 +14,64 @@ use crate::config::LogFormat;
 use super::lines::PendingLines;
 use super::request::{RequestId, RequestUser};
 
-/// How long an access line is, as a rule.
+/// Usual length of an access line in bytes.
 const LINE: usize = 448;
 
-/// How much of a path is written down, in bytes: nobody fills a disk by asking for what is not there.
+/// Maximum length of a path in the log, in bytes, so that requests for long paths can't fill the disk.
 const MAX_PATH: usize = 256;
 
 const TARGET: &str = "dualauth::access";
 
-/// Where they go.
+/// The output of the access log.
 static OUTPUT: OnceLock<Output> = OnceLock::new();
 
 struct Output {
     waiting: Arc<PendingLines>,
     format: LogFormat,
-    /// Whether `LOG` lets them through: asked once, and not again for each.
-    is_wanted: bool,
+    /// Whether `LOG` enables access lines: checked once, not per line.
+    is_enabled: bool,
 }
 
-/// To be called when logging has begun.
+/// Sets the output. To be called after logging was set up.
 pub(super) fn write_to(waiting: Arc<PendingLines>, format: LogFormat) {
-    let is_wanted = tracing::enabled!(target: TARGET, Level::INFO);
-    // The first one of a process holds.
-    let _ = OUTPUT.set(Output { waiting, format, is_wanted });
+    let is_enabled = tracing::enabled!(target: TARGET, Level::INFO);
+    // Only the first call in a process has an effect.
+    let _ = OUTPUT.set(Output { waiting, format, is_enabled });
 }
 
-/// A request that was answered.
+/// The access log entry of a request.
 #[derive(Debug)]
 pub struct AccessRecord<'a> {
-    /// As it was sent.
+    /// As sent by the client.
     pub method: &'a str,
-    /// Without its query.
+    /// Without the query.
     pub path: &'a str,
-    /// Of the answer.
+    /// Status of the response.
     pub status: u16,
-    /// From its head to the answer's, in microseconds.
+    /// Time from the request's head to the response's, in microseconds.
     pub micros: u64,
-    /// Its id.
+    /// The id of the request.
     pub request_id: RequestId,
     /// The client's network address.
     pub client: IpAddr,
-    /// Who sent it, if that was proved.
+    /// The authenticated user, if there is one.
     pub who: Option<RequestUser>,
-    /// What kind of problem was answered, if one was.
+    /// The code of the problem document in the response, if it is one.
     pub code: Option<&'static str>,
 }
 
-/// Writes the line of a request that was answered, under the target `dualauth::access`, at the level `info`.
+/// Logs a request with the target `dualauth::access` at level `info`.
 pub fn access(access: &AccessRecord<'_>) {
     match OUTPUT.get() {
-        Some(Output { is_wanted: false, .. }) => {}
+        Some(Output { is_enabled: false, .. }) => {}
         Some(Output { waiting, format, .. }) => waiting.push(access.line(*format).as_bytes()),
-        // Within somebody else's program, by its rules.
+        // Embedded in another program: logged through its subscriber.
         None => tracing::info!(target: TARGET, ?access, "request"),
     }
 }
 
 impl AccessRecord<'_> {
-    /// As the other lines are written.
+    /// The line in the format of the other log lines.
     fn line(&self, format: LogFormat) -> String {
         let mut line = AccessLine::begin(format);
         line.text("method", self.method);
@@ -92,12 +92,12 @@ impl AccessRecord<'_> {
     }
 }
 
-/// On a character's boundary.
+/// Cuts a path at a character boundary.
 fn cut(path: &str) -> &str {
     &path[..path.floor_char_boundary(MAX_PATH)]
 }
 
-/// As its `Display` has it, without what that does for widths and padding.
+/// Like its `Display`, but faster: without support for width and padding.
 fn dotted(address: Ipv4Addr) -> String {
     let mut text = String::with_capacity("255.255.255.255".len());
     for (number, octet) in address.octets().into_iter().enumerate() {
@@ -109,8 +109,7 @@ fn dotted(address: Ipv4Addr) -> String {
     text
 }
 
-/// A line that is being written. Each field is put together from its parts: `format!` costs several times as much, and this
-/// is done for every request.
+/// A line that is being built from its parts: `format!` costs several times as much, and this runs for every request.
 struct AccessLine {
     text: String,
     format: LogFormat,
@@ -141,7 +140,7 @@ impl AccessLine {
         }
     }
 
-    /// What a client has chosen: quoted, so that it can't pass for more than it is.
+    /// Adds a value that the client chose: quoted, so that it can't forge fields or lines.
     fn text(&mut self, name: &str, value: &str) {
         let is_plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\'));
         match self.format {
@@ -158,7 +157,7 @@ impl AccessLine {
         }
     }
 
-    /// A word of ours.
+    /// Adds a value from a fixed set, which needs no quoting.
     fn word(&mut self, name: &str, value: &str) {
         match self.format {
             LogFormat::Pretty => self.bare(name, value),

@@ -1,7 +1,7 @@
-//! Log lines on their way to standard error: those that are not urgent wait for each other.
+//! Log output to standard error, with a buffer for lines that are not urgent.
 //!
-//! `tracing-appender` does this by a thread and a channel, which a line for each request pays for, and it does not tell urgent ones from
-//! others.
+//! `tracing-appender` uses a thread and a channel, a cost for every access line, and does not distinguish urgent
+//! lines from others.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,28 +10,28 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The target of events of the audit trail. Their lines don't wait: they may be all that is left of an event when the node
-/// is killed.
+/// The target of audit events. Their lines are written at once: if the node is killed, they may be the only record of
+/// an event.
 pub const AUDIT: &str = "dualauth::audit";
 
-/// How long a line that is not urgent may wait for others: a system call for each access line would be a tenth of
-/// what a request costs.
+/// Maximum time that a line that is not urgent may be buffered. A system call for each access line would be a tenth
+/// of the cost of a request.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How many bytes may wait.
+/// Number of buffered bytes at which they are written.
 const CAPACITY: usize = 64 * 1024;
 
-/// Lines that wait to be written.
+/// The buffer.
 #[derive(Debug, Default)]
 pub(super) struct PendingLines {
     lines: Mutex<Vec<u8>>,
-    /// Held while lines are written: none overtakes another.
+    /// Held during a write, so that lines stay in order.
     output: Mutex<()>,
     some: Condvar,
 }
 
 impl PendingLines {
-    /// Adds a line, and writes when there are many.
+    /// Adds a line, and writes the buffer when it is full.
     pub(super) fn push(&self, line: &[u8]) {
         if self.add(line) > CAPACITY {
             self.write();
@@ -47,16 +47,16 @@ impl PendingLines {
         lines.len()
     }
 
-    /// Where this can't be written, nothing can.
+    /// Writes the buffer. Errors are ignored, since there is nowhere to report them.
     pub(super) fn write(&self) {
         let _output = lock(&self.output);
-        // With room for the next ones: it would else grow, and be copied, time and again.
+        // With capacity for the next lines, which would otherwise be reallocated and copied repeatedly.
         let lines = std::mem::replace(&mut *lock(&self.lines), Vec::with_capacity(2 * CAPACITY));
         let _ = io::stderr().write_all(&lines);
     }
 
-    /// For ever.
-    pub(super) fn write_every_so_often(&self) {
+    /// Writes the buffer at regular intervals; never returns.
+    pub(super) fn run_writer(&self) {
         loop {
             let lines = self.some.wait_while(lock(&self.lines), |lines| lines.is_empty());
             drop(lines);
@@ -70,10 +70,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where tracing writes.
+/// The writer of the tracing subscriber.
 pub(super) struct LogWriter(pub(super) Arc<PendingLines>);
 
-/// One line on its way.
+/// The writer of one event.
 pub(super) struct LineWriter<'a> {
     waiting: &'a PendingLines,
     is_urgent: bool,

@@ -1,4 +1,4 @@
-//! What a node tells of itself: lines to standard error, for people or for machines, and spans to a collector.
+//! Logs to standard error, as text or JSON, and spans to an OpenTelemetry collector.
 
 mod access;
 mod lines;
@@ -22,22 +22,23 @@ use crate::config::{LogConfig, LogFormat};
 
 pub use self::access::{AccessRecord, access};
 pub use self::lines::AUDIT;
-pub use self::request::{RequestId, RequestUser, TraceParent, answering, noted, set_user};
+pub use self::request::{RequestId, RequestUser, TraceParent, current_user, set_user, with_request_id};
 pub use self::spans::{AnsweredRequest, TraceExporter, TraceExporterError};
 
 use self::lines::{LogWriter, PendingLines};
 
-/// What libraries say of every start and stop, and of what is said here in other words. `LOG` can bring it back.
+/// Lowers the level of libraries that log every start and stop, or what is also logged here. `LOG` can raise it
+/// again.
 ///
-/// What actix calls an error of a stream is a client that sent what is no HTTP.
+/// Actix logs an error for each connection on which a client sends something that is not HTTP.
 const QUIETER: &str =
     "sqlx::postgres::notice=warn,sqlx_core::pool=error,actix_server=warn,actix_http::h1=off";
 
-/// What quotes the headers that it does not like, and what shows all that is sent to a collector. `LOG` can't bring them
-/// back. That no other library tells a secret at any level is tested.
+/// Libraries that log headers of requests, or everything that is sent to a collector. `LOG` can't enable them. A test
+/// checks that no other library logs a secret at any level.
 const NEVER: [&str; 2] = ["actix_http::h1::decoder", "ureq"];
 
-/// Starts it. Only the first call of a process has an effect.
+/// Starts logging. Only the first call of a process has an effect.
 pub fn start(config: &LogConfig) -> LogGuard {
     let filter = EnvFilter::try_new(format!("{QUIETER},{}", config.filter)).unwrap_or_default();
     let waiting = Arc::new(PendingLines::default());
@@ -57,17 +58,17 @@ pub fn start(config: &LogConfig) -> LogGuard {
             lines.finish().with(discreet).try_init()
         }
     };
-    // An error means that somebody has set up logging already: that holds.
+    // On error there is a subscriber already, such as an embedding program's, which stays in use.
     if started.is_ok() {
         access::write_to(Arc::clone(&waiting), config.format);
     }
     let writer = Arc::clone(&waiting);
-    // Without the thread, lines wait until there are many.
-    let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_every_so_often());
+    // If the thread can't be started, lines are written only when the buffer is full.
+    let _ = std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run_writer());
     LogGuard(waiting)
 }
 
-/// Writes what still waits when it is dropped, at the end of the program.
+/// Writes buffered lines when it is dropped, at the end of the program.
 #[derive(Debug)]
 pub struct LogGuard(Arc<PendingLines>);
 
@@ -77,18 +78,18 @@ impl Drop for LogGuard {
     }
 }
 
-/// What a panic said, for the log.
+/// The message of a panic, for the log.
 pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text =
         panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("panic: {}", text.unwrap_or("of an unknown kind"))
 }
 
-/// Lines that have the id of the request that caused them. A span would do the same, at a cost to every request, whether
-/// it causes a line or not.
+/// A format that adds the id of the current request to each line. A span would do the same, at a cost for every
+/// request, logging or not.
 struct RequestIdFormat<F> {
     lines: F,
-    /// What a line ends with, and what therefore comes after the id.
+    /// The end of a line in the inner format, before which the id is inserted.
     end: &'static str,
 }
 

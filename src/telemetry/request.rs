@@ -1,4 +1,4 @@
-//! The request that is being answered: the id by which its lines are found, and who turned out to have sent it.
+//! Context of the current request for logs: its id and its user.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -8,23 +8,24 @@ use uuid::Uuid;
 
 use crate::crypto::random_bytes;
 
-/// Identifies a request: the trace id of W3C Trace Context, 16 bytes in hex. It is no secret, and nothing relies on it.
+/// The id of a request: a trace id of W3C Trace Context, 16 bytes in hex. It is not a secret, and nothing relies on
+/// its uniqueness.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestId([u8; 32]);
 
-/// The trace that a request is part of, as its client's `traceparent` says (W3C Trace Context, section 3.2.2).
+/// The trace that a request is part of, from the header `traceparent` (W3C Trace Context, section 3.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceParent {
-    /// Leads through the logs of all services.
+    /// The trace id, used as the request id.
     pub id: RequestId,
-    /// What of the trace has caused the request.
+    /// The id of the parent span.
     pub span: u64,
-    /// Whether the trace is recorded.
+    /// The flag `sampled`: whether the trace is recorded.
     pub is_sampled: bool,
 }
 
 impl TraceParent {
-    /// `None` when it is not well formed, or of no meaning.
+    /// Parses the header. `None` when it is not well-formed, or has an all-zero id.
     pub fn read(traceparent: &[u8]) -> Option<Self> {
         let (version, rest) = traceparent.split_first_chunk::<3>()?;
         let (id, rest) = rest.split_first_chunk::<32>()?;
@@ -42,18 +43,18 @@ impl TraceParent {
 }
 
 impl RequestId {
-    /// A new one.
+    /// A new random id.
     pub fn random() -> Self {
         let mut id = [0; 32];
-        let [first, second] = draw();
+        let [first, second] = random_pair();
         write_hex(first, &mut id[..16]);
         write_hex(second, &mut id[16..]);
         Self(id)
     }
 
-    /// In hex.
+    /// The id in hex.
     pub fn as_str(&self) -> &str {
-        // It is made of hexadecimal digits.
+        // Always hexadecimal digits.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -71,14 +72,14 @@ impl fmt::Debug for RequestId {
 }
 
 thread_local! {
-    /// This thread's generators, each seeded by the system's, which would be asked too often: a single one has 64 bits of state, and
-    /// an id twice as many.
+    /// Random number generators of this thread, seeded by the system's, which would be too slow for every request.
+    /// Two of them, since one has only 64 bits of state and an id has 128.
     static GENERATORS: RefCell<[Rng; 2]> =
         RefCell::new([random_bytes(), random_bytes()].map(|seed| Rng::with_seed(u64::from_ne_bytes(seed))));
 }
 
-/// Two numbers that nobody has had before.
-pub(super) fn draw() -> [u64; 2] {
+/// Two random numbers, not for secrets.
+pub(super) fn random_pair() -> [u64; 2] {
     GENERATORS.with_borrow_mut(|generators| generators.each_mut().map(|generator| generator.u64(..)))
 }
 
@@ -90,7 +91,7 @@ fn write_hex(number: u64, into: &mut [u8]) {
     }
 }
 
-/// Small letters only: others are not well formed.
+/// Parses hexadecimal digits. Lower case only: Trace Context does not allow others.
 fn hex(digits: &[u8]) -> Option<u64> {
     digits.iter().try_fold(0, |number: u64, digit| {
         let digit = match digit {
@@ -102,18 +103,18 @@ fn hex(digits: &[u8]) -> Option<u64> {
     })
 }
 
-/// Who sent a request, by ids that mean nothing elsewhere.
+/// The user of a request, as ids that are meaningless elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestUser {
-    /// The user.
+    /// The user's id.
     pub user: Uuid,
-    /// The login that they sent it under.
+    /// The id of the login.
     pub login: Uuid,
-    /// The mode that presented it.
+    /// The mode of the credential.
     pub mode: &'static str,
 }
 
-/// What a request's task carries along.
+/// The task-local context of a request.
 #[derive(Debug)]
 struct Current {
     id: RequestId,
@@ -124,23 +125,23 @@ tokio::task_local! {
     static CURRENT: Current;
 }
 
-/// Does the work of a request: whatever is logged meanwhile carries its id.
-pub fn answering<T>(id: RequestId, work: impl Future<Output = T>) -> impl Future<Output = T> {
+/// Runs the work of a request with this id: lines that it logs have the id.
+pub fn with_request_id<T>(id: RequestId, work: impl Future<Output = T>) -> impl Future<Output = T> {
     CURRENT.scope(Current { id, who: Cell::default() }, work)
 }
 
-/// Notes who sent the request that is being answered, for its access line.
+/// Sets the user of the current request, for its access line.
 pub fn set_user(who: RequestUser) {
-    // Outside of a request there is no such line.
+    // Outside of a request there is no access line.
     let _ = CURRENT.try_with(|current| current.who.set(Some(who)));
 }
 
-/// Who was noted.
-pub fn noted() -> Option<RequestUser> {
+/// The user of the current request, if set.
+pub fn current_user() -> Option<RequestUser> {
     CURRENT.try_with(|current| current.who.get()).ok().flatten()
 }
 
-/// The id of the request that is being answered; none between requests.
+/// The id of the current request. `None` outside of one.
 pub(super) fn current_id() -> Option<RequestId> {
     CURRENT.try_with(|current| current.id).ok()
 }
@@ -159,7 +160,7 @@ mod tests {
             &format!("00-{ID}-00f067aa0ba902b7-01"),
             &format!("00-{ID}-00f067aa0ba902b7-00"),
             &format!("00-{ID}-00f067aa0ba902b7-ff"),
-            // A later version may say more.
+            // A later version may add fields.
             &format!("01-{ID}-00f067aa0ba902b7-01"),
             &format!("cc-{ID}-00f067aa0ba902b7-01-what-comes-later"),
         ] {

@@ -1,10 +1,10 @@
-//! Spans: each request as OpenTelemetry has it, for a collector that takes OTLP over HTTP.
+//! Export of a span per request to an OpenTelemetry collector, by OTLP over HTTP.
 //!
-//! A span is put into a bounded queue when its request has been answered, and a thread sends what has gathered. Nobody waits
-//! for a collector: while it is away, spans are dropped.
+//! A finished request's span goes to a bounded queue, which a thread sends in batches. Requests never wait for the
+//! collector: while it is unavailable, spans are dropped.
 //!
-//! The SDK queues and sends them; they are made here, since the bridge from `tracing` would keep a span in memory for each request,
-//! recorded or not.
+//! The SDK queues and sends the spans. They are created here, since the bridge from `tracing` would keep a span in
+//! memory for each request, sampled or not.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,41 +25,41 @@ use ureq::tls::TlsConfig;
 use crate::clock::Clock;
 use crate::config::TracesConfig;
 
-use super::request::{RequestId, TraceParent, draw};
+use super::request::{RequestId, TraceParent, random_pair};
 
-/// How long the collector may take for a batch.
+/// Time limit for sending a batch.
 const COLLECTOR_TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long it may take for the last one, when the node stops.
+/// Time limit for sending the last batch when the node stops.
 const LAST_TIME_LIMIT: Duration = Duration::from_secs(2);
 
-/// Why spans can't be sent.
+/// An invalid configuration of the exporter.
 #[derive(Debug, thiserror::Error)]
 #[error("OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL settings: {0}")]
 pub struct TraceExporterError(#[from] ExporterBuildError);
 
-/// A request that was answered.
+/// A finished request.
 #[derive(Debug)]
 pub struct AnsweredRequest<'a> {
-    /// The trace.
+    /// The trace id.
     pub id: RequestId,
-    /// What of the trace has caused it; none: it is the first.
+    /// The parent span, if the client sent one.
     pub parent: Option<TraceParent>,
-    /// As it was sent.
+    /// As sent by the client.
     pub method: &'a str,
-    /// The pattern of its path; none: there is no such path.
+    /// The pattern of the route. `None` when no route matched.
     pub route: Option<&'a str>,
-    /// Without its query.
+    /// Without the query.
     pub path: &'a str,
-    /// Of the answer.
+    /// Status of the response.
     pub status: u16,
-    /// From its head to the answer's.
+    /// Time from the request's head to the response's.
     pub took: Duration,
-    /// What kind of problem was answered, if one was.
+    /// The code of the problem document in the response, if it is one.
     pub code: Option<&'static str>,
 }
 
-/// Sends spans.
+/// Queues spans and sends them to a collector.
 #[derive(Clone)]
 pub struct TraceExporter {
     processor: Arc<BatchSpanProcessor>,
@@ -73,12 +73,12 @@ impl fmt::Debug for TraceExporter {
 }
 
 impl TraceExporter {
-    /// To this collector. Whether it is there shows when something is sent.
+    /// Starts the export. A collector that is unavailable shows only when spans are sent.
     ///
     /// # Errors
-    /// When another standard setting (`OTEL_EXPORTER_OTLP_…`) can't be met.
+    /// When another standard setting (`OTEL_EXPORTER_OTLP_…`) is invalid.
     pub fn start(config: &TracesConfig) -> Result<Self, TraceExporterError> {
-        // The library decodes them once more.
+        // Escaped, since the library percent-decodes the values once more.
         let header = |(name, value): &(String, SecretString)| {
             (name.clone(), value.expose_secret().replace('%', "%25"))
         };
@@ -98,22 +98,22 @@ impl TraceExporter {
         Ok(Self { processor: Arc::new(processor), scope: InstrumentationScope::builder("dualauth").build() })
     }
 
-    /// Adds a request's, unless its trace is not recorded.
+    /// Queues the span of a request, unless its trace is not sampled.
     pub fn add(&self, answered: &AnsweredRequest<'_>) {
         if answered.parent.is_none_or(|parent| parent.is_sampled) {
             self.processor.on_end(span(answered, self.scope.clone()));
         }
     }
 
-    /// Sends what has gathered, if the collector is there.
+    /// Sends the queued spans, if the collector responds in time.
     pub async fn stop(self) {
         let sending = move || self.processor.shutdown_with_timeout(LAST_TIME_LIMIT);
-        // What can't be sent now can't be sent.
+        // On failure the spans are lost: there is no later attempt.
         let _ = tokio::task::spawn_blocking(sending).await;
     }
 }
 
-/// By the semantic conventions for HTTP servers (OpenTelemetry 1.23 and later).
+/// A span by the semantic conventions for HTTP servers (OpenTelemetry 1.23 and later).
 fn span(answered: &AnsweredRequest<'_>, scope: InstrumentationScope) -> SpanData {
     let AnsweredRequest { id, parent, method, route, path, status, took, code } = *answered;
     let end_time = SystemTime::from(Clock::system().now());
@@ -126,7 +126,7 @@ fn span(answered: &AnsweredRequest<'_>, scope: InstrumentationScope) -> SpanData
     attributes.extend(code.map(|code| KeyValue::new("error.type", code)));
     let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
     let trace = TraceId::from_hex(id.as_str()).unwrap_or(TraceId::INVALID);
-    let [own, _] = draw();
+    let [own, _] = random_pair();
     SpanData {
         span_context: SpanContext::new(
             trace,
@@ -151,7 +151,7 @@ fn span(answered: &AnsweredRequest<'_>, scope: InstrumentationScope) -> SpanData
     }
 }
 
-/// The way to the collector. It says once that the collector does not answer, and once that it does again.
+/// The HTTP client for the collector. Logs the first failure and the recovery.
 #[derive(Debug)]
 struct CollectorClient {
     agent: Agent,
@@ -177,7 +177,7 @@ impl CollectorClient {
         Ok(Response::from_parts(head, body.read_to_vec()?.into()))
     }
 
-    fn note(&self, outcome: &Result<Response<Bytes>, HttpError>) {
+    fn log_outcome(&self, outcome: &Result<Response<Bytes>, HttpError>) {
         let trouble = match outcome {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(response.status().to_string()),
@@ -196,10 +196,10 @@ impl CollectorClient {
 
 #[async_trait::async_trait]
 impl HttpClient for CollectorClient {
-    /// Blocks: it is called on the thread that has nothing else to do.
+    /// Blocks, which is fine: it runs on the exporter's own thread.
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let outcome = self.send(request);
-        self.note(&outcome);
+        self.log_outcome(&outcome);
         outcome
     }
 }

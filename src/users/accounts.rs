@@ -1,67 +1,48 @@
-//! Accounts: opening one, finding one, and what its owner may do.
+//! Accounts: registration, look-up, disabling and roles.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
 
 use super::derived_username::{self, DerivedNames};
+use super::guesses;
 use super::passwords::Load;
 use super::store::{self, Taken};
-use super::validation::{Invalid, check_role, check_user};
+use super::validation::{Invalid, check_user};
 use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserRef};
-use super::{guess_store, guesses};
 
-/// The most roles that a user may have: an access token that carries them must fit into a cookie of 4 KiB.
-const MAX_ROLES: usize = 16;
-
-/// What a new account is opened with.
+/// The input of a registration.
 #[derive(Debug)]
 pub struct RegistrationInput {
-    /// See the contract for what it may be; none: one is derived from the email.
+    /// See `users/validation.rs` for the rules. `None`: derived from the email.
     pub username: Option<String>,
-    /// See the contract for what it may be.
+    /// See `users/validation.rs` for the rules.
     pub email: String,
-    /// See the contract for what it may be.
+    /// See `users/validation.rs` for the rules.
     pub password: SecretString,
-    /// Whether it looks after the service.
+    /// Whether the user gets the role `admin`.
     pub admin: bool,
 }
 
-/// Why no account was opened.
+/// Why a registration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
-    /// What was given is not acceptable; everything that is wrong.
+    /// The input is invalid. Contains all faults.
     #[error("the input is not valid")]
     Invalid(Vec<Invalid>),
-    /// Somebody has the username.
+    /// The username is taken.
     #[error("the username is taken")]
     UsernameTaken,
-    /// Somebody has the email.
+    /// The email is taken.
     #[error("the email is taken")]
     EmailTaken,
-    /// No hash was computed.
+    /// The password could not be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// The database gave no answer.
-    #[error(transparent)]
-    Database(#[from] DatabaseError),
-}
-
-/// Why nothing was done with a user who was called by name.
-#[derive(Debug, thiserror::Error)]
-pub enum ManageUserError {
-    /// Nobody has this username or email.
-    #[error("there is no user {0:?}")]
-    Unknown(String),
-    /// No role can be called so.
-    #[error("a role {0}")]
-    InvalidRole(String),
-    /// The user has as many roles as a token can carry.
-    #[error("the user has {MAX_ROLES} roles already, and an access token must fit into a cookie")]
-    TooManyRoles,
-    /// The database gave no answer.
+    /// The database did not respond.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
@@ -73,6 +54,7 @@ pub struct Accounts {
     pub(super) hasher: PasswordHasher,
     pub(super) min_password_length: usize,
     pub(super) clock: Clock,
+    pub(super) trail: Trail,
 }
 
 impl Accounts {
@@ -82,15 +64,22 @@ impl Accounts {
         hasher: PasswordHasher,
         min_password_length: usize,
         clock: Clock,
+        trail: Trail,
     ) -> Self {
-        Self { pool, hasher, min_password_length, clock }
+        Self { pool, hasher, min_password_length, clock, trail }
     }
 
-    /// Opens an account. Signs nobody in.
+    /// Creates an account for a user, without signing in.
     ///
     /// # Errors
     /// See [`RegisterError`].
-    pub async fn register(&self, new: &RegistrationInput) -> Result<User, RegisterError> {
+    pub async fn register(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
+        let user = self.validate_and_insert(new).await?;
+        self.trail.record(Entry::new(Kind::Registered, actor).of_user(user.id, &user.username));
+        Ok(user)
+    }
+
+    pub(super) async fn validate_and_insert(&self, new: &RegistrationInput) -> Result<User, RegisterError> {
         let password = new.password.expose_secret();
         let invalid = check_user(new.username.as_deref(), &new.email, password, self.min_password_length);
         if !invalid.is_empty() {
@@ -98,26 +87,26 @@ impl Accounts {
         }
         let password_hash = self.hasher.hash(password).await?;
         match &new.username {
-            Some(username) => self.open(new, username, &password_hash).await,
-            None => self.open_under_derived_name(new, &password_hash).await,
+            Some(username) => self.insert(new, username, &password_hash).await,
+            None => self.insert_with_derived_name(new, &password_hash).await,
         }
     }
 
-    async fn open_under_derived_name(
+    async fn insert_with_derived_name(
         &self,
         new: &RegistrationInput,
         password_hash: &str,
     ) -> Result<User, RegisterError> {
         let DerivedNames { preferred, fallback } = derived_username::derive(&new.email);
         let free = store::first_free(&self.pool, &preferred).await?;
-        match self.open(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
-            // Somebody took it in between.
-            Err(RegisterError::UsernameTaken) => self.open(new, &fallback, password_hash).await,
+        match self.insert(new, free.as_ref().unwrap_or(&fallback), password_hash).await {
+            // Another registration took the name in between.
+            Err(RegisterError::UsernameTaken) => self.insert(new, &fallback, password_hash).await,
             outcome => outcome,
         }
     }
 
-    async fn open(
+    async fn insert(
         &self,
         new: &RegistrationInput,
         username: &str,
@@ -131,7 +120,7 @@ impl Accounts {
             roles: roles.into_iter().map(str::to_owned).collect(),
             created_at: self.clock.now(),
         };
-        // Whether a name is free is for the database to say: a look beforehand would miss who comes in between.
+        // The insert itself detects taken names: a check beforehand would miss concurrent registrations.
         match store::insert(&self.pool, &user, password_hash).await? {
             Ok(()) => Ok(user),
             Err(Taken::Username) => Err(RegisterError::UsernameTaken),
@@ -139,43 +128,35 @@ impl Accounts {
         }
     }
 
-    /// What computes and checks password hashes.
+    /// The password hasher.
     pub fn hasher(&self) -> &PasswordHasher {
         &self.hasher
     }
 
-    /// What password hashing does now, and what it has done.
-    pub fn hashing(&self) -> Load {
+    /// Current load and totals of password hashing.
+    pub fn hash_load(&self) -> Load {
         self.hasher.load()
     }
 
-    /// Ends every login of a user.
+    /// Ends all logins of a user, at their own request.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn sign_out(&self, user: Uuid) -> Result<i64, DatabaseError> {
-        store::sign_out(&self.pool, user, self.clock.now()).await
+    pub async fn sign_out(&self, user: Uuid, actor: &Actor) -> Result<(), DatabaseError> {
+        let ended = store::sign_out(&self.pool, user, self.clock.now()).await?;
+        self.trail.record(Entry::to_oneself(Kind::LogoutAll, actor).with("logins", ended));
+        Ok(())
     }
 
-    /// The same for a user who is called by username or email. Gives how many logins there were.
-    ///
-    /// # Errors
-    /// See [`ManageUserError`].
-    pub async fn sign_out_by_name(&self, name: &str) -> Result<(UserRef, i64), ManageUserError> {
-        let user = self.find(name).await?.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))?;
-        let ended = self.sign_out(user.id).await?;
-        Ok((user, ended))
-    }
-
-    /// The user of this id.
+    /// The user with this id.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn of_id(&self, id: Uuid) -> Result<Option<User>, DatabaseError> {
+    pub async fn find_by_id(&self, id: Uuid) -> Result<Option<User>, DatabaseError> {
         store::find(&self.pool, id).await
     }
 
-    /// The user who has this username or email, in any letter case.
+    /// The user with this username or email, in any letter case.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -183,63 +164,8 @@ impl Accounts {
         Ok(store::find_by_name(&self.pool, name).await?.map(UserRef::from))
     }
 
-    /// Forgets how often somebody failed to be this user.
-    ///
-    /// # Errors
-    /// See [`ManageUserError`].
-    pub async fn unlock(&self, name: &str) -> Result<UserRef, ManageUserError> {
-        let user = self.find(name).await?.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))?;
-        guess_store::forget_guesses(&self.pool, user.id).await?;
-        Ok(user)
-    }
-
-    /// Deletes counts of guesses that are forgotten, for as long as it is polled.
+    /// Runs the task that deletes expired counts of failed sign-ins.
     pub async fn run_sweep(self, upkeep: ConnectionPool) {
         guesses::run_sweep(&upkeep, &self.clock).await;
-    }
-
-    /// Lets nobody sign in as this user, and ends every login; or lets them again, which revives none.
-    ///
-    /// # Errors
-    /// See [`ManageUserError`].
-    pub async fn set_disabled(&self, name: &str, disabled: bool) -> Result<UserRef, ManageUserError> {
-        let changed = store::set_disabled(&self.pool, name, disabled, self.clock.now()).await?;
-        changed.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
-    }
-
-    /// Gives a user a role. Gives the roles that they have then.
-    ///
-    /// # Errors
-    /// See [`ManageUserError`].
-    pub async fn add_role(&self, name: &str, role: &str) -> Result<(UserRef, Vec<String>), ManageUserError> {
-        check_role(role).map_err(ManageUserError::InvalidRole)?;
-        let found = store::find_by_name(&self.pool, name).await?;
-        let has = found.map(|found| found.roles).unwrap_or_default();
-        if has.len() >= MAX_ROLES && !has.iter().any(|held| held == role) {
-            return Err(ManageUserError::TooManyRoles);
-        }
-        self.set_role(name, role, true).await
-    }
-
-    /// Takes a role from a user. Gives the roles that they have then.
-    ///
-    /// # Errors
-    /// See [`ManageUserError`].
-    pub async fn remove_role(
-        &self,
-        name: &str,
-        role: &str,
-    ) -> Result<(UserRef, Vec<String>), ManageUserError> {
-        self.set_role(name, role, false).await
-    }
-
-    async fn set_role(
-        &self,
-        name: &str,
-        role: &str,
-        given: bool,
-    ) -> Result<(UserRef, Vec<String>), ManageUserError> {
-        let roles = store::set_role(&self.pool, name, role, given).await?;
-        roles.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
     }
 }

@@ -1,25 +1,25 @@
-//! Usernames for people who have only an address: derived from its local part.
+//! Derives usernames from email addresses, for users without one.
 
 use crate::crypto::random_bytes;
 
 use super::validation::{USERNAME_LENGTH, is_username_byte};
 
-/// What stands before a local part that is too short for a username.
+/// Prefix of usernames whose local part is too short.
 const FILLER: &str = "user";
 
-/// How many are tried as `ada`, `ada-2` and so on: among those called `info` there is no end of them.
+/// Number of suggestions such as `ada`, `ada-2` and so on. Limited, since names like `info` are very common.
 const NUMBERED: usize = 9;
 
-/// Usernames for the owner of an address, each of them valid.
+/// Suggested usernames for an address, each of them valid.
 #[derive(Debug)]
 pub(super) struct DerivedNames {
-    /// The local part, then the same with a number: `ada`, `ada-2` and so on. Others may have them.
+    /// The local part, then with a number: `ada`, `ada-2` and so on. They may be taken.
     pub(super) preferred: Vec<String>,
-    /// With a random number so long that nobody else has it.
+    /// With a random number so long that the name is not taken.
     pub(super) fallback: String,
 }
 
-/// The usernames that this address suggests. It need not be valid.
+/// Derives suggestions from this address, which need not be valid.
 pub(super) fn derive(email: &str) -> DerivedNames {
     let base = base(email);
     let numbered = (2..=NUMBERED).map(|number| with_suffix(&base, &format!("-{number}")));
@@ -28,7 +28,7 @@ pub(super) fn derive(email: &str) -> DerivedNames {
     DerivedNames { preferred, fallback: with_suffix(&base, &format!("-{random:012}")) }
 }
 
-/// The local part without the characters that a username can't have.
+/// The local part without characters that are invalid in a username.
 fn base(email: &str) -> String {
     let local = email.split_once('@').map_or(email, |(local, _)| local);
     let kept: String =
@@ -41,7 +41,7 @@ fn base(email: &str) -> String {
     with_suffix(&base, "")
 }
 
-/// Cut so that both have room. It is ASCII, so it can be cut anywhere.
+/// Cuts `base` so that the result is short enough. `base` is ASCII, so it can be cut anywhere.
 fn with_suffix(base: &str, suffix: &str) -> String {
     let room = USERNAME_LENGTH.end() - suffix.len();
     format!("{}{suffix}", base.get(..room).unwrap_or(base))

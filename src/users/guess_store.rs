@@ -1,18 +1,18 @@
-//! Counts of guesses in Postgres, as an operator and the sweep look after them. Who tries counts one in the same statement that reads what
-//! the try is about.
+//! Deletes counts of failed sign-ins from Postgres. They are counted in the statement that reads the account for a
+//! sign-in.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
-/// Opens an account to everybody again.
+/// Deletes all counts of an account, so that sign-ins are accepted again.
 pub(super) async fn forget_guesses(pool: &ConnectionPool, user: Uuid) -> Result<(), DatabaseError> {
     let forget = sqlx::query!("delete from dualauth.guesses where account = uuid_send($1)", user);
     answer(forget.execute(pool)).await.map(drop)
 }
 
-/// Deletes counts that nobody goes by any more, at most `batch` of each kind. Gives how many there were.
+/// Deletes expired counts, at most `batch` of each kind. Returns how many were deleted.
 pub(super) async fn sweep_guesses(
     pool: &ConnectionPool,
     forgotten: DateTime<Utc>,

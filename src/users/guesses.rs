@@ -1,5 +1,6 @@
-//! Guessing at one account, over all addresses, nodes and modes. Counts and rules are in Postgres (`count_try` and
-//! `next_try_at` in the migrations); how often an address may fail at whatever account is `crate::rate_limits`.
+//! Limits password guessing against one account, over all addresses, nodes and modes. Counts and rules are in
+//! Postgres (`count_try` and `next_try_at` in the migrations). The limits per client network are in
+//! `crate::rate_limits`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,75 +13,76 @@ use crate::rate_limits::Limited;
 
 use super::guess_store;
 
-/// Failures in a row that close an account (NIST SP 800-63B, section 5.2.2), as an answer tells it; `count_try` has the rules.
-const MOST_FAILURES: u32 = 100;
+/// Number of consecutive failures that lock an account (NIST SP 800-63B, section 5.2.2), as reported in responses.
+/// `count_try` has the rules.
+const MAX_FAILURES: u32 = 100;
 
-/// The longest that it is closed without another failure.
-const LONGEST_CLOSING: Duration = Duration::from_secs(24 * 60 * 60);
+/// Maximum time that an account stays locked without another failure.
+const LONGEST_LOCK: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// When nothing is left of any count: it halves with each day without a failure, and is 255 at most.
+/// When a count has expired: it is at most 255, and halves with each day without a failure.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 
-/// How long it is remembered where somebody signed in from.
+/// How long a network is remembered from which the user has signed in.
 const KNOWN_FOR: chrono::Duration = chrono::Duration::days(365);
 
-/// How often counts are swept, and how many at a time.
+/// Interval of the sweep, and maximum number of rows per statement.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 const SWEEP_BATCH: i64 = 10_000;
 
-/// Somebody who tries to prove who they are.
+/// The source of an attempt to sign in.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptSource {
-    /// Where from.
+    /// The client's address.
     pub address: IpAddr,
-    /// What the try is counted under when nobody has the name that they gave.
-    pub nobody: UnknownNameBucket,
+    /// The key of the count if no user has the given name.
+    pub unknown_name: UnknownNameBucket,
 }
 
-/// How many places there are for names that nobody has, as a power of two: a million rows, most of which have one network.
-const PLACES_LOG2: u32 = 20;
+/// Number of buckets for unknown names, as a power of two: a million rows, most of them with one network.
+const BUCKETS_LOG2: u32 = 20;
 
-/// Where a name that nobody has is counted: in places of a fixed number that all such names share. Whoever invents names fills
-/// no table.
+/// The bucket in which failures for an unknown name are counted. All such names share a fixed number of buckets, so
+/// that invented names can't fill the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UnknownNameBucket([u8; 4]);
 
 impl UnknownNameBucket {
-    /// By a MAC of the name: which of them are in one place is not to be known.
+    /// The bucket of this name, given as a MAC: which names share a bucket must not be predictable.
     pub fn of(name: [u8; 32]) -> Self {
-        Self::among(PLACES_LOG2, name)
+        Self::among(BUCKETS_LOG2, name)
     }
 
-    fn among(places_log2: u32, mac: [u8; 32]) -> Self {
+    fn among(buckets_log2: u32, mac: [u8; 32]) -> Self {
         let [first, second, third, fourth, ..] = mac;
-        let number = u32::from_be_bytes([first, second, third, fourth]) >> (u32::BITS - places_log2);
+        let number = u32::from_be_bytes([first, second, third, fourth]) >> (u32::BITS - buckets_log2);
         Self(number.to_be_bytes())
     }
 
-    /// As it is counted under; a user's id is longer.
+    /// The key in the table. Its length differs from that of a user's id.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// The account takes no try from there before `until`.
-pub fn closed(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
+/// The error for an account that accepts no attempt from this source before `until`.
+pub fn account_locked(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
     Limited {
         policy: "account",
-        quota: MOST_FAILURES,
-        window: LONGEST_CLOSING,
+        quota: MAX_FAILURES,
+        window: LONGEST_LOCK,
         retry_after: (until - now).to_std().unwrap_or_default(),
     }
 }
 
-/// Deletes counts that nobody goes by any more.
+/// Deletes expired counts at intervals.
 pub(super) async fn run_sweep(pool: &ConnectionPool, clock: &Clock) {
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let now = clock.now();
-        // What is left over by one pass is for the next: it is not in anybody's way.
+        // One batch per pass is enough: remaining rows do no harm.
         let swept =
             guess_store::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH).await;
         if let Err(error) = swept {
@@ -109,6 +111,6 @@ mod tests {
         assert_eq!(place(b"nobody"), place(b"nobody"));
         assert_ne!(place(b"nobody"), place(b"somebody"));
         assert_ne!(place(b"nobody").as_bytes().len(), size_of::<uuid::Uuid>());
-        assert!(u32::from_be_bytes(place(b"nobody").0) < 1 << PLACES_LOG2);
+        assert!(u32::from_be_bytes(place(b"nobody").0) < 1 << BUCKETS_LOG2);
     }
 }

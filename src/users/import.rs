@@ -1,4 +1,4 @@
-//! Users who come from another system, with the hashes of their passwords.
+//! Imports users with their password hashes from another system.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto;
 use crate::database::{ConnectionPool, DatabaseError, answer};
@@ -16,42 +17,42 @@ use super::passwords::check_hash;
 use super::validation::{check_email, check_username};
 use super::{USER_ROLE, store};
 
-/// Somebody as the other system knows them.
+/// A user in the format of the import file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForeignUser {
-    /// See the contract for what it may be; none: one is derived from the email.
+    /// See `users/validation.rs` for the rules. `None`: derived from the email.
     pub username: Option<String>,
-    /// See the contract for what it may be.
+    /// See `users/validation.rs` for the rules.
     pub email: String,
-    /// Of any kind that can be verified here, or [`NO_PASSWORD`](super::NO_PASSWORD).
+    /// Any supported hash, or [`NO_PASSWORD`](super::NO_PASSWORD).
     pub password_hash: SecretString,
 }
 
 impl ForeignUser {
-    /// Systems in which people sign in by their address keep it here as well, or nothing.
+    /// The username, unless it is empty or repeats the email, as in systems where users sign in by email.
     fn own_username(&self) -> Option<&str> {
         let username = self.username.as_deref()?;
         (!username.is_empty() && !username.eq_ignore_ascii_case(&self.email)).then_some(username)
     }
 }
 
-/// Somebody with whom everything is right, as far as the file itself can tell.
+/// A user without faults that can be detected from the file alone.
 #[derive(Debug)]
 pub struct CheckedUser {
     user: ForeignUser,
-    /// Where in the file it is.
+    /// Its number in the file.
     pub number: u64,
-    /// Whether there is a password that fits.
+    /// Whether the hash allows to sign in by password.
     pub has_password: bool,
 }
 
-/// One thing that keeps somebody from being taken over.
+/// A reason why a user is not imported.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The member that is wrong.
+    /// The invalid member.
     pub field: &'static str,
-    /// What is wrong with it, in words that follow its name.
+    /// What is wrong with it, as a continuation of a sentence with its name.
     pub why: String,
 }
 
@@ -67,30 +68,41 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Enough of a SHA-256 that two names among millions don't share it.
+/// A part of a SHA-256 that is long enough for millions of names without collisions.
 type NameHash = [u8; 12];
 
-/// One import. Of what has gone by it remembers a few bytes for each name.
+/// An import. Remembers a hash per name seen, to find duplicates.
 pub struct Importer {
     pool: ConnectionPool,
     clock: Clock,
+    trail: Trail,
+    actor: Actor,
     is_dry_run: bool,
-    /// What the numbers count: the file's lines, or its users.
+    /// Number of accounts that it has created.
+    stored: usize,
+    /// What users are numbered by: lines or users.
     unit: &'static str,
-    /// Where each username and email was.
+    /// The number of the user that has the username or email.
     seen: HashMap<NameHash, u64>,
 }
 
 impl Importer {
-    /// Into this database; a dry run only looks.
-    pub fn new(pool: ConnectionPool, clock: Clock, is_dry_run: bool, unit: &'static str) -> Self {
-        Self { pool, clock, is_dry_run, unit, seen: HashMap::new() }
+    /// An import into this database. A dry run changes nothing.
+    pub fn new(
+        pool: ConnectionPool,
+        clock: Clock,
+        trail: Trail,
+        actor: Actor,
+        is_dry_run: bool,
+        unit: &'static str,
+    ) -> Self {
+        Self { pool, clock, trail, actor, is_dry_run, stored: 0, unit, seen: HashMap::new() }
     }
 
-    /// Looks at a user by itself and beside those before it.
+    /// Checks a user, and that no earlier one has the same names.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All faults of the user.
     pub fn check(&mut self, number: u64, user: ForeignUser) -> Result<CheckedUser, Vec<Refusal>> {
         let hash = check_hash(user.password_hash.expose_secret());
         let has_password = *hash.as_ref().unwrap_or(&false);
@@ -105,11 +117,11 @@ impl Importer {
         if !refusals.is_empty() {
             return Err(refusals);
         }
-        self.note(number, &user)?;
+        self.record_names(number, &user)?;
         Ok(CheckedUser { user, number, has_password })
     }
 
-    fn note(&mut self, number: u64, user: &ForeignUser) -> Result<(), Vec<Refusal>> {
+    fn record_names(&mut self, number: u64, user: &ForeignUser) -> Result<(), Vec<Refusal>> {
         let email = ("email", name_hash(&user.email));
         let username = user.own_username().map(|username| ("username", name_hash(username)));
         let names: Vec<(&str, NameHash)> = username.into_iter().chain([email]).collect();
@@ -125,10 +137,11 @@ impl Importer {
         Ok(())
     }
 
-    /// Opens accounts for them, in one statement. Gives those who have none then, by their place, and why.
+    /// Inserts accounts for these users in one statement. Returns the index of each user who got none, with the
+    /// reasons.
     ///
     /// # Errors
-    /// When the database gives no answer: then none of them has an account.
+    /// When the database does not respond: then none of them was inserted.
     pub async fn store(
         &mut self,
         users: &[CheckedUser],
@@ -148,7 +161,7 @@ impl Importer {
         Ok(refused.filter(|(_, refusals)| !refusals.is_empty()).collect())
     }
 
-    /// Derives the usernames that are missing.
+    /// Derives missing usernames.
     async fn with_usernames<'a>(
         &mut self,
         users: &'a [CheckedUser],
@@ -160,7 +173,7 @@ impl Importer {
         let taken = store::taken_usernames(&self.pool, &wanted).await?;
         let named = users.iter().zip(derived).map(|(checked, derived)| {
             let username = match (derived, checked.user.own_username()) {
-                (Some(names), _) => self.choose(checked.number, names, &taken),
+                (Some(names), _) => self.first_free_username(checked.number, names, &taken),
                 (None, username) => username.unwrap_or_default().to_owned(),
             };
             UserWithUsername { username, user: &checked.user }
@@ -168,8 +181,8 @@ impl Importer {
         Ok(named.collect())
     }
 
-    /// The first that nobody has, here or in the file so far.
-    fn choose(&mut self, number: u64, names: DerivedNames, taken: &HashSet<String>) -> String {
+    /// The first name that is free in the database and in the file so far.
+    fn first_free_username(&mut self, number: u64, names: DerivedNames, taken: &HashSet<String>) -> String {
         let is_free = |name: &String| {
             !taken.contains(&name.to_ascii_lowercase()) && !self.seen.contains_key(&name_hash(name))
         };
@@ -178,8 +191,8 @@ impl Importer {
         username
     }
 
-    /// Gives the places of those who were not inserted, because somebody has one of their names.
-    async fn insert(&self, users: &[UserWithUsername<'_>]) -> Result<Vec<usize>, DatabaseError> {
+    /// Returns the indices of users that were not inserted because a name is taken.
+    async fn insert(&mut self, users: &[UserWithUsername<'_>]) -> Result<Vec<usize>, DatabaseError> {
         let ids: Vec<Uuid> = users.iter().map(|_| Uuid::now_v7()).collect();
         let hash = |named: &UserWithUsername<'_>| named.user.password_hash.expose_secret().to_owned();
         let insert = sqlx::query_scalar!(
@@ -197,11 +210,12 @@ impl Importer {
             self.clock.now(),
         );
         let inserted: HashSet<Uuid> = answer(insert.fetch_all(&self.pool)).await?.into_iter().collect();
+        self.stored += inserted.len();
         let places = ids.iter().enumerate();
         Ok(places.filter(|(_, id)| !inserted.contains(id)).map(|(at, _)| at).collect())
     }
 
-    /// Which of their names somebody has already, for each of them.
+    /// For each user, which of their names are taken.
     async fn taken(&self, users: &[&UserWithUsername<'_>]) -> Result<Vec<Vec<Refusal>>, DatabaseError> {
         if users.is_empty() {
             return Ok(Vec::new());
@@ -226,7 +240,17 @@ impl Importer {
     }
 }
 
-/// Somebody with the username that is to be theirs.
+/// One audit event per import, also if it is aborted.
+impl Drop for Importer {
+    fn drop(&mut self) {
+        if self.stored > 0 {
+            let imported = Entry::new(Kind::UsersImported, &self.actor);
+            self.trail.record(imported.with("users", self.stored));
+        }
+    }
+}
+
+/// A user with the final username.
 struct UserWithUsername<'a> {
     username: String,
     user: &'a ForeignUser,
@@ -240,7 +264,7 @@ fn column<U>(users: &[U], member: impl Fn(&U) -> String) -> Vec<String> {
     users.iter().map(member).collect()
 }
 
-/// The same whatever the letter case. A username has no `@`, so it is never an email as well.
+/// The hash of a name in lower case. Usernames have no `@`, so they can't be equal to an email.
 fn name_hash(name: &str) -> NameHash {
     let mut hash = NameHash::default();
     hash.copy_from_slice(&crypto::sha256(name.to_ascii_lowercase().as_bytes())[..12]);
@@ -267,7 +291,8 @@ mod tests {
     fn import() -> Importer {
         let nowhere = Endpoints::direct_to(&"postgres://nowhere".into(), "test").expect("a URL");
         let pools = Pools::new(nowhere, 1);
-        Importer::new(pools.requests, Clock::system(), true, "line")
+        let trail = Trail::new(pools.upkeep, Clock::system());
+        Importer::new(pools.requests, Clock::system(), trail, Actor::OPERATOR, true, "line")
     }
 
     #[tokio::test]

@@ -1,32 +1,61 @@
-//! Accounts in an operator's hands: who there are, and what is done to one whatever its owner wants.
+//! Account operations for operators: list, show, delete, set a password.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
+use crate::audit::{Actor, Entry, Kind};
 use crate::database::DatabaseError;
 
-use super::validation::{Field, Invalid, check_password};
-use super::{Account, Accounts, ManageUserError, PasswordError, UserRef, store};
+use super::validation::{Field, Invalid, check_password, check_role};
+use super::{
+    Account, Accounts, PasswordError, RegisterError, RegistrationInput, User, UserRef, guess_store, store,
+};
 
-/// How many users are read at a time.
+/// Number of users per page.
 const PAGE: i64 = 1_000;
 
-/// Why no password was set.
+/// Maximum number of roles of a user: an access token that contains them must fit into a cookie of 4 KiB.
+const MAX_ROLES: usize = 16;
+
+/// Why an operation on a named user failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageUserError {
+    /// No user has this username or email.
+    #[error("there is no user {0:?}")]
+    Unknown(String),
+    /// The name of the role is invalid.
+    #[error("a role {0}")]
+    InvalidRole(String),
+    /// The user has [`MAX_ROLES`] roles already.
+    #[error("the user has {MAX_ROLES} roles already, and an access token must fit into a cookie")]
+    TooManyRoles,
+    /// The database did not respond.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl ManageUserError {
+    fn unknown(name: &str) -> Self {
+        Self::Unknown(name.to_owned())
+    }
+}
+
+/// Why a password was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum SetPasswordError {
-    /// It is not acceptable.
+    /// The password is invalid.
     #[error("password {}", .0.detail)]
     Invalid(Invalid),
-    /// Nobody has this name, or the database gave no answer.
+    /// There is no such user, or the database did not respond.
     #[error(transparent)]
     Manage(#[from] ManageUserError),
-    /// No hash was computed.
+    /// The password could not be hashed.
     #[error(transparent)]
     Password(#[from] PasswordError),
 }
 
 impl Accounts {
-    /// The next users after this one, in the order in which they were added; none: there are no more.
+    /// The next page of users after this one, in the order of creation; empty at the end.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -34,25 +63,39 @@ impl Accounts {
         store::page(&self.pool, after.unwrap_or_default(), PAGE).await
     }
 
-    /// One who is called by username or email, and how many live logins they have.
+    /// The user with this username or email, and the number of their live logins.
     ///
     /// # Errors
     /// See [`ManageUserError`].
     pub async fn show(&self, name: &str) -> Result<(Account, i64), ManageUserError> {
         let shown = store::show(&self.pool, name, self.clock.now()).await?;
-        shown.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
+        shown.ok_or_else(|| ManageUserError::unknown(name))
     }
 
-    /// Deletes one, with all that is theirs; every login ends. Gives how many of those there were.
+    /// Creates an account for another user.
+    ///
+    /// # Errors
+    /// See [`RegisterError`].
+    pub async fn create(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
+        let user = self.validate_and_insert(new).await?;
+        let created = Entry::new(Kind::UserCreated, actor).of_user(user.id, &user.username);
+        self.trail.record(created.with("roles", user.roles.join(", ")));
+        Ok(user)
+    }
+
+    /// Deletes a user with all their data, and ends their logins. Returns the number of live logins that were ended.
     ///
     /// # Errors
     /// See [`ManageUserError`].
-    pub async fn delete(&self, name: &str) -> Result<(UserRef, i64), ManageUserError> {
+    pub async fn delete(&self, name: &str, actor: &Actor) -> Result<i64, ManageUserError> {
         let deleted = store::delete(&self.pool, name, self.clock.now()).await?;
-        deleted.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))
+        let (user, ended) = deleted.ok_or_else(|| ManageUserError::unknown(name))?;
+        self.trail.record(entry(Kind::UserDeleted, actor, user).with("logins", ended));
+        Ok(ended)
     }
 
-    /// Sets a password in the place of whatever one has, and ends every login. Gives how many there were.
+    /// Sets a password, whether there was one or not, and ends all logins. Returns the number of live logins that
+    /// were ended.
     ///
     /// # Errors
     /// See [`SetPasswordError`].
@@ -60,13 +103,106 @@ impl Accounts {
         &self,
         name: &str,
         password: &SecretString,
-    ) -> Result<(UserRef, i64), SetPasswordError> {
+        actor: &Actor,
+    ) -> Result<i64, SetPasswordError> {
         let password = password.expose_secret();
         check_password(password, self.min_password_length)
             .map_err(|detail| SetPasswordError::Invalid(Invalid { field: Field::Password, detail }))?;
         let hash = self.hasher.hash(password).await?;
         let set = store::set_password(&self.pool, name, &hash, self.clock.now()).await;
         let set = set.map_err(ManageUserError::from)?;
-        Ok(set.ok_or_else(|| ManageUserError::Unknown(name.to_owned()))?)
+        let (user, ended) = set.ok_or_else(|| ManageUserError::unknown(name))?;
+        self.trail.record(entry(Kind::UserPasswordSet, actor, user).with("logins", ended));
+        Ok(ended)
     }
+
+    /// Ends all logins of a user. Returns their number.
+    ///
+    /// # Errors
+    /// See [`ManageUserError`].
+    pub async fn sign_out_by_name(&self, name: &str, actor: &Actor) -> Result<i64, ManageUserError> {
+        let user = self.find(name).await?.ok_or_else(|| ManageUserError::unknown(name))?;
+        let ended = store::sign_out(&self.pool, user.id, self.clock.now()).await?;
+        self.trail.record(entry(Kind::UserLoggedOut, actor, user).with("logins", ended));
+        Ok(ended)
+    }
+
+    /// Resets the count of failed sign-ins of this user.
+    ///
+    /// # Errors
+    /// See [`ManageUserError`].
+    pub async fn unlock(&self, name: &str, actor: &Actor) -> Result<(), ManageUserError> {
+        let user = self.find(name).await?.ok_or_else(|| ManageUserError::unknown(name))?;
+        guess_store::forget_guesses(&self.pool, user.id).await?;
+        self.trail.record(entry(Kind::UserUnlocked, actor, user));
+        Ok(())
+    }
+
+    /// Disables a user and ends all their logins, or enables them again without restoring logins.
+    ///
+    /// # Errors
+    /// See [`ManageUserError`].
+    pub async fn set_disabled(
+        &self,
+        name: &str,
+        disabled: bool,
+        actor: &Actor,
+    ) -> Result<(), ManageUserError> {
+        let changed = store::set_disabled(&self.pool, name, disabled, self.clock.now()).await?;
+        let user = changed.ok_or_else(|| ManageUserError::unknown(name))?;
+        let kind = if disabled { Kind::UserDisabled } else { Kind::UserEnabled };
+        self.trail.record(entry(kind, actor, user));
+        Ok(())
+    }
+
+    /// Adds a role to a user. Returns their roles afterwards.
+    ///
+    /// # Errors
+    /// See [`ManageUserError`].
+    pub async fn add_role(
+        &self,
+        name: &str,
+        role: &str,
+        actor: &Actor,
+    ) -> Result<Vec<String>, ManageUserError> {
+        check_role(role).map_err(ManageUserError::InvalidRole)?;
+        let found = store::find_by_name(&self.pool, name).await?;
+        let has = found.map(|found| found.roles).unwrap_or_default();
+        if has.len() >= MAX_ROLES && !has.iter().any(|held| held == role) {
+            return Err(ManageUserError::TooManyRoles);
+        }
+        self.set_role(name, role, true, actor).await
+    }
+
+    /// Removes a role from a user. Returns their roles afterwards.
+    ///
+    /// # Errors
+    /// See [`ManageUserError`].
+    pub async fn remove_role(
+        &self,
+        name: &str,
+        role: &str,
+        actor: &Actor,
+    ) -> Result<Vec<String>, ManageUserError> {
+        self.set_role(name, role, false, actor).await
+    }
+
+    async fn set_role(
+        &self,
+        name: &str,
+        role: &str,
+        given: bool,
+        actor: &Actor,
+    ) -> Result<Vec<String>, ManageUserError> {
+        let set = store::set_role(&self.pool, name, role, given).await?;
+        let (user, roles) = set.ok_or_else(|| ManageUserError::unknown(name))?;
+        let kind = if given { Kind::RoleAdded } else { Kind::RoleRemoved };
+        self.trail.record(entry(kind, actor, user).with("role", role));
+        Ok(roles)
+    }
+}
+
+/// An audit event for an operation on this user.
+fn entry(kind: Kind, actor: &Actor, user: UserRef) -> Entry {
+    Entry::new(kind, actor).of_user(user.id, user.username)
 }

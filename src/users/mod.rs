@@ -1,4 +1,4 @@
-//! WHO signs in: a user, what a name, email and password may be, and how accounts are opened.
+//! Users: accounts, validation of names, emails and passwords, and password hashing.
 
 mod accounts;
 mod derived_username;
@@ -14,23 +14,23 @@ mod validation;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-pub use self::accounts::{Accounts, ManageUserError, RegisterError, RegistrationInput};
-pub use self::guesses::{AttemptSource, UnknownNameBucket, closed};
+pub use self::accounts::{Accounts, RegisterError, RegistrationInput};
+pub use self::guesses::{AttemptSource, UnknownNameBucket, account_locked};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
-pub use self::management::SetPasswordError;
+pub use self::management::{ManageUserError, SetPasswordError};
 pub use self::passwords::{
     Load, NO_PASSWORD, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, ThreadPriority, Unusable,
     calibration,
 };
 pub use self::validation::{Field, Invalid, check_password, check_role};
 
-/// The role that every user begins with.
+/// The role of every new user.
 pub const USER_ROLE: &str = "user";
 
-/// The role of those who look after the service.
+/// The role of administrators of the service.
 pub const ADMIN_ROLE: &str = "admin";
 
-/// Which user it is.
+/// The id and name of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRef {
     /// See [`User::id`].
@@ -45,26 +45,26 @@ impl From<User> for UserRef {
     }
 }
 
-/// A user, and whether they may sign in.
+/// A user, and whether they are disabled.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Who.
+    /// The user.
     pub user: User,
-    /// Since when they may not.
+    /// When the user was disabled; `None` if enabled.
     pub disabled_at: Option<DateTime<Utc>>,
 }
 
-/// Somebody who may sign in.
+/// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// Never changes.
     pub id: Uuid,
-    /// As it was typed; unique whatever the letter case.
+    /// In the original letter case; unique in any letter case.
     pub username: String,
-    /// As it was typed; unique whatever the letter case.
+    /// In the original letter case; unique in any letter case.
     pub email: String,
-    /// What the user may do, by name.
+    /// The names of the user's roles.
     pub roles: Vec<String>,
-    /// When the account was opened.
+    /// When the account was created.
     pub created_at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! The problem that each refusal is.
+//! Maps errors of this module to problem documents.
 
 use crate::error::{Code, FieldError, Problem};
 
@@ -7,7 +7,7 @@ use super::{Field, Invalid, PasswordError, RegisterError};
 impl From<PasswordError> for Problem {
     fn from(error: PasswordError) -> Self {
         match error {
-            // Not logged each time, when there is least time for it: the queue says it once.
+            // Not logged for each request, as this happens under load: the queue logs it once.
             PasswordError::QueueFull => {
                 Self::new(Code::Unavailable, "Too many sign in at the moment. Try again shortly.")
             }

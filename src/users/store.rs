@@ -1,4 +1,4 @@
-//! Users in Postgres.
+//! Queries on users.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use super::{Account, User, UserRef};
 
-/// Which unique value somebody else has.
+/// The unique value that another user has.
 pub(super) enum Taken {
     Username,
     Email,
@@ -45,7 +45,7 @@ fn taken(error: &DatabaseError) -> Option<Taken> {
     }
 }
 
-/// Which of these usernames somebody has, in lower case.
+/// The taken ones of these usernames, in lower case.
 pub(super) async fn taken_usernames(
     pool: &ConnectionPool,
     usernames: &[String],
@@ -62,7 +62,7 @@ pub(super) async fn taken_usernames(
     Ok(answer(query.fetch_all(pool)).await?.into_iter().collect())
 }
 
-/// The first of these usernames that nobody has.
+/// The first of these usernames that is free.
 pub(super) async fn first_free(
     pool: &ConnectionPool,
     usernames: &[String],
@@ -77,7 +77,7 @@ pub(super) async fn first_free(
     answer(query.fetch_optional(pool)).await
 }
 
-/// No username has an `@`, so a name is never both.
+/// Finds a user by username or email. Usernames have no `@`, so only one of them can match.
 pub(super) async fn find_by_name(pool: &ConnectionPool, name: &str) -> Result<Option<User>, DatabaseError> {
     let query = sqlx::query_as!(
         User,
@@ -98,7 +98,7 @@ pub(super) async fn find(pool: &ConnectionPool, id: Uuid) -> Result<Option<User>
     answer(query.fetch_optional(pool)).await
 }
 
-/// An account as it is stored.
+/// A row of an account.
 struct AccountRow {
     id: Uuid,
     username: String,
@@ -115,7 +115,7 @@ impl From<AccountRow> for Account {
     }
 }
 
-/// Users after this one, by their ids.
+/// Users with higher ids than this one, in order.
 pub(super) async fn page(
     pool: &ConnectionPool,
     after: Uuid,
@@ -131,7 +131,7 @@ pub(super) async fn page(
     Ok(answer(query.fetch_all(pool)).await?.into_iter().map(Account::from).collect())
 }
 
-/// With the number of their live logins.
+/// An account, with the number of its live logins.
 pub(super) async fn show(
     pool: &ConnectionPool,
     name: &str,
@@ -155,8 +155,8 @@ pub(super) async fn show(
     Ok(Some((row.into(), logins)))
 }
 
-/// Sets another password in the place of whatever there is, and ends every login. Gives how many there were; `None`: there is
-/// no such user.
+/// Replaces the password hash and ends all logins. Returns the number of live logins that were ended; `None` when
+/// there is no such user.
 pub(super) async fn set_password(
     pool: &ConnectionPool,
     name: &str,
@@ -181,8 +181,8 @@ pub(super) async fn set_password(
     Ok(set.map(|row| (UserRef { id: row.id, username: row.username }, row.logins)))
 }
 
-/// Deletes a user and, by the schema, all that is theirs; the feed is told of each login. Gives how many live ones there
-/// were; `None`: there is no such user.
+/// Deletes a user and, by foreign keys, all their data, and writes each login to the feed. Returns the number of live
+/// logins that were ended; `None` when there is no such user.
 pub(super) async fn delete(
     pool: &ConnectionPool,
     name: &str,
@@ -206,13 +206,13 @@ pub(super) async fn delete(
     Ok(deleted.map(|row| (UserRef { id: row.id, username: row.username }, row.logins)))
 }
 
-/// Ends every login of a user. Gives how many there were.
+/// Ends all logins of a user. Returns their number.
 pub(super) async fn sign_out(
     pool: &ConnectionPool,
     user: Uuid,
     now: DateTime<Utc>,
 ) -> Result<i64, DatabaseError> {
-    // The user's row is taken first: whoever signs in at this moment comes before or after, not in between.
+    // Locks the user's row first, so that a concurrent sign-in happens before or after, not in between.
     let end = sqlx::query_scalar!(
         r#"with owner as materialized (select id from dualauth.users where id = $1 for update)
            select count(ended.id) as "count!" from owner, dualauth.end_logins(owner.id, null, $2) ended"#,
@@ -222,7 +222,7 @@ pub(super) async fn sign_out(
     answer(end.fetch_one(pool)).await
 }
 
-/// Disables a user, which ends every login, or enables one. `None`: there is no such user.
+/// Disables a user, which ends all logins, or enables one. `None` when there is no such user.
 pub(super) async fn set_disabled(
     pool: &ConnectionPool,
     name: &str,
@@ -242,7 +242,7 @@ pub(super) async fn set_disabled(
     answer(update.fetch_optional(pool)).await
 }
 
-/// Gives a user a role, or takes it away. Gives the user and their roles as they are then; `None`: there is no such user.
+/// Adds or removes a role. Returns the user and the roles afterwards; `None` when there is no such user.
 pub(super) async fn set_role(
     pool: &ConnectionPool,
     name: &str,

@@ -1,4 +1,4 @@
-//! What a username, an email and a password may be.
+//! Validation rules for usernames, emails, passwords and roles.
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -8,23 +8,23 @@ use zeroize::Zeroizing;
 
 use super::passwords::normalize;
 
-/// How many characters a username has.
+/// Length of a username, in characters.
 pub(super) const USERNAME_LENGTH: RangeInclusive<usize> = 3..=64;
 
-/// The longest password in bytes, after normalisation. None is ever truncated.
+/// Maximum length of a password in bytes, after normalisation. Longer ones are rejected, never truncated.
 const MAX_PASSWORD_BYTES: usize = 1024;
 
-/// The longest address that a mail server takes (RFC 5321, section 4.5.3.1.3, less the angle brackets).
+/// Maximum length of an email address (RFC 5321, section 4.5.3.1.3, without the angle brackets).
 const MAX_EMAIL_BYTES: usize = 254;
 
-/// The longest part of an address before the `@` (RFC 5321, section 4.5.3.1.1).
+/// Maximum length of the part before the `@` (RFC 5321, section 4.5.3.1.1).
 const MAX_LOCAL_PART_BYTES: usize = 64;
 
-/// The passwords that are guessed first, from public breach statistics: lower case, one a line.
+/// Common passwords from public breach statistics, in lower case, one per line.
 static COMMON_PASSWORDS: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
-/// The member of the input that is wrong.
+/// The invalid member of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
     /// The username.
@@ -33,20 +33,20 @@ pub enum Field {
     Email,
     /// The password.
     Password,
-    /// The password that is to take another's place.
+    /// The new password, when a password is changed.
     NewPassword,
 }
 
-/// One thing that is wrong with an input, in words for the person who typed it.
+/// A fault of an input, in words for the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
-    /// Where.
+    /// The invalid member.
     pub field: Field,
-    /// What, and what would be right.
+    /// What is wrong, and what would be valid.
     pub detail: String,
 }
 
-/// Everything that is wrong with a new user's data.
+/// All faults of a new user's data.
 pub(super) fn check_user(
     username: Option<&str>,
     email: &str,
@@ -63,10 +63,10 @@ pub(super) fn check_user(
     checks.into_iter().filter_map(invalid).collect()
 }
 
-/// What a role may be called: it travels in a header beside others, with commas in between.
+/// Checks the name of a role. Roles are sent in a header, separated by commas.
 ///
 /// # Errors
-/// What it has to be, in words.
+/// The rule, in words.
 pub fn check_role(role: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b':');
     if (1..=64).contains(&role.len()) && role.bytes().all(allowed) {
@@ -102,13 +102,14 @@ pub(super) fn check_email(email: &str) -> Result<(), String> {
     }
 }
 
-/// The characters of an unquoted local part (RFC 5322, section 3.2.3) and dots, as browsers take them.
+/// Whether it consists of the characters of an unquoted local part (RFC 5322, section 3.2.3) and dots, as browsers
+/// check it.
 fn is_local_part(local: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
     (1..=MAX_LOCAL_PART_BYTES).contains(&local.len()) && local.bytes().all(allowed)
 }
 
-/// Labels of letters, digits and inner hyphens (RFC 1123, section 2.1).
+/// Whether it consists of labels of letters, digits and inner hyphens (RFC 1123, section 2.1).
 fn is_domain(domain: &str) -> bool {
     domain.split('.').all(|label| {
         (1..=63).contains(&label.len())
@@ -118,7 +119,7 @@ fn is_domain(domain: &str) -> bool {
     })
 }
 
-/// Whether somebody may take this password.
+/// Checks whether a user may set this password.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -136,8 +137,8 @@ pub fn check_password(password: &str, min_length: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Whatever the letter case, and also when it is only a common one written several times in a row. One character
-/// in a row is left to the list: what is long enough of that is for its owner to judge.
+/// Whether it is a common password in any letter case, or repetitions of one. Repetitions of a single character count
+/// only if they are in the list: longer ones are left to the user's judgement.
 fn is_common(password: &str) -> bool {
     let password = Zeroizing::new(password.to_lowercase());
     let units = (1..=password.len()).filter_map(|length| password.get(..length));

@@ -1,5 +1,4 @@
-//! `/compare`: the table that every tutorial ends with, with what was measured in place of each adjective. What is shown is what
-//! a run wrote; nothing is drawn for a request.
+//! `/compare`: the page and JSON of the last comparison of sessions and JWTs, prepared once per run, not per request.
 
 mod last_report;
 mod textbook;
@@ -8,42 +7,42 @@ use actix_web::http::header::{CACHE_CONTROL, ETAG, EntityTag, HeaderValue, IfNon
 use actix_web::web::{Data, Path};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get};
 
-use super::page::{self, CSS, JAVASCRIPT, OURS};
+use super::page::{self, CSS, DEFAULT_CSP, JAVASCRIPT};
 use crate::error::{Code, Problem};
 
 pub use self::last_report::LastReport;
 
-/// What the tables and charts of a report look like, here and where it stands alone.
+/// The style sheet of a report's tables and charts, here and in the standalone report.
 const REPORT_STYLE: &str = include_str!("../../crates/compare/src/report/report.css");
 
-/// The comparison that was measured last.
+/// The latest comparison.
 ///
-/// `dualauth compare` makes it. Before the first run on this machine it is the one that comes with the program, and its
-/// warnings say so. Where a figure has no meaning, or could not be had, it is null.
+/// Written by `dualauth compare`. Before the first run on this machine it is the comparison that comes with the program,
+/// with a warning that says so. A figure that has no meaning or was not measured is null.
 #[utoipa::path(operation_id = "compare_json", tag = "comparison", responses(
-    (status = 200, description = "What was found.", body = ref("#/components/schemas/Comparison"),
-        headers(("ETag" = String, description = "For `If-None-Match`: it has not changed since."))),
-    (status = 304, description = "It is the one that you have."),
+    (status = 200, description = "The comparison.", body = ref("#/components/schemas/Comparison"),
+        headers(("ETag" = String, description = "The version of the comparison, for `If-None-Match`."))),
+    (status = 304, description = "The comparison has not changed since the version in `If-None-Match`."),
 ))]
 #[get("/compare.json")]
 pub(super) async fn compare_json(
     last: Data<LastReport>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let shown = last.shown().await?;
-    let answer = || HttpResponse::Ok().content_type("application/json").body(shown.json.clone());
-    Ok(unless_known(&request, &shown.tag, answer))
+    let report = last.current().await?;
+    let answer = || HttpResponse::Ok().content_type("application/json").body(report.json.clone());
+    Ok(not_modified_or(&request, &report.tag, answer))
 }
 
 /// The page.
 #[get("/compare")]
 pub(super) async fn compare(last: Data<LastReport>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let shown = last.shown().await?;
-    Ok(unless_known(&request, &shown.tag, || page::ready(shown.page.clone())))
+    let report = last.current().await?;
+    Ok(not_modified_or(&request, &report.tag, || page::html_response(report.page.clone())))
 }
 
-/// Whoever has it already is told so, and sent nothing (RFC 9110, section 13.1.2).
-fn unless_known(
+/// 304 if the client has the current version already, else the response (RFC 9110, section 13.1.2).
+fn not_modified_or(
     request: &HttpRequest,
     tag: &EntityTag,
     answer: impl FnOnce() -> HttpResponse,
@@ -62,7 +61,7 @@ fn unless_known(
     answer
 }
 
-/// What the page loads.
+/// The page's style sheets and script.
 #[get("/compare/{file}")]
 pub(super) async fn compare_file(file: Path<String>) -> Result<HttpResponse, Problem> {
     let (content_type, text) = match file.as_str() {
@@ -71,5 +70,5 @@ pub(super) async fn compare_file(file: Path<String>) -> Result<HttpResponse, Pro
         "live.js" => (JAVASCRIPT, include_str!("comparison/live.js")),
         _ => return Err(Problem::new(Code::NotFound, "The comparison has no such file.")),
     };
-    Ok(page::file(OURS, content_type, text))
+    Ok(page::file(DEFAULT_CSP, content_type, text))
 }

@@ -1,4 +1,4 @@
-//! Swagger UI, set up so that every route can be tried in both modes.
+//! `/docs/`: Swagger UI, set up so that every route can be tried in both modes.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use crate::error::{Code, Problem};
 use super::SitePaths;
 use super::page::{self, CSS, HTML, JAVASCRIPT};
 
-/// Scripts, styles and data from here only; Swagger UI draws some of its icons from `data:`.
+/// The Content-Security-Policy: everything from this origin only, and `data:` for some icons of Swagger UI.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The page.
 #[get("/docs/")]
-pub(super) async fn docs(facts: Data<SitePaths>) -> HttpResponse {
-    page::file(POLICY, HTML, facts.rooted(include_str!("docs/index.html")))
+pub(super) async fn docs(site_paths: Data<SitePaths>) -> HttpResponse {
+    page::file(POLICY, HTML, site_paths.with_base_path(include_str!("docs/index.html")))
 }
 
-/// What the page loads: our own set-up, and Swagger UI as it is.
+/// The page's files: our own set-up, and Swagger UI unchanged.
 #[get("/docs/{file}")]
 pub(super) async fn docs_file(file: Path<String>) -> Result<HttpResponse, Problem> {
     match file.as_str() {
@@ -38,8 +38,8 @@ fn swagger_ui(name: &str) -> Result<HttpResponse, Problem> {
     Ok(page::file(POLICY, &file.content_type, file.bytes.into_owned()))
 }
 
-/// Where it is without the slash.
+/// Redirects to the page with the trailing slash.
 #[get("/docs")]
-pub(super) async fn docs_without_slash(facts: Data<SitePaths>) -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((LOCATION, format!("{}/docs/", facts.base_path))).finish()
+pub(super) async fn docs_without_slash(site_paths: Data<SitePaths>) -> HttpResponse {
+    HttpResponse::SeeOther().insert_header((LOCATION, format!("{}/docs/", site_paths.base_path))).finish()
 }

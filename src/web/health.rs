@@ -1,4 +1,4 @@
-//! Health: is the process up, and can it do its work?
+//! Health checks: liveness and readiness.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,36 +17,36 @@ use crate::error::{Code, Problem};
 use crate::logins::Logins;
 use crate::upkeep::StoppedTasks;
 
-/// How long a part may take to show that it is well: what asks seldom waits for longer than a few seconds.
+/// The time limit of a component's check: probes rarely wait longer than a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 
-/// How a part of the service is.
+/// The status of a component of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ComponentStatus {
-    /// It is well.
+    /// The component works.
     Ok,
-    /// It can't be used.
+    /// The component can't be used.
     Down,
-    /// It can be read, and not written.
+    /// The component can be read, but not written.
     ReadOnly,
 }
 
-/// How each part of the service is. No more than that: who asks may be anybody.
+/// The status of each component of the service. Without details, because the route is public.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({"database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok"}))]
 pub(super) struct HealthReport {
-    /// Postgres answers, and takes what is written.
+    /// Postgres answers, and accepts writes.
     database: ComponentStatus,
-    /// What was revoked on other nodes is known here.
+    /// The node is up to date with the revocations of other nodes.
     feed: ComponentStatus,
-    /// There is a key to sign access tokens with.
+    /// There is a key for signing access tokens.
     keys: ComponentStatus,
-    /// What the node does by itself is being done.
+    /// All background tasks are running.
     upkeep: ComponentStatus,
 }
 
-/// The process is up.
+/// The response of liveness.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok"}))]
 pub(super) struct LiveBody {
@@ -59,35 +59,35 @@ fn only_ok() -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ok"])).build()
 }
 
-/// The service is well.
+/// The response of readiness.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"status": "ok", "checks": {"database": "ok", "feed": "ok", "keys": "ok", "upkeep": "ok"}}))]
 pub(super) struct ReadyBody {
     /// Always `ok`: anything else is a problem document.
     #[schema(schema_with = only_ok)]
     status: &'static str,
-    /// And so is each part.
+    /// The status of each component.
     checks: HealthReport,
 }
 
-/// The process is up.
+/// Liveness: the process is up.
 ///
-/// Nothing else is looked at: to restart it mends nothing that this does not show.
+/// Nothing else is checked: a restart would not repair anything that readiness reports.
 #[utoipa::path(operation_id = "health_live", tag = "service", responses(
-    (status = 200, description = "It is.", body = LiveBody),
+    (status = 200, description = "The process is up.", body = LiveBody),
 ))]
 #[get("/health/live")]
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(LiveBody { status: "ok" })
 }
 
-/// The service can do its work: the database answers and takes writes, what was revoked is known, tokens can be signed,
-/// and what the node does by itself is being done.
+/// Readiness: the database answers and accepts writes, revocations are up to date, tokens can be signed, and all
+/// background tasks are running.
 ///
-/// It answers within a few seconds, also when the database does not. The problem document says in `checks` which part is
-/// down; why is in the log.
+/// Answers within a few seconds, even if the database does not. `checks` in the problem document shows which component is
+/// down; the log has the reason.
 #[utoipa::path(operation_id = "health_ready", tag = "service", responses(
-    (status = 200, description = "It can.", body = ReadyBody),
+    (status = 200, description = "The service is ready.", body = ReadyBody),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/health/ready")]
@@ -96,10 +96,10 @@ pub(super) async fn ready(
     commits: Data<CommitCheck>,
     logins: Data<Logins>,
     modes: Data<AcceptedModes>,
-    standing: Data<StoppedTasks>,
+    tasks: Data<StoppedTasks>,
 ) -> Result<HttpResponse, Problem> {
     let (database, feed) = join(database(&pool, &commits), feed(&logins)).await;
-    match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&standing) }) {
+    match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&tasks) }) {
         checks @ HealthReport {
             database: ComponentStatus::Ok,
             feed: ComponentStatus::Ok,
@@ -119,7 +119,7 @@ async fn database(pool: &ConnectionPool, commits: &CommitCheck) -> ComponentStat
     let checks = async {
         match is_read_only(pool).await {
             Ok(false) => {}
-            Ok(true) => return log_down("database", ComponentStatus::ReadOnly, "it takes no writes"),
+            Ok(true) => return log_down("database", ComponentStatus::ReadOnly, "read-only (standby?)"),
             Err(error) => return log_down("database", ComponentStatus::Down, error),
         }
         match commits.check().await {
@@ -127,15 +127,18 @@ async fn database(pool: &ConnectionPool, commits: &CommitCheck) -> ComponentStat
             Err(error) => log_down("database", ComponentStatus::Down, error),
         }
     };
-    let late = |_| log_down("database", ComponentStatus::Down, "it gives no answer, or makes no commit");
+    let late = |_| {
+        let cause = format!("no answer or no commit within {TIME_LIMIT:?} (synchronous standby away?)");
+        log_down("database", ComponentStatus::Down, cause)
+    };
     timeout(TIME_LIMIT, checks).await.unwrap_or_else(late)
 }
 
-/// One that recovers, or stands by for another, takes no writes either.
+/// Also `true` for a server in recovery and for a standby.
 async fn is_read_only(pool: &ConnectionPool) -> Result<bool, DatabaseError> {
-    let question =
+    let query =
         sqlx::query_scalar!(r#"select current_setting('transaction_read_only') = 'on' as "is_read_only!""#);
-    answer(question.fetch_one(pool)).await
+    answer(query.fetch_one(pool)).await
 }
 
 async fn feed(logins: &Logins) -> ComponentStatus {
@@ -146,20 +149,20 @@ async fn feed(logins: &Logins) -> ComponentStatus {
 }
 
 fn keys(modes: &AcceptedModes) -> ComponentStatus {
-    match modes.iter().find_map(|mode| mode.trouble()) {
+    match modes.iter().find_map(|mode| mode.unavailable_reason()) {
         None => ComponentStatus::Ok,
         Some(trouble) => log_down("keys", ComponentStatus::Down, trouble),
     }
 }
 
-fn upkeep(standing: &StoppedTasks) -> ComponentStatus {
-    match standing.down() {
+fn upkeep(tasks: &StoppedTasks) -> ComponentStatus {
+    match tasks.names() {
         down if down.is_empty() => ComponentStatus::Ok,
         down => log_down("upkeep", ComponentStatus::Down, format!("not running: {}", down.join(", "))),
     }
 }
 
-/// To the log alone: who asks may be anybody.
+/// Logs the cause. It is not in the response, because the route is public.
 fn log_down(part: &str, check: ComponentStatus, cause: impl fmt::Display) -> ComponentStatus {
     tracing::warn!(part, %cause, "not ready");
     check

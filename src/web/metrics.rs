@@ -1,4 +1,4 @@
-//! `/metrics`: what a node has counted, and how things are at the moment.
+//! `/metrics`: the node's counters, and gauges that are read at each scrape, in Prometheus' text format.
 
 use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{self, Data};
@@ -13,7 +13,7 @@ use crate::logins::Logins;
 use crate::metrics::{Metrics, register};
 use crate::users::Accounts;
 
-/// What is read when Prometheus scrapes, and where it is read.
+/// The collector behind `/metrics`: the registry, and the sources of the gauges.
 pub struct Scrape {
     metrics: Metrics,
     gauges: Gauges,
@@ -23,7 +23,7 @@ pub struct Scrape {
     pools: Pools,
 }
 
-/// The metrics whose values are looked up at each scrape.
+/// The metrics whose values are read at each scrape.
 struct Gauges {
     connections: IntGaugeVec,
     max_connections: IntGaugeVec,
@@ -43,38 +43,38 @@ impl Gauges {
         let counter = |name: &str, help: &str| register(registry, IntCounter::new(name, help)?);
         let connections =
             "Connections to Postgres, by pool (`requests`, or the node's own `upkeep`) and state.";
-        let entries = "What the node remembers: sessions, and what access tokens are measured by.";
-        let age = "How long ago the last complete look at the revocation feed began. Over STALENESS_BOUND, sessions \
-                   are answered with 503.";
-        let events = "Events that are not in the audit trail: `waiting` to be written, or `lost` since the start, and in the log \
-                      alone if anywhere.";
+        let entries = "Entries in the node's memory: sessions, and the revocations that access tokens are checked against.";
+        let age = "Time since the start of the last complete poll of the revocation feed. Above STALENESS_BOUND, requests with \
+                   a session get 503.";
+        let events = "Events that are not in the audit trail: `waiting` to be written, or `lost` since the start, and at most \
+                      in the log.";
         let attempts =
-            "Attempts that need a password hash and hold a place in the queue: `waiting`, or `running`.";
+            "Attempts that need a password hash and hold a slot in the queue: `waiting`, or `running`.";
         Ok(Self {
             connections: gauges("database_connections", connections, &["pool", "state"])?,
             max_connections: gauges(
                 "database_connections_max",
-                "How many connections a pool may have.",
+                "The maximum number of connections of a pool.",
                 &["pool"],
             )?,
             directory: gauges("directory_entries", entries, &["kind"])?,
             directory_age: register(registry, Gauge::new("directory_age_seconds", age)?)?,
             audit_events: gauges("audit_events", events, &["state"])?,
             password_queue: gauges("password_attempts", attempts, &["state"])?,
-            argon2: counter("argon2_computed_total", "How often argon2 was computed.")?,
+            argon2: counter("argon2_computed_total", "The number of Argon2 computations.")?,
             refused: counter(
                 "password_attempts_refused_total",
-                "Attempts that were turned away because the queue was full.",
+                "Attempts that were refused because the queue was full.",
             )?,
         })
     }
 }
 
 impl Scrape {
-    /// Of these.
+    /// Registers the gauges, which are read from these sources.
     ///
     /// # Errors
-    /// When two metrics have the same name: a fault of ours.
+    /// If two metrics have the same name, which is a bug.
     pub fn new(
         metrics: Metrics,
         logins: Logins,
@@ -83,7 +83,7 @@ impl Scrape {
         pools: Pools,
     ) -> prometheus::Result<Self> {
         let registry = metrics.registry();
-        let version = "Which version this is.";
+        let version = "The version of the program, as a label.";
         let built = IntGauge::with_opts(
             Opts::new("build_info", version).const_label("version", env!("CARGO_PKG_VERSION")),
         )?;
@@ -91,7 +91,7 @@ impl Scrape {
         Ok(Self { gauges: Gauges::register_in(registry)?, metrics, logins, accounts, trail, pools })
     }
 
-    /// In Prometheus' text format, version 0.0.4.
+    /// All metrics in Prometheus' text format, version 0.0.4.
     fn text(&self) -> Result<String, Problem> {
         self.read();
         let families = self.metrics.registry().gather();
@@ -118,11 +118,11 @@ impl Scrape {
     }
 
     fn read_hashing(&self) {
-        let load = self.accounts.hashing();
+        let load = self.accounts.hash_load();
         for (state, count) in [("waiting", load.waiting), ("running", load.running)] {
             self.gauges.password_queue.with_label_values(&[state]).set(number(count));
         }
-        // They are counted where it happens.
+        // These totals are counted elsewhere: add the difference since the last scrape.
         for (counter, total) in [(&self.gauges.argon2, load.computed), (&self.gauges.refused, load.refused)] {
             counter.inc_by(total.saturating_sub(counter.get()));
         }
@@ -132,9 +132,9 @@ impl Scrape {
         let (idle, open) = (pool.idle(), pool.open());
         let of_state = |state| self.gauges.connections.with_label_values(&[name, state]);
         of_state("idle").set(number(idle));
-        // The two numbers are not of one moment.
+        // Saturating, because the two numbers are not read at the same instant.
         of_state("in_use").set(number(open.saturating_sub(idle)));
-        self.gauges.max_connections.with_label_values(&[name]).set(number(pool.most()));
+        self.gauges.max_connections.with_label_values(&[name]).set(number(pool.max_size()));
     }
 }
 
@@ -142,7 +142,7 @@ fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// For Prometheus, on a listener of its own.
+/// The resource `/metrics`, for a separate listener.
 pub(super) fn resource() -> Resource {
     web::resource("/metrics")
         .route(web::get().to(get_metrics))

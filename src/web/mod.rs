@@ -1,4 +1,4 @@
-//! What people and machines look at: the playground, the comparison, Swagger UI, the API's document, and how the service does.
+//! Pages and documents of the service itself: playground, comparison, Swagger UI, OpenAPI, health and metrics.
 
 mod comparison;
 mod docs;
@@ -15,14 +15,14 @@ pub use self::comparison::LastReport;
 pub use self::metrics::Scrape;
 pub use self::site_paths::SitePaths;
 
-/// The paths for people, which the API's document does not list. They answer `GET`.
+/// The paths of HTML pages and their files, which the OpenAPI document does not list. They answer `GET`.
 pub const PAGES: [&str; 7] =
     ["/", "/playground/{file}", "/compare", "/compare/{file}", "/docs", "/docs/", "/docs/{file}"];
 
-/// Registers these routes.
+/// Registers the routes of this module.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(health::live).service(health::ready).service(openapi::openapi_json);
-    // They have a document of their own.
+    // `map` keeps these routes out of the API's OpenAPI document; the comparison has its own.
     config.map(|config| config.service(comparison::compare_json).service(openapi::comparison_openapi_json));
     config.map(|config| config.service(playground::playground).service(playground::playground_file));
     config.map(|config| config.service(comparison::compare).service(comparison::compare_file));
@@ -30,7 +30,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .map(|config| config.service(docs::docs_file).service(docs::docs).service(docs::docs_without_slash));
 }
 
-/// Registers `/metrics`, on a listener of its own.
+/// Registers `/metrics`, for a separate listener.
 pub fn metrics_routes(config: &mut actix_web::web::ServiceConfig) {
     config.service(metrics::resource());
 }

@@ -1,4 +1,4 @@
-//! Pages that are built in: the top of each, and what every file of them is served with.
+//! Built-in HTML pages: the common header, and the response headers of pages and their files.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
@@ -11,32 +11,32 @@ pub(super) const CSS: &str = "text/css; charset=utf-8";
 pub(super) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 pub(super) const SVG: &str = "image/svg+xml";
 
-/// The content policy of pages that are all ours: scripts, styles, pictures and data from here only. And no script may
-/// make markup of what it was told (W3C Trusted Types): names and tokens are shown as the text that they are.
-pub(super) const OURS: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+/// The Content-Security-Policy of our own pages: everything from this origin only. Trusted Types (W3C) keep scripts from
+/// inserting markup, so that names and tokens can only be shown as text.
+pub(super) const DEFAULT_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The ways from page to page.
+/// The links of the navigation.
 const PAGES: [(&str, &str); 4] =
     [("/", "Playground"), ("/compare", "Comparison"), ("/docs/", "Swagger UI"), ("/openapi.json", "OpenAPI")];
 
-/// The page of ours at this path: where its HTML says `<!-- top -->`, there is the way to the others.
-pub(super) fn page(path: &str, html: &str, facts: &SitePaths) -> HttpResponse {
-    ready(self::html(path, html, facts))
+/// The response with a page; `<!-- top -->` in its HTML is replaced by the common header.
+pub(super) fn page(path: &str, html: &str, site_paths: &SitePaths) -> HttpResponse {
+    html_response(self::html(path, html, site_paths))
 }
 
-/// Its HTML, with the way to the others, below the path of `PUBLIC_URL`.
-pub(super) fn html(path: &str, html: &str, facts: &SitePaths) -> String {
-    facts.rooted(&html.replace("<!-- top -->", &top(path)))
+/// The HTML of a page with the common header, and its links below the path of `PUBLIC_URL`.
+pub(super) fn html(path: &str, html: &str, site_paths: &SitePaths) -> String {
+    site_paths.with_base_path(&html.replace("<!-- top -->", &site_header(path)))
 }
 
-/// A page of ours whose HTML is complete.
-pub(super) fn ready(html: impl Into<Bytes>) -> HttpResponse {
-    file(OURS, HTML, html)
+/// The response with complete HTML.
+pub(super) fn html_response(html: impl Into<Bytes>) -> HttpResponse {
+    file(DEFAULT_CSP, HTML, html)
 }
 
-fn top(path: &str) -> String {
+fn site_header(path: &str) -> String {
     let links: String = PAGES
         .iter()
         .map(|&(to, name)| {
@@ -51,7 +51,7 @@ fn top(path: &str) -> String {
     )
 }
 
-/// This file, under this content policy. A cache asks each time: a newer program has newer files under the same names.
+/// The response with a file. Caches must revalidate, because a newer version has other files under the same names.
 pub(super) fn file(policy: &'static str, content_type: &str, body: impl Into<Bytes>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(content_type)

@@ -1,4 +1,4 @@
-//! The playground: both modes side by side, and what really travels.
+//! `/`, the playground: an interactive page with both modes side by side, and the requests and cookies of each.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, get};
@@ -6,29 +6,30 @@ use actix_web::{HttpResponse, get};
 use crate::error::{Code, Problem};
 
 use super::SitePaths;
-use super::page::{self, CSS, JAVASCRIPT, OURS, SVG};
+use super::page::{self, CSS, DEFAULT_CSP, JAVASCRIPT, SVG};
 
 /// The page.
 #[get("/")]
-pub(super) async fn playground(facts: Data<SitePaths>) -> HttpResponse {
-    let html = include_str!("playground/index.html").replace("<!-- cookie names -->", &cookie_names(&facts));
-    page::page("/", &html, &facts)
+pub(super) async fn playground(site_paths: Data<SitePaths>) -> HttpResponse {
+    let html =
+        include_str!("playground/index.html").replace("<!-- cookie names -->", &cookie_names(&site_paths));
+    page::page("/", &html, &site_paths)
 }
 
-/// No script can read them off its cookies.
-fn cookie_names(facts: &SitePaths) -> String {
-    let SitePaths { session_cookie, access_token_cookie, refresh_token_cookie, .. } = facts;
+/// The cookie names, for the page's scripts: they can't read HttpOnly cookies.
+fn cookie_names(site_paths: &SitePaths) -> String {
+    let SitePaths { session_cookie, access_token_cookie, refresh_token_cookie, .. } = site_paths;
     format!(
         "<meta name=\"cookie-names\" content=\"{session_cookie} {access_token_cookie} {refresh_token_cookie}\">"
     )
 }
 
-/// What the page loads.
+/// The page's files.
 #[get("/playground/{file}")]
 pub(super) async fn playground_file(file: Path<String>) -> Result<HttpResponse, Problem> {
     let (content_type, text) =
         text(&file).ok_or_else(|| Problem::new(Code::NotFound, "The playground has no such file."))?;
-    Ok(page::file(OURS, content_type, text))
+    Ok(page::file(DEFAULT_CSP, content_type, text))
 }
 
 fn text(name: &str) -> Option<(&'static str, &'static str)> {

@@ -1,11 +1,11 @@
-//! What the pages and the API's document say of this server: where it is on its host, and what its cookies are called.
+//! Base path and cookie names of this server, for pages and the OpenAPI document.
 
-/// What the settings have made of paths and names.
+/// The base path and the cookie names that follow from the settings.
 #[derive(Clone, Debug)]
 pub struct SitePaths {
-    /// The path of `PUBLIC_URL`, such as `/auth`; empty when it has none.
+    /// The path of `PUBLIC_URL`, such as `/auth`; empty if it has none.
     pub base_path: String,
-    /// The name of the cookie `sessionid`, with what stands before it.
+    /// The full name of the cookie `sessionid`, with its prefixes.
     pub session_cookie: String,
     /// The same for `access_token`.
     pub access_token_cookie: String,
@@ -14,8 +14,8 @@ pub struct SitePaths {
 }
 
 impl SitePaths {
-    /// The page with its links, which are written from the root, below the path of `PUBLIC_URL`.
-    pub(super) fn rooted(&self, html: &str) -> String {
+    /// Prefixes the root-relative links of a page with the path of `PUBLIC_URL`.
+    pub(super) fn with_base_path(&self, html: &str) -> String {
         html.replace("=\"/", &format!("=\"{}/", self.base_path))
     }
 }

@@ -1,6 +1,7 @@
 //! The audit trail: every security event is in it, with who, what, from where and in which mode, whatever happens to
 //! Postgres or the node meanwhile; and what nobody should read is not.
 
+mod changes;
 mod commands;
 mod outages;
 mod tail;

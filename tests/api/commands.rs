@@ -1,7 +1,5 @@
 //! Looking after users on the command line, while nodes serve them.
 
-use std::path::PathBuf;
-use std::process::Output;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -11,7 +9,7 @@ use crate::support::{
     client::{Client, Mode, Pair},
     cluster::Database,
     eventually,
-    program::{folder, program, run, text},
+    program::{CommandLine, text},
     server::{ONE_NAME, TestServer},
     with,
 };
@@ -21,7 +19,7 @@ struct Stage {
     database: Arc<Database>,
     server: TestServer,
     node: TestServer,
-    folder: PathBuf,
+    commands: CommandLine,
 }
 
 impl Stage {
@@ -31,38 +29,12 @@ impl Stage {
         let server = TestServer::on(database.clone(), &[ONE_NAME]).await;
         let node = server.another_node().await;
         server.user("ada").await;
-        Self { database, server, node, folder: folder() }
+        let commands = CommandLine::on(&database);
+        Self { database, server, node, commands }
     }
 
     fn nodes(&self) -> [&TestServer; 2] {
         [&self.server, &self.node]
-    }
-
-    async fn command(&self, words: &[&str]) -> Output {
-        self.command_with(words, "").await
-    }
-
-    /// With this on its standard input.
-    async fn command_with(&self, words: &[&str], input: &str) -> Output {
-        let mut command = program(&self.folder, &[("DATABASE_URL", self.database.url().as_str())]);
-        command.args(words);
-        run(command, input).await
-    }
-
-    /// What a command says that does what it should.
-    async fn does(&self, words: &[&str]) -> String {
-        let output = self.command(words).await;
-        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    /// What a command complains of that does nothing.
-    async fn refuses(&self, words: &[&str]) -> String {
-        let output = self.command(words).await;
-        let told = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{words:?}: {told}");
-        assert_eq!(text(&output.stdout), "", "{words:?}");
-        told
     }
 
     /// Asserts that a client comes to be refused on both nodes, for good.
@@ -74,13 +46,6 @@ impl Stage {
         for node in self.nodes() {
             client.at(node).assert_refused(client.pair.mode.ended()).await;
         }
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // A test that fails has more to say than that something is left over.
-        let _ = std::fs::remove_dir(&self.folder);
     }
 }
 
@@ -97,7 +62,7 @@ async fn sessions_show_a_role_as_soon_as_it_was_given_or_taken() {
             assert_eq!(roles(&client.at(node)).await, json!(["user"]));
         }
         for (word, expected) in [("add", json!(["user", "editor"])), ("remove", json!(["user"]))] {
-            let told = stage.does(&["user", "role", word, "ada", "editor"]).await;
+            let told = stage.commands.does(&["user", "role", word, "ada", "editor"]).await;
             assert_eq!(told.contains("editor"), word == "add", "{told}");
 
             for node in stage.nodes() {
@@ -121,7 +86,7 @@ async fn access_tokens_with_other_roles_are_refused_and_a_refresh_brings_the_new
         let before = client.clone();
         for (word, expected) in [("add", json!(["user", "editor"])), ("remove", json!(["user"]))] {
             let old = client.clone();
-            stage.does(&["user", "role", word, "ada", "editor"]).await;
+            stage.commands.does(&["user", "role", word, "ada", "editor"]).await;
 
             for node in stage.nodes() {
                 let old = old.at(node);
@@ -153,7 +118,7 @@ async fn a_token_with_new_roles_is_good_on_every_node_at_once() {
     let mut expected = vec!["user".to_owned()];
     for number in 0..4 {
         let role = format!("role-{number}");
-        stage.does(&["user", "role", "add", "ada", &role]).await;
+        stage.commands.does(&["user", "role", "add", "ada", &role]).await;
         expected.push(role);
 
         // Nobody waits until the nodes know of it.
@@ -180,10 +145,10 @@ async fn a_role_that_changes_nothing_and_anothers_roles_leave_tokens_alone() {
     let client = Client::signed_in(&stage.server, Pair::JWT_BEARER, "ada").await;
     let neighbour = Client::of_new_user(&stage.server, Pair::JWT_BEARER, "grace").await;
 
-    let told = stage.does(&["user", "role", "add", "ada", "user"]).await;
+    let told = stage.commands.does(&["user", "role", "add", "ada", "user"]).await;
     assert!(told.contains("roles: user\n"), "{told}");
-    stage.does(&["user", "role", "remove", "ada", "editor"]).await;
-    stage.does(&["user", "role", "add", "grace", "editor"]).await;
+    stage.commands.does(&["user", "role", "remove", "ada", "editor"]).await;
+    stage.commands.does(&["user", "role", "add", "grace", "editor"]).await;
 
     for node in stage.nodes() {
         let neighbour = neighbour.at(node);
@@ -199,16 +164,16 @@ async fn a_user_is_called_by_name_or_email_in_any_letter_case() {
     let mut expected = vec!["user".to_owned()];
     for (number, name) in ["ada", "ADA", "ada@example.org", "Ada@Example.ORG"].into_iter().enumerate() {
         let role = format!("role-{number}");
-        stage.does(&["user", "role", "add", name, &role]).await;
+        stage.commands.does(&["user", "role", "add", name, &role]).await;
         expected.push(role);
         eventually("the role", async || roles(&client).await == json!(expected)).await;
 
         for command in ["logout", "disable"] {
             let device = Client::signed_in(&stage.server, Pair::ALL[number], "ada").await;
-            stage.does(&["user", command, name]).await;
+            stage.commands.does(&["user", command, name]).await;
             stage.assert_dies(&device).await;
         }
-        stage.does(&["user", "enable", name]).await;
+        stage.commands.does(&["user", "enable", name]).await;
         client = Client::signed_in(&stage.server, client.pair, "ada").await;
     }
 }
@@ -218,7 +183,7 @@ async fn what_is_no_role_or_no_user_is_said() {
     let stage = Stage::set().await;
     let too_long = "x".repeat(65);
     for role in ["", " ", "a b", "a,b", "user,admin", "rôle", "a\nb", &too_long] {
-        let told = stage.refuses(&["user", "role", "add", "ada", role]).await;
+        let told = stage.commands.refuses(&["user", "role", "add", "ada", role]).await;
         assert!(told.contains("role"), "{told}");
     }
     for words in [
@@ -229,14 +194,14 @@ async fn what_is_no_role_or_no_user_is_said() {
         &["user", "logout", "ad"],
         &["user", "logout", ""],
     ] {
-        let told = stage.refuses(words).await;
+        let told = stage.commands.refuses(words).await;
         let called = if words[1] == "role" { words[3] } else { words[2] };
         assert!(told.contains(called) && told.contains("user"), "{told}");
     }
 
     let longest = "x".repeat(64);
     for role in [&longest, "a:b", "A_b.c-1"] {
-        stage.does(&["user", "role", "add", "ada", role]).await;
+        stage.commands.does(&["user", "role", "add", "ada", role]).await;
     }
     let client = Client::signed_in(&stage.server, Pair::SESSION_BEARER, "ada").await;
     assert_eq!(roles(&client).await, json!(["user", longest, "a:b", "A_b.c-1"]));
@@ -248,12 +213,12 @@ async fn no_user_has_more_roles_than_a_cookie_can_carry() {
     let mut expected = vec!["user".to_owned()];
     for number in 1..16 {
         let role = format!("{number:x<64}");
-        stage.does(&["user", "role", "add", "ada", &role]).await;
+        stage.commands.does(&["user", "role", "add", "ada", &role]).await;
         expected.push(role);
     }
-    let told = stage.refuses(&["user", "role", "add", "ada", "one-more"]).await;
+    let told = stage.commands.refuses(&["user", "role", "add", "ada", "one-more"]).await;
     assert!(told.contains("roles"), "{told}");
-    stage.does(&["user", "role", "add", "ada", &expected[15]]).await;
+    stage.commands.does(&["user", "role", "add", "ada", &expected[15]]).await;
 
     let mut client = Client::signed_in(&stage.server, Pair::JWT_COOKIE, "ada").await;
     assert_eq!(roles(&client).await, json!(expected));
@@ -275,7 +240,7 @@ async fn a_disabled_user_is_signed_out_everywhere_and_signs_in_no_more() {
     }
 
     for _ in 0..2 {
-        stage.does(&["user", "disable", "ada"]).await;
+        stage.commands.does(&["user", "disable", "ada"]).await;
         for device in &devices {
             stage.assert_dies(device).await;
         }
@@ -291,7 +256,7 @@ async fn a_disabled_user_is_signed_out_everywhere_and_signs_in_no_more() {
     }
     neighbour.assert_goes_on().await;
 
-    stage.does(&["user", "enable", "ada"]).await;
+    stage.commands.does(&["user", "enable", "ada"]).await;
     for device in Client::in_every_way(&stage.node, "ada").await {
         device.at(&stage.server).assert_goes_on().await;
     }
@@ -312,7 +277,7 @@ async fn a_user_who_is_signed_out_by_an_operator_signs_in_again() {
         }
     }
 
-    let told = stage.does(&["user", "logout", "ada"]).await;
+    let told = stage.commands.does(&["user", "logout", "ada"]).await;
 
     assert!(told.contains("Logins ended: 4"), "{told}");
     for device in &devices {
@@ -340,9 +305,9 @@ async fn a_list_has_every_user_in_the_order_in_which_they_came() {
              from generate_series(1, 2100) number",
         )
         .await;
-    stage.does(&["user", "disable", "user7"]).await;
+    stage.commands.does(&["user", "disable", "user7"]).await;
 
-    let told = stage.does(&["user", "list"]).await;
+    let told = stage.commands.does(&["user", "list"]).await;
     let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(lines.len(), 2101);
     assert_eq!(lines.iter().filter(|line| line[1] == "ada").count(), 1);
@@ -353,7 +318,7 @@ async fn a_list_has_every_user_in_the_order_in_which_they_came() {
     );
     assert_eq!(line("user7")[5], "disabled");
 
-    let told = stage.does(&["user", "list", "--json"]).await;
+    let told = stage.commands.does(&["user", "list", "--json"]).await;
     assert!(!told.contains("secret") && !told.contains("argon2"), "the hash is nobody's business");
     let users: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(users.len(), 2101);
@@ -369,7 +334,7 @@ async fn a_list_has_every_user_in_the_order_in_which_they_came() {
 #[tokio::test]
 async fn who_reads_only_the_first_lines_of_a_list_gets_no_error() {
     let stage = Stage::set().await;
-    let mut command = program(&stage.folder, &[("DATABASE_URL", stage.database.url().as_str())]);
+    let mut command = stage.commands.program();
     let mut child = command.args(["user", "list"]).spawn().expect("it starts");
     drop(child.stdout.take());
     let output = child.wait_with_output().await.expect("it ends");
@@ -382,7 +347,7 @@ async fn a_user_is_shown_with_all_but_the_hash() {
     Client::in_every_way(&stage.server, "ada").await;
     // Their time is not that of the command.
     stage.database.execute("update logins set idle_expires_at = 'infinity', expires_at = 'infinity'").await;
-    let told = stage.does(&["user", "show", "Ada@Example.org"]).await;
+    let told = stage.commands.does(&["user", "show", "Ada@Example.org"]).await;
     for line in ["username: ada", "email: ada@example.org", "roles: user", "disabled: no", "live logins: 4"] {
         assert!(told.lines().any(|told| told == line), "{line} in {told}");
     }
@@ -390,8 +355,8 @@ async fn a_user_is_shown_with_all_but_the_hash() {
         told.contains("user_id: ") && told.contains("created_at: ") && !told.contains("argon2"),
         "{told}"
     );
-    stage.does(&["user", "disable", "ada"]).await;
-    let told = stage.does(&["user", "show", "ada"]).await;
+    stage.commands.does(&["user", "disable", "ada"]).await;
+    let told = stage.commands.does(&["user", "show", "ada"]).await;
     assert!(told.contains("disabled: since ") && told.contains("live logins: 0"), "{told}");
 }
 
@@ -404,7 +369,7 @@ async fn a_deleted_user_is_signed_out_everywhere_and_the_trail_says_so() {
         client.at(&stage.node).profile().await.ok();
     }
 
-    let told = stage.does(&["user", "delete", "ADA"]).await;
+    let told = stage.commands.does(&["user", "delete", "ADA"]).await;
 
     assert!(told.contains("ADA is deleted"), "{told}");
     for client in &clients {
@@ -423,8 +388,8 @@ async fn a_deleted_user_is_signed_out_everywhere_and_the_trail_says_so() {
             Client::new(node, Pair::SESSION_BEARER).login(&Pair::SESSION_BEARER.credentials("ada")).await;
         again.problem(401, "invalid_credentials");
     }
-    assert!(stage.refuses(&["user", "show", "ada"]).await.contains("there is no user"));
-    let trail = stage.does(&["audit", "tail", "--event", "user_deleted", "--json"]).await;
+    assert!(stage.commands.refuses(&["user", "show", "ada"]).await.contains("there is no user"));
+    let trail = stage.commands.does(&["audit", "tail", "--event", "user_deleted", "--json"]).await;
     let event: Value = serde_json::from_str(trail.trim()).expect("one event");
     assert_eq!((&event["username"], &event["source"]), (&json!("ada"), &json!("command")));
     // The name is free.
@@ -439,7 +404,7 @@ async fn a_password_that_an_operator_sets_ends_every_login_and_is_the_only_one_t
     let new = "another lantern over the weir";
 
     let set = ["user", "set-password", "ada@example.org"];
-    let output = stage.command_with(&set, &format!("{new}\nnot this line\n")).await;
+    let output = stage.commands.run(&set, &format!("{new}\nnot this line\n")).await;
 
     assert!(output.status.success(), "{}", text(&output.stderr));
     let (told, complained) = (text(&output.stdout), text(&output.stderr));
@@ -455,7 +420,7 @@ async fn a_password_that_an_operator_sets_ends_every_login_and_is_the_only_one_t
             .problem(401, "invalid_credentials");
         Client::new(&stage.node, pair).login(&with(pair.credentials("ada"), "password", new)).await.ok();
     }
-    let trail = stage.does(&["audit", "tail", "--event", "user_password_set", "--json"]).await;
+    let trail = stage.commands.does(&["audit", "tail", "--event", "user_password_set", "--json"]).await;
     let event: Value = serde_json::from_str(trail.trim()).expect("one event");
     assert_eq!((&event["username"], &event["detail"]["logins"]), (&json!("ada"), &json!(4)));
 }
@@ -472,7 +437,7 @@ async fn a_password_that_nobody_may_choose_an_operator_may_not_either() {
         ("passwordpassword", "guessed first"),
         (long.as_str(), "1024 bytes"),
     ] {
-        let output = stage.command_with(&["user", "set-password", "ada"], password).await;
+        let output = stage.commands.run(&["user", "set-password", "ada"], password).await;
         assert_eq!(output.status.code(), Some(1), "{password}");
         let told = text(&output.stderr);
         assert!(told.contains("password must") || told.contains("password is"), "{told}");
@@ -481,7 +446,7 @@ async fn a_password_that_nobody_may_choose_an_operator_may_not_either() {
     for words in
         [["user", "set-password", "nobody"], ["user", "delete", "nobody"], ["user", "show", "nobody"]]
     {
-        let output = stage.command_with(&words, PASSWORD).await;
+        let output = stage.commands.run(&words, PASSWORD).await;
         assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(1), ""), "{words:?}");
         assert!(text(&output.stderr).contains("there is no user \"nobody\""), "{words:?}");
     }

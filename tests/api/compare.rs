@@ -21,15 +21,15 @@ fn least() -> Plan {
         name: "least",
         rounds: 1,
         node_counts: &[2],
-        rounds_of_node_counts: 1,
+        node_count_rounds: 1,
         slice: Duration::from_millis(40),
         warm_up: Duration::from_millis(10),
-        rounds_of_costs: 2,
+        sign_in_rounds: 2,
         sign_ins: 1,
         refreshes: 3,
-        ends: 3,
-        watch: Duration::from_secs(2),
-        footprints: &[20],
+        logouts: 3,
+        revocation_watch: Duration::from_secs(2),
+        login_counts: &[20],
         outage: Duration::from_secs(4),
         ..Plan::quick()
     }
@@ -57,13 +57,13 @@ async fn a_server_that_runs_is_measured_from_outside() {
     report.write(&out).expect("it is written");
     let markdown = text(&read(&out, "comparison.md"));
     assert!(markdown.contains(&format!("**Server**: {url}")), "{markdown}");
-    assert!(!text(&read(&out, "comparison.html")).contains("CPU for each request"));
+    assert!(!text(&read(&out, "comparison.html")).contains("CPU per request"));
     // What it costs, and what textbooks' variants do, can't be seen from there.
     let found = found(&markdown);
     assert_eq!(found.len(), 3, "{found:?}");
-    assert!(found[1].contains("on the node that was told; the JWT "), "{found:?}");
+    assert!(found[1].contains("on the node that handled the logout; the JWT "), "{found:?}");
     let page = page_of(&report).await;
-    assert!(!page.contains("Not measured yet") && page.contains("A copy: dead"), "{page}");
+    assert!(!page.contains("Not measured yet") && page.contains("A copy: refused"), "{page}");
     for variant in &report.variants {
         assert!(variant.requests_per_second > Some(0.0) && variant.p50_ms > Some(0.0), "{}", variant.name);
         // What can't be seen from there is not made up.
@@ -131,7 +131,7 @@ async fn two_comparisons_never_share_a_folder() {
 
 /// The sentences that a report begins with.
 pub fn found(markdown: &str) -> Vec<String> {
-    let (_, found) = markdown.split_once("## What was found\n\n").expect("it begins with them");
+    let (_, found) = markdown.split_once("## Summary\n\n").expect("it begins with them");
     let (found, _) = found.split_once("\n\n").expect("something behind them");
     found.lines().map(|line| line.trim_start_matches("- ").to_owned()).collect()
 }

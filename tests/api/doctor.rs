@@ -210,18 +210,18 @@ async fn keys_that_this_node_can_t_sign_with_are_found() {
     let url = ("DATABASE_URL", database.url().as_str());
 
     let told = doctor(&[url, ("APP_SECRET", &right)]).await;
-    told.assert_has("ok", &["HS256", "opens the keys"]);
+    told.assert_has("ok", &["HS256", "decrypts the keys"]);
     let told = doctor(&[url, ("APP_SECRET", &wrong)]).await;
     told.assert_has("problem", &["can't sign", "APP_SECRET_PREVIOUS", "keys reset"]);
     let told = doctor(&[url]).await;
-    told.assert_has("problem", &["APP_SECRET is not set", "sealed"]);
+    told.assert_has("problem", &["APP_SECRET is not set", "encrypted"]);
     let told = doctor(&[url, ("APP_SECRET", &right), ("JWT_ALGORITHM", "EdDSA")]).await;
     told.assert_has("warning", &["EdDSA", "HS256"]);
     let told = doctor(&[url, ("APP_SECRET", &right), ("APP_SECRET_PREVIOUS", &right)]).await;
     told.assert_has("warning", &["APP_SECRET_PREVIOUS"]);
     // None of this has changed a thing.
     let told = doctor(&[url, ("APP_SECRET", &right)]).await;
-    told.assert_has("ok", &["HS256", "opens the keys"]);
+    told.assert_has("ok", &["HS256", "decrypts the keys"]);
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn a_service_below_a_path_is_asked_there_by_the_names_that_are_set() {
     for settings in [&[database, prefix, ("PUBLIC_URL", &url)][..], &[database, prefix]] {
         let told = doctor_in(&folder(), settings, &["--url", &url]).await;
         told.assert_has("ok", &[&format!("the service at {url} is ready")]);
-        told.assert_has("ok", &["may call, and get their cookies"]);
+        told.assert_has("ok", &["are accepted, and get their cookies"]);
     }
     let told = doctor_in(&folder(), &[database], &["--url", &format!("http://{address}/elsewhere")]).await;
     told.assert_has("problem", &["/elsewhere/session/logout answers 404"]);
@@ -294,10 +294,7 @@ async fn rights_that_are_lacking_are_all_that_a_node_needs() {
     let settings = [("DATABASE_URL", url.as_str())];
 
     let told = doctor(&settings).await;
-    told.assert_has(
-        "problem",
-        &["Which migrations have run can't be read", "on dualauth._sqlx_migrations to"],
-    );
+    told.assert_has("problem", &["The list of migrations can't be read", "on dualauth._sqlx_migrations to"]);
     let lacking = told.of("problem").into_iter().find(|line| line.contains("lacks rights")).expect("rights");
     let (_, grants) = lacking.split_once("owner of the tables: ").expect("statements");
     let mut connection = database.connect().await;

@@ -209,7 +209,8 @@ async fn a_task_of_the_node_that_panics_is_told_of_and_begun_again() {
     let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
     client.at(&node).profile().await.ok();
     let now = server.clock.now();
-    let restarts = async || server.metric(r#"dualauth_upkeep_restarts_total{task="feed.follow"}"#).await;
+    let restarts =
+        async || server.metric(r#"dualauth_upkeep_restarts_total{task="revocation_feed.poller"}"#).await;
     assert_eq!(restarts().await, 0.0);
     server.send(Request::get("/health/ready")).await.expect(200);
 

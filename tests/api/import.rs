@@ -110,7 +110,9 @@ impl Import {
         let mut import = Self { exit: output.status.code(), complaint, ..Self::default() };
         for line in said.lines() {
             match told(line) {
-                Some((number, name, what)) if what.ends_with("imported without a password: none fits") => {
+                Some((number, name, what))
+                    if what.ends_with("imported without a password: none can match") =>
+                {
                     import.without_password.push((number, name));
                 }
                 Some((number, name, why)) => {
@@ -490,8 +492,8 @@ async fn what_is_refused_is_said_line_by_line_and_the_rest_is_imported() {
         (7, "username is that of line 4"),
         (8, "email is that of line 2"),
         (9, "it has 2 fields"),
-        (10, "password_hash is md5-crypt, which is not taken"),
-        (11, "password_hash is of no kind"),
+        (10, "password_hash is md5-crypt, which is not accepted"),
+        (11, "password_hash has an unknown format"),
         (12, "it is not UTF-8"),
         (13, "username must have 3 to 64 characters; email must"),
         (14, "it is longer"),

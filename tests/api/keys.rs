@@ -8,6 +8,7 @@ mod secret;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use dualauth::{
+    audit::Trail,
     config::Config,
     crypto::AppSecret,
     database::{Endpoints, Pools},
@@ -36,7 +37,9 @@ fn operator(server: &TestServer) -> Keys {
 fn operator_with(server: &TestServer, secret: &str) -> Keys {
     let config = Config::from_vars(|_| None).expect("the defaults");
     let secret = AppSecret::new(secret.as_bytes().to_vec()).expect("a long secret");
-    Keys::new(&config, pools(server.database_url()).upkeep, &secret, server.clock.clone()).expect("keys")
+    let (pool, clock) = (pools(server.database_url()).upkeep, server.clock.clone());
+    let trail = Trail::new(pool.clone(), clock.clone());
+    Keys::new(&config, pool, &secret, clock, trail).expect("keys")
 }
 
 async fn list(keys: &Keys) -> Vec<ListedKey> {

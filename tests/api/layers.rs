@@ -58,16 +58,25 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Every file of the server's library, with the module that it belongs to.
-fn files() -> Vec<(String, String)> {
+/// Every file of the server's library, by its path below `src`.
+fn sources_by_path() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     sources(&root, &mut paths);
+    let read = |path: PathBuf| {
+        let source = std::fs::read_to_string(&path).expect("a source");
+        (path.strip_prefix(&root).expect("below src").to_owned(), source)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// The same with the module that it belongs to.
+fn files() -> Vec<(String, String)> {
     let module = |path: &Path| {
-        let first = path.strip_prefix(&root).expect("below src").components().next().expect("a name");
+        let first = path.components().next().expect("a name");
         first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
     };
-    let named = paths.iter().map(|path| (module(path), std::fs::read_to_string(path).expect("a source")));
+    let named = sources_by_path().into_iter().map(|(path, source)| (module(&path), source));
     named.filter(|(module, _)| module != "lib" && module != "main").collect()
 }
 
@@ -138,6 +147,29 @@ fn users_logins_clients_the_trail_and_problems_know_nothing_of_http() {
     {
         assert!(!source.contains("actix"), "{module} names actix");
     }
+}
+
+/// A change and its event are made in one place. What asks for changes can't forget to tell of them, nor word it anew.
+#[test]
+fn only_what_makes_changes_or_refuses_somebody_tells_the_audit_trail() {
+    let tellers = ["audit", "users", "logins", "clients", "factors", "sign_in"];
+    let tells = |source: &str| source.contains("trail.record(") || names_entry(source);
+    let files = sources_by_path().into_iter().filter(|(_, source)| tells(source));
+    let others: Vec<_> = files
+        .map(|(path, _)| path)
+        .filter(|path| {
+            !tellers.iter().any(|module| path.starts_with(module)) && !path.starts_with("jwt/keys")
+        })
+        .collect();
+    assert!(others.is_empty(), "{others:#?}");
+}
+
+/// Whether an event is made in it.
+fn names_entry(source: &str) -> bool {
+    let of_audit = source.split("crate::audit::").skip(1).map(|rest| rest.split(';').next().unwrap_or(rest));
+    of_audit
+        .into_iter()
+        .any(|names| names.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "Entry"))
 }
 
 /// A request runs nothing of the comparison, and of the private Postgres only what the start has kept.

@@ -392,23 +392,8 @@ async fn a_pair_that_is_no_cookie_is_skipped_alone() {
     let all = Everyone::signed_in().await;
     for (client, name) in [(&all.session_cookie, "sessionid"), (&all.jwt_cookie, "access_token")] {
         let good = format!("{name}={}", client.credential());
-        for foreign in [
-            &b""[..],
-            b"novalue",
-            b"=nameless",
-            b"a name=x",
-            b"theme=da\"rk",
-            b"theme=da,rk",
-            b"theme=da\\rk",
-            b"theme=dark mode",
-            b"theme=%zz",
-            b"theme=%",
-            b"theme=\xff",
-            b"th\xffeme=dark",
-            b"\xc3\x28=x",
-            "thème=sombre".as_bytes(),
-            b"theme=\"dark",
-        ] {
+        // What actix-web's own reader gives up on, and takes for something else.
+        for foreign in [b"theme=\xff".as_slice(), b"novalue", b"theme=da\"rk", b"theme=%zz"] {
             let before = [foreign, b"; ", good.as_bytes()].concat();
             let after = [good.as_bytes(), b"; ", foreign].concat();
             for cookies in [before, after] {
@@ -444,14 +429,7 @@ async fn a_cookies_name_is_exact() {
         let good = format!("__Host-{name}={}", victim.credential());
         for fake in [
             format!("%5F%5FHost-{name}={evil}"),
-            format!("__Host%2D{name}={evil}"),
             format!("\u{2000}__Host-{name}={evil}"),
-            format!("\u{a0}__Host-{name}={evil}"),
-            format!("\u{3000}__Host-{name}={evil}"),
-            format!("__Host-{name}\u{2000}={evil}"),
-            format!("__host-{name}={evil}"),
-            format!("__HOST-{}={evil}", name.to_uppercase()),
-            format!("__Secure-{name}={evil}"),
             format!("{name}={evil}"),
         ] {
             for cookies in [format!("{fake}; {good}"), format!("{good}; {fake}")] {
@@ -468,15 +446,9 @@ async fn a_cookies_name_is_exact() {
 async fn spaces_and_tabs_around_a_cookie_do_not_count() {
     let all = Everyone::signed_in().await;
     let session = all.session_cookie.credential();
-    for cookies in [
-        format!("theme=dark;sessionid={session}"),
-        format!("theme=dark;  sessionid={session}  "),
-        format!("theme=dark;\tsessionid={session}\t; last=x"),
-        format!("sessionid={session};"),
-    ] {
-        let response = all.ask_with_cookies("/profile", cookies).await;
-        assert_taken(response, &all.session_cookie).await;
-    }
+    let cookies = format!("theme=dark;\tsessionid={session} \t; last=x");
+    let response = all.ask_with_cookies("/profile", cookies).await;
+    assert_taken(response, &all.session_cookie).await;
 }
 
 #[tokio::test]

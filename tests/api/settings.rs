@@ -151,9 +151,7 @@ async fn nothing_that_names_a_database_or_a_secret_is_passed_over() {
     ] {
         let told = refusal(&folder, &[&[NOWHERE], &settings[..]].concat()).await;
         assert!(
-            told.contains("settings are wrong")
-                && told.contains("APP_SECRET")
-                && told.contains(settings[0].0),
+            told.contains("invalid settings") && told.contains("APP_SECRET") && told.contains(settings[0].0),
             "{told}"
         );
     }
@@ -232,7 +230,7 @@ async fn what_others_call_a_setting_is_named_at_the_start_and_by_doctor() {
         .stdout,
     );
     for (name, _) in others {
-        let about = format!("{name} is no setting.");
+        let about = format!("{name} is not a known setting.");
         assert!(told.contains(&about) && doctor.contains(&about), "{name}: {told}{doctor}");
     }
 }

@@ -114,16 +114,16 @@ async fn what_is_no_socket_is_left_alone() {
     let refusal = async || text(&run(program(&folder(), &settings), "").await.stderr);
     let told = refusal().await;
     assert!(told.contains("can't listen on") && told.contains(&listen), "{told}");
-    assert!(told.contains("no socket"), "{told}");
+    assert!(told.contains("not a socket"), "{told}");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there"), "mine");
     std::fs::remove_file(&path).expect("it goes");
     std::os::unix::fs::symlink("/nowhere/at/all", &path).expect("a link");
     let told = refusal().await;
-    assert!(told.contains("no socket"), "{told}");
+    assert!(told.contains("not a socket"), "{told}");
     std::fs::remove_file(&path).expect("it goes");
     std::fs::create_dir(&path).expect("a folder");
     let told = refusal().await;
-    assert!(told.contains("no socket"), "{told}");
+    assert!(told.contains("not a socket"), "{told}");
     std::fs::remove_dir(&path).expect("it goes");
 }
 

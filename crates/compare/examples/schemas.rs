@@ -1,4 +1,4 @@
-//! Prints the shape of `comparison.json`, as it is kept in `openapi/comparison.schemas.json`.
+//! Prints the OpenAPI schemas of `comparison.json`, which are kept in `openapi/comparison.schemas.json`.
 
 use std::io::{Write, stdout};
 

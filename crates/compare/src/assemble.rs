@@ -1,4 +1,4 @@
-//! Puts what was found into a report.
+//! Assembles measurements into a report, and derives its warnings.
 
 use std::collections::BTreeMap;
 
@@ -17,26 +17,26 @@ use super::testbed::Testbed;
 use super::variant::RunningVariant;
 use super::{CompareError, Plan, host};
 
-/// The part of the generator's limit from which on it is the limit that is measured.
-const NEAR: f64 = 0.8;
+/// Part of the generator's maximum throughput from which a variant counts as limited by the generator.
+const GENERATOR_BOUND_SHARE: f64 = 0.8;
 
-/// So many waits make a p99: ten are longer.
-const ENOUGH: u64 = 1_000;
+/// Requests that a p99 needs: ten of them are above it.
+const MIN_SAMPLES_FOR_P99: u64 = 1_000;
 
-/// More than this, on average, and others were busy on the machine.
-const BUSY: f64 = 0.5;
+/// Load average from which the machine counts as busy.
+const MAX_LOAD_AVERAGE: f64 = 0.5;
 
-/// So much of the CPU time, taken by others on a virtual machine's host, is no trifle.
-const MUCH: f64 = 0.01;
+/// Part of steal time that is worth a warning.
+const MAX_STOLEN: f64 = 0.01;
 
-/// The parts of all requests of which the time is told.
-const CURVE: [f64; 20] = [
+/// Quantiles of the latency curve.
+const CURVE_QUANTILES: [f64; 20] = [
     0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.925, 0.95, 0.975, 0.99, 0.995,
     0.999, 1.0,
 ];
 
-/// A report without any variant yet.
-pub(super) fn begin(plan: &Plan, generator: GeneratorLimit, testbed: Option<&Testbed>) -> Report {
+/// A report without variants.
+pub(super) fn empty_report(plan: &Plan, generator: GeneratorLimit, testbed: Option<&Testbed>) -> Report {
     let (servers, load) =
         testbed.map_or((0, 0), |testbed| (testbed.cores.servers.len(), testbed.cores.load.len()));
     let environment = RunInfo {
@@ -63,48 +63,46 @@ pub(super) fn begin(plan: &Plan, generator: GeneratorLimit, testbed: Option<&Tes
     Report { environment, generator, bare: None, variants: Vec::new() }
 }
 
-/// What a reader has to know before believing it.
-pub(super) fn warn(report: &mut Report) {
+/// Adds warnings about conditions that make figures unreliable.
+pub(super) fn add_warnings(report: &mut Report) {
     let RunInfo { server_cores, load_cores, url, .. } = &report.environment;
-    let is_here = url.is_none();
+    let is_local = url.is_none();
     let fewest =
         report.variants.iter().map(|variant| variant.latency.fixed_rate.count).min().unwrap_or_default();
     let mut warnings = host_warnings(&report.environment);
-    if is_here && report.variants.iter().all(|variant| variant.sql_per_request.is_none()) {
-        warnings.push(
-            "This Postgres comes without pg_stat_statements: SQL statements are not counted.".to_owned(),
-        );
+    if is_local && report.variants.iter().all(|variant| variant.sql_per_request.is_none()) {
+        warnings.push("This Postgres has no pg_stat_statements: SQL statements are not counted.".to_owned());
     }
     let most = report.variants.iter().map(|variant| variant.nodes).max().unwrap_or(1);
-    if is_here && most > *server_cores {
+    if is_local && most > *server_cores {
         warnings.push(format!(
-            "Up to {most} nodes shared {server_cores} of this machine's cores: several serve no more requests a second than one, and \
-             take turns, which costs CPU as well."
+            "Up to {most} nodes shared {server_cores} of this machine's cores: throughput does not grow with nodes, and context switches add \
+             CPU time."
         ));
     }
-    if is_here && server_cores + load_cores < 2 {
-        warnings.push("Everything ran on one core: latencies say little.".to_owned());
-    } else if is_here && *load_cores == 1 {
+    if is_local && server_cores + load_cores < 2 {
+        warnings.push("Everything ran on one core: latencies mean little.".to_owned());
+    } else if is_local && *load_cores == 1 {
         warnings.push(
-            "Postgres and the load generator shared one core: it, and not the server, may be what holds up a variant that asks Postgres."
+            "Postgres and the load generator shared one core: it, and not the server, may limit variants that query Postgres."
                 .to_owned(),
         );
     }
-    if fewest < ENOUGH {
+    if fewest < MIN_SAMPLES_FOR_P99 {
         warnings.push(format!(
-            "At the fixed rate some were asked {fewest} times in all: their p99 is about the longest wait, and says little."
+            "Only {fewest} requests at the fixed rate for some variants: their p99 is near the maximum, and unreliable."
         ));
     }
     if !report.generator.bottleneck_for.is_empty() {
         warnings.push(format!(
-            "Requests a second of these are the load generator's limit, and not theirs: {}.",
+            "The load generator, and not the server, limits the requests/s of: {}.",
             report.generator.bottleneck_for.join("; ")
         ));
     }
     report.environment.warnings = warnings;
 }
 
-/// Of the program that was measured, and of what else the machine had to do.
+/// Warnings about the build and about other load on the machine.
 fn host_warnings(environment: &RunInfo) -> Vec<String> {
     let RunInfo { optimised, load_average, stolen, .. } = environment;
     let mut warnings = Vec::new();
@@ -114,19 +112,21 @@ fn host_warnings(environment: &RunInfo) -> Vec<String> {
                 .to_owned(),
         );
     }
-    if load_average.is_some_and(|load| load > BUSY) {
-        warnings.push("The machine had other things to do before the run: look at the intervals.".to_owned());
-    }
-    if let Some(stolen) = stolen.filter(|stolen| *stolen > MUCH) {
+    if let Some(load) = load_average.filter(|load| *load > MAX_LOAD_AVERAGE) {
         warnings.push(format!(
-            "This is a virtual machine, and {:.1} % of its CPU time went to others on the same host meanwhile: look at the intervals.",
+            "The machine was busy before the run (load average {load:.1}): look at the intervals."
+        ));
+    }
+    if let Some(stolen) = stolen.filter(|stolen| *stolen > MAX_STOLEN) {
+        warnings.push(format!(
+            "{:.1} % of this virtual machine's CPU time went to others on its host (steal): look at the intervals.",
             100.0 * stolen
         ));
     }
     warnings
 }
 
-/// The bare handler's part.
+/// Results of the bare handler.
 pub(super) fn bare(measured: &SubjectSamples, plan: &Plan) -> BaselineResults {
     BaselineResults {
         requests_per_second: estimate(measured, |sample| Some(sample.requests_per_second)),
@@ -136,7 +136,7 @@ pub(super) fn bare(measured: &SubjectSamples, plan: &Plan) -> BaselineResults {
     }
 }
 
-/// What is told of these over many connections, if they were looked at so.
+/// Results over many connections, if they were measured.
 fn many_connections(
     measured: &SubjectSamples,
     bare: Option<&SubjectSamples>,
@@ -152,7 +152,7 @@ fn many_connections(
     })
 }
 
-/// How many times as much as the bare handler's it is. Within each round, since rounds differ.
+/// CPU time as a multiple of the bare handler's, computed within each round, since rounds differ.
 fn ratio(
     measured: &SubjectSamples,
     bare: Option<&SubjectSamples>,
@@ -162,9 +162,9 @@ fn ratio(
     Estimate::of(rounds.filter_map(|(sample, bare)| Some(cpu(sample)? / cpu(bare)?)))
 }
 
-/// A participant's part.
+/// Results of one variant.
 pub(super) fn variant(
-    participant: &RunningVariant,
+    variant: &RunningVariant,
     nodes: usize,
     measured: &SubjectSamples,
     bare: Option<&SubjectSamples>,
@@ -177,17 +177,17 @@ pub(super) fn variant(
         closed_loop: latency(&measured.closed_loop),
         fixed_rate: latency(&measured.fixed_rate),
     };
-    let method = &participant.method;
+    let spec = &variant.spec;
     let median = |estimate: Option<Estimate>| estimate.map(|estimate| estimate.median);
     let most = results.footprint.last().copied();
     Variant {
-        name: participant.name(nodes),
-        system: participant.system.clone(),
-        mode: method.mode,
-        transport: method.transport,
-        algorithm: method.algorithm.clone(),
-        lookup: method.lookup.clone(),
-        revocation: method.revocation.clone(),
+        name: variant.name(nodes),
+        system: variant.system.clone(),
+        mode: spec.mode,
+        transport: spec.transport,
+        algorithm: spec.algorithm.clone(),
+        lookup: spec.lookup.clone(),
+        revocation: spec.revocation.clone(),
         nodes,
         connections: plan.connections,
         requests_per_second: median(intervals.requests_per_second),
@@ -224,10 +224,12 @@ fn intervals(measured: &SubjectSamples, bare: Option<&SubjectSamples>) -> Interv
     }
 }
 
-/// Whether the generator was busy enough to be what held this one up.
-pub(super) fn is_held_up(generator: &GeneratorLimit, measured: &SubjectSamples) -> bool {
+/// Whether the variant's throughput is so near the generator's maximum that the generator may be its limit.
+pub(super) fn is_generator_bound(generator: &GeneratorLimit, measured: &SubjectSamples) -> bool {
     let requests = estimate(measured, |sample| Some(sample.requests_per_second));
-    requests.zip(generator.requests_per_second).is_some_and(|(found, most)| found.median > NEAR * most)
+    requests
+        .zip(generator.requests_per_second)
+        .is_some_and(|(found, most)| found.median > GENERATOR_BOUND_SHARE * most)
 }
 
 fn estimate(measured: &SubjectSamples, figure: impl Fn(&Sample) -> Option<f64>) -> Option<Estimate> {
@@ -235,14 +237,15 @@ fn estimate(measured: &SubjectSamples, figure: impl Fn(&Sample) -> Option<f64>) 
 }
 
 fn latency(latencies: &load::LatencyHistogram) -> Latency {
-    let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(|part| latencies.at(part));
-    let curve = CURVE.iter().filter_map(|part| Some((*part, latencies.at(*part)?))).collect();
+    let [p50, p90, p99, p999, max] = [0.5, 0.9, 0.99, 0.999, 1.0].map(|part| latencies.quantile_ms(part));
+    let curve =
+        CURVE_QUANTILES.iter().filter_map(|part| Some((*part, latencies.quantile_ms(*part)?))).collect();
     Latency { count: latencies.count(), p50, p90, p99, p999, max, curve }
 }
 
-/// Of one request and its answer.
+/// Sends one request and measures it and its response, by header.
 pub(super) fn bytes(request_target: &RequestTarget) -> Result<WireSize, CompareError> {
-    let mut connection = Connection::to(request_target.origin.clone());
+    let mut connection = Connection::new(request_target.origin.clone());
     let failed = |reason: String| CompareError::Answer { call: request_target.call.name(), reason };
     let response =
         connection.exchange(&request_target.call.request).map_err(|error| failed(error.to_string()))?;
@@ -251,7 +254,7 @@ pub(super) fn bytes(request_target: &RequestTarget) -> Result<WireSize, CompareE
     }
     let head = String::from_utf8_lossy(&request_target.call.request);
     let mut sent = by_header(head.trim_end_matches("\r\n").split("\r\n"));
-    // The empty line behind them.
+    // The empty line after the headers.
     *sent.entry(FIRST_LINE.to_owned()).or_default() += 2;
     let mut received = by_header(response.head().trim_end_matches("\r\n").split("\r\n"));
     *received.entry(FIRST_LINE.to_owned()).or_default() += 2;
@@ -259,7 +262,7 @@ pub(super) fn bytes(request_target: &RequestTarget) -> Result<WireSize, CompareE
     Ok(WireSize { sent, received })
 }
 
-/// What has no name of its own: the first line, and the empty one behind all headers.
+/// The key for what is no header: the first line, and the empty line after the headers.
 const FIRST_LINE: &str = "first line";
 
 fn by_header<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<String, usize> {

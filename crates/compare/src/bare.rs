@@ -1,4 +1,4 @@
-//! What everything is compared with: an actix handler that gives an answer of the same size, and has nothing around it.
+//! The bare handler, which every cost is compared with: an actix handler with a response of the same size and no logic.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use super::proc_usage::cpu_of_this_thread;
 
-/// Whose profile it is.
+/// The owner of the profile.
 pub(super) const USERNAME: &str = "nobody";
 
-/// Of the same shape and size as the service's answer.
+/// Same shape and size as the response of `GET /profile`.
 #[derive(Serialize)]
 struct Profile {
     user_id: Uuid,
@@ -32,14 +32,14 @@ struct ProfileAuth {
     expires_at: DateTime<Utc>,
 }
 
-/// The CPU time that is planted in each request.
+/// CPU time injected into each request.
 #[derive(Clone, Copy)]
 struct Spin(Duration);
 
-/// Serves until it is told to stop. Each request takes so much CPU time besides: whoever measures has to find it.
+/// Serves until the process is stopped. `spin` is CPU time added to each request, for the self-check.
 ///
 /// # Errors
-/// When it can't listen there.
+/// When it can't bind the address.
 pub async fn serve(listen: SocketAddr, spin: Duration) -> std::io::Result<()> {
     let profile = Data::new(Profile {
         user_id: Uuid::now_v7(),
@@ -56,16 +56,16 @@ pub async fn serve(listen: SocketAddr, spin: Duration) -> std::io::Result<()> {
         App::new()
             .app_data(profile.clone())
             .app_data(Data::new(Spin(spin)))
-            .route("/profile", web::get().to(known))
+            .route("/profile", web::get().to(profile_handler))
     })
     .bind(listen)?
     .run()
     .await
 }
 
-async fn known(profile: Data<Profile>, spin: Data<Spin>) -> HttpResponse {
+async fn profile_handler(profile: Data<Profile>, spin: Data<Spin>) -> HttpResponse {
     if !spin.0.is_zero() {
-        burn(spin.0);
+        burn_cpu(spin.0);
     }
     HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
@@ -73,8 +73,8 @@ async fn known(profile: Data<Profile>, spin: Data<Spin>) -> HttpResponse {
         .json(&*profile)
 }
 
-/// CPU time of this thread, and not time: others may use the core meanwhile.
-fn burn(time: Duration) {
+/// Uses up CPU time of this thread. Wall time would not do: other threads may use the core meanwhile.
+fn burn_cpu(time: Duration) {
     let end = cpu_of_this_thread() + time;
     while cpu_of_this_thread() < end {
         std::hint::spin_loop();

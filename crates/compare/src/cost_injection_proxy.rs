@@ -1,4 +1,4 @@
-//! Costs that are known, planted on the way to a server, to see whether the comparison finds them.
+//! A proxy that injects a known cost between client and server, for the self-check.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -14,38 +14,39 @@ use url::Url;
 use super::CompareError;
 use super::http::{Connection, Origin};
 
-/// What is planted.
+/// The cost to inject.
 #[derive(Clone, Debug)]
 pub(super) enum InjectedCost {
-    /// Nothing: what all others are compared with.
+    /// None: the reference.
     Nothing,
-    /// Each answer comes so much later.
+    /// Each response is delayed.
     Sleep(Duration),
-    /// Each request asks Postgres one thing more.
+    /// Each request runs one more query on this database.
     Query(Url),
-    /// Each answer is so many bytes longer.
+    /// Each response has so many more bytes of headers.
     Headers(usize),
-    /// A logout is acknowledged so long before it is true.
+    /// A logout takes effect this long after its acknowledgement.
     LateRevocation(Duration),
 }
 
-/// The longest request, whole: its sender is ours.
-const LONGEST: usize = 16 * 1024;
+/// Buffer for one request. Ours are shorter, and each read has a whole one: the client is our own.
+const MAX_REQUEST: usize = 16 * 1024;
 
-/// The beginning of the line that makes an answer longer.
-const HEADER: &str = "X-Planted: ";
+/// Name of the header that makes a response longer.
+const PADDING_HEADER: &str = "X-Injected: ";
 
-/// A proxy that adds a cost.
+/// State of the proxy.
 struct CostProxy {
     cost: InjectedCost,
     upstream: Origin,
     runtime: Handle,
-    /// When a change was asked for or acknowledged last, and what was answered before to which request.
+    /// When a logout was last requested or acknowledged.
     ended: Mutex<Option<Instant>>,
+    /// The last successful response to each request.
     answers: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
 }
 
-/// Starts a proxy to there, which runs for as long as this program.
+/// Starts a proxy to this server, which runs until the process exits.
 pub(super) fn proxy(cost: InjectedCost, upstream: &Origin, runtime: &Handle) -> Result<Origin, CompareError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(CompareError::Port)?;
     let address = listener.local_addr().map_err(CompareError::Port)?;
@@ -60,11 +61,11 @@ pub(super) fn proxy(cost: InjectedCost, upstream: &Origin, runtime: &Handle) -> 
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let proxy = Arc::clone(&proxy);
-            // However it ends, its client sees it.
+            // The client sees the closed connection and reports it.
             thread::spawn(move || proxy.serve(stream));
         }
     });
-    Ok(origin(address)?.called(upstream.host()))
+    Ok(origin(address)?.with_host(upstream.host()))
 }
 
 fn origin(address: SocketAddr) -> Result<Origin, CompareError> {
@@ -75,9 +76,9 @@ fn origin(address: SocketAddr) -> Result<Origin, CompareError> {
 impl CostProxy {
     fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let mut upstream = Connection::to(self.upstream.clone());
+        let mut upstream = Connection::new(self.upstream.clone());
         let mut postgres = self.postgres()?;
-        let mut request = vec![0; LONGEST];
+        let mut request = vec![0; MAX_REQUEST];
         loop {
             let length = stream.read(&mut request)?;
             if length == 0 {
@@ -100,7 +101,7 @@ impl CostProxy {
         postgres: Option<&mut PgConnection>,
     ) -> io::Result<Vec<u8>> {
         if request.starts_with(b"POST ") {
-            // It may be true before it is acknowledged.
+            // The logout takes effect upstream before its response arrives.
             *locked(&self.ended) = Some(Instant::now());
         }
         let response = upstream.exchange(request)?;
@@ -110,18 +111,20 @@ impl CostProxy {
             InjectedCost::Sleep(time) => thread::sleep(*time),
             InjectedCost::Query(_) => {
                 if let Some(postgres) = postgres {
-                    let query = sqlx::query("select 'planted'").execute(postgres);
+                    let query = sqlx::query("select 'injected'").execute(postgres);
                     self.runtime.block_on(query).map_err(io::Error::other)?;
                 }
             }
-            InjectedCost::Headers(bytes) => lengthen(&mut answer, *bytes),
-            InjectedCost::LateRevocation(time) => self.hold_back(request, status, *time, &mut answer),
+            InjectedCost::Headers(bytes) => pad_headers(&mut answer, *bytes),
+            InjectedCost::LateRevocation(time) => {
+                self.replay_earlier_answer(request, status, *time, &mut answer)
+            }
         }
         Ok(answer)
     }
 
-    /// For so long after a logout, who was somebody is answered as if nothing had happened.
-    fn hold_back(&self, request: &[u8], status: u16, time: Duration, answer: &mut Vec<u8>) {
+    /// For this time after a logout, replaces a 401 by the earlier successful response to the same request.
+    fn replay_earlier_answer(&self, request: &[u8], status: u16, time: Duration, answer: &mut Vec<u8>) {
         let (mut ended, mut answers) = (locked(&self.ended), locked(&self.answers));
         match status {
             204 => *ended = Some(Instant::now()),
@@ -140,9 +143,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// By one header line.
-fn lengthen(answer: &mut Vec<u8>, bytes: usize) {
+/// Adds a header of so many bytes.
+fn pad_headers(answer: &mut Vec<u8>, bytes: usize) {
     let Some(end) = answer.windows(2).position(|pair| pair == b"\r\n") else { return };
-    let filling = "x".repeat(bytes.saturating_sub(HEADER.len() + 2));
-    answer.splice(end + 2..end + 2, format!("{HEADER}{filling}\r\n").into_bytes());
+    let filling = "x".repeat(bytes.saturating_sub(PADDING_HEADER.len() + 2));
+    answer.splice(end + 2..end + 2, format!("{PADDING_HEADER}{filling}\r\n").into_bytes());
 }

@@ -1,4 +1,4 @@
-//! What requests take of servers and of Postgres: CPU time and statements, less what both do by themselves.
+//! CPU time and SQL statements per request, of servers and Postgres, less the idle baseline.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::postgres::{Postgres, Statements};
 use super::proc_usage::{Cpu, ProcessTree};
 use super::testbed::Server;
 
-/// The CPU time that was taken until now, as far as that can be known.
+/// CPU time of servers and Postgres up to a moment. `None`: unknown.
 #[derive(Clone, Debug)]
 pub(super) struct CpuSnapshot {
     at: Instant,
@@ -17,7 +17,7 @@ pub(super) struct CpuSnapshot {
     postgres: Option<Cpu>,
 }
 
-/// The CPU time that each request took, in microseconds.
+/// CPU time per request, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CpuPerRequest {
     pub(super) servers: Option<f64>,
@@ -25,10 +25,10 @@ pub(super) struct CpuPerRequest {
 }
 
 impl CpuSnapshot {
-    /// At these.
+    /// Takes a snapshot of these servers and of Postgres.
     pub(super) fn at(servers: &[Server], postgres: Option<&Postgres>) -> Self {
-        // Once for all of them: while it looks, it takes CPU that others could have.
-        let processes = ProcessTree::look();
+        // One scan of /proc for all of them, since it takes CPU itself.
+        let processes = ProcessTree::snapshot();
         let of_servers = |processes| servers.iter().map(|server| server.cpu(processes)).collect();
         let all: Option<Vec<Cpu>> = processes.as_ref().and_then(of_servers);
         let servers = all.map(|all| all.into_iter().flatten().collect());
@@ -36,7 +36,7 @@ impl CpuSnapshot {
         Self { at: Instant::now(), servers, postgres }
     }
 
-    /// What so many requests took between a look and a later one.
+    /// CPU time per request between this snapshot and a later one, in which there were so many requests.
     pub(super) fn usage_until(&self, later: &Self, idle: &IdleBaseline, requests: u64) -> CpuPerRequest {
         let idle = idle.cpu.unwrap_or_default() * (later.at - self.at).as_secs_f64();
         let each = |nanoseconds: f64| nanoseconds.max(0.0) / 1e3 / requests.max(1) as f64;
@@ -47,7 +47,7 @@ impl CpuSnapshot {
     }
 }
 
-/// By how many nanoseconds, process by process: one that has ended meanwhile takes nothing back.
+/// Growth in nanoseconds, summed over the later processes: one that has exited does not lower it.
 fn grown(earlier: Option<&Cpu>, later: Option<&Cpu>) -> Option<f64> {
     let (earlier, later) = earlier.zip(later)?;
     let grown =
@@ -55,7 +55,7 @@ fn grown(earlier: Option<&Cpu>, later: Option<&Cpu>) -> Option<f64> {
     Some(grown.sum::<u64>() as f64)
 }
 
-/// How often each statement was executed so far, where that is counted.
+/// Executions of each statement so far. `None`: they are not counted, or the database is unknown.
 pub(super) fn statements(
     postgres: Option<&Postgres>,
     database: Option<&Url>,
@@ -63,18 +63,18 @@ pub(super) fn statements(
     postgres.zip(database).map_or(Ok(None), |(postgres, database)| postgres.statements(database))
 }
 
-/// What Postgres does when nobody asks for anything.
+/// CPU time and statements of Postgres without load.
 #[derive(Debug, Default)]
 pub(super) struct IdleBaseline {
-    /// CPU, in nanoseconds a second.
+    /// CPU time, in nanoseconds per second.
     cpu: Option<f64>,
-    /// The statements that nodes run by themselves.
+    /// Statements that nodes run in the background, with their executions.
     statements: Statements,
 }
 
 impl IdleBaseline {
-    /// Looks on for a while.
-    pub(super) fn watch(
+    /// Observes Postgres for this time, without load.
+    pub(super) fn measure(
         postgres: &Postgres,
         databases: &[&Url],
         time: Duration,
@@ -82,7 +82,7 @@ impl IdleBaseline {
         let all =
             || databases.iter().map(|database| postgres.statements(database)).collect::<Result<Vec<_>, _>>();
         let earlier = all()?;
-        // Asking for statements takes CPU as well.
+        // After the query for statements, which takes CPU as well.
         let before = CpuSnapshot::at(&[], Some(postgres));
         std::thread::sleep(time);
         let after = CpuSnapshot::at(&[], Some(postgres));
@@ -98,20 +98,20 @@ impl IdleBaseline {
         })
     }
 
-    /// How many statements were run between two looks, but for those.
-    pub(super) fn asked_for(&self, earlier: &Statements, later: &Statements) -> i64 {
+    /// Statements executed between two counts, without background statements.
+    pub(super) fn statements_run(&self, earlier: &Statements, later: &Statements) -> i64 {
         self.grown(earlier, later).sum()
     }
 
-    /// The same, but only of those that are run nearly every time: with few requests, what nodes do once a minute
-    /// would be taken for theirs.
-    pub(super) fn each_time(&self, earlier: &Statements, later: &Statements, times: usize) -> i64 {
+    /// The same, but only statements that run in more than half of the repetitions: with few requests, what nodes do once a
+    /// minute would distort the figure.
+    pub(super) fn recurring_statements(&self, earlier: &Statements, later: &Statements, times: usize) -> i64 {
         self.grown(earlier, later).filter(|calls| calls.unsigned_abs() as usize > times / 2).sum()
     }
 
     fn grown(&self, earlier: &Statements, later: &Statements) -> impl Iterator<Item = i64> {
-        let asked_for = later.iter().filter(|(id, _)| !self.statements.contains_key(id));
-        asked_for.map(|(id, calls)| calls - earlier.get(id).unwrap_or(&0))
+        let statements_run = later.iter().filter(|(id, _)| !self.statements.contains_key(id));
+        statements_run.map(|(id, calls)| calls - earlier.get(id).unwrap_or(&0))
     }
 }
 
@@ -130,11 +130,11 @@ mod tests {
             servers: cpu(4_000_000),
             postgres: cpu(12_000_000),
         };
-        let usage_until = before.usage_until(&after, &idle, 10);
-        assert_eq!((usage_until.servers, usage_until.postgres), (Some(300.0), Some(300.0)));
-        let usage_until =
+        let usage = before.usage_until(&after, &idle, 10);
+        assert_eq!((usage.servers, usage.postgres), (Some(300.0), Some(300.0)));
+        let usage =
             before.usage_until(&CpuSnapshot { servers: None, postgres: cpu(8_000_000), ..after }, &idle, 10);
-        assert_eq!((usage_until.servers, usage_until.postgres), (None, Some(0.0)));
+        assert_eq!((usage.servers, usage.postgres), (None, Some(0.0)));
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
         let idle = IdleBaseline { cpu: None, statements: own };
         let earlier = Statements::from([(1, 50), (2, 10), (3, 5)]);
         let later = Statements::from([(1, 90), (2, 30), (3, 6), (4, 20)]);
-        assert_eq!(idle.asked_for(&earlier, &later), 20 + 1 + 20);
-        assert_eq!(idle.each_time(&earlier, &later, 20), 20 + 20);
+        assert_eq!(idle.statements_run(&earlier, &later), 20 + 1 + 20);
+        assert_eq!(idle.recurring_statements(&earlier, &later, 20), 20 + 20);
     }
 }

@@ -1,10 +1,10 @@
-//! What is found out about a participant besides its rounds.
+//! Results of a variant that are measured outside the rounds of load.
 
 use super::login_footprint::LoginFootprint;
 use super::postgres_outage::Outage;
 use super::report::{ActionCost, RevocationDelayByNode};
 
-/// All of it.
+/// Cost of sign-in and refresh, revocation delay, outage, and footprint of one variant.
 #[derive(Default)]
 pub(super) struct ExtraResults {
     pub(super) login: Option<ActionCost>,

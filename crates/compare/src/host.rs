@@ -1,21 +1,21 @@
-//! What is told of the machine: its system, processor and memory, and how busy others keep it. Linux tells all of it.
+//! Facts about the machine: system, processor, memory, load average and steal time. Complete on Linux only.
 
 #[cfg(target_os = "linux")]
 use procfs::{CpuInfo, Current, CurrentSI, KernelStats, LoadAverage, Meminfo};
 
-/// What kind of processor it has.
+/// Model name of the processor.
 #[cfg(target_os = "linux")]
 pub(super) fn processor() -> Option<String> {
     CpuInfo::current().ok()?.model_name(0).map(str::to_owned)
 }
 
-/// How much memory it has, in bytes.
+/// Total memory, in bytes.
 #[cfg(target_os = "linux")]
 pub(super) fn memory() -> Option<u64> {
     Some(Meminfo::current().ok()?.mem_total)
 }
 
-/// How many wanted to run, on average over the last minute.
+/// Load average over the last minute.
 #[cfg(target_os = "linux")]
 pub(super) fn load_average() -> Option<f64> {
     Some(LoadAverage::current().ok()?.one.into())
@@ -36,8 +36,8 @@ pub(super) fn load_average() -> Option<f64> {
     None
 }
 
-/// The CPU time of all cores since it was switched on, and how much of that others had, whose host a virtual machine
-/// shares; in the kernel's ticks (proc_stat(5)).
+/// CPU time of all cores since boot, and its part that the hypervisor gave to other virtual machines (steal), in ticks
+/// (proc_stat(5)).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CpuTicks {
     all: u64,
@@ -45,12 +45,12 @@ pub(super) struct CpuTicks {
 }
 
 impl CpuTicks {
-    /// Those until now. `None`: this system does not tell.
+    /// Reads the current counters. `None`: unsupported system.
     #[cfg(target_os = "linux")]
     pub(super) fn now() -> Option<Self> {
         let cpu = KernelStats::current().ok()?.total;
         let stolen = cpu.steal?;
-        // Those of guests are told as the users' as well.
+        // Without `guest`, which `user` includes.
         let all =
             cpu.user + cpu.nice + cpu.system + cpu.idle + cpu.iowait? + cpu.irq? + cpu.softirq? + stolen;
         Some(Self { all, stolen })
@@ -61,13 +61,13 @@ impl CpuTicks {
         None
     }
 
-    /// The part that was taken until later.
+    /// Stolen part of the CPU time until `later`, from 0 to 1.
     pub(super) fn stolen_until(self, later: Self) -> f64 {
         (later.stolen - self.stolen) as f64 / (later.all - self.all).max(1) as f64
     }
 }
 
-/// The system's name and version.
+/// Name and release of the kernel.
 pub(super) fn system() -> String {
     let names = rustix::system::uname();
     let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();

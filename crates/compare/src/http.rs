@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection that is kept alive, and costs its user next to nothing (RFC 9112).
+//! A minimal blocking HTTP/1.1 client with keep-alive connections (RFC 9112), so cheap that the load generator is no bottleneck.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -9,24 +9,27 @@ use url::Url;
 use super::CompareError;
 use super::tls_client::{Encrypted, TlsClient};
 
-/// Longer than any answer takes. Who says nothing for so long is down.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout of each read and write on a socket: a server that takes longer counts as down.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// More than any answer has.
-const MOST_HEADERS: usize = 64;
+/// The most response headers that are parsed.
+const MAX_HEADERS: usize = 64;
 
-/// Where a server is.
+/// Scheme, address and `Host` of a server.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
-    /// A name or an address, and the port.
+    /// Host name or address, and port, to connect to.
     authority: String,
-    /// What the header `Host` says.
+    /// The value of the `Host` header.
     host: String,
     tls: Option<TlsClient>,
 }
 
 impl Origin {
-    /// Of `http://` or `https://`, and nothing behind the port.
+    /// From an `http` or `https` URL without a path or query.
+    ///
+    /// # Errors
+    /// For any other URL, and when the trusted certificates can't be loaded.
     pub(super) fn of_url(url: &Url) -> Result<Self, CompareError> {
         let wrong = || CompareError::Url(url.to_string());
         if url.path() != "/" || url.query().is_some() {
@@ -36,30 +39,30 @@ impl Origin {
             (url.host_str().ok_or_else(wrong)?, url.port_or_known_default().ok_or_else(wrong)?);
         let tls = match url.scheme() {
             "http" => None,
-            "https" => Some(TlsClient::to(host).map_err(CompareError::Certificates)?),
+            "https" => Some(TlsClient::for_host(host).map_err(CompareError::Certificates)?),
             _ => return Err(wrong()),
         };
         Ok(Self { authority: format!("{host}:{port}"), host: url.authority().to_owned(), tls })
     }
 
-    /// What the header `Host` says there.
+    /// The value of the `Host` header.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 
-    /// The same place under another name, as a client behind a proxy would call it.
-    pub(super) fn called(self, host: &str) -> Self {
+    /// The same address with another `Host` header, as behind a proxy.
+    pub(super) fn with_host(self, host: &str) -> Self {
         Self { host: host.to_owned(), ..self }
     }
 
     fn connect(&self) -> io::Result<Stream> {
         let stream = TcpStream::connect(&self.authority)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         match &self.tls {
             None => Ok(Stream::Plain(stream)),
-            Some(tls) => Ok(Stream::Tls(Box::new(tls.over(stream)?))),
+            Some(tls) => Ok(Stream::Tls(Box::new(tls.wrap(stream)?))),
         }
     }
 }
@@ -85,45 +88,45 @@ impl Stream {
     }
 }
 
-/// A connection. It is opened when there is something to send, and anew when the server has closed it.
+/// A connection that is opened with the first request, and reopened when the server has closed it.
 pub(super) struct Connection {
     origin: Origin,
     stream: Option<Stream>,
     received: Vec<u8>,
 }
 
-/// An answer, as long as the next has not come.
+/// A response, borrowed from the connection's buffer until the next request.
 pub(super) struct Response<'a> {
     /// The status code.
     pub(super) status: u16,
-    /// Everything in front of the body, and the body as it came.
+    /// Head and body, as received.
     raw: &'a [u8],
     head: usize,
-    /// The body, whole, of an answer in chunks as well.
+    /// The body, with chunked transfer coding removed.
     pub(super) body: std::borrow::Cow<'a, [u8]>,
 }
 
 impl Response<'_> {
-    /// As it came.
+    /// Head and body, as received.
     pub(super) fn raw(&self) -> &[u8] {
         self.raw
     }
 
-    /// How many bytes came.
+    /// Length of head and body, in bytes, as received.
     pub(super) fn size(&self) -> usize {
         self.raw.len()
     }
 
-    /// The status line and the headers, with the empty line behind them.
+    /// The status line and the headers, with the empty line after them.
     pub(super) fn head(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.raw[..self.head])
     }
 
-    /// The headers, by name and value.
+    /// The headers as pairs of name and value.
     pub(super) fn headers(&self) -> Vec<(String, String)> {
-        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut headers);
-        // It was parsed before.
+        // Can't fail: `layout_of` has parsed the same head.
         let _ = parsed.parse(self.raw);
         let text = |header: &httparse::Header<'_>| {
             (header.name.to_owned(), String::from_utf8_lossy(header.value).into_owned())
@@ -133,18 +136,21 @@ impl Response<'_> {
 }
 
 impl Connection {
-    /// To there, when it is needed.
-    pub(super) fn to(origin: Origin) -> Self {
+    /// A connection that is opened with its first request.
+    pub(super) fn new(origin: Origin) -> Self {
         Self { origin, stream: None, received: Vec::with_capacity(4_096) }
     }
 
-    /// What the header `Host` has to say.
+    /// The value of the `Host` header.
     pub(super) fn host(&self) -> &str {
         self.origin.host()
     }
 
-    /// Sends a request and waits for its answer. One that was closed in the meantime is opened again, once: a server may
-    /// hang up on who was silent.
+    /// Sends a request and waits for its response. If a connection that was open before turns out to be closed, the request is
+    /// sent once more on a new one: a server may close idle connections.
+    ///
+    /// # Errors
+    /// When the server can't be reached, does not respond within 10 s, or sends a malformed response.
     pub(super) fn exchange(&mut self, request: &[u8]) -> io::Result<Response<'_>> {
         let was_open = self.stream.is_some();
         let layout = match self.try_exchange(request) {
@@ -173,7 +179,7 @@ impl Connection {
         };
         stream.write_all(request)?;
         let layout = receive(&mut stream, &mut self.received)?;
-        // Kept only when all went well: what comes after an error is nobody's answer.
+        // Kept after success only: after an error, leftover bytes would be taken for the next response.
         self.stream = Some(stream);
         Ok(layout)
     }
@@ -184,7 +190,7 @@ fn is_hang_up(error: &io::Error) -> bool {
     matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
-/// Where what is in an answer.
+/// Status of a response, and offsets of its parts in the receive buffer.
 struct Layout {
     status: u16,
     head: usize,
@@ -214,7 +220,7 @@ fn receive(stream: &mut Stream, received: &mut Vec<u8>) -> io::Result<Layout> {
 
 fn read_more(stream: &mut Stream, received: &mut Vec<u8>) -> io::Result<()> {
     let mut bytes = [0; 8_192];
-    match stream.read(&mut bytes).map_err(in_words)? {
+    match stream.read(&mut bytes).map_err(explain_timeout)? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         count => {
             received.extend_from_slice(&bytes[..count]);
@@ -223,11 +229,11 @@ fn read_more(stream: &mut Stream, received: &mut Vec<u8>) -> io::Result<()> {
     }
 }
 
-/// Of a time that is over a socket says only that there is nothing to read.
-fn in_words(error: io::Error) -> io::Error {
+/// A timeout of a socket surfaces as `WouldBlock` on some systems, whose message does not mention time.
+fn explain_timeout(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", PATIENCE.as_secs()))
+            io::Error::new(io::ErrorKind::TimedOut, format!("no answer in {} s", TIMEOUT.as_secs()))
         }
         _ => error,
     }
@@ -235,7 +241,7 @@ fn in_words(error: io::Error) -> io::Error {
 
 /// `None`: the head is not complete.
 fn layout_of(received: &[u8]) -> io::Result<Option<Layout>> {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head) = parsed.parse(received).map_err(|_| malformed())? else {
         return Ok(None);
@@ -248,7 +254,7 @@ fn layout_of(received: &[u8]) -> io::Result<Option<Layout>> {
     let chunked = value("transfer-encoding").is_some_and(|coding| coding.ends_with("chunked"));
     let length = match value("content-length") {
         Some(length) => length.parse().map_err(|_| malformed())?,
-        // Nothing else of ours ends by hanging up.
+        // Bodies that end with the connection are not supported.
         None if chunked || matches!(status, 204 | 304) => 0,
         None => return Err(malformed()),
     };
@@ -256,7 +262,7 @@ fn layout_of(received: &[u8]) -> io::Result<Option<Layout>> {
     Ok(Some(Layout { status, head, chunked, end: head + length, closes }))
 }
 
-/// `None`: the last chunk has not come (RFC 9112, section 7.1). Trailers are nobody's habit.
+/// Removes chunked transfer coding (RFC 9112, section 7.1). `None`: the last chunk is still missing. Trailers are not supported.
 fn dechunked(mut coded: &[u8]) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     loop {
@@ -273,7 +279,7 @@ fn dechunked(mut coded: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn malformed() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "no HTTP/1.1 answer of a known length")
+    io::Error::new(io::ErrorKind::InvalidData, "malformed HTTP/1.1 response, or no Content-Length")
 }
 
 #[cfg(test)]
@@ -282,7 +288,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that gives these answers, one for each request without a body, each connection taking as many as here.
+    /// A server that sends these responses: for each connection, one per request.
     fn server(connections: &'static [&'static [&'static str]]) -> Origin {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -303,35 +309,35 @@ mod tests {
         Origin::of_url(&url.parse().expect("a URL")).expect("an origin")
     }
 
-    const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
     #[test]
     fn answers_are_read_to_their_end_and_no_further() {
-        let mut connection = Connection::to(server(&[&[
+        let mut connection = Connection::new(server(&[&[
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello",
             "HTTP/1.1 204 No Content\r\n\r\n",
             "HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
         ]]));
-        let response = connection.exchange(ASK).expect("an answer");
+        let response = connection.exchange(REQUEST).expect("an answer");
         assert_eq!((response.status, &*response.body, response.size()), (200, b"hello".as_slice(), 51));
         assert_eq!(response.headers()[1], ("X-A".to_owned(), "b".to_owned()));
-        assert_eq!(connection.exchange(ASK).expect("an answer").status, 204);
-        let response = connection.exchange(ASK).expect("an answer");
+        assert_eq!(connection.exchange(REQUEST).expect("an answer").status, 204);
+        let response = connection.exchange(REQUEST).expect("an answer");
         assert_eq!((response.status, &*response.body), (401, b"abcde".as_slice()));
     }
 
     #[test]
     fn a_connection_that_was_closed_is_opened_again() {
         const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-        let mut connection = Connection::to(server(&[&[ANSWER], &[ANSWER]]));
+        let mut connection = Connection::new(server(&[&[ANSWER], &[ANSWER]]));
         for _ in 0..2 {
-            assert_eq!(connection.exchange(ASK).expect("an answer").status, 200);
+            assert_eq!(connection.exchange(REQUEST).expect("an answer").status, 200);
         }
     }
 
     #[test]
     fn what_is_no_answer_is_an_error() {
-        let mut connection = Connection::to(server(&[&["SSH-2.0-OpenSSH\r\n\r\n"]]));
-        assert!(connection.exchange(ASK).is_err());
+        let mut connection = Connection::new(server(&[&["SSH-2.0-OpenSSH\r\n\r\n"]]));
+        assert!(connection.exchange(REQUEST).is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! The comparison: what sessions and JWTs cost, and how soon they end, measured on the machine of whoever asks.
+//! Benchmark of sessions and JWTs: cost of a request and of a sign-in, and revocation delay, measured on the local machine.
 //!
-//! [`target`] says what a system is, and `testbed` starts what is needed of it. `rounds` drives all variants in turn
-//! through `load`, and `sign_in_cost`, `revocation`, `outage` and `footprint` find out what steady load does not show. `run` puts
-//! it together, and [`report`] tells it.
+//! [`target`] describes a system under test and `testbed` starts its servers. `rounds` drives all variants in turn through
+//! `load`; `sign_in_cost`, `revocation`, `postgres_outage` and `login_footprint` measure what steady load does not show.
+//! `run` executes all of it, and [`report`] renders the results.
 
 mod assemble;
 pub mod bare;
@@ -27,11 +27,11 @@ mod self_check;
 mod sign_in_cost;
 mod statistics;
 pub mod target;
+mod test_user;
 mod testbed;
 mod tls_client;
 mod variant;
 mod variants;
-mod visitor;
 
 use std::io;
 use std::path::PathBuf;
@@ -46,215 +46,223 @@ pub use self::report::Report;
 pub use self::run::run;
 pub use self::self_check::{Check, self_check};
 
-/// Why there is no comparison.
+/// Why a comparison failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// No Postgres for it.
+    /// The benchmark's Postgres could not be started.
     #[error(transparent)]
     Postgres(#[from] PrivatePostgresError),
-    /// It does not answer.
-    #[error("the comparison's Postgres: {0}")]
+    /// A query on the benchmark's Postgres failed.
+    #[error("query on the benchmark's Postgres failed: {0}")]
     Database(#[from] sqlx::Error),
-    /// No address of a server.
-    #[error("{0}: http:// or https:// with a host, and nothing behind it")]
+    /// The URL of a server is not a bare origin.
+    #[error("{0}: expected http(s)://host[:port] without a path or query")]
     Url(String),
-    /// What this machine trusts can't be read.
-    #[error("certificates to trust: {0}")]
+    /// The trusted root certificates could not be loaded.
+    #[error("cannot load trusted certificates: {0}")]
     Certificates(io::Error),
-    /// What is to be measured can't be told.
+    /// The target file is invalid.
     #[error("{}: {reason}", path.display())]
     Target {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why it is invalid.
         reason: String,
     },
-    /// Files can't be written there.
+    /// A folder or a file in it could not be created or written.
     #[error("{}: {}", .0.display(), .1)]
     Folder(PathBuf, io::Error),
-    /// Two in one folder would take each other's databases and logs.
-    #[error("{}: another comparison runs here; wait until it is over", .0.display())]
+    /// Another comparison uses the folder: two would overwrite each other's databases and logs.
+    #[error("{}: another comparison is using this folder", .0.display())]
     Busy(PathBuf),
-    /// There is no port to listen on.
-    #[error("no port: {0}")]
+    /// A local port could not be bound.
+    #[error("cannot bind a local port: {0}")]
     Port(io::Error),
-    /// A command did not work.
+    /// A command could not be started, or failed.
     #[error("{command}: {reason}")]
     Launch {
         /// The command.
         command: String,
-        /// What happened.
+        /// Why it failed.
         reason: String,
     },
-    /// A server was started, and does not answer.
-    #[error("{name} does not get ready; its log is {}", log.display())]
+    /// A server was started, but its readiness path was not answered by 200 in time.
+    #[error("{name} was not ready after {seconds} s; see {}", log.display())]
     NotReady {
-        /// Which.
+        /// The server's name.
         name: String,
-        /// What it has written.
+        /// How long it was polled, in seconds.
+        seconds: u64,
+        /// Its log.
         log: PathBuf,
     },
-    /// Something that was to be done once, such as signing in, was not.
+    /// A step of a target, such as signing in, failed.
     #[error("{request}: {reason}")]
     Step {
-        /// What was asked.
+        /// The request line of the step.
         request: String,
-        /// What became of it.
+        /// Why it failed.
         reason: String,
     },
-    /// One of many answers was wrong: then no figure is worth anything.
+    /// A response under load was wrong: no figure can be trusted then.
     #[error("{call}: {reason}")]
     Answer {
-        /// What was asked.
+        /// The request line.
         call: String,
-        /// What was answered.
+        /// What is wrong with the response.
         reason: String,
     },
-    /// A thread of the load generator broke off: a fault of ours.
-    #[error("the load generator broke off")]
+    /// A thread of the benchmark panicked: a bug.
+    #[error("internal error: a benchmark thread panicked")]
     Generator,
-    /// No histogram: a fault of ours.
+    /// A benchmark invariant does not hold: a bug.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+    /// A histogram could not be created: a bug.
     #[error("histogram: {0}")]
     Histogram(String),
-    /// No chart: a fault of ours.
-    #[error("drawing a chart: {0}")]
+    /// A chart could not be drawn: a bug.
+    #[error("cannot draw a chart: {0}")]
     Chart(String),
 }
 
-/// What is to be compared, and how thoroughly.
+/// What is compared, and how thoroughly.
 #[derive(Debug)]
 pub struct Options {
-    /// How much is done of what.
+    /// The amount of measuring.
     pub plan: Plan,
-    /// A dualauth that runs already, instead of nodes of its own.
+    /// A running dualauth to measure instead of nodes that the comparison starts.
     pub url: Option<Url>,
-    /// Another system, beside.
+    /// Another system to measure in the same rounds.
     pub target: Option<target::Target>,
-    /// The program that nodes are started of: this one.
+    /// The dualauth executable that nodes are started from.
     pub program: PathBuf,
-    /// Where its Postgres and its logs are kept.
+    /// The folder of the benchmark's Postgres and of the servers' logs.
     pub folder: PathBuf,
 }
 
-/// How much is done of what.
+/// The amount of measuring: numbers of rounds, requests, logins and logouts, and times.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What it is called.
+    /// `quick` or `full`, as the report shows it.
     pub name: &'static str,
-    /// Slices of each variant, besides the one to warm up.
+    /// Measured rounds, each with a slice of every variant. The warm-up round is not included.
     pub rounds: usize,
-    /// How many nodes share the load in the end.
+    /// Numbers of nodes that share the load in the scaling measurement.
     pub node_counts: &'static [usize],
-    /// How many rounds of them there are.
-    pub rounds_of_node_counts: usize,
-    /// How long a slice is.
+    /// Measured rounds for each of `node_counts`.
+    pub node_count_rounds: usize,
+    /// Duration of a slice.
     pub slice: Duration,
-    /// How long it is driven before.
+    /// Load before each slice that is not counted.
     pub warm_up: Duration,
-    /// How many are kept alive.
+    /// Keep-alive connections to each node.
     pub connections: usize,
-    /// How many there are when it is looked at what a crowd of them costs.
+    /// Keep-alive connections in the measurement of many connections.
     pub many_connections: usize,
-    /// How many rounds of sign-ins and refreshes there are.
-    pub rounds_of_costs: usize,
-    /// Sign-ins of each variant in a round, one after the other.
+    /// Rounds of sign-ins and refreshes.
+    pub sign_in_rounds: usize,
+    /// Sequential sign-ins of each variant in a round.
     pub sign_ins: usize,
-    /// Likewise.
+    /// Sequential refreshes of each variant in a round.
     pub refreshes: usize,
-    /// Credentials that are ended, of each variant.
-    pub ends: usize,
-    /// How long these are shown at most.
-    pub watch: Duration,
-    /// Whether every configuration is looked at in each respect. Else it is the first algorithm alone, and logins are weighed as
-    /// they are kept by default.
+    /// Logouts of each variant, for the revocation delay.
+    pub logouts: usize,
+    /// How long a credential is used after its logout before it counts as not revoked.
+    pub revocation_watch: Duration,
+    /// Whether every configuration gets every measurement. Otherwise the revocation delay is measured with the default
+    /// algorithm only, and footprints with the default settings only.
     pub every_configuration: bool,
-    /// How many logins are weighed.
-    pub footprints: &'static [usize],
-    /// How long it may take to begin them.
-    pub patience: Duration,
-    /// How long Postgres is away.
+    /// Numbers of logins for which memory and disk per login are measured.
+    pub login_counts: &'static [usize],
+    /// Time limit for signing in that often.
+    pub footprint_time_limit: Duration,
+    /// How long Postgres is stopped.
     pub outage: Duration,
 }
 
 impl Plan {
-    /// In under two minutes, on a machine that has nothing else to do.
+    /// Takes under two minutes on an idle machine.
     pub fn quick() -> Self {
         Self {
             name: "quick",
-            rounds: 5,
+            // With fewer than six values there is no 95 % interval of the median: see `statistics`.
+            rounds: 6,
             node_counts: &[2, 4],
-            rounds_of_node_counts: 2,
+            node_count_rounds: 2,
             slice: Duration::from_millis(80),
             warm_up: Duration::from_millis(20),
             connections: 4,
             many_connections: 64,
-            rounds_of_costs: 5,
+            sign_in_rounds: 6,
             sign_ins: 1,
             refreshes: 10,
-            ends: 15,
-            watch: Duration::from_secs(1),
+            logouts: 15,
+            revocation_watch: Duration::from_secs(1),
             every_configuration: false,
-            footprints: &[1_000],
-            patience: Duration::from_secs(10),
+            login_counts: &[1_000],
+            footprint_time_limit: Duration::from_secs(10),
             outage: Duration::from_secs(3),
         }
     }
 
-    /// In less than an hour.
+    /// Takes less than an hour.
     pub fn full() -> Self {
         Self {
             name: "full",
             rounds: 15,
             node_counts: &[2, 4],
-            rounds_of_node_counts: 9,
+            node_count_rounds: 9,
             slice: Duration::from_millis(400),
             warm_up: Duration::from_millis(100),
             connections: 4,
             many_connections: 64,
-            rounds_of_costs: 15,
+            sign_in_rounds: 15,
             sign_ins: 2,
             refreshes: 40,
-            ends: 200,
-            watch: Duration::from_secs(5),
+            logouts: 200,
+            revocation_watch: Duration::from_secs(5),
             every_configuration: true,
-            footprints: &[1_000, 100_000],
-            patience: Duration::from_secs(300),
+            login_counts: &[1_000, 100_000],
+            footprint_time_limit: Duration::from_secs(300),
             outage: Duration::from_secs(8),
         }
     }
 
-    /// Whether these nodes are looked at in every respect. Other algorithms change what a request costs, and little else.
-    fn looks_closely_at(&self, group: &variant::NodeGroup) -> bool {
-        self.every_configuration || group.configuration.is_none_or(variant::DualauthSettings::is_first)
+    /// Whether the revocation delay of these nodes is measured. Other algorithms change the cost of a request, and little else.
+    fn measures_revocation(&self, group: &variant::NodeGroup) -> bool {
+        self.every_configuration
+            || group.configuration.is_none_or(variant::DualauthSettings::has_default_algorithm)
     }
 
-    /// Whether logins of these nodes are weighed, those of each mode once. How a credential is signed and travels changes
-    /// nothing about what is kept of it.
-    fn weighs(&self, group: &variant::NodeGroup) -> bool {
+    /// Whether memory and disk per login are measured with these nodes, once per mode: algorithm and transport do not change
+    /// what is stored about a login.
+    fn measures_footprint(&self, group: &variant::NodeGroup) -> bool {
         group.configuration.is_none_or(|configuration| {
-            configuration.is_first() && (self.every_configuration || !configuration.is_textbook)
+            configuration.has_default_algorithm() && (self.every_configuration || !configuration.is_textbook)
         })
     }
 
-    /// Not more than one address may ask for.
+    /// The same plan with fewer refreshes and logouts, so that the rate limits of a running dualauth allow all of them from one
+    /// address.
     fn within_limits(self) -> Self {
-        let refreshes = self.refreshes.min(50 / self.rounds_of_costs);
-        Self { refreshes, ends: self.ends.min(50), ..self }
+        let refreshes = self.refreshes.min(50 / self.sign_in_rounds);
+        Self { refreshes, logouts: self.logouts.min(50), ..self }
     }
 }
 
-/// How far it is, for whoever waits.
+/// Progress display.
 #[derive(Clone, Debug)]
 pub struct Progress(ProgressBar);
 
 impl Progress {
-    /// A bar on the terminal, if there is one.
+    /// A progress bar on the terminal, if standard error is one.
     pub fn shown() -> Self {
         let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {elapsed} {msg}");
         Self(ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 
-    /// None.
+    /// No display.
     pub fn hidden() -> Self {
         Self(ProgressBar::hidden())
     }

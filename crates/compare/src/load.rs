@@ -1,10 +1,10 @@
-//! The load generator: as many connections as there are threads, each with one request under way at a time. It is our own, since none
-//! that could be had checks whose answer each one is, looks at the servers' CPU right before and after, and costs so little.
+//! Load generator: a thread per connection, with one request in flight each. It is our own, since no available one checks
+//! the owner of every response, reads the servers' CPU time right before and after, and needs so little CPU itself.
 //!
-//! In a closed loop each sends as soon as it was answered, which finds out how much a server can do, and what that
-//! costs. At a fixed rate each request has its time, whatever becomes of those before it, and is timed from then on:
-//! one that had to wait because others took long has waited (no coordinated omission). That finds out how long a client
-//! waits.
+//! In a closed loop each connection sends its next request as soon as the last one is answered: this measures throughput
+//! and CPU per request. At a fixed rate each request has a due time, independent of the requests before it, and its latency
+//! counts from then: a request that is sent late because others took long has waited (no coordinated omission). This
+//! measures latency.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Barrier, OnceLock};
@@ -16,9 +16,9 @@ use hdrhistogram::Histogram;
 use super::CompareError;
 use super::http::{Connection, Origin};
 use super::proc_usage::cpu_of_this_thread;
-use super::visitor::PreparedRequest;
+use super::test_user::PreparedRequest;
 
-/// What is sent, and where.
+/// A request and the server that it is sent to.
 #[derive(Clone, Debug)]
 pub(super) struct RequestTarget {
     pub(super) origin: Origin,
@@ -28,77 +28,77 @@ pub(super) struct RequestTarget {
 /// When each request is sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pace {
-    /// When the one before it was answered.
+    /// As soon as the previous request of the connection is answered.
     ClosedLoop,
-    /// So many a second, over all connections.
+    /// At this number of requests per second over all connections.
     FixedRate(f64),
 }
 
-/// Within this, a server that has given its last answer sleeps.
+/// Time in which a server becomes idle after its last response.
 const SETTLE: Duration = Duration::from_millis(2);
 
-/// How requests are sent.
+/// Parameters of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) connections: usize,
     pub(super) pace: Pace,
-    /// Of this nothing is counted.
+    /// Closed-loop load before the measurement, which is not counted.
     pub(super) warm_up: Duration,
     pub(super) duration: Duration,
 }
 
-/// What came of it.
+/// Result of a run.
 pub(super) struct LoadResult {
-    /// How many were answered.
+    /// Responses within the measurement.
     pub(super) requests: u64,
-    /// And how many before anything was counted.
+    /// Responses during the warm-up.
     pub(super) warm_up_requests: u64,
-    /// How long it took.
+    /// Duration of the measurement.
     elapsed: Duration,
-    /// How long each waited.
+    /// Latency of each request.
     pub(super) latencies: LatencyHistogram,
-    /// The CPU time that the generator itself took.
+    /// CPU time of the generator itself.
     pub(super) generator_cpu: Duration,
 }
 
 impl LoadResult {
-    /// How many were answered in a second.
+    /// Responses per second.
     pub(super) fn per_second(&self) -> f64 {
         self.requests as f64 / self.elapsed.as_secs_f64()
     }
 }
 
-/// Times, in nanoseconds, told apart to three digits.
+/// Histogram of times in nanoseconds, with three significant digits.
 #[derive(Clone, Debug)]
 pub(super) struct LatencyHistogram(Histogram<u64>);
 
 impl LatencyHistogram {
-    pub(super) fn none() -> Result<Self, CompareError> {
+    pub(super) fn new() -> Result<Self, CompareError> {
         Histogram::new(3).map(Self).map_err(|error| CompareError::Histogram(error.to_string()))
     }
 
     pub(super) fn add(&mut self, time: Duration) {
-        // It grows as needed: there is no time that does not fit.
+        // Can't fail: the histogram resizes itself.
         let _ = self.0.record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn add_all(&mut self, other: &Self) {
-        // The same precision on both sides: nothing gets lost.
+        // Can't fail: the histogram resizes itself.
         let _ = self.0.add(&other.0);
     }
 
-    /// How many there are.
+    /// Number of recorded times.
     pub(super) fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// In milliseconds, the time within which this part of the requests was answered. `None` when there were none.
-    pub(super) fn at(&self, part: f64) -> Option<f64> {
+    /// The quantile (0 to 1), in milliseconds. `None` when nothing was recorded.
+    pub(super) fn quantile_ms(&self, part: f64) -> Option<f64> {
         (!self.0.is_empty()).then(|| self.0.value_at_quantile(part) as f64 / 1e6)
     }
 }
 
-/// What a connection has seen, and how it went.
+/// Result of one connection.
 struct ConnectionResult {
     requests: u64,
     warm_up_requests: u64,
@@ -106,55 +106,55 @@ struct ConnectionResult {
     cpu: Duration,
 }
 
-/// The turns of a run, which all its threads take together.
+/// Synchronizes the threads of a run.
 struct RunSync {
     warm: Barrier,
     go: Barrier,
     start: OnceLock<Instant>,
-    /// At a fixed rate, whose turn it is.
+    /// Number of the next request, at a fixed rate.
     next: AtomicU64,
 }
 
-/// Sends, and looks at something right before and right after what is counted. Connections take the aims in turn.
+/// Runs a load, and takes a snapshot right before and right after the measurement. Request targets are assigned round-robin
+/// to the connections.
 ///
 /// # Errors
-/// When one answer is not what it has to be.
+/// When a single response is wrong or missing.
 pub(super) fn run<L>(
     load: Load,
     request_targets: &[RequestTarget],
-    look: impl Fn() -> L,
+    snapshot: impl Fn() -> L,
 ) -> Result<(LoadResult, [L; 2]), CompareError> {
-    let turns = RunSync {
+    let sync = RunSync {
         warm: Barrier::new(load.connections + 1),
         go: Barrier::new(load.connections + 1),
         start: OnceLock::new(),
         next: AtomicU64::new(0),
     };
     thread::scope(|scope| {
-        let turns = &turns;
+        let sync = &sync;
         let connections = request_targets.iter().cycle().take(load.connections);
-        let sending: Vec<_> = connections
-            .map(|request_target| scope.spawn(move || send(load, request_target, turns)))
-            .collect();
-        turns.warm.wait();
-        let before = look();
-        let start = *turns.start.get_or_init(Instant::now);
-        turns.go.wait();
+        let sending: Vec<_> =
+            connections.map(|request_target| scope.spawn(move || send(load, request_target, sync))).collect();
+        sync.warm.wait();
+        let before = snapshot();
+        let start = *sync.start.get_or_init(Instant::now);
+        sync.go.wait();
         let seen: Vec<_> = sending.into_iter().map(thread::ScopedJoinHandle::join).collect();
         let elapsed = start.elapsed();
         thread::sleep(SETTLE);
-        let after = look();
+        let after = snapshot();
         let seen = seen.into_iter().map(|seen| seen.map_err(|_| CompareError::Generator)?);
-        Ok((sum_up(elapsed, seen)?, [before, after]))
+        Ok((merge_results(elapsed, seen)?, [before, after]))
     })
 }
 
-fn sum_up(
+fn merge_results(
     elapsed: Duration,
     seen: impl Iterator<Item = Result<ConnectionResult, CompareError>>,
 ) -> Result<LoadResult, CompareError> {
     let (mut requests, mut warm_up_requests) = (0, 0);
-    let (mut latencies, mut cpu) = (LatencyHistogram::none()?, Duration::ZERO);
+    let (mut latencies, mut cpu) = (LatencyHistogram::new()?, Duration::ZERO);
     for seen in seen {
         let seen = seen?;
         requests += seen.requests;
@@ -168,20 +168,20 @@ fn sum_up(
 fn send(
     load: Load,
     request_target: &RequestTarget,
-    turns: &RunSync,
+    sync: &RunSync,
 ) -> Result<ConnectionResult, CompareError> {
-    be_punctual();
-    let mut connection = Connection::to(request_target.origin.clone());
+    minimize_timer_slack();
+    let mut connection = Connection::new(request_target.origin.clone());
     let warmed_up = warm_up(load, request_target, &mut connection);
-    // Whatever happened: the others wait.
-    turns.warm.wait();
-    turns.go.wait();
+    // Also after an error: the other threads wait at the barriers.
+    sync.warm.wait();
+    sync.go.wait();
     let warm_up_requests = warmed_up?;
-    let start = *turns.start.get_or_init(Instant::now);
+    let start = *sync.start.get_or_init(Instant::now);
     let before = cpu_of_this_thread();
-    let (mut requests, mut latencies) = (0, LatencyHistogram::none()?);
-    while let Some(due) = next_due(load, start, turns) {
-        ask(request_target, &mut connection)?;
+    let (mut requests, mut latencies) = (0, LatencyHistogram::new()?);
+    while let Some(due) = next_due(load, start, sync) {
+        send_and_check(request_target, &mut connection)?;
         latencies.add(due.elapsed());
         requests += 1;
     }
@@ -197,18 +197,18 @@ fn warm_up(
     let start = Instant::now();
     let mut requests = 0;
     while start.elapsed() < load.warm_up {
-        ask(request_target, connection)?;
+        send_and_check(request_target, connection)?;
         requests += 1;
     }
     Ok(requests)
 }
 
-/// Waits until it is time for the next request, and gives the time that it is counted from. `None`: there is no other.
-fn next_due(load: Load, start: Instant, turns: &RunSync) -> Option<Instant> {
+/// Waits until the next request is due, and returns the time from which its latency counts. `None`: the run is over.
+fn next_due(load: Load, start: Instant, sync: &RunSync) -> Option<Instant> {
     let due = match load.pace {
         Pace::ClosedLoop => Instant::now(),
         Pace::FixedRate(rate) => {
-            let number = turns.next.fetch_add(1, Ordering::Relaxed);
+            let number = sync.next.fetch_add(1, Ordering::Relaxed);
             start + Duration::from_secs_f64(number as f64 / rate)
         }
     };
@@ -222,7 +222,7 @@ fn next_due(load: Load, start: Instant, turns: &RunSync) -> Option<Instant> {
     Some(due)
 }
 
-fn ask(request_target: &RequestTarget, connection: &mut Connection) -> Result<(), CompareError> {
+fn send_and_check(request_target: &RequestTarget, connection: &mut Connection) -> Result<(), CompareError> {
     let failed = |reason: String| CompareError::Answer { call: request_target.call.name(), reason };
     let response =
         connection.exchange(&request_target.call.request).map_err(|error| failed(error.to_string()))?;
@@ -233,14 +233,14 @@ fn ask(request_target: &RequestTarget, connection: &mut Connection) -> Result<()
     Err(failed(format!("{} {body}", response.status)))
 }
 
-/// Sleeps end when they are to end, and not up to 50 µs later, as far as the system can do that.
+/// Makes sleeps of this thread end on time: by default Linux may delay them by 50 µs.
 #[cfg(target_os = "linux")]
-fn be_punctual() {
+fn minimize_timer_slack() {
     let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
 }
 
 #[cfg(not(target_os = "linux"))]
-fn be_punctual() {}
+fn minimize_timer_slack() {}
 
 #[cfg(test)]
 mod tests {
@@ -252,7 +252,7 @@ mod tests {
 
     use super::*;
 
-    /// A server for one connection, which says to whom each answer is, by its number.
+    /// A server for one connection. `owner` gives the body of each response, by its number.
     fn server(mut owner: impl FnMut(u64) -> &'static str + Send + 'static) -> RequestTarget {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -289,10 +289,14 @@ mod tests {
             }
             "ada"
         });
-        // 40 requests, of which those of the first 200 ms are held up by 100 ms and more.
+        // 40 requests; those due in the first 200 ms are delayed by 100 ms and more.
         let outcome = drive(request_target, Pace::FixedRate(100.0), [0, 400]).expect("answers");
         assert_eq!(outcome.requests, 40);
-        assert!(outcome.latencies.at(0.6) > Some(90.0), "{:?} ms", outcome.latencies.at(0.6));
+        assert!(
+            outcome.latencies.quantile_ms(0.6) > Some(90.0),
+            "{:?} ms",
+            outcome.latencies.quantile_ms(0.6)
+        );
     }
 
     #[test]

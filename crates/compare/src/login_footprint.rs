@@ -1,4 +1,4 @@
-//! What a live login weighs: in a server's memory once it has been used, and on Postgres' disk.
+//! Memory and disk per login: growth of a server's memory and of its database with the number of active logins.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,55 +12,56 @@ use super::CompareError;
 use super::http::Connection;
 use super::postgres::Postgres;
 use super::target::VariantSpec;
+use super::test_user::TestUser;
 use super::testbed::Server;
-use super::visitor::Visitor;
 
-/// Logins until buffers and pools are as large as they get. Never more than a tenth of those that are weighed.
+/// Logins before the measurement, until buffers and pools have reached their size. At most a tenth of the measured logins.
 const WARM_UP: usize = 1_000;
 
-/// How many sign in at a time.
-pub(super) const AT_ONCE: usize = 16;
+/// Number of concurrent sign-ins.
+pub(super) const CONCURRENT_SIGN_INS: usize = 16;
 
-/// What logins weigh, each, when there are so many.
+/// Memory and disk per login, with a number of logins.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedFootprint)]
 pub struct LoginFootprint {
-    /// How many there are.
+    /// Number of logins.
     pub logins: usize,
-    /// In the server's memory, as measured: of few logins it may be all noise.
+    /// Growth of the server's memory, in bytes per login, as measured. With few logins it may be noise.
     pub memory_bytes_per_login: Option<f64>,
-    /// In the database, with its indexes, and with what else is written down about a login.
+    /// Growth of the database, in bytes per login, with indexes and everything else that a login writes.
     pub disk_bytes_per_login: Option<f64>,
 }
 
-/// A server's memory, in bytes, comes and goes by so much whatever it keeps.
+/// Fluctuation of a server's memory, in bytes, without any new login.
 const NOISE: f64 = 4.0 * 1024.0 * 1024.0;
 
 impl LoginFootprint {
-    /// What it weighs in memory, in bytes, as far as that has a meaning.
+    /// Memory per login, in bytes. `None`: not measured, or within the noise.
     pub fn memory(&self) -> Option<f64> {
         self.memory_bytes_per_login.filter(|bytes| *bytes >= self.noise())
     }
 
-    /// What could not be told from nothing, in bytes a login.
+    /// The smallest memory per login that exceeds the noise, in bytes.
     pub fn noise(&self) -> f64 {
         NOISE / self.logins.max(1) as f64
     }
 }
 
-/// Signs in, all of these at a time, until there are so many logins, or the time is up. Each is used once.
-pub(super) fn weigh(
-    method: &VariantSpec,
-    visitors: &[Visitor],
+/// Signs in concurrently, until there are so many logins or the time limit is over, and uses each credential once. `disk` is
+/// the database to measure.
+pub(super) fn measure(
+    spec: &VariantSpec,
+    users: &[TestUser],
     server: &Server,
     disk: Option<(&Postgres, &Url)>,
     logins: usize,
     limit: Duration,
 ) -> Result<LoginFootprint, CompareError> {
-    sign_in_often(method, visitors, server, WARM_UP.min(logins / 10), limit)?;
+    sign_in_many(spec, users, server, WARM_UP.min(logins / 10), limit)?;
     let size = || disk.map(|(postgres, database)| postgres.size(database)).transpose();
     let before = (server.memory(), size()?);
-    let logins = sign_in_often(method, visitors, server, logins, limit)?;
+    let logins = sign_in_many(spec, users, server, logins, limit)?;
     let after = (server.memory(), size()?);
     let memory = after.0.zip(before.0).map(|(after, before)| after as f64 - before as f64);
     let disk = after.1.zip(before.1).map(|(after, before)| (after - before) as f64);
@@ -72,31 +73,31 @@ pub(super) fn weigh(
     })
 }
 
-/// How many that were.
-fn sign_in_often(
-    method: &VariantSpec,
-    visitors: &[Visitor],
+/// Signs in so often, within the limit. Returns the number of logins.
+fn sign_in_many(
+    spec: &VariantSpec,
+    users: &[TestUser],
     server: &Server,
     logins: usize,
     limit: Duration,
 ) -> Result<usize, CompareError> {
     let (left, done, start) = (AtomicUsize::new(logins), AtomicUsize::new(0), Instant::now());
     let (left, done) = (&left, &done);
-    let one_after_the_other = |visitor: &Visitor| {
-        let mut connection = Connection::to(server.origin.clone());
+    let sign_in_repeatedly = |user: &TestUser| {
+        let mut connection = Connection::new(server.origin.clone());
         while start.elapsed() < limit
             && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
         {
-            let mut visitor = visitor.clone();
-            visitor.sign_in(method, &mut connection)?;
-            visitor.take(&method.call, &mut connection)?;
+            let mut user = user.clone();
+            user.sign_in(spec, &mut connection)?;
+            user.run_step(&spec.call, &mut connection)?;
             done.fetch_add(1, Ordering::Relaxed);
         }
         Ok::<(), CompareError>(())
     };
     thread::scope(|scope| {
         let signing_in: Vec<_> =
-            visitors.iter().map(|visitor| scope.spawn(move || one_after_the_other(visitor))).collect();
+            users.iter().map(|user| scope.spawn(move || sign_in_repeatedly(user))).collect();
         signing_in.into_iter().try_for_each(|thread| thread.join().map_err(|_| CompareError::Generator)?)
     })?;
     Ok(done.load(Ordering::Relaxed))

@@ -1,7 +1,6 @@
-//! The Postgres of a comparison: as durable as in production, nobody else's, and asked what it has done.
+//! The benchmark's Postgres: private, as durable as in production, with counts of its CPU time and statements.
 //!
-//! Queries are not checked against the schema here: what is asked is of Postgres itself, and of systems that are not
-//! this one.
+//! Queries are not checked against the schema at compile time: they read Postgres' own catalogues.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,19 +15,19 @@ use dualauth_postgres::PrivatePostgres;
 use super::CompareError;
 use super::proc_usage::{self, Cpu, ProcessTree};
 
-/// Postgres' own settings. Each node may have 15 connections.
+/// Server settings. The default of 100 connections is too low: each node may open 15.
 const SETTINGS: [(&str, &str); 1] = [("max_connections", "300")];
 
-/// Counts statements; comes with most packages of Postgres, but not with all.
+/// Preloads the extension that counts statements. Not every package of Postgres contains it.
 const COUNTING: (&str, &str) = ("shared_preload_libraries", "pg_stat_statements");
 
-/// What every database of a comparison is called in the beginning.
+/// Prefix of the names of all databases of a comparison.
 const PREFIX: &str = "compare_";
 
-/// It, and what is known of it. It is spoken to from a thread that may block.
+/// The benchmark's Postgres. Its methods block, so they must not be called from an async task.
 pub(super) struct Postgres {
     runtime: Handle,
-    /// `None`: it is stopped.
+    /// `None` while it is stopped.
     running: Option<PrivatePostgres>,
     home: std::path::PathBuf,
     settings: Vec<(&'static str, &'static str)>,
@@ -39,18 +38,18 @@ pub(super) struct Postgres {
     pub(super) counts_statements: bool,
 }
 
-/// How often each statement was executed, by its number.
+/// Executions of each statement, by its `queryid`.
 pub(super) type Statements = BTreeMap<i64, i64>;
 
 impl Postgres {
-    /// Starts it, below this folder.
+    /// Starts it, with its cluster below this folder.
     pub(super) fn start(home: &Path, runtime: &Handle) -> Result<Self, CompareError> {
         let plain = SETTINGS.to_vec();
         let running = runtime.block_on(PrivatePostgres::start(home, &plain))?;
         let url = url_of(&running)?;
-        // Away from the databases that are measured, and open as long as it is wanted: to connect takes time and CPU.
+        // In a database that is not measured, and kept open: connecting takes time and CPU.
         let admin = runtime.block_on(PgPoolOptions::new().max_connections(1).connect(url.as_str()))?;
-        let (version, can_count) = runtime.block_on(about(&admin))?;
+        let (version, can_count) = runtime.block_on(server_info(&admin))?;
         runtime.block_on(drop_leftovers(&admin))?;
         let mut postgres = Self {
             runtime: runtime.clone(),
@@ -66,22 +65,22 @@ impl Postgres {
         if can_count {
             postgres.settings.push(COUNTING);
             postgres.stop();
-            postgres.go_on()?;
+            postgres.restart()?;
             postgres.execute("create extension if not exists pg_stat_statements".to_owned())?;
         }
         postgres.find_postmaster()?;
         Ok(postgres)
     }
 
-    /// Stops it, as an operator would.
+    /// Stops it by a fast shutdown, as an operator would.
     pub(super) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             self.runtime.block_on(running.stop());
         }
     }
 
-    /// Starts it again, at the same address.
-    pub(super) fn go_on(&mut self) -> Result<(), CompareError> {
+    /// Starts it again with the same address and data.
+    pub(super) fn restart(&mut self) -> Result<(), CompareError> {
         self.running = Some(self.runtime.block_on(PrivatePostgres::start(&self.home, &self.settings))?);
         self.find_postmaster()
     }
@@ -93,7 +92,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Makes an empty database.
+    /// Creates an empty database and returns its URL.
     pub(super) fn create_database(&self, name: &str) -> Result<Url, CompareError> {
         let name = format!("{PREFIX}{name}");
         self.execute(format!("create database {name}"))?;
@@ -102,22 +101,22 @@ impl Postgres {
         Ok(url)
     }
 
-    /// Drops one that nobody needs any more.
+    /// Drops a database, closing its connections.
     pub(super) fn drop_database(&self, database: &Url) -> Result<(), CompareError> {
-        self.execute(drop_by_force(name_of(database)))
+        self.execute(drop_database_sql(name_of(database)))
     }
 
-    /// The CPU time of all of its processes.
+    /// CPU time of all its processes. `None`: unknown.
     pub(super) fn cpu(&self, processes: &ProcessTree) -> Option<Cpu> {
         (self.postmaster != 0).then(|| processes.cpu_of_tree(self.postmaster))
     }
 
-    /// How often each statement was executed in this database so far. That is asked from another.
+    /// Executions of each statement in this database so far, queried from another database. `None`: they are not counted.
     pub(super) fn statements(&self, database: &Url) -> Result<Option<Statements>, CompareError> {
         if !self.counts_statements {
             return Ok(None);
         }
-        // Without the statements' texts, which it would read from a file.
+        // `false`: without the statements' texts, which Postgres would read from a file.
         let counted = sqlx::query_as::<_, (i64, i64)>(
             "select s.queryid, sum(s.calls)::bigint from pg_stat_statements(false) s
              join pg_database d on d.oid = s.dbid where d.datname = $1 and s.queryid is not null group by s.queryid",
@@ -126,7 +125,7 @@ impl Postgres {
         Ok(Some(counted.into_iter().collect()))
     }
 
-    /// What a database takes on disk, in bytes, once all is written.
+    /// Size of a database on disk, in bytes, after a checkpoint.
     pub(super) fn size(&self, database: &Url) -> Result<i64, CompareError> {
         self.execute("checkpoint".to_owned())?;
         let size = sqlx::query_scalar("select pg_database_size($1::name)").bind(name_of(database));
@@ -153,7 +152,7 @@ fn name_of(database: &Url) -> &str {
     database.path().trim_start_matches('/')
 }
 
-fn drop_by_force(name: &str) -> String {
+fn drop_database_sql(name: &str) -> String {
     format!("drop database {name} with (force)")
 }
 
@@ -161,7 +160,7 @@ async fn execute(admin: &PgPool, statement: String) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(admin).await.map(drop)
 }
 
-async fn about(admin: &PgPool) -> Result<(String, bool), sqlx::Error> {
+async fn server_info(admin: &PgPool) -> Result<(String, bool), sqlx::Error> {
     sqlx::query_as(
         "select current_setting('server_version'),
                 exists (select from pg_available_extensions where name = 'pg_stat_statements')",
@@ -170,14 +169,14 @@ async fn about(admin: &PgPool) -> Result<(String, bool), sqlx::Error> {
     .await
 }
 
-/// Of a run that was broken off, or whose databases somebody may have wanted to look at.
+/// Drops the databases of the previous run, which are kept after it for inspection.
 async fn drop_leftovers(admin: &PgPool) -> Result<(), sqlx::Error> {
     let left: Vec<String> = sqlx::query_scalar("select datname::text from pg_database where datname like $1")
         .bind(format!("{}%", PREFIX.replace('_', "\\_")))
         .fetch_all(admin)
         .await?;
     for name in left {
-        execute(admin, drop_by_force(&name)).await?;
+        execute(admin, drop_database_sql(&name)).await?;
     }
     Ok(())
 }

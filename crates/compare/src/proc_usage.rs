@@ -1,4 +1,4 @@
-//! The CPU time and the memory that processes use, as the kernel counts them. Linux tells; of other systems nothing is known.
+//! CPU time and memory of processes, from `/proc`. On systems other than Linux nothing is known.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use std::time::Duration;
 use procfs::process::{Process, all_processes};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The CPU time of processes by their numbers, in nanoseconds.
+/// CPU time of processes by pid, in nanoseconds.
 pub(super) type Cpu = HashMap<u32, u64>;
 
-/// All processes of a moment, by who started them.
+/// The children of each process, by pid, at a moment.
 pub(super) struct ProcessTree(HashMap<u32, Vec<u32>>);
 
 impl ProcessTree {
-    /// Those of now. `None`: this system does not tell.
-    pub(super) fn look() -> Option<Self> {
+    /// Takes a snapshot of all processes. `None`: unsupported system.
+    pub(super) fn snapshot() -> Option<Self> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-        for (pid, parent) in with_parents()? {
+        for (pid, parent) in pids_with_parent()? {
             children.entry(parent).or_default().push(pid);
         }
         Some(Self(children))
     }
 
-    /// The CPU time of one and of all that it started. One that has ended in the meantime took none.
+    /// CPU time of a process and its descendants. One that has exited since the snapshot counts as zero.
     pub(super) fn cpu_of_tree(&self, root: u32) -> Cpu {
         let tree = self.tree(root).into_iter();
         tree.map(|pid| (pid, cpu_of_process(pid).unwrap_or_default())).collect()
     }
 
-    /// What one and all that it started hold in memory, in bytes, less what they share with others.
+    /// Memory of a process and its descendants, in bytes, with a proportional share of shared pages (PSS).
     pub(super) fn memory_of_tree(&self, root: u32) -> u64 {
         self.tree(root).into_iter().filter_map(memory_of_process).sum()
     }
@@ -45,14 +45,14 @@ impl ProcessTree {
     }
 }
 
-/// The CPU time of this thread.
+/// CPU time of the calling thread.
 pub(super) fn cpu_of_this_thread() -> Duration {
     let used = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(used.tv_sec.unsigned_abs(), u32::try_from(used.tv_nsec).unwrap_or_default())
 }
 
 #[cfg(target_os = "linux")]
-fn with_parents() -> Option<impl Iterator<Item = (u32, u32)>> {
+fn pids_with_parent() -> Option<impl Iterator<Item = (u32, u32)>> {
     let parent = |process: Process| parent_in(&process).map(|parent| (process.pid().unsigned_abs(), parent));
     Some(all_processes().ok()?.flatten().filter_map(parent))
 }
@@ -67,20 +67,20 @@ fn process(pid: u32) -> Option<Process> {
     Process::new(pid.try_into().ok()?).ok()
 }
 
-/// Who started a process. `None`: it has ended, or this system does not tell.
+/// The parent's pid. `None`: the process has exited, or the system is unsupported.
 #[cfg(target_os = "linux")]
 pub(super) fn parent_of(pid: u32) -> Option<u32> {
     parent_in(&process(pid)?)
 }
 
-/// In nanoseconds, where the time of `stat` would be too coarse (proc_pid_schedstat(5)).
+/// In nanoseconds, from `schedstat` (proc_pid_schedstat(5)): `stat` counts in ticks, which is too coarse.
 #[cfg(target_os = "linux")]
 fn cpu_of_process(pid: u32) -> Option<u64> {
     let threads = process(pid)?.tasks().ok()?.flatten();
     Some(threads.filter_map(|thread| thread.schedstat().ok()).map(|thread| thread.sum_exec_runtime).sum())
 }
 
-/// Its proportional set size, in bytes.
+/// Proportional set size (PSS), in bytes.
 #[cfg(target_os = "linux")]
 fn memory_of_process(pid: u32) -> Option<u64> {
     let rollup = process(pid)?.smaps_rollup().ok()?.memory_map_rollup;
@@ -88,7 +88,7 @@ fn memory_of_process(pid: u32) -> Option<u64> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn with_parents() -> Option<std::iter::Empty<(u32, u32)>> {
+fn pids_with_parent() -> Option<std::iter::Empty<(u32, u32)>> {
     None
 }
 
@@ -122,11 +122,11 @@ mod tests {
                 .spawn()
                 .expect("a shell");
             let id = child.id();
-            let look = || ProcessTree::look().expect("processes");
-            while look().tree(id).len() < 2 {
+            let snapshot = || ProcessTree::snapshot().expect("processes");
+            while snapshot().tree(id).len() < 2 {
                 std::thread::yield_now();
             }
-            let (cpu, memory) = (look().cpu_of_tree(id), look().memory_of_tree(id));
+            let (cpu, memory) = (snapshot().cpu_of_tree(id), snapshot().memory_of_tree(id));
             child.kill().expect("it ends");
             child.wait().expect("it ended");
             (cpu.into_values().sum::<u64>(), memory)

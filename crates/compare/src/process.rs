@@ -1,4 +1,4 @@
-//! Processes that are started to be measured, and that end with this one, however it ends.
+//! Child processes that stop with this process, even if it is killed.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -11,52 +11,53 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::CompareError;
 
-/// Runs a program, tells its number, and stops it when standard input ends, which it does with whoever holds the other
-/// end. All that the program writes goes to standard error.
-const GUARDIAN: &str = r#"exec 3<&0
+/// Runs a program, prints its pid, and stops it at the end of standard input, whose other end this process holds: the kernel
+/// closes it even when this process is killed. All output of the program goes to standard error.
+const WATCHDOG: &str = r#"exec 3<&0
 sh -c 'echo $$; exec "$@" >&2' sh "$@" </dev/null 3<&- &
 cat <&3 >/dev/null
 kill -TERM $! 2>/dev/null
 wait $!"#;
 
-/// How long a program may take to stop when it is told to, and how often it is looked after.
-const PATIENCE: Duration = Duration::from_secs(5);
-const PAUSE: Duration = Duration::from_millis(5);
+/// How long a program may take to stop after SIGTERM before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause between two checks whether it has stopped.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What is started, and how.
+/// A command, its environment and its working directory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Launch {
     /// The program and its arguments.
     pub(super) command: Vec<String>,
-    /// Its environment: this and `PATH`, so that what is set here for other purposes changes no figure.
+    /// The environment: these variables and `PATH` only, so that nothing else in ours changes a figure.
     pub(super) environment: Vec<(String, String)>,
-    /// Where; none: where this program was started.
+    /// The working directory; `None`: that of this process.
     pub(super) folder: Option<PathBuf>,
 }
 
-/// A program that runs for as long as this value lives.
+/// A running program, which is stopped when this value is dropped.
 pub(super) struct Process {
-    guardian: Child,
+    watchdog: Child,
     pid: u32,
 }
 
 impl Launch {
-    /// Starts it. What it writes is added to this file.
+    /// Starts it. Its output is appended to this file.
     pub(super) fn start(&self, log: &Path) -> Result<Process, CompareError> {
-        let guardian = ["sh", "-c", GUARDIAN, "sh"].map(str::to_owned);
-        let words = [guardian.as_slice(), &self.command].concat();
-        let mut command = self.command(&words, log)?;
+        let watchdog = ["sh", "-c", WATCHDOG, "sh"].map(str::to_owned);
+        let arguments = [watchdog.as_slice(), &self.command].concat();
+        let mut command = self.command(&arguments, log)?;
         let started = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut guardian = started.map_err(|error| self.failed(&error.to_string()))?;
-        let output = guardian.stdout.take().ok_or_else(|| self.failed("it has no output"))?;
+        let mut watchdog = started.map_err(|error| self.failed(&error.to_string()))?;
+        let output = watchdog.stdout.take().ok_or_else(|| self.failed("could not read its output"))?;
         let mut line = String::new();
         let read = BufReader::new(output).read_line(&mut line).ok();
         let pid = read.and_then(|_| line.trim().parse().ok());
-        let pid = pid.ok_or_else(|| self.failed("it has no process number"))?;
-        Ok(Process { guardian, pid })
+        let pid = pid.ok_or_else(|| self.failed("could not read its pid"))?;
+        Ok(Process { watchdog, pid })
     }
 
-    /// Runs it to its end, which has to be a success.
+    /// Runs it, and waits until it exits successfully.
     pub(super) fn run(&self, log: &Path) -> Result<(), CompareError> {
         let status = self.command(&self.command, log)?.stdin(Stdio::null()).stdout(Stdio::null()).status();
         match status {
@@ -66,8 +67,9 @@ impl Launch {
         }
     }
 
-    fn command(&self, words: &[String], log: &Path) -> Result<Command, CompareError> {
-        let (program, arguments) = words.split_first().ok_or_else(|| self.failed("there is no command"))?;
+    fn command(&self, arguments: &[String], log: &Path) -> Result<Command, CompareError> {
+        let (program, arguments) =
+            arguments.split_first().ok_or_else(|| self.failed("the command is empty"))?;
         let log = File::options().create(true).append(true).open(log);
         let mut command = Command::new(program);
         command.args(arguments).env_clear();
@@ -86,7 +88,7 @@ impl Launch {
 }
 
 impl Process {
-    /// Its number.
+    /// Its process id.
     pub(super) fn pid(&self) -> u32 {
         self.pid
     }
@@ -94,23 +96,23 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.guardian.stdin.take());
-        let told = Instant::now();
-        while told.elapsed() < PATIENCE {
-            // There is nothing to be done about one that does not end well.
-            if !matches!(self.guardian.try_wait(), Ok(None)) {
+        drop(self.watchdog.stdin.take());
+        let started = Instant::now();
+        while started.elapsed() < STOP_TIMEOUT {
+            // Exited, or can't be waited for.
+            if !matches!(self.watchdog.try_wait(), Ok(None)) {
                 return;
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(POLL_INTERVAL);
         }
         if let Some(pid) = self.pid.try_into().ok().and_then(Pid::from_raw) {
             let _ = kill_process(pid, Signal::KILL);
         }
-        let _ = self.guardian.wait();
+        let _ = self.watchdog.wait();
     }
 }
 
-/// A port that nobody listens on. Somebody else may take it before it is used; then what was to use it says so.
+/// An unused local port. If another process takes it first, the server fails to bind it and its log says so.
 pub(super) fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
@@ -134,7 +136,7 @@ mod tests {
         while written() != "hello\n" {
             std::thread::yield_now();
         }
-        assert_eq!(super::super::proc_usage::parent_of(process.pid()), Some(process.guardian.id()));
+        assert_eq!(super::super::proc_usage::parent_of(process.pid()), Some(process.watchdog.id()));
         drop(process);
         assert_eq!(written(), "hello\nstopped\n");
         std::fs::remove_file(&log).expect("it is there");

@@ -1,4 +1,4 @@
-//! What a comparison has found: the shape of `comparison.json`, from which every other form is made.
+//! Format of `comparison.json`, from which the other formats of a report are rendered.
 
 mod cells;
 mod charts;
@@ -31,178 +31,178 @@ use super::statistics::{self, Estimate};
 use super::target::{CredentialKind, Transport};
 use super::variant::DUALAUTH;
 
-/// What a run has found. Where a figure has no meaning, or could not be had, it is null.
+/// Results of a run. A figure that has no meaning, or could not be measured, is null.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = Comparison)]
 pub struct Report {
-    /// Where, when and how it was measured.
+    /// When, where and how it was measured.
     pub environment: RunInfo,
-    /// What the load generator itself is able to do.
+    /// Limits of the load generator itself.
     pub generator: GeneratorLimit,
-    /// What every ratio is to: an actix handler that gives an answer with as long a body, and does nothing else.
+    /// The reference of every ratio: an actix handler with a response body of the same length and no logic.
     pub bare: Option<BaselineResults>,
-    /// What was compared.
+    /// Results by variant.
     pub variants: Vec<Variant>,
 }
 
-/// Where, when and how it was measured.
+/// When, where and how it was measured.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedWhere)]
 pub struct RunInfo {
-    /// When it began.
+    /// Start of the run.
     pub at: DateTime<Utc>,
-    /// How long it took, in seconds.
+    /// Duration of the run, in seconds.
     pub seconds: f64,
     /// `quick` or `full`.
     pub profile: String,
     /// dualauth's version.
     pub version: String,
-    /// Whether it was compiled with optimisations. If not, its CPU times say nothing.
+    /// Whether it was compiled with optimisations. If not, its CPU times mean nothing.
     pub optimised: bool,
-    /// The operating system, with its version.
+    /// Name and release of the kernel.
     pub system: String,
-    /// The kind of processor.
+    /// Model name of the processor.
     pub processor: Option<String>,
-    /// Cores that servers ran on.
+    /// Number of cores of the servers.
     pub server_cores: usize,
-    /// Cores that the load generator and Postgres ran on.
+    /// Number of cores of the load generator and Postgres.
     pub load_cores: usize,
-    /// In bytes.
+    /// Memory of the machine, in bytes.
     pub memory_bytes: Option<u64>,
     /// Postgres' version.
     pub postgres: Option<String>,
-    /// How many wanted to run on average in the minute before it began.
+    /// Load average of the minute before the run.
     pub load_average: Option<f64>,
-    /// The part of all CPU time meanwhile that the host of a virtual machine gave to others.
+    /// Part of the CPU time during the run that the hypervisor gave to other virtual machines (steal), from 0 to 1.
     #[serde(default)]
     pub stolen: Option<f64>,
-    /// Rounds.
+    /// Measured rounds.
     pub rounds: usize,
-    /// How long a slice is, in milliseconds.
+    /// Duration of a slice, in milliseconds.
     pub slice_ms: u64,
-    /// Connections to each node, which were kept alive.
+    /// Keep-alive connections to each node.
     pub connections: usize,
-    /// Requests a second at the fixed rate.
+    /// The fixed rate, in requests per second.
     pub fixed_rate: f64,
-    /// Where the server was that ran already. All else here is of the machine that asked it.
+    /// URL of the server, if it ran already. Everything else here describes the machine of the client.
     pub url: Option<String>,
-    /// What a reader has to know before believing it.
+    /// Conditions that make figures unreliable.
     pub warnings: Vec<String>,
 }
 
-/// The load generator.
+/// Limits of the load generator.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedGenerator)]
 pub struct GeneratorLimit {
-    /// The most requests a second that it can send and check, with a server that does nothing at all.
+    /// The most requests per second that it can send and check, against a server that does no work.
     pub requests_per_second: Option<f64>,
-    /// The CPU time that it takes for each, in microseconds.
+    /// Its CPU time per request, in microseconds.
     pub cpu_us: Option<f64>,
-    /// The names of variants whose requests/s are its limit, and not theirs.
+    /// Names of variants whose throughput is limited by the generator.
     pub bottleneck_for: Vec<String>,
 }
 
-/// The bare handler.
+/// Results of the bare handler.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedBare)]
 pub struct BaselineResults {
-    /// In a closed loop.
+    /// Throughput in a closed loop.
     pub requests_per_second: Option<Estimate>,
-    /// In microseconds a request.
+    /// CPU time per request, in microseconds.
     pub server_cpu_us: Option<Estimate>,
-    /// At the fixed rate.
+    /// Latency at the fixed rate.
     pub latency: Latency,
-    /// Over many connections.
+    /// Results over many connections.
     #[serde(default)]
     pub many_connections: Option<ManyConnections>,
 }
 
-/// What a request costs when many connections ask at once, in a closed loop. System calls then serve several of them, and
-/// hide less of what the server itself does.
+/// Cost of a request in a closed loop over many connections. A system call then serves several requests, so that the
+/// server's own work is a larger part of the cost.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedManyConnections)]
 pub struct ManyConnections {
-    /// How many there are.
+    /// Number of connections.
     pub connections: usize,
-    /// As fast as it goes.
+    /// Throughput.
     pub requests_per_second: Option<Estimate>,
-    /// The server's CPU time for each request, in microseconds.
+    /// The server's CPU time per request, in microseconds.
     pub server_cpu_us: Option<Estimate>,
-    /// The same, as a multiple of the bare handler's in the same round; null of the bare handler itself.
+    /// The same, as a multiple of the bare handler's in the same round. Null for the bare handler itself.
     pub server_cpu_ratio: Option<Estimate>,
 }
 
-/// A way to be somebody, measured.
+/// Results of one variant.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedVariant)]
 pub struct Variant {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// Whose it is: `dualauth`, or another one's name.
+    /// The system: `dualauth`, or the name of another.
     pub system: String,
     /// `session` or `jwt`.
     pub mode: CredentialKind,
     /// `cookie` or `bearer`.
     pub transport: Transport,
-    /// How tokens are signed.
+    /// Signature algorithm of tokens.
     pub algorithm: Option<String>,
     /// Where sessions are looked up: `always` in Postgres, or `cached`.
     pub lookup: Option<String>,
     /// Whether tokens can be revoked: `off`, or by the `feed`.
     pub revocation: Option<String>,
-    /// How many nodes shared the requests.
+    /// Number of nodes that shared the requests.
     pub nodes: usize,
-    /// How many connections each node had, but where it is said that there are many.
+    /// Connections to each node, except in `many_connections`.
     #[serde(default)]
     pub connections: usize,
-    /// In a closed loop: as fast as it goes.
+    /// Throughput in a closed loop.
     pub requests_per_second: Option<f64>,
-    /// At the fixed rate.
+    /// Median latency at the fixed rate, in milliseconds.
     pub p50_ms: Option<f64>,
-    /// At the fixed rate.
+    /// 99th percentile of latency at the fixed rate, in milliseconds.
     pub p99_ms: Option<f64>,
-    /// The servers' CPU time for each request, in microseconds.
+    /// The servers' CPU time per request, in microseconds.
     pub server_cpu_us: Option<f64>,
     /// The same, as a multiple of the bare handler's in the same round.
     pub server_cpu_ratio: Option<f64>,
-    /// Postgres' CPU time for each request, in microseconds, less what it takes when nobody asks.
+    /// Postgres' CPU time per request, in microseconds, less its CPU time without load.
     pub postgres_cpu_us: Option<f64>,
-    /// Statements for each request, but for those that nodes run by themselves.
+    /// SQL statements per request, without those that nodes run in the background.
     pub sql_per_request: Option<f64>,
-    /// A request, in bytes.
+    /// Size of a request, in bytes.
     pub bytes_sent: usize,
-    /// Its answer, in bytes.
+    /// Size of its response, in bytes.
     pub bytes_received: usize,
-    /// How long a credential lives on after its end was acknowledged.
+    /// How long a credential is accepted after the acknowledgement of its logout.
     pub revocation_delay_ms: Option<RevocationDelayByNode>,
-    /// With the most logins that were tried; null when they were too few to tell it from nothing.
+    /// Memory per login with the largest number of logins, in bytes. Null when it was within the noise.
     pub memory_bytes_per_login: Option<f64>,
-    /// With the most logins that were tried.
+    /// Disk space per login with the largest number of logins, in bytes.
     pub disk_bytes_per_login: Option<f64>,
-    /// While Postgres was away.
+    /// Responses during an outage of Postgres.
     pub outage: Option<Outage>,
-    /// How far the figures above can be trusted.
+    /// Confidence intervals of the figures above.
     pub intervals: Intervals,
-    /// Over many connections; null with several nodes, and of other systems.
+    /// Results over many connections. Null with several nodes, and for other systems.
     #[serde(default)]
     pub many_connections: Option<ManyConnections>,
-    /// Closed loop and fixed rate.
+    /// Latencies in a closed loop and at the fixed rate.
     pub latency: LatencyByPace,
-    /// Where the bytes are.
+    /// Bytes of a request and its response, by part.
     pub bytes: WireSize,
-    /// What it costs to sign in.
+    /// Cost of a sign-in.
     pub login: Option<ActionCost>,
-    /// What it costs to get a new credential for the old one.
+    /// Cost of a refresh.
     pub refresh: Option<ActionCost>,
-    /// What a login weighs, by how many there are.
+    /// Memory and disk per login, by number of logins.
     pub footprint: Vec<LoginFootprint>,
 }
 
-/// Medians over the rounds, with intervals, by figure. Of p50 and p99 that is the median of each slice's own; the figures
-/// of a variant are of all its waits together.
+/// Medians over the rounds, with confidence intervals, by figure. Those of p50 and p99 are over the values of each slice; the
+/// variant's own p50 and p99 are over all of its requests.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedIntervals)]
-#[expect(missing_docs, reason = "each is the interval of the figure of this name")]
+#[expect(missing_docs, reason = "each is the interval of the variant's figure of the same name")]
 pub struct Intervals {
     pub requests_per_second: Option<Estimate>,
     pub p50_ms: Option<Estimate>,
@@ -212,39 +212,39 @@ pub struct Intervals {
     pub postgres_cpu_us: Option<Estimate>,
 }
 
-/// How long clients waited, in both kinds of load.
+/// Latencies in both kinds of load.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedLatencies)]
 pub struct LatencyByPace {
-    /// Each connection asks as soon as it was answered.
+    /// Closed loop: each connection sends as soon as the previous request is answered.
     pub closed_loop: Latency,
-    /// Each request has its time, and waits from then on.
+    /// Fixed rate: each latency counts from the time at which the request was due.
     pub fixed_rate: Latency,
 }
 
-/// In milliseconds, the time within which so many were answered.
+/// Distribution of latencies, in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedLatency)]
 pub struct Latency {
-    /// How many were timed.
+    /// Number of requests.
     #[serde(default)]
     pub count: u64,
-    /// Half of them.
+    /// Median.
     pub p50: Option<f64>,
-    /// Nine of ten.
+    /// 90th percentile.
     pub p90: Option<f64>,
-    /// 99 of a hundred.
+    /// 99th percentile.
     pub p99: Option<f64>,
-    /// 999 of a thousand.
+    /// 99.9th percentile.
     pub p999: Option<f64>,
-    /// All.
+    /// Maximum.
     pub max: Option<f64>,
-    /// The whole distribution: the part of all requests, and the time within which these were answered.
+    /// The distribution as pairs of quantile (0 to 1) and latency.
     #[schema(schema_with = curve_schema)]
     pub curve: Vec<(f64, f64)>,
 }
 
-/// A list of pairs, said so that generators of clients understand it: few know tuples.
+/// A list of pairs as arrays of two numbers: few client generators support tuples.
 fn curve_schema() -> Array {
     let number = ObjectBuilder::new()
         .schema_type(Type::Number)
@@ -252,38 +252,38 @@ fn curve_schema() -> Array {
     let pair = ArrayBuilder::new().items(number).min_items(Some(2)).max_items(Some(2));
     ArrayBuilder::new()
         .items(pair)
-        .description(Some("The whole distribution: the part of all requests, and the time within which these were answered."))
+        .description(Some("The distribution as pairs of quantile (0 to 1) and latency."))
         .build()
 }
 
-/// A request and its answer, in bytes.
+/// Bytes of a request and its response, by part.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedBytes)]
 pub struct WireSize {
-    /// Of the request: its first line, each header, the body.
+    /// Bytes of the request: first line, each header, body.
     pub sent: BTreeMap<String, usize>,
-    /// Of the answer: likewise.
+    /// Bytes of the response: first line, each header, body.
     pub received: BTreeMap<String, usize>,
 }
 
-/// What one costs: medians over the rounds.
+/// Cost of a sign-in or refresh: medians over the rounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedCost)]
 pub struct ActionCost {
-    /// Server CPU, in microseconds.
+    /// Server CPU time, in microseconds.
     pub server_cpu_us: Option<f64>,
-    /// Postgres CPU, in microseconds; null when it was less than what Postgres does by itself.
+    /// Postgres CPU time, in microseconds. Null when it was less than that of Postgres' background work.
     pub postgres_cpu_us: Option<f64>,
-    /// Statements.
+    /// SQL statements.
     pub sql: Option<f64>,
-    /// How long a client waits, in milliseconds, when nobody else is there.
+    /// Median latency without concurrent load, in milliseconds.
     pub p50_ms: Option<f64>,
-    /// How far they can be trusted.
+    /// Confidence intervals of these figures.
     #[serde(default)]
     pub intervals: ActionCostIntervals,
 }
 
-/// How far what is told of a cost can be trusted.
+/// Confidence intervals of the cost of a sign-in or refresh.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedCostIntervals)]
 pub struct ActionCostIntervals {
@@ -301,7 +301,8 @@ const HTML: &str = "comparison.html";
 const TEXTBOOK: &str = "comparison.textbook.json";
 
 impl Report {
-    /// dualauth in this mode, on one node, as textbooks have it or as it is; with the first algorithm.
+    /// The variant of dualauth on one node with this mode and transport, in the textbook or the default configuration, and with
+    /// the first algorithm.
     pub fn dualauth(
         &self,
         mode: CredentialKind,
@@ -318,20 +319,20 @@ impl Report {
         })
     }
 
-    /// The same, with every figure as exact as a measurement of it can be.
+    /// The report with every measured figure rounded to three significant digits.
     pub(super) fn rounded(self) -> Self {
         let rounded = serde_json::to_value(&self).and_then(|mut report| {
             round(&mut report);
             serde_json::from_value(report)
         });
-        // Only what is no number can't be written and read, and is not rounded either.
+        // Fails for NaN and infinity only, which can't be rounded either.
         rounded.unwrap_or(self)
     }
 
-    /// Writes every form of it into a folder, which is made.
+    /// Writes all four files into a folder, which is created if missing.
     ///
     /// # Errors
-    /// When that can't be done.
+    /// When a file can't be written, or a chart can't be drawn.
     pub fn write(&self, folder: &Path) -> Result<(), CompareError> {
         let failed = |error| CompareError::Folder(folder.to_owned(), error);
         std::fs::create_dir_all(folder).map_err(failed)?;
@@ -340,7 +341,7 @@ impl Report {
         let files =
             [(JSON, json), (MARKDOWN, self.to_markdown()), (HTML, self.to_html()?), (TEXTBOOK, textbook)];
         for (name, text) in files {
-            // Whole or not at all: a server may be about to read it.
+            // Renamed into place, since a server may read the file at the same time.
             let (path, draft) = (folder.join(name), folder.join(format!("{name}.draft")));
             std::fs::write(&draft, text).and_then(|()| std::fs::rename(draft, path)).map_err(failed)?;
         }
@@ -352,7 +353,7 @@ fn pretty(value: &impl Serialize) -> std::io::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
-/// Every number in it that is none of things counted.
+/// Rounds all floating-point numbers in it. Counts are integers and stay exact.
 fn round(value: &mut Value) {
     match value {
         Value::Number(number) if number.is_f64() => {

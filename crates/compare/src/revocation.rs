@@ -1,5 +1,5 @@
-//! How long a credential lives on after its end was acknowledged: found by showing it all the time, on the node that
-//! ended it and on another one.
+//! Revocation delay: how long a credential is still accepted after its logout was acknowledged. Measured by using it
+//! continuously, on the node that handles the logout and on another one.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,20 +14,20 @@ use serde_json::Value;
 use super::http::{Connection, Origin};
 use super::report::{DelayDistribution, RevocationDelayByNode};
 use super::target::VariantSpec;
+use super::test_user::{PreparedRequest, TestUser};
 use super::testbed::Server;
 use super::variant::{NodeGroup, RunningVariant};
-use super::visitor::{PreparedRequest, Visitor};
 use super::{CompareError, Plan, Progress, rounds, run};
 
-/// How long it is shown before it is ended: each node has seen it many times by then.
-const BEFORE: Duration = Duration::from_millis(15);
+/// How long a credential is used before its logout, so that each node has cached it.
+const WARM_UP: Duration = Duration::from_millis(15);
 
-/// Of those that outlive their end, some are enough: each takes all the time that there is.
-const OUTLIVERS: usize = 2;
+/// Logouts without effect after which a variant is measured no further: each takes the whole watch time.
+const MAX_NOT_REVOKED: usize = 2;
 
-/// Finds out how long credentials of all of these live on. They take turns, as in `rounds`. `others` are the second nodes,
-/// group by group. Of those whom nobody looks at closely, it finds out nothing.
-pub(super) fn find(
+/// Measures the revocation delay of all variants, interleaved as in `rounds`. `others` are the second nodes, by group. `None`
+/// for variants that the plan leaves out.
+pub(super) fn measure(
     members: &[RunningVariant],
     groups: &[NodeGroup],
     others: &[Option<Server>],
@@ -36,69 +36,67 @@ pub(super) fn find(
 ) -> Result<Vec<Option<RevocationDelayByNode>>, CompareError> {
     let mut trials: Vec<_> = members
         .iter()
-        .map(|participant| {
-            LogoutTrials::of(participant, &groups[participant.group], others[participant.group].as_ref())
-        })
+        .map(|variant| LogoutTrials::of(variant, &groups[variant.group], others[variant.group].as_ref()))
         .collect();
-    let looked_at: Vec<_> =
-        (0..members.len()).filter(|at| plan.looks_closely_at(&groups[members[*at].group])).collect();
-    progress.expect(plan.ends * looked_at.len());
-    for turn in rounds::turns(plan.ends, looked_at.len()) {
-        trials[looked_at[turn]].go_on(plan.watch)?;
+    let measured: Vec<_> =
+        (0..members.len()).filter(|at| plan.measures_revocation(&groups[members[*at].group])).collect();
+    progress.expect(plan.logouts * measured.len());
+    for at in rounds::interleaved_order(plan.logouts, measured.len()) {
+        trials[measured[at]].run_next(plan.revocation_watch)?;
         progress.step();
     }
-    Ok(trials.into_iter().map(|trial| trial.delay(plan.watch)).collect())
+    Ok(trials.into_iter().map(|trial| trial.delay(plan.revocation_watch)).collect())
 }
 
-/// Credentials of one participant that are ended one after the other.
+/// Successive logouts of one variant.
 struct LogoutTrials<'a> {
-    participant: &'a RunningVariant,
+    variant: &'a RunningVariant,
     servers: Vec<&'a Origin>,
-    /// What was seen on each of them.
+    /// Results on each of the servers.
     seen: Vec<RevocationSamples>,
 }
 
-/// In milliseconds.
+/// Results on one node, in milliseconds.
 #[derive(Clone, Default)]
 struct RevocationSamples {
-    /// How long those lived on that were refused.
+    /// Delays of the credentials that were refused.
     refused: Vec<f64>,
-    /// What was left of the others' lives, if that is known.
-    outlivers: Vec<Option<f64>>,
+    /// Remaining lifetimes, at the logout, of the credentials that were not refused; `None`: unknown.
+    not_revoked: Vec<Option<f64>>,
 }
 
 impl<'a> LogoutTrials<'a> {
-    fn of(participant: &'a RunningVariant, group: &'a NodeGroup, other: Option<&'a Server>) -> Self {
+    fn of(variant: &'a RunningVariant, group: &'a NodeGroup, other: Option<&'a Server>) -> Self {
         let servers: Vec<_> =
             group.servers.iter().take(1).chain(other).map(|server| &server.origin).collect();
         let seen = vec![RevocationSamples::default(); servers.len()];
-        Self { participant, servers, seen }
+        Self { variant, servers, seen }
     }
 
-    fn go_on(&mut self, watch: Duration) -> Result<(), CompareError> {
-        if self.seen.iter().all(|seen| seen.outlivers.len() >= OUTLIVERS) {
+    fn run_next(&mut self, watch: Duration) -> Result<(), CompareError> {
+        if self.seen.iter().all(|seen| seen.not_revoked.len() >= MAX_NOT_REVOKED) {
             return Ok(());
         }
-        let mut visitor = self.participant.visitor.clone();
-        let outcomes = end_one(&self.participant.method, &mut visitor, &self.servers, watch)?;
+        let mut user = self.variant.user.clone();
+        let outcomes = measure_logout(&self.variant.spec, &mut user, &self.servers, watch)?;
         for (outcome, seen) in outcomes.into_iter().zip(&mut self.seen) {
             match outcome {
                 RevocationOutcome::Refused(delay) => seen.refused.push(milliseconds(delay)),
-                // It was looked at until now: that was left of its life as well.
-                RevocationOutcome::Outlived => {
-                    seen.outlivers.push(expires_in(&visitor).map(|left| milliseconds(left + watch)));
+                // The remaining lifetime at the logout: that of now, and the watch time.
+                RevocationOutcome::NotRevoked => {
+                    seen.not_revoked.push(expires_in(&user).map(|left| milliseconds(left + watch)));
                 }
             }
         }
         Ok(())
     }
 
-    /// On the first node, and on the second.
+    /// The distribution on the first node and on the second. `None` without results.
     fn delay(self, watch: Duration) -> Option<RevocationDelayByNode> {
         let mut seen = self
             .seen
             .into_iter()
-            .map(|seen| DelayDistribution::of(seen.refused, &seen.outlivers, milliseconds(watch)));
+            .map(|seen| DelayDistribution::of(seen.refused, &seen.not_revoked, milliseconds(watch)));
         let same_node = seen.next().flatten()?;
         Some(RevocationDelayByNode { same_node, other_node: seen.next().flatten() })
     }
@@ -108,55 +106,55 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// What was seen on one node.
+/// Result of one logout on one node.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RevocationOutcome {
-    /// It was refused: the last request that was accepted was sent so long after the end was acknowledged.
+    /// Refused. The last accepted request was sent this long after the acknowledgement of the logout.
     Refused(Duration),
-    /// It was accepted for as long as anybody looked.
-    Outlived,
+    /// Still accepted at the end of the watch time.
+    NotRevoked,
 }
 
-/// Signs in, ends it on the first of the servers, and tells what became of it on each of them.
-pub(super) fn end_one(
-    method: &VariantSpec,
-    visitor: &mut Visitor,
+/// Signs in and out on the first server, and measures on each server how long the credential is accepted.
+pub(super) fn measure_logout(
+    spec: &VariantSpec,
+    user: &mut TestUser,
     servers: &[&Origin],
     watch: Duration,
 ) -> Result<Vec<RevocationOutcome>, CompareError> {
-    let mut operator = Connection::to(servers[0].clone());
-    visitor.sign_in(method, &mut operator)?;
-    let call = visitor.call(method, operator.host());
-    let (course, watch) =
-        (LogoutSignals::default(), CredentialWatch { call: &call, refused: method.refused, time: watch });
+    let mut client = Connection::new(servers[0].clone());
+    user.sign_in(spec, &mut client)?;
+    let call = user.call(spec, client.host());
+    let (signals, watch) =
+        (LogoutSignals::default(), CredentialWatch { call: &call, refused: spec.refused, time: watch });
     thread::scope(|scope| {
-        let (answered, first_answers) = mpsc::channel();
-        let show = |origin| {
-            let (answered, course) = (answered.clone(), &course);
-            scope.spawn(move || watch.show(origin, course, &answered))
+        let (first_response, first_responses) = mpsc::channel();
+        let poll_until_refused = |origin| {
+            let (first_response, signals) = (first_response.clone(), &signals);
+            scope.spawn(move || watch.poll_until_refused(origin, signals, &first_response))
         };
-        let showing: Vec<_> = servers.iter().map(|origin| show(*origin)).collect();
-        first_answers.iter().take(servers.len()).for_each(drop);
-        thread::sleep(BEFORE);
-        let ended = visitor.take(&method.sign_out, &mut operator);
-        let _ = course.acknowledged.set(Instant::now());
-        if ended.is_err() {
-            course.is_broken_off.store(true, Ordering::Relaxed);
+        let polling: Vec<_> = servers.iter().map(|origin| poll_until_refused(*origin)).collect();
+        first_responses.iter().take(servers.len()).for_each(drop);
+        thread::sleep(WARM_UP);
+        let logged_out = user.run_step(&spec.sign_out, &mut client);
+        let _ = signals.acknowledged.set(Instant::now());
+        if logged_out.is_err() {
+            signals.is_aborted.store(true, Ordering::Relaxed);
         }
-        let outcomes: Vec<_> = showing.into_iter().map(thread::ScopedJoinHandle::join).collect();
-        ended?;
+        let outcomes: Vec<_> = polling.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        logged_out?;
         outcomes.into_iter().map(|outcome| outcome.map_err(|_| CompareError::Generator)?).collect()
     })
 }
 
-/// The moments of an end.
+/// Signals between the thread that logs out and those that use the credential.
 #[derive(Default)]
 struct LogoutSignals {
     acknowledged: OnceLock<Instant>,
-    is_broken_off: AtomicBool,
+    is_aborted: AtomicBool,
 }
 
-/// What is shown, what it is refused by, and for how long it is shown after its end.
+/// The request with the credential, the status that refuses it, and the watch time after the logout.
 #[derive(Clone, Copy)]
 struct CredentialWatch<'a> {
     call: &'a PreparedRequest,
@@ -165,50 +163,52 @@ struct CredentialWatch<'a> {
 }
 
 impl CredentialWatch<'_> {
-    /// Shows a credential until it is refused, or long enough. Tells when there is a first answer.
-    fn show(
+    /// Sends the request until it is refused or the watch time is over. Signals the first response.
+    fn poll_until_refused(
         self,
         origin: &Origin,
-        course: &LogoutSignals,
-        answered: &Sender<()>,
+        signals: &LogoutSignals,
+        first_response: &Sender<()>,
     ) -> Result<RevocationOutcome, CompareError> {
         let failed = |reason: String| CompareError::Answer { call: self.call.name(), reason };
-        let mut connection = Connection::to(origin.clone());
+        let mut connection = Connection::new(origin.clone());
         let mut last_accepted = None;
         loop {
             let sent = Instant::now();
             let response = connection.exchange(&self.call.request);
             if last_accepted.is_none() {
-                // Good or not: somebody waits for it.
-                let _ = answered.send(());
+                // Also after an error: the logout waits for it.
+                let _ = first_response.send(());
             }
             let response = response.map_err(|error| failed(error.to_string()))?;
-            let since = course.acknowledged.get().map(|end| sent.saturating_duration_since(*end));
+            let since = signals.acknowledged.get().map(|end| sent.saturating_duration_since(*end));
             match (self.call.is_answered_by(&response), since) {
-                (true, Some(since)) if since > self.time => return Ok(RevocationOutcome::Outlived),
+                (true, Some(since)) if since > self.time => return Ok(RevocationOutcome::NotRevoked),
                 (true, _) => last_accepted = Some(sent),
-                // Somebody's, and nobody's any more: anything else has another reason.
+                // Accepted before and refused now: revoked. Any other response is an error.
                 (false, _) if last_accepted.is_some() && response.status == self.refused => break,
-                (false, _) => return Err(failed(format!("answered {} around its end", response.status))),
+                (false, _) => {
+                    return Err(failed(format!("answered {} during the logout test", response.status)));
+                }
             }
-            if course.is_broken_off.load(Ordering::Relaxed) {
+            if signals.is_aborted.load(Ordering::Relaxed) {
                 break;
             }
         }
-        // Refused while the end was still on its way back: as fast as can be.
-        let end = *course.acknowledged.wait();
+        // Refused before the acknowledgement has arrived: the delay is zero.
+        let end = *signals.acknowledged.wait();
         Ok(RevocationOutcome::Refused(
             last_accepted.map_or(Duration::ZERO, |sent| sent.saturating_duration_since(end)),
         ))
     }
 }
 
-/// When the first of somebody's tokens runs out by itself, if they are JWTs (RFC 7519, section 4.1.4).
-fn expires_in(visitor: &Visitor) -> Option<Duration> {
+/// Time to the earliest `exp` of the user's JWTs (RFC 7519, section 4.1.4). `None` without one.
+fn expires_in(user: &TestUser) -> Option<Duration> {
     let expiry = |token: &str| {
         let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
         serde_json::from_slice::<Value>(&claims).ok()?.get("exp")?.as_i64()
     };
-    let left = visitor.secrets().filter_map(expiry).min()? - run::now().timestamp();
+    let left = user.values().filter_map(expiry).min()? - run::now().timestamp();
     Some(Duration::from_secs(u64::try_from(left).unwrap_or_default()))
 }

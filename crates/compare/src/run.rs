@@ -1,4 +1,4 @@
-//! A run, from the first server that is started to the report.
+//! A benchmark run, from the start of the servers to the report.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::cores::{Cores, on_a_thread_of_its_own};
+use super::cores::{Cores, run_on_own_thread};
 use super::cpu_usage::IdleBaseline;
 use super::extra_results::ExtraResults;
 use super::host::{self, CpuTicks};
@@ -19,15 +19,15 @@ use super::testbed::{Server, Testbed};
 use super::variants::RunningVariants;
 use super::{CompareError, Options, Plan, Progress, assemble, generator_limit};
 
-/// How long Postgres is watched while nobody asks.
-const QUIET: Duration = Duration::from_millis(1_500);
+/// How long Postgres is observed without load, for the idle baseline.
+const IDLE_TIME: Duration = Duration::from_millis(1_500);
 
-/// Compares, and tells what was found.
+/// Runs the benchmark and returns its report. Blocks.
 ///
 /// # Errors
-/// When a server does not start, or gives one wrong answer.
+/// When a server does not start, or a single response is wrong.
 pub fn run(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
-    on_a_thread_of_its_own(|| compare(options, runtime, progress))
+    run_on_own_thread(|| compare(options, runtime, progress))
 }
 
 fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
@@ -35,7 +35,7 @@ fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
     let (load, ticks) = (host::load_average(), CpuTicks::now());
     let mut report = match &options.url {
         Some(url) => elsewhere(options, url, progress)?,
-        None => here(options, runtime, progress)?,
+        None => compare_local(options, runtime, progress)?,
     };
     progress.end();
     report.environment.at = at;
@@ -43,45 +43,46 @@ fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<R
     report.environment.load_average = load;
     report.environment.stolen =
         ticks.zip(CpuTicks::now()).map(|(earlier, later)| earlier.stolen_until(later));
-    assemble::warn(&mut report);
+    assemble::add_warnings(&mut report);
     Ok(report.rounded())
 }
 
-/// What time it is.
-#[expect(clippy::disallowed_methods, reason = "what is measured is real: no test moves its time")]
+/// The system time.
+#[expect(clippy::disallowed_methods, reason = "a benchmark needs the real time, which no test shifts")]
 pub(super) fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
-/// On servers that are started for it.
-fn here(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
+/// Measures servers that it starts itself.
+fn compare_local(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
     let plan = options.plan.clone();
     progress.begin("starting Postgres and the nodes");
-    let mut testbed = Testbed::set(options, runtime)?;
+    let mut testbed = Testbed::start(options, runtime)?;
     let generator = generator_limit::measure(&testbed.cores, &plan)?;
-    let mut report = assemble::begin(&plan, generator, Some(&testbed));
-    let bare = testbed.bare(Duration::ZERO)?;
-    let participants = RunningVariants::of_all(&testbed, options, &plan)?;
+    let mut report = assemble::empty_report(&plan, generator, Some(&testbed));
+    let bare = testbed.start_bare(Duration::ZERO)?;
+    let variants = RunningVariants::all_variants(&testbed, options, &plan)?;
 
-    let (idle, rate, measured) = go_round(&participants, &testbed, &bare, &plan, None, progress)?;
+    let (idle, rate, measured) = run_rounds(&variants, &testbed, &bare, &plan, None, progress)?;
     report.environment.fixed_rate = rate;
-    let results = find_all(&participants, &mut testbed, &idle, &plan, progress)?;
-    tell(&mut report, (&participants, &plan), 1, measured, results)?;
-    drop(participants);
+    let extra_results = measure_extras(&variants, &mut testbed, &idle, &plan, progress)?;
+    add_variants(&mut report, (&variants, &plan), 1, measured, extra_results)?;
+    drop(variants);
 
     for nodes in plan.node_counts.iter().copied() {
-        let participants = RunningVariants::of_groups(&testbed, nodes, &plan)?;
-        let (_, _, measured) = go_round(&participants, &testbed, &bare, &plan, Some(rate), progress)?;
-        let results = participants.members.iter().map(|_| ExtraResults::default()).collect();
-        tell(&mut report, (&participants, &plan), nodes, measured, results)?;
+        let variants = RunningVariants::node_groups(&testbed, nodes, &plan)?;
+        let (_, _, measured) = run_rounds(&variants, &testbed, &bare, &plan, Some(rate), progress)?;
+        let extra_results = variants.members.iter().map(|_| ExtraResults::default()).collect();
+        add_variants(&mut report, (&variants, &plan), nodes, measured, extra_results)?;
     }
     testbed.remove_logs();
     Ok(report)
 }
 
-/// At this rate, when it is known from other rounds: more nodes wait no longer because they are asked more often.
-fn go_round(
-    participants: &RunningVariants,
+/// Drives all variants and the bare handler. `rate` is the fixed rate of an earlier measurement, if there was one: with
+/// more nodes, latencies are comparable at the same rate only. Returns the rate that was used.
+fn run_rounds(
+    variants: &RunningVariants,
     testbed: &Testbed,
     bare: &Server,
     plan: &Plan,
@@ -89,110 +90,110 @@ fn go_round(
     progress: &Progress,
 ) -> Result<(IdleBaseline, f64, Vec<SubjectSamples>), CompareError> {
     progress.begin("requests");
-    let idle = IdleBaseline::watch(&testbed.postgres, &participants.databases(), QUIET)?;
-    let subjects = participants.subjects(Some(bare), plan);
-    let rounds = if rate.is_none() { plan.rounds } else { plan.rounds_of_node_counts };
+    let idle = IdleBaseline::measure(&testbed.postgres, &variants.databases(), IDLE_TIME)?;
+    let subjects = variants.subjects(Some(bare), plan);
+    let rounds = if rate.is_none() { plan.rounds } else { plan.node_count_rounds };
     let rounds = Rounds { subjects, postgres: Some(&testbed.postgres), idle: &idle, plan, rounds, rate };
     progress.expect(rounds.steps());
     let (rate, measured) = rounds.run(progress)?;
     Ok((idle, rate, measured))
 }
 
-/// What steady load does not show. Logins by the thousand are weighed when nobody's CPU is looked at any more, and Postgres
-/// goes away last: nobody's figures are to be of its recovery.
-fn find_all(
-    participants: &RunningVariants,
+/// Measures what steady load does not show. Footprints come after all measurements of CPU, since they load the machine;
+/// the outage comes last, so that Postgres' recovery distorts no other figure.
+fn measure_extras(
+    variants: &RunningVariants,
     testbed: &mut Testbed,
     idle: &IdleBaseline,
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<ExtraResults>, CompareError> {
     progress.begin("sign-ins and refreshes");
-    let probe = PostgresBaseline { postgres: Some(&testbed.postgres), idle };
-    let costs = sign_in_cost::find(&participants.members, &participants.groups, &probe, plan, progress)?;
-    progress.begin("how soon a login ends");
-    let others = participants.others(testbed, plan)?;
-    let delays = revocation::find(&participants.members, &participants.groups, &others, plan, progress)?;
+    let baseline = PostgresBaseline { postgres: Some(&testbed.postgres), idle };
+    let costs = sign_in_cost::measure(&variants.members, &variants.groups, &baseline, plan, progress)?;
+    progress.begin("revocation delay");
+    let others = variants.others(testbed, plan)?;
+    let delays = revocation::measure(&variants.members, &variants.groups, &others, plan, progress)?;
     drop(others);
-    let mut all = results(costs, delays);
-    progress.begin("what a login weighs");
-    progress.expect(participants.members.len());
-    let mut weighed = Vec::new();
-    for (participant, results) in participants.members.iter().zip(&mut all) {
-        let kind = (participant.group, participant.method.mode);
-        if plan.weighs(&participants.groups[participant.group]) && !weighed.contains(&kind) {
-            weighed.push(kind);
-            results.footprint = participants.weigh(testbed, participant, plan)?;
+    let mut all = extra_results(costs, delays);
+    progress.begin("memory and disk per login");
+    progress.expect(variants.members.len());
+    let mut measured_kinds = Vec::new();
+    for (variant, extra_results) in variants.members.iter().zip(&mut all) {
+        let kind = (variant.group, variant.spec.mode);
+        if plan.measures_footprint(&variants.groups[variant.group]) && !measured_kinds.contains(&kind) {
+            measured_kinds.push(kind);
+            extra_results.footprint = variants.measure_footprint(testbed, variant, plan)?;
         }
         progress.step();
     }
-    progress.begin("Postgres goes away");
-    let request_targets = participants.fresh_request_targets()?;
+    progress.begin("Postgres outage");
+    let request_targets = variants.fresh_request_targets()?;
     let outages = postgres_outage::measure(&mut testbed.postgres, &request_targets, plan.outage)?;
-    for (results, outage) in all.iter_mut().zip(outages) {
-        results.outage = Some(outage);
+    for (extra_results, outage) in all.iter_mut().zip(outages) {
+        extra_results.outage = Some(outage);
     }
     Ok(all)
 }
 
-/// By participant.
-fn results(
+/// Combines the results, which are in the order of the variants.
+fn extra_results(
     costs: Vec<[Option<ActionCost>; 2]>,
     delays: Vec<Option<RevocationDelayByNode>>,
 ) -> Vec<ExtraResults> {
-    let begin = |([login, refresh], delay): ([Option<ActionCost>; 2], _)| ExtraResults {
+    let combine = |([login, refresh], delay): ([Option<ActionCost>; 2], _)| ExtraResults {
         login,
         refresh,
         delay,
         ..ExtraResults::default()
     };
-    costs.into_iter().zip(delays).map(begin).collect()
+    costs.into_iter().zip(delays).map(combine).collect()
 }
 
-/// A dualauth that runs already: what can be seen from outside.
+/// Measures a dualauth that runs already, as far as a client can.
 fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report, CompareError> {
     let plan = options.plan.clone().within_limits();
-    let generator = generator_limit::measure(&Cores::share_out(), &plan)?;
-    let mut report = assemble::begin(&plan, generator, None);
+    let generator = generator_limit::measure(&Cores::split(), &plan)?;
+    let mut report = assemble::empty_report(&plan, generator, None);
     report.environment.url = Some(url.to_string());
-    let (participants, idle) = (RunningVariants::elsewhere(url, &plan)?, IdleBaseline::default());
+    let (variants, idle) = (RunningVariants::elsewhere(url, &plan)?, IdleBaseline::default());
     progress.begin("requests");
-    let subjects = participants.subjects(None, &plan);
+    let subjects = variants.subjects(None, &plan);
     let rounds =
         Rounds { subjects, postgres: None, idle: &idle, plan: &plan, rounds: plan.rounds, rate: None };
     progress.expect(rounds.steps());
     let (rate, measured) = rounds.run(progress)?;
     report.environment.fixed_rate = rate;
     progress.begin("sign-ins and refreshes");
-    let probe = PostgresBaseline { postgres: None, idle: &idle };
-    let costs = sign_in_cost::find(&participants.members, &participants.groups, &probe, &plan, progress)?;
-    progress.begin("how soon a login ends");
-    let delays = revocation::find(&participants.members, &participants.groups, &[None], &plan, progress)?;
-    tell(&mut report, (&participants, &plan), 1, measured, results(costs, delays))?;
+    let baseline = PostgresBaseline { postgres: None, idle: &idle };
+    let costs = sign_in_cost::measure(&variants.members, &variants.groups, &baseline, &plan, progress)?;
+    progress.begin("revocation delay");
+    let delays = revocation::measure(&variants.members, &variants.groups, &[None], &plan, progress)?;
+    add_variants(&mut report, (&variants, &plan), 1, measured, extra_results(costs, delays))?;
     Ok(report)
 }
 
-/// The first of what was measured is the bare handler's, if it was there.
-fn tell(
+/// Adds the variants to the report. If the bare handler was measured, its samples are the first.
+fn add_variants(
     report: &mut Report,
-    (participants, plan): (&RunningVariants, &Plan),
+    (variants, plan): (&RunningVariants, &Plan),
     nodes: usize,
     measured: Vec<SubjectSamples>,
-    results: Vec<ExtraResults>,
+    extra_results: Vec<ExtraResults>,
 ) -> Result<(), CompareError> {
-    let bare = measured.len() - participants.members.len();
+    let bare = measured.len() - variants.members.len();
     let (bare, measured) = measured.split_at(bare);
     let bare = bare.first();
     if report.bare.is_none() {
         report.bare = bare.map(|bare| assemble::bare(bare, plan));
     }
     let bytes =
-        participants.fresh_request_targets()?.iter().map(assemble::bytes).collect::<Result<Vec<_>, _>>()?;
-    for (((participant, measured), results), bytes) in
-        participants.members.iter().zip(measured).zip(results).zip(bytes)
+        variants.fresh_request_targets()?.iter().map(assemble::bytes).collect::<Result<Vec<_>, _>>()?;
+    for (((variant, measured), extra_results), bytes) in
+        variants.members.iter().zip(measured).zip(extra_results).zip(bytes)
     {
-        let variant = assemble::variant(participant, nodes, measured, bare, results, bytes, plan);
-        if assemble::is_held_up(&report.generator, measured) {
+        let variant = assemble::variant(variant, nodes, measured, bare, extra_results, bytes, plan);
+        if assemble::is_generator_bound(&report.generator, measured) {
             report.generator.bottleneck_for.push(variant.name.clone());
         }
         report.variants.push(variant);

@@ -1,12 +1,11 @@
-//! Whether the comparison can be believed: costs that are known are planted, and each has to be found, and nothing where
-//! nothing was planted.
+//! Self-check of the benchmark: known costs are injected, and each has to be measured, and nothing where none was injected.
 
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::cores::on_a_thread_of_its_own;
+use super::cores::run_on_own_thread;
 use super::cost_injection_proxy::{InjectedCost, proxy};
 use super::cpu_usage::IdleBaseline;
 use super::load::RequestTarget;
@@ -19,92 +18,94 @@ use super::variants::{RunningVariants, bare_subject};
 use super::{CompareError, Options, Plan, Progress, assemble};
 
 const SLEEP: Duration = Duration::from_millis(1);
-const HEADERS: usize = 1_024;
-const LATE: Duration = Duration::from_millis(200);
+const HEADER_BYTES: usize = 1_024;
+const REVOCATION_DELAY: Duration = Duration::from_millis(200);
 const SPIN: Duration = Duration::from_micros(500);
 
-/// Long enough for most intervals to be narrow at once.
+/// Long enough for narrow intervals in the first run, as a rule.
 const SLICE: Duration = Duration::from_millis(150);
 
-/// How many logouts tell how late one is.
-const ENDS: usize = 5;
+/// Logouts per measurement of the revocation delay.
+const LOGOUTS: usize = 5;
 
-/// What part of a planted cost has to be found, and how many times that much at most; and what part of it must not be found
-/// where there is none. Whoever sleeps is woken later, seldom sooner.
-const FOUND: f64 = 0.75;
-const EXACT: f64 = 1.25;
-const WOKEN: f64 = 3.0;
-const NOTHING: f64 = 0.5;
+/// The smallest part of an injected cost that has to be found.
+const MIN_FOUND: f64 = 0.75;
+/// The largest multiple of an injected cost that may be found.
+const MAX_FOUND: f64 = 1.25;
+/// The same for delays: a sleeping thread is woken late, rarely early.
+const MAX_FOUND_DELAY: f64 = 3.0;
+/// The part of an injected cost that must not be found where none was injected.
+const MAX_WITHOUT: f64 = 0.5;
 
-/// How often rounds are added while others use the machine so much that nothing is clear.
-const PATIENCE: usize = 10;
+/// The most repetitions of the rounds, while other load on the machine makes the result inconclusive.
+const MAX_EXTRA_RUNS: usize = 10;
 
-/// One cost, and what was found of it.
+/// An injected cost, and the measured one.
 #[derive(Clone, Debug)]
 pub struct Check {
-    /// What was planted.
+    /// The kind of cost.
     pub what: &'static str,
-    /// How much of it, in its unit.
-    pub planted: f64,
-    /// The unit.
+    /// The injected cost, in `unit`.
+    pub injected: f64,
+    /// The unit of all figures.
     pub unit: &'static str,
-    /// How many times as much may be found of it.
+    /// The largest multiple of `injected` that passes.
     pub most: f64,
-    /// What was found of it, beyond what there is without it.
+    /// The measured cost: the difference to a server without an injected cost.
     pub found: f64,
-    /// The same figure where nothing was planted.
+    /// The same difference for a second server without an injected cost; ideally zero.
     pub without: f64,
-    /// Whether others left enough of the machine for it to be told.
-    pub is_clear: bool,
+    /// Whether intervals were narrow enough for a verdict. If not, other load on the machine has disturbed the check.
+    pub is_conclusive: bool,
 }
 
 impl Check {
-    /// Whether it was found, and only where it was.
+    /// Whether the cost was found where it was injected, and only there.
     pub fn is_passed(&self) -> bool {
-        let is_found = (FOUND * self.planted..=self.most * self.planted).contains(&self.found);
-        is_found && self.without.abs() < NOTHING * self.planted
+        let is_found = (MIN_FOUND * self.injected..=self.most * self.injected).contains(&self.found);
+        is_found && self.without.abs() < MAX_WITHOUT * self.injected
     }
 }
 
-/// Plants each cost, and looks for all of them.
+/// Injects each cost and measures it. Blocks.
 ///
 /// # Errors
-/// When a server does not start, or gives one wrong answer.
+/// When a server does not start, or a single response is wrong.
 pub fn self_check(
     options: &Options,
     runtime: &Handle,
     progress: &Progress,
 ) -> Result<Vec<Check>, CompareError> {
-    on_a_thread_of_its_own(|| check(options, runtime, progress))
+    run_on_own_thread(|| check(options, runtime, progress))
 }
 
 fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec<Check>, CompareError> {
     let plan = Plan { slice: SLICE, ..options.plan.clone() };
     progress.begin("starting Postgres and a node");
-    let testbed = Testbed::set(options, runtime)?;
-    let participants = RunningVariants::of_one(&testbed, &plan)?;
-    let (participant, group) = (&participants.members[0], &participants.groups[0]);
-    let database = group.database.as_ref().ok_or(CompareError::Generator)?;
+    let testbed = Testbed::start(options, runtime)?;
+    let variants = RunningVariants::single_session(&testbed, &plan)?;
+    let (variant, group) = (&variants.members[0], &variants.groups[0]);
+    let database = group.database.as_ref().ok_or(CompareError::Internal("no database for the node"))?;
 
-    progress.begin("looking for planted costs");
-    // Twice nothing: the second time is to find nothing.
+    progress.begin("measuring injected costs");
+    // Two without a cost: the first is the reference, and between the two no difference may be found.
     let costs = [
         InjectedCost::Nothing,
         InjectedCost::Nothing,
         InjectedCost::Sleep(SLEEP),
         InjectedCost::Query(database.clone()),
-        InjectedCost::Headers(HEADERS),
+        InjectedCost::Headers(HEADER_BYTES),
     ];
-    let subjects = costs.map(|cost| through(cost, participant, group, database, runtime));
+    let subjects = costs.map(|cost| proxied_subject(cost, variant, group, database, runtime));
     let mut subjects = subjects.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let bare = [Duration::ZERO, Duration::ZERO, SPIN].map(|spin| testbed.bare(spin));
+    let bare = [Duration::ZERO, Duration::ZERO, SPIN].map(|spin| testbed.start_bare(spin));
     let bare = bare.into_iter().collect::<Result<Vec<_>, _>>()?;
     subjects.extend(bare.iter().map(|server| bare_subject(server, &plan)));
     let bytes = subjects[..BARE]
         .iter()
         .map(|subject| received(&subject.request_targets[0]))
         .collect::<Result<Vec<_>, _>>()?;
-    let idle = IdleBaseline::watch(&testbed.postgres, &[database], QUIET)?;
+    let idle = IdleBaseline::measure(&testbed.postgres, &[database], IDLE_TIME)?;
     let rounds = Rounds {
         subjects,
         postgres: Some(&testbed.postgres),
@@ -113,20 +114,20 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
         rounds: plan.rounds,
         rate: None,
     };
-    progress.expect(rounds.steps() + 2 * ENDS);
+    progress.expect(rounds.steps() + 2 * LOGOUTS);
     let measured = run_until_clear(&rounds, progress)?;
-    let [soon, late] = [InjectedCost::Nothing, InjectedCost::LateRevocation(LATE)]
-        .map(|cost| delay(cost, participant, group, runtime, &plan, progress));
+    let [soon, late] = [InjectedCost::Nothing, InjectedCost::LateRevocation(REVOCATION_DELAY)]
+        .map(|cost| delay(cost, variant, group, runtime, &plan, progress));
     progress.end();
 
     Ok(checks(&measured, &bytes, [soon?, late?]))
 }
 
-/// Adds rounds while others use the machine so much that nothing is clear.
+/// Repeats the rounds until intervals are narrow enough, at most [`MAX_EXTRA_RUNS`] times.
 fn run_until_clear(rounds: &Rounds<'_>, progress: &Progress) -> Result<Vec<SubjectSamples>, CompareError> {
     let mut measured = rounds.run(progress)?.1;
-    for _ in 0..PATIENCE {
-        if is_clear(&measured) {
+    for _ in 0..MAX_EXTRA_RUNS {
+        if is_conclusive(&measured) {
             break;
         }
         progress.expect(rounds.steps());
@@ -137,46 +138,46 @@ fn run_until_clear(rounds: &Rounds<'_>, progress: &Progress) -> Result<Vec<Subje
     Ok(measured)
 }
 
-/// What was found of each injected cost. `bytes` are those of an answer, by subject, and `delays` in milliseconds: without one, and with
-/// a late revocation.
+/// The result for each injected cost. `bytes` are sizes of responses, by subject; the delays of a logout are in milliseconds,
+/// without an injected cost and with a late revocation.
 fn checks(measured: &[SubjectSamples], bytes: &[usize], [soon, late]: [f64; 2]) -> Vec<Check> {
     let median = |difference: Option<Estimate>| difference.map_or(f64::NAN, |difference| difference.median);
-    let milliseconds = |at: usize| median(waits(measured, at));
-    let statements = |at: usize| median(beyond(measured, at, 0, |sample| sample.sql));
+    let milliseconds = |at: usize| median(latency_difference(measured, at));
+    let statements = |at: usize| median(difference(measured, at, 0, |sample| sample.sql));
     let microseconds = |at: usize| median(cpu(measured, at));
     let longer = |at: usize| bytes[at] as f64 - bytes[0] as f64;
-    let is_clear = is_clear(measured);
-    let check = |what, planted, unit, most, found, without| Check {
+    let is_conclusive = is_conclusive(measured);
+    let check = |what, injected, unit, most, found, without| Check {
         what,
-        planted,
+        injected,
         unit,
         most,
         found,
         without,
-        is_clear,
+        is_conclusive,
     };
     let spin = SPIN.as_secs_f64() * 1e6;
     vec![
-        check("a sleep", 1.0, "ms", WOKEN, milliseconds(2), milliseconds(1)),
-        check("a query", 1.0, "statements", EXACT, statements(3), statements(1)),
-        check("headers", HEADERS as f64, "bytes", EXACT, longer(4), longer(1)),
-        check("CPU", spin, "µs", EXACT, microseconds(SPINNING), microseconds(SPINNING - 1)),
-        check("a late revocation", LATE.as_secs_f64() * 1e3, "ms", WOKEN, late, soon),
+        check("a sleep", 1.0, "ms", MAX_FOUND_DELAY, milliseconds(2), milliseconds(1)),
+        check("a query", 1.0, "statements", MAX_FOUND, statements(3), statements(1)),
+        check("headers", HEADER_BYTES as f64, "bytes", MAX_FOUND, longer(4), longer(1)),
+        check("CPU", spin, "µs", MAX_FOUND, microseconds(SPINNING), microseconds(SPINNING - 1)),
+        check("a late revocation", REVOCATION_DELAY.as_secs_f64() * 1e3, "ms", MAX_FOUND_DELAY, late, soon),
     ]
 }
 
-/// How long Postgres is watched while nobody asks.
-const QUIET: Duration = Duration::from_millis(1_500);
+/// How long Postgres is observed without load, for the idle baseline.
+const IDLE_TIME: Duration = Duration::from_millis(1_500);
 
-fn through<'a>(
+fn proxied_subject<'a>(
     cost: InjectedCost,
-    participant: &RunningVariant,
+    variant: &RunningVariant,
     group: &'a NodeGroup,
     database: &'a Url,
     runtime: &Handle,
 ) -> Result<Subject<'a>, CompareError> {
     let origin = proxy(cost, &group.servers[0].origin, runtime)?;
-    let request_targets = participant
+    let request_targets = variant
         .request_targets
         .iter()
         .map(|request_target| RequestTarget { origin: origin.clone(), call: request_target.call.clone() });
@@ -192,12 +193,13 @@ fn received(request_target: &RequestTarget) -> Result<usize, CompareError> {
     Ok(assemble::bytes(request_target)?.received.values().sum())
 }
 
-/// Where the bare handlers are: the first two alike, the last one with CPU planted.
+/// Index of the first bare handler among the subjects.
 const BARE: usize = 5;
+/// Index of the bare handler with injected CPU time. The one before it has none.
 const SPINNING: usize = 7;
 
-/// What the rounds have found of one subject beyond another's.
-fn beyond(
+/// The difference between two subjects, computed within each round.
+fn difference(
     measured: &[SubjectSamples],
     at: usize,
     without: usize,
@@ -207,28 +209,28 @@ fn beyond(
     Estimate::of(pairs.filter_map(|(sample, without)| Some(figure(sample)? - figure(without)?)))
 }
 
-fn waits(measured: &[SubjectSamples], at: usize) -> Option<Estimate> {
-    beyond(measured, at, 0, |sample| sample.p50)
+fn latency_difference(measured: &[SubjectSamples], at: usize) -> Option<Estimate> {
+    difference(measured, at, 0, |sample| sample.p50)
 }
 
 fn cpu(measured: &[SubjectSamples], at: usize) -> Option<Estimate> {
-    beyond(measured, at, BARE, |sample| sample.server_cpu)
+    difference(measured, at, BARE, |sample| sample.server_cpu)
 }
 
-/// Whether the intervals are narrow enough to tell a sleep from nothing, and CPU.
-fn is_clear(measured: &[SubjectSamples]) -> bool {
-    let is_narrow = |difference: Option<Estimate>, planted: f64| {
-        difference.is_some_and(|difference| difference.high - difference.low < NOTHING * planted)
+/// Whether intervals are narrow enough to distinguish the injected sleep and CPU time from nothing.
+fn is_conclusive(measured: &[SubjectSamples]) -> bool {
+    let is_narrow = |difference: Option<Estimate>, injected: f64| {
+        difference.is_some_and(|difference| difference.high - difference.low < MAX_WITHOUT * injected)
     };
-    let is_told = |at| is_narrow(waits(measured, at), SLEEP.as_secs_f64() * 1e3);
+    let is_told = |at| is_narrow(latency_difference(measured, at), SLEEP.as_secs_f64() * 1e3);
     let is_counted = |at| is_narrow(cpu(measured, at), SPIN.as_secs_f64() * 1e6);
     [1, 2].into_iter().all(is_told) && [SPINNING - 1, SPINNING].into_iter().all(is_counted)
 }
 
-/// The median, in milliseconds.
+/// The median revocation delay through a proxy, in milliseconds.
 fn delay(
     cost: InjectedCost,
-    participant: &RunningVariant,
+    variant: &RunningVariant,
     group: &NodeGroup,
     runtime: &Handle,
     plan: &Plan,
@@ -236,16 +238,16 @@ fn delay(
 ) -> Result<f64, CompareError> {
     let origin = proxy(cost, &group.servers[0].origin, runtime)?;
     let mut delays = Vec::new();
-    for _ in 0..ENDS {
-        let outcomes = revocation::end_one(
-            &participant.method,
-            &mut participant.visitor.clone(),
+    for _ in 0..LOGOUTS {
+        let outcomes = revocation::measure_logout(
+            &variant.spec,
+            &mut variant.user.clone(),
             &[&origin],
-            plan.watch,
+            plan.revocation_watch,
         )?;
         delays.extend(outcomes.into_iter().map(|outcome| match outcome {
             RevocationOutcome::Refused(delay) => delay.as_secs_f64() * 1e3,
-            RevocationOutcome::Outlived => f64::INFINITY,
+            RevocationOutcome::NotRevoked => f64::INFINITY,
         }));
         progress.step();
     }

@@ -1,4 +1,4 @@
-//! What it costs to sign in, and to refresh: some of each, round by round, with nobody else there.
+//! Cost of a sign-in and of a refresh: CPU, SQL and latency, measured in rounds without concurrent load.
 
 use std::slice;
 use std::time::{Duration, Instant};
@@ -10,28 +10,27 @@ use super::http::Connection;
 use super::postgres::Postgres;
 use super::report::{ActionCost, ActionCostIntervals};
 use super::statistics::Estimate;
+use super::test_user::TestUser;
 use super::testbed::Server;
 use super::variant::{NodeGroup, RunningVariant};
-use super::visitor::Visitor;
 use super::{CompareError, Plan, Progress, rounds};
 
-/// Within this, what a server still does for the last request is done.
+/// Time in which a server finishes work that it does after a response.
 const SETTLE: Duration = Duration::from_millis(10);
 
-/// Finds out, for all of these, what it costs to sign in and to refresh. They take turns, as in `rounds`.
-pub(super) fn find(
+/// Measures sign-in and refresh of all variants, interleaved as in `rounds`.
+pub(super) fn measure(
     members: &[RunningVariant],
     groups: &[NodeGroup],
-    probe: &PostgresBaseline<'_>,
+    baseline: &PostgresBaseline<'_>,
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<[Option<ActionCost>; 2]>, CompareError> {
-    let actions =
-        members.iter().map(|participant| SignInAndRefresh::of(participant, &groups[participant.group]));
+    let actions = members.iter().map(|variant| SignInAndRefresh::of(variant, &groups[variant.group]));
     let mut actions = actions.collect::<Result<Vec<_>, _>>()?;
-    progress.expect(plan.rounds_of_costs * actions.len());
-    for turn in rounds::turns(plan.rounds_of_costs, actions.len()) {
-        actions[turn].go_on(probe, plan)?;
+    progress.expect(plan.sign_in_rounds * actions.len());
+    for at in rounds::interleaved_order(plan.sign_in_rounds, actions.len()) {
+        actions[at].run_round(baseline, plan)?;
         progress.step();
     }
     Ok(actions
@@ -40,49 +39,48 @@ pub(super) fn find(
         .collect())
 }
 
-/// Who looks on.
+/// The benchmark's Postgres, if it is known, and its idle baseline.
 pub(super) struct PostgresBaseline<'a> {
     pub(super) postgres: Option<&'a Postgres>,
     pub(super) idle: &'a IdleBaseline,
 }
 
-/// What somebody does again and again.
+/// Sign-in and refresh of one variant.
 struct SignInAndRefresh<'a> {
-    participant: &'a RunningVariant,
+    variant: &'a RunningVariant,
     sign_in: RepeatedAction<'a>,
-    /// By somebody who stays signed in.
+    /// Uses `user`, who stays signed in.
     refresh: Option<RepeatedAction<'a>>,
-    visitor: Visitor,
+    user: TestUser,
 }
 
 impl<'a> SignInAndRefresh<'a> {
-    fn of(participant: &'a RunningVariant, group: &'a NodeGroup) -> Result<Self, CompareError> {
+    fn of(variant: &'a RunningVariant, group: &'a NodeGroup) -> Result<Self, CompareError> {
         let mut actions = Self {
-            participant,
-            sign_in: RepeatedAction::at(group),
-            refresh: participant.method.refresh.as_ref().map(|_| RepeatedAction::at(group)),
-            visitor: participant.visitor.clone(),
+            variant,
+            sign_in: RepeatedAction::new(group),
+            refresh: variant.spec.refresh.as_ref().map(|_| RepeatedAction::new(group)),
+            user: variant.user.clone(),
         };
-        // Of the first nothing is counted: they open the connections.
-        actions.visitor.sign_in(&participant.method, &mut actions.sign_in.connection)?;
-        if let (Some(refresh), Some(step)) = (&mut actions.refresh, &participant.method.refresh) {
-            actions.visitor.take(step, &mut refresh.connection)?;
+        // The first ones open the connections and are not counted.
+        actions.user.sign_in(&variant.spec, &mut actions.sign_in.connection)?;
+        if let (Some(refresh), Some(step)) = (&mut actions.refresh, &variant.spec.refresh) {
+            actions.user.run_step(step, &mut refresh.connection)?;
         }
         Ok(actions)
     }
 
-    fn go_on(&mut self, probe: &PostgresBaseline<'_>, plan: &Plan) -> Result<(), CompareError> {
-        let method = &self.participant.method;
-        let sign_in =
-            |connection: &mut Connection| self.participant.visitor.clone().sign_in(method, connection);
-        self.sign_in.watch(probe, plan.sign_ins, sign_in)?;
-        let (Some(refresh), Some(step)) = (&mut self.refresh, &method.refresh) else { return Ok(()) };
-        let visitor = &mut self.visitor;
-        refresh.watch(probe, plan.refreshes, |connection| visitor.take(step, connection))
+    fn run_round(&mut self, baseline: &PostgresBaseline<'_>, plan: &Plan) -> Result<(), CompareError> {
+        let spec = &self.variant.spec;
+        let sign_in = |connection: &mut Connection| self.variant.user.clone().sign_in(spec, connection);
+        self.sign_in.measure(baseline, plan.sign_ins, sign_in)?;
+        let (Some(refresh), Some(step)) = (&mut self.refresh, &spec.refresh) else { return Ok(()) };
+        let user = &mut self.user;
+        refresh.measure(baseline, plan.refreshes, |connection| user.run_step(step, connection))
     }
 }
 
-/// One of them, and what was seen of it.
+/// A repeated action and its samples, one per round.
 struct RepeatedAction<'a> {
     server: &'a Server,
     database: Option<&'a Url>,
@@ -91,49 +89,51 @@ struct RepeatedAction<'a> {
 }
 
 impl<'a> RepeatedAction<'a> {
-    fn at(group: &'a NodeGroup) -> Self {
+    fn new(group: &'a NodeGroup) -> Self {
         let server = &group.servers[0];
-        let connection = Connection::to(server.origin.clone());
+        let connection = Connection::new(server.origin.clone());
         Self { server, database: group.database.as_ref(), connection, samples: Vec::new() }
     }
 
-    /// Does it as often, one after the other.
-    fn watch(
+    /// Repeats the action so often, and adds a sample.
+    fn measure(
         &mut self,
-        probe: &PostgresBaseline<'_>,
+        baseline: &PostgresBaseline<'_>,
         times: usize,
         mut action: impl FnMut(&mut Connection) -> Result<(), CompareError>,
     ) -> Result<(), CompareError> {
-        let PostgresBaseline { postgres, idle } = *probe;
+        let PostgresBaseline { postgres, idle } = *baseline;
         let statements = || cpu_usage::statements(postgres, self.database);
-        let look = || CpuSnapshot::at(slice::from_ref(self.server), postgres);
-        let (earlier, before) = (statements()?, look());
-        let mut waits = Vec::new();
+        let snapshot = || CpuSnapshot::at(slice::from_ref(self.server), postgres);
+        let (earlier, before) = (statements()?, snapshot());
+        let mut latencies = Vec::new();
         for _ in 0..times {
-            let asked = Instant::now();
+            let started = Instant::now();
             action(&mut self.connection)?;
-            waits.push(asked.elapsed().as_secs_f64() * 1e3);
+            latencies.push(started.elapsed().as_secs_f64() * 1e3);
         }
         std::thread::sleep(SETTLE);
-        let usage_until = before.usage_until(&look(), idle, times as u64);
-        let sql = earlier.zip(statements()?).map(|(earlier, later)| idle.each_time(&earlier, &later, times));
+        let usage = before.usage_until(&snapshot(), idle, times as u64);
+        let sql = earlier
+            .zip(statements()?)
+            .map(|(earlier, later)| idle.recurring_statements(&earlier, &later, times));
         self.samples.push(ActionCost {
-            server_cpu_us: usage_until.servers,
-            postgres_cpu_us: usage_until.postgres,
+            server_cpu_us: usage.servers,
+            postgres_cpu_us: usage.postgres,
             sql: sql.map(|statements| statements as f64 / times as f64),
-            p50_ms: Estimate::of(waits).map(|wait| wait.median),
+            p50_ms: Estimate::of(latencies).map(|latency| latency.median),
             intervals: ActionCostIntervals::default(),
         });
         Ok(())
     }
 
-    /// `None`: it was never done.
+    /// Medians over the rounds. `None` without samples.
     fn cost(self) -> Option<ActionCost> {
         let estimate =
             |figure: fn(&ActionCost) -> Option<f64>| Estimate::of(self.samples.iter().filter_map(figure));
         let intervals = ActionCostIntervals {
             server_cpu_us: estimate(|cost| cost.server_cpu_us),
-            // What Postgres does by itself meanwhile can be more than what is looked for.
+            // Postgres' background work can exceed what the action costs; the difference means nothing then.
             postgres_cpu_us: estimate(|cost| cost.postgres_cpu_us).filter(|cpu| cpu.median > 0.0),
             p50_ms: estimate(|cost| cost.p50_ms),
         };

@@ -1,34 +1,38 @@
-//! What many measurements say together: medians, and how far they can be trusted.
+//! Medians with confidence intervals, and rounding to significant digits.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A median, with an interval that holds the true one in 95 of 100 runs. No distribution is assumed: it lies between
-/// two of the values themselves (order statistics). With fewer than six values it is all of them, which is less sure.
+/// A median with its 95 % confidence interval. No distribution is assumed: the limits are two of the values themselves (order
+/// statistics). The range of all n values holds the true median with probability 1 − 2·0.5ⁿ: with six values 96.9 %, with five
+/// 93.75 % only. With fewer than six values the interval is this range, and less than 95 % sure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedEstimate)]
 pub struct Estimate {
-    /// How many values there were. Of fewer than five the interval is no more than their range.
+    /// Number of values. With fewer than six the interval is their range, which is less than 95 % sure.
     #[serde(default)]
     pub count: usize,
-    /// Half of the values are below it.
+    /// The median.
     pub median: f64,
-    /// Where the interval begins.
+    /// Lower limit of the interval.
     pub low: f64,
-    /// And where it ends.
+    /// Upper limit of the interval.
     pub high: f64,
 }
 
-/// To three significant digits: more of them would be the machine's mood, and not the figure.
+/// Rounds to three significant digits: further digits are noise.
 pub(super) fn rounded(value: f64) -> f64 {
     format!("{value:.2e}").parse().unwrap_or(value)
 }
 
-/// How sure the interval is to be.
+/// Confidence level of intervals.
 const CONFIDENCE: f64 = 0.95;
 
+/// The fewest values whose range is an interval of this confidence level: 1 − 2·0.5⁶ = 0.969.
+pub(super) const MIN_COUNT: usize = 6;
+
 impl Estimate {
-    /// Of these values; `None` when there are none.
+    /// The estimate from these values. `None` without finite values.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         sorted.sort_by(f64::total_cmp);
@@ -39,7 +43,8 @@ impl Estimate {
     }
 }
 
-/// How many values may be left out at either end: the number of those below the median is binomial.
+/// The number of values that the interval leaves out at either end: as many as keep the confidence level, where the number of
+/// values below the true median is binomially distributed.
 fn skipped(count: usize) -> usize {
     let mut skipped = 0;
     let mut outside = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));

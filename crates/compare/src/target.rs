@@ -1,5 +1,5 @@
-//! What a system is to the comparison: how it is started, how one signs in, and how one shows that from then on. The
-//! format of `--target FILE`; dualauth itself is described in it, in `dualauth.toml`.
+//! Target files (`--target FILE`): how a system under test is started, and the HTTP requests of sign-in, measured request,
+//! refresh and logout. dualauth itself is described in this format, in `dualauth.toml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,51 +11,51 @@ use utoipa::ToSchema;
 
 use super::CompareError;
 
-/// dualauth, as its users would describe it.
+/// The target file of dualauth itself.
 const DUALAUTH: &str = include_str!("dualauth.toml");
 
-/// A system that is measured.
+/// A system under test.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// What it is called.
+    /// Its name in the report.
     pub name: String,
-    /// Where it runs. Not given: it is started.
+    /// Its origin, if it runs already; then there is no `start`.
     pub url: Option<Url>,
-    /// How it is started.
+    /// How it is started; then there is no `url`.
     pub start: Option<Start>,
-    /// What opens the account `{username}` with `{password}` and `{email}`. Not given: there is one, and the steps of
-    /// `sign_in` have its name and its password in them.
+    /// The request that registers the account `{username}` with `{password}` and `{email}`. Not given: the account exists, and
+    /// its name and password are written in the steps of `sign_in`.
     pub register: Option<Step>,
-    /// The ways to be somebody there.
+    /// Its variants, in the file as `[[variant]]`.
     #[serde(rename = "variant")]
-    pub methods: Vec<VariantSpec>,
-    /// The folder of the file, where commands run.
+    pub variants: Vec<VariantSpec>,
+    /// The folder of the file, which is the working directory of its commands.
     #[serde(skip)]
     pub folder: Option<PathBuf>,
 }
 
-/// How a server is started. `{port}` stands for where it is to listen, `{database_url}` for a Postgres database of its own.
+/// How a server is started. `{port}` stands for the port to listen on, `{database_url}` for a Postgres database of its own.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
-    /// The program and its arguments. It is told to stop by SIGTERM.
+    /// The program and its arguments. It is stopped by SIGTERM.
     pub command: Vec<String>,
-    /// Commands that run before it, once.
+    /// Commands that run once before it, such as migrations.
     #[serde(default)]
     pub prepare: Vec<Vec<String>>,
-    /// The environment of all of them, besides `PATH`.
+    /// The environment of all these commands, besides `PATH`.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
-    /// What is different in the environment of the one whose logins are weighed: a password hash that costs next to
-    /// nothing, since thousands of logins begin there.
+    /// Changes of the environment where memory and disk per login are measured: cheap password hashes, since thousands of
+    /// sign-ins are needed there.
     #[serde(default)]
     pub when_weighed: BTreeMap<String, String>,
-    /// A path that is answered by 200 when it is ready.
+    /// A path that is answered by 200 once the server is ready.
     pub ready: String,
 }
 
-/// One way to be somebody.
+/// One variant of authentication: a credential, its transport, and the requests to get, use and revoke it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VariantSpec {
@@ -63,23 +63,24 @@ pub struct VariantSpec {
     pub mode: CredentialKind,
     /// `cookie` or `bearer`.
     pub transport: Transport,
-    /// How tokens are signed; for people.
+    /// The signature algorithm of tokens. Shown in the report only.
     pub algorithm: Option<String>,
-    /// Where a session is looked up; for people.
+    /// Where a session is looked up. Shown in the report only.
     pub lookup: Option<String>,
-    /// Whether and how a token is revoked; for people.
+    /// Whether and how a token is revoked. Shown in the report only.
     pub revocation: Option<String>,
-    /// What has to be sent, in this order, to sign in as `{username}` with `{password}`.
+    /// The requests that sign in as `{username}` with `{password}`, in this order.
     pub sign_in: Vec<Step>,
-    /// Who am I. The answer has to have `owner` in its body, so that no other's is taken for it.
+    /// The measured request, which returns the signed-in user. `owner` is searched in its response, so that a response for
+    /// another user is an error.
     pub call: Step,
-    /// What the body has to have, such as `"username":"{username}"`.
+    /// Text that the response body must contain, such as `"username":"{username}"`.
     pub owner: String,
-    /// A new credential for an old one.
+    /// The request that replaces the credential by a new one.
     pub refresh: Option<Step>,
-    /// The end.
+    /// The logout request.
     pub sign_out: Step,
-    /// The status code that `call` is answered by from then on.
+    /// The status code of `call` after the logout.
     #[serde(default = "unauthorized")]
     pub refused: u16,
 }
@@ -88,11 +89,11 @@ fn unauthorized() -> u16 {
     401
 }
 
-/// How a credential comes to be good.
+/// The kind of credential: a session is looked up by the server, a JWT is verified by its signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[schema(as = ComparedMode)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the contract's own names")]
+#[expect(missing_docs, reason = "described with the type")]
 pub enum CredentialKind {
     Session,
     Jwt,
@@ -112,9 +113,9 @@ impl CredentialKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
-    /// In cookies, as browsers do.
+    /// In cookies, as in browsers.
     Cookie,
-    /// In `Authorization: Bearer`, as mobile apps and SPAs do (RFC 6750).
+    /// In `Authorization: Bearer`, as in mobile apps and SPAs (RFC 6750).
     Bearer,
 }
 
@@ -128,24 +129,24 @@ impl Transport {
     }
 }
 
-/// A request, what has to be answered, and what is kept of the answer. In its texts `{name}` stands for what is known by
-/// that name: `username`, `password`, `email`, and what earlier steps have kept.
+/// A request, the expected status, and the values to extract from the response. In its texts `{name}` stands for a value of
+/// that name: `username`, `password`, `email`, or one that an earlier step has extracted with `keep`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// The method and the path: `POST /login`.
     pub request: String,
-    /// Headers besides `Host`, and those of the body.
+    /// Headers besides `Host`, `Content-Type` and `Content-Length`.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A body in JSON.
+    /// A JSON body.
     pub json: Option<Value>,
-    /// A body as a form.
+    /// An `application/x-www-form-urlencoded` body.
     pub form: Option<BTreeMap<String, String>>,
-    /// The status code of an answer that will do.
+    /// The expected status code.
     #[serde(default = "ok")]
     pub status: u16,
-    /// What is kept, by the name that later steps know it by.
+    /// Values to extract from the response, by the names that later steps use.
     #[serde(default)]
     pub keep: BTreeMap<String, Source>,
 }
@@ -154,23 +155,23 @@ fn ok() -> u16 {
     200
 }
 
-/// Where something is in an answer.
+/// Where a value is in a response.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Source {
-    /// The value of a cookie that is set.
+    /// The value of a cookie in `Set-Cookie`.
     Cookie(String),
     /// A JSON pointer into the body (RFC 6901).
     Json(String),
 }
 
 impl Target {
-    /// dualauth itself. How it is started is not in it: that depends on the variant.
+    /// dualauth itself, without `start` and `url`: its nodes depend on the configuration.
     ///
     /// # Errors
-    /// Never, as a test sees to.
+    /// Never: a unit test parses the built-in file.
     pub(super) fn dualauth(is_https: bool) -> Result<Self, CompareError> {
-        // Cookies have their prefixes over https only.
+        // The cookies' name prefixes require https.
         let text = if is_https {
             DUALAUTH.to_owned()
         } else {
@@ -179,10 +180,10 @@ impl Target {
         Self::parse(&text, Path::new("dualauth.toml"))
     }
 
-    /// The one that is described in a file.
+    /// Reads a target file.
     ///
     /// # Errors
-    /// When it can't be read, or describes none.
+    /// When it can't be read, is malformed, or has not exactly one of `url` and `start`.
     pub fn read(path: &Path) -> Result<Self, CompareError> {
         let failed = |reason: String| CompareError::Target { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
@@ -207,10 +208,10 @@ mod tests {
     #[test]
     fn dualauth_has_both_modes_in_both_transports() {
         let target = Target::dualauth(true).expect("it is well-formed");
-        let methods: Vec<_> = target.methods.iter().map(|method| (method.mode, method.transport)).collect();
+        let variants: Vec<_> = target.variants.iter().map(|spec| (spec.mode, spec.transport)).collect();
         let (session, jwt) = (CredentialKind::Session, CredentialKind::Jwt);
         let (cookie, bearer) = (Transport::Cookie, Transport::Bearer);
-        assert_eq!(methods, [(session, cookie), (session, bearer), (jwt, cookie), (jwt, bearer)]);
+        assert_eq!(variants, [(session, cookie), (session, bearer), (jwt, cookie), (jwt, bearer)]);
     }
 
     #[test]

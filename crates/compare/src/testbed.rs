@@ -1,4 +1,4 @@
-//! Everything that runs during a comparison: Postgres, the nodes of each system, and the bare handler.
+//! Starts what a comparison needs: Postgres, the nodes of dualauth, other systems, and the bare handler.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -17,66 +17,66 @@ use super::postgres::Postgres;
 use super::proc_usage::{Cpu, ProcessTree};
 use super::process::{Launch, Process, free_port};
 use super::target::Target;
-use super::visitor::fill_in;
+use super::test_user::fill_in;
 use super::{CompareError, Options};
 
-/// Where nodes say that they are: https, since that is how they are used. Cookies have their prefix for it.
+/// The host of the nodes' `PUBLIC_URL`, which is https as in production: cookies then have their name prefix.
 const PUBLIC_HOST: &str = "auth.example.com";
 
-/// Where servers log to, and where they run, below the folder of the run.
+/// The folder of the servers' logs, below that of the run. It is their working directory, too.
 const LOGS: &str = "logs";
 
-/// How long a server may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit for a server to become ready.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long between two looks whether it is.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Pause between two readiness checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A server that answers.
+/// A running server.
 pub(super) struct Server {
     pub(super) origin: Origin,
-    /// `None`: somebody else runs it.
+    /// `None`: it was not started here.
     process: Option<Process>,
 }
 
 impl Server {
-    /// One that somebody else runs.
-    pub(super) fn elsewhere(url: &Url) -> Result<Self, CompareError> {
+    /// A server that runs already.
+    pub(super) fn remote(url: &Url) -> Result<Self, CompareError> {
         Ok(Self { origin: Origin::of_url(url)?, process: None })
     }
 
-    /// The CPU time that its processes have taken, as far as that can be known.
+    /// The CPU time of its processes. `None`: it was not started here.
     pub(super) fn cpu(&self, processes: &ProcessTree) -> Option<Cpu> {
         Some(processes.cpu_of_tree(self.process.as_ref()?.pid()))
     }
 
-    /// What it holds in memory, in bytes, as far as that can be known.
+    /// Memory of its processes, in bytes. `None`: it was not started here, or the system does not tell.
     pub(super) fn memory(&self) -> Option<u64> {
-        Some(ProcessTree::look()?.memory_of_tree(self.process.as_ref()?.pid()))
+        Some(ProcessTree::snapshot()?.memory_of_tree(self.process.as_ref()?.pid()))
     }
 }
 
-/// What runs, and where.
+/// Postgres, the assignment of cores, and what is needed to start servers.
 pub(super) struct Testbed {
     pub(super) postgres: Postgres,
     pub(super) cores: Cores,
     program: String,
     folder: PathBuf,
     app_secret: String,
-    /// Held for as long as this folder is in use.
+    /// The folder's lock, held until the run ends.
     _lock: File,
 }
 
 impl Testbed {
-    /// With Postgres.
-    pub(super) fn set(options: &Options, runtime: &Handle) -> Result<Self, CompareError> {
+    /// Locks the folder and starts Postgres.
+    pub(super) fn start(options: &Options, runtime: &Handle) -> Result<Self, CompareError> {
         let folder = &options.folder;
         let lock = lock(folder)?;
-        let cores = Cores::share_out();
-        // Before anything is started: Postgres is to stay where the load is.
+        let cores = Cores::split();
+        // Before anything is started: Postgres inherits the cores of the load.
         cores.pin_load();
         let logs = folder.join(LOGS);
-        // Those of the run before would be taken for this one's.
+        // Logs of the previous run would be taken for this one's.
         let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs).map_err(|error| CompareError::Folder(logs, error))?;
         let postgres = Postgres::start(folder, runtime)?;
@@ -89,22 +89,22 @@ impl Testbed {
         self.folder.join(LOGS).join(format!("{name}.log"))
     }
 
-    /// A line for each request, which fills disks, and which nobody needs of a run that went well.
+    /// Logs have a line per request, take much disk space, and are not needed after a successful run.
     pub(super) fn remove_logs(&self) {
         let _ = std::fs::remove_dir_all(self.folder.join(LOGS));
     }
 
-    /// Starts the bare handler. Each request takes it so much CPU time besides what it takes anyway.
-    pub(super) fn bare(&self, spin: Duration) -> Result<Server, CompareError> {
+    /// Starts the bare handler. `spin` is CPU time added to each request.
+    pub(super) fn start_bare(&self, spin: Duration) -> Result<Server, CompareError> {
         let port = free_port().map_err(CompareError::Port)?;
         let (listen, spin) = (format!("127.0.0.1:{port}"), spin.as_micros().to_string());
         let command = [&self.program, "compare", "--bare", &listen, "--spin", &spin];
         let launch = Launch { command: command.map(str::to_owned).to_vec(), ..Launch::default() };
-        self.start("bare", &launch, 0, &local(port), "/profile")
+        self.start_server("bare", &launch, 0, &local(port), "/profile")
     }
 
-    /// Starts a node of dualauth on this database, as it is by default but for these settings.
-    pub(super) fn node(
+    /// Starts a node of dualauth on this database, with default settings except for these.
+    pub(super) fn start_node(
         &self,
         name: &str,
         core: usize,
@@ -118,7 +118,7 @@ impl Testbed {
             ("LISTEN", &listen),
             ("PUBLIC_URL", &public),
             ("APP_SECRET", &self.app_secret),
-            // All requests come from one address here: that they are few is not what is measured.
+            // All requests come from one address here, and rate limits are not what is measured.
             ("LOGIN_LIMIT", UNLIMITED),
             ("REGISTER_LIMIT", UNLIMITED),
             ("REFRESH_LIMIT", UNLIMITED),
@@ -127,14 +127,14 @@ impl Testbed {
         let environment =
             environment.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let command = vec![self.program.clone(), "serve".to_owned()];
-        // Away from any `.env`.
+        // The folder has no `.env` that could change settings.
         let launch = Launch { command, environment, folder: Some(self.folder.join(LOGS)) };
-        let server = self.start(name, &launch, core, &local(port), "/health/ready")?;
-        Ok(Server { origin: server.origin.called(PUBLIC_HOST), ..server })
+        let server = self.start_server(name, &launch, core, &local(port), "/health/ready")?;
+        Ok(Server { origin: server.origin.with_host(PUBLIC_HOST), ..server })
     }
 
-    /// Starts another system on this database, with its environment changed by these.
-    pub(super) fn target(
+    /// Starts another system on this database, with these changes of its environment. One with a `url` runs already.
+    pub(super) fn start_target(
         &self,
         target: &Target,
         database: &Url,
@@ -142,7 +142,7 @@ impl Testbed {
     ) -> Result<Server, CompareError> {
         let Some(start) = &target.start else {
             let url = target.url.as_ref().ok_or_else(|| CompareError::Url(target.name.clone()))?;
-            return Server::elsewhere(url);
+            return Server::remote(url);
         };
         let port = free_port().map_err(CompareError::Port)?;
         let known = BTreeMap::from([
@@ -158,10 +158,10 @@ impl Testbed {
         for command in &start.prepare {
             launch(words(command)).run(&self.log(&target.name))?;
         }
-        self.start(&target.name, &launch(words(&start.command)), 0, &local(port), &start.ready)
+        self.start_server(&target.name, &launch(words(&start.command)), 0, &local(port), &start.ready)
     }
 
-    fn start(
+    fn start_server(
         &self,
         name: &str,
         launch: &Launch,
@@ -173,13 +173,16 @@ impl Testbed {
         let origin = Origin::of_url(&Url::parse(url).map_err(|_| CompareError::Url(url.to_owned()))?)?;
         let process = self.cores.on_server_core(core, || launch.start(&log));
         let process = process.ok_or(CompareError::Generator)??;
-        wait_until_ready(&origin, ready)
-            .ok_or_else(|| CompareError::NotReady { name: name.to_owned(), log })?;
+        wait_until_ready(&origin, ready).ok_or_else(|| CompareError::NotReady {
+            name: name.to_owned(),
+            seconds: READY_TIMEOUT.as_secs(),
+            log,
+        })?;
         Ok(Server { origin, process: Some(process) })
     }
 }
 
-/// For one comparison at a time. The kernel takes it back however that ends.
+/// Locks the folder for one comparison at a time. The kernel releases the lock even when the process is killed.
 fn lock(folder: &Path) -> Result<File, CompareError> {
     let failed = |error| CompareError::Folder(folder.to_owned(), error);
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -191,7 +194,7 @@ fn lock(folder: &Path) -> Result<File, CompareError> {
     }
 }
 
-/// More than can come.
+/// A rate limit that is never reached.
 const UNLIMITED: &str = "1000000/1s";
 
 fn local(port: u16) -> String {
@@ -200,13 +203,13 @@ fn local(port: u16) -> String {
 
 fn wait_until_ready(origin: &Origin, path: &str) -> Option<()> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
-    let mut connection = Connection::to(origin.clone());
-    let start = Instant::now();
-    while start.elapsed() < PATIENCE {
+    let mut connection = Connection::new(origin.clone());
+    let start_server = Instant::now();
+    while start_server.elapsed() < READY_TIMEOUT {
         if connection.exchange(&request).is_ok_and(|response| response.status == 200) {
             return Some(());
         }
-        std::thread::sleep(PAUSE);
+        std::thread::sleep(POLL_INTERVAL);
     }
     None
 }

@@ -1,4 +1,4 @@
-//! TLS as a client speaks it (RFC 8446): who is believed to be whom.
+//! TLS client (RFC 8446): configuration, trusted root certificates, and the expected server name.
 
 use std::io;
 use std::net::TcpStream;
@@ -7,13 +7,13 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-/// What names other certificates to trust than the system's, here as for OpenSSL.
+/// Variables that replace the system's root certificates, as for OpenSSL.
 const TRUSTED: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// A connection that nobody else reads.
+/// An encrypted connection.
 pub(super) type Encrypted = StreamOwned<ClientConnection, TcpStream>;
 
-/// How a server is known, which is connected to as often as need be.
+/// TLS configuration and name of one server, for any number of connections.
 #[derive(Clone, Debug)]
 pub(super) struct TlsClient {
     config: Arc<ClientConfig>,
@@ -21,12 +21,12 @@ pub(super) struct TlsClient {
 }
 
 impl TlsClient {
-    /// Of the server with this name or address. It is believed with a certificate that this machine trusts
-    /// (`SSL_CERT_FILE`, `SSL_CERT_DIR`, else the system's), or one of a public authority.
+    /// For the server with this name or address. Trusted are the root certificates of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else
+    /// the system's, and those of the public authorities.
     ///
     /// # Errors
-    /// When that is no name, or what the environment names can't be read.
-    pub(super) fn to(host: &str) -> io::Result<Self> {
+    /// When `host` is no valid name, or the files that these variables name can't be read.
+    pub(super) fn for_host(host: &str) -> io::Result<Self> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(io::Error::other)?.with_root_certificates(roots()?).with_no_client_auth();
@@ -35,11 +35,11 @@ impl TlsClient {
         Ok(Self { config: Arc::new(config), name })
     }
 
-    /// Speaks to it over this connection.
+    /// Wraps a TCP connection. The handshake takes place with the first write or read.
     ///
     /// # Errors
-    /// When there is no memory or no randomness; what the server says comes with the first byte.
-    pub(super) fn over(&self, stream: TcpStream) -> io::Result<Encrypted> {
+    /// When the TLS session can't be created. A failed handshake is an error of the first write or read.
+    pub(super) fn wrap(&self, stream: TcpStream) -> io::Result<Encrypted> {
         let session = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         Ok(StreamOwned::new(session.map_err(io::Error::other)?, stream))
     }
@@ -51,7 +51,7 @@ fn roots() -> io::Result<RootCertStore> {
     if is_named && let Some(error) = machine.errors.into_iter().next() {
         return Err(io::Error::other(error));
     }
-    // A machine may have no list at all.
+    // The system may have no root certificates at all.
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     roots.add_parsable_certificates(machine.certs);
     Ok(roots)

@@ -1,4 +1,4 @@
-//! Who takes part: each way to be somebody, in each way to set dualauth up, on servers of its own.
+//! Variants under test: each combination of credential and transport of a target, signed in on running servers.
 
 use url::Url;
 
@@ -6,17 +6,17 @@ use super::CompareError;
 use super::http::Connection;
 use super::load::RequestTarget;
 use super::target::{CredentialKind, VariantSpec};
+use super::test_user::TestUser;
 use super::testbed::{Server, Testbed};
-use super::visitor::Visitor;
 
-/// What `JWT_ALGORITHM` may be. The first is the default.
+/// Values of `JWT_ALGORITHM`. The first is the default.
 const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
 
-/// How dualauth can be set up, as far as that matters here.
+/// The settings of dualauth in which its variants differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DualauthSettings {
     algorithm: &'static str,
-    /// As tutorials have it: each session is looked up, and no token can be revoked.
+    /// As in tutorials: each session is looked up in Postgres with each request, and no token can be revoked.
     pub(super) is_textbook: bool,
 }
 
@@ -26,13 +26,13 @@ impl DualauthSettings {
         ALGORITHMS.into_iter().flat_map(both)
     }
 
-    /// The two that differ in nothing but that.
-    pub(super) fn of_first_algorithm() -> impl Iterator<Item = Self> {
-        Self::all().filter(|configuration| configuration.is_first())
+    /// The two configurations with the default algorithm: textbook, and dualauth's own.
+    pub(super) fn with_default_algorithm() -> impl Iterator<Item = Self> {
+        Self::all().filter(|configuration| configuration.has_default_algorithm())
     }
 
-    /// With another algorithm, sessions would be the same again.
-    pub(super) fn is_first(self) -> bool {
+    /// Whether it signs with the default algorithm. Sessions do not depend on the algorithm.
+    pub(super) fn has_default_algorithm(self) -> bool {
         self.algorithm == ALGORITHMS[0]
     }
 
@@ -56,46 +56,47 @@ impl DualauthSettings {
         format!("{}-{}", self.algorithm, if self.is_textbook { "textbook" } else { "dualauth" })
     }
 
-    /// What the database of so many nodes is called.
+    /// The name of the database that so many nodes share.
     pub(super) fn database(self, nodes: usize) -> String {
         format!("{}_{nodes}", self.name().to_lowercase().replace('-', "_"))
     }
 
-    /// What is to be told of this way in this configuration; `None`: it would be the same as in another.
-    pub(super) fn describe(self, method: &VariantSpec) -> Option<VariantSpec> {
-        let mut method = method.clone();
-        match method.mode {
-            CredentialKind::Session if !self.is_first() => return None,
-            CredentialKind::Session => method.lookup = Some(self.lookup().to_owned()),
+    /// The variant, labelled with this configuration's settings. `None`: a session with another algorithm than the default,
+    /// which would be measured twice.
+    pub(super) fn describe(self, spec: &VariantSpec) -> Option<VariantSpec> {
+        let mut spec = spec.clone();
+        match spec.mode {
+            CredentialKind::Session if !self.has_default_algorithm() => return None,
+            CredentialKind::Session => spec.lookup = Some(self.lookup().to_owned()),
             CredentialKind::Jwt => {
-                method.algorithm = Some(self.algorithm.to_owned());
-                method.revocation = Some(self.revocation().to_owned());
+                spec.algorithm = Some(self.algorithm.to_owned());
+                spec.revocation = Some(self.revocation().to_owned());
             }
         }
-        Some(method)
+        Some(spec)
     }
 }
 
-/// Servers of one kind, which share a database.
+/// Nodes with the same configuration, which share a database.
 pub(super) struct NodeGroup {
     pub(super) servers: Vec<Server>,
     pub(super) database: Option<Url>,
-    /// `None`: of another system.
+    /// `None`: the nodes of another system, or of a dualauth that this program has not started.
     pub(super) configuration: Option<DualauthSettings>,
 }
 
-/// A variant, on its servers, with somebody who is signed in.
+/// A variant on its nodes, with a signed-in user.
 pub(super) struct RunningVariant {
     pub(super) system: String,
-    pub(super) method: VariantSpec,
-    /// Which group of servers.
+    pub(super) spec: VariantSpec,
+    /// Index of its group of nodes.
     pub(super) group: usize,
-    pub(super) visitor: Visitor,
+    pub(super) user: TestUser,
     pub(super) request_targets: Vec<RequestTarget>,
 }
 
 impl NodeGroup {
-    /// So many nodes of dualauth.
+    /// Starts so many nodes of dualauth on one database.
     pub(super) fn of_nodes(
         testbed: &Testbed,
         configuration: DualauthSettings,
@@ -103,75 +104,76 @@ impl NodeGroup {
         nodes: usize,
     ) -> Result<Self, CompareError> {
         let settings = configuration.settings();
-        let start =
-            |number| testbed.node(&format!("{}-{number}", configuration.name()), number, database, &settings);
+        let start = |number| {
+            testbed.start_node(&format!("{}-{number}", configuration.name()), number, database, &settings)
+        };
         let servers = (0..nodes).map(start).collect::<Result<_, _>>()?;
         Ok(Self { servers, database: Some(database.clone()), configuration: Some(configuration) })
     }
 
-    /// Another node like the first, if that can be had.
+    /// Starts another node with the same configuration and database. `None`: this program does not run the group.
     pub(super) fn another(&self, testbed: &Testbed) -> Result<Option<Server>, CompareError> {
         let (Some(configuration), Some(database)) = (self.configuration, &self.database) else {
             return Ok(None);
         };
         testbed
-            .node(&format!("{}-other", configuration.name()), 1, database, &configuration.settings())
+            .start_node(&format!("{}-other", configuration.name()), 1, database, &configuration.settings())
             .map(Some)
     }
 }
 
 impl RunningVariant {
-    /// What somebody asks who has signed in right now, on the first of the servers.
+    /// Signs in on the first node, and returns the measured request with the new credential.
     pub(super) fn fresh_request_target(&self, group: &NodeGroup) -> Result<RequestTarget, CompareError> {
-        request_target(&self.method, &mut self.visitor.clone(), &group.servers[0])
+        request_target(&self.spec, &mut self.user.clone(), &group.servers[0])
     }
 
-    /// Signs in so often, spread over the servers, each of which gets so many connections: several would otherwise have less
-    /// to do at a time than one.
+    /// Signs in once per connection, round-robin on the nodes. Each node gets this number of connections: with the total divided
+    /// among them, several nodes would have less concurrency each than one node alone.
     pub(super) fn sign_in(
         system: &str,
-        method: VariantSpec,
+        spec: VariantSpec,
         (at, group): (usize, &NodeGroup),
-        visitor: &Visitor,
+        user: &TestUser,
         connections: usize,
     ) -> Result<Self, CompareError> {
         let mut request_targets = Vec::new();
-        let mut latest = visitor.clone();
+        let mut latest = user.clone();
         for server in group.servers.iter().cycle().take(connections) {
-            latest = visitor.clone();
-            request_targets.push(request_target(&method, &mut latest, server)?);
+            latest = user.clone();
+            request_targets.push(request_target(&spec, &mut latest, server)?);
         }
         let request_targets =
             request_targets.iter().cycle().take(connections * group.servers.len()).cloned().collect();
-        Ok(Self { system: system.to_owned(), method, group: at, visitor: latest, request_targets })
+        Ok(Self { system: system.to_owned(), spec, group: at, user: latest, request_targets })
     }
 
-    /// What it is called, on so many nodes.
+    /// Its name in the report, with so many nodes.
     pub(super) fn name(&self, nodes: usize) -> String {
-        let method = &self.method;
+        let spec = &self.spec;
         let mut words = Vec::new();
         if self.system != DUALAUTH {
             words.push(self.system.as_str());
         }
-        words.extend([method.mode.as_str(), method.transport.as_str()]);
+        words.extend([spec.mode.as_str(), spec.transport.as_str()]);
         words.extend(
-            [&method.algorithm, &method.lookup, &method.revocation].into_iter().flatten().map(String::as_str),
+            [&spec.algorithm, &spec.lookup, &spec.revocation].into_iter().flatten().map(String::as_str),
         );
         let name = words.join(" ");
         if nodes == 1 { name } else { format!("{name}, {nodes} nodes") }
     }
 }
 
-/// Signs in on this server, and gives what is asked there from then on.
+/// Signs in on this server, and returns the measured request with the new credential.
 fn request_target(
-    method: &VariantSpec,
-    visitor: &mut Visitor,
+    spec: &VariantSpec,
+    user: &mut TestUser,
     server: &Server,
 ) -> Result<RequestTarget, CompareError> {
     let origin = &server.origin;
-    visitor.sign_in(method, &mut Connection::to(origin.clone()))?;
-    Ok(RequestTarget { origin: origin.clone(), call: visitor.call(method, origin.host()) })
+    user.sign_in(spec, &mut Connection::new(origin.clone()))?;
+    Ok(RequestTarget { origin: origin.clone(), call: user.call(spec, origin.host()) })
 }
 
-/// What dualauth is called among other systems.
+/// dualauth's name in the report, as against another system's.
 pub(super) const DUALAUTH: &str = "dualauth";

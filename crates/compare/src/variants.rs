@@ -1,4 +1,4 @@
-//! All who take part in one part of a run, with their servers.
+//! Sets up the variants of one part of a run: starts their nodes, registers a user and signs in.
 
 use std::collections::BTreeMap;
 
@@ -10,79 +10,84 @@ use super::load::RequestTarget;
 use super::login_footprint;
 use super::rounds::Subject;
 use super::target::Target;
+use super::test_user::{PreparedRequest, TestUser};
 use super::testbed::{Server, Testbed};
 use super::variant::{DUALAUTH, DualauthSettings, NodeGroup, RunningVariant};
-use super::visitor::{PreparedRequest, Visitor};
 use super::{CompareError, Options, Plan, bare};
 
-/// Who asks.
+/// The user name of the registered user.
 const USERNAME: &str = "compare";
 
-/// A password hash that costs next to nothing, where it is not what is weighed.
+/// Argon2 settings for cheap password hashes: thousands of logins are needed where memory and disk per login are measured.
 const CHEAP_HASHES: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_ITERATIONS", "1")];
 
-/// Them, and what they share.
+/// All variants under test and their groups of nodes.
 #[derive(Default)]
 pub(super) struct RunningVariants {
     pub(super) groups: Vec<NodeGroup>,
     pub(super) members: Vec<RunningVariant>,
-    /// The other system, if it takes part.
+    /// The other system, if one is measured.
     target: Option<Target>,
 }
 
 impl RunningVariants {
-    /// dualauth in each way that it can be set up, a node of each; and another system, if one was named.
-    pub(super) fn of_all(testbed: &Testbed, options: &Options, plan: &Plan) -> Result<Self, CompareError> {
-        let mut participants = Self::default();
+    /// One node of dualauth in each configuration, and the other system if there is one.
+    pub(super) fn all_variants(
+        testbed: &Testbed,
+        options: &Options,
+        plan: &Plan,
+    ) -> Result<Self, CompareError> {
+        let mut variants = Self::default();
         for configuration in DualauthSettings::all() {
-            participants.add_dualauth(testbed, configuration, 1, plan)?;
+            variants.add_dualauth(testbed, configuration, 1, plan)?;
         }
         if let Some(target) = &options.target {
-            participants.add_target(testbed, target, plan)?;
+            variants.add_target(testbed, target, plan)?;
         }
-        Ok(participants)
+        Ok(variants)
     }
 
-    /// dualauth with its first algorithm, by so many nodes.
-    pub(super) fn of_groups(testbed: &Testbed, nodes: usize, plan: &Plan) -> Result<Self, CompareError> {
-        let mut participants = Self::default();
-        for configuration in DualauthSettings::of_first_algorithm() {
-            participants.add_dualauth(testbed, configuration, nodes, plan)?;
+    /// Groups of so many nodes of dualauth, with the default algorithm.
+    pub(super) fn node_groups(testbed: &Testbed, nodes: usize, plan: &Plan) -> Result<Self, CompareError> {
+        let mut variants = Self::default();
+        for configuration in DualauthSettings::with_default_algorithm() {
+            variants.add_dualauth(testbed, configuration, nodes, plan)?;
         }
-        Ok(participants)
+        Ok(variants)
     }
 
-    /// One node, and one session on it.
-    pub(super) fn of_one(testbed: &Testbed, plan: &Plan) -> Result<Self, CompareError> {
-        let (database, visitor) = (testbed.postgres.create_database(DUALAUTH)?, somebody(USERNAME));
+    /// One node with default settings, and the first variant (a session in a cookie) on it.
+    pub(super) fn single_session(testbed: &Testbed, plan: &Plan) -> Result<Self, CompareError> {
+        let (database, user) = (testbed.postgres.create_database(DUALAUTH)?, test_user(USERNAME));
         let target = Target::dualauth(true)?;
-        let mut participants = Self::default();
+        let mut variants = Self::default();
         let configuration =
-            DualauthSettings::of_first_algorithm().find(|configuration| !configuration.is_textbook);
-        let (configuration, method) =
-            configuration.zip(target.methods.first()).ok_or(CompareError::Generator)?;
-        participants.groups.push(NodeGroup::of_nodes(testbed, configuration, &database, 1)?);
-        register(&target, &visitor, &participants.groups[0].servers[0])?;
-        participants.add(DUALAUTH, method.clone(), 0, &visitor, plan)?;
-        Ok(participants)
+            DualauthSettings::with_default_algorithm().find(|configuration| !configuration.is_textbook);
+        let (configuration, spec) = configuration
+            .zip(target.variants.first())
+            .ok_or(CompareError::Internal("no default configuration"))?;
+        variants.groups.push(NodeGroup::of_nodes(testbed, configuration, &database, 1)?);
+        register(&target, &user, &variants.groups[0].servers[0])?;
+        variants.add(DUALAUTH, spec.clone(), 0, &user, plan)?;
+        Ok(variants)
     }
 
-    /// A dualauth that somebody else runs.
+    /// A dualauth that runs already.
     pub(super) fn elsewhere(url: &Url, plan: &Plan) -> Result<Self, CompareError> {
         let target = Target::dualauth(url.scheme() == "https")?;
-        let visitor = somebody(&format!("{USERNAME}-{}", &Uuid::new_v4().simple().to_string()[..12]));
-        let server = Server::elsewhere(url)?;
-        register(&target, &visitor, &server)?;
+        let user = test_user(&format!("{USERNAME}-{}", &Uuid::new_v4().simple().to_string()[..12]));
+        let server = Server::remote(url)?;
+        register(&target, &user, &server)?;
         let group = NodeGroup { servers: vec![server], database: None, configuration: None };
-        let mut participants = Self { groups: vec![group], ..Self::default() };
-        for method in &target.methods {
-            participants.add(DUALAUTH, method.clone(), 0, &visitor, plan)?;
+        let mut variants = Self { groups: vec![group], ..Self::default() };
+        for spec in &target.variants {
+            variants.add(DUALAUTH, spec.clone(), 0, &user, plan)?;
         }
-        Ok(participants)
+        Ok(variants)
     }
 
-    /// So many nodes, with a database of their own: what one of them tells the others in Postgres is no cost of nodes
-    /// that are set up in another way.
+    /// Adds a group of nodes with a database of its own: with a shared one, the notifications of one configuration would cost
+    /// the nodes of another.
     fn add_dualauth(
         &mut self,
         testbed: &Testbed,
@@ -90,27 +95,27 @@ impl RunningVariants {
         nodes: usize,
         plan: &Plan,
     ) -> Result<(), CompareError> {
-        let (target, visitor) = (Target::dualauth(true)?, somebody(USERNAME));
+        let (target, user) = (Target::dualauth(true)?, test_user(USERNAME));
         let database = testbed.postgres.create_database(&configuration.database(nodes))?;
         let group = NodeGroup::of_nodes(testbed, configuration, &database, nodes)?;
-        register(&target, &visitor, &group.servers[0])?;
+        register(&target, &user, &group.servers[0])?;
         self.groups.push(group);
-        for method in target.methods.iter().filter_map(|method| configuration.describe(method)) {
-            self.add(DUALAUTH, method, self.groups.len() - 1, &visitor, plan)?;
+        for spec in target.variants.iter().filter_map(|spec| configuration.describe(spec)) {
+            self.add(DUALAUTH, spec, self.groups.len() - 1, &user, plan)?;
         }
         Ok(())
     }
 
     fn add_target(&mut self, testbed: &Testbed, target: &Target, plan: &Plan) -> Result<(), CompareError> {
         let database = testbed.postgres.create_database("target")?;
-        let server = testbed.target(target, &database, &BTreeMap::new())?;
-        let visitor = somebody(USERNAME);
-        register(target, &visitor, &server)?;
-        // Of one that runs elsewhere nobody knows where it keeps what.
+        let server = testbed.start_target(target, &database, &BTreeMap::new())?;
+        let user = test_user(USERNAME);
+        register(target, &user, &server)?;
+        // A system that was not started here does not use this database.
         let database = target.start.as_ref().map(|_| database);
         self.groups.push(NodeGroup { servers: vec![server], database, configuration: None });
-        for method in &target.methods {
-            self.add(&target.name, method.clone(), self.groups.len() - 1, &visitor, plan)?;
+        for spec in &target.variants {
+            self.add(&target.name, spec.clone(), self.groups.len() - 1, &user, plan)?;
         }
         self.target = Some(target.clone());
         Ok(())
@@ -119,17 +124,17 @@ impl RunningVariants {
     fn add(
         &mut self,
         system: &str,
-        method: super::target::VariantSpec,
+        spec: super::target::VariantSpec,
         at: usize,
-        visitor: &Visitor,
+        user: &TestUser,
         plan: &Plan,
     ) -> Result<(), CompareError> {
         let group = (at, &self.groups[at]);
-        self.members.push(RunningVariant::sign_in(system, method, group, visitor, plan.connections)?);
+        self.members.push(RunningVariant::sign_in(system, spec, group, user, plan.connections)?);
         Ok(())
     }
 
-    /// Where its servers keep what they keep.
+    /// The databases of all groups.
     pub(super) fn databases(&self) -> Vec<&Url> {
         let mut databases: Vec<&Url> =
             self.groups.iter().filter_map(|group| group.database.as_ref()).collect();
@@ -137,26 +142,23 @@ impl RunningVariants {
         databases
     }
 
-    /// What each asks who has signed in right now: credentials of before may have run out.
+    /// The measured request of each variant with a new credential: the earlier ones may have expired.
     pub(super) fn fresh_request_targets(&self) -> Result<Vec<RequestTarget>, CompareError> {
-        self.members
-            .iter()
-            .map(|participant| participant.fresh_request_target(&self.groups[participant.group]))
-            .collect()
+        self.members.iter().map(|variant| variant.fresh_request_target(&self.groups[variant.group])).collect()
     }
 
-    /// Another node of each that is looked at closely, if that can be had.
+    /// A second node for each group whose revocation delay is measured. `None`: it is not measured, or there can be no other node.
     pub(super) fn others(&self, testbed: &Testbed, plan: &Plan) -> Result<Vec<Option<Server>>, CompareError> {
-        let another = |group: &NodeGroup| match plan.looks_closely_at(group) {
+        let another = |group: &NodeGroup| match plan.measures_revocation(group) {
             true => group.another(testbed),
             false => Ok(None),
         };
         self.groups.iter().map(another).collect()
     }
 
-    /// The bare handler, if there is one, and all participants.
+    /// What the rounds measure: the bare handler, if there is one, then all variants.
     pub(super) fn subjects<'a>(&'a self, bare: Option<&'a Server>, plan: &Plan) -> Vec<Subject<'a>> {
-        // One node of ours: others may not be made for so many, and several would share them.
+        // On a single node of dualauth only: another system may not support so many, and several nodes would share them.
         let many = |group: &NodeGroup| {
             (group.configuration.is_some() && group.servers.len() == 1).then_some(plan.many_connections)
         };
@@ -164,10 +166,10 @@ impl RunningVariants {
             many_connections: self.groups.iter().find_map(many),
             ..bare_subject(server, plan)
         });
-        let members = self.members.iter().map(|participant| {
-            let group = &self.groups[participant.group];
+        let members = self.members.iter().map(|variant| {
+            let group = &self.groups[variant.group];
             Subject {
-                request_targets: participant.request_targets.clone(),
+                request_targets: variant.request_targets.clone(),
                 servers: &group.servers,
                 database: group.database.as_ref(),
                 many_connections: many(group),
@@ -176,52 +178,54 @@ impl RunningVariants {
         bare.into_iter().chain(members).collect()
     }
 
-    /// What a login of this participant weighs, on a server and a database of their own: none, of one that runs elsewhere.
-    pub(super) fn weigh(
+    /// Measures memory and disk per login, on a server and a database of its own. Empty for a system that was not started here.
+    pub(super) fn measure_footprint(
         &self,
         testbed: &Testbed,
-        participant: &RunningVariant,
+        variant: &RunningVariant,
         plan: &Plan,
     ) -> Result<Vec<login_footprint::LoginFootprint>, CompareError> {
-        let mut weighed = Vec::new();
-        for logins in plan.footprints {
+        let mut footprints = Vec::new();
+        for logins in plan.login_counts {
             let name = format!("weigh_{}", Uuid::new_v4().simple());
             let database = testbed.postgres.create_database(&name)?;
-            let Some((target, server)) = self.to_weigh(testbed, participant, &database)? else { break };
-            let visitors: Vec<_> = (0..login_footprint::AT_ONCE)
-                .map(|number| somebody(&format!("{USERNAME}{number}")))
+            let Some((target, server)) = self.start_footprint_server(testbed, variant, &database)? else {
+                break;
+            };
+            let users: Vec<_> = (0..login_footprint::CONCURRENT_SIGN_INS)
+                .map(|number| test_user(&format!("{USERNAME}{number}")))
                 .collect();
-            for visitor in &visitors {
-                register(&target, visitor, &server)?;
+            for user in &users {
+                register(&target, user, &server)?;
             }
             let place = Some((&testbed.postgres, &database));
-            let footprint = login_footprint::weigh(
-                &participant.method,
-                &visitors,
+            let footprint = login_footprint::measure(
+                &variant.spec,
+                &users,
                 &server,
                 place,
                 *logins,
-                plan.patience,
+                plan.footprint_time_limit,
             )?;
             drop(server);
             testbed.postgres.drop_database(&database)?;
-            weighed.push(footprint);
+            footprints.push(footprint);
             if footprint.logins < *logins {
                 break;
             }
         }
-        Ok(weighed)
+        Ok(footprints)
     }
 
-    /// The same as the participant's, but that passwords cost little.
-    fn to_weigh(
+    /// Starts a server like the variant's, but with cheap password hashes. `None`: this program does not run the system.
+    fn start_footprint_server(
         &self,
         testbed: &Testbed,
-        participant: &RunningVariant,
+        variant: &RunningVariant,
         database: &Url,
     ) -> Result<Option<(Target, Server)>, CompareError> {
-        if let Some(configuration) = self.groups[participant.group].configuration {
-            let node = testbed.node(
+        if let Some(configuration) = self.groups[variant.group].configuration {
+            let node = testbed.start_node(
                 &format!("{}-weighed", configuration.name()),
                 0,
                 database,
@@ -234,12 +238,12 @@ impl RunningVariants {
         else {
             return Ok(None);
         };
-        let server = testbed.target(target, database, &start.when_weighed)?;
+        let server = testbed.start_target(target, database, &start.when_weighed)?;
         Ok(Some((target.clone(), server)))
     }
 }
 
-/// The bare handler, as it is measured.
+/// The bare handler as a subject of the rounds.
 pub(super) fn bare_subject<'a>(server: &'a Server, plan: &Plan) -> Subject<'a> {
     let origin = server.origin.clone();
     let request = format!("GET /profile HTTP/1.1\r\nHost: {}\r\n\r\n", origin.host()).into_bytes();
@@ -248,12 +252,12 @@ pub(super) fn bare_subject<'a>(server: &'a Server, plan: &Plan) -> Subject<'a> {
     Subject { request_targets, servers: std::slice::from_ref(server), database: None, many_connections: None }
 }
 
-/// With a password that nobody guesses.
-fn somebody(username: &str) -> Visitor {
-    Visitor::named(username, &format!("{}", Uuid::new_v4().simple()))
+/// A user with a random password.
+fn test_user(username: &str) -> TestUser {
+    TestUser::named(username, &format!("{}", Uuid::new_v4().simple()))
 }
 
-fn register(target: &Target, visitor: &Visitor, server: &Server) -> Result<(), CompareError> {
+fn register(target: &Target, user: &TestUser, server: &Server) -> Result<(), CompareError> {
     let Some(step) = &target.register else { return Ok(()) };
-    visitor.clone().take(step, &mut Connection::to(server.origin.clone()))
+    user.clone().run_step(step, &mut Connection::new(server.origin.clone()))
 }

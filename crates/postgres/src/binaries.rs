@@ -1,4 +1,4 @@
-//! Where Postgres' binaries are. `scripts/postgres` looks in the same places.
+//! Finds Postgres' binaries. `scripts/postgres` searches the same directories.
 
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,8 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    pub(super) async fn best(home: &Path, account: Account) -> Result<Binaries, PrivatePostgresError> {
-        for directory in places(home, account) {
+    pub(super) async fn find_any(home: &Path, account: Account) -> Result<Binaries, PrivatePostgresError> {
+        for directory in candidate_directories(home, account) {
             if version(&directory, account).await.is_some() {
                 return Ok(Binaries { directory });
             }
@@ -23,13 +23,13 @@ impl Binaries {
         Err(PrivatePostgresError::NoBinaries)
     }
 
-    /// A cluster is read by its own major version only.
+    /// Finds the binaries of a major version: a cluster is readable by its own only.
     pub(super) async fn of_version(
         wanted: u32,
         home: &Path,
         cluster: &Cluster,
     ) -> Result<Binaries, PrivatePostgresError> {
-        for directory in places(home, cluster.account) {
+        for directory in candidate_directories(home, cluster.account) {
             if version(&directory, cluster.account).await == Some(wanted) {
                 return Ok(Binaries { directory });
             }
@@ -48,28 +48,29 @@ impl Binaries {
 
 /// Whether there are binaries of any version, for a cluster that is still to be created below `home`.
 pub(super) fn are_installed(home: &Path) -> bool {
-    !places(home, Account::for_cluster(&home.join("postgres"))).is_empty()
+    !candidate_directories(home, Account::for_cluster(&home.join("postgres"))).is_empty()
 }
 
-fn places(home: &Path, account: Account) -> Vec<PathBuf> {
-    let mut places: Vec<PathBuf> = std::env::var_os("PATH")
+fn candidate_directories(home: &Path, account: Account) -> Vec<PathBuf> {
+    let mut candidate_directories: Vec<PathBuf> = std::env::var_os("PATH")
         .iter()
         .flat_map(std::env::split_paths)
         .filter_map(|directory| std::path::absolute(directory).ok())
         .collect();
-    places.extend(newest_first("/usr/lib/postgresql", ""));
-    places.extend(newest_first("/opt/homebrew/opt", "postgresql"));
-    places.extend(newest_first("/usr/local/opt", "postgresql"));
-    places.extend(newest_first("/Applications/Postgres.app/Contents/Versions", ""));
-    places.push(home.join("pgsql/bin"));
-    if account.is_lent() {
-        places.push(Path::new(SHARED_HOME).join("pgsql/bin"));
+    candidate_directories.extend(newest_first("/usr/lib/postgresql", ""));
+    candidate_directories.extend(newest_first("/opt/homebrew/opt", "postgresql"));
+    candidate_directories.extend(newest_first("/usr/local/opt", "postgresql"));
+    candidate_directories.extend(newest_first("/Applications/Postgres.app/Contents/Versions", ""));
+    candidate_directories.push(home.join("pgsql/bin"));
+    if account.switches_user() {
+        candidate_directories.push(Path::new(SHARED_HOME).join("pgsql/bin"));
     }
-    places.retain(|directory| directory.join("initdb").is_file() && directory.join("postgres").is_file());
-    places
+    candidate_directories
+        .retain(|directory| directory.join("initdb").is_file() && directory.join("postgres").is_file());
+    candidate_directories
 }
 
-/// `15/bin`, `postgresql@16/bin` and so on.
+/// The `bin` directories below `parent`, such as `15/bin` or `postgresql@16/bin`, with the newest version first.
 fn newest_first(parent: &str, prefix: &str) -> Vec<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir(parent)
         .into_iter()
@@ -85,7 +86,7 @@ fn newest_first(parent: &str, prefix: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, directory)| directory).collect()
 }
 
-/// `None` also where the account may not run it.
+/// The major version of the binaries. `None`: there are none, or the account may not run them.
 async fn version(directory: &Path, account: Account) -> Option<u32> {
     let mut command = account.command(directory.join("postgres"));
     command.arg("--version").stdin(Stdio::null()).stderr(Stdio::null());
@@ -93,7 +94,7 @@ async fn version(directory: &Path, account: Account) -> Option<u32> {
     major(std::str::from_utf8(&output.stdout).ok()?)
 }
 
-/// Of `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, or `… 19beta1`.
+/// The major version in `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, or in `… 19beta1`.
 fn major(version: &str) -> Option<u32> {
     let number = version.split_whitespace().nth(2)?;
     let digits = number.find(|c: char| !c.is_ascii_digit()).unwrap_or(number.len());

@@ -1,4 +1,4 @@
-//! The cluster's folder, the files beside it, and how it is made.
+//! The cluster's folder (`PGDATA`), the files beside it, and its creation by `initdb`.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
@@ -13,7 +13,7 @@ use super::account::Account;
 use super::binaries::Binaries;
 use super::{DATABASE, PrivatePostgresError, ROLE, failed, flock};
 
-/// For root, when the account that runs Postgres may not enter the folder it should live in.
+/// Home of clusters that root runs, when the account of Postgres may not enter the actual home.
 pub(super) const SHARED_HOME: &str = "/var/lib/dualauth";
 const LOG_LINES_SHOWN: usize = 8;
 
@@ -24,18 +24,18 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// `home/postgres`, or where that link points.
+    /// `home/postgres`, or the target of that link.
     pub(super) async fn locate(home: &Path) -> Result<Cluster, PrivatePostgresError> {
-        let place = home.join("postgres");
-        let account = Account::for_cluster(&place);
-        if account.is_lent() && !place.exists() && !account.may_enter(home).await {
-            link_elsewhere(&place)?;
+        let link = home.join("postgres");
+        let account = Account::for_cluster(&link);
+        if account.switches_user() && !link.exists() && !account.can_enter(home).await {
+            link_to_shared_home(&link)?;
         }
-        let directory = place.canonicalize().or_else(|_| link_target(&place)).unwrap_or(place);
+        let directory = link.canonicalize().or_else(|_| link_target(&link)).unwrap_or(link);
         Ok(Cluster { directory, account })
     }
 
-    /// The major version it was made by. `None`: there is none yet.
+    /// The major version of Postgres that created it. `None`: it does not exist yet.
     pub(super) fn version(&self) -> Result<Option<u32>, PrivatePostgresError> {
         let path = self.version_path();
         match std::fs::read_to_string(&path) {
@@ -48,7 +48,7 @@ impl Cluster {
         }
     }
 
-    /// Made under another name first, so that a crash half way leaves nothing that looks like a cluster.
+    /// Creates it under another name first, so that a crash midway leaves nothing that looks like a cluster.
     pub(super) async fn create(
         &self,
         binaries: &Binaries,
@@ -56,10 +56,10 @@ impl Cluster {
         lock: &File,
         log: &File,
     ) -> Result<(), PrivatePostgresError> {
-        let new = self.beside("new");
+        let new = self.sibling_path("new");
         remove_tree(&new).map_err(failed("removing", &new))?;
         DirBuilder::new().mode(0o700).create(&new).map_err(failed("creating", &new))?;
-        self.account.give(&new).map_err(failed("giving away", &new))?;
+        self.account.chown(&new).map_err(failed("changing the owner of", &new))?;
 
         let mut initdb = self.account.command(binaries.initdb());
         initdb.args(["--encoding=UTF8", "--no-locale", "--auth=trust", "--username", ROLE]);
@@ -67,7 +67,7 @@ impl Cluster {
             initdb.arg("--no-sync");
         }
         initdb.arg("--pgdata").arg(&new);
-        self.run("making the cluster with initdb", initdb, lock, log).await?;
+        self.run("creating the cluster by initdb", initdb, lock, log).await?;
 
         let mut postgres = self.account.command("/bin/sh");
         postgres.args(["-c", r#"echo "CREATE DATABASE $0" | "$@""#, DATABASE]).arg(binaries.postgres());
@@ -77,7 +77,7 @@ impl Cluster {
         std::fs::rename(&new, &self.directory).map_err(failed("renaming", &new))
     }
 
-    /// The command holds our lock as its input, so that it is not disturbed by the next start if we are killed.
+    /// Runs a command that inherits the lock as its standard input: if this process is killed, the next start waits for it.
     async fn run(
         &self,
         doing: &'static str,
@@ -99,7 +99,7 @@ impl Cluster {
         OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed("opening", &path))
     }
 
-    /// The lock that Postgres holds while it runs. `None`: it runs.
+    /// Takes the lock that Postgres holds while it runs. `None`: it is running.
     pub(super) fn try_lock(&self) -> Result<Option<File>, PrivatePostgresError> {
         let path = self.version_path();
         let file = File::open(&path).map_err(failed("opening", &path))?;
@@ -116,10 +116,10 @@ impl Cluster {
         text.lines().next()?.trim().parse().ok()
     }
 
-    /// A new log; the one before it is kept.
+    /// Creates a new log, and keeps the previous one as `postgres.log.old`.
     pub(super) fn start_log(&self) -> Result<File, PrivatePostgresError> {
         let path = self.log_path();
-        let _ = std::fs::rename(&path, self.beside("log.old"));
+        let _ = std::fs::rename(&path, self.sibling_path("log.old"));
         OpenOptions::new().create(true).append(true).mode(0o600).open(&path).map_err(failed("opening", &path))
     }
 
@@ -133,44 +133,44 @@ impl Cluster {
     }
 
     pub(super) fn lock_path(&self) -> PathBuf {
-        self.beside("lock")
+        self.sibling_path("lock")
     }
 
     pub(super) fn fifo_path(&self) -> PathBuf {
-        self.beside("fifo")
+        self.sibling_path("fifo")
     }
 
     fn log_path(&self) -> PathBuf {
-        self.beside("log")
+        self.sibling_path("log")
     }
 
     fn version_path(&self) -> PathBuf {
         self.directory.join("PG_VERSION")
     }
 
-    fn beside(&self, extension: &str) -> PathBuf {
+    fn sibling_path(&self, extension: &str) -> PathBuf {
         self.directory.with_extension(extension)
     }
 }
 
-/// Stable over builds and versions of Rust, unlike the standard library's.
+/// The first 48 bits of SHA-256 in hexadecimal: stable between builds and versions of Rust, unlike the standard library's hash.
 pub(super) fn short_hash(path: &Path) -> String {
     let hash = Sha256::digest(path.as_os_str().as_bytes());
     let bytes = hash.iter().take(6).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     format!("{bytes:012x}")
 }
 
-fn link_elsewhere(place: &Path) -> Result<(), PrivatePostgresError> {
-    let elsewhere = Path::new(SHARED_HOME).join(short_hash(place));
-    // Also when the link is there: it may have come with a checkout to a machine where its target is missing.
-    std::fs::create_dir_all(&elsewhere).map_err(failed("creating", &elsewhere))?;
-    for directory in [Path::new(SHARED_HOME), &elsewhere] {
-        // Whatever the umask says: another account has to pass.
+fn link_to_shared_home(link: &Path) -> Result<(), PrivatePostgresError> {
+    let target = Path::new(SHARED_HOME).join(short_hash(link));
+    // Even if the link exists: it may have been copied to a machine where its target is missing.
+    std::fs::create_dir_all(&target).map_err(failed("creating", &target))?;
+    for directory in [Path::new(SHARED_HOME), &target] {
+        // Independent of the umask: another account has to enter it.
         let passable = Permissions::from_mode(0o755);
         std::fs::set_permissions(directory, passable).map_err(failed("opening", directory))?;
     }
-    match symlink(elsewhere.join("postgres"), place) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("linking", place)(error)),
+    match symlink(target.join("postgres"), link) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed("linking", link)(error)),
         _ => Ok(()),
     }
 }

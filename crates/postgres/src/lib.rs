@@ -1,21 +1,22 @@
-//! A private Postgres cluster of the program's own, for when `DATABASE_URL` is not set.
+//! A private Postgres cluster, for when `DATABASE_URL` is not set. It is persistent and shared by all programs with the same
+//! home folder; it is no throwaway test database.
 //!
-//! Every program on a cluster holds two things for as long as it lives, and the kernel takes both back however it
-//! ends, SIGKILL included:
+//! Every program that uses a cluster holds two things while it runs. The kernel releases both when it exits, even by
+//! SIGKILL:
 //!
-//! - a shared lock on `postgres.lock`. Who gets it exclusively is the only one here, and may start Postgres;
-//! - the writing end of the pipe `postgres.fifo`, whose reader is Postgres' guardian (a small `sh`). When the last
-//!   writer is gone the guardian stops Postgres.
+//! - a shared lock on `postgres.lock`. A program that gets it exclusively is the only one, and may start Postgres;
+//! - the write end of the pipe `postgres.fifo`, which Postgres' watchdog (a small `sh` script) reads. When the last write
+//!   end is closed, the watchdog stops Postgres.
 //!
-//! Postgres itself holds a lock on the cluster's `PG_VERSION`. That tells whether one is alive; a process number in
-//! `postmaster.pid` does not, since numbers are used again.
+//! Postgres itself holds a lock on the cluster's `PG_VERSION`, which tells whether it runs. The pid in `postmaster.pid` does
+//! not, since pids are reused.
 
 mod account;
 mod binaries;
 mod cluster;
 mod flock;
-mod guardian;
 mod socket;
+mod watchdog;
 
 use std::fs::File;
 use std::io;
@@ -28,58 +29,65 @@ use tokio::time::{Instant, sleep};
 
 use binaries::Binaries;
 use cluster::Cluster;
-use socket::Answer;
+use socket::Readiness;
 
 const ROLE: &str = "dualauth";
 const DATABASE: &str = "dualauth";
+/// Time limit for starting, joining and stopping Postgres.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two attempts or checks.
 const PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Why there is no private Postgres.
+/// Why the private Postgres is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivatePostgresError {
-    /// None in any of the places looked at.
+    /// No Postgres binaries in any of the usual directories.
     #[error(
         "DATABASE_URL is not set, and no Postgres was found here to start a private one: set DATABASE_URL, \
          or install postgresql (scripts/postgres does)"
     )]
     NoBinaries,
-    /// The cluster needs another major version than those found.
+    /// No binaries of the cluster's major version.
     #[error(
         "{cluster} was made by Postgres {version}, of which no binaries were found: install postgresql-{version}, \
          set DATABASE_URL, or move that folder away"
     )]
     NoBinariesOfVersion {
-        /// Its folder.
+        /// The cluster's folder.
         cluster: PathBuf,
         /// The major version it needs.
         version: u32,
     },
-    /// The system refused something.
+    /// A system call or command failed.
     #[error(
-        "{doing} {path}: {error}. A private Postgres is to be there; set DATABASE_URL to use another database"
+        "{doing} {path} for the private Postgres failed: {error}; set DATABASE_URL to use another database"
     )]
     Io {
         /// What was tried.
         doing: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// The refusal.
+        /// Why it failed.
         error: io::Error,
     },
-    /// Somebody else could open or replace the socket.
-    #[error("{0} is no directory of this program's own: remove it, or set DATABASE_URL")]
+    /// Another account could open or replace the socket.
+    #[error(
+        "{0} is not owned by the account that runs Postgres, or others can enter it: remove it, or set DATABASE_URL"
+    )]
     ForeignSocketDirectory(PathBuf),
-    /// Another program had the cluster all the time.
-    #[error("{0} is held by a program that neither gets Postgres running nor ends")]
+    /// Another program held the lock file until the time limit, without a Postgres to join.
+    #[error("timed out after {} s: {} is locked by another process", TIME_LIMIT.as_secs(), .0.display())]
     Busy(PathBuf),
+    /// Postgres did not release its lock on the cluster within the time limit.
+    #[error("timed out after {} s: the Postgres of {} has not stopped", TIME_LIMIT.as_secs(), .0.display())]
+    NotStopped(PathBuf),
     /// `initdb` or Postgres failed.
     #[error("{doing} failed ({how}); {log} ends with:\n{log_end}")]
     Postgres {
         /// What was tried.
         doing: &'static str,
-        /// How it ended.
+        /// The exit status, or why it failed.
         how: String,
         /// Postgres' log.
         log: PathBuf,
@@ -88,20 +96,23 @@ pub enum PrivatePostgresError {
     },
 }
 
-/// A Postgres that runs at least as long as this value lives. Dropped without [`stop`](Self::stop), it is stopped all
-/// the same, but nobody waits for it.
+/// A running private Postgres, which runs at least until this value is dropped. [`stop`](Self::stop) waits until it has
+/// stopped, dropping does not.
 pub struct PrivatePostgres {
     cluster: Cluster,
     socket_directory: PathBuf,
     lock: File,
     keep_alive: File,
     /// `None`: another program started it.
-    guardian: Option<Child>,
+    watchdog: Option<Child>,
 }
 
 impl PrivatePostgres {
-    /// Starts the cluster under `home`, made at the first start, or joins the programs that already use it.
-    /// `settings` are Postgres' own, such as `("fsync", "off")`; they count for whoever starts it.
+    /// Starts the cluster under `home`, which is created at the first start, or joins the programs that already use it.
+    /// `settings` are Postgres' own, such as `("fsync", "off")`. They have no effect when another program has started it.
+    ///
+    /// # Errors
+    /// When there are no suitable binaries, a folder or file can't be used, or Postgres does not start within 60 s.
     pub async fn start(
         home: &Path,
         settings: &[(&str, &str)],
@@ -119,11 +130,11 @@ impl PrivatePostgres {
             if flock::exclusive(&lock).map_err(failed("locking", &cluster.lock_path()))? {
                 return Self::start_first(&home, cluster, socket_directory, lock, settings).await;
             }
-            // Shared while another has it shared, too: that one's Postgres is ready. Else it is still starting.
+            // Shared locks are held by programs whose Postgres is ready. An exclusive one means that it is still starting.
             if flock::shared(&lock).map_err(failed("locking", &cluster.lock_path()))?
                 && let Some(keep_alive) = join(&cluster, &socket_directory).await
             {
-                return Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, guardian: None });
+                return Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, watchdog: None });
             }
             drop(lock);
             sleep(PAUSE).await;
@@ -142,21 +153,21 @@ impl PrivatePostgres {
         let binaries = match cluster.version()? {
             Some(version) => Binaries::of_version(version, home, &cluster).await?,
             None => {
-                let binaries = Binaries::best(home, cluster.account).await?;
+                let binaries = Binaries::find_any(home, cluster.account).await?;
                 cluster.create(&binaries, settings, &lock, &log).await?;
                 binaries
             }
         };
         let running = wait_until_stopped(&cluster, &socket_directory).await?;
         socket::make_directory(&socket_directory, &cluster)?;
-        let (mut guardian, keep_alive) =
-            guardian::start(&binaries, &cluster, &socket_directory, settings, running, &log).await?;
-        wait_until_ready(&cluster, &socket_directory, &mut guardian).await?;
+        let (mut watchdog, keep_alive) =
+            watchdog::start(&binaries, &cluster, &socket_directory, settings, running, &log).await?;
+        wait_until_ready(&cluster, &socket_directory, &mut watchdog).await?;
         flock::downgrade(&lock).map_err(failed("locking", &cluster.lock_path()))?;
-        Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, guardian: Some(guardian) })
+        Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, watchdog: Some(watchdog) })
     }
 
-    /// The URL of the cluster under `home`, if somebody runs it at the moment. Starts nothing, and makes nothing.
+    /// The URL of the cluster under `home`, if it is running. Starts and creates nothing.
     pub async fn running(home: &Path) -> Option<String> {
         let home = home.canonicalize().ok()?;
         if !home.join("postgres").exists() {
@@ -164,71 +175,73 @@ impl PrivatePostgres {
         }
         let cluster = Cluster::locate(&home).await.ok()?;
         let directory = socket::directory(&cluster);
-        (socket::ask(&directory).await == Answer::Ready).then(|| socket::url(&directory))
+        (socket::probe(&directory).await == Readiness::Ready).then(|| socket::url(&directory))
     }
 
-    /// For sqlx and libpq alike. What libpq's variables in the environment could change is spelled out.
+    /// The connection URL, for sqlx and libpq. It spells out what libpq's environment variables could change.
     pub fn url(&self) -> String {
         socket::url(&self.socket_directory)
     }
 
-    /// Nobody but the account that runs Postgres, and root, can enter it.
+    /// The directory of the Unix socket. Only the account that runs Postgres, and root, can enter it.
     pub fn socket_directory(&self) -> &Path {
         &self.socket_directory
     }
 
-    /// Stops Postgres and waits for it, unless another program uses it too: then that one does.
+    /// Stops Postgres and waits until it has stopped, unless another program still uses it.
     pub async fn stop(self) {
-        let PrivatePostgres { cluster, lock, keep_alive, guardian, .. } = self;
-        // First the lock: who starts meanwhile then waits for the end instead of joining it.
+        let PrivatePostgres { cluster, lock, keep_alive, watchdog, .. } = self;
+        // The lock first: a program that starts meanwhile then waits until Postgres has stopped, instead of joining it.
         let last = flock::exclusive(&lock).unwrap_or(false);
         drop(keep_alive);
         if !last {
             return;
         }
         if let Err(error) = wait_until_unlocked(&cluster).await {
-            tracing::warn!(%error, "the private Postgres was told to stop and still runs");
-        } else if let Some(mut guardian) = guardian {
-            // It ends right behind Postgres; waiting leaves no zombie to a program that goes on.
-            let _ = tokio::time::timeout(TIME_LIMIT, guardian.wait()).await;
+            let (directory, pid) = (cluster.directory.display(), cluster.postmaster_pid());
+            tracing::warn!(%error, %directory, pid, "private Postgres did not stop in time");
+        } else if let Some(mut watchdog) = watchdog {
+            // It exits right after Postgres; waiting for it avoids a zombie process.
+            let _ = tokio::time::timeout(TIME_LIMIT, watchdog.wait()).await;
         }
     }
 }
 
 fn make_home(home: &Path) -> Result<PathBuf, PrivatePostgresError> {
     std::fs::create_dir_all(home).map_err(failed("creating", home))?;
-    home.canonicalize().map_err(failed("finding", home))
+    home.canonicalize().map_err(failed("resolving", home))
 }
 
-/// `None`: it turned out to be on its way out.
+/// Joins a running Postgres by opening the pipe. `None`: it is stopping.
 async fn join(cluster: &Cluster, socket_directory: &Path) -> Option<File> {
-    let keep_alive = guardian::open_for_writing(&cluster.fifo_path()).ok()?;
-    if socket::ask(socket_directory).await != Answer::Ready {
+    let keep_alive = watchdog::open_for_writing(&cluster.fifo_path()).ok()?;
+    if socket::probe(socket_directory).await != Readiness::Ready {
         return None;
     }
-    // The guardian may have seen the end just before the pipe was opened; then nobody reads it now.
-    guardian::is_read(&keep_alive).then_some(keep_alive)
+    // The watchdog may have seen the end of the pipe just before it was opened here, and no longer read it.
+    watchdog::has_reader(&keep_alive).then_some(keep_alive)
 }
 
-/// Waits for the end of a Postgres left by programs that were killed, and returns its lock.
+/// Stops a Postgres that killed programs have left running, and returns the lock on the cluster.
 async fn wait_until_stopped(
     cluster: &Cluster,
     socket_directory: &Path,
 ) -> Result<File, PrivatePostgresError> {
-    // Its guardian stops it as a rule, but may have been killed as well.
-    if cluster.is_running()? && socket::ask(socket_directory).await == Answer::Ready {
+    // Its watchdog normally stops it, but may have been killed as well.
+    if cluster.is_running()? && socket::probe(socket_directory).await == Readiness::Ready {
         interrupt(cluster);
     }
     wait_until_unlocked(cluster).await
 }
 
-/// Only for a postmaster that has just answered: then its process number is right.
+/// Only for a postmaster that has just responded: its pid file is then correct.
 fn interrupt(cluster: &Cluster) {
     let Some(pid) = cluster.postmaster_pid().and_then(Pid::from_raw) else {
         return;
     };
     if let Err(error) = kill_process(pid, Signal::INT) {
-        tracing::warn!(%error, "an abandoned private Postgres can't be stopped");
+        let directory = cluster.directory.display();
+        tracing::warn!(%error, %directory, pid = pid.as_raw_nonzero().get(), "cannot send SIGINT to the private Postgres left by an earlier run");
     }
 }
 
@@ -240,23 +253,22 @@ async fn wait_until_unlocked(cluster: &Cluster) -> Result<File, PrivatePostgresE
         }
         sleep(PAUSE).await;
     }
-    Err(PrivatePostgresError::Busy(cluster.directory.clone()))
+    Err(PrivatePostgresError::NotStopped(cluster.directory.clone()))
 }
 
-/// Also through the recovery that follows a crash. Each question is a line in Postgres' log while it recovers, so they
-/// become fewer.
+/// Waits through crash recovery, too. Each probe is a line in Postgres' log during recovery, so the pauses grow.
 async fn wait_until_ready(
     cluster: &Cluster,
     socket_directory: &Path,
-    guardian: &mut Child,
+    watchdog: &mut Child,
 ) -> Result<(), PrivatePostgresError> {
     let deadline = Instant::now() + TIME_LIMIT;
     let mut pause = PAUSE;
     while Instant::now() < deadline {
-        if socket::ask(socket_directory).await == Answer::Ready {
+        if socket::probe(socket_directory).await == Readiness::Ready {
             return Ok(());
         }
-        if let Ok(Some(status)) = guardian.try_wait() {
+        if let Ok(Some(status)) = watchdog.try_wait() {
             return Err(cluster.failure("starting Postgres", status.to_string()));
         }
         sleep(pause).await;

@@ -1,4 +1,4 @@
-//! The Unix socket: where it is, how to reach it, what answers there.
+//! The Unix socket of Postgres: its directory, its connection URL, and a readiness probe.
 
 use std::fs::DirBuilder;
 use std::io::{self, ErrorKind};
@@ -13,14 +13,14 @@ use super::cluster::{Cluster, short_hash};
 use super::{DATABASE, PrivatePostgresError, ROLE, failed};
 
 const PORT: u16 = 5432;
-/// What a value in a query leaves as it is: unreserved characters (RFC 3986, section 2.3).
+/// Characters to percent-encode in a query value: all but the unreserved ones (RFC 3986, section 2.3).
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// macOS' limit for a socket's path; Linux has four more.
+/// The limit of a socket's path on macOS, in bytes. Linux allows four more.
 const PATH_LIMIT: usize = 103;
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// In the cluster's own folder, which nobody else may enter; under `/tmp` where that path is too long for a socket, or
-/// has what libpq (a comma) or `postmaster.pid` (a line's end) takes for a separator.
+/// The directory of the socket: the cluster's own folder, which no other account may enter, or one under `/tmp` if that path
+/// is too long, or contains a separator of libpq (comma) or of `postmaster.pid` (line break).
 pub(super) fn directory(cluster: &Cluster) -> PathBuf {
     let fits = |path: &str| {
         path.len() + file_name().len() < PATH_LIMIT && !path.contains(|c: char| c == ',' || c.is_control())
@@ -31,14 +31,15 @@ pub(super) fn directory(cluster: &Cluster) -> PathBuf {
     PathBuf::from(format!("/tmp/dualauth-{}", short_hash(&cluster.directory)))
 }
 
-/// Anybody may have put something of this name under `/tmp`: it is used only if nobody else can enter it.
+/// Creates the directory. Any account may have created one of this name under `/tmp`: an existing one is used only if its owner
+/// is the account that runs Postgres and no other can enter it.
 pub(super) fn make_directory(directory: &Path, cluster: &Cluster) -> Result<(), PrivatePostgresError> {
     match DirBuilder::new().mode(0o700).create(directory) {
-        Ok(()) => cluster.account.give(directory).map_err(failed("giving away", directory))?,
+        Ok(()) => cluster.account.chown(directory).map_err(failed("changing the owner of", directory))?,
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed("creating", directory)(error)),
     }
-    let found = directory.symlink_metadata().map_err(failed("examining", directory))?;
+    let found = directory.symlink_metadata().map_err(failed("checking", directory))?;
     let is_ours = found.is_dir() && found.uid() == cluster.account.uid() && found.mode() & 0o077 == 0;
     if is_ours { Ok(()) } else { Err(PrivatePostgresError::ForeignSocketDirectory(directory.to_owned())) }
 }
@@ -55,25 +56,25 @@ pub(super) fn url(directory: &Path) -> String {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Readiness {
     Ready,
     NotReady,
 }
 
-pub(super) async fn ask(directory: &Path) -> Answer {
-    match tokio::time::timeout(ANSWER_LIMIT, first_answer(directory)).await {
-        Ok(Ok(answer)) if says_not_yet(&answer) => Answer::NotReady,
-        Ok(Ok(_)) => Answer::Ready,
-        Ok(Err(_)) | Err(_) => Answer::NotReady,
+pub(super) async fn probe(directory: &Path) -> Readiness {
+    match tokio::time::timeout(RESPONSE_TIMEOUT, first_response(directory)).await {
+        Ok(Ok(answer)) if is_starting_up(&answer) => Readiness::NotReady,
+        Ok(Ok(_)) => Readiness::Ready,
+        Ok(Err(_)) | Err(_) => Readiness::NotReady,
     }
 }
 
-/// SQLSTATE 57P03: starting up, recovering or shutting down. An empty answer is one of those, too.
-fn says_not_yet(answer: &[u8]) -> bool {
+/// SQLSTATE 57P03 (`cannot_connect_now`): starting up, in recovery or shutting down. So is an empty response.
+fn is_starting_up(answer: &[u8]) -> bool {
     answer.is_empty() || answer.windows(6).any(|field| field == b"C57P03")
 }
 
-async fn first_answer(directory: &Path) -> io::Result<Vec<u8>> {
+async fn first_response(directory: &Path) -> io::Result<Vec<u8>> {
     let stream = UnixStream::connect(directory.join(file_name())).await?;
     stream.writable().await?;
     stream.try_write(&startup_message())?;
@@ -81,7 +82,7 @@ async fn first_answer(directory: &Path) -> io::Result<Vec<u8>> {
     let mut answer = vec![0; 1024];
     let length = stream.try_read(&mut answer)?;
     answer.truncate(length);
-    // Terminate, so that the log has no line about a client that was lost.
+    // A Terminate message, so that Postgres logs no lost connection.
     let _ = stream.try_write(b"X\0\0\0\x04");
     Ok(answer)
 }

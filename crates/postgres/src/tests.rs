@@ -1,9 +1,9 @@
-//! These start a real Postgres, each under a home of its own.
+//! Tests with a real Postgres, each under its own home.
 
 use std::fs;
 use std::path::PathBuf;
 
-use super::socket::{self, Answer};
+use super::socket::{self, Readiness};
 use super::{PrivatePostgres, wait_until_unlocked};
 
 const FAST: &[(&str, &str)] = &[("fsync", "off")];
@@ -25,7 +25,7 @@ impl Drop for Home {
 }
 
 async fn answers(postgres: &PrivatePostgres) -> bool {
-    socket::ask(postgres.socket_directory()).await == Answer::Ready
+    socket::probe(postgres.socket_directory()).await == Readiness::Ready
 }
 
 #[tokio::test]
@@ -38,10 +38,10 @@ async fn the_last_program_that_uses_it_stops_it() {
     one.stop().await;
     assert!(answers(&two).await);
     two.stop().await;
-    assert_eq!(socket::ask(&socket_directory).await, Answer::NotReady);
+    assert_eq!(socket::probe(&socket_directory).await, Readiness::NotReady);
 }
 
-/// Dropping closes what the kernel closes for a program that is killed.
+/// Dropping closes the same file descriptors as the kernel does for a killed program.
 #[tokio::test]
 async fn it_ends_with_a_program_that_did_not_stop_it() {
     let home = Home::new("dropped");
@@ -57,12 +57,12 @@ async fn a_lock_left_by_a_crash_does_not_prevent_the_next_start() {
     let home = Home::new("stale");
     PrivatePostgres::start(&home.0, FAST).await.unwrap().stop().await;
     let cluster = super::Cluster::locate(&home.0.canonicalize().unwrap()).await.unwrap();
-    // A process that lives and is no Postgres, of the account that runs Postgres.
+    // A running process that is no Postgres, of the account that runs Postgres.
     let mut bystander =
         cluster.account.command("/bin/sh").args(["-c", "sleep 60"]).kill_on_drop(true).spawn().unwrap();
     let lock = cluster.directory.join("postmaster.pid");
     fs::write(&lock, format!("{}\n{}\n", bystander.id().unwrap(), cluster.directory.display())).unwrap();
-    cluster.account.give(&lock).unwrap();
+    cluster.account.chown(&lock).unwrap();
     PrivatePostgres::start(&home.0, FAST).await.unwrap().stop().await;
     assert!(bystander.try_wait().unwrap().is_none());
 }

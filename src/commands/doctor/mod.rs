@@ -1,4 +1,5 @@
-//! `doctor`: looks for what people get wrong, and says what to do about it. It changes nothing, and prints no secret.
+//! `doctor`: checks the configuration, database, keys and site for common mistakes, and gives advice. It changes nothing,
+//! and prints no secret.
 
 mod database;
 mod keys;
@@ -16,8 +17,8 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 
 #[derive(Args)]
-pub(super) struct Doctor {
-    /// Ask the service here as well, as clients do: http or https. If it is not given, PUBLIC_URL, if that answers
+pub(super) struct DoctorArgs {
+    /// Also probe the running service at this http or https URL, as clients do. Default: PUBLIC_URL, if it answers
     #[arg(long, value_name = "URL")]
     url: Option<Url>,
 }
@@ -30,12 +31,12 @@ enum Level {
     Skipped,
 }
 
-/// What one check came to.
+/// The result of one check.
 #[derive(Debug)]
 pub(super) struct Finding {
     level: Level,
     what: String,
-    /// What to do about it, or why it was not looked at.
+    /// What to do about it, or why the check was skipped.
     advice: Option<String>,
 }
 
@@ -68,11 +69,11 @@ impl Finding {
     }
 }
 
-/// Looks at everything, and says what it found. A problem is a failure.
-pub(super) async fn examine(doctor: Doctor, config: Result<Config, ConfigError>) -> Result<(), Failure> {
+/// Runs every check, and prints the findings. Fails if there is a problem.
+pub(super) async fn run(args: DoctorArgs, config: Result<Config, ConfigError>) -> Result<(), Failure> {
     let findings = match &config {
-        Ok(config) => check(&doctor, config).await,
-        Err(error) => wrong(error),
+        Ok(config) => check(&args, config).await,
+        Err(error) => config_error_findings(error),
     };
     findings.iter().try_for_each(Finding::print)?;
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
@@ -83,32 +84,32 @@ pub(super) async fn examine(doctor: Doctor, config: Result<Config, ConfigError>)
     }
 }
 
-async fn check(doctor: &Doctor, config: &Config) -> Vec<Finding> {
+async fn check(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
     let clock = Clock::system();
     let mut findings = settings::check(config);
     findings.extend(secrets::check(config));
     findings.extend(resource_limits::check(config));
-    let (of_database, pools) = database::check(config, &clock).await;
-    findings.extend(of_database);
+    let (database_findings, pools) = database::check(config, &clock).await;
+    findings.extend(database_findings);
     match pools {
         Some(pools) => {
             findings.extend(keys::check(config, &pools, &clock).await);
             pools.close().await;
         }
-        None => findings.push(Finding::skipped("signing keys", "They are in the database.")),
+        None => findings.push(Finding::skipped("signing keys", "The database could not be checked.")),
     }
-    findings.extend(site::check(doctor.url.as_ref(), config).await);
+    findings.extend(site::check(args.url.as_ref(), config).await);
     findings
 }
 
-fn wrong(error: &ConfigError) -> Vec<Finding> {
-    let advice = "The service does not start like this. README.md and .env.example have the settings.";
-    let wrong = error.lines().iter().map(|line| Finding::problem(line, advice));
-    let rest = Finding::skipped("everything else", "It can be looked at when the settings can be read.");
-    wrong.chain([rest]).collect()
+fn config_error_findings(error: &ConfigError) -> Vec<Finding> {
+    let advice = "The service does not start with this. See README.md and .env.example for the settings.";
+    let problems = error.lines().iter().map(|line| Finding::problem(line, advice));
+    let rest = Finding::skipped("everything else", "The settings must be valid first.");
+    problems.chain([rest]).collect()
 }
 
-/// What is told at every start of the service: settings that do nothing, or not what they should. One line each.
+/// Likely mistakes in the settings, one line each, which the service also logs at startup.
 pub(super) fn likely_mistakes(config: &Config) -> Vec<String> {
     let mistakes = settings::likely_mistakes(config).into_iter();
     mistakes.map(|mistake| format!("{} {}", mistake.what, mistake.advice.unwrap_or_default())).collect()

@@ -1,4 +1,4 @@
-//! The origins of ALLOWED_ORIGINS: whose pages can be changed on their way, and whose browsers keep no cookies of ours.
+//! Doctor: checks of ALLOWED_ORIGINS: insecure origins, and cross-site ones, for which browsers store no cookies.
 
 use url::Url;
 
@@ -7,16 +7,16 @@ use super::settings::is_this_machine;
 use crate::config::Config;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
-    [insecure(config), of_other_sites(config)].into_iter().flatten().collect()
+    [insecure_origins(config), cross_site_origins(config)].into_iter().flatten().collect()
 }
 
-fn insecure(config: &Config) -> Option<Finding> {
+fn insecure_origins(config: &Config) -> Option<Finding> {
     let insecure = config.allowed_origins.iter().filter(|origin| is_insecure(origin));
     let insecure: Vec<_> = insecure.cloned().collect();
     (!insecure.is_empty()).then(|| {
         Finding::warning(
             format!(
-                "ALLOWED_ORIGINS has {}: whoever is on the way can change such a page and call as its user.",
+                "ALLOWED_ORIGINS has {}: an attacker on the network can modify such a page and act as its user.",
                 insecure.join(", ")
             ),
             "Serve these pages over https.",
@@ -28,37 +28,37 @@ fn is_insecure(origin: &str) -> bool {
     Url::parse(origin).is_ok_and(|url| url.scheme() == "http" && !is_this_machine(&url))
 }
 
-/// Cookies are SameSite: a browser neither keeps nor sends them for a page of another site.
-fn of_other_sites(config: &Config) -> Option<Finding> {
+/// Cookies are SameSite: a browser neither stores nor sends them for a page of another site.
+fn cross_site_origins(config: &Config) -> Option<Finding> {
     let others = config.allowed_origins.iter().filter(|origin| !is_same_site(origin, config));
     let others: Vec<_> = others.cloned().collect();
     (!others.is_empty()).then(|| {
         Finding::warning(
             format!(
-                "ALLOWED_ORIGINS has {}, of another site than PUBLIC_URL: a sign-in by cookie from there answers 200, and \
-                 the browser keeps no cookie.",
+                "ALLOWED_ORIGINS has {}, of another site than PUBLIC_URL: a sign-in by cookie from there answers 200, but \
+                 the browser stores no cookie.",
                 others.join(", ")
             ),
-            "Have these sign in with `\"transport\": \"bearer\"`, or serve pages and service below one registrable domain, \
+            "Let these pages sign in with `\"transport\": \"bearer\"`, or serve pages and service below one registrable domain, \
              such as https://app.example.com and https://auth.example.com.",
         )
     })
 }
 
-/// Whether a page of this origin is of the service's own site, which its scheme is a part of (HTML, "same site").
+/// Returns `true` if an origin is same-site with the service (HTML, "same site": scheme and registrable domain).
 fn is_same_site(origin: &str, config: &Config) -> bool {
     let Ok(origin) = Url::parse(origin) else { return false };
     if !matches!(origin.scheme(), "http" | "https") {
         return false;
     }
     match &config.public_url {
-        // It is this machine by each of its names.
+        // Without PUBLIC_URL the service is at the local host, under each of its names.
         None => is_this_machine(&origin),
         Some(own) => own.scheme() == origin.scheme() && site(&origin).is_some() && site(own) == site(&origin),
     }
 }
 
-/// The registrable domain, by the public suffix list; else the whole host.
+/// The registrable domain by the public suffix list, or else the whole host.
 fn site(url: &Url) -> Option<&str> {
     let host = url.host_str()?;
     url.domain().and_then(psl::domain_str).or(Some(host))

@@ -1,11 +1,11 @@
-//! What this machine gives the service: files it may open, memory for hashes.
+//! Doctor: checks of resource limits: open files, and memory for password hashes.
 
 use rustix::process::{Resource, getrlimit};
 
 use super::Finding;
 use crate::config::Config;
 
-/// The fewest files that should be open at once: each client's connection is one.
+/// The lowest acceptable limit of open files: each client connection needs one.
 const LEAST_FILES: u64 = 1_024;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
@@ -16,10 +16,10 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
 fn files(limit: Option<u64>) -> Finding {
     match limit {
         Some(limit) if limit < LEAST_FILES => Finding::warning(
-            format!("{limit} files may be open at once here: each client's connection is one."),
+            format!("Only {limit} files may be open at once, and each client connection is one."),
             "Raise the limit: `ulimit -n 65536`, or LimitNOFILE=65536 under systemd.",
         ),
-        Some(limit) => Finding::ok(format!("{limit} files may be open at once here")),
+        Some(limit) => Finding::ok(format!("{limit} files may be open at once")),
         None => Finding::ok("any number of files may be open at once"),
     }
 }
@@ -27,12 +27,11 @@ fn files(limit: Option<u64>) -> Finding {
 fn memory(needed: u64, available: Option<u64>) -> Finding {
     const MIB: u64 = 1_024 * 1_024;
     let Some(available) = available else {
-        return Finding::skipped("memory for password hashes", "This system does not say how much it has.");
+        return Finding::skipped("memory for password hashes", "The system's memory size is unknown.");
     };
     let (hashes, all) = (needed / MIB, available / MIB);
-    let what = format!("hashes that are computed at once take {hashes} of {all} MiB");
-    let advice =
-        "Lower HASH_CONCURRENCY: who signs in waits a little then, instead of the service being killed.";
+    let what = format!("concurrent password hashes need {hashes} of {all} MiB");
+    let advice = "Lower HASH_CONCURRENCY: sign-ins then wait a little, instead of the service being killed.";
     match needed {
         _ if needed >= available => Finding::problem(what, advice),
         _ if needed > available / 2 => Finding::warning(what, advice),
@@ -40,7 +39,7 @@ fn memory(needed: u64, available: Option<u64>) -> Finding {
     }
 }
 
-/// Bytes that this process may have at the most: the machine's, or its group's.
+/// The memory available to this process in bytes: the machine's, or the limit of its control group.
 fn machine_memory() -> Option<u64> {
     let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
     let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;

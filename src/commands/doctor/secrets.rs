@@ -1,4 +1,4 @@
-//! Secrets: whether they can be guessed, or read by others. None is printed.
+//! Doctor: checks that secrets can't be guessed, or read by other users of the machine. None is printed.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
@@ -7,14 +7,15 @@ use super::Finding;
 use crate::config::{Config, KeyFile};
 use crate::crypto::AppSecret;
 
-const MAKE_ONE: &str = "Make one with `openssl rand -base64 32`; docs/operations.md says how to change it.";
+const HOW_TO_GENERATE: &str =
+    "Generate one with `openssl rand -base64 32`; see docs/operations.md for how to change it.";
 
-/// What people leave in the place of a secret.
+/// Words of placeholders that people forget to replace.
 const PLACEHOLDERS: [&str; 9] =
     ["changeme", "change-me", "change_me", "replace", "example", "secret", "password", "openssl", "dualauth"];
 
-/// The least that a secret's letters may tell, in bits: 32 random hexadecimal digits have 100 at the least.
-const LEAST_BITS: f64 = 90.0;
+/// The minimum Shannon entropy of a secret in bits: 32 random hexadecimal digits have at least 100.
+const MIN_ENTROPY_BITS: f64 = 90.0;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let mut findings = app_secret(config.app_secret.as_ref());
@@ -25,33 +26,35 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
 fn app_secret(secret: Option<&AppSecret>) -> Vec<Finding> {
     let Some(secret) = secret else {
         return vec![Finding::warning(
-            "APP_SECRET is not set: one is made and kept in the database, and whoever reads the database can sign in \
-             as anybody.",
-            MAKE_ONE,
+            "APP_SECRET is not set: a generated one is stored in the database, and anyone who can read the database \
+             can impersonate any user.",
+            HOW_TO_GENERATE,
         )];
     };
     let mut findings = vec![match weakness(secret.reveal()) {
-        Some(weakness) => Finding::problem(format!("APP_SECRET can be guessed: {weakness}."), MAKE_ONE),
+        Some(weakness) => {
+            Finding::problem(format!("APP_SECRET can be guessed: {weakness}."), HOW_TO_GENERATE)
+        }
         None => Finding::ok("APP_SECRET is set, and looks random"),
     }];
     if secret.repeats_previous() {
         findings.push(Finding::warning(
             "APP_SECRET_PREVIOUS is the same as APP_SECRET.",
-            "Take APP_SECRET_PREVIOUS away, or set it to the secret before.",
+            "Remove APP_SECRET_PREVIOUS, or set it to the secret that was used before.",
         ));
     } else if secret.has_previous() {
         findings.push(Finding::ok(
-            "APP_SECRET_PREVIOUS is accepted, too: take it away when the last login from before is over (REMEMBER_TTL)",
+            "APP_SECRET_PREVIOUS is accepted, too: remove it when the last login from before has expired (REMEMBER_TTL)",
         ));
     }
     findings
 }
 
-/// Why somebody could guess it, if that is to be seen.
+/// Why a secret can be guessed, if it looks weak.
 fn weakness(secret: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(secret).to_ascii_lowercase();
     if PLACEHOLDERS.iter().any(|word| text.contains(word)) {
-        return Some("it has words in it that stand for a secret");
+        return Some("it contains a placeholder's words");
     }
     let repeats = |period: usize| secret.iter().zip(&secret[period..]).all(|(one, other)| one == other);
     if (1..=secret.len() / 2).any(repeats) {
@@ -61,11 +64,11 @@ fn weakness(secret: &[u8]) -> Option<&'static str> {
     if steps > secret.len() / 2 {
         return Some("it counts up or down");
     }
-    (bits(secret) < LEAST_BITS).then_some("it has too few different characters")
+    (shannon_entropy_bits(secret) < MIN_ENTROPY_BITS).then_some("it has too few different characters")
 }
 
-/// What its letters tell, by how often each comes (Shannon).
-fn bits(secret: &[u8]) -> f64 {
+/// The Shannon entropy of all bytes in bits, by their frequencies.
+fn shannon_entropy_bits(secret: &[u8]) -> f64 {
     let mut counts = HashMap::new();
     for byte in secret {
         *counts.entry(byte).or_insert(0.0_f64) += 1.0;
@@ -80,11 +83,11 @@ fn key_file(file: &KeyFile) -> Finding {
         Ok(metadata) => metadata.permissions().mode(),
         Err(error) => return Finding::skipped(format!("who can read {path}"), error.to_string()),
     };
-    let advice = format!("chmod 600 {path}, and let it belong to whom the service runs as.");
+    let advice = format!("Run chmod 600 {path}, and make the service's user the owner.");
     match (mode & 0o007 != 0, mode & 0o070 != 0) {
-        (true, _) => Finding::problem(format!("JWT_KEY_FILE {path} can be read by everybody here."), advice),
+        (true, _) => Finding::problem(format!("JWT_KEY_FILE {path} can be read by every user."), advice),
         (false, true) => Finding::warning(format!("JWT_KEY_FILE {path} can be read by its group."), advice),
-        (false, false) => Finding::ok("JWT_KEY_FILE can be read by its owner alone"),
+        (false, false) => Finding::ok("JWT_KEY_FILE can be read only by its owner"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the settings alone tell.
+//! Doctor: checks of the settings themselves.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::config::{Config, JwtRevocation, UnknownReason, UnknownSetting};
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// What OWASP's Password Storage Cheat Sheet asks of argon2id at least: KiB of memory, and iterations.
+/// The minimum parameters of Argon2id in OWASP's Password Storage Cheat Sheet: memory in KiB, and iterations.
 const OWASP: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
-/// The largest networks that somebody may mean by their proxies: 10.0.0.0/8, fd00::/8 and such.
-const WIDEST: u8 = 8;
+/// The shortest plausible prefix of a proxy network, as in 10.0.0.0/8 and fd00::/8.
+const MIN_PREFIX_LENGTH: u8 = 8;
 
 pub(super) fn check(config: &Config) -> Vec<Finding> {
     let mut findings = likely_mistakes(config);
@@ -32,41 +32,41 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Settings that do nothing, or not what they should.
+/// Unknown settings, and settings that do not have the intended effect.
 pub(super) fn likely_mistakes(config: &Config) -> Vec<Finding> {
     let unknown = config.unknown.iter().map(|UnknownSetting { name, why }| {
         let advice = match why {
-            UnknownReason::Meant(meant) => format!("Is {meant} meant?"),
-            UnknownReason::Prefix => {
-                "Nothing here reads it, and no setting begins with DUALAUTH_.".to_owned()
+            UnknownReason::Meant(meant) => format!("Did you mean {meant}?"),
+            UnknownReason::Prefix => "It has no effect: no setting begins with DUALAUTH_.".to_owned(),
+            UnknownReason::InFile => "It is in .env, but has no effect.".to_owned(),
+            UnknownReason::OpenTelemetry => {
+                "OpenTelemetry defines it, but it is not supported here.".to_owned()
             }
-            UnknownReason::InFile => "It is in .env, and nothing here reads it.".to_owned(),
-            UnknownReason::OpenTelemetry => "OpenTelemetry has it, and it is not followed here.".to_owned(),
             UnknownReason::NotBoolean => {
                 return Finding::warning(
                     format!("{name} is neither true nor false."),
-                    "It counts as false, as OpenTelemetry has it.",
+                    "It counts as false, as OpenTelemetry specifies.",
                 );
             }
         };
-        Finding::warning(format!("{name} is no setting."), advice)
+        Finding::warning(format!("{name} is not a known setting."), advice)
     });
     unknown.chain(unusable_url(config)).collect()
 }
 
-/// Where clients are told that the service is, when nobody said it.
+/// A listening address beyond the local host without PUBLIC_URL: the derived URL would be wrong for clients.
 fn unusable_url(config: &Config) -> Option<Finding> {
     let is_local = config.listen.is_local();
     (config.public_url.is_none() && !is_local).then(|| {
         Finding::problem(
-            format!("PUBLIC_URL is not set, and LISTEN={} is for more than this machine.", config.listen),
-            "Set PUBLIC_URL to what clients type, such as https://auth.example.com: links, the tokens' issuer, and which \
-             pages may call come from it.",
+            format!("PUBLIC_URL is not set, but LISTEN={} accepts connections from other machines.", config.listen),
+            "Set PUBLIC_URL to the URL that clients use, such as https://auth.example.com: links, the tokens' issuer, and the \
+             allowed origin are derived from it.",
         )
     })
 }
 
-/// Whether what is sent can be read on its way.
+/// Checks that PUBLIC_URL is https.
 fn scheme(config: &Config) -> Option<Finding> {
     let Some(url) = &config.public_url else {
         let local = config.listen.is_local();
@@ -74,13 +74,13 @@ fn scheme(config: &Config) -> Option<Finding> {
     };
     Some(match url.scheme() {
         "https" => Finding::ok("PUBLIC_URL is https: cookies are Secure"),
-        _ if is_this_machine(url) => Finding::ok("PUBLIC_URL is http, on this machine alone"),
+        _ if is_this_machine(url) => Finding::ok("PUBLIC_URL is http, on this machine only"),
         _ => Finding::problem(
             format!(
-                "PUBLIC_URL={url} is http: passwords and tokens can be read on their way, and cookies are not Secure."
+                "PUBLIC_URL={url} is http: passwords and tokens can be read in transit, and cookies are not Secure."
             ),
-            "Have a proxy terminate TLS, and set PUBLIC_URL to what clients type then, https://… \
-             (docs/proxies has configurations).",
+            "Let a proxy terminate TLS, and set PUBLIC_URL to its https URL (see docs/proxies for \
+             configurations).",
         ),
     })
 }
@@ -94,93 +94,93 @@ pub(super) fn is_this_machine(url: &Url) -> bool {
     }
 }
 
-/// Whether another service may have cookies of the same names.
+/// Reports which other services may see or overwrite the cookies.
 fn cookie_names(config: &Config) -> Finding {
     let is_https = config.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     let prefix = &config.cookie_name_prefix;
     Finding::ok(match &config.cookie_domain {
         _ if !prefix.is_empty() => {
-            format!("cookies are told from those of other services by COOKIE_NAME_PREFIX={prefix}")
+            format!("cookies are distinguished from those of other services by COOKIE_NAME_PREFIX={prefix}")
         }
         Some(domain) => format!(
-            "cookies go to every service below {domain}; another dualauth there needs a COOKIE_NAME_PREFIX of its own"
+            "cookies are sent to every service below {domain}; another dualauth there needs its own COOKIE_NAME_PREFIX"
         ),
-        None if is_https => "cookies are this host's alone".to_owned(),
-        None => "cookies go to every port of this host; where another service there has a cookie `sessionid`, set \
+        None if is_https => "cookies are sent to this host only".to_owned(),
+        None => "cookies are sent to every port of this host; if another service there has a cookie `sessionid`, set \
                  COOKIE_NAME_PREFIX"
             .to_owned(),
     })
 }
 
-/// Whose word is believed on where a client is.
+/// Checks TRUSTED_PROXIES, whose `X-Forwarded-For` is trusted.
 fn proxies(config: &Config) -> Vec<Finding> {
     let is_https = config.public_url.as_ref().is_some_and(|url| url.scheme() == "https");
     if config.trusted_proxies.is_empty() {
         return match is_https {
-            // Nobody else can have terminated TLS.
+            // The service itself does not terminate TLS, so there must be a proxy.
             true => vec![Finding::problem(
-                "PUBLIC_URL is https, so there is a proxy, and TRUSTED_PROXIES is not set: every client seems to be \
-                 at the proxy's address, and limits count them all as one.",
+                "PUBLIC_URL is https, so there is a proxy, but TRUSTED_PROXIES is not set: every client appears to have \
+                 the proxy's address, and rate limits count them all as one.",
                 "Set TRUSTED_PROXIES to the proxy's address, such as 127.0.0.1, or to its network.",
             )],
             false => Vec::new(),
         };
     }
-    let wide = |network: &&IpNet| network.prefix_len() < WIDEST;
+    let wide = |network: &&IpNet| network.prefix_len() < MIN_PREFIX_LENGTH;
     let wide: Vec<_> = config.trusted_proxies.iter().filter(wide).map(IpNet::to_string).collect();
     if wide.is_empty() {
-        return vec![Finding::ok("TRUSTED_PROXIES names those who tell where a client is")];
+        return vec![Finding::ok("TRUSTED_PROXIES names the proxies that report client addresses")];
     }
     vec![Finding::problem(
         format!(
-            "TRUSTED_PROXIES={} is nearly everybody: whoever calls can say that they are elsewhere.",
+            "TRUSTED_PROXIES={} trusts nearly every address: any client can forge its own.",
             wide.join(",")
         ),
         "Name the proxies' own addresses or network.",
     )]
 }
 
-/// Times that do not fit together.
+/// Checks that the lifetimes are consistent with each other.
 fn lifetimes(config: &Config) -> Vec<Finding> {
     let (times, directory) = (&config.lifetimes, &config.directory);
     let is_off = directory.jwt_revocation == JwtRevocation::Off;
     let odd = [
         (
             times.session.idle > times.session.absolute || times.remember.idle > times.remember.absolute,
-            "A login may be idle for longer than it lives: the idle limit does nothing.",
-            "Let SESSION_IDLE_TTL be below SESSION_TTL, and REMEMBER_IDLE_TTL below REMEMBER_TTL.",
+            "The idle limit is longer than the login's lifetime, so it has no effect.",
+            "Set SESSION_IDLE_TTL below SESSION_TTL, and REMEMBER_IDLE_TTL below REMEMBER_TTL.",
         ),
         (
             times.access_token >= times.session.idle,
-            "ACCESS_TOKEN_TTL is not below SESSION_IDLE_TTL: the login is over before the client has a reason to refresh.",
-            "Let ACCESS_TOKEN_TTL be half of it or less.",
+            "ACCESS_TOKEN_TTL is not below SESSION_IDLE_TTL: the login expires before the client has a reason to refresh.",
+            "Set ACCESS_TOKEN_TTL to half of it or less.",
         ),
         (
             is_off && times.access_token > HOUR,
-            "JWT_REVOCATION=off, and ACCESS_TOKEN_TTL is more than an hour: a stolen token is good for that long, \
-             whatever anybody does.",
-            "Leave JWT_REVOCATION at feed, or let access tokens live for minutes.",
+            "JWT_REVOCATION=off, and ACCESS_TOKEN_TTL is more than an hour: a stolen token stays valid for that long, \
+             and can't be revoked.",
+            "Set JWT_REVOCATION=feed, or a lifetime of minutes.",
         ),
         (
             is_off && times.access_token <= HOUR,
-            "JWT_REVOCATION=off: who signs out, or is disabled, has access tokens that go on until they run out.",
-            "Leave it at feed. off is there to compare with.",
+            "JWT_REVOCATION=off: after a logout, or when a user is disabled, access tokens stay valid until they expire.",
+            "Set JWT_REVOCATION=feed. off is meant for comparisons only.",
         ),
         (
             times.refresh_grace > 5 * MINUTE,
             "REFRESH_GRACE is more than five minutes: a stolen refresh token that is used within it goes unnoticed.",
-            "Two tabs need seconds.",
+            "A few seconds are enough for concurrent tabs.",
         ),
         (
             directory.staleness_bound > MINUTE,
-            "STALENESS_BOUND is more than a minute: that is how long a revoked credential may live on another node.",
-            "A second costs four small queries a second on each node.",
+            "STALENESS_BOUND is more than a minute: that is how long a revoked credential may be accepted on another node.",
+            "A bound of one second costs only four small queries per second on each node.",
         ),
     ];
     let odd = odd.into_iter().filter(|(is_odd, ..)| *is_odd);
     let mut findings: Vec<_> = odd.map(|(_, what, advice)| Finding::warning(what, advice)).collect();
     if findings.is_empty() {
-        findings.push(Finding::ok("lifetimes fit together"));
+        findings.push(Finding::ok("lifetimes are consistent"));
     }
     findings
 }
@@ -189,13 +189,13 @@ fn passwords(config: &Config) -> Finding {
     let argon2 = &config.passwords.argon2;
     let (memory, iterations) = (argon2.m_cost(), argon2.t_cost());
     match OWASP.iter().any(|(least, times)| memory >= *least && iterations >= *times) {
-        true => Finding::ok(format!("a password hash takes {memory} KiB and {iterations} iterations")),
+        true => Finding::ok(format!("password hashes use {memory} KiB and {iterations} iterations")),
         false => Finding::problem(
             format!(
-                "ARGON2_MEMORY_KIB={memory} and ARGON2_ITERATIONS={iterations} are below what OWASP asks for: \
-                 passwords are cheap to guess for whoever gets hold of the hashes."
+                "ARGON2_MEMORY_KIB={memory} and ARGON2_ITERATIONS={iterations} are below OWASP's minimum: \
+                 stolen hashes are cheap to crack."
             ),
-            "Leave them unset (19456 and 2), or set more.",
+            "Leave them unset (19456 and 2), or set higher values.",
         ),
     }
 }
@@ -211,7 +211,7 @@ mod tests {
         Config::from_vars(value).expect("they are right")
     }
 
-    /// The levels of what is not well.
+    /// The levels of all findings but `Ok`.
     fn found(settings: &[(&str, &str)]) -> Vec<Level> {
         let findings = check(&config(settings)).into_iter().map(|finding| finding.level);
         findings.filter(|level| *level != Level::Ok).collect()
@@ -260,7 +260,7 @@ mod tests {
         ] {
             assert_eq!(found(settings), [level], "{settings:?}");
         }
-        // It can be changed on its way, and by its scheme it is of another site.
+        // Two findings: the page can be modified in transit, and its scheme makes it another site.
         let insecure = [proxied[0], proxied[1], ("ALLOWED_ORIGINS", "http://app.example.com")];
         assert_eq!(found(&insecure), [Warning, Warning]);
     }

@@ -1,4 +1,4 @@
-//! The service as clients reach it: through the proxy, over TLS.
+//! Doctor: probes the running service as clients reach it, through the proxy and over TLS.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,31 +13,31 @@ use crate::auth::CookiePolicy;
 use crate::config::Config;
 use crate::session::COOKIE;
 
-/// How long each step may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit of each step.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where a cookie is to be seen without anybody's password: a session that is none is signed out.
+/// A route that answers with a `Set-Cookie` without credentials: with an invalid session it clears the cookie.
 const LOGOUT: &str = "/session/logout";
 
-/// A value of the right shape that no secret has signed.
-const NO_SESSION: &str = "dus_none";
+/// A cookie value that looks like a session id, but is signed by no secret.
+const INVALID_SESSION_ID: &str = "dus_none";
 
 type Answer = ureq::http::Response<ureq::Body>;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// Asks at `url` or, when that is not given, at PUBLIC_URL, where the service need not run now.
+/// Probes `url`, or else PUBLIC_URL, where the service need not be running.
 pub(super) async fn check(url: Option<&Url>, config: &Config) -> Vec<Finding> {
     let Some(site) = url.or(config.public_url.as_ref()).cloned() else {
-        return vec![Finding::skipped("the service as clients reach it", "Tell where with --url.")];
+        return vec![Finding::skipped("the service as clients reach it", "Specify its address with --url.")];
     };
     let must_answer = url.is_some();
     let cookie = session_cookie(&site, config);
-    let asked = tokio::task::spawn_blocking(move || ask(&site, &cookie, must_answer)).await;
+    let asked = tokio::task::spawn_blocking(move || probe(&site, &cookie, must_answer)).await;
     asked.unwrap_or_else(|error| vec![Finding::skipped("the service as clients reach it", error.to_string())])
 }
 
-/// What the session cookie of a service there is called, if its settings are these.
+/// The name of the session cookie of a service at `site` with these settings.
 fn session_cookie(site: &Url, config: &Config) -> String {
     let policy = CookiePolicy {
         secure: site.scheme() == "https",
@@ -48,13 +48,13 @@ fn session_cookie(site: &Url, config: &Config) -> String {
     policy.name(COOKIE)
 }
 
-/// The path below which clients reach it.
+/// The base path of the service.
 fn base_path(site: &Url) -> &str {
     site.path().trim_end_matches('/')
 }
 
-fn ask(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
-    let asked = HttpProbe::to(site).and_then(|client| Ok((client.get("/health/ready")?, client)));
+fn probe(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
+    let asked = HttpProbe::new(site).and_then(|client| Ok((client.get("/health/ready")?, client)));
     let (ready, client) = match asked {
         Ok(ready) => ready,
         Err(error) if must_answer => {
@@ -68,74 +68,81 @@ fn ask(site: &Url, cookie: &str, must_answer: bool) -> Vec<Finding> {
             )];
         }
     };
-    let mut findings = vec![of_health(site, &ready)];
+    let mut findings = vec![check_health(site, &ready)];
     if site.scheme() == "https" && header(&ready, "strict-transport-security").is_none() {
         findings.push(Finding::warning(
-            "There is no Strict-Transport-Security: a browser may be talked into http once.",
-            "Have the proxy send `Strict-Transport-Security: max-age=31536000`.",
+            "There is no Strict-Transport-Security header: an attacker may downgrade a browser to http.",
+            "Let the proxy send `Strict-Transport-Security: max-age=31536000`.",
         ));
     }
-    findings.push(of_cookie(&client, site, cookie));
+    findings.push(check_cookies(&client, site, cookie));
     findings
 }
 
-fn of_health(site: &Url, ready: &Answer) -> Finding {
+fn check_health(site: &Url, ready: &Answer) -> Finding {
     match ready.status().as_u16() {
         200 => Finding::ok(format!("the service at {site} is ready")),
-        503 => Finding::problem(format!("The service at {site} is not ready."), "Its log says why."),
-        // A proxy may well keep /health/ for those inside.
-        404 => Finding::skipped(format!("whether the service at {site} is ready"), "It is not told there."),
-        status => of_another(site, "/health/ready", status),
+        503 => {
+            Finding::problem(format!("The service at {site} is not ready."), "See its log for the reason.")
+        }
+        // A proxy may expose /health/ only internally.
+        404 => Finding::skipped(
+            format!("whether the service at {site} is ready"),
+            "The proxy does not expose /health/ready.",
+        ),
+        status => unexpected_status(site, "/health/ready", status),
     }
 }
 
-fn of_another(site: &Url, path: &str, status: u16) -> Finding {
+fn unexpected_status(site: &Url, path: &str, status: u16) -> Finding {
     Finding::problem(
         format!(
-            "{}{path} answers {status}: that is not this service, or the proxy is in its way.",
+            "{}{path} answers {status}: this is not this service, or the proxy does not pass the request on.",
             site.as_str().trim_end_matches('/')
         ),
-        "Have the proxy pass the service's own paths on as they are.",
+        "Let the proxy pass the service's paths on unchanged.",
     )
 }
 
-/// Whether the service knows where it is: pages from there may call, and cookies are Secure there.
-fn of_cookie(client: &HttpProbe, site: &Url, cookie: &str) -> Finding {
+/// Checks that the service knows its public URL: it accepts that origin, and its cookies are Secure if it is https.
+fn check_cookies(client: &HttpProbe, site: &Url, cookie: &str) -> Finding {
     let is_https = site.scheme() == "https";
     let origin = site.origin().ascii_serialization();
     let request = client.agent.post(client.url(LOGOUT)).header("Origin", &origin);
-    let answer = match request.header("Cookie", format!("{cookie}={NO_SESSION}")).send_empty() {
+    let answer = match request.header("Cookie", format!("{cookie}={INVALID_SESSION_ID}")).send_empty() {
         Ok(answer) => answer,
-        Err(error) => return Finding::skipped("cookies, as clients get them", error.to_string()),
+        Err(error) => return Finding::skipped("cookies as clients get them", error.to_string()),
     };
     if answer.status() == 403 {
         return Finding::problem(
-            format!("The service does not take {origin} for its own: pages from there may not call."),
-            "Set PUBLIC_URL of the service that runs to what clients type.",
+            format!(
+                "The service does not take {origin} for its own origin, and refuses requests of its pages."
+            ),
+            "Set PUBLIC_URL of the running service to the URL that clients use.",
         );
     }
     if ![204, 401].contains(&answer.status().as_u16()) {
-        return of_another(site, LOGOUT, answer.status().as_u16());
+        return unexpected_status(site, LOGOUT, answer.status().as_u16());
     }
     match header(&answer, "set-cookie") {
         Some(cookie) if is_https && !cookie.to_ascii_lowercase().contains("; secure") => Finding::problem(
-            "Cookies are not Secure, though clients come over https.",
-            "Set PUBLIC_URL of the service that runs to https://….",
+            "Cookies are not Secure, although clients use https.",
+            "Set PUBLIC_URL of the running service to its https URL.",
         ),
-        Some(_) => Finding::ok(format!("pages of {origin} may call, and get their cookies")),
-        // The service that runs has been told another name for it.
-        None => Finding::ok(format!("pages of {origin} may call")),
+        Some(_) => Finding::ok(format!("pages of {origin} are accepted, and get their cookies")),
+        // The running service has another COOKIE_NAME_PREFIX than these settings.
+        None => Finding::ok(format!("pages of {origin} are accepted")),
     }
 }
 
-/// What is asked of the service, below its path.
+/// An HTTP client for the service's paths.
 struct HttpProbe {
     agent: Agent,
     site: Url,
 }
 
 impl HttpProbe {
-    fn to(site: &Url) -> Result<Self, Failed> {
+    fn new(site: &Url) -> Result<Self, Failed> {
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
             .root_certs(roots()?)
@@ -143,9 +150,9 @@ impl HttpProbe {
         let config = Agent::config_builder()
             .tls_config(tls)
             .user_agent("dualauth-doctor")
-            .timeout_connect(Some(PATIENCE))
-            .timeout_recv_response(Some(PATIENCE))
-            // What this address says itself, whatever it says.
+            .timeout_connect(Some(TIMEOUT))
+            .timeout_recv_response(Some(TIMEOUT))
+            // The response of this very address: no HTTP proxy, no redirects.
             .proxy(None)
             .max_redirects(0)
             .http_status_as_error(false)
@@ -162,7 +169,7 @@ impl HttpProbe {
     }
 }
 
-/// The certificates that this machine trusts, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`; public authorities, where it has none.
+/// The root certificates of this machine, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`; if there are none, Mozilla's.
 fn roots() -> Result<RootCerts, Failed> {
     let machine = rustls_native_certs::load_native_certs();
     let is_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());

@@ -1,4 +1,4 @@
-//! Users as Auth0 exports them with their hashes, and as its own bulk import takes them.
+//! Users in Auth0's formats: its export with password hashes, and the input of its bulk import.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -14,12 +14,12 @@ pub(super) struct Auth0User {
     username: Option<String>,
     email: Option<String>,
     blocked: Option<bool>,
-    /// In an export: bcrypt.
+    /// Of an export: bcrypt.
     #[serde(rename = "passwordHash")]
     exported: Option<SecretString>,
-    /// For an import: bcrypt.
+    /// Of a bulk import: bcrypt.
     password_hash: Option<SecretString>,
-    /// For an import: what another system made.
+    /// Of a bulk import: the hash of another system.
     custom_password_hash: Option<CustomHash>,
 }
 
@@ -45,23 +45,23 @@ impl Auth0User {
         let Self { username, email, blocked, exported, password_hash, custom_password_hash } = self;
         let refused = |why: &str| ImportRow::refused(username.as_deref(), email.as_deref(), why);
         if blocked == Some(true) {
-            return refused("the account is blocked there, and would be open here");
+            return refused("the account is blocked there, and would be active here");
         }
         let hash = match (exported.or(password_hash), custom_password_hash) {
             (Some(hash), _) => Some(hash),
             (None, Some(custom)) => custom.hash(),
-            // Somebody who signs in with another provider.
+            // The user signs in with another identity provider.
             (None, None) => Some(SecretString::from(NO_PASSWORD)),
         };
         let Some(password_hash) = hash else {
-            return refused("custom_password_hash is of an algorithm that is not taken, or not well-formed");
+            return refused("custom_password_hash has an unsupported algorithm, or is malformed");
         };
         ImportRow::of(ForeignUser { username, email: email.unwrap_or_default(), password_hash })
     }
 }
 
 impl CustomHash {
-    /// In the form that says all by itself.
+    /// The hash as a self-contained string (PHC format).
     fn hash(self) -> Option<SecretString> {
         match self.algorithm.as_str() {
             "bcrypt" | "argon2" | "pbkdf2" => Some(self.hash.value),
@@ -79,7 +79,7 @@ impl CustomHash {
 }
 
 impl Encoded {
-    /// In base64 without padding.
+    /// The value in base64 without padding.
     fn unpadded(&self) -> Option<String> {
         let text = self.value.expose_secret();
         let bytes = match self.encoding.as_deref() {

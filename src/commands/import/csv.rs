@@ -1,4 +1,4 @@
-//! CSV with a header line.
+//! Users in CSV with a header line.
 
 use secrecy::SecretString;
 
@@ -6,7 +6,7 @@ use crate::users::ForeignUser;
 
 use super::row::ImportRow;
 
-/// Where each column is.
+/// The positions of the columns.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Columns {
     username: Option<usize>,
@@ -15,12 +15,13 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// Exactly ours, in any order: one that is not known may say what must not be lost, such as who is disabled.
+    /// Parses the header. The known columns may come in any order; unknown ones are an error, since they may contain what
+    /// must not be ignored, such as which users are disabled.
     pub(super) fn parse(header: &str) -> Result<Self, String> {
         let names = fields(header).unwrap_or_default();
-        let place = |column: &str| names.iter().position(|name| name.trim() == column);
-        let username = place("username");
-        match (place("email"), place("password_hash")) {
+        let position = |column: &str| names.iter().position(|name| name.trim() == column);
+        let username = position("username");
+        match (position("email"), position("password_hash")) {
             (Some(email), Some(password_hash)) if names.len() == 2 + usize::from(username.is_some()) => {
                 Ok(Self { username, email, password_hash })
             }
@@ -36,12 +37,12 @@ impl Columns {
         2 + usize::from(self.username.is_some())
     }
 
-    /// What is wrong is said in words of our own: a parser's may have a hash in them.
+    /// Parses a line. Error texts are our own, since a parser's might quote a hash.
     pub(super) fn row(&self, line: &str) -> ImportRow {
         let fields = fields(line).unwrap_or_default();
         let (found, wanted) = (fields.len(), self.count());
         if found != wanted {
-            let why = format!("it has {found} fields, not {wanted}: what has commas in it needs quotes");
+            let why = format!("it has {found} fields, not {wanted}: fields with commas need quotes");
             return ImportRow::unreadable(why);
         }
         let field = |at: usize| fields.get(at).unwrap_or_default();
@@ -53,7 +54,8 @@ impl Columns {
     }
 }
 
-/// By RFC 4180, but that no field has a line break: a quotation mark that is missing spoils one line, not the file.
+/// Parses a record by RFC 4180, except that fields can't contain line breaks: a missing quotation mark then spoils one
+/// line only.
 fn fields(line: &str) -> Option<csv::StringRecord> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)

@@ -1,4 +1,4 @@
-//! Users as `firebase auth:export` writes them, and the project's parameters without which their hashes say nothing.
+//! Users in the format of `firebase auth:export`, and the project's hash parameters, which verification needs.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -19,12 +19,12 @@ pub(super) struct FirebaseUser {
 impl FirebaseUser {
     pub(super) fn row(self, config: &HashConfig) -> ImportRow {
         if self.disabled == Some(true) {
-            let why = "the account is disabled there, and would be open here";
+            let why = "the account is disabled there, and would be active here";
             return ImportRow::refused(None, self.email.as_deref(), why);
         }
         let password_hash = match (&self.password_hash, &self.salt) {
             (Some(hash), Some(salt)) => config.hash(hash, salt),
-            // Somebody who signs in by phone or with another provider.
+            // The user signs in by phone or with another identity provider.
             _ => SecretString::from(NO_PASSWORD),
         };
         ImportRow::of(ForeignUser { username: None, email: self.email.unwrap_or_default(), password_hash })
@@ -40,13 +40,15 @@ pub(super) struct HashConfig {
 }
 
 impl HashConfig {
-    /// `name: value`, separated by line breaks, commas or braces; quotation marks count for nothing, so that JSON is taken.
+    /// Parses `name: value` pairs, separated by line breaks, commas or braces. Quotation marks are ignored, so that JSON is
+    /// accepted as well.
     ///
     /// # Errors
-    /// What is missing.
+    /// Names the missing parameter.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let pairs = text.split(['\n', ',', '{', '}']).filter_map(|pair| pair.split_once(':'));
-        let pairs: Vec<(&str, &str)> = pairs.map(|(name, value)| (bare(name), bare(value))).collect();
+        let pairs: Vec<(&str, &str)> =
+            pairs.map(|(name, value)| (trim_quotes(name), trim_quotes(value))).collect();
         let get = |wanted: &str| {
             let found = pairs.iter().find(|(name, value)| *name == wanted && !value.is_empty());
             found.map(|(_, value)| (*value).to_owned()).ok_or_else(|| format!("it says no {wanted}"))
@@ -59,7 +61,7 @@ impl HashConfig {
         })
     }
 
-    /// In the form that says all by itself, the signer key included.
+    /// The hash as a self-contained string (passlib's `fbscrypt` format), the signer key included.
     fn hash(&self, hash: &SecretString, salt: &SecretString) -> SecretString {
         let Self { signer_key, salt_separator, rounds, mem_cost } = self;
         let [signer_key, salt, hash] = [signer_key, salt, hash].map(|secret| secret.expose_secret());
@@ -70,7 +72,7 @@ impl HashConfig {
     }
 }
 
-fn bare(text: &str) -> &str {
+fn trim_quotes(text: &str) -> &str {
     text.trim_matches(|letter: char| letter.is_whitespace() || letter == '"')
 }
 

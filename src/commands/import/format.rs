@@ -1,4 +1,4 @@
-//! What a file is written in: told by the operator, or else by its name and its beginning.
+//! Format and layout of an import file: as the operator says, or else detected by its name and beginning.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,29 +6,29 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::de::IgnoredAny;
 
-/// Who wrote a file.
+/// The system that wrote a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// CSV; its first line names the columns username (optional), email, password_hash
     Csv,
     /// JSON objects with these members, one a line or in an array
     Json,
-    /// What Auth0 exports with hashes, or what its bulk import takes
+    /// Auth0's export with hashes, or the input of its bulk import
     Auth0,
-    /// What `firebase auth:export` writes as JSON; needs --firebase-hash-config
+    /// The JSON output of `firebase auth:export`; needs --firebase-hash-config
     Firebase,
-    /// What `kc.sh export` writes
+    /// The output of `kc.sh export`
     Keycloak,
 }
 
-/// How users stand in a file.
+/// How the users are laid out in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {
-    /// One a line, below a header.
+    /// One user per line, below a header.
     Csv,
-    /// An object a line.
+    /// One JSON object per line.
     JsonLines,
-    /// One JSON document with all of them.
+    /// One JSON document with all users.
     Document,
 }
 
@@ -47,8 +47,8 @@ impl Layout {
     }
 }
 
-/// A line that is an object by itself is a user, unless it has users in it. One that is broken does not make a document of
-/// the lines that follow.
+/// Returns `true` if the first line is an object by itself, but not one with a member `users`. If that line is malformed
+/// but looks like an object, the next line decides.
 fn is_json_lines(head: &str) -> bool {
     let mut lines = head.lines().map(str::trim).filter(|line| !line.is_empty());
     let Some(first) = lines.next().filter(|line| line.starts_with('{')) else { return false };

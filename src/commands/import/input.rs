@@ -1,25 +1,25 @@
-//! Where users are read from: a file, or standard input.
+//! The input of an import: a file or standard input.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
-/// How much is looked at to tell the format, in bytes.
+/// How much of the file is used to detect the format, in bytes.
 const HEAD: u64 = 16 * 1024;
 
-/// What spreadsheets begin a file with.
+/// The UTF-8 byte order mark, which spreadsheets write.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A file of which the beginning is known.
+/// An input whose beginning was read ahead.
 pub(super) struct ImportFile {
     head: Vec<u8>,
     rest: Box<dyn Read + Send>,
-    /// In bytes, if it is known.
+    /// The size in bytes, if it is known.
     pub(super) size: Option<u64>,
 }
 
 impl ImportFile {
-    /// `-` is standard input.
+    /// Opens a file; `-` is standard input.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         if path == Path::new("-") {
             return Self::new(Box::new(io::stdin()), None);
@@ -43,7 +43,7 @@ impl ImportFile {
         &self.head
     }
 
-    /// All of it.
+    /// A reader of the whole input, without a byte order mark.
     pub(super) fn reader(self) -> Box<dyn BufRead + Send> {
         Box::new(BufReader::new(Cursor::new(self.head).chain(self.rest)))
     }

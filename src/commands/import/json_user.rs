@@ -1,4 +1,4 @@
-//! A user as a JSON object, in the members of the system that wrote it.
+//! Parses a user from a JSON object in the format of one of the supported systems.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,9 @@ use super::format::Format;
 use super::keycloak::KeycloakUser;
 use super::row::ImportRow;
 
-/// Reads users of one system.
+/// A parser of the users of one system.
 pub(super) enum JsonUserSource {
-    /// With the same members as CSV has columns.
+    /// Our own format, with the members that CSV has as columns.
     Own,
     Auth0,
     Firebase(HashConfig),
@@ -23,28 +23,30 @@ impl JsonUserSource {
     pub(super) fn row(&self, text: &str) -> ImportRow {
         match self {
             Self::Own => {
-                let shape = "it is no JSON object of exactly email, password_hash and perhaps username, each a string";
+                let shape = "it is not a JSON object of exactly email, password_hash and optionally username, each a string";
                 read(text, shape, ImportRow::of)
             }
-            Self::Auth0 => read(text, "it is no user as Auth0 exports or imports them", Auth0User::row),
+            Self::Auth0 => read(text, "it is not a user in Auth0's export or import format", Auth0User::row),
             Self::Firebase(config) => {
-                read(text, "it is no user as Firebase exports them", |user: FirebaseUser| user.row(config))
+                read(text, "it is not a user in Firebase's export format", |user: FirebaseUser| {
+                    user.row(config)
+                })
             }
-            Self::Keycloak => read(text, "it is no user as Keycloak exports them", KeycloakUser::row),
+            Self::Keycloak => read(text, "it is not a user in Keycloak's export format", KeycloakUser::row),
         }
     }
 }
 
-/// What is wrong is said in words of our own: a parser's may have a hash in them.
+/// Parses one object. Error texts are our own, since a parser's might quote a hash.
 fn read<U: DeserializeOwned>(text: &str, shape: &str, row: impl FnOnce(U) -> ImportRow) -> ImportRow {
-    // An array of the members would do as well, for serde.
+    // serde would also accept an array of the members.
     let object = text.trim_start().starts_with('{').then_some(text);
     let user = object.and_then(|text| serde_json::from_str(text).ok());
     user.map_or_else(|| ImportRow::unreadable(shape), row)
 }
 
-/// Who writes users with such members.
-pub(super) fn recognise(user: &str) -> Format {
+/// Detects the system by the members that only its users have.
+pub(super) fn detect_format(user: &str) -> Format {
     let members: HashMap<String, IgnoredAny> = serde_json::from_str(user).unwrap_or_default();
     let marks: [(Format, &[&str]); 3] = [
         (Format::Firebase, &["localId"]),
@@ -110,7 +112,7 @@ mod tests {
             (r#"{"email": "", "custom_password_hash": {}}"#, Format::Auth0),
             ("[]", Format::Json),
         ] {
-            assert_eq!(recognise(user), expected, "{user}");
+            assert_eq!(detect_format(user), expected, "{user}");
         }
     }
 }

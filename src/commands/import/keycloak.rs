@@ -1,4 +1,4 @@
-//! Users as Keycloak exports them, in `users` of a realm.
+//! Users in Keycloak's realm export.
 
 use std::collections::HashMap;
 
@@ -21,9 +21,9 @@ pub(super) struct KeycloakUser {
 #[serde(rename_all = "camelCase")]
 struct KeycloakCredential {
     r#type: Option<String>,
-    /// JSON.
+    /// [`Secret`] as JSON text.
     secret_data: Option<SecretString>,
-    /// JSON.
+    /// [`Computation`] as JSON text.
     credential_data: Option<String>,
 }
 
@@ -46,7 +46,7 @@ impl KeycloakUser {
         let Self { username, email, enabled, credentials } = self;
         let refused = |why: &str| ImportRow::refused(username.as_deref(), email.as_deref(), why);
         if enabled == Some(false) {
-            return refused("the account is disabled there, and would be open here");
+            return refused("the account is disabled there, and would be active here");
         }
         let mut passwords = credentials.unwrap_or_default().into_iter();
         let password = passwords.find(|credential| credential.r#type.as_deref() == Some("password"));
@@ -55,13 +55,13 @@ impl KeycloakUser {
                 let email = email.unwrap_or_default();
                 ImportRow::of(ForeignUser { username, email, password_hash: SecretString::from(hash) })
             }
-            None => refused("its password is stored in a way that is not known here"),
+            None => refused("the password hash has an unsupported algorithm, or is malformed"),
         }
     }
 }
 
 impl KeycloakCredential {
-    /// In the form that says all by itself.
+    /// The hash as a self-contained string (PHC format).
     fn hash(self) -> Option<String> {
         let secret: Secret = serde_json::from_str(self.secret_data?.expose_secret()).ok()?;
         let computation: Computation = serde_json::from_str(&self.credential_data?).ok()?;
@@ -77,7 +77,7 @@ impl KeycloakCredential {
                 let cost = computation.argon2()?;
                 Some(format!("${cost}${salt}${value}"))
             }
-            // An extension that many have installed.
+            // A widespread extension of Keycloak.
             "bcrypt" => Some(value.to_owned()),
             _ => None,
         }
@@ -85,7 +85,7 @@ impl KeycloakCredential {
 }
 
 impl Computation {
-    /// `argon2id$v=19$m=7168,t=5,p=1`
+    /// The parameters in PHC format: `argon2id$v=19$m=7168,t=5,p=1`.
     fn argon2(&self) -> Option<String> {
         let parameters = self.additional_parameters.as_ref()?;
         let get = |name: &str| parameters.get(name)?.first();

@@ -1,19 +1,19 @@
-//! The lines of a file, one at a time, however long it is and whatever is in it.
+//! Reads a file line by line with bounded memory; overlong and non-UTF-8 lines are reported, not fatal.
 
 use std::io::{self, BufRead, Read};
 
-/// More than any user takes, in bytes.
+/// The maximum length of a line, in bytes.
 const MAX_LINE: u64 = 16 * 1024;
 
-/// One line.
+/// A line with its number.
 pub(super) struct NumberedLine<'a> {
-    /// The first is 1.
+    /// The line number, from 1.
     pub(super) number: u64,
-    /// Without its end; or what keeps it from being text.
+    /// The text without the line break, or why the line can't be read.
     pub(super) text: Result<&'a str, String>,
 }
 
-/// A file that is read line by line.
+/// The lines of a reader.
 pub(super) struct Lines<R = Box<dyn BufRead + Send>> {
     reader: R,
     number: u64,
@@ -26,12 +26,12 @@ impl<R: BufRead> Lines<R> {
         Self { reader, number: 0, bytes: 0, line: Vec::new() }
     }
 
-    /// How many bytes were read so far.
+    /// The number of bytes read so far.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The next one that is not empty.
+    /// The next line that is not blank.
     pub(super) fn next(&mut self) -> io::Result<Option<NumberedLine<'_>>> {
         loop {
             self.line.clear();

@@ -1,37 +1,37 @@
-//! One user of a file, as it was read.
+//! A row of an import file: a user, or why the row was refused.
 
 use crate::users::ForeignUser;
 
-/// The longest name that is shown.
-const SHOWN: usize = 64;
+/// The maximum length of a displayed name, in bytes.
+const MAX_DISPLAY_LENGTH: usize = 64;
 
-/// Somebody, or why nobody can be taken from there.
+/// A parsed row, with the name to display.
 pub(super) struct ImportRow {
-    /// Who it is, to be shown.
+    /// The name to display, if there is one.
     pub(super) name: Option<String>,
     pub(super) user: Result<ForeignUser, String>,
 }
 
 impl ImportRow {
     pub(super) fn of(user: ForeignUser) -> Self {
-        Self { name: shown(user.username.as_deref(), &user.email), user: Ok(user) }
+        Self { name: display_name(user.username.as_deref(), &user.email), user: Ok(user) }
     }
 
-    /// Nobody: what is there can't be read.
+    /// A row that can't be parsed.
     pub(super) fn unreadable(why: impl Into<String>) -> Self {
         Self { name: None, user: Err(why.into()) }
     }
 
-    /// Somebody who can be read and not be taken.
+    /// A row that was parsed, but can't be imported.
     pub(super) fn refused(username: Option<&str>, email: Option<&str>, why: impl Into<String>) -> Self {
-        Self { name: shown(username, email.unwrap_or_default()), user: Err(why.into()) }
+        Self { name: display_name(username, email.unwrap_or_default()), user: Err(why.into()) }
     }
 }
 
-/// The username, or else the email. In the wrong column there may be a hash: what may be one is not shown.
-fn shown(username: Option<&str>, email: &str) -> Option<String> {
+/// The username, or else the email. Values that may be a hash in the wrong column are not displayed.
+fn display_name(username: Option<&str>, email: &str) -> Option<String> {
     let is_harmless = |name: &&str| {
-        (1..=SHOWN).contains(&name.len())
+        (1..=MAX_DISPLAY_LENGTH).contains(&name.len())
             && !name.contains(['$', '{', ':', '='])
             && !name.contains(char::is_control)
     };

@@ -1,4 +1,4 @@
-//! The users of a file, one after the other.
+//! Iterates over the users of an import file, in any of its layouts.
 
 use std::io::{self, Read};
 use std::iter::Enumerate;
@@ -12,18 +12,18 @@ use super::csv::Columns;
 use super::firebase::HashConfig;
 use super::format::{Format, Layout};
 use super::input::ImportFile;
-use super::json_user::{JsonUserSource, recognise};
+use super::json_user::{JsonUserSource, detect_format};
 use super::line_reader::Lines;
 use super::row::ImportRow;
 
-/// What an operator said of a file.
+/// The operator's options.
 pub(super) struct ImportOptions<'a> {
     pub(super) path: &'a Path,
     pub(super) format: Option<Format>,
     pub(super) firebase: Option<HashConfig>,
 }
 
-/// A file that is read row by row. Of lines one is in memory at a time; a document is there as a whole.
+/// An open import file. Lines are read one at a time; a JSON document is held in memory as a whole.
 pub(super) enum Rows {
     Csv(Lines, Columns),
     JsonLines(Lines, JsonUserSource),
@@ -31,26 +31,28 @@ pub(super) enum Rows {
 }
 
 impl Rows {
+    /// Detects the layout, and opens the file.
+    ///
     /// # Errors
-    /// Why nobody at all can be read from it.
-    pub(super) fn of(source: ImportFile, told: ImportOptions<'_>) -> Result<Self, String> {
+    /// If the file as a whole can't be read.
+    pub(super) fn open(source: ImportFile, options: ImportOptions<'_>) -> Result<Self, String> {
         if source.head().trim_ascii().is_empty() {
             return Err("it is empty".to_owned());
         }
-        match Layout::of(told.format, told.path, source.head()) {
+        match Layout::of(options.format, options.path, source.head()) {
             Layout::Csv => {
-                told.without_firebase()?;
+                options.without_firebase()?;
                 Self::csv(Lines::new(source.reader()))
             }
             Layout::JsonLines => {
                 let first =
                     String::from_utf8_lossy(source.head()).trim_start().lines().next().map(str::to_owned);
-                let users = told.json_users(&first.unwrap_or_default())?;
+                let users = options.json_users(&first.unwrap_or_default())?;
                 Ok(Self::JsonLines(Lines::new(source.reader()), users))
             }
             Layout::Document => {
-                let objects = objects(source)?;
-                let users = told.json_users(objects.first().map_or("", |object| object.get()))?;
+                let objects = parse_document(source)?;
+                let users = options.json_users(objects.first().map_or("", |object| object.get()))?;
                 Ok(Self::Document(objects.into_iter().enumerate(), users))
             }
         }
@@ -63,7 +65,7 @@ impl Rows {
         Ok(Self::Csv(lines, columns))
     }
 
-    /// The next one and its number, of which the first is 1.
+    /// The next row with its number, from 1.
     pub(super) fn next(&mut self) -> io::Result<Option<(u64, ImportRow)>> {
         match self {
             Self::Csv(lines, columns) => next_line(lines, |line| columns.row(line)),
@@ -74,7 +76,7 @@ impl Rows {
         }
     }
 
-    /// What is numbered.
+    /// What the row numbers count.
     pub(super) fn unit(&self) -> &'static str {
         match self {
             Self::Csv(..) | Self::JsonLines(..) => "line",
@@ -82,7 +84,7 @@ impl Rows {
         }
     }
 
-    /// How many bytes were read so far, where that says how far it is.
+    /// The number of bytes read so far, for the progress bar; 0 for a document, which is read at once.
     pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::Csv(lines, _) | Self::JsonLines(lines, _) => lines.bytes(),
@@ -96,8 +98,8 @@ fn next_line(lines: &mut Lines, row: impl FnOnce(&str) -> ImportRow) -> io::Resu
     Ok(line.map(|line| (line.number, line.text.map_or_else(ImportRow::unreadable, row))))
 }
 
-/// The users of a document: an array, or an object's `users`.
-fn objects(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
+/// The users of a JSON document: an array, or the member `users` of an object.
+fn parse_document(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
     #[derive(Deserialize)]
     struct UsersDocument {
         users: Vec<Box<RawValue>>,
@@ -109,22 +111,21 @@ fn objects(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
         true => serde_json::from_str(&text),
         false => serde_json::from_str(&text).map(|UsersDocument { users }| users),
     };
-    // A parser's own words may have a hash in them.
+    // Our own text, since the parser's might quote a hash.
     objects.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         format!(
-            "it is no JSON array of users, nor an object with an array `users`: line {line}, column {column}"
+            "it is neither a JSON array of users nor an object with an array `users`: line {line}, column {column}"
         )
     })
 }
 
 impl ImportOptions<'_> {
-    /// Whose JSON it is, if this is the first user.
+    /// The parser of JSON users; without `--format` it is detected by the first user.
     fn json_users(self, first: &str) -> Result<JsonUserSource, String> {
-        match self.format.unwrap_or_else(|| recognise(first)) {
+        match self.format.unwrap_or_else(|| detect_format(first)) {
             Format::Firebase => self.firebase.map(JsonUserSource::Firebase).ok_or_else(|| {
-                "Firebase's hashes are verified with the project's parameters: --firebase-hash-config"
-                    .to_owned()
+                "Firebase's hashes need the project's parameters: --firebase-hash-config".to_owned()
             }),
             Format::Auth0 => self.without_firebase().map(|()| JsonUserSource::Auth0),
             Format::Keycloak => self.without_firebase().map(|()| JsonUserSource::Keycloak),
@@ -134,7 +135,7 @@ impl ImportOptions<'_> {
 
     fn without_firebase(&self) -> Result<(), String> {
         match self.firebase {
-            Some(_) => Err("--firebase-hash-config is for what Firebase exports as JSON".to_owned()),
+            Some(_) => Err("--firebase-hash-config is only for Firebase's JSON export".to_owned()),
             None => Ok(()),
         }
     }

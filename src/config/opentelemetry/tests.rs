@@ -1,4 +1,4 @@
-//! What is followed of OpenTelemetry's settings, and what is told of the rest.
+//! Tests of the supported OpenTelemetry settings, and of reports about others.
 
 use super::*;
 use crate::config::Config;
@@ -32,7 +32,7 @@ fn what_is_not_followed_is_named() {
         ("PATH", "1"),
     ];
     let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let named = unfollowed(&values, &BTreeSet::from(["OTEL_SERVICE_NAME".to_owned()]));
+    let named = ineffective(&values, &BTreeSet::from(["OTEL_SERVICE_NAME".to_owned()]));
     let named: Vec<_> = named.iter().map(|setting| setting.name.as_str()).collect();
     assert_eq!(named, ["OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_TRACES_SAMPLER"]);
 }
@@ -41,7 +41,7 @@ fn what_is_not_followed_is_named() {
 fn a_switch_that_is_neither_true_nor_false_is_named() {
     let named = |value: &str| {
         let values = [("OTEL_SDK_DISABLED".to_owned(), value.to_owned())].into();
-        unfollowed(&values, &BTreeSet::from(["OTEL_SDK_DISABLED".to_owned()])).len()
+        ineffective(&values, &BTreeSet::from(["OTEL_SDK_DISABLED".to_owned()])).len()
     };
     for (value, expected) in [("1", 1), ("yes", 1), ("false", 0), ("FALSE", 0), ("", 0)] {
         assert_eq!(named(value), expected, "{value}");
@@ -96,7 +96,7 @@ fn what_is_off_stops_nothing() {
         for off in [("OTEL_SDK_DISABLED", "true"), ("OTEL_TRACES_EXPORTER", "none")] {
             assert_eq!(of(&[off, unusable]), Ok(false), "{off:?} {unusable:?}");
         }
-        // Of which other errors are no part.
+        // Other errors are still reported.
         let error = of(&[("OTEL_SDK_DISABLED", "true"), unusable, ("SESSION_TTL", "soon")]);
         let error = error.expect_err("a time");
         assert!(error.contains("SESSION_TTL") && !error.contains("OTEL"), "{error}");

@@ -1,4 +1,4 @@
-//! What each setting may be, and what is told when it is something else.
+//! Tests of valid values of each setting, and of errors for invalid ones.
 
 use ipnet::IpNet;
 

@@ -1,4 +1,4 @@
-//! Which names are taken for a setting, and which are left to others.
+//! Tests of which names are taken for settings.
 
 use super::*;
 
@@ -15,7 +15,7 @@ const KNOWN: [&str; 10] = [
     "SESSION_IDLE_TTL",
 ];
 
-/// What is unknown of these, each with what was meant, and how many of them are refused.
+/// The unknown ones, each with its reason, and the number of errors.
 fn found(given: &[(&str, &str)], in_file: &[&str]) -> (Vec<(String, UnknownReason)>, usize) {
     let values = given.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let in_file: Vec<String> = in_file.iter().map(|name| (*name).to_owned()).collect();
@@ -47,12 +47,12 @@ fn a_slip_is_noticed_and_what_was_meant_is_said() {
         ("DUALAUTH_PORT", "LISTEN"),
         ("RUST_LOG", "LOG"),
         ("BASE_URL", "PUBLIC_URL"),
-        // How to reach a database that nobody names.
+        // They say how to connect to a database, and none is selected.
         ("PGPORT", "DATABASE_URL"),
         ("DB_USER", "DATABASE_URL"),
     ] {
         assert_eq!(found(&[(slip, "1")], &[]), (meant(slip, setting), 0), "{slip}");
-        // Empty, it says nothing.
+        // Empty values are ignored.
         assert_eq!(found(&[(slip, "")], &[]), (vec![], 0), "{slip}");
     }
     assert_eq!(
@@ -152,7 +152,7 @@ fn nothing_that_names_a_database_or_a_secret_is_passed_over() {
             assert_eq!(refused, 1, "{name}");
             let UnknownReason::Meant(meant) = &unknown[0].1 else { panic!("{name}: {unknown:?}") };
             assert!(meant.starts_with(setting), "{name}: {meant}");
-            // With the setting itself they are named.
+            // Together with the setting itself, they are only reported.
             let own = [setting.to_owned(), format!("{setting}_FILE")];
             for own in own.iter().filter(|own| KNOWN.contains(&own.as_str())) {
                 let (unknown, refused) = found(&[(name, "1"), (own, "1")], &[]);

@@ -1,8 +1,8 @@
-//! Which addresses are read, and what is said of the others.
+//! Tests of valid connection strings, and of errors for invalid ones.
 
 use super::*;
 
-/// Each server by its host or socket and its port.
+/// The host or socket, and the port, of each server.
 fn places(text: &str) -> Vec<(String, u16)> {
     let address = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     let host = |it: &PgConnectOptions| {
@@ -68,7 +68,7 @@ fn what_a_password_has_to_be_written_as_is_said_and_the_password_is_not() {
         let refusal = refusal(text);
         assert!(refusal.contains(code) && !refusal.contains("hun") && !refusal.contains("ter@"), "{refusal}");
     }
-    // This one ends nothing: what follows the last one is the host.
+    // An unescaped `@` is no error here: the host follows the last one.
     assert_eq!(places("postgres://me:hun@ter@db/app"), [("db".to_owned(), 5432)]);
     for text in
         ["postgres://me:p%23%2f%40@db/app", "host=db user=me password='p#/@ '", r"host=db password=p\ w"]

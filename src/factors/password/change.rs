@@ -1,8 +1,8 @@
-//! The change of a password by its owner, which ends every other login of theirs.
+//! Changing one's own password, which ends every other login of the user.
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::audit::Kind;
+use crate::audit::{Actor, Entry, Kind};
 use crate::auth::Identity;
 use crate::factors::Proof;
 use crate::http::client::Client;
@@ -11,7 +11,7 @@ use crate::users::{Field, Invalid, QueueSlot, check_password};
 use super::{ChangePasswordError, ConfirmPasswordError, Confirmed, PasswordFactor, store};
 
 impl PasswordFactor {
-    /// Sets another password for somebody who knows the current one.
+    /// Changes the password of a user who knows the current one.
     ///
     /// # Errors
     /// See [`ChangePasswordError`].
@@ -22,20 +22,13 @@ impl PasswordFactor {
         new: &SecretString,
         client: &Client,
     ) -> Result<(), ChangePasswordError> {
-        let outcome = self.try_change(identity, current, new, client).await;
-        let entry = |kind| identity.did(kind, client);
-        match &outcome {
-            Ok(()) => self.trail.record(entry(Kind::PasswordChanged)),
-            Err(ChangePasswordError::Unconfirmed(ConfirmPasswordError::WrongPassword)) => {
-                self.trail.record(entry(Kind::PasswordChangeFailed));
-            }
-            Err(ChangePasswordError::Unconfirmed(ConfirmPasswordError::Limited(limited))) => {
-                self.trail.record(entry(Kind::LoginLimited).with("limit", limited.policy));
-            }
-            Err(_) => {}
+        let actor = identity.actor(client);
+        let outcome = self.try_change(identity, current, new, client, &actor).await;
+        if let Err(ChangePasswordError::Unconfirmed(error)) = &outcome {
+            self.record_unconfirmed(error, Kind::PasswordChangeFailed, &actor);
         }
         outcome?;
-        self.logins.announce().await;
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 
@@ -45,11 +38,12 @@ impl PasswordFactor {
         current: &SecretString,
         new: &SecretString,
         client: &Client,
+        actor: &Actor,
     ) -> Result<(), ChangePasswordError> {
-        self.check_open_to(identity.user_id, client).await?;
+        self.check_not_locked_for(identity.user_id, client).await?;
         self.check_new(new)?;
         let Confirmed { proof, attempt } = self.confirm_counted(identity.user_id, current, client).await?;
-        let outcome = self.replace(identity, proof, &attempt.place, new).await;
+        let outcome = self.replace(identity, proof, &attempt.slot, new, actor).await;
         attempt.end(outcome.as_ref().is_err_and(ConfirmPasswordError::is_failure));
         Ok(outcome?)
     }
@@ -58,19 +52,24 @@ impl PasswordFactor {
         &self,
         identity: &Identity,
         proof: Proof,
-        place: &QueueSlot,
+        slot: &QueueSlot,
         new: &SecretString,
+        actor: &Actor,
     ) -> Result<(), ConfirmPasswordError> {
-        let hash = place.hash(new.expose_secret()).await?;
+        let hash = slot.hash(new.expose_secret()).await?;
         let (user, kept, now) = (identity.user_id, identity.login_id, self.clock.now());
         let changed = store::change_password(&self.pool, user, proof.version(), &hash, kept, now).await?;
-        changed.then_some(()).ok_or(ConfirmPasswordError::WrongPassword)
+        if !changed {
+            return Err(ConfirmPasswordError::WrongPassword);
+        }
+        self.trail.record(Entry::to_oneself(Kind::PasswordChanged, actor));
+        Ok(())
     }
 
-    /// Sets a password for somebody who has none. That they are who they say, the caller has found out.
+    /// Sets a password for a user who has none. The caller must have checked that the login is fresh.
     ///
     /// # Errors
-    /// [`ChangePasswordError::Missing`] when there is one.
+    /// [`ChangePasswordError::Missing`] if the user has a password.
     pub async fn set_first(
         &self,
         identity: &Identity,
@@ -84,8 +83,8 @@ impl PasswordFactor {
         if !set.map_err(ConfirmPasswordError::from)? {
             return Err(ChangePasswordError::Missing);
         }
-        self.trail.record(identity.did(Kind::PasswordChanged, client));
-        self.logins.announce().await;
+        self.trail.record(Entry::to_oneself(Kind::PasswordChanged, &identity.actor(client)));
+        self.logins.notify_and_catch_up().await;
         Ok(())
     }
 

@@ -1,40 +1,40 @@
-//! Why a password proved nothing, or was not changed.
+//! Errors of verifying, confirming and changing a password.
 
 use crate::database::DatabaseError;
 use crate::error::{Code, FieldError, Problem};
 use crate::rate_limits::Limited;
 use crate::users::{Invalid, PasswordError, UserRef};
 
-/// Why somebody is not signed in.
+/// Why a sign-in by password failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// No such user, another password, or a user who is disabled: which of them is nobody's business but the audit
-    /// trail's.
+    /// Unknown user, wrong password or disabled user. Only the audit trail says which: the response must not tell an
+    /// attacker whether a name exists.
     #[error("the name or the password is wrong")]
     InvalidCredentials(LoginFailure),
-    /// The network has failed too often.
+    /// The network has had too many failures (`LOGIN_LIMIT`).
     #[error(transparent)]
     Limited(#[from] Limited),
-    /// The account has been guessed at too often.
+    /// The account is locked for this network after too many failures.
     #[error("{limited}")]
-    Closed {
-        /// Until when.
+    AccountLocked {
+        /// When the next attempt is possible.
         limited: Limited,
-        /// Whose it is, if it is anybody's.
+        /// The user with that name, if there is one.
         user: Option<UserRef>,
     },
-    /// No hash was computed.
+    /// No hash could be computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// The database gave no answer.
+    /// A query failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
 impl LoginError {
-    /// Whether it counts as a failure of whoever tried.
+    /// `true` if the attempt counts as a failure in the rate limits.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::InvalidCredentials(_) | Self::Closed { .. })
+        matches!(self, Self::InvalidCredentials(_) | Self::AccountLocked { .. })
     }
 }
 
@@ -50,32 +50,32 @@ impl From<LoginError> for Problem {
             LoginError::InvalidCredentials(_) => {
                 Self::new(Code::InvalidCredentials, "The name or the password is wrong.")
             }
-            LoginError::Limited(limited) | LoginError::Closed { limited, .. } => limited.into(),
+            LoginError::Limited(limited) | LoginError::AccountLocked { limited, .. } => limited.into(),
             LoginError::Password(error) => error.into(),
             LoginError::Database(error) => error.into(),
         }
     }
 }
 
-/// Why somebody did not prove to be a user.
+/// Why the credentials of a sign-in are invalid.
 #[derive(Clone, Debug)]
 pub enum LoginFailure {
-    /// Nobody has the name.
+    /// No user has the name.
     UnknownName,
-    /// It is not the password of the user who has the name.
+    /// The password is not that of the user with the name.
     WrongPassword(UserRef),
-    /// The user signs in without one.
+    /// The user has no password.
     NoPassword(UserRef),
-    /// The user may not sign in.
+    /// The user is disabled.
     Disabled(UserRef),
-    /// The user was disabled, or what proves the account was changed, in this very moment.
+    /// The user was disabled, or the password was changed, between verification and the start of the login.
     Changed(UserRef),
-    /// What is stored of the user's password can't be verified.
+    /// The stored password hash is malformed or unsupported.
     UnusableHash(UserRef),
 }
 
 impl LoginFailure {
-    /// The reason as a word.
+    /// The reason's name in the audit trail.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::UnknownName => "unknown_name",
@@ -87,7 +87,7 @@ impl LoginFailure {
         }
     }
 
-    /// The user who has the name.
+    /// The user with the name, if there is one.
     pub fn user(&self) -> Option<&UserRef> {
         match self {
             Self::UnknownName => None,
@@ -100,25 +100,25 @@ impl LoginFailure {
     }
 }
 
-/// Why somebody who is signed in did not prove once more to be who they are.
+/// Why a signed-in user could not be authenticated again.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfirmPasswordError {
-    /// It is another, or was changed at the same moment.
+    /// The password is wrong, or was changed at the same moment.
     #[error("the current password is wrong")]
     WrongPassword,
-    /// It has been tried too often.
+    /// Too many attempts.
     #[error(transparent)]
     Limited(#[from] Limited),
-    /// No hash was computed.
+    /// No hash could be computed.
     #[error(transparent)]
     Password(#[from] PasswordError),
-    /// The database gave no answer.
+    /// A query failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
 }
 
 impl ConfirmPasswordError {
-    /// See [`LoginError::is_failure`].
+    /// `true` if the attempt counts as a failure in the rate limits.
     pub(super) fn is_failure(&self) -> bool {
         matches!(self, Self::WrongPassword | Self::Limited(_))
     }
@@ -127,7 +127,7 @@ impl ConfirmPasswordError {
 impl From<ConfirmPasswordError> for Problem {
     fn from(error: ConfirmPasswordError) -> Self {
         match error {
-            // The word of sign-in, but no challenge to sign in: somebody is.
+            // The code of sign-in, but 403 instead of 401: the user is signed in, so no challenge.
             ConfirmPasswordError::WrongPassword => {
                 Self::new(Code::InvalidCredentials, "The current password is wrong.").with_status(403)
             }
@@ -138,16 +138,16 @@ impl From<ConfirmPasswordError> for Problem {
     }
 }
 
-/// Why a password was not changed.
+/// Why a password could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangePasswordError {
-    /// The new one is not acceptable.
+    /// The new password breaks the rules.
     #[error("the new password is not valid")]
     Invalid(Invalid),
-    /// The account has one, and it was not given.
+    /// The account has a password, and the request did not contain it.
     #[error("the current password is missing")]
     Missing,
-    /// The current one did not prove anything.
+    /// The current password could not be confirmed.
     #[error(transparent)]
     Unconfirmed(#[from] ConfirmPasswordError),
 }

@@ -1,5 +1,5 @@
-//! The password: that somebody knows it is a first factor. Whoever tries one is counted, by network and by account, before anybody
-//! knows whether the try will fail.
+//! The password factor: verifies passwords within rate limits. Attempts are counted per network and per account *before*
+//! verification, so that concurrent guesses can't exceed the limits.
 
 mod change;
 mod error;
@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use crate::audit::Trail;
+use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
 use crate::database::{ConnectionPool, DatabaseError};
@@ -18,7 +18,8 @@ use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::rate_limits::{Limited, LimitedAttempt, Limiter};
 use crate::users::{
-    AttemptSource, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User, closed,
+    AttemptSource, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User,
+    account_locked,
 };
 
 pub use self::error::{ChangePasswordError, ConfirmPasswordError, LoginError, LoginFailure};
@@ -34,54 +35,49 @@ pub struct PasswordFactor {
     clock: Clock,
     /// `LOGIN_LIMIT`.
     limit: Limiter,
-    /// For names that nobody has: where they are counted is not to be guessed.
-    nobody: MacKey,
+    /// Maps unknown user names to rate-limit buckets. Keyed, so that an attacker can't predict which names share a bucket.
+    unknown_name_key: MacKey,
     logins: Logins,
     trail: Trail,
 }
 
-/// A user whose password somebody knew.
+/// The outcome of a successful verification.
 pub struct VerifiedUser<'a> {
-    /// Who.
+    /// The user.
     pub user: User,
-    /// That they knew it.
+    /// The proof for the login.
     pub proof: Proof,
-    /// The hash of the password was replaced by one of today's.
-    pub upgraded: bool,
     /// Counts as a failure unless it is told that it was none.
     pub attempt: AttemptGuard<'a>,
 }
 
-/// Somebody who is signed in, and knew their password.
+/// A signed-in user whose password was verified again.
 pub struct Confirmed<'a> {
-    /// That they knew it.
+    /// The proof for the login.
     pub proof: Proof,
     /// See [`VerifiedUser::attempt`].
     pub attempt: AttemptGuard<'a>,
 }
 
-/// A try at a password, and its place in the queue for hashing. Dropped, it counts as one that failed.
+/// An attempt at a password, with its slot in the hashing queue. Dropped, it counts as a failure.
 pub struct AttemptGuard<'a> {
-    counted: LimitedAttempt<'a>,
-    place: QueueSlot,
+    limited: LimitedAttempt<'a>,
+    slot: QueueSlot,
     _turn: OwnedSemaphorePermit,
 }
 
 impl AttemptGuard<'_> {
-    /// Has it count if it has failed, and only then.
+    /// Ends the attempt, which counts as a failure only if `has_failed`.
     pub fn end(self, has_failed: bool) {
         if !has_failed {
-            self.counted.forget();
+            self.limited.forget();
         }
     }
 }
 
 impl PasswordFactor {
-    /// Of the users in this database.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "it is put together once, of what each part of the service is"
-    )]
+    /// Verifies passwords of the users in the database of `pool`.
+    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
     pub fn new(
         pool: ConnectionPool,
         hasher: PasswordHasher,
@@ -92,12 +88,12 @@ impl PasswordFactor {
         logins: Logins,
         trail: Trail,
     ) -> Self {
-        let nobody = MacKey::derive(secret, "names that nobody has");
-        Self { pool, hasher, min_length, clock, limit, nobody, logins, trail }
+        let unknown_name_key = MacKey::derive(secret, "names that nobody has");
+        Self { pool, hasher, min_length, clock, limit, unknown_name_key, logins, trail }
     }
 
-    /// The user whose username or email, in any letter case, and whose password these are. It does the same work
-    /// whether there is such a user or not.
+    /// Verifies the password of the user with this username or email (case-insensitive). The work is the same for unknown
+    /// users, so that the response time does not reveal whether a name exists.
     ///
     /// # Errors
     /// See [`LoginError`].
@@ -106,14 +102,19 @@ impl PasswordFactor {
         name: &str,
         password: &SecretString,
         client: &Client,
+        actor: &Actor,
     ) -> Result<VerifiedUser<'_>, LoginError> {
         let source = self.source(name, client);
-        // Before a place in the queue is taken: who may not try is in nobody's way there.
+        // Before a slot is taken: locked accounts must not occupy the hashing queue.
         self.limit.check(client.network())?;
-        self.count_closed(client.network(), self.check_open(name, source).await, LoginError::is_failure)?;
+        self.count_locked_attempt(
+            client.network(),
+            self.check_not_locked(name, source).await,
+            LoginError::is_failure,
+        )?;
         let attempt = self.attempt::<LoginError>(client.network()).await?;
-        match self.compare(&attempt.place, name, password, source).await {
-            Ok((user, proof, upgraded)) => Ok(VerifiedUser { user, proof, upgraded, attempt }),
+        match self.find_and_verify(&attempt.slot, name, password, source, actor).await {
+            Ok((user, proof)) => Ok(VerifiedUser { user, proof, attempt }),
             Err(error) => {
                 attempt.end(error.is_failure());
                 Err(error)
@@ -121,7 +122,7 @@ impl PasswordFactor {
         }
     }
 
-    /// Whether somebody who is signed in knows their password.
+    /// Verifies the password of a signed-in user.
     ///
     /// # Errors
     /// See [`ConfirmPasswordError`].
@@ -131,25 +132,39 @@ impl PasswordFactor {
         password: &SecretString,
         client: &Client,
     ) -> Result<Confirmed<'_>, ConfirmPasswordError> {
-        self.check_open_to(user, client).await?;
+        self.check_not_locked_for(user, client).await?;
         self.confirm_counted(user, password, client).await
     }
 
-    /// Whether a user has a password to prove themselves by.
+    /// Records in the audit trail that a signed-in user could not be authenticated again. `failed` is the kind of event for a
+    /// wrong password.
+    pub fn record_unconfirmed(&self, error: &ConfirmPasswordError, failed: Kind, actor: &Actor) {
+        match error {
+            ConfirmPasswordError::WrongPassword => self.trail.record(Entry::to_oneself(failed, actor)),
+            ConfirmPasswordError::Limited(limited) => {
+                let entry = Entry::to_oneself(Kind::LoginLimited, actor);
+                self.trail.record(entry.with("limit", limited.policy));
+            }
+            ConfirmPasswordError::Password(_) | ConfirmPasswordError::Database(_) => {}
+        }
+    }
+
+    /// Returns `true` if the user has a password.
     ///
     /// # Errors
-    /// When the database gives no answer.
+    /// If the query fails.
     pub async fn is_set(&self, user: Uuid) -> Result<bool, DatabaseError> {
         store::has_password(&self.pool, user).await
     }
 
     fn source(&self, name: &str, client: &Client) -> AttemptSource {
-        let nobody = UnknownNameBucket::of(self.nobody.sign(name.to_ascii_lowercase().as_bytes()));
-        AttemptSource { address: client.address, nobody }
+        let unknown_name =
+            UnknownNameBucket::of(self.unknown_name_key.sign(name.to_ascii_lowercase().as_bytes()));
+        AttemptSource { address: client.address, unknown_name }
     }
 
-    /// A try at what is closed counts as one that fails.
-    fn count_closed<E: From<Limited>>(
+    /// Counts an attempt at a locked account as a failure of its network.
+    fn count_locked_attempt<E: From<Limited>>(
         &self,
         network: IpNet,
         outcome: Result<(), E>,
@@ -161,28 +176,30 @@ impl PasswordFactor {
         outcome
     }
 
-    /// Whether a try to be whoever has this name would be taken now. It is not counted.
-    async fn check_open(&self, name: &str, source: AttemptSource) -> Result<(), LoginError> {
+    /// Checks that the account of this name is not locked for the source, without counting an attempt.
+    async fn check_not_locked(&self, name: &str, source: AttemptSource) -> Result<(), LoginError> {
         self.hasher.check_room()?;
         let now = self.clock.now();
-        match store::next_try(&self.pool, name, source, now).await? {
-            Some((until, user)) => Err(LoginError::Closed { limited: closed(until, now), user }),
+        match store::locked_until(&self.pool, name, source, now).await? {
+            Some((until, user)) => {
+                Err(LoginError::AccountLocked { limited: account_locked(until, now), user })
+            }
             None => Ok(()),
         }
     }
 
-    /// The same for somebody who is signed in.
-    async fn check_open_to(&self, user: Uuid, client: &Client) -> Result<(), ConfirmPasswordError> {
+    /// Checks that a signed-in user may try a password now, without counting an attempt.
+    async fn check_not_locked_for(&self, user: Uuid, client: &Client) -> Result<(), ConfirmPasswordError> {
         self.limit.check(client.network())?;
-        let outcome = self.next_own_try(user).await;
-        self.count_closed(client.network(), outcome, ConfirmPasswordError::is_failure)
+        let outcome = self.check_user_attempts(user).await;
+        self.count_locked_attempt(client.network(), outcome, ConfirmPasswordError::is_failure)
     }
 
-    async fn next_own_try(&self, user: Uuid) -> Result<(), ConfirmPasswordError> {
+    async fn check_user_attempts(&self, user: Uuid) -> Result<(), ConfirmPasswordError> {
         self.hasher.check_room()?;
         let now = self.clock.now();
-        match store::own_next_try(&self.pool, user, now).await? {
-            Some(until) => Err(closed(until, now).into()),
+        match store::reauth_locked_until(&self.pool, user, now).await? {
+            Some(until) => Err(account_locked(until, now).into()),
             None => Ok(()),
         }
     }
@@ -191,56 +208,63 @@ impl PasswordFactor {
     where
         E: From<Limited> + From<PasswordError>,
     {
-        let place = self.hasher.acquire_slot()?;
-        let turn = place.turn().await?;
-        let counted = self.limit.begin(network).await?;
-        Ok(AttemptGuard { counted, place, _turn: turn })
+        let slot = self.hasher.acquire_slot()?;
+        let turn = slot.wait_for_turn().await?;
+        let limited = self.limit.begin(network).await?;
+        Ok(AttemptGuard { limited, slot, _turn: turn })
     }
 
-    async fn compare(
+    async fn find_and_verify(
         &self,
-        place: &QueueSlot,
+        slot: &QueueSlot,
         name: &str,
         password: &SecretString,
         source: AttemptSource,
-    ) -> Result<(User, Proof, bool), LoginError> {
+        actor: &Actor,
+    ) -> Result<(User, Proof), LoginError> {
         let now = self.clock.now();
-        let found = store::find_by_claim(&self.pool, name, source, now).await?;
-        let found =
-            found.map_err(|(until, user)| LoginError::Closed { limited: closed(until, now), user })?;
+        let found = store::find_user_and_count_attempt(&self.pool, name, source, now).await?;
+        let found = found.map_err(|(until, user)| LoginError::AccountLocked {
+            limited: account_locked(until, now),
+            user,
+        })?;
         let stored = found.as_ref().and_then(|found| found.password.hash.as_deref());
-        let verdict = place.verify(password.expose_secret(), stored).await?;
+        let check = slot.verify(password.expose_secret(), stored).await?;
         let Some(FoundUser { user, password, disabled }) = found else {
             return Err(LoginFailure::UnknownName.into());
         };
-        match (verdict, password.hash) {
+        match (check, password.hash) {
             (PasswordCheck::Right { .. }, _) if disabled => Err(LoginFailure::Disabled(user.into()).into()),
             (PasswordCheck::Right { upgrade }, Some(old)) => {
-                let upgraded = match upgrade {
-                    Some(new) => self.upgrade_hash(user.id, &old, &new).await,
-                    None => false,
-                };
-                Ok((user, Proof::Password { version: password.version }, upgraded))
+                if let Some(new) = upgrade {
+                    self.upgrade_hash(&user, &old, &new, actor).await;
+                }
+                Ok((user, Proof::Password { version: password.version }))
             }
             (_, None) => Err(LoginFailure::NoPassword(user.into()).into()),
             (PasswordCheck::Unusable(reason), _) => {
-                tracing::error!(user = %user.id, "nobody can sign in as this user: the password hash {reason}");
+                tracing::error!(
+                    user = %user.id,
+                    "stored password hash is unusable (it {reason}): this user cannot sign in until the password is reset"
+                );
                 Err(LoginFailure::UnusableHash(user.into()).into())
             }
             (PasswordCheck::Wrong, _) => Err(LoginFailure::WrongPassword(user.into()).into()),
         }
     }
 
-    /// Nobody is kept from signing in by a hash that stays as it was: the next sign-in tries again.
-    async fn upgrade_hash(&self, user: Uuid, old: &str, new: &str) -> bool {
-        let outcome = store::upgrade_hash(&self.pool, user, old, new).await;
-        if let Err(error) = &outcome {
-            tracing::warn!(%user, %error, "the password hash was not upgraded");
+    /// A failure is only logged: the old hash stays valid, and the next sign-in tries again.
+    async fn upgrade_hash(&self, user: &User, old: &str, new: &str, actor: &Actor) {
+        match store::upgrade_hash(&self.pool, user.id, old, new).await {
+            Ok(()) => {
+                let upgraded = Entry::new(Kind::PasswordUpgraded, actor);
+                self.trail.record(upgraded.of_user(user.id, &user.username));
+            }
+            Err(error) => tracing::warn!(user = %user.id, %error, "the password hash was not upgraded"),
         }
-        outcome.is_ok()
     }
 
-    /// [`PasswordFactor::confirm`], once it has been looked whether a try is taken at all.
+    /// [`PasswordFactor::confirm`] without the check that the account is not locked, which the caller has made.
     async fn confirm_counted(
         &self,
         user: Uuid,
@@ -248,7 +272,7 @@ impl PasswordFactor {
         client: &Client,
     ) -> Result<Confirmed<'_>, ConfirmPasswordError> {
         let attempt = self.attempt::<ConfirmPasswordError>(client.network()).await?;
-        match self.compare_own(&attempt.place, user, password).await {
+        match self.verify_own(&attempt.slot, user, password).await {
             Ok(proof) => Ok(Confirmed { proof, attempt }),
             Err(error) => {
                 attempt.end(error.is_failure());
@@ -257,18 +281,18 @@ impl PasswordFactor {
         }
     }
 
-    async fn compare_own(
+    async fn verify_own(
         &self,
-        place: &QueueSlot,
+        slot: &QueueSlot,
         user: Uuid,
         password: &SecretString,
     ) -> Result<Proof, ConfirmPasswordError> {
         let now = self.clock.now();
-        let stored = store::password_by_claim(&self.pool, user, now).await?;
-        let stored = stored.map_err(|until| closed(until, now))?;
+        let stored = store::password_and_count_attempt(&self.pool, user, now).await?;
+        let stored = stored.map_err(|until| account_locked(until, now))?;
         let hash = stored.as_ref().and_then(|stored| stored.hash.as_deref());
-        let verdict = place.verify(password.expose_secret(), hash).await?;
-        match (stored, verdict) {
+        let check = slot.verify(password.expose_secret(), hash).await?;
+        match (stored, check) {
             (Some(stored), PasswordCheck::Right { .. }) => Ok(Proof::Password { version: stored.version }),
             _ => Err(ConfirmPasswordError::WrongPassword),
         }

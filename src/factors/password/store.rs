@@ -1,4 +1,4 @@
-//! Passwords in Postgres, and tries at them, which are counted before anybody knows whether they will fail.
+//! SQL of password hashes, and of the counted attempts at them.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::users::{AttemptSource, NO_PASSWORD, User, UserRef};
 
-/// A user with what proves it.
+/// A user with the stored password.
 pub(super) struct FoundUser {
     pub(super) user: User,
     pub(super) password: StoredPassword,
@@ -15,22 +15,22 @@ pub(super) struct FoundUser {
 
 /// A password as it is stored.
 pub(super) struct StoredPassword {
-    /// None: the user signs in without one.
+    /// `None` if the user has no password.
     pub(super) hash: Option<String>,
-    /// How often it was changed.
+    /// The number of changes so far; a proof is valid for one version.
     pub(super) version: i32,
 }
 
-/// No try is taken from there before this time, for this user, if it is one.
-pub(super) type NextTry = (DateTime<Utc>, Option<UserRef>);
+/// The time before which no attempt is accepted from a source, and the user concerned, if the name exists.
+pub(super) type Lockout = (DateTime<Utc>, Option<UserRef>);
 
-/// Whether a try to be whoever has this name would be taken. It is not counted.
-pub(super) async fn next_try(
+/// The lockout of a name for a source, if it is locked. Counts no attempt.
+pub(super) async fn locked_until(
     pool: &ConnectionPool,
     name: &str,
     source: AttemptSource,
     now: DateTime<Utc>,
-) -> Result<Option<NextTry>, DatabaseError> {
+) -> Result<Option<Lockout>, DatabaseError> {
     let query = sqlx::query!(
         r#"with named as materialized (
              select id, username from dualauth.users
@@ -40,7 +40,7 @@ pub(super) async fn next_try(
            select dualauth.next_try_at(id, $2, $3, $4) as closed_until, id as "id?", username as "username?"
            from (select 1) as once left join named on true"#,
         name,
-        source.nobody.as_bytes(),
+        source.unknown_name.as_bytes(),
         source.address.to_string(),
         now,
     );
@@ -49,14 +49,14 @@ pub(super) async fn next_try(
     Ok(row.closed_until.map(|until| (until, user)))
 }
 
-/// Somebody who is to prove to be the user of this name: counts the try as failed, and does so for a name that nobody has
-/// as well. `Err`: it is not taken.
-pub(super) async fn find_by_claim(
+/// Finds the user with a name, and counts the attempt as a failure, also for an unknown name. `Err` if the account is
+/// locked.
+pub(super) async fn find_user_and_count_attempt(
     pool: &ConnectionPool,
     name: &str,
     source: AttemptSource,
     now: DateTime<Utc>,
-) -> Result<Result<Option<FoundUser>, NextTry>, DatabaseError> {
+) -> Result<Result<Option<FoundUser>, Lockout>, DatabaseError> {
     let query = sqlx::query!(
         r#"with named as materialized (
              select * from dualauth.users
@@ -70,7 +70,7 @@ pub(super) async fn find_by_claim(
                   password_version as "password_version?", disabled_at is not null as "disabled!"
            from tried left join named on true"#,
         name,
-        source.nobody.as_bytes(),
+        source.unknown_name.as_bytes(),
         source.address.to_string(),
         now,
     );
@@ -95,9 +95,9 @@ pub(super) async fn find_by_claim(
     Ok(Ok(found()))
 }
 
-/// Whether a try of a user to prove once more to be who they are would be taken; else when the next one is. They are no
-/// stranger: a login of theirs asks. It is not counted.
-pub(super) async fn own_next_try(
+/// When a signed-in user may try a password again, if not now. Counts no attempt. Separate from [`locked_until`], so that
+/// a locked account does not keep its signed-in owner from reauthenticating.
+pub(super) async fn reauth_locked_until(
     pool: &ConnectionPool,
     user: Uuid,
     now: DateTime<Utc>,
@@ -106,8 +106,8 @@ pub(super) async fn own_next_try(
     answer(query.fetch_one(pool)).await
 }
 
-/// Their password, for such a try, which is counted as failed. `Err`: no try is taken before this time.
-pub(super) async fn password_by_claim(
+/// The stored password of a signed-in user; counts the attempt as a failure. `Err`: when the next attempt is possible.
+pub(super) async fn password_and_count_attempt(
     pool: &ConnectionPool,
     user: Uuid,
     now: DateTime<Utc>,
@@ -123,8 +123,7 @@ pub(super) async fn password_by_claim(
     Ok(row.closed_until.map_or(Ok(Some(stored)), Err))
 }
 
-/// Stores another hash of the same password in the place of this one, if that is still there. Nobody is signed out
-/// by it.
+/// Replaces the hash `old` by another hash of the same password, unless it was changed meanwhile. Ends no login.
 pub(super) async fn upgrade_hash(
     pool: &ConnectionPool,
     user: Uuid,
@@ -140,8 +139,8 @@ pub(super) async fn upgrade_hash(
     answer(update.execute(pool)).await.map(drop)
 }
 
-/// Sets another password in the place of the one of this version, and ends every login but one. `false` when the
-/// password was changed meanwhile.
+/// Replaces the password of version `old_version`, and ends every login of the user except `kept`. Returns `false` if
+/// the password was changed or the user disabled meanwhile.
 pub(super) async fn change_password(
     pool: &ConnectionPool,
     user: Uuid,
@@ -168,7 +167,7 @@ pub(super) async fn change_password(
     answer(change.fetch_one(pool)).await
 }
 
-/// Whether the user has a password.
+/// Returns `true` if the user has a password.
 pub(super) async fn has_password(pool: &ConnectionPool, user: Uuid) -> Result<bool, DatabaseError> {
     let query = sqlx::query_scalar!(
         r#"select exists (select from dualauth.users where id = $1 and password_hash <> $2) as "has!""#,
@@ -178,7 +177,8 @@ pub(super) async fn has_password(pool: &ConnectionPool, user: Uuid) -> Result<bo
     answer(query.fetch_one(pool)).await
 }
 
-/// Sets a password for a user who has none, and ends every login but one. `false` when there is one, or the user is disabled.
+/// Sets the password of a user who has none, and ends every login of the user except `kept`. Returns `false` if there is
+/// a password already, or the user is disabled.
 pub(super) async fn set_first_password(
     pool: &ConnectionPool,
     user: Uuid,

@@ -1,5 +1,5 @@
-//! From the text of a body to a type of ours. A member that is wrong is pointed at, however deep it is, and what was
-//! sent is never repeated: it may be a password.
+//! Deserializes JSON bodies. Errors have a pointer to the wrong member, at any depth, and never repeat the input,
+//! which may be a password.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -20,17 +20,17 @@ const REPEATED: &str = "is there more than once";
 
 const NO_OBJECT: &str = "must be a JSON object";
 
-/// An object of exactly the members of `T`: none is unknown or there twice, and a `null` counts as left out, where the
-/// member is one that may be.
+/// Reads an object with exactly the members of `T`: unknown and repeated ones are errors, and `null` counts as absent
+/// for optional members.
 ///
 /// # Errors
-/// The first member that is wrong.
+/// The first wrong member.
 pub(super) fn read_object<T: DeserializeOwned>(json: ParsedJson) -> Result<T, FieldError> {
     let ParsedJson::Object(members) = &json else {
         return Err(FieldError { pointer: String::new(), detail: NO_OBJECT.to_owned() });
     };
     check_members("", members)?;
-    // Told only once it is known that something may be nested there at all.
+    // Checked here, before `json` is consumed, but reported only if the type allows nested values there.
     let nested = members.iter().try_for_each(|(name, value)| value.check_within(&pointer_to("", name)));
     let object = serde_path_to_error::deserialize(json).map_err(field_error)?;
     nested.map(|()| object)
@@ -50,7 +50,7 @@ fn check_members(at: &str, members: &[(String, ParsedJson)]) -> Result<(), Field
     Ok(())
 }
 
-/// Any JSON. Of an object it keeps every member, also the repeated ones that `serde_json::Value` drops.
+/// Any JSON value. Keeps repeated members of objects, which `serde_json::Value` drops.
 pub(super) enum ParsedJson {
     Null,
     Bool(bool),
@@ -67,7 +67,7 @@ impl ParsedJson {
         matches!(self, Self::Text(text) if text.contains('\0'))
     }
 
-    /// What is in it, if anything can be.
+    /// Checks nested values.
     fn check_within(&self, at: &str) -> Result<(), FieldError> {
         match self {
             Self::Object(members) => {
@@ -150,7 +150,7 @@ impl<'de> IntoDeserializer<'de, ShapeError> for ParsedJson {
     }
 }
 
-/// By hand, since the errors of serde_json quote what they don't like.
+/// Written by hand, since serde_json's errors quote the input.
 impl<'de> Deserializer<'de> for ParsedJson {
     type Error = ShapeError;
 
@@ -167,14 +167,14 @@ impl<'de> Deserializer<'de> for ParsedJson {
         }
     }
 
-    /// A member that is `null` counts as left out, if it is one that may be there.
+    /// `null` counts as absent for optional members.
     fn deserialize_struct<V: Visitor<'de>>(
         mut self,
         _: &'static str,
         known: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ShapeError> {
-        // What serde derives would take the members in a list as well.
+        // serde's derived code would also accept the members in an array.
         let Self::Object(members) = &mut self else { return Err(de::Error::custom(NO_OBJECT)) };
         members.retain(|(name, value)| !matches!(value, Self::Null) || !known.contains(&name.as_str()));
         self.deserialize_any(visitor)
@@ -195,7 +195,7 @@ impl<'de> Deserializer<'de> for ParsedJson {
         visitor.visit_newtype_struct(self)
     }
 
-    /// One of several words.
+    /// An enum without data, as a string.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -214,8 +214,8 @@ impl<'de> Deserializer<'de> for ParsedJson {
     }
 }
 
-/// What is wrong with the shape of a body. Where, serde_path_to_error knows, but for a
-/// member that the object as a whole lacks, or has twice.
+/// An error in the shape of a body. serde_path_to_error knows the place, except for a member that is missing or
+/// repeated in the object itself.
 #[derive(Debug, thiserror::Error)]
 #[error("{detail}")]
 pub(super) struct ShapeError {
@@ -223,7 +223,7 @@ pub(super) struct ShapeError {
     detail: String,
 }
 
-/// With the place as a JSON pointer.
+/// The error with a JSON pointer.
 fn field_error(error: serde_path_to_error::Error<ShapeError>) -> FieldError {
     let place = error.path().iter().fold(String::new(), |at, segment| match segment {
         Segment::Map { key } => pointer_to(&at, key),
@@ -240,7 +240,7 @@ impl de::Error for ShapeError {
         Self { member: None, detail: message.to_string() }
     }
 
-    /// Says nothing of the value itself: who sends a password in the wrong place does not want to read it here.
+    /// Omits the value, which may be a password in the wrong place.
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::custom(format_args!("must be {expected}"))
     }

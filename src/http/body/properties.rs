@@ -1,4 +1,4 @@
-//! Whatever the body: it is read as it was sent, or told where it is wrong.
+//! Property tests: every body is read exactly, or rejected with a pointer to the fault.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -10,7 +10,7 @@ use super::*;
 use crate::property_testing::{check, near_misses};
 
 impl Example {
-    /// Whether an object with these members is to be read as this.
+    /// Whether an object with these members must be read as this value.
     fn is(&self, members: &Value) -> bool {
         let sent = |name| members.get(name).filter(|value| !value.is_null()).cloned();
         sent("name") == Some(json!(self.name))
@@ -19,7 +19,7 @@ impl Example {
     }
 }
 
-/// The status, and what it points at.
+/// The status, and the pointer.
 fn refusal(body: &[u8]) -> Option<(u16, Option<String>)> {
     let problem = parse::<Example>(body).err()?;
     let document = serde_json::to_value(&problem).expect("it serialises");
@@ -27,10 +27,10 @@ fn refusal(body: &[u8]) -> Option<(u16, Option<String>)> {
     Some((problem.code().status(), pointer))
 }
 
-/// JSON texts, but for what stands at `_`.
+/// JSON texts with `_` as a placeholder.
 const PLACES: [&str; 5] = ["_", "[_]", r#"{"name": _}"#, r#"{"name": "x", "note": [_]}"#, r#"["_"]"#];
 
-/// What JSON does and does not have, or what no parser can hold.
+/// Fragments that are valid JSON, invalid, or beyond what a parser can hold.
 const FRAGMENTS: [&str; 12] =
     ["1e999", r#""\ud800""#, r"\ud800", r"\u0000", "01", "-", "NaN", "1,", "'x'", "{}{}", "/**/1", "tru"];
 
@@ -56,8 +56,8 @@ fn json_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Members of objects that are right, or nearly: known names with values of any type, now and then a foreign
-/// name, and one that is there twice.
+/// Members of nearly valid objects: known names with values of any type, sometimes an unknown name, and sometimes a
+/// repeated one.
 fn members() -> impl Strategy<Value = Vec<(String, Value)>> {
     let named = |name: &str| Just(name.to_owned());
     let texts = || prop_oneof![4 => text().prop_map(Value::from), 1 => Just(Value::Null), 1 => json_value()];
@@ -79,7 +79,7 @@ fn object(members: &[(String, Value)]) -> String {
     format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
 }
 
-/// Where a right body would be otherwise (RFC 6901).
+/// Pointers to what is wrong with the members (RFC 6901).
 fn wrong_members(members: &[(String, Value)]) -> Vec<String> {
     let is_wrong = |(at, (name, value)): (usize, &(String, Value))| {
         let has_nul = name.contains('\0') || value.as_str().is_some_and(|text| text.contains('\0'));

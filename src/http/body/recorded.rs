@@ -1,4 +1,4 @@
-//! What is answered to bodies of every kind, written down: however they are read, it stays.
+//! Recorded responses to bodies of every kind, which a change of the parser must not change.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ fn answer_to(body: &[u8]) -> String {
     }
 }
 
-/// Bodies, and the status with each: what came of it, or where it is wrong.
+/// Bodies, each with the status and the value read or the error.
 const ANSWERS: &[(&[u8], &str)] = &[
     (b"", "400"),
     (b" ", "400"),

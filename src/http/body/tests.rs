@@ -1,4 +1,4 @@
-//! Bodies of the wrong shape, and what is said of them.
+//! Tests of bodies with the wrong shape, and of their errors.
 
 use serde::Deserialize;
 
@@ -100,7 +100,7 @@ fn another_shape_is_named_with_its_pointer() {
     }
 }
 
-/// As passkeys come: objects in objects, and lists.
+/// A body like that of a passkey: nested objects and lists.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Nested {

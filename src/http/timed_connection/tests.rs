@@ -1,4 +1,4 @@
-//! What is cut off, what ends, and what goes on.
+//! Tests of timeouts: which connections are aborted, closed or kept.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
@@ -14,7 +14,7 @@ fn connected(request: Duration, answer: Duration) -> (DuplexStream, TimedConnect
     (client, TimedConnection::new(server, limits))
 }
 
-/// Whether it comes to that, before the test has waited long enough.
+/// Whether it is aborted within the test's time limit.
 async fn is_cut_off<T>(outcome: impl Future<Output = io::Result<T>>) -> bool {
     let outcome = tokio::time::timeout(Duration::from_secs(30), outcome).await;
     outcome.is_ok_and(|outcome| outcome.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut))
@@ -48,7 +48,7 @@ async fn each_request_has_its_own_time() {
         connection.read_u8().await.expect("it came");
         connection.write_all(b"!").await.expect("an answer");
         assert_eq!(client.read_u8().await.expect("it came"), b'!');
-        // Between requests nothing is due.
+        // No deadline between requests.
         let idle = tokio::time::timeout(SOON * 2, connection.read_u8()).await;
         assert!(idle.is_err(), "{idle:?}");
     }
@@ -57,7 +57,7 @@ async fn each_request_has_its_own_time() {
     assert!(is_cut_off(connection.read_u8()).await);
 }
 
-/// Asks and is answered on it.
+/// Sends a request and its response on the connection.
 async fn served(client: &mut DuplexStream, connection: &mut TimedConnection<DuplexStream>) {
     client.write_all(b"?").await.expect("a request");
     connection.read_u8().await.expect("it came");
@@ -65,7 +65,7 @@ async fn served(client: &mut DuplexStream, connection: &mut TimedConnection<Dupl
     client.read_u8().await.expect("it came");
 }
 
-/// Whether it ends, before the test has waited long enough, as if the client had closed it.
+/// Whether it is closed gracefully within the test's time limit.
 async fn ends(connection: &mut TimedConnection<DuplexStream>) -> bool {
     let end = tokio::time::timeout(Duration::from_secs(30), connection.read(&mut [0; 8])).await;
     end.is_ok_and(|end| end.is_ok_and(|length| length == 0))
@@ -98,7 +98,7 @@ async fn without_a_request_it_is_not_kept_when_there_are_many() {
     busy.read_u8().await.expect("it came");
     assert!(ends(&mut used).await);
     drop(used);
-    // And what is under way goes on.
+    // A request in progress is not affected.
     let unanswered = tokio::time::timeout(SOON * 4, busy.read_u8()).await;
     assert!(unanswered.is_err(), "{unanswered:?}");
 }

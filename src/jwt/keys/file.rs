@@ -1,4 +1,4 @@
-//! `JWT_KEY_FILE`: keys that are kept elsewhere, in a vault say. The first signs; a second is published as the next.
+//! `JWT_KEY_FILE`: signing keys from a file, for example of a vault. The first signs; a second is published as the next.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::crypto::SecretBytes;
 
 use super::key::{JwtKey, KeyError};
 
-/// What every file in PEM begins with somewhere (RFC 7468, section 2).
+/// The mark of a PEM file (RFC 7468, section 2); text may precede it.
 const PEM_BEGIN: &[u8] = b"-----BEGIN";
 
 const NOT_PKCS8: &str = "each of its keys must be a PRIVATE KEY (PKCS #8, not encrypted), as `openssl pkcs8 -topk8 -nocrypt` writes it";
 
-/// The keys of a file, with what is to be sealed of them.
+/// The keys of a file.
 #[derive(Debug)]
 pub(super) struct FileKeys {
     pub(super) active: FileKey,
@@ -30,18 +30,19 @@ impl FileKeys {
 #[derive(Clone, Debug)]
 pub(super) struct FileKey {
     pub(super) key: Arc<JwtKey>,
-    /// Other nodes need an HS256 key to verify with; a private half stays in the file.
+    /// The secret of an HS256 key, to be stored encrypted: nodes without the file need it to verify. Private keys are never
+    /// stored.
     pub(super) shared: Option<SecretBytes>,
 }
 
-/// Reads them.
+/// Parses the file.
 ///
 /// # Errors
-/// When there is none, or one that is not for this algorithm.
+/// If there is no key, or one that does not fit the algorithm.
 pub(super) fn read(algorithm: JwtAlgorithm, file: &SecretBytes) -> Result<FileKeys, KeyError> {
     let is_pem = file.reveal().windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN);
     match (algorithm, is_pem) {
-        // A public key as an HMAC key is an old trick.
+        // Prevents an algorithm confusion attack: a public key must never be used as an HMAC key.
         (JwtAlgorithm::Hs256, true) => {
             Err(unreadable("it is PEM, and HS256 takes any bytes but that: set JWT_ALGORITHM to another"))
         }
@@ -78,7 +79,7 @@ fn file_key(
     Ok(FileKey { key: Arc::new(JwtKey::private(algorithm, &secret)?), shared })
 }
 
-/// An editor's last line break is not part of a key that is text.
+/// Strips trailing line breaks from a textual key: editors add one.
 fn without_line_break(file: &SecretBytes) -> SecretBytes {
     let bytes = file.reveal();
     match std::str::from_utf8(bytes) {

@@ -1,4 +1,4 @@
-//! One signing key: made, read, named, and used.
+//! A signing key: generation, parsing, `kid`, signing and verification.
 
 use std::fmt;
 
@@ -19,20 +19,20 @@ use crate::error::Problem;
 
 use crate::jwt::claims::{Claims, Header, TYPE, decode, encode};
 
-/// The least number of bytes that HS256 is secure with (RFC 7518, section 3.2).
+/// The minimum size of an HS256 key in bytes (RFC 7518, section 3.2).
 const MIN_SYMMETRIC_BYTES: usize = 32;
 
-/// What is signed and verified before a key is used.
-const TRIAL: &[u8] = b"dualauth";
+/// The message that a key signs and verifies before it is used.
+const SELF_TEST_MESSAGE: &[u8] = b"dualauth";
 
 /// Why a key can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// It is none, or one for another algorithm.
+    /// The key is malformed, or for another algorithm.
     #[error("{0}")]
     Unreadable(String),
-    /// The crypto library could not make one.
-    #[error("the system has no randomness to give")]
+    /// The crypto library could not generate or encrypt a key.
+    #[error("the system's random number generator failed")]
     NotMade(#[from] Unspecified),
 }
 
@@ -42,19 +42,19 @@ impl From<jsonwebtoken::errors::Error> for KeyError {
     }
 }
 
-/// A key that verifies access tokens, and signs them if its private half is known.
+/// A key that verifies access tokens, and signs them if the private key is known.
 pub(in crate::jwt) struct JwtKey {
     pub(super) kid: String,
     pub(super) algorithm: JwtAlgorithm,
-    /// The first part of every token that it signs.
+    /// The encoded header of every token that the key signs.
     header: String,
     signing: Option<EncodingKey>,
     verifying: DecodingKey,
-    /// None: HS256 has no public half.
+    /// The public key. `None` for HS256.
     pub(super) public: Option<Jwk>,
 }
 
-/// The private half of a new key: 32 random bytes for HS256, else PKCS #8 (RFC 5958) in PEM (RFC 7468). RSA has 2,048
+/// Generates a private key: 32 random bytes for HS256, else PKCS #8 (RFC 5958) in PEM (RFC 7468). RSA keys have 2,048
 /// bits.
 pub(super) fn generate(algorithm: JwtAlgorithm) -> Result<SecretBytes, KeyError> {
     let random = SystemRandom::new();
@@ -77,14 +77,16 @@ fn to_pem(der: &[u8]) -> SecretBytes {
 }
 
 impl JwtKey {
-    /// From its private half, which is tried.
+    /// Parses a private key, and tests it by signing and verifying.
     ///
     /// # Errors
     /// [`KeyError::Unreadable`].
     pub(super) fn private(algorithm: JwtAlgorithm, secret: &SecretBytes) -> Result<Self, KeyError> {
         match algorithm {
             JwtAlgorithm::Hs256 => Self::symmetric(secret.reveal()),
-            _ => Self::asymmetric(algorithm, secret.reveal()).map_err(|error| unfit(algorithm, &error)),
+            _ => {
+                Self::asymmetric(algorithm, secret.reveal()).map_err(|error| key_error_for(algorithm, &error))
+            }
         }
     }
 
@@ -94,11 +96,11 @@ impl JwtKey {
             JwtAlgorithm::Es256 => EncodingKey::from_ec_pem(pem)?,
             JwtAlgorithm::EdDsa | JwtAlgorithm::Hs256 => EncodingKey::from_ed_pem(pem)?,
         };
-        let key = Self::public(algorithm, Jwk::from_encoding_key(&signing, jws(algorithm))?)?;
-        Self { signing: Some(signing), ..key }.tried()
+        let key = Self::public(algorithm, Jwk::from_encoding_key(&signing, jws_algorithm(algorithm))?)?;
+        Self { signing: Some(signing), ..key }.self_tested()
     }
 
-    /// From its public half.
+    /// Makes a verification key of a public key.
     ///
     /// # Errors
     /// [`KeyError::Unreadable`].
@@ -114,10 +116,10 @@ impl JwtKey {
         if secret.len() < MIN_SYMMETRIC_BYTES {
             return Err(KeyError::Unreadable(format!("HS256 needs {MIN_SYMMETRIC_BYTES} bytes or more")));
         }
-        // Not the thumbprint itself: a hash of the key alone is not for everybody's eyes (RFC 7638, section 7).
+        // Not the plain thumbprint: a bare hash of a symmetric key must not be published (RFC 7638, section 7).
         let kid = URL_SAFE_NO_PAD.encode(sha256(&[b"dualauth kid v1:", secret].concat()));
         let (signing, verifying) = (EncodingKey::from_secret(secret), DecodingKey::from_secret(secret));
-        Self::new(JwtAlgorithm::Hs256, kid, Some(signing), verifying, None)?.tried()
+        Self::new(JwtAlgorithm::Hs256, kid, Some(signing), verifying, None)?.self_tested()
     }
 
     fn new(
@@ -127,27 +129,27 @@ impl JwtKey {
         verifying: DecodingKey,
         public: Option<Jwk>,
     ) -> Result<Self, KeyError> {
-        let header = Header { alg: jws(algorithm), typ: TYPE.to_owned(), kid: kid.clone() };
+        let header = Header { alg: jws_algorithm(algorithm), typ: TYPE.to_owned(), kid: kid.clone() };
         let header = encode(&header).map_err(|error| KeyError::Unreadable(error.to_string()))?;
         Ok(Self { kid, algorithm, header, signing, verifying, public })
     }
 
-    /// What can't verify what it has signed is too short, or for something else.
-    fn tried(self) -> Result<Self, KeyError> {
-        let unfit = || KeyError::Unreadable("it does not sign".to_owned());
-        let signature = self.signature(TRIAL).ok_or_else(unfit)?;
-        if self.verifies(TRIAL, &signature) { Ok(self) } else { Err(unfit()) }
+    /// Returns the key if it verifies its own signature; otherwise it is too short or for another purpose.
+    fn self_tested(self) -> Result<Self, KeyError> {
+        let error = || KeyError::Unreadable("it does not sign".to_owned());
+        let signature = self.signature(SELF_TEST_MESSAGE).ok_or_else(error)?;
+        if self.verifies(SELF_TEST_MESSAGE, &signature) { Ok(self) } else { Err(error()) }
     }
 
-    /// Whether its private half is known here.
+    /// Returns `true` if the private key is known.
     pub(super) fn can_sign(&self) -> bool {
         self.signing.is_some()
     }
 
-    /// The token that says this (RFC 7515, section 7.1).
+    /// Signs claims: a JWT in compact serialisation (RFC 7515, section 7.1).
     ///
     /// # Errors
-    /// `internal` when the key can't sign.
+    /// `internal` if the key can't sign.
     pub(super) fn sign(&self, claims: &Claims) -> Result<String, Problem> {
         let message = format!("{}.{}", self.header, encode(claims)?);
         let signature = self.signature(message.as_bytes());
@@ -155,35 +157,36 @@ impl JwtKey {
         Ok(format!("{message}.{signature}"))
     }
 
-    /// In base64url, as the third part of a token.
+    /// The signature of a message in base64url, as the third part of a token. `None` without a private key.
     pub(super) fn signature(&self, message: &[u8]) -> Option<String> {
-        crypto::sign(message, self.signing.as_ref()?, jws(self.algorithm)).ok()
+        crypto::sign(message, self.signing.as_ref()?, jws_algorithm(self.algorithm)).ok()
     }
 
     pub(super) fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        crypto::verify(signature, message, &self.verifying, jws(self.algorithm)).unwrap_or(false)
+        crypto::verify(signature, message, &self.verifying, jws_algorithm(self.algorithm)).unwrap_or(false)
     }
 
-    /// Whether this is the first part of one of its tokens, as it is written here or with the same members written in
-    /// another way.
-    pub(super) fn is_of(&self, header: &str) -> bool {
+    /// Returns `true` if an encoded token header names this key. Compares the text first, which avoids decoding JSON; the same
+    /// members in another spelling match as well.
+    pub(super) fn matches_header(&self, header: &str) -> bool {
         header == self.header
             || decode::<Header>(header).is_some_and(|header| {
-                header.alg == jws(self.algorithm) && header.typ == TYPE && header.kid == self.kid
+                header.alg == jws_algorithm(self.algorithm) && header.typ == TYPE && header.kid == self.kid
             })
     }
 }
 
-/// The key that a token's first part names, if that may be one of ours.
-pub(super) fn named_kid(header: &str) -> Option<String> {
+/// The `kid` in an encoded token header, if it may be a key of this service.
+pub(super) fn kid_of_header(header: &str) -> Option<String> {
     let header = decode::<Header>(header)?;
     let names_a_hash = URL_SAFE_NO_PAD.decode(&header.kid).is_ok_and(|hash| hash.len() == 32);
-    let is_ours = header.typ == TYPE && JwtAlgorithm::ALL.into_iter().any(|it| jws(it) == header.alg);
+    let is_ours =
+        header.typ == TYPE && JwtAlgorithm::ALL.into_iter().any(|it| jws_algorithm(it) == header.alg);
     (names_a_hash && is_ours).then_some(header.kid)
 }
 
-/// In words that tell what would be right: the library's own say little.
-fn unfit(algorithm: JwtAlgorithm, error: &KeyError) -> KeyError {
+/// An error that says which key the algorithm needs: the library's own text says little.
+fn key_error_for(algorithm: JwtAlgorithm, error: &KeyError) -> KeyError {
     let kind = match algorithm {
         JwtAlgorithm::Hs256 => "32 bytes or more",
         JwtAlgorithm::EdDsa => "an Ed25519 key",
@@ -193,7 +196,7 @@ fn unfit(algorithm: JwtAlgorithm, error: &KeyError) -> KeyError {
     KeyError::Unreadable(format!("{} needs {kind} ({error})", algorithm.as_str()))
 }
 
-fn jws(algorithm: JwtAlgorithm) -> Algorithm {
+fn jws_algorithm(algorithm: JwtAlgorithm) -> Algorithm {
     match algorithm {
         JwtAlgorithm::Hs256 => Algorithm::HS256,
         JwtAlgorithm::EdDsa => Algorithm::EdDSA,

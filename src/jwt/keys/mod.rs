@@ -1,10 +1,9 @@
-//! The keys that access tokens are signed with: kept in Postgres, known to every node before they sign, and replaced
-//! without a token being refused for it.
+//! Signing keys of access tokens: stored in Postgres, published before use, and rotated without refusing valid tokens.
 //!
-//! A key is *next* first: published, and signing nothing. Then it is *active*. When the next one takes its place it goes
-//! on *verifying* for as long as a token of it may be about, and is *retired* after that. The revocation feed tells nodes of every
-//! change ([`ReloadOnRevocation`]), so that the [`ring`] they hold is as fresh as what they know of logins; and a node that meets a
-//! key that it does not know looks before it refuses. [`rotation`] changes the ring, [`store`] keeps it.
+//! A key is first *next*: published, but signing nothing. Then it is *active*. Once superseded it goes on *verifying* for
+//! as long as tokens that it signed may be valid; after that it is *retired*. The revocation feed notifies nodes of every
+//! change ([`ReloadOnRevocation`]), so that a node's [`ring`] is as fresh as its view of logins. A node reloads before it
+//! refuses a token with an unknown `kid`. [`rotation`] changes the ring, [`store`] persists it.
 
 mod error;
 mod file;
@@ -25,6 +24,7 @@ use futures_util::future::BoxFuture;
 use jsonwebtoken::jwk::JwkSet;
 use tokio::sync::Mutex;
 
+use crate::audit::Trail;
 use crate::auth::AuthError;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
@@ -45,24 +45,24 @@ use self::ring::{Ring, RingKey, TokenRejection};
 pub use self::rotation::{JWKS_MAX_AGE, Rotated};
 use self::store::KeyRow;
 
-/// What keys are sealed for.
-const SEALING: &str = "dualauth signing keys v1";
+/// The derivation label of the key that encrypts private keys in the database.
+const ENCRYPTION_LABEL: &str = "dualauth signing keys v1";
 
-/// Whether a key signs, verifies, or does neither any more.
+/// The state of a signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyState {
-    /// Published ahead: the next rotation has it sign.
+    /// Published ahead: the next rotation makes it active.
     Next,
-    /// It signs.
+    /// Signs new tokens.
     Active,
-    /// It signs no more; what it has signed is accepted.
+    /// Superseded; its tokens are still accepted.
     Verifying,
-    /// What it has signed has run out, or is refused.
+    /// Its tokens have expired or are refused.
     Retired,
 }
 
 impl KeyState {
-    /// Its name.
+    /// The state's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Next => "next",
@@ -73,26 +73,26 @@ impl KeyState {
     }
 }
 
-/// A key as an operator sees it in a list.
+/// A key in the operator's list.
 #[derive(Clone, Debug)]
 pub struct ListedKey {
-    /// How tokens name it.
+    /// The key id in token headers.
     pub kid: String,
-    /// Its algorithm's name.
+    /// The algorithm's name (RFC 7518, section 3.1).
     pub algorithm: String,
-    /// What it does.
+    /// The state.
     pub state: KeyState,
-    /// Since when it is published.
+    /// When the key was published.
     pub created_at: DateTime<Utc>,
-    /// Since when it signs, or did.
+    /// When the key became active.
     pub activated_at: Option<DateTime<Utc>>,
-    /// Since when another one signs.
+    /// When another key became active.
     pub superseded_at: Option<DateTime<Utc>>,
-    /// When it is retired, or was.
+    /// When the key is or was retired.
     pub verify_until: Option<DateTime<Utc>>,
 }
 
-/// The signing keys.
+/// The signing keys, as this node knows them.
 #[derive(Clone)]
 pub struct Keys(Arc<KeysInner>);
 
@@ -102,13 +102,14 @@ struct KeysInner {
     algorithm: JwtAlgorithm,
     rotation: Option<Duration>,
     file: Option<FileKeys>,
-    /// For how long, in seconds, a token may be accepted after another node has heard of its key's successor.
+    /// How long a token of a superseded key may be valid after the rotation, in seconds.
     token_life: i32,
     clock: Clock,
+    trail: Trail,
     ring: RwLock<Arc<Ring>>,
-    /// Whether the node's start has done with them what it has to.
+    /// `true` once [`Keys::prepare`] has succeeded.
     is_prepared: AtomicBool,
-    /// Held while the ring is read, so that what was read earlier is not put in the place of what was read later.
+    /// Held while the ring is loaded, so that an older result never overwrites a newer one.
     reading: Mutex<()>,
 }
 
@@ -119,7 +120,7 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// In this database, sealed under this secret. None is read or made yet: see [`Keys::prepare`].
+    /// The keys in a database, encrypted under `secret`. Loads and generates none yet: see [`Keys::prepare`].
     ///
     /// # Errors
     /// [`KeysError::File`].
@@ -128,57 +129,59 @@ impl Keys {
         pool: ConnectionPool,
         secret: &AppSecret,
         clock: Clock,
+        trail: Trail,
     ) -> Result<Self, KeysError> {
         let algorithm = config.jwt.algorithm;
         let file = config.jwt.key_file.as_ref().map(|file| file::read(algorithm, &file.bytes)).transpose();
-        // A node that has not heard of a rotation yet may sign for as long as the bound.
+        // Another node may sign with the old key until it learns of the rotation, within the staleness bound.
         let token_life = config.lifetimes.access_token + config.directory.staleness_bound;
         Ok(Self(Arc::new(KeysInner {
             pool,
-            sealer: Sealer::derive(secret, SEALING),
+            sealer: Sealer::derive(secret, ENCRYPTION_LABEL),
             algorithm,
             rotation: config.jwt.rotation,
             file: file.map_err(KeysError::File)?,
             token_life: i32::try_from(token_life.as_secs()).unwrap_or(i32::MAX),
             clock,
+            trail,
             ring: RwLock::default(),
             is_prepared: AtomicBool::new(false),
             reading: Mutex::default(),
         })))
     }
 
-    /// What a token says, if its signature is good by a key that verifies. A key that is not known here is looked for.
+    /// Verifies a token's signature. Reloads the keys if the token names an unknown one.
     ///
     /// # Errors
-    /// [`AuthError::InvalidToken`]; [`AuthError::Stale`] when its key can't be looked for.
-    pub(super) async fn open(&self, token: &str, logins: &Logins) -> Result<VerifiedToken, AuthError> {
-        let opened = match self.ring().open(token, self.0.clock.now()) {
-            Err(TokenRejection::UnknownKey) => Box::pin(self.open_after_a_look(token, logins)).await?,
-            opened => opened,
+    /// [`AuthError::InvalidToken`]; [`AuthError::Stale`] if the keys can't be reloaded.
+    pub(super) async fn verify(&self, token: &str, logins: &Logins) -> Result<VerifiedToken, AuthError> {
+        let verified = match self.ring().verify(token, self.0.clock.now()) {
+            Err(TokenRejection::UnknownKey) => Box::pin(self.verify_after_reload(token, logins)).await?,
+            verified => verified,
         };
-        opened.map_err(|_| AuthError::InvalidToken)
+        verified.map_err(|_| AuthError::InvalidToken)
     }
 
-    async fn open_after_a_look(
+    async fn verify_after_reload(
         &self,
         token: &str,
         logins: &Logins,
     ) -> Result<Result<VerifiedToken, TokenRejection>, AuthError> {
-        if !logins.look_for_unknown().await {
+        if !logins.poll_for_unknown().await {
             return Err(AuthError::Stale);
         }
-        Ok(self.ring().open(token, self.0.clock.now()))
+        Ok(self.ring().verify(token, self.0.clock.now()))
     }
 
-    /// Whether what was opened before would open now.
-    pub(super) fn accepts(&self, opened: &VerifiedToken) -> bool {
-        self.ring().accepts(opened, self.0.clock.now())
+    /// Returns `true` if the key of a token that was verified earlier is still valid.
+    pub(super) fn still_accepts(&self, verified: &VerifiedToken) -> bool {
+        self.ring().still_accepts(verified, self.0.clock.now())
     }
 
-    /// The token that says this.
+    /// Signs claims: a JWT in compact serialisation.
     ///
     /// # Errors
-    /// `unavailable` when no key is known here that is sure to verify for as long as the token lives.
+    /// `unavailable` if this node has no key that is certain to verify until the token expires.
     pub(super) fn sign(&self, claims: &Claims) -> Result<String, Problem> {
         let ring = self.ring();
         let outlives =
@@ -187,25 +190,25 @@ impl Keys {
         entry.ok_or_else(|| Problem::unavailable("no signing key can be used"))?.key.sign(claims)
     }
 
-    /// Whether this node has a key to sign with.
+    /// Returns `true` if this node has a signing key.
     pub fn can_sign(&self) -> bool {
         self.ring().signing().is_some()
     }
 
-    /// What others verify tokens with.
+    /// The public keys, for other services.
     pub(super) fn public(&self) -> JwkSet {
         self.ring().public(self.0.clock.now())
     }
 
-    /// The algorithms that they are for.
+    /// The algorithms of the public keys.
     pub(super) fn published_algorithms(&self) -> Vec<&'static str> {
         self.ring().published_algorithms(self.0.clock.now())
     }
 
-    /// Every key, the oldest first.
+    /// Lists every key, oldest first.
     ///
     /// # Errors
-    /// When the database gives no answer.
+    /// If the query fails.
     pub async fn list(&self) -> Result<Vec<ListedKey>, KeysError> {
         let now = self.0.clock.now();
         let listed = |row: KeyRow| ListedKey {
@@ -224,7 +227,7 @@ impl Keys {
         Arc::clone(&self.0.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads the ring anew.
+    /// Reloads the ring from the database.
     async fn read(&self) -> Result<Vec<KeyRow>, DatabaseError> {
         let _reading = self.0.reading.lock().await;
         let rows = store::load(&self.0.pool).await?;
@@ -241,14 +244,14 @@ impl Keys {
             })
         });
         let ring = Arc::new(Ring::new(entries.collect(), self.signing_kid(&rows)));
-        tell_of_another(&known, &ring);
+        log_key_change(&known, &ring);
         *self.0.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
         Ok(rows)
     }
 
-    /// The key that this node signs with: that of its file, if it has one; else the active key or, when that is for
-    /// another algorithm than its own, the newest of its own. When that one has been retired there is none: an
-    /// older one was replaced for a reason.
+    /// The key that this node signs with: the one of its file, if there is one; else the active key or, if that is for an
+    /// algorithm other than this node's, the latest key that was active for this node's. If that one is retired the node
+    /// can't sign: falling back to an older key would undo its replacement.
     fn signing_kid(&self, rows: &[KeyRow]) -> Option<String> {
         if let Some(file) = &self.0.file {
             return Some(file.active.key.kid.clone());
@@ -258,8 +261,8 @@ impl Keys {
         signed.max_by_key(|row| (row.is_active, row.activated_at)).map(|row| row.kid.clone())
     }
 
-    /// The key of a row. One that is known stays the same key: what it has opened is remembered by it, and it may
-    /// be sealed under a secret by now that this node has not been given yet.
+    /// The key of a row. A known key keeps its identity: the cache of verified tokens refers to it, and the row may already be
+    /// encrypted under a new secret that this node does not have yet.
     fn key(&self, row: &KeyRow, known: &Ring) -> Option<Arc<JwtKey>> {
         if let Some(entry) = known.of_kid(&row.kid) {
             return Some(Arc::clone(&entry.key));
@@ -267,26 +270,26 @@ impl Keys {
         if let Some(file) = self.0.file.as_ref().and_then(|file| file.of_kid(&row.kid)) {
             return Some(Arc::clone(&file.key));
         }
-        let key = self.unsealed(row).or_else(|| public(row));
+        let key = self.decrypt_private_key(row).or_else(|| public(row));
         if key.is_none() {
             tracing::warn!(
                 kid = row.kid,
-                "signing key can't be unsealed: is APP_SECRET the same on every node?"
+                "cannot decrypt signing key: APP_SECRET differs from the one it was encrypted with"
             );
         }
         key.map(Arc::new)
     }
 
-    fn unsealed(&self, row: &KeyRow) -> Option<JwtKey> {
+    fn decrypt_private_key(&self, row: &KeyRow) -> Option<JwtKey> {
         let algorithm = JwtAlgorithm::of_name(&row.algorithm)?;
-        let unsealed = self.0.sealer.unseal(&row.kid, row.private_key.as_deref()?)?;
-        let key = JwtKey::private(algorithm, &unsealed.secret).ok()?;
+        let decrypted = self.0.sealer.unseal(&row.kid, row.private_key.as_deref()?)?;
+        let key = JwtKey::private(algorithm, &decrypted.secret).ok()?;
         (key.kid == row.kid).then_some(key)
     }
 }
 
-/// Tells an operator who reads the log that this node signs with another key from now on.
-fn tell_of_another(known: &Ring, ring: &Ring) {
+/// Logs a change of the key that this node signs with.
+fn log_key_change(known: &Ring, ring: &Ring) {
     let (Some(old), Some(new)) = (known.signing(), ring.signing()) else { return };
     if old.key.kid != new.key.kid {
         let algorithm = new.key.algorithm.as_str();

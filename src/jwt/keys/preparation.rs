@@ -1,33 +1,32 @@
-//! What a starting node does about the keys: it makes the first ones, publishes those of its file or of another algorithm,
-//! and has them sign.
+//! Preparation of the signing keys at startup: generates the first ones, and publishes and activates keys of a file or of
+//! another algorithm.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::audit::{Origin, Trail};
+use crate::audit::Actor;
 use crate::database::DatabaseError;
 
 use super::file::{FileKey, FileKeys};
-use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, rotation_entry, row};
+use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, row};
 use super::store::{self, ActiveAndNext, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
 
-/// For how long a key that a starting node has to make is published before it signs: long enough for other nodes to
-/// hear of it.
+/// How long a starting node publishes a new key before it signs with it, so that the other nodes learn of the key.
 const PUBLISHED_AHEAD: Duration = Duration::from_secs(1);
 
-/// What a start of this node would do about the keys.
+/// What a start of this node would change about the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartupPlan {
-    /// Make the first ones: there are none.
+    /// There are no keys: generate the first ones.
     MakeFirst,
-    /// Have another key sign, or publish another one as the next.
+    /// Activate another key, or publish another next one.
     Change,
-    /// Nothing: they are as they should be.
+    /// No change.
     Nothing,
 }
 
-/// What a starting node does next about the keys that it found.
+/// The next step of the preparation, with the ring that it was planned for.
 enum PreparationStep<'a> {
     MakeFirst,
     Publish(ActiveAndNext, NextKeySource<'a>),
@@ -35,7 +34,7 @@ enum PreparationStep<'a> {
     Nothing,
 }
 
-/// What the next key is to be.
+/// Where the next key comes from.
 enum NextKeySource<'a> {
     New,
     OfFile(&'a FileKey),
@@ -43,25 +42,26 @@ enum NextKeySource<'a> {
 }
 
 impl Keys {
-    /// Sees to it that there are keys for this node to sign with, and reads them all.
+    /// Ensures that this node has keys to sign with, and loads them all.
     ///
-    /// A key of another algorithm than before is published first, and signs after a second. The trail is told of that.
+    /// A key of another algorithm is published first, and activated after a second; that rotation is recorded in the audit
+    /// trail.
     ///
     /// # Errors
     /// See [`KeysError`].
-    pub async fn prepare(&self, trail: &Trail) -> Result<(), KeysError> {
+    pub async fn prepare(&self) -> Result<(), KeysError> {
         for _ in 0..ATTEMPTS {
             let rows = self.read().await?;
             match self.step(&rows)? {
                 PreparationStep::MakeFirst => self.make_first().await?,
-                PreparationStep::Publish(found, wanted) => self.publish(&found, wanted).await?,
-                PreparationStep::Promote(found, wanted) => {
-                    self.promote_after_a_while(&found, wanted, trail).await?
+                PreparationStep::Publish(current, source) => self.publish(&current, source).await?,
+                PreparationStep::Promote(current, source) => {
+                    self.promote_after_publish_delay(&current, source).await?
                 }
                 PreparationStep::Nothing => {
-                    store::note_token_life(&self.0.pool, self.0.token_life).await?;
-                    store::tidy(&self.0.pool, self.0.clock.now()).await?;
-                    self.seal_anew(&rows).await?;
+                    store::record_token_lifetime(&self.0.pool, self.0.token_life).await?;
+                    store::purge_retired(&self.0.pool, self.0.clock.now()).await?;
+                    self.reseal_all(&rows).await?;
                     self.0.is_prepared.store(true, Ordering::Relaxed);
                     return Ok(());
                 }
@@ -70,7 +70,7 @@ impl Keys {
         Err(KeysError::Busy)
     }
 
-    /// What [`Keys::prepare`] would do. Changes nothing.
+    /// What [`Keys::prepare`] would do, without doing it.
     ///
     /// # Errors
     /// See [`KeysError`].
@@ -84,17 +84,17 @@ impl Keys {
     }
 
     fn step(&self, rows: &[KeyRow]) -> Result<PreparationStep<'_>, KeysError> {
-        let Some(found) = active_and_next(rows) else { return Ok(PreparationStep::MakeFirst) };
+        let Some(current) = active_and_next(rows) else { return Ok(PreparationStep::MakeFirst) };
         match &self.0.file {
-            Some(file) => Ok(step_of_file(file, found)),
-            None => self.step_of_database(rows, found),
+            Some(file) => Ok(step_with_file(file, current)),
+            None => self.step_without_file(rows, current),
         }
     }
 
-    fn step_of_database(
+    fn step_without_file(
         &self,
         rows: &[KeyRow],
-        found: ActiveAndNext,
+        current: ActiveAndNext,
     ) -> Result<PreparationStep<'_>, KeysError> {
         let ring = self.ring();
         let can_sign = |state| ring.of_state(state).filter(|entry| entry.key.can_sign());
@@ -104,9 +104,9 @@ impl Keys {
         }
         let fits = |state| can_sign(state).is_some_and(|entry| entry.key.algorithm == self.0.algorithm);
         Ok(match (fits(KeyState::Active), fits(KeyState::Next)) {
-            (true, _) if found.next.is_some() => PreparationStep::Nothing,
-            (false, true) => PreparationStep::Promote(found, NextKeySource::New),
-            _ => PreparationStep::Publish(found, NextKeySource::New),
+            (true, _) if current.next.is_some() => PreparationStep::Nothing,
+            (false, true) => PreparationStep::Promote(current, NextKeySource::New),
+            _ => PreparationStep::Publish(current, NextKeySource::New),
         })
     }
 
@@ -119,21 +119,20 @@ impl Keys {
             None => (self.new_key(self.0.algorithm)?, Some(self.new_key(self.0.algorithm)?)),
         };
         let now = self.0.clock.now();
-        Ok(store::found(&self.0.pool, &active, next.as_ref(), self.0.token_life, now).await?)
+        Ok(store::insert_initial_keys(&self.0.pool, &active, next.as_ref(), self.0.token_life, now).await?)
     }
 
-    async fn publish(&self, found: &ActiveAndNext, wanted: NextKeySource<'_>) -> Result<(), KeysError> {
-        let next = self.wanted(wanted)?;
-        // Or it is another node's turn: the ring is read again in any case.
-        store::publish(&self.0.pool, found, next.as_ref(), self.0.clock.now()).await?;
+    async fn publish(&self, current: &ActiveAndNext, source: NextKeySource<'_>) -> Result<(), KeysError> {
+        let next = self.next_key_row(source)?;
+        // `false` means that another node was faster; the caller reloads the ring in either case.
+        store::publish(&self.0.pool, current, next.as_ref(), self.0.clock.now()).await?;
         Ok(())
     }
 
-    async fn promote_after_a_while(
+    async fn promote_after_publish_delay(
         &self,
-        found: &ActiveAndNext,
-        wanted: NextKeySource<'_>,
-        trail: &Trail,
+        current: &ActiveAndNext,
+        source: NextKeySource<'_>,
     ) -> Result<(), KeysError> {
         let ring = self.ring();
         let now = self.0.clock.now();
@@ -141,24 +140,25 @@ impl Keys {
             if next.key.public.is_some() && is_younger(next.created_at, JWKS_MAX_AGE, now) {
                 tracing::warn!(
                     kid = next.key.kid,
-                    "tokens are signed with a key that was published a moment ago: who remembers jwks.json may not \
-                     know it yet"
+                    "signing with a newly published key: verifiers with a cached jwks.json may reject tokens for up to \
+                     5 minutes"
                 );
             }
             if is_younger(next.created_at, PUBLISHED_AHEAD, now) {
                 tokio::time::sleep(PUBLISHED_AHEAD).await;
             }
         }
-        let next = self.wanted(wanted)?;
-        let is_done = store::promote(&self.0.pool, found, next.as_ref(), MARGIN, self.0.clock.now()).await?;
-        if let (true, Some(active)) = (is_done, &found.next) {
-            trail.record(rotation_entry(active, &found.active, Origin::Node));
+        let next = self.next_key_row(source)?;
+        let is_done =
+            store::promote(&self.0.pool, current, next.as_ref(), MARGIN, self.0.clock.now()).await?;
+        if let (true, Some(active)) = (is_done, &current.next) {
+            self.record_rotation(active, &current.active, &Actor::NODE);
         }
         Ok(())
     }
 
-    fn wanted(&self, wanted: NextKeySource<'_>) -> Result<Option<NewKeyRow>, KeysError> {
-        match wanted {
+    fn next_key_row(&self, source: NextKeySource<'_>) -> Result<Option<NewKeyRow>, KeysError> {
+        match source {
             NextKeySource::New => self.new_key(self.0.algorithm).map(Some),
             NextKeySource::OfFile(key) => self.row_of_file(key).map(Some),
             NextKeySource::None => Ok(None),
@@ -171,11 +171,12 @@ impl Keys {
         Ok(row(&file.key, sealed.map_err(|error| KeysError::NotMade(error.into()))?))
     }
 
-    /// Seals under the secret of now what was sealed under the one before.
-    async fn seal_anew(&self, rows: &[KeyRow]) -> Result<(), DatabaseError> {
+    /// Encrypts keys again that are still encrypted under `APP_SECRET_PREVIOUS`.
+    async fn reseal_all(&self, rows: &[KeyRow]) -> Result<(), DatabaseError> {
         for row in rows {
             let Some(sealed) = &row.private_key else { continue };
-            let dated = self.0.sealer.unseal(&row.kid, sealed).filter(|unsealed| unsealed.is_dated);
+            let dated =
+                self.0.sealer.unseal(&row.kid, sealed).filter(|unsealed| unsealed.is_sealed_under_previous);
             if let Some(Ok(anew)) = dated.map(|dated| self.0.sealer.seal(&row.kid, &dated.secret)) {
                 store::reseal(&self.0.pool, &row.kid, sealed, &anew).await?;
             }
@@ -184,14 +185,14 @@ impl Keys {
     }
 }
 
-fn step_of_file(file: &FileKeys, found: ActiveAndNext) -> PreparationStep<'_> {
+fn step_with_file(file: &FileKeys, current: ActiveAndNext) -> PreparationStep<'_> {
     let next = file.next.as_ref().map_or(NextKeySource::None, NextKeySource::OfFile);
     let kid_of_next = file.next.as_ref().map(|next| &next.key.kid);
     let own = Some(&file.active.key.kid);
-    match (Some(&found.active) == own, found.next.as_ref()) {
+    match (Some(&current.active) == own, current.next.as_ref()) {
         (true, published) if published == kid_of_next => PreparationStep::Nothing,
-        (true, _) => PreparationStep::Publish(found, next),
-        (false, published) if published == own => PreparationStep::Promote(found, next),
-        (false, _) => PreparationStep::Publish(found, NextKeySource::OfFile(&file.active)),
+        (true, _) => PreparationStep::Publish(current, next),
+        (false, published) if published == own => PreparationStep::Promote(current, next),
+        (false, _) => PreparationStep::Publish(current, NextKeySource::OfFile(&file.active)),
     }
 }

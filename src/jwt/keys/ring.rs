@@ -1,4 +1,4 @@
-//! The signing keys that a node knows, as they were when it last read them.
+//! The key ring: a node's in-memory copy of the signing keys.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 
 use super::KeyState;
-use super::key::{JwtKey, named_kid};
+use super::key::{JwtKey, kid_of_header};
 use crate::jwt::claims::{Claims, decode};
 
 /// A key in the ring.
@@ -16,7 +16,7 @@ pub(super) struct RingKey {
     pub(super) state: KeyState,
     pub(super) created_at: DateTime<Utc>,
     pub(super) activated_at: Option<DateTime<Utc>>,
-    /// It is retired from then on.
+    /// When the key is retired. `None`: not yet superseded.
     pub(super) verify_until: Option<DateTime<Utc>>,
 }
 
@@ -26,22 +26,22 @@ impl RingKey {
     }
 }
 
-/// A token whose signature is good, and the key that it is good by.
+/// A token whose signature was verified, and the key that verified it.
 pub(in crate::jwt) struct VerifiedToken {
     key: Arc<JwtKey>,
     pub(in crate::jwt) claims: Claims,
 }
 
-/// Why a token does not open.
+/// Why a token was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TokenRejection {
-    /// Its signature is bad, or it is no token.
+    /// The token is malformed, or its signature is wrong.
     Invalid,
-    /// It names a key that is not in the ring, and that may be newer.
+    /// The token names a key that is not in the ring; it may be newer than the ring.
     UnknownKey,
 }
 
-/// All keys that verify, and the one that signs.
+/// The keys that verify, and which of them signs.
 #[derive(Default)]
 pub(super) struct Ring {
     entries: Vec<RingKey>,
@@ -49,7 +49,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Of these keys, of which one signs.
+    /// A ring of keys; `signing` is the `kid` of the one that signs.
     pub(super) fn new(entries: Vec<RingKey>, signing: Option<String>) -> Self {
         Self { entries, signing }
     }
@@ -67,13 +67,13 @@ impl Ring {
         self.of_kid(self.signing.as_ref()?).filter(|entry| entry.key.can_sign())
     }
 
-    /// What a token says, if it is of one of these keys.
-    pub(super) fn open(&self, token: &str, now: DateTime<Utc>) -> Result<VerifiedToken, TokenRejection> {
+    /// Verifies a token's signature with the key that it names.
+    pub(super) fn verify(&self, token: &str, now: DateTime<Utc>) -> Result<VerifiedToken, TokenRejection> {
         let (message, signature) = token.rsplit_once('.').ok_or(TokenRejection::Invalid)?;
         let (header, claims) = message.split_once('.').ok_or(TokenRejection::Invalid)?;
-        let Some(entry) = self.entries.iter().find(|entry| entry.key.is_of(header)) else {
-            // A key that is known does not change its algorithm: no look would tell more.
-            let names_an_unknown = named_kid(header).is_some_and(|kid| self.of_kid(&kid).is_none());
+        let Some(entry) = self.entries.iter().find(|entry| entry.key.matches_header(header)) else {
+            // For a known `kid` a reload would not help: a key never changes its algorithm.
+            let names_an_unknown = kid_of_header(header).is_some_and(|kid| self.of_kid(&kid).is_none());
             return Err(if names_an_unknown { TokenRejection::UnknownKey } else { TokenRejection::Invalid });
         };
         if !entry.verifies_at(now) || !entry.key.verifies(message.as_bytes(), signature) {
@@ -83,12 +83,12 @@ impl Ring {
         Ok(VerifiedToken { key: Arc::clone(&entry.key), claims })
     }
 
-    /// Whether what was opened before would open now.
-    pub(super) fn accepts(&self, opened: &VerifiedToken, now: DateTime<Utc>) -> bool {
-        self.entries.iter().any(|entry| Arc::ptr_eq(&entry.key, &opened.key) && entry.verifies_at(now))
+    /// Returns `true` if the key of a token that was verified earlier is still valid.
+    pub(super) fn still_accepts(&self, verified: &VerifiedToken, now: DateTime<Utc>) -> bool {
+        self.entries.iter().any(|entry| Arc::ptr_eq(&entry.key, &verified.key) && entry.verifies_at(now))
     }
 
-    /// The algorithms by which others verify (RFC 7518, section 3.1).
+    /// The algorithms of the published keys (RFC 7518, section 3.1).
     pub(super) fn published_algorithms(&self, now: DateTime<Utc>) -> Vec<&'static str> {
         let published = |entry: &&RingKey| entry.verifies_at(now) && entry.key.public.is_some();
         let algorithms: BTreeSet<_> =
@@ -96,7 +96,7 @@ impl Ring {
         algorithms.into_iter().collect()
     }
 
-    /// The public halves of all that verify, also of the next one (RFC 7517, section 5).
+    /// The public keys of all keys that verify, the next one included, as a JWK set (RFC 7517, section 5).
     pub(super) fn public(&self, now: DateTime<Utc>) -> JwkSet {
         let verifying = self.entries.iter().filter(|entry| entry.verifies_at(now));
         JwkSet { keys: verifying.filter_map(|entry| entry.key.public.clone()).collect::<Vec<Jwk>>() }

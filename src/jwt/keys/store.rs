@@ -1,5 +1,5 @@
-//! Signing keys in Postgres. Each change of the ring is one statement that says what it found: of two changes at
-//! once, one finds it changed and does nothing.
+//! SQL of the signing keys. Each change of the ring is a compare-and-swap in one statement: of two concurrent changes, the
+//! second finds another ring than it expected, and does nothing.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,10 +8,10 @@ use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use super::KeyState;
 
-/// For how long, in seconds, a retired key is listed.
+/// How long a retired key stays listed, in seconds.
 const LISTED: f64 = 90.0 * 24.0 * 60.0 * 60.0;
 
-/// A key as it is kept.
+/// A stored key.
 pub(super) struct KeyRow {
     pub(super) kid: String,
     pub(super) algorithm: String,
@@ -36,7 +36,7 @@ impl KeyRow {
     }
 }
 
-/// A key that is to be kept.
+/// A key to be stored.
 pub(super) struct NewKeyRow {
     pub(super) kid: String,
     pub(super) algorithm: &'static str,
@@ -44,14 +44,14 @@ pub(super) struct NewKeyRow {
     pub(super) private_key: Option<Vec<u8>>,
 }
 
-/// The ring as it was found: the kids of the active key and the next one.
+/// The `kid`s of the active and the next key, which a change of the ring expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ActiveAndNext {
     pub(super) active: String,
     pub(super) next: Option<String>,
 }
 
-/// Every key, the oldest first.
+/// Loads every key, oldest first.
 pub(super) async fn load(pool: &ConnectionPool) -> Result<Vec<KeyRow>, DatabaseError> {
     let query = sqlx::query_as!(
         KeyRow,
@@ -62,8 +62,8 @@ pub(super) async fn load(pool: &ConnectionPool) -> Result<Vec<KeyRow>, DatabaseE
     answer(query.fetch_all(pool)).await
 }
 
-/// Makes the ring of these two, unless there is one.
-pub(super) async fn found(
+/// Stores the first keys, unless there are keys already. `token_life` is in seconds.
+pub(super) async fn insert_initial_keys(
     pool: &ConnectionPool,
     active: &NewKeyRow,
     next: Option<&NewKeyRow>,
@@ -93,11 +93,10 @@ pub(super) async fn found(
     answer(insert.execute(pool)).await.map(drop)
 }
 
-/// Has another key be the next one; the one that was to be will never sign. `false` when the ring is not as it was
-/// found.
+/// Publishes another next key; the previous next key is retired unused. `false` if the ring is not as expected.
 pub(super) async fn publish(
     pool: &ConnectionPool,
-    found: &ActiveAndNext,
+    expected: &ActiveAndNext,
     next: Option<&NewKeyRow>,
     now: DateTime<Utc>,
 ) -> Result<bool, DatabaseError> {
@@ -115,8 +114,8 @@ pub(super) async fn publish(
                activated_at = null, superseded_at = null, verify_until = null
            )
            select exists (select from ring) as "done!""#,
-        found.active,
-        found.next,
+        expected.active,
+        expected.next,
         next.map(|key| key.kid.as_str()),
         next.map(|key| key.algorithm),
         next.and_then(|key| key.public_key.clone()),
@@ -126,12 +125,12 @@ pub(super) async fn publish(
     answer(update.fetch_one(pool)).await
 }
 
-/// Has the next key sign from now on, and another be the next. `false` when the ring is not as it was found.
+/// Makes the next key the active one, and stores a new next key. `false` if the ring is not as expected.
 ///
-/// The key that signed until now verifies for as long as its last token may be about, and `margin` seconds more.
+/// The superseded key goes on verifying until its last token has expired, and `margin` seconds longer.
 pub(super) async fn promote(
     pool: &ConnectionPool,
-    found: &ActiveAndNext,
+    expected: &ActiveAndNext,
     next: Option<&NewKeyRow>,
     margin: f64,
     now: DateTime<Utc>,
@@ -152,8 +151,8 @@ pub(super) async fn promote(
                activated_at = null, superseded_at = null, verify_until = null
            )
            select exists (select from ring) as "done!""#,
-        found.active,
-        found.next,
+        expected.active,
+        expected.next,
         next.map(|key| key.kid.as_str()),
         next.map(|key| key.algorithm),
         next.and_then(|key| key.public_key.clone()),
@@ -164,10 +163,10 @@ pub(super) async fn promote(
     answer(update.fetch_one(pool)).await
 }
 
-/// Makes the ring of these two, and retires every other key at once. `false` when the ring is not as it was found.
+/// Replaces the ring by two new keys, and retires every other key at once. `false` if the ring is not as expected.
 pub(super) async fn reset(
     pool: &ConnectionPool,
-    found: &ActiveAndNext,
+    expected: &ActiveAndNext,
     active: &NewKeyRow,
     next: &NewKeyRow,
     now: DateTime<Utc>,
@@ -186,8 +185,8 @@ pub(super) async fn reset(
                ($7, $8, $9, $10, $11, null)) as k
            )
            select exists (select from ring) as "done!""#,
-        found.active,
-        found.next,
+        expected.active,
+        expected.next,
         active.kid,
         active.algorithm,
         active.public_key,
@@ -201,7 +200,7 @@ pub(super) async fn reset(
     answer(update.fetch_one(pool)).await
 }
 
-/// Retires a superseded key before its time. `false` when there is none of this name.
+/// Retires a superseded key early. `false` if there is no such key.
 pub(super) async fn retire(
     pool: &ConnectionPool,
     kid: &str,
@@ -216,8 +215,8 @@ pub(super) async fn retire(
     Ok(answer(update.execute(pool)).await?.rows_affected() == 1)
 }
 
-/// Has a superseded key that still signs somewhere verify for longer.
-pub(super) async fn extend(
+/// Prolongs the verification of a superseded key with which some node still signs.
+pub(super) async fn extend_verification(
     pool: &ConnectionPool,
     kid: &str,
     margin: f64,
@@ -234,14 +233,17 @@ pub(super) async fn extend(
     answer(update.execute(pool)).await.map(drop)
 }
 
-/// Notes that tokens may live for so long, in seconds.
-pub(super) async fn note_token_life(pool: &ConnectionPool, token_life: i32) -> Result<(), DatabaseError> {
+/// Records a longer token lifetime, in seconds. Never shortens it: older tokens may still be valid.
+pub(super) async fn record_token_lifetime(
+    pool: &ConnectionPool,
+    token_life: i32,
+) -> Result<(), DatabaseError> {
     let update =
         sqlx::query!("update dualauth.key_ring set token_life = $1 where token_life < $1", token_life);
     answer(update.execute(pool)).await.map(drop)
 }
 
-/// Replaces a sealed key by the same key, sealed anew.
+/// Replaces an encrypted private key by the same key, encrypted again.
 pub(super) async fn reseal(
     pool: &ConnectionPool,
     kid: &str,
@@ -257,9 +259,9 @@ pub(super) async fn reseal(
     answer(update.execute(pool)).await.map(drop)
 }
 
-/// Destroys the private halves of retired keys, and deletes those that retired long ago.
-pub(super) async fn tidy(pool: &ConnectionPool, now: DateTime<Utc>) -> Result<(), DatabaseError> {
-    let tidy = sqlx::query!(
+/// Deletes the private keys of retired keys, and rows that were retired long ago.
+pub(super) async fn purge_retired(pool: &ConnectionPool, now: DateTime<Utc>) -> Result<(), DatabaseError> {
+    let purge = sqlx::query!(
         "with deleted as (
            delete from dualauth.signing_keys where verify_until < $1::timestamptz - make_interval(secs => $2::float8) returning kid
          )
@@ -268,5 +270,5 @@ pub(super) async fn tidy(pool: &ConnectionPool, now: DateTime<Utc>) -> Result<()
         now,
         LISTED,
     );
-    answer(tidy.execute(pool)).await.map(drop)
+    answer(purge.execute(pool)).await.map(drop)
 }

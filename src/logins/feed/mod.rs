@@ -1,8 +1,7 @@
-//! The revocation feed: tells this node's directory what ended or changed, here and on other nodes.
+//! The revocation feed: brings ended and changed logins, from this and other nodes, into this node's directory.
 //!
-//! A notification from Postgres only says that there is something to read ([`notifications`]). What there is, a look at
-//! the table says ([`store`]); and since the node looks by itself as well, a notification that is lost costs time and
-//! nothing else.
+//! A notification from Postgres only says that there are new rows ([`notifications`]); a poll of the table reads them
+//! ([`store`]). The node also polls by itself, so a lost notification costs time and nothing else.
 
 mod notifications;
 mod store;
@@ -14,7 +13,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, try_join_all};
 use uuid::Uuid;
 
-use crate::audit::{Kind, Origin, Trail};
+use crate::audit::{Actor, Kind, Trail};
 use crate::clock::{Clock, uptime};
 use crate::database::{DatabaseConnection, DatabaseError, Pools, ReadPosition};
 use crate::metrics::Metrics;
@@ -22,35 +21,36 @@ use crate::metrics::Metrics;
 pub(super) use self::store::{FeedRow, OwnerClaims};
 use super::directory::Directory;
 
-/// How often within the staleness bound it looks without being called: one look may fail, another be slow.
-const LOOKS_PER_BOUND: u32 = 4;
+/// Polls per staleness bound without notifications, so many that one may fail and another be slow.
+const POLLS_PER_BOUND: u32 = 4;
 
-/// The longest time between two looks, however generous the bound.
+/// Maximum time between two polls, however large the staleness bound.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The shortest, however often it is called: what happens meanwhile is read together.
+/// Minimum time between two polls: changes that are notified in between are read together.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
-/// How often a look that fails is tried again at once, while all was well before: as often as there can be other
-/// connections that have died.
+/// Immediate retries of a failed poll, if the one before succeeded: one for each connection used by a poll that may
+/// have died unnoticed.
 const RETRIES: usize = 2;
 
-/// How long it waits for Postgres' next word, however generous the bound.
+/// Maximum time to wait for Postgres' next response, however large the staleness bound.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
-/// A node that has not looked for this long begins anew: the table does not keep rows for ever.
+/// A node that has not polled for this long reloads everything, since rows of the feed are deleted some time after
+/// they have expired.
 const TOO_LONG: Duration = Duration::from_secs(10 * 60);
 
-/// By how much longer than needed revocations are remembered: two readings of a clock may come in another order
-/// than they are used.
+/// How much longer than necessary revocations are remembered: two clock readings may be used in another order than
+/// they were taken.
 const MARGIN: chrono::Duration = chrono::Duration::seconds(5);
 
-/// How many logins are ended again by one statement.
+/// Maximum number of ends that one statement restores.
 const BATCH: usize = 1_000;
 
-/// What else a node remembers, and reads anew when the feed says that it has changed.
+/// A cache outside of this module, which is reloaded when the feed says so.
 pub trait ReloadOnRevocation: Send + Sync {
-    /// Reads it.
+    /// Reloads it.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -65,31 +65,31 @@ pub struct Feed {
     metrics: Metrics,
     trail: Trail,
     clock: Clock,
-    /// Its own, so that a look waits for nobody. None: it is to be made anew.
+    /// A dedicated connection, so that polls never wait for the pool. `None`: connect again.
     connection: Option<DatabaseConnection>,
     last: Option<LastPoll>,
-    /// Logins whose end is remembered here, and which the database does not know of.
+    /// Logins that have ended according to this node but not according to the database.
     lost: Vec<(Uuid, DateTime<Utc>)>,
-    /// Whether the last attempt failed.
+    /// Whether the last poll failed.
     is_behind: bool,
 }
 
-/// A look at the table that succeeded.
+/// The last successful poll.
 struct LastPoll {
-    /// What had been committed then.
+    /// Everything up to this position has been read.
     position: ReadPosition,
     /// When it began.
     uptime: Duration,
     time: DateTime<Utc>,
 }
 
-/// What a look has read.
+/// The rows of one poll.
 struct FeedBatch {
     position: ReadPosition,
     revocations: Vec<FeedRow>,
-    /// Whether that is all there is, and not what is new.
+    /// Whether these are all rows rather than only the new ones.
     is_all: bool,
-    /// Whether it is of another history than the look before.
+    /// Whether Postgres is in another history than at the last poll, such as after a failover.
     is_other_history: bool,
 }
 
@@ -106,15 +106,15 @@ impl Feed {
         Self { pools, directory, others, metrics, trail, clock, connection, last, lost, is_behind: false }
     }
 
-    /// Takes in what was committed since the last look; at first, and when Postgres is in another history than it was
-    /// then, all that still matters.
+    /// Reads the rows that were committed since the last poll. The first poll, and one after a change of Postgres'
+    /// history, reads all that have not expired.
     ///
     /// # Errors
     /// When the database gives no answer, is a standby, or falls silent for as long as the staleness bound.
     pub async fn poll(&mut self) -> Result<(), DatabaseError> {
         let mut outcome = self.poll_once().await;
-        // Not that Postgres is away, perhaps: the node was asleep in the middle of it, or its connection has died
-        // meanwhile, and tells when it is used.
+        // A failure need not mean that Postgres is down: the machine may have slept during the poll, or the
+        // connection may have died before, which shows only on use.
         let retries = if self.is_behind { 0 } else { RETRIES };
         for _ in 0..retries {
             if outcome.is_err() {
@@ -123,21 +123,21 @@ impl Feed {
         }
         self.is_behind = outcome.is_err();
         if self.is_behind {
-            self.directory.freshness.fail();
+            self.directory.freshness.record_failure();
         }
         outcome
     }
 
     async fn poll_once(&mut self) -> Result<(), DatabaseError> {
         let mut connection = self.connect().await?;
-        let outcome = self.look_by(&mut connection).await;
+        let outcome = self.poll_with(&mut connection).await;
         if outcome.is_ok() {
             self.connection = Some(connection);
         }
         outcome
     }
 
-    /// The connection of the last look, if that was well.
+    /// The connection of the last successful poll, or a new one.
     async fn connect(&mut self) -> Result<DatabaseConnection, DatabaseError> {
         if let Some(connection) = self.connection.take() {
             return Ok(connection);
@@ -151,12 +151,12 @@ impl Feed {
         self.directory.freshness.bound().min(LONGEST_SILENCE)
     }
 
-    async fn look_by(&mut self, connection: &mut DatabaseConnection) -> Result<(), DatabaseError> {
+    async fn poll_with(&mut self, connection: &mut DatabaseConnection) -> Result<(), DatabaseError> {
         let (began, now) = (uptime(), self.clock.now());
         let FeedBatch { position, revocations, is_all, is_other_history } =
             self.read(connection, began, now).await?;
         if is_all {
-            // Rows that would say what has changed may be gone. Lookups from here on see what this poll read.
+            // The row for a changed session may be gone. Look-ups from here on read what this poll has read.
             self.directory.sessions.clear();
         }
         if is_all || revocations.iter().any(|revocation| revocation.reload) {
@@ -165,19 +165,21 @@ impl Feed {
             tokio::time::timeout(self.patience(), reloading).await.map_err(late)??;
         }
         if is_other_history {
-            tracing::warn!("Postgres has crashed, was restarted, or is another: all is read anew");
+            tracing::warn!(
+                "Postgres restarted after a crash or failed over: reloaded the whole revocation feed"
+            );
         }
         if is_all {
             let owners = store::owners(connection, &self.directory.changed_owners(), self.patience()).await?;
-            self.directory.take_owners(owners);
-            self.lost = self.directory.ended_beside(&revocations, now);
+            self.directory.update_owners(owners);
+            self.lost = self.directory.ended_missing_from(&revocations, now);
         }
         let forgotten = self.directory.apply(&revocations, now - MARGIN);
-        // What was there before the node began to follow, it did not wait for.
+        // Not for the first rows: they were written before this node began to follow, so their lag means nothing.
         if !is_all {
             revocations.iter().for_each(|revocation| self.metrics.revocation(revocation.lag));
         }
-        self.directory.freshness.succeed(began, forgotten);
+        self.directory.freshness.record_success(began, forgotten);
         self.last = Some(LastPoll { position, uptime: began, time: now });
         Ok(())
     }
@@ -191,29 +193,30 @@ impl Feed {
         let patience = self.patience();
         let close = self.last.as_ref().filter(|last| last.is_close_to(began, now));
         if let Some(last) = close {
-            let (position, revocations) = store::since(connection, &last.position, patience).await?;
+            let (position, revocations) = store::read_since(connection, &last.position, patience).await?;
             if position.history == last.position.history {
                 return Ok(FeedBatch { position, revocations, is_all: false, is_other_history: false });
             }
         }
         store::begin_history(connection, patience).await?;
-        let (position, revocations) = store::all(connection, now - MARGIN, patience).await?;
+        let (position, revocations) = store::read_all(connection, now - MARGIN, patience).await?;
         let is_other = |last: &LastPoll| last.position.history != position.history;
         let is_other_history = self.last.as_ref().is_some_and(is_other);
         Ok(FeedBatch { position, revocations, is_all: true, is_other_history })
     }
 
-    /// Has logins ended again whose end was lost with an older history: what was acknowledged holds. A few at a time, and
-    /// not for long, since looks wait meanwhile; the rest after the next look. This node refuses them in any case.
-    async fn end_lost(&mut self, patience: Duration) -> Result<(), DatabaseError> {
+    /// Restores ends of logins that Postgres lost in a failover, since they were acknowledged. Only one batch and for
+    /// a short time, because polling waits meanwhile; the rest follows after the next poll. This node rejects these
+    /// logins in any case.
+    async fn restore_lost_ends(&mut self, patience: Duration) -> Result<(), DatabaseError> {
         let rest = self.lost.len().saturating_sub(BATCH);
         let Some(batch) = self.lost.get(rest..).filter(|batch| !batch.is_empty()) else { return Ok(()) };
-        let ending = store::end_again(&self.pools.upkeep, batch, self.clock.now());
+        let ending = store::restore_ends(&self.pools.upkeep, batch, self.clock.now());
         let late = |_| DatabaseError::Unavailable(sqlx::Error::PoolTimedOut);
         let ended = tokio::time::timeout(patience, ending).await.map_err(late)??;
         self.lost.truncate(rest);
         for login in &ended {
-            let entry = login.entry(Kind::LoginEnded, Origin::Node);
+            let entry = login.entry(Kind::LoginEnded, &Actor::NODE);
             self.trail.record(entry.with("reason", "end_lost_by_postgres"));
         }
         self.directory.news.notify_one();
@@ -224,34 +227,36 @@ impl Feed {
     pub async fn follow(mut self) {
         let directory = Arc::clone(&self.directory);
         let _following = directory.freshness.follow();
-        let pause = (directory.freshness.bound() / LOOKS_PER_BOUND).min(LONGEST_PAUSE);
+        let pause = (directory.freshness.bound() / POLLS_PER_BOUND).min(LONGEST_PAUSE);
         loop {
             tokio::time::sleep(SHORTEST_PAUSE).await;
-            // Either somebody calls, or it is time.
-            let _ = tokio::time::timeout(pause, directory.freshness.wanted()).await;
+            // Wait for a request to poll, or for the interval.
+            let _ = tokio::time::timeout(pause, directory.freshness.wait_for_poll_request()).await;
             let was_behind = self.is_behind;
             match self.poll().await {
-                Ok(()) if was_behind => tracing::info!("the revocation feed is followed again"),
-                Err(error) if !was_behind => tracing::warn!(%error, "the revocation feed can't be read"),
+                Ok(()) if was_behind => tracing::info!("revocation feed recovered"),
+                Err(error) if !was_behind => {
+                    tracing::warn!(%error, "reading the revocation feed failed; will retry")
+                }
                 Ok(()) | Err(_) => {}
             }
             if self.is_behind {
                 tokio::time::sleep(pause).await;
-            } else if let Err(error) = self.end_lost(pause).await {
-                tracing::warn!(%error, lost = self.lost.len(), "logins that had ended are not ended again yet");
+            } else if let Err(error) = self.restore_lost_ends(pause).await {
+                tracing::warn!(%error, lost = self.lost.len(), "restoring ended logins that Postgres lost in a failover failed; will retry");
             }
         }
     }
 
-    /// What calls it when Postgres says that there is something new, and tells other nodes that there is.
+    /// The task that requests polls when Postgres sends a notification, and that notifies other nodes.
     pub fn listen(&self) -> impl Future<Output = ()> + Send + 'static {
         notifications::exchange(self.pools.clone(), Arc::clone(&self.directory))
     }
 }
 
 impl LastPoll {
-    /// Whether it is known what happened since: not after a long pause, by whichever clock, nor when the clock was set
-    /// back and what had run out has not.
+    /// Whether all changes since can be read as new rows. Not after a long pause by either clock, nor when the clock
+    /// was set back, since rows may have been deleted.
     fn is_close_to(&self, uptime: Duration, now: DateTime<Utc>) -> bool {
         let passed = (now - self.time).to_std();
         uptime.saturating_sub(self.uptime) < TOO_LONG && passed.is_ok_and(|passed| passed < TOO_LONG)

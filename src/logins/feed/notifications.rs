@@ -1,7 +1,8 @@
-//! LISTEN and NOTIFY: what calls this node when there is something new in the feed, and how it calls others.
+//! LISTEN and NOTIFY: wakes this node's feed when other nodes have written to it, and wakes theirs.
 //!
-//! It rings after the commit, on a connection of its own, however many ends there were: NOTIFY inside of a transaction
-//! takes one lock for all of Postgres at its commit, and every transaction that ends a login would wait for every other.
+//! NOTIFY runs after the commit, on a dedicated connection, once for any number of changes. Within a transaction it
+//! would take a lock for all of Postgres at commit, so that all transactions that end a login would wait for each
+//! other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,30 +14,30 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::super::directory::Directory;
 use crate::database::Pools;
 
-/// What Postgres notifies on.
+/// The notification channel.
 const CHANNEL: &str = "dualauth";
 
-/// How long a connection that can't listen waits before it tries again, and a notification may take.
+/// Time before a failed connection is opened again, and time limit for connecting, pings and notifications.
 const RECONNECT: Duration = Duration::from_secs(1);
 
-/// When nothing was heard for so long, it is asked whether anybody is there.
+/// The connection is checked by a ping after this long without a notification.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// How long after a notification there is no other one.
+/// Minimum time between two notifications.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Listens and rings for as long as it is polled. Where no notification arrives, nobody rings: others look by themselves.
+/// Runs LISTEN and NOTIFY for as long as it is polled. Where notifications don't work, other nodes rely on polling.
 pub(super) async fn exchange(pools: Pools, directory: Arc<Directory>) {
     while let Some(pool) = pools.listening() {
         if let Err(error) = exchange_by(&pool, &directory).await {
-            tracing::debug!(%error, "notifications don't arrive; the feed is read without them");
+            tracing::debug!(%error, "LISTEN connection failed; polling the revocation feed without notifications");
         }
         sleep(RECONNECT).await;
     }
     std::future::pending().await
 }
 
-/// What listens, and the number of its backend.
+/// A listening connection, and the process id of its backend.
 async fn listen(pool: &PgPool) -> Result<(PgListener, i32), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     let own = sqlx::query_scalar!(r#"select pg_backend_pid() as "pid!""#).fetch_one(&mut listener).await?;
@@ -47,14 +48,14 @@ async fn listen(pool: &PgPool) -> Result<(PgListener, i32), sqlx::Error> {
 async fn exchange_by(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::Error> {
     let (mut listener, own) =
         timeout(RECONNECT, listen(pool)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-    // What was said while nobody listened has to be read, too.
+    // Poll now: notifications from before LISTEN were missed.
     directory.freshness.request_poll();
     let (mut has_news, mut next) = (false, Instant::now());
     loop {
         tokio::select! {
             received = timeout(QUIET, listener.try_recv()) => match received {
                 Ok(received) => match received? {
-                    // What this node has rung for itself, it has read.
+                    // Skip this node's own notifications: it has read those rows.
                     Some(notification) if notification.process_id() == own.unsigned_abs() => {}
                     Some(_) => directory.freshness.request_poll(),
                     None => return Ok(()),

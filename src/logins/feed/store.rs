@@ -1,4 +1,4 @@
-//! The feed in Postgres: what must not be believed any longer.
+//! Queries on the revocation feed (table `revocations`).
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use uuid::Uuid;
 use crate::database::{ConnectionPool, DatabaseConnection, DatabaseError, ReadPosition, answer};
 use crate::logins::login::{EndedLogin, HandleHash};
 
-/// What a row says: see the migrations for what it may be.
+/// A row of the feed. The migrations describe the combinations that occur.
 #[derive(Debug)]
 pub(in crate::logins) struct FeedRow {
     pub(in crate::logins) login_id: Option<Uuid>,
     pub(in crate::logins) handle_hash: Option<HandleHash>,
-    /// Whose name or roles have changed, as they are now.
+    /// A user whose name or roles have changed, with the current ones.
     pub(in crate::logins) owner: Option<OwnerClaims>,
-    /// Whether what else is remembered is to be read anew.
+    /// Whether the other caches must be reloaded.
     pub(in crate::logins) reload: bool,
     pub(in crate::logins) until: DateTime<Utc>,
-    /// How long ago it was written down when it was read, by Postgres' clock.
+    /// Time between the write of the row and this read, by Postgres' clock.
     pub(in crate::logins) lag: Duration,
 }
 
-/// A user, by what access tokens say of them.
+/// A user's claims in access tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::logins) struct OwnerClaims {
     pub(in crate::logins) user_id: Uuid,
@@ -32,7 +32,7 @@ pub(in crate::logins) struct OwnerClaims {
     pub(in crate::logins) roles: Vec<String>,
 }
 
-/// A row of either query below. There is one in any case, which may be empty but for the position.
+/// A row of either query below. There is always at least one, which may contain nothing but the position.
 struct FeedQueryRow {
     history: Uuid,
     snapshot: String,
@@ -61,18 +61,18 @@ impl FeedQueryRow {
             owner: owner(),
             reload: self.reload.unwrap_or_default(),
             until: self.until?,
-            // Nobody has set its clock back, as a rule.
+            // Negative only if Postgres' clock was set back.
             lag: self.lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).unwrap_or_default(),
         })
     }
 }
 
-/// What was committed since `last`. In another history than that there is no saying: then nothing comes but the
-/// position, which names it.
+/// Rows that were committed since `last`. If Postgres is in another history, there are no rows, only the position
+/// with its history.
 ///
-/// One from another server, restored into this one, may have a number that is still to come: it counts once that has
-/// come.
-pub(super) async fn since(
+/// After a restore from another server, a row may have a transaction number that this server has not reached yet. It
+/// is read once that has been reached.
+pub(super) async fn read_since(
     connection: &mut DatabaseConnection,
     last: &ReadPosition,
     patience: Duration,
@@ -95,11 +95,11 @@ pub(super) async fn since(
         last.history,
         last.snapshot,
     );
-    take_in(query.fetch(connection), patience).await
+    read_rows(query.fetch(connection), patience).await
 }
 
-/// Names the history that Postgres is in, and begins one after a crash: in a statement of its own, so that no other node
-/// waits for it while a long answer is read.
+/// Names Postgres' current history, and begins a new one after a crash. A statement of its own, so that no other node
+/// waits for its lock while the rows are being read.
 pub(super) async fn begin_history(
     connection: &mut DatabaseConnection,
     patience: Duration,
@@ -110,8 +110,8 @@ pub(super) async fn begin_history(
     Ok(())
 }
 
-/// All that has not run out by `after`.
-pub(super) async fn all(
+/// All rows that expire later than `after`.
+pub(super) async fn read_all(
     connection: &mut DatabaseConnection,
     after: DateTime<Utc>,
     patience: Duration,
@@ -128,12 +128,12 @@ pub(super) async fn all(
            left join lateral (select username, roles from dualauth.users where id = r.user_id limit 1) u on true"#,
         after,
     );
-    take_in(query.fetch(connection), patience).await
+    read_rows(query.fetch(connection), patience).await
 }
 
-/// It gives up when nothing comes for as long as `patience`. That much comes is no reason: it would be as much the
-/// next time.
-async fn take_in(
+/// Reads the rows of a query. Fails when no row comes within `patience`. A long result alone is no reason to fail: a
+/// retry would take as long.
+async fn read_rows(
     rows: BoxStream<'_, Result<FeedQueryRow, sqlx::Error>>,
     patience: Duration,
 ) -> Result<(ReadPosition, Vec<FeedRow>), DatabaseError> {
@@ -152,10 +152,10 @@ async fn take_in(
     Ok((position.ok_or(sqlx::Error::RowNotFound)?, revocations))
 }
 
-/// How many rows of the feed are taken in between two looks at the clock.
+/// Number of rows that are read before the time limit starts again.
 const CHUNK: usize = 1_000;
 
-/// These users as they are now. Who is gone is left out.
+/// The current claims of these users. Deleted users are left out.
 pub(super) async fn owners(
     connection: &mut DatabaseConnection,
     users: &[Uuid],
@@ -170,15 +170,16 @@ pub(super) async fn owners(
     Ok(tokio::time::timeout(patience, query.fetch_all(connection)).await.map_err(silent)??)
 }
 
-/// Ends logins whose end the database has lost, and has every node know of it until then: of a login, too, that was lost
-/// itself, since access tokens of it may be about. Gives those that there were.
-pub(super) async fn end_again(
+/// Restores ends of logins that the database has lost, and writes them to the feed for all nodes. That includes
+/// logins whose whole row was lost, since access tokens of them may be in circulation. Returns the ended logins that
+/// do exist.
+pub(super) async fn restore_ends(
     pool: &ConnectionPool,
     logins: &[(Uuid, DateTime<Utc>)],
     now: DateTime<Utc>,
 ) -> Result<Vec<EndedLogin>, DatabaseError> {
     let (logins, until): (Vec<_>, Vec<_>) = logins.iter().copied().unzip();
-    // Nodes that do so at once take them in the same order, and none waits for the other in turn.
+    // Nodes that do so at once lock the rows in the same order: no deadlock.
     let end = sqlx::query_as!(
         EndedLogin,
         "with told as (

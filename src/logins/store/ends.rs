@@ -1,4 +1,4 @@
-//! The end of a login, by whoever it is told.
+//! Statements that end logins.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use crate::logins::login::EndedLogin;
 
-/// `None` when it had ended before.
+/// Ends a login. `None` when it had ended before.
 pub(in crate::logins) async fn end(
     pool: &ConnectionPool,
     id: Uuid,
@@ -24,7 +24,7 @@ pub(in crate::logins) async fn end(
     answer(end.fetch_optional(pool)).await
 }
 
-/// `None` when the user has no such live login.
+/// Ends a live login of this user. `None` when there is none.
 pub(in crate::logins) async fn end_own(
     pool: &ConnectionPool,
     user: Uuid,

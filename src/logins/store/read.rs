@@ -1,4 +1,4 @@
-//! Logins as they are read: by handle, by id, and listed for their owner.
+//! Queries for logins: by handle, by id, and the list of a user's logins.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -64,7 +64,7 @@ impl From<LoginRow> for Login {
     }
 }
 
-/// A login of before, or of a node of a version before, was proved by the password that it began with.
+/// A login without `amr`, written by an older version, began with a password.
 fn authentication(amr: &[String], aal: i16, time: DateTime<Utc>) -> Authentication {
     Authentication::new(Amr::of_names(amr.iter().map(String::as_str)), Acr::of_level(aal), time)
 }
@@ -100,7 +100,7 @@ pub(in crate::logins) async fn find(pool: &ConnectionPool, id: Uuid) -> Result<O
     Ok(answer(query.fetch_optional(pool)).await?.map(Login::from))
 }
 
-/// Live logins of a user, newest first, beginning after this position.
+/// Live logins of a user after this position, newest first.
 pub(in crate::logins) async fn list(
     pool: &ConnectionPool,
     user: Uuid,

@@ -1,4 +1,4 @@
-//! What goes on in the life of a login: renewals, step-ups, and that it is used.
+//! Statements that renew a login's credential, step a login up, and update its last-seen time.
 
 use crate::config::Lifetimes;
 use chrono::{DateTime, Utc};
@@ -13,17 +13,27 @@ use crate::logins::login::{HandleHash, Login, RefreshTokenClaims, SecretHash};
 use super::read::LoginRow;
 use super::start::names;
 
-/// How a login is found whose credential is to be renewed.
+/// How to find the login whose credential is renewed.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::logins) enum RenewalKey<'a> {
-    /// By its handle. The caller has just found that login live.
+    /// By its handle. The caller has just found the login live.
     Handle(&'a HandleHash),
-    /// By what a refresh token says.
+    /// By the claims of a refresh token.
     Claims(&'a RefreshTokenClaims),
 }
 
-/// Moves a login on from this generation of its credential. `None` when the login is not live, or at a later
-/// generation: of two changes at once, one finds that.
+impl<'a> RenewalKey<'a> {
+    /// The hash of the handle; else the login's id and the hash of its secret, if it has one.
+    fn parameters(self) -> (Option<&'a [u8]>, Option<Uuid>, Option<&'a SecretHash>) {
+        match self {
+            Self::Handle(hash) => (Some(hash.as_slice()), None, None),
+            Self::Claims(claims) => (None, Some(claims.login), claims.secret_hash.as_ref()),
+        }
+    }
+}
+
+/// Renews a login from this generation of its credential. `None` when the login is not live or is at a later
+/// generation: of two concurrent renewals, the second gets `None`.
 pub(in crate::logins) async fn renew(
     pool: &ConnectionPool,
     which: RenewalKey<'_>,
@@ -31,10 +41,7 @@ pub(in crate::logins) async fn renew(
     now: DateTime<Utc>,
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {
-    let (handle, id, secret) = match which {
-        RenewalKey::Handle(hash) => (Some(hash.as_slice()), None, None),
-        RenewalKey::Claims(claimed) => (None, Some(claimed.login), claimed.secret_hash.as_ref()),
-    };
+    let (handle, id, secret) = which.parameters();
     let update = sqlx::query_as!(
         LoginRow,
         r#"with owner as (
@@ -77,7 +84,7 @@ pub(in crate::logins) async fn renew(
     Ok(answer(update.fetch_optional(pool)).await?.map(Login::from))
 }
 
-/// Notes when logins were seen, each at its own time. Never moves a time backwards, nor brings a login back.
+/// Updates last-seen times. Never moves a time backwards, and never revives a login.
 pub(in crate::logins) async fn touch(
     pool: &ConnectionPool,
     logins: &[Uuid],
@@ -104,27 +111,28 @@ pub(in crate::logins) async fn touch(
     answer(update.execute(pool)).await.map(drop)
 }
 
-/// One more proof of who the owner of a login is.
+/// An additional authentication of a login.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::logins) struct StepUpUpdate<'a> {
     pub(in crate::logins) login: Uuid,
-    /// The generation of its credential when the proof was asked for: whatever has renewed it since is about.
+    /// The generation of its credential when the authentication began. If it has been renewed since, the step-up
+    /// fails, since the client already has the new credential.
     pub(in crate::logins) generation: i32,
-    /// The generation that the client has shown. A failover may have lost that there was one.
+    /// The generation that the client presented. It is newer than the row's if a failover lost the renewal.
     pub(in crate::logins) shown: i32,
-    /// How often what proves the account had changed by then.
+    /// The user's password version at that time.
     pub(in crate::logins) password_version: i32,
-    /// What the login comes to.
+    /// The authentication to add.
     pub(in crate::logins) authentication: Authentication,
-    /// Of a new secret for its refresh tokens, if it has such.
+    /// Hash of a new secret for its refresh tokens, if it has any.
     pub(in crate::logins) secret_hash: Option<&'a SecretHash>,
 }
 
-/// Notes the proof, and moves the login on to a generation without a grace: whatever presented it before is dead. Gives nothing when
-/// the login is not live, or was moved on meanwhile, or the proof is not worth anything any more.
-pub(in crate::logins) async fn raise(
+/// Adds the authentication and moves the login to a new generation without a grace, so that every earlier credential
+/// is rejected. `None` when the login is not live, was renewed meanwhile, or the user's password has changed since.
+pub(in crate::logins) async fn step_up(
     pool: &ConnectionPool,
-    raise: StepUpUpdate<'_>,
+    step_up: StepUpUpdate<'_>,
     now: DateTime<Utc>,
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {
@@ -149,15 +157,15 @@ pub(in crate::logins) async fn raise(
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
                   u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
-        raise.login,
-        raise.password_version,
-        raise.generation,
-        raise.shown,
+        step_up.login,
+        step_up.password_version,
+        step_up.generation,
+        step_up.shown,
         now,
-        raise.secret_hash.map(SecretHash::as_slice),
-        &names(raise.authentication.amr),
-        raise.authentication.acr.level(),
-        raise.authentication.time,
+        step_up.secret_hash.map(SecretHash::as_slice),
+        &names(step_up.authentication.amr),
+        step_up.authentication.acr.level(),
+        step_up.authentication.time,
         now + lifetimes.session.idle,
         now + lifetimes.remember.idle,
         now + lifetimes.access_token,

@@ -1,36 +1,44 @@
-//! The beginning of a login.
+//! The statement that starts a login.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use crate::logins::authentication::Amr;
 use crate::logins::login::{Device, HandleHash, Login, ReplacedLogin, SecretHash};
 
-/// The beginning of a login.
+/// The input of [`insert`].
 pub(in crate::logins) struct Start<'a> {
     pub(in crate::logins) login: &'a Login,
     pub(in crate::logins) device: &'a Device,
     pub(in crate::logins) handle_hash: Option<&'a HandleHash>,
-    /// How often what proves the account had changed when its owner proved to be the one.
+    /// The user's password version when they authenticated.
     pub(in crate::logins) password_version: i32,
     pub(in crate::logins) replaces: Option<ReplacedLogin>,
-    /// What was replaced later than that is in its grace.
+    /// Generations that were replaced after this time are within their grace.
     pub(in crate::logins) grace_from: DateTime<Utc>,
 }
 
-/// Gives the roles that its owner has now. `None` when the owner may not sign in.
+impl Start<'_> {
+    /// The login to replace: the hash of its handle and the generation, or its id.
+    fn replaced(&self) -> (Option<&[u8]>, Option<i32>, Option<Uuid>) {
+        match &self.replaces {
+            Some(ReplacedLogin::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
+            Some(ReplacedLogin::Id(id)) => (None, None, Some(*id)),
+            None => (None, None, None),
+        }
+    }
+}
+
+/// Inserts the login and returns its owner's current roles. `None` when the owner may not sign in.
 pub(in crate::logins) async fn insert(
     pool: &ConnectionPool,
     start: Start<'_>,
 ) -> Result<Option<Vec<String>>, DatabaseError> {
-    let (replaced_handle, replaced_generation, replaced_id) = match &start.replaces {
-        Some(ReplacedLogin::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
-        Some(ReplacedLogin::Id(id)) => (None, None, Some(*id)),
-        None => (None, None, None),
-    };
+    let (replaced_handle, replaced_generation, replaced_id) = start.replaced();
     let Start { login, device, .. } = start;
-    // The share lock makes it wait for a change of the user that is under way, and then look again.
+    // The share lock waits for a concurrent change of the user, then re-checks the conditions.
     let insert = sqlx::query_scalar!(
         r#"with owner as (
              select id, roles from dualauth.users
@@ -74,7 +82,7 @@ pub(in crate::logins) async fn insert(
     answer(insert.fetch_optional(pool)).await
 }
 
-/// As the database has them.
+/// The names as the database stores them.
 pub(super) fn names(amr: Amr) -> Vec<String> {
     amr.names().map(str::to_owned).collect()
 }

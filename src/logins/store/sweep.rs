@@ -1,23 +1,23 @@
-//! Deletes what is long over: logins, and rows of the feed.
+//! Statements that delete logins and revocations some time after their end.
 
 use chrono::{DateTime, Utc};
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
-/// What one pass of the sweep came to.
+/// The result of one statement.
 pub(in crate::logins) struct Swept {
     pub(in crate::logins) looked_at: i64,
     pub(in crate::logins) deleted: i64,
 }
 
-/// What is swept.
+/// The table to sweep.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::logins) enum Table {
     Logins,
     Revocations,
 }
 
-/// Deletes what was over by `cutoff`, at most `batch` rows.
+/// Deletes rows that had ended by `cutoff`, at most `batch`.
 pub(in crate::logins) async fn sweep(
     pool: &ConnectionPool,
     table: Table,
@@ -30,8 +30,8 @@ pub(in crate::logins) async fn sweep(
     }
 }
 
-/// Deletes logins that were over by `cutoff`, at most `batch` of them. One node at a time: to another one there is
-/// nothing to do meanwhile.
+/// Deletes logins that had ended by `cutoff`, at most `batch`. Only one node at a time: another one finds nothing to
+/// do meanwhile.
 async fn sweep_logins(
     pool: &ConnectionPool,
     cutoff: DateTime<Utc>,
@@ -57,7 +57,7 @@ async fn sweep_logins(
     answer(sweep.fetch_one(pool)).await
 }
 
-/// The same for rows of the feed that had run out by `cutoff`.
+/// Deletes revocations that had expired by `cutoff`, at most `batch`.
 async fn sweep_revocations(
     pool: &ConnectionPool,
     cutoff: DateTime<Utc>,
@@ -82,5 +82,5 @@ async fn sweep_revocations(
     answer(sweep.fetch_one(pool)).await
 }
 
-/// The advisory lock of whoever sweeps: "dualauth", read as a number.
+/// Key of the advisory lock that a sweep holds: "dualauth" as a number.
 const SWEEP_LOCK: i64 = i64::from_be_bytes(*b"dualauth");

@@ -1,4 +1,4 @@
-//! What argon2id takes on this machine, and settings for a given time.
+//! Measures the cost of argon2id on this machine, and proposes settings for a given time.
 
 use std::time::{Duration, Instant};
 
@@ -9,35 +9,35 @@ use crate::config::PasswordConfig;
 
 use super::{PasswordError, PasswordHasher, ThreadPriority};
 
-/// The least that OWASP recommends: no proposal goes below it.
+/// OWASP's minimum recommendation: lower settings are never proposed.
 pub const LEAST_MEMORY_KIB: u32 = 19_456;
-/// The same.
+/// OWASP's minimum recommendation.
 pub const LEAST_ITERATIONS: u32 = 2;
 
-/// The most memory that is proposed, which is RFC 9106's second recommendation (section 4): every hash that is computed
-/// at the same time takes as much. What more time buys beyond it is iterations.
+/// Maximum proposed memory: the second recommendation of RFC 9106 (section 4). Each concurrent hash needs this much.
+/// For a longer time, iterations are added.
 const MOST_MEMORY_KIB: u32 = 64 * 1024;
 
-/// How many hashes each thread computes to be measured. The first are not counted: memory is met for the first time.
+/// Number of warm-up hashes per thread, which are not measured: the first one touches its memory for the first time.
 const UNCOUNTED: usize = 1;
 const COUNTED: usize = 5;
 
-/// What some settings cost here.
+/// The measured cost of settings.
 #[derive(Clone, Debug)]
 pub struct MeasuredCost {
     /// The settings.
     pub params: Params,
-    /// What a hash takes while as many others are computed as ever are.
+    /// Time per hash while all threads are busy.
     pub time: Duration,
 }
 
-/// Measures these settings with all threads busy, as they are when it matters.
+/// Measures settings with all threads busy, as under full load.
 ///
 /// # Errors
-/// When the machine gives no thread or no memory.
+/// When a thread can't be started or memory can't be allocated.
 pub async fn measure(params: Params, concurrency: usize) -> Result<MeasuredCost, PasswordError> {
     let config = PasswordConfig { min_length: 0, argon2: params.clone(), concurrency };
-    let hasher = PasswordHasher::new(&config, ThreadPriority::GivesWay)?;
+    let hasher = PasswordHasher::new(&config, ThreadPriority::Low)?;
     let mut times = Vec::new();
     for round in 0..UNCOUNTED + COUNTED {
         let began = Instant::now();
@@ -50,13 +50,13 @@ pub async fn measure(params: Params, concurrency: usize) -> Result<MeasuredCost,
     Ok(MeasuredCost { params, time: times[COUNTED / 2] })
 }
 
-/// The settings that should take about so long, if these took as long as was measured.
+/// Settings for about this time, scaled from measured ones.
 pub fn settings_for(target: Duration, measured: &MeasuredCost) -> Params {
-    // Time goes with memory times iterations, as long as both are of the same order.
+    // Time is proportional to memory times iterations, as long as they are of the same order of magnitude.
     let measured_work = f64::from(measured.params.m_cost()) * f64::from(measured.params.t_cost());
     let work = measured_work * target.as_secs_f64() / measured.time.as_secs_f64().max(1e-6);
     let memory = (work / f64::from(LEAST_ITERATIONS)).clamp(LEAST_MEMORY_KIB.into(), MOST_MEMORY_KIB.into());
-    // Whole MiB, but for OWASP's own figure.
+    // In whole MiB, except for OWASP's minimum.
     let memory = (memory as u32 / 1024 * 1024).max(LEAST_MEMORY_KIB);
     let most =
         (1..).take_while(|iterations| PasswordConfig::check_argon2(memory, *iterations).is_ok()).last();

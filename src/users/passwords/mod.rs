@@ -1,5 +1,5 @@
-//! Password hashing: argon2id (RFC 9106) on a few threads, with a bounded queue. Hashes that other systems made are
-//! verified, too, and replaced.
+//! Password hashing: argon2id (RFC 9106) on a few threads, with a bounded queue. Hashes of other systems are verified
+//! as well, and replaced.
 
 pub mod calibration;
 mod pool;
@@ -23,33 +23,33 @@ use self::workspace::Workspace;
 pub use self::pool::{Load, ThreadPriority};
 pub use self::schemes::Unusable;
 
-/// How much work may wait for each thread, as memory times iterations, in KiB: about two seconds' worth. More is turned
-/// away at once, so that a storm of logins costs neither memory nor everybody's patience.
+/// Maximum work that may be queued per thread, as memory in KiB times iterations: about two seconds. Further attempts
+/// are rejected at once, so that a burst of sign-ins exhausts neither memory nor the time that clients wait.
 const QUEUED_WORK_KIB: u64 = 2_500_000;
 
-/// How many attempts that may be, whatever they cost.
+/// Bounds for the number of queued attempts per thread, whatever a hash costs.
 const QUEUE_PER_THREAD: RangeInclusive<u64> = 4..=64;
 
 /// Why no hash was computed.
 #[derive(Debug, thiserror::Error)]
 pub enum PasswordError {
-    /// Too many wait already.
+    /// The queue is full.
     #[error("the queue for password hashing is full")]
     QueueFull,
-    /// The machine gives no thread or no memory.
+    /// A thread can't be started or memory can't be allocated.
     #[error("password hashing failed: {0}")]
     Failed(String),
 }
 
-/// What comes of comparing a password with a stored hash.
+/// The result of checking a password against a stored hash.
 pub enum PasswordCheck {
-    /// Another password, or nothing was stored.
+    /// The password is wrong, or there is no stored hash.
     Wrong,
-    /// The stored hash can't be verified: as good as wrong, and somebody should know.
+    /// The stored hash can't be verified. Counts as wrong, and should be logged.
     Unusable(Unusable),
-    /// It is the one.
+    /// The password is right.
     Right {
-        /// What to store instead, when the stored hash is of another kind, or costs less than one does today.
+        /// The hash to store instead, if the stored one is of another kind or weaker than the current settings.
         upgrade: Option<String>,
     },
 }
@@ -62,10 +62,10 @@ pub struct PasswordHasher {
 }
 
 impl PasswordHasher {
-    /// Starts its threads, which end with its last clone.
+    /// Starts the threads, which end with the last clone of the hasher.
     ///
     /// # Errors
-    /// When the machine gives no thread.
+    /// When a thread can't be started.
     pub fn new(config: &PasswordConfig, niceness: ThreadPriority) -> Result<Self, PasswordError> {
         let today = config.argon2.clone();
         let pool = Pool::start(config.concurrency, queue_per_thread(&today), today.block_count(), niceness)
@@ -73,8 +73,8 @@ impl PasswordHasher {
         Ok(Self { today, pool: Arc::new(pool) })
     }
 
-    /// Takes a place in the queue, to be held until the last hash of an attempt is computed. Before anything else is
-    /// done for the attempt: who is turned away costs nothing.
+    /// Takes a slot in the queue, which is held until the attempt's last hash is computed. To be called before other
+    /// work for the attempt, so that rejected attempts cost nothing.
     ///
     /// # Errors
     /// [`PasswordError::QueueFull`].
@@ -83,7 +83,7 @@ impl PasswordHasher {
         Ok(QueueSlot { today: self.today.clone(), ticket })
     }
 
-    /// Whether there is a place in the queue, which may be another's in a moment.
+    /// Checks that there is a free slot, without taking it.
     ///
     /// # Errors
     /// [`PasswordError::QueueFull`].
@@ -91,7 +91,7 @@ impl PasswordHasher {
         self.pool.has_room().then_some(()).ok_or(PasswordError::QueueFull)
     }
 
-    /// A PHC string to store.
+    /// Hashes a password. Returns a PHC string to store.
     ///
     /// # Errors
     /// See [`PasswordError`].
@@ -99,7 +99,7 @@ impl PasswordHasher {
         self.acquire_slot()?.hash(password).await
     }
 
-    /// What it does now, and what it has done.
+    /// Current load and totals.
     pub fn load(&self) -> Load {
         self.pool.load()
     }
@@ -111,23 +111,23 @@ fn queue_per_thread(today: &Params) -> usize {
     attempts.clamp(*QUEUE_PER_THREAD.start(), *QUEUE_PER_THREAD.end()) as usize
 }
 
-/// A place in the queue.
+/// A slot in the queue.
 pub struct QueueSlot {
     today: Params,
     ticket: Ticket,
 }
 
 impl QueueSlot {
-    /// Waits until there are few in front, before an attempt is counted: many that come at once and are all right must not
-    /// look like as many failures. To be held until the attempt is over.
+    /// Waits until few attempts are ahead. To be called before an attempt is counted, since many concurrent attempts
+    /// with right passwords must not count as failures. The permit is held until the attempt ends.
     ///
     /// # Errors
-    /// [`PasswordError::QueueFull`] when that takes too long.
-    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
-        self.ticket.turn().await
+    /// [`PasswordError::QueueFull`] when it takes too long.
+    pub async fn wait_for_turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
+        self.ticket.wait_for_turn().await
     }
 
-    /// A PHC string to store.
+    /// Hashes a password. Returns a PHC string to store.
     ///
     /// # Errors
     /// See [`PasswordError`].
@@ -136,10 +136,11 @@ impl QueueSlot {
         self.ticket.compute(move |workspace| Argon2Hash::make(&password, &today, workspace)).await?
     }
 
-    /// Whether the password is the stored hash's. Without a stored hash it does the same work and says no.
+    /// Checks a password against a stored hash. Without one, does the same work and returns `Wrong`.
     ///
-    /// A wrong password never costs less than an unknown user: wherever the stored hash is not one of today's cost
-    /// or more, one of today's is computed besides, which is what to store instead when the password is right.
+    /// A wrong password never takes less time than an unknown user: if the stored hash is not argon2id with at least
+    /// the current cost, such a hash is computed in addition. It also serves as the upgrade when the password is
+    /// right.
     ///
     /// # Errors
     /// See [`PasswordError`].
@@ -152,13 +153,13 @@ impl QueueSlot {
     }
 }
 
-/// A password in the one form it is counted, hashed and compared in: Unicode NFKC (NIST SP 800-63B).
+/// The form in which a password is counted, hashed and compared: Unicode NFKC (NIST SP 800-63B).
 pub(super) fn normalize(password: &str) -> Zeroizing<String> {
     Zeroizing::new(password.nfkc().collect())
 }
 
-/// How a password may have been written when it was hashed: here in NFKC; elsewhere, as a rule, as it was typed.
-/// Nothing in a hash says where it was made, so both are tried, for unknown users as well.
+/// The forms in which a password may have been hashed: in NFKC here, and usually unchanged in other systems. A hash
+/// does not tell its origin, so both are tried, and for unknown users as well.
 fn normalizations(password: &str) -> Vec<Zeroizing<String>> {
     let normal = normalize(password);
     match normal.as_str() == password {
@@ -167,13 +168,13 @@ fn normalizations(password: &str) -> Vec<Zeroizing<String>> {
     }
 }
 
-/// What is stored for somebody without a password: no password fits, at the cost of any other.
+/// Stored for users without a password. No password matches it, and checking one costs as much as for other users.
 pub const NO_PASSWORD: &str = "!";
 
-/// Whether there may be a password that fits a hash, if it is one that can be verified.
+/// Whether a password can match this stored hash.
 ///
 /// # Errors
-/// Why not.
+/// Why the hash can't be verified.
 pub(super) fn check_hash(stored: &str) -> Result<bool, Unusable> {
     StoredHash::parse(stored).map(|hash| !matches!(hash, StoredHash::NoPassword))
 }
@@ -193,7 +194,7 @@ fn check_password(
     for spelling in normalizations {
         if is_outdated {
             let hash = Argon2Hash::make(spelling, today, workspace)?;
-            // That of the first spelling, which is ours.
+            // The hash of the first form, which is the one used here.
             upgrade.get_or_insert(hash);
         }
         if let Some(stored) = &stored

@@ -1,10 +1,10 @@
-//! The threads that compute password hashes, and the bounded queue in front of them.
+//! The threads that compute password hashes, and their bounded queue.
 //!
-//! Threads of their own, because a server's give way: whatever else this machine has to do goes first, so that requests
-//! without a password hardly notice a storm of logins.
+//! Separate threads, since a server's have a low priority: a burst of sign-ins should hardly affect requests without
+//! a password.
 //!
-//! No thread pool of a library has what it is for: threads of a lower priority, each with the memory of a hash kept ready, and a place
-//! in the queue that is given up with its request.
+//! Thread pool libraries don't offer what is needed here: a lower priority, memory for hashing kept ready per thread,
+//! and queue slots that are released when the request is cancelled.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,36 +19,37 @@ use tokio::time::timeout;
 use super::PasswordError;
 use super::workspace::{SharedState, Workspace};
 
-/// What the threads are to whatever else this machine has to do.
+/// The priority of the threads relative to other work of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ThreadPriority {
-    /// A server's: whoever is signed in already goes first.
-    GivesWay,
-    /// A command's: somebody waits for this one hash.
-    Usual,
+    /// Low, for a server: requests of signed-in users come first.
+    Low,
+    /// Normal, for a command that waits for the hash.
+    Normal,
 }
 
-/// How much a server's threads give way, as `nice` counts it: with 10, a thread of the usual priority gets nine times as much.
+/// The `nice` value of a server's threads. With 10, a thread of normal priority gets nine times as much CPU time.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// How long an attempt waits, computing included. The queue is bounded, but what else this machine has to do is not, and the
-/// threads give way to it; whoever waits longer is turned away, as if the queue were full.
+/// Time limit for waiting and computing. The queue is bounded, but not the machine's other load, which has priority.
+/// Attempts that take longer are rejected as if the queue were full.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many attempts for each thread are past waiting: enough to keep it busy while others ask Postgres.
+/// Number of attempts per thread that may proceed to Postgres and hashing: enough to keep the thread busy while
+/// others wait for Postgres.
 const TURNS_PER_THREAD: usize = 4;
 
-/// What hashing does now, and what it has done.
+/// Current load and totals of password hashing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Attempts that hold a place in the queue and are not being computed.
+    /// Attempts that hold a slot in the queue and are not being computed.
     pub waiting: usize,
     /// Attempts that are being computed.
     pub running: usize,
-    /// How often argon2 was computed since the start.
+    /// Number of argon2 computations since the start.
     pub computed: u64,
-    /// How many were turned away since the start, because the queue was full.
+    /// Number of attempts rejected since the start because the queue was full.
     pub refused: u64,
 }
 
@@ -62,13 +63,14 @@ pub(super) struct Pool {
     jobs: mpsc::Sender<Job>,
     running: Arc<AtomicUsize>,
     refused: AtomicU64,
-    /// Whether it was said that the queue is full.
+    /// Whether a full queue was logged, and its recovery not yet.
     is_full: AtomicBool,
     shared: Arc<SharedState>,
 }
 
 impl Pool {
-    /// With so many threads, for each of which so many attempts may wait, and which keep so many of argon2's blocks each.
+    /// Starts this number of threads. Each allows this number of queued attempts, and keeps memory for this number of
+    /// argon2 blocks.
     pub(super) fn start(
         threads: usize,
         queue_per_thread: usize,
@@ -83,10 +85,10 @@ impl Pool {
             let workspace = Workspace::new(blocks, Arc::clone(&shared));
             let name = format!("hash-{number}");
             thread::Builder::new().name(name).spawn(move || {
-                if niceness == ThreadPriority::GivesWay {
+                if niceness == ThreadPriority::Low {
                     lower_thread_priority();
                 }
-                work(&queue, &running, workspace);
+                run_worker(&queue, &running, workspace);
             })?;
         }
         let capacity = threads * (1 + queue_per_thread);
@@ -104,7 +106,7 @@ impl Pool {
         })
     }
 
-    /// Whether there is a place in the queue, which may be another's in a moment.
+    /// Whether there is a free slot, which another attempt may take at any time.
     pub(super) fn has_room(&self) -> bool {
         let has_room = self.places.available_permits() > 0;
         if !has_room {
@@ -113,7 +115,7 @@ impl Pool {
         has_room
     }
 
-    /// Takes a place in the queue, if there is one.
+    /// Takes a slot in the queue, if one is free.
     pub(super) fn acquire_ticket(&self) -> Option<Ticket> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.refuse();
@@ -147,7 +149,7 @@ impl Pool {
     }
 }
 
-/// A place in the queue.
+/// A slot in the queue, released when all clones are dropped.
 pub(super) struct Ticket {
     place: Arc<OwnedSemaphorePermit>,
     turns: Arc<Semaphore>,
@@ -155,53 +157,53 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// Waits until there are few in front. What is given is held for as long as that shall be so for those behind.
-    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
+    /// Waits until few attempts are ahead. The attempt counts as ahead of others until the permit is dropped.
+    pub(super) async fn wait_for_turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
         let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         turn.map_err(|_| PasswordError::QueueFull)?.map_err(|error| PasswordError::Failed(error.to_string()))
     }
 
-    /// Does something on one of the threads, when its turn has come.
+    /// Runs `work` on one of the threads.
     pub(super) async fn compute<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Workspace) -> T + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let gone = || PasswordError::Failed("a hashing thread broke off".to_owned());
+        let gone = || PasswordError::Failed("a hashing thread panicked".to_owned());
         let (reply, answer) = oneshot::channel();
         let place = Arc::clone(&self.place);
         let job = move |workspace: &mut Workspace| {
-            // Held to the end of the work, also when the client who asked for it goes meanwhile.
+            // Held until the work ends, even if the client disconnects meanwhile.
             let _place = place;
-            // One who went before costs nothing any more.
+            // Skip the work of a client that has disconnected.
             if !reply.is_closed() {
                 let _ = reply.send(work(workspace));
             }
         };
         self.jobs.send(Box::new(job)).map_err(|_| gone())?;
-        // Given up before its turn, the job is skipped.
+        // On timeout the receiver is dropped, and the job is skipped.
         let answer = timeout(PATIENCE, answer).await.map_err(|_| PasswordError::QueueFull)?;
         answer.map_err(|_| gone())
     }
 }
 
-/// A thread's life. It ends when nobody can send any more.
-fn work(queue: &Mutex<mpsc::Receiver<Job>>, running: &AtomicUsize, mut workspace: Workspace) {
-    while let Some(job) = next(queue) {
+/// Worker loop; ends when the channel is closed.
+fn run_worker(queue: &Mutex<mpsc::Receiver<Job>>, running: &AtomicUsize, mut workspace: Workspace) {
+    while let Some(job) = next_job(queue) {
         running.fetch_add(1, Relaxed);
-        // Whatever becomes of one job, there are others, and the same number of threads for them.
+        // A panic must not end the thread.
         let _ = catch_unwind(AssertUnwindSafe(|| job(&mut workspace)));
         running.fetch_sub(1, Relaxed);
     }
 }
 
-fn next(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
+fn next_job(queue: &Mutex<mpsc::Receiver<Job>>) -> Option<Job> {
     queue.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-/// Priorities are a thread's own on Linux; elsewhere this would slow the whole program down.
+/// Only on Linux are priorities per thread; elsewhere this would slow down the whole program.
 #[cfg(target_os = "linux")]
 fn lower_thread_priority() {
-    // It is always allowed; where it is not, hashing is as important as anything else.
+    // Lowering the priority is always allowed. If it fails nevertheless, hashing runs at normal priority.
     let _ = rustix::process::nice(NICENESS);
 }
 
@@ -241,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_turns_away_at_once_and_counts_it() {
-        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Normal).expect("a thread");
         let release = held_up(&pool).await;
         let waiting: Vec<_> = (0..QUEUE).map(|_| pool.acquire_ticket().expect("a place")).collect();
         assert!(pool.acquire_ticket().is_none());
@@ -255,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_leaves_does_not_free_its_place_while_its_hash_is_computed() {
-        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Normal).expect("a thread");
         let (release, held) = mpsc::channel::<()>();
         let (started, has_started) = oneshot::channel();
         let ticket = pool.acquire_ticket().expect("a place");
@@ -277,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_left_before_their_turn_costs_nothing() {
-        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Normal).expect("a thread");
         let release = held_up(&pool).await;
         let ticket = pool.acquire_ticket().expect("a place");
         let (done, was_done) = mpsc::channel();
@@ -291,7 +293,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_takes_no_thread_with_it() {
-        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Usual).expect("a thread");
+        let pool = Pool::start(1, QUEUE, 64, ThreadPriority::Normal).expect("a thread");
         let ticket = pool.acquire_ticket().expect("a place");
         assert!(ticket.compute(|_| panic!("on purpose")).await.is_err());
         assert_eq!(ticket.compute(|_| 1).await.expect("an answer"), 1);
@@ -303,7 +305,7 @@ mod tests {
         let niceness = || rustix::process::getpriority_process(None).expect("a priority");
         let before = niceness();
         for (of_whom, expected) in
-            [(ThreadPriority::GivesWay, (before + NICENESS).min(19)), (ThreadPriority::Usual, before)]
+            [(ThreadPriority::Low, (before + NICENESS).min(19)), (ThreadPriority::Normal, before)]
         {
             let pool = Pool::start(1, QUEUE, 64, of_whom).expect("a thread");
             let of_thread = pool.acquire_ticket().expect("a place").compute(move |_| niceness()).await;

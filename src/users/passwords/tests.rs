@@ -1,10 +1,10 @@
-//! One password against one stored hash, and what it costs.
+//! Tests of checking passwords against stored hashes, and of the cost.
 
 use super::*;
 
 const PASSWORD: &str = "a quiet lantern over the weir";
 
-/// What NFKC changes, in two ways.
+/// Contains two kinds of characters that NFKC changes.
 const TYPED: &str = "ﬁne cafe\u{301} under the weir";
 
 /// Django's PBKDF2 with 1,000 iterations: `PBKDF2PasswordHasher().encode(password, "saltsaltsalt", iterations=1000)`.
@@ -17,7 +17,7 @@ const ARGON2_OF_TYPED: &str =
 
 fn hasher(memory: u32, iterations: u32) -> PasswordHasher {
     let argon2 = Params::new(memory, iterations, 1, None).expect("small but valid");
-    PasswordHasher::new(&PasswordConfig { min_length: 15, argon2, concurrency: 1 }, ThreadPriority::Usual)
+    PasswordHasher::new(&PasswordConfig { min_length: 15, argon2, concurrency: 1 }, ThreadPriority::Normal)
         .expect("a thread")
 }
 
@@ -25,14 +25,14 @@ async fn verify(hasher: &PasswordHasher, password: &str, stored: Option<&str>) -
     hasher.acquire_slot().expect("a place").verify(password, stored).await.expect("an answer")
 }
 
-/// Whether it is right, and how often argon2 was computed to find out.
+/// Whether the password is right, and the number of argon2 computations.
 async fn cost(hasher: &PasswordHasher, password: &str, stored: Option<&str>) -> (bool, u64) {
     let before = hasher.load().computed;
     let verdict = verify(hasher, password, stored).await;
     (matches!(verdict, PasswordCheck::Right { .. }), hasher.load().computed - before)
 }
 
-/// What is stored after a right password.
+/// The upgrade after a right password.
 async fn upgrade(hasher: &PasswordHasher, password: &str, stored: &str) -> Option<String> {
     match verify(hasher, password, Some(stored)).await {
         PasswordCheck::Right { upgrade } => upgrade,

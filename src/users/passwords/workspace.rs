@@ -1,4 +1,4 @@
-//! The memory that a hashing thread works in: its own, reused; and what a few old hashes need beyond, one at a time.
+//! Memory for hashing: each thread keeps a block of it, and larger hashes share one allocation at a time.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,32 +8,32 @@ use zeroize::Zeroize;
 
 use super::PasswordError;
 
-/// What the threads have in common.
+/// State shared by all threads.
 #[derive(Default)]
 pub(super) struct SharedState {
-    /// How often argon2 was computed.
+    /// Number of argon2 computations.
     pub(super) computed: AtomicU64,
-    /// Held by who needs more memory than a thread keeps: however many such hashes are stored, the machine has to
-    /// have room for one.
+    /// Held while a hash uses more memory than a thread keeps: whatever hashes are stored, only one such allocation
+    /// exists at a time.
     large: Mutex<()>,
 }
 
-/// What a thread works with.
+/// The working memory of a thread.
 pub(super) struct Workspace {
-    /// Asking the allocator for 19 MiB a login instead fragments its heaps and costs a quarter of the login in page
-    /// faults.
+    /// Kept between hashes. Allocating 19 MiB for each sign-in would fragment the heap and add a quarter to its time
+    /// in page faults.
     kept: Vec<Block>,
     size: usize,
     shared: Arc<SharedState>,
 }
 
 impl Workspace {
-    /// Room for so many blocks, from the first use on.
+    /// A workspace for this number of blocks, allocated on first use.
     pub(super) fn new(size: usize, shared: Arc<SharedState>) -> Self {
         Self { kept: Vec::new(), size, shared }
     }
 
-    /// Computes argon2.
+    /// Computes an argon2 hash.
     pub(super) fn argon2(
         &mut self,
         argon2: &Argon2<'_>,
@@ -43,28 +43,34 @@ impl Workspace {
     ) -> Result<(), PasswordError> {
         self.shared.computed.fetch_add(1, Relaxed);
         let count = argon2.params().block_count();
-        self.lend(count, |blocks| argon2.hash_password_into_with_memory(password, salt, digest, blocks))?
-            .map_err(|error| PasswordError::Failed(error.to_string()))
+        self.with_blocks(count, |blocks| {
+            argon2.hash_password_into_with_memory(password, salt, digest, blocks)
+        })?
+        .map_err(|error| PasswordError::Failed(error.to_string()))
     }
 
-    /// Does something that takes so much memory by itself, in bytes.
+    /// Runs work that allocates this number of bytes by itself.
     pub(super) fn with_room_for<T>(&self, bytes: usize, work: impl FnOnce() -> T) -> T {
         let is_large = bytes > self.size * Block::SIZE;
         let _alone = is_large.then(|| self.shared.large.lock().unwrap_or_else(PoisonError::into_inner));
         work()
     }
 
-    fn lend<T>(&mut self, count: usize, work: impl FnOnce(&mut [Block]) -> T) -> Result<T, PasswordError> {
+    fn with_blocks<T>(
+        &mut self,
+        count: usize,
+        work: impl FnOnce(&mut [Block]) -> T,
+    ) -> Result<T, PasswordError> {
         if count > self.size {
             return self.with_room_for(count * Block::SIZE, || {
                 let mut blocks = allocate(count)?;
-                Ok(wiped_after(&mut blocks, work))
+                Ok(with_blocks_zeroized(&mut blocks, work))
             });
         }
         if self.kept.is_empty() {
             self.kept = allocate(self.size)?;
         }
-        Ok(wiped_after(&mut self.kept[..count], work))
+        Ok(with_blocks_zeroized(&mut self.kept[..count], work))
     }
 }
 
@@ -76,8 +82,8 @@ fn allocate(count: usize) -> Result<Vec<Block>, PasswordError> {
     Ok(blocks)
 }
 
-/// What was derived from one user's password is gone before the next one's work.
-fn wiped_after<T>(blocks: &mut [Block], work: impl FnOnce(&mut [Block]) -> T) -> T {
+/// Zeroizes the memory afterwards, so that nothing derived from one user's password remains for the next.
+fn with_blocks_zeroized<T>(blocks: &mut [Block], work: impl FnOnce(&mut [Block]) -> T) -> T {
     let result = work(blocks);
     blocks.iter_mut().for_each(|block| block.as_mut().zeroize());
     result

@@ -1,4 +1,4 @@
-//! The run that is shown: the last of this machine, else the one that comes with the program.
+//! The comparison report that is shown: the last run on this machine, or else the one bundled with the program.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,69 +19,69 @@ use super::textbook::{self, MeasuredTable};
 use crate::crypto::sha256;
 use crate::error::Problem;
 
-/// What `dualauth compare` writes, as far as it is read here.
+/// The files of `dualauth compare` that are read here.
 const FILES: [&str; 3] = ["comparison.html", "comparison.json", "comparison.textbook.json"];
 
-/// The run of `docs/comparison.md`, as `dualauth compare --out docs` has written it.
-const OF_THE_DOCS: [&str; 3] = [
+/// The bundled report: the run of `docs/comparison.md`, as written by `dualauth compare --out docs`.
+const BUNDLED_FILES: [&str; 3] = [
     include_str!("../../../docs/comparison.html"),
     include_str!("../../../docs/comparison.json"),
     include_str!("../../../docs/comparison.textbook.json"),
 ];
 
-/// What is said where that one is shown.
-const ELSEWHERE: &str =
-    "Not measured on this machine: it is the run of docs/comparison.md, which comes with the program.";
+/// The note on the bundled report.
+const BUNDLED_NOTE: &str =
+    "Not measured on this machine: this is the run of docs/comparison.md, which comes with the program.";
 
-/// And before it, where there is another one.
-const OLD: &str =
-    "The last run on this machine was written by another version of the program, which this one can’t show.";
+/// The note before that, if there is a run of an incompatible version.
+const OTHER_VERSION_NOTE: &str =
+    "The last run on this machine was written by another version of the program, and can’t be shown.";
 
-/// The report that was written last, made ready once for each run.
+/// The latest report, rendered once for each run.
 #[derive(Debug)]
 pub struct LastReport {
     folder: PathBuf,
-    facts: SitePaths,
-    shown: Mutex<Option<(FileStates, Arc<RenderedReport>)>>,
+    site_paths: SitePaths,
+    cached: Mutex<Option<(FileStates, Arc<RenderedReport>)>>,
 }
 
-/// When a file was written, and how long it is; `None`: there is none.
+/// Modification time and size of each file; `None` if there is no such file.
 type FileStates = [Option<(SystemTime, u64)>; FILES.len()];
 
-/// Ready to be sent.
+/// A report, ready to be sent.
 #[derive(Debug)]
 pub(super) struct RenderedReport {
     pub(super) page: Bytes,
     pub(super) json: Bytes,
-    /// Changes with either.
+    /// Changes with the page and with the JSON.
     pub(super) tag: EntityTag,
 }
 
 impl LastReport {
-    /// Of the folder below the one for what belongs to this checkout, on a page of this site.
-    pub fn new(data: &Path, facts: SitePaths) -> Self {
-        Self { folder: Self::folder(data), facts, shown: Mutex::new(None) }
+    /// Reads reports from the folder `compare` below the data folder.
+    pub fn new(data: &Path, site_paths: SitePaths) -> Self {
+        Self { folder: Self::folder(data), site_paths, cached: Mutex::new(None) }
     }
 
-    /// Where the last run is, from where its page is made.
+    /// The folder of the last run.
     pub fn folder(data: &Path) -> PathBuf {
         data.join("compare")
     }
 
-    /// What is shown now. Another run may have been made: whether it has costs a look at three files, and to read them is done off
-    /// the worker, once.
-    pub(super) async fn shown(&self) -> Result<Arc<RenderedReport>, Problem> {
-        let mut shown = self.shown.lock().await;
+    /// The current report. Each call checks the three files' metadata for a newer run; only a new run is read and rendered,
+    /// on a blocking thread.
+    pub(super) async fn current(&self) -> Result<Arc<RenderedReport>, Problem> {
+        let mut cached = self.cached.lock().await;
         let state = FILES.map(|name| state(&self.folder.join(name)));
-        if let Some((of, shown)) = &*shown
+        if let Some((of, report)) = &*cached
             && *of == state
         {
-            return Ok(Arc::clone(shown));
+            return Ok(Arc::clone(report));
         }
-        let (folder, facts) = (self.folder.clone(), self.facts.clone());
-        let reading = tokio::task::spawn_blocking(move || RenderedReport::of(&folder, &facts));
+        let (folder, site_paths) = (self.folder.clone(), self.site_paths.clone());
+        let reading = tokio::task::spawn_blocking(move || RenderedReport::read(&folder, &site_paths));
         let fresh = Arc::new(reading.await.map_err(Problem::internal)?);
-        *shown = Some((state, Arc::clone(&fresh)));
+        *cached = Some((state, Arc::clone(&fresh)));
         Ok(fresh)
     }
 }
@@ -92,29 +92,29 @@ fn state(file: &Path) -> Option<(SystemTime, u64)> {
 }
 
 impl RenderedReport {
-    /// The run in this folder; the one of the docs where there is none that this version can show.
-    fn of(folder: &Path, facts: &SitePaths) -> Self {
+    /// The report in a folder, or the bundled one if there is none that this version can show.
+    fn read(folder: &Path, site_paths: &SitePaths) -> Self {
         let [html, json, measured] = FILES.map(|name| std::fs::read_to_string(folder.join(name)).ok());
         let article = html.as_deref().and_then(article);
         let json = json.filter(|json| is_report(json));
         let measured = measured.as_deref().and_then(MeasuredTable::parse);
-        // All files are shown or none, so that they agree.
+        // All files of a run or none, so that they are consistent.
         let (page, json) = match (article, json, measured) {
             (Some(article), Some(json), Some(measured)) => (textbook::page(&measured, article, None), json),
-            (Some(_), Some(_), None) => of_the_docs(&format!("{OLD} {ELSEWHERE}")),
-            _ => of_the_docs(ELSEWHERE),
+            (Some(_), Some(_), None) => bundled_report(&format!("{OTHER_VERSION_NOTE} {BUNDLED_NOTE}")),
+            _ => bundled_report(BUNDLED_NOTE),
         };
-        Self::ready(page::html("/compare", &page, facts), json)
+        Self::with_etag(page::html("/compare", &page, site_paths), json)
     }
 
-    fn ready(page: String, json: String) -> Self {
+    fn with_etag(page: String, json: String) -> Self {
         let hash = sha256([page.as_bytes(), json.as_bytes()].concat().as_slice());
         let tag = EntityTag::new_strong(URL_SAFE_NO_PAD.encode(&hash[..16]));
         Self { page: page.into(), json: json.into(), tag }
     }
 }
 
-/// Whether it is one, whatever is in it: that concerns whoever reads it.
+/// Returns `true` if the JSON looks like a report. Details are not validated: it is served unchanged.
 fn is_report(json: &str) -> bool {
     #[derive(Deserialize)]
     struct ReportShape {
@@ -126,13 +126,13 @@ fn is_report(json: &str) -> bool {
     serde_json::from_str::<ReportShape>(json).is_ok()
 }
 
-/// Its page and its JSON, both with this mark.
-#[expect(clippy::expect_used, reason = "a test reads them")]
-fn of_the_docs(mark: &str) -> (String, String) {
-    let [html, json, measured] = OF_THE_DOCS;
+/// The bundled report's page and JSON, both with a note.
+#[expect(clippy::expect_used, reason = "the files are bundled, and a test parses them")]
+fn bundled_report(note: &str) -> (String, String) {
+    let [html, json, measured] = BUNDLED_FILES;
     let article = article(html).expect("a page with an article");
     let measured = MeasuredTable::parse(measured).expect("all rows of the table");
-    (textbook::page(&measured, article, Some(mark)), with_warning(json, mark).expect("a report"))
+    (textbook::page(&measured, article, Some(note)), with_warning(json, note).expect("a report"))
 }
 
 fn with_warning(json: &str, warning: &str) -> Option<String> {
@@ -141,7 +141,7 @@ fn with_warning(json: &str, warning: &str) -> Option<String> {
     serde_json::to_string_pretty(&report).ok()
 }
 
-/// What a page that stands alone says below its heading.
+/// The content of a standalone report page below its heading.
 fn article(html: &str) -> Option<&str> {
     let (_, from_main) = html.split_once("<main>")?;
     let (main, _) = from_main.rsplit_once("</main>")?;
@@ -154,11 +154,11 @@ mod tests {
 
     #[test]
     fn the_run_of_the_docs_can_be_shown() {
-        let (page, json) = of_the_docs(ELSEWHERE);
+        let (page, json) = bundled_report(BUNDLED_NOTE);
         assert!(page.contains("<svg") && page.matches("<h1").count() == 1, "{page}");
         let report: Value = serde_json::from_str(&json).expect("JSON");
         assert!(is_report(&json) && report["variants"].as_array().is_some_and(|all| all.len() > 10));
-        assert_eq!(report["environment"]["warnings"][0], ELSEWHERE);
+        assert_eq!(report["environment"]["warnings"][0], BUNDLED_NOTE);
     }
 
     #[test]

@@ -1,11 +1,11 @@
-// The live cells of the table: somebody signs in in both modes, and each cell shows what happens to them.
+// The live cells of the comparison table: signs in a new user in both modes, and shows the result of each demonstration.
 
 import { BASE } from '../playground/base.js';
 
 const button = document.getElementById('show');
 const status = document.getElementById('outcome');
 
-// Where a cell says what happened.
+// Writes a result into its cell.
 const cell = (name, mode) => document.querySelector(`[data-live="${name}"][data-mode="${mode}"]`);
 function tell(name, mode, text) {
   const place = cell(name, mode);
@@ -13,7 +13,7 @@ function tell(name, mode, text) {
   place.dataset.seen = '';
 }
 
-// A request, and its answer with the time that it took.
+// Sends a request. Resolves to the response with its duration.
 async function ask(method, path, { body, headers = {}, credentials = 'omit' } = {}) {
   const began = performance.now();
   const response = await fetch(BASE + path, {
@@ -26,7 +26,7 @@ async function ask(method, path, { body, headers = {}, credentials = 'omit' } = 
   return { status: response.status, body: text ? JSON.parse(text) : null, ms: performance.now() - began };
 }
 
-// The same, when there is only one answer that will do.
+// The same, but throws unless the response is a success.
 async function must(method, path, options) {
   const answer = await ask(method, path, options);
   if (answer.status >= 400) throw new Error(answer.body?.detail ?? `${path} answered ${answer.status}`);
@@ -38,7 +38,7 @@ const bearer = (token) => ({ headers: { Authorization: `Bearer ${token}` } });
 const random = (length) =>
   Array.from(crypto.getRandomValues(new Uint8Array(length)), (byte) => (byte % 36).toString(36)).join('');
 
-// An account with a random name, signed in in both modes and both transports.
+// Registers a user with a random name, and signs in by both modes and both transports.
 async function signIn() {
   const [username, password] = [`compare-${random(10)}`, random(24)];
   await must('POST', '/session/register', { body: { username, email: `${username}@example.com`, password } });
@@ -83,7 +83,7 @@ async function showExposure(mode, { token }) {
   tell('xss', mode, `Live: this script ${byCookie}; the Bearer token it was handed begins with “${token[mode].slice(0, 12)}”, and it could send it anywhere.`);
 }
 
-// What a page of another site would have to know to change something in this person's name.
+// CSRF: an unsafe request by cookie fails without the token, which a page of another site does not know.
 async function showForgery(mode, { token, csrf }) {
   const forged = await ask('POST', `/${mode}/refresh`, { credentials: 'same-origin' });
   const own = await ask('POST', `/${mode}/refresh`, { credentials: 'same-origin', headers: { 'X-CSRF-Token': csrf[mode] } });
@@ -95,7 +95,7 @@ async function showLogout(mode, { token }) {
   const before = await ask('GET', `/${mode}/profile`, bearer(token[mode]));
   await must('POST', `/${mode}/logout`, bearer(token[mode]));
   const acknowledged = performance.now();
-  // How long after the logout the last request was sent that was accepted: how long an answer takes is not its life.
+  // Measures until the sending time of the last accepted request: the duration of a response must not count.
   let lived = null;
   let sent = acknowledged;
   let after = await ask('GET', `/${mode}/profile`, bearer(token[mode]));
@@ -109,7 +109,7 @@ async function showLogout(mode, { token }) {
   tell('logout', mode, `Live: a copy of the token was answered by ${before.status} before the logout, and ${fate}.`);
 }
 
-// The cookies as well: who looks on stays nobody.
+// Signs out, cookies included: the visitor must not stay signed in as the demonstration's user.
 async function leave({ csrf }) {
   for (const mode of ['session', 'jwt']) {
     await ask('POST', `/${mode}/logout`, { credentials: 'same-origin', headers: { 'X-CSRF-Token': csrf[mode] } });
@@ -140,7 +140,7 @@ let isBusy = false;
 button.addEventListener('click', async () => {
   if (isBusy) return;
   isBusy = true;
-  // Not `disabled`: the focus would be lost.
+  // Not `disabled`, which would lose the keyboard focus.
   button.setAttribute('aria-disabled', 'true');
   status.textContent = 'Signing in and trying …';
   try {

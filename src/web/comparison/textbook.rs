@@ -1,4 +1,5 @@
-//! The textbook's table: what it says, and what was measured, or can be seen live, in its place.
+//! The comparison page's table: the textbook's statements on sessions and JWTs, each with what was measured or can be tried
+//! live.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +7,15 @@ use serde::Deserialize;
 
 const SHELL: &str = include_str!("index.html");
 
-/// What a run has measured: `comparison.textbook.json`, as `dualauth compare` writes it.
+/// The measured cells of a run: `comparison.textbook.json`, as written by `dualauth compare`.
 #[derive(Debug, Deserialize)]
 pub(super) struct MeasuredTable {
-    /// Of a server that ran already: much can't be seen from outside.
+    /// `true` for a run against an already running server, where much can't be measured from outside.
     from_outside: bool,
     rows: BTreeMap<String, Cells>,
 }
 
-/// Sentences in HTML, of sessions and of JWTs. `None`: the run has not measured it.
+/// Sentences in HTML, for sessions and JWTs. `None`: not measured in this run.
 #[derive(Debug, Deserialize)]
 struct Cells {
     session: Option<String>,
@@ -22,7 +23,7 @@ struct Cells {
 }
 
 impl MeasuredTable {
-    /// `None`: another version's, which has other rows.
+    /// Parses the file. `None` if a row is missing, as in files of other versions.
     pub(super) fn parse(json: &str) -> Option<Self> {
         let measured: Self = serde_json::from_str(json).ok()?;
         let is_complete =
@@ -34,11 +35,11 @@ impl MeasuredTable {
 /// A row of the table.
 struct TableRow {
     aspect: &'static str,
-    /// What tutorials say, of sessions and of JWTs.
+    /// The tutorials' statements on sessions and JWTs.
     textbook: [&'static str; 2],
-    /// What a run calls it; `None`: it has to be seen.
+    /// The row's name in a run; `None` if it is not measured.
     measured: Option<&'static str>,
-    /// The name of the live demonstration of each, if there is one.
+    /// The name of the live demonstrations, if there are any.
     live: Option<&'static str>,
 }
 
@@ -99,12 +100,12 @@ const ROWS: [TableRow; 9] = [
     },
 ];
 
-/// The page: the table, of what was measured, and what the run says itself. `mark` is what has to be said of it first.
+/// The page: the table with the measured cells, and the run's own report (`article`). `mark` is a note at the top.
 pub(super) fn page(measured: &MeasuredTable, article: &str, mark: Option<&str>) -> String {
-    let rows: String = ROWS.iter().map(|row| line(row, measured)).collect();
+    let rows: String = ROWS.iter().map(|row| table_row(row, measured)).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
-            "<div class=\"report\"><p class=\"beware\"><strong>Beware.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
+            "<div class=\"report\"><p class=\"beware\"><strong>Warning.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
              this page again.</p></div>\n"
         )
     });
@@ -112,25 +113,25 @@ pub(super) fn page(measured: &MeasuredTable, article: &str, mark: Option<&str>) 
     shell.replace("<!-- article -->", article)
 }
 
-fn line(row: &TableRow, measured: &MeasuredTable) -> String {
+fn table_row(row: &TableRow, measured: &MeasuredTable) -> String {
     let cells = row.measured.and_then(|name| measured.rows.get(name));
     let [session, jwt] = [cells.and_then(|it| it.session.as_deref()), cells.and_then(|it| it.jwt.as_deref())];
     let [session, jwt] = [("session", session, row.textbook[0]), ("jwt", jwt, row.textbook[1])]
         .map(|(mode, sentences, textbook)| {
-            let found = row.measured.map_or_else(String::new, |_| found(sentences, measured.from_outside));
+            let result = row.measured.map_or_else(String::new, |_| measured_cell(sentences, measured.from_outside));
             let live = row.live.map_or_else(String::new, |name| {
                 format!("<p class=\"live\" data-live=\"{name}\" data-mode=\"{mode}\">Seen live: press the button above.</p>")
             });
-            format!("<td>{found}{live}<p class=\"textbook\">Textbook: {textbook}.</p></td>")
+            format!("<td>{result}{live}<p class=\"textbook\">Textbook: {textbook}.</p></td>")
         });
     format!("<tr><th scope=\"row\">{}</th>{session}{jwt}</tr>\n", row.aspect)
 }
 
-fn found(sentences: Option<&str>, from_outside: bool) -> String {
+fn measured_cell(sentences: Option<&str>, from_outside: bool) -> String {
     match sentences {
         Some(sentences) => format!("<p>{sentences}</p>"),
         None if from_outside => {
-            "<p class=\"unmeasured\">Not known of a server that is elsewhere.</p>".to_owned()
+            "<p class=\"unmeasured\">Can’t be measured from outside the server.</p>".to_owned()
         }
         None => "<p class=\"unmeasured\">Not measured in this run.</p>".to_owned(),
     }
@@ -155,7 +156,7 @@ mod tests {
             MeasuredTable::parse(&json(&[&rows[..], &["a_newer_one"]].concat())).expect("all rows");
         let page = page(&measured, "<p>the run</p>", None);
         assert_eq!(page.matches("<p><b>1</b></p>").count(), 5);
-        assert_eq!(page.matches("Not known of a server that is elsewhere").count(), 5);
-        assert!(page.contains("<p>the run</p>") && !page.contains("Beware"));
+        assert_eq!(page.matches("Can’t be measured from outside the server").count(), 5);
+        assert!(page.contains("<p>the run</p>") && !page.contains("Warning"));
     }
 }

@@ -1,7 +1,7 @@
-// Swagger UI for both modes: cookies ride along, and the CSRF header is added to what needs it.
+// Set-up of Swagger UI for both modes: cookies are sent automatically, and the CSRF header is added where needed.
 //
-// A CSRF token belongs to one login. The page keeps the ones that sign-in and refresh answer with, one for each
-// mode, in this tab's storage; where it has none, it asks the mode's own /csrf.
+// A CSRF token belongs to one login. The page stores the tokens from the responses of sign-in and refresh, one for each
+// mode, in this tab's session storage; if it has none, it requests one from the mode's /csrf.
 
 import { BASE } from "../playground/base.js";
 
@@ -51,7 +51,7 @@ function keepCsrfToken(response) {
   return response;
 }
 
-// The modes whose kept token is worth nothing any more; where in doubt, the page asks anew.
+// The modes whose stored token became invalid by a request; in doubt the page requests a new one.
 function endedBy(path, response) {
   if (response.obj?.code === "csrf_failed") return modesOf(path);
   if (!response.ok) return [];
@@ -59,8 +59,8 @@ function endedBy(path, response) {
   return path.endsWith("/logout") ? modesOf(path) : [];
 }
 
-// A padlock is closed where a credential goes along: a token from under Authorize, or a cookie, which Swagger UI itself
-// does not see. A route whose credential may be in its body instead is not closed by that.
+// Shows a closed padlock on routes for which a credential will be sent: a token from Authorize, or a cookie, which Swagger
+// UI itself can't see. Routes that accept the credential in the body instead do not count.
 const COOKIES = { session_cookie: "session", access_token_cookie: "jwt", refresh_token_cookie: "jwt" };
 
 const isAuthorized = (_, system) => (state, requirements) => {

@@ -1,4 +1,4 @@
-//! How credentials travel: the security schemes, which routes take none, and the header that goes with cookies.
+//! Security schemes of the OpenAPI document, the CSRF header of cookie routes, and authentication errors.
 
 use utoipa::openapi::Components;
 use utoipa::openapi::path::Operation;
@@ -9,38 +9,37 @@ use crate::error::Code;
 use super::super::SitePaths;
 use super::headers;
 
-// The security schemes, by the names that the routes use.
+// The names of the security schemes, as used in the routes.
 const BEARER: &str = "bearer";
 const SESSION_COOKIE: &str = "session_cookie";
 const ACCESS_TOKEN_COOKIE: &str = "access_token_cookie";
 const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
 const CLIENT_BASIC: &str = "client_basic";
 
-/// Declares the schemes.
-pub(super) fn declare(components: &mut Components, facts: &SitePaths) {
+/// Declares the security schemes.
+pub(super) fn declare(components: &mut Components, site_paths: &SitePaths) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An access token or a session token: what `login` gave."))
+        .description(Some("An access token or a session token, as issued by `login`."))
         .build();
     let client = HttpBuilder::new()
         .scheme(HttpAuthScheme::Basic)
-        .description(Some("A service's id and secret, as `dualauth client create` printed them."))
+        .description(Some("A client's id and secret, as printed by `dualauth client create`."))
         .build();
     let cookie = |name: &str| {
-        let text = "Rides along by itself. Over https its name has a prefix: `__Host-`, or `__Secure-` where that \
-                    can't be. COOKIE_NAME_PREFIX stands after that.";
+        let text = "Sent by the browser automatically. Over https its name has a prefix: `__Host-`, or `__Secure-` \
+                    where that is not possible, followed by COOKIE_NAME_PREFIX.";
         SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(name, text)))
     };
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     components.add_security_scheme(CLIENT_BASIC, SecurityScheme::Http(client));
-    components.add_security_scheme(SESSION_COOKIE, cookie(&facts.session_cookie));
-    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie(&facts.access_token_cookie));
-    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie(&facts.refresh_token_cookie));
+    components.add_security_scheme(SESSION_COOKIE, cookie(&site_paths.session_cookie));
+    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie(&site_paths.access_token_cookie));
+    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie(&site_paths.refresh_token_cookie));
     headers::declare_csrf(components);
 }
 
-/// A route that names no scheme says that it takes none; one that changes something and takes a cookie takes the CSRF
-/// header as well.
+/// Marks a route without security schemes as public, and adds the CSRF header to unsafe methods that accept a cookie.
 pub(super) fn complete(is_unsafe: bool, operation: &mut Operation) {
     let _ = operation.security.get_or_insert_default();
     if is_unsafe && takes_cookie(operation) {
@@ -53,27 +52,27 @@ fn takes_cookie(operation: &Operation) -> bool {
     schemes(operation).iter().any(|scheme| cookies.contains(&scheme.as_str()))
 }
 
-/// Whether it is a service that shows who it is, in the words of OAuth.
-pub(super) fn is_for_services(operation: &Operation) -> bool {
+/// Returns `true` if a route authenticates OAuth clients, so that its errors have an OAuth code.
+pub(super) fn takes_client_credentials(operation: &Operation) -> bool {
     schemes(operation).iter().any(|scheme| scheme == CLIENT_BASIC)
 }
 
-/// What may be wrong with the credentials that a route takes.
-pub(super) fn refusals(is_unsafe: bool, operation: &Operation) -> Vec<Code> {
+/// The error codes of a route's authentication.
+pub(super) fn auth_error_codes(is_unsafe: bool, operation: &Operation) -> Vec<Code> {
     let schemes = schemes(operation);
     if schemes.is_empty() {
         return Vec::new();
     }
-    let of_schemes = schemes.iter().flat_map(|scheme| refusals_of(scheme));
+    let scheme_codes = schemes.iter().flat_map(|scheme| scheme_error_codes(scheme));
     let csrf = (is_unsafe && takes_cookie(operation)).then_some(Code::CsrfFailed);
     [Code::MalformedRequest, Code::NotAuthenticated]
         .into_iter()
-        .chain(of_schemes.copied())
+        .chain(scheme_codes.copied())
         .chain(csrf)
         .collect()
 }
 
-fn refusals_of(scheme: &str) -> &'static [Code] {
+fn scheme_error_codes(scheme: &str) -> &'static [Code] {
     match scheme {
         BEARER => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked, Code::SessionExpired],
         ACCESS_TOKEN_COOKIE => &[Code::InvalidToken, Code::TokenExpired, Code::TokenRevoked],

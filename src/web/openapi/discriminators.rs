@@ -1,11 +1,12 @@
-//! Each variant of an answer as a schema of its own, and how to tell them apart: generators of clients merge variants that
-//! have no name into one type, which none of them fits.
+//! Named schemas and discriminators for `oneOf` variants. Client generators merge unnamed variants into one type, which fits
+//! none of them.
 
 use serde_json::{Map, Value, json};
 
-/// Gives every variant that has a title a component of that name. Where each has a member of a single value, that is the
-/// discriminator; what else they share is stated of the whole, which is then a base class to those who know no unions.
-pub(super) fn name(document: &mut Value) {
+/// Moves every titled variant to a component of that name. A member with a single, different value in each variant becomes
+/// the discriminator. Members that all variants share are repeated in the union, for generators that turn it into a base
+/// class.
+pub(super) fn name_variants(document: &mut Value) {
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) else {
         return;
     };
@@ -23,7 +24,7 @@ pub(super) fn name(document: &mut Value) {
 /// A variant with its name.
 type Named = (String, Map<String, Value>);
 
-/// The variants, if all of them are there and have a title.
+/// Takes the variants out of a union, if all of them have a title.
 fn take_variants(union: &mut Map<String, Value>) -> Option<Vec<Named>> {
     let variants = union.get("oneOf")?.as_array()?.iter().cloned();
     let named = variants.map(|mut variant| {
@@ -45,7 +46,7 @@ fn describe(union: &mut Map<String, Value>, mut variants: Vec<Named>) -> Vec<Nam
             .filter_map(|variant| Some((only_value(&variant.1, &tag)?.to_owned(), reference(variant).into())))
             .collect();
         union.insert("discriminator".to_owned(), json!({"propertyName": tag, "mapping": mapping}));
-        hand_on_examples(union, &mut variants, &tag);
+        move_examples(union, &mut variants, &tag);
     }
     let shared = shared(&variants);
     if !shared.is_empty() {
@@ -56,7 +57,7 @@ fn describe(union: &mut Map<String, Value>, mut variants: Vec<Named>) -> Vec<Nam
     variants
 }
 
-/// The member that has another single value in each.
+/// The discriminating member: one that has a single allowed value in each variant.
 fn tag(variants: &[Named]) -> Option<String> {
     let (_, first) = variants.first()?;
     let mut members = first.get("properties")?.as_object()?.keys();
@@ -70,8 +71,8 @@ fn only_value<'a>(variant: &'a Map<String, Value>, member: &str) -> Option<&'a s
     }
 }
 
-/// Each example goes to the variant that it is one of.
-fn hand_on_examples(union: &mut Map<String, Value>, variants: &mut [Named], tag: &str) {
+/// Moves each of the union's examples to its variant.
+fn move_examples(union: &mut Map<String, Value>, variants: &mut [Named], tag: &str) {
     let examples = union.shift_remove("examples");
     for example in examples.iter().filter_map(Value::as_array).flatten() {
         let kind = example.get(tag).and_then(Value::as_str);
@@ -81,7 +82,7 @@ fn hand_on_examples(union: &mut Map<String, Value>, variants: &mut [Named], tag:
     }
 }
 
-/// Where somebody who reads it looks for it.
+/// Lists the discriminator first, where a reader expects it.
 fn put_first(variant: &mut Map<String, Value>, tag: &str) {
     if let Some(members) = variant.get_mut("properties").and_then(Value::as_object_mut)
         && let Some(schema) = members.shift_remove(tag)
@@ -93,7 +94,7 @@ fn put_first(variant: &mut Map<String, Value>, tag: &str) {
     }
 }
 
-/// The members that are the same in each.
+/// The members that are identical in all variants.
 fn shared(variants: &[Named]) -> Map<String, Value> {
     let Some((_, first)) = variants.first() else { return Map::new() };
     let members = first.get("properties").and_then(Value::as_object).into_iter().flatten();

@@ -1,4 +1,4 @@
-//! The headers that many routes take or answer with, each declared once.
+//! Headers that many routes have in requests or responses, each declared once in the OpenAPI document.
 
 use serde_json::{Value, json};
 use utoipa::openapi::header::{Header, HeaderBuilder};
@@ -8,10 +8,10 @@ use utoipa::openapi::{Components, Ref, RefOr, Required};
 
 use crate::auth::CSRF_HEADER;
 
-/// The name of the parameter that is the CSRF header.
+/// The component name of the CSRF header's parameter.
 const CSRF_PARAMETER: &str = "CsrfToken";
 
-/// Declares them.
+/// Declares the response headers.
 pub(super) fn declare(components: &mut Components) {
     for (name, header) in [
         ("WWW-Authenticate", www_authenticate()),
@@ -23,27 +23,27 @@ pub(super) fn declare(components: &mut Components) {
     }
 }
 
-/// Declares the CSRF header, where there are routes that take it.
+/// Declares the CSRF header.
 pub(super) fn declare_csrf(components: &mut Components) {
     let csrf = ParameterBuilder::new()
         .name(CSRF_HEADER)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(
-            "The login's CSRF token, as it came with the login or from `csrf`. A request that a cookie authenticates \
-             needs it; one by Bearer token does not.",
+            "The login's CSRF token, from the response of `login` or `csrf`. Needed if a cookie authenticates the \
+             request, not with a Bearer token.",
         ))
         .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
     components.parameters.insert(CSRF_PARAMETER.to_owned(), csrf.build().into());
 }
 
-/// The CSRF header, for a route's parameters.
+/// A reference to the CSRF header's parameter.
 pub(super) fn csrf() -> RefOr<Parameter> {
     RefOr::Ref(Ref::new(format!("#/components/parameters/{CSRF_PARAMETER}")))
 }
 
-/// Those that a problem with this status has, by name.
-pub(super) fn of_problem(status: u16) -> impl Iterator<Item = (&'static str, RefOr<Header>)> {
+/// The headers of a problem response with this status, by name.
+pub(super) fn problem_headers(status: u16) -> impl Iterator<Item = (&'static str, RefOr<Header>)> {
     let names: &[&str] = match status {
         401 => &["WWW-Authenticate"],
         429 => &["Retry-After", "RateLimit", "RateLimit-Policy"],
@@ -54,22 +54,22 @@ pub(super) fn of_problem(status: u16) -> impl Iterator<Item = (&'static str, Ref
 }
 
 fn www_authenticate() -> Header {
-    let description = "Which scheme to use, and whether a token was sent that is no good (RFC 6750, section 3), or not enough (RFC 9470, section 3).";
+    let description = "The scheme to use, and an error code if the token was invalid (RFC 6750, section 3) or the authentication insufficient (RFC 9470, section 3).";
     header(Type::String, description, json!(r#"Bearer error="invalid_token""#))
 }
 
 fn retry_after() -> Header {
-    header(Type::Integer, "When to try again, in seconds (RFC 9110, section 10.2.3).", json!(2))
+    header(Type::Integer, "Seconds until the next attempt makes sense (RFC 9110, section 10.2.3).", json!(2))
 }
 
 fn rate_limit() -> Header {
-    let description = "What is left of the limit, and in how many seconds there is more \
+    let description = "The remaining quota, and the seconds until there is more \
                        (draft-ietf-httpapi-ratelimit-headers-10).";
     header(Type::String, description, json!(r#""login";r=0;t=12"#))
 }
 
 fn rate_limit_policy() -> Header {
-    let description = "The limit: so many in so many seconds (draft-ietf-httpapi-ratelimit-headers-10).";
+    let description = "The limit: a quota per window in seconds (draft-ietf-httpapi-ratelimit-headers-10).";
     header(Type::String, description, json!(r#""login";q=60;w=60"#))
 }
 

@@ -1,5 +1,4 @@
-//! The routes that every mode has, as each mode has them: its name in their ids and tags, and what it says of its part in
-//! them.
+//! Documents the common routes for each mode: tags, operation ids, and the mode's own descriptions.
 
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::header::HeaderBuilder;
@@ -15,7 +14,7 @@ use super::operations;
 
 const JSON: &str = "application/json";
 
-/// Completes the routes below the mode's name that are not its own: those have no tag yet.
+/// Completes the common routes below the mode's name. They are recognised by having no tag yet.
 pub(super) fn complete(document: &mut OpenApi, mode: &dyn Mode) {
     let name = mode.name();
     for (path, item) in &mut document.paths.paths {

@@ -1,4 +1,5 @@
-//! The problems that routes answer with: those that they name, and those that follow from what else they say.
+//! Problem responses of the OpenAPI document: those that a route declares, and those implied by its method, body and
+//! credentials.
 
 use std::collections::BTreeSet;
 
@@ -13,40 +14,40 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::error::{Code, FieldError, PROBLEM_JSON, Problem};
 use crate::http::form::FORM;
-use crate::oauth::{OAuthError, in_oauth_terms};
+use crate::oauth::{OAuthError, with_oauth_error};
 use crate::web::health::HealthReport;
 
 use super::{credentials, headers};
 
-/// A head that is too large, which any route may refuse.
+/// The statuses for a request head that is too large, possible on any route.
 const TOO_LARGE_HEAD: [StatusCode; 2] =
     [StatusCode::URI_TOO_LONG, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE];
 
-/// What problems of some kinds say beside the members that each has (RFC 9457, section 3.2).
+/// The extension members of problem documents (RFC 9457, section 3.2).
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "read by the derived schema alone")]
 struct Extensions {
-    /// With `validation_failed`: every member or parameter that is wrong.
+    /// With `validation_failed`: every invalid member or parameter.
     #[schema(required = false, nullable = false)]
     errors: Vec<FieldError>,
-    /// From the routes of OAuth's standards: the kind of problem in their words.
+    /// On OAuth routes: the OAuth error code.
     #[schema(required = false, nullable = false)]
     error: OAuthError,
-    /// From `/health/ready`: which part it is.
+    /// From `/health/ready`: the status of each component.
     #[schema(required = false, nullable = false)]
     checks: HealthReport,
-    /// With `insufficient_user_authentication`: the ways to step up by which this login would do; empty: there is none.
+    /// With `insufficient_user_authentication`: the step-up methods that would suffice; empty if there are none.
     #[schema(required = false, nullable = false, example = json!(["password"]))]
     methods: Vec<String>,
-    /// The same: what the login's proofs must come to, if they don't (RFC 9470).
+    /// With `insufficient_user_authentication`: the required assurance level, if that is missing (RFC 9470).
     #[schema(required = false, nullable = false, example = "aal2")]
     acr_values: String,
-    /// The same: how many seconds ago the last proof may have come at the most.
+    /// With `insufficient_user_authentication`: the maximum age of the authentication, in seconds, if that is exceeded.
     #[schema(required = false, nullable = false, example = 600)]
     max_age: u32,
 }
 
-/// Describes the extension members where problems are described.
+/// Adds the extension members to the schema `Problem`.
 pub(super) fn declare(components: &mut Components) {
     if let (Some(RefOr::T(Schema::Object(problem))), RefOr::T(Schema::Object(extensions))) =
         (components.schemas.get_mut("Problem"), Extensions::schema())
@@ -55,17 +56,20 @@ pub(super) fn declare(components: &mut Components) {
     }
 }
 
-/// Adds them: those that a route names itself, by their codes, and those that follow from its credentials, its body and
-/// its method.
+/// Adds the problem responses of a route: the declared ones, and those implied by its credentials, body and method.
 pub(super) fn add(is_unsafe: bool, operation: &mut Operation) {
     let mut codes = vec![Code::Internal];
     codes.extend(is_unsafe.then_some(Code::CrossOrigin));
-    codes.extend(of_body(operation));
-    codes.extend(credentials::refusals(is_unsafe, operation));
+    codes.extend(body_error_codes(operation));
+    codes.extend(credentials::auth_error_codes(is_unsafe, operation));
     let head = TOO_LARGE_HEAD.map(|status| (status.as_u16(), Code::MalformedRequest));
-    let codes: Vec<(u16, Code)> =
-        codes.into_iter().map(|code| (code.status(), code)).chain(head).chain(named(operation)).collect();
-    let is_oauth = credentials::is_for_services(operation);
+    let codes: Vec<(u16, Code)> = codes
+        .into_iter()
+        .map(|code| (code.status(), code))
+        .chain(head)
+        .chain(declared_problems(operation))
+        .collect();
+    let is_oauth = credentials::takes_client_credentials(operation);
     for status in codes.iter().map(|(status, _)| *status).collect::<BTreeSet<_>>() {
         let of_status = codes.iter().filter(|(of, _)| *of == status).map(|(_, code)| *code).collect();
         let problem = problem(status, &of_status, is_oauth);
@@ -73,16 +77,15 @@ pub(super) fn add(is_unsafe: bool, operation: &mut Operation) {
     }
 }
 
-fn of_body(operation: &Operation) -> Vec<Code> {
+fn body_error_codes(operation: &Operation) -> Vec<Code> {
     let Some(body) = &operation.request_body else { return Vec::new() };
     let is_form = matches!(body, RefOr::T(body) if body.content.contains_key(FORM));
     let codes = [Code::MalformedRequest, Code::UnsupportedMediaType, Code::PayloadTooLarge, Code::Timeout];
     codes.into_iter().chain((!is_form).then_some(Code::ValidationFailed)).collect()
 }
 
-/// A route names a problem by a response whose description is the code. Its status may be another than the code's
-/// own.
-fn named(operation: &Operation) -> Vec<(u16, Code)> {
+/// The declared problems: responses whose description is a code. The status may differ from the code's default.
+fn declared_problems(operation: &Operation) -> Vec<(u16, Code)> {
     let responses = operation.responses.responses.iter();
     let named = responses.filter_map(|(status, response)| match response {
         RefOr::T(response) => {
@@ -94,12 +97,12 @@ fn named(operation: &Operation) -> Vec<(u16, Code)> {
     named.collect()
 }
 
-/// `is_oauth`: it says what went wrong in OAuth's words as well.
+/// The response for one status. `is_oauth`: its examples have an OAuth error code.
 fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
     let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
     let examples = codes.iter().map(|code| {
         let problem = Problem::new(*code, code.title()).with_status(status);
-        let problem = if is_oauth { in_oauth_terms(problem) } else { problem };
+        let problem = if is_oauth { with_oauth_error(problem) } else { problem };
         let example = serde_json::to_value(problem).ok();
         (code.as_str(), ExampleBuilder::new().summary(code.title()).value(example).build())
     });
@@ -109,6 +112,6 @@ fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
         .build();
     let mut response =
         ResponseBuilder::new().description(words.join(", ")).content(PROBLEM_JSON, content).build();
-    response.headers.extend(headers::of_problem(status).map(|(name, header)| (name.to_owned(), header)));
+    response.headers.extend(headers::problem_headers(status).map(|(name, header)| (name.to_owned(), header)));
     response
 }

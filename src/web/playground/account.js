@@ -1,4 +1,4 @@
-// What concerns every login of the account, and which credential counts when several are sent.
+// The account's section of the page: all logins of the user, and which credential wins if several are sent.
 
 import { changePassword, precedence, signOutEverywhere } from "./actions.js";
 import { byId, el } from "./dom.js";

@@ -1,12 +1,12 @@
-// What a person can do with a credential. Each answers what came of it: a headline, the problem if there was one, and
-// which credentials should be dead by it.
+// The actions on a credential. Each resolves to its outcome: a headline, the problem if there was one, and the credentials
+// that should be invalid afterwards.
 
 import { overwrite } from "./cookies.js";
 import { milliseconds } from "./dom.js";
 import { exchange } from "./exchange.js";
 import { asAdministrator, withASlip } from "./jwt.js";
 
-// No answer, one that there are too many requests, and one of a fault don't say what became of what was asked.
+// Whether a response shows the effect of a request: not if there is none, nor on too many requests or a server error.
 const tells = ({ status }) => status !== 0 && status !== 429 && status < 500;
 
 function refused(who, what, record) {
@@ -52,7 +52,7 @@ export async function refresh(slot) {
   return { headline: `${slot.name}: ${afterRefresh(slot, look)}` };
 }
 
-// `look`: what came of asking with the old token.
+// `look`: the response to a request with the old token.
 function afterRefresh(slot, look) {
   if (look.isOk && slot.mode === "session") return "a new session id, the same login. The old one is good for a moment, since requests of other tabs may be under way with it.";
   if (look.isOk) return "new tokens, the same login. The old access token is still good, until its exp or the login's end.";
@@ -60,7 +60,7 @@ function afterRefresh(slot, look) {
   return `a new token, the same login. The old one is good no more (${look.problem.code}).`;
 }
 
-// What a thief would do who has copied the refresh token, and what a second tab does by accident.
+// Uses the refresh token again, as a thief would who has copied it, or a second tab by accident.
 export async function reuse(slot) {
   const body = { refresh_token: slot.oldRefreshToken };
   const record = await slot.ask("POST", "/jwt/refresh", { headers: {}, body, note: "with the old refresh token" });
@@ -75,7 +75,7 @@ export async function reuse(slot) {
   };
 }
 
-// A copy of the token is changed and sent. The real one stays as it is.
+// Sends a modified copy of the token.
 async function sendForged(slot, { token, mark }, what) {
   const record = await slot.ask("GET", slot.profilePath, { headers: slot.headers("GET", { token }), note: what, mark });
   if (record.isOk) return { headline: `${slot.name}: accepted, ${what}. It should not be!` };
@@ -86,7 +86,7 @@ export const tamperWithClaims = (slot) => sendForged(slot, asAdministrator(slot.
 
 export const tamperWithToken = (slot) => sendForged(slot, withASlip(slot.token), "with one character changed");
 
-// A script can't read the cookie, nor write over it. What is left to try is a change without the CSRF token.
+// A script can neither read nor overwrite the cookie, so the attack to try is an unsafe request without the CSRF token.
 export async function tamperWithCookie(slot) {
   const isWritten = overwrite(slot.mode);
   const record = await slot.ask("POST", `/${slot.mode}/refresh`, { headers: {}, note: "without the CSRF token" });
@@ -111,7 +111,7 @@ function whyNotSignedOut(slot, { status }) {
   return slot.isCookie ? "there was nothing to sign out of. Its cookie is cleared all the same." : "there was nothing to sign out of.";
 }
 
-// Signs in once more, as if elsewhere, and has the server end the login from there.
+// Signs in again, as if on another device, and ends the login from there.
 export async function revoke(slot, { username, password }) {
   const note = "another device";
   const body = { username, password, transport: "bearer", device_name: note };
@@ -146,7 +146,7 @@ export async function changePassword(slot, slots, { current, wanted }) {
   };
 }
 
-// Sends several credentials at once, and sees which one the server goes by.
+// Sends several credentials at once, and shows which one the server used.
 export async function precedence(slot, kind) {
   const token = { bearer: slot?.token, bad: "no-such-token", none: null }[kind];
   const headers = token ? { Authorization: `Bearer ${token}` } : {};

@@ -1,4 +1,4 @@
-// The board: which credentials are good, and what happened last.
+// The status board: which credentials are valid, and the outcome of the last action.
 
 import { code, el, milliseconds } from "./dom.js";
 
@@ -15,10 +15,10 @@ export function fateInWords({ by, code: word, after, looks }) {
   return `${by}, and refused ${milliseconds(after)} after the answer to that, at ${request} (${word})`;
 }
 
-// How soon one died, if that was seen.
+// The time from an action to a credential's end, if it was measured.
 const soon = ({ after }) => (after === undefined ? "" : ` after ${milliseconds(after)}`);
 
-// One entry for each credential, which leads to its card.
+// The entry of each credential, which links to its card.
 export function pills(list, slots) {
   const all = slots.map((slot) => {
     const state = el("span", { class: "state" });
@@ -36,7 +36,7 @@ export function pills(list, slots) {
   };
 }
 
-// Tells what came of an action, to eyes and ears alike.
+// Shows the outcome of an action, and announces it to screen readers.
 export function news(region) {
   return ({ headline, problem = null, requestId = null, fates = [], offer = null }) => {
     region.dataset.refused = String(problem !== null);
@@ -50,7 +50,7 @@ export function news(region) {
   };
 }
 
-// A problem document (RFC 9457) in words, with what to ask the operator by.
+// A problem document (RFC 9457) as text, with the request id for the operator.
 function told({ title, detail, code: word, errors = [] }, requestId) {
   const wrong = errors.map(({ pointer, detail }) => `${pointer.slice(1) || "the body"} ${detail}`).join("; ");
   return el("p", { class: "problem" }, `${title}. ${wrong ? `${wrong}.` : detail} `, code(word),
@@ -59,7 +59,7 @@ function told({ title, detail, code: word, errors = [] }, requestId) {
 
 const AS_EXPECTED = [["dead", "Dead", soon], ["expired", "Run out"], ["alive", "Alive"]];
 
-// What nobody may miss, however small the screen.
+// Outcomes that must be visible on every screen size.
 const ALARMS = [
   ["late", "Still alive, and should not be", soon],
   ["unknown", "Could not be asked", ({ status }) => ` (${status === 0 ? "no answer" : status})`],
@@ -76,7 +76,7 @@ function paragraph(name, fates, kinds) {
 
 const MARGIN_PX = 12;
 
-// What one jumps or tabs to must not end up under the board.
+// Keeps targets of links and of the keyboard focus from being hidden by the sticky board.
 export function keepClear(board) {
   const makeRoom = () => {
     const isInTheWay = getComputedStyle(board).position === "sticky";

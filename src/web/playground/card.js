@@ -1,4 +1,4 @@
-// One credential on the page: what it is, what one can do with it, and what of it travels.
+// The card of a credential: its content, its actions, and what is sent with requests.
 
 import { BASE } from "./base.js";
 import { atTime, countdown } from "./clock.js";
@@ -15,7 +15,7 @@ const ABOUT = {
   "jwt-bearer": "The page keeps both tokens and sends the signed one in a header. Whoever holds it can read it, as you can below, and use it until it is revoked or runs out.",
 };
 
-// What can be folded out, with what it says of a credential.
+// The expandable details of a credential.
 const FOLDS = [
   ["Set-Cookie, explained", cookiesExplained],
   ["The token, decoded", tokenDecoded],
@@ -23,7 +23,7 @@ const FOLDS = [
   ["Requests and answers", exchanges],
 ];
 
-// `verbs`: what can be done, each with a label, a way to do it, and a reason why not now, if there is one.
+// `verbs`: the actions, each with a label, a function, and the reason why it is unavailable now, if it is.
 export function card(slot, verbs, press) {
   const heading = el("h3", { id: `${slot.id}-name` }, slot.isCookie ? "By cookie" : "By Bearer token");
   const state = el("p", { class: "state" });
@@ -68,7 +68,7 @@ function stateInWords(slot) {
   return [el("span", { "aria-hidden": "true" }, sign), ` ${word}`, slot.death ? el("span", { class: "cause" }, `: ${fateInWords(slot.death)}`) : ""];
 }
 
-// What goes along with the next request, as it is on the wire.
+// The headers that the next request will send.
 function travels(slot) {
   const lines = slot.isCookie ? cookieLines(slot) : [["Authorization", `Bearer ${slot.token}`, "every request for this login"]];
   const items = lines.map(([name, value, when, size]) => {
@@ -78,7 +78,7 @@ function travels(slot) {
   return el("section", { class: "travels" }, el("h4", {}, "What travels next time"), el("ul", {}, items));
 }
 
-// The three parts of a JWT, as they are told apart below.
+// The three parts of a JWT, marked up as in the explanation below.
 function inParts(value) {
   const parts = value.split(".");
   if (parts.length !== 3) return value;
@@ -88,7 +88,7 @@ function inParts(value) {
 
 const PARTS = ["jwt-header", "jwt-claims", "jwt-signature"];
 
-// Where a mode's cookies go along.
+// The paths for which a mode's cookies are sent.
 const ERRANDS = {
   session: [["sessionid", "/", "every request"]],
   jwt: [["access_token", "/", "every request"], ["refresh_token", "/jwt/", "requests below /jwt"]],

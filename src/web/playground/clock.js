@@ -1,10 +1,10 @@
-// The server's clock: what ends when is told in the server's time, and this machine's may go wrong.
+// The server's clock, estimated from its responses: expiry times are in server time, and this machine's clock may differ.
 
 import { el } from "./dom.js";
 
 let ahead = 0;
 
-// At the moment when it is this time over there.
+// Sets the clock: the server's current time.
 export const setClock = (time) => {
   ahead = Date.parse(time) - Date.now();
 };
@@ -29,13 +29,13 @@ function inWords(seconds) {
     .join(" ");
 }
 
-// Counts down to a time, second by second.
+// An element that counts down to a time, updated every second.
 export const countdown = (time) =>
   el("time", { datetime: time, class: "countdown", title: atTime(time) }, inWords(secondsUntil(time)));
 
 export const atTime = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-// `onEnd`: what to do when a time has come, once for each; it answers whether it could do it now.
+// `onEnd` is called once for each time that has passed; it returns whether it could run now.
 export function startTicking(onEnd) {
   const seen = new Set();
   setInterval(() => {

@@ -1,4 +1,4 @@
-// The cookies of this server, which no script can read: what the contract says of them, and which ones the browser holds.
+// A model of this server's cookies, which scripts can't read: their attributes, and which ones the browser should hold.
 
 import { BASE } from "./base.js";
 import { secondsUntil } from "./clock.js";
@@ -11,7 +11,7 @@ const KINDS = {
   refresh_token: { path: `${BASE}/jwt`, sameSite: "Strict", holds: "What buys the next access token." },
 };
 
-// As the server calls them, with whatever it was told to put before their names.
+// The cookies' full names, with the server's prefixes.
 const [sessionid, access_token, refresh_token] = document.querySelector("meta[name=cookie-names]").content.split(" ");
 const NAMES = { sessionid, access_token, refresh_token };
 
@@ -21,7 +21,7 @@ export const HIDDEN = "‹hidden›";
 
 export const nameOf = (kind) => NAMES[kind];
 
-// A cookie that a sign-in or a refresh sets.
+// A cookie that sign-in or refresh sets.
 const set = (kind, life) => {
   const { path, sameSite } = KINDS[kind];
   const lasting = life === null ? [] : [`Max-Age=${life}`];
@@ -32,7 +32,7 @@ const set = (kind, life) => {
   };
 };
 
-// What such an answer sets. With "remember me", for as long as what is in the cookie lives.
+// The cookies that such a response sets. With "remember me" they have the lifetime of their content.
 export function setBy(mode, { login, expires_in }) {
   return OF_MODE[mode].map((kind) => {
     const life = kind === "access_token" ? expires_in : secondsUntil(login.expires_at);
@@ -40,7 +40,7 @@ export function setBy(mode, { login, expires_in }) {
   });
 }
 
-// What an answer clears when a login that travels by cookie is over.
+// The cookies that a response clears when a login by cookie has ended.
 export const clearedBy = (mode) =>
   OF_MODE[mode].map((kind) => {
     const cookie = set(kind, 0);
@@ -78,7 +78,7 @@ const PATH = {
   [`${BASE}/jwt`]: `It goes along below ${BASE}/jwt alone: no other route sees it.`,
 };
 
-// Which ones the browser holds. A page can only keep book: it can't look. The names, and nothing else, outlive a reload.
+// The cookies that the browser holds, as recorded by this page: it can't read them. Only the names survive a reload.
 const BOOK = "dualauth.playground.cookies";
 const held = new Set(JSON.parse(sessionStorage.getItem(BOOK) ?? "[]"));
 
@@ -94,10 +94,10 @@ export const isHeld = (kind) => held.has(kind);
 
 export const holdsAnyOf = (mode) => OF_MODE[mode].some(isHeld);
 
-// Those that the browser adds to a request to this path (RFC 6265, section 5.4).
+// The cookies that the browser sends to a path (RFC 6265, section 5.4).
 export const sentTo = (path) => [...held].filter((kind) => KINDS[kind].path === "/" || path.startsWith("/jwt/"));
 
-// Tries to put a forged value over the real one, and says whether a script could do that.
+// Tries to overwrite a cookie by script. Returns whether that succeeded.
 export function overwrite(mode) {
   const name = nameOf(OF_MODE[mode][0]);
   const rest = IS_HTTPS ? "; Path=/; Secure" : "; Path=/";
@@ -107,8 +107,8 @@ export function overwrite(mode) {
   return isSeen;
 }
 
-// How long the values are. A session id's signature has a few characters that a cookie spells in three, and an id that a
-// refresh gave says of which refresh; a JWT is as long as the one of the same user that came by Bearer.
+// The lengths of the values. A signed session id has some percent-encoded characters, and is longer after a refresh, when it
+// contains a generation; a JWT is as long as the same user's JWT by Bearer.
 const SESSION_ID = { first: 94, later: 121 };
 const lengths = { sessionid: SESSION_ID.first, access_token: null, refresh_token: null };
 
@@ -117,7 +117,7 @@ export const learnLengths = ({ access_token, refresh_token }) =>
 
 export const learnSessionId = (which) => Object.assign(lengths, { sessionid: SESSION_ID[which] });
 
-// What the header of these cookies comes to, in bytes, with its name and the end of its line.
+// The size of the Cookie header with these cookies in bytes, its name and line end included.
 export function sizeOf(kinds) {
   const each = kinds.map((kind) => (lengths[kind] === null ? NaN : nameOf(kind).length + 1 + lengths[kind]));
   const all = each.reduce((sum, size) => sum + size, "Cookie: \r\n".length + 2 * (kinds.length - 1));

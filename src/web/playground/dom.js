@@ -1,4 +1,4 @@
-// Elements, made without a word of HTML: what a server says is text here, and never markup.
+// Creates elements without parsing HTML: the server's data is always inserted as text, never as markup.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -13,11 +13,11 @@ export function el(tag, attributes = {}, ...children) {
 
 export const code = (text) => el("code", {}, text);
 
-// Names and what they stand for, one below the other.
+// A description list.
 export const definitions = (pairs) =>
   el("dl", { class: "facts" }, pairs.map(([term, meaning]) => el("div", {}, el("dt", {}, term), el("dd", {}, meaning))));
 
-// A button that can't do its work for now stays where the keyboard finds it, and says why when it is pressed.
+// A button that stays focusable while it is unavailable, and then shows the reason when pressed.
 export function button(label, onPress, attributes = {}) {
   const element = el("button", { type: "button", ...attributes }, label);
   element.addEventListener("click", onPress);

@@ -1,11 +1,11 @@
-// One request and its answer, as far as a page can see them.
+// An HTTP exchange: a request and its response, as far as a page can see them.
 
 import { BASE } from "./base.js";
 import { sentTo } from "./cookies.js";
 
 const PATIENCE_S = 30;
 
-// `cookies`: whether the browser may add those that it holds, and keep those that come back.
+// `cookies`: whether the browser may send cookies, and store those of the response.
 export async function exchange({ method = "GET", path, headers = {}, body, cookies = false, note = null, mark = null }) {
   const text = body === undefined ? undefined : JSON.stringify(body);
   const sent = text === undefined ? headers : { ...headers, "Content-Type": "application/json" };

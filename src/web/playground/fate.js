@@ -1,26 +1,26 @@
-// What an action did to each credential: all are asked, those that should die until they are dead.
+// Observes the effect of an action on every credential: probes each once, and those that should end until they do.
 
 import { exchange } from "./exchange.js";
 
 const PAUSE_MS = 4;
 const PATIENCE_MS = 1500;
 
-// The jar is the browser's, and other tabs put cookies into it.
+// The cookie may have been replaced, since other tabs share the browser's cookies.
 const TAKEN = { by: "another sign-in in this browser, which took its cookie's place", code: "replaced" };
 
 const FORGOTTEN = "the browser has forgotten the cookie, so there is nothing left to show";
 
-// Refused like this is also a token whose login is alive. So it tells nothing of what an action did.
+// Codes that a token also gets while its login is live, so that they don't show the effect of an action.
 const SAYS_NOTHING = ["token_expired", "not_authenticated"];
 
-// `doomed`: those that should be dead by the action. `since`: when the answer to it came in, by performance.now().
+// `doomed`: the credentials that the action should have ended. `since`: when its response arrived, by performance.now().
 export function settle(slots, { doomed = [], since, by }) {
   const endOf = (slot) => (doomed.includes(slot) ? { since, by } : null);
   const open = slots.filter((slot) => slot.isAlive || (slot.state === "expired" && endOf(slot)));
   return Promise.all(open.map((slot) => watch(slot, endOf(slot))));
 }
 
-// `end`: what should have ended it, and when; null if nothing should.
+// `end`: the action that should have ended it, and when; null if none should.
 async function watch(slot, end) {
   if (end && slot.isForgotten) return bury(slot, { by: `${end.by}, and ${FORGOTTEN}` });
   if (end && !slot.isAlive) return bury(slot, { by: end.by });
@@ -44,14 +44,14 @@ function bury(slot, death) {
   return { slot, fate: "dead", after: death.after };
 }
 
-// One that is refused although nothing was done to it.
+// A credential that is refused although no action should have ended it.
 async function pronounce(slot, code) {
   if (!(await slot.hasRunOut(code))) return bury(slot, { by: "something else", code });
   slot.runOut(code);
   return { slot, fate: "expired" };
 }
 
-// The server's own record of each login, from whichever credential can ask for it.
+// The server's list of logins, requested with any credential that is valid.
 export async function readRecords(slots) {
   const asking = ["session-bearer", "jwt-bearer", "jwt-cookie", "session-cookie"]
     .map((id) => slots.find((slot) => slot.id === id))
@@ -60,7 +60,7 @@ export async function readRecords(slots) {
   for (const slot of slots) {
     const isKnown = isOk && slot.user?.user_id === asking.user.user_id;
     const record = isKnown ? json.logins.find((login) => login.id === slot.login?.id) : undefined;
-    // Whoever is not on the first page may be on another.
+    // A login that is not on this page of the list may be on a later one.
     slot.record = record ?? (isKnown && json.next === null ? null : undefined);
   }
 }

@@ -1,4 +1,4 @@
-// Access tokens: what is in them, and what becomes of one that somebody changes.
+// Access tokens: decoding, and modified copies for the attacks.
 
 export const HEADER = {
   alg: "How it is signed.",
@@ -34,15 +34,15 @@ export function decode(token) {
   return { header: read(header), claims: read(claims), signature };
 }
 
-// The same token, with the claim that its bearer is an administrator; and where it differs.
+// A copy of the token with the role `admin` in its claims, and the range that differs.
 export function asAdministrator(token) {
   const [header, claims, signature] = token.split(".");
   const forged = write({ ...read(claims), roles: ["admin"] });
   return { token: [header, forged, signature].join("."), mark: [header.length + 1, header.length + 1 + forged.length] };
 }
 
-// The same token, with one character changed in the middle of what comes after the last dot, or of the whole: the last
-// character may have bits that don't count.
+// A copy of the token with one character changed, in the middle of its signature or of the whole: the last character may
+// have bits that are ignored.
 export function withASlip(token) {
   const start = token.lastIndexOf(".") + 1;
   const place = start + Math.floor((token.length - start) / 2);

@@ -1,4 +1,4 @@
-// The page put together: four credentials, what can be done with each, and what came of it.
+// Entry point: connects the four credentials, their actions, the board and the account's section.
 
 import { accountPanel } from "./account.js";
 import * as actions from "./actions.js";
@@ -54,7 +54,7 @@ function press(slot, verb) {
 
 const isBusy = () => document.body.dataset.busy === "true";
 
-// One thing at a time: what it did to whom is to be seen.
+// Runs one action at a time, so that its effects can be observed.
 async function run(act, slot = null) {
   if (isBusy()) return tell({ headline: "One moment: the last action is not done yet." });
   document.body.dataset.busy = "true";
@@ -95,7 +95,7 @@ async function register() {
   return { ...outcome, offer: button(`Sign in as ${person.username} instead`, takeTheOffer) };
 }
 
-// The offer goes when it is taken, and the keyboard must not be left nowhere.
+// The button disappears when it is used, so the focus is moved first.
 function takeTheOffer() {
   byId("sign-in-all").focus();
   run(signInAll);
@@ -112,7 +112,7 @@ async function signInAll() {
   return { headline: whoIsSignedIn(waiting.length > 0) };
 }
 
-// Those that were alive before may be somebody else's.
+// Credentials that were valid before may belong to another user.
 function whoIsSignedIn(isAnybodyNew) {
   const users = new Map(slots.map(({ user }) => [user.user_id, user.username]));
   if (isAnybodyNew && users.size === 1) return `${slots[0].user.username} is signed in four ways: four logins, and four credentials for them.`;
@@ -131,7 +131,7 @@ async function makeUp() {
   return outcome.problem ? outcome : signInAll();
 }
 
-// Forgets all that could be signed out, and answers what could not.
+// Signs out and forgets every credential. Returns those for which it failed.
 async function leaveAll() {
   const left = [];
   for (const slot of slots) {
@@ -148,7 +148,7 @@ async function leaveAll() {
   return { headline: `Not everything could be signed out: ${left.map(({ slot }) => slot.name).join(", ")}.`, problem, requestId };
 }
 
-// A dead cookie that the browser still holds is cleared by signing out, too.
+// Includes credentials that are invalid, if the browser still holds a cookie: signing out clears it.
 function leave(slot) {
   const isOfUse = slot.isAlive || slot.state === "expired" || (slot.isCookie && holdsAnyOf(slot.mode));
   return isOfUse ? slot.leave(`/${slot.mode}/logout`) : null;
@@ -163,7 +163,7 @@ async function startOver() {
   return { headline: "All four are signed out, and this page has forgotten them." };
 }
 
-// Tokens in a page's memory are gone when it is loaded anew. Cookies are not.
+// A reload loses the tokens in the page's memory, but not the cookies.
 async function adopt() {
   const left = slots.filter((slot) => slot.isCookie && holdsAnyOf(slot.mode));
   for (const slot of left) await slot.adopt();
@@ -176,7 +176,7 @@ const FOUND = {
   alive: "the cookies are still here", expired: "run out, but can be refreshed", dead: "ended meanwhile", none: "no answer tells of",
 };
 
-// Nobody has to press anything to see that the time of one is up.
+// Detects expiry without an action of the user.
 function askAgain() {
   if (isBusy()) return false;
   run(() => ({ headline: "A countdown has come to its end, so all that are alive were asked." }));

@@ -1,4 +1,4 @@
-// One of four credentials: a mode, a way to travel, and what this page knows of the login behind it.
+// One of four credentials: a mode, a transport, and what this page knows about its login.
 
 import { now, setClock } from "./clock.js";
 import { clearedBy, holdsAnyOf, isHeld, keepBook, learnLengths, learnSessionId, setBy } from "./cookies.js";
@@ -20,7 +20,7 @@ export class Slot {
     this.forget();
   }
 
-  // As before anybody signed in.
+  // The state before a sign-in.
   forget() {
     Object.assign(this, {
       state: "none", death: null, person: null, user: null, login: null, csrf: null, token: null, refreshToken: null, oldRefreshToken: null,
@@ -32,17 +32,17 @@ export class Slot {
     return this.state === "alive";
   }
 
-  // Where it is asked who it is. A cookie at its mode's own path: the shared one may have another cookie before it.
+  // The profile route. A cookie uses its mode's own, because on the shared route another cookie may take precedence.
   get profilePath() {
     return this.isCookie ? `/${this.mode}/profile` : "/profile";
   }
 
-  // Whether the browser has nothing of it left to send.
+  // Whether the browser holds no cookie of this credential any more.
   get isForgotten() {
     return this.isCookie && !holdsAnyOf(this.mode);
   }
 
-  // At the shared routes the cookie access_token goes first, dead or alive.
+  // On the shared routes the cookie access_token takes precedence, even if it is invalid.
   get isShadowed() {
     return this.id === "session-cookie" && isHeld("access_token");
   }
@@ -52,7 +52,7 @@ export class Slot {
     return method === "GET" || csrf === null ? {} : { "X-CSRF-Token": csrf };
   }
 
-  // Sends a request with this credential, and writes it down.
+  // Sends a request with this credential, and adds it to the transcript.
   async ask(method, path, { body, headers = this.headers(method), note, mark } = {}) {
     return this.keep(await exchange({ method, path, headers, body, note, mark, cookies: this.isCookie }));
   }
@@ -62,7 +62,7 @@ export class Slot {
     return record;
   }
 
-  // Whether it is good now. Not written down: it is asked often.
+  // Checks whether the credential is valid. Not in the transcript, because it is called often.
   look() {
     return exchange({ path: this.profilePath, headers: this.headers("GET"), cookies: this.isCookie });
   }
@@ -95,7 +95,7 @@ export class Slot {
     return record;
   }
 
-  // An access token that has run out signs nobody out. The refresh token still does.
+  // Signing out needs the refresh token once the access token has expired.
   async leave(path) {
     let record = await this.ask("POST", path);
     if (record.problem?.code === "token_expired" && this.refreshToken !== null) {
@@ -105,7 +105,7 @@ export class Slot {
     return record;
   }
 
-  // What a sign-in or a refresh gave.
+  // Stores the result of a sign-in or refresh.
   take(record, which = "first") {
     const body = record.json;
     this.state = "alive";
@@ -121,7 +121,7 @@ export class Slot {
     if (this.isCookie) this.expect(record, setBy(this.mode, body));
   }
 
-  // A sign-out clears the cookies, and so does a 401 at a route that would have changed them.
+  // A sign-out clears the cookies, and so does a 401 of a route that would have changed them.
   clearIfDead(record) {
     const isOver = record.isOk || record.status === 401;
     if (!this.isCookie || !isOver) return;
@@ -134,15 +134,15 @@ export class Slot {
     this.death = death;
   }
 
-  // The token's time is up, and the login is another matter: a refresh brings the next one. With "remember me" its cookie
-  // has a Max-Age, so that the browser has dropped it and nobody seems to be signed in.
+  // The access token has expired, but the login may be live: a refresh gets a new token. With "remember me" the cookie has a
+  // Max-Age, so that the browser has dropped it and the response is `not_authenticated`.
   runOut(code) {
     this.state = "expired";
     this.death = { by: "its exp has passed", code };
     if (code === "not_authenticated") keepBook([{ kind: "access_token", isCleared: true }]);
   }
 
-  // Whether what was refused so can still be refreshed.
+  // Whether a credential that was refused with this code can still be refreshed.
   async hasRunOut(code) {
     if (code === "token_expired") return true;
     const isDropped = code === "not_authenticated" && this.id === "jwt-cookie" && isHeld("refresh_token");
@@ -155,8 +155,8 @@ export class Slot {
     keepBook(cookies);
   }
 
-  // After a reload: the tokens that this page held are gone, and the cookies are where they were. The refresh token's
-  // cookie is enough for a CSRF token, so whoever is given one can still refresh.
+  // Restores the state of a cookie after a reload. The refresh token's cookie is enough to get a CSRF token, so a response of
+  // /csrf shows that a refresh is still possible.
   async adopt() {
     const note = "after a reload";
     const record = await this.ask("GET", this.profilePath, { note });

@@ -1,4 +1,4 @@
-// An exchange as it is shown: what was sent, what came back, and what of it the browser kept for itself.
+// Renders an exchange: request, response, and the parts that only the browser sees.
 
 import { BASE } from "./base.js";
 import { HIDDEN, line, nameOf } from "./cookies.js";
@@ -8,7 +8,7 @@ const SECRETS = ["password", "current_password", "new_password"];
 
 const elements = new WeakMap();
 
-// The same element for the same exchange: one that was opened stays open.
+// Reuses the element of an exchange, so that an expanded one stays expanded.
 export function transcript(record) {
   if (!elements.has(record)) elements.set(record, show(record));
   return elements.get(record);
@@ -57,7 +57,7 @@ const header = (name, value) => el("span", {}, el("b", {}, name), `: ${value}\n`
 
 const aside = (text) => el("span", { class: "aside" }, `  ↑ ${text}\n`);
 
-// "Bearer " comes before the token.
+// The length of "Bearer ", which precedes the token.
 function marked(name, value, [start, end]) {
   const at = (place) => place + "Bearer ".length;
   return el("span", {}, el("b", {}, name), value.slice(0, at(start)),

@@ -60,7 +60,7 @@ async fn everything_is_compared_and_told_in_every_form_and_on_a_page() {
     assert!(found[0].starts_with("Over 4 connections") && found[1].starts_with("Over 64"), "{found:?}");
     assert!(found.iter().all(|sentence| !sentence.contains('–')), "no figure is missing: {found:?}");
     assert!(report.to_text().starts_with(&found[0]), "{}", report.to_text());
-    assert!(html.find("What was found") < html.find("The run"), "it comes first");
+    assert!(html.find("Summary") < html.find("The run"), "it comes first");
     for variant in &report.variants {
         assert!(markdown.contains(&variant.name) && html.contains(&variant.name), "{}", variant.name);
     }

@@ -49,6 +49,22 @@ async fn devices(server: &Server) -> Vec<Client> {
     devices
 }
 
+/// Asserts that everybody goes on, and ends both.
+async fn assert_kept(
+    people: &[people::Person],
+    devices: Vec<Client>,
+    server: Server,
+    mut postgres: Postgres,
+) {
+    postgres.settle().await;
+    people::assert_kept(people, server.address()).await;
+    for device in devices {
+        device.assert_goes_on().await;
+    }
+    assert!(server.terminate().await.success());
+    postgres.stop().await;
+}
+
 async fn checks(server: &Server) -> Value {
     server.send(Request::get("/health/ready")).await.json()["checks"].clone()
 }
@@ -118,7 +134,7 @@ const ROOM: usize = 40;
 
 #[tokio::test]
 async fn a_postgres_without_room_is_unavailable_until_others_leave() {
-    let mut postgres = Postgres::start(&[("max_connections", "40")]).await;
+    let postgres = Postgres::start(&[("max_connections", "40")]).await;
     let settings = settings(postgres.url());
     let server = Server::start(&folder(), &settings).await;
     let devices = devices(&server).await;
@@ -163,18 +179,12 @@ async fn a_postgres_without_room_is_unavailable_until_others_leave() {
     let (people, ()) = people::live_through(server.address(), "crowded", crowded).await;
 
     people::assert_served_again(server.address(), "crowded").await;
-    postgres.settle().await;
-    people::assert_kept(&people, server.address()).await;
-    for device in devices {
-        device.assert_goes_on().await;
-    }
-    assert!(server.terminate().await.success());
-    postgres.stop().await;
+    assert_kept(&people, devices, server, postgres).await;
 }
 
 #[tokio::test]
 async fn a_postgres_that_takes_no_writes_is_read_and_nothing_is_acknowledged_that_it_did_not_take() {
-    let mut postgres = Postgres::start(&[]).await;
+    let postgres = Postgres::start(&[]).await;
     let server = Server::start(&folder(), &settings(postgres.url())).await;
     let devices = devices(&server).await;
     let read_only = async {
@@ -207,13 +217,7 @@ async fn a_postgres_that_takes_no_writes_is_read_and_nothing_is_acknowledged_tha
     let (people, ()) = people::live_through(server.address(), "read-only", read_only).await;
 
     people::assert_served_again(server.address(), "read-only").await;
-    postgres.settle().await;
-    people::assert_kept(&people, server.address()).await;
-    for device in devices {
-        device.assert_goes_on().await;
-    }
-    assert!(server.terminate().await.success());
-    postgres.stop().await;
+    assert_kept(&people, devices, server, postgres).await;
 }
 
 /// For everybody who is connected, too, from their next statement on.

@@ -268,7 +268,7 @@ async fn it_does_not_wait_for_ever_for_its_postgres_to_start() {
     let output = run(program(&folder(), &settings(proxy.url())), "").await;
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("Postgres gives no answer"), "{told}");
+    assert!(told.contains("Postgres does not respond"), "{told}");
 }
 
 /// Each worker has a runtime of its own, which ends first where nothing is under way. Postgres is everybody's.

@@ -181,7 +181,7 @@ async fn a_network_s_further_failures_count_when_others_have_closed_the_account(
     assert_eq!(wait(&tries(&nodes[1], ABROAD, &credentials("ada")).await), 120);
 }
 
-/// What many networks get in 20 days that never let the account's count reach 100: a fresh one joins whenever there is room for
+/// What many networks get in ten days that never let the account's count reach 100: a fresh one joins whenever there is room for
 /// its `share`, and those that have failed 20 times go on whenever they may. Gives the tries, and whether it was ever closed.
 async fn guesses_below_100(server: &TestServer, share: i32) -> (i64, bool) {
     let simulation = "
@@ -199,7 +199,7 @@ async fn guesses_below_100(server: &TestServer, share: i32) -> (i64, bool) {
         begin
             tries := 0;
             delete from guesses;
-            while at < started + interval '20 days' loop
+            while at < started + interval '10 days' loop
                 total := (select failures_of_all(networks, at) from guesses where account = uuid_send(ada));
                 network := null;
                 if used >= share and coalesce(total, 0) <= 99 - share then
@@ -239,7 +239,7 @@ async fn networks_that_keep_the_count_below_100_have_200_guesses_a_day_at_most()
     for share in [1, 10, 20] {
         let (tries, closed) = guesses_below_100(&nodes[0], share).await;
         assert!(!closed, "it is about what closes nothing");
-        assert!((20 * 40..=20 * 200).contains(&tries), "{tries} in 20 days, {share} a network");
+        assert!((10 * 40..=10 * 200).contains(&tries), "{tries} in ten days, {share} a network");
     }
 }
 

@@ -5,14 +5,10 @@ use aws_lc_rs::signature::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dualauth::config::JwtAlgorithm;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::forger::Forger;
-use crate::support::{
-    server::beginning,
-    signer::{self, Role, key, signed},
-    with,
-};
+use crate::support::{signer::signed, with};
 
 /// The order of P-256's base point, big end first (SEC 2, section 2.4.2).
 const N: [u8; 32] = [
@@ -189,78 +185,6 @@ async fn a_signature_that_no_key_has_made_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn a_signature_by_another_key_or_of_another_message_is_refused() {
-    for forger in Forger::all().await {
-        let message = forger.message();
-        let (header, claims) = message.split_once('.').expect("two parts");
-        let strange = key(forger.key.algorithm, Role::Strange);
-        forger.assert_refused(&strange.sign(&message), "invalid_token").await;
-        let other = with(forger.claims.clone(), "jti", json!(uuid::Uuid::nil()));
-        for other in [
-            String::new(),
-            header.to_owned(),
-            claims.to_owned(),
-            format!("{header}{claims}"),
-            format!("{claims}.{header}"),
-            format!("{message}."),
-            forger.claims.to_string(),
-            format!("{}.{}", forger.header, forger.claims),
-            signer::message(&forger.header, &other),
-        ] {
-            let signature = forger.key.signature(other.as_bytes());
-            forger.assert_refused(&signed(&message, &signature), "invalid_token").await;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_token_that_was_changed_is_refused() {
-    for forger in Forger::all().await {
-        let good = forger.client.credential();
-        let parts: Vec<&str> = good.split('.').collect();
-        let [header, claims, signature] = parts[..] else {
-            panic!("a token of {} parts", parts.len());
-        };
-        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        for (claim, value) in [
-            ("roles", json!(["admin"])),
-            ("username", json!("grace")),
-            ("sub", json!(uuid::Uuid::nil())),
-            ("sid", json!(uuid::Uuid::nil())),
-            ("exp", json!(beginning().timestamp() + 90_000)),
-        ] {
-            let claims = encode(with(forger.claims.clone(), claim, value));
-            let token = format!("{header}.{claims}.{signature}");
-            forger.assert_refused(&token, "invalid_token").await;
-        }
-        for token in [
-            format!("{header}.{claims}"),
-            format!("{header}.{claims}."),
-            format!("{header}..{signature}"),
-            format!("{header}.{claims}.{signature}."),
-            format!("{header}..{claims}.{signature}"),
-            format!("{header}.{claims}..{signature}"),
-            format!("{header}.{claims}.{signature}.{signature}"),
-            format!("{header}.{header}.{claims}.{signature}"),
-            format!("{header}.{claims}.{}", &signature[1..]),
-            format!("{header}.{claims}.{}", &signature[..signature.len() - 1]),
-            format!("{header}.{claims}.{claims}"),
-            format!("{claims}.{header}.{signature}"),
-            format!("{header}.{signature}.{claims}"),
-            header.to_owned(),
-            format!("{header}.."),
-            format!("{header}."),
-        ] {
-            forger.assert_refused(&token, "invalid_token").await;
-        }
-        for token in [format!(".{claims}.{signature}"), "..".to_owned(), ".".to_owned()] {
-            forger.assert_refused(&token, "invalid_token").await;
-        }
-        forger.assert_accepted(&good).await;
-    }
-}
-
 /// Of an ES256 signature (r, s) anybody can make (r, n - s), which is as good. It says the same, by the same key:
 /// nothing may depend on there being one signature only.
 #[tokio::test]
@@ -283,28 +207,27 @@ async fn the_twin_of_an_es256_signature_is_accepted_and_gains_nothing() {
 
 #[tokio::test]
 async fn a_login_that_has_ended_is_over_whatever_bytes_its_tokens_have() {
-    for mut forger in Forger::all().await {
-        let spaced = format!(" {} ", forger.claims);
-        let reordered =
-            format!(r#"{{"typ":"at+jwt","kid":{},"alg":{}}}"#, forger.header["kid"], forger.header["alg"]);
-        let another = with(forger.claims.clone(), "jti", json!(uuid::Uuid::nil()));
-        let tokens = [
-            forger.client.credential(),
-            forger.token(&forger.header, &forger.claims),
-            forger.token(&forger.header, &spaced),
-            forger.token(&reordered, &forger.claims),
-            forger.token(&forger.header, &another),
-        ];
-        // The one that was shown before, and is remembered, and one that never was.
-        let unseen = forger.token(&reordered, &spaced);
-        for token in &tokens {
-            forger.assert_accepted(token).await;
-        }
+    let mut forger = Forger::of(JwtAlgorithm::EdDsa).await;
+    let spaced = format!(" {} ", forger.claims);
+    let reordered =
+        format!(r#"{{"typ":"at+jwt","kid":{},"alg":{}}}"#, forger.header["kid"], forger.header["alg"]);
+    let another = with(forger.claims.clone(), "jti", json!(uuid::Uuid::nil()));
+    let tokens = [
+        forger.client.credential(),
+        forger.token(&forger.header, &forger.claims),
+        forger.token(&forger.header, &spaced),
+        forger.token(&reordered, &forger.claims),
+        forger.token(&forger.header, &another),
+    ];
+    // The one that was shown before, and is remembered, and one that never was.
+    let unseen = forger.token(&reordered, &spaced);
+    for token in &tokens {
+        forger.assert_accepted(token).await;
+    }
 
-        forger.client.logout().await.expect(204);
+    forger.client.logout().await.expect(204);
 
-        for token in tokens.iter().chain([&unseen]) {
-            forger.assert_refused_every_way(token, "token_revoked").await;
-        }
+    for token in tokens.iter().chain([&unseen]) {
+        forger.assert_refused_every_way(token, "token_revoked").await;
     }
 }

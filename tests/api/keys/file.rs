@@ -1,7 +1,10 @@
 //! Keys that are kept elsewhere.
 
 use aws_lc_rs::signature::Ed25519KeyPair;
-use dualauth::jwt::{KeyState, KeysError};
+use dualauth::{
+    audit::Actor,
+    jwt::{KeyState, KeysError},
+};
 use pem::Pem;
 
 use super::{algorithm, kid, list, operator, published_kids, the};
@@ -37,7 +40,7 @@ async fn a_key_of_a_file_signs_and_its_private_half_stays_there() {
     assert_eq!(kid(&client), the(&operator, KeyState::Active).await.kid);
     assert_eq!(published_kids(&server).await.len(), 2, "the second is published ahead");
     assert_eq!(private_halves(&server).await, 0);
-    let rotation = operator.rotate(None).await.expect_err("it is not in the database");
+    let rotation = operator.rotate(None, &Actor::OPERATOR).await.expect_err("it is not in the database");
     assert!(matches!(rotation, KeysError::FromFile), "{rotation}");
 }
 

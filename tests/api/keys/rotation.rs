@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use dualauth::{
-    audit::Trail,
+    audit::{Actor, Trail},
     clock::Clock,
     config::{Config, JwtAlgorithm},
     crypto::AppSecret,
@@ -49,7 +49,7 @@ async fn a_rotation_has_the_published_key_sign_and_publishes_another() {
     assert_eq!(kid(&old), active.kid);
     assert_eq!(published_kids(&server).await.len(), 2);
 
-    let rotated = operator.rotate(None).await.expect("a rotation");
+    let rotated = operator.rotate(None, &Actor::OPERATOR).await.expect("a rotation");
 
     assert_eq!((&rotated.active, &rotated.superseded), (&next.kid, &active.kid));
     for signing in [&server, &node] {
@@ -79,7 +79,7 @@ async fn a_superseded_key_verifies_for_longer_than_its_last_token_lives_and_is_t
     let operator = super::operator(&server);
     let old = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
     let first = kid(&old);
-    let rotated = operator.rotate(None).await.expect("a rotation");
+    let rotated = operator.rotate(None, &Actor::OPERATOR).await.expect("a rotation");
     signed_in_by(&server, "ada", &rotated.active).await;
     let until = the(&operator, KeyState::Verifying).await.verify_until.expect("an end");
     assert!(until > later(&server, 2 * 3_600 + JWKS_MAX_AGE.as_secs() as i64), "{until}");
@@ -106,14 +106,14 @@ async fn what_a_retired_key_has_signed_is_refused_on_every_node_however_well_it_
     let node = server.another_node().await;
     let operator = super::operator(&server);
     let old = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
-    let refused = operator.retire(&kid(&old)).await.expect_err("it signs");
+    let refused = operator.retire(&kid(&old), &Actor::OPERATOR).await.expect_err("it signs");
     assert!(matches!(refused, KeysError::Active), "{refused}");
-    let rotated = operator.rotate(None).await.expect("a rotation");
+    let rotated = operator.rotate(None, &Actor::OPERATOR).await.expect("a rotation");
     for server in [&server, &node] {
         old.at(server).profile().await.ok();
     }
 
-    operator.retire(&kid(&old)).await.expect("it does not sign any more");
+    operator.retire(&kid(&old), &Actor::OPERATOR).await.expect("it does not sign any more");
 
     for server in [&server, &node] {
         let old = old.at(server);
@@ -125,7 +125,7 @@ async fn what_a_retired_key_has_signed_is_refused_on_every_node_however_well_it_
         assert_eq!(kid(&renewed), rotated.active);
         renewed.profile().await.ok();
     }
-    let again = operator.retire(&kid(&old)).await.expect_err("it is retired");
+    let again = operator.retire(&kid(&old), &Actor::OPERATOR).await.expect_err("it is retired");
     assert!(matches!(again, KeysError::Unknown), "{again}");
 }
 
@@ -135,7 +135,7 @@ async fn a_next_key_that_is_retired_is_replaced_before_it_ever_signs() {
     let operator = super::operator(&server);
     let next = the(&operator, KeyState::Next).await;
 
-    operator.retire(&next.kid).await.expect("it does not sign");
+    operator.retire(&next.kid, &Actor::OPERATOR).await.expect("it does not sign");
 
     let other = the(&operator, KeyState::Next).await;
     assert_ne!(other.kid, next.kid);
@@ -155,8 +155,8 @@ async fn a_node_that_can_not_look_for_a_key_says_so_and_does_not_refuse() {
     let old = Client::of_new_user(&node, Pair::JWT_BEARER, "ada").await;
     proxy.cut().await;
     // Twice: the key that signs then was not even published when the node could still read.
-    operator.rotate(None).await.expect("a rotation");
-    let rotated = operator.rotate(None).await.expect("another");
+    operator.rotate(None, &Actor::OPERATOR).await.expect("a rotation");
+    let rotated = operator.rotate(None, &Actor::OPERATOR).await.expect("another");
     let new = signed_in_by(&node, "ada", &rotated.active).await;
 
     new.at(&server).profile().await.problem(503, "unavailable");
@@ -251,9 +251,10 @@ async fn another_algorithm_takes_effect_at_restart_and_older_keys_go_on_verifyin
 async fn a_key_of_another_algorithm_can_be_published_before_any_node_signs_by_it() {
     let server = TestServer::with(&[ONE_NAME]).await;
     let operator = super::operator(&server);
-    let published = operator.rotate(Some(JwtAlgorithm::EdDsa)).await.expect("a rotation").next;
+    let published =
+        operator.rotate(Some(JwtAlgorithm::EdDsa), &Actor::OPERATOR).await.expect("a rotation").next;
     eventually("the key", async || published_kids(&server).await.contains(&published)).await;
-    let early = operator.rotate(None).await.expect_err("no node signs by it yet");
+    let early = operator.rotate(None, &Actor::OPERATOR).await.expect_err("no node signs by it yet");
     assert!(matches!(&early, KeysError::OtherAlgorithm("EdDSA", kid) if *kid == published), "{early}");
 
     let node = server.another_node_with(&[EDDSA]).await;
@@ -267,11 +268,12 @@ async fn a_key_of_another_algorithm_can_be_published_before_any_node_signs_by_it
 async fn a_key_of_another_algorithm_that_is_not_wanted_after_all_is_replaced_by_one_of_the_old() {
     let server = TestServer::with(&[ONE_NAME]).await;
     let operator = super::operator(&server);
-    let published = operator.rotate(Some(JwtAlgorithm::EdDsa)).await.expect("a rotation").next;
-    operator.retire(&published).await.expect("it has signed nothing");
+    let published =
+        operator.rotate(Some(JwtAlgorithm::EdDsa), &Actor::OPERATOR).await.expect("a rotation").next;
+    operator.retire(&published, &Actor::OPERATOR).await.expect("it has signed nothing");
     let next = the(&operator, KeyState::Next).await;
     assert_eq!(next.algorithm, "HS256");
-    let rotated = operator.rotate(None).await.expect("a rotation");
+    let rotated = operator.rotate(None, &Actor::OPERATOR).await.expect("a rotation");
     assert_eq!(rotated.active, next.kid);
     server.user("ada").await;
     signed_in_by(&server, "ada", &next.kid).await;
@@ -284,11 +286,11 @@ async fn a_node_never_goes_back_to_a_key_that_was_replaced() {
     let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
     let first = kid(&client);
     server.clock.advance(SECOND);
-    let second = operator.rotate(None).await.expect("a rotation").active;
+    let second = operator.rotate(None, &Actor::OPERATOR).await.expect("a rotation").active;
     signed_in_by(&server, "ada", &second).await;
     // Others go over to another algorithm, and somebody retires the key that this node signs with still.
     let node = server.another_node_with(&[EDDSA]).await;
-    operator.retire(&second).await.expect("it is not the active one");
+    operator.retire(&second, &Actor::OPERATOR).await.expect("it is not the active one");
     can_sign_but_by(&server, "ada", &[&first, &second]).await;
     client.at(&node).profile().await.ok();
 }
@@ -371,15 +373,15 @@ async fn nodes_that_all_find_a_rotation_due_do_it_once() {
     // Nothing tells them of what the other does.
     let nodes = [(); 2].map(|()| {
         let pool = pools(proxy.url()).upkeep;
-        let keys = Keys::new(&config, pool.clone(), &secret, clock.clone()).expect("keys");
-        (keys, Trail::new(pool, clock.clone()))
+        let trail = Trail::new(pool.clone(), clock.clone());
+        (Keys::new(&config, pool, &secret, clock.clone(), trail.clone()).expect("keys"), trail)
     });
-    for (node, trail) in &nodes {
-        node.prepare(trail).await.expect("keys to sign with");
+    for (node, _) in &nodes {
+        node.prepare().await.expect("keys to sign with");
     }
     proxy.take_statements();
     clock.advance(30 * DAY);
-    let upkeep = nodes.each_ref().map(|(node, trail)| tokio::spawn(node.clone().run_upkeep(trail.clone())));
+    let upkeep = nodes.each_ref().map(|(node, _)| tokio::spawn(node.clone().run_upkeep()));
     let mut loads = 0;
     // One by whoever rotates, and each looks once more before it knows of it.
     eventually("two nodes that know", async || {

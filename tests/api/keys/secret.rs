@@ -1,6 +1,9 @@
 //! What keys are sealed under, and what becomes of them when that changes.
 
-use dualauth::jwt::{KeyState, KeysError};
+use dualauth::{
+    audit::Actor,
+    jwt::{KeyState, KeysError},
+};
 use futures_util::future::join_all;
 use serde_json::json;
 
@@ -103,8 +106,10 @@ async fn a_node_with_another_secret_does_not_start_and_says_what_to_do() {
     }
     assert!(!told.contains(OTHER) && !told.contains(APP_SECRET), "{told}");
     assert_eq!(list(&operator(&server)).await.len(), before, "it has changed nothing");
-    let rotation =
-        operator_with(&server, OTHER).rotate(None).await.expect_err("it can't seal for the others");
+    let rotation = operator_with(&server, OTHER)
+        .rotate(None, &Actor::OPERATOR)
+        .await
+        .expect_err("it can't seal for the others");
     assert!(matches!(rotation, KeysError::OtherSecret), "{rotation}");
 }
 
@@ -138,7 +143,7 @@ async fn a_node_whose_keys_were_replaced_under_another_secret_says_that_it_is_no
     for algorithm in ["HS256", "EdDSA"] {
         let server = TestServer::with(&[("JWT_ALGORITHM", algorithm)]).await;
         let client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
-        operator_with(&server, OTHER).reset().await.expect("new keys");
+        operator_with(&server, OTHER).reset(&Actor::OPERATOR).await.expect("new keys");
         let ready = Request::get("/health/ready");
         eventually("a node that is not ready", async || server.send(ready.clone()).await.status == 503).await;
         let checks = server.send(ready).await.problem(503, "unavailable").json()["checks"].clone();
@@ -165,7 +170,7 @@ async fn a_lost_secret_can_be_replaced_and_old_tokens_are_refused_then() {
     let clients = Client::in_every_way(&server, "ada").await;
     server.stop().await;
 
-    operator_with(&server, OTHER).reset().await.expect("new keys");
+    operator_with(&server, OTHER).reset(&Actor::OPERATOR).await.expect("new keys");
 
     let node = server.another_node_with(&[("APP_SECRET", OTHER)]).await;
     for client in &clients {
@@ -194,7 +199,8 @@ async fn a_secret_that_is_set_takes_the_place_of_the_one_that_was_made() {
 
     client.at(&node).profile().await.ok();
     assert_eq!(made_here(&node).await, 0, "it is not kept where others may read it");
-    let rotated = operator_with(&node, OTHER).rotate(None).await.expect("keys that are sealed anew");
+    let rotated =
+        operator_with(&node, OTHER).rotate(None, &Actor::OPERATOR).await.expect("keys that are sealed anew");
     eventually("a token by the next key", async || {
         let client = Client::signed_in(&node, client.pair, "ada").await;
         kid(&client) == rotated.active

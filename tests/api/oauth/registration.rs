@@ -1,7 +1,5 @@
 //! Registering services on the command line, while nodes answer them.
 
-use std::path::PathBuf;
-use std::process::Output;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +12,7 @@ use crate::nodes::BOUND;
 use crate::support::{
     cluster::Database,
     eventually,
-    program::{folder, program, run, text},
+    program::CommandLine,
     server::{ONE_NAME, TestServer},
 };
 
@@ -22,7 +20,7 @@ use crate::support::{
 struct Stage {
     database: Arc<Database>,
     nodes: [TestServer; 2],
-    folder: PathBuf,
+    commands: CommandLine,
 }
 
 impl Stage {
@@ -30,44 +28,18 @@ impl Stage {
         let database = Arc::new(Database::migrated().await);
         let server = TestServer::on(database.clone(), &[ONE_NAME]).await;
         let node = server.another_node().await;
-        Self { database, nodes: [server, node], folder: folder() }
-    }
-
-    async fn command(&self, words: &[&str]) -> Output {
-        let mut command = program(&self.folder, &[("DATABASE_URL", self.database.url().as_str())]);
-        command.arg("client").args(words);
-        run(command, "").await
-    }
-
-    async fn does(&self, words: &[&str]) -> String {
-        let output = self.command(words).await;
-        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    async fn refuses(&self, words: &[&str]) -> String {
-        let output = self.command(words).await;
-        let told = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{words:?}: {told}");
-        assert_eq!(text(&output.stdout), "", "{words:?}");
-        told
+        let commands = CommandLine::on(&database);
+        Self { database, nodes: [server, node], commands }
     }
 
     async fn creates(&self, name: &str) -> Service {
-        let told = self.does(&["create", name]).await;
+        let told = self.commands.does(&["client", "create", name]).await;
         let lines: Vec<_> = told.lines().collect();
         let [id, secret] = lines.as_slice() else { panic!("two lines were expected, not {told:?}") };
         Service {
             id: id.strip_prefix("client_id: ").expect("an id").to_owned(),
             secret: secret.strip_prefix("client_secret: ").expect("a secret").to_owned(),
         }
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        // A test that fails has more to say than that something is left over.
-        let _ = std::fs::remove_dir(&self.folder);
     }
 }
 
@@ -92,7 +64,7 @@ async fn a_service_that_was_deleted_is_refused_on_every_node() {
         assert_eq!(service.is_told(node, "nothing").await, inactive());
     }
 
-    let told = stage.does(&["delete", &service.id]).await;
+    let told = stage.commands.does(&["client", "delete", &service.id]).await;
     let acknowledged = Instant::now();
 
     assert!(told.contains(&service.id), "{told}");
@@ -115,11 +87,11 @@ async fn a_service_that_was_deleted_is_refused_on_every_node() {
 #[tokio::test]
 async fn the_list_tells_who_is_registered_and_no_secret() {
     let stage = Stage::set().await;
-    assert_eq!(stage.does(&["list"]).await, "");
+    assert_eq!(stage.commands.does(&["client", "list"]).await, "");
     let longest = "\u{1f4e6}".repeat(64);
     let (first, second) = (stage.creates("API gateway").await, stage.creates(&longest).await);
 
-    let told = stage.does(&["list"]).await;
+    let told = stage.commands.does(&["client", "list"]).await;
 
     let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split('\t').collect()).collect();
     for (line, (service, name)) in lines.iter().zip([(&first, "API gateway"), (&second, &longest)]) {
@@ -129,8 +101,8 @@ async fn the_list_tells_who_is_registered_and_no_secret() {
     assert_eq!(lines.len(), 2);
     assert!(!told.contains("duc_"), "{told}");
 
-    stage.does(&["delete", &first.id]).await;
-    assert_eq!(stage.does(&["list"]).await.lines().count(), 1);
+    stage.commands.does(&["client", "delete", &first.id]).await;
+    assert_eq!(stage.commands.does(&["client", "list"]).await.lines().count(), 1);
 }
 
 #[tokio::test]
@@ -151,16 +123,16 @@ async fn the_database_knows_a_hash_of_the_secret_only() {
 async fn what_is_no_name_or_no_client_is_said() {
     let stage = Stage::set().await;
     for name in ["", " ", " gateway", "gateway ", "a\nb", "a\tb", "a\u{202e}b", &"x".repeat(65)] {
-        let told = stage.refuses(&["create", name]).await;
+        let told = stage.commands.refuses(&["client", "create", name]).await;
         assert!(told.contains("name") && told.contains("64"), "{told}");
     }
     let nobody = Uuid::now_v7().to_string();
     for id in [nobody.as_str(), "gateway", ""] {
-        let told = stage.refuses(&["delete", id]).await;
+        let told = stage.commands.refuses(&["client", "delete", id]).await;
         assert!(told.contains("no client") && told.contains(id), "{told}");
     }
     let service = stage.creates("gateway").await;
-    stage.does(&["delete", &service.id]).await;
-    stage.refuses(&["delete", &service.id]).await;
-    assert_eq!(stage.does(&["list"]).await, "");
+    stage.commands.does(&["client", "delete", &service.id]).await;
+    stage.commands.refuses(&["client", "delete", &service.id]).await;
+    assert_eq!(stage.commands.does(&["client", "list"]).await, "");
 }

@@ -348,9 +348,13 @@ impl Stage {
         for header in
             ["Content-Length", "Transfer-Encoding", "Expect", "Connection", "Upgrade", "Content-Type"]
         {
-            let secret = self.nest.plant(header);
+            let mut value = self.nest.plant(header);
+            if header == "Connection" {
+                // Nobody waits for it to be idle.
+                value.push_str(", close");
+            }
             let request = Request::post("/jwt/login").header("Cookie", self.nest.plant("cookie"));
-            self.send(request.header(header, secret)).await;
+            self.send(request.header(header, value)).await;
         }
         let secret = self.nest.plant("huge header");
         self.send(Request::get("/profile").header("Cookie", secret.repeat(800))).await.expect(431);

@@ -185,7 +185,7 @@ async fn what_goes_wrong_in_a_request_is_logged_with_its_id() {
     let response = response.problem(503, "unavailable");
     assert_eq!(stage.access_line(&response).await["code"], "unavailable");
     let lines = stage.lines(&response);
-    let warned = |line: &&Value| line["level"] == "WARN" && line["message"] == "unavailable";
+    let warned = |line: &&Value| line["level"] == "WARN" && line["message"] == "request answered with 503";
     assert_eq!(lines.iter().filter(warned).count(), 1, "{lines:?}");
 }
 

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use super::cluster::Database;
 use super::eventually;
 use super::http::{Request, Response};
 
@@ -63,6 +64,52 @@ pub async fn run(mut command: Command, input: &str) -> Output {
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The program's commands on a database.
+pub struct CommandLine {
+    folder: PathBuf,
+    database: String,
+}
+
+impl CommandLine {
+    pub fn on(database: &Database) -> Self {
+        Self { folder: folder(), database: database.url().to_string() }
+    }
+
+    pub fn program(&self) -> Command {
+        program(&self.folder, &[("DATABASE_URL", &self.database)])
+    }
+
+    /// Runs a command with this on its standard input.
+    pub async fn run(&self, words: &[&str], input: &str) -> Output {
+        let mut command = self.program();
+        command.args(words);
+        run(command, input).await
+    }
+
+    /// What a command says that does what it should.
+    pub async fn does(&self, words: &[&str]) -> String {
+        let output = self.run(words, "").await;
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// What a command complains of that does nothing.
+    pub async fn refuses(&self, words: &[&str]) -> String {
+        let output = self.run(words, "").await;
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {told}");
+        assert_eq!(text(&output.stdout), "", "{words:?}");
+        told
+    }
+}
+
+impl Drop for CommandLine {
+    fn drop(&mut self) {
+        // A test that fails has more to say than that something is left over.
+        let _ = std::fs::remove_dir(&self.folder);
+    }
 }
 
 /// A server that is a process of its own.

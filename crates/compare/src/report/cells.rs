@@ -1,23 +1,23 @@
-//! How figures are written in a cell of a table.
+//! Formats figures for the cells of tables.
 
 use super::super::login_footprint::LoginFootprint;
 use super::super::postgres_outage::Outage;
-use super::super::statistics::Estimate;
+use super::super::statistics::{Estimate, MIN_COUNT};
 use super::{ActionCost, DelayDistribution, ManyConnections};
 
-/// What each login weighs in memory, in bytes, or less than what.
-pub(super) fn memory_in_words(weight: &LoginFootprint) -> String {
+/// Memory per login, in bytes, or its upper bound if it is within the noise.
+pub(super) fn memory_cell(weight: &LoginFootprint) -> String {
     match (weight.memory_bytes_per_login, weight.memory()) {
-        (Some(_), None) => format!("< {}", figure(Some(weight.noise().ceil()), 0)),
-        (_, bytes) => figure(bytes, 0),
+        (Some(_), None) => format!("< {}", format_number(Some(weight.noise().ceil()), 0)),
+        (_, bytes) => format_number(bytes, 0),
     }
 }
 
-/// A figure that there is not.
+/// Shown in place of a missing figure.
 pub(super) const NONE: &str = "–";
 
-/// With so many digits behind the point, as far as three in all are not enough, and a space between thousands.
-pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
+/// Formats with at most `digits` decimals, fewer from 10 and none from 100 on, and with separated thousands.
+pub(super) fn format_number(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(
         || NONE.to_owned(),
         |value| {
@@ -32,7 +32,7 @@ pub(super) fn figure(value: Option<f64>, digits: usize) -> String {
 }
 
 pub(super) fn median(estimate: Option<Estimate>, digits: usize) -> String {
-    figure(estimate.map(|estimate| estimate.median), digits)
+    format_number(estimate.map(|estimate| estimate.median), digits)
 }
 
 pub(super) fn many_cells(name: &str, few: [String; 2], many: ManyConnections, ratio: String) -> Vec<String> {
@@ -41,21 +41,18 @@ pub(super) fn many_cells(name: &str, few: [String; 2], many: ManyConnections, ra
     vec![name.to_owned(), cpu, few_ratio, median(many.requests_per_second, 0), many_cpu, ratio]
 }
 
-/// With a thin space, which no language takes for a decimal point.
+/// Separates thousands by a narrow space, which no language uses as a decimal point.
 pub(super) fn thousands(number: String) -> String {
-    let (whole, rest) = number.split_at(number.find('.').unwrap_or(number.len()));
+    let (whole, postgres_sql_wait_cells) = number.split_at(number.find('.').unwrap_or(number.len()));
     let digits: Vec<char> = whole.chars().collect();
     let groups: Vec<String> = digits.rchunks(3).rev().map(|group| group.iter().collect()).collect();
-    groups.join("\u{202f}") + rest
+    groups.join("\u{202f}") + postgres_sql_wait_cells
 }
 
-/// Of so few values there is no interval worth its name.
-const FEW: usize = 5;
-
 pub(super) fn interval(estimate: Option<Estimate>) -> String {
-    let shown = |ratio: f64| figure(Some(ratio), 2);
+    let shown = |ratio: f64| format_number(Some(ratio), 2);
     match estimate {
-        Some(Estimate { median, count: ..FEW, .. }) => shown(median),
+        Some(Estimate { median, count: ..MIN_COUNT, .. }) => shown(median),
         Some(Estimate { median, low, high, .. }) => {
             format!("{} ({}–{})", shown(median), shown(low), shown(high))
         }
@@ -63,10 +60,10 @@ pub(super) fn interval(estimate: Option<Estimate>) -> String {
     }
 }
 
-pub(super) fn times(delay: &DelayDistribution) -> [String; 3] {
+pub(super) fn delay_cells(delay: &DelayDistribution) -> [String; 3] {
     [delay.p50, delay.p99, delay.max].map(|time| match delay {
         _ if delay.until_expiry => format!("{:.0} s, until it expires", time / 1e3),
-        _ if delay.is_beyond(time) => format!("> {:.0} s", time / 1e3),
+        _ if delay.is_censored(time) => format!("> {:.0} s", time / 1e3),
         _ => format!("{time:.1} ms"),
     })
 }
@@ -74,31 +71,31 @@ pub(super) fn times(delay: &DelayDistribution) -> [String; 3] {
 pub(super) fn recovery(outage: &Outage) -> String {
     match outage.recovery_ms {
         None if outage.answers.len() > 1 => "not within a minute".to_owned(),
-        recovery => figure(recovery, 0),
+        recovery => format_number(recovery, 0),
     }
 }
 
-/// In so many microseconds, with so many digits behind the point.
+/// Server CPU time in units of `unit` microseconds, with at most `digits` decimals.
 pub(super) fn server_cpu(cost: ActionCost, unit: f64, digits: usize) -> String {
-    let shown = |cpu: f64| figure(Some(cpu / unit), digits);
+    let shown = |cpu: f64| format_number(Some(cpu / unit), digits);
     match cost.intervals.server_cpu_us {
-        Some(Estimate { median, low, high, count: FEW.. }) => {
+        Some(Estimate { median, low, high, count: MIN_COUNT.. }) => {
             format!("{} ({}–{})", shown(median), shown(low), shown(high))
         }
         _ => cost.server_cpu_us.map_or_else(|| NONE.to_owned(), shown),
     }
 }
 
-pub(super) fn rest(cost: ActionCost) -> [String; 3] {
-    [figure(cost.postgres_cpu_us, 0), figure(cost.sql, 1), figure(cost.p50_ms, 1)]
+pub(super) fn postgres_sql_wait_cells(cost: ActionCost) -> [String; 3] {
+    [format_number(cost.postgres_cpu_us, 0), format_number(cost.sql, 1), format_number(cost.p50_ms, 1)]
 }
 
 pub(super) fn answers(outage: &Outage) -> String {
     let answers = outage.answers.iter().enumerate().map(|(number, answer)| {
-        let status = answer.status.map_or_else(|| "nothing".to_owned(), |status| status.to_string());
+        let status = answer.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
         match number {
             0 => status,
-            _ => format!("{status} after {} ms", figure(Some(answer.after_ms as f64), 0)),
+            _ => format!("{status} after {} ms", format_number(Some(answer.after_ms as f64), 0)),
         }
     });
     answers.collect::<Vec<_>>().join(", ")
@@ -113,7 +110,7 @@ mod tests {
         let memory = |logins, each| {
             let weight =
                 LoginFootprint { logins, memory_bytes_per_login: Some(each), disk_bytes_per_login: None };
-            (weight.memory(), memory_in_words(&weight))
+            (weight.memory(), memory_cell(&weight))
         };
         assert_eq!(memory(100_000, 400.0), (Some(400.0), "400".to_owned()));
         assert_eq!(memory(1_000, 400.0), (None, "< 4\u{202f}195".to_owned()));

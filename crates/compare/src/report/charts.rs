@@ -1,4 +1,4 @@
-//! A report's charts, as SVG that has no style of its own: black is what the page makes of it.
+//! Draws a report's charts as SVG. The page's style sheet replaces black by its own text colour.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use super::super::CompareError;
 use super::super::statistics::Estimate;
 use super::{Report, Variant};
 
-/// A chart, and what it shows.
+/// A chart. Its title must differ from those of tables: on a page each is the name of a landmark.
 pub(super) struct Chart {
     pub(super) title: &'static str,
-    /// For who can't see it, and for who can.
+    /// Description, shown and used as the accessible label.
     pub(super) about: &'static str,
     pub(super) svg: String,
 }
 
-/// Told apart on white and on black, the first ones by everybody (after Okabe and Ito): as many as there are lines in one
-/// chart when another system takes part.
+/// Distinguishable on white and on black, the first ones also for the colour-blind (after Okabe and Ito). Enough for the lines
+/// of one chart, with those of another system.
 const COLOURS: [RGBColor; 12] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -37,14 +37,15 @@ const COLOURS: [RGBColor; 12] = [
 
 const WIDTH: u32 = 960;
 const LINE: u32 = 26;
-/// The room for names to the left, and for numbers.
+/// Width of the names at the left, in pixels.
 const NAMES: u32 = 230;
+/// Width or height of the axis labels, in pixels.
 const NUMBERS: u32 = 56;
 
-/// Of every text.
+/// Font of every text.
 const LABEL: (&str, u32) = ("sans-serif", 14);
 
-/// The shortest that is told apart, in milliseconds: a chart with a logarithmic scale has no zero.
+/// The smallest delay drawn, in milliseconds: a logarithmic scale has no zero.
 const SHORTEST: f64 = 0.05;
 
 impl Report {
@@ -52,44 +53,44 @@ impl Report {
         let main: Vec<&Variant> = self.variants.iter().filter(|variant| variant.nodes == 1).collect();
         let mut charts = vec![Chart {
             title: "Latency",
-            about: "The part of all requests that was answered within a time, at the fixed rate.",
-            svg: drawn(440, |area| latencies(area, &self.few(&main)))?,
+            about: "Cumulative distribution of latencies at the fixed rate.",
+            svg: draw_svg(440, |area| latency_curves(area, &self.with_first_algorithm(&main)))?,
         }];
-        // Of a server that is elsewhere it is not known.
+        // The CPU time of a server that ran already is unknown.
         let counted: Vec<_> =
             main.iter().copied().filter(|variant| variant.server_cpu_us.is_some()).collect();
         if !counted.is_empty() {
             charts.push(Chart {
-                title: "CPU for each request",
-                about: "Of the server’s processes, and of Postgres’. A bar that is out of all proportion is cut off: its number is behind it.",
-                svg: drawn(rows(counted.len()), |area| costs(area, &counted))?,
+                title: "CPU per request",
+                about: "CPU time of the server’s processes and of Postgres. A bar that is very much longer than the others is cut off, with its number after it.",
+                svg: draw_svg(rows(counted.len()), |area| cpu_bars(area, &counted))?,
             });
         }
         let ended: Vec<_> =
             main.iter().copied().filter(|variant| variant.revocation_delay_ms.is_some()).collect();
         if !ended.is_empty() {
             charts.push(Chart {
-                title: "How long a credential lives on after its logout",
-                about: "A dot for each logout: above on the node that was told, below on another.",
-                svg: drawn(rows(2 * ended.len()), |area| delays(area, &ended))?,
+                title: "Revocation delay of each logout",
+                about: "A dot for each logout: the upper row is the node that handled it, the lower row another node.",
+                svg: draw_svg(rows(2 * ended.len()), |area| delay_dots(area, &ended))?,
             });
         }
         if self.variants.iter().any(|variant| variant.nodes > 1) {
             charts.push(Chart {
-                title: "CPU by nodes",
-                about: "CPU for each request, of servers and of Postgres together, by how many nodes share the requests.",
-                svg: drawn(360, |area| scaling(area, &self.variants))?,
+                title: "CPU per request by number of nodes",
+                about: "CPU time per request of servers and Postgres together, by the number of nodes that share the requests.",
+                svg: draw_svg(360, |area| scaling(area, &self.variants))?,
             });
         }
         Ok(charts)
     }
 
-    /// Those that a chart has room for: with the first algorithm.
-    fn few<'a>(&self, main: &[&'a Variant]) -> Vec<&'a Variant> {
+    /// Only the variants with the first algorithm, since a chart has no room for all.
+    fn with_first_algorithm<'a>(&self, main: &[&'a Variant]) -> Vec<&'a Variant> {
         let first = main.iter().find_map(|variant| variant.algorithm.as_deref());
-        let is_first =
+        let has_default_algorithm =
             |variant: &&&Variant| variant.algorithm.is_none() || variant.algorithm.as_deref() == first;
-        main.iter().filter(is_first).copied().collect()
+        main.iter().filter(has_default_algorithm).copied().collect()
     }
 }
 
@@ -100,14 +101,14 @@ fn rows(count: usize) -> u32 {
     80 + LINE * u32::try_from(count).unwrap_or(u32::MAX / LINE / 2)
 }
 
-fn drawn(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, CompareError> {
+fn draw_svg(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, CompareError> {
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, height)).into_drawing_area();
         draw(&area).map_err(|error| CompareError::Chart(error.to_string()))?;
         area.present().map_err(|error| CompareError::Chart(error.to_string()))?;
     }
-    // As wide as the page has room for.
+    // Without a fixed size: the page scales it to its width.
     Ok(svg.replacen(&format!("width=\"{WIDTH}\" height=\"{height}\" "), "", 1))
 }
 
@@ -115,13 +116,13 @@ fn colour(at: usize) -> RGBColor {
     COLOURS[at % COLOURS.len()]
 }
 
-/// Lines, told apart by a legend.
+/// A line and its name in the legend.
 struct Line<'a> {
     name: &'a str,
     points: Vec<(f64, f64)>,
 }
 
-fn latencies(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
+fn latency_curves(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     let lines: Vec<_> = variants
         .iter()
         .map(|variant| {
@@ -146,8 +147,8 @@ fn latencies(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
         .x_label_formatter(&|ms| tick(*ms))
         .draw()?;
     for (at, line) in lines.into_iter().enumerate() {
-        let drawn = chart.draw_series(LineSeries::new(line.points, colour(at).stroke_width(2)))?;
-        drawn
+        let draw_svg = chart.draw_series(LineSeries::new(line.points, colour(at).stroke_width(2)))?;
+        draw_svg
             .label(line.name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour(at).stroke_width(3)));
     }
@@ -155,9 +156,9 @@ fn latencies(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     Ok(labels.position(SeriesLabelPosition::LowerRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
 }
 
-/// A bar for each, in two parts, and the sum behind it. One that is out of all proportion is cut off, not the others
-/// squeezed to nothing.
-fn costs(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
+/// A stacked bar (server, Postgres) for each variant, with the sum after it. A bar that is very much longer than the others
+/// is cut off, so that the others stay readable.
+fn cpu_bars(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     let parts =
         |variant: &Variant| [variant.server_cpu_us, variant.postgres_cpu_us].map(Option::unwrap_or_default);
     let sums: Vec<f64> = variants.iter().map(|variant| parts(variant).iter().sum()).collect();
@@ -202,14 +203,14 @@ fn costs(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     Ok(labels.position(SeriesLabelPosition::UpperRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
 }
 
-/// Where bars end: with the longest of those that are not ten times as long as the one in the middle.
+/// The end of the axis: the longest bar that is less than ten times the median.
 fn longest_bar(sums: &[f64]) -> f64 {
     let middle = Estimate::of(sums.iter().copied()).map_or(0.0, |sum| sum.median);
     sums.iter().copied().filter(|sum| *sum < 10.0 * middle).fold(1.0, f64::max)
 }
 
-/// A dot for each logout, in two rows.
-fn delays(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
+/// A dot for each logout, in one row per node.
+fn delay_dots(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     let longest = variants.iter().flat_map(|variant| samples(variant).concat()).fold(1_000.0, f64::max);
     let count = variants.len() as f64;
     let mut chart = ChartBuilder::on(area)
@@ -223,7 +224,7 @@ fn delays(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
         .y_labels(0)
         .light_line_style(TRANSPARENT)
         .label_style(LABEL)
-        .x_desc("ms after the acknowledgement (leftmost: at once)")
+        .x_desc("ms after the acknowledgement (leftmost: immediately)")
         .x_label_formatter(&|ms| tick(*ms))
         .draw()?;
     for (at, variant) in variants.iter().enumerate() {
@@ -243,7 +244,7 @@ fn delays(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     Ok(labels.position(SeriesLabelPosition::UpperRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
 }
 
-/// On the node that was told, and on another.
+/// Delays on the node that handled the logout, and on another.
 fn samples(variant: &Variant) -> [Vec<f64>; 2] {
     let delay = variant.revocation_delay_ms.as_ref();
     let nodes = [delay.map(|delay| &delay.same_node), delay.and_then(|delay| delay.other_node.as_ref())];
@@ -273,8 +274,9 @@ fn scaling(area: &Area<'_>, variants: &[Variant]) -> Drawn {
         .x_label_formatter(&|nodes| format!("{nodes:.0}"))
         .draw()?;
     for (at, (name, points)) in lines.into_iter().enumerate() {
-        let drawn = chart.draw_series(LineSeries::new(points, colour(at).stroke_width(2)).point_size(4))?;
-        drawn
+        let draw_svg =
+            chart.draw_series(LineSeries::new(points, colour(at).stroke_width(2)).point_size(4))?;
+        draw_svg
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour(at).stroke_width(3)));
     }
@@ -286,12 +288,12 @@ fn scaling(area: &Area<'_>, variants: &[Variant]) -> Drawn {
         .draw()?)
 }
 
-/// A variant's name, whatever its nodes.
+/// A variant's name without its number of nodes.
 fn base(variant: &Variant) -> &str {
     variant.name.split(',').next().unwrap_or_default()
 }
 
-/// To the left of a point.
+/// Writes a label to the left of a point.
 fn name(area: &Area<'_>, (x, y): (i32, i32), text: &str) -> Drawn {
     let style = TextStyle::from(LABEL).pos(Pos::new(HPos::Right, VPos::Center));
     Ok(area.draw(&Text::new(text.to_owned(), (x - 8, y), style))?)

@@ -1,10 +1,10 @@
-//! Where and how a report was measured.
+//! The section of a report about the run: machine, build and procedure.
 
 use super::Report;
-use super::cells::{NONE, figure};
+use super::cells::{NONE, format_number};
 
 impl Report {
-    /// Where and how it was measured, a line for each.
+    /// Name and value of each line.
     pub(super) fn conditions(&self) -> Vec<(&'static str, String)> {
         let environment = &self.environment;
         let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
@@ -15,7 +15,7 @@ impl Report {
         );
         let generator = match (self.generator.requests_per_second, self.generator.cpu_us) {
             (Some(most), Some(cpu)) => {
-                format!("{} requests/s at most, {cpu:.1} µs of CPU each", figure(Some(most), 0))
+                format!("at most {} requests/s, {cpu:.1} µs of CPU each", format_number(Some(most), 0))
             }
             _ => NONE.to_owned(),
         };
@@ -25,13 +25,13 @@ impl Report {
             None => (cores, or_none(&environment.postgres)),
         };
         let lines = vec![
-            ("When", environment.at.format("%Y-%m-%d %H:%M UTC").to_string()),
+            ("Date", environment.at.format("%Y-%m-%d %H:%M UTC").to_string()),
             (
-                "What",
+                "Version",
                 format!(
                     "dualauth {}{}",
                     environment.version,
-                    if environment.optimised { "" } else { ", not optimised" }
+                    if environment.optimised { "" } else { ", compiled without optimisations" }
                 ),
             ),
             (
@@ -39,13 +39,13 @@ impl Report {
                 format!(
                     "{}, {} GiB, {}",
                     or_none(&environment.processor),
-                    figure(memory, 1),
+                    format_number(memory, 1),
                     environment.system
                 ),
             ),
             ("Cores", cores),
             ("Postgres", postgres),
-            ("How", self.procedure()),
+            ("Procedure", self.procedure()),
             ("Load generator", generator),
         ];
         url.chain(lines).collect()
@@ -56,7 +56,7 @@ impl Report {
         let many = self.bare.iter().find_map(|bare| bare.many_connections);
         let many = many.map_or_else(String::new, |many| format!(", and over {}", many.connections));
         format!(
-            "{}: {} rounds of {} ms of each, in turn, over {} connections to each node{many}; {:.0} requests/s at the fixed rate; {:.0} s in all",
+            "{}: {} interleaved rounds of {} ms per variant, over {} connections to each node{many}; fixed rate {:.0} requests/s; {:.0} s in total",
             environment.profile,
             environment.rounds,
             environment.slice_ms,

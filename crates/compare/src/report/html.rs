@@ -1,13 +1,13 @@
-//! A report as a page: one file that needs nothing else.
+//! Renders a report as a self-contained HTML page.
 
 use super::super::CompareError;
 use super::Report;
 use super::tables::Table;
 
-/// What a report is made of, for a page that has colours.
+/// Style of a report's elements, which uses the colours of the page around it.
 const STYLE: &str = include_str!("report.css");
 
-/// Colours, for one that stands alone.
+/// Colours and layout of the page.
 const PAGE_STYLE: &str = include_str!("page.css");
 
 impl Report {
@@ -22,7 +22,7 @@ impl Report {
         ))
     }
 
-    /// What is on it: what was found, conditions, charts and tables, for a page that has a style of its own.
+    /// Summary, conditions, charts and tables, without the page around them.
     ///
     /// # Errors
     /// When a chart can't be drawn.
@@ -36,14 +36,14 @@ impl Report {
             .environment
             .warnings
             .iter()
-            .map(|warning| format!("<p class=\"beware\"><strong>Beware.</strong> {}</p>\n", escape(warning)))
+            .map(|warning| format!("<p class=\"beware\"><strong>Warning.</strong> {}</p>\n", escape(warning)))
             .collect();
         let found: String =
             self.summary().iter().map(|sentence| format!("<li>{}</li>\n", escape(sentence))).collect();
         let found = match found.as_str() {
             "" => found,
             _ => format!(
-                "<section class=\"report\" aria-labelledby=\"found\">\n<h2 id=\"found\">What was found</h2>\n\
+                "<section class=\"report\" aria-labelledby=\"found\">\n<h2 id=\"found\">Summary</h2>\n\
                  <ul class=\"found\">\n{found}</ul>\n</section>\n"
             ),
         };
@@ -53,7 +53,7 @@ impl Report {
                  <div class=\"chart\" role=\"img\" aria-label=\"{}\" tabindex=\"0\">{}</div>\n</section>\n",
                 chart.title,
                 chart.about,
-                escape(&format!("Chart: {} The tables below have its figures.", chart.about)),
+                escape(&format!("Chart: {} The tables below contain its figures.", chart.about)),
                 chart.svg
             )
         });
@@ -86,7 +86,7 @@ fn line(row: &[String]) -> String {
     format!("<tr>{}</tr>\n", cells.collect::<String>())
 }
 
-/// What is a name to a reader is no markup to a browser.
+/// Escapes text for HTML.
 pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

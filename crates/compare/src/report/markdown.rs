@@ -1,23 +1,23 @@
-//! A report in Markdown.
+//! Renders a report as Markdown.
 
 use super::Report;
 use super::tables::Table;
 
 impl Report {
-    /// What `docs/comparison.md` is.
+    /// The report as Markdown, like `docs/comparison.md`.
     pub fn to_markdown(&self) -> String {
-        let mut text = "# Sessions and JWTs, measured\n\nMade by `dualauth compare`, on the machine that is described here. On yours, \
-                        other figures come out: run it.\n\n"
+        let mut text = "# Sessions and JWTs, measured\n\nMeasured by `dualauth compare` on the machine that is described here. Figures differ between \
+                        machines: run it on yours.\n\n"
             .to_owned();
         let found: String = self.summary().iter().map(|sentence| format!("- {sentence}\n")).collect();
         if !found.is_empty() {
-            text += &format!("## What was found\n\n{found}\n## The run\n\n");
+            text += &format!("## Summary\n\n{found}\n## The run\n\n");
         }
         for (name, value) in self.conditions() {
             text += &format!("- **{name}**: {value}\n");
         }
         for warning in &self.environment.warnings {
-            text += &format!("\n> **Beware.** {warning}\n");
+            text += &format!("\n> **Warning.** {warning}\n");
         }
         self.tables().iter().fold(text, |text, table| text + "\n" + &section(table))
     }

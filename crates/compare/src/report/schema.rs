@@ -1,4 +1,4 @@
-//! The shape of `comparison.json` for API documents: OpenAPI schemas, kept in `openapi/comparison.schemas.json`.
+//! OpenAPI schemas of `comparison.json`, kept in `openapi/comparison.schemas.json`.
 
 use serde_json::Value;
 use utoipa::OpenApi;
@@ -9,10 +9,10 @@ use super::Report;
 #[openapi(components(schemas(Report)))]
 struct OpenApiRoot;
 
-/// The schemas by their names. That of the whole is `Comparison`.
+/// The schemas by name. `Comparison` is that of the file.
 ///
 /// # Errors
-/// When they do not serialise.
+/// When they can't be serialised.
 pub fn schemas() -> serde_json::Result<Value> {
     let mut document = serde_json::to_value(OpenApiRoot::openapi())?;
     Ok(document.pointer_mut("/components/schemas").map(Value::take).unwrap_or_default())

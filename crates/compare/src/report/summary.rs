@@ -1,32 +1,32 @@
-//! What a report begins with: what was found, in a few sentences.
+//! Summary of a report in a few sentences.
 
 use super::super::statistics::Estimate;
 use super::super::target::{CredentialKind, Transport};
-use super::cells::figure;
+use super::cells::format_number;
 use super::{DelayDistribution, Report, RevocationDelayByNode, Variant};
 
-/// What a session and a JWT have in common but their mode.
+/// A session and a JWT with the same transport and configuration.
 struct Pair<'a> {
     session: &'a Variant,
     jwt: &'a Variant,
 }
 
 impl Report {
-    /// What was found: a sentence for each question that this run can answer, five at most.
+    /// At most five sentences, without those for which the run has no figures.
     pub(super) fn summary(&self) -> Vec<String> {
         let Some(ours) = self.pair(false) else { return Vec::new() };
         let textbook = self.pair(true);
         let sentences = [
-            self.few_connections(&ours).or_else(|| waits(&ours)),
+            self.few_connections(&ours).or_else(|| latency_sentence(&ours)),
             self.many_connections(&ours),
             textbook.as_ref().and_then(textbook_cost),
-            ends(&ours, textbook.as_ref()),
+            revocation_sentence(&ours, textbook.as_ref()),
             Some(bytes_and_outage(&ours)),
         ];
         sentences.into_iter().flatten().collect()
     }
 
-    /// By Bearer token: what a cookie costs besides is the same in both modes.
+    /// With Bearer tokens: the additional cost of a cookie is the same in both modes.
     fn pair(&self, is_textbook: bool) -> Option<Pair<'_>> {
         let variant = |mode| self.dualauth(mode, Transport::Bearer, is_textbook);
         Some(Pair { session: variant(CredentialKind::Session)?, jwt: variant(CredentialKind::Jwt)? })
@@ -40,11 +40,11 @@ impl Report {
             "Over {}, a request costs the server {} µs of CPU with a session and {} µs with a JWT: {} and {} times what a bare handler \
              takes ({} µs).",
             connections(self.environment.connections),
-            figure(Some(session_cpu), 1),
-            figure(Some(jwt_cpu), 1),
-            figure(Some(session_ratio), 2),
-            figure(Some(jwt_ratio), 2),
-            figure(Some(bare.median), 1),
+            format_number(Some(session_cpu), 1),
+            format_number(Some(jwt_cpu), 1),
+            format_number(Some(session_ratio), 2),
+            format_number(Some(jwt_ratio), 2),
+            format_number(Some(bare.median), 1),
         ))
     }
 
@@ -57,110 +57,110 @@ impl Report {
         let ((session_cpu, session_ratio), (jwt_cpu, jwt_ratio)) = (cost(session)?, cost(jwt)?);
         if [session_ratio, jwt_ratio].iter().any(is_uncertain) {
             return Some(format!(
-                "Over {}, rounds differed too much for a figure: a request cost between {} and {} times the bare handler's with a session, \
+                "Over {}, rounds differed too much for a median: a request cost between {} and {} times the bare handler's with a session, \
                  and between {} and {} times with a JWT.",
                 connections(bare.connections),
-                figure(Some(session_ratio.low), 2),
-                figure(Some(session_ratio.high), 2),
-                figure(Some(jwt_ratio.low), 2),
-                figure(Some(jwt_ratio.high), 2),
+                format_number(Some(session_ratio.low), 2),
+                format_number(Some(session_ratio.high), 2),
+                format_number(Some(jwt_ratio.low), 2),
+                format_number(Some(jwt_ratio.high), 2),
             ));
         }
         Some(format!(
-            "Over {}, where a system call serves several requests and hides less, it is {} µs and {} µs: {} and {} times the bare \
+            "Over {}, where one system call serves several requests, it is {} µs and {} µs: {} and {} times the bare \
              handler's {} µs.",
             connections(bare.connections),
-            figure(Some(session_cpu), 1),
-            figure(Some(jwt_cpu), 1),
-            figure(Some(session_ratio.median), 2),
-            figure(Some(jwt_ratio.median), 2),
-            figure(Some(bare.server_cpu_us?.median), 1),
+            format_number(Some(session_cpu), 1),
+            format_number(Some(jwt_cpu), 1),
+            format_number(Some(session_ratio.median), 2),
+            format_number(Some(jwt_ratio.median), 2),
+            format_number(Some(bare.server_cpu_us?.median), 1),
         ))
     }
 }
 
-/// Whether its interval is so wide that its middle says nothing.
+/// Whether its interval is too wide for the median to mean anything.
 fn is_uncertain(ratio: &Estimate) -> bool {
     ratio.high > 2.0 * ratio.low
 }
 
-/// Of a server whose CPU nobody can see.
-fn waits(Pair { session, jwt }: &Pair<'_>) -> Option<String> {
+/// Latencies, for a server whose CPU time is unknown.
+fn latency_sentence(Pair { session, jwt }: &Pair<'_>) -> Option<String> {
     Some(format!(
-        "Half of the requests with a session were answered within {} ms, and half of those with a JWT within {} ms.",
-        figure(Some(session.p50_ms?), 2),
-        figure(Some(jwt.p50_ms?), 2)
+        "The median latency was {} ms with a session and {} ms with a JWT.",
+        format_number(Some(session.p50_ms?), 2),
+        format_number(Some(jwt.p50_ms?), 2)
     ))
 }
 
 fn textbook_cost(Pair { session, jwt }: &Pair<'_>) -> Option<String> {
     let of_algorithm = jwt.algorithm.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
     Some(format!(
-        "As textbooks have it, a session that is looked up in Postgres with every request costs {} times a bare handler, and a JWT \
+        "In the textbook configuration, a session that is looked up in Postgres with every request costs {} times a bare handler, and a JWT \
          whose signature is verified with every request{of_algorithm} {} times.",
-        figure(Some(session.server_cpu_ratio?), 2),
-        figure(Some(jwt.server_cpu_ratio?), 2),
+        format_number(Some(session.server_cpu_ratio?), 2),
+        format_number(Some(jwt.server_cpu_ratio?), 2),
     ))
 }
 
-fn ends(Pair { session, jwt }: &Pair<'_>, textbook: Option<&Pair<'_>>) -> Option<String> {
+fn revocation_sentence(Pair { session, jwt }: &Pair<'_>, textbook: Option<&Pair<'_>>) -> Option<String> {
     let of = |name: &str, variant: &Variant| {
-        Some(format!("{name} {}", lives(variant.revocation_delay_ms.as_ref()?)))
+        Some(format!("{name} {}", delay_by_node(variant.revocation_delay_ms.as_ref()?)))
     };
-    let textbook = textbook.and_then(|pair| of("the textbook's JWT", pair.jwt));
+    let textbook = textbook.and_then(|pair| of("the textbook JWT", pair.jwt));
     let parts = [of("the session", session), of("the JWT", jwt), textbook];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     (!parts.is_empty()).then(|| format!("After a logout was acknowledged, {}.", parts.join("; ")))
 }
 
-/// On either node, as far as there were two.
-fn lives(delay: &RevocationDelayByNode) -> String {
-    let same = life(&delay.same_node);
-    match delay.other_node.as_ref().map(life) {
+/// The delay on both nodes, or on the only one.
+fn delay_by_node(delay: &RevocationDelayByNode) -> String {
+    let same = delay_text(&delay.same_node);
+    match delay.other_node.as_ref().map(delay_text) {
         Some(other) if other == same => format!("{same} on either node"),
-        Some(other) => format!("{same} on the node that was told, and {other} on another"),
-        None => format!("{same} on the node that was told"),
+        Some(other) => format!("{same} on the node that handled the logout, and {other} on another"),
+        None => format!("{same} on the node that handled the logout"),
     }
 }
 
-fn life(delay: &DelayDistribution) -> String {
+fn delay_text(delay: &DelayDistribution) -> String {
     match delay.max {
         max if delay.until_expiry => {
-            format!("was accepted until it expired, up to {} s later,", figure(Some(max / 1e3), 0))
+            format!("was accepted until it expired, up to {} s later,", format_number(Some(max / 1e3), 0))
         }
-        max if delay.is_beyond(max) => {
-            format!("was accepted for more than {} s", figure(Some(delay.watched / 1e3), 0))
+        max if delay.is_censored(max) => {
+            format!("was accepted for more than {} s", format_number(Some(delay.watched / 1e3), 0))
         }
-        // What is told to a tenth of a millisecond.
+        // Rounds to 0.0 ms.
         ..0.05 => "was not accepted again".to_owned(),
-        max => format!("was accepted for up to {} ms", figure(Some(max), 1)),
+        max => format!("was accepted for up to {} ms", format_number(Some(max), 1)),
     }
 }
 
 fn bytes_and_outage(Pair { session, jwt }: &Pair<'_>) -> String {
     let bytes = format!(
         "A request has {} bytes with a session and {} with a JWT",
-        figure(Some(session.bytes_sent as f64), 0),
-        figure(Some(jwt.bytes_sent as f64), 0)
+        format_number(Some(session.bytes_sent as f64), 0),
+        format_number(Some(jwt.bytes_sent as f64), 0)
     );
-    match outcome(session).zip(outcome(jwt)) {
+    match outage_text(session).zip(outage_text(jwt)) {
         Some((session, jwt)) => {
             format!(
-                "{bytes}; while Postgres was away, the session was answered {session}, and the JWT {jwt}."
+                "{bytes}; during an outage of Postgres, requests with the session were answered {session}, and those with the JWT {jwt}."
             )
         }
         None => format!("{bytes}."),
     }
 }
 
-/// What was answered last while Postgres was away, and since when.
-fn outcome(variant: &Variant) -> Option<String> {
+/// The last status during the outage, and since when.
+fn outage_text(variant: &Variant) -> Option<String> {
     let answers = &variant.outage.as_ref()?.answers;
     let last = answers.last()?;
-    let status = last.status.map_or_else(|| "nothing".to_owned(), |status| format!("with {status}"));
+    let status = last.status.map_or_else(|| "not at all".to_owned(), |status| format!("with {status}"));
     Some(match answers.len() {
         1 => format!("{status} all the time"),
-        _ => format!("{status} after {} s", figure(Some(last.after_ms as f64 / 1e3), 1)),
+        _ => format!("{status} from {} s on", format_number(Some(last.after_ms as f64 / 1e3), 1)),
     })
 }
 
@@ -175,7 +175,7 @@ fn connections(count: usize) -> String {
 mod tests {
     use super::*;
 
-    /// A run, of which a test changes what it is about.
+    /// The committed run.
     fn report() -> Report {
         serde_json::from_str(include_str!("../../../../docs/comparison.json")).expect("a report")
     }
@@ -233,7 +233,7 @@ mod tests {
             variant.server_cpu_ratio = None;
             variant.many_connections = None;
         });
-        assert!(without_cpu[0].starts_with("Half of the requests with a session"), "{without_cpu:?}");
+        assert!(without_cpu[0].starts_with("The median latency was"), "{without_cpu:?}");
         assert_eq!(without_cpu.len(), 3, "{without_cpu:?}");
         let without_ends = changed(|variant| variant.revocation_delay_ms = None);
         assert_eq!(without_ends.len(), 4, "{without_ends:?}");
@@ -256,16 +256,21 @@ mod tests {
             watched: 5_000.0,
             samples: vec![max],
         };
-        assert_eq!(life(&delay(0.0, 0, false)), "was not accepted again");
-        assert_eq!(life(&delay(12.3, 0, false)), "was accepted for up to 12.3 ms");
-        assert_eq!(life(&delay(5_000.0, 1, false)), "was accepted for more than 5 s");
-        assert_eq!(life(&delay(900_000.0, 2, true)), "was accepted until it expired, up to 900 s later,");
-        let on = |other| lives(&RevocationDelayByNode { same_node: delay(0.0, 0, false), other_node: other });
-        assert_eq!(on(None), "was not accepted again on the node that was told");
+        assert_eq!(delay_text(&delay(0.0, 0, false)), "was not accepted again");
+        assert_eq!(delay_text(&delay(12.3, 0, false)), "was accepted for up to 12.3 ms");
+        assert_eq!(delay_text(&delay(5_000.0, 1, false)), "was accepted for more than 5 s");
+        assert_eq!(
+            delay_text(&delay(900_000.0, 2, true)),
+            "was accepted until it expired, up to 900 s later,"
+        );
+        let on = |other| {
+            delay_by_node(&RevocationDelayByNode { same_node: delay(0.0, 0, false), other_node: other })
+        };
+        assert_eq!(on(None), "was not accepted again on the node that handled the logout");
         assert_eq!(on(Some(delay(0.0, 0, false))), "was not accepted again on either node");
         assert_eq!(
             on(Some(delay(7.0, 0, false))),
-            "was not accepted again on the node that was told, and was accepted for up to 7.0 ms on another"
+            "was not accepted again on the node that handled the logout, and was accepted for up to 7.0 ms on another"
         );
     }
 

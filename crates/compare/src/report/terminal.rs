@@ -1,17 +1,17 @@
-//! A report for a terminal.
+//! Renders a report as plain text for a terminal.
 
 use super::Report;
 use super::tables::Table;
 
 impl Report {
-    /// Tables, as wide as what is in them.
+    /// Summary, conditions, warnings, and aligned tables.
     pub fn to_text(&self) -> String {
         let conditions = self.conditions();
         let width = conditions.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         let mut text: String = self.summary().iter().map(|sentence| format!("{sentence}\n\n")).collect();
         text.extend(conditions.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")));
         for warning in &self.environment.warnings {
-            text += &format!("\nBeware: {warning}\n");
+            text += &format!("\nWarning: {warning}\n");
         }
         self.tables().iter().fold(text, |text, table| text + "\n" + &lines(table))
     }
@@ -24,7 +24,7 @@ fn lines(table: &Table) -> String {
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
     let line = |row: &Vec<String>| {
         let cells = row.iter().zip(&widths).enumerate();
-        // Names to the left, figures to the right.
+        // Names are left-aligned, figures right-aligned.
         let cells = cells.map(|(at, (cell, width))| match at {
             0 => format!("{cell:<width$}"),
             _ => format!("{cell:>width$}"),

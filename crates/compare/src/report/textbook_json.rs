@@ -1,20 +1,20 @@
-//! What was measured, in the cells of the table that every tutorial ends with: `comparison.textbook.json`, for the page that shows it.
+//! `comparison.textbook.json`: measured sentences for the cells of the textbook table (sessions or JWTs) that `/compare` shows.
 
 use serde::Serialize;
 
 use super::super::target::{CredentialKind, Transport};
-use super::cells::memory_in_words;
+use super::cells::memory_cell;
 use super::html::escape;
 use super::{DelayDistribution, Report, Variant};
 
-/// A cell's sentences, in HTML, of sessions and of JWTs. `None`: this run has not measured it.
+/// The cells of a row, as HTML sentences. `None`: not measured in this run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Cells {
     session: Option<String>,
     jwt: Option<String>,
 }
 
-/// The rows of the table that were measured.
+/// The rows of the table that a run measures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Rows {
     storage: Cells,
@@ -24,16 +24,16 @@ pub(super) struct Rows {
     logout: Cells,
 }
 
-/// What the table has to say of a run.
+/// The measured cells of the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Textbook {
-    /// Whether a server was measured that ran already: much can't be seen from outside.
+    /// Whether the server ran already: much can't be measured from outside.
     from_outside: bool,
     rows: Rows,
 }
 
 impl Report {
-    /// What was measured, row by row.
+    /// The measured cells, by row.
     pub(super) fn to_textbook(&self) -> Textbook {
         let cells = |cell: fn(&Self, CredentialKind) -> Option<String>| Cells {
             session: cell(self, CredentialKind::Session),
@@ -53,22 +53,22 @@ impl Report {
 }
 
 impl Report {
-    fn as_it_is_and_textbook(&self, mode: CredentialKind, transport: Transport) -> Option<[&Variant; 2]> {
+    fn default_and_textbook(&self, mode: CredentialKind, transport: Transport) -> Option<[&Variant; 2]> {
         Some([self.dualauth(mode, transport, false)?, self.dualauth(mode, transport, true)?])
     }
 
     fn storage_cell(&self, mode: CredentialKind) -> Option<String> {
         let weight = self.dualauth(mode, Transport::Cookie, false)?.footprint.last()?;
         let (memory, disk, logins) =
-            (escape(&memory_in_words(weight)), weight.disk_bytes_per_login?, weight.logins);
+            (escape(&memory_cell(weight)), weight.disk_bytes_per_login?, weight.logins);
         Some(format!(
-            "<b>{memory} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each live login, with {logins} \
+            "<b>{memory} bytes</b> of a server’s memory and <b>{disk:.0} bytes</b> of Postgres’ disk for each login, with {logins} \
              of them."
         ))
     }
 
     fn scalability_cell(&self, mode: CredentialKind) -> Option<String> {
-        let [ours, textbook] = self.as_it_is_and_textbook(mode, Transport::Bearer)?;
+        let [ours, textbook] = self.default_and_textbook(mode, Transport::Bearer)?;
         let cost = |variant: &Variant| {
             let (ratio, sql) = (variant.server_cpu_ratio?, variant.sql_per_request?);
             let postgres = variant.postgres_cpu_us?;
@@ -76,22 +76,23 @@ impl Report {
                 "<b>{ratio:.2}×</b> a bare handler, <b>{sql:.2}</b> SQL, {postgres:.0} µs of Postgres’ CPU"
             ))
         };
-        // What a textbook's token can't do, it does not remember either: its signature is verified each time.
+        // Only dualauth's own configuration has these caches; the textbook's node verifies or looks up with each request.
         let remembered =
             if mode == CredentialKind::Session { "sessions in use" } else { "tokens that it has verified" };
         Some(format!(
-            "{} for each request, by a node that remembers {remembered}. As textbooks have it: {}.",
+            "{} for each request, on a node that caches {remembered}. In the textbook configuration: {}.",
             cost(ours)?,
             cost(textbook)?
         ))
     }
 
     fn revocation_cell(&self, mode: CredentialKind) -> Option<String> {
-        let [ours, textbook] = self.as_it_is_and_textbook(mode, Transport::Bearer)?;
-        let elsewhere =
-            |variant: &Variant| Some(lives_on(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?));
+        let [ours, textbook] = self.default_and_textbook(mode, Transport::Bearer)?;
+        let elsewhere = |variant: &Variant| {
+            Some(revocation_text(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?))
+        };
         Some(format!(
-            "On another node: {}. As textbooks have it: {}.",
+            "On another node: {}. In the textbook configuration: {}.",
             elsewhere(ours)?,
             elsewhere(textbook)?
         ))
@@ -112,28 +113,29 @@ impl Report {
     fn logout_cell(&self, mode: CredentialKind) -> Option<String> {
         let here = |is_textbook| {
             let variant = self.dualauth(mode, Transport::Bearer, is_textbook)?;
-            Some(lives_on(&variant.revocation_delay_ms.as_ref()?.same_node))
+            Some(revocation_text(&variant.revocation_delay_ms.as_ref()?.same_node))
         };
-        // A server that is elsewhere is not there as textbooks have it.
-        let textbook = here(true).map_or_else(String::new, |it| format!(" As textbooks have it: {it}."));
+        // A server that ran already has one configuration only.
+        let textbook =
+            here(true).map_or_else(String::new, |it| format!(" In the textbook configuration: {it}."));
         Some(format!("A copy: {}.{textbook}", here(false)?))
     }
 }
 
-/// In milliseconds: no request that was sent so long after the acknowledgement was accepted.
-const AT_ONCE: f64 = 0.05;
+/// Delays below this, in milliseconds, are shown as immediate: they round to 0.0 ms.
+const IMMEDIATE_MS: f64 = 0.05;
 
-fn lives_on(delay: &DelayDistribution) -> String {
+fn revocation_text(delay: &DelayDistribution) -> String {
     if delay.until_expiry {
-        return format!("lives on for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
+        return format!("accepted for <b>{:.0} s</b>, until it expires", delay.max / 1e3);
     }
     let count = delay.samples.len();
     let after = |ms: f64| match ms {
-        ..AT_ONCE => "at once".to_owned(),
-        ms if delay.is_beyond(ms) => format!("after more than {:.0} s", ms / 1e3),
+        ..IMMEDIATE_MS => "immediately".to_owned(),
+        ms if delay.is_censored(ms) => format!("after more than {:.0} s", ms / 1e3),
         ms => format!("after {ms:.1} ms"),
     };
-    format!("dead <b>{}</b> (worst of {count}: {})", after(delay.p50), after(delay.max))
+    format!("refused <b>{}</b> (maximum of {count}: {})", after(delay.p50), after(delay.max))
 }
 
 #[cfg(test)]

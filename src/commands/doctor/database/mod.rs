@@ -1,4 +1,4 @@
-//! The database: whether it answers, as what it should be, and lets the service do what it has to.
+//! Doctor: checks of the database: reachability, server settings, schema, privileges, pooling, notifications.
 
 mod connection;
 mod schema;
@@ -14,27 +14,27 @@ use crate::config::Config;
 use crate::crypto::random_bytes;
 use crate::database::{self, DirectUrl, Endpoints, Pooling, Pools, answer};
 
-/// How long it waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time limit of each step.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What it found, and the database, if what is in it can be looked at.
+/// Checks the database. Returns the findings, and the pools if the schema is ready for further checks.
 pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Option<Pools>) {
     let url = match connection::locate(config).await {
         Ok(url) => url,
         Err(finding) => return (vec![finding], None),
     };
     let direct = if config.database_url.is_some() { &config.database_direct_url } else { &DirectUrl::Usual };
-    let ways = match connection::find(&url, direct).await {
-        Ok(ways) => ways,
+    let endpoints = match connection::find(&url, direct).await {
+        Ok(endpoints) => endpoints,
         Err(finding) => return (vec![finding], None),
     };
-    let pools = Pools::new(ways.clone(), config.database_max_connections);
-    let (mut findings, is_ready) = match inspect(&pools, ways.options(), config, clock).await {
+    let pools = Pools::new(endpoints.clone(), config.database_max_connections);
+    let (mut findings, is_ready) = match inspect(&pools, endpoints.options(), config, clock).await {
         Ok(inspected) => inspected,
         Err(error) => (vec![Finding::skipped("the database", format!("It gives no answer: {error}"))], false),
     };
-    findings.push(check_pooling(&ways));
-    findings.push(match ways.advice() {
+    findings.push(check_pooling(&endpoints));
+    findings.push(match endpoints.advice() {
         Some(advice) => Finding::warning("Notifications don't arrive.", advice),
         None => check_notifications(&pools).await,
     });
@@ -48,36 +48,44 @@ async fn inspect(
     clock: &Clock,
 ) -> Result<(Vec<Finding>, bool), database::DatabaseError> {
     let requests = &pools.requests;
-    let facts = server::facts(requests).await?;
-    let mut findings = vec![server::check_version(&facts)];
-    findings.push(server::check_clocks(server::clock_difference(requests, clock).await?));
-    findings.extend(server::check(&facts, connection::is_remote(options), config.database_url.is_none()));
-    findings.push(server::check_connections(facts.connections, facts.used, config.database_max_connections));
+    let properties = server::read_properties(requests).await?;
+    let mut findings = vec![server::check_version(&properties)];
+    findings.push(server::check_clock_skew(server::clock_skew(requests, clock).await?));
+    findings.extend(server::check(
+        &properties,
+        connection::is_remote(options),
+        config.database_url.is_none(),
+    ));
+    findings.push(server::check_connections(
+        properties.connections,
+        properties.used,
+        config.database_max_connections,
+    ));
     let checking = pools.on_one_backend(async |backend| schema::check(backend).await);
-    let ([schema, rights], is_ready) = answer(checking).await?;
-    findings.extend([schema, rights]);
+    let ([schema, privileges], is_ready) = answer(checking).await?;
+    findings.extend([schema, privileges]);
     Ok((findings, is_ready))
 }
 
-/// Whether there is a pooler that has to be known of.
-fn check_pooling(ways: &Endpoints) -> Finding {
-    Finding::ok(match ways.pooling() {
-        Pooling::Session => "each connection has a backend of Postgres to itself",
+/// Reports a pooler in transaction mode.
+fn check_pooling(endpoints: &Endpoints) -> Finding {
+    Finding::ok(match endpoints.pooling() {
+        Pooling::Session => "each connection has its own Postgres backend",
         Pooling::Transaction => {
-            "DATABASE_URL leads to a pooler in transaction mode: each statement has a transaction round it"
+            "DATABASE_URL leads to a pooler in transaction mode: each statement is wrapped in a transaction"
         }
     })
 }
 
-/// Whether what Postgres notifies of arrives: by one connection, what another one said.
+/// Checks that a notification sent on one connection arrives on another.
 async fn check_notifications(pools: &Pools) -> Finding {
     let Some(listening) = pools.listening() else {
         return Finding::skipped(
             "whether notifications arrive",
-            "DATABASE_DIRECT_URL is none: what other nodes revoke is known at the next look, within STALENESS_BOUND.",
+            "DATABASE_DIRECT_URL=none: nodes learn of revocations only by polling, within STALENESS_BOUND.",
         );
     };
-    // Nobody else listens to this one.
+    // A random channel, so that nothing else is listening on it.
     let channel = format!("dualauth_doctor_{:016x}", u64::from_ne_bytes(random_bytes()));
     let round_trip = async {
         let mut listener = PgListener::connect_with(&listening).await?;
@@ -85,12 +93,12 @@ async fn check_notifications(pools: &Pools) -> Finding {
         sqlx::query!("select pg_notify($1, '')", channel).execute(&pools.requests).await?;
         listener.recv().await.map(drop)
     };
-    match tokio::time::timeout(PATIENCE, round_trip).await {
+    match tokio::time::timeout(TIMEOUT, round_trip).await {
         Ok(Ok(())) => Finding::ok("notifications arrive"),
         Ok(Err(error)) => Finding::skipped("whether notifications arrive", error.to_string()),
         Err(_) => Finding::warning(
-            "Notifications don't arrive: what one node revokes another one hears of when it looks, a quarter of \
-             STALENESS_BOUND later at worst, and not in milliseconds.",
+            "Notifications don't arrive: nodes learn of each other's revocations only by polling, up to a quarter of \
+             STALENESS_BOUND later instead of within milliseconds.",
             "A pooler in transaction mode drops LISTEN: set DATABASE_DIRECT_URL to the address of Postgres itself.",
         ),
     }

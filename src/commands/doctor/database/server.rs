@@ -1,4 +1,4 @@
-//! Postgres itself: its version, how safely it keeps what it is told, its limits, its clock.
+//! Doctor: checks of the Postgres server: version, durability settings, TLS, limits and clock.
 
 use std::time::Instant;
 
@@ -8,14 +8,14 @@ use crate::clock::Clock;
 use crate::commands::doctor::Finding;
 use crate::database::{self, ConnectionPool, OWN_CONNECTIONS, answer};
 
-/// The oldest that will do.
-const LEAST_VERSION: i32 = 13;
+/// The oldest supported major version.
+const MIN_VERSION: i32 = 13;
 
-/// What two clocks may differ by before somebody notices, and before tokens of one node are refused on another.
+/// Clock skew that is reported as a warning, and skew at which nodes refuse each other's tokens.
 const NOTICEABLE: chrono::Duration = chrono::Duration::seconds(1);
 const HARMFUL: chrono::Duration = chrono::Duration::seconds(5);
 
-/// What Postgres says of itself.
+/// The server's version, settings and limits.
 pub(super) struct ServerProperties {
     version: i32,
     is_superuser: bool,
@@ -30,7 +30,9 @@ pub(super) struct ServerProperties {
     encoding: String,
 }
 
-pub(super) async fn facts(requests: &ConnectionPool) -> Result<ServerProperties, database::DatabaseError> {
+pub(super) async fn read_properties(
+    requests: &ConnectionPool,
+) -> Result<ServerProperties, database::DatabaseError> {
     let query = sqlx::query_as!(
         ServerProperties,
         r#"select current_setting('server_version_num')::int / 10000 as "version!", r.rolsuper as "is_superuser!",
@@ -50,61 +52,61 @@ pub(super) async fn facts(requests: &ConnectionPool) -> Result<ServerProperties,
     answer(query.fetch_one(requests)).await
 }
 
-pub(super) fn check_version(facts: &ServerProperties) -> Finding {
-    match facts.version {
-        version if version < LEAST_VERSION => Finding::problem(
+pub(super) fn check_version(server: &ServerProperties) -> Finding {
+    match server.version {
+        version if version < MIN_VERSION => Finding::problem(
             format!("Postgres {version} is too old."),
-            format!("The service needs {LEAST_VERSION} or later."),
+            format!("The service needs {MIN_VERSION} or later."),
         ),
         version => Finding::ok(format!("Postgres {version} answers")),
     }
 }
 
-pub(super) fn check(facts: &ServerProperties, is_remote: bool, is_private: bool) -> Vec<Finding> {
+pub(super) fn check(server: &ServerProperties, is_remote: bool, is_private: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if facts.is_read_only {
+    if server.is_read_only {
         findings.push(Finding::problem(
-            "Postgres is read-only: a standby, perhaps.",
-            "Have DATABASE_URL name the primary (with several hosts: target_session_attrs=read-write).",
+            "Postgres is read-only; it may be a standby.",
+            "Set DATABASE_URL to the primary (with several hosts: target_session_attrs=read-write).",
         ));
     }
-    if facts.encoding != "UTF8" {
+    if server.encoding != "UTF8" {
         findings.push(Finding::problem(
-            format!("The database's encoding is {}, and not every name fits into it.", facts.encoding),
+            format!("The database's encoding is {}, which can't store every name.", server.encoding),
             "Create the database with ENCODING 'UTF8'.",
         ));
     }
-    if is_remote && !facts.has_tls {
+    if is_remote && !server.has_tls {
         findings.push(Finding::warning(
-            "Postgres is on another machine, and the connection is not encrypted: hashes and sealed keys can be read on their way.",
-            "Have Postgres speak TLS, and add sslmode=verify-full to DATABASE_URL.",
+            "Postgres is on another machine, and the connection is not encrypted: hashes and encrypted keys can be read in transit.",
+            "Enable TLS in Postgres, and add sslmode=verify-full to DATABASE_URL.",
         ));
     }
-    if facts.may_lose {
+    if server.may_lose {
         findings.push(Finding::problem(
-            "fsync or full_page_writes is off: a crash of Postgres' machine may damage the database.",
+            "fsync or full_page_writes is off: a crash of the database server may corrupt the database.",
             "Turn both on in postgresql.conf.",
         ));
     }
-    if facts.may_forget {
+    if server.may_forget {
         findings.push(Finding::warning(
-            "synchronous_commit is off: a crash may undo what was acknowledged last, a logout say.",
-            "Turn it on, for this role at least: alter role … set synchronous_commit = on.",
+            "synchronous_commit is off: a crash may undo acknowledged changes, for example a logout.",
+            "Turn it on, at least for this role: alter role … set synchronous_commit = on.",
         ));
     }
-    if facts.is_superuser && !is_private {
+    if server.is_superuser && !is_private {
         findings.push(Finding::warning(
-            "The service connects as a superuser, who may do anything to every database there.",
-            "Give it a role of its own, which owns its database.",
+            "The service connects as a superuser, which has full access to every database of the server.",
+            "Create a separate role for the service, which owns its database.",
         ));
     }
-    if facts.statement_timeout != "5s" {
+    if server.statement_timeout != "5s" {
         findings.push(Finding::warning(
-            "The time limits that the service sets do not hold: statements may run for ever.",
+            "The time limits that the service sets are not in effect: statements may run without limit.",
             format!(
-                "A pooler, perhaps. They hold for the role: alter role \"{role}\" set statement_timeout = '5s'; alter role \
+                "A pooler may discard them. Set them on the role: alter role \"{role}\" set statement_timeout = '5s'; alter role \
                  \"{role}\" set lock_timeout = '2s'; alter role \"{role}\" set idle_in_transaction_session_timeout = '5s';",
-                role = facts.role
+                role = server.role
             ),
         ));
     }
@@ -114,7 +116,7 @@ pub(super) fn check(facts: &ServerProperties, is_remote: bool, is_private: bool)
 pub(super) fn check_connections(connections: i64, used: i64, for_requests: u32) -> Finding {
     let (node, free) = (i64::from(for_requests) + i64::from(OWN_CONNECTIONS), connections - used);
     let what = format!(
-        "Postgres allows {connections} connections, {used} are used, and each node takes up to {node}"
+        "Postgres allows {connections} connections, {used} are in use, and each node uses up to {node}"
     );
     let advice = "Raise max_connections, or the role's or the database's own limit.";
     match connections {
@@ -124,31 +126,31 @@ pub(super) fn check_connections(connections: i64, used: i64, for_requests: u32) 
     }
 }
 
-/// How far Postgres' clock is ahead of ours.
-pub(super) async fn clock_difference(
+/// How far the clock of Postgres is ahead of this machine's.
+pub(super) async fn clock_skew(
     requests: &ConnectionPool,
     clock: &Clock,
 ) -> Result<chrono::Duration, database::DatabaseError> {
     let (before, began) = (clock.now(), Instant::now());
     let query = sqlx::query_scalar!(r#"select clock_timestamp() as "now!""#);
     let there: DateTime<Utc> = answer(query.fetch_one(requests)).await?;
-    // It read its clock half way, as far as anybody can tell.
+    // Assumes that Postgres read its clock halfway through the round trip.
     let here = before + began.elapsed() / 2;
     Ok(there - here)
 }
 
-pub(super) fn check_clocks(difference: chrono::Duration) -> Finding {
-    let seconds = difference.abs().as_seconds_f64();
-    let what = match difference < chrono::Duration::zero() {
-        true => format!("Postgres' clock is {seconds:.1} s behind this machine's"),
-        false => format!("Postgres' clock is {seconds:.1} s ahead of this machine's"),
+pub(super) fn check_clock_skew(skew: chrono::Duration) -> Finding {
+    let seconds = skew.abs().as_seconds_f64();
+    let what = match skew < chrono::Duration::zero() {
+        true => format!("the clock of Postgres is {seconds:.1} s behind this machine's"),
+        false => format!("the clock of Postgres is {seconds:.1} s ahead of this machine's"),
     };
     let advice =
-        "Let both set their clocks by NTP (chrony, systemd-timesyncd): tokens and logins are dated by them.";
-    match difference.abs() {
+        "Synchronise both clocks by NTP (chrony, systemd-timesyncd): tokens and logins depend on them.";
+    match skew.abs() {
         off if off > HARMFUL => Finding::problem(what, advice),
         off if off > NOTICEABLE => Finding::warning(what, advice),
-        _ => Finding::ok("this machine's clock and Postgres' agree"),
+        _ => Finding::ok("this machine's clock and that of Postgres agree"),
     }
 }
 
@@ -173,8 +175,8 @@ mod tests {
         }
     }
 
-    fn found(facts: &ServerProperties, is_remote: bool) -> Vec<Level> {
-        let findings = check(facts, is_remote, false).into_iter().map(|finding| finding.level);
+    fn found(server: &ServerProperties, is_remote: bool) -> Vec<Level> {
+        let findings = check(server, is_remote, false).into_iter().map(|finding| finding.level);
         findings.filter(|level| *level != Level::Ok).collect()
     }
 
@@ -188,7 +190,7 @@ mod tests {
     #[test]
     fn each_mistake_is_found() {
         use Level::{Problem, Warning};
-        for (level, facts) in [
+        for (level, server) in [
             (Problem, ServerProperties { is_read_only: true, ..good() }),
             (Problem, ServerProperties { encoding: "SQL_ASCII".to_owned(), ..good() }),
             (Problem, ServerProperties { may_lose: true, ..good() }),
@@ -197,7 +199,7 @@ mod tests {
             (Warning, ServerProperties { is_superuser: true, ..good() }),
             (Warning, ServerProperties { statement_timeout: "0".to_owned(), ..good() }),
         ] {
-            assert_eq!(found(&facts, true), [level]);
+            assert_eq!(found(&server, true), [level]);
         }
         assert_eq!(
             [check_connections(10, 0, 10), check_connections(20, 10, 10), check_connections(97, 6, 10)]
@@ -223,7 +225,7 @@ mod tests {
             (3_600_000, Level::Problem),
         ] {
             for difference in [millis, -millis].map(chrono::Duration::milliseconds) {
-                assert_eq!(check_clocks(difference).level, level, "{difference}");
+                assert_eq!(check_clock_skew(difference).level, level, "{difference}");
             }
         }
     }

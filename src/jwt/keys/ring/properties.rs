@@ -1,4 +1,4 @@
-//! What holds for every token, and for everything that is none.
+//! Property tests of token verification.
 
 use std::sync::LazyLock;
 
@@ -9,19 +9,18 @@ use proptest::sample::{Index, select};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::tests::{claims, ring_of, secret};
+use super::tests::{Role, claims, key, ring_of};
 use super::*;
 use crate::config::JwtAlgorithm;
 use crate::property_testing::{check, near_misses};
 
-/// Those that sign fast, each with its own ring.
+/// A ring for each of the fast algorithms.
 static RINGS: LazyLock<[Ring; 2]> = LazyLock::new(|| {
-    let key = |algorithm| JwtKey::private(algorithm, &secret(algorithm)).expect("a good key");
-    [JwtAlgorithm::Hs256, JwtAlgorithm::EdDsa].map(|algorithm| ring_of(key(algorithm)))
+    [JwtAlgorithm::Hs256, JwtAlgorithm::EdDsa].map(|algorithm| ring_of([key(algorithm, Role::Active)]))
 });
 
 fn opens(token: &str) -> bool {
-    RINGS.iter().any(|ring| ring.open(token, DateTime::UNIX_EPOCH).is_ok())
+    RINGS.iter().any(|ring| ring.verify(token, DateTime::UNIX_EPOCH).is_ok())
 }
 
 fn of_one_of_the_keys() -> impl Strategy<Value = &'static JwtKey> {
@@ -93,7 +92,7 @@ fn nothing_that_somebody_makes_up_opens() {
     });
 }
 
-/// Whoever has the key can sign anything; only claims are read.
+/// The holder of the key can sign any bytes; only well-formed claims are accepted.
 #[test]
 fn nothing_that_is_signed_opens_unless_it_is_claims() {
     let json = prop_oneof![
@@ -107,7 +106,7 @@ fn nothing_that_is_signed_opens_unless_it_is_claims() {
         let (header, _) = good.split_once('.').expect("parts");
         let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(&bytes));
         let token = format!("{message}.{}", key.signature(message.as_bytes()).expect("a signature"));
-        // A slip can leave good claims: another name, say.
+        // A mutation may leave valid claims, for example with another name.
         let is_claims =
             bytes.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<Claims>(&bytes).is_ok();
         prop_assert_eq!(opens(&token), is_claims);

@@ -1,4 +1,5 @@
-//! argon2 (RFC 9106) in PHC strings: `$argon2id$v=19$m=19456,t=2,p=1$salt$digest`. Ours are such.
+//! argon2 hashes (RFC 9106) as PHC strings: `$argon2id$v=19$m=19456,t=2,p=1$salt$digest`. The format of our own
+//! hashes.
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -12,13 +13,13 @@ use super::super::PasswordError;
 use super::super::workspace::Workspace;
 use super::Unusable;
 
-/// Of ours, in bytes (RFC 9106, section 3.1).
+/// Length of a new salt in bytes (RFC 9106, section 3.1).
 const SALT: usize = 16;
 const DIGEST: usize = 32;
 
 const MALFORMED: Unusable = Unusable::Malformed("argon2");
 
-/// A hash by any of its three variants.
+/// A hash of any of the three variants.
 pub(in super::super) struct Argon2Hash {
     algorithm: Algorithm,
     version: Version,
@@ -28,7 +29,7 @@ pub(in super::super) struct Argon2Hash {
 }
 
 impl Argon2Hash {
-    /// A PHC string of this password, at this cost.
+    /// Hashes a password at this cost. Returns a PHC string.
     pub(in super::super) fn make(
         password: &str,
         params: &Params,
@@ -47,7 +48,7 @@ impl Argon2Hash {
         let (Some(salt), Some(digest)) = (hash.salt, hash.hash) else { return Err(MALFORMED) };
         Ok(Self {
             algorithm: Algorithm::new(hash.algorithm).map_err(|_| MALFORMED)?,
-            // The version that said nothing of itself.
+            // The first version, whose strings have no version field.
             version: hash.version.map_or(Ok(Version::V0x10), Version::try_from).map_err(|_| MALFORMED)?,
             params: cost(&hash.params)?,
             salt,
@@ -55,7 +56,7 @@ impl Argon2Hash {
         })
     }
 
-    /// Parallelism makes a hash neither stronger nor weaker here: a thread computes all lanes.
+    /// Ignores parallelism, which makes a hash neither stronger nor weaker here: one thread computes all lanes.
     pub(super) fn is_weaker_than(&self, today: &Params) -> bool {
         let is_ours = self.algorithm == Algorithm::Argon2id && self.version == Version::V0x13;
         !is_ours
@@ -73,7 +74,7 @@ impl Argon2Hash {
     }
 }
 
-/// Exactly `m`, `t` and `p`: with a key or other data in it, a hash can't be verified by the password alone.
+/// Parses exactly `m`, `t` and `p`. A hash with a key or associated data can't be verified by the password alone.
 fn cost(params: &ParamsString) -> Result<Params, Unusable> {
     let get = |name: &str| params.get_decimal(name).ok_or(MALFORMED);
     let (memory, iterations, parallelism) = (get("m")?, get("t")?, get("p")?);

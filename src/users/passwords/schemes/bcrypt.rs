@@ -1,5 +1,5 @@
-//! bcrypt: `$2b$12$…` of the password as it is, and of what Django, passlib and WordPress make of it first, so that more
-//! than 72 bytes count.
+//! bcrypt hashes: `$2b$12$…` of the password itself, and of the prehashes of Django, passlib and WordPress, which
+//! make more than 72 bytes count.
 
 use std::ops::Range;
 
@@ -12,10 +12,10 @@ use crate::crypto;
 
 use super::{Unusable, wordpress_encoding};
 
-/// The highest cost, of which each one more doubles the time: four seconds or less.
+/// Maximum cost; each step doubles the time. At most four seconds.
 const MAX_COST: u32 = 15;
 
-/// Where the salt is.
+/// Position of the salt.
 const SALT: Range<usize> = 7..29;
 
 const MALFORMED: Unusable = Unusable::Malformed("bcrypt");
@@ -23,12 +23,12 @@ const MALFORMED: Unusable = Unusable::Malformed("bcrypt");
 pub(in super::super) struct BcryptHash {
     /// Well-formed, within bounds.
     text: String,
-    of: Of,
+    of: Prehash,
 }
 
-/// What bcrypt is computed of.
-enum Of {
-    /// The first 72 bytes of the password: that is how such hashes were made.
+/// The input of bcrypt.
+enum Prehash {
+    /// The first 72 bytes of the password, as such hashes are made.
     Password,
     /// The password's SHA-256, in hexadecimal digits.
     HexOfSha256,
@@ -36,34 +36,34 @@ enum Of {
     Base64OfSha256,
     /// The password's HMAC-SHA-256 by the salt as it is written, in base64.
     Base64OfHmac,
-    /// The HMAC-SHA-384 of what WordPress makes of the password, in base64.
+    /// The HMAC-SHA-384 of the password in WordPress' encoding, in base64.
     WordPress,
 }
 
 impl BcryptHash {
-    /// As it is.
+    /// Parses plain bcrypt.
     pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
-        Self::checked(text.to_owned(), Of::Password)
+        Self::checked(text.to_owned(), Prehash::Password)
     }
 
-    /// Django's `bcrypt_sha256$$2b$12$…`, from behind the name.
+    /// Parses Django's `bcrypt_sha256$$2b$12$…`, after the prefix.
     pub(super) fn parse_django(text: &str) -> Result<Self, Unusable> {
-        Self::checked(text.to_owned(), Of::HexOfSha256)
+        Self::checked(text.to_owned(), Prehash::HexOfSha256)
     }
 
-    /// passlib's `$bcrypt-sha256$v=2,t=2b,r=12$salt$digest`, from behind the name. Before its version 1.7.3 it wrote
-    /// `2b,12` there, and meant another computation.
+    /// Parses passlib's `$bcrypt-sha256$v=2,t=2b,r=12$salt$digest`, after the prefix. Versions before 1.7.3 wrote
+    /// `2b,12`, which means another prehash.
     pub(super) fn parse_passlib(text: &str) -> Result<Self, Unusable> {
         let fields: Vec<&str> = text.split('$').collect();
         let [cost, salt, digest] = fields[..] else { return Err(MALFORMED) };
         let (version, cost, of) = match cost.strip_prefix("v=2,t=") {
             Some(cost) => {
                 let (version, cost) = cost.split_once(",r=").ok_or(MALFORMED)?;
-                (version, cost, Of::Base64OfHmac)
+                (version, cost, Prehash::Base64OfHmac)
             }
             None => {
                 let (version, cost) = cost.split_once(',').ok_or(MALFORMED)?;
-                (version, cost, Of::Base64OfSha256)
+                (version, cost, Prehash::Base64OfSha256)
             }
         };
         if salt.len() != SALT.len() {
@@ -72,12 +72,12 @@ impl BcryptHash {
         Self::checked(format!("${version}${cost:0>2}${salt}{digest}"), of)
     }
 
-    /// WordPress' `$wp$2y$10$…`, since its version 6.8.
+    /// Parses WordPress' `$wp$2y$10$…`, used since version 6.8.
     pub(super) fn parse_wordpress(text: &str) -> Result<Self, Unusable> {
-        Self::checked(text.strip_prefix("$wp").ok_or(MALFORMED)?.to_owned(), Of::WordPress)
+        Self::checked(text.strip_prefix("$wp").ok_or(MALFORMED)?.to_owned(), Prehash::WordPress)
     }
 
-    fn checked(text: String, of: Of) -> Result<Self, Unusable> {
+    fn checked(text: String, of: Prehash) -> Result<Self, Unusable> {
         let is_known = ["$2a$", "$2b$", "$2y$"].iter().any(|version| text.starts_with(version));
         let parts: HashParts = text.parse().map_err(|_| MALFORMED)?;
         match parts.get_cost() {
@@ -90,11 +90,11 @@ impl BcryptHash {
 
     pub(super) fn matches(&self, password: &[u8]) -> bool {
         match self.of {
-            Of::Password => self.verifies(password),
-            Of::HexOfSha256 => self.verifies(hexadecimal(&crypto::sha256(password)).as_bytes()),
-            Of::Base64OfSha256 => self.verifies(base64(&crypto::sha256(password)).as_bytes()),
-            Of::Base64OfHmac => self.verifies_mac(hmac::HMAC_SHA256, self.salt(), password),
-            Of::WordPress => wordpress_encoding::encodings(password)
+            Prehash::Password => self.verifies(password),
+            Prehash::HexOfSha256 => self.verifies(hexadecimal(&crypto::sha256(password)).as_bytes()),
+            Prehash::Base64OfSha256 => self.verifies(base64(&crypto::sha256(password)).as_bytes()),
+            Prehash::Base64OfHmac => self.verifies_mac(hmac::HMAC_SHA256, self.salt(), password),
+            Prehash::WordPress => wordpress_encoding::encodings(password)
                 .iter()
                 .any(|spelling| self.verifies_mac(hmac::HMAC_SHA384, b"wp-sha384", spelling)),
         }
@@ -109,7 +109,7 @@ impl BcryptHash {
         bcrypt::verify(password, &self.text).unwrap_or(false)
     }
 
-    /// As it is written.
+    /// The salt in its text form.
     fn salt(&self) -> &[u8] {
         self.text.as_bytes().get(SALT).unwrap_or_default()
     }

@@ -1,5 +1,5 @@
-//! Firebase's scrypt, written as Supabase does: `$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=…$salt$digest`. The project's signer
-//! key, enciphered by what scrypt derives from the password, is the digest.
+//! Firebase's scrypt in Supabase's format: `$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=…$salt$digest`. The digest is the
+//! project's signer key, encrypted with a key derived from the password.
 
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
@@ -13,19 +13,19 @@ use super::{Unusable, decode_base64};
 
 const MALFORMED: Unusable = Unusable::Malformed("Firebase scrypt");
 
-/// Of the key for AES-256, in bytes.
+/// Length of an AES-256 key in bytes.
 const KEY: usize = 32;
 
 pub(in super::super) struct FirebaseHash {
     cost: ScryptCost,
-    /// The user's, and the project's separator.
+    /// The user's salt followed by the project's salt separator.
     salt: Vec<u8>,
     signer_key: Zeroizing<Vec<u8>>,
     digest: Vec<u8>,
 }
 
 impl FirebaseHash {
-    /// From behind the name.
+    /// Parses a hash after the prefix.
     pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
         let fields: Vec<&str> = text.split('$').collect();
         let [params, salt, digest] = fields[..] else { return Err(MALFORMED) };
@@ -48,7 +48,7 @@ impl FirebaseHash {
     }
 }
 
-/// All six, in this order.
+/// The parameters: all six, in this order.
 struct Params<'a> {
     n: &'a str,
     r: &'a str,
@@ -71,7 +71,7 @@ impl<'a> Params<'a> {
     }
 }
 
-/// AES-256 in counter mode, which begins with zero.
+/// Encrypts with AES-256 in counter mode, starting at zero.
 fn encipher(text: &[u8], key: &[u8; KEY]) -> Option<Zeroizing<Vec<u8>>> {
     let key = UnboundCipherKey::new(&AES_256, key).and_then(EncryptingKey::ctr).ok()?;
     let mut text = Zeroizing::new(text.to_vec());

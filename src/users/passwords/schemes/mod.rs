@@ -1,4 +1,4 @@
-//! What a stored password hash may be, told by what it begins with: each kind that other systems make, and our own.
+//! Formats of stored password hashes, recognised by their prefix: our own, and those of other systems.
 
 mod argon2;
 mod bcrypt;
@@ -27,30 +27,30 @@ use self::sha_crypt::ShaCryptHash;
 
 pub(super) use self::argon2::Argon2Hash;
 
-/// The most memory that a stored hash may take to verify, in KiB. All that are recommended anywhere take less.
+/// Maximum memory for verifying a stored hash, in KiB. All recommended settings need less.
 const MAX_MEMORY_KIB: u64 = PasswordConfig::MAX_MEMORY_KIB as u64;
 
-/// Why a stored hash can't be verified, in words that follow its name. Nothing of the hash itself is in them.
+/// Why a stored hash can't be verified, as a continuation of a sentence with its name. Contains nothing of the hash.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// Of no kind that is known, or no hash at all.
-    #[error("is of no kind that is known here")]
+    /// The format is unknown.
+    #[error("has an unknown format")]
     Unknown,
-    /// Of a kind that is known and refused, by what it is called.
-    #[error("is {0}, which is not taken")]
+    /// The format is known and rejected. Contains its name.
+    #[error("is {0}, which is not accepted")]
     NotTaken(&'static str),
-    /// It begins like one of this kind, and goes on otherwise.
-    #[error("is no well-formed {0} hash")]
+    /// The format is known by its prefix, but the rest is malformed.
+    #[error("is not a well-formed {0} hash")]
     Malformed(&'static str),
-    /// To verify it would take more than a few seconds, or too much memory.
+    /// Verifying it would take more than a few seconds, or too much memory.
     #[error("costs too much to verify: {0} at most")]
     TooCostly(String),
 }
 
-/// A hash that can be verified, within bounds.
+/// A hash that can be verified within the limits.
 pub(super) enum StoredHash {
     Argon2(Argon2Hash),
-    /// With another system's label in front.
+    /// With another system's prefix.
     LabelledArgon2(Argon2Hash),
     Bcrypt(BcryptHash),
     Firebase(FirebaseHash),
@@ -58,14 +58,14 @@ pub(super) enum StoredHash {
     Phpass(PhpassHash),
     Scrypt(ScryptHash),
     ShaCrypt(ShaCryptHash),
-    /// No password fits.
+    /// Matches no password.
     NoPassword,
 }
 
-/// Reads a hash, given as a whole and from behind what it begins with.
+/// Parses a hash, given whole and without its prefix.
 type Parser = fn(&str, &str) -> Result<StoredHash, Unusable>;
 
-/// What a hash begins with, and who reads it. Where one beginning is part of another, the longer comes first.
+/// Prefixes and their parsers. If one is a prefix of another, the longer one comes first.
 const KINDS: &[(&str, Parser)] = &[
     // PHC strings and crypt(3).
     ("$argon2", |text, _| Argon2Hash::parse(text).map(StoredHash::Argon2)),
@@ -99,7 +99,7 @@ const KINDS: &[(&str, Parser)] = &[
     ("scrypt:", |_, rest| ScryptHash::parse_werkzeug(rest).map(StoredHash::Scrypt)),
     // Spring Security, LDAP.
     ("{", |_, rest| StoredHash::parse_labelled(rest)),
-    // ASP.NET Core Identity: base64 of a first byte that says the version.
+    // ASP.NET Core Identity: base64 whose first byte is the version.
     ("AQAAAA", |text, _| Pbkdf2Hash::parse_identity_v3(text).map(StoredHash::Pbkdf2)),
     ("A", |text, _| Pbkdf2Hash::parse_identity_v2(text).map(StoredHash::Pbkdf2)),
     // Django, shadow(5).
@@ -107,7 +107,7 @@ const KINDS: &[(&str, Parser)] = &[
     ("*", |_, _| Ok(StoredHash::NoPassword)),
 ];
 
-/// What others store and nobody should keep, or can't be verified with the password alone.
+/// Formats that are insecure, or can't be verified with the password alone.
 const NOT_TAKEN: &[(&str, &str)] = &[
     ("$1$", "md5-crypt"),
     ("$apr1$", "Apache's md5-crypt"),
@@ -142,7 +142,7 @@ const NOT_TAKEN: &[(&str, &str)] = &[
 ];
 
 impl StoredHash {
-    /// A hash of any kind.
+    /// Parses a hash of any format.
     pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
         if let Some((_, name)) = NOT_TAKEN.iter().find(|(begins, _)| text.starts_with(begins)) {
             return Err(Unusable::NotTaken(name));
@@ -151,7 +151,7 @@ impl StoredHash {
         KINDS.iter().find_map(read).unwrap_or(Err(Unusable::Unknown))
     }
 
-    /// `bcrypt}$2a$…`: the label says what the rest most often says itself.
+    /// Parses `bcrypt}$2a$…`. The label usually repeats what the rest says.
     fn parse_labelled(text: &str) -> Result<Self, Unusable> {
         match text.split_once('}').ok_or(Unusable::Unknown)? {
             ("pbkdf2", hash) => Pbkdf2Hash::parse_spring(hash).map(Self::Pbkdf2),
@@ -171,8 +171,8 @@ impl StoredHash {
         }
     }
 
-    /// Whether it is to be replaced by one of today's. What may be ours and costs more than that is not: somebody lowered
-    /// the settings, which makes no hash weaker.
+    /// Whether to replace it by a new hash. Not if it is argon2id with a higher cost: lowering the settings makes no
+    /// hash weaker.
     pub(super) fn is_outdated(&self, today: &Params) -> bool {
         match self {
             Self::Argon2(hash) => hash.is_weaker_than(today),
@@ -180,7 +180,7 @@ impl StoredHash {
         }
     }
 
-    /// Whether it is the hash of these bytes.
+    /// Whether it is the hash of this password.
     pub(super) fn matches(&self, password: &[u8], workspace: &mut Workspace) -> Result<bool, PasswordError> {
         match self {
             Self::Argon2(hash) | Self::LabelledArgon2(hash) => hash.matches(password, workspace),
@@ -195,7 +195,7 @@ impl StoredHash {
     }
 }
 
-/// Base64 of any of the kinds that are in use: with or without padding, with `+/`, `-_` (RFC 4648) or `./` (passlib).
+/// Decodes base64 of all variants in use: with or without padding, with `+/`, `-_` (RFC 4648) or `./` (passlib).
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
     let standard = |letter: char| match letter {
         '-' | '.' => '+',

@@ -1,4 +1,4 @@
-//! PBKDF2 (RFC 8018) with HMAC: of Django, Werkzeug, passlib, Spring Security and ASP.NET Core Identity, and in PHC strings.
+//! PBKDF2 hashes (RFC 8018) of Django, Werkzeug, passlib, Spring Security, ASP.NET Core Identity, and as PHC strings.
 
 use std::num::NonZeroU32;
 
@@ -6,16 +6,16 @@ use aws_lc_rs::pbkdf2;
 
 use super::{Unusable, decode_base64};
 
-/// The most SHA-1 or SHA-256 steps that one may take: ten times what Django takes in 2026, four seconds or less.
+/// Maximum number of SHA-1 or SHA-256 steps: ten times Django's of 2026, at most four seconds.
 const MAX_WORK: u64 = 12_000_000;
 
-/// The shortest and longest digest, in bytes.
+/// Bounds for the length of a digest, in bytes.
 const MIN_DIGEST: usize = 16;
 const MAX_DIGEST: usize = 64;
 
 const MALFORMED: Unusable = Unusable::Malformed("PBKDF2");
 
-/// What HMAC is computed with.
+/// The hash function of HMAC.
 #[derive(Clone, Copy)]
 pub(super) enum Digest {
     Sha1,
@@ -32,7 +32,7 @@ impl Digest {
         }
     }
 
-    /// In bytes.
+    /// Its output length in bytes.
     fn size(self) -> usize {
         match self {
             Self::Sha1 => 20,
@@ -41,7 +41,7 @@ impl Digest {
         }
     }
 
-    /// What one iteration costs: SHA-512 takes twice as long as the others.
+    /// Relative cost of an iteration: SHA-512 takes twice as long as the others.
     fn cost(self) -> u64 {
         match self {
             Self::Sha1 | Self::Sha256 => 1,
@@ -58,14 +58,14 @@ pub(in super::super) struct Pbkdf2Hash {
 }
 
 impl Pbkdf2Hash {
-    /// Django's `pbkdf2_sha256$1000000$salt$base64`, from the iterations on.
+    /// Parses Django's `pbkdf2_sha256$1000000$salt$base64`, from the iterations on.
     pub(super) fn parse_django(digest: Digest, text: &str) -> Result<Self, Unusable> {
         let [iterations, salt, derived] = fields(text)?;
         let derived = decode_base64(derived).filter(|derived| derived.len() == digest.size());
         Self::checked(digest, number(iterations)?, salt.into(), derived.ok_or(MALFORMED)?)
     }
 
-    /// Werkzeug's `pbkdf2:sha256:600000$salt$hexadecimal`, from the digest's name on.
+    /// Parses Werkzeug's `pbkdf2:sha256:600000$salt$hexadecimal`, from the digest's name on.
     pub(super) fn parse_werkzeug(text: &str) -> Result<Self, Unusable> {
         let [method, salt, derived] = fields(text)?;
         let (digest, iterations) = match method.split_once(':').ok_or(MALFORMED)? {
@@ -78,8 +78,9 @@ impl Pbkdf2Hash {
         Self::checked(digest, number(iterations)?, salt.into(), derived.ok_or(MALFORMED)?)
     }
 
-    /// passlib's `$pbkdf2-sha256$29000$salt$digest` and the PHC string's `$pbkdf2-sha256$i=29000,l=32$salt$digest`, from
-    /// the iterations on. Keycloak's and Auth0's are written like the latter.
+    /// Parses passlib's `$pbkdf2-sha256$29000$salt$digest` and the PHC string
+    /// `$pbkdf2-sha256$i=29000,l=32$salt$digest`, from the iterations on. Keycloak and Auth0 hashes have the latter
+    /// form.
     pub(super) fn parse_crypt(digest: Digest, text: &str) -> Result<Self, Unusable> {
         let [cost, salt, derived] = fields(text)?;
         let [salt, derived] = [salt, derived].map(decode_base64);
@@ -98,12 +99,13 @@ impl Pbkdf2Hash {
         Self::checked(digest, iterations, salt, derived)
     }
 
-    /// Spring Security's `{pbkdf2}`, from behind the label: hexadecimal of salt and digest, at the cost of version 5.5.
+    /// Parses Spring Security's `{pbkdf2}`, after the label: hexadecimal of salt and digest, with the cost of version
+    /// 5.5.
     pub(super) fn parse_spring(text: &str) -> Result<Self, Unusable> {
         Self::parse_joined(Digest::Sha1, 185_000, 8, text)
     }
 
-    /// The same with the cost of `{pbkdf2@SpringSecurity_v5_8}`.
+    /// Like [`Self::parse_spring`], with the cost of `{pbkdf2@SpringSecurity_v5_8}`.
     pub(super) fn parse_spring_v5_8(text: &str) -> Result<Self, Unusable> {
         Self::parse_joined(Digest::Sha256, 310_000, 16, text)
     }
@@ -114,8 +116,8 @@ impl Pbkdf2Hash {
         Self::checked(digest, iterations, salt.to_vec(), derived.to_vec())
     }
 
-    /// ASP.NET Core Identity's version 3, in base64: a byte 1; then 32 bits big-endian each for the digest, the iterations
-    /// and the salt's length; salt and digest.
+    /// Parses ASP.NET Core Identity's version 3, in base64: a byte 1; 32 bits big-endian each for the digest, the
+    /// iterations and the salt's length; then salt and digest.
     pub(super) fn parse_identity_v3(text: &str) -> Result<Self, Unusable> {
         let bytes = decode_base64(text).ok_or(MALFORMED)?;
         let rest = bytes.get(1..).ok_or(MALFORMED)?;
@@ -133,9 +135,10 @@ impl Pbkdf2Hash {
         Self::checked(digest, iterations, salt.to_vec(), derived.to_vec())
     }
 
-    /// ASP.NET Identity's version 2, in base64: a byte 0, 16 bytes of salt and 32 of digest, at a cost of its own.
+    /// Parses ASP.NET Identity's version 2, in base64: a byte 0, 16 bytes of salt and 32 of digest, with a fixed
+    /// cost.
     pub(super) fn parse_identity_v2(text: &str) -> Result<Self, Unusable> {
-        // A word that begins with an A is no broken hash.
+        // Not `MALFORMED`: the prefix is only an `A`, which other text may begin with.
         let bytes = decode_base64(text).filter(|bytes| bytes.len() == 49).ok_or(Unusable::Unknown)?;
         match bytes.split_first() {
             Some((0, rest)) => {

@@ -1,4 +1,4 @@
-//! phpass: MD5 many times over, `$P$B` and 30 more letters in WordPress before its version 6.8, `$H$…` in phpBB.
+//! phpass hashes (repeated MD5): `$P$B` and 30 more characters in WordPress before version 6.8, `$H$…` in phpBB.
 
 use md5::{Digest, Md5};
 use zeroize::Zeroizing;
@@ -7,10 +7,11 @@ use crate::crypto;
 
 use super::{Unusable, wordpress_encoding};
 
-/// Of letters and digits, in the order of their value.
+/// The base64 alphabet of phpass.
 const LETTERS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The binary logarithm of the number of rounds: phpass itself takes 7 to 30. This is four seconds or less.
+/// Bounds for the binary logarithm of the number of rounds. phpass itself allows 7 to 30; this takes at most four
+/// seconds.
 const MIN_COST: usize = 7;
 const MAX_COST: usize = 20;
 
@@ -27,7 +28,7 @@ pub(in super::super) struct PhpassHash {
 }
 
 impl PhpassHash {
-    /// From behind the name.
+    /// Parses a hash after the prefix.
     pub(super) fn parse(text: &str) -> Result<Self, Unusable> {
         let (cost, rest) = text.as_bytes().split_first().ok_or(MALFORMED)?;
         let (salt, digest) = rest.split_first_chunk().ok_or(MALFORMED)?;
@@ -40,7 +41,7 @@ impl PhpassHash {
         }
     }
 
-    /// The same, made by WordPress or by another system that writes `$P$`.
+    /// Parses a hash that WordPress or another system with the prefix `$P$` has made.
     pub(super) fn parse_wordpress(text: &str) -> Result<Self, Unusable> {
         Self::parse(text).map(|hash| Self { may_be_of_wordpress: true, ..hash })
     }
@@ -64,7 +65,7 @@ impl PhpassHash {
     }
 }
 
-/// Base64 of its own: the first byte's lowest six bits come first.
+/// Encodes base64 in phpass' variant: the first byte's lowest six bits come first.
 fn encode(bytes: &[u8]) -> Vec<u8> {
     let letters = |group: &[u8]| {
         let bits = group.iter().rev().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte));

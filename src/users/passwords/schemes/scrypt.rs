@@ -1,4 +1,4 @@
-//! scrypt (RFC 7914): in PHC strings, and of Django, Werkzeug and Spring Security.
+//! scrypt hashes (RFC 7914): as PHC strings, and of Django, Werkzeug and Spring Security.
 
 use argon2::password_hash::phc::PasswordHash;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -10,7 +10,7 @@ use crate::crypto;
 use super::super::workspace::Workspace;
 use super::{MAX_MEMORY_KIB, Unusable};
 
-/// The most that N·r·p may be: eight times OWASP's recommendation, four seconds or less.
+/// Maximum of N·r·p: eight times OWASP's recommendation, at most four seconds.
 const MAX_WORK: u64 = 1 << 23;
 
 const MALFORMED: Unusable = Unusable::Malformed("scrypt");
@@ -22,7 +22,7 @@ pub(in super::super) struct ScryptHash {
 }
 
 impl ScryptHash {
-    /// `$scrypt$ln=16,r=8,p=1$salt$digest`.
+    /// Parses `$scrypt$ln=16,r=8,p=1$salt$digest`.
     pub(super) fn parse_phc(text: &str) -> Result<Self, Unusable> {
         let hash = PasswordHash::new(text).map_err(|_| MALFORMED)?;
         let (Some(salt), Some(digest)) = (hash.salt, hash.hash) else { return Err(MALFORMED) };
@@ -35,14 +35,14 @@ impl ScryptHash {
         Ok(Self { cost, salt: salt.to_vec(), digest: digest.as_bytes().to_vec() })
     }
 
-    /// Django's `scrypt$16384$salt$8$5$base64`, from behind the name.
+    /// Parses Django's `scrypt$16384$salt$8$5$base64`, after the prefix.
     pub(super) fn parse_django(text: &str) -> Result<Self, Unusable> {
         let fields: Vec<&str> = text.split('$').collect();
         let [n, salt, r, p, digest] = fields[..] else { return Err(MALFORMED) };
         Self::of_64_bytes([n, r, p], salt, STANDARD.decode(digest).map_err(|_| MALFORMED)?)
     }
 
-    /// Werkzeug's `scrypt:32768:8:1$salt$hexadecimal`, from behind the name.
+    /// Parses Werkzeug's `scrypt:32768:8:1$salt$hexadecimal`, after the prefix.
     pub(super) fn parse_werkzeug(text: &str) -> Result<Self, Unusable> {
         let fields: Vec<&str> = text.split(['$', ':']).collect();
         let [n, r, p, salt, digest] = fields[..] else { return Err(MALFORMED) };
@@ -60,7 +60,8 @@ impl ScryptHash {
         Ok(Self { cost, salt: salt.into(), digest })
     }
 
-    /// Spring Security's `$e0801$salt$digest`: the binary logarithm of N in 16 bits, r and p in 8 each; base64.
+    /// Parses Spring Security's `$e0801$salt$digest`: the binary logarithm of N in 16 bits, r and p in 8 bits each;
+    /// base64.
     pub(super) fn parse_spring(text: &str) -> Result<Self, Unusable> {
         let fields: Vec<&str> = text.split('$').collect();
         let ["", cost, salt, digest] = fields[..] else { return Err(MALFORMED) };
@@ -80,7 +81,7 @@ impl ScryptHash {
     }
 }
 
-/// What deriving a key takes, within bounds.
+/// Valid scrypt parameters within the limits.
 pub(super) struct ScryptCost {
     params: Params,
     /// In bytes.
@@ -88,7 +89,7 @@ pub(super) struct ScryptCost {
 }
 
 impl ScryptCost {
-    /// `malformed` is what to say of figures that are none.
+    /// Checks the parameters. `malformed` is the error for invalid ones.
     pub(super) fn checked(log_n: u32, r: u32, p: u32, malformed: Unusable) -> Result<Self, Unusable> {
         if [log_n, r, p].contains(&0) {
             return Err(malformed);
@@ -109,7 +110,7 @@ impl ScryptCost {
         }
     }
 
-    /// Fills `key`. Whether it did.
+    /// Derives a key into `key`. Returns whether it succeeded.
     pub(super) fn derive(&self, password: &[u8], salt: &[u8], key: &mut [u8], workspace: &Workspace) -> bool {
         workspace.with_room_for(self.memory, || scrypt::scrypt(password, salt, &self.params, key)).is_ok()
     }

@@ -1,13 +1,15 @@
-//! SHA-crypt of crypt(3): `$5$rounds=5000$salt$digest` with SHA-256, `$6$…` with SHA-512; 5,000 rounds if none are said.
+//! SHA-crypt hashes of crypt(3): `$5$rounds=5000$salt$digest` with SHA-256, `$6$…` with SHA-512; 5,000 rounds by
+//! default.
 
 use sha_crypt::{PasswordHashRef, PasswordVerifier, ShaCrypt};
 
 use super::Unusable;
 
-/// Twice what passlib takes: four seconds or less, unless the password has hundreds of letters.
+/// Maximum number of rounds: twice that of passlib, at most four seconds unless the password has hundreds of
+/// characters.
 const MAX_ROUNDS: u32 = 1_000_000;
 
-/// What crypt takes at least.
+/// Minimum number of rounds of crypt(3).
 const MIN_ROUNDS: u32 = 1_000;
 
 const MALFORMED: Unusable = Unusable::Malformed("SHA-crypt");

@@ -1,4 +1,4 @@
-//! Every kind of hash, as the systems that it comes from have made it.
+//! Tests of hash formats, with hashes made by the original systems.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ const SCRYPT: [&str; 2] = [
     "$scrypt$ln=5,r=4,p=2$cy7FWMt5T6n1XqtVKmXM+Q$yiuV0cmr9ERNJzwfU81PJU+1UHpXAglwuzCgs2ZkFBI",
 ];
 
-/// A system, a password, and how that system hashes it: `tests/imports/make.py` says by what each was made.
+/// A system, a password, and its hash by that system: `tests/imports/make.py` has the code that made each.
 const OTHERS: &str = include_str!("../../../../tests/imports/hashes.json");
 
 fn others() -> Vec<(String, String, String)> {
@@ -97,7 +97,8 @@ fn what_the_reference_implementation_hashed_verifies() {
 
 #[test]
 fn bcrypt_looks_at_72_bytes_as_those_who_made_the_hash_did() {
-    // hashpw(password.encode()[:72], gensalt(4)), as every version of bcrypt for Python before 5.0 did by itself.
+    // hashpw(password.encode()[:72], gensalt(4)), as all versions of bcrypt for Python before 5.0 truncated by
+    // themselves.
     let hash = "$2b$04$27qjRmh8K24cc7erwczuD.VyF4haJjG4QZF4XEhTCdMTjGP4fvZ/u";
     let password = "long ".repeat(18);
     assert!(matches(hash, &password));
@@ -153,7 +154,7 @@ fn a_hash_may_cost_so_much_and_no_more() {
     }
 }
 
-/// The first of those that begin so.
+/// The first hash with this prefix.
 fn other(begins: &str) -> String {
     others().into_iter().map(|(.., hash)| hash).find(|hash| hash.starts_with(begins)).expect(begins)
 }
@@ -195,11 +196,11 @@ fn a_hash_of_another_system_may_cost_so_much_and_no_more() {
 fn a_hash_of_another_system_that_is_broken_is_refused() {
     for (_, _, hash) in others() {
         for text in [format!("{hash}$"), format!("{hash}é"), format!(" {hash}"), hash.replace('$', "")] {
-            // Some have no dollar signs to lose.
+            // Some contain no dollar signs.
             assert!(text == hash || StoredHash::parse(&text).is_err(), "{text}");
         }
         for at in (0..hash.len()).filter(|at| hash.is_char_boundary(*at)) {
-            // Whatever it is taken for, it is no panic.
+            // Any result is fine, but no panic.
             let _ = StoredHash::parse(&hash[..at]);
             let _ = StoredHash::parse(&hash[at..]);
         }

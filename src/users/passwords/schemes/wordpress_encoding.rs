@@ -1,12 +1,12 @@
-//! What WordPress makes of a password before it hashes it.
+//! WordPress' encoding of passwords before hashing.
 
 use zeroize::Zeroizing;
 
-/// What `trim` of PHP takes off.
+/// The characters that PHP's `trim` removes.
 const BLANKS: &[u8] = b" \t\n\r\0\x0b";
 
-/// How a password may have been hashed: without the blanks around it; set in a form, also with a backslash before each
-/// quotation mark.
+/// The forms in which WordPress may have hashed a password: trimmed, and, if it was set by a form, with quotation
+/// marks and backslashes escaped.
 pub(super) fn encodings(password: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let trimmed = trim(password);
     let slashed = slash(trimmed);
@@ -23,7 +23,7 @@ fn trim(password: &[u8]) -> &[u8] {
     &password[begin..end]
 }
 
-/// As `addslashes` of PHP does.
+/// Escapes like PHP's `addslashes`.
 fn slash(password: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut slashed = Zeroizing::new(Vec::with_capacity(2 * password.len()));
     for byte in password {

@@ -1,15 +1,15 @@
 //! The HAProxy configuration that is shipped, in a real HAProxy: whom it lets through, and what the app behind is told.
 
 use super::{
-    ACR, AMR, CLAIMED_AS, ELSEWHERE, ONE_NAME, TIME, TRUSTED, assert_websockets_pass, identity, named,
-    with_a_claim,
+    ACR, AMR, ELSEWHERE, ONE_NAME, TIME, TRUSTED, assert_no_claim_passes, assert_websockets_pass,
+    from_a_page, identity, named, signed_in_through,
 };
 use crate::external::haproxy::Haproxy;
 use crate::support::{
     client::{Client, Pair},
     eventually,
     http::Request,
-    server::{TestServer, registration},
+    server::TestServer,
 };
 
 promises! { of every pair:
@@ -26,12 +26,7 @@ async fn site() -> (TestServer, Haproxy) {
 
 async fn one_registers_and_the_app_is_told_who_is_asking(pair: Pair) {
     let (server, haproxy) = site().await;
-    let mut client = Client::new(&server, pair).at_node(haproxy.address());
-    let from_a_page = |request: Request| request.header("Origin", ONE_NAME.1);
-    let register = Request::post(&client.path("register")).json(&registration("ada"));
-    let id = client.send(from_a_page(register)).await.expect(201).json()["user_id"].clone();
-    let login = Request::post(&client.path("login")).json(&pair.credentials("ada"));
-    client.send(from_a_page(login)).await.ok();
+    let (mut client, id) = signed_in_through(haproxy.address(), &server, pair).await;
     client.get("/profile").await.ok();
 
     let who = named(&[
@@ -40,7 +35,7 @@ async fn one_registers_and_the_app_is_told_who_is_asking(pair: Pair) {
         ("x-auth-mode", pair.mode.name()),
         ("x-auth-roles", "user"),
         TIME,
-        ("x-auth-user-id", id.as_str().expect("an id")),
+        ("x-auth-user-id", &id),
         ("x-auth-username", "ada"),
     ]);
     for request in [
@@ -57,31 +52,7 @@ async fn one_registers_and_the_app_is_told_who_is_asking(pair: Pair) {
 
 async fn an_identity_that_a_client_claims_never_reaches_the_app(pair: Pair) {
     let (server, haproxy) = site().await;
-    let id = server.user("ada").await;
-    // Without a role there is nothing to write over a claimed one.
-    sqlx::query("update users set roles = '{}'").execute(&mut server.sql().await).await.expect("no role");
-    let client = Client::signed_in(&server, pair, "ada").await;
-    let who = named(&[
-        ACR,
-        AMR,
-        ("x-auth-mode", pair.mode.name()),
-        TIME,
-        ("x-auth-user-id", &id),
-        ("x-auth-username", "ada"),
-    ]);
-    for write in CLAIMED_AS {
-        let protected = client.request("GET", "/app/orders");
-        let response = haproxy.send(with_a_claim(protected.clone(), write)).await.expect(200);
-        assert_eq!(identity(&response), who, "{}", write("X-Auth-Roles"));
-        let dropping = protected.header("Connection", "close").header("Connection", write("X-Auth-User-Id"));
-        let response = haproxy.send(dropping).await.expect(200);
-        assert_eq!(identity(&response), who);
-        let named_to_drop = response.json()["headers"].to_string().to_ascii_lowercase();
-        assert!(!named_to_drop.contains("[\"connection\",\"x-auth"), "{named_to_drop}");
-        haproxy.send(with_a_claim(Request::get("/app/orders"), write)).await.expect(401);
-        let response = haproxy.send(with_a_claim(Request::get("/app/public/news"), write)).await.expect(200);
-        assert_eq!(identity(&response), [], "{}", write("X-Auth-Roles"));
-    }
+    assert_no_claim_passes(&server, haproxy.address(), pair).await;
 }
 
 async fn a_websocket_reaches_the_app_and_who_it_is_of(pair: Pair) {

@@ -1,4 +1,4 @@
-//! The small `sh` between us and Postgres: it stops Postgres when the last program that uses it is gone.
+//! The watchdog: an `sh` script that runs Postgres, and stops it when the last program that uses it has exited.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -12,9 +12,9 @@ use super::binaries::Binaries;
 use super::cluster::Cluster;
 use super::{PrivatePostgresError, failed, socket};
 
-/// Input is the pipe's reading end, output the lock that only Postgres shall keep. The signals are ignored because
-/// whoever sends one to everybody (a terminal, a service manager) means us, and we may still need Postgres. SIGINT is
-/// Postgres' fast shutdown; it is repeated, since one that comes before Postgres listens to it is lost.
+/// Standard input is the read end of the pipe, standard output the lock that only Postgres shall hold. HUP, INT and TERM are
+/// ignored: a terminal or a service manager that sends them to the whole group means the program, which may still need
+/// Postgres. SIGINT is Postgres' fast shutdown. It is repeated, since one that arrives before Postgres handles it is lost.
 const SCRIPT: &str = r#"
 exec 3<&0 </dev/null
 trap '' HUP INT TERM
@@ -34,7 +34,7 @@ kill -KILL "$watch"
 exit "$status"
 "#;
 
-/// Returns it with the pipe's writing end: while a program holds that, Postgres runs.
+/// Starts the watchdog with Postgres. Returns it with the write end of the pipe: Postgres runs while a program holds one.
 pub(super) async fn start(
     binaries: &Binaries,
     cluster: &Cluster,
@@ -44,7 +44,7 @@ pub(super) async fn start(
     log: &File,
 ) -> Result<(Child, File), PrivatePostgresError> {
     let path = cluster.fifo_path();
-    let (reader, writer) = open_both_ends(&path).await.map_err(failed("making the pipe", &path))?;
+    let (reader, writer) = open_both_ends(&path).await.map_err(failed("creating the pipe", &path))?;
     let mut command = cluster.account.command("/bin/sh");
     command
         .args(["-c", SCRIPT, "dualauth-postgres"])
@@ -54,13 +54,13 @@ pub(super) async fn start(
     for (name, value) in settings {
         command.arg("-c").arg(format!("{name}={value}"));
     }
-    // Last, since the last one counts.
+    // After the caller's settings: the last value of a setting wins.
     for setting in socket::settings(socket_directory) {
         command.arg("-c").arg(setting);
     }
     if let Some(pid) = cluster.postmaster_pid() {
-        // Nobody holds the cluster's lock, so what wrote this number is dead. Postgres takes another process that got
-        // the number since for a living postmaster, unless told so; the shared memory it still checks by itself.
+        // We hold the cluster's lock, so the process that wrote this pid is dead. Postgres would take another process that has
+        // the pid since then for a running postmaster, unless told here to ignore it. It still checks the shared memory.
         command.env("PG_GRANDPARENT_PID", pid.to_string());
     }
     let log = log.try_clone().map_err(failed("duplicating", &cluster.directory))?;
@@ -69,22 +69,22 @@ pub(super) async fn start(
     Ok((child, writer))
 }
 
-/// Fails when nobody reads it.
+/// Opens the write end of the pipe. Fails if no process has it open for reading.
 pub(super) fn open_for_writing(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).custom_flags(non_blocking()).open(path)
 }
 
-pub(super) fn is_read(mut keep_alive: &File) -> bool {
+pub(super) fn has_reader(mut keep_alive: &File) -> bool {
     keep_alive.write_all(b"\n").is_ok()
 }
 
-/// A new one each time: an old one may still have a reader.
+/// Creates a new pipe, since an old one may still have a reader, and opens both ends.
 async fn open_both_ends(path: &Path) -> io::Result<(File, File)> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // The command, because macOS has no call that rustix could make for it.
+    // By the command, because rustix has no `mkfifo` on macOS.
     let status = Command::new("mkfifo").args(["-m", "600"]).arg(path).status().await?;
     if !status.success() {
         return Err(io::Error::other(format!("mkfifo: {status}")));
@@ -95,7 +95,7 @@ async fn open_both_ends(path: &Path) -> io::Result<(File, File)> {
     Ok((reader, writer))
 }
 
-/// Else opening one end waits for the other.
+/// Without this flag, opening one end blocks until the other is open.
 fn non_blocking() -> i32 {
     OFlags::NONBLOCK.bits().cast_signed()
 }

@@ -1,4 +1,5 @@
-//! Somebody who uses a system: opens an account, signs in, and shows from then on what they were given.
+//! A test user as an HTTP client: runs the steps of a target (registration, sign-in, logout), and keeps the values that
+//! their responses contain, such as credentials.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,32 +10,34 @@ use super::CompareError;
 use super::http::{Connection, Response};
 use super::target::{Source, Step, VariantSpec};
 
-/// How often somebody comes again who was told to, and after how many seconds at the most.
-const PATIENCE: usize = 3;
-const MOMENT: u64 = 5;
+/// Retries of a request that is answered by 503 with `Retry-After`.
+const MAX_RETRIES: usize = 3;
+/// The longest wait before a retry, in seconds.
+const MAX_RETRY_WAIT_S: u64 = 5;
 
-/// What somebody knows, by the names that a target's steps know it by.
+/// A user's values, by the names that a target's steps use: `username`, `password`, `email`, and what earlier steps have
+/// extracted.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Visitor {
-    known: BTreeMap<String, String>,
+pub(super) struct TestUser {
+    values: BTreeMap<String, String>,
 }
 
-/// A request that can be sent again and again, and how its answer is known to be right.
+/// A request as bytes to send repeatedly, and what identifies a correct response.
 #[derive(Clone, Debug)]
 pub(super) struct PreparedRequest {
     pub(super) request: Vec<u8>,
     pub(super) status: u16,
-    /// What the body has in it.
+    /// Text that the body must contain. Empty: any body is accepted.
     pub(super) owner: String,
 }
 
 impl PreparedRequest {
-    /// Its first line.
+    /// The request line, for error messages.
     pub(super) fn name(&self) -> String {
         String::from_utf8_lossy(&self.request).lines().next().unwrap_or_default().to_owned()
     }
 
-    /// Whether this is what was asked for, and whose it is.
+    /// Whether a response has the expected status and belongs to the expected user.
     pub(super) fn is_answered_by(&self, response: &Response<'_>) -> bool {
         let owner = self.owner.as_bytes();
         let body = &response.body;
@@ -43,35 +46,38 @@ impl PreparedRequest {
     }
 }
 
-impl Visitor {
-    /// Of this name.
+impl TestUser {
+    /// A user with this name and password.
     pub(super) fn named(username: &str, password: &str) -> Self {
         let email = format!("{username}@example.com");
-        let known = [("username", username), ("password", password), ("email", &email)];
-        Self { known: known.map(|(name, value)| (name.to_owned(), value.to_owned())).into() }
+        let values = [("username", username), ("password", password), ("email", &email)];
+        Self { values: values.map(|(name, value)| (name.to_owned(), value.to_owned())).into() }
     }
 
-    /// What they know.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
-        self.known.values().map(String::as_str)
+    /// All values, among them credentials.
+    pub(super) fn values(&self) -> impl Iterator<Item = &str> {
+        self.values.values().map(String::as_str)
     }
 
-    /// Takes a step, and keeps what there is to keep of its answer.
-    pub(super) fn take(&mut self, step: &Step, connection: &mut Connection) -> Result<(), CompareError> {
+    /// Sends a step's request and extracts its values. A 503 with `Retry-After` is retried.
+    ///
+    /// # Errors
+    /// When the status is not the expected one, or a value is missing.
+    pub(super) fn run_step(&mut self, step: &Step, connection: &mut Connection) -> Result<(), CompareError> {
         let request = self.request(step, connection.host());
         let failed = |reason: String| CompareError::Step { request: step.request.clone(), reason };
-        let mut patience = PATIENCE;
+        let mut retries_left = MAX_RETRIES;
         loop {
             let response = connection.exchange(&request).map_err(|error| failed(error.to_string()))?;
-            match told_to_come_again(&response).filter(|_| patience > 0) {
+            match retry_after(&response).filter(|_| retries_left > 0) {
                 Some(pause) => std::thread::sleep(pause),
-                None => return self.learn(step, &response),
+                None => return self.extract_values(step, &response),
             }
-            patience -= 1;
+            retries_left -= 1;
         }
     }
 
-    fn learn(&mut self, step: &Step, response: &Response<'_>) -> Result<(), CompareError> {
+    fn extract_values(&mut self, step: &Step, response: &Response<'_>) -> Result<(), CompareError> {
         let failed = |reason: String| CompareError::Step { request: step.request.clone(), reason };
         if response.status != step.status {
             let body = String::from_utf8_lossy(&response.body);
@@ -79,30 +85,30 @@ impl Visitor {
         }
         for (name, source) in &step.keep {
             let value = source.find(response).ok_or_else(|| failed(format!("no {source} in the answer")))?;
-            self.known.insert(name.clone(), value);
+            self.values.insert(name.clone(), value);
         }
         Ok(())
     }
 
-    /// Signs in, in this way.
+    /// Runs the sign-in steps of a variant.
     pub(super) fn sign_in(
         &mut self,
-        method: &VariantSpec,
+        spec: &VariantSpec,
         connection: &mut Connection,
     ) -> Result<(), CompareError> {
-        method.sign_in.iter().try_for_each(|step| self.take(step, connection))
+        spec.sign_in.iter().try_for_each(|step| self.run_step(step, connection))
     }
 
-    /// What they send from then on.
-    pub(super) fn call(&self, method: &VariantSpec, host: &str) -> PreparedRequest {
+    /// The measured request of a variant, with this user's credential.
+    pub(super) fn call(&self, spec: &VariantSpec, host: &str) -> PreparedRequest {
         PreparedRequest {
-            request: self.request(&method.call, host),
-            status: method.call.status,
-            owner: self.fill_in(&method.owner),
+            request: self.request(&spec.call, host),
+            status: spec.call.status,
+            owner: self.fill_in(&spec.owner),
         }
     }
 
-    /// A request, as it travels.
+    /// A step's request as bytes.
     pub(super) fn request(&self, step: &Step, host: &str) -> Vec<u8> {
         let mut text = format!("{} HTTP/1.1\r\nHost: {host}\r\n", self.fill_in(&step.request));
         for (name, value) in &step.headers {
@@ -140,23 +146,23 @@ impl Visitor {
     }
 
     fn fill_in(&self, text: &str) -> String {
-        fill_in(text, &self.known)
+        fill_in(text, &self.values)
     }
 }
 
-/// How long to wait, for who asked at a bad moment (RFC 9110, section 10.2.3): not longer than for a moment.
-fn told_to_come_again(response: &Response<'_>) -> Option<Duration> {
+/// The wait that a 503 asks for (RFC 9110, section 10.2.3), at most [`MAX_RETRY_WAIT_S`]. `None`: not to be retried.
+fn retry_after(response: &Response<'_>) -> Option<Duration> {
     if response.status != 503 {
         return None;
     }
     let headers = response.headers();
     let (_, seconds) = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("retry-after"))?;
-    seconds.parse().ok().map(|seconds: u64| Duration::from_secs(seconds.min(MOMENT)))
+    seconds.parse().ok().map(|seconds: u64| Duration::from_secs(seconds.min(MAX_RETRY_WAIT_S)))
 }
 
-/// Puts what is known in the places of `{name}`. A name that nobody knows stays as it is.
-pub(super) fn fill_in(text: &str, known: &BTreeMap<String, String>) -> String {
-    known.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+/// Replaces each `{name}` by its value. An unknown name is left as it is.
+pub(super) fn fill_in(text: &str, values: &BTreeMap<String, String>) -> String {
+    values.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
 }
 
 impl Source {
