@@ -7,6 +7,6 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 path, service = sys.argv[1:]
-environment = YAML(typ="safe").load(Path(path))["services"][service]["environment"]
-for name, value in environment.items():
-    print(f"{name}={re.sub(r'[$][{]\w+:-(.*?)[}]', r'\1', value)}")
+for name, value in YAML(typ="safe").load(Path(path))["services"][service]["environment"].items():
+    value = re.sub(r"[$][{]\w+:-(.*?)[}]", r"\1", value)
+    print(f"{name}={value}")
