@@ -18,8 +18,8 @@ impl<T> Shards<T> {
         Self((0..count).map(|_| Mutex::new(shard(entries.div_ceil(count)))).collect())
     }
 
-    /// The shard of this hash. Any byte of a hash is equally distributed.
-    pub fn of(&self, hash: &[u8; 32]) -> MutexGuard<'_, T> {
+    /// The shard of this hash, of any length. Any byte of a hash is equally distributed.
+    pub fn of<const N: usize>(&self, hash: &[u8; N]) -> MutexGuard<'_, T> {
         lock(&self.0[usize::from(hash[0]) % self.0.len()])
     }
 

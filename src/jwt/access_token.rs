@@ -12,7 +12,6 @@ use crate::logins::{AccessTokenError, Login, Transport};
 
 use super::claims::{Claims, Header, TYPE, Unknown, decode};
 use super::keys::VerifiedToken;
-use super::verified::TokenHash;
 use super::{JwtMode, NAME};
 
 /// The beginning of base64url of `{"`, and so of every JWT.
@@ -106,12 +105,13 @@ impl JwtMode {
         let Some(cache) = &self.verified_tokens else {
             return self.keys.verify(token, &self.logins).await.map(Arc::new);
         };
-        let hash = TokenHash::of(token);
-        if let Some(verified) = cache.find(&hash).filter(|verified| self.keys.still_accepts(verified)) {
+        let fingerprint = cache.fingerprint(token);
+        if let Some(verified) = cache.find(&fingerprint).filter(|verified| self.keys.still_accepts(verified))
+        {
             return Ok(verified);
         }
         let verified = Arc::new(self.keys.verify(token, &self.logins).await?);
-        cache.insert(&hash, &verified);
+        cache.insert(fingerprint, &verified);
         Ok(verified)
     }
 }

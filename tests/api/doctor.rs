@@ -296,7 +296,7 @@ async fn rights_that_are_lacking_are_all_that_a_node_needs() {
     let told = doctor(&settings).await;
     told.assert_has("problem", &["The list of migrations can't be read", "on dualauth._sqlx_migrations to"]);
     let lacking = told.of("problem").into_iter().find(|line| line.contains("lacks rights")).expect("rights");
-    let (_, grants) = lacking.split_once("owner of the tables: ").expect("statements");
+    let (_, grants) = lacking.split_once("owner of the tables, run: ").expect("statements");
     let mut connection = database.connect().await;
     let tables = "select tablename::text from pg_tables where schemaname = 'dualauth'";
     let tables: Vec<String> =

@@ -46,6 +46,11 @@ impl Binaries {
     }
 }
 
+/// Whether there are binaries of any version, for a cluster that is still to be created below `home`.
+pub(super) fn are_installed(home: &Path) -> bool {
+    !candidate_directories(home, Account::for_cluster(&home.join("postgres"))).is_empty()
+}
+
 fn candidate_directories(home: &Path, account: Account) -> Vec<PathBuf> {
     let mut candidate_directories: Vec<PathBuf> = std::env::var_os("PATH")
         .iter()

@@ -43,7 +43,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug, thiserror::Error)]
 pub enum PrivatePostgresError {
     /// No Postgres binaries in any of the usual directories.
-    #[error("no Postgres found: set DATABASE_URL, run scripts/postgres, or install postgresql")]
+    #[error(
+        "DATABASE_URL is not set, and no Postgres was found here to start a private one: set DATABASE_URL, \
+         or install postgresql (scripts/postgres does)"
+    )]
     NoBinaries,
     /// No binaries of the cluster's major version.
     #[error(
@@ -114,6 +117,10 @@ impl PrivatePostgres {
         home: &Path,
         settings: &[(&str, &str)],
     ) -> Result<PrivatePostgres, PrivatePostgresError> {
+        // Before anything is created: in a container, whose files are read-only, that would be the error.
+        if !home.exists() && !binaries::are_installed(home) {
+            return Err(PrivatePostgresError::NoBinaries);
+        }
         let home = make_home(home)?;
         let cluster = Cluster::locate(&home).await?;
         let socket_directory = socket::directory(&cluster);

@@ -58,7 +58,7 @@ impl Stage {
 #[tokio::test]
 async fn a_page_of_another_site_that_signs_in_by_cookie_is_told_of() {
     let stage = Stage::set(&[("ALLOWED_ORIGINS", "https://app.example.org")]).await;
-    let told = || stage.server.output().matches("its browser keeps none").count();
+    let told = || stage.server.output().matches("cross-site sign-in by cookie").count();
     for pair in Pair::ALL {
         let login = Request::post(&pair.mode.path("login")).json(&pair.credentials("ada"));
         let from_page = login.header("Origin", "https://app.example.org");
