@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::crypto::equal;
 use crate::database::{DatabaseError, Pools};
 use crate::error::{Code, Problem};
-use crate::logins::{Logins, ReloadOnRevocation};
+use crate::logins::{Logins, ReloadableCache};
 use crate::tokens::OpaqueToken;
 
 /// Prefix that distinguishes client secrets from others.
@@ -133,15 +133,19 @@ impl Clients {
             RegisteredClient { id: Uuid::now_v7(), name: name.to_owned(), created_at: self.clock.now() };
         let secret = OpaqueToken::generate(PREFIX);
         store::insert(&self.pools.requests, &client, &secret.hash()).await?;
-        if let Err(why) = deliver(&client, &secret) {
-            return Err(match store::delete(&self.pools.requests, client.id).await {
-                Ok(_) => ManageClientError::Undelivered(why),
-                Err(error) => ManageClientError::Stranded { id: client.id, why, error },
-            });
+        let created = Entry::new(Kind::ClientCreated, actor).of_client(client.id).with("name", name);
+        let Err(why) = deliver(&client, &secret) else {
+            self.trail.record(created);
+            return Ok(client);
+        };
+        match store::delete(&self.pools.requests, client.id).await {
+            Ok(_) => Err(ManageClientError::Undelivered(why)),
+            // The client exists, so the trail has to tell of it.
+            Err(error) => {
+                self.trail.record(created);
+                Err(ManageClientError::Stranded { id: client.id, why, error })
+            }
         }
-        let created = Entry::new(Kind::ClientCreated, actor).of_client(client.id);
-        self.trail.record(created.with("name", name));
-        Ok(client)
     }
 
     /// All clients, in the order of their registration.
@@ -216,7 +220,7 @@ impl Clients {
     }
 }
 
-impl ReloadOnRevocation for Clients {
+impl ReloadableCache for Clients {
     fn reload(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {
         Box::pin(async {
             let read = store::secret_hashes(&self.pools.upkeep).await?;

@@ -1,4 +1,5 @@
-//! `health`: a readiness check without an HTTP client, for containers.
+//! `health`: a readiness check for containers, whose images have no curl. The request is written by hand, since ureq, which
+//! `doctor` uses, does not connect to Unix sockets.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -20,7 +20,7 @@ pub(super) struct VerifiedTokens {
 }
 
 /// The cache key: SipHash-2-4 of the whole token, 128 bits. As a keyed pseudorandom function it resists collisions like a MAC,
-/// in a sixth of the instructions of SHA-256.
+/// in a seventh of the instructions of SHA-256.
 pub(super) type Fingerprint = [u8; 16];
 
 impl VerifiedTokens {

@@ -3,6 +3,12 @@
 use std::fs::File;
 use std::process::Output;
 
+use dualauth::app::Storage;
+use dualauth::audit::Actor;
+use dualauth::clients::{ManageClientError, RegisteredClient};
+use dualauth::clock::Clock;
+use dualauth::config::Config;
+use dualauth::tokens::OpaqueToken;
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::Row;
 use tokio::net::TcpListener;
@@ -13,6 +19,7 @@ use crate::support::{
     eventually,
     http::Request,
     program::{Server, folder, program, run, started_by, text},
+    proxy::Proxy,
     server::CHEAP,
 };
 
@@ -103,6 +110,29 @@ async fn a_client_whose_secret_could_not_be_printed_is_not_registered() {
         text(&output.stderr)
     );
     assert_eq!(clients(&database).await, (1, 1));
+}
+
+#[tokio::test]
+async fn a_client_that_could_not_be_taken_back_is_in_the_audit_trail() {
+    let database = Database::migrated().await;
+    let proxy = Proxy::in_front_of(&database).await;
+    let url = proxy.url().to_string();
+    let config = Config::from_vars(|name| (name == "DATABASE_URL").then(|| url.clone())).expect("settings");
+    let (storage, clock) = (Storage::open(&config).await.expect("a database"), Clock::system());
+    let clients = storage.clients(storage.logins(&config, &clock), &clock);
+    let deliver = |_: &RegisteredClient, _: &OpaqueToken| {
+        // Postgres is gone before the client can be deleted again.
+        proxy.go_away();
+        while proxy.connections() > 0 {
+            std::thread::yield_now();
+        }
+        Err("standard output is closed".into())
+    };
+    let outcome = clients.create("shop", &Actor::OPERATOR, deliver).await;
+    assert!(matches!(outcome, Err(ManageClientError::Stranded { .. })), "{outcome:?}");
+    proxy.come_back();
+    storage.trail.write_all().await;
+    assert_eq!(self::clients(&database).await, (1, 1));
 }
 
 #[tokio::test]

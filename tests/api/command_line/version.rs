@@ -16,10 +16,13 @@ fn checked_out() -> String {
     if !Path::new(root).join(".git").exists() {
         return "unknown".to_owned();
     }
-    // The checkout may have another owner.
-    let asked =
-        Command::new("git").args(["-C", root, "-c", "safe.directory=*", "rev-parse", "HEAD"]).output();
-    let asked = asked.expect("git");
+    git(&["rev-parse", "HEAD"])
+}
+
+/// What Git says about the checkout, which may have another owner.
+fn git(words: &[&str]) -> String {
+    let here = ["-C", env!("CARGO_MANIFEST_DIR"), "-c", "safe.directory=*"];
+    let asked = Command::new("git").args(here).args(words).output().expect("git");
     assert!(asked.status.success(), "{}", text(&asked.stderr));
     text(&asked.stdout).trim().to_owned()
 }
@@ -43,15 +46,18 @@ async fn the_program_and_its_metrics_say_which_commit_it_was_built_from() {
 
 #[test]
 fn of_the_repository_the_program_holds_only_the_commit() {
-    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join(".git/logs/HEAD");
-    // A worktree, an archive, or Git without reflogs: the program was built from something else.
-    let Ok(log) = std::fs::read(log) else { return };
-    // `<old> <new> Name <address> time zone\taction`, and the end of the line is in no other text.
-    let line = log.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line");
-    let action = line.rsplit(|byte| *byte == b'>').next().expect("a time and an action");
-    let action = String::from_utf8_lossy(action);
-    let found = Command::new("grep")
-        .args(["--quiet", "--text", "--fixed-strings", action.as_ref(), PROGRAM])
-        .status();
-    assert_eq!(found.expect("grep").code(), Some(1), "{action}");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !root.join(".git").exists() {
+        // An archive: there is nothing to hold.
+        return;
+    }
+    let path = git(&["rev-parse", "--git-path", "logs/HEAD"]);
+    let log = std::fs::read_to_string(root.join(path)).unwrap_or_default();
+    // `<old> <new> Name <address> time zone\taction`: no other text has the end of a line.
+    let lines = log.lines().filter_map(|line| line.rsplit_once('>').map(|(_, action)| action));
+    for action in lines.rev().take(1) {
+        let search = ["--quiet", "--text", "--fixed-strings", action, PROGRAM];
+        let found = Command::new("grep").args(search).status().expect("grep");
+        assert_eq!(found.code(), Some(1), "{action}");
+    }
 }
