@@ -17,7 +17,7 @@ pub(crate) fn check<S: Strategy>(inputs: S, promise: impl Fn(S::Value) -> TestCa
 
 /// Valid texts, each with a variant that differs by one mistake.
 pub(crate) fn near_misses(valid: impl Strategy<Value = String>) -> impl Strategy<Value = (String, String)> {
-    let slipped = |(text, at, slip): (String, Index, Slip)| {
+    let slipped = |(text, at, slip): (String, Index, Mutation)| {
         let other = slip.make(&text, at);
         (text, other)
     };
@@ -43,7 +43,7 @@ fn is_header_byte(byte: u8) -> bool {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Slip {
+enum Mutation {
     Change(char),
     Insert(char),
     Prepend(char),
@@ -54,7 +54,7 @@ enum Slip {
     Cut,
 }
 
-impl Slip {
+impl Mutation {
     fn make(self, text: &str, at: Index) -> String {
         let (start, end) = text.split_at(boundary(text, at));
         let (here, rest) = end.split_at(end.chars().next().map_or(0, char::len_utf8));
@@ -86,16 +86,16 @@ fn percent_encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-fn slip() -> impl Strategy<Value = Slip> {
+fn slip() -> impl Strategy<Value = Mutation> {
     prop_oneof![
-        3 => character().prop_map(Slip::Change),
-        2 => character().prop_map(Slip::Insert),
-        1 => character().prop_map(Slip::Prepend),
-        1 => character().prop_map(Slip::Append),
-        1 => Just(Slip::LeaveOut),
-        1 => Just(Slip::OtherCase),
-        1 => Just(Slip::PercentEncode),
-        1 => Just(Slip::Cut),
+        3 => character().prop_map(Mutation::Change),
+        2 => character().prop_map(Mutation::Insert),
+        1 => character().prop_map(Mutation::Prepend),
+        1 => character().prop_map(Mutation::Append),
+        1 => Just(Mutation::LeaveOut),
+        1 => Just(Mutation::OtherCase),
+        1 => Just(Mutation::PercentEncode),
+        1 => Just(Mutation::Cut),
     ]
 }
 

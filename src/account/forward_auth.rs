@@ -11,7 +11,7 @@ use crate::error::{Code, FieldError, Problem};
 use crate::http::form::decode_form;
 use crate::http::forward_auth::VERIFY;
 use crate::logins::{Acr, Authentication};
-use crate::sign_in::{Freshness, SignIn};
+use crate::sign_in::{AuthenticationRequirement, SignIn};
 use crate::users::check_role;
 
 /// The header with a proxy's requirements, for paths below `/verify/`, whose query is the original request's.
@@ -115,7 +115,7 @@ fn raw_requirements(request: &HttpRequest) -> Result<&[u8], Problem> {
 struct AccessRequirements {
     /// The user needs one of these roles. Empty: no role is needed.
     roles: Vec<String>,
-    freshness: Freshness,
+    freshness: AuthenticationRequirement,
 }
 
 impl AccessRequirements {
@@ -135,7 +135,7 @@ impl AccessRequirements {
     }
 
     fn add(&mut self, name: &str, value: String) -> Result<(), String> {
-        let Freshness { acr, max_age } = &mut self.freshness;
+        let AuthenticationRequirement { acr, max_age } = &mut self.freshness;
         match name {
             "role" => {
                 check_role(&value)?;

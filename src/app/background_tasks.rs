@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::database::ConnectionPool;
-use crate::logins::{Feed, ReloadOnRevocation};
+use crate::logins::{Feed, ReloadableCache};
 use crate::upkeep::Upkeep;
 
 use super::state::State;
@@ -12,7 +12,7 @@ use super::state::State;
 /// A factory of revocation feeds: one for the start, and a new one for each restart of a task. Each new feed reads the
 /// revocations from the beginning.
 pub(super) fn feeds(state: &State) -> impl Fn() -> Feed + Clone + Send + 'static {
-    let others: Vec<Arc<dyn ReloadOnRevocation>> = vec![Arc::new(state.keys.clone()), state.clients.clone()];
+    let others: Vec<Arc<dyn ReloadableCache>> = vec![Arc::new(state.keys.clone()), state.clients.clone()];
     let (logins, metrics) = (state.logins.clone(), state.metrics.clone());
     move || logins.feed(others.clone(), metrics.clone())
 }

@@ -63,7 +63,7 @@ impl Kind {
     }
 
     /// Whether unauthenticated clients can cause it without limit, at no cost.
-    pub(super) fn is_free(self) -> bool {
+    pub(super) fn is_unauthenticated(self) -> bool {
         matches!(self, Self::ClientRefused | Self::LoginLimited)
     }
 }

@@ -97,7 +97,7 @@ impl Trail {
     }
 
     fn within_budget(&self, entry: Entry) -> Option<Entry> {
-        if !entry.kind.is_free() {
+        if !entry.kind.is_unauthenticated() {
             return Some(entry);
         }
         let mut anonymous = lock(&self.0.anonymous);

@@ -238,41 +238,37 @@ mod properties {
     use crate::property_testing::{any_header_value, check, header_values};
 
     #[derive(Debug, PartialEq)]
-    enum ExpectedCredential {
+    enum ParsedBearer {
         Nothing,
         Token(Vec<u8>),
         Malformed,
     }
 
-    fn read(sent: &[&[u8]]) -> ExpectedCredential {
+    fn read(sent: &[&[u8]]) -> ParsedBearer {
         let mut headers = HeaderMap::new();
         for value in sent {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).expect("a header value"));
         }
         match bearer(&headers) {
-            Ok(None) => ExpectedCredential::Nothing,
-            Ok(Some(token)) => ExpectedCredential::Token(token.as_bytes().to_vec()),
-            Err(_) => ExpectedCredential::Malformed,
+            Ok(None) => ParsedBearer::Nothing,
+            Ok(Some(token)) => ParsedBearer::Token(token.as_bytes().to_vec()),
+            Err(_) => ParsedBearer::Malformed,
         }
     }
 
     /// The expected result, parsed in another way: the scheme up to the first space or tab, then the token.
-    fn expected(value: &[u8]) -> ExpectedCredential {
+    fn expected(value: &[u8]) -> ParsedBearer {
         let end = value.iter().position(|byte| b" \t".contains(byte)).unwrap_or(value.len());
         let (scheme, rest) = value.split_at(end);
         if !scheme.eq_ignore_ascii_case(b"bearer") {
-            return ExpectedCredential::Nothing;
+            return ParsedBearer::Nothing;
         }
         let rest = String::from_utf8_lossy(rest);
         let token = rest.trim_matches([' ', '\t']);
         let letters = token.trim_end_matches('=');
         let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-._~+/".contains(letter);
         let is_token = rest.starts_with(' ') && !letters.is_empty() && letters.chars().all(is_letter);
-        if is_token {
-            ExpectedCredential::Token(token.as_bytes().to_vec())
-        } else {
-            ExpectedCredential::Malformed
-        }
+        if is_token { ParsedBearer::Token(token.as_bytes().to_vec()) } else { ParsedBearer::Malformed }
     }
 
     fn token() -> impl Strategy<Value = String> {
@@ -283,7 +279,7 @@ mod properties {
     fn a_token_is_read_whatever_the_schemes_letter_case_and_however_much_space_there_is() {
         check(("[Bb][Ee][Aa][Rr][Ee][Rr] [ \t]{0,3}", token(), "[ \t]{0,3}"), |(scheme, token, space)| {
             let value = format!("{scheme}{token}{space}");
-            prop_assert_eq!(read(&[value.as_bytes()]), ExpectedCredential::Token(token.into_bytes()));
+            prop_assert_eq!(read(&[value.as_bytes()]), ParsedBearer::Token(token.into_bytes()));
             Ok(())
         });
     }
@@ -306,7 +302,7 @@ mod properties {
         let value = || prop_oneof![bearer(), any_header_value()];
         let twice = value().prop_map(|value| (value.clone(), value));
         check(prop_oneof![(value(), value()), twice], |(one, other)| {
-            prop_assert_eq!(read(&[&one, &other]), ExpectedCredential::Malformed);
+            prop_assert_eq!(read(&[&one, &other]), ParsedBearer::Malformed);
             Ok(())
         });
     }

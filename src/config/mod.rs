@@ -91,12 +91,12 @@ pub struct UnknownSetting {
     /// Its name.
     pub name: String,
     /// Why it looks like a setting.
-    pub why: UnknownReason,
+    pub why: UnknownSettingReason,
 }
 
 /// Why an unknown variable looks like a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UnknownReason {
+pub enum UnknownSettingReason {
     /// Its name resembles this setting's, or is another program's name for it.
     Meant(String),
     /// It has the prefix `DUALAUTH_`.
@@ -121,7 +121,7 @@ pub struct DirectoryConfig {
     /// `JWT_REVOCATION`.
     pub jwt_revocation: JwtRevocation,
     /// `JWT_WHEN_STALE`.
-    pub jwt_when_stale: WhenStale,
+    pub jwt_when_stale: StaleTokenPolicy,
 }
 
 /// How the login of a session request is looked up.
@@ -144,7 +144,7 @@ pub enum JwtRevocation {
 
 /// How access tokens are treated while the revocation feed is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WhenStale {
+pub enum StaleTokenPolicy {
     /// They are still accepted.
     Serve,
     /// Requests are answered with 503.

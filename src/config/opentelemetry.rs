@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::reader::Reader;
-use super::{TracesConfig, UnknownReason, UnknownSetting, public_url};
+use super::{TracesConfig, UnknownSetting, UnknownSettingReason, public_url};
 
 const PREFIX: &str = "OTEL_";
 
@@ -44,9 +44,9 @@ pub(super) fn ineffective(
     };
     let ineffective =
         values.iter().filter(|(name, value)| name.starts_with(PREFIX) && !is_followed(name, value));
-    let ineffective = ineffective.map(|(name, _)| (name.as_str(), UnknownReason::OpenTelemetry));
+    let ineffective = ineffective.map(|(name, _)| (name.as_str(), UnknownSettingReason::OpenTelemetry));
     let switch = values.get(SWITCH).filter(|value| !is_boolean(value.trim()));
-    let all = ineffective.chain(switch.map(|_| (SWITCH, UnknownReason::NotBoolean)));
+    let all = ineffective.chain(switch.map(|_| (SWITCH, UnknownSettingReason::NotBoolean)));
     all.map(|(name, why)| UnknownSetting { name: name.to_owned(), why }).collect()
 }
 

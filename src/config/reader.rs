@@ -13,8 +13,8 @@ use super::parse;
 use super::source::SettingValues;
 use super::{
     Config, DirectoryConfig, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
-    Listen, LogConfig, LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, WhenStale, origin,
-    public_url,
+    Listen, LogConfig, LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, StaleTokenPolicy,
+    origin, public_url,
 };
 use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{DirectUrl, check_url};
@@ -321,7 +321,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     fn directory(&mut self) -> DirectoryConfig {
         let lookups = [("cached", SessionLookup::Cached), ("always", SessionLookup::Always)];
         let revocations = [("feed", JwtRevocation::Feed), ("off", JwtRevocation::Off)];
-        let when_stale = [("serve", WhenStale::Serve), ("refuse", WhenStale::Refuse)];
+        let when_stale = [("serve", StaleTokenPolicy::Serve), ("refuse", StaleTokenPolicy::Refuse)];
         DirectoryConfig {
             staleness_bound: self.duration("STALENESS_BOUND", "1s"),
             session_cache_size: self.number("SESSION_CACHE_SIZE", 100_000, 1) as usize,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{UnknownReason, UnknownSetting};
+use super::{UnknownSetting, UnknownSettingReason};
 
 /// A prefix that other programs use for their settings' names.
 const PREFIX: &str = "DUALAUTH_";
@@ -127,7 +127,7 @@ impl GivenSettings<'_> {
     /// Errors for those whose misspelling would select another database or secret, with advice.
     pub(super) fn refused(&self, unknown: &[UnknownSetting]) -> Vec<String> {
         let vital = unknown.iter().filter_map(|UnknownSetting { name, why }| match why {
-            UnknownReason::Meant(meant) if VITAL.contains(&meant.as_str()) && !self.is_set(meant) => {
+            UnknownSettingReason::Meant(meant) if VITAL.contains(&meant.as_str()) && !self.is_set(meant) => {
                 Some((name, meant))
             }
             _ => None,
@@ -145,7 +145,7 @@ impl GivenSettings<'_> {
         self.values.get(name).map_or("", |value| value.trim())
     }
 
-    fn unknown_reason(&self, name: &str) -> Option<UnknownReason> {
+    fn unknown_reason(&self, name: &str) -> Option<UnknownSettingReason> {
         let value = self.value(name);
         // Empty values are ignored, such as from `X: ${X}` in a docker compose file where X is not set.
         if value.is_empty() || is_service_link(name, value) {
@@ -156,15 +156,15 @@ impl GivenSettings<'_> {
             return None;
         }
         if is_postgres_url(value) {
-            return Some(UnknownReason::Meant("DATABASE_URL".to_owned()));
+            return Some(UnknownSettingReason::Meant("DATABASE_URL".to_owned()));
         }
         if let Some(meant) = self.likely_setting(name) {
-            return Some(UnknownReason::Meant(meant));
+            return Some(UnknownSettingReason::Meant(meant));
         }
         if name.to_ascii_uppercase().starts_with(PREFIX) {
-            return Some(UnknownReason::Prefix);
+            return Some(UnknownSettingReason::Prefix);
         }
-        self.in_file.contains(&name.to_owned()).then_some(UnknownReason::InFile)
+        self.in_file.contains(&name.to_owned()).then_some(UnknownSettingReason::InFile)
     }
 
     /// The setting that was probably meant.

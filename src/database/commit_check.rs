@@ -24,12 +24,12 @@ pub struct CommitCheck(Arc<CommitCheckInner>);
 struct CommitCheckInner {
     pools: Pools,
     wanted: Notify,
-    latest: watch::Sender<Option<CommitCheckResult>>,
+    latest: watch::Sender<Option<TestCommitResult>>,
 }
 
 /// The result of a finished attempt.
 #[derive(Debug)]
-struct CommitCheckResult {
+struct TestCommitResult {
     ended: Instant,
     outcome: Result<(), Arc<DatabaseError>>,
 }
@@ -68,7 +68,7 @@ impl CommitCheck {
             // The attempt that has just ended may have served several requests.
             if self.is_due() {
                 let outcome = self.attempt(&mut own).await.map_err(Arc::new);
-                self.0.latest.send_replace(Some(CommitCheckResult { ended: Instant::now(), outcome }));
+                self.0.latest.send_replace(Some(TestCommitResult { ended: Instant::now(), outcome }));
             }
         }
     }

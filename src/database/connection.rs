@@ -77,12 +77,12 @@ pub struct DatabaseConnection {
     connection: PgConnection,
     pooling: Pooling,
     begin: Arc<str>,
-    backend: ServerInfo,
+    backend: BackendInfo,
 }
 
 /// Facts about the server process (backend) that a connection reached.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct ServerInfo {
+pub(super) struct BackendInfo {
     pid: i32,
     /// Whether it rejects writes, such as a standby.
     pub(super) is_read_only: bool,
@@ -111,7 +111,7 @@ impl DatabaseConnection {
     }
 
     /// The backend when the connection was opened, or of the last transaction.
-    pub(super) fn backend(&self) -> ServerInfo {
+    pub(super) fn backend(&self) -> BackendInfo {
         self.backend
     }
 
@@ -193,9 +193,9 @@ pub(super) async fn apply_limits(
 async fn run_and_read_backend(
     connection: &mut PgConnection,
     statements: Arc<str>,
-) -> Result<ServerInfo, Error> {
+) -> Result<BackendInfo, Error> {
     let row = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_one(connection).await?;
-    Ok(ServerInfo {
+    Ok(BackendInfo {
         pid: row.try_get(0)?,
         is_read_only: row.try_get::<&str, _>(1)? == "on",
         is_utf8: row.try_get::<&str, _>(2)? == "UTF8",

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, raw_sql};
 
 use super::NODE;
 use super::rights;
-use super::schema::{self, OWN_SCHEMA, Schema, SchemaError};
+use super::schema::{self, OWN_SCHEMA, SchemaError, SchemaState};
 
 /// The migrations, compiled in. They may omit the schema's name: the search_path is set when they run.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
@@ -83,13 +83,13 @@ async fn attempt(connection: &mut PgConnection) -> Result<(), SchemaError> {
 }
 
 async fn apply_pending(transaction: &mut PgConnection) -> Result<(), SchemaError> {
-    if let Schema::Ready { .. } = Schema::read(transaction).await? {
+    if let SchemaState::Ready { .. } = SchemaState::read(transaction).await? {
         return Ok(());
     }
     // Another node's migrations may take as long as they need.
     execute(transaction, format!("set local lock_timeout = 0; set local statement_timeout = 0; select pg_advisory_xact_lock({LOCK})")).await?;
-    let found = Schema::read(transaction).await?;
-    if let Schema::Ready { .. } = found {
+    let found = SchemaState::read(transaction).await?;
+    if let SchemaState::Ready { .. } = found {
         return Ok(());
     }
     let grants = rights::missing_to_migrate(transaction, &found).await?;
@@ -100,7 +100,7 @@ async fn apply_pending(transaction: &mut PgConnection) -> Result<(), SchemaError
     // shorter than Postgres' deadlock_timeout: this transaction gives up before a request is cancelled because of it.
     execute(transaction, "set local lock_timeout = '200ms'").await?;
     make_schema(transaction).await?;
-    if let Schema::Elsewhere(before) = &found {
+    if let SchemaState::Elsewhere(before) = &found {
         move_tables_from(transaction, before).await?;
     }
     run(transaction).await

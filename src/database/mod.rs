@@ -31,7 +31,7 @@ pub use self::open::{OpenError, open};
 pub use self::pool::ConnectionPool;
 pub use self::pools::{OWN_CONNECTIONS, Pools};
 pub use self::read_position::ReadPosition;
-pub use self::schema::{Schema, SchemaError};
+pub use self::schema::{SchemaError, SchemaState};
 
 /// The application name of a node's connections in `pg_stat_activity`. Nodes notify each other of new rows in the
 /// feed; for changes by clients with other names, a trigger does.

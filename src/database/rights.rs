@@ -4,7 +4,7 @@ use std::fmt;
 
 use sqlx::PgConnection;
 
-use super::schema::Schema;
+use super::schema::SchemaState;
 
 /// Tables, each with the privileges that the program needs.
 type Tables = [(&'static str, &'static [&'static str])];
@@ -102,12 +102,12 @@ pub(super) async fn missing_to_read(
 /// When the database gives no answer.
 pub async fn missing_to_migrate(
     connection: &mut PgConnection,
-    schema: &Schema,
+    schema: &SchemaState,
 ) -> Result<MissingGrants, sqlx::Error> {
     let of_before = match schema {
-        Schema::Ready { .. } => return Ok(MissingGrants(Vec::new())),
-        Schema::Pending(_) => None,
-        Schema::Elsewhere(schema) => Some(schema),
+        SchemaState::Ready { .. } => return Ok(MissingGrants(Vec::new())),
+        SchemaState::Pending(_) => None,
+        SchemaState::Elsewhere(schema) => Some(schema),
     };
     let query = "select format('grant create on database %I to %I', current_database(), current_user)
                  where not exists (select from pg_namespace where nspname = 'dualauth')

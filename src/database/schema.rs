@@ -87,7 +87,7 @@ fn is_lock_timeout(error: &sqlx::Error) -> bool {
 
 /// The state of a schema that this program can use or migrate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Schema {
+pub enum SchemaState {
     /// Up to date for this program.
     Ready {
         /// Number of further migrations, by a later version.
@@ -99,7 +99,7 @@ pub enum Schema {
     Elsewhere(String),
 }
 
-impl Schema {
+impl SchemaState {
     /// Reads the state. Changes nothing.
     ///
     /// # Errors
@@ -138,13 +138,13 @@ pub(super) const OWN_SCHEMA: i64 = 15;
 
 /// An applied migration.
 #[derive(sqlx::FromRow)]
-pub(super) struct Applied {
+pub(super) struct AppliedMigration {
     pub(super) version: i64,
     checksum: Vec<u8>,
     success: bool,
 }
 
-impl Applied {
+impl AppliedMigration {
     fn is_ours(&self) -> bool {
         known(self.version).is_some_and(|known| *known.checksum == *self.checksum)
     }
@@ -155,14 +155,14 @@ fn known(version: i64) -> Option<&'static Migration> {
 }
 
 /// The migrations that ran in this schema.
-pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<Applied>, sqlx::Error> {
+pub(super) async fn applied(connection: &mut PgConnection) -> Result<Vec<AppliedMigration>, sqlx::Error> {
     let query = "select version, checksum, success from dualauth._sqlx_migrations order by version";
     sqlx::query_as(query).persistent(false).fetch_all(connection).await
 }
 
 /// Checks the applied migrations. Unknown ones are from a later version; if they are incompatible, [`check_version`]
 /// fails.
-fn check(applied: &[Applied]) -> Result<(), SchemaError> {
+fn check(applied: &[AppliedMigration]) -> Result<(), SchemaError> {
     if let Some(unfinished) = applied.iter().find(|applied| !applied.success) {
         return Err(SchemaError::Unfinished(unfinished.version));
     }
@@ -215,8 +215,9 @@ async fn before(connection: &mut PgConnection) -> Result<Option<String>, SchemaE
         return Err(SchemaError::MayNot(missing));
     }
     let query = "select version, checksum, success from _sqlx_migrations order by version";
-    let applied: Vec<Applied> = sqlx::query_as(query).persistent(false).fetch_all(connection).await?;
-    Ok(applied.iter().all(Applied::is_ours).then_some(schema))
+    let applied: Vec<AppliedMigration> =
+        sqlx::query_as(query).persistent(false).fetch_all(connection).await?;
+    Ok(applied.iter().all(AppliedMigration::is_ours).then_some(schema))
 }
 
 #[cfg(test)]

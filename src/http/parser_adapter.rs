@@ -13,13 +13,13 @@ use super::context::HttpContext;
 use super::http10_content_length::{LengthHeader, Scan, add_length};
 use super::parser_refusal::{BareResponse, RequestPrefix};
 use super::timed_connection::{CONTINUE, TimedConnection};
-use super::tracked_body::{RequestBodyProgress, RequestBodyState};
+use super::tracked_body::{RequestBodyState, SharedBodyState};
 use super::upgrade::UpgradeFilter;
 
 /// A connection with rewritten requests and responses.
 pub struct ParserAdapter<T> {
     connection: TimedConnection<T>,
-    body: RequestBodyState,
+    body: SharedBodyState,
     context: Rc<HttpContext>,
     peer: IpAddr,
     state: ForwardState,
@@ -60,7 +60,7 @@ impl<T> ParserAdapter<T> {
     }
 
     /// The state of the current request's body.
-    pub fn body(&self) -> &RequestBodyState {
+    pub fn body(&self) -> &SharedBodyState {
         &self.body
     }
 }
@@ -72,7 +72,7 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.connection).poll_read(cx, into))?;
         self.upgrades.mask(&mut into.filled_mut()[before..]);
-        if self.body.get() != RequestBodyProgress::Coming {
+        if self.body.get() != RequestBodyState::Coming {
             self.beginning.add(&into.filled()[before..]);
         }
         Poll::Ready(Ok(()))
@@ -154,7 +154,7 @@ impl<T: AsyncWrite + Unpin> ParserAdapter<T> {
         bare: BareResponse<'_>,
         length: usize,
     ) -> Poll<io::Result<usize>> {
-        if self.body.get() != RequestBodyProgress::Whole || !self.is_used {
+        if self.body.get() != RequestBodyState::Whole || !self.is_used {
             return Poll::Ready(Ok(length));
         }
         let (context, beginning, peer) = (&self.context, &self.beginning, self.peer);
@@ -188,7 +188,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ParserAdapter<T> {
         let written = ready!(Pin::new(&mut this.connection).poll_write(cx, answers))?;
         // After a complete response the next bytes begin a request, unless the body is incomplete. Only at the
         // beginning may a header be added.
-        let is_over = written == bytes.len() && this.body.get() == RequestBodyProgress::Whole;
+        let is_over = written == bytes.len() && this.body.get() == RequestBodyState::Whole;
         if is_over && matches!(this.state, ForwardState::Within) {
             this.state = ForwardState::AtStart;
             this.beginning.forget();

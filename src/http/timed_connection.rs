@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::tracked_body::{RequestBodyProgress, RequestBodyState};
+use super::tracked_body::{RequestBodyState, SharedBodyState};
 
 /// Time limit from a request's first byte to its response's: for the client to send it, and for our processing, which
 /// has other and much shorter limits.
@@ -72,7 +72,7 @@ impl Drop for ConnectionCountGuard {
 pub struct TimedConnection<T> {
     stream: T,
     limits: ConnectionLimits,
-    body: RequestBodyState,
+    body: SharedBodyState,
     /// When the first byte of a request came that is not answered yet.
     unanswered: Option<Instant>,
     /// When a response was written that the client has not read completely.
@@ -129,7 +129,7 @@ impl<T> TimedConnection<T> {
         Self {
             stream,
             limits,
-            body: RequestBodyState::default(),
+            body: SharedBodyState::default(),
             unanswered: None,
             untaken: None,
             unfinished: None,
@@ -140,7 +140,7 @@ impl<T> TimedConnection<T> {
     }
 
     /// The state of the current request's body.
-    pub(super) fn body(&self) -> &RequestBodyState {
+    pub(super) fn body(&self) -> &SharedBodyState {
         &self.body
     }
 
@@ -191,7 +191,7 @@ impl<T> TimedConnection<T> {
     fn note_idle(&mut self, now: Instant) {
         let is_idle = self.unanswered.is_none()
             && self.untaken.is_none()
-            && self.body.get() != RequestBodyProgress::Coming;
+            && self.body.get() != RequestBodyState::Coming;
         self.idle = is_idle.then(|| self.idle.unwrap_or(now));
     }
 }
@@ -230,7 +230,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for TimedConnection<T> {
                 if length == bytes.len() {
                     this.untaken = None;
                 }
-                if this.body.get() == RequestBodyProgress::Unfinished {
+                if this.body.get() == RequestBodyState::Unfinished {
                     this.unfinished.get_or_insert_with(Instant::now);
                     if !matches!(this.check_time(cx), TimeoutAction::Continue) {
                         cx.waker().wake_by_ref();

@@ -20,11 +20,11 @@ use futures_util::{FutureExt, Stream, StreamExt};
 
 /// The state of the body of a connection's current or last request.
 #[derive(Clone, Debug, Default)]
-pub struct RequestBodyState(Rc<Cell<RequestBodyProgress>>);
+pub struct SharedBodyState(Rc<Cell<RequestBodyState>>);
 
 /// The progress of a body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RequestBodyProgress {
+pub enum RequestBodyState {
     /// Received completely, or there is none.
     #[default]
     Whole,
@@ -34,13 +34,13 @@ pub enum RequestBodyProgress {
     Unfinished,
 }
 
-impl RequestBodyState {
+impl SharedBodyState {
     /// The current progress.
-    pub fn get(&self) -> RequestBodyProgress {
+    pub fn get(&self) -> RequestBodyState {
         self.0.get()
     }
 
-    pub(super) fn set(&self, progress: RequestBodyProgress) {
+    pub(super) fn set(&self, progress: RequestBodyState) {
         self.0.set(progress);
     }
 }
@@ -48,7 +48,7 @@ impl RequestBodyState {
 /// A body, which the handler may read or not.
 #[derive(Clone)]
 pub struct TrackedBody {
-    state: RequestBodyState,
+    state: SharedBodyState,
     payload: Rc<RefCell<Payload>>,
     /// Whether the client waits for `100 Continue` before it sends the body (RFC 9110, section 10.1.1).
     is_held_back: bool,
@@ -69,8 +69,8 @@ impl TrackedBody {
             return None;
         }
         // Without a connection, as in a unit test, the state is not used.
-        let state = head.conn_data::<RequestBodyState>().cloned().unwrap_or_default();
-        state.set(RequestBodyProgress::Coming);
+        let state = head.conn_data::<SharedBodyState>().cloned().unwrap_or_default();
+        state.set(RequestBodyState::Coming);
         let incoming = Self { state, payload: Rc::new(RefCell::new(payload.take())), is_held_back };
         *payload = Payload::Stream { payload: Box::pin(incoming.clone()) };
         Some(incoming)
@@ -81,18 +81,18 @@ impl TrackedBody {
     pub async fn has_ended(mut self) -> bool {
         // After this task has yielded, actix forwards what the connection has read by now.
         for _ in 0..2 {
-            while self.state.get() == RequestBodyProgress::Coming
+            while self.state.get() == RequestBodyState::Coming
                 && matches!(self.next().now_or_never(), Some(Some(Ok(_))))
             {}
             // No need to wait for a client that waits for `100 Continue`: the response tells it not to send the body.
-            if self.state.get() == RequestBodyProgress::Coming && !self.is_held_back {
+            if self.state.get() == RequestBodyState::Coming && !self.is_held_back {
                 tokio::task::yield_now().await;
             }
         }
-        if self.state.get() == RequestBodyProgress::Coming {
-            self.state.set(RequestBodyProgress::Unfinished);
+        if self.state.get() == RequestBodyState::Coming {
+            self.state.set(RequestBodyState::Unfinished);
         }
-        self.state.get() == RequestBodyProgress::Whole
+        self.state.get() == RequestBodyState::Whole
     }
 }
 
@@ -120,11 +120,11 @@ impl Stream for TrackedBody {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = Pin::new(&mut *self.payload.borrow_mut()).poll_next(cx);
         match &next {
-            Poll::Ready(None) if self.state.get() == RequestBodyProgress::Coming => {
-                self.state.set(RequestBodyProgress::Whole)
+            Poll::Ready(None) if self.state.get() == RequestBodyState::Coming => {
+                self.state.set(RequestBodyState::Whole)
             }
             // An end may follow an error.
-            Poll::Ready(Some(Err(_))) => self.state.set(RequestBodyProgress::Unfinished),
+            Poll::Ready(Some(Err(_))) => self.state.set(RequestBodyState::Unfinished),
             _ => {}
         }
         next

@@ -12,7 +12,7 @@ use hashlink::LruCache;
 use crate::config::Lifetimes;
 use crate::shards::Shards;
 
-use super::credential_generations::{CredentialGenerations, CredentialStatus};
+use super::credential_generations::{CredentialGenerations, GenerationStatus};
 use super::login::{FoundLogin, HandleHash, HandleStatus, Login, LoginIdentity};
 
 /// Cached sessions, by the hash of their handle.
@@ -61,12 +61,12 @@ impl Session {
         lifetimes: &Lifetimes,
     ) -> Option<FoundLogin> {
         let until = match self.generations.status_of(generation, lifetimes.refresh_grace, now) {
-            CredentialStatus::Current => DateTime::<Utc>::MAX_UTC,
-            CredentialStatus::InGrace { until } => until,
-            CredentialStatus::Replaced | CredentialStatus::Unknown => {
+            GenerationStatus::Current => DateTime::<Utc>::MAX_UTC,
+            GenerationStatus::InGrace { until } => until,
+            GenerationStatus::Replaced | GenerationStatus::Unknown => {
                 return Some(self.found_with(HandleStatus::Replaced));
             }
-            CredentialStatus::Newer => return None,
+            GenerationStatus::Newer => return None,
         };
         let idle = lifetimes.of_login(self.principal.remember_me).idle;
         self.ends_at = self.ends_at.max(self.principal.expires_at.min(now + idle));

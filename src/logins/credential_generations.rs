@@ -19,7 +19,7 @@ pub struct CredentialGenerations {
 
 /// The status of one generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CredentialStatus {
+pub(super) enum GenerationStatus {
     Current,
     /// It was replaced recently and is accepted like the current one until the given time.
     InGrace {
@@ -34,15 +34,15 @@ pub(super) enum CredentialStatus {
 }
 
 impl CredentialGenerations {
-    pub(super) fn status_of(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> CredentialStatus {
+    pub(super) fn status_of(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> GenerationStatus {
         let Ok(renewals) = usize::try_from(i64::from(self.current) - i64::from(generation)) else {
-            return CredentialStatus::Newer;
+            return GenerationStatus::Newer;
         };
-        let Some(before) = renewals.checked_sub(1) else { return CredentialStatus::Current };
+        let Some(before) = renewals.checked_sub(1) else { return GenerationStatus::Current };
         match self.replaced_at.get(before).map(|replaced_at| *replaced_at + grace) {
-            Some(until) if now < until => CredentialStatus::InGrace { until },
-            None if self.all_in_grace(grace, now) => CredentialStatus::Unknown,
-            _ => CredentialStatus::Replaced,
+            Some(until) if now < until => GenerationStatus::InGrace { until },
+            None if self.all_in_grace(grace, now) => GenerationStatus::Unknown,
+            _ => GenerationStatus::Replaced,
         }
     }
 
@@ -70,20 +70,20 @@ mod tests {
     #[test]
     fn each_generation_has_its_own_grace() {
         let status = |generation, second| generations().status_of(generation, GRACE, at(second));
-        assert_eq!(status(5, 1_000), CredentialStatus::Current);
-        assert_eq!(status(4, 100), CredentialStatus::InGrace { until: at(130) });
-        assert_eq!(status(4, 129), CredentialStatus::InGrace { until: at(130) });
-        assert_eq!(status(4, 130), CredentialStatus::Replaced);
-        assert_eq!(status(3, 119), CredentialStatus::InGrace { until: at(120) });
-        assert_eq!(status(3, 120), CredentialStatus::Replaced);
-        assert_eq!(status(2, 100), CredentialStatus::Replaced);
+        assert_eq!(status(5, 1_000), GenerationStatus::Current);
+        assert_eq!(status(4, 100), GenerationStatus::InGrace { until: at(130) });
+        assert_eq!(status(4, 129), GenerationStatus::InGrace { until: at(130) });
+        assert_eq!(status(4, 130), GenerationStatus::Replaced);
+        assert_eq!(status(3, 119), GenerationStatus::InGrace { until: at(120) });
+        assert_eq!(status(3, 120), GenerationStatus::Replaced);
+        assert_eq!(status(2, 100), GenerationStatus::Replaced);
     }
 
     #[test]
     fn what_is_not_remembered_was_replaced_long_ago_and_what_is_newer_is_told_from_it() {
         let status = |generation| generations().status_of(generation, GRACE, at(100));
-        assert_eq!([status(1), status(0), status(i32::MIN)], [CredentialStatus::Replaced; 3]);
-        assert_eq!([status(6), status(i32::MAX)], [CredentialStatus::Newer; 2]);
+        assert_eq!([status(1), status(0), status(i32::MIN)], [GenerationStatus::Replaced; 3]);
+        assert_eq!([status(6), status(i32::MAX)], [GenerationStatus::Newer; 2]);
     }
 
     #[test]
@@ -93,16 +93,16 @@ mod tests {
         assert_eq!(
             [status(36, 129), status(35, 129), status(0, 129)],
             [
-                CredentialStatus::InGrace { until: at(130) },
-                CredentialStatus::Unknown,
-                CredentialStatus::Unknown
+                GenerationStatus::InGrace { until: at(130) },
+                GenerationStatus::Unknown,
+                GenerationStatus::Unknown
             ]
         );
-        assert_eq!(status(35, 130), CredentialStatus::Replaced);
+        assert_eq!(status(35, 130), GenerationStatus::Replaced);
     }
 
     #[test]
     fn without_a_grace_nothing_that_was_replaced_is_good() {
-        assert_eq!(generations().status_of(4, Duration::ZERO, at(100)), CredentialStatus::Replaced);
+        assert_eq!(generations().status_of(4, Duration::ZERO, at(100)), GenerationStatus::Replaced);
     }
 }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::config::{JwtRevocation, SessionLookup, WhenStale};
+use crate::config::{JwtRevocation, SessionLookup, StaleTokenPolicy};
 use crate::database::DatabaseError;
 
 use super::cache::Session;
@@ -105,7 +105,7 @@ impl Logins {
             return Ok(());
         }
         let is_fresh = self.directory.freshness.is_fresh(self.clock.now()).await;
-        if !is_fresh && self.config.jwt_when_stale == WhenStale::Refuse {
+        if !is_fresh && self.config.jwt_when_stale == StaleTokenPolicy::Refuse {
             return Err(AccessTokenError::Stale);
         }
         match self.directory.revocation_status(login, user, username, roles) {

@@ -35,7 +35,7 @@ pub use self::authentication::{Acr, Amr, Authentication};
 pub use self::credential_generations::CredentialGenerations;
 use self::directory::Directory;
 pub use self::directory::DirectoryStats;
-pub use self::feed::{Feed, ReloadOnRevocation};
+pub use self::feed::{Feed, ReloadableCache};
 pub use self::login::{
     Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginIdentity, LoginKey, LoginState,
     NewLogin, PageCursor, PageRequest, RefreshTokenClaims, RenewalOutcome, ReplacedLogin, SecretHash, StepUp,
@@ -75,7 +75,7 @@ impl Logins {
     }
 
     /// The follower of the revocation feed. It also makes `others` reload what they cache.
-    pub fn feed(&self, others: Vec<Arc<dyn ReloadOnRevocation>>, metrics: Metrics) -> Feed {
+    pub fn feed(&self, others: Vec<Arc<dyn ReloadableCache>>, metrics: Metrics) -> Feed {
         let directory = Arc::clone(&self.directory);
         Feed::new(self.pools.clone(), directory, others, metrics, self.trail.clone(), self.clock.clone())
     }

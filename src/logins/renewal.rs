@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::audit::{Actor, Entry, Kind};
 use crate::database::DatabaseError;
 
-use super::credential_generations::CredentialStatus;
+use super::credential_generations::GenerationStatus;
 use super::login::{
     HandleHash, Login, LoginState, RefreshTokenClaims, RenewalOutcome, StepUp, StepUpOutcome,
 };
@@ -94,11 +94,11 @@ impl Logins {
             LoginState::Expired => RenewalOutcome::Expired,
             LoginState::Live => {
                 match login.generations.status_of(generation, self.lifetimes.refresh_grace, now) {
-                    CredentialStatus::Current
-                    | CredentialStatus::InGrace { .. }
-                    | CredentialStatus::Newer => RenewalOutcome::Renewed(Box::new(login)),
-                    CredentialStatus::Replaced => RenewalOutcome::Reused,
-                    CredentialStatus::Unknown => RenewalOutcome::Unknown,
+                    GenerationStatus::Current
+                    | GenerationStatus::InGrace { .. }
+                    | GenerationStatus::Newer => RenewalOutcome::Renewed(Box::new(login)),
+                    GenerationStatus::Replaced => RenewalOutcome::Reused,
+                    GenerationStatus::Unknown => RenewalOutcome::Unknown,
                 }
             }
         }
@@ -132,7 +132,7 @@ impl Logins {
     /// one has replaced it.
     pub fn is_presented_by(&self, login: &Login, generation: i32) -> bool {
         let status = login.generations.status_of(generation, self.lifetimes.refresh_grace, self.clock.now());
-        !matches!(status, CredentialStatus::Replaced | CredentialStatus::Unknown)
+        !matches!(status, GenerationStatus::Replaced | GenerationStatus::Unknown)
     }
 
     /// Adds an authentication to a live login and replaces its credential without a grace. Other nodes are notified,

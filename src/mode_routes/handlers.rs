@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::http::body::Json;
 use crate::http::client::Client;
 use crate::logins::{Logins, Transport};
-use crate::sign_in::{LoginPresentation, SignIn};
+use crate::sign_in::{NewLoginSpec, SignIn};
 
 /// Create an account, without signing in.
 ///
@@ -54,7 +54,7 @@ pub(super) async fn log_in(
         Transport::Bearer => None,
     };
     let secret = LoginSecret::generate();
-    let spec = LoginPresentation { mode: mode.name(), transport, key: mode.login_key(&secret), replaces };
+    let spec = NewLoginSpec { mode: mode.name(), transport, key: mode.login_key(&secret), replaces };
     let login = sign_in.start(body, client, spec).await?;
     warn_of_lost_cookies(transport, request.headers());
     mode.issue(login, secret, transport, &request).await

@@ -17,7 +17,7 @@ const MAX_DEVICE_NAME: usize = 64;
 
 /// How a new login will be presented.
 #[derive(Debug)]
-pub struct LoginPresentation {
+pub struct NewLoginSpec {
     /// The mode.
     pub mode: &'static str,
     /// How the credential is sent.
@@ -30,7 +30,7 @@ pub struct LoginPresentation {
 
 /// The requested login and the client that requests it. The user is known only from the proofs.
 struct Attempt {
-    login: LoginPresentation,
+    login: NewLoginSpec,
     remember_me: bool,
     device_name: Option<String>,
     client: Client,
@@ -45,7 +45,7 @@ impl SignIn {
         &self,
         request: LoginRequest,
         client: Client,
-        login: LoginPresentation,
+        login: NewLoginSpec,
     ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
         let LoginRequest { username, password, remember_me, device_name, .. } = request;

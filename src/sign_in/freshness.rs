@@ -12,14 +12,14 @@ use super::SignIn;
 
 /// Requirements on a login beyond being live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Freshness {
+pub struct AuthenticationRequirement {
     /// The least assurance level (`acr_values`).
     pub acr: Option<Acr>,
     /// The greatest age of the last authentication (`max_age`), in whole seconds.
     pub max_age: Option<Duration>,
 }
 
-impl Freshness {
+impl AuthenticationRequirement {
     /// Returns `true` if a login that was authenticated like this meets the requirements.
     fn is_met_by(&self, authentication: &Authentication, now: DateTime<Utc>) -> bool {
         let is_enough = self.acr.is_none_or(|acr| authentication.acr >= acr);
@@ -62,7 +62,7 @@ impl SignIn {
     /// # Errors
     /// `insufficient_user_authentication`.
     pub async fn check_fresh(&self, identity: &Identity) -> Result<(), Problem> {
-        let recent = Freshness { acr: None, max_age: Some(self.step_up_max_age) };
+        let recent = AuthenticationRequirement { acr: None, max_age: Some(self.step_up_max_age) };
         self.check_freshness(identity, &recent).await
     }
 
@@ -70,7 +70,11 @@ impl SignIn {
     ///
     /// # Errors
     /// `insufficient_user_authentication`, with the `methods` of step-up by which this login would meet them.
-    pub async fn check_freshness(&self, identity: &Identity, wanted: &Freshness) -> Result<(), Problem> {
+    pub async fn check_freshness(
+        &self,
+        identity: &Identity,
+        wanted: &AuthenticationRequirement,
+    ) -> Result<(), Problem> {
         if wanted.is_met_by(&identity.authentication, self.clock.now()) {
             return Ok(());
         }
@@ -92,13 +96,13 @@ mod tests {
 
     #[test]
     fn a_login_is_fresh_up_to_the_last_second_and_one_that_does_not_say_never_is() {
-        let wanted = Freshness { acr: None, max_age: Some(Duration::from_secs(600)) };
+        let wanted = AuthenticationRequirement { acr: None, max_age: Some(Duration::from_secs(600)) };
         let proved = Authentication::new(Amr::PASSWORD, Acr::Aal1, at(1_000));
         assert!(wanted.is_met_by(&proved, at(1_600)));
         assert!(!wanted.is_met_by(&proved, at(1_601)));
         assert!(wanted.is_met_by(&proved, at(990)), "by a clock that is behind");
         assert!(!wanted.is_met_by(&Authentication::default(), at(0)));
-        assert!(Freshness::default().is_met_by(&Authentication::default(), at(0)));
+        assert!(AuthenticationRequirement::default().is_met_by(&Authentication::default(), at(0)));
     }
 
     #[test]
@@ -110,7 +114,7 @@ mod tests {
             (Acr::Aal2, Acr::Aal2, true),
         ] {
             let proved = Authentication::new(Amr::PASSWORD, acr, at(0));
-            let wanted = Freshness { acr: Some(wanted), max_age: None };
+            let wanted = AuthenticationRequirement { acr: Some(wanted), max_age: None };
             assert_eq!(wanted.is_met_by(&proved, at(1_000_000)), is_met, "{wanted:?}");
         }
     }
@@ -120,9 +124,12 @@ mod tests {
         let max_age = Some(Duration::from_secs(600));
         let error = r#"Bearer error="insufficient_user_authentication""#;
         for (wanted, names) in [
-            (Freshness { acr: None, max_age }, r#", max_age="600""#),
-            (Freshness { acr: Some(Acr::Aal2), max_age: None }, r#", acr_values="aal2""#),
-            (Freshness { acr: Some(Acr::Aal2), max_age }, r#", acr_values="aal2", max_age="600""#),
+            (AuthenticationRequirement { acr: None, max_age }, r#", max_age="600""#),
+            (AuthenticationRequirement { acr: Some(Acr::Aal2), max_age: None }, r#", acr_values="aal2""#),
+            (
+                AuthenticationRequirement { acr: Some(Acr::Aal2), max_age },
+                r#", acr_values="aal2", max_age="600""#,
+            ),
         ] {
             assert_eq!(wanted.challenge(), format!("{error}{names}"));
         }

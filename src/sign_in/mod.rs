@@ -23,8 +23,8 @@ use crate::metrics::Metrics;
 use crate::rate_limits::Limits;
 use crate::users::Accounts;
 
-pub use self::attempt::LoginPresentation;
-pub use self::freshness::Freshness;
+pub use self::attempt::NewLoginSpec;
+pub use self::freshness::AuthenticationRequirement;
 pub use self::step_up::StepUpError;
 
 /// The use cases of registration, sign-in and step-up.

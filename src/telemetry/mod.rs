@@ -48,13 +48,13 @@ pub fn start(config: &LogConfig) -> LogGuard {
     let started = match config.format {
         LogFormat::Pretty => {
             let format = format::format().with_ansi(io::stderr().is_terminal());
-            let lines = lines.event_format(RequestIdFormat { lines: format, end: "" });
+            let lines = lines.event_format(RequestIdFormatter { lines: format, end: "" });
             lines.finish().with(discreet).try_init()
         }
         LogFormat::Json => {
             let format = format::json().flatten_event(true);
             let lines = lines.fmt_fields(JsonFields::new());
-            let lines = lines.event_format(RequestIdFormat { lines: format, end: "}" });
+            let lines = lines.event_format(RequestIdFormatter { lines: format, end: "}" });
             lines.finish().with(discreet).try_init()
         }
     };
@@ -87,13 +87,13 @@ pub fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 /// A format that adds the id of the current request to each line. A span would do the same, at a cost for every
 /// request, logging or not.
-struct RequestIdFormat<F> {
+struct RequestIdFormatter<F> {
     lines: F,
     /// The end of a line in the inner format, before which the id is inserted.
     end: &'static str,
 }
 
-impl<S, N, F> FormatEvent<S, N> for RequestIdFormat<F>
+impl<S, N, F> FormatEvent<S, N> for RequestIdFormatter<F>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,

@@ -21,11 +21,11 @@ struct Profile {
     user_id: Uuid,
     username: &'static str,
     roles: Vec<&'static str>,
-    auth: ProfileAuth,
+    auth: AuthInfo,
 }
 
 #[derive(Serialize)]
-struct ProfileAuth {
+struct AuthInfo {
     mode: &'static str,
     transport: &'static str,
     login_id: Uuid,
@@ -45,7 +45,7 @@ pub async fn serve(listen: SocketAddr, spin: Duration) -> std::io::Result<()> {
         user_id: Uuid::now_v7(),
         username: USERNAME,
         roles: vec!["user"],
-        auth: ProfileAuth {
+        auth: AuthInfo {
             mode: "session",
             transport: "bearer",
             login_id: Uuid::now_v7(),

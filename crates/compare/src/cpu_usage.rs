@@ -6,7 +6,7 @@ use url::Url;
 
 use super::CompareError;
 use super::postgres::{Postgres, Statements};
-use super::proc_usage::{Cpu, ProcessTree};
+use super::proc_usage::{Cpu, ProcessSnapshot};
 use super::testbed::Server;
 
 /// CPU time of servers and Postgres up to a moment. `None`: unknown.
@@ -28,7 +28,7 @@ impl CpuSnapshot {
     /// Takes a snapshot of these servers and of Postgres.
     pub(super) fn at(servers: &[Server], postgres: Option<&Postgres>) -> Self {
         // One scan of /proc for all of them, since it takes CPU itself.
-        let processes = ProcessTree::snapshot();
+        let processes = ProcessSnapshot::snapshot();
         let of_servers = |processes| servers.iter().map(|server| server.cpu(processes)).collect();
         let all: Option<Vec<Cpu>> = processes.as_ref().and_then(of_servers);
         let servers = all.map(|all| all.into_iter().flatten().collect());

@@ -13,7 +13,7 @@ use url::Url;
 use dualauth_postgres::PrivatePostgres;
 
 use super::CompareError;
-use super::proc_usage::{self, Cpu, ProcessTree};
+use super::proc_usage::{self, Cpu, ProcessSnapshot};
 
 /// Server settings. The default of 100 connections is too low: each node may open 15.
 const SETTINGS: [(&str, &str); 1] = [("max_connections", "300")];
@@ -107,7 +107,7 @@ impl Postgres {
     }
 
     /// CPU time of all its processes. `None`: unknown.
-    pub(super) fn cpu(&self, processes: &ProcessTree) -> Option<Cpu> {
+    pub(super) fn cpu(&self, processes: &ProcessSnapshot) -> Option<Cpu> {
         (self.postmaster != 0).then(|| processes.cpu_of_tree(self.postmaster))
     }
 

@@ -22,7 +22,7 @@ const RECOVERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// A status, and the time from which it was returned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedAnswer)]
-pub struct AnswerSince {
+pub struct StatusChange {
     /// Milliseconds since the stop of Postgres was requested.
     pub after_ms: u64,
     /// The status code. Null: no response within ten seconds, or the connection was closed.
@@ -34,7 +34,7 @@ pub struct AnswerSince {
 #[schema(as = ComparedOutage)]
 pub struct Outage {
     /// The statuses returned while Postgres was stopped: the first, and each change.
-    pub answers: Vec<AnswerSince>,
+    pub answers: Vec<StatusChange>,
     /// Milliseconds from when Postgres accepted connections again until the expected status was returned. Null when no other
     /// status was returned during the outage, or when recovery took more than a minute.
     pub recovery_ms: Option<f64>,
@@ -112,9 +112,9 @@ fn watch(request_target: &RequestTarget, signals: &OutageSignals, ready: &Barrie
     }
 }
 
-fn record_change(answers: &mut Vec<AnswerSince>, status: Option<u16>, after: Duration) {
+fn record_change(answers: &mut Vec<StatusChange>, status: Option<u16>, after: Duration) {
     if answers.last().is_none_or(|last| last.status != status) {
-        answers.push(AnswerSince { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), status });
+        answers.push(StatusChange { after_ms: u64::try_from(after.as_millis()).unwrap_or(u64::MAX), status });
     }
 }
 

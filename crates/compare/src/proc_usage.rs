@@ -11,9 +11,9 @@ use rustix::time::{ClockId, clock_gettime};
 pub(super) type Cpu = HashMap<u32, u64>;
 
 /// The children of each process, by pid, at a moment.
-pub(super) struct ProcessTree(HashMap<u32, Vec<u32>>);
+pub(super) struct ProcessSnapshot(HashMap<u32, Vec<u32>>);
 
-impl ProcessTree {
+impl ProcessSnapshot {
     /// Takes a snapshot of all processes. `None`: unsupported system.
     pub(super) fn snapshot() -> Option<Self> {
         let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -122,7 +122,7 @@ mod tests {
                 .spawn()
                 .expect("a shell");
             let id = child.id();
-            let snapshot = || ProcessTree::snapshot().expect("processes");
+            let snapshot = || ProcessSnapshot::snapshot().expect("processes");
             while snapshot().tree(id).len() < 2 {
                 std::thread::yield_now();
             }

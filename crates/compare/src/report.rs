@@ -28,7 +28,7 @@ use super::CompareError;
 use super::login_footprint::LoginFootprint;
 use super::postgres_outage::Outage;
 use super::statistics::{self, Estimate};
-use super::target::{CredentialKind, Transport};
+use super::target::{AuthMode, Transport};
 use super::variant::DUALAUTH;
 
 /// Results of a run. A figure that has no meaning, or could not be measured, is null.
@@ -141,7 +141,7 @@ pub struct Variant {
     /// The system: `dualauth`, or the name of another.
     pub system: String,
     /// `session` or `jwt`.
-    pub mode: CredentialKind,
+    pub mode: AuthMode,
     /// `cookie` or `bearer`.
     pub transport: Transport,
     /// Signature algorithm of tokens.
@@ -303,16 +303,11 @@ const TEXTBOOK: &str = "comparison.textbook.json";
 impl Report {
     /// The variant of dualauth on one node with this mode and transport, in the textbook or the default configuration, and with
     /// the first algorithm.
-    pub fn dualauth(
-        &self,
-        mode: CredentialKind,
-        transport: Transport,
-        is_textbook: bool,
-    ) -> Option<&Variant> {
+    pub fn dualauth(&self, mode: AuthMode, transport: Transport, is_textbook: bool) -> Option<&Variant> {
         self.variants.iter().find(|variant| {
             let textbook = match mode {
-                CredentialKind::Session => variant.lookup.as_deref() == Some("always"),
-                CredentialKind::Jwt => variant.revocation.as_deref() == Some("off"),
+                AuthMode::Session => variant.lookup.as_deref() == Some("always"),
+                AuthMode::Jwt => variant.revocation.as_deref() == Some("off"),
             };
             let ours = variant.system == DUALAUTH && variant.nodes == 1;
             ours && variant.mode == mode && variant.transport == transport && textbook == is_textbook

@@ -14,7 +14,7 @@ use super::postgres_outage;
 use super::report::{ActionCost, Report, RevocationDelayByNode};
 use super::revocation;
 use super::rounds::{Rounds, SubjectSamples};
-use super::sign_in_cost::{self, PostgresBaseline};
+use super::sign_in_cost::{self, PostgresWithBaseline};
 use super::testbed::{Server, Testbed};
 use super::variants::RunningVariants;
 use super::{CompareError, Options, Plan, Progress, assemble, generator_limit};
@@ -109,7 +109,7 @@ fn measure_extras(
     progress: &Progress,
 ) -> Result<Vec<ExtraResults>, CompareError> {
     progress.begin("sign-ins and refreshes");
-    let baseline = PostgresBaseline { postgres: Some(&testbed.postgres), idle };
+    let baseline = PostgresWithBaseline { postgres: Some(&testbed.postgres), idle };
     let costs = sign_in_cost::measure(&variants.members, &variants.groups, &baseline, plan, progress)?;
     progress.begin("revocation delay");
     let others = variants.others(testbed, plan)?;
@@ -165,7 +165,7 @@ fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report
     let (rate, measured) = rounds.run(progress)?;
     report.environment.fixed_rate = rate;
     progress.begin("sign-ins and refreshes");
-    let baseline = PostgresBaseline { postgres: None, idle: &idle };
+    let baseline = PostgresWithBaseline { postgres: None, idle: &idle };
     let costs = sign_in_cost::measure(&variants.members, &variants.groups, &baseline, &plan, progress)?;
     progress.begin("revocation delay");
     let delays = revocation::measure(&variants.members, &variants.groups, &[None], &plan, progress)?;

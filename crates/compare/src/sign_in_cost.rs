@@ -22,7 +22,7 @@ const SETTLE: Duration = Duration::from_millis(10);
 pub(super) fn measure(
     members: &[RunningVariant],
     groups: &[NodeGroup],
-    baseline: &PostgresBaseline<'_>,
+    baseline: &PostgresWithBaseline<'_>,
     plan: &Plan,
     progress: &Progress,
 ) -> Result<Vec<[Option<ActionCost>; 2]>, CompareError> {
@@ -40,7 +40,7 @@ pub(super) fn measure(
 }
 
 /// The benchmark's Postgres, if it is known, and its idle baseline.
-pub(super) struct PostgresBaseline<'a> {
+pub(super) struct PostgresWithBaseline<'a> {
     pub(super) postgres: Option<&'a Postgres>,
     pub(super) idle: &'a IdleBaseline,
 }
@@ -70,7 +70,7 @@ impl<'a> SignInAndRefresh<'a> {
         Ok(actions)
     }
 
-    fn run_round(&mut self, baseline: &PostgresBaseline<'_>, plan: &Plan) -> Result<(), CompareError> {
+    fn run_round(&mut self, baseline: &PostgresWithBaseline<'_>, plan: &Plan) -> Result<(), CompareError> {
         let spec = &self.variant.spec;
         let sign_in = |connection: &mut Connection| self.variant.user.clone().sign_in(spec, connection);
         self.sign_in.measure(baseline, plan.sign_ins, sign_in)?;
@@ -98,11 +98,11 @@ impl<'a> RepeatedAction<'a> {
     /// Repeats the action so often, and adds a sample.
     fn measure(
         &mut self,
-        baseline: &PostgresBaseline<'_>,
+        baseline: &PostgresWithBaseline<'_>,
         times: usize,
         mut action: impl FnMut(&mut Connection) -> Result<(), CompareError>,
     ) -> Result<(), CompareError> {
-        let PostgresBaseline { postgres, idle } = *baseline;
+        let PostgresWithBaseline { postgres, idle } = *baseline;
         let statements = || cpu_usage::statements(postgres, self.database);
         let snapshot = || CpuSnapshot::at(slice::from_ref(self.server), postgres);
         let (earlier, before) = (statements()?, snapshot());

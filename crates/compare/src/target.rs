@@ -60,7 +60,7 @@ pub struct Start {
 #[serde(deny_unknown_fields)]
 pub struct VariantSpec {
     /// `session` or `jwt`.
-    pub mode: CredentialKind,
+    pub mode: AuthMode,
     /// `cookie` or `bearer`.
     pub transport: Transport,
     /// The signature algorithm of tokens. Shown in the report only.
@@ -94,12 +94,12 @@ fn unauthorized() -> u16 {
 #[schema(as = ComparedMode)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "described with the type")]
-pub enum CredentialKind {
+pub enum AuthMode {
     Session,
     Jwt,
 }
 
-impl CredentialKind {
+impl AuthMode {
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -209,7 +209,7 @@ mod tests {
     fn dualauth_has_both_modes_in_both_transports() {
         let target = Target::dualauth(true).expect("it is well-formed");
         let variants: Vec<_> = target.variants.iter().map(|spec| (spec.mode, spec.transport)).collect();
-        let (session, jwt) = (CredentialKind::Session, CredentialKind::Jwt);
+        let (session, jwt) = (AuthMode::Session, AuthMode::Jwt);
         let (cookie, bearer) = (Transport::Cookie, Transport::Bearer);
         assert_eq!(variants, [(session, cookie), (session, bearer), (jwt, cookie), (jwt, bearer)]);
     }

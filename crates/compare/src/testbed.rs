@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::cores::Cores;
 use super::http::{Connection, Origin};
 use super::postgres::Postgres;
-use super::proc_usage::{Cpu, ProcessTree};
+use super::proc_usage::{Cpu, ProcessSnapshot};
 use super::process::{Launch, Process, free_port};
 use super::target::Target;
 use super::test_user::fill_in;
@@ -46,13 +46,13 @@ impl Server {
     }
 
     /// The CPU time of its processes. `None`: it was not started here.
-    pub(super) fn cpu(&self, processes: &ProcessTree) -> Option<Cpu> {
+    pub(super) fn cpu(&self, processes: &ProcessSnapshot) -> Option<Cpu> {
         Some(processes.cpu_of_tree(self.process.as_ref()?.pid()))
     }
 
     /// Memory of its processes, in bytes. `None`: it was not started here, or the system does not tell.
     pub(super) fn memory(&self) -> Option<u64> {
-        Some(ProcessTree::snapshot()?.memory_of_tree(self.process.as_ref()?.pid()))
+        Some(ProcessSnapshot::snapshot()?.memory_of_tree(self.process.as_ref()?.pid()))
     }
 }
 

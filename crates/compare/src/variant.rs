@@ -5,7 +5,7 @@ use url::Url;
 use super::CompareError;
 use super::http::Connection;
 use super::load::RequestTarget;
-use super::target::{CredentialKind, VariantSpec};
+use super::target::{AuthMode, VariantSpec};
 use super::test_user::TestUser;
 use super::testbed::{Server, Testbed};
 
@@ -66,9 +66,9 @@ impl DualauthSettings {
     pub(super) fn describe(self, spec: &VariantSpec) -> Option<VariantSpec> {
         let mut spec = spec.clone();
         match spec.mode {
-            CredentialKind::Session if !self.has_default_algorithm() => return None,
-            CredentialKind::Session => spec.lookup = Some(self.lookup().to_owned()),
-            CredentialKind::Jwt => {
+            AuthMode::Session if !self.has_default_algorithm() => return None,
+            AuthMode::Session => spec.lookup = Some(self.lookup().to_owned()),
+            AuthMode::Jwt => {
                 spec.algorithm = Some(self.algorithm.to_owned());
                 spec.revocation = Some(self.revocation().to_owned());
             }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use url::{Host, Url};
 
 use super::{Finding, origins};
-use crate::config::{Config, JwtRevocation, UnknownReason, UnknownSetting};
+use crate::config::{Config, JwtRevocation, UnknownSetting, UnknownSettingReason};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -36,13 +36,13 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
 pub(super) fn likely_mistakes(config: &Config) -> Vec<Finding> {
     let unknown = config.unknown.iter().map(|UnknownSetting { name, why }| {
         let advice = match why {
-            UnknownReason::Meant(meant) => format!("Did you mean {meant}?"),
-            UnknownReason::Prefix => "It has no effect: no setting begins with DUALAUTH_.".to_owned(),
-            UnknownReason::InFile => "It is in .env, but has no effect.".to_owned(),
-            UnknownReason::OpenTelemetry => {
+            UnknownSettingReason::Meant(meant) => format!("Did you mean {meant}?"),
+            UnknownSettingReason::Prefix => "It has no effect: no setting begins with DUALAUTH_.".to_owned(),
+            UnknownSettingReason::InFile => "It is in .env, but has no effect.".to_owned(),
+            UnknownSettingReason::OpenTelemetry => {
                 "OpenTelemetry defines it, but it is not supported here.".to_owned()
             }
-            UnknownReason::NotBoolean => {
+            UnknownSettingReason::NotBoolean => {
                 return Finding::warning(
                     format!("{name} is neither true nor false."),
                     "It counts as false, as OpenTelemetry specifies.",
@@ -268,11 +268,11 @@ mod tests {
     #[test]
     fn what_is_no_setting_is_told_with_what_was_meant() {
         for (why, told) in [
-            (UnknownReason::Meant("SESSION_TTL".to_owned()), "SESSION_TTL"),
-            (UnknownReason::InFile, ".env"),
-            (UnknownReason::Prefix, "DUALAUTH_"),
-            (UnknownReason::OpenTelemetry, "OpenTelemetry"),
-            (UnknownReason::NotBoolean, "neither true nor false"),
+            (UnknownSettingReason::Meant("SESSION_TTL".to_owned()), "SESSION_TTL"),
+            (UnknownSettingReason::InFile, ".env"),
+            (UnknownSettingReason::Prefix, "DUALAUTH_"),
+            (UnknownSettingReason::OpenTelemetry, "OpenTelemetry"),
+            (UnknownSettingReason::NotBoolean, "neither true nor false"),
         ] {
             let unknown = vec![UnknownSetting { name: "SESION_TTL".to_owned(), why }];
             let config = Config { unknown, ..config(&[]) };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::users::{ForeignUser, NO_PASSWORD};
 
-use super::row::ImportRow;
+use super::row::ParsedRow;
 
 #[derive(Deserialize)]
 pub(super) struct Auth0User {
@@ -41,9 +41,9 @@ struct Encoded {
 }
 
 impl Auth0User {
-    pub(super) fn row(self) -> ImportRow {
+    pub(super) fn row(self) -> ParsedRow {
         let Self { username, email, blocked, exported, password_hash, custom_password_hash } = self;
-        let refused = |why: &str| ImportRow::refused(username.as_deref(), email.as_deref(), why);
+        let refused = |why: &str| ParsedRow::refused(username.as_deref(), email.as_deref(), why);
         if blocked == Some(true) {
             return refused("the account is blocked there, and would be active here");
         }
@@ -56,7 +56,7 @@ impl Auth0User {
         let Some(password_hash) = hash else {
             return refused("custom_password_hash has an unsupported algorithm, or is malformed");
         };
-        ImportRow::of(ForeignUser { username, email: email.unwrap_or_default(), password_hash })
+        ParsedRow::of(ForeignUser { username, email: email.unwrap_or_default(), password_hash })
     }
 }
 

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use crate::users::ForeignUser;
 
-use super::row::ImportRow;
+use super::row::ParsedRow;
 
 /// The positions of the columns.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,15 +38,15 @@ impl Columns {
     }
 
     /// Parses a line. Error texts are our own, since a parser's might quote a hash.
-    pub(super) fn row(&self, line: &str) -> ImportRow {
+    pub(super) fn row(&self, line: &str) -> ParsedRow {
         let fields = fields(line).unwrap_or_default();
         let (found, wanted) = (fields.len(), self.count());
         if found != wanted {
             let why = format!("it has {found} fields, not {wanted}: fields with commas need quotes");
-            return ImportRow::unreadable(why);
+            return ParsedRow::unreadable(why);
         }
         let field = |at: usize| fields.get(at).unwrap_or_default();
-        ImportRow::of(ForeignUser {
+        ParsedRow::of(ForeignUser {
             username: self.username.map(|at| field(at).to_owned()),
             email: field(self.email).to_owned(),
             password_hash: SecretString::from(field(self.password_hash)),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::users::{ForeignUser, NO_PASSWORD};
 
-use super::row::ImportRow;
+use super::row::ParsedRow;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,17 +17,17 @@ pub(super) struct FirebaseUser {
 }
 
 impl FirebaseUser {
-    pub(super) fn row(self, config: &HashConfig) -> ImportRow {
+    pub(super) fn row(self, config: &HashConfig) -> ParsedRow {
         if self.disabled == Some(true) {
             let why = "the account is disabled there, and would be active here";
-            return ImportRow::refused(None, self.email.as_deref(), why);
+            return ParsedRow::refused(None, self.email.as_deref(), why);
         }
         let password_hash = match (&self.password_hash, &self.salt) {
             (Some(hash), Some(salt)) => config.hash(hash, salt),
             // The user signs in by phone or with another identity provider.
             _ => SecretString::from(NO_PASSWORD),
         };
-        ImportRow::of(ForeignUser { username: None, email: self.email.unwrap_or_default(), password_hash })
+        ParsedRow::of(ForeignUser { username: None, email: self.email.unwrap_or_default(), password_hash })
     }
 }
 

@@ -8,10 +8,10 @@ use super::auth0::Auth0User;
 use super::firebase::{FirebaseUser, HashConfig};
 use super::format::Format;
 use super::keycloak::KeycloakUser;
-use super::row::ImportRow;
+use super::row::ParsedRow;
 
 /// A parser of the users of one system.
-pub(super) enum JsonUserSource {
+pub(super) enum JsonUserParser {
     /// Our own format, with the members that CSV has as columns.
     Own,
     Auth0,
@@ -19,12 +19,12 @@ pub(super) enum JsonUserSource {
     Keycloak,
 }
 
-impl JsonUserSource {
-    pub(super) fn row(&self, text: &str) -> ImportRow {
+impl JsonUserParser {
+    pub(super) fn row(&self, text: &str) -> ParsedRow {
         match self {
             Self::Own => {
                 let shape = "it is not a JSON object of exactly email, password_hash and optionally username, each a string";
-                read(text, shape, ImportRow::of)
+                read(text, shape, ParsedRow::of)
             }
             Self::Auth0 => read(text, "it is not a user in Auth0's export or import format", Auth0User::row),
             Self::Firebase(config) => {
@@ -38,11 +38,11 @@ impl JsonUserSource {
 }
 
 /// Parses one object. Error texts are our own, since a parser's might quote a hash.
-fn read<U: DeserializeOwned>(text: &str, shape: &str, row: impl FnOnce(U) -> ImportRow) -> ImportRow {
+fn read<U: DeserializeOwned>(text: &str, shape: &str, row: impl FnOnce(U) -> ParsedRow) -> ParsedRow {
     // serde would also accept an array of the members.
     let object = text.trim_start().starts_with('{').then_some(text);
     let user = object.and_then(|text| serde_json::from_str(text).ok());
-    user.map_or_else(|| ImportRow::unreadable(shape), row)
+    user.map_or_else(|| ParsedRow::unreadable(shape), row)
 }
 
 /// Detects the system by the members that only its users have.
@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    fn of(users: &JsonUserSource, text: &str) -> Result<(Option<String>, String, String), String> {
+    fn of(users: &JsonUserParser, text: &str) -> Result<(Option<String>, String, String), String> {
         let user = users.row(text).user?;
         Ok((user.username, user.email, user.password_hash.expose_secret().to_owned()))
     }
@@ -83,7 +83,7 @@ mod tests {
             r#"{"username": "ada", "email": "ada@example.org", "password_hash": "$2b$x"} {}"#,
             "{",
         ] {
-            let refused = of(&JsonUserSource::Own, text).expect_err(text);
+            let refused = of(&JsonUserParser::Own, text).expect_err(text);
             assert!(!refused.contains("2b"), "{refused}");
         }
     }
@@ -94,7 +94,7 @@ mod tests {
             [(r#""username": "ada","#, Some("ada")), (r#""username": null,"#, None), ("", None)]
         {
             let text = format!(r#" {{{username} "password_hash": "$2b$x", "email": "ada@example.org"}}"#);
-            let (username, email, hash) = of(&JsonUserSource::Own, &text).expect("a user");
+            let (username, email, hash) = of(&JsonUserParser::Own, &text).expect("a user");
             assert_eq!(
                 (username.as_deref(), email.as_str(), hash.as_str()),
                 (expected, "ada@example.org", "$2b$x")

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::users::{ForeignUser, NO_PASSWORD};
 
-use super::row::ImportRow;
+use super::row::ParsedRow;
 
 #[derive(Deserialize)]
 pub(super) struct KeycloakUser {
@@ -42,9 +42,9 @@ struct Computation {
 }
 
 impl KeycloakUser {
-    pub(super) fn row(self) -> ImportRow {
+    pub(super) fn row(self) -> ParsedRow {
         let Self { username, email, enabled, credentials } = self;
-        let refused = |why: &str| ImportRow::refused(username.as_deref(), email.as_deref(), why);
+        let refused = |why: &str| ParsedRow::refused(username.as_deref(), email.as_deref(), why);
         if enabled == Some(false) {
             return refused("the account is disabled there, and would be active here");
         }
@@ -53,7 +53,7 @@ impl KeycloakUser {
         match password.map_or(Some(NO_PASSWORD.to_owned()), |password| password.hash()) {
             Some(hash) => {
                 let email = email.unwrap_or_default();
-                ImportRow::of(ForeignUser { username, email, password_hash: SecretString::from(hash) })
+                ParsedRow::of(ForeignUser { username, email, password_hash: SecretString::from(hash) })
             }
             None => refused("the password hash has an unsupported algorithm, or is malformed"),
         }

@@ -25,7 +25,7 @@ use crate::users::{CheckedUser, Importer, Refusal};
 use self::firebase::HashConfig;
 use self::format::Format;
 use self::input::ImportFile;
-use self::row::ImportRow;
+use self::row::ParsedRow;
 use self::rows::{ImportOptions, Rows};
 
 /// The number of users per SQL statement.
@@ -117,8 +117,8 @@ impl ImportRun {
         self.store().await
     }
 
-    fn add_row(&mut self, number: u64, row: ImportRow) -> Result<(), Failure> {
-        let ImportRow { name, user } = row;
+    fn add_row(&mut self, number: u64, row: ParsedRow) -> Result<(), Failure> {
+        let ParsedRow { name, user } = row;
         let checked =
             user.and_then(|user| self.import.check(number, user).map_err(|refusals| join(&refusals)));
         match checked {

@@ -6,13 +6,13 @@ use crate::users::ForeignUser;
 const MAX_DISPLAY_LENGTH: usize = 64;
 
 /// A parsed row, with the name to display.
-pub(super) struct ImportRow {
+pub(super) struct ParsedRow {
     /// The name to display, if there is one.
     pub(super) name: Option<String>,
     pub(super) user: Result<ForeignUser, String>,
 }
 
-impl ImportRow {
+impl ParsedRow {
     pub(super) fn of(user: ForeignUser) -> Self {
         Self { name: display_name(user.username.as_deref(), &user.email), user: Ok(user) }
     }

@@ -12,9 +12,9 @@ use super::csv::Columns;
 use super::firebase::HashConfig;
 use super::format::{Format, Layout};
 use super::input::ImportFile;
-use super::json_user::{JsonUserSource, detect_format};
+use super::json_user::{JsonUserParser, detect_format};
 use super::line_reader::Lines;
-use super::row::ImportRow;
+use super::row::ParsedRow;
 
 /// The operator's options.
 pub(super) struct ImportOptions<'a> {
@@ -26,8 +26,8 @@ pub(super) struct ImportOptions<'a> {
 /// An open import file. Lines are read one at a time; a JSON document is held in memory as a whole.
 pub(super) enum Rows {
     Csv(Lines, Columns),
-    JsonLines(Lines, JsonUserSource),
-    Document(Enumerate<IntoIter<Box<RawValue>>>, JsonUserSource),
+    JsonLines(Lines, JsonUserParser),
+    Document(Enumerate<IntoIter<Box<RawValue>>>, JsonUserParser),
 }
 
 impl Rows {
@@ -66,7 +66,7 @@ impl Rows {
     }
 
     /// The next row with its number, from 1.
-    pub(super) fn next(&mut self) -> io::Result<Option<(u64, ImportRow)>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<(u64, ParsedRow)>> {
         match self {
             Self::Csv(lines, columns) => next_line(lines, |line| columns.row(line)),
             Self::JsonLines(lines, users) => next_line(lines, |line| users.row(line)),
@@ -93,9 +93,9 @@ impl Rows {
     }
 }
 
-fn next_line(lines: &mut Lines, row: impl FnOnce(&str) -> ImportRow) -> io::Result<Option<(u64, ImportRow)>> {
+fn next_line(lines: &mut Lines, row: impl FnOnce(&str) -> ParsedRow) -> io::Result<Option<(u64, ParsedRow)>> {
     let line = lines.next()?;
-    Ok(line.map(|line| (line.number, line.text.map_or_else(ImportRow::unreadable, row))))
+    Ok(line.map(|line| (line.number, line.text.map_or_else(ParsedRow::unreadable, row))))
 }
 
 /// The users of a JSON document: an array, or the member `users` of an object.
@@ -122,14 +122,14 @@ fn parse_document(source: ImportFile) -> Result<Vec<Box<RawValue>>, String> {
 
 impl ImportOptions<'_> {
     /// The parser of JSON users; without `--format` it is detected by the first user.
-    fn json_users(self, first: &str) -> Result<JsonUserSource, String> {
+    fn json_users(self, first: &str) -> Result<JsonUserParser, String> {
         match self.format.unwrap_or_else(|| detect_format(first)) {
-            Format::Firebase => self.firebase.map(JsonUserSource::Firebase).ok_or_else(|| {
+            Format::Firebase => self.firebase.map(JsonUserParser::Firebase).ok_or_else(|| {
                 "Firebase's hashes need the project's parameters: --firebase-hash-config".to_owned()
             }),
-            Format::Auth0 => self.without_firebase().map(|()| JsonUserSource::Auth0),
-            Format::Keycloak => self.without_firebase().map(|()| JsonUserSource::Keycloak),
-            Format::Csv | Format::Json => self.without_firebase().map(|()| JsonUserSource::Own),
+            Format::Auth0 => self.without_firebase().map(|()| JsonUserParser::Auth0),
+            Format::Keycloak => self.without_firebase().map(|()| JsonUserParser::Keycloak),
+            Format::Csv | Format::Json => self.without_firebase().map(|()| JsonUserParser::Own),
         }
     }
 

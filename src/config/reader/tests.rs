@@ -90,11 +90,11 @@ fn a_variant_is_one_of_two_words() {
         let directory = read(settings).expect("they are right").directory;
         (directory.session_lookup, directory.jwt_revocation, directory.jwt_when_stale)
     };
-    let default = (SessionLookup::Cached, JwtRevocation::Feed, WhenStale::Serve);
+    let default = (SessionLookup::Cached, JwtRevocation::Feed, StaleTokenPolicy::Serve);
     let usual = [("SESSION_LOOKUP", "cached"), ("JWT_REVOCATION", "feed"), ("JWT_WHEN_STALE", "serve")];
     assert_eq!((of(&[]), of(&usual)), (default, default));
     let textbook = [("SESSION_LOOKUP", "always"), ("JWT_REVOCATION", "off"), ("JWT_WHEN_STALE", "refuse")];
-    assert_eq!(of(&textbook), (SessionLookup::Always, JwtRevocation::Off, WhenStale::Refuse));
+    assert_eq!(of(&textbook), (SessionLookup::Always, JwtRevocation::Off, StaleTokenPolicy::Refuse));
 
     for (name, _) in usual {
         for word in ["sometimes", "Always", "true", "on", "none", "feed,off"] {

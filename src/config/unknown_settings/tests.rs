@@ -16,7 +16,7 @@ const KNOWN: [&str; 10] = [
 ];
 
 /// The unknown ones, each with its reason, and the number of errors.
-fn found(given: &[(&str, &str)], in_file: &[&str]) -> (Vec<(String, UnknownReason)>, usize) {
+fn found(given: &[(&str, &str)], in_file: &[&str]) -> (Vec<(String, UnknownSettingReason)>, usize) {
     let values = given.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let in_file: Vec<String> = in_file.iter().map(|name| (*name).to_owned()).collect();
     let known = KNOWN.map(str::to_owned).into_iter().collect();
@@ -26,8 +26,8 @@ fn found(given: &[(&str, &str)], in_file: &[&str]) -> (Vec<(String, UnknownReaso
     (unknown.into_iter().map(|setting| (setting.name, setting.why)).collect(), refused)
 }
 
-fn meant(name: &str, setting: &str) -> Vec<(String, UnknownReason)> {
-    vec![(name.to_owned(), UnknownReason::Meant(setting.to_owned()))]
+fn meant(name: &str, setting: &str) -> Vec<(String, UnknownSettingReason)> {
+    vec![(name.to_owned(), UnknownSettingReason::Meant(setting.to_owned()))]
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_slip_is_noticed_and_what_was_meant_is_said() {
     }
     assert_eq!(
         found(&[("DUALAUTH_SHOES", "43")], &[]).0,
-        [("DUALAUTH_SHOES".to_owned(), UnknownReason::Prefix)]
+        [("DUALAUTH_SHOES".to_owned(), UnknownSettingReason::Prefix)]
     );
 }
 
@@ -150,7 +150,7 @@ fn nothing_that_names_a_database_or_a_secret_is_passed_over() {
         for name in names {
             let (unknown, refused) = found(&[(name, "1")], &[]);
             assert_eq!(refused, 1, "{name}");
-            let UnknownReason::Meant(meant) = &unknown[0].1 else { panic!("{name}: {unknown:?}") };
+            let UnknownSettingReason::Meant(meant) = &unknown[0].1 else { panic!("{name}: {unknown:?}") };
             assert!(meant.starts_with(setting), "{name}: {meant}");
             // Together with the setting itself, they are only reported.
             let own = [setting.to_owned(), format!("{setting}_FILE")];
@@ -200,7 +200,7 @@ fn what_others_set_is_theirs_except_in_the_file() {
     assert_eq!(found(&[("LISTEN", "1")], &["APP_SECRET"]), (vec![], 0));
     assert_eq!(
         found(&[("SHOE_SIZE", "43")], &["SHOE_SIZE"]).0,
-        [("SHOE_SIZE".to_owned(), UnknownReason::InFile)]
+        [("SHOE_SIZE".to_owned(), UnknownSettingReason::InFile)]
     );
 }
 

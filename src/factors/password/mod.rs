@@ -48,7 +48,7 @@ pub struct VerifiedUser<'a> {
     /// The proof for the login.
     pub proof: Proof,
     /// Counts as a failure unless it is told that it was none.
-    pub attempt: AttemptGuard<'a>,
+    pub attempt: CountedAttempt<'a>,
 }
 
 /// A signed-in user whose password was verified again.
@@ -56,17 +56,17 @@ pub struct Confirmed<'a> {
     /// The proof for the login.
     pub proof: Proof,
     /// See [`VerifiedUser::attempt`].
-    pub attempt: AttemptGuard<'a>,
+    pub attempt: CountedAttempt<'a>,
 }
 
 /// An attempt at a password, with its slot in the hashing queue. Dropped, it counts as a failure.
-pub struct AttemptGuard<'a> {
+pub struct CountedAttempt<'a> {
     limited: LimitedAttempt<'a>,
     slot: QueueSlot,
     _turn: OwnedSemaphorePermit,
 }
 
-impl AttemptGuard<'_> {
+impl CountedAttempt<'_> {
     /// Ends the attempt, which counts as a failure only if `has_failed`.
     pub fn end(self, has_failed: bool) {
         if !has_failed {
@@ -204,14 +204,14 @@ impl PasswordFactor {
         }
     }
 
-    async fn attempt<E>(&self, network: IpNet) -> Result<AttemptGuard<'_>, E>
+    async fn attempt<E>(&self, network: IpNet) -> Result<CountedAttempt<'_>, E>
     where
         E: From<Limited> + From<PasswordError>,
     {
         let slot = self.hasher.acquire_slot()?;
         let turn = slot.wait_for_turn().await?;
         let limited = self.limit.begin(network).await?;
-        Ok(AttemptGuard { limited, slot, _turn: turn })
+        Ok(CountedAttempt { limited, slot, _turn: turn })
     }
 
     async fn find_and_verify(

@@ -109,7 +109,7 @@ async fn an_answer_before_the_bodys_end_ends_it() {
     served(&mut client, &mut connection).await;
     client.write_all(b"?").await.expect("a request");
     connection.read_u8().await.expect("it came");
-    connection.body().set(RequestBodyProgress::Unfinished);
+    connection.body().set(RequestBodyState::Unfinished);
     connection.write_all(b"!").await.expect("an answer");
     tokio::spawn(async move { while client.write_all(b"x").await.is_ok() {} });
     let reading = async { while connection.read(&mut [0; 8]).await.expect("an end") > 0 {} };

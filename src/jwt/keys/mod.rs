@@ -2,7 +2,7 @@
 //!
 //! A key is first *next*: published, but signing nothing. Then it is *active*. Once superseded it goes on *verifying* for
 //! as long as tokens that it signed may be valid; after that it is *retired*. The revocation feed notifies nodes of every
-//! change ([`ReloadOnRevocation`]), so that a node's [`ring`] is as fresh as its view of logins. A node reloads before it
+//! change ([`ReloadableCache`]), so that a node's [`ring`] is as fresh as its view of logins. A node reloads before it
 //! refuses a token with an unknown `kid`. [`rotation`] changes the ring, [`store`] persists it.
 
 mod error;
@@ -31,7 +31,7 @@ use crate::config::{Config, JwtAlgorithm};
 use crate::crypto::{AppSecret, Sealer};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::error::Problem;
-use crate::logins::{Logins, ReloadOnRevocation};
+use crate::logins::{Logins, ReloadableCache};
 
 use super::claims::Claims;
 
@@ -307,7 +307,7 @@ fn public(row: &KeyRow) -> Option<JwtKey> {
     (key.kid == row.kid).then_some(key)
 }
 
-impl ReloadOnRevocation for Keys {
+impl ReloadableCache for Keys {
     fn reload(&self) -> BoxFuture<'_, Result<(), DatabaseError>> {
         Box::pin(async move { self.read().await.map(drop) })
     }

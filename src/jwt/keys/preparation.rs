@@ -9,7 +9,7 @@ use crate::database::DatabaseError;
 
 use super::file::{FileKey, FileKeys};
 use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, row};
-use super::store::{self, ActiveAndNext, KeyRow, NewKeyRow};
+use super::store::{self, ExpectedKids, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
 
 /// How long a starting node publishes a new key before it signs with it, so that the other nodes learn of the key.
@@ -29,8 +29,8 @@ pub enum StartupPlan {
 /// The next step of the preparation, with the ring that it was planned for.
 enum PreparationStep<'a> {
     MakeFirst,
-    Publish(ActiveAndNext, NextKeySource<'a>),
-    Promote(ActiveAndNext, NextKeySource<'a>),
+    Publish(ExpectedKids, NextKeySource<'a>),
+    Promote(ExpectedKids, NextKeySource<'a>),
     Nothing,
 }
 
@@ -94,7 +94,7 @@ impl Keys {
     fn step_without_file(
         &self,
         rows: &[KeyRow],
-        current: ActiveAndNext,
+        current: ExpectedKids,
     ) -> Result<PreparationStep<'_>, KeysError> {
         let ring = self.ring();
         let can_sign = |state| ring.of_state(state).filter(|entry| entry.key.can_sign());
@@ -122,7 +122,7 @@ impl Keys {
         Ok(store::insert_initial_keys(&self.0.pool, &active, next.as_ref(), self.0.token_life, now).await?)
     }
 
-    async fn publish(&self, current: &ActiveAndNext, source: NextKeySource<'_>) -> Result<(), KeysError> {
+    async fn publish(&self, current: &ExpectedKids, source: NextKeySource<'_>) -> Result<(), KeysError> {
         let next = self.next_key_row(source)?;
         // `false` means that another node was faster; the caller reloads the ring in either case.
         store::publish(&self.0.pool, current, next.as_ref(), self.0.clock.now()).await?;
@@ -131,7 +131,7 @@ impl Keys {
 
     async fn promote_after_publish_delay(
         &self,
-        current: &ActiveAndNext,
+        current: &ExpectedKids,
         source: NextKeySource<'_>,
     ) -> Result<(), KeysError> {
         let ring = self.ring();
@@ -185,7 +185,7 @@ impl Keys {
     }
 }
 
-fn step_with_file(file: &FileKeys, current: ActiveAndNext) -> PreparationStep<'_> {
+fn step_with_file(file: &FileKeys, current: ExpectedKids) -> PreparationStep<'_> {
     let next = file.next.as_ref().map_or(NextKeySource::None, NextKeySource::OfFile);
     let kid_of_next = file.next.as_ref().map(|next| &next.key.kid);
     let own = Some(&file.active.key.kid);

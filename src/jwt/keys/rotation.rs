@@ -9,7 +9,7 @@ use crate::config::JwtAlgorithm;
 
 use super::key::{self, JwtKey};
 use super::ring::Ring;
-use super::store::{self, ActiveAndNext, KeyRow, NewKeyRow};
+use super::store::{self, ExpectedKids, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
 
 /// How long other services may cache `jwks.json`.
@@ -168,9 +168,9 @@ pub(super) fn is_younger(at: DateTime<Utc>, age: Duration, now: DateTime<Utc>) -
     (now - at).to_std().is_ok_and(|passed| passed < age)
 }
 
-pub(super) fn active_and_next(rows: &[KeyRow]) -> Option<ActiveAndNext> {
+pub(super) fn active_and_next(rows: &[KeyRow]) -> Option<ExpectedKids> {
     let next = rows.iter().find(|row| row.is_next).map(|row| row.kid.clone());
-    rows.iter().find(|row| row.is_active).map(|row| ActiveAndNext { active: row.kid.clone(), next })
+    rows.iter().find(|row| row.is_active).map(|row| ExpectedKids { active: row.kid.clone(), next })
 }
 
 pub(super) fn row(key: &JwtKey, private_key: Option<Vec<u8>>) -> NewKeyRow {

@@ -46,7 +46,7 @@ pub(super) struct NewKeyRow {
 
 /// The `kid`s of the active and the next key, which a change of the ring expects.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ActiveAndNext {
+pub(super) struct ExpectedKids {
     pub(super) active: String,
     pub(super) next: Option<String>,
 }
@@ -96,7 +96,7 @@ pub(super) async fn insert_initial_keys(
 /// Publishes another next key; the previous next key is retired unused. `false` if the ring is not as expected.
 pub(super) async fn publish(
     pool: &ConnectionPool,
-    expected: &ActiveAndNext,
+    expected: &ExpectedKids,
     next: Option<&NewKeyRow>,
     now: DateTime<Utc>,
 ) -> Result<bool, DatabaseError> {
@@ -130,7 +130,7 @@ pub(super) async fn publish(
 /// The superseded key goes on verifying until its last token has expired, and `margin` seconds longer.
 pub(super) async fn promote(
     pool: &ConnectionPool,
-    expected: &ActiveAndNext,
+    expected: &ExpectedKids,
     next: Option<&NewKeyRow>,
     margin: f64,
     now: DateTime<Utc>,
@@ -166,7 +166,7 @@ pub(super) async fn promote(
 /// Replaces the ring by two new keys, and retires every other key at once. `false` if the ring is not as expected.
 pub(super) async fn reset(
     pool: &ConnectionPool,
-    expected: &ActiveAndNext,
+    expected: &ExpectedKids,
     active: &NewKeyRow,
     next: &NewKeyRow,
     now: DateTime<Utc>,

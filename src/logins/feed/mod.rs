@@ -49,7 +49,7 @@ const MARGIN: chrono::Duration = chrono::Duration::seconds(5);
 const BATCH: usize = 1_000;
 
 /// A cache outside of this module, which is reloaded when the feed says so.
-pub trait ReloadOnRevocation: Send + Sync {
+pub trait ReloadableCache: Send + Sync {
     /// Reloads it.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ pub trait ReloadOnRevocation: Send + Sync {
 pub struct Feed {
     pools: Pools,
     directory: Arc<Directory>,
-    others: Vec<Arc<dyn ReloadOnRevocation>>,
+    others: Vec<Arc<dyn ReloadableCache>>,
     metrics: Metrics,
     trail: Trail,
     clock: Clock,
@@ -97,7 +97,7 @@ impl Feed {
     pub(super) fn new(
         pools: Pools,
         directory: Arc<Directory>,
-        others: Vec<Arc<dyn ReloadOnRevocation>>,
+        others: Vec<Arc<dyn ReloadableCache>>,
         metrics: Metrics,
         trail: Trail,
         clock: Clock,

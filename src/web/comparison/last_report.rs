@@ -15,7 +15,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::super::{SitePaths, page};
-use super::textbook::{self, MeasuredTable};
+use super::textbook::{self, MeasuredCells};
 use crate::crypto::sha256;
 use crate::error::Problem;
 
@@ -97,7 +97,7 @@ impl RenderedReport {
         let [html, json, measured] = FILES.map(|name| std::fs::read_to_string(folder.join(name)).ok());
         let article = html.as_deref().and_then(article);
         let json = json.filter(|json| is_report(json));
-        let measured = measured.as_deref().and_then(MeasuredTable::parse);
+        let measured = measured.as_deref().and_then(MeasuredCells::parse);
         // All files of a run or none, so that they are consistent.
         let (page, json) = match (article, json, measured) {
             (Some(article), Some(json), Some(measured)) => (textbook::page(&measured, article, None), json),
@@ -131,7 +131,7 @@ fn is_report(json: &str) -> bool {
 fn bundled_report(note: &str) -> (String, String) {
     let [html, json, measured] = BUNDLED_FILES;
     let article = article(html).expect("a page with an article");
-    let measured = MeasuredTable::parse(measured).expect("all rows of the table");
+    let measured = MeasuredCells::parse(measured).expect("all rows of the table");
     (textbook::page(&measured, article, Some(note)), with_warning(json, note).expect("a report"))
 }
 

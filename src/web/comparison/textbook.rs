@@ -9,7 +9,7 @@ const SHELL: &str = include_str!("index.html");
 
 /// The measured cells of a run: `comparison.textbook.json`, as written by `dualauth compare`.
 #[derive(Debug, Deserialize)]
-pub(super) struct MeasuredTable {
+pub(super) struct MeasuredCells {
     /// `true` for a run against an already running server, where much can't be measured from outside.
     from_outside: bool,
     rows: BTreeMap<String, Cells>,
@@ -22,7 +22,7 @@ struct Cells {
     jwt: Option<String>,
 }
 
-impl MeasuredTable {
+impl MeasuredCells {
     /// Parses the file. `None` if a row is missing, as in files of other versions.
     pub(super) fn parse(json: &str) -> Option<Self> {
         let measured: Self = serde_json::from_str(json).ok()?;
@@ -101,7 +101,7 @@ const ROWS: [TableRow; 9] = [
 ];
 
 /// The page: the table with the measured cells, and the run's own report (`article`). `mark` is a note at the top.
-pub(super) fn page(measured: &MeasuredTable, article: &str, mark: Option<&str>) -> String {
+pub(super) fn page(measured: &MeasuredCells, article: &str, mark: Option<&str>) -> String {
     let rows: String = ROWS.iter().map(|row| table_row(row, measured)).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
@@ -113,7 +113,7 @@ pub(super) fn page(measured: &MeasuredTable, article: &str, mark: Option<&str>) 
     shell.replace("<!-- article -->", article)
 }
 
-fn table_row(row: &TableRow, measured: &MeasuredTable) -> String {
+fn table_row(row: &TableRow, measured: &MeasuredCells) -> String {
     let cells = row.measured.and_then(|name| measured.rows.get(name));
     let [session, jwt] = [cells.and_then(|it| it.session.as_deref()), cells.and_then(|it| it.jwt.as_deref())];
     let [session, jwt] = [("session", session, row.textbook[0]), ("jwt", jwt, row.textbook[1])]
@@ -150,10 +150,10 @@ mod tests {
             format!(r#"{{"from_outside": true, "rows": {{{}}}}}"#, rows.join(","))
         };
         for broken in ["", "{}", "[]", &json(&[]), &json(&rows[1..])] {
-            assert!(MeasuredTable::parse(broken).is_none(), "{broken}");
+            assert!(MeasuredCells::parse(broken).is_none(), "{broken}");
         }
         let measured =
-            MeasuredTable::parse(&json(&[&rows[..], &["a_newer_one"]].concat())).expect("all rows");
+            MeasuredCells::parse(&json(&[&rows[..], &["a_newer_one"]].concat())).expect("all rows");
         let page = page(&measured, "<p>the run</p>", None);
         assert_eq!(page.matches("<p><b>1</b></p>").count(), 5);
         assert_eq!(page.matches("Can’t be measured from outside the server").count(), 5);

@@ -11,7 +11,7 @@ use super::super::statistics::Estimate;
 use super::{Report, Variant};
 
 /// A chart. Its title must differ from those of tables: on a page each is the name of a landmark.
-pub(super) struct Chart {
+pub(super) struct SvgChart {
     pub(super) title: &'static str,
     /// Description, shown and used as the accessible label.
     pub(super) about: &'static str,
@@ -49,9 +49,9 @@ const LABEL: (&str, u32) = ("sans-serif", 14);
 const SHORTEST: f64 = 0.05;
 
 impl Report {
-    pub(super) fn charts(&self) -> Result<Vec<Chart>, CompareError> {
+    pub(super) fn charts(&self) -> Result<Vec<SvgChart>, CompareError> {
         let main: Vec<&Variant> = self.variants.iter().filter(|variant| variant.nodes == 1).collect();
-        let mut charts = vec![Chart {
+        let mut charts = vec![SvgChart {
             title: "Latency",
             about: "Cumulative distribution of latencies at the fixed rate.",
             svg: draw_svg(440, |area| latency_curves(area, &self.with_first_algorithm(&main)))?,
@@ -60,7 +60,7 @@ impl Report {
         let counted: Vec<_> =
             main.iter().copied().filter(|variant| variant.server_cpu_us.is_some()).collect();
         if !counted.is_empty() {
-            charts.push(Chart {
+            charts.push(SvgChart {
                 title: "CPU per request",
                 about: "CPU time of the server’s processes and of Postgres. A bar that is very much longer than the others is cut off, with its number after it.",
                 svg: draw_svg(rows(counted.len()), |area| cpu_bars(area, &counted))?,
@@ -69,14 +69,14 @@ impl Report {
         let ended: Vec<_> =
             main.iter().copied().filter(|variant| variant.revocation_delay_ms.is_some()).collect();
         if !ended.is_empty() {
-            charts.push(Chart {
+            charts.push(SvgChart {
                 title: "Revocation delay of each logout",
                 about: "A dot for each logout: the upper row is the node that handled it, the lower row another node.",
                 svg: draw_svg(rows(2 * ended.len()), |area| delay_dots(area, &ended))?,
             });
         }
         if self.variants.iter().any(|variant| variant.nodes > 1) {
-            charts.push(Chart {
+            charts.push(SvgChart {
                 title: "CPU per request by number of nodes",
                 about: "CPU time per request of servers and Postgres together, by the number of nodes that share the requests.",
                 svg: draw_svg(360, |area| scaling(area, &self.variants))?,

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::super::target::{CredentialKind, Transport};
+use super::super::target::{AuthMode, Transport};
 use super::cells::memory_cell;
 use super::html::escape;
 use super::{DelayDistribution, Report, Variant};
@@ -35,9 +35,9 @@ pub(super) struct Textbook {
 impl Report {
     /// The measured cells, by row.
     pub(super) fn to_textbook(&self) -> Textbook {
-        let cells = |cell: fn(&Self, CredentialKind) -> Option<String>| Cells {
-            session: cell(self, CredentialKind::Session),
-            jwt: cell(self, CredentialKind::Jwt),
+        let cells = |cell: fn(&Self, AuthMode) -> Option<String>| Cells {
+            session: cell(self, AuthMode::Session),
+            jwt: cell(self, AuthMode::Jwt),
         };
         Textbook {
             from_outside: self.environment.url.is_some(),
@@ -53,11 +53,11 @@ impl Report {
 }
 
 impl Report {
-    fn default_and_textbook(&self, mode: CredentialKind, transport: Transport) -> Option<[&Variant; 2]> {
+    fn default_and_textbook(&self, mode: AuthMode, transport: Transport) -> Option<[&Variant; 2]> {
         Some([self.dualauth(mode, transport, false)?, self.dualauth(mode, transport, true)?])
     }
 
-    fn storage_cell(&self, mode: CredentialKind) -> Option<String> {
+    fn storage_cell(&self, mode: AuthMode) -> Option<String> {
         let weight = self.dualauth(mode, Transport::Cookie, false)?.footprint.last()?;
         let (memory, disk, logins) =
             (escape(&memory_cell(weight)), weight.disk_bytes_per_login?, weight.logins);
@@ -67,7 +67,7 @@ impl Report {
         ))
     }
 
-    fn scalability_cell(&self, mode: CredentialKind) -> Option<String> {
+    fn scalability_cell(&self, mode: AuthMode) -> Option<String> {
         let [ours, textbook] = self.default_and_textbook(mode, Transport::Bearer)?;
         let cost = |variant: &Variant| {
             let (ratio, sql) = (variant.server_cpu_ratio?, variant.sql_per_request?);
@@ -78,7 +78,7 @@ impl Report {
         };
         // Only dualauth's own configuration has these caches; the textbook's node verifies or looks up with each request.
         let remembered =
-            if mode == CredentialKind::Session { "sessions in use" } else { "tokens that it has verified" };
+            if mode == AuthMode::Session { "sessions in use" } else { "tokens that it has verified" };
         Some(format!(
             "{} for each request, on a node that caches {remembered}. In the textbook configuration: {}.",
             cost(ours)?,
@@ -86,7 +86,7 @@ impl Report {
         ))
     }
 
-    fn revocation_cell(&self, mode: CredentialKind) -> Option<String> {
+    fn revocation_cell(&self, mode: AuthMode) -> Option<String> {
         let [ours, textbook] = self.default_and_textbook(mode, Transport::Bearer)?;
         let elsewhere = |variant: &Variant| {
             Some(revocation_text(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?))
@@ -98,7 +98,7 @@ impl Report {
         ))
     }
 
-    fn payload_cell(&self, mode: CredentialKind) -> Option<String> {
+    fn payload_cell(&self, mode: AuthMode) -> Option<String> {
         let [cookie, bearer] = [Transport::Cookie, Transport::Bearer].map(|transport| {
             let variant = self.dualauth(mode, transport, false)?;
             let header = if transport == Transport::Cookie { "cookie" } else { "authorization" };
@@ -110,7 +110,7 @@ impl Report {
         ))
     }
 
-    fn logout_cell(&self, mode: CredentialKind) -> Option<String> {
+    fn logout_cell(&self, mode: AuthMode) -> Option<String> {
         let here = |is_textbook| {
             let variant = self.dualauth(mode, Transport::Bearer, is_textbook)?;
             Some(revocation_text(&variant.revocation_delay_ms.as_ref()?.same_node))

@@ -3,17 +3,17 @@
 use sqlx::PgConnection;
 
 use crate::commands::doctor::Finding;
-use crate::database::{Schema, SchemaError, rights};
+use crate::database::{SchemaError, SchemaState, rights};
 
 /// Checks the schema and the privileges. The `bool` is `true` if the tables can be read by further checks.
 pub(super) async fn check(backend: &mut PgConnection) -> Result<([Finding; 2], bool), sqlx::Error> {
-    let schema = Schema::read(backend).await;
-    let is_ready = matches!(schema, Ok(Schema::Ready { .. }));
+    let schema = SchemaState::read(backend).await;
+    let is_ready = matches!(schema, Ok(SchemaState::Ready { .. }));
     Ok(([check_schema(&schema, backend).await?, check_privileges(backend, is_ready).await?], is_ready))
 }
 
 async fn check_schema(
-    schema: &Result<Schema, SchemaError>,
+    schema: &Result<SchemaState, SchemaError>,
     backend: &mut PgConnection,
 ) -> Result<Finding, sqlx::Error> {
     let schema = match schema {
@@ -21,17 +21,17 @@ async fn check_schema(
         Err(error) => return Ok(unusable_schema(error)),
     };
     let (what, advice) = match schema {
-        Schema::Ready { later: 0 } => return Ok(Finding::ok("the schema is up to date")),
-        Schema::Ready { later } => {
+        SchemaState::Ready { later: 0 } => return Ok(Finding::ok("the schema is up to date")),
+        SchemaState::Ready { later } => {
             return Ok(Finding::ok(format!(
                 "the schema is that of a later version, and compatible with this one (migrations unknown to it: {later})"
             )));
         }
-        Schema::Pending(count) => (
+        SchemaState::Pending(count) => (
             format!("Migrations pending: {count}."),
             "They run when the service starts, or with `dualauth migrate`.",
         ),
-        Schema::Elsewhere(schema) => (
+        SchemaState::Elsewhere(schema) => (
             format!("The tables are in the schema {schema}, where earlier versions created them."),
             "Stop every node of an older version; the next start moves the tables to the schema dualauth.",
         ),
