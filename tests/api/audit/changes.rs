@@ -39,12 +39,15 @@ const ROUTES: [(&str, &[&str]); 18] = [
 ];
 
 /// Every command, and its event.
-pub(super) const COMMANDS: [(&str, Option<&str>); 32] = [
+pub(super) const COMMANDS: [(&str, Option<&str>); 35] = [
     ("serve", None),
     ("migrate", None),
     ("openapi", None),
     ("compare", None),
     ("doctor", None),
+    ("health", None),
+    ("completions", None),
+    ("manual", None),
     ("hash", None),
     ("hash calibrate", None),
     ("audit", None),
