@@ -184,7 +184,7 @@ def updates_lose_no_request(source, documents):
     }.items():
         check(container[probe]["httpGet"] == {"path": path, "port": "http"}, f"{source}: {probe}")
     check(container["readinessProbe"]["timeoutSeconds"] > 2, f"{source}: it waits 2 s for the database")
-    stop = int(re.search(r"All that takes (\d+) s at most", (ROOT / "docs/operations.md").read_text())[1])
+    stop = int(re.search(r"All that takes at most (\d+) s", (ROOT / "docs/operations.md").read_text())[1])
     pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     grace = spec["template"]["spec"]["terminationGracePeriodSeconds"]
     check(grace > pause + stop, f"{source}: {grace} s are too few for a pause of {pause} s and a stop of {stop} s")
