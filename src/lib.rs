@@ -40,6 +40,7 @@ pub mod rate_limits;
 pub mod shards;
 pub mod telemetry;
 pub mod tokens;
+pub mod version;
 
 pub mod error;
 

@@ -1,10 +1,13 @@
 //! The program's entry point: allocator, runtime, exit code.
 
+mod commit;
+
 use std::io::Write;
 use std::process::ExitCode;
 
 use dualauth::commands::{self, Failure};
 use dualauth::config::Config;
+use dualauth::version;
 
 /// Short-lived allocations of requests and long-lived ones of cached sessions alternate. glibc's malloc mixes them on the
 /// same pages, and the fragmentation makes a cached session cost four times its size.
@@ -12,6 +15,7 @@ use dualauth::config::Config;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    version::set_commit(commit::COMMIT);
     let command_line = match commands::parse() {
         Ok(command_line) => command_line,
         Err(code) => return code,

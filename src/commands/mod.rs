@@ -4,9 +4,12 @@ mod audit;
 mod calibrate;
 mod clients;
 mod compare;
+mod completions;
 mod doctor;
+mod health;
 mod import;
 mod keys;
+mod manual;
 mod output;
 mod serve;
 mod signals;
@@ -20,6 +23,7 @@ use clap::{Parser, Subcommand};
 use crate::app::{self, Storage};
 use crate::config::{Config, ConfigError};
 use crate::telemetry;
+use crate::version;
 
 use self::output::print_line;
 
@@ -31,7 +35,7 @@ pub type Failure = Box<dyn std::error::Error>;
 /// Settings come from the environment and from `.env`; `.env.example` lists them. Without DATABASE_URL a private
 /// Postgres runs below .data/.
 #[derive(Parser)]
-#[command(version)]
+#[command(version = version::with_commit())]
 pub struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
@@ -43,6 +47,12 @@ enum Command {
     Other(WithSettings),
     /// Check the configuration, database and keys for common mistakes, and give advice. Changes nothing
     Doctor(doctor::DoctorArgs),
+    /// Check whether the service on this machine is ready. Exit code 0: it is; 1: it is not, and standard error says why
+    Health(health::HealthArgs),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// Write a manual page (man, section 1) for each command
+    Manual(manual::ManualArgs),
 }
 
 /// The subcommands that need valid settings.
@@ -92,6 +102,9 @@ pub async fn run(command_line: CommandLine, config: Result<Config, ConfigError>)
     match command_line.command {
         // `doctor` reports invalid settings itself, and does not log.
         Some(Command::Doctor(doctor)) => doctor::run(doctor, config).await,
+        Some(Command::Health(health)) => health::run(health).await,
+        Some(Command::Completions(completions)) => completions::run(&completions),
+        Some(Command::Manual(manual)) => manual::run(&manual),
         Some(Command::Other(command)) => with_settings(command, config?).await,
         None => with_settings(WithSettings::Serve, config?).await,
     }

@@ -266,6 +266,14 @@ impl Config {
         }
     }
 
+    /// Reads `LISTEN` alone: the other settings may be invalid. `.env` must have been read by [`Config::from_env`] before.
+    ///
+    /// # Errors
+    /// `LISTEN` is invalid, or the file that `LISTEN_FILE` names can't be read.
+    pub fn listen_from_env() -> Result<Listen, ConfigError> {
+        reader::read_listen(|name| std::env::var(name).ok()).map_err(ConfigError)
+    }
+
     /// Reads the settings from `vars`, and from the files that `NAME_FILE` names. An empty value counts as not set,
     /// but is an error where that would select another database or secret.
     ///

@@ -33,9 +33,16 @@ const DEFAULT_CLIENT_ID: &str = "dualauth";
 
 /// All settings, or all errors.
 pub(super) fn read(vars: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
-    let mut reader = Reader { source: SettingValues::new(vars), errors: Vec::new() };
+    let mut reader = Reader::new(vars);
     let config = reader.config();
     if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) }
+}
+
+/// `LISTEN` alone, or its error.
+pub(super) fn read_listen(vars: impl Fn(&str) -> Option<String>) -> Result<Listen, Vec<String>> {
+    let mut reader = Reader::new(vars);
+    let listen = reader.listen();
+    if reader.errors.is_empty() { Ok(listen) } else { Err(reader.errors) }
 }
 
 /// Reads settings, and collects errors.
@@ -45,13 +52,21 @@ pub(super) struct Reader<V> {
 }
 
 impl<V: Fn(&str) -> Option<String>> Reader<V> {
+    fn new(vars: V) -> Self {
+        Self { source: SettingValues::new(vars), errors: Vec::new() }
+    }
+
+    fn listen(&mut self) -> Listen {
+        self.parse("LISTEN", Listen::EXPECTED).unwrap_or(DEFAULT_LISTEN)
+    }
+
     fn config(&mut self) -> Config {
         let config = Config {
             database_url: self.database_url("DATABASE_URL"),
             database_direct_url: self.direct_url(),
             database_max_connections: self.number("DATABASE_MAX_CONNECTIONS", 10, 1),
             data_folder: PathBuf::from(DATA_FOLDER),
-            listen: self.parse("LISTEN", Listen::EXPECTED).unwrap_or(DEFAULT_LISTEN),
+            listen: self.listen(),
             metrics_listen: self.parse("METRICS_LISTEN", Listen::EXPECTED),
             keep_alive: self.duration("KEEP_ALIVE", "75s"),
             public_url: self.public_url(),

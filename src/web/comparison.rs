@@ -12,8 +12,9 @@ use crate::error::{Code, Problem};
 
 pub use self::last_report::LastReport;
 
-/// The style sheet of a report's tables and charts, here and in the standalone report.
-const REPORT_STYLE: &str = include_str!("../../crates/compare/src/report/report.css");
+/// The style sheet of a report's tables and charts, here and in the standalone report. A symbolic link, which `cargo package`
+/// replaces by the file: a crate can't include files of another crate.
+const REPORT_STYLE: &str = include_str!("comparison/report.css");
 
 /// The latest comparison.
 ///

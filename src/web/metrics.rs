@@ -12,6 +12,7 @@ use crate::http::route_index;
 use crate::logins::Logins;
 use crate::metrics::{Metrics, register};
 use crate::users::Accounts;
+use crate::version::{self, VERSION};
 
 /// The collector behind `/metrics`: the registry, and the sources of the gauges.
 pub struct Scrape {
@@ -83,10 +84,12 @@ impl Scrape {
         pools: Pools,
     ) -> prometheus::Result<Self> {
         let registry = metrics.registry();
-        let version = "The version of the program, as a label.";
-        let built = IntGauge::with_opts(
-            Opts::new("build_info", version).const_label("version", env!("CARGO_PKG_VERSION")),
-        )?;
+        let build = Opts::new(
+            "build_info",
+            "The version of the program and the Git commit it was built from, as labels.",
+        );
+        let build = build.const_label("version", VERSION).const_label("commit", version::commit());
+        let built = IntGauge::with_opts(build)?;
         register(registry, built)?.set(1);
         Ok(Self { gauges: Gauges::register_in(registry)?, metrics, logins, accounts, trail, pools })
     }

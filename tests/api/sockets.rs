@@ -17,14 +17,14 @@ use crate::support::{
     server::CHEAP,
 };
 
-const PUBLIC_URL: (&str, &str) = ("PUBLIC_URL", "https://auth.example.org");
+pub const PUBLIC_URL: (&str, &str) = ("PUBLIC_URL", "https://auth.example.org");
 
 /// A path that is short enough for a socket, wherever the checkout is.
-fn socket() -> PathBuf {
+pub fn socket() -> PathBuf {
     std::env::temp_dir().join(format!("dualauth-test-{:016x}.sock", u64::from_ne_bytes(random_bytes())))
 }
 
-fn listen(path: &Path) -> String {
+pub fn listen(path: &Path) -> String {
     format!("unix:{}", path.display())
 }
 
@@ -38,7 +38,7 @@ async fn get(path: &Path, head: &str) -> std::io::Result<String> {
 }
 
 /// Starts it, and waits until it answers there.
-async fn start_at(path: &Path, settings: &[(&str, &str)]) -> tokio::process::Child {
+pub async fn start_at(path: &Path, settings: &[(&str, &str)]) -> tokio::process::Child {
     let mut child =
         program(&folder(), settings).stdout(std::process::Stdio::null()).spawn().expect("it starts");
     eventually("an answer", async || {
