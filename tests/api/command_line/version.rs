@@ -1,18 +1,19 @@
 //! Version and commit of the program.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::{
     cluster::Database,
     http::Request,
-    program::{Server, folder, program, run, text},
+    program::{PROGRAM, Server, folder, program, run, text},
     server::{CHEAP, METRICS},
 };
 
 /// The commit of the checkout, or `unknown` where it is not a Git repository.
 fn checked_out() -> String {
     let root = env!("CARGO_MANIFEST_DIR");
-    if !std::path::Path::new(root).join(".git").exists() {
+    if !Path::new(root).join(".git").exists() {
         return "unknown".to_owned();
     }
     // The checkout may have another owner.
@@ -38,4 +39,19 @@ async fn the_program_and_its_metrics_say_which_commit_it_was_built_from() {
     let metrics = Request::get("/metrics").send(server.metrics_address()).await.expect(200).text();
     let sample = format!(r#"dualauth_build_info{{commit="{commit}",version="{version}"}} 1"#);
     assert!(metrics.lines().any(|line| line == sample), "{sample} is not in {metrics}");
+}
+
+#[test]
+fn of_the_repository_the_program_holds_only_the_commit() {
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join(".git/logs/HEAD");
+    // A worktree, an archive, or Git without reflogs: the program was built from something else.
+    let Ok(log) = std::fs::read(log) else { return };
+    // `<old> <new> Name <address> time zone\taction`, and the end of the line is in no other text.
+    let line = log.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().expect("a line");
+    let action = line.rsplit(|byte| *byte == b'>').next().expect("a time and an action");
+    let action = String::from_utf8_lossy(action);
+    let found = Command::new("grep")
+        .args(["--quiet", "--text", "--fixed-strings", action.as_ref(), PROGRAM])
+        .status();
+    assert_eq!(found.expect("grep").code(), Some(1), "{action}");
 }

@@ -201,11 +201,11 @@ async fn a_pooler_without_transactions_is_refused() {
 async fn a_doctor_says_how_the_pooler_pools() {
     let database = Database::migrated().await;
     for (mode, told) in
-        [("session", "a backend of Postgres to itself"), (TRANSACTION, "a pooler in transaction mode")]
+        [("session", "its own Postgres backend"), (TRANSACTION, "a pooler in transaction mode")]
     {
         let pooler = PgBouncer::in_mode(database.url(), mode).await;
         let said = text(&run_by(&pooler, &["doctor"]).await.stdout);
-        assert!(said.contains(told) && !said.contains("time limits"), "{said}");
+        assert!(said.contains(told) && !said.contains("The time limits"), "{said}");
     }
 }
 

@@ -192,7 +192,11 @@ async fn what_is_not_followed_of_opentelemetry_s_settings_is_named() {
     ] {
         for (settings, expected) in [(&[nowhere, on, other][..], 1), (&[nowhere, other], 0)] {
             let told = text(&run(program(&folder(), settings), "").await.stderr);
-            assert_eq!(told.matches(&format!("{} is no setting.", other.0)).count(), expected, "{told}");
+            assert_eq!(
+                told.matches(&format!("{} is not a known setting.", other.0)).count(),
+                expected,
+                "{told}"
+            );
         }
     }
 }

@@ -14,7 +14,7 @@ use super::cluster::Database;
 use super::eventually;
 use super::http::{Request, Response};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_dualauth");
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_dualauth");
 
 pub fn program(folder: &Path, settings: &[(&str, &str)]) -> Command {
     prepared(Command::new(PROGRAM), folder, settings)
