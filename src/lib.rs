@@ -28,6 +28,8 @@ pub mod clients;
 pub mod logins;
 pub mod users;
 
+pub mod mail;
+
 pub mod audit;
 pub mod upkeep;
 

@@ -18,6 +18,7 @@ use crate::factors::password::PasswordFactor;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
 use crate::logins::Logins;
+use crate::mail::Mails;
 use crate::metrics::Metrics;
 use crate::oauth::Metadata;
 use crate::rate_limits::Limits;
@@ -42,6 +43,7 @@ pub(super) struct State {
     pub(super) clients: Arc<Clients>,
     pub(super) keys: Keys,
     pub(super) trail: Trail,
+    pub(super) mails: Arc<Mails>,
     pub(super) modes: AcceptedModes,
     pub(super) origins: Data<Origins>,
     pub(super) proxies: Data<TrustedProxies>,
@@ -83,6 +85,7 @@ impl State {
             logins,
             keys,
             trail: storage.trail.clone(),
+            mails: Arc::new(Mails::new(storage.is_private() && site.is_loopback(), secret, clock.clone())),
             modes,
             origins: Data::new(origins(config, site)),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
@@ -110,6 +113,7 @@ impl State {
             .with(Data::new(self.accounts.clone()))
             .with(Data::new(self.logins.clone()))
             .with(Data::from(Arc::clone(&self.clients)))
+            .with(Data::from(Arc::clone(&self.mails)))
             .with(Data::new(self.keys.clone()))
             .with(self.origins.clone())
             .with(self.proxies.clone())

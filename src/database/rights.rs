@@ -14,7 +14,7 @@ pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
 /// Needed to serve requests. None of them creates or alters a table.
-const TO_SERVE: [(&str, &[&str]); 14] = [
+const TO_SERVE: [(&str, &[&str]); 16] = [
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
     ("users", &["select", "insert", "update"]),
@@ -29,6 +29,8 @@ const TO_SERVE: [(&str, &[&str]); 14] = [
     ("guesses", &["select", "insert", "update", "delete"]),
     ("guessers", &["select", "insert", "update", "delete"]),
     ("audit_events", &["select", "insert", "delete"]),
+    ("mails", &["select", "insert", "update", "delete"]),
+    ("mail_quotas", &["select", "insert", "update", "delete"]),
 ];
 
 /// GRANT statements for missing privileges.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// From the top down. Modules of one layer don't know each other.
-const LAYERS: [&[&str]; 12] = [
+const LAYERS: [&[&str]; 13] = [
     &["commands"],
     &["app"],
     &["session", "jwt", "mode_routes", "oauth", "account", "web"],
@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 12] = [
     &["auth"],
     &["http"],
     &["users", "logins", "clients"],
+    &["mail"],
     &["audit", "upkeep"],
     &[
         "tokens",
