@@ -18,7 +18,7 @@ use crate::factors::password::PasswordFactor;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
 use crate::logins::Logins;
-use crate::mail::Mails;
+use crate::mail::{Delivery, MailSender, Mails};
 use crate::metrics::Metrics;
 use crate::oauth::Metadata;
 use crate::rate_limits::Limits;
@@ -44,6 +44,7 @@ pub(super) struct State {
     pub(super) keys: Keys,
     pub(super) trail: Trail,
     pub(super) mails: Arc<Mails>,
+    pub(super) mail_sender: MailSender,
     pub(super) modes: AcceptedModes,
     pub(super) origins: Data<Origins>,
     pub(super) proxies: Data<TrustedProxies>,
@@ -78,6 +79,7 @@ impl State {
         let issuer_audience = issuer_audience(config, site);
         let metadata = Metadata::new(&site.url, issuer_audience.issuer.clone());
         let modes = modes(&context, config, issuer_audience, &keys);
+        let mails = Arc::new(Mails::new(Delivery::new(config, &site.url)?, secret, clock.clone()));
         let mut state = Self {
             commits: CommitCheck::new(pools.clone()),
             accounts: storage.accounts(config, clock, ThreadPriority::Low)?,
@@ -85,7 +87,14 @@ impl State {
             logins,
             keys,
             trail: storage.trail.clone(),
-            mails: Arc::new(Mails::new(storage.is_private() && site.is_loopback(), secret, clock.clone())),
+            mail_sender: MailSender::new(
+                Arc::clone(&mails),
+                pools.upkeep.clone(),
+                clock.clone(),
+                storage.trail.clone(),
+                metrics.clone(),
+            ),
+            mails,
             modes,
             origins: Data::new(origins(config, site)),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
@@ -153,8 +162,8 @@ impl State {
 
     /// The collector of the metrics that are read at each scrape.
     pub(super) fn scrape(&self, storage: &Storage) -> prometheus::Result<Scrape> {
-        let Self { metrics, logins, accounts, trail, .. } = self.clone();
-        Scrape::new(metrics, logins, accounts, trail, storage.pools.clone())
+        let Self { metrics, logins, accounts, trail, mails, .. } = self.clone();
+        Scrape::new(metrics, logins, accounts, trail, mails, storage.pools.clone())
     }
 
     /// The OpenAPI document, collected from the routes.

@@ -105,11 +105,6 @@ impl Storage {
         }
     }
 
-    /// Whether it is the private Postgres.
-    pub fn is_private(&self) -> bool {
-        self.private.is_some()
-    }
-
     /// The URL of the private Postgres, for inspection by the operator.
     pub fn private_url(&self) -> Option<String> {
         self.private.as_ref().map(PrivatePostgres::url)

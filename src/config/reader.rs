@@ -13,8 +13,8 @@ use super::parse;
 use super::source::SettingValues;
 use super::{
     Config, DirectoryConfig, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
-    Listen, LogConfig, LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, StaleTokenPolicy,
-    origin, public_url,
+    Listen, LogConfig, LogFormat, MailConfig, PasswordConfig, RateLimit, RateLimits, SessionLookup,
+    StaleTokenPolicy, origin, public_url,
 };
 use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{DirectUrl, check_url};
@@ -28,6 +28,10 @@ const A_TIME: &str = "a time such as 30s, 15m, 24h or 14d, of 3650d at most";
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
 
 const DEFAULT_LISTEN: Listen = Listen::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 const DEFAULT_CLIENT_ID: &str = "dualauth";
 
@@ -80,6 +84,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             directory: self.directory(),
             passwords: self.passwords(),
             limits: self.limits(),
+            mail: MailConfig::read(self),
             step_up_max_age: self.duration("STEP_UP_MAX_AGE", "10m"),
             audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
@@ -352,16 +357,16 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn limits(&mut self) -> RateLimits {
         RateLimits {
-            login: self.limit("LOGIN_LIMIT", 60),
-            register: self.limit("REGISTER_LIMIT", 30),
-            refresh: self.limit("REFRESH_LIMIT", 600),
+            login: self.limit("LOGIN_LIMIT", 60, MINUTE),
+            register: self.limit("REGISTER_LIMIT", 30, MINUTE),
+            refresh: self.limit("REFRESH_LIMIT", 600, MINUTE),
+            mail: self.limit("MAIL_LIMIT", 20, HOUR),
         }
     }
 
-    fn limit(&mut self, name: &str, a_minute: u32) -> RateLimit {
+    fn limit(&mut self, name: &str, count: u32, per: Duration) -> RateLimit {
         let expected = "a number of one or more and a time, such as 60/1m";
-        let default = RateLimit { count: a_minute, per: Duration::from_secs(60) };
-        self.read(name, expected, parse::rate_limit).unwrap_or(default)
+        self.read(name, expected, parse::rate_limit).unwrap_or(RateLimit { count, per })
     }
 
     fn log(&mut self) -> LogConfig {

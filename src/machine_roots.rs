@@ -1,18 +1,29 @@
-//! The certificate authorities that this machine trusts, for TLS connections to Postgres.
+//! The certificate authorities that this machine trusts, for TLS connections to Postgres and to a mail server.
 
 use std::io;
 
 use pem::Pem;
 use rustls::RootCertStore;
 
-use super::connection_string::UrlError;
+/// The file or folder with certificates can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} can't be read: {error}")]
+pub struct RootsError {
+    /// The variable that names it.
+    pub name: &'static str,
+    /// Why.
+    pub error: io::Error,
+}
 
-/// The trusted certificates of this machine, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`, in PEM format.
-pub(super) fn machine_roots() -> Result<Vec<u8>, UrlError> {
+/// The trusted certificates of this machine, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`, in PEM format (RFC 7468).
+///
+/// # Errors
+/// When one of these is set, and can't be read.
+pub fn machine_roots() -> Result<Vec<u8>, RootsError> {
     let machine = rustls_native_certs::load_native_certs();
     let named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| std::env::var_os(name).is_some());
     if let (Some(name), Some(error)) = (named, machine.errors.into_iter().next()) {
-        return Err(UrlError::File { name: name.to_owned(), error: io::Error::other(error) });
+        return Err(RootsError { name, error: io::Error::other(error) });
     }
     // Skip invalid certificates: sqlx would reject all because of one.
     let mut store = RootCertStore::empty();
