@@ -52,13 +52,13 @@ export function explainSetCookie({ cookie, attributes }) {
   const { path, sameSite, content } = COOKIES[cookie];
   return [
     [cookieName(cookie), content],
-    ["HttpOnly", "Scripts can't read it, so injected scripts (XSS) can't steal it. This page can't read it either: its value is hidden here."],
+    ["HttpOnly", "Scripts can’t read it, so injected scripts (XSS) can’t steal it. This page can’t read it either: its value is hidden here."],
     [`SameSite=${sameSite}`, SAME_SITE[sameSite]],
     [`Path=${path}`, PATH[path]],
     attributes.includes("Secure")
       ? ["Secure", "Sent over HTTPS only. The prefix of the name makes the browser enforce this."]
-      : ["no Secure", "This page was loaded over HTTP. Over HTTPS the cookie has Secure, and the prefix __Host- or __Secure-, so that other hosts can't set it."],
-    ["no Domain", "Sent to this host only, not to subdomains. If COOKIE_DOMAIN is set, which this page can't see, the cookie has that Domain, and not the prefix __Host-."],
+      : ["no Secure", "This page was loaded over HTTP. Over HTTPS the cookie has Secure, and the prefix __Host- or __Secure-, so that other hosts can’t set it."],
+    ["no Domain", "Sent to this host only, not to subdomains. If COOKIE_DOMAIN is set, which this page can’t see, the cookie has that Domain, and not the prefix __Host-."],
     maxAge
       ? [maxAge, "Lifetime in seconds. It persists when the browser is closed (“Remember me”)."]
       : ["no Max-Age", "A session cookie: deleted when the browser is closed."],

@@ -11,7 +11,7 @@ import { STATES, describeEnd } from "./status-bar.js";
 const DESCRIPTIONS = {
   "session-cookie": "The browser stores a random id and sends it with every request to this server, even if another site triggers the request. Unsafe requests therefore also need a CSRF token.",
   "session-bearer": "The page stores the same kind of id and sends it in the Authorization header. Nothing is sent automatically, so no CSRF token is needed, but an injected script (XSS) could steal the id.",
-  "jwt-cookie": "The browser stores the access token and the refresh token in HttpOnly cookies, which scripts can't read. Unsafe requests also need a CSRF token.",
+  "jwt-cookie": "The browser stores the access token and the refresh token in HttpOnly cookies, which scripts can’t read. Unsafe requests also need a CSRF token.",
   "jwt-bearer": "The page stores both tokens and sends the access token in the Authorization header. Whoever has it can read its claims, and use it until it expires or is revoked.",
 };
 
@@ -136,9 +136,9 @@ function realHeaderHint(credential) {
   const body = JSON.stringify({ username: credential.user.username, password: "your password", transport: "cookie" });
   const command = `curl -si ${location.origin}${BASE_PATH}/${credential.mode}/login -H 'Content-Type: application/json' -d '${body}' | grep -i set-cookie`;
   return [
-    el("p", { class: "footnote" }, "Scripts can't read Set-Cookie headers, so these are derived from the API reference. Scripts don't see the cookies either: ",
+    el("p", { class: "footnote" }, "Scripts can’t read Set-Cookie headers, so these are derived from the API reference. Scripts don’t see the cookies either: ",
       code(`document.cookie === ${JSON.stringify(document.cookie)}`),
-      ". To see the real headers, open the Network tab of your browser's developer tools, or log in from a terminal:"),
+      ". To see the real headers, open the Network tab of your browser’s developer tools, or log in from a terminal:"),
     el("pre", {}, command),
   ];
 }
@@ -146,7 +146,7 @@ function realHeaderHint(credential) {
 function decodedToken(credential) {
   if (credential.mode !== "jwt" || credential.state === "none") return [];
   if (credential.isCookie) {
-    return [el("p", { class: "footnote" }, "The token is in an HttpOnly cookie, so this page can't decode it. The JWT Bearer token has the same claims and can be decoded.")];
+    return [el("p", { class: "footnote" }, "The token is in an HttpOnly cookie, so this page can’t decode it. The JWT Bearer token has the same claims and can be decoded.")];
   }
   const { header, claims, signature } = decodeJwt(credential.token);
   const explained = (values, meanings) => descriptionList(Object.entries(values).map(([name, value]) =>
@@ -154,7 +154,7 @@ function decodedToken(credential) {
   return [
     el("p", { class: "label" }, el("b", { class: JWT_PARTS[0] }, "Header")), explained(header, HEADER_FIELDS),
     el("p", { class: "label" }, el("b", { class: JWT_PARTS[1] }, "Claims"), ": readable by anyone, protected by the signature"), explained(claims, CLAIMS),
-    el("p", { class: "label" }, el("b", { class: JWT_PARTS[2] }, "Signature"), ": of header and claims, with the server's private key"), el("pre", {}, el("span", { class: JWT_PARTS[2] }, signature)),
+    el("p", { class: "label" }, el("b", { class: JWT_PARTS[2] }, "Signature"), ": of header and claims, with the server’s private key"), el("pre", {}, el("span", { class: JWT_PARTS[2] }, signature)),
     el("p", { class: "label" }, el("b", {}, "Refresh token"), ": opaque, sent to /jwt/refresh only"), el("pre", {}, credential.refreshToken ?? ""),
   ];
 }

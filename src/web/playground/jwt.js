@@ -9,16 +9,16 @@ export const HEADER_FIELDS = {
 export const CLAIMS = {
   iss: "Issuer.",
   aud: "Audience: who accepts the token.",
-  sub: "Subject: the user's id.",
+  sub: "Subject: the user’s id.",
   iat: "Issued at.",
-  exp: "Expires at. It can't be changed without the signing key.",
+  exp: "Expires at. It can’t be changed without the signing key.",
   jti: "Id of this token.",
   sid: "Id of the login. When the login ends, this token is rejected too.",
   auth_time: "When the user last authenticated.",
   acr: "Authentication context class: how strong the authentication was.",
   amr: "Authentication methods that were used, such as pwd (RFC 8176).",
   username: "The username when the token was issued.",
-  roles: "The user's roles when the token was issued.",
+  roles: "The user’s roles when the token was issued.",
 };
 
 export const TIME_CLAIMS = ["iat", "exp", "auth_time"];

@@ -33,7 +33,7 @@ function requestLines({ method, path, requestHeaders, cookies, body, highlight }
   }
   if (cookies.length > 0) {
     const pairs = cookies.map((cookie) => `${cookieName(cookie)}=${HIDDEN}`).join("; ");
-    lines.push(header("Cookie", pairs), annotation("added by the browser; scripts can't read the values"));
+    lines.push(header("Cookie", pairs), annotation("added by the browser; scripts can’t read the values"));
   }
   if (method !== "GET") {
     lines.push(header("Origin", location.origin), annotation("added by the browser; the server rejects other origins"));

@@ -424,10 +424,10 @@ async fn the_headers_shown_for_the_next_request_are_those_that_are_sent() {
         text(&cookie["value"]).len() + name.len() + 1
     };
     let real = "Cookie: ".len() + of("sessionid") + "; ".len() + of("access_token") + "\r\n".len();
-    let told = page.browser.text("#session-cookie .next-request .size").await;
-    let told: usize =
-        told.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{told}"));
-    assert!(told.abs_diff(real) <= 12, "about {told} and really {real}");
+    let shown = page.browser.text("#session-cookie .next-request .size").await;
+    let shown: usize =
+        shown.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{shown}"));
+    assert!(shown.abs_diff(real) <= 12, "about {shown} and really {real}");
     page.close().await;
 }
 
@@ -441,7 +441,7 @@ async fn the_token_is_decoded_expires_and_can_be_refreshed_only_once() {
     let left = page.browser.text("#jwt-bearer .countdown").await;
     assert!(left.starts_with("14 min") || left.starts_with("15 min"), "{left}");
     let hidden = page.expanded("jwt-cookie", "Decoded token").await;
-    assert!(hidden.contains("can't decode it"), "{hidden}");
+    assert!(hidden.contains("can’t decode it"), "{hidden}");
 
     page.server.clock.advance(16 * MINUTE);
     let outcome = page.act("jwt-bearer", "Get profile").await;
