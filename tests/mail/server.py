@@ -10,13 +10,13 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 class Handler:
     async def handle_DATA(self, server, session, envelope):
-        print("MAIL", *envelope.rcpt_tos, "tls" if session.ssl else "plain", flush=True)
+        print("MAIL", *envelope.rcpt_tos, "tls" if server.transport.get_extra_info("sslcontext") else "plain", flush=True)
         return "250 taken"
 
 
 def authenticate(server, session, envelope, mechanism, data):
     print("TRIED", data.login.decode(), data.password.decode(), flush=True)
-    return AuthResult(success=(data.login, data.password) == (b"me", b"canary-password"))
+    return AuthResult(success=(data.login, data.password) == (b"me", b"canary-password"), handled=False)
 
 
 async def main(port, mode, certificate=None, key=None):
