@@ -13,7 +13,10 @@ use tokio::process::{Child, Command};
 use super::started;
 use crate::{
     doctor::doctor_in,
-    support::program::{folder, program, run, text},
+    support::{
+        eventually,
+        program::{folder, program, run, text},
+    },
 };
 
 const ADDRESS: &str = "canary-address@example.org";
@@ -97,6 +100,7 @@ async fn over_tls_and_starttls_a_server_that_proves_who_it_is_gets_password_and_
         let url = format!("{url}:{}", server.port);
         send(&url, &[server.trusted()]).await.expect(mode);
         let expected = ["TRIED me canary-password".to_owned(), format!("MAIL {ADDRESS} tls")];
+        eventually("it says what it saw", async || server.saw().len() >= expected.len()).await;
         assert_eq!(server.saw(), expected, "{mode}");
         doctor(&url, &[server.trusted()], "ok", &["over TLS", "takes the credentials"]).await;
     }
