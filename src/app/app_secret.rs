@@ -6,7 +6,7 @@ use crate::crypto::AppSecret;
 use crate::database::{self, ConnectionPool};
 use crate::jwt::{Keys, KeysError};
 
-use super::{StartError, Storage};
+use super::{PostgresStorage, StartError};
 
 /// The APP_SECRET of the settings, or else the one in the database, which is generated at the first start.
 pub(super) async fn app_secret(
@@ -29,7 +29,7 @@ pub(super) async fn app_secret(
 /// Ensures that there are signing keys. An APP_SECRET that is set for the first time replaces the generated one: the
 /// signing keys are encrypted again under the new secret, and the generated one is deleted.
 pub(super) async fn prepare_keys(
-    storage: &Storage,
+    storage: &PostgresStorage,
     config: &Config,
     keys: &Keys,
     clock: &Clock,

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::{AuthError, Credential, Identity};
 use crate::error::Problem;
-use crate::logins::{AccessTokenError, Login, Transport};
+use crate::logins::{Login, RevocationCheckError, Transport};
 
 use super::claims::{Claims, Header, TYPE, Unknown, decode};
 use super::keys::VerifiedToken;
@@ -94,9 +94,9 @@ impl JwtMode {
         )?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.username, &claims.roles).await {
             Ok(()) => Ok(verified),
-            Err(AccessTokenError::Ended) => Err(AuthError::TokenRevoked),
-            Err(AccessTokenError::OwnerChanged) => Err(AuthError::OwnerChanged),
-            Err(AccessTokenError::Stale) => Err(AuthError::Stale),
+            Err(RevocationCheckError::Ended) => Err(AuthError::TokenRevoked),
+            Err(RevocationCheckError::OwnerChanged) => Err(AuthError::OwnerChanged),
+            Err(RevocationCheckError::Stale) => Err(AuthError::Stale),
         }
     }
 

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::audit::Actor;
-use crate::auth::{AuthError, Credential, Identity, IntrospectedToken, RevocationOutcome};
+use crate::auth::{ActiveIntrospectionResponse, AuthError, Credential, Identity, TokenRevoked};
 
 use super::JwtMode;
 use super::access_token::{identity, is_access_token};
@@ -12,14 +12,17 @@ use super::refresh_token::PREFIX;
 impl JwtMode {
     /// The introspection of an access token. A refresh token counts as unknown: it is meant for this service alone, and a
     /// resource server that took it for an access token would accept a credential that lives for weeks.
-    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<IntrospectedToken>, AuthError> {
+    pub(super) async fn describe(
+        &self,
+        token: &Credential,
+    ) -> Result<Option<ActiveIntrospectionResponse>, AuthError> {
         if !is_access_token(&token.token) {
             return Ok(None);
         }
         let verified = self.validate(&token.token).await?;
         let claims = &verified.claims;
         let identity: Identity = identity(claims, token.transport);
-        Ok(Some(IntrospectedToken {
+        Ok(Some(ActiveIntrospectionResponse {
             aud: Some(claims.aud.clone()),
             iat: Some(claims.iat),
             jti: Some(claims.jti),
@@ -32,10 +35,10 @@ impl JwtMode {
         &self,
         token: &Credential,
         actor: &Actor,
-    ) -> Result<Option<RevocationOutcome>, AuthError> {
+    ) -> Result<Option<TokenRevoked>, AuthError> {
         let Some(login) = self.login_behind(&token.token).await? else { return Ok(None) };
         self.logins.revoke(login, actor).await?;
-        Ok(Some(RevocationOutcome))
+        Ok(Some(TokenRevoked))
     }
 
     /// The login of a token of this service. The token may be expired or replaced: its login may still be live, and a client

@@ -7,7 +7,7 @@ use actix_web::http::header::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{LoginBody, LoginSecret, TokenType, UserBody};
+use crate::auth::{LoginBody, LoginSecretBytes, TokenType, UserBody};
 use crate::error::Problem;
 use crate::http::cookie_header;
 use crate::logins::{Login, Transport};
@@ -80,7 +80,7 @@ impl JwtMode {
     pub(super) async fn issue_tokens(
         &self,
         login: Login,
-        secret: Option<LoginSecret>,
+        secret: Option<LoginSecretBytes>,
         transport: Transport,
     ) -> Result<HttpResponse, Problem> {
         let access = self.access_token(&login).await?;

@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind, Trail};
+use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
 
@@ -12,7 +12,7 @@ use super::guesses;
 use super::passwords::Load;
 use super::store::{self, Taken};
 use super::validation::{Invalid, check_user};
-use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserRef};
+use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserIdAndName};
 
 /// The input of a registration.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Accounts {
     /// See [`RegisterError`].
     pub async fn register(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
         let user = self.validate_and_insert(new).await?;
-        self.trail.record(Entry::new(Kind::Registered, actor).of_user(user.id, &user.username));
+        self.trail.record(NewEvent::new(Kind::Registered, actor).of_user(user.id, &user.username));
         Ok(user)
     }
 
@@ -144,7 +144,7 @@ impl Accounts {
     /// When the database gives no answer.
     pub async fn sign_out(&self, user: Uuid, actor: &Actor) -> Result<(), DatabaseError> {
         let ended = store::sign_out(&self.pool, user, self.clock.now()).await?;
-        self.trail.record(Entry::to_oneself(Kind::LogoutAll, actor).with("logins", ended));
+        self.trail.record(NewEvent::to_oneself(Kind::LogoutAll, actor).with("logins", ended));
         Ok(())
     }
 
@@ -160,8 +160,8 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn find(&self, name: &str) -> Result<Option<UserRef>, DatabaseError> {
-        Ok(store::find_by_name(&self.pool, name).await?.map(UserRef::from))
+    pub async fn find(&self, name: &str) -> Result<Option<UserIdAndName>, DatabaseError> {
+        Ok(store::find_by_name(&self.pool, name).await?.map(UserIdAndName::from))
     }
 
     /// Runs the task that deletes expired counts of failed sign-ins.

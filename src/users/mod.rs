@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 pub use self::accounts::{Accounts, RegisterError, RegistrationInput};
-pub use self::guesses::{AttemptSource, UnknownNameBucket, account_locked};
+pub use self::guesses::{AddressAndNameBucket, UnknownNameBucket, account_locked};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
 pub use self::management::{ManageUserError, SetPasswordError};
 pub use self::passwords::{
@@ -32,14 +32,14 @@ pub const ADMIN_ROLE: &str = "admin";
 
 /// The id and name of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserRef {
+pub struct UserIdAndName {
     /// See [`User::id`].
     pub id: Uuid,
     /// See [`User::username`].
     pub username: String,
 }
 
-impl From<User> for UserRef {
+impl From<User> for UserIdAndName {
     fn from(user: User) -> Self {
         Self { id: user.id, username: user.username }
     }
@@ -47,7 +47,7 @@ impl From<User> for UserRef {
 
 /// A user, and whether they are disabled.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct UserWithDisabledAt {
     /// The user.
     pub user: User,
     /// When the user was disabled; `None` if enabled.

@@ -12,29 +12,32 @@ use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::random_bytes;
-use crate::database::{self, DirectUrl, Endpoints, Pooling, Pools, answer};
+use crate::database::{self, DirectUrl, Pooling, RequestAndBackgroundPools, UsualAndDirectRoutes, answer};
 
 /// The time limit of each step.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Checks the database. Returns the findings, and the pools if the schema is ready for further checks.
-pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Option<Pools>) {
+pub(super) async fn check(
+    config: &Config,
+    clock: &Clock,
+) -> (Vec<Finding>, Option<RequestAndBackgroundPools>) {
     let url = match connection::locate(config).await {
         Ok(url) => url,
         Err(finding) => return (vec![finding], None),
     };
     let direct = if config.database_url.is_some() { &config.database_direct_url } else { &DirectUrl::Usual };
-    let endpoints = match connection::find(&url, direct).await {
-        Ok(endpoints) => endpoints,
+    let routes = match connection::find(&url, direct).await {
+        Ok(routes) => routes,
         Err(finding) => return (vec![finding], None),
     };
-    let pools = Pools::new(endpoints.clone(), config.database_max_connections);
-    let (mut findings, is_ready) = match inspect(&pools, endpoints.options(), config, clock).await {
+    let pools = RequestAndBackgroundPools::new(routes.clone(), config.database_max_connections);
+    let (mut findings, is_ready) = match inspect(&pools, routes.options(), config, clock).await {
         Ok(inspected) => inspected,
         Err(error) => (vec![Finding::skipped("the database", format!("It gives no answer: {error}"))], false),
     };
-    findings.push(check_pooling(&endpoints));
-    findings.push(match endpoints.advice() {
+    findings.push(check_pooling(&routes));
+    findings.push(match routes.advice() {
         Some(advice) => Finding::warning("Notifications don't arrive.", advice),
         None => check_notifications(&pools).await,
     });
@@ -42,7 +45,7 @@ pub(super) async fn check(config: &Config, clock: &Clock) -> (Vec<Finding>, Opti
 }
 
 async fn inspect(
-    pools: &Pools,
+    pools: &RequestAndBackgroundPools,
     options: &PgConnectOptions,
     config: &Config,
     clock: &Clock,
@@ -68,8 +71,8 @@ async fn inspect(
 }
 
 /// Reports a pooler in transaction mode.
-fn check_pooling(endpoints: &Endpoints) -> Finding {
-    Finding::ok(match endpoints.pooling() {
+fn check_pooling(routes: &UsualAndDirectRoutes) -> Finding {
+    Finding::ok(match routes.pooling() {
         Pooling::Session => "each connection has its own Postgres backend",
         Pooling::Transaction => {
             "DATABASE_URL leads to a pooler in transaction mode: each statement is wrapped in a transaction"
@@ -78,7 +81,7 @@ fn check_pooling(endpoints: &Endpoints) -> Finding {
 }
 
 /// Checks that a notification sent on one connection arrives on another.
-async fn check_notifications(pools: &Pools) -> Finding {
+async fn check_notifications(pools: &RequestAndBackgroundPools) -> Finding {
     let Some(listening) = pools.listening() else {
         return Finding::skipped(
             "whether notifications arrive",

@@ -13,8 +13,8 @@ use actix_web::{Error, HttpResponse, ResponseError};
 use crate::error::{Code, Problem};
 use crate::telemetry::{self, AccessRecord, AnsweredRequest, RequestId, TraceParent};
 
+use super::app_wide_context::HttpContext;
 use super::client::address_of;
-use super::context::HttpContext;
 use super::tracked_body::TrackedBody;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -108,7 +108,7 @@ impl Exchange {
             Some(body) => !body.has_ended().await,
             None => false,
         };
-        let headers = ResponseHeaders {
+        let headers = CommonResponseHeaders {
             context: Rc::clone(&self.context),
             id: self.id,
             origin: self.origin.take(),
@@ -176,7 +176,7 @@ fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
 
 /// The common headers of responses, for one response.
 #[derive(Debug)]
-struct ResponseHeaders {
+struct CommonResponseHeaders {
     context: Rc<HttpContext>,
     id: RequestId,
     origin: Option<HeaderValue>,
@@ -184,7 +184,7 @@ struct ResponseHeaders {
     closes: bool,
 }
 
-impl ResponseHeaders {
+impl CommonResponseHeaders {
     fn add_to(&self, head: &mut ResponseHead) {
         self.context.add_headers(&mut head.headers, self.id);
         self.context.cors.add_cors_headers(&mut head.headers, self.origin.as_ref());
@@ -198,7 +198,7 @@ impl ResponseHeaders {
 #[derive(Debug)]
 struct ErrorWithHeaders {
     error: Error,
-    headers: ResponseHeaders,
+    headers: CommonResponseHeaders,
 }
 
 impl fmt::Display for ErrorWithHeaders {

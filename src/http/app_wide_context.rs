@@ -83,7 +83,7 @@ impl HttpContext {
     }
 
     /// Builds the response to a request that actix's parser has rejected, and counts and logs it: there is no request
-    /// object, and so no [`Exchange`](super::request_log::Exchange).
+    /// object, and so no [`Exchange`](super::request_observation::Exchange).
     pub fn refuse(&self, bare: &BareResponse<'_>, beginning: &RequestPrefix, peer: IpAddr) -> Vec<u8> {
         let (id, problem) = (RequestId::random(), beginning.problem(bare.status));
         let ((method, path), code) = (beginning.method_and_path(), problem.code().as_str());
