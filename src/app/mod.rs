@@ -1,8 +1,9 @@
 //! The composition root: builds, starts and stops the service.
 
-mod app_secret;
+mod app_secret_source;
 mod background_tasks;
 mod postgres_storage;
+mod prepare_signing_keys;
 mod public_url;
 mod routes;
 mod server;
@@ -26,9 +27,10 @@ use crate::users::PasswordError;
 use crate::web::openapi::{self, ApiAndComparisonDocuments};
 use dualauth_postgres::PrivatePostgresError;
 
-use self::app_secret::{app_secret, prepare_keys};
+use self::app_secret_source::app_secret;
 use self::background_tasks::{feeds, spawn_tasks};
 pub use self::postgres_storage::PostgresStorage;
+use self::prepare_signing_keys::prepare_keys;
 use self::public_url::PublicUrl;
 use self::server::{RunningServer, cant_listen, listen, serve, serve_metrics};
 use self::state::State;

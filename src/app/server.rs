@@ -27,8 +27,9 @@ use crate::config::Listen;
 use crate::database;
 use crate::error::Problem;
 use crate::http::accept_burst_pacing;
-use crate::http::app_wide_context::{self, HttpContext};
+use crate::http::app_wide_context::HttpContext;
 use crate::http::base_path::BasePath;
+use crate::http::before_routing;
 use crate::http::client::TrustedProxies;
 use crate::http::cors::Cors;
 use crate::http::error_responses::with_problem_documents;
@@ -272,11 +273,10 @@ async fn answer<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    app_wide_context::head_as_get(&mut request);
+    before_routing::head_as_get(&mut request);
     let preflight = || exchange.preflight(&request).transpose();
-    let answered = app_wide_context::check_head(&request)
-        .and_then(|()| check_origin(&request))
-        .and_then(|()| preflight());
+    let answered =
+        before_routing::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
     let outcome = match answered {
         Ok(None) => with_problem_documents(request, &next).await,
         Ok(Some(response)) => Ok(request.into_response(response).map_into_right_body()),

@@ -3,8 +3,10 @@
 pub mod accept_burst_pacing;
 pub mod app_wide_context;
 pub mod base_path;
+pub mod before_routing;
 pub mod body;
 pub mod client;
+pub mod common_response_headers;
 pub mod cookie_header;
 pub mod cors;
 pub mod error_responses;

@@ -12,7 +12,7 @@ use crate::error::Problem;
 use crate::http::cookie_header;
 use crate::logins::{Login, Transport};
 
-use super::access_token::may_be_access_token;
+use super::access_token_verification::may_be_access_token;
 use super::refresh_token::{RefreshTokenPayload, may_be_refresh_token};
 use super::{ACCESS_COOKIE, JwtMode, REFRESH_COOKIE};
 

@@ -1,12 +1,13 @@
 //! The JWT mode: a request presents a signed snapshot of the login, and the server verifies the signature.
 //!
-//! `login` starts a login and issues an access token of a few minutes, signed with the current key ([`keys`]). Requests
-//! are authenticated by its claims, without a look-up ([`access_token`], [`verified`]); the node knows from the revocation
+//! `login` starts a login and issues an access token of a few minutes ([`access_token_issuance`]), signed with the current key ([`keys`]). Requests
+//! are authenticated by its claims, without a look-up ([`access_token_verification`], [`verified`]); the node knows from the revocation
 //! feed whether the login has ended. The refresh token ([`refresh_token`]) is the login's id, a generation and a secret of
 //! the login under a MAC: `refresh` increments the generation and issues new tokens ([`mod@refresh`], [`issue`]).
 //! `logout` ends the login, which revokes its access tokens.
 
-mod access_token;
+mod access_token_issuance;
+mod access_token_verification;
 mod claims;
 mod documentation;
 mod handlers;
@@ -15,6 +16,7 @@ mod issue;
 mod keys;
 mod refresh;
 mod refresh_token;
+mod revocation;
 mod verified;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ mod handlers;
 mod id;
 mod introspection;
 mod issue;
+mod revocation;
 mod variables;
 
 use std::future::ready;

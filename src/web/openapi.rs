@@ -1,10 +1,11 @@
 //! The OpenAPI documents (3.1): collected from the routes, and completed with what is common to them.
 
 mod credentials;
+mod csrf_header;
 mod discriminators;
-mod headers;
 mod mode_route_descriptions;
 mod order;
+mod problem_headers;
 mod problems;
 
 use actix_web::web::Data;
@@ -143,7 +144,7 @@ pub fn complete(
     let components = document.components.get_or_insert_default();
     components.schemas.insert(MODE_SCHEMA.to_owned(), mode_schema(modes));
     credentials::declare(components, base_path_and_cookie_names);
-    headers::declare(components);
+    problem_headers::declare(components);
     complete_operations(document, base_path_and_cookie_names);
     order::sort(document);
 }

@@ -7,7 +7,7 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use crate::error::Code;
 
 use super::super::BasePathAndCookieNames;
-use super::headers;
+use super::csrf_header;
 
 // The names of the security schemes, as used in the routes.
 const BEARER: &str = "bearer";
@@ -38,14 +38,14 @@ pub(super) fn declare(components: &mut Components, base_path_and_cookie_names: &
         .add_security_scheme(ACCESS_TOKEN_COOKIE, cookie(&base_path_and_cookie_names.access_token_cookie));
     components
         .add_security_scheme(REFRESH_TOKEN_COOKIE, cookie(&base_path_and_cookie_names.refresh_token_cookie));
-    headers::declare_csrf(components);
+    csrf_header::declare(components);
 }
 
 /// Marks a route without security schemes as public, and adds the CSRF header to unsafe methods that accept a cookie.
 pub(super) fn complete(is_unsafe: bool, operation: &mut Operation) {
     let _ = operation.security.get_or_insert_default();
     if is_unsafe && takes_cookie(operation) {
-        operation.parameters.get_or_insert_default().push(headers::csrf());
+        operation.parameters.get_or_insert_default().push(csrf_header::reference());
     }
 }
 

@@ -1,18 +1,22 @@
 //! Doctor: checks of the database: reachability, server settings, schema, privileges, pooling, notifications.
 
 mod connection;
+mod privileges;
 mod schema;
 mod server;
 
 use std::time::Duration;
 
+use sqlx::PgConnection;
 use sqlx::postgres::{PgConnectOptions, PgListener};
 
 use super::Finding;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::random_bytes;
-use crate::database::{self, DirectUrl, Pooling, RequestAndBackgroundPools, UsualAndDirectRoutes, answer};
+use crate::database::{
+    self, DirectUrl, Pooling, RequestAndBackgroundPools, SchemaState, UsualAndDirectRoutes, answer,
+};
 
 /// The time limit of each step.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,10 +68,21 @@ async fn inspect(
         properties.used,
         config.database_max_connections,
     ));
-    let checking = pools.on_one_backend(async |backend| schema::check(backend).await);
+    let checking = pools.on_one_backend(async |backend| check_schema_and_privileges(backend).await);
     let ([schema, privileges], is_ready) = answer(checking).await?;
     findings.extend([schema, privileges]);
     Ok((findings, is_ready))
+}
+
+/// Checks the schema and the privileges. The `bool` is `true` if the tables can be read by further checks.
+async fn check_schema_and_privileges(
+    backend: &mut PgConnection,
+) -> Result<([Finding; 2], bool), sqlx::Error> {
+    let schema = SchemaState::read(backend).await;
+    let is_ready = matches!(schema, Ok(SchemaState::Ready { .. }));
+    let schema = schema::check_schema(&schema, backend).await?;
+    let privileges = privileges::check_privileges(backend, is_ready).await?;
+    Ok(([schema, privileges], is_ready))
 }
 
 /// Reports a pooler in transaction mode.
