@@ -36,7 +36,7 @@ pub mod config;
 pub mod crypto;
 pub mod database;
 pub mod metrics;
-pub mod rate_limits;
+pub mod network_rate_limits;
 pub mod shards;
 pub mod telemetry;
 pub mod tokens;

@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, Resource};
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::audit::Trail;
-use crate::database::{ConnectionPool, Pools};
+use crate::database::{ConnectionPool, RequestAndBackgroundPools};
 use crate::error::Problem;
 use crate::http::route_index;
 use crate::logins::Logins;
@@ -21,7 +21,7 @@ pub struct Scrape {
     logins: Logins,
     accounts: Accounts,
     trail: Trail,
-    pools: Pools,
+    pools: RequestAndBackgroundPools,
 }
 
 /// The metrics whose values are read at each scrape.
@@ -81,7 +81,7 @@ impl Scrape {
         logins: Logins,
         accounts: Accounts,
         trail: Trail,
-        pools: Pools,
+        pools: RequestAndBackgroundPools,
     ) -> prometheus::Result<Self> {
         let registry = metrics.registry();
         let build = Opts::new(

@@ -1,13 +1,13 @@
 //! Sign-in: verifies the password, starts the login, records the outcome.
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::LoginRequest;
 use crate::error::{FieldError, Problem};
 use crate::factors::password::{LoginError, LoginFailure, VerifiedUser};
 use crate::http::client::Client;
-use crate::logins::{Device, Login, LoginKey, NewLogin, ReplacedLogin, Transport};
+use crate::logins::{Device, Login, LoginCredentialHash, NewLogin, ReplacedLogin, Transport};
 use crate::telemetry::{self, RequestUser};
-use crate::users::UserRef;
+use crate::users::UserIdAndName;
 
 use super::SignIn;
 use super::policy::{self, Authenticated};
@@ -23,7 +23,7 @@ pub struct NewLoginSpec {
     /// How the credential is sent.
     pub transport: Transport,
     /// The key by which requests look up the login.
-    pub key: LoginKey,
+    pub key: LoginCredentialHash,
     /// The login of the same mode whose cookie the request had; it ends when the new one starts.
     pub replaces: Option<ReplacedLogin>,
 }
@@ -112,7 +112,7 @@ impl SignIn {
     /// Records a failed sign-in in the audit trail. Only with the stored name of the account, never with the name that was
     /// typed: it may be a password in the wrong field.
     fn record_failure(&self, error: &LoginError, actor: &Actor) {
-        let entry = |kind| Entry::new(kind, actor);
+        let entry = |kind| NewEvent::new(kind, actor);
         let (entry, user) = match error {
             LoginError::InvalidCredentials(failure) => {
                 (entry(Kind::LoginFailed).with("reason", failure.as_str()), failure.user())
@@ -127,7 +127,7 @@ impl SignIn {
     }
 }
 
-fn with_user(entry: Entry, user: Option<&UserRef>) -> Entry {
+fn with_user(entry: NewEvent, user: Option<&UserIdAndName>) -> NewEvent {
     match user {
         Some(user) => entry.of_user(user.id, &user.username),
         None => entry,
