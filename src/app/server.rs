@@ -29,11 +29,11 @@ use crate::error::Problem;
 use crate::http::accept_burst_pacing;
 use crate::http::app_wide_context::HttpContext;
 use crate::http::base_path::BasePath;
-use crate::http::before_routing;
 use crate::http::client::TrustedProxies;
 use crate::http::cors::Cors;
-use crate::http::error_responses::with_problem_documents;
-use crate::http::forward_auth_path::is_forward_auth;
+use crate::http::errors_as_problem_documents::with_problem_documents;
+use crate::http::forward_auth_route::is_forward_auth;
+use crate::http::head_size_and_head_as_get;
 use crate::http::listener::{self, Address, Listener, Stream};
 use crate::http::parser_adapter::ParserAdapter;
 use crate::http::request_observation::Exchange;
@@ -273,10 +273,11 @@ async fn answer<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    before_routing::head_as_get(&mut request);
+    head_size_and_head_as_get::head_as_get(&mut request);
     let preflight = || exchange.preflight(&request).transpose();
-    let answered =
-        before_routing::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
+    let answered = head_size_and_head_as_get::check_head(&request)
+        .and_then(|()| check_origin(&request))
+        .and_then(|()| preflight());
     let outcome = match answered {
         Ok(None) => with_problem_documents(request, &next).await,
         Ok(Some(response)) => Ok(request.into_response(response).map_into_right_body()),

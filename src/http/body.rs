@@ -4,7 +4,7 @@ mod json;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod recorded;
+mod recorded_responses;
 #[cfg(test)]
 mod tests;
 

@@ -1,12 +1,12 @@
 //! The OpenAPI documents (3.1): collected from the routes, and completed with what is common to them.
 
-mod credentials;
 mod csrf_header;
 mod discriminators;
 mod mode_route_descriptions;
 mod order;
 mod problem_headers;
 mod problems;
+mod security_schemes_and_errors;
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
@@ -143,7 +143,7 @@ pub fn complete(
     modes.iter().for_each(|mode| mode_route_descriptions::complete(document, &**mode));
     let components = document.components.get_or_insert_default();
     components.schemas.insert(MODE_SCHEMA.to_owned(), mode_schema(modes));
-    credentials::declare(components, base_path_and_cookie_names);
+    security_schemes_and_errors::declare(components, base_path_and_cookie_names);
     problem_headers::declare(components);
     complete_operations(document, base_path_and_cookie_names);
     order::sort(document);
@@ -167,7 +167,7 @@ fn complete_operations(document: &mut OpenApi, base_path_and_cookie_names: &Base
     for item in document.paths.paths.values_mut() {
         for (is_unsafe, operation) in operations(item) {
             mark_body_optional(operation);
-            credentials::complete(is_unsafe, operation);
+            security_schemes_and_errors::complete(is_unsafe, operation);
             problems::add(is_unsafe, operation);
         }
     }
