@@ -2,13 +2,13 @@
 FROM docker.io/library/rust:1.95-bookworm AS builder
 WORKDIR /src
 COPY . .
-# `dualauth --version` and /metrics tell the commit; the build context has no .git.
+# `dualauth --version` and /metrics tell the commit; the build context has no .git. With the commit's date, too, the binary is a release's.
 ARG REVISION=unknown
+ARG SOURCE_DATE_EPOCH=0
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     printf '{"git":{"sha1":"%s"}}' "$REVISION" > .cargo_vcs_info.json && \
-    SQLX_OFFLINE=true cargo build --locked --release --bin dualauth && \
-    install -D --strip target/release/dualauth /out/dualauth
+    SOURCE_DATE_EPOCH="$SOURCE_DATE_EPOCH" scripts/dist /out
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 ARG VERSION=unknown
