@@ -54,9 +54,6 @@ pub enum StartError {
     /// Two metrics have the same name: a bug.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
-    /// An OpenAPI document can't be serialised: a bug.
-    #[error(transparent)]
-    Documents(#[from] serde_json::Error),
     /// The exporter of trace spans can't start.
     #[error(transparent)]
     TraceExporter(#[from] TraceExporterError),
@@ -160,8 +157,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
         None => None,
     };
     let spans = config.traces.as_ref().map(TraceExporter::start).transpose()?;
-    let documents = Documents::new(state.document(), &state.site_paths)?;
-    let server = serve(listener, state.clone(), &documents, &site, config.keep_alive, spans.clone())
+    let documents = Documents::new(state.document(), &state.site_paths);
+    let server = serve(listener, state.clone(), documents, &site, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(RunningService {
         public_url: site.url,

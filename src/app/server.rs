@@ -95,13 +95,13 @@ impl RunningServer {
 pub(super) fn serve(
     listener: Listener,
     state: State,
-    documents: &Documents,
+    documents: Documents,
     site: &Site,
     keep_alive: Duration,
     spans: Option<TraceExporter>,
 ) -> std::io::Result<Server> {
     let known_routes = Data::new(RouteIndex::of(&documents.all(), &pages::PAGES, &state.metrics));
-    let rendered = Data::new(documents.rendered.clone());
+    let documents = Data::new(documents);
     let context = HttpContext {
         is_https: site.is_https,
         base_path: BasePath::new(&site.base_path),
@@ -114,7 +114,7 @@ pub(super) fn serve(
     let app = move |context: Rc<HttpContext>| {
         App::new()
             .app_data(known_routes.clone())
-            .app_data(rendered.clone())
+            .app_data(documents.clone())
             .configure(|config| state.register(config))
             .default_service(web::to(route_index::no_route))
             .into_utoipa_app()
