@@ -96,13 +96,13 @@ impl RunningServer {
 pub(super) fn serve(
     listener: Listener,
     state: State,
-    documents: &ApiAndComparisonDocuments,
+    documents: ApiAndComparisonDocuments,
     public_url: &PublicUrl,
     keep_alive: Duration,
     spans: Option<TraceExporter>,
 ) -> std::io::Result<Server> {
     let known_routes = Data::new(RouteIndex::of(&documents.all(), &pages::PAGES, &state.metrics));
-    let rendered = Data::new(documents.rendered.clone());
+    let documents = Data::new(documents);
     let context = HttpContext {
         is_https: public_url.is_https,
         base_path: BasePath::new(&public_url.base_path),
@@ -115,7 +115,7 @@ pub(super) fn serve(
     let app = move |context: Rc<HttpContext>| {
         App::new()
             .app_data(known_routes.clone())
-            .app_data(rendered.clone())
+            .app_data(documents.clone())
             .configure(|config| state.register(config))
             .default_service(web::to(route_index::no_route))
             .into_utoipa_app()

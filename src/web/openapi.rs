@@ -8,6 +8,8 @@ mod problem_headers;
 mod problems;
 mod security_schemes_and_errors;
 
+use std::sync::OnceLock;
+
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 use serde_json::{Map, Value};
@@ -68,38 +70,26 @@ pub struct ApiDoc;
 struct CompareApiDoc;
 
 /// The OpenAPI documents of the API and of the comparison.
+///
+/// Rendered at their first request: most nodes are never asked, and rendering is a large part of starting.
 pub struct ApiAndComparisonDocuments {
     api: OpenApi,
     comparison: OpenApi,
-    /// The documents as JSON text.
-    pub rendered: Rendered,
+    api_json: OnceLock<String>,
+    comparison_json: OnceLock<String>,
 }
 
 impl ApiAndComparisonDocuments {
-    /// Completes the comparison's document, and renders both.
-    ///
-    /// # Errors
-    /// If a document can't be serialised.
-    pub fn new(
-        api: OpenApi,
-        base_path_and_cookie_names: &BasePathAndCookieNames,
-    ) -> Result<Self, serde_json::Error> {
+    /// Completes the comparison's document.
+    pub fn new(api: OpenApi, base_path_and_cookie_names: &BasePathAndCookieNames) -> Self {
         let comparison = comparison(base_path_and_cookie_names);
-        let rendered = Rendered { api: render(&api)?, comparison: render_comparison(&comparison)? };
-        Ok(Self { api, comparison, rendered })
+        Self { api, comparison, api_json: OnceLock::new(), comparison_json: OnceLock::new() }
     }
 
     /// Both documents.
     pub fn all(&self) -> [&OpenApi; 2] {
         [&self.api, &self.comparison]
     }
-}
-
-/// The JSON text of each document.
-#[derive(Clone, Debug)]
-pub struct Rendered {
-    api: String,
-    comparison: String,
 }
 
 /// This document.
@@ -110,8 +100,8 @@ pub struct Rendered {
         headers(("Cache-Control" = String, description = "`no-cache`: a cache asks each time whether it has changed."))),
 ))]
 #[get("/openapi.json")]
-pub(super) async fn openapi_json(documents: Data<Rendered>) -> HttpResponse {
-    json(&documents.api)
+pub(super) async fn openapi_json(documents: Data<ApiAndComparisonDocuments>) -> Result<HttpResponse, Problem> {
+    json(&documents.api_json, || render(&documents.api))
 }
 
 /// This document.
@@ -122,15 +112,24 @@ pub(super) async fn openapi_json(documents: Data<Rendered>) -> HttpResponse {
         headers(("Cache-Control" = String, description = "`no-cache`: a cache asks each time whether it has changed."))),
 ))]
 #[get("/compare/openapi.json")]
-pub(super) async fn comparison_openapi_json(documents: Data<Rendered>) -> HttpResponse {
-    json(&documents.comparison)
+pub(super) async fn comparison_openapi_json(documents: Data<ApiAndComparisonDocuments>) -> Result<HttpResponse, Problem> {
+    json(&documents.comparison_json, || render_comparison(&documents.comparison))
 }
 
-fn json(document: &str) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header(("Cache-Control", "no-cache"))
-        .body(document.to_owned())
+fn json(
+    text: &OnceLock<String>,
+    render: impl FnOnce() -> Result<String, serde_json::Error>,
+) -> Result<HttpResponse, Problem> {
+    let text = match text.get() {
+        Some(text) => text,
+        None => {
+            let rendered = render().map_err(Problem::internal)?;
+            text.get_or_init(|| rendered)
+        }
+    };
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json").insert_header(("Cache-Control", "no-cache"));
+    Ok(response.body(text.clone()))
 }
 
 /// Completes the API's document with what is common to many routes: servers, security schemes, headers, problem
