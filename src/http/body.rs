@@ -8,6 +8,7 @@ mod recorded;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -17,6 +18,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::error::{Code, FieldError, Problem};
 
@@ -64,6 +66,36 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
             }
             is_json?;
             Ok(Self(Some(parse(&body)?)))
+        })
+    }
+}
+
+/// Like [`Json`], with the original text of a member that may be any JSON value: what is parsed has rounded numbers.
+pub struct JsonWithText<T> {
+    /// The object.
+    pub object: T,
+    text: String,
+}
+
+impl<T> JsonWithText<T> {
+    /// The JSON text of a member, or `None` if it is absent or `null`.
+    pub fn text_of(&self, name: &str) -> Option<&str> {
+        let mut members: HashMap<String, &RawValue> = serde_json::from_str(&self.text).ok()?;
+        members.remove(name).map(RawValue::get).filter(|text| *text != "null")
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for JsonWithText<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = is_json(request);
+        let body = read(request, payload);
+        Box::pin(async move {
+            is_json?;
+            let body = body.await?;
+            Ok(Self { object: parse(&body)?, text: json_text(&body)?.to_owned() })
         })
     }
 }

@@ -44,6 +44,8 @@ const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.
         (name = "account", description = "Routes that take a credential of either mode."),
         (name = "oauth", description = "OAuth endpoints for other services, which authenticate with a registered client's id \
                                         and secret."),
+        (name = "tokens", description = "One-time and temporary access that a registered client defines for itself, such as an \
+                                         invitation."),
         (name = "service", description = "The service itself."),
     ),
     components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, ComponentStatus)),
