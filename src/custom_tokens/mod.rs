@@ -104,7 +104,7 @@ impl CustomTokens {
         let row =
             store::NewRow { id, token_hash: token.hash(), client_id, spec: &spec, created_at, expires_at };
         let username = store::insert(&self.pool, row).await?;
-        let created = entry(Kind::CustomTokenCreated, actor, client_id, id);
+        let created = entry(Kind::CustomTokenCreated, actor, id);
         let created = created.with("purpose", spec.purpose).with("uses", spec.uses);
         self.trail.record(of_user(created, spec.user_id.zip(username)));
         Ok(CreatedToken { id, token, expires_at })
@@ -125,7 +125,7 @@ impl CustomTokens {
         let token = OpaqueToken::parse(PREFIX, token).ok_or(RedeemTokenError::NotRedeemable)?;
         let used = store::use_once(&self.pool, &token.hash(), client_id, purpose, self.clock.now()).await?;
         let used = used.ok_or(RedeemTokenError::NotRedeemable)?;
-        let redeemed = entry(Kind::CustomTokenRedeemed, actor, client_id, used.id);
+        let redeemed = entry(Kind::CustomTokenRedeemed, actor, used.id);
         let redeemed = redeemed.with("purpose", purpose).with("uses_left", used.uses_left);
         let user = used.user.as_ref().map(|user| (user.id, user.username.clone()));
         self.trail.record(of_user(redeemed, user));
@@ -138,7 +138,7 @@ impl CustomTokens {
     /// When the database gives no answer.
     pub async fn delete(&self, client_id: Uuid, id: Uuid, actor: &Actor) -> Result<bool, DatabaseError> {
         let Some(deleted) = store::delete(&self.pool, client_id, id).await? else { return Ok(false) };
-        let entry = entry(Kind::CustomTokenDeleted, actor, client_id, id).with("purpose", deleted.purpose);
+        let entry = entry(Kind::CustomTokenDeleted, actor, id).with("purpose", deleted.purpose);
         self.trail.record(of_user(entry, deleted.user_id.zip(deleted.username)));
         Ok(true)
     }
@@ -150,8 +150,8 @@ impl CustomTokens {
 }
 
 /// An audit event about a client's token.
-fn entry(kind: Kind, actor: &Actor, client_id: Uuid, token: Uuid) -> Entry {
-    Entry::new(kind, actor).of_client(client_id).with("token_id", token.to_string())
+fn entry(kind: Kind, actor: &Actor, token: Uuid) -> Entry {
+    Entry::new(kind, actor).with("token_id", token.to_string())
 }
 
 /// The event, of the user whom the token is for.

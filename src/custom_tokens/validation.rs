@@ -79,3 +79,56 @@ fn compact(json: &str) -> String {
     };
     json.chars().filter(is_kept).collect()
 }
+
+#[cfg(test)]
+mod properties {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::property_testing::check as holds;
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let text = || {
+            let awkward =
+                prop_oneof![Just("\\"), Just("\""), Just(" "), Just("\n"), Just("é"), Just("{"), Just(":")];
+            proptest::collection::vec(awkward, 0..6).prop_map(|parts| parts.concat())
+        };
+        let scalar = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text().prop_map(Value::from),
+        ];
+        scalar.prop_recursive(3, 12, 4, move |inner| {
+            let members = proptest::collection::vec((text(), inner.clone()), 0..4);
+            prop_oneof![
+                proptest::collection::vec(inner, 0..4).prop_map(Value::from),
+                members.prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    #[test]
+    fn compact_json_is_what_a_compact_serialiser_writes() {
+        holds(json_value(), |value| {
+            let spaced = serde_json::to_string_pretty(&value).expect("it serialises");
+            prop_assert_eq!(compact(&spaced), value.to_string());
+            prop_assert_eq!(compact(&value.to_string()), value.to_string());
+            Ok(())
+        });
+    }
+
+    #[test]
+    fn a_purpose_is_exactly_what_fits() {
+        let texts =
+            prop_oneof!["[A-Za-z0-9_.-]{0,70}", "[A-Za-z0-9_.-]{0,5}.[A-Za-z0-9_.-]{0,5}", any::<String>()];
+        holds(texts, |text| {
+            let is_purpose = (1..=64).contains(&text.chars().count())
+                && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
+            prop_assert_eq!(check_purpose(&text).is_ok(), is_purpose);
+            Ok(())
+        });
+    }
+}

@@ -2,6 +2,7 @@
 
 mod bodies;
 
+use actix_web::guard::GuardContext;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, post};
 use secrecy::ExposeSecret;
@@ -76,7 +77,7 @@ pub(super) async fn redeem_token(
     (status = 404, description = "not_found"),
     (status = 503, description = "unavailable"),
 ))]
-#[delete("/tokens/{id}")]
+#[delete("/tokens/{id}", guard = "is_about_one_token")]
 pub(super) async fn delete_token(
     request: AuthenticatedClientRequest<IgnoredBody>,
     tokens: Data<CustomTokens>,
@@ -90,6 +91,11 @@ pub(super) async fn delete_token(
     let deleted = tokens.delete(request.client_id, id, &actor).await.map_err(Problem::from);
     counted(&metrics, "delete", deleted)?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// `/tokens/redeem` is a route of its own, which other methods than `POST` are told.
+fn is_about_one_token(context: &GuardContext<'_>) -> bool {
+    context.head().uri.path() != "/tokens/redeem"
 }
 
 /// Counts what came of an operation.
