@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use serde::de::{Deserializer, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, Unexpected, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -38,7 +38,7 @@ pub(super) struct CreateTokenRequest {
     /// its parts.
     #[schema(value_type = Option<Value>)]
     #[expect(dead_code, reason = "read from the text of the body, since parsing rounds numbers")]
-    data: Option<serde::de::IgnoredAny>,
+    data: Option<IgnoredAny>,
 }
 
 impl From<JsonWithText<CreateTokenRequest>> for CustomTokenSpec {
@@ -73,6 +73,14 @@ impl Visitor<'_> for WholeNumberVisitor {
 
     fn visit_u64<E>(self, value: u64) -> Result<WholeNumber, E> {
         Ok(WholeNumber(i64::try_from(value).unwrap_or(i64::MAX)))
+    }
+
+    /// `60.0` is an integer in JSON Schema.
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<WholeNumber, E> {
+        let is_whole = value.fract() == 0.0;
+        is_whole
+            .then_some(WholeNumber(value as i64))
+            .ok_or_else(|| E::invalid_type(Unexpected::Float(value), &self))
     }
 }
 
