@@ -34,6 +34,7 @@ pub struct Metrics {
     durations: HistogramVec,
     problems: IntCounterVec,
     sign_ins: IntCounterVec,
+    custom_tokens: IntCounterVec,
     upkeep_restarts: IntCounterVec,
     revocations: IntCounter,
     revocation_lag: Histogram,
@@ -74,6 +75,11 @@ impl Metrics {
                 "sign_ins_total",
                 "Attempts to sign in, by mode, transport and outcome: `started`, or the code of the problem.",
                 &["mode", "transport", "outcome"],
+            )?,
+            custom_tokens: counters(
+                "custom_tokens_total",
+                "Operations on custom tokens, by operation and outcome: `done`, or the code of the problem.",
+                &["operation", "outcome"],
             )?,
             upkeep_restarts: counters(
                 "upkeep_restarts_total",
@@ -116,6 +122,11 @@ impl Metrics {
     /// Counts an attempt to sign in; `outcome` is `started`, or the code of the problem.
     pub fn sign_in(&self, mode: &str, transport: &str, outcome: &str) {
         self.sign_ins.with_label_values(&[mode, transport, outcome]).inc();
+    }
+
+    /// Counts an operation on a custom token; `outcome` is `done`, or the code of the problem.
+    pub fn custom_token(&self, operation: &str, outcome: &str) {
+        self.custom_tokens.with_label_values(&[operation, outcome]).inc();
     }
 
     /// Creates the restart counter of a background task, at zero.

@@ -4,7 +4,7 @@ use url::Url;
 
 /// First segments of the service's own paths. PUBLIC_URL's path can't begin with one of them, since requests arrive
 /// with and without that path, and would be ambiguous.
-pub const OWN_PATHS: [&str; 12] = [
+pub const OWN_PATHS: [&str; 13] = [
     ".well-known",
     "account",
     "compare",
@@ -16,6 +16,7 @@ pub const OWN_PATHS: [&str; 12] = [
     "playground",
     "profile",
     "session",
+    "tokens",
     "verify",
 ];
 

@@ -47,6 +47,8 @@ const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.
         (name = "account", description = "Routes that take a credential of either mode."),
         (name = "oauth", description = "OAuth endpoints for other services, which authenticate with a registered client's id \
                                         and secret."),
+        (name = "tokens", description = "One-time and temporary access that a registered client defines for itself, such as an \
+                                         invitation."),
         (name = "service", description = "The service itself."),
     ),
     components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, ComponentStatus)),
@@ -100,7 +102,9 @@ impl ApiAndComparisonDocuments {
         headers(("Cache-Control" = String, description = "`no-cache`: a cache asks each time whether it has changed."))),
 ))]
 #[get("/openapi.json")]
-pub(super) async fn openapi_json(documents: Data<ApiAndComparisonDocuments>) -> Result<HttpResponse, Problem> {
+pub(super) async fn openapi_json(
+    documents: Data<ApiAndComparisonDocuments>,
+) -> Result<HttpResponse, Problem> {
     json(&documents.api_json, || render(&documents.api))
 }
 
@@ -112,7 +116,9 @@ pub(super) async fn openapi_json(documents: Data<ApiAndComparisonDocuments>) -> 
         headers(("Cache-Control" = String, description = "`no-cache`: a cache asks each time whether it has changed."))),
 ))]
 #[get("/compare/openapi.json")]
-pub(super) async fn comparison_openapi_json(documents: Data<ApiAndComparisonDocuments>) -> Result<HttpResponse, Problem> {
+pub(super) async fn comparison_openapi_json(
+    documents: Data<ApiAndComparisonDocuments>,
+) -> Result<HttpResponse, Problem> {
     json(&documents.comparison_json, || render_comparison(&documents.comparison))
 }
 
