@@ -34,6 +34,7 @@ pub struct Metrics {
     durations: HistogramVec,
     problems: IntCounterVec,
     sign_ins: IntCounterVec,
+    custom_tokens: IntCounterVec,
     upkeep_restarts: IntCounterVec,
     revocations: IntCounter,
     revocation_lag: Histogram,
@@ -76,6 +77,11 @@ impl Metrics {
                 "Attempts to sign in, by mode, transport and outcome: `started`, or the code of the problem.",
                 &["mode", "transport", "outcome"],
             )?,
+            custom_tokens: counters(
+                "custom_tokens_total",
+                "Operations on custom tokens, by operation and outcome: `done`, or the code of the problem.",
+                &["operation", "outcome"],
+            )?,
             upkeep_restarts: counters(
                 "upkeep_restarts_total",
                 "How often a task of the node's own had stopped and was begun again.",
@@ -106,8 +112,8 @@ impl Metrics {
     }
 
     /// The metrics of one route, named by its pattern. Paths can't be labels: their number is unlimited.
-    pub fn route(&self, route: &str) -> Route {
-        Route {
+    pub fn route(&self, route: &str) -> RouteMetrics {
+        RouteMetrics {
             name: route.to_owned(),
             requests: self.requests.clone(),
             known: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
@@ -128,6 +134,11 @@ impl Metrics {
     /// Counts an attempt to send a mail.
     pub fn mail(&self, outcome: &str) {
         self.mails.with_label_values(&[outcome]).inc();
+    }
+
+    /// Counts an operation on a custom token; `outcome` is `done`, or the code of the problem.
+    pub fn custom_token(&self, operation: &str, outcome: &str) {
+        self.custom_tokens.with_label_values(&[operation, outcome]).inc();
     }
 
     /// Creates the restart counter of a background task, at zero.
@@ -163,20 +174,20 @@ pub fn register<M: Collector + Clone + 'static>(registry: &Registry, metric: M) 
 
 /// The metrics of one route. Its counters are found by index: a look-up by label values would take a lock that all
 /// requests share.
-pub struct Route {
+pub struct RouteMetrics {
     name: String,
     requests: IntCounterVec,
     known: [[OnceLock<IntCounter>; STATUSES.len()]; METHODS.len()],
     duration: Histogram,
 }
 
-impl fmt::Debug for Route {
+impl fmt::Debug for RouteMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("RouteMetrics").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Route {
+impl RouteMetrics {
     /// The pattern of its path.
     pub fn name(&self) -> &str {
         &self.name

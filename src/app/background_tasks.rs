@@ -38,8 +38,11 @@ pub(super) fn spawn_tasks(
     upkeep.supervise("logins.sweep", move || logins.clone().run_sweep());
     let commits = state.commits.clone();
     upkeep.supervise("commit_probe", move || commits.clone().run());
+    let tokens_pool = pool.clone();
     let accounts = state.accounts.clone();
     upkeep.supervise("accounts.sweep", move || accounts.clone().run_sweep(pool.clone()));
+    let custom_tokens = state.custom_tokens.clone();
+    upkeep.supervise("custom_tokens.sweep", move || custom_tokens.clone().run_sweep(tokens_pool.clone()));
     let keys = state.keys.clone();
     upkeep.supervise("keys.maintenance", move || keys.clone().run_upkeep());
     let sender = state.mail_sender.clone();

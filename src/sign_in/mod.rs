@@ -4,11 +4,11 @@
 //! enough ([`policy`]) the login starts, in one function for every factor. The login keeps how and when the user
 //! authenticated. A route may require that to be recent ([`freshness`]); a step-up ([`step_up`]) renews it.
 
-mod attempt;
-mod freshness;
+mod authentication_requirement;
+mod create_account;
 mod policy;
-mod register;
 mod step_up;
+mod with_password;
 
 use std::time::Duration;
 
@@ -20,12 +20,12 @@ use crate::factors::password::PasswordFactor;
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::metrics::Metrics;
-use crate::rate_limits::Limits;
+use crate::network_rate_limits::Limits;
 use crate::users::Accounts;
 
-pub use self::attempt::NewLoginSpec;
-pub use self::freshness::AuthenticationRequirement;
+pub use self::authentication_requirement::AuthenticationRequirement;
 pub use self::step_up::StepUpError;
+pub use self::with_password::NewLoginSpec;
 
 /// The use cases of registration, sign-in and step-up.
 pub struct SignIn {

@@ -1,6 +1,6 @@
 //! Limits password guessing against one account, over all addresses, nodes and modes. Counts and rules are in
 //! Postgres (`count_try` and `next_try_at` in the migrations). The limits per client network are in
-//! `crate::rate_limits`.
+//! `crate::network_rate_limits`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
 use crate::database::ConnectionPool;
-use crate::rate_limits::Limited;
+use crate::network_rate_limits::Limited;
 
-use super::guess_store;
+use super::guess_deletion;
 
 /// Number of consecutive failures that lock an account (NIST SP 800-63B, section 5.2.2), as reported in responses.
 /// `count_try` has the rules.
@@ -32,7 +32,7 @@ const SWEEP_BATCH: i64 = 10_000;
 
 /// The source of an attempt to sign in.
 #[derive(Clone, Copy, Debug)]
-pub struct AttemptSource {
+pub struct AddressAndNameBucket {
     /// The client's address.
     pub address: IpAddr,
     /// The key of the count if no user has the given name.
@@ -84,7 +84,7 @@ pub(super) async fn run_sweep(pool: &ConnectionPool, clock: &Clock) {
         let now = clock.now();
         // One batch per pass is enough: remaining rows do no harm.
         let swept =
-            guess_store::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH).await;
+            guess_deletion::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH).await;
         if let Err(error) = swept {
             tracing::warn!(%error, "sweep of failed sign-in counts failed; will retry");
         }

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, get};
 use crate::error::{Code, Problem};
 use crate::mail::Mails;
 
-use super::SitePaths;
+use super::BasePathAndCookieNames;
 use super::local_mails;
 use super::page::{self, CSS, DEFAULT_CSP, JAVASCRIPT, SVG};
 
@@ -17,19 +17,20 @@ const MAILS_PANEL: &str = include_str!("playground/mails-panel.html");
 #[get("/")]
 pub(super) async fn playground(
     request: HttpRequest,
-    site_paths: Data<SitePaths>,
+    base_path_and_cookie_names: Data<BasePathAndCookieNames>,
     mails: Data<Mails>,
 ) -> HttpResponse {
     let mails_panel = local_mails::folder_for(&request, &mails).map_or("", |_| MAILS_PANEL);
     let html = include_str!("playground/index.html")
-        .replace("<!-- cookie names -->", &cookie_names(&site_paths))
+        .replace("<!-- cookie names -->", &cookie_names(&base_path_and_cookie_names))
         .replace("<!-- mails panel -->", mails_panel);
-    page::page("/", &html, &site_paths)
+    page::page("/", &html, &base_path_and_cookie_names)
 }
 
 /// The cookie names, for the page's scripts: they can't read HttpOnly cookies.
-fn cookie_names(site_paths: &SitePaths) -> String {
-    let SitePaths { session_cookie, access_token_cookie, refresh_token_cookie, .. } = site_paths;
+fn cookie_names(base_path_and_cookie_names: &BasePathAndCookieNames) -> String {
+    let BasePathAndCookieNames { session_cookie, access_token_cookie, refresh_token_cookie, .. } =
+        base_path_and_cookie_names;
     format!(
         "<meta name=\"cookie-names\" content=\"{session_cookie} {access_token_cookie} {refresh_token_cookie}\">"
     )

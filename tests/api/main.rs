@@ -14,6 +14,7 @@ mod connecting;
 #[macro_use]
 mod contract;
 mod base_path;
+mod custom_tokens;
 mod doctor;
 mod documented_proxies;
 mod external;

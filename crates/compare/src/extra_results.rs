@@ -1,12 +1,12 @@
 //! Results of a variant that are measured outside the rounds of load.
 
-use super::login_footprint::LoginFootprint;
+use super::memory_and_disk_per_login::LoginFootprint;
 use super::postgres_outage::Outage;
 use super::report::{ActionCost, RevocationDelayByNode};
 
 /// Cost of sign-in and refresh, revocation delay, outage, and footprint of one variant.
 #[derive(Default)]
-pub(super) struct ExtraResults {
+pub(super) struct VariantExtraResults {
     pub(super) login: Option<ActionCost>,
     pub(super) refresh: Option<ActionCost>,
     pub(super) delay: Option<RevocationDelayByNode>,

@@ -1,29 +1,29 @@
 //! Benchmark of sessions and JWTs: cost of a request and of a sign-in, and revocation delay, measured on the local machine.
 //!
 //! [`target`] describes a system under test and `testbed` starts its servers. `rounds` drives all variants in turn through
-//! `load`; `sign_in_cost`, `revocation`, `postgres_outage` and `login_footprint` measure what steady load does not show.
+//! `load`; `sign_in_cost`, `revocation`, `postgres_outage` and `memory_and_disk_per_login` measure what steady load does not show.
 //! `run` executes all of it, and [`report`] renders the results.
 
-mod assemble;
 pub mod bare;
+mod child_process;
 mod cores;
 mod cost_injection_proxy;
-mod cpu_usage;
+mod cpu_and_sql_usage;
 mod extra_results;
 mod generator_limit;
 mod host;
 mod http;
+mod injected_cost_self_check;
 mod load;
-mod login_footprint;
+mod memory_and_disk_per_login;
 mod postgres;
 mod postgres_outage;
 mod proc_usage;
-mod process;
 pub mod report;
+mod report_assembly;
 mod revocation;
 mod rounds;
 mod run;
-mod self_check;
 mod sign_in_cost;
 mod statistics;
 pub mod target;
@@ -42,9 +42,9 @@ use url::Url;
 
 use dualauth_postgres::PrivatePostgresError;
 
+pub use self::injected_cost_self_check::{Check, self_check};
 pub use self::report::Report;
 pub use self::run::run;
-pub use self::self_check::{Check, self_check};
 
 /// Why a comparison failed.
 #[derive(Debug, thiserror::Error)]
@@ -232,7 +232,7 @@ impl Plan {
     /// Whether the revocation delay of these nodes is measured. Other algorithms change the cost of a request, and little else.
     fn measures_revocation(&self, group: &variant::NodeGroup) -> bool {
         self.every_configuration
-            || group.configuration.is_none_or(variant::DualauthSettings::has_default_algorithm)
+            || group.configuration.is_none_or(variant::AlgorithmAndLookupSettings::has_default_algorithm)
     }
 
     /// Whether memory and disk per login are measured with these nodes, once per mode: algorithm and transport do not change
@@ -253,9 +253,9 @@ impl Plan {
 
 /// Progress display.
 #[derive(Clone, Debug)]
-pub struct Progress(ProgressBar);
+pub struct TerminalProgressBar(ProgressBar);
 
-impl Progress {
+impl TerminalProgressBar {
     /// A progress bar on the terminal, if standard error is one.
     pub fn shown() -> Self {
         let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {elapsed} {msg}");

@@ -136,8 +136,8 @@ fn proxies(config: &Config) -> Vec<Finding> {
 
 /// Checks that the lifetimes are consistent with each other.
 fn lifetimes(config: &Config) -> Vec<Finding> {
-    let (times, directory) = (&config.lifetimes, &config.directory);
-    let is_off = directory.jwt_revocation == JwtRevocation::Off;
+    let (times, login_memory) = (&config.lifetimes, &config.login_memory);
+    let is_off = login_memory.jwt_revocation == JwtRevocation::Off;
     let odd = [
         (
             times.session.idle > times.session.absolute || times.remember.idle > times.remember.absolute,
@@ -166,7 +166,7 @@ fn lifetimes(config: &Config) -> Vec<Finding> {
             "A few seconds are enough for concurrent tabs.",
         ),
         (
-            directory.staleness_bound > MINUTE,
+            login_memory.staleness_bound > MINUTE,
             "STALENESS_BOUND is more than a minute: that is how long a revoked credential may be accepted on another node.",
             "A bound of one second costs only four small queries per second on each node.",
         ),

@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::Identity;
 use crate::factors::Proof;
 use crate::http::client::Client;
@@ -62,7 +62,7 @@ impl PasswordFactor {
         if !changed {
             return Err(ConfirmPasswordError::WrongPassword);
         }
-        self.trail.record(Entry::to_oneself(Kind::PasswordChanged, actor));
+        self.trail.record(NewEvent::to_oneself(Kind::PasswordChanged, actor));
         Ok(())
     }
 
@@ -83,7 +83,7 @@ impl PasswordFactor {
         if !set.map_err(ConfirmPasswordError::from)? {
             return Err(ChangePasswordError::Missing);
         }
-        self.trail.record(Entry::to_oneself(Kind::PasswordChanged, &identity.actor(client)));
+        self.trail.record(NewEvent::to_oneself(Kind::PasswordChanged, &identity.actor(client)));
         self.logins.notify_and_catch_up().await;
         Ok(())
     }

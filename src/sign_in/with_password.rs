@@ -1,0 +1,143 @@
+//! Sign-in: verifies the password, starts the login, records the outcome.
+
+use crate::audit::{Actor, Kind, NewEvent};
+use crate::auth::LoginRequest;
+use crate::error::{FieldError, Problem};
+use crate::factors::password::{LoginError, LoginFailure, VerifiedUser};
+use crate::http::client::Client;
+use crate::logins::{Device, Login, LoginCredentialHash, NewLogin, ReplacedLogin, Transport};
+use crate::telemetry::{self, RequestUser};
+use crate::users::UserIdAndName;
+
+use super::SignIn;
+use super::policy::{self, Authenticated};
+
+/// The maximum length of a device name, in code points.
+const MAX_DEVICE_NAME: usize = 64;
+
+/// How a new login will be presented.
+#[derive(Debug)]
+pub struct NewLoginSpec {
+    /// The mode.
+    pub mode: &'static str,
+    /// How the credential is sent.
+    pub transport: Transport,
+    /// The key by which requests look up the login.
+    pub key: LoginCredentialHash,
+    /// The login of the same mode whose cookie the request had; it ends when the new one starts.
+    pub replaces: Option<ReplacedLogin>,
+}
+
+/// The requested login and the client that requests it. The user is known only from the proofs.
+struct Attempt {
+    login: NewLoginSpec,
+    remember_me: bool,
+    device_name: Option<String>,
+    client: Client,
+}
+
+impl SignIn {
+    /// Signs in the user with this name and password.
+    ///
+    /// # Errors
+    /// `invalid_credentials`, `validation_failed`, `rate_limited`.
+    pub async fn start(
+        &self,
+        request: LoginRequest,
+        client: Client,
+        login: NewLoginSpec,
+    ) -> Result<Login, Problem> {
+        check_device_name(request.device_name.as_deref())?;
+        let LoginRequest { username, password, remember_me, device_name, .. } = request;
+        let (mode, transport) = (login.mode, login.transport.as_str());
+        let actor = client.actor().in_mode(mode).by_transport(transport);
+        let attempt = Attempt { login, remember_me, device_name, client };
+        // Names have no surrounding white space, but pasted ones often bring some along.
+        let verified = self.password.verify(username.trim(), &password, &attempt.client, &actor).await;
+        let outcome = match verified {
+            Ok(verified) => self.start_verified(attempt, verified, &actor).await,
+            Err(error) => Err(error),
+        };
+        match &outcome {
+            Ok(login) => telemetry::set_user(RequestUser { user: login.user.id, login: login.id, mode }),
+            Err(error) => self.record_failure(error, &actor),
+        }
+        let outcome = outcome.map_err(Problem::from);
+        let word = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "started");
+        self.metrics.sign_in(mode, transport, word);
+        outcome
+    }
+
+    async fn start_verified(
+        &self,
+        attempt: Attempt,
+        verified: VerifiedUser<'_>,
+        actor: &Actor,
+    ) -> Result<Login, LoginError> {
+        let VerifiedUser { user, proof, attempt: counted } = verified;
+        let authenticated = policy::evaluate(user, vec![proof], self.clock.now());
+        let outcome = self.begin(attempt, authenticated, actor).await;
+        counted.end(outcome.as_ref().is_err_and(LoginError::is_failure));
+        outcome
+    }
+
+    /// Starts a login. The only place that does so, for every factor.
+    async fn begin(
+        &self,
+        attempt: Attempt,
+        authenticated: Authenticated,
+        actor: &Actor,
+    ) -> Result<Login, LoginError> {
+        let Attempt { login, remember_me, device_name, client } = attempt;
+        let changed = LoginFailure::Changed(authenticated.user.clone().into());
+        let (authentication, password_version) = (authenticated.authentication(), authenticated.version());
+        let login = NewLogin {
+            user: authenticated.user,
+            authentication,
+            password_version,
+            mode: login.mode,
+            transport: login.transport,
+            remember_me,
+            device: Device {
+                name: device_name,
+                address: client.address.to_string(),
+                user_agent: client.user_agent,
+            },
+            key: login.key,
+            replaces: login.replaces,
+        };
+        self.logins.start(login, actor).await?.ok_or_else(|| changed.into())
+    }
+
+    /// Records a failed sign-in in the audit trail. Only with the stored name of the account, never with the name that was
+    /// typed: it may be a password in the wrong field.
+    fn record_failure(&self, error: &LoginError, actor: &Actor) {
+        let entry = |kind| NewEvent::new(kind, actor);
+        let (entry, user) = match error {
+            LoginError::InvalidCredentials(failure) => {
+                (entry(Kind::LoginFailed).with("reason", failure.as_str()), failure.user())
+            }
+            LoginError::Limited(limited) => (entry(Kind::LoginLimited).with("limit", limited.policy), None),
+            LoginError::AccountLocked { limited, user } => {
+                (entry(Kind::LoginLimited).with("limit", limited.policy), user.as_ref())
+            }
+            LoginError::Password(_) | LoginError::Database(_) => return,
+        };
+        self.trail.record(with_user(entry, user));
+    }
+}
+
+fn with_user(entry: NewEvent, user: Option<&UserIdAndName>) -> NewEvent {
+    match user {
+        Some(user) => entry.of_user(user.id, &user.username),
+        None => entry,
+    }
+}
+
+fn check_device_name(name: Option<&str>) -> Result<(), Problem> {
+    if name.is_none_or(|name| name.chars().count() <= MAX_DEVICE_NAME) {
+        return Ok(());
+    }
+    let detail = format!("must have {MAX_DEVICE_NAME} characters at most");
+    Err(Problem::validation(vec![FieldError { pointer: "/device_name".to_owned(), detail }]))
+}
