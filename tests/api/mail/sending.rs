@@ -1,5 +1,7 @@
 //! What the sender makes of what the mail server says, and of what it does.
 
+use futures_util::future::join_all;
+
 use super::*;
 
 /// What it says after a mail, and to an address.
@@ -62,11 +64,12 @@ async fn a_mail_to_nobody_goes_without_being_sent() {
 
 #[tokio::test]
 async fn what_the_server_refuses_for_now_is_tried_again_after_growing_pauses() {
-    for conduct in [
+    let conducts = [
         Conduct { to_address: Some(LATER), ..Conduct::default() },
         Conduct { after_mail: Some(LATER), ..Conduct::default() },
         Conduct { hangs_up: true, ..Conduct::default() },
-    ] {
+    ];
+    join_all(conducts.map(async |conduct| {
         let mails = MailServer::start().await;
         let server = server(&mails).await;
         let mut sql = server.sql().await;
@@ -89,15 +92,17 @@ async fn what_the_server_refuses_for_now_is_tried_again_after_growing_pauses() {
         mails.receives_one().await;
         eventually("the row is gone", async || waiting(&mut sql).await == 0).await;
         assert!(mail_failures(&server).await.is_empty());
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
 async fn what_the_server_refuses_for_good_is_given_up_and_told() {
-    for conduct in [
+    let conducts = [
         Conduct { to_address: Some(NEVER), ..Conduct::default() },
         Conduct { after_mail: Some(NEVER), ..Conduct::default() },
-    ] {
+    ];
+    join_all(conducts.map(async |conduct| {
         let mails = MailServer::start().await;
         let server = server(&mails).await;
         let mut sql = server.sql().await;
@@ -109,7 +114,8 @@ async fn what_the_server_refuses_for_good_is_given_up_and_told() {
         assert_eq!(mail_failures(&server).await, [told]);
         assert_eq!(sent(&server, "refused").await, 1.0);
         assert!(mails.received().is_empty());
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -208,11 +214,17 @@ async fn nothing_is_sent_after_its_code_has_expired() {
 
 #[tokio::test]
 async fn a_server_that_turns_everybody_away_is_nothing_against_a_mail() {
-    for greeting in ["421 too many connections", "554 go away"] {
+    let conducts = [
+        Conduct { greeting: Some("421 too many connections"), ..Conduct::default() },
+        Conduct { greeting: Some("554 go away"), ..Conduct::default() },
+        // In the middle of a mail.
+        Conduct { to_address: Some("421 going away"), ..Conduct::default() },
+    ];
+    join_all(conducts.map(async |conduct| {
         let mails = MailServer::start().await;
         let server = server(&mails).await;
         let mut sql = server.sql().await;
-        mails.conduct(Conduct { greeting: Some(greeting), ..Conduct::default() });
+        mails.conduct(conduct);
         for _ in 0..20 {
             queue(&mut sql, &code_for(Some(ADDRESS), &server.clock), &server.clock).await;
         }
@@ -222,7 +234,8 @@ async fn a_server_that_turns_everybody_away_is_nothing_against_a_mail() {
         // The clock stands still: no mail was put off.
         mails.receives(20).await;
         assert!(mail_failures(&server).await.is_empty());
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
