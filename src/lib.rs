@@ -28,6 +28,7 @@ pub mod clients;
 pub mod logins;
 pub mod users;
 
+pub mod challenges;
 pub mod mail;
 
 pub mod audit;

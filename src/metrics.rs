@@ -34,6 +34,7 @@ pub struct Metrics {
     durations: HistogramVec,
     problems: IntCounterVec,
     sign_ins: IntCounterVec,
+    challenges: IntCounterVec,
     upkeep_restarts: IntCounterVec,
     revocations: IntCounter,
     revocation_lag: Histogram,
@@ -74,6 +75,11 @@ impl Metrics {
                 "sign_ins_total",
                 "Attempts to sign in, by mode, transport and outcome: `started`, or the code of the problem.",
                 &["mode", "transport", "outcome"],
+            )?,
+            challenges: counters(
+                "challenges_total",
+                "Challenges, by purpose, method and outcome: `created`, `redeemed`, or the code of the problem.",
+                &["for", "method", "outcome"],
             )?,
             upkeep_restarts: counters(
                 "upkeep_restarts_total",
@@ -116,6 +122,12 @@ impl Metrics {
     /// Counts an attempt to sign in; `outcome` is `started`, or the code of the problem.
     pub fn sign_in(&self, mode: &str, transport: &str, outcome: &str) {
         self.sign_ins.with_label_values(&[mode, transport, outcome]).inc();
+    }
+
+    /// Counts a challenge by mail that was created (`created`), redeemed (`redeemed`), or tried in vain: the code of the
+    /// problem.
+    pub fn challenge(&self, purpose: &str, outcome: &str) {
+        self.challenges.with_label_values(&[purpose, "email", outcome]).inc();
     }
 
     /// Creates the restart counter of a background task, at zero.

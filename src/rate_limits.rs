@@ -53,6 +53,8 @@ pub struct Limits {
     pub register: Limiter,
     /// `REFRESH_LIMIT`: counts calls.
     pub refresh: Limiter,
+    /// `MAIL_LIMIT`: counts challenges by mail.
+    pub mail: Limiter,
 }
 
 impl Limits {
@@ -63,6 +65,7 @@ impl Limits {
             login: limiter("login", config.login),
             register: limiter("register", config.register),
             refresh: limiter("refresh", config.refresh),
+            mail: limiter("mail", config.mail),
         }
     }
 }

@@ -9,11 +9,13 @@ use utoipa_actix_web::AppExt;
 
 use crate::audit::Trail;
 use crate::auth::{AcceptedModes, CookiePolicy, Csrf, Mode, ModeContext, Origins};
+use crate::challenges::Challenges;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::crypto::AppSecret;
 use crate::database::{CommitCheck, ConnectionPool};
+use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::password::PasswordFactor;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
@@ -44,6 +46,7 @@ pub(super) struct State {
     pub(super) keys: Keys,
     pub(super) trail: Trail,
     pub(super) mails: Arc<Mails>,
+    pub(super) challenges: Arc<Challenges>,
     pub(super) modes: AcceptedModes,
     pub(super) origins: Data<Origins>,
     pub(super) proxies: Data<TrustedProxies>,
@@ -78,18 +81,27 @@ impl State {
         let issuer_audience = issuer_audience(config, site);
         let metadata = Metadata::new(&site.url, issuer_audience.issuer.clone());
         let modes = modes(&context, config, issuer_audience, &keys);
+        let mails =
+            Arc::new(Mails::new(storage.is_private() && site.is_loopback(), secret, clock.clone()));
         let mut state = Self {
             commits: CommitCheck::new(pools.clone()),
-            accounts: storage.accounts(config, clock, ThreadPriority::Low)?,
+            accounts: storage.accounts(config, clock, Arc::clone(&mails), ThreadPriority::Low)?,
             clients: Arc::new(storage.clients(logins.clone(), clock)),
             logins,
             keys,
             trail: storage.trail.clone(),
-            mails: Arc::new(Mails::new(storage.is_private() && site.is_loopback(), secret, clock.clone())),
+            challenges: Arc::new(Challenges::new(
+                pools.requests.clone(),
+                secret,
+                config.challenges.ttl,
+                clock.clone(),
+                Arc::clone(&mails),
+            )),
             modes,
             origins: Data::new(origins(config, site)),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
             site_paths,
+            mails,
             metrics,
             app_data: AppData::default(),
         };
@@ -131,7 +143,7 @@ impl State {
         secret: &AppSecret,
         clock: &Clock,
     ) -> SignIn {
-        let Self { accounts, logins, trail, metrics, .. } = self.clone();
+        let Self { accounts, logins, mails, challenges, trail, metrics, .. } = self.clone();
         let password = PasswordFactor::new(
             pool.clone(),
             accounts.hasher().clone(),
@@ -140,10 +152,37 @@ impl State {
             limits.login.clone(),
             secret,
             logins.clone(),
+            Arc::clone(&mails),
             trail.clone(),
         );
+        let email_code = EmailCodeFactor::new(
+            pool.clone(),
+            Arc::clone(&challenges),
+            Arc::clone(&mails),
+            config.challenges.email_sign_in,
+            limits.login.clone(),
+            secret,
+            clock.clone(),
+            logins.clone(),
+            trail.clone(),
+            metrics.clone(),
+        );
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
-        SignIn { password, accounts, logins, limits, step_up_max_age, clock, trail, metrics }
+        let registration = config.challenges.registration;
+        SignIn {
+            password,
+            email_code,
+            challenges,
+            mails,
+            registration,
+            accounts,
+            logins,
+            limits,
+            step_up_max_age,
+            clock,
+            trail,
+            metrics,
+        }
     }
 
     /// Registers the data that handlers extract.

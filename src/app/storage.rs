@@ -1,5 +1,7 @@
 //! Storage: the database's connection pools, the private Postgres if there is one, and the repositories on top.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 
 use crate::audit::Trail;
@@ -10,6 +12,7 @@ use crate::crypto::AppSecret;
 use crate::database::{self, DirectUrl, Endpoints, OpenError, Pools};
 use crate::jwt::{Keys, KeysError};
 use crate::logins::Logins;
+use crate::mail::Mails;
 use crate::users::{Accounts, PasswordError, PasswordHasher, ThreadPriority};
 use dualauth_postgres::PrivatePostgres;
 
@@ -68,11 +71,12 @@ impl Storage {
         &self,
         config: &Config,
         clock: &Clock,
+        mails: Arc<Mails>,
         niceness: ThreadPriority,
     ) -> Result<Accounts, PasswordError> {
         let hasher = PasswordHasher::new(&config.passwords, niceness)?;
         let (pool, clock, trail) = (self.pools.requests.clone(), clock.clone(), self.trail.clone());
-        Ok(Accounts::new(pool, hasher, config.passwords.min_length, clock, trail))
+        Ok(Accounts::new(pool, hasher, config.passwords.min_length, clock, mails, trail))
     }
 
     /// The signing keys, encrypted in the database under `secret`.
@@ -102,6 +106,18 @@ impl Storage {
         match &config.app_secret {
             Some(secret) => Ok(secret.clone()),
             None => database::made_app_secret(&self.pools.requests).await?.ok_or(StartError::NoSecret),
+        }
+    }
+
+    /// The mails, for commands: notices that the running nodes send. Off as long as there is no APP_SECRET.
+    ///
+    /// # Errors
+    /// If a query fails.
+    pub async fn mails(&self, config: &Config, clock: &Clock) -> Result<Mails, StartError> {
+        match self.app_secret(config).await {
+            Ok(secret) => Ok(Mails::new(self.mails_are_on(config), &secret, clock.clone())),
+            Err(StartError::NoSecret) => Ok(Mails::new(false, &AppSecret::generate(), clock.clone())),
+            Err(error) => Err(error),
         }
     }
 

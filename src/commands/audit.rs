@@ -75,7 +75,10 @@ async fn print(storage: &Storage, config: &Config, tail: TailArgs) -> Result<(),
     let clock = Clock::system();
     let (username, kind) = (tail.user, tail.event);
     let user = match &username {
-        Some(name) => storage.accounts(config, &clock, ThreadPriority::Normal)?.find(name).await?,
+        Some(name) => {
+            let mails = Arc::new(storage.mails(config, &clock).await?);
+            storage.accounts(config, &clock, mails, ThreadPriority::Normal)?.find(name).await?
+        },
         None => None,
     };
     let filter = match user {

@@ -12,7 +12,7 @@ use url::{Host, Url};
 use super::parse;
 use super::source::SettingValues;
 use super::{
-    Config, DirectoryConfig, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
+    ChallengeConfig, Config, DirectoryConfig, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
     Listen, LogConfig, LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, StaleTokenPolicy,
     origin, public_url,
 };
@@ -23,6 +23,9 @@ use crate::database::{DirectUrl, check_url};
 const DATA_FOLDER: &str = ".data";
 
 const A_TIME: &str = "a time such as 30s, 15m, 24h or 14d, of 3650d at most";
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Minimum rotation period: twice as long as clients cache `jwks.json`.
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
@@ -81,6 +84,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             passwords: self.passwords(),
             limits: self.limits(),
             step_up_max_age: self.duration("STEP_UP_MAX_AGE", "10m"),
+            challenges: ChallengeConfig::read(self),
             audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
             traces: self.traces(),
@@ -143,7 +147,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         parsed
     }
 
-    fn duration(&mut self, name: &str, default: &str) -> Duration {
+    pub(super) fn duration(&mut self, name: &str, default: &str) -> Duration {
         let given = self.read(name, A_TIME, parse::duration);
         given.or_else(|| parse::duration(default)).unwrap_or_default()
     }
@@ -162,7 +166,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     /// One of several words, by default the first.
-    fn choice<T: Copy, const N: usize>(&mut self, name: &str, choices: [(&str, T); N]) -> T {
+    pub(super) fn choice<T: Copy, const N: usize>(&mut self, name: &str, choices: [(&str, T); N]) -> T {
         let expected = choices.map(|(word, _)| word).join(" or ");
         let chosen = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
         self.read(name, &expected, chosen).unwrap_or(choices[0].1)
@@ -352,16 +356,16 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn limits(&mut self) -> RateLimits {
         RateLimits {
-            login: self.limit("LOGIN_LIMIT", 60),
-            register: self.limit("REGISTER_LIMIT", 30),
-            refresh: self.limit("REFRESH_LIMIT", 600),
+            login: self.limit("LOGIN_LIMIT", 60, MINUTE),
+            register: self.limit("REGISTER_LIMIT", 30, MINUTE),
+            refresh: self.limit("REFRESH_LIMIT", 600, MINUTE),
+            mail: self.limit("MAIL_LIMIT", 20, HOUR),
         }
     }
 
-    fn limit(&mut self, name: &str, a_minute: u32) -> RateLimit {
+    fn limit(&mut self, name: &str, count: u32, per: Duration) -> RateLimit {
         let expected = "a number of one or more and a time, such as 60/1m";
-        let default = RateLimit { count: a_minute, per: Duration::from_secs(60) };
-        self.read(name, expected, parse::rate_limit).unwrap_or(default)
+        self.read(name, expected, parse::rate_limit).unwrap_or(RateLimit { count, per })
     }
 
     fn log(&mut self) -> LogConfig {

@@ -14,7 +14,7 @@ pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
 /// Needed to serve requests. None of them creates or alters a table.
-const TO_SERVE: [(&str, &[&str]); 16] = [
+const TO_SERVE: [(&str, &[&str]); 17] = [
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
     ("users", &["select", "insert", "update"]),
@@ -31,6 +31,7 @@ const TO_SERVE: [(&str, &[&str]); 16] = [
     ("audit_events", &["select", "insert", "delete"]),
     ("mails", &["select", "insert", "update", "delete"]),
     ("mail_quotas", &["select", "insert", "update", "delete"]),
+    ("challenges", &["select", "insert", "update", "delete"]),
 ];
 
 /// GRANT statements for missing privileges.

@@ -11,6 +11,7 @@ pub mod error_responses;
 pub mod form;
 pub mod forward_auth;
 pub mod http10_content_length;
+pub mod language;
 pub mod listener;
 pub mod parser_adapter;
 pub mod parser_refusal;

@@ -5,26 +5,35 @@
 //! authenticated. A route may require that to be recent ([`freshness`]); a step-up ([`step_up`]) renews it.
 
 mod attempt;
+mod challenges;
 mod freshness;
 mod policy;
 mod register;
 mod step_up;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::Trail;
 use crate::auth::Identity;
+use crate::challenges::Challenges;
 use crate::clock::Clock;
+use crate::config::RegistrationPolicy;
 use crate::database::DatabaseError;
+use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::password::PasswordFactor;
 use crate::http::client::Client;
 use crate::logins::Logins;
+use crate::mail::Mails;
 use crate::metrics::Metrics;
 use crate::rate_limits::Limits;
 use crate::users::Accounts;
 
 pub use self::attempt::NewLoginSpec;
+pub use self::challenges::StrangerPurpose;
+
 pub use self::freshness::AuthenticationRequirement;
+pub use self::register::Registration;
 pub use self::step_up::StepUpError;
 
 /// The use cases of registration, sign-in and step-up.
@@ -35,6 +44,14 @@ pub struct SignIn {
     pub logins: Logins,
     /// The password factor.
     pub password: PasswordFactor,
+    /// Codes by mail.
+    pub email_code: EmailCodeFactor,
+    /// Challenges, for registrations.
+    pub challenges: Arc<Challenges>,
+    /// The mails.
+    pub mails: Arc<Mails>,
+    /// `REGISTRATION`.
+    pub registration: RegistrationPolicy,
     /// The rate limits per network.
     pub limits: Limits,
     /// `STEP_UP_MAX_AGE`.

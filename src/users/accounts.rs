@@ -1,11 +1,14 @@
 //! Accounts: registration, look-up, disabling and roles.
 
+use std::sync::Arc;
+
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
+use crate::mail::{Language, Mails};
 
 use super::derived_username::{self, DerivedNames};
 use super::guesses;
@@ -25,6 +28,8 @@ pub struct RegistrationInput {
     pub password: SecretString,
     /// Whether the user gets the role `admin`.
     pub admin: bool,
+    /// The language of mails to the user.
+    pub language: Language,
 }
 
 /// Why a registration failed.
@@ -54,6 +59,7 @@ pub struct Accounts {
     pub(super) hasher: PasswordHasher,
     pub(super) min_password_length: usize,
     pub(super) clock: Clock,
+    pub(super) mails: Arc<Mails>,
     pub(super) trail: Trail,
 }
 
@@ -64,9 +70,10 @@ impl Accounts {
         hasher: PasswordHasher,
         min_password_length: usize,
         clock: Clock,
+        mails: Arc<Mails>,
         trail: Trail,
     ) -> Self {
-        Self { pool, hasher, min_password_length, clock, trail }
+        Self { pool, hasher, min_password_length, clock, mails, trail }
     }
 
     /// Creates an account for a user, without signing in.
@@ -117,11 +124,12 @@ impl Accounts {
             id: Uuid::now_v7(),
             username: username.to_owned(),
             email: new.email.clone(),
+            email_verified: false,
             roles: roles.into_iter().map(str::to_owned).collect(),
             created_at: self.clock.now(),
         };
         // The insert itself detects taken names: a check beforehand would miss concurrent registrations.
-        match store::insert(&self.pool, &user, password_hash).await? {
+        match store::insert(&self.pool, &user, password_hash, new.language).await? {
             Ok(()) => Ok(user),
             Err(Taken::Username) => Err(RegisterError::UsernameTaken),
             Err(Taken::Email) => Err(RegisterError::EmailTaken),

@@ -7,6 +7,7 @@ mod guesses;
 mod import;
 mod management;
 mod passwords;
+mod pending_registration;
 mod problems;
 mod store;
 mod validation;
@@ -22,7 +23,9 @@ pub use self::passwords::{
     Load, NO_PASSWORD, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, ThreadPriority, Unusable,
     calibration,
 };
-pub use self::validation::{Field, Invalid, check_password, check_role};
+pub use self::pending_registration::{CompletedRegistration, PendingRegistration, PreparedRegistration};
+pub use self::store::{find_recipient, is_email_taken};
+pub use self::validation::{Field, Invalid, check_email, check_password, check_role};
 
 /// The role of every new user.
 pub const USER_ROLE: &str = "user";
@@ -63,6 +66,8 @@ pub struct User {
     pub username: String,
     /// In the original letter case; unique in any letter case.
     pub email: String,
+    /// Whether the address was proved to be the user's.
+    pub email_verified: bool,
     /// The names of the user's roles.
     pub roles: Vec<String>,
     /// When the account was created.

@@ -1,0 +1,39 @@
+//! `CHALLENGE_TTL`, `EMAIL_SIGN_IN` and `REGISTRATION`: what codes by mail are good for.
+
+use std::time::Duration;
+
+use super::reader::Reader;
+
+/// Settings of challenges.
+#[derive(Clone, Copy, Debug)]
+pub struct ChallengeConfig {
+    /// `CHALLENGE_TTL`: how long one is good; with a code by mail for 10 minutes at most.
+    pub ttl: Duration,
+    /// `EMAIL_SIGN_IN`: whether a code by mail is a first factor.
+    pub email_sign_in: bool,
+    /// `REGISTRATION`.
+    pub registration: RegistrationPolicy,
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistrationPolicy {
+    /// Anybody, with any address.
+    Open,
+    /// Anybody who proves to have the address.
+    Verified,
+    /// Nobody.
+    Closed,
+}
+
+impl ChallengeConfig {
+    pub(super) fn read<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> Self {
+        use RegistrationPolicy::{Closed, Open, Verified};
+        Self {
+            ttl: reader.duration("CHALLENGE_TTL", "10m"),
+            email_sign_in: reader.choice("EMAIL_SIGN_IN", [("off", false), ("on", true)]),
+            registration: reader
+                .choice("REGISTRATION", [("open", Open), ("verified", Verified), ("closed", Closed)]),
+        }
+    }
+}
