@@ -38,6 +38,7 @@ pub mod clock;
 pub mod config;
 pub mod crypto;
 pub mod database;
+pub mod machine_roots;
 pub mod metrics;
 pub mod rate_limits;
 pub mod shards;

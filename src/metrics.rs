@@ -38,6 +38,7 @@ pub struct Metrics {
     upkeep_restarts: IntCounterVec,
     revocations: IntCounter,
     revocation_lag: Histogram,
+    mails: IntCounterVec,
 }
 
 impl fmt::Debug for Metrics {
@@ -86,6 +87,12 @@ impl Metrics {
                 "How often a task of the node's own had stopped and was begun again.",
                 &["task"],
             )?,
+            mails: counters(
+                "mails_total",
+                "Attempts to send a mail, by outcome: `sent`; given up as `refused` (5xx) or `expired`; to be tried again after \
+                 `deferred` (4xx), `interrupted`, `unreachable`, `unauthenticated` or `unreadable`.",
+                &["outcome"],
+            )?,
             durations: register(
                 &registry,
                 HistogramVec::new(durations.buckets(DURATIONS.to_vec()), &["route"])?,
@@ -128,6 +135,11 @@ impl Metrics {
     /// problem.
     pub fn challenge(&self, purpose: &str, outcome: &str) {
         self.challenges.with_label_values(&[purpose, "email", outcome]).inc();
+    }
+
+    /// Counts an attempt to send a mail.
+    pub fn mail(&self, outcome: &str) {
+        self.mails.with_label_values(&[outcome]).inc();
     }
 
     /// Creates the restart counter of a background task, at zero.

@@ -53,7 +53,7 @@ pub struct Limits {
     pub register: Limiter,
     /// `REFRESH_LIMIT`: counts calls.
     pub refresh: Limiter,
-    /// `MAIL_LIMIT`: counts challenges by mail.
+    /// `MAIL_LIMIT`: counts calls.
     pub mail: Limiter,
 }
 

@@ -5,7 +5,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, post};
 
 use crate::auth::{Identity, UserBody};
-use crate::error::{FieldError, Problem};
+use crate::error::Problem;
 use crate::http::body::Json;
 use crate::http::client::Client;
 use crate::http::language::PreferredLanguage;

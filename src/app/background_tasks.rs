@@ -44,6 +44,10 @@ pub(super) fn spawn_tasks(
     upkeep.supervise("accounts.sweep", move || accounts.clone().run_sweep(pool.clone()));
     let keys = state.keys.clone();
     upkeep.supervise("keys.maintenance", move || keys.clone().run_upkeep());
+    let sender = state.mail_sender.clone();
+    upkeep.supervise("mail.sender", move || sender.clone().run());
+    let sender = state.mail_sender.clone();
+    upkeep.supervise("mail.sweep", move || sender.clone().run_sweep());
     let trail = state.trail.clone();
     upkeep.supervise("audit.writer", move || trail.clone().run_writer());
     let trail = state.trail.clone();

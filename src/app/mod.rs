@@ -10,7 +10,7 @@ mod storage;
 
 use std::time::Duration;
 
-use futures_util::future::{OptionFuture, join, join3};
+use futures_util::future::{OptionFuture, join3};
 use tokio::time::timeout;
 
 use crate::clock::Clock;
@@ -19,6 +19,7 @@ use crate::crypto::AppSecret;
 use crate::database::{self, DatabaseError, OpenError};
 use crate::http::listener::Address;
 use crate::jwt::KeysError;
+use crate::mail::{Delivery, MailSetupError};
 use crate::metrics::Metrics;
 use crate::telemetry::{TraceExporter, TraceExporterError};
 use crate::upkeep::Upkeep;
@@ -68,6 +69,9 @@ pub enum StartError {
     /// The signing keys can't be read or created.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// Mails can't be set up.
+    #[error(transparent)]
+    Mail(#[from] MailSetupError),
     /// The address is in use, or does not belong to this host.
     #[error("can't listen on {address}: {error}")]
     Listen {
@@ -120,7 +124,8 @@ impl RunningService {
 
     async fn shut_down(self) {
         let metrics = OptionFuture::from(self.metrics_server.map(RunningServer::stop));
-        join(self.server.stop(), metrics).await;
+        // Together: the server's requests and a slow mail server take their time.
+        join3(self.server.stop(), metrics, self.state.mail_sender.stop()).await;
         self.upkeep.stop().await;
         let spans = OptionFuture::from(self.spans.map(TraceExporter::stop));
         join3(self.state.logins.write_activity(), self.state.trail.write_all(), spans).await;
@@ -185,6 +190,14 @@ fn tolerate_read_only(outcome: Result<(), StartError>) -> Result<(), StartError>
         }
         outcome => outcome,
     }
+}
+
+/// How these settings have mails sent; `None`: they are off.
+///
+/// # Errors
+/// When a template is wrong, or the settings don't go together.
+pub fn mail_delivery(config: &Config) -> Result<Option<Delivery>, MailSetupError> {
+    Delivery::new(config, &Site::new(config, config.listen.tcp()).url)
 }
 
 /// The OpenAPI document as JSON, as it is served and as it is kept in `openapi/`.

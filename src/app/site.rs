@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use url::{Host, Url};
-
 use crate::config::Config;
 use crate::http::listener;
 
@@ -41,16 +39,5 @@ impl Site {
         let is_everywhere = address.ip().to_canonical().is_unspecified();
         let url = if is_everywhere { url("localhost") } else { format!("http://{address}") };
         Self { url, base_path: String::new(), origins, is_https: false }
-    }
-
-    /// Whether only this machine reaches it by its public URL.
-    pub(super) fn is_loopback(&self) -> bool {
-        let host = Url::parse(&self.url).ok().and_then(|url| url.host().map(|host| host.to_owned()));
-        match host {
-            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-            Some(Host::Ipv4(address)) => address.is_loopback(),
-            Some(Host::Ipv6(address)) => address.is_loopback(),
-            None => false,
-        }
     }
 }

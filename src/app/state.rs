@@ -20,7 +20,7 @@ use crate::factors::password::PasswordFactor;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
 use crate::logins::Logins;
-use crate::mail::Mails;
+use crate::mail::{Delivery, MailSender, Mails};
 use crate::metrics::Metrics;
 use crate::oauth::Metadata;
 use crate::rate_limits::Limits;
@@ -47,6 +47,7 @@ pub(super) struct State {
     pub(super) trail: Trail,
     pub(super) mails: Arc<Mails>,
     pub(super) challenges: Arc<Challenges>,
+    pub(super) mail_sender: MailSender,
     pub(super) modes: AcceptedModes,
     pub(super) origins: Data<Origins>,
     pub(super) proxies: Data<TrustedProxies>,
@@ -81,8 +82,7 @@ impl State {
         let issuer_audience = issuer_audience(config, site);
         let metadata = Metadata::new(&site.url, issuer_audience.issuer.clone());
         let modes = modes(&context, config, issuer_audience, &keys);
-        let mails =
-            Arc::new(Mails::new(storage.is_private() && site.is_loopback(), secret, clock.clone()));
+        let mails = Arc::new(Mails::new(Delivery::new(config, &site.url)?, secret, clock.clone()));
         let mut state = Self {
             commits: CommitCheck::new(pools.clone()),
             accounts: storage.accounts(config, clock, Arc::clone(&mails), ThreadPriority::Low)?,
@@ -97,6 +97,13 @@ impl State {
                 clock.clone(),
                 Arc::clone(&mails),
             )),
+            mail_sender: MailSender::new(
+                Arc::clone(&mails),
+                pools.upkeep.clone(),
+                clock.clone(),
+                storage.trail.clone(),
+                metrics.clone(),
+            ),
             modes,
             origins: Data::new(origins(config, site)),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
@@ -192,8 +199,8 @@ impl State {
 
     /// The collector of the metrics that are read at each scrape.
     pub(super) fn scrape(&self, storage: &Storage) -> prometheus::Result<Scrape> {
-        let Self { metrics, logins, accounts, trail, .. } = self.clone();
-        Scrape::new(metrics, logins, accounts, trail, storage.pools.clone())
+        let Self { metrics, logins, accounts, trail, mails, .. } = self.clone();
+        Scrape::new(metrics, logins, accounts, trail, mails, storage.pools.clone())
     }
 
     /// The OpenAPI document, collected from the routes.

@@ -115,15 +115,10 @@ impl Storage {
     /// If a query fails.
     pub async fn mails(&self, config: &Config, clock: &Clock) -> Result<Mails, StartError> {
         match self.app_secret(config).await {
-            Ok(secret) => Ok(Mails::new(self.mails_are_on(config), &secret, clock.clone())),
-            Err(StartError::NoSecret) => Ok(Mails::new(false, &AppSecret::generate(), clock.clone())),
+            Ok(secret) => Ok(Mails::new(super::mail_delivery(config)?, &secret, clock.clone())),
+            Err(StartError::NoSecret) => Ok(Mails::new(None, &AppSecret::generate(), clock.clone())),
             Err(error) => Err(error),
         }
-    }
-
-    /// Whether it is the private Postgres.
-    pub fn is_private(&self) -> bool {
-        self.private.is_some()
     }
 
     /// The URL of the private Postgres, for inspection by the operator.

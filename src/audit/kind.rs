@@ -57,6 +57,7 @@ kinds! {
     RoleRemoved: "role_removed", "An operator removed a role from a user.";
     ClientCreated: "client_created", "An operator registered a client.";
     ClientDeleted: "client_deleted", "An operator deleted a client.";
+    MailFailed: "mail_failed", "A mail was given up: the server refused it for good, or it could not be sent before it expired.";
     KeyRotated: "key_rotated", "A new key signs access tokens from now on.";
     KeyRetired: "key_retired", "An operator retired a key: tokens that it has signed are rejected.";
     KeysReset: "keys_reset", "An operator replaced all keys: all tokens signed so far are rejected.";

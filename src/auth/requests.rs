@@ -195,7 +195,10 @@ mod tests {
             (json!({"challenge": "dac_…"}), &["/code"]),
             (json!({"code": "12345678"}), &["/challenge"]),
             (json!({"challenge": "dac_…", "code": "1", "username": "ada"}), &["/username"]),
-            (json!({"username": "ada", "password": "…", "code": "1"}), &["/challenge", "/username", "/password"]),
+            (
+                json!({"username": "ada", "password": "…", "code": "1"}),
+                &["/challenge", "/username", "/password"],
+            ),
         ] {
             assert_eq!(pointers(body.clone()), wrong, "{body}");
         }

@@ -132,7 +132,10 @@ impl Challenges {
     ///
     /// # Panics
     /// When the system's random number generator fails.
-    #[expect(clippy::expect_used, reason = "no secret can be made without randomness, whatever the caller did")]
+    #[expect(
+        clippy::expect_used,
+        reason = "no secret can be made without randomness, whatever the caller did"
+    )]
     pub async fn mail_code(
         &self,
         new: NewChallenge<'_>,

@@ -1,6 +1,6 @@
 //! `keys`: lists, rotates, retires and resets the signing keys, while nodes are running.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
 use crate::app::Storage;
@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
 use crate::jwt::{Keys, ListedKey, Rotated};
 
+use super::output::to_seconds;
 use super::{Failure, print_line};
 
 #[derive(Subcommand)]
@@ -74,7 +75,7 @@ fn describe(rotated: &Rotated) -> String {
     let Rotated { active, next, superseded, unknown_until } = rotated;
     let mut text = format!("active: {active}\nnext: {next}\nverifying: {superseded}");
     if let Some(until) = unknown_until {
-        let until = time(*until);
+        let until = to_seconds(*until);
         text.push_str(&format!(
             "\nThe active key was published only recently: services with a cached jwks.json may not know it until {until}."
         ));
@@ -92,14 +93,10 @@ async fn list(keys: &Keys) -> Result<String, Failure> {
     let mut lines = vec![row(header)];
     for key in keys.list().await? {
         let ListedKey { kid, algorithm, state, created_at, activated_at, superseded_at, verify_until } = key;
-        let date = |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), time);
+        let date = |at: Option<DateTime<Utc>>| at.map_or_else(|| "-".to_owned(), to_seconds);
         let dates = [Some(created_at), activated_at, superseded_at, verify_until].map(date);
         let [published, active, superseded, until] = dates.each_ref().map(String::as_str);
         lines.push(row([&kid, &algorithm, state.as_str(), published, active, superseded, until]));
     }
     Ok(lines.join("\n"))
-}
-
-fn time(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod health;
 mod import;
 mod keys;
+mod mail;
 mod manual;
 mod output;
 mod serve;
@@ -76,6 +77,9 @@ enum WithSettings {
     /// Manage the signing keys of access tokens
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Send a test mail, and list those that wait to be sent
+    #[command(subcommand)]
+    Mail(mail::MailCommand),
     /// Show the audit trail: who signed in, from where, in which mode, and so on
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -120,6 +124,7 @@ async fn with_settings(command: WithSettings, config: Config) -> Result<(), Fail
         WithSettings::Hash(command) => calibrate::run(command, &config).await,
         WithSettings::Client(command) => clients::manage(command, &config).await,
         WithSettings::Keys(command) => keys::manage(command, &config).await,
+        WithSettings::Mail(command) => mail::manage(command, &config).await,
         WithSettings::Audit(command) => audit::manage(command, &config).await,
         WithSettings::Compare(command) => compare::manage(command, &config).await,
     }

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use rustix::fs::fstat;
 
 use super::Failure;
@@ -31,4 +32,9 @@ pub(super) fn is_broken_pipe(failure: &Failure) -> bool {
 pub(super) fn is_dev_null() -> bool {
     let Ok(null) = std::fs::metadata("/dev/null") else { return false };
     fstat(io::stdout()).is_ok_and(|found| found.st_rdev == null.rdev())
+}
+
+/// A time as RFC 3339, to the second.
+pub(super) fn to_seconds(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

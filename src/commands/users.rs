@@ -115,7 +115,13 @@ async fn create(
     user: CreateUserArgs,
     password: SecretString,
 ) -> Result<String, Failure> {
-    let new = RegistrationInput { username: user.username, email: user.email, password, admin: user.admin, language: Language::default() };
+    let new = RegistrationInput {
+        username: user.username,
+        email: user.email,
+        password,
+        admin: user.admin,
+        language: Language::default(),
+    };
     let user = accounts.create(&new, &Actor::OPERATOR).await.map_err(|error| describe(&error))?;
     Ok(format!("user_id: {}\nusername: {}\nroles: {}", user.id, user.username, user.roles.join(", ")))
 }

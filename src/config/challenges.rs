@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::mail::MailConfig;
 use super::reader::Reader;
 
 /// Settings of challenges.
@@ -11,7 +12,7 @@ pub struct ChallengeConfig {
     pub ttl: Duration,
     /// `EMAIL_SIGN_IN`: whether a code by mail is a first factor.
     pub email_sign_in: bool,
-    /// `REGISTRATION`.
+    /// `REGISTRATION`; by default `verified` with `SMTP_URL`.
     pub registration: RegistrationPolicy,
 }
 
@@ -27,13 +28,15 @@ pub enum RegistrationPolicy {
 }
 
 impl ChallengeConfig {
-    pub(super) fn read<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>) -> Self {
+    pub(super) fn read<V: Fn(&str) -> Option<String>>(reader: &mut Reader<V>, mail: &MailConfig) -> Self {
         use RegistrationPolicy::{Closed, Open, Verified};
+        let open = ("open", Open);
+        let verified = ("verified", Verified);
+        let (default, other) = if mail.smtp.is_some() { (verified, open) } else { (open, verified) };
         Self {
             ttl: reader.duration("CHALLENGE_TTL", "10m"),
             email_sign_in: reader.choice("EMAIL_SIGN_IN", [("off", false), ("on", true)]),
-            registration: reader
-                .choice("REGISTRATION", [("open", Open), ("verified", Verified), ("closed", Closed)]),
+            registration: reader.choice("REGISTRATION", [default, other, ("closed", Closed)]),
         }
     }
 }

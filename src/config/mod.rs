@@ -5,6 +5,7 @@ mod dotenv;
 mod jwt;
 mod lifetimes;
 mod listen;
+mod mail;
 mod opentelemetry;
 mod origin;
 mod parse;
@@ -31,8 +32,9 @@ pub use self::challenges::{ChallengeConfig, RegistrationPolicy};
 pub use self::jwt::{JwtAlgorithm, JwtConfig, KeyFile};
 pub use self::lifetimes::{IdleAndAbsolute, Lifetimes};
 pub use self::listen::Listen;
+pub use self::mail::{MailConfig, SmtpConfig, SmtpCredentials, SmtpSecurity};
 pub use self::passwords::PasswordConfig;
-pub use self::public_url::OWN_PATHS;
+pub use self::public_url::{OWN_PATHS, is_loopback};
 use self::unknown_settings::GivenSettings;
 
 /// All settings. `Debug` does not print their secrets.
@@ -75,6 +77,8 @@ pub struct Config {
     pub passwords: PasswordConfig,
     /// Rate limits per client network.
     pub limits: RateLimits,
+    /// Settings of mails.
+    pub mail: MailConfig,
     /// `STEP_UP_MAX_AGE`: how long a login counts as fresh after its last authentication.
     pub step_up_max_age: Duration,
     /// Settings of challenges and registration.
@@ -165,7 +169,7 @@ pub struct RateLimits {
     pub register: RateLimit,
     /// `REFRESH_LIMIT`: renewals, in both modes.
     pub refresh: RateLimit,
-    /// `MAIL_LIMIT`: challenges by mail.
+    /// `MAIL_LIMIT`: challenges that send a mail.
     pub mail: RateLimit,
 }
 
@@ -299,6 +303,7 @@ mod tests {
         let settings = [
             ("APP_SECRET", "a secret of thirty-two bytes, at least"),
             ("DATABASE_URL", "postgres://me:hunter2@localhost/db"),
+            ("SMTP_URL", "smtps://me:hunter2@localhost"),
         ];
         let value =
             |name: &str| settings.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string());

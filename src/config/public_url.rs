@@ -1,6 +1,8 @@
 //! Parses `PUBLIC_URL`: an origin, optionally with a path under which a proxy exposes the service.
 
-use url::Url;
+use std::net::IpAddr;
+
+use url::{Host, Url};
 
 /// First segments of the service's own paths. PUBLIC_URL's path can't begin with one of them, since requests arrive
 /// with and without that path, and would be ambiguous.
@@ -54,6 +56,15 @@ pub(super) fn is_plain(url: &Url) -> bool {
 fn is_segment(segment: &str) -> bool {
     let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
     !segment.is_empty() && segment.bytes().all(is_unreserved)
+}
+
+/// Whether the host is this machine, by its name or address alone.
+pub fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => name.as_ref() == "localhost" || name.as_ref().ends_with(".localhost"),
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => IpAddr::from(*address).to_canonical().is_loopback(),
+    }
 }
 
 #[cfg(test)]

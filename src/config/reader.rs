@@ -12,9 +12,9 @@ use url::{Host, Url};
 use super::parse;
 use super::source::SettingValues;
 use super::{
-    ChallengeConfig, Config, DirectoryConfig, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
-    Listen, LogConfig, LogFormat, PasswordConfig, RateLimit, RateLimits, SessionLookup, StaleTokenPolicy,
-    origin, public_url,
+    ChallengeConfig, Config, DirectoryConfig, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation,
+    KeyFile, Lifetimes, Listen, LogConfig, LogFormat, MailConfig, PasswordConfig, RateLimit, RateLimits,
+    SessionLookup, StaleTokenPolicy, origin, public_url,
 };
 use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{DirectUrl, check_url};
@@ -24,13 +24,14 @@ const DATA_FOLDER: &str = ".data";
 
 const A_TIME: &str = "a time such as 30s, 15m, 24h or 14d, of 3650d at most";
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-
 /// Minimum rotation period: twice as long as clients cache `jwks.json`.
 const MIN_ROTATION: Duration = Duration::from_secs(10 * 60);
 
 const DEFAULT_LISTEN: Listen = Listen::Address(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080));
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
 const DEFAULT_CLIENT_ID: &str = "dualauth";
 
@@ -64,6 +65,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn config(&mut self) -> Config {
+        let mail = MailConfig::read(self);
         let config = Config {
             database_url: self.database_url("DATABASE_URL"),
             database_direct_url: self.direct_url(),
@@ -84,7 +86,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             passwords: self.passwords(),
             limits: self.limits(),
             step_up_max_age: self.duration("STEP_UP_MAX_AGE", "10m"),
-            challenges: ChallengeConfig::read(self),
+            challenges: ChallengeConfig::read(self, &mail),
+            mail,
             audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
             traces: self.traces(),

@@ -8,7 +8,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::{Url, form_urlencoded};
 
-use super::machine_roots::machine_roots;
+use crate::machine_roots::{RootsError, machine_roots};
 
 /// Why a connection string is invalid. The messages contain no secrets.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ pub enum UrlError {
         /// The valid values.
         expected: &'static str,
     },
-    /// A file that a parameter names, or the system's trusted certificates, can't be read.
+    /// A file that a parameter names can't be read.
     #[error("{name} can't be read: {error}")]
     File {
         /// The parameter and the file.
@@ -49,6 +49,9 @@ pub enum UrlError {
         /// The cause.
         error: io::Error,
     },
+    /// The trusted certificates of this machine can't be read.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     /// sqlx rejects the options.
     #[error(transparent)]
     Options(#[from] sqlx::Error),

@@ -7,7 +7,6 @@ mod endpoints;
 mod error;
 mod generated_app_secret;
 mod io_runtime;
-mod machine_roots;
 mod migrations;
 mod open;
 mod pool;

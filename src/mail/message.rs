@@ -93,6 +93,58 @@ pub enum Message {
         /// When.
         at: DateTime<Utc>,
     },
+    /// An operator tries out whether mails arrive.
+    Test,
+}
+
+impl Message {
+    /// Its name, as it is serialized, and as its templates are called.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::SignInCode(_) => "sign_in_code",
+            Self::ResetPasswordCode(_) => "reset_password_code",
+            Self::VerifyEmailCode(_) => "verify_email_code",
+            Self::RegistrationCode(_) => "registration_code",
+            Self::ResetWithoutPassword { .. } => "reset_without_password",
+            Self::RegistrationOfKnownAddress => "registration_of_known_address",
+            Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
+            Self::PasswordRemoved => "password_removed",
+            Self::EmailChanged => "email_changed",
+            Self::AddressProved => "address_proved",
+            Self::AccountUnlocked => "account_unlocked",
+            Self::AccountDisabled => "account_disabled",
+            Self::SignInFromNewNetwork { .. } => "sign_in_from_new_network",
+            Self::Test => "test",
+        }
+    }
+
+    /// One of each, with sample values.
+    pub(super) fn samples() -> Vec<Self> {
+        let code = || MailedCode { challenge: Uuid::nil(), code: "12345678".to_owned() };
+        let methods = vec![SignInMethod::Email, SignInMethod::Passkey, SignInMethod::Provider];
+        vec![
+            Self::SignInCode(code()),
+            Self::ResetPasswordCode(code()),
+            Self::VerifyEmailCode(code()),
+            Self::RegistrationCode(code()),
+            Self::ResetWithoutPassword { methods },
+            Self::RegistrationOfKnownAddress,
+            Self::PasswordChanged,
+            Self::PasswordReset,
+            Self::PasswordRemoved,
+            Self::EmailChanged,
+            Self::AddressProved,
+            Self::AccountUnlocked,
+            Self::AccountDisabled,
+            Self::SignInFromNewNetwork {
+                device: Some("Phone".to_owned()),
+                network: "192.0.2.0/24".to_owned(),
+                at: DateTime::UNIX_EPOCH,
+            },
+            Self::Test,
+        ]
+    }
 }
 
 /// A way to sign in, as a mail tells of it.
@@ -105,6 +157,17 @@ pub enum SignInMethod {
     Passkey,
     /// A provider, such as Google.
     Provider,
+}
+
+impl SignInMethod {
+    /// As it is serialized, and as templates name it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Passkey => "passkey",
+            Self::Provider => "provider",
+        }
+    }
 }
 
 /// A code with the id of its challenge, for the link.
@@ -125,6 +188,16 @@ impl fmt::Debug for MailedCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_message_is_serialized_by_its_name_and_reads_back() {
+        for message in Message::samples() {
+            let json = serde_json::to_value(&message).expect("plain data");
+            assert_eq!(json["message"], message.name());
+            let read: Message = serde_json::from_value(json).expect("what was written");
+            assert_eq!(read.name(), message.name());
+        }
+    }
 
     #[test]
     fn codes_are_not_printed() {

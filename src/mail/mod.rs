@@ -10,8 +10,20 @@
 //! with what [`Mails::seal`] and [`Mails::address_mac`] give, and without the condition for a notice. After its commit,
 //! [`Mails::wake_up`] has this node send it at once; without, a node finds it within seconds.
 
+mod delivery;
+mod folder;
+mod list;
 mod message;
+mod queue;
+mod render;
 mod seal;
+mod sender;
+mod smtp;
+mod templates;
+mod transport;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
@@ -20,8 +32,14 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
 
+pub use self::delivery::{Delivery, MailSetupError};
+pub use self::folder::{KeptMail, MailFolder};
+pub use self::list::{WaitingMail, waiting};
 pub use self::message::{Language, Mail, MailedCode, Message, SignInMethod};
+use self::queue::QueuedMail;
 use self::seal::ContentSealer;
+pub use self::sender::MailSender;
+pub use self::transport::DeliveryError;
 
 /// How long a notice is tried.
 const NOTICE_LIFETIME: chrono::Duration = chrono::Duration::hours(24);
@@ -40,11 +58,13 @@ pub struct Recipient {
 /// The mails of a node.
 #[derive(Debug)]
 pub struct Mails {
-    is_on: bool,
+    delivery: Option<Delivery>,
     sealer: ContentSealer,
     addresses: MacKey,
     clock: Clock,
     queued: Notify,
+    /// When the oldest mail in the queue was queued, at the last look.
+    oldest: Mutex<Option<DateTime<Utc>>>,
 }
 
 /// The columns of a row of the queue; `send_at` is `created_at`.
@@ -61,20 +81,21 @@ pub struct SealedMail {
 }
 
 impl Mails {
-    /// Mails sealed under this secret.
-    pub fn new(is_on: bool, secret: &AppSecret, clock: Clock) -> Self {
+    /// Mails sealed under this secret. `delivery`: how they are sent; `None`: they are off.
+    pub fn new(delivery: Option<Delivery>, secret: &AppSecret, clock: Clock) -> Self {
         Self {
-            is_on,
+            delivery,
             sealer: ContentSealer::new(secret),
             addresses: MacKey::derive(secret, "mail address"),
             clock,
             queued: Notify::new(),
+            oldest: Mutex::default(),
         }
     }
 
     /// Whether mails can be sent. If not, routes that need one are 503 `unavailable`.
     pub fn is_on(&self) -> bool {
-        self.is_on
+        self.delivery.is_some()
     }
 
     /// Seals a mail for the queue.
@@ -95,7 +116,12 @@ impl Mails {
     pub fn seal_notice(&self, to: &Recipient, message: Message) -> Option<SealedMail> {
         let expires_at = self.clock.now() + NOTICE_LIFETIME;
         let mail = Mail { to: Some(to.address.clone()), language: to.language, message, expires_at };
-        self.is_on.then(|| self.seal(&mail))
+        self.is_on().then(|| self.seal(&mail))
+    }
+
+    /// `None` when it was sealed under another secret, or by a version that knows more messages.
+    fn open(&self, queued: &QueuedMail) -> Option<Mail> {
+        self.sealer.open(queued.id, &queued.content)
     }
 
     /// The key of the address in `mail_quotas`, whatever its letter case: a MAC of 32 bytes.
@@ -106,5 +132,20 @@ impl Mails {
     /// Has this node look for mails at once. To be called after the commit.
     pub fn wake_up(&self) {
         self.queued.notify_one();
+    }
+
+    /// The folder that mails are kept in, where they are not sent.
+    pub fn folder(&self) -> Option<&MailFolder> {
+        self.delivery.as_ref().and_then(Delivery::folder)
+    }
+
+    /// For how long the oldest mail in the queue has waited; zero when there is none.
+    pub fn oldest_age(&self) -> Duration {
+        let oldest = *self.oldest.lock().unwrap_or_else(PoisonError::into_inner);
+        oldest.and_then(|oldest| (self.clock.now() - oldest).to_std().ok()).unwrap_or_default()
+    }
+
+    fn set_oldest(&self, oldest: Option<DateTime<Utc>>) {
+        *self.oldest.lock().unwrap_or_else(PoisonError::into_inner) = oldest;
     }
 }

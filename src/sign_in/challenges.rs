@@ -54,7 +54,8 @@ impl SignIn {
     ) -> Result<Challenge, Problem> {
         self.check_fresh(identity).await?;
         let address = self.check_mail(address, client)?;
-        let challenge = self.email_code.challenge_address(identity.user_id, identity.login_id, address).await?;
+        let challenge =
+            self.email_code.challenge_address(identity.user_id, identity.login_id, address).await?;
         // The account's logins were revoked, but this node has not read that yet.
         challenge.ok_or_else(|| Problem::new(Code::NotAuthenticated, "The account was deleted."))
     }

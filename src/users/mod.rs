@@ -24,7 +24,7 @@ pub use self::passwords::{
     calibration,
 };
 pub use self::pending_registration::{CompletedRegistration, PendingRegistration, PreparedRegistration};
-pub use self::store::{find_recipient, is_email_taken};
+pub use self::store::{find_by_name, find_recipient, is_email_taken};
 pub use self::validation::{Field, Invalid, check_email, check_password, check_role};
 
 /// The role of every new user.

@@ -55,8 +55,7 @@ impl Accounts {
         if !invalid.is_empty() {
             return Err(RegisterError::Invalid(invalid));
         }
-        let (is_username_taken, owner) =
-            find_taken(&self.pool, new.username.as_deref(), &new.email).await?;
+        let (is_username_taken, owner) = find_taken(&self.pool, new.username.as_deref(), &new.email).await?;
         if is_username_taken {
             return Err(RegisterError::UsernameTaken);
         }

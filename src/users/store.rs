@@ -106,7 +106,10 @@ pub(super) async fn first_free(
 }
 
 /// Finds a user by username or email. Usernames have no `@`, so only one of them can match.
-pub(super) async fn find_by_name(pool: &ConnectionPool, name: &str) -> Result<Option<User>, DatabaseError> {
+///
+/// # Errors
+/// If the query fails.
+pub async fn find_by_name(pool: &ConnectionPool, name: &str) -> Result<Option<User>, DatabaseError> {
     let query = sqlx::query_as!(
         User,
         r#"select id, username, email, email_verified_at is not null as "email_verified!", roles, created_at

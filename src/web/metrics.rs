@@ -1,5 +1,7 @@
 //! `/metrics`: the node's counters, and gauges that are read at each scrape, in Prometheus' text format.
 
+use std::sync::Arc;
+
 use actix_web::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use actix_web::web::{self, Data};
 use actix_web::{HttpResponse, Resource};
@@ -10,6 +12,7 @@ use crate::database::{ConnectionPool, Pools};
 use crate::error::Problem;
 use crate::http::route_index;
 use crate::logins::Logins;
+use crate::mail::Mails;
 use crate::metrics::{Metrics, register};
 use crate::users::Accounts;
 use crate::version::{self, VERSION};
@@ -21,6 +24,7 @@ pub struct Scrape {
     logins: Logins,
     accounts: Accounts,
     trail: Trail,
+    mails: Arc<Mails>,
     pools: Pools,
 }
 
@@ -34,6 +38,7 @@ struct Gauges {
     password_queue: IntGaugeVec,
     argon2: IntCounter,
     refused: IntCounter,
+    oldest_mail: Gauge,
 }
 
 impl Gauges {
@@ -63,6 +68,13 @@ impl Gauges {
             audit_events: gauges("audit_events", events, &["state"])?,
             password_queue: gauges("password_attempts", attempts, &["state"])?,
             argon2: counter("argon2_computed_total", "The number of Argon2 computations.")?,
+            oldest_mail: register(
+                registry,
+                Gauge::new(
+                    "mail_oldest_seconds",
+                    "How long the oldest mail in the queue has waited. 0 when there is none.",
+                )?,
+            )?,
             refused: counter(
                 "password_attempts_refused_total",
                 "Attempts that were refused because the queue was full.",
@@ -81,6 +93,7 @@ impl Scrape {
         logins: Logins,
         accounts: Accounts,
         trail: Trail,
+        mails: Arc<Mails>,
         pools: Pools,
     ) -> prometheus::Result<Self> {
         let registry = metrics.registry();
@@ -91,7 +104,7 @@ impl Scrape {
         let build = build.const_label("version", VERSION).const_label("commit", version::commit());
         let built = IntGauge::with_opts(build)?;
         register(registry, built)?.set(1);
-        Ok(Self { gauges: Gauges::register_in(registry)?, metrics, logins, accounts, trail, pools })
+        Ok(Self { gauges: Gauges::register_in(registry)?, metrics, logins, accounts, trail, mails, pools })
     }
 
     /// All metrics in Prometheus' text format, version 0.0.4.
@@ -117,6 +130,7 @@ impl Scrape {
         let lost = i64::try_from(self.trail.lost()).unwrap_or(i64::MAX);
         self.gauges.audit_events.with_label_values(&["lost"]).set(lost);
         self.read_hashing();
+        self.gauges.oldest_mail.set(self.mails.oldest_age().as_secs_f64());
         self.gauges.directory_age.set(stats.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }
 

@@ -21,6 +21,7 @@ const LAYERS: [&[&str]; 13] = [
         "config",
         "crypto",
         "database",
+        "machine_roots",
         "rate_limits",
         "metrics",
         "shards",
@@ -33,20 +34,21 @@ const LAYERS: [&[&str]; 13] = [
 ];
 
 /// The exceptions, each with its reason.
-const WITHIN_A_LAYER: [(&str, &str); 13] = [
-    ("web", "oauth"),          // the API's document describes OAuth's errors as well
-    ("logins", "users"),       // a login has an owner
-    ("clients", "logins"),     // the feed tells of both
-    ("challenges", "mail"),    // a code goes by mail
-    ("database", "clock"),     // what it stores is dated
-    ("database", "crypto"),    // it keeps the secret when none is set
-    ("config", "crypto"),      // a setting is a secret
-    ("config", "database"),    // another says where that is
-    ("rate_limits", "config"), // how many there may be is a setting
-    ("rate_limits", "clock"),  // and counted in time
-    ("tokens", "crypto"),      // they are drawn and hashed
-    ("telemetry", "clock"),    // a line is dated
-    ("telemetry", "crypto"),   // a request's id is drawn
+const WITHIN_A_LAYER: [(&str, &str); 14] = [
+    ("web", "oauth"),              // the API's document describes OAuth's errors as well
+    ("logins", "users"),           // a login has an owner
+    ("clients", "logins"),         // the feed tells of both
+    ("challenges", "mail"),        // a code goes by mail
+    ("database", "clock"),         // what it stores is dated
+    ("database", "machine_roots"), // a server is known by its certificate
+    ("database", "crypto"),        // it keeps the secret when none is set
+    ("config", "crypto"),          // a setting is a secret
+    ("config", "database"),        // another says where that is
+    ("rate_limits", "config"),     // how many there may be is a setting
+    ("rate_limits", "clock"),      // and counted in time
+    ("tokens", "crypto"),          // they are drawn and hashed
+    ("telemetry", "clock"),        // a line is dated
+    ("telemetry", "crypto"),       // a request's id is drawn
 ];
 
 const TELEMETRY_READS_CONFIG: (&str, &str) = ("telemetry", "config");

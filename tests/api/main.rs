@@ -26,6 +26,7 @@ mod import;
 mod jwt_attacks;
 mod keys;
 mod layers;
+mod mail;
 mod nodes;
 mod oauth;
 mod openapi;

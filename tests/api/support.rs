@@ -4,6 +4,7 @@ pub mod client;
 pub mod cluster;
 pub mod collector;
 pub mod http;
+pub mod mail_server;
 pub mod people;
 pub mod postgres;
 pub mod program;

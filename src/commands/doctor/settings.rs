@@ -1,13 +1,12 @@
 //! Doctor: checks of the settings themselves.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use url::{Host, Url};
+use url::Url;
 
 use super::{Finding, origins};
-use crate::config::{Config, JwtRevocation, UnknownSetting, UnknownSettingReason};
+use crate::config::{Config, JwtRevocation, UnknownSetting, UnknownSettingReason, is_loopback};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -86,12 +85,7 @@ fn scheme(config: &Config) -> Option<Finding> {
 }
 
 pub(super) fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).to_canonical().is_loopback(),
-        None => false,
-    }
+    url.host().is_some_and(|host| is_loopback(&host))
 }
 
 /// Reports which other services may see or overwrite the cookies.

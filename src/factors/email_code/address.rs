@@ -4,9 +4,7 @@ use uuid::Uuid;
 
 use crate::audit::{Entry, Kind};
 use crate::auth::Identity;
-use crate::challenges::{
-    Challenge, ChallengeCode, ChallengeToken, ChallengedAccount, NewChallenge, Purpose,
-};
+use crate::challenges::{Challenge, ChallengeCode, ChallengeToken, ChallengedAccount, NewChallenge, Purpose};
 use crate::crypto::SecretBytes;
 use crate::database::DatabaseError;
 use crate::error::Problem;

@@ -9,8 +9,6 @@ mod store;
 
 use std::sync::Arc;
 
-use uuid::Uuid;
-
 use crate::audit::{Actor, Entry, Kind, Trail};
 use crate::challenges::{
     Challenge, ChallengeCode, ChallengeToken, ChallengedAccount, Challenges, HashedHalves, NewChallenge,
@@ -89,18 +87,7 @@ impl EmailCodeFactor {
         metrics: Metrics,
     ) -> Self {
         let unknown_address_key = MacKey::derive(secret, "addresses that nobody has");
-        Self {
-            pool,
-            challenges,
-            mails,
-            signs_in,
-            limit,
-            unknown_address_key,
-            clock,
-            logins,
-            trail,
-            metrics,
-        }
+        Self { pool, challenges, mails, signs_in, limit, unknown_address_key, clock, logins, trail, metrics }
     }
 
     /// Whether a code by mail is a first factor.
