@@ -45,7 +45,7 @@ fn site_header(path: &str) -> String {
         })
         .collect();
     format!(
-        "<header class=\"top\">\n  \
+        "<header class=\"site-header\">\n  \
          <p class=\"brand\"><img src=\"/playground/icon.svg\" alt=\"\" width=\"28\" height=\"28\"> dualauth</p>\n  \
          <nav aria-label=\"Pages\">\n    <ul>\n{links}    </ul>\n  </nav>\n</header>\n"
     )

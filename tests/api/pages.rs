@@ -1,4 +1,4 @@
-//! What people and machines look at: the pages, the document.
+//! The built-in pages and the OpenAPI document.
 
 use std::{collections::BTreeSet, fs::DirEntry, path::Path};
 
@@ -7,7 +7,7 @@ use dualauth::web::LastReport;
 use super::support::http::{Request, Response};
 use super::support::server::TestServer;
 
-/// What the playground is made of, as its pages and scripts name it.
+/// The files of the playground, except for the page itself.
 fn files_of_the_playground() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web/playground");
     let named = |entry: std::io::Result<DirEntry>| {
@@ -29,12 +29,12 @@ fn assert_served(response: &Response, content_type: &str) {
 }
 
 #[tokio::test]
-async fn a_bare_address_is_the_playground() {
+async fn the_root_path_is_the_playground() {
     let server = TestServer::start().await;
     let page = server.send(Request::get("/")).await.expect(200);
     assert_served(&page, "text/html; charset=utf-8");
     let policy = page.header("content-security-policy").expect("a policy");
-    assert!(policy.contains("require-trusted-types-for 'script'"), "no script makes markup: {policy}");
+    assert!(policy.contains("require-trusted-types-for 'script'"), "scripts can't insert markup: {policy}");
     for link in ["/compare", "/docs/", "/openapi.json"] {
         assert!(page.text().contains(&format!("href=\"{link}\"")), "{link}");
     }
@@ -43,12 +43,12 @@ async fn a_bare_address_is_the_playground() {
 }
 
 #[tokio::test]
-async fn every_file_of_the_playground_is_served_and_wanted() {
+async fn every_file_of_the_playground_is_served_and_referenced() {
     let server = TestServer::start().await;
     let page = server.send(Request::get("/")).await.expect(200).text();
     for file in files_of_the_playground() {
         let path = format!("/playground/{file}");
-        assert!(page.contains(&format!("\"{path}\"")), "the page does not ask for {file}");
+        assert!(page.contains(&format!("\"{path}\"")), "the page does not reference {file}");
         let response = server.send(Request::get(&path)).await.expect(200);
         let content_type = match file.rsplit_once('.').expect("an extension").1 {
             "js" => "text/javascript; charset=utf-8",

@@ -1,5 +1,5 @@
-//! The comparison page's table: the textbook's statements on sessions and JWTs, each with what was measured or can be tried
-//! live.
+//! The comparison page's table: the usual statements of tutorials about sessions and JWTs, each with a measurement or a live
+//! demonstration.
 
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ const ROWS: [TableRow; 9] = [
     },
     TableRow {
         aspect: "Scalability",
-        textbook: ["a look-up for every request; hard", "stateless; easy"],
+        textbook: ["a lookup for every request; hard", "stateless; easy"],
         measured: Some("scalability"),
         live: None,
     },
@@ -64,7 +64,7 @@ const ROWS: [TableRow; 9] = [
     },
     TableRow {
         aspect: "Payload",
-        textbook: ["small", "large, with every request"],
+        textbook: ["small", "large, sent with every request"],
         measured: Some("payload"),
         live: None,
     },
@@ -76,7 +76,7 @@ const ROWS: [TableRow; 9] = [
     },
     TableRow {
         aspect: "Logout",
-        textbook: ["deletes the session", "deletes the token on the client; a copy lives on"],
+        textbook: ["deletes the session", "deletes the token on the client; copies stay valid"],
         measured: Some("logout"),
         live: Some("logout"),
     },
@@ -105,8 +105,8 @@ pub(super) fn page(measured: &MeasuredCells, article: &str, mark: Option<&str>) 
     let rows: String = ROWS.iter().map(|row| table_row(row, measured)).collect();
     let mark = mark.map_or_else(String::new, |mark| {
         format!(
-            "<div class=\"report\"><p class=\"beware\"><strong>Warning.</strong> {mark} Run <code>dualauth compare --quick</code>, and load \
-             this page again.</p></div>\n"
+            "<div class=\"report\"><p class=\"beware\"><strong>Warning.</strong> {mark} Run <code>dualauth compare --quick</code>, and reload \
+             this page.</p></div>\n"
         )
     });
     let shell = SHELL.replace("<!-- mark -->", &mark).replace("<!-- rows -->", &rows);
@@ -120,7 +120,7 @@ fn table_row(row: &TableRow, measured: &MeasuredCells) -> String {
         .map(|(mode, sentences, textbook)| {
             let result = row.measured.map_or_else(String::new, |_| measured_cell(sentences, measured.from_outside));
             let live = row.live.map_or_else(String::new, |name| {
-                format!("<p class=\"live\" data-live=\"{name}\" data-mode=\"{mode}\">Seen live: press the button above.</p>")
+                format!("<p class=\"live\" data-live=\"{name}\" data-mode=\"{mode}\">Live: run the demonstration above.</p>")
             });
             format!("<td>{result}{live}<p class=\"textbook\">Textbook: {textbook}.</p></td>")
         });

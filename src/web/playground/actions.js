@@ -1,162 +1,162 @@
-// The actions on a credential. Each resolves to its outcome: a headline, the problem if there was one, and the credentials
-// that should be invalid afterwards.
+// The actions of the buttons. Each resolves to its outcome: a headline, the problem if there was one, and the credentials
+// that should have ended (`ending`), with the cause and the time of the response.
 
-import { overwrite } from "./cookies.js";
-import { milliseconds } from "./dom.js";
-import { exchange } from "./exchange.js";
-import { asAdministrator, withASlip } from "./jwt.js";
+import { tryOverwriteCookie } from "./cookies.js";
+import { formatMs } from "./dom.js";
+import { sendRequest } from "./http-client.js";
+import { withAdminRole, withChangedCharacter } from "./jwt.js";
 
 // Whether a response shows the effect of a request: not if there is none, nor on too many requests or a server error.
-const tells = ({ status }) => status !== 0 && status !== 429 && status < 500;
+const isConclusive = ({ status }) => status !== 0 && status !== 429 && status < 500;
 
-function refused(who, what, record) {
-  const { problem, requestId } = record;
-  return { headline: `${who}: ${tells(record) ? what : "no answer that tells what came of it."}`, problem, requestId };
+function failure(subject, text, exchange) {
+  const { problem, requestId } = exchange;
+  return { headline: `${subject}: ${isConclusive(exchange) ? text : "request failed."}`, problem, requestId };
 }
 
 export async function register({ username, email, password }) {
-  const record = await exchange({ method: "POST", path: "/session/register", body: { username, email, password } });
-  if (!record.isOk) return { ...refused("Registration", "refused.", record), isTaken: record.problem.code === "conflict" };
-  return { headline: `${record.json.username} has an account. That signs nobody in.` };
+  const exchange = await sendRequest({ method: "POST", path: "/session/register", body: { username, email, password } });
+  if (!exchange.isOk) return { ...failure("Registration", "rejected.", exchange), isConflict: exchange.problem.code === "conflict" };
+  return { headline: `Registered ${exchange.json.username}. Registration does not log in.` };
 }
 
-export async function signIn(slot, person) {
-  const record = await slot.signIn(person);
-  if (!record.isOk) return refused(slot.name, "not signed in.", record);
-  return { headline: `${slot.name}: ${slot.user.username} is signed in, in ${milliseconds(record.ms)}. Most of that is the password's hash.` };
+export async function logIn(credential, user) {
+  const exchange = await credential.logIn(user);
+  if (!exchange.isOk) return failure(credential.name, "login failed.", exchange);
+  return { headline: `${credential.name}: logged in as ${credential.user.username} in ${formatMs(exchange.durationMs)}, most of it for the password hash.` };
 }
 
-export async function profile(slot) {
-  const record = await slot.ask("GET", slot.profilePath);
-  const what = record.status === 401 ? `nobody is signed in, says ${slot.profilePath}.` : "the profile was not told.";
-  if (!record.isOk) return refused(slot.name, what, record);
-  return { headline: `${slot.name}: it is ${record.json.username}, says ${slot.profilePath}, after ${milliseconds(record.ms)}.` };
+export async function getProfile(credential) {
+  const exchange = await credential.send("GET", credential.profilePath);
+  const text = exchange.status === 401 ? `rejected by GET ${credential.profilePath}.` : "profile not returned.";
+  if (!exchange.isOk) return failure(credential.name, text, exchange);
+  return { headline: `${credential.name}: GET ${credential.profilePath} returned ${exchange.json.username} in ${formatMs(exchange.durationMs)}.` };
 }
 
-export async function writeData(slot) {
-  const visits = (slot.kept?.visits ?? 0) + 1;
-  const put = await slot.ask("PUT", "/session/data/visits", { body: visits });
-  if (!put.isOk) return refused(slot.name, "nothing was written.", put);
-  const all = await slot.ask("GET", "/session/data");
-  if (!all.isOk) return { ...refused(slot.name, "", all), headline: `${slot.name}: written, but not read back.` };
-  slot.kept = all.json;
-  return { headline: `${slot.name}: the server keeps visits = ${all.json.visits} with this session. It never travels.` };
+export async function writeSessionData(credential) {
+  const visits = (credential.sessionData?.visits ?? 0) + 1;
+  const write = await credential.send("PUT", "/session/data/visits", { body: visits });
+  if (!write.isOk) return failure(credential.name, "session data not written.", write);
+  const read = await credential.send("GET", "/session/data");
+  if (!read.isOk) return { ...failure(credential.name, "", read), headline: `${credential.name}: session data written, but not read back.` };
+  credential.sessionData = read.json;
+  return { headline: `${credential.name}: stored visits = ${read.json.visits} with the session on the server. The credential does not contain it.` };
 }
 
-export async function refresh(slot) {
-  const old = slot.token;
-  const record = await slot.refresh();
-  if (!record.isOk) return refused(slot.name, "not refreshed.", record);
-  if (slot.isCookie) return { headline: `${slot.name}: the browser has new cookies in the old ones' place. The login is the same.` };
-  const look = await slot.ask("GET", slot.profilePath, { headers: slot.headers("GET", { token: old }), note: "with the old token" });
-  return { headline: `${slot.name}: ${afterRefresh(slot, look)}` };
+export async function refresh(credential) {
+  const oldToken = credential.token;
+  const exchange = await credential.refresh();
+  if (!exchange.isOk) return failure(credential.name, "not refreshed.", exchange);
+  if (credential.isCookie) return { headline: `${credential.name}: refreshed. New cookies, same login.` };
+  const check = await credential.send("GET", credential.profilePath, { headers: credential.headers("GET", { token: oldToken }), note: "with the old token" });
+  return { headline: `${credential.name}: refreshed. ${describeRefresh(credential, check)}` };
 }
 
-// `look`: the response to a request with the old token.
-function afterRefresh(slot, look) {
-  if (look.isOk && slot.mode === "session") return "a new session id, the same login. The old one is good for a moment, since requests of other tabs may be under way with it.";
-  if (look.isOk) return "new tokens, the same login. The old access token is still good, until its exp or the login's end.";
-  if (look.status !== 401) return `a new token, the same login. Whether the old one is still good, no answer tells (${look.problem.code}).`;
-  return `a new token, the same login. The old one is good no more (${look.problem.code}).`;
+// `check`: a request with the old token.
+function describeRefresh(credential, check) {
+  if (check.isOk && credential.mode === "session") return "New session id, same login. The old id stays valid for a short grace period, for requests in flight.";
+  if (check.isOk) return "New tokens, same login. The old access token stays valid until it expires or the login ends.";
+  if (check.status !== 401) return `New token, same login. Could not check the old one (${check.problem.code}).`;
+  return `New token, same login. The old one is rejected (${check.problem.code}).`;
 }
 
-// Uses the refresh token again, as a thief would who has copied it, or a second tab by accident.
-export async function reuse(slot) {
-  const body = { refresh_token: slot.oldRefreshToken };
-  const record = await slot.ask("POST", "/jwt/refresh", { headers: {}, body, note: "with the old refresh token" });
-  if (record.isOk) {
-    const successor = record.json.refresh_token === slot.refreshToken ? "the same successor" : "another successor, which it should not be";
-    return { headline: `${slot.name}: accepted for a moment, since two tabs may refresh at once, and answered with ${successor}. Try again in half a minute.` };
+// Sends a refresh token that was used before, as an attacker with a stolen copy would, or a second tab at the same time.
+export async function reuseRefreshToken(credential) {
+  const body = { refresh_token: credential.usedRefreshToken };
+  const exchange = await credential.send("POST", "/jwt/refresh", { headers: {}, body, note: "with the old refresh token" });
+  if (exchange.isOk) {
+    const tokens = exchange.json.refresh_token === credential.refreshToken ? "the same new tokens" : "different tokens, which is a bug";
+    return { headline: `${credential.name}: accepted within the grace period for concurrent refreshes, with ${tokens}. Try again in 30 seconds.` };
   }
-  if (record.problem.code !== "refresh_token_reused") return refused(slot.name, "refused, and not because the token is an old one.", record);
+  if (exchange.problem.code !== "refresh_token_reused") return failure(credential.name, "rejected, but not because of the reuse.", exchange);
   return {
-    ...refused(slot.name, "refused. Who uses an old refresh token may have stolen it, so the login ends.", record),
-    doomed: [slot], by: "an old refresh token was used again", since: record.ended,
+    ...failure(credential.name, "rejected. Reuse of a refresh token may mean theft, so the server ended the login.", exchange),
+    ending: [credential], cause: "refresh token reused", since: exchange.receivedAt,
   };
 }
 
 // Sends a modified copy of the token.
-async function sendForged(slot, { token, mark }, what) {
-  const record = await slot.ask("GET", slot.profilePath, { headers: slot.headers("GET", { token }), note: what, mark });
-  if (record.isOk) return { headline: `${slot.name}: accepted, ${what}. It should not be!` };
-  return refused(slot.name, `refused, ${what}.`, record);
+async function sendForgedToken(credential, { token, highlight }, note) {
+  const exchange = await credential.send("GET", credential.profilePath, { headers: credential.headers("GET", { token }), note, highlight });
+  if (exchange.isOk) return { headline: `${credential.name}: accepted ${note}. This is a security bug!` };
+  return failure(credential.name, `rejected ${note}.`, exchange);
 }
 
-export const tamperWithClaims = (slot) => sendForged(slot, asAdministrator(slot.token), "with “admin” written into the roles");
+export const tamperWithClaims = (credential) => sendForgedToken(credential, withAdminRole(credential.token), "with the role “admin” in the claims");
 
-export const tamperWithToken = (slot) => sendForged(slot, withASlip(slot.token), "with one character changed");
+export const tamperWithToken = (credential) => sendForgedToken(credential, withChangedCharacter(credential.token), "with one character changed");
 
 // A script can neither read nor overwrite the cookie, so the attack to try is an unsafe request without the CSRF token.
-export async function tamperWithCookie(slot) {
-  const isWritten = overwrite(slot.mode);
-  const record = await slot.ask("POST", `/${slot.mode}/refresh`, { headers: {}, note: "without the CSRF token" });
-  const script = isWritten ? "a script has overwritten the cookie, which no browser should let it" : "the browser let no script overwrite the cookie";
-  if (record.isOk) {
-    slot.take(record);
-    return { headline: `${slot.name}: ${script}. But the server took a change without the CSRF token, which it should not!` };
+export async function tamperWithCookie(credential) {
+  const isOverwritten = tryOverwriteCookie(credential.mode);
+  const exchange = await credential.send("POST", `/${credential.mode}/refresh`, { headers: {}, note: "without the CSRF token" });
+  const script = isOverwritten ? "a script could overwrite the cookie, which is a browser bug" : "the browser did not let a script overwrite the cookie";
+  if (exchange.isOk) {
+    credential.store(exchange, "refresh");
+    return { headline: `${credential.name}: ${script}. But the server accepted a request without the CSRF token. This is a security bug!` };
   }
-  if (record.status === 401) slot.clearIfDead(record);
-  const server = record.problem.code === "csrf_failed" ? "and the server took no change without the CSRF token." : "and the server refused, but not for the CSRF token.";
-  return refused(slot.name, `${script}, ${server}`, record);
+  if (exchange.status === 401) credential.recordClearedCookies(exchange);
+  const server = exchange.problem.code === "csrf_failed" ? "the server rejected a request without the CSRF token." : "the server rejected the request for another reason.";
+  return failure(credential.name, `${script}, and ${server}`, exchange);
 }
 
-export async function signOut(slot) {
-  const record = await slot.leave(`/${slot.mode}/logout`);
-  if (!record.isOk) return refused(slot.name, whyNotSignedOut(slot, record), record);
-  return { headline: `${slot.name}: signed out.`, doomed: [slot], by: "signed out", since: record.ended };
+export async function logOut(credential) {
+  const exchange = await credential.logOut(`/${credential.mode}/logout`);
+  if (!exchange.isOk) return failure(credential.name, describeFailedLogout(credential, exchange), exchange);
+  return { headline: `${credential.name}: logged out.`, ending: [credential], cause: "logged out", since: exchange.receivedAt };
 }
 
-function whyNotSignedOut(slot, { status }) {
-  if (status !== 401) return "not signed out.";
-  return slot.isCookie ? "there was nothing to sign out of. Its cookie is cleared all the same." : "there was nothing to sign out of.";
+function describeFailedLogout(credential, { status }) {
+  if (status !== 401) return "not logged out.";
+  return credential.isCookie ? "was not logged in. The cookie is cleared anyway." : "was not logged in.";
 }
 
-// Signs in again, as if on another device, and ends the login from there.
-export async function revoke(slot, { username, password }) {
-  const note = "another device";
+// Logs in again, as if on another device, and revokes the credential's login from there.
+export async function revoke(credential, { username, password }) {
+  const note = "other device";
   const body = { username, password, transport: "bearer", device_name: note };
-  const other = slot.keep(await exchange({ method: "POST", path: "/jwt/login", body, note }));
-  if (!other.isOk) return refused("The other device", "not signed in.", other);
+  const other = credential.log(await sendRequest({ method: "POST", path: "/jwt/login", body, note }));
+  if (!other.isOk) return failure("Other device", "login failed.", other);
   const headers = { Authorization: `Bearer ${other.json.access_token}` };
-  const path = `/account/logins/${slot.login.id}`;
-  const record = slot.keep(await exchange({ method: "DELETE", path, headers, note }));
-  const afterwards = () => exchange({ method: "POST", path: "/jwt/logout", headers });
-  if (!record.isOk) return { ...refused(slot.name, "not revoked.", record), afterwards };
+  const path = `/account/logins/${credential.login.id}`;
+  const exchange = credential.log(await sendRequest({ method: "DELETE", path, headers, note }));
+  const cleanUp = () => sendRequest({ method: "POST", path: "/jwt/logout", headers });
+  if (!exchange.isOk) return { ...failure(credential.name, "not revoked.", exchange), cleanUp };
   return {
-    headline: `${slot.name}: revoked from another device.`,
-    doomed: [slot], by: "revoked from another device", since: record.ended, afterwards,
+    headline: `${credential.name}: revoked from another device.`,
+    ending: [credential], cause: "revoked from another device", since: exchange.receivedAt, cleanUp,
   };
 }
 
-export async function signOutEverywhere(slot, slots) {
-  const record = await slot.leave(`/${slot.mode}/logout-all`);
-  if (!record.isOk) return refused(slot.name, "nothing was signed out.", record);
-  const doomed = slots.filter((it) => it.user?.user_id === slot.user.user_id);
-  return { headline: "Signed out everywhere, in both modes.", doomed, by: "signed out everywhere", since: record.ended };
+export async function logOutEverywhere(credential, credentials) {
+  const exchange = await credential.logOut(`/${credential.mode}/logout-all`);
+  if (!exchange.isOk) return failure(credential.name, "not logged out everywhere.", exchange);
+  const ending = credentials.filter((it) => it.user?.user_id === credential.user.user_id);
+  return { headline: "Logged out everywhere, in both modes.", ending, cause: "logged out everywhere", since: exchange.receivedAt };
 }
 
-export async function changePassword(slot, slots, { current, wanted }) {
-  const body = { current_password: current, new_password: wanted };
-  const record = await slot.ask("POST", "/account/password", { body });
-  if (!record.isOk) return refused("The password", "still the old one.", record);
-  const doomed = slots.filter((it) => it !== slot && it.user?.user_id === slot.user.user_id);
+export async function changePassword(credential, credentials, { currentPassword, newPassword }) {
+  const body = { current_password: currentPassword, new_password: newPassword };
+  const exchange = await credential.send("POST", "/account/password", { body });
+  if (!exchange.isOk) return failure("Password", "not changed.", exchange);
+  const ending = credentials.filter((it) => it !== credential && it.user?.user_id === credential.user.user_id);
   return {
-    headline: `The password was changed by ${slot.name}, which stays. Every other login ends.`,
-    doomed, by: "the password was changed", since: record.ended, isChanged: true,
+    headline: `Password changed with the ${credential.name}, which stays logged in. All other logins were ended.`,
+    ending, cause: "password changed", since: exchange.receivedAt, isChanged: true,
   };
 }
 
-// Sends several credentials at once, and shows which one the server used.
-export async function precedence(slot, kind) {
-  const token = { bearer: slot?.token, bad: "no-such-token", none: null }[kind];
+// Sends the cookies and a Bearer token ("valid", "invalid" or "none"), and shows which credential the server used.
+export async function sendSeveralCredentials(credential, bearerToken) {
+  const token = { valid: credential?.token, invalid: "no-such-token", none: null }[bearerToken];
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const record = await exchange({ path: "/profile", headers, cookies: true });
-  if (!record.isOk) return { ...refused("The request", "refused.", record), record };
-  const { mode, transport } = record.json.auth;
-  return { headline: `The server went by ${NAMES[`${mode}-${transport}`]}.`, record };
+  const exchange = await sendRequest({ path: "/profile", headers, withCookies: true });
+  if (!exchange.isOk) return { ...failure("Request", "rejected.", exchange), exchange };
+  const { mode, transport } = exchange.json.auth;
+  return { headline: `The server used the ${USED_CREDENTIALS[`${mode}-${transport}`]}.`, exchange };
 }
 
-const NAMES = {
-  "session-cookie": "the cookie sessionid", "jwt-cookie": "the cookie access_token",
-  "session-bearer": "the session's Bearer token", "jwt-bearer": "the JWT by Bearer",
+const USED_CREDENTIALS = {
+  "session-cookie": "cookie sessionid", "jwt-cookie": "cookie access_token",
+  "session-bearer": "session Bearer token", "jwt-bearer": "JWT Bearer token",
 };

@@ -2,21 +2,21 @@
 
 import { el } from "./dom.js";
 
-let ahead = 0;
+let offsetMs = 0;
 
-// Sets the clock: the server's current time.
-export const setClock = (time) => {
-  ahead = Date.parse(time) - Date.now();
+export const setServerTime = (time) => {
+  offsetMs = Date.parse(time) - Date.now();
 };
 
-export const now = () => Date.now() + ahead;
+export const now = () => Date.now() + offsetMs;
 
 export const secondsUntil = (time) => Math.round((Date.parse(time) - now()) / 1000);
 
 const UNITS = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
 
-function inWords(seconds) {
-  if (seconds <= 0) return "over";
+// The two largest units, such as "14 min 59 s".
+function formatDuration(seconds) {
+  if (seconds <= 0) return "expired";
   const first = UNITS.findIndex(([, size]) => seconds >= size);
   const shown = UNITS.slice(first, first + 2);
   let rest = seconds;
@@ -31,22 +31,22 @@ function inWords(seconds) {
 
 // An element that counts down to a time, updated every second.
 export const countdown = (time) =>
-  el("time", { datetime: time, class: "countdown", title: atTime(time) }, inWords(secondsUntil(time)));
+  el("time", { datetime: time, class: "countdown", title: formatTime(time) }, formatDuration(secondsUntil(time)));
 
-export const atTime = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+export const formatTime = (time) => new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-// `onEnd` is called once for each time that has passed; it returns whether it could run now.
-export function startTicking(onEnd) {
-  const seen = new Set();
+// Calls `onExpiry` once for each countdown that reaches zero. It returns false if it could not run yet: then it is called again.
+export function startCountdowns(onExpiry) {
+  const handled = new Set();
   setInterval(() => {
-    const shown = [...document.querySelectorAll("time.countdown")];
-    shown.forEach(tick);
-    const ended = shown.map((element) => element.dateTime).filter((time) => secondsUntil(time) < 0 && !seen.has(time));
-    if (ended.length > 0 && onEnd()) ended.forEach((time) => seen.add(time));
+    const countdowns = [...document.querySelectorAll("time.countdown")];
+    countdowns.forEach(updateCountdown);
+    const expired = countdowns.map((element) => element.dateTime).filter((time) => secondsUntil(time) < 0 && !handled.has(time));
+    if (expired.length > 0 && onExpiry()) expired.forEach((time) => handled.add(time));
   }, 1000);
 }
 
-function tick(element) {
-  const text = inWords(secondsUntil(element.dateTime));
+function updateCountdown(element) {
+  const text = formatDuration(secondsUntil(element.dateTime));
   if (element.textContent !== text) element.textContent = text;
 }

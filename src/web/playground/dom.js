@@ -13,17 +13,16 @@ export function el(tag, attributes = {}, ...children) {
 
 export const code = (text) => el("code", {}, text);
 
-// A description list.
-export const definitions = (pairs) =>
-  el("dl", { class: "facts" }, pairs.map(([term, meaning]) => el("div", {}, el("dt", {}, term), el("dd", {}, meaning))));
+export const descriptionList = (pairs) =>
+  el("dl", { class: "facts" }, pairs.map(([term, description]) => el("div", {}, el("dt", {}, term), el("dd", {}, description))));
 
-// A button that stays focusable while it is unavailable, and then shows the reason when pressed.
-export function button(label, onPress, attributes = {}) {
+// To make it unavailable use `aria-disabled`: the button stays focusable, and shows the reason when pressed.
+export function button(label, onClick, attributes = {}) {
   const element = el("button", { type: "button", ...attributes }, label);
-  element.addEventListener("click", onPress);
+  element.addEventListener("click", onClick);
   return element;
 }
 
-export const milliseconds = (ms) => `${ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`;
+export const formatMs = (ms) => `${ms < 100 ? ms.toFixed(1) : Math.round(ms)} ms`;
 
-export const bytes = (text) => new TextEncoder().encode(text).length;
+export const byteLength = (text) => new TextEncoder().encode(text).length;

@@ -1,51 +1,56 @@
-// Access tokens: decoding, and modified copies for the attacks.
+// Access tokens: decoding, and modified copies for the tampering actions.
 
-export const HEADER = {
-  alg: "How it is signed.",
-  typ: "What it is: an access token, and nothing else that this server signs.",
-  kid: "Which key signed it.",
+export const HEADER_FIELDS = {
+  alg: "Signature algorithm.",
+  typ: "Token type: an access token (RFC 9068).",
+  kid: "Id of the signing key.",
 };
 
 export const CLAIMS = {
-  iss: "Who issued it.",
-  aud: "Whom it is for.",
-  sub: "The user.",
-  iat: "When it was signed.",
-  exp: "When it runs out. It says so itself, and nobody can change that without the key.",
-  jti: "Its own number.",
-  sid: "The login that it is a snapshot of. By this it can be revoked all the same.",
-  username: "The user's name when it was signed.",
-  roles: "What the user might do when it was signed.",
+  iss: "Issuer.",
+  aud: "Audience: who accepts the token.",
+  sub: "Subject: the user’s id.",
+  iat: "Issued at.",
+  exp: "Expires at. It can’t be changed without the signing key.",
+  jti: "Id of this token.",
+  sid: "Id of the login. When the login ends, this token is rejected too.",
+  auth_time: "When the user last authenticated.",
+  acr: "Authentication context class: how strong the authentication was.",
+  amr: "Authentication methods that were used, such as pwd (RFC 8176).",
+  username: "The username when the token was issued.",
+  roles: "The user’s roles when the token was issued.",
 };
 
-function read(part) {
+export const TIME_CLAIMS = ["iat", "exp", "auth_time"];
+
+function decodePart(part) {
   const binary = atob(part.replaceAll("-", "+").replaceAll("_", "/"));
   const octets = Uint8Array.from(binary, (letter) => letter.charCodeAt(0));
   return JSON.parse(new TextDecoder().decode(octets));
 }
 
-function write(value) {
+function encodePart(value) {
   const binary = String.fromCharCode(...new TextEncoder().encode(JSON.stringify(value)));
   return btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-export function decode(token) {
+export function decodeJwt(token) {
   const [header, claims, signature] = token.split(".");
-  return { header: read(header), claims: read(claims), signature };
+  return { header: decodePart(header), claims: decodePart(claims), signature };
 }
 
 // A copy of the token with the role `admin` in its claims, and the range that differs.
-export function asAdministrator(token) {
+export function withAdminRole(token) {
   const [header, claims, signature] = token.split(".");
-  const forged = write({ ...read(claims), roles: ["admin"] });
-  return { token: [header, forged, signature].join("."), mark: [header.length + 1, header.length + 1 + forged.length] };
+  const forged = encodePart({ ...decodePart(claims), roles: ["admin"] });
+  return { token: [header, forged, signature].join("."), highlight: [header.length + 1, header.length + 1 + forged.length] };
 }
 
 // A copy of the token with one character changed, in the middle of its signature or of the whole: the last character may
 // have bits that are ignored.
-export function withASlip(token) {
+export function withChangedCharacter(token) {
   const start = token.lastIndexOf(".") + 1;
-  const place = start + Math.floor((token.length - start) / 2);
-  const other = token[place] === "A" ? "B" : "A";
-  return { token: token.slice(0, place) + other + token.slice(place + 1), mark: [place, place + 1] };
+  const position = start + Math.floor((token.length - start) / 2);
+  const character = token[position] === "A" ? "B" : "A";
+  return { token: token.slice(0, position) + character + token.slice(position + 1), highlight: [position, position + 1] };
 }

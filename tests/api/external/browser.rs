@@ -1,4 +1,4 @@
-//! The pages in a real browser, used as people use them.
+//! The built-in pages in a real browser.
 
 mod axe;
 mod base_path;

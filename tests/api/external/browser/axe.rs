@@ -1,10 +1,10 @@
-//! axe-core, which looks for what keeps people from using a page: in both colour schemes, on a desktop and on phones.
+//! Accessibility checks with axe-core: in both colour schemes, on a desktop and on phones.
 
 use serde_json::{Value, json};
 
 use super::driver::{Browser, DESKTOP, PHONE, SCHEMES, SMALL_PHONE, Screen, installed};
 
-/// Asserts that nothing of the page as it is now is in anybody's way, and keeps pictures of it under this name.
+/// Asserts that the page in its current state is accessible and fits, and saves screenshots with this name.
 pub async fn inspect(browser: &Browser, name: &str) {
     for screen in [DESKTOP, PHONE, SMALL_PHONE] {
         for scheme in SCHEMES {
@@ -20,7 +20,7 @@ pub async fn inspect(browser: &Browser, name: &str) {
     browser.show_on(DESKTOP, SCHEMES[0]).await;
 }
 
-/// Asserts that nobody has to scroll sideways, and that the text is not made smaller for it.
+/// Asserts that the page does not scroll horizontally and is not zoomed out.
 async fn assert_fits(browser: &Browser, (name, width, ..): Screen) {
     let script = "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]";
     let widths = browser.run(script, vec![]).await;
@@ -40,7 +40,7 @@ async fn assert_accessible(browser: &Browser, what: &str) {
                 ({ id, help, nodes }) => ({ id, help, where: nodes.map(({ html, failureSummary }) => [html, failureSummary]) })) }),
             (error) => done({ error: String(error) }));";
     let found = browser.run_async(script, vec![]).await;
-    assert!(found["passes"].as_u64() > Some(10), "axe has looked at nothing: {found}");
+    assert!(found["passes"].as_u64() > Some(10), "axe has checked nothing: {found}");
     let none: Value = json!([]);
     assert_eq!(found["violations"], none, "{what}: {found:#}");
 }

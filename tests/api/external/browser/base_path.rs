@@ -17,15 +17,15 @@ async fn every_page_works_below_a_path() {
 
     browser.goto(&format!("{url}/")).await;
     browser.find("body[data-busy='false'] .card").await;
-    browser.click("#make-up").await;
-    for slot in ["session-cookie", "session-bearer", "jwt-cookie", "jwt-bearer"] {
-        browser.find(&format!("#{slot}[data-state='alive']")).await;
+    browser.click("#create-test-user").await;
+    for credential in ["session-cookie", "session-bearer", "jwt-cookie", "jwt-bearer"] {
+        browser.find(&format!("#{credential}[data-state='active']")).await;
     }
     browser.find("body[data-busy='false'] .card").await;
     let cookies = "return document.getElementById('jwt-cookie').textContent";
-    let told = browser.run(cookies, vec![]).await;
+    let shown = browser.run(cookies, vec![]).await;
     for word in ["staging_refresh_token=", "Path=/auth/jwt", "POST /auth/jwt/login"] {
-        assert!(told.as_str().is_some_and(|told| told.contains(word)), "no {word:?} in {told}");
+        assert!(shown.as_str().is_some_and(|shown| shown.contains(word)), "no {word:?} in {shown}");
     }
     browser.assert_quiet(&[]).await;
     browser.assert_within_its_policy().await;
@@ -41,10 +41,10 @@ async fn every_page_works_below_a_path() {
     browser.assert_within_its_policy().await;
 
     browser.goto(&format!("{url}/compare")).await;
-    browser.click("#show").await;
-    browser.find("[data-live='logout'][data-mode='jwt'][data-seen]").await;
-    browser.find("#show:not([aria-disabled])").await;
-    assert_eq!(browser.text("#outcome").await, "Done. The live cells are filled in.");
+    browser.click("#run-demo").await;
+    browser.find("[data-live='logout'][data-mode='jwt'][data-done]").await;
+    browser.find("#run-demo:not([aria-disabled])").await;
+    assert_eq!(browser.text("#demo-status").await, "Done. The live cells are filled in.");
     browser.assert_within_its_policy().await;
     browser.stop().await;
 }

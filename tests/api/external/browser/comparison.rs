@@ -1,28 +1,28 @@
-//! The comparison's page: what is measured is there, and what is seen live happens.
+//! The comparison page: it shows the measurements, and the live demonstrations work.
 
 use super::axe;
 use super::driver::Browser;
 
-/// What the browser logs when refusals are shown.
-const REFUSALS: [u16; 2] = [401, 403];
+/// The statuses of rejected requests, which the browser logs.
+const REJECTIONS: [u16; 2] = [401, 403];
 
-/// Looks at a page on which a run is shown, as a person does.
+/// Checks a page that shows a run.
 pub async fn look_at(address: std::net::SocketAddr) {
     let browser = Browser::start().await;
     browser.goto(&format!("http://{address}/compare")).await;
-    browser.find("#outcome").await;
+    browser.find("#demo-status").await;
     axe::inspect(&browser, "comparison").await;
     assert_eq!(browser.run("return document.querySelectorAll('.chart svg').length", vec![]).await, 4);
 
-    browser.click("#show").await;
-    browser.find(".live[data-mode='jwt'][data-live='logout'][data-seen]").await;
-    browser.find("#show:not([aria-disabled])").await;
-    assert_eq!(browser.text("#outcome").await, "Done. The live cells are filled in.");
+    browser.click("#run-demo").await;
+    browser.find(".live[data-mode='jwt'][data-live='logout'][data-done]").await;
+    browser.find("#run-demo:not([aria-disabled])").await;
+    assert_eq!(browser.text("#demo-status").await, "Done. The live cells are filled in.");
     for (cell, words) in [
-        ("expiry-session", "it moved on while it was used"),
-        ("expiry-jwt", "it stood still while it was used"),
-        ("use-session", "got 200, this browser with its cookie got 200"),
-        ("use-jwt", "got 200, this browser with its cookie got 200"),
+        ("expiry-session", "using it extended it"),
+        ("expiry-jwt", "using it did not extend it"),
+        ("use-session", "Bearer token returned 200, a request with the cookie returned 200"),
+        ("use-jwt", "Bearer token returned 200, a request with the cookie returned 200"),
         ("xss-session", "can’t read the cookie"),
         ("xss-jwt", "can’t read the cookie"),
         ("csrf-session", "403 csrf_failed, with it 200"),
@@ -34,11 +34,11 @@ pub async fn look_at(address: std::net::SocketAddr) {
         let text = browser.text(&format!("[data-live='{live}'][data-mode='{mode}']")).await;
         assert!(text.contains(words), "{cell}: {text}");
     }
-    // Who looked on is nobody, as before.
+    // The visitor is not logged in afterwards.
     let status = "return fetch('/profile').then((answer) => answer.status)";
     assert_eq!(browser.run(status, vec![]).await, 401);
     axe::inspect(&browser, "comparison-live").await;
-    browser.assert_quiet(&REFUSALS).await;
+    browser.assert_quiet(&REJECTIONS).await;
     browser.assert_within_its_policy().await;
     browser.stop().await;
 }

@@ -1,4 +1,4 @@
-//! A headless Chromium by WebDriver: where its page is looked at, pressed and typed into, and what it complains of.
+//! A headless Chromium, controlled by WebDriver: finding, clicking and typing, screenshots and the console log.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -19,15 +19,15 @@ use url::{ParseError, Url};
 /// How long the browser may take for one step, on a machine that has other things to do.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A screen: what it is called, its width, its height, and whether fingers touch it.
+/// A screen: its name, width and height in CSS pixels, and whether it is a touch screen.
 pub type Screen = (&'static str, u32, u32, bool);
 
 pub const DESKTOP: Screen = ("desktop", 1280, 900, false);
 pub const PHONE: Screen = ("phone", 390, 844, true);
-/// The narrowest that is about.
+/// The narrowest screen that is common.
 pub const SMALL_PHONE: Screen = ("small-phone", 360, 740, true);
 
-/// What people may have set their system to.
+/// The values of `prefers-color-scheme`.
 pub const SCHEMES: [&str; 2] = ["light", "dark"];
 
 pub struct Browser {
@@ -91,7 +91,7 @@ impl Browser {
         self.press(Locator::Css(css)).await;
     }
 
-    /// Clicks where it stands on the page, scrolled to the middle, clear of what floats at the edges.
+    /// Scrolls the element to the middle, so that sticky elements do not cover it, and clicks it.
     pub async fn press(&self, what: Locator<'_>) {
         let element = serde_json::to_value(self.locate(what).await).expect("an element");
         self.run("arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })", vec![element])
@@ -110,13 +110,13 @@ impl Browser {
         self.client.execute(script, arguments).await.unwrap_or_else(|error| panic!("{script:.200}: {error}"))
     }
 
-    /// Runs one that answers later, by its last argument.
+    /// Runs a script that calls its last argument with the result.
     pub async fn run_async(&self, script: &str, arguments: Vec<Value>) -> Value {
         let answer = self.client.execute_async(script, arguments).await;
         answer.unwrap_or_else(|error| panic!("{script:.200}: {error}"))
     }
 
-    /// Shows the page on this screen, to somebody who has set their system so.
+    /// Emulates this screen and colour scheme.
     pub async fn show_on(&self, (_, width, height, touched): Screen, scheme: &str) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": touched });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
@@ -127,7 +127,7 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
-    /// Keeps a picture of the whole page, and not only of what fits on the screen.
+    /// Saves a screenshot of the whole page, below the screen's edge as well.
     pub async fn keep_screenshot(&self, name: &str) {
         let size = &self.devtools("Page.getLayoutMetrics", json!({})).await["cssContentSize"];
         let clip = json!({ "x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1 });
@@ -139,7 +139,7 @@ impl Browser {
         std::fs::write(folder.join(name), png).expect("a file");
     }
 
-    /// Asserts that the page has asked for nothing that its policy refuses: nothing of it is missing.
+    /// Asserts that nothing violated the page's Content-Security-Policy.
     pub async fn assert_within_its_policy(&self) {
         let script = "const [done] = arguments;
             new ReportingObserver((reports) => done(reports.map((report) => report.body)),
@@ -148,8 +148,8 @@ impl Browser {
         assert_eq!(self.run_async(script, vec![]).await, json!([]));
     }
 
-    /// Asserts that the browser complained of nothing since it was asked last, but of answers with one of these
-    /// statuses: it logs every refusal, meant or not.
+    /// Asserts that the console log has no entries since the last call, except for responses with one of these statuses: the
+    /// browser logs every error status, expected or not.
     pub async fn assert_quiet(&self, expected: &[u16]) {
         let log = Extension { path: "se/log", body: json!({ "type": "browser" }) };
         let entries = self.client.issue_cmd(log).await.expect("a log");
@@ -162,7 +162,7 @@ impl Browser {
         }
     }
 
-    /// Every cookie that it holds, with its path and its attributes: also those that are not for the page's own path.
+    /// All cookies of the browser with their attributes, including those for other paths than the page's.
     pub async fn cookies(&self) -> Vec<Value> {
         let answer = self.devtools("Network.getAllCookies", json!({})).await;
         answer["cookies"].as_array().expect("a list").clone()
@@ -175,7 +175,7 @@ impl Browser {
     }
 }
 
-/// What ChromeDriver offers beside the standard.
+/// A ChromeDriver command beyond the WebDriver standard.
 struct Extension {
     path: &'static str,
     body: Value,
@@ -216,7 +216,7 @@ async fn start_driver() -> (Child, u16) {
     panic!("chromedriver did not start");
 }
 
-/// Where scripts/clients has put what npm has.
+/// The folder of an npm package that scripts/clients has installed.
 pub fn installed(package: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/node_modules").join(package)
 }

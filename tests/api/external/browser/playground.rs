@@ -1,4 +1,4 @@
-//! The playground: its tour by mouse and by keyboard, what it shows of what travels, and for whom.
+//! The playground: its actions by mouse and by keyboard, and what it shows of requests, cookies and tokens.
 
 use fantoccini::Locator;
 use fantoccini::key::Key;
@@ -10,13 +10,13 @@ use crate::support::http::Request;
 use crate::support::server::{TestServer, registration};
 use crate::support::{MINUTE, PASSWORD, text};
 
-const SLOTS: [&str; 4] = ["session-cookie", "session-bearer", "jwt-cookie", "jwt-bearer"];
+const CREDENTIALS: [&str; 4] = ["session-cookie", "session-bearer", "jwt-cookie", "jwt-bearer"];
 const BEARERS: [&str; 2] = ["session-bearer", "jwt-bearer"];
 
-/// What the browser logs of a tour that shows refusals.
-const REFUSALS: [u16; 2] = [401, 403];
+/// The statuses of rejected requests, which the browser logs.
+const REJECTIONS: [u16; 2] = [401, 403];
 
-/// The page, as a person uses it.
+/// The page, used as a person would.
 struct Playground {
     browser: Browser,
     server: TestServer,
@@ -31,11 +31,11 @@ impl Playground {
         page
     }
 
-    /// With somebody who is signed in in all four ways.
-    async fn with_somebody() -> Self {
+    /// With a test user who is logged in with all four credentials.
+    async fn logged_in() -> Self {
         let page = Self::open().await;
-        page.press("#make-up").await;
-        page.assert_alive(&SLOTS).await;
+        page.press("#create-test-user").await;
+        page.assert_active(&CREDENTIALS).await;
         page
     }
 
@@ -44,7 +44,7 @@ impl Playground {
         self.browser.stop().await;
     }
 
-    /// Waits until what was pressed is done with.
+    /// Waits until the current action is finished.
     async fn rest(&self) {
         self.browser.find("body[data-busy='false'] .card").await;
     }
@@ -54,59 +54,64 @@ impl Playground {
         self.rest().await;
     }
 
-    /// Presses one of a credential's buttons, and reads what came of it.
-    async fn act(&self, slot: &str, label: &str) -> String {
-        let button = format!("//article[@id='{slot}']//button[text()='{label}']");
+    /// Presses one of a credential's buttons, and returns the outcome.
+    async fn act(&self, credential: &str, label: &str) -> String {
+        let button = format!("//article[@id='{credential}']//button[text()='{label}']");
         self.browser.press(Locator::XPath(&button)).await;
         self.rest().await;
-        self.news().await
+        self.outcome().await
     }
 
-    async fn news(&self) -> String {
-        self.browser.text("#news").await
+    async fn outcome(&self) -> String {
+        self.browser.text("#outcome").await
     }
 
     #[track_caller]
-    fn news_is(news: &str, words: &[&str]) {
+    fn outcome_has(outcome: &str, words: &[&str]) {
         for word in words {
-            assert!(news.contains(word), "no {word:?} in {news:?}");
+            assert!(outcome.contains(word), "no {word:?} in {outcome:?}");
         }
     }
 
-    async fn state(&self, slot: &str) -> String {
-        let card = self.browser.find(&format!("#{slot}")).await;
+    async fn state(&self, credential: &str) -> String {
+        let card = self.browser.find(&format!("#{credential}")).await;
         card.attr("data-state").await.expect("an answer").expect("a state")
     }
 
-    /// Asserts that these are alive and no others, on their cards and on the board.
-    async fn assert_alive(&self, alive: &[&str]) {
-        for slot in SLOTS {
-            let expected = alive.contains(&slot);
-            assert_eq!(self.state(slot).await == "alive", expected, "{slot}: {}", self.news().await);
-            let pill = self.browser.text(&format!("#pills a[href='#{slot}']")).await;
-            assert_eq!(pill.contains("alive"), expected, "{pill}");
+    /// Asserts that these are active and no others, on their cards and in the status bar.
+    async fn assert_active(&self, active: &[&str]) {
+        for credential in CREDENTIALS {
+            let expected = active.contains(&credential);
+            assert_eq!(
+                self.state(credential).await == "active",
+                expected,
+                "{credential}: {}",
+                self.outcome().await
+            );
+            let entry = self.browser.text(&format!("#status-list a[href='#{credential}']")).await;
+            assert_eq!(entry.contains("active"), expected, "{entry}");
         }
     }
 
-    /// Asserts that this is dead, of this, with this answer, and that somebody took the time of it.
-    async fn assert_dead(&self, slot: &str, cause: &str, code: &str) {
-        let told = self.browser.text(&format!("#{slot} .state")).await;
-        let words = ["dead", cause, " ms after the answer", code];
-        assert!(words.iter().all(|word| told.contains(word)), "{slot}: {told}");
+    /// Asserts that this has ended, with this cause and this code, and that the delay was measured.
+    async fn assert_ended(&self, credential: &str, cause: &str, code: &str) {
+        let state = self.browser.text(&format!("#{credential} .state")).await;
+        let words = ["ended", cause, " ms after the response", code];
+        assert!(words.iter().all(|word| state.contains(word)), "{credential}: {state}");
     }
 
-    /// What is in a part of a card that folds out.
-    async fn unfolded(&self, slot: &str, title: &str) -> String {
-        let fold = format!("//article[@id='{slot}']//details[starts-with(summary, \"{title}\")]");
-        let fold = self.browser.locate(Locator::XPath(&fold)).await;
-        let element = serde_json::to_value(fold).expect("an element");
+    /// The text of a card's expandable details.
+    async fn expanded(&self, credential: &str, title: &str) -> String {
+        let details = format!("//article[@id='{credential}']//details[starts-with(summary, \"{title}\")]");
+        let details = self.browser.locate(Locator::XPath(&details)).await;
+        let element = serde_json::to_value(details).expect("an element");
         let script =
             "for (const it of [arguments[0], ...arguments[0].querySelectorAll('details')]) it.open = true;
             return arguments[0].innerText;";
         text(&self.browser.run(script, vec![element]).await).to_owned()
     }
 
-    async fn fold_all(&self) {
+    async fn collapse_all(&self) {
         let script = "document.querySelectorAll('details').forEach((it) => { it.open = false; })";
         self.browser.run(script, vec![]).await;
     }
@@ -119,135 +124,147 @@ impl Playground {
 }
 
 #[tokio::test]
-async fn the_whole_tour_in_a_browser() {
+async fn every_action_of_the_playground_works_in_a_browser() {
     let page = Playground::open().await;
-    assert_eq!(page.browser.client.title().await.expect("one"), "dualauth: sessions and JWTs, side by side");
-    page.assert_alive(&[]).await;
-    // Nothing was asked that nobody wanted to know.
+    assert_eq!(
+        page.browser.client.title().await.expect("one"),
+        "dualauth playground: sessions and JWTs side by side"
+    );
+    page.assert_active(&[]).await;
+    // No request was rejected.
     page.browser.assert_quiet(&[]).await;
     axe::inspect(&page.browser, "playground-1-empty").await;
 
-    page.press("#make-up").await;
-    Playground::news_is(&page.news().await, &["is signed in four ways"]);
-    page.assert_alive(&SLOTS).await;
+    page.press("#create-test-user").await;
+    Playground::outcome_has(&page.outcome().await, &["is logged in four ways"]);
+    page.assert_active(&CREDENTIALS).await;
     assert_eq!(page.live_logins().await, 4);
     let username =
         page.browser.find("#username").await.prop("value").await.expect("an answer").expect("a name");
 
-    for slot in SLOTS {
-        Playground::news_is(
-            &page.act(slot, "Ask for the profile").await,
-            &[&format!("it is {username}"), " ms"],
+    for credential in CREDENTIALS {
+        Playground::outcome_has(
+            &page.act(credential, "Get profile").await,
+            &[&format!("returned {username}"), " ms"],
         );
     }
-    for slot in ["session-cookie", "session-bearer"] {
-        page.act(slot, "Write session data").await;
-        Playground::news_is(&page.act(slot, "Write session data").await, &["keeps visits = 2"]);
+    for credential in ["session-cookie", "session-bearer"] {
+        page.act(credential, "Write session data").await;
+        Playground::outcome_has(&page.act(credential, "Write session data").await, &["stored visits = 2"]);
     }
-    for slot in SLOTS {
-        Playground::news_is(&page.act(slot, "Refresh").await, &["the same"]);
+    for credential in CREDENTIALS {
+        Playground::outcome_has(&page.act(credential, "Refresh").await, &["same login"]);
     }
-    page.assert_alive(&SLOTS).await;
-    let news = page.act("session-bearer", "Refresh").await;
-    Playground::news_is(&news, &["The old one is good for a moment"]);
-    let news = page.act("jwt-bearer", "Refresh").await;
-    Playground::news_is(&news, &["The old access token is still good"]);
-    axe::inspect(&page.browser, "playground-2-signed-in").await;
-    for (slot, title) in [
-        ("session-cookie", "Set-Cookie"),
-        ("session-bearer", "Requests and answers"),
-        ("jwt-cookie", "The server's record"),
-        ("jwt-bearer", "The token"),
+    page.assert_active(&CREDENTIALS).await;
+    let outcome = page.act("session-bearer", "Refresh").await;
+    Playground::outcome_has(&outcome, &["The old id stays valid for a short grace period"]);
+    let outcome = page.act("jwt-bearer", "Refresh").await;
+    Playground::outcome_has(&outcome, &["The old access token stays valid"]);
+    axe::inspect(&page.browser, "playground-2-logged-in").await;
+    for (credential, title) in [
+        ("session-cookie", "Set-Cookie headers"),
+        ("session-bearer", "Requests and responses"),
+        ("jwt-cookie", "Login record on the server"),
+        ("jwt-bearer", "Decoded token"),
     ] {
-        page.unfolded(slot, title).await;
+        page.expanded(credential, title).await;
     }
-    axe::inspect(&page.browser, "playground-3-unfolded").await;
+    axe::inspect(&page.browser, "playground-3-expanded").await;
 
-    page.assert_tampering_is_refused().await;
+    page.assert_tampering_is_rejected().await;
     page.assert_revocation_is_shown().await;
-    page.assert_a_new_password_leaves_one().await;
+    page.assert_a_new_password_ends_other_logins().await;
 
-    Playground::news_is(
-        &page.act("session-bearer", "Sign out").await,
-        &["signed out", "Dead: Session by Bearer after"],
+    Playground::outcome_has(
+        &page.act("session-bearer", "Log out").await,
+        &["logged out", "Ended: Session Bearer token after"],
     );
-    page.assert_alive(&[]).await;
-    page.assert_dead("session-bearer", "signed out", "session_expired").await;
-    page.fold_all().await;
-    axe::inspect(&page.browser, "playground-4-dead").await;
+    page.assert_active(&[]).await;
+    page.assert_ended("session-bearer", "logged out", "session_expired").await;
+    page.collapse_all().await;
+    axe::inspect(&page.browser, "playground-4-ended").await;
 
-    // The page has kept the new password.
-    page.press("#sign-in-all").await;
-    page.assert_alive(&SLOTS).await;
-    page.press("#sign-out-everywhere").await;
-    for (slot, code) in
-        SLOTS.iter().zip(["session_expired", "session_expired", "token_revoked", "token_revoked"])
+    // The form has the new password.
+    page.press("#log-in-all").await;
+    page.assert_active(&CREDENTIALS).await;
+    page.press("#log-out-everywhere").await;
+    for (credential, code) in
+        CREDENTIALS.iter().zip(["session_expired", "session_expired", "token_revoked", "token_revoked"])
     {
-        page.assert_dead(slot, "signed out everywhere", code).await;
+        page.assert_ended(credential, "logged out everywhere", code).await;
     }
 
-    page.press("#start-over").await;
-    for slot in SLOTS {
-        assert_eq!(page.state(slot).await, "none");
+    page.press("#reset-all").await;
+    for credential in CREDENTIALS {
+        assert_eq!(page.state(credential).await, "none");
     }
-    assert_eq!(page.live_logins().await, 0, "the other device signed out, too");
+    assert_eq!(page.live_logins().await, 0, "the other device was logged out, too");
     assert_eq!(page.browser.cookies().await, Vec::<Value>::new());
-    page.browser.assert_quiet(&REFUSALS).await;
+    page.browser.assert_quiet(&REJECTIONS).await;
     page.close().await;
 }
 
 impl Playground {
-    async fn assert_tampering_is_refused(&self) {
-        for (slot, label) in [
-            ("session-bearer", "Tamper with the token"),
-            ("jwt-bearer", "Tamper with the token"),
-            ("jwt-bearer", "Tamper with the claims"),
+    async fn assert_tampering_is_rejected(&self) {
+        for (credential, label) in [
+            ("session-bearer", "Tamper with token"),
+            ("jwt-bearer", "Tamper with token"),
+            ("jwt-bearer", "Tamper with claims"),
         ] {
-            let news = self.act(slot, label).await;
-            Self::news_is(&news, &["refused", "Invalid token", "invalid_token", "Request "]);
-            let shown = self.unfolded(slot, "Requests and answers").await;
+            let outcome = self.act(credential, label).await;
+            Self::outcome_has(&outcome, &["rejected", "Invalid token", "invalid_token", "Request "]);
+            let shown = self.expanded(credential, "Requests and responses").await;
             assert!(shown.contains("401 Unauthorized"), "{shown}");
-            assert!(self.browser.has(&format!("#{slot} mark")).await, "what was changed is marked");
+            assert!(
+                self.browser.has(&format!("#{credential} mark")).await,
+                "the changed part is highlighted"
+            );
         }
-        for slot in ["session-cookie", "jwt-cookie"] {
-            let news = self.act(slot, "Tamper").await;
-            Self::news_is(&news, &["let no script overwrite the cookie", "csrf_failed", "Request "]);
+        for credential in ["session-cookie", "jwt-cookie"] {
+            let outcome = self.act(credential, "Tamper with cookie").await;
+            Self::outcome_has(
+                &outcome,
+                &["did not let a script overwrite the cookie", "csrf_failed", "Request "],
+            );
         }
-        self.assert_alive(&SLOTS).await;
+        self.assert_active(&CREDENTIALS).await;
     }
 
     async fn assert_revocation_is_shown(&self) {
-        for (slot, code) in [("jwt-bearer", "token_revoked"), ("session-cookie", "session_expired")] {
+        for (credential, code) in [("jwt-bearer", "token_revoked"), ("session-cookie", "session_expired")] {
             let before = self.live_logins().await;
-            let news = self.act(slot, "Revoke from another device").await;
-            Self::news_is(&news, &["revoked from another device", "Dead: ", "Alive: "]);
-            self.assert_dead(slot, "revoked from another device", code).await;
-            let record = self.unfolded(slot, "The server's record").await;
-            assert!(record.contains("not among the live logins"), "{record}");
-            assert_eq!(self.live_logins().await, before - 1, "the other device has signed out");
+            let outcome = self.act(credential, "Revoke from another device").await;
+            Self::outcome_has(&outcome, &["revoked from another device", "Ended: ", "Active: "]);
+            self.assert_ended(credential, "revoked from another device", code).await;
+            let record = self.expanded(credential, "Login record on the server").await;
+            assert!(record.contains("the login has ended"), "{record}");
+            assert_eq!(self.live_logins().await, before - 1, "the other device was logged out");
         }
-        self.assert_alive(&["session-bearer", "jwt-cookie"]).await;
-        for slot in ["jwt-bearer", "session-cookie"] {
-            Self::news_is(&self.act(slot, "Sign in").await, &["is signed in"]);
+        self.assert_active(&["session-bearer", "jwt-cookie"]).await;
+        for credential in ["jwt-bearer", "session-cookie"] {
+            Self::outcome_has(&self.act(credential, "Log in").await, &["logged in as"]);
         }
-        self.assert_alive(&SLOTS).await;
+        self.assert_active(&CREDENTIALS).await;
     }
 
-    async fn assert_a_new_password_leaves_one(&self) {
+    async fn assert_a_new_password_ends_other_logins(&self) {
         self.press("#change-password [type='submit']").await;
-        Self::news_is(&self.news().await, &["changed by Session by Bearer", "Alive: Session by Bearer."]);
-        self.assert_alive(&["session-bearer"]).await;
-        for (slot, code) in [
+        Self::outcome_has(
+            &self.outcome().await,
+            &["changed with the Session Bearer token", "Active: Session Bearer token."],
+        );
+        self.assert_active(&["session-bearer"]).await;
+        for (credential, code) in [
             ("session-cookie", "session_expired"),
             ("jwt-cookie", "token_revoked"),
             ("jwt-bearer", "token_revoked"),
         ] {
-            self.assert_dead(slot, "the password was changed", code).await;
+            self.assert_ended(credential, "password changed", code).await;
         }
     }
 }
 
-/// Presses Tab until this has the focus, and asserts that whoever looks sees where it is.
+/// Presses Tab until this has the focus, and asserts that the focus is always visible.
 async fn tab_to(browser: &Browser, css: &str) {
     let script = "const focused = document.activeElement;
         return [focused.matches(arguments[0]), getComputedStyle(focused).outlineStyle, focused.outerHTML.slice(0, 120)]";
@@ -261,12 +278,12 @@ async fn tab_to(browser: &Browser, css: &str) {
             .await
             .expect("a key");
         let focus = browser.run(script, vec![json!(css)]).await;
-        assert_ne!(focus[1], "none", "nobody sees the focus: {focus}");
+        assert_ne!(focus[1], "none", "the focus is not visible: {focus}");
         if focus[0] == true {
             return;
         }
     }
-    panic!("the keyboard does not get to {css}");
+    panic!("Tab does not reach {css}");
 }
 
 async fn send_keys(browser: &Browser, keys: &str) {
@@ -274,7 +291,7 @@ async fn send_keys(browser: &Browser, keys: &str) {
 }
 
 #[tokio::test]
-async fn the_main_path_needs_no_mouse() {
+async fn the_main_path_works_by_keyboard() {
     let page = Playground::open().await;
     let browser = &page.browser;
     let enter = Key::Enter.to_string();
@@ -284,30 +301,30 @@ async fn the_main_path_needs_no_mouse() {
     }
     send_keys(browser, &enter).await;
     page.rest().await;
-    Playground::news_is(&page.news().await, &["ada has an account. That signs nobody in."]);
-    page.assert_alive(&[]).await;
+    Playground::outcome_has(&page.outcome().await, &["Registered ada. Registration does not log in."]);
+    page.assert_active(&[]).await;
 
-    tab_to(browser, "#sign-in-all").await;
+    tab_to(browser, "#log-in-all").await;
     send_keys(browser, &enter).await;
     page.rest().await;
-    page.assert_alive(&SLOTS).await;
+    page.assert_active(&CREDENTIALS).await;
 
-    for (card, label, news) in [
-        ("#session-cookie", "Ask for the profile", "it is ada"),
-        ("#session-cookie", "Refresh", "new cookies"),
-        ("#jwt-bearer", "Revoke from another device", "Dead: JWT by Bearer"),
+    for (card, label, outcome) in [
+        ("#session-cookie", "Get profile", "returned ada"),
+        ("#session-cookie", "Refresh", "New cookies"),
+        ("#jwt-bearer", "Revoke from another device", "Ended: JWT Bearer token"),
     ] {
         let number = position(browser, card, label).await;
         tab_to(browser, &format!("{card} .buttons button:nth-child({number})")).await;
         send_keys(browser, &enter).await;
         page.rest().await;
-        Playground::news_is(&page.news().await, &[news]);
-        // Where one was, one still is.
+        Playground::outcome_has(&page.outcome().await, &[outcome]);
+        // The focus stays on the button.
         let focused = browser.client.active_element().await.expect("one").text().await.expect("a text");
         assert_eq!(focused, label);
     }
-    // A fold, and what is in it.
-    tab_to(browser, "#jwt-bearer .fold:last-of-type > summary").await;
+    // The expandable details, and an exchange in them.
+    tab_to(browser, "#jwt-bearer .expandable:last-of-type > summary").await;
     send_keys(browser, &enter).await;
     tab_to(browser, "#jwt-bearer .exchange summary").await;
     send_keys(browser, &enter).await;
@@ -316,8 +333,8 @@ async fn the_main_path_needs_no_mouse() {
     tab_to(browser, "#change-password [type='submit']").await;
     send_keys(browser, &enter).await;
     page.rest().await;
-    page.assert_alive(&["session-bearer"]).await;
-    page.browser.assert_quiet(&REFUSALS).await;
+    page.assert_active(&["session-bearer"]).await;
+    page.browser.assert_quiet(&REJECTIONS).await;
     page.close().await;
 }
 
@@ -329,8 +346,8 @@ async fn position(browser: &Browser, card: &str, label: &str) -> u64 {
 }
 
 /// The lines of `Set-Cookie` that a card shows, each as its set of attributes.
-async fn shown_cookies(page: &Playground, slot: &str) -> Vec<Vec<String>> {
-    let shown = page.unfolded(slot, "Set-Cookie").await;
+async fn shown_cookies(page: &Playground, credential: &str) -> Vec<Vec<String>> {
+    let shown = page.expanded(credential, "Set-Cookie headers").await;
     shown.lines().filter_map(|line| line.strip_prefix("Set-Cookie: ")).map(attributes).collect()
 }
 
@@ -342,22 +359,22 @@ fn attributes(line: &str) -> Vec<String> {
     parts
 }
 
-/// A page can't read `Set-Cookie`: what it tells is told from the contract, and is true.
+/// A page can't read `Set-Cookie`: the headers that it shows are derived, and must be right.
 #[tokio::test]
-async fn what_is_told_of_set_cookie_is_what_the_server_sends() {
+async fn the_set_cookie_headers_shown_are_those_the_server_sends() {
     let page = Playground::open().await;
     page.server.user("ada").await;
     for remember_me in [false, true] {
         page.browser.type_into("#username", "ada").await;
         page.browser.type_into("#password", PASSWORD).await;
         if remember_me {
-            page.press("#start-over").await;
+            page.press("#reset-all").await;
             page.browser.type_into("#username", "ada").await;
             page.browser.type_into("#password", PASSWORD).await;
             page.browser.click("#remember-me").await;
         }
-        page.press("#sign-in-all").await;
-        page.assert_alive(&SLOTS).await;
+        page.press("#log-in-all").await;
+        page.assert_active(&CREDENTIALS).await;
         for mode in ["session", "jwt"] {
             let credentials = json!({
                 "username": "ada", "password": PASSWORD, "transport": "cookie", "remember_me": remember_me,
@@ -371,7 +388,7 @@ async fn what_is_told_of_set_cookie_is_what_the_server_sends() {
             assert_eq!(shown, sent, "{mode}");
         }
     }
-    // And no script sees any of it.
+    // Scripts can't read any of them.
     assert_eq!(page.browser.run("return document.cookie", vec![]).await, "");
     for (name, path, same_site) in
         [("sessionid", "/", "Lax"), ("access_token", "/", "Lax"), ("refresh_token", "/jwt", "Strict")]
@@ -384,108 +401,108 @@ async fn what_is_told_of_set_cookie_is_what_the_server_sends() {
     page.close().await;
 }
 
-/// What a card says travels next is what the server is then sent.
+/// The headers that a card shows for the next request, and their sizes.
 #[tokio::test]
-async fn what_is_told_to_travel_travels() {
-    let page = Playground::with_somebody().await;
-    for slot in BEARERS {
-        let shown = page.browser.text(&format!("#{slot} .travels pre")).await;
+async fn the_headers_shown_for_the_next_request_are_those_that_are_sent() {
+    let page = Playground::logged_in().await;
+    for credential in BEARERS {
+        let shown = page.browser.text(&format!("#{credential} .next-request pre")).await;
         let token = shown.strip_prefix("Authorization: Bearer ").unwrap_or_else(|| panic!("{shown}"));
         let profile = page.server.send(Request::get("/profile").bearer(token)).await.expect(200).json();
-        let [mode, transport] = slot.split('-').collect::<Vec<_>>()[..] else { panic!("{slot}") };
+        let [mode, transport] = credential.split('-').collect::<Vec<_>>()[..] else { panic!("{credential}") };
         assert_eq!(
             (&profile["auth"]["mode"], &profile["auth"]["transport"]),
             (&json!(mode), &json!(transport))
         );
-        let size = page.browser.text(&format!("#{slot} .travels .bytes")).await;
+        let size = page.browser.text(&format!("#{credential} .next-request .size")).await;
         assert_eq!(size, format!("{} bytes", shown.len() + "\r\n".len()));
     }
-    // The size of a cookie is told although its value is hidden.
+    // The size of a cookie is shown although its value is hidden.
     let cookies = page.browser.cookies().await;
     let of = |name: &str| {
         let cookie = cookies.iter().find(|cookie| cookie["name"] == name).expect(name);
         text(&cookie["value"]).len() + name.len() + 1
     };
     let real = "Cookie: ".len() + of("sessionid") + "; ".len() + of("access_token") + "\r\n".len();
-    let told = page.browser.text("#session-cookie .travels .bytes").await;
-    let told: usize =
-        told.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{told}"));
-    assert!(told.abs_diff(real) <= 12, "about {told} and really {real}");
+    let shown = page.browser.text("#session-cookie .next-request .size").await;
+    let shown: usize =
+        shown.split_whitespace().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("{shown}"));
+    assert!(shown.abs_diff(real) <= 12, "about {shown} and really {real}");
     page.close().await;
 }
 
 #[tokio::test]
-async fn the_token_is_decoded_runs_out_and_is_refreshed_only_once() {
-    let page = Playground::with_somebody().await;
-    let decoded = page.unfolded("jwt-bearer", "The token").await;
-    for word in ["at+jwt", "exp", "When it runs out", "sid", "roles", "[\"user\"]"] {
+async fn the_token_is_decoded_expires_and_can_be_refreshed_only_once() {
+    let page = Playground::logged_in().await;
+    let decoded = page.expanded("jwt-bearer", "Decoded token").await;
+    for word in ["at+jwt", "exp", "Expires at", "sid", "roles", "[\"user\"]"] {
         assert!(decoded.contains(word), "no {word} in {decoded}");
     }
     let left = page.browser.text("#jwt-bearer .countdown").await;
     assert!(left.starts_with("14 min") || left.starts_with("15 min"), "{left}");
-    let hidden = page.unfolded("jwt-cookie", "The token").await;
-    assert!(hidden.contains("can't decode it"), "{hidden}");
+    let hidden = page.expanded("jwt-cookie", "Decoded token").await;
+    assert!(hidden.contains("can’t decode it"), "{hidden}");
 
     page.server.clock.advance(16 * MINUTE);
-    let news = page.act("jwt-bearer", "Ask for the profile").await;
-    Playground::news_is(&news, &["token_expired", "Run out: "]);
+    let outcome = page.act("jwt-bearer", "Get profile").await;
+    Playground::outcome_has(&outcome, &["token_expired", "Expired: "]);
     assert_eq!(page.state("jwt-bearer").await, "expired");
-    axe::inspect(&page.browser, "playground-5-run-out").await;
+    axe::inspect(&page.browser, "playground-5-expired").await;
     page.act("jwt-bearer", "Refresh").await;
-    assert_eq!(page.state("jwt-bearer").await, "alive");
+    assert_eq!(page.state("jwt-bearer").await, "active");
 
-    let reuse = "Use the old refresh token again";
-    Playground::news_is(
+    let reuse = "Reuse old refresh token";
+    Playground::outcome_has(
         &page.act("jwt-bearer", reuse).await,
-        &["accepted for a moment", "the same successor"],
+        &["accepted within the grace period", "the same new tokens"],
     );
-    assert_eq!(page.state("jwt-bearer").await, "alive");
+    assert_eq!(page.state("jwt-bearer").await, "active");
     page.server.clock.advance(MINUTE);
-    Playground::news_is(
+    Playground::outcome_has(
         &page.act("jwt-bearer", reuse).await,
-        &["refresh_token_reused", "Dead: JWT by Bearer"],
+        &["refresh_token_reused", "Ended: JWT Bearer token"],
     );
-    page.assert_dead("jwt-bearer", "an old refresh token was used again", "token_revoked").await;
+    page.assert_ended("jwt-bearer", "refresh token reused", "token_revoked").await;
     page.browser.assert_quiet(&[401]).await;
     page.close().await;
 }
 
 #[tokio::test]
-async fn a_reload_loses_the_tokens_and_finds_the_cookies() {
-    let page = Playground::with_somebody().await;
+async fn a_reload_loses_the_tokens_but_not_the_cookies() {
+    let page = Playground::logged_in().await;
     page.browser.client.refresh().await.expect("the page again");
     page.rest().await;
-    Playground::news_is(
-        &page.news().await,
-        &["the cookies are still here: Session by cookie and JWT by cookie"],
+    Playground::outcome_has(
+        &page.outcome().await,
+        &["Still logged in by cookie: Session cookie and JWT cookie"],
     );
-    page.assert_alive(&["session-cookie", "jwt-cookie"]).await;
-    Playground::news_is(&page.act("session-cookie", "Refresh").await, &["new cookies"]);
-    Playground::news_is(&page.act("jwt-cookie", "Refresh").await, &["new cookies"]);
+    page.assert_active(&["session-cookie", "jwt-cookie"]).await;
+    Playground::outcome_has(&page.act("session-cookie", "Refresh").await, &["New cookies"]);
+    Playground::outcome_has(&page.act("jwt-cookie", "Refresh").await, &["New cookies"]);
     page.browser.assert_quiet(&[]).await;
     page.close().await;
 }
 
 #[tokio::test]
-async fn it_is_shown_which_of_several_credentials_counts() {
-    let page = Playground::with_somebody().await;
-    for (button, news) in [
-        ("#send-bearer", "went by the JWT by Bearer"),
-        ("#send-none", "went by the cookie access_token"),
-        ("#send-bad", "invalid_token"),
+async fn it_shows_which_of_several_credentials_the_server_used() {
+    let page = Playground::logged_in().await;
+    for (button, outcome) in [
+        ("#send-bearer-valid", "used the JWT Bearer token"),
+        ("#send-bearer-none", "used the cookie access_token"),
+        ("#send-bearer-invalid", "invalid_token"),
     ] {
         page.press(button).await;
-        Playground::news_is(&page.news().await, &[news]);
+        Playground::outcome_has(&page.outcome().await, &[outcome]);
     }
-    page.act("jwt-cookie", "Sign out").await;
-    page.press("#send-none").await;
-    Playground::news_is(&page.news().await, &["went by the cookie sessionid"]);
+    page.act("jwt-cookie", "Log out").await;
+    page.press("#send-bearer-none").await;
+    Playground::outcome_has(&page.outcome().await, &["used the cookie sessionid"]);
     page.browser.assert_quiet(&[401]).await;
     page.close().await;
 }
 
 #[tokio::test]
-async fn what_is_refused_is_told_in_words_with_its_code_and_its_request() {
+async fn a_rejected_request_is_shown_with_its_problem_code_and_request_id() {
     let page = Playground::open().await;
     let ada = registration("ada");
     page.server.user("ada").await;
@@ -493,24 +510,27 @@ async fn what_is_refused_is_told_in_words_with_its_code_and_its_request() {
     type_in("#username", &ada["username"]).await;
     type_in("#email", &ada["email"]).await;
     type_in("#password", &json!("short")).await;
-    page.press("#who [type='submit']").await;
-    let news = page.news().await;
-    Playground::news_is(&news, &["password must have", "validation_failed", "Request "]);
-    let id = news.rsplit_once("Request ").expect("an id").1.trim();
+    page.press("#user-form [type='submit']").await;
+    let outcome = page.outcome().await;
+    Playground::outcome_has(&outcome, &["password must have", "validation_failed", "Request "]);
+    let id = outcome.rsplit_once("Request ").expect("an id").1.trim();
     assert!(id.len() == 32 && id.bytes().all(|digit| digit.is_ascii_hexdigit()), "{id}");
 
     type_in("#password", &ada["password"]).await;
-    page.press("#who [type='submit']").await;
-    Playground::news_is(&page.news().await, &["This username is taken.", "conflict"]);
-    page.press("#news button").await;
-    page.assert_alive(&SLOTS).await;
+    page.press("#user-form [type='submit']").await;
+    Playground::outcome_has(&page.outcome().await, &["This username is taken.", "conflict"]);
+    page.press("#outcome button").await;
+    page.assert_active(&CREDENTIALS).await;
 
-    page.press("#start-over").await;
+    page.press("#reset-all").await;
     type_in("#username", &ada["username"]).await;
     type_in("#password", &json!("not the password at all")).await;
-    Playground::news_is(&page.act("jwt-bearer", "Sign in").await, &["not signed in", "invalid_credentials"]);
-    // What can't be done says why.
-    Playground::news_is(&page.act("jwt-bearer", "Refresh").await, &["sign in first"]);
+    Playground::outcome_has(
+        &page.act("jwt-bearer", "Log in").await,
+        &["login failed", "invalid_credentials"],
+    );
+    // An unavailable action gives the reason.
+    Playground::outcome_has(&page.act("jwt-bearer", "Refresh").await, &["log in first"]);
     page.browser.assert_quiet(&[401, 409, 422]).await;
     page.close().await;
 }

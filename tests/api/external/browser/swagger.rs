@@ -8,7 +8,7 @@ use crate::oauth::Service;
 use crate::support::PASSWORD;
 use crate::support::server::TestServer;
 
-/// The page, as a person uses it.
+/// The page, used as a person would.
 pub struct SwaggerUi<'a>(pub &'a Browser);
 
 impl SwaggerUi<'_> {
@@ -78,16 +78,16 @@ impl SwaggerUi<'_> {
     }
 }
 
-/// The ids of what is shown, from the top to the bottom.
+/// The ids of the operations, from top to bottom.
 const SHOWN: &str =
     "return [...document.querySelectorAll('.opblock')].map((it) => it.id.split('-').slice(2).join('-'))";
 
-/// The ids of what has no padlock.
+/// The ids of the operations without a padlock.
 const OPEN_TO_ALL: &str = "return [...document.querySelectorAll('.opblock')].filter((it) => \
      !it.querySelector('.authorization__btn')).map((it) => it.id.split('-').slice(2).join('-'))";
 
 #[tokio::test]
-async fn swagger_ui_shows_routes_in_the_order_of_a_visit_and_a_padlock_where_one_must_be_signed_in() {
+async fn swagger_ui_lists_routes_in_order_of_use_and_a_padlock_where_a_login_is_required() {
     let server = TestServer::start().await;
     let browser = Browser::start().await;
     browser.goto(&format!("http://{}/docs/", server.address())).await;
@@ -105,7 +105,7 @@ async fn swagger_ui_shows_routes_in_the_order_of_a_visit_and_a_padlock_where_one
         assert!(!open_to_all.contains(&json!(id)), "{id}: {open_to_all:?}");
     }
 
-    // The comparison has a document of its own, one click away.
+    // The comparison has its own document, linked from the page.
     browser.click("nav a[href='/docs/?comparison']").await;
     let (status, _) = SwaggerUi(&browser).try_out("comparison", "compare_json", None).await;
     assert_eq!(status, "200");
@@ -127,10 +127,10 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     browser.assert_within_its_policy().await;
 
     for operation in ["session-session_profile", "jwt-jwt_profile", "jwt-jwt_logout"] {
-        assert!(!page.has_closed_padlock(operation).await, "nobody is signed in: {operation}");
+        assert!(!page.has_closed_padlock(operation).await, "not logged in: {operation}");
     }
 
-    // By cookie: it rides along, and what changes something gets its CSRF header by itself.
+    // By cookie: it is sent automatically, and unsafe requests get the CSRF header.
     let credentials = json!({"username": "ada", "password": PASSWORD});
     let (status, session) = page.try_out("session", "session_login", Some(credentials.clone())).await;
     assert_eq!((status.as_str(), &session["login"]["transport"]), ("200", &json!("cookie")));
@@ -144,18 +144,18 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     assert!(page.has_closed_padlock("session-session_profile").await);
     assert!(!page.has_closed_padlock("jwt-jwt_profile").await, "the other mode's");
 
-    // A page that was loaded anew, with no token kept, asks for one.
+    // After a reload without a stored CSRF token the page requests one.
     browser.run("sessionStorage.clear()", vec![]).await;
     browser.client.refresh().await.expect("the page again");
     let (status, _) = page.try_out("session", "session_refresh", None).await;
     assert_eq!(status, "200");
 
-    // By Bearer: the token goes in once.
+    // By Bearer token: entered once under Authorize.
     let (status, jwt) = page.try_out("jwt", "jwt_login", Some(credentials.clone())).await;
     assert_eq!((status.as_str(), &jwt["login"]["transport"]), ("200", &json!("bearer")));
     page.authorize(jwt["access_token"].as_str().expect("a token")).await;
     for operation in ["session-session_profile", "jwt-jwt_profile", "jwt-jwt_logout"] {
-        assert!(page.has_closed_padlock(operation).await, "a token goes along: {operation}");
+        assert!(page.has_closed_padlock(operation).await, "a token is sent: {operation}");
     }
     let (status, profile) = page.try_out("jwt", "jwt_profile", None).await;
     assert_eq!((status.as_str(), &profile["auth"]["mode"]), ("200", &json!("jwt")));
@@ -163,7 +163,7 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     assert_eq!((status.as_str(), &shared["auth"]["login_id"]), ("200", &jwt["login"]["id"]));
     browser.keep_screenshot("swagger-ui-profile.png").await;
 
-    // As another service: it shows its own secret, and the token goes into the form.
+    // As another service: with its own client secret, and the token in the form.
     let service = Service::registered(&server).await;
     page.authorize_service(&service).await;
     page.fill_in("oauth", "oauth_introspect", "token", jwt["access_token"].as_str().expect("a token")).await;

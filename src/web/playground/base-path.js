@@ -1,3 +1,3 @@
 // The base path of the service: empty, or the path of PUBLIC_URL, such as /auth.
 
-export const BASE = new URL("..", import.meta.url).pathname.slice(0, -1);
+export const BASE_PATH = new URL("..", import.meta.url).pathname.slice(0, -1);

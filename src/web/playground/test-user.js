@@ -1,4 +1,4 @@
-// Fictitious users for visitors who want to try the page.
+// Random users for trying the playground without typing.
 
 const CONSONANTS = "bdlmnrstvz";
 const VOWELS = "aeio";
@@ -11,9 +11,9 @@ const syllable = () => pick(CONSONANTS) + pick(VOWELS);
 const word = () => syllable() + syllable() + syllable();
 
 // Six words of 40³ possibilities each: 95 bits of entropy.
-export const passphrase = () => Array.from({ length: 6 }, word).join(" ");
+export const randomPassphrase = () => Array.from({ length: 6 }, word).join(" ");
 
-export function madeUp() {
+export function randomUser() {
   const username = `${word()}-${word()}`;
-  return { username, email: `${username}@example.org`, password: passphrase() };
+  return { username, email: `${username}@example.org`, password: randomPassphrase() };
 }
