@@ -105,7 +105,8 @@ impl MailRenderer {
         let minutes = (mail.expires_at - now).num_minutes().max(1);
         let of_all = context! {
             site => self.site.as_str(),
-            public_url => self.public_url.as_str(),
+            // A URL has no character that HTML gives a meaning to.
+            public_url => Value::from_safe_string(self.public_url.clone()),
             language => mail.language.as_str(),
         };
         let of_message = match &mail.message {
@@ -114,7 +115,7 @@ impl MailRenderer {
             | Message::VerifyEmailCode(code)
             | Message::RegistrationCode(code) => context! {
                 code => spaced(&code.code),
-                link => self.link(code),
+                link => Value::from_safe_string(self.link(code)),
                 minutes,
             },
             Message::ResetWithoutPassword { methods } => context! {

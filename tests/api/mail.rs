@@ -1,23 +1,29 @@
 //! Mails: queued in Postgres, sent by any node.
 
+mod commands;
+mod nodes;
+mod quota;
 mod sending;
+mod templates;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use dualauth::{
     clock::Clock,
     crypto::AppSecret,
     mail::{Language, Mail, MailedCode, Mails, Message, SealedMail},
 };
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::support::{
-    MINUTE,
+    HOUR, MINUTE, PATIENCE, SECOND,
     cluster::Database,
-    mail_server::MailServer,
-    server::{APP_SECRET, METRICS, TestServer},
+    eventually,
+    mail_server::{Conduct, MailServer},
+    server::{APP_SECRET, METRICS, TestServer, beginning},
 };
 
 /// Canaries: nobody else says them.
@@ -50,7 +56,11 @@ fn mail(to: Option<&str>, message: Message, clock: &Clock) -> Mail {
 
 /// Queues a mail as a statement with a reason for one does.
 async fn queue(sql: &mut PgConnection, mail: &Mail, clock: &Clock) -> Uuid {
-    let SealedMail { id, content, created_at, expires_at } = mails(clock).seal(mail);
+    insert(sql, mails(clock).seal(mail)).await
+}
+
+async fn insert(sql: &mut PgConnection, sealed: SealedMail) -> Uuid {
+    let SealedMail { id, content, created_at, expires_at } = sealed;
     sqlx::query(
         "insert into dualauth.mails (id, content, created_at, send_at, expires_at) values ($1, $2, $3, $3, $4)",
     )
@@ -66,4 +76,23 @@ async fn queue(sql: &mut PgConnection, mail: &Mail, clock: &Clock) -> Uuid {
 
 async fn waiting(sql: &mut PgConnection) -> i64 {
     sqlx::query_scalar("select count(*) from dualauth.mails").fetch_one(sql).await.expect("a number")
+}
+
+/// How often the only mail was tried, and whether it was put off.
+async fn waits(sql: &mut PgConnection) -> Option<(i16, bool)> {
+    let query = sqlx::query_as("select tries, send_at > created_at from dualauth.mails");
+    query.fetch_optional(sql).await.expect("a row or none")
+}
+
+/// How many mails had this outcome.
+async fn sent(server: &TestServer, outcome: &str) -> f64 {
+    server.metric(&format!("dualauth_mails_total{{outcome=\"{outcome}\"}}")).await
+}
+
+/// What the audit trail tells of mails that were given up.
+async fn mail_failures(server: &TestServer) -> Vec<Value> {
+    let query = sqlx::query_scalar(
+        "select detail from dualauth.audit_events where event = 'mail_failed' order by id",
+    );
+    query.fetch_all(&mut server.sql().await).await.expect("events")
 }

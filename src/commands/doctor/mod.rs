@@ -1,8 +1,9 @@
-//! `doctor`: checks the configuration, database, keys and site for common mistakes, and gives advice. It changes nothing,
+//! `doctor`: checks the configuration, database, keys, mails and site for common mistakes, and gives advice. It changes nothing,
 //! and prints no secret.
 
 mod database;
 mod keys;
+mod mail;
 mod origins;
 mod resource_limits;
 mod secrets;
@@ -98,6 +99,7 @@ async fn check(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
         }
         None => findings.push(Finding::skipped("signing keys", "The database could not be checked.")),
     }
+    findings.extend(mail::check(config).await);
     findings.extend(site::check(args.url.as_ref(), config).await);
     findings
 }

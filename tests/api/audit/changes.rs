@@ -39,7 +39,7 @@ const ROUTES: [(&str, &[&str]); 18] = [
 ];
 
 /// Every command, and its event.
-pub(super) const COMMANDS: [(&str, Option<&str>); 35] = [
+pub(super) const COMMANDS: [(&str, Option<&str>); 38] = [
     ("serve", None),
     ("migrate", None),
     ("openapi", None),
@@ -75,10 +75,13 @@ pub(super) const COMMANDS: [(&str, Option<&str>); 35] = [
     ("keys rotate", Some("key_rotated")),
     ("keys retire", Some("key_retired")),
     ("keys reset", Some("keys_reset")),
+    ("mail", None),
+    ("mail test", None),
+    ("mail list", None),
 ];
 
 /// What is told of besides: somebody was refused, or it comes of something else that they ask for.
-const OTHER_KINDS: [&str; 7] = [
+const OTHER_KINDS: [&str; 8] = [
     "login_failed",
     "login_limited",
     "password_change_failed",
@@ -86,6 +89,7 @@ const OTHER_KINDS: [&str; 7] = [
     "client_refused",
     "refresh_token_reused",
     "password_upgraded",
+    "mail_failed",
 ];
 
 fn documented() -> BTreeSet<String> {
@@ -172,7 +176,7 @@ async fn listed(words: &str) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn every_command_is_one_of_which_it_is_known_what_is_told() {
-    let groups = ["", "hash", "audit", "user", "user role", "client", "keys"];
+    let groups = ["", "hash", "audit", "user", "user role", "client", "keys", "mail"];
     let mut rows = BTreeSet::new();
     for group in groups {
         for name in listed(group).await {
