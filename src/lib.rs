@@ -40,7 +40,7 @@ pub mod crypto;
 pub mod database;
 pub mod machine_roots;
 pub mod metrics;
-pub mod rate_limits;
+pub mod network_rate_limits;
 pub mod shards;
 pub mod telemetry;
 pub mod tokens;

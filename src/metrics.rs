@@ -112,8 +112,8 @@ impl Metrics {
     }
 
     /// The metrics of one route, named by its pattern. Paths can't be labels: their number is unlimited.
-    pub fn route(&self, route: &str) -> Route {
-        Route {
+    pub fn route(&self, route: &str) -> RouteMetrics {
+        RouteMetrics {
             name: route.to_owned(),
             requests: self.requests.clone(),
             known: std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new())),
@@ -175,20 +175,20 @@ pub fn register<M: Collector + Clone + 'static>(registry: &Registry, metric: M) 
 
 /// The metrics of one route. Its counters are found by index: a look-up by label values would take a lock that all
 /// requests share.
-pub struct Route {
+pub struct RouteMetrics {
     name: String,
     requests: IntCounterVec,
     known: [[OnceLock<IntCounter>; STATUSES.len()]; METHODS.len()],
     duration: Histogram,
 }
 
-impl fmt::Debug for Route {
+impl fmt::Debug for RouteMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Route").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("RouteMetrics").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Route {
+impl RouteMetrics {
     /// The pattern of its path.
     pub fn name(&self) -> &str {
         &self.name

@@ -26,7 +26,7 @@ const PAUSES: Pauses = Pauses { first: Duration::from_secs(1), longest: Duration
 /// The background tasks of a node.
 pub struct Upkeep {
     tasks: JoinSet<()>,
-    stopped: StoppedTasks,
+    stopped: TasksAwaitingRestart,
     metrics: Metrics,
     pauses: Pauses,
 }
@@ -44,7 +44,7 @@ impl Upkeep {
     }
 
     fn with(metrics: Metrics, pauses: Pauses) -> Self {
-        Self { tasks: JoinSet::new(), stopped: StoppedTasks::default(), metrics, pauses }
+        Self { tasks: JoinSet::new(), stopped: TasksAwaitingRestart::default(), metrics, pauses }
     }
 
     /// Starts a task, which is not supposed to end, and restarts it whenever it does.
@@ -63,7 +63,7 @@ impl Upkeep {
     }
 
     /// The tasks that are stopped, kept up to date.
-    pub fn stopped_tasks(&self) -> StoppedTasks {
+    pub fn tasks_awaiting_restart(&self) -> TasksAwaitingRestart {
         self.stopped.clone()
     }
 
@@ -75,9 +75,9 @@ impl Upkeep {
 
 /// The tasks of a node that have stopped and wait for their restart.
 #[derive(Clone, Debug, Default)]
-pub struct StoppedTasks(Arc<Mutex<BTreeSet<&'static str>>>);
+pub struct TasksAwaitingRestart(Arc<Mutex<BTreeSet<&'static str>>>);
 
-impl StoppedTasks {
+impl TasksAwaitingRestart {
     /// Their names, in alphabetical order; empty while all tasks are running.
     pub fn names(&self) -> Vec<&'static str> {
         self.lock().iter().copied().collect()
@@ -90,7 +90,7 @@ impl StoppedTasks {
 
 struct Supervisor {
     task: &'static str,
-    stopped: StoppedTasks,
+    stopped: TasksAwaitingRestart,
     metrics: Metrics,
     pauses: Pauses,
 }
@@ -174,7 +174,7 @@ mod tests {
             upkeep.supervise("walk", begin);
             eventually(|| begun.load(Ordering::SeqCst) == 4).await;
             assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 3);
-            assert_eq!(upkeep.stopped_tasks().names(), Vec::<&str>::new());
+            assert_eq!(upkeep.tasks_awaiting_restart().names(), Vec::<&str>::new());
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
         let mut upkeep = upkeep(NEVER, NEVER);
         upkeep.supervise("sleep", std::future::pending::<()>);
         upkeep.supervise("walk", fails(1, true).1);
-        let stopped = upkeep.stopped_tasks();
+        let stopped = upkeep.tasks_awaiting_restart();
         eventually(|| stopped.names() == ["walk"]).await;
         assert_eq!(upkeep.metrics.upkeep_restarts("walk"), 0, "it is not begun again yet");
     }

@@ -1,4 +1,4 @@
-//! Account routes: profile, list of logins, password, email, challenges, forward authentication. They take the credential of either mode.
+//! UserWithDisabledAt routes: profile, list of logins, password, email, challenges, forward authentication. They take the credential of either mode.
 
 mod bodies;
 mod challenge_bodies;

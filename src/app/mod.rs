@@ -1,12 +1,13 @@
 //! The composition root: builds, starts and stops the service.
 
-mod app_secret;
+mod app_secret_source;
 mod background_tasks;
+mod postgres_storage;
+mod prepare_signing_keys;
+mod public_url;
 mod routes;
 mod server;
-mod site;
 mod state;
-mod storage;
 
 use std::time::Duration;
 
@@ -24,15 +25,16 @@ use crate::metrics::Metrics;
 use crate::telemetry::{TraceExporter, TraceExporterError};
 use crate::upkeep::Upkeep;
 use crate::users::PasswordError;
-use crate::web::openapi::{self, Documents};
+use crate::web::openapi::{self, ApiAndComparisonDocuments};
 use dualauth_postgres::PrivatePostgresError;
 
-use self::app_secret::{app_secret, prepare_keys};
+use self::app_secret_source::app_secret;
 use self::background_tasks::{feeds, spawn_tasks};
+pub use self::postgres_storage::PostgresStorage;
+use self::prepare_signing_keys::prepare_keys;
+use self::public_url::PublicUrl;
 use self::server::{RunningServer, cant_listen, listen, serve, serve_metrics};
-use self::site::Site;
 use self::state::State;
-pub use self::storage::Storage;
 
 /// The limit of a shutdown, less than the 10 s after which some service managers kill a process.
 const STOP_LIMIT: Duration = Duration::from_secs(9);
@@ -57,7 +59,7 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
     /// An OpenAPI document can't be serialised: a bug.
     #[error(transparent)]
-    Documents(#[from] serde_json::Error),
+    ApiAndComparisonDocuments(#[from] serde_json::Error),
     /// The exporter of trace spans can't start.
     #[error(transparent)]
     TraceExporter(#[from] TraceExporterError),
@@ -85,7 +87,7 @@ pub enum StartError {
 /// A running service.
 pub struct RunningService {
     public_url: String,
-    storage: Storage,
+    storage: PostgresStorage,
     state: State,
     server: RunningServer,
     metrics_server: Option<RunningServer>,
@@ -138,17 +140,25 @@ impl RunningService {
 /// # Errors
 /// See [`StartError`].
 pub async fn start(config: Config, clock: Clock) -> Result<RunningService, StartError> {
-    let storage = Storage::open_as(&config, database::NODE, &clock).await?;
+    let storage = PostgresStorage::open_as(&config, database::NODE, &clock).await?;
     let (listener, address) = listen(&config.listen).await?;
     let metrics_listener = match &config.metrics_listen {
         Some(at) => Some((listen(at).await?, at)),
         None => None,
     };
     let secret = app_secret(&config, &storage.pools.requests, &clock).await?;
-    let site = Site::new(&config, address.tcp());
+    let public_url = PublicUrl::new(&config, address.tcp());
     let metrics = Metrics::new()?;
     let mut upkeep = Upkeep::new(metrics.clone());
-    let state = State::new(&storage, &config, &site, &secret, &clock, metrics, upkeep.stopped_tasks())?;
+    let state = State::new(
+        &storage,
+        &config,
+        &public_url,
+        &secret,
+        &clock,
+        metrics,
+        upkeep.tasks_awaiting_restart(),
+    )?;
     tolerate_read_only(prepare_keys(&storage, &config, &state.keys, &clock).await)?;
     let feed = feeds(&state);
     let mut first = feed();
@@ -165,11 +175,11 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
         None => None,
     };
     let spans = config.traces.as_ref().map(TraceExporter::start).transpose()?;
-    let documents = Documents::new(state.document(), &state.site_paths)?;
-    let server = serve(listener, state.clone(), &documents, &site, config.keep_alive, spans.clone())
+    let documents = ApiAndComparisonDocuments::new(state.document(), &state.base_path_and_cookie_names)?;
+    let server = serve(listener, state.clone(), &documents, &public_url, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(RunningService {
-        public_url: site.url,
+        public_url: public_url.url,
         storage,
         state,
         server: RunningServer::new(address, server),
@@ -197,7 +207,7 @@ fn tolerate_read_only(outcome: Result<(), StartError>) -> Result<(), StartError>
 /// # Errors
 /// When a template is wrong, or the settings don't go together.
 pub fn mail_delivery(config: &Config) -> Result<Option<Delivery>, MailSetupError> {
-    Delivery::new(config, &Site::new(config, config.listen.tcp()).url)
+    Delivery::new(config, &PublicUrl::new(config, config.listen.tcp()).url)
 }
 
 /// The OpenAPI document as JSON, as it is served and as it is kept in `openapi/`.
@@ -205,11 +215,19 @@ pub fn mail_delivery(config: &Config) -> Result<Option<Delivery>, MailSetupError
 /// # Errors
 /// If Argon2 rejects its parameters, or the document can't be serialised.
 pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
-    let storage = Storage::disconnected(config)?;
-    let site = Site::new(config, config.listen.tcp());
+    let storage = PostgresStorage::disconnected(config)?;
+    let public_url = PublicUrl::new(config, config.listen.tcp());
     let metrics = Metrics::new()?;
-    let stopped_tasks = Upkeep::new(metrics.clone()).stopped_tasks();
+    let tasks_awaiting_restart = Upkeep::new(metrics.clone()).tasks_awaiting_restart();
     let secret = AppSecret::generate();
-    let state = State::new(&storage, config, &site, &secret, &Clock::system(), metrics, stopped_tasks)?;
+    let state = State::new(
+        &storage,
+        config,
+        &public_url,
+        &secret,
+        &Clock::system(),
+        metrics,
+        tasks_awaiting_restart,
+    )?;
     Ok(openapi::render(&state.document())?)
 }

@@ -26,28 +26,29 @@ use crate::auth::check_origin;
 use crate::config::Listen;
 use crate::database;
 use crate::error::Problem;
-use crate::http::accept_pacing;
+use crate::http::accept_burst_pacing;
+use crate::http::app_wide_context::HttpContext;
 use crate::http::base_path::BasePath;
+use crate::http::before_routing;
 use crate::http::client::TrustedProxies;
-use crate::http::context::{self, HttpContext};
 use crate::http::cors::Cors;
 use crate::http::error_responses::with_problem_documents;
-use crate::http::forward_auth::is_forward_auth;
+use crate::http::forward_auth_path::is_forward_auth;
 use crate::http::listener::{self, Address, Listener, Stream};
 use crate::http::parser_adapter::ParserAdapter;
-use crate::http::request_log::Exchange;
+use crate::http::request_observation::Exchange;
 use crate::http::route_index::{self, RouteIndex};
 use crate::http::timed_connection::{self, TimedConnection};
 use crate::http::tracked_body;
 use crate::http::uncancelled;
 use crate::metrics::Metrics;
 use crate::telemetry::{self, TraceExporter};
-use crate::web::openapi::Documents;
+use crate::web::openapi::ApiAndComparisonDocuments;
 use crate::web::{self as pages, Scrape};
 
 use super::StartError;
+use super::public_url::PublicUrl;
 use super::routes::routes;
-use super::site::Site;
 use super::state::State;
 
 /// How long requests in progress may take at shutdown, in seconds: longer than the timeout of a query to an unresponsive Postgres.
@@ -95,16 +96,16 @@ impl RunningServer {
 pub(super) fn serve(
     listener: Listener,
     state: State,
-    documents: &Documents,
-    site: &Site,
+    documents: &ApiAndComparisonDocuments,
+    public_url: &PublicUrl,
     keep_alive: Duration,
     spans: Option<TraceExporter>,
 ) -> std::io::Result<Server> {
     let known_routes = Data::new(RouteIndex::of(&documents.all(), &pages::PAGES, &state.metrics));
     let rendered = Data::new(documents.rendered.clone());
     let context = HttpContext {
-        is_https: site.is_https,
-        base_path: BasePath::new(&site.base_path),
+        is_https: public_url.is_https,
+        base_path: BasePath::new(&public_url.base_path),
         proxies: state.proxies.clone(),
         cors: Cors { allowed: state.origins.allowed.clone(), own: state.origins.own.clone() },
         routes: known_routes.clone(),
@@ -195,7 +196,7 @@ where
     let shutdown = server.graceful_shutdown_signal();
     let runtime = Handle::current();
     let http = move || {
-        database::set_io_runtime(runtime.clone());
+        database::set_main_runtime(runtime.clone());
         let (shutdown, context) = (shutdown.clone(), Rc::new(context.clone()));
         let http = HttpService::build()
             .keep_alive(KeepAlive::Os)
@@ -236,13 +237,13 @@ async fn accept_unix(stream: UnixStream) -> Result<Accepted, DispatchError> {
     Ok((Stream::Unix(stream), Some(listener::LOCAL)))
 }
 
-/// Waits for the connection's turn (`accept_pacing`), and gives it its deadlines.
+/// Waits for the connection's turn (`accept_burst_pacing`), and gives it its deadlines.
 async fn accept_connection(
     (stream, peer): Accepted,
     deadlines: timed_connection::ConnectionLimits,
     context: Rc<HttpContext>,
 ) -> Result<(ParserAdapter<Stream>, Protocol, Option<SocketAddr>), DispatchError> {
-    accept_pacing::wait_for_turn().await;
+    accept_burst_pacing::wait_for_turn().await;
     let address = peer.map_or(Ipv4Addr::UNSPECIFIED.into(), |peer| peer.ip());
     Ok((ParserAdapter::new(TimedConnection::new(stream, deadlines), address, context), Protocol::Http1, peer))
 }
@@ -272,10 +273,10 @@ async fn answer<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    context::head_as_get(&mut request);
+    before_routing::head_as_get(&mut request);
     let preflight = || exchange.preflight(&request).transpose();
     let answered =
-        context::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
+        before_routing::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
     let outcome = match answered {
         Ok(None) => with_problem_documents(request, &next).await,
         Ok(Some(response)) => Ok(request.into_response(response).map_into_right_body()),

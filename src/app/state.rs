@@ -8,13 +8,13 @@ use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
 use crate::audit::Trail;
-use crate::auth::{AcceptedModes, CookiePolicy, Csrf, Mode, ModeContext, Origins};
+use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins};
 use crate::challenges::Challenges;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::crypto::AppSecret;
-use crate::database::{CommitCheck, ConnectionPool};
+use crate::database::{CommitHealthCheck, ConnectionPool};
 use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::password::PasswordFactor;
 use crate::http::client::TrustedProxies;
@@ -22,24 +22,24 @@ use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
 use crate::logins::Logins;
 use crate::mail::{Delivery, MailSender, Mails};
 use crate::metrics::Metrics;
+use crate::network_rate_limits::Limits;
 use crate::oauth::Metadata;
-use crate::rate_limits::Limits;
 use crate::session::{self, SessionDataStore, SessionMode};
 use crate::sign_in::SignIn;
-use crate::upkeep::StoppedTasks;
+use crate::upkeep::TasksAwaitingRestart;
 use crate::users::{Accounts, ThreadPriority};
 use crate::web::openapi;
-use crate::web::{LastReport, Scrape, SitePaths};
+use crate::web::{BasePathAndCookieNames, LastReport, Scrape};
 
+use super::public_url::PublicUrl;
 use super::routes::routes;
-use super::site::Site;
-use super::{StartError, Storage};
+use super::{PostgresStorage, StartError};
 
 /// The application state. Fields are what startup, background tasks and shutdown use by name; `app_data` has everything
 /// that handlers extract.
 #[derive(Clone)]
 pub(super) struct State {
-    pub(super) commits: CommitCheck,
+    pub(super) commits: CommitHealthCheck,
     pub(super) accounts: Accounts,
     pub(super) logins: Logins,
     pub(super) clients: Arc<Clients>,
@@ -48,10 +48,10 @@ pub(super) struct State {
     pub(super) mails: Arc<Mails>,
     pub(super) challenges: Arc<Challenges>,
     pub(super) mail_sender: MailSender,
-    pub(super) modes: AcceptedModes,
+    pub(super) modes: AcceptedAuthModes,
     pub(super) origins: Data<Origins>,
     pub(super) proxies: Data<TrustedProxies>,
-    pub(super) site_paths: SitePaths,
+    pub(super) base_path_and_cookie_names: BasePathAndCookieNames,
     pub(super) metrics: Metrics,
     app_data: AppData,
 }
@@ -59,19 +59,19 @@ pub(super) struct State {
 impl State {
     /// Builds the state from a storage and the settings.
     pub(super) fn new(
-        storage: &Storage,
+        storage: &PostgresStorage,
         config: &Config,
-        site: &Site,
+        public_url: &PublicUrl,
         secret: &AppSecret,
         clock: &Clock,
         metrics: Metrics,
-        stopped_tasks: StoppedTasks,
+        tasks_awaiting_restart: TasksAwaitingRestart,
     ) -> Result<Self, StartError> {
         let pools = storage.pools.clone();
         let (logins, keys) = (storage.logins(config, clock), storage.keys(config, secret, clock)?);
         let csrf = Arc::new(Csrf::new(secret));
-        let cookies = cookie_policy(config, site);
-        let site_paths = site_paths(site, &cookies);
+        let cookies = cookie_policy(config, public_url);
+        let base_path_and_cookie_names = base_path_and_cookie_names(public_url, &cookies);
         let context = ModeContext {
             logins: logins.clone(),
             clock: clock.clone(),
@@ -79,12 +79,12 @@ impl State {
             csrf: Arc::clone(&csrf),
             secret,
         };
-        let issuer_audience = issuer_audience(config, site);
-        let metadata = Metadata::new(&site.url, issuer_audience.issuer.clone());
+        let issuer_audience = issuer_audience(config, public_url);
+        let metadata = Metadata::new(&public_url.url, issuer_audience.issuer.clone());
         let modes = modes(&context, config, issuer_audience, &keys);
-        let mails = Arc::new(Mails::new(Delivery::new(config, &site.url)?, secret, clock.clone()));
+        let mails = Arc::new(Mails::new(Delivery::new(config, &public_url.url)?, secret, clock.clone()));
         let mut state = Self {
-            commits: CommitCheck::new(pools.clone()),
+            commits: CommitHealthCheck::new(pools.clone()),
             accounts: storage.accounts(config, clock, Arc::clone(&mails), ThreadPriority::Low)?,
             clients: Arc::new(storage.clients(logins.clone(), clock)),
             logins,
@@ -105,9 +105,9 @@ impl State {
                 metrics.clone(),
             ),
             modes,
-            origins: Data::new(origins(config, site)),
+            origins: Data::new(origins(config, public_url)),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
-            site_paths,
+            base_path_and_cookie_names,
             mails,
             metrics,
             app_data: AppData::default(),
@@ -120,13 +120,13 @@ impl State {
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
-            .with(Data::new(stopped_tasks));
+            .with(Data::new(tasks_awaiting_restart));
         Ok(state)
     }
 
     /// The data of handlers that is made of the fields above.
     fn app_data(&self, config: &Config, pool: ConnectionPool) -> AppData {
-        let last_report = LastReport::new(&config.data_folder, self.site_paths.clone());
+        let last_report = LastReport::new(&config.data_folder, self.base_path_and_cookie_names.clone());
         AppData::default()
             .with(Data::new(self.commits.clone()))
             .with(Data::new(self.accounts.clone()))
@@ -136,7 +136,7 @@ impl State {
             .with(Data::new(self.keys.clone()))
             .with(self.origins.clone())
             .with(self.proxies.clone())
-            .with(Data::new(self.site_paths.clone()))
+            .with(Data::new(self.base_path_and_cookie_names.clone()))
             .with(Data::new(SessionDataStore::new(pool.clone())))
             .with(Data::new(pool))
             .with(Data::new(last_report))
@@ -198,7 +198,7 @@ impl State {
     }
 
     /// The collector of the metrics that are read at each scrape.
-    pub(super) fn scrape(&self, storage: &Storage) -> prometheus::Result<Scrape> {
+    pub(super) fn scrape(&self, storage: &PostgresStorage) -> prometheus::Result<Scrape> {
         let Self { metrics, logins, accounts, trail, mails, .. } = self.clone();
         Scrape::new(metrics, logins, accounts, trail, mails, storage.pools.clone())
     }
@@ -210,7 +210,7 @@ impl State {
             .openapi(openapi::ApiDoc::openapi())
             .configure(|config| routes(&self.modes, config))
             .split_for_parts();
-        openapi::complete(&mut document, &self.site_paths, &self.modes);
+        openapi::complete(&mut document, &self.base_path_and_cookie_names, &self.modes);
         document
     }
 }
@@ -241,41 +241,41 @@ fn modes(
     config: &Config,
     issuer_audience: IssuerAudience,
     keys: &Keys,
-) -> AcceptedModes {
+) -> AcceptedAuthModes {
     // Without the revocation feed JWTs work as in the textbook: every request verifies the signature, nothing is cached.
-    let cache_size = (config.directory.jwt_revocation == JwtRevocation::Feed)
-        .then_some(config.directory.session_cache_size);
+    let cache_size = (config.login_memory.jwt_revocation == JwtRevocation::Feed)
+        .then_some(config.login_memory.session_cache_size);
     let jwt = JwtMode::new(context, issuer_audience, keys.clone(), cache_size);
     let modes: Vec<Arc<dyn Mode>> = vec![Arc::new(jwt), Arc::new(SessionMode::new(context))];
-    AcceptedModes::new(modes)
+    AcceptedAuthModes::new(modes)
 }
 
-fn origins(config: &Config, site: &Site) -> Origins {
-    Origins { own: site.origins.clone(), allowed: config.allowed_origins.clone() }
+fn origins(config: &Config, public_url: &PublicUrl) -> Origins {
+    Origins { own: public_url.origins.clone(), allowed: config.allowed_origins.clone() }
 }
 
-fn cookie_policy(config: &Config, site: &Site) -> CookiePolicy {
+fn cookie_policy(config: &Config, public_url: &PublicUrl) -> CookiePolicy {
     CookiePolicy {
-        secure: site.is_https,
+        secure: public_url.is_https,
         domain: config.cookie_domain.clone(),
         name_prefix: config.cookie_name_prefix.clone(),
-        base_path: site.base_path.clone(),
+        base_path: public_url.base_path.clone(),
     }
 }
 
-fn site_paths(site: &Site, cookies: &CookiePolicy) -> SitePaths {
-    SitePaths {
-        base_path: site.base_path.clone(),
+fn base_path_and_cookie_names(public_url: &PublicUrl, cookies: &CookiePolicy) -> BasePathAndCookieNames {
+    BasePathAndCookieNames {
+        base_path: public_url.base_path.clone(),
         session_cookie: cookies.name(session::COOKIE),
         access_token_cookie: cookies.name(jwt::ACCESS_COOKIE),
         refresh_token_cookie: cookies.name(jwt::REFRESH_COOKIE),
     }
 }
 
-fn issuer_audience(config: &Config, site: &Site) -> IssuerAudience {
-    let issuer = config.jwt.issuer.clone().unwrap_or_else(|| site.url.clone());
+fn issuer_audience(config: &Config, public_url: &PublicUrl) -> IssuerAudience {
+    let issuer = config.jwt.issuer.clone().unwrap_or_else(|| public_url.url.clone());
     let audience = match &config.jwt.audience[..] {
-        [] => vec![site.url.clone()],
+        [] => vec![public_url.url.clone()],
         named => named.to_vec(),
     };
     IssuerAudience { issuer, audience: audience.into(), client_id: config.jwt.client_id.clone() }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// trail.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    pub(super) source: Source,
+    pub(super) source: ActorSource,
     pub(super) login: Option<ActorLogin>,
     pub(super) mode: Option<&'static str>,
     pub(super) transport: Option<&'static str>,
@@ -28,7 +28,7 @@ pub struct ActorLogin {
 
 /// The source of an event.
 #[derive(Clone, Debug)]
-pub(super) enum Source {
+pub(super) enum ActorSource {
     /// A request: the client's network address and its `User-Agent` header.
     Request { address: IpAddr, user_agent: String },
     /// An operator's command.
@@ -37,7 +37,7 @@ pub(super) enum Source {
     Node,
 }
 
-impl Source {
+impl ActorSource {
     pub(super) fn as_str(&self) -> &'static str {
         match self {
             Self::Request { .. } => "request",
@@ -49,18 +49,18 @@ impl Source {
 
 impl Actor {
     /// An operator, by a command.
-    pub const OPERATOR: Self = Self::new(Source::Command);
+    pub const OPERATOR: Self = Self::new(ActorSource::Command);
 
     /// The node, by itself.
-    pub const NODE: Self = Self::new(Source::Node);
+    pub const NODE: Self = Self::new(ActorSource::Node);
 
-    const fn new(source: Source) -> Self {
+    const fn new(source: ActorSource) -> Self {
         Self { source, login: None, mode: None, transport: None, client_id: None }
     }
 
     /// The sender of a request, with the client's network address and `User-Agent` header.
     pub fn request(address: IpAddr, user_agent: impl Into<String>) -> Self {
-        Self::new(Source::Request { address, user_agent: user_agent.into() })
+        Self::new(ActorSource::Request { address, user_agent: user_agent.into() })
     }
 
     /// Sets the mode.

@@ -1,6 +1,6 @@
 //! The audit trail: security events, each with user, actor and mode.
 //!
-//! A function that changes something takes the [`Actor`], creates an [`Entry`] and passes it to the [`Trail`], which
+//! A function that changes something takes the [`Actor`], creates an [`NewEvent`] and passes it to the [`Trail`], which
 //! accepts it at once and writes it to Postgres shortly after, in batches ([`store`]). `docs/decisions/0010` explains
 //! why it is not written in the transaction of the change itself.
 
@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use self::actor::Source;
+use self::actor::ActorSource;
 pub use self::actor::{Actor, ActorLogin};
 pub use self::kind::Kind;
 pub use self::store::Filter;
@@ -22,9 +22,9 @@ pub use self::trail::Trail;
 
 /// An event before it is recorded.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct NewEvent {
     kind: Kind,
-    source: Source,
+    source: ActorSource,
     user_id: Option<Uuid>,
     username: Option<String>,
     login_id: Option<Uuid>,
@@ -34,7 +34,7 @@ pub struct Entry {
     detail: Map<String, Value>,
 }
 
-impl Entry {
+impl NewEvent {
     /// An event of this kind by this actor. The affected user is still to be set.
     pub fn new(kind: Kind, actor: &Actor) -> Self {
         Self {
@@ -93,7 +93,7 @@ impl Entry {
 
 /// An event in the trail.
 #[derive(Clone, Debug, Serialize)]
-pub struct Record {
+pub struct RecordedEvent {
     /// Its own id.
     pub id: Uuid,
     /// When it happened.
@@ -122,12 +122,12 @@ pub struct Record {
     pub detail: Option<Value>,
 }
 
-impl Record {
-    fn new(entry: Entry, at: DateTime<Utc>) -> Self {
+impl RecordedEvent {
+    fn new(entry: NewEvent, at: DateTime<Utc>) -> Self {
         let source = entry.source.as_str().to_owned();
         let (address, user_agent) = match entry.source {
-            Source::Request { address, user_agent } => (Some(address.to_string()), Some(user_agent)),
-            Source::Command | Source::Node => (None, None),
+            ActorSource::Request { address, user_agent } => (Some(address.to_string()), Some(user_agent)),
+            ActorSource::Command | ActorSource::Node => (None, None),
         };
         Self {
             id: Uuid::now_v7(),

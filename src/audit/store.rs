@@ -7,9 +7,9 @@ use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::database::{ConnectionPool, DatabaseError, ReadPosition, answer};
+use crate::database::{ConnectionPool, DatabaseError, PgSnapshotPosition, answer};
 
-use super::{Kind, Record};
+use super::{Kind, RecordedEvent};
 
 /// Selects events.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +23,11 @@ pub struct Filter {
 }
 
 /// Writes a batch. Events that are already stored are skipped.
-pub(super) async fn insert(pool: &ConnectionPool, records: &[Arc<Record>]) -> Result<(), DatabaseError> {
-    let records: Vec<&Record> = records.iter().map(Arc::as_ref).collect();
+pub(super) async fn insert(
+    pool: &ConnectionPool,
+    records: &[Arc<RecordedEvent>],
+) -> Result<(), DatabaseError> {
+    let records: Vec<&RecordedEvent> = records.iter().map(Arc::as_ref).collect();
     let insert = sqlx::query!(
         "insert into dualauth.audit_events (id, at, event, source, user_id, username, login_id, mode, transport, client_id,
              address, user_agent, detail)
@@ -57,8 +60,8 @@ struct EventRow {
 }
 
 impl EventRow {
-    fn record(self) -> Option<Record> {
-        Some(Record {
+    fn record(self) -> Option<RecordedEvent> {
+        Some(RecordedEvent {
             id: self.id?,
             at: self.at?,
             event: self.event?,
@@ -77,9 +80,9 @@ impl EventRow {
 }
 
 /// The position, and the events, oldest first.
-fn read(rows: Vec<EventRow>) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
+fn read(rows: Vec<EventRow>) -> Result<(PgSnapshotPosition, Vec<RecordedEvent>), DatabaseError> {
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let position = ReadPosition { history: first.history, snapshot: first.snapshot.clone() };
+    let position = PgSnapshotPosition { history: first.history, snapshot: first.snapshot.clone() };
     Ok((position, rows.into_iter().filter_map(EventRow::record).collect()))
 }
 
@@ -89,7 +92,7 @@ pub(super) async fn newest(
     filter: &Filter,
     after: DateTime<Utc>,
     count: i64,
-) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
+) -> Result<(PgSnapshotPosition, Vec<RecordedEvent>), DatabaseError> {
     let query = sqlx::query_as!(
         EventRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
@@ -125,8 +128,8 @@ pub(super) async fn newest(
 pub(super) async fn since(
     pool: &ConnectionPool,
     filter: &Filter,
-    last: &ReadPosition,
-) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
+    last: &PgSnapshotPosition,
+) -> Result<(PgSnapshotPosition, Vec<RecordedEvent>), DatabaseError> {
     let query = sqlx::query_as!(
         EventRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)

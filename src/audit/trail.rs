@@ -10,11 +10,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, uptime};
-use crate::database::{ConnectionPool, DatabaseError, ReadPosition};
+use crate::database::{ConnectionPool, DatabaseError, PgSnapshotPosition};
 use crate::telemetry;
 
 use super::store;
-use super::{Entry, Filter, Record};
+use super::{Filter, NewEvent, RecordedEvent};
 
 /// Maximum time that an event waits for others, while Postgres is available.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -43,7 +43,7 @@ struct TrailInner {
     pool: ConnectionPool,
     clock: Clock,
     /// Queued events, oldest first. They stay here until they are written.
-    waiting: Mutex<VecDeque<Arc<Record>>>,
+    waiting: Mutex<VecDeque<Arc<RecordedEvent>>>,
     anonymous: Mutex<AnonymousEventBudget>,
     lost: AtomicU64,
     is_full: AtomicBool,
@@ -81,12 +81,12 @@ impl Trail {
     /// Records an event: logs it at once, and writes it to the table shortly after. When the queue is full, it is
     /// only logged. Events that unauthenticated clients can cause at no cost are limited per second; the next one
     /// that is accepted contains the number of dropped ones.
-    pub fn record(&self, entry: Entry) {
+    pub fn record(&self, entry: NewEvent) {
         let Some(entry) = self.within_budget(entry) else {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let record = Record::new(entry, self.0.clock.now());
+        let record = RecordedEvent::new(entry, self.0.clock.now());
         log(&record);
         if !self.enqueue(record) {
             self.0.lost.fetch_add(1, Ordering::Relaxed);
@@ -96,7 +96,7 @@ impl Trail {
         }
     }
 
-    fn within_budget(&self, entry: Entry) -> Option<Entry> {
+    fn within_budget(&self, entry: NewEvent) -> Option<NewEvent> {
         if !entry.kind.is_unauthenticated() {
             return Some(entry);
         }
@@ -117,7 +117,7 @@ impl Trail {
     }
 
     /// `false` when the queue is full. The oldest events are kept, since they show how an incident began.
-    fn enqueue(&self, record: Record) -> bool {
+    fn enqueue(&self, record: RecordedEvent) -> bool {
         let mut waiting = lock(&self.0.waiting);
         let has_room = waiting.len() < CAPACITY;
         if has_room {
@@ -164,7 +164,7 @@ impl Trail {
 
     /// Writes the oldest events. If Postgres rejects the content of an event, that event is found by bisection and
     /// only logged, so that it does not block the others.
-    async fn write(&self, batch: &[Arc<Record>]) -> Result<(), DatabaseError> {
+    async fn write(&self, batch: &[Arc<RecordedEvent>]) -> Result<(), DatabaseError> {
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
             match (store::insert(&self.0.pool, part).await, part) {
@@ -182,7 +182,7 @@ impl Trail {
         Ok(())
     }
 
-    fn drop_unwritable(&self, refused: &Record, error: &DatabaseError) {
+    fn drop_unwritable(&self, refused: &RecordedEvent, error: &DatabaseError) {
         self.0.lost.fetch_add(1, Ordering::Relaxed);
         tracing::error!(id = %refused.id, event = refused.event, %error, "audit event refused by Postgres; only logged");
     }
@@ -232,7 +232,7 @@ impl Trail {
         &self,
         filter: &Filter,
         count: i64,
-    ) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
+    ) -> Result<(PgSnapshotPosition, Vec<RecordedEvent>), DatabaseError> {
         store::newest(&self.0.pool, filter, DateTime::<Utc>::UNIX_EPOCH, count).await
     }
 
@@ -244,8 +244,8 @@ impl Trail {
     pub async fn since(
         &self,
         filter: &Filter,
-        last: &ReadPosition,
-    ) -> Result<(ReadPosition, Vec<Record>), DatabaseError> {
+        last: &PgSnapshotPosition,
+    ) -> Result<(PgSnapshotPosition, Vec<RecordedEvent>), DatabaseError> {
         let (position, records) = store::since(&self.0.pool, filter, last).await?;
         if position.history == last.history {
             return Ok((position, records));
@@ -255,8 +255,8 @@ impl Trail {
 }
 
 /// Logs the event immediately, without the user agent, which is arbitrary text of the client.
-fn log(record: &Record) {
-    let Record { event, source, username, mode, transport, address, .. } = record;
+fn log(record: &RecordedEvent) {
+    let RecordedEvent { event, source, username, mode, transport, address, .. } = record;
     let (username, mode, transport) = (username.as_deref(), mode.as_deref(), transport.as_deref());
     tracing::info!(
         target: telemetry::AUDIT,
@@ -283,23 +283,24 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::super::{Actor, Kind};
     use super::*;
-    use crate::database::{Endpoints, Pools};
+    use crate::database::{RequestAndBackgroundPools, UsualAndDirectRoutes};
 
     /// A trail whose Postgres does not exist.
     fn trail() -> Trail {
-        let nowhere = Endpoints::direct_to(&"postgres://127.0.0.1:1".into(), "test").expect("a URL");
-        Trail::new(Pools::new(nowhere, 1).upkeep, Clock::system())
+        let nowhere =
+            UsualAndDirectRoutes::direct_to(&"postgres://127.0.0.1:1".into(), "test").expect("a URL");
+        Trail::new(RequestAndBackgroundPools::new(nowhere, 1).upkeep, Clock::system())
     }
 
     #[tokio::test]
     async fn what_does_not_fit_is_counted_and_the_oldest_stays() {
         let trail = trail();
         for number in 0..CAPACITY + 7 {
-            trail.record(Entry::new(Kind::Logout, &Actor::NODE).with("number", number));
+            trail.record(NewEvent::new(Kind::Logout, &Actor::NODE).with("number", number));
         }
         assert_eq!((trail.waiting(), trail.lost()), (CAPACITY, 7));
         let waiting = lock(&trail.0.waiting);
-        let number = |record: Option<&Arc<Record>>| record.and_then(|record| record.detail.clone());
+        let number = |record: Option<&Arc<RecordedEvent>>| record.and_then(|record| record.detail.clone());
         assert_eq!(number(waiting.front()), Some(serde_json::json!({"number": 0})));
         assert_eq!(number(waiting.back()), Some(serde_json::json!({"number": CAPACITY - 1})));
     }
@@ -307,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn what_can_t_be_written_waits() {
         let trail = trail();
-        trail.record(Entry::new(Kind::Logout, &Actor::NODE));
+        trail.record(NewEvent::new(Kind::Logout, &Actor::NODE));
         trail.write_all().await;
         assert_eq!((trail.waiting(), trail.lost()), (1, 0));
     }
@@ -316,7 +317,7 @@ mod tests {
     async fn of_what_costs_a_stranger_nothing_a_few_a_second_are_taken() {
         let trail = trail();
         for _ in 0..10 * MAX_UNAUTHENTICATED_PER_SECOND {
-            trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
+            trail.record(NewEvent::new(Kind::ClientRefused, &Actor::NODE));
         }
         // The second may have changed in between.
         let taken = trail.waiting() as u64;
@@ -328,7 +329,7 @@ mod tests {
 
         let dropped = trail.lost();
         lock(&trail.0.anonymous).second = 0;
-        trail.record(Entry::new(Kind::ClientRefused, &Actor::NODE));
+        trail.record(NewEvent::new(Kind::ClientRefused, &Actor::NODE));
         let told: Vec<_> = lock(&trail.0.waiting).iter().filter_map(|record| record.detail.clone()).collect();
         let told: u64 = told.iter().filter_map(|detail| detail["left_out_before"].as_u64()).sum();
         assert_eq!(told, dropped);

@@ -41,9 +41,9 @@ impl fmt::Debug for Credential {
 
 /// The modes that a route accepts, in the order in which their cookies are checked.
 #[derive(Clone)]
-pub struct AcceptedModes(Vec<Arc<dyn Mode>>);
+pub struct AcceptedAuthModes(Vec<Arc<dyn Mode>>);
 
-impl AcceptedModes {
+impl AcceptedAuthModes {
     /// These modes, in this order.
     pub fn new(modes: Vec<Arc<dyn Mode>>) -> Self {
         Self(modes)
@@ -216,7 +216,7 @@ async fn authenticate(request: &HttpRequest) -> Result<Identity, Rejection> {
 }
 
 async fn identify(request: &HttpRequest) -> Result<Identity, Rejection> {
-    let modes = request.app_data::<web::Data<AcceptedModes>>().ok_or(AuthError::NotAuthenticated);
+    let modes = request.app_data::<web::Data<AcceptedAuthModes>>().ok_or(AuthError::NotAuthenticated);
     let picked = modes.and_then(|modes| Ok((modes, modes.pick(request.headers())?)));
     let (modes, picked) = picked.map_err(Problem::from)?;
     let transport = picked.credential.transport;

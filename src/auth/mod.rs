@@ -6,12 +6,12 @@ mod bodies;
 mod cookies;
 mod csrf;
 mod extractor;
-mod introspected_token;
-mod login_secret;
+mod introspection_response;
+mod login_secret_bytes;
 mod mode;
 mod mode_documentation;
 mod origin;
-mod refresh_rate_limit;
+mod refresh_rate_limit_per_network;
 mod requests;
 
 use chrono::{DateTime, Utc};
@@ -30,13 +30,13 @@ pub use self::bodies::{
 };
 pub use self::cookies::{CookiePolicy, CookieSpec, max_age};
 pub use self::csrf::{CSRF_HEADER, Csrf};
-pub use self::extractor::{AcceptedModes, Credential, ForwardAuthIdentity, Rejection, pick};
-pub use self::introspected_token::IntrospectedToken;
-pub use self::login_secret::LoginSecret;
-pub use self::mode::{Mode, ModeContext, RevocationOutcome, RotatedSecret};
+pub use self::extractor::{AcceptedAuthModes, Credential, ForwardAuthIdentity, Rejection, pick};
+pub use self::introspection_response::ActiveIntrospectionResponse;
+pub use self::login_secret_bytes::LoginSecretBytes;
+pub use self::mode::{Mode, ModeContext, StepUpSecret, TokenRevoked};
 pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
-pub use self::refresh_rate_limit::limit_refresh_rate;
+pub use self::refresh_rate_limit_per_network::limit_refresh_rate;
 pub use self::requests::{
     ChallengeHalves, LoginCredentials, LoginRequest, RegisterRequest, RegistrationData,
 };

@@ -17,11 +17,11 @@ use crate::clock::Clock;
 use crate::crypto::AppSecret;
 use crate::error::Problem;
 use crate::http::body::IgnoredBody;
-use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, SecretHash, Transport};
+use crate::logins::{Login, LoginCredentialHash, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
-    AuthError, CookiePolicy, Credential, Csrf, Identity, IntrospectedToken, LoginSecret, Rejection,
-    RouteDocumentation,
+    ActiveIntrospectionResponse, AuthError, CookiePolicy, Credential, Csrf, Identity, LoginSecretBytes,
+    Rejection, RouteDocumentation,
 };
 
 /// A kind of credential for logins.
@@ -54,7 +54,7 @@ pub trait Mode: Send + Sync {
     ) -> BoxFuture<'a, Result<Option<Identity>, AuthError>>;
 
     /// How requests will identify a login with this secret.
-    fn login_key(&self, secret: &LoginSecret) -> LoginKey;
+    fn login_credential_hash(&self, secret: &LoginSecretBytes) -> LoginCredentialHash;
 
     /// The live login of this mode whose cookies came with a request: a new login by cookie replaces it.
     fn login_of_cookies<'a>(
@@ -69,7 +69,7 @@ pub trait Mode: Send + Sync {
     fn issue<'a>(
         &'a self,
         login: Login,
-        secret: LoginSecret,
+        secret: LoginSecretBytes,
         transport: Transport,
         request: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>>;
@@ -78,7 +78,7 @@ pub trait Mode: Send + Sync {
     ///
     /// # Errors
     /// `unavailable` when none can be issued at the moment. Checked before anything is replaced.
-    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<RotatedSecret, Problem>>;
+    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>>;
 
     /// The login whose CSRF token a request may get: the one that it is authenticated for.
     fn login_for_csrf<'a>(
@@ -128,7 +128,7 @@ pub trait Mode: Send + Sync {
     fn introspect<'a>(
         &'a self,
         token: &'a Credential,
-    ) -> BoxFuture<'a, Result<Option<IntrospectedToken>, AuthError>>;
+    ) -> BoxFuture<'a, Result<Option<ActiveIntrospectionResponse>, AuthError>>;
 
     /// Ends the login of an access or refresh token (RFC 7009). `None`: it is not of this mode. `Err`: it is of this
     /// mode, but not valid.
@@ -136,14 +136,14 @@ pub trait Mode: Send + Sync {
         &'a self,
         token: &'a Credential,
         actor: &'a Actor,
-    ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>>;
+    ) -> BoxFuture<'a, Result<Option<TokenRevoked>, AuthError>>;
 }
 
 /// The secret of a login's credentials after a step-up.
 #[derive(Debug)]
-pub struct RotatedSecret {
+pub struct StepUpSecret {
     /// The secret.
-    pub secret: LoginSecret,
+    pub secret: LoginSecretBytes,
     /// Its hash, if it has changed.
     pub new_hash: Option<SecretHash>,
     /// The generation of the presented credential, if the credential contains it.
@@ -152,7 +152,7 @@ pub struct RotatedSecret {
 
 /// The token was revoked: its login has ended, now or before.
 #[derive(Debug)]
-pub struct RevocationOutcome;
+pub struct TokenRevoked;
 
 /// The dependencies of a mode.
 pub struct ModeContext<'a> {

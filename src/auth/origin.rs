@@ -6,7 +6,7 @@ use actix_web::web;
 
 use crate::error::{Code, Problem};
 use crate::http::cors::only_origin;
-use crate::http::forward_auth::is_forward_auth;
+use crate::http::forward_auth_path::is_forward_auth;
 use crate::logins::Transport;
 
 /// The origins whose pages may call the service (RFC 6454).
@@ -20,7 +20,7 @@ pub struct Origins {
 
 impl Origins {
     /// Whether an unsafe request with these headers is allowed. Browsers send its source in `Origin` or
-    /// `Sec-Fetch-Site` (W3C Fetch Metadata). A client that sends neither is not a browser, so it has no cookies that
+    /// `Sec-Fetch-PublicUrl` (W3C Fetch Metadata). A client that sends neither is not a browser, so it has no cookies that
     /// a foreign page could abuse.
     fn allows(&self, headers: &HeaderMap) -> bool {
         let is_ours =

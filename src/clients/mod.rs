@@ -13,10 +13,10 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind, Trail};
+use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
 use crate::crypto::equal;
-use crate::database::{DatabaseError, Pools};
+use crate::database::{DatabaseError, RequestAndBackgroundPools};
 use crate::error::{Code, Problem};
 use crate::logins::{Logins, ReloadableCache};
 use crate::tokens::OpaqueToken;
@@ -96,7 +96,7 @@ type ClientSecretHash = [u8; 32];
 
 /// The registered clients.
 pub struct Clients {
-    pools: Pools,
+    pools: RequestAndBackgroundPools,
     logins: Logins,
     clock: Clock,
     trail: Trail,
@@ -111,7 +111,7 @@ impl fmt::Debug for Clients {
 
 impl Clients {
     /// Clients in this database. To be passed to the feed of these logins, which keeps them up to date.
-    pub fn new(pools: Pools, logins: Logins, clock: Clock, trail: Trail) -> Self {
+    pub fn new(pools: RequestAndBackgroundPools, logins: Logins, clock: Clock, trail: Trail) -> Self {
         Self { pools, logins, clock, trail, known: RwLock::default() }
     }
 
@@ -133,7 +133,7 @@ impl Clients {
             RegisteredClient { id: Uuid::now_v7(), name: name.to_owned(), created_at: self.clock.now() };
         let secret = OpaqueToken::generate(PREFIX);
         store::insert(&self.pools.requests, &client, &secret.hash()).await?;
-        let created = Entry::new(Kind::ClientCreated, actor).of_client(client.id).with("name", name);
+        let created = NewEvent::new(Kind::ClientCreated, actor).of_client(client.id).with("name", name);
         let Err(why) = deliver(&client, &secret) else {
             self.trail.record(created);
             return Ok(client);
@@ -164,7 +164,7 @@ impl Clients {
         if !store::delete(&self.pools.requests, id).await? {
             return Err(ManageClientError::Unknown(id));
         }
-        self.trail.record(Entry::new(Kind::ClientDeleted, actor).of_client(id));
+        self.trail.record(NewEvent::new(Kind::ClientDeleted, actor).of_client(id));
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl Clients {
     ) -> Result<Uuid, AuthenticateError> {
         let outcome = self.find_by_credentials(id, secret).await;
         if let Err(AuthenticateError::InvalidCredentials(known)) = &outcome {
-            let refused = Entry::new(Kind::ClientRefused, &actor());
+            let refused = NewEvent::new(Kind::ClientRefused, &actor());
             self.trail.record(known.iter().fold(refused, |entry, id| entry.of_client(*id)));
         }
         outcome

@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::output::is_broken_pipe;
 use super::signals::StopSignals;
 use super::{Failure, print_line};
-use crate::app::Storage;
-use crate::audit::{Filter, Kind, Record, Trail};
+use crate::app::PostgresStorage;
+use crate::audit::{Filter, Kind, RecordedEvent, Trail};
 use crate::config::Config;
-use crate::database::ReadPosition;
+use crate::database::PgSnapshotPosition;
 use crate::users;
 
 /// The polling interval of `--follow`.
@@ -56,7 +56,7 @@ fn kind(name: &str) -> Result<Kind, String> {
 
 pub(super) async fn manage(command: AuditCommand, config: &Config) -> Result<(), Failure> {
     let AuditCommand::Tail(tail) = command;
-    let storage = Storage::open(config).await?;
+    let storage = PostgresStorage::open(config).await?;
     let mut signals = StopSignals::new()?;
     let outcome = tokio::select! {
         outcome = print(&storage, tail) => outcome,
@@ -70,7 +70,7 @@ pub(super) async fn manage(command: AuditCommand, config: &Config) -> Result<(),
     }
 }
 
-async fn print(storage: &Storage, tail: TailArgs) -> Result<(), Failure> {
+async fn print(storage: &PostgresStorage, tail: TailArgs) -> Result<(), Failure> {
     let (username, kind) = (tail.user, tail.event);
     let user = match &username {
         Some(name) => users::find_by_name(&storage.pools.requests, name).await?,
@@ -89,9 +89,9 @@ async fn print(storage: &Storage, tail: TailArgs) -> Result<(), Failure> {
 async fn follow(
     trail: &Trail,
     filter: &Filter,
-    mut position: ReadPosition,
+    mut position: PgSnapshotPosition,
     mut printer: Printer,
-    printed: Vec<Record>,
+    printed: Vec<RecordedEvent>,
 ) -> Result<(), Failure> {
     let mut was_behind = false;
     let mut recent = RecentlyPrinted::default();
@@ -123,8 +123,9 @@ struct RecentlyPrinted {
 
 impl RecentlyPrinted {
     /// Returns the records that were not printed before, and remembers them.
-    fn take_new(&mut self, records: Vec<Record>) -> Vec<Record> {
-        let new: Vec<Record> = records.into_iter().filter(|record| self.ids.insert(record.id)).collect();
+    fn take_new(&mut self, records: Vec<RecordedEvent>) -> Vec<RecordedEvent> {
+        let new: Vec<RecordedEvent> =
+            records.into_iter().filter(|record| self.ids.insert(record.id)).collect();
         self.oldest_first.extend(new.iter().map(|record| record.id));
         let too_many = self.oldest_first.len().saturating_sub(MAX_REMEMBERED);
         self.oldest_first.drain(..too_many).for_each(|id| {
@@ -141,7 +142,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn print(&mut self, records: &[Record]) -> Result<(), Failure> {
+    fn print(&mut self, records: &[RecordedEvent]) -> Result<(), Failure> {
         if self.is_json {
             return records.iter().try_for_each(|record| print_line(&to_ascii_json(record)?));
         }
@@ -161,7 +162,7 @@ impl Printer {
 }
 
 /// The columns: time, event, username, mode and address.
-fn columns(record: &Record) -> [String; 5] {
+fn columns(record: &RecordedEvent) -> [String; 5] {
     let or_dash =
         |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), escape_control_chars);
     let mode = match (&record.mode, &record.transport) {
@@ -178,7 +179,7 @@ fn columns(record: &Record) -> [String; 5] {
     ]
 }
 
-fn details(record: &Record) -> String {
+fn details(record: &RecordedEvent) -> String {
     let detail = record.detail.as_ref().and_then(Value::as_object);
     let members = detail.into_iter().flatten().map(|(name, value)| match value {
         Value::String(text) => format!("{name}={}", escape_control_chars(text)),
@@ -221,8 +222,8 @@ mod tests {
 
     const EVIL: &str = "\u{1b}]0;owned\u{7} \u{9b}31m \u{202e}drow\u{7f}\r\n2026 logout \u{1f980} \"";
 
-    fn record() -> Record {
-        Record {
+    fn record() -> RecordedEvent {
+        RecordedEvent {
             id: Uuid::now_v7(),
             at: DateTime::UNIX_EPOCH,
             event: "login_failed".to_owned(),
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn columns_stay_aligned() {
         let mut printer = Printer { is_json: false, widths: [0; 5] };
-        let wide = Record { username: Some("somebody-with-a-name".to_owned()), ..record() };
+        let wide = RecordedEvent { username: Some("somebody-with-a-name".to_owned()), ..record() };
         printer.print(&[wide]).expect("it prints");
         let line = printer.line(&columns(&record()), "");
         assert_eq!(line.find("session/cookie"), Some(24 + 2 + 12 + 2 + 20 + 2));

@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use uuid::Uuid;
 
 use super::{Failure, output, print_line};
-use crate::app::Storage;
+use crate::app::PostgresStorage;
 use crate::audit::Actor;
 use crate::clients::{Clients, RegisteredClient};
 use crate::clock::Clock;
@@ -43,7 +43,7 @@ pub(super) async fn manage(command: ClientCommand, config: &Config) -> Result<()
                 .into(),
         );
     }
-    let storage = Storage::open(config).await?;
+    let storage = PostgresStorage::open(config).await?;
     let clock = Clock::system();
     let clients = storage.clients(storage.logins(config, &clock), &clock);
     let outcome = match command {

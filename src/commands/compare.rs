@@ -12,7 +12,7 @@ use super::{Failure, print_line};
 use crate::config::Config;
 use crate::web::LastReport;
 use dualauth_compare::target::Target;
-use dualauth_compare::{Check, Options, Plan, Progress, bare};
+use dualauth_compare::{Check, Options, Plan, TerminalProgressBar, bare};
 
 #[derive(Args)]
 pub(super) struct CompareArgs {
@@ -59,7 +59,7 @@ pub(super) async fn manage(command: CompareArgs, config: &Config) -> Result<(), 
     if command.self_check {
         return check(options, runtime).await;
     }
-    let measuring = move || dualauth_compare::run(&options, &runtime, &Progress::shown());
+    let measuring = move || dualauth_compare::run(&options, &runtime, &TerminalProgressBar::shown());
     let report = tokio::task::spawn_blocking(measuring).await??;
     report.write(&out)?;
     print_line(&report.to_text())?;
@@ -67,7 +67,7 @@ pub(super) async fn manage(command: CompareArgs, config: &Config) -> Result<(), 
 }
 
 async fn check(options: Options, runtime: Handle) -> Result<(), Failure> {
-    let checking = move || dualauth_compare::self_check(&options, &runtime, &Progress::shown());
+    let checking = move || dualauth_compare::self_check(&options, &runtime, &TerminalProgressBar::shown());
     let checks = tokio::task::spawn_blocking(checking).await??;
     for check in &checks {
         let Check { what, injected, unit, found, without, is_conclusive, .. } = check;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 
-use crate::app::Storage;
+use crate::app::PostgresStorage;
 use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::{Config, JwtAlgorithm};
@@ -45,14 +45,14 @@ fn algorithm(name: &str) -> Result<JwtAlgorithm, String> {
 }
 
 pub(super) async fn manage(command: KeysCommand, config: &Config) -> Result<(), Failure> {
-    let storage = Storage::open(config).await?;
+    let storage = PostgresStorage::open(config).await?;
     let outcome = run(&storage, command, config).await;
     storage.trail.write_all().await;
     storage.close().await;
     print_line(&outcome?)
 }
 
-async fn run(storage: &Storage, command: KeysCommand, config: &Config) -> Result<String, Failure> {
+async fn run(storage: &PostgresStorage, command: KeysCommand, config: &Config) -> Result<String, Failure> {
     let secret = storage.app_secret(config).await?;
     let keys = storage.keys(config, &secret, &Clock::system())?;
     match command {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use uuid::Uuid;
 
-use crate::app::{self, Storage};
+use crate::app::{self, PostgresStorage};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::mail::{self, Language, Mail, Message, WaitingMail};
@@ -58,13 +58,13 @@ async fn send_test(args: TestMailArgs, config: &Config) -> Result<(), Failure> {
 }
 
 async fn list(config: &Config) -> Result<(), Failure> {
-    let storage = Storage::open(config).await?;
+    let storage = PostgresStorage::open(config).await?;
     let listed = listed(&storage, config).await;
     storage.close().await;
     print_line(&listed?)
 }
 
-async fn listed(storage: &Storage, config: &Config) -> Result<String, Failure> {
+async fn listed(storage: &PostgresStorage, config: &Config) -> Result<String, Failure> {
     let secret = storage.app_secret(config).await?;
     let mails = mail::waiting(&storage.pools.requests, &secret, MOST as i64).await?;
     if mails.is_empty() {

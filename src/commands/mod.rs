@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::app::{self, Storage};
+use crate::app::{self, PostgresStorage};
 use crate::config::{Config, ConfigError};
 use crate::telemetry;
 use crate::version;
@@ -131,6 +131,6 @@ async fn with_settings(command: WithSettings, config: Config) -> Result<(), Fail
 }
 
 async fn migrate(config: &Config) -> Result<(), Failure> {
-    Storage::open(config).await?.close().await;
+    PostgresStorage::open(config).await?.close().await;
     print_line("The database is up to date.")
 }

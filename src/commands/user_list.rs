@@ -7,7 +7,7 @@ use serde_json::json;
 use super::audit::{escape_control_chars, to_ascii_json};
 use super::output::is_broken_pipe;
 use super::{Failure, print_line};
-use crate::users::{Account, Accounts};
+use crate::users::{Accounts, UserWithDisabledAt};
 
 #[derive(Args)]
 pub(super) struct ListUsersArgs {
@@ -37,7 +37,7 @@ async fn print(accounts: &Accounts, args: &ListUsersArgs) -> Result<(), Failure>
 }
 
 /// Id, username, email, roles, time of registration and `disabled` or `-`, separated by tabs.
-fn line(Account { user, disabled_at }: &Account) -> String {
+fn line(UserWithDisabledAt { user, disabled_at }: &UserWithDisabledAt) -> String {
     let [username, email] = [&user.username, &user.email].map(|text| escape_control_chars(text));
     let (roles, created_at) =
         (user.roles.join(","), user.created_at.to_rfc3339_opts(SecondsFormat::Secs, true));
@@ -45,7 +45,7 @@ fn line(Account { user, disabled_at }: &Account) -> String {
     format!("{}\t{username}\t{email}\t{}\t{created_at}\t{disabled}", user.id, escape_control_chars(&roles))
 }
 
-fn object(Account { user, disabled_at }: &Account) -> Result<String, Failure> {
+fn object(UserWithDisabledAt { user, disabled_at }: &UserWithDisabledAt) -> Result<String, Failure> {
     let time = |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
     to_ascii_json(&json!({
         "user_id": user.id,

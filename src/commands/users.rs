@@ -11,12 +11,12 @@ use super::audit::escape_control_chars;
 use super::import::{ImportUsersArgs, import};
 use super::user_list::{ListUsersArgs, list};
 use super::{Failure, print_line};
-use crate::app::Storage;
+use crate::app::PostgresStorage;
 use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::mail::Language;
-use crate::users::{Account, Accounts, Field, RegisterError, RegistrationInput, ThreadPriority};
+use crate::users::{Accounts, Field, RegisterError, RegistrationInput, ThreadPriority, UserWithDisabledAt};
 
 #[derive(Subcommand)]
 pub(super) enum UserCommand {
@@ -88,7 +88,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
         UserCommand::Create(_) | UserCommand::SetPassword(_) => read_password()?,
         _ => SecretString::default(),
     };
-    let storage = Storage::open(config).await?;
+    let storage = PostgresStorage::open(config).await?;
     let mails = Arc::new(storage.mails(config, &Clock::system()).await?);
     let accounts = storage.accounts(config, &Clock::system(), mails, ThreadPriority::Normal)?;
     let outcome = match command {
@@ -127,7 +127,7 @@ async fn create(
 }
 
 async fn show(accounts: &Accounts, name: &str) -> Result<String, Failure> {
-    let (Account { user, disabled_at }, logins) = accounts.show(name).await?;
+    let (UserWithDisabledAt { user, disabled_at }, logins) = accounts.show(name).await?;
     let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
     let disabled = disabled_at.map_or_else(|| "no".to_owned(), |at| format!("since {}", time(at)));
     let [username, email] = [&user.username, &user.email].map(|text| escape_control_chars(text));

@@ -72,7 +72,7 @@ pub struct Config {
     /// Lifetimes of logins and tokens.
     pub lifetimes: Lifetimes,
     /// Settings of a node's in-memory knowledge about logins.
-    pub directory: DirectoryConfig,
+    pub login_memory: SessionCacheAndRevocationConfig,
     /// Settings of passwords and their hashes.
     pub passwords: PasswordConfig,
     /// Rate limits per client network.
@@ -119,7 +119,7 @@ pub enum UnknownSettingReason {
 
 /// Settings of a node's in-memory knowledge about logins.
 #[derive(Clone, Copy, Debug)]
-pub struct DirectoryConfig {
+pub struct SessionCacheAndRevocationConfig {
     /// `STALENESS_BOUND`: maximum age of the last poll of the revocation feed at which memory counts as fresh.
     pub staleness_bound: Duration,
     /// `SESSION_CACHE_SIZE`: maximum number of cached sessions.

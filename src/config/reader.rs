@@ -12,9 +12,9 @@ use url::{Host, Url};
 use super::parse;
 use super::source::SettingValues;
 use super::{
-    ChallengeConfig, Config, DirectoryConfig, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation,
-    KeyFile, Lifetimes, Listen, LogConfig, LogFormat, MailConfig, PasswordConfig, RateLimit, RateLimits,
-    SessionLookup, StaleTokenPolicy, origin, public_url,
+    ChallengeConfig, Config, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
+    Listen, LogConfig, LogFormat, MailConfig, PasswordConfig, RateLimit, RateLimits,
+    SessionCacheAndRevocationConfig, SessionLookup, StaleTokenPolicy, origin, public_url,
 };
 use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{DirectUrl, check_url};
@@ -82,7 +82,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             cookie_name_prefix: self.cookie_name_prefix(),
             jwt: self.jwt(),
             lifetimes: self.lifetimes(),
-            directory: self.directory(),
+            login_memory: self.login_memory(),
             passwords: self.passwords(),
             limits: self.limits(),
             step_up_max_age: self.duration("STEP_UP_MAX_AGE", "10m"),
@@ -325,11 +325,11 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
     }
 
-    fn directory(&mut self) -> DirectoryConfig {
+    fn login_memory(&mut self) -> SessionCacheAndRevocationConfig {
         let lookups = [("cached", SessionLookup::Cached), ("always", SessionLookup::Always)];
         let revocations = [("feed", JwtRevocation::Feed), ("off", JwtRevocation::Off)];
         let when_stale = [("serve", StaleTokenPolicy::Serve), ("refuse", StaleTokenPolicy::Refuse)];
-        DirectoryConfig {
+        SessionCacheAndRevocationConfig {
             staleness_bound: self.duration("STALENESS_BOUND", "1s"),
             session_cache_size: self.number("SESSION_CACHE_SIZE", 100_000, 1) as usize,
             session_lookup: self.choice("SESSION_LOOKUP", lookups),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::Problem;
 
-use super::io_runtime::on_io_runtime;
+use super::connect_on_main_runtime::on_main_runtime;
 
 /// Time limit for a statement on the client's side. A little more than Postgres' own limit, so that it acts only when
 /// the connection is dead without an error.
@@ -57,7 +57,7 @@ impl From<DatabaseError> for Problem {
 /// # Errors
 /// The database's error, or a timeout.
 pub async fn answer<T>(statement: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, DatabaseError> {
-    match tokio::time::timeout(ANSWER_TIMEOUT, on_io_runtime(statement)).await {
+    match tokio::time::timeout(ANSWER_TIMEOUT, on_main_runtime(statement)).await {
         Ok(answer) => answer.map_err(DatabaseError::from),
         Err(_) => Err(DatabaseError::Unavailable(sqlx::Error::PoolTimedOut)),
     }

@@ -1,36 +1,36 @@
 //! Postgres: connections, migrations, and errors.
 
-mod commit_check;
-mod connection;
+mod commit_health_check;
+mod connect_on_main_runtime;
 mod connection_string;
-mod endpoints;
 mod error;
 mod generated_app_secret;
-mod io_runtime;
 mod migrations;
 mod open;
+mod pg_snapshot_position;
 mod pool;
+mod pooler_safe_connection;
 mod pooling;
-mod pools;
-mod read_position;
+mod request_and_background_pools;
 pub mod rights;
 mod schema;
+mod usual_and_direct_routes;
 
 use std::time::Duration;
 
-pub use self::commit_check::CommitCheck;
-pub use self::connection::{DatabaseConnection, Pooling};
+pub use self::commit_health_check::CommitHealthCheck;
+pub use self::connect_on_main_runtime::set_main_runtime;
 pub use self::connection_string::UrlError;
-pub use self::endpoints::{DirectUrl, Endpoints, check_url};
 pub use self::error::{DatabaseError, answer};
 pub use self::generated_app_secret::{forget_app_secret, made_app_secret, make_app_secret};
-pub use self::io_runtime::set_io_runtime;
 pub use self::migrations::{MIGRATOR, migrate};
 pub use self::open::{OpenError, open};
+pub use self::pg_snapshot_position::PgSnapshotPosition;
 pub use self::pool::ConnectionPool;
-pub use self::pools::{OWN_CONNECTIONS, Pools};
-pub use self::read_position::ReadPosition;
+pub use self::pooler_safe_connection::{DatabaseConnection, Pooling};
+pub use self::request_and_background_pools::{OWN_CONNECTIONS, RequestAndBackgroundPools};
 pub use self::schema::{SchemaError, SchemaState};
+pub use self::usual_and_direct_routes::{DirectUrl, UsualAndDirectRoutes, check_url};
 
 /// The application name of a node's connections in `pg_stat_activity`. Nodes notify each other of new rows in the
 /// feed; for changes by clients with other names, a trigger does.

@@ -8,10 +8,10 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use super::connection_string::UrlError;
-use super::endpoints::{DirectUrl, Endpoints};
 use super::migrations::migrate;
-use super::pools::Pools;
+use super::request_and_background_pools::RequestAndBackgroundPools;
 use super::schema::SchemaError;
+use super::usual_and_direct_routes::{DirectUrl, UsualAndDirectRoutes};
 use super::{COMMAND, NODE, rights};
 
 /// Time limit for the first connection.
@@ -51,13 +51,14 @@ pub async fn open(
     direct: &DirectUrl,
     connections: u32,
     name: &str,
-) -> Result<Pools, OpenError> {
-    let routes = timeout(CONNECT_TIMEOUT, Endpoints::find(url, direct, name)).await.map_err(late)??;
+) -> Result<RequestAndBackgroundPools, OpenError> {
+    let routes =
+        timeout(CONNECT_TIMEOUT, UsualAndDirectRoutes::find(url, direct, name)).await.map_err(late)??;
     if let Some(advice) = routes.advice() {
         tracing::warn!("{advice}");
     }
     migrate_as(name, routes.most_direct().servers.options()).await?;
-    Ok(Pools::new(routes, connections))
+    Ok(RequestAndBackgroundPools::new(routes, connections))
 }
 
 fn late(_: tokio::time::error::Elapsed) -> sqlx::Error {

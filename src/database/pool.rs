@@ -19,8 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connection::{DatabaseConnection, StatementLimits};
-use super::endpoints::{Endpoint, is_full};
+use super::pooler_safe_connection::{DatabaseConnection, StatementLimits};
+use super::usual_and_direct_routes::{DatabaseRoute, is_full};
 use super::{ACQUIRE_TIMEOUT, PROOF_TIMEOUT};
 
 /// Maximum age of a connection, since the host name may lead to another server by now.
@@ -41,7 +41,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 pub struct ConnectionPool(Arc<PoolInner>);
 
 struct PoolInner {
-    route: Endpoint,
+    route: DatabaseRoute,
     limits: StatementLimits,
     max_size: usize,
     /// The current limit: lower than `max` while Postgres refuses further connections.
@@ -87,7 +87,7 @@ impl fmt::Debug for ConnectionPool {
 impl ConnectionPool {
     /// A pool for this route with a maximum size. Connects on demand.
     pub(super) fn new(
-        route: Endpoint,
+        route: DatabaseRoute,
         limits: StatementLimits,
         max_size: usize,
         trusted_idle: Duration,

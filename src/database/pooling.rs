@@ -6,8 +6,8 @@ use sqlx::Error;
 use tokio::time::timeout;
 
 use super::OpenError;
-use super::connection::{DatabaseConnection, Pooling, StatementLimits};
-use super::endpoints::{Servers, is_full};
+use super::pooler_safe_connection::{DatabaseConnection, Pooling, StatementLimits};
+use super::usual_and_direct_routes::{Servers, is_full};
 
 /// Maximum number of connections to compare. A pooler may consist of several processes behind one address, each with
 /// its own backends.

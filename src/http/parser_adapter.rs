@@ -9,8 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::context::HttpContext;
-use super::http10_content_length::{LengthHeader, Scan, add_length};
+use super::app_wide_context::HttpContext;
+use super::http10_post_without_length::{ContentLengthInsertion, Scan, add_length};
 use super::parser_refusal::{BareResponse, RequestPrefix};
 use super::timed_connection::{CONTINUE, TimedConnection};
 use super::tracked_body::{RequestBodyState, SharedBodyState};
@@ -82,10 +82,10 @@ impl<T: AsyncRead + Unpin> ParserAdapter<T> {
     fn poll_buffer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let ForwardState::Buffering(buffer, scan) = &mut self.state {
             match scan.scan_more(buffer) {
-                LengthHeader::Undecided => {}
+                ContentLengthInsertion::Undecided => {}
                 length => {
                     let mut buffer = std::mem::take(buffer);
-                    if let LengthHeader::Missing(place) = length {
+                    if let ContentLengthInsertion::Missing(place) = length {
                         add_length(&mut buffer, place);
                     }
                     self.state = ForwardState::Forwarding(buffer, 0);
@@ -132,7 +132,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ParserAdapter<T> {
             }
             this.is_used = true;
             let mut scan = Scan::default();
-            if scan.scan_more(begun) == LengthHeader::NotNeeded {
+            if scan.scan_more(begun) == ContentLengthInsertion::NotNeeded {
                 this.state = ForwardState::Within;
                 return Poll::Ready(Ok(()));
             }

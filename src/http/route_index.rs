@@ -15,7 +15,7 @@ use utoipa::openapi::path::PathItem;
 use crate::error::{Code, Problem};
 use crate::metrics::{self, Metrics};
 
-use super::forward_auth::{VERIFY, is_forward_auth};
+use super::forward_auth_path::{VERIFY, is_forward_auth};
 
 /// The routes by path. Their methods come from the OpenAPI documents, so that there is only one list of routes.
 #[derive(Debug)]
@@ -25,14 +25,14 @@ pub struct RouteIndex {
     /// `{}`.
     places: HashMap<String, usize, DefaultHashBuilder>,
     /// Metrics of all unknown paths together.
-    unknown: metrics::Route,
+    unknown: metrics::RouteMetrics,
 }
 
 #[derive(Debug)]
 struct IndexedRoute {
     pattern: ResourceDef,
     allow: String,
-    counts: metrics::Route,
+    counts: metrics::RouteMetrics,
 }
 
 /// The route name of unknown paths in metrics.
@@ -78,7 +78,7 @@ impl RouteIndex {
     }
 
     /// The metrics of the route, or those of unknown paths.
-    pub(super) fn counts(&self, place: Option<usize>) -> &metrics::Route {
+    pub(super) fn counts(&self, place: Option<usize>) -> &metrics::RouteMetrics {
         place.and_then(|place| self.all.get(place)).map_or(&self.unknown, |known| &known.counts)
     }
 }

@@ -7,12 +7,12 @@ use actix_web::http::header::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{LoginBody, LoginSecret, TokenType, UserBody};
+use crate::auth::{LoginBody, LoginSecretBytes, TokenType, UserBody};
 use crate::error::Problem;
 use crate::http::cookie_header;
 use crate::logins::{Login, Transport};
 
-use super::access_token::may_be_access_token;
+use super::access_token_verification::may_be_access_token;
 use super::refresh_token::{RefreshTokenPayload, may_be_refresh_token};
 use super::{ACCESS_COOKIE, JwtMode, REFRESH_COOKIE};
 
@@ -80,7 +80,7 @@ impl JwtMode {
     pub(super) async fn issue_tokens(
         &self,
         login: Login,
-        secret: Option<LoginSecret>,
+        secret: Option<LoginSecretBytes>,
         transport: Transport,
     ) -> Result<HttpResponse, Problem> {
         let access = self.access_token(&login).await?;

@@ -1,12 +1,13 @@
 //! The JWT mode: a request presents a signed snapshot of the login, and the server verifies the signature.
 //!
-//! `login` starts a login and issues an access token of a few minutes, signed with the current key ([`keys`]). Requests
-//! are authenticated by its claims, without a look-up ([`access_token`], [`verified`]); the node knows from the revocation
+//! `login` starts a login and issues an access token of a few minutes ([`access_token_issuance`]), signed with the current key ([`keys`]). Requests
+//! are authenticated by its claims, without a look-up ([`access_token_verification`], [`verified`]); the node knows from the revocation
 //! feed whether the login has ended. The refresh token ([`refresh_token`]) is the login's id, a generation and a secret of
 //! the login under a MAC: `refresh` increments the generation and issues new tokens ([`mod@refresh`], [`issue`]).
 //! `logout` ends the login, which revokes its access tokens.
 
-mod access_token;
+mod access_token_issuance;
+mod access_token_verification;
 mod claims;
 mod documentation;
 mod handlers;
@@ -15,6 +16,7 @@ mod issue;
 mod keys;
 mod refresh;
 mod refresh_token;
+mod revocation;
 mod verified;
 
 use std::sync::Arc;
@@ -29,14 +31,16 @@ use uuid::Uuid;
 
 use crate::audit::Actor;
 use crate::auth::{
-    Audience, AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity, IntrospectedToken,
-    LoginSecret, Mode, ModeContext, Rejection, RevocationOutcome, RotatedSecret, RouteDocumentation,
+    ActiveIntrospectionResponse, Audience, AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity,
+    LoginSecretBytes, Mode, ModeContext, Rejection, RouteDocumentation, StepUpSecret, TokenRevoked,
 };
 use crate::clock::Clock;
 use crate::error::Problem;
-use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, Transport};
+use crate::logins::{Login, LoginCredentialHash, Logins, ReplacedLogin, Transport};
 
-pub use self::keys::{JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupPlan};
+pub use self::keys::{
+    JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupKeyChange,
+};
 use self::refresh_token::{RefreshTokenCodec, secret_hash};
 use self::verified::VerifiedTokens;
 
@@ -141,8 +145,8 @@ impl Mode for JwtMode {
         Box::pin(self.identify(credential))
     }
 
-    fn login_key(&self, secret: &LoginSecret) -> LoginKey {
-        LoginKey::Token(secret_hash(secret))
+    fn login_credential_hash(&self, secret: &LoginSecretBytes) -> LoginCredentialHash {
+        LoginCredentialHash::Token(secret_hash(secret))
     }
 
     fn login_of_cookies<'a>(
@@ -155,7 +159,7 @@ impl Mode for JwtMode {
     fn issue<'a>(
         &'a self,
         login: Login,
-        secret: LoginSecret,
+        secret: LoginSecretBytes,
         transport: Transport,
         _: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>> {
@@ -178,11 +182,11 @@ impl Mode for JwtMode {
         Box::pin(self.identify_for_logout(request, body))
     }
 
-    fn step_up_secret<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, Result<RotatedSecret, Problem>> {
+    fn step_up_secret<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>> {
         Box::pin(async {
             self.ensure_can_sign().await?;
-            let secret = LoginSecret::generate();
-            Ok(RotatedSecret { new_hash: Some(secret_hash(&secret)), shown: None, secret })
+            let secret = LoginSecretBytes::generate();
+            Ok(StepUpSecret { new_hash: Some(secret_hash(&secret)), shown: None, secret })
         })
     }
 
@@ -197,7 +201,7 @@ impl Mode for JwtMode {
     fn introspect<'a>(
         &'a self,
         token: &'a Credential,
-    ) -> BoxFuture<'a, Result<Option<IntrospectedToken>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<ActiveIntrospectionResponse>, AuthError>> {
         Box::pin(self.describe(token))
     }
 
@@ -209,7 +213,7 @@ impl Mode for JwtMode {
         &'a self,
         token: &'a Credential,
         actor: &'a Actor,
-    ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<TokenRevoked>, AuthError>> {
         Box::pin(self.end_login_of(token, actor))
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::audit::Actor;
-use crate::auth::{AuthError, Credential, Identity, LoginSecret, RefreshRequest, Rejection, pick};
+use crate::auth::{AuthError, Credential, Identity, LoginSecretBytes, RefreshRequest, Rejection, pick};
 use crate::error::{Code, Problem};
 use crate::http::body::OptionalJson;
 use crate::http::client::Client;
@@ -47,7 +47,7 @@ impl JwtMode {
         &self,
         presented: &Credential,
         request: &HttpRequest,
-    ) -> Result<(Login, Option<LoginSecret>), AuthError> {
+    ) -> Result<(Login, Option<LoginSecretBytes>), AuthError> {
         let refresh = self.verify_refresh_token(presented, request).await?;
         let login = outcome(self.logins.renew(&refresh.claimed(), &actor_of(request)).await?)?;
         log_user(&login);

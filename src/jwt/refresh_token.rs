@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::auth::LoginSecret;
+use crate::auth::LoginSecretBytes;
 use crate::crypto::{AppSecret, MacKey, sha256};
 use crate::logins::{RefreshTokenClaims, SecretHash};
 
@@ -20,7 +20,7 @@ pub(super) fn may_be_refresh_token(value: &str) -> bool {
 }
 
 /// The hash of a login's secret, as stored in the database.
-pub(super) fn secret_hash(secret: &LoginSecret) -> SecretHash {
+pub(super) fn secret_hash(secret: &LoginSecretBytes) -> SecretHash {
     sha256(secret.as_bytes())
 }
 
@@ -30,7 +30,7 @@ pub(super) struct RefreshTokenPayload {
     pub(super) login: Uuid,
     pub(super) generation: i32,
     /// `None` in tokens of logins that started before refresh tokens contained a secret.
-    pub(super) secret: Option<LoginSecret>,
+    pub(super) secret: Option<LoginSecretBytes>,
 }
 
 impl RefreshTokenPayload {
@@ -72,7 +72,7 @@ impl RefreshTokenCodec {
         let (generation, secret) = rest.split_first_chunk()?;
         let secret = match secret {
             [] => None,
-            secret => Some(LoginSecret::from(<[u8; LoginSecret::BYTES]>::try_from(secret).ok()?)),
+            secret => Some(LoginSecretBytes::from(<[u8; LoginSecretBytes::BYTES]>::try_from(secret).ok()?)),
         };
         let refresh = RefreshTokenPayload {
             login: Uuid::from_bytes(*id),
@@ -101,7 +101,7 @@ mod tests {
         RefreshTokenPayload {
             login: Uuid::from_u128(7),
             generation: 3,
-            secret: Some(LoginSecret::generate()),
+            secret: Some(LoginSecretBytes::generate()),
         }
     }
 
@@ -154,7 +154,7 @@ mod properties {
         (any::<u128>(), any::<i32>(), secret).prop_map(|(id, generation, secret)| RefreshTokenPayload {
             login: Uuid::from_u128(id),
             generation,
-            secret: secret.map(LoginSecret::from),
+            secret: secret.map(LoginSecretBytes::from),
         })
     }
 

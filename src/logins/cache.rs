@@ -12,7 +12,7 @@ use hashlink::LruCache;
 use crate::config::Lifetimes;
 use crate::shards::Shards;
 
-use super::credential_generations::{CredentialGenerations, GenerationStatus};
+use super::credential_rotation_history::{CredentialRotationHistory, GenerationStatus};
 use super::login::{FoundLogin, HandleHash, HandleStatus, Login, LoginIdentity};
 
 /// Cached sessions, by the hash of their handle.
@@ -31,7 +31,7 @@ struct Shard {
 /// A live login, with what is needed to answer a request that presents a handle of it.
 pub(super) struct Session {
     principal: Arc<LoginIdentity>,
-    generations: CredentialGenerations,
+    generations: CredentialRotationHistory,
     ends_at: DateTime<Utc>,
 }
 
@@ -187,7 +187,7 @@ mod tests {
             remember_me: false,
             expires_at: at(600),
         });
-        let generations = CredentialGenerations { current: 2, replaced_at: vec![at(50), at(5)] };
+        let generations = CredentialRotationHistory { current: 2, replaced_at: vec![at(50), at(5)] };
         Session { principal, generations, ends_at: at(110) }
     }
 

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::database::DatabaseError;
 
 use super::login::EndedLogin;
@@ -14,7 +14,7 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn log_out(&self, id: Uuid, actor: &Actor) -> Result<bool, DatabaseError> {
-        self.end(id, |_| Entry::to_oneself(Kind::Logout, actor)).await
+        self.end(id, |_| NewEvent::to_oneself(Kind::Logout, actor)).await
     }
 
     /// Ends the login of a token that a registered client revokes.
@@ -45,7 +45,11 @@ impl Logins {
     }
 
     /// Ends a login. `false` when it had ended before, which is not recorded.
-    async fn end(&self, id: Uuid, event: impl FnOnce(&EndedLogin) -> Entry) -> Result<bool, DatabaseError> {
+    async fn end(
+        &self,
+        id: Uuid,
+        event: impl FnOnce(&EndedLogin) -> NewEvent,
+    ) -> Result<bool, DatabaseError> {
         let ended = store::end(self.requests(), id, self.clock.now()).await?;
         if let Some(ended) = &ended {
             self.trail.record(event(ended));

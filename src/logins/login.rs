@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::mail::SealedMail;
 use crate::users::User;
 
 use super::authentication::Authentication;
-use super::credential_generations::CredentialGenerations;
+use super::credential_rotation_history::CredentialRotationHistory;
 
 /// How a client carries its credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -66,7 +66,7 @@ pub struct Login {
     /// When it expires in any case.
     pub expires_at: DateTime<Utc>,
     /// Which generation of its credential is current, and which were replaced recently.
-    pub generations: CredentialGenerations,
+    pub generations: CredentialRotationHistory,
     /// Hash of the secret in its refresh tokens, if it has any.
     pub secret_hash: Option<SecretHash>,
     /// When the last access token issued for it expires. `None` for a login that is looked up by its handle.
@@ -90,8 +90,8 @@ pub enum LoginState {
 
 impl Login {
     /// The audit event for its start.
-    pub(super) fn started(&self, actor: &Actor) -> Entry {
-        Entry::new(Kind::LoginStarted, actor)
+    pub(super) fn started(&self, actor: &Actor) -> NewEvent {
+        NewEvent::new(Kind::LoginStarted, actor)
             .of_user(self.user.id, &self.user.username)
             .in_login(self.id)
             .in_mode(&self.mode)
@@ -140,7 +140,7 @@ pub struct RefreshTokenClaims {
 
 /// How requests identify the login.
 #[derive(Clone, Copy, Debug)]
-pub enum LoginKey {
+pub enum LoginCredentialHash {
     /// By an opaque handle; this is the hash of it.
     Handle(HandleHash),
     /// By a signed access token, which needs no look-up. This is the hash of the secret in its refresh tokens.
@@ -165,7 +165,7 @@ pub struct NewLogin {
     /// The device.
     pub device: Device,
     /// How requests will identify it.
-    pub key: LoginKey,
+    pub key: LoginCredentialHash,
     /// The login on this device that it replaces.
     pub replaces: Option<ReplacedLogin>,
     /// Tells the user of a sign-in from a network that the account was not used from before. Queued only if that is so.
@@ -288,8 +288,8 @@ pub(super) struct EndedLogin {
 
 impl EndedLogin {
     /// The audit event for its end.
-    pub(super) fn entry(&self, kind: Kind, actor: &Actor) -> Entry {
-        Entry::new(kind, actor)
+    pub(super) fn entry(&self, kind: Kind, actor: &Actor) -> NewEvent {
+        NewEvent::new(kind, actor)
             .of_user(self.user_id, &self.username)
             .in_login(self.id)
             .in_mode(&self.mode)

@@ -8,13 +8,13 @@ use crate::config::{JwtRevocation, SessionLookup, StaleTokenPolicy};
 use crate::database::DatabaseError;
 
 use super::cache::Session;
-use super::directory::RevocationStatus;
 use super::login::{FoundLogin, HandleHash, HandleStatus, Login, LoginState};
+use super::session_cache_and_revocations::RevocationStatus;
 use super::{Logins, store};
 
 /// Why an access token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AccessTokenError {
+pub enum RevocationCheckError {
     /// Its login has ended.
     #[error("the token's login has ended")]
     Ended,
@@ -39,8 +39,8 @@ impl Logins {
     ) -> Result<Option<FoundLogin>, DatabaseError> {
         let now = self.clock.now();
         if self.remembers_sessions()
-            && self.directory.freshness.is_fresh(now).await
-            && let Some(found) = self.directory.sessions.find(hash, generation, now)
+            && self.memory.freshness.is_fresh(now).await
+            && let Some(found) = self.memory.sessions.find(hash, generation, now)
         {
             self.note_use(&found, now);
             return Ok(Some(found));
@@ -65,7 +65,7 @@ impl Logins {
         generation: i32,
         now: DateTime<Utc>,
     ) -> Result<Option<FoundLogin>, DatabaseError> {
-        let sessions = &self.directory.sessions;
+        let sessions = &self.memory.sessions;
         let generation_read = sessions.begin_read(hash);
         let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
         let login = self.activity.overlay(login, &self.lifetimes);
@@ -86,41 +86,41 @@ impl Logins {
 
     /// The state of a login that was read from the database, which may have lost its end in a failover.
     pub(super) fn state(&self, login: &Login, now: DateTime<Utc>) -> LoginState {
-        if self.directory.has_ended(login.id) { LoginState::Ended } else { login.state(now) }
+        if self.memory.has_ended(login.id) { LoginState::Ended } else { login.state(now) }
     }
 
     /// Checks that an access token of this login, for this user with this name and these roles, is not revoked.
     /// Answered from memory, without SQL.
     ///
     /// # Errors
-    /// See [`AccessTokenError`].
+    /// See [`RevocationCheckError`].
     pub async fn check_token(
         &self,
         login: Uuid,
         user: Uuid,
         username: &str,
         roles: &[String],
-    ) -> Result<(), AccessTokenError> {
+    ) -> Result<(), RevocationCheckError> {
         if self.config.jwt_revocation == JwtRevocation::Off {
             return Ok(());
         }
-        let is_fresh = self.directory.freshness.is_fresh(self.clock.now()).await;
+        let is_fresh = self.memory.freshness.is_fresh(self.clock.now()).await;
         if !is_fresh && self.config.jwt_when_stale == StaleTokenPolicy::Refuse {
-            return Err(AccessTokenError::Stale);
+            return Err(RevocationCheckError::Stale);
         }
-        match self.directory.revocation_status(login, user, username, roles) {
+        match self.memory.revocation_status(login, user, username, roles) {
             RevocationStatus::NotRevoked => Ok(()),
-            RevocationStatus::Ended => Err(AccessTokenError::Ended),
+            RevocationStatus::Ended => Err(RevocationCheckError::Ended),
             // The owner may have changed once more, and the token may be newer than this node's knowledge: poll and
             // check again.
-            RevocationStatus::OwnerChanged if !Box::pin(self.directory.freshness.catch_up()).await => {
-                Err(AccessTokenError::Stale)
+            RevocationStatus::OwnerChanged if !Box::pin(self.memory.freshness.catch_up()).await => {
+                Err(RevocationCheckError::Stale)
             }
             RevocationStatus::OwnerChanged => {
-                match self.directory.revocation_status(login, user, username, roles) {
+                match self.memory.revocation_status(login, user, username, roles) {
                     RevocationStatus::NotRevoked => Ok(()),
-                    RevocationStatus::Ended => Err(AccessTokenError::Ended),
-                    RevocationStatus::OwnerChanged => Err(AccessTokenError::OwnerChanged),
+                    RevocationStatus::Ended => Err(RevocationCheckError::Ended),
+                    RevocationStatus::OwnerChanged => Err(RevocationCheckError::OwnerChanged),
                 }
             }
         }

@@ -1,14 +1,13 @@
 //! Logins: one sign-in on one device, which begins, is renewed and ends in the same way for every mode.
 //!
-//! The source of truth is a row in Postgres ([`store`]). A node answers from memory ([`directory`]) as long as it
+//! The source of truth is a row in Postgres ([`store`]). A node answers from memory ([`session_cache_and_revocations`]) as long as it
 //! knows every end that was acknowledged to a client ([`feed`], [`freshness`]). See `docs/revocation.md` for the
 //! reasoning.
 
 mod activity;
 mod authentication;
 mod cache;
-mod credential_generations;
-mod directory;
+mod credential_rotation_history;
 mod ends;
 mod feed;
 mod freshness;
@@ -16,6 +15,7 @@ mod list;
 mod login;
 mod lookup;
 mod renewal;
+mod session_cache_and_revocations;
 mod store;
 mod sweep;
 
@@ -26,32 +26,32 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Trail};
 use crate::clock::Clock;
-use crate::config::{DirectoryConfig, Lifetimes};
-use crate::database::{ConnectionPool, DatabaseError, Pools};
+use crate::config::{Lifetimes, SessionCacheAndRevocationConfig};
+use crate::database::{ConnectionPool, DatabaseError, RequestAndBackgroundPools};
 use crate::metrics::Metrics;
 
 use self::activity::Activity;
 pub use self::authentication::{Acr, Amr, Authentication};
-pub use self::credential_generations::CredentialGenerations;
-use self::directory::Directory;
-pub use self::directory::DirectoryStats;
+pub use self::credential_rotation_history::CredentialRotationHistory;
 pub use self::feed::{Feed, ReloadableCache};
 pub use self::login::{
-    Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginIdentity, LoginKey, LoginState,
-    NewLogin, PageCursor, PageRequest, RefreshTokenClaims, RenewalOutcome, ReplacedLogin, SecretHash, StepUp,
-    StepUpOutcome, Transport,
+    Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginCredentialHash, LoginIdentity,
+    LoginState, NewLogin, PageCursor, PageRequest, RefreshTokenClaims, RenewalOutcome, ReplacedLogin,
+    SecretHash, StepUp, StepUpOutcome, Transport,
 };
-pub use self::lookup::AccessTokenError;
+pub use self::lookup::RevocationCheckError;
+pub use self::session_cache_and_revocations::SessionCacheAndRevocationStats;
+use self::session_cache_and_revocations::SessionCacheAndRevocations;
 
 /// The logins of the service.
 #[derive(Clone)]
 pub struct Logins {
-    pools: Pools,
+    pools: RequestAndBackgroundPools,
     lifetimes: Lifetimes,
-    config: DirectoryConfig,
+    config: SessionCacheAndRevocationConfig,
     clock: Clock,
     trail: Trail,
-    directory: Arc<Directory>,
+    memory: Arc<SessionCacheAndRevocations>,
     activity: Arc<Activity>,
 }
 
@@ -64,20 +64,20 @@ impl fmt::Debug for Logins {
 impl Logins {
     /// Logins in this database. [`Logins::feed`] keeps this node informed of changes by other nodes.
     pub fn new(
-        pools: Pools,
+        pools: RequestAndBackgroundPools,
         lifetimes: Lifetimes,
-        config: DirectoryConfig,
+        config: SessionCacheAndRevocationConfig,
         clock: Clock,
         trail: Trail,
     ) -> Self {
-        let directory = Arc::new(Directory::new(&config, lifetimes));
-        Self { pools, lifetimes, config, clock, trail, directory, activity: Arc::default() }
+        let memory = Arc::new(SessionCacheAndRevocations::new(&config, lifetimes));
+        Self { pools, lifetimes, config, clock, trail, memory, activity: Arc::default() }
     }
 
     /// The follower of the revocation feed. It also makes `others` reload what they cache.
     pub fn feed(&self, others: Vec<Arc<dyn ReloadableCache>>, metrics: Metrics) -> Feed {
-        let directory = Arc::clone(&self.directory);
-        Feed::new(self.pools.clone(), directory, others, metrics, self.trail.clone(), self.clock.clone())
+        let memory = Arc::clone(&self.memory);
+        Feed::new(self.pools.clone(), memory, others, metrics, self.trail.clone(), self.clock.clone())
     }
 
     /// Runs the task that writes last-seen times.
@@ -115,8 +115,8 @@ impl Logins {
         let expires_at = now + span.absolute;
         let idle_expires_at = expires_at.min(now + span.idle);
         let (handle_hash, secret_hash, token_expires_at) = match new.key {
-            LoginKey::Handle(hash) => (Some(hash), None, None),
-            LoginKey::Token(hash) => {
+            LoginCredentialHash::Handle(hash) => (Some(hash), None, None),
+            LoginCredentialHash::Token(hash) => {
                 (None, Some(hash), Some(idle_expires_at.min(now + self.lifetimes.access_token)))
             }
         };
@@ -131,7 +131,7 @@ impl Logins {
             last_seen_at: now,
             idle_expires_at,
             expires_at,
-            generations: CredentialGenerations::default(),
+            generations: CredentialRotationHistory::default(),
             secret_hash,
             token_expires_at,
             ended_at: None,
@@ -167,24 +167,24 @@ impl Logins {
     /// this node has read the change, so that an acknowledged change is effective here at once. If that fails, it
     /// takes effect within the staleness bound.
     pub async fn notify_and_catch_up(&self) {
-        self.directory.news.notify_one();
-        self.directory.freshness.catch_up().await;
+        self.memory.news.notify_one();
+        self.memory.freshness.catch_up().await;
     }
 
     /// Waits until this node knows everything that was committed before this call, for a request that names something
     /// unknown here. Clients choose these names, so the number of polls is limited to a few per second for all
     /// callers together. `false` when the poll fails.
     pub async fn poll_for_unknown(&self) -> bool {
-        self.directory.freshness.poll_for_unknown().await
+        self.memory.freshness.poll_for_unknown().await
     }
 
     /// Size and age of this node's in-memory knowledge.
-    pub fn stats(&self) -> DirectoryStats {
-        self.directory.stats()
+    pub fn stats(&self) -> SessionCacheAndRevocationStats {
+        self.memory.stats()
     }
 
     /// Whether this node's knowledge is within the staleness bound.
     pub async fn is_fresh(&self) -> bool {
-        self.directory.freshness.is_fresh(self.clock.now()).await
+        self.memory.freshness.is_fresh(self.clock.now()).await
     }
 }

@@ -2,10 +2,10 @@
 
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::database::DatabaseError;
 
-use super::credential_generations::GenerationStatus;
+use super::credential_rotation_history::GenerationStatus;
 use super::login::{
     HandleHash, Login, LoginState, RefreshTokenClaims, RenewalOutcome, StepUp, StepUpOutcome,
 };
@@ -159,7 +159,7 @@ impl Logins {
         self.notify_and_catch_up().await;
         match stepped_up {
             Some(login) if self.state(&login, self.clock.now()) == LoginState::Live => {
-                self.trail.record(Entry::to_oneself(Kind::SteppedUp, actor));
+                self.trail.record(NewEvent::to_oneself(Kind::SteppedUp, actor));
                 Ok(StepUpOutcome::SteppedUp(Box::new(login)))
             }
             Some(_) => Ok(StepUpOutcome::Ended),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::time::{sleep, timeout};
 
-use crate::audit::{Actor, Entry, Kind, Trail};
+use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::metrics::Metrics;
@@ -177,7 +177,7 @@ impl MailSender {
 
     /// Tells the audit trail that a mail is given up. What the server said is not told: it may contain the address.
     fn tell_failed(&self, mail: Option<&Mail>, reason: &str, status: Option<u16>) {
-        let mut entry = Entry::new(Kind::MailFailed, &Actor::NODE).with("reason", reason);
+        let mut entry = NewEvent::new(Kind::MailFailed, &Actor::NODE).with("reason", reason);
         if let Some(mail) = mail {
             entry = entry.with("message", mail.message.name());
         }

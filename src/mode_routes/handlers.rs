@@ -5,8 +5,9 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 
 use crate::auth::{
-    AcceptedModes, Csrf, CsrfBody, Identity, LoginRequest, LoginSecret, Mode, PendingRegistrationBody,
-    ProfileBody, RegisterRequest, Rejection, StepUpRequest, UserBody, warn_of_lost_cookies,
+    AcceptedAuthModes, Csrf, CsrfBody, Identity, LoginRequest, LoginSecretBytes, Mode,
+    PendingRegistrationBody, ProfileBody, RegisterRequest, Rejection, StepUpRequest, UserBody,
+    warn_of_lost_cookies,
 };
 use crate::error::Problem;
 use crate::http::body::Json;
@@ -71,8 +72,9 @@ pub(super) async fn log_in(
         Transport::Cookie => mode.login_of_cookies(request.headers()).await?,
         Transport::Bearer => None,
     };
-    let secret = LoginSecret::generate();
-    let spec = NewLoginSpec { mode: mode.name(), transport, key: mode.login_key(&secret), replaces };
+    let secret = LoginSecretBytes::generate();
+    let spec =
+        NewLoginSpec { mode: mode.name(), transport, key: mode.login_credential_hash(&secret), replaces };
     let login = sign_in.start(body, client, spec).await?;
     warn_of_lost_cookies(transport, request.headers());
     mode.issue(login, secret, transport, &request).await
@@ -89,7 +91,7 @@ pub(super) async fn log_in(
 #[post("/step-up")]
 pub(super) async fn step_up(
     mode: Data<dyn Mode>,
-    modes: Data<AcceptedModes>,
+    modes: Data<AcceptedAuthModes>,
     sign_in: Data<SignIn>,
     client: Client,
     request: HttpRequest,

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{AcceptedModes, AuthError, IntrospectedToken, Mode};
+use crate::auth::{AcceptedAuthModes, ActiveIntrospectionResponse, AuthError, Mode};
 use crate::error::Problem;
 use crate::http::client::Client;
 
@@ -37,8 +37,8 @@ pub(super) struct IntrospectionBody {
     #[schema(nullable = false)]
     iss: Option<String>,
     #[serde(flatten)]
-    #[schema(value_type = IntrospectedToken)]
-    token: Option<IntrospectedToken>,
+    #[schema(value_type = ActiveIntrospectionResponse)]
+    token: Option<ActiveIntrospectionResponse>,
 }
 
 /// Introspect a token that your service received: whether it is valid, and whose it is (RFC 7662).
@@ -53,7 +53,7 @@ pub(super) struct IntrospectionBody {
 #[post("/jwt/introspect")]
 pub(super) async fn introspect(
     request: AuthenticatedTokenRequest,
-    modes: Data<AcceptedModes>,
+    modes: Data<AcceptedAuthModes>,
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
     let token = first_mode_answer(&modes, |mode| mode.introspect(&request.token)).await?;
@@ -73,7 +73,7 @@ pub(super) async fn introspect(
 #[post("/jwt/revoke")]
 pub(super) async fn revoke(
     request: AuthenticatedTokenRequest,
-    modes: Data<AcceptedModes>,
+    modes: Data<AcceptedAuthModes>,
     client: Client,
 ) -> Result<HttpResponse, Problem> {
     let actor = client.actor().of_client(request.client_id);
@@ -83,7 +83,7 @@ pub(super) async fn revoke(
 
 /// The answer of the mode that the token belongs to; `None` if it belongs to no mode or is not valid.
 async fn first_mode_answer<'a, T>(
-    modes: &'a AcceptedModes,
+    modes: &'a AcceptedAuthModes,
     question: impl Fn(&'a dyn Mode) -> BoxFuture<'a, Result<Option<T>, AuthError>>,
 ) -> Result<Option<T>, Problem> {
     for mode in modes.iter() {

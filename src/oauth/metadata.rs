@@ -6,7 +6,7 @@ use actix_web::{HttpResponse, get};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::AcceptedModes;
+use crate::auth::AcceptedAuthModes;
 
 /// The metadata of the service. Endpoints that are not listed do not exist.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -75,7 +75,7 @@ impl Metadata {
     }
 
     /// The response, with the algorithms of the current keys.
-    fn response(&self, modes: &AcceptedModes) -> HttpResponse {
+    fn response(&self, modes: &AcceptedAuthModes) -> HttpResponse {
         let algorithms = modes.iter().flat_map(|mode| mode.published_algorithms()).collect();
         let document = Self { id_token_signing_alg_values_supported: algorithms, ..self.clone() };
         HttpResponse::Ok().insert_header((CACHE_CONTROL, "public, max-age=300")).json(document)
@@ -92,7 +92,7 @@ impl Metadata {
 #[get("/.well-known/oauth-authorization-server")]
 pub(super) async fn authorization_server(
     metadata: Data<Metadata>,
-    modes: Data<AcceptedModes>,
+    modes: Data<AcceptedAuthModes>,
 ) -> HttpResponse {
     metadata.response(&modes)
 }
@@ -107,7 +107,7 @@ pub(super) async fn authorization_server(
 #[get("/.well-known/openid-configuration")]
 pub(super) async fn openid_configuration(
     metadata: Data<Metadata>,
-    modes: Data<AcceptedModes>,
+    modes: Data<AcceptedAuthModes>,
 ) -> HttpResponse {
     metadata.response(&modes)
 }

@@ -5,14 +5,14 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, put};
 
-use crate::auth::{AcceptedModes, AuthError, Identity, Mode, Rejection, limit_refresh_rate};
+use crate::auth::{AcceptedAuthModes, AuthError, Identity, Mode, Rejection, limit_refresh_rate};
 use crate::error::{Code, Problem};
 use crate::http::body::{IgnoredBody, RawJson};
 use crate::logins::RenewalOutcome;
 
 use super::SessionMode;
 use super::issue::SessionBody;
-use super::variables::{KEY, PutOutcome, SessionDataStore, VariableName};
+use super::variables::{KEY, SessionDataStore, StoreOutcome, VariableName};
 
 /// Replace the session id by a new one, and restart the idle time.
 ///
@@ -27,7 +27,7 @@ use super::variables::{KEY, PutOutcome, SessionDataStore, VariableName};
 #[post("/refresh", wrap = "from_fn(limit_refresh_rate)")]
 pub(super) async fn session_refresh(
     mode: Data<SessionMode>,
-    modes: Data<AcceptedModes>,
+    modes: Data<AcceptedAuthModes>,
     request: HttpRequest,
     identity: Result<Identity, Rejection>,
     _: IgnoredBody,
@@ -96,9 +96,9 @@ pub(super) async fn session_data_put(
     RawJson(value): RawJson,
 ) -> Result<HttpResponse, Problem> {
     match data.put(identity.login_id, &key, &value).await? {
-        PutOutcome::Stored => Ok(HttpResponse::NoContent().finish()),
-        PutOutcome::TooLarge(what) => Err(Problem::new(Code::PayloadTooLarge, what)),
-        PutOutcome::LoginEnded => Err(AuthError::SessionExpired.into()),
+        StoreOutcome::Stored => Ok(HttpResponse::NoContent().finish()),
+        StoreOutcome::TooLarge(what) => Err(Problem::new(Code::PayloadTooLarge, what)),
+        StoreOutcome::LoginEnded => Err(AuthError::SessionExpired.into()),
     }
 }
 

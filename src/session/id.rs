@@ -10,14 +10,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::auth::LoginSecret;
+use crate::auth::LoginSecretBytes;
 use crate::crypto::{AppSecret, MacKey, sha256};
 use crate::logins::HandleHash;
 
 /// The prefix of session ids, which distinguishes them from other secrets.
 pub(super) const PREFIX: &str = "dus_";
 
-const SECRET_BYTES: usize = LoginSecret::BYTES;
+const SECRET_BYTES: usize = LoginSecretBytes::BYTES;
 
 /// The length of the MAC's input: the login's secret and the generation (4 bytes, big-endian).
 const MAC_INPUT_BYTES: usize = SECRET_BYTES + 4;
@@ -31,18 +31,18 @@ const FIRST_ID_LENGTH: usize = PREFIX.len() + 43;
 /// A session id: the login's secret and the generation. Generation 0 is the first of its chain.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct SessionId {
-    secret: LoginSecret,
+    secret: LoginSecretBytes,
     generation: i32,
 }
 
 impl SessionId {
     /// The id of a generation of the login with this secret.
-    pub(super) fn new(secret: LoginSecret, generation: i32) -> Self {
+    pub(super) fn new(secret: LoginSecretBytes, generation: i32) -> Self {
         Self { secret, generation }
     }
 
     /// The login's secret.
-    pub(super) fn into_secret(self) -> LoginSecret {
+    pub(super) fn into_secret(self) -> LoginSecretBytes {
         self.secret
     }
 
@@ -73,7 +73,7 @@ impl fmt::Debug for SessionId {
 }
 
 /// SHA-256 of the first id of the login with this secret.
-pub(super) fn handle_hash(secret: &LoginSecret) -> HandleHash {
+pub(super) fn handle_hash(secret: &LoginSecretBytes) -> HandleHash {
     let mut text = Zeroizing::new([0; FIRST_ID_LENGTH]);
     let (prefix, encoded) = text.split_at_mut(PREFIX.len());
     prefix.copy_from_slice(PREFIX.as_bytes());
@@ -108,7 +108,7 @@ impl SessionIdCodec {
         let mut decoded = Zeroizing::new([0; LATER_ID_BYTES + 1]);
         let length = URL_SAFE_NO_PAD.decode_slice(text.strip_prefix(PREFIX)?, decoded.as_mut_slice()).ok()?;
         let (secret, rest) = decoded.get(..length)?.split_first_chunk()?;
-        let secret = LoginSecret::from(*secret);
+        let secret = LoginSecretBytes::from(*secret);
         if rest.is_empty() {
             return Some(SessionId { secret, generation: 0 });
         }
@@ -131,11 +131,11 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_chain_is_an_opaque_token_with_the_hash_of_all_of_it() {
-        let beginning = SessionId::new(LoginSecret::generate(), 0);
+        let beginning = SessionId::new(LoginSecretBytes::generate(), 0);
         let token = OpaqueToken::parse(PREFIX, &ids(1).encode(&beginning)).expect("an opaque token");
         assert_eq!(token.hash(), beginning.hash());
         assert_eq!(SessionId::new(beginning.secret.clone(), 7).hash(), beginning.hash());
-        assert_ne!(SessionId::new(LoginSecret::generate(), 0).hash(), beginning.hash());
+        assert_ne!(SessionId::new(LoginSecretBytes::generate(), 0).hash(), beginning.hash());
     }
 
     #[test]

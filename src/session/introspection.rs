@@ -1,27 +1,15 @@
-//! Introspection and revocation of session tokens, for OAuth clients (RFC 7662, RFC 7009).
+//! Introspection of session tokens for OAuth clients (RFC 7662).
 
-use crate::audit::Actor;
-use crate::auth::{AuthError, Credential, IntrospectedToken, RevocationOutcome};
+use crate::auth::{ActiveIntrospectionResponse, AuthError, Credential};
 
 use super::SessionMode;
-use super::credential::is_token;
 
 impl SessionMode {
     /// The introspection of a session token. It counts as a use of the session, since the client acts for it.
-    pub(super) async fn describe(&self, token: &Credential) -> Result<Option<IntrospectedToken>, AuthError> {
-        Ok(self.identify(token).await?.map(IntrospectedToken::from))
-    }
-
-    pub(super) async fn end_login_of(
+    pub(super) async fn describe(
         &self,
         token: &Credential,
-        actor: &Actor,
-    ) -> Result<Option<RevocationOutcome>, AuthError> {
-        if !is_token(&token.token) {
-            return Ok(None);
-        }
-        let found = self.find(token).await?.ok_or(AuthError::InvalidToken)?;
-        self.logins.revoke(found.principal.login_id, actor).await?;
-        Ok(Some(RevocationOutcome))
+    ) -> Result<Option<ActiveIntrospectionResponse>, AuthError> {
+        Ok(self.identify(token).await?.map(ActiveIntrospectionResponse::from))
     }
 }

@@ -6,14 +6,14 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{LoginBody, LoginSecret, TokenType, UserBody};
+use crate::auth::{LoginBody, LoginSecretBytes, TokenType, UserBody};
 use crate::error::Problem;
 use crate::http::cookie_header;
 use crate::logins::{Login, Transport};
 
 use super::credential::may_be_signed_id;
 use super::id::SessionId;
-use super::{COOKIE, SessionMode, actix_store};
+use super::{COOKIE, SessionMode, actix_signed_cookie};
 
 /// The response with a session, by transport.
 #[derive(Serialize, ToSchema)]
@@ -70,7 +70,7 @@ impl SessionMode {
     pub(super) fn issue_id(
         &self,
         login: Login,
-        secret: LoginSecret,
+        secret: LoginSecretBytes,
         request: &HttpRequest,
     ) -> Result<HttpResponse, Problem> {
         let id = self.ids.encode(&SessionId::new(secret, login.generations.current));
@@ -85,7 +85,7 @@ impl SessionMode {
                 token_type: TokenType::Bearer,
             },
             Transport::Cookie => {
-                actix_store::set_cookie(&request.get_session(), request, &id, life)
+                actix_signed_cookie::set_cookie(&request.get_session(), request, &id, life)
                     .map_err(Problem::internal)?;
                 SessionBody::Cookie { user, login: body, csrf_token: self.csrf.token(login_id) }
             }

@@ -7,13 +7,14 @@
 //! `logout` ends the login, which invalidates every id of the chain. Session data on the server is in [`variables`]; the
 //! JWT mode has none, since it has no look-up.
 
-mod actix_store;
+mod actix_signed_cookie;
 mod credential;
 mod documentation;
 mod handlers;
 mod id;
 mod introspection;
 mod issue;
+mod revocation;
 mod variables;
 
 use std::future::ready;
@@ -31,15 +32,15 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::audit::Actor;
 use crate::auth::{
-    AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity, IntrospectedToken, LoginSecret, Mode,
-    ModeContext, RevocationOutcome, RotatedSecret, RouteDocumentation,
+    ActiveIntrospectionResponse, AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity,
+    LoginSecretBytes, Mode, ModeContext, RouteDocumentation, StepUpSecret, TokenRevoked,
 };
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
 use crate::error::Problem;
-use crate::logins::{Login, LoginKey, Logins, ReplacedLogin, Transport};
+use crate::logins::{Login, LoginCredentialHash, Logins, ReplacedLogin, Transport};
 
-use self::actix_store::ActixHandleStore;
+use self::actix_signed_cookie::ActixHandleStore;
 use self::id::{SessionIdCodec, handle_hash};
 pub use self::variables::SessionDataStore;
 
@@ -124,7 +125,7 @@ impl Mode for SessionMode {
                 // Last, because this scope matches every path.
                 scope("")
                     .wrap(self.middleware())
-                    .wrap(from_fn(actix_store::session_cookie_middleware))
+                    .wrap(from_fn(actix_signed_cookie::session_cookie_middleware))
                     .configure(credential_routes)
                     .service(handlers::session_refresh),
             );
@@ -141,8 +142,8 @@ impl Mode for SessionMode {
         Box::pin(self.identify(credential))
     }
 
-    fn login_key(&self, secret: &LoginSecret) -> LoginKey {
-        LoginKey::Handle(handle_hash(secret))
+    fn login_credential_hash(&self, secret: &LoginSecretBytes) -> LoginCredentialHash {
+        LoginCredentialHash::Handle(handle_hash(secret))
     }
 
     fn login_of_cookies<'a>(
@@ -156,7 +157,7 @@ impl Mode for SessionMode {
     fn issue<'a>(
         &'a self,
         login: Login,
-        secret: LoginSecret,
+        secret: LoginSecretBytes,
         _: Transport,
         request: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>> {
@@ -164,9 +165,9 @@ impl Mode for SessionMode {
         Box::pin(ready(self.issue_id(login, secret, request)))
     }
 
-    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<RotatedSecret, Problem>> {
+    fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>> {
         // The next id of the same chain, not a new secret: a client that still presents a replaced id is then recognised.
-        let secret = self.decode_id(shown).map(|id| RotatedSecret {
+        let secret = self.decode_id(shown).map(|id| StepUpSecret {
             shown: Some(id.generation()),
             new_hash: None,
             secret: id.into_secret(),
@@ -185,7 +186,7 @@ impl Mode for SessionMode {
     fn introspect<'a>(
         &'a self,
         token: &'a Credential,
-    ) -> BoxFuture<'a, Result<Option<IntrospectedToken>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<ActiveIntrospectionResponse>, AuthError>> {
         Box::pin(self.describe(token))
     }
 
@@ -193,7 +194,7 @@ impl Mode for SessionMode {
         &'a self,
         token: &'a Credential,
         actor: &'a Actor,
-    ) -> BoxFuture<'a, Result<Option<RevocationOutcome>, AuthError>> {
+    ) -> BoxFuture<'a, Result<Option<TokenRevoked>, AuthError>> {
         Box::pin(self.end_login_of(token, actor))
     }
 }

@@ -43,7 +43,7 @@ impl FromRequest for VariableName {
 
 /// The outcome of storing a value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum PutOutcome {
+pub(super) enum StoreOutcome {
     Stored,
     /// The value is too large, or the object would be.
     TooLarge(&'static str),
@@ -94,9 +94,9 @@ impl SessionDataStore {
         login: Uuid,
         key: &VariableName,
         value: &str,
-    ) -> Result<PutOutcome, DatabaseError> {
+    ) -> Result<StoreOutcome, DatabaseError> {
         if value.len() > MAX_VALUE {
-            return Ok(PutOutcome::TooLarge("A value has 4 KiB at most."));
+            return Ok(StoreOutcome::TooLarge("A value has 4 KiB at most."));
         }
         // A concurrent writer waits for the row lock, and its total size is then computed with the first one's data. Each
         // member takes two quotes, a colon and a comma besides its key and value.
@@ -119,9 +119,9 @@ impl SessionDataStore {
         );
         let row = answer(put.fetch_one(&self.0)).await?;
         Ok(match (row.live, row.kept) {
-            (_, true) => PutOutcome::Stored,
-            (true, false) => PutOutcome::TooLarge("All that a session keeps has 64 KiB at most."),
-            (false, false) => PutOutcome::LoginEnded,
+            (_, true) => StoreOutcome::Stored,
+            (true, false) => StoreOutcome::TooLarge("All that a session keeps has 64 KiB at most."),
+            (false, false) => StoreOutcome::LoginEnded,
         })
     }
 

@@ -1,14 +1,14 @@
 //! Sign-in: starts logins, and authenticates their users again (step-up).
 //!
-//! An attempt ([`attempt`]) is the request for a login. `factors` verifies the user and gives proofs. If the proofs are
+//! An attempt ([`start_login`]) is the request for a login. `factors` verifies the user and gives proofs. If the proofs are
 //! enough ([`policy`]) the login starts, in one function for every factor. The login keeps how and when the user
-//! authenticated. A route may require that to be recent ([`freshness`]); a step-up ([`step_up`]) renews it.
+//! authenticated. A route may require that to be recent ([`authentication_requirement`]); a step-up ([`step_up`]) renews it.
 
-mod attempt;
+mod authentication_requirement;
 mod challenges;
-mod freshness;
+mod create_account;
 mod policy;
-mod register;
+mod start_login;
 mod step_up;
 
 use std::sync::Arc;
@@ -26,14 +26,13 @@ use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::Mails;
 use crate::metrics::Metrics;
-use crate::rate_limits::Limits;
+use crate::network_rate_limits::Limits;
 use crate::users::Accounts;
 
-pub use self::attempt::NewLoginSpec;
+pub use self::authentication_requirement::AuthenticationRequirement;
 pub use self::challenges::StrangerPurpose;
-
-pub use self::freshness::AuthenticationRequirement;
-pub use self::register::Registration;
+pub use self::create_account::Registration;
+pub use self::start_login::NewLoginSpec;
 pub use self::step_up::StepUpError;
 
 /// The use cases of registration, sign-in and step-up.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::audit::{Actor, Kind};
-use crate::auth::{Identity, RotatedSecret, StepUpRequest};
+use crate::auth::{Identity, StepUpRequest, StepUpSecret};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::factors::Proof;
@@ -58,7 +58,7 @@ impl SignIn {
         identity: &Identity,
         request: &StepUpRequest,
         client: &Client,
-        next: &RotatedSecret,
+        next: &StepUpSecret,
     ) -> Result<Login, StepUpError> {
         let actor = identity.actor(client);
         let outcome = self.try_step_up(identity, request, client, next, &actor).await;
@@ -73,7 +73,7 @@ impl SignIn {
         identity: &Identity,
         request: &StepUpRequest,
         client: &Client,
-        next: &RotatedSecret,
+        next: &StepUpSecret,
         actor: &Actor,
     ) -> Result<Login, StepUpError> {
         // Read before the password is verified: if a refresh renews the login meanwhile, the step-up must fail rather than
@@ -93,7 +93,7 @@ impl SignIn {
         &self,
         login: &Login,
         proof: Proof,
-        next: &RotatedSecret,
+        next: &StepUpSecret,
         now: DateTime<Utc>,
         actor: &Actor,
     ) -> Result<Login, StepUpError> {

@@ -1,6 +1,6 @@
 //! Limits password guessing against one account, over all addresses, nodes and modes. Counts and rules are in
 //! Postgres (`count_try` and `next_try_at` in the migrations). The limits per client network are in
-//! `crate::rate_limits`.
+//! `crate::network_rate_limits`.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
 use crate::database::ConnectionPool;
-use crate::rate_limits::Limited;
+use crate::network_rate_limits::Limited;
 
 use super::guess_store;
 
@@ -32,7 +32,7 @@ const SWEEP_BATCH: i64 = 10_000;
 
 /// The source of an attempt to sign in.
 #[derive(Clone, Copy, Debug)]
-pub struct AttemptSource {
+pub struct AddressAndNameBucket {
     /// The client's address.
     pub address: IpAddr,
     /// The key of the count if no user has the given name.

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind, Trail};
+use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
 use crate::crypto;
 use crate::database::{ConnectionPool, DatabaseError, answer};
@@ -244,7 +244,7 @@ impl Importer {
 impl Drop for Importer {
     fn drop(&mut self) {
         if self.stored > 0 {
-            let imported = Entry::new(Kind::UsersImported, &self.actor);
+            let imported = NewEvent::new(Kind::UsersImported, &self.actor);
             self.trail.record(imported.with("users", self.stored));
         }
     }
@@ -274,7 +274,7 @@ fn name_hash(name: &str) -> NameHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::{Endpoints, Pools};
+    use crate::database::{RequestAndBackgroundPools, UsualAndDirectRoutes};
 
     const HASH: &str = "$2b$04$.h7YBLb5CKCwr/yRPwCEweUO0k5OWCxLlODO5BMmuiacUfegybf7q";
 
@@ -289,8 +289,8 @@ mod tests {
     }
 
     fn import() -> Importer {
-        let nowhere = Endpoints::direct_to(&"postgres://nowhere".into(), "test").expect("a URL");
-        let pools = Pools::new(nowhere, 1);
+        let nowhere = UsualAndDirectRoutes::direct_to(&"postgres://nowhere".into(), "test").expect("a URL");
+        let pools = RequestAndBackgroundPools::new(nowhere, 1);
         let trail = Trail::new(pools.upkeep, Clock::system());
         Importer::new(pools.requests, Clock::system(), trail, Actor::OPERATOR, true, "line")
     }

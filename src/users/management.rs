@@ -1,15 +1,16 @@
-//! Account operations for operators: list, show, delete, set a password.
+//! UserWithDisabledAt operations for operators: list, show, delete, set a password.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::database::DatabaseError;
 use crate::mail::{Message, SealedMail};
 
 use super::validation::{Field, Invalid, check_password, check_role};
 use super::{
-    Account, Accounts, PasswordError, RegisterError, RegistrationInput, User, UserRef, guess_store, store,
+    Accounts, PasswordError, RegisterError, RegistrationInput, User, UserIdAndName, UserWithDisabledAt,
+    guess_store, store,
 };
 
 /// Number of users per page.
@@ -60,7 +61,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn page(&self, after: Option<Uuid>) -> Result<Vec<Account>, DatabaseError> {
+    pub async fn page(&self, after: Option<Uuid>) -> Result<Vec<UserWithDisabledAt>, DatabaseError> {
         store::page(&self.pool, after.unwrap_or_default(), PAGE).await
     }
 
@@ -68,7 +69,7 @@ impl Accounts {
     ///
     /// # Errors
     /// See [`ManageUserError`].
-    pub async fn show(&self, name: &str) -> Result<(Account, i64), ManageUserError> {
+    pub async fn show(&self, name: &str) -> Result<(UserWithDisabledAt, i64), ManageUserError> {
         let shown = store::show(&self.pool, name, self.clock.now()).await?;
         shown.ok_or_else(|| ManageUserError::unknown(name))
     }
@@ -79,7 +80,7 @@ impl Accounts {
     /// See [`RegisterError`].
     pub async fn create(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
         let user = self.validate_and_insert(new).await?;
-        let created = Entry::new(Kind::UserCreated, actor).of_user(user.id, &user.username);
+        let created = NewEvent::new(Kind::UserCreated, actor).of_user(user.id, &user.username);
         self.trail.record(created.with("roles", user.roles.join(", ")));
         Ok(user)
     }
@@ -224,6 +225,6 @@ impl Accounts {
 }
 
 /// An audit event for an operation on this user.
-fn entry(kind: Kind, actor: &Actor, user: UserRef) -> Entry {
-    Entry::new(kind, actor).of_user(user.id, user.username)
+fn entry(kind: Kind, actor: &Actor, user: UserIdAndName) -> NewEvent {
+    NewEvent::new(kind, actor).of_user(user.id, user.username)
 }

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::challenges::HashedHalves;
 use crate::crypto::SecretBytes;
 use crate::database::{ConnectionPool, DatabaseError, answer};
@@ -93,7 +93,7 @@ impl Accounts {
             None => self.redeem_with_derived_name(&pending, halves).await?,
         };
         if let CompletedRegistration::Registered(user) = &completed {
-            self.trail.record(Entry::new(Kind::Registered, actor).of_user(user.id, &user.username));
+            self.trail.record(NewEvent::new(Kind::Registered, actor).of_user(user.id, &user.username));
         }
         Ok(completed)
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::mail::{Language, Recipient, SealedMail};
 
-use super::{Account, User, UserRef};
+use super::{User, UserIdAndName, UserWithDisabledAt};
 
 /// The unique value that another user has.
 pub(super) enum Taken {
@@ -142,7 +142,7 @@ struct AccountRow {
     disabled_at: Option<DateTime<Utc>>,
 }
 
-impl From<AccountRow> for Account {
+impl From<AccountRow> for UserWithDisabledAt {
     fn from(row: AccountRow) -> Self {
         let AccountRow { id, username, email, email_verified, roles, created_at, disabled_at } = row;
         Self { user: User { id, username, email, email_verified, roles, created_at }, disabled_at }
@@ -154,7 +154,7 @@ pub(super) async fn page(
     pool: &ConnectionPool,
     after: Uuid,
     limit: i64,
-) -> Result<Vec<Account>, DatabaseError> {
+) -> Result<Vec<UserWithDisabledAt>, DatabaseError> {
     let query = sqlx::query_as!(
         AccountRow,
         r#"select id, username, email, email_verified_at is not null as "email_verified!", roles, created_at, disabled_at
@@ -162,7 +162,7 @@ pub(super) async fn page(
         after,
         limit,
     );
-    Ok(answer(query.fetch_all(pool)).await?.into_iter().map(Account::from).collect())
+    Ok(answer(query.fetch_all(pool)).await?.into_iter().map(UserWithDisabledAt::from).collect())
 }
 
 /// An account, with the number of its live logins.
@@ -170,7 +170,7 @@ pub(super) async fn show(
     pool: &ConnectionPool,
     name: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(Account, i64)>, DatabaseError> {
+) -> Result<Option<(UserWithDisabledAt, i64)>, DatabaseError> {
     let query = sqlx::query_as!(
         AccountRow,
         r#"select id, username, email, email_verified_at is not null as "email_verified!", roles, created_at, disabled_at
@@ -198,7 +198,7 @@ pub(super) async fn set_password(
     hash: &str,
     notice: Option<&SealedMail>,
     now: DateTime<Utc>,
-) -> Result<Option<(UserRef, i64)>, DatabaseError> {
+) -> Result<Option<(UserIdAndName, i64)>, DatabaseError> {
     let set = sqlx::query!(
         r#"with changed as (
              update dualauth.users set password_hash = $2, password_version = password_version + 1
@@ -220,7 +220,7 @@ pub(super) async fn set_password(
         notice.map(|mail| mail.expires_at),
     );
     let set = answer(set.fetch_optional(pool)).await?;
-    Ok(set.map(|row| (UserRef { id: row.id, username: row.username }, row.logins)))
+    Ok(set.map(|row| (UserIdAndName { id: row.id, username: row.username }, row.logins)))
 }
 
 /// Deletes a user and, by foreign keys, all their data, and writes each login to the feed. Returns the number of live
@@ -229,7 +229,7 @@ pub(super) async fn delete(
     pool: &ConnectionPool,
     name: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(UserRef, i64)>, DatabaseError> {
+) -> Result<Option<(UserIdAndName, i64)>, DatabaseError> {
     let delete = sqlx::query!(
         r#"with deleted as (
              delete from dualauth.users
@@ -245,7 +245,7 @@ pub(super) async fn delete(
         now,
     );
     let deleted = answer(delete.fetch_optional(pool)).await?;
-    Ok(deleted.map(|row| (UserRef { id: row.id, username: row.username }, row.logins)))
+    Ok(deleted.map(|row| (UserIdAndName { id: row.id, username: row.username }, row.logins)))
 }
 
 /// Ends all logins of a user. Returns their number.
@@ -272,9 +272,9 @@ pub(super) async fn set_disabled(
     disabled: bool,
     notice: Option<&SealedMail>,
     now: DateTime<Utc>,
-) -> Result<Option<UserRef>, DatabaseError> {
+) -> Result<Option<UserIdAndName>, DatabaseError> {
     let update = sqlx::query_as!(
-        UserRef,
+        UserIdAndName,
         r#"with before as materialized (
              select id, disabled_at from dualauth.users
              where lower(username collate "C") = lower($1::text collate "C")
@@ -305,9 +305,9 @@ pub(super) async fn verify_email(
     pool: &ConnectionPool,
     name: &str,
     now: DateTime<Utc>,
-) -> Result<Option<UserRef>, DatabaseError> {
+) -> Result<Option<UserIdAndName>, DatabaseError> {
     let update = sqlx::query_as!(
-        UserRef,
+        UserIdAndName,
         r#"update dualauth.users set email_verified_at = coalesce(email_verified_at, $2)
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
@@ -342,7 +342,7 @@ pub(super) async fn set_role(
     name: &str,
     role: &str,
     given: bool,
-) -> Result<Option<(UserRef, Vec<String>)>, DatabaseError> {
+) -> Result<Option<(UserIdAndName, Vec<String>)>, DatabaseError> {
     let update = sqlx::query!(
         r#"update dualauth.users
            set roles = case when not $3 then array_remove(roles, $2::text)
@@ -356,5 +356,5 @@ pub(super) async fn set_role(
         given,
     );
     let changed = answer(update.fetch_optional(pool)).await?;
-    Ok(changed.map(|row| (UserRef { id: row.id, username: row.username }, row.roles)))
+    Ok(changed.map(|row| (UserIdAndName { id: row.id, username: row.username }, row.roles)))
 }

@@ -9,7 +9,7 @@ use utoipa_swagger_ui::Config;
 
 use crate::error::{Code, Problem};
 
-use super::SitePaths;
+use super::BasePathAndCookieNames;
 use super::page::{self, CSS, HTML, JAVASCRIPT};
 
 /// The Content-Security-Policy: everything from this origin only, and `data:` for some icons of Swagger UI.
@@ -18,8 +18,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The page.
 #[get("/docs/")]
-pub(super) async fn docs(site_paths: Data<SitePaths>) -> HttpResponse {
-    page::file(POLICY, HTML, site_paths.with_base_path(include_str!("docs/index.html")))
+pub(super) async fn docs(base_path_and_cookie_names: Data<BasePathAndCookieNames>) -> HttpResponse {
+    page::file(POLICY, HTML, base_path_and_cookie_names.with_base_path(include_str!("docs/index.html")))
 }
 
 /// The page's files: our own set-up, and Swagger UI unchanged.
@@ -40,6 +40,10 @@ fn swagger_ui(name: &str) -> Result<HttpResponse, Problem> {
 
 /// Redirects to the page with the trailing slash.
 #[get("/docs")]
-pub(super) async fn docs_without_slash(site_paths: Data<SitePaths>) -> HttpResponse {
-    HttpResponse::SeeOther().insert_header((LOCATION, format!("{}/docs/", site_paths.base_path))).finish()
+pub(super) async fn docs_without_slash(
+    base_path_and_cookie_names: Data<BasePathAndCookieNames>,
+) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, format!("{}/docs/", base_path_and_cookie_names.base_path)))
+        .finish()
 }

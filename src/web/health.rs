@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-use crate::auth::AcceptedModes;
-use crate::database::{CommitCheck, ConnectionPool, DatabaseError, answer};
+use crate::auth::AcceptedAuthModes;
+use crate::database::{CommitHealthCheck, ConnectionPool, DatabaseError, answer};
 use crate::error::{Code, Problem};
 use crate::logins::Logins;
-use crate::upkeep::StoppedTasks;
+use crate::upkeep::TasksAwaitingRestart;
 
 /// The time limit of a component's check: probes rarely wait longer than a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
@@ -93,10 +93,10 @@ pub(super) async fn live() -> HttpResponse {
 #[get("/health/ready")]
 pub(super) async fn ready(
     pool: Data<ConnectionPool>,
-    commits: Data<CommitCheck>,
+    commits: Data<CommitHealthCheck>,
     logins: Data<Logins>,
-    modes: Data<AcceptedModes>,
-    tasks: Data<StoppedTasks>,
+    modes: Data<AcceptedAuthModes>,
+    tasks: Data<TasksAwaitingRestart>,
 ) -> Result<HttpResponse, Problem> {
     let (database, feed) = join(database(&pool, &commits), feed(&logins)).await;
     match (HealthReport { database, feed, keys: keys(&modes), upkeep: upkeep(&tasks) }) {
@@ -115,7 +115,7 @@ fn not_ready(checks: &HealthReport) -> Problem {
     Problem::new(Code::Unavailable, detail).with("checks", checks)
 }
 
-async fn database(pool: &ConnectionPool, commits: &CommitCheck) -> ComponentStatus {
+async fn database(pool: &ConnectionPool, commits: &CommitHealthCheck) -> ComponentStatus {
     let checks = async {
         match is_read_only(pool).await {
             Ok(false) => {}
@@ -148,14 +148,14 @@ async fn feed(logins: &Logins) -> ComponentStatus {
     }
 }
 
-fn keys(modes: &AcceptedModes) -> ComponentStatus {
+fn keys(modes: &AcceptedAuthModes) -> ComponentStatus {
     match modes.iter().find_map(|mode| mode.unavailable_reason()) {
         None => ComponentStatus::Ok,
         Some(trouble) => log_down("keys", ComponentStatus::Down, trouble),
     }
 }
 
-fn upkeep(tasks: &StoppedTasks) -> ComponentStatus {
+fn upkeep(tasks: &TasksAwaitingRestart) -> ComponentStatus {
     match tasks.names() {
         down if down.is_empty() => ComponentStatus::Ok,
         down => log_down("upkeep", ComponentStatus::Down, format!("not running: {}", down.join(", "))),

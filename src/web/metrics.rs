@@ -8,7 +8,7 @@ use actix_web::{HttpResponse, Resource};
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use crate::audit::Trail;
-use crate::database::{ConnectionPool, Pools};
+use crate::database::{ConnectionPool, RequestAndBackgroundPools};
 use crate::error::Problem;
 use crate::http::route_index;
 use crate::logins::Logins;
@@ -25,7 +25,7 @@ pub struct Scrape {
     accounts: Accounts,
     trail: Trail,
     mails: Arc<Mails>,
-    pools: Pools,
+    pools: RequestAndBackgroundPools,
 }
 
 /// The metrics whose values are read at each scrape.
@@ -94,7 +94,7 @@ impl Scrape {
         accounts: Accounts,
         trail: Trail,
         mails: Arc<Mails>,
-        pools: Pools,
+        pools: RequestAndBackgroundPools,
     ) -> prometheus::Result<Self> {
         let registry = metrics.registry();
         let build = Opts::new(

@@ -1,5 +1,6 @@
 //! Pages and documents of the service itself: playground, comparison, Swagger UI, OpenAPI, health and metrics.
 
+mod base_path_and_cookie_names;
 mod comparison;
 mod docs;
 mod health;
@@ -7,13 +8,12 @@ mod metrics;
 pub mod openapi;
 mod page;
 mod playground;
-mod site_paths;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use self::base_path_and_cookie_names::BasePathAndCookieNames;
 pub use self::comparison::LastReport;
 pub use self::metrics::Scrape;
-pub use self::site_paths::SitePaths;
 
 /// The paths of HTML pages and their files, which the OpenAPI document does not list. They answer `GET`.
 pub const PAGES: [&str; 7] =

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use actix_web::web::Bytes;
 
-use super::SitePaths;
+use super::BasePathAndCookieNames;
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
@@ -22,13 +22,17 @@ const PAGES: [(&str, &str); 4] =
     [("/", "Playground"), ("/compare", "Comparison"), ("/docs/", "Swagger UI"), ("/openapi.json", "OpenAPI")];
 
 /// The response with a page; `<!-- top -->` in its HTML is replaced by the common header.
-pub(super) fn page(path: &str, html: &str, site_paths: &SitePaths) -> HttpResponse {
-    html_response(self::html(path, html, site_paths))
+pub(super) fn page(
+    path: &str,
+    html: &str,
+    base_path_and_cookie_names: &BasePathAndCookieNames,
+) -> HttpResponse {
+    html_response(self::html(path, html, base_path_and_cookie_names))
 }
 
 /// The HTML of a page with the common header, and its links below the path of `PUBLIC_URL`.
-pub(super) fn html(path: &str, html: &str, site_paths: &SitePaths) -> String {
-    site_paths.with_base_path(&html.replace("<!-- top -->", &site_header(path)))
+pub(super) fn html(path: &str, html: &str, base_path_and_cookie_names: &BasePathAndCookieNames) -> String {
+    base_path_and_cookie_names.with_base_path(&html.replace("<!-- top -->", &site_header(path)))
 }
 
 /// The response with complete HTML.

@@ -5,20 +5,21 @@ use actix_web::{HttpResponse, get};
 
 use crate::error::{Code, Problem};
 
-use super::SitePaths;
+use super::BasePathAndCookieNames;
 use super::page::{self, CSS, DEFAULT_CSP, JAVASCRIPT, SVG};
 
 /// The page.
 #[get("/")]
-pub(super) async fn playground(site_paths: Data<SitePaths>) -> HttpResponse {
-    let html =
-        include_str!("playground/index.html").replace("<!-- cookie names -->", &cookie_names(&site_paths));
-    page::page("/", &html, &site_paths)
+pub(super) async fn playground(base_path_and_cookie_names: Data<BasePathAndCookieNames>) -> HttpResponse {
+    let html = include_str!("playground/index.html")
+        .replace("<!-- cookie names -->", &cookie_names(&base_path_and_cookie_names));
+    page::page("/", &html, &base_path_and_cookie_names)
 }
 
 /// The cookie names, for the page's scripts: they can't read HttpOnly cookies.
-fn cookie_names(site_paths: &SitePaths) -> String {
-    let SitePaths { session_cookie, access_token_cookie, refresh_token_cookie, .. } = site_paths;
+fn cookie_names(base_path_and_cookie_names: &BasePathAndCookieNames) -> String {
+    let BasePathAndCookieNames { session_cookie, access_token_cookie, refresh_token_cookie, .. } =
+        base_path_and_cookie_names;
     format!(
         "<meta name=\"cookie-names\" content=\"{session_cookie} {access_token_cookie} {refresh_token_cookie}\">"
     )

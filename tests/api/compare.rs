@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dualauth::web::LastReport;
-use dualauth_compare::{Options, Plan, Progress, Report};
+use dualauth_compare::{Options, Plan, Report, TerminalProgressBar};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -37,7 +37,7 @@ fn least() -> Plan {
 
 pub async fn compared(options: Options) -> Report {
     let runtime = Handle::current();
-    let comparing = move || dualauth_compare::run(&options, &runtime, &Progress::hidden());
+    let comparing = move || dualauth_compare::run(&options, &runtime, &TerminalProgressBar::hidden());
     tokio::task::spawn_blocking(comparing).await.expect("no panic").expect("a comparison")
 }
 

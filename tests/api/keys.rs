@@ -11,7 +11,7 @@ use dualauth::{
     audit::Trail,
     config::Config,
     crypto::AppSecret,
-    database::{Endpoints, Pools},
+    database::{RequestAndBackgroundPools, UsualAndDirectRoutes},
     jwt::{KeyState, Keys, ListedKey},
 };
 use serde_json::Value;
@@ -25,8 +25,11 @@ use crate::support::{
 };
 
 /// Connections of somebody's own to this Postgres.
-fn pools(url: &Url) -> Pools {
-    Pools::new(Endpoints::direct_to(&url.as_str().into(), "test").expect("a URL of a Postgres"), 10)
+fn pools(url: &Url) -> RequestAndBackgroundPools {
+    RequestAndBackgroundPools::new(
+        UsualAndDirectRoutes::direct_to(&url.as_str().into(), "test").expect("a URL of a Postgres"),
+        10,
+    )
 }
 
 /// What an operator has: the keys of a server's database, by the server's clock.

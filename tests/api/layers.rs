@@ -22,7 +22,7 @@ const LAYERS: [&[&str]; 13] = [
         "crypto",
         "database",
         "machine_roots",
-        "rate_limits",
+        "network_rate_limits",
         "metrics",
         "shards",
         "telemetry",
@@ -35,20 +35,20 @@ const LAYERS: [&[&str]; 13] = [
 
 /// The exceptions, each with its reason.
 const WITHIN_A_LAYER: [(&str, &str); 14] = [
-    ("web", "oauth"),              // the API's document describes OAuth's errors as well
-    ("logins", "users"),           // a login has an owner
-    ("clients", "logins"),         // the feed tells of both
-    ("challenges", "mail"),        // a code goes by mail
-    ("database", "clock"),         // what it stores is dated
-    ("database", "machine_roots"), // a server is known by its certificate
-    ("database", "crypto"),        // it keeps the secret when none is set
-    ("config", "crypto"),          // a setting is a secret
-    ("config", "database"),        // another says where that is
-    ("rate_limits", "config"),     // how many there may be is a setting
-    ("rate_limits", "clock"),      // and counted in time
-    ("tokens", "crypto"),          // they are drawn and hashed
-    ("telemetry", "clock"),        // a line is dated
-    ("telemetry", "crypto"),       // a request's id is drawn
+    ("web", "oauth"),                  // the API's document describes OAuth's errors as well
+    ("logins", "users"),               // a login has an owner
+    ("clients", "logins"),             // the feed tells of both
+    ("challenges", "mail"),            // a code goes by mail
+    ("database", "clock"),             // what it stores is dated
+    ("database", "machine_roots"),     // a server is known by its certificate
+    ("database", "crypto"),            // it keeps the secret when none is set
+    ("config", "crypto"),              // a setting is a secret
+    ("config", "database"),            // another says where that is
+    ("network_rate_limits", "config"), // how many there may be is a setting
+    ("network_rate_limits", "clock"),  // and counted in time
+    ("tokens", "crypto"),              // they are drawn and hashed
+    ("telemetry", "clock"),            // a line is dated
+    ("telemetry", "crypto"),           // a request's id is drawn
 ];
 
 const TELEMETRY_READS_CONFIG: (&str, &str) = ("telemetry", "config");
@@ -167,7 +167,7 @@ fn users_logins_clients_the_trail_and_problems_know_nothing_of_http() {
 #[test]
 fn only_what_makes_changes_or_refuses_somebody_tells_the_audit_trail() {
     let tellers = ["audit", "users", "logins", "clients", "factors", "sign_in", "mail"];
-    let tells = |source: &str| source.contains("trail.record(") || names_entry(source);
+    let tells = |source: &str| source.contains("trail.record(") || names_new_event(source);
     let files = sources_by_path().into_iter().filter(|(_, source)| tells(source));
     let others: Vec<_> = files
         .map(|(path, _)| path)
@@ -179,11 +179,11 @@ fn only_what_makes_changes_or_refuses_somebody_tells_the_audit_trail() {
 }
 
 /// Whether an event is made in it.
-fn names_entry(source: &str) -> bool {
+fn names_new_event(source: &str) -> bool {
     let of_audit = source.split("crate::audit::").skip(1).map(|rest| rest.split(';').next().unwrap_or(rest));
     of_audit
         .into_iter()
-        .any(|names| names.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "Entry"))
+        .any(|names| names.split(|letter: char| !letter.is_alphanumeric()).any(|word| word == "NewEvent"))
 }
 
 /// A request runs nothing of the comparison, and of the private Postgres only what the start has kept.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::process::Output;
 
-use dualauth::app::Storage;
+use dualauth::app::PostgresStorage;
 use dualauth::audit::Actor;
 use dualauth::clients::{ManageClientError, RegisteredClient};
 use dualauth::clock::Clock;
@@ -118,7 +118,7 @@ async fn a_client_that_could_not_be_taken_back_is_in_the_audit_trail() {
     let proxy = Proxy::in_front_of(&database).await;
     let url = proxy.url().to_string();
     let config = Config::from_vars(|name| (name == "DATABASE_URL").then(|| url.clone())).expect("settings");
-    let (storage, clock) = (Storage::open(&config).await.expect("a database"), Clock::system());
+    let (storage, clock) = (PostgresStorage::open(&config).await.expect("a database"), Clock::system());
     let clients = storage.clients(storage.logins(&config, &clock), &clock);
     let deliver = |_: &RegisteredClient, _: &OpaqueToken| {
         // Postgres is gone before the client can be deleted again.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::DateTime;
 
-use super::extra_results::ExtraResults;
+use super::extra_results::VariantExtraResults;
 use super::http::Connection;
 use super::load::{self, RequestTarget};
 use super::report::{
@@ -168,7 +168,7 @@ pub(super) fn variant(
     nodes: usize,
     measured: &SubjectSamples,
     bare: Option<&SubjectSamples>,
-    results: ExtraResults,
+    results: VariantExtraResults,
     bytes: WireSize,
     plan: &Plan,
 ) -> Variant {

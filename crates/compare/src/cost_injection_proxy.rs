@@ -16,7 +16,7 @@ use super::http::{Connection, Origin};
 
 /// The cost to inject.
 #[derive(Clone, Debug)]
-pub(super) enum InjectedCost {
+pub(super) enum InjectedCostKind {
     /// None: the reference.
     Nothing,
     /// Each response is delayed.
@@ -37,7 +37,7 @@ const PADDING_HEADER: &str = "X-Injected: ";
 
 /// State of the proxy.
 struct CostProxy {
-    cost: InjectedCost,
+    cost: InjectedCostKind,
     upstream: Origin,
     runtime: Handle,
     /// When a logout was last requested or acknowledged.
@@ -47,7 +47,11 @@ struct CostProxy {
 }
 
 /// Starts a proxy to this server, which runs until the process exits.
-pub(super) fn proxy(cost: InjectedCost, upstream: &Origin, runtime: &Handle) -> Result<Origin, CompareError> {
+pub(super) fn proxy(
+    cost: InjectedCostKind,
+    upstream: &Origin,
+    runtime: &Handle,
+) -> Result<Origin, CompareError> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(CompareError::Port)?;
     let address = listener.local_addr().map_err(CompareError::Port)?;
     let proxy = CostProxy {
@@ -90,7 +94,7 @@ impl CostProxy {
     }
 
     fn postgres(&self) -> io::Result<Option<PgConnection>> {
-        let InjectedCost::Query(url) = &self.cost else { return Ok(None) };
+        let InjectedCostKind::Query(url) = &self.cost else { return Ok(None) };
         self.runtime.block_on(PgConnection::connect(url.as_str())).map(Some).map_err(io::Error::other)
     }
 
@@ -107,16 +111,16 @@ impl CostProxy {
         let response = upstream.exchange(request)?;
         let (status, mut answer) = (response.status, response.raw().to_vec());
         match &self.cost {
-            InjectedCost::Nothing => {}
-            InjectedCost::Sleep(time) => thread::sleep(*time),
-            InjectedCost::Query(_) => {
+            InjectedCostKind::Nothing => {}
+            InjectedCostKind::Sleep(time) => thread::sleep(*time),
+            InjectedCostKind::Query(_) => {
                 if let Some(postgres) = postgres {
                     let query = sqlx::query("select 'injected'").execute(postgres);
                     self.runtime.block_on(query).map_err(io::Error::other)?;
                 }
             }
-            InjectedCost::Headers(bytes) => pad_headers(&mut answer, *bytes),
-            InjectedCost::LateRevocation(time) => {
+            InjectedCostKind::Headers(bytes) => pad_headers(&mut answer, *bytes),
+            InjectedCostKind::LateRevocation(time) => {
                 self.replay_earlier_answer(request, status, *time, &mut answer)
             }
         }

@@ -6,7 +6,7 @@ use super::report::{ActionCost, RevocationDelayByNode};
 
 /// Cost of sign-in and refresh, revocation delay, outage, and footprint of one variant.
 #[derive(Default)]
-pub(super) struct ExtraResults {
+pub(super) struct VariantExtraResults {
     pub(super) login: Option<ActionCost>,
     pub(super) refresh: Option<ActionCost>,
     pub(super) delay: Option<RevocationDelayByNode>,

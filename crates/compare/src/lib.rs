@@ -6,9 +6,10 @@
 
 mod assemble;
 pub mod bare;
+mod child_process;
 mod cores;
 mod cost_injection_proxy;
-mod cpu_usage;
+mod cpu_and_sql_usage;
 mod extra_results;
 mod generator_limit;
 mod host;
@@ -18,7 +19,6 @@ mod login_footprint;
 mod postgres;
 mod postgres_outage;
 mod proc_usage;
-mod process;
 pub mod report;
 mod revocation;
 mod rounds;
@@ -232,7 +232,7 @@ impl Plan {
     /// Whether the revocation delay of these nodes is measured. Other algorithms change the cost of a request, and little else.
     fn measures_revocation(&self, group: &variant::NodeGroup) -> bool {
         self.every_configuration
-            || group.configuration.is_none_or(variant::DualauthSettings::has_default_algorithm)
+            || group.configuration.is_none_or(variant::AlgorithmAndLookupSettings::has_default_algorithm)
     }
 
     /// Whether memory and disk per login are measured with these nodes, once per mode: algorithm and transport do not change
@@ -253,9 +253,9 @@ impl Plan {
 
 /// Progress display.
 #[derive(Clone, Debug)]
-pub struct Progress(ProgressBar);
+pub struct TerminalProgressBar(ProgressBar);
 
-impl Progress {
+impl TerminalProgressBar {
     /// A progress bar on the terminal, if standard error is one.
     pub fn shown() -> Self {
         let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {elapsed} {msg}");

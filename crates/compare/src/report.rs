@@ -7,10 +7,10 @@ mod delay;
 mod html;
 mod markdown;
 mod schema;
+mod sessions_versus_jwts_table_json;
 mod summary;
 mod tables;
 mod terminal;
-mod textbook_json;
 
 pub use self::delay::{DelayDistribution, RevocationDelayByNode};
 pub use self::schema::schemas;
@@ -28,7 +28,7 @@ use super::CompareError;
 use super::login_footprint::LoginFootprint;
 use super::postgres_outage::Outage;
 use super::statistics::{self, Estimate};
-use super::target::{AuthMode, Transport};
+use super::target::{AuthMode, CredentialTransport};
 use super::variant::DUALAUTH;
 
 /// Results of a run. A figure that has no meaning, or could not be measured, is null.
@@ -143,7 +143,7 @@ pub struct Variant {
     /// `session` or `jwt`.
     pub mode: AuthMode,
     /// `cookie` or `bearer`.
-    pub transport: Transport,
+    pub transport: CredentialTransport,
     /// Signature algorithm of tokens.
     pub algorithm: Option<String>,
     /// Where sessions are looked up: `always` in Postgres, or `cached`.
@@ -303,7 +303,12 @@ const TEXTBOOK: &str = "comparison.textbook.json";
 impl Report {
     /// The variant of dualauth on one node with this mode and transport, in the textbook or the default configuration, and with
     /// the first algorithm.
-    pub fn dualauth(&self, mode: AuthMode, transport: Transport, is_textbook: bool) -> Option<&Variant> {
+    pub fn dualauth(
+        &self,
+        mode: AuthMode,
+        transport: CredentialTransport,
+        is_textbook: bool,
+    ) -> Option<&Variant> {
         self.variants.iter().find(|variant| {
             let textbook = match mode {
                 AuthMode::Session => variant.lookup.as_deref() == Some("always"),
@@ -332,7 +337,7 @@ impl Report {
         let failed = |error| CompareError::Folder(folder.to_owned(), error);
         std::fs::create_dir_all(folder).map_err(failed)?;
         let json = pretty(self).map_err(failed)?;
-        let textbook = pretty(&self.to_textbook()).map_err(failed)?;
+        let textbook = pretty(&self.to_sessions_versus_jwts_table()).map_err(failed)?;
         let files =
             [(JSON, json), (MARKDOWN, self.to_markdown()), (HTML, self.to_html()?), (TEXTBOOK, textbook)];
         for (name, text) in files {

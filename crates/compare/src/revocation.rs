@@ -17,7 +17,7 @@ use super::target::VariantSpec;
 use super::test_user::{PreparedRequest, TestUser};
 use super::testbed::Server;
 use super::variant::{NodeGroup, RunningVariant};
-use super::{CompareError, Plan, Progress, rounds, run};
+use super::{CompareError, Plan, TerminalProgressBar, rounds, run};
 
 /// How long a credential is used before its logout, so that each node has cached it.
 const WARM_UP: Duration = Duration::from_millis(15);
@@ -32,7 +32,7 @@ pub(super) fn measure(
     groups: &[NodeGroup],
     others: &[Option<Server>],
     plan: &Plan,
-    progress: &Progress,
+    progress: &TerminalProgressBar,
 ) -> Result<Vec<Option<RevocationDelayByNode>>, CompareError> {
     let mut trials: Vec<_> = members
         .iter()

@@ -3,11 +3,11 @@
 
 use url::Url;
 
-use super::cpu_usage::{self, CpuSnapshot, IdleBaseline};
+use super::cpu_and_sql_usage::{self, CpuSnapshot, IdleBaseline};
 use super::load::{self, LatencyHistogram, Load, Pace, RequestTarget};
 use super::postgres::Postgres;
 use super::testbed::Server;
-use super::{CompareError, Plan, Progress};
+use super::{CompareError, Plan, TerminalProgressBar};
 
 /// One of the measured: its requests and its servers.
 pub(super) struct Subject<'a> {
@@ -51,7 +51,7 @@ pub(super) struct SubjectSamples {
 }
 
 /// A measurement of several subjects in rounds.
-pub(super) struct Rounds<'a> {
+pub(super) struct RoundRunner<'a> {
     pub(super) subjects: Vec<Subject<'a>>,
     pub(super) postgres: Option<&'a Postgres>,
     pub(super) idle: &'a IdleBaseline,
@@ -62,7 +62,7 @@ pub(super) struct Rounds<'a> {
     pub(super) rate: Option<f64>,
 }
 
-impl Rounds<'_> {
+impl RoundRunner<'_> {
     /// Number of progress steps.
     pub(super) fn steps(&self) -> usize {
         self.subjects.len() * (self.rounds + 1)
@@ -70,7 +70,10 @@ impl Rounds<'_> {
 
     /// Runs a warm-up round, which only finds a fixed rate that all subjects can sustain, then the measured rounds. Returns the
     /// rate, in requests per second, and the measurements of each subject.
-    pub(super) fn run(&self, progress: &Progress) -> Result<(f64, Vec<SubjectSamples>), CompareError> {
+    pub(super) fn run(
+        &self,
+        progress: &TerminalProgressBar,
+    ) -> Result<(f64, Vec<SubjectSamples>), CompareError> {
         let mut fastest = Vec::new();
         for subject in &self.subjects {
             let (outcome, _) =
@@ -113,7 +116,7 @@ impl Rounds<'_> {
 
     /// Measures CPU, SQL and throughput in a closed loop.
     fn measure_closed_loop(&self, subject: &Subject<'_>) -> Result<(Sample, LatencyHistogram), CompareError> {
-        let statements = || cpu_usage::statements(self.postgres, subject.database);
+        let statements = || cpu_and_sql_usage::statements(self.postgres, subject.database);
         let snapshot = || CpuSnapshot::at(subject.servers, self.postgres);
         let earlier = statements()?;
         let (outcome, [before, after]) =

@@ -7,17 +7,17 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::cores::{Cores, run_on_own_thread};
-use super::cpu_usage::IdleBaseline;
-use super::extra_results::ExtraResults;
+use super::cpu_and_sql_usage::IdleBaseline;
+use super::extra_results::VariantExtraResults;
 use super::host::{self, CpuTicks};
 use super::postgres_outage;
 use super::report::{ActionCost, Report, RevocationDelayByNode};
 use super::revocation;
-use super::rounds::{Rounds, SubjectSamples};
+use super::rounds::{RoundRunner, SubjectSamples};
 use super::sign_in_cost::{self, PostgresWithBaseline};
 use super::testbed::{Server, Testbed};
 use super::variants::RunningVariants;
-use super::{CompareError, Options, Plan, Progress, assemble, generator_limit};
+use super::{CompareError, Options, Plan, TerminalProgressBar, assemble, generator_limit};
 
 /// How long Postgres is observed without load, for the idle baseline.
 const IDLE_TIME: Duration = Duration::from_millis(1_500);
@@ -26,11 +26,19 @@ const IDLE_TIME: Duration = Duration::from_millis(1_500);
 ///
 /// # Errors
 /// When a server does not start, or a single response is wrong.
-pub fn run(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
+pub fn run(
+    options: &Options,
+    runtime: &Handle,
+    progress: &TerminalProgressBar,
+) -> Result<Report, CompareError> {
     run_on_own_thread(|| compare(options, runtime, progress))
 }
 
-fn compare(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
+fn compare(
+    options: &Options,
+    runtime: &Handle,
+    progress: &TerminalProgressBar,
+) -> Result<Report, CompareError> {
     let (at, began) = (now(), Instant::now());
     let (load, ticks) = (host::load_average(), CpuTicks::now());
     let mut report = match &options.url {
@@ -54,7 +62,11 @@ pub(super) fn now() -> DateTime<Utc> {
 }
 
 /// Measures servers that it starts itself.
-fn compare_local(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Report, CompareError> {
+fn compare_local(
+    options: &Options,
+    runtime: &Handle,
+    progress: &TerminalProgressBar,
+) -> Result<Report, CompareError> {
     let plan = options.plan.clone();
     progress.begin("starting Postgres and the nodes");
     let mut testbed = Testbed::start(options, runtime)?;
@@ -72,7 +84,7 @@ fn compare_local(options: &Options, runtime: &Handle, progress: &Progress) -> Re
     for nodes in plan.node_counts.iter().copied() {
         let variants = RunningVariants::node_groups(&testbed, nodes, &plan)?;
         let (_, _, measured) = run_rounds(&variants, &testbed, &bare, &plan, Some(rate), progress)?;
-        let extra_results = variants.members.iter().map(|_| ExtraResults::default()).collect();
+        let extra_results = variants.members.iter().map(|_| VariantExtraResults::default()).collect();
         add_variants(&mut report, (&variants, &plan), nodes, measured, extra_results)?;
     }
     testbed.remove_logs();
@@ -87,13 +99,13 @@ fn run_rounds(
     bare: &Server,
     plan: &Plan,
     rate: Option<f64>,
-    progress: &Progress,
+    progress: &TerminalProgressBar,
 ) -> Result<(IdleBaseline, f64, Vec<SubjectSamples>), CompareError> {
     progress.begin("requests");
     let idle = IdleBaseline::measure(&testbed.postgres, &variants.databases(), IDLE_TIME)?;
     let subjects = variants.subjects(Some(bare), plan);
     let rounds = if rate.is_none() { plan.rounds } else { plan.node_count_rounds };
-    let rounds = Rounds { subjects, postgres: Some(&testbed.postgres), idle: &idle, plan, rounds, rate };
+    let rounds = RoundRunner { subjects, postgres: Some(&testbed.postgres), idle: &idle, plan, rounds, rate };
     progress.expect(rounds.steps());
     let (rate, measured) = rounds.run(progress)?;
     Ok((idle, rate, measured))
@@ -106,8 +118,8 @@ fn measure_extras(
     testbed: &mut Testbed,
     idle: &IdleBaseline,
     plan: &Plan,
-    progress: &Progress,
-) -> Result<Vec<ExtraResults>, CompareError> {
+    progress: &TerminalProgressBar,
+) -> Result<Vec<VariantExtraResults>, CompareError> {
     progress.begin("sign-ins and refreshes");
     let baseline = PostgresWithBaseline { postgres: Some(&testbed.postgres), idle };
     let costs = sign_in_cost::measure(&variants.members, &variants.groups, &baseline, plan, progress)?;
@@ -140,18 +152,18 @@ fn measure_extras(
 fn extra_results(
     costs: Vec<[Option<ActionCost>; 2]>,
     delays: Vec<Option<RevocationDelayByNode>>,
-) -> Vec<ExtraResults> {
-    let combine = |([login, refresh], delay): ([Option<ActionCost>; 2], _)| ExtraResults {
+) -> Vec<VariantExtraResults> {
+    let combine = |([login, refresh], delay): ([Option<ActionCost>; 2], _)| VariantExtraResults {
         login,
         refresh,
         delay,
-        ..ExtraResults::default()
+        ..VariantExtraResults::default()
     };
     costs.into_iter().zip(delays).map(combine).collect()
 }
 
 /// Measures a dualauth that runs already, as far as a client can.
-fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report, CompareError> {
+fn elsewhere(options: &Options, url: &Url, progress: &TerminalProgressBar) -> Result<Report, CompareError> {
     let plan = options.plan.clone().within_limits();
     let generator = generator_limit::measure(&Cores::split(), &plan)?;
     let mut report = assemble::empty_report(&plan, generator, None);
@@ -160,7 +172,7 @@ fn elsewhere(options: &Options, url: &Url, progress: &Progress) -> Result<Report
     progress.begin("requests");
     let subjects = variants.subjects(None, &plan);
     let rounds =
-        Rounds { subjects, postgres: None, idle: &idle, plan: &plan, rounds: plan.rounds, rate: None };
+        RoundRunner { subjects, postgres: None, idle: &idle, plan: &plan, rounds: plan.rounds, rate: None };
     progress.expect(rounds.steps());
     let (rate, measured) = rounds.run(progress)?;
     report.environment.fixed_rate = rate;
@@ -179,7 +191,7 @@ fn add_variants(
     (variants, plan): (&RunningVariants, &Plan),
     nodes: usize,
     measured: Vec<SubjectSamples>,
-    extra_results: Vec<ExtraResults>,
+    extra_results: Vec<VariantExtraResults>,
 ) -> Result<(), CompareError> {
     let bare = measured.len() - variants.members.len();
     let (bare, measured) = measured.split_at(bare);

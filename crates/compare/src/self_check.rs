@@ -6,16 +6,16 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::cores::run_on_own_thread;
-use super::cost_injection_proxy::{InjectedCost, proxy};
-use super::cpu_usage::IdleBaseline;
+use super::cost_injection_proxy::{InjectedCostKind, proxy};
+use super::cpu_and_sql_usage::IdleBaseline;
 use super::load::RequestTarget;
 use super::revocation::{self, RevocationOutcome};
-use super::rounds::{Rounds, Sample, Subject, SubjectSamples};
+use super::rounds::{RoundRunner, Sample, Subject, SubjectSamples};
 use super::statistics::Estimate;
 use super::testbed::Testbed;
 use super::variant::{NodeGroup, RunningVariant};
 use super::variants::{RunningVariants, bare_subject};
-use super::{CompareError, Options, Plan, Progress, assemble};
+use super::{CompareError, Options, Plan, TerminalProgressBar, assemble};
 
 const SLEEP: Duration = Duration::from_millis(1);
 const HEADER_BYTES: usize = 1_024;
@@ -74,12 +74,16 @@ impl Check {
 pub fn self_check(
     options: &Options,
     runtime: &Handle,
-    progress: &Progress,
+    progress: &TerminalProgressBar,
 ) -> Result<Vec<Check>, CompareError> {
     run_on_own_thread(|| check(options, runtime, progress))
 }
 
-fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec<Check>, CompareError> {
+fn check(
+    options: &Options,
+    runtime: &Handle,
+    progress: &TerminalProgressBar,
+) -> Result<Vec<Check>, CompareError> {
     let plan = Plan { slice: SLICE, ..options.plan.clone() };
     progress.begin("starting Postgres and a node");
     let testbed = Testbed::start(options, runtime)?;
@@ -90,11 +94,11 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
     progress.begin("measuring injected costs");
     // Two without a cost: the first is the reference, and between the two no difference may be found.
     let costs = [
-        InjectedCost::Nothing,
-        InjectedCost::Nothing,
-        InjectedCost::Sleep(SLEEP),
-        InjectedCost::Query(database.clone()),
-        InjectedCost::Headers(HEADER_BYTES),
+        InjectedCostKind::Nothing,
+        InjectedCostKind::Nothing,
+        InjectedCostKind::Sleep(SLEEP),
+        InjectedCostKind::Query(database.clone()),
+        InjectedCostKind::Headers(HEADER_BYTES),
     ];
     let subjects = costs.map(|cost| proxied_subject(cost, variant, group, database, runtime));
     let mut subjects = subjects.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -106,7 +110,7 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
         .map(|subject| received(&subject.request_targets[0]))
         .collect::<Result<Vec<_>, _>>()?;
     let idle = IdleBaseline::measure(&testbed.postgres, &[database], IDLE_TIME)?;
-    let rounds = Rounds {
+    let rounds = RoundRunner {
         subjects,
         postgres: Some(&testbed.postgres),
         idle: &idle,
@@ -116,7 +120,7 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
     };
     progress.expect(rounds.steps() + 2 * LOGOUTS);
     let measured = run_until_clear(&rounds, progress)?;
-    let [soon, late] = [InjectedCost::Nothing, InjectedCost::LateRevocation(REVOCATION_DELAY)]
+    let [soon, late] = [InjectedCostKind::Nothing, InjectedCostKind::LateRevocation(REVOCATION_DELAY)]
         .map(|cost| delay(cost, variant, group, runtime, &plan, progress));
     progress.end();
 
@@ -124,7 +128,10 @@ fn check(options: &Options, runtime: &Handle, progress: &Progress) -> Result<Vec
 }
 
 /// Repeats the rounds until intervals are narrow enough, at most [`MAX_EXTRA_RUNS`] times.
-fn run_until_clear(rounds: &Rounds<'_>, progress: &Progress) -> Result<Vec<SubjectSamples>, CompareError> {
+fn run_until_clear(
+    rounds: &RoundRunner<'_>,
+    progress: &TerminalProgressBar,
+) -> Result<Vec<SubjectSamples>, CompareError> {
     let mut measured = rounds.run(progress)?.1;
     for _ in 0..MAX_EXTRA_RUNS {
         if is_conclusive(&measured) {
@@ -170,7 +177,7 @@ fn checks(measured: &[SubjectSamples], bytes: &[usize], [soon, late]: [f64; 2]) 
 const IDLE_TIME: Duration = Duration::from_millis(1_500);
 
 fn proxied_subject<'a>(
-    cost: InjectedCost,
+    cost: InjectedCostKind,
     variant: &RunningVariant,
     group: &'a NodeGroup,
     database: &'a Url,
@@ -229,12 +236,12 @@ fn is_conclusive(measured: &[SubjectSamples]) -> bool {
 
 /// The median revocation delay through a proxy, in milliseconds.
 fn delay(
-    cost: InjectedCost,
+    cost: InjectedCostKind,
     variant: &RunningVariant,
     group: &NodeGroup,
     runtime: &Handle,
     plan: &Plan,
-    progress: &Progress,
+    progress: &TerminalProgressBar,
 ) -> Result<f64, CompareError> {
     let origin = proxy(cost, &group.servers[0].origin, runtime)?;
     let mut delays = Vec::new();

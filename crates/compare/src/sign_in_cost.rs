@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::cpu_usage::{self, CpuSnapshot, IdleBaseline};
+use super::cpu_and_sql_usage::{self, CpuSnapshot, IdleBaseline};
 use super::http::Connection;
 use super::postgres::Postgres;
 use super::report::{ActionCost, ActionCostIntervals};
@@ -13,7 +13,7 @@ use super::statistics::Estimate;
 use super::test_user::TestUser;
 use super::testbed::Server;
 use super::variant::{NodeGroup, RunningVariant};
-use super::{CompareError, Plan, Progress, rounds};
+use super::{CompareError, Plan, TerminalProgressBar, rounds};
 
 /// Time in which a server finishes work that it does after a response.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -24,9 +24,10 @@ pub(super) fn measure(
     groups: &[NodeGroup],
     baseline: &PostgresWithBaseline<'_>,
     plan: &Plan,
-    progress: &Progress,
+    progress: &TerminalProgressBar,
 ) -> Result<Vec<[Option<ActionCost>; 2]>, CompareError> {
-    let actions = members.iter().map(|variant| SignInAndRefresh::of(variant, &groups[variant.group]));
+    let actions =
+        members.iter().map(|variant| SignInAndRefreshMeasurement::of(variant, &groups[variant.group]));
     let mut actions = actions.collect::<Result<Vec<_>, _>>()?;
     progress.expect(plan.sign_in_rounds * actions.len());
     for at in rounds::interleaved_order(plan.sign_in_rounds, actions.len()) {
@@ -46,7 +47,7 @@ pub(super) struct PostgresWithBaseline<'a> {
 }
 
 /// Sign-in and refresh of one variant.
-struct SignInAndRefresh<'a> {
+struct SignInAndRefreshMeasurement<'a> {
     variant: &'a RunningVariant,
     sign_in: RepeatedAction<'a>,
     /// Uses `user`, who stays signed in.
@@ -54,7 +55,7 @@ struct SignInAndRefresh<'a> {
     user: TestUser,
 }
 
-impl<'a> SignInAndRefresh<'a> {
+impl<'a> SignInAndRefreshMeasurement<'a> {
     fn of(variant: &'a RunningVariant, group: &'a NodeGroup) -> Result<Self, CompareError> {
         let mut actions = Self {
             variant,
@@ -103,7 +104,7 @@ impl<'a> RepeatedAction<'a> {
         mut action: impl FnMut(&mut Connection) -> Result<(), CompareError>,
     ) -> Result<(), CompareError> {
         let PostgresWithBaseline { postgres, idle } = *baseline;
-        let statements = || cpu_usage::statements(postgres, self.database);
+        let statements = || cpu_and_sql_usage::statements(postgres, self.database);
         let snapshot = || CpuSnapshot::at(slice::from_ref(self.server), postgres);
         let (earlier, before) = (statements()?, snapshot());
         let mut latencies = Vec::new();

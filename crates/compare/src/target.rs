@@ -62,7 +62,7 @@ pub struct VariantSpec {
     /// `session` or `jwt`.
     pub mode: AuthMode,
     /// `cookie` or `bearer`.
-    pub transport: Transport,
+    pub transport: CredentialTransport,
     /// The signature algorithm of tokens. Shown in the report only.
     pub algorithm: Option<String>,
     /// Where a session is looked up. Shown in the report only.
@@ -112,14 +112,14 @@ impl AuthMode {
 /// How a client carries its credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Transport {
+pub enum CredentialTransport {
     /// In cookies, as in browsers.
     Cookie,
     /// In `Authorization: Bearer`, as in mobile apps and SPAs (RFC 6750).
     Bearer,
 }
 
-impl Transport {
+impl CredentialTransport {
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -210,7 +210,7 @@ mod tests {
         let target = Target::dualauth(true).expect("it is well-formed");
         let variants: Vec<_> = target.variants.iter().map(|spec| (spec.mode, spec.transport)).collect();
         let (session, jwt) = (AuthMode::Session, AuthMode::Jwt);
-        let (cookie, bearer) = (Transport::Cookie, Transport::Bearer);
+        let (cookie, bearer) = (CredentialTransport::Cookie, CredentialTransport::Bearer);
         assert_eq!(variants, [(session, cookie), (session, bearer), (jwt, cookie), (jwt, bearer)]);
     }
 

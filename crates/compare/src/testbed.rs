@@ -11,11 +11,11 @@ use tokio::runtime::Handle;
 use url::Url;
 use uuid::Uuid;
 
+use super::child_process::{Launch, Process, free_port};
 use super::cores::Cores;
 use super::http::{Connection, Origin};
 use super::postgres::Postgres;
 use super::proc_usage::{Cpu, ProcessSnapshot};
-use super::process::{Launch, Process, free_port};
 use super::target::Target;
 use super::test_user::fill_in;
 use super::{CompareError, Options};

@@ -14,13 +14,13 @@ const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
 
 /// The settings of dualauth in which its variants differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct DualauthSettings {
+pub(super) struct AlgorithmAndLookupSettings {
     algorithm: &'static str,
     /// As in tutorials: each session is looked up in Postgres with each request, and no token can be revoked.
     pub(super) is_textbook: bool,
 }
 
-impl DualauthSettings {
+impl AlgorithmAndLookupSettings {
     pub(super) fn all() -> impl Iterator<Item = Self> {
         let both = |algorithm| [true, false].map(|is_textbook| Self { algorithm, is_textbook });
         ALGORITHMS.into_iter().flat_map(both)
@@ -82,7 +82,7 @@ pub(super) struct NodeGroup {
     pub(super) servers: Vec<Server>,
     pub(super) database: Option<Url>,
     /// `None`: the nodes of another system, or of a dualauth that this program has not started.
-    pub(super) configuration: Option<DualauthSettings>,
+    pub(super) configuration: Option<AlgorithmAndLookupSettings>,
 }
 
 /// A variant on its nodes, with a signed-in user.
@@ -99,7 +99,7 @@ impl NodeGroup {
     /// Starts so many nodes of dualauth on one database.
     pub(super) fn of_nodes(
         testbed: &Testbed,
-        configuration: DualauthSettings,
+        configuration: AlgorithmAndLookupSettings,
         database: &Url,
         nodes: usize,
     ) -> Result<Self, CompareError> {

@@ -12,7 +12,7 @@ use super::rounds::Subject;
 use super::target::Target;
 use super::test_user::{PreparedRequest, TestUser};
 use super::testbed::{Server, Testbed};
-use super::variant::{DUALAUTH, DualauthSettings, NodeGroup, RunningVariant};
+use super::variant::{AlgorithmAndLookupSettings, DUALAUTH, NodeGroup, RunningVariant};
 use super::{CompareError, Options, Plan, bare};
 
 /// The user name of the registered user.
@@ -38,7 +38,7 @@ impl RunningVariants {
         plan: &Plan,
     ) -> Result<Self, CompareError> {
         let mut variants = Self::default();
-        for configuration in DualauthSettings::all() {
+        for configuration in AlgorithmAndLookupSettings::all() {
             variants.add_dualauth(testbed, configuration, 1, plan)?;
         }
         if let Some(target) = &options.target {
@@ -50,7 +50,7 @@ impl RunningVariants {
     /// Groups of so many nodes of dualauth, with the default algorithm.
     pub(super) fn node_groups(testbed: &Testbed, nodes: usize, plan: &Plan) -> Result<Self, CompareError> {
         let mut variants = Self::default();
-        for configuration in DualauthSettings::with_default_algorithm() {
+        for configuration in AlgorithmAndLookupSettings::with_default_algorithm() {
             variants.add_dualauth(testbed, configuration, nodes, plan)?;
         }
         Ok(variants)
@@ -61,8 +61,8 @@ impl RunningVariants {
         let (database, user) = (testbed.postgres.create_database(DUALAUTH)?, test_user(USERNAME));
         let target = Target::dualauth(true)?;
         let mut variants = Self::default();
-        let configuration =
-            DualauthSettings::with_default_algorithm().find(|configuration| !configuration.is_textbook);
+        let configuration = AlgorithmAndLookupSettings::with_default_algorithm()
+            .find(|configuration| !configuration.is_textbook);
         let (configuration, spec) = configuration
             .zip(target.variants.first())
             .ok_or(CompareError::Internal("no default configuration"))?;
@@ -91,7 +91,7 @@ impl RunningVariants {
     fn add_dualauth(
         &mut self,
         testbed: &Testbed,
-        configuration: DualauthSettings,
+        configuration: AlgorithmAndLookupSettings,
         nodes: usize,
         plan: &Plan,
     ) -> Result<(), CompareError> {

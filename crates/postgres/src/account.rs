@@ -18,11 +18,11 @@ pub(super) struct Account {
 
 impl Account {
     /// Root runs an existing cluster as its owner, a new one as `postgres` or `nobody`.
-    pub(super) fn for_cluster(cluster: &Path) -> Account {
+    pub(super) fn for_cluster(data_directory: &Path) -> Account {
         if !rustix::process::geteuid().is_root() {
             return Account { switch_to: None };
         }
-        let ids = unprivileged_owner(cluster)
+        let ids = unprivileged_owner(data_directory)
             .or_else(|| passwd_entry("postgres"))
             .or_else(|| passwd_entry("nobody"))
             .unwrap_or(NOBODY);

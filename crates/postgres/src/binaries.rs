@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use super::PrivatePostgresError;
 use super::account::Account;
-use super::cluster::{Cluster, SHARED_HOME};
+use super::data_directory::{DataDirectory, SHARED_HOME};
 
 #[derive(Debug)]
 pub(super) struct Binaries {
@@ -27,14 +27,17 @@ impl Binaries {
     pub(super) async fn of_version(
         wanted: u32,
         home: &Path,
-        cluster: &Cluster,
+        data_directory: &DataDirectory,
     ) -> Result<Binaries, PrivatePostgresError> {
-        for directory in candidate_directories(home, cluster.account) {
-            if version(&directory, cluster.account).await == Some(wanted) {
+        for directory in candidate_directories(home, data_directory.account) {
+            if version(&directory, data_directory.account).await == Some(wanted) {
                 return Ok(Binaries { directory });
             }
         }
-        Err(PrivatePostgresError::NoBinariesOfVersion { cluster: cluster.directory.clone(), version: wanted })
+        Err(PrivatePostgresError::NoBinariesOfVersion {
+            data_directory: data_directory.path.clone(),
+            version: wanted,
+        })
     }
 
     pub(super) fn initdb(&self) -> PathBuf {

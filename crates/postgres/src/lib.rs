@@ -13,9 +13,10 @@
 
 mod account;
 mod binaries;
-mod cluster;
+mod data_directory;
 mod flock;
-mod socket;
+mod readiness_probe;
+mod socket_directory;
 mod watchdog;
 
 use std::fs::File;
@@ -28,8 +29,8 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
 use binaries::Binaries;
-use cluster::Cluster;
-use socket::Readiness;
+use data_directory::DataDirectory;
+use readiness_probe::Readiness;
 
 const ROLE: &str = "dualauth";
 const DATABASE: &str = "dualauth";
@@ -50,12 +51,12 @@ pub enum PrivatePostgresError {
     NoBinaries,
     /// No binaries of the cluster's major version.
     #[error(
-        "{cluster} was made by Postgres {version}, of which no binaries were found: install postgresql-{version}, \
+        "{data_directory} was made by Postgres {version}, of which no binaries were found: install postgresql-{version}, \
          set DATABASE_URL, or move that folder away"
     )]
     NoBinariesOfVersion {
         /// The cluster's folder.
-        cluster: PathBuf,
+        data_directory: PathBuf,
         /// The major version it needs.
         version: u32,
     },
@@ -99,7 +100,7 @@ pub enum PrivatePostgresError {
 /// A running private Postgres, which runs at least until this value is dropped. [`stop`](Self::stop) waits until it has
 /// stopped, dropping does not.
 pub struct PrivatePostgres {
-    cluster: Cluster,
+    data_directory: DataDirectory,
     socket_directory: PathBuf,
     lock: File,
     keep_alive: File,
@@ -122,49 +123,55 @@ impl PrivatePostgres {
             return Err(PrivatePostgresError::NoBinaries);
         }
         let home = make_home(home)?;
-        let cluster = Cluster::locate(&home).await?;
-        let socket_directory = socket::directory(&cluster);
+        let data_directory = DataDirectory::locate(&home).await?;
+        let socket_directory = socket_directory::directory(&data_directory);
         let deadline = Instant::now() + TIME_LIMIT;
         while Instant::now() < deadline {
-            let lock = cluster.open_lock()?;
-            if flock::exclusive(&lock).map_err(failed("locking", &cluster.lock_path()))? {
-                return Self::start_first(&home, cluster, socket_directory, lock, settings).await;
+            let lock = data_directory.open_lock()?;
+            if flock::exclusive(&lock).map_err(failed("locking", &data_directory.lock_path()))? {
+                return Self::start_first(&home, data_directory, socket_directory, lock, settings).await;
             }
             // Shared locks are held by programs whose Postgres is ready. An exclusive one means that it is still starting.
-            if flock::shared(&lock).map_err(failed("locking", &cluster.lock_path()))?
-                && let Some(keep_alive) = join(&cluster, &socket_directory).await
+            if flock::shared(&lock).map_err(failed("locking", &data_directory.lock_path()))?
+                && let Some(keep_alive) = join(&data_directory, &socket_directory).await
             {
-                return Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, watchdog: None });
+                return Ok(PrivatePostgres {
+                    data_directory,
+                    socket_directory,
+                    lock,
+                    keep_alive,
+                    watchdog: None,
+                });
             }
             drop(lock);
             sleep(PAUSE).await;
         }
-        Err(PrivatePostgresError::Busy(cluster.lock_path()))
+        Err(PrivatePostgresError::Busy(data_directory.lock_path()))
     }
 
     async fn start_first(
         home: &Path,
-        cluster: Cluster,
+        data_directory: DataDirectory,
         socket_directory: PathBuf,
         lock: File,
         settings: &[(&str, &str)],
     ) -> Result<PrivatePostgres, PrivatePostgresError> {
-        let log = cluster.start_log()?;
-        let binaries = match cluster.version()? {
-            Some(version) => Binaries::of_version(version, home, &cluster).await?,
+        let log = data_directory.start_log()?;
+        let binaries = match data_directory.version()? {
+            Some(version) => Binaries::of_version(version, home, &data_directory).await?,
             None => {
-                let binaries = Binaries::find_any(home, cluster.account).await?;
-                cluster.create(&binaries, settings, &lock, &log).await?;
+                let binaries = Binaries::find_any(home, data_directory.account).await?;
+                data_directory.create(&binaries, settings, &lock, &log).await?;
                 binaries
             }
         };
-        let running = wait_until_stopped(&cluster, &socket_directory).await?;
-        socket::make_directory(&socket_directory, &cluster)?;
+        let running = wait_until_stopped(&data_directory, &socket_directory).await?;
+        socket_directory::make_directory(&socket_directory, &data_directory)?;
         let (mut watchdog, keep_alive) =
-            watchdog::start(&binaries, &cluster, &socket_directory, settings, running, &log).await?;
-        wait_until_ready(&cluster, &socket_directory, &mut watchdog).await?;
-        flock::downgrade(&lock).map_err(failed("locking", &cluster.lock_path()))?;
-        Ok(PrivatePostgres { cluster, socket_directory, lock, keep_alive, watchdog: Some(watchdog) })
+            watchdog::start(&binaries, &data_directory, &socket_directory, settings, running, &log).await?;
+        wait_until_ready(&data_directory, &socket_directory, &mut watchdog).await?;
+        flock::downgrade(&lock).map_err(failed("locking", &data_directory.lock_path()))?;
+        Ok(PrivatePostgres { data_directory, socket_directory, lock, keep_alive, watchdog: Some(watchdog) })
     }
 
     /// The URL of the cluster under `home`, if it is running. Starts and creates nothing.
@@ -173,14 +180,15 @@ impl PrivatePostgres {
         if !home.join("postgres").exists() {
             return None;
         }
-        let cluster = Cluster::locate(&home).await.ok()?;
-        let directory = socket::directory(&cluster);
-        (socket::probe(&directory).await == Readiness::Ready).then(|| socket::url(&directory))
+        let data_directory = DataDirectory::locate(&home).await.ok()?;
+        let directory = socket_directory::directory(&data_directory);
+        (readiness_probe::probe(&directory).await == Readiness::Ready)
+            .then(|| socket_directory::url(&directory))
     }
 
     /// The connection URL, for sqlx and libpq. It spells out what libpq's environment variables could change.
     pub fn url(&self) -> String {
-        socket::url(&self.socket_directory)
+        socket_directory::url(&self.socket_directory)
     }
 
     /// The directory of the Unix socket. Only the account that runs Postgres, and root, can enter it.
@@ -190,15 +198,15 @@ impl PrivatePostgres {
 
     /// Stops Postgres and waits until it has stopped, unless another program still uses it.
     pub async fn stop(self) {
-        let PrivatePostgres { cluster, lock, keep_alive, watchdog, .. } = self;
+        let PrivatePostgres { data_directory, lock, keep_alive, watchdog, .. } = self;
         // The lock first: a program that starts meanwhile then waits until Postgres has stopped, instead of joining it.
         let last = flock::exclusive(&lock).unwrap_or(false);
         drop(keep_alive);
         if !last {
             return;
         }
-        if let Err(error) = wait_until_unlocked(&cluster).await {
-            let (directory, pid) = (cluster.directory.display(), cluster.postmaster_pid());
+        if let Err(error) = wait_until_unlocked(&data_directory).await {
+            let (directory, pid) = (data_directory.path.display(), data_directory.postmaster_pid());
             tracing::warn!(%error, %directory, pid, "private Postgres did not stop in time");
         } else if let Some(mut watchdog) = watchdog {
             // It exits right after Postgres; waiting for it avoids a zombie process.
@@ -213,9 +221,9 @@ fn make_home(home: &Path) -> Result<PathBuf, PrivatePostgresError> {
 }
 
 /// Joins a running Postgres by opening the pipe. `None`: it is stopping.
-async fn join(cluster: &Cluster, socket_directory: &Path) -> Option<File> {
-    let keep_alive = watchdog::open_for_writing(&cluster.fifo_path()).ok()?;
-    if socket::probe(socket_directory).await != Readiness::Ready {
+async fn join(data_directory: &DataDirectory, socket_directory: &Path) -> Option<File> {
+    let keep_alive = watchdog::open_for_writing(&data_directory.fifo_path()).ok()?;
+    if readiness_probe::probe(socket_directory).await != Readiness::Ready {
         return None;
     }
     // The watchdog may have seen the end of the pipe just before it was opened here, and no longer read it.
@@ -224,57 +232,57 @@ async fn join(cluster: &Cluster, socket_directory: &Path) -> Option<File> {
 
 /// Stops a Postgres that killed programs have left running, and returns the lock on the cluster.
 async fn wait_until_stopped(
-    cluster: &Cluster,
+    data_directory: &DataDirectory,
     socket_directory: &Path,
 ) -> Result<File, PrivatePostgresError> {
     // Its watchdog normally stops it, but may have been killed as well.
-    if cluster.is_running()? && socket::probe(socket_directory).await == Readiness::Ready {
-        interrupt(cluster);
+    if data_directory.is_running()? && readiness_probe::probe(socket_directory).await == Readiness::Ready {
+        interrupt(data_directory);
     }
-    wait_until_unlocked(cluster).await
+    wait_until_unlocked(data_directory).await
 }
 
 /// Only for a postmaster that has just responded: its pid file is then correct.
-fn interrupt(cluster: &Cluster) {
-    let Some(pid) = cluster.postmaster_pid().and_then(Pid::from_raw) else {
+fn interrupt(data_directory: &DataDirectory) {
+    let Some(pid) = data_directory.postmaster_pid().and_then(Pid::from_raw) else {
         return;
     };
     if let Err(error) = kill_process(pid, Signal::INT) {
-        let directory = cluster.directory.display();
+        let directory = data_directory.path.display();
         tracing::warn!(%error, %directory, pid = pid.as_raw_nonzero().get(), "cannot send SIGINT to the private Postgres left by an earlier run");
     }
 }
 
-async fn wait_until_unlocked(cluster: &Cluster) -> Result<File, PrivatePostgresError> {
+async fn wait_until_unlocked(data_directory: &DataDirectory) -> Result<File, PrivatePostgresError> {
     let deadline = Instant::now() + TIME_LIMIT;
     while Instant::now() < deadline {
-        if let Some(lock) = cluster.try_lock()? {
+        if let Some(lock) = data_directory.try_lock()? {
             return Ok(lock);
         }
         sleep(PAUSE).await;
     }
-    Err(PrivatePostgresError::NotStopped(cluster.directory.clone()))
+    Err(PrivatePostgresError::NotStopped(data_directory.path.clone()))
 }
 
 /// Waits through crash recovery, too. Each probe is a line in Postgres' log during recovery, so the pauses grow.
 async fn wait_until_ready(
-    cluster: &Cluster,
+    data_directory: &DataDirectory,
     socket_directory: &Path,
     watchdog: &mut Child,
 ) -> Result<(), PrivatePostgresError> {
     let deadline = Instant::now() + TIME_LIMIT;
     let mut pause = PAUSE;
     while Instant::now() < deadline {
-        if socket::probe(socket_directory).await == Readiness::Ready {
+        if readiness_probe::probe(socket_directory).await == Readiness::Ready {
             return Ok(());
         }
         if let Ok(Some(status)) = watchdog.try_wait() {
-            return Err(cluster.failure("starting Postgres", status.to_string()));
+            return Err(data_directory.failure("starting Postgres", status.to_string()));
         }
         sleep(pause).await;
         pause = (pause * 5 / 4).min(LONGEST_PAUSE);
     }
-    Err(cluster.failure("starting Postgres", format!("not ready after {} s", TIME_LIMIT.as_secs())))
+    Err(data_directory.failure("starting Postgres", format!("not ready after {} s", TIME_LIMIT.as_secs())))
 }
 
 fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PrivatePostgresError {

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::socket::{self, Readiness};
+use super::readiness_probe::{self, Readiness};
+use super::socket_directory;
 use super::{PrivatePostgres, wait_until_unlocked};
 
 const FAST: &[(&str, &str)] = &[("fsync", "off")];
@@ -25,7 +26,7 @@ impl Drop for Home {
 }
 
 async fn answers(postgres: &PrivatePostgres) -> bool {
-    socket::probe(postgres.socket_directory()).await == Readiness::Ready
+    readiness_probe::probe(postgres.socket_directory()).await == Readiness::Ready
 }
 
 #[tokio::test]
@@ -38,7 +39,7 @@ async fn the_last_program_that_uses_it_stops_it() {
     one.stop().await;
     assert!(answers(&two).await);
     two.stop().await;
-    assert_eq!(socket::probe(&socket_directory).await, Readiness::NotReady);
+    assert_eq!(readiness_probe::probe(&socket_directory).await, Readiness::NotReady);
 }
 
 /// Dropping closes the same file descriptors as the kernel does for a killed program.
@@ -46,9 +47,9 @@ async fn the_last_program_that_uses_it_stops_it() {
 async fn it_ends_with_a_program_that_did_not_stop_it() {
     let home = Home::new("dropped");
     let postgres = PrivatePostgres::start(&home.0, FAST).await.unwrap();
-    let cluster = super::Cluster::locate(&home.0.canonicalize().unwrap()).await.unwrap();
+    let data_directory = super::DataDirectory::locate(&home.0.canonicalize().unwrap()).await.unwrap();
     drop(postgres);
-    drop(wait_until_unlocked(&cluster).await.unwrap());
+    drop(wait_until_unlocked(&data_directory).await.unwrap());
     PrivatePostgres::start(&home.0, FAST).await.unwrap().stop().await;
 }
 
@@ -56,13 +57,18 @@ async fn it_ends_with_a_program_that_did_not_stop_it() {
 async fn a_lock_left_by_a_crash_does_not_prevent_the_next_start() {
     let home = Home::new("stale");
     PrivatePostgres::start(&home.0, FAST).await.unwrap().stop().await;
-    let cluster = super::Cluster::locate(&home.0.canonicalize().unwrap()).await.unwrap();
+    let data_directory = super::DataDirectory::locate(&home.0.canonicalize().unwrap()).await.unwrap();
     // A running process that is no Postgres, of the account that runs Postgres.
-    let mut bystander =
-        cluster.account.command("/bin/sh").args(["-c", "sleep 60"]).kill_on_drop(true).spawn().unwrap();
-    let lock = cluster.directory.join("postmaster.pid");
-    fs::write(&lock, format!("{}\n{}\n", bystander.id().unwrap(), cluster.directory.display())).unwrap();
-    cluster.account.chown(&lock).unwrap();
+    let mut bystander = data_directory
+        .account
+        .command("/bin/sh")
+        .args(["-c", "sleep 60"])
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let lock = data_directory.path.join("postmaster.pid");
+    fs::write(&lock, format!("{}\n{}\n", bystander.id().unwrap(), data_directory.path.display())).unwrap();
+    data_directory.account.chown(&lock).unwrap();
     PrivatePostgres::start(&home.0, FAST).await.unwrap().stop().await;
     assert!(bystander.try_wait().unwrap().is_none());
 }
@@ -78,12 +84,12 @@ async fn it_says_why_it_does_not_start() {
 #[tokio::test]
 async fn a_socket_directory_of_somebody_else_is_refused() {
     let home = Home::new(&"long".repeat(40));
-    let cluster = super::Cluster::locate(&home.0.canonicalize().unwrap()).await.unwrap();
-    let directory = socket::directory(&cluster);
+    let data_directory = super::DataDirectory::locate(&home.0.canonicalize().unwrap()).await.unwrap();
+    let directory = socket_directory::directory(&data_directory);
     fs::create_dir(&directory).unwrap();
-    let refused = socket::make_directory(&directory, &cluster);
+    let refused = socket_directory::make_directory(&directory, &data_directory);
     fs::remove_dir(&directory).unwrap();
     assert!(refused.is_err());
-    socket::make_directory(&directory, &cluster).unwrap();
+    socket_directory::make_directory(&directory, &data_directory).unwrap();
     fs::remove_dir(&directory).unwrap();
 }

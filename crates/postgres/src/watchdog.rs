@@ -9,8 +9,8 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use tokio::process::{Child, Command};
 
 use super::binaries::Binaries;
-use super::cluster::Cluster;
-use super::{PrivatePostgresError, failed, socket};
+use super::data_directory::DataDirectory;
+use super::{PrivatePostgresError, failed, socket_directory};
 
 /// Standard input is the read end of the pipe, standard output the lock that only Postgres shall hold. HUP, INT and TERM are
 /// ignored: a terminal or a service manager that sends them to the whole group means the program, which may still need
@@ -37,33 +37,33 @@ exit "$status"
 /// Starts the watchdog with Postgres. Returns it with the write end of the pipe: Postgres runs while a program holds one.
 pub(super) async fn start(
     binaries: &Binaries,
-    cluster: &Cluster,
+    data_directory: &DataDirectory,
     socket_directory: &Path,
     settings: &[(&str, &str)],
     running: File,
     log: &File,
 ) -> Result<(Child, File), PrivatePostgresError> {
-    let path = cluster.fifo_path();
+    let path = data_directory.fifo_path();
     let (reader, writer) = open_both_ends(&path).await.map_err(failed("creating the pipe", &path))?;
-    let mut command = cluster.account.command("/bin/sh");
+    let mut command = data_directory.account.command("/bin/sh");
     command
         .args(["-c", SCRIPT, "dualauth-postgres"])
         .arg(binaries.postgres())
         .arg("-D")
-        .arg(&cluster.directory);
+        .arg(&data_directory.path);
     for (name, value) in settings {
         command.arg("-c").arg(format!("{name}={value}"));
     }
     // After the caller's settings: the last value of a setting wins.
-    for setting in socket::settings(socket_directory) {
+    for setting in socket_directory::settings(socket_directory) {
         command.arg("-c").arg(setting);
     }
-    if let Some(pid) = cluster.postmaster_pid() {
+    if let Some(pid) = data_directory.postmaster_pid() {
         // We hold the cluster's lock, so the process that wrote this pid is dead. Postgres would take another process that has
         // the pid since then for a running postmaster, unless told here to ignore it. It still checks the shared memory.
         command.env("PG_GRANDPARENT_PID", pid.to_string());
     }
-    let log = log.try_clone().map_err(failed("duplicating", &cluster.directory))?;
+    let log = log.try_clone().map_err(failed("duplicating", &data_directory.path))?;
     command.stdin(reader).stdout(running).stderr(log).process_group(0);
     let child = command.spawn().map_err(failed("starting", &binaries.postgres()))?;
     Ok((child, writer))

@@ -2,12 +2,12 @@
 //! and prints no secret.
 
 mod database;
-mod keys;
 mod mail;
 mod origins;
 mod resource_limits;
 mod secrets;
 mod settings;
+mod signing_keys_at_startup;
 mod site;
 
 use clap::Args;
@@ -94,7 +94,7 @@ async fn check(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
     findings.extend(database_findings);
     match pools {
         Some(pools) => {
-            findings.extend(keys::check(config, &pools, &clock).await);
+            findings.extend(signing_keys_at_startup::check(config, &pools, &clock).await);
             pools.close().await;
         }
         None => findings.push(Finding::skipped("signing keys", "The database could not be checked.")),

@@ -11,7 +11,7 @@ use crate::config::{Config, JwtRevocation, UnknownSetting, UnknownSettingReason,
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// The minimum parameters of Argon2id in OWASP's Password Storage Cheat Sheet: memory in KiB, and iterations.
+/// The minimum parameters of Argon2id in OWASP's Password PostgresStorage Cheat Sheet: memory in KiB, and iterations.
 const OWASP: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
 /// The shortest plausible prefix of a proxy network, as in 10.0.0.0/8 and fd00::/8.
@@ -136,8 +136,8 @@ fn proxies(config: &Config) -> Vec<Finding> {
 
 /// Checks that the lifetimes are consistent with each other.
 fn lifetimes(config: &Config) -> Vec<Finding> {
-    let (times, directory) = (&config.lifetimes, &config.directory);
-    let is_off = directory.jwt_revocation == JwtRevocation::Off;
+    let (times, login_memory) = (&config.lifetimes, &config.login_memory);
+    let is_off = login_memory.jwt_revocation == JwtRevocation::Off;
     let odd = [
         (
             times.session.idle > times.session.absolute || times.remember.idle > times.remember.absolute,
@@ -166,7 +166,7 @@ fn lifetimes(config: &Config) -> Vec<Finding> {
             "A few seconds are enough for concurrent tabs.",
         ),
         (
-            directory.staleness_bound > MINUTE,
+            login_memory.staleness_bound > MINUTE,
             "STALENESS_BOUND is more than a minute: that is how long a revoked credential may be accepted on another node.",
             "A bound of one second costs only four small queries per second on each node.",
         ),

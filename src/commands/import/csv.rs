@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use crate::users::ForeignUser;
 
-use super::row::ParsedRow;
+use super::parsed_row::ParsedRow;
 
 /// The positions of the columns.
 #[derive(Debug, PartialEq, Eq)]

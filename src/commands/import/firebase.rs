@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::users::{ForeignUser, NO_PASSWORD};
 
-use super::row::ParsedRow;
+use super::parsed_row::ParsedRow;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -8,7 +8,7 @@ use super::auth0::Auth0User;
 use super::firebase::{FirebaseUser, HashConfig};
 use super::format::Format;
 use super::keycloak::KeycloakUser;
-use super::row::ParsedRow;
+use super::parsed_row::ParsedRow;
 
 /// A parser of the users of one system.
 pub(super) enum JsonUserParser {

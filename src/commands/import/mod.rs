@@ -8,7 +8,7 @@ mod input;
 mod json_user;
 mod keycloak;
 mod line_reader;
-mod row;
+mod parsed_row;
 mod rows;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, print_line};
-use crate::app::Storage;
+use crate::app::PostgresStorage;
 use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::users::{CheckedUser, Importer, Refusal};
@@ -25,7 +25,7 @@ use crate::users::{CheckedUser, Importer, Refusal};
 use self::firebase::HashConfig;
 use self::format::Format;
 use self::input::ImportFile;
-use self::row::ParsedRow;
+use self::parsed_row::ParsedRow;
 use self::rows::{ImportOptions, Rows};
 
 /// The number of users per SQL statement.
@@ -72,7 +72,7 @@ fn with_path(path: &Path, why: &str) -> String {
 }
 
 /// Imports a file, and prints a line for each refused row. Returns a summary with the counts.
-pub(super) async fn import(command: ImportUsersArgs, storage: &Storage) -> Result<String, Failure> {
+pub(super) async fn import(command: ImportUsersArgs, storage: &PostgresStorage) -> Result<String, Failure> {
     let (mut rows, size) = command.open()?;
     let ImportUsersArgs { file, dry_run, .. } = command;
     let unit = rows.unit();

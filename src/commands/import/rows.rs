@@ -14,7 +14,7 @@ use super::format::{Format, Layout};
 use super::input::ImportFile;
 use super::json_user::{JsonUserParser, detect_format};
 use super::line_reader::Lines;
-use super::row::ParsedRow;
+use super::parsed_row::ParsedRow;
 
 /// The operator's options.
 pub(super) struct ImportOptions<'a> {

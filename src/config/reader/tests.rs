@@ -87,8 +87,8 @@ fn a_cookie_name_prefix_is_short_and_plain() {
 #[test]
 fn a_variant_is_one_of_two_words() {
     let of = |settings: &[(&str, &str)]| {
-        let directory = read(settings).expect("they are right").directory;
-        (directory.session_lookup, directory.jwt_revocation, directory.jwt_when_stale)
+        let login_memory = read(settings).expect("they are right").login_memory;
+        (login_memory.session_lookup, login_memory.jwt_revocation, login_memory.jwt_when_stale)
     };
     let default = (SessionLookup::Cached, JwtRevocation::Feed, StaleTokenPolicy::Serve);
     let usual = [("SESSION_LOOKUP", "cached"), ("JWT_REVOCATION", "feed"), ("JWT_WHEN_STALE", "serve")];

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::audit::{Entry, Kind};
+use crate::audit::{Kind, NewEvent};
 use crate::auth::Identity;
 use crate::challenges::{Challenge, ChallengeCode, ChallengeToken, ChallengedAccount, NewChallenge, Purpose};
 use crate::crypto::SecretBytes;
@@ -10,7 +10,7 @@ use crate::database::DatabaseError;
 use crate::error::Problem;
 use crate::http::client::Client;
 use crate::mail::{Mail, Message};
-use crate::users::{self, RegisterError, User, UserRef};
+use crate::users::{self, RegisterError, User, UserIdAndName};
 
 use super::store::{self, AddressChange};
 use super::{CodeError, EmailCodeFactor};
@@ -104,7 +104,7 @@ impl EmailCodeFactor {
         }
         let (user, is_another) = outcome?;
         let kind = if is_another { Kind::EmailChanged } else { Kind::EmailVerified };
-        self.trail.record(Entry::to_oneself(kind, &actor));
+        self.trail.record(NewEvent::to_oneself(kind, &actor));
         if is_another {
             self.mails.wake_up();
             self.logins.notify_and_catch_up().await;
@@ -136,7 +136,7 @@ impl EmailCodeFactor {
         };
         match store::redeem_for_address(&self.pool, change, self.clock.now()).await? {
             Some((true, Some(user))) => Ok((user, is_another)),
-            Some((false, _)) => Err(CodeError::WrongCode(Some(UserRef {
+            Some((false, _)) => Err(CodeError::WrongCode(Some(UserIdAndName {
                 id: identity.user_id,
                 username: identity.username.clone(),
             }))

@@ -2,8 +2,8 @@
 
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
-use crate::rate_limits::Limited;
-use crate::users::UserRef;
+use crate::network_rate_limits::Limited;
+use crate::users::UserIdAndName;
 
 /// Why a challenge was not redeemed.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +11,7 @@ pub enum CodeError {
     /// The code is wrong. The challenge lives, unless it was the last try. Contains the user, if there is one: for the audit
     /// trail alone.
     #[error("the code is wrong")]
-    WrongCode(Option<UserRef>),
+    WrongCode(Option<UserIdAndName>),
     /// The challenge is unknown, used, expired, superseded, of another purpose or login, or was tried too often.
     #[error("the challenge is over")]
     Expired,

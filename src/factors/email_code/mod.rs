@@ -9,7 +9,7 @@ mod store;
 
 use std::sync::Arc;
 
-use crate::audit::{Actor, Entry, Kind, Trail};
+use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::challenges::{
     Challenge, ChallengeCode, ChallengeToken, ChallengedAccount, Challenges, HashedHalves, NewChallenge,
     Purpose,
@@ -21,8 +21,8 @@ use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Language, Mail, Mails, Message, Recipient, SignInMethod};
 use crate::metrics::Metrics;
-use crate::rate_limits::{LimitedAttempt, Limiter};
-use crate::users::{UnknownNameBucket, User, UserRef, account_locked};
+use crate::network_rate_limits::{LimitedAttempt, Limiter};
+use crate::users::{UnknownNameBucket, User, UserIdAndName, account_locked};
 
 pub use self::address::ChangeAddressError;
 pub use self::error::CodeError;
@@ -64,7 +64,7 @@ pub struct CodeAttempt<'a> {
     /// Both halves, for the statement that redeems it.
     pub halves: HashedHalves,
     /// Whose it is. `None`: nobody has the address that was asked for.
-    pub user: Option<(UserRef, Recipient)>,
+    pub user: Option<(UserIdAndName, Recipient)>,
     /// Whether strangers have closed the account by guessing.
     pub is_locked_account: bool,
     /// Counts as a failure unless it is told that it was none.
@@ -203,7 +203,7 @@ impl EmailCodeFactor {
             _ => return Err(CodeError::Expired),
         };
         if proved.is_first_proof {
-            let entry = Entry::new(Kind::AddressProved, actor);
+            let entry = NewEvent::new(Kind::AddressProved, actor);
             self.trail.record(entry.of_user(proved.user.id, &proved.user.username));
             self.mails.wake_up();
             self.logins.notify_and_catch_up().await;
@@ -217,7 +217,7 @@ impl EmailCodeFactor {
         let word = match error {
             None => "redeemed",
             Some(CodeError::WrongCode(user)) => {
-                let entry = Entry::to_oneself(Kind::ChallengeFailed, actor).with("for", purpose.as_str());
+                let entry = NewEvent::to_oneself(Kind::ChallengeFailed, actor).with("for", purpose.as_str());
                 self.trail.record(match user {
                     Some(user) => entry.of_user(user.id, &user.username),
                     None => entry,

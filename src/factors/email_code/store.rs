@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::challenges::{HashedHalves, Purpose};
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::mail::{Language, Recipient, SealedMail};
-use crate::users::{User, UserRef};
+use crate::users::{User, UserIdAndName};
 
 /// The account that has an address.
 pub(super) struct AddressOwner {
@@ -47,7 +47,7 @@ pub(super) struct LiveChallenge {
     /// When the next try is possible, if not now.
     pub(super) locked_until: Option<DateTime<Utc>>,
     /// Whose it is. `None`: nobody has the address that was asked for.
-    pub(super) user: Option<(UserRef, Recipient)>,
+    pub(super) user: Option<(UserIdAndName, Recipient)>,
     /// Whether strangers have closed the account by guessing.
     pub(super) is_locked_account: bool,
 }
@@ -82,7 +82,7 @@ pub(super) async fn find_challenge(
             is_verified: row.is_verified,
             language: Language::of_tag(&row.language?).unwrap_or_default(),
         };
-        Some((UserRef { id: row.id?, username: row.username? }, recipient))
+        Some((UserIdAndName { id: row.id?, username: row.username? }, recipient))
     };
     Ok(Some(LiveChallenge {
         locked_until: row.locked_until,

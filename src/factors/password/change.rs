@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::Identity;
 use crate::database::DatabaseError;
 use crate::factors::Proof;
@@ -69,7 +69,7 @@ impl PasswordFactor {
             return Err(ConfirmPasswordError::WrongPassword);
         }
         self.mails.wake_up();
-        self.trail.record(Entry::to_oneself(Kind::PasswordChanged, actor));
+        self.trail.record(NewEvent::to_oneself(Kind::PasswordChanged, actor));
         Ok(())
     }
 
@@ -92,7 +92,7 @@ impl PasswordFactor {
             return Err(ChangePasswordError::Missing);
         }
         self.mails.wake_up();
-        self.trail.record(Entry::to_oneself(Kind::PasswordChanged, &identity.actor(client)));
+        self.trail.record(NewEvent::to_oneself(Kind::PasswordChanged, &identity.actor(client)));
         self.logins.notify_and_catch_up().await;
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use crate::database::DatabaseError;
 use crate::error::{Code, FieldError, Problem};
-use crate::rate_limits::Limited;
-use crate::users::{Invalid, PasswordError, UserRef};
+use crate::network_rate_limits::Limited;
+use crate::users::{Invalid, PasswordError, UserIdAndName};
 
 /// Why a sign-in by password failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum LoginError {
         /// When the next attempt is possible.
         limited: Limited,
         /// The user with that name, if there is one.
-        user: Option<UserRef>,
+        user: Option<UserIdAndName>,
     },
     /// No hash could be computed.
     #[error(transparent)]
@@ -63,15 +63,15 @@ pub enum LoginFailure {
     /// No user has the name.
     UnknownName,
     /// The password is not that of the user with the name.
-    WrongPassword(UserRef),
+    WrongPassword(UserIdAndName),
     /// The user has no password.
-    NoPassword(UserRef),
+    NoPassword(UserIdAndName),
     /// The user is disabled.
-    Disabled(UserRef),
+    Disabled(UserIdAndName),
     /// The user was disabled, or the password was changed, between verification and the start of the login.
-    Changed(UserRef),
+    Changed(UserIdAndName),
     /// The stored password hash is malformed or unsupported.
-    UnusableHash(UserRef),
+    UnusableHash(UserIdAndName),
 }
 
 impl LoginFailure {
@@ -88,7 +88,7 @@ impl LoginFailure {
     }
 
     /// The user with the name, if there is one.
-    pub fn user(&self) -> Option<&UserRef> {
+    pub fn user(&self) -> Option<&UserIdAndName> {
         match self {
             Self::UnknownName => None,
             Self::WrongPassword(user)

@@ -13,16 +13,16 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind, Trail};
+use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Mails, Recipient};
-use crate::rate_limits::{Limited, LimitedAttempt, Limiter};
+use crate::network_rate_limits::{Limited, LimitedAttempt, Limiter};
 use crate::users::{
-    AttemptSource, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User,
+    AddressAndNameBucket, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User,
     account_locked,
 };
 
@@ -149,9 +149,9 @@ impl PasswordFactor {
     /// wrong password.
     pub fn record_unconfirmed(&self, error: &ConfirmPasswordError, failed: Kind, actor: &Actor) {
         match error {
-            ConfirmPasswordError::WrongPassword => self.trail.record(Entry::to_oneself(failed, actor)),
+            ConfirmPasswordError::WrongPassword => self.trail.record(NewEvent::to_oneself(failed, actor)),
             ConfirmPasswordError::Limited(limited) => {
-                let entry = Entry::to_oneself(Kind::LoginLimited, actor);
+                let entry = NewEvent::to_oneself(Kind::LoginLimited, actor);
                 self.trail.record(entry.with("limit", limited.policy));
             }
             ConfirmPasswordError::Password(_) | ConfirmPasswordError::Database(_) => {}
@@ -166,10 +166,10 @@ impl PasswordFactor {
         store::has_password(&self.pool, user).await
     }
 
-    fn source(&self, name: &str, client: &Client) -> AttemptSource {
+    fn source(&self, name: &str, client: &Client) -> AddressAndNameBucket {
         let unknown_name =
             UnknownNameBucket::of(self.unknown_name_key.sign(name.to_ascii_lowercase().as_bytes()));
-        AttemptSource { address: client.address, unknown_name }
+        AddressAndNameBucket { address: client.address, unknown_name }
     }
 
     /// Counts an attempt at a locked account as a failure of its network.
@@ -186,7 +186,7 @@ impl PasswordFactor {
     }
 
     /// Checks that the account of this name is not locked for the source, without counting an attempt.
-    async fn check_not_locked(&self, name: &str, source: AttemptSource) -> Result<(), LoginError> {
+    async fn check_not_locked(&self, name: &str, source: AddressAndNameBucket) -> Result<(), LoginError> {
         self.hasher.check_room()?;
         let now = self.clock.now();
         match store::locked_until(&self.pool, name, source, now).await? {
@@ -228,7 +228,7 @@ impl PasswordFactor {
         slot: &QueueSlot,
         name: &str,
         password: &SecretString,
-        source: AttemptSource,
+        source: AddressAndNameBucket,
         actor: &Actor,
     ) -> Result<(User, Recipient, Proof), LoginError> {
         let now = self.clock.now();
@@ -268,7 +268,7 @@ impl PasswordFactor {
     async fn upgrade_hash(&self, user: &User, old: &str, new: &str, actor: &Actor) {
         match store::upgrade_hash(&self.pool, user.id, old, new).await {
             Ok(()) => {
-                let upgraded = Entry::new(Kind::PasswordUpgraded, actor);
+                let upgraded = NewEvent::new(Kind::PasswordUpgraded, actor);
                 self.trail.record(upgraded.of_user(user.id, &user.username));
             }
             Err(error) => tracing::warn!(user = %user.id, %error, "the password hash was not upgraded"),

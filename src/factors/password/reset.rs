@@ -2,13 +2,13 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::challenges::Purpose;
 use crate::error::Problem;
 use crate::factors::email_code::{CodeAttempt, CodeError, EmailCodeFactor};
 use crate::http::client::Client;
 use crate::mail::Message;
-use crate::users::{PasswordError, UserRef};
+use crate::users::{PasswordError, UserIdAndName};
 
 use super::{ChangePasswordError, PasswordFactor, store};
 
@@ -104,9 +104,9 @@ impl PasswordFactor {
             notice: notice.as_ref(),
         };
         match (store::reset_password(&self.pool, reset, self.clock.now()).await?, user) {
-            (Some((true, true)), Some((UserRef { id, username }, _))) => {
+            (Some((true, true)), Some((UserIdAndName { id, username }, _))) => {
                 limited.forget();
-                self.trail.record(Entry::new(Kind::PasswordReset, actor).of_user(id, username));
+                self.trail.record(NewEvent::new(Kind::PasswordReset, actor).of_user(id, username));
                 Ok(())
             }
             (Some((false, _)), user) => Err(CodeError::WrongCode(user.map(|(user, _)| user))),

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::challenges::HashedHalves;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::mail::{Language, SealedMail};
-use crate::users::{AttemptSource, NO_PASSWORD, User, UserRef};
+use crate::users::{AddressAndNameBucket, NO_PASSWORD, User, UserIdAndName};
 
 /// A user with the stored password.
 pub(super) struct FoundUser {
@@ -25,13 +25,13 @@ pub(super) struct StoredPassword {
 }
 
 /// The time before which no attempt is accepted from a source, and the user concerned, if the name exists.
-pub(super) type Lockout = (DateTime<Utc>, Option<UserRef>);
+pub(super) type Lockout = (DateTime<Utc>, Option<UserIdAndName>);
 
 /// The lockout of a name for a source, if it is locked. Counts no attempt.
 pub(super) async fn locked_until(
     pool: &ConnectionPool,
     name: &str,
-    source: AttemptSource,
+    source: AddressAndNameBucket,
     now: DateTime<Utc>,
 ) -> Result<Option<Lockout>, DatabaseError> {
     let query = sqlx::query!(
@@ -48,7 +48,7 @@ pub(super) async fn locked_until(
         now,
     );
     let row = answer(query.fetch_one(pool)).await?;
-    let user = row.id.zip(row.username).map(|(id, username)| UserRef { id, username });
+    let user = row.id.zip(row.username).map(|(id, username)| UserIdAndName { id, username });
     Ok(row.closed_until.map(|until| (until, user)))
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn locked_until(
 pub(super) async fn find_user_and_count_attempt(
     pool: &ConnectionPool,
     name: &str,
-    source: AttemptSource,
+    source: AddressAndNameBucket,
     now: DateTime<Utc>,
 ) -> Result<Result<Option<FoundUser>, Lockout>, DatabaseError> {
     let query = sqlx::query!(
@@ -80,7 +80,7 @@ pub(super) async fn find_user_and_count_attempt(
     );
     let row = answer(query.fetch_one(pool)).await?;
     if let Some(until) = row.closed_until {
-        let user = row.id.zip(row.username).map(|(id, username)| UserRef { id, username });
+        let user = row.id.zip(row.username).map(|(id, username)| UserIdAndName { id, username });
         return Ok(Err((until, user)));
     }
     let found = || {

@@ -16,12 +16,12 @@ const NOT_PKCS8: &str = "each of its keys must be a PRIVATE KEY (PKCS #8, not en
 
 /// The keys of a file.
 #[derive(Debug)]
-pub(super) struct FileKeys {
+pub(super) struct ActiveAndNextFileKeys {
     pub(super) active: FileKey,
     pub(super) next: Option<FileKey>,
 }
 
-impl FileKeys {
+impl ActiveAndNextFileKeys {
     pub(super) fn of_kid(&self, kid: &str) -> Option<&FileKey> {
         std::iter::once(&self.active).chain(&self.next).find(|file| file.key.kid == kid)
     }
@@ -39,7 +39,7 @@ pub(super) struct FileKey {
 ///
 /// # Errors
 /// If there is no key, or one that does not fit the algorithm.
-pub(super) fn read(algorithm: JwtAlgorithm, file: &SecretBytes) -> Result<FileKeys, KeyError> {
+pub(super) fn read(algorithm: JwtAlgorithm, file: &SecretBytes) -> Result<ActiveAndNextFileKeys, KeyError> {
     let is_pem = file.reveal().windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN);
     match (algorithm, is_pem) {
         // Prevents an algorithm confusion attack: a public key must never be used as an HMAC key.
@@ -48,25 +48,28 @@ pub(super) fn read(algorithm: JwtAlgorithm, file: &SecretBytes) -> Result<FileKe
         }
         (JwtAlgorithm::Hs256, false) => {
             let secret = without_line_break(file);
-            Ok(FileKeys { active: file_key(algorithm, secret.clone(), Some(secret))?, next: None })
+            Ok(ActiveAndNextFileKeys {
+                active: file_key(algorithm, secret.clone(), Some(secret))?,
+                next: None,
+            })
         }
         (_, false) => Err(unreadable("it is not PEM (PKCS #8)")),
         (_, true) => pem_keys(algorithm, file),
     }
 }
 
-fn pem_keys(algorithm: JwtAlgorithm, file: &SecretBytes) -> Result<FileKeys, KeyError> {
+fn pem_keys(algorithm: JwtAlgorithm, file: &SecretBytes) -> Result<ActiveAndNextFileKeys, KeyError> {
     let blocks = pem::parse_many(file.reveal()).map_err(|error| unreadable(&error.to_string()))?;
     if blocks.iter().any(|block| block.tag() != "PRIVATE KEY") {
         return Err(unreadable(NOT_PKCS8));
     }
     let key = |block: &Pem| file_key(algorithm, SecretBytes::new(pem::encode(block).into_bytes()), None);
     match blocks.as_slice() {
-        [active] => Ok(FileKeys { active: key(active)?, next: None }),
+        [active] => Ok(ActiveAndNextFileKeys { active: key(active)?, next: None }),
         [active, next] if active.contents() == next.contents() => {
             Err(unreadable("its two keys are the same"))
         }
-        [active, next] => Ok(FileKeys { active: key(active)?, next: Some(key(next)?) }),
+        [active, next] => Ok(ActiveAndNextFileKeys { active: key(active)?, next: Some(key(next)?) }),
         _ => Err(unreadable("it must have one key, and at most one more to be the next")),
     }
 }
@@ -102,7 +105,7 @@ mod tests {
         String::from_utf8(secret.reveal().to_vec()).expect("PEM")
     }
 
-    fn read_text(algorithm: JwtAlgorithm, text: &str) -> Result<FileKeys, KeyError> {
+    fn read_text(algorithm: JwtAlgorithm, text: &str) -> Result<ActiveAndNextFileKeys, KeyError> {
         read(algorithm, &SecretBytes::new(text.as_bytes().to_vec()))
     }
 

@@ -36,10 +36,10 @@ use crate::logins::{Logins, ReloadableCache};
 use super::claims::Claims;
 
 pub use self::error::KeysError;
-use self::file::FileKeys;
+use self::file::ActiveAndNextFileKeys;
 use self::key::JwtKey;
 pub use self::key::KeyError;
-pub use self::preparation::StartupPlan;
+pub use self::preparation::StartupKeyChange;
 pub(super) use self::ring::VerifiedToken;
 use self::ring::{Ring, RingKey, TokenRejection};
 pub use self::rotation::{JWKS_MAX_AGE, Rotated};
@@ -101,7 +101,7 @@ struct KeysInner {
     sealer: Sealer,
     algorithm: JwtAlgorithm,
     rotation: Option<Duration>,
-    file: Option<FileKeys>,
+    file: Option<ActiveAndNextFileKeys>,
     /// How long a token of a superseded key may be valid after the rotation, in seconds.
     token_life: i32,
     clock: Clock,
@@ -134,7 +134,7 @@ impl Keys {
         let algorithm = config.jwt.algorithm;
         let file = config.jwt.key_file.as_ref().map(|file| file::read(algorithm, &file.bytes)).transpose();
         // Another node may sign with the old key until it learns of the rotation, within the staleness bound.
-        let token_life = config.lifetimes.access_token + config.directory.staleness_bound;
+        let token_life = config.lifetimes.access_token + config.login_memory.staleness_bound;
         Ok(Self(Arc::new(KeysInner {
             pool,
             sealer: Sealer::derive(secret, ENCRYPTION_LABEL),

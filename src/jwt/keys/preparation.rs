@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::audit::Actor;
 use crate::database::DatabaseError;
 
-use super::file::{FileKey, FileKeys};
+use super::file::{ActiveAndNextFileKeys, FileKey};
 use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, row};
 use super::store::{self, ExpectedKids, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
@@ -17,7 +17,7 @@ const PUBLISHED_AHEAD: Duration = Duration::from_secs(1);
 
 /// What a start of this node would change about the keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartupPlan {
+pub enum StartupKeyChange {
     /// There are no keys: generate the first ones.
     MakeFirst,
     /// Activate another key, or publish another next one.
@@ -74,12 +74,12 @@ impl Keys {
     ///
     /// # Errors
     /// See [`KeysError`].
-    pub async fn startup_plan(&self) -> Result<StartupPlan, KeysError> {
+    pub async fn startup_key_change(&self) -> Result<StartupKeyChange, KeysError> {
         let rows = self.read().await?;
         Ok(match self.step(&rows)? {
-            PreparationStep::MakeFirst => StartupPlan::MakeFirst,
-            PreparationStep::Publish(..) | PreparationStep::Promote(..) => StartupPlan::Change,
-            PreparationStep::Nothing => StartupPlan::Nothing,
+            PreparationStep::MakeFirst => StartupKeyChange::MakeFirst,
+            PreparationStep::Publish(..) | PreparationStep::Promote(..) => StartupKeyChange::Change,
+            PreparationStep::Nothing => StartupKeyChange::Nothing,
         })
     }
 
@@ -185,7 +185,7 @@ impl Keys {
     }
 }
 
-fn step_with_file(file: &FileKeys, current: ExpectedKids) -> PreparationStep<'_> {
+fn step_with_file(file: &ActiveAndNextFileKeys, current: ExpectedKids) -> PreparationStep<'_> {
     let next = file.next.as_ref().map_or(NextKeySource::None, NextKeySource::OfFile);
     let kid_of_next = file.next.as_ref().map(|next| &next.key.kid);
     let own = Some(&file.active.key.kid);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::config::JwtAlgorithm;
 
 use super::key::{self, JwtKey};
@@ -94,7 +94,7 @@ impl Keys {
     }
 
     pub(super) fn record_rotation(&self, active: &str, superseded: &str, actor: &Actor) {
-        let rotated = Entry::new(Kind::KeyRotated, actor);
+        let rotated = NewEvent::new(Kind::KeyRotated, actor);
         self.0.trail.record(rotated.with("active", active).with("superseded", superseded));
     }
 
@@ -111,7 +111,7 @@ impl Keys {
     /// See [`KeysError`].
     pub async fn retire(&self, kid: &str, actor: &Actor) -> Result<(), KeysError> {
         self.refuse_what_was_signed_by(kid).await?;
-        self.0.trail.record(Entry::new(Kind::KeyRetired, actor).with("kid", kid));
+        self.0.trail.record(NewEvent::new(Kind::KeyRetired, actor).with("kid", kid));
         Ok(())
     }
 
@@ -156,7 +156,7 @@ impl Keys {
             let (active, next) = (self.new_key(algorithm)?, self.new_key(algorithm)?);
             let now = self.0.clock.now();
             if store::reset(&self.0.pool, &current, &active, &next, now).await? {
-                self.0.trail.record(Entry::new(Kind::KeysReset, actor));
+                self.0.trail.record(NewEvent::new(Kind::KeysReset, actor));
                 return Ok(());
             }
         }

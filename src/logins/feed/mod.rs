@@ -1,4 +1,4 @@
-//! The revocation feed: brings ended and changed logins, from this and other nodes, into this node's directory.
+//! The revocation feed: brings ended and changed logins, from this and other nodes, into this node's memory.
 //!
 //! A notification from Postgres only says that there are new rows ([`notifications`]); a poll of the table reads them
 //! ([`store`]). The node also polls by itself, so a lost notification costs time and nothing else.
@@ -15,11 +15,11 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, Trail};
 use crate::clock::{Clock, uptime};
-use crate::database::{DatabaseConnection, DatabaseError, Pools, ReadPosition};
+use crate::database::{DatabaseConnection, DatabaseError, PgSnapshotPosition, RequestAndBackgroundPools};
 use crate::metrics::Metrics;
 
 pub(super) use self::store::{FeedRow, OwnerClaims};
-use super::directory::Directory;
+use super::session_cache_and_revocations::SessionCacheAndRevocations;
 
 /// Polls per staleness bound without notifications, so many that one may fail and another be slow.
 const POLLS_PER_BOUND: u32 = 4;
@@ -59,8 +59,8 @@ pub trait ReloadableCache: Send + Sync {
 
 /// Follows the table `revocations`.
 pub struct Feed {
-    pools: Pools,
-    directory: Arc<Directory>,
+    pools: RequestAndBackgroundPools,
+    memory: Arc<SessionCacheAndRevocations>,
     others: Vec<Arc<dyn ReloadableCache>>,
     metrics: Metrics,
     trail: Trail,
@@ -77,7 +77,7 @@ pub struct Feed {
 /// The last successful poll.
 struct LastPoll {
     /// Everything up to this position has been read.
-    position: ReadPosition,
+    position: PgSnapshotPosition,
     /// When it began.
     uptime: Duration,
     time: DateTime<Utc>,
@@ -85,7 +85,7 @@ struct LastPoll {
 
 /// The rows of one poll.
 struct FeedBatch {
-    position: ReadPosition,
+    position: PgSnapshotPosition,
     revocations: Vec<FeedRow>,
     /// Whether these are all rows rather than only the new ones.
     is_all: bool,
@@ -95,15 +95,15 @@ struct FeedBatch {
 
 impl Feed {
     pub(super) fn new(
-        pools: Pools,
-        directory: Arc<Directory>,
+        pools: RequestAndBackgroundPools,
+        memory: Arc<SessionCacheAndRevocations>,
         others: Vec<Arc<dyn ReloadableCache>>,
         metrics: Metrics,
         trail: Trail,
         clock: Clock,
     ) -> Self {
         let (connection, last, lost) = (None, None, Vec::new());
-        Self { pools, directory, others, metrics, trail, clock, connection, last, lost, is_behind: false }
+        Self { pools, memory, others, metrics, trail, clock, connection, last, lost, is_behind: false }
     }
 
     /// Reads the rows that were committed since the last poll. The first poll, and one after a change of Postgres'
@@ -123,7 +123,7 @@ impl Feed {
         }
         self.is_behind = outcome.is_err();
         if self.is_behind {
-            self.directory.freshness.record_failure();
+            self.memory.freshness.record_failure();
         }
         outcome
     }
@@ -148,7 +148,7 @@ impl Feed {
     }
 
     fn patience(&self) -> Duration {
-        self.directory.freshness.bound().min(LONGEST_SILENCE)
+        self.memory.freshness.bound().min(LONGEST_SILENCE)
     }
 
     async fn poll_with(&mut self, connection: &mut DatabaseConnection) -> Result<(), DatabaseError> {
@@ -157,7 +157,7 @@ impl Feed {
             self.read(connection, began, now).await?;
         if is_all {
             // The row for a changed session may be gone. Look-ups from here on read what this poll has read.
-            self.directory.sessions.clear();
+            self.memory.sessions.clear();
         }
         if is_all || revocations.iter().any(|revocation| revocation.reload) {
             let reloading = try_join_all(self.others.iter().map(|other| other.reload()));
@@ -170,16 +170,16 @@ impl Feed {
             );
         }
         if is_all {
-            let owners = store::owners(connection, &self.directory.changed_owners(), self.patience()).await?;
-            self.directory.update_owners(owners);
-            self.lost = self.directory.ended_missing_from(&revocations, now);
+            let owners = store::owners(connection, &self.memory.changed_owners(), self.patience()).await?;
+            self.memory.update_owners(owners);
+            self.lost = self.memory.ended_missing_from(&revocations, now);
         }
-        let forgotten = self.directory.apply(&revocations, now - MARGIN);
+        let forgotten = self.memory.apply(&revocations, now - MARGIN);
         // Not for the first rows: they were written before this node began to follow, so their lag means nothing.
         if !is_all {
             revocations.iter().for_each(|revocation| self.metrics.revocation(revocation.lag));
         }
-        self.directory.freshness.record_success(began, forgotten);
+        self.memory.freshness.record_success(began, forgotten);
         self.last = Some(LastPoll { position, uptime: began, time: now });
         Ok(())
     }
@@ -219,19 +219,19 @@ impl Feed {
             let entry = login.entry(Kind::LoginEnded, &Actor::NODE);
             self.trail.record(entry.with("reason", "end_lost_by_postgres"));
         }
-        self.directory.news.notify_one();
+        self.memory.news.notify_one();
         Ok(())
     }
 
     /// Follows the feed for as long as it is polled.
     pub async fn follow(mut self) {
-        let directory = Arc::clone(&self.directory);
-        let _following = directory.freshness.follow();
-        let pause = (directory.freshness.bound() / POLLS_PER_BOUND).min(LONGEST_PAUSE);
+        let memory = Arc::clone(&self.memory);
+        let _following = memory.freshness.follow();
+        let pause = (memory.freshness.bound() / POLLS_PER_BOUND).min(LONGEST_PAUSE);
         loop {
             tokio::time::sleep(SHORTEST_PAUSE).await;
             // Wait for a request to poll, or for the interval.
-            let _ = tokio::time::timeout(pause, directory.freshness.wait_for_poll_request()).await;
+            let _ = tokio::time::timeout(pause, memory.freshness.wait_for_poll_request()).await;
             let was_behind = self.is_behind;
             match self.poll().await {
                 Ok(()) if was_behind => tracing::info!("revocation feed recovered"),
@@ -250,7 +250,7 @@ impl Feed {
 
     /// The task that requests polls when Postgres sends a notification, and that notifies other nodes.
     pub fn listen(&self) -> impl Future<Output = ()> + Send + 'static {
-        notifications::exchange(self.pools.clone(), Arc::clone(&self.directory))
+        notifications::exchange(self.pools.clone(), Arc::clone(&self.memory))
     }
 }
 

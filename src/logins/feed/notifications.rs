@@ -11,8 +11,8 @@ use sqlx::postgres::PgListener;
 use sqlx::{Acquire, Connection, PgPool};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::super::directory::Directory;
-use crate::database::Pools;
+use super::super::session_cache_and_revocations::SessionCacheAndRevocations;
+use crate::database::RequestAndBackgroundPools;
 
 /// The notification channel.
 const CHANNEL: &str = "dualauth";
@@ -27,9 +27,9 @@ const QUIET: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Runs LISTEN and NOTIFY for as long as it is polled. Where notifications don't work, other nodes rely on polling.
-pub(super) async fn exchange(pools: Pools, directory: Arc<Directory>) {
+pub(super) async fn exchange(pools: RequestAndBackgroundPools, memory: Arc<SessionCacheAndRevocations>) {
     while let Some(pool) = pools.listening() {
-        if let Err(error) = exchange_by(&pool, &directory).await {
+        if let Err(error) = exchange_by(&pool, &memory).await {
             tracing::debug!(%error, "LISTEN connection failed; polling the revocation feed without notifications");
         }
         sleep(RECONNECT).await;
@@ -45,11 +45,11 @@ async fn listen(pool: &PgPool) -> Result<(PgListener, i32), sqlx::Error> {
     Ok((listener, own))
 }
 
-async fn exchange_by(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::Error> {
+async fn exchange_by(pool: &PgPool, memory: &SessionCacheAndRevocations) -> Result<(), sqlx::Error> {
     let (mut listener, own) =
         timeout(RECONNECT, listen(pool)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     // Poll now: notifications from before LISTEN were missed.
-    directory.freshness.request_poll();
+    memory.freshness.request_poll();
     let (mut has_news, mut next) = (false, Instant::now());
     loop {
         tokio::select! {
@@ -57,7 +57,7 @@ async fn exchange_by(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::E
                 Ok(received) => match received? {
                     // Skip this node's own notifications: it has read those rows.
                     Some(notification) if notification.process_id() == own.unsigned_abs() => {}
-                    Some(_) => directory.freshness.request_poll(),
+                    Some(_) => memory.freshness.request_poll(),
                     None => return Ok(()),
                 },
                 Err(_) => {
@@ -65,7 +65,7 @@ async fn exchange_by(pool: &PgPool, directory: &Directory) -> Result<(), sqlx::E
                     timeout(RECONNECT, ping).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
                 }
             },
-            () = directory.news.notified(), if !has_news => has_news = true,
+            () = memory.news.notified(), if !has_news => has_news = true,
             () = sleep_until(next), if has_news => {
                 has_news = false;
                 next = Instant::now() + PAUSE;

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use uuid::Uuid;
 
-use crate::database::{ConnectionPool, DatabaseConnection, DatabaseError, ReadPosition, answer};
+use crate::database::{ConnectionPool, DatabaseConnection, DatabaseError, PgSnapshotPosition, answer};
 use crate::logins::login::{EndedLogin, HandleHash};
 
 /// A row of the feed. The migrations describe the combinations that occur.
@@ -74,9 +74,9 @@ impl FeedQueryRow {
 /// is read once that has been reached.
 pub(super) async fn read_since(
     connection: &mut DatabaseConnection,
-    last: &ReadPosition,
+    last: &PgSnapshotPosition,
     patience: Duration,
-) -> Result<(ReadPosition, Vec<FeedRow>), DatabaseError> {
+) -> Result<(PgSnapshotPosition, Vec<FeedRow>), DatabaseError> {
     let query = sqlx::query_as!(
         FeedQueryRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
@@ -115,7 +115,7 @@ pub(super) async fn read_all(
     connection: &mut DatabaseConnection,
     after: DateTime<Utc>,
     patience: Duration,
-) -> Result<(ReadPosition, Vec<FeedRow>), DatabaseError> {
+) -> Result<(PgSnapshotPosition, Vec<FeedRow>), DatabaseError> {
     let query = sqlx::query_as!(
         FeedQueryRow,
         r#"with here as materialized (select dualauth.current_history() as history, pg_current_snapshot() as snapshot)
@@ -136,7 +136,7 @@ pub(super) async fn read_all(
 async fn read_rows(
     rows: BoxStream<'_, Result<FeedQueryRow, sqlx::Error>>,
     patience: Duration,
-) -> Result<(ReadPosition, Vec<FeedRow>), DatabaseError> {
+) -> Result<(PgSnapshotPosition, Vec<FeedRow>), DatabaseError> {
     let mut chunks = rows.try_ready_chunks(CHUNK);
     let (mut position, mut revocations) = (None, Vec::new());
     let silent = |_| sqlx::Error::PoolTimedOut;
@@ -144,8 +144,10 @@ async fn read_rows(
         tokio::time::timeout(patience, chunks.try_next()).await.map_err(silent)?.map_err(|error| error.1)?
     {
         for mut row in rows {
-            position =
-                Some(ReadPosition { history: row.history, snapshot: std::mem::take(&mut row.snapshot) });
+            position = Some(PgSnapshotPosition {
+                history: row.history,
+                snapshot: std::mem::take(&mut row.snapshot),
+            });
             revocations.extend(row.revocation());
         }
     }

@@ -7,7 +7,7 @@ use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::users::User;
 
 use crate::logins::authentication::{Acr, Amr, Authentication};
-use crate::logins::credential_generations::CredentialGenerations;
+use crate::logins::credential_rotation_history::CredentialRotationHistory;
 use crate::logins::login::{Device, ListedLogin, Login, PageCursor};
 
 /// A login and its owner, as the queries below return them.
@@ -57,7 +57,7 @@ impl From<LoginRow> for Login {
             last_seen_at: row.last_seen_at,
             idle_expires_at: row.idle_expires_at,
             expires_at: row.expires_at,
-            generations: CredentialGenerations { current: row.generation, replaced_at: row.replaced_at },
+            generations: CredentialRotationHistory { current: row.generation, replaced_at: row.replaced_at },
             secret_hash: row.refresh_hash.and_then(|hash| hash.try_into().ok()),
             token_expires_at: row.token_expires_at,
             ended_at: row.ended_at,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use crate::logins::authentication::Authentication;
-use crate::logins::credential_generations::MOST_REPLACED;
+use crate::logins::credential_rotation_history::MOST_REPLACED;
 use crate::logins::login::{HandleHash, Login, RefreshTokenClaims, SecretHash};
 
 use super::read::LoginRow;

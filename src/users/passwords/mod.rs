@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::config::PasswordConfig;
 
-use self::pool::{Pool, Ticket};
+use self::pool::{Pool, QueuePermit};
 use self::schemes::{Argon2Hash, StoredHash};
 use self::workspace::Workspace;
 
@@ -114,7 +114,7 @@ fn queue_per_thread(today: &Params) -> usize {
 /// A slot in the queue.
 pub struct QueueSlot {
     today: Params,
-    ticket: Ticket,
+    ticket: QueuePermit,
 }
 
 impl QueueSlot {

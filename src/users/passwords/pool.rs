@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::PasswordError;
-use super::workspace::{SharedState, Workspace};
+use super::workspace::{HashCounterAndLargeHashLock, Workspace};
 
 /// The priority of the threads relative to other work of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub(super) struct Pool {
     refused: AtomicU64,
     /// Whether a full queue was logged, and its recovery not yet.
     is_full: AtomicBool,
-    shared: Arc<SharedState>,
+    shared: Arc<HashCounterAndLargeHashLock>,
 }
 
 impl Pool {
@@ -78,7 +78,7 @@ impl Pool {
         niceness: ThreadPriority,
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel();
-        let (queue, shared) = (Arc::new(Mutex::new(queue)), Arc::<SharedState>::default());
+        let (queue, shared) = (Arc::new(Mutex::new(queue)), Arc::<HashCounterAndLargeHashLock>::default());
         let running = Arc::<AtomicUsize>::default();
         for number in 0..threads {
             let (queue, running) = (Arc::clone(&queue), Arc::clone(&running));
@@ -116,7 +116,7 @@ impl Pool {
     }
 
     /// Takes a slot in the queue, if one is free.
-    pub(super) fn acquire_ticket(&self) -> Option<Ticket> {
+    pub(super) fn acquire_ticket(&self) -> Option<QueuePermit> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.refuse();
             return None;
@@ -127,7 +127,7 @@ impl Pool {
             tracing::info!(refused, "password hashing queue has room again");
         }
         let turns = Arc::clone(&self.turns);
-        Some(Ticket { place: Arc::new(place), turns, jobs: self.jobs.clone() })
+        Some(QueuePermit { place: Arc::new(place), turns, jobs: self.jobs.clone() })
     }
 
     fn refuse(&self) {
@@ -150,13 +150,13 @@ impl Pool {
 }
 
 /// A slot in the queue, released when all clones are dropped.
-pub(super) struct Ticket {
+pub(super) struct QueuePermit {
     place: Arc<OwnedSemaphorePermit>,
     turns: Arc<Semaphore>,
     jobs: mpsc::Sender<Job>,
 }
 
-impl Ticket {
+impl QueuePermit {
     /// Waits until few attempts are ahead. The attempt counts as ahead of others until the permit is dropped.
     pub(super) async fn wait_for_turn(&self) -> Result<OwnedSemaphorePermit, PasswordError> {
         let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;

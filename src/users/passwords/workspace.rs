@@ -10,7 +10,7 @@ use super::PasswordError;
 
 /// State shared by all threads.
 #[derive(Default)]
-pub(super) struct SharedState {
+pub(super) struct HashCounterAndLargeHashLock {
     /// Number of argon2 computations.
     pub(super) computed: AtomicU64,
     /// Held while a hash uses more memory than a thread keeps: whatever hashes are stored, only one such allocation
@@ -24,12 +24,12 @@ pub(super) struct Workspace {
     /// in page faults.
     kept: Vec<Block>,
     size: usize,
-    shared: Arc<SharedState>,
+    shared: Arc<HashCounterAndLargeHashLock>,
 }
 
 impl Workspace {
     /// A workspace for this number of blocks, allocated on first use.
-    pub(super) fn new(size: usize, shared: Arc<SharedState>) -> Self {
+    pub(super) fn new(size: usize, shared: Arc<HashCounterAndLargeHashLock>) -> Self {
         Self { kept: Vec::new(), size, shared }
     }
 
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn of_larger_hashes_one_is_computed_at_a_time() {
-        let shared = Arc::<SharedState>::default();
+        let shared = Arc::<HashCounterAndLargeHashLock>::default();
         let workspace = Workspace::new(64, Arc::clone(&shared));
         workspace.with_room_for(64 * 1_024, || assert!(shared.large.try_lock().is_ok()));
         workspace.with_room_for(64 * 1_024 + 1, || assert!(shared.large.try_lock().is_err()));

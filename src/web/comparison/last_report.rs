@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::super::{SitePaths, page};
+use super::super::{BasePathAndCookieNames, page};
 use super::textbook::{self, MeasuredCells};
 use crate::crypto::sha256;
 use crate::error::Problem;
@@ -41,7 +41,7 @@ const OTHER_VERSION_NOTE: &str =
 #[derive(Debug)]
 pub struct LastReport {
     folder: PathBuf,
-    site_paths: SitePaths,
+    base_path_and_cookie_names: BasePathAndCookieNames,
     cached: Mutex<Option<(FileStates, Arc<RenderedReport>)>>,
 }
 
@@ -59,8 +59,8 @@ pub(super) struct RenderedReport {
 
 impl LastReport {
     /// Reads reports from the folder `compare` below the data folder.
-    pub fn new(data: &Path, site_paths: SitePaths) -> Self {
-        Self { folder: Self::folder(data), site_paths, cached: Mutex::new(None) }
+    pub fn new(data: &Path, base_path_and_cookie_names: BasePathAndCookieNames) -> Self {
+        Self { folder: Self::folder(data), base_path_and_cookie_names, cached: Mutex::new(None) }
     }
 
     /// The folder of the last run.
@@ -78,8 +78,10 @@ impl LastReport {
         {
             return Ok(Arc::clone(report));
         }
-        let (folder, site_paths) = (self.folder.clone(), self.site_paths.clone());
-        let reading = tokio::task::spawn_blocking(move || RenderedReport::read(&folder, &site_paths));
+        let (folder, base_path_and_cookie_names) =
+            (self.folder.clone(), self.base_path_and_cookie_names.clone());
+        let reading =
+            tokio::task::spawn_blocking(move || RenderedReport::read(&folder, &base_path_and_cookie_names));
         let fresh = Arc::new(reading.await.map_err(Problem::internal)?);
         *cached = Some((state, Arc::clone(&fresh)));
         Ok(fresh)
@@ -93,7 +95,7 @@ fn state(file: &Path) -> Option<(SystemTime, u64)> {
 
 impl RenderedReport {
     /// The report in a folder, or the bundled one if there is none that this version can show.
-    fn read(folder: &Path, site_paths: &SitePaths) -> Self {
+    fn read(folder: &Path, base_path_and_cookie_names: &BasePathAndCookieNames) -> Self {
         let [html, json, measured] = FILES.map(|name| std::fs::read_to_string(folder.join(name)).ok());
         let article = html.as_deref().and_then(article);
         let json = json.filter(|json| is_report(json));
@@ -104,7 +106,7 @@ impl RenderedReport {
             (Some(_), Some(_), None) => bundled_report(&format!("{OTHER_VERSION_NOTE} {BUNDLED_NOTE}")),
             _ => bundled_report(BUNDLED_NOTE),
         };
-        Self::with_etag(page::html("/compare", &page, site_paths), json)
+        Self::with_etag(page::html("/compare", &page, base_path_and_cookie_names), json)
     }
 
     fn with_etag(page: String, json: String) -> Self {

@@ -6,8 +6,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 
 use crate::error::Code;
 
-use super::super::SitePaths;
-use super::headers;
+use super::super::BasePathAndCookieNames;
+use super::csrf_header;
 
 // The names of the security schemes, as used in the routes.
 const BEARER: &str = "bearer";
@@ -17,7 +17,7 @@ const REFRESH_TOKEN_COOKIE: &str = "refresh_token_cookie";
 const CLIENT_BASIC: &str = "client_basic";
 
 /// Declares the security schemes.
-pub(super) fn declare(components: &mut Components, site_paths: &SitePaths) {
+pub(super) fn declare(components: &mut Components, base_path_and_cookie_names: &BasePathAndCookieNames) {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("An access token or a session token, as issued by `login`."))
@@ -33,17 +33,19 @@ pub(super) fn declare(components: &mut Components, site_paths: &SitePaths) {
     };
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
     components.add_security_scheme(CLIENT_BASIC, SecurityScheme::Http(client));
-    components.add_security_scheme(SESSION_COOKIE, cookie(&site_paths.session_cookie));
-    components.add_security_scheme(ACCESS_TOKEN_COOKIE, cookie(&site_paths.access_token_cookie));
-    components.add_security_scheme(REFRESH_TOKEN_COOKIE, cookie(&site_paths.refresh_token_cookie));
-    headers::declare_csrf(components);
+    components.add_security_scheme(SESSION_COOKIE, cookie(&base_path_and_cookie_names.session_cookie));
+    components
+        .add_security_scheme(ACCESS_TOKEN_COOKIE, cookie(&base_path_and_cookie_names.access_token_cookie));
+    components
+        .add_security_scheme(REFRESH_TOKEN_COOKIE, cookie(&base_path_and_cookie_names.refresh_token_cookie));
+    csrf_header::declare(components);
 }
 
 /// Marks a route without security schemes as public, and adds the CSRF header to unsafe methods that accept a cookie.
 pub(super) fn complete(is_unsafe: bool, operation: &mut Operation) {
     let _ = operation.security.get_or_insert_default();
     if is_unsafe && takes_cookie(operation) {
-        operation.parameters.get_or_insert_default().push(headers::csrf());
+        operation.parameters.get_or_insert_default().push(csrf_header::reference());
     }
 }
 

@@ -17,7 +17,7 @@ use crate::http::form::FORM;
 use crate::oauth::{OAuthError, with_oauth_error};
 use crate::web::health::HealthReport;
 
-use super::{credentials, headers};
+use super::{credentials, problem_headers};
 
 /// The statuses for a request head that is too large, possible on any route.
 const TOO_LARGE_HEAD: [StatusCode; 2] =
@@ -112,6 +112,8 @@ fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
         .build();
     let mut response =
         ResponseBuilder::new().description(words.join(", ")).content(PROBLEM_JSON, content).build();
-    response.headers.extend(headers::problem_headers(status).map(|(name, header)| (name.to_owned(), header)));
+    response
+        .headers
+        .extend(problem_headers::of_status(status).map(|(name, header)| (name.to_owned(), header)));
     response
 }

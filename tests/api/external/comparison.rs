@@ -6,7 +6,7 @@ use std::path::Path;
 use dualauth::web::LastReport;
 use dualauth_compare::Report;
 use dualauth_compare::report::{DelayDistribution, Variant};
-use dualauth_compare::target::Transport;
+use dualauth_compare::target::CredentialTransport;
 use serde_json::Value;
 
 use super::browser::comparison;
@@ -132,7 +132,7 @@ fn assert_looked_at(variant: &Variant) {
     }
     // Once a mode: how a credential travels changes nothing.
     let is_textbook = variant.lookup.as_deref() == Some("always") || outlives;
-    let is_weighed = variant.transport == Transport::Cookie && !is_textbook;
+    let is_weighed = variant.transport == CredentialTransport::Cookie && !is_textbook;
     assert_eq!(variant.footprint.len(), usize::from(is_weighed), "{}", variant.name);
     assert!(variant.login.is_some_and(|cost| cost.sql >= Some(2.0)), "{}: {:?}", variant.name, variant.login);
 }

@@ -1,7 +1,7 @@
 //! Summary of a report in a few sentences.
 
 use super::super::statistics::Estimate;
-use super::super::target::{AuthMode, Transport};
+use super::super::target::{AuthMode, CredentialTransport};
 use super::cells::format_number;
 use super::{DelayDistribution, Report, RevocationDelayByNode, Variant};
 
@@ -28,7 +28,7 @@ impl Report {
 
     /// With Bearer tokens: the additional cost of a cookie is the same in both modes.
     fn pair(&self, is_textbook: bool) -> Option<Pair<'_>> {
-        let variant = |mode| self.dualauth(mode, Transport::Bearer, is_textbook);
+        let variant = |mode| self.dualauth(mode, CredentialTransport::Bearer, is_textbook);
         Some(Pair { session: variant(AuthMode::Session)?, jwt: variant(AuthMode::Jwt)? })
     }
 

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::TIMEOUT;
 use crate::commands::doctor::Finding;
 use crate::config::Config;
-use crate::database::{self, DirectUrl, Endpoints, OpenError};
+use crate::database::{self, DirectUrl, OpenError, UsualAndDirectRoutes};
 use dualauth_postgres::PrivatePostgres;
 
 pub(super) async fn locate(config: &Config) -> Result<SecretString, Finding> {
@@ -24,18 +24,18 @@ pub(super) async fn locate(config: &Config) -> Result<SecretString, Finding> {
     })
 }
 
-pub(super) async fn find(url: &SecretString, direct: &DirectUrl) -> Result<Endpoints, Finding> {
-    let outcome = tokio::time::timeout(TIMEOUT, Endpoints::find(url, direct, database::COMMAND)).await;
+pub(super) async fn find(url: &SecretString, direct: &DirectUrl) -> Result<UsualAndDirectRoutes, Finding> {
+    let outcome =
+        tokio::time::timeout(TIMEOUT, UsualAndDirectRoutes::find(url, direct, database::COMMAND)).await;
     let error = match outcome {
-        Ok(Ok(endpoints)) => return Ok(endpoints),
+        Ok(Ok(routes)) => return Ok(routes),
         Ok(Err(OpenError::Connect(error))) => error,
         // The error's text contains the advice.
         Ok(Err(error)) => return Err(Finding::problem("The service does not start.", error.to_string())),
         Err(_) => sqlx::Error::PoolTimedOut,
     };
-    let endpoints = Endpoints::direct_to(url, database::COMMAND);
-    let host =
-        endpoints.map_or_else(|error| error.to_string(), |endpoints| describe_host(endpoints.options()));
+    let routes = UsualAndDirectRoutes::direct_to(url, database::COMMAND);
+    let host = routes.map_or_else(|error| error.to_string(), |routes| describe_host(routes.options()));
     let code = error.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned());
     let (what, advice) = match (code.as_deref(), &error) {
         (Some("28P01" | "28000"), _) => (

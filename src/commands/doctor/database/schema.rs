@@ -1,18 +1,12 @@
-//! Doctor: checks of the schema's version and of the role's privileges.
+//! Doctor: checks whether the schema is up to date, or can be migrated.
 
 use sqlx::PgConnection;
 
 use crate::commands::doctor::Finding;
 use crate::database::{SchemaError, SchemaState, rights};
 
-/// Checks the schema and the privileges. The `bool` is `true` if the tables can be read by further checks.
-pub(super) async fn check(backend: &mut PgConnection) -> Result<([Finding; 2], bool), sqlx::Error> {
-    let schema = SchemaState::read(backend).await;
-    let is_ready = matches!(schema, Ok(SchemaState::Ready { .. }));
-    Ok(([check_schema(&schema, backend).await?, check_privileges(backend, is_ready).await?], is_ready))
-}
-
-async fn check_schema(
+/// Checks the version of the schema.
+pub(super) async fn check_schema(
     schema: &Result<SchemaState, SchemaError>,
     backend: &mut PgConnection,
 ) -> Result<Finding, sqlx::Error> {
@@ -57,16 +51,4 @@ fn unusable_schema(error: &SchemaError) -> Finding {
             "The service never downgrades a schema. Nothing was changed.",
         ),
     }
-}
-
-/// Checks that the role has the privileges that the service needs.
-async fn check_privileges(backend: &mut PgConnection, is_ready: bool) -> Result<Finding, sqlx::Error> {
-    let missing = rights::missing_to_serve(backend).await?;
-    Ok(match missing.is_empty() {
-        true if is_ready => Finding::ok("the role has the rights that it needs"),
-        true => Finding::skipped("rights on tables", "Not all tables exist yet."),
-        false => {
-            Finding::problem("The role lacks rights.", format!("As the owner of the tables, run: {missing};"))
-        }
-    })
 }

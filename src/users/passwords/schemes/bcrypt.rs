@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto;
 
-use super::{Unusable, wordpress_encoding};
+use super::{Unusable, wordpress_trim_and_slashes};
 
 /// Maximum cost; each step doubles the time. At most four seconds.
 const MAX_COST: u32 = 15;
@@ -94,7 +94,7 @@ impl BcryptHash {
             Prehash::HexOfSha256 => self.verifies(hexadecimal(&crypto::sha256(password)).as_bytes()),
             Prehash::Base64OfSha256 => self.verifies(base64(&crypto::sha256(password)).as_bytes()),
             Prehash::Base64OfHmac => self.verifies_mac(hmac::HMAC_SHA256, self.salt(), password),
-            Prehash::WordPress => wordpress_encoding::encodings(password)
+            Prehash::WordPress => wordpress_trim_and_slashes::encodings(password)
                 .iter()
                 .any(|spelling| self.verifies_mac(hmac::HMAC_SHA384, b"wp-sha384", spelling)),
         }

@@ -7,7 +7,7 @@ mod pbkdf2;
 mod phpass;
 mod scrypt;
 mod sha_crypt;
-mod wordpress_encoding;
+mod wordpress_trim_and_slashes;
 
 use ::argon2::Params;
 use base64::Engine;

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto;
 
-use super::{Unusable, wordpress_encoding};
+use super::{Unusable, wordpress_trim_and_slashes};
 
 /// The base64 alphabet of phpass.
 const LETTERS: &[u8; 64] = b"./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -50,7 +50,7 @@ impl PhpassHash {
         let is_other = |spelling: &&Zeroizing<Vec<u8>>| spelling.as_slice() != password;
         self.is_of(password)
             || self.may_be_of_wordpress
-                && wordpress_encoding::encodings(password)
+                && wordpress_trim_and_slashes::encodings(password)
                     .iter()
                     .filter(is_other)
                     .any(|spelling| self.is_of(spelling))

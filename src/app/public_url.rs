@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::http::listener;
 
 /// The URL, base path and origins at which clients reach the service.
-pub(super) struct Site {
+pub(super) struct PublicUrl {
     /// The public URL, without a trailing slash.
     pub(super) url: String,
     /// The path of the public URL, without a trailing slash; may be empty.
@@ -15,7 +15,7 @@ pub(super) struct Site {
     pub(super) is_https: bool,
 }
 
-impl Site {
+impl PublicUrl {
     /// Derives the site from `address` unless PUBLIC_URL is set. `address` is `None` for a Unix socket, for which the
     /// settings require PUBLIC_URL.
     pub(super) fn new(config: &Config, address: Option<SocketAddr>) -> Self {

@@ -1,78 +1,20 @@
-//! Access tokens: issued from a login, verified and checked against revocations.
+//! Verification of access tokens: signature, claims and revocation.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use crate::auth::{AuthError, Credential, Identity};
-use crate::error::Problem;
-use crate::logins::{AccessTokenError, Login, Transport};
+use crate::logins::{RevocationCheckError, Transport};
 
-use super::claims::{Claims, Header, TYPE, Unknown, decode};
+use super::claims::{Claims, Header, TYPE, decode};
 use super::keys::VerifiedToken;
 use super::{JwtMode, NAME};
 
 /// The beginning of base64url of `{"`, and so of every JWT.
 const JSON_OBJECT: &str = "ey";
 
-/// A newly signed access token with its lifetime.
-pub(super) struct SignedAccessToken {
-    pub(super) token: Zeroizing<String>,
-    /// The lifetime in seconds.
-    pub(super) expires_in: i64,
-}
-
 impl JwtMode {
-    /// Checks that an access token could be signed now.
-    ///
-    /// # Errors
-    /// `unavailable` if this node is stale or has no signing key.
-    pub(super) async fn ensure_can_sign(&self) -> Result<(), Problem> {
-        if !self.logins.is_fresh().await {
-            return Err(AuthError::Stale.into());
-        }
-        if !self.keys.can_sign() {
-            return Err(Problem::unavailable("no signing key can be used"));
-        }
-        Ok(())
-    }
-
-    /// Issues an access token for a login. It expires with the login at the latest, and not after the login's
-    /// `token_expires_at`, which the revocation feed relies on.
-    ///
-    /// # Errors
-    /// `unavailable` if this node is stale, so that the key may have been replaced, or has no signing key.
-    pub(super) async fn access_token(&self, login: &Login) -> Result<SignedAccessToken, Problem> {
-        if !self.logins.is_fresh().await {
-            return Err(AuthError::Stale.into());
-        }
-        let now = self.clock.now();
-        let expires_at = (now + self.logins.lifetimes().access_token)
-            .min(login.ends_at())
-            .min(login.token_expires_at.unwrap_or(now));
-        let claims = Claims {
-            iss: self.issuer_audience.issuer.clone(),
-            aud: self.issuer_audience.audience.clone(),
-            sub: login.user.id,
-            iat: now.timestamp(),
-            exp: expires_at.timestamp(),
-            nbf: None,
-            jti: Uuid::new_v4(),
-            sid: login.id,
-            client_id: Some(self.issuer_audience.client_id.clone()),
-            auth_time: login.authentication.time.map(|time| time.timestamp()),
-            acr: login.authentication.acr,
-            amr: login.authentication.amr,
-            username: login.user.username.clone(),
-            roles: login.user.roles.clone(),
-            unknown: Unknown,
-        };
-        let token = Zeroizing::new(self.keys.sign(&claims)?);
-        Ok(SignedAccessToken { token, expires_in: claims.exp - claims.iat })
-    }
-
     /// The identity of an access token, from its claims and the node's memory, without SQL. `None` for a Bearer token that is
     /// no JWT.
     pub(super) async fn identify(&self, credential: &Credential) -> Result<Option<Identity>, AuthError> {
@@ -94,9 +36,9 @@ impl JwtMode {
         )?;
         match self.logins.check_token(claims.sid, claims.sub, &claims.username, &claims.roles).await {
             Ok(()) => Ok(verified),
-            Err(AccessTokenError::Ended) => Err(AuthError::TokenRevoked),
-            Err(AccessTokenError::OwnerChanged) => Err(AuthError::OwnerChanged),
-            Err(AccessTokenError::Stale) => Err(AuthError::Stale),
+            Err(RevocationCheckError::Ended) => Err(AuthError::TokenRevoked),
+            Err(RevocationCheckError::OwnerChanged) => Err(AuthError::OwnerChanged),
+            Err(RevocationCheckError::Stale) => Err(AuthError::Stale),
         }
     }
 

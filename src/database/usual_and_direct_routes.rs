@@ -10,18 +10,18 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, Error, PgConnection};
 use tokio::time::timeout;
 
-use super::connection::{DatabaseConnection, Pooling, StatementLimits};
 use super::connection_string::{self, ServerList, UrlError};
+use super::pooler_safe_connection::{DatabaseConnection, Pooling, StatementLimits};
 use super::{ACQUIRE_TIMEOUT, OpenError, pooling};
 
 /// One route to the database: its servers, and how backends are pooled there.
 #[derive(Clone, Debug)]
-pub(super) struct Endpoint {
+pub(super) struct DatabaseRoute {
     pub(super) servers: Arc<Servers>,
     pub(super) pooling: Pooling,
 }
 
-impl Endpoint {
+impl DatabaseRoute {
     async fn find(url: &SecretString, name: &str) -> Result<Self, OpenError> {
         let servers = Servers::at(url, name)?;
         let pooling = pooling::detect(&servers).await?;
@@ -66,10 +66,10 @@ pub fn check_url(url: &str) -> Result<(), UrlError> {
 
 /// The routes to a database.
 #[derive(Clone, Debug)]
-pub struct Endpoints {
-    pub(super) usual: Endpoint,
+pub struct UsualAndDirectRoutes {
+    pub(super) usual: DatabaseRoute,
     /// A route on which notifications work (LISTEN), if there is one.
-    pub(super) direct: Option<Endpoint>,
+    pub(super) direct: Option<DatabaseRoute>,
     advice: Option<&'static str>,
 }
 
@@ -82,17 +82,17 @@ const SET_DIRECT: &str = "DATABASE_URL leads to a pooler in transaction mode, wh
 const NOT_DIRECT: &str = "DATABASE_DIRECT_URL leads to a pooler in transaction mode, which does not support notifications: set it \
     to the address of Postgres itself, or to none if there is no way past the pooler.";
 
-impl Endpoints {
+impl UsualAndDirectRoutes {
     /// Connects to these URLs, and detects poolers. The connections get this application name.
     ///
     /// # Errors
     /// When a URL is invalid, no server answers there, or transactions are not supported.
     pub async fn find(url: &SecretString, direct: &DirectUrl, name: &str) -> Result<Self, OpenError> {
-        let usual = Endpoint::find(url, name).await?;
+        let usual = DatabaseRoute::find(url, name).await?;
         let direct = match direct {
             DirectUrl::None => return Ok(Self { usual, direct: None, advice: None }),
             DirectUrl::Usual => (usual.clone(), SET_DIRECT),
-            DirectUrl::Url(url) => (Endpoint::find(url, name).await?, NOT_DIRECT),
+            DirectUrl::Url(url) => (DatabaseRoute::find(url, name).await?, NOT_DIRECT),
         };
         Ok(match direct {
             (route, _) if route.pooling == Pooling::Session => {
@@ -108,12 +108,12 @@ impl Endpoints {
     /// When the URL is invalid.
     pub fn direct_to(url: &SecretString, name: &str) -> Result<Self, OpenError> {
         let servers = Servers::at(url, name)?;
-        let usual = Endpoint { servers: Arc::new(servers), pooling: Pooling::Session };
+        let usual = DatabaseRoute { servers: Arc::new(servers), pooling: Pooling::Session };
         Ok(Self { direct: Some(usual.clone()), usual, advice: None })
     }
 
     /// Used for migrations and exclusive connections.
-    pub(super) fn most_direct(&self) -> &Endpoint {
+    pub(super) fn most_direct(&self) -> &DatabaseRoute {
         self.direct.as_ref().unwrap_or(&self.usual)
     }
 

@@ -1,4 +1,4 @@
-//! Storage: the database's connection pools, the private Postgres if there is one, and the repositories on top.
+//! PostgresStorage: the database's connection pools, the private Postgres if there is one, and the repositories on top.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::AppSecret;
-use crate::database::{self, DirectUrl, Endpoints, OpenError, Pools};
+use crate::database::{self, DirectUrl, OpenError, RequestAndBackgroundPools, UsualAndDirectRoutes};
 use crate::jwt::{Keys, KeysError};
 use crate::logins::Logins;
 use crate::mail::Mails;
@@ -19,15 +19,15 @@ use dualauth_postgres::PrivatePostgres;
 use super::StartError;
 
 /// The service's database, and the private Postgres that was started for it, if any.
-pub struct Storage {
+pub struct PostgresStorage {
     /// The connection pools.
-    pub pools: Pools,
+    pub pools: RequestAndBackgroundPools,
     /// The audit trail.
     pub trail: Trail,
     private: Option<PrivatePostgres>,
 }
 
-impl Storage {
+impl PostgresStorage {
     /// Opens the configured database for a command, or else the private one, and migrates its schema.
     ///
     /// # Errors
@@ -48,18 +48,18 @@ impl Storage {
         Ok(Self::new(pools, Some(private), clock))
     }
 
-    fn new(pools: Pools, private: Option<PrivatePostgres>, clock: &Clock) -> Self {
+    fn new(pools: RequestAndBackgroundPools, private: Option<PrivatePostgres>, clock: &Clock) -> Self {
         let trail = Trail::new(pools.upkeep.clone(), clock.clone());
         Self { pools, trail, private }
     }
 
-    /// Pools that never connect, for building the route table and the OpenAPI document without a database.
+    /// RequestAndBackgroundPools that never connect, for building the route table and the OpenAPI document without a database.
     ///
     /// # Errors
     /// Never in practice: the URL is a constant that parses.
     pub(super) fn disconnected(config: &Config) -> Result<Self, OpenError> {
-        let endpoints = Endpoints::direct_to(&"postgres://nowhere".into(), database::NODE)?;
-        let pools = Pools::new(endpoints, config.database_max_connections);
+        let routes = UsualAndDirectRoutes::direct_to(&"postgres://nowhere".into(), database::NODE)?;
+        let pools = RequestAndBackgroundPools::new(routes, config.database_max_connections);
         Ok(Self::new(pools, None, &Clock::system()))
     }
 
@@ -90,7 +90,7 @@ impl Storage {
     /// The logins.
     pub fn logins(&self, config: &Config, clock: &Clock) -> Logins {
         let (clock, trail) = (clock.clone(), self.trail.clone());
-        Logins::new(self.pools.clone(), config.lifetimes, config.directory, clock, trail)
+        Logins::new(self.pools.clone(), config.lifetimes, config.login_memory, clock, trail)
     }
 
     /// The registered OAuth clients. They are reloaded by the revocation feed of `logins`, if it is running.

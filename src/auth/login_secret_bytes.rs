@@ -1,4 +1,4 @@
-//! The random secret of a login, from which its credentials are made.
+//! The random bytes of a login's secret, from which its credentials are made.
 
 use std::fmt;
 
@@ -8,9 +8,9 @@ use crate::crypto::random_bytes;
 
 /// 256 random bits. Only the client has them: the database stores a hash, which the mode computes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct LoginSecret(Zeroizing<[u8; Self::BYTES]>);
+pub struct LoginSecretBytes(Zeroizing<[u8; Self::BYTES]>);
 
-impl LoginSecret {
+impl LoginSecretBytes {
     /// Its length in bytes.
     pub const BYTES: usize = 32;
 
@@ -25,14 +25,14 @@ impl LoginSecret {
     }
 }
 
-impl From<[u8; Self::BYTES]> for LoginSecret {
+impl From<[u8; Self::BYTES]> for LoginSecretBytes {
     fn from(bytes: [u8; Self::BYTES]) -> Self {
         Self(Zeroizing::new(bytes))
     }
 }
 
-impl fmt::Debug for LoginSecret {
+impl fmt::Debug for LoginSecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LoginSecret([redacted])")
+        f.write_str("LoginSecretBytes([redacted])")
     }
 }

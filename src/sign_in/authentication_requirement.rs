@@ -1,4 +1,4 @@
-//! Freshness: how recent and how strong a login's authentication must be for a request (RFC 9470).
+//! What a request requires of the authentication of its login: how recent and how strong a login's authentication must be for a request (RFC 9470).
 
 use std::time::Duration;
 

@@ -1,20 +1,20 @@
-//! Observes each request: access log, metrics, span, and the headers that every response gets.
+//! Observes each request until its response: access log, metrics and span.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Instant;
 
-use actix_web::dev::{ResponseHead, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
-use actix_web::http::{ConnectionType, Method, StatusCode};
-use actix_web::{Error, HttpResponse, ResponseError};
+use actix_web::{Error, HttpResponse};
 
 use crate::error::{Code, Problem};
 use crate::telemetry::{self, AccessRecord, AnsweredRequest, RequestId, TraceParent};
 
+use super::app_wide_context::HttpContext;
 use super::client::address_of;
-use super::context::HttpContext;
+use super::common_response_headers::{CommonResponseHeaders, ErrorWithHeaders};
 use super::tracked_body::TrackedBody;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -108,7 +108,7 @@ impl Exchange {
             Some(body) => !body.has_ended().await,
             None => false,
         };
-        let headers = ResponseHeaders {
+        let headers = CommonResponseHeaders {
             context: Rc::clone(&self.context),
             id: self.id,
             origin: self.origin.take(),
@@ -172,49 +172,4 @@ fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
     let mut sent = headers.get_all(TRACEPARENT);
     let one = sent.next().filter(|_| sent.next().is_none());
     TraceParent::read(one?.as_bytes())
-}
-
-/// The common headers of responses, for one response.
-#[derive(Debug)]
-struct ResponseHeaders {
-    context: Rc<HttpContext>,
-    id: RequestId,
-    origin: Option<HeaderValue>,
-    /// Whether the connection is closed after the response.
-    closes: bool,
-}
-
-impl ResponseHeaders {
-    fn add_to(&self, head: &mut ResponseHead) {
-        self.context.add_headers(&mut head.headers, self.id);
-        self.context.cors.add_cors_headers(&mut head.headers, self.origin.as_ref());
-        if self.closes {
-            head.set_connection_type(ConnectionType::Close);
-        }
-    }
-}
-
-/// An error whose response actix builds later; it adds the common headers then.
-#[derive(Debug)]
-struct ErrorWithHeaders {
-    error: Error,
-    headers: ResponseHeaders,
-}
-
-impl fmt::Display for ErrorWithHeaders {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)
-    }
-}
-
-impl ResponseError for ErrorWithHeaders {
-    fn status_code(&self) -> StatusCode {
-        self.error.as_response_error().status_code()
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        let mut response = self.error.error_response();
-        self.headers.add_to(response.head_mut());
-        response
-    }
 }

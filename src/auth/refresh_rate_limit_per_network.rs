@@ -8,7 +8,7 @@ use actix_web::web::Data;
 
 use crate::error::Problem;
 use crate::http::client::Client;
-use crate::rate_limits::Limits;
+use crate::network_rate_limits::Limits;
 
 /// Middleware that counts calls of a refresh route.
 ///

@@ -9,7 +9,7 @@ pub(super) const MOST_REPLACED: i64 = 64;
 
 /// The credentials of a login, numbered from 0 in the order of its renewals.
 #[derive(Clone, Debug, Default)]
-pub struct CredentialGenerations {
+pub struct CredentialRotationHistory {
     /// The number of the current credential.
     pub current: i32,
     /// When the previous generations were replaced, newest first. Goes back only as far as the grace at the last
@@ -33,7 +33,7 @@ pub(super) enum GenerationStatus {
     Newer,
 }
 
-impl CredentialGenerations {
+impl CredentialRotationHistory {
     pub(super) fn status_of(&self, generation: i32, grace: Duration, now: DateTime<Utc>) -> GenerationStatus {
         let Ok(renewals) = usize::try_from(i64::from(self.current) - i64::from(generation)) else {
             return GenerationStatus::Newer;
@@ -63,8 +63,8 @@ mod tests {
     }
 
     /// At generation 5. The replacements of generations 0 and 1 are no longer remembered.
-    fn generations() -> CredentialGenerations {
-        CredentialGenerations { current: 5, replaced_at: vec![at(100), at(90), at(60)] }
+    fn generations() -> CredentialRotationHistory {
+        CredentialRotationHistory { current: 5, replaced_at: vec![at(100), at(90), at(60)] }
     }
 
     #[test]
@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn of_more_than_are_remembered_nobody_knows_whether_they_are_over() {
-        let many = CredentialGenerations { current: 100, replaced_at: vec![at(100); MOST_REPLACED as usize] };
+        let many =
+            CredentialRotationHistory { current: 100, replaced_at: vec![at(100); MOST_REPLACED as usize] };
         let status = |generation, second| many.status_of(generation, GRACE, at(second));
         assert_eq!(
             [status(36, 129), status(35, 129), status(0, 129)],

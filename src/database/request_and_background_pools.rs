@@ -8,10 +8,10 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::timeout;
 
 use super::ACQUIRE_TIMEOUT;
-use super::connection::{self, DatabaseConnection, StatementLimits};
-use super::endpoints::{self, Endpoints};
 use super::error::ANSWER_TIMEOUT;
 use super::pool::ConnectionPool;
+use super::pooler_safe_connection::{self, DatabaseConnection, StatementLimits};
+use super::usual_and_direct_routes::{self, UsualAndDirectRoutes};
 
 /// Maximum number of connections for background tasks such as writing batches and sweeping. Separate from those for
 /// requests: a node must not become stale because requests use all connections.
@@ -42,17 +42,17 @@ const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
 /// The database, through a node's connection pools.
 #[derive(Clone, Debug)]
-pub struct Pools {
+pub struct RequestAndBackgroundPools {
     /// For requests.
     pub requests: ConnectionPool,
     /// For background tasks.
     pub upkeep: ConnectionPool,
-    routes: Endpoints,
+    routes: UsualAndDirectRoutes,
 }
 
-impl Pools {
+impl RequestAndBackgroundPools {
     /// Pools for these routes, with this number of connections for requests. Connects on demand.
-    pub fn new(routes: Endpoints, connections: u32) -> Self {
+    pub fn new(routes: UsualAndDirectRoutes, connections: u32) -> Self {
         let (route, max_size) = (&routes.usual, connections as usize);
         let requests = ConnectionPool::new(route.clone(), REQUESTS, max_size, TRUSTED_IDLE, None);
         let others = Some(requests.clone());
@@ -97,7 +97,7 @@ impl Pools {
         let mut connecting = pin!(route.connect(limits));
         for _ in 0..ROOM_ATTEMPTS {
             match timeout(ROOM_PATIENCE, &mut connecting).await {
-                Ok(Err(error)) if endpoints::is_full(&error) => {
+                Ok(Err(error)) if usual_and_direct_routes::is_full(&error) => {
                     self.requests.close_one_idle().await?;
                     connecting.set(route.connect(limits));
                 }
@@ -113,7 +113,7 @@ impl Pools {
         let options = self.routes.direct.as_ref()?.servers.options().clone();
         // Of its own, since a connection that fell silent is never returned to its pool.
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT);
-        let pool = pool.after_connect(|own, _| Box::pin(connection::apply_limits(own, &UPKEEP)));
+        let pool = pool.after_connect(|own, _| Box::pin(pooler_safe_connection::apply_limits(own, &UPKEEP)));
         Some(pool.connect_lazy_with(options))
     }
 

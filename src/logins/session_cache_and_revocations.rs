@@ -10,7 +10,7 @@ use hashlink::DefaultHashBuilder;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::config::{DirectoryConfig, Lifetimes};
+use crate::config::{Lifetimes, SessionCacheAndRevocationConfig};
 
 use super::cache::Cache;
 use super::feed::{FeedRow, OwnerClaims};
@@ -32,7 +32,7 @@ pub(super) enum RevocationStatus {
 
 /// Size and age of a node's in-memory knowledge, for metrics and the health check.
 #[derive(Clone, Copy, Debug)]
-pub struct DirectoryStats {
+pub struct SessionCacheAndRevocationStats {
     /// Number of cached sessions.
     pub sessions: usize,
     /// Number of remembered logins that have ended and may still have valid access tokens.
@@ -46,7 +46,7 @@ pub struct DirectoryStats {
 
 /// Bounded: the sessions by `SESSION_CACHE_SIZE`, the revocations by the lifetime of access tokens.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(super) struct SessionCacheAndRevocations {
     pub(super) sessions: Cache,
     pub(super) freshness: FeedFreshness,
     /// Wakes the task that notifies other nodes of new rows in the feed.
@@ -74,8 +74,8 @@ struct ChangedUser {
     until: DateTime<Utc>,
 }
 
-impl Directory {
-    pub(super) fn new(config: &DirectoryConfig, lifetimes: Lifetimes) -> Self {
+impl SessionCacheAndRevocations {
+    pub(super) fn new(config: &SessionCacheAndRevocationConfig, lifetimes: Lifetimes) -> Self {
         Self {
             sessions: Cache::new(config.session_cache_size, lifetimes),
             freshness: FeedFreshness::new(config.staleness_bound),
@@ -139,9 +139,9 @@ impl Directory {
     }
 
     /// The current sizes and age.
-    pub(super) fn stats(&self) -> DirectoryStats {
+    pub(super) fn stats(&self) -> SessionCacheAndRevocationStats {
         let known = self.read();
-        DirectoryStats {
+        SessionCacheAndRevocationStats {
             sessions: self.sessions.len(),
             ended_logins: known.ended.len(),
             changed_owners: known.changed.len(),

@@ -2,7 +2,7 @@
 
 /// The base path and the cookie names that follow from the settings.
 #[derive(Clone, Debug)]
-pub struct SitePaths {
+pub struct BasePathAndCookieNames {
     /// The path of `PUBLIC_URL`, such as `/auth`; empty if it has none.
     pub base_path: String,
     /// The full name of the cookie `sessionid`, with its prefixes.
@@ -13,7 +13,7 @@ pub struct SitePaths {
     pub refresh_token_cookie: String,
 }
 
-impl SitePaths {
+impl BasePathAndCookieNames {
     /// Prefixes the root-relative links of a page with the path of `PUBLIC_URL`.
     pub(super) fn with_base_path(&self, html: &str) -> String {
         html.replace("=\"/", &format!("=\"{}/", self.base_path))

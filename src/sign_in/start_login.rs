@@ -2,16 +2,16 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::audit::{Actor, Entry, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::{ChallengeHalves, LoginCredentials, LoginRequest};
 use crate::error::{FieldError, Problem};
 use crate::factors::email_code::{CodeError, VerifiedReader};
 use crate::factors::password::{LoginError, LoginFailure, VerifiedUser};
 use crate::http::client::Client;
-use crate::logins::{Device, Login, LoginKey, NewLogin, ReplacedLogin, Transport};
+use crate::logins::{Device, Login, LoginCredentialHash, NewLogin, ReplacedLogin, Transport};
 use crate::mail::{Message, Recipient, SealedMail};
 use crate::telemetry::{self, RequestUser};
-use crate::users::UserRef;
+use crate::users::UserIdAndName;
 
 use super::SignIn;
 use super::policy::{self, Authenticated};
@@ -27,7 +27,7 @@ pub struct NewLoginSpec {
     /// How the credential is sent.
     pub transport: Transport,
     /// The key by which requests look up the login.
-    pub key: LoginKey,
+    pub key: LoginCredentialHash,
     /// The login of the same mode whose cookie the request had; it ends when the new one starts.
     pub replaces: Option<ReplacedLogin>,
 }
@@ -170,7 +170,7 @@ impl SignIn {
     /// Records a failed sign-in in the audit trail. Only with the stored name of the account, never with the name that was
     /// typed: it may be a password in the wrong field.
     fn record_failure(&self, error: &LoginError, actor: &Actor) {
-        let entry = |kind| Entry::new(kind, actor);
+        let entry = |kind| NewEvent::new(kind, actor);
         let (entry, user) = match error {
             LoginError::InvalidCredentials(failure) => {
                 (entry(Kind::LoginFailed).with("reason", failure.as_str()), failure.user())
@@ -185,7 +185,7 @@ impl SignIn {
     }
 }
 
-fn with_user(entry: Entry, user: Option<&UserRef>) -> Entry {
+fn with_user(entry: NewEvent, user: Option<&UserIdAndName>) -> NewEvent {
     match user {
         Some(user) => entry.of_user(user.id, &user.username),
         None => entry,

@@ -18,21 +18,21 @@ pub(super) const SHARED_HOME: &str = "/var/lib/dualauth";
 const LOG_LINES_SHOWN: usize = 8;
 
 #[derive(Debug)]
-pub(super) struct Cluster {
-    pub(super) directory: PathBuf,
+pub(super) struct DataDirectory {
+    pub(super) path: PathBuf,
     pub(super) account: Account,
 }
 
-impl Cluster {
+impl DataDirectory {
     /// `home/postgres`, or the target of that link.
-    pub(super) async fn locate(home: &Path) -> Result<Cluster, PrivatePostgresError> {
+    pub(super) async fn locate(home: &Path) -> Result<DataDirectory, PrivatePostgresError> {
         let link = home.join("postgres");
         let account = Account::for_cluster(&link);
         if account.switches_user() && !link.exists() && !account.can_enter(home).await {
             link_to_shared_home(&link)?;
         }
-        let directory = link.canonicalize().or_else(|_| link_target(&link)).unwrap_or(link);
-        Ok(Cluster { directory, account })
+        let path = link.canonicalize().or_else(|_| link_target(&link)).unwrap_or(link);
+        Ok(DataDirectory { path, account })
     }
 
     /// The major version of Postgres that created it. `None`: it does not exist yet.
@@ -74,7 +74,7 @@ impl Cluster {
         postgres.args(["--single", "-j", "-c", "exit_on_error=on", "-D"]).arg(&new).arg("template1");
         self.run("creating the database", postgres, lock, log).await?;
 
-        std::fs::rename(&new, &self.directory).map_err(failed("renaming", &new))
+        std::fs::rename(&new, &self.path).map_err(failed("renaming", &new))
     }
 
     /// Runs a command that inherits the lock as its standard input: if this process is killed, the next start waits for it.
@@ -89,8 +89,8 @@ impl Cluster {
             command.stdin(lock.try_clone()?).stdout(log.try_clone()?).stderr(log.try_clone()?);
             command.kill_on_drop(true).spawn()
         };
-        let mut child = spawn().map_err(failed(doing, &self.directory))?;
-        let status = child.wait().await.map_err(failed(doing, &self.directory))?;
+        let mut child = spawn().map_err(failed(doing, &self.path))?;
+        let status = child.wait().await.map_err(failed(doing, &self.path))?;
         if status.success() { Ok(()) } else { Err(self.failure(doing, status.to_string())) }
     }
 
@@ -112,7 +112,7 @@ impl Cluster {
     }
 
     pub(super) fn postmaster_pid(&self) -> Option<i32> {
-        let text = std::fs::read_to_string(self.directory.join("postmaster.pid")).ok()?;
+        let text = std::fs::read_to_string(self.path.join("postmaster.pid")).ok()?;
         text.lines().next()?.trim().parse().ok()
     }
 
@@ -145,11 +145,11 @@ impl Cluster {
     }
 
     fn version_path(&self) -> PathBuf {
-        self.directory.join("PG_VERSION")
+        self.path.join("PG_VERSION")
     }
 
     fn sibling_path(&self, extension: &str) -> PathBuf {
-        self.directory.with_extension(extension)
+        self.path.with_extension(extension)
     }
 }
 

@@ -10,17 +10,17 @@ use futures_util::future::poll_fn;
 use tokio::runtime::Handle;
 
 thread_local! {
-    static IO_RUNTIME: RefCell<Option<Handle>> = const { RefCell::new(None) };
+    static MAIN_RUNTIME: RefCell<Option<Handle>> = const { RefCell::new(None) };
 }
 
 /// Sets the runtime for connections that this thread opens from now on.
-pub fn set_io_runtime(runtime: Handle) {
-    IO_RUNTIME.set(Some(runtime));
+pub fn set_main_runtime(runtime: Handle) {
+    MAIN_RUNTIME.set(Some(runtime));
 }
 
 /// Runs something that may open a connection in that runtime's context.
-pub(super) async fn on_io_runtime<T>(statement: impl Future<Output = T>) -> T {
-    let Some(runtime) = IO_RUNTIME.with_borrow(Option::clone) else { return statement.await };
+pub(super) async fn on_main_runtime<T>(statement: impl Future<Output = T>) -> T {
+    let Some(runtime) = MAIN_RUNTIME.with_borrow(Option::clone) else { return statement.await };
     let mut statement = pin!(statement);
     poll_fn(move |cx| {
         let _inside = runtime.enter();
@@ -44,9 +44,9 @@ mod tests {
         let address = listener.local_addr().expect("its address");
         let handle = runtime.handle().clone();
         let worker = std::thread::spawn(move || {
-            set_io_runtime(handle);
+            set_main_runtime(handle);
             let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(on_io_runtime(TcpStream::connect(address))).expect("a connection")
+            runtime.block_on(on_main_runtime(TcpStream::connect(address))).expect("a connection")
         });
         let mut opened = worker.join().expect("no panic");
         runtime.block_on(async {

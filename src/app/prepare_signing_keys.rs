@@ -1,35 +1,16 @@
-//! APP_SECRET at startup: from the settings or generated in the database, and the signing keys encrypted under it.
+//! Prepares the signing keys at startup, encrypted under APP_SECRET.
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::crypto::AppSecret;
-use crate::database::{self, ConnectionPool};
+use crate::database;
 use crate::jwt::{Keys, KeysError};
 
-use super::{StartError, Storage};
-
-/// The APP_SECRET of the settings, or else the one in the database, which is generated at the first start.
-pub(super) async fn app_secret(
-    config: &Config,
-    pool: &ConnectionPool,
-    clock: &Clock,
-) -> Result<AppSecret, StartError> {
-    if let Some(secret) = &config.app_secret {
-        return Ok(secret.clone());
-    }
-    let made = database::make_app_secret(pool, clock).await?;
-    let (secret, is_new) = made.ok_or(StartError::NoSecret)?;
-    let origin = if is_new { "a newly generated one" } else { "the one generated earlier" };
-    tracing::warn!(
-        "APP_SECRET is not set: using {origin}, stored in the database; anyone who can read the database can impersonate any user. Set APP_SECRET"
-    );
-    Ok(secret)
-}
+use super::{PostgresStorage, StartError};
 
 /// Ensures that there are signing keys. An APP_SECRET that is set for the first time replaces the generated one: the
 /// signing keys are encrypted again under the new secret, and the generated one is deleted.
 pub(super) async fn prepare_keys(
-    storage: &Storage,
+    storage: &PostgresStorage,
     config: &Config,
     keys: &Keys,
     clock: &Clock,

@@ -2,46 +2,46 @@
 
 use serde::Serialize;
 
-use super::super::target::{AuthMode, Transport};
+use super::super::target::{AuthMode, CredentialTransport};
 use super::cells::memory_cell;
 use super::html::escape;
 use super::{DelayDistribution, Report, Variant};
 
 /// The cells of a row, as HTML sentences. `None`: not measured in this run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Cells {
+pub(super) struct SessionAndJwtCells {
     session: Option<String>,
     jwt: Option<String>,
 }
 
 /// The rows of the table that a run measures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Rows {
-    storage: Cells,
-    scalability: Cells,
-    revocation: Cells,
-    payload: Cells,
-    logout: Cells,
+pub(super) struct TopicRows {
+    storage: SessionAndJwtCells,
+    scalability: SessionAndJwtCells,
+    revocation: SessionAndJwtCells,
+    payload: SessionAndJwtCells,
+    logout: SessionAndJwtCells,
 }
 
 /// The measured cells of the table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Textbook {
+pub(super) struct SessionsVersusJwtsTable {
     /// Whether the server ran already: much can't be measured from outside.
     from_outside: bool,
-    rows: Rows,
+    rows: TopicRows,
 }
 
 impl Report {
     /// The measured cells, by row.
-    pub(super) fn to_textbook(&self) -> Textbook {
-        let cells = |cell: fn(&Self, AuthMode) -> Option<String>| Cells {
+    pub(super) fn to_sessions_versus_jwts_table(&self) -> SessionsVersusJwtsTable {
+        let cells = |cell: fn(&Self, AuthMode) -> Option<String>| SessionAndJwtCells {
             session: cell(self, AuthMode::Session),
             jwt: cell(self, AuthMode::Jwt),
         };
-        Textbook {
+        SessionsVersusJwtsTable {
             from_outside: self.environment.url.is_some(),
-            rows: Rows {
+            rows: TopicRows {
                 storage: cells(Self::storage_cell),
                 scalability: cells(Self::scalability_cell),
                 revocation: cells(Self::revocation_cell),
@@ -53,12 +53,12 @@ impl Report {
 }
 
 impl Report {
-    fn default_and_textbook(&self, mode: AuthMode, transport: Transport) -> Option<[&Variant; 2]> {
+    fn default_and_textbook(&self, mode: AuthMode, transport: CredentialTransport) -> Option<[&Variant; 2]> {
         Some([self.dualauth(mode, transport, false)?, self.dualauth(mode, transport, true)?])
     }
 
     fn storage_cell(&self, mode: AuthMode) -> Option<String> {
-        let weight = self.dualauth(mode, Transport::Cookie, false)?.footprint.last()?;
+        let weight = self.dualauth(mode, CredentialTransport::Cookie, false)?.footprint.last()?;
         let (memory, disk, logins) =
             (escape(&memory_cell(weight)), weight.disk_bytes_per_login?, weight.logins);
         Some(format!(
@@ -68,7 +68,7 @@ impl Report {
     }
 
     fn scalability_cell(&self, mode: AuthMode) -> Option<String> {
-        let [ours, textbook] = self.default_and_textbook(mode, Transport::Bearer)?;
+        let [ours, textbook] = self.default_and_textbook(mode, CredentialTransport::Bearer)?;
         let cost = |variant: &Variant| {
             let (ratio, sql) = (variant.server_cpu_ratio?, variant.sql_per_request?);
             let postgres = variant.postgres_cpu_us?;
@@ -87,7 +87,7 @@ impl Report {
     }
 
     fn revocation_cell(&self, mode: AuthMode) -> Option<String> {
-        let [ours, textbook] = self.default_and_textbook(mode, Transport::Bearer)?;
+        let [ours, textbook] = self.default_and_textbook(mode, CredentialTransport::Bearer)?;
         let elsewhere = |variant: &Variant| {
             Some(revocation_text(variant.revocation_delay_ms.as_ref()?.other_node.as_ref()?))
         };
@@ -99,9 +99,9 @@ impl Report {
     }
 
     fn payload_cell(&self, mode: AuthMode) -> Option<String> {
-        let [cookie, bearer] = [Transport::Cookie, Transport::Bearer].map(|transport| {
+        let [cookie, bearer] = [CredentialTransport::Cookie, CredentialTransport::Bearer].map(|transport| {
             let variant = self.dualauth(mode, transport, false)?;
-            let header = if transport == Transport::Cookie { "cookie" } else { "authorization" };
+            let header = if transport == CredentialTransport::Cookie { "cookie" } else { "authorization" };
             variant.bytes.sent.get(header).copied()
         });
         Some(format!(
@@ -112,7 +112,7 @@ impl Report {
 
     fn logout_cell(&self, mode: AuthMode) -> Option<String> {
         let here = |is_textbook| {
-            let variant = self.dualauth(mode, Transport::Bearer, is_textbook)?;
+            let variant = self.dualauth(mode, CredentialTransport::Bearer, is_textbook)?;
             Some(revocation_text(&variant.revocation_delay_ms.as_ref()?.same_node))
         };
         // A server that ran already has one configuration only.
@@ -146,7 +146,7 @@ mod tests {
     fn the_docs_have_what_their_run_says_in_each_cell() {
         let report: Report =
             serde_json::from_str(include_str!("../../../../docs/comparison.json")).expect("a report");
-        let textbook = serde_json::to_value(report.to_textbook()).expect("JSON");
+        let textbook = serde_json::to_value(report.to_sessions_versus_jwts_table()).expect("JSON");
         let committed: serde_json::Value =
             serde_json::from_str(include_str!("../../../../docs/comparison.textbook.json")).expect("JSON");
         assert_eq!(textbook, committed);
@@ -161,10 +161,10 @@ mod tests {
             serde_json::from_str(include_str!("../../../../docs/comparison.json")).expect("a report");
         report.environment.url = Some("https://auth.example.com".to_owned());
         report.variants.iter_mut().for_each(|variant| variant.revocation_delay_ms = None);
-        let textbook = report.to_textbook();
+        let textbook = report.to_sessions_versus_jwts_table();
         assert!(textbook.from_outside);
-        assert_eq!(textbook.rows.revocation, Cells { session: None, jwt: None });
-        assert_eq!(textbook.rows.logout, Cells { session: None, jwt: None });
+        assert_eq!(textbook.rows.revocation, SessionAndJwtCells { session: None, jwt: None });
+        assert_eq!(textbook.rows.logout, SessionAndJwtCells { session: None, jwt: None });
         assert!(textbook.rows.payload.jwt.is_some());
     }
 }

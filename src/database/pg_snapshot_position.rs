@@ -8,7 +8,7 @@ use uuid::Uuid;
 /// other was read. A history, since numbers are used again after a crash or a failover. A row is new if its
 /// transaction began after the snapshot or was still running at that time.
 #[derive(Clone, Debug)]
-pub struct ReadPosition {
+pub struct PgSnapshotPosition {
     /// The id of the history: see `current_history` in the migrations.
     pub history: Uuid,
     /// A `pg_snapshot` as text.

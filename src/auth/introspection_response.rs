@@ -1,4 +1,4 @@
-//! The claims of a token in an introspection response.
+//! The introspection response for an active token: its claims.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -11,7 +11,8 @@ use super::{Audience, Identity, TokenType};
 
 /// A valid token (RFC 7662, section 2.2).
 #[derive(Debug, Serialize, ToSchema)]
-pub struct IntrospectedToken {
+#[schema(as = IntrospectedToken)]
+pub struct ActiveIntrospectionResponse {
     /// How it is sent.
     #[schema(required = false)]
     pub token_type: TokenType,
@@ -61,7 +62,7 @@ pub struct IntrospectedToken {
     pub client_id: Option<String>,
 }
 
-impl From<Identity> for IntrospectedToken {
+impl From<Identity> for ActiveIntrospectionResponse {
     fn from(identity: Identity) -> Self {
         Self {
             token_type: TokenType::Bearer,

@@ -1,4 +1,4 @@
-//! Forward authentication: a reverse proxy asks whether to let a request through, and forwards its method, path and
+//! The path of forward authentication: a reverse proxy asks whether to let a request through, and forwards its method, path and
 //! headers.
 
 /// The path for such requests; the original path may be appended.

@@ -1,7 +1,7 @@
 //! HTTP/1.0 requests without a length have no body (RFC 9112, section 6.3). actix rejects such a `POST`, which nginx
 //! by default sends to upstreams, so the missing `Content-Length: 0` is added.
 
-use super::context::MAX_HEADERS;
+use super::before_routing::MAX_HEADERS;
 use super::parser_refusal::MAX_TARGET;
 
 /// Maximum size of a head that is scanned: larger ones are rejected anyway.
@@ -11,7 +11,7 @@ const LENGTH: &[u8] = b"Content-Length: 0\r\n";
 
 /// Whether the length must be added to a request.
 #[derive(Debug, PartialEq, Eq)]
-pub enum LengthHeader {
+pub enum ContentLengthInsertion {
     /// Not known yet: more bytes are needed.
     Undecided,
     /// Nothing has to be added.
@@ -33,9 +33,9 @@ pub struct Scan {
 
 impl Scan {
     /// Continues the scan. `request` is everything that has arrived so far.
-    pub fn scan_more(&mut self, request: &[u8]) -> LengthHeader {
+    pub fn scan_more(&mut self, request: &[u8]) -> ContentLengthInsertion {
         if request.len() > MAX_HEAD || !may_be_a_post(request) {
-            return LengthHeader::NotNeeded;
+            return ContentLengthInsertion::NotNeeded;
         }
         while let Some(length) = request[self.seen..].iter().position(|byte| *byte == b'\n') {
             let line = request[self.line..self.seen + length].trim_ascii_end();
@@ -45,14 +45,14 @@ impl Scan {
                 // Empty lines may precede a request (RFC 9112, section 2.2).
                 None if line.is_empty() => {}
                 None if line.ends_with(b" HTTP/1.0") => self.headers = Some(self.seen),
-                None => return LengthHeader::NotNeeded,
-                Some(place) if line.is_empty() => return LengthHeader::Missing(place),
-                Some(_) if is_about_the_body(line) => return LengthHeader::NotNeeded,
+                None => return ContentLengthInsertion::NotNeeded,
+                Some(place) if line.is_empty() => return ContentLengthInsertion::Missing(place),
+                Some(_) if is_about_the_body(line) => return ContentLengthInsertion::NotNeeded,
                 Some(_) => {}
             }
         }
         self.seen = request.len();
-        LengthHeader::Undecided
+        ContentLengthInsertion::Undecided
     }
 }
 
@@ -78,22 +78,20 @@ pub fn add_length(request: &mut Vec<u8>, place: usize) {
 mod tests {
     use super::*;
 
-    fn of(request: &str) -> LengthHeader {
+    fn of(request: &str) -> ContentLengthInsertion {
         let (mut scan, bytes) = (Scan::default(), request.as_bytes());
         let whole = Scan::default().scan_more(bytes);
         // Regardless of how it is split into pieces.
         let said = (1..=bytes.len()).map(|length| scan.scan_more(&bytes[..length]));
-        let said =
-            said.fold(
-                LengthHeader::Undecided,
-                |said, next| if said == LengthHeader::Undecided { next } else { said },
-            );
+        let said = said.fold(ContentLengthInsertion::Undecided, |said, next| {
+            if said == ContentLengthInsertion::Undecided { next } else { said }
+        });
         assert_eq!(said, whole, "{request:?}");
         whole
     }
 
     fn told(request: &str) -> Option<String> {
-        let LengthHeader::Missing(place) = of(request) else { return None };
+        let ContentLengthInsertion::Missing(place) = of(request) else { return None };
         let mut bytes = request.as_bytes().to_vec();
         add_length(&mut bytes, place);
         Some(String::from_utf8(bytes).expect("UTF-8"))
@@ -113,7 +111,7 @@ mod tests {
         ] {
             assert_eq!(told(request).as_deref(), Some(expected));
             for end in 0..request.len() {
-                assert_eq!(of(&request[..end]), LengthHeader::Undecided, "{:?}", &request[..end]);
+                assert_eq!(of(&request[..end]), ContentLengthInsertion::Undecided, "{:?}", &request[..end]);
             }
         }
     }
@@ -131,9 +129,9 @@ mod tests {
             "POST / HTTP/1.0\r\nHost: x\r\nCONTENT-length : 3\r\n\r\n{}",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            assert_eq!(of(request), LengthHeader::NotNeeded, "{request:?}");
+            assert_eq!(of(request), ContentLengthInsertion::NotNeeded, "{request:?}");
         }
         let endless = format!("POST / HTTP/1.0\r\nX: {}", "x".repeat(MAX_HEAD));
-        assert_eq!(of(&endless), LengthHeader::NotNeeded);
+        assert_eq!(of(&endless), ContentLengthInsertion::NotNeeded);
     }
 }

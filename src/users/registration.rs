@@ -1,21 +1,16 @@
-//! Accounts: registration, look-up, disabling and roles.
-
-use std::sync::Arc;
+//! Registration of accounts: validates, hashes the password, derives a missing username, inserts.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
-use crate::audit::{Actor, Entry, Kind, Trail};
-use crate::clock::Clock;
-use crate::database::{ConnectionPool, DatabaseError};
-use crate::mail::{Language, Mails};
+use crate::audit::{Actor, Kind, NewEvent};
+use crate::database::DatabaseError;
+use crate::mail::Language;
 
 use super::derived_username::{self, DerivedNames};
-use super::guesses;
-use super::passwords::Load;
 use super::store::{self, Taken};
 use super::validation::{Invalid, check_user};
-use super::{ADMIN_ROLE, PasswordError, PasswordHasher, USER_ROLE, User, UserRef};
+use super::{ADMIN_ROLE, Accounts, PasswordError, USER_ROLE, User};
 
 /// The input of a registration.
 #[derive(Debug)]
@@ -52,37 +47,14 @@ pub enum RegisterError {
     Database(#[from] DatabaseError),
 }
 
-/// The accounts of the service.
-#[derive(Clone)]
-pub struct Accounts {
-    pub(super) pool: ConnectionPool,
-    pub(super) hasher: PasswordHasher,
-    pub(super) min_password_length: usize,
-    pub(super) clock: Clock,
-    pub(super) mails: Arc<Mails>,
-    pub(super) trail: Trail,
-}
-
 impl Accounts {
-    /// Accounts in this database.
-    pub fn new(
-        pool: ConnectionPool,
-        hasher: PasswordHasher,
-        min_password_length: usize,
-        clock: Clock,
-        mails: Arc<Mails>,
-        trail: Trail,
-    ) -> Self {
-        Self { pool, hasher, min_password_length, clock, mails, trail }
-    }
-
     /// Creates an account for a user, without signing in.
     ///
     /// # Errors
     /// See [`RegisterError`].
     pub async fn register(&self, new: &RegistrationInput, actor: &Actor) -> Result<User, RegisterError> {
         let user = self.validate_and_insert(new).await?;
-        self.trail.record(Entry::new(Kind::Registered, actor).of_user(user.id, &user.username));
+        self.trail.record(NewEvent::new(Kind::Registered, actor).of_user(user.id, &user.username));
         Ok(user)
     }
 
@@ -134,46 +106,5 @@ impl Accounts {
             Err(Taken::Username) => Err(RegisterError::UsernameTaken),
             Err(Taken::Email) => Err(RegisterError::EmailTaken),
         }
-    }
-
-    /// The password hasher.
-    pub fn hasher(&self) -> &PasswordHasher {
-        &self.hasher
-    }
-
-    /// Current load and totals of password hashing.
-    pub fn hash_load(&self) -> Load {
-        self.hasher.load()
-    }
-
-    /// Ends all logins of a user, at their own request.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn sign_out(&self, user: Uuid, actor: &Actor) -> Result<(), DatabaseError> {
-        let ended = store::sign_out(&self.pool, user, self.clock.now()).await?;
-        self.trail.record(Entry::to_oneself(Kind::LogoutAll, actor).with("logins", ended));
-        Ok(())
-    }
-
-    /// The user with this id.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn find_by_id(&self, id: Uuid) -> Result<Option<User>, DatabaseError> {
-        store::find(&self.pool, id).await
-    }
-
-    /// The user with this username or email, in any letter case.
-    ///
-    /// # Errors
-    /// When the database gives no answer.
-    pub async fn find(&self, name: &str) -> Result<Option<UserRef>, DatabaseError> {
-        Ok(store::find_by_name(&self.pool, name).await?.map(UserRef::from))
-    }
-
-    /// Runs the task that deletes expired counts of failed sign-ins.
-    pub async fn run_sweep(self, upkeep: ConnectionPool) {
-        guesses::run_sweep(&upkeep, &self.clock).await;
     }
 }

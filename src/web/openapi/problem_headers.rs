@@ -1,15 +1,9 @@
-//! Headers that many routes have in requests or responses, each declared once in the OpenAPI document.
+//! The headers of problem responses, each declared once in the OpenAPI document.
 
 use serde_json::{Value, json};
 use utoipa::openapi::header::{Header, HeaderBuilder};
-use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{Components, Ref, RefOr, Required};
-
-use crate::auth::CSRF_HEADER;
-
-/// The component name of the CSRF header's parameter.
-const CSRF_PARAMETER: &str = "CsrfToken";
+use utoipa::openapi::{Components, Ref, RefOr};
 
 /// Declares the response headers.
 pub(super) fn declare(components: &mut Components) {
@@ -23,27 +17,8 @@ pub(super) fn declare(components: &mut Components) {
     }
 }
 
-/// Declares the CSRF header.
-pub(super) fn declare_csrf(components: &mut Components) {
-    let csrf = ParameterBuilder::new()
-        .name(CSRF_HEADER)
-        .parameter_in(ParameterIn::Header)
-        .required(Required::False)
-        .description(Some(
-            "The login's CSRF token, from the response of `login` or `csrf`. Needed if a cookie authenticates the \
-             request, not with a Bearer token.",
-        ))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
-    components.parameters.insert(CSRF_PARAMETER.to_owned(), csrf.build().into());
-}
-
-/// A reference to the CSRF header's parameter.
-pub(super) fn csrf() -> RefOr<Parameter> {
-    RefOr::Ref(Ref::new(format!("#/components/parameters/{CSRF_PARAMETER}")))
-}
-
 /// The headers of a problem response with this status, by name.
-pub(super) fn problem_headers(status: u16) -> impl Iterator<Item = (&'static str, RefOr<Header>)> {
+pub(super) fn of_status(status: u16) -> impl Iterator<Item = (&'static str, RefOr<Header>)> {
     let names: &[&str] = match status {
         401 => &["WWW-Authenticate"],
         429 => &["Retry-After", "RateLimit", "RateLimit-Policy"],

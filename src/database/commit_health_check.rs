@@ -7,7 +7,9 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use super::{ACQUIRE_TIMEOUT, DatabaseConnection, DatabaseError, PROOF_TIMEOUT, Pools, answer};
+use super::{
+    ACQUIRE_TIMEOUT, DatabaseConnection, DatabaseError, PROOF_TIMEOUT, RequestAndBackgroundPools, answer,
+};
 
 /// How long a result is reused. A commit costs only a few bytes of WAL, but any client can request the check.
 const HOLDS_FOR: Duration = Duration::from_secs(5);
@@ -18,11 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Commits a test transaction on request, one at a time: a commit that waits for a standby ignores Postgres' timeouts
 /// and the end of its connection, so hanging attempts would pile up.
 #[derive(Clone, Debug)]
-pub struct CommitCheck(Arc<CommitCheckInner>);
+pub struct CommitHealthCheck(Arc<CommitHealthCheckInner>);
 
 #[derive(Debug)]
-struct CommitCheckInner {
-    pools: Pools,
+struct CommitHealthCheckInner {
+    pools: RequestAndBackgroundPools,
     wanted: Notify,
     latest: watch::Sender<Option<TestCommitResult>>,
 }
@@ -34,10 +36,14 @@ struct TestCommitResult {
     outcome: Result<(), Arc<DatabaseError>>,
 }
 
-impl CommitCheck {
-    /// A check of this database. [`CommitCheck::run`] makes the attempts.
-    pub fn new(pools: Pools) -> Self {
-        Self(Arc::new(CommitCheckInner { pools, wanted: Notify::new(), latest: watch::Sender::new(None) }))
+impl CommitHealthCheck {
+    /// A check of this database. [`CommitHealthCheck::run`] makes the attempts.
+    pub fn new(pools: RequestAndBackgroundPools) -> Self {
+        Self(Arc::new(CommitHealthCheckInner {
+            pools,
+            wanted: Notify::new(),
+            latest: watch::Sender::new(None),
+        }))
     }
 
     /// Whether a commit has succeeded recently. If there is no recent result, waits for the running attempt, which
