@@ -1,5 +1,7 @@
 //! Sign-in: verifies a password or a code, starts the login, records the outcome.
 
+use std::net::IpAddr;
+
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::audit::{Actor, Kind, NewEvent};
@@ -161,7 +163,10 @@ impl SignIn {
     fn new_network_notice(&self, attempt: &Attempt, recipient: &Recipient) -> Option<SealedMail> {
         let message = || Message::SignInFromNewNetwork {
             device: attempt.device_name.clone(),
-            network: attempt.client.network().to_string(),
+            network: match attempt.client.address {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(_) => attempt.client.network().to_string(),
+            },
             at: self.clock.now(),
         };
         recipient.is_verified.then(|| self.mails.seal_notice(recipient, message())).flatten()

@@ -1,6 +1,7 @@
 //! Challenges: whoever has the answer's half and the mail's half has proved to read that mail, once.
 
 mod address;
+mod canaries;
 mod enumeration;
 mod limits;
 mod login;
@@ -23,7 +24,7 @@ use crate::support::{
 const NEW_PASSWORD: &str = "another quiet lantern by the river";
 
 /// A server where anybody registers, and signs in by mail, and the server that takes its mails.
-async fn server() -> (TestServer, MailServer) {
+pub async fn server() -> (TestServer, MailServer) {
     server_with(&[]).await
 }
 
@@ -36,13 +37,13 @@ async fn server_with(settings: &[(&str, &str)]) -> (TestServer, MailServer) {
 
 /// Both halves of a challenge.
 #[derive(Clone, Debug)]
-struct Halves {
+pub struct Halves {
     challenge: String,
     code: String,
 }
 
 impl Halves {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         json!({ "challenge": self.challenge, "code": self.code })
     }
 
@@ -52,11 +53,11 @@ impl Halves {
     }
 }
 
-fn email_of(name: &str) -> String {
+pub fn email_of(name: &str) -> String {
     format!("{name}@example.org")
 }
 
-fn asking(purpose: &str, email: &str) -> Value {
+pub fn asking(purpose: &str, email: &str) -> Value {
     json!({ "for": purpose, "method": "email", "email": email })
 }
 
@@ -67,12 +68,12 @@ async fn ask(server: &TestServer, purpose: &str, email: &str) -> Value {
 }
 
 /// Asks, and reads the mail.
-async fn halves(server: &TestServer, mails: &MailServer, purpose: &str, email: &str) -> Halves {
+pub async fn halves(server: &TestServer, mails: &MailServer, purpose: &str, email: &str) -> Halves {
     let challenge = ask(server, purpose, email).await;
     with_its_code(mails, &challenge).await
 }
 
-async fn with_its_code(mails: &MailServer, challenge: &Value) -> Halves {
+pub async fn with_its_code(mails: &MailServer, challenge: &Value) -> Halves {
     let mail = mail_of(mails, text(&challenge["id"])).await;
     Halves { challenge: text(&challenge["challenge"]).to_owned(), code: mail.code().1 }
 }
@@ -88,14 +89,14 @@ async fn reset(server: &TestServer, halves: &Halves) -> Response {
     server.send(reset_request(halves, NEW_PASSWORD)).await
 }
 
-fn reset_request(halves: &Halves, password: &str) -> Request {
+pub fn reset_request(halves: &Halves, password: &str) -> Request {
     let Halves { challenge, code } = halves;
     let body = json!({ "challenge": challenge, "code": code, "new_password": password });
     Request::post("/account/password/reset").json(&body)
 }
 
 /// Asks as somebody who is signed in.
-async fn ask_signed_in(server: &TestServer, client: &Client, email: &str) -> Response {
+pub async fn ask_signed_in(server: &TestServer, client: &Client, email: &str) -> Response {
     server.clock.advance(MINUTE);
     server.send(client.request("POST", "/challenges").json(&asking("email", email))).await
 }

@@ -123,11 +123,11 @@ async fn a_body_is_of_one_kind_and_names_what_does_not_go() {
     let halves = json!({ "challenge": "dac_x", "code": "12345678" });
     for path in ["/jwt/login", "/session/login"] {
         for (body, pointers) in [
-            (json!({}), &["/username", "/password"][..]),
+            (json!({}), &["/password", "/username"][..]),
             (json!({ "username": "ada" }), &["/password"]),
             (json!({ "challenge": "dac_x" }), &["/code"]),
             (with(halves.clone(), "username", "ada"), &["/username"]),
-            (with(credentials("ada"), "code", "12345678"), &["/challenge", "/username", "/password"]),
+            (with(credentials("ada"), "code", "12345678"), &["/challenge", "/password", "/username"]),
             (with(halves.clone(), "handoff", "x"), &["/handoff"]),
         ] {
             server.send(Request::post(path).json(&body)).await.points_at(pointers);

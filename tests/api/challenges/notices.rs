@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{NEW_PASSWORD, asking, credentials_with, email_of, server_with};
 use crate::support::{
-    DAY, PASSWORD,
+    DAY, MINUTE, PASSWORD,
     client::{Client, Pair},
     http::Request,
     program::{folder, program, run, text},
@@ -93,10 +93,12 @@ async fn what_an_operator_does_to_an_account_is_told_by_the_nodes() {
     assert!(operator(&["user", "show", "ada"], "").await.contains("email_verified: yes"));
     assert_eq!(mails.received().len(), 0);
     operator(&["user", "set-password", "ada"], &format!("{NEW_PASSWORD}\n")).await;
+    server.clock.advance(MINUTE);
     mails.receives(1).await;
     operator(&["user", "disable", "ada"], "").await;
     operator(&["user", "disable", "ada"], "").await;
     operator(&["user", "enable", "ada"], "").await;
+    server.clock.advance(MINUTE);
     assert_eq!(mails.receives(2).await.len(), 2);
     let login = Request::post("/jwt/login").json(&credentials_with("ada", NEW_PASSWORD));
     server.send(login).await.expect(200);
