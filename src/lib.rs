@@ -25,6 +25,7 @@ pub mod auth;
 pub mod http;
 
 pub mod clients;
+pub mod custom_tokens;
 pub mod logins;
 pub mod users;
 

@@ -40,8 +40,11 @@ pub(super) fn spawn_tasks(
     upkeep.supervise("commit_probe", move || commits.clone().run());
     let (challenges, sweep_pool) = (Arc::clone(&state.challenges), pool.clone());
     upkeep.supervise("challenges.sweep", move || Arc::clone(&challenges).run_sweep(sweep_pool.clone()));
+    let tokens_pool = pool.clone();
     let accounts = state.accounts.clone();
     upkeep.supervise("accounts.sweep", move || accounts.clone().run_sweep(pool.clone()));
+    let custom_tokens = state.custom_tokens.clone();
+    upkeep.supervise("custom_tokens.sweep", move || custom_tokens.clone().run_sweep(tokens_pool.clone()));
     let keys = state.keys.clone();
     upkeep.supervise("keys.maintenance", move || keys.clone().run_upkeep());
     let sender = state.mail_sender.clone();

@@ -57,9 +57,6 @@ pub enum StartError {
     /// Two metrics have the same name: a bug.
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
-    /// An OpenAPI document can't be serialised: a bug.
-    #[error(transparent)]
-    ApiAndComparisonDocuments(#[from] serde_json::Error),
     /// The exporter of trace spans can't start.
     #[error(transparent)]
     TraceExporter(#[from] TraceExporterError),
@@ -175,8 +172,8 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
         None => None,
     };
     let spans = config.traces.as_ref().map(TraceExporter::start).transpose()?;
-    let documents = ApiAndComparisonDocuments::new(state.document(), &state.base_path_and_cookie_names)?;
-    let server = serve(listener, state.clone(), &documents, &public_url, config.keep_alive, spans.clone())
+    let documents = ApiAndComparisonDocuments::new(state.document(), &state.base_path_and_cookie_names);
+    let server = serve(listener, state.clone(), documents, &public_url, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(RunningService {
         public_url: public_url.url,

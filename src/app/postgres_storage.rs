@@ -9,6 +9,7 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::crypto::AppSecret;
+use crate::custom_tokens::CustomTokens;
 use crate::database::{self, DirectUrl, OpenError, RequestAndBackgroundPools, UsualAndDirectRoutes};
 use crate::jwt::{Keys, KeysError};
 use crate::logins::Logins;
@@ -96,6 +97,11 @@ impl PostgresStorage {
     /// The registered OAuth clients. They are reloaded by the revocation feed of `logins`, if it is running.
     pub fn clients(&self, logins: Logins, clock: &Clock) -> Clients {
         Clients::new(self.pools.clone(), logins, clock.clone(), self.trail.clone())
+    }
+
+    /// The registered clients' custom tokens.
+    pub fn custom_tokens(&self, clock: &Clock) -> CustomTokens {
+        CustomTokens::new(self.pools.requests.clone(), clock.clone(), self.trail.clone())
     }
 
     /// The current APP_SECRET, for commands, which never generate one.

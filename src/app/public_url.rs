@@ -16,7 +16,7 @@ pub(super) struct PublicUrl {
 }
 
 impl PublicUrl {
-    /// Derives the site from `address` unless PUBLIC_URL is set. `address` is `None` for a Unix socket, for which the
+    /// Derives it from `address` unless PUBLIC_URL is set. `address` is `None` for a Unix socket, for which the
     /// settings require PUBLIC_URL.
     pub(super) fn new(config: &Config, address: Option<SocketAddr>) -> Self {
         if let Some(url) = &config.public_url {

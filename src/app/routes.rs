@@ -6,7 +6,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::auth::AcceptedAuthModes;
 use crate::{account, jwt, mode_routes, oauth, web};
 
-/// Registers every route: OAuth endpoints, each mode's routes below its name, then routes that accept either mode.
+/// Registers every route: endpoints for other services, each mode's routes below its name, then routes that accept either mode.
 pub(super) fn routes(modes: &AcceptedAuthModes, config: &mut ServiceConfig) {
     // OAuth before the modes, whose scopes match every path below their names.
     config.configure(oauth::routes);

@@ -29,11 +29,11 @@ use crate::error::Problem;
 use crate::http::accept_burst_pacing;
 use crate::http::app_wide_context::HttpContext;
 use crate::http::base_path::BasePath;
-use crate::http::before_routing;
 use crate::http::client::TrustedProxies;
 use crate::http::cors::Cors;
-use crate::http::error_responses::with_problem_documents;
-use crate::http::forward_auth_path::is_forward_auth;
+use crate::http::errors_as_problem_documents::with_problem_documents;
+use crate::http::forward_auth_route::is_forward_auth;
+use crate::http::head_size_and_head_as_get;
 use crate::http::listener::{self, Address, Listener, Stream};
 use crate::http::parser_adapter::ParserAdapter;
 use crate::http::request_observation::Exchange;
@@ -96,13 +96,13 @@ impl RunningServer {
 pub(super) fn serve(
     listener: Listener,
     state: State,
-    documents: &ApiAndComparisonDocuments,
+    documents: ApiAndComparisonDocuments,
     public_url: &PublicUrl,
     keep_alive: Duration,
     spans: Option<TraceExporter>,
 ) -> std::io::Result<Server> {
     let known_routes = Data::new(RouteIndex::of(&documents.all(), &pages::PAGES, &state.metrics));
-    let rendered = Data::new(documents.rendered.clone());
+    let documents = Data::new(documents);
     let context = HttpContext {
         is_https: public_url.is_https,
         base_path: BasePath::new(&public_url.base_path),
@@ -115,7 +115,7 @@ pub(super) fn serve(
     let app = move |context: Rc<HttpContext>| {
         App::new()
             .app_data(known_routes.clone())
-            .app_data(rendered.clone())
+            .app_data(documents.clone())
             .configure(|config| state.register(config))
             .default_service(web::to(route_index::no_route))
             .into_utoipa_app()
@@ -273,10 +273,11 @@ async fn answer<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    before_routing::head_as_get(&mut request);
+    head_size_and_head_as_get::head_as_get(&mut request);
     let preflight = || exchange.preflight(&request).transpose();
-    let answered =
-        before_routing::check_head(&request).and_then(|()| check_origin(&request)).and_then(|()| preflight());
+    let answered = head_size_and_head_as_get::check_head(&request)
+        .and_then(|()| check_origin(&request))
+        .and_then(|()| preflight());
     let outcome = match answered {
         Ok(None) => with_problem_documents(request, &next).await,
         Ok(Some(response)) => Ok(request.into_response(response).map_into_right_body()),

@@ -14,6 +14,7 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::crypto::AppSecret;
+use crate::custom_tokens::CustomTokens;
 use crate::database::{CommitHealthCheck, ConnectionPool};
 use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::password::PasswordFactor;
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub(super) accounts: Accounts,
     pub(super) logins: Logins,
     pub(super) clients: Arc<Clients>,
+    pub(super) custom_tokens: CustomTokens,
     pub(super) keys: Keys,
     pub(super) trail: Trail,
     pub(super) mails: Arc<Mails>,
@@ -87,6 +89,7 @@ impl State {
             commits: CommitHealthCheck::new(pools.clone()),
             accounts: storage.accounts(config, clock, Arc::clone(&mails), ThreadPriority::Low)?,
             clients: Arc::new(storage.clients(logins.clone(), clock)),
+            custom_tokens: storage.custom_tokens(clock),
             logins,
             keys,
             trail: storage.trail.clone(),
@@ -133,6 +136,8 @@ impl State {
             .with(Data::new(self.logins.clone()))
             .with(Data::from(Arc::clone(&self.clients)))
             .with(Data::from(Arc::clone(&self.mails)))
+            .with(Data::new(self.custom_tokens.clone()))
+            .with(Data::new(self.metrics.clone()))
             .with(Data::new(self.keys.clone()))
             .with(self.origins.clone())
             .with(self.proxies.clone())

@@ -43,6 +43,9 @@ kinds! {
     StepUpFailed: "step_up_failed", "A step-up failed.";
     PasswordUpgraded: "password_upgraded", "A password was hashed again with the current settings.";
     TokenRevoked: "token_revoked", "A registered client ended the login of a token.";
+    CustomTokenCreated: "custom_token_created", "A registered client created a token of its own.";
+    CustomTokenRedeemed: "custom_token_redeemed", "A registered client redeemed a token of its own.";
+    CustomTokenDeleted: "custom_token_deleted", "A registered client deleted a token of its own.";
     ClientRefused: "client_refused", "The authentication of a registered client failed.";
     UserCreated: "user_created", "An operator created an account.";
     UsersImported: "users_imported", "An operator imported accounts.";

@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 /// First segments of the service's own paths. PUBLIC_URL's path can't begin with one of them, since requests arrive
 /// with and without that path, and would be ambiguous.
-pub const OWN_PATHS: [&str; 12] = [
+pub const OWN_PATHS: [&str; 13] = [
     ".well-known",
     "account",
     "compare",
@@ -18,6 +18,7 @@ pub const OWN_PATHS: [&str; 12] = [
     "playground",
     "profile",
     "session",
+    "tokens",
     "verify",
 ];
 

@@ -14,7 +14,11 @@ pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
 /// Needed to serve requests. None of them creates or alters a table.
+<<<<<<< HEAD
 const TO_SERVE: [(&str, &[&str]); 17] = [
+=======
+const TO_SERVE: [(&str, &[&str]); 15] = [
+>>>>>>> main
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
     ("users", &["select", "insert", "update"]),
@@ -26,6 +30,7 @@ const TO_SERVE: [(&str, &[&str]); 17] = [
     ("signing_keys", &["select", "insert", "update", "delete"]),
     ("key_ring", &["select", "insert", "update"]),
     ("clients", &["select", "insert", "delete"]),
+    ("custom_tokens", &["select", "insert", "update", "delete"]),
     ("guesses", &["select", "insert", "update", "delete"]),
     ("guessers", &["select", "insert", "update", "delete"]),
     ("audit_events", &["select", "insert", "delete"]),

@@ -4,10 +4,11 @@ mod json;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod recorded;
+mod recorded_responses;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -17,6 +18,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::error::{Code, FieldError, Problem};
 
@@ -41,12 +43,8 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = is_json(request);
-        let body = read(request, payload);
-        Box::pin(async move {
-            is_json?;
-            Ok(Self(parse(&body.await?)?))
-        })
+        let body = read_json(request, payload);
+        Box::pin(async move { Ok(Self(parse(&body.await?)?)) })
     }
 }
 
@@ -68,6 +66,34 @@ impl<T: DeserializeOwned + 'static> FromRequest for OptionalJson<T> {
     }
 }
 
+/// Like [`Json`], with the original text of a member that may be any JSON value: what is parsed has rounded numbers.
+pub struct JsonWithText<T> {
+    /// The object.
+    pub object: T,
+    text: String,
+}
+
+impl<T> JsonWithText<T> {
+    /// The JSON text of a member, or `None` if it is absent or `null`.
+    pub fn text_of(&self, name: &str) -> Option<&str> {
+        let mut members: HashMap<String, &RawValue> = serde_json::from_str(&self.text).ok()?;
+        members.remove(name).map(RawValue::get).filter(|text| *text != "null")
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for JsonWithText<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read_json(request, payload);
+        Box::pin(async move {
+            let body = body.await?;
+            Ok(Self { object: parse(&body)?, text: json_text(&body)?.to_owned() })
+        })
+    }
+}
+
 /// Extracts any JSON value as its original text.
 #[derive(Debug)]
 pub struct RawJson(pub String);
@@ -77,10 +103,8 @@ impl FromRequest for RawJson {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = is_json(request);
-        let body = read(request, payload);
+        let body = read_json(request, payload);
         Box::pin(async move {
-            is_json?;
             let body = body.await?;
             let text = json_text(&body)?;
             serde_json::from_str::<ParsedJson>(text).map_err(not_json)?;
@@ -135,6 +159,18 @@ pub(super) fn is_of_type(request: &HttpRequest, expected: &str) -> Result<(), Pr
 /// Many clients omit the hyphen, and the label means the same encoding (WHATWG Encoding, section 4.2).
 fn is_utf8_label(charset: &str) -> bool {
     charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+}
+
+/// Receives a whole body of JSON.
+fn read_json(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<Bytes, Problem>> + use<> {
+    let (is_json, body) = (is_json(request), read(request, payload));
+    async move {
+        is_json?;
+        body.await
+    }
 }
 
 /// Receives the whole body. Rejects one that is too large (at once, if its length says so), too slow, or has a

@@ -1,7 +1,7 @@
 //! HTTP/1.0 requests without a length have no body (RFC 9112, section 6.3). actix rejects such a `POST`, which nginx
 //! by default sends to upstreams, so the missing `Content-Length: 0` is added.
 
-use super::before_routing::MAX_HEADERS;
+use super::head_size_and_head_as_get::MAX_HEADERS;
 use super::parser_refusal::MAX_TARGET;
 
 /// Maximum size of a head that is scanned: larger ones are rejected anyway.

@@ -10,13 +10,13 @@ mod access_token_issuance;
 mod access_token_verification;
 mod claims;
 mod documentation;
-mod handlers;
 mod introspection;
 mod issue;
 mod keys;
+mod oauth_revocation;
 mod refresh;
+mod refresh_and_jwks_handlers;
 mod refresh_token;
-mod revocation;
 mod verified;
 
 use std::sync::Arc;
@@ -107,7 +107,7 @@ impl JwtMode {
 
 /// Registers the routes of this mode at well-known URIs (RFC 8615): `jwks.json`.
 pub fn well_known_routes(config: &mut ServiceConfig) {
-    config.service(handlers::jwks);
+    config.service(refresh_and_jwks_handlers::jwks);
 }
 
 impl Mode for JwtMode {
@@ -130,7 +130,7 @@ impl Mode for JwtMode {
     fn routes(&self, config: &mut ServiceConfig, credential_routes: fn(&mut ServiceConfig)) {
         config
             .app_data(web::Data::new(self.clone()))
-            .service(handlers::jwt_refresh)
+            .service(refresh_and_jwks_handlers::jwt_refresh)
             .configure(credential_routes);
     }
 

@@ -1,4 +1,4 @@
-//! Client authentication of the OAuth endpoints, by HTTP Basic (RFC 7617) or in the form, and the token of the request.
+//! Client authentication of the endpoints for other services, by HTTP Basic (RFC 7617) or in a form.
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
@@ -108,6 +108,36 @@ impl FromRequest for AuthenticatedTokenRequest {
             authenticated.await.map_err(with_oauth_error)
         })
     }
+}
+
+/// A request of a registered client, authenticated by HTTP Basic alone. Its body is extracted only then.
+pub(super) struct AuthenticatedClientRequest<B> {
+    /// The client.
+    pub(super) client_id: Uuid,
+    /// The body.
+    pub(super) body: B,
+}
+
+impl<B: FromRequest<Error = Problem> + 'static> FromRequest for AuthenticatedClientRequest<B> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = B::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move {
+            let authenticated = async {
+                let basic = basic_credentials(request.headers())?.ok_or_else(no_basic)?;
+                let client_id = authenticate(&request, &basic).await?;
+                Ok(Self { client_id, body: body.await? })
+            };
+            authenticated.await.map_err(with_oauth_error)
+        })
+    }
+}
+
+fn no_basic() -> Problem {
+    Problem::new(Code::NotAuthenticated, "Send a registered client's id and secret by HTTP Basic.")
 }
 
 fn invalid_client() -> Problem {

@@ -1,21 +1,26 @@
-//! OAuth endpoints for other services: token introspection (RFC 7662), token revocation (RFC 7009) and server metadata
-//! (RFC 8414). No OAuth grant is supported: tokens are not issued here.
+//! Endpoints for other services: token introspection (RFC 7662), token revocation (RFC 7009), server metadata (RFC 8414),
+//! and custom tokens, which the services define themselves. No OAuth grant is supported: access tokens are not issued here.
 
 mod client;
+mod custom_tokens;
 mod error;
 mod handlers;
 mod metadata;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
+pub use self::custom_tokens::RedeemTokenRequest;
 pub use self::error::{OAuthError, with_oauth_error};
 pub use self::metadata::Metadata;
 
-/// Registers the OAuth routes.
+/// Registers the routes for other services.
 pub fn routes(config: &mut ServiceConfig) {
     config
         .service(handlers::introspect)
         .service(handlers::revoke)
+        .service(custom_tokens::create_token)
+        .service(custom_tokens::redeem_token)
+        .service(custom_tokens::delete_token)
         .service(metadata::authorization_server)
         .service(metadata::openid_configuration);
 }

@@ -10,11 +10,11 @@
 mod actix_signed_cookie;
 mod credential;
 mod documentation;
-mod handlers;
 mod id;
 mod introspection;
 mod issue;
-mod revocation;
+mod oauth_revocation;
+mod refresh_and_data_handlers;
 mod variables;
 
 use std::future::ready;
@@ -117,17 +117,17 @@ impl Mode for SessionMode {
     fn routes(&self, config: &mut ServiceConfig, credential_routes: fn(&mut ServiceConfig)) {
         config
             .app_data(web::Data::new(self.clone()))
-            .service(handlers::session_data)
-            .service(handlers::session_data_get)
-            .service(handlers::session_data_put)
-            .service(handlers::session_data_delete)
+            .service(refresh_and_data_handlers::session_data)
+            .service(refresh_and_data_handlers::session_data_get)
+            .service(refresh_and_data_handlers::session_data_put)
+            .service(refresh_and_data_handlers::session_data_delete)
             .service(
                 // Last, because this scope matches every path.
                 scope("")
                     .wrap(self.middleware())
                     .wrap(from_fn(actix_signed_cookie::session_cookie_middleware))
                     .configure(credential_routes)
-                    .service(handlers::session_refresh),
+                    .service(refresh_and_data_handlers::session_refresh),
             );
     }
 

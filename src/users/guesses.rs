@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::database::ConnectionPool;
 use crate::network_rate_limits::Limited;
 
-use super::guess_store;
+use super::guess_deletion;
 
 /// Number of consecutive failures that lock an account (NIST SP 800-63B, section 5.2.2), as reported in responses.
 /// `count_try` has the rules.
@@ -84,7 +84,7 @@ pub(super) async fn run_sweep(pool: &ConnectionPool, clock: &Clock) {
         let now = clock.now();
         // One batch per pass is enough: remaining rows do no harm.
         let swept =
-            guess_store::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH).await;
+            guess_deletion::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH).await;
         if let Err(error) = swept {
             tracing::warn!(%error, "sweep of failed sign-in counts failed; will retry");
         }

@@ -10,7 +10,7 @@ use crate::mail::{Message, SealedMail};
 use super::validation::{Field, Invalid, check_password, check_role};
 use super::{
     Accounts, PasswordError, RegisterError, RegistrationInput, User, UserIdAndName, UserWithDisabledAt,
-    guess_store, store,
+    guess_deletion, store,
 };
 
 /// Number of users per page.
@@ -136,7 +136,7 @@ impl Accounts {
     /// See [`ManageUserError`].
     pub async fn unlock(&self, name: &str, actor: &Actor) -> Result<(), ManageUserError> {
         let user = self.find(name).await?.ok_or_else(|| ManageUserError::unknown(name))?;
-        guess_store::forget_guesses(&self.pool, user.id).await?;
+        guess_deletion::forget_guesses(&self.pool, user.id).await?;
         self.trail.record(entry(Kind::UserUnlocked, actor, user));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Users: accounts, validation of names, emails and passwords, and password hashing.
 
 mod derived_username;
-mod guess_store;
+mod guess_deletion;
 mod guesses;
 mod import;
 mod management;

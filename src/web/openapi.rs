@@ -1,12 +1,14 @@
 //! The OpenAPI documents (3.1): collected from the routes, and completed with what is common to them.
 
-mod credentials;
 mod csrf_header;
 mod discriminators;
 mod mode_route_descriptions;
 mod order;
 mod problem_headers;
 mod problems;
+mod security_schemes_and_errors;
+
+use std::sync::OnceLock;
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
@@ -45,6 +47,8 @@ const COMPARISON_SCHEMAS: &str = include_str!("../../openapi/comparison.schemas.
         (name = "account", description = "Routes that take a credential of either mode."),
         (name = "oauth", description = "OAuth endpoints for other services, which authenticate with a registered client's id \
                                         and secret."),
+        (name = "tokens", description = "One-time and temporary access that a registered client defines for itself, such as an \
+                                         invitation."),
         (name = "service", description = "The service itself."),
     ),
     components(schemas(Problem, FieldError, Code, OAuthError, HealthReport, ComponentStatus)),
@@ -68,38 +72,26 @@ pub struct ApiDoc;
 struct CompareApiDoc;
 
 /// The OpenAPI documents of the API and of the comparison.
+///
+/// Rendered at their first request: most nodes are never asked, and rendering is a large part of starting.
 pub struct ApiAndComparisonDocuments {
     api: OpenApi,
     comparison: OpenApi,
-    /// The documents as JSON text.
-    pub rendered: Rendered,
+    api_json: OnceLock<String>,
+    comparison_json: OnceLock<String>,
 }
 
 impl ApiAndComparisonDocuments {
-    /// Completes the comparison's document, and renders both.
-    ///
-    /// # Errors
-    /// If a document can't be serialised.
-    pub fn new(
-        api: OpenApi,
-        base_path_and_cookie_names: &BasePathAndCookieNames,
-    ) -> Result<Self, serde_json::Error> {
+    /// Completes the comparison's document.
+    pub fn new(api: OpenApi, base_path_and_cookie_names: &BasePathAndCookieNames) -> Self {
         let comparison = comparison(base_path_and_cookie_names);
-        let rendered = Rendered { api: render(&api)?, comparison: render_comparison(&comparison)? };
-        Ok(Self { api, comparison, rendered })
+        Self { api, comparison, api_json: OnceLock::new(), comparison_json: OnceLock::new() }
     }
 
     /// Both documents.
     pub fn all(&self) -> [&OpenApi; 2] {
         [&self.api, &self.comparison]
     }
-}
-
-/// The JSON text of each document.
-#[derive(Clone, Debug)]
-pub struct Rendered {
-    api: String,
-    comparison: String,
 }
 
 /// This document.
@@ -110,8 +102,10 @@ pub struct Rendered {
         headers(("Cache-Control" = String, description = "`no-cache`: a cache asks each time whether it has changed."))),
 ))]
 #[get("/openapi.json")]
-pub(super) async fn openapi_json(documents: Data<Rendered>) -> HttpResponse {
-    json(&documents.api)
+pub(super) async fn openapi_json(
+    documents: Data<ApiAndComparisonDocuments>,
+) -> Result<HttpResponse, Problem> {
+    json(&documents.api_json, || render(&documents.api))
 }
 
 /// This document.
@@ -122,15 +116,26 @@ pub(super) async fn openapi_json(documents: Data<Rendered>) -> HttpResponse {
         headers(("Cache-Control" = String, description = "`no-cache`: a cache asks each time whether it has changed."))),
 ))]
 #[get("/compare/openapi.json")]
-pub(super) async fn comparison_openapi_json(documents: Data<Rendered>) -> HttpResponse {
-    json(&documents.comparison)
+pub(super) async fn comparison_openapi_json(
+    documents: Data<ApiAndComparisonDocuments>,
+) -> Result<HttpResponse, Problem> {
+    json(&documents.comparison_json, || render_comparison(&documents.comparison))
 }
 
-fn json(document: &str) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .insert_header(("Cache-Control", "no-cache"))
-        .body(document.to_owned())
+fn json(
+    text: &OnceLock<String>,
+    render: impl FnOnce() -> Result<String, serde_json::Error>,
+) -> Result<HttpResponse, Problem> {
+    let text = match text.get() {
+        Some(text) => text,
+        None => {
+            let rendered = render().map_err(Problem::internal)?;
+            text.get_or_init(|| rendered)
+        }
+    };
+    let mut response = HttpResponse::Ok();
+    response.content_type("application/json").insert_header(("Cache-Control", "no-cache"));
+    Ok(response.body(text.clone()))
 }
 
 /// Completes the API's document with what is common to many routes: servers, security schemes, headers, problem
@@ -143,7 +148,7 @@ pub fn complete(
     modes.iter().for_each(|mode| mode_route_descriptions::complete(document, &**mode));
     let components = document.components.get_or_insert_default();
     components.schemas.insert(MODE_SCHEMA.to_owned(), mode_schema(modes));
-    credentials::declare(components, base_path_and_cookie_names);
+    security_schemes_and_errors::declare(components, base_path_and_cookie_names);
     problem_headers::declare(components);
     complete_operations(document, base_path_and_cookie_names);
     order::sort(document);
@@ -167,7 +172,7 @@ fn complete_operations(document: &mut OpenApi, base_path_and_cookie_names: &Base
     for item in document.paths.paths.values_mut() {
         for (is_unsafe, operation) in operations(item) {
             mark_body_optional(operation);
-            credentials::complete(is_unsafe, operation);
+            security_schemes_and_errors::complete(is_unsafe, operation);
             problems::add(is_unsafe, operation);
         }
     }

@@ -15,6 +15,7 @@ mod connecting;
 #[macro_use]
 mod contract;
 mod base_path;
+mod custom_tokens;
 mod doctor;
 mod documented_proxies;
 mod external;

@@ -35,7 +35,7 @@ impl Service {
         Self::registered_in(server.sql().await).await
     }
 
-    async fn registered_in(mut database: PgConnection) -> Self {
+    pub async fn registered_in(mut database: PgConnection) -> Self {
         let (id, secret) = (Uuid::now_v7(), OpaqueToken::generate("duc_"));
         sqlx::query(
             "insert into clients (id, name, secret_hash, created_at) values ($1, 'gateway', $2, now())",

@@ -141,9 +141,9 @@ async fn what_could_not_be_printed_is_told_by_the_exit_code() {
     let settings = [CHEAP, &[("DATABASE_URL", database.url().as_str())]].concat();
     // There are keys and events to list.
     assert!(Server::start(&folder(), &settings).await.terminate().await.success());
-    for words in
-        [&["openapi"][..], &["client", "list"], &["keys", "list"], &["hash", "calibrate"], &["audit", "tail"]]
-    {
+    // A target that is soon found: what it proposes is tried elsewhere.
+    let calibrate = ["hash", "calibrate", "--target", "1"];
+    for words in [&["openapi"][..], &["client", "list"], &["keys", "list"], &calibrate, &["audit", "tail"]] {
         for nowhere in Nowhere::ALL {
             let output = run(nowhere.command(&settings, words), "").await;
             match (words, nowhere) {

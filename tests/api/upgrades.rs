@@ -24,6 +24,7 @@ const ADDITIVE: &str = "
     alter table dualauth.signing_keys add column later text;
     alter table dualauth.key_ring add column later text;
     alter table dualauth.clients add column later text;
+    alter table dualauth.custom_tokens add column later text;
     alter table dualauth.guesses add column later integer;
     alter table dualauth.guessers add column later integer;
     alter table dualauth.audit_events add column later text;

@@ -1,6 +1,6 @@
 //! Results of a variant that are measured outside the rounds of load.
 
-use super::login_footprint::LoginFootprint;
+use super::memory_and_disk_per_login::LoginFootprint;
 use super::postgres_outage::Outage;
 use super::report::{ActionCost, RevocationDelayByNode};
 

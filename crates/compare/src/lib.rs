@@ -1,10 +1,9 @@
 //! Benchmark of sessions and JWTs: cost of a request and of a sign-in, and revocation delay, measured on the local machine.
 //!
 //! [`target`] describes a system under test and `testbed` starts its servers. `rounds` drives all variants in turn through
-//! `load`; `sign_in_cost`, `revocation`, `postgres_outage` and `login_footprint` measure what steady load does not show.
+//! `load`; `sign_in_cost`, `revocation`, `postgres_outage` and `memory_and_disk_per_login` measure what steady load does not show.
 //! `run` executes all of it, and [`report`] renders the results.
 
-mod assemble;
 pub mod bare;
 mod child_process;
 mod cores;
@@ -14,16 +13,17 @@ mod extra_results;
 mod generator_limit;
 mod host;
 mod http;
+mod injected_cost_self_check;
 mod load;
-mod login_footprint;
+mod memory_and_disk_per_login;
 mod postgres;
 mod postgres_outage;
 mod proc_usage;
 pub mod report;
+mod report_assembly;
 mod revocation;
 mod rounds;
 mod run;
-mod self_check;
 mod sign_in_cost;
 mod statistics;
 pub mod target;
@@ -42,9 +42,9 @@ use url::Url;
 
 use dualauth_postgres::PrivatePostgresError;
 
+pub use self::injected_cost_self_check::{Check, self_check};
 pub use self::report::Report;
 pub use self::run::run;
-pub use self::self_check::{Check, self_check};
 
 /// Why a comparison failed.
 #[derive(Debug, thiserror::Error)]

@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::schema::{Array, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type};
 
 use super::CompareError;
-use super::login_footprint::LoginFootprint;
+use super::memory_and_disk_per_login::LoginFootprint;
 use super::postgres_outage::Outage;
 use super::statistics::{self, Estimate};
 use super::target::{AuthMode, CredentialTransport};

@@ -17,7 +17,7 @@ use super::rounds::{RoundRunner, SubjectSamples};
 use super::sign_in_cost::{self, PostgresWithBaseline};
 use super::testbed::{Server, Testbed};
 use super::variants::RunningVariants;
-use super::{CompareError, Options, Plan, TerminalProgressBar, assemble, generator_limit};
+use super::{CompareError, Options, Plan, TerminalProgressBar, generator_limit, report_assembly};
 
 /// How long Postgres is observed without load, for the idle baseline.
 const IDLE_TIME: Duration = Duration::from_millis(1_500);
@@ -51,7 +51,7 @@ fn compare(
     report.environment.load_average = load;
     report.environment.stolen =
         ticks.zip(CpuTicks::now()).map(|(earlier, later)| earlier.stolen_until(later));
-    assemble::add_warnings(&mut report);
+    report_assembly::add_warnings(&mut report);
     Ok(report.rounded())
 }
 
@@ -71,7 +71,7 @@ fn compare_local(
     progress.begin("starting Postgres and the nodes");
     let mut testbed = Testbed::start(options, runtime)?;
     let generator = generator_limit::measure(&testbed.cores, &plan)?;
-    let mut report = assemble::empty_report(&plan, generator, Some(&testbed));
+    let mut report = report_assembly::empty_report(&plan, generator, Some(&testbed));
     let bare = testbed.start_bare(Duration::ZERO)?;
     let variants = RunningVariants::all_variants(&testbed, options, &plan)?;
 
@@ -166,7 +166,7 @@ fn extra_results(
 fn elsewhere(options: &Options, url: &Url, progress: &TerminalProgressBar) -> Result<Report, CompareError> {
     let plan = options.plan.clone().within_limits();
     let generator = generator_limit::measure(&Cores::split(), &plan)?;
-    let mut report = assemble::empty_report(&plan, generator, None);
+    let mut report = report_assembly::empty_report(&plan, generator, None);
     report.environment.url = Some(url.to_string());
     let (variants, idle) = (RunningVariants::elsewhere(url, &plan)?, IdleBaseline::default());
     progress.begin("requests");
@@ -197,15 +197,18 @@ fn add_variants(
     let (bare, measured) = measured.split_at(bare);
     let bare = bare.first();
     if report.bare.is_none() {
-        report.bare = bare.map(|bare| assemble::bare(bare, plan));
+        report.bare = bare.map(|bare| report_assembly::bare(bare, plan));
     }
-    let bytes =
-        variants.fresh_request_targets()?.iter().map(assemble::bytes).collect::<Result<Vec<_>, _>>()?;
+    let bytes = variants
+        .fresh_request_targets()?
+        .iter()
+        .map(report_assembly::bytes)
+        .collect::<Result<Vec<_>, _>>()?;
     for (((variant, measured), extra_results), bytes) in
         variants.members.iter().zip(measured).zip(extra_results).zip(bytes)
     {
-        let variant = assemble::variant(variant, nodes, measured, bare, extra_results, bytes, plan);
-        if assemble::is_generator_bound(&report.generator, measured) {
+        let variant = report_assembly::variant(variant, nodes, measured, bare, extra_results, bytes, plan);
+        if report_assembly::is_generator_bound(&report.generator, measured) {
             report.generator.bottleneck_for.push(variant.name.clone());
         }
         report.variants.push(variant);

@@ -111,6 +111,7 @@ impl AuthMode {
 
 /// How a client carries its credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Transport)]
 #[serde(rename_all = "lowercase")]
 pub enum CredentialTransport {
     /// In cookies, as in browsers.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::http::Connection;
 use super::load::RequestTarget;
-use super::login_footprint;
+use super::memory_and_disk_per_login;
 use super::rounds::Subject;
 use super::target::Target;
 use super::test_user::{PreparedRequest, TestUser};
@@ -184,7 +184,7 @@ impl RunningVariants {
         testbed: &Testbed,
         variant: &RunningVariant,
         plan: &Plan,
-    ) -> Result<Vec<login_footprint::LoginFootprint>, CompareError> {
+    ) -> Result<Vec<memory_and_disk_per_login::LoginFootprint>, CompareError> {
         let mut footprints = Vec::new();
         for logins in plan.login_counts {
             let name = format!("weigh_{}", Uuid::new_v4().simple());
@@ -192,14 +192,14 @@ impl RunningVariants {
             let Some((target, server)) = self.start_footprint_server(testbed, variant, &database)? else {
                 break;
             };
-            let users: Vec<_> = (0..login_footprint::CONCURRENT_SIGN_INS)
+            let users: Vec<_> = (0..memory_and_disk_per_login::CONCURRENT_SIGN_INS)
                 .map(|number| test_user(&format!("{USERNAME}{number}")))
                 .collect();
             for user in &users {
                 register(&target, user, &server)?;
             }
             let place = Some((&testbed.postgres, &database));
-            let footprint = login_footprint::measure(
+            let footprint = memory_and_disk_per_login::measure(
                 &variant.spec,
                 &users,
                 &server,

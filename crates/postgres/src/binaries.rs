@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use super::PrivatePostgresError;
 use super::account::Account;
-use super::data_directory::{DataDirectory, SHARED_HOME};
+use super::cluster_directory::{DataDirectory, SHARED_HOME};
 
 #[derive(Debug)]
 pub(super) struct Binaries {

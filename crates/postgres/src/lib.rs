@@ -13,10 +13,10 @@
 
 mod account;
 mod binaries;
-mod data_directory;
+mod cluster_directory;
 mod flock;
 mod readiness_probe;
-mod socket_directory;
+mod socket_settings_and_url;
 mod watchdog;
 
 use std::fs::File;
@@ -29,7 +29,7 @@ use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
 use binaries::Binaries;
-use data_directory::DataDirectory;
+use cluster_directory::DataDirectory;
 use readiness_probe::Readiness;
 
 const ROLE: &str = "dualauth";
@@ -124,7 +124,7 @@ impl PrivatePostgres {
         }
         let home = make_home(home)?;
         let data_directory = DataDirectory::locate(&home).await?;
-        let socket_directory = socket_directory::directory(&data_directory);
+        let socket_directory = socket_settings_and_url::directory(&data_directory);
         let deadline = Instant::now() + TIME_LIMIT;
         while Instant::now() < deadline {
             let lock = data_directory.open_lock()?;
@@ -166,7 +166,7 @@ impl PrivatePostgres {
             }
         };
         let running = wait_until_stopped(&data_directory, &socket_directory).await?;
-        socket_directory::make_directory(&socket_directory, &data_directory)?;
+        socket_settings_and_url::make_directory(&socket_directory, &data_directory)?;
         let (mut watchdog, keep_alive) =
             watchdog::start(&binaries, &data_directory, &socket_directory, settings, running, &log).await?;
         wait_until_ready(&data_directory, &socket_directory, &mut watchdog).await?;
@@ -181,14 +181,14 @@ impl PrivatePostgres {
             return None;
         }
         let data_directory = DataDirectory::locate(&home).await.ok()?;
-        let directory = socket_directory::directory(&data_directory);
+        let directory = socket_settings_and_url::directory(&data_directory);
         (readiness_probe::probe(&directory).await == Readiness::Ready)
-            .then(|| socket_directory::url(&directory))
+            .then(|| socket_settings_and_url::url(&directory))
     }
 
     /// The connection URL, for sqlx and libpq. It spells out what libpq's environment variables could change.
     pub fn url(&self) -> String {
-        socket_directory::url(&self.socket_directory)
+        socket_settings_and_url::url(&self.socket_directory)
     }
 
     /// The directory of the Unix socket. Only the account that runs Postgres, and root, can enter it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 
-use super::socket_directory::file_name;
+use super::socket_settings_and_url::file_name;
 use super::{DATABASE, ROLE};
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::readiness_probe::{self, Readiness};
-use super::socket_directory;
+use super::socket_settings_and_url;
 use super::{PrivatePostgres, wait_until_unlocked};
 
 const FAST: &[(&str, &str)] = &[("fsync", "off")];
@@ -85,11 +85,11 @@ async fn it_says_why_it_does_not_start() {
 async fn a_socket_directory_of_somebody_else_is_refused() {
     let home = Home::new(&"long".repeat(40));
     let data_directory = super::DataDirectory::locate(&home.0.canonicalize().unwrap()).await.unwrap();
-    let directory = socket_directory::directory(&data_directory);
+    let directory = socket_settings_and_url::directory(&data_directory);
     fs::create_dir(&directory).unwrap();
-    let refused = socket_directory::make_directory(&directory, &data_directory);
+    let refused = socket_settings_and_url::make_directory(&directory, &data_directory);
     fs::remove_dir(&directory).unwrap();
     assert!(refused.is_err());
-    socket_directory::make_directory(&directory, &data_directory).unwrap();
+    socket_settings_and_url::make_directory(&directory, &data_directory).unwrap();
     fs::remove_dir(&directory).unwrap();
 }

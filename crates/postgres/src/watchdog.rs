@@ -9,8 +9,8 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use tokio::process::{Child, Command};
 
 use super::binaries::Binaries;
-use super::data_directory::DataDirectory;
-use super::{PrivatePostgresError, failed, socket_directory};
+use super::cluster_directory::DataDirectory;
+use super::{PrivatePostgresError, failed, socket_settings_and_url};
 
 /// Standard input is the read end of the pipe, standard output the lock that only Postgres shall hold. HUP, INT and TERM are
 /// ignored: a terminal or a service manager that sends them to the whole group means the program, which may still need
@@ -55,7 +55,7 @@ pub(super) async fn start(
         command.arg("-c").arg(format!("{name}={value}"));
     }
     // After the caller's settings: the last value of a setting wins.
-    for setting in socket_directory::settings(socket_directory) {
+    for setting in socket_settings_and_url::settings(socket_directory) {
         command.arg("-c").arg(setting);
     }
     if let Some(pid) = data_directory.postmaster_pid() {

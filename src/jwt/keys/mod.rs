@@ -10,7 +10,7 @@ mod file;
 mod key;
 mod preparation;
 mod ring;
-mod rotation;
+mod rotation_and_retirement;
 mod store;
 mod upkeep;
 
@@ -42,7 +42,7 @@ pub use self::key::KeyError;
 pub use self::preparation::StartupKeyChange;
 pub(super) use self::ring::VerifiedToken;
 use self::ring::{Ring, RingKey, TokenRejection};
-pub use self::rotation::{JWKS_MAX_AGE, Rotated};
+pub use self::rotation_and_retirement::{JWKS_MAX_AGE, Rotated};
 use self::store::KeyRow;
 
 /// The derivation label of the key that encrypts private keys in the database.

@@ -8,7 +8,7 @@ use crate::audit::Actor;
 use crate::database::DatabaseError;
 
 use super::file::{ActiveAndNextFileKeys, FileKey};
-use super::rotation::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, row};
+use super::rotation_and_retirement::{ATTEMPTS, JWKS_MAX_AGE, MARGIN, active_and_next, is_younger, row};
 use super::store::{self, ExpectedKids, KeyRow, NewKeyRow};
 use super::{KeyState, Keys, KeysError};
 

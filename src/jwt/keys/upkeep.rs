@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::audit::Actor;
 
 use super::ring::Ring;
-use super::rotation::{JWKS_MAX_AGE, MARGIN, is_younger};
+use super::rotation_and_retirement::{JWKS_MAX_AGE, MARGIN, is_younger};
 use super::store;
 use super::{KeyState, Keys, KeysError};
 

@@ -17,7 +17,7 @@ use crate::http::form::FORM;
 use crate::oauth::{OAuthError, with_oauth_error};
 use crate::web::health::HealthReport;
 
-use super::{credentials, problem_headers};
+use super::{problem_headers, security_schemes_and_errors};
 
 /// The statuses for a request head that is too large, possible on any route.
 const TOO_LARGE_HEAD: [StatusCode; 2] =
@@ -61,7 +61,7 @@ pub(super) fn add(is_unsafe: bool, operation: &mut Operation) {
     let mut codes = vec![Code::Internal];
     codes.extend(is_unsafe.then_some(Code::CrossOrigin));
     codes.extend(body_error_codes(operation));
-    codes.extend(credentials::auth_error_codes(is_unsafe, operation));
+    codes.extend(security_schemes_and_errors::auth_error_codes(is_unsafe, operation));
     let head = TOO_LARGE_HEAD.map(|status| (status.as_u16(), Code::MalformedRequest));
     let codes: Vec<(u16, Code)> = codes
         .into_iter()
@@ -69,7 +69,7 @@ pub(super) fn add(is_unsafe: bool, operation: &mut Operation) {
         .chain(head)
         .chain(declared_problems(operation))
         .collect();
-    let is_oauth = credentials::takes_client_credentials(operation);
+    let is_oauth = security_schemes_and_errors::takes_client_credentials(operation);
     for status in codes.iter().map(|(status, _)| *status).collect::<BTreeSet<_>>() {
         let of_status = codes.iter().filter(|(of, _)| *of == status).map(|(_, code)| *code).collect();
         let problem = problem(status, &of_status, is_oauth);

@@ -15,6 +15,7 @@ use crate::support::{
     mail_server::MailServer,
     program::{folder, program, run, text},
     server::{TestServer, credentials, registration},
+    text as plain,
 };
 
 /// Every route that is no mere question, and the events of somebody who has opened an account, signed in if that is
@@ -36,6 +37,12 @@ const ROUTES: [(&str, &[&str]); 21] = [
     ("post /jwt/logout-all", &["registered", "login_started", "logout_all"]),
     ("post /jwt/introspect", &["registered", "login_started"]),
     ("post /jwt/revoke", &["registered", "login_started", "token_revoked"]),
+    ("post /tokens", &["registered", "login_started", "custom_token_created"]),
+    (
+        "post /tokens/redeem",
+        &["registered", "login_started", "custom_token_created", "custom_token_redeemed"],
+    ),
+    ("delete /tokens/{id}", &["registered", "login_started", "custom_token_created", "custom_token_deleted"]),
     ("delete /account/logins/{id}", &["registered", "login_started", "login_ended"]),
     ("post /account/password", &["registered", "login_started", "password_changed"]),
     // Nothing has changed as long as nobody has the code.
@@ -164,8 +171,26 @@ async fn request(
         "/jwt/introspect" | "/jwt/revoke" => {
             Request::post(path).basic(&service.id, &service.secret).form(&[("token", &client.credential())])
         }
+        "/tokens" => token_request(service, &client).await,
+        "/tokens/redeem" => {
+            let token = server.send(token_request(service, &client).await).await.expect(201).json();
+            let body = json!({ "token": token["token"], "purpose": "invitation" });
+            Request::post(path).basic(&service.id, &service.secret).json(&body)
+        }
+        "/tokens/{id}" => {
+            let token = server.send(token_request(service, &client).await).await.expect(201).json();
+            let path = path.replace("{id}", plain(&token["id"]));
+            Request::new(&method, &path).basic(&service.id, &service.secret)
+        }
         _ => client.request(&method, path),
     }
+}
+
+/// Has a token made that is for this client's user.
+async fn token_request(service: &Service, client: &Client) -> Request {
+    let user = client.profile().await.ok()["user_id"].clone();
+    let body = json!({ "purpose": "invitation", "expires_in": 60, "user_id": user });
+    Request::post("/tokens").basic(&service.id, &service.secret).json(&body)
 }
 
 #[tokio::test]

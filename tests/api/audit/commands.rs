@@ -66,7 +66,7 @@ async fn each_command_is_told() {
     does(&server, &["keys", "reset"], "").await;
     does(&server, &["keys", "list"], "").await;
 
-    let events = trail_of(&server, 15).await;
+    let events = trail_of(&server, 16).await;
     let expected = [
         ("user_created", json!({ "roles": "admin, user" })),
         ("user_disabled", Value::Null),

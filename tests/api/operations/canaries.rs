@@ -319,6 +319,32 @@ impl Stage {
         self.send(Request::post("/jwt/revoke").form(&[("token", &strange)]).basic(&id, &secret))
             .await
             .expect(200);
+        self.use_custom_tokens(&id, &secret).await;
+    }
+
+    /// What a service does with tokens of its own. Their data is its own affair, too.
+    async fn use_custom_tokens(&mut self, id: &str, secret: &str) {
+        let data = self.nest.plant("data of a custom token");
+        let post = |path: &str, body: &Value| Request::post(path).basic(id, secret).json(body);
+        let create = json!({ "purpose": "invitation", "expires_in": 60, "data": data });
+        let token = self.send(post("/tokens", &create)).await.expect(201).json();
+        let token = |member: &str| token[member].as_str().expect("text").to_owned();
+        self.nest.keep("custom token", token("token").trim_start_matches("dat_"));
+        let redeem = json!({ "token": token("token"), "purpose": "invitation" });
+        for (body, status) in [
+            (with(redeem.clone(), "purpose", "download"), 404),
+            (with(redeem.clone(), "purpose", token("token") + " "), 422),
+            (with(redeem.clone(), "token", self.nest.plant("wrong custom token")), 404),
+            (with(redeem.clone(), "token", json!([self.nest.plant("custom token in a list")])), 422),
+            (redeem.clone(), 200),
+            (redeem, 404),
+        ] {
+            self.send(post("/tokens/redeem", &body)).await.expect(status);
+        }
+        let bad = with(create, "user_id", self.nest.plant("user id of a custom token"));
+        self.send(post("/tokens", &bad)).await.expect(422);
+        let path = format!("/tokens/{}", token("id"));
+        self.send(Request::new("DELETE", &path).basic(id, secret)).await.expect(204);
     }
 
     /// Everything that is refused, each with a secret in it.
@@ -620,6 +646,7 @@ fn no_secret_is_printed_by_debug() {
     use dualauth::account::PasswordRequest;
     use dualauth::auth::{Credential, LoginRequest, RefreshRequest, RegisterRequest, StepUpRequest};
     use dualauth::crypto::{AppSecret, SecretBytes};
+    use dualauth::oauth::RedeemTokenRequest;
     use dualauth::tokens::OpaqueToken;
     use dualauth::users::RegistrationInput;
     let mut planted = |what: &str| json!(nest.plant(what));
@@ -636,6 +663,9 @@ fn no_secret_is_printed_by_debug() {
         serde_json::from_value(json!({ "password": planted("step-up") })).expect("a body");
     let refresh: RefreshRequest =
         serde_json::from_value(json!({ "refresh_token": planted("refresh") })).expect("a body");
+    let redeem: RedeemTokenRequest =
+        serde_json::from_value(json!({ "token": planted("redeem"), "purpose": "invitation" }))
+            .expect("a body");
     let credential = Credential::new(&nest.plant("credential"), dualauth::logins::Transport::Bearer);
     let secret = AppSecret::new(nest.plant("secret").into_bytes()).expect("long enough");
     let bytes = SecretBytes::new(nest.plant("bytes").into_bytes());
@@ -650,6 +680,6 @@ fn no_secret_is_printed_by_debug() {
     };
     nest.assert_silent(&format!(
         "{register:?} {login:?} {password:?} {step_up:?} {refresh:?} {credential:?} {secret:?} {bytes:?} {token:?} \
-         {user:?}"
+         {user:?} {redeem:?}"
     ));
 }

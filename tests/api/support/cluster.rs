@@ -15,7 +15,10 @@ use std::{
 
 use dualauth::database::migrate;
 use dualauth_postgres::PrivatePostgres;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 use url::Url;
 
@@ -33,6 +36,8 @@ struct Cluster {
     /// Holds the number as an advisory lock, so that the next run knows whose databases are left over.
     _lock: PgConnection,
     databases: AtomicU32,
+    /// For what creates and drops databases: a new connection would cost half as much as that itself.
+    pool: PgPool,
     _postgres: Option<(PrivatePostgres, File)>,
 }
 
@@ -40,7 +45,7 @@ impl Cluster {
     fn start() -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
         let run = uuid::Uuid::new_v4().as_fields().0;
-        let (url, postgres, admin) = runtime.block_on(async {
+        let (url, postgres, admin, pool) = runtime.block_on(async {
             let (url, postgres) = match std::env::var("DATABASE_URL") {
                 Ok(url) => (url, None),
                 Err(_) => {
@@ -57,17 +62,16 @@ impl Cluster {
                 .expect("this run's lock");
             let url = Url::parse(&url).expect("a URL of a Postgres");
             migrate_template(&mut admin, &url, run).await;
-            (url, postgres, admin)
+            // As many as may be wanted at once: no test waits for what is dropped after another.
+            let pool = PgPoolOptions::new().max_connections(50).connect_lazy(url.as_str());
+            (url, postgres, admin, pool.expect("a URL of a Postgres"))
         });
-        Self { runtime, url, run, _lock: admin, databases: AtomicU32::new(0), _postgres: postgres }
+        Self { runtime, url, run, _lock: admin, databases: AtomicU32::new(0), pool, _postgres: postgres }
     }
 
-    /// On a connection of its own: no test waits for what is dropped after another.
     async fn execute(&self, sql: String) {
-        let mut connection =
-            PgConnection::connect(self.url.as_str()).await.expect("the tests' Postgres answers");
+        let mut connection = self.pool.acquire().await.expect("the tests' Postgres answers");
         execute(&mut connection, sql).await;
-        connection.close().await.expect("a connection that can be closed");
     }
 }
 
@@ -97,6 +101,8 @@ async fn private_postgres() -> (PrivatePostgres, File) {
         ("full_page_writes", "off"),
         ("synchronous_commit", "off"),
         ("max_connections", "400"),
+        // Each backend maps it, each dropped database is looked for in it: a third of what a connection costs.
+        ("shared_buffers", "16MB"),
         SEARCH_PATH,
     ];
     let postgres = PrivatePostgres::start(&home, &settings).await.expect("a private Postgres");

@@ -43,6 +43,9 @@ pub const APP_SECRET: &str = "the tests' own secret, 32 bytes and more";
 /// The one name of several nodes, which they know each other's tokens by: alone, each is named after its own port.
 pub const ONE_NAME: (&str, &str) = ("PUBLIC_URL", "http://auth.example.org");
 
+/// What commands add to the trail has today's date, years before the server's clock: it would sweep that away.
+const KEEPS_OLD_EVENTS: (&str, &str) = ("AUDIT_RETENTION", "3650d");
+
 /// Has the server tell its metrics.
 pub const METRICS: (&str, &str) = ("METRICS_LISTEN", "127.0.0.1:0");
 
@@ -74,7 +77,7 @@ impl TestServer {
     /// Started on a database that may have other servers.
     pub async fn on(database: Arc<Database>, settings: &[(&str, &str)]) -> Self {
         let url = database.url().to_string();
-        let all = [("DATABASE_URL", url.as_str())];
+        let all = [("DATABASE_URL", url.as_str()), KEEPS_OLD_EVENTS];
         let all = all.iter().chain(CHEAP).chain(settings);
         let settings = all.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self::launch(database, settings, Clock::manual(beginning())).await

@@ -1,6 +1,6 @@
 //! Formats figures for the cells of tables.
 
-use super::super::login_footprint::LoginFootprint;
+use super::super::memory_and_disk_per_login::LoginFootprint;
 use super::super::postgres_outage::Outage;
 use super::super::statistics::{Estimate, MIN_COUNT};
 use super::{ActionCost, DelayDistribution, ManyConnections};

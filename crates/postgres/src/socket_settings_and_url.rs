@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::data_directory::{DataDirectory, short_hash};
+use super::cluster_directory::{DataDirectory, short_hash};
 use super::{DATABASE, PrivatePostgresError, ROLE, failed};
 
 const PORT: u16 = 5432;

@@ -15,7 +15,7 @@ use super::statistics::Estimate;
 use super::testbed::Testbed;
 use super::variant::{NodeGroup, RunningVariant};
 use super::variants::{RunningVariants, bare_subject};
-use super::{CompareError, Options, Plan, TerminalProgressBar, assemble};
+use super::{CompareError, Options, Plan, TerminalProgressBar, report_assembly};
 
 const SLEEP: Duration = Duration::from_millis(1);
 const HEADER_BYTES: usize = 1_024;
@@ -197,7 +197,7 @@ fn proxied_subject<'a>(
 }
 
 fn received(request_target: &RequestTarget) -> Result<usize, CompareError> {
-    Ok(assemble::bytes(request_target)?.received.values().sum())
+    Ok(report_assembly::bytes(request_target)?.received.values().sum())
 }
 
 /// Index of the first bare handler among the subjects.
