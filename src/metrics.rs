@@ -34,11 +34,8 @@ pub struct Metrics {
     durations: HistogramVec,
     problems: IntCounterVec,
     sign_ins: IntCounterVec,
-<<<<<<< HEAD
     challenges: IntCounterVec,
-=======
     custom_tokens: IntCounterVec,
->>>>>>> main
     upkeep_restarts: IntCounterVec,
     revocations: IntCounter,
     revocation_lag: Histogram,
@@ -81,17 +78,15 @@ impl Metrics {
                 "Attempts to sign in, by mode, transport and outcome: `started`, or the code of the problem.",
                 &["mode", "transport", "outcome"],
             )?,
-<<<<<<< HEAD
             challenges: counters(
                 "challenges_total",
                 "Challenges, by purpose, method and outcome: `created`, `redeemed`, or the code of the problem.",
                 &["for", "method", "outcome"],
-=======
+            )?,
             custom_tokens: counters(
                 "custom_tokens_total",
                 "Operations on custom tokens, by operation and outcome: `done`, or the code of the problem.",
                 &["operation", "outcome"],
->>>>>>> main
             )?,
             upkeep_restarts: counters(
                 "upkeep_restarts_total",
@@ -142,7 +137,6 @@ impl Metrics {
         self.sign_ins.with_label_values(&[mode, transport, outcome]).inc();
     }
 
-<<<<<<< HEAD
     /// Counts a challenge by mail that was created (`created`), redeemed (`redeemed`), or tried in vain: the code of the
     /// problem.
     pub fn challenge(&self, purpose: &str, outcome: &str) {
@@ -152,11 +146,11 @@ impl Metrics {
     /// Counts an attempt to send a mail.
     pub fn mail(&self, outcome: &str) {
         self.mails.with_label_values(&[outcome]).inc();
-=======
+    }
+
     /// Counts an operation on a custom token; `outcome` is `done`, or the code of the problem.
     pub fn custom_token(&self, operation: &str, outcome: &str) {
         self.custom_tokens.with_label_values(&[operation, outcome]).inc();
->>>>>>> main
     }
 
     /// Creates the restart counter of a background task, at zero.

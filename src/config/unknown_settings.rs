@@ -67,7 +67,7 @@ const OF_A_SECRET: [&str; 24] = [
 ];
 
 /// Other programs' names for settings.
-const ELSEWHERE: [(&str, &[&str]); 5] = [
+const ELSEWHERE: [(&str, &[&str]); 7] = [
     (
         "DATABASE_URL",
         &["DSN", "DIRECT_URL", "JDBC_URL", "SPRING_DATASOURCE_URL", "DATASOURCE_URL", "CONNECTION_STRING"],
@@ -93,6 +93,21 @@ const ELSEWHERE: [(&str, &[&str]); 5] = [
         ],
     ),
     ("PUBLIC_URL", &["BASE_URL", "SITE_URL", "APP_URL", "ROOT_URL", "EXTERNAL_URL", "SERVER_URL"]),
+    (
+        "SMTP_URL",
+        &[
+            "SMTP_HOST",
+            "SMTP_SERVER",
+            "SMTP_DSN",
+            "SMTP_URI",
+            "MAIL_URL",
+            "MAILER_DSN",
+            "MAIL_HOST",
+            "EMAIL_URL",
+            "EMAIL_HOST",
+        ],
+    ),
+    ("MAIL_FROM", &["SMTP_FROM", "EMAIL_FROM", "FROM_EMAIL", "MAIL_FROM_ADDRESS", "DEFAULT_FROM_EMAIL"]),
     ("LOG", &["LOG_LEVEL", "LOGLEVEL", "RUST_LOG"]),
     (
         "ALLOWED_ORIGINS",

@@ -14,11 +14,7 @@ pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
 /// Needed to serve requests. None of them creates or alters a table.
-<<<<<<< HEAD
-const TO_SERVE: [(&str, &[&str]); 17] = [
-=======
-const TO_SERVE: [(&str, &[&str]); 15] = [
->>>>>>> main
+const TO_SERVE: [(&str, &[&str]); 18] = [
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
     ("users", &["select", "insert", "update"]),

@@ -4,6 +4,7 @@ mod base_path_and_cookie_names;
 mod comparison;
 mod docs;
 mod health;
+mod local_mails;
 mod metrics;
 pub mod openapi;
 mod page;
@@ -24,6 +25,8 @@ pub fn routes(config: &mut ServiceConfig) {
     config.service(health::live).service(health::ready).service(openapi::openapi_json);
     // `map` keeps these routes out of the API's OpenAPI document; the comparison has its own.
     config.map(|config| config.service(comparison::compare_json).service(openapi::comparison_openapi_json));
+    // Before the playground's files, whose path matches it as well.
+    config.service(local_mails::local_mails);
     config.map(|config| config.service(playground::playground).service(playground::playground_file));
     config.map(|config| config.service(comparison::compare).service(comparison::compare_file));
     config

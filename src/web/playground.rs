@@ -1,18 +1,29 @@
 //! `/`, the playground: an interactive page with both modes side by side, and the requests and cookies of each.
 
 use actix_web::web::{Data, Path};
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpRequest, HttpResponse, get};
 
 use crate::error::{Code, Problem};
+use crate::mail::Mails;
 
 use super::BasePathAndCookieNames;
+use super::local_mails;
 use super::page::{self, CSS, DEFAULT_CSP, JAVASCRIPT, SVG};
+
+/// Only where `GET /playground/mails` answers.
+const MAILS_PANEL: &str = include_str!("playground/mails-panel.html");
 
 /// The page.
 #[get("/")]
-pub(super) async fn playground(base_path_and_cookie_names: Data<BasePathAndCookieNames>) -> HttpResponse {
+pub(super) async fn playground(
+    request: HttpRequest,
+    base_path_and_cookie_names: Data<BasePathAndCookieNames>,
+    mails: Data<Mails>,
+) -> HttpResponse {
+    let mails_panel = local_mails::folder_for(&request, &mails).map_or("", |_| MAILS_PANEL);
     let html = include_str!("playground/index.html")
-        .replace("<!-- cookie names -->", &cookie_names(&base_path_and_cookie_names));
+        .replace("<!-- cookie names -->", &cookie_names(&base_path_and_cookie_names))
+        .replace("<!-- mails panel -->", mails_panel);
     page::page("/", &html, &base_path_and_cookie_names)
 }
 
@@ -51,6 +62,7 @@ fn text(name: &str) -> Option<(&'static str, &'static str)> {
         "http-client.js" => (JAVASCRIPT, include_str!("playground/http-client.js")),
         "jwt.js" => (JAVASCRIPT, include_str!("playground/jwt.js")),
         "login-records.js" => (JAVASCRIPT, include_str!("playground/login-records.js")),
+        "mails-panel.js" => (JAVASCRIPT, include_str!("playground/mails-panel.js")),
         "precedence-panel.js" => (JAVASCRIPT, include_str!("playground/precedence-panel.js")),
         "request-log.js" => (JAVASCRIPT, include_str!("playground/request-log.js")),
         "status-bar.js" => (JAVASCRIPT, include_str!("playground/status-bar.js")),

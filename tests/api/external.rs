@@ -11,6 +11,7 @@ mod comparison;
 mod echo;
 mod generators;
 mod haproxy;
+mod mail;
 mod nginx;
 mod pgbouncer;
 mod poolers;

@@ -12,12 +12,8 @@ const LAYERS: [&[&str]; 13] = [
     &["factors"],
     &["auth"],
     &["http"],
-<<<<<<< HEAD
-    &["users", "logins", "clients"],
-    &["challenges", "mail"],
-=======
     &["users", "logins", "clients", "custom_tokens"],
->>>>>>> main
+    &["challenges", "mail"],
     &["audit", "upkeep"],
     &[
         "tokens",
@@ -161,11 +157,8 @@ fn each_module_uses_only_those_below_it() {
 #[test]
 fn users_logins_clients_the_trail_and_problems_know_nothing_of_http() {
     for (module, source) in files().into_iter().filter(|(module, _)| {
-<<<<<<< HEAD
-        ["users", "logins", "clients", "mail", "audit", "error"].contains(&module.as_str())
-=======
-        ["users", "logins", "clients", "custom_tokens", "audit", "error"].contains(&module.as_str())
->>>>>>> main
+        ["users", "logins", "clients", "custom_tokens", "challenges", "mail", "audit", "error"]
+            .contains(&module.as_str())
     }) {
         assert!(!source.contains("actix"), "{module} names actix");
     }
@@ -174,11 +167,7 @@ fn users_logins_clients_the_trail_and_problems_know_nothing_of_http() {
 /// A change and its event are made in one place. What asks for changes can't forget to tell of them, nor word it anew.
 #[test]
 fn only_what_makes_changes_or_refuses_somebody_tells_the_audit_trail() {
-<<<<<<< HEAD
-    let tellers = ["audit", "users", "logins", "clients", "factors", "sign_in", "mail"];
-=======
-    let tellers = ["audit", "users", "logins", "clients", "custom_tokens", "factors", "sign_in"];
->>>>>>> main
+    let tellers = ["audit", "users", "logins", "clients", "custom_tokens", "factors", "sign_in", "mail"];
     let tells = |source: &str| source.contains("trail.record(") || names_new_event(source);
     let files = sources_by_path().into_iter().filter(|(_, source)| tells(source));
     let others: Vec<_> = files

@@ -1,6 +1,7 @@
 //! Mails: queued in Postgres, sent by any node.
 
 mod commands;
+mod folder;
 mod nodes;
 mod quota;
 mod sending;

@@ -11,6 +11,7 @@ import { Credential } from "./credential.js";
 import { credentialsPanel } from "./credentials-panel.js";
 import { byId } from "./dom.js";
 import { loadLoginRecords } from "./login-records.js";
+import { mailsPanel } from "./mails-panel.js";
 import { precedencePanel } from "./precedence-panel.js";
 import { outcomeRegion, reserveScrollPadding, statusList } from "./status-bar.js";
 import { userPanel } from "./user-panel.js";
@@ -20,7 +21,7 @@ const showOutcome = outcomeRegion(byId("outcome"));
 const updateStatusList = statusList(byId("status-list"), credentials);
 
 const playground = { credentials, showOutcome, runAction, resetPanels };
-const panels = [userPanel, credentialsPanel, accountPanel, precedencePanel].map((panel) => panel(playground));
+const panels = [userPanel, credentialsPanel, accountPanel, precedencePanel, mailsPanel].map((panel) => panel(playground));
 
 function updatePage() {
   updateStatusList();

@@ -83,14 +83,11 @@ impl Statements {
             "with due as",
             "with old as",
             "delete from dualauth.audit_events",
-<<<<<<< HEAD
             "delete from dualauth.challenges",
             "delete from dualauth.mail_quotas",
             "from dualauth.mails",
             "update dualauth.mails",
-=======
             "delete from dualauth.custom_tokens where id in",
->>>>>>> main
         ];
         let upkeep = |sql: &&str| upkeep.iter().any(|it| sql.contains(it));
         self.0.iter().map(String::as_str).filter(|sql| !upkeep(sql)).collect()
