@@ -116,8 +116,9 @@ impl LoginRequest {
     /// # Errors
     /// `validation_failed`: members of both kinds, or a missing one.
     pub fn credentials(&mut self) -> Result<LoginCredentials, Problem> {
-        let own = (("username", self.username.take()), ("password", self.password.take()));
-        Ok(match one_kind(own, self.challenge.take(), self.code.take())? {
+        let (username, password) = (self.username.take(), self.password.take());
+        let (challenge, code) = (self.challenge.take(), self.code.take());
+        Ok(match one_kind(("username", username), ("password", password), challenge, code)? {
             OneKind::Own(username, password) => LoginCredentials::Password { username, password },
             OneKind::Challenge(halves) => LoginCredentials::Code(halves),
         })
@@ -130,8 +131,9 @@ impl RegisterRequest {
     /// # Errors
     /// `validation_failed`: members of both kinds, or a missing one.
     pub fn data(&mut self) -> Result<RegistrationData, Problem> {
-        let own = (("email", self.email.take()), ("password", self.password.take()));
-        Ok(match one_kind(own, self.challenge.take(), self.code.take())? {
+        let (email, password) = (self.email.take(), self.password.take());
+        let (challenge, code) = (self.challenge.take(), self.code.take());
+        Ok(match one_kind(("email", email), ("password", password), challenge, code)? {
             OneKind::Own(email, password) => RegistrationData::New { email, password },
             OneKind::Challenge(halves) => RegistrationData::Code(halves),
         })
@@ -144,13 +146,13 @@ enum OneKind<A, B> {
     Challenge(ChallengeHalves),
 }
 
-/// Checks that either both of `own` are there, or both halves of a challenge, and nothing of the other kind.
+/// Checks that either both of the own members are there, or both halves of a challenge, and nothing of the other kind.
 fn one_kind<A, B>(
-    own: ((&str, Option<A>), (&str, Option<B>)),
+    (one_name, one): (&str, Option<A>),
+    (other_name, other): (&str, Option<B>),
     challenge: Option<SecretString>,
     code: Option<SecretString>,
 ) -> Result<OneKind<A, B>, Problem> {
-    let ((one_name, one), (other_name, other)) = own;
     let is_own = challenge.is_none() && code.is_none();
     let own = [(one_name, one.is_some()), (other_name, other.is_some())];
     let halves = [("challenge", challenge.is_some()), ("code", code.is_some())];

@@ -26,7 +26,7 @@ pub enum CodeError {
 impl CodeError {
     /// `true` if the attempt counts as a failure in the rate limits.
     pub fn is_failure(&self) -> bool {
-        matches!(self, Self::WrongCode(_) | Self::Expired)
+        !matches!(self, Self::Database(_))
     }
 }
 

@@ -19,14 +19,14 @@ use crate::crypto::{AppSecret, MacKey};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
 use crate::logins::Logins;
-use crate::mail::{Language, Mail, Mails, Message, Recipient, SignInMethod};
+use crate::mail::{Language, Mail, Mails, Message, Recipient, SealedMail, SignInMethod};
 use crate::metrics::Metrics;
 use crate::network_rate_limits::{LimitedAttempt, Limiter};
 use crate::users::{UnknownNameBucket, User, UserIdAndName, account_locked};
 
 pub use self::address::ChangeAddressError;
 pub use self::error::CodeError;
-use self::store::AddressOwner;
+use self::store::{AddressOwner, LiveChallenge};
 
 use super::Proof;
 
@@ -175,15 +175,34 @@ impl EmailCodeFactor {
         client: &Client,
     ) -> Result<CodeAttempt<'_>, CodeError> {
         let limited = self.limit.begin(client.network()).await?;
+        match self.find(purpose, challenge, code, client).await {
+            Ok((halves, found)) => {
+                let LiveChallenge { user, is_locked_account, .. } = found;
+                Ok(CodeAttempt { halves, user, is_locked_account, limited })
+            }
+            Err(error) => Err(settle(limited, error)),
+        }
+    }
+
+    async fn find(
+        &self,
+        purpose: Purpose,
+        challenge: &str,
+        code: &str,
+        client: &Client,
+    ) -> Result<(HashedHalves, LiveChallenge), CodeError> {
+        if purpose == Purpose::Login && !self.signs_in {
+            return Err(CodeError::Expired);
+        }
         let token = ChallengeToken::parse(challenge).ok_or(CodeError::Expired)?;
         let halves = self.challenges.hash(&token, &ChallengeCode::typed(code));
         let (address, now) = (client.address.to_string(), self.clock.now());
         let found = store::find_challenge(&self.pool, &halves.token_hash, purpose, &address, now).await?;
         let found = found.ok_or(CodeError::Expired)?;
-        if let Some(until) = found.locked_until {
-            return Err(account_locked(until, now).into());
+        match found.locked_until {
+            Some(until) => Err(account_locked(until, now).into()),
+            None => Ok((halves, found)),
         }
-        Ok(CodeAttempt { halves, user: found.user, is_locked_account: found.is_locked_account, limited })
     }
 
     async fn redeem_for_login<'a>(
@@ -194,13 +213,13 @@ impl EmailCodeFactor {
     ) -> Result<VerifiedReader<'a>, CodeError> {
         let CodeAttempt { halves, user, limited, .. } = attempt;
         let (address, now) = (client.address.to_string(), self.clock.now());
-        let recipient = user.as_ref().map(|(_, recipient)| recipient);
-        let notice = recipient.and_then(|to| self.mails.seal_notice(to, Message::AddressProved));
+        let notice = self.seal_notice(user.as_ref(), Message::AddressProved);
         let redeemed = store::redeem_for_login(&self.pool, &halves, &address, notice.as_ref(), now).await;
-        let (proved, recipient) = match (redeemed?, user) {
-            (Some((true, Some(proved))), Some((_, recipient))) => (proved, recipient),
-            (Some((false, _)), user) => return Err(CodeError::WrongCode(user.map(|(user, _)| user))),
-            _ => return Err(CodeError::Expired),
+        let (proved, recipient) = match (redeemed, user) {
+            (Ok(Some((true, Some(proved)))), Some((_, recipient))) => (proved, recipient),
+            (Ok(Some((false, _))), user) => return Err(CodeError::WrongCode(user.map(|(user, _)| user))),
+            (Ok(_), _) => return Err(CodeError::Expired),
+            (Err(error), _) => return Err(settle(limited, error.into())),
         };
         if proved.is_first_proof {
             let entry = NewEvent::new(Kind::AddressProved, actor);
@@ -210,6 +229,16 @@ impl EmailCodeFactor {
         }
         let proof = Proof::EmailCode { version: proved.version };
         Ok(VerifiedReader { user: proved.user, recipient, proof, attempt: limited })
+    }
+
+    /// A notice to the user of a challenge. One to nobody takes as long to seal, and is never queued.
+    pub fn seal_notice(
+        &self,
+        user: Option<&(UserIdAndName, Recipient)>,
+        message: Message,
+    ) -> Option<SealedMail> {
+        let nobody = Recipient { address: String::new(), is_verified: false, language: Language::default() };
+        self.mails.seal_notice(user.map_or(&nobody, |(_, recipient)| recipient), message)
     }
 
     /// Counts the outcome of a try, and records a wrong code in the audit trail. No error: it was redeemed.
@@ -230,4 +259,12 @@ impl EmailCodeFactor {
         };
         self.metrics.challenge(purpose.as_str(), word);
     }
+}
+
+/// Ends an attempt, which counts as a failure unless the service failed.
+pub fn settle(limited: LimitedAttempt<'_>, error: CodeError) -> CodeError {
+    if !error.is_failure() {
+        limited.forget();
+    }
+    error
 }

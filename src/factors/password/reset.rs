@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::challenges::Purpose;
 use crate::error::Problem;
-use crate::factors::email_code::{CodeAttempt, CodeError, EmailCodeFactor};
+use crate::factors::email_code::{CodeAttempt, CodeError, EmailCodeFactor, settle};
 use crate::http::client::Client;
 use crate::mail::Message;
 use crate::users::{PasswordError, UserIdAndName};
@@ -83,11 +83,12 @@ impl PasswordFactor {
                 return Err(error.into());
             }
         };
-        Ok(self.redeem(attempt, &hash, client, actor).await?)
+        Ok(self.redeem(codes, attempt, &hash, client, actor).await?)
     }
 
     async fn redeem(
         &self,
+        codes: &EmailCodeFactor,
         attempt: CodeAttempt<'_>,
         hash: &str,
         client: &Client,
@@ -96,21 +97,22 @@ impl PasswordFactor {
         let CodeAttempt { halves, user, is_locked_account, limited } = attempt;
         // It tells of the reset as well.
         let message = if is_locked_account { Message::AccountUnlocked } else { Message::PasswordReset };
-        let notice = user.as_ref().and_then(|(_, to)| self.mails.seal_notice(to, message));
+        let notice = codes.seal_notice(user.as_ref(), message);
         let reset = store::Reset {
             halves: &halves,
             address: &client.address.to_string(),
             hash,
             notice: notice.as_ref(),
         };
-        match (store::reset_password(&self.pool, reset, self.clock.now()).await?, user) {
-            (Some((true, true)), Some((UserIdAndName { id, username }, _))) => {
+        match (store::reset_password(&self.pool, reset, self.clock.now()).await, user) {
+            (Ok(Some((true, true))), Some((UserIdAndName { id, username }, _))) => {
                 limited.forget();
                 self.trail.record(NewEvent::new(Kind::PasswordReset, actor).of_user(id, username));
                 Ok(())
             }
-            (Some((false, _)), user) => Err(CodeError::WrongCode(user.map(|(user, _)| user))),
-            _ => Err(CodeError::Expired),
+            (Ok(Some((false, _))), user) => Err(CodeError::WrongCode(user.map(|(user, _)| user))),
+            (Ok(_), _) => Err(CodeError::Expired),
+            (Err(error), _) => Err(settle(limited, error.into())),
         }
     }
 }

@@ -97,7 +97,7 @@ async fn no_token_and_no_code_is_logged_traced_audited_or_stored_in_the_clear() 
     let body = with(keep(&forgotten), "new_password", NEW_PASSWORD);
     let reset = |body: &Value| Request::post("/account/password/reset").json(body);
     server.send(reset(&with(body.clone(), "new_password", &*forgotten.code))).await.expect(422);
-    server.send(reset(&with(body.clone(), &*forgotten.challenge, &*forgotten.code))).await.expect(422);
+    server.send(reset(&with(body.clone(), &forgotten.challenge, &*forgotten.code))).await.expect(422);
     server.send(reset(&body)).await.expect(204);
     let mut client = Client::at_address(server.address(), Pair::JWT_BEARER);
     client.login(&with(credentials("ada"), "password", NEW_PASSWORD)).await.expect(200);

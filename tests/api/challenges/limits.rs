@@ -16,7 +16,7 @@ async fn a_network_asks_for_twenty_mails_an_hour_whoever_they_are_for() {
     let settings = [("SMTP_URL", &*mails.url()), ("MAIL_LIMIT", ""), ("EMAIL_SIGN_IN", "on"), A_PROXY];
     let server = TestServer::with(&settings).await;
     let ask = async |network: u8, number: u8| {
-        let purpose = if number % 2 == 0 { "login" } else { "reset_password" };
+        let purpose = if number.is_multiple_of(2) { "login" } else { "reset_password" };
         let ask = Request::post("/challenges").header("X-Forwarded-For", format!("192.0.2.{network}"));
         server.send(ask.json(&asking(purpose, &format!("number-{number}@example.org")))).await
     };
