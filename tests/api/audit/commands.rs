@@ -81,7 +81,7 @@ async fn each_command_is_told() {
         ("users_imported", json!({ "users": 1 })),
         ("client_created", json!({ "name": "gateway" })),
         ("client_deleted", Value::Null),
-        ("key_rotated", events[12]["detail"].clone()),
+        ("key_rotated", events[13]["detail"].clone()),
         ("key_retired", json!({ "kid": superseded })),
         ("keys_reset", Value::Null),
     ];
@@ -92,8 +92,8 @@ async fn each_command_is_told() {
         assert_eq!(event["username"], if is_of_user { json!("ada") } else { Value::Null });
         assert_eq!(event["user_id"].is_string(), is_of_user);
     }
-    assert_eq!((&events[10]["client_id"], &events[11]["client_id"]), (&json!(client), &json!(client)));
-    assert_eq!(events[12]["detail"]["superseded"], superseded);
+    assert_eq!((&events[11]["client_id"], &events[12]["client_id"]), (&json!(client), &json!(client)));
+    assert_eq!(events[13]["detail"]["superseded"], superseded);
     assert!(!json!(events).to_string().contains(secret));
 
     let told: BTreeSet<_> = expected.iter().map(|(name, _)| *name).collect();
