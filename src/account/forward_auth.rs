@@ -9,7 +9,7 @@ use crate::auth::{ForwardAuthIdentity, Identity};
 use crate::clock::write_rfc3339;
 use crate::error::{Code, FieldError, Problem};
 use crate::http::form::decode_form;
-use crate::http::forward_auth_route::VERIFY;
+use crate::http::forward_auth_endpoint_path::VERIFY;
 use crate::logins::{Acr, Authentication};
 use crate::sign_in::{AuthenticationRequirement, SignIn};
 use crate::users::check_role;

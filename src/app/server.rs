@@ -32,7 +32,7 @@ use crate::http::base_path::BasePath;
 use crate::http::client::TrustedProxies;
 use crate::http::cors::Cors;
 use crate::http::errors_as_problem_documents::with_problem_documents;
-use crate::http::forward_auth_route::is_forward_auth;
+use crate::http::forward_auth_endpoint_path::is_forward_auth;
 use crate::http::head_size_and_head_as_get;
 use crate::http::listener::{self, Address, Listener, Stream};
 use crate::http::parser_adapter::ParserAdapter;

@@ -6,7 +6,7 @@ use actix_web::web;
 
 use crate::error::{Code, Problem};
 use crate::http::cors::only_origin;
-use crate::http::forward_auth_route::is_forward_auth;
+use crate::http::forward_auth_endpoint_path::is_forward_auth;
 use crate::logins::Transport;
 
 /// The origins whose pages may call the service (RFC 6454).

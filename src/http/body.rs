@@ -4,7 +4,7 @@ mod json;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod recorded_responses;
+mod recorded_response_tests;
 #[cfg(test)]
 mod tests;
 

@@ -12,7 +12,7 @@ use actix_web::http::header::{
 
 use crate::error::{Code, Problem};
 
-use super::forward_auth_route::is_forward_auth;
+use super::forward_auth_endpoint_path::is_forward_auth;
 use super::parser_refusal::RequestPrefix;
 
 /// The methods of all routes. A path that lacks the method responds with 405, which the page can read.

@@ -15,7 +15,7 @@ use utoipa::openapi::path::PathItem;
 use crate::error::{Code, Problem};
 use crate::metrics::{self, Metrics};
 
-use super::forward_auth_route::{VERIFY, is_forward_auth};
+use super::forward_auth_endpoint_path::{VERIFY, is_forward_auth};
 
 /// The routes by path. Their methods come from the OpenAPI documents, so that there is only one list of routes.
 #[derive(Debug)]

@@ -13,10 +13,10 @@ mod documentation;
 mod introspection;
 mod issue;
 mod keys;
-mod oauth_revocation;
 mod refresh;
 mod refresh_and_jwks_handlers;
 mod refresh_token;
+mod revocation_by_oauth_client;
 mod verified;
 
 use std::sync::Arc;

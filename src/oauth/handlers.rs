@@ -10,7 +10,7 @@ use crate::auth::{AcceptedAuthModes, ActiveIntrospectionResponse, AuthError, Mod
 use crate::error::Problem;
 use crate::http::client::Client;
 
-use super::client::{AuthenticatedTokenRequest, TokenRequest};
+use super::introspection_or_revocation_request::{AuthenticatedTokenRequest, TokenRequest};
 use super::metadata::Metadata;
 
 /// The introspection response.

@@ -1,10 +1,11 @@
 //! Endpoints for other services: token introspection (RFC 7662), token revocation (RFC 7009), server metadata (RFC 8414),
 //! and custom tokens, which the services define themselves. No OAuth grant is supported: access tokens are not issued here.
 
-mod client;
+mod client_authentication;
 mod custom_tokens;
 mod error;
 mod handlers;
+mod introspection_or_revocation_request;
 mod metadata;
 
 use utoipa_actix_web::service_config::ServiceConfig;

@@ -13,8 +13,8 @@ mod documentation;
 mod id;
 mod introspection;
 mod issue;
-mod oauth_revocation;
 mod refresh_and_data_handlers;
+mod revocation_by_oauth_client;
 mod variables;
 
 use std::future::ready;

@@ -15,7 +15,7 @@ use crate::http::client::Client;
 use crate::metrics::Metrics;
 
 use self::bodies::{CreateTokenRequest, CreatedTokenBody, RedeemedTokenBody};
-use super::client::AuthenticatedClientRequest;
+use super::client_authentication::AuthenticatedClientRequest;
 use super::error::with_oauth_error;
 
 pub use self::bodies::RedeemTokenRequest;
