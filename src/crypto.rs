@@ -94,6 +94,13 @@ impl MacKey {
         mac
     }
 
+    /// The MACs of the message under the current and, if there is one, the previous secret, where another program compares
+    /// them.
+    pub fn sign_with_each(&self, message: &[u8]) -> Vec<Vec<u8>> {
+        let keys = std::iter::once(&self.key).chain(&self.previous);
+        keys.map(|key| hmac::sign(key, message).as_ref().to_vec()).collect()
+    }
+
     /// Whether `mac` is the MAC of the message under the current or the previous secret. Compares in constant time.
     pub fn verifies(&self, message: &[u8], mac: &[u8]) -> bool {
         let mut keys = std::iter::once(&self.key).chain(&self.previous);
@@ -261,6 +268,8 @@ mod tests {
         let mac = |secret: &AppSecret| MacKey::derive(secret, "purpose");
         for (secret, is_good) in [(&old, true), (&new, true), (&other, false)] {
             assert_eq!(mac(&changing).verifies(b"message", &mac(secret).sign(b"message")), is_good);
+            let signed = mac(&changing).sign_with_each(b"message");
+            assert_eq!(signed.contains(&mac(secret).sign(b"message").to_vec()), is_good);
             assert_eq!(
                 mac(&changing).verifies_short(b"message", &mac(secret).sign_short(b"message")),
                 is_good

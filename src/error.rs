@@ -56,6 +56,9 @@ codes! {
     RefreshTokenReused: "refresh_token_reused", 401, "Refresh token reused", BEARER_INVALID_TOKEN;
     SessionExpired: "session_expired", 401, "Session ended", BEARER_INVALID_TOKEN;
     InsufficientUserAuthentication: "insufficient_user_authentication", 401, "Sign-in too old or too weak", BEARER_INSUFFICIENT;
+    InvalidCode: "invalid_code", 401, "Wrong code", BEARER;
+    ChallengeExpired: "challenge_expired", 401, "Challenge over", BEARER;
+    RegistrationClosed: "registration_closed", 403, "Registration closed";
     CsrfFailed: "csrf_failed", 403, "CSRF token missing or wrong";
     CrossOrigin: "cross_origin", 403, "Cross-origin request refused";
     Forbidden: "forbidden", 403, "Forbidden";

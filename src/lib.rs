@@ -29,6 +29,7 @@ pub mod custom_tokens;
 pub mod logins;
 pub mod users;
 
+pub mod challenges;
 pub mod mail;
 
 pub mod audit;

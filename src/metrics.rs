@@ -34,6 +34,7 @@ pub struct Metrics {
     durations: HistogramVec,
     problems: IntCounterVec,
     sign_ins: IntCounterVec,
+    challenges: IntCounterVec,
     custom_tokens: IntCounterVec,
     upkeep_restarts: IntCounterVec,
     revocations: IntCounter,
@@ -76,6 +77,11 @@ impl Metrics {
                 "sign_ins_total",
                 "Attempts to sign in, by mode, transport and outcome: `started`, or the code of the problem.",
                 &["mode", "transport", "outcome"],
+            )?,
+            challenges: counters(
+                "challenges_total",
+                "Challenges, by purpose, method and outcome: `created`, `redeemed`, or the code of the problem.",
+                &["for", "method", "outcome"],
             )?,
             custom_tokens: counters(
                 "custom_tokens_total",
@@ -129,6 +135,12 @@ impl Metrics {
     /// Counts an attempt to sign in; `outcome` is `started`, or the code of the problem.
     pub fn sign_in(&self, mode: &str, transport: &str, outcome: &str) {
         self.sign_ins.with_label_values(&[mode, transport, outcome]).inc();
+    }
+
+    /// Counts a challenge by mail that was created (`created`), redeemed (`redeemed`), or tried in vain: the code of the
+    /// problem.
+    pub fn challenge(&self, purpose: &str, outcome: &str) {
+        self.challenges.with_label_values(&[purpose, "email", outcome]).inc();
     }
 
     /// Counts an attempt to send a mail.

@@ -1,6 +1,8 @@
-//! Account routes: profile, list of logins, password, forward authentication. They take the credential of either mode.
+//! UserWithDisabledAt routes: profile, list of logins, password, email, challenges, forward authentication. They take the credential of either mode.
 
 mod bodies;
+mod challenge_bodies;
+mod challenges;
 mod forward_auth;
 mod handlers;
 mod paging;
@@ -18,5 +20,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .map(forward_auth::any_method_routes)
         .service(handlers::list_logins)
         .service(handlers::end_login)
+        .service(challenges::create_challenge)
+        .service(challenges::reset_password)
+        .service(challenges::prove_email)
         .service(handlers::change_password);
 }

@@ -38,6 +38,8 @@ pub(super) fn spawn_tasks(
     upkeep.supervise("logins.sweep", move || logins.clone().run_sweep());
     let commits = state.commits.clone();
     upkeep.supervise("commit_probe", move || commits.clone().run());
+    let (challenges, sweep_pool) = (Arc::clone(&state.challenges), pool.clone());
+    upkeep.supervise("challenges.sweep", move || Arc::clone(&challenges).run_sweep(sweep_pool.clone()));
     let tokens_pool = pool.clone();
     let accounts = state.accounts.clone();
     upkeep.supervise("accounts.sweep", move || accounts.clone().run_sweep(pool.clone()));

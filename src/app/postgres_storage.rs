@@ -1,4 +1,6 @@
-//! Storage: the database's connection pools, the private Postgres if there is one, and the repositories on top.
+//! PostgresStorage: the database's connection pools, the private Postgres if there is one, and the repositories on top.
+
+use std::sync::Arc;
 
 use secrecy::SecretString;
 
@@ -11,6 +13,7 @@ use crate::custom_tokens::CustomTokens;
 use crate::database::{self, DirectUrl, OpenError, RequestAndBackgroundPools, UsualAndDirectRoutes};
 use crate::jwt::{Keys, KeysError};
 use crate::logins::Logins;
+use crate::mail::Mails;
 use crate::users::{Accounts, PasswordError, PasswordHasher, ThreadPriority};
 use dualauth_postgres::PrivatePostgres;
 
@@ -51,7 +54,7 @@ impl PostgresStorage {
         Self { pools, trail, private }
     }
 
-    /// Pools that never connect, for building the route table and the OpenAPI document without a database.
+    /// RequestAndBackgroundPools that never connect, for building the route table and the OpenAPI document without a database.
     ///
     /// # Errors
     /// Never in practice: the URL is a constant that parses.
@@ -69,11 +72,12 @@ impl PostgresStorage {
         &self,
         config: &Config,
         clock: &Clock,
+        mails: Arc<Mails>,
         niceness: ThreadPriority,
     ) -> Result<Accounts, PasswordError> {
         let hasher = PasswordHasher::new(&config.passwords, niceness)?;
         let (pool, clock, trail) = (self.pools.requests.clone(), clock.clone(), self.trail.clone());
-        Ok(Accounts::new(pool, hasher, config.passwords.min_length, clock, trail))
+        Ok(Accounts::new(pool, hasher, config.passwords.min_length, clock, mails, trail))
     }
 
     /// The signing keys, encrypted in the database under `secret`.
@@ -108,6 +112,18 @@ impl PostgresStorage {
         match &config.app_secret {
             Some(secret) => Ok(secret.clone()),
             None => database::made_app_secret(&self.pools.requests).await?.ok_or(StartError::NoSecret),
+        }
+    }
+
+    /// The mails, for commands: notices that the running nodes send. Off as long as there is no APP_SECRET.
+    ///
+    /// # Errors
+    /// If a query fails.
+    pub async fn mails(&self, config: &Config, clock: &Clock) -> Result<Mails, StartError> {
+        match self.app_secret(config).await {
+            Ok(secret) => Ok(Mails::new(super::mail_delivery(config)?, &secret, clock.clone())),
+            Err(StartError::NoSecret) => Ok(Mails::new(None, &AppSecret::generate(), clock.clone())),
+            Err(error) => Err(error),
         }
     }
 

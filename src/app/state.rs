@@ -9,12 +9,14 @@ use utoipa_actix_web::AppExt;
 
 use crate::audit::Trail;
 use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins};
+use crate::challenges::Challenges;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::{Config, JwtRevocation};
 use crate::crypto::AppSecret;
 use crate::custom_tokens::CustomTokens;
 use crate::database::{CommitHealthCheck, ConnectionPool};
+use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::password::PasswordFactor;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
@@ -46,6 +48,7 @@ pub(super) struct State {
     pub(super) keys: Keys,
     pub(super) trail: Trail,
     pub(super) mails: Arc<Mails>,
+    pub(super) challenges: Arc<Challenges>,
     pub(super) mail_sender: MailSender,
     pub(super) modes: AcceptedAuthModes,
     pub(super) origins: Data<Origins>,
@@ -84,12 +87,19 @@ impl State {
         let mails = Arc::new(Mails::new(Delivery::new(config, &public_url.url)?, secret, clock.clone()));
         let mut state = Self {
             commits: CommitHealthCheck::new(pools.clone()),
-            accounts: storage.accounts(config, clock, ThreadPriority::Low)?,
+            accounts: storage.accounts(config, clock, Arc::clone(&mails), ThreadPriority::Low)?,
             clients: Arc::new(storage.clients(logins.clone(), clock)),
             custom_tokens: storage.custom_tokens(clock),
             logins,
             keys,
             trail: storage.trail.clone(),
+            challenges: Arc::new(Challenges::new(
+                pools.requests.clone(),
+                secret,
+                config.challenges.ttl,
+                clock.clone(),
+                Arc::clone(&mails),
+            )),
             mail_sender: MailSender::new(
                 Arc::clone(&mails),
                 pools.upkeep.clone(),
@@ -97,11 +107,11 @@ impl State {
                 storage.trail.clone(),
                 metrics.clone(),
             ),
-            mails,
             modes,
             origins: Data::new(origins(config, public_url)),
             proxies: Data::new(TrustedProxies(config.trusted_proxies.clone())),
             base_path_and_cookie_names,
+            mails,
             metrics,
             app_data: AppData::default(),
         };
@@ -145,7 +155,7 @@ impl State {
         secret: &AppSecret,
         clock: &Clock,
     ) -> SignIn {
-        let Self { accounts, logins, trail, metrics, .. } = self.clone();
+        let Self { accounts, logins, mails, challenges, trail, metrics, .. } = self.clone();
         let password = PasswordFactor::new(
             pool.clone(),
             accounts.hasher().clone(),
@@ -154,10 +164,37 @@ impl State {
             limits.login.clone(),
             secret,
             logins.clone(),
+            Arc::clone(&mails),
             trail.clone(),
         );
+        let email_code = EmailCodeFactor::new(
+            pool.clone(),
+            Arc::clone(&challenges),
+            Arc::clone(&mails),
+            config.challenges.email_sign_in,
+            limits.login.clone(),
+            secret,
+            clock.clone(),
+            logins.clone(),
+            trail.clone(),
+            metrics.clone(),
+        );
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
-        SignIn { password, accounts, logins, limits, step_up_max_age, clock, trail, metrics }
+        let registration = config.challenges.registration;
+        SignIn {
+            password,
+            email_code,
+            challenges,
+            mails,
+            registration,
+            accounts,
+            logins,
+            limits,
+            step_up_max_age,
+            clock,
+            trail,
+            metrics,
+        }
     }
 
     /// Registers the data that handlers extract.

@@ -34,6 +34,11 @@ kinds! {
     RefreshTokenReused: "refresh_token_reused", "A replaced refresh token was used again: its login was ended.";
     PasswordChanged: "password_changed", "A user changed their password, which ends all other logins.";
     PasswordChangeFailed: "password_change_failed", "A signed-in user gave a wrong current password.";
+    PasswordReset: "password_reset", "A user set a new password with a code by mail, which ends all logins.";
+    EmailVerified: "email_verified", "A signed-in user proved their email.";
+    EmailChanged: "email_changed", "A user changed their email to another proved one, which ends all other logins.";
+    AddressProved: "address_proved", "A user proved their email by signing in, which removed the password and ended all other logins.";
+    ChallengeFailed: "challenge_failed", "A wrong code was given.";
     SteppedUp: "stepped_up", "A signed-in user stepped up.";
     StepUpFailed: "step_up_failed", "A step-up failed.";
     PasswordUpgraded: "password_upgraded", "A password was hashed again with the current settings.";
@@ -46,6 +51,7 @@ kinds! {
     UsersImported: "users_imported", "An operator imported accounts.";
     UserDisabled: "user_disabled", "An operator disabled a user, which ends every login.";
     UserEnabled: "user_enabled", "An operator enabled a user again.";
+    UserEmailVerified: "user_email_verified", "An operator declared a user's email to be theirs.";
     UserLoggedOut: "user_logged_out", "An operator ended all logins of a user.";
     UserPasswordSet: "user_password_set", "An operator set a user's password, which ends every login.";
     UserDeleted: "user_deleted", "An operator deleted a user, which ends every login.";

@@ -9,56 +9,12 @@ use utoipa::ToSchema;
 use utoipa::openapi::Ref;
 use uuid::Uuid;
 
+use crate::challenges::Challenge;
 use crate::clock::write_rfc3339;
 use crate::logins::{Acr, Amr, Login, Transport};
 use crate::users::User;
 
 use super::Identity;
-
-/// Registers an account.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"username": "ada", "email": "ada@example.com", "password": "correct horse battery staple"}))]
-pub struct RegisterRequest {
-    /// ASCII letters, digits, `_`, `.`, `-` and `+`; unique in any letter case. If omitted, it is derived from the
-    /// email: the part before the `@`, with a number if that is taken.
-    #[serde(default)]
-    #[schema(min_length = 3, max_length = 64, pattern = "^[A-Za-z0-9_.+-]+$")]
-    pub username: Option<String>,
-    /// ASCII; unique in any letter case.
-    #[schema(
-        max_length = 254,
-        pattern = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
-    )]
-    pub email: String,
-    /// At least 15 code points, or as `PASSWORD_MIN_LENGTH` says, and at most 1,024 bytes, after NFKC normalisation.
-    /// Common passwords are rejected.
-    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
-    pub password: SecretString,
-}
-
-/// Signs in.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"username": "ada", "password": "correct horse battery staple"}))]
-pub struct LoginRequest {
-    /// A username or an email, in any letter case; white space around it is ignored.
-    pub username: String,
-    /// The password.
-    #[schema(value_type = String, format = Password)]
-    pub password: SecretString,
-    /// Whether the login has the longer lifetimes, and its cookies are kept when the browser is closed.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub remember_me: bool,
-    /// How the credential is transported. By default in cookies in session mode, as a Bearer token in JWT mode.
-    #[serde(default)]
-    pub transport: Option<Transport>,
-    /// The device's name in the list of logins.
-    #[serde(default)]
-    #[schema(max_length = 64)]
-    pub device_name: Option<String>,
-}
 
 /// An additional authentication.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -85,7 +41,7 @@ pub struct RefreshRequest {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
-    "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z",
+    "email_verified": true, "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z",
 }))]
 pub struct UserBody {
     /// Never changes.
@@ -94,6 +50,8 @@ pub struct UserBody {
     pub username: String,
     /// In the original letter case.
     pub email: String,
+    /// Whether the email was proved to be the user's.
+    pub email_verified: bool,
     /// The names of the user's roles.
     pub roles: Vec<String>,
     /// When the account was created.
@@ -107,9 +65,27 @@ impl From<User> for UserBody {
             user_id: user.id,
             username: user.username,
             email: user.email,
+            email_verified: user.email_verified,
             roles: user.roles,
             created_at: user.created_at,
         }
+    }
+}
+
+/// A registration whose address is yet to be proved.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"challenge": "dac_…", "expires_at": "2026-11-21T09:40:00.000000Z"}))]
+pub struct PendingRegistrationBody {
+    /// To be sent back with the code.
+    pub challenge: String,
+    /// When it expires.
+    #[serde(serialize_with = "rfc3339")]
+    pub expires_at: DateTime<Utc>,
+}
+
+impl From<Challenge> for PendingRegistrationBody {
+    fn from(challenge: Challenge) -> Self {
+        Self { challenge: challenge.token.reveal().to_owned(), expires_at: challenge.expires_at }
     }
 }
 

@@ -12,6 +12,7 @@ mod mode;
 mod mode_documentation;
 mod origin;
 mod refresh_rate_limit_per_network;
+mod requests;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -24,8 +25,8 @@ use crate::logins::{Authentication, Transport};
 
 pub use self::audience::Audience;
 pub use self::bodies::{
-    CsrfBody, LoginBody, LoginRequest, MODE_SCHEMA, ProfileBody, RefreshRequest, RegisterRequest,
-    StepUpRequest, TokenType, UserBody, mode_schema, rfc3339, rfc3339_or_null,
+    CsrfBody, LoginBody, MODE_SCHEMA, PendingRegistrationBody, ProfileBody, RefreshRequest, StepUpRequest,
+    TokenType, UserBody, mode_schema, rfc3339, rfc3339_or_null,
 };
 pub use self::cookies::{CookiePolicy, CookieSpec, max_age};
 pub use self::csrf::{CSRF_HEADER, Csrf};
@@ -36,6 +37,9 @@ pub use self::mode::{Mode, ModeContext, StepUpSecret, TokenRevoked};
 pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::refresh_rate_limit_per_network::limit_refresh_rate;
+pub use self::requests::{
+    ChallengeHalves, LoginCredentials, LoginRequest, RegisterRequest, RegistrationData,
+};
 
 /// The identity of an authenticated request: its user and login.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,10 +14,9 @@ use super::signals::StopSignals;
 use super::{Failure, print_line};
 use crate::app::PostgresStorage;
 use crate::audit::{Filter, Kind, RecordedEvent, Trail};
-use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::PgSnapshotPosition;
-use crate::users::ThreadPriority;
+use crate::users;
 
 /// The polling interval of `--follow`.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
@@ -60,7 +59,7 @@ pub(super) async fn manage(command: AuditCommand, config: &Config) -> Result<(),
     let storage = PostgresStorage::open(config).await?;
     let mut signals = StopSignals::new()?;
     let outcome = tokio::select! {
-        outcome = print(&storage, config, tail) => outcome,
+        outcome = print(&storage, tail) => outcome,
         () = signals.next() => Ok(()),
     };
     storage.close().await;
@@ -71,11 +70,10 @@ pub(super) async fn manage(command: AuditCommand, config: &Config) -> Result<(),
     }
 }
 
-async fn print(storage: &PostgresStorage, config: &Config, tail: TailArgs) -> Result<(), Failure> {
-    let clock = Clock::system();
+async fn print(storage: &PostgresStorage, tail: TailArgs) -> Result<(), Failure> {
     let (username, kind) = (tail.user, tail.event);
     let user = match &username {
-        Some(name) => storage.accounts(config, &clock, ThreadPriority::Normal)?.find(name).await?,
+        Some(name) => users::find_by_name(&storage.pools.requests, name).await?,
         None => None,
     };
     let filter = match user {

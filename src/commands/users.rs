@@ -1,6 +1,7 @@
 //! `user`: manages users.
 
 use std::io::{IsTerminal, Read};
+use std::sync::Arc;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
@@ -14,6 +15,7 @@ use crate::app::PostgresStorage;
 use crate::audit::Actor;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::mail::Language;
 use crate::users::{Accounts, Field, RegisterError, RegistrationInput, ThreadPriority, UserWithDisabledAt};
 
 #[derive(Subcommand)]
@@ -38,6 +40,8 @@ pub(super) enum UserCommand {
     Logout(UserNameArgs),
     /// Unlock an account that is locked after too many failed sign-ins
     Unlock(UserNameArgs),
+    /// Declare a user's email to be theirs, as if they had proved it
+    VerifyEmail(UserNameArgs),
     /// Give a user a role, or take one away
     #[command(subcommand)]
     Role(RoleCommand),
@@ -85,7 +89,8 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
         _ => SecretString::default(),
     };
     let storage = PostgresStorage::open(config).await?;
-    let accounts = storage.accounts(config, &Clock::system(), ThreadPriority::Normal)?;
+    let mails = Arc::new(storage.mails(config, &Clock::system()).await?);
+    let accounts = storage.accounts(config, &Clock::system(), mails, ThreadPriority::Normal)?;
     let outcome = match command {
         UserCommand::Create(user) => create(&accounts, user, password).await.map(Some),
         UserCommand::Import(users) => import(users, &storage).await.map(Some),
@@ -97,6 +102,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
         UserCommand::Enable(user) => set_disabled(&accounts, &user.name, false).await.map(Some),
         UserCommand::Logout(user) => log_out(&accounts, &user.name).await.map(Some),
         UserCommand::Unlock(user) => unlock(&accounts, &user.name).await.map(Some),
+        UserCommand::VerifyEmail(user) => verify_email(&accounts, &user.name).await.map(Some),
         UserCommand::Role(command) => change_role(&accounts, command).await.map(Some),
     };
     storage.trail.write_all().await;
@@ -109,7 +115,13 @@ async fn create(
     user: CreateUserArgs,
     password: SecretString,
 ) -> Result<String, Failure> {
-    let new = RegistrationInput { username: user.username, email: user.email, password, admin: user.admin };
+    let new = RegistrationInput {
+        username: user.username,
+        email: user.email,
+        password,
+        admin: user.admin,
+        language: Language::default(),
+    };
     let user = accounts.create(&new, &Actor::OPERATOR).await.map_err(|error| describe(&error))?;
     Ok(format!("user_id: {}\nusername: {}\nroles: {}", user.id, user.username, user.roles.join(", ")))
 }
@@ -120,8 +132,9 @@ async fn show(accounts: &Accounts, name: &str) -> Result<String, Failure> {
     let disabled = disabled_at.map_or_else(|| "no".to_owned(), |at| format!("since {}", time(at)));
     let [username, email] = [&user.username, &user.email].map(|text| escape_control_chars(text));
     Ok(format!(
-        "user_id: {}\nusername: {username}\nemail: {email}\nroles: {}\ncreated_at: {}\ndisabled: {disabled}\nlive logins: {logins}",
+        "user_id: {}\nusername: {username}\nemail: {email}\nemail_verified: {}\nroles: {}\ncreated_at: {}\ndisabled: {disabled}\nlive logins: {logins}",
         user.id,
+        if user.email_verified { "yes" } else { "no" },
         escape_control_chars(&user.roles.join(", ")),
         time(user.created_at),
     ))
@@ -153,6 +166,11 @@ async fn log_out(accounts: &Accounts, name: &str) -> Result<String, Failure> {
 async fn unlock(accounts: &Accounts, name: &str) -> Result<String, Failure> {
     accounts.unlock(name, &Actor::OPERATOR).await?;
     Ok(format!("{name} is unlocked."))
+}
+
+async fn verify_email(accounts: &Accounts, name: &str) -> Result<String, Failure> {
+    accounts.verify_email(name, &Actor::OPERATOR).await?;
+    Ok(format!("The email of {name} is verified."))
 }
 
 async fn change_role(accounts: &Accounts, command: RoleCommand) -> Result<String, Failure> {

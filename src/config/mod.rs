@@ -1,5 +1,6 @@
 //! The settings: the only code that reads the environment. Reports all invalid settings at once.
 
+mod challenges;
 mod dotenv;
 mod jwt;
 mod lifetimes;
@@ -27,6 +28,7 @@ use url::Url;
 use crate::crypto::AppSecret;
 use crate::database::DirectUrl;
 
+pub use self::challenges::{ChallengeConfig, RegistrationPolicy};
 pub use self::jwt::{JwtAlgorithm, JwtConfig, KeyFile};
 pub use self::lifetimes::{IdleAndAbsolute, Lifetimes};
 pub use self::listen::Listen;
@@ -79,6 +81,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// `STEP_UP_MAX_AGE`: how long a login counts as fresh after its last authentication.
     pub step_up_max_age: Duration,
+    /// Settings of challenges and registration.
+    pub challenges: ChallengeConfig,
     /// `AUDIT_RETENTION`: how long audit events are kept.
     pub audit_retention: Duration,
     /// Settings of the log.

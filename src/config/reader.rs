@@ -12,9 +12,9 @@ use url::{Host, Url};
 use super::parse;
 use super::source::SettingValues;
 use super::{
-    Config, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes, Listen, LogConfig,
-    LogFormat, MailConfig, PasswordConfig, RateLimit, RateLimits, SessionCacheAndRevocationConfig,
-    SessionLookup, StaleTokenPolicy, origin, public_url,
+    ChallengeConfig, Config, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
+    Listen, LogConfig, LogFormat, MailConfig, PasswordConfig, RateLimit, RateLimits,
+    SessionCacheAndRevocationConfig, SessionLookup, StaleTokenPolicy, origin, public_url,
 };
 use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{DirectUrl, check_url};
@@ -65,6 +65,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn config(&mut self) -> Config {
+        let mail = MailConfig::read(self);
         let config = Config {
             database_url: self.database_url("DATABASE_URL"),
             database_direct_url: self.direct_url(),
@@ -84,8 +85,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             login_memory: self.login_memory(),
             passwords: self.passwords(),
             limits: self.limits(),
-            mail: MailConfig::read(self),
             step_up_max_age: self.duration("STEP_UP_MAX_AGE", "10m"),
+            challenges: ChallengeConfig::read(self, &mail),
+            mail,
             audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
             traces: self.traces(),
@@ -148,7 +150,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         parsed
     }
 
-    fn duration(&mut self, name: &str, default: &str) -> Duration {
+    pub(super) fn duration(&mut self, name: &str, default: &str) -> Duration {
         let given = self.read(name, A_TIME, parse::duration);
         given.or_else(|| parse::duration(default)).unwrap_or_default()
     }
@@ -167,7 +169,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     /// One of several words, by default the first.
-    fn choice<T: Copy, const N: usize>(&mut self, name: &str, choices: [(&str, T); N]) -> T {
+    pub(super) fn choice<T: Copy, const N: usize>(&mut self, name: &str, choices: [(&str, T); N]) -> T {
         let expected = choices.map(|(word, _)| word).join(" or ");
         let chosen = |text: &str| choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice);
         self.read(name, &expected, chosen).unwrap_or(choices[0].1)

@@ -1,5 +1,6 @@
 //! Authentication factors: one folder for each. A factor that was verified gives a [`Proof`].
 
+pub mod email_code;
 pub mod password;
 
 use crate::logins::Amr;
@@ -13,6 +14,11 @@ pub enum Proof {
         /// proof invalid.
         version: i32,
     },
+    /// A code by mail.
+    EmailCode {
+        /// The account's credential version when the code was redeemed.
+        version: i32,
+    },
 }
 
 impl Proof {
@@ -20,13 +26,14 @@ impl Proof {
     pub fn amr(self) -> Amr {
         match self {
             Self::Password { .. } => Amr::PASSWORD,
+            Self::EmailCode { .. } => Amr::EMAIL,
         }
     }
 
     /// The account's credential version at the time of the proof.
     pub fn version(self) -> i32 {
         match self {
-            Self::Password { version } => version,
+            Self::Password { version } | Self::EmailCode { version } => version,
         }
     }
 }

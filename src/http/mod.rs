@@ -13,6 +13,7 @@ pub mod form;
 pub mod forward_auth_endpoint_path;
 pub mod head_size_and_head_as_get;
 pub mod http10_post_without_length;
+pub mod language;
 pub mod listener;
 pub mod parser_adapter;
 pub mod parser_refusal;

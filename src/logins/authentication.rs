@@ -18,6 +18,8 @@ pub struct Amr(u16);
 impl Amr {
     /// A password: `pwd`.
     pub const PASSWORD: Self = Self(1);
+    /// A code by mail: `email`.
+    pub const EMAIL: Self = Self(1 << 1);
 
     /// The methods with these names. Unknown names are ignored, since a newer version may have written them.
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
@@ -148,6 +150,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Amr>(r#"["mfa","x","otp","pwd"]"#).expect("names"), amr);
         assert_eq!(Amr::of_names(NAMES).names().collect::<Vec<_>>(), NAMES);
         assert_eq!(Amr::of_names(["pwd"]), Amr::PASSWORD);
+        assert_eq!(Amr::of_names(["email"]), Amr::EMAIL);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent};
+use crate::mail::SealedMail;
 use crate::users::User;
 
 use super::authentication::Authentication;
@@ -167,6 +168,8 @@ pub struct NewLogin {
     pub key: LoginCredentialHash,
     /// The login on this device that it replaces.
     pub replaces: Option<ReplacedLogin>,
+    /// Tells the user of a sign-in from a network that the account was not used from before. Queued only if that is so.
+    pub notice: Option<SealedMail>,
 }
 
 /// The identity that a request acts as: the parts of a login that its use does not change.

@@ -143,6 +143,7 @@ impl Logins {
             handle_hash: handle_hash.as_ref(),
             password_version: new.password_version,
             replaces: new.replaces,
+            notice: new.notice.as_ref(),
             grace_from: now - self.lifetimes.refresh_grace,
         };
         let Some(roles) = store::insert(self.requests(), start).await? else { return Ok(None) };

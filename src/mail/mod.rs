@@ -41,6 +41,20 @@ use self::seal::ContentSealer;
 pub use self::sender::MailSender;
 pub use self::transport::DeliveryError;
 
+/// How long a notice is tried.
+const NOTICE_LIFETIME: chrono::Duration = chrono::Duration::hours(24);
+
+/// The user who gets a mail.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// The address of the account.
+    pub address: String,
+    /// Whether it was proved to be the user's.
+    pub is_verified: bool,
+    /// The language of the account.
+    pub language: Language,
+}
+
 /// The mails of a node.
 #[derive(Debug)]
 pub struct Mails {
@@ -96,6 +110,13 @@ impl Mails {
             created_at: self.clock.now(),
             expires_at: mail.expires_at,
         }
+    }
+
+    /// Seals a notice, to be sent within a day. `None` when mails are off.
+    pub fn seal_notice(&self, to: &Recipient, message: Message) -> Option<SealedMail> {
+        let expires_at = self.clock.now() + NOTICE_LIFETIME;
+        let mail = Mail { to: Some(to.address.clone()), language: to.language, message, expires_at };
+        self.is_on().then(|| self.seal(&mail))
     }
 
     /// `None` when it was sealed under another secret, or by a version that knows more messages.

@@ -5,20 +5,30 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 
 use crate::auth::{
-    AcceptedAuthModes, Csrf, CsrfBody, Identity, LoginRequest, LoginSecretBytes, Mode, ProfileBody,
-    RegisterRequest, Rejection, StepUpRequest, UserBody, warn_of_lost_cookies,
+    AcceptedAuthModes, Csrf, CsrfBody, Identity, LoginRequest, LoginSecretBytes, Mode,
+    PendingRegistrationBody, ProfileBody, RegisterRequest, Rejection, StepUpRequest, UserBody,
+    warn_of_lost_cookies,
 };
 use crate::error::Problem;
 use crate::http::body::Json;
 use crate::http::client::Client;
+use crate::http::language::PreferredLanguage;
 use crate::logins::{Logins, Transport};
-use crate::sign_in::{NewLoginSpec, SignIn};
+use crate::sign_in::{NewLoginSpec, Registration, SignIn};
 
 /// Create an account, without signing in.
 ///
-/// The account is the same in every mode.
-#[utoipa::path(operation_id = "register", request_body = RegisterRequest, responses(
+/// The account is the same in every mode. With `REGISTRATION=verified` it begins once its address is proved: a code is
+/// mailed, and sent here with the `challenge` of the first answer.
+#[utoipa::path(operation_id = "register", request_body(content = RegisterRequest, examples(
+    ("new account" = (value = json!({"username": "ada", "email": "ada@example.com", "password": "correct horse battery staple"}))),
+    ("with the code" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
+)), responses(
     (status = 201, description = "The new user.", body = UserBody),
+    (status = 202, description = "A code was mailed, whether the address has an account or not.", body = PendingRegistrationBody),
+    (status = 401, description = "invalid_code"),
+    (status = 401, description = "challenge_expired"),
+    (status = 403, description = "registration_closed"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
@@ -28,13 +38,22 @@ pub(super) async fn register(
     mode: Data<dyn Mode>,
     sign_in: Data<SignIn>,
     client: Client,
+    PreferredLanguage(language): PreferredLanguage,
     Json(body): Json<RegisterRequest>,
 ) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Created().json(sign_in.register(body, &client, mode.name()).await?))
+    Ok(match sign_in.register(body, language, &client, mode.name()).await? {
+        Registration::Created(user) => HttpResponse::Created().json(user),
+        Registration::Pending(challenge) => {
+            HttpResponse::Accepted().json(PendingRegistrationBody::from(challenge))
+        }
+    })
 }
 
 /// Sign in.
-#[utoipa::path(operation_id = "login", request_body = LoginRequest, responses(
+#[utoipa::path(operation_id = "login", request_body(content = LoginRequest, examples(
+    ("password" = (value = json!({"username": "ada", "password": "correct horse battery staple"}))),
+    ("code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
+)), responses(
     (status = 200, description = "Signed in."),
     (status = 401, description = "invalid_credentials"),
     (status = 429, description = "rate_limited"),

@@ -1,31 +1,39 @@
 //! Sign-in: starts logins, and authenticates their users again (step-up).
 //!
-//! An attempt ([`attempt`]) is the request for a login. `factors` verifies the user and gives proofs. If the proofs are
+//! An attempt ([`start_login`]) is the request for a login. `factors` verifies the user and gives proofs. If the proofs are
 //! enough ([`policy`]) the login starts, in one function for every factor. The login keeps how and when the user
-//! authenticated. A route may require that to be recent ([`freshness`]); a step-up ([`step_up`]) renews it.
+//! authenticated. A route may require that to be recent ([`authentication_requirement`]); a step-up ([`step_up`]) renews it.
 
 mod authentication_requirement;
+mod challenges;
 mod create_account;
 mod policy;
+mod start_login;
 mod step_up;
-mod with_password;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::Trail;
 use crate::auth::Identity;
+use crate::challenges::Challenges;
 use crate::clock::Clock;
+use crate::config::RegistrationPolicy;
 use crate::database::DatabaseError;
+use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::password::PasswordFactor;
 use crate::http::client::Client;
 use crate::logins::Logins;
+use crate::mail::Mails;
 use crate::metrics::Metrics;
 use crate::network_rate_limits::Limits;
 use crate::users::Accounts;
 
 pub use self::authentication_requirement::AuthenticationRequirement;
+pub use self::challenges::StrangerPurpose;
+pub use self::create_account::Registration;
+pub use self::start_login::NewLoginSpec;
 pub use self::step_up::StepUpError;
-pub use self::with_password::NewLoginSpec;
 
 /// The use cases of registration, sign-in and step-up.
 pub struct SignIn {
@@ -35,6 +43,14 @@ pub struct SignIn {
     pub logins: Logins,
     /// The password factor.
     pub password: PasswordFactor,
+    /// Codes by mail.
+    pub email_code: EmailCodeFactor,
+    /// Challenges, for registrations.
+    pub challenges: Arc<Challenges>,
+    /// The mails.
+    pub mails: Arc<Mails>,
+    /// `REGISTRATION`.
+    pub registration: RegistrationPolicy,
     /// The rate limits per network.
     pub limits: Limits,
     /// `STEP_UP_MAX_AGE`.

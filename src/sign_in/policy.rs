@@ -25,7 +25,7 @@ pub(super) fn with_step_up(before: Authentication, proof: Proof, at: DateTime<Ut
     Authentication::new(amr, assurance(amr).max(before.acr), at)
 }
 
-/// The assurance level of methods: always one factor, since the password is the only method so far.
+/// The assurance level of methods: always one factor, since none of the methods so far is a second one.
 fn assurance(_: Amr) -> Acr {
     Acr::Aal1
 }

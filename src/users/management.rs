@@ -1,10 +1,11 @@
-//! Account operations for operators: list, show, delete, set a password.
+//! UserWithDisabledAt operations for operators: list, show, delete, set a password.
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::database::DatabaseError;
+use crate::mail::{Message, SealedMail};
 
 use super::validation::{Field, Invalid, check_password, check_role};
 use super::{
@@ -110,7 +111,8 @@ impl Accounts {
         check_password(password, self.min_password_length)
             .map_err(|detail| SetPasswordError::Invalid(Invalid { field: Field::Password, detail }))?;
         let hash = self.hasher.hash(password).await?;
-        let set = store::set_password(&self.pool, name, &hash, self.clock.now()).await;
+        let notice = self.notice(name, Message::PasswordChanged).await.map_err(ManageUserError::from)?;
+        let set = store::set_password(&self.pool, name, &hash, notice.as_ref(), self.clock.now()).await;
         let set = set.map_err(ManageUserError::from)?;
         let (user, ended) = set.ok_or_else(|| ManageUserError::unknown(name))?;
         self.trail.record(entry(Kind::UserPasswordSet, actor, user).with("logins", ended));
@@ -149,11 +151,30 @@ impl Accounts {
         disabled: bool,
         actor: &Actor,
     ) -> Result<(), ManageUserError> {
-        let changed = store::set_disabled(&self.pool, name, disabled, self.clock.now()).await?;
+        let notice = self.notice(name, Message::AccountDisabled).await?;
+        let now = self.clock.now();
+        let changed = store::set_disabled(&self.pool, name, disabled, notice.as_ref(), now).await?;
         let user = changed.ok_or_else(|| ManageUserError::unknown(name))?;
         let kind = if disabled { Kind::UserDisabled } else { Kind::UserEnabled };
         self.trail.record(entry(kind, actor, user));
         Ok(())
+    }
+
+    /// Declares the email of a user to be theirs, as if they had proved it.
+    ///
+    /// # Errors
+    /// See [`ManageUserError`].
+    pub async fn verify_email(&self, name: &str, actor: &Actor) -> Result<(), ManageUserError> {
+        let verified = store::verify_email(&self.pool, name, self.clock.now()).await?;
+        let user = verified.ok_or_else(|| ManageUserError::unknown(name))?;
+        self.trail.record(entry(Kind::UserEmailVerified, actor, user));
+        Ok(())
+    }
+
+    /// A notice to the user with this name. `None` when there is no such user, or mails are off.
+    async fn notice(&self, name: &str, message: Message) -> Result<Option<SealedMail>, DatabaseError> {
+        let recipient = store::find_recipient_by_name(&self.pool, name).await?;
+        Ok(recipient.and_then(|to| self.mails.seal_notice(&to, message)))
     }
 
     /// Adds a role to a user. Returns their roles afterwards.

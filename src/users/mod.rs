@@ -6,10 +6,13 @@ mod guesses;
 mod import;
 mod management;
 mod passwords;
+mod pending_registration;
 mod problems;
 mod registration;
 mod store;
 mod validation;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -17,6 +20,7 @@ use uuid::Uuid;
 use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
+use crate::mail::Mails;
 
 pub use self::guesses::{AddressAndNameBucket, UnknownNameBucket, account_locked};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
@@ -25,8 +29,10 @@ pub use self::passwords::{
     Load, NO_PASSWORD, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, ThreadPriority, Unusable,
     calibration,
 };
+pub use self::pending_registration::{CompletedRegistration, PendingRegistration, PreparedRegistration};
 pub use self::registration::{RegisterError, RegistrationInput};
-pub use self::validation::{Field, Invalid, check_password, check_role};
+pub use self::store::{find_by_name, find_recipient, is_email_taken};
+pub use self::validation::{Field, Invalid, check_email, check_password, check_role};
 
 /// The role of every new user.
 pub const USER_ROLE: &str = "user";
@@ -67,6 +73,8 @@ pub struct User {
     pub username: String,
     /// In the original letter case; unique in any letter case.
     pub email: String,
+    /// Whether the address was proved to be the user's.
+    pub email_verified: bool,
     /// The names of the user's roles.
     pub roles: Vec<String>,
     /// When the account was created.
@@ -80,6 +88,7 @@ pub struct Accounts {
     hasher: PasswordHasher,
     min_password_length: usize,
     clock: Clock,
+    mails: Arc<Mails>,
     trail: Trail,
 }
 
@@ -90,9 +99,10 @@ impl Accounts {
         hasher: PasswordHasher,
         min_password_length: usize,
         clock: Clock,
+        mails: Arc<Mails>,
         trail: Trail,
     ) -> Self {
-        Self { pool, hasher, min_password_length, clock, trail }
+        Self { pool, hasher, min_password_length, clock, mails, trail }
     }
 
     /// The password hasher.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::database::DatabaseError;
+use crate::mail::Language;
 
 use super::derived_username::{self, DerivedNames};
 use super::store::{self, Taken};
@@ -22,6 +23,8 @@ pub struct RegistrationInput {
     pub password: SecretString,
     /// Whether the user gets the role `admin`.
     pub admin: bool,
+    /// The language of mails to the user.
+    pub language: Language,
 }
 
 /// Why a registration failed.
@@ -93,11 +96,12 @@ impl Accounts {
             id: Uuid::now_v7(),
             username: username.to_owned(),
             email: new.email.clone(),
+            email_verified: false,
             roles: roles.into_iter().map(str::to_owned).collect(),
             created_at: self.clock.now(),
         };
         // The insert itself detects taken names: a check beforehand would miss concurrent registrations.
-        match store::insert(&self.pool, &user, password_hash).await? {
+        match store::insert(&self.pool, &user, password_hash, new.language).await? {
             Ok(()) => Ok(user),
             Err(Taken::Username) => Err(RegisterError::UsernameTaken),
             Err(Taken::Email) => Err(RegisterError::EmailTaken),

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
+use crate::mail::{Language, Recipient, SealedMail};
 
 use super::{User, UserIdAndName, UserWithDisabledAt};
 
@@ -19,16 +20,18 @@ pub(super) async fn insert(
     pool: &ConnectionPool,
     user: &User,
     password_hash: &str,
+    language: Language,
 ) -> Result<Result<(), Taken>, DatabaseError> {
     let insert = sqlx::query!(
-        "insert into dualauth.users (id, username, email, password_hash, roles, created_at)
-         values ($1, $2, $3, $4, $5, $6)",
+        "insert into dualauth.users (id, username, email, password_hash, roles, created_at, language)
+         values ($1, $2, $3, $4, $5, $6, $7)",
         user.id,
         user.username,
         user.email,
         password_hash,
         &user.roles,
         user.created_at,
+        language.as_str(),
     );
     match answer(insert.execute(pool)).await {
         Ok(_) => Ok(Ok(())),
@@ -36,13 +39,38 @@ pub(super) async fn insert(
     }
 }
 
-fn taken(error: &DatabaseError) -> Option<Taken> {
+pub(super) fn taken(error: &DatabaseError) -> Option<Taken> {
     let DatabaseError::Refused(sqlx::Error::Database(error)) = error else { return None };
     match error.constraint()? {
         "users_username_key" => Some(Taken::Username),
         "users_email_key" => Some(Taken::Email),
         _ => None,
     }
+}
+
+/// Whether a statement failed because another user has the email.
+pub fn is_email_taken(error: &DatabaseError) -> bool {
+    matches!(taken(error), Some(Taken::Email))
+}
+
+/// A user's `password_version`, and where the user gets mail.
+///
+/// # Errors
+/// If the query fails.
+pub async fn find_recipient(
+    pool: &ConnectionPool,
+    id: Uuid,
+) -> Result<Option<(i32, Recipient)>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select password_version, email, language, email_verified_at is not null as "is_verified!"
+           from dualauth.users where id = $1"#,
+        id,
+    );
+    let row = answer(query.fetch_optional(pool)).await?;
+    Ok(row.map(|row| {
+        let language = Language::of_tag(&row.language).unwrap_or_default();
+        (row.password_version, Recipient { address: row.email, is_verified: row.is_verified, language })
+    }))
 }
 
 /// The taken ones of these usernames, in lower case.
@@ -78,10 +106,14 @@ pub(super) async fn first_free(
 }
 
 /// Finds a user by username or email. Usernames have no `@`, so only one of them can match.
-pub(super) async fn find_by_name(pool: &ConnectionPool, name: &str) -> Result<Option<User>, DatabaseError> {
+///
+/// # Errors
+/// If the query fails.
+pub async fn find_by_name(pool: &ConnectionPool, name: &str) -> Result<Option<User>, DatabaseError> {
     let query = sqlx::query_as!(
         User,
-        r#"select id, username, email, roles, created_at from dualauth.users
+        r#"select id, username, email, email_verified_at is not null as "email_verified!", roles, created_at
+           from dualauth.users
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")"#,
         name,
@@ -92,7 +124,8 @@ pub(super) async fn find_by_name(pool: &ConnectionPool, name: &str) -> Result<Op
 pub(super) async fn find(pool: &ConnectionPool, id: Uuid) -> Result<Option<User>, DatabaseError> {
     let query = sqlx::query_as!(
         User,
-        "select id, username, email, roles, created_at from dualauth.users where id = $1",
+        r#"select id, username, email, email_verified_at is not null as "email_verified!", roles, created_at
+           from dualauth.users where id = $1"#,
         id,
     );
     answer(query.fetch_optional(pool)).await
@@ -103,6 +136,7 @@ struct AccountRow {
     id: Uuid,
     username: String,
     email: String,
+    email_verified: bool,
     roles: Vec<String>,
     created_at: DateTime<Utc>,
     disabled_at: Option<DateTime<Utc>>,
@@ -110,8 +144,8 @@ struct AccountRow {
 
 impl From<AccountRow> for UserWithDisabledAt {
     fn from(row: AccountRow) -> Self {
-        let AccountRow { id, username, email, roles, created_at, disabled_at } = row;
-        Self { user: User { id, username, email, roles, created_at }, disabled_at }
+        let AccountRow { id, username, email, email_verified, roles, created_at, disabled_at } = row;
+        Self { user: User { id, username, email, email_verified, roles, created_at }, disabled_at }
     }
 }
 
@@ -123,8 +157,8 @@ pub(super) async fn page(
 ) -> Result<Vec<UserWithDisabledAt>, DatabaseError> {
     let query = sqlx::query_as!(
         AccountRow,
-        "select id, username, email, roles, created_at, disabled_at from dualauth.users
-         where id > $1 order by id limit $2",
+        r#"select id, username, email, email_verified_at is not null as "email_verified!", roles, created_at, disabled_at
+           from dualauth.users where id > $1 order by id limit $2"#,
         after,
         limit,
     );
@@ -139,7 +173,8 @@ pub(super) async fn show(
 ) -> Result<Option<(UserWithDisabledAt, i64)>, DatabaseError> {
     let query = sqlx::query_as!(
         AccountRow,
-        r#"select id, username, email, roles, created_at, disabled_at from dualauth.users
+        r#"select id, username, email, email_verified_at is not null as "email_verified!", roles, created_at, disabled_at
+           from dualauth.users
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")"#,
         name,
@@ -161,6 +196,7 @@ pub(super) async fn set_password(
     pool: &ConnectionPool,
     name: &str,
     hash: &str,
+    notice: Option<&SealedMail>,
     now: DateTime<Utc>,
 ) -> Result<Option<(UserIdAndName, i64)>, DatabaseError> {
     let set = sqlx::query!(
@@ -171,11 +207,17 @@ pub(super) async fn set_password(
              returning id, username
            ), ended as (
              select count(ended.id) as logins from changed, dualauth.end_logins(changed.id, null, $3) ended
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $4::uuid, $5::bytea, $3, $3, $6::timestamptz from changed where $4 is not null
            )
            select changed.id, changed.username, ended.logins as "logins!" from changed, ended"#,
         name,
         hash,
         now,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
     );
     let set = answer(set.fetch_optional(pool)).await?;
     Ok(set.map(|row| (UserIdAndName { id: row.id, username: row.username }, row.logins)))
@@ -222,24 +264,76 @@ pub(super) async fn sign_out(
     answer(end.fetch_one(pool)).await
 }
 
-/// Disables a user, which ends all logins, or enables one. `None` when there is no such user.
+/// Disables a user, which ends all logins, or enables one. Queues `notice` if it disables one that was not disabled. `None`
+/// when there is no such user.
 pub(super) async fn set_disabled(
     pool: &ConnectionPool,
     name: &str,
     disabled: bool,
+    notice: Option<&SealedMail>,
     now: DateTime<Utc>,
 ) -> Result<Option<UserIdAndName>, DatabaseError> {
     let update = sqlx::query_as!(
         UserIdAndName,
-        r#"update dualauth.users set disabled_at = case when $2 then coalesce(disabled_at, $3) end
+        r#"with before as materialized (
+             select id, disabled_at from dualauth.users
+             where lower(username collate "C") = lower($1::text collate "C")
+                or lower(email collate "C") = lower($1::text collate "C")
+             for update
+           ), changed as (
+             update dualauth.users u set disabled_at = case when $2 then coalesce(u.disabled_at, $3) end
+             from before where u.id = before.id
+             returning u.id, u.username
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $4::uuid, $5::bytea, $3, $3, $6::timestamptz from before
+             where $2 and before.disabled_at is null and $4 is not null
+           )
+           select id, username from changed"#,
+        name,
+        disabled,
+        now,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
+    );
+    answer(update.fetch_optional(pool)).await
+}
+
+/// Declares the email of a user to be proved. `None` when there is no such user.
+pub(super) async fn verify_email(
+    pool: &ConnectionPool,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<UserIdAndName>, DatabaseError> {
+    let update = sqlx::query_as!(
+        UserIdAndName,
+        r#"update dualauth.users set email_verified_at = coalesce(email_verified_at, $2)
            where lower(username collate "C") = lower($1::text collate "C")
               or lower(email collate "C") = lower($1::text collate "C")
            returning id, username"#,
         name,
-        disabled,
         now,
     );
     answer(update.fetch_optional(pool)).await
+}
+
+/// Where the user with a username or email gets mail.
+pub(super) async fn find_recipient_by_name(
+    pool: &ConnectionPool,
+    name: &str,
+) -> Result<Option<Recipient>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select email, language, email_verified_at is not null as "is_verified!" from dualauth.users
+           where lower(username collate "C") = lower($1::text collate "C")
+              or lower(email collate "C") = lower($1::text collate "C")"#,
+        name,
+    );
+    let row = answer(query.fetch_optional(pool)).await?;
+    Ok(row.map(|row| {
+        let language = Language::of_tag(&row.language).unwrap_or_default();
+        Recipient { address: row.email, is_verified: row.is_verified, language }
+    }))
 }
 
 /// Adds or removes a role. Returns the user and the roles afterwards; `None` when there is no such user.

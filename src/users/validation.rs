@@ -89,7 +89,11 @@ pub(super) fn is_username_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'+')
 }
 
-pub(super) fn check_email(email: &str) -> Result<(), String> {
+/// Checks an address.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_email(email: &str) -> Result<(), String> {
     if !email.is_ascii() {
         return Err("must be ASCII; write an international domain in its xn-- form".to_owned());
     }

@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "this is how a test fails")]
 
 mod audit;
+mod challenges;
 mod command_line;
 mod commands;
 mod compare;

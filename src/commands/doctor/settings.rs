@@ -11,7 +11,7 @@ use crate::config::{Config, JwtRevocation, UnknownSetting, UnknownSettingReason,
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// The minimum parameters of Argon2id in OWASP's Password Storage Cheat Sheet: memory in KiB, and iterations.
+/// The minimum parameters of Argon2id in OWASP's Password PostgresStorage Cheat Sheet: memory in KiB, and iterations.
 const OWASP: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
 
 /// The shortest plausible prefix of a proxy network, as in 10.0.0.0/8 and fd00::/8.

@@ -1,12 +1,15 @@
 //! Changing one's own password, which ends every other login of the user.
 
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::Identity;
+use crate::database::DatabaseError;
 use crate::factors::Proof;
 use crate::http::client::Client;
-use crate::users::{Field, Invalid, QueueSlot, check_password};
+use crate::mail::{Message, SealedMail};
+use crate::users::{self, Field, Invalid, QueueSlot, check_password};
 
 use super::{ChangePasswordError, ConfirmPasswordError, Confirmed, PasswordFactor, store};
 
@@ -58,10 +61,14 @@ impl PasswordFactor {
     ) -> Result<(), ConfirmPasswordError> {
         let hash = slot.hash(new.expose_secret()).await?;
         let (user, kept, now) = (identity.user_id, identity.login_id, self.clock.now());
-        let changed = store::change_password(&self.pool, user, proof.version(), &hash, kept, now).await?;
+        let notice = self.password_changed_notice(user).await?;
+        let notice = notice.as_ref();
+        let changed =
+            store::change_password(&self.pool, user, proof.version(), &hash, kept, notice, now).await?;
         if !changed {
             return Err(ConfirmPasswordError::WrongPassword);
         }
+        self.mails.wake_up();
         self.trail.record(NewEvent::to_oneself(Kind::PasswordChanged, actor));
         Ok(())
     }
@@ -79,16 +86,23 @@ impl PasswordFactor {
         self.check_new(new)?;
         let hash = self.hasher.hash(new.expose_secret()).await.map_err(ConfirmPasswordError::from)?;
         let (user, kept, now) = (identity.user_id, identity.login_id, self.clock.now());
-        let set = store::set_first_password(&self.pool, user, &hash, kept, now).await;
+        let notice = self.password_changed_notice(user).await.map_err(ConfirmPasswordError::from)?;
+        let set = store::set_first_password(&self.pool, user, &hash, kept, notice.as_ref(), now).await;
         if !set.map_err(ConfirmPasswordError::from)? {
             return Err(ChangePasswordError::Missing);
         }
+        self.mails.wake_up();
         self.trail.record(NewEvent::to_oneself(Kind::PasswordChanged, &identity.actor(client)));
         self.logins.notify_and_catch_up().await;
         Ok(())
     }
 
-    fn check_new(&self, new: &SecretString) -> Result<(), ChangePasswordError> {
+    async fn password_changed_notice(&self, user: Uuid) -> Result<Option<SealedMail>, DatabaseError> {
+        let recipient = users::find_recipient(&self.pool, user).await?;
+        Ok(recipient.and_then(|(_, to)| self.mails.seal_notice(&to, Message::PasswordChanged)))
+    }
+
+    pub(super) fn check_new(&self, new: &SecretString) -> Result<(), ChangePasswordError> {
         check_password(new.expose_secret(), self.min_length)
             .map_err(|detail| ChangePasswordError::Invalid(Invalid { field: Field::NewPassword, detail }))
     }

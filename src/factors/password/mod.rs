@@ -3,7 +3,10 @@
 
 mod change;
 mod error;
+mod reset;
 mod store;
+
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +19,7 @@ use crate::crypto::{AppSecret, MacKey};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
 use crate::logins::Logins;
+use crate::mail::{Mails, Recipient};
 use crate::network_rate_limits::{Limited, LimitedAttempt, Limiter};
 use crate::users::{
     AddressAndNameBucket, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User,
@@ -23,6 +27,7 @@ use crate::users::{
 };
 
 pub use self::error::{ChangePasswordError, ConfirmPasswordError, LoginError, LoginFailure};
+pub use self::reset::ResetPasswordError;
 use self::store::FoundUser;
 
 use super::Proof;
@@ -38,6 +43,7 @@ pub struct PasswordFactor {
     /// Maps unknown user names to rate-limit buckets. Keyed, so that an attacker can't predict which names share a bucket.
     unknown_name_key: MacKey,
     logins: Logins,
+    mails: Arc<Mails>,
     trail: Trail,
 }
 
@@ -45,6 +51,8 @@ pub struct PasswordFactor {
 pub struct VerifiedUser<'a> {
     /// The user.
     pub user: User,
+    /// Where the user gets mail.
+    pub recipient: Recipient,
     /// The proof for the login.
     pub proof: Proof,
     /// Counts as a failure unless it is told that it was none.
@@ -86,10 +94,11 @@ impl PasswordFactor {
         limit: Limiter,
         secret: &AppSecret,
         logins: Logins,
+        mails: Arc<Mails>,
         trail: Trail,
     ) -> Self {
         let unknown_name_key = MacKey::derive(secret, "names that nobody has");
-        Self { pool, hasher, min_length, clock, limit, unknown_name_key, logins, trail }
+        Self { pool, hasher, min_length, clock, limit, unknown_name_key, logins, mails, trail }
     }
 
     /// Verifies the password of the user with this username or email (case-insensitive). The work is the same for unknown
@@ -114,7 +123,7 @@ impl PasswordFactor {
         )?;
         let attempt = self.attempt::<LoginError>(client.network()).await?;
         match self.find_and_verify(&attempt.slot, name, password, source, actor).await {
-            Ok((user, proof)) => Ok(VerifiedUser { user, proof, attempt }),
+            Ok((user, recipient, proof)) => Ok(VerifiedUser { user, recipient, proof, attempt }),
             Err(error) => {
                 attempt.end(error.is_failure());
                 Err(error)
@@ -221,7 +230,7 @@ impl PasswordFactor {
         password: &SecretString,
         source: AddressAndNameBucket,
         actor: &Actor,
-    ) -> Result<(User, Proof), LoginError> {
+    ) -> Result<(User, Recipient, Proof), LoginError> {
         let now = self.clock.now();
         let found = store::find_user_and_count_attempt(&self.pool, name, source, now).await?;
         let found = found.map_err(|(until, user)| LoginError::AccountLocked {
@@ -230,7 +239,7 @@ impl PasswordFactor {
         })?;
         let stored = found.as_ref().and_then(|found| found.password.hash.as_deref());
         let check = slot.verify(password.expose_secret(), stored).await?;
-        let Some(FoundUser { user, password, disabled }) = found else {
+        let Some(FoundUser { user, password, disabled, language }) = found else {
             return Err(LoginFailure::UnknownName.into());
         };
         match (check, password.hash) {
@@ -239,7 +248,9 @@ impl PasswordFactor {
                 if let Some(new) = upgrade {
                     self.upgrade_hash(&user, &old, &new, actor).await;
                 }
-                Ok((user, Proof::Password { version: password.version }))
+                let recipient =
+                    Recipient { address: user.email.clone(), is_verified: user.email_verified, language };
+                Ok((user, recipient, Proof::Password { version: password.version }))
             }
             (_, None) => Err(LoginFailure::NoPassword(user.into()).into()),
             (PasswordCheck::Unusable(reason), _) => {

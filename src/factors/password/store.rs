@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use crate::challenges::HashedHalves;
 use crate::database::{ConnectionPool, DatabaseError, answer};
+use crate::mail::{Language, SealedMail};
 use crate::users::{AddressAndNameBucket, NO_PASSWORD, User, UserIdAndName};
 
 /// A user with the stored password.
@@ -11,6 +13,7 @@ pub(super) struct FoundUser {
     pub(super) user: User,
     pub(super) password: StoredPassword,
     pub(super) disabled: bool,
+    pub(super) language: Language,
 }
 
 /// A password as it is stored.
@@ -65,9 +68,10 @@ pub(super) async fn find_user_and_count_attempt(
            ), tried as materialized (
              select dualauth.count_try((select id from named), $2, $3, $4) as closed_until
            )
-           select closed_until, id as "id?", username as "username?", email as "email?", roles as "roles?",
+           select closed_until, id as "id?", username as "username?", email as "email?",
+                  email_verified_at is not null as "email_verified!", roles as "roles?",
                   created_at as "created_at?", password_hash,
-                  password_version as "password_version?", disabled_at is not null as "disabled!"
+                  language as "language?", password_version as "password_version?", disabled_at is not null as "disabled!"
            from tried left join named on true"#,
         name,
         source.unknown_name.as_bytes(),
@@ -85,11 +89,13 @@ pub(super) async fn find_user_and_count_attempt(
                 id: row.id?,
                 username: row.username?,
                 email: row.email?,
+                email_verified: row.email_verified,
                 roles: row.roles?,
                 created_at: row.created_at?,
             },
             password: StoredPassword { hash: row.password_hash, version: row.password_version? },
             disabled: row.disabled,
+            language: Language::of_tag(&row.language?).unwrap_or_default(),
         })
     };
     Ok(Ok(found()))
@@ -147,6 +153,7 @@ pub(super) async fn change_password(
     old_version: i32,
     new_hash: &str,
     kept: Uuid,
+    notice: Option<&SealedMail>,
     now: DateTime<Utc>,
 ) -> Result<bool, DatabaseError> {
     let change = sqlx::query_scalar!(
@@ -156,6 +163,9 @@ pub(super) async fn change_password(
              returning id
            ), ended as (
              select count(*) from changed, dualauth.end_logins(changed.id, $4, $5)
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $6::uuid, $7::bytea, $5, $5, $8::timestamptz from changed where $6 is not null
            )
            select exists (select from changed) as "changed!" from ended"#,
         user,
@@ -163,6 +173,9 @@ pub(super) async fn change_password(
         new_hash,
         kept,
         now,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
     );
     answer(change.fetch_one(pool)).await
 }
@@ -184,6 +197,7 @@ pub(super) async fn set_first_password(
     user: Uuid,
     hash: &str,
     kept: Uuid,
+    notice: Option<&SealedMail>,
     now: DateTime<Utc>,
 ) -> Result<bool, DatabaseError> {
     let set = sqlx::query_scalar!(
@@ -193,6 +207,9 @@ pub(super) async fn set_first_password(
              returning id
            ), ended as (
              select count(*) from changed, dualauth.end_logins(changed.id, $3, $4)
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $6::uuid, $7::bytea, $4, $4, $8::timestamptz from changed where $6 is not null
            )
            select exists (select from changed) as "changed!" from ended"#,
         user,
@@ -200,6 +217,58 @@ pub(super) async fn set_first_password(
         kept,
         now,
         NO_PASSWORD,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
     );
     answer(set.fetch_one(pool)).await
+}
+
+/// A reset of a forgotten password.
+pub(super) struct Reset<'a> {
+    pub(super) halves: &'a HashedHalves,
+    /// The client's network address.
+    pub(super) address: &'a str,
+    pub(super) hash: &'a str,
+    pub(super) notice: Option<&'a SealedMail>,
+}
+
+/// Redeems a challenge, replaces the password, and ends every login of the user. Returns whether the code was right, and
+/// whether the password was reset, which it is not if the account has changed since. `None`: the challenge is over.
+pub(super) async fn reset_password(
+    pool: &ConnectionPool,
+    reset: Reset<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<(bool, bool)>, DatabaseError> {
+    let redeem = sqlx::query!(
+        r#"with redeemed as materialized (
+             select * from dualauth.redeem_challenge($1, $2, 'reset_password', null, $3, $4)
+           ), changed as (
+             update dualauth.users u
+             set password_hash = $5, password_version = u.password_version + 1,
+                 email_verified_at = coalesce(u.email_verified_at, $4)
+             from redeemed
+             where redeemed.is_right and u.id = redeemed.user_id and u.password_version = redeemed.version
+               and coalesce(u.password_hash, $9) <> $9 and u.disabled_at is null
+             returning u.id
+           ), ended as (
+             select count(*) from changed, dualauth.end_logins(changed.id, null, $4)
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $6::uuid, $7::bytea, $4, $4, $8::timestamptz from changed where $6 is not null
+           )
+           select redeemed.is_right as "is_right!", exists (select from changed) as "is_reset!", ended.count as "ended!"
+           from redeemed, ended"#,
+        reset.halves.token_hash,
+        &reset.halves.code_macs,
+        reset.address,
+        now,
+        reset.hash,
+        reset.notice.map(|mail| mail.id),
+        reset.notice.map(|mail| mail.content.as_slice()),
+        reset.notice.map(|mail| mail.expires_at),
+        NO_PASSWORD,
+    );
+    let row = answer(redeem.fetch_optional(pool)).await?;
+    Ok(row.map(|row| (row.is_right, row.is_reset)))
 }

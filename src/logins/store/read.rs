@@ -31,6 +31,7 @@ pub(super) struct LoginRow {
     pub(super) user_id: Uuid,
     pub(super) username: String,
     pub(super) email: String,
+    pub(super) email_verified: bool,
     pub(super) roles: Vec<String>,
     pub(super) user_created_at: DateTime<Utc>,
     pub(super) user_disabled: bool,
@@ -44,6 +45,7 @@ impl From<LoginRow> for Login {
                 id: row.user_id,
                 username: row.username,
                 email: row.email,
+                email_verified: row.email_verified,
                 roles: row.roles,
                 created_at: row.user_created_at,
             },
@@ -77,8 +79,8 @@ pub(in crate::logins) async fn find_by_handle(
         LoginRow,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
-                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
-                  u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
+                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email,
+                  u.email_verified_at is not null as "email_verified!", u.roles, u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from dualauth.logins l join dualauth.users u on u.id = l.user_id
            where l.handle_hash = $1 and (select dualauth.on_primary())"#,
         hash,
@@ -91,8 +93,8 @@ pub(in crate::logins) async fn find(pool: &ConnectionPool, id: Uuid) -> Result<O
         LoginRow,
         r#"select l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
-                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
-                  u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
+                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email,
+                  u.email_verified_at is not null as "email_verified!", u.roles, u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from dualauth.logins l join dualauth.users u on u.id = l.user_id
            where l.id = $1 and (select dualauth.on_primary())"#,
         id,

@@ -68,8 +68,8 @@ pub(in crate::logins) async fn renew(
              and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
            returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
-                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
-                  u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
+                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email,
+                  u.email_verified_at is not null as "email_verified!", u.roles, u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
         handle,
         id,
         generation,
@@ -155,8 +155,8 @@ pub(in crate::logins) async fn step_up(
            where l.id = $1 and l.generation = $3 and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
            returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
-                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email, u.roles,
-                  u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
+                  l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email,
+                  u.email_verified_at is not null as "email_verified!", u.roles, u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!""#,
         step_up.login,
         step_up.password_version,
         step_up.generation,

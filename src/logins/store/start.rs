@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
+use crate::mail::SealedMail;
+
 use crate::logins::authentication::Amr;
 use crate::logins::login::{Device, HandleHash, Login, ReplacedLogin, SecretHash};
 
@@ -16,6 +18,8 @@ pub(in crate::logins) struct Start<'a> {
     /// The user's password version when they authenticated.
     pub(in crate::logins) password_version: i32,
     pub(in crate::logins) replaces: Option<ReplacedLogin>,
+    /// Queued if the owner has not signed in from this network before, unless the account is new.
+    pub(in crate::logins) notice: Option<&'a SealedMail>,
     /// Generations that were replaced after this time are within their grace.
     pub(in crate::logins) grace_from: DateTime<Utc>,
 }
@@ -41,7 +45,7 @@ pub(in crate::logins) async fn insert(
     // The share lock waits for a concurrent change of the user, then re-checks the conditions.
     let insert = sqlx::query_scalar!(
         r#"with owner as (
-             select id, roles from dualauth.users
+             select id, roles, created_at from dualauth.users
              where id = $2 and disabled_at is null and password_version = $15 for share
            ), started as (
              insert into dualauth.logins (id, user_id, mode, transport, remember_me, device_name, address, user_agent,
@@ -54,6 +58,13 @@ pub(in crate::logins) async fn insert(
              update dualauth.logins set ended_at = $9
              where (handle_hash = $13 and (generation = $17 or replaced_at[generation - $17] > $18) or id = $14)
                and mode = $3 and ended_at is null and exists (select from started)
+           ), noticed as (
+             -- As it was before: the trigger of `started` notes the network at the end of this statement.
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $23::uuid, $24::bytea, $9, $9, $25::timestamptz from started, owner
+             where $23 is not null and owner.created_at < $9::timestamptz - interval '1 day'
+               and not exists (select from dualauth.guessers
+                               where account = uuid_send($2) and network = dualauth.network_of($7))
            )
            select owner.roles from owner, started"#,
         login.id,
@@ -78,6 +89,9 @@ pub(in crate::logins) async fn insert(
         &names(login.authentication.amr),
         login.authentication.acr.level(),
         login.authentication.time,
+        start.notice.map(|mail| mail.id),
+        start.notice.map(|mail| mail.content.as_slice()),
+        start.notice.map(|mail| mail.expires_at),
     );
     answer(insert.fetch_optional(pool)).await
 }

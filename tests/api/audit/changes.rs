@@ -6,11 +6,13 @@ use dualauth::{app, audit::Kind, config::Config};
 use serde_json::{Value, json};
 
 use super::{OTHER_PASSWORD, names, trail};
+use crate::challenges;
 use crate::oauth::Service;
 use crate::support::{
     PASSWORD,
     client::{Client, Mode, Pair},
     http::Request,
+    mail_server::MailServer,
     program::{folder, program, run, text},
     server::{TestServer, credentials, registration},
     text as plain,
@@ -18,7 +20,7 @@ use crate::support::{
 
 /// Every route that is no mere question, and the events of somebody who has opened an account, signed in if that is
 /// needed, and then asks for it.
-const ROUTES: [(&str, &[&str]); 21] = [
+const ROUTES: [(&str, &[&str]); 24] = [
     ("post /session/register", &["registered"]),
     ("post /session/login", &["registered", "login_started"]),
     ("post /session/refresh", &["registered", "login_started"]),
@@ -43,10 +45,14 @@ const ROUTES: [(&str, &[&str]); 21] = [
     ("delete /tokens/{id}", &["registered", "login_started", "custom_token_created", "custom_token_deleted"]),
     ("delete /account/logins/{id}", &["registered", "login_started", "login_ended"]),
     ("post /account/password", &["registered", "login_started", "password_changed"]),
+    // Nothing has changed as long as nobody has the code.
+    ("post /challenges", &["registered"]),
+    ("post /account/password/reset", &["registered", "password_reset"]),
+    ("post /account/email", &["registered", "login_started", "email_changed"]),
 ];
 
 /// Every command, and its event.
-pub(super) const COMMANDS: [(&str, Option<&str>); 38] = [
+pub(super) const COMMANDS: [(&str, Option<&str>); 39] = [
     ("serve", None),
     ("migrate", None),
     ("openapi", None),
@@ -70,6 +76,7 @@ pub(super) const COMMANDS: [(&str, Option<&str>); 38] = [
     ("user enable", Some("user_enabled")),
     ("user logout", Some("user_logged_out")),
     ("user unlock", Some("user_unlocked")),
+    ("user verify-email", Some("user_email_verified")),
     ("user role", None),
     ("user role add", Some("role_added")),
     ("user role remove", Some("role_removed")),
@@ -88,7 +95,10 @@ pub(super) const COMMANDS: [(&str, Option<&str>); 38] = [
 ];
 
 /// What is told of besides: somebody was refused, or it comes of something else that they ask for.
-const OTHER_KINDS: [&str; 8] = [
+const OTHER_KINDS: [&str; 11] = [
+    "challenge_failed",
+    "address_proved",
+    "email_verified",
     "login_failed",
     "login_limited",
     "password_change_failed",
@@ -112,7 +122,12 @@ fn documented() -> BTreeSet<String> {
 }
 
 /// What a client of this name sends to ask for it.
-async fn request(server: &TestServer, service: &Service, route: &str, name: &str) -> Request {
+async fn request(
+    (server, mails): (&TestServer, &MailServer),
+    service: &Service,
+    route: &str,
+    name: &str,
+) -> Request {
     let (method, path) = route.split_once(' ').expect("a method and a path");
     if path.ends_with("/register") {
         return Request::post(path).json(&registration(name));
@@ -120,6 +135,15 @@ async fn request(server: &TestServer, service: &Service, route: &str, name: &str
     server.user(name).await;
     if path.ends_with("/login") {
         return Request::post(path).json(&credentials(name));
+    }
+    let email = challenges::email_of(name);
+    match path {
+        "/challenges" => return Request::post(path).json(&challenges::asking("reset_password", &email)),
+        "/account/password/reset" => {
+            let halves = challenges::halves(server, mails, "reset_password", &email).await;
+            return challenges::reset_request(&halves, OTHER_PASSWORD);
+        }
+        _ => {}
     }
     let mode = if path.starts_with("/session") { Mode::Session } else { Mode::Jwt };
     let pair = if mode == Mode::Session { Pair::SESSION_COOKIE } else { Pair::JWT_BEARER };
@@ -139,6 +163,11 @@ async fn request(server: &TestServer, service: &Service, route: &str, name: &str
         "/account/password" => client
             .request(&method, path)
             .json(&json!({ "current_password": PASSWORD, "new_password": OTHER_PASSWORD })),
+        "/account/email" => {
+            let asked = challenges::ask_signed_in(server, &client, &format!("new-{email}")).await;
+            let halves = challenges::with_its_code(mails, &asked.expect(201).json()).await;
+            client.request(&method, path).json(&halves.json())
+        }
         "/jwt/introspect" | "/jwt/revoke" => {
             Request::post(path).basic(&service.id, &service.secret).form(&[("token", &client.credential())])
         }
@@ -167,11 +196,11 @@ async fn token_request(service: &Service, client: &Client) -> Request {
 #[tokio::test]
 async fn every_change_that_a_route_makes_is_told_once_and_a_new_route_is_not_forgotten() {
     assert_eq!(documented(), ROUTES.iter().map(|(route, _)| (*route).to_owned()).collect());
-    let mut server = TestServer::start().await;
+    let (mut server, mails) = challenges::server().await;
     let service = Service::registered(&server).await;
     let name = |number: usize| format!("user-{number}");
     for (number, (route, _)) in ROUTES.iter().enumerate() {
-        let request = request(&server, &service, route, &name(number)).await;
+        let request = request((&server, &mails), &service, route, &name(number)).await;
         let status = server.send(request).await.status;
         assert!((200..300).contains(&status), "{route}: {status}");
     }

@@ -47,6 +47,7 @@ async fn each_command_is_told() {
         (&["user", "enable", "ada"], ""),
         (&["user", "logout", "ada"], ""),
         (&["user", "unlock", "ada"], ""),
+        (&["user", "verify-email", "ada"], ""),
         (&["user", "role", "add", "ada", "editor"], ""),
         (&["user", "role", "remove", "ada", "editor"], ""),
         (&["user", "set-password", "ada"], OTHER_PASSWORD),
@@ -65,13 +66,14 @@ async fn each_command_is_told() {
     does(&server, &["keys", "reset"], "").await;
     does(&server, &["keys", "list"], "").await;
 
-    let events = trail_of(&server, 15).await;
+    let events = trail_of(&server, 16).await;
     let expected = [
         ("user_created", json!({ "roles": "admin, user" })),
         ("user_disabled", Value::Null),
         ("user_enabled", Value::Null),
         ("user_logged_out", json!({ "logins": 0 })),
         ("user_unlocked", Value::Null),
+        ("user_email_verified", Value::Null),
         ("role_added", json!({ "role": "editor" })),
         ("role_removed", json!({ "role": "editor" })),
         ("user_password_set", json!({ "logins": 0 })),
@@ -79,7 +81,7 @@ async fn each_command_is_told() {
         ("users_imported", json!({ "users": 1 })),
         ("client_created", json!({ "name": "gateway" })),
         ("client_deleted", Value::Null),
-        ("key_rotated", events[12]["detail"].clone()),
+        ("key_rotated", events[13]["detail"].clone()),
         ("key_retired", json!({ "kid": superseded })),
         ("keys_reset", Value::Null),
     ];
@@ -90,8 +92,8 @@ async fn each_command_is_told() {
         assert_eq!(event["username"], if is_of_user { json!("ada") } else { Value::Null });
         assert_eq!(event["user_id"].is_string(), is_of_user);
     }
-    assert_eq!((&events[10]["client_id"], &events[11]["client_id"]), (&json!(client), &json!(client)));
-    assert_eq!(events[12]["detail"]["superseded"], superseded);
+    assert_eq!((&events[11]["client_id"], &events[12]["client_id"]), (&json!(client), &json!(client)));
+    assert_eq!(events[13]["detail"]["superseded"], superseded);
     assert!(!json!(events).to_string().contains(secret));
 
     let told: BTreeSet<_> = expected.iter().map(|(name, _)| *name).collect();
@@ -110,6 +112,7 @@ async fn a_command_that_changes_nothing_is_not_told() {
         (&["user", "disable", "nobody"], ""),
         (&["user", "logout", "nobody"], ""),
         (&["user", "unlock", "nobody"], ""),
+        (&["user", "verify-email", "nobody"], ""),
         (&["user", "delete", "nobody"], ""),
         (&["user", "set-password", "ada"], "short"),
         (&["user", "create", "--username", "ada", "--email", "other@example.org"], PASSWORD),

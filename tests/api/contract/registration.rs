@@ -50,7 +50,7 @@ async fn a_new_user_is_shown_and_not_signed_in(mode: Mode) {
     let response = response.expect(201).not_stored();
     assert_eq!(response.set_cookies(), []);
     let user = response.json();
-    assert_members(&user, &["user_id", "username", "email", "roles", "created_at"]);
+    assert_members(&user, &["user_id", "username", "email", "email_verified", "roles", "created_at"]);
     text(&user["user_id"]).parse::<uuid::Uuid>().expect("an id that is a UUID");
     assert_eq!(user["username"], "ada");
     assert_eq!(user["email"], "ada@example.org");

@@ -676,6 +676,7 @@ fn no_secret_is_printed_by_debug() {
         email: "a@b.c".to_owned(),
         password: nest.plant("new user").into(),
         admin: false,
+        language: Default::default(),
     };
     nest.assert_silent(&format!(
         "{register:?} {login:?} {password:?} {step_up:?} {refresh:?} {credential:?} {secret:?} {bytes:?} {token:?} \

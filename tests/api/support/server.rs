@@ -35,6 +35,7 @@ pub const CHEAP: &[(&str, &str)] = &[
     ("LOGIN_LIMIT", "1000000/1m"),
     ("REGISTER_LIMIT", "1000000/1m"),
     ("REFRESH_LIMIT", "1000000/1m"),
+    ("MAIL_LIMIT", "1000000/1m"),
 ];
 
 pub const APP_SECRET: &str = "the tests' own secret, 32 bytes and more";

@@ -83,6 +83,10 @@ impl Statements {
             "with due as",
             "with old as",
             "delete from dualauth.audit_events",
+            "delete from dualauth.challenges",
+            "delete from dualauth.mail_quotas",
+            "from dualauth.mails",
+            "update dualauth.mails",
             "delete from dualauth.custom_tokens where id in",
         ];
         let upkeep = |sql: &&str| upkeep.iter().any(|it| sql.contains(it));

@@ -1,11 +1,17 @@
-//! Sign-in: verifies the password, starts the login, records the outcome.
+//! Sign-in: verifies a password or a code, starts the login, records the outcome.
+
+use std::net::IpAddr;
+
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::audit::{Actor, Kind, NewEvent};
-use crate::auth::LoginRequest;
+use crate::auth::{ChallengeHalves, LoginCredentials, LoginRequest};
 use crate::error::{FieldError, Problem};
+use crate::factors::email_code::{CodeError, VerifiedReader};
 use crate::factors::password::{LoginError, LoginFailure, VerifiedUser};
 use crate::http::client::Client;
 use crate::logins::{Device, Login, LoginCredentialHash, NewLogin, ReplacedLogin, Transport};
+use crate::mail::{Message, Recipient, SealedMail};
 use crate::telemetry::{self, RequestUser};
 use crate::users::UserIdAndName;
 
@@ -37,35 +43,53 @@ struct Attempt {
 }
 
 impl SignIn {
-    /// Signs in the user with this name and password.
+    /// Signs in a user by a password, or by a code that came by mail.
     ///
     /// # Errors
-    /// `invalid_credentials`, `validation_failed`, `rate_limited`.
+    /// `invalid_credentials`, `invalid_code`, `challenge_expired`, `validation_failed`, `rate_limited`.
     pub async fn start(
         &self,
-        request: LoginRequest,
+        mut request: LoginRequest,
         client: Client,
         login: NewLoginSpec,
     ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
-        let LoginRequest { username, password, remember_me, device_name, .. } = request;
+        let credentials = request.credentials()?;
+        let LoginRequest { remember_me, device_name, .. } = request;
         let (mode, transport) = (login.mode, login.transport.as_str());
         let actor = client.actor().in_mode(mode).by_transport(transport);
         let attempt = Attempt { login, remember_me, device_name, client };
-        // Names have no surrounding white space, but pasted ones often bring some along.
-        let verified = self.password.verify(username.trim(), &password, &attempt.client, &actor).await;
-        let outcome = match verified {
-            Ok(verified) => self.start_verified(attempt, verified, &actor).await,
-            Err(error) => Err(error),
+        let outcome = match credentials {
+            LoginCredentials::Password { username, password } => {
+                self.start_by_password(attempt, &username, &password, &actor).await
+            }
+            LoginCredentials::Code(halves) => self.start_by_code(attempt, &halves, &actor).await,
         };
-        match &outcome {
-            Ok(login) => telemetry::set_user(RequestUser { user: login.user.id, login: login.id, mode }),
-            Err(error) => self.record_failure(error, &actor),
+        if let Ok(login) = &outcome {
+            telemetry::set_user(RequestUser { user: login.user.id, login: login.id, mode });
         }
-        let outcome = outcome.map_err(Problem::from);
         let word = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "started");
         self.metrics.sign_in(mode, transport, word);
         outcome
+    }
+
+    async fn start_by_password(
+        &self,
+        attempt: Attempt,
+        username: &str,
+        password: &SecretString,
+        actor: &Actor,
+    ) -> Result<Login, Problem> {
+        // Names have no surrounding white space, but pasted ones often bring some along.
+        let verified = self.password.verify(username.trim(), password, &attempt.client, actor).await;
+        let outcome = match verified {
+            Ok(verified) => self.start_verified(attempt, verified, actor).await,
+            Err(error) => Err(error),
+        };
+        outcome.map_err(|error| {
+            self.record_failure(&error, actor);
+            error.into()
+        })
     }
 
     async fn start_verified(
@@ -74,11 +98,32 @@ impl SignIn {
         verified: VerifiedUser<'_>,
         actor: &Actor,
     ) -> Result<Login, LoginError> {
-        let VerifiedUser { user, proof, attempt: counted } = verified;
+        let VerifiedUser { user, recipient, proof, attempt: counted } = verified;
         let authenticated = policy::evaluate(user, vec![proof], self.clock.now());
-        let outcome = self.begin(attempt, authenticated, actor).await;
+        let outcome = self.begin(attempt, authenticated, &recipient, actor).await;
         counted.end(outcome.as_ref().is_err_and(LoginError::is_failure));
         outcome
+    }
+
+    async fn start_by_code(
+        &self,
+        attempt: Attempt,
+        halves: &ChallengeHalves,
+        actor: &Actor,
+    ) -> Result<Login, Problem> {
+        let (challenge, code) = (halves.challenge.expose_secret(), halves.code.expose_secret());
+        let verified = self.email_code.verify(challenge, code, &attempt.client, actor).await?;
+        let VerifiedReader { user, recipient, proof, attempt: counted } = verified;
+        let authenticated = policy::evaluate(user, vec![proof], self.clock.now());
+        let outcome = self.begin(attempt, authenticated, &recipient, actor).await;
+        if !outcome.as_ref().is_err_and(LoginError::is_failure) {
+            counted.forget();
+        }
+        outcome.map_err(|error| match error {
+            // The account has changed since: the code was good for what it was before.
+            LoginError::InvalidCredentials(_) => CodeError::Expired.into(),
+            error => error.into(),
+        })
     }
 
     /// Starts a login. The only place that does so, for every factor.
@@ -86,8 +131,10 @@ impl SignIn {
         &self,
         attempt: Attempt,
         authenticated: Authenticated,
+        recipient: &Recipient,
         actor: &Actor,
     ) -> Result<Login, LoginError> {
+        let notice = self.new_network_notice(&attempt, recipient);
         let Attempt { login, remember_me, device_name, client } = attempt;
         let changed = LoginFailure::Changed(authenticated.user.clone().into());
         let (authentication, password_version) = (authenticated.authentication(), authenticated.version());
@@ -105,8 +152,24 @@ impl SignIn {
             },
             key: login.key,
             replaces: login.replaces,
+            notice,
         };
-        self.logins.start(login, actor).await?.ok_or_else(|| changed.into())
+        let started = self.logins.start(login, actor).await?;
+        self.mails.wake_up();
+        started.ok_or_else(|| changed.into())
+    }
+
+    /// Only for a proved address: another may be anybody's, and is not told of devices.
+    fn new_network_notice(&self, attempt: &Attempt, recipient: &Recipient) -> Option<SealedMail> {
+        let message = || Message::SignInFromNewNetwork {
+            device: attempt.device_name.clone(),
+            network: match attempt.client.address {
+                IpAddr::V4(address) => address.to_string(),
+                IpAddr::V6(_) => attempt.client.network().to_string(),
+            },
+            at: self.clock.now(),
+        };
+        recipient.is_verified.then(|| self.mails.seal_notice(recipient, message())).flatten()
     }
 
     /// Records a failed sign-in in the audit trail. Only with the stored name of the account, never with the name that was

@@ -1,0 +1,122 @@
+//! Request and response bodies of challenges.
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::auth::{ChallengeHalves, rfc3339};
+use crate::challenges::Challenge;
+
+/// What a challenge is for.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ChallengePurpose {
+    /// Signing in, with `EMAIL_SIGN_IN`.
+    Login,
+    /// Setting a new password.
+    ResetPassword,
+    /// Proving an address of the signed-in user.
+    Email,
+}
+
+/// The way that the code goes.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ChallengeMethod {
+    /// By mail.
+    Email,
+}
+
+/// Asks for a challenge.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"for": "reset_password", "method": "email", "email": "ada@example.com"}))]
+pub(super) struct ChallengeRequest {
+    /// What it is for.
+    #[serde(rename = "for")]
+    pub(super) purpose: ChallengePurpose,
+    /// The way that the code goes.
+    pub(super) method: ChallengeMethod,
+    /// Where the code goes. For `email`: the account's address, or another one that is to take its place.
+    #[serde(default)]
+    #[schema(required = true, value_type = String, max_length = 254)]
+    pub(super) email: Option<String>,
+}
+
+/// A challenge.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "challenge": "dac_…", "id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "for": "reset_password", "method": "email",
+    "expires_at": "2026-11-21T09:40:00.000000Z",
+}))]
+pub(super) struct ChallengeBody {
+    /// To be sent back with the code. Whoever has this half alone has nothing.
+    challenge: String,
+    /// Names the challenge in the link of its mail.
+    id: Uuid,
+    /// What it is for.
+    #[serde(rename = "for")]
+    purpose: ChallengePurpose,
+    /// The way that the code goes.
+    method: ChallengeMethod,
+    /// When it expires.
+    #[serde(serialize_with = "rfc3339")]
+    expires_at: DateTime<Utc>,
+}
+
+impl ChallengeBody {
+    pub(super) fn new(challenge: Challenge, purpose: ChallengePurpose) -> Self {
+        Self {
+            challenge: challenge.token.reveal().to_owned(),
+            id: challenge.id,
+            purpose,
+            method: ChallengeMethod::Email,
+            expires_at: challenge.expires_at,
+        }
+    }
+}
+
+/// Sets a new password.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"challenge": "dac_…", "code": "1234 5678", "new_password": "a quiet lantern over the weir"}))]
+pub(super) struct ResetPasswordRequest {
+    /// A challenge for `reset_password`.
+    #[schema(value_type = String, format = Password)]
+    challenge: SecretString,
+    /// The code that came by mail: eight digits. Spaces and dashes are ignored.
+    #[schema(value_type = String, format = Password)]
+    code: SecretString,
+    /// The new password; the same rules as at registration.
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
+    new_password: SecretString,
+}
+
+impl ResetPasswordRequest {
+    /// The halves, and the new password.
+    pub(super) fn parts(self) -> (ChallengeHalves, SecretString) {
+        (ChallengeHalves { challenge: self.challenge, code: self.code }, self.new_password)
+    }
+}
+
+/// Proves an address.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"challenge": "dac_…", "code": "1234 5678"}))]
+pub(super) struct ProveEmailRequest {
+    /// A challenge for `email`.
+    #[schema(value_type = String, format = Password)]
+    challenge: SecretString,
+    /// The code that came by mail: eight digits. Spaces and dashes are ignored.
+    #[schema(value_type = String, format = Password)]
+    code: SecretString,
+}
+
+impl ProveEmailRequest {
+    /// The halves.
+    pub(super) fn halves(self) -> ChallengeHalves {
+        ChallengeHalves { challenge: self.challenge, code: self.code }
+    }
+}

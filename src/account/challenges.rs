@@ -1,0 +1,104 @@
+//! Handlers of challenges: asking for one, and what comes of both halves for an account.
+
+use actix_web::dev::Payload;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, post};
+
+use crate::auth::{Identity, UserBody};
+use crate::error::Problem;
+use crate::http::body::Json;
+use crate::http::client::Client;
+use crate::http::language::PreferredLanguage;
+use crate::sign_in::{SignIn, StrangerPurpose};
+
+use super::challenge_bodies::{
+    ChallengeBody, ChallengeMethod, ChallengePurpose, ChallengeRequest, ProveEmailRequest,
+    ResetPasswordRequest,
+};
+
+/// Ask for a challenge: a code goes by mail, and comes back with the `challenge` of this answer.
+///
+/// Both halves together, once, within ten minutes and five tries, prove that whoever asks reads that mail. The answer is the
+/// same whether the address has an account or not. `login` (with `EMAIL_SIGN_IN`) and `reset_password` are for anybody: no
+/// credential is looked at. `email` is for a fresh login, and proves the account's address, or another one.
+#[utoipa::path(operation_id = "create_challenge", tag = "account",
+    request_body(content = ChallengeRequest, examples(
+        ("forgotten password" = (value = json!({"for": "reset_password", "method": "email", "email": "ada@example.com"}))),
+        ("sign-in" = (value = json!({"for": "login", "method": "email", "email": "ada@example.com"}))),
+        ("address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
+    )),
+    security((), ("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
+    (status = 201, description = "The challenge.", body = ChallengeBody),
+    (status = 401, description = "insufficient_user_authentication"),
+    (status = 429, description = "rate_limited"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/challenges")]
+pub(super) async fn create_challenge(
+    sign_in: Data<SignIn>,
+    client: Client,
+    PreferredLanguage(language): PreferredLanguage,
+    request: HttpRequest,
+    Json(body): Json<ChallengeRequest>,
+) -> Result<HttpResponse, Problem> {
+    let ChallengeRequest { purpose, method: ChallengeMethod::Email, email } = body;
+    let email = email.as_deref();
+    let stranger = match purpose {
+        ChallengePurpose::Login => StrangerPurpose::Login,
+        ChallengePurpose::ResetPassword => StrangerPurpose::ResetPassword,
+        ChallengePurpose::Email => {
+            let identity = match Identity::from_request(&request, &mut Payload::None).await {
+                Ok(identity) => identity,
+                Err(rejection) => return Ok(rejection.error_response()),
+            };
+            let challenge = sign_in.challenge_own_address(&identity, email, &client).await?;
+            return Ok(HttpResponse::Created().json(ChallengeBody::new(challenge, purpose)));
+        }
+    };
+    let challenge = sign_in.challenge_stranger(stranger, email, language, &client).await?;
+    Ok(HttpResponse::Created().json(ChallengeBody::new(challenge, purpose)))
+}
+
+/// Set a new password with a code that came by mail.
+///
+/// Every login of the user ends, in both modes, and nobody is signed in. The new password is checked before the code is
+/// used. It also opens an account that was closed by guessing.
+#[utoipa::path(operation_id = "reset_password", tag = "account", request_body = ResetPasswordRequest, responses(
+    (status = 204, description = "The password was set, and every login has ended."),
+    (status = 401, description = "invalid_code"),
+    (status = 401, description = "challenge_expired"),
+    (status = 429, description = "rate_limited"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/account/password/reset")]
+pub(super) async fn reset_password(
+    sign_in: Data<SignIn>,
+    client: Client,
+    Json(body): Json<ResetPasswordRequest>,
+) -> Result<HttpResponse, Problem> {
+    let (halves, new_password) = body.parts();
+    sign_in.reset_password(&halves, &new_password, &client).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Prove an address with a code that came by mail. The account has it from then on.
+///
+/// If it is another one, every other login and challenge of the user ends, and the address of before gets a notice.
+#[utoipa::path(operation_id = "prove_email", tag = "account", request_body = ProveEmailRequest,
+    security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
+    (status = 200, description = "The user, with the proved address.", body = UserBody),
+    (status = 401, description = "invalid_code"),
+    (status = 401, description = "challenge_expired"),
+    (status = 409, description = "conflict"),
+    (status = 429, description = "rate_limited"),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/account/email")]
+pub(super) async fn prove_email(
+    identity: Identity,
+    sign_in: Data<SignIn>,
+    client: Client,
+    Json(body): Json<ProveEmailRequest>,
+) -> Result<HttpResponse, Problem> {
+    Ok(HttpResponse::Ok().json(sign_in.prove_address(&identity, &body.halves(), &client).await?))
+}

@@ -1,0 +1,208 @@
+//! Request bodies of registration and sign-in, which have members of one kind or of another.
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::error::{FieldError, Problem};
+use crate::logins::Transport;
+
+/// Registers an account, or completes a registration: either `email` and `password`, or `challenge` and `code`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"username": "ada", "email": "ada@example.com", "password": "correct horse battery staple"}))]
+pub struct RegisterRequest {
+    /// ASCII letters, digits, `_`, `.`, `-` and `+`; unique in any letter case. If omitted, it is derived from the
+    /// email: the part before the `@`, with a number if that is taken. With a `challenge`: another one, if the first was
+    /// taken meanwhile.
+    #[serde(default)]
+    #[schema(min_length = 3, max_length = 64, pattern = "^[A-Za-z0-9_.+-]+$")]
+    pub username: Option<String>,
+    /// ASCII; unique in any letter case.
+    #[serde(default)]
+    #[schema(
+        max_length = 254,
+        pattern = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
+    )]
+    pub email: Option<String>,
+    /// At least 15 code points, or as `PASSWORD_MIN_LENGTH` says, and at most 1,024 bytes, after NFKC normalisation.
+    /// Common passwords are rejected.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 8, max_length = 1024)]
+    pub password: Option<SecretString>,
+    /// The challenge of a registration with `REGISTRATION=verified`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub challenge: Option<SecretString>,
+    /// The code that came by mail.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub code: Option<SecretString>,
+}
+
+/// Signs in: either `username` and `password`, or `challenge` and `code`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"username": "ada", "password": "correct horse battery staple"}))]
+pub struct LoginRequest {
+    /// A username or an email, in any letter case; white space around it is ignored.
+    #[serde(default)]
+    pub username: Option<String>,
+    /// The password.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub password: Option<SecretString>,
+    /// A challenge for `login`, from `POST /challenges`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub challenge: Option<SecretString>,
+    /// The code that came by mail: eight digits. Spaces and dashes are ignored.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub code: Option<SecretString>,
+    /// Whether the login has the longer lifetimes, and its cookies are kept when the browser is closed.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    pub remember_me: bool,
+    /// How the credential is transported. By default in cookies in session mode, as a Bearer token in JWT mode.
+    #[serde(default)]
+    pub transport: Option<Transport>,
+    /// The device's name in the list of logins.
+    #[serde(default)]
+    #[schema(max_length = 64)]
+    pub device_name: Option<String>,
+}
+
+/// The credentials of a sign-in.
+#[derive(Debug)]
+pub enum LoginCredentials {
+    /// A name and a password.
+    Password {
+        /// A username or an email.
+        username: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// Both halves of a challenge.
+    Code(ChallengeHalves),
+}
+
+/// The data of a registration.
+#[derive(Debug)]
+pub enum RegistrationData {
+    /// A new account.
+    New {
+        /// An address.
+        email: String,
+        /// The password.
+        password: SecretString,
+    },
+    /// Both halves of the challenge of an account that was asked for before.
+    Code(ChallengeHalves),
+}
+
+/// Both halves of a challenge.
+#[derive(Debug)]
+pub struct ChallengeHalves {
+    /// The token.
+    pub challenge: SecretString,
+    /// The code.
+    pub code: SecretString,
+}
+
+impl LoginRequest {
+    /// The credentials, of one kind.
+    ///
+    /// # Errors
+    /// `validation_failed`: members of both kinds, or a missing one.
+    pub fn credentials(&mut self) -> Result<LoginCredentials, Problem> {
+        let (username, password) = (self.username.take(), self.password.take());
+        let (challenge, code) = (self.challenge.take(), self.code.take());
+        Ok(match one_kind(("username", username), ("password", password), challenge, code)? {
+            OneKind::Own(username, password) => LoginCredentials::Password { username, password },
+            OneKind::Challenge(halves) => LoginCredentials::Code(halves),
+        })
+    }
+}
+
+impl RegisterRequest {
+    /// The data, of one kind.
+    ///
+    /// # Errors
+    /// `validation_failed`: members of both kinds, or a missing one.
+    pub fn data(&mut self) -> Result<RegistrationData, Problem> {
+        let (email, password) = (self.email.take(), self.password.take());
+        let (challenge, code) = (self.challenge.take(), self.code.take());
+        Ok(match one_kind(("email", email), ("password", password), challenge, code)? {
+            OneKind::Own(email, password) => RegistrationData::New { email, password },
+            OneKind::Challenge(halves) => RegistrationData::Code(halves),
+        })
+    }
+}
+
+/// The members of a body of two kinds.
+enum OneKind<A, B> {
+    Own(A, B),
+    Challenge(ChallengeHalves),
+}
+
+/// Checks that either both of the own members are there, or both halves of a challenge, and nothing of the other kind.
+fn one_kind<A, B>(
+    (one_name, one): (&str, Option<A>),
+    (other_name, other): (&str, Option<B>),
+    challenge: Option<SecretString>,
+    code: Option<SecretString>,
+) -> Result<OneKind<A, B>, Problem> {
+    let is_own = challenge.is_none() && code.is_none();
+    let own = [(one_name, one.is_some()), (other_name, other.is_some())];
+    let halves = [("challenge", challenge.is_some()), ("code", code.is_some())];
+    match (one, other, challenge, code) {
+        (Some(one), Some(other), None, None) => Ok(OneKind::Own(one, other)),
+        (None, None, Some(challenge), Some(code)) => {
+            Ok(OneKind::Challenge(ChallengeHalves { challenge, code }))
+        }
+        _ => {
+            let needed = if is_own { own } else { halves };
+            let missing = needed.iter().filter(|(_, is_there)| !is_there);
+            let missing = missing.map(|(name, _)| FieldError::of(name, "is missing"));
+            let besides = own.iter().filter(|(_, is_there)| !is_own && *is_there);
+            let besides =
+                besides.map(|(name, _)| FieldError::of(name, "does not go with `challenge` and `code`"));
+            Err(Problem::validation(missing.chain(besides).collect()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pointers(body: serde_json::Value) -> Vec<String> {
+        let mut request: LoginRequest = serde_json::from_value(body).expect("the members are known");
+        let Err(problem) = request.credentials() else { return Vec::new() };
+        let problem = serde_json::to_value(problem).expect("JSON");
+        let errors = problem["errors"].as_array().expect("errors").iter();
+        errors.map(|error| error["pointer"].as_str().expect("a pointer").to_owned()).collect()
+    }
+
+    #[test]
+    fn a_body_has_the_members_of_one_kind() {
+        for (body, wrong) in [
+            (json!({"username": "ada", "password": "…"}), &[][..]),
+            (json!({"challenge": "dac_…", "code": "12345678"}), &[]),
+            (json!({}), &["/username", "/password"]),
+            (json!({"username": "ada"}), &["/password"]),
+            (json!({"challenge": "dac_…"}), &["/code"]),
+            (json!({"code": "12345678"}), &["/challenge"]),
+            (json!({"challenge": "dac_…", "code": "1", "username": "ada"}), &["/username"]),
+            (
+                json!({"username": "ada", "password": "…", "code": "1"}),
+                &["/challenge", "/username", "/password"],
+            ),
+        ] {
+            assert_eq!(pointers(body.clone()), wrong, "{body}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Challenges: something that has to come back another way. The token stays with whoever asks, the code goes by mail; both
+//! together, once, within minutes and five tries, prove that whoever asked reads that mail.
+//!
+//! A challenge is created with its mail, and redeemed with what it changes, in one statement each. The function
+//! `redeem_challenge` in the migrations counts, compares and uses it up.
+
+mod store;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::crypto::{AppSecret, MacKey, Sealer, SecretBytes};
+use crate::database::{ConnectionPool, DatabaseError};
+use crate::mail::{Mail, MailedCode, Mails};
+
+pub use self::token::{ChallengeCode, ChallengeToken};
+
+/// Maximum lifetime of a code by mail.
+const MAX_MAILED: Duration = Duration::from_secs(10 * 60);
+
+/// Interval of the sweep, and maximum number of rows per statement.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+const SWEEP_BATCH: i64 = 10_000;
+
+/// What a challenge is good for. A code for one purpose is none for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Signing in.
+    Login,
+    /// Setting a new password.
+    ResetPassword,
+    /// Proving an address of a signed-in user: the account's, or another one that takes its place.
+    Email,
+    /// Registering an account.
+    Register,
+}
+
+impl Purpose {
+    /// Its name, in requests and in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Login => "login",
+            Self::ResetPassword => "reset_password",
+            Self::Email => "email",
+            Self::Register => "register",
+        }
+    }
+}
+
+/// The method of every challenge so far: a code by mail.
+pub const EMAIL_METHOD: &str = "email";
+
+/// The input of [`Challenges::mail_code`].
+#[derive(Debug)]
+pub struct NewChallenge<'a> {
+    /// What it is good for.
+    pub purpose: Purpose,
+    /// The account, real or made up. `None`: one that is yet to begin.
+    pub account: Option<ChallengedAccount>,
+    /// The login that alone may redeem it.
+    pub login_id: Option<Uuid>,
+    /// What is to be kept until then.
+    pub state: Option<SecretBytes>,
+    /// Where the code goes, for the limit per address.
+    pub address: &'a str,
+}
+
+/// The account of a challenge.
+#[derive(Clone, Copy, Debug)]
+pub struct ChallengedAccount {
+    /// The user's id.
+    pub user_id: Uuid,
+    /// The user's `password_version`. The challenge is good for as long as the account has it.
+    pub version: i32,
+}
+
+/// A challenge that was created.
+#[derive(Debug)]
+pub struct Challenge {
+    /// The half for whoever asked.
+    pub token: ChallengeToken,
+    /// Names the challenge in links: worth nothing by itself.
+    pub id: Uuid,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Both halves of a challenge as the database recognises them.
+#[derive(Debug)]
+pub struct HashedHalves {
+    /// SHA-256 of the token.
+    pub token_hash: Vec<u8>,
+    /// MACs of the code, one of which a right code has.
+    pub code_macs: Vec<Vec<u8>>,
+}
+
+/// The challenges of the service.
+#[derive(Debug)]
+pub struct Challenges {
+    pool: ConnectionPool,
+    codes: MacKey,
+    states: Sealer,
+    ttl: Duration,
+    clock: Clock,
+    mails: Arc<Mails>,
+}
+
+impl Challenges {
+    /// Challenges in this database. `ttl` is `CHALLENGE_TTL`.
+    pub fn new(
+        pool: ConnectionPool,
+        secret: &AppSecret,
+        ttl: Duration,
+        clock: Clock,
+        mails: Arc<Mails>,
+    ) -> Self {
+        let (codes, states) =
+            (MacKey::derive(secret, "challenge codes"), Sealer::derive(secret, "challenge states"));
+        Self { pool, codes, states, ttl, clock, mails }
+    }
+
+    /// Creates a challenge whose code goes by the mail that `mail` makes of it. If the address has had too many mails, or
+    /// the mail does not contain the code, no code is right; the challenge is like any other for whoever asked.
+    ///
+    /// # Errors
+    /// If the query fails.
+    ///
+    /// # Panics
+    /// When the system's random number generator fails.
+    #[expect(
+        clippy::expect_used,
+        reason = "no secret can be made without randomness, whatever the caller did"
+    )]
+    pub async fn mail_code(
+        &self,
+        new: NewChallenge<'_>,
+        mail: impl FnOnce(MailedCode, DateTime<Utc>) -> Mail,
+    ) -> Result<Challenge, DatabaseError> {
+        let (id, token, code) = (Uuid::now_v7(), ChallengeToken::generate(), ChallengeCode::generate());
+        let now = self.clock.now();
+        let expires_at = now + self.ttl.min(MAX_MAILED);
+        let code_mac = self.codes.sign(&mac_input(&token, &code));
+        let mail =
+            self.mails.seal(&mail(MailedCode { challenge: id, code: code.reveal().to_owned() }, expires_at));
+        let seal = |state| self.states.seal(&id.to_string(), state);
+        let state = new.state.as_ref().map(seal).transpose();
+        let row = store::ChallengeRow {
+            id,
+            token_hash: &token.hash(),
+            code_mac: &code_mac,
+            purpose: new.purpose,
+            account: new.account,
+            login_id: new.login_id,
+            state: state.expect("the system's random number generator works"),
+            created_at: now,
+            expires_at,
+        };
+        store::insert(&self.pool, row, &mail, &self.mails.address_mac(new.address)).await?;
+        self.mails.wake_up();
+        Ok(Challenge { token, id, expires_at })
+    }
+
+    /// The halves, hashed for a statement with `redeem_challenge`.
+    pub fn hash(&self, token: &ChallengeToken, code: &ChallengeCode) -> HashedHalves {
+        HashedHalves {
+            token_hash: token.hash().to_vec(),
+            code_macs: self.codes.sign_with_each(&mac_input(token, code)),
+        }
+    }
+
+    /// What was kept with a challenge that can still be redeemed. `None`: there is none with this token, purpose and
+    /// login. Counts no try.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn state(
+        &self,
+        token: &ChallengeToken,
+        purpose: Purpose,
+        login: Option<Uuid>,
+    ) -> Result<Option<SecretBytes>, DatabaseError> {
+        let found = store::find_state(&self.pool, &token.hash(), purpose, login, self.clock.now()).await?;
+        Ok(found.and_then(|(id, sealed)| Some(self.states.unseal(&id.to_string(), &sealed)?.secret)))
+    }
+
+    /// Runs the task that deletes expired challenges.
+    pub async fn run_sweep(self: Arc<Self>, upkeep: ConnectionPool) {
+        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // One batch per pass is enough: remaining rows do no harm.
+            if let Err(error) = store::sweep(&upkeep, self.clock.now(), SWEEP_BATCH).await {
+                tracing::warn!(%error, "sweep of expired challenges failed; will retry");
+            }
+        }
+    }
+}
+
+/// The token's hash has a fixed length, so that no two pairs have the same input.
+fn mac_input(token: &ChallengeToken, code: &ChallengeCode) -> Vec<u8> {
+    [token.hash().as_slice(), code.reveal().as_bytes()].concat()
+}

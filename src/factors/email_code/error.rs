@@ -1,0 +1,45 @@
+//! Errors of codes by mail.
+
+use crate::database::DatabaseError;
+use crate::error::{Code, Problem};
+use crate::network_rate_limits::Limited;
+use crate::users::UserIdAndName;
+
+/// Why a challenge was not redeemed.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// The code is wrong. The challenge lives, unless it was the last try. Contains the user, if there is one: for the audit
+    /// trail alone.
+    #[error("the code is wrong")]
+    WrongCode(Option<UserIdAndName>),
+    /// The challenge is unknown, used, expired, superseded, of another purpose or login, or was tried too often.
+    #[error("the challenge is over")]
+    Expired,
+    /// Too many wrong codes, from the network or at the account.
+    #[error(transparent)]
+    Limited(#[from] Limited),
+    /// A query failed.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl CodeError {
+    /// `true` if the attempt counts as a failure in the rate limits.
+    pub fn is_failure(&self) -> bool {
+        !matches!(self, Self::Database(_))
+    }
+}
+
+impl From<CodeError> for Problem {
+    fn from(error: CodeError) -> Self {
+        match error {
+            CodeError::WrongCode(_) => Self::new(Code::InvalidCode, "The code is wrong."),
+            CodeError::Expired => Self::new(
+                Code::ChallengeExpired,
+                "This challenge is over: it was used, tried too often, superseded, or has expired. Ask for another one.",
+            ),
+            CodeError::Limited(limited) => limited.into(),
+            CodeError::Database(error) => error.into(),
+        }
+    }
+}

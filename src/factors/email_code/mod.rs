@@ -1,0 +1,270 @@
+//! Codes by mail: a first factor where `EMAIL_SIGN_IN` is on, what resets a password, and what proves an address.
+//!
+//! Nobody is told by a challenge whether an address has an account: for one that nobody has, the account is made up, and the
+//! mail is to nobody. Statements, rows and answers are the same.
+
+mod address;
+mod error;
+mod store;
+
+use std::sync::Arc;
+
+use crate::audit::{Actor, Kind, NewEvent, Trail};
+use crate::challenges::{
+    Challenge, ChallengeCode, ChallengeToken, ChallengedAccount, Challenges, HashedHalves, NewChallenge,
+    Purpose,
+};
+use crate::clock::Clock;
+use crate::crypto::{AppSecret, MacKey};
+use crate::database::{ConnectionPool, DatabaseError};
+use crate::http::client::Client;
+use crate::logins::Logins;
+use crate::mail::{Language, Mail, Mails, Message, Recipient, SealedMail, SignInMethod};
+use crate::metrics::Metrics;
+use crate::network_rate_limits::{LimitedAttempt, Limiter};
+use crate::users::{UnknownNameBucket, User, UserIdAndName, account_locked};
+
+pub use self::address::ChangeAddressError;
+pub use self::error::CodeError;
+use self::store::{AddressOwner, LiveChallenge};
+
+use super::Proof;
+
+/// Mails and redeems codes.
+pub struct EmailCodeFactor {
+    pool: ConnectionPool,
+    challenges: Arc<Challenges>,
+    mails: Arc<Mails>,
+    /// `EMAIL_SIGN_IN`.
+    signs_in: bool,
+    /// `LOGIN_LIMIT`.
+    limit: Limiter,
+    /// Maps addresses that nobody has to made-up accounts.
+    unknown_address_key: MacKey,
+    clock: Clock,
+    logins: Logins,
+    trail: Trail,
+    metrics: Metrics,
+}
+
+/// A user who has proved to read the mail of the account.
+pub struct VerifiedReader<'a> {
+    /// The user.
+    pub user: User,
+    /// Where the user gets mail.
+    pub recipient: Recipient,
+    /// The proof for the login.
+    pub proof: Proof,
+    /// Counts as a failure unless it is told that it was none.
+    pub attempt: LimitedAttempt<'a>,
+}
+
+/// A try at the code of a challenge that can still be redeemed.
+pub struct CodeAttempt<'a> {
+    /// Both halves, for the statement that redeems it.
+    pub halves: HashedHalves,
+    /// Whose it is. `None`: nobody has the address that was asked for.
+    pub user: Option<(UserIdAndName, Recipient)>,
+    /// Whether strangers have closed the account by guessing.
+    pub is_locked_account: bool,
+    /// Counts as a failure unless it is told that it was none.
+    pub limited: LimitedAttempt<'a>,
+}
+
+impl EmailCodeFactor {
+    /// Codes for the users in the database of `pool`.
+    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
+    pub fn new(
+        pool: ConnectionPool,
+        challenges: Arc<Challenges>,
+        mails: Arc<Mails>,
+        signs_in: bool,
+        limit: Limiter,
+        secret: &AppSecret,
+        clock: Clock,
+        logins: Logins,
+        trail: Trail,
+        metrics: Metrics,
+    ) -> Self {
+        let unknown_address_key = MacKey::derive(secret, "addresses that nobody has");
+        Self { pool, challenges, mails, signs_in, limit, unknown_address_key, clock, logins, trail, metrics }
+    }
+
+    /// Whether a code by mail is a first factor.
+    pub fn signs_in(&self) -> bool {
+        self.signs_in
+    }
+
+    /// Creates a challenge for somebody who is not signed in: to sign in, or to reset the password.
+    ///
+    /// # Errors
+    /// If a query fails.
+    pub async fn challenge_stranger(
+        &self,
+        purpose: Purpose,
+        address: &str,
+        language: Language,
+    ) -> Result<Challenge, DatabaseError> {
+        let owner = store::find_by_address(&self.pool, address).await?;
+        let account = owner.as_ref().map_or_else(
+            || self.made_up_account(address),
+            |owner| ChallengedAccount { user_id: owner.user_id, version: owner.version },
+        );
+        let new = NewChallenge { purpose, account: Some(account), login_id: None, state: None, address };
+        let challenge = self.challenges.mail_code(new, |code, expires_at| {
+            let has_code = purpose == Purpose::Login || owner.as_ref().is_none_or(|owner| owner.has_password);
+            let message = match purpose {
+                _ if !has_code => Message::ResetWithoutPassword { methods: self.methods() },
+                Purpose::ResetPassword => Message::ResetPasswordCode(code),
+                _ => Message::SignInCode(code),
+            };
+            let (to, language) = match owner {
+                Some(AddressOwner { recipient, .. }) => (Some(recipient.address), recipient.language),
+                None => (None, language),
+            };
+            Mail { to, language, message, expires_at }
+        });
+        let challenge = challenge.await?;
+        self.metrics.challenge(purpose.as_str(), "created");
+        Ok(challenge)
+    }
+
+    /// How an account without a password signs in.
+    fn methods(&self) -> Vec<SignInMethod> {
+        if self.signs_in { vec![SignInMethod::Email] } else { Vec::new() }
+    }
+
+    /// The account of an address that nobody has: the same for each challenge, since wrong codes are counted under it. There
+    /// is a fixed number of them, so that invented addresses can't fill the table.
+    fn made_up_account(&self, address: &str) -> ChallengedAccount {
+        let key = &self.unknown_address_key;
+        let bucket = UnknownNameBucket::of(key.sign(address.to_ascii_lowercase().as_bytes()));
+        let user_id = uuid::Builder::from_custom_bytes(key.sign_short(bucket.as_bytes())).into_uuid();
+        ChallengedAccount { user_id, version: 0 }
+    }
+
+    /// Redeems a challenge for a sign-in.
+    ///
+    /// # Errors
+    /// See [`CodeError`].
+    pub async fn verify(
+        &self,
+        challenge: &str,
+        code: &str,
+        client: &Client,
+        actor: &Actor,
+    ) -> Result<VerifiedReader<'_>, CodeError> {
+        let purpose = Purpose::Login;
+        let outcome = match self.attempt(purpose, challenge, code, client).await {
+            Ok(attempt) => self.redeem_for_login(attempt, client, actor).await,
+            Err(error) => Err(error),
+        };
+        self.record(purpose, outcome.as_ref().err(), actor);
+        outcome
+    }
+
+    /// Begins a try at a code for somebody who is not signed in. The caller redeems the challenge.
+    ///
+    /// # Errors
+    /// See [`CodeError`].
+    pub async fn attempt(
+        &self,
+        purpose: Purpose,
+        challenge: &str,
+        code: &str,
+        client: &Client,
+    ) -> Result<CodeAttempt<'_>, CodeError> {
+        let limited = self.limit.begin(client.network()).await?;
+        match self.find(purpose, challenge, code, client).await {
+            Ok((halves, found)) => {
+                let LiveChallenge { user, is_locked_account, .. } = found;
+                Ok(CodeAttempt { halves, user, is_locked_account, limited })
+            }
+            Err(error) => Err(settle(limited, error)),
+        }
+    }
+
+    async fn find(
+        &self,
+        purpose: Purpose,
+        challenge: &str,
+        code: &str,
+        client: &Client,
+    ) -> Result<(HashedHalves, LiveChallenge), CodeError> {
+        if purpose == Purpose::Login && !self.signs_in {
+            return Err(CodeError::Expired);
+        }
+        let token = ChallengeToken::parse(challenge).ok_or(CodeError::Expired)?;
+        let halves = self.challenges.hash(&token, &ChallengeCode::typed(code));
+        let (address, now) = (client.address.to_string(), self.clock.now());
+        let found = store::find_challenge(&self.pool, &halves.token_hash, purpose, &address, now).await?;
+        let found = found.ok_or(CodeError::Expired)?;
+        match found.locked_until {
+            Some(until) => Err(account_locked(until, now).into()),
+            None => Ok((halves, found)),
+        }
+    }
+
+    async fn redeem_for_login<'a>(
+        &'a self,
+        attempt: CodeAttempt<'a>,
+        client: &Client,
+        actor: &Actor,
+    ) -> Result<VerifiedReader<'a>, CodeError> {
+        let CodeAttempt { halves, user, limited, .. } = attempt;
+        let (address, now) = (client.address.to_string(), self.clock.now());
+        let notice = self.seal_notice(user.as_ref(), Message::AddressProved);
+        let redeemed = store::redeem_for_login(&self.pool, &halves, &address, notice.as_ref(), now).await;
+        let (proved, recipient) = match (redeemed, user) {
+            (Ok(Some((true, Some(proved)))), Some((_, recipient))) => (proved, recipient),
+            (Ok(Some((false, _))), user) => return Err(CodeError::WrongCode(user.map(|(user, _)| user))),
+            (Ok(_), _) => return Err(CodeError::Expired),
+            (Err(error), _) => return Err(settle(limited, error.into())),
+        };
+        if proved.is_first_proof {
+            let entry = NewEvent::new(Kind::AddressProved, actor);
+            self.trail.record(entry.of_user(proved.user.id, &proved.user.username));
+            self.mails.wake_up();
+            self.logins.notify_and_catch_up().await;
+        }
+        let proof = Proof::EmailCode { version: proved.version };
+        Ok(VerifiedReader { user: proved.user, recipient, proof, attempt: limited })
+    }
+
+    /// A notice to the user of a challenge. One to nobody takes as long to seal, and is never queued.
+    pub fn seal_notice(
+        &self,
+        user: Option<&(UserIdAndName, Recipient)>,
+        message: Message,
+    ) -> Option<SealedMail> {
+        let nobody = Recipient { address: String::new(), is_verified: false, language: Language::default() };
+        self.mails.seal_notice(user.map_or(&nobody, |(_, recipient)| recipient), message)
+    }
+
+    /// Counts the outcome of a try, and records a wrong code in the audit trail. No error: it was redeemed.
+    pub fn record(&self, purpose: Purpose, error: Option<&CodeError>, actor: &Actor) {
+        let word = match error {
+            None => "redeemed",
+            Some(CodeError::WrongCode(user)) => {
+                let entry = NewEvent::to_oneself(Kind::ChallengeFailed, actor).with("for", purpose.as_str());
+                self.trail.record(match user {
+                    Some(user) => entry.of_user(user.id, &user.username),
+                    None => entry,
+                });
+                "invalid_code"
+            }
+            Some(CodeError::Expired) => "challenge_expired",
+            Some(CodeError::Limited(_)) => "rate_limited",
+            Some(CodeError::Database(_)) => return,
+        };
+        self.metrics.challenge(purpose.as_str(), word);
+    }
+}
+
+/// Ends an attempt, which counts as a failure unless the service failed.
+pub fn settle(limited: LimitedAttempt<'_>, error: CodeError) -> CodeError {
+    if !error.is_failure() {
+        limited.forget();
+    }
+    error
+}

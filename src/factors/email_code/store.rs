@@ -1,0 +1,225 @@
+//! SQL of codes by mail.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::challenges::{HashedHalves, Purpose};
+use crate::database::{ConnectionPool, DatabaseError, answer};
+use crate::mail::{Language, Recipient, SealedMail};
+use crate::users::{User, UserIdAndName};
+
+/// The account that has an address.
+pub(super) struct AddressOwner {
+    pub(super) user_id: Uuid,
+    pub(super) version: i32,
+    pub(super) has_password: bool,
+    pub(super) recipient: Recipient,
+}
+
+/// The account with this address, unless it is disabled.
+pub(super) async fn find_by_address(
+    pool: &ConnectionPool,
+    address: &str,
+) -> Result<Option<AddressOwner>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select id, email, language, password_version, email_verified_at is not null as "is_verified!",
+                  coalesce(password_hash, $2) <> $2 as "has_password!"
+           from dualauth.users
+           where lower(email collate "C") = lower($1::text collate "C") and disabled_at is null"#,
+        address,
+        crate::users::NO_PASSWORD,
+    );
+    let owner = answer(query.fetch_optional(pool)).await?;
+    Ok(owner.map(|row| AddressOwner {
+        user_id: row.id,
+        version: row.password_version,
+        has_password: row.has_password,
+        recipient: Recipient {
+            address: row.email,
+            is_verified: row.is_verified,
+            language: Language::of_tag(&row.language).unwrap_or_default(),
+        },
+    }))
+}
+
+/// A challenge that can still be redeemed.
+pub(super) struct LiveChallenge {
+    /// When the next try is possible, if not now.
+    pub(super) locked_until: Option<DateTime<Utc>>,
+    /// Whose it is. `None`: nobody has the address that was asked for.
+    pub(super) user: Option<(UserIdAndName, Recipient)>,
+    /// Whether strangers have closed the account by guessing.
+    pub(super) is_locked_account: bool,
+}
+
+/// Finds a challenge of nobody who is signed in, without counting a try.
+pub(super) async fn find_challenge(
+    pool: &ConnectionPool,
+    token_hash: &[u8],
+    purpose: Purpose,
+    address: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<LiveChallenge>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select u.id as "id?", u.username as "username?", u.email as "email?", u.language as "language?",
+                  u.email_verified_at is not null as "is_verified!",
+                  exists (select from dualauth.guesses where account = uuid_send(c.user_id) and closed_until > $4)
+                      as "is_locked_account!",
+                  case when c.purpose = 'reset_password' then dualauth.next_reset_try_at(c.user_id, $3, $4)
+                       else dualauth.next_try_at(c.user_id, null, $3, $4) end as locked_until
+           from dualauth.challenges c left join dualauth.users u on u.id = c.user_id
+           where c.token_hash = $1 and c.purpose = $2 and c.login_id is null
+             and c.used_at is null and c.expires_at > $4 and c.tries < dualauth.most_code_tries()"#,
+        token_hash,
+        purpose.as_str(),
+        address,
+        now,
+    );
+    let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(None) };
+    let user = || {
+        let recipient = Recipient {
+            address: row.email?,
+            is_verified: row.is_verified,
+            language: Language::of_tag(&row.language?).unwrap_or_default(),
+        };
+        Some((UserIdAndName { id: row.id?, username: row.username? }, recipient))
+    };
+    Ok(Some(LiveChallenge {
+        locked_until: row.locked_until,
+        is_locked_account: row.is_locked_account,
+        user: user(),
+    }))
+}
+
+/// The outcome of a right code for a sign-in.
+pub(super) struct ProvedAddress {
+    pub(super) user: User,
+    /// The account's credential version afterwards.
+    pub(super) version: i32,
+    /// Whether the address was proved for the first time, which removed the password and ended every login.
+    pub(super) is_first_proof: bool,
+}
+
+/// Redeems a challenge for a sign-in. If nobody has proved the address before, whoever opened the account may not be its
+/// owner: the password is removed, every login ends, and `notice` is queued. The inner result is `None` for a wrong code, and
+/// for an account that has changed since.
+pub(super) async fn redeem_for_login(
+    pool: &ConnectionPool,
+    halves: &HashedHalves,
+    address: &str,
+    notice: Option<&SealedMail>,
+    now: DateTime<Utc>,
+) -> Result<Option<(bool, Option<ProvedAddress>)>, DatabaseError> {
+    let redeem = sqlx::query!(
+        r#"with redeemed as materialized (
+             select * from dualauth.redeem_challenge($1, $2, 'login', null, $3, $4)
+           ), account as materialized (
+             select u.* from dualauth.users u join redeemed on redeemed.is_right and u.id = redeemed.user_id
+             where u.password_version = redeemed.version and u.disabled_at is null for update of u
+           ), proved as (
+             update dualauth.users u
+             set email_verified_at = $4, password_hash = null, password_version = u.password_version + 1
+             from account where u.id = account.id and account.email_verified_at is null
+             returning u.id, u.password_version
+           ), ended as (
+             select count(*) from proved, dualauth.end_logins(proved.id, null, $4)
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from proved where $5 is not null
+           )
+           select redeemed.is_right as "is_right!", account.id as "id?", account.username as "username?",
+                  account.email as "email?", account.roles as "roles?", account.created_at as "created_at?",
+                  coalesce(proved.password_version, account.password_version) as version,
+                  proved.id is not null as "is_first_proof!", ended.count as "ended!"
+           from redeemed left join account on true left join proved on true, ended"#,
+        halves.token_hash,
+        &halves.code_macs,
+        address,
+        now,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
+    );
+    let Some(row) = answer(redeem.fetch_optional(pool)).await? else { return Ok(None) };
+    let proved = || {
+        Some(ProvedAddress {
+            user: User {
+                id: row.id?,
+                username: row.username?,
+                email: row.email?,
+                email_verified: true,
+                roles: row.roles?,
+                created_at: row.created_at?,
+            },
+            version: row.version?,
+            is_first_proof: row.is_first_proof,
+        })
+    };
+    Ok(Some((row.is_right, proved())))
+}
+
+/// A change of a user's address, by a signed-in user.
+pub(super) struct AddressChange<'a> {
+    pub(super) halves: &'a HashedHalves,
+    pub(super) user_id: Uuid,
+    pub(super) login_id: Uuid,
+    /// The proved address.
+    pub(super) address: &'a str,
+    /// Whether it takes the place of another one: then every other login and challenge ends.
+    pub(super) is_another: bool,
+    /// To the address of before.
+    pub(super) notice: Option<&'a SealedMail>,
+}
+
+/// Redeems a challenge that proves an address. The inner result is `None` for a wrong code, and for an account that has
+/// changed since.
+pub(super) async fn redeem_for_address(
+    pool: &ConnectionPool,
+    change: AddressChange<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<(bool, Option<User>)>, DatabaseError> {
+    let redeem = sqlx::query!(
+        r#"with redeemed as materialized (
+             select * from dualauth.redeem_challenge($1, $2, 'email', $3, null, $4)
+           ), changed as (
+             update dualauth.users u
+             set email = case when $6 then $5 else u.email end, email_verified_at = $4,
+                 password_version = u.password_version + $6::boolean::integer
+             from redeemed
+             where redeemed.is_right and u.id = redeemed.user_id and u.id = $7
+               and u.password_version = redeemed.version and u.disabled_at is null
+             returning u.*
+           ), ended as (
+             select count(*) from changed, dualauth.end_logins(changed.id, $3, $4) where $6
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $8::uuid, $9::bytea, $4, $4, $10::timestamptz from changed where $8 is not null
+           )
+           select redeemed.is_right as "is_right!", changed.id as "id?", changed.username as "username?",
+                  changed.email as "email?", changed.roles as "roles?", changed.created_at as "created_at?",
+                  ended.count as "ended!"
+           from redeemed left join changed on true, ended"#,
+        change.halves.token_hash,
+        &change.halves.code_macs,
+        change.login_id,
+        now,
+        change.address,
+        change.is_another,
+        change.user_id,
+        change.notice.map(|mail| mail.id),
+        change.notice.map(|mail| mail.content.as_slice()),
+        change.notice.map(|mail| mail.expires_at),
+    );
+    let Some(row) = answer(redeem.fetch_optional(pool)).await? else { return Ok(None) };
+    let user = || {
+        Some(User {
+            id: row.id?,
+            username: row.username?,
+            email: row.email?,
+            email_verified: true,
+            roles: row.roles?,
+            created_at: row.created_at?,
+        })
+    };
+    Ok(Some((row.is_right, user())))
+}

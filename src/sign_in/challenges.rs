@@ -1,0 +1,109 @@
+//! Challenges by mail: asking for one, resetting a password, and proving an address.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::auth::{ChallengeHalves, Identity, UserBody};
+use crate::challenges::{Challenge, Purpose};
+use crate::error::{Code, FieldError, Problem};
+use crate::http::client::Client;
+use crate::mail::Language;
+use crate::users::check_email;
+
+use super::SignIn;
+
+/// What somebody who is not signed in may ask a challenge for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrangerPurpose {
+    /// Signing in.
+    Login,
+    /// Setting a new password.
+    ResetPassword,
+}
+
+impl SignIn {
+    /// Creates a challenge for whoever reads the mail of this address.
+    ///
+    /// # Errors
+    /// `validation_failed`, `rate_limited`, and `unavailable` when mails are off.
+    pub async fn challenge_stranger(
+        &self,
+        purpose: StrangerPurpose,
+        address: Option<&str>,
+        language: Language,
+        client: &Client,
+    ) -> Result<Challenge, Problem> {
+        let purpose = match purpose {
+            StrangerPurpose::Login if !self.email_code.signs_in() => return Err(unknown_method()),
+            StrangerPurpose::Login => Purpose::Login,
+            StrangerPurpose::ResetPassword => Purpose::ResetPassword,
+        };
+        let address = self.check_mail(address, client)?;
+        Ok(self.email_code.challenge_stranger(purpose, address, language).await?)
+    }
+
+    /// Creates a challenge of this login for whoever reads the mail of this address.
+    ///
+    /// # Errors
+    /// `insufficient_user_authentication` unless the login is fresh; `validation_failed`, `rate_limited`, and `unavailable`
+    /// when mails are off.
+    pub async fn challenge_own_address(
+        &self,
+        identity: &Identity,
+        address: Option<&str>,
+        client: &Client,
+    ) -> Result<Challenge, Problem> {
+        self.check_fresh(identity).await?;
+        let address = self.check_mail(address, client)?;
+        let challenge =
+            self.email_code.challenge_address(identity.user_id, identity.login_id, address).await?;
+        // The account's logins were revoked, but this node has not read that yet.
+        challenge.ok_or_else(|| Problem::new(Code::NotAuthenticated, "The account was deleted."))
+    }
+
+    fn check_mail<'a>(&self, address: Option<&'a str>, client: &Client) -> Result<&'a str, Problem> {
+        let invalid = |detail: String| Problem::validation(vec![FieldError::of("email", detail)]);
+        let address = address.ok_or_else(|| invalid("is missing".to_owned()))?;
+        check_email(address).map_err(invalid)?;
+        self.check_mail_is_on()?;
+        self.limits.mail.count(client.network())?;
+        Ok(address)
+    }
+
+    pub(super) fn check_mail_is_on(&self) -> Result<(), Problem> {
+        let detail = "Mail is off: this service has no mail server (SMTP_URL).";
+        if self.mails.is_on() { Ok(()) } else { Err(Problem::new(Code::Unavailable, detail)) }
+    }
+
+    /// Sets a new password for whoever has both halves of a challenge. Ends every login, and signs nobody in.
+    ///
+    /// # Errors
+    /// `invalid_code`, `challenge_expired`, `validation_failed`, `rate_limited`.
+    pub async fn reset_password(
+        &self,
+        halves: &ChallengeHalves,
+        new_password: &SecretString,
+        client: &Client,
+    ) -> Result<(), Problem> {
+        let (challenge, code) = (halves.challenge.expose_secret(), halves.code.expose_secret());
+        Ok(self.password.reset(&self.email_code, challenge, code, new_password, client).await?)
+    }
+
+    /// Proves an address of a signed-in user, who has it from then on.
+    ///
+    /// # Errors
+    /// `invalid_code`, `challenge_expired`, `conflict`, `rate_limited`.
+    pub async fn prove_address(
+        &self,
+        identity: &Identity,
+        halves: &ChallengeHalves,
+        client: &Client,
+    ) -> Result<UserBody, Problem> {
+        let (challenge, code) = (halves.challenge.expose_secret(), halves.code.expose_secret());
+        Ok(self.email_code.prove_address(identity, challenge, code, client).await?.into())
+    }
+}
+
+/// A method that is not set up for what the challenge is for.
+fn unknown_method() -> Problem {
+    Problem::validation(vec![FieldError::of("method", "is not set up here for this")])
+}
