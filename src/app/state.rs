@@ -30,7 +30,7 @@ use crate::sign_in::SignIn;
 use crate::upkeep::TasksAwaitingRestart;
 use crate::users::{Accounts, ThreadPriority};
 use crate::web::openapi;
-use crate::web::{BasePathAndCookieNames, LastReport, Scrape};
+use crate::web::{BasePathAndCookieNames, LastReport, PasskeyRelatedOrigins, Scrape};
 
 use super::public_url::PublicUrl;
 use super::routes::routes;
@@ -123,6 +123,7 @@ impl State {
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
+            .with(Data::new(passkey_related_origins(config, public_url)))
             .with(Data::new(tasks_awaiting_restart));
         Ok(state)
     }
@@ -257,6 +258,11 @@ fn modes(
 
 fn origins(config: &Config, public_url: &PublicUrl) -> Origins {
     Origins { own: public_url.origins.clone(), allowed: config.allowed_origins.clone() }
+}
+
+fn passkey_related_origins(config: &Config, public_url: &PublicUrl) -> PasskeyRelatedOrigins {
+    let origins = config.passkeys.origins_or(&public_url.origins);
+    PasskeyRelatedOrigins::new(config.passkeys.related_origins(&origins))
 }
 
 fn cookie_policy(config: &Config, public_url: &PublicUrl) -> CookiePolicy {

@@ -9,6 +9,7 @@ mod mail;
 mod opentelemetry;
 mod origin;
 mod parse;
+mod passkeys;
 mod passwords;
 mod public_url;
 mod reader;
@@ -33,6 +34,7 @@ pub use self::jwt::{JwtAlgorithm, JwtConfig, KeyFile};
 pub use self::lifetimes::{IdleAndAbsolute, Lifetimes};
 pub use self::listen::Listen;
 pub use self::mail::{MailConfig, SmtpConfig, SmtpCredentials, SmtpSecurity};
+pub use self::passkeys::PasskeyConfig;
 pub use self::passwords::PasswordConfig;
 pub use self::public_url::{OWN_PATHS, is_loopback};
 use self::unknown_settings::GivenSettings;
@@ -83,6 +85,8 @@ pub struct Config {
     pub step_up_max_age: Duration,
     /// Settings of challenges and registration.
     pub challenges: ChallengeConfig,
+    /// Settings of passkeys.
+    pub passkeys: PasskeyConfig,
     /// `AUDIT_RETENTION`: how long audit events are kept.
     pub audit_retention: Duration,
     /// Settings of the log.

@@ -13,7 +13,7 @@ use super::parse;
 use super::source::SettingValues;
 use super::{
     ChallengeConfig, Config, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
-    Listen, LogConfig, LogFormat, MailConfig, PasswordConfig, RateLimit, RateLimits,
+    Listen, LogConfig, LogFormat, MailConfig, PasskeyConfig, PasswordConfig, RateLimit, RateLimits,
     SessionCacheAndRevocationConfig, SessionLookup, StaleTokenPolicy, origin, public_url,
 };
 use crate::crypto::{AppSecret, SecretBytes};
@@ -66,6 +66,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
 
     fn config(&mut self) -> Config {
         let mail = MailConfig::read(self);
+        let public_url = self.public_url();
         let config = Config {
             database_url: self.database_url("DATABASE_URL"),
             database_direct_url: self.direct_url(),
@@ -74,7 +75,6 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             listen: self.listen(),
             metrics_listen: self.parse("METRICS_LISTEN", Listen::EXPECTED),
             keep_alive: self.duration("KEEP_ALIVE", "75s"),
-            public_url: self.public_url(),
             app_secret: self.app_secret(),
             allowed_origins: self.list("ALLOWED_ORIGINS", origin::parse),
             trusted_proxies: self.list("TRUSTED_PROXIES", parse::network),
@@ -88,6 +88,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             step_up_max_age: self.duration("STEP_UP_MAX_AGE", "10m"),
             challenges: ChallengeConfig::read(self, &mail),
             mail,
+            passkeys: PasskeyConfig::read(self, public_url.as_ref()),
+            public_url,
             audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
             traces: self.traces(),
@@ -138,7 +140,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         self.read(name, expected, |text| text.parse().ok())
     }
 
-    fn list<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+    pub(super) fn list<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let text = self.text(name).unwrap_or_default();
         let mut parsed = Vec::new();
         for item in text.split(',').map(str::trim).filter(|item| !item.is_empty()) {

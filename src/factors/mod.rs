@@ -1,6 +1,7 @@
 //! Authentication factors: one folder for each. A factor that was verified gives a [`Proof`].
 
 pub mod email_code;
+pub mod passkey;
 pub mod password;
 
 use crate::logins::Amr;

@@ -8,6 +8,7 @@ mod local_mails;
 mod metrics;
 pub mod openapi;
 mod page;
+mod passkey_origins;
 mod playground;
 
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -15,6 +16,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 pub use self::base_path_and_cookie_names::BasePathAndCookieNames;
 pub use self::comparison::LastReport;
 pub use self::metrics::Scrape;
+pub use self::passkey_origins::PasskeyRelatedOrigins;
 
 /// The paths of HTML pages and their files, which the OpenAPI document does not list. They answer `GET`.
 pub const PAGES: [&str; 7] =
@@ -23,6 +25,7 @@ pub const PAGES: [&str; 7] =
 /// Registers the routes of this module.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(health::live).service(health::ready).service(openapi::openapi_json);
+    config.service(passkey_origins::related_origins);
     // `map` keeps these routes out of the API's OpenAPI document; the comparison has its own.
     config.map(|config| config.service(comparison::compare_json).service(openapi::comparison_openapi_json));
     // Before the playground's files, whose path matches it as well.

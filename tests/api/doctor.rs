@@ -35,6 +35,10 @@ impl Told {
         found.into_iter().filter(|(is_of_level, _)| *is_of_level).map(|(_, line)| line).collect()
     }
 
+    pub fn says(&self, level: &str, word: &str) -> bool {
+        self.of(level).iter().any(|line| line.contains(word))
+    }
+
     #[track_caller]
     pub fn assert_has(&self, level: &str, words: &[&str]) {
         let found = self.of(level);

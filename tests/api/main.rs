@@ -36,6 +36,7 @@ mod operations;
 mod origins;
 mod output;
 mod pages;
+mod passkeys;
 mod passwords;
 mod precedence;
 mod private_postgres;

@@ -4,6 +4,7 @@
 mod database;
 mod mail;
 mod origins;
+mod passkeys;
 mod resource_limits;
 mod secrets;
 mod settings;
@@ -95,10 +96,12 @@ async fn check(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
     match pools {
         Some(pools) => {
             findings.extend(signing_keys_at_startup::check(config, &pools, &clock).await);
+            findings.extend(passkeys::check_stored(config, &pools.requests).await);
             pools.close().await;
         }
         None => findings.push(Finding::skipped("signing keys", "The database could not be checked.")),
     }
+    findings.extend(passkeys::check(config));
     findings.extend(mail::check(config).await);
     findings.extend(site::check(args.url.as_ref(), config).await);
     findings

@@ -35,7 +35,8 @@ fn remembered(path: &str) -> &'static str {
     match path {
         "/.well-known/jwks.json"
         | "/.well-known/oauth-authorization-server"
-        | "/.well-known/openid-configuration" => "public, max-age=300",
+        | "/.well-known/openid-configuration"
+        | "/.well-known/webauthn" => "public, max-age=300",
         "/openapi.json" | "/compare.json" | "/compare/openapi.json" => "no-cache",
         page if PAGES.contains(&page) => "no-cache",
         _ => "no-store",

@@ -1,0 +1,26 @@
+-- Passkeys and security keys (Web Authentication Level 3), one row for each credential.
+create table passkeys (
+    id              uuid primary key,
+    user_id         uuid not null references users on delete cascade,
+    -- Nobody else's (section 7.1, step 26). At most 1,023 bytes.
+    credential_id   bytea not null unique check (length(credential_id) between 1 and 1023),
+    -- A COSE_Key (RFC 9052).
+    public_key      bytea not null,
+    algorithm       integer not null check (algorithm in (-8, -7, -257)),
+    -- passkey: verifies the user, so both factors. security_key: a second factor.
+    kind            text not null check (kind in ('passkey', 'security_key')),
+    name            text not null,
+    -- What the authenticator counted at the last use. 0: it does not count.
+    sign_count      bigint not null check (sign_count between 0 and 4294967295),
+    -- Whether it may be copied to other devices: never changes. And whether it was at the last use.
+    backup_eligible boolean not null,
+    backed_up       boolean not null check (backup_eligible or not backed_up),
+    transports      text[] not null,
+    aaguid          uuid not null,
+    -- Under another relying party id (PASSKEY_RP_ID) no browser offers it.
+    rp_id           text not null,
+    created_at      timestamptz not null,
+    last_used_at    timestamptz
+);
+
+create index passkeys_user_id on passkeys (user_id);

@@ -1,0 +1,101 @@
+//! Verifies the use of a credential (WebAuthn Level 3, section 7.2).
+
+use uuid::Uuid;
+
+use crate::challenges::ChallengeToken;
+use crate::logins::Amr;
+
+use super::authenticator_data::AuthenticatorData;
+use super::error::PasskeyError;
+use super::public_key::PasskeyPublicKey;
+use super::relying_party::{Ceremony, RelyingParty, signed_message};
+use super::response::AssertionResponse;
+use super::{PasskeyKind, StoredPasskey};
+
+/// A verified assertion. It counts once the database has taken the counter ([`super::Passkeys::record_use`]), which finds copies of a
+/// credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifiedAssertion {
+    /// The passkey.
+    pub passkey_id: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// What it was registered as.
+    pub kind: PasskeyKind,
+    /// The signature counter after this use; 0 if the authenticator does not count.
+    pub sign_count: u32,
+    /// Whether the credential may be copied to other devices.
+    pub backup_eligible: bool,
+    /// Whether it is copied now.
+    pub backed_up: bool,
+}
+
+impl VerifiedAssertion {
+    /// The methods (RFC 8176). A key that may be copied is secured by software. The user's presence (`user`) is told for passkeys
+    /// alone, which verify the user.
+    pub fn amr(&self) -> Amr {
+        match (self.kind, self.backup_eligible) {
+            (PasskeyKind::SecurityKey, _) => Amr::of_names(["hwk"]),
+            (PasskeyKind::Passkey, false) => Amr::of_names(["hwk", "user"]),
+            (PasskeyKind::Passkey, true) => Amr::of_names(["swk", "user"]),
+        }
+    }
+}
+
+impl RelyingParty {
+    /// Verifies the answer to [`Self::request_options`] with this token, by `passkey`, which has the answer's credential id. `user` is
+    /// who has to be proved; `None` in a sign-in without a name, for which the answer must name the user, and only a passkey will do.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn verify_assertion(
+        &self,
+        answer: &AssertionResponse,
+        token: &ChallengeToken,
+        passkey: &StoredPasskey,
+        user: Option<Uuid>,
+    ) -> Result<VerifiedAssertion, PasskeyError> {
+        if answer.id != answer.raw_id || answer.raw_id.0 != passkey.credential_id {
+            return Err(PasskeyError::CredentialIdMismatch);
+        }
+        check_user(answer, passkey, user)?;
+        let client_data = &answer.response.client_data_json.0;
+        self.check_client_data(Ceremony::Assertion, token, client_data)?;
+        let authenticator_data = &answer.response.authenticator_data.0;
+        let data = AuthenticatorData::parse(authenticator_data)?;
+        self.check_authenticator_data(&data, passkey.kind == PasskeyKind::Passkey)?;
+        // Only registrations have a credential in them (section 6.1).
+        if data.credential.is_some() {
+            return Err(PasskeyError::WrongFlags);
+        }
+        if data.backup_eligible() != passkey.backup_eligible {
+            return Err(PasskeyError::BackupEligibilityChanged);
+        }
+        let message = signed_message(authenticator_data, client_data);
+        PasskeyPublicKey::parse(&passkey.public_key)?.verify(&message, &answer.response.signature.0)?;
+        Ok(VerifiedAssertion {
+            passkey_id: passkey.id,
+            user_id: passkey.user_id,
+            kind: passkey.kind,
+            sign_count: data.sign_count,
+            backup_eligible: passkey.backup_eligible,
+            backed_up: data.backed_up(),
+        })
+    }
+}
+
+/// Section 7.2, step 6. Security keys store no user handle, and send none.
+fn check_user(
+    answer: &AssertionResponse,
+    passkey: &StoredPasskey,
+    user: Option<Uuid>,
+) -> Result<(), PasskeyError> {
+    let handle = answer.response.user_handle.as_ref().map(|handle| handle.0.as_slice());
+    let is_owner = |handle: &[u8]| handle == passkey.user_id.as_bytes();
+    let is_right = match user {
+        None if passkey.kind != PasskeyKind::Passkey => return Err(PasskeyError::SecondFactorOnly),
+        None => handle.is_some_and(is_owner),
+        Some(user) => user == passkey.user_id && handle.is_none_or(is_owner),
+    };
+    if is_right { Ok(()) } else { Err(PasskeyError::WrongUser) }
+}
