@@ -60,11 +60,15 @@ impl PasskeyConfig {
         }
     }
 
-    /// The origins where passkeys may be used: those that are set, or else the service's own that browsers support.
+    /// The origins where passkeys may be used: those that are set, or else the service's own. Browsers have passkeys at a domain alone, so
+    /// this machine counts by its name.
     pub fn origins_or(&self, own: &[String]) -> Vec<String> {
-        let given = if self.origins.is_empty() { own } else { &self.origins };
-        let has_name = |origin: &&String| parse_origin(origin).is_ok();
-        given.iter().filter(has_name).cloned().collect()
+        if !self.origins.is_empty() {
+            return self.origins.clone();
+        }
+        let mut origins: Vec<_> = own.iter().filter_map(|origin| by_name(origin)).collect();
+        origins.dedup();
+        origins
     }
 
     /// The websites among `origins` whose host the RP ID does not cover: browsers allow them if the RP ID's host lists them
@@ -87,6 +91,15 @@ fn default_rp_id(public_url: Option<&Url>) -> Option<String> {
 
 fn own_host_is_loopback(public_url: Option<&Url>) -> bool {
     public_url.is_none_or(|url| url.host().is_some_and(|host| is_loopback(&host)))
+}
+
+/// The origin, or that of this machine's name if its host is a loopback address. `None`: there are no passkeys.
+fn by_name(origin: &str) -> Option<String> {
+    let mut url = Url::parse(origin).ok()?;
+    if matches!(url.host(), Some(address @ (Host::Ipv4(_) | Host::Ipv6(_))) if is_loopback(&address)) {
+        url.set_host(Some(LOCALHOST)).ok()?;
+    }
+    parse_origin(&url.origin().ascii_serialization()).ok()
 }
 
 /// Whether the RP ID is the origin's host, or a parent of it that can be registered (HTML, "is a registrable domain suffix of or is
@@ -209,9 +222,20 @@ mod tests {
     }
 
     #[test]
-    fn of_the_services_own_origins_those_by_address_have_no_passkeys() {
+    fn the_services_own_origins_are_those_with_a_name() {
         let config = read("", "", "").expect("the defaults");
-        let own = ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"].map(str::to_owned);
-        assert_eq!(config.origins_or(&own), ["http://localhost:8080"]);
+        for (own, origins) in [
+            (
+                &["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"][..],
+                &["http://localhost:8080"][..],
+            ),
+            (&["http://127.0.0.1:8080"], &["http://localhost:8080"]),
+            (&["https://auth.example.com"], &["https://auth.example.com"]),
+            (&["https://192.168.0.2"], &[]),
+            (&["http://auth.example.com"], &[]),
+        ] {
+            let own: Vec<_> = own.iter().map(|origin| (*origin).to_owned()).collect();
+            assert_eq!(config.origins_or(&own), origins, "{own:?}");
+        }
     }
 }

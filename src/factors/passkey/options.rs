@@ -12,7 +12,7 @@ use super::relying_party::{Ceremony, RelyingParty};
 use super::response::MAX_CREDENTIAL_ID;
 use super::{PasskeyKind, StoredPasskey};
 
-/// How long the browser waits, in milliseconds: as long as a challenge lives at most.
+/// How long the browser waits, in milliseconds: as long as `CHALLENGE_TTL` is by default.
 const TIMEOUT: u32 = 10 * 60 * 1_000;
 
 const PUBLIC_KEY: &str = "public-key";

@@ -287,6 +287,19 @@ fn no_bytes_make_a_parser_panic() {
 }
 
 #[test]
+fn neither_deep_nor_long_claims_cost_the_parser_its_stack_or_memory() {
+    let (list, map) = ([0x81_u8], [0xa1_u8, 0x00]);
+    for nested in [list.repeat(100_000), map.repeat(100_000), [0xc1].repeat(100_000)] {
+        assert_eq!(CborMap::read(&nested).err(), Some(PasskeyError::Malformed));
+    }
+    // A text, bytes, a list and a map of 2^63 bytes or entries, as the value of a map.
+    for kind in [0x7b, 0x5b, 0x9b, 0xbb] {
+        let claim = [&[0xa1, 0x00, kind][..], &[0x7f], &[0xff; 7]].concat();
+        assert_eq!(CborMap::read(&claim).err(), Some(PasskeyError::Malformed));
+    }
+}
+
+#[test]
 fn no_changed_byte_of_a_registration_panics_and_none_of_an_assertion_is_taken() {
     let (site, authenticator) = (Site::new(), SoftwareAuthenticator::ed25519());
     let passkey = site.stored(&authenticator, PasskeyKind::Passkey, |_| ());

@@ -16,6 +16,13 @@ fn set(map: &mut [(Cbor, Cbor)], label: i64, value: impl Into<Cbor>) {
     entry.1 = value.into();
 }
 
+/// Changes client data after it was hashed.
+fn edit_client_data(answer: &mut Value, edit: fn(String) -> String) {
+    let data = base64_decode(answer["response"]["clientDataJSON"].as_str().expect("text"));
+    let edited = edit(String::from_utf8(data).expect("UTF-8"));
+    answer["response"]["clientDataJSON"] = encode(edited.as_bytes()).into();
+}
+
 #[rustfmt::skip]
 fn wrong_registrations() -> Vec<Negative<RegistrationDraft>> {
     use PasskeyError::*;
@@ -42,6 +49,9 @@ fn wrong_registrations() -> Vec<Negative<RegistrationDraft>> {
         }, Check(CrossOrigin)),
         ("crossOrigin as text", |d| d.client_data["crossOrigin"] = "false".into(), Check(Malformed)),
         ("client data that is a list", |d| d.client_data = json!([]), Check(Malformed)),
+        ("two origins", |d| d.edit = |j| edit_client_data(j, |text| text.replacen('{', r#"{"origin":"https://evil.example","#, 1)), Check(Malformed)),
+        ("a byte order mark", |d| d.edit = |j| edit_client_data(j, |text| format!("\u{feff}{text}")), Check(Malformed)),
+        ("bytes after the client data", |d| d.edit = |j| edit_client_data(j, |text| format!("{text}{{}}")), Check(Malformed)),
         ("another RP ID", |d| d.rp_id = "example.org".into(), Check(WrongRelyingParty)),
         ("the origin's host as RP ID", |d| d.rp_id = "auth.example.com".into(), Check(WrongRelyingParty)),
         ("nobody present", |d| d.flags &= !USER_PRESENT, Check(UserNotPresent)),
@@ -146,12 +156,7 @@ fn wrong_assertions() -> Vec<Negative<AssertionDraft>> {
         ("a signature that is cut", |d| d.spoil = |s| { s.pop(); }, Check(WrongSignature)),
         ("no signature", |d| d.spoil = Vec::clear, Check(WrongSignature)),
         ("a signature of 1,025 bytes", |d| d.spoil = |s| s.resize(1_025, 0), Json),
-        ("client data that was not signed", |d| d.edit = |j| {
-            let data = j["response"]["clientDataJSON"].as_str().expect("text").to_owned();
-            let data = base64_decode(&data);
-            let text = String::from_utf8(data).expect("UTF-8").replace('}', " }");
-            j["response"]["clientDataJSON"] = encode(text.as_bytes()).into();
-        }, Check(WrongSignature)),
+        ("client data that was not signed", |d| d.edit = |j| edit_client_data(j, |text| text.replace('}', " }")), Check(WrongSignature)),
         ("a counter that was not signed", |d| d.edit = |j| {
             let mut data = base64_decode(j["response"]["authenticatorData"].as_str().expect("text"));
             data[36] = 200;
