@@ -6,9 +6,10 @@ use url::{Host, Url};
 
 /// First segments of the service's own paths. PUBLIC_URL's path can't begin with one of them, since requests arrive
 /// with and without that path, and would be ambiguous.
-pub const OWN_PATHS: [&str; 13] = [
+pub const OWN_PATHS: [&str; 14] = [
     ".well-known",
     "account",
+    "challenges",
     "compare",
     "compare.json",
     "docs",
@@ -101,6 +102,7 @@ mod tests {
             "https://example.com/a;b",
             "https://example.com/a{b}",
             "https://example.com/jwt",
+            "https://example.com/challenges",
             "https://example.com/session/of/mine",
         ] {
             assert!(parse(text).is_err(), "{text}");

@@ -79,11 +79,14 @@ fn registration() -> VerifiedRegistration {
     }
 }
 
+/// What is counted at each use, and whether that is taken.
+type Uses = &'static [(u32, bool)];
+
 #[tokio::test]
 async fn a_counter_goes_up_unless_the_authenticator_has_none_or_the_passkey_is_synced() {
     let stored = Stored::new().await;
-    // What was counted at registration, whether it may be copied, and what is counted at each use, with whether that is taken.
-    let cases: [(u32, bool, &[(u32, bool)]); 7] = [
+    // What was counted at registration, whether it may be copied, and each use.
+    let cases: [(u32, bool, Uses); 7] = [
         (0, false, &[(0, true), (0, true)]),
         (0, false, &[(1, true), (1, false), (0, false), (2, true)]),
         (5, false, &[(5, false), (4, false), (0, false), (6, true)]),

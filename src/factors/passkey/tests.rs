@@ -30,13 +30,13 @@ struct Site {
 
 /// Why an answer was not accepted.
 #[derive(Debug, PartialEq)]
-enum Refusal {
+enum RefusedAnswer {
     /// The JSON could not be read.
     Json,
     Check(PasskeyError),
 }
 
-use Refusal::{Check, Json};
+use RefusedAnswer::{Check, Json};
 
 fn challenge_token() -> ChallengeToken {
     ChallengeToken::parse(OpaqueToken::generate("dac_").reveal()).expect("a token")
@@ -58,7 +58,7 @@ impl Site {
         json(&self.party.request_options(&self.token, allowed))
     }
 
-    fn register(&self, answer: Value, kind: PasskeyKind) -> Result<VerifiedRegistration, Refusal> {
+    fn register(&self, answer: Value, kind: PasskeyKind) -> Result<VerifiedRegistration, RefusedAnswer> {
         let answer = serde_json::from_value(answer).map_err(|_| Json)?;
         self.party.verify_registration(&answer, &self.token, kind).map_err(Check)
     }
@@ -68,7 +68,7 @@ impl Site {
         answer: Value,
         passkey: &StoredPasskey,
         user: Option<Uuid>,
-    ) -> Result<VerifiedAssertion, Refusal> {
+    ) -> Result<VerifiedAssertion, RefusedAnswer> {
         let answer = serde_json::from_value(answer).map_err(|_| Json)?;
         self.party.verify_assertion(&answer, &self.token, passkey, user).map_err(Check)
     }

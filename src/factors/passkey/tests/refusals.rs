@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-type Negative<D> = (&'static str, fn(&mut D), Refusal);
+type Negative<D> = (&'static str, fn(&mut D), RefusedAnswer);
 
 fn bytes(length: usize) -> Cbor {
     Cbor::Bytes(vec![7; length])
