@@ -14,7 +14,7 @@ pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
 /// Needed to serve requests. None of them creates or alters a table.
-const TO_SERVE: [(&str, &[&str]); 18] = [
+const TO_SERVE: [(&str, &[&str]); 20] = [
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
     ("users", &["select", "insert", "update"]),
@@ -33,6 +33,8 @@ const TO_SERVE: [(&str, &[&str]); 18] = [
     ("mails", &["select", "insert", "update", "delete"]),
     ("mail_quotas", &["select", "insert", "update", "delete"]),
     ("challenges", &["select", "insert", "update", "delete"]),
+    ("totp", &["select", "insert", "update", "delete"]),
+    ("recovery_codes", &["select", "insert", "update", "delete"]),
 ];
 
 /// GRANT statements for missing privileges.

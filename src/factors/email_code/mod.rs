@@ -53,6 +53,8 @@ pub struct VerifiedReader<'a> {
     pub user: User,
     /// Where the user gets mail.
     pub recipient: Recipient,
+    /// Whether a login of the user takes two factors.
+    pub has_two_step: bool,
     /// The proof for the login.
     pub proof: Proof,
     /// Counts as a failure unless it is told that it was none.
@@ -228,7 +230,13 @@ impl EmailCodeFactor {
             self.logins.notify_and_catch_up().await;
         }
         let proof = Proof::EmailCode { version: proved.version };
-        Ok(VerifiedReader { user: proved.user, recipient, proof, attempt: limited })
+        Ok(VerifiedReader {
+            user: proved.user,
+            recipient,
+            has_two_step: proved.has_two_step,
+            proof,
+            attempt: limited,
+        })
     }
 
     /// A notice to the user of a challenge. One to nobody takes as long to seal, and is never queued.

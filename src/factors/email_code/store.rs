@@ -96,6 +96,7 @@ pub(super) struct ProvedAddress {
     pub(super) user: User,
     /// The account's credential version afterwards.
     pub(super) version: i32,
+    pub(super) has_two_step: bool,
     /// Whether the address was proved for the first time, which removed the password and ended every login.
     pub(super) is_first_proof: bool,
 }
@@ -130,7 +131,8 @@ pub(super) async fn redeem_for_login(
            select redeemed.is_right as "is_right!", account.id as "id?", account.username as "username?",
                   account.email as "email?", account.roles as "roles?", account.created_at as "created_at?",
                   coalesce(proved.password_version, account.password_version) as version,
-                  proved.id is not null as "is_first_proof!", ended.count as "ended!"
+                  proved.id is not null as "is_first_proof!",
+                  coalesce(account.two_step, false) as "has_two_step!", ended.count as "ended!"
            from redeemed left join account on true left join proved on true, ended"#,
         halves.token_hash,
         &halves.code_macs,
@@ -152,6 +154,7 @@ pub(super) async fn redeem_for_login(
                 created_at: row.created_at?,
             },
             version: row.version?,
+            has_two_step: row.has_two_step,
             is_first_proof: row.is_first_proof,
         })
     };

@@ -53,6 +53,8 @@ pub struct VerifiedUser<'a> {
     pub user: User,
     /// Where the user gets mail.
     pub recipient: Recipient,
+    /// Whether a login of the user takes two factors.
+    pub has_two_step: bool,
     /// The proof for the login.
     pub proof: Proof,
     /// Counts as a failure unless it is told that it was none.
@@ -123,7 +125,9 @@ impl PasswordFactor {
         )?;
         let attempt = self.attempt::<LoginError>(client.network()).await?;
         match self.find_and_verify(&attempt.slot, name, password, source, actor).await {
-            Ok((user, recipient, proof)) => Ok(VerifiedUser { user, recipient, proof, attempt }),
+            Ok((user, recipient, has_two_step, proof)) => {
+                Ok(VerifiedUser { user, recipient, has_two_step, proof, attempt })
+            }
             Err(error) => {
                 attempt.end(error.is_failure());
                 Err(error)
@@ -230,7 +234,7 @@ impl PasswordFactor {
         password: &SecretString,
         source: AddressAndNameBucket,
         actor: &Actor,
-    ) -> Result<(User, Recipient, Proof), LoginError> {
+    ) -> Result<(User, Recipient, bool, Proof), LoginError> {
         let now = self.clock.now();
         let found = store::find_user_and_count_attempt(&self.pool, name, source, now).await?;
         let found = found.map_err(|(until, user)| LoginError::AccountLocked {
@@ -239,7 +243,7 @@ impl PasswordFactor {
         })?;
         let stored = found.as_ref().and_then(|found| found.password.hash.as_deref());
         let check = slot.verify(password.expose_secret(), stored).await?;
-        let Some(FoundUser { user, password, disabled, language }) = found else {
+        let Some(FoundUser { user, password, disabled, has_two_step, language }) = found else {
             return Err(LoginFailure::UnknownName.into());
         };
         match (check, password.hash) {
@@ -250,7 +254,7 @@ impl PasswordFactor {
                 }
                 let recipient =
                     Recipient { address: user.email.clone(), is_verified: user.email_verified, language };
-                Ok((user, recipient, Proof::Password { version: password.version }))
+                Ok((user, recipient, has_two_step, Proof::Password { version: password.version }))
             }
             (_, None) => Err(LoginFailure::NoPassword(user.into()).into()),
             (PasswordCheck::Unusable(reason), _) => {
