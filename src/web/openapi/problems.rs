@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use actix_web::http::StatusCode;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
@@ -36,9 +37,16 @@ struct Extensions {
     /// From `/health/ready`: the status of each component.
     #[schema(required = false, nullable = false)]
     checks: HealthReport,
-    /// With `insufficient_user_authentication`: the step-up methods that would suffice; empty if there are none.
+    /// With `insufficient_user_authentication`: the step-up methods that would suffice; empty if there are none. With
+    /// `second_factor_required`: the second factors of the account.
     #[schema(required = false, nullable = false, example = json!(["password"]))]
     methods: Vec<String>,
+    /// With `second_factor_required`: goes on with a code of the second factor.
+    #[schema(required = false, nullable = false, example = "dac_…")]
+    challenge: String,
+    /// With `second_factor_required`: when the challenge expires.
+    #[schema(required = false, nullable = false)]
+    expires_at: DateTime<Utc>,
     /// With `insufficient_user_authentication`: the required assurance level, if that is missing (RFC 9470).
     #[schema(required = false, nullable = false, example = "aal2")]
     acr_values: String,
