@@ -61,6 +61,8 @@ create function redeem_second_factor(of_token bytea, for_purpose text, totp_step
     language plpgsql set search_path = dualauth, pg_temp as $$
 declare
     pending challenges;
+    -- Not the column of that name.
+    proved text;
 begin
     select c.* into pending from challenges c
         where c.token_hash = of_token and c.purpose = for_purpose and c.method = 'second_factor'
@@ -75,9 +77,10 @@ begin
     end if;
     user_id := pending.user_id;
     version := pending.version;
-    method := use_second_factor(user_id, totp_step, recovery_hash, at);
-    update challenges c set tries = c.tries + 1, used_at = case when method is not null then at end where c.id = pending.id;
-    if method is null then
+    proved := use_second_factor(pending.user_id, totp_step, recovery_hash, at);
+    method := proved;
+    update challenges c set tries = c.tries + 1, used_at = case when proved is not null then at end where c.id = pending.id;
+    if proved is null then
         perform count_try(user_id, null, from_address, at);
     end if;
     return next;
