@@ -7,13 +7,13 @@ use crate::support::{
     MINUTE, PASSWORD,
     client::{Client, Pair},
     http::Request,
-    server::{TestServer, credentials},
+    server::{ONE_NAME, TestServer, credentials},
     with,
 };
 
 #[tokio::test]
 async fn a_code_steps_up_once_in_every_way_and_the_earlier_credential_is_dead() {
-    let server = TestServer::start().await;
+    let server = TestServer::with(&[ONE_NAME]).await;
     let another = server.another_node().await;
     let (_, authenticator) = two_step_user(&server, "ada").await;
     for pair in Pair::ALL {
