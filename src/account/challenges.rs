@@ -21,11 +21,14 @@ use super::challenge_bodies::{
 /// Both halves together, once, within ten minutes and five tries, prove that whoever asks reads that mail. The answer is the
 /// same whether the address has an account or not. `login` (with `EMAIL_SIGN_IN`) and `reset_password` are for anybody: no
 /// credential is looked at. `email` is for a fresh login, and proves the account's address, or another one.
+///
+/// To try it without a mail server: on the private Postgres, mails are kept, and
+/// [GET /playground/mails](#/service/local_mails) shows them. Put `challenge` and the mail's code into the route that the challenge is for.
 #[utoipa::path(operation_id = "create_challenge", tag = "account",
     request_body(content = ChallengeRequest, examples(
         ("forgotten password" = (value = json!({"for": "reset_password", "method": "email", "email": "ada@example.com"}))),
         ("sign-in" = (value = json!({"for": "login", "method": "email", "email": "ada@example.com"}))),
-        ("address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
+        ("proof of an address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
     )),
     security((), ("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 201, description = "The challenge.", body = ChallengeBody),

@@ -52,7 +52,7 @@ pub(super) async fn register(
 /// Sign in.
 #[utoipa::path(operation_id = "login", request_body(content = LoginRequest, examples(
     ("password" = (value = json!({"username": "ada", "password": "correct horse battery staple"}))),
-    ("code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
+    ("with a code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
 )), responses(
     (status = 200, description = "Signed in."),
     (status = 401, description = "invalid_credentials"),
