@@ -118,11 +118,14 @@ async fn waits_for_failure(browser: &Browser, expected: &str) {
     eventually(expected, async || browser.text("#failure").await.contains(expected)).await;
 }
 
-/// What the page has requested, without its own files.
+/// What the page has requested, without its own files. A request is listed once it is answered, so one that is made now is
+/// waited for.
 async fn requested(browser: &Browser) -> Value {
-    let script = "return performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)
-        .filter((path) => !path.startsWith('/mail/'))";
-    browser.run(script, vec![]).await
+    let script = "const [done] = arguments;
+        fetch('/mail/icon.svg', { cache: 'no-store' }).then((response) => response.text()).then(() => done(
+            performance.getEntriesByType('resource').map(({ name }) => new URL(name).pathname)
+                .filter((path) => !path.startsWith('/mail/'))));";
+    browser.run_async(script, vec![]).await
 }
 
 async fn assert_shows_the_code(browser: &Browser, link: &Link) {
