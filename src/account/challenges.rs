@@ -68,8 +68,7 @@ pub(super) async fn create_challenge(
 /// used. It also opens an account that was closed by guessing.
 #[utoipa::path(operation_id = "reset_password", tag = "account", request_body = ResetPasswordRequest, responses(
     (status = 204, description = "The password was set, and every login has ended."),
-    (status = 401, description = "invalid_code"),
-    (status = 401, description = "challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
@@ -90,8 +89,7 @@ pub(super) async fn reset_password(
 #[utoipa::path(operation_id = "prove_email", tag = "account", request_body = ProveEmailRequest,
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The user, with the proved address.", body = UserBody),
-    (status = 401, description = "invalid_code"),
-    (status = 401, description = "challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),

@@ -26,8 +26,7 @@ use crate::sign_in::{NewLoginSpec, Registration, SignIn};
 )), responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 202, description = "A code was mailed, whether the address has an account or not.", body = PendingRegistrationBody),
-    (status = 401, description = "invalid_code"),
-    (status = 401, description = "challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 403, description = "registration_closed"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
@@ -55,7 +54,7 @@ pub(super) async fn register(
     ("with a code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
 )), responses(
     (status = 200, description = "Signed in."),
-    (status = 401, description = "invalid_credentials"),
+    (status = 401, description = "invalid_credentials, invalid_code, challenge_expired"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]

@@ -13,19 +13,19 @@ pub(super) struct AddressOwner {
     pub(super) user_id: Uuid,
     pub(super) version: i32,
     pub(super) has_password: bool,
+    pub(super) is_disabled: bool,
     pub(super) recipient: Recipient,
 }
 
-/// The account with this address, unless it is disabled.
+/// The account with this address.
 pub(super) async fn find_by_address(
     pool: &ConnectionPool,
     address: &str,
 ) -> Result<Option<AddressOwner>, DatabaseError> {
     let query = sqlx::query!(
         r#"select id, email, language, password_version, email_verified_at is not null as "is_verified!",
-                  coalesce(password_hash, $2) <> $2 as "has_password!"
-           from dualauth.users
-           where lower(email collate "C") = lower($1::text collate "C") and disabled_at is null"#,
+                  coalesce(password_hash, $2) <> $2 as "has_password!", disabled_at is not null as "is_disabled!"
+           from dualauth.users where lower(email collate "C") = lower($1::text collate "C")"#,
         address,
         crate::users::NO_PASSWORD,
     );
@@ -34,6 +34,7 @@ pub(super) async fn find_by_address(
         user_id: row.id,
         version: row.password_version,
         has_password: row.has_password,
+        is_disabled: row.is_disabled,
         recipient: Recipient {
             address: row.email,
             is_verified: row.is_verified,
