@@ -4,7 +4,7 @@
 //!
 //! `cargo bench --bench enumeration`, on a machine that has nothing else to do. Settings in the environment reach the node.
 
-mod mail_sink;
+mod busy_mail_server;
 #[path = "../node/mod.rs"]
 mod node;
 mod questions;
@@ -15,10 +15,8 @@ use std::io::Write as _;
 use anyhow::{Context, bail};
 use clap::Parser;
 use dualauth::crypto::random_bytes;
-use sqlx::{Connection, PgConnection};
 use tokio::runtime::{Builder, Runtime};
 
-use mail_sink::MailSink;
 use node::Node;
 use questions::{Asker, Question, Whose};
 use times::Times;
@@ -60,8 +58,7 @@ fn main() -> anyhow::Result<()> {
     }
     let arguments = Arguments::parse();
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mails = MailSink::start()?;
-    let smtp = mails.url();
+    let smtp = busy_mail_server::start()?;
     let settings = [&SETTINGS[..], &[("SMTP_URL", &smtp)]].concat();
     let node = Node::start(&runtime, "enumeration", &settings, &OF_POSTGRES)?;
     let report = measure(&arguments, &node, &runtime);
@@ -76,30 +73,20 @@ fn main() -> anyhow::Result<()> {
 /// Says a line for each question, and gives the largest |t|.
 fn measure(arguments: &Arguments, node: &Node, runtime: &Runtime) -> anyhow::Result<f64> {
     let Arguments { pairs, warm_up, .. } = *arguments;
-    let mut database = runtime.block_on(PgConnection::connect(node.database.as_str()))?;
-    runtime.block_on(questions::add_accounts(&mut database, Question::ALL.len() * (pairs + warm_up)))?;
+    let accounts = Question::ALL.len() * (pairs + warm_up);
+    runtime.block_on(questions::add_accounts(&node.database, accounts))?;
     let mut asker = Asker::connect(node.address)?;
     say(&format!("{pairs} pairs, Welch's t of known against unknown addresses"))?;
     let mut worst: f64 = 0.0;
     for (kind, question) in Question::ALL.into_iter().enumerate() {
         let (mut known, mut unknown) = (Times::default(), Times::default());
-        let mut between = kind * 2 * (warm_up + pairs);
-        let mut ask = |whose, number| {
-            let time = asker.ask(&question.request(whose, number))?;
-            // What the node does afterwards is not to slow down whoever is next.
-            runtime.block_on(questions::wait_for_mails(&mut database))?;
-            anyhow::Ok(time)
-        };
         for pair in 0..warm_up + pairs {
             let mut order = [(Whose::Known, &mut known), (Whose::Unknown, &mut unknown)];
             if random_bytes::<1>()[0] % 2 == 0 {
                 order.reverse();
             }
             for (whose, times) in order {
-                // Before each comes the same.
-                between += 1;
-                ask(Whose::Between, between)?;
-                let time = ask(whose, kind * (warm_up + pairs) + pair)?;
+                let time = asker.ask(&question.request(whose, kind * (warm_up + pairs) + pair))?;
                 if pair >= warm_up {
                     times.add(time);
                 }
