@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ impl Node {
         Ok(node)
     }
 
-    fn wait_until_ready(&mut self, log: &PathBuf) -> anyhow::Result<()> {
+    fn wait_until_ready(&mut self, log: &Path) -> anyhow::Result<()> {
         let start = Instant::now();
         while ureq::get(self.url("/health/ready")).call().is_err() {
             if self.process.try_wait()?.is_some() || start.elapsed() > PATIENCE {
