@@ -82,7 +82,7 @@ fn measure(arguments: &Arguments, node: &Node, runtime: &Runtime) -> anyhow::Res
         let (mut known, mut unknown) = (Times::default(), Times::default());
         for pair in 0..warm_up + pairs {
             let mut order = [(Whose::Known, &mut known), (Whose::Unknown, &mut unknown)];
-            if random_bytes::<1>()[0] % 2 == 0 {
+            if random_bytes::<1>()[0].is_multiple_of(2) {
                 order.reverse();
             }
             for (whose, times) in order {
