@@ -106,10 +106,11 @@ impl EmailCodeFactor {
         language: Language,
     ) -> Result<Challenge, DatabaseError> {
         let owner = store::find_by_address(&self.pool, address).await?;
-        let account = owner.as_ref().map_or_else(
-            || ChallengedAccount { user_id: self.unknown_names.bucket(address).account(), version: 0 },
-            |owner| ChallengedAccount { user_id: owner.user_id, version: owner.version },
-        );
+        // Made up also where it is not needed: it takes its time.
+        let made_up = ChallengedAccount { user_id: self.unknown_names.bucket(address).account(), version: 0 };
+        let account = owner
+            .as_ref()
+            .map_or(made_up, |owner| ChallengedAccount { user_id: owner.user_id, version: owner.version });
         let new = NewChallenge { purpose, account: Some(account), login_id: None, state: None, address };
         let challenge = self.challenges.mail_code(new, |code, expires_at| {
             let has_code = purpose == Purpose::Login || owner.as_ref().is_none_or(|owner| owner.has_password);

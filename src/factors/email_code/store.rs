@@ -17,20 +17,25 @@ pub(super) struct AddressOwner {
     pub(super) recipient: Recipient,
 }
 
-/// The account with this address.
+/// The account with this address. There is a row in either case, and as much to read in it: without, the time of the answer
+/// would tell.
 pub(super) async fn find_by_address(
     pool: &ConnectionPool,
     address: &str,
 ) -> Result<Option<AddressOwner>, DatabaseError> {
     let query = sqlx::query!(
-        r#"select id, email, language, password_version, email_verified_at is not null as "is_verified!",
-                  coalesce(password_hash, $2) <> $2 as "has_password!", disabled_at is not null as "is_disabled!"
-           from dualauth.users where lower(email collate "C") = lower($1::text collate "C")"#,
+        r#"select u.id is not null as "is_known!", coalesce(u.id, '00000000-0000-0000-0000-000000000000') as "id!",
+                  coalesce(u.email, $1) as "email!", coalesce(u.language, 'en') as "language!",
+                  coalesce(u.password_version, 0) as "password_version!",
+                  u.email_verified_at is not null as "is_verified!", u.disabled_at is not null as "is_disabled!",
+                  coalesce(u.password_hash, $2) <> $2 as "has_password!"
+           from (select) asked left join dualauth.users u
+             on lower(u.email collate "C") = lower($1::text collate "C")"#,
         address,
         crate::users::NO_PASSWORD,
     );
-    let owner = answer(query.fetch_optional(pool)).await?;
-    Ok(owner.map(|row| AddressOwner {
+    let row = answer(query.fetch_one(pool)).await?;
+    Ok(row.is_known.then(|| AddressOwner {
         user_id: row.id,
         version: row.password_version,
         has_password: row.has_password,
