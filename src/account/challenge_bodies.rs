@@ -41,7 +41,10 @@ pub(super) struct ChallengeRequest {
     pub(super) method: ChallengeMethod,
     /// Where the code goes. For `email`: the account's address, or another one that is to take its place.
     #[serde(default)]
-    #[schema(required = true, value_type = String, max_length = 254)]
+    #[schema(
+        required = true, value_type = String, max_length = 254,
+        pattern = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
+    )]
     pub(super) email: Option<String>,
 }
 
