@@ -1,4 +1,4 @@
-//! Handlers of the routes that every mode has. `web/openapi/modes` adds tags, operation id prefixes and the mode's own
+//! Handlers of the routes that every mode has. `web/openapi/mode_route_descriptions` adds tags, operation id prefixes and the mode's own
 //! descriptions to the OpenAPI document.
 
 use actix_web::web::{Data, Payload};

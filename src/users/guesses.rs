@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey};
 use crate::database::ConnectionPool;
 use crate::network_rate_limits::Limited;
+use crate::upkeep;
 
 use super::guess_deletion;
 
@@ -28,8 +29,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(8 * 24 * 60 * 60);
 /// How long a network is remembered from which the user has signed in.
 const KNOWN_FOR: chrono::Duration = chrono::Duration::days(365);
 
-/// Interval of the sweep, and maximum number of rows per statement.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Maximum number of rows that one statement of the sweep deletes.
 const SWEEP_BATCH: i64 = 10_000;
 
 /// The source of an attempt to sign in.
@@ -98,18 +98,12 @@ pub fn account_locked(until: DateTime<Utc>, now: DateTime<Utc>) -> Limited {
 
 /// Deletes expired counts at intervals.
 pub(super) async fn run_sweep(pool: &ConnectionPool, clock: &Clock) {
-    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
+    // One batch per pass is enough: remaining rows do no harm.
+    upkeep::sweep_at_intervals("failed sign-in counts", || {
         let now = clock.now();
-        // One batch per pass is enough: remaining rows do no harm.
-        let swept =
-            guess_deletion::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH).await;
-        if let Err(error) = swept {
-            tracing::warn!(%error, "sweep of failed sign-in counts failed; will retry");
-        }
-    }
+        guess_deletion::sweep_guesses(pool, now - FORGOTTEN_AFTER, now - KNOWN_FOR, SWEEP_BATCH)
+    })
+    .await;
 }
 
 #[cfg(test)]

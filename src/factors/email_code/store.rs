@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::challenges::{HashedHalves, Purpose};
 use crate::database::{ConnectionPool, DatabaseError, answer};
-use crate::mail::{Language, Recipient, SealedMail};
+use crate::mail::{Recipient, SealedMail};
 use crate::users::{User, UserIdAndName};
 
 /// The account that has an address.
@@ -40,11 +40,7 @@ pub(super) async fn find_by_address(
         version: row.password_version,
         has_password: row.has_password,
         is_disabled: row.is_disabled,
-        recipient: Recipient {
-            address: row.email,
-            is_verified: row.is_verified,
-            language: Language::of_tag(&row.language).unwrap_or_default(),
-        },
+        recipient: Recipient::new(row.email, row.is_verified, &row.language),
     }))
 }
 
@@ -83,11 +79,7 @@ pub(super) async fn find_challenge(
     );
     let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(None) };
     let user = || {
-        let recipient = Recipient {
-            address: row.email?,
-            is_verified: row.is_verified,
-            language: Language::of_tag(&row.language?).unwrap_or_default(),
-        };
+        let recipient = Recipient::new(row.email?, row.is_verified, &row.language?);
         Some((UserIdAndName { id: row.id?, username: row.username? }, recipient))
     };
     Ok(Some(LiveChallenge {
