@@ -46,7 +46,10 @@ pub(super) struct ChallengeRequest {
     pub(super) method: ChallengeMethod,
     /// Where the code goes by mail. For `email`: the account's address, or another one that is to take its place.
     #[serde(default)]
-    #[schema(value_type = Option<String>, nullable = false, max_length = 254)]
+    #[schema(
+        value_type = Option<String>, nullable = false, max_length = 254,
+        pattern = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
+    )]
     pub(super) email: Option<String>,
 }
 

@@ -22,12 +22,15 @@ use super::challenge_bodies::{
 /// same whether the address has an account or not. `login` (with `EMAIL_SIGN_IN`) and `reset_password` are for anybody: no
 /// credential is looked at. `email` is for a fresh login, and proves the account's address, or another one. `factor` is for a
 /// fresh login with a proved email, and enrols an authenticator: its first code comes back instead of one by mail.
+///
+/// To try it without a mail server: on the private Postgres, mails are kept, and
+/// [GET /playground/mails](#/service/local_mails) shows them. Put `challenge` and the mail's code into the route that the challenge is for.
 #[utoipa::path(operation_id = "create_challenge", tag = "account",
     request_body(content = ChallengeRequest, examples(
         ("forgotten password" = (value = json!({"for": "reset_password", "method": "email", "email": "ada@example.com"}))),
         ("sign-in" = (value = json!({"for": "login", "method": "email", "email": "ada@example.com"}))),
-        ("authenticator" = (value = json!({"for": "factor", "method": "totp"}))),
-        ("address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
+         ("authenticator" = (value = json!({"for": "factor", "method": "totp"}))),
+         ("proof of an address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
     )),
     security((), ("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 201, description = "The challenge.", body = ChallengeBody),
@@ -96,8 +99,7 @@ async fn create_own_challenge(
 /// used. It also opens an account that was closed by guessing.
 #[utoipa::path(operation_id = "reset_password", tag = "account", request_body = ResetPasswordRequest, responses(
     (status = 204, description = "The password was set, and every login has ended."),
-    (status = 401, description = "invalid_code"),
-    (status = 401, description = "challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
@@ -118,8 +120,7 @@ pub(super) async fn reset_password(
 #[utoipa::path(operation_id = "prove_email", tag = "account", request_body = ProveEmailRequest,
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The user, with the proved address.", body = UserBody),
-    (status = 401, description = "invalid_code"),
-    (status = 401, description = "challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),

@@ -79,10 +79,14 @@ impl From<User> for UserBody {
 
 /// A registration whose address is yet to be proved.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"challenge": "dac_…", "expires_at": "2026-11-21T09:40:00.000000Z"}))]
+#[schema(example = json!({
+    "challenge": "dac_…", "id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "expires_at": "2026-11-21T09:40:00.000000Z",
+}))]
 pub struct PendingRegistrationBody {
     /// To be sent back with the code.
     pub challenge: String,
+    /// Names the challenge in the link of its mail.
+    pub id: Uuid,
     /// When it expires.
     #[serde(serialize_with = "rfc3339")]
     pub expires_at: DateTime<Utc>,
@@ -90,7 +94,11 @@ pub struct PendingRegistrationBody {
 
 impl From<Challenge> for PendingRegistrationBody {
     fn from(challenge: Challenge) -> Self {
-        Self { challenge: challenge.token.reveal().to_owned(), expires_at: challenge.expires_at }
+        Self {
+            challenge: challenge.token.reveal().to_owned(),
+            id: challenge.id,
+            expires_at: challenge.expires_at,
+        }
     }
 }
 

@@ -17,14 +17,14 @@ use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey, Sealer, SecretBytes};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::mail::{Mail, MailedCode, Mails};
+use crate::upkeep;
 
 pub use self::token::{ChallengeCode, ChallengeToken};
 
 /// Maximum lifetime of a code by mail.
 const MAX_MAILED: Duration = Duration::from_secs(10 * 60);
 
-/// Interval of the sweep, and maximum number of rows per statement.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Maximum number of rows that one statement of the sweep deletes.
 const SWEEP_BATCH: i64 = 10_000;
 
 /// What a challenge is good for. A code for one purpose is none for another.
@@ -251,16 +251,12 @@ impl Challenges {
     }
 
     /// Runs the task that deletes expired challenges.
-    pub async fn run_sweep(self: Arc<Self>, upkeep: ConnectionPool) {
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            // One batch per pass is enough: remaining rows do no harm.
-            if let Err(error) = store::sweep(&upkeep, self.clock.now(), SWEEP_BATCH).await {
-                tracing::warn!(%error, "sweep of expired challenges failed; will retry");
-            }
-        }
+    pub async fn run_sweep(self: Arc<Self>, pool: ConnectionPool) {
+        // One batch per pass is enough: remaining rows do no harm.
+        upkeep::sweep_at_intervals("expired challenges", || {
+            store::sweep(&pool, self.clock.now(), SWEEP_BATCH)
+        })
+        .await;
     }
 }
 

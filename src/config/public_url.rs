@@ -6,14 +6,16 @@ use url::{Host, Url};
 
 /// First segments of the service's own paths. PUBLIC_URL's path can't begin with one of them, since requests arrive
 /// with and without that path, and would be ambiguous.
-pub const OWN_PATHS: [&str; 13] = [
+pub const OWN_PATHS: [&str; 15] = [
     ".well-known",
     "account",
+    "challenges",
     "compare",
     "compare.json",
     "docs",
     "health",
     "jwt",
+    "mail",
     "openapi.json",
     "playground",
     "profile",

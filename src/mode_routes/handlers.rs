@@ -1,4 +1,4 @@
-//! Handlers of the routes that every mode has. `web/openapi/modes` adds tags, operation id prefixes and the mode's own
+//! Handlers of the routes that every mode has. `web/openapi/mode_route_descriptions` adds tags, operation id prefixes and the mode's own
 //! descriptions to the OpenAPI document.
 
 use actix_web::web::{Data, Payload};
@@ -26,8 +26,7 @@ use crate::sign_in::{NewLoginSpec, Registration, SignIn};
 )), responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 202, description = "A code was mailed, whether the address has an account or not.", body = PendingRegistrationBody),
-    (status = 401, description = "invalid_code"),
-    (status = 401, description = "challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 403, description = "registration_closed"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
@@ -56,11 +55,10 @@ pub(super) async fn register(
 #[utoipa::path(operation_id = "login", request_body(content = LoginRequest, examples(
     ("password" = (value = json!({"username": "ada", "password": "correct horse battery staple"}))),
     ("second step" = (value = json!({"challenge": "dac_…", "code": "123456"}))),
-    ("code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
+    ("with a code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
 )), responses(
     (status = 200, description = "Signed in."),
-    (status = 401, description = "invalid_credentials"),
-    (status = 401, description = "second_factor_required"),
+    (status = 401, description = "invalid_credentials, invalid_code, challenge_expired, second_factor_required"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]

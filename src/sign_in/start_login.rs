@@ -201,9 +201,7 @@ impl SignIn {
             replaces: login.replaces,
             notice,
         };
-        let started = self.logins.start(login, actor).await?;
-        self.mails.wake_up();
-        started.ok_or_else(|| changed.into())
+        self.logins.start(login, actor).await?.ok_or_else(|| changed.into())
     }
 
     /// Only for a proved address: another may be anybody's, and is not told of devices.

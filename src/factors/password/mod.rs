@@ -15,14 +15,14 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
-use crate::crypto::{AppSecret, MacKey};
+use crate::crypto::AppSecret;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Mails, Recipient};
 use crate::network_rate_limits::{Limited, LimitedAttempt, Limiter};
 use crate::users::{
-    AddressAndNameBucket, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User,
+    AddressAndNameBucket, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNames, User,
     account_locked,
 };
 
@@ -41,7 +41,7 @@ pub struct PasswordFactor {
     /// `LOGIN_LIMIT`.
     limit: Limiter,
     /// Maps unknown user names to rate-limit buckets. Keyed, so that an attacker can't predict which names share a bucket.
-    unknown_name_key: MacKey,
+    unknown_names: UnknownNames,
     logins: Logins,
     mails: Arc<Mails>,
     trail: Trail,
@@ -99,8 +99,8 @@ impl PasswordFactor {
         mails: Arc<Mails>,
         trail: Trail,
     ) -> Self {
-        let unknown_name_key = MacKey::derive(secret, "names that nobody has");
-        Self { pool, hasher, min_length, clock, limit, unknown_name_key, logins, mails, trail }
+        let unknown_names = UnknownNames::new(secret);
+        Self { pool, hasher, min_length, clock, limit, unknown_names, logins, mails, trail }
     }
 
     /// Verifies the password of the user with this username or email (case-insensitive). The work is the same for unknown
@@ -171,9 +171,7 @@ impl PasswordFactor {
     }
 
     fn source(&self, name: &str, client: &Client) -> AddressAndNameBucket {
-        let unknown_name =
-            UnknownNameBucket::of(self.unknown_name_key.sign(name.to_ascii_lowercase().as_bytes()));
-        AddressAndNameBucket { address: client.address, unknown_name }
+        AddressAndNameBucket { address: client.address, unknown_name: self.unknown_names.bucket(name) }
     }
 
     /// Counts an attempt at a locked account as a failure of its network.
