@@ -58,6 +58,8 @@ codes! {
     InsufficientUserAuthentication: "insufficient_user_authentication", 401, "Sign-in too old or too weak", BEARER_INSUFFICIENT;
     InvalidCode: "invalid_code", 401, "Wrong code", BEARER;
     ChallengeExpired: "challenge_expired", 401, "Challenge over", BEARER;
+    SecondFactorRequired: "second_factor_required", 401, "Second factor required", BEARER;
+    EmailNotVerified: "email_not_verified", 403, "Email not verified";
     RegistrationClosed: "registration_closed", 403, "Registration closed";
     CsrfFailed: "csrf_failed", 403, "CSRF token missing or wrong";
     CrossOrigin: "cross_origin", 403, "Cross-origin request refused";

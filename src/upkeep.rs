@@ -1,4 +1,5 @@
-//! Supervision of a node's background tasks: one that panics or ends is logged, counted and restarted.
+//! A node's background tasks: one that panics or ends is logged, counted and restarted. And the loops of those that delete
+//! expired rows.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use crate::database::DatabaseError;
 use crate::metrics::Metrics;
 use crate::telemetry;
 
@@ -22,6 +24,42 @@ struct Pauses {
 }
 
 const PAUSES: Pauses = Pauses { first: Duration::from_secs(1), longest: Duration::from_secs(60) };
+
+/// Time between two runs of a task that deletes expired rows.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Runs a sweep at intervals, for as long as it is polled. `what` says in the log what it deletes.
+pub async fn sweep_at_intervals<F>(what: &'static str, mut sweep: impl FnMut() -> F)
+where
+    F: Future<Output = Result<(), DatabaseError>>,
+{
+    let mut ticks = interval(SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = sweep().await {
+            tracing::warn!(%error, "sweep of {what} failed; will retry");
+        }
+    }
+}
+
+/// Deletes rows until a statement finds fewer than `batch`, and pauses so that it is busy for at most half of the time.
+/// `delete` returns how many it found.
+///
+/// # Errors
+/// If a statement fails.
+pub async fn delete_in_batches<F>(batch: i64, mut delete: impl FnMut() -> F) -> Result<(), DatabaseError>
+where
+    F: Future<Output = Result<u64, DatabaseError>>,
+{
+    loop {
+        let began = Instant::now();
+        if delete().await? < batch.unsigned_abs() {
+            return Ok(());
+        }
+        sleep(began.elapsed()).await;
+    }
+}
 
 /// The background tasks of a node.
 pub struct Upkeep {

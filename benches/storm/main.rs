@@ -4,7 +4,9 @@
 //! `cargo bench --bench storm`, on a machine that has nothing else to do: time on the clock is the subject. Settings in
 //! the environment (`LOG`, `HASH_CONCURRENCY`, ...) reach the node.
 
+mod accounts;
 mod logins;
+#[path = "../node/mod.rs"]
 mod node;
 mod profiles;
 
@@ -22,6 +24,9 @@ use node::Node;
 /// Whose profile it is, and what everybody's name begins with and password is.
 const USERNAME: &str = "ada";
 const PASSWORD: &str = "correct horse battery staple";
+
+/// Everybody comes from one address here, which is not what a storm is limited by.
+const SETTINGS: [(&str, &str); 1] = [("LOGIN_LIMIT", "1000000/1m")];
 
 /// How long the quiet before each storm is.
 const QUIET: Duration = Duration::from_secs(4);
@@ -51,7 +56,8 @@ fn main() -> anyhow::Result<()> {
     };
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(1).on_thread_start(give_way).enable_all().build()?;
-    let node = Node::start(&runtime)?;
+    // A Postgres as durable as in production.
+    let node = Node::start(&runtime, "storm", &SETTINGS, &[])?;
     let report = measure(&arguments, &node, &runtime);
     node.stop(&runtime)?;
     say(&report?)

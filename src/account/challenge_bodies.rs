@@ -1,13 +1,14 @@
 //! Request and response bodies of challenges.
 
 use chrono::{DateTime, Utc};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::{ChallengeHalves, rfc3339};
 use crate::challenges::Challenge;
+use crate::factors::totp::TotpSetup;
 
 /// What a challenge is for.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
@@ -19,6 +20,8 @@ pub(super) enum ChallengePurpose {
     ResetPassword,
     /// Proving an address of the signed-in user.
     Email,
+    /// Enrolling a factor of the signed-in user.
+    Factor,
 }
 
 /// The way that the code goes.
@@ -27,6 +30,8 @@ pub(super) enum ChallengePurpose {
 pub(super) enum ChallengeMethod {
     /// By mail.
     Email,
+    /// From an authenticator.
+    Totp,
 }
 
 /// Asks for a challenge.
@@ -39,9 +44,12 @@ pub(super) struct ChallengeRequest {
     pub(super) purpose: ChallengePurpose,
     /// The way that the code goes.
     pub(super) method: ChallengeMethod,
-    /// Where the code goes. For `email`: the account's address, or another one that is to take its place.
+    /// Where the code goes by mail. For `email`: the account's address, or another one that is to take its place.
     #[serde(default)]
-    #[schema(required = true, value_type = String, max_length = 254)]
+    #[schema(
+        value_type = Option<String>, nullable = false, max_length = 254,
+        pattern = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
+    )]
     pub(super) email: Option<String>,
 }
 
@@ -64,16 +72,59 @@ pub(super) struct ChallengeBody {
     /// When it expires.
     #[serde(serialize_with = "rfc3339")]
     expires_at: DateTime<Utc>,
+    /// With `totp`: how the authenticator is set up. Shown once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    totp: Option<TotpSetupBody>,
+}
+
+/// How an authenticator is set up.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct TotpSetupBody {
+    /// The secret in Base32, to be typed.
+    secret: String,
+    /// The same as an `otpauth:` URI.
+    uri: String,
+    /// The same as a QR code.
+    qr: QrCodeBody,
+}
+
+/// A QR code, with the margin that it needs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct QrCodeBody {
+    /// Width and height: the `viewBox` of the SVG is `0 0 size size`.
+    size: usize,
+    /// The `d` of the SVG's `path`.
+    path: String,
 }
 
 impl ChallengeBody {
-    pub(super) fn new(challenge: Challenge, purpose: ChallengePurpose) -> Self {
+    pub(super) fn by_mail(challenge: &Challenge, purpose: ChallengePurpose) -> Self {
+        Self::new(challenge, purpose, ChallengeMethod::Email, None)
+    }
+
+    pub(super) fn of_totp(challenge: &Challenge, setup: &TotpSetup) -> Self {
+        let body = TotpSetupBody {
+            secret: setup.secret.expose_secret().to_owned(),
+            uri: setup.uri.expose_secret().to_owned(),
+            qr: QrCodeBody { size: setup.qr.size, path: setup.qr.path.expose_secret().to_owned() },
+        };
+        Self::new(challenge, ChallengePurpose::Factor, ChallengeMethod::Totp, Some(body))
+    }
+
+    fn new(
+        challenge: &Challenge,
+        purpose: ChallengePurpose,
+        method: ChallengeMethod,
+        totp: Option<TotpSetupBody>,
+    ) -> Self {
         Self {
             challenge: challenge.token.reveal().to_owned(),
             id: challenge.id,
             purpose,
-            method: ChallengeMethod::Email,
+            method,
             expires_at: challenge.expires_at,
+            totp,
         }
     }
 }

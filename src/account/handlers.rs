@@ -116,6 +116,7 @@ pub(super) async fn change_password(
     Json(body): Json<PasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
     let PasswordRequest { current_password, new_password } = body;
+    sign_in.check_two_step_fresh(&identity).await?;
     match current_password {
         Some(current) => sign_in.password.change(&identity, &current, &new_password, &client).await?,
         None if sign_in.password.is_set(identity.user_id).await? => {

@@ -3,6 +3,8 @@
 mod bodies;
 mod challenge_bodies;
 mod challenges;
+mod factor_bodies;
+mod factors;
 mod forward_auth;
 mod handlers;
 mod paging;
@@ -23,5 +25,9 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(challenges::create_challenge)
         .service(challenges::reset_password)
         .service(challenges::prove_email)
+        .service(factors::list_factors)
+        .service(factors::enrol_factor)
+        .service(factors::remove_factor)
+        .service(factors::renew_recovery_codes)
         .service(handlers::change_password);
 }

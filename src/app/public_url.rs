@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use url::Url;
+
 use crate::config::Config;
 use crate::http::listener;
 
@@ -39,5 +41,11 @@ impl PublicUrl {
         let is_everywhere = address.ip().to_canonical().is_unspecified();
         let url = if is_everywhere { url("localhost") } else { format!("http://{address}") };
         Self { url, base_path: String::new(), origins, is_https: false }
+    }
+
+    /// Its host.
+    pub(super) fn host(&self) -> String {
+        let host = Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        host.unwrap_or_else(|| "localhost".to_owned())
     }
 }

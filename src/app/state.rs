@@ -18,6 +18,7 @@ use crate::custom_tokens::CustomTokens;
 use crate::database::{CommitHealthCheck, ConnectionPool};
 use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::password::PasswordFactor;
+use crate::factors::second_factor::SecondFactors;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
 use crate::logins::Logins;
@@ -116,7 +117,8 @@ impl State {
             app_data: AppData::default(),
         };
         let limits = Limits::new(&config.limits, clock);
-        let sign_in = state.sign_in(&pools.requests, config, limits.clone(), secret, clock);
+        let sign_in =
+            state.sign_in(&pools.requests, config, limits.clone(), secret, public_url.host(), clock);
         state.app_data = state
             .app_data(config, pools.requests)
             .with(Data::new(sign_in))
@@ -154,6 +156,7 @@ impl State {
         config: &Config,
         limits: Limits,
         secret: &AppSecret,
+        issuer: String,
         clock: &Clock,
     ) -> SignIn {
         let Self { accounts, logins, mails, challenges, trail, metrics, .. } = self.clone();
@@ -180,11 +183,23 @@ impl State {
             trail.clone(),
             metrics.clone(),
         );
+        let second_factors = SecondFactors::new(
+            pool.clone(),
+            Arc::clone(&challenges),
+            Arc::clone(&mails),
+            secret,
+            issuer,
+            limits.login.clone(),
+            clock.clone(),
+            logins.clone(),
+            trail.clone(),
+        );
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
         let registration = config.challenges.registration;
         SignIn {
             password,
             email_code,
+            second_factors,
             challenges,
             mails,
             registration,

@@ -39,6 +39,11 @@ kinds! {
     EmailChanged: "email_changed", "A user changed their email to another proved one, which ends all other logins.";
     AddressProved: "address_proved", "A user proved their email by signing in, which removed the password and ended all other logins.";
     ChallengeFailed: "challenge_failed", "A wrong code was given.";
+    FactorAdded: "factor_added", "A user enrolled a factor; the first second factor ends all other logins.";
+    FactorRemoved: "factor_removed", "A user removed a factor, which ends all other logins.";
+    RecoveryCodesRenewed: "recovery_codes_renewed", "A user made new recovery codes, which ends all other logins.";
+    RecoveryCodeUsed: "recovery_code_used", "A recovery code took the place of a second factor.";
+    SecondFactorFailed: "second_factor_failed", "A wrong code of a second factor was given.";
     SteppedUp: "stepped_up", "A signed-in user stepped up.";
     StepUpFailed: "step_up_failed", "A step-up failed.";
     PasswordUpgraded: "password_upgraded", "A password was hashed again with the current settings.";

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::clock::{Clock, uptime};
 use crate::database::{ConnectionPool, DatabaseError, PgSnapshotPosition};
 use crate::telemetry;
+use crate::upkeep;
 
 use super::store;
 use super::{Filter, NewEvent, RecordedEvent};
@@ -31,8 +32,7 @@ const MAX_UNAUTHENTICATED_PER_SECOND: u64 = 20;
 /// Usual maximum delay between an event and its write: events queue while Postgres is unavailable.
 const LATE: chrono::Duration = chrono::Duration::minutes(10);
 
-/// Interval of the sweep, and maximum number of rows per statement.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Maximum number of rows that one statement of the sweep deletes.
 const SWEEP_BATCH: i64 = 1_000;
 
 /// The audit trail.
@@ -202,26 +202,12 @@ impl Trail {
     pub async fn run_sweep(self, retention: Duration) {
         // The setting's maximum of ten years is far within both types.
         let retention = chrono::Duration::from_std(retention).unwrap_or(chrono::Duration::MAX);
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = self.sweep(retention).await {
-                tracing::warn!(%error, "sweep of old audit events failed; will retry");
-            }
-        }
-    }
-
-    /// Deletes until nothing is left, and pauses so that it is busy for at most half of the time.
-    async fn sweep(&self, retention: chrono::Duration) -> Result<(), DatabaseError> {
-        loop {
-            let began = tokio::time::Instant::now();
-            let cutoff = self.0.clock.now() - retention;
-            if store::sweep(&self.0.pool, cutoff, SWEEP_BATCH).await? < SWEEP_BATCH.unsigned_abs() {
-                return Ok(());
-            }
-            tokio::time::sleep(began.elapsed()).await;
-        }
+        let TrailInner { pool, clock, .. } = &*self.0;
+        upkeep::sweep_at_intervals("old audit events", || {
+            let cutoff = clock.now() - retention;
+            upkeep::delete_in_batches(SWEEP_BATCH, move || store::sweep(pool, cutoff, SWEEP_BATCH))
+        })
+        .await;
     }
 
     /// The newest events that match, oldest first, and the position to continue from.

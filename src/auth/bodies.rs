@@ -16,14 +16,19 @@ use crate::users::User;
 
 use super::Identity;
 
-/// An additional authentication.
+/// An additional authentication: either `password` or `code`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"password": "correct horse battery staple"}))]
 pub struct StepUpRequest {
     /// The password.
-    #[schema(value_type = String, format = Password)]
-    pub password: SecretString,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub password: Option<SecretString>,
+    /// A code of the authenticator, or a recovery code. Spaces, dashes and letter case are ignored.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub code: Option<SecretString>,
 }
 
 /// A refresh token, unless it is sent in its cookie.
@@ -74,10 +79,14 @@ impl From<User> for UserBody {
 
 /// A registration whose address is yet to be proved.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"challenge": "dac_…", "expires_at": "2026-11-21T09:40:00.000000Z"}))]
+#[schema(example = json!({
+    "challenge": "dac_…", "id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "expires_at": "2026-11-21T09:40:00.000000Z",
+}))]
 pub struct PendingRegistrationBody {
     /// To be sent back with the code.
     pub challenge: String,
+    /// Names the challenge in the link of its mail.
+    pub id: Uuid,
     /// When it expires.
     #[serde(serialize_with = "rfc3339")]
     pub expires_at: DateTime<Utc>,
@@ -85,7 +94,11 @@ pub struct PendingRegistrationBody {
 
 impl From<Challenge> for PendingRegistrationBody {
     fn from(challenge: Challenge) -> Self {
-        Self { challenge: challenge.token.reveal().to_owned(), expires_at: challenge.expires_at }
+        Self {
+            challenge: challenge.token.reveal().to_owned(),
+            id: challenge.id,
+            expires_at: challenge.expires_at,
+        }
     }
 }
 

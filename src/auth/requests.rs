@@ -1,7 +1,7 @@
 //! Request bodies of registration and sign-in, which have members of one kind or of another.
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use crate::error::{FieldError, Problem};
@@ -40,7 +40,8 @@ pub struct RegisterRequest {
     pub code: Option<SecretString>,
 }
 
-/// Signs in: either `username` and `password`, or `challenge` and `code`.
+/// Signs in: either `username` and `password`, or `challenge` and `code`. With two-step sign-in, once more with the challenge of
+/// the first answer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "ada", "password": "correct horse battery staple"}))]
@@ -52,18 +53,20 @@ pub struct LoginRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     pub password: Option<SecretString>,
-    /// A challenge for `login`, from `POST /challenges`.
+    /// A challenge for `login`, from `POST /challenges` or from `second_factor_required`.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     pub challenge: Option<SecretString>,
-    /// The code that came by mail: eight digits. Spaces and dashes are ignored.
+    /// The code that came by mail: eight digits; or a code of the authenticator: six digits; or a recovery code. Spaces,
+    /// dashes and letter case are ignored.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     pub code: Option<SecretString>,
-    /// Whether the login has the longer lifetimes, and its cookies are kept when the browser is closed.
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    pub remember_me: bool,
+    /// Whether the login has the longer lifetimes, and its cookies are kept when the browser is closed. This and the next
+    /// two hold for the second step as well, unless they are sent again.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<bool>, nullable = false)]
+    pub remember_me: Option<bool>,
     /// How the credential is transported. By default in cookies in session mode, as a Bearer token in JWT mode.
     #[serde(default)]
     pub transport: Option<Transport>,
@@ -108,6 +111,11 @@ pub struct ChallengeHalves {
     pub challenge: SecretString,
     /// The code.
     pub code: SecretString,
+}
+
+/// A member that may be left out, and is not null.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    bool::deserialize(deserializer).map(Some)
 }
 
 impl LoginRequest {

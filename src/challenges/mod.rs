@@ -17,14 +17,14 @@ use crate::clock::Clock;
 use crate::crypto::{AppSecret, MacKey, Sealer, SecretBytes};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::mail::{Mail, MailedCode, Mails};
+use crate::upkeep;
 
 pub use self::token::{ChallengeCode, ChallengeToken};
 
 /// Maximum lifetime of a code by mail.
 const MAX_MAILED: Duration = Duration::from_secs(10 * 60);
 
-/// Interval of the sweep, and maximum number of rows per statement.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Maximum number of rows that one statement of the sweep deletes.
 const SWEEP_BATCH: i64 = 10_000;
 
 /// What a challenge is good for. A code for one purpose is none for another.
@@ -38,6 +38,8 @@ pub enum Purpose {
     Email,
     /// Registering an account.
     Register,
+    /// Enrolling a factor of a signed-in user.
+    Factor,
 }
 
 impl Purpose {
@@ -48,12 +50,47 @@ impl Purpose {
             Self::ResetPassword => "reset_password",
             Self::Email => "email",
             Self::Register => "register",
+            Self::Factor => "factor",
         }
     }
 }
 
-/// The method of every challenge so far: a code by mail.
-pub const EMAIL_METHOD: &str = "email";
+/// The way that the other half of a challenge comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChallengeMethod {
+    /// A code by mail.
+    Email,
+    /// The first code of a new authenticator.
+    Totp,
+    /// A second factor of the account: a sign-in that has had its first.
+    SecondFactor,
+}
+
+impl ChallengeMethod {
+    /// Its name in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Totp => "totp",
+            Self::SecondFactor => "second_factor",
+        }
+    }
+}
+
+/// The input of [`Challenges::create`].
+#[derive(Debug)]
+pub struct ChallengeWithoutMail {
+    /// What it is good for.
+    pub purpose: Purpose,
+    /// The way that the other half comes.
+    pub method: ChallengeMethod,
+    /// The account.
+    pub account: ChallengedAccount,
+    /// The login that alone may redeem it.
+    pub login_id: Option<Uuid>,
+    /// What is to be kept until then.
+    pub state: SecretBytes,
+}
 
 /// The input of [`Challenges::mail_code`].
 #[derive(Debug)]
@@ -132,10 +169,6 @@ impl Challenges {
     ///
     /// # Panics
     /// When the system's random number generator fails.
-    #[expect(
-        clippy::expect_used,
-        reason = "no secret can be made without randomness, whatever the caller did"
-    )]
     pub async fn mail_code(
         &self,
         new: NewChallenge<'_>,
@@ -147,22 +180,51 @@ impl Challenges {
         let code_mac = self.codes.sign(&mac_input(&token, &code));
         let mail =
             self.mails.seal(&mail(MailedCode { challenge: id, code: code.reveal().to_owned() }, expires_at));
-        let seal = |state| self.states.seal(&id.to_string(), state);
-        let state = new.state.as_ref().map(seal).transpose();
         let row = store::ChallengeRow {
             id,
             token_hash: &token.hash(),
-            code_mac: &code_mac,
             purpose: new.purpose,
             account: new.account,
             login_id: new.login_id,
-            state: state.expect("the system's random number generator works"),
+            state: new.state.as_ref().map(|state| self.seal_state(id, state)),
             created_at: now,
             expires_at,
         };
-        store::insert(&self.pool, row, &mail, &self.mails.address_mac(new.address)).await?;
+        store::insert_with_mail(&self.pool, row, &code_mac, &mail, &self.mails.address_mac(new.address))
+            .await?;
         self.mails.wake_up();
         Ok(Challenge { token, id, expires_at })
+    }
+
+    /// Creates a challenge without a code of its own: what comes back is checked by a factor.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn create(&self, new: ChallengeWithoutMail) -> Result<Challenge, DatabaseError> {
+        let (id, token, now) = (Uuid::now_v7(), ChallengeToken::generate(), self.clock.now());
+        let expires_at = now + self.ttl;
+        let row = store::ChallengeRow {
+            id,
+            token_hash: &token.hash(),
+            purpose: new.purpose,
+            account: Some(new.account),
+            login_id: new.login_id,
+            state: Some(self.seal_state(id, &new.state)),
+            created_at: now,
+            expires_at,
+        };
+        store::insert_without_code(&self.pool, row, new.method).await?;
+        Ok(Challenge { token, id, expires_at })
+    }
+
+    /// # Panics
+    /// When the system's random number generator fails.
+    #[expect(
+        clippy::expect_used,
+        reason = "no secret can be made without randomness, whatever the caller did"
+    )]
+    fn seal_state(&self, id: Uuid, state: &SecretBytes) -> Vec<u8> {
+        self.states.seal(&id.to_string(), state).expect("the system's random number generator works")
     }
 
     /// The halves, hashed for a statement with `redeem_challenge`.
@@ -189,16 +251,12 @@ impl Challenges {
     }
 
     /// Runs the task that deletes expired challenges.
-    pub async fn run_sweep(self: Arc<Self>, upkeep: ConnectionPool) {
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            // One batch per pass is enough: remaining rows do no harm.
-            if let Err(error) = store::sweep(&upkeep, self.clock.now(), SWEEP_BATCH).await {
-                tracing::warn!(%error, "sweep of expired challenges failed; will retry");
-            }
-        }
+    pub async fn run_sweep(self: Arc<Self>, pool: ConnectionPool) {
+        // One batch per pass is enough: remaining rows do no harm.
+        upkeep::sweep_at_intervals("expired challenges", || {
+            store::sweep(&pool, self.clock.now(), SWEEP_BATCH)
+        })
+        .await;
     }
 }
 

@@ -6,13 +6,12 @@ use uuid::Uuid;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::mail::SealedMail;
 
-use super::{ChallengedAccount, EMAIL_METHOD, Purpose};
+use super::{ChallengeMethod, ChallengedAccount, Purpose};
 
 /// A row of the table.
 pub(super) struct ChallengeRow<'a> {
     pub(super) id: Uuid,
     pub(super) token_hash: &'a [u8; 32],
-    pub(super) code_mac: &'a [u8; 32],
     pub(super) purpose: Purpose,
     pub(super) account: Option<ChallengedAccount>,
     pub(super) login_id: Option<Uuid>,
@@ -23,9 +22,10 @@ pub(super) struct ChallengeRow<'a> {
 
 /// Inserts the challenge and queues its mail. If the address has had too many mails, there is none, and no code is right:
 /// otherwise one more challenge would be five more guesses.
-pub(super) async fn insert(
+pub(super) async fn insert_with_mail(
     pool: &ConnectionPool,
     row: ChallengeRow<'_>,
+    code_mac: &[u8; 32],
     mail: &SealedMail,
     address_mac: &[u8],
 ) -> Result<(), DatabaseError> {
@@ -41,9 +41,9 @@ pub(super) async fn insert(
            select $1, $2, case when is_allowed then $3::bytea end, $4, $5, $6, $7, $8, $9, $10, $15 from quota"#,
         row.id,
         row.token_hash.as_slice(),
-        row.code_mac.as_slice(),
+        code_mac.as_slice(),
         row.purpose.as_str(),
-        EMAIL_METHOD,
+        ChallengeMethod::Email.as_str(),
         row.account.map(|account| account.user_id),
         row.account.map(|account| account.version),
         row.login_id,
@@ -53,6 +53,30 @@ pub(super) async fn insert(
         mail.content,
         mail.expires_at,
         address_mac,
+        row.state,
+    );
+    answer(insert.execute(pool)).await.map(drop)
+}
+
+/// Inserts a challenge that has no code of its own.
+pub(super) async fn insert_without_code(
+    pool: &ConnectionPool,
+    row: ChallengeRow<'_>,
+    method: ChallengeMethod,
+) -> Result<(), DatabaseError> {
+    let insert = sqlx::query!(
+        "insert into dualauth.challenges (id, token_hash, purpose, method, user_id, version, login_id, created_at,
+             expires_at, state)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        row.id,
+        row.token_hash.as_slice(),
+        row.purpose.as_str(),
+        method.as_str(),
+        row.account.map(|account| account.user_id),
+        row.account.map(|account| account.version),
+        row.login_id,
+        row.created_at,
+        row.expires_at,
         row.state,
     );
     answer(insert.execute(pool)).await.map(drop)

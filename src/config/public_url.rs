@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 /// First segments of the service's own paths. PUBLIC_URL's path can't begin with one of them, since requests arrive
 /// with and without that path, and would be ambiguous.
-pub const OWN_PATHS: [&str; 14] = [
+pub const OWN_PATHS: [&str; 15] = [
     ".well-known",
     "account",
     "challenges",
@@ -15,6 +15,7 @@ pub const OWN_PATHS: [&str; 14] = [
     "docs",
     "health",
     "jwt",
+    "mail",
     "openapi.json",
     "playground",
     "profile",

@@ -14,7 +14,7 @@ pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
 /// Needed to serve requests. None of them creates or alters a table.
-const TO_SERVE: [(&str, &[&str]); 19] = [
+const TO_SERVE: [(&str, &[&str]); 21] = [
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
     ("users", &["select", "insert", "update"]),
@@ -34,6 +34,8 @@ const TO_SERVE: [(&str, &[&str]); 19] = [
     ("mail_quotas", &["select", "insert", "update", "delete"]),
     ("challenges", &["select", "insert", "update", "delete"]),
     ("passkeys", &["select", "insert", "update", "delete"]),
+    ("totp", &["select", "insert", "update", "delete"]),
+    ("recovery_codes", &["select", "insert", "update", "delete"]),
 ];
 
 /// GRANT statements for missing privileges.

@@ -3,6 +3,9 @@
 pub mod email_code;
 pub mod passkey;
 pub mod password;
+pub mod recovery_code;
+pub mod second_factor;
+pub mod totp;
 
 use crate::logins::Amr;
 
@@ -20,6 +23,16 @@ pub enum Proof {
         /// The account's credential version when the code was redeemed.
         version: i32,
     },
+    /// A code of an authenticator.
+    Totp {
+        /// The account's credential version when the code was used.
+        version: i32,
+    },
+    /// A recovery code.
+    RecoveryCode {
+        /// The account's credential version when the code was used.
+        version: i32,
+    },
 }
 
 impl Proof {
@@ -28,13 +41,18 @@ impl Proof {
         match self {
             Self::Password { .. } => Amr::PASSWORD,
             Self::EmailCode { .. } => Amr::EMAIL,
+            Self::Totp { .. } => Amr::TOTP,
+            Self::RecoveryCode { .. } => Amr::RECOVERY_CODE,
         }
     }
 
     /// The account's credential version at the time of the proof.
     pub fn version(self) -> i32 {
         match self {
-            Self::Password { version } | Self::EmailCode { version } => version,
+            Self::Password { version }
+            | Self::EmailCode { version }
+            | Self::Totp { version }
+            | Self::RecoveryCode { version } => version,
         }
     }
 }

@@ -22,7 +22,7 @@ use super::{ACCESS_COOKIE, JwtMode, REFRESH_COOKIE};
 #[schema(examples(
     json!({
         "kind": "jwt_bearer",
-        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
+        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com", "email_verified": false,
              "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
         "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "jwt", "transport": "bearer",
               "remember_me": false, "created_at": "2026-11-21T09:31:00.000000Z",
@@ -32,7 +32,7 @@ use super::{ACCESS_COOKIE, JwtMode, REFRESH_COOKIE};
     }),
     json!({
         "kind": "jwt_cookie",
-        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
+        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com", "email_verified": false,
              "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
         "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "jwt", "transport": "cookie",
               "remember_me": false, "created_at": "2026-11-21T09:31:00.000000Z",

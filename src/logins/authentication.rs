@@ -20,6 +20,18 @@ impl Amr {
     pub const PASSWORD: Self = Self(1);
     /// A code by mail: `email`.
     pub const EMAIL: Self = Self(1 << 1);
+    /// What a provider says: `fed`.
+    pub const PROVIDER: Self = Self(1 << 2);
+    /// A code of an authenticator: `otp`.
+    pub const TOTP: Self = Self(1 << 3);
+    /// A recovery code: `rc`.
+    pub const RECOVERY_CODE: Self = Self(1 << 4);
+    /// A key that does not leave its device: `hwk`.
+    pub const HARDWARE_KEY: Self = Self(1 << 5);
+    /// Somebody who was verified by their own device: `user`.
+    pub const USER_VERIFIED: Self = Self(1 << 7);
+    /// Two factors: `mfa`.
+    pub const MULTI_FACTOR: Self = Self(1 << 8);
 
     /// The methods with these names. Unknown names are ignored, since a newer version may have written them.
     pub fn of_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
@@ -34,6 +46,11 @@ impl Amr {
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Whether any of these methods is among them.
+    pub fn has_any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
     }
 
     /// The names of the methods.
@@ -103,7 +120,7 @@ impl Acr {
     }
 
     /// Its number in the database.
-    pub(super) fn level(self) -> i16 {
+    pub fn level(self) -> i16 {
         match self {
             Self::Aal1 => 1,
             Self::Aal2 => 2,
@@ -151,6 +168,10 @@ mod tests {
         assert_eq!(Amr::of_names(NAMES).names().collect::<Vec<_>>(), NAMES);
         assert_eq!(Amr::of_names(["pwd"]), Amr::PASSWORD);
         assert_eq!(Amr::of_names(["email"]), Amr::EMAIL);
+        assert_eq!(Amr::of_names(["fed"]), Amr::PROVIDER);
+        assert_eq!(Amr::of_names(["otp", "rc"]), Amr::TOTP.and(Amr::RECOVERY_CODE));
+        assert_eq!(Amr::of_names(["hwk", "user"]), Amr::HARDWARE_KEY.and(Amr::USER_VERIFIED));
+        assert_eq!(Amr::of_names(["mfa"]), Amr::MULTI_FACTOR);
     }
 
     #[test]

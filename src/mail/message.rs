@@ -82,6 +82,17 @@ pub enum Message {
     AddressProved,
     /// Notice: the account was closed because of too many wrong passwords, and a reset has opened it again.
     AccountUnlocked,
+    /// Notice: the first second factor was enrolled, so each sign-in takes two steps.
+    TwoStepTurnedOn,
+    /// Notice: a factor was removed.
+    FactorRemoved,
+    /// Notice: the recovery codes were made anew.
+    RecoveryCodesRenewed,
+    /// Notice: a recovery code was used.
+    RecoveryCodeUsed {
+        /// How many are left.
+        left: i64,
+    },
     /// Notice: an operator has disabled the account.
     AccountDisabled,
     /// Notice: a sign-in from a network that the account was not used from before. To proved addresses only.
@@ -113,6 +124,10 @@ impl Message {
             Self::EmailChanged => "email_changed",
             Self::AddressProved => "address_proved",
             Self::AccountUnlocked => "account_unlocked",
+            Self::TwoStepTurnedOn => "two_step_turned_on",
+            Self::FactorRemoved => "factor_removed",
+            Self::RecoveryCodesRenewed => "recovery_codes_renewed",
+            Self::RecoveryCodeUsed { .. } => "recovery_code_used",
             Self::AccountDisabled => "account_disabled",
             Self::SignInFromNewNetwork { .. } => "sign_in_from_new_network",
             Self::Test => "test",
@@ -136,6 +151,10 @@ impl Message {
             Self::EmailChanged,
             Self::AddressProved,
             Self::AccountUnlocked,
+            Self::TwoStepTurnedOn,
+            Self::FactorRemoved,
+            Self::RecoveryCodesRenewed,
+            Self::RecoveryCodeUsed { left: 9 },
             Self::AccountDisabled,
             Self::SignInFromNewNetwork {
                 device: Some("Phone".to_owned()),

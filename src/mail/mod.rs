@@ -55,6 +55,13 @@ pub struct Recipient {
     pub language: Language,
 }
 
+impl Recipient {
+    /// With the columns of the user's row. A language that this version does not know is English.
+    pub fn new(address: String, is_verified: bool, language: &str) -> Self {
+        Self { address, is_verified, language: Language::of_tag(language).unwrap_or_default() }
+    }
+}
+
 /// The mails of a node.
 #[derive(Debug)]
 pub struct Mails {

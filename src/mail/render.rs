@@ -121,6 +121,7 @@ impl MailRenderer {
             Message::ResetWithoutPassword { methods } => context! {
                 methods => methods.iter().map(|method| method.as_str()).collect::<Vec<_>>(),
             },
+            Message::RecoveryCodeUsed { left } => context! { left },
             Message::SignInFromNewNetwork { device, network, at } => context! {
                 device,
                 network,

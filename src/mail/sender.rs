@@ -10,6 +10,7 @@ use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::metrics::Metrics;
+use crate::upkeep;
 
 use super::delivery::Delivery;
 use super::queue::{self, QueuedMail};
@@ -34,8 +35,7 @@ const SERVER_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::f
 /// How long a shutdown waits for the mail that is being sent.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Time between two sweeps, and the maximum number of rows that one statement of it deletes.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Maximum number of rows that one statement of the sweep deletes.
 const SWEEP_BATCH: i64 = 1_000;
 
 /// How long the quota of an address looks back.
@@ -163,7 +163,7 @@ impl MailSender {
             }
             Err(DeliveryError::Refused { status, .. }) => {
                 self.metrics.mail("refused");
-                self.tell_failed(Some(mail), "refused", status);
+                self.record_failure(Some(mail), "refused", status);
                 queue::delete(&self.pool, id).await?;
             }
             Err(error) => {
@@ -176,7 +176,7 @@ impl MailSender {
     }
 
     /// Tells the audit trail that a mail is given up. What the server said is not told: it may contain the address.
-    fn tell_failed(&self, mail: Option<&Mail>, reason: &str, status: Option<u16>) {
+    fn record_failure(&self, mail: Option<&Mail>, reason: &str, status: Option<u16>) {
         let mut entry = NewEvent::new(Kind::MailFailed, &Actor::NODE).with("reason", reason);
         if let Some(mail) = mail {
             entry = entry.with("message", mail.message.name());
@@ -189,14 +189,7 @@ impl MailSender {
 
     /// Deletes what has expired, for as long as it is polled, also while mails are off.
     pub async fn run_sweep(self) {
-        let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = self.sweep(self.clock.now()).await {
-                tracing::warn!(%error, "sweep of expired mails failed; will retry");
-            }
-        }
+        upkeep::sweep_at_intervals("expired mails", || self.sweep(self.clock.now())).await;
     }
 
     async fn sweep(&self, now: DateTime<Utc>) -> Result<(), DatabaseError> {
@@ -207,7 +200,7 @@ impl MailSender {
                 let mail = self.mails.open(queued);
                 if mail.as_ref().is_none_or(|mail| mail.to.is_some()) {
                     self.metrics.mail("expired");
-                    self.tell_failed(mail.as_ref(), "expired", None);
+                    self.record_failure(mail.as_ref(), "expired", None);
                 }
             }
             let quotas = queue::delete_quotas(&self.pool, now - QUOTA_PERIOD, SWEEP_BATCH).await?;

@@ -1,4 +1,4 @@
-//! Handlers of the routes that every mode has. `web/openapi/modes` adds tags, operation id prefixes and the mode's own
+//! Handlers of the routes that every mode has. `web/openapi/mode_route_descriptions` adds tags, operation id prefixes and the mode's own
 //! descriptions to the OpenAPI document.
 
 use actix_web::web::{Data, Payload};
@@ -26,8 +26,7 @@ use crate::sign_in::{NewLoginSpec, Registration, SignIn};
 )), responses(
     (status = 201, description = "The new user.", body = UserBody),
     (status = 202, description = "A code was mailed, whether the address has an account or not.", body = PendingRegistrationBody),
-    (status = 401, description = "invalid_code"),
-    (status = 401, description = "challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 403, description = "registration_closed"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
@@ -50,12 +49,16 @@ pub(super) async fn register(
 }
 
 /// Sign in.
+///
+/// With two-step sign-in a first factor is answered by `second_factor_required`, with a `challenge` that is sent here, or to the
+/// other mode's route, with a `code`: one of the authenticator, or a recovery code.
 #[utoipa::path(operation_id = "login", request_body(content = LoginRequest, examples(
     ("password" = (value = json!({"username": "ada", "password": "correct horse battery staple"}))),
-    ("code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
+    ("second step" = (value = json!({"challenge": "dac_…", "code": "123456"}))),
+    ("with a code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
 )), responses(
     (status = 200, description = "Signed in."),
-    (status = 401, description = "invalid_credentials"),
+    (status = 401, description = "invalid_credentials, invalid_code, challenge_expired, second_factor_required"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
@@ -67,6 +70,7 @@ pub(super) async fn log_in(
     request: HttpRequest,
     Json(body): Json<LoginRequest>,
 ) -> Result<HttpResponse, Problem> {
+    let (body, pending) = sign_in.resume(body).await?;
     let transport = body.transport.unwrap_or(mode.default_transport());
     let replaces = match transport {
         Transport::Cookie => mode.login_of_cookies(request.headers()).await?,
@@ -75,14 +79,18 @@ pub(super) async fn log_in(
     let secret = LoginSecretBytes::generate();
     let spec =
         NewLoginSpec { mode: mode.name(), transport, key: mode.login_credential_hash(&secret), replaces };
-    let login = sign_in.start(body, client, spec).await?;
+    let login = sign_in.start(body, pending, client, spec).await?;
     warn_of_lost_cookies(transport, request.headers());
     mode.issue(login, secret, transport, &request).await
 }
 
 /// Step up: authenticate again for the same login.
-#[utoipa::path(operation_id = "step_up", request_body = StepUpRequest, responses(
+#[utoipa::path(operation_id = "step_up", request_body(content = StepUpRequest, examples(
+    ("password" = (value = json!({"password": "correct horse battery staple"}))),
+    ("second factor" = (value = json!({"code": "123456"}))),
+)), responses(
     (status = 200, description = "The same login, with a new credential."),
+    (status = 401, description = "invalid_code"),
     (status = 403, description = "invalid_credentials"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),

@@ -21,7 +21,7 @@ use super::{COOKIE, SessionMode, actix_signed_cookie};
 #[schema(examples(
     json!({
         "kind": "session_cookie",
-        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
+        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com", "email_verified": false,
              "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
         "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "session", "transport": "cookie",
               "remember_me": false, "created_at": "2026-11-21T09:31:00.000000Z",
@@ -30,7 +30,7 @@ use super::{COOKIE, SessionMode, actix_signed_cookie};
     }),
     json!({
         "kind": "session_bearer",
-        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com",
+        "user": {"user_id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "username": "ada", "email": "ada@example.com", "email_verified": false,
              "roles": ["user"], "created_at": "2026-11-21T09:30:00.000000Z"},
         "login": {"id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "session", "transport": "bearer",
               "remember_me": false, "created_at": "2026-11-21T09:31:00.000000Z",

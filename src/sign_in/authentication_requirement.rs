@@ -57,13 +57,26 @@ impl AuthenticationRequirement {
 }
 
 impl SignIn {
-    /// Checks that the user authenticated within `STEP_UP_MAX_AGE`.
+    /// Checks that the user authenticated within `STEP_UP_MAX_AGE`, and by two factors if the account has two-step sign-in.
     ///
     /// # Errors
     /// `insufficient_user_authentication`.
     pub async fn check_fresh(&self, identity: &Identity) -> Result<(), Problem> {
-        let recent = AuthenticationRequirement { acr: None, max_age: Some(self.step_up_max_age) };
+        let has_two_step = self.second_factors.has_two_step(identity.user_id).await?;
+        let acr = has_two_step.then_some(Acr::Aal2);
+        let recent = AuthenticationRequirement { acr, max_age: Some(self.step_up_max_age) };
         self.check_freshness(identity, &recent).await
+    }
+
+    /// Like [`SignIn::check_fresh`], only for accounts with two-step sign-in.
+    ///
+    /// # Errors
+    /// `insufficient_user_authentication`.
+    pub async fn check_two_step_fresh(&self, identity: &Identity) -> Result<(), Problem> {
+        if self.second_factors.has_two_step(identity.user_id).await? {
+            self.check_fresh(identity).await?;
+        }
+        Ok(())
     }
 
     /// Checks that a login meets requirements. Queries the database only if it does not, for the methods of step-up.
@@ -81,7 +94,9 @@ impl SignIn {
         // Another password does not raise the assurance level: it is no second factor.
         let password_suffices = wanted.acr.is_none_or(|acr| identity.authentication.acr >= acr);
         let has_password = password_suffices && self.password.is_set(identity.user_id).await?;
-        Err(wanted.problem(if has_password { &["password"] } else { &[] }))
+        let mut methods = if has_password { vec!["password"] } else { Vec::new() };
+        methods.extend(self.second_factors.methods(identity.user_id).await?);
+        Err(wanted.problem(&methods))
     }
 }
 

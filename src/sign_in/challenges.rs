@@ -21,6 +21,11 @@ pub enum StrangerPurpose {
 }
 
 impl SignIn {
+    /// Whether a code by mail signs in (`EMAIL_SIGN_IN`).
+    pub fn offers_codes(&self) -> bool {
+        self.email_code.signs_in()
+    }
+
     /// Creates a challenge for whoever reads the mail of this address.
     ///
     /// # Errors

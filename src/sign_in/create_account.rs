@@ -2,6 +2,7 @@
 
 use secrecy::ExposeSecret;
 
+use crate::audit::Actor;
 use crate::auth::{ChallengeHalves, RegisterRequest, RegistrationData, UserBody};
 use crate::challenges::{Challenge, ChallengeCode, ChallengeToken, NewChallenge, Purpose};
 use crate::config::RegistrationPolicy;
@@ -9,7 +10,7 @@ use crate::error::{Code, Problem};
 use crate::factors::email_code::CodeError;
 use crate::http::client::Client;
 use crate::mail::{Language, Mail, Message};
-use crate::users::{CompletedRegistration, PreparedRegistration, RegistrationInput};
+use crate::users::{CompletedRegistration, PreparedRegistration, RegisterError, RegistrationInput, User};
 
 use super::SignIn;
 
@@ -64,8 +65,9 @@ impl SignIn {
             return Ok(Registration::Created(user.into()));
         }
         self.check_mail_is_on()?;
-        self.limits.mail.count(client.network())?;
         let PreparedRegistration { pending, owner } = self.accounts.prepare(new).await?;
+        // What is refused asks for no mail.
+        self.limits.mail.count(client.network())?;
         let challenge = NewChallenge {
             purpose: Purpose::Register,
             account: None,
@@ -100,32 +102,48 @@ impl SignIn {
         mode: &'static str,
     ) -> Result<Registration, Problem> {
         let actor = client.actor().in_mode(mode);
-        let limited = self.limits.login.begin(client.network()).await?;
-        let refused = |error: CodeError| {
-            self.email_code.record(Purpose::Register, Some(&error), &actor);
-            Problem::from(error)
+        let outcome = self.try_registration(halves, username, client, &actor).await?;
+        self.email_code.record(Purpose::Register, outcome.as_ref().err(), &actor);
+        Ok(Registration::Created(outcome?.into()))
+    }
+
+    /// The inner error: the challenge was not redeemed.
+    async fn try_registration(
+        &self,
+        halves: &ChallengeHalves,
+        username: Option<String>,
+        client: &Client,
+        actor: &Actor,
+    ) -> Result<Result<User, CodeError>, RegisterError> {
+        let limited = match self.limits.login.begin(client.network()).await {
+            Ok(limited) => limited,
+            Err(error) => return Ok(Err(error.into())),
         };
-        let token = ChallengeToken::parse(halves.challenge.expose_secret());
-        let token = token.ok_or(CodeError::Expired).map_err(refused)?;
-        let pending = self.challenges.state(&token, Purpose::Register, None).await?;
-        let pending = pending.ok_or(CodeError::Expired).map_err(refused)?;
-        let hashed = self.challenges.hash(&token, &ChallengeCode::typed(halves.code.expose_secret()));
-        let completed = match self.accounts.complete(&pending, username, &hashed, &actor).await {
-            Ok(completed) => completed,
-            // A taken name, with a right code, is no guess.
-            Err(error) => {
-                limited.forget();
-                return Err(error.into());
-            }
-        };
-        match completed {
-            CompletedRegistration::Registered(user) => {
-                limited.forget();
-                self.email_code.record(Purpose::Register, None, &actor);
-                Ok(Registration::Created(user.into()))
-            }
-            CompletedRegistration::WrongCode => Err(refused(CodeError::WrongCode(None))),
-            CompletedRegistration::Expired => Err(refused(CodeError::Expired)),
+        let outcome = self.redeem_registration(halves, username, actor).await;
+        // A taken name, with a right code, is no guess; neither is what the service could not look up.
+        if !matches!(outcome, Ok(Err(_))) {
+            limited.forget();
         }
+        outcome
+    }
+
+    async fn redeem_registration(
+        &self,
+        halves: &ChallengeHalves,
+        username: Option<String>,
+        actor: &Actor,
+    ) -> Result<Result<User, CodeError>, RegisterError> {
+        let Some(token) = ChallengeToken::parse(halves.challenge.expose_secret()) else {
+            return Ok(Err(CodeError::Expired));
+        };
+        let Some(pending) = self.challenges.state(&token, Purpose::Register, None).await? else {
+            return Ok(Err(CodeError::Expired));
+        };
+        let hashed = self.challenges.hash(&token, &ChallengeCode::typed(halves.code.expose_secret()));
+        Ok(match self.accounts.complete(&pending, username, &hashed, actor).await? {
+            CompletedRegistration::Registered(user) => Ok(user),
+            CompletedRegistration::WrongCode => Err(CodeError::WrongCode(None)),
+            CompletedRegistration::Expired => Err(CodeError::Expired),
+        })
     }
 }

@@ -7,6 +7,8 @@
 mod authentication_requirement;
 mod challenges;
 mod create_account;
+mod factors;
+mod pending;
 mod policy;
 mod start_login;
 mod step_up;
@@ -22,6 +24,7 @@ use crate::config::RegistrationPolicy;
 use crate::database::DatabaseError;
 use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::password::PasswordFactor;
+use crate::factors::second_factor::SecondFactors;
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::Mails;
@@ -32,6 +35,7 @@ use crate::users::Accounts;
 pub use self::authentication_requirement::AuthenticationRequirement;
 pub use self::challenges::StrangerPurpose;
 pub use self::create_account::Registration;
+pub use self::pending::PendingSignIn;
 pub use self::start_login::NewLoginSpec;
 pub use self::step_up::StepUpError;
 
@@ -45,7 +49,9 @@ pub struct SignIn {
     pub password: PasswordFactor,
     /// Codes by mail.
     pub email_code: EmailCodeFactor,
-    /// Challenges, for registrations.
+    /// Authenticators and recovery codes.
+    pub second_factors: SecondFactors,
+    /// Challenges, for registrations and sign-ins in two steps.
     pub challenges: Arc<Challenges>,
     /// The mails.
     pub mails: Arc<Mails>,

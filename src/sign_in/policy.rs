@@ -1,4 +1,4 @@
-//! Authentication policy: which proofs a login needs, and which assurance level they give.
+//! Authentication policy: what proofs are worth, which of them a login needs, and which assurance level they give.
 
 use chrono::{DateTime, Utc};
 
@@ -6,39 +6,157 @@ use crate::factors::Proof;
 use crate::logins::{Acr, Amr, Authentication};
 use crate::users::User;
 
-/// A user whose proofs suffice for a login.
+/// Methods that prove a first factor.
+const FIRST: [Amr; 3] = [Amr::PASSWORD, Amr::EMAIL, Amr::PROVIDER];
+
+/// Methods that prove a second factor. A key whose owner was verified by it proves both.
+const SECOND: [Amr; 3] = [Amr::TOTP, Amr::RECOVERY_CODE, Amr::HARDWARE_KEY];
+
+/// What the proofs of an attempt come to.
+#[derive(Debug)]
+pub(super) enum Decision {
+    /// The login may start.
+    Complete(Authenticated),
+    /// The account has two-step sign-in, and the second factor has yet to be proved.
+    SecondFactorWanted(Authenticated),
+}
+
+/// A user, and what was proved of them.
+#[derive(Debug)]
 pub(super) struct Authenticated {
     pub(super) user: User,
+    /// The methods of the proofs.
+    pub(super) amr: Amr,
+    /// The account's credential version at the oldest proof. The proofs are valid as long as the account has this version.
+    pub(super) version: i32,
     /// The time of the last proof.
-    pub(super) at: DateTime<Utc>,
-    pub(super) proofs: Vec<Proof>,
-}
-
-/// Evaluates the proofs of an attempt. Any one first factor is enough for a login.
-pub(super) fn evaluate(user: User, proofs: Vec<Proof>, at: DateTime<Utc>) -> Authenticated {
-    Authenticated { user, at, proofs }
-}
-
-/// A login's authentication after a step-up with one more proof.
-pub(super) fn with_step_up(before: Authentication, proof: Proof, at: DateTime<Utc>) -> Authentication {
-    let amr = before.amr.and(proof.amr());
-    Authentication::new(amr, assurance(amr).max(before.acr), at)
-}
-
-/// The assurance level of methods: always one factor, since none of the methods so far is a second one.
-fn assurance(_: Amr) -> Acr {
-    Acr::Aal1
+    at: DateTime<Utc>,
 }
 
 impl Authenticated {
-    /// The authentication to store with the login.
-    pub(super) fn authentication(&self) -> Authentication {
-        let amr = self.proofs.iter().copied().map(Proof::amr).fold(Amr::default(), Amr::and);
-        Authentication::new(amr, assurance(amr), self.at)
+    /// After a proof, beside the methods that were proved before it under the same version.
+    pub(super) fn new(user: User, before: Amr, proof: Proof, at: DateTime<Utc>) -> Self {
+        Self { user, amr: before.and(proof.amr()), version: proof.version(), at }
     }
 
-    /// The account's credential version at the oldest proof. The proofs are valid as long as the account has this version.
-    pub(super) fn version(&self) -> i32 {
-        self.proofs.iter().copied().map(Proof::version).min().unwrap_or(i32::MIN)
+    /// Decides whether a login may start. With two-step sign-in it takes both factors, else any first one.
+    pub(super) fn decide(self, has_two_step: bool) -> Decision {
+        if has_two_step && assurance(self.amr) < Acr::Aal2 {
+            Decision::SecondFactorWanted(self)
+        } else {
+            Decision::Complete(self)
+        }
+    }
+
+    /// The authentication to store with the login.
+    pub(super) fn authentication(&self) -> Authentication {
+        authentication(self.amr, Acr::Aal1, self.at)
+    }
+}
+
+/// A login's authentication after one more proof.
+pub(super) fn with_proof(before: Authentication, proof: Proof, at: DateTime<Utc>) -> Authentication {
+    authentication(before.amr.and(proof.amr()), before.acr, at)
+}
+
+fn authentication(amr: Amr, least: Acr, at: DateTime<Utc>) -> Authentication {
+    let acr = assurance(amr).max(least);
+    let amr = if acr >= Acr::Aal2 { amr.and(Amr::MULTI_FACTOR) } else { amr };
+    Authentication::new(amr, acr, at)
+}
+
+/// The assurance level of methods: the higher one with a first factor and a second, or one that is both.
+fn assurance(amr: Amr) -> Acr {
+    let proves = |methods: [Amr; 3]| methods.into_iter().any(|method| amr.has_any(method));
+    let both = amr.has_any(Amr::USER_VERIFIED) || proves(FIRST) && proves(SECOND);
+    if both { Acr::Aal2 } else { Acr::Aal1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn user() -> User {
+        User {
+            id: Uuid::nil(),
+            username: "ada".to_owned(),
+            email: "ada@example.org".to_owned(),
+            email_verified: true,
+            roles: Vec::new(),
+            created_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    const VERSION: i32 = 7;
+    const PROOFS: [Proof; 4] = [
+        Proof::Password { version: VERSION },
+        Proof::EmailCode { version: VERSION },
+        Proof::Totp { version: VERSION },
+        Proof::RecoveryCode { version: VERSION },
+    ];
+
+    fn names(authentication: Authentication) -> Vec<&'static str> {
+        authentication.amr.names().collect()
+    }
+
+    #[test]
+    fn each_proof_alone_is_one_factor_and_starts_a_login_only_without_two_step_sign_in() {
+        for (proof, name) in PROOFS.into_iter().zip(["pwd", "email", "otp", "rc"]) {
+            let proved = || Authenticated::new(user(), Amr::default(), proof, DateTime::UNIX_EPOCH);
+            let authentication = proved().authentication();
+            assert_eq!((names(authentication), authentication.acr), (vec![name], Acr::Aal1));
+            assert_eq!(proved().version, VERSION);
+            assert!(matches!(proved().decide(false), Decision::Complete(_)), "{name}");
+            assert!(matches!(proved().decide(true), Decision::SecondFactorWanted(_)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_first_factor_and_a_second_come_to_aal2_and_two_of_a_kind_do_not() {
+        for (one, first) in PROOFS.into_iter().zip([true, true, false, false]) {
+            for (other, also_first) in PROOFS.into_iter().zip([true, true, false, false]) {
+                let proved = || Authenticated::new(user(), one.amr(), other, DateTime::UNIX_EPOCH);
+                let authentication = proved().authentication();
+                let is_both = first != also_first;
+                let acr = if is_both { Acr::Aal2 } else { Acr::Aal1 };
+                assert_eq!(authentication.acr, acr, "{one:?} {other:?}");
+                assert_eq!(names(authentication).contains(&"mfa"), is_both, "{one:?} {other:?}");
+                assert_eq!(matches!(proved().decide(true), Decision::Complete(_)), is_both);
+            }
+        }
+    }
+
+    #[test]
+    fn every_set_of_methods_is_worth_what_its_best_pair_is() {
+        for (methods, acr) in [
+            (&["fed"][..], Acr::Aal1),
+            (&["fed", "otp"], Acr::Aal2),
+            (&["hwk"], Acr::Aal1),
+            (&["pwd", "hwk"], Acr::Aal2),
+            (&["otp", "rc", "hwk"], Acr::Aal1),
+            (&["pwd", "email", "fed"], Acr::Aal1),
+            (&["hwk", "user"], Acr::Aal2),
+            (&["swk", "user"], Acr::Aal2),
+            (&["swk"], Acr::Aal1),
+            (&["mfa"], Acr::Aal1),
+            (&[], Acr::Aal1),
+        ] {
+            assert_eq!(assurance(Amr::of_names(methods.iter().copied())), acr, "{methods:?}");
+        }
+    }
+
+    #[test]
+    fn a_step_up_adds_its_method_moves_the_time_and_never_lowers() {
+        let start = Authentication::new(Amr::PASSWORD, Acr::Aal1, DateTime::UNIX_EPOCH);
+        let later = DateTime::from_timestamp(1_000, 0).expect("a time");
+        let again = with_proof(start, Proof::Password { version: VERSION }, later);
+        assert_eq!((names(again), again.acr, again.time), (vec!["pwd"], Acr::Aal1, Some(later)));
+        let raised = with_proof(start, Proof::Totp { version: VERSION }, later);
+        assert_eq!((names(raised), raised.acr), (vec!["pwd", "otp", "mfa"], Acr::Aal2));
+        // A level that a later version gave, by methods that are not known here.
+        let unknown = Authentication::new(Amr::default(), Acr::Aal2, DateTime::UNIX_EPOCH);
+        assert_eq!(with_proof(unknown, Proof::Password { version: VERSION }, later).acr, Acr::Aal2);
     }
 }

@@ -1,4 +1,4 @@
-//! Sign-in: verifies a password or a code, starts the login, records the outcome.
+//! Sign-in: verifies a password or a code, asks for a second factor, starts the login, records the outcome.
 
 use std::net::IpAddr;
 
@@ -9,14 +9,17 @@ use crate::auth::{ChallengeHalves, LoginCredentials, LoginRequest};
 use crate::error::{FieldError, Problem};
 use crate::factors::email_code::{CodeError, VerifiedReader};
 use crate::factors::password::{LoginError, LoginFailure, VerifiedUser};
+use crate::factors::second_factor::{PendingSecondFactor, VerifiedSecondFactor};
 use crate::http::client::Client;
-use crate::logins::{Device, Login, LoginCredentialHash, NewLogin, ReplacedLogin, Transport};
+use crate::logins::{Amr, Device, Login, LoginCredentialHash, NewLogin, ReplacedLogin, Transport};
 use crate::mail::{Message, Recipient, SealedMail};
+use crate::network_rate_limits::LimitedAttempt;
 use crate::telemetry::{self, RequestUser};
 use crate::users::UserIdAndName;
 
 use super::SignIn;
-use super::policy::{self, Authenticated};
+use super::pending::{PendingSignIn, second_factor_required};
+use super::policy::{Authenticated, Decision};
 
 /// The maximum length of a device name, in code points.
 const MAX_DEVICE_NAME: usize = 64;
@@ -35,41 +38,59 @@ pub struct NewLoginSpec {
 }
 
 /// The requested login and the client that requests it. The user is known only from the proofs.
-struct Attempt {
-    login: NewLoginSpec,
-    remember_me: bool,
-    device_name: Option<String>,
-    client: Client,
+pub(super) struct Attempt {
+    pub(super) login: NewLoginSpec,
+    pub(super) remember_me: Option<bool>,
+    /// `None`: as the mode does by default.
+    pub(super) transport: Option<Transport>,
+    pub(super) device_name: Option<String>,
+    pub(super) client: Client,
+}
+
+/// The outcome of an attempt whose proofs are good.
+enum Outcome {
+    Started(Box<Login>),
+    SecondFactorRequired(PendingSecondFactor),
 }
 
 impl SignIn {
-    /// Signs in a user by a password, or by a code that came by mail.
+    /// Signs in a user by a password, by a code that came by mail, or by the second factor of a sign-in that was found by
+    /// [`SignIn::resume`].
     ///
     /// # Errors
-    /// `invalid_credentials`, `invalid_code`, `challenge_expired`, `validation_failed`, `rate_limited`.
+    /// `invalid_credentials`, `invalid_code`, `challenge_expired`, `second_factor_required`, `validation_failed`,
+    /// `rate_limited`.
     pub async fn start(
         &self,
         mut request: LoginRequest,
+        pending: Option<PendingSignIn>,
         client: Client,
         login: NewLoginSpec,
     ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
         let credentials = request.credentials()?;
-        let LoginRequest { remember_me, device_name, .. } = request;
-        let (mode, transport) = (login.mode, login.transport.as_str());
-        let actor = client.actor().in_mode(mode).by_transport(transport);
-        let attempt = Attempt { login, remember_me, device_name, client };
-        let outcome = match credentials {
-            LoginCredentials::Password { username, password } => {
+        let LoginRequest { remember_me, transport, device_name, .. } = request;
+        let (mode, used_transport) = (login.mode, login.transport.as_str());
+        let actor = client.actor().in_mode(mode).by_transport(used_transport);
+        let attempt = Attempt { login, remember_me, transport, device_name, client };
+        let outcome = match (credentials, pending) {
+            (LoginCredentials::Password { username, password }, _) => {
                 self.start_by_password(attempt, &username, &password, &actor).await
             }
-            LoginCredentials::Code(halves) => self.start_by_code(attempt, &halves, &actor).await,
+            (LoginCredentials::Code(halves), None) => self.start_by_code(attempt, &halves, &actor).await,
+            (LoginCredentials::Code(halves), Some(pending)) => {
+                self.start_by_second_factor(attempt, pending, &halves, &actor).await
+            }
         };
+        let outcome = outcome.and_then(|outcome| match outcome {
+            Outcome::Started(login) => Ok(*login),
+            Outcome::SecondFactorRequired(pending) => Err(second_factor_required(pending)),
+        });
         if let Ok(login) = &outcome {
             telemetry::set_user(RequestUser { user: login.user.id, login: login.id, mode });
         }
         let word = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "started");
-        self.metrics.sign_in(mode, transport, word);
+        self.metrics.sign_in(mode, used_transport, word);
         outcome
     }
 
@@ -79,7 +100,7 @@ impl SignIn {
         username: &str,
         password: &SecretString,
         actor: &Actor,
-    ) -> Result<Login, Problem> {
+    ) -> Result<Outcome, Problem> {
         // Names have no surrounding white space, but pasted ones often bring some along.
         let verified = self.password.verify(username.trim(), password, &attempt.client, actor).await;
         let outcome = match verified {
@@ -97,10 +118,10 @@ impl SignIn {
         attempt: Attempt,
         verified: VerifiedUser<'_>,
         actor: &Actor,
-    ) -> Result<Login, LoginError> {
-        let VerifiedUser { user, recipient, proof, attempt: counted } = verified;
-        let authenticated = policy::evaluate(user, vec![proof], self.clock.now());
-        let outcome = self.begin(attempt, authenticated, &recipient, actor).await;
+    ) -> Result<Outcome, LoginError> {
+        let VerifiedUser { user, recipient, has_two_step, proof, attempt: counted } = verified;
+        let proved = Authenticated::new(user, Amr::default(), proof, self.clock.now());
+        let outcome = self.go_on(attempt, proved.decide(has_two_step), &recipient, actor).await;
         counted.end(outcome.as_ref().is_err_and(LoginError::is_failure));
         outcome
     }
@@ -110,19 +131,45 @@ impl SignIn {
         attempt: Attempt,
         halves: &ChallengeHalves,
         actor: &Actor,
-    ) -> Result<Login, Problem> {
+    ) -> Result<Outcome, Problem> {
         let (challenge, code) = (halves.challenge.expose_secret(), halves.code.expose_secret());
         let verified = self.email_code.verify(challenge, code, &attempt.client, actor).await?;
-        let VerifiedReader { user, recipient, proof, attempt: counted } = verified;
-        let authenticated = policy::evaluate(user, vec![proof], self.clock.now());
-        let outcome = self.begin(attempt, authenticated, &recipient, actor).await;
-        if !outcome.as_ref().is_err_and(LoginError::is_failure) {
-            counted.forget();
-        }
-        outcome.map_err(|error| match error {
-            // The account has changed since: the code was good for what it was before.
-            LoginError::InvalidCredentials(_) => CodeError::Expired.into(),
-            error => error.into(),
+        let VerifiedReader { user, recipient, has_two_step, proof, attempt: counted } = verified;
+        let proved = Authenticated::new(user, Amr::default(), proof, self.clock.now());
+        let outcome = self.go_on(attempt, proved.decide(has_two_step), &recipient, actor).await;
+        end_code(counted, outcome)
+    }
+
+    async fn start_by_second_factor(
+        &self,
+        attempt: Attempt,
+        pending: PendingSignIn,
+        halves: &ChallengeHalves,
+        actor: &Actor,
+    ) -> Result<Outcome, Problem> {
+        let code = halves.code.expose_secret();
+        let verified = self.second_factors.verify(&pending.token, code, &attempt.client, actor).await?;
+        let VerifiedSecondFactor { user, recipient, proof, attempt: counted } = verified;
+        let proved = Authenticated::new(user, pending.amr(), proof, self.clock.now());
+        let outcome = self.go_on(attempt, proved.decide(true), &recipient, actor).await;
+        end_code(counted, outcome)
+    }
+
+    /// Starts the login, or asks for the second factor.
+    async fn go_on(
+        &self,
+        attempt: Attempt,
+        decision: Decision,
+        recipient: &Recipient,
+        actor: &Actor,
+    ) -> Result<Outcome, LoginError> {
+        Ok(match decision {
+            Decision::Complete(authenticated) => {
+                Outcome::Started(Box::new(self.begin(attempt, authenticated, recipient, actor).await?))
+            }
+            Decision::SecondFactorWanted(authenticated) => {
+                Outcome::SecondFactorRequired(self.pend(&attempt, &authenticated).await?)
+            }
         })
     }
 
@@ -135,16 +182,16 @@ impl SignIn {
         actor: &Actor,
     ) -> Result<Login, LoginError> {
         let notice = self.new_network_notice(&attempt, recipient);
-        let Attempt { login, remember_me, device_name, client } = attempt;
+        let Attempt { login, remember_me, device_name, client, .. } = attempt;
         let changed = LoginFailure::Changed(authenticated.user.clone().into());
-        let (authentication, password_version) = (authenticated.authentication(), authenticated.version());
+        let (authentication, password_version) = (authenticated.authentication(), authenticated.version);
         let login = NewLogin {
             user: authenticated.user,
             authentication,
             password_version,
             mode: login.mode,
             transport: login.transport,
-            remember_me,
+            remember_me: remember_me.unwrap_or_default(),
             device: Device {
                 name: device_name,
                 address: client.address.to_string(),
@@ -154,9 +201,7 @@ impl SignIn {
             replaces: login.replaces,
             notice,
         };
-        let started = self.logins.start(login, actor).await?;
-        self.mails.wake_up();
-        started.ok_or_else(|| changed.into())
+        self.logins.start(login, actor).await?.ok_or_else(|| changed.into())
     }
 
     /// Only for a proved address: another may be anybody's, and is not told of devices.
@@ -188,6 +233,18 @@ impl SignIn {
         };
         self.trail.record(with_user(entry, user));
     }
+}
+
+/// Ends an attempt with a code: its challenge is used up.
+fn end_code(counted: LimitedAttempt<'_>, outcome: Result<Outcome, LoginError>) -> Result<Outcome, Problem> {
+    if !outcome.as_ref().is_err_and(LoginError::is_failure) {
+        counted.forget();
+    }
+    outcome.map_err(|error| match error {
+        // The account has changed since: the code was good for what it was before.
+        LoginError::InvalidCredentials(_) => CodeError::Expired.into(),
+        error => error.into(),
+    })
 }
 
 fn with_user(entry: NewEvent, user: Option<&UserIdAndName>) -> NewEvent {

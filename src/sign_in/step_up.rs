@@ -1,13 +1,16 @@
 //! Step-up: authenticates the user of a live login again, and replaces all its credentials by a new one.
 
 use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
 
-use crate::audit::{Actor, Kind};
+use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::{Identity, StepUpRequest, StepUpSecret};
 use crate::database::DatabaseError;
-use crate::error::{Code, Problem};
+use crate::error::{Code, FieldError, Problem};
 use crate::factors::Proof;
+use crate::factors::email_code::CodeError;
 use crate::factors::password::{ConfirmPasswordError, Confirmed};
+use crate::factors::second_factor::ConfirmedSecondFactor;
 use crate::http::client::Client;
 use crate::logins::{Login, StepUp, StepUpOutcome};
 
@@ -19,6 +22,12 @@ pub enum StepUpError {
     /// The password could not be confirmed.
     #[error(transparent)]
     Unconfirmed(#[from] ConfirmPasswordError),
+    /// The second factor could not be confirmed.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    /// The request has not one proof.
+    #[error("not one proof")]
+    Invalid(Vec<FieldError>),
     /// The login was refreshed or stepped up meanwhile, and the client has yet to receive that credential.
     #[error("the login was renewed meanwhile")]
     ConcurrentRenewal,
@@ -38,6 +47,8 @@ impl StepUpError {
     pub fn problem(self, ended: impl Into<Problem>) -> Problem {
         match self {
             Self::Unconfirmed(error) => error.into(),
+            Self::Code(error) => error.into(),
+            Self::Invalid(errors) => Problem::validation(errors),
             Self::ConcurrentRenewal => Problem::new(
                 Code::Conflict,
                 "The login was refreshed or stepped up meanwhile. Try again with the credential that came of it.",
@@ -62,8 +73,14 @@ impl SignIn {
     ) -> Result<Login, StepUpError> {
         let actor = identity.actor(client);
         let outcome = self.try_step_up(identity, request, client, next, &actor).await;
-        if let Err(StepUpError::Unconfirmed(error)) = &outcome {
-            self.password.record_unconfirmed(error, Kind::StepUpFailed, &actor);
+        match &outcome {
+            Err(StepUpError::Unconfirmed(error)) => {
+                self.password.record_unconfirmed(error, Kind::StepUpFailed, &actor);
+            }
+            Err(StepUpError::Code(CodeError::WrongCode(_))) => {
+                self.trail.record(NewEvent::to_oneself(Kind::StepUpFailed, &actor));
+            }
+            _ => {}
         }
         outcome
     }
@@ -82,11 +99,27 @@ impl SignIn {
         if next.shown.is_some_and(|generation| !self.logins.is_presented_by(&login, generation)) {
             return Err(StepUpError::ConcurrentRenewal);
         }
-        let Confirmed { proof, attempt } =
-            self.password.confirm(identity.user_id, &request.password, client).await?;
-        let outcome = self.apply_step_up(&login, proof, next, self.clock.now(), actor).await;
-        attempt.end(matches!(outcome, Err(StepUpError::Unconfirmed(ConfirmPasswordError::WrongPassword))));
-        outcome
+        match (&request.password, &request.code) {
+            (Some(password), None) => {
+                let Confirmed { proof, attempt } =
+                    self.password.confirm(identity.user_id, password, client).await?;
+                let outcome = self.apply_step_up(&login, proof, next, self.clock.now(), actor).await;
+                let has_changed =
+                    matches!(outcome, Err(StepUpError::Unconfirmed(ConfirmPasswordError::WrongPassword)));
+                attempt.end(has_changed);
+                outcome
+            }
+            (None, Some(code)) => {
+                let confirmed = self.second_factors.confirm(identity, code.expose_secret(), client).await?;
+                let ConfirmedSecondFactor { proof, attempt } = confirmed;
+                attempt.forget();
+                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
+            }
+            (None, None) => Err(StepUpError::Invalid(vec![FieldError::of("password", "is missing")])),
+            (Some(_), Some(_)) => {
+                Err(StepUpError::Invalid(vec![FieldError::of("code", "does not go with `password`")]))
+            }
+        }
     }
 
     async fn apply_step_up(
@@ -100,7 +133,7 @@ impl SignIn {
         let step_up = StepUp {
             generation: login.generations.current,
             shown: next.shown,
-            authentication: policy::with_step_up(login.authentication, proof, now),
+            authentication: policy::with_proof(login.authentication, proof, now),
             password_version: proof.version(),
             secret_hash: next.new_hash,
         };

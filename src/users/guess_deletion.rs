@@ -12,13 +12,13 @@ pub(super) async fn forget_guesses(pool: &ConnectionPool, user: Uuid) -> Result<
     answer(forget.execute(pool)).await.map(drop)
 }
 
-/// Deletes expired counts, at most `batch` of each kind. Returns how many were deleted.
+/// Deletes expired counts, at most `batch` of each kind.
 pub(super) async fn sweep_guesses(
     pool: &ConnectionPool,
     forgotten: DateTime<Utc>,
     unknown: DateTime<Utc>,
     batch: i64,
-) -> Result<i64, DatabaseError> {
+) -> Result<(), DatabaseError> {
     let sweep = sqlx::query_scalar!(
         r#"with old as (
              delete from dualauth.guesses where ctid in (
@@ -35,5 +35,5 @@ pub(super) async fn sweep_guesses(
         unknown,
         batch,
     );
-    answer(sweep.fetch_one(pool)).await
+    answer(sweep.fetch_one(pool)).await.map(drop)
 }

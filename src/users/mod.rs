@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::mail::Mails;
 
-pub use self::guesses::{AddressAndNameBucket, UnknownNameBucket, account_locked};
+pub use self::guesses::{AddressAndNameBucket, UnknownNameBucket, UnknownNames, account_locked};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
 pub use self::management::{ManageUserError, SetPasswordError};
 pub use self::passwords::{

@@ -155,10 +155,7 @@ async fn find_taken(
         email,
     );
     let row = answer(query.fetch_one(pool)).await?;
-    let owner = || {
-        let language = Language::of_tag(&row.language?).unwrap_or_default();
-        Some(Recipient { address: row.email?, is_verified: row.is_verified, language })
-    };
+    let owner = || Some(Recipient::new(row.email?, row.is_verified, &row.language?));
     Ok((row.is_username_taken, owner()))
 }
 

@@ -67,10 +67,7 @@ pub async fn find_recipient(
         id,
     );
     let row = answer(query.fetch_optional(pool)).await?;
-    Ok(row.map(|row| {
-        let language = Language::of_tag(&row.language).unwrap_or_default();
-        (row.password_version, Recipient { address: row.email, is_verified: row.is_verified, language })
-    }))
+    Ok(row.map(|row| (row.password_version, Recipient::new(row.email, row.is_verified, &row.language))))
 }
 
 /// The taken ones of these usernames, in lower case.
@@ -330,10 +327,7 @@ pub(super) async fn find_recipient_by_name(
         name,
     );
     let row = answer(query.fetch_optional(pool)).await?;
-    Ok(row.map(|row| {
-        let language = Language::of_tag(&row.language).unwrap_or_default();
-        Recipient { address: row.email, is_verified: row.is_verified, language }
-    }))
+    Ok(row.map(|row| Recipient::new(row.email, row.is_verified, &row.language)))
 }
 
 /// Adds or removes a role. Returns the user and the roles afterwards; `None` when there is no such user.

@@ -5,6 +5,7 @@ mod comparison;
 mod docs;
 mod health;
 mod local_mails;
+mod mail_page;
 mod metrics;
 pub mod openapi;
 mod page;
@@ -19,8 +20,17 @@ pub use self::metrics::Scrape;
 pub use self::passkey_origins::PasskeyRelatedOrigins;
 
 /// The paths of HTML pages and their files, which the OpenAPI document does not list. They answer `GET`.
-pub const PAGES: [&str; 7] =
-    ["/", "/playground/{file}", "/compare", "/compare/{file}", "/docs", "/docs/", "/docs/{file}"];
+pub const PAGES: [&str; 9] = [
+    "/",
+    "/playground/{file}",
+    "/compare",
+    "/compare/{file}",
+    "/docs",
+    "/docs/",
+    "/docs/{file}",
+    "/mail",
+    "/mail/{file}",
+];
 
 /// Registers the routes of this module.
 pub fn routes(config: &mut ServiceConfig) {
@@ -31,6 +41,7 @@ pub fn routes(config: &mut ServiceConfig) {
     // Before the playground's files, whose path matches it as well.
     config.service(local_mails::local_mails);
     config.map(|config| config.service(playground::playground).service(playground::playground_file));
+    config.map(|config| config.service(mail_page::mail_page).service(mail_page::mail_page_file));
     config.map(|config| config.service(comparison::compare).service(comparison::compare_file));
     config
         .map(|config| config.service(docs::docs_file).service(docs::docs).service(docs::docs_without_slash));

@@ -5,6 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, get};
 
 use crate::error::{Code, Problem};
 use crate::mail::Mails;
+use crate::sign_in::SignIn;
 
 use super::BasePathAndCookieNames;
 use super::local_mails;
@@ -13,16 +14,21 @@ use super::page::{self, CSS, DEFAULT_CSP, JAVASCRIPT, SVG};
 /// Only where `GET /playground/mails` answers.
 const MAILS_PANEL: &str = include_str!("playground/mails-panel.html");
 
+/// Only with `EMAIL_SIGN_IN`.
+const SIGN_IN_BY_CODE: &str = "<option value=\"login\">Sign in</option>";
+
 /// The page.
 #[get("/")]
 pub(super) async fn playground(
     request: HttpRequest,
     base_path_and_cookie_names: Data<BasePathAndCookieNames>,
     mails: Data<Mails>,
+    sign_in: Data<SignIn>,
 ) -> HttpResponse {
     let mails_panel = local_mails::folder_for(&request, &mails).map_or("", |_| MAILS_PANEL);
     let html = include_str!("playground/index.html")
         .replace("<!-- cookie names -->", &cookie_names(&base_path_and_cookie_names))
+        .replace("<!-- sign-in by code -->", if sign_in.offers_codes() { SIGN_IN_BY_CODE } else { "" })
         .replace("<!-- mails panel -->", mails_panel);
     page::page("/", &html, &base_path_and_cookie_names)
 }
@@ -46,13 +52,16 @@ pub(super) async fn playground_file(file: Path<String>) -> Result<HttpResponse, 
 
 fn text(name: &str) -> Option<(&'static str, &'static str)> {
     Some(match name {
-        "style.css" => (CSS, include_str!("playground/style.css")),
+        "style.css" => (CSS, concat!(include_str!("common.css"), include_str!("playground/style.css"))),
         "icon.svg" => (SVG, include_str!("playground/icon.svg")),
         "main.js" => (JAVASCRIPT, include_str!("playground/main.js")),
         "account-panel.js" => (JAVASCRIPT, include_str!("playground/account-panel.js")),
         "actions.js" => (JAVASCRIPT, include_str!("playground/actions.js")),
         "base-path.js" => (JAVASCRIPT, include_str!("playground/base-path.js")),
+        "challenge.js" => (JAVASCRIPT, include_str!("playground/challenge.js")),
         "clock.js" => (JAVASCRIPT, include_str!("playground/clock.js")),
+        "code-actions.js" => (JAVASCRIPT, include_str!("playground/code-actions.js")),
+        "codes-panel.js" => (JAVASCRIPT, include_str!("playground/codes-panel.js")),
         "cookies.js" => (JAVASCRIPT, include_str!("playground/cookies.js")),
         "credential-card.js" => (JAVASCRIPT, include_str!("playground/credential-card.js")),
         "credential-checks.js" => (JAVASCRIPT, include_str!("playground/credential-checks.js")),

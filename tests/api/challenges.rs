@@ -2,9 +2,12 @@
 
 mod address;
 mod canaries;
+mod contents;
 mod enumeration;
 mod limits;
 mod login;
+mod mail_failures;
+mod nodes;
 mod notices;
 mod registration;
 mod reset;

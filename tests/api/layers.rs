@@ -34,11 +34,12 @@ const LAYERS: [&[&str]; 13] = [
 ];
 
 /// The exceptions, each with its reason.
-const WITHIN_A_LAYER: [(&str, &str); 14] = [
+const WITHIN_A_LAYER: [(&str, &str); 15] = [
     ("web", "oauth"),                  // the API's document describes OAuth's errors as well
     ("logins", "users"),               // a login has an owner
     ("clients", "logins"),             // the feed tells of both
     ("challenges", "mail"),            // a code goes by mail
+    ("audit", "upkeep"),               // old events are deleted in batches, as all is
     ("database", "clock"),             // what it stores is dated
     ("database", "machine_roots"),     // a server is known by its certificate
     ("database", "crypto"),            // it keeps the secret when none is set

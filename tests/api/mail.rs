@@ -75,7 +75,7 @@ async fn insert(sql: &mut PgConnection, sealed: SealedMail) -> Uuid {
     id
 }
 
-async fn waiting(sql: &mut PgConnection) -> i64 {
+pub async fn waiting(sql: &mut PgConnection) -> i64 {
     sqlx::query_scalar("select count(*) from dualauth.mails").fetch_one(sql).await.expect("a number")
 }
 
@@ -86,12 +86,12 @@ async fn waits(sql: &mut PgConnection) -> Option<(i16, bool)> {
 }
 
 /// How many mails had this outcome.
-async fn sent(server: &TestServer, outcome: &str) -> f64 {
+pub async fn sent(server: &TestServer, outcome: &str) -> f64 {
     server.metric(&format!("dualauth_mails_total{{outcome=\"{outcome}\"}}")).await
 }
 
 /// What the audit trail tells of mails that were given up.
-async fn mail_failures(server: &TestServer) -> Vec<Value> {
+pub async fn mail_failures(server: &TestServer) -> Vec<Value> {
     let query = sqlx::query_scalar(
         "select detail from dualauth.audit_events where event = 'mail_failed' order by id",
     );

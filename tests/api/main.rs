@@ -19,6 +19,7 @@ mod custom_tokens;
 mod doctor;
 mod documented_proxies;
 mod external;
+mod factors;
 mod faults;
 mod forwarded;
 mod guessing;

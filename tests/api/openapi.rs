@@ -55,6 +55,28 @@ async fn every_operation_has_an_id_a_tag_examples_and_problems_by_their_codes() 
 }
 
 #[tokio::test]
+async fn a_status_has_every_code_that_comes_with_it() {
+    let document: Value = serde_json::from_str(&document()).expect("JSON");
+    let of_a_challenge = &["invalid_code", "challenge_expired"][..];
+    for (path, codes) in [
+        ("/account/password/reset", of_a_challenge),
+        ("/account/email", &["invalid_code", "challenge_expired", "not_authenticated", "invalid_token"]),
+        ("/session/register", of_a_challenge),
+        ("/jwt/register", of_a_challenge),
+        ("/session/login", &["invalid_code", "challenge_expired", "invalid_credentials"]),
+        ("/jwt/login", &["invalid_code", "challenge_expired", "invalid_credentials"]),
+    ] {
+        let refusal = &document["paths"][path]["post"]["responses"]["401"];
+        for code in codes {
+            let example = &refusal["content"]["application/problem+json"]["examples"][code];
+            assert!(example.is_object(), "{path} says nothing of {code}");
+            let description = refusal["description"].as_str().unwrap_or_default();
+            assert!(description.contains(&format!("`{code}`")), "{path}: {description}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_ways_to_show_a_credential_are_declared() {
     let document: Value = serde_json::from_str(&document()).expect("JSON");
     let schemes = document["components"]["securitySchemes"].as_object().expect("schemes");

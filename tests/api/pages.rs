@@ -65,6 +65,24 @@ async fn every_file_of_the_playground_is_served_and_referenced() {
 }
 
 #[tokio::test]
+async fn the_page_of_a_mails_link_is_made_of_its_own_files_alone() {
+    let server = TestServer::start().await;
+    let page = server.send(Request::get("/mail")).await.expect(200);
+    assert_served(&page, "text/html; charset=utf-8");
+    assert!(page.header("content-security-policy").is_some_and(|it| it.contains("trusted-types 'none'")));
+    assert!(!page.text().contains("=\"/playground") && !page.text().contains("style="), "{page}");
+    for file in ["style.css", "icon.svg", "main.js", "challenge-store.js", "redemption.js", "texts.js"] {
+        let response = server.send(Request::get(&format!("/mail/{file}"))).await.expect(200);
+        assert!(!response.text().contains("/playground"), "{file}");
+    }
+    server.send(Request::new("HEAD", "/mail")).await.expect(200);
+    server.send(Request::post("/mail")).await.problem(405, "method_not_allowed");
+    for none in ["/mail/", "/mail/nothing.js"] {
+        server.send(Request::get(none)).await.problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
 async fn the_docs_are_found_without_their_slash() {
     let server = TestServer::start().await;
     let response = server.send(Request::get("/docs")).await.expect(303);

@@ -410,3 +410,18 @@ async fn once_an_account_has_no_password_older_versions_are_not_to_start() {
     let (code, told) = says(database.url(), &["user", "list"]).await;
     assert!(code == Some(1) && told.contains("0.10.0 or later"), "{told}");
 }
+
+#[tokio::test]
+async fn once_an_account_has_two_step_sign_in_versions_that_know_of_none_are_not_to_start() {
+    let database = Database::migrated().await;
+    let mut connection = stranger(&database).await;
+    let oldest = "select oldest_version from dualauth.compatibility";
+    let add = "insert into dualauth.users (id, username, email, password_hash, roles, created_at)
+               values (gen_random_uuid(), 'ada', 'ada@example.org', 'x', '{user}', now())";
+    execute(&mut connection, add).await;
+    execute(&mut connection, "update dualauth.users set two_step = false").await;
+    assert_eq!(column(&mut connection, oldest).await, ["0.1.0"]);
+    execute(&mut connection, "update dualauth.users set two_step = true").await;
+    assert_eq!(column(&mut connection, oldest).await, ["0.3.0"]);
+    assert_eq!(says(database.url(), &["user", "list"]).await.0, Some(0), "this one knows of it");
+}

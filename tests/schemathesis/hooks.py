@@ -162,11 +162,18 @@ def new_token(purpose):
 
 def make_new(body):
     """The document's example is somebody by now."""
-    if body.get("username") == "ada":
-        body["username"] += secrets.token_hex(8)
-    if body["email"].startswith("ada@"):
-        body["email"] = secrets.token_hex(8) + body["email"]
-    body["password"] = uncommon(body["password"])
+    without_challenge(body)
+    if (body.get("username") or "ada") == "ada":
+        body["username"] = "ada" + secrets.token_hex(8)
+    if (body.get("email") or "ada@example.com").startswith("ada@"):
+        body["email"] = secrets.token_hex(8) + "ada@example.com"
+    body["password"] = uncommon(body.get("password") or PASSWORD)
+
+
+def without_challenge(body):
+    """A body is either of a password or of a challenge, whose code is in a mail."""
+    body.pop("challenge", None)
+    body.pop("code", None)
 
 
 def uncommon(password):
@@ -187,6 +194,12 @@ def before_call(context, case, kwargs):
     if not is_right:
         return
     name = operation_id(case)
+    if name == "reset_password":
+        case.body["new_password"] = uncommon(case.body["new_password"])
+    if name in ("session_login", "jwt_login"):
+        without_challenge(case.body)
+        for member, value in (("username", "nobody"), ("password", PASSWORD)):
+            case.body[member] = case.body.get(member) or value
     is_other = name in WITHOUT_IN_TURNS | {"session_login", "jwt_login"} and next(others[name])
     if is_other and name in WITHOUT_IN_TURNS:
         take_credentials_away(case)

@@ -92,15 +92,11 @@ impl EmailCodeFactor {
         client: &Client,
     ) -> Result<User, ChangeAddressError> {
         let actor = identity.actor(client);
-        let limited = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
-        let outcome = self.redeem_for_address(identity, challenge, code).await;
+        let outcome = self.try_address(identity, challenge, code, client).await;
         match &outcome {
             Ok(_) => self.record(Purpose::Email, None, &actor),
             Err(ChangeAddressError::Code(error)) => self.record(Purpose::Email, Some(error), &actor),
             Err(ChangeAddressError::Taken) => {}
-        }
-        if !matches!(&outcome, Err(ChangeAddressError::Code(error)) if error.is_failure()) {
-            limited.forget();
         }
         let (user, is_another) = outcome?;
         let kind = if is_another { Kind::EmailChanged } else { Kind::EmailVerified };
@@ -110,6 +106,21 @@ impl EmailCodeFactor {
             self.logins.notify_and_catch_up().await;
         }
         Ok(user)
+    }
+
+    async fn try_address(
+        &self,
+        identity: &Identity,
+        challenge: &str,
+        code: &str,
+        client: &Client,
+    ) -> Result<(User, bool), ChangeAddressError> {
+        let limited = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
+        let outcome = self.redeem_for_address(identity, challenge, code).await;
+        if !matches!(&outcome, Err(ChangeAddressError::Code(error)) if error.is_failure()) {
+            limited.forget();
+        }
+        outcome
     }
 
     async fn redeem_for_address(

@@ -15,9 +15,17 @@ pub enum CodeError {
     /// The challenge is unknown, used, expired, superseded, of another purpose or login, or was tried too often.
     #[error("the challenge is over")]
     Expired,
-    /// Too many wrong codes, from the network or at the account.
+    /// Too many wrong codes from the network.
     #[error(transparent)]
     Limited(#[from] Limited),
+    /// Too many wrong codes or passwords at the account. Contains the user, as [`Self::WrongCode`] does.
+    #[error("the account is locked")]
+    AccountLocked {
+        /// The limit.
+        limited: Limited,
+        /// `None`: nobody has the address that was asked for.
+        user: Option<UserIdAndName>,
+    },
     /// A query failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),
@@ -38,7 +46,7 @@ impl From<CodeError> for Problem {
                 Code::ChallengeExpired,
                 "This challenge is over: it was used, tried too often, superseded, or has expired. Ask for another one.",
             ),
-            CodeError::Limited(limited) => limited.into(),
+            CodeError::Limited(limited) | CodeError::AccountLocked { limited, .. } => limited.into(),
             CodeError::Database(error) => error.into(),
         }
     }

@@ -1,7 +1,7 @@
 //! Codes by mail: a first factor where `EMAIL_SIGN_IN` is on, what resets a password, and what proves an address.
 //!
 //! Nobody is told by a challenge whether an address has an account: for one that nobody has, the account is made up, and the
-//! mail is to nobody. Statements, rows and answers are the same.
+//! mail is to nobody, as it is to a disabled user. Statements, rows and answers are the same.
 
 mod address;
 mod error;
@@ -15,14 +15,14 @@ use crate::challenges::{
     Purpose,
 };
 use crate::clock::Clock;
-use crate::crypto::{AppSecret, MacKey};
+use crate::crypto::AppSecret;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Language, Mail, Mails, Message, Recipient, SealedMail, SignInMethod};
 use crate::metrics::Metrics;
-use crate::network_rate_limits::{LimitedAttempt, Limiter};
-use crate::users::{UnknownNameBucket, User, UserIdAndName, account_locked};
+use crate::network_rate_limits::{Limited, LimitedAttempt, Limiter};
+use crate::users::{UnknownNames, User, UserIdAndName, account_locked};
 
 pub use self::address::ChangeAddressError;
 pub use self::error::CodeError;
@@ -39,8 +39,8 @@ pub struct EmailCodeFactor {
     signs_in: bool,
     /// `LOGIN_LIMIT`.
     limit: Limiter,
-    /// Maps addresses that nobody has to made-up accounts.
-    unknown_address_key: MacKey,
+    /// Addresses that nobody has, whose accounts are made up.
+    unknown_names: UnknownNames,
     clock: Clock,
     logins: Logins,
     trail: Trail,
@@ -53,6 +53,8 @@ pub struct VerifiedReader<'a> {
     pub user: User,
     /// Where the user gets mail.
     pub recipient: Recipient,
+    /// Whether a login of the user takes two factors.
+    pub has_two_step: bool,
     /// The proof for the login.
     pub proof: Proof,
     /// Counts as a failure unless it is told that it was none.
@@ -86,8 +88,8 @@ impl EmailCodeFactor {
         trail: Trail,
         metrics: Metrics,
     ) -> Self {
-        let unknown_address_key = MacKey::derive(secret, "addresses that nobody has");
-        Self { pool, challenges, mails, signs_in, limit, unknown_address_key, clock, logins, trail, metrics }
+        let unknown_names = UnknownNames::new(secret);
+        Self { pool, challenges, mails, signs_in, limit, unknown_names, clock, logins, trail, metrics }
     }
 
     /// Whether a code by mail is a first factor.
@@ -106,10 +108,11 @@ impl EmailCodeFactor {
         language: Language,
     ) -> Result<Challenge, DatabaseError> {
         let owner = store::find_by_address(&self.pool, address).await?;
-        let account = owner.as_ref().map_or_else(
-            || self.made_up_account(address),
-            |owner| ChallengedAccount { user_id: owner.user_id, version: owner.version },
-        );
+        // Made up also where it is not needed: it takes its time.
+        let made_up = ChallengedAccount { user_id: self.unknown_names.bucket(address).account(), version: 0 };
+        let account = owner
+            .as_ref()
+            .map_or(made_up, |owner| ChallengedAccount { user_id: owner.user_id, version: owner.version });
         let new = NewChallenge { purpose, account: Some(account), login_id: None, state: None, address };
         let challenge = self.challenges.mail_code(new, |code, expires_at| {
             let has_code = purpose == Purpose::Login || owner.as_ref().is_none_or(|owner| owner.has_password);
@@ -119,8 +122,11 @@ impl EmailCodeFactor {
                 _ => Message::SignInCode(code),
             };
             let (to, language) = match owner {
-                Some(AddressOwner { recipient, .. }) => (Some(recipient.address), recipient.language),
-                None => (None, language),
+                Some(AddressOwner { is_disabled: false, recipient, .. }) => {
+                    (Some(recipient.address), recipient.language)
+                }
+                // A disabled user gets no code, and is counted as a user: wrong passwords are, too.
+                Some(_) | None => (None, language),
             };
             Mail { to, language, message, expires_at }
         });
@@ -132,15 +138,6 @@ impl EmailCodeFactor {
     /// How an account without a password signs in.
     fn methods(&self) -> Vec<SignInMethod> {
         if self.signs_in { vec![SignInMethod::Email] } else { Vec::new() }
-    }
-
-    /// The account of an address that nobody has: the same for each challenge, since wrong codes are counted under it. There
-    /// is a fixed number of them, so that invented addresses can't fill the table.
-    fn made_up_account(&self, address: &str) -> ChallengedAccount {
-        let key = &self.unknown_address_key;
-        let bucket = UnknownNameBucket::of(key.sign(address.to_ascii_lowercase().as_bytes()));
-        let user_id = uuid::Builder::from_custom_bytes(key.sign_short(bucket.as_bytes())).into_uuid();
-        ChallengedAccount { user_id, version: 0 }
     }
 
     /// Redeems a challenge for a sign-in.
@@ -200,7 +197,10 @@ impl EmailCodeFactor {
         let found = store::find_challenge(&self.pool, &halves.token_hash, purpose, &address, now).await?;
         let found = found.ok_or(CodeError::Expired)?;
         match found.locked_until {
-            Some(until) => Err(account_locked(until, now).into()),
+            Some(until) => Err(CodeError::AccountLocked {
+                limited: account_locked(until, now),
+                user: found.user.map(|(user, _)| user),
+            }),
             None => Ok((halves, found)),
         }
     }
@@ -228,7 +228,13 @@ impl EmailCodeFactor {
             self.logins.notify_and_catch_up().await;
         }
         let proof = Proof::EmailCode { version: proved.version };
-        Ok(VerifiedReader { user: proved.user, recipient, proof, attempt: limited })
+        Ok(VerifiedReader {
+            user: proved.user,
+            recipient,
+            has_two_step: proved.has_two_step,
+            proof,
+            attempt: limited,
+        })
     }
 
     /// A notice to the user of a challenge. One to nobody takes as long to seal, and is never queued.
@@ -241,23 +247,34 @@ impl EmailCodeFactor {
         self.mails.seal_notice(user.map_or(&nobody, |(_, recipient)| recipient), message)
     }
 
-    /// Counts the outcome of a try, and records a wrong code in the audit trail. No error: it was redeemed.
+    /// Counts the outcome of a try, and records a wrong code, and what a limit rejects, in the audit trail. No error: it was
+    /// redeemed.
     pub fn record(&self, purpose: Purpose, error: Option<&CodeError>, actor: &Actor) {
-        let word = match error {
-            None => "redeemed",
+        let entry = |kind| NewEvent::to_oneself(kind, actor).with("for", purpose.as_str());
+        let limited = |limited: &Limited| entry(Kind::LoginLimited).with("limit", limited.policy);
+        let (word, entry) = match error {
+            None => ("redeemed", None),
             Some(CodeError::WrongCode(user)) => {
-                let entry = NewEvent::to_oneself(Kind::ChallengeFailed, actor).with("for", purpose.as_str());
-                self.trail.record(match user {
-                    Some(user) => entry.of_user(user.id, &user.username),
-                    None => entry,
-                });
-                "invalid_code"
+                ("invalid_code", Some(of_user(entry(Kind::ChallengeFailed), user.as_ref())))
             }
-            Some(CodeError::Expired) => "challenge_expired",
-            Some(CodeError::Limited(_)) => "rate_limited",
+            Some(CodeError::Expired) => ("challenge_expired", None),
+            Some(CodeError::Limited(of_network)) => ("rate_limited", Some(limited(of_network))),
+            Some(CodeError::AccountLocked { limited: of_account, user }) => {
+                ("rate_limited", Some(of_user(limited(of_account), user.as_ref())))
+            }
             Some(CodeError::Database(_)) => return,
         };
+        if let Some(entry) = entry {
+            self.trail.record(entry);
+        }
         self.metrics.challenge(purpose.as_str(), word);
+    }
+}
+
+fn of_user(entry: NewEvent, user: Option<&UserIdAndName>) -> NewEvent {
+    match user {
+        Some(user) => entry.of_user(user.id, &user.username),
+        None => entry,
     }
 }
 

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::challenges::{HashedHalves, Purpose};
 use crate::database::{ConnectionPool, DatabaseError, answer};
-use crate::mail::{Language, Recipient, SealedMail};
+use crate::mail::{Recipient, SealedMail};
 use crate::users::{User, UserIdAndName};
 
 /// The account that has an address.
@@ -13,32 +13,34 @@ pub(super) struct AddressOwner {
     pub(super) user_id: Uuid,
     pub(super) version: i32,
     pub(super) has_password: bool,
+    pub(super) is_disabled: bool,
     pub(super) recipient: Recipient,
 }
 
-/// The account with this address, unless it is disabled.
+/// The account with this address. There is a row in either case, and as much to read in it: without, the time of the answer
+/// would tell.
 pub(super) async fn find_by_address(
     pool: &ConnectionPool,
     address: &str,
 ) -> Result<Option<AddressOwner>, DatabaseError> {
     let query = sqlx::query!(
-        r#"select id, email, language, password_version, email_verified_at is not null as "is_verified!",
-                  coalesce(password_hash, $2) <> $2 as "has_password!"
-           from dualauth.users
-           where lower(email collate "C") = lower($1::text collate "C") and disabled_at is null"#,
+        r#"select u.id is not null as "is_known!", coalesce(u.id, '00000000-0000-0000-0000-000000000000') as "id!",
+                  coalesce(u.email, $1) as "email!", coalesce(u.language, 'en') as "language!",
+                  coalesce(u.password_version, 0) as "password_version!",
+                  u.email_verified_at is not null as "is_verified!", u.disabled_at is not null as "is_disabled!",
+                  coalesce(u.password_hash, $2) <> $2 as "has_password!"
+           from (select) asked left join dualauth.users u
+             on lower(u.email collate "C") = lower($1::text collate "C")"#,
         address,
         crate::users::NO_PASSWORD,
     );
-    let owner = answer(query.fetch_optional(pool)).await?;
-    Ok(owner.map(|row| AddressOwner {
+    let row = answer(query.fetch_one(pool)).await?;
+    Ok(row.is_known.then(|| AddressOwner {
         user_id: row.id,
         version: row.password_version,
         has_password: row.has_password,
-        recipient: Recipient {
-            address: row.email,
-            is_verified: row.is_verified,
-            language: Language::of_tag(&row.language).unwrap_or_default(),
-        },
+        is_disabled: row.is_disabled,
+        recipient: Recipient::new(row.email, row.is_verified, &row.language),
     }))
 }
 
@@ -77,11 +79,7 @@ pub(super) async fn find_challenge(
     );
     let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(None) };
     let user = || {
-        let recipient = Recipient {
-            address: row.email?,
-            is_verified: row.is_verified,
-            language: Language::of_tag(&row.language?).unwrap_or_default(),
-        };
+        let recipient = Recipient::new(row.email?, row.is_verified, &row.language?);
         Some((UserIdAndName { id: row.id?, username: row.username? }, recipient))
     };
     Ok(Some(LiveChallenge {
@@ -96,6 +94,7 @@ pub(super) struct ProvedAddress {
     pub(super) user: User,
     /// The account's credential version afterwards.
     pub(super) version: i32,
+    pub(super) has_two_step: bool,
     /// Whether the address was proved for the first time, which removed the password and ended every login.
     pub(super) is_first_proof: bool,
 }
@@ -130,7 +129,8 @@ pub(super) async fn redeem_for_login(
            select redeemed.is_right as "is_right!", account.id as "id?", account.username as "username?",
                   account.email as "email?", account.roles as "roles?", account.created_at as "created_at?",
                   coalesce(proved.password_version, account.password_version) as version,
-                  proved.id is not null as "is_first_proof!", ended.count as "ended!"
+                  proved.id is not null as "is_first_proof!",
+                  coalesce(account.two_step, false) as "has_two_step!", ended.count as "ended!"
            from redeemed left join account on true left join proved on true, ended"#,
         halves.token_hash,
         &halves.code_macs,
@@ -152,6 +152,7 @@ pub(super) async fn redeem_for_login(
                 created_at: row.created_at?,
             },
             version: row.version?,
+            has_two_step: row.has_two_step,
             is_first_proof: row.is_first_proof,
         })
     };

@@ -15,14 +15,14 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
-use crate::crypto::{AppSecret, MacKey};
+use crate::crypto::AppSecret;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Mails, Recipient};
 use crate::network_rate_limits::{Limited, LimitedAttempt, Limiter};
 use crate::users::{
-    AddressAndNameBucket, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNameBucket, User,
+    AddressAndNameBucket, PasswordCheck, PasswordError, PasswordHasher, QueueSlot, UnknownNames, User,
     account_locked,
 };
 
@@ -41,7 +41,7 @@ pub struct PasswordFactor {
     /// `LOGIN_LIMIT`.
     limit: Limiter,
     /// Maps unknown user names to rate-limit buckets. Keyed, so that an attacker can't predict which names share a bucket.
-    unknown_name_key: MacKey,
+    unknown_names: UnknownNames,
     logins: Logins,
     mails: Arc<Mails>,
     trail: Trail,
@@ -53,6 +53,8 @@ pub struct VerifiedUser<'a> {
     pub user: User,
     /// Where the user gets mail.
     pub recipient: Recipient,
+    /// Whether a login of the user takes two factors.
+    pub has_two_step: bool,
     /// The proof for the login.
     pub proof: Proof,
     /// Counts as a failure unless it is told that it was none.
@@ -97,8 +99,8 @@ impl PasswordFactor {
         mails: Arc<Mails>,
         trail: Trail,
     ) -> Self {
-        let unknown_name_key = MacKey::derive(secret, "names that nobody has");
-        Self { pool, hasher, min_length, clock, limit, unknown_name_key, logins, mails, trail }
+        let unknown_names = UnknownNames::new(secret);
+        Self { pool, hasher, min_length, clock, limit, unknown_names, logins, mails, trail }
     }
 
     /// Verifies the password of the user with this username or email (case-insensitive). The work is the same for unknown
@@ -123,7 +125,9 @@ impl PasswordFactor {
         )?;
         let attempt = self.attempt::<LoginError>(client.network()).await?;
         match self.find_and_verify(&attempt.slot, name, password, source, actor).await {
-            Ok((user, recipient, proof)) => Ok(VerifiedUser { user, recipient, proof, attempt }),
+            Ok((user, recipient, has_two_step, proof)) => {
+                Ok(VerifiedUser { user, recipient, has_two_step, proof, attempt })
+            }
             Err(error) => {
                 attempt.end(error.is_failure());
                 Err(error)
@@ -167,9 +171,7 @@ impl PasswordFactor {
     }
 
     fn source(&self, name: &str, client: &Client) -> AddressAndNameBucket {
-        let unknown_name =
-            UnknownNameBucket::of(self.unknown_name_key.sign(name.to_ascii_lowercase().as_bytes()));
-        AddressAndNameBucket { address: client.address, unknown_name }
+        AddressAndNameBucket { address: client.address, unknown_name: self.unknown_names.bucket(name) }
     }
 
     /// Counts an attempt at a locked account as a failure of its network.
@@ -230,7 +232,7 @@ impl PasswordFactor {
         password: &SecretString,
         source: AddressAndNameBucket,
         actor: &Actor,
-    ) -> Result<(User, Recipient, Proof), LoginError> {
+    ) -> Result<(User, Recipient, bool, Proof), LoginError> {
         let now = self.clock.now();
         let found = store::find_user_and_count_attempt(&self.pool, name, source, now).await?;
         let found = found.map_err(|(until, user)| LoginError::AccountLocked {
@@ -239,7 +241,7 @@ impl PasswordFactor {
         })?;
         let stored = found.as_ref().and_then(|found| found.password.hash.as_deref());
         let check = slot.verify(password.expose_secret(), stored).await?;
-        let Some(FoundUser { user, password, disabled, language }) = found else {
+        let Some(FoundUser { user, password, disabled, has_two_step, language }) = found else {
             return Err(LoginFailure::UnknownName.into());
         };
         match (check, password.hash) {
@@ -250,7 +252,7 @@ impl PasswordFactor {
                 }
                 let recipient =
                     Recipient { address: user.email.clone(), is_verified: user.email_verified, language };
-                Ok((user, recipient, Proof::Password { version: password.version }))
+                Ok((user, recipient, has_two_step, Proof::Password { version: password.version }))
             }
             (_, None) => Err(LoginFailure::NoPassword(user.into()).into()),
             (PasswordCheck::Unusable(reason), _) => {

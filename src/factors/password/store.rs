@@ -13,6 +13,7 @@ pub(super) struct FoundUser {
     pub(super) user: User,
     pub(super) password: StoredPassword,
     pub(super) disabled: bool,
+    pub(super) has_two_step: bool,
     pub(super) language: Language,
 }
 
@@ -71,7 +72,8 @@ pub(super) async fn find_user_and_count_attempt(
            select closed_until, id as "id?", username as "username?", email as "email?",
                   email_verified_at is not null as "email_verified!", roles as "roles?",
                   created_at as "created_at?", password_hash,
-                  language as "language?", password_version as "password_version?", disabled_at is not null as "disabled!"
+                  language as "language?", password_version as "password_version?", disabled_at is not null as "disabled!",
+                  coalesce(two_step, false) as "has_two_step!"
            from tried left join named on true"#,
         name,
         source.unknown_name.as_bytes(),
@@ -95,6 +97,7 @@ pub(super) async fn find_user_and_count_attempt(
             },
             password: StoredPassword { hash: row.password_hash, version: row.password_version? },
             disabled: row.disabled,
+            has_two_step: row.has_two_step,
             language: Language::of_tag(&row.language?).unwrap_or_default(),
         })
     };

@@ -42,11 +42,12 @@ pub(in crate::logins) async fn insert(
 ) -> Result<Option<Vec<String>>, DatabaseError> {
     let (replaced_handle, replaced_generation, replaced_id) = start.replaced();
     let Start { login, device, .. } = start;
+    // However a sign-in came here: no login of an account with two-step sign-in begins by one factor.
     // The share lock waits for a concurrent change of the user, then re-checks the conditions.
     let insert = sqlx::query_scalar!(
         r#"with owner as (
              select id, roles, created_at from dualauth.users
-             where id = $2 and disabled_at is null and password_version = $15 for share
+             where id = $2 and disabled_at is null and password_version = $15 and (not two_step or $21::smallint >= 2) for share
            ), started as (
              insert into dualauth.logins (id, user_id, mode, transport, remember_me, device_name, address, user_agent,
                  created_at, last_seen_at, idle_expires_at, expires_at, renewed_at, handle_hash, token_expires_at,

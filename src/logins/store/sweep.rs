@@ -4,12 +4,6 @@ use chrono::{DateTime, Utc};
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
-/// The result of one statement.
-pub(in crate::logins) struct Swept {
-    pub(in crate::logins) looked_at: i64,
-    pub(in crate::logins) deleted: i64,
-}
-
 /// The table to sweep.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::logins) enum Table {
@@ -17,13 +11,13 @@ pub(in crate::logins) enum Table {
     Revocations,
 }
 
-/// Deletes rows that had ended by `cutoff`, at most `batch`.
+/// Deletes rows that had ended by `cutoff`, at most `batch`. Returns how many there were.
 pub(in crate::logins) async fn sweep(
     pool: &ConnectionPool,
     table: Table,
     cutoff: DateTime<Utc>,
     batch: i64,
-) -> Result<Swept, DatabaseError> {
+) -> Result<u64, DatabaseError> {
     match table {
         Table::Logins => sweep_logins(pool, cutoff, batch).await,
         Table::Revocations => sweep_revocations(pool, cutoff, batch).await,
@@ -36,9 +30,8 @@ async fn sweep_logins(
     pool: &ConnectionPool,
     cutoff: DateTime<Utc>,
     batch: i64,
-) -> Result<Swept, DatabaseError> {
-    let sweep = sqlx::query_as!(
-        Swept,
+) -> Result<u64, DatabaseError> {
+    let sweep = sqlx::query_scalar!(
         r#"with due as materialized (
              select id, least(ended_at, idle_expires_at, expires_at) as over_at from dualauth.logins
              where sweep_at <= $1 and (select pg_try_advisory_xact_lock($3))
@@ -49,12 +42,12 @@ async fn sweep_logins(
              -- It was used since it was last looked at.
              update dualauth.logins set sweep_at = due.over_at from due where logins.id = due.id and due.over_at > $1
            )
-           select (select count(*) from due) as "looked_at!", (select count(*) from deleted) as "deleted!""#,
+           select count(*) as "found!" from due"#,
         cutoff,
         batch,
         SWEEP_LOCK,
     );
-    answer(sweep.fetch_one(pool)).await
+    answer(sweep.fetch_one(pool)).await.map(i64::unsigned_abs)
 }
 
 /// Deletes revocations that had expired by `cutoff`, at most `batch`.
@@ -62,9 +55,8 @@ async fn sweep_revocations(
     pool: &ConnectionPool,
     cutoff: DateTime<Utc>,
     batch: i64,
-) -> Result<Swept, DatabaseError> {
-    let sweep = sqlx::query_as!(
-        Swept,
+) -> Result<u64, DatabaseError> {
+    let sweep = sqlx::query_scalar!(
         r#"with due as materialized (
              select ctid from dualauth.revocations
              where until <= $1 and (select pg_try_advisory_xact_lock($3))
@@ -74,12 +66,12 @@ async fn sweep_revocations(
            ), deleted as (
              delete from dualauth.revocations where ctid = any (array(select ctid from due)) returning 1
            )
-           select (select count(*) from due) as "looked_at!", (select count(*) from deleted) as "deleted!""#,
+           select count(*) as "found!" from due"#,
         cutoff,
         batch,
         SWEEP_LOCK,
     );
-    answer(sweep.fetch_one(pool)).await
+    answer(sweep.fetch_one(pool)).await.map(i64::unsigned_abs)
 }
 
 /// Key of the advisory lock that a sweep holds: "dualauth" as a number.

@@ -8,7 +8,7 @@ import { BASE_PATH } from "../playground/base-path.js";
 const MODES = ["jwt", "session"]; // in the order of precedence of the cookies on shared routes
 const SAFE_METHODS = ["GET", "HEAD", "OPTIONS"];
 const CREDENTIAL_HEADERS = ["authorization", "x-csrf-token"]; // a request with one of these needs no CSRF header
-const ROUTES_WITHOUT_LOGIN = /\/(login|register)$/;
+const ROUTES_WITHOUT_LOGIN = /\/(login|register|password\/reset)$/;
 
 const storageKey = (mode) => `dualauth.csrf.${mode}`;
 
@@ -55,7 +55,7 @@ function storeCsrfToken(response) {
 function invalidatedModes(path, response) {
   if (response.obj?.code === "csrf_failed") return acceptedModes(path);
   if (!response.ok) return [];
-  if (path.endsWith("/logout-all")) return MODES;
+  if (/\/(logout-all|password\/reset)$/.test(path)) return MODES;
   return path.endsWith("/logout") ? acceptedModes(path) : [];
 }
 

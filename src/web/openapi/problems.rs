@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use actix_web::http::StatusCode;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
@@ -36,9 +37,16 @@ struct Extensions {
     /// From `/health/ready`: the status of each component.
     #[schema(required = false, nullable = false)]
     checks: HealthReport,
-    /// With `insufficient_user_authentication`: the step-up methods that would suffice; empty if there are none.
+    /// With `insufficient_user_authentication`: the step-up methods that would suffice; empty if there are none. With
+    /// `second_factor_required`: the second factors of the account.
     #[schema(required = false, nullable = false, example = json!(["password"]))]
     methods: Vec<String>,
+    /// With `second_factor_required`: goes on with a code of the second factor.
+    #[schema(required = false, nullable = false, example = "dac_…")]
+    challenge: String,
+    /// With `second_factor_required`: when the challenge expires.
+    #[schema(required = false, nullable = false)]
+    expires_at: DateTime<Utc>,
     /// With `insufficient_user_authentication`: the required assurance level, if that is missing (RFC 9470).
     #[schema(required = false, nullable = false, example = "aal2")]
     acr_values: String,
@@ -84,17 +92,18 @@ fn body_error_codes(operation: &Operation) -> Vec<Code> {
     codes.into_iter().chain((!is_form).then_some(Code::ValidationFailed)).collect()
 }
 
-/// The declared problems: responses whose description is a code. The status may differ from the code's default.
+/// The declared problems: responses whose description consists of codes, separated by commas: a status is declared once, or
+/// the last one counts. The status may differ from the code's default.
 fn declared_problems(operation: &Operation) -> Vec<(u16, Code)> {
-    let responses = operation.responses.responses.iter();
-    let named = responses.filter_map(|(status, response)| match response {
-        RefOr::T(response) => {
-            let code = serde_json::from_value(Value::String(response.description.clone())).ok()?;
-            Some((status.parse().ok()?, code))
-        }
-        RefOr::Ref(_) => None,
+    let named = operation.responses.responses.iter().filter_map(|(status, response)| {
+        let RefOr::T(response) = response else { return None };
+        let status: u16 = status.parse().ok()?;
+        let codes = response.description.split(", ");
+        let codes = codes.map(|code| serde_json::from_value(Value::String(code.to_owned())));
+        let codes: Vec<Code> = codes.collect::<Result<_, _>>().ok()?;
+        Some(codes.into_iter().map(move |code| (status, code)))
     });
-    named.collect()
+    named.flatten().collect()
 }
 
 /// The response for one status. `is_oauth`: its examples have an OAuth error code.

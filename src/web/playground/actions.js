@@ -1,6 +1,7 @@
 // The actions of the buttons. Each resolves to its outcome: a headline, the problem if there was one, and the credentials
 // that should have ended (`ending`), with the cause and the time of the response.
 
+import { openChallenge } from "./challenge.js";
 import { tryOverwriteCookie } from "./cookies.js";
 import { formatMs } from "./dom.js";
 import { sendRequest } from "./http-client.js";
@@ -9,7 +10,7 @@ import { withAdminRole, withChangedCharacter } from "./jwt.js";
 // Whether a response shows the effect of a request: not if there is none, nor on too many requests or a server error.
 const isConclusive = ({ status }) => status !== 0 && status !== 429 && status < 500;
 
-function failure(subject, text, exchange) {
+export function failure(subject, text, exchange) {
   const { problem, requestId } = exchange;
   return { headline: `${subject}: ${isConclusive(exchange) ? text : "request failed."}`, problem, requestId };
 }
@@ -17,6 +18,10 @@ function failure(subject, text, exchange) {
 export async function register({ username, email, password }) {
   const exchange = await sendRequest({ method: "POST", path: "/session/register", body: { username, email, password } });
   if (!exchange.isOk) return { ...failure("Registration", "rejected.", exchange), isConflict: exchange.problem.code === "conflict" };
+  if (exchange.status === 202) {
+    openChallenge(exchange, { purpose: "register", email });
+    return { headline: `A code was mailed to ${email}. The account begins with it: enter it under “Forgot password, codes by mail”.`, isPending: true };
+  }
   return { headline: `Registered ${exchange.json.username}. Registration does not log in.` };
 }
 

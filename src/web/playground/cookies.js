@@ -87,6 +87,9 @@ export function recordCookieChanges(changes) {
   sessionStorage.setItem(STORAGE_KEY, JSON.stringify([...recorded]));
 }
 
+// Another page of this server has signed in.
+export const recordCookiesOf = (mode) => recordCookieChanges(COOKIES_OF_MODE[mode].map((cookie) => ({ cookie })));
+
 export const browserHas = (cookie) => recorded.has(cookie);
 
 export const browserHasCookieOf = (mode) => COOKIES_OF_MODE[mode].some(browserHas);

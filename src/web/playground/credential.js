@@ -69,11 +69,18 @@ export class Credential {
 
   async logIn(user) {
     const { username, password, remember_me } = user;
-    const body = { username, password, transport: this.transport, remember_me, device_name: "playground" };
+    const exchange = await this.logInWith({ username, password, remember_me });
+    if (exchange.isOk) this.enteredUser = user;
+    return exchange;
+  }
+
+  // `proof`: the members of the body that prove who the user is.
+  async logInWith(proof) {
+    const body = { ...proof, transport: this.transport, device_name: "playground" };
     const exchange = await this.send("POST", `/${this.mode}/login`, { body, headers: {} });
     if (exchange.isOk) {
       setServerTime(exchange.json.login.created_at);
-      this.enteredUser = user;
+      this.enteredUser = null;
       this.store(exchange, "login");
     }
     return exchange;

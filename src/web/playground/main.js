@@ -5,6 +5,7 @@
 
 import { accountPanel } from "./account-panel.js";
 import { startCountdowns } from "./clock.js";
+import { codesPanel } from "./codes-panel.js";
 import { browserHasCookieOf } from "./cookies.js";
 import { checkCredentials } from "./credential-checks.js";
 import { Credential } from "./credential.js";
@@ -21,7 +22,7 @@ const showOutcome = outcomeRegion(byId("outcome"));
 const updateStatusList = statusList(byId("status-list"), credentials);
 
 const playground = { credentials, showOutcome, runAction, resetPanels };
-const panels = [userPanel, credentialsPanel, accountPanel, precedencePanel, mailsPanel].map((panel) => panel(playground));
+const panels = [userPanel, credentialsPanel, accountPanel, precedencePanel, codesPanel, mailsPanel].map((panel) => panel(playground));
 
 function updatePage() {
   updateStatusList();

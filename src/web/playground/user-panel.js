@@ -48,7 +48,7 @@ export function userPanel({ credentials, runAction, resetPanels }) {
     form.email.value = email;
     form.password.value = password;
     const outcome = await register();
-    return outcome.problem ? outcome : logInAll();
+    return outcome.problem || outcome.isPending ? outcome : logInAll();
   }
 
   async function reset() {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{OTHER_PASSWORD, names, trail};
 use crate::challenges;
+use crate::factors;
 use crate::oauth::Service;
 use crate::support::{
     PASSWORD,
@@ -20,7 +21,7 @@ use crate::support::{
 
 /// Every route that is no mere question, and the events of somebody who has opened an account, signed in if that is
 /// needed, and then asks for it.
-const ROUTES: [(&str, &[&str]); 24] = [
+const ROUTES: [(&str, &[&str]); 27] = [
     ("post /session/register", &["registered"]),
     ("post /session/login", &["registered", "login_started"]),
     ("post /session/refresh", &["registered", "login_started"]),
@@ -49,6 +50,12 @@ const ROUTES: [(&str, &[&str]); 24] = [
     ("post /challenges", &["registered"]),
     ("post /account/password/reset", &["registered", "password_reset"]),
     ("post /account/email", &["registered", "login_started", "email_changed"]),
+    ("post /account/factors", &["registered", "login_started", "factor_added"]),
+    ("delete /account/factors/{id}", &["registered", "login_started", "factor_added", "factor_removed"]),
+    (
+        "post /account/recovery-codes",
+        &["registered", "login_started", "factor_added", "recovery_codes_renewed"],
+    ),
 ];
 
 /// Every command, and its event.
@@ -95,7 +102,9 @@ pub(super) const COMMANDS: [(&str, Option<&str>); 39] = [
 ];
 
 /// What is told of besides: somebody was refused, or it comes of something else that they ask for.
-const OTHER_KINDS: [&str; 11] = [
+const OTHER_KINDS: [&str; 13] = [
+    "recovery_code_used",
+    "second_factor_failed",
     "challenge_failed",
     "address_proved",
     "email_verified",
@@ -167,6 +176,20 @@ async fn request(
             let asked = challenges::ask_signed_in(server, &client, &format!("new-{email}")).await;
             let halves = challenges::with_its_code(mails, &asked.expect(201).json()).await;
             client.request(&method, path).json(&halves.json())
+        }
+        "/account/factors" | "/account/factors/{id}" | "/account/recovery-codes" => {
+            crate::nodes::sql(server, "update users set email_verified_at = now()").await;
+            if path == "/account/factors" {
+                let challenge = factors::ask(server, &client).await.expect(201).json();
+                let code = factors::Authenticator::of(&challenge).code_in(server, 0);
+                let body = json!({ "challenge": challenge["challenge"], "code": code });
+                return client.request(&method, path).json(&body);
+            }
+            let authenticator = factors::enrol(server, &client).await;
+            // A token from before says less.
+            let mut client = client;
+            client.refresh().await.ok();
+            client.request(&method, &path.replace("{id}", &authenticator.id))
         }
         "/jwt/introspect" | "/jwt/revoke" => {
             Request::post(path).basic(&service.id, &service.secret).form(&[("token", &client.credential())])

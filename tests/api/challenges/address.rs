@@ -143,3 +143,20 @@ async fn an_address_that_is_taken_is_answered_alike_and_nobody_gets_it() {
     crate::nodes::sql(&server, "delete from users where username = 'cai'").await;
     prove(&server, &client, &halves).await.expect(200);
 }
+
+#[tokio::test]
+async fn the_address_of_a_disabled_account_is_taken_as_well() {
+    let (server, mails) = server().await;
+    for name in ["ada", "bob"] {
+        server.user(name).await;
+    }
+    crate::nodes::sql(&server, "update users set disabled_at = now() where username = 'bob'").await;
+    let client = Client::signed_in(&server, Pair::JWT_BEARER, "ada").await;
+    for address in ["bob@example.org", "BOB@Example.Org"] {
+        ask_signed_in(&server, &client, address).await.expect(201);
+    }
+    let free = ask_signed_in(&server, &client, "free@example.org").await.expect(201).json();
+    with_its_code(&mails, &free).await;
+    let to: Vec<_> = mails.received().into_iter().map(|mail| mail.to).collect();
+    assert_eq!(to, ["free@example.org"], "a mail to a taken address is to nobody");
+}

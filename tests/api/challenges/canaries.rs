@@ -1,7 +1,8 @@
 //! No half of a challenge gets out: not into a line, a span, an audit event, or the database in the clear.
 
-use std::sync::Arc;
+use std::fmt::Write as _;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
@@ -14,6 +15,7 @@ use crate::support::{
     http::Request,
     mail_server::MailServer,
     program::{Server, folder},
+    proxy::Proxy,
     server::{CHEAP, credentials, registration},
     with,
 };
@@ -28,7 +30,31 @@ fn has_code(text: &str, code: &str) -> bool {
     })
 }
 
-/// Everything that is in the database, as text.
+/// As Postgres writes bytes.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Whatever both halves may look like: as text, as bytes, and as the bytes of the text.
+fn assert_lacks(place: &str, text: &[u8], halves: &super::Halves) {
+    let readable = String::from_utf8_lossy(text);
+    let token = halves.challenge.strip_prefix("dac_").expect("a token");
+    let random = URL_SAFE_NO_PAD.decode(token).expect("base64");
+    let has = |part: &[u8]| text.windows(part.len()).any(|it| it == part);
+    for form in [token.as_bytes(), &random, hex(&random).as_bytes(), hex(token.as_bytes()).as_bytes()] {
+        assert!(!has(form), "{place} has a token");
+    }
+    let shown = format!("{} {}", &halves.code[..4], &halves.code[4..]);
+    assert!(!has_code(&readable, &halves.code), "{place} has the code {}", halves.code);
+    for form in [hex(halves.code.as_bytes()), hex(shown.as_bytes()), shown] {
+        assert!(!readable.contains(&form), "{place} has the code {}", halves.code);
+    }
+}
+
+/// Everything that is in the database, as text, and what it tells of who is asking for what.
 async fn all_rows(database: &Database) -> String {
     let mut connection = database.connect().await;
     let tables: Vec<String> = sqlx::query_scalar(
@@ -44,14 +70,20 @@ async fn all_rows(database: &Database) -> String {
             sqlx::query_scalar(AssertSqlSafe(query)).fetch_one(&mut connection).await.expect("the rows");
         rows.push(text);
     }
+    let activity =
+        "select string_agg(query, E'\\n') from pg_stat_activity where datname = current_database()";
+    rows.push(sqlx::query_scalar(activity).fetch_one(&mut connection).await.expect("this query at least"));
     rows.join("\n")
 }
 
 #[tokio::test]
 async fn no_token_and_no_code_is_logged_traced_audited_or_stored_in_the_clear() {
-    let database = Arc::new(Database::migrated().await);
+    let database = Database::migrated().await;
+    // What Postgres is never told is in no table, no statistics and no log of it.
+    let proxy = Proxy::in_front_of(&database).await;
+    proxy.keep_what_is_sent();
     let (mails, collector) = (MailServer::start().await, Collector::start());
-    let (url, smtp, endpoint) = (database.url().to_string(), mails.url(), collector.url());
+    let (url, smtp, endpoint) = (proxy.url().to_string(), mails.url(), collector.url());
     let settings = [
         ("DATABASE_URL", url.as_str()),
         ("SMTP_URL", &smtp),
@@ -110,21 +142,31 @@ async fn no_token_and_no_code_is_logged_traced_audited_or_stored_in_the_clear() 
     let open = with_its_code(&mails, &ask("login", "new@example.org").await).await;
     keep(&open);
 
+    // As though somebody's program had put both halves where they don't belong.
+    for halves in &secrets {
+        let path = format!("/mail?id=1&challenge={}&code={}", halves.challenge, halves.code);
+        server.send(Request::get(&path)).await;
+    }
+
     let last = server.send(Request::get("/health/live")).await;
     let id = last.header("x-request-id").expect("an id").to_owned();
     eventually("the last line", async || server.output().contains(&id)).await;
     eventually("the audit trail", async || all_rows(&database).await.contains("email_changed")).await;
     eventually("spans", async || !collector.spans().is_empty()).await;
     let written = [
-        ("the log", server.output()),
-        ("spans", format!("{:?}", collector.received())),
-        ("the database", all_rows(&database).await),
+        ("the log", server.output().into_bytes()),
+        ("spans", format!("{:?}", collector.received()).into_bytes()),
+        ("the database", all_rows(&database).await.into_bytes()),
+        ("what the database was sent", proxy.sent()),
     ];
-    assert!(written[0].1.contains("sqlx") && written[0].1.contains("TRACE"), "it was told to say everything");
+    let log = server.output();
+    assert!(log.contains("sqlx") && log.contains("TRACE"), "it was told to say everything");
+    let has = |text: &[u8], part: &str| text.windows(part.len()).any(|it| it == part.as_bytes());
+    assert!(has(&written[3].1, "insert into dualauth.challenges"), "it was listened to");
     for (place, text) in &written {
-        for secret in &secrets {
-            assert!(!text.contains(&secret.challenge[4..]), "{place} has a token");
-            assert!(!has_code(text, &secret.code), "{place} has the code {}", secret.code);
+        for halves in &secrets {
+            assert_lacks(place, text, halves);
         }
+        assert!(!has(text, NEW_PASSWORD), "{place} has the new password");
     }
 }

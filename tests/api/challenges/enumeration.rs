@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Halves, asking, reset};
 use crate::support::{
-    MINUTE,
+    HOUR, MINUTE,
     client::Mode,
     http::{Request, Response},
     mail_server::MailServer,
@@ -127,31 +127,91 @@ async fn the_limit_of_mails_to_an_address_tells_nobody_and_neither_does_the_one_
     let (server, _proxy, mails) =
         server_and_proxy(&[("REGISTRATION", "open"), ("TRUSTED_PROXIES", "127.0.0.1")]).await;
     server.user("ada").await;
-    let mut seen = Vec::new();
-    for name in ["ada", "nobody"] {
-        let mut answers = Vec::new();
-        for number in 0..10 {
-            let body = asking("login", &super::email_of(name));
-            let ask = Request::post("/challenges").json(&body);
-            let answer = server.send(ask.clone()).await.expect(201);
-            answers.push((shape(&answer).0, Vec::new()));
-            let wrong = json!({ "challenge": answer.json()["challenge"], "code": "1" });
-            for _ in 0..6 {
-                let login =
-                    Request::post("/jwt/login").header("X-Forwarded-For", format!("192.0.2.{}", name.len()));
-                let tried = server.send(login.json(&wrong)).await;
-                answers.push((
-                    tried.status,
-                    vec![tried.text(), tried.header("retry-after").unwrap_or_default().to_owned()],
-                ));
-            }
-            server.clock.advance(if number % 2 == 0 { MINUTE } else { MINUTE / 2 });
-        }
-        seen.push(answers);
+    for purpose in ["login", "reset_password"] {
+        // Each with a new quota.
+        crate::nodes::sql(&server, "truncate mail_quotas, guesses").await;
+        let sent = mails.received().len();
+        let seen = [tries(&server, purpose, "ada").await, tries(&server, purpose, "nobody").await];
+        assert_eq!(seen[0], seen[1]);
+        let of_tries = |status| seen[0].iter().filter(|(of, _)| *of == status).count();
+        assert!(of_tries(429) > 0 && of_tries(201) == 10, "{:?}", seen[0]);
+        mails.receives(sent + 1).await;
+        assert!(mails.received().len() <= sent + 5);
     }
-    assert_eq!(seen[0], seen[1]);
-    let of_tries = |status| seen[0].iter().filter(|(of, _)| *of == status).count();
-    assert!(of_tries(429) > 0 && of_tries(201) == 10, "{:?}", seen[0]);
-    mails.receives(1).await;
-    assert!(mails.received().len() <= 5);
+}
+
+/// Asks ten times, and tries six wrong codes each time: what is answered, but for what is random.
+async fn tries(server: &TestServer, purpose: &str, name: &str) -> Vec<(u16, Vec<String>)> {
+    let mut answers = Vec::new();
+    for number in 0..10 {
+        let ask = Request::post("/challenges").json(&asking(purpose, &super::email_of(name)));
+        let answer = server.send(ask).await.expect(201);
+        answers.push((shape(&answer).0, Vec::new()));
+        let wrong = Halves { challenge: text(&answer.json()["challenge"]).to_owned(), code: "1".to_owned() };
+        for _ in 0..6 {
+            let request = match purpose {
+                "login" => Request::post("/jwt/login").json(&wrong.json()),
+                _ => super::reset_request(&wrong, super::NEW_PASSWORD),
+            };
+            let network = format!("192.0.2.{}", name.len());
+            let tried = server.send(request.header("X-Forwarded-For", network)).await;
+            let waits = tried.header("retry-after").unwrap_or_default().to_owned();
+            answers.push((tried.status, vec![tried.text(), waits]));
+        }
+        server.clock.advance(if number % 2 == 0 { MINUTE } else { MINUTE / 2 });
+    }
+    answers
+}
+
+#[tokio::test]
+async fn wrong_passwords_and_wrong_codes_close_an_address_to_each_other_whether_anybody_has_it() {
+    let (server, _proxy, _mails) =
+        server_and_proxy(&[("REGISTRATION", "open"), ("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    for name in ["ada", "bob"] {
+        server.user(name).await;
+    }
+    crate::nodes::sql(&server, "update users set disabled_at = now() where username = 'bob'").await;
+    for (number, code) in [Guess::Login, Guess::Reset].into_iter().enumerate() {
+        for (first, second) in [(Guess::Password, code), (code, Guess::Password)] {
+            let mut seen = Vec::new();
+            for name in ["ada", "nobody", "bob", "ADA"] {
+                server.clock.advance(HOUR * 24 * 9);
+                let network = format!("192.0.{number}.{}", name.len());
+                let mut statuses = Vec::new();
+                for _ in 0..20 {
+                    statuses.push(guess(&server, first, name, &network).await.0);
+                }
+                seen.push((statuses, guess(&server, second, name, &network).await));
+            }
+            assert_eq!(seen[0].1.0, 429, "{first:?}, {second:?}");
+            for other in &seen[1..] {
+                assert_eq!(*other, seen[0], "{first:?}, {second:?}");
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Guess {
+    Password,
+    Login,
+    Reset,
+}
+
+/// Guesses wrong, from this address; the code of a new challenge. The status, and what it says to the guesser.
+async fn guess(server: &TestServer, guess: Guess, name: &str, network: &str) -> (u16, String) {
+    let email = super::email_of(name);
+    let ask = async |purpose| {
+        let asked = server.send(Request::post("/challenges").json(&asking(purpose, &email))).await;
+        Halves { challenge: text(&asked.expect(201).json()["challenge"]).to_owned(), code: "1".to_owned() }
+    };
+    let request = match guess {
+        Guess::Password => {
+            Request::post("/jwt/login").json(&json!({ "username": email, "password": "a wrong one" }))
+        }
+        Guess::Login => Request::post("/jwt/login").json(&ask("login").await.json()),
+        Guess::Reset => super::reset_request(&ask("reset_password").await, super::NEW_PASSWORD),
+    };
+    let answer = server.send(request.header("X-Forwarded-For", network)).await;
+    (answer.status, answer.text())
 }

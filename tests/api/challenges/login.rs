@@ -141,7 +141,8 @@ async fn a_body_is_of_one_kind_and_names_what_does_not_go() {
         (json!({ "for": "login", "method": "email", "email": "nobody" }), "/email"),
         (json!({ "for": "login", "method": "email", "email": "a@b.example\r\nBcc: c@d.example" }), "/email"),
         (json!({ "for": "login", "method": "pigeon", "email": "a@b.example" }), "/method"),
-        (json!({ "for": "factor", "method": "email", "email": "a@b.example" }), "/for"),
+        (json!({ "for": "pigeon", "method": "email", "email": "a@b.example" }), "/for"),
+        (json!({ "for": "factor", "method": "email", "email": "a@b.example" }), "/method"),
         (with(asking("login", "a@b.example"), "return_to", "/"), "/return_to"),
     ] {
         server.send(Request::post("/challenges").json(&body)).await.points_at(&[pointer]);

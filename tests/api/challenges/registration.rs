@@ -36,7 +36,7 @@ async fn an_account_begins_when_its_address_is_proved_in_either_mode() {
     let (server, mails) = server().await;
     for (mode, name) in [(Mode::Session, "ada"), (Mode::Jwt, "bea")] {
         let asked = register(&server, &registration(name)).await;
-        crate::support::assert_members(&asked, &["challenge", "expires_at"]);
+        crate::support::assert_members(&asked, &["challenge", "id", "expires_at"]);
         server
             .send(Request::post("/jwt/login").json(&credentials(name)))
             .await
@@ -70,7 +70,7 @@ async fn a_taken_address_is_answered_alike_and_its_owner_is_told_without_a_code(
         "a password, quite another one",
     );
     let again = register(&server, &evil).await;
-    crate::support::assert_members(&again, &["challenge", "expires_at"]);
+    crate::support::assert_members(&again, &["challenge", "id", "expires_at"]);
     let told = newest(&mails, "ada@example.org", 2).await;
     for part in [told.text(), told.html()] {
         assert!(!part.contains("/mail#") && !part.contains("evil.example"), "{part}");

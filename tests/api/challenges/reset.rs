@@ -192,7 +192,8 @@ async fn whatever_opens_the_link_changes_nothing_and_the_link_is_of_no_header() 
             "/jwt/login",
             "/session/login",
         ] {
-            for _ in 0..4 {
+            // As often as scanners do.
+            for _ in 0..if path == "/mail" { 20 } else { 2 } {
                 let path = format!("{path}?challenge={}&code={}", halves.challenge, halves.code);
                 let response = server.send(Request::new(method, &path)).await;
                 assert!(response.set_cookies().is_empty(), "{method} {path}");

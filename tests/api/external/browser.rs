@@ -2,7 +2,10 @@
 
 mod axe;
 mod base_path;
+mod codes_panel;
 pub mod comparison;
 mod driver;
+mod keyboard;
+mod mail_page;
 mod playground;
 mod swagger;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use futures_util::future::join_all;
+
 use super::*;
 use crate::{
     doctor::doctor_in,
@@ -41,7 +43,9 @@ async fn a_template_of_ones_own_takes_the_place_of_one_and_leaves_the_others() {
 
 #[tokio::test]
 async fn a_template_that_is_wrong_is_told_at_the_start_with_its_file_and_line() {
-    for (name, source, told) in [
+    let database = Database::migrated().await;
+    let url = database.url().to_string();
+    let wrong = [
         ("en/sign_in_code.html", "<p>\n{{ cod }}</p>", "en/sign_in_code.html, line 2"),
         ("de/password_reset.txt", "Subject: Neu\n\n{% if %}", "de/password_reset.txt, line 3"),
         ("de/test.txt", "Subject: {{ device }}\n\nTest", "de/test.txt, line 1"),
@@ -51,20 +55,23 @@ async fn a_template_that_is_wrong_is_told_at_the_start_with_its_file_and_line() 
         ("en/sign_in.txt", "Subject: A code\n\n{{ code }}", "en/sign_in.txt takes the place of no template"),
         ("fr/test.txt", "Subject: Essai\n\nEssai", "fr/test.txt takes the place of no template"),
         ("layout.html", "{% block content %}", "layout.html, line 1"),
-    ] {
+    ];
+    join_all(wrong.map(async |(name, source, told)| {
         let own = templates(&[(name, source)]);
         // Also where mails are off: nobody is to find out later.
-        let database = Database::migrated().await;
         let settings = [
-            ("DATABASE_URL", database.url().as_str()),
+            ("DATABASE_URL", url.as_str()),
             ("APP_SECRET", APP_SECRET),
             ("MAIL_TEMPLATES", own.to_str().expect("a path")),
         ];
-        let output = run(program(&folder(), &settings), "").await;
+        let (one, another) = (folder(), folder());
+        let starting = run(program(&one, &settings), "");
+        let (output, found) = tokio::join!(starting, doctor_in(&another, &settings, &[]));
         let error = text(&output.stderr);
         assert!(!output.status.success() && error.contains(told), "{told}: {error}");
-        doctor_in(&folder(), &settings, &[]).await.assert_has("problem", &[told, "does not start"]);
-    }
+        found.assert_has("problem", &[told, "does not start"]);
+    }))
+    .await;
 }
 
 #[tokio::test]

@@ -16,8 +16,17 @@ const APP: &str = "https://app.example.org";
 const HTTPS: (&str, &str) = ("PUBLIC_URL", "https://auth.example.org");
 
 /// Files of pages.
-const PAGES: [&str; 6] =
-    ["/", "/playground/main.js", "/playground/style.css", "/docs/", "/docs/setup.js", "/docs/setup.css"];
+const PAGES: [&str; 9] = [
+    "/",
+    "/playground/main.js",
+    "/playground/style.css",
+    "/docs/",
+    "/docs/setup.js",
+    "/docs/setup.css",
+    "/mail",
+    "/mail/main.js",
+    "/mail/style.css",
+];
 
 /// Every path of the document, with something in the place of each parameter, the pages, and paths that are none.
 fn paths() -> Vec<String> {
@@ -26,7 +35,7 @@ fn paths() -> Vec<String> {
     let paths = document["paths"].as_object().expect("paths").keys();
     let filled = paths.map(|path| path.replace("{key}", "theme").replace("{id}", "nothing"));
     let apart = ["/compare.json", "/compare/openapi.json"];
-    let none = ["/docs", "/docs/nothing", "/playground/nothing", "/nothing", "/%ff"];
+    let none = ["/docs", "/docs/nothing", "/playground/nothing", "/mail/nothing", "/nothing", "/%ff"];
     filled.chain(PAGES.into_iter().chain(apart).chain(none).map(str::to_owned)).collect()
 }
 

@@ -421,6 +421,9 @@ impl Response {
             let named = |member: &&str| challenge.contains(&format!(", {member}=\""));
             members.extend(["acr_values", "max_age"].iter().filter(|member| named(member)));
         }
+        if code == "second_factor_required" {
+            members.extend(["challenge", "expires_at", "methods"]);
+        }
         if response.request.ends_with(" /health/ready") {
             members.push("checks");
         }

@@ -253,6 +253,9 @@ fn between(line: &str) -> String {
 async fn mail(client: &mut BufReader<TcpStream>) -> std::io::Result<String> {
     let mut content = String::new();
     loop {
+        // A client that has sent a part waits for word of it before it sends the rest (RFC 1122, section 4.2.3.4).
+        #[cfg(target_os = "linux")]
+        client.get_ref().set_quickack(true)?;
         let mut line = String::new();
         if client.read_line(&mut line).await? == 0 || line == ".\r\n" {
             return Ok(content);

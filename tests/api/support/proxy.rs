@@ -48,11 +48,19 @@ struct Shared {
     delay_ms: AtomicU64,
     warnings: AtomicUsize,
     executed: Mutex<Vec<String>>,
+    /// Every byte that clients sent, once somebody wants to see them.
+    sent: Mutex<Option<Vec<u8>>>,
 }
 
 impl Shared {
     fn target(&self) -> PgConnectOptions {
         self.target.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, bytes: &[u8]) {
+        if let Some(sent) = self.sent.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            sent.extend_from_slice(bytes);
+        }
     }
 
     fn note(&self, executed: Vec<String>) {
@@ -73,6 +81,7 @@ impl Proxy {
             delay_ms: AtomicU64::default(),
             warnings: AtomicUsize::default(),
             executed: Mutex::default(),
+            sent: Mutex::default(),
         });
         let listener = cluster::runtime()
             .spawn(TcpListener::bind("127.0.0.1:0"))
@@ -131,6 +140,16 @@ impl Proxy {
     pub fn take_statements(&self) -> Statements {
         let mut executed = self.shared.executed.lock().unwrap_or_else(PoisonError::into_inner);
         Statements(std::mem::take(&mut *executed))
+    }
+
+    /// Keeps every byte that Postgres is sent from now on: no more than that can be in its tables, views and logs.
+    pub fn keep_what_is_sent(&self) {
+        *self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Vec::new());
+    }
+
+    /// What was kept.
+    pub fn sent(&self) -> Vec<u8> {
+        self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner).clone().expect("it was kept")
     }
 
     /// How often somebody began a transaction inside another.
@@ -210,7 +229,10 @@ async fn relay(
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = tokio::io::split(server);
     let mut frontend = Frontend::default();
-    let note = |bytes: &[u8]| shared.note(frontend.read(bytes));
+    let note = |bytes: &[u8]| {
+        shared.keep(bytes);
+        shared.note(frontend.read(bytes));
+    };
     let mut seen = Vec::new();
     let count = |bytes: &[u8]| {
         seen.extend_from_slice(bytes);

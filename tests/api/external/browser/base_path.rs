@@ -5,7 +5,7 @@ use serde_json::json;
 use super::driver::Browser;
 use super::swagger::SwaggerUi;
 use crate::support::server::TestServer;
-use crate::support::{PASSWORD, free_port};
+use crate::support::{PASSWORD, eventually, free_port};
 
 #[tokio::test]
 async fn every_page_works_below_a_path() {
@@ -45,6 +45,22 @@ async fn every_page_works_below_a_path() {
     browser.find("[data-live='logout'][data-mode='jwt'][data-done]").await;
     browser.find("#run-demo:not([aria-disabled])").await;
     assert_eq!(browser.text("#demo-status").await, "Done. The live cells are filled in.");
+    browser.assert_within_its_policy().await;
+
+    // The page of a mail's link, with a challenge that the server does not know.
+    browser.goto(&format!("{url}/mail")).await;
+    let (id, kept) = (
+        "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e",
+        json!({"for": "register", "mode": "jwt", "challenge": "dac_"}),
+    );
+    let keep = "const [id, kept, done] = arguments;
+        import('/auth/mail/challenge-store.js').then(({ keepChallenge }) => done(keepChallenge(id, kept)))";
+    browser.run_async(keep, vec![json!(id), kept]).await;
+    browser.goto("about:blank").await;
+    browser.goto(&format!("{url}/mail#{id}.12345678")).await;
+    browser.click("#go-on").await;
+    let over = async || browser.text("h1").await == "This code can’t be used any more";
+    eventually("the service below the path was asked", over).await;
     browser.assert_within_its_policy().await;
     browser.stop().await;
 }

@@ -168,6 +168,19 @@ impl Browser {
         answer["cookies"].as_array().expect("a list").clone()
     }
 
+    /// Has the browser prefer this language, such as `de-AT`, from the next page on.
+    pub async fn prefer(&self, language: &str) {
+        let agent = self.run("return navigator.userAgent", vec![]).await;
+        let both = json!({ "userAgent": agent, "acceptLanguage": language });
+        self.devtools("Emulation.setUserAgentOverride", both).await;
+    }
+
+    /// Lets pages read and write the clipboard.
+    pub async fn allow_clipboard(&self) {
+        let both = json!({ "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"] });
+        self.devtools("Browser.grantPermissions", both).await;
+    }
+
     async fn devtools(&self, command: &'static str, parameters: Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
         let answer = self.client.issue_cmd(Extension { path: "goog/cdp/execute", body }).await;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::axe;
 use super::driver::Browser;
+use super::keyboard::{send_keys, tab_to};
 use crate::support::http::Request;
 use crate::support::server::{TestServer, registration};
 use crate::support::{MINUTE, PASSWORD, text};
@@ -262,32 +263,6 @@ impl Playground {
             self.assert_ended(credential, "password changed", code).await;
         }
     }
-}
-
-/// Presses Tab until this has the focus, and asserts that the focus is always visible.
-async fn tab_to(browser: &Browser, css: &str) {
-    let script = "const focused = document.activeElement;
-        return [focused.matches(arguments[0]), getComputedStyle(focused).outlineStyle, focused.outerHTML.slice(0, 120)]";
-    for _ in 0..200 {
-        browser
-            .client
-            .active_element()
-            .await
-            .expect("one")
-            .send_keys(&Key::Tab.to_string())
-            .await
-            .expect("a key");
-        let focus = browser.run(script, vec![json!(css)]).await;
-        assert_ne!(focus[1], "none", "the focus is not visible: {focus}");
-        if focus[0] == true {
-            return;
-        }
-    }
-    panic!("Tab does not reach {css}");
-}
-
-async fn send_keys(browser: &Browser, keys: &str) {
-    browser.client.active_element().await.expect("one").send_keys(keys).await.expect("keys");
 }
 
 #[tokio::test]

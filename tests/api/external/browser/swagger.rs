@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::driver::Browser;
 use crate::oauth::Service;
-use crate::support::PASSWORD;
-use crate::support::server::TestServer;
+use crate::support::program::{Server, folder};
+use crate::support::server::{APP_SECRET, TestServer};
+use crate::support::{PASSWORD, eventually, text};
 
 /// The page, used as a person would.
 pub struct SwaggerUi<'a>(pub &'a Browser);
@@ -177,5 +178,49 @@ async fn every_mode_can_be_tried_in_swagger_ui() {
     let (status, refused) = page.try_out("jwt", "jwt_profile", None).await;
     assert_eq!((status.as_str(), &refused["code"]), ("401", &json!("token_revoked")));
 
+    browser.stop().await;
+}
+
+#[tokio::test]
+async fn a_forgotten_password_can_be_tried_in_swagger_ui_with_the_mails_of_the_private_postgres() {
+    let server = Server::start(&folder(), &[("APP_SECRET", APP_SECRET)]).await;
+    let browser = Browser::start().await;
+    let page = SwaggerUi(&browser);
+    browser.goto(&format!("http://{}/docs/", server.address())).await;
+    let user = json!({"username": "ada", "email": "ada@example.com", "password": PASSWORD});
+    let (status, _) = page.try_out("session", "session_register", Some(user)).await;
+    assert_eq!(status, "201");
+
+    // As the example says.
+    let (status, asked) = page.try_out("account", "create_challenge", None).await;
+    assert_eq!((status.as_str(), &asked["for"]), ("201", &json!("reset_password")));
+    let block = "#operations-account-create_challenge";
+    let link = browser.find(&format!("{block} .opblock-description a")).await;
+    let link = link.attr("href").await.expect("an answer").expect("a link");
+    assert_eq!(link, "#/service/local_mails");
+    let mut mail = String::new();
+    eventually("the mail", async || {
+        let (_, newest) = page.try_out("service", "local_mails", None).await;
+        mail = newest["mails"][0]["text"].as_str().unwrap_or_default().to_owned();
+        mail.contains(text(&asked["id"]))
+    })
+    .await;
+    let code = mail.lines().map(str::trim).find(|line| line.len() == 9 && line.is_char_boundary(4));
+    let new_password = "another quiet lantern by the river";
+    let reset =
+        json!({"challenge": asked["challenge"], "code": code.expect("a code"), "new_password": new_password});
+    let (status, _) = page.try_out("account", "reset_password", Some(reset)).await;
+    assert_eq!(status, "204");
+    browser.keep_screenshot("swagger-ui-reset.png").await;
+    for (password, expected) in [(PASSWORD, "401"), (new_password, "200")] {
+        let credentials = json!({"username": "ada", "password": password});
+        let (status, _) = page.try_out("jwt", "jwt_login", Some(credentials)).await;
+        assert_eq!(status, expected);
+    }
+    // The link leads to the mails, opened, in a tab of its own.
+    browser.goto("about:blank").await;
+    browser.goto(&format!("http://{}/docs/{link}", server.address())).await;
+    browser.find("#operations-service-local_mails.is-open").await;
+    browser.assert_within_its_policy().await;
     browser.stop().await;
 }

@@ -1,0 +1,87 @@
+-- Second factors: authenticators that show codes (TOTP, RFC 6238), and recovery codes for when they are lost. Only additions with constant
+-- defaults; but versions that know of no second factor are not to start any more once an account has one.
+alter table users
+    -- Whether each login of the account takes two factors. A column, so that a login that begins while it is turned on sees it once it
+    -- has the row.
+    add column two_step boolean not null default false;
+
+create table totp (
+    user_id      uuid primary key references users (id) on delete cascade,
+    id           uuid not null unique,
+    -- Sealed under APP_SECRET.
+    secret       bytea not null,
+    -- The time step of the last code that was accepted: none up to it is accepted again (RFC 6238, section 5.2).
+    last_step    bigint not null,
+    name         text not null,
+    created_at   timestamptz not null,
+    last_used_at timestamptz
+);
+
+create table recovery_codes (
+    user_id uuid not null references users (id) on delete cascade,
+    -- SHA-256: 120 random bits need neither salt nor stretching.
+    hash    bytea not null,
+    used_at timestamptz,
+    primary key (user_id, hash)
+);
+
+-- A version that signs an account in by the password alone is not to start any more once there is one with two steps
+-- (docs/decisions/0016). By the owner of the table: whoever serves may not write it.
+create function note_two_step_account() returns trigger language plpgsql security definer
+    set search_path = dualauth, pg_temp as $$
+begin
+    update compatibility set oldest_version = '0.3.0'
+        where string_to_array(split_part(oldest_version, '-', 1), '.')::integer[] < '{0,3,0}'::integer[];
+    return null;
+end $$;
+
+create trigger user_with_two_step after insert or update of two_step on users for each row
+    when (new.two_step) execute function note_two_step_account();
+
+-- Uses up a code of an account's second factors: the time step that a TOTP is of, or the hash of a recovery code. Of many at once, on any
+-- node, one succeeds. Says which it was, as `amr` does; null: neither.
+create function use_second_factor(of_user uuid, totp_step bigint, recovery_hash bytea, at timestamptz) returns text
+    language plpgsql set search_path = dualauth, pg_temp as $$
+begin
+    update totp set last_step = totp_step, last_used_at = at where user_id = of_user and last_step < totp_step;
+    if found then
+        return 'otp';
+    end if;
+    update recovery_codes set used_at = at where user_id = of_user and hash = recovery_hash and used_at is null;
+    if found then
+        return 'rc';
+    end if;
+    return null;
+end $$;
+
+-- Tries a code of a second factor at a challenge that waits for one, as `redeem_challenge` does with a code by mail: counts, compares and
+-- uses up in one statement. The challenge is over once the account's proofs have changed. No row: there is no such challenge, or it is over.
+create function redeem_second_factor(of_token bytea, for_purpose text, totp_step bigint, recovery_hash bytea, from_address text, at timestamptz)
+    returns table (method text, user_id uuid, version integer)
+    language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    pending challenges;
+    -- Not the column of that name.
+    proved text;
+begin
+    select c.* into pending from challenges c
+        where c.token_hash = of_token and c.purpose = for_purpose and c.method = 'second_factor'
+          and c.used_at is null and c.expires_at > at and c.tries < most_code_tries() for update;
+    if not found then
+        return;
+    end if;
+    perform from users u
+        where u.id = pending.user_id and u.password_version = pending.version and u.disabled_at is null for share;
+    if not found then
+        return;
+    end if;
+    user_id := pending.user_id;
+    version := pending.version;
+    proved := use_second_factor(pending.user_id, totp_step, recovery_hash, at);
+    method := proved;
+    update challenges c set tries = c.tries + 1, used_at = case when proved is not null then at end where c.id = pending.id;
+    if proved is null then
+        perform count_try(user_id, null, from_address, at);
+    end if;
+    return next;
+end $$;

@@ -1,0 +1,138 @@
+//! Request and response bodies of factors.
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::auth::{ChallengeHalves, rfc3339, rfc3339_or_null};
+use crate::factors::second_factor::{Factors, ListedTotp};
+use crate::factors::totp::EnrolledTotp;
+
+/// Enrols a factor.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"challenge": "dac_…", "code": "123456", "name": "Phone"}))]
+pub(super) struct EnrolFactorRequest {
+    /// A challenge for `factor`.
+    #[schema(value_type = String, format = Password)]
+    challenge: SecretString,
+    /// The first code of the authenticator: six digits. Spaces and dashes are ignored.
+    #[schema(value_type = String, format = Password)]
+    code: SecretString,
+    /// The factor's name in the list.
+    #[serde(default)]
+    #[schema(max_length = 64)]
+    name: Option<String>,
+}
+
+impl EnrolFactorRequest {
+    /// The halves, and the name.
+    pub(super) fn parts(self) -> (ChallengeHalves, Option<String>) {
+        (ChallengeHalves { challenge: self.challenge, code: self.code }, self.name)
+    }
+}
+
+/// An authenticator.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "name": "Phone", "created_at": "2026-11-21T09:40:00.000000Z",
+    "last_used_at": null,
+}))]
+pub(super) struct TotpBody {
+    /// Its id, as in `DELETE /account/factors/{id}`.
+    id: Uuid,
+    /// The name that the user gave it.
+    name: String,
+    /// When it was enrolled.
+    #[serde(serialize_with = "rfc3339")]
+    created_at: DateTime<Utc>,
+    /// When a code of it was last used, after its enrolment.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[schema(required = true)]
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+impl From<ListedTotp> for TotpBody {
+    fn from(totp: ListedTotp) -> Self {
+        let ListedTotp { id, name, created_at, last_used_at } = totp;
+        Self { id, name, created_at, last_used_at }
+    }
+}
+
+/// A factor that was enrolled.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EnrolledFactorBody {
+    /// The authenticator.
+    #[serde(flatten)]
+    totp: TotpBody,
+    /// Ten recovery codes, when it turned two-step sign-in on. Shown once; each takes the place of a second factor, once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, min_items = 10, max_items = 10)]
+    recovery_codes: Vec<String>,
+}
+
+impl From<EnrolledTotp> for EnrolledFactorBody {
+    fn from(enrolled: EnrolledTotp) -> Self {
+        Self { totp: enrolled.totp.into(), recovery_codes: shown(&enrolled.recovery_codes) }
+    }
+}
+
+/// New recovery codes.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"recovery_codes": ["mfrggzdfmztwq2lknnwg23tp"]}))]
+pub(super) struct RecoveryCodesBody {
+    /// Ten codes of 24 letters and digits. Shown once.
+    recovery_codes: Vec<String>,
+}
+
+impl RecoveryCodesBody {
+    pub(super) fn new(codes: &[SecretString]) -> Self {
+        Self { recovery_codes: shown(codes) }
+    }
+}
+
+fn shown(codes: &[SecretString]) -> Vec<String> {
+    codes.iter().map(|code| code.expose_secret().to_owned()).collect()
+}
+
+/// The factors of an account.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "password": true, "email_verified": true, "two_step": false, "totp": null, "passkeys": [], "providers": [],
+    "recovery_codes_left": 0,
+}))]
+pub(super) struct FactorsBody {
+    /// Whether the account has a password.
+    password: bool,
+    /// Whether its email was proved to be the user's.
+    email_verified: bool,
+    /// Whether each sign-in takes two steps.
+    two_step: bool,
+    /// The authenticator.
+    #[schema(required = true)]
+    totp: Option<TotpBody>,
+    /// Passkeys and security keys.
+    #[schema(value_type = Vec<serde_json::Value>)]
+    passkeys: [(); 0],
+    /// Linked providers.
+    #[schema(value_type = Vec<serde_json::Value>)]
+    providers: [(); 0],
+    /// How many recovery codes are left.
+    recovery_codes_left: i64,
+}
+
+impl From<Factors> for FactorsBody {
+    fn from(factors: Factors) -> Self {
+        Self {
+            password: factors.has_password,
+            email_verified: factors.email_verified,
+            two_step: factors.two_step,
+            totp: factors.totp.map(TotpBody::from),
+            passkeys: [],
+            providers: [],
+            recovery_codes_left: factors.recovery_codes_left,
+        }
+    }
+}

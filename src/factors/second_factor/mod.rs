@@ -1,0 +1,111 @@
+//! The second factors of an account: its authenticator and its recovery codes, by the one `code` that stands for either.
+
+mod error;
+mod management;
+mod store;
+mod verification;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::audit::Trail;
+use crate::challenges::{ChallengeCode, Challenges};
+use crate::clock::Clock;
+use crate::crypto::{AppSecret, Sealer, SecretBytes};
+use crate::database::{ConnectionPool, DatabaseError};
+use crate::logins::Logins;
+use crate::mail::Mails;
+use crate::network_rate_limits::Limiter;
+
+use super::recovery_code;
+use super::totp::{self, TotpSecret};
+
+pub use self::error::SecondFactorError;
+pub use self::management::{Factors, ListedTotp};
+pub use self::verification::{ConfirmedSecondFactor, NewPending, PendingSecondFactor, VerifiedSecondFactor};
+
+/// Enrols, verifies, lists and removes second factors.
+pub struct SecondFactors {
+    pub(super) pool: ConnectionPool,
+    pub(super) challenges: Arc<Challenges>,
+    pub(super) mails: Arc<Mails>,
+    pub(super) secrets: Sealer,
+    /// What authenticators call the service.
+    pub(super) issuer: String,
+    /// `LOGIN_LIMIT`.
+    pub(super) limit: Limiter,
+    pub(super) clock: Clock,
+    pub(super) logins: Logins,
+    pub(super) trail: Trail,
+}
+
+impl SecondFactors {
+    /// Second factors of the users in the database of `pool`. `issuer` is the name that authenticators show.
+    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
+    pub fn new(
+        pool: ConnectionPool,
+        challenges: Arc<Challenges>,
+        mails: Arc<Mails>,
+        secret: &AppSecret,
+        issuer: String,
+        limit: Limiter,
+        clock: Clock,
+        logins: Logins,
+        trail: Trail,
+    ) -> Self {
+        let secrets = Sealer::derive(secret, "totp secrets");
+        Self { pool, challenges, mails, secrets, issuer, limit, clock, logins, trail }
+    }
+
+    /// Whether each login of the user takes two factors.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn has_two_step(&self, user: Uuid) -> Result<bool, DatabaseError> {
+        store::has_two_step(&self.pool, user).await
+    }
+
+    /// The proof that a code may be, for this authenticator.
+    fn read_code(&self, code: &str, totp: Option<&SealedTotp>) -> ReadCode {
+        let code = ChallengeCode::typed(code);
+        let code = code.reveal();
+        let secret = totp.filter(|_| totp::is_totp(code)).and_then(|totp| self.unseal(totp));
+        ReadCode {
+            totp_step: secret.and_then(|secret| secret.step_of(code, self.clock.now())),
+            recovery_hash: recovery_code::hash(code),
+        }
+    }
+
+    fn unseal(&self, totp: &SealedTotp) -> Option<TotpSecret> {
+        let unsealed = self.secrets.unseal(&totp.id.to_string(), &totp.secret);
+        if unsealed.is_none() {
+            tracing::error!(totp = %totp.id, "the secret of an authenticator can't be unsealed: was APP_SECRET replaced?");
+        }
+        unsealed.map(|unsealed| TotpSecret::new(unsealed.secret))
+    }
+
+    /// # Panics
+    /// When the system's random number generator fails.
+    #[expect(
+        clippy::expect_used,
+        reason = "no secret can be made without randomness, whatever the caller did"
+    )]
+    pub(super) fn seal(&self, id: Uuid, secret: &SecretBytes) -> Vec<u8> {
+        self.secrets.seal(&id.to_string(), secret).expect("the system's random number generator works")
+    }
+}
+
+/// An authenticator as it is stored.
+struct SealedTotp {
+    id: Uuid,
+    secret: Vec<u8>,
+}
+
+/// What the database compares a code with.
+struct ReadCode {
+    /// The time step of a right TOTP, which may have been used.
+    totp_step: Option<i64>,
+    /// SHA-256 of what has the form of a recovery code.
+    recovery_hash: Option<[u8; 32]>,
+}

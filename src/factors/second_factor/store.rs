@@ -1,0 +1,280 @@
+//! SQL of second factors: what a code is compared with, its use, and what an account has.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::challenges::Purpose;
+use crate::database::{ConnectionPool, DatabaseError, answer};
+use crate::mail::{Language, Recipient, SealedMail};
+use crate::users::User;
+
+use super::{ReadCode, SealedTotp};
+
+/// The account of a challenge that waits for a second factor.
+pub(super) struct PendingAccount {
+    pub(super) user: User,
+    pub(super) recipient: Recipient,
+    pub(super) totp: Option<SealedTotp>,
+    pub(super) recovery_codes_left: i64,
+    /// When the next try is possible, if not now.
+    pub(super) locked_until: Option<DateTime<Utc>>,
+}
+
+/// Finds the account of a challenge that can still be redeemed, without counting a try.
+pub(super) async fn find_pending(
+    pool: &ConnectionPool,
+    token_hash: &[u8; 32],
+    purpose: Purpose,
+    address: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<PendingAccount>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select u.id, u.username, u.email, u.email_verified_at is not null as "email_verified!", u.roles,
+                  u.created_at, u.language, t.id as "totp_id?", t.secret as "secret?",
+                  (select count(*) from dualauth.recovery_codes r where r.user_id = u.id and r.used_at is null)
+                      as "recovery_codes_left!",
+                  dualauth.next_try_at(u.id, null, $3, $4) as locked_until
+           from dualauth.challenges c
+           join dualauth.users u on u.id = c.user_id and u.password_version = c.version and u.disabled_at is null
+           left join dualauth.totp t on t.user_id = u.id
+           where c.token_hash = $1 and c.purpose = $2 and c.method = 'second_factor'
+             and c.used_at is null and c.expires_at > $4 and c.tries < dualauth.most_code_tries()"#,
+        token_hash.as_slice(),
+        purpose.as_str(),
+        address,
+        now,
+    );
+    let row = answer(query.fetch_optional(pool)).await?;
+    Ok(row.map(|row| PendingAccount {
+        recipient: Recipient {
+            address: row.email.clone(),
+            is_verified: row.email_verified,
+            language: Language::of_tag(&row.language).unwrap_or_default(),
+        },
+        user: User {
+            id: row.id,
+            username: row.username,
+            email: row.email,
+            email_verified: row.email_verified,
+            roles: row.roles,
+            created_at: row.created_at,
+        },
+        totp: row.totp_id.zip(row.secret).map(|(id, secret)| SealedTotp { id, secret }),
+        recovery_codes_left: row.recovery_codes_left,
+        locked_until: row.locked_until,
+    }))
+}
+
+/// Tries a code at such a challenge. Returns the method that was proved, if the code is right, and the account's credential
+/// version. `None`: the challenge is over. `notice` is queued if a recovery code was used.
+pub(super) async fn redeem(
+    pool: &ConnectionPool,
+    token_hash: &[u8; 32],
+    purpose: Purpose,
+    code: &ReadCode,
+    address: &str,
+    notice: Option<&SealedMail>,
+    now: DateTime<Utc>,
+) -> Result<Option<(Option<String>, i32)>, DatabaseError> {
+    let redeem = sqlx::query!(
+        r#"with redeemed as materialized (
+             select * from dualauth.redeem_second_factor($1, $2, $3, $4, $5, $6)
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $7::uuid, $8::bytea, $6, $6, $9::timestamptz from redeemed where method = 'rc' and $7 is not null
+           )
+           select method, version as "version!" from redeemed"#,
+        token_hash.as_slice(),
+        purpose.as_str(),
+        code.totp_step,
+        code.recovery_hash.as_ref().map(<[u8; 32]>::as_slice),
+        address,
+        now,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
+    );
+    Ok(answer(redeem.fetch_optional(pool)).await?.map(|row| (row.method, row.version)))
+}
+
+/// The authenticator of a signed-in user; counts the attempt as a failure. `Err`: when the next attempt is possible.
+pub(super) async fn own_totp_and_count_attempt(
+    pool: &ConnectionPool,
+    user: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Result<Option<SealedTotp>, DateTime<Utc>>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select t.id as "id?", t.secret as "secret?", dualauth.count_own_try(u.id, $2) as closed_until
+           from dualauth.users u left join dualauth.totp t on t.user_id = u.id where u.id = $1"#,
+        user,
+        now,
+    );
+    let Some(row) = answer(query.fetch_optional(pool)).await? else { return Ok(Ok(None)) };
+    let totp = row.id.zip(row.secret).map(|(id, secret)| SealedTotp { id, secret });
+    Ok(row.closed_until.map_or(Ok(totp), Err))
+}
+
+/// Uses up a code of a signed-in user. Returns the method and the account's credential version. `None`: it is wrong.
+pub(super) async fn use_own(
+    pool: &ConnectionPool,
+    user: Uuid,
+    code: &ReadCode,
+    notice: Option<&SealedMail>,
+    now: DateTime<Utc>,
+) -> Result<Option<(String, i32)>, DatabaseError> {
+    let used = sqlx::query!(
+        r#"with owner as materialized (
+             select id, password_version from dualauth.users where id = $1 and disabled_at is null for share
+           ), used as materialized (
+             select dualauth.use_second_factor(id, $2, $3, $4) as method, password_version from owner
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from used where method = 'rc' and $5 is not null
+           )
+           select method as "method!", password_version from used where method is not null"#,
+        user,
+        code.totp_step,
+        code.recovery_hash.as_ref().map(<[u8; 32]>::as_slice),
+        now,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
+    );
+    Ok(answer(used.fetch_optional(pool)).await?.map(|row| (row.method, row.password_version)))
+}
+
+/// Whether each login of the user takes two factors.
+pub(super) async fn has_two_step(pool: &ConnectionPool, user: Uuid) -> Result<bool, DatabaseError> {
+    let query = sqlx::query_scalar!("select two_step from dualauth.users where id = $1", user);
+    Ok(answer(query.fetch_optional(pool)).await?.unwrap_or_default())
+}
+
+/// Whether the user has an authenticator, and how many recovery codes are left.
+pub(super) async fn methods(pool: &ConnectionPool, user: Uuid) -> Result<(bool, i64), DatabaseError> {
+    let query = sqlx::query!(
+        r#"select exists (select from dualauth.totp where user_id = $1) as "has_totp!",
+                  (select count(*) from dualauth.recovery_codes where user_id = $1 and used_at is null) as "left!""#,
+        user,
+    );
+    let row = answer(query.fetch_one(pool)).await?;
+    Ok((row.has_totp, row.left))
+}
+
+/// The factors of an account.
+pub(super) struct FactorRow {
+    pub(super) has_password: bool,
+    pub(super) email_verified: bool,
+    pub(super) two_step: bool,
+    pub(super) totp: Option<TotpRow>,
+    pub(super) recovery_codes_left: i64,
+}
+
+/// An authenticator without its secret.
+pub(super) struct TotpRow {
+    pub(super) id: Uuid,
+    pub(super) name: String,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) last_used_at: Option<DateTime<Utc>>,
+}
+
+/// The factors of a user. `None`: the user is gone.
+pub(super) async fn list(pool: &ConnectionPool, user: Uuid) -> Result<Option<FactorRow>, DatabaseError> {
+    let query = sqlx::query!(
+        r#"select coalesce(u.password_hash, $2) <> $2 as "has_password!",
+                  u.email_verified_at is not null as "email_verified!", u.two_step,
+                  t.id as "id?", t.name as "name?", t.created_at as "created_at?", t.last_used_at,
+                  (select count(*) from dualauth.recovery_codes r where r.user_id = u.id and r.used_at is null)
+                      as "recovery_codes_left!"
+           from dualauth.users u left join dualauth.totp t on t.user_id = u.id where u.id = $1"#,
+        user,
+        crate::users::NO_PASSWORD,
+    );
+    let row = answer(query.fetch_optional(pool)).await?;
+    Ok(row.map(|row| FactorRow {
+        has_password: row.has_password,
+        email_verified: row.email_verified,
+        two_step: row.two_step,
+        totp: row.id.zip(row.name).zip(row.created_at).map(|((id, name), created_at)| TotpRow {
+            id,
+            name,
+            created_at,
+            last_used_at: row.last_used_at,
+        }),
+        recovery_codes_left: row.recovery_codes_left,
+    }))
+}
+
+/// Removes an authenticator with the recovery codes, which turns two-step sign-in off, and ends every other login and every
+/// challenge of the user. Returns `false` if the user has no such factor.
+pub(super) async fn remove(
+    pool: &ConnectionPool,
+    user: Uuid,
+    factor: Uuid,
+    kept: Uuid,
+    notice: Option<&SealedMail>,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let remove = sqlx::query_scalar!(
+        r#"with owner as materialized (
+             select u.id from dualauth.users u join dualauth.totp t on t.user_id = u.id and t.id = $2
+             where u.id = $1 and u.disabled_at is null for update of u
+           ), removed as (
+             delete from dualauth.totp t using owner where t.user_id = owner.id returning t.user_id
+           ), codes as (
+             delete from dualauth.recovery_codes r using removed where r.user_id = removed.user_id
+           ), changed as (
+             update dualauth.users u set two_step = false, password_version = u.password_version + 1
+             from removed where u.id = removed.user_id returning u.id
+           ), ended as (
+             select count(*) from changed, dualauth.end_logins(changed.id, $3, $4)
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from changed where $5 is not null
+           )
+           select exists (select from changed) as "removed!" from ended"#,
+        user,
+        factor,
+        kept,
+        now,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
+    );
+    answer(remove.fetch_one(pool)).await
+}
+
+/// Replaces the recovery codes, and ends every other login and every challenge of the user. Returns `false` if two-step
+/// sign-in is off.
+pub(super) async fn renew_recovery_codes(
+    pool: &ConnectionPool,
+    user: Uuid,
+    hashes: &[Vec<u8>],
+    kept: Uuid,
+    notice: Option<&SealedMail>,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let renew = sqlx::query_scalar!(
+        r#"with changed as (
+             update dualauth.users set password_version = password_version + 1
+             where id = $1 and two_step and disabled_at is null returning id
+           ), removed as (
+             delete from dualauth.recovery_codes r using changed where r.user_id = changed.id
+           ), added as (
+             insert into dualauth.recovery_codes (user_id, hash) select id, hash from changed, unnest($2::bytea[]) as hash
+           ), ended as (
+             select count(*) from changed, dualauth.end_logins(changed.id, $3, $4)
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from changed where $5 is not null
+           )
+           select exists (select from changed) as "changed!" from ended"#,
+        user,
+        hashes,
+        kept,
+        now,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
+    );
+    answer(renew.fetch_one(pool)).await
+}

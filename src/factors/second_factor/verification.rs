@@ -1,0 +1,189 @@
+//! Verifies second factors: of sign-ins that have had their first factor, and of signed-in users.
+
+use uuid::Uuid;
+
+use crate::audit::{Actor, Kind, NewEvent};
+use crate::auth::Identity;
+use crate::challenges::{
+    Challenge, ChallengeMethod, ChallengeToken, ChallengeWithoutMail, ChallengedAccount, Purpose,
+};
+use crate::crypto::SecretBytes;
+use crate::database::DatabaseError;
+use crate::factors::Proof;
+use crate::factors::email_code::{CodeError, settle};
+use crate::http::client::Client;
+use crate::logins::Amr;
+use crate::mail::{Message, Recipient, SealedMail};
+use crate::network_rate_limits::LimitedAttempt;
+use crate::users::{User, UserIdAndName, account_locked, find_recipient};
+
+use super::store::{self, PendingAccount};
+use super::{ReadCode, SecondFactors};
+
+/// The input of [`SecondFactors::pend`].
+pub struct NewPending {
+    /// What goes on with the second factor.
+    pub purpose: Purpose,
+    /// The user.
+    pub user_id: Uuid,
+    /// The account's credential version at the first proof.
+    pub version: i32,
+    /// What is to be kept until then.
+    pub state: SecretBytes,
+}
+
+/// A challenge that waits for a second factor.
+#[derive(Debug)]
+pub struct PendingSecondFactor {
+    /// The challenge.
+    pub challenge: Challenge,
+    /// The ways to go on: `totp`, `recovery_code`.
+    pub methods: Vec<&'static str>,
+}
+
+/// A user who has proved a second factor.
+pub struct VerifiedSecondFactor<'a> {
+    /// The user.
+    pub user: User,
+    /// Where the user gets mail.
+    pub recipient: Recipient,
+    /// The proof for the login.
+    pub proof: Proof,
+    /// Counts as a failure unless it is told that it was none.
+    pub attempt: LimitedAttempt<'a>,
+}
+
+/// A signed-in user who has proved a second factor.
+pub struct ConfirmedSecondFactor<'a> {
+    /// The proof for the login.
+    pub proof: Proof,
+    /// See [`VerifiedSecondFactor::attempt`].
+    pub attempt: LimitedAttempt<'a>,
+}
+
+impl SecondFactors {
+    /// Creates the challenge that a second factor goes on with.
+    ///
+    /// # Errors
+    /// If a query fails.
+    pub async fn pend(&self, new: NewPending) -> Result<PendingSecondFactor, DatabaseError> {
+        let NewPending { purpose, user_id, version, state } = new;
+        let methods = self.methods(user_id).await?;
+        let account = ChallengedAccount { user_id, version };
+        let method = ChallengeMethod::SecondFactor;
+        let new = ChallengeWithoutMail { purpose, method, account, login_id: None, state };
+        Ok(PendingSecondFactor { challenge: self.challenges.create(new).await?, methods })
+    }
+
+    /// The second factors that the user can prove: `totp`, `recovery_code`.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn methods(&self, user: Uuid) -> Result<Vec<&'static str>, DatabaseError> {
+        let (has_totp, recovery_codes) = store::methods(&self.pool, user).await?;
+        let methods = [("totp", has_totp), ("recovery_code", recovery_codes > 0)];
+        Ok(methods.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect())
+    }
+
+    /// Verifies the second factor of a sign-in.
+    ///
+    /// # Errors
+    /// See [`CodeError`].
+    pub async fn verify(
+        &self,
+        token: &ChallengeToken,
+        code: &str,
+        client: &Client,
+        actor: &Actor,
+    ) -> Result<VerifiedSecondFactor<'_>, CodeError> {
+        let outcome = self.try_verify(token, code, client, actor).await;
+        if let Err(CodeError::WrongCode(Some(user))) = &outcome {
+            let entry = NewEvent::new(Kind::SecondFactorFailed, actor);
+            self.trail.record(entry.of_user(user.id, &user.username));
+        }
+        outcome
+    }
+
+    async fn try_verify(
+        &self,
+        token: &ChallengeToken,
+        code: &str,
+        client: &Client,
+        actor: &Actor,
+    ) -> Result<VerifiedSecondFactor<'_>, CodeError> {
+        let limited = self.limit.begin(client.network()).await?;
+        let (address, now, purpose) = (client.address.to_string(), self.clock.now(), Purpose::Login);
+        let token_hash = token.hash();
+        let found = store::find_pending(&self.pool, &token_hash, purpose, &address, now).await;
+        let PendingAccount { user, recipient, totp, recovery_codes_left, locked_until } = match found {
+            Ok(Some(found)) => found,
+            Ok(None) => return Err(CodeError::Expired),
+            Err(error) => return Err(settle(limited, error.into())),
+        };
+        if let Some(until) = locked_until {
+            return Err(account_locked(until, now).into());
+        }
+        let code = self.read_code(code, totp.as_ref());
+        let notice = self.recovery_notice(&code, &recipient, recovery_codes_left);
+        let redeemed =
+            store::redeem(&self.pool, &token_hash, purpose, &code, &address, notice.as_ref(), now).await;
+        let owner = || UserIdAndName { id: user.id, username: user.username.clone() };
+        let (method, version) = match redeemed {
+            Ok(Some((Some(method), version))) => (method, version),
+            Ok(Some((None, _))) => return Err(CodeError::WrongCode(Some(owner()))),
+            Ok(None) => return Err(CodeError::Expired),
+            Err(error) => return Err(settle(limited, error.into())),
+        };
+        let proof = self.proof(&method, version, NewEvent::new(Kind::RecoveryCodeUsed, actor), &owner());
+        Ok(VerifiedSecondFactor { user, recipient, proof, attempt: limited })
+    }
+
+    /// Verifies a second factor of a signed-in user.
+    ///
+    /// # Errors
+    /// See [`CodeError`]; never [`CodeError::Expired`].
+    pub async fn confirm(
+        &self,
+        identity: &Identity,
+        code: &str,
+        client: &Client,
+    ) -> Result<ConfirmedSecondFactor<'_>, CodeError> {
+        let actor = identity.actor(client);
+        let limited = self.limit.begin(client.network()).await?;
+        match self.use_own(identity, code, &actor).await {
+            Ok(proof) => Ok(ConfirmedSecondFactor { proof, attempt: limited }),
+            Err(error) => Err(settle(limited, error)),
+        }
+    }
+
+    async fn use_own(&self, identity: &Identity, code: &str, actor: &Actor) -> Result<Proof, CodeError> {
+        let (user, now) = (identity.user_id, self.clock.now());
+        let owner = UserIdAndName { id: user, username: identity.username.clone() };
+        let wrong = || CodeError::WrongCode(Some(owner.clone()));
+        let counted = store::own_totp_and_count_attempt(&self.pool, user, now).await?;
+        let totp = counted.map_err(|until| account_locked(until, now))?;
+        let code = self.read_code(code, totp.as_ref());
+        let (_, recovery_codes_left) = store::methods(&self.pool, user).await?;
+        let (_, recipient) = find_recipient(&self.pool, user).await?.ok_or_else(wrong)?;
+        let notice = self.recovery_notice(&code, &recipient, recovery_codes_left);
+        let used = store::use_own(&self.pool, user, &code, notice.as_ref(), now).await?;
+        let (method, version) = used.ok_or_else(wrong)?;
+        let entry = NewEvent::to_oneself(Kind::RecoveryCodeUsed, actor);
+        Ok(self.proof(&method, version, entry, &owner))
+    }
+
+    fn recovery_notice(&self, code: &ReadCode, to: &Recipient, left: i64) -> Option<SealedMail> {
+        code.recovery_hash?;
+        self.mails.seal_notice(to, Message::RecoveryCodeUsed { left: (left - 1).max(0) })
+    }
+
+    /// The proof by a method that the database names. A used recovery code is recorded.
+    fn proof(&self, method: &str, version: i32, used: NewEvent, owner: &UserIdAndName) -> Proof {
+        if Amr::of_names([method]) != Amr::RECOVERY_CODE {
+            return Proof::Totp { version };
+        }
+        self.trail.record(used.of_user(owner.id, &owner.username));
+        self.mails.wake_up();
+        Proof::RecoveryCode { version }
+    }
+}

@@ -1,0 +1,178 @@
+//! Enrols an authenticator: a challenge of the login keeps the secret until the first code of it comes.
+
+use chrono::{DateTime, Utc};
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+
+use crate::audit::{Kind, NewEvent};
+use crate::auth::{ChallengeHalves, Identity};
+use crate::challenges::{
+    Challenge, ChallengeCode, ChallengeMethod, ChallengeToken, ChallengeWithoutMail, ChallengedAccount,
+    Purpose,
+};
+use crate::database::DatabaseError;
+use crate::error::{Code, Problem};
+use crate::factors::email_code::{CodeError, settle};
+use crate::factors::recovery_code::NewRecoveryCodes;
+use crate::factors::second_factor::{ListedTotp, SecondFactors};
+use crate::http::client::Client;
+use crate::logins::Authentication;
+use crate::mail::Message;
+use crate::users::{UserIdAndName, find_recipient};
+
+use super::{TotpSecret, TotpSetup, store};
+
+/// Why no authenticator was enrolled.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolmentError {
+    /// The user has one.
+    #[error("there is an authenticator already")]
+    AlreadyEnrolled,
+    /// The email is not proved, and mails are on.
+    #[error("the email is not proved")]
+    EmailNotVerified,
+    /// The user was deleted.
+    #[error("the account was deleted")]
+    AccountGone,
+    /// The challenge was not redeemed.
+    #[error(transparent)]
+    Code(#[from] CodeError),
+}
+
+impl From<DatabaseError> for EnrolmentError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Code(error.into())
+    }
+}
+
+impl From<EnrolmentError> for Problem {
+    fn from(error: EnrolmentError) -> Self {
+        match error {
+            EnrolmentError::AlreadyEnrolled => {
+                Self::new(Code::Conflict, "You have an authenticator already. Remove it first.")
+            }
+            EnrolmentError::EmailNotVerified => Self::new(
+                Code::EmailNotVerified,
+                "Prove your email first: it is where you would be told of changes to your account.",
+            ),
+            // The account's logins were revoked, but this node has not read that yet.
+            EnrolmentError::AccountGone => Self::new(Code::NotAuthenticated, "The account was deleted."),
+            EnrolmentError::Code(error) => error.into(),
+        }
+    }
+}
+
+/// An authenticator that was enrolled.
+#[derive(Debug)]
+pub struct EnrolledTotp {
+    /// As it is listed.
+    pub totp: ListedTotp,
+    /// Recovery codes, shown once: when it turned two-step sign-in on.
+    pub recovery_codes: Vec<SecretString>,
+}
+
+impl SecondFactors {
+    /// Creates the challenge of an enrolment. The caller must have checked that the login is fresh. Nothing of the account
+    /// changes until the challenge is redeemed.
+    ///
+    /// # Errors
+    /// See [`EnrolmentError`].
+    pub async fn begin_totp(&self, identity: &Identity) -> Result<(Challenge, TotpSetup), EnrolmentError> {
+        let user_id = identity.user_id;
+        let (version, own) = find_recipient(&self.pool, user_id).await?.ok_or(EnrolmentError::AccountGone)?;
+        if self.mails.is_on() && !own.is_verified {
+            return Err(EnrolmentError::EmailNotVerified);
+        }
+        if store::exists(&self.pool, user_id).await? {
+            return Err(EnrolmentError::AlreadyEnrolled);
+        }
+        let secret = TotpSecret::generate();
+        let new = ChallengeWithoutMail {
+            purpose: Purpose::Factor,
+            method: ChallengeMethod::Totp,
+            account: ChallengedAccount { user_id, version },
+            login_id: Some(identity.login_id),
+            state: secret.bytes().clone(),
+        };
+        let challenge = self.challenges.create(new).await?;
+        Ok((challenge, TotpSetup::new(&secret, &self.issuer, &identity.username)))
+    }
+
+    /// Redeems such a challenge with the first code of the authenticator. `authentication` is the login's with the proof
+    /// that this is. The first second factor turns two-step sign-in on, and ends every other login of the user.
+    ///
+    /// # Errors
+    /// See [`EnrolmentError`].
+    pub async fn complete_totp(
+        &self,
+        identity: &Identity,
+        halves: &ChallengeHalves,
+        name: String,
+        authentication: Authentication,
+        client: &Client,
+    ) -> Result<EnrolledTotp, EnrolmentError> {
+        let actor = identity.actor(client);
+        let limited = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
+        let outcome = self.try_complete(identity, halves, name, authentication, self.clock.now()).await;
+        let outcome = match outcome {
+            Err(EnrolmentError::Code(error)) => Err(EnrolmentError::Code(settle(limited, error))),
+            outcome => {
+                limited.forget();
+                outcome
+            }
+        };
+        match &outcome {
+            Ok(_) => {
+                self.trail.record(NewEvent::to_oneself(Kind::FactorAdded, &actor).with("factor", "totp"))
+            }
+            Err(EnrolmentError::Code(CodeError::WrongCode(_))) => self.trail.record(
+                NewEvent::to_oneself(Kind::ChallengeFailed, &actor).with("for", Purpose::Factor.as_str()),
+            ),
+            Err(_) => {}
+        }
+        if outcome.is_ok() {
+            self.tell_of_change().await;
+        }
+        outcome
+    }
+
+    async fn try_complete(
+        &self,
+        identity: &Identity,
+        halves: &ChallengeHalves,
+        name: String,
+        authentication: Authentication,
+        now: DateTime<Utc>,
+    ) -> Result<EnrolledTotp, EnrolmentError> {
+        let login_id = identity.login_id;
+        let token = ChallengeToken::parse(halves.challenge.expose_secret()).ok_or(CodeError::Expired)?;
+        let state = self.challenges.state(&token, Purpose::Factor, Some(login_id)).await?;
+        let secret = TotpSecret::new(state.ok_or(CodeError::Expired)?);
+        let code = ChallengeCode::typed(halves.code.expose_secret());
+        let new = NewRecoveryCodes::generate();
+        let id = Uuid::now_v7();
+        let notice = self.notice(identity.user_id, Message::TwoStepTurnedOn).await?;
+        let enrolment = store::Enrolment {
+            token_hash: &token.hash(),
+            user_id: identity.user_id,
+            login_id,
+            id,
+            sealed: self.seal(id, secret.bytes()),
+            step: secret.step_of(code.reveal(), now),
+            name: &name,
+            recovery_hashes: &new.hashes,
+            authentication,
+            notice: notice.as_ref(),
+        };
+        let owner = || UserIdAndName { id: identity.user_id, username: identity.username.clone() };
+        match store::enrol(&self.pool, enrolment, now).await? {
+            None => Err(CodeError::Expired.into()),
+            Some(store::Outcome::WrongCode) => Err(CodeError::WrongCode(Some(owner())).into()),
+            Some(store::Outcome::AlreadyEnrolled) => Err(EnrolmentError::AlreadyEnrolled),
+            Some(store::Outcome::Enrolled { is_first }) => Ok(EnrolledTotp {
+                totp: ListedTotp { id, name, created_at: now, last_used_at: None },
+                recovery_codes: if is_first { new.codes } else { Vec::new() },
+            }),
+        }
+    }
+}

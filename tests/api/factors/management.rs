@@ -1,0 +1,75 @@
+//! Removing factors, and new recovery codes.
+
+use serde_json::json;
+
+use super::{enrol, first_step, second_step, two_step_user};
+use crate::support::{
+    MINUTE, PASSWORD,
+    client::{Client, Pair},
+    http::Request,
+    server::{TestServer, credentials},
+};
+
+#[tokio::test]
+async fn removing_the_authenticator_turns_two_step_sign_in_off_and_ends_every_other_login() {
+    let server = TestServer::start().await;
+    let another = server.another_node().await;
+    let (client, authenticator) = two_step_user(&server, "ada").await;
+    let (bea, _) = two_step_user(&server, "bea").await;
+    let mut other = Client::new(&server, Pair::JWT_BEARER);
+    let pending = first_step(&server, "ada").await;
+    other.login(&second_step(&pending, &authenticator.next_code(&server))).await.expect(200);
+
+    let path = format!("/account/factors/{}", authenticator.id);
+    server.send(Request::new("DELETE", &path)).await.problem(401, "not_authenticated");
+    server.send(bea.request("DELETE", &path)).await.problem(404, "not_found");
+    server.send(client.request("DELETE", "/account/factors/none")).await.problem(404, "not_found");
+    server.clock.advance(11 * MINUTE);
+    server.send(client.request("DELETE", &path)).await.problem(401, "insufficient_user_authentication");
+    let mut client = client;
+    let code = authenticator.code_in(&server, 0);
+    let step_up = client.request("POST", "/session/step-up").json(&json!({ "code": code }));
+    client.send(step_up).await.expect(200);
+    another.send(client.request("DELETE", &path)).await.expect(204);
+    other.assert_refused("token_revoked").await;
+    let listed = client.get("/account/factors").await.ok();
+    assert_eq!((&listed["two_step"], &listed["totp"]), (&json!(false), &json!(null)));
+    assert_eq!(listed["recovery_codes_left"], 0);
+    server.send(Request::post("/jwt/login").json(&credentials("ada"))).await.expect(200);
+    another.send(client.request("DELETE", &path)).await.problem(404, "not_found");
+    // Another one gives other recovery codes.
+    let again = enrol(&server, &client).await;
+    assert!(again.recovery_codes.iter().all(|code| !authenticator.recovery_codes.contains(code)));
+}
+
+#[tokio::test]
+async fn new_recovery_codes_take_the_place_of_the_old_ones() {
+    let server = TestServer::start().await;
+    let (client, authenticator) = two_step_user(&server, "ada").await;
+    let pending = first_step(&server, "ada").await;
+    let renewed =
+        server.send(client.request("POST", "/account/recovery-codes")).await.expect(200).not_stored();
+    let codes = renewed.json()["recovery_codes"].clone();
+    assert_eq!(codes.as_array().map(Vec::len), Some(10));
+    let new = crate::support::text(&codes[0]).to_owned();
+    let body = second_step(&pending, &new);
+    server.send(Request::post("/jwt/login").json(&body)).await.problem(401, "challenge_expired");
+    for (code, status) in [(&authenticator.recovery_codes[0], 401), (&new, 200), (&new, 401)] {
+        let body = second_step(&first_step(&server, "ada").await, code);
+        server.send(Request::post("/jwt/login").json(&body)).await.expect(status);
+    }
+    let bea = Client::of_new_user(&server, Pair::JWT_BEARER, "bea").await;
+    server.send(bea.request("POST", "/account/recovery-codes")).await.problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn the_password_changes_on_a_fresh_login_alone_where_there_is_two_step_sign_in() {
+    let server = TestServer::start().await;
+    let (client, _) = two_step_user(&server, "ada").await;
+    let password =
+        json!({ "current_password": PASSWORD, "new_password": "another quiet lantern by the river" });
+    server.clock.advance(11 * MINUTE);
+    let change = client.request("POST", "/account/password").json(&password);
+    let refused = server.send(change).await.problem(401, "insufficient_user_authentication");
+    assert_eq!(refused.json()["acr_values"], "aal2");
+}
