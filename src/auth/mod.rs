@@ -13,6 +13,7 @@ mod mode_documentation;
 mod origin;
 mod refresh_rate_limit_per_network;
 mod requests;
+mod return_to;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -40,6 +41,7 @@ pub use self::refresh_rate_limit_per_network::limit_refresh_rate;
 pub use self::requests::{
     ChallengeHalves, LoginCredentials, LoginRequest, RegisterRequest, RegistrationData,
 };
+pub use self::return_to::ReturnTo;
 
 /// The identity of an authenticated request: its user and login.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,8 +11,10 @@ mod origin;
 mod parse;
 mod passkeys;
 mod passwords;
+mod providers;
 mod public_url;
 mod reader;
+mod return_to;
 mod source;
 mod unknown_settings;
 
@@ -36,7 +38,9 @@ pub use self::listen::Listen;
 pub use self::mail::{MailConfig, SmtpConfig, SmtpCredentials, SmtpSecurity};
 pub use self::passkeys::PasskeyConfig;
 pub use self::passwords::PasswordConfig;
+pub use self::providers::{AppleKey, ProviderConfig, ProviderCredential, ProviderKind};
 pub use self::public_url::{OWN_PATHS, is_loopback};
+pub use self::return_to::{ReturnToPattern, parse_return_to, serialized_origin};
 use self::unknown_settings::GivenSettings;
 
 /// All settings. `Debug` does not print their secrets.
@@ -87,6 +91,10 @@ pub struct Config {
     pub challenges: ChallengeConfig,
     /// Settings of passkeys.
     pub passkeys: PasskeyConfig,
+    /// The providers in `PROVIDERS`, in the order of the file.
+    pub providers: Vec<ProviderConfig>,
+    /// `RETURN_TO`: where a sign-in by a provider may return to, besides our own pages and those of `ALLOWED_ORIGINS`.
+    pub return_to: Vec<ReturnToPattern>,
     /// `AUDIT_RETENTION`: how long audit events are kept.
     pub audit_retention: Duration,
     /// Settings of the log.

@@ -6,7 +6,7 @@ use url::{Host, Url};
 
 /// First segments of the service's own paths. PUBLIC_URL's path can't begin with one of them, since requests arrive
 /// with and without that path, and would be ambiguous.
-pub const OWN_PATHS: [&str; 15] = [
+pub const OWN_PATHS: [&str; 16] = [
     ".well-known",
     "account",
     "challenges",
@@ -19,6 +19,7 @@ pub const OWN_PATHS: [&str; 15] = [
     "openapi.json",
     "playground",
     "profile",
+    "providers",
     "session",
     "tokens",
     "verify",

@@ -14,7 +14,8 @@ use super::source::SettingValues;
 use super::{
     ChallengeConfig, Config, IdleAndAbsolute, JwtAlgorithm, JwtConfig, JwtRevocation, KeyFile, Lifetimes,
     Listen, LogConfig, LogFormat, MailConfig, PasskeyConfig, PasswordConfig, RateLimit, RateLimits,
-    SessionCacheAndRevocationConfig, SessionLookup, StaleTokenPolicy, origin, public_url,
+    ReturnToPattern, SessionCacheAndRevocationConfig, SessionLookup, StaleTokenPolicy, origin, providers,
+    public_url,
 };
 use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{DirectUrl, check_url};
@@ -90,6 +91,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             mail,
             passkeys: PasskeyConfig::read(self, public_url.as_ref()),
             public_url,
+            providers: providers::read(self),
+            return_to: self.list("RETURN_TO", ReturnToPattern::parse),
             audit_retention: self.duration("AUDIT_RETENTION", "365d"),
             log: self.log(),
             traces: self.traces(),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 /// Maximum size of a value in a file, in bytes.
 const MOST: u64 = 64 * 1024;
@@ -76,8 +77,8 @@ fn unless_empty(name: &str, holder: &str, value: Option<String>) -> Result<Optio
     }
 }
 
-/// Reads the file, without the trailing line break that editors and `echo` add.
-fn read(path: &str) -> io::Result<String> {
+/// Reads a short file, without the trailing line break that editors and `echo` add.
+pub(super) fn read(path: impl AsRef<Path>) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST {
