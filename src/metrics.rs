@@ -16,6 +16,9 @@ const DURATIONS: [f64; 12] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0
 /// Histogram bounds of the time from the write of a revocation to its read by this node, in seconds.
 const LAGS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
+/// Histogram bounds of requests to providers, in seconds: over the internet, and given up after five seconds.
+const PROVIDER_DURATIONS: [f64; 8] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
 /// The methods with counters of their own. A client can send any other.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "other"];
 
@@ -40,6 +43,7 @@ pub struct Metrics {
     revocations: IntCounter,
     revocation_lag: Histogram,
     mails: IntCounterVec,
+    providers: HistogramVec,
 }
 
 impl fmt::Debug for Metrics {
@@ -62,6 +66,10 @@ impl Metrics {
         let lag = HistogramOpts::new(
             "revocation_lag_seconds",
             "From a revocation's row in Postgres to this node's reading it, by Postgres' clock.",
+        );
+        let provider = HistogramOpts::new(
+            "provider_duration_seconds",
+            "Requests to sign-in providers, by provider and step: `discovery`, `keys`, `token`, `userinfo`, `emails`.",
         );
         let counters = |name: &str, help: &str, labels: &[&str]| {
             register(&registry, IntCounterVec::new(Opts::new(name, help), labels)?)
@@ -98,6 +106,10 @@ impl Metrics {
                 "Attempts to send a mail, by outcome: `sent`; given up as `refused` (5xx) or `expired`; to be tried again after \
                  `deferred` (4xx), `interrupted`, `unreachable`, `unauthenticated` or `unreadable`.",
                 &["outcome"],
+            )?,
+            providers: register(
+                &registry,
+                HistogramVec::new(provider.buckets(PROVIDER_DURATIONS.to_vec()), &["provider", "step"])?,
             )?,
             durations: register(
                 &registry,
@@ -146,6 +158,11 @@ impl Metrics {
     /// Counts an attempt to send a mail.
     pub fn mail(&self, outcome: &str) {
         self.mails.with_label_values(&[outcome]).inc();
+    }
+
+    /// Records a request to a sign-in provider.
+    pub fn provider(&self, provider: &str, step: &str, took: Duration) {
+        self.providers.with_label_values(&[provider, step]).observe(took.as_secs_f64());
     }
 
     /// Counts an operation on a custom token; `outcome` is `done`, or the code of the problem.

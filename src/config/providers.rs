@@ -7,6 +7,7 @@ mod tests;
 use std::path::Path;
 
 use secrecy::SecretString;
+use url::Url;
 
 use super::reader::Reader;
 use super::source;
@@ -23,6 +24,8 @@ pub struct ProviderConfig {
     pub kind: ProviderKind,
     /// `issuer`: its identifier (OpenID Connect Discovery 1.0, section 2), or the URL of a GitHub server.
     pub issuer: String,
+    /// The same, parsed.
+    pub issuer_url: Url,
     /// Whether the file has the issuer: then its host may have a private address.
     pub issuer_is_set: bool,
     /// `client_id`.

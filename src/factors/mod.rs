@@ -3,6 +3,7 @@
 pub mod email_code;
 pub mod passkey;
 pub mod password;
+pub mod provider;
 pub mod recovery_code;
 pub mod second_factor;
 pub mod totp;

@@ -1,16 +1,14 @@
 //! Doctor: probes the running service as clients reach it, through the proxy and over TLS.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs;
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use url::Url;
 
 use super::Finding;
 use crate::auth::CookiePolicy;
 use crate::config::Config;
+use crate::machine_roots::http_client_tls;
 use crate::session::COOKIE;
 
 /// The time limit of each step.
@@ -143,12 +141,8 @@ struct HttpProbe {
 
 impl HttpProbe {
     fn new(site: &Url) -> Result<Self, Failed> {
-        let tls = TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
-            .root_certs(roots()?)
-            .build();
         let config = Agent::config_builder()
-            .tls_config(tls)
+            .tls_config(http_client_tls()?)
             .user_agent("dualauth-doctor")
             .timeout_connect(Some(TIMEOUT))
             .timeout_recv_response(Some(TIMEOUT))
@@ -167,18 +161,6 @@ impl HttpProbe {
     fn get(&self, path: &str) -> Result<Answer, Failed> {
         Ok(self.agent.get(self.url(path)).call()?)
     }
-}
-
-/// The root certificates of this machine, or those in `SSL_CERT_FILE` and `SSL_CERT_DIR`; if there are none, Mozilla's.
-fn roots() -> Result<RootCerts, Failed> {
-    let machine = rustls_native_certs::load_native_certs();
-    let is_named = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|name| std::env::var_os(name).is_some());
-    if is_named && let Some(error) = machine.errors.into_iter().next() {
-        return Err(error.into());
-    }
-    let certificates: Vec<_> =
-        machine.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    Ok(if certificates.is_empty() { RootCerts::WebPki } else { certificates.into() })
 }
 
 fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {

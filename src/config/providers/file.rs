@@ -76,7 +76,7 @@ pub(super) fn parse(text: &str, folder: &Path) -> Result<Vec<ProviderConfig>, Ve
     let mut tables: Vec<_> = tables.into_iter().collect();
     tables.sort_by_key(|(name, _)| name.span().start);
     let mut check = Check { folder, misplaced: Vec::new() };
-    let providers = tables.into_iter().map(|(name, table)| check.provider(&name, table)).collect();
+    let providers = tables.into_iter().filter_map(|(name, table)| check.provider(&name, table)).collect();
     match check.misplaced.is_empty() {
         true => Ok(providers),
         false => Err(check.misplaced.iter().map(|Misplaced(span, what)| fault(span.start, what)).collect()),
@@ -100,19 +100,26 @@ impl Check<'_> {
         }
     }
 
-    fn provider(&mut self, name: &Spanned<String>, table: Spanned<ProviderTable>) -> ProviderConfig {
+    /// `None`: its issuer is not right, which is told.
+    fn provider(&mut self, name: &Spanned<String>, table: Spanned<ProviderTable>) -> Option<ProviderConfig> {
         self.name(name);
         let whole = name.span();
         let table = table.into_inner();
         let kind = table.kind;
         self.client_ids(&table);
         self.two_factor_claims(&table);
-        ProviderConfig {
-            issuer_is_set: table.issuer.is_some(),
-            credential: self.credential(&table, &whole),
-            title: self.title(table.title, kind, name.get_ref()),
-            issuer: self.issuer(table.issuer, kind, &whole),
-            scopes: self.scopes(table.scopes, kind),
+        let issuer_is_set = table.issuer.is_some();
+        let credential = self.credential(&table, &whole);
+        let title = self.title(table.title, kind, name.get_ref());
+        let scopes = self.scopes(table.scopes, kind);
+        let issuer = self.issuer(table.issuer, kind, &whole);
+        Some(ProviderConfig {
+            issuer_url: parse_issuer(&issuer)?,
+            issuer_is_set,
+            credential,
+            title,
+            issuer,
+            scopes,
             name: name.get_ref().clone(),
             kind,
             client_id: table.client_id.into_inner(),
@@ -120,7 +127,7 @@ impl Check<'_> {
             aal2_acr: table.aal2_acr.map(Spanned::into_inner).unwrap_or_default(),
             aal2_amr: table.aal2_amr.map(Spanned::into_inner).unwrap_or_default(),
             store_tokens: table.store_tokens,
-        }
+        })
     }
 
     fn name(&mut self, name: &Spanned<String>) {
@@ -156,7 +163,7 @@ impl Check<'_> {
             return default.unwrap_or_default().to_owned();
         };
         self.expect(
-            is_issuer(issuer.get_ref()),
+            parse_issuer(issuer.get_ref()).is_some(),
             issuer.span(),
             "expected an https URL without user, query and fragment (http only for this machine)",
         );
@@ -248,10 +255,12 @@ impl Check<'_> {
     }
 }
 
-fn is_issuer(text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
+/// An https URL without user, query and fragment; plain http only for this machine.
+fn parse_issuer(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
     let is_safe = url.scheme() == "https" || url.host().is_some_and(|host| is_loopback(&host));
-    is_plain(&url) && url.has_host() && is_safe && text.is_ascii() && !text.contains(char::is_whitespace)
+    let is_written_so = text.is_ascii() && !text.contains(char::is_whitespace);
+    (is_plain(&url) && url.has_host() && is_safe && is_written_so).then_some(url)
 }
 
 fn is_tenant(issuer: &str) -> bool {

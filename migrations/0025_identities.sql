@@ -1,0 +1,18 @@
+-- Who a provider says somebody is. Found by issuer and subject, never by an address.
+create table identities (
+    id           uuid primary key,
+    issuer       text not null,
+    -- OpenID Connect Core 1.0, section 2.
+    subject      text not null check (length(subject) between 1 and 255),
+    user_id      uuid not null references users on delete cascade,
+    -- The name in the settings: of those that have the issuer, the one that was used last.
+    provider     text not null,
+    -- What the provider said when it was last used, if it had verified it.
+    email        text,
+    -- Sealed under APP_SECRET; null without store_tokens.
+    tokens       bytea,
+    created_at   timestamptz not null,
+    last_used_at timestamptz,
+    unique (issuer, subject),
+    unique (user_id, issuer)
+);

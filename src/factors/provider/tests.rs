@@ -1,0 +1,1 @@
+//! Promises about keys and ID tokens that need no provider.
