@@ -18,8 +18,10 @@ use crate::clock::Clock;
 use crate::config::{Config, Listen};
 use crate::crypto::AppSecret;
 use crate::database::{self, DatabaseError, OpenError};
+use crate::factors::provider::Providers;
 use crate::http::listener::Address;
 use crate::jwt::KeysError;
+use crate::machine_roots::RootsError;
 use crate::mail::{Delivery, MailSetupError};
 use crate::metrics::Metrics;
 use crate::telemetry::{TraceExporter, TraceExporterError};
@@ -68,6 +70,9 @@ pub enum StartError {
     /// The signing keys can't be read or created.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The certificates that this machine trusts can't be read.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     /// Mails can't be set up.
     #[error(transparent)]
     Mail(#[from] MailSetupError),
@@ -205,6 +210,15 @@ fn tolerate_read_only(outcome: Result<(), StartError>) -> Result<(), StartError>
 /// When a template is wrong, or the settings don't go together.
 pub fn mail_delivery(config: &Config) -> Result<Option<Delivery>, MailSetupError> {
     Delivery::new(config, &PublicUrl::new(config, config.listen.tcp()).url)
+}
+
+/// The sign-in providers of these settings, outside of a running service.
+///
+/// # Errors
+/// If the certificates that this machine trusts can't be read.
+pub fn providers(config: &Config) -> Result<Providers, StartError> {
+    let public_url = PublicUrl::new(config, config.listen.tcp());
+    Ok(Providers::new(&config.providers, &public_url.url, &Clock::system(), &Metrics::new()?)?)
 }
 
 /// The OpenAPI document as JSON, as it is served and as it is kept in `openapi/`.

@@ -18,6 +18,7 @@ use crate::custom_tokens::CustomTokens;
 use crate::database::{CommitHealthCheck, ConnectionPool};
 use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::password::PasswordFactor;
+use crate::factors::provider::Providers;
 use crate::factors::second_factor::SecondFactors;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
@@ -116,6 +117,7 @@ impl State {
             metrics,
             app_data: AppData::default(),
         };
+        let providers = Providers::new(&config.providers, &public_url.url, clock, &state.metrics)?;
         let limits = Limits::new(&config.limits, clock);
         let sign_in =
             state.sign_in(&pools.requests, config, limits.clone(), secret, public_url.host(), clock);
@@ -125,6 +127,7 @@ impl State {
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
+            .with(Data::new(providers))
             .with(Data::new(passkey_related_origins(config, public_url)))
             .with(Data::new(tasks_awaiting_restart));
         Ok(state)

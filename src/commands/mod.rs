@@ -12,6 +12,7 @@ mod keys;
 mod mail;
 mod manual;
 mod output;
+mod provider;
 mod serve;
 mod signals;
 mod user_list;
@@ -80,6 +81,9 @@ enum WithSettings {
     /// Send a test mail, and list those that wait to be sent
     #[command(subcommand)]
     Mail(mail::MailCommand),
+    /// Check the providers that users may sign in with
+    #[command(subcommand)]
+    Provider(provider::ProviderCommand),
     /// Show the audit trail: who signed in, from where, in which mode, and so on
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -125,6 +129,7 @@ async fn with_settings(command: WithSettings, config: Config) -> Result<(), Fail
         WithSettings::Client(command) => clients::manage(command, &config).await,
         WithSettings::Keys(command) => keys::manage(command, &config).await,
         WithSettings::Mail(command) => mail::manage(command, &config).await,
+        WithSettings::Provider(command) => provider::manage(command, &config).await,
         WithSettings::Audit(command) => audit::manage(command, &config).await,
         WithSettings::Compare(command) => compare::manage(command, &config).await,
     }

@@ -11,6 +11,7 @@ pub mod openapi;
 mod page;
 mod passkey_origins;
 mod playground;
+mod providers;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -35,7 +36,7 @@ pub const PAGES: [&str; 9] = [
 /// Registers the routes of this module.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(health::live).service(health::ready).service(openapi::openapi_json);
-    config.service(passkey_origins::related_origins);
+    config.service(passkey_origins::related_origins).service(providers::list_providers);
     // `map` keeps these routes out of the API's OpenAPI document; the comparison has its own.
     config.map(|config| config.service(comparison::compare_json).service(openapi::comparison_openapi_json));
     // Before the playground's files, whose path matches it as well.

@@ -42,6 +42,7 @@ mod passwords;
 mod precedence;
 mod private_postgres;
 mod process;
+mod providers;
 mod schema;
 mod settings;
 mod sockets;

@@ -13,6 +13,7 @@ pub mod random;
 pub mod server;
 pub mod signer;
 pub mod statements;
+pub mod stub_provider;
 
 use std::{
     collections::BTreeSet,

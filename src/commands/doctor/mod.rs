@@ -1,10 +1,11 @@
-//! `doctor`: checks the configuration, database, keys, mails and site for common mistakes, and gives advice. It changes nothing,
+//! `doctor`: checks the configuration, database, keys, mails, providers and site for common mistakes, and gives advice. It changes nothing,
 //! and prints no secret.
 
 mod database;
 mod mail;
 mod origins;
 mod passkeys;
+mod providers;
 mod resource_limits;
 mod secrets;
 mod settings;
@@ -103,6 +104,7 @@ async fn check(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
     }
     findings.extend(passkeys::check(config));
     findings.extend(mail::check(config).await);
+    findings.extend(providers::check(config).await);
     findings.extend(site::check(args.url.as_ref(), config).await);
     findings
 }

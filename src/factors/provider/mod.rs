@@ -18,8 +18,6 @@ mod public_address;
 mod refreshed_cache;
 mod registry;
 mod store;
-#[cfg(test)]
-mod tests;
 mod token_exchange;
 mod userinfo;
 

@@ -1,1 +1,0 @@
-//! Promises about keys and ID tokens that need no provider.
