@@ -242,7 +242,7 @@ impl Check<'_> {
 
     /// What the file has. It is never repeated in a fault.
     fn secret(&mut self, path: &Spanned<String>) -> Option<String> {
-        match source::read(&self.folder.join(path.get_ref())) {
+        match source::read(self.folder.join(path.get_ref())) {
             Ok(secret) => {
                 self.expect(!secret.trim().is_empty(), path.span(), "the file that this names is empty");
                 Some(secret)
