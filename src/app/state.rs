@@ -193,6 +193,7 @@ impl State {
             clock.clone(),
             logins.clone(),
             trail.clone(),
+            metrics.clone(),
         );
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
         let registration = config.challenges.registration;

@@ -18,7 +18,7 @@ use crate::network_rate_limits::LimitedAttempt;
 use crate::users::{User, UserIdAndName, account_locked, find_recipient};
 
 use super::store::{self, PendingAccount};
-use super::{ReadCode, SecondFactors};
+use super::{ReadCode, SecondFactors, method_of};
 
 /// The input of [`SecondFactors::pend`].
 pub struct NewPending {
@@ -72,7 +72,9 @@ impl SecondFactors {
         let account = ChallengedAccount { user_id, version };
         let method = ChallengeMethod::SecondFactor;
         let new = ChallengeWithoutMail { purpose, method, account, login_id: None, state };
-        Ok(PendingSecondFactor { challenge: self.challenges.create(new).await?, methods })
+        let challenge = self.challenges.create(new).await?;
+        self.metrics.challenge(purpose.as_str(), "second_factor", "created");
+        Ok(PendingSecondFactor { challenge, methods })
     }
 
     /// The second factors that the user can prove: `totp`, `recovery_code`.
@@ -97,6 +99,7 @@ impl SecondFactors {
         actor: &Actor,
     ) -> Result<VerifiedSecondFactor<'_>, CodeError> {
         let outcome = self.try_verify(token, code, client, actor).await;
+        self.count_try(Purpose::Login.as_str(), method_of(code), outcome.as_ref().err());
         if let Err(CodeError::WrongCode(Some(user))) = &outcome {
             let entry = NewEvent::new(Kind::SecondFactorFailed, actor);
             self.trail.record(entry.of_user(user.id, &user.username));
@@ -143,6 +146,17 @@ impl SecondFactors {
     /// # Errors
     /// See [`CodeError`]; never [`CodeError::Expired`].
     pub async fn confirm(
+        &self,
+        identity: &Identity,
+        code: &str,
+        client: &Client,
+    ) -> Result<ConfirmedSecondFactor<'_>, CodeError> {
+        let outcome = self.try_confirm(identity, code, client).await;
+        self.count_try("step_up", method_of(code), outcome.as_ref().err());
+        outcome
+    }
+
+    async fn try_confirm(
         &self,
         identity: &Identity,
         code: &str,
