@@ -1,14 +1,15 @@
-//! Prepares the signing keys at startup, encrypted under APP_SECRET.
+//! Prepares at startup what is encrypted under APP_SECRET: the signing keys, and the secrets of authenticators.
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database;
+use crate::factors::totp::reseal_all;
 use crate::jwt::{Keys, KeysError};
 
 use super::{PostgresStorage, StartError};
 
 /// Ensures that there are signing keys. An APP_SECRET that is set for the first time replaces the generated one: the
-/// signing keys are encrypted again under the new secret, and the generated one is deleted.
+/// signing keys and the secrets of authenticators are encrypted again under the new secret, and the generated one is deleted.
 pub(super) async fn prepare_keys(
     storage: &PostgresStorage,
     config: &Config,
@@ -17,6 +18,7 @@ pub(super) async fn prepare_keys(
 ) -> Result<(), StartError> {
     let pool = &storage.pools.requests;
     let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
+    reseal_all(pool, secret).await?;
     let generated_secret = database::made_app_secret(pool).await?;
     match (keys.prepare().await, &generated_secret) {
         (Err(KeysError::OtherSecret), Some(generated_secret)) => {
@@ -26,7 +28,8 @@ pub(super) async fn prepare_keys(
         }
         (prepared, _) => prepared?,
     }
-    if generated_secret.is_some() {
+    if let Some(generated_secret) = &generated_secret {
+        reseal_all(pool, &secret.clone().replacing(generated_secret)).await?;
         database::forget_app_secret(pool).await?;
     }
     Ok(())

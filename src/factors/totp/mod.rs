@@ -3,6 +3,7 @@
 //! The algorithm is HMAC-SHA-1 (RFC 4226) with parameters that every authenticator supports.
 
 pub(super) mod enrolment;
+pub(super) mod reseal;
 mod setup;
 pub(super) mod store;
 
@@ -12,6 +13,7 @@ use chrono::{DateTime, Utc};
 use crate::crypto::{SecretBytes, equal, random_bytes};
 
 pub use self::enrolment::{EnrolledTotp, EnrolmentError};
+pub use self::reseal::reseal_all;
 pub use self::setup::{QrCode, TotpSetup};
 
 /// The length of a time step, in seconds.

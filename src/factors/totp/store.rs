@@ -111,3 +111,27 @@ pub(super) async fn enrol(
         (true, false, _) => None,
     }))
 }
+
+/// Authenticators with an id after this one, in order: their ids and sealed secrets.
+pub(super) async fn sealed_secrets(
+    pool: &ConnectionPool,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<(Uuid, Vec<u8>)>, DatabaseError> {
+    let query =
+        sqlx::query!("select id, secret from dualauth.totp where id > $1 order by id limit $2", after, limit);
+    let rows = answer(query.fetch_all(pool)).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.secret)).collect())
+}
+
+/// Replaces a sealed secret by the same one sealed anew, unless another node was faster.
+pub(in crate::factors) async fn reseal(
+    pool: &ConnectionPool,
+    id: Uuid,
+    before: &[u8],
+    after: &[u8],
+) -> Result<(), DatabaseError> {
+    let update =
+        sqlx::query!("update dualauth.totp set secret = $3 where id = $1 and secret = $2", id, before, after);
+    answer(update.execute(pool)).await.map(drop)
+}
