@@ -90,9 +90,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn second_factor(&self) -> String {
         match self.proof {
-            Proof::RecoveryCode { .. } => {
-                self.authenticator.recovery_codes[0].clone()
-            }
+            Proof::RecoveryCode { .. } => self.authenticator.recovery_codes[0].clone(),
             _ => self.authenticator.next_code(self.server),
         }
     }
