@@ -42,3 +42,23 @@ begin
     update users set two_step = false, password_version = password_version + 1 where id = of_user and had_any;
     return had_any;
 end $$;
+
+-- Whether a factor may be removed: the password, or else the one with this id. What is left must open the account: a password, a passkey
+-- under today's relying party id, or a code by mail to a proved address. A second factor alone opens nothing. Where a second factor is
+-- required, one must be left, too. Volatile, so that whoever has locked the user sees what was removed meanwhile.
+create function may_remove_factor(of_user uuid, password boolean, factor uuid, today_rp_id text, codes_sign_in boolean,
+        second_factor_required boolean) returns boolean
+    language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    opens boolean;
+begin
+    opens := exists (select from users u
+                where u.id = of_user
+                  and (not password and coalesce(u.password_hash, '!') <> '!'
+                       or codes_sign_in and u.email_verified_at is not null))
+          or exists (select from passkeys p
+                where p.user_id = of_user and p.id is distinct from factor and p.kind = 'passkey' and p.rp_id = today_rp_id);
+    return opens and (password or not second_factor_required
+        or exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
+        or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.rp_id = today_rp_id));
+end $$;

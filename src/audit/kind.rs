@@ -34,6 +34,7 @@ kinds! {
     RefreshTokenReused: "refresh_token_reused", "A replaced refresh token was used again: its login was ended.";
     PasswordChanged: "password_changed", "A user changed their password, which ends all other logins.";
     PasswordChangeFailed: "password_change_failed", "A signed-in user gave a wrong current password.";
+    PasswordRemoved: "password_removed", "A user removed their password, which ends all other logins.";
     PasswordReset: "password_reset", "A user set a new password with a code by mail, which ends all logins.";
     EmailVerified: "email_verified", "A signed-in user proved their email.";
     EmailChanged: "email_changed", "A user changed their email to another proved one, which ends all other logins.";

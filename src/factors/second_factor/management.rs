@@ -78,7 +78,7 @@ impl SecondFactors {
     /// every challenge of the user.
     ///
     /// # Errors
-    /// [`SecondFactorError::Unknown`], or if a query fails.
+    /// [`SecondFactorError::Unknown`], [`SecondFactorError::LastFactor`], or if a query fails.
     pub async fn remove(
         &self,
         identity: &Identity,
@@ -87,8 +87,10 @@ impl SecondFactors {
     ) -> Result<(), SecondFactorError> {
         let (user, kept, now) = (identity.user_id, identity.login_id, self.clock.now());
         let notice = self.notice(user, Message::FactorRemoved).await?;
-        if !store::remove(&self.pool, user, factor, kept, notice.as_ref(), now).await? {
-            return Err(SecondFactorError::Unknown);
+        match store::remove(&self.pool, user, factor, kept, &self.removal, notice.as_ref(), now).await? {
+            Some(true) => {}
+            Some(false) => return Err(SecondFactorError::LastFactor),
+            None => return Err(SecondFactorError::Unknown),
         }
         let entry = NewEvent::to_oneself(Kind::FactorRemoved, &identity.actor(client));
         self.trail.record(entry.with("factor", "totp"));

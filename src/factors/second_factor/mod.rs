@@ -19,12 +19,14 @@ use crate::mail::Mails;
 use crate::metrics::Metrics;
 use crate::network_rate_limits::Limiter;
 
+use super::RemovalRules;
 use super::email_code::CodeError;
 use super::recovery_code;
 use super::totp::{self, TotpSecret};
 
 pub use self::error::SecondFactorError;
 pub use self::management::{Factors, ListedTotp};
+pub(super) use self::verification::SecondFactorTry;
 pub use self::verification::{ConfirmedSecondFactor, NewPending, PendingSecondFactor, VerifiedSecondFactor};
 
 /// Enrols, verifies, lists and removes second factors.
@@ -37,6 +39,7 @@ pub struct SecondFactors {
     pub(super) issuer: String,
     /// `LOGIN_LIMIT`.
     pub(super) limit: Limiter,
+    removal: RemovalRules,
     pub(super) clock: Clock,
     pub(super) logins: Logins,
     pub(super) trail: Trail,
@@ -53,13 +56,14 @@ impl SecondFactors {
         secret: &AppSecret,
         issuer: String,
         limit: Limiter,
+        removal: RemovalRules,
         clock: Clock,
         logins: Logins,
         trail: Trail,
         metrics: Metrics,
     ) -> Self {
         let secrets = Sealer::derive(secret, totp::SEALING_PURPOSE);
-        Self { pool, challenges, mails, secrets, issuer, limit, clock, logins, trail, metrics }
+        Self { pool, challenges, mails, secrets, issuer, limit, removal, clock, logins, trail, metrics }
     }
 
     /// Whether each login of the user takes two factors.
@@ -71,10 +75,13 @@ impl SecondFactors {
     }
 
     /// The proof that a code may be, for this authenticator.
-    fn read_code(&self, code: &str, totp: Option<&SealedTotp>) -> ReadCode {
+    async fn read_code(&self, code: &str, totp: Option<&SealedTotp>) -> ReadCode {
         let code = ChallengeCode::typed(code);
         let code = code.reveal();
-        let secret = totp.filter(|_| totp::is_totp(code)).and_then(|totp| self.unseal(totp));
+        let secret = match totp.filter(|_| totp::is_totp(code)) {
+            Some(totp) => self.unseal(totp).await,
+            None => None,
+        };
         ReadCode {
             totp_step: secret.and_then(|secret| secret.step_of(code, self.clock.now())),
             recovery_hash: recovery_code::hash(code),
@@ -88,12 +95,20 @@ impl SecondFactors {
         }
     }
 
-    fn unseal(&self, totp: &SealedTotp) -> Option<TotpSecret> {
-        let unsealed = self.secrets.unseal(&totp.id.to_string(), &totp.secret);
-        if unsealed.is_none() {
+    /// The secret of an authenticator. One that is sealed under the previous `APP_SECRET` is sealed anew.
+    async fn unseal(&self, totp: &SealedTotp) -> Option<TotpSecret> {
+        let Some(unsealed) = self.secrets.unseal(&totp.id.to_string(), &totp.secret) else {
             tracing::error!(totp = %totp.id, "the secret of an authenticator can't be unsealed: was APP_SECRET replaced?");
+            return None;
+        };
+        if unsealed.is_sealed_under_previous {
+            let anew = self.seal(totp.id, &unsealed.secret);
+            // A failure is only logged: the next use tries again.
+            if let Err(error) = totp::store::replace_secret(&self.pool, totp.id, &totp.secret, &anew).await {
+                tracing::warn!(totp = %totp.id, %error, "the secret of an authenticator was not sealed anew");
+            }
         }
-        unsealed.map(|unsealed| TotpSecret::new(unsealed.secret))
+        Some(TotpSecret::new(unsealed.secret))
     }
 
     /// # Panics
@@ -124,9 +139,9 @@ struct SealedTotp {
 }
 
 /// What the database compares a code with.
-struct ReadCode {
+pub(super) struct ReadCode {
     /// The time step of a right TOTP, which may have been used.
-    totp_step: Option<i64>,
+    pub(super) totp_step: Option<i64>,
     /// SHA-256 of what has the form of a recovery code.
-    recovery_hash: Option<[u8; 32]>,
+    pub(super) recovery_hash: Option<[u8; 32]>,
 }

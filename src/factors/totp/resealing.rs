@@ -50,7 +50,7 @@ pub async fn reseal_all(pool: &ConnectionPool, secret: &AppSecret) -> Result<(),
                 continue;
             };
             let sealed = sealer.seal(&name, &unsealed.secret).expect("the random number generator works");
-            store::replace_secret(pool, &stored, &sealed).await?;
+            store::replace_secret(pool, stored.id, &stored.secret, &sealed).await?;
         }
     }
 }

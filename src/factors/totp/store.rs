@@ -130,16 +130,17 @@ pub(super) async fn secrets_after(
 }
 
 /// Replaces a secret by the same one, sealed anew, unless another node has done so.
-pub(super) async fn replace_secret(
+pub(in crate::factors) async fn replace_secret(
     pool: &ConnectionPool,
-    stored: &StoredSecret,
-    sealed: &[u8],
+    id: Uuid,
+    before: &[u8],
+    after: &[u8],
 ) -> Result<(), DatabaseError> {
     let replace = sqlx::query!(
         "update dualauth.totp set secret = $3 where id = $1 and secret = $2",
-        stored.id,
-        stored.secret,
-        sealed,
+        id,
+        before,
+        after,
     );
     answer(replace.execute(pool)).await.map(drop)
 }
