@@ -137,10 +137,9 @@ impl Metrics {
         self.sign_ins.with_label_values(&[mode, transport, outcome]).inc();
     }
 
-    /// Counts a challenge by mail that was created (`created`), redeemed (`redeemed`), or tried in vain: the code of the
-    /// problem.
-    pub fn challenge(&self, purpose: &str, outcome: &str) {
-        self.challenges.with_label_values(&[purpose, "email", outcome]).inc();
+    /// Counts a challenge that was created (`created`), redeemed (`redeemed`), or tried in vain: the code of the problem.
+    pub fn challenge(&self, purpose: &str, method: &str, outcome: &str) {
+        self.challenges.with_label_values(&[purpose, method, outcome]).inc();
     }
 
     /// Counts an attempt to send a mail.

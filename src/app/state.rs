@@ -17,6 +17,7 @@ use crate::crypto::AppSecret;
 use crate::custom_tokens::CustomTokens;
 use crate::database::{CommitHealthCheck, ConnectionPool};
 use crate::factors::email_code::EmailCodeFactor;
+use crate::factors::passkey::{PasskeyFactor, RelyingParty};
 use crate::factors::password::PasswordFactor;
 use crate::factors::second_factor::SecondFactors;
 use crate::http::client::TrustedProxies;
@@ -117,8 +118,7 @@ impl State {
             app_data: AppData::default(),
         };
         let limits = Limits::new(&config.limits, clock);
-        let sign_in =
-            state.sign_in(&pools.requests, config, limits.clone(), secret, public_url.host(), clock);
+        let sign_in = state.sign_in(&pools.requests, config, limits.clone(), secret, public_url, clock);
         state.app_data = state
             .app_data(config, pools.requests)
             .with(Data::new(sign_in))
@@ -156,7 +156,7 @@ impl State {
         config: &Config,
         limits: Limits,
         secret: &AppSecret,
-        issuer: String,
+        public_url: &PublicUrl,
         clock: &Clock,
     ) -> SignIn {
         let Self { accounts, logins, mails, challenges, trail, metrics, .. } = self.clone();
@@ -188,18 +188,33 @@ impl State {
             Arc::clone(&challenges),
             Arc::clone(&mails),
             secret,
-            issuer,
+            public_url.host(),
             limits.login.clone(),
             clock.clone(),
             logins.clone(),
             trail.clone(),
         );
+        let party = relying_party(config, public_url, secret);
+        let passkeys = party.map(|party| {
+            PasskeyFactor::new(
+                pool.clone(),
+                party,
+                Arc::clone(&challenges),
+                Arc::clone(&mails),
+                limits.login.clone(),
+                clock.clone(),
+                logins.clone(),
+                trail.clone(),
+                metrics.clone(),
+            )
+        });
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
         let registration = config.challenges.registration;
         SignIn {
             password,
             email_code,
             second_factors,
+            passkeys,
             challenges,
             mails,
             registration,
@@ -273,6 +288,12 @@ fn modes(
 
 fn origins(config: &Config, public_url: &PublicUrl) -> Origins {
     Origins { own: public_url.origins.clone(), allowed: config.allowed_origins.clone() }
+}
+
+/// `None`: the service is reached by an address, for which there are no passkeys.
+fn relying_party(config: &Config, public_url: &PublicUrl, secret: &AppSecret) -> Option<RelyingParty> {
+    let origins = config.passkeys.origins_or(&public_url.origins);
+    config.passkeys.rp_id.clone().map(|id| RelyingParty::new(id, origins, secret))
 }
 
 fn passkey_related_origins(config: &Config, public_url: &PublicUrl) -> PasskeyRelatedOrigins {

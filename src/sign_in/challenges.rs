@@ -109,6 +109,6 @@ impl SignIn {
 }
 
 /// A method that is not set up for what the challenge is for.
-fn unknown_method() -> Problem {
+pub(super) fn unknown_method() -> Problem {
     Problem::validation(vec![FieldError::of("method", "is not set up here for this")])
 }

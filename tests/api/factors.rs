@@ -2,6 +2,7 @@
 
 mod enrolment;
 mod management;
+pub mod passkeys;
 mod step_up;
 mod two_step;
 
@@ -89,4 +90,11 @@ pub async fn first_step(server: &TestServer, name: &str) -> Value {
 /// What the second step sends.
 pub fn second_step(pending: &Value, code: &str) -> Value {
     json!({ "challenge": pending["challenge"], "code": code })
+}
+
+/// Enrols an authenticator beside other second factors.
+pub async fn enrol_besides(server: &TestServer, client: &Client) -> Value {
+    let challenge = ask(server, client).await.expect(201).json();
+    let code = Authenticator::of(&challenge).code_in(server, 0);
+    enrol_with(server, client, &challenge, &code).await.expect(201).json()
 }

@@ -131,7 +131,7 @@ impl EmailCodeFactor {
             Mail { to, language, message, expires_at }
         });
         let challenge = challenge.await?;
-        self.metrics.challenge(purpose.as_str(), "created");
+        self.metrics.challenge(purpose.as_str(), "email", "created");
         Ok(challenge)
     }
 
@@ -267,7 +267,7 @@ impl EmailCodeFactor {
         if let Some(entry) = entry {
             self.trail.record(entry);
         }
-        self.metrics.challenge(purpose.as_str(), word);
+        self.metrics.challenge(purpose.as_str(), "email", word);
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::audit::{Kind, NewEvent};
 use crate::auth::Identity;
 use crate::database::DatabaseError;
+use crate::factors::passkey::{self, ListedPasskey};
 use crate::factors::recovery_code::NewRecoveryCodes;
 use crate::http::client::Client;
 use crate::mail::{Message, SealedMail};
@@ -26,6 +27,8 @@ pub struct Factors {
     pub two_step: bool,
     /// Its authenticator.
     pub totp: Option<ListedTotp>,
+    /// Its passkeys and security keys, the oldest first; those of another relying party id as well, which can only be removed.
+    pub passkeys: Vec<ListedPasskey>,
     /// How many recovery codes are left.
     pub recovery_codes_left: i64,
 }
@@ -57,15 +60,16 @@ impl SecondFactors {
     /// If the query fails.
     pub async fn list(&self, user: Uuid) -> Result<Option<Factors>, DatabaseError> {
         let row = store::list(&self.pool, user).await?;
+        let passkeys = passkey::list(&self.pool, user).await?;
         Ok(row.map(|row| {
             let FactorRow { has_password, email_verified, two_step, totp, recovery_codes_left } = row;
             let totp = totp.map(ListedTotp::from);
-            Factors { has_password, email_verified, two_step, totp, recovery_codes_left }
+            Factors { has_password, email_verified, two_step, totp, passkeys, recovery_codes_left }
         }))
     }
 
-    /// Removes an authenticator, which turns two-step sign-in off: the recovery codes go with it. Ends every other login and
-    /// every challenge of the user.
+    /// Removes an authenticator, a passkey or a security key. Without an authenticator and a security key, two-step sign-in is
+    /// off: the recovery codes go with it. Ends every other login and every challenge of the user.
     ///
     /// # Errors
     /// [`SecondFactorError::Unknown`], or if a query fails.
@@ -77,11 +81,10 @@ impl SecondFactors {
     ) -> Result<(), SecondFactorError> {
         let (user, kept, now) = (identity.user_id, identity.login_id, self.clock.now());
         let notice = self.notice(user, Message::FactorRemoved).await?;
-        if !store::remove(&self.pool, user, factor, kept, notice.as_ref(), now).await? {
-            return Err(SecondFactorError::Unknown);
-        }
+        let removed = store::remove(&self.pool, user, factor, kept, notice.as_ref(), now).await?;
+        let removed = removed.ok_or(SecondFactorError::Unknown)?;
         let entry = NewEvent::to_oneself(Kind::FactorRemoved, &identity.actor(client));
-        self.trail.record(entry.with("factor", "totp"));
+        self.trail.record(entry.with("factor", removed));
         self.tell_of_change().await;
         Ok(())
     }

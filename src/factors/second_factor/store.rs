@@ -204,8 +204,8 @@ pub(super) async fn list(pool: &ConnectionPool, user: Uuid) -> Result<Option<Fac
     }))
 }
 
-/// Removes an authenticator with the recovery codes, which turns two-step sign-in off, and ends every other login and every
-/// challenge of the user. Returns `false` if the user has no such factor.
+/// Removes a factor, as the function `remove_factor` in the migrations does. Returns what it was; `None`: the user has no such
+/// factor.
 pub(super) async fn remove(
     pool: &ConnectionPool,
     user: Uuid,
@@ -213,25 +213,15 @@ pub(super) async fn remove(
     kept: Uuid,
     notice: Option<&SealedMail>,
     now: DateTime<Utc>,
-) -> Result<bool, DatabaseError> {
+) -> Result<Option<String>, DatabaseError> {
     let remove = sqlx::query_scalar!(
-        r#"with owner as materialized (
-             select u.id from dualauth.users u join dualauth.totp t on t.user_id = u.id and t.id = $2
-             where u.id = $1 and u.disabled_at is null for update of u
-           ), removed as (
-             delete from dualauth.totp t using owner where t.user_id = owner.id returning t.user_id
-           ), codes as (
-             delete from dualauth.recovery_codes r using removed where r.user_id = removed.user_id
-           ), changed as (
-             update dualauth.users u set two_step = false, password_version = u.password_version + 1
-             from removed where u.id = removed.user_id returning u.id
-           ), ended as (
-             select count(*) from changed, dualauth.end_logins(changed.id, $3, $4)
+        r#"with removed as materialized (
+             select dualauth.remove_factor($1, $2, $3, $4) as factor
            ), noticed as (
              insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from changed where $5 is not null
+             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from removed where factor is not null and $5 is not null
            )
-           select exists (select from changed) as "removed!" from ended"#,
+           select factor from removed"#,
         user,
         factor,
         kept,
