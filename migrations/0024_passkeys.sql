@@ -106,3 +106,21 @@ begin
     perform end_logins(of_user, kept, at);
     return removed;
 end $$;
+
+-- Removes every factor of an account but its password, turns two-step sign-in off, and ends every challenge and every proof from before.
+-- False: there was nothing to remove. Statement by statement: once it has the account's row, it sees what an enrolment has stored while it
+-- waited for the row.
+create function reset_factors(of_user uuid) returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    had_any boolean;
+begin
+    select two_step into had_any from users where id = of_user for update;
+    delete from totp where user_id = of_user;
+    had_any := had_any or found;
+    delete from passkeys where user_id = of_user;
+    had_any := had_any or found;
+    delete from recovery_codes where user_id = of_user;
+    had_any := had_any or found;
+    update users set two_step = false, password_version = password_version + 1 where id = of_user and had_any;
+    return had_any;
+end $$;

@@ -18,7 +18,7 @@ use crate::network_rate_limits::LimitedAttempt;
 use crate::users::{User, UserIdAndName, account_locked, find_recipient};
 
 use super::store::{self, PendingAccount};
-use super::{ReadCode, SecondFactors};
+use super::{ReadCode, SecondFactors, method_of};
 
 /// The input of [`SecondFactors::pend`].
 pub struct NewPending {
@@ -74,7 +74,9 @@ impl SecondFactors {
         let account = Some(ChallengedAccount { user_id, version });
         let method = ChallengeMethod::SecondFactor;
         let new = ChallengeWithoutMail { purpose, method, account, login_id: None, state: Some(state) };
-        Ok(PendingSecondFactor { challenge: self.challenges.create(new).await?, user_id, methods })
+        let challenge = self.challenges.create(new).await?;
+        self.metrics.challenge(purpose.as_str(), "second_factor", "created");
+        Ok(PendingSecondFactor { challenge, user_id, methods })
     }
 
     /// The second factors that the user can prove by a code: `totp`, `recovery_code`.
@@ -99,6 +101,7 @@ impl SecondFactors {
         actor: &Actor,
     ) -> Result<VerifiedSecondFactor<'_>, CodeError> {
         let outcome = self.try_verify(token, code, client, actor).await;
+        self.count_try(Purpose::Login.as_str(), method_of(code), outcome.as_ref().err());
         if let Err(CodeError::WrongCode(Some(user))) = &outcome {
             let entry = NewEvent::new(Kind::SecondFactorFailed, actor);
             self.trail.record(entry.of_user(user.id, &user.username));
@@ -145,6 +148,17 @@ impl SecondFactors {
     /// # Errors
     /// See [`CodeError`]; never [`CodeError::Expired`].
     pub async fn confirm(
+        &self,
+        identity: &Identity,
+        code: &str,
+        client: &Client,
+    ) -> Result<ConfirmedSecondFactor<'_>, CodeError> {
+        let outcome = self.try_confirm(identity, code, client).await;
+        self.count_try("step_up", method_of(code), outcome.as_ref().err());
+        outcome
+    }
+
+    async fn try_confirm(
         &self,
         identity: &Identity,
         code: &str,
