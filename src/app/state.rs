@@ -18,6 +18,7 @@ use crate::custom_tokens::CustomTokens;
 use crate::database::{CommitHealthCheck, ConnectionPool};
 use crate::factors::RemovalRules;
 use crate::factors::email_code::EmailCodeFactor;
+use crate::factors::passkey::{PasskeyFactor, RelyingParty};
 use crate::factors::password::PasswordFactor;
 use crate::factors::second_factor::SecondFactors;
 use crate::http::client::TrustedProxies;
@@ -118,8 +119,7 @@ impl State {
             app_data: AppData::default(),
         };
         let limits = Limits::new(&config.limits, clock);
-        let sign_in =
-            state.sign_in(&pools.requests, config, limits.clone(), secret, public_url.host(), clock);
+        let sign_in = state.sign_in(&pools.requests, config, limits.clone(), secret, public_url, clock);
         let sign_in = Data::new(sign_in);
         let second_factors: Arc<dyn SecondFactorMethods> = sign_in.clone().into_inner();
         state.app_data = state
@@ -160,7 +160,7 @@ impl State {
         config: &Config,
         limits: Limits,
         secret: &AppSecret,
-        issuer: String,
+        public_url: &PublicUrl,
         clock: &Clock,
     ) -> SignIn {
         let Self { accounts, logins, mails, challenges, trail, metrics, .. } = self.clone();
@@ -194,7 +194,7 @@ impl State {
             Arc::clone(&challenges),
             Arc::clone(&mails),
             secret,
-            issuer,
+            public_url.host(),
             limits.login.clone(),
             removal,
             clock.clone(),
@@ -202,6 +202,20 @@ impl State {
             trail.clone(),
             metrics.clone(),
         );
+        let party = relying_party(config, public_url, secret);
+        let passkeys = party.map(|party| {
+            PasskeyFactor::new(
+                pool.clone(),
+                party,
+                Arc::clone(&challenges),
+                Arc::clone(&mails),
+                limits.login.clone(),
+                clock.clone(),
+                logins.clone(),
+                trail.clone(),
+                metrics.clone(),
+            )
+        });
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
         let registration = config.challenges.registration;
         let second_factor_required = config.challenges.second_factor_required;
@@ -209,6 +223,7 @@ impl State {
             password,
             email_code,
             second_factors,
+            passkeys,
             challenges,
             mails,
             registration,
@@ -292,6 +307,12 @@ fn removal_rules(config: &Config, mails: &Mails) -> RemovalRules {
 
 fn origins(config: &Config, public_url: &PublicUrl) -> Origins {
     Origins { own: public_url.origins.clone(), allowed: config.allowed_origins.clone() }
+}
+
+/// `None`: the service is reached by an address, for which there are no passkeys.
+fn relying_party(config: &Config, public_url: &PublicUrl, secret: &AppSecret) -> Option<RelyingParty> {
+    let origins = config.passkeys.origins_or(&public_url.origins);
+    config.passkeys.rp_id.clone().map(|id| RelyingParty::new(id, origins, secret))
 }
 
 fn passkey_related_origins(config: &Config, public_url: &PublicUrl) -> PasskeyRelatedOrigins {

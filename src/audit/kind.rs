@@ -45,6 +45,7 @@ kinds! {
     RecoveryCodesRenewed: "recovery_codes_renewed", "A user made new recovery codes, which ends all other logins.";
     RecoveryCodeUsed: "recovery_code_used", "A recovery code took the place of a second factor.";
     SecondFactorFailed: "second_factor_failed", "A wrong code of a second factor was given.";
+    PasskeyCounterBehind: "passkey_counter_behind", "The counter of a passkey or security key did not go up, so there may be a copy of it: its use was refused.";
     SteppedUp: "stepped_up", "A signed-in user stepped up.";
     StepUpFailed: "step_up_failed", "A step-up failed.";
     PasswordUpgraded: "password_upgraded", "A password was hashed again with the current settings.";

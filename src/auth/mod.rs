@@ -28,8 +28,8 @@ use crate::logins::{Authentication, Transport};
 pub use self::audience::Audience;
 pub use self::authentication_requirement::AuthenticationRequirement;
 pub use self::bodies::{
-    CsrfBody, LoginBody, MODE_SCHEMA, PendingRegistrationBody, ProfileBody, RefreshRequest, StepUpRequest,
-    TokenType, UserBody, mode_schema, rfc3339, rfc3339_or_null,
+    CsrfBody, LoginBody, MODE_SCHEMA, PendingRegistrationBody, ProfileBody, RefreshRequest, TokenType,
+    UserBody, mode_schema, rfc3339, rfc3339_or_null,
 };
 pub use self::cookies::{CookiePolicy, CookieSpec, max_age};
 pub use self::csrf::{CSRF_HEADER, Csrf};
@@ -41,7 +41,8 @@ pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::refresh_rate_limit_per_network::limit_refresh_rate;
 pub use self::requests::{
-    ChallengeHalves, LoginCredentials, LoginRequest, RegisterRequest, RegistrationData,
+    ChallengeHalves, LoginCredentials, LoginRequest, PasskeyAnswer, RegisterRequest, RegistrationData,
+    StepUpProof, StepUpRequest, passkey_answer,
 };
 pub use self::required_second_factor::{SecondFactorMethods, second_factor_missing};
 

@@ -84,6 +84,8 @@ pub enum Message {
     AccountUnlocked,
     /// Notice: the first second factor was enrolled, so each sign-in takes two steps.
     TwoStepTurnedOn,
+    /// Notice: a factor was added, which is not the first second factor.
+    FactorAdded,
     /// Notice: a factor was removed.
     FactorRemoved,
     /// Notice: the recovery codes were made anew.
@@ -127,6 +129,7 @@ impl Message {
             Self::AddressProved => "address_proved",
             Self::AccountUnlocked => "account_unlocked",
             Self::TwoStepTurnedOn => "two_step_turned_on",
+            Self::FactorAdded => "factor_added",
             Self::FactorRemoved => "factor_removed",
             Self::RecoveryCodesRenewed => "recovery_codes_renewed",
             Self::RecoveryCodeUsed { .. } => "recovery_code_used",
@@ -155,6 +158,7 @@ impl Message {
             Self::AddressProved,
             Self::AccountUnlocked,
             Self::TwoStepTurnedOn,
+            Self::FactorAdded,
             Self::FactorRemoved,
             Self::RecoveryCodesRenewed,
             Self::RecoveryCodeUsed { left: 9 },

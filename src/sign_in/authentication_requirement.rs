@@ -52,7 +52,7 @@ impl SignIn {
         let password_suffices = wanted.acr.is_none_or(|acr| identity.authentication.acr >= acr);
         let has_password = password_suffices && self.password.is_set(identity.user_id).await?;
         let mut methods = if has_password { vec!["password"] } else { Vec::new() };
-        methods.extend(self.second_factors.methods(identity.user_id).await?);
+        methods.extend(self.second_factor_methods(identity.user_id).await?);
         Err(wanted.problem(&methods))
     }
 }

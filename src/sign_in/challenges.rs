@@ -11,7 +11,6 @@ use crate::mail::Language;
 use crate::users::check_email;
 
 use super::SignIn;
-use super::pending::second_factor_required;
 
 /// What somebody who is not signed in may ask a challenge for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +95,7 @@ impl SignIn {
             self.password.reset(&self.email_code, &self.second_factors, halves, new_password, client).await?;
         match reset {
             ResetOutcome::Reset => Ok(()),
-            ResetOutcome::SecondFactorWanted(pending) => Err(second_factor_required(pending)),
+            ResetOutcome::SecondFactorWanted(pending) => Err(self.second_factor_required(pending).await),
         }
     }
 
@@ -116,6 +115,6 @@ impl SignIn {
 }
 
 /// A method that is not set up for what the challenge is for.
-fn unknown_method() -> Problem {
+pub(super) fn unknown_method() -> Problem {
     Problem::validation(vec![FieldError::of("method", "is not set up here for this")])
 }

@@ -5,6 +5,7 @@ mod clocks_and_networks;
 mod enrolment;
 mod last_factor;
 mod management;
+pub mod passkeys;
 mod races;
 mod required;
 mod reset;
@@ -109,4 +110,11 @@ pub async fn await_waiting(server: &TestServer, count: i64) {
         waiting >= count
     };
     crate::support::eventually("statements that wait", waiting).await;
+}
+
+/// Enrols an authenticator beside other second factors.
+pub async fn enrol_besides(server: &TestServer, client: &Client) -> Value {
+    let challenge = ask(server, client).await.expect(201).json();
+    let code = Authenticator::of(&challenge).code_in(server, 0);
+    enrol_with(server, client, &challenge, &code).await.expect(201).json()
 }

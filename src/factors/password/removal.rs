@@ -9,7 +9,7 @@ use crate::mail::Message;
 use crate::users;
 
 use super::PasswordFactor;
-use super::store::{self, Removal};
+use super::store::{self, PasswordRemoval};
 
 /// Why a password was not removed.
 #[derive(Debug, thiserror::Error)]
@@ -50,9 +50,9 @@ impl PasswordFactor {
         let notice =
             recipient.and_then(|(_, recipient)| self.mails.seal_notice(&recipient, Message::PasswordRemoved));
         match store::remove_password(&self.pool, user, kept, &self.removal, notice.as_ref(), now).await? {
-            Removal::Removed => {}
-            Removal::None => return Err(RemovePasswordError::None),
-            Removal::LastFactor => return Err(RemovePasswordError::LastFactor),
+            PasswordRemoval::Removed => {}
+            PasswordRemoval::None => return Err(RemovePasswordError::None),
+            PasswordRemoval::LastFactor => return Err(RemovePasswordError::LastFactor),
         }
         self.trail.record(NewEvent::to_oneself(Kind::PasswordRemoved, &identity.actor(client)));
         self.mails.wake_up();

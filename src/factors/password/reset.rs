@@ -122,7 +122,7 @@ impl PasswordFactor {
                 let token = ChallengeToken::parse(challenge).ok_or(CodeError::Expired)?;
                 let methods = second_factors.methods(user_id).await.map_err(CodeError::from)?;
                 let challenge = Challenge { token, id, expires_at };
-                Ok(ResetOutcome::SecondFactorWanted(PendingSecondFactor { challenge, methods }))
+                Ok(ResetOutcome::SecondFactorWanted(PendingSecondFactor { challenge, user_id, methods }))
             }
         }
     }

@@ -228,7 +228,7 @@ pub(super) async fn set_first_password(
 }
 
 /// The outcome of [`remove_password`].
-pub(super) enum Removal {
+pub(super) enum PasswordRemoval {
     Removed,
     /// There is none.
     None,
@@ -244,7 +244,7 @@ pub(super) async fn remove_password(
     rules: &RemovalRules,
     notice: Option<&SealedMail>,
     now: DateTime<Utc>,
-) -> Result<Removal, DatabaseError> {
+) -> Result<PasswordRemoval, DatabaseError> {
     let remove = sqlx::query!(
         r#"with owner as materialized (
              select id from dualauth.users
@@ -273,8 +273,8 @@ pub(super) async fn remove_password(
         rules.second_factor_required,
     );
     Ok(match answer(remove.fetch_one(pool)).await?.may_go {
-        Some(true) => Removal::Removed,
-        Some(false) => Removal::LastFactor,
-        None => Removal::None,
+        Some(true) => PasswordRemoval::Removed,
+        Some(false) => PasswordRemoval::LastFactor,
+        None => PasswordRemoval::None,
     })
 }

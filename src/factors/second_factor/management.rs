@@ -7,12 +7,13 @@ use uuid::Uuid;
 use crate::audit::{Kind, NewEvent};
 use crate::auth::Identity;
 use crate::database::{ConnectionPool, DatabaseError};
+use crate::factors::passkey::{self, ListedPasskey};
 use crate::factors::recovery_code::NewRecoveryCodes;
 use crate::http::client::Client;
 use crate::mail::{Message, SealedMail};
 use crate::users::find_recipient;
 
-use super::store::{self, FactorRow, TotpRow};
+use super::store::{self, FactorRemoval, FactorRow, TotpRow};
 use super::{SecondFactorError, SecondFactors};
 
 /// The factors of an account.
@@ -26,6 +27,8 @@ pub struct Factors {
     pub two_step: bool,
     /// Its authenticator.
     pub totp: Option<ListedTotp>,
+    /// Its passkeys and security keys, the oldest first; those of another relying party id as well, which can only be removed.
+    pub passkeys: Vec<ListedPasskey>,
     /// How many recovery codes are left.
     pub recovery_codes_left: i64,
 }
@@ -57,10 +60,11 @@ impl Factors {
     /// If the query fails.
     pub async fn of_user(pool: &ConnectionPool, user: Uuid) -> Result<Option<Self>, DatabaseError> {
         let row = store::list(pool, user).await?;
+        let passkeys = passkey::list(pool, user).await?;
         Ok(row.map(|row| {
             let FactorRow { has_password, email_verified, two_step, totp, recovery_codes_left } = row;
             let totp = totp.map(ListedTotp::from);
-            Self { has_password, email_verified, two_step, totp, recovery_codes_left }
+            Self { has_password, email_verified, two_step, totp, passkeys, recovery_codes_left }
         }))
     }
 }
@@ -74,8 +78,8 @@ impl SecondFactors {
         Factors::of_user(&self.pool, user).await
     }
 
-    /// Removes an authenticator, which turns two-step sign-in off: the recovery codes go with it. Ends every other login and
-    /// every challenge of the user.
+    /// Removes an authenticator, a passkey or a security key. Without an authenticator and a security key, two-step sign-in is
+    /// off: the recovery codes go with it. Ends every other login and every challenge of the user.
     ///
     /// # Errors
     /// [`SecondFactorError::Unknown`], [`SecondFactorError::LastFactor`], or if a query fails.
@@ -87,13 +91,15 @@ impl SecondFactors {
     ) -> Result<(), SecondFactorError> {
         let (user, kept, now) = (identity.user_id, identity.login_id, self.clock.now());
         let notice = self.notice(user, Message::FactorRemoved).await?;
-        match store::remove(&self.pool, user, factor, kept, &self.removal, notice.as_ref(), now).await? {
-            Some(true) => {}
-            Some(false) => return Err(SecondFactorError::LastFactor),
-            None => return Err(SecondFactorError::Unknown),
-        }
+        let removed =
+            store::remove(&self.pool, user, factor, kept, &self.removal, notice.as_ref(), now).await?;
+        let removed = match removed {
+            FactorRemoval::Removed(factor) => factor,
+            FactorRemoval::IsLast => return Err(SecondFactorError::LastFactor),
+            FactorRemoval::Unknown => return Err(SecondFactorError::Unknown),
+        };
         let entry = NewEvent::to_oneself(Kind::FactorRemoved, &identity.actor(client));
-        self.trail.record(entry.with("factor", "totp"));
+        self.trail.record(entry.with("factor", removed));
         self.tell_of_change().await;
         Ok(())
     }

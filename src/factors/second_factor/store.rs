@@ -224,8 +224,17 @@ pub(super) async fn list(pool: &ConnectionPool, user: Uuid) -> Result<Option<Fac
     }))
 }
 
-/// Removes an authenticator with the recovery codes, which turns two-step sign-in off, and ends every other login and every
-/// challenge of the user. Returns `false` if it has to stay; `None`: the user has no such factor.
+/// The outcome of a removal.
+pub(super) enum FactorRemoval {
+    /// The factor is gone: `totp`, `passkey` or `security_key`.
+    Removed(String),
+    /// It has to stay.
+    IsLast,
+    /// The user has no such factor.
+    Unknown,
+}
+
+/// Removes a factor, as the function `remove_factor` in the migrations does.
 pub(super) async fn remove(
     pool: &ConnectionPool,
     user: Uuid,
@@ -234,27 +243,15 @@ pub(super) async fn remove(
     rules: &RemovalRules,
     notice: Option<&SealedMail>,
     now: DateTime<Utc>,
-) -> Result<Option<bool>, DatabaseError> {
+) -> Result<FactorRemoval, DatabaseError> {
     let remove = sqlx::query!(
-        r#"with owner as materialized (
-             select u.id from dualauth.users u join dualauth.totp t on t.user_id = u.id and t.id = $2
-             where u.id = $1 and u.disabled_at is null for update of u
-           ), judged as materialized (
-             select id, dualauth.may_remove_factor(id, false, $2, $8, $9, $10) as may_go from owner
-           ), removed as (
-             delete from dualauth.totp t using judged where t.user_id = judged.id and judged.may_go returning t.user_id
-           ), codes as (
-             delete from dualauth.recovery_codes r using removed where r.user_id = removed.user_id
-           ), changed as (
-             update dualauth.users u set two_step = false, password_version = u.password_version + 1
-             from removed where u.id = removed.user_id returning u.id
-           ), ended as (
-             select count(*) from changed, dualauth.end_logins(changed.id, $3, $4)
+        r#"with removed as materialized (
+             select * from dualauth.remove_factor($1, $2, $3, $8, $9, $10, $4)
            ), noticed as (
              insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from changed where $5 is not null
+             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from removed where is_removed and $5 is not null
            )
-           select (select may_go from judged) as may_go, ended.count as "ended!" from ended"#,
+           select factor, is_removed as "is_removed!" from removed"#,
         user,
         factor,
         kept,
@@ -266,7 +263,12 @@ pub(super) async fn remove(
         rules.codes_sign_in,
         rules.second_factor_required,
     );
-    Ok(answer(remove.fetch_one(pool)).await?.may_go)
+    let row = answer(remove.fetch_one(pool)).await?;
+    Ok(match row.factor {
+        None => FactorRemoval::Unknown,
+        Some(factor) if row.is_removed => FactorRemoval::Removed(factor),
+        Some(_) => FactorRemoval::IsLast,
+    })
 }
 
 /// Replaces the recovery codes, and ends every other login and every challenge of the user. Returns `false` if two-step

@@ -37,7 +37,9 @@ pub struct NewPending {
 pub struct PendingSecondFactor {
     /// The challenge.
     pub challenge: Challenge,
-    /// The ways to go on: `totp`, `recovery_code`.
+    /// The user.
+    pub user_id: Uuid,
+    /// The ways to go on by a code: `totp`, `recovery_code`.
     pub methods: Vec<&'static str>,
 }
 
@@ -80,15 +82,15 @@ impl SecondFactors {
     pub async fn pend(&self, new: NewPending) -> Result<PendingSecondFactor, DatabaseError> {
         let NewPending { purpose, user_id, version, state } = new;
         let methods = self.methods(user_id).await?;
-        let account = ChallengedAccount { user_id, version };
+        let account = Some(ChallengedAccount { user_id, version });
         let method = ChallengeMethod::SecondFactor;
-        let new = ChallengeWithoutMail { purpose, method, account, login_id: None, state };
+        let new = ChallengeWithoutMail { purpose, method, account, login_id: None, state: Some(state) };
         let challenge = self.challenges.create(new).await?;
         self.metrics.challenge(purpose.as_str(), "second_factor", "created");
-        Ok(PendingSecondFactor { challenge, methods })
+        Ok(PendingSecondFactor { challenge, user_id, methods })
     }
 
-    /// The second factors that the user can prove: `totp`, `recovery_code`.
+    /// The second factors that the user can prove by a code: `totp`, `recovery_code`.
     ///
     /// # Errors
     /// If the query fails.

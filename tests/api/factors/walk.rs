@@ -59,6 +59,7 @@ fn deeds(proof: Proof) -> &'static [Deed] {
         Proof::Totp { .. } | Proof::RecoveryCode { .. } => {
             &[SecondFactorAlone, StepUpBySecondFactor, ResetByBoth]
         }
+        Proof::Passkey { .. } | Proof::SecurityKey { .. } => &[],
     }
 }
 
