@@ -25,6 +25,24 @@ create table passkeys (
 
 create index passkeys_user_id on passkeys (user_id);
 
+-- Removes every factor of an account but its password, turns two-step sign-in off, and ends every challenge and every proof from before.
+-- False: there was nothing to remove. Statement by statement: once it has the account's row, it sees what an enrolment has stored while it
+-- waited for the row.
+create function reset_factors(of_user uuid) returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    had_any boolean;
+begin
+    select two_step into had_any from users where id = of_user for update;
+    delete from totp where user_id = of_user;
+    had_any := had_any or found;
+    delete from passkeys where user_id = of_user;
+    had_any := had_any or found;
+    delete from recovery_codes where user_id = of_user;
+    had_any := had_any or found;
+    update users set two_step = false, password_version = password_version + 1 where id = of_user and had_any;
+    return had_any;
+end $$;
+
 -- Whether a factor may be removed: the password, or else the one with this id. What is left must open the account: a password, a passkey
 -- under today's relying party id, or a code by mail to a proved address. A second factor alone opens nothing. Where a second factor is
 -- required, one must be left, too. Volatile, so that whoever has locked the user sees what was removed meanwhile.

@@ -86,7 +86,7 @@ impl State {
         let issuer_audience = issuer_audience(config, public_url);
         let metadata = Metadata::new(&public_url.url, issuer_audience.issuer.clone());
         let modes = modes(&context, config, issuer_audience, &keys);
-        let mails = Arc::new(Mails::new(Delivery::new(config, &public_url.url)?, secret, clock.clone()));
+        let mails = Arc::new(Mails::new(Delivery::new(config, &public_url.pages)?, secret, clock.clone()));
         let mut state = Self {
             commits: CommitHealthCheck::new(pools.clone()),
             accounts: storage.accounts(config, clock, Arc::clone(&mails), ThreadPriority::Low)?,
@@ -200,6 +200,7 @@ impl State {
             clock.clone(),
             logins.clone(),
             trail.clone(),
+            metrics.clone(),
         );
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
         let registration = config.challenges.registration;

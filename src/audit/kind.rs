@@ -61,6 +61,7 @@ kinds! {
     UserLoggedOut: "user_logged_out", "An operator ended all logins of a user.";
     UserPasswordSet: "user_password_set", "An operator set a user's password, which ends every login.";
     UserDeleted: "user_deleted", "An operator deleted a user, which ends every login.";
+    UserFactorsReset: "user_factors_reset", "An operator removed all second factors and passkeys of a user, which ends every login.";
     UserUnlocked: "user_unlocked", "An operator reset a user's failed sign-ins.";
     RoleAdded: "role_added", "An operator added a role to a user.";
     RoleRemoved: "role_removed", "An operator removed a role from a user.";

@@ -1,5 +1,6 @@
 //! Authentication factors: one folder for each. A factor that was verified gives a [`Proof`].
 
+pub mod administration;
 pub mod email_code;
 pub mod passkey;
 pub mod password;

@@ -1,5 +1,6 @@
 //! Second factors: enrolled once, asked for at every sign-in, and used up by each use.
 
+mod administration;
 mod clocks_and_networks;
 mod enrolment;
 mod last_factor;

@@ -78,7 +78,9 @@ impl PasswordFactor {
                 let code = halves.code.expose_secret();
                 let outcome =
                     self.reset_by_second_factor(second_factors, &token, code, new, client, &actor).await;
-                second_factors.record_failure(code_error(&outcome), &actor);
+                if outcome.is_ok() || code_error(&outcome).is_some() {
+                    second_factors.record_try(Purpose::ResetPassword, code, code_error(&outcome), &actor);
+                }
                 outcome
             }
             _ => {

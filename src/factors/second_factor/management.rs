@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::audit::{Kind, NewEvent};
 use crate::auth::Identity;
-use crate::database::DatabaseError;
+use crate::database::{ConnectionPool, DatabaseError};
 use crate::factors::recovery_code::NewRecoveryCodes;
 use crate::http::client::Client;
 use crate::mail::{Message, SealedMail};
@@ -50,18 +50,28 @@ impl From<TotpRow> for ListedTotp {
     }
 }
 
-impl SecondFactors {
+impl Factors {
     /// The factors of a user. `None`: the user is gone.
     ///
     /// # Errors
     /// If the query fails.
-    pub async fn list(&self, user: Uuid) -> Result<Option<Factors>, DatabaseError> {
-        let row = store::list(&self.pool, user).await?;
+    pub async fn of_user(pool: &ConnectionPool, user: Uuid) -> Result<Option<Self>, DatabaseError> {
+        let row = store::list(pool, user).await?;
         Ok(row.map(|row| {
             let FactorRow { has_password, email_verified, two_step, totp, recovery_codes_left } = row;
             let totp = totp.map(ListedTotp::from);
-            Factors { has_password, email_verified, two_step, totp, recovery_codes_left }
+            Self { has_password, email_verified, two_step, totp, recovery_codes_left }
         }))
+    }
+}
+
+impl SecondFactors {
+    /// See [`Factors::of_user`].
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn list(&self, user: Uuid) -> Result<Option<Factors>, DatabaseError> {
+        Factors::of_user(&self.pool, user).await
     }
 
     /// Removes an authenticator, which turns two-step sign-in off: the recovery codes go with it. Ends every other login and

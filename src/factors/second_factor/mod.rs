@@ -16,9 +16,11 @@ use crate::crypto::{AppSecret, Sealer, SecretBytes};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::logins::Logins;
 use crate::mail::Mails;
+use crate::metrics::Metrics;
 use crate::network_rate_limits::Limiter;
 
 use super::RemovalRules;
+use super::email_code::CodeError;
 use super::recovery_code;
 use super::totp::{self, TotpSecret};
 
@@ -41,6 +43,7 @@ pub struct SecondFactors {
     pub(super) clock: Clock,
     pub(super) logins: Logins,
     pub(super) trail: Trail,
+    pub(super) metrics: Metrics,
 }
 
 impl SecondFactors {
@@ -57,9 +60,10 @@ impl SecondFactors {
         clock: Clock,
         logins: Logins,
         trail: Trail,
+        metrics: Metrics,
     ) -> Self {
-        let secrets = totp::reseal::sealer(secret);
-        Self { pool, challenges, mails, secrets, issuer, limit, removal, clock, logins, trail }
+        let secrets = Sealer::derive(secret, totp::SEALING_PURPOSE);
+        Self { pool, challenges, mails, secrets, issuer, limit, removal, clock, logins, trail, metrics }
     }
 
     /// Whether each login of the user takes two factors.
@@ -84,6 +88,13 @@ impl SecondFactors {
         }
     }
 
+    /// Counts a try at a challenge, or at a step-up. No error: it was redeemed.
+    pub(super) fn count_try(&self, purpose: &str, method: &str, error: Option<&CodeError>) {
+        if let Some(outcome) = error.map_or(Some("redeemed"), CodeError::metric_outcome) {
+            self.metrics.challenge(purpose, method, outcome);
+        }
+    }
+
     /// The secret of an authenticator. One that is sealed under the previous `APP_SECRET` is sealed anew.
     async fn unseal(&self, totp: &SealedTotp) -> Option<TotpSecret> {
         let Some(unsealed) = self.secrets.unseal(&totp.id.to_string(), &totp.secret) else {
@@ -93,7 +104,7 @@ impl SecondFactors {
         if unsealed.is_sealed_under_previous {
             let anew = self.seal(totp.id, &unsealed.secret);
             // A failure is only logged: the next use tries again.
-            if let Err(error) = totp::store::reseal(&self.pool, totp.id, &totp.secret, &anew).await {
+            if let Err(error) = totp::store::replace_secret(&self.pool, totp.id, &totp.secret, &anew).await {
                 tracing::warn!(totp = %totp.id, %error, "the secret of an authenticator was not sealed anew");
             }
         }
@@ -108,6 +119,16 @@ impl SecondFactors {
     )]
     pub(super) fn seal(&self, id: Uuid, secret: &SecretBytes) -> Vec<u8> {
         self.secrets.seal(&id.to_string(), secret).expect("the system's random number generator works")
+    }
+}
+
+/// The method that a code is of by its form, as metrics name it.
+fn method_of(code: &str) -> &'static str {
+    let code = ChallengeCode::typed(code);
+    match code.reveal() {
+        code if totp::is_totp(code) => "totp",
+        code if recovery_code::hash(code).is_some() => "recovery_code",
+        _ => "second_factor",
     }
 }
 

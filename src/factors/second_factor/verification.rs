@@ -18,7 +18,7 @@ use crate::network_rate_limits::LimitedAttempt;
 use crate::users::{User, UserIdAndName, account_locked, find_recipient};
 
 use super::store::{self, PendingAccount};
-use super::{ReadCode, SecondFactors};
+use super::{ReadCode, SecondFactors, method_of};
 
 /// The input of [`SecondFactors::pend`].
 pub struct NewPending {
@@ -83,7 +83,9 @@ impl SecondFactors {
         let account = ChallengedAccount { user_id, version };
         let method = ChallengeMethod::SecondFactor;
         let new = ChallengeWithoutMail { purpose, method, account, login_id: None, state };
-        Ok(PendingSecondFactor { challenge: self.challenges.create(new).await?, methods })
+        let challenge = self.challenges.create(new).await?;
+        self.metrics.challenge(purpose.as_str(), "second_factor", "created");
+        Ok(PendingSecondFactor { challenge, methods })
     }
 
     /// The second factors that the user can prove: `totp`, `recovery_code`.
@@ -108,7 +110,7 @@ impl SecondFactors {
         actor: &Actor,
     ) -> Result<VerifiedSecondFactor<'_>, CodeError> {
         let outcome = self.try_verify(token, code, client, actor).await;
-        self.record_failure(outcome.as_ref().err(), actor);
+        self.record_try(Purpose::Login, code, outcome.as_ref().err(), actor);
         outcome
     }
 
@@ -168,8 +170,15 @@ impl SecondFactors {
         Ok(SecondFactorTry { user, recipient, code, notice, limited })
     }
 
-    /// Records a wrong code.
-    pub(in crate::factors) fn record_failure(&self, error: Option<&CodeError>, actor: &Actor) {
+    /// Counts a try at a challenge, and records a wrong code. No error: it was redeemed.
+    pub(in crate::factors) fn record_try(
+        &self,
+        purpose: Purpose,
+        code: &str,
+        error: Option<&CodeError>,
+        actor: &Actor,
+    ) {
+        self.count_try(purpose.as_str(), method_of(code), error);
         if let Some(CodeError::WrongCode(Some(user))) = error {
             let entry = NewEvent::new(Kind::SecondFactorFailed, actor);
             self.trail.record(entry.of_user(user.id, &user.username));
@@ -181,6 +190,17 @@ impl SecondFactors {
     /// # Errors
     /// See [`CodeError`]; never [`CodeError::Expired`].
     pub async fn confirm(
+        &self,
+        identity: &Identity,
+        code: &str,
+        client: &Client,
+    ) -> Result<ConfirmedSecondFactor<'_>, CodeError> {
+        let outcome = self.try_confirm(identity, code, client).await;
+        self.count_try("step_up", method_of(code), outcome.as_ref().err());
+        outcome
+    }
+
+    async fn try_confirm(
         &self,
         identity: &Identity,
         code: &str,

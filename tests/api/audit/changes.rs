@@ -60,7 +60,7 @@ const ROUTES: [(&str, &[&str]); 28] = [
 ];
 
 /// Every command, and its event.
-pub(super) const COMMANDS: [(&str, Option<&str>); 39] = [
+pub(super) const COMMANDS: [(&str, Option<&str>); 41] = [
     ("serve", None),
     ("migrate", None),
     ("openapi", None),
@@ -85,6 +85,8 @@ pub(super) const COMMANDS: [(&str, Option<&str>); 39] = [
     ("user logout", Some("user_logged_out")),
     ("user unlock", Some("user_unlocked")),
     ("user verify-email", Some("user_email_verified")),
+    ("user factors", None),
+    ("user factors reset", Some("user_factors_reset")),
     ("user role", None),
     ("user role add", Some("role_added")),
     ("user role remove", Some("role_removed")),
@@ -258,7 +260,7 @@ async fn listed(words: &str) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn every_command_is_one_of_which_it_is_known_what_is_told() {
-    let groups = ["", "hash", "audit", "user", "user role", "client", "keys", "mail"];
+    let groups = ["", "hash", "audit", "user", "user role", "user factors", "client", "keys", "mail"];
     let mut rows = BTreeSet::new();
     for group in groups {
         for name in listed(group).await {

@@ -3,7 +3,7 @@
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database;
-use crate::factors::totp::reseal_all;
+use crate::factors::totp;
 use crate::jwt::{Keys, KeysError};
 
 use super::{PostgresStorage, StartError};
@@ -18,7 +18,6 @@ pub(super) async fn prepare_keys(
 ) -> Result<(), StartError> {
     let pool = &storage.pools.requests;
     let Some(secret) = &config.app_secret else { return Ok(keys.prepare().await?) };
-    reseal_all(pool, secret).await?;
     let generated_secret = database::made_app_secret(pool).await?;
     match (keys.prepare().await, &generated_secret) {
         (Err(KeysError::OtherSecret), Some(generated_secret)) => {
@@ -28,8 +27,13 @@ pub(super) async fn prepare_keys(
         }
         (prepared, _) => prepared?,
     }
-    if let Some(generated_secret) = &generated_secret {
-        reseal_all(pool, &secret.clone().replacing(generated_secret)).await?;
+    // As long as the secret of before is at hand.
+    let secret =
+        generated_secret.iter().fold(secret.clone(), |secret, generated| secret.replacing(generated));
+    if secret.has_previous() {
+        totp::reseal_all(pool, &secret).await?;
+    }
+    if generated_secret.is_some() {
         database::forget_app_secret(pool).await?;
     }
     Ok(())
