@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use dualauth::web::LastReport;
+use dualauth_compare::Report;
 use dualauth_compare::report::{ActionCost, DelayDistribution, Variant};
 use dualauth_compare::target::CredentialTransport;
-use dualauth_compare::Report;
 use serde_json::Value;
 
 use super::browser::comparison;
