@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::auth::{ChallengeHalves, rfc3339};
 use crate::challenges::Challenge;
+use crate::factors::passkey::{CreationOptions, RequestOptions};
 use crate::factors::totp::TotpSetup;
 
 /// What a challenge is for.
@@ -22,16 +23,22 @@ pub(super) enum ChallengePurpose {
     Email,
     /// Enrolling a factor of the signed-in user.
     Factor,
+    /// Authenticating the signed-in user again.
+    StepUp,
 }
 
-/// The way that the code goes.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
+/// The way that the other half comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ChallengeMethod {
     /// By mail.
     Email,
     /// From an authenticator.
     Totp,
+    /// From a passkey.
+    Passkey,
+    /// From a security key.
+    SecurityKey,
 }
 
 /// Asks for a challenge.
@@ -76,6 +83,22 @@ pub(super) struct ChallengeBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     totp: Option<TotpSetupBody>,
+    /// With `passkey` and `security_key`: the options for the browser, as JSON for
+    /// `PublicKeyCredential.parseCreationOptionsFromJSON()` with `factor`, or else `parseRequestOptionsFromJSON()` (Web
+    /// Authentication Level 3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Object>)]
+    passkey: Option<PasskeyOptions>,
+}
+
+/// The options for the browser.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum PasskeyOptions {
+    /// To register a credential.
+    Creation(CreationOptions),
+    /// To use one.
+    Request(RequestOptions),
 }
 
 /// How an authenticator is set up.
@@ -100,7 +123,7 @@ pub(super) struct QrCodeBody {
 
 impl ChallengeBody {
     pub(super) fn by_mail(challenge: &Challenge, purpose: ChallengePurpose) -> Self {
-        Self::new(challenge, purpose, ChallengeMethod::Email, None)
+        Self::new(challenge, purpose, ChallengeMethod::Email)
     }
 
     pub(super) fn of_totp(challenge: &Challenge, setup: &TotpSetup) -> Self {
@@ -109,22 +132,28 @@ impl ChallengeBody {
             uri: setup.uri.expose_secret().to_owned(),
             qr: QrCodeBody { size: setup.qr.size, path: setup.qr.path.expose_secret().to_owned() },
         };
-        Self::new(challenge, ChallengePurpose::Factor, ChallengeMethod::Totp, Some(body))
+        let new = Self::new(challenge, ChallengePurpose::Factor, ChallengeMethod::Totp);
+        Self { totp: Some(body), ..new }
     }
 
-    fn new(
+    pub(super) fn of_passkey(
         challenge: &Challenge,
         purpose: ChallengePurpose,
         method: ChallengeMethod,
-        totp: Option<TotpSetupBody>,
+        options: PasskeyOptions,
     ) -> Self {
+        Self { passkey: Some(options), ..Self::new(challenge, purpose, method) }
+    }
+
+    fn new(challenge: &Challenge, purpose: ChallengePurpose, method: ChallengeMethod) -> Self {
         Self {
             challenge: challenge.token.reveal().to_owned(),
             id: challenge.id,
             purpose,
             method,
             expires_at: challenge.expires_at,
-            totp,
+            totp: None,
+            passkey: None,
         }
     }
 }
@@ -137,7 +166,8 @@ pub(super) struct ResetPasswordRequest {
     /// A challenge for `reset_password`.
     #[schema(value_type = String, format = Password)]
     challenge: SecretString,
-    /// The code that came by mail: eight digits. Spaces and dashes are ignored.
+    /// The code that came by mail: eight digits; after `second_factor_required` a code of the authenticator, or a recovery
+    /// code. Spaces, dashes and letter case are ignored.
     #[schema(value_type = String, format = Password)]
     code: SecretString,
     /// The new password; the same rules as at registration.

@@ -6,22 +6,26 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, post};
 
 use crate::auth::{Identity, UserBody};
 use crate::error::{FieldError, Problem};
+use crate::factors::passkey::PasskeyKind;
 use crate::http::body::Json;
 use crate::http::client::Client;
 use crate::http::language::PreferredLanguage;
+use crate::mail::Language;
 use crate::sign_in::{SignIn, StrangerPurpose};
 
 use super::challenge_bodies::{
-    ChallengeBody, ChallengeMethod, ChallengePurpose, ChallengeRequest, ProveEmailRequest,
+    ChallengeBody, ChallengeMethod, ChallengePurpose, ChallengeRequest, PasskeyOptions, ProveEmailRequest,
     ResetPasswordRequest,
 };
 
-/// Ask for a challenge: a code goes by mail, and comes back with the `challenge` of this answer.
+/// Ask for a challenge: a code goes by mail, and comes back with the `challenge` of this answer; or an authenticator answers it.
 ///
 /// Both halves together, once, within ten minutes and five tries, prove that whoever asks reads that mail. The answer is the
 /// same whether the address has an account or not. `login` (with `EMAIL_SIGN_IN`) and `reset_password` are for anybody: no
 /// credential is looked at. `email` is for a fresh login, and proves the account's address, or another one. `factor` is for a
-/// fresh login with a proved email, and enrols an authenticator: its first code comes back instead of one by mail.
+/// fresh login with a proved email, and enrols an authenticator, whose first code comes back instead of one by mail, or a passkey
+/// or security key. `login` with `passkey` is for anybody, without a name: the browser offers the passkeys that it has. `step_up`
+/// with `passkey` is for whoever is signed in and has one.
 ///
 /// To try it without a mail server: on the private Postgres, mails are kept, and
 /// [GET /playground/mails](#/service/local_mails) shows them. Put `challenge` and the mail's code into the route that the challenge is for.
@@ -30,6 +34,10 @@ use super::challenge_bodies::{
         ("forgotten password" = (value = json!({"for": "reset_password", "method": "email", "email": "ada@example.com"}))),
         ("sign-in" = (value = json!({"for": "login", "method": "email", "email": "ada@example.com"}))),
          ("authenticator" = (value = json!({"for": "factor", "method": "totp"}))),
+         ("new passkey" = (value = json!({"for": "factor", "method": "passkey"}))),
+         ("new security key" = (value = json!({"for": "factor", "method": "security_key"}))),
+         ("sign-in by a passkey" = (value = json!({"for": "login", "method": "passkey"}))),
+         ("step-up by a passkey" = (value = json!({"for": "step_up", "method": "passkey"}))),
          ("proof of an address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
     )),
     security((), ("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
@@ -48,58 +56,93 @@ pub(super) async fn create_challenge(
     request: HttpRequest,
     Json(body): Json<ChallengeRequest>,
 ) -> Result<HttpResponse, Problem> {
-    use ChallengeMethod::{Email, Totp};
+    use ChallengeMethod::{Email, Passkey, SecurityKey, Totp};
     let ChallengeRequest { purpose, method, email } = body;
+    if method != Email && email.is_some() {
+        return Err(Problem::validation(vec![FieldError::of("email", "goes with the method `email` alone")]));
+    }
     let email = email.as_deref();
-    let stranger = match (purpose, method) {
-        (ChallengePurpose::Login, Email) => StrangerPurpose::Login,
-        (ChallengePurpose::ResetPassword, Email) => StrangerPurpose::ResetPassword,
-        (ChallengePurpose::Email, Email) | (ChallengePurpose::Factor, Totp) => {
+    let body = match (purpose, method) {
+        (ChallengePurpose::Login, Email) => {
+            let purpose = StrangerPurpose::Login;
+            challenge_stranger(&sign_in, purpose, email, language, &client).await?
+        }
+        (ChallengePurpose::ResetPassword, Email) => {
+            let purpose = StrangerPurpose::ResetPassword;
+            challenge_stranger(&sign_in, purpose, email, language, &client).await?
+        }
+        (ChallengePurpose::Login, Passkey) => {
+            let (challenge, options) = sign_in.challenge_any_passkey().await?;
+            ChallengeBody::of_passkey(&challenge, purpose, method, PasskeyOptions::Request(options))
+        }
+        (ChallengePurpose::Email, Email)
+        | (ChallengePurpose::Factor, Totp | Passkey | SecurityKey)
+        | (ChallengePurpose::StepUp, Passkey) => {
             let identity = match Identity::from_request(&request, &mut Payload::None).await {
                 Ok(identity) => identity,
                 Err(rejection) => return Ok(rejection.error_response()),
             };
-            let body = create_own_challenge(&sign_in, &identity, purpose, email, &client).await?;
-            return Ok(HttpResponse::Created().json(body));
+            challenge_owner(&sign_in, &identity, (purpose, method), email, &client).await?
         }
-        (ChallengePurpose::Factor, Email) | (_, Totp) => {
+        _ => {
             let error = FieldError::of("method", "is none for this purpose");
             return Err(Problem::validation(vec![error]));
         }
     };
-    let challenge = sign_in.challenge_stranger(stranger, email, language, &client).await?;
-    Ok(HttpResponse::Created().json(ChallengeBody::by_mail(&challenge, purpose)))
+    Ok(HttpResponse::Created().json(body))
 }
 
-async fn create_own_challenge(
+async fn challenge_stranger(
+    sign_in: &SignIn,
+    purpose: StrangerPurpose,
+    email: Option<&str>,
+    language: Language,
+    client: &Client,
+) -> Result<ChallengeBody, Problem> {
+    let challenge = sign_in.challenge_stranger(purpose, email, language, client).await?;
+    let purpose = match purpose {
+        StrangerPurpose::Login => ChallengePurpose::Login,
+        StrangerPurpose::ResetPassword => ChallengePurpose::ResetPassword,
+    };
+    Ok(ChallengeBody::by_mail(&challenge, purpose))
+}
+
+async fn challenge_owner(
     sign_in: &SignIn,
     identity: &Identity,
-    purpose: ChallengePurpose,
+    (purpose, method): (ChallengePurpose, ChallengeMethod),
     email: Option<&str>,
     client: &Client,
 ) -> Result<ChallengeBody, Problem> {
-    match (purpose, email) {
-        (ChallengePurpose::Factor, None) => {
+    let kind = match (purpose, method) {
+        (ChallengePurpose::Factor, ChallengeMethod::Passkey) => PasskeyKind::Passkey,
+        (ChallengePurpose::Factor, ChallengeMethod::SecurityKey) => PasskeyKind::SecurityKey,
+        (ChallengePurpose::Factor, _) => {
             let (challenge, setup) = sign_in.challenge_totp(identity).await?;
-            Ok(ChallengeBody::of_totp(&challenge, &setup))
+            return Ok(ChallengeBody::of_totp(&challenge, &setup));
         }
-        (ChallengePurpose::Factor, Some(_)) => {
-            Err(Problem::validation(vec![FieldError::of("email", "does not go with `totp`")]))
+        (ChallengePurpose::StepUp, _) => {
+            let (challenge, options) = sign_in.challenge_own_passkey(identity).await?;
+            let options = PasskeyOptions::Request(options);
+            return Ok(ChallengeBody::of_passkey(&challenge, purpose, method, options));
         }
         _ => {
             let challenge = sign_in.challenge_own_address(identity, email, client).await?;
-            Ok(ChallengeBody::by_mail(&challenge, purpose))
+            return Ok(ChallengeBody::by_mail(&challenge, purpose));
         }
-    }
+    };
+    let (challenge, options) = sign_in.challenge_passkey_enrolment(identity, kind).await?;
+    Ok(ChallengeBody::of_passkey(&challenge, purpose, method, PasskeyOptions::Creation(options)))
 }
 
 /// Set a new password with a code that came by mail.
 ///
 /// Every login of the user ends, in both modes, and nobody is signed in. The new password is checked before the code is
-/// used. It also opens an account that was closed by guessing.
+/// used. It also opens an account that was closed by guessing. With two-step sign-in the answer to a right code is
+/// `second_factor_required`: send the same challenge again, with a code of the authenticator or a recovery code.
 #[utoipa::path(operation_id = "reset_password", tag = "account", request_body = ResetPasswordRequest, responses(
     (status = 204, description = "The password was set, and every login has ended."),
-    (status = 401, description = "invalid_code, challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired, second_factor_required"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]

@@ -3,10 +3,13 @@
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::{ChallengeHalves, rfc3339, rfc3339_or_null};
+use crate::auth::{ChallengeHalves, PasskeyAnswer, passkey_answer, rfc3339, rfc3339_or_null};
+use crate::error::{FieldError, Problem};
+use crate::factors::passkey::{EnrolledPasskey, ListedPasskey};
 use crate::factors::second_factor::{Factors, ListedTotp};
 use crate::factors::totp::EnrolledTotp;
 
@@ -18,19 +21,45 @@ pub(super) struct EnrolFactorRequest {
     /// A challenge for `factor`.
     #[schema(value_type = String, format = Password)]
     challenge: SecretString,
-    /// The first code of the authenticator: six digits. Spaces and dashes are ignored.
-    #[schema(value_type = String, format = Password)]
-    code: SecretString,
+    /// With `totp`: the first code of the authenticator, six digits. Spaces and dashes are ignored.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    code: Option<SecretString>,
+    /// With `passkey` or `security_key`: what the browser's `navigator.credentials.create()` gave for the challenge's options,
+    /// `PublicKeyCredential.toJSON()` (Web Authentication Level 3).
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    passkey: Option<Value>,
     /// The factor's name in the list.
     #[serde(default)]
     #[schema(max_length = 64)]
     name: Option<String>,
 }
 
+/// The proof that a factor is there.
+pub(super) enum FactorProof {
+    /// The first code of an authenticator.
+    Totp(ChallengeHalves),
+    /// The registration of a passkey or security key.
+    Passkey(PasskeyAnswer),
+}
+
 impl EnrolFactorRequest {
-    /// The halves, and the name.
-    pub(super) fn parts(self) -> (ChallengeHalves, Option<String>) {
-        (ChallengeHalves { challenge: self.challenge, code: self.code }, self.name)
+    /// The proof, and the name.
+    ///
+    /// # Errors
+    /// `validation_failed`: no proof, or two.
+    pub(super) fn parts(self) -> Result<(FactorProof, Option<String>), Problem> {
+        let Self { challenge, code, passkey, name } = self;
+        let proof = match (code, passkey) {
+            (Some(code), None) => FactorProof::Totp(ChallengeHalves { challenge, code }),
+            (code, Some(passkey)) => {
+                let besides = [("code", code.is_some())];
+                FactorProof::Passkey(passkey_answer(Some(challenge), passkey, &besides)?)
+            }
+            (None, None) => return Err(Problem::validation(vec![FieldError::of("code", "is missing")])),
+        };
+        Ok((proof, name))
     }
 }
 
@@ -61,9 +90,51 @@ impl From<ListedTotp> for TotpBody {
     }
 }
 
-/// A factor that was enrolled.
+/// A passkey or security key.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct EnrolledFactorBody {
+#[schema(example = json!({
+    "id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "kind": "passkey", "name": "Phone", "synced": true,
+    "created_at": "2026-11-21T09:40:00.000000Z", "last_used_at": null,
+}))]
+pub(super) struct PasskeyBody {
+    /// Its id, as in `DELETE /account/factors/{id}`.
+    id: Uuid,
+    /// What it was registered as: both factors (`passkey`), or a second one (`security_key`).
+    #[schema(pattern = "^(passkey|security_key)$")]
+    kind: &'static str,
+    /// The name that the user gave it.
+    name: String,
+    /// Whether it may be copied to other devices.
+    synced: bool,
+    /// When it was enrolled.
+    #[serde(serialize_with = "rfc3339")]
+    created_at: DateTime<Utc>,
+    /// When it was last used, after its enrolment.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[schema(required = true)]
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+impl From<ListedPasskey> for PasskeyBody {
+    fn from(passkey: ListedPasskey) -> Self {
+        let ListedPasskey { id, kind, name, synced, created_at, last_used_at } = passkey;
+        Self { id, kind: kind.as_str(), name, synced, created_at, last_used_at }
+    }
+}
+
+/// A factor that was enrolled: an authenticator, or a passkey or security key.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum EnrolledFactorBody {
+    /// A passkey or security key.
+    Passkey(EnrolledPasskeyBody),
+    /// An authenticator.
+    Totp(EnrolledTotpBody),
+}
+
+/// An authenticator that was enrolled.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EnrolledTotpBody {
     /// The authenticator.
     #[serde(flatten)]
     totp: TotpBody,
@@ -73,9 +144,29 @@ pub(super) struct EnrolledFactorBody {
     recovery_codes: Vec<String>,
 }
 
+/// A passkey or security key that was enrolled.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EnrolledPasskeyBody {
+    /// The passkey or security key.
+    #[serde(flatten)]
+    passkey: PasskeyBody,
+    /// Ten recovery codes, when it turned two-step sign-in on. Shown once; each takes the place of a second factor, once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, min_items = 10, max_items = 10)]
+    recovery_codes: Vec<String>,
+}
+
 impl From<EnrolledTotp> for EnrolledFactorBody {
     fn from(enrolled: EnrolledTotp) -> Self {
-        Self { totp: enrolled.totp.into(), recovery_codes: shown(&enrolled.recovery_codes) }
+        let recovery_codes = shown(&enrolled.recovery_codes);
+        Self::Totp(EnrolledTotpBody { totp: enrolled.totp.into(), recovery_codes })
+    }
+}
+
+impl From<EnrolledPasskey> for EnrolledFactorBody {
+    fn from(enrolled: EnrolledPasskey) -> Self {
+        let recovery_codes = shown(&enrolled.recovery_codes);
+        Self::Passkey(EnrolledPasskeyBody { passkey: enrolled.passkey.into(), recovery_codes })
     }
 }
 
@@ -113,9 +204,8 @@ pub(super) struct FactorsBody {
     /// The authenticator.
     #[schema(required = true)]
     totp: Option<TotpBody>,
-    /// Passkeys and security keys.
-    #[schema(value_type = Vec<serde_json::Value>)]
-    passkeys: [(); 0],
+    /// Passkeys and security keys, the oldest first.
+    passkeys: Vec<PasskeyBody>,
     /// Linked providers.
     #[schema(value_type = Vec<serde_json::Value>)]
     providers: [(); 0],
@@ -130,7 +220,7 @@ impl From<Factors> for FactorsBody {
             email_verified: factors.email_verified,
             two_step: factors.two_step,
             totp: factors.totp.map(TotpBody::from),
-            passkeys: [],
+            passkeys: factors.passkeys.into_iter().map(PasskeyBody::from).collect(),
             providers: [],
             recovery_codes_left: factors.recovery_codes_left,
         }

@@ -10,7 +10,9 @@ use crate::http::body::{IgnoredBody, Json};
 use crate::http::client::Client;
 use crate::sign_in::SignIn;
 
-use super::factor_bodies::{EnrolFactorRequest, EnrolledFactorBody, FactorsBody, RecoveryCodesBody};
+use super::factor_bodies::{
+    EnrolFactorRequest, EnrolledFactorBody, FactorProof, FactorsBody, RecoveryCodesBody,
+};
 
 /// The ways to sign in to the account.
 #[utoipa::path(operation_id = "list_factors", tag = "account",
@@ -23,10 +25,17 @@ pub(super) async fn list_factors(identity: Identity, sign_in: Data<SignIn>) -> R
     Ok(HttpResponse::Ok().json(FactorsBody::from(sign_in.list_factors(&identity).await?)))
 }
 
-/// Enrol a factor, with a challenge for `factor` and the first code of the authenticator.
+/// Enrol a factor, with a challenge for `factor` and the first code of the authenticator, or what the browser gave for the options
+/// of a passkey or security key.
 ///
-/// The first second factor turns two-step sign-in on, and signs every other device out. It counts as a proof of this login.
-#[utoipa::path(operation_id = "enrol_factor", tag = "account", request_body = EnrolFactorRequest,
+/// The first authenticator or security key turns two-step sign-in on, and signs every other device out; a passkey does not. It
+/// counts as a proof of this login.
+#[utoipa::path(operation_id = "enrol_factor", tag = "account", request_body(content = EnrolFactorRequest, examples(
+        ("authenticator" = (value = json!({"challenge": "dac_…", "code": "123456", "name": "Phone"}))),
+        ("passkey or security key" = (value = json!({
+            "challenge": "dac_…", "passkey": {"id": "…", "type": "public-key"}, "name": "Laptop",
+        }))),
+    )),
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 201, description = "The factor, and recovery codes.", body = EnrolledFactorBody),
     (status = 401, description = "invalid_code"),
@@ -42,20 +51,29 @@ pub(super) async fn enrol_factor(
     client: Client,
     Json(body): Json<EnrolFactorRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (halves, name) = body.parts();
-    let enrolled = sign_in.enrol_totp(&identity, &halves, name, &client).await?;
-    Ok(HttpResponse::Created().json(EnrolledFactorBody::from(enrolled)))
+    let (proof, name) = body.parts()?;
+    let enrolled = match proof {
+        FactorProof::Totp(halves) => {
+            EnrolledFactorBody::from(sign_in.enrol_totp(&identity, &halves, name, &client).await?)
+        }
+        FactorProof::Passkey(answer) => {
+            EnrolledFactorBody::from(sign_in.enrol_passkey(&identity, &answer, name, &client).await?)
+        }
+    };
+    Ok(HttpResponse::Created().json(enrolled))
 }
 
 /// Remove a factor, and sign every other device out.
 ///
-/// Without a second factor two-step sign-in is off, and the recovery codes are dead.
+/// Without an authenticator and a security key two-step sign-in is off, and the recovery codes are dead. A factor stays if nothing
+/// else would be left to sign in with; with `SECOND_FACTOR=required` the last second factor stays, too.
 #[utoipa::path(operation_id = "remove_factor", tag = "account",
     params(("id" = Uuid, Path, description = "The factor's id, from the list of factors.")),
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "The factor was removed."),
     (status = 401, description = "insufficient_user_authentication"),
     (status = 404, description = "not_found"),
+    (status = 409, description = "last_factor"),
     (status = 503, description = "unavailable"),
 ))]
 #[delete("/account/factors/{id}")]

@@ -3,7 +3,7 @@
 mod app_secret_source;
 mod background_tasks;
 mod postgres_storage;
-mod prepare_signing_keys;
+mod prepare_keys_and_secrets;
 mod public_url;
 mod routes;
 mod server;
@@ -33,7 +33,7 @@ use dualauth_postgres::PrivatePostgresError;
 use self::app_secret_source::app_secret;
 use self::background_tasks::{feeds, spawn_tasks};
 pub use self::postgres_storage::PostgresStorage;
-use self::prepare_signing_keys::prepare_keys;
+use self::prepare_keys_and_secrets::prepare_keys;
 use self::public_url::PublicUrl;
 use self::server::{RunningServer, cant_listen, listen, serve, serve_metrics};
 use self::state::State;
@@ -88,7 +88,7 @@ pub enum StartError {
 
 /// A running service.
 pub struct RunningService {
-    public_url: String,
+    pages_url: String,
     storage: PostgresStorage,
     state: State,
     server: RunningServer,
@@ -108,9 +108,9 @@ impl RunningService {
         self.metrics_server.as_ref().map(|metrics| &metrics.address)
     }
 
-    /// The URL at which clients reach the service.
-    pub fn public_url(&self) -> &str {
-        &self.public_url
+    /// The URL at which a browser opens the pages, without a trailing slash.
+    pub fn pages_url(&self) -> &str {
+        &self.pages_url
     }
 
     /// The URL of the private Postgres, if the service runs on one.
@@ -181,7 +181,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
     let server = serve(listener, state.clone(), documents, &public_url, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(RunningService {
-        public_url: public_url.url,
+        pages_url: public_url.pages,
         storage,
         state,
         server: RunningServer::new(address, server),
@@ -209,7 +209,7 @@ fn tolerate_read_only(outcome: Result<(), StartError>) -> Result<(), StartError>
 /// # Errors
 /// When a template is wrong, or the settings don't go together.
 pub fn mail_delivery(config: &Config) -> Result<Option<Delivery>, MailSetupError> {
-    Delivery::new(config, &PublicUrl::new(config, config.listen.tcp()).url)
+    Delivery::new(config, &PublicUrl::new(config, config.listen.tcp()).pages)
 }
 
 /// The sign-in providers of these settings, outside of a running service.

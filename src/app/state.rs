@@ -8,7 +8,7 @@ use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
 use crate::audit::Trail;
-use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins};
+use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins, SecondFactorMethods};
 use crate::challenges::Challenges;
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -16,13 +16,15 @@ use crate::config::{Config, JwtRevocation};
 use crate::crypto::AppSecret;
 use crate::custom_tokens::CustomTokens;
 use crate::database::{CommitHealthCheck, ConnectionPool};
+use crate::factors::RemovalRules;
 use crate::factors::email_code::EmailCodeFactor;
+use crate::factors::passkey::{PasskeyFactor, RelyingParty};
 use crate::factors::password::PasswordFactor;
 use crate::factors::provider::Providers;
 use crate::factors::second_factor::SecondFactors;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
-use crate::logins::Logins;
+use crate::logins::{Acr, Logins};
 use crate::mail::{Delivery, MailSender, Mails};
 use crate::metrics::Metrics;
 use crate::network_rate_limits::Limits;
@@ -86,7 +88,7 @@ impl State {
         let issuer_audience = issuer_audience(config, public_url);
         let metadata = Metadata::new(&public_url.url, issuer_audience.issuer.clone());
         let modes = modes(&context, config, issuer_audience, &keys);
-        let mails = Arc::new(Mails::new(Delivery::new(config, &public_url.url)?, secret, clock.clone()));
+        let mails = Arc::new(Mails::new(Delivery::new(config, &public_url.pages)?, secret, clock.clone()));
         let mut state = Self {
             commits: CommitHealthCheck::new(pools.clone()),
             accounts: storage.accounts(config, clock, Arc::clone(&mails), ThreadPriority::Low)?,
@@ -119,11 +121,13 @@ impl State {
         };
         let providers = Providers::new(&config.providers, &public_url.url, clock, &state.metrics)?;
         let limits = Limits::new(&config.limits, clock);
-        let sign_in =
-            state.sign_in(&pools.requests, config, limits.clone(), secret, public_url.host(), clock);
+        let sign_in = state.sign_in(&pools.requests, config, limits.clone(), secret, public_url, clock);
+        let sign_in = Data::new(sign_in);
+        let second_factors: Arc<dyn SecondFactorMethods> = sign_in.clone().into_inner();
         state.app_data = state
             .app_data(config, pools.requests)
-            .with(Data::new(sign_in))
+            .with(sign_in)
+            .with(Data::from(second_factors))
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
@@ -159,10 +163,11 @@ impl State {
         config: &Config,
         limits: Limits,
         secret: &AppSecret,
-        issuer: String,
+        public_url: &PublicUrl,
         clock: &Clock,
     ) -> SignIn {
         let Self { accounts, logins, mails, challenges, trail, metrics, .. } = self.clone();
+        let removal = removal_rules(config, &mails);
         let password = PasswordFactor::new(
             pool.clone(),
             accounts.hasher().clone(),
@@ -170,6 +175,7 @@ impl State {
             clock.clone(),
             limits.login.clone(),
             secret,
+            removal.clone(),
             logins.clone(),
             Arc::clone(&mails),
             trail.clone(),
@@ -191,24 +197,43 @@ impl State {
             Arc::clone(&challenges),
             Arc::clone(&mails),
             secret,
-            issuer,
+            public_url.host(),
             limits.login.clone(),
+            removal,
             clock.clone(),
             logins.clone(),
             trail.clone(),
+            metrics.clone(),
         );
+        let party = relying_party(config, public_url, secret);
+        let passkeys = party.map(|party| {
+            PasskeyFactor::new(
+                pool.clone(),
+                party,
+                Arc::clone(&challenges),
+                Arc::clone(&mails),
+                limits.login.clone(),
+                clock.clone(),
+                logins.clone(),
+                trail.clone(),
+                metrics.clone(),
+            )
+        });
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
         let registration = config.challenges.registration;
+        let second_factor_required = config.challenges.second_factor_required;
         SignIn {
             password,
             email_code,
             second_factors,
+            passkeys,
             challenges,
             mails,
             registration,
             accounts,
             logins,
             limits,
+            second_factor_required,
             step_up_max_age,
             clock,
             trail,
@@ -247,7 +272,7 @@ struct AppData(Vec<Register>);
 type Register = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 impl AppData {
-    fn with<T: Send + Sync + 'static>(mut self, value: Data<T>) -> Self {
+    fn with<T: ?Sized + Send + Sync + 'static>(mut self, value: Data<T>) -> Self {
         self.0.push(Arc::new(move |config| {
             config.app_data(value.clone());
         }));
@@ -271,11 +296,26 @@ fn modes(
         .then_some(config.login_memory.session_cache_size);
     let jwt = JwtMode::new(context, issuer_audience, keys.clone(), cache_size);
     let modes: Vec<Arc<dyn Mode>> = vec![Arc::new(jwt), Arc::new(SessionMode::new(context))];
-    AcceptedAuthModes::new(modes)
+    let least_acr = if config.challenges.second_factor_required { Acr::Aal2 } else { Acr::Aal1 };
+    AcceptedAuthModes::new(modes, least_acr)
+}
+
+fn removal_rules(config: &Config, mails: &Mails) -> RemovalRules {
+    RemovalRules {
+        rp_id: config.passkeys.rp_id.clone(),
+        codes_sign_in: config.challenges.email_sign_in && mails.is_on(),
+        second_factor_required: config.challenges.second_factor_required,
+    }
 }
 
 fn origins(config: &Config, public_url: &PublicUrl) -> Origins {
     Origins { own: public_url.origins.clone(), allowed: config.allowed_origins.clone() }
+}
+
+/// `None`: the service is reached by an address, for which there are no passkeys.
+fn relying_party(config: &Config, public_url: &PublicUrl, secret: &AppSecret) -> Option<RelyingParty> {
+    let origins = config.passkeys.origins_or(&public_url.origins);
+    config.passkeys.rp_id.clone().map(|id| RelyingParty::new(id, origins, secret))
 }
 
 fn passkey_related_origins(config: &Config, public_url: &PublicUrl) -> PasskeyRelatedOrigins {

@@ -16,21 +16,6 @@ use crate::users::User;
 
 use super::Identity;
 
-/// An additional authentication: either `password` or `code`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"password": "correct horse battery staple"}))]
-pub struct StepUpRequest {
-    /// The password.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = Password)]
-    pub password: Option<SecretString>,
-    /// A code of the authenticator, or a recovery code. Spaces, dashes and letter case are ignored.
-    #[serde(default)]
-    #[schema(value_type = Option<String>, format = Password)]
-    pub code: Option<SecretString>,
-}
-
 /// A refresh token, unless it is sent in its cookie.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -2,6 +2,7 @@
 //! origins.
 
 mod audience;
+mod authentication_requirement;
 mod bodies;
 mod cookies;
 mod csrf;
@@ -13,6 +14,7 @@ mod mode_documentation;
 mod origin;
 mod refresh_rate_limit_per_network;
 mod requests;
+mod required_second_factor;
 mod return_to;
 
 use chrono::{DateTime, Utc};
@@ -25,9 +27,10 @@ use crate::http::client::Client;
 use crate::logins::{Authentication, Transport};
 
 pub use self::audience::Audience;
+pub use self::authentication_requirement::AuthenticationRequirement;
 pub use self::bodies::{
-    CsrfBody, LoginBody, MODE_SCHEMA, PendingRegistrationBody, ProfileBody, RefreshRequest, StepUpRequest,
-    TokenType, UserBody, mode_schema, rfc3339, rfc3339_or_null,
+    CsrfBody, LoginBody, MODE_SCHEMA, PendingRegistrationBody, ProfileBody, RefreshRequest, TokenType,
+    UserBody, mode_schema, rfc3339, rfc3339_or_null,
 };
 pub use self::cookies::{CookiePolicy, CookieSpec, max_age};
 pub use self::csrf::{CSRF_HEADER, Csrf};
@@ -39,8 +42,10 @@ pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::refresh_rate_limit_per_network::limit_refresh_rate;
 pub use self::requests::{
-    ChallengeHalves, LoginCredentials, LoginRequest, RegisterRequest, RegistrationData,
+    ChallengeHalves, LoginCredentials, LoginRequest, PasskeyAnswer, RegisterRequest, RegistrationData,
+    StepUpProof, StepUpRequest, passkey_answer,
 };
+pub use self::required_second_factor::{SecondFactorMethods, second_factor_missing};
 pub use self::return_to::ReturnTo;
 
 /// The identity of an authenticated request: its user and login.

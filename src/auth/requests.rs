@@ -2,6 +2,7 @@
 
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::error::{FieldError, Problem};
@@ -40,8 +41,8 @@ pub struct RegisterRequest {
     pub code: Option<SecretString>,
 }
 
-/// Signs in: either `username` and `password`, or `challenge` and `code`. With two-step sign-in, once more with the challenge of
-/// the first answer.
+/// Signs in: either `username` and `password`, or `challenge` and `code`, or `challenge` and `passkey`. With two-step sign-in, once
+/// more with the challenge of the first answer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "ada", "password": "correct horse battery staple"}))]
@@ -62,6 +63,11 @@ pub struct LoginRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     pub code: Option<SecretString>,
+    /// What the browser's `navigator.credentials.get()` gave for the challenge's options: `PublicKeyCredential.toJSON()` (Web
+    /// Authentication Level 3). A passkey signs in at once, without a name; as a second factor, a security key will do.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub passkey: Option<Value>,
     /// Whether the login has the longer lifetimes, and its cookies are kept when the browser is closed. This and the next
     /// two hold for the second step as well, unless they are sent again.
     #[serde(default, deserialize_with = "given")]
@@ -88,6 +94,70 @@ pub enum LoginCredentials {
     },
     /// Both halves of a challenge.
     Code(ChallengeHalves),
+    /// A challenge, and what an authenticator answers to it.
+    Passkey(PasskeyAnswer),
+}
+
+/// An additional authentication: either `password`, or `code`, or `challenge` with `code` or `passkey`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "correct horse battery staple"}))]
+pub struct StepUpRequest {
+    /// The password.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
+    /// A code of the authenticator, or a recovery code. Spaces, dashes and letter case are ignored.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    code: Option<SecretString>,
+    /// A challenge for `step_up`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    challenge: Option<SecretString>,
+    /// What the browser's `navigator.credentials.get()` gave for the challenge's options: `PublicKeyCredential.toJSON()`.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    passkey: Option<Value>,
+}
+
+/// The proof of a step-up.
+#[derive(Debug)]
+pub enum StepUpProof {
+    /// The password.
+    Password(SecretString),
+    /// A code of an authenticator, or a recovery code.
+    Code(SecretString),
+    /// Both halves of a challenge.
+    Challenge(ChallengeHalves),
+    /// A challenge, and what an authenticator answers to it.
+    Passkey(PasskeyAnswer),
+}
+
+impl StepUpRequest {
+    /// The one proof.
+    ///
+    /// # Errors
+    /// `validation_failed`: none, or members that don't go together.
+    pub fn proof(self) -> Result<StepUpProof, Problem> {
+        let Self { password, code, challenge, passkey } = self;
+        if let Some(passkey) = passkey {
+            let besides = [("password", password.is_some()), ("code", code.is_some())];
+            return Ok(StepUpProof::Passkey(passkey_answer(challenge, passkey, &besides)?));
+        }
+        let error = match (password, code, challenge) {
+            (Some(password), None, None) => return Ok(StepUpProof::Password(password)),
+            (None, Some(code), None) => return Ok(StepUpProof::Code(code)),
+            (None, Some(code), Some(challenge)) => {
+                return Ok(StepUpProof::Challenge(ChallengeHalves { challenge, code }));
+            }
+            (None, None, Some(_)) => FieldError::of("code", "is missing"),
+            (None, None, None) => FieldError::of("password", "is missing"),
+            (Some(_), Some(_), _) => FieldError::of("code", "does not go with `password`"),
+            (Some(_), None, Some(_)) => FieldError::of("challenge", "does not go with `password`"),
+        };
+        Err(Problem::validation(vec![error]))
+    }
 }
 
 /// The data of a registration.
@@ -113,6 +183,15 @@ pub struct ChallengeHalves {
     pub code: SecretString,
 }
 
+/// A challenge, and what an authenticator answers to it.
+#[derive(Debug)]
+pub struct PasskeyAnswer {
+    /// The token.
+    pub challenge: SecretString,
+    /// `PublicKeyCredential.toJSON()`.
+    pub passkey: Value,
+}
+
 /// A member that may be left out, and is not null.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     bool::deserialize(deserializer).map(Some)
@@ -126,6 +205,11 @@ impl LoginRequest {
     pub fn credentials(&mut self) -> Result<LoginCredentials, Problem> {
         let (username, password) = (self.username.take(), self.password.take());
         let (challenge, code) = (self.challenge.take(), self.code.take());
+        if let Some(passkey) = self.passkey.take() {
+            let besides = [("username", username.is_some()), ("password", password.is_some())];
+            let besides = [besides.as_slice(), &[("code", code.is_some())]].concat();
+            return Ok(LoginCredentials::Passkey(passkey_answer(challenge, passkey, &besides)?));
+        }
         Ok(match one_kind(("username", username), ("password", password), challenge, code)? {
             OneKind::Own(username, password) => LoginCredentials::Password { username, password },
             OneKind::Challenge(halves) => LoginCredentials::Code(halves),
@@ -146,6 +230,26 @@ impl RegisterRequest {
             OneKind::Challenge(halves) => RegistrationData::Code(halves),
         })
     }
+}
+
+/// Checks that a challenge is beside a passkey, and none of the other members.
+///
+/// # Errors
+/// `validation_failed`.
+pub fn passkey_answer(
+    challenge: Option<SecretString>,
+    passkey: Value,
+    others: &[(&str, bool)],
+) -> Result<PasskeyAnswer, Problem> {
+    let besides = others.iter().filter(|(_, is_there)| *is_there);
+    let mut errors: Vec<_> =
+        besides.map(|(name, _)| FieldError::of(name, "does not go with `passkey`")).collect();
+    match challenge {
+        Some(challenge) if errors.is_empty() => return Ok(PasskeyAnswer { challenge, passkey }),
+        Some(_) => {}
+        None => errors.insert(0, FieldError::of("challenge", "is missing")),
+    }
+    Err(Problem::validation(errors))
 }
 
 /// The members of a body of two kinds.
@@ -205,6 +309,14 @@ mod tests {
             (json!({"challenge": "dac_…"}), &["/code"]),
             (json!({"code": "12345678"}), &["/challenge"]),
             (json!({"challenge": "dac_…", "code": "1", "username": "ada"}), &["/username"]),
+            (json!({"challenge": "dac_…", "passkey": {}}), &[]),
+            (json!({"challenge": "dac_…", "passkey": null}), &["/code"]),
+            (json!({"passkey": {}}), &["/challenge"]),
+            (json!({"passkey": {}, "username": "ada"}), &["/challenge", "/username"]),
+            (
+                json!({"challenge": "dac_…", "passkey": {}, "code": "1", "password": "…"}),
+                &["/password", "/code"],
+            ),
             (
                 json!({"username": "ada", "password": "…", "code": "1"}),
                 &["/challenge", "/username", "/password"],

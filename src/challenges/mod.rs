@@ -40,6 +40,8 @@ pub enum Purpose {
     Register,
     /// Enrolling a factor of a signed-in user.
     Factor,
+    /// Authenticating a signed-in user again.
+    StepUp,
 }
 
 impl Purpose {
@@ -51,6 +53,7 @@ impl Purpose {
             Self::Email => "email",
             Self::Register => "register",
             Self::Factor => "factor",
+            Self::StepUp => "step_up",
         }
     }
 }
@@ -62,6 +65,10 @@ pub enum ChallengeMethod {
     Email,
     /// The first code of a new authenticator.
     Totp,
+    /// A passkey, new or of the account. To sign in: anybody's.
+    Passkey,
+    /// A new security key.
+    SecurityKey,
     /// A second factor of the account: a sign-in that has had its first.
     SecondFactor,
 }
@@ -72,6 +79,8 @@ impl ChallengeMethod {
         match self {
             Self::Email => "email",
             Self::Totp => "totp",
+            Self::Passkey => "passkey",
+            Self::SecurityKey => "security_key",
             Self::SecondFactor => "second_factor",
         }
     }
@@ -84,12 +93,12 @@ pub struct ChallengeWithoutMail {
     pub purpose: Purpose,
     /// The way that the other half comes.
     pub method: ChallengeMethod,
-    /// The account.
-    pub account: ChallengedAccount,
+    /// The account. `None`: whoever has the other half.
+    pub account: Option<ChallengedAccount>,
     /// The login that alone may redeem it.
     pub login_id: Option<Uuid>,
     /// What is to be kept until then.
-    pub state: SecretBytes,
+    pub state: Option<SecretBytes>,
 }
 
 /// The input of [`Challenges::mail_code`].
@@ -207,9 +216,9 @@ impl Challenges {
             id,
             token_hash: &token.hash(),
             purpose: new.purpose,
-            account: Some(new.account),
+            account: new.account,
             login_id: new.login_id,
-            state: Some(self.seal_state(id, &new.state)),
+            state: new.state.as_ref().map(|state| self.seal_state(id, state)),
             created_at: now,
             expires_at,
         };

@@ -15,6 +15,7 @@ mod output;
 mod provider;
 mod serve;
 mod signals;
+mod user_factors;
 mod user_list;
 mod users;
 

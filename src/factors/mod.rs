@@ -1,14 +1,18 @@
 //! Authentication factors: one folder for each. A factor that was verified gives a [`Proof`].
 
+pub mod administration;
 pub mod email_code;
 pub mod passkey;
 pub mod password;
 pub mod provider;
 pub mod recovery_code;
+mod removal_rules;
 pub mod second_factor;
 pub mod totp;
 
 use crate::logins::Amr;
+
+pub use self::removal_rules::RemovalRules;
 
 /// Evidence that a factor of a user was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,18 @@ pub enum Proof {
         /// The account's credential version when the code was used.
         version: i32,
     },
+    /// A passkey, which has verified the user.
+    Passkey {
+        /// Whether it may be copied to other devices.
+        synced: bool,
+        /// The account's credential version when the passkey was used.
+        version: i32,
+    },
+    /// A security key.
+    SecurityKey {
+        /// The account's credential version when the key was used.
+        version: i32,
+    },
 }
 
 impl Proof {
@@ -44,6 +60,10 @@ impl Proof {
             Self::EmailCode { .. } => Amr::EMAIL,
             Self::Totp { .. } => Amr::TOTP,
             Self::RecoveryCode { .. } => Amr::RECOVERY_CODE,
+            // A key that may be copied is secured by software. The user's presence is told where the user was verified.
+            Self::Passkey { synced: true, .. } => Amr::SOFTWARE_KEY.and(Amr::USER_VERIFIED),
+            Self::Passkey { synced: false, .. } => Amr::HARDWARE_KEY.and(Amr::USER_VERIFIED),
+            Self::SecurityKey { .. } => Amr::HARDWARE_KEY,
         }
     }
 
@@ -53,7 +73,9 @@ impl Proof {
             Self::Password { version }
             | Self::EmailCode { version }
             | Self::Totp { version }
-            | Self::RecoveryCode { version } => version,
+            | Self::RecoveryCode { version }
+            | Self::Passkey { version, .. }
+            | Self::SecurityKey { version } => version,
         }
     }
 }

@@ -28,6 +28,8 @@ impl Amr {
     pub const RECOVERY_CODE: Self = Self(1 << 4);
     /// A key that does not leave its device: `hwk`.
     pub const HARDWARE_KEY: Self = Self(1 << 5);
+    /// A key that may leave its device: `swk`.
+    pub const SOFTWARE_KEY: Self = Self(1 << 6);
     /// Somebody who was verified by their own device: `user`.
     pub const USER_VERIFIED: Self = Self(1 << 7);
     /// Two factors: `mfa`.

@@ -84,6 +84,8 @@ pub enum Message {
     AccountUnlocked,
     /// Notice: the first second factor was enrolled, so each sign-in takes two steps.
     TwoStepTurnedOn,
+    /// Notice: a factor was added, which is not the first second factor.
+    FactorAdded,
     /// Notice: a factor was removed.
     FactorRemoved,
     /// Notice: the recovery codes were made anew.
@@ -93,6 +95,8 @@ pub enum Message {
         /// How many are left.
         left: i64,
     },
+    /// Notice: an operator has removed every second factor and passkey.
+    FactorsReset,
     /// Notice: an operator has disabled the account.
     AccountDisabled,
     /// Notice: a sign-in from a network that the account was not used from before. To proved addresses only.
@@ -125,9 +129,11 @@ impl Message {
             Self::AddressProved => "address_proved",
             Self::AccountUnlocked => "account_unlocked",
             Self::TwoStepTurnedOn => "two_step_turned_on",
+            Self::FactorAdded => "factor_added",
             Self::FactorRemoved => "factor_removed",
             Self::RecoveryCodesRenewed => "recovery_codes_renewed",
             Self::RecoveryCodeUsed { .. } => "recovery_code_used",
+            Self::FactorsReset => "factors_reset",
             Self::AccountDisabled => "account_disabled",
             Self::SignInFromNewNetwork { .. } => "sign_in_from_new_network",
             Self::Test => "test",
@@ -152,9 +158,11 @@ impl Message {
             Self::AddressProved,
             Self::AccountUnlocked,
             Self::TwoStepTurnedOn,
+            Self::FactorAdded,
             Self::FactorRemoved,
             Self::RecoveryCodesRenewed,
             Self::RecoveryCodeUsed { left: 9 },
+            Self::FactorsReset,
             Self::AccountDisabled,
             Self::SignInFromNewNetwork {
                 device: Some("Phone".to_owned()),

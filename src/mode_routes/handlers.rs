@@ -56,6 +56,7 @@ pub(super) async fn register(
     ("password" = (value = json!({"username": "ada", "password": "correct horse battery staple"}))),
     ("second step" = (value = json!({"challenge": "dac_…", "code": "123456"}))),
     ("with a code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
+    ("passkey" = (value = json!({"challenge": "dac_…", "passkey": {"id": "…", "type": "public-key"}}))),
 )), responses(
     (status = 200, description = "Signed in."),
     (status = 401, description = "invalid_credentials, invalid_code, challenge_expired, second_factor_required"),
@@ -88,9 +89,10 @@ pub(super) async fn log_in(
 #[utoipa::path(operation_id = "step_up", request_body(content = StepUpRequest, examples(
     ("password" = (value = json!({"password": "correct horse battery staple"}))),
     ("second factor" = (value = json!({"code": "123456"}))),
+    ("passkey or security key" = (value = json!({"challenge": "dac_…", "passkey": {"id": "…", "type": "public-key"}}))),
 )), responses(
     (status = 200, description = "The same login, with a new credential."),
-    (status = 401, description = "invalid_code"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 403, description = "invalid_credentials"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
@@ -106,8 +108,9 @@ pub(super) async fn step_up(
     identity: Identity,
     Json(body): Json<StepUpRequest>,
 ) -> Result<HttpResponse, Problem> {
+    let proof = body.proof()?;
     let next = mode.step_up_secret(&modes.credential(request.headers())?).await?;
-    let stepped_up = sign_in.step_up(&identity, &body, &client, &next).await;
+    let stepped_up = sign_in.step_up(&identity, &proof, &client, &next).await;
     let login = stepped_up.map_err(|error| error.problem(mode.login_ended()))?;
     mode.issue(login, next.secret, identity.transport, &request).await
 }

@@ -90,7 +90,7 @@ impl SignIn {
             },
         });
         let challenge = challenge.await?;
-        self.metrics.challenge(Purpose::Register.as_str(), "created");
+        self.metrics.challenge(Purpose::Register.as_str(), "email", "created");
         Ok(Registration::Pending(challenge))
     }
 

@@ -10,6 +10,7 @@ use crate::factors::Proof;
 use crate::factors::second_factor::Factors;
 use crate::factors::totp::{EnrolledTotp, TotpSetup};
 use crate::http::client::Client;
+use crate::logins::Authentication;
 
 use super::{SignIn, policy};
 
@@ -40,18 +41,20 @@ impl SignIn {
         name: Option<String>,
         client: &Client,
     ) -> Result<EnrolledTotp, Problem> {
+        check_factor_name(name.as_deref())?;
         let name = name.unwrap_or_else(|| DEFAULT_TOTP_NAME.to_owned());
-        if name.chars().count() > MAX_FACTOR_NAME {
-            let detail = format!("must have {MAX_FACTOR_NAME} characters at most");
-            return Err(Problem::validation(vec![FieldError::of("name", detail)]));
-        }
-        let login = self.logins.find_live(identity.login_id).await?;
-        let ended = || Problem::new(Code::NotAuthenticated, "The login has ended.");
-        let before = login.ok_or_else(ended)?.authentication;
+        let before = self.live_authentication(identity).await?;
         // The version is checked with the challenge.
         let proof = Proof::Totp { version: i32::MAX };
         let authentication = policy::with_proof(before, proof, self.clock.now());
         Ok(self.second_factors.complete_totp(identity, halves, name, authentication, client).await?)
+    }
+
+    /// How the user of a login has authenticated, as it stands in the database.
+    pub(super) async fn live_authentication(&self, identity: &Identity) -> Result<Authentication, Problem> {
+        let login = self.logins.find_live(identity.login_id).await?;
+        let ended = || Problem::new(Code::NotAuthenticated, "The login has ended.");
+        Ok(login.ok_or_else(ended)?.authentication)
     }
 
     /// The factors of the user.
@@ -67,10 +70,19 @@ impl SignIn {
     /// Removes a factor.
     ///
     /// # Errors
-    /// `insufficient_user_authentication` unless the login is fresh; `not_found`.
+    /// `insufficient_user_authentication` unless the login is fresh; `not_found`, `last_factor`.
     pub async fn remove_factor(&self, identity: &Identity, id: Uuid, client: &Client) -> Result<(), Problem> {
         self.check_fresh(identity).await?;
         Ok(self.second_factors.remove(identity, id, client).await?)
+    }
+
+    /// Removes the password.
+    ///
+    /// # Errors
+    /// `insufficient_user_authentication` unless the login is fresh; `not_found`, `last_factor`.
+    pub async fn remove_password(&self, identity: &Identity, client: &Client) -> Result<(), Problem> {
+        self.check_fresh(identity).await?;
+        Ok(self.password.remove(identity, client).await?)
     }
 
     /// Makes new recovery codes.
@@ -85,4 +97,12 @@ impl SignIn {
         self.check_fresh(identity).await?;
         Ok(self.second_factors.renew_recovery_codes(identity, client).await?)
     }
+}
+
+pub(super) fn check_factor_name(name: Option<&str>) -> Result<(), Problem> {
+    if name.is_none_or(|name| name.chars().count() <= MAX_FACTOR_NAME) {
+        return Ok(());
+    }
+    let detail = format!("must have {MAX_FACTOR_NAME} characters at most");
+    Err(Problem::validation(vec![FieldError::of("name", detail)]))
 }

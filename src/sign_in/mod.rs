@@ -8,6 +8,7 @@ mod authentication_requirement;
 mod challenges;
 mod create_account;
 mod factors;
+mod passkeys;
 mod pending;
 mod policy;
 mod start_login;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::RegistrationPolicy;
 use crate::database::DatabaseError;
 use crate::factors::email_code::EmailCodeFactor;
+use crate::factors::passkey::PasskeyFactor;
 use crate::factors::password::PasswordFactor;
 use crate::factors::second_factor::SecondFactors;
 use crate::http::client::Client;
@@ -32,9 +34,9 @@ use crate::metrics::Metrics;
 use crate::network_rate_limits::Limits;
 use crate::users::Accounts;
 
-pub use self::authentication_requirement::AuthenticationRequirement;
 pub use self::challenges::StrangerPurpose;
 pub use self::create_account::Registration;
+pub use self::passkeys::PasskeyChallenge;
 pub use self::pending::PendingSignIn;
 pub use self::start_login::NewLoginSpec;
 pub use self::step_up::StepUpError;
@@ -51,6 +53,8 @@ pub struct SignIn {
     pub email_code: EmailCodeFactor,
     /// Authenticators and recovery codes.
     pub second_factors: SecondFactors,
+    /// Passkeys and security keys. `None`: there are none where the service is reached by an address.
+    pub passkeys: Option<PasskeyFactor>,
     /// Challenges, for registrations and sign-ins in two steps.
     pub challenges: Arc<Challenges>,
     /// The mails.
@@ -59,6 +63,8 @@ pub struct SignIn {
     pub registration: RegistrationPolicy,
     /// The rate limits per network.
     pub limits: Limits,
+    /// `SECOND_FACTOR=required`.
+    pub second_factor_required: bool,
     /// `STEP_UP_MAX_AGE`.
     pub step_up_max_age: Duration,
     /// The time source.

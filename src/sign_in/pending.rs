@@ -81,15 +81,30 @@ impl SignIn {
         };
         self.second_factors.pend(new).await
     }
-}
 
-/// The answer to a first factor where a second is wanted.
-pub(super) fn second_factor_required(pending: PendingSecondFactor) -> Problem {
-    let PendingSecondFactor { challenge, methods } = pending;
-    let mut expires_at = String::new();
-    write_rfc3339(challenge.expires_at, &mut expires_at);
-    Problem::new(Code::SecondFactorRequired, "Go on with the challenge, and a code of the second factor.")
-        .with("challenge", challenge.token.reveal())
-        .with("expires_at", expires_at)
-        .with("methods", methods)
+    /// The answer to a first factor where a second is wanted: the ways to go on, with the options for a passkey or security
+    /// key.
+    pub(super) async fn second_factor_required(&self, pending: PendingSecondFactor) -> Problem {
+        let PendingSecondFactor { challenge, user_id, mut methods } = pending;
+        let options = match &self.passkeys {
+            Some(passkeys) => passkeys.options_of(&challenge.token, user_id).await,
+            None => Ok(None),
+        };
+        let options = match options {
+            Ok(options) => options,
+            Err(error) => return error.into(),
+        };
+        methods.extend(options.as_ref().map(|_| "passkey"));
+        let mut expires_at = String::new();
+        write_rfc3339(challenge.expires_at, &mut expires_at);
+        let detail = "Go on with the challenge, and a proof of the second factor.";
+        let problem = Problem::new(Code::SecondFactorRequired, detail)
+            .with("challenge", challenge.token.reveal())
+            .with("expires_at", expires_at)
+            .with("methods", methods);
+        match options {
+            Some(options) => problem.with("passkey", options),
+            None => problem,
+        }
+    }
 }

@@ -129,6 +129,29 @@ mod tests {
     }
 
     #[test]
+    fn a_passkey_is_both_factors_and_a_security_key_a_second_one() {
+        let proved = |before, proof| Authenticated::new(user(), before, proof, DateTime::UNIX_EPOCH);
+        let version = VERSION;
+        for (synced, key) in [(false, "hwk"), (true, "swk")] {
+            let passkey = proved(Amr::default(), Proof::Passkey { synced, version });
+            let authentication = passkey.authentication();
+            assert_eq!((names(authentication), authentication.acr), (vec![key, "user", "mfa"], Acr::Aal2));
+            assert!(matches!(passkey.decide(true), Decision::Complete(_)));
+        }
+        let key = Proof::SecurityKey { version };
+        for (before, names_then, acr) in [
+            (Amr::default(), vec!["hwk"], Acr::Aal1),
+            (Amr::TOTP, vec!["otp", "hwk"], Acr::Aal1),
+            (Amr::PASSWORD, vec!["pwd", "hwk", "mfa"], Acr::Aal2),
+        ] {
+            let authenticated = proved(before, key);
+            let authentication = authenticated.authentication();
+            assert_eq!((names(authentication), authentication.acr), (names_then, acr));
+            assert_eq!(matches!(authenticated.decide(true), Decision::Complete(_)), acr == Acr::Aal2);
+        }
+    }
+
+    #[test]
     fn every_set_of_methods_is_worth_what_its_best_pair_is() {
         for (methods, acr) in [
             (&["fed"][..], Acr::Aal1),

@@ -18,7 +18,7 @@ use crate::telemetry::{self, RequestUser};
 use crate::users::UserIdAndName;
 
 use super::SignIn;
-use super::pending::{PendingSignIn, second_factor_required};
+use super::pending::PendingSignIn;
 use super::policy::{Authenticated, Decision};
 
 /// The maximum length of a device name, in code points.
@@ -48,14 +48,14 @@ pub(super) struct Attempt {
 }
 
 /// The outcome of an attempt whose proofs are good.
-enum Outcome {
+pub(super) enum Outcome {
     Started(Box<Login>),
     SecondFactorRequired(PendingSecondFactor),
 }
 
 impl SignIn {
-    /// Signs in a user by a password, by a code that came by mail, or by the second factor of a sign-in that was found by
-    /// [`SignIn::resume`].
+    /// Signs in a user by a password, by a code that came by mail, by a passkey, or by the second factor of a sign-in that was
+    /// found by [`SignIn::resume`].
     ///
     /// # Errors
     /// `invalid_credentials`, `invalid_code`, `challenge_expired`, `second_factor_required`, `validation_failed`,
@@ -81,11 +81,15 @@ impl SignIn {
             (LoginCredentials::Code(halves), Some(pending)) => {
                 self.start_by_second_factor(attempt, pending, &halves, &actor).await
             }
+            (LoginCredentials::Passkey(answer), pending) => {
+                self.start_by_passkey(attempt, pending, &answer, &actor).await
+            }
         };
-        let outcome = outcome.and_then(|outcome| match outcome {
-            Outcome::Started(login) => Ok(*login),
-            Outcome::SecondFactorRequired(pending) => Err(second_factor_required(pending)),
-        });
+        let outcome = match outcome {
+            Ok(Outcome::Started(login)) => Ok(*login),
+            Ok(Outcome::SecondFactorRequired(pending)) => Err(self.second_factor_required(pending).await),
+            Err(problem) => Err(problem),
+        };
         if let Ok(login) = &outcome {
             telemetry::set_user(RequestUser { user: login.user.id, login: login.id, mode });
         }
@@ -156,7 +160,7 @@ impl SignIn {
     }
 
     /// Starts the login, or asks for the second factor.
-    async fn go_on(
+    pub(super) async fn go_on(
         &self,
         attempt: Attempt,
         decision: Decision,
@@ -235,8 +239,11 @@ impl SignIn {
     }
 }
 
-/// Ends an attempt with a code: its challenge is used up.
-fn end_code(counted: LimitedAttempt<'_>, outcome: Result<Outcome, LoginError>) -> Result<Outcome, Problem> {
+/// Ends an attempt with a challenge, which is used up.
+pub(super) fn end_code(
+    counted: LimitedAttempt<'_>,
+    outcome: Result<Outcome, LoginError>,
+) -> Result<Outcome, Problem> {
     if !outcome.as_ref().is_err_and(LoginError::is_failure) {
         counted.forget();
     }

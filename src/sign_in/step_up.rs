@@ -4,16 +4,18 @@ use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 
 use crate::audit::{Actor, Kind, NewEvent};
-use crate::auth::{Identity, StepUpRequest, StepUpSecret};
+use crate::auth::{Identity, PasskeyAnswer, StepUpProof, StepUpSecret};
 use crate::database::DatabaseError;
-use crate::error::{Code, FieldError, Problem};
+use crate::error::{Code, Problem};
 use crate::factors::Proof;
 use crate::factors::email_code::CodeError;
+use crate::factors::passkey::{PasskeyAttemptError, PasskeyHalves};
 use crate::factors::password::{ConfirmPasswordError, Confirmed};
 use crate::factors::second_factor::ConfirmedSecondFactor;
 use crate::http::client::Client;
 use crate::logins::{Login, StepUp, StepUpOutcome};
 
+use super::challenges::unknown_method;
 use super::{SignIn, policy};
 
 /// Why a step-up failed.
@@ -25,9 +27,12 @@ pub enum StepUpError {
     /// The second factor could not be confirmed.
     #[error(transparent)]
     Code(#[from] CodeError),
-    /// The request has not one proof.
-    #[error("not one proof")]
-    Invalid(Vec<FieldError>),
+    /// The passkey or security key could not be confirmed.
+    #[error(transparent)]
+    Passkey(#[from] PasskeyAttemptError),
+    /// There are no passkeys here.
+    #[error("there are no passkeys here")]
+    NoPasskeys,
     /// The login was refreshed or stepped up meanwhile, and the client has yet to receive that credential.
     #[error("the login was renewed meanwhile")]
     ConcurrentRenewal,
@@ -48,7 +53,8 @@ impl StepUpError {
         match self {
             Self::Unconfirmed(error) => error.into(),
             Self::Code(error) => error.into(),
-            Self::Invalid(errors) => Problem::validation(errors),
+            Self::Passkey(error) => error.into(),
+            Self::NoPasskeys => unknown_method(),
             Self::ConcurrentRenewal => Problem::new(
                 Code::Conflict,
                 "The login was refreshed or stepped up meanwhile. Try again with the credential that came of it.",
@@ -67,12 +73,12 @@ impl SignIn {
     pub async fn step_up(
         &self,
         identity: &Identity,
-        request: &StepUpRequest,
+        proof: &StepUpProof,
         client: &Client,
         next: &StepUpSecret,
     ) -> Result<Login, StepUpError> {
         let actor = identity.actor(client);
-        let outcome = self.try_step_up(identity, request, client, next, &actor).await;
+        let outcome = self.try_step_up(identity, proof, client, next, &actor).await;
         match &outcome {
             Err(StepUpError::Unconfirmed(error)) => {
                 self.password.record_unconfirmed(error, Kind::StepUpFailed, &actor);
@@ -88,7 +94,7 @@ impl SignIn {
     async fn try_step_up(
         &self,
         identity: &Identity,
-        request: &StepUpRequest,
+        proof: &StepUpProof,
         client: &Client,
         next: &StepUpSecret,
         actor: &Actor,
@@ -99,8 +105,8 @@ impl SignIn {
         if next.shown.is_some_and(|generation| !self.logins.is_presented_by(&login, generation)) {
             return Err(StepUpError::ConcurrentRenewal);
         }
-        match (&request.password, &request.code) {
-            (Some(password), None) => {
+        match proof {
+            StepUpProof::Password(password) => {
                 let Confirmed { proof, attempt } =
                     self.password.confirm(identity.user_id, password, client).await?;
                 let outcome = self.apply_step_up(&login, proof, next, self.clock.now(), actor).await;
@@ -109,16 +115,20 @@ impl SignIn {
                 attempt.end(has_changed);
                 outcome
             }
-            (None, Some(code)) => {
+            StepUpProof::Code(code) => {
                 let confirmed = self.second_factors.confirm(identity, code.expose_secret(), client).await?;
                 let ConfirmedSecondFactor { proof, attempt } = confirmed;
                 attempt.forget();
                 self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
             }
-            (None, None) => Err(StepUpError::Invalid(vec![FieldError::of("password", "is missing")])),
-            (Some(_), Some(_)) => {
-                Err(StepUpError::Invalid(vec![FieldError::of("code", "does not go with `password`")]))
+            StepUpProof::Passkey(PasskeyAnswer { challenge, passkey }) => {
+                let passkeys = self.passkeys.as_ref().ok_or(StepUpError::NoPasskeys)?;
+                let halves = PasskeyHalves { challenge: challenge.expose_secret(), passkey };
+                let proof = passkeys.confirm(identity, halves, client).await?;
+                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
             }
+            // Nobody gets a challenge for that yet.
+            StepUpProof::Challenge(_) => Err(CodeError::Expired.into()),
         }
     }
 

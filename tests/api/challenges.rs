@@ -31,7 +31,7 @@ pub async fn server() -> (TestServer, MailServer) {
     server_with(&[]).await
 }
 
-async fn server_with(settings: &[(&str, &str)]) -> (TestServer, MailServer) {
+pub async fn server_with(settings: &[(&str, &str)]) -> (TestServer, MailServer) {
     let mails = MailServer::start().await;
     let url = mails.url();
     let usual = [("SMTP_URL", url.as_str()), ("REGISTRATION", "open"), ("EMAIL_SIGN_IN", "on"), ONE_NAME];
@@ -108,6 +108,6 @@ fn credentials_with(name: &str, password: &str) -> Value {
     json!({ "username": name, "password": password })
 }
 
-async fn count(server: &TestServer, query: &'static str) -> i64 {
+pub async fn count(server: &TestServer, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(&mut server.sql().await).await.expect("a number")
 }

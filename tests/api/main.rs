@@ -50,3 +50,6 @@ mod support;
 mod upgrades;
 mod variants;
 mod wire;
+
+/// Where the software authenticator of the unit tests finds it here, too.
+use dualauth::crypto;

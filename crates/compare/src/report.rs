@@ -7,13 +7,14 @@ mod delay;
 mod html;
 mod markdown;
 mod schema;
+mod second_factor;
 mod sessions_versus_jwts_table_json;
 mod summary;
 mod tables;
 mod terminal;
 
 pub use self::delay::{DelayDistribution, RevocationDelayByNode};
-pub use self::schema::schemas;
+pub use self::{schema::schemas, second_factor::SecondFactorCost};
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,6 +44,9 @@ pub struct Report {
     pub bare: Option<BaselineResults>,
     /// Results by variant.
     pub variants: Vec<Variant>,
+    /// What a second factor costs, by mode. Empty for a server that ran already.
+    #[serde(default)]
+    pub second_factor: Vec<SecondFactorCost>,
 }
 
 /// When, where and how it was measured.

@@ -7,6 +7,7 @@ mod origins;
 mod passkeys;
 mod providers;
 mod resource_limits;
+mod second_factors;
 mod secrets;
 mod settings;
 mod signing_keys_at_startup;
@@ -98,6 +99,7 @@ async fn check(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
         Some(pools) => {
             findings.extend(signing_keys_at_startup::check(config, &pools, &clock).await);
             findings.extend(passkeys::check_stored(config, &pools.requests).await);
+            findings.extend(second_factors::check(config, &pools.requests).await);
             pools.close().await;
         }
         None => findings.push(Finding::skipped("signing keys", "The database could not be checked.")),

@@ -75,7 +75,7 @@ impl EmailCodeFactor {
             expires_at,
         });
         let challenge = challenge.await?;
-        self.metrics.challenge(Purpose::Email.as_str(), "created");
+        self.metrics.challenge(Purpose::Email.as_str(), "email", "created");
         Ok(Some(challenge))
     }
 

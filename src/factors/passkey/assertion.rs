@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use crate::challenges::ChallengeToken;
-use crate::logins::Amr;
 
 use super::authenticator_data::AuthenticatorData;
 use super::error::PasskeyError;
@@ -12,8 +11,7 @@ use super::relying_party::{Ceremony, RelyingParty, signed_message};
 use super::response::AssertionResponse;
 use super::{PasskeyKind, StoredPasskey};
 
-/// A verified assertion. It counts once the database has taken the counter ([`super::Passkeys::record_use`]), which finds copies of a
-/// credential.
+/// A verified assertion. It counts once the database has taken the counter, which finds copies of a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedAssertion {
     /// The passkey.
@@ -28,18 +26,6 @@ pub struct VerifiedAssertion {
     pub backup_eligible: bool,
     /// Whether it is copied now.
     pub backed_up: bool,
-}
-
-impl VerifiedAssertion {
-    /// The methods (RFC 8176). A key that may be copied is secured by software. The user's presence (`user`) is told for passkeys
-    /// alone, which verify the user.
-    pub fn amr(&self) -> Amr {
-        match (self.kind, self.backup_eligible) {
-            (PasskeyKind::SecurityKey, _) => Amr::of_names(["hwk"]),
-            (PasskeyKind::Passkey, false) => Amr::of_names(["hwk", "user"]),
-            (PasskeyKind::Passkey, true) => Amr::of_names(["swk", "user"]),
-        }
-    }
 }
 
 impl RelyingParty {

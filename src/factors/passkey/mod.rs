@@ -7,6 +7,7 @@ mod authenticator_data;
 mod base64url;
 mod cbor;
 mod client_data;
+mod enrolment;
 mod error;
 mod options;
 mod public_key;
@@ -18,15 +19,35 @@ mod software_authenticator;
 mod store;
 #[cfg(test)]
 mod tests;
+mod verification;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::audit::{Actor, Kind, NewEvent, Trail};
+use crate::challenges::{Challenges, Purpose};
+use crate::clock::Clock;
+use crate::database::{ConnectionPool, DatabaseError};
+use crate::logins::Logins;
+use crate::mail::Mails;
+use crate::metrics::Metrics;
+use crate::network_rate_limits::Limiter;
+
+use super::Proof;
+use super::email_code::CodeError;
 
 pub use self::assertion::VerifiedAssertion;
-pub use self::error::PasskeyError;
+pub use self::enrolment::{CheckedRegistration, EnrolledPasskey};
+pub use self::error::{PasskeyAttemptError, PasskeyError};
 pub use self::options::{CreationOptions, RequestOptions};
 pub use self::public_key::PasskeyAlgorithm;
 pub use self::registration::VerifiedRegistration;
 pub use self::relying_party::RelyingParty;
 pub use self::response::{AssertionResponse, RegistrationResponse};
-pub use self::store::{Passkeys, StoredPasskey, count_by_rp_id};
+pub use self::store::count_by_rp_id;
+pub use self::verification::{PasskeyHalves, VerifiedPasskeyUser};
 
 /// What a credential is registered as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,5 +65,140 @@ impl PasskeyKind {
             Self::Passkey => "passkey",
             Self::SecurityKey => "security_key",
         }
+    }
+
+    /// The name of a credential that was given none.
+    pub fn default_name(self) -> &'static str {
+        match self {
+            Self::Passkey => "Passkey",
+            Self::SecurityKey => "Security key",
+        }
+    }
+
+    /// The kind with a name of the database.
+    fn of_name(name: &str) -> Self {
+        if name == Self::Passkey.as_str() { Self::Passkey } else { Self::SecurityKey }
+    }
+
+    /// What the use of such a credential proves. A security key is not synced.
+    fn proof(self, synced: bool, version: i32) -> Proof {
+        match self {
+            Self::Passkey => Proof::Passkey { synced, version },
+            Self::SecurityKey => Proof::SecurityKey { version },
+        }
+    }
+}
+
+/// A stored passkey or security key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPasskey {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user_id: Uuid,
+    /// The credential's id, by which authenticators know it.
+    pub credential_id: Vec<u8>,
+    /// The public key, as a COSE_Key.
+    pub public_key: Vec<u8>,
+    /// What it was registered as.
+    pub kind: PasskeyKind,
+    /// The name that its user gave it.
+    pub name: String,
+    /// Whether it may be copied to other devices.
+    pub backup_eligible: bool,
+    /// How browsers reach the authenticator.
+    pub transports: Vec<String>,
+    /// When it was registered.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A passkey or security key in the list of factors.
+#[derive(Debug)]
+pub struct ListedPasskey {
+    /// Its id.
+    pub id: Uuid,
+    /// What it was registered as.
+    pub kind: PasskeyKind,
+    /// The name that its user gave it.
+    pub name: String,
+    /// Whether it may be copied to other devices.
+    pub synced: bool,
+    /// When it was registered.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+impl From<StoredPasskey> for ListedPasskey {
+    fn from(passkey: StoredPasskey) -> Self {
+        let StoredPasskey { id, kind, name, backup_eligible, created_at, last_used_at, .. } = passkey;
+        Self { id, kind, name, synced: backup_eligible, created_at, last_used_at }
+    }
+}
+
+/// All passkeys and security keys of a user, under whichever relying party id, the oldest first.
+///
+/// # Errors
+/// If the query fails.
+pub async fn list(pool: &ConnectionPool, user: Uuid) -> Result<Vec<ListedPasskey>, DatabaseError> {
+    let all = store::of_user(pool, user, None).await?;
+    Ok(all.into_iter().map(ListedPasskey::from).collect())
+}
+
+/// Enrols and verifies passkeys and security keys under one relying party id.
+pub struct PasskeyFactor {
+    pool: ConnectionPool,
+    party: RelyingParty,
+    challenges: Arc<Challenges>,
+    mails: Arc<Mails>,
+    /// `LOGIN_LIMIT`.
+    limit: Limiter,
+    clock: Clock,
+    logins: Logins,
+    trail: Trail,
+    metrics: Metrics,
+}
+
+impl PasskeyFactor {
+    /// Passkeys of the users in the database of `pool`.
+    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
+    pub fn new(
+        pool: ConnectionPool,
+        party: RelyingParty,
+        challenges: Arc<Challenges>,
+        mails: Arc<Mails>,
+        limit: Limiter,
+        clock: Clock,
+        logins: Logins,
+        trail: Trail,
+        metrics: Metrics,
+    ) -> Self {
+        Self { pool, party, challenges, mails, limit, clock, logins, trail, metrics }
+    }
+
+    async fn of_user(&self, user: Uuid) -> Result<Vec<StoredPasskey>, DatabaseError> {
+        store::of_user(&self.pool, user, Some(self.party.id())).await
+    }
+
+    /// Records an answer that was refused, with the check that failed, as an event of this kind; the counter has its own.
+    fn record_refusal(&self, error: &PasskeyAttemptError, kind: Kind, purpose: Purpose, actor: &Actor) {
+        use PasskeyAttemptError::{Challenge, Refused};
+        let (why, user) = match error {
+            Refused { why, user } => (why, user),
+            Challenge(CodeError::Limited(limited) | CodeError::AccountLocked { limited, .. }) => {
+                let entry = NewEvent::to_oneself(Kind::LoginLimited, actor).with("for", purpose.as_str());
+                return self.trail.record(entry.with("limit", limited.policy));
+            }
+            _ => return,
+        };
+        let kind = if *why == PasskeyError::CounterBehind { Kind::PasskeyCounterBehind } else { kind };
+        let entry = NewEvent::to_oneself(kind, actor).with("for", purpose.as_str());
+        let entry = entry.with("reason", why.to_string());
+        self.trail.record(match user {
+            Some(user) => entry.of_user(user.id, &user.username),
+            None => entry,
+        });
     }
 }

@@ -2,8 +2,10 @@
 //! since browsers add some.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::base64url::Base64UrlBytes;
+use super::error::PasskeyAttemptError;
 
 /// Maximum length of a credential id (section 4). One more is read, so that the check is in one place.
 pub(super) const MAX_CREDENTIAL_ID: usize = 1_023;
@@ -69,7 +71,19 @@ pub(super) struct AuthenticatorAssertion {
     pub(super) user_handle: Option<UserHandle>,
 }
 
+impl RegistrationResponse {
+    /// Reads the JSON.
+    pub(super) fn read(json: &Value) -> Result<Self, PasskeyAttemptError> {
+        Self::deserialize(json).map_err(|_| PasskeyAttemptError::Malformed)
+    }
+}
+
 impl AssertionResponse {
+    /// Reads the JSON.
+    pub(super) fn read(json: &Value) -> Result<Self, PasskeyAttemptError> {
+        Self::deserialize(json).map_err(|_| PasskeyAttemptError::Malformed)
+    }
+
     /// The id of the credential that signed, by which it is looked up.
     pub fn credential_id(&self) -> &[u8] {
         &self.raw_id.0

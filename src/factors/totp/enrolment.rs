@@ -72,6 +72,19 @@ pub struct EnrolledTotp {
 }
 
 impl SecondFactors {
+    /// Checks that the user may enrol a factor. Returns the account's credential version.
+    ///
+    /// # Errors
+    /// See [`EnrolmentError`].
+    pub async fn check_enrolment(&self, user: Uuid) -> Result<i32, EnrolmentError> {
+        let found = find_recipient(&self.pool, user).await?;
+        let (version, own) = found.ok_or(EnrolmentError::AccountGone)?;
+        if self.mails.is_on() && !own.is_verified {
+            return Err(EnrolmentError::EmailNotVerified);
+        }
+        Ok(version)
+    }
+
     /// Creates the challenge of an enrolment. The caller must have checked that the login is fresh. Nothing of the account
     /// changes until the challenge is redeemed.
     ///
@@ -79,10 +92,7 @@ impl SecondFactors {
     /// See [`EnrolmentError`].
     pub async fn begin_totp(&self, identity: &Identity) -> Result<(Challenge, TotpSetup), EnrolmentError> {
         let user_id = identity.user_id;
-        let (version, own) = find_recipient(&self.pool, user_id).await?.ok_or(EnrolmentError::AccountGone)?;
-        if self.mails.is_on() && !own.is_verified {
-            return Err(EnrolmentError::EmailNotVerified);
-        }
+        let version = self.check_enrolment(user_id).await?;
         if store::exists(&self.pool, user_id).await? {
             return Err(EnrolmentError::AlreadyEnrolled);
         }
@@ -90,11 +100,12 @@ impl SecondFactors {
         let new = ChallengeWithoutMail {
             purpose: Purpose::Factor,
             method: ChallengeMethod::Totp,
-            account: ChallengedAccount { user_id, version },
+            account: Some(ChallengedAccount { user_id, version }),
             login_id: Some(identity.login_id),
-            state: secret.bytes().clone(),
+            state: Some(secret.bytes().clone()),
         };
         let challenge = self.challenges.create(new).await?;
+        self.metrics.challenge(Purpose::Factor.as_str(), ChallengeMethod::Totp.as_str(), "created");
         Ok((challenge, TotpSetup::new(&secret, &self.issuer, &identity.username)))
     }
 
@@ -112,15 +123,16 @@ impl SecondFactors {
         client: &Client,
     ) -> Result<EnrolledTotp, EnrolmentError> {
         let actor = identity.actor(client);
-        let limited = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
-        let outcome = self.try_complete(identity, halves, name, authentication, self.clock.now()).await;
-        let outcome = match outcome {
-            Err(EnrolmentError::Code(error)) => Err(EnrolmentError::Code(settle(limited, error))),
-            outcome => {
-                limited.forget();
-                outcome
+        let outcome = self.complete_within_limit(identity, halves, name, authentication, client).await;
+        let (purpose, method) = (Purpose::Factor.as_str(), ChallengeMethod::Totp.as_str());
+        match &outcome {
+            Ok(_) => self.count_try(purpose, method, None),
+            Err(EnrolmentError::Code(error)) => self.count_try(purpose, method, Some(error)),
+            Err(EnrolmentError::AlreadyEnrolled) => {
+                self.metrics.challenge(purpose, method, Code::Conflict.as_str());
             }
-        };
+            Err(_) => {}
+        }
         match &outcome {
             Ok(_) => {
                 self.trail.record(NewEvent::to_oneself(Kind::FactorAdded, &actor).with("factor", "totp"))
@@ -134,6 +146,24 @@ impl SecondFactors {
             self.tell_of_change().await;
         }
         outcome
+    }
+
+    async fn complete_within_limit(
+        &self,
+        identity: &Identity,
+        halves: &ChallengeHalves,
+        name: String,
+        authentication: Authentication,
+        client: &Client,
+    ) -> Result<EnrolledTotp, EnrolmentError> {
+        let limited = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
+        match self.try_complete(identity, halves, name, authentication, self.clock.now()).await {
+            Err(EnrolmentError::Code(error)) => Err(EnrolmentError::Code(settle(limited, error))),
+            outcome => {
+                limited.forget();
+                outcome
+            }
+        }
     }
 
     async fn try_complete(
@@ -151,7 +181,9 @@ impl SecondFactors {
         let code = ChallengeCode::typed(halves.code.expose_secret());
         let new = NewRecoveryCodes::generate();
         let id = Uuid::now_v7();
-        let notice = self.notice(identity.user_id, Message::TwoStepTurnedOn).await?;
+        let has_two_step = self.has_two_step(identity.user_id).await?;
+        let message = if has_two_step { Message::FactorAdded } else { Message::TwoStepTurnedOn };
+        let notice = self.notice(identity.user_id, message).await?;
         let enrolment = store::Enrolment {
             token_hash: &token.hash(),
             user_id: identity.user_id,

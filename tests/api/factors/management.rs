@@ -1,5 +1,7 @@
 //! Removing factors, and new recovery codes.
 
+use std::time::Instant;
+
 use serde_json::json;
 
 use super::{enrol, first_step, second_step, two_step_user};
@@ -31,6 +33,7 @@ async fn removing_the_authenticator_turns_two_step_sign_in_off_and_ends_every_ot
     let step_up = client.request("POST", "/session/step-up").json(&json!({ "code": code }));
     client.send(step_up).await.expect(200);
     another.send(client.request("DELETE", &path)).await.expect(204);
+    crate::nodes::assert_refused_in_time(&other, Instant::now()).await;
     other.assert_refused("token_revoked").await;
     let listed = client.get("/account/factors").await.ok();
     assert_eq!((&listed["two_step"], &listed["totp"]), (&json!(false), &json!(null)));
