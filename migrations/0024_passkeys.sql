@@ -36,7 +36,7 @@ declare
     pending challenges;
 begin
     select c.* into pending from challenges c
-        where c.token_hash = of_token and c.purpose = for_purpose and c.method in ('passkey', 'second_factor')
+        where c.token_hash = of_token and c.purpose = for_purpose and c.method in ('passkey', 'second_factor', 'link')
           and c.login_id is not distinct from for_login
           and c.used_at is null and c.expires_at > at and c.tries < most_code_tries() for update;
     if not found then
@@ -80,8 +80,8 @@ end $$;
 -- Removes a factor of an account, unless it has to stay, and ends every other login and every challenge. Without a TOTP or a security key
 -- two-step sign-in is off, and the recovery codes are gone. Says what it was; null: there is no such factor. In steps, after the account's
 -- row is locked: of two removals at once, the second sees what the first has left.
-create function remove_factor(of_user uuid, of_factor uuid, kept uuid, today_rp_id text, codes_sign_in boolean, second_factor_required boolean,
-    at timestamptz, out factor text, out is_removed boolean)
+create function remove_factor(of_user uuid, of_factor uuid, kept uuid, today_rp_id text, codes_sign_in boolean, today_providers text[],
+    second_factor_required boolean, at timestamptz, out factor text, out is_removed boolean)
     language plpgsql set search_path = dualauth, pg_temp as $$
 declare
     has_second_factor boolean;
@@ -92,13 +92,15 @@ begin
         return;
     end if;
     select 'totp' into factor from totp where user_id = of_user and id = of_factor
-        union all select kind from passkeys where user_id = of_user and id = of_factor;
+        union all select kind from passkeys where user_id = of_user and id = of_factor
+        union all select 'provider' from identities where user_id = of_user and id = of_factor;
     if factor is null
-        or not may_remove_factor(of_user, false, of_factor, today_rp_id, codes_sign_in, second_factor_required) then
+        or not may_remove_factor(of_user, false, of_factor, today_rp_id, codes_sign_in, today_providers, second_factor_required) then
         return;
     end if;
     delete from totp where user_id = of_user and id = of_factor;
     delete from passkeys where user_id = of_user and id = of_factor;
+    delete from identities where user_id = of_user and id = of_factor;
     has_second_factor := exists (select from totp where user_id = of_user)
         or exists (select from passkeys where user_id = of_user and kind = 'security_key');
     if not has_second_factor then
@@ -109,7 +111,7 @@ begin
     is_removed := true;
 end $$;
 
--- Removes every factor of an account but its password, turns two-step sign-in off, and ends every challenge and every proof from before.
+-- Removes every factor of an account but its password and its identities at providers, which nobody loses with a device, turns two-step sign-in off, and ends every challenge and every proof from before.
 -- False: there was nothing to remove. Statement by statement: once it has the account's row, it sees what an enrolment has stored while it
 -- waited for the row.
 create function reset_factors(of_user uuid) returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
@@ -128,10 +130,10 @@ begin
 end $$;
 
 -- Whether a factor may be removed: the password, or else the one with this id. What is left must open the account: a password, a passkey
--- under today's relying party id, or a code by mail to a proved address. A second factor alone opens nothing. Where a second factor is
+-- under today's relying party id, one of today's providers, or a code by mail to a proved address. A second factor alone opens nothing. Where a second factor is
 -- required, one must be left, too. Volatile, so that whoever has locked the user sees what was removed meanwhile.
 create function may_remove_factor(of_user uuid, password boolean, factor uuid, today_rp_id text, codes_sign_in boolean,
-        second_factor_required boolean) returns boolean
+        today_providers text[], second_factor_required boolean) returns boolean
     language plpgsql set search_path = dualauth, pg_temp as $$
 declare
     opens boolean;
@@ -141,7 +143,9 @@ begin
                   and (not password and coalesce(u.password_hash, '!') <> '!'
                        or codes_sign_in and u.email_verified_at is not null))
           or exists (select from passkeys p
-                where p.user_id = of_user and p.id is distinct from factor and p.kind = 'passkey' and p.rp_id = today_rp_id);
+                where p.user_id = of_user and p.id is distinct from factor and p.kind = 'passkey' and p.rp_id = today_rp_id)
+          or exists (select from identities i
+                where i.user_id = of_user and i.id is distinct from factor and i.provider = any (today_providers));
     return opens and (password or not second_factor_required
         or exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
         or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.rp_id = today_rp_id));

@@ -16,3 +16,6 @@ create table identities (
     unique (issuer, subject),
     unique (user_id, issuer)
 );
+
+-- By what a provider calls a challenge back: SHA-256 of `state` (RFC 6749, section 4.1.2). Null once it has, and for all other challenges.
+alter table challenges add column callback_hash bytea unique;

@@ -59,6 +59,8 @@ codes! {
     InvalidCode: "invalid_code", 401, "Wrong code", BEARER;
     ChallengeExpired: "challenge_expired", 401, "Challenge over", BEARER;
     SecondFactorRequired: "second_factor_required", 401, "Second factor required", BEARER;
+    LinkRequired: "link_required", 401, "Sign-in to the account required", BEARER;
+    EmailRequired: "email_required", 401, "Address required", BEARER;
     EmailNotVerified: "email_not_verified", 403, "Email not verified";
     RegistrationClosed: "registration_closed", 403, "Registration closed";
     CsrfFailed: "csrf_failed", 403, "CSRF token missing or wrong";

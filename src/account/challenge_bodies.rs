@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::auth::{ChallengeHalves, rfc3339};
 use crate::challenges::Challenge;
 use crate::factors::passkey::{CreationOptions, RequestOptions};
+use crate::factors::provider::BegunProviderAttempt;
 use crate::factors::totp::TotpSetup;
 
 /// What a challenge is for.
@@ -28,7 +29,7 @@ pub(super) enum ChallengePurpose {
 }
 
 /// The way that the other half comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ChallengeMethod {
     /// By mail.
@@ -39,6 +40,9 @@ pub(super) enum ChallengeMethod {
     Passkey,
     /// From a security key.
     SecurityKey,
+    /// By the provider of this name.
+    #[serde(untagged)]
+    Provider(String),
 }
 
 /// Asks for a challenge.
@@ -49,7 +53,8 @@ pub(super) struct ChallengeRequest {
     /// What it is for.
     #[serde(rename = "for")]
     pub(super) purpose: ChallengePurpose,
-    /// The way that the code goes.
+    /// The way that the code goes: `email`, `totp`, `passkey`, `security_key`, or the name of a provider.
+    #[schema(value_type = String, pattern = "^[a-z0-9_-]{1,32}$")]
     pub(super) method: ChallengeMethod,
     /// Where the code goes by mail. For `email`: the account's address, or another one that is to take its place.
     #[serde(default)]
@@ -58,6 +63,14 @@ pub(super) struct ChallengeRequest {
         pattern = "^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?([.][A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
     )]
     pub(super) email: Option<String>,
+    /// With a provider: where the browser goes at the end. A URL of this service, of `ALLOWED_ORIGINS`, or one of `RETURN_TO`.
+    #[serde(default)]
+    #[schema(nullable = false)]
+    pub(super) return_to: Option<String>,
+    /// With `login`: the challenge of `link_required` or `email_required`, whose place this one takes.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password, nullable = false)]
+    pub(super) challenge: Option<SecretString>,
 }
 
 /// A challenge.
@@ -75,6 +88,7 @@ pub(super) struct ChallengeBody {
     #[serde(rename = "for")]
     purpose: ChallengePurpose,
     /// The way that the code goes.
+    #[schema(value_type = String)]
     method: ChallengeMethod,
     /// When it expires.
     #[serde(serialize_with = "rfc3339")]
@@ -89,6 +103,14 @@ pub(super) struct ChallengeBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]
     passkey: Option<PasskeyOptions>,
+    /// With a provider: where the browser goes. It comes back to `return_to`, with the code in the fragment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    authorization_url: Option<String>,
+    /// With a provider that has ID tokens: what such a token must have that an app gets from the provider itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    nonce: Option<String>,
 }
 
 /// The options for the browser.
@@ -145,6 +167,11 @@ impl ChallengeBody {
         Self { passkey: Some(options), ..Self::new(challenge, purpose, method) }
     }
 
+    pub(super) fn of_provider(begun: BegunProviderAttempt, purpose: ChallengePurpose, name: String) -> Self {
+        let new = Self::new(&begun.challenge, purpose, ChallengeMethod::Provider(name));
+        Self { authorization_url: Some(begun.url.into()), nonce: begun.nonce, ..new }
+    }
+
     fn new(challenge: &Challenge, purpose: ChallengePurpose, method: ChallengeMethod) -> Self {
         Self {
             challenge: challenge.token.reveal().to_owned(),
@@ -154,6 +181,8 @@ impl ChallengeBody {
             expires_at: challenge.expires_at,
             totp: None,
             passkey: None,
+            authorization_url: None,
+            nonce: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError, post};
 
 use crate::auth::{Identity, UserBody};
+use crate::challenges::Purpose;
 use crate::error::{FieldError, Problem};
 use crate::factors::passkey::PasskeyKind;
 use crate::http::body::Json;
@@ -25,7 +26,8 @@ use super::challenge_bodies::{
 /// credential is looked at. `email` is for a fresh login, and proves the account's address, or another one. `factor` is for a
 /// fresh login with a proved email, and enrols an authenticator, whose first code comes back instead of one by mail, or a passkey
 /// or security key. `login` with `passkey` is for anybody, without a name: the browser offers the passkeys that it has. `step_up`
-/// with `passkey` is for whoever is signed in and has one.
+/// with `passkey` is for whoever is signed in and has one. With the name of a provider, the browser goes to `authorization_url`, and
+/// comes back to `return_to` with the code.
 ///
 /// To try it without a mail server: on the private Postgres, mails are kept, and
 /// [GET /playground/mails](#/service/local_mails) shows them. Put `challenge` and the mail's code into the route that the challenge is for.
@@ -38,6 +40,7 @@ use super::challenge_bodies::{
          ("new security key" = (value = json!({"for": "factor", "method": "security_key"}))),
          ("sign-in by a passkey" = (value = json!({"for": "login", "method": "passkey"}))),
          ("step-up by a passkey" = (value = json!({"for": "step_up", "method": "passkey"}))),
+         ("sign-in by a provider" = (value = json!({"for": "login", "method": "google", "return_to": "https://app.example.com/in"}))),
          ("proof of an address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
     )),
     security((), ("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
@@ -56,13 +59,20 @@ pub(super) async fn create_challenge(
     request: HttpRequest,
     Json(body): Json<ChallengeRequest>,
 ) -> Result<HttpResponse, Problem> {
-    use ChallengeMethod::{Email, Passkey, SecurityKey, Totp};
-    let ChallengeRequest { purpose, method, email } = body;
-    if method != Email && email.is_some() {
-        return Err(Problem::validation(vec![FieldError::of("email", "goes with the method `email` alone")]));
-    }
-    let email = email.as_deref();
-    let body = match (purpose, method) {
+    use ChallengeMethod::{Email, Passkey, Provider, SecurityKey, Totp};
+    check_members(&body)?;
+    let ChallengeRequest { purpose, method, email, return_to, challenge } = body;
+    let (email, return_to) = (email.as_deref(), return_to.as_deref());
+    let body = match (purpose, &method) {
+        (ChallengePurpose::Login, Provider(name)) => {
+            let begun = sign_in.challenge_provider(name, return_to, challenge.as_ref()).await?;
+            ChallengeBody::of_provider(begun, purpose, name.clone())
+        }
+        (ChallengePurpose::Login, Email) if challenge.is_some() => {
+            let superseded = challenge.unwrap_or_default();
+            let challenge = sign_in.challenge_address_of_identity(&superseded, email, language, &client);
+            ChallengeBody::by_mail(&challenge.await?, purpose)
+        }
         (ChallengePurpose::Login, Email) => {
             let purpose = StrangerPurpose::Login;
             challenge_stranger(&sign_in, purpose, email, language, &client).await?
@@ -76,13 +86,13 @@ pub(super) async fn create_challenge(
             ChallengeBody::of_passkey(&challenge, purpose, method, PasskeyOptions::Request(options))
         }
         (ChallengePurpose::Email, Email)
-        | (ChallengePurpose::Factor, Totp | Passkey | SecurityKey)
-        | (ChallengePurpose::StepUp, Passkey) => {
+        | (ChallengePurpose::Factor, Totp | Passkey | SecurityKey | Provider(_))
+        | (ChallengePurpose::StepUp, Passkey | Provider(_)) => {
             let identity = match Identity::from_request(&request, &mut Payload::None).await {
                 Ok(identity) => identity,
                 Err(rejection) => return Ok(rejection.error_response()),
             };
-            challenge_owner(&sign_in, &identity, (purpose, method), email, &client).await?
+            challenge_owner(&sign_in, &identity, (purpose, method), (email, return_to), &client).await?
         }
         _ => {
             let error = FieldError::of("method", "is none for this purpose");
@@ -90,6 +100,26 @@ pub(super) async fn create_challenge(
         }
     };
     Ok(HttpResponse::Created().json(body))
+}
+
+/// Checks that no member is there that does not go with what is asked for.
+fn check_members(request: &ChallengeRequest) -> Result<(), Problem> {
+    use ChallengeMethod::{Email, Provider};
+    let ChallengeRequest { purpose, method, email, return_to, challenge } = request;
+    let is_by_provider = matches!(method, Provider(_));
+    let is_of_login = matches!(purpose, ChallengePurpose::Login) && (is_by_provider || *method == Email);
+    let wrong = [
+        ("email", email.is_some() && *method != Email, "goes with the method `email` alone"),
+        ("return_to", return_to.is_some() && !is_by_provider, "goes with a provider alone"),
+        (
+            "challenge",
+            challenge.is_some() && !is_of_login,
+            "goes with `login` by mail or by a provider alone",
+        ),
+    ];
+    let wrong = wrong.into_iter().filter(|(_, is_wrong, _)| *is_wrong);
+    let errors: Vec<_> = wrong.map(|(name, _, detail)| FieldError::of(name, detail)).collect();
+    if errors.is_empty() { Ok(()) } else { Err(Problem::validation(errors)) }
 }
 
 async fn challenge_stranger(
@@ -111,10 +141,18 @@ async fn challenge_owner(
     sign_in: &SignIn,
     identity: &Identity,
     (purpose, method): (ChallengePurpose, ChallengeMethod),
-    email: Option<&str>,
+    (email, return_to): (Option<&str>, Option<&str>),
     client: &Client,
 ) -> Result<ChallengeBody, Problem> {
-    let kind = match (purpose, method) {
+    if let ChallengeMethod::Provider(name) = method {
+        let purpose_of_challenge = match purpose {
+            ChallengePurpose::StepUp => Purpose::StepUp,
+            _ => Purpose::Factor,
+        };
+        let begun = sign_in.challenge_own_provider(identity, purpose_of_challenge, &name, return_to).await?;
+        return Ok(ChallengeBody::of_provider(begun, purpose, name));
+    }
+    let kind = match (purpose, &method) {
         (ChallengePurpose::Factor, ChallengeMethod::Passkey) => PasskeyKind::Passkey,
         (ChallengePurpose::Factor, ChallengeMethod::SecurityKey) => PasskeyKind::SecurityKey,
         (ChallengePurpose::Factor, _) => {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::auth::{ChallengeHalves, PasskeyAnswer, passkey_answer, rfc3339, rfc3339_or_null};
 use crate::error::{FieldError, Problem};
 use crate::factors::passkey::{EnrolledPasskey, ListedPasskey};
+use crate::factors::provider::StoredIdentity;
 use crate::factors::second_factor::{Factors, ListedTotp};
 use crate::factors::totp::EnrolledTotp;
 
@@ -21,7 +22,8 @@ pub(super) struct EnrolFactorRequest {
     /// A challenge for `factor`.
     #[schema(value_type = String, format = Password)]
     challenge: SecretString,
-    /// With `totp`: the first code of the authenticator, six digits. Spaces and dashes are ignored.
+    /// With `totp`: the first code of the authenticator, six digits. Spaces and dashes are ignored. With a provider: the code in
+    /// the fragment of `return_to`.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     code: Option<SecretString>,
@@ -38,8 +40,8 @@ pub(super) struct EnrolFactorRequest {
 
 /// The proof that a factor is there.
 pub(super) enum FactorProof {
-    /// The first code of an authenticator.
-    Totp(ChallengeHalves),
+    /// The first code of an authenticator, or the code with which a provider has sent the browser back.
+    Code(ChallengeHalves),
     /// The registration of a passkey or security key.
     Passkey(PasskeyAnswer),
 }
@@ -52,7 +54,7 @@ impl EnrolFactorRequest {
     pub(super) fn parts(self) -> Result<(FactorProof, Option<String>), Problem> {
         let Self { challenge, code, passkey, name } = self;
         let proof = match (code, passkey) {
-            (Some(code), None) => FactorProof::Totp(ChallengeHalves { challenge, code }),
+            (Some(code), None) => FactorProof::Code(ChallengeHalves { challenge, code }),
             (code, Some(passkey)) => {
                 let besides = [("code", code.is_some())];
                 FactorProof::Passkey(passkey_answer(Some(challenge), passkey, &besides)?)
@@ -122,7 +124,37 @@ impl From<ListedPasskey> for PasskeyBody {
     }
 }
 
-/// A factor that was enrolled: an authenticator, or a passkey or security key.
+/// An identity at a provider.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0199f0a0-4f1e-7c3a-9d2b-0f6f0e1c2d3e", "provider": "google", "email": "ada@example.com",
+    "created_at": "2026-11-21T09:40:00.000000Z", "last_used_at": null,
+}))]
+pub(super) struct LinkedProviderBody {
+    /// Its id, as in `DELETE /account/factors/{id}`.
+    id: Uuid,
+    /// The provider's name.
+    provider: String,
+    /// The address there when it was last used, if the provider had verified it.
+    #[schema(required = true)]
+    email: Option<String>,
+    /// When it was linked.
+    #[serde(serialize_with = "rfc3339")]
+    created_at: DateTime<Utc>,
+    /// When somebody last signed in by it.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    #[schema(required = true)]
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+impl From<StoredIdentity> for LinkedProviderBody {
+    fn from(identity: StoredIdentity) -> Self {
+        let StoredIdentity { id, provider, email, created_at, last_used_at, .. } = identity;
+        Self { id, provider, email, created_at, last_used_at }
+    }
+}
+
+/// A factor that was enrolled: an authenticator, a passkey or security key, or an identity at a provider.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum EnrolledFactorBody {
@@ -130,6 +162,8 @@ pub(super) enum EnrolledFactorBody {
     Passkey(EnrolledPasskeyBody),
     /// An authenticator.
     Totp(EnrolledTotpBody),
+    /// An identity at a provider.
+    Provider(LinkedProviderBody),
 }
 
 /// An authenticator that was enrolled.
@@ -207,8 +241,7 @@ pub(super) struct FactorsBody {
     /// Passkeys and security keys, the oldest first.
     passkeys: Vec<PasskeyBody>,
     /// Linked providers.
-    #[schema(value_type = Vec<serde_json::Value>)]
-    providers: [(); 0],
+    providers: Vec<LinkedProviderBody>,
     /// How many recovery codes are left.
     recovery_codes_left: i64,
 }
@@ -221,7 +254,7 @@ impl From<Factors> for FactorsBody {
             two_step: factors.two_step,
             totp: factors.totp.map(TotpBody::from),
             passkeys: factors.passkeys.into_iter().map(PasskeyBody::from).collect(),
-            providers: [],
+            providers: factors.providers.into_iter().map(LinkedProviderBody::from).collect(),
             recovery_codes_left: factors.recovery_codes_left,
         }
     }

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, delete, get, post};
 use uuid::Uuid;
 
 use crate::auth::Identity;
-use crate::error::{Code, Problem};
+use crate::error::{Code, FieldError, Problem};
 use crate::http::body::{IgnoredBody, Json};
 use crate::http::client::Client;
 use crate::sign_in::SignIn;
@@ -26,7 +26,7 @@ pub(super) async fn list_factors(identity: Identity, sign_in: Data<SignIn>) -> R
 }
 
 /// Enrol a factor, with a challenge for `factor` and the first code of the authenticator, or what the browser gave for the options
-/// of a passkey or security key.
+/// of a passkey or security key, or the code with which a provider has sent the browser back.
 ///
 /// The first authenticator or security key turns two-step sign-in on, and signs every other device out; a passkey does not. It
 /// counts as a proof of this login.
@@ -53,7 +53,14 @@ pub(super) async fn enrol_factor(
 ) -> Result<HttpResponse, Problem> {
     let (proof, name) = body.parts()?;
     let enrolled = match proof {
-        FactorProof::Totp(halves) => {
+        FactorProof::Code(halves) if sign_in.is_of_provider(&identity, &halves).await? => {
+            if name.is_some() {
+                let detail = "does not go with a provider";
+                return Err(Problem::validation(vec![FieldError::of("name", detail)]));
+            }
+            EnrolledFactorBody::Provider(sign_in.link_own(&identity, &halves, &client).await?.into())
+        }
+        FactorProof::Code(halves) => {
             EnrolledFactorBody::from(sign_in.enrol_totp(&identity, &halves, name, &client).await?)
         }
         FactorProof::Passkey(answer) => {

@@ -36,6 +36,7 @@ use crate::http::forward_auth_endpoint_path::is_forward_auth;
 use crate::http::head_size_and_head_as_get;
 use crate::http::listener::{self, Address, Listener, Stream};
 use crate::http::parser_adapter::ParserAdapter;
+use crate::http::provider_callback_path::is_provider_callback;
 use crate::http::request_observation::Exchange;
 use crate::http::route_index::{self, RouteIndex};
 use crate::http::timed_connection::{self, TimedConnection};
@@ -257,7 +258,9 @@ async fn handle_request<B: MessageBody + 'static>(
     if let Some(base_path) = &context.base_path {
         base_path.strip(&mut request);
     }
-    let changes_nothing = request.method().is_safe() || is_forward_auth(request.match_info().as_str());
+    let path = request.match_info().as_str();
+    let is_safe = request.method().is_safe() && !is_provider_callback(path);
+    let changes_nothing = is_safe || is_forward_auth(path);
     let mut exchange = Exchange::begin(context, &mut request);
     if changes_nothing {
         return telemetry::with_request_id(exchange.id(), answer(exchange, request, next)).await;

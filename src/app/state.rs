@@ -8,7 +8,9 @@ use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
 use crate::audit::Trail;
-use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins, SecondFactorMethods};
+use crate::auth::{
+    AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins, ReturnTo, SecondFactorMethods,
+};
 use crate::challenges::Challenges;
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -20,7 +22,7 @@ use crate::factors::RemovalRules;
 use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::passkey::{PasskeyFactor, RelyingParty};
 use crate::factors::password::PasswordFactor;
-use crate::factors::provider::Providers;
+use crate::factors::provider::{Identities, ProviderAttempts, Providers};
 use crate::factors::second_factor::SecondFactors;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
@@ -121,7 +123,8 @@ impl State {
         };
         let providers = Providers::new(&config.providers, &public_url.url, clock, &state.metrics)?;
         let limits = Limits::new(&config.limits, clock);
-        let sign_in = state.sign_in(&pools.requests, config, limits.clone(), secret, public_url, clock);
+        let sign_in =
+            state.sign_in(&pools.requests, config, limits.clone(), secret, public_url, &providers, clock);
         let sign_in = Data::new(sign_in);
         let second_factors: Arc<dyn SecondFactorMethods> = sign_in.clone().into_inner();
         state.app_data = state
@@ -157,6 +160,7 @@ impl State {
             .with(Data::new(last_report))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "called once")]
     fn sign_in(
         &self,
         pool: &ConnectionPool,
@@ -164,6 +168,7 @@ impl State {
         limits: Limits,
         secret: &AppSecret,
         public_url: &PublicUrl,
+        providers: &Providers,
         clock: &Clock,
     ) -> SignIn {
         let Self { accounts, logins, mails, challenges, trail, metrics, .. } = self.clone();
@@ -219,6 +224,15 @@ impl State {
                 metrics.clone(),
             )
         });
+        let provider_attempts = ProviderAttempts::new(
+            providers.clone(),
+            Arc::clone(&challenges),
+            limits.login.clone(),
+            clock.clone(),
+            metrics.clone(),
+        );
+        let identities = Identities::new(pool.clone(), secret);
+        let return_to = ReturnTo::new(origins(config, public_url), config.return_to.clone());
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
         let registration = config.challenges.registration;
         let second_factor_required = config.challenges.second_factor_required;
@@ -227,6 +241,9 @@ impl State {
             email_code,
             second_factors,
             passkeys,
+            provider_attempts,
+            identities,
+            return_to,
             challenges,
             mails,
             registration,
@@ -303,6 +320,7 @@ fn modes(
 fn removal_rules(config: &Config, mails: &Mails) -> RemovalRules {
     RemovalRules {
         rp_id: config.passkeys.rp_id.clone(),
+        providers: config.providers.iter().map(|provider| provider.name.clone()).collect(),
         codes_sign_in: config.challenges.email_sign_in && mails.is_on(),
         second_factor_required: config.challenges.second_factor_required,
     }

@@ -7,6 +7,7 @@ use actix_web::web;
 use crate::error::{Code, Problem};
 use crate::http::cors::only_origin;
 use crate::http::forward_auth_endpoint_path::is_forward_auth;
+use crate::http::provider_callback_path::is_provider_callback;
 use crate::logins::Transport;
 
 /// The origins whose pages may call the service (RFC 6454).
@@ -46,7 +47,8 @@ pub fn warn_of_lost_cookies(transport: Transport, headers: &HeaderMap) {
     }
 }
 
-/// Rejects requests with unsafe methods from other origins' pages, including sign-in and registration.
+/// Rejects requests with unsafe methods from other origins' pages, including sign-in and registration. A provider's page sends the
+/// callback: what it does is bound by its `state`.
 ///
 /// # Errors
 /// `cross_origin`.
@@ -55,7 +57,9 @@ pub fn check_origin(request: &ServiceRequest) -> Result<(), Problem> {
         let origins = request.app_data::<web::Data<Origins>>();
         origins.is_some_and(|origins| origins.allows(request.headers()))
     };
-    if request.method().is_safe() || is_forward_auth(request.match_info().as_str()) || is_admitted() {
+    let path = request.match_info().as_str();
+    let is_exempt = is_forward_auth(path) || is_provider_callback(path);
+    if request.method().is_safe() || is_exempt || is_admitted() {
         return Ok(());
     }
     Err(Problem::new(Code::CrossOrigin, "Only pages of PUBLIC_URL and of ALLOWED_ORIGINS may do that here."))

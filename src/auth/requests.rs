@@ -41,8 +41,8 @@ pub struct RegisterRequest {
     pub code: Option<SecretString>,
 }
 
-/// Signs in: either `username` and `password`, or `challenge` and `code`, or `challenge` and `passkey`. With two-step sign-in, once
-/// more with the challenge of the first answer.
+/// Signs in: either `username` and `password`, or `challenge` and one of `code`, `passkey`, `id_token` and, after `link_required`,
+/// `password`. With two-step sign-in, once more with the challenge of the first answer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "ada", "password": "correct horse battery staple"}))]
@@ -68,6 +68,10 @@ pub struct LoginRequest {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub passkey: Option<Value>,
+    /// The ID token that an app got from the provider itself, for the challenge's `nonce`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub id_token: Option<SecretString>,
     /// Whether the login has the longer lifetimes, and its cookies are kept when the browser is closed. This and the next
     /// two hold for the second step as well, unless they are sent again.
     #[serde(default, deserialize_with = "given")]
@@ -96,6 +100,20 @@ pub enum LoginCredentials {
     Code(ChallengeHalves),
     /// A challenge, and what an authenticator answers to it.
     Passkey(PasskeyAnswer),
+    /// A challenge, and the ID token that an app got for it from a provider.
+    IdToken {
+        /// The token.
+        challenge: SecretString,
+        /// OpenID Connect Core 1.0, section 2.
+        id_token: SecretString,
+    },
+    /// A challenge of `link_required`, and the password of its account.
+    PasswordToLink {
+        /// The token.
+        challenge: SecretString,
+        /// The password.
+        password: SecretString,
+    },
 }
 
 /// An additional authentication: either `password`, or `code`, or `challenge` with `code` or `passkey`.
@@ -205,10 +223,21 @@ impl LoginRequest {
     pub fn credentials(&mut self) -> Result<LoginCredentials, Problem> {
         let (username, password) = (self.username.take(), self.password.take());
         let (challenge, code) = (self.challenge.take(), self.code.take());
+        let besides = [("username", username.is_some()), ("password", password.is_some())];
+        let besides = [besides.as_slice(), &[("code", code.is_some())]].concat();
+        if let Some(id_token) = self.id_token.take() {
+            let besides = [besides.as_slice(), &[("passkey", self.passkey.is_some())]].concat();
+            let challenge = challenge_alone(challenge, "id_token", &besides)?;
+            return Ok(LoginCredentials::IdToken { challenge, id_token });
+        }
         if let Some(passkey) = self.passkey.take() {
-            let besides = [("username", username.is_some()), ("password", password.is_some())];
-            let besides = [besides.as_slice(), &[("code", code.is_some())]].concat();
             return Ok(LoginCredentials::Passkey(passkey_answer(challenge, passkey, &besides)?));
+        }
+        if let (None, Some(_), Some(_), None) = (&username, &password, &challenge, &code) {
+            let both = challenge.zip(password);
+            return both
+                .map(|(challenge, password)| LoginCredentials::PasswordToLink { challenge, password })
+                .ok_or_else(|| Problem::validation(Vec::new()));
         }
         Ok(match one_kind(("username", username), ("password", password), challenge, code)? {
             OneKind::Own(username, password) => LoginCredentials::Password { username, password },
@@ -241,11 +270,20 @@ pub fn passkey_answer(
     passkey: Value,
     others: &[(&str, bool)],
 ) -> Result<PasskeyAnswer, Problem> {
+    Ok(PasskeyAnswer { challenge: challenge_alone(challenge, "passkey", others)?, passkey })
+}
+
+/// The challenge, which must be there beside the member `with`, and none of the others.
+fn challenge_alone(
+    challenge: Option<SecretString>,
+    with: &str,
+    others: &[(&str, bool)],
+) -> Result<SecretString, Problem> {
     let besides = others.iter().filter(|(_, is_there)| *is_there);
     let mut errors: Vec<_> =
-        besides.map(|(name, _)| FieldError::of(name, "does not go with `passkey`")).collect();
+        besides.map(|(name, _)| FieldError::of(name, format!("does not go with `{with}`"))).collect();
     match challenge {
-        Some(challenge) if errors.is_empty() => return Ok(PasskeyAnswer { challenge, passkey }),
+        Some(challenge) if errors.is_empty() => return Ok(challenge),
         Some(_) => {}
         None => errors.insert(0, FieldError::of("challenge", "is missing")),
     }

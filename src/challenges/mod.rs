@@ -4,6 +4,7 @@
 //! A challenge is created with its mail, and redeemed with what it changes, in one statement each. The function
 //! `redeem_challenge` in the migrations counts, compares and uses it up.
 
+mod callback;
 mod store;
 mod token;
 
@@ -19,6 +20,7 @@ use crate::database::{ConnectionPool, DatabaseError};
 use crate::mail::{Mail, MailedCode, Mails};
 use crate::upkeep;
 
+pub use self::callback::{CalledBack, TriedCode};
 pub use self::token::{ChallengeCode, ChallengeToken};
 
 /// Maximum lifetime of a code by mail.
@@ -56,6 +58,12 @@ impl Purpose {
             Self::StepUp => "step_up",
         }
     }
+
+    /// The purpose with this name. `None`: a later version's.
+    fn of_name(name: &str) -> Option<Self> {
+        let all = [Self::Login, Self::ResetPassword, Self::Email, Self::Register, Self::Factor, Self::StepUp];
+        all.into_iter().find(|purpose| purpose.as_str() == name)
+    }
 }
 
 /// The way that the other half of a challenge comes.
@@ -71,6 +79,10 @@ pub enum ChallengeMethod {
     SecurityKey,
     /// A second factor of the account: a sign-in that has had its first.
     SecondFactor,
+    /// A provider, which sends the browser back with a code.
+    Provider,
+    /// Proofs of the account's own, before an identity at a provider is linked to it.
+    Link,
 }
 
 impl ChallengeMethod {
@@ -82,6 +94,8 @@ impl ChallengeMethod {
             Self::Passkey => "passkey",
             Self::SecurityKey => "security_key",
             Self::SecondFactor => "second_factor",
+            Self::Provider => "provider",
+            Self::Link => "link",
         }
     }
 }
@@ -210,6 +224,14 @@ impl Challenges {
     /// # Errors
     /// If the query fails.
     pub async fn create(&self, new: ChallengeWithoutMail) -> Result<Challenge, DatabaseError> {
+        self.insert(new, None).await
+    }
+
+    async fn insert(
+        &self,
+        new: ChallengeWithoutMail,
+        callback_hash: Option<&[u8; 32]>,
+    ) -> Result<Challenge, DatabaseError> {
         let (id, token, now) = (Uuid::now_v7(), ChallengeToken::generate(), self.clock.now());
         let expires_at = now + self.ttl;
         let row = store::ChallengeRow {
@@ -222,7 +244,7 @@ impl Challenges {
             created_at: now,
             expires_at,
         };
-        store::insert_without_code(&self.pool, row, new.method).await?;
+        store::insert_without_code(&self.pool, row, new.method, callback_hash).await?;
         Ok(Challenge { token, id, expires_at })
     }
 

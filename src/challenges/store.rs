@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::mail::SealedMail;
 
-use super::{ChallengeMethod, ChallengedAccount, Purpose};
+use super::{ChallengeMethod, ChallengedAccount, HashedHalves, Purpose, TriedCode};
 
 /// A row of the table.
 pub(super) struct ChallengeRow<'a> {
@@ -63,11 +63,12 @@ pub(super) async fn insert_without_code(
     pool: &ConnectionPool,
     row: ChallengeRow<'_>,
     method: ChallengeMethod,
+    callback_hash: Option<&[u8; 32]>,
 ) -> Result<(), DatabaseError> {
     let insert = sqlx::query!(
         "insert into dualauth.challenges (id, token_hash, purpose, method, user_id, version, login_id, created_at,
-             expires_at, state)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             expires_at, state, callback_hash)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         row.id,
         row.token_hash.as_slice(),
         row.purpose.as_str(),
@@ -78,8 +79,93 @@ pub(super) async fn insert_without_code(
         row.created_at,
         row.expires_at,
         row.state,
+        callback_hash.map(<[u8; 32]>::as_slice),
     );
     answer(insert.execute(pool)).await.map(drop)
+}
+
+/// A challenge that was called back.
+pub(super) struct CalledBackRow {
+    pub(super) id: Uuid,
+    pub(super) token_hash: Vec<u8>,
+    pub(super) purpose: String,
+    pub(super) state: Vec<u8>,
+}
+
+/// Takes the call back to a challenge that can still be redeemed.
+pub(super) async fn take_callback(
+    pool: &ConnectionPool,
+    callback_hash: &[u8; 32],
+    now: DateTime<Utc>,
+) -> Result<Option<CalledBackRow>, DatabaseError> {
+    let query = sqlx::query_as!(
+        CalledBackRow,
+        r#"update dualauth.challenges set callback_hash = null
+           where callback_hash = $1 and state is not null and used_at is null and expires_at > $2
+             and tries < dualauth.most_code_tries()
+           returning id, token_hash, purpose, state as "state!""#,
+        callback_hash.as_slice(),
+        now,
+    );
+    answer(query.fetch_optional(pool)).await
+}
+
+/// Stores the code of a challenge that was called back, and what is kept from then on. `false`: it is over.
+pub(super) async fn answer_callback(
+    pool: &ConnectionPool,
+    id: Uuid,
+    code_mac: &[u8; 32],
+    state: &[u8],
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let query = sqlx::query!(
+        "update dualauth.challenges set code_mac = $2, state = $3
+         where id = $1 and code_mac is null and used_at is null and expires_at > $4",
+        id,
+        code_mac.as_slice(),
+        state,
+        now,
+    );
+    Ok(answer(query.execute(pool)).await?.rows_affected() > 0)
+}
+
+/// Tries a code that is worth something by itself, whatever the account has become since.
+pub(super) async fn try_code(
+    pool: &ConnectionPool,
+    halves: &HashedHalves,
+    purpose: Purpose,
+    login: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<Option<TriedCode>, DatabaseError> {
+    let query = sqlx::query_as!(
+        TriedCode,
+        r#"select coalesce(is_right, false) as "is_right!", user_id, version
+           from dualauth.redeem_challenge($1, $2, $3, $4, null, $5)"#,
+        halves.token_hash,
+        &halves.code_macs,
+        purpose.as_str(),
+        login,
+        now,
+    );
+    answer(query.fetch_optional(pool)).await
+}
+
+/// Uses up a challenge of nobody who is signed in. `false`: it is over.
+pub(super) async fn use_up(
+    pool: &ConnectionPool,
+    token_hash: &[u8; 32],
+    purpose: Purpose,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let query = sqlx::query!(
+        "update dualauth.challenges set used_at = $3
+         where token_hash = $1 and purpose = $2 and login_id is null and used_at is null and expires_at > $3
+           and tries < dualauth.most_code_tries()",
+        token_hash.as_slice(),
+        purpose.as_str(),
+        now,
+    );
+    Ok(answer(query.execute(pool)).await?.rows_affected() > 0)
 }
 
 /// The id of a challenge that can still be redeemed, and what is kept with it.

@@ -10,7 +10,7 @@ mod removal_rules;
 pub mod second_factor;
 pub mod totp;
 
-use crate::logins::Amr;
+use crate::logins::{Acr, Amr};
 
 pub use self::removal_rules::RemovalRules;
 
@@ -26,6 +26,13 @@ pub enum Proof {
     /// A code by mail.
     EmailCode {
         /// The account's credential version when the code was redeemed.
+        version: i32,
+    },
+    /// A provider's word.
+    Provider {
+        /// Whether the provider had both factors proved, as far as the settings trust it.
+        proves_both_factors: bool,
+        /// The account's credential version when the provider's word was taken.
         version: i32,
     },
     /// A code of an authenticator.
@@ -58,12 +65,21 @@ impl Proof {
         match self {
             Self::Password { .. } => Amr::PASSWORD,
             Self::EmailCode { .. } => Amr::EMAIL,
+            Self::Provider { .. } => Amr::PROVIDER,
             Self::Totp { .. } => Amr::TOTP,
             Self::RecoveryCode { .. } => Amr::RECOVERY_CODE,
             // A key that may be copied is secured by software. The user's presence is told where the user was verified.
             Self::Passkey { synced: true, .. } => Amr::SOFTWARE_KEY.and(Amr::USER_VERIFIED),
             Self::Passkey { synced: false, .. } => Amr::HARDWARE_KEY.and(Amr::USER_VERIFIED),
             Self::SecurityKey { .. } => Amr::HARDWARE_KEY,
+        }
+    }
+
+    /// The assurance level that the proof gives by itself, whatever its method is worth in general.
+    pub fn acr(self) -> Acr {
+        match self {
+            Self::Provider { proves_both_factors: true, .. } => Acr::Aal2,
+            _ => Acr::Aal1,
         }
     }
 
@@ -74,6 +90,7 @@ impl Proof {
             | Self::EmailCode { version }
             | Self::Totp { version }
             | Self::RecoveryCode { version }
+            | Self::Provider { version, .. }
             | Self::Passkey { version, .. }
             | Self::SecurityKey { version } => version,
         }

@@ -7,6 +7,8 @@ pub struct RemovalRules {
     pub rp_id: Option<String>,
     /// Whether a code by mail signs in: `EMAIL_SIGN_IN`, and mails are on.
     pub codes_sign_in: bool,
+    /// The names of the providers that somebody may sign in by.
+    pub providers: Vec<String>,
     /// Whether the last second factor has to stay: `SECOND_FACTOR=required`.
     pub second_factor_required: bool,
 }

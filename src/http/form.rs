@@ -34,7 +34,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
 /// The media type of a form.
 pub const FORM: &str = "application/x-www-form-urlencoded";
 
-fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// Reads a form, by the rules of [`Form`].
+///
+/// # Errors
+/// `malformed_request`.
+pub fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let malformed = |error: de::value::Error| {
         Problem::new(Code::MalformedRequest, format!("The form is not acceptable: {error}."))
     };

@@ -18,6 +18,7 @@ pub mod listener;
 pub mod parser_adapter;
 pub mod parser_refusal;
 pub mod problem;
+pub mod provider_callback_path;
 pub mod query;
 pub mod request_observation;
 pub mod route_index;

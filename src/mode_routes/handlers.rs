@@ -59,7 +59,9 @@ pub(super) async fn register(
     ("passkey" = (value = json!({"challenge": "dac_…", "passkey": {"id": "…", "type": "public-key"}}))),
 )), responses(
     (status = 200, description = "Signed in."),
-    (status = 401, description = "invalid_credentials, invalid_code, challenge_expired, second_factor_required"),
+    (status = 401, description = "invalid_credentials, invalid_code, challenge_expired, second_factor_required, link_required, email_required"),
+    (status = 403, description = "registration_closed"),
+    (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]

@@ -66,7 +66,11 @@ impl SignIn {
         challenge.ok_or_else(|| Problem::new(Code::NotAuthenticated, "The account was deleted."))
     }
 
-    fn check_mail<'a>(&self, address: Option<&'a str>, client: &Client) -> Result<&'a str, Problem> {
+    pub(super) fn check_mail<'a>(
+        &self,
+        address: Option<&'a str>,
+        client: &Client,
+    ) -> Result<&'a str, Problem> {
         let invalid = |detail: String| Problem::validation(vec![FieldError::of("email", detail)]);
         let address = address.ok_or_else(|| invalid("is missing".to_owned()))?;
         check_email(address).map_err(invalid)?;

@@ -8,9 +8,11 @@ mod authentication_requirement;
 mod challenges;
 mod create_account;
 mod factors;
+mod links;
 mod passkeys;
 mod pending;
 mod policy;
+mod providers;
 mod start_login;
 mod step_up;
 
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::Trail;
-use crate::auth::Identity;
+use crate::auth::{Identity, ReturnTo};
 use crate::challenges::Challenges;
 use crate::clock::Clock;
 use crate::config::RegistrationPolicy;
@@ -26,6 +28,7 @@ use crate::database::DatabaseError;
 use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::passkey::PasskeyFactor;
 use crate::factors::password::PasswordFactor;
+use crate::factors::provider::{Identities, ProviderAttempts};
 use crate::factors::second_factor::SecondFactors;
 use crate::http::client::Client;
 use crate::logins::Logins;
@@ -55,6 +58,12 @@ pub struct SignIn {
     pub second_factors: SecondFactors,
     /// Passkeys and security keys. `None`: there are none where the service is reached by an address.
     pub passkeys: Option<PasskeyFactor>,
+    /// Attempts to sign in at providers.
+    pub provider_attempts: ProviderAttempts,
+    /// The identities at providers that accounts have.
+    pub identities: Identities,
+    /// Which URLs a sign-in elsewhere may return to.
+    pub return_to: ReturnTo,
     /// Challenges, for registrations and sign-ins in two steps.
     pub challenges: Arc<Challenges>,
     /// The mails.

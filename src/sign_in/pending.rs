@@ -1,8 +1,9 @@
-//! Sign-ins that have had their first factor: a challenge keeps what they began with until the second. Such a one is no login:
-//! there is no credential of it, and nothing in the list of logins.
+//! Sign-ins that wait for something: the second factor, a provider, the link of an identity. A challenge keeps what they began with
+//! until then. Such a one is no login: there is no credential of it, and nothing in the list of logins.
 
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::auth::LoginRequest;
 use crate::challenges::{ChallengeToken, Purpose};
@@ -10,6 +11,7 @@ use crate::clock::write_rfc3339;
 use crate::crypto::SecretBytes;
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
+use crate::factors::provider::{ProviderAttempts, ProviderIdentity};
 use crate::factors::second_factor::{NewPending, PendingSecondFactor};
 use crate::logins::{Amr, Transport};
 
@@ -17,23 +19,76 @@ use super::SignIn;
 use super::policy::Authenticated;
 use super::start_login::Attempt;
 
-/// A sign-in that waits for its second factor.
+/// A sign-in that waits for something.
 #[derive(Debug)]
 pub struct PendingSignIn {
     pub(super) token: ChallengeToken,
-    kept: KeptAttempt,
+    pub(super) kept: KeptAttempt,
 }
 
-/// What is kept of the first step.
-#[derive(Debug, Serialize, Deserialize)]
-struct KeptAttempt {
-    amr: Amr,
-    remember_me: Option<bool>,
-    transport: Option<Transport>,
-    device_name: Option<String>,
+/// What a sign-in waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum PendingStep {
+    /// A second factor.
+    #[default]
+    SecondFactor,
+    /// A provider's word.
+    Provider,
+    /// A proof of the account that an identity is to be linked to.
+    Link,
+    /// A code by mail, for an identity that is yet to be linked.
+    Mail,
+}
+
+/// An identity at a provider that is to be linked to the account, once that was proved without it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct UnlinkedIdentity {
+    pub(super) identity: ProviderIdentity,
+    /// The account. `None`: it is not known yet.
+    pub(super) account: Option<Uuid>,
+}
+
+/// What is kept of the steps before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct KeptAttempt {
+    #[serde(default)]
+    pub(super) step: PendingStep,
+    pub(super) amr: Amr,
+    pub(super) remember_me: Option<bool>,
+    pub(super) transport: Option<Transport>,
+    pub(super) device_name: Option<String>,
+    #[serde(default)]
+    pub(super) unlinked: Option<UnlinkedIdentity>,
+    /// Where the code by mail went.
+    #[serde(default)]
+    pub(super) mailed_to: Option<String>,
+}
+
+impl KeptAttempt {
+    pub(super) fn to_secret(&self) -> SecretBytes {
+        SecretBytes::new(serde_json::to_vec(self).unwrap_or_default())
+    }
 }
 
 impl PendingSignIn {
+    /// The sign-in of a challenge with this state. `None`: a challenge with a code by mail alone.
+    pub(super) fn of_state(token: ChallengeToken, state: &SecretBytes) -> Option<Self> {
+        let kept = match ProviderAttempts::carried(state) {
+            Some(carried) => {
+                let kept = carried.and_then(|carried| serde_json::from_value(carried).ok());
+                KeptAttempt { step: PendingStep::Provider, ..kept.unwrap_or_default() }
+            }
+            None => serde_json::from_slice(state.reveal()).ok()?,
+        };
+        Some(Self { token, kept })
+    }
+
+    /// The same, when another challenge takes its place: whatever was proved of an account has to be proved anew.
+    pub(super) fn without_proofs(self) -> Self {
+        let kept = KeptAttempt { amr: Amr::default(), mailed_to: None, ..self.kept };
+        Self { kept, ..self }
+    }
+
     /// The methods that were proved.
     pub(super) fn amr(&self) -> Amr {
         self.kept.amr
@@ -53,12 +108,13 @@ impl SignIn {
         let Some(token) = token else { return Ok((request, None)) };
         let state = self.challenges.state(&token, Purpose::Login, None).await?;
         // None: a challenge with a code by mail, or one that is over.
-        let kept = state.and_then(|state| serde_json::from_slice::<KeptAttempt>(state.reveal()).ok());
-        let Some(kept) = kept else { return Ok((request, None)) };
+        let pending = state.and_then(|state| PendingSignIn::of_state(token, &state));
+        let Some(pending) = pending else { return Ok((request, None)) };
+        let kept = &pending.kept;
         request.remember_me = request.remember_me.or(kept.remember_me);
         request.transport = request.transport.or(kept.transport);
         request.device_name = request.device_name.take().or_else(|| kept.device_name.clone());
-        Ok((request, Some(PendingSignIn { token, kept })))
+        Ok((request, Some(pending)))
     }
 
     /// Keeps an attempt until its second factor comes.
@@ -67,17 +123,12 @@ impl SignIn {
         attempt: &Attempt,
         authenticated: &Authenticated,
     ) -> Result<PendingSecondFactor, DatabaseError> {
-        let kept = KeptAttempt {
-            amr: authenticated.amr,
-            remember_me: attempt.remember_me,
-            transport: attempt.transport,
-            device_name: attempt.device_name.clone(),
-        };
+        let kept = KeptAttempt { unlinked: attempt.unlinked.clone(), ..attempt.kept(authenticated.amr) };
         let new = NewPending {
             purpose: Purpose::Login,
             user_id: authenticated.user.id,
             version: authenticated.version,
-            state: SecretBytes::new(serde_json::to_vec(&kept).unwrap_or_default()),
+            state: kept.to_secret(),
         };
         self.second_factors.pend(new).await
     }

@@ -29,6 +29,8 @@ pub(super) struct Authenticated {
     pub(super) amr: Amr,
     /// The account's credential version at the oldest proof. The proofs are valid as long as the account has this version.
     pub(super) version: i32,
+    /// The assurance level that the last proof gives by itself.
+    least: Acr,
     /// The time of the last proof.
     at: DateTime<Utc>,
 }
@@ -36,27 +38,32 @@ pub(super) struct Authenticated {
 impl Authenticated {
     /// After a proof, beside the methods that were proved before it under the same version.
     pub(super) fn new(user: User, before: Amr, proof: Proof, at: DateTime<Utc>) -> Self {
-        Self { user, amr: before.and(proof.amr()), version: proof.version(), at }
+        Self { user, amr: before.and(proof.amr()), version: proof.version(), least: proof.acr(), at }
     }
 
     /// Decides whether a login may start. With two-step sign-in it takes both factors, else any first one.
     pub(super) fn decide(self, has_two_step: bool) -> Decision {
-        if has_two_step && assurance(self.amr) < Acr::Aal2 {
+        if has_two_step && assurance(self.amr).max(self.least) < Acr::Aal2 {
             Decision::SecondFactorWanted(self)
         } else {
             Decision::Complete(self)
         }
     }
 
+    /// Whether a first factor was proved.
+    pub(super) fn has_first_factor(&self) -> bool {
+        [&FIRST[..], &[Amr::USER_VERIFIED]].concat().into_iter().any(|method| self.amr.has_any(method))
+    }
+
     /// The authentication to store with the login.
     pub(super) fn authentication(&self) -> Authentication {
-        authentication(self.amr, Acr::Aal1, self.at)
+        authentication(self.amr, self.least, self.at)
     }
 }
 
 /// A login's authentication after one more proof.
 pub(super) fn with_proof(before: Authentication, proof: Proof, at: DateTime<Utc>) -> Authentication {
-    authentication(before.amr.and(proof.amr()), before.acr, at)
+    authentication(before.amr.and(proof.amr()), before.acr.max(proof.acr()), at)
 }
 
 fn authentication(amr: Amr, least: Acr, at: DateTime<Utc>) -> Authentication {

@@ -9,6 +9,7 @@ use crate::auth::{ChallengeHalves, LoginCredentials, LoginRequest};
 use crate::error::{FieldError, Problem};
 use crate::factors::email_code::{CodeError, VerifiedReader};
 use crate::factors::password::{LoginError, LoginFailure, VerifiedUser};
+use crate::factors::provider::LinkError;
 use crate::factors::second_factor::{PendingSecondFactor, VerifiedSecondFactor};
 use crate::http::client::Client;
 use crate::logins::{Amr, Device, Login, LoginCredentialHash, NewLogin, ReplacedLogin, Transport};
@@ -18,7 +19,8 @@ use crate::telemetry::{self, RequestUser};
 use crate::users::UserIdAndName;
 
 use super::SignIn;
-use super::pending::PendingSignIn;
+use super::links::PendingLink;
+use super::pending::{KeptAttempt, PendingSignIn, PendingStep, UnlinkedIdentity};
 use super::policy::{Authenticated, Decision};
 
 /// The maximum length of a device name, in code points.
@@ -45,21 +47,38 @@ pub(super) struct Attempt {
     pub(super) transport: Option<Transport>,
     pub(super) device_name: Option<String>,
     pub(super) client: Client,
+    /// Linked to the account when the login starts.
+    pub(super) unlinked: Option<UnlinkedIdentity>,
+}
+
+impl Attempt {
+    /// What is kept of it until something comes.
+    pub(super) fn kept(&self, amr: Amr) -> KeptAttempt {
+        KeptAttempt {
+            amr,
+            remember_me: self.remember_me,
+            transport: self.transport,
+            device_name: self.device_name.clone(),
+            ..KeptAttempt::default()
+        }
+    }
 }
 
 /// The outcome of an attempt whose proofs are good.
 pub(super) enum Outcome {
     Started(Box<Login>),
     SecondFactorRequired(PendingSecondFactor),
+    IdentityUnlinked(Box<PendingLink>),
+    LinkRefused(LinkError),
 }
 
 impl SignIn {
-    /// Signs in a user by a password, by a code that came by mail, by a passkey, or by the second factor of a sign-in that was
-    /// found by [`SignIn::resume`].
+    /// Signs in a user by a password, a code that came by mail, a passkey, a provider, or what a sign-in waits for that was found by
+    /// [`SignIn::resume`].
     ///
     /// # Errors
-    /// `invalid_credentials`, `invalid_code`, `challenge_expired`, `second_factor_required`, `validation_failed`,
-    /// `rate_limited`.
+    /// `invalid_credentials`, `invalid_code`, `challenge_expired`, `second_factor_required`, `link_required`, `email_required`,
+    /// `registration_closed`, `validation_failed`, `rate_limited`.
     pub async fn start(
         &self,
         mut request: LoginRequest,
@@ -72,22 +91,29 @@ impl SignIn {
         let LoginRequest { remember_me, transport, device_name, .. } = request;
         let (mode, used_transport) = (login.mode, login.transport.as_str());
         let actor = client.actor().in_mode(mode).by_transport(used_transport);
-        let attempt = Attempt { login, remember_me, transport, device_name, client };
-        let outcome = match (credentials, pending) {
-            (LoginCredentials::Password { username, password }, _) => {
+        let unlinked = pending.as_ref().and_then(|pending| pending.kept.unlinked.clone());
+        let attempt = Attempt { login, remember_me, transport, device_name, client, unlinked };
+        let outcome = match credentials {
+            LoginCredentials::Password { username, password } => {
                 self.start_by_password(attempt, &username, &password, &actor).await
             }
-            (LoginCredentials::Code(halves), None) => self.start_by_code(attempt, &halves, &actor).await,
-            (LoginCredentials::Code(halves), Some(pending)) => {
-                self.start_by_second_factor(attempt, pending, &halves, &actor).await
-            }
-            (LoginCredentials::Passkey(answer), pending) => {
+            LoginCredentials::Code(halves) => self.start_by_any_code(attempt, pending, &halves, &actor).await,
+            LoginCredentials::Passkey(answer) => {
                 self.start_by_passkey(attempt, pending, &answer, &actor).await
             }
+            LoginCredentials::IdToken { challenge, id_token } => {
+                self.start_by_id_token(attempt, &challenge, &id_token, &actor).await
+            }
+            LoginCredentials::PasswordToLink { password, .. } => match pending {
+                Some(pending) => self.start_by_password_to_link(attempt, pending, &password, &actor).await,
+                None => Err(CodeError::Expired.into()),
+            },
         };
         let outcome = match outcome {
             Ok(Outcome::Started(login)) => Ok(*login),
             Ok(Outcome::SecondFactorRequired(pending)) => Err(self.second_factor_required(pending).await),
+            Ok(Outcome::IdentityUnlinked(pending)) => Err((*pending).into()),
+            Ok(Outcome::LinkRefused(error)) => Err(error.into()),
             Err(problem) => Err(problem),
         };
         if let Ok(login) = &outcome {
@@ -98,7 +124,25 @@ impl SignIn {
         outcome
     }
 
-    async fn start_by_password(
+    /// A code of whatever the sign-in waits for.
+    async fn start_by_any_code(
+        &self,
+        attempt: Attempt,
+        pending: Option<PendingSignIn>,
+        halves: &ChallengeHalves,
+        actor: &Actor,
+    ) -> Result<Outcome, Problem> {
+        let Some(pending) = pending else { return self.start_by_code(attempt, halves, actor).await };
+        match pending.kept.step {
+            PendingStep::SecondFactor => self.start_by_second_factor(attempt, pending, halves, actor).await,
+            PendingStep::Provider => self.start_by_provider(attempt, halves, actor).await,
+            PendingStep::Mail => self.start_by_mail_of_identity(attempt, pending, halves, actor).await,
+            // There is no code for it.
+            PendingStep::Link => Err(CodeError::WrongCode(None).into()),
+        }
+    }
+
+    pub(super) async fn start_by_password(
         &self,
         attempt: Attempt,
         username: &str,
@@ -169,7 +213,18 @@ impl SignIn {
     ) -> Result<Outcome, LoginError> {
         Ok(match decision {
             Decision::Complete(authenticated) => {
+                if let Some(unlinked) = &attempt.unlinked {
+                    match self.link(unlinked, &authenticated, recipient, actor).await {
+                        Ok(()) => {}
+                        Err(LinkError::Database(error)) => return Err(error.into()),
+                        Err(refused) => return Ok(Outcome::LinkRefused(refused)),
+                    }
+                }
                 Outcome::Started(Box::new(self.begin(attempt, authenticated, recipient, actor).await?))
+            }
+            // A security key, at a challenge that wants proofs of the account: one factor, and not the first.
+            Decision::SecondFactorWanted(authenticated) if !authenticated.has_first_factor() => {
+                return Err(LoginError::InvalidCredentials(LoginFailure::Changed(authenticated.user.into())));
             }
             Decision::SecondFactorWanted(authenticated) => {
                 Outcome::SecondFactorRequired(self.pend(&attempt, &authenticated).await?)
@@ -223,7 +278,7 @@ impl SignIn {
 
     /// Records a failed sign-in in the audit trail. Only with the stored name of the account, never with the name that was
     /// typed: it may be a password in the wrong field.
-    fn record_failure(&self, error: &LoginError, actor: &Actor) {
+    pub(super) fn record_failure(&self, error: &LoginError, actor: &Actor) {
         let entry = |kind| NewEvent::new(kind, actor);
         let (entry, user) = match error {
             LoginError::InvalidCredentials(failure) => {

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 
 use crate::audit::{Actor, Kind, NewEvent};
-use crate::auth::{Identity, PasskeyAnswer, StepUpProof, StepUpSecret};
+use crate::auth::{ChallengeHalves, Identity, PasskeyAnswer, StepUpProof, StepUpSecret};
+use crate::challenges::Purpose;
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::factors::Proof;
@@ -127,9 +128,27 @@ impl SignIn {
                 let proof = passkeys.confirm(identity, halves, client).await?;
                 self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
             }
-            // Nobody gets a challenge for that yet.
-            StepUpProof::Challenge(_) => Err(CodeError::Expired.into()),
+            StepUpProof::Challenge(halves) => {
+                let proof = self.proof_of_own_provider(identity, halves, client).await?;
+                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
+            }
         }
+    }
+
+    /// The word of a provider that is linked to the account.
+    async fn proof_of_own_provider(
+        &self,
+        identity: &Identity,
+        halves: &ChallengeHalves,
+        client: &Client,
+    ) -> Result<Proof, StepUpError> {
+        let (came, account) = self.redeem_own(identity, halves, Purpose::StepUp, client).await?;
+        let linked = self.identities.find(&came).await?.filter(|linked| linked.user_id == identity.user_id);
+        // Somebody else came back, or the identity is not linked any more.
+        let linked = linked.ok_or(CodeError::WrongCode(None))?;
+        self.identities.record_use(linked.id, &came, self.clock.now()).await?;
+        let proves_both_factors = came.proves_both_factors;
+        Ok(Proof::Provider { proves_both_factors, version: account.version })
     }
 
     async fn apply_step_up(

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::mail::Mails;
 
+use self::derived_username::DerivedNames;
 pub use self::guesses::{AddressAndNameBucket, UnknownNameBucket, UnknownNames, account_locked};
 pub use self::import::{CheckedUser, ForeignUser, Importer, Refusal};
 pub use self::management::{ManageUserError, SetPasswordError};
@@ -139,6 +140,17 @@ impl Accounts {
     /// When the database gives no answer.
     pub async fn find(&self, name: &str) -> Result<Option<UserIdAndName>, DatabaseError> {
         Ok(store::find_by_name(&self.pool, name).await?.map(UserIdAndName::from))
+    }
+
+    /// A free username that is like this one, or like the local part of this address; and another one, in case somebody takes the
+    /// first meanwhile.
+    ///
+    /// # Errors
+    /// When the database gives no answer.
+    pub async fn derive_username(&self, wanted: &str) -> Result<(String, String), DatabaseError> {
+        let DerivedNames { preferred, fallback } = derived_username::derive(wanted);
+        let free = store::first_free(&self.pool, &preferred).await?;
+        Ok((free.unwrap_or_else(|| fallback.clone()), fallback))
     }
 
     /// Runs the task that deletes expired counts of failed sign-ins.

@@ -36,7 +36,11 @@ pub const PAGES: [&str; 9] = [
 /// Registers the routes of this module.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(health::live).service(health::ready).service(openapi::openapi_json);
-    config.service(passkey_origins::related_origins).service(providers::list_providers);
+    config
+        .service(passkey_origins::related_origins)
+        .service(providers::list_providers)
+        .service(providers::provider_callback)
+        .service(providers::provider_form_callback);
     // `map` keeps these routes out of the API's OpenAPI document; the comparison has its own.
     config.map(|config| config.service(comparison::compare_json).service(openapi::comparison_openapi_json));
     // Before the playground's files, whose path matches it as well.

@@ -1,11 +1,15 @@
-//! Which providers a page can offer for signing in.
+//! Which providers a page can offer for signing in, and where they send browsers back to.
 
-use actix_web::get;
-use actix_web::web::{Data, Json};
+use actix_web::http::header::LOCATION;
+use actix_web::web::{Data, Json, Path};
+use actix_web::{HttpRequest, HttpResponse, get, post};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::factors::provider::{Provider, Providers};
+use crate::error::Problem;
+use crate::factors::provider::{CallbackParameters, Provider, Providers};
+use crate::http::form::{Form, parse_form};
+use crate::sign_in::SignIn;
 
 /// The providers, in the order of the settings.
 #[derive(Debug, Serialize, ToSchema)]
@@ -37,4 +41,54 @@ impl From<&Provider> for ProviderBody {
 #[get("/providers")]
 pub(super) async fn list_providers(providers: Data<Providers>) -> Json<ProviderListBody> {
     Json(ProviderListBody { providers: providers.iter().map(|provider| (&**provider).into()).collect() })
+}
+
+/// Where a provider sends the browser back to. For providers only.
+///
+/// Uses up the `state`, asks the provider who it is, and sends the browser to the `return_to` of the challenge, with
+/// `#challenge=<id>&code=…`, or `#challenge=<id>&error=access_denied` or `provider_failed`. Nobody is signed in by it.
+#[utoipa::path(operation_id = "provider_callback", tag = "service",
+    params(("name" = String, Path, description = "The provider's name."),
+        ("state" = Option<String>, Query, description = "As it was sent to the provider."),
+        ("code" = Option<String>, Query, description = "The provider's code."),
+        ("error" = Option<String>, Query, description = "Why there is no code, such as `access_denied`."),
+        ("iss" = Option<String>, Query, description = "The provider's issuer (RFC 9207).")),
+    responses(
+    (status = 303, description = "To `return_to`."),
+    (status = 400, description = "malformed_request: the `state` is unknown, or was used."),
+    (status = 503, description = "unavailable"),
+))]
+#[get("/providers/{name}/callback")]
+pub(super) async fn provider_callback(
+    sign_in: Data<SignIn>,
+    name: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    call_back(&sign_in, &name, &parse_form(request.query_string().as_bytes())?).await
+}
+
+/// The same, for a provider that sends a form (`response_mode=form_post`). Exempt from the rule on origins.
+#[utoipa::path(operation_id = "provider_form_callback", tag = "service",
+    params(("name" = String, Path, description = "The provider's name.")),
+    responses(
+    (status = 303, description = "To `return_to`."),
+    (status = 400, description = "malformed_request: the `state` is unknown, or was used."),
+    (status = 503, description = "unavailable"),
+))]
+#[post("/providers/{name}/callback")]
+pub(super) async fn provider_form_callback(
+    sign_in: Data<SignIn>,
+    name: Path<String>,
+    Form(parameters): Form<CallbackParameters>,
+) -> Result<HttpResponse, Problem> {
+    call_back(&sign_in, &name, &parameters).await
+}
+
+async fn call_back(
+    sign_in: &SignIn,
+    name: &str,
+    parameters: &CallbackParameters,
+) -> Result<HttpResponse, Problem> {
+    let url = sign_in.call_back(name, parameters).await?;
+    Ok(HttpResponse::SeeOther().insert_header((LOCATION, url.as_str())).finish())
 }

@@ -15,7 +15,7 @@ use crate::challenges::{
     Purpose,
 };
 use crate::clock::Clock;
-use crate::crypto::AppSecret;
+use crate::crypto::{AppSecret, SecretBytes};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
 use crate::logins::Logins;
@@ -107,13 +107,38 @@ impl EmailCodeFactor {
         address: &str,
         language: Language,
     ) -> Result<Challenge, DatabaseError> {
+        self.challenge_address_of(purpose, address, language, None).await
+    }
+
+    /// Creates a challenge for whoever reads the mail of this address, with or without an account: an identity at a provider is to
+    /// be linked by it, or an account opened. `state` is kept.
+    ///
+    /// # Errors
+    /// If a query fails.
+    pub async fn challenge_address_to_link(
+        &self,
+        address: &str,
+        language: Language,
+        state: SecretBytes,
+    ) -> Result<Challenge, DatabaseError> {
+        self.challenge_address_of(Purpose::Login, address, language, Some(state)).await
+    }
+
+    async fn challenge_address_of(
+        &self,
+        purpose: Purpose,
+        address: &str,
+        language: Language,
+        state: Option<SecretBytes>,
+    ) -> Result<Challenge, DatabaseError> {
+        let is_for_anybody = state.is_some();
         let owner = store::find_by_address(&self.pool, address).await?;
         // Made up also where it is not needed: it takes its time.
         let made_up = ChallengedAccount { user_id: self.unknown_names.bucket(address).account(), version: 0 };
         let account = owner
             .as_ref()
             .map_or(made_up, |owner| ChallengedAccount { user_id: owner.user_id, version: owner.version });
-        let new = NewChallenge { purpose, account: Some(account), login_id: None, state: None, address };
+        let new = NewChallenge { purpose, account: Some(account), login_id: None, state, address };
         let challenge = self.challenges.mail_code(new, |code, expires_at| {
             let has_code = purpose == Purpose::Login || owner.as_ref().is_none_or(|owner| owner.has_password);
             let message = match purpose {
@@ -126,7 +151,8 @@ impl EmailCodeFactor {
                     (Some(recipient.address), recipient.language)
                 }
                 // A disabled user gets no code, and is counted as a user: wrong passwords are, too.
-                Some(_) | None => (None, language),
+                Some(_) => (None, language),
+                None => (is_for_anybody.then(|| address.to_owned()), language),
             };
             Mail { to, language, message, expires_at }
         });
@@ -145,6 +171,23 @@ impl EmailCodeFactor {
     /// # Errors
     /// See [`CodeError`].
     pub async fn verify(
+        &self,
+        challenge: &str,
+        code: &str,
+        client: &Client,
+        actor: &Actor,
+    ) -> Result<VerifiedReader<'_>, CodeError> {
+        if !self.signs_in {
+            return Err(CodeError::Expired);
+        }
+        self.verify_to_link(challenge, code, client, actor).await
+    }
+
+    /// Redeems a challenge for a sign-in that links an identity at a provider, whatever `EMAIL_SIGN_IN` says.
+    ///
+    /// # Errors
+    /// See [`CodeError`].
+    pub async fn verify_to_link(
         &self,
         challenge: &str,
         code: &str,
@@ -188,9 +231,6 @@ impl EmailCodeFactor {
         code: &str,
         client: &Client,
     ) -> Result<(HashedHalves, LiveChallenge), CodeError> {
-        if purpose == Purpose::Login && !self.signs_in {
-            return Err(CodeError::Expired);
-        }
         let token = ChallengeToken::parse(challenge).ok_or(CodeError::Expired)?;
         let halves = self.challenges.hash(&token, &ChallengeCode::typed(code));
         let (address, now) = (client.address.to_string(), self.clock.now());

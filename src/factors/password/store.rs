@@ -250,7 +250,7 @@ pub(super) async fn remove_password(
              select id from dualauth.users
              where id = $1 and coalesce(password_hash, $9) <> $9 and disabled_at is null for update
            ), judged as materialized (
-             select id, dualauth.may_remove_factor(id, true, null, $4, $5, $10) as may_go from owner
+             select id, dualauth.may_remove_factor(id, true, null, $4, $5, $11, $10) as may_go from owner
            ), changed as (
              update dualauth.users u set password_hash = null, password_version = u.password_version + 1
              from judged where u.id = judged.id and judged.may_go returning u.id
@@ -271,6 +271,7 @@ pub(super) async fn remove_password(
         notice.map(|mail| mail.expires_at),
         NO_PASSWORD,
         rules.second_factor_required,
+        &rules.providers,
     );
     Ok(match answer(remove.fetch_one(pool)).await?.may_go {
         Some(true) => PasswordRemoval::Removed,

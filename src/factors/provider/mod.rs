@@ -4,6 +4,7 @@
 //! address only where it says that it has verified it.
 
 mod apple;
+mod attempt;
 mod authorization;
 mod check;
 mod discovery;
@@ -21,9 +22,12 @@ mod store;
 mod token_exchange;
 mod userinfo;
 
+pub use self::attempt::{
+    BegunProviderAttempt, CallbackParameters, IdTokenAttemptError, NewProviderAttempt, ProviderAttempts,
+};
 pub use self::authorization::{AuthorizationRequest, AuthorizationUrl, STATE_PREFIX};
 pub use self::check::ProviderReport;
 pub use self::error::{IdTokenError, ProviderError};
 pub use self::identity::{ProviderIdentity, ProviderTokens};
 pub use self::registry::{Provider, ProviderCallback, Providers};
-pub use self::store::{Identities, LinkError, StoredIdentity};
+pub use self::store::{Identities, LinkError, OpenAccountError, ProviderAccount, StoredIdentity, list};

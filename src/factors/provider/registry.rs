@@ -131,6 +131,11 @@ impl Provider {
         &self.config.title
     }
 
+    /// Whether it tells when somebody has proved themselves there, which a step-up is about.
+    pub fn tells_when(&self) -> bool {
+        matches!(self.protocol, Protocol::OpenIdConnect(_))
+    }
+
     /// Where it sends browsers back to, as it must be registered there.
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri

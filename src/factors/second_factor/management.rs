@@ -8,6 +8,7 @@ use crate::audit::{Kind, NewEvent};
 use crate::auth::Identity;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::factors::passkey::{self, ListedPasskey};
+use crate::factors::provider::{self, StoredIdentity};
 use crate::factors::recovery_code::NewRecoveryCodes;
 use crate::http::client::Client;
 use crate::mail::{Message, SealedMail};
@@ -29,6 +30,8 @@ pub struct Factors {
     pub totp: Option<ListedTotp>,
     /// Its passkeys and security keys, the oldest first; those of another relying party id as well, which can only be removed.
     pub passkeys: Vec<ListedPasskey>,
+    /// Its identities at providers, the oldest first.
+    pub providers: Vec<StoredIdentity>,
     /// How many recovery codes are left.
     pub recovery_codes_left: i64,
 }
@@ -61,10 +64,11 @@ impl Factors {
     pub async fn of_user(pool: &ConnectionPool, user: Uuid) -> Result<Option<Self>, DatabaseError> {
         let row = store::list(pool, user).await?;
         let passkeys = passkey::list(pool, user).await?;
+        let providers = provider::list(pool, user).await?;
         Ok(row.map(|row| {
             let FactorRow { has_password, email_verified, two_step, totp, recovery_codes_left } = row;
             let totp = totp.map(ListedTotp::from);
-            Self { has_password, email_verified, two_step, totp, passkeys, recovery_codes_left }
+            Self { has_password, email_verified, two_step, totp, passkeys, providers, recovery_codes_left }
         }))
     }
 }
@@ -78,7 +82,7 @@ impl SecondFactors {
         Factors::of_user(&self.pool, user).await
     }
 
-    /// Removes an authenticator, a passkey or a security key. Without an authenticator and a security key, two-step sign-in is
+    /// Removes an authenticator, a passkey, a security key or an identity at a provider. Without an authenticator and a security key, two-step sign-in is
     /// off: the recovery codes go with it. Ends every other login and every challenge of the user.
     ///
     /// # Errors
@@ -124,16 +128,17 @@ impl SecondFactors {
         Ok(codes)
     }
 
-    pub(in crate::factors) async fn notice(
-        &self,
-        user: Uuid,
-        message: Message,
-    ) -> Result<Option<SealedMail>, DatabaseError> {
+    /// A notice to the user.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn notice(&self, user: Uuid, message: Message) -> Result<Option<SealedMail>, DatabaseError> {
         let recipient = find_recipient(&self.pool, user).await?;
         Ok(recipient.and_then(|(_, to)| self.mails.seal_notice(&to, message)))
     }
 
-    pub(in crate::factors) async fn tell_of_change(&self) {
+    /// Tells the sender of mails, and every node, that something has changed.
+    pub async fn tell_of_change(&self) {
         self.mails.wake_up();
         self.logins.notify_and_catch_up().await;
     }

@@ -18,6 +18,7 @@ use crate::logins::Logins;
 use crate::mail::Mails;
 use crate::metrics::Metrics;
 use crate::network_rate_limits::Limiter;
+use crate::users::find_recipient;
 
 use super::RemovalRules;
 use super::email_code::CodeError;
@@ -72,6 +73,14 @@ impl SecondFactors {
     /// If the query fails.
     pub async fn has_two_step(&self, user: Uuid) -> Result<bool, DatabaseError> {
         store::has_two_step(&self.pool, user).await
+    }
+
+    /// The account's credential version. `None`: the user is gone.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn version(&self, user: Uuid) -> Result<Option<i32>, DatabaseError> {
+        Ok(find_recipient(&self.pool, user).await?.map(|(version, _)| version))
     }
 
     /// The proof that a code may be, for this authenticator.

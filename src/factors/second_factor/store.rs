@@ -226,7 +226,7 @@ pub(super) async fn list(pool: &ConnectionPool, user: Uuid) -> Result<Option<Fac
 
 /// The outcome of a removal.
 pub(super) enum FactorRemoval {
-    /// The factor is gone: `totp`, `passkey` or `security_key`.
+    /// The factor is gone: `totp`, `passkey`, `security_key` or `provider`.
     Removed(String),
     /// It has to stay.
     IsLast,
@@ -246,7 +246,7 @@ pub(super) async fn remove(
 ) -> Result<FactorRemoval, DatabaseError> {
     let remove = sqlx::query!(
         r#"with removed as materialized (
-             select * from dualauth.remove_factor($1, $2, $3, $8, $9, $10, $4)
+             select * from dualauth.remove_factor($1, $2, $3, $8, $9, $11, $10, $4)
            ), noticed as (
              insert into dualauth.mails (id, content, created_at, send_at, expires_at)
              select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from removed where is_removed and $5 is not null
@@ -262,6 +262,7 @@ pub(super) async fn remove(
         rules.rp_id,
         rules.codes_sign_in,
         rules.second_factor_required,
+        &rules.providers,
     );
     let row = answer(remove.fetch_one(pool)).await?;
     Ok(match row.factor {
