@@ -4,7 +4,10 @@ mod commands;
 mod id_tokens;
 mod identities;
 mod kinds;
+mod linking;
 mod outward;
+mod sign_in;
+mod signing;
 
 use std::sync::Arc;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use url::Url;
 use utoipa::ToSchema;
@@ -93,14 +93,23 @@ impl KeptProviderAttempt {
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CallbackParameters {
     /// As it was sent to the provider.
+    #[serde(default, deserialize_with = "given")]
     state: Option<String>,
     /// The provider's code.
+    #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>)]
     code: Option<SecretString>,
     /// Why there is no code, such as `access_denied`.
+    #[serde(default, deserialize_with = "given")]
     error: Option<String>,
     /// The provider's issuer.
+    #[serde(default, deserialize_with = "given")]
     iss: Option<String>,
+}
+
+/// A parameter that may be left out: forms have no null.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// Why an ID token that an app has from a provider signs nobody in.

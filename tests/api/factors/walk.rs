@@ -59,7 +59,8 @@ fn deeds(proof: Proof) -> &'static [Deed] {
         Proof::Totp { .. } | Proof::RecoveryCode { .. } => {
             &[SecondFactorAlone, StepUpBySecondFactor, ResetByBoth]
         }
-        Proof::Passkey { .. } | Proof::SecurityKey { .. } => &[],
+        // Each has a walk of its own.
+        Proof::Provider { .. } | Proof::Passkey { .. } | Proof::SecurityKey { .. } => &[],
     }
 }
 

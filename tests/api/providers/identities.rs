@@ -1,6 +1,7 @@
 //! Identities at providers as they are kept: whose they are, and nobody else's.
 
 use dualauth::app::PostgresStorage;
+use dualauth::challenges::ChallengedAccount;
 use dualauth::config::Config;
 use dualauth::crypto::AppSecret;
 use dualauth::factors::provider::{Identities, LinkError, ProviderIdentity};
@@ -10,6 +11,11 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use crate::support::server::{TestServer, beginning};
+
+/// The account, as it is before anything of it has changed.
+fn account(user_id: Uuid) -> ChallengedAccount {
+    ChallengedAccount { user_id, version: 0 }
+}
 
 struct Stored {
     server: TestServer,
@@ -44,7 +50,7 @@ async fn an_identity_is_found_by_issuer_and_subject_and_by_no_address() {
     let stored = Stored::new().await;
     let [ada, _] = stored.users;
     let linked = identity("https://a.example", "17");
-    let id = stored.identities.link(ada, &linked, beginning()).await.expect("it is new");
+    let id = stored.identities.link(account(ada), &linked, None, beginning()).await.expect("it is new");
     let found = stored.identities.find(&linked).await.expect("an answer").expect("it is there");
     assert_eq!((found.id, found.user_id, found.is_disabled), (id, ada, false));
     for other in [identity("https://a.example", "18"), identity("https://b.example", "17")] {
@@ -62,7 +68,7 @@ async fn an_identity_is_one_account_s_and_an_account_has_one_of_each_issuer() {
     let stored = Stored::new().await;
     let [ada, bea] = stored.users;
     let contested = identity("https://a.example", "17");
-    let link = |user| stored.identities.link(user, &contested, beginning());
+    let link = |user| stored.identities.link(account(user), &contested, None, beginning());
     let outcomes = join_all((0..10).map(|at| link(if at % 2 == 0 { ada } else { bea }))).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     // Whichever constraint is looked at first, for the one who has it.
@@ -70,14 +76,17 @@ async fn an_identity_is_one_account_s_and_an_account_has_one_of_each_issuer() {
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().err().is_none_or(is_refusal)));
     let owner = stored.identities.find(&contested).await.expect("an answer").expect("it is there").user_id;
     let other = if owner == ada { bea } else { ada };
-    assert!(matches!(stored.identities.link(other, &contested, beginning()).await, Err(LinkError::Taken)));
+    assert!(matches!(
+        stored.identities.link(account(other), &contested, None, beginning()).await,
+        Err(LinkError::Taken)
+    ));
     let second = identity("https://a.example", "18");
-    let refused = stored.identities.link(owner, &second, beginning()).await;
+    let refused = stored.identities.link(account(owner), &second, None, beginning()).await;
     assert!(matches!(refused, Err(LinkError::OtherOfIssuer)));
     assert_eq!(stored.identities.of_user(other).await.expect("an answer"), []);
     stored
         .identities
-        .link(owner, &identity("https://b.example", "17"), beginning())
+        .link(account(owner), &identity("https://b.example", "17"), None, beginning())
         .await
         .expect("another issuer");
 }
@@ -87,7 +96,7 @@ async fn a_disabled_account_still_has_its_identity() {
     let stored = Stored::new().await;
     let [ada, bea] = stored.users;
     let linked = identity("https://a.example", "17");
-    stored.identities.link(ada, &linked, beginning()).await.expect("it is new");
+    stored.identities.link(account(ada), &linked, None, beginning()).await.expect("it is new");
     let mut connection = stored.server.sql().await;
     sqlx::query("update dualauth.users set disabled_at = now() where id = $1")
         .bind(ada)
@@ -96,14 +105,21 @@ async fn a_disabled_account_still_has_its_identity() {
         .expect("it is disabled");
     let found = stored.identities.find(&linked).await.expect("an answer").expect("it is there");
     assert!(found.is_disabled && found.user_id == ada);
-    assert!(matches!(stored.identities.link(bea, &linked, beginning()).await, Err(LinkError::Taken)));
+    assert!(matches!(
+        stored.identities.link(account(bea), &linked, None, beginning()).await,
+        Err(LinkError::Taken)
+    ));
 }
 
 #[tokio::test]
 async fn tokens_that_are_stored_are_sealed() {
     let stored = Stored::new().await;
     let [ada, _] = stored.users;
-    stored.identities.link(ada, &identity("https://a.example", "17"), beginning()).await.expect("it is new");
+    stored
+        .identities
+        .link(account(ada), &identity("https://a.example", "17"), None, beginning())
+        .await
+        .expect("it is new");
     let query = sqlx::query("select tokens, identities::text as row from dualauth.identities");
     let row = query.fetch_one(&stored.storage.pools.requests).await.expect("a row");
     let tokens: Vec<u8> = row.get("tokens");
