@@ -46,7 +46,8 @@ pub(super) async fn list_providers(providers: Data<Providers>) -> Json<ProviderL
 /// Where a provider sends the browser back to. For providers only.
 ///
 /// Uses up the `state`, asks the provider who it is, and sends the browser to the `return_to` of the challenge, with
-/// `#challenge=<id>&code=…`, or `#challenge=<id>&error=access_denied` or `provider_failed`. Nobody is signed in by it.
+/// `#challenge=<id>&code=…`, or `#challenge=<id>&error=access_denied` or `provider_failed`. Nobody is signed in by it. A `state` that is
+/// unknown, or was used, is `malformed_request`.
 #[utoipa::path(operation_id = "provider_callback", tag = "service",
     params(("name" = String, Path, description = "The provider's name."),
         ("state" = Option<String>, Query, description = "As it was sent to the provider."),
@@ -55,7 +56,7 @@ pub(super) async fn list_providers(providers: Data<Providers>) -> Json<ProviderL
         ("iss" = Option<String>, Query, description = "The provider's issuer (RFC 9207).")),
     responses(
     (status = 303, description = "To `return_to`."),
-    (status = 400, description = "malformed_request: the `state` is unknown, or was used."),
+    (status = 400, description = "malformed_request"),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/providers/{name}/callback")]
@@ -72,7 +73,7 @@ pub(super) async fn provider_callback(
     params(("name" = String, Path, description = "The provider's name.")),
     responses(
     (status = 303, description = "To `return_to`."),
-    (status = 400, description = "malformed_request: the `state` is unknown, or was used."),
+    (status = 400, description = "malformed_request"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/providers/{name}/callback")]

@@ -13,6 +13,7 @@ mod generators;
 mod haproxy;
 mod mail;
 mod nginx;
+mod oidc_provider;
 mod pgbouncer;
 mod poolers;
 mod proxies;

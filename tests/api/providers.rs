@@ -7,7 +7,7 @@ mod kinds;
 mod linking;
 mod outward;
 mod sign_in;
-mod signing;
+pub mod signing;
 
 use std::sync::Arc;
 

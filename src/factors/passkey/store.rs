@@ -111,7 +111,7 @@ pub(super) async fn find_challenge(
            left join dualauth.passkeys p on p.credential_id = $4 and p.rp_id = $5
              and exists (select from dualauth.users u where u.id = p.user_id and u.disabled_at is null)
            left join dualauth.users u on u.id = coalesce(c.user_id, p.user_id) and u.disabled_at is null
-           where c.token_hash = $1 and c.purpose = $2 and c.method in ('passkey', 'second_factor')
+           where c.token_hash = $1 and c.purpose = $2 and c.method in ('passkey', 'second_factor', 'link')
              and c.login_id is not distinct from $3 and (c.version is null or c.version = u.password_version)
              and c.used_at is null and c.expires_at > $7 and c.tries < dualauth.most_code_tries()"#,
         sought.token_hash.as_slice(),

@@ -38,17 +38,19 @@ struct Extensions {
     #[schema(required = false, nullable = false)]
     checks: HealthReport,
     /// With `insufficient_user_authentication`: the step-up methods that would suffice; empty if there are none. With
-    /// `second_factor_required`: the second factors of the account (`totp`, `recovery_code`, `passkey`).
+    /// `second_factor_required`: the second factors of the account (`totp`, `recovery_code`, `passkey`). With `link_required`: the ways to
+    /// sign in to the account (`password`, `passkey`, `email`, names of providers).
     #[schema(required = false, nullable = false, example = json!(["password"]))]
     methods: Vec<String>,
-    /// With `second_factor_required`: goes on with a code of the second factor, or with a passkey or security key.
+    /// With `second_factor_required`: goes on with a code of the second factor, or with a passkey or security key. With
+    /// `link_required`: goes on with one of `methods`. With `email_required`: goes to `POST /challenges`, with an `email`.
     #[schema(required = false, nullable = false, example = "dac_…")]
     challenge: String,
-    /// With `second_factor_required`, if `methods` has `passkey`: the options for the browser, as JSON for
+    /// With `second_factor_required` and `link_required`, if `methods` has `passkey`: the options for the browser, as JSON for
     /// `PublicKeyCredential.parseRequestOptionsFromJSON()` (Web Authentication Level 3).
     #[schema(required = false, nullable = false, value_type = Object)]
     passkey: serde_json::Value,
-    /// With `second_factor_required`: when the challenge expires.
+    /// With `challenge`: when the challenge expires.
     #[schema(required = false, nullable = false)]
     expires_at: DateTime<Utc>,
     /// With `insufficient_user_authentication`: the required assurance level, if that is missing (RFC 9470).

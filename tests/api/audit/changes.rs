@@ -60,7 +60,7 @@ const ROUTES: [(&str, &[&str]); 28] = [
 ];
 
 /// Every command, and its event.
-pub(super) const COMMANDS: [(&str, Option<&str>); 41] = [
+pub(super) const COMMANDS: [(&str, Option<&str>); 43] = [
     ("serve", None),
     ("migrate", None),
     ("openapi", None),
@@ -102,6 +102,8 @@ pub(super) const COMMANDS: [(&str, Option<&str>); 41] = [
     ("mail", None),
     ("mail test", None),
     ("mail list", None),
+    ("provider", None),
+    ("provider check", None),
 ];
 
 /// What is told of besides: somebody was refused, or it comes of something else that they ask for.
@@ -131,7 +133,9 @@ fn documented() -> BTreeSet<String> {
         methods.map(move |method| format!("{method} {path}"))
     });
     let is_question = |name: &String| ["get ", "head ", "options "].iter().any(|safe| name.starts_with(safe));
-    operations.filter(|name| !is_question(name)).collect()
+    // By form as by GET: nothing of an account changes until somebody signs in.
+    let is_callback = |name: &String| name.ends_with("/callback");
+    operations.filter(|name| !is_question(name) && !is_callback(name)).collect()
 }
 
 /// What a client of this name sends to ask for it.

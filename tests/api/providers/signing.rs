@@ -91,7 +91,12 @@ impl ProviderSite {
 
     pub async fn come_back_with(&self, challenge: &Value, claims: &Value) -> Value {
         let callback = self.callback_with(challenge, claims);
-        let answer = self.server.send(Request::get(&callback)).await.expect(303);
+        self.halves(challenge, &callback).await
+    }
+
+    /// Both halves, once the browser has opened the callback.
+    pub async fn halves(&self, challenge: &Value, callback: &str) -> Value {
+        let answer = self.server.send(Request::get(callback)).await.expect(303);
         json!({ "challenge": challenge["challenge"], "code": returned(&answer).1 })
     }
 

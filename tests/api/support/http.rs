@@ -428,6 +428,10 @@ impl Response {
                 problem["methods"].as_array().is_some_and(|all| all.contains(&"passkey".into()));
             members.extend(names_passkey.then_some("passkey"));
         }
+        if matches!(code, "link_required" | "email_required") {
+            members.extend(["challenge", "expires_at"]);
+            members.extend(["methods", "passkey"].into_iter().filter(|member| !problem[member].is_null()));
+        }
         if response.request.ends_with(" /health/ready") {
             members.push("checks");
         }
