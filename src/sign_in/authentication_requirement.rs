@@ -53,6 +53,9 @@ impl SignIn {
         let has_password = password_suffices && self.password.is_set(identity.user_id).await?;
         let mut methods = if has_password { vec!["password"] } else { Vec::new() };
         methods.extend(self.second_factor_methods(identity.user_id).await?);
+        let providers =
+            if password_suffices { self.step_up_providers(identity.user_id).await? } else { Vec::new() };
+        methods.extend(providers.iter().map(String::as_str));
         Err(wanted.problem(&methods))
     }
 }

@@ -1,6 +1,7 @@
 //! Identities at providers that are yet to be linked to an account: at sign-in, by proofs of the account's own, or while signed in.
 
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::{ChallengeHalves, Identity};
@@ -268,9 +269,8 @@ impl SignIn {
     ) -> Result<BegunProviderAttempt, Problem> {
         let provider = self.provider_attempts.provider(name).ok_or_else(unknown_method)?.clone();
         if purpose == Purpose::StepUp {
-            let is_linked = self.identities.of_user(identity.user_id).await?;
-            let is_linked = is_linked.iter().any(|linked| linked.provider == name);
-            if !is_linked || !provider.tells_when() {
+            let suffices = self.step_up_providers(identity.user_id).await?.iter().any(|own| own == name);
+            if !suffices {
                 let detail = "is none that your account can step up by";
                 return Err(Problem::validation(vec![FieldError::of("method", detail)]));
             }
@@ -295,6 +295,15 @@ impl SignIn {
             supersedes: None,
         };
         self.begin_provider_attempt(new).await
+    }
+
+    /// The names of the providers that the user can step up by.
+    pub(super) async fn step_up_providers(&self, user: Uuid) -> Result<Vec<String>, DatabaseError> {
+        let linked = self.identities.of_user(user).await?.into_iter().map(|linked| linked.provider);
+        let tells_when = |name: &String| {
+            self.provider_attempts.provider(name).is_some_and(|provider| provider.tells_when())
+        };
+        Ok(linked.filter(tells_when).collect())
     }
 
     /// Whether a challenge for `factor` is of a provider.

@@ -265,7 +265,8 @@ async fn listed(words: &str) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn every_command_is_one_of_which_it_is_known_what_is_told() {
-    let groups = ["", "hash", "audit", "user", "user role", "user factors", "client", "keys", "mail"];
+    let groups =
+        ["", "hash", "audit", "user", "user role", "user factors", "client", "keys", "mail", "provider"];
     let mut rows = BTreeSet::new();
     for group in groups {
         for name in listed(group).await {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use chrono::Utc;
+use dualauth::clock::Clock;
 use serde_json::json;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -51,7 +51,7 @@ async fn somebody_signs_in_links_and_steps_up_by_a_provider_that_nobody_here_wro
         let server = installed.join("server.mjs");
         std::fs::copy(root.join("tests/oidc-provider/server.mjs"), &server)
             .expect("it is installed: scripts/tools oidc-provider gets it");
-        let ahead = (beginning() - Utc::now()).num_seconds();
+        let ahead = (beginning() - Clock::system().now()).num_seconds();
         let mut command = Command::new("node");
         command.arg(server).arg(address.port().to_string());
         command.arg(format!("{}/providers/stub/callback", SITE.1)).arg(ahead.to_string());

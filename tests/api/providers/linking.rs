@@ -241,6 +241,8 @@ async fn a_step_up_by_a_provider_believes_only_a_new_authentication_of_the_same_
     let site = ProviderSite::with("aal2_acr = ['gold']\n", &[]).await;
     let mut client = site.sign_in_new("17", "ada@example.com").await;
     site.server.clock.advance(11 * MINUTE);
+    let problem = site.ask_as(&client, "factor").await.problem(401, "insufficient_user_authentication");
+    assert_eq!(problem.json()["methods"], json!(["stub"]));
     let now = site.server.clock.now().timestamp();
     let step_up = async |subject: &str, auth_time: Value| {
         let challenge = site.ask_as(&client, "step_up").await.expect(201).json();
