@@ -74,22 +74,20 @@ pub struct CodeAttempt<'a> {
 }
 
 impl EmailCodeFactor {
-    /// Codes for the users in the database of `pool`.
-    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
-    pub fn new(
-        pool: ConnectionPool,
-        challenges: Arc<Challenges>,
-        mails: Arc<Mails>,
-        signs_in: bool,
-        limit: Limiter,
-        secret: &AppSecret,
-        clock: Clock,
-        logins: Logins,
-        trail: Trail,
-        metrics: Metrics,
-    ) -> Self {
-        let unknown_names = UnknownNames::new(secret);
-        Self { pool, challenges, mails, signs_in, limit, unknown_names, clock, logins, trail, metrics }
+    /// Sends and verifies codes. They are a first factor only if `signs_in`.
+    pub fn new(context: &FactorContext<'_>, signs_in: bool) -> Self {
+        Self {
+            pool: context.pool.clone(),
+            challenges: Arc::clone(&context.challenges),
+            mails: Arc::clone(&context.mails),
+            signs_in,
+            limit: context.limit.clone(),
+            unknown_names: UnknownNames::new(context.secret),
+            clock: context.clock.clone(),
+            logins: context.logins.clone(),
+            trail: context.trail.clone(),
+            metrics: context.metrics.clone(),
+        }
     }
 
     /// Whether a code by mail is a first factor.

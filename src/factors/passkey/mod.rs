@@ -162,20 +162,19 @@ pub struct PasskeyFactor {
 }
 
 impl PasskeyFactor {
-    /// Passkeys of the users in the database of `pool`.
-    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
-    pub fn new(
-        pool: ConnectionPool,
-        party: RelyingParty,
-        challenges: Arc<Challenges>,
-        mails: Arc<Mails>,
-        limit: Limiter,
-        clock: Clock,
-        logins: Logins,
-        trail: Trail,
-        metrics: Metrics,
-    ) -> Self {
-        Self { pool, party, challenges, mails, limit, clock, logins, trail, metrics }
+    /// Enrols and verifies the passkeys of this relying party.
+    pub fn new(context: &FactorContext<'_>, party: RelyingParty) -> Self {
+        Self {
+            pool: context.pool.clone(),
+            party,
+            challenges: Arc::clone(&context.challenges),
+            mails: Arc::clone(&context.mails),
+            limit: context.limit.clone(),
+            clock: context.clock.clone(),
+            logins: context.logins.clone(),
+            trail: context.trail.clone(),
+            metrics: context.metrics.clone(),
+        }
     }
 
     async fn of_user(&self, user: Uuid) -> Result<Vec<StoredPasskey>, DatabaseError> {

@@ -47,23 +47,21 @@ pub struct SecondFactors {
 }
 
 impl SecondFactors {
-    /// Second factors of the users in the database of `pool`. `issuer` is the name that authenticators show.
-    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
-    pub fn new(
-        pool: ConnectionPool,
-        challenges: Arc<Challenges>,
-        mails: Arc<Mails>,
-        secret: &AppSecret,
-        issuer: String,
-        limit: Limiter,
-        removal: RemovalRules,
-        clock: Clock,
-        logins: Logins,
-        trail: Trail,
-        metrics: Metrics,
-    ) -> Self {
-        let secrets = Sealer::derive(secret, totp::SEALING_PURPOSE);
-        Self { pool, challenges, mails, secrets, issuer, limit, removal, clock, logins, trail, metrics }
+    /// Enrols and verifies second factors. `issuer` is the name that authenticators show.
+    pub fn new(context: &FactorContext<'_>, issuer: String) -> Self {
+        Self {
+            pool: context.pool.clone(),
+            challenges: Arc::clone(&context.challenges),
+            mails: Arc::clone(&context.mails),
+            secrets: Sealer::derive(context.secret, totp::SEALING_PURPOSE),
+            issuer,
+            limit: context.limit.clone(),
+            removal: context.removal.clone(),
+            clock: context.clock.clone(),
+            logins: context.logins.clone(),
+            trail: context.trail.clone(),
+            metrics: context.metrics.clone(),
+        }
     }
 
     /// Whether each login of the user takes two factors.

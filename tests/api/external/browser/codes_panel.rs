@@ -26,7 +26,8 @@ impl Panel {
             ("ARGON2_ITERATIONS", "1"),
         ];
         let (server, browser) = (Server::start(&folder(), &settings).await, Browser::start().await);
-        browser.goto(&format!("http://{}/", server.address())).await;
+        // By name, as the mails' links are: there the page of a link finds what this one keeps.
+        browser.goto(&format!("http://localhost:{}/", server.address().port())).await;
         Self { browser, server }
     }
 
