@@ -83,7 +83,7 @@ pub enum StartError {
 
 /// A running service.
 pub struct RunningService {
-    public_url: String,
+    pages_url: String,
     storage: PostgresStorage,
     state: State,
     server: RunningServer,
@@ -103,9 +103,9 @@ impl RunningService {
         self.metrics_server.as_ref().map(|metrics| &metrics.address)
     }
 
-    /// The URL at which clients reach the service.
-    pub fn public_url(&self) -> &str {
-        &self.public_url
+    /// The URL at which a browser opens the pages, without a trailing slash.
+    pub fn pages_url(&self) -> &str {
+        &self.pages_url
     }
 
     /// The URL of the private Postgres, if the service runs on one.
@@ -176,7 +176,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
     let server = serve(listener, state.clone(), documents, &public_url, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(RunningService {
-        public_url: public_url.url,
+        pages_url: public_url.pages,
         storage,
         state,
         server: RunningServer::new(address, server),
@@ -204,7 +204,7 @@ fn tolerate_read_only(outcome: Result<(), StartError>) -> Result<(), StartError>
 /// # Errors
 /// When a template is wrong, or the settings don't go together.
 pub fn mail_delivery(config: &Config) -> Result<Option<Delivery>, MailSetupError> {
-    Delivery::new(config, &PublicUrl::new(config, config.listen.tcp()).url)
+    Delivery::new(config, &PublicUrl::new(config, config.listen.tcp()).pages)
 }
 
 /// The OpenAPI document as JSON, as it is served and as it is kept in `openapi/`.

@@ -86,7 +86,7 @@ impl State {
         let issuer_audience = issuer_audience(config, public_url);
         let metadata = Metadata::new(&public_url.url, issuer_audience.issuer.clone());
         let modes = modes(&context, config, issuer_audience, &keys);
-        let mails = Arc::new(Mails::new(Delivery::new(config, &public_url.url)?, secret, clock.clone()));
+        let mails = Arc::new(Mails::new(Delivery::new(config, &public_url.pages)?, secret, clock.clone()));
         let mut state = Self {
             commits: CommitHealthCheck::new(pools.clone()),
             accounts: storage.accounts(config, clock, Arc::clone(&mails), ThreadPriority::Low)?,

@@ -20,7 +20,7 @@ pub struct Origins {
 
 impl Origins {
     /// Whether an unsafe request with these headers is allowed. Browsers send its source in `Origin` or
-    /// `Sec-Fetch-PublicUrl` (W3C Fetch Metadata). A client that sends neither is not a browser, so it has no cookies that
+    /// `Sec-Fetch-Site` (W3C Fetch Metadata). A client that sends neither is not a browser, so it has no cookies that
     /// a foreign page could abuse.
     fn allows(&self, headers: &HeaderMap) -> bool {
         let is_ours =

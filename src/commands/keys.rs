@@ -34,6 +34,8 @@ pub(super) struct RotateKeyArgs {
 #[derive(Args)]
 pub(super) struct RetireKeyArgs {
     /// The key's id, as in `keys list`
+    // One in 64 begins with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     kid: String,
 }
 

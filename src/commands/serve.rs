@@ -31,7 +31,7 @@ pub(super) async fn serve(config: Config) -> Result<(), Failure> {
 }
 
 fn announce_ready(node: &RunningService, format: LogFormat) -> Result<(), Failure> {
-    let url = node.public_url();
+    let url = node.pages_url();
     let metrics = node.metrics_address().map(|address| match address {
         Address::Tcp(address) => format!("http://{address}/metrics"),
         Address::Unix(_) => format!("{address}, /metrics"),

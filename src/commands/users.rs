@@ -58,14 +58,17 @@ pub(super) enum RoleCommand {
 #[derive(Args)]
 pub(super) struct UserNameArgs {
     /// A username or an email
+    #[arg(allow_hyphen_values = true)]
     name: String,
 }
 
 #[derive(Args)]
 pub(super) struct RoleArgs {
     /// A username or an email
+    #[arg(allow_hyphen_values = true)]
     name: String,
     /// 1 to 64 ASCII letters, digits, and the characters _ . - :
+    #[arg(allow_hyphen_values = true)]
     role: String,
 }
 
@@ -75,7 +78,7 @@ pub(super) struct CreateUserArgs {
     #[arg(long, value_name = "NAME")]
     username: Option<String>,
     /// The user's address
-    #[arg(long, value_name = "EMAIL")]
+    #[arg(long, value_name = "EMAIL", allow_hyphen_values = true)]
     email: String,
     /// Give the user the role `admin`
     #[arg(long)]

@@ -178,6 +178,31 @@ async fn a_user_is_called_by_name_or_email_in_any_letter_case() {
     }
 }
 
+/// Usernames, addresses, roles and key ids may begin with a hyphen, one key id in 64 does.
+#[tokio::test]
+async fn a_name_that_begins_with_a_hyphen_is_no_option() {
+    let stage = Stage::set().await;
+    stage.server.user("-ada").await;
+    for words in [
+        &["user", "show", "-ada"][..],
+        &["user", "role", "add", "-ada", "-editor"],
+        &["user", "role", "remove", "-ada", "-editor"],
+        &["user", "logout", "--", "-ada"],
+        &["user", "delete", "-ada"],
+    ] {
+        stage.commands.does(words).await;
+    }
+    // Refused, but not by the parser.
+    for words in [
+        &["keys", "retire", "-XiLYZbVdTewdK2PPMFBIJKxQ_ugMiqFNNUEQ_BVIXA"][..],
+        &["keys", "retire", "--x"],
+        &["user", "disable", "-nobody"],
+    ] {
+        let refusal = stage.commands.refuses(words).await;
+        assert!(!refusal.contains("unexpected argument"), "{refusal}");
+    }
+}
+
 #[tokio::test]
 async fn what_is_no_role_or_no_user_is_said() {
     let stage = Stage::set().await;

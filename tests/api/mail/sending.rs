@@ -18,7 +18,8 @@ async fn a_queued_mail_is_sent_once_and_is_gone() {
     let mail = mails.receives_one().await;
     assert_eq!((mail.to.as_str(), mail.from.as_str()), (ADDRESS, "no-reply@localhost"));
     assert_eq!(mail.code(), (Uuid::nil().to_string(), CODE.to_owned()));
-    let link = format!("http://{}/mail#{}.{CODE}", server.address(), Uuid::nil());
+    // By name, as the pages are opened: there the page finds the challenge's token.
+    let link = format!("http://localhost:{}/mail#{}.{CODE}", server.address().port(), Uuid::nil());
     for body in [mail.text(), mail.html()] {
         assert!(body.contains("3141 5926") && body.contains(&link), "{body}");
         assert!(body.contains("within 10 minutes"), "{body}");
@@ -92,13 +93,14 @@ async fn what_the_server_refuses_for_now_is_tried_again_after_growing_pauses() {
                 row == (tries, until)
             })
             .await;
+            // Before the last pause is over: what is under way while the clock moves is put off from the later time.
+            if tries == 3 {
+                mails.conduct(Conduct::default());
+            }
             server.clock.advance(Duration::from_secs(pause.unsigned_abs()));
             look_at_the_queue(&server).await;
             pause *= 2;
         }
-        mails.conduct(Conduct::default());
-        server.clock.advance(MINUTE);
-        look_at_the_queue(&server).await;
         mails.receives_one().await;
         eventually("the row is gone", async || waiting(&mut sql).await == 0).await;
         assert!(mail_failures(&server).await.is_empty());
