@@ -4,8 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use url::{Host, Url};
 
-use url::Url;
-
 use crate::config::Config;
 use crate::http::listener;
 
@@ -58,6 +56,12 @@ impl PublicUrl {
         let has_name = is_everywhere || LOCAL_ADDRESSES.contains(&address.ip());
         let pages = if has_name { by_name } else { url.clone() };
         Self { url, pages, base_path: String::new(), origins, is_https: false }
+    }
+
+    /// Its host.
+    pub(super) fn host(&self) -> String {
+        let host = Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        host.unwrap_or_else(|| "localhost".to_owned())
     }
 }
 
@@ -122,11 +126,5 @@ mod tests {
         {
             assert_eq!(of(other).origins, [other]);
         }
-    }
-
-    /// Its host.
-    pub(super) fn host(&self) -> String {
-        let host = Url::parse(&self.url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        host.unwrap_or_else(|| "localhost".to_owned())
     }
 }
