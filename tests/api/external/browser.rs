@@ -7,5 +7,7 @@ pub mod comparison;
 mod driver;
 mod keyboard;
 mod mail_page;
+mod passkeys;
 mod playground;
 mod swagger;
+mod virtual_authenticator;
