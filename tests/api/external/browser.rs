@@ -5,6 +5,7 @@ mod base_path;
 mod codes_panel;
 pub mod comparison;
 mod driver;
+mod factors_panel;
 mod keyboard;
 mod mail_page;
 mod passkeys;
