@@ -3,7 +3,7 @@
 
 import { openChallenge } from "./challenge.js";
 import { tryOverwriteCookie } from "./cookies.js";
-import { formatMs } from "./dom.js";
+import { button, byId, formatMs } from "./dom.js";
 import { sendRequest } from "./http-client.js";
 import { withAdminRole, withChangedCharacter } from "./jwt.js";
 import { openSignIn } from "./pending-sign-in.js";
@@ -30,7 +30,8 @@ export async function logIn(credential, user) {
   const exchange = await credential.logIn(user);
   if (exchange.problem?.code === "second_factor_required") {
     openSignIn(exchange, { user, credential });
-    return { headline: `${credential.name}: the password is right. This account takes a second step: see “Second factors”.`, isPending: true };
+    const followUp = button("Go on with the second step", () => byId("second-code").focus());
+    return { headline: `${credential.name}: the password is right. This account takes a second step, under “Second factors”.`, isPending: true, followUp };
   }
   if (!exchange.isOk) return failure(credential.name, "login failed.", exchange);
   return { headline: `${credential.name}: logged in as ${credential.user.username} in ${formatMs(exchange.durationMs)}, most of it for the password hash.` };

@@ -173,9 +173,9 @@ function factorElements(factors, remove, renew) {
 
 function factorItem(factor, remove) {
   const { kind, name, synced, created_at, last_used_at } = factor;
-  const facts = [synced ? "synced to other devices" : null, `added ${formatTime(created_at)}`, last_used_at ? `last used ${formatTime(last_used_at)}` : "not used yet"];
+  const facts = [actions.KINDS[kind].toLowerCase(), synced ? "synced to other devices" : null, `added ${formatTime(created_at)}`, last_used_at ? `last used ${formatTime(last_used_at)}` : "not used yet"];
   return el("li", {},
-    el("p", {}, el("b", {}, name), ` ${actions.KINDS[kind].toLowerCase()}`, el("span", { class: "meaning" }, facts.filter((it) => it !== null).join(", "))),
+    el("p", {}, el("b", {}, name), el("span", { class: "meaning" }, facts.filter((it) => it !== null).join(", "))),
     button("Remove", () => remove(factor), { "aria-label": `Remove ${name}` }));
 }
 

@@ -42,7 +42,9 @@ const UNSUPPORTED = {
 const EXPLANATIONS = {
   NotAllowedError: "It was cancelled, took too long, or no authenticator here fits: a passkey must be able to verify you by PIN, finger or face.",
   InvalidStateError: "This authenticator is enrolled already.",
-  SecurityError: "The address of this page does not belong to the server’s passkeys: see PASSKEY_RP_ID.",
+  SecurityError: isAtAddress
+    ? "This page was opened at an IP address. Passkeys need a name: open it by its name."
+    : "This page’s address does not belong to the server’s passkeys: see its setting PASSKEY_RP_ID.",
   ConstraintError: "No authenticator here can do what is asked for.",
   NotSupportedError: "No authenticator here has an algorithm that the server takes.",
 };

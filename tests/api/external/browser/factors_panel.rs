@@ -89,6 +89,9 @@ async fn two_step_sign_in_can_be_tried_in_the_playground_without_a_device() {
 
     // The second step, in the other mode than the first.
     assert_has(&panel.press("#log-in-all").await, &["Session cookie: the password is right", "second step"]);
+    browser.click("#outcome button").await;
+    let focused = browser.run("return document.activeElement.id", vec![]).await;
+    assert_eq!(focused, "second-code");
     let pending = browser.text("#pending").await;
     assert_has(&pending, &["a code of the authenticator, or a recovery code", "dac_", "no cookie, no token"]);
     axe::inspect(browser, "playground-9-second-step").await;
@@ -187,7 +190,7 @@ async fn at_an_ip_address_the_playground_links_to_itself_by_a_name_and_passkeys_
     axe::inspect(browser, "playground-11-address").await;
     page.press("#create-test-user").await;
     let outcome = press(&page, "#add-passkey").await;
-    assert_has(&outcome, &["Passkey: not added", "address of this page", "SecurityError"]);
+    assert_has(&outcome, &["Passkey: not added", "Passkeys need a name", "SecurityError"]);
     browser.click("#passkey-address a").await;
     eventually("the same page by its name", async || {
         browser.client.current_url().await.expect("a URL").host_str() == Some("localhost")
