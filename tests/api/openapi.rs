@@ -213,7 +213,7 @@ async fn members_are_in_the_order_in_which_they_are_declared() {
     assert_eq!(members("RegisterRequest"), ["username", "email", "password", "challenge", "code"]);
     assert_eq!(
         members("LoginRequest"),
-        ["username", "password", "challenge", "code", "remember_me", "transport", "device_name"]
+        ["username", "password", "challenge", "code", "passkey", "remember_me", "transport", "device_name"]
     );
     assert_eq!(members("Problem")[..5], ["type", "title", "status", "detail", "code"]);
 }

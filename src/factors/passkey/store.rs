@@ -278,7 +278,6 @@ pub(super) enum PasskeyEnrolment {
 
 /// Uses the challenge up and stores the credential. If it is the first second factor, two-step sign-in is on from then on,
 /// recovery codes are stored, and every other login ends. `None`: the challenge is over.
-#[expect(clippy::too_many_lines, reason = "one statement, with its parameters")]
 pub(super) async fn enrol(
     pool: &ConnectionPool,
     new: NewPasskey<'_>,

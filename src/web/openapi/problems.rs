@@ -38,12 +38,16 @@ struct Extensions {
     #[schema(required = false, nullable = false)]
     checks: HealthReport,
     /// With `insufficient_user_authentication`: the step-up methods that would suffice; empty if there are none. With
-    /// `second_factor_required`: the second factors of the account.
+    /// `second_factor_required`: the second factors of the account (`totp`, `recovery_code`, `passkey`).
     #[schema(required = false, nullable = false, example = json!(["password"]))]
     methods: Vec<String>,
-    /// With `second_factor_required`: goes on with a code of the second factor.
+    /// With `second_factor_required`: goes on with a code of the second factor, or with a passkey or security key.
     #[schema(required = false, nullable = false, example = "dac_…")]
     challenge: String,
+    /// With `second_factor_required`, if `methods` has `passkey`: the options for the browser, as JSON for
+    /// `PublicKeyCredential.parseRequestOptionsFromJSON()` (Web Authentication Level 3).
+    #[schema(required = false, nullable = false, value_type = Object)]
+    passkey: serde_json::Value,
     /// With `second_factor_required`: when the challenge expires.
     #[schema(required = false, nullable = false)]
     expires_at: DateTime<Utc>,

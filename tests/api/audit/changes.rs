@@ -102,7 +102,8 @@ pub(super) const COMMANDS: [(&str, Option<&str>); 39] = [
 ];
 
 /// What is told of besides: somebody was refused, or it comes of something else that they ask for.
-const OTHER_KINDS: [&str; 13] = [
+const OTHER_KINDS: [&str; 14] = [
+    "passkey_counter_behind",
     "recovery_code_used",
     "second_factor_failed",
     "challenge_failed",

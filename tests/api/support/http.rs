@@ -423,6 +423,10 @@ impl Response {
         }
         if code == "second_factor_required" {
             members.extend(["challenge", "expires_at", "methods"]);
+            // The options are there if a passkey is among the ways, and only then.
+            let names_passkey =
+                problem["methods"].as_array().is_some_and(|all| all.contains(&"passkey".into()));
+            members.extend(names_passkey.then_some("passkey"));
         }
         if response.request.ends_with(" /health/ready") {
             members.push("checks");

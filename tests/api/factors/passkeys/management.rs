@@ -105,3 +105,44 @@ async fn of_the_last_two_second_factors_removed_at_once_neither_leaves_two_steps
         assert_eq!((&listed["two_step"], &listed["recovery_codes_left"]), (&json!(false), &json!(0)));
     }
 }
+
+#[tokio::test]
+async fn what_is_done_with_passkeys_is_told_with_what_it_was() {
+    let mut server = server().await;
+    let (client, mut key) = user_with(&server, "ada", Passkey::new("security_key").counting(3)).await;
+    let passkey = enrol(&server, &client, "passkey").await;
+    let pending = first_step(&server, "ada").await;
+    let answer = key.answer_with(&pending["passkey"], |draft| draft.sign_count = 3);
+    sign_in_at(&server, &super::halves(&pending, &answer)).await.problem(401, "invalid_code");
+    let answer =
+        passkey.answer_with(&pending["passkey"], |draft| draft.client_data["crossOrigin"] = json!(true));
+    sign_in_at(&server, &super::halves(&pending, &answer)).await.problem(401, "invalid_code");
+    sign_in_at(&server, &key.halves(&pending)).await.expect(200);
+    let step_up = ask(&server, &client, "step_up", "passkey").await.expect(201).json();
+    let answer = passkey.without_pin().answer(&step_up["passkey"]);
+    let request = client.request("POST", "/session/step-up").json(&super::halves(&step_up, &answer));
+    server.send(request).await.problem(401, "invalid_code");
+    remove(&server, &client, &key.id).await.expect(204);
+    server.stop().await;
+    let query = "select event, coalesce(detail, '{}') from audit_events where username = 'ada' and event <> 'registered' order by id";
+    let events: Vec<(String, serde_json::Value)> =
+        sqlx::query_as(query).fetch_all(&mut server.sql().await).await.expect("the trail");
+    let told: Vec<_> = events
+        .iter()
+        .map(|(event, detail)| {
+            let word = detail["factor"].as_str().or(detail["reason"].as_str()).unwrap_or_default();
+            format!("{event} {word}").trim_end().to_owned()
+        })
+        .collect();
+    let expected = [
+        "login_started",
+        "factor_added security_key",
+        "factor_added passkey",
+        "passkey_counter_behind the counter is behind",
+        "second_factor_failed made in a frame of another origin",
+        "login_started",
+        "step_up_failed the user was not verified",
+        "factor_removed security_key",
+    ];
+    assert_eq!(told, expected);
+}

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Passkey, ask, ask_to_sign_in, enrol, halves, server, sign_in, user_with};
 use crate::factors::first_step;
 use crate::support::{
-    MINUTE,
+    MINUTE, SECOND,
     client::{Client, Pair},
     http::Request,
     server::TestServer,
@@ -71,10 +71,13 @@ async fn the_challenge_is_its_login_s_and_what_answers_it_its_user_s() {
     other.login(&of_ada.halves(&ask_to_sign_in(&server).await)).await.expect(200);
     let challenge = ask(&server, &ada, "step_up", "passkey").await.expect(201).json();
     let step_up = |client: &Client, body| client.request("POST", &client.path("step-up")).json(&body);
+    // Tries are paced.
+    let later = || server.clock.advance(30 * SECOND);
     for client in [&bea, &other] {
         server.send(step_up(client, of_ada.halves(&challenge))).await.problem(401, "challenge_expired");
     }
     let of_another_user = of_bea.halves(&challenge);
+    later();
     server.send(step_up(&ada, of_another_user)).await.problem(401, "invalid_code");
     // Made for something else.
     let to_sign_in = ask_to_sign_in(&server).await;
@@ -83,11 +86,13 @@ async fn the_challenge_is_its_login_s_and_what_answers_it_its_user_s() {
         first_step(&server, "bea").await
     };
     for other_challenge in [to_sign_in.clone(), pending] {
+        later();
         let body = halves(&other_challenge, &of_ada.answer(&other_challenge["passkey"]));
         server.send(step_up(&ada, body)).await.problem(401, "challenge_expired");
     }
     let body = of_ada.halves(&challenge);
     server.send(Request::post("/jwt/login").json(&body)).await.problem(401, "challenge_expired");
+    later();
     let body = json!({ "challenge": challenge["challenge"], "code": "123456" });
     server.send(step_up(&ada, body)).await.problem(401, "challenge_expired");
     server.send(step_up(&ada, of_ada.halves(&challenge))).await.expect(200);
