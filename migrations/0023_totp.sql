@@ -70,8 +70,10 @@ begin
     if not found then
         return;
     end if;
+    -- Not shared: a reset changes the row in the same statement, and two of them must not wait for each other.
     perform from users u
-        where u.id = pending.user_id and u.password_version = pending.version and u.disabled_at is null for share;
+        where u.id = pending.user_id and u.password_version = pending.version and u.disabled_at is null
+        for no key update;
     if not found then
         return;
     end if;
@@ -82,6 +84,37 @@ begin
     update challenges c set tries = c.tries + 1, used_at = case when proved is not null then at end where c.id = pending.id;
     if proved is null then
         perform count_try(user_id, null, from_address, at);
+    end if;
+    return next;
+end $$;
+
+-- Tries a code by mail that resets a password, as `redeem_challenge` does. With two-step sign-in a right one is one factor of two: the
+-- challenge lives on then, and waits for the second (`pending_id`, `pending_until`), which has tries of its own.
+create function redeem_reset(of_token bytea, code_macs bytea[], from_address text, at timestamptz)
+    returns table (is_right boolean, user_id uuid, version integer, pending_id uuid, pending_until timestamptz)
+    language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    has_two_step boolean;
+begin
+    perform from challenges c
+        where c.token_hash = of_token and c.purpose = 'reset_password' and c.method = 'email' for update;
+    if not found then
+        return;
+    end if;
+    select r.is_right, r.user_id, r.version into is_right, user_id, version
+        from redeem_challenge(of_token, code_macs, 'reset_password', null, from_address, at) r;
+    if not found then
+        return;
+    end if;
+    if is_right then
+        -- Waits for whoever turns two-step sign-in on, and sees it.
+        select u.two_step into has_two_step from users u
+            where u.id = redeem_reset.user_id and u.password_version = redeem_reset.version and u.disabled_at is null
+            for no key update;
+        if has_two_step then
+            update challenges c set used_at = null, method = 'second_factor', code_mac = null, tries = 0
+                where c.token_hash = of_token returning c.id, c.expires_at into pending_id, pending_until;
+        end if;
     end if;
     return next;
 end $$;

@@ -77,26 +77,28 @@ begin
     end if;
 end $$;
 
--- Removes a factor of an account, and ends every other login and every challenge. Without a TOTP or a security key two-step sign-in is off,
--- and the recovery codes are gone. Says what it was; null: there is no such factor. In steps, after the account's row is locked: of two
--- removals at once, the second sees what the first has left.
-create function remove_factor(of_user uuid, of_factor uuid, kept uuid, at timestamptz) returns text
+-- Removes a factor of an account, unless it has to stay, and ends every other login and every challenge. Without a TOTP or a security key
+-- two-step sign-in is off, and the recovery codes are gone. Says what it was; null: there is no such factor. In steps, after the account's
+-- row is locked: of two removals at once, the second sees what the first has left.
+create function remove_factor(of_user uuid, of_factor uuid, kept uuid, today_rp_id text, codes_sign_in boolean, second_factor_required boolean,
+    at timestamptz, out factor text, out is_removed boolean)
     language plpgsql set search_path = dualauth, pg_temp as $$
 declare
-    removed text;
     has_second_factor boolean;
 begin
+    is_removed := false;
     perform from users where id = of_user and disabled_at is null for update;
     if not found then
-        return null;
+        return;
     end if;
-    delete from totp where user_id = of_user and id = of_factor returning 'totp' into removed;
-    if removed is null then
-        delete from passkeys where user_id = of_user and id = of_factor returning kind into removed;
+    select 'totp' into factor from totp where user_id = of_user and id = of_factor
+        union all select kind from passkeys where user_id = of_user and id = of_factor;
+    if factor is null
+        or not may_remove_factor(of_user, false, of_factor, today_rp_id, codes_sign_in, second_factor_required) then
+        return;
     end if;
-    if removed is null then
-        return null;
-    end if;
+    delete from totp where user_id = of_user and id = of_factor;
+    delete from passkeys where user_id = of_user and id = of_factor;
     has_second_factor := exists (select from totp where user_id = of_user)
         or exists (select from passkeys where user_id = of_user and kind = 'security_key');
     if not has_second_factor then
@@ -104,5 +106,43 @@ begin
     end if;
     update users set two_step = has_second_factor, password_version = password_version + 1 where id = of_user;
     perform end_logins(of_user, kept, at);
-    return removed;
+    is_removed := true;
+end $$;
+
+-- Removes every factor of an account but its password, turns two-step sign-in off, and ends every challenge and every proof from before.
+-- False: there was nothing to remove. Statement by statement: once it has the account's row, it sees what an enrolment has stored while it
+-- waited for the row.
+create function reset_factors(of_user uuid) returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    had_any boolean;
+begin
+    select two_step into had_any from users where id = of_user for update;
+    delete from totp where user_id = of_user;
+    had_any := had_any or found;
+    delete from passkeys where user_id = of_user;
+    had_any := had_any or found;
+    delete from recovery_codes where user_id = of_user;
+    had_any := had_any or found;
+    update users set two_step = false, password_version = password_version + 1 where id = of_user and had_any;
+    return had_any;
+end $$;
+
+-- Whether a factor may be removed: the password, or else the one with this id. What is left must open the account: a password, a passkey
+-- under today's relying party id, or a code by mail to a proved address. A second factor alone opens nothing. Where a second factor is
+-- required, one must be left, too. Volatile, so that whoever has locked the user sees what was removed meanwhile.
+create function may_remove_factor(of_user uuid, password boolean, factor uuid, today_rp_id text, codes_sign_in boolean,
+        second_factor_required boolean) returns boolean
+    language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    opens boolean;
+begin
+    opens := exists (select from users u
+                where u.id = of_user
+                  and (not password and coalesce(u.password_hash, '!') <> '!'
+                       or codes_sign_in and u.email_verified_at is not null))
+          or exists (select from passkeys p
+                where p.user_id = of_user and p.id is distinct from factor and p.kind = 'passkey' and p.rp_id = today_rp_id);
+    return opens and (password or not second_factor_required
+        or exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
+        or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.rp_id = today_rp_id));
 end $$;

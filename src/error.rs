@@ -67,6 +67,7 @@ codes! {
     NotFound: "not_found", 404, "Not found";
     MethodNotAllowed: "method_not_allowed", 405, "Method not allowed";
     Conflict: "conflict", 409, "Conflict";
+    LastFactor: "last_factor", 409, "Last factor";
     ValidationFailed: "validation_failed", 422, "Validation failed";
     MalformedRequest: "malformed_request", 400, "Malformed request";
     PayloadTooLarge: "payload_too_large", 413, "Payload too large";

@@ -80,7 +80,7 @@ impl Metrics {
             )?,
             challenges: counters(
                 "challenges_total",
-                "Challenges, by purpose, method and outcome: `created`, `redeemed`, or the code of the problem.",
+                "Challenges and step-ups by a code, by purpose, method and outcome: `created`, `redeemed`, or the code of the problem.",
                 &["for", "method", "outcome"],
             )?,
             custom_tokens: counters(
@@ -138,6 +138,8 @@ impl Metrics {
     }
 
     /// Counts a challenge that was created (`created`), redeemed (`redeemed`), or tried in vain: the code of the problem.
+    /// `method` is the way that its other half comes: `email`, `totp`, `recovery_code`, `passkey`, `security_key`; or
+    /// `second_factor` as long as it may be any of those that the account has.
     pub fn challenge(&self, purpose: &str, method: &str, outcome: &str) {
         self.challenges.with_label_values(&[purpose, method, outcome]).inc();
     }

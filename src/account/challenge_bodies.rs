@@ -166,7 +166,8 @@ pub(super) struct ResetPasswordRequest {
     /// A challenge for `reset_password`.
     #[schema(value_type = String, format = Password)]
     challenge: SecretString,
-    /// The code that came by mail: eight digits. Spaces and dashes are ignored.
+    /// The code that came by mail: eight digits; after `second_factor_required` a code of the authenticator, or a recovery
+    /// code. Spaces, dashes and letter case are ignored.
     #[schema(value_type = String, format = Password)]
     code: SecretString,
     /// The new password; the same rules as at registration.

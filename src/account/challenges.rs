@@ -138,10 +138,11 @@ async fn challenge_owner(
 /// Set a new password with a code that came by mail.
 ///
 /// Every login of the user ends, in both modes, and nobody is signed in. The new password is checked before the code is
-/// used. It also opens an account that was closed by guessing.
+/// used. It also opens an account that was closed by guessing. With two-step sign-in the answer to a right code is
+/// `second_factor_required`: send the same challenge again, with a code of the authenticator or a recovery code.
 #[utoipa::path(operation_id = "reset_password", tag = "account", request_body = ResetPasswordRequest, responses(
     (status = 204, description = "The password was set, and every login has ended."),
-    (status = 401, description = "invalid_code, challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired, second_factor_required"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]

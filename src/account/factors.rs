@@ -65,13 +65,15 @@ pub(super) async fn enrol_factor(
 
 /// Remove a factor, and sign every other device out.
 ///
-/// Without an authenticator and a security key two-step sign-in is off, and the recovery codes are dead.
+/// Without an authenticator and a security key two-step sign-in is off, and the recovery codes are dead. A factor stays if nothing
+/// else would be left to sign in with; with `SECOND_FACTOR=required` the last second factor stays, too.
 #[utoipa::path(operation_id = "remove_factor", tag = "account",
     params(("id" = Uuid, Path, description = "The factor's id, from the list of factors.")),
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 204, description = "The factor was removed."),
     (status = 401, description = "insufficient_user_authentication"),
     (status = 404, description = "not_found"),
+    (status = 409, description = "last_factor"),
     (status = 503, description = "unavailable"),
 ))]
 #[delete("/account/factors/{id}")]

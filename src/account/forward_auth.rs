@@ -5,13 +5,13 @@ use std::time::Duration;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, get};
 
-use crate::auth::{ForwardAuthIdentity, Identity};
+use crate::auth::{AuthenticationRequirement, ForwardAuthIdentity, Identity};
 use crate::clock::write_rfc3339;
 use crate::error::{Code, FieldError, Problem};
 use crate::http::form::decode_form;
 use crate::http::forward_auth_endpoint_path::VERIFY;
 use crate::logins::{Acr, Authentication};
-use crate::sign_in::{AuthenticationRequirement, SignIn};
+use crate::sign_in::SignIn;
 use crate::users::check_role;
 
 /// The header with a proxy's requirements, for paths below `/verify/`, whose query is the original request's.

@@ -129,3 +129,25 @@ pub(super) async fn change_password(
     }
     Ok(HttpResponse::NoContent().finish())
 }
+
+/// Remove the password, and sign every other device out.
+///
+/// For who signs in another way: with a passkey, or with a code by mail to a proved address. If there is none, the password stays.
+#[utoipa::path(operation_id = "remove_password", tag = "account",
+    security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
+    (status = 204, description = "The password was removed. This login continues; every other login of the user has ended."),
+    (status = 401, description = "insufficient_user_authentication"),
+    (status = 404, description = "not_found"),
+    (status = 409, description = "last_factor"),
+    (status = 503, description = "unavailable"),
+))]
+#[delete("/account/password")]
+pub(super) async fn remove_password(
+    identity: Identity,
+    sign_in: Data<SignIn>,
+    client: Client,
+    _: IgnoredBody,
+) -> Result<HttpResponse, Problem> {
+    sign_in.remove_password(&identity, &client).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

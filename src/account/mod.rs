@@ -29,5 +29,6 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(factors::enrol_factor)
         .service(factors::remove_factor)
         .service(factors::renew_recovery_codes)
-        .service(handlers::change_password);
+        .service(handlers::change_password)
+        .service(handlers::remove_password);
 }

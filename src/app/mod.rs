@@ -3,7 +3,7 @@
 mod app_secret_source;
 mod background_tasks;
 mod postgres_storage;
-mod prepare_signing_keys;
+mod prepare_keys_and_secrets;
 mod public_url;
 mod routes;
 mod server;
@@ -31,7 +31,7 @@ use dualauth_postgres::PrivatePostgresError;
 use self::app_secret_source::app_secret;
 use self::background_tasks::{feeds, spawn_tasks};
 pub use self::postgres_storage::PostgresStorage;
-use self::prepare_signing_keys::prepare_keys;
+use self::prepare_keys_and_secrets::prepare_keys;
 use self::public_url::PublicUrl;
 use self::server::{RunningServer, cant_listen, listen, serve, serve_metrics};
 use self::state::State;

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::crypto::AppSecret;
 use crate::custom_tokens::CustomTokens;
 use crate::database::{self, DirectUrl, OpenError, RequestAndBackgroundPools, UsualAndDirectRoutes};
+use crate::factors::administration::FactorAdministration;
 use crate::jwt::{Keys, KeysError};
 use crate::logins::Logins;
 use crate::mail::Mails;
@@ -78,6 +79,11 @@ impl PostgresStorage {
         let hasher = PasswordHasher::new(&config.passwords, niceness)?;
         let (pool, clock, trail) = (self.pools.requests.clone(), clock.clone(), self.trail.clone());
         Ok(Accounts::new(pool, hasher, config.passwords.min_length, clock, mails, trail))
+    }
+
+    /// What operators do with the factors of accounts.
+    pub fn factor_administration(&self, clock: &Clock, mails: Arc<Mails>) -> FactorAdministration {
+        FactorAdministration::new(self.pools.requests.clone(), mails, clock.clone(), self.trail.clone())
     }
 
     /// The signing keys, encrypted in the database under `secret`.

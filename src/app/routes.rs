@@ -11,7 +11,7 @@ pub(super) fn routes(modes: &AcceptedAuthModes, config: &mut ServiceConfig) {
     // OAuth before the modes, whose scopes match every path below their names.
     config.configure(oauth::routes);
     for mode in modes.iter() {
-        mode_routes::routes(mode, config);
+        mode_routes::routes(mode, modes, config);
     }
     config
         .app_data(Data::new(modes.clone()))

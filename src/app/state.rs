@@ -8,7 +8,7 @@ use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
 use crate::audit::Trail;
-use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins};
+use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins, SecondFactorMethods};
 use crate::challenges::Challenges;
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -16,13 +16,14 @@ use crate::config::{Config, JwtRevocation};
 use crate::crypto::AppSecret;
 use crate::custom_tokens::CustomTokens;
 use crate::database::{CommitHealthCheck, ConnectionPool};
+use crate::factors::RemovalRules;
 use crate::factors::email_code::EmailCodeFactor;
 use crate::factors::passkey::{PasskeyFactor, RelyingParty};
 use crate::factors::password::PasswordFactor;
 use crate::factors::second_factor::SecondFactors;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
-use crate::logins::Logins;
+use crate::logins::{Acr, Logins};
 use crate::mail::{Delivery, MailSender, Mails};
 use crate::metrics::Metrics;
 use crate::network_rate_limits::Limits;
@@ -119,9 +120,12 @@ impl State {
         };
         let limits = Limits::new(&config.limits, clock);
         let sign_in = state.sign_in(&pools.requests, config, limits.clone(), secret, public_url, clock);
+        let sign_in = Data::new(sign_in);
+        let second_factors: Arc<dyn SecondFactorMethods> = sign_in.clone().into_inner();
         state.app_data = state
             .app_data(config, pools.requests)
-            .with(Data::new(sign_in))
+            .with(sign_in)
+            .with(Data::from(second_factors))
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
@@ -160,6 +164,7 @@ impl State {
         clock: &Clock,
     ) -> SignIn {
         let Self { accounts, logins, mails, challenges, trail, metrics, .. } = self.clone();
+        let removal = removal_rules(config, &mails);
         let password = PasswordFactor::new(
             pool.clone(),
             accounts.hasher().clone(),
@@ -167,6 +172,7 @@ impl State {
             clock.clone(),
             limits.login.clone(),
             secret,
+            removal.clone(),
             logins.clone(),
             Arc::clone(&mails),
             trail.clone(),
@@ -190,9 +196,11 @@ impl State {
             secret,
             public_url.host(),
             limits.login.clone(),
+            removal,
             clock.clone(),
             logins.clone(),
             trail.clone(),
+            metrics.clone(),
         );
         let party = relying_party(config, public_url, secret);
         let passkeys = party.map(|party| {
@@ -210,6 +218,7 @@ impl State {
         });
         let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
         let registration = config.challenges.registration;
+        let second_factor_required = config.challenges.second_factor_required;
         SignIn {
             password,
             email_code,
@@ -221,6 +230,7 @@ impl State {
             accounts,
             logins,
             limits,
+            second_factor_required,
             step_up_max_age,
             clock,
             trail,
@@ -259,7 +269,7 @@ struct AppData(Vec<Register>);
 type Register = Arc<dyn Fn(&mut ServiceConfig) + Send + Sync>;
 
 impl AppData {
-    fn with<T: Send + Sync + 'static>(mut self, value: Data<T>) -> Self {
+    fn with<T: ?Sized + Send + Sync + 'static>(mut self, value: Data<T>) -> Self {
         self.0.push(Arc::new(move |config| {
             config.app_data(value.clone());
         }));
@@ -283,7 +293,16 @@ fn modes(
         .then_some(config.login_memory.session_cache_size);
     let jwt = JwtMode::new(context, issuer_audience, keys.clone(), cache_size);
     let modes: Vec<Arc<dyn Mode>> = vec![Arc::new(jwt), Arc::new(SessionMode::new(context))];
-    AcceptedAuthModes::new(modes)
+    let least_acr = if config.challenges.second_factor_required { Acr::Aal2 } else { Acr::Aal1 };
+    AcceptedAuthModes::new(modes, least_acr)
+}
+
+fn removal_rules(config: &Config, mails: &Mails) -> RemovalRules {
+    RemovalRules {
+        rp_id: config.passkeys.rp_id.clone(),
+        codes_sign_in: config.challenges.email_sign_in && mails.is_on(),
+        second_factor_required: config.challenges.second_factor_required,
+    }
 }
 
 fn origins(config: &Config, public_url: &PublicUrl) -> Origins {

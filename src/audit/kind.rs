@@ -34,6 +34,7 @@ kinds! {
     RefreshTokenReused: "refresh_token_reused", "A replaced refresh token was used again: its login was ended.";
     PasswordChanged: "password_changed", "A user changed their password, which ends all other logins.";
     PasswordChangeFailed: "password_change_failed", "A signed-in user gave a wrong current password.";
+    PasswordRemoved: "password_removed", "A user removed their password, which ends all other logins.";
     PasswordReset: "password_reset", "A user set a new password with a code by mail, which ends all logins.";
     EmailVerified: "email_verified", "A signed-in user proved their email.";
     EmailChanged: "email_changed", "A user changed their email to another proved one, which ends all other logins.";
@@ -61,6 +62,7 @@ kinds! {
     UserLoggedOut: "user_logged_out", "An operator ended all logins of a user.";
     UserPasswordSet: "user_password_set", "An operator set a user's password, which ends every login.";
     UserDeleted: "user_deleted", "An operator deleted a user, which ends every login.";
+    UserFactorsReset: "user_factors_reset", "An operator removed all second factors and passkeys of a user, which ends every login.";
     UserUnlocked: "user_unlocked", "An operator reset a user's failed sign-ins.";
     RoleAdded: "role_added", "An operator added a role to a user.";
     RoleRemoved: "role_removed", "An operator removed a role from a user.";

@@ -12,9 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::error::Problem;
 use crate::http::cookie_header::{self, CookieLookup};
-use crate::logins::Transport;
+use crate::logins::{Acr, Transport};
 use crate::telemetry::{self, RequestUser};
 
+use super::required_second_factor::{is_open_below_aal2, second_factor_missing};
 use super::{AuthError, Csrf, Identity, Mode};
 
 /// The credential of a request. `Debug` does not print it.
@@ -39,19 +40,33 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// The modes that a route accepts, in the order in which their cookies are checked.
+/// The modes that a route accepts, in the order in which their cookies are checked, and what a login must have come to.
 #[derive(Clone)]
-pub struct AcceptedAuthModes(Vec<Arc<dyn Mode>>);
+pub struct AcceptedAuthModes {
+    modes: Vec<Arc<dyn Mode>>,
+    least_acr: Acr,
+}
 
 impl AcceptedAuthModes {
-    /// These modes, in this order.
-    pub fn new(modes: Vec<Arc<dyn Mode>>) -> Self {
-        Self(modes)
+    /// These modes, in this order. Logins below `least_acr` are refused, but for getting there.
+    pub fn new(modes: Vec<Arc<dyn Mode>>, least_acr: Acr) -> Self {
+        Self { modes, least_acr }
+    }
+
+    /// One of the modes alone.
+    #[must_use]
+    pub fn only(&self, mode: &Arc<dyn Mode>) -> Self {
+        Self::new(vec![Arc::clone(mode)], self.least_acr)
+    }
+
+    /// Whether a login of this assurance level is good for everything.
+    pub fn admits(&self, acr: Acr) -> bool {
+        acr >= self.least_acr
     }
 
     /// The modes, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn Mode>> {
-        self.0.iter()
+        self.modes.iter()
     }
 
     /// The credential for these modes in a request with these headers, valid or not.
@@ -67,7 +82,7 @@ impl AcceptedAuthModes {
         if let Some(token) = bearer(headers)? {
             return Ok(Picked { credential: Credential::new(token, Transport::Bearer), mode: None });
         }
-        for mode in &self.0 {
+        for mode in &self.modes {
             if let Some(credential) = pick(headers, mode.cookie())? {
                 return Ok(Picked { credential, mode: Some(mode) });
             }
@@ -78,7 +93,7 @@ impl AcceptedAuthModes {
     async fn authenticate(&self, picked: Picked<'_>) -> Result<Identity, AuthError> {
         let asked = match picked.mode {
             Some(mode) => std::slice::from_ref(mode),
-            None => &self.0,
+            None => &self.modes,
         };
         for mode in asked {
             if let Some(identity) = mode.authenticate(&picked.credential).await? {
@@ -226,6 +241,9 @@ async fn identify(request: &HttpRequest) -> Result<Identity, Rejection> {
         login: identity.login_id,
         mode: identity.mode,
     });
+    if !modes.admits(identity.authentication.acr) && !is_open_below_aal2(request, modes) {
+        return Err(second_factor_missing(request, identity.user_id).await.into());
+    }
     Ok(identity)
 }
 

@@ -2,6 +2,7 @@
 //! origins.
 
 mod audience;
+mod authentication_requirement;
 mod bodies;
 mod cookies;
 mod csrf;
@@ -13,6 +14,7 @@ mod mode_documentation;
 mod origin;
 mod refresh_rate_limit_per_network;
 mod requests;
+mod required_second_factor;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -24,6 +26,7 @@ use crate::http::client::Client;
 use crate::logins::{Authentication, Transport};
 
 pub use self::audience::Audience;
+pub use self::authentication_requirement::AuthenticationRequirement;
 pub use self::bodies::{
     CsrfBody, LoginBody, MODE_SCHEMA, PendingRegistrationBody, ProfileBody, RefreshRequest, TokenType,
     UserBody, mode_schema, rfc3339, rfc3339_or_null,
@@ -41,6 +44,7 @@ pub use self::requests::{
     ChallengeHalves, LoginCredentials, LoginRequest, PasskeyAnswer, RegisterRequest, RegistrationData,
     StepUpProof, StepUpRequest, passkey_answer,
 };
+pub use self::required_second_factor::{SecondFactorMethods, second_factor_missing};
 
 /// The identity of an authenticated request: its user and login.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ mod manual;
 mod output;
 mod serve;
 mod signals;
+mod user_factors;
 mod user_list;
 mod users;
 

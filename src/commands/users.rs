@@ -9,6 +9,7 @@ use secrecy::SecretString;
 
 use super::audit::escape_control_chars;
 use super::import::{ImportUsersArgs, import};
+use super::user_factors::{self, UserFactorsArgs};
 use super::user_list::{ListUsersArgs, list};
 use super::{Failure, print_line};
 use crate::app::PostgresStorage;
@@ -42,6 +43,8 @@ pub(super) enum UserCommand {
     Unlock(UserNameArgs),
     /// Declare a user's email to be theirs, as if they had proved it
     VerifyEmail(UserNameArgs),
+    /// Print what a user can sign in with, or remove it all but the password
+    Factors(UserFactorsArgs),
     /// Give a user a role, or take one away
     #[command(subcommand)]
     Role(RoleCommand),
@@ -93,6 +96,7 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
     };
     let storage = PostgresStorage::open(config).await?;
     let mails = Arc::new(storage.mails(config, &Clock::system()).await?);
+    let factors = storage.factor_administration(&Clock::system(), Arc::clone(&mails));
     let accounts = storage.accounts(config, &Clock::system(), mails, ThreadPriority::Normal)?;
     let outcome = match command {
         UserCommand::Create(user) => create(&accounts, user, password).await.map(Some),
@@ -106,6 +110,9 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
         UserCommand::Logout(user) => log_out(&accounts, &user.name).await.map(Some),
         UserCommand::Unlock(user) => unlock(&accounts, &user.name).await.map(Some),
         UserCommand::VerifyEmail(user) => verify_email(&accounts, &user.name).await.map(Some),
+        UserCommand::Factors(args) => {
+            user_factors::manage(&factors, &args, config.passkeys.rp_id.as_deref()).await.map(Some)
+        }
         UserCommand::Role(command) => change_role(&accounts, command).await.map(Some),
     };
     storage.trail.write_all().await;

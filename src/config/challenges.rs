@@ -1,4 +1,4 @@
-//! `CHALLENGE_TTL`, `EMAIL_SIGN_IN` and `REGISTRATION`: what codes by mail are good for.
+//! `CHALLENGE_TTL`, `EMAIL_SIGN_IN`, `REGISTRATION` and `SECOND_FACTOR`: what codes by mail are good for, and what a sign-in takes.
 
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ pub struct ChallengeConfig {
     pub ttl: Duration,
     /// `EMAIL_SIGN_IN`: whether a code by mail is a first factor.
     pub email_sign_in: bool,
+    /// `SECOND_FACTOR`: whether a login below aal2 may do nothing but get there.
+    pub second_factor_required: bool,
     /// `REGISTRATION`; by default `verified` with `SMTP_URL`.
     pub registration: RegistrationPolicy,
 }
@@ -36,6 +38,7 @@ impl ChallengeConfig {
         Self {
             ttl: reader.duration("CHALLENGE_TTL", "10m"),
             email_sign_in: reader.choice("EMAIL_SIGN_IN", [("off", false), ("on", true)]),
+            second_factor_required: reader.choice("SECOND_FACTOR", [("optional", false), ("required", true)]),
             registration: reader.choice("REGISTRATION", [default, other, ("closed", Closed)]),
         }
     }

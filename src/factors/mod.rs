@@ -1,13 +1,17 @@
 //! Authentication factors: one folder for each. A factor that was verified gives a [`Proof`].
 
+pub mod administration;
 pub mod email_code;
 pub mod passkey;
 pub mod password;
 pub mod recovery_code;
+mod removal_rules;
 pub mod second_factor;
 pub mod totp;
 
 use crate::logins::Amr;
+
+pub use self::removal_rules::RemovalRules;
 
 /// Evidence that a factor of a user was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::auth::{AuthError, Credential, Identity, LoginSecretBytes, RefreshRequ
 use crate::error::{Code, Problem};
 use crate::http::body::OptionalJson;
 use crate::http::client::Client;
-use crate::logins::{Login, RenewalOutcome, ReplacedLogin, Transport};
+use crate::logins::{Acr, Login, RenewalOutcome, ReplacedLogin, Transport};
 use crate::telemetry::{self, RequestUser};
 
 use super::refresh_token::RefreshTokenPayload;
@@ -92,6 +92,16 @@ impl JwtMode {
             outcome(self.logins.check_and_end_if_reused(&refresh.claimed(), &actor_of(request)).await?)?;
         log_user(&login);
         Ok(login)
+    }
+
+    /// Whose login a refresh token is of, and what that has come to, if it is live.
+    pub(super) async fn assurance_of_refresh_token(
+        &self,
+        presented: &Credential,
+    ) -> Result<Option<(Uuid, Acr)>, AuthError> {
+        let Some(refresh) = self.refresh_tokens.decode(&presented.token) else { return Ok(None) };
+        let found = self.logins.peek_outcome(&refresh.claimed()).await?;
+        Ok(outcome(found).ok().map(|login| (login.user.id, login.authentication.acr)))
     }
 
     /// Decodes a refresh token; one from a cookie needs a CSRF token. Without a CSRF token, an unusable refresh token still

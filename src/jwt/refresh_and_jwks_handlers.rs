@@ -5,9 +5,12 @@ use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, get, post};
 
-use crate::auth::{AuthError, Mode, RefreshRequest, Rejection, limit_refresh_rate};
+use crate::auth::{
+    AcceptedAuthModes, AuthError, Mode, RefreshRequest, Rejection, limit_refresh_rate, second_factor_missing,
+};
 use crate::error::Problem;
 use crate::http::body::OptionalJson;
+use crate::logins::Acr;
 
 use super::issue::JwtBody;
 use super::{JWKS_MAX_AGE, JwtMode, Keys};
@@ -26,12 +29,19 @@ use super::{JWKS_MAX_AGE, JwtMode, Keys};
 #[post("/refresh", wrap = "from_fn(limit_refresh_rate)")]
 pub(super) async fn jwt_refresh(
     mode: Data<JwtMode>,
+    modes: Data<AcceptedAuthModes>,
     request: HttpRequest,
     OptionalJson(body): OptionalJson<RefreshRequest>,
 ) -> Result<HttpResponse, Problem> {
     let Some(presented) = mode.refresh_credential(body, request.headers())? else {
         return Err(AuthError::NotAuthenticated.into());
     };
+    if !modes.admits(Acr::Aal1)
+        && let Some((user, acr)) = mode.assurance_of_refresh_token(&presented).await?
+        && !modes.admits(acr)
+    {
+        return Err(second_factor_missing(&request, user).await);
+    }
     // Checked first: a refresh that can't be answered must not use up the client's token.
     mode.ensure_can_sign().await?;
     match mode.renew(&presented, &request).await {

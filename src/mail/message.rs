@@ -95,6 +95,8 @@ pub enum Message {
         /// How many are left.
         left: i64,
     },
+    /// Notice: an operator has removed every second factor and passkey.
+    FactorsReset,
     /// Notice: an operator has disabled the account.
     AccountDisabled,
     /// Notice: a sign-in from a network that the account was not used from before. To proved addresses only.
@@ -131,6 +133,7 @@ impl Message {
             Self::FactorRemoved => "factor_removed",
             Self::RecoveryCodesRenewed => "recovery_codes_renewed",
             Self::RecoveryCodeUsed { .. } => "recovery_code_used",
+            Self::FactorsReset => "factors_reset",
             Self::AccountDisabled => "account_disabled",
             Self::SignInFromNewNetwork { .. } => "sign_in_from_new_network",
             Self::Test => "test",
@@ -159,6 +162,7 @@ impl Message {
             Self::FactorRemoved,
             Self::RecoveryCodesRenewed,
             Self::RecoveryCodeUsed { left: 9 },
+            Self::FactorsReset,
             Self::AccountDisabled,
             Self::SignInFromNewNetwork {
                 device: Some("Phone".to_owned()),

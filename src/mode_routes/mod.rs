@@ -12,10 +12,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::auth::{AcceptedAuthModes, Mode};
 
 /// Registers these routes for a mode, and the mode's own. They accept the mode's own credential only.
-pub fn routes(mode: &Arc<dyn Mode>, config: &mut ServiceConfig) {
+pub fn routes(mode: &Arc<dyn Mode>, modes: &AcceptedAuthModes, config: &mut ServiceConfig) {
     let below_its_name = scope(format!("/{}", mode.name()).as_str())
         .app_data(Data::from(Arc::clone(mode)))
-        .app_data(Data::new(AcceptedAuthModes::new(vec![Arc::clone(mode)])))
+        .app_data(Data::new(modes.only(mode)))
         .service(handlers::register)
         .service(handlers::profile)
         .service(handlers::csrf_token)

@@ -57,6 +57,7 @@ pub(super) async fn introspect(
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
     let token = first_mode_answer(&modes, |mode| mode.introspect(&request.token)).await?;
+    let token = token.filter(|token| modes.admits(token.acr));
     let iss = token.is_some().then(|| metadata.issuer.clone());
     Ok(HttpResponse::Ok().json(IntrospectionBody { active: token.is_some(), iss, token }))
 }

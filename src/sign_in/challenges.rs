@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::auth::{ChallengeHalves, Identity, UserBody};
 use crate::challenges::{Challenge, Purpose};
 use crate::error::{Code, FieldError, Problem};
+use crate::factors::password::ResetOutcome;
 use crate::http::client::Client;
 use crate::mail::Language;
 use crate::users::check_email;
@@ -79,18 +80,23 @@ impl SignIn {
         if self.mails.is_on() { Ok(()) } else { Err(Problem::new(Code::Unavailable, detail)) }
     }
 
-    /// Sets a new password for whoever has both halves of a challenge. Ends every login, and signs nobody in.
+    /// Sets a new password for whoever has both halves of a challenge, and with two-step sign-in the second factor as well.
+    /// Ends every login, and signs nobody in.
     ///
     /// # Errors
-    /// `invalid_code`, `challenge_expired`, `validation_failed`, `rate_limited`.
+    /// `invalid_code`, `challenge_expired`, `second_factor_required`, `validation_failed`, `rate_limited`.
     pub async fn reset_password(
         &self,
         halves: &ChallengeHalves,
         new_password: &SecretString,
         client: &Client,
     ) -> Result<(), Problem> {
-        let (challenge, code) = (halves.challenge.expose_secret(), halves.code.expose_secret());
-        Ok(self.password.reset(&self.email_code, challenge, code, new_password, client).await?)
+        let reset =
+            self.password.reset(&self.email_code, &self.second_factors, halves, new_password, client).await?;
+        match reset {
+            ResetOutcome::Reset => Ok(()),
+            ResetOutcome::SecondFactorWanted(pending) => Err(self.second_factor_required(pending).await),
+        }
     }
 
     /// Proves an address of a signed-in user, who has it from then on.

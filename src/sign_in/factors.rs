@@ -70,10 +70,19 @@ impl SignIn {
     /// Removes a factor.
     ///
     /// # Errors
-    /// `insufficient_user_authentication` unless the login is fresh; `not_found`.
+    /// `insufficient_user_authentication` unless the login is fresh; `not_found`, `last_factor`.
     pub async fn remove_factor(&self, identity: &Identity, id: Uuid, client: &Client) -> Result<(), Problem> {
         self.check_fresh(identity).await?;
         Ok(self.second_factors.remove(identity, id, client).await?)
+    }
+
+    /// Removes the password.
+    ///
+    /// # Errors
+    /// `insufficient_user_authentication` unless the login is fresh; `not_found`, `last_factor`.
+    pub async fn remove_password(&self, identity: &Identity, client: &Client) -> Result<(), Problem> {
+        self.check_fresh(identity).await?;
+        Ok(self.password.remove(identity, client).await?)
     }
 
     /// Makes new recovery codes.

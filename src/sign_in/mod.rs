@@ -34,7 +34,6 @@ use crate::metrics::Metrics;
 use crate::network_rate_limits::Limits;
 use crate::users::Accounts;
 
-pub use self::authentication_requirement::AuthenticationRequirement;
 pub use self::challenges::StrangerPurpose;
 pub use self::create_account::Registration;
 pub use self::passkeys::PasskeyChallenge;
@@ -64,6 +63,8 @@ pub struct SignIn {
     pub registration: RegistrationPolicy,
     /// The rate limits per network.
     pub limits: Limits,
+    /// `SECOND_FACTOR=required`.
+    pub second_factor_required: bool,
     /// `STEP_UP_MAX_AGE`.
     pub step_up_max_age: Duration,
     /// The time source.

@@ -108,6 +108,6 @@ fn credentials_with(name: &str, password: &str) -> Value {
     json!({ "username": name, "password": password })
 }
 
-async fn count(server: &TestServer, query: &'static str) -> i64 {
+pub async fn count(server: &TestServer, query: &'static str) -> i64 {
     sqlx::query_scalar(query).fetch_one(&mut server.sql().await).await.expect("a number")
 }

@@ -1,10 +1,18 @@
 //! Second factors: enrolled once, asked for at every sign-in, and used up by each use.
 
+mod administration;
+mod clocks_and_networks;
 mod enrolment;
+mod last_factor;
 mod management;
 pub mod passkeys;
+mod races;
+mod required;
+mod reset;
+mod secrets;
 mod step_up;
 mod two_step;
+mod walk;
 
 use aws_lc_rs::hmac;
 use data_encoding::BASE32_NOPAD;
@@ -90,6 +98,18 @@ pub async fn first_step(server: &TestServer, name: &str) -> Value {
 /// What the second step sends.
 pub fn second_step(pending: &Value, code: &str) -> Value {
     json!({ "challenge": pending["challenge"], "code": code })
+}
+
+/// Waits until so many statements wait for a lock in the server's database.
+pub async fn await_waiting(server: &TestServer, count: i64) {
+    let mut database = server.sql().await;
+    let query = "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock'";
+    let waiting = async || {
+        let waiting: i64 = sqlx::query_scalar(query).fetch_one(&mut database).await.expect("a number");
+        waiting >= count
+    };
+    crate::support::eventually("statements that wait", waiting).await;
 }
 
 /// Enrols an authenticator beside other second factors.

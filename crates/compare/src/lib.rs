@@ -1,7 +1,7 @@
 //! Benchmark of sessions and JWTs: cost of a request and of a sign-in, and revocation delay, measured on the local machine.
 //!
 //! [`target`] describes a system under test and `testbed` starts its servers. `rounds` drives all variants in turn through
-//! `load`; `sign_in_cost`, `revocation`, `postgres_outage` and `memory_and_disk_per_login` measure what steady load does not show.
+//! `load`; `sign_in_cost`, `second_factor_cost`, `revocation`, `postgres_outage` and `memory_and_disk_per_login` measure what steady load does not show.
 //! `run` executes all of it, and [`report`] renders the results.
 
 pub mod bare;
@@ -24,12 +24,14 @@ mod report_assembly;
 mod revocation;
 mod rounds;
 mod run;
+mod second_factor_cost;
 mod sign_in_cost;
 mod statistics;
 pub mod target;
 mod test_user;
 mod testbed;
 mod tls_client;
+mod totp;
 mod variant;
 mod variants;
 
@@ -166,6 +168,8 @@ pub struct Plan {
     pub sign_ins: usize,
     /// Sequential refreshes of each variant in a round.
     pub refreshes: usize,
+    /// Sequential requests of a login in each of `sign_in_rounds`, to compare logins of one and of two factors.
+    pub factor_requests: usize,
     /// Logouts of each variant, for the revocation delay.
     pub logouts: usize,
     /// How long a credential is used after its logout before it counts as not revoked.
@@ -197,6 +201,7 @@ impl Plan {
             sign_in_rounds: 6,
             sign_ins: 1,
             refreshes: 10,
+            factor_requests: 200,
             logouts: 15,
             revocation_watch: Duration::from_secs(1),
             every_configuration: false,
@@ -220,6 +225,7 @@ impl Plan {
             sign_in_rounds: 15,
             sign_ins: 2,
             refreshes: 40,
+            factor_requests: 2_000,
             logouts: 200,
             revocation_watch: Duration::from_secs(5),
             every_configuration: true,

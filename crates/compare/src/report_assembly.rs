@@ -60,7 +60,7 @@ pub(super) fn empty_report(plan: &Plan, generator: GeneratorLimit, testbed: Opti
         url: None,
         warnings: Vec::new(),
     };
-    Report { environment, generator, bare: None, variants: Vec::new() }
+    Report { environment, generator, bare: None, variants: Vec::new(), second_factor: Vec::new() }
 }
 
 /// Adds warnings about conditions that make figures unreliable.

@@ -17,7 +17,9 @@ use super::rounds::{RoundRunner, SubjectSamples};
 use super::sign_in_cost::{self, PostgresWithBaseline};
 use super::testbed::{Server, Testbed};
 use super::variants::RunningVariants;
-use super::{CompareError, Options, Plan, TerminalProgressBar, generator_limit, report_assembly};
+use super::{
+    CompareError, Options, Plan, TerminalProgressBar, generator_limit, report_assembly, second_factor_cost,
+};
 
 /// How long Postgres is observed without load, for the idle baseline.
 const IDLE_TIME: Duration = Duration::from_millis(1_500);
@@ -77,7 +79,7 @@ fn compare_local(
 
     let (idle, rate, measured) = run_rounds(&variants, &testbed, &bare, &plan, None, progress)?;
     report.environment.fixed_rate = rate;
-    let extra_results = measure_extras(&variants, &mut testbed, &idle, &plan, progress)?;
+    let extra_results = measure_extras(&mut report, &variants, &mut testbed, &idle, &plan, progress)?;
     add_variants(&mut report, (&variants, &plan), 1, measured, extra_results)?;
     drop(variants);
 
@@ -114,6 +116,7 @@ fn run_rounds(
 /// Measures what steady load does not show. Footprints come after all measurements of CPU, since they load the machine;
 /// the outage comes last, so that Postgres' recovery distorts no other figure.
 fn measure_extras(
+    report: &mut Report,
     variants: &RunningVariants,
     testbed: &mut Testbed,
     idle: &IdleBaseline,
@@ -123,6 +126,8 @@ fn measure_extras(
     progress.begin("sign-ins and refreshes");
     let baseline = PostgresWithBaseline { postgres: Some(&testbed.postgres), idle };
     let costs = sign_in_cost::measure(&variants.members, &variants.groups, &baseline, plan, progress)?;
+    progress.begin("second factors");
+    report.second_factor = second_factor_cost::measure(&variants.groups, &baseline, plan, progress)?;
     progress.begin("revocation delay");
     let others = variants.others(testbed, plan)?;
     let delays = revocation::measure(&variants.members, &variants.groups, &others, plan, progress)?;

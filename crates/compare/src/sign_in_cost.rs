@@ -82,22 +82,22 @@ impl<'a> SignInAndRefreshMeasurement<'a> {
 }
 
 /// A repeated action and its samples, one per round.
-struct RepeatedAction<'a> {
+pub(super) struct RepeatedAction<'a> {
     server: &'a Server,
     database: Option<&'a Url>,
-    connection: Connection,
-    samples: Vec<ActionCost>,
+    pub(super) connection: Connection,
+    pub(super) samples: Vec<ActionCost>,
 }
 
 impl<'a> RepeatedAction<'a> {
-    fn new(group: &'a NodeGroup) -> Self {
+    pub(super) fn new(group: &'a NodeGroup) -> Self {
         let server = &group.servers[0];
         let connection = Connection::new(server.origin.clone());
         Self { server, database: group.database.as_ref(), connection, samples: Vec::new() }
     }
 
     /// Repeats the action so often, and adds a sample.
-    fn measure(
+    pub(super) fn measure(
         &mut self,
         baseline: &PostgresWithBaseline<'_>,
         times: usize,
@@ -129,7 +129,7 @@ impl<'a> RepeatedAction<'a> {
     }
 
     /// Medians over the rounds. `None` without samples.
-    fn cost(self) -> Option<ActionCost> {
+    pub(super) fn cost(self) -> Option<ActionCost> {
         let estimate =
             |figure: fn(&ActionCost) -> Option<f64>| Estimate::of(self.samples.iter().filter_map(figure));
         let intervals = ActionCostIntervals {

@@ -59,6 +59,16 @@ impl TestUser {
         self.values.values().map(String::as_str)
     }
 
+    /// The value of this name.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// Keeps a value for later steps.
+    pub(super) fn keep(&mut self, name: &str, value: String) {
+        self.values.insert(name.to_owned(), value);
+    }
+
     /// Sends a step's request and extracts its values. A 503 with `Retry-After` is retried.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use super::variant::{AlgorithmAndLookupSettings, DUALAUTH, NodeGroup, RunningVar
 use super::{CompareError, Options, Plan, bare};
 
 /// The user name of the registered user.
-const USERNAME: &str = "compare";
+pub(super) const USERNAME: &str = "compare";
 
 /// Argon2 settings for cheap password hashes: thousands of logins are needed where memory and disk per login are measured.
 const CHEAP_HASHES: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_ITERATIONS", "1")];
@@ -253,11 +253,11 @@ pub(super) fn bare_subject<'a>(server: &'a Server, plan: &Plan) -> Subject<'a> {
 }
 
 /// A user with a random password.
-fn test_user(username: &str) -> TestUser {
+pub(super) fn test_user(username: &str) -> TestUser {
     TestUser::named(username, &format!("{}", Uuid::new_v4().simple()))
 }
 
-fn register(target: &Target, user: &TestUser, server: &Server) -> Result<(), CompareError> {
+pub(super) fn register(target: &Target, user: &TestUser, server: &Server) -> Result<(), CompareError> {
     let Some(step) = &target.register else { return Ok(()) };
     user.clone().run_step(step, &mut Connection::new(server.origin.clone()))
 }

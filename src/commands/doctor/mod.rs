@@ -6,6 +6,7 @@ mod mail;
 mod origins;
 mod passkeys;
 mod resource_limits;
+mod second_factors;
 mod secrets;
 mod settings;
 mod signing_keys_at_startup;
@@ -97,6 +98,7 @@ async fn check(args: &DoctorArgs, config: &Config) -> Vec<Finding> {
         Some(pools) => {
             findings.extend(signing_keys_at_startup::check(config, &pools, &clock).await);
             findings.extend(passkeys::check_stored(config, &pools.requests).await);
+            findings.extend(second_factors::check(config, &pools.requests).await);
             pools.close().await;
         }
         None => findings.push(Finding::skipped("signing keys", "The database could not be checked.")),

@@ -36,6 +36,17 @@ impl CodeError {
     pub fn is_failure(&self) -> bool {
         !matches!(self, Self::Database(_))
     }
+
+    /// The outcome in the metrics of challenges: the code of the problem. `None`: the service failed, which says nothing about
+    /// the code.
+    pub fn metric_outcome(&self) -> Option<&'static str> {
+        match self {
+            Self::WrongCode(_) => Some(Code::InvalidCode.as_str()),
+            Self::Expired => Some(Code::ChallengeExpired.as_str()),
+            Self::Limited(_) | Self::AccountLocked { .. } => Some(Code::RateLimited.as_str()),
+            Self::Database(_) => None,
+        }
+    }
 }
 
 impl From<CodeError> for Problem {

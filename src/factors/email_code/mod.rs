@@ -252,22 +252,20 @@ impl EmailCodeFactor {
     pub fn record(&self, purpose: Purpose, error: Option<&CodeError>, actor: &Actor) {
         let entry = |kind| NewEvent::to_oneself(kind, actor).with("for", purpose.as_str());
         let limited = |limited: &Limited| entry(Kind::LoginLimited).with("limit", limited.policy);
-        let (word, entry) = match error {
-            None => ("redeemed", None),
-            Some(CodeError::WrongCode(user)) => {
-                ("invalid_code", Some(of_user(entry(Kind::ChallengeFailed), user.as_ref())))
-            }
-            Some(CodeError::Expired) => ("challenge_expired", None),
-            Some(CodeError::Limited(of_network)) => ("rate_limited", Some(limited(of_network))),
+        let entry = match error {
+            Some(CodeError::WrongCode(user)) => Some(of_user(entry(Kind::ChallengeFailed), user.as_ref())),
+            Some(CodeError::Limited(of_network)) => Some(limited(of_network)),
             Some(CodeError::AccountLocked { limited: of_account, user }) => {
-                ("rate_limited", Some(of_user(limited(of_account), user.as_ref())))
+                Some(of_user(limited(of_account), user.as_ref()))
             }
-            Some(CodeError::Database(_)) => return,
+            None | Some(CodeError::Expired | CodeError::Database(_)) => None,
         };
         if let Some(entry) = entry {
             self.trail.record(entry);
         }
-        self.metrics.challenge(purpose.as_str(), "email", word);
+        if let Some(outcome) = error.map_or(Some("redeemed"), CodeError::metric_outcome) {
+            self.metrics.challenge(purpose.as_str(), "email", outcome);
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod change;
 mod error;
+mod removal;
 mod reset;
+mod reset_store;
 mod store;
 
 use std::sync::Arc;
@@ -27,10 +29,11 @@ use crate::users::{
 };
 
 pub use self::error::{ChangePasswordError, ConfirmPasswordError, LoginError, LoginFailure};
-pub use self::reset::ResetPasswordError;
+pub use self::removal::RemovePasswordError;
+pub use self::reset::{ResetOutcome, ResetPasswordError};
 use self::store::FoundUser;
 
-use super::Proof;
+use super::{Proof, RemovalRules};
 
 /// Verifies and changes passwords.
 pub struct PasswordFactor {
@@ -42,6 +45,7 @@ pub struct PasswordFactor {
     limit: Limiter,
     /// Maps unknown user names to rate-limit buckets. Keyed, so that an attacker can't predict which names share a bucket.
     unknown_names: UnknownNames,
+    removal: RemovalRules,
     logins: Logins,
     mails: Arc<Mails>,
     trail: Trail,
@@ -95,12 +99,13 @@ impl PasswordFactor {
         clock: Clock,
         limit: Limiter,
         secret: &AppSecret,
+        removal: RemovalRules,
         logins: Logins,
         mails: Arc<Mails>,
         trail: Trail,
     ) -> Self {
         let unknown_names = UnknownNames::new(secret);
-        Self { pool, hasher, min_length, clock, limit, unknown_names, logins, mails, trail }
+        Self { pool, hasher, min_length, clock, limit, unknown_names, removal, logins, mails, trail }
     }
 
     /// Verifies the password of the user with this username or email (case-insensitive). The work is the same for unknown

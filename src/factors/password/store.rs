@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::challenges::HashedHalves;
 use crate::database::{ConnectionPool, DatabaseError, answer};
+use crate::factors::RemovalRules;
 use crate::mail::{Language, SealedMail};
 use crate::users::{AddressAndNameBucket, NO_PASSWORD, User, UserIdAndName};
 
@@ -227,51 +227,54 @@ pub(super) async fn set_first_password(
     answer(set.fetch_one(pool)).await
 }
 
-/// A reset of a forgotten password.
-pub(super) struct Reset<'a> {
-    pub(super) halves: &'a HashedHalves,
-    /// The client's network address.
-    pub(super) address: &'a str,
-    pub(super) hash: &'a str,
-    pub(super) notice: Option<&'a SealedMail>,
+/// The outcome of [`remove_password`].
+pub(super) enum PasswordRemoval {
+    Removed,
+    /// There is none.
+    None,
+    /// Nothing would be left to sign in with.
+    LastFactor,
 }
 
-/// Redeems a challenge, replaces the password, and ends every login of the user. Returns whether the code was right, and
-/// whether the password was reset, which it is not if the account has changed since. `None`: the challenge is over.
-pub(super) async fn reset_password(
+/// Removes the password, unless nothing would be left to sign in with, and ends every login of the user except `kept`.
+pub(super) async fn remove_password(
     pool: &ConnectionPool,
-    reset: Reset<'_>,
+    user: Uuid,
+    kept: Uuid,
+    rules: &RemovalRules,
+    notice: Option<&SealedMail>,
     now: DateTime<Utc>,
-) -> Result<Option<(bool, bool)>, DatabaseError> {
-    let redeem = sqlx::query!(
-        r#"with redeemed as materialized (
-             select * from dualauth.redeem_challenge($1, $2, 'reset_password', null, $3, $4)
+) -> Result<PasswordRemoval, DatabaseError> {
+    let remove = sqlx::query!(
+        r#"with owner as materialized (
+             select id from dualauth.users
+             where id = $1 and coalesce(password_hash, $9) <> $9 and disabled_at is null for update
+           ), judged as materialized (
+             select id, dualauth.may_remove_factor(id, true, null, $4, $5, $10) as may_go from owner
            ), changed as (
-             update dualauth.users u
-             set password_hash = $5, password_version = u.password_version + 1,
-                 email_verified_at = coalesce(u.email_verified_at, $4)
-             from redeemed
-             where redeemed.is_right and u.id = redeemed.user_id and u.password_version = redeemed.version
-               and coalesce(u.password_hash, $9) <> $9 and u.disabled_at is null
-             returning u.id
+             update dualauth.users u set password_hash = null, password_version = u.password_version + 1
+             from judged where u.id = judged.id and judged.may_go returning u.id
            ), ended as (
-             select count(*) from changed, dualauth.end_logins(changed.id, null, $4)
+             select count(*) from changed, dualauth.end_logins(changed.id, $2, $3)
            ), noticed as (
              insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $6::uuid, $7::bytea, $4, $4, $8::timestamptz from changed where $6 is not null
+             select $6::uuid, $7::bytea, $3, $3, $8::timestamptz from changed where $6 is not null
            )
-           select redeemed.is_right as "is_right!", exists (select from changed) as "is_reset!", ended.count as "ended!"
-           from redeemed, ended"#,
-        reset.halves.token_hash,
-        &reset.halves.code_macs,
-        reset.address,
+           select (select may_go from judged) as may_go, ended.count as "ended!" from ended"#,
+        user,
+        kept,
         now,
-        reset.hash,
-        reset.notice.map(|mail| mail.id),
-        reset.notice.map(|mail| mail.content.as_slice()),
-        reset.notice.map(|mail| mail.expires_at),
+        rules.rp_id,
+        rules.codes_sign_in,
+        notice.map(|mail| mail.id),
+        notice.map(|mail| mail.content.as_slice()),
+        notice.map(|mail| mail.expires_at),
         NO_PASSWORD,
+        rules.second_factor_required,
     );
-    let row = answer(redeem.fetch_optional(pool)).await?;
-    Ok(row.map(|row| (row.is_right, row.is_reset)))
+    Ok(match answer(remove.fetch_one(pool)).await?.may_go {
+        Some(true) => PasswordRemoval::Removed,
+        Some(false) => PasswordRemoval::LastFactor,
+        None => PasswordRemoval::None,
+    })
 }

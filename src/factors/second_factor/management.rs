@@ -6,14 +6,14 @@ use uuid::Uuid;
 
 use crate::audit::{Kind, NewEvent};
 use crate::auth::Identity;
-use crate::database::DatabaseError;
+use crate::database::{ConnectionPool, DatabaseError};
 use crate::factors::passkey::{self, ListedPasskey};
 use crate::factors::recovery_code::NewRecoveryCodes;
 use crate::http::client::Client;
 use crate::mail::{Message, SealedMail};
 use crate::users::find_recipient;
 
-use super::store::{self, FactorRow, TotpRow};
+use super::store::{self, FactorRemoval, FactorRow, TotpRow};
 use super::{SecondFactorError, SecondFactors};
 
 /// The factors of an account.
@@ -53,26 +53,36 @@ impl From<TotpRow> for ListedTotp {
     }
 }
 
-impl SecondFactors {
+impl Factors {
     /// The factors of a user. `None`: the user is gone.
     ///
     /// # Errors
     /// If the query fails.
-    pub async fn list(&self, user: Uuid) -> Result<Option<Factors>, DatabaseError> {
-        let row = store::list(&self.pool, user).await?;
-        let passkeys = passkey::list(&self.pool, user).await?;
+    pub async fn of_user(pool: &ConnectionPool, user: Uuid) -> Result<Option<Self>, DatabaseError> {
+        let row = store::list(pool, user).await?;
+        let passkeys = passkey::list(pool, user).await?;
         Ok(row.map(|row| {
             let FactorRow { has_password, email_verified, two_step, totp, recovery_codes_left } = row;
             let totp = totp.map(ListedTotp::from);
-            Factors { has_password, email_verified, two_step, totp, passkeys, recovery_codes_left }
+            Self { has_password, email_verified, two_step, totp, passkeys, recovery_codes_left }
         }))
+    }
+}
+
+impl SecondFactors {
+    /// See [`Factors::of_user`].
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn list(&self, user: Uuid) -> Result<Option<Factors>, DatabaseError> {
+        Factors::of_user(&self.pool, user).await
     }
 
     /// Removes an authenticator, a passkey or a security key. Without an authenticator and a security key, two-step sign-in is
     /// off: the recovery codes go with it. Ends every other login and every challenge of the user.
     ///
     /// # Errors
-    /// [`SecondFactorError::Unknown`], or if a query fails.
+    /// [`SecondFactorError::Unknown`], [`SecondFactorError::LastFactor`], or if a query fails.
     pub async fn remove(
         &self,
         identity: &Identity,
@@ -81,8 +91,13 @@ impl SecondFactors {
     ) -> Result<(), SecondFactorError> {
         let (user, kept, now) = (identity.user_id, identity.login_id, self.clock.now());
         let notice = self.notice(user, Message::FactorRemoved).await?;
-        let removed = store::remove(&self.pool, user, factor, kept, notice.as_ref(), now).await?;
-        let removed = removed.ok_or(SecondFactorError::Unknown)?;
+        let removed =
+            store::remove(&self.pool, user, factor, kept, &self.removal, notice.as_ref(), now).await?;
+        let removed = match removed {
+            FactorRemoval::Removed(factor) => factor,
+            FactorRemoval::IsLast => return Err(SecondFactorError::LastFactor),
+            FactorRemoval::Unknown => return Err(SecondFactorError::Unknown),
+        };
         let entry = NewEvent::to_oneself(Kind::FactorRemoved, &identity.actor(client));
         self.trail.record(entry.with("factor", removed));
         self.tell_of_change().await;

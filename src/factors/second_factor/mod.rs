@@ -16,13 +16,17 @@ use crate::crypto::{AppSecret, Sealer, SecretBytes};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::logins::Logins;
 use crate::mail::Mails;
+use crate::metrics::Metrics;
 use crate::network_rate_limits::Limiter;
 
+use super::RemovalRules;
+use super::email_code::CodeError;
 use super::recovery_code;
 use super::totp::{self, TotpSecret};
 
 pub use self::error::SecondFactorError;
 pub use self::management::{Factors, ListedTotp};
+pub(super) use self::verification::SecondFactorTry;
 pub use self::verification::{ConfirmedSecondFactor, NewPending, PendingSecondFactor, VerifiedSecondFactor};
 
 /// Enrols, verifies, lists and removes second factors.
@@ -35,9 +39,11 @@ pub struct SecondFactors {
     pub(super) issuer: String,
     /// `LOGIN_LIMIT`.
     pub(super) limit: Limiter,
+    removal: RemovalRules,
     pub(super) clock: Clock,
     pub(super) logins: Logins,
     pub(super) trail: Trail,
+    pub(super) metrics: Metrics,
 }
 
 impl SecondFactors {
@@ -50,12 +56,14 @@ impl SecondFactors {
         secret: &AppSecret,
         issuer: String,
         limit: Limiter,
+        removal: RemovalRules,
         clock: Clock,
         logins: Logins,
         trail: Trail,
+        metrics: Metrics,
     ) -> Self {
-        let secrets = Sealer::derive(secret, "totp secrets");
-        Self { pool, challenges, mails, secrets, issuer, limit, clock, logins, trail }
+        let secrets = Sealer::derive(secret, totp::SEALING_PURPOSE);
+        Self { pool, challenges, mails, secrets, issuer, limit, removal, clock, logins, trail, metrics }
     }
 
     /// Whether each login of the user takes two factors.
@@ -67,22 +75,40 @@ impl SecondFactors {
     }
 
     /// The proof that a code may be, for this authenticator.
-    fn read_code(&self, code: &str, totp: Option<&SealedTotp>) -> ReadCode {
+    async fn read_code(&self, code: &str, totp: Option<&SealedTotp>) -> ReadCode {
         let code = ChallengeCode::typed(code);
         let code = code.reveal();
-        let secret = totp.filter(|_| totp::is_totp(code)).and_then(|totp| self.unseal(totp));
+        let secret = match totp.filter(|_| totp::is_totp(code)) {
+            Some(totp) => self.unseal(totp).await,
+            None => None,
+        };
         ReadCode {
             totp_step: secret.and_then(|secret| secret.step_of(code, self.clock.now())),
             recovery_hash: recovery_code::hash(code),
         }
     }
 
-    fn unseal(&self, totp: &SealedTotp) -> Option<TotpSecret> {
-        let unsealed = self.secrets.unseal(&totp.id.to_string(), &totp.secret);
-        if unsealed.is_none() {
-            tracing::error!(totp = %totp.id, "the secret of an authenticator can't be unsealed: was APP_SECRET replaced?");
+    /// Counts a try at a challenge, or at a step-up. No error: it was redeemed.
+    pub(super) fn count_try(&self, purpose: &str, method: &str, error: Option<&CodeError>) {
+        if let Some(outcome) = error.map_or(Some("redeemed"), CodeError::metric_outcome) {
+            self.metrics.challenge(purpose, method, outcome);
         }
-        unsealed.map(|unsealed| TotpSecret::new(unsealed.secret))
+    }
+
+    /// The secret of an authenticator. One that is sealed under the previous `APP_SECRET` is sealed anew.
+    async fn unseal(&self, totp: &SealedTotp) -> Option<TotpSecret> {
+        let Some(unsealed) = self.secrets.unseal(&totp.id.to_string(), &totp.secret) else {
+            tracing::error!(totp = %totp.id, "the secret of an authenticator can't be unsealed: was APP_SECRET replaced?");
+            return None;
+        };
+        if unsealed.is_sealed_under_previous {
+            let anew = self.seal(totp.id, &unsealed.secret);
+            // A failure is only logged: the next use tries again.
+            if let Err(error) = totp::store::replace_secret(&self.pool, totp.id, &totp.secret, &anew).await {
+                tracing::warn!(totp = %totp.id, %error, "the secret of an authenticator was not sealed anew");
+            }
+        }
+        Some(TotpSecret::new(unsealed.secret))
     }
 
     /// # Panics
@@ -96,6 +122,16 @@ impl SecondFactors {
     }
 }
 
+/// The method that a code is of by its form, as metrics name it.
+fn method_of(code: &str) -> &'static str {
+    let code = ChallengeCode::typed(code);
+    match code.reveal() {
+        code if totp::is_totp(code) => "totp",
+        code if recovery_code::hash(code).is_some() => "recovery_code",
+        _ => "second_factor",
+    }
+}
+
 /// An authenticator as it is stored.
 struct SealedTotp {
     id: Uuid,
@@ -103,9 +139,9 @@ struct SealedTotp {
 }
 
 /// What the database compares a code with.
-struct ReadCode {
+pub(super) struct ReadCode {
     /// The time step of a right TOTP, which may have been used.
-    totp_step: Option<i64>,
+    pub(super) totp_step: Option<i64>,
     /// SHA-256 of what has the form of a recovery code.
-    recovery_hash: Option<[u8; 32]>,
+    pub(super) recovery_hash: Option<[u8; 32]>,
 }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::challenges::Purpose;
 use crate::database::{ConnectionPool, DatabaseError, answer};
+use crate::factors::RemovalRules;
 use crate::mail::{Language, Recipient, SealedMail};
 use crate::users::User;
 
@@ -33,7 +34,8 @@ pub(super) async fn find_pending(
                   u.created_at, u.language, t.id as "totp_id?", t.secret as "secret?",
                   (select count(*) from dualauth.recovery_codes r where r.user_id = u.id and r.used_at is null)
                       as "recovery_codes_left!",
-                  dualauth.next_try_at(u.id, null, $3, $4) as locked_until
+                  case when c.purpose = 'reset_password' then dualauth.next_reset_try_at(u.id, $3, $4)
+                       else dualauth.next_try_at(u.id, null, $3, $4) end as locked_until
            from dualauth.challenges c
            join dualauth.users u on u.id = c.user_id and u.password_version = c.version and u.disabled_at is null
            left join dualauth.totp t on t.user_id = u.id
@@ -63,6 +65,24 @@ pub(super) async fn find_pending(
         recovery_codes_left: row.recovery_codes_left,
         locked_until: row.locked_until,
     }))
+}
+
+/// Whether there is such a challenge.
+pub(super) async fn is_pending(
+    pool: &ConnectionPool,
+    token_hash: &[u8; 32],
+    purpose: Purpose,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let query = sqlx::query_scalar!(
+        r#"select exists (select from dualauth.challenges
+                          where token_hash = $1 and purpose = $2 and method = 'second_factor'
+                            and used_at is null and expires_at > $3) as "is_pending!""#,
+        token_hash.as_slice(),
+        purpose.as_str(),
+        now,
+    );
+    answer(query.fetch_one(pool)).await
 }
 
 /// Tries a code at such a challenge. Returns the method that was proved, if the code is right, and the account's credential
@@ -204,24 +224,34 @@ pub(super) async fn list(pool: &ConnectionPool, user: Uuid) -> Result<Option<Fac
     }))
 }
 
-/// Removes a factor, as the function `remove_factor` in the migrations does. Returns what it was; `None`: the user has no such
-/// factor.
+/// The outcome of a removal.
+pub(super) enum FactorRemoval {
+    /// The factor is gone: `totp`, `passkey` or `security_key`.
+    Removed(String),
+    /// It has to stay.
+    IsLast,
+    /// The user has no such factor.
+    Unknown,
+}
+
+/// Removes a factor, as the function `remove_factor` in the migrations does.
 pub(super) async fn remove(
     pool: &ConnectionPool,
     user: Uuid,
     factor: Uuid,
     kept: Uuid,
+    rules: &RemovalRules,
     notice: Option<&SealedMail>,
     now: DateTime<Utc>,
-) -> Result<Option<String>, DatabaseError> {
-    let remove = sqlx::query_scalar!(
+) -> Result<FactorRemoval, DatabaseError> {
+    let remove = sqlx::query!(
         r#"with removed as materialized (
-             select dualauth.remove_factor($1, $2, $3, $4) as factor
+             select * from dualauth.remove_factor($1, $2, $3, $8, $9, $10, $4)
            ), noticed as (
              insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from removed where factor is not null and $5 is not null
+             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from removed where is_removed and $5 is not null
            )
-           select factor from removed"#,
+           select factor, is_removed as "is_removed!" from removed"#,
         user,
         factor,
         kept,
@@ -229,8 +259,16 @@ pub(super) async fn remove(
         notice.map(|mail| mail.id),
         notice.map(|mail| mail.content.as_slice()),
         notice.map(|mail| mail.expires_at),
+        rules.rp_id,
+        rules.codes_sign_in,
+        rules.second_factor_required,
     );
-    answer(remove.fetch_one(pool)).await
+    let row = answer(remove.fetch_one(pool)).await?;
+    Ok(match row.factor {
+        None => FactorRemoval::Unknown,
+        Some(factor) if row.is_removed => FactorRemoval::Removed(factor),
+        Some(_) => FactorRemoval::IsLast,
+    })
 }
 
 /// Replaces the recovery codes, and ends every other login and every challenge of the user. Returns `false` if two-step

@@ -18,7 +18,7 @@ use crate::network_rate_limits::LimitedAttempt;
 use crate::users::{User, UserIdAndName, account_locked, find_recipient};
 
 use super::store::{self, PendingAccount};
-use super::{ReadCode, SecondFactors};
+use super::{ReadCode, SecondFactors, method_of};
 
 /// The input of [`SecondFactors::pend`].
 pub struct NewPending {
@@ -55,6 +55,17 @@ pub struct VerifiedSecondFactor<'a> {
     pub attempt: LimitedAttempt<'a>,
 }
 
+/// A try at the second factor of a challenge that can still be redeemed.
+pub(in crate::factors) struct SecondFactorTry<'a> {
+    pub(in crate::factors) user: User,
+    pub(in crate::factors) recipient: Recipient,
+    pub(in crate::factors) code: ReadCode,
+    /// Queued if the code is a recovery code, and right.
+    pub(in crate::factors) notice: Option<SealedMail>,
+    /// Counts as a failure unless it is told that it was none.
+    pub(in crate::factors) limited: LimitedAttempt<'a>,
+}
+
 /// A signed-in user who has proved a second factor.
 pub struct ConfirmedSecondFactor<'a> {
     /// The proof for the login.
@@ -74,7 +85,9 @@ impl SecondFactors {
         let account = Some(ChallengedAccount { user_id, version });
         let method = ChallengeMethod::SecondFactor;
         let new = ChallengeWithoutMail { purpose, method, account, login_id: None, state: Some(state) };
-        Ok(PendingSecondFactor { challenge: self.challenges.create(new).await?, user_id, methods })
+        let challenge = self.challenges.create(new).await?;
+        self.metrics.challenge(purpose.as_str(), "second_factor", "created");
+        Ok(PendingSecondFactor { challenge, user_id, methods })
     }
 
     /// The second factors that the user can prove by a code: `totp`, `recovery_code`.
@@ -99,10 +112,7 @@ impl SecondFactors {
         actor: &Actor,
     ) -> Result<VerifiedSecondFactor<'_>, CodeError> {
         let outcome = self.try_verify(token, code, client, actor).await;
-        if let Err(CodeError::WrongCode(Some(user))) = &outcome {
-            let entry = NewEvent::new(Kind::SecondFactorFailed, actor);
-            self.trail.record(entry.of_user(user.id, &user.username));
-        }
+        self.record_try(Purpose::Login, code, outcome.as_ref().err(), actor);
         outcome
     }
 
@@ -113,10 +123,42 @@ impl SecondFactors {
         client: &Client,
         actor: &Actor,
     ) -> Result<VerifiedSecondFactor<'_>, CodeError> {
+        let purpose = Purpose::Login;
+        let SecondFactorTry { user, recipient, code, notice, limited } =
+            self.begin_try(purpose, token, code, client).await?;
+        let (address, now) = (client.address.to_string(), self.clock.now());
+        let redeemed =
+            store::redeem(&self.pool, &token.hash(), purpose, &code, &address, notice.as_ref(), now).await;
+        let owner = UserIdAndName::from(user.clone());
+        let (method, version) = match redeemed {
+            Ok(Some((Some(method), version))) => (method, version),
+            Ok(Some((None, _))) => return Err(CodeError::WrongCode(Some(owner))),
+            Ok(None) => return Err(CodeError::Expired),
+            Err(error) => return Err(settle(limited, error.into())),
+        };
+        let proof = self.proof(&method, version, NewEvent::new(Kind::RecoveryCodeUsed, actor), &owner);
+        Ok(VerifiedSecondFactor { user, recipient, proof, attempt: limited })
+    }
+
+    /// Whether this is a challenge that has had its first factor, and waits for the second.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn is_pending(&self, token: &ChallengeToken, purpose: Purpose) -> Result<bool, DatabaseError> {
+        store::is_pending(&self.pool, &token.hash(), purpose, self.clock.now()).await
+    }
+
+    /// Begins a try at the second factor of such a challenge. The caller redeems it.
+    pub(in crate::factors) async fn begin_try(
+        &self,
+        purpose: Purpose,
+        token: &ChallengeToken,
+        code: &str,
+        client: &Client,
+    ) -> Result<SecondFactorTry<'_>, CodeError> {
         let limited = self.limit.begin(client.network()).await?;
-        let (address, now, purpose) = (client.address.to_string(), self.clock.now(), Purpose::Login);
-        let token_hash = token.hash();
-        let found = store::find_pending(&self.pool, &token_hash, purpose, &address, now).await;
+        let (address, now) = (client.address.to_string(), self.clock.now());
+        let found = store::find_pending(&self.pool, &token.hash(), purpose, &address, now).await;
         let PendingAccount { user, recipient, totp, recovery_codes_left, locked_until } = match found {
             Ok(Some(found)) => found,
             Ok(None) => return Err(CodeError::Expired),
@@ -125,19 +167,24 @@ impl SecondFactors {
         if let Some(until) = locked_until {
             return Err(account_locked(until, now).into());
         }
-        let code = self.read_code(code, totp.as_ref());
+        let code = self.read_code(code, totp.as_ref()).await;
         let notice = self.recovery_notice(&code, &recipient, recovery_codes_left);
-        let redeemed =
-            store::redeem(&self.pool, &token_hash, purpose, &code, &address, notice.as_ref(), now).await;
-        let owner = || UserIdAndName { id: user.id, username: user.username.clone() };
-        let (method, version) = match redeemed {
-            Ok(Some((Some(method), version))) => (method, version),
-            Ok(Some((None, _))) => return Err(CodeError::WrongCode(Some(owner()))),
-            Ok(None) => return Err(CodeError::Expired),
-            Err(error) => return Err(settle(limited, error.into())),
-        };
-        let proof = self.proof(&method, version, NewEvent::new(Kind::RecoveryCodeUsed, actor), &owner());
-        Ok(VerifiedSecondFactor { user, recipient, proof, attempt: limited })
+        Ok(SecondFactorTry { user, recipient, code, notice, limited })
+    }
+
+    /// Counts a try at a challenge, and records a wrong code. No error: it was redeemed.
+    pub(in crate::factors) fn record_try(
+        &self,
+        purpose: Purpose,
+        code: &str,
+        error: Option<&CodeError>,
+        actor: &Actor,
+    ) {
+        self.count_try(purpose.as_str(), method_of(code), error);
+        if let Some(CodeError::WrongCode(Some(user))) = error {
+            let entry = NewEvent::new(Kind::SecondFactorFailed, actor);
+            self.trail.record(entry.of_user(user.id, &user.username));
+        }
     }
 
     /// Verifies a second factor of a signed-in user.
@@ -145,6 +192,17 @@ impl SecondFactors {
     /// # Errors
     /// See [`CodeError`]; never [`CodeError::Expired`].
     pub async fn confirm(
+        &self,
+        identity: &Identity,
+        code: &str,
+        client: &Client,
+    ) -> Result<ConfirmedSecondFactor<'_>, CodeError> {
+        let outcome = self.try_confirm(identity, code, client).await;
+        self.count_try("step_up", method_of(code), outcome.as_ref().err());
+        outcome
+    }
+
+    async fn try_confirm(
         &self,
         identity: &Identity,
         code: &str,
@@ -164,7 +222,7 @@ impl SecondFactors {
         let wrong = || CodeError::WrongCode(Some(owner.clone()));
         let counted = store::own_totp_and_count_attempt(&self.pool, user, now).await?;
         let totp = counted.map_err(|until| account_locked(until, now))?;
-        let code = self.read_code(code, totp.as_ref());
+        let code = self.read_code(code, totp.as_ref()).await;
         let (_, recovery_codes_left) = store::methods(&self.pool, user).await?;
         let (_, recipient) = find_recipient(&self.pool, user).await?.ok_or_else(wrong)?;
         let notice = self.recovery_notice(&code, &recipient, recovery_codes_left);
@@ -181,11 +239,20 @@ impl SecondFactors {
 
     /// The proof by a method that the database names. A used recovery code is recorded.
     fn proof(&self, method: &str, version: i32, used: NewEvent, owner: &UserIdAndName) -> Proof {
-        if Amr::of_names([method]) != Amr::RECOVERY_CODE {
-            return Proof::Totp { version };
+        if self.record_use(method, used, owner) {
+            Proof::RecoveryCode { version }
+        } else {
+            Proof::Totp { version }
         }
-        self.trail.record(used.of_user(owner.id, &owner.username));
-        self.mails.wake_up();
-        Proof::RecoveryCode { version }
+    }
+
+    /// Records the use of a recovery code, if the method that the database names is one. Returns whether it is.
+    pub(in crate::factors) fn record_use(&self, method: &str, used: NewEvent, owner: &UserIdAndName) -> bool {
+        let is_recovery_code = Amr::of_names([method]) == Amr::RECOVERY_CODE;
+        if is_recovery_code {
+            self.trail.record(used.of_user(owner.id, &owner.username));
+            self.mails.wake_up();
+        }
+        is_recovery_code
     }
 }

@@ -105,6 +105,7 @@ impl SecondFactors {
             state: Some(secret.bytes().clone()),
         };
         let challenge = self.challenges.create(new).await?;
+        self.metrics.challenge(Purpose::Factor.as_str(), ChallengeMethod::Totp.as_str(), "created");
         Ok((challenge, TotpSetup::new(&secret, &self.issuer, &identity.username)))
     }
 
@@ -122,15 +123,16 @@ impl SecondFactors {
         client: &Client,
     ) -> Result<EnrolledTotp, EnrolmentError> {
         let actor = identity.actor(client);
-        let limited = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
-        let outcome = self.try_complete(identity, halves, name, authentication, self.clock.now()).await;
-        let outcome = match outcome {
-            Err(EnrolmentError::Code(error)) => Err(EnrolmentError::Code(settle(limited, error))),
-            outcome => {
-                limited.forget();
-                outcome
+        let outcome = self.complete_within_limit(identity, halves, name, authentication, client).await;
+        let (purpose, method) = (Purpose::Factor.as_str(), ChallengeMethod::Totp.as_str());
+        match &outcome {
+            Ok(_) => self.count_try(purpose, method, None),
+            Err(EnrolmentError::Code(error)) => self.count_try(purpose, method, Some(error)),
+            Err(EnrolmentError::AlreadyEnrolled) => {
+                self.metrics.challenge(purpose, method, Code::Conflict.as_str());
             }
-        };
+            Err(_) => {}
+        }
         match &outcome {
             Ok(_) => {
                 self.trail.record(NewEvent::to_oneself(Kind::FactorAdded, &actor).with("factor", "totp"))
@@ -144,6 +146,24 @@ impl SecondFactors {
             self.tell_of_change().await;
         }
         outcome
+    }
+
+    async fn complete_within_limit(
+        &self,
+        identity: &Identity,
+        halves: &ChallengeHalves,
+        name: String,
+        authentication: Authentication,
+        client: &Client,
+    ) -> Result<EnrolledTotp, EnrolmentError> {
+        let limited = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
+        match self.try_complete(identity, halves, name, authentication, self.clock.now()).await {
+            Err(EnrolmentError::Code(error)) => Err(EnrolmentError::Code(settle(limited, error))),
+            outcome => {
+                limited.forget();
+                outcome
+            }
+        }
     }
 
     async fn try_complete(

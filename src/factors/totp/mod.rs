@@ -3,6 +3,7 @@
 //! The algorithm is HMAC-SHA-1 (RFC 4226) with parameters that every authenticator supports.
 
 pub(super) mod enrolment;
+mod resealing;
 mod setup;
 pub(super) mod store;
 
@@ -12,7 +13,11 @@ use chrono::{DateTime, Utc};
 use crate::crypto::{SecretBytes, equal, random_bytes};
 
 pub use self::enrolment::{EnrolledTotp, EnrolmentError};
+pub use self::resealing::{SecretCounts, count_secrets, reseal_all};
 pub use self::setup::{QrCode, TotpSetup};
+
+/// What secrets are sealed for, under a key of its own.
+pub(super) const SEALING_PURPOSE: &str = "totp secrets";
 
 /// The length of a time step, in seconds.
 const STEP_SECONDS: i64 = 30;

@@ -7,6 +7,8 @@ use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::logins::Authentication;
 use crate::mail::SealedMail;
 
+use super::resealing::StoredSecret;
+
 /// Whether the user has an authenticator.
 pub(super) async fn exists(pool: &ConnectionPool, user: Uuid) -> Result<bool, DatabaseError> {
     let query = sqlx::query_scalar!(
@@ -110,4 +112,35 @@ pub(super) async fn enrol(
         (true, true, false) => Some(Outcome::AlreadyEnrolled),
         (true, false, _) => None,
     }))
+}
+
+/// The secrets of the users with higher ids than this one, in order.
+pub(super) async fn secrets_after(
+    pool: &ConnectionPool,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<StoredSecret>, DatabaseError> {
+    let query = sqlx::query_as!(
+        StoredSecret,
+        "select user_id, id, secret from dualauth.totp where user_id > $1 order by user_id limit $2",
+        after,
+        limit,
+    );
+    answer(query.fetch_all(pool)).await
+}
+
+/// Replaces a secret by the same one, sealed anew, unless another node has done so.
+pub(in crate::factors) async fn replace_secret(
+    pool: &ConnectionPool,
+    id: Uuid,
+    before: &[u8],
+    after: &[u8],
+) -> Result<(), DatabaseError> {
+    let replace = sqlx::query!(
+        "update dualauth.totp set secret = $3 where id = $1 and secret = $2",
+        id,
+        before,
+        after,
+    );
+    answer(replace.execute(pool)).await.map(drop)
 }

@@ -42,6 +42,7 @@ async fn each_command_is_told() {
     let server = TestServer::start().await;
     let create = ["user", "create", "--username", "ada", "--email", "ada@example.org", "--admin"];
     does(&server, &create, PASSWORD).await;
+    crate::nodes::sql(&server, "update users set two_step = true").await;
     for (words, input) in [
         (&["user", "disable", "ADA@example.org"][..], ""),
         (&["user", "enable", "ada"], ""),
@@ -51,6 +52,7 @@ async fn each_command_is_told() {
         (&["user", "role", "add", "ada", "editor"], ""),
         (&["user", "role", "remove", "ada", "editor"], ""),
         (&["user", "set-password", "ada"], OTHER_PASSWORD),
+        (&["user", "factors", "reset", "ada"], ""),
         (&["user", "delete", "ada"], ""),
         (&["user", "import", "--dry-run", "-"], IMPORTED),
         (&["user", "import", "-"], IMPORTED),
@@ -66,7 +68,7 @@ async fn each_command_is_told() {
     does(&server, &["keys", "reset"], "").await;
     does(&server, &["keys", "list"], "").await;
 
-    let events = trail_of(&server, 16).await;
+    let events = trail_of(&server, 17).await;
     let expected = [
         ("user_created", json!({ "roles": "admin, user" })),
         ("user_disabled", Value::Null),
@@ -77,11 +79,12 @@ async fn each_command_is_told() {
         ("role_added", json!({ "role": "editor" })),
         ("role_removed", json!({ "role": "editor" })),
         ("user_password_set", json!({ "logins": 0 })),
+        ("user_factors_reset", json!({ "logins": 0 })),
         ("user_deleted", json!({ "logins": 0 })),
         ("users_imported", json!({ "users": 1 })),
         ("client_created", json!({ "name": "gateway" })),
         ("client_deleted", Value::Null),
-        ("key_rotated", events[13]["detail"].clone()),
+        ("key_rotated", events[14]["detail"].clone()),
         ("key_retired", json!({ "kid": superseded })),
         ("keys_reset", Value::Null),
     ];
@@ -92,8 +95,8 @@ async fn each_command_is_told() {
         assert_eq!(event["username"], if is_of_user { json!("ada") } else { Value::Null });
         assert_eq!(event["user_id"].is_string(), is_of_user);
     }
-    assert_eq!((&events[11]["client_id"], &events[12]["client_id"]), (&json!(client), &json!(client)));
-    assert_eq!(events[13]["detail"]["superseded"], superseded);
+    assert_eq!((&events[12]["client_id"], &events[13]["client_id"]), (&json!(client), &json!(client)));
+    assert_eq!(events[14]["detail"]["superseded"], superseded);
     assert!(!json!(events).to_string().contains(secret));
 
     let told: BTreeSet<_> = expected.iter().map(|(name, _)| *name).collect();
@@ -114,6 +117,9 @@ async fn a_command_that_changes_nothing_is_not_told() {
         (&["user", "unlock", "nobody"], ""),
         (&["user", "verify-email", "nobody"], ""),
         (&["user", "delete", "nobody"], ""),
+        (&["user", "factors", "reset", "nobody"], ""),
+        (&["user", "factors", "reset", "ada"], ""),
+        (&["user", "factors", "nobody"], ""),
         (&["user", "set-password", "ada"], "short"),
         (&["user", "create", "--username", "ada", "--email", "other@example.org"], PASSWORD),
         (&["user", "import", "-"], "username,email,password_hash\nada,grace@example.org,-\n"),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dualauth::web::LastReport;
 use dualauth_compare::Report;
-use dualauth_compare::report::{DelayDistribution, Variant};
+use dualauth_compare::report::{ActionCost, DelayDistribution, Variant};
 use dualauth_compare::target::CredentialTransport;
 use serde_json::Value;
 
@@ -51,6 +51,7 @@ async fn everything_is_compared_and_told_in_every_form_and_on_a_page() {
     let json: Value = serde_json::from_slice(&read(&out, "comparison.json")).expect("JSON");
     assert_complete(&json);
     assert_told_right(&report);
+    assert_second_factors_are_told(&report);
     assert_rounded(&json);
 
     let markdown = text(&read(&out, "comparison.md"));
@@ -95,6 +96,23 @@ fn assert_complete(json: &Value) {
         }
     }
     assert!(json["environment"].is_object() && json["generator"]["requests_per_second"].is_f64());
+}
+
+/// A second request costs something at a sign-in, and nothing of it is looked up when a request comes.
+fn assert_second_factors_are_told(report: &Report) {
+    let modes: Vec<_> = report.second_factor.iter().map(|cost| cost.mode.as_str()).collect();
+    assert_eq!(modes, ["session", "jwt"]);
+    for cost in &report.second_factor {
+        let sql = |cost: Option<ActionCost>| cost.and_then(|cost| cost.sql).expect("statements are counted");
+        assert!(sql(cost.two_step_login) > sql(cost.login), "{cost:?}");
+        assert!(sql(cost.request) < 0.5 && sql(cost.two_step_request) < 0.5, "{cost:?}");
+        assert!(cost.login_ratio.is_some() && cost.request_ratio.is_some(), "{cost:?}");
+    }
+    let markdown = report.to_markdown();
+    assert!(
+        markdown.contains("## Cost of a second factor") && markdown.contains("| session |"),
+        "{markdown}"
+    );
 }
 
 fn assert_told_right(report: &Report) {

@@ -7,7 +7,7 @@ use super::cells::{
     NONE, answers, delay_cells, format_number, interval, many_cells, median, memory_cell,
     postgres_sql_wait_cells, recovery, server_cpu, thousands,
 };
-use super::{BaselineResults, Report, Variant};
+use super::{ActionCost, BaselineResults, Report, Variant};
 
 /// A table, independent of the format.
 pub(super) struct Table {
@@ -27,6 +27,7 @@ impl Report {
             self.bytes(),
             self.revocation(),
             self.sign_ins(),
+            self.second_factors(),
             self.footprints(),
             self.outages(),
             self.nodes(),
@@ -208,6 +209,47 @@ impl Report {
                         .map(|(cost, unit, digits)| server_cpu(cost, unit, digits));
                     let cells = [variant.name.clone(), login_cpu].into_iter().chain(postgres_sql_wait_cells(login));
                     cells.chain([refresh_cpu]).chain(postgres_sql_wait_cells(refresh)).collect()
+                })
+                .collect(),
+        }
+    }
+
+    fn second_factors(&self) -> Table {
+        let cpu = |cost: Option<ActionCost>, unit, digits| server_cpu(cost.unwrap_or_default(), unit, digits);
+        let sql = |cost: Option<ActionCost>| format_number(cost.and_then(|cost| cost.sql), 1);
+        Table {
+            title: "Cost of a second factor",
+            about: "Sign-in in two steps, a password and then a TOTP in a second request, against sign-in by the password; and \
+                    `GET /profile` by a login of either kind: × 1 means that a request does not know of factors. In the same rounds, one \
+                    after the other without concurrent load, by Bearer in the default configuration.".into(),
+            columns: vec![
+                "mode",
+                "login: server CPU ms (95 %)",
+                "SQL",
+                "in two steps: server CPU ms (95 %)",
+                "SQL",
+                "× login (95 %)",
+                "request: server CPU µs (95 %)",
+                "after two steps: server CPU µs (95 %)",
+                "SQL",
+                "× request (95 %)",
+            ],
+            rows: self
+                .second_factor
+                .iter()
+                .map(|cost| {
+                    vec![
+                        cost.mode.as_str().to_owned(),
+                        cpu(cost.login, 1e3, 1),
+                        sql(cost.login),
+                        cpu(cost.two_step_login, 1e3, 1),
+                        sql(cost.two_step_login),
+                        interval(cost.login_ratio),
+                        cpu(cost.request, 1.0, 1),
+                        cpu(cost.two_step_request, 1.0, 1),
+                        sql(cost.two_step_request),
+                        interval(cost.request_ratio),
+                    ]
                 })
                 .collect(),
         }

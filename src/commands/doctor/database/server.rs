@@ -145,8 +145,7 @@ pub(super) fn check_clock_skew(skew: chrono::Duration) -> Finding {
         true => format!("the clock of Postgres is {seconds:.1} s behind this machine's"),
         false => format!("the clock of Postgres is {seconds:.1} s ahead of this machine's"),
     };
-    let advice =
-        "Synchronise both clocks by NTP (chrony, systemd-timesyncd): tokens and logins depend on them.";
+    let advice = "Synchronise both clocks by NTP (chrony, systemd-timesyncd): tokens, logins and the codes of authenticators depend on them.";
     match skew.abs() {
         off if off > HARMFUL => Finding::problem(what, advice),
         off if off > NOTICEABLE => Finding::warning(what, advice),

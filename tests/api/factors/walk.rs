@@ -1,0 +1,219 @@
+//! Every proof, in each mode and by each transport, at an account with two-step sign-in: never a login below aal2, and never a
+//! cookie or a token before the second factor.
+
+use dualauth::factors::Proof;
+use serde_json::{Value, json};
+
+use super::{Authenticator, enrol, second_step};
+use crate::challenges::{self, email_of, halves};
+use crate::support::{
+    PASSWORD,
+    client::{Client, Pair},
+    http::{Request, Response},
+    mail_server::MailServer,
+    server::{TestServer, registration},
+    with,
+};
+
+/// What somebody does who has proved something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    SignInByPassword,
+    /// The first password of somebody who was imported: its hash is replaced by this very sign-in.
+    SignInByImportedPassword,
+    SignInAndStayForLong,
+    GoOnWithoutACode,
+    SignInByMail,
+    ResetByMail,
+    Register,
+    StepUpByPassword,
+    StepUpBySecondFactor,
+    Refresh,
+    /// A second factor without a first.
+    SecondFactorAlone,
+    ResetByBoth,
+}
+
+/// Every proof that the service knows. A new one has to be added here: the match below says so.
+const PROOFS: [Proof; 4] = [
+    Proof::Password { version: 0 },
+    Proof::EmailCode { version: 0 },
+    Proof::Totp { version: 0 },
+    Proof::RecoveryCode { version: 0 },
+];
+
+/// What can be done with a proof.
+fn deeds(proof: Proof) -> &'static [Deed] {
+    use Deed::*;
+    match proof {
+        Proof::Password { .. } => &[
+            SignInByPassword,
+            SignInByImportedPassword,
+            SignInAndStayForLong,
+            GoOnWithoutACode,
+            Register,
+            StepUpByPassword,
+            Refresh,
+        ],
+        Proof::EmailCode { .. } => &[SignInByMail, ResetByMail],
+        Proof::Totp { .. } | Proof::RecoveryCode { .. } => {
+            &[SecondFactorAlone, StepUpBySecondFactor, ResetByBoth]
+        }
+        Proof::Passkey { .. } | Proof::SecurityKey { .. } => &[],
+    }
+}
+
+/// What comes of it.
+#[derive(Debug)]
+enum Expected {
+    /// Nothing but a challenge.
+    SecondFactorRequired,
+    /// A login, of both factors.
+    Login,
+    /// Neither.
+    Nothing,
+}
+
+/// Everybody's password as another system has it.
+const IMPORTED: &str = "$2b$04$.h7YBLb5CKCwr/yRPwCEweUO0k5OWCxLlODO5BMmuiacUfegybf7q";
+
+struct Walk<'a> {
+    server: &'a TestServer,
+    mails: &'a MailServer,
+    authenticator: &'a Authenticator,
+    /// Signed in by both factors.
+    client: Client,
+    name: String,
+    pair: Pair,
+    proof: Proof,
+}
+
+impl Walk<'_> {
+    fn second_factor(&self) -> String {
+        match self.proof {
+            Proof::RecoveryCode { .. } => self.authenticator.recovery_codes[0].clone(),
+            _ => self.authenticator.next_code(self.server),
+        }
+    }
+
+    async fn login(&self, body: Value) -> Response {
+        let body = with(body, "transport", self.pair.transport.name());
+        let path = self.pair.mode.path("login");
+        self.server.send(Request::post(&path).json(&body)).await
+    }
+
+    async fn reset(&self, body: Value) -> Response {
+        let body = with(body, "new_password", PASSWORD);
+        self.server.send(Request::post("/account/password/reset").json(&body)).await
+    }
+
+    async fn mailed(&self, purpose: &str) -> Value {
+        // An address gets five mails an hour.
+        crate::nodes::sql(self.server, "delete from mail_quotas").await;
+        halves(self.server, self.mails, purpose, &email_of(&self.name)).await.json()
+    }
+
+    async fn do_it(&mut self, deed: Deed) -> (Response, Expected) {
+        let credentials = self.pair.credentials(&self.name);
+        match deed {
+            Deed::SignInByPassword => (self.login(credentials).await, Expected::SecondFactorRequired),
+            Deed::SignInByImportedPassword => {
+                let update = sqlx::query("update users set password_hash = $1 where username = $2");
+                let update = update.bind(IMPORTED).bind(&self.name);
+                update.execute(&mut self.server.sql().await).await.expect("a hash");
+                (self.login(credentials).await, Expected::SecondFactorRequired)
+            }
+            Deed::SignInAndStayForLong => {
+                let body = with(credentials, "remember_me", true);
+                (self.login(body).await, Expected::SecondFactorRequired)
+            }
+            Deed::GoOnWithoutACode => {
+                let pending = self.login(credentials).await.problem(401, "second_factor_required").json();
+                let body = json!({ "challenge": pending["challenge"], "remember_me": true });
+                (self.login(body).await, Expected::Nothing)
+            }
+            Deed::SignInByMail => {
+                let halves = self.mailed("login").await;
+                (self.login(halves).await, Expected::SecondFactorRequired)
+            }
+            Deed::ResetByMail => {
+                let halves = self.mailed("reset_password").await;
+                (self.reset(halves).await, Expected::SecondFactorRequired)
+            }
+            Deed::Register => {
+                let request = Request::post(&self.pair.mode.path("register")).json(&registration(&self.name));
+                (self.server.send(request).await, Expected::Nothing)
+            }
+            Deed::StepUpByPassword => {
+                let request = self.client.step_up_request(PASSWORD);
+                (self.client.send(request).await, Expected::Login)
+            }
+            Deed::StepUpBySecondFactor => {
+                let body = json!({ "code": self.second_factor() });
+                let request = self.client.request("POST", &self.client.path("step-up")).json(&body);
+                (self.client.send(request).await, Expected::Login)
+            }
+            Deed::Refresh => (self.client.refresh().await, Expected::Login),
+            Deed::SecondFactorAlone => {
+                let halves = self.mailed("login").await;
+                let body = with(halves, "code", self.second_factor());
+                (self.login(body).await, Expected::Nothing)
+            }
+            Deed::ResetByBoth => {
+                let halves = self.mailed("reset_password").await;
+                let pending = self.reset(halves).await.problem(401, "second_factor_required").json();
+                let body = second_step(&pending, &self.second_factor());
+                (self.reset(body).await, Expected::Nothing)
+            }
+        }
+    }
+}
+
+/// Asserts that nothing in an answer is a credential.
+fn assert_gives_nothing(answer: &Response, what: &str) {
+    assert!(answer.set_cookies().iter().all(|cookie| cookie.is_removal()), "{what}: {answer}");
+    for token in ["session_token", "access_token", "refresh_token", "csrf_token", "login"] {
+        let body = answer.text();
+        assert!(!body.contains(&format!("\"{token}\"")), "{what}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_transport() {
+    let (server, mails) = challenges::server().await;
+    for (number, proof) in PROOFS.into_iter().enumerate() {
+        for (of_pair, pair) in Pair::ALL.into_iter().enumerate() {
+            for (of_deed, deed) in deeds(proof).iter().enumerate() {
+                let name = format!("user-{number}-{of_pair}-{of_deed}");
+                server.user(&name).await;
+                crate::nodes::sql(&server, "update users set email_verified_at = now()").await;
+                let mut client = Client::signed_in(&server, pair, &name).await;
+                let authenticator = enrol(&server, &client).await;
+                // A token from before says less.
+                client.refresh().await.ok();
+                let (server, mails, authenticator) = (&server, &mails, &authenticator);
+                let mut walk = Walk { server, mails, authenticator, client, name, pair, proof };
+                let what = format!("{proof:?}, {deed:?}, {pair:?}");
+                let (answer, expected) = walk.do_it(*deed).await;
+                match expected {
+                    Expected::SecondFactorRequired => {
+                        assert_gives_nothing(&answer, &what);
+                        answer.problem(401, "second_factor_required");
+                    }
+                    Expected::Nothing => {
+                        assert!(answer.status != 200, "{what}: {answer}");
+                        assert_gives_nothing(&answer, &what);
+                    }
+                    Expected::Login => {
+                        answer.expect(200);
+                        let auth = walk.client.profile().await.ok()["auth"].clone();
+                        assert_eq!(auth["acr"], "aal2", "{what}");
+                    }
+                }
+            }
+        }
+    }
+    let below = "select count(*) from logins l join users u on u.id = l.user_id
+                 where u.two_step and l.aal < 2 and l.ended_at is null";
+    assert_eq!(challenges::count(&server, below).await, 0);
+}
