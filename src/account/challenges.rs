@@ -18,27 +18,38 @@ use super::challenge_bodies::{
     ResetPasswordRequest,
 };
 
-/// Ask for a challenge: a code goes by mail, and comes back with the `challenge` of this answer; or an authenticator answers it.
+/// Ask for a challenge: something that has to come back another way.
 ///
-/// Both halves together, once, within ten minutes and five tries, prove that whoever asks reads that mail. The answer is the
-/// same whether the address has an account or not. `login` (with `EMAIL_SIGN_IN`) and `reset_password` are for anybody: no
-/// credential is looked at. `email` is for a fresh login, and proves the account's address, or another one. `factor` is for a
-/// fresh login with a proved email, and enrols an authenticator, whose first code comes back instead of one by mail, or a passkey
-/// or security key. `login` with `passkey` is for anybody, without a name: the browser offers the passkeys that it has. `step_up`
-/// with `passkey` is for whoever is signed in and has one.
+/// The answer has one half, `challenge`. The other half is a code by mail, the code of an authenticator, or what the browser's
+/// passkey says. Both together, once, within ten minutes and five tries, are a proof.
 ///
-/// To try it without a mail server: on the private Postgres, mails are kept, and
-/// [GET /playground/mails](#/service/local_mails) shows them. Put `challenge` and the mail's code into the route that the challenge is for.
+/// | `for` | `method` | who | both halves go to |
+/// |---|---|---|---|
+/// | `reset_password` | `email` | anybody | `POST /account/password/reset` |
+/// | `login` | `email`, with `EMAIL_SIGN_IN` | anybody | `POST /session/login`, `POST /jwt/login` |
+/// | `login` | `passkey` | anybody, without a name | the same |
+/// | `email` | `email` | a fresh login | `POST /account/email` |
+/// | `factor` | `totp`, `passkey`, `security_key` | a fresh login with a proved email | `POST /account/factors` |
+/// | `step_up` | `passkey` | a login of an account with a passkey or security key | `POST /session/step-up`, `POST /jwt/step-up` |
+///
+/// For anybody, no credential is looked at, and the answer is the same whether the address has an account or not.
+///
+/// To try codes by mail without a mail server: on the private Postgres, mails are kept, and
+/// [GET /playground/mails](#/service/local_mails) shows them.
+///
+/// To try passkeys and security keys, use the [playground](../#second-factors), or this page's console: with the answer's `passkey` as
+/// `options`, `(await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })).toJSON()`
+/// is the member `passkey` to send for a new one. To use one, it is `get` and `parseRequestOptionsFromJSON`.
 #[utoipa::path(operation_id = "create_challenge", tag = "account",
     request_body(content = ChallengeRequest, examples(
         ("forgotten password" = (value = json!({"for": "reset_password", "method": "email", "email": "ada@example.com"}))),
-        ("sign-in" = (value = json!({"for": "login", "method": "email", "email": "ada@example.com"}))),
-         ("authenticator" = (value = json!({"for": "factor", "method": "totp"}))),
-         ("new passkey" = (value = json!({"for": "factor", "method": "passkey"}))),
-         ("new security key" = (value = json!({"for": "factor", "method": "security_key"}))),
-         ("sign-in by a passkey" = (value = json!({"for": "login", "method": "passkey"}))),
-         ("step-up by a passkey" = (value = json!({"for": "step_up", "method": "passkey"}))),
-         ("proof of an address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
+        ("sign-in by mail" = (value = json!({"for": "login", "method": "email", "email": "ada@example.com"}))),
+        ("new authenticator" = (value = json!({"for": "factor", "method": "totp"}))),
+        ("new passkey" = (value = json!({"for": "factor", "method": "passkey"}))),
+        ("new security key" = (value = json!({"for": "factor", "method": "security_key"}))),
+        ("sign-in by passkey" = (value = json!({"for": "login", "method": "passkey"}))),
+        ("step-up by passkey" = (value = json!({"for": "step_up", "method": "passkey"}))),
+        ("proof of an address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
     )),
     security((), ("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 201, description = "The challenge.", body = ChallengeBody),

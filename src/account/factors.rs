@@ -25,10 +25,10 @@ pub(super) async fn list_factors(identity: Identity, sign_in: Data<SignIn>) -> R
     Ok(HttpResponse::Ok().json(FactorsBody::from(sign_in.list_factors(&identity).await?)))
 }
 
-/// Enrol a factor, with a challenge for `factor` and the first code of the authenticator, or what the browser gave for the options
-/// of a passkey or security key.
+/// Enrol a factor: an authenticator, a passkey or a security key.
 ///
-/// The first authenticator or security key turns two-step sign-in on, and signs every other device out; a passkey does not. It
+/// Takes a [challenge](#/account/create_challenge) for `factor`, with the first code of the authenticator that has its `totp`, or with
+/// what the browser makes of its `passkey`. The first authenticator or security key turns two-step sign-in on, and signs every other device out; a passkey does not. It
 /// counts as a proof of this login.
 #[utoipa::path(operation_id = "enrol_factor", tag = "account", request_body(content = EnrolFactorRequest, examples(
         ("authenticator" = (value = json!({"challenge": "dac_…", "code": "123456", "name": "Phone"}))),
@@ -38,8 +38,7 @@ pub(super) async fn list_factors(identity: Identity, sign_in: Data<SignIn>) -> R
     )),
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 201, description = "The factor, and recovery codes.", body = EnrolledFactorBody),
-    (status = 401, description = "invalid_code"),
-    (status = 401, description = "challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
