@@ -217,6 +217,25 @@ def without_challenge(body):
         body.pop(member, None)
 
 
+# By what a challenge is for: the ways that it comes, and whether the request names an address. A step-up is for who has a passkey.
+ROWS = {
+    "login": {"email": True, "passkey": False},
+    "reset_password": {"email": True},
+    "email": {"email": True},
+    "factor": {"totp": False, "passkey": False, "security_key": False},
+}
+
+
+def of_one_row(body):
+    """What a challenge may be asked for, and how."""
+    purpose = body["for"] if body["for"] in ROWS else "factor"
+    ways = ROWS[purpose]
+    method = body["method"] if body["method"] in ways else next(iter(ways))
+    email = {"email": body.get("email") or "ada@example.com"} if ways[method] else {}
+    body.clear()
+    body.update({"for": purpose, "method": method, **email})
+
+
 def uncommon(password):
     """Of the same length; the shortest and the longest that are made up are all of one letter."""
     return password if len(set(password)) > 8 else (UNCOMMON * len(password))[: len(password)]
@@ -235,7 +254,11 @@ def before_call(context, case, kwargs):
     if not is_right:
         return
     name = operation_id(case)
+    if name == "create_challenge":
+        of_one_row(case.body)
     if name == "reset_password":
+        case.body.pop("passkey", None)
+        case.body.setdefault("code", "1234 5678")
         case.body["new_password"] = uncommon(case.body["new_password"])
     if name in ("session_login", "jwt_login"):
         without_challenge(case.body)
