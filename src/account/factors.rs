@@ -15,6 +15,8 @@ use super::factor_bodies::{
 };
 
 /// The ways to sign in to the account.
+///
+/// The `id` of one is what `DELETE /account/factors/{id}` takes. Passkeys are listed as well if this service can't use them any more.
 #[utoipa::path(operation_id = "list_factors", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The factors.", body = FactorsBody),
@@ -89,7 +91,9 @@ pub(super) async fn remove_factor(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Make new recovery codes, and sign every other device out. The old ones are dead.
+/// Make new recovery codes, and sign every other device out.
+///
+/// The old ones are dead. Without two-step sign-in there are none: 409.
 #[utoipa::path(operation_id = "renew_recovery_codes", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "Ten new codes, shown once.", body = RecoveryCodesBody),
