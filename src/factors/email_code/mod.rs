@@ -15,8 +15,8 @@ use crate::challenges::{
     Purpose,
 };
 use crate::clock::Clock;
-use crate::crypto::AppSecret;
 use crate::database::{ConnectionPool, DatabaseError};
+use crate::factors::FactorContext;
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Language, Mail, Mails, Message, Recipient, SealedMail, SignInMethod};

@@ -30,6 +30,7 @@ use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::challenges::{Challenges, Purpose};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
+use crate::factors::FactorContext;
 use crate::logins::Logins;
 use crate::mail::Mails;
 use crate::metrics::Metrics;

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
-use crate::crypto::AppSecret;
 use crate::database::{ConnectionPool, DatabaseError};
+use crate::factors::FactorContext;
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Mails, Recipient};
