@@ -16,7 +16,6 @@ use crate::challenges::{
 };
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
-use crate::factors::FactorContext;
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Language, Mail, Mails, Message, Recipient, SealedMail, SignInMethod};
@@ -28,7 +27,7 @@ pub use self::address::ChangeAddressError;
 pub use self::error::CodeError;
 use self::store::{AddressOwner, LiveChallenge};
 
-use super::Proof;
+use super::{FactorContext, Proof};
 
 /// Mails and redeems codes.
 pub struct EmailCodeFactor {

@@ -30,14 +30,13 @@ use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::challenges::{Challenges, Purpose};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
-use crate::factors::FactorContext;
 use crate::logins::Logins;
 use crate::mail::Mails;
 use crate::metrics::Metrics;
 use crate::network_rate_limits::Limiter;
 
-use super::Proof;
 use super::email_code::CodeError;
+use super::{FactorContext, Proof};
 
 pub use self::assertion::VerifiedAssertion;
 pub use self::enrolment::{CheckedRegistration, EnrolledPasskey};

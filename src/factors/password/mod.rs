@@ -18,7 +18,6 @@ use uuid::Uuid;
 use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
-use crate::factors::FactorContext;
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Mails, Recipient};
@@ -33,7 +32,7 @@ pub use self::removal::RemovePasswordError;
 pub use self::reset::{ResetOutcome, ResetPasswordError};
 use self::store::FoundUser;
 
-use super::{Proof, RemovalRules};
+use super::{FactorContext, Proof, RemovalRules};
 
 /// Verifies and changes passwords.
 pub struct PasswordFactor {

@@ -14,16 +14,15 @@ use crate::challenges::{ChallengeCode, Challenges};
 use crate::clock::Clock;
 use crate::crypto::{Sealer, SecretBytes};
 use crate::database::{ConnectionPool, DatabaseError};
-use crate::factors::FactorContext;
 use crate::logins::Logins;
 use crate::mail::Mails;
 use crate::metrics::Metrics;
 use crate::network_rate_limits::Limiter;
 
-use super::RemovalRules;
 use super::email_code::CodeError;
 use super::recovery_code;
 use super::totp::{self, TotpSecret};
+use super::{FactorContext, RemovalRules};
 
 pub use self::error::SecondFactorError;
 pub use self::management::{Factors, ListedTotp};
