@@ -182,6 +182,7 @@ impl State {
             Arc::clone(&challenges),
             Arc::clone(&mails),
             config.challenges.email_sign_in,
+            removal.rp_id.clone(),
             limits.login.clone(),
             secret,
             clock.clone(),
