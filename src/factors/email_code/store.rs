@@ -275,8 +275,10 @@ pub(super) async fn redeem_for_step_up(
            ), redeemed as materialized (
              -- With no token, nothing is tried.
              select tried.*
-             from counted, dualauth.redeem_challenge(case when counted.closed_until is null then $1::bytea end, $2, 'step_up',
-                                                     $4, null, $5) tried
+             from counted, dualauth.redeem_challenge(
+                 case when counted.closed_until is null
+                       and exists (select from dualauth.challenges where token_hash = $1 and method = 'email') then $1::bytea end,
+                 $2, 'step_up', $4, null, $5) tried
            )
            select counted.closed_until, redeemed.is_right,
                   (select u.password_version from dualauth.users u

@@ -252,6 +252,8 @@ async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_t
                 crate::nodes::sql(&server, "update users set email_verified_at = now()").await;
                 let mut client = Client::signed_in(&server, pair, &name).await;
                 let authenticator = enrol(&server, &client).await;
+                // A token from before says less.
+                client.refresh().await.ok();
                 let key = match proof {
                     Proof::Passkey { synced: true, .. } => Some(Passkey::synced()),
                     Proof::Passkey { .. } => Some(Passkey::new("passkey")),
@@ -262,8 +264,6 @@ async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_t
                     Some(key) => Some(passkeys::enrol_this(&server, &client, key).await),
                     None => None,
                 };
-                // A token from before says less.
-                client.refresh().await.ok();
                 let (server, mails, authenticator) = (&server, &mails, &authenticator);
                 let mut walk = Walk { server, mails, authenticator, key, client, name, pair, proof };
                 let what = format!("{proof:?}, {deed:?}, {pair:?}");
