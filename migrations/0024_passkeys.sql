@@ -146,3 +146,12 @@ begin
         or exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
         or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.rp_id = today_rp_id));
 end $$;
+
+-- Whether a code by mail is all by which the owner of an account can authenticate again: there is neither a password nor a factor, but a
+-- proved address. A passkey under another relying party id is of no use.
+create function has_only_mail(of_user uuid, today_rp_id text) returns boolean
+    language sql stable set search_path = dualauth, pg_temp as $$
+    select exists (select from users u
+        where u.id = of_user and coalesce(u.password_hash, '!') = '!' and not u.two_step and u.email_verified_at is not null
+          and not exists (select from passkeys p where p.user_id = u.id and p.rp_id = today_rp_id))
+$$;

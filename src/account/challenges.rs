@@ -31,6 +31,7 @@ use super::challenge_bodies::{
 /// | `email` | `email` | a fresh login | `POST /account/email` |
 /// | `factor` | `totp`, `passkey`, `security_key` | a fresh login with a proved email | `POST /account/factors` |
 /// | `step_up` | `passkey` | a login of an account with a passkey or security key | `POST /session/step-up`, `POST /jwt/step-up` |
+/// | `step_up` | `email` | a login of an account with neither a password nor a factor | the same |
 ///
 /// For anybody, no credential is looked at, and the answer is the same whether the address has an account or not.
 ///
@@ -49,6 +50,7 @@ use super::challenge_bodies::{
         ("new security key" = (value = json!({"for": "factor", "method": "security_key"}))),
         ("sign-in by passkey" = (value = json!({"for": "login", "method": "passkey"}))),
         ("step-up by passkey" = (value = json!({"for": "step_up", "method": "passkey"}))),
+        ("step-up by mail" = (value = json!({"for": "step_up", "method": "email"}))),
         ("proof of an address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
     )),
     security((), ("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
@@ -72,6 +74,10 @@ pub(super) async fn create_challenge(
     if method != Email && email.is_some() {
         return Err(Problem::validation(vec![FieldError::of("email", "goes with the method `email` alone")]));
     }
+    if matches!(purpose, ChallengePurpose::StepUp) && email.is_some() {
+        let detail = "does not go with `step_up`: the code goes to the account's address";
+        return Err(Problem::validation(vec![FieldError::of("email", detail)]));
+    }
     let email = email.as_deref();
     let body = match (purpose, method) {
         (ChallengePurpose::Login, Email) => {
@@ -83,12 +89,12 @@ pub(super) async fn create_challenge(
             challenge_stranger(&sign_in, purpose, email, language, &client).await?
         }
         (ChallengePurpose::Login, Passkey) => {
-            let (challenge, options) = sign_in.challenge_any_passkey().await?;
+            let (challenge, options) = sign_in.challenge_any_passkey(&client).await?;
             ChallengeBody::of_passkey(&challenge, purpose, method, PasskeyOptions::Request(options))
         }
         (ChallengePurpose::Email, Email)
         | (ChallengePurpose::Factor, Totp | Passkey | SecurityKey)
-        | (ChallengePurpose::StepUp, Passkey) => {
+        | (ChallengePurpose::StepUp, Passkey | Email) => {
             let identity = match Identity::from_request(&request, &mut Payload::None).await {
                 Ok(identity) => identity,
                 Err(rejection) => return Ok(rejection.error_response()),
@@ -132,6 +138,10 @@ async fn challenge_owner(
             let (challenge, setup) = sign_in.challenge_totp(identity).await?;
             return Ok(ChallengeBody::of_totp(&challenge, &setup));
         }
+        (ChallengePurpose::StepUp, ChallengeMethod::Email) => {
+            let challenge = sign_in.challenge_own_mail(identity, client).await?;
+            return Ok(ChallengeBody::by_mail(&challenge, purpose));
+        }
         (ChallengePurpose::StepUp, _) => {
             let (challenge, options) = sign_in.challenge_own_passkey(identity).await?;
             let options = PasskeyOptions::Request(options);
@@ -150,7 +160,8 @@ async fn challenge_owner(
 ///
 /// Every login of the user ends, in both modes, and nobody is signed in. The new password is checked before the code is
 /// used. It also opens an account that was closed by guessing. With two-step sign-in the answer to a right code is
-/// `second_factor_required`: send the same challenge again, with a code of the authenticator or a recovery code.
+/// `second_factor_required`: send the same challenge again, with a code of the authenticator or a recovery code, or with
+/// what a passkey or security key answers to the options `passkey` of that answer.
 #[utoipa::path(operation_id = "reset_password", tag = "account", request_body = ResetPasswordRequest, responses(
     (status = 204, description = "The password was set, and every login has ended."),
     (status = 401, description = "invalid_code, challenge_expired, second_factor_required"),
@@ -163,8 +174,8 @@ pub(super) async fn reset_password(
     client: Client,
     Json(body): Json<ResetPasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (halves, new_password) = body.parts();
-    sign_in.reset_password(&halves, &new_password, &client).await?;
+    let (proof, new_password) = body.parts()?;
+    sign_in.reset_password(&proof, &new_password, &client).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -48,11 +48,18 @@ impl SignIn {
         if wanted.is_met_by(&identity.authentication, self.clock.now()) {
             return Ok(());
         }
-        // Another password does not raise the assurance level: it is no second factor.
-        let password_suffices = wanted.acr.is_none_or(|acr| identity.authentication.acr >= acr);
-        let has_password = password_suffices && self.password.is_set(identity.user_id).await?;
+        // Another first factor does not raise the assurance level.
+        let first_suffices = wanted.acr.is_none_or(|acr| identity.authentication.acr >= acr);
+        let has_password = first_suffices && self.password.is_set(identity.user_id).await?;
         let mut methods = if has_password { vec!["password"] } else { Vec::new() };
         methods.extend(self.second_factor_methods(identity.user_id).await?);
+        if methods.is_empty()
+            && first_suffices
+            && self.mails.is_on()
+            && self.email_code.is_all_of(identity.user_id).await?
+        {
+            methods.push("email");
+        }
         Err(wanted.problem(&methods))
     }
 }

@@ -25,7 +25,7 @@ use super::start_login::{Attempt, Outcome, end_code};
 pub type PasskeyChallenge = (Challenge, RequestOptions);
 
 impl SignIn {
-    fn passkeys(&self) -> Result<&PasskeyFactor, Problem> {
+    pub(super) fn passkeys(&self) -> Result<&PasskeyFactor, Problem> {
         self.passkeys.as_ref().ok_or_else(unknown_method)
     }
 
@@ -48,9 +48,11 @@ impl SignIn {
     /// Creates a challenge to sign in by a passkey, without a name.
     ///
     /// # Errors
-    /// `validation_failed` if there are no passkeys here.
-    pub async fn challenge_any_passkey(&self) -> Result<PasskeyChallenge, Problem> {
-        Ok(self.passkeys()?.challenge_anybody().await?)
+    /// `validation_failed` if there are no passkeys here; `rate_limited`.
+    pub async fn challenge_any_passkey(&self, client: &Client) -> Result<PasskeyChallenge, Problem> {
+        let passkeys = self.passkeys()?;
+        self.limits.passkey_challenge.count(client.network())?;
+        Ok(passkeys.challenge_anybody().await?)
     }
 
     /// Creates a challenge to step up by a passkey or security key.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 
 use crate::audit::{Actor, Kind, NewEvent};
-use crate::auth::{Identity, PasskeyAnswer, StepUpProof, StepUpSecret};
+use crate::auth::{ChallengeHalves, Identity, PasskeyAnswer, StepUpProof, StepUpSecret};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::factors::Proof;
@@ -127,8 +127,11 @@ impl SignIn {
                 let proof = passkeys.confirm(identity, halves, client).await?;
                 self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
             }
-            // Nobody gets a challenge for that yet.
-            StepUpProof::Challenge(_) => Err(CodeError::Expired.into()),
+            StepUpProof::Challenge(ChallengeHalves { challenge, code }) => {
+                let (challenge, code) = (challenge.expose_secret(), code.expose_secret());
+                let proof = self.email_code.confirm(identity, challenge, code, client).await?;
+                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
+            }
         }
     }
 

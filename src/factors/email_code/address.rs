@@ -53,7 +53,7 @@ impl EmailCodeFactor {
         login: Uuid,
         address: &str,
     ) -> Result<Option<Challenge>, DatabaseError> {
-        let owner = store::find_by_address(&self.pool, address).await?;
+        let owner = store::find_by_address(&self.pool, address, self.rp_id.as_deref()).await?;
         let Some((version, own)) = users::find_recipient(&self.pool, user).await? else { return Ok(None) };
         let to = match &owner {
             Some(owner) if owner.user_id != user => None,

@@ -16,7 +16,7 @@ async fn remove_password(node: &TestServer, client: &Client) -> Response {
 }
 
 /// Adds a passkey or security key past the routes.
-async fn add_key(server: &TestServer, name: &str, kind: &str, rp_id: &str) {
+pub async fn add_key(server: &TestServer, name: &str, kind: &str, rp_id: &str) {
     let insert = format!(
         "insert into passkeys (id, user_id, credential_id, public_key, algorithm, kind, name, sign_count,
              backup_eligible, backed_up, transports, aaguid, rp_id, created_at)
