@@ -118,3 +118,15 @@ begin
     end if;
     return next;
 end $$;
+
+-- Locks the account's row, and says whether this login may change what the account is proved by: it is live, and of both factors where
+-- the account has two-step sign-in. Whoever asked before the lock may have been told what was true then. Statement by statement, so that
+-- it sees what was committed while it waited.
+create function may_change_factors(of_user uuid, by_login uuid) returns boolean language plpgsql
+    set search_path = dualauth, pg_temp as $$
+begin
+    perform from users where id = of_user for update;
+    return exists (select from logins l join users u on u.id = l.user_id
+        where l.id = by_login and l.user_id = of_user and l.ended_at is null and u.disabled_at is null
+          and (l.aal >= 2 or not u.two_step));
+end $$;

@@ -87,8 +87,7 @@ declare
     has_second_factor boolean;
 begin
     is_removed := false;
-    perform from users where id = of_user and disabled_at is null for update;
-    if not found then
+    if not may_change_factors(of_user, kept) then
         return;
     end if;
     select 'totp' into factor from totp where user_id = of_user and id = of_factor
@@ -128,13 +127,15 @@ begin
 end $$;
 
 -- Whether a factor may be removed: the password, or else the one with this id. What is left must open the account: a password, a passkey
--- under today's relying party id, or a code by mail to a proved address. A second factor alone opens nothing. Where a second factor is
--- required, one must be left, too. Volatile, so that whoever has locked the user sees what was removed meanwhile.
+-- under today's relying party id, or a code by mail to a proved address. A second factor alone opens nothing. Where one is
+-- asked for at each sign-in, or has to be there, one that is good today must be left, too. Volatile, so that whoever has locked the user sees what was removed meanwhile.
 create function may_remove_factor(of_user uuid, password boolean, factor uuid, today_rp_id text, codes_sign_in boolean,
         second_factor_required boolean) returns boolean
     language plpgsql set search_path = dualauth, pg_temp as $$
 declare
     opens boolean;
+    has_two_step boolean;
+    has_usable_second_factor boolean;
 begin
     opens := exists (select from users u
                 where u.id = of_user
@@ -142,9 +143,12 @@ begin
                        or codes_sign_in and u.email_verified_at is not null))
           or exists (select from passkeys p
                 where p.user_id = of_user and p.id is distinct from factor and p.kind = 'passkey' and p.rp_id = today_rp_id);
-    return opens and (password or not second_factor_required
-        or exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
-        or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.rp_id = today_rp_id));
+    has_two_step := exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
+        or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.kind = 'security_key');
+    has_usable_second_factor := exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
+        or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.rp_id = today_rp_id);
+    return opens and (not has_two_step or has_usable_second_factor)
+        and (password or not second_factor_required or has_usable_second_factor);
 end $$;
 
 -- Whether a code by mail is all by which the owner of an account can authenticate again: there is neither a password nor a factor, but a

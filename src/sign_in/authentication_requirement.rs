@@ -19,7 +19,7 @@ impl SignIn {
         let user = identity.user_id;
         // Where a second factor is required, whoever has one does not add another by the first alone.
         let is_aal2_wanted = self.second_factors.has_two_step(user).await?
-            || self.second_factor_required && !self.second_factors.methods(user).await?.is_empty();
+            || self.second_factor_required && !self.second_factor_methods(user).await?.is_empty();
         let acr = is_aal2_wanted.then_some(Acr::Aal2);
         let recent = AuthenticationRequirement { acr, max_age: Some(self.step_up_max_age) };
         self.check_freshness(identity, &recent).await
@@ -66,6 +66,6 @@ impl SignIn {
 
 impl SecondFactorMethods for SignIn {
     fn of_user(&self, user: Uuid) -> BoxFuture<'_, Result<Vec<&'static str>, DatabaseError>> {
-        Box::pin(self.second_factors.methods(user))
+        Box::pin(self.second_factor_methods(user))
     }
 }

@@ -2,12 +2,13 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::auth::{ChallengeHalves, Identity, PasskeyAnswer, UserBody};
+use crate::auth::{AuthenticationRequirement, ChallengeHalves, Identity, PasskeyAnswer, UserBody};
 use crate::challenges::{Challenge, Purpose};
 use crate::error::{Code, FieldError, Problem};
 use crate::factors::passkey::PasskeyHalves;
 use crate::factors::password::ResetOutcome;
 use crate::http::client::Client;
+use crate::logins::Acr;
 use crate::mail::Language;
 use crate::users::check_email;
 
@@ -70,6 +71,11 @@ impl SignIn {
     ) -> Result<Challenge, Problem> {
         self.check_fresh(identity).await?;
         let address = self.check_mail(address, client)?;
+        // To prove today's address is a part of enrolling. To change it is not.
+        if self.second_factor_required && !self.email_code.is_of(identity.user_id, address).await? {
+            let aal2 = AuthenticationRequirement { acr: Some(Acr::Aal2), max_age: None };
+            self.check_freshness(identity, &aal2).await?;
+        }
         let challenge =
             self.email_code.challenge_address(identity.user_id, identity.login_id, address).await?;
         challenge.ok_or_else(account_gone)

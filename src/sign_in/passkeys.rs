@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::audit::{Actor, Kind};
 use crate::auth::{Identity, PasskeyAnswer};
 use crate::challenges::{Challenge, Purpose};
+use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::factors::passkey::{
     CreationOptions, EnrolledPasskey, PasskeyFactor, PasskeyHalves, PasskeyKind, RequestOptions,
@@ -110,7 +111,7 @@ impl SignIn {
     }
 
     /// The ways in which the user can prove a second factor.
-    pub(super) async fn second_factor_methods(&self, user: Uuid) -> Result<Vec<&'static str>, Problem> {
+    pub(super) async fn second_factor_methods(&self, user: Uuid) -> Result<Vec<&'static str>, DatabaseError> {
         let mut methods = self.second_factors.methods(user).await?;
         if let Some(passkeys) = &self.passkeys
             && passkeys.has_any(user).await?

@@ -42,6 +42,15 @@ impl From<ChangeAddressError> for Problem {
 }
 
 impl EmailCodeFactor {
+    /// Whether this is the address of the user's account, in whichever letter case.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn is_of(&self, user: Uuid, address: &str) -> Result<bool, DatabaseError> {
+        let own = users::find_recipient(&self.pool, user).await?;
+        Ok(own.is_some_and(|(_, own)| own.address.eq_ignore_ascii_case(address)))
+    }
+
     /// Creates a challenge of this login that proves an address. The mail to one that another account has is to nobody.
     /// `None`: the user is gone.
     ///

@@ -298,7 +298,8 @@ pub(super) async fn enrol(
              returning c.user_id, c.version
            ), owner as materialized (
              select u.id from dualauth.users u join used on u.id = used.user_id
-             where u.password_version = used.version and u.disabled_at is null for update of u
+             where u.password_version = used.version and u.disabled_at is null
+               and dualauth.may_change_factors(used.user_id, $2) for update of u
            ), enrolled as (
              insert into dualauth.passkeys (id, user_id, credential_id, public_key, algorithm, kind, name, sign_count,
                  backup_eligible, backed_up, transports, aaguid, rp_id, created_at)
