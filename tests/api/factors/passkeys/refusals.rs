@@ -55,6 +55,18 @@ async fn an_answer_with_one_thing_wrong_signs_nobody_in() {
         // The challenge lives, and takes what is right.
         sign_in_at(&server, &passkey.halves(&challenge)).await.expect(200);
     }
+    // What the request says of where it goes says nothing of where the page is.
+    let challenge = ask_to_sign_in(&server).await;
+    let answer = passkey.answer_with(&challenge["passkey"], |draft| {
+        draft.client_data["origin"] = json!("https://evil.example")
+    });
+    let led_astray = Request::post("/jwt/login")
+        .json(&halves(&challenge, &answer))
+        .header("Host", "evil.example")
+        .header("X-Forwarded-Host", "evil.example")
+        .header("X-Forwarded-Proto", "https");
+    server.send(led_astray).await.problem(401, "invalid_code");
+
     let challenge = ask_to_sign_in(&server).await;
     let user = of_bea.user.clone();
     let answer = passkey.answer_with(&challenge["passkey"], |draft| draft.user_handle = Some(user));
