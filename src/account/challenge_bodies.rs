@@ -7,12 +7,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::{ChallengeHalves, passkey_answer, rfc3339};
+use crate::auth::{ChallengeAnswer, ChallengeHalves, rfc3339};
 use crate::challenges::Challenge;
-use crate::error::{FieldError, Problem};
+use crate::error::Problem;
 use crate::factors::passkey::{CreationOptions, RequestOptions};
 use crate::factors::totp::TotpSetup;
-use crate::sign_in::ResetProof;
 
 /// What a challenge is for.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
@@ -189,17 +188,8 @@ impl ResetPasswordRequest {
     ///
     /// # Errors
     /// `validation_failed`: no proof, or two.
-    pub(super) fn parts(self) -> Result<(ResetProof, SecretString), Problem> {
-        let Self { challenge, code, passkey, new_password } = self;
-        let proof = match (code, passkey) {
-            (Some(code), None) => ResetProof::Code(ChallengeHalves { challenge, code }),
-            (code, Some(passkey)) => {
-                let besides = [("code", code.is_some())];
-                ResetProof::Passkey(passkey_answer(Some(challenge), passkey, &besides)?)
-            }
-            (None, None) => return Err(Problem::validation(vec![FieldError::of("code", "is missing")])),
-        };
-        Ok((proof, new_password))
+    pub(super) fn parts(self) -> Result<(ChallengeAnswer, SecretString), Problem> {
+        Ok((ChallengeAnswer::new(self.challenge, self.code, self.passkey)?, self.new_password))
     }
 }
 

@@ -4,15 +4,13 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, post};
 use uuid::Uuid;
 
-use crate::auth::Identity;
+use crate::auth::{ChallengeAnswer, Identity};
 use crate::error::{Code, Problem};
 use crate::http::body::{IgnoredBody, Json};
 use crate::http::client::Client;
 use crate::sign_in::SignIn;
 
-use super::factor_bodies::{
-    EnrolFactorRequest, EnrolledFactorBody, FactorProof, FactorsBody, RecoveryCodesBody,
-};
+use super::factor_bodies::{EnrolFactorRequest, EnrolledFactorBody, FactorsBody, RecoveryCodesBody};
 
 /// The ways to sign in to the account.
 ///
@@ -30,8 +28,8 @@ pub(super) async fn list_factors(identity: Identity, sign_in: Data<SignIn>) -> R
 /// Enrol a factor: an authenticator, a passkey or a security key.
 ///
 /// Takes a [challenge](#/account/create_challenge) for `factor`, with the first code of the authenticator that has its `totp`, or with
-/// what the browser makes of its `passkey`. The first authenticator or security key turns two-step sign-in on, and signs every other device out; a passkey does not. It
-/// counts as a proof of this login.
+/// what the browser makes of its `passkey`. The first authenticator or security key turns two-step sign-in on, and signs every
+/// other device out; a passkey does not. It counts as a proof of this login.
 #[utoipa::path(operation_id = "enrol_factor", tag = "account", request_body(content = EnrolFactorRequest, examples(
         ("authenticator" = (value = json!({"challenge": "dac_…", "code": "123456", "name": "Phone"}))),
         ("passkey or security key" = (value = json!({
@@ -54,10 +52,10 @@ pub(super) async fn enrol_factor(
 ) -> Result<HttpResponse, Problem> {
     let (proof, name) = body.parts()?;
     let enrolled = match proof {
-        FactorProof::Totp(halves) => {
+        ChallengeAnswer::Code(halves) => {
             EnrolledFactorBody::from(sign_in.enrol_totp(&identity, &halves, name, &client).await?)
         }
-        FactorProof::Passkey(answer) => {
+        ChallengeAnswer::Passkey(answer) => {
             EnrolledFactorBody::from(sign_in.enrol_passkey(&identity, &answer, name, &client).await?)
         }
     };

@@ -2,7 +2,9 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::auth::{AuthenticationRequirement, ChallengeHalves, Identity, PasskeyAnswer, UserBody};
+use crate::auth::{
+    AuthenticationRequirement, ChallengeAnswer, ChallengeHalves, Identity, PasskeyAnswer, UserBody,
+};
 use crate::challenges::{Challenge, Purpose};
 use crate::error::{Code, FieldError, Problem};
 use crate::factors::passkey::PasskeyHalves;
@@ -13,15 +15,6 @@ use crate::mail::Language;
 use crate::users::check_email;
 
 use super::SignIn;
-
-/// The proof of a reset: the mail's code, and then, with two-step sign-in, the second factor.
-#[derive(Debug)]
-pub enum ResetProof {
-    /// A code that came by mail, of an authenticator, or a recovery code.
-    Code(ChallengeHalves),
-    /// The answer of a passkey or security key.
-    Passkey(PasskeyAnswer),
-}
 
 /// What somebody who is not signed in may ask a challenge for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,13 +116,13 @@ impl SignIn {
     /// `invalid_code`, `challenge_expired`, `second_factor_required`, `validation_failed`, `rate_limited`.
     pub async fn reset_password(
         &self,
-        proof: &ResetProof,
+        proof: &ChallengeAnswer,
         new_password: &SecretString,
         client: &Client,
     ) -> Result<(), Problem> {
         let halves = match proof {
-            ResetProof::Code(halves) => halves,
-            ResetProof::Passkey(PasskeyAnswer { challenge, passkey }) => {
+            ChallengeAnswer::Code(halves) => halves,
+            ChallengeAnswer::Passkey(PasskeyAnswer { challenge, passkey }) => {
                 let halves = PasskeyHalves { challenge: challenge.expose_secret(), passkey };
                 let passkeys = self.passkeys()?;
                 return Ok(self.password.reset_by_passkey(passkeys, halves, new_password, client).await?);

@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 use crate::network_rate_limits::Limits;
 use crate::users::Accounts;
 
-pub use self::challenges::{ResetProof, StrangerPurpose};
+pub use self::challenges::StrangerPurpose;
 pub use self::create_account::Registration;
 pub use self::passkeys::PasskeyChallenge;
 pub use self::pending::PendingSignIn;
