@@ -38,6 +38,18 @@ end $$;
 create trigger user_with_two_step after insert or update of two_step on users for each row
     when (new.two_step) execute function note_two_step_account();
 
+-- Such a version that runs on begins no login of such an account: it knows of no aal, whose default is 1.
+create function refuse_login_below_aal2() returns trigger language plpgsql set search_path = dualauth, pg_temp as $$
+begin
+    if exists (select from users where id = new.user_id and two_step) then
+        raise exception 'the account has two-step sign-in: this version signs nobody in by one factor' using errcode = 'restrict_violation';
+    end if;
+    return new;
+end $$;
+
+create trigger login_below_aal2 before insert on logins for each row
+    when (new.aal < 2) execute function refuse_login_below_aal2();
+
 -- Uses up a code of an account's second factors: the time step that a TOTP is of, or the hash of a recovery code. Of many at once, on any
 -- node, one succeeds. Says which it was, as `amr` does; null: neither.
 create function use_second_factor(of_user uuid, totp_step bigint, recovery_hash bytea, at timestamptz) returns text
@@ -117,4 +129,16 @@ begin
         end if;
     end if;
     return next;
+end $$;
+
+-- Locks the account's row, and says whether this login may change what the account is proved by: it is live, and of both factors where
+-- the account has two-step sign-in. Whoever asked before the lock may have been told what was true then. Statement by statement, so that
+-- it sees what was committed while it waited.
+create function may_change_factors(of_user uuid, by_login uuid) returns boolean language plpgsql
+    set search_path = dualauth, pg_temp as $$
+begin
+    perform from users where id = of_user for update;
+    return exists (select from logins l join users u on u.id = l.user_id
+        where l.id = by_login and l.user_id = of_user and l.ended_at is null and u.disabled_at is null
+          and (l.aal >= 2 or not u.two_step));
 end $$;

@@ -87,8 +87,7 @@ declare
     has_second_factor boolean;
 begin
     is_removed := false;
-    perform from users where id = of_user and disabled_at is null for update;
-    if not found then
+    if not may_change_factors(of_user, kept) then
         return;
     end if;
     select 'totp' into factor from totp where user_id = of_user and id = of_factor
@@ -130,13 +129,15 @@ begin
 end $$;
 
 -- Whether a factor may be removed: the password, or else the one with this id. What is left must open the account: a password, a passkey
--- under today's relying party id, one of today's providers, or a code by mail to a proved address. A second factor alone opens nothing. Where a second factor is
--- required, one must be left, too. Volatile, so that whoever has locked the user sees what was removed meanwhile.
+-- under today's relying party id, one of today's providers, or a code by mail to a proved address. A second factor alone opens nothing. Where one is
+-- asked for at each sign-in, or has to be there, one that is good today must be left, too. Volatile, so that whoever has locked the user sees what was removed meanwhile.
 create function may_remove_factor(of_user uuid, password boolean, factor uuid, today_rp_id text, codes_sign_in boolean,
         today_providers text[], second_factor_required boolean) returns boolean
     language plpgsql set search_path = dualauth, pg_temp as $$
 declare
     opens boolean;
+    has_two_step boolean;
+    has_usable_second_factor boolean;
 begin
     opens := exists (select from users u
                 where u.id = of_user
@@ -146,7 +147,21 @@ begin
                 where p.user_id = of_user and p.id is distinct from factor and p.kind = 'passkey' and p.rp_id = today_rp_id)
           or exists (select from identities i
                 where i.user_id = of_user and i.id is distinct from factor and i.provider = any (today_providers));
-    return opens and (password or not second_factor_required
-        or exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
-        or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.rp_id = today_rp_id));
+    has_two_step := exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
+        or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.kind = 'security_key');
+    has_usable_second_factor := exists (select from totp t where t.user_id = of_user and t.id is distinct from factor)
+        or exists (select from passkeys p where p.user_id = of_user and p.id is distinct from factor and p.rp_id = today_rp_id);
+    return opens and (not has_two_step or has_usable_second_factor)
+        and (password or not second_factor_required or has_usable_second_factor);
+end $$;
+
+-- Whether a code by mail is all by which the owner of an account can authenticate again: there is neither a password nor a factor, but a
+-- proved address. A passkey under another relying party id is of no use, nor is a provider that is none of today's.
+create function has_only_mail(of_user uuid, today_rp_id text, today_providers text[]) returns boolean
+    language plpgsql stable set search_path = dualauth, pg_temp as $$
+begin
+    return exists (select from users u
+        where u.id = of_user and coalesce(u.password_hash, '!') = '!' and not u.two_step and u.email_verified_at is not null
+          and not exists (select from passkeys p where p.user_id = u.id and p.rp_id = today_rp_id)
+          and not exists (select from identities i where i.user_id = u.id and i.provider = any (today_providers)));
 end $$;

@@ -55,6 +55,8 @@ pub struct Limits {
     pub refresh: Limiter,
     /// `MAIL_LIMIT`: counts calls.
     pub mail: Limiter,
+    /// `REFRESH_LIMIT` once more: counts challenges for anybody's passkey, which pages ask for as often as they are opened.
+    pub passkey_challenge: Limiter,
 }
 
 impl Limits {
@@ -66,6 +68,7 @@ impl Limits {
             register: limiter("register", config.register),
             refresh: limiter("refresh", config.refresh),
             mail: limiter("mail", config.mail),
+            passkey_challenge: limiter("passkey_challenge", config.refresh),
         }
     }
 }

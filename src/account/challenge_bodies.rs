@@ -3,11 +3,13 @@
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::{ChallengeHalves, rfc3339};
+use crate::auth::{ChallengeAnswer, ChallengeHalves, rfc3339};
 use crate::challenges::Challenge;
+use crate::error::Problem;
 use crate::factors::passkey::{CreationOptions, RequestOptions};
 use crate::factors::provider::BegunProviderAttempt;
 use crate::factors::totp::TotpSetup;
@@ -197,17 +199,26 @@ pub(super) struct ResetPasswordRequest {
     challenge: SecretString,
     /// The code that came by mail: eight digits; after `second_factor_required` a code of the authenticator, or a recovery
     /// code. Spaces, dashes and letter case are ignored.
-    #[schema(value_type = String, format = Password)]
-    code: SecretString,
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    code: Option<SecretString>,
+    /// After `second_factor_required`, instead of a code: what the browser's `navigator.credentials.get()` gave for its
+    /// options, `PublicKeyCredential.toJSON()` (Web Authentication Level 3).
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    passkey: Option<Value>,
     /// The new password; the same rules as at registration.
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1024)]
     new_password: SecretString,
 }
 
 impl ResetPasswordRequest {
-    /// The halves, and the new password.
-    pub(super) fn parts(self) -> (ChallengeHalves, SecretString) {
-        (ChallengeHalves { challenge: self.challenge, code: self.code }, self.new_password)
+    /// The proof, and the new password.
+    ///
+    /// # Errors
+    /// `validation_failed`: no proof, or two.
+    pub(super) fn parts(self) -> Result<(ChallengeAnswer, SecretString), Problem> {
+        Ok((ChallengeAnswer::new(self.challenge, self.code, self.passkey)?, self.new_password))
     }
 }
 

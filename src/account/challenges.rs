@@ -19,29 +19,46 @@ use super::challenge_bodies::{
     ResetPasswordRequest,
 };
 
-/// Ask for a challenge: a code goes by mail, and comes back with the `challenge` of this answer; or an authenticator answers it.
+/// Ask for a challenge: something that has to come back another way.
 ///
-/// Both halves together, once, within ten minutes and five tries, prove that whoever asks reads that mail. The answer is the
-/// same whether the address has an account or not. `login` (with `EMAIL_SIGN_IN`) and `reset_password` are for anybody: no
-/// credential is looked at. `email` is for a fresh login, and proves the account's address, or another one. `factor` is for a
-/// fresh login with a proved email, and enrols an authenticator, whose first code comes back instead of one by mail, or a passkey
-/// or security key. `login` with `passkey` is for anybody, without a name: the browser offers the passkeys that it has. `step_up`
-/// with `passkey` is for whoever is signed in and has one. With the name of a provider, the browser goes to `authorization_url`, and
-/// comes back to `return_to` with the code.
+/// The answer has one half, `challenge`. The other half is a code by mail, the code of an authenticator, what the browser's passkey
+/// says, or a code that a provider sends the browser back with. Both together, once, within ten minutes and five tries, are a proof.
 ///
-/// To try it without a mail server: on the private Postgres, mails are kept, and
-/// [GET /playground/mails](#/service/local_mails) shows them. Put `challenge` and the mail's code into the route that the challenge is for.
+/// | `for` | `method` | who | both halves go to |
+/// |---|---|---|---|
+/// | `reset_password` | `email` | anybody | `POST /account/password/reset` |
+/// | `login` | `email`, with `EMAIL_SIGN_IN` | anybody | `POST /session/login`, `POST /jwt/login` |
+/// | `login` | `passkey` | anybody, without a name | the same |
+/// | `login` | a provider's name, with `return_to` | anybody | the same |
+/// | `email` | `email` | a fresh login | `POST /account/email` |
+/// | `factor` | `totp`, `passkey`, `security_key` | a fresh login with a proved email | `POST /account/factors` |
+/// | `step_up` | `passkey` | a login of an account with a passkey or security key | `POST /session/step-up`, `POST /jwt/step-up` |
+/// | `step_up` | `email` | a login of an account with neither a password nor a factor | the same |
+/// | `factor` | a provider's name, with `return_to` | a fresh login with a proved email | `POST /account/factors` |
+/// | `step_up` | a provider's name, with `return_to` | a login of an account with an identity there | `POST /session/step-up`, `POST /jwt/step-up` |
+///
+/// With a provider, the browser goes to `authorization_url`, and comes back to `return_to` with the code in the fragment.
+///
+/// For anybody, no credential is looked at, and the answer is the same whether the address has an account or not.
+///
+/// To try codes by mail without a mail server: on the private Postgres, mails are kept, and
+/// [GET /playground/mails](#/service/local_mails) shows them.
+///
+/// To try passkeys and security keys, use the [playground](../#second-factors), or this page's console: with the answer's `passkey` as
+/// `options`, `(await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })).toJSON()`
+/// is the member `passkey` to send for a new one. To use one, it is `get` and `parseRequestOptionsFromJSON`.
 #[utoipa::path(operation_id = "create_challenge", tag = "account",
     request_body(content = ChallengeRequest, examples(
         ("forgotten password" = (value = json!({"for": "reset_password", "method": "email", "email": "ada@example.com"}))),
-        ("sign-in" = (value = json!({"for": "login", "method": "email", "email": "ada@example.com"}))),
-         ("authenticator" = (value = json!({"for": "factor", "method": "totp"}))),
-         ("new passkey" = (value = json!({"for": "factor", "method": "passkey"}))),
-         ("new security key" = (value = json!({"for": "factor", "method": "security_key"}))),
-         ("sign-in by a passkey" = (value = json!({"for": "login", "method": "passkey"}))),
-         ("step-up by a passkey" = (value = json!({"for": "step_up", "method": "passkey"}))),
-         ("sign-in by a provider" = (value = json!({"for": "login", "method": "google", "return_to": "https://app.example.com/in"}))),
-         ("proof of an address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
+        ("sign-in by mail" = (value = json!({"for": "login", "method": "email", "email": "ada@example.com"}))),
+        ("new authenticator" = (value = json!({"for": "factor", "method": "totp"}))),
+        ("new passkey" = (value = json!({"for": "factor", "method": "passkey"}))),
+        ("new security key" = (value = json!({"for": "factor", "method": "security_key"}))),
+        ("sign-in by passkey" = (value = json!({"for": "login", "method": "passkey"}))),
+        ("step-up by passkey" = (value = json!({"for": "step_up", "method": "passkey"}))),
+        ("step-up by mail" = (value = json!({"for": "step_up", "method": "email"}))),
+        ("sign-in by a provider" = (value = json!({"for": "login", "method": "google", "return_to": "https://app.example.com/in"}))),
+        ("proof of an address" = (value = json!({"for": "email", "method": "email", "email": "ada@example.net"}))),
     )),
     security((), ("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 201, description = "The challenge.", body = ChallengeBody),
@@ -82,12 +99,12 @@ pub(super) async fn create_challenge(
             challenge_stranger(&sign_in, purpose, email, language, &client).await?
         }
         (ChallengePurpose::Login, Passkey) => {
-            let (challenge, options) = sign_in.challenge_any_passkey().await?;
+            let (challenge, options) = sign_in.challenge_any_passkey(&client).await?;
             ChallengeBody::of_passkey(&challenge, purpose, method, PasskeyOptions::Request(options))
         }
         (ChallengePurpose::Email, Email)
         | (ChallengePurpose::Factor, Totp | Passkey | SecurityKey | Provider(_))
-        | (ChallengePurpose::StepUp, Passkey | Provider(_)) => {
+        | (ChallengePurpose::StepUp, Passkey | Email | Provider(_)) => {
             let identity = match Identity::from_request(&request, &mut Payload::None).await {
                 Ok(identity) => identity,
                 Err(rejection) => return Ok(rejection.error_response()),
@@ -108,8 +125,14 @@ fn check_members(request: &ChallengeRequest) -> Result<(), Problem> {
     let ChallengeRequest { purpose, method, email, return_to, challenge } = request;
     let is_by_provider = matches!(method, Provider(_));
     let is_of_login = matches!(purpose, ChallengePurpose::Login) && (is_by_provider || *method == Email);
+    let is_to_owner = *method == Email && matches!(purpose, ChallengePurpose::StepUp);
     let wrong = [
         ("email", email.is_some() && *method != Email, "goes with the method `email` alone"),
+        (
+            "email",
+            email.is_some() && is_to_owner,
+            "does not go with `step_up`: the code goes to the account's address",
+        ),
         ("return_to", return_to.is_some() && !is_by_provider, "goes with a provider alone"),
         (
             "challenge",
@@ -159,6 +182,10 @@ async fn challenge_owner(
             let (challenge, setup) = sign_in.challenge_totp(identity).await?;
             return Ok(ChallengeBody::of_totp(&challenge, &setup));
         }
+        (ChallengePurpose::StepUp, ChallengeMethod::Email) => {
+            let challenge = sign_in.challenge_own_mail(identity, client).await?;
+            return Ok(ChallengeBody::by_mail(&challenge, purpose));
+        }
         (ChallengePurpose::StepUp, _) => {
             let (challenge, options) = sign_in.challenge_own_passkey(identity).await?;
             let options = PasskeyOptions::Request(options);
@@ -177,7 +204,8 @@ async fn challenge_owner(
 ///
 /// Every login of the user ends, in both modes, and nobody is signed in. The new password is checked before the code is
 /// used. It also opens an account that was closed by guessing. With two-step sign-in the answer to a right code is
-/// `second_factor_required`: send the same challenge again, with a code of the authenticator or a recovery code.
+/// `second_factor_required`: send the same challenge again, with a code of the authenticator or a recovery code, or with
+/// what a passkey or security key answers to the options `passkey` of that answer.
 #[utoipa::path(operation_id = "reset_password", tag = "account", request_body = ResetPasswordRequest, responses(
     (status = 204, description = "The password was set, and every login has ended."),
     (status = 401, description = "invalid_code, challenge_expired, second_factor_required"),
@@ -190,8 +218,8 @@ pub(super) async fn reset_password(
     client: Client,
     Json(body): Json<ResetPasswordRequest>,
 ) -> Result<HttpResponse, Problem> {
-    let (halves, new_password) = body.parts();
-    sign_in.reset_password(&halves, &new_password, &client).await?;
+    let (proof, new_password) = body.parts()?;
+    sign_in.reset_password(&proof, &new_password, &client).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

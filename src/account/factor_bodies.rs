@@ -7,8 +7,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::auth::{ChallengeHalves, PasskeyAnswer, passkey_answer, rfc3339, rfc3339_or_null};
-use crate::error::{FieldError, Problem};
+use crate::auth::{ChallengeAnswer, rfc3339, rfc3339_or_null};
+use crate::error::Problem;
 use crate::factors::passkey::{EnrolledPasskey, ListedPasskey};
 use crate::factors::provider::StoredIdentity;
 use crate::factors::second_factor::{Factors, ListedTotp};
@@ -38,30 +38,13 @@ pub(super) struct EnrolFactorRequest {
     name: Option<String>,
 }
 
-/// The proof that a factor is there.
-pub(super) enum FactorProof {
-    /// The first code of an authenticator, or the code with which a provider has sent the browser back.
-    Code(ChallengeHalves),
-    /// The registration of a passkey or security key.
-    Passkey(PasskeyAnswer),
-}
-
 impl EnrolFactorRequest {
     /// The proof, and the name.
     ///
     /// # Errors
     /// `validation_failed`: no proof, or two.
-    pub(super) fn parts(self) -> Result<(FactorProof, Option<String>), Problem> {
-        let Self { challenge, code, passkey, name } = self;
-        let proof = match (code, passkey) {
-            (Some(code), None) => FactorProof::Code(ChallengeHalves { challenge, code }),
-            (code, Some(passkey)) => {
-                let besides = [("code", code.is_some())];
-                FactorProof::Passkey(passkey_answer(Some(challenge), passkey, &besides)?)
-            }
-            (None, None) => return Err(Problem::validation(vec![FieldError::of("code", "is missing")])),
-        };
-        Ok((proof, name))
+    pub(super) fn parts(self) -> Result<(ChallengeAnswer, Option<String>), Problem> {
+        Ok((ChallengeAnswer::new(self.challenge, self.code, self.passkey)?, self.name))
     }
 }
 

@@ -4,17 +4,18 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpResponse, delete, get, post};
 use uuid::Uuid;
 
-use crate::auth::Identity;
+use crate::auth::{ChallengeAnswer, Identity};
+use crate::challenges::Purpose;
 use crate::error::{Code, FieldError, Problem};
 use crate::http::body::{IgnoredBody, Json};
 use crate::http::client::Client;
 use crate::sign_in::SignIn;
 
-use super::factor_bodies::{
-    EnrolFactorRequest, EnrolledFactorBody, FactorProof, FactorsBody, RecoveryCodesBody,
-};
+use super::factor_bodies::{EnrolFactorRequest, EnrolledFactorBody, FactorsBody, RecoveryCodesBody};
 
 /// The ways to sign in to the account.
+///
+/// The `id` of one is what `DELETE /account/factors/{id}` takes. Passkeys are listed as well if this service can't use them any more.
 #[utoipa::path(operation_id = "list_factors", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "The factors.", body = FactorsBody),
@@ -25,11 +26,11 @@ pub(super) async fn list_factors(identity: Identity, sign_in: Data<SignIn>) -> R
     Ok(HttpResponse::Ok().json(FactorsBody::from(sign_in.list_factors(&identity).await?)))
 }
 
-/// Enrol a factor, with a challenge for `factor` and the first code of the authenticator, or what the browser gave for the options
-/// of a passkey or security key, or the code with which a provider has sent the browser back.
+/// Enrol a factor: an authenticator, a passkey, a security key, or an identity at a provider.
 ///
-/// The first authenticator or security key turns two-step sign-in on, and signs every other device out; a passkey does not. It
-/// counts as a proof of this login.
+/// Takes a [challenge](#/account/create_challenge) for `factor`, with the first code of the authenticator that has its `totp`, with
+/// what the browser makes of its `passkey`, or with the code with which a provider has sent the browser back. The first authenticator or security key turns two-step sign-in on, and signs every
+/// other device out; a passkey does not. It counts as a proof of this login.
 #[utoipa::path(operation_id = "enrol_factor", tag = "account", request_body(content = EnrolFactorRequest, examples(
         ("authenticator" = (value = json!({"challenge": "dac_…", "code": "123456", "name": "Phone"}))),
         ("passkey or security key" = (value = json!({
@@ -38,8 +39,7 @@ pub(super) async fn list_factors(identity: Identity, sign_in: Data<SignIn>) -> R
     )),
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 201, description = "The factor, and recovery codes.", body = EnrolledFactorBody),
-    (status = 401, description = "invalid_code"),
-    (status = 401, description = "challenge_expired"),
+    (status = 401, description = "invalid_code, challenge_expired"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
@@ -53,17 +53,19 @@ pub(super) async fn enrol_factor(
 ) -> Result<HttpResponse, Problem> {
     let (proof, name) = body.parts()?;
     let enrolled = match proof {
-        FactorProof::Code(halves) if sign_in.is_of_provider(&identity, &halves).await? => {
+        ChallengeAnswer::Code(halves)
+            if sign_in.is_of_provider(&identity, &halves, Purpose::Factor).await? =>
+        {
             if name.is_some() {
                 let detail = "does not go with a provider";
                 return Err(Problem::validation(vec![FieldError::of("name", detail)]));
             }
             EnrolledFactorBody::Provider(sign_in.link_own(&identity, &halves, &client).await?.into())
         }
-        FactorProof::Code(halves) => {
+        ChallengeAnswer::Code(halves) => {
             EnrolledFactorBody::from(sign_in.enrol_totp(&identity, &halves, name, &client).await?)
         }
-        FactorProof::Passkey(answer) => {
+        ChallengeAnswer::Passkey(answer) => {
             EnrolledFactorBody::from(sign_in.enrol_passkey(&identity, &answer, name, &client).await?)
         }
     };
@@ -97,7 +99,9 @@ pub(super) async fn remove_factor(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Make new recovery codes, and sign every other device out. The old ones are dead.
+/// Make new recovery codes, and sign every other device out.
+///
+/// The old ones are dead. Without two-step sign-in there are none: 409.
 #[utoipa::path(operation_id = "renew_recovery_codes", tag = "account",
     security(("bearer" = []), ("access_token_cookie" = []), ("session_cookie" = [])), responses(
     (status = 200, description = "Ten new codes, shown once.", body = RecoveryCodesBody),

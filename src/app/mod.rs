@@ -7,6 +7,7 @@ mod prepare_keys_and_secrets;
 mod public_url;
 mod routes;
 mod server;
+mod sign_in;
 mod state;
 
 use std::time::Duration;

@@ -8,9 +8,7 @@ use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
 use crate::audit::Trail;
-use crate::auth::{
-    AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins, ReturnTo, SecondFactorMethods,
-};
+use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins, SecondFactorMethods};
 use crate::challenges::Challenges;
 use crate::clients::Clients;
 use crate::clock::Clock;
@@ -18,12 +16,7 @@ use crate::config::{Config, JwtRevocation};
 use crate::crypto::AppSecret;
 use crate::custom_tokens::CustomTokens;
 use crate::database::{CommitHealthCheck, ConnectionPool};
-use crate::factors::RemovalRules;
-use crate::factors::email_code::EmailCodeFactor;
-use crate::factors::passkey::{PasskeyFactor, RelyingParty};
-use crate::factors::password::PasswordFactor;
-use crate::factors::provider::{Identities, ProviderAttempts, Providers};
-use crate::factors::second_factor::SecondFactors;
+use crate::factors::provider::Providers;
 use crate::http::client::TrustedProxies;
 use crate::jwt::{self, IssuerAudience, JwtMode, Keys};
 use crate::logins::{Acr, Logins};
@@ -32,7 +25,6 @@ use crate::metrics::Metrics;
 use crate::network_rate_limits::Limits;
 use crate::oauth::Metadata;
 use crate::session::{self, SessionDataStore, SessionMode};
-use crate::sign_in::SignIn;
 use crate::upkeep::TasksAwaitingRestart;
 use crate::users::{Accounts, ThreadPriority};
 use crate::web::openapi;
@@ -40,6 +32,7 @@ use crate::web::{BasePathAndCookieNames, LastReport, PasskeyRelatedOrigins, Scra
 
 use super::public_url::PublicUrl;
 use super::routes::routes;
+use super::sign_in::new_sign_in;
 use super::{PostgresStorage, StartError};
 
 /// The application state. Fields are what startup, background tasks and shutdown use by name; `app_data` has everything
@@ -123,9 +116,16 @@ impl State {
         };
         let providers = Providers::new(&config.providers, &public_url.url, clock, &state.metrics)?;
         let limits = Limits::new(&config.limits, clock);
-        let sign_in =
-            state.sign_in(&pools.requests, config, limits.clone(), secret, public_url, &providers, clock);
-        let sign_in = Data::new(sign_in);
+        let sign_in = Data::new(new_sign_in(
+            &state,
+            &pools.requests,
+            config,
+            limits.clone(),
+            secret,
+            public_url,
+            &providers,
+            clock,
+        ));
         let second_factors: Arc<dyn SecondFactorMethods> = sign_in.clone().into_inner();
         state.app_data = state
             .app_data(config, pools.requests)
@@ -158,104 +158,6 @@ impl State {
             .with(Data::new(SessionDataStore::new(pool.clone())))
             .with(Data::new(pool))
             .with(Data::new(last_report))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "called once")]
-    fn sign_in(
-        &self,
-        pool: &ConnectionPool,
-        config: &Config,
-        limits: Limits,
-        secret: &AppSecret,
-        public_url: &PublicUrl,
-        providers: &Providers,
-        clock: &Clock,
-    ) -> SignIn {
-        let Self { accounts, logins, mails, challenges, trail, metrics, .. } = self.clone();
-        let removal = removal_rules(config, &mails);
-        let password = PasswordFactor::new(
-            pool.clone(),
-            accounts.hasher().clone(),
-            config.passwords.min_length,
-            clock.clone(),
-            limits.login.clone(),
-            secret,
-            removal.clone(),
-            logins.clone(),
-            Arc::clone(&mails),
-            trail.clone(),
-        );
-        let email_code = EmailCodeFactor::new(
-            pool.clone(),
-            Arc::clone(&challenges),
-            Arc::clone(&mails),
-            config.challenges.email_sign_in,
-            limits.login.clone(),
-            secret,
-            clock.clone(),
-            logins.clone(),
-            trail.clone(),
-            metrics.clone(),
-        );
-        let second_factors = SecondFactors::new(
-            pool.clone(),
-            Arc::clone(&challenges),
-            Arc::clone(&mails),
-            secret,
-            public_url.host(),
-            limits.login.clone(),
-            removal,
-            clock.clone(),
-            logins.clone(),
-            trail.clone(),
-            metrics.clone(),
-        );
-        let party = relying_party(config, public_url, secret);
-        let passkeys = party.map(|party| {
-            PasskeyFactor::new(
-                pool.clone(),
-                party,
-                Arc::clone(&challenges),
-                Arc::clone(&mails),
-                limits.login.clone(),
-                clock.clone(),
-                logins.clone(),
-                trail.clone(),
-                metrics.clone(),
-            )
-        });
-        let provider_attempts = ProviderAttempts::new(
-            providers.clone(),
-            Arc::clone(&challenges),
-            limits.login.clone(),
-            clock.clone(),
-            metrics.clone(),
-        );
-        let identities = Identities::new(pool.clone(), secret);
-        let return_to = ReturnTo::new(origins(config, public_url), config.return_to.clone());
-        let (step_up_max_age, clock) = (config.step_up_max_age, clock.clone());
-        let registration = config.challenges.registration;
-        let second_factor_required = config.challenges.second_factor_required;
-        SignIn {
-            password,
-            email_code,
-            second_factors,
-            passkeys,
-            provider_attempts,
-            identities,
-            return_to,
-            challenges,
-            mails,
-            registration,
-            accounts,
-            logins,
-            limits,
-            second_factor_required,
-            step_up_max_age,
-            clock,
-            trail,
-            metrics,
-        }
     }
 
     /// Registers the data that handlers extract.
@@ -317,23 +219,8 @@ fn modes(
     AcceptedAuthModes::new(modes, least_acr)
 }
 
-fn removal_rules(config: &Config, mails: &Mails) -> RemovalRules {
-    RemovalRules {
-        rp_id: config.passkeys.rp_id.clone(),
-        providers: config.providers.iter().map(|provider| provider.name.clone()).collect(),
-        codes_sign_in: config.challenges.email_sign_in && mails.is_on(),
-        second_factor_required: config.challenges.second_factor_required,
-    }
-}
-
-fn origins(config: &Config, public_url: &PublicUrl) -> Origins {
+pub(super) fn origins(config: &Config, public_url: &PublicUrl) -> Origins {
     Origins { own: public_url.origins.clone(), allowed: config.allowed_origins.clone() }
-}
-
-/// `None`: the service is reached by an address, for which there are no passkeys.
-fn relying_party(config: &Config, public_url: &PublicUrl, secret: &AppSecret) -> Option<RelyingParty> {
-    let origins = config.passkeys.origins_or(&public_url.origins);
-    config.passkeys.rp_id.clone().map(|id| RelyingParty::new(id, origins, secret))
 }
 
 fn passkey_related_origins(config: &Config, public_url: &PublicUrl) -> PasskeyRelatedOrigins {

@@ -42,8 +42,8 @@ pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
 pub use self::refresh_rate_limit_per_network::limit_refresh_rate;
 pub use self::requests::{
-    ChallengeHalves, LoginCredentials, LoginRequest, PasskeyAnswer, RegisterRequest, RegistrationData,
-    StepUpProof, StepUpRequest, passkey_answer,
+    ChallengeAnswer, ChallengeHalves, LoginCredentials, LoginRequest, PasskeyAnswer, RegisterRequest,
+    RegistrationData, StepUpProof, StepUpRequest,
 };
 pub use self::required_second_factor::{SecondFactorMethods, second_factor_missing};
 pub use self::return_to::ReturnTo;

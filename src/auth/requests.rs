@@ -265,7 +265,7 @@ impl RegisterRequest {
 ///
 /// # Errors
 /// `validation_failed`.
-pub fn passkey_answer(
+fn passkey_answer(
     challenge: Option<SecretString>,
     passkey: Value,
     others: &[(&str, bool)],
@@ -288,6 +288,35 @@ fn challenge_alone(
         None => errors.insert(0, FieldError::of("challenge", "is missing")),
     }
     Err(Problem::validation(errors))
+}
+
+/// What comes back for a challenge, where a code and a passkey are both possible.
+#[derive(Debug)]
+pub enum ChallengeAnswer {
+    /// A code that came by mail, of an authenticator, or a recovery code.
+    Code(ChallengeHalves),
+    /// The answer of a passkey or security key.
+    Passkey(PasskeyAnswer),
+}
+
+impl ChallengeAnswer {
+    /// The one of the two members that is there.
+    ///
+    /// # Errors
+    /// `validation_failed`: neither, or both.
+    pub fn new(
+        challenge: SecretString,
+        code: Option<SecretString>,
+        passkey: Option<Value>,
+    ) -> Result<Self, Problem> {
+        match (code, passkey) {
+            (Some(code), None) => Ok(Self::Code(ChallengeHalves { challenge, code })),
+            (code, Some(passkey)) => {
+                passkey_answer(Some(challenge), passkey, &[("code", code.is_some())]).map(Self::Passkey)
+            }
+            (None, None) => Err(Problem::validation(vec![FieldError::of("code", "is missing")])),
+        }
+    }
 }
 
 /// The members of a body of two kinds.

@@ -179,7 +179,7 @@ pub struct RateLimits {
     pub login: RateLimit,
     /// `REGISTER_LIMIT`: registrations.
     pub register: RateLimit,
-    /// `REFRESH_LIMIT`: renewals, in both modes.
+    /// `REFRESH_LIMIT`: renewals, in both modes; and, counted apart, challenges for anybody's passkey.
     pub refresh: RateLimit,
     /// `MAIL_LIMIT`: challenges that send a mail.
     pub mail: RateLimit,

@@ -1,6 +1,7 @@
 //! Authentication factors: one folder for each. A factor that was verified gives a [`Proof`].
 
 pub mod administration;
+mod context;
 pub mod email_code;
 pub mod passkey;
 pub mod password;
@@ -12,6 +13,7 @@ pub mod totp;
 
 use crate::logins::{Acr, Amr};
 
+pub use self::context::FactorContext;
 pub use self::removal_rules::RemovalRules;
 
 /// Evidence that a factor of a user was verified.

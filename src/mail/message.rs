@@ -59,6 +59,8 @@ pub enum Message {
     SignInCode(MailedCode),
     /// A code to set a new password with.
     ResetPasswordCode(MailedCode),
+    /// A code by which a signed-in user authenticates again.
+    StepUpCode(MailedCode),
     /// A code that proves the address of an account.
     VerifyEmailCode(MailedCode),
     /// A code that completes a registration.
@@ -118,6 +120,7 @@ impl Message {
         match self {
             Self::SignInCode(_) => "sign_in_code",
             Self::ResetPasswordCode(_) => "reset_password_code",
+            Self::StepUpCode(_) => "step_up_code",
             Self::VerifyEmailCode(_) => "verify_email_code",
             Self::RegistrationCode(_) => "registration_code",
             Self::ResetWithoutPassword { .. } => "reset_without_password",
@@ -147,6 +150,7 @@ impl Message {
         vec![
             Self::SignInCode(code()),
             Self::ResetPasswordCode(code()),
+            Self::StepUpCode(code()),
             Self::VerifyEmailCode(code()),
             Self::RegistrationCode(code()),
             Self::ResetWithoutPassword { methods },

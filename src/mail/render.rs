@@ -112,6 +112,7 @@ impl MailRenderer {
         let of_message = match &mail.message {
             Message::SignInCode(code)
             | Message::ResetPasswordCode(code)
+            | Message::StepUpCode(code)
             | Message::VerifyEmailCode(code)
             | Message::RegistrationCode(code) => context! {
                 code => spaced(&code.code),

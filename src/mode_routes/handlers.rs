@@ -49,14 +49,13 @@ pub(super) async fn register(
 }
 
 /// Sign in.
-///
-/// With two-step sign-in a first factor is answered by `second_factor_required`, with a `challenge` that is sent here, or to the
-/// other mode's route, with a `code`: one of the authenticator, or a recovery code.
 #[utoipa::path(operation_id = "login", request_body(content = LoginRequest, examples(
     ("password" = (value = json!({"username": "ada", "password": "correct horse battery staple"}))),
-    ("second step" = (value = json!({"challenge": "dac_…", "code": "123456"}))),
+    ("second step, by code" = (value = json!({"challenge": "dac_…", "code": "123456"}))),
     ("with a code by mail" = (value = json!({"challenge": "dac_…", "code": "1234 5678"}))),
-    ("passkey" = (value = json!({"challenge": "dac_…", "passkey": {"id": "…", "type": "public-key"}}))),
+    ("passkey, or second step by passkey or security key" = (value = json!({
+        "challenge": "dac_…", "passkey": {"id": "…", "type": "public-key"},
+    }))),
 )), responses(
     (status = 200, description = "Signed in."),
     (status = 401, description = "invalid_credentials, invalid_code, challenge_expired, second_factor_required, link_required, email_required"),

@@ -19,7 +19,7 @@ impl SignIn {
         let user = identity.user_id;
         // Where a second factor is required, whoever has one does not add another by the first alone.
         let is_aal2_wanted = self.second_factors.has_two_step(user).await?
-            || self.second_factor_required && !self.second_factors.methods(user).await?.is_empty();
+            || self.second_factor_required && !self.second_factor_methods(user).await?.is_empty();
         let acr = is_aal2_wanted.then_some(Acr::Aal2);
         let recent = AuthenticationRequirement { acr, max_age: Some(self.step_up_max_age) };
         self.check_freshness(identity, &recent).await
@@ -48,20 +48,27 @@ impl SignIn {
         if wanted.is_met_by(&identity.authentication, self.clock.now()) {
             return Ok(());
         }
-        // Another password does not raise the assurance level: it is no second factor.
-        let password_suffices = wanted.acr.is_none_or(|acr| identity.authentication.acr >= acr);
-        let has_password = password_suffices && self.password.is_set(identity.user_id).await?;
+        // Another first factor does not raise the assurance level.
+        let first_suffices = wanted.acr.is_none_or(|acr| identity.authentication.acr >= acr);
+        let has_password = first_suffices && self.password.is_set(identity.user_id).await?;
         let mut methods = if has_password { vec!["password"] } else { Vec::new() };
         methods.extend(self.second_factor_methods(identity.user_id).await?);
         let providers =
-            if password_suffices { self.step_up_providers(identity.user_id).await? } else { Vec::new() };
+            if first_suffices { self.step_up_providers(identity.user_id).await? } else { Vec::new() };
         methods.extend(providers.iter().map(String::as_str));
+        if methods.is_empty()
+            && first_suffices
+            && self.mails.is_on()
+            && self.email_code.is_all_of(identity.user_id).await?
+        {
+            methods.push("email");
+        }
         Err(wanted.problem(&methods))
     }
 }
 
 impl SecondFactorMethods for SignIn {
     fn of_user(&self, user: Uuid) -> BoxFuture<'_, Result<Vec<&'static str>, DatabaseError>> {
-        Box::pin(self.second_factors.methods(user))
+        Box::pin(self.second_factor_methods(user))
     }
 }

@@ -2,11 +2,15 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::auth::{ChallengeHalves, Identity, UserBody};
+use crate::auth::{
+    AuthenticationRequirement, ChallengeAnswer, ChallengeHalves, Identity, PasskeyAnswer, UserBody,
+};
 use crate::challenges::{Challenge, Purpose};
 use crate::error::{Code, FieldError, Problem};
+use crate::factors::passkey::PasskeyHalves;
 use crate::factors::password::ResetOutcome;
 use crate::http::client::Client;
+use crate::logins::Acr;
 use crate::mail::Language;
 use crate::users::check_email;
 
@@ -60,10 +64,35 @@ impl SignIn {
     ) -> Result<Challenge, Problem> {
         self.check_fresh(identity).await?;
         let address = self.check_mail(address, client)?;
+        // To prove today's address is a part of enrolling. To change it is not.
+        if self.second_factor_required && !self.email_code.is_of(identity.user_id, address).await? {
+            let aal2 = AuthenticationRequirement { acr: Some(Acr::Aal2), max_age: None };
+            self.check_freshness(identity, &aal2).await?;
+        }
         let challenge =
             self.email_code.challenge_address(identity.user_id, identity.login_id, address).await?;
-        // The account's logins were revoked, but this node has not read that yet.
-        challenge.ok_or_else(|| Problem::new(Code::NotAuthenticated, "The account was deleted."))
+        challenge.ok_or_else(account_gone)
+    }
+
+    /// Creates a challenge to step up by a code that goes to the account's address: only for whoever has neither a password nor
+    /// a factor.
+    ///
+    /// # Errors
+    /// `validation_failed` if there is another way, or the address is not proved; `rate_limited`, and `unavailable` when mails
+    /// are off.
+    pub async fn challenge_own_mail(
+        &self,
+        identity: &Identity,
+        client: &Client,
+    ) -> Result<Challenge, Problem> {
+        if !self.email_code.is_all_of(identity.user_id).await? {
+            let detail = "is for accounts with a proved email, and neither a password nor a factor";
+            return Err(Problem::validation(vec![FieldError::of("method", detail)]));
+        }
+        self.check_mail_is_on()?;
+        self.limits.mail.count(client.network())?;
+        let challenge = self.email_code.challenge_owner(identity).await?;
+        challenge.ok_or_else(account_gone)
     }
 
     pub(super) fn check_mail<'a>(
@@ -91,10 +120,18 @@ impl SignIn {
     /// `invalid_code`, `challenge_expired`, `second_factor_required`, `validation_failed`, `rate_limited`.
     pub async fn reset_password(
         &self,
-        halves: &ChallengeHalves,
+        proof: &ChallengeAnswer,
         new_password: &SecretString,
         client: &Client,
     ) -> Result<(), Problem> {
+        let halves = match proof {
+            ChallengeAnswer::Code(halves) => halves,
+            ChallengeAnswer::Passkey(PasskeyAnswer { challenge, passkey }) => {
+                let halves = PasskeyHalves { challenge: challenge.expose_secret(), passkey };
+                let passkeys = self.passkeys()?;
+                return Ok(self.password.reset_by_passkey(passkeys, halves, new_password, client).await?);
+            }
+        };
         let reset =
             self.password.reset(&self.email_code, &self.second_factors, halves, new_password, client).await?;
         match reset {
@@ -121,4 +158,9 @@ impl SignIn {
 /// A method that is not set up for what the challenge is for.
 pub(super) fn unknown_method() -> Problem {
     Problem::validation(vec![FieldError::of("method", "is not set up here for this")])
+}
+
+/// The account's logins were revoked, but this node has not read that yet.
+pub(super) fn account_gone() -> Problem {
+    Problem::new(Code::NotAuthenticated, "The account was deleted.")
 }

@@ -12,6 +12,7 @@ use crate::factors::totp::{EnrolledTotp, TotpSetup};
 use crate::http::client::Client;
 use crate::logins::Authentication;
 
+use super::challenges::account_gone;
 use super::{SignIn, policy};
 
 /// The maximum length of a factor's name, in code points.
@@ -63,8 +64,7 @@ impl SignIn {
     /// If the query fails.
     pub async fn list_factors(&self, identity: &Identity) -> Result<Factors, Problem> {
         let factors = self.second_factors.list(identity.user_id).await?;
-        // The account's logins were revoked, but this node has not read that yet.
-        factors.ok_or_else(|| Problem::new(Code::NotAuthenticated, "The account was deleted."))
+        factors.ok_or_else(account_gone)
     }
 
     /// Removes a factor.

@@ -306,7 +306,7 @@ impl SignIn {
         Ok(linked.filter(tells_when).collect())
     }
 
-    /// Whether a challenge for `factor` is of a provider.
+    /// Whether a challenge of this login is of a provider.
     ///
     /// # Errors
     /// If the query fails.
@@ -314,9 +314,10 @@ impl SignIn {
         &self,
         identity: &Identity,
         halves: &ChallengeHalves,
+        purpose: Purpose,
     ) -> Result<bool, DatabaseError> {
         let token = halves.challenge.expose_secret();
-        self.provider_attempts.is_of_provider(token, Purpose::Factor, Some(identity.login_id)).await
+        self.provider_attempts.is_of_provider(token, purpose, Some(identity.login_id)).await
     }
 
     /// Links the identity of a challenge to the account. That is a proof of this login.

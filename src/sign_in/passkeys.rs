@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::audit::{Actor, Kind};
 use crate::auth::{Identity, PasskeyAnswer};
 use crate::challenges::{Challenge, Purpose};
+use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::factors::passkey::{
     CreationOptions, EnrolledPasskey, PasskeyFactor, PasskeyHalves, PasskeyKind, RequestOptions,
@@ -25,7 +26,7 @@ use super::start_login::{Attempt, Outcome, end_code};
 pub type PasskeyChallenge = (Challenge, RequestOptions);
 
 impl SignIn {
-    fn passkeys(&self) -> Result<&PasskeyFactor, Problem> {
+    pub(super) fn passkeys(&self) -> Result<&PasskeyFactor, Problem> {
         self.passkeys.as_ref().ok_or_else(unknown_method)
     }
 
@@ -48,9 +49,11 @@ impl SignIn {
     /// Creates a challenge to sign in by a passkey, without a name.
     ///
     /// # Errors
-    /// `validation_failed` if there are no passkeys here.
-    pub async fn challenge_any_passkey(&self) -> Result<PasskeyChallenge, Problem> {
-        Ok(self.passkeys()?.challenge_anybody().await?)
+    /// `validation_failed` if there are no passkeys here; `rate_limited`.
+    pub async fn challenge_any_passkey(&self, client: &Client) -> Result<PasskeyChallenge, Problem> {
+        let passkeys = self.passkeys()?;
+        self.limits.passkey_challenge.count(client.network())?;
+        Ok(passkeys.challenge_anybody().await?)
     }
 
     /// Creates a challenge to step up by a passkey or security key.
@@ -108,7 +111,7 @@ impl SignIn {
     }
 
     /// The ways in which the user can prove a second factor.
-    pub(super) async fn second_factor_methods(&self, user: Uuid) -> Result<Vec<&'static str>, Problem> {
+    pub(super) async fn second_factor_methods(&self, user: Uuid) -> Result<Vec<&'static str>, DatabaseError> {
         let mut methods = self.second_factors.methods(user).await?;
         if let Some(passkeys) = &self.passkeys
             && passkeys.has_any(user).await?

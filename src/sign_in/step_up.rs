@@ -129,10 +129,24 @@ impl SignIn {
                 self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
             }
             StepUpProof::Challenge(halves) => {
-                let proof = self.proof_of_own_provider(identity, halves, client).await?;
+                let proof = self.proof_of_own_challenge(identity, halves, client).await?;
                 self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
             }
         }
+    }
+
+    /// A code that came by mail, or by a provider's redirect.
+    async fn proof_of_own_challenge(
+        &self,
+        identity: &Identity,
+        halves: &ChallengeHalves,
+        client: &Client,
+    ) -> Result<Proof, StepUpError> {
+        if self.is_of_provider(identity, halves, Purpose::StepUp).await? {
+            return self.proof_of_own_provider(identity, halves, client).await;
+        }
+        let (challenge, code) = (halves.challenge.expose_secret(), halves.code.expose_secret());
+        Ok(self.email_code.confirm(identity, challenge, code, client).await?)
     }
 
     /// The word of a provider that is linked to the account.

@@ -3,7 +3,7 @@
 mod administration;
 mod clocks_and_networks;
 mod enrolment;
-mod last_factor;
+pub mod last_factor;
 mod management;
 pub mod passkeys;
 mod races;
@@ -11,6 +11,7 @@ mod required;
 mod reset;
 mod secrets;
 mod step_up;
+mod step_up_by_mail;
 mod two_step;
 mod walk;
 

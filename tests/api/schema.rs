@@ -424,4 +424,20 @@ async fn once_an_account_has_two_step_sign_in_versions_that_know_of_none_are_not
     execute(&mut connection, "update dualauth.users set two_step = true").await;
     assert_eq!(column(&mut connection, oldest).await, ["0.3.0"]);
     assert_eq!(says(database.url(), &["user", "list"]).await.0, Some(0), "this one knows of it");
+
+    // One that runs on inserts what it knows of: no aal.
+    let login = |name: &str| {
+        format!(
+            "insert into dualauth.logins (id, user_id, mode, transport, remember_me, address, user_agent, created_at,
+                 last_seen_at, idle_expires_at, expires_at, renewed_at, sweep_at)
+             select gen_random_uuid(), id, 'jwt', 'bearer', false, '192.0.2.1', '', now(), now(), now(), now(), now(), now()
+             from dualauth.users where username = '{name}'"
+        )
+    };
+    let bea = add.replace("ada", "bea");
+    execute(&mut connection, &bea).await;
+    execute(&mut connection, &login("bea")).await;
+    let refused = sqlx::raw_sql(sqlx::AssertSqlSafe(login("ada"))).execute(&mut connection).await;
+    let told = refused.expect_err("a login by one factor").to_string();
+    assert!(told.contains("two-step sign-in"), "{told}");
 }

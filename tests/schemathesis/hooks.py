@@ -6,6 +6,9 @@ IDENTITY says which client: "anonymous", "cookie" or "bearer". What was answered
 import atexit
 import base64
 import collections
+import datetime
+import hashlib
+import hmac
 import itertools
 import json
 import os
@@ -36,11 +39,15 @@ SPENDING = {
     "session_login", "session_refresh", "session_logout", "session_logout_all", "session_step_up",
     "jwt_login", "jwt_refresh", "jwt_logout", "jwt_logout_all", "jwt_step_up",
     "change_password", "end_login", "oauth_revoke",
+    "enrol_factor", "remove_factor", "remove_password", "renew_recovery_codes",
 }  # fmt: skip
 
 
 # Credentials are optional in the document, since they may be in the body; without any there is nothing to do.
 OPTIONAL = {"jwt_refresh", "jwt_logout", "jwt_logout_all"}
+
+# What is only for who has a second factor, and has proved it; a session shows that at once.
+TWO_STEP = {"remove_factor", "renew_recovery_codes"}
 
 # Those that are called without credentials in turns: that they refuse is not left to what is made up.
 WITHOUT_IN_TURNS = OPTIONAL | {"change_password"}
@@ -55,6 +62,14 @@ def ask(method, path, status, **arguments):
         time.sleep(1)
     assert response.status_code == status, f"{method} {path}: {response.status_code} {response.text}"
     return response
+
+
+def totp(secret, now):
+    """The code at this time, in seconds (RFC 6238)."""
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    digest = hmac.digest(key, int(now // 30).to_bytes(8, "big"), hashlib.sha1)
+    start = digest[-1] & 15
+    return f"{(int.from_bytes(digest[start : start + 4], 'big') & 0x7FFFFFFF) % 1_000_000:06}"
 
 
 class Person:
@@ -76,6 +91,22 @@ class Person:
         response = ask("POST", f"/{mode}/login", 200, json=credentials)
         return response.json(), response.cookies.get_dict()
 
+    def own(self, method, path, status, **body):
+        """Asks by the person's session."""
+        headers, cookies = self.headers("session"), self.session_cookies
+        return ask(method, path, status, headers=headers, cookies=cookies, **body).json()
+
+    def first_code(self):
+        """What enrols an authenticator: both halves of a challenge."""
+        challenge = self.own("POST", "/challenges", 201, json={"for": "factor", "method": "totp"})
+        # By the service's clock: a challenge is good for ten minutes.
+        now = datetime.datetime.fromisoformat(challenge["expires_at"]).timestamp() - 600
+        return {"challenge": challenge["challenge"], "code": totp(challenge["totp"]["secret"], now)}
+
+    def enrol(self):
+        """The id of an authenticator of the person's. Every other login is over then."""
+        return self.own("POST", "/account/factors", 201, json=self.first_code())["id"]
+
     def headers(self, mode):
         login = self.session if mode == "session" else self.jwt
         if IDENTITY == "cookie":
@@ -89,6 +120,8 @@ class Person:
             return
         of_mode = case.path.split("/")[1]
         mode = of_mode if of_mode in ("session", "jwt") else next(turns)
+        if operation_id(case) in TWO_STEP:
+            mode = "session"
         case.headers.update(self.headers(mode))
         if IDENTITY == "cookie":
             case.cookies.clear()
@@ -131,7 +164,14 @@ def make_right(case):
     elif name in ("session_register", "jwt_register"):
         make_new(body)
     elif name in ("session_step_up", "jwt_step_up"):
+        body.clear()
         body.update(password=PASSWORD)
+    elif name == "enrol_factor":
+        body.update(person.first_code())
+    elif name in TWO_STEP:
+        factor = person.enrol()
+        if name == "remove_factor":
+            case.path_parameters["id"] = factor
     elif name == "change_password":
         body.update(current_password=PASSWORD, new_password=uncommon(body["new_password"]))
     elif name in ("oauth_introspect", "oauth_revoke"):
@@ -171,9 +211,28 @@ def make_new(body):
 
 
 def without_challenge(body):
-    """A body is either of a password or of a challenge, whose code is in a mail."""
-    body.pop("challenge", None)
-    body.pop("code", None)
+    """A body is either of a password or of a challenge, whose code is in a mail or an authenticator."""
+    for member in ("challenge", "code", "passkey"):
+        body.pop(member, None)
+
+
+# By what a challenge is for: the ways that it comes, and whether the request names an address. A step-up is for who has a passkey.
+ROWS = {
+    "login": {"email": True, "passkey": False},
+    "reset_password": {"email": True},
+    "email": {"email": True},
+    "factor": {"totp": False, "passkey": False, "security_key": False},
+}
+
+
+def of_one_row(body):
+    """What a challenge may be asked for, and how."""
+    purpose = body["for"] if body["for"] in ROWS else "factor"
+    ways = ROWS[purpose]
+    method = body["method"] if body["method"] in ways else next(iter(ways))
+    email = {"email": body.get("email") or "ada@example.com"} if ways[method] else {}
+    body.clear()
+    body.update({"for": purpose, "method": method, **email})
 
 
 def uncommon(password):
@@ -194,8 +253,14 @@ def before_call(context, case, kwargs):
     if not is_right:
         return
     name = operation_id(case)
+    if name == "create_challenge":
+        of_one_row(case.body)
     if name == "reset_password":
         case.body["new_password"] = uncommon(case.body["new_password"])
+    if name in ("reset_password", "enrol_factor"):
+        # Either a code or a passkey, which has a form that the document does not say.
+        case.body.pop("passkey", None)
+        case.body["code"] = case.body.get("code") or "123456"
     if name in ("session_login", "jwt_login"):
         without_challenge(case.body)
         for member, value in (("username", "nobody"), ("password", PASSWORD)):
@@ -225,7 +290,7 @@ def after_call(context, case, response):
     name = operation_id(case)
     if case.method.upper() == case.operation.method.upper():
         reached[name][response.status_code] += 1
-    if name in SPENDING and response.status_code < 300:
+    if name in TWO_STEP or name in SPENDING and response.status_code < 300:
         people.clear()
 
 

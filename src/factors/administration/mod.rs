@@ -36,9 +36,9 @@ pub enum FactorAdministrationError {
 pub struct AccountFactors {
     /// Whose they are.
     pub user: UserIdAndName,
-    /// All but the passkeys.
+    /// As their owner sees them.
     pub factors: Factors,
-    /// Passkeys and security keys, the oldest first, whatever their relying party id.
+    /// The same passkeys and security keys, with their relying party ids.
     pub passkeys: Vec<PasskeyWithRpId>,
 }
 

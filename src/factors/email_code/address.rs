@@ -42,6 +42,15 @@ impl From<ChangeAddressError> for Problem {
 }
 
 impl EmailCodeFactor {
+    /// Whether this is the address of the user's account, in whichever letter case.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn is_of(&self, user: Uuid, address: &str) -> Result<bool, DatabaseError> {
+        let own = users::find_recipient(&self.pool, user).await?;
+        Ok(own.is_some_and(|(_, own)| own.address.eq_ignore_ascii_case(address)))
+    }
+
     /// Creates a challenge of this login that proves an address. The mail to one that another account has is to nobody.
     /// `None`: the user is gone.
     ///
@@ -53,7 +62,8 @@ impl EmailCodeFactor {
         login: Uuid,
         address: &str,
     ) -> Result<Option<Challenge>, DatabaseError> {
-        let owner = store::find_by_address(&self.pool, address).await?;
+        let owner =
+            store::find_by_address(&self.pool, address, self.rp_id.as_deref(), &self.providers).await?;
         let Some((version, own)) = users::find_recipient(&self.pool, user).await? else { return Ok(None) };
         let to = match &owner {
             Some(owner) if owner.user_id != user => None,

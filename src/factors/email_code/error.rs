@@ -1,5 +1,7 @@
 //! Errors of codes by mail.
 
+use crate::audit::{Actor, Kind, NewEvent};
+use crate::challenges::Purpose;
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::network_rate_limits::Limited;
@@ -35,6 +37,21 @@ impl CodeError {
     /// `true` if the attempt counts as a failure in the rate limits.
     pub fn is_failure(&self) -> bool {
         !matches!(self, Self::Database(_))
+    }
+
+    /// The event of what a limit rejects; with the account, where the limit is the account's. `None`: no limit did.
+    pub fn limited_event(&self, purpose: Purpose, actor: &Actor) -> Option<NewEvent> {
+        let (limited, user) = match self {
+            Self::Limited(limited) => (limited, None),
+            Self::AccountLocked { limited, user } => (limited, user.as_ref()),
+            Self::WrongCode(_) | Self::Expired | Self::Database(_) => return None,
+        };
+        let entry = NewEvent::to_oneself(Kind::LoginLimited, actor).with("for", purpose.as_str());
+        let entry = entry.with("limit", limited.policy);
+        Some(match user {
+            Some(user) => entry.of_user(user.id, &user.username),
+            None => entry,
+        })
     }
 
     /// The outcome in the metrics of challenges: the code of the problem. `None`: the service failed, which says nothing about

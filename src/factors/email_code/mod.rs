@@ -5,6 +5,7 @@
 
 mod address;
 mod error;
+mod step_up;
 mod store;
 
 use std::sync::Arc;
@@ -15,20 +16,20 @@ use crate::challenges::{
     Purpose,
 };
 use crate::clock::Clock;
-use crate::crypto::{AppSecret, SecretBytes};
+use crate::crypto::SecretBytes;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::{Language, Mail, Mails, Message, Recipient, SealedMail, SignInMethod};
 use crate::metrics::Metrics;
-use crate::network_rate_limits::{Limited, LimitedAttempt, Limiter};
+use crate::network_rate_limits::{LimitedAttempt, Limiter};
 use crate::users::{UnknownNames, User, UserIdAndName, account_locked};
 
 pub use self::address::ChangeAddressError;
 pub use self::error::CodeError;
 use self::store::{AddressOwner, LiveChallenge};
 
-use super::Proof;
+use super::{FactorContext, Proof};
 
 /// Mails and redeems codes.
 pub struct EmailCodeFactor {
@@ -37,6 +38,10 @@ pub struct EmailCodeFactor {
     mails: Arc<Mails>,
     /// `EMAIL_SIGN_IN`.
     signs_in: bool,
+    /// The relying party id that passkeys are good for today. `None`: for none.
+    rp_id: Option<String>,
+    /// The names of the providers that somebody may sign in by today.
+    providers: Vec<String>,
     /// `LOGIN_LIMIT`.
     limit: Limiter,
     /// Addresses that nobody has, whose accounts are made up.
@@ -74,22 +79,22 @@ pub struct CodeAttempt<'a> {
 }
 
 impl EmailCodeFactor {
-    /// Codes for the users in the database of `pool`.
-    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
-    pub fn new(
-        pool: ConnectionPool,
-        challenges: Arc<Challenges>,
-        mails: Arc<Mails>,
-        signs_in: bool,
-        limit: Limiter,
-        secret: &AppSecret,
-        clock: Clock,
-        logins: Logins,
-        trail: Trail,
-        metrics: Metrics,
-    ) -> Self {
-        let unknown_names = UnknownNames::new(secret);
-        Self { pool, challenges, mails, signs_in, limit, unknown_names, clock, logins, trail, metrics }
+    /// Sends and verifies codes. They are a first factor only if `signs_in`.
+    pub fn new(context: &FactorContext<'_>, signs_in: bool) -> Self {
+        Self {
+            pool: context.pool.clone(),
+            challenges: Arc::clone(&context.challenges),
+            mails: Arc::clone(&context.mails),
+            signs_in,
+            rp_id: context.removal.rp_id.clone(),
+            providers: context.removal.providers.clone(),
+            limit: context.limit.clone(),
+            unknown_names: UnknownNames::new(context.secret),
+            clock: context.clock.clone(),
+            logins: context.logins.clone(),
+            trail: context.trail.clone(),
+            metrics: context.metrics.clone(),
+        }
     }
 
     /// Whether a code by mail is a first factor.
@@ -132,7 +137,8 @@ impl EmailCodeFactor {
         state: Option<SecretBytes>,
     ) -> Result<Challenge, DatabaseError> {
         let is_for_anybody = state.is_some();
-        let owner = store::find_by_address(&self.pool, address).await?;
+        let owner =
+            store::find_by_address(&self.pool, address, self.rp_id.as_deref(), &self.providers).await?;
         // Made up also where it is not needed: it takes its time.
         let made_up = ChallengedAccount { user_id: self.unknown_names.bucket(address).account(), version: 0 };
         let account = owner
@@ -142,7 +148,7 @@ impl EmailCodeFactor {
         let challenge = self.challenges.mail_code(new, |code, expires_at| {
             let has_code = purpose == Purpose::Login || owner.as_ref().is_none_or(|owner| owner.has_password);
             let message = match purpose {
-                _ if !has_code => Message::ResetWithoutPassword { methods: self.methods() },
+                _ if !has_code => Message::ResetWithoutPassword { methods: self.methods(owner.as_ref()) },
                 Purpose::ResetPassword => Message::ResetPasswordCode(code),
                 _ => Message::SignInCode(code),
             };
@@ -162,8 +168,13 @@ impl EmailCodeFactor {
     }
 
     /// How an account without a password signs in.
-    fn methods(&self) -> Vec<SignInMethod> {
-        if self.signs_in { vec![SignInMethod::Email] } else { Vec::new() }
+    fn methods(&self, owner: Option<&AddressOwner>) -> Vec<SignInMethod> {
+        let methods = [
+            (SignInMethod::Email, self.signs_in),
+            (SignInMethod::Passkey, owner.is_some_and(|owner| owner.has_passkey)),
+            (SignInMethod::Provider, owner.is_some_and(|owner| owner.has_provider)),
+        ];
+        methods.into_iter().filter(|(_, is_there)| *is_there).map(|(method, _)| method).collect()
     }
 
     /// Redeems a challenge for a sign-in.
@@ -290,19 +301,21 @@ impl EmailCodeFactor {
     /// Counts the outcome of a try, and records a wrong code, and what a limit rejects, in the audit trail. No error: it was
     /// redeemed.
     pub fn record(&self, purpose: Purpose, error: Option<&CodeError>, actor: &Actor) {
-        let entry = |kind| NewEvent::to_oneself(kind, actor).with("for", purpose.as_str());
-        let limited = |limited: &Limited| entry(Kind::LoginLimited).with("limit", limited.policy);
         let entry = match error {
-            Some(CodeError::WrongCode(user)) => Some(of_user(entry(Kind::ChallengeFailed), user.as_ref())),
-            Some(CodeError::Limited(of_network)) => Some(limited(of_network)),
-            Some(CodeError::AccountLocked { limited: of_account, user }) => {
-                Some(of_user(limited(of_account), user.as_ref()))
+            Some(CodeError::WrongCode(user)) => {
+                let entry = NewEvent::to_oneself(Kind::ChallengeFailed, actor).with("for", purpose.as_str());
+                Some(of_user(entry, user.as_ref()))
             }
-            None | Some(CodeError::Expired | CodeError::Database(_)) => None,
+            Some(error) => error.limited_event(purpose, actor),
+            None => None,
         };
         if let Some(entry) = entry {
             self.trail.record(entry);
         }
+        self.count(purpose, error);
+    }
+
+    fn count(&self, purpose: Purpose, error: Option<&CodeError>) {
         if let Some(outcome) = error.map_or(Some("redeemed"), CodeError::metric_outcome) {
             self.metrics.challenge(purpose.as_str(), "email", outcome);
         }

@@ -13,6 +13,10 @@ pub(super) struct AddressOwner {
     pub(super) user_id: Uuid,
     pub(super) version: i32,
     pub(super) has_password: bool,
+    /// Whether a passkey of it signs in here.
+    pub(super) has_passkey: bool,
+    /// Whether a provider of today's knows its owner.
+    pub(super) has_provider: bool,
     pub(super) is_disabled: bool,
     pub(super) recipient: Recipient,
 }
@@ -22,23 +26,35 @@ pub(super) struct AddressOwner {
 pub(super) async fn find_by_address(
     pool: &ConnectionPool,
     address: &str,
+    rp_id: Option<&str>,
+    providers: &[String],
 ) -> Result<Option<AddressOwner>, DatabaseError> {
     let query = sqlx::query!(
         r#"select u.id is not null as "is_known!", coalesce(u.id, '00000000-0000-0000-0000-000000000000') as "id!",
                   coalesce(u.email, $1) as "email!", coalesce(u.language, 'en') as "language!",
                   coalesce(u.password_version, 0) as "password_version!",
                   u.email_verified_at is not null as "is_verified!", u.disabled_at is not null as "is_disabled!",
-                  coalesce(u.password_hash, $2) <> $2 as "has_password!"
+                  coalesce(u.password_hash, $2) <> $2 as "has_password!",
+                  exists (select from dualauth.passkeys p
+                          where p.user_id = coalesce(u.id, '00000000-0000-0000-0000-000000000000')
+                            and p.kind = 'passkey' and p.rp_id = $3) as "has_passkey!",
+                  exists (select from dualauth.identities i
+                          where i.user_id = coalesce(u.id, '00000000-0000-0000-0000-000000000000')
+                            and i.provider = any ($4)) as "has_provider!"
            from (select) asked left join dualauth.users u
              on lower(u.email collate "C") = lower($1::text collate "C")"#,
         address,
         crate::users::NO_PASSWORD,
+        rp_id,
+        providers,
     );
     let row = answer(query.fetch_one(pool)).await?;
     Ok(row.is_known.then(|| AddressOwner {
         user_id: row.id,
         version: row.password_version,
         has_password: row.has_password,
+        has_passkey: row.has_passkey,
+        has_provider: row.has_provider,
         is_disabled: row.is_disabled,
         recipient: Recipient::new(row.email, row.is_verified, &row.language),
     }))
@@ -223,4 +239,81 @@ pub(super) async fn redeem_for_address(
         })
     };
     Ok(Some((row.is_right, user())))
+}
+
+/// Whether a code by mail is all by which a user can authenticate again.
+pub(super) async fn has_only_mail(
+    pool: &ConnectionPool,
+    user: Uuid,
+    rp_id: Option<&str>,
+    providers: &[String],
+) -> Result<bool, DatabaseError> {
+    let query = sqlx::query_scalar!(
+        r#"select dualauth.has_only_mail($1, $2, $3) as "has!""#,
+        user,
+        rp_id,
+        providers,
+    );
+    answer(query.fetch_one(pool)).await
+}
+
+/// A step-up by a code.
+pub(super) struct CodeOfLogin<'a> {
+    pub(super) halves: &'a HashedHalves,
+    pub(super) user_id: Uuid,
+    pub(super) login_id: Uuid,
+    pub(super) rp_id: Option<&'a str>,
+    pub(super) providers: &'a [String],
+}
+
+/// The outcome of a code at a challenge that could still be redeemed.
+pub(super) enum TriedCode {
+    Wrong,
+    /// Contains the account's credential version.
+    Right(i32),
+    /// The account has changed since: it has something else to authenticate by.
+    Changed,
+    /// Too many tries. Contains when the next one is possible.
+    TooMany(DateTime<Utc>),
+}
+
+/// Redeems a challenge that authenticates a signed-in user again, and counts the try at the account. `None`: the challenge is
+/// over.
+pub(super) async fn redeem_for_step_up(
+    pool: &ConnectionPool,
+    code: CodeOfLogin<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<TriedCode>, DatabaseError> {
+    let redeem = sqlx::query!(
+        r#"with counted as materialized (
+             select dualauth.count_own_try($3, $5) as closed_until
+           ), redeemed as materialized (
+             -- With no token, nothing is tried.
+             select tried.*
+             from counted, dualauth.redeem_challenge(
+                 case when counted.closed_until is null
+                       and exists (select from dualauth.challenges where token_hash = $1 and method = 'email') then $1::bytea end,
+                 $2, 'step_up', $4, null, $5) tried
+           )
+           select counted.closed_until, redeemed.is_right,
+                  (select u.password_version from dualauth.users u
+                   where u.id = $3 and u.id = redeemed.user_id and u.password_version = redeemed.version
+                     and u.disabled_at is null and dualauth.has_only_mail(u.id, $6, $7)) as version
+           from counted left join redeemed on true"#,
+        code.halves.token_hash,
+        &code.halves.code_macs,
+        code.user_id,
+        code.login_id,
+        now,
+        code.rp_id,
+        code.providers,
+    );
+    let row = answer(redeem.fetch_one(pool)).await?;
+    Ok(match (row.closed_until, row.is_right, row.version) {
+        (Some(until), ..) => Some(TriedCode::TooMany(until)),
+        (None, None, _) => None,
+        (None, Some(false), _) => Some(TriedCode::Wrong),
+        (None, Some(true), Some(version)) => Some(TriedCode::Right(version)),
+        (None, Some(true), None) => Some(TriedCode::Changed),
+    })
 }

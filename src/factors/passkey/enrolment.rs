@@ -99,14 +99,14 @@ impl PasskeyFactor {
         client: &Client,
     ) -> Result<CheckedRegistration<'_>, PasskeyAttemptError> {
         let answer = RegistrationResponse::read(answer)?;
-        let attempt = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
+        let (failure, purpose, actor) = (Kind::ChallengeFailed, Purpose::Factor, identity.actor(client));
+        let attempt = self.begin(client, failure, purpose, &actor).await?;
         match self.verify_enrolment(identity, token, &answer).await {
             Ok((token, registration, notice)) => {
                 Ok(CheckedRegistration { token, registration, notice, attempt })
             }
             Err(error) => {
-                let actor = identity.actor(client);
-                self.record_refusal(&error, Kind::ChallengeFailed, Purpose::Factor, &actor);
+                self.record_failure(&error, failure, purpose, &actor);
                 Err(error.settle(attempt))
             }
         }
@@ -167,7 +167,11 @@ impl PasskeyFactor {
         let is_first = match enrolled? {
             Some(PasskeyEnrolment::Enrolled { is_first }) => is_first,
             Some(PasskeyEnrolment::AlreadyRegistered) => return Err(PasskeyAttemptError::AlreadyRegistered),
-            None => return Err(CodeError::Expired.into()),
+            None => {
+                let error = CodeError::Expired.into();
+                self.record_failure(&error, Kind::ChallengeFailed, Purpose::Factor, &identity.actor(client));
+                return Err(error);
+            }
         };
         let kind = registration.kind;
         let entry = NewEvent::to_oneself(Kind::FactorAdded, &identity.actor(client));

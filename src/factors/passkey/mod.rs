@@ -30,13 +30,14 @@ use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::challenges::{Challenges, Purpose};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
+use crate::http::client::Client;
 use crate::logins::Logins;
 use crate::mail::Mails;
 use crate::metrics::Metrics;
-use crate::network_rate_limits::Limiter;
+use crate::network_rate_limits::{LimitedAttempt, Limiter};
 
-use super::Proof;
 use super::email_code::CodeError;
+use super::{FactorContext, Proof};
 
 pub use self::assertion::VerifiedAssertion;
 pub use self::enrolment::{CheckedRegistration, EnrolledPasskey};
@@ -47,7 +48,7 @@ pub use self::registration::VerifiedRegistration;
 pub use self::relying_party::RelyingParty;
 pub use self::response::{AssertionResponse, RegistrationResponse};
 pub use self::store::count_by_rp_id;
-pub use self::verification::{PasskeyHalves, VerifiedPasskeyUser};
+pub use self::verification::{CheckedPasskey, PasskeyHalves, VerifiedPasskeyUser};
 
 /// What a credential is registered as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,43 +163,63 @@ pub struct PasskeyFactor {
 }
 
 impl PasskeyFactor {
-    /// Passkeys of the users in the database of `pool`.
-    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
-    pub fn new(
-        pool: ConnectionPool,
-        party: RelyingParty,
-        challenges: Arc<Challenges>,
-        mails: Arc<Mails>,
-        limit: Limiter,
-        clock: Clock,
-        logins: Logins,
-        trail: Trail,
-        metrics: Metrics,
-    ) -> Self {
-        Self { pool, party, challenges, mails, limit, clock, logins, trail, metrics }
+    /// Enrols and verifies the passkeys of this relying party.
+    pub fn new(context: &FactorContext<'_>, party: RelyingParty) -> Self {
+        Self {
+            pool: context.pool.clone(),
+            party,
+            challenges: Arc::clone(&context.challenges),
+            mails: Arc::clone(&context.mails),
+            limit: context.limit.clone(),
+            clock: context.clock.clone(),
+            logins: context.logins.clone(),
+            trail: context.trail.clone(),
+            metrics: context.metrics.clone(),
+        }
     }
 
     async fn of_user(&self, user: Uuid) -> Result<Vec<StoredPasskey>, DatabaseError> {
         store::of_user(&self.pool, user, Some(self.party.id())).await
     }
 
-    /// Records an answer that was refused, with the check that failed, as an event of this kind; the counter has its own.
-    fn record_refusal(&self, error: &PasskeyAttemptError, kind: Kind, purpose: Purpose, actor: &Actor) {
-        use PasskeyAttemptError::{Challenge, Refused};
-        let (why, user) = match error {
-            Refused { why, user } => (why, user),
-            Challenge(CodeError::Limited(limited) | CodeError::AccountLocked { limited, .. }) => {
-                let entry = NewEvent::to_oneself(Kind::LoginLimited, actor).with("for", purpose.as_str());
-                return self.trail.record(entry.with("limit", limited.policy));
+    /// Begins an attempt, which counts as a failure unless it is told that it was none.
+    async fn begin(
+        &self,
+        client: &Client,
+        failure: Kind,
+        purpose: Purpose,
+        actor: &Actor,
+    ) -> Result<LimitedAttempt<'_>, PasskeyAttemptError> {
+        self.limit.begin(client.network()).await.map_err(|limited| {
+            let error = CodeError::from(limited).into();
+            self.record_failure(&error, failure, purpose, actor);
+            error
+        })
+    }
+
+    /// Records an answer that was refused, with the check that failed, as an event of this kind; the counter and the limits
+    /// have their own. Counts what did not come to a check.
+    fn record_failure(&self, error: &PasskeyAttemptError, kind: Kind, purpose: Purpose, actor: &Actor) {
+        match error {
+            PasskeyAttemptError::Refused { why, user } => {
+                let kind =
+                    if *why == PasskeyError::CounterBehind { Kind::PasskeyCounterBehind } else { kind };
+                let entry = NewEvent::to_oneself(kind, actor).with("for", purpose.as_str());
+                let entry = entry.with("reason", why.to_string());
+                self.trail.record(match user {
+                    Some(user) => entry.of_user(user.id, &user.username),
+                    None => entry,
+                });
             }
-            _ => return,
-        };
-        let kind = if *why == PasskeyError::CounterBehind { Kind::PasskeyCounterBehind } else { kind };
-        let entry = NewEvent::to_oneself(kind, actor).with("for", purpose.as_str());
-        let entry = entry.with("reason", why.to_string());
-        self.trail.record(match user {
-            Some(user) => entry.of_user(user.id, &user.username),
-            None => entry,
-        });
+            PasskeyAttemptError::Challenge(error) => {
+                if let Some(entry) = error.limited_event(purpose, actor) {
+                    self.trail.record(entry);
+                }
+                if let Some(outcome) = error.metric_outcome() {
+                    self.metrics.challenge(purpose.as_str(), PasskeyKind::Passkey.as_str(), outcome);
+                }
+            }
+            PasskeyAttemptError::Malformed | PasskeyAttemptError::AlreadyRegistered => {}
+        }
     }
 }

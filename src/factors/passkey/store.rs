@@ -102,8 +102,9 @@ pub(super) async fn find_challenge(
 ) -> Result<Option<LivePasskeyChallenge>, DatabaseError> {
     let query = sqlx::query!(
         r#"select c.user_id as challenged, u.id as "owner_id?", u.username as "username?",
-                  case when $6::text is not null and c.user_id is not null
-                       then dualauth.next_try_at(c.user_id, null, $6, $7) end as locked_until,
+                  case when $6::text is null or c.user_id is null then null
+                       when c.purpose = 'reset_password' then dualauth.next_reset_try_at(c.user_id, $6, $7)
+                       else dualauth.next_try_at(c.user_id, null, $6, $7) end as locked_until,
                   p.id as "id?", p.user_id as "user_id?", p.credential_id as "credential_id?", p.public_key as "public_key?",
                   p.kind as "kind?", p.name as "name?", p.backup_eligible as "backup_eligible?",
                   p.transports as "transports?", p.created_at as "created_at?", p.last_used_at
@@ -175,7 +176,9 @@ pub(super) struct RedeemedPasskey {
 /// Redeems a challenge with a verified assertion, as `redeem_passkey` in the migrations does. `None`: the challenge is over.
 pub(super) async fn redeem(
     pool: &ConnectionPool,
-    sought: &SoughtChallenge<'_>,
+    token_hash: &[u8; 32],
+    purpose: Purpose,
+    login_id: Option<Uuid>,
     assertion: &VerifiedAssertion,
     now: DateTime<Utc>,
 ) -> Result<Option<RedeemedPasskey>, DatabaseError> {
@@ -186,9 +189,9 @@ pub(super) async fn redeem(
            select is_counted as "is_counted!", version as "version!", u.id, u.username, u.email,
                   u.email_verified_at is not null as "email_verified!", u.roles, u.created_at, u.language, u.two_step
            from redeemed join dualauth.users u on u.id = redeemed.user_id"#,
-        sought.token_hash.as_slice(),
-        sought.purpose.as_str(),
-        sought.login_id,
+        token_hash.as_slice(),
+        purpose.as_str(),
+        login_id,
         assertion.passkey_id,
         i64::from(assertion.sign_count),
         assertion.backed_up,
@@ -295,7 +298,8 @@ pub(super) async fn enrol(
              returning c.user_id, c.version
            ), owner as materialized (
              select u.id from dualauth.users u join used on u.id = used.user_id
-             where u.password_version = used.version and u.disabled_at is null for update of u
+             where u.password_version = used.version and u.disabled_at is null
+               and dualauth.may_change_factors(used.user_id, $2) for update of u
            ), enrolled as (
              insert into dualauth.passkeys (id, user_id, credential_id, public_key, algorithm, kind, name, sign_count,
                  backup_eligible, backed_up, transports, aaguid, rp_id, created_at)

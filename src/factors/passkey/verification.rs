@@ -10,16 +10,18 @@ use crate::challenges::{
     Challenge, ChallengeMethod, ChallengeToken, ChallengeWithoutMail, ChallengedAccount, Purpose,
 };
 use crate::database::DatabaseError;
+use crate::error::Code;
 use crate::factors::Proof;
 use crate::factors::email_code::CodeError;
 use crate::http::client::Client;
 use crate::mail::Recipient;
 use crate::network_rate_limits::LimitedAttempt;
-use crate::users::{User, account_locked, find_recipient};
+use crate::users::{User, UserIdAndName, account_locked, find_recipient};
 
 use super::store::{self, RedeemedPasskey, SoughtChallenge};
 use super::{
     AssertionResponse, PasskeyAttemptError, PasskeyError, PasskeyFactor, PasskeyKind, RequestOptions,
+    VerifiedAssertion,
 };
 
 /// A user who has proved to have a passkey or security key.
@@ -43,6 +45,38 @@ pub struct PasskeyHalves<'a> {
     pub challenge: &'a str,
     /// `PublicKeyCredential.toJSON()`.
     pub passkey: &'a Value,
+}
+
+/// A checked answer of somebody who is not signed in, whose challenge has yet to be redeemed.
+pub struct CheckedPasskey<'a> {
+    answer: CheckedAnswer,
+    /// The event that a refusal is.
+    failure: Kind,
+    attempt: LimitedAttempt<'a>,
+}
+
+impl CheckedPasskey<'_> {
+    /// Ends the attempt without counting it: the service failed.
+    pub fn forget(self) {
+        self.attempt.forget();
+    }
+}
+
+/// What a challenge is used for.
+struct UsedChallenge {
+    purpose: Purpose,
+    login_id: Option<Uuid>,
+    /// `None`: of a signed-in user, whose tries are counted elsewhere.
+    address: Option<String>,
+}
+
+/// An answer with a right signature.
+struct CheckedAnswer {
+    challenge: UsedChallenge,
+    token_hash: [u8; 32],
+    assertion: VerifiedAssertion,
+    /// For the audit trail.
+    owner: Option<UserIdAndName>,
 }
 
 impl PasskeyFactor {
@@ -109,8 +143,7 @@ impl PasskeyFactor {
         Ok(!self.of_user(user).await?.is_empty())
     }
 
-    /// Verifies the passkey of somebody who is not signed in: anybody's, or a second factor of the challenge's user. A refusal
-    /// is an event of the kind `failure`.
+    /// Verifies the passkey of somebody who is not signed in, as [`Self::check`] and [`Self::redeem`] do.
     ///
     /// # Errors
     /// See [`PasskeyAttemptError`].
@@ -122,16 +155,53 @@ impl PasskeyFactor {
         actor: &Actor,
         failure: Kind,
     ) -> Result<VerifiedPasskeyUser<'_>, PasskeyAttemptError> {
+        let checked = self.check(purpose, halves, client, actor, failure).await?;
+        self.redeem(checked, actor).await
+    }
+
+    /// Checks the answer of somebody who is not signed in: of anybody's passkey, or of a second factor of the challenge's
+    /// user. The challenge has yet to be redeemed. A refusal is an event of the kind `failure`.
+    ///
+    /// # Errors
+    /// See [`PasskeyAttemptError`].
+    pub async fn check(
+        &self,
+        purpose: Purpose,
+        halves: PasskeyHalves<'_>,
+        client: &Client,
+        actor: &Actor,
+        failure: Kind,
+    ) -> Result<CheckedPasskey<'_>, PasskeyAttemptError> {
         let answer = AssertionResponse::read(halves.passkey)?;
-        let attempt = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
-        let address = client.address.to_string();
-        match self.redeem(purpose, None, halves.challenge, &answer, Some(&address)).await {
+        let attempt = self.begin(client, failure, purpose, actor).await?;
+        let challenge = UsedChallenge { purpose, login_id: None, address: Some(client.address.to_string()) };
+        match self.check_answer(challenge, halves.challenge, &answer).await {
+            Ok(answer) => Ok(CheckedPasskey { answer, failure, attempt }),
+            Err(error) => {
+                self.record_failure(&error, failure, purpose, actor);
+                Err(error.settle(attempt))
+            }
+        }
+    }
+
+    /// Redeems the challenge of a checked answer.
+    ///
+    /// # Errors
+    /// See [`PasskeyAttemptError`].
+    pub async fn redeem<'a>(
+        &self,
+        checked: CheckedPasskey<'a>,
+        actor: &Actor,
+    ) -> Result<VerifiedPasskeyUser<'a>, PasskeyAttemptError> {
+        let CheckedPasskey { answer, failure, attempt } = checked;
+        let purpose = answer.challenge.purpose;
+        match self.redeem_answer(answer).await {
             Ok((redeemed, proof)) => {
                 let RedeemedPasskey { user, recipient, has_two_step, .. } = redeemed;
                 Ok(VerifiedPasskeyUser { user, recipient, has_two_step, proof, attempt })
             }
             Err(error) => {
-                self.record_refusal(&error, failure, purpose, actor);
+                self.record_failure(&error, failure, purpose, actor);
                 Err(error.settle(attempt))
             }
         }
@@ -148,14 +218,15 @@ impl PasskeyFactor {
         client: &Client,
     ) -> Result<Proof, PasskeyAttemptError> {
         let answer = AssertionResponse::read(halves.passkey)?;
-        let attempt = self.limit.begin(client.network()).await.map_err(CodeError::from)?;
+        let (failure, purpose, actor) = (Kind::StepUpFailed, Purpose::StepUp, identity.actor(client));
+        let attempt = self.begin(client, failure, purpose, &actor).await?;
         match self.use_own(identity, halves.challenge, &answer).await {
             Ok(proof) => {
                 attempt.forget();
                 Ok(proof)
             }
             Err(error) => {
-                self.record_refusal(&error, Kind::StepUpFailed, Purpose::StepUp, &identity.actor(client));
+                self.record_failure(&error, failure, purpose, &actor);
                 Err(error.settle(attempt))
             }
         }
@@ -172,51 +243,77 @@ impl PasskeyFactor {
         if let Some(until) = closed_until {
             return Err(CodeError::from(account_locked(until, now)).into());
         }
-        let (_, proof) = self.redeem(Purpose::StepUp, Some(identity.login_id), token, answer, None).await?;
+        let login_id = Some(identity.login_id);
+        let challenge = UsedChallenge { purpose: Purpose::StepUp, login_id, address: None };
+        let checked = self.check_answer(challenge, token, answer).await?;
+        let (_, proof) = self.redeem_answer(checked).await?;
         Ok(proof)
     }
 
-    async fn redeem(
+    async fn check_answer(
         &self,
-        purpose: Purpose,
-        login_id: Option<Uuid>,
+        challenge: UsedChallenge,
         token: &str,
         answer: &AssertionResponse,
-        address: Option<&str>,
-    ) -> Result<(RedeemedPasskey, Proof), PasskeyAttemptError> {
+    ) -> Result<CheckedAnswer, PasskeyAttemptError> {
         let now = self.clock.now();
         let token = ChallengeToken::parse(token).ok_or(CodeError::Expired)?;
-        let token_hash = &token.hash();
+        let UsedChallenge { purpose, login_id, ref address } = challenge;
+        let (token_hash, address) = (token.hash(), address.as_deref());
         let (credential_id, rp_id) = (answer.credential_id(), self.party.id());
-        let sought = SoughtChallenge { token_hash, purpose, login_id, credential_id, rp_id, address };
+        let sought =
+            SoughtChallenge { token_hash: &token_hash, purpose, login_id, credential_id, rp_id, address };
         let found = store::find_challenge(&self.pool, &sought, now).await?.ok_or(CodeError::Expired)?;
         if let Some(until) = found.locked_until {
-            return Err(CodeError::from(account_locked(until, now)).into());
+            let limited = account_locked(until, now);
+            return Err(CodeError::AccountLocked { limited, user: found.owner }.into());
         }
         let verified = match &found.passkey {
             Some(passkey) => self.party.verify_assertion(answer, &token, passkey, found.challenged),
             None => Err(PasskeyError::UnknownCredential),
         };
-        let why = match verified {
-            Ok(assertion) => {
-                let redeemed = store::redeem(&self.pool, &sought, &assertion, now).await?;
-                let redeemed = redeemed.ok_or(CodeError::Expired)?;
-                if redeemed.is_counted {
-                    self.count_use(purpose, assertion.kind, "redeemed");
-                    let proof = assertion.kind.proof(assertion.backup_eligible, redeemed.version);
-                    return Ok((redeemed, proof));
-                }
-                PasskeyError::CounterBehind
+        match verified {
+            Ok(assertion) => Ok(CheckedAnswer { challenge, token_hash, assertion, owner: found.owner }),
+            Err(why) => {
+                let kind = found.passkey.map_or(PasskeyKind::Passkey, |passkey| passkey.kind);
+                Err(self.refuse(&challenge, &token_hash, kind, why, found.owner).await)
             }
-            Err(why) => why,
-        };
-        store::count_refused(&self.pool, token_hash, purpose, address, now).await?;
-        let kind = found.passkey.map_or(PasskeyKind::Passkey, |passkey| passkey.kind);
-        self.count_use(purpose, kind, "invalid_code");
-        Err(PasskeyAttemptError::Refused { why, user: found.owner })
+        }
     }
 
-    fn count_use(&self, purpose: Purpose, kind: PasskeyKind, outcome: &str) {
-        self.metrics.challenge(purpose.as_str(), kind.as_str(), outcome);
+    async fn redeem_answer(
+        &self,
+        checked: CheckedAnswer,
+    ) -> Result<(RedeemedPasskey, Proof), PasskeyAttemptError> {
+        let CheckedAnswer { challenge, token_hash, assertion, owner } = checked;
+        let UsedChallenge { purpose, login_id, .. } = challenge;
+        let now = self.clock.now();
+        let redeemed = store::redeem(&self.pool, &token_hash, purpose, login_id, &assertion, now).await?;
+        let redeemed = redeemed.ok_or(CodeError::Expired)?;
+        if !redeemed.is_counted {
+            let why = PasskeyError::CounterBehind;
+            return Err(self.refuse(&challenge, &token_hash, assertion.kind, why, owner).await);
+        }
+        self.metrics.challenge(purpose.as_str(), assertion.kind.as_str(), "redeemed");
+        let proof = assertion.kind.proof(assertion.backup_eligible, redeemed.version);
+        Ok((redeemed, proof))
+    }
+
+    /// Counts an answer as refused.
+    async fn refuse(
+        &self,
+        challenge: &UsedChallenge,
+        token_hash: &[u8; 32],
+        kind: PasskeyKind,
+        why: PasskeyError,
+        user: Option<UserIdAndName>,
+    ) -> PasskeyAttemptError {
+        let (purpose, address) = (challenge.purpose, challenge.address.as_deref());
+        let counted = store::count_refused(&self.pool, token_hash, purpose, address, self.clock.now()).await;
+        if let Err(error) = counted {
+            return error.into();
+        }
+        self.metrics.challenge(purpose.as_str(), kind.as_str(), Code::InvalidCode.as_str());
+        PasskeyAttemptError::Refused { why, user }
     }
 }

@@ -17,7 +17,6 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
-use crate::crypto::AppSecret;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
 use crate::logins::Logins;
@@ -33,7 +32,7 @@ pub use self::removal::RemovePasswordError;
 pub use self::reset::{ResetOutcome, ResetPasswordError};
 use self::store::FoundUser;
 
-use super::{Proof, RemovalRules};
+use super::{FactorContext, Proof, RemovalRules};
 
 /// Verifies and changes passwords.
 pub struct PasswordFactor {
@@ -90,22 +89,20 @@ impl CountedAttempt<'_> {
 }
 
 impl PasswordFactor {
-    /// Verifies passwords of the users in the database of `pool`.
-    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
-    pub fn new(
-        pool: ConnectionPool,
-        hasher: PasswordHasher,
-        min_length: usize,
-        clock: Clock,
-        limit: Limiter,
-        secret: &AppSecret,
-        removal: RemovalRules,
-        logins: Logins,
-        mails: Arc<Mails>,
-        trail: Trail,
-    ) -> Self {
-        let unknown_names = UnknownNames::new(secret);
-        Self { pool, hasher, min_length, clock, limit, unknown_names, removal, logins, mails, trail }
+    /// Verifies passwords. New ones have `min_length` code points at least.
+    pub fn new(context: &FactorContext<'_>, hasher: PasswordHasher, min_length: usize) -> Self {
+        Self {
+            pool: context.pool.clone(),
+            hasher,
+            min_length,
+            clock: context.clock.clone(),
+            limit: context.limit.clone(),
+            unknown_names: UnknownNames::new(context.secret),
+            removal: context.removal.clone(),
+            logins: context.logins.clone(),
+            mails: Arc::clone(&context.mails),
+            trail: context.trail.clone(),
+        }
     }
 
     /// Verifies the password of the user with this username or email (case-insensitive). The work is the same for unknown

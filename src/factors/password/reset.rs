@@ -8,6 +8,7 @@ use crate::auth::ChallengeHalves;
 use crate::challenges::{Challenge, ChallengeToken, Purpose};
 use crate::error::Problem;
 use crate::factors::email_code::{CodeAttempt, CodeError, EmailCodeFactor, settle};
+use crate::factors::passkey::{PasskeyAttemptError, PasskeyFactor, PasskeyHalves, VerifiedPasskeyUser};
 use crate::factors::second_factor::{PendingSecondFactor, SecondFactorTry, SecondFactors};
 use crate::http::client::Client;
 use crate::mail::Message;
@@ -37,6 +38,9 @@ pub enum ResetPasswordError {
     /// The challenge was not redeemed.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// The challenge was not redeemed by a passkey or security key.
+    #[error(transparent)]
+    Passkey(#[from] PasskeyAttemptError),
 }
 
 impl From<ResetPasswordError> for Problem {
@@ -45,6 +49,7 @@ impl From<ResetPasswordError> for Problem {
             ResetPasswordError::New(error) => error.into(),
             ResetPasswordError::Password(error) => error.into(),
             ResetPasswordError::Code(error) => error.into(),
+            ResetPasswordError::Passkey(error) => error.into(),
         }
     }
 }
@@ -96,6 +101,47 @@ impl PasswordFactor {
             self.logins.notify_and_catch_up().await;
         }
         outcome
+    }
+
+    /// Goes on with a reset that has had its mail: sets the new password with a passkey or security key of the account.
+    ///
+    /// # Errors
+    /// See [`ResetPasswordError`].
+    pub async fn reset_by_passkey(
+        &self,
+        passkeys: &PasskeyFactor,
+        halves: PasskeyHalves<'_>,
+        new: &SecretString,
+        client: &Client,
+    ) -> Result<(), ResetPasswordError> {
+        let (purpose, failure, actor) = (Purpose::ResetPassword, Kind::SecondFactorFailed, client.actor());
+        self.check_new(new)?;
+        let checked = passkeys.check(purpose, halves, client, &actor, failure).await?;
+        let hash = match self.hasher.hash(new.expose_secret()).await {
+            Ok(hash) => hash,
+            Err(error) => {
+                checked.forget();
+                return Err(error.into());
+            }
+        };
+        let VerifiedPasskeyUser { user, recipient, proof, attempt, .. } =
+            passkeys.redeem(checked, &actor).await?;
+        let notice = self.mails.seal_notice(&recipient, Message::PasswordReset);
+        let reset = Reset { address: &client.address.to_string(), hash: &hash, notice: notice.as_ref() };
+        // A second statement, after the one that has used the challenge up: it sets the password only while the account is as
+        // it was proved. Of all resets and other changes of that version, one succeeds.
+        let is_reset =
+            reset_store::after_proof(&self.pool, user.id, proof.version(), reset, self.clock.now()).await;
+        match is_reset {
+            Ok(true) => {}
+            Ok(false) => return Err(CodeError::Expired.into()),
+            Err(error) => return Err(settle(attempt, error.into()).into()),
+        }
+        attempt.forget();
+        self.record_reset(user.into(), &actor);
+        self.mails.wake_up();
+        self.logins.notify_and_catch_up().await;
+        Ok(())
     }
 
     async fn reset_by_mail(

@@ -139,3 +139,38 @@ pub(super) async fn by_second_factor(
         (row.method, tried)
     }))
 }
+
+/// Sets the password of an account whose second factor was proved at this credential version, and ends every login of it.
+/// `false`: the account has changed since.
+pub(super) async fn after_proof(
+    pool: &ConnectionPool,
+    user_id: Uuid,
+    version: i32,
+    reset: Reset<'_>,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let change = sqlx::query!(
+        r#"with changed as (
+             update dualauth.users u
+             set password_hash = $3, password_version = u.password_version + 1,
+                 email_verified_at = coalesce(u.email_verified_at, $4)
+             where u.id = $1 and u.password_version = $2 and coalesce(u.password_hash, $5) <> $5 and u.disabled_at is null
+             returning u.id
+           ), ended as (
+             select count(*) from changed, dualauth.end_logins(changed.id, null, $4)
+           ), noticed as (
+             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
+             select $6::uuid, $7::bytea, $4, $4, $8::timestamptz from changed where $6 is not null
+           )
+           select exists (select from changed) as "is_reset!", ended.count as "ended!" from ended"#,
+        user_id,
+        version,
+        reset.hash,
+        now,
+        NO_PASSWORD,
+        reset.notice.map(|mail| mail.id),
+        reset.notice.map(|mail| mail.content.as_slice()),
+        reset.notice.map(|mail| mail.expires_at),
+    );
+    Ok(answer(change.fetch_one(pool)).await?.is_reset)
+}

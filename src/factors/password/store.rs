@@ -207,6 +207,7 @@ pub(super) async fn set_first_password(
         r#"with changed as (
              update dualauth.users set password_hash = $2, password_version = password_version + 1
              where id = $1 and coalesce(password_hash, $5) = $5 and disabled_at is null
+               and dualauth.may_change_factors($1, $3)
              returning id
            ), ended as (
              select count(*) from changed, dualauth.end_logins(changed.id, $3, $4)
@@ -248,7 +249,8 @@ pub(super) async fn remove_password(
     let remove = sqlx::query!(
         r#"with owner as materialized (
              select id from dualauth.users
-             where id = $1 and coalesce(password_hash, $9) <> $9 and disabled_at is null for update
+             where id = $1 and coalesce(password_hash, $9) <> $9 and disabled_at is null
+               and dualauth.may_change_factors($1, $2) for update
            ), judged as materialized (
              select id, dualauth.may_remove_factor(id, true, null, $4, $5, $11, $10) as may_go from owner
            ), changed as (

@@ -21,6 +21,7 @@ use crate::challenges::{
 use crate::clock::Clock;
 use crate::crypto::SecretBytes;
 use crate::database::DatabaseError;
+use crate::factors::FactorContext;
 use crate::factors::email_code::{CodeError, settle};
 use crate::http::client::Client;
 use crate::metrics::Metrics;
@@ -125,14 +126,14 @@ pub enum IdTokenAttemptError {
 
 impl ProviderAttempts {
     /// Attempts at these providers.
-    pub fn new(
-        providers: Providers,
-        challenges: Arc<Challenges>,
-        limit: Limiter,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> Self {
-        Self { providers, challenges, limit, clock, metrics }
+    pub fn new(context: &FactorContext<'_>, providers: Providers) -> Self {
+        Self {
+            providers,
+            challenges: Arc::clone(&context.challenges),
+            limit: context.limit.clone(),
+            clock: context.clock.clone(),
+            metrics: context.metrics.clone(),
+        }
     }
 
     /// The provider of this name.

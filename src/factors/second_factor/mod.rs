@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::audit::Trail;
 use crate::challenges::{ChallengeCode, Challenges};
 use crate::clock::Clock;
-use crate::crypto::{AppSecret, Sealer, SecretBytes};
+use crate::crypto::{Sealer, SecretBytes};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::logins::Logins;
 use crate::mail::Mails;
@@ -20,10 +20,10 @@ use crate::metrics::Metrics;
 use crate::network_rate_limits::Limiter;
 use crate::users::find_recipient;
 
-use super::RemovalRules;
 use super::email_code::CodeError;
 use super::recovery_code;
 use super::totp::{self, TotpSecret};
+use super::{FactorContext, RemovalRules};
 
 pub use self::error::SecondFactorError;
 pub use self::management::{Factors, ListedTotp};
@@ -48,23 +48,21 @@ pub struct SecondFactors {
 }
 
 impl SecondFactors {
-    /// Second factors of the users in the database of `pool`. `issuer` is the name that authenticators show.
-    #[expect(clippy::too_many_arguments, reason = "called once, by the composition root")]
-    pub fn new(
-        pool: ConnectionPool,
-        challenges: Arc<Challenges>,
-        mails: Arc<Mails>,
-        secret: &AppSecret,
-        issuer: String,
-        limit: Limiter,
-        removal: RemovalRules,
-        clock: Clock,
-        logins: Logins,
-        trail: Trail,
-        metrics: Metrics,
-    ) -> Self {
-        let secrets = Sealer::derive(secret, totp::SEALING_PURPOSE);
-        Self { pool, challenges, mails, secrets, issuer, limit, removal, clock, logins, trail, metrics }
+    /// Enrols and verifies second factors. `issuer` is the name that authenticators show.
+    pub fn new(context: &FactorContext<'_>, issuer: String) -> Self {
+        Self {
+            pool: context.pool.clone(),
+            challenges: Arc::clone(&context.challenges),
+            mails: Arc::clone(&context.mails),
+            secrets: Sealer::derive(context.secret, totp::SEALING_PURPOSE),
+            issuer,
+            limit: context.limit.clone(),
+            removal: context.removal.clone(),
+            clock: context.clock.clone(),
+            logins: context.logins.clone(),
+            trail: context.trail.clone(),
+            metrics: context.metrics.clone(),
+        }
     }
 
     /// Whether each login of the user takes two factors.

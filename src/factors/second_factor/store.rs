@@ -285,7 +285,7 @@ pub(super) async fn renew_recovery_codes(
     let renew = sqlx::query_scalar!(
         r#"with changed as (
              update dualauth.users set password_version = password_version + 1
-             where id = $1 and two_step and disabled_at is null returning id
+             where id = $1 and two_step and disabled_at is null and dualauth.may_change_factors($1, $3) returning id
            ), removed as (
              delete from dualauth.recovery_codes r using changed where r.user_id = changed.id
            ), added as (

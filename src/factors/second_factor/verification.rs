@@ -165,14 +165,17 @@ impl SecondFactors {
             Err(error) => return Err(settle(limited, error.into())),
         };
         if let Some(until) = locked_until {
-            return Err(account_locked(until, now).into());
+            return Err(CodeError::AccountLocked {
+                limited: account_locked(until, now),
+                user: Some(user.into()),
+            });
         }
         let code = self.read_code(code, totp.as_ref()).await;
         let notice = self.recovery_notice(&code, &recipient, recovery_codes_left);
         Ok(SecondFactorTry { user, recipient, code, notice, limited })
     }
 
-    /// Counts a try at a challenge, and records a wrong code. No error: it was redeemed.
+    /// Counts a try at a challenge, and records a wrong code, and what a limit rejects. No error: it was redeemed.
     pub(in crate::factors) fn record_try(
         &self,
         purpose: Purpose,
@@ -184,6 +187,19 @@ impl SecondFactors {
         if let Some(CodeError::WrongCode(Some(user))) = error {
             let entry = NewEvent::new(Kind::SecondFactorFailed, actor);
             self.trail.record(entry.of_user(user.id, &user.username));
+        }
+        self.record_limited(purpose, error, actor);
+    }
+
+    /// Records what a limit rejects.
+    pub(in crate::factors) fn record_limited(
+        &self,
+        purpose: Purpose,
+        error: Option<&CodeError>,
+        actor: &Actor,
+    ) {
+        if let Some(entry) = error.and_then(|error| error.limited_event(purpose, actor)) {
+            self.trail.record(entry);
         }
     }
 
@@ -198,7 +214,9 @@ impl SecondFactors {
         client: &Client,
     ) -> Result<ConfirmedSecondFactor<'_>, CodeError> {
         let outcome = self.try_confirm(identity, code, client).await;
-        self.count_try("step_up", method_of(code), outcome.as_ref().err());
+        let (purpose, error) = (Purpose::StepUp, outcome.as_ref().err());
+        self.count_try(purpose.as_str(), method_of(code), error);
+        self.record_limited(purpose, error, &identity.actor(client));
         outcome
     }
 

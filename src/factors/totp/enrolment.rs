@@ -140,6 +140,7 @@ impl SecondFactors {
             Err(EnrolmentError::Code(CodeError::WrongCode(_))) => self.trail.record(
                 NewEvent::to_oneself(Kind::ChallengeFailed, &actor).with("for", Purpose::Factor.as_str()),
             ),
+            Err(EnrolmentError::Code(error)) => self.record_limited(Purpose::Factor, Some(error), &actor),
             Err(_) => {}
         }
         if outcome.is_ok() {

@@ -64,7 +64,8 @@ pub(super) async fn enrol(
              returning c.used_at is not null as is_right, c.user_id, c.version
            ), owner as materialized (
              select u.id, u.two_step from dualauth.users u join tried on u.id = tried.user_id and tried.is_right
-             where u.password_version = tried.version and u.disabled_at is null for update of u
+             where u.password_version = tried.version and u.disabled_at is null
+               and dualauth.may_change_factors(tried.user_id, $2) for update of u
            ), enrolled as (
              insert into dualauth.totp (user_id, id, secret, last_step, name, created_at)
              select id, $6, $7, $4, $8, $5 from owner on conflict (user_id) do nothing

@@ -112,12 +112,26 @@ fn declared_problems(operation: &Operation) -> Vec<(u16, Code)> {
     named.flatten().collect()
 }
 
+/// The example with the members that say what to do next, if there are any.
+fn with_next_step(problem: Problem, code: Code) -> Problem {
+    match code {
+        Code::SecondFactorRequired => problem
+            .with("challenge", "dac_…")
+            .with("expires_at", "2026-11-21T09:40:00.000000Z")
+            .with("methods", ["totp", "recovery_code"]),
+        Code::InsufficientUserAuthentication => {
+            problem.with("acr_values", "aal2").with("max_age", 600).with("methods", ["totp", "recovery_code"])
+        }
+        _ => problem,
+    }
+}
+
 /// The response for one status. `is_oauth`: its examples have an OAuth error code.
 fn problem(status: u16, codes: &BTreeSet<Code>, is_oauth: bool) -> Response {
     let words: Vec<String> = codes.iter().map(|code| format!("`{}`", code.as_str())).collect();
     let examples = codes.iter().map(|code| {
         let problem = Problem::new(*code, code.title()).with_status(status);
-        let problem = if is_oauth { with_oauth_error(problem) } else { problem };
+        let problem = if is_oauth { with_oauth_error(problem) } else { with_next_step(problem, *code) };
         let example = serde_json::to_value(problem).ok();
         (code.as_str(), ExampleBuilder::new().summary(code.title()).value(example).build())
     });

@@ -43,7 +43,7 @@ export function accountPanel({ credentials, runAction, showOutcome }) {
   return {
     // Keeps a usable credential selected: a Bearer token if there is one.
     update() {
-      const usable = credentials.filter((it) => it.isActive && !it.isOverriddenOnSharedRoutes);
+      const usable = credentials.filter((it) => it.isUsableOnSharedRoutes);
       if (!usable.includes(selected())) select.value = (usable.find((it) => !it.isCookie) ?? usable[0] ?? credentials[1]).id;
       byId("account-username").value = selected().user?.username ?? "";
     },
@@ -53,4 +53,4 @@ export function accountPanel({ credentials, runAction, showOutcome }) {
   };
 }
 
-const OVERRIDDEN = "The browser also sends the cookie access_token, which takes precedence over sessionid on this route. Select another credential, or log out the JWT cookie.";
+export const OVERRIDDEN = "The browser also sends the cookie access_token, which takes precedence over sessionid on this route. Select another credential, or log out the JWT cookie.";

@@ -3,9 +3,10 @@
 
 import { openChallenge } from "./challenge.js";
 import { tryOverwriteCookie } from "./cookies.js";
-import { formatMs } from "./dom.js";
+import { button, byId, formatMs } from "./dom.js";
 import { sendRequest } from "./http-client.js";
 import { withAdminRole, withChangedCharacter } from "./jwt.js";
+import { openSignIn } from "./pending-sign-in.js";
 
 // Whether a response shows the effect of a request: not if there is none, nor on too many requests or a server error.
 const isConclusive = ({ status }) => status !== 0 && status !== 429 && status < 500;
@@ -27,6 +28,11 @@ export async function register({ username, email, password }) {
 
 export async function logIn(credential, user) {
   const exchange = await credential.logIn(user);
+  if (exchange.problem?.code === "second_factor_required") {
+    openSignIn(exchange, { user, credential });
+    const followUp = button("Go on with the second step", () => byId("second-code").focus());
+    return { headline: `${credential.name}: the password is right. This account takes a second step, under “Second factors”.`, isPending: true, followUp };
+  }
   if (!exchange.isOk) return failure(credential.name, "login failed.", exchange);
   return { headline: `${credential.name}: logged in as ${credential.user.username} in ${formatMs(exchange.durationMs)}, most of it for the password hash.` };
 }

@@ -20,12 +20,12 @@ export class Credential {
     this.clear();
   }
 
-  // The state before a login. `end`: why the credential is not active any more. `loginRecord`: the server's record of the login;
+  // The state before a login. `end`: why the credential is not active any more. `auth`: what its profile says about the login. `loginRecord`: the server's record of the login;
   // null if the login has ended, undefined if unknown.
   clear() {
     Object.assign(this, {
       state: "none", end: null, enteredUser: null, user: null, login: null, csrfToken: null, token: null, refreshToken: null,
-      usedRefreshToken: null, tokenExpiresAt: null, loginRecord: undefined, sessionData: null, setCookies: [], lastOutcome: null,
+      usedRefreshToken: null, tokenExpiresAt: null, loginRecord: undefined, sessionData: null, setCookies: [], lastOutcome: null, auth: null,
     });
   }
 
@@ -47,6 +47,10 @@ export class Credential {
     return this.id === "session-cookie" && browserHas("access_token");
   }
 
+  get isUsableOnSharedRoutes() {
+    return this.isActive && !this.isOverriddenOnSharedRoutes;
+  }
+
   headers(method, { token = this.token, csrfToken = this.csrfToken } = {}) {
     if (!this.isCookie) return { Authorization: `Bearer ${token}` };
     return method === "GET" || csrfToken === null ? {} : { "X-CSRF-Token": csrfToken };
@@ -62,9 +66,11 @@ export class Credential {
     return exchange;
   }
 
-  // Checks whether the credential is accepted. Not in the request log, because it is sent often.
-  check() {
-    return sendRequest({ path: this.profilePath, headers: this.headers("GET"), withCookies: this.isCookie });
+  // Checks whether the credential is accepted, and what it says about the login. Not in the request log, because it is sent often.
+  async check() {
+    const exchange = await sendRequest({ path: this.profilePath, headers: this.headers("GET"), withCookies: this.isCookie });
+    if (exchange.isOk) this.auth = exchange.json.auth;
+    return exchange;
   }
 
   async logIn(user) {
@@ -96,6 +102,16 @@ export class Credential {
     } else {
       this.recordClearedCookies(exchange);
       if (exchange.status === 401) this.markEnded({ cause: "refresh rejected", code: exchange.problem.code });
+    }
+    return exchange;
+  }
+
+  // Proves the login anew. `proof`: the members of the body.
+  async stepUp(proof) {
+    const exchange = await this.send("POST", `/${this.mode}/step-up`, { body: proof });
+    if (exchange.isOk) {
+      this.store(exchange, "refresh");
+      this.usedRefreshToken = null;
     }
     return exchange;
   }

@@ -7,7 +7,7 @@ const PREFERENCE = ["session-bearer", "jwt-bearer", "jwt-cookie", "session-cooki
 
 // Requests the list with any active credential, and stores each credential's record.
 export async function loadLoginRecords(credentials) {
-  const sender = PREFERENCE.map((id) => credentials.find((it) => it.id === id)).find((it) => it.isActive && !it.isOverriddenOnSharedRoutes);
+  const sender = PREFERENCE.map((id) => credentials.find((it) => it.id === id)).find((it) => it.isUsableOnSharedRoutes);
   const { isOk, json } = sender ? await requestLogins(sender) : {};
   for (const credential of credentials) {
     const isListed = isOk && credential.user?.user_id === sender.user.user_id;

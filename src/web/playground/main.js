@@ -1,7 +1,7 @@
 // Entry point: creates the credentials and the panels, and runs the actions.
 //
 // A panel is a module with one function, which gets the `playground` and returns `update`, called after every action, and
-// optionally `reset`.
+// optionally `load`, which requests what `update` shows, and `reset`.
 
 import { accountPanel } from "./account-panel.js";
 import { startCountdowns } from "./clock.js";
@@ -11,6 +11,7 @@ import { checkCredentials } from "./credential-checks.js";
 import { Credential } from "./credential.js";
 import { credentialsPanel } from "./credentials-panel.js";
 import { byId } from "./dom.js";
+import { factorsPanel } from "./factors-panel.js";
 import { loadLoginRecords } from "./login-records.js";
 import { mailsPanel } from "./mails-panel.js";
 import { precedencePanel } from "./precedence-panel.js";
@@ -22,7 +23,7 @@ const showOutcome = outcomeRegion(byId("outcome"));
 const updateStatusList = statusList(byId("status-list"), credentials);
 
 const playground = { credentials, showOutcome, runAction, resetPanels };
-const panels = [userPanel, credentialsPanel, accountPanel, precedencePanel, codesPanel, mailsPanel].map((panel) => panel(playground));
+const panels = [userPanel, credentialsPanel, accountPanel, factorsPanel, precedencePanel, codesPanel, mailsPanel].map((panel) => panel(playground));
 
 function updatePage() {
   updateStatusList();
@@ -44,6 +45,7 @@ async function runAction(action, credential = null) {
     const checks = await checkCredentials(credentials, outcome);
     await outcome.cleanUp?.();
     await loadLoginRecords(credentials);
+    for (const panel of panels) await panel.load?.();
     if (credential) credential.lastOutcome = outcome.headline;
     showOutcome({ ...outcome, checks });
   } catch (error) {

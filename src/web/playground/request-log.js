@@ -4,7 +4,8 @@ import { BASE_PATH } from "./base-path.js";
 import { HIDDEN, cookieName, setCookieValue } from "./cookies.js";
 import { el, formatMs } from "./dom.js";
 
-const PASSWORD_FIELDS = ["password", "current_password", "new_password"];
+// Passwords, and what is shown once, elsewhere on the page.
+const HIDDEN_FIELDS = ["password", "current_password", "new_password", "recovery_codes", "totp"];
 
 const elements = new WeakMap();
 
@@ -65,4 +66,4 @@ function highlightedHeader(name, value, [start, end]) {
 }
 
 const formatJson = (value) =>
-  JSON.stringify(value, (key, member) => (PASSWORD_FIELDS.includes(key) ? "‹not shown›" : member), 2);
+  JSON.stringify(value, (key, member) => (HIDDEN_FIELDS.includes(key) && member !== null && typeof member !== "boolean" ? "‹not shown›" : member), 2);

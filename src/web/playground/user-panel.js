@@ -34,7 +34,7 @@ export function userPanel({ credentials, runAction, resetPanels }) {
     const inactive = credentials.filter((credential) => !credential.isActive);
     for (const credential of inactive) {
       const outcome = await actions.logIn(credential, user);
-      if (outcome.problem) return outcome;
+      if (outcome.problem || outcome.isPending) return outcome;
       credential.lastOutcome = outcome.headline;
     }
     return { headline: describeUsers(credentials) };

@@ -44,7 +44,7 @@ async fn no_header_says_where_the_link_of_a_mail_leads() {
     join_all(settings.map(async |settings| {
         let (server, mails) = server_with(settings).await;
         let own = match settings[0].1 {
-            "" => format!("http://{}", server.address()),
+            "" => format!("http://localhost:{}", server.address().port()),
             url => url.to_owned(),
         };
         server.user("ada").await;

@@ -10,7 +10,9 @@ use super::{
 use crate::support::{
     MINUTE, PASSWORD, assert_members,
     client::{Client, Mode, Pair},
+    eventually,
     http::Request,
+    mail_server::ReceivedMail,
     server::{TestServer, credentials},
     text, time,
 };
@@ -217,6 +219,56 @@ async fn an_account_without_a_password_gets_none_by_mail_but_is_told_how_it_sign
     );
     let guess = Halves { challenge: text(&challenge["challenge"]).to_owned(), code: "12345678".to_owned() };
     reset(&server, &guess).await.problem(401, "invalid_code");
+}
+
+#[tokio::test]
+async fn the_mail_to_an_account_without_a_password_names_each_way_that_it_signs_in_by() {
+    let site = ("PUBLIC_URL", "https://auth.example.org");
+    for (email_sign_in, [with_passkey, without]) in
+        [("on", [&["code", "passkey"][..], &["code"]]), ("off", [&["passkey"], &[]])]
+    {
+        let (server, mails) = server_with(&[site, ("EMAIL_SIGN_IN", email_sign_in)]).await;
+        let words = [
+            ("en", [("code", "- a code by mail"), ("passkey", "- a passkey")]),
+            ("de", [("code", "- mit einem Code per E-Mail"), ("passkey", "- mit einem Passkey")]),
+        ];
+        for (language, words) in words {
+            // One that signs in here, none, one from before the service moved, and a second factor.
+            for (number, (key, expected)) in [
+                (Some(("passkey", "auth.example.org")), with_passkey),
+                (None, without),
+                (Some(("passkey", "auth.example.net")), without),
+                (Some(("security_key", "auth.example.org")), without),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                let name = format!("{language}-{number}");
+                server.user(&name).await;
+                let update = format!(
+                    "update users set password_hash = null, language = '{language}'
+                    where username = '{name}'"
+                );
+                crate::nodes::sql(&server, &update).await;
+                if let Some((kind, rp_id)) = key {
+                    crate::factors::last_factor::add_key(&server, &name, kind, rp_id).await;
+                }
+                ask(&server, "reset_password", &email_of(&name)).await;
+                let to_them = || {
+                    let is_theirs =
+                        |mail: &ReceivedMail| mail.header("To").is_some_and(|to| to.contains(&name));
+                    mails.received().into_iter().find(is_theirs)
+                };
+                eventually("the mail", async || to_them().is_some()).await;
+                let mail = to_them().expect("it came");
+                for (what, line) in words {
+                    let is_expected = expected.contains(&what);
+                    assert_eq!(mail.text().contains(line), is_expected, "{name}: {}", mail.text());
+                    assert_eq!(mail.html().contains(&format!("<li>{}</li>", &line[2..])), is_expected);
+                }
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ async fn remove_password(node: &TestServer, client: &Client) -> Response {
 }
 
 /// Adds a passkey or security key past the routes.
-async fn add_key(server: &TestServer, name: &str, kind: &str, rp_id: &str) {
+pub async fn add_key(server: &TestServer, name: &str, kind: &str, rp_id: &str) {
     let insert = format!(
         "insert into passkeys (id, user_id, credential_id, public_key, algorithm, kind, name, sign_count,
              backup_eligible, backed_up, transports, aaguid, rp_id, created_at)
@@ -138,4 +138,19 @@ async fn of_two_ways_in_that_are_removed_at_once_one_stays() {
     })
     .await;
     answer.problem(409, "last_factor");
+}
+
+/// Two-step sign-in would stay on by a key that is of no use today, and nobody would get in.
+#[tokio::test]
+async fn a_second_factor_stays_where_only_keys_from_elsewhere_would_be_left() {
+    let server = TestServer::start().await;
+    let (client, _) = two_step_user(&server, "ada").await;
+    let totp = client.get("/account/factors").await.ok()["totp"]["id"].clone();
+    let path = format!("/account/factors/{}", crate::support::text(&totp));
+    add_key(&server, "ada", "security_key", "elsewhere.example").await;
+    server.send(client.request("DELETE", &path)).await.problem(409, "last_factor");
+    assert_eq!(client.get("/account/factors").await.ok()["totp"]["id"], totp);
+    add_key(&server, "ada", "security_key", "localhost").await;
+    server.send(client.request("DELETE", &path)).await.expect(204);
+    assert_eq!(client.get("/account/factors").await.ok()["two_step"], true);
 }

@@ -1,8 +1,10 @@
 //! Passkeys and security keys, by an authenticator in software.
 
 mod enrolment;
+mod limits;
 mod management;
 mod refusals;
+mod reset;
 mod sign_in;
 #[allow(dead_code, reason = "the unit tests use the rest of it")]
 #[path = "../../../src/factors/passkey/software_authenticator.rs"]
@@ -46,14 +48,14 @@ pub struct Passkey {
 
 impl Passkey {
     /// One that verifies its user, and does not count.
-    fn new(kind: &'static str) -> Self {
+    pub fn new(kind: &'static str) -> Self {
         let authenticator = SoftwareAuthenticator::es256();
         let (user, id, recovery_codes) = (Vec::new(), String::new(), Vec::new());
         Self { authenticator, kind, user, flags: USER_VERIFIED, count: 0, id, recovery_codes }
     }
 
     /// One that copies its credential to the user's other devices.
-    fn synced() -> Self {
+    pub fn synced() -> Self {
         Self { flags: USER_VERIFIED | BACKUP_ELIGIBLE | BACKED_UP, ..Self::new("passkey") }
     }
 
@@ -130,7 +132,7 @@ async fn send_new(server: &TestServer, client: &Client, challenge: &Value, answe
 }
 
 /// Enrols this authenticator.
-async fn enrol_this(server: &TestServer, client: &Client, mut passkey: Passkey) -> Passkey {
+pub async fn enrol_this(server: &TestServer, client: &Client, mut passkey: Passkey) -> Passkey {
     let challenge = ask(server, client, "factor", passkey.kind).await.expect(201).json();
     let answer = passkey.register(&challenge["passkey"]);
     let enrolled = send_new(server, client, &challenge, &answer).await.expect(201).json();

@@ -3,6 +3,7 @@
 use dualauth::{app, config::Config};
 use serde_json::{Value, json};
 
+use super::last_factor::add_key;
 use super::{enrol, first_step, second_step};
 use crate::challenges;
 use crate::oauth::Service;
@@ -163,6 +164,21 @@ async fn whoever_has_a_second_factor_adds_none_by_the_first_alone() {
     let below = Client::signed_in(&server, Pair::JWT_BEARER, "ada").await;
     let refused = super::ask(&server, &below).await.problem(401, "insufficient_user_authentication").json();
     assert_eq!((&refused["acr_values"], &refused["methods"]), (&json!("aal2"), &json!(["recovery_code"])));
+
+    // Whoever has learnt the password of somebody with a passkey is told to show it, and adds nothing.
+    server.user("bea").await;
+    add_key(&server, "bea", "passkey", "localhost").await;
+    for pair in Pair::ALL {
+        let below = Client::signed_in(&server, pair, "bea").await;
+        let mut refusals = vec![super::ask(&server, &below).await, below.profile().await];
+        if pair == Pair::JWT_BEARER {
+            refusals.push(server.send(below.refresh_request()).await);
+        }
+        for refused in refusals {
+            let refused = refused.problem(401, "insufficient_user_authentication").json();
+            assert_eq!((&refused["acr_values"], &refused["methods"]), (&json!("aal2"), &json!(["passkey"])));
+        }
+    }
 }
 
 #[tokio::test]
@@ -174,6 +190,9 @@ async fn an_address_can_be_proved_first_where_that_is_needed_to_enrol() {
     let server = TestServer::with(&settings).await;
     let client = Client::of_new_user(&server, Pair::SESSION_COOKIE, "ada").await;
     super::ask(&server, &client).await.problem(403, "email_not_verified");
+    // Another address is no part of enrolling.
+    let other = challenges::ask_signed_in(&server, &client, "other@example.org").await;
+    other.problem(401, "insufficient_user_authentication");
     let asked = challenges::ask_signed_in(&server, &client, &challenges::email_of("ada")).await.expect(201);
     let halves = challenges::with_its_code(&mails, &asked.json()).await;
     let user = server.send(client.request("POST", "/account/email").json(&halves.json())).await.ok();

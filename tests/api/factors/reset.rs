@@ -204,3 +204,25 @@ async fn an_account_that_strangers_have_closed_is_opened_by_both_factors() {
     server.send(second).await.expect(204);
     assert!(password_works(&server, "ada", NEW_PASSWORD).await);
 }
+
+#[tokio::test]
+async fn what_strangers_fail_between_the_two_steps_keeps_no_code_from_a_reset_but_from_a_sign_in() {
+    let settings = [("TRUSTED_PROXIES", "127.0.0.1")];
+    let (server, mails) = challenges::server_with(&settings).await;
+    let (_, authenticator) = two_step_reader(&server, "ada").await;
+    let (_, pending) = first_step_of_reset(&server, &mails, "ada").await;
+    let of_sign_in = first_step(&server, "ada").await;
+    let code = authenticator.next_code(&server);
+    let wrong = with(credentials("ada"), "password", "no lantern, no weir, no river");
+    for network in 1..=5 {
+        for _ in 0..20 {
+            let login = Request::post("/jwt/login").header("X-Forwarded-For", format!("192.0.2.{network}"));
+            server.send(login.json(&wrong)).await;
+        }
+    }
+    let elsewhere = |path: &str| Request::post(path).header("X-Forwarded-For", "198.51.100.7");
+    let login = elsewhere("/jwt/login").json(&second_step(&of_sign_in, &code));
+    server.send(login).await.problem(429, "rate_limited");
+    let body = with(second_step(&pending, &code), "new_password", NEW_PASSWORD);
+    server.send(elsewhere("/account/password/reset").json(&body)).await.expect(204);
+}

@@ -68,3 +68,19 @@ async fn a_step_up_takes_one_proof() {
         server.send(client.request("POST", "/session/step-up").json(&body)).await.points_at(&[pointer]);
     }
 }
+
+#[tokio::test]
+async fn a_code_of_another_user_steps_nobody_up_and_stays_good() {
+    let server = TestServer::with(&[ONE_NAME]).await;
+    let (ada, _) = two_step_user(&server, "ada").await;
+    let (mut bea, of_bea) = two_step_user(&server, "bea").await;
+    let step_up = |client: &Client, code: &str| {
+        client.request("POST", "/session/step-up").json(&json!({ "code": code }))
+    };
+    for code in [of_bea.next_code(&server), of_bea.recovery_codes[0].clone()] {
+        server.send(step_up(&ada, &code)).await.problem(401, "invalid_code");
+        let own = step_up(&bea, &code);
+        bea.send(own).await.expect(200);
+        server.clock.advance(MINUTE);
+    }
+}

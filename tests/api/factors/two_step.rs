@@ -96,7 +96,7 @@ async fn of_twenty_uses_of_a_code_at_once_one_signs_in_however_many_challenges()
         let totp = authenticator.next_code(&server);
         let code = if name == "ada" { &totp } else { &authenticator.recovery_codes[3] };
         let [one, other] = [first_step(&server, name).await, first_step(&server, name).await];
-        let requests = (0..10).map(|number| {
+        let requests = (0..20).map(|number| {
             let node = if number % 2 == 0 { &server } else { &another };
             let pending = if number % 5 < 2 { &one } else { &other };
             let path = if number % 3 == 0 { "/jwt/login" } else { "/session/login" };
@@ -205,4 +205,14 @@ async fn a_recovery_code_signs_in_once_however_it_is_typed_and_the_owner_is_told
     let received = mails.receives(2).await;
     let told = received.iter().filter(|mail| mail.text().contains("Codes left: 9")).count();
     assert_eq!(told, 1, "{:?}", received.iter().map(|mail| mail.text()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_pending_sign_in_goes_on_at_a_node_that_was_started_after_it() {
+    let server = TestServer::start().await;
+    let (_, authenticator) = two_step_user(&server, "ada").await;
+    let pending = first_step(&server, "ada").await;
+    let started_later = server.another_node().await;
+    let body = second_step(&pending, &authenticator.next_code(&server));
+    started_later.send(Request::post("/jwt/login").json(&body)).await.expect(200);
 }

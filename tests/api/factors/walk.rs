@@ -4,6 +4,7 @@
 use dualauth::factors::Proof;
 use serde_json::{Value, json};
 
+use super::passkeys::{self, Passkey};
 use super::{Authenticator, enrol, second_step};
 use crate::challenges::{self, email_of, halves};
 use crate::support::{
@@ -32,14 +33,25 @@ enum Deed {
     /// A second factor without a first.
     SecondFactorAlone,
     ResetByBoth,
+    /// Without a name.
+    SignInByPasskey,
+    SecurityKeyAlone,
+    GoOnByKey,
+    StepUpByKey,
+    ResetByMailAndKey,
+    /// In the place of the mail's code.
+    ResetByKeyAlone,
 }
 
 /// Every proof that the service knows. A new one has to be added here: the match below says so.
-const PROOFS: [Proof; 4] = [
+const PROOFS: [Proof; 7] = [
     Proof::Password { version: 0 },
     Proof::EmailCode { version: 0 },
     Proof::Totp { version: 0 },
     Proof::RecoveryCode { version: 0 },
+    Proof::Passkey { synced: false, version: 0 },
+    Proof::Passkey { synced: true, version: 0 },
+    Proof::SecurityKey { version: 0 },
 ];
 
 /// What can be done with a proof.
@@ -59,8 +71,14 @@ fn deeds(proof: Proof) -> &'static [Deed] {
         Proof::Totp { .. } | Proof::RecoveryCode { .. } => {
             &[SecondFactorAlone, StepUpBySecondFactor, ResetByBoth]
         }
-        // Each has a walk of its own.
-        Proof::Provider { .. } | Proof::Passkey { .. } | Proof::SecurityKey { .. } => &[],
+        Proof::Passkey { .. } => {
+            &[SignInByPasskey, GoOnByKey, StepUpByKey, ResetByMailAndKey, ResetByKeyAlone]
+        }
+        Proof::SecurityKey { .. } => {
+            &[SecurityKeyAlone, GoOnByKey, StepUpByKey, ResetByMailAndKey, ResetByKeyAlone]
+        }
+        // It has a walk of its own.
+        Proof::Provider { .. } => &[],
     }
 }
 
@@ -82,6 +100,8 @@ struct Walk<'a> {
     server: &'a TestServer,
     mails: &'a MailServer,
     authenticator: &'a Authenticator,
+    /// The passkey or security key that the proof is by.
+    key: Option<Passkey>,
     /// Signed in by both factors.
     client: Client,
     name: String,
@@ -95,6 +115,17 @@ impl Walk<'_> {
             Proof::RecoveryCode { .. } => self.authenticator.recovery_codes[0].clone(),
             _ => self.authenticator.next_code(self.server),
         }
+    }
+
+    /// What the passkey or security key answers to a challenge.
+    fn answer(&mut self, challenge: &Value) -> Value {
+        self.key.as_mut().expect("the proof is by one").halves(challenge)
+    }
+
+    /// Goes on as the login that comes of it.
+    async fn login_as_new(&mut self, body: Value) -> Response {
+        self.client = Client::new(self.server, self.pair);
+        self.client.login(&with(body, "transport", self.pair.transport.name())).await
     }
 
     async fn login(&self, body: Value) -> Response {
@@ -160,6 +191,39 @@ impl Walk<'_> {
                 let body = with(halves, "code", self.second_factor());
                 (self.login(body).await, Expected::Nothing)
             }
+            Deed::SignInByPasskey | Deed::SecurityKeyAlone => {
+                let challenge = passkeys::ask_to_sign_in(self.server).await;
+                let body = self.answer(&challenge);
+                if deed == Deed::SecurityKeyAlone {
+                    (self.login(body).await, Expected::Nothing)
+                } else {
+                    (self.login_as_new(body).await, Expected::Login)
+                }
+            }
+            Deed::GoOnByKey => {
+                let pending = self.login(credentials).await.problem(401, "second_factor_required").json();
+                let body = self.answer(&pending);
+                (self.login_as_new(body).await, Expected::Login)
+            }
+            Deed::StepUpByKey => {
+                let asked = passkeys::ask(self.server, &self.client, "step_up", "passkey").await;
+                let body = self.answer(&asked.expect(201).json());
+                let request = self.client.request("POST", &self.client.path("step-up")).json(&body);
+                (self.client.send(request).await, Expected::Login)
+            }
+            Deed::ResetByMailAndKey => {
+                let halves = self.mailed("reset_password").await;
+                let pending = self.reset(halves).await.problem(401, "second_factor_required").json();
+                let body = self.answer(&pending);
+                (self.reset(body).await.expect(204), Expected::Nothing)
+            }
+            Deed::ResetByKeyAlone => {
+                let halves = self.mailed("reset_password").await;
+                let mut challenge = passkeys::ask_to_sign_in(self.server).await;
+                challenge["challenge"] = halves["challenge"].clone();
+                let body = self.answer(&challenge);
+                (self.reset(body).await.problem(401, "challenge_expired"), Expected::Nothing)
+            }
             Deed::ResetByBoth => {
                 let halves = self.mailed("reset_password").await;
                 let pending = self.reset(halves).await.problem(401, "second_factor_required").json();
@@ -181,7 +245,7 @@ fn assert_gives_nothing(answer: &Response, what: &str) {
 
 #[tokio::test]
 async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_transport() {
-    let (server, mails) = challenges::server().await;
+    let (server, mails) = challenges::server_with(&[passkeys::SITE]).await;
     for (number, proof) in PROOFS.into_iter().enumerate() {
         for (of_pair, pair) in Pair::ALL.into_iter().enumerate() {
             for (of_deed, deed) in deeds(proof).iter().enumerate() {
@@ -192,8 +256,18 @@ async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_t
                 let authenticator = enrol(&server, &client).await;
                 // A token from before says less.
                 client.refresh().await.ok();
+                let key = match proof {
+                    Proof::Passkey { synced: true, .. } => Some(Passkey::synced()),
+                    Proof::Passkey { .. } => Some(Passkey::new("passkey")),
+                    Proof::SecurityKey { .. } => Some(Passkey::new("security_key")),
+                    _ => None,
+                };
+                let key = match key {
+                    Some(key) => Some(passkeys::enrol_this(&server, &client, key).await),
+                    None => None,
+                };
                 let (server, mails, authenticator) = (&server, &mails, &authenticator);
-                let mut walk = Walk { server, mails, authenticator, client, name, pair, proof };
+                let mut walk = Walk { server, mails, authenticator, key, client, name, pair, proof };
                 let what = format!("{proof:?}, {deed:?}, {pair:?}");
                 let (answer, expected) = walk.do_it(*deed).await;
                 match expected {

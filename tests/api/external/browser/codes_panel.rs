@@ -10,33 +10,39 @@ use crate::support::eventually;
 use crate::support::program::{Server, folder};
 use crate::support::server::APP_SECRET;
 
-/// The page, and a server that registers whoever proves an address.
-struct Panel {
-    browser: Browser,
+/// The page, and a server that keeps its mails.
+pub struct Panel {
+    pub browser: Browser,
     server: Server,
 }
 
 impl Panel {
     async fn open() -> Self {
+        Self::open_with("verified").await
+    }
+
+    /// With a value of `REGISTRATION`, at this machine's name.
+    pub async fn open_with(registration: &str) -> Self {
         let settings = [
             ("APP_SECRET", APP_SECRET),
             ("EMAIL_SIGN_IN", "on"),
-            ("REGISTRATION", "verified"),
+            ("REGISTRATION", registration),
             ("ARGON2_MEMORY_KIB", "64"),
             ("ARGON2_ITERATIONS", "1"),
         ];
         let (server, browser) = (Server::start(&folder(), &settings).await, Browser::start().await);
-        browser.goto(&format!("http://{}/", server.address())).await;
+        // By name, as the mails' links are: there the page of a link finds what this one keeps.
+        browser.goto(&format!("http://localhost:{}/", server.address().port())).await;
         Self { browser, server }
     }
 
-    async fn press(&self, css: &str) -> String {
+    pub async fn press(&self, css: &str) -> String {
         self.browser.click(css).await;
         self.browser.find("body[data-busy='false'] .card").await;
         self.browser.text("#outcome").await
     }
 
-    async fn select(&self, css: &str, value: &str) {
+    pub async fn select(&self, css: &str, value: &str) {
         let script = "const [select, value] = [document.querySelector(arguments[0]), arguments[1]];
             select.value = value; select.dispatchEvent(new Event('change', { bubbles: true }));";
         self.browser.run(script, vec![json!(css), json!(value)]).await;
@@ -55,7 +61,7 @@ impl Panel {
     }
 
     /// The link in the mail with this subject, once the page shows it.
-    async fn link_in(&self, subject: &str) -> String {
+    pub async fn link_in(&self, subject: &str) -> String {
         let script = "const mail = [...document.querySelectorAll('#mails details')].find(
             (it) => it.querySelector('summary').textContent.includes(arguments[0]));
             return mail?.querySelector('a')?.href ?? null";
@@ -64,18 +70,18 @@ impl Panel {
         crate::support::text(&shown().await).to_owned()
     }
 
-    async fn send(&self, code: &str) -> String {
+    pub async fn send(&self, code: &str) -> String {
         self.browser.type_into("#mailed-code", code).await;
         self.press("#redeem-code [type='submit']").await
     }
 }
 
-fn code_in(link: &str) -> &str {
+pub fn code_in(link: &str) -> &str {
     link.rsplit_once('.').expect("a link with a code").1
 }
 
 #[track_caller]
-fn assert_has(text: &str, words: &[&str]) {
+pub fn assert_has(text: &str, words: &[&str]) {
     for word in words {
         assert!(text.contains(word), "no {word:?} in {text:?}");
     }

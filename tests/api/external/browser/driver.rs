@@ -151,8 +151,7 @@ impl Browser {
     /// Asserts that the console log has no entries since the last call, except for responses with one of these statuses: the
     /// browser logs every error status, expected or not.
     pub async fn assert_quiet(&self, expected: &[u16]) {
-        let log = Extension { path: "se/log", body: json!({ "type": "browser" }) };
-        let entries = self.client.issue_cmd(log).await.expect("a log");
+        let entries = self.command(Method::POST, "se/log", Some(json!({ "type": "browser" }))).await;
         for entry in entries.as_array().expect("entries") {
             let is_refusal = expected.iter().any(|status| {
                 let told = format!("the server responded with a status of {status} (");
@@ -183,20 +182,27 @@ impl Browser {
 
     async fn devtools(&self, command: &'static str, parameters: Value) -> Value {
         let body = json!({ "cmd": command, "params": parameters });
-        let answer = self.client.issue_cmd(Extension { path: "goog/cdp/execute", body }).await;
-        answer.unwrap_or_else(|error| panic!("{command}: {error}"))
+        self.command(Method::POST, "goog/cdp/execute", Some(body)).await
+    }
+
+    /// Sends a command of an extension of WebDriver.
+    pub async fn command(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let told = body.as_ref().map(Value::to_string).unwrap_or_default();
+        let answer = self.client.issue_cmd(Extension { method, path: path.to_owned(), body }).await;
+        answer.unwrap_or_else(|error| panic!("{path}: {told:.200}: {error}"))
     }
 }
 
-/// A ChromeDriver command beyond the WebDriver standard.
+/// A command beyond the WebDriver standard, below the session's own path.
 struct Extension {
-    path: &'static str,
-    body: Value,
+    method: Method,
+    path: String,
+    body: Option<Value>,
 }
 
 impl fmt::Debug for Extension {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.path)
+        f.write_str(&self.path)
     }
 }
 
@@ -206,7 +212,7 @@ impl WebDriverCompatibleCommand for Extension {
     }
 
     fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
-        (Method::POST, Some(self.body.to_string()))
+        (self.method.clone(), self.body.as_ref().map(Value::to_string))
     }
 }
 

@@ -18,15 +18,20 @@ const BEARERS: [&str; 2] = ["session-bearer", "jwt-bearer"];
 const REJECTIONS: [u16; 2] = [401, 403];
 
 /// The page, used as a person would.
-struct Playground {
-    browser: Browser,
+pub struct Playground {
+    pub browser: Browser,
     server: TestServer,
 }
 
 impl Playground {
     async fn open() -> Self {
+        Self::open_at("127.0.0.1").await
+    }
+
+    /// At a name or address of this machine.
+    pub async fn open_at(host: &str) -> Self {
         let (server, browser) = (TestServer::start().await, Browser::start().await);
-        browser.goto(&format!("http://{}/", server.address())).await;
+        browser.goto(&format!("http://{host}:{}/", server.address().port())).await;
         let page = Self { browser, server };
         page.rest().await;
         page
@@ -40,30 +45,30 @@ impl Playground {
         page
     }
 
-    async fn close(self) {
+    pub async fn close(self) {
         self.browser.assert_within_its_policy().await;
         self.browser.stop().await;
     }
 
     /// Waits until the current action is finished.
-    async fn rest(&self) {
+    pub async fn rest(&self) {
         self.browser.find("body[data-busy='false'] .card").await;
     }
 
-    async fn press(&self, css: &str) {
+    pub async fn press(&self, css: &str) {
         self.browser.click(css).await;
         self.rest().await;
     }
 
     /// Presses one of a credential's buttons, and returns the outcome.
-    async fn act(&self, credential: &str, label: &str) -> String {
+    pub async fn act(&self, credential: &str, label: &str) -> String {
         let button = format!("//article[@id='{credential}']//button[text()='{label}']");
         self.browser.press(Locator::XPath(&button)).await;
         self.rest().await;
         self.outcome().await
     }
 
-    async fn outcome(&self) -> String {
+    pub async fn outcome(&self) -> String {
         self.browser.text("#outcome").await
     }
 
@@ -80,7 +85,7 @@ impl Playground {
     }
 
     /// Asserts that these are active and no others, on their cards and in the status bar.
-    async fn assert_active(&self, active: &[&str]) {
+    pub async fn assert_active(&self, active: &[&str]) {
         for credential in CREDENTIALS {
             let expected = active.contains(&credential);
             assert_eq!(

@@ -4,6 +4,8 @@ use fantoccini::Locator;
 use serde_json::{Value, json};
 
 use super::driver::Browser;
+use super::virtual_authenticator::{Model, VirtualAuthenticator};
+use crate::factors::Authenticator;
 use crate::oauth::Service;
 use crate::support::program::{Server, folder};
 use crate::support::server::{APP_SECRET, TestServer};
@@ -20,7 +22,7 @@ impl SwaggerUi<'_> {
             self.0.click(&format!("{block} .opblock-summary-control")).await;
         }
         if let Some(body) = body {
-            self.0.type_into(&format!("{block} textarea.body-param__text"), &body.to_string()).await;
+            self.paste(&format!("{block} textarea.body-param__text"), &body.to_string()).await;
         }
         if self.0.has(&format!("{block} .btn-clear")).await {
             self.0.click(&format!("{block} .btn-clear")).await;
@@ -44,6 +46,15 @@ impl SwaggerUi<'_> {
         )
     }
 
+    /// Fills in a field at once: the page draws itself anew for each key.
+    async fn paste(&self, css: &str, text: &str) {
+        let field = serde_json::to_value(self.0.find(css).await).expect("an element");
+        let script = "const [field, text] = arguments;
+            Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, 'value').set.call(field, text);
+            field.dispatchEvent(new Event('input', { bubbles: true }));";
+        self.0.run(script, vec![field, json!(text)]).await;
+    }
+
     async fn has_closed_padlock(&self, operation: &str) -> bool {
         self.0
             .has(&format!(
@@ -54,6 +65,14 @@ impl SwaggerUi<'_> {
 
     async fn authorize(&self, token: &str) {
         self.fill_in_authorization(&[("auth-bearer-value", token)]).await;
+    }
+
+    async fn replace_authorization(&self, token: &str) {
+        self.0.click(".scheme-container .authorize").await;
+        // Its form has a button "Logout" in place of a field while a token is entered.
+        self.0.press(Locator::XPath("//div[@class='auth-btn-wrapper']/button[text()='Logout']")).await;
+        self.0.click(".modal-ux .btn-done").await;
+        self.authorize(token).await;
     }
 
     async fn authorize_service(&self, service: &Service) {
@@ -221,6 +240,69 @@ async fn a_forgotten_password_can_be_tried_in_swagger_ui_with_the_mails_of_the_p
     browser.goto("about:blank").await;
     browser.goto(&format!("http://{}/docs/{link}", server.address())).await;
     browser.find("#operations-service-local_mails.is-open").await;
+    browser.assert_within_its_policy().await;
+    browser.stop().await;
+}
+
+/// What the description of `POST /challenges` has people type into the console, for these options of a new passkey.
+async fn follow_description(browser: &Browser, options: &Value) -> Value {
+    let told = "return [...document.querySelectorAll('#operations-account-create_challenge .opblock-description code')]
+        .map((it) => it.textContent).find((it) => it.includes('navigator.credentials'))";
+    let told = browser.run(told, vec![]).await;
+    let script = format!(
+        "const [options, done] = arguments; (async () => {})().then(done, (error) => done(error.name));",
+        text(&told)
+    );
+    browser.run_async(&script, vec![options.clone()]).await
+}
+
+#[tokio::test]
+async fn second_factors_can_be_tried_in_swagger_ui() {
+    let server = TestServer::start().await;
+    let browser = Browser::start().await;
+    let page = SwaggerUi(&browser);
+    browser.goto(&format!("http://localhost:{}/docs/", server.address().port())).await;
+    server.user("ada").await;
+    let credentials = json!({"username": "ada", "password": PASSWORD});
+    page.try_out("session", "session_login", Some(credentials.clone())).await;
+
+    let asked = json!({"for": "factor", "method": "totp"});
+    let (status, challenge) = page.try_out("account", "create_challenge", Some(asked)).await;
+    assert_eq!(status, "201", "{challenge}");
+    let code = Authenticator::of(&challenge).code_in(&server, 0);
+    let proof = json!({"challenge": challenge["challenge"], "code": code});
+    let (status, enrolled) = page.try_out("account", "enrol_factor", Some(proof)).await;
+    assert_eq!(status, "201", "{enrolled}");
+    let device = VirtualAuthenticator::add(&browser, Model::device()).await;
+    let asked = json!({"for": "factor", "method": "passkey"});
+    let (_, challenge) = page.try_out("account", "create_challenge", Some(asked)).await;
+    browser.keep_screenshot("swagger-ui-challenge.png").await;
+    let answer = follow_description(&browser, &challenge["passkey"]).await;
+    let proof = json!({"challenge": challenge["challenge"], "passkey": answer});
+    let (status, passkey) = page.try_out("account", "enrol_factor", Some(proof)).await;
+    assert_eq!((status.as_str(), &passkey["kind"]), ("201", &json!("passkey")), "{passkey}");
+    device.remove().await;
+    page.try_out("session", "session_logout", None).await;
+
+    // The second step, in the other mode, with what the first answer has.
+    let (status, pending) = page.try_out("session", "session_login", Some(credentials)).await;
+    assert_eq!((status.as_str(), &pending["code"]), ("401", &json!("second_factor_required")));
+    assert_eq!(pending["methods"], json!(["totp", "recovery_code", "passkey"]));
+    let proof = json!({"challenge": pending["challenge"], "code": enrolled["recovery_codes"][0]});
+    let (status, jwt) = page.try_out("jwt", "jwt_login", Some(proof)).await;
+    assert_eq!(status, "200", "{jwt}");
+    page.authorize(text(&jwt["access_token"])).await;
+
+    // A step-up gives another token, to be entered in place of the first.
+    let proof = json!({"code": enrolled["recovery_codes"][1]});
+    let (status, stepped_up) = page.try_out("jwt", "jwt_step_up", Some(proof)).await;
+    assert_eq!((status.as_str(), &stepped_up["login"]["id"]), ("200", &jwt["login"]["id"]));
+    browser.keep_screenshot("swagger-ui-step-up.png").await;
+    page.replace_authorization(text(&stepped_up["access_token"])).await;
+    let (status, profile) = page.try_out("jwt", "jwt_profile", None).await;
+    assert_eq!((status.as_str(), &profile["auth"]["acr"]), ("200", &json!("aal2")));
+    let (status, factors) = page.try_out("account", "list_factors", None).await;
+    assert_eq!((status.as_str(), &factors["recovery_codes_left"]), ("200", &json!(8)));
     browser.assert_within_its_policy().await;
     browser.stop().await;
 }

@@ -55,6 +55,18 @@ async fn an_answer_with_one_thing_wrong_signs_nobody_in() {
         // The challenge lives, and takes what is right.
         sign_in_at(&server, &passkey.halves(&challenge)).await.expect(200);
     }
+    // What the request says of where it goes says nothing of where the page is.
+    let challenge = ask_to_sign_in(&server).await;
+    let answer = passkey.answer_with(&challenge["passkey"], |draft| {
+        draft.client_data["origin"] = json!("https://evil.example")
+    });
+    let led_astray = Request::post("/jwt/login")
+        .json(&halves(&challenge, &answer))
+        .header("Host", "evil.example")
+        .header("X-Forwarded-Host", "evil.example")
+        .header("X-Forwarded-Proto", "https");
+    server.send(led_astray).await.problem(401, "invalid_code");
+
     let challenge = ask_to_sign_in(&server).await;
     let user = of_bea.user.clone();
     let answer = passkey.answer_with(&challenge["passkey"], |draft| draft.user_handle = Some(user));
@@ -102,11 +114,15 @@ async fn a_second_step_is_taken_by_its_own_user_s_factors_alone() {
     for passkey in [&mut of_bea, &mut passkey_of_bea, &mut Passkey::new("passkey")] {
         sign_in_at(&server, &passkey.halves(&pending)).await.problem(401, "invalid_code");
     }
+    // The right key, that says it is somebody else's.
+    let answer =
+        of_ada.answer_with(&pending["passkey"], |draft| draft.user_handle = Some(of_bea.user.clone()));
+    sign_in_at(&server, &halves(&pending, &answer)).await.problem(401, "invalid_code");
     sign_in_at(&server, &of_ada.halves(&pending)).await.expect(200);
     let query = "select count(*) from audit_events where event = 'second_factor_failed' and username = 'ada'";
     crate::support::eventually("the events", async || {
         let count = sqlx::query_scalar::<_, i64>(query).fetch_one(&mut server.sql().await).await;
-        count.expect("a number") == 3
+        count.expect("a number") == 4
     })
     .await;
     ada.assert_goes_on().await;
