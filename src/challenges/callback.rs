@@ -91,7 +91,15 @@ impl Challenges {
         store::try_code(&self.pool, &self.hash(token, code), purpose, login, self.clock.now()).await
     }
 
-    /// Uses a challenge up, whose other half was checked elsewhere. `false`: it is over.
+    /// Counts a try at a challenge whose other half is checked elsewhere. `false`: it is over.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn begin_try(&self, token: &ChallengeToken, purpose: Purpose) -> Result<bool, DatabaseError> {
+        store::begin_try(&self.pool, &token.hash(), purpose, self.clock.now()).await
+    }
+
+    /// Uses a challenge up, whose other half was checked elsewhere, be it at the last try. `false`: it is over.
     ///
     /// # Errors
     /// If the query fails.

@@ -150,7 +150,26 @@ pub(super) async fn try_code(
     answer(query.fetch_optional(pool)).await
 }
 
-/// Uses up a challenge of nobody who is signed in. `false`: it is over.
+/// Counts a try at a challenge of nobody who is signed in. `false`: it is over.
+pub(super) async fn begin_try(
+    pool: &ConnectionPool,
+    token_hash: &[u8; 32],
+    purpose: Purpose,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let query = sqlx::query!(
+        "update dualauth.challenges set tries = tries + 1
+         where token_hash = $1 and purpose = $2 and login_id is null and used_at is null and expires_at > $3
+           and tries < dualauth.most_code_tries()",
+        token_hash.as_slice(),
+        purpose.as_str(),
+        now,
+    );
+    Ok(answer(query.execute(pool)).await?.rows_affected() > 0)
+}
+
+/// Uses up a challenge of nobody who is signed in, however often it was tried: the caller has begun a try, or read it as one that can
+/// still be redeemed. `false`: it is over.
 pub(super) async fn use_up(
     pool: &ConnectionPool,
     token_hash: &[u8; 32],
@@ -159,8 +178,7 @@ pub(super) async fn use_up(
 ) -> Result<bool, DatabaseError> {
     let query = sqlx::query!(
         "update dualauth.challenges set used_at = $3
-         where token_hash = $1 and purpose = $2 and login_id is null and used_at is null and expires_at > $3
-           and tries < dualauth.most_code_tries()",
+         where token_hash = $1 and purpose = $2 and login_id is null and used_at is null and expires_at > $3",
         token_hash.as_slice(),
         purpose.as_str(),
         now,

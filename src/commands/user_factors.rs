@@ -8,6 +8,7 @@ use super::audit::escape_control_chars;
 use super::output::to_seconds;
 use crate::audit::Actor;
 use crate::factors::administration::{AccountFactors, FactorAdministration, PasskeyWithRpId};
+use crate::factors::provider::StoredIdentity;
 use crate::factors::second_factor::ListedTotp;
 
 #[derive(Args)]
@@ -29,17 +30,18 @@ enum UserFactorsCommand {
     },
 }
 
-/// Runs the subcommand. `rp_id` is the one under which passkeys can be used.
+/// Runs the subcommand. `rp_id` is the one under which passkeys can be used, `providers` are the names of today's.
 pub(super) async fn manage(
     factors: &FactorAdministration,
     args: &UserFactorsArgs,
     rp_id: Option<&str>,
+    providers: &[&str],
 ) -> Result<String, Failure> {
     match (&args.command, &args.name) {
         (Some(UserFactorsCommand::Reset { name }), _) => reset(factors, name).await,
         (None, name) => {
             let account = factors.show(name.as_deref().unwrap_or_default()).await?;
-            Ok(lines(&account, rp_id).join("\n"))
+            Ok(lines(&account, rp_id, providers).join("\n"))
         }
     }
 }
@@ -56,7 +58,7 @@ async fn reset(factors: &FactorAdministration, name: &str) -> Result<String, Fai
     })
 }
 
-fn lines(account: &AccountFactors, rp_id: Option<&str>) -> Vec<String> {
+fn lines(account: &AccountFactors, rp_id: Option<&str>, providers: &[&str]) -> Vec<String> {
     let AccountFactors { user, factors, passkeys } = account;
     let yes_or_no = |is_so| if is_so { "yes" } else { "no" };
     let mut lines = vec![
@@ -68,6 +70,7 @@ fn lines(account: &AccountFactors, rp_id: Option<&str>) -> Vec<String> {
     ];
     lines.push(factors.totp.as_ref().map_or_else(|| "totp: no".to_owned(), totp));
     lines.extend(passkeys.iter().map(|key| passkey(key, rp_id)));
+    lines.extend(factors.providers.iter().map(|linked| provider(linked, providers)));
     lines.push(format!("recovery codes left: {}", factors.recovery_codes_left));
     lines
 }
@@ -87,6 +90,18 @@ fn passkey(key: &PasskeyWithRpId, rp_id: Option<&str>) -> String {
         escape_control_chars(registered),
         times(*created_at, *last_used_at),
         escape_control_chars(name)
+    )
+}
+
+/// The address comes last: a provider may say anything.
+fn provider(linked: &StoredIdentity, providers: &[&str]) -> String {
+    let StoredIdentity { id, provider, email, created_at, last_used_at, .. } = linked;
+    let usable = if providers.contains(&&**provider) { "" } else { " (can't be used: not in PROVIDERS)" };
+    format!(
+        "provider: {id}, {}{usable}, {}, email: {}",
+        escape_control_chars(provider),
+        times(*created_at, *last_used_at),
+        email.as_deref().map_or_else(|| "none".into(), escape_control_chars)
     )
 }
 

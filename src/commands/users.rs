@@ -111,7 +111,9 @@ pub(super) async fn manage(command: UserCommand, config: &Config) -> Result<(), 
         UserCommand::Unlock(user) => unlock(&accounts, &user.name).await.map(Some),
         UserCommand::VerifyEmail(user) => verify_email(&accounts, &user.name).await.map(Some),
         UserCommand::Factors(args) => {
-            user_factors::manage(&factors, &args, config.passkeys.rp_id.as_deref()).await.map(Some)
+            let rp_id = config.passkeys.rp_id.as_deref();
+            let providers: Vec<_> = config.providers.iter().map(|provider| &*provider.name).collect();
+            user_factors::manage(&factors, &args, rp_id, &providers).await.map(Some)
         }
         UserCommand::Role(command) => change_role(&accounts, command).await.map(Some),
     };

@@ -69,6 +69,7 @@ pub(super) async fn log_in(
     mode: Data<dyn Mode>,
     sign_in: Data<SignIn>,
     client: Client,
+    PreferredLanguage(language): PreferredLanguage,
     request: HttpRequest,
     Json(body): Json<LoginRequest>,
 ) -> Result<HttpResponse, Problem> {
@@ -81,7 +82,7 @@ pub(super) async fn log_in(
     let secret = LoginSecretBytes::generate();
     let spec =
         NewLoginSpec { mode: mode.name(), transport, key: mode.login_credential_hash(&secret), replaces };
-    let login = sign_in.start(body, pending, client, spec).await?;
+    let login = sign_in.start(body, pending, client, language, spec).await?;
     warn_of_lost_cookies(transport, request.headers());
     mode.issue(login, secret, transport, &request).await
 }

@@ -75,7 +75,7 @@ impl SignIn {
         let owner = ChallengedAccount { user_id, version: account.version };
         let challenge = self.pend_link(&kept, ChallengeMethod::Link, Some(owner)).await?;
         let passkey = match &self.passkeys {
-            Some(passkeys) => passkeys.options_of(&challenge.token, user_id).await?,
+            Some(passkeys) => passkeys.first_factor_options_of(&challenge.token, user_id).await?,
             None => None,
         };
         let own_ways = [
@@ -195,7 +195,7 @@ impl SignIn {
         limited.forget();
         attempt.unlinked = None;
         let identity = ProviderIdentity { email: Some(address), ..unlinked.identity };
-        self.enter(attempt, identity, actor).await
+        self.enter(attempt, identity, Amr::EMAIL, actor).await
     }
 
     async fn link_by_mail(
@@ -230,10 +230,23 @@ impl SignIn {
             None => None,
         };
         let user = user.ok_or(CodeError::Expired)?;
-        let outcome = self.start_by_password(attempt, &user.username, password, actor).await?;
-        // Of many at once, one: the link is made once.
-        self.challenges.use_up(&pending.token, Purpose::Login).await?;
-        Ok(outcome)
+        if !self.challenges.begin_try(&pending.token, Purpose::Login).await? {
+            return Err(CodeError::Expired.into());
+        }
+        let verified = self.password.verify(&user.username, password, &attempt.client, actor).await;
+        let verified = verified.map_err(|error| {
+            self.record_failure(&error, actor);
+            Problem::from(error)
+        })?;
+        // Of many at once, one goes on.
+        if !self.challenges.use_up(&pending.token, Purpose::Login).await? {
+            return Err(CodeError::Expired.into());
+        }
+        let outcome = self.start_verified(attempt, verified, actor).await;
+        outcome.map_err(|error| {
+            self.record_failure(&error, actor);
+            error.into()
+        })
     }
 
     /// Links the identity of a sign-in whose account has been proved.
@@ -247,9 +260,8 @@ impl SignIn {
         let user = &authenticated.user;
         let account = ChallengedAccount { user_id: user.id, version: authenticated.version };
         let notice = self.mails.seal_notice(recipient, Message::FactorAdded);
-        let linked =
-            self.identities.link(account, &unlinked.identity, notice.as_ref(), self.clock.now()).await;
-        linked?;
+        let (identity, proved) = (&unlinked.identity, authenticated.authentication());
+        self.identities.link(account, identity, proved, None, notice.as_ref(), self.clock.now()).await?;
         let entry = NewEvent::new(Kind::FactorAdded, actor).with("factor", "provider");
         self.trail.record(entry.of_user(user.id, &user.username));
         self.mails.wake_up();
@@ -334,11 +346,11 @@ impl SignIn {
         let (linked, account) = self.redeem_own(identity, halves, Purpose::Factor, client).await?;
         let notice = self.second_factors.notice(identity.user_id, Message::FactorAdded).await?;
         let now = self.clock.now();
-        let id = self.identities.link(account, &linked, notice.as_ref(), now).await?;
         let proof =
             Proof::Provider { proves_both_factors: linked.proves_both_factors, version: account.version };
         let authentication = policy::with_proof(before, proof, now);
-        self.identities.raise_login(identity.login_id, authentication).await?;
+        let login = Some(identity.login_id);
+        let id = self.identities.link(account, &linked, authentication, login, notice.as_ref(), now).await?;
         let entry = NewEvent::to_oneself(Kind::FactorAdded, &identity.actor(client));
         self.trail.record(entry.with("factor", "provider"));
         self.second_factors.tell_of_change().await;

@@ -108,7 +108,7 @@ impl SignIn {
         let redeemed =
             self.provider_attempts.redeem(token, code, Purpose::Login, None, &attempt.client).await;
         let (identity, _) = self.recorded(redeemed, actor)?;
-        self.enter(attempt, identity, actor).await
+        self.enter(attempt, identity, Amr::default(), actor).await
     }
 
     /// Records a wrong code.
@@ -135,14 +135,16 @@ impl SignIn {
             Err(IdTokenAttemptError::Code(error)) => self.recorded(Err(error), actor)?,
             Err(IdTokenAttemptError::ProviderFailed) => return Err(provider_unavailable()),
         };
-        self.enter(attempt, identity, actor).await
+        self.enter(attempt, identity, Amr::default(), actor).await
     }
 
-    /// Whoever a provider has named: their account, a new one, or what is missing for either.
+    /// Whoever a provider has named: their account, a new one, or what is missing for either. `of_address` is how the address was
+    /// proved, if not by the provider: a proof of an account that it opens, and of no other.
     pub(super) async fn enter(
         &self,
         attempt: Attempt,
         identity: ProviderIdentity,
+        of_address: Amr,
         actor: &Actor,
     ) -> Result<Outcome, Problem> {
         // Somebody may open an account with the same identity or address meanwhile: two tabs.
@@ -162,8 +164,8 @@ impl SignIn {
             let Some(email) = &identity.email else {
                 return self.email_required(&attempt, identity).await;
             };
-            if let Some(account) = self.open_account(&identity, email, actor).await? {
-                let proved = authenticated(&account, &identity, self.clock.now());
+            if let Some(account) = self.open_account(&identity, email, attempt.language, actor).await? {
+                let proved = authenticated(&account, of_address, &identity, self.clock.now());
                 let decision = proved.decide(account.has_two_step);
                 return Ok(self.go_on(attempt, decision, &account.recipient, actor).await?);
             }
@@ -190,7 +192,8 @@ impl SignIn {
         if let Some(id) = account.identity_id {
             self.identities.record_use(id, identity, self.clock.now()).await?;
         }
-        let decision = authenticated(&account, identity, self.clock.now()).decide(account.has_two_step);
+        let proved = authenticated(&account, Amr::default(), identity, self.clock.now());
+        let decision = proved.decide(account.has_two_step);
         let outcome = self.go_on(attempt, decision, &account.recipient, actor).await;
         outcome.map_err(|error| {
             self.record_failure(&error, actor);
@@ -203,6 +206,7 @@ impl SignIn {
         &self,
         identity: &ProviderIdentity,
         email: &str,
+        language: Language,
         actor: &Actor,
     ) -> Result<Option<ProviderAccount>, Problem> {
         if self.registration == RegistrationPolicy::Closed {
@@ -210,9 +214,9 @@ impl SignIn {
         }
         let wanted = identity.preferred_username.as_deref().unwrap_or(email);
         let (username, fallback) = self.accounts.derive_username(wanted).await?;
-        let mut opened = self.insert_account(identity, email, username).await;
+        let mut opened = self.insert_account(identity, email, username, language).await;
         if let Err(OpenAccountError::UsernameTaken) = opened {
-            opened = self.insert_account(identity, email, fallback).await;
+            opened = self.insert_account(identity, email, fallback, language).await;
         }
         match opened {
             Ok(account) => {
@@ -231,6 +235,7 @@ impl SignIn {
         identity: &ProviderIdentity,
         email: &str,
         username: String,
+        language: Language,
     ) -> Result<ProviderAccount, OpenAccountError> {
         let user = User {
             id: uuid::Uuid::now_v7(),
@@ -240,18 +245,19 @@ impl SignIn {
             roles: vec![USER_ROLE.to_owned()],
             created_at: self.clock.now(),
         };
-        self.identities.open_account(&user, identity, Language::default()).await
+        self.identities.open_account(&user, identity, language).await
     }
 }
 
 fn authenticated(
     account: &ProviderAccount,
+    before: Amr,
     identity: &ProviderIdentity,
     at: chrono::DateTime<chrono::Utc>,
 ) -> Authenticated {
     let proof =
         Proof::Provider { proves_both_factors: identity.proves_both_factors, version: account.version };
-    Authenticated::new(account.user.clone(), Amr::default(), proof, at)
+    Authenticated::new(account.user.clone(), before, proof, at)
 }
 
 fn provider_unavailable() -> Problem {

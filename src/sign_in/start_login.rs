@@ -13,7 +13,7 @@ use crate::factors::provider::LinkError;
 use crate::factors::second_factor::{PendingSecondFactor, VerifiedSecondFactor};
 use crate::http::client::Client;
 use crate::logins::{Amr, Device, Login, LoginCredentialHash, NewLogin, ReplacedLogin, Transport};
-use crate::mail::{Message, Recipient, SealedMail};
+use crate::mail::{Language, Message, Recipient, SealedMail};
 use crate::network_rate_limits::LimitedAttempt;
 use crate::telemetry::{self, RequestUser};
 use crate::users::UserIdAndName;
@@ -47,6 +47,8 @@ pub(super) struct Attempt {
     pub(super) transport: Option<Transport>,
     pub(super) device_name: Option<String>,
     pub(super) client: Client,
+    /// Of an account that it opens.
+    pub(super) language: Language,
     /// Linked to the account when the login starts.
     pub(super) unlinked: Option<UnlinkedIdentity>,
 }
@@ -84,6 +86,7 @@ impl SignIn {
         mut request: LoginRequest,
         pending: Option<PendingSignIn>,
         client: Client,
+        language: Language,
         login: NewLoginSpec,
     ) -> Result<Login, Problem> {
         check_device_name(request.device_name.as_deref())?;
@@ -92,7 +95,7 @@ impl SignIn {
         let (mode, used_transport) = (login.mode, login.transport.as_str());
         let actor = client.actor().in_mode(mode).by_transport(used_transport);
         let unlinked = pending.as_ref().and_then(|pending| pending.kept.unlinked.clone());
-        let attempt = Attempt { login, remember_me, transport, device_name, client, unlinked };
+        let attempt = Attempt { login, remember_me, transport, device_name, client, language, unlinked };
         let outcome = match credentials {
             LoginCredentials::Password { username, password } => {
                 self.start_by_password(attempt, &username, &password, &actor).await
@@ -161,7 +164,7 @@ impl SignIn {
         })
     }
 
-    async fn start_verified(
+    pub(super) async fn start_verified(
         &self,
         attempt: Attempt,
         verified: VerifiedUser<'_>,

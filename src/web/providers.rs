@@ -35,6 +35,8 @@ impl From<&Provider> for ProviderBody {
 }
 
 /// The providers that users may sign in with.
+///
+/// For pages that offer them: `name` is the `method` of a challenge for `login`. In the order of the settings.
 #[utoipa::path(operation_id = "list_providers", tag = "service", responses(
     (status = 200, description = "The providers in `PROVIDERS`.", body = ProviderListBody),
 ))]
@@ -68,7 +70,9 @@ pub(super) async fn provider_callback(
     call_back(&sign_in, &name, &parse_form(request.query_string().as_bytes())?).await
 }
 
-/// The same, for a provider that sends a form (`response_mode=form_post`). Exempt from the rule on origins.
+/// Where a provider posts the browser's form to. For providers only.
+///
+/// The same as by GET, for a provider with `response_mode=form_post`, such as Apple. Exempt from the rule on origins.
 #[utoipa::path(operation_id = "provider_form_callback", tag = "service",
     params(("name" = String, Path, description = "The provider's name.")),
     responses(

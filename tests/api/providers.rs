@@ -1,9 +1,12 @@
 //! Sign-in providers: what is asked of them, what is believed of what they say, and what they may cost.
 
+mod changed_settings;
 mod commands;
+mod github_and_apple;
 mod id_tokens;
 mod identities;
 mod kinds;
+mod link_tries;
 mod linking;
 mod outward;
 mod sign_in;

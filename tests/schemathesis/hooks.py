@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import time
+import urllib.parse
 
 import requests
 import schemathesis
@@ -25,6 +26,8 @@ IDENTITY = os.environ["IDENTITY"]
 SERVICE = f"{os.environ['CLIENT_ID']}:{os.environ['CLIENT_SECRET']}".encode()
 PASSWORD = "a quiet lantern over the weir"
 UNCOMMON = "mn3!Kq~wZ7"
+# Of the service that is tested.
+RETURN_TO = os.environ["RETURN_TO"]
 
 # What a schema can't say: not one of the common ones, and of so many bytes.
 schemathesis.openapi.format(
@@ -212,13 +215,13 @@ def make_new(body):
 
 def without_challenge(body):
     """A body is either of a password or of a challenge, whose code is in a mail or an authenticator."""
-    for member in ("challenge", "code", "passkey"):
+    for member in ("challenge", "code", "passkey", "id_token"):
         body.pop(member, None)
 
 
 # By what a challenge is for: the ways that it comes, and whether the request names an address. A step-up is for who has a passkey.
 ROWS = {
-    "login": {"email": True, "passkey": False},
+    "login": {"email": True, "passkey": False, "stub": False},
     "reset_password": {"email": True},
     "email": {"email": True},
     "factor": {"totp": False, "passkey": False, "security_key": False},
@@ -232,7 +235,16 @@ def of_one_row(body):
     method = body["method"] if body["method"] in ways else next(iter(ways))
     email = {"email": body.get("email") or "ada@example.com"} if ways[method] else {}
     body.clear()
-    body.update({"for": purpose, "method": method, **email})
+    return_to = {"return_to": RETURN_TO} if method == "stub" else {}
+    body.update({"for": purpose, "method": method, **email, **return_to})
+
+
+def denial():
+    """What a provider sends along with a browser whose user has denied: nobody has to be asked then."""
+    asked = {"for": "login", "method": "stub", "return_to": RETURN_TO}
+    url = ask("POST", "/challenges", 201, json=asked).json()["authorization_url"]
+    state = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query)["state"][0]
+    return {"state": state, "error": "access_denied"}
 
 
 def uncommon(password):
@@ -255,6 +267,12 @@ def before_call(context, case, kwargs):
     name = operation_id(case)
     if name == "create_challenge":
         of_one_row(case.body)
+    if name == "provider_callback":
+        case.path_parameters["name"] = "stub"
+        case.query = denial()
+    if name == "provider_form_callback":
+        case.path_parameters["name"] = "stub"
+        case.body = denial()
     if name == "reset_password":
         case.body["new_password"] = uncommon(case.body["new_password"])
     if name in ("reset_password", "enrol_factor"):

@@ -110,6 +110,8 @@ pub(super) async fn find_challenge(
                   p.transports as "transports?", p.created_at as "created_at?", p.last_used_at
            from dualauth.challenges c
            left join dualauth.passkeys p on p.credential_id = $4 and p.rp_id = $5
+             -- Where an identity is to be linked the first factor is wanted.
+             and (c.method <> 'link' or p.kind = 'passkey')
              and exists (select from dualauth.users u where u.id = p.user_id and u.disabled_at is null)
            left join dualauth.users u on u.id = coalesce(c.user_id, p.user_id) and u.disabled_at is null
            where c.token_hash = $1 and c.purpose = $2 and c.method in ('passkey', 'second_factor', 'link')

@@ -135,6 +135,20 @@ impl PasskeyFactor {
         Ok((!own.is_empty()).then(|| self.party.request_options(token, &own)))
     }
 
+    /// The options for a challenge that waits for the first factor. `None`: the user has no passkeys here.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn first_factor_options_of(
+        &self,
+        token: &ChallengeToken,
+        user: Uuid,
+    ) -> Result<Option<RequestOptions>, DatabaseError> {
+        let mut own = self.of_user(user).await?;
+        own.retain(|passkey| passkey.kind == PasskeyKind::Passkey);
+        Ok((!own.is_empty()).then(|| self.party.request_options(token, &own)))
+    }
+
     /// Whether the user has a passkey or security key that can be used here.
     ///
     /// # Errors

@@ -304,6 +304,8 @@ impl ProviderAttempts {
     ) -> Result<(ProviderIdentity, TriedCode), CodeError> {
         let token = ChallengeToken::parse(token).ok_or(CodeError::Expired)?;
         let kept = self.kept(&token, purpose, login).await?;
+        // It may have been removed from the settings meanwhile.
+        self.provider(&kept.provider).ok_or(CodeError::Expired)?;
         let tried = self.challenges.try_code(&token, &ChallengeCode::typed(code), purpose, login).await?;
         match tried.ok_or(CodeError::Expired)? {
             tried if tried.is_right => Ok((kept.identity.ok_or(CodeError::Expired)?, tried)),

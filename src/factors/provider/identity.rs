@@ -98,7 +98,7 @@ fn verified_email(kind: ProviderKind, profile: &ProfileClaims) -> Option<String>
     let ProfileClaims { email, email_verified, xms_edov, .. } = profile;
     let is_verified = match kind {
         ProviderKind::Microsoft => {
-            email_verified.as_ref().is_none_or(is_true) && xms_edov.as_ref().is_some_and(is_true)
+            email_verified.as_ref().is_none_or(is_true) && xms_edov.as_ref().is_some_and(is_set)
         }
         _ => email_verified.as_ref().is_some_and(is_true),
     };
@@ -106,9 +106,14 @@ fn verified_email(kind: ProviderKind, profile: &ProfileClaims) -> Option<String>
     check_email(email).is_ok().then(|| email.to_owned())
 }
 
-/// Apple writes it as a string, Microsoft also as a number.
+/// Apple writes it as a string.
 fn is_true(value: &Value) -> bool {
-    matches!(value, Value::Bool(true)) || value == "true" || value == "1" || value.as_u64() == Some(1)
+    matches!(value, Value::Bool(true)) || value == "true"
+}
+
+/// `xms_edov`, which Microsoft also writes as a number.
+fn is_set(value: &Value) -> bool {
+    is_true(value) || value == "1" || value.as_u64() == Some(1)
 }
 
 fn into_text(value: Value) -> Option<String> {

@@ -224,7 +224,9 @@ impl Identities {
         })
     }
 
-    /// Links the identity to an account, as long as it has this version, and queues the notice.
+    /// Links the identity to an account, as long as it has this version, and queues the notice. `proved` is what the account was
+    /// proved by; of a signed-in user, it is the login's from then on. The account's row is locked: with two-step sign-in, turned on
+    /// meanwhile, one factor links nothing.
     ///
     /// # Errors
     /// [`LinkError`]. Nothing changes then.
@@ -232,17 +234,28 @@ impl Identities {
         &self,
         account: ChallengedAccount,
         identity: &ProviderIdentity,
+        proved: Authentication,
+        login_id: Option<Uuid>,
         notice: Option<&SealedMail>,
         now: DateTime<Utc>,
     ) -> Result<Uuid, LinkError> {
         let id = Uuid::now_v7();
+        let amr: Vec<String> = proved.amr.names().map(str::to_owned).collect();
         let query = sqlx::query_scalar!(
             r#"with owner as materialized (
-                 select id from dualauth.users
-                 where id = $4 and password_version = $9 and disabled_at is null for no key update
+                 select id from dualauth.users u
+                 where id = $4 and password_version = $9 and disabled_at is null
+                   and case when $13::uuid is null then $15::smallint >= 2 or not u.two_step
+                            else dualauth.may_change_factors($4, $13) end
+                 for update
                ), linked as (
                  insert into dualauth.identities (id, issuer, subject, user_id, provider, email, tokens, created_at)
                  select $1, $2, $3, id, $5, $6, $7, $8 from owner returning id
+               ), raised as (
+                 update dualauth.logins l
+                 set amr = l.amr || array(select name from unnest($14::text[]) as name where name <> all (l.amr)),
+                     aal = greatest(l.aal, $15::smallint), auth_time = greatest(l.auth_time, $16)
+                 from linked where l.id = $13 and l.user_id = $4 and l.ended_at is null
                ), noticed as (
                  insert into dualauth.mails (id, content, created_at, send_at, expires_at)
                  select $10::uuid, $11::bytea, $8, $8, $12::timestamptz from linked where $10 is not null
@@ -260,34 +273,15 @@ impl Identities {
             notice.map(|mail| mail.id),
             notice.map(|mail| mail.content.as_slice()),
             notice.map(|mail| mail.expires_at),
+            login_id,
+            &amr,
+            proved.acr.level(),
+            proved.time,
         );
         match answer(query.fetch_optional(&self.pool)).await {
             Ok(linked) => linked.ok_or(LinkError::AccountChanged),
             Err(error) => Err(link_error(error)),
         }
-    }
-
-    /// Notes how a login is authenticated once a provider was linked in it.
-    ///
-    /// # Errors
-    /// If the query fails.
-    pub async fn raise_login(
-        &self,
-        login_id: Uuid,
-        authentication: Authentication,
-    ) -> Result<(), DatabaseError> {
-        let amr: Vec<String> = authentication.amr.names().map(str::to_owned).collect();
-        let query = sqlx::query!(
-            "update dualauth.logins l
-             set amr = l.amr || array(select name from unnest($2::text[]) as name where name <> all (l.amr)),
-                 aal = greatest(l.aal, $3::smallint), auth_time = greatest(l.auth_time, $4)
-             where l.id = $1 and l.ended_at is null",
-            login_id,
-            &amr,
-            authentication.acr.level(),
-            authentication.time,
-        );
-        answer(query.execute(&self.pool)).await.map(drop)
     }
 
     /// Records that somebody signed in by an identity: when, and what the provider said. `false`: it is gone.

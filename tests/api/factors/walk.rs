@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use super::passkeys::{self, Passkey};
 use super::{Authenticator, enrol, second_step};
 use crate::challenges::{self, email_of, halves};
+use crate::providers::signing::ProviderSite;
 use crate::support::{
     PASSWORD,
     client::{Client, Pair},
     http::{Request, Response},
     mail_server::MailServer,
     server::{TestServer, registration},
-    with,
+    text, with,
 };
 
 /// What somebody does who has proved something.
@@ -41,10 +42,18 @@ enum Deed {
     ResetByMailAndKey,
     /// In the place of the mail's code.
     ResetByKeyAlone,
+    SignInByProvider,
+    SignInByIdToken,
+    GoOnAfterProvider,
+    StepUpByProvider,
+    /// Somebody else's word, with the address of the account, and then its password.
+    LinkByPassword,
+    /// The same, with a code by mail.
+    LinkByMail,
 }
 
 /// Every proof that the service knows. A new one has to be added here: the match below says so.
-const PROOFS: [Proof; 7] = [
+const PROOFS: [Proof; 9] = [
     Proof::Password { version: 0 },
     Proof::EmailCode { version: 0 },
     Proof::Totp { version: 0 },
@@ -52,6 +61,8 @@ const PROOFS: [Proof; 7] = [
     Proof::Passkey { synced: false, version: 0 },
     Proof::Passkey { synced: true, version: 0 },
     Proof::SecurityKey { version: 0 },
+    Proof::Provider { proves_both_factors: false, version: 0 },
+    Proof::Provider { proves_both_factors: true, version: 0 },
 ];
 
 /// What can be done with a proof.
@@ -77,8 +88,17 @@ fn deeds(proof: Proof) -> &'static [Deed] {
         Proof::SecurityKey { .. } => {
             &[SecurityKeyAlone, GoOnByKey, StepUpByKey, ResetByMailAndKey, ResetByKeyAlone]
         }
-        // It has a walk of its own.
-        Proof::Provider { .. } => &[],
+        Proof::Provider { proves_both_factors: false, .. } => &[
+            SignInByProvider,
+            SignInByIdToken,
+            GoOnAfterProvider,
+            StepUpByProvider,
+            LinkByPassword,
+            LinkByMail,
+        ],
+        Proof::Provider { .. } => {
+            &[SignInByProvider, SignInByIdToken, StepUpByProvider, LinkByPassword, LinkByMail]
+        }
     }
 }
 
@@ -97,6 +117,7 @@ enum Expected {
 const IMPORTED: &str = "$2b$04$.h7YBLb5CKCwr/yRPwCEweUO0k5OWCxLlODO5BMmuiacUfegybf7q";
 
 struct Walk<'a> {
+    site: &'a ProviderSite,
     server: &'a TestServer,
     mails: &'a MailServer,
     authenticator: &'a Authenticator,
@@ -143,6 +164,86 @@ impl Walk<'_> {
         // An address gets five mails an hour.
         crate::nodes::sql(self.server, "delete from mail_quotas").await;
         halves(self.server, self.mails, purpose, &email_of(&self.name)).await.json()
+    }
+
+    /// What the provider says of somebody with this number.
+    fn claims(&self, challenge: &Value, subject: &str) -> Value {
+        let claims = self.site.claims(text(&challenge["nonce"]), subject, &email_of(&self.name));
+        let now = self.server.clock.now().timestamp();
+        let both = matches!(self.proof, Proof::Provider { proves_both_factors: true, .. });
+        with(with(claims, "auth_time", now), "acr", if both { "gold" } else { "silver" })
+    }
+
+    /// Both halves, once somebody with this number has come back.
+    async fn come_back(&self, challenge: &Value, subject: &str) -> Value {
+        self.site.come_back_with(challenge, &self.claims(challenge, subject)).await
+    }
+
+    /// Links the account to the number that is its name.
+    async fn link_provider(&self) {
+        let challenge = self.site.ask_as(&self.client, "factor").await.expect(201).json();
+        let halves = self.come_back(&challenge, &self.name).await;
+        self.server.send(self.client.request("POST", "/account/factors").json(&halves)).await.expect(201);
+    }
+
+    async fn link_required(&self) -> Value {
+        let halves = self.come_back(&self.site.ask().await, &format!("not {}", self.name)).await;
+        self.login(halves).await.problem(401, "link_required").json()
+    }
+
+    /// What comes of a provider's word alone.
+    async fn login_by_provider(&mut self, body: Value) -> (Response, Expected) {
+        match self.proof {
+            Proof::Provider { proves_both_factors: true, .. } => {
+                (self.login_as_new(body).await, Expected::Login)
+            }
+            _ => (self.login(body).await, Expected::SecondFactorRequired),
+        }
+    }
+
+    async fn do_with_provider(&mut self, deed: Deed) -> (Response, Expected) {
+        self.link_provider().await;
+        match deed {
+            Deed::SignInByProvider => {
+                let halves = self.come_back(&self.site.ask().await, &self.name).await;
+                self.login_by_provider(halves).await
+            }
+            Deed::SignInByIdToken => {
+                let challenge = self.site.ask().await;
+                let id_token = self.site.id_token(&self.claims(&challenge, &self.name));
+                let body = json!({ "challenge": challenge["challenge"], "id_token": id_token });
+                self.login_by_provider(body).await
+            }
+            Deed::GoOnAfterProvider => {
+                let halves = self.come_back(&self.site.ask().await, &self.name).await;
+                let pending = self.login(halves).await.problem(401, "second_factor_required").json();
+                let body = second_step(&pending, &self.second_factor());
+                (self.login_as_new(body).await, Expected::Login)
+            }
+            Deed::StepUpByProvider => {
+                let challenge = self.site.ask_as(&self.client, "step_up").await.expect(201).json();
+                let body = self.come_back(&challenge, &self.name).await;
+                let request = self.client.request("POST", &self.client.path("step-up")).json(&body);
+                (self.client.send(request).await, Expected::Login)
+            }
+            Deed::LinkByPassword => {
+                let required = self.link_required().await;
+                let body = json!({ "challenge": required["challenge"], "password": PASSWORD });
+                (self.login(body).await, Expected::SecondFactorRequired)
+            }
+            _ => {
+                let required = self.link_required().await;
+                self.server.clock.advance(crate::support::MINUTE);
+                let asking = with(
+                    challenges::asking("login", &email_of(&self.name)),
+                    "challenge",
+                    required["challenge"].clone(),
+                );
+                let asked = self.server.send(Request::post("/challenges").json(&asking)).await;
+                let halves = challenges::with_its_code(self.mails, &asked.expect(201).json()).await;
+                (self.login(halves.json()).await, Expected::SecondFactorRequired)
+            }
+        }
     }
 
     async fn do_it(&mut self, deed: Deed) -> (Response, Expected) {
@@ -224,6 +325,12 @@ impl Walk<'_> {
                 let body = self.answer(&challenge);
                 (self.reset(body).await.problem(401, "challenge_expired"), Expected::Nothing)
             }
+            Deed::SignInByProvider
+            | Deed::SignInByIdToken
+            | Deed::GoOnAfterProvider
+            | Deed::StepUpByProvider
+            | Deed::LinkByPassword
+            | Deed::LinkByMail => self.do_with_provider(deed).await,
             Deed::ResetByBoth => {
                 let halves = self.mailed("reset_password").await;
                 let pending = self.reset(halves).await.problem(401, "second_factor_required").json();
@@ -245,15 +352,19 @@ fn assert_gives_nothing(answer: &Response, what: &str) {
 
 #[tokio::test]
 async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_transport() {
-    let (server, mails) = challenges::server_with(&[passkeys::SITE]).await;
+    let mails = MailServer::start().await;
+    let smtp = mails.url();
+    let settings = [("SMTP_URL", smtp.as_str()), ("REGISTRATION", "open"), ("EMAIL_SIGN_IN", "on")];
+    let site = ProviderSite::with("aal2_acr = ['gold']\n", &settings).await;
+    let server = &site.server;
     for (number, proof) in PROOFS.into_iter().enumerate() {
         for (of_pair, pair) in Pair::ALL.into_iter().enumerate() {
             for (of_deed, deed) in deeds(proof).iter().enumerate() {
                 let name = format!("user-{number}-{of_pair}-{of_deed}");
                 server.user(&name).await;
-                crate::nodes::sql(&server, "update users set email_verified_at = now()").await;
-                let mut client = Client::signed_in(&server, pair, &name).await;
-                let authenticator = enrol(&server, &client).await;
+                crate::nodes::sql(server, "update users set email_verified_at = now()").await;
+                let mut client = Client::signed_in(server, pair, &name).await;
+                let authenticator = enrol(server, &client).await;
                 // A token from before says less.
                 client.refresh().await.ok();
                 let key = match proof {
@@ -263,11 +374,11 @@ async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_t
                     _ => None,
                 };
                 let key = match key {
-                    Some(key) => Some(passkeys::enrol_this(&server, &client, key).await),
+                    Some(key) => Some(passkeys::enrol_this(server, &client, key).await),
                     None => None,
                 };
-                let (server, mails, authenticator) = (&server, &mails, &authenticator);
-                let mut walk = Walk { server, mails, authenticator, key, client, name, pair, proof };
+                let (site, mails, authenticator) = (&site, &mails, &authenticator);
+                let mut walk = Walk { site, server, mails, authenticator, key, client, name, pair, proof };
                 let what = format!("{proof:?}, {deed:?}, {pair:?}");
                 let (answer, expected) = walk.do_it(*deed).await;
                 match expected {
@@ -290,5 +401,5 @@ async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_t
     }
     let below = "select count(*) from logins l join users u on u.id = l.user_id
                  where u.two_step and l.aal < 2 and l.ended_at is null";
-    assert_eq!(challenges::count(&server, below).await, 0);
+    assert_eq!(challenges::count(server, below).await, 0);
 }

@@ -337,6 +337,8 @@ async fn an_address_counts_if_it_is_verified_and_one() {
         (json!("false"), json!("ada@example.com"), false),
         (json!("True"), json!("ada@example.com"), false),
         (json!("yes"), json!("ada@example.com"), false),
+        (json!("1"), json!("ada@example.com"), false),
+        (json!(1), json!("ada@example.com"), false),
         (json!({}), json!("ada@example.com"), false),
         (Value::Null, json!("ada@example.com"), false),
         (json!(true), json!("no address"), false),

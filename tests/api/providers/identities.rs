@@ -5,6 +5,7 @@ use dualauth::challenges::ChallengedAccount;
 use dualauth::config::Config;
 use dualauth::crypto::AppSecret;
 use dualauth::factors::provider::{Identities, LinkError, ProviderIdentity};
+use dualauth::logins::{Acr, Amr, Authentication};
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::Row;
@@ -15,6 +16,11 @@ use crate::support::server::{TestServer, beginning};
 /// The account, as it is before anything of it has changed.
 fn account(user_id: Uuid) -> ChallengedAccount {
     ChallengedAccount { user_id, version: 0 }
+}
+
+/// By one factor.
+fn proved() -> Authentication {
+    Authentication::new(Amr::PASSWORD, Acr::Aal1, beginning())
 }
 
 struct Stored {
@@ -50,7 +56,11 @@ async fn an_identity_is_found_by_issuer_and_subject_and_by_no_address() {
     let stored = Stored::new().await;
     let [ada, _] = stored.users;
     let linked = identity("https://a.example", "17");
-    let id = stored.identities.link(account(ada), &linked, None, beginning()).await.expect("it is new");
+    let id = stored
+        .identities
+        .link(account(ada), &linked, proved(), None, None, beginning())
+        .await
+        .expect("it is new");
     let found = stored.identities.find(&linked).await.expect("an answer").expect("it is there");
     assert_eq!((found.id, found.user_id, found.is_disabled), (id, ada, false));
     for other in [identity("https://a.example", "18"), identity("https://b.example", "17")] {
@@ -68,7 +78,7 @@ async fn an_identity_is_one_account_s_and_an_account_has_one_of_each_issuer() {
     let stored = Stored::new().await;
     let [ada, bea] = stored.users;
     let contested = identity("https://a.example", "17");
-    let link = |user| stored.identities.link(account(user), &contested, None, beginning());
+    let link = |user| stored.identities.link(account(user), &contested, proved(), None, None, beginning());
     let outcomes = join_all((0..10).map(|at| link(if at % 2 == 0 { ada } else { bea }))).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     // Whichever constraint is looked at first, for the one who has it.
@@ -77,18 +87,30 @@ async fn an_identity_is_one_account_s_and_an_account_has_one_of_each_issuer() {
     let owner = stored.identities.find(&contested).await.expect("an answer").expect("it is there").user_id;
     let other = if owner == ada { bea } else { ada };
     assert!(matches!(
-        stored.identities.link(account(other), &contested, None, beginning()).await,
+        stored.identities.link(account(other), &contested, proved(), None, None, beginning()).await,
         Err(LinkError::Taken)
     ));
     let second = identity("https://a.example", "18");
-    let refused = stored.identities.link(account(owner), &second, None, beginning()).await;
+    let refused = stored.identities.link(account(owner), &second, proved(), None, None, beginning()).await;
     assert!(matches!(refused, Err(LinkError::OtherOfIssuer)));
     assert_eq!(stored.identities.of_user(other).await.expect("an answer"), []);
     stored
         .identities
-        .link(account(owner), &identity("https://b.example", "17"), None, beginning())
+        .link(account(owner), &identity("https://b.example", "17"), proved(), None, None, beginning())
         .await
         .expect("another issuer");
+}
+
+#[tokio::test]
+async fn with_two_step_sign_in_one_factor_links_nothing() {
+    let stored = Stored::new().await;
+    let [ada, _] = stored.users;
+    crate::nodes::sql(&stored.server, "update users set two_step = true").await;
+    let wanted = identity("https://a.example", "17");
+    let link = |proved| stored.identities.link(account(ada), &wanted, proved, None, None, beginning());
+    assert!(matches!(link(proved()).await, Err(LinkError::AccountChanged)));
+    let both = Authentication::new(Amr::PASSWORD.and(Amr::TOTP), Acr::Aal2, beginning());
+    link(both).await.expect("both factors");
 }
 
 #[tokio::test]
@@ -96,7 +118,11 @@ async fn a_disabled_account_still_has_its_identity() {
     let stored = Stored::new().await;
     let [ada, bea] = stored.users;
     let linked = identity("https://a.example", "17");
-    stored.identities.link(account(ada), &linked, None, beginning()).await.expect("it is new");
+    stored
+        .identities
+        .link(account(ada), &linked, proved(), None, None, beginning())
+        .await
+        .expect("it is new");
     let mut connection = stored.server.sql().await;
     sqlx::query("update dualauth.users set disabled_at = now() where id = $1")
         .bind(ada)
@@ -106,7 +132,7 @@ async fn a_disabled_account_still_has_its_identity() {
     let found = stored.identities.find(&linked).await.expect("an answer").expect("it is there");
     assert!(found.is_disabled && found.user_id == ada);
     assert!(matches!(
-        stored.identities.link(account(bea), &linked, None, beginning()).await,
+        stored.identities.link(account(bea), &linked, proved(), None, None, beginning()).await,
         Err(LinkError::Taken)
     ));
 }
@@ -117,7 +143,7 @@ async fn tokens_that_are_stored_are_sealed() {
     let [ada, _] = stored.users;
     stored
         .identities
-        .link(account(ada), &identity("https://a.example", "17"), None, beginning())
+        .link(account(ada), &identity("https://a.example", "17"), proved(), None, None, beginning())
         .await
         .expect("it is new");
     let query = sqlx::query("select tokens, identities::text as row from dualauth.identities");

@@ -141,7 +141,9 @@ async fn a_provider_without_an_address_wants_one_that_a_mail_proves() {
     site.server.send(Request::post("/jwt/login").json(&wrong)).await.problem(401, "invalid_code");
     let mut client = Client::new(&site.server, Pair::JWT_BEARER);
     client.login(&halves).await.expect(200);
-    assert_eq!(client.profile().await.ok()["username"], "ada");
+    let profile = client.profile().await.ok();
+    assert_eq!((&profile["username"], &profile["auth"]["acr"]), (&json!("ada"), &json!("aal1")));
+    assert_eq!(profile["auth"]["amr"], json!(["email", "fed"]), "both were proved");
     let query = "select count(*) from dualauth.users where email_verified_at is not null";
     assert_eq!(challenges::count(&site.server, query).await, 1);
     // Without the challenge of a provider nobody gets a mail to sign in by.
@@ -179,6 +181,7 @@ async fn a_provider_is_linked_while_signed_in_listed_and_removed() {
     let bystander = Client::signed_in(&site.server, Pair::JWT_BEARER, "ada").await;
     let challenge = site.ask_as(&client, "factor").await.expect(201).json();
     let halves = site.come_back(&challenge, "17", "ada@example.com").await;
+    assert_eq!(identities(&site).await, 0, "what a browser opens by GET links nothing");
     // In another login, or by somebody else, or to sign in, it is worth nothing.
     let other = Client::of_new_user(&site.server, Pair::SESSION_BEARER, "bea").await;
     for foreign in [&bystander, &other] {

@@ -302,13 +302,33 @@ async fn a_username_is_what_they_are_called_there_as_far_as_it_is_free() {
 }
 
 #[tokio::test]
+async fn a_new_account_gets_its_mails_in_the_language_of_whoever_signs_in() {
+    let site = ProviderSite::start().await;
+    for (subject, header, expected) in [("1", "de-CH, en;q=0.5", 1), ("2", "fr", 1), ("3", "en, de;q=0.9", 1)]
+    {
+        let halves = site.sign_in(subject, &format!("{subject}@example.com")).await;
+        let login = Request::post("/session/login").header("accept-language", header).json(&halves);
+        site.server.send(login).await.expect(200);
+        let query = "select count(*) from dualauth.users where language = 'de'";
+        assert_eq!(crate::challenges::count(&site.server, query).await, expected, "{header}");
+    }
+}
+
+#[tokio::test]
 async fn a_providers_tokens_are_nowhere_unless_they_are_to_be_stored() {
     for (more, is_kept) in [("", false), ("store_tokens = true\n", true)] {
         let site = ProviderSite::with(more, &[]).await;
-        site.sign_in_new("17", "ada@example.com").await;
+        let challenge = site.ask().await;
+        let callback = site.callback(&challenge, "17", "ada@example.com").await;
+        let answer = site.server.send(Request::get(&callback)).await.expect(303);
+        let told = format!("{:?} {}", answer.headers, answer.text());
+        assert!(!told.contains("stubs") && !told.contains("eyJ"), "{told}");
+        let halves = json!({ "challenge": challenge["challenge"], "code": returned(&answer).1 });
+        let answer = site.server.send(Request::post("/session/login").json(&halves)).await.expect(200);
+        assert!(!answer.text().contains("stubs"), "{answer}");
         let query = "select count(*) from dualauth.identities where tokens is not null";
         assert_eq!(crate::challenges::count(&site.server, query).await == 1, is_kept);
-        for table in ["identities", "challenges"] {
+        for table in ["identities", "challenges", "logins", "audit_events", "mails"] {
             let query =
                 format!("select count(*) from dualauth.{table} t where t::text like '%stubs access%'");
             let found: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query))

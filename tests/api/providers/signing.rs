@@ -37,9 +37,19 @@ impl ProviderSite {
         Self::of(StubProvider::start().await, issuer, more, settings).await
     }
 
+    /// With another secret at the provider.
+    pub async fn by(secret: &str, more: &str, settings: &[(&str, &str)]) -> Self {
+        let stub = StubProvider::start().await;
+        let file = provider_file(&stub.url(), secret, more);
+        Self::of_file(stub, &file, settings).await
+    }
+
     async fn of(stub: StubProvider, issuer: &str, more: &str, settings: &[(&str, &str)]) -> Self {
-        let file = provider_file(issuer, SECRET, more);
-        let usual = [("PROVIDERS", &*file), SITE];
+        Self::of_file(stub, &provider_file(issuer, SECRET, more), settings).await
+    }
+
+    async fn of_file(stub: StubProvider, file: &str, settings: &[(&str, &str)]) -> Self {
+        let usual = [("PROVIDERS", file), SITE];
         Self { server: TestServer::with(&[&usual, settings].concat()).await, stub }
     }
 
