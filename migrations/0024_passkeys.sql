@@ -156,12 +156,13 @@ begin
 end $$;
 
 -- Whether a code by mail is all by which the owner of an account can authenticate again: there is neither a password nor a factor, but a
--- proved address. A passkey under another relying party id is of no use, nor is a provider that is none of today's.
-create function has_only_mail(of_user uuid, today_rp_id text, today_providers text[]) returns boolean
+-- proved address. A passkey under another relying party id is of no use, nor is a provider that is none of those that tell when somebody has
+-- authenticated.
+create function has_only_mail(of_user uuid, today_rp_id text, step_up_providers text[]) returns boolean
     language plpgsql stable set search_path = dualauth, pg_temp as $$
 begin
     return exists (select from users u
         where u.id = of_user and coalesce(u.password_hash, '!') = '!' and not u.two_step and u.email_verified_at is not null
           and not exists (select from passkeys p where p.user_id = u.id and p.rp_id = today_rp_id)
-          and not exists (select from identities i where i.user_id = u.id and i.provider = any (today_providers)));
+          and not exists (select from identities i where i.user_id = u.id and i.provider = any (step_up_providers)));
 end $$;

@@ -47,7 +47,11 @@ pub(super) fn new_sign_in(
     };
     SignIn {
         password: PasswordFactor::new(&context, accounts.hasher().clone(), config.passwords.min_length),
-        email_code: EmailCodeFactor::new(&context, config.challenges.email_sign_in),
+        email_code: EmailCodeFactor::new(
+            &context,
+            config.challenges.email_sign_in,
+            step_up_providers(providers),
+        ),
         second_factors: SecondFactors::new(&context, public_url.host()),
         passkeys: relying_party(config, public_url, secret).map(|party| PasskeyFactor::new(&context, party)),
         provider_attempts: ProviderAttempts::new(&context, providers.clone()),
@@ -65,6 +69,12 @@ pub(super) fn new_sign_in(
         trail,
         metrics,
     }
+}
+
+/// The names of the providers that somebody can authenticate again by.
+fn step_up_providers(providers: &Providers) -> Vec<String> {
+    let telling = providers.iter().filter(|provider| provider.tells_when());
+    telling.map(|provider| provider.name().to_owned()).collect()
 }
 
 fn removal_rules(config: &Config, mails: &Mails) -> RemovalRules {

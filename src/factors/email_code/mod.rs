@@ -42,6 +42,8 @@ pub struct EmailCodeFactor {
     rp_id: Option<String>,
     /// The names of the providers that somebody may sign in by today.
     providers: Vec<String>,
+    /// Those of them that somebody can authenticate again by.
+    step_up_providers: Vec<String>,
     /// `LOGIN_LIMIT`.
     limit: Limiter,
     /// Addresses that nobody has, whose accounts are made up.
@@ -79,8 +81,9 @@ pub struct CodeAttempt<'a> {
 }
 
 impl EmailCodeFactor {
-    /// Sends and verifies codes. They are a first factor only if `signs_in`.
-    pub fn new(context: &FactorContext<'_>, signs_in: bool) -> Self {
+    /// Sends and verifies codes. They are a first factor only if `signs_in`. Whoever is known at one of `step_up_providers`
+    /// authenticates again there, and not by mail.
+    pub fn new(context: &FactorContext<'_>, signs_in: bool, step_up_providers: Vec<String>) -> Self {
         Self {
             pool: context.pool.clone(),
             challenges: Arc::clone(&context.challenges),
@@ -88,6 +91,7 @@ impl EmailCodeFactor {
             signs_in,
             rp_id: context.removal.rp_id.clone(),
             providers: context.removal.providers.clone(),
+            step_up_providers,
             limit: context.limit.clone(),
             unknown_names: UnknownNames::new(context.secret),
             clock: context.clock.clone(),

@@ -20,7 +20,7 @@ impl EmailCodeFactor {
     /// # Errors
     /// If the query fails.
     pub async fn is_all_of(&self, user: Uuid) -> Result<bool, DatabaseError> {
-        store::has_only_mail(&self.pool, user, self.rp_id.as_deref(), &self.providers).await
+        store::has_only_mail(&self.pool, user, self.rp_id.as_deref(), &self.step_up_providers).await
     }
 
     /// Creates a challenge of this login whose code goes to the account's address. `None`: the user is gone.
@@ -100,7 +100,7 @@ impl EmailCodeFactor {
             user_id,
             login_id: identity.login_id,
             rp_id: self.rp_id.as_deref(),
-            providers: &self.providers,
+            providers: &self.step_up_providers,
         };
         let user = || UserIdAndName { id: user_id, username: identity.username.clone() };
         match store::redeem_for_step_up(&self.pool, code, now).await? {

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use super::signing::{ProviderSite, returned};
 use crate::challenges;
 use crate::support::{
+    MINUTE,
     client::{Client, Pair},
     http::{Request, Response},
+    mail_server::MailServer,
     signer::{Role, key},
     text, with,
 };
@@ -89,6 +91,28 @@ async fn an_error_that_github_tells_with_status_200_is_told_to_the_page() {
     let callback = format!("/providers/stub/callback?state={}&code=x", site.state(&site.ask().await));
     let answer = site.server.send(Request::get(&callback)).await.expect(303);
     assert!(answer.header("location").is_some_and(|to| to.ends_with("&error=provider_failed")), "{answer}");
+}
+
+#[tokio::test]
+async fn whoever_has_github_alone_authenticates_again_by_mail_since_github_does_not_tell_when() {
+    let mails = MailServer::start().await;
+    let url = mails.url();
+    let settings = [("SMTP_URL", url.as_str()), ("REGISTRATION", "open")];
+    let site = ProviderSite::with("kind = 'github'\n", &settings).await;
+    knows(&site, 17, "ada", &Value::Null, &primary(ADA, true));
+    let (mut client, answer) = sign_in_by_github(&site, Pair::SESSION_BEARER).await;
+    answer.expect(200);
+    site.server.clock.advance(11 * MINUTE);
+    let totp = client.request("POST", "/challenges").json(&json!({ "for": "factor", "method": "totp" }));
+    let problem = site.server.send(totp).await.problem(401, "insufficient_user_authentication").json();
+    assert_eq!(problem["methods"], json!(["email"]));
+    site.ask_as(&client, "step_up").await.problem(422, "validation_failed");
+    let by_mail = json!({ "for": "step_up", "method": "email" });
+    let challenge = site.server.send(client.request("POST", "/challenges").json(&by_mail)).await.expect(201);
+    let halves = challenges::with_its_code(&mails, &challenge.json()).await.json();
+    let request = client.request("POST", "/session/step-up").json(&halves);
+    client.send(request).await.expect(200);
+    assert_eq!(client.profile().await.ok()["auth"]["amr"], json!(["email", "fed"]));
 }
 
 async fn apple() -> ProviderSite {

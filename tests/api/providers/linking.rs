@@ -92,8 +92,12 @@ async fn a_passkey_of_the_account_links_and_another_ones_does_not() {
     let answer = site.server.send(login(foreign.halves(&required))).await;
     answer.problem(401, "invalid_code");
     assert_eq!(identities(&site).await, 0);
-    site.server.send(login(own.halves(&required))).await.expect(200);
+    let mut client = Client::new(&site.server, Pair::JWT_BEARER);
+    client.login(&own.halves(&required)).await.expect(200);
     assert_eq!(identities(&site).await, 1);
+    let amr = client.profile().await.ok()["auth"]["amr"].clone();
+    let amr = amr.as_array().expect("an array");
+    assert!(!amr.contains(&json!("fed")) && amr.contains(&json!("user")), "{amr:?}");
 }
 
 #[tokio::test]
