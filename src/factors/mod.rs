@@ -39,10 +39,12 @@ pub enum Proof {
         /// The account's credential version when the code was used.
         version: i32,
     },
-    /// A passkey, which has verified the user.
+    /// A passkey.
     Passkey {
         /// Whether it may be copied to other devices.
         synced: bool,
+        /// Whether it has verified the user: else it is a second factor alone.
+        user_verified: bool,
         /// The account's credential version when the passkey was used.
         version: i32,
     },
@@ -62,8 +64,10 @@ impl Proof {
             Self::Totp { .. } => Amr::TOTP,
             Self::RecoveryCode { .. } => Amr::RECOVERY_CODE,
             // A key that may be copied is secured by software. The user's presence is told where the user was verified.
-            Self::Passkey { synced: true, .. } => Amr::SOFTWARE_KEY.and(Amr::USER_VERIFIED),
-            Self::Passkey { synced: false, .. } => Amr::HARDWARE_KEY.and(Amr::USER_VERIFIED),
+            Self::Passkey { synced, user_verified, .. } => {
+                let key = if synced { Amr::SOFTWARE_KEY } else { Amr::HARDWARE_KEY };
+                if user_verified { key.and(Amr::USER_VERIFIED) } else { key }
+            }
             Self::SecurityKey { .. } => Amr::HARDWARE_KEY,
         }
     }

@@ -10,7 +10,7 @@ use crate::users::User;
 const FIRST: [Amr; 3] = [Amr::PASSWORD, Amr::EMAIL, Amr::PROVIDER];
 
 /// Methods that prove a second factor. A key whose owner was verified by it proves both.
-const SECOND: [Amr; 3] = [Amr::TOTP, Amr::RECOVERY_CODE, Amr::HARDWARE_KEY];
+const SECOND: [Amr; 4] = [Amr::TOTP, Amr::RECOVERY_CODE, Amr::HARDWARE_KEY, Amr::SOFTWARE_KEY];
 
 /// What the proofs of an attempt come to.
 #[derive(Debug)]
@@ -67,8 +67,8 @@ fn authentication(amr: Amr, least: Acr, at: DateTime<Utc>) -> Authentication {
 
 /// The assurance level of methods: the higher one with a first factor and a second, or one that is both.
 fn assurance(amr: Amr) -> Acr {
-    let proves = |methods: [Amr; 3]| methods.into_iter().any(|method| amr.has_any(method));
-    let both = amr.has_any(Amr::USER_VERIFIED) || proves(FIRST) && proves(SECOND);
+    let proves = |methods: &[Amr]| methods.iter().any(|method| amr.has_any(*method));
+    let both = amr.has_any(Amr::USER_VERIFIED) || proves(&FIRST) && proves(&SECOND);
     if both { Acr::Aal2 } else { Acr::Aal1 }
 }
 
@@ -133,10 +133,17 @@ mod tests {
         let proved = |before, proof| Authenticated::new(user(), before, proof, DateTime::UNIX_EPOCH);
         let version = VERSION;
         for (synced, key) in [(false, "hwk"), (true, "swk")] {
-            let passkey = proved(Amr::default(), Proof::Passkey { synced, version });
+            let (user_verified, user_not_verified) = (true, false);
+            let passkey = proved(Amr::default(), Proof::Passkey { synced, user_verified, version });
             let authentication = passkey.authentication();
             assert_eq!((names(authentication), authentication.acr), (vec![key, "user", "mfa"], Acr::Aal2));
             assert!(matches!(passkey.decide(true), Decision::Complete(_)));
+            let proof = Proof::Passkey { synced, user_verified: user_not_verified, version };
+            let alone = proved(Amr::default(), proof);
+            assert_eq!((names(alone.authentication()), alone.authentication().acr), (vec![key], Acr::Aal1));
+            assert!(matches!(alone.decide(true), Decision::SecondFactorWanted(_)));
+            let after_a_password = proved(Amr::PASSWORD, proof).authentication();
+            assert_eq!((names(after_a_password), after_a_password.acr), (vec!["pwd", key, "mfa"], Acr::Aal2));
         }
         let key = Proof::SecurityKey { version };
         for (before, names_then, acr) in [
@@ -163,6 +170,8 @@ mod tests {
             (&["hwk", "user"], Acr::Aal2),
             (&["swk", "user"], Acr::Aal2),
             (&["swk"], Acr::Aal1),
+            (&["pwd", "swk"], Acr::Aal2),
+            (&["otp", "swk"], Acr::Aal1),
             (&["mfa"], Acr::Aal1),
             (&[], Acr::Aal1),
         ] {

@@ -43,7 +43,7 @@ impl CheckedRegistration<'_> {
     pub fn proof(&self) -> Proof {
         // The version is checked with the challenge.
         let version = i32::MAX;
-        self.registration.kind.proof(self.registration.backup_eligible, version)
+        self.registration.kind.proof(self.registration.backup_eligible, true, version)
     }
 }
 

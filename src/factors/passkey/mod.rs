@@ -1,6 +1,7 @@
 //! Passkeys and security keys (Web Authentication Level 3): options for browsers, and verification of what comes back.
 //!
-//! A passkey verifies the user, and is both factors. A security key is a second factor, and need not verify anybody.
+//! A passkey verifies the user, and is both factors. A security key is a second factor, and need not verify anybody. Where a
+//! challenge can be answered by either, a passkey that has not verified its user is a second factor as well.
 
 mod assertion;
 mod authenticator_data;
@@ -39,7 +40,7 @@ use crate::network_rate_limits::{LimitedAttempt, Limiter};
 use super::email_code::CodeError;
 use super::{FactorContext, Proof};
 
-pub use self::assertion::VerifiedAssertion;
+pub use self::assertion::{ChallengedUser, VerifiedAssertion};
 pub use self::enrolment::{CheckedRegistration, EnrolledPasskey};
 pub use self::error::{PasskeyAttemptError, PasskeyError};
 pub use self::options::{CreationOptions, RequestOptions};
@@ -82,9 +83,9 @@ impl PasskeyKind {
     }
 
     /// What the use of such a credential proves. A security key is not synced.
-    fn proof(self, synced: bool, version: i32) -> Proof {
+    fn proof(self, synced: bool, user_verified: bool, version: i32) -> Proof {
         match self {
-            Self::Passkey => Proof::Passkey { synced, version },
+            Self::Passkey => Proof::Passkey { synced, user_verified, version },
             Self::SecurityKey => Proof::SecurityKey { version },
         }
     }

@@ -9,7 +9,7 @@ use crate::logins::Authentication;
 use crate::mail::{Recipient, SealedMail};
 use crate::users::{User, UserIdAndName};
 
-use super::{PasskeyKind, StoredPasskey, VerifiedAssertion, VerifiedRegistration};
+use super::{ChallengedUser, PasskeyKind, StoredPasskey, VerifiedAssertion, VerifiedRegistration};
 
 /// A row as the queries return it.
 struct PasskeyRow {
@@ -74,7 +74,7 @@ pub(super) async fn of_user(
 /// A challenge that can still be redeemed by a passkey.
 pub(super) struct LivePasskeyChallenge {
     /// Whose it is. `None`: anybody's.
-    pub(super) challenged: Option<Uuid>,
+    pub(super) challenged: Option<ChallengedUser>,
     /// The user of the challenge, or else of the credential: for the audit trail.
     pub(super) owner: Option<UserIdAndName>,
     /// The credential, unless its user is disabled.
@@ -101,7 +101,10 @@ pub(super) async fn find_challenge(
     now: DateTime<Utc>,
 ) -> Result<Option<LivePasskeyChallenge>, DatabaseError> {
     let query = sqlx::query!(
-        r#"select c.user_id as challenged, u.id as "owner_id?", u.username as "username?",
+        r#"select c.user_id as challenged,
+                  exists (select from dualauth.passkeys k
+                          where k.user_id = c.user_id and k.kind = 'security_key' and k.rp_id = $5) as "has_security_key!",
+                  u.id as "owner_id?", u.username as "username?",
                   case when $6::text is null or c.user_id is null then null
                        when c.purpose = 'reset_password' then dualauth.next_reset_try_at(c.user_id, $6, $7)
                        else dualauth.next_try_at(c.user_id, null, $6, $7) end as locked_until,
@@ -125,7 +128,7 @@ pub(super) async fn find_challenge(
     );
     let row = answer(query.fetch_optional(pool)).await?;
     Ok(row.map(|row| LivePasskeyChallenge {
-        challenged: row.challenged,
+        challenged: row.challenged.map(|id| ChallengedUser { id, has_security_key: row.has_security_key }),
         owner: row.owner_id.zip(row.username).map(|(id, username)| UserIdAndName { id, username }),
         locked_until: row.locked_until,
         passkey: (|| {

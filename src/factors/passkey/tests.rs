@@ -40,7 +40,7 @@ enum RefusedAnswer {
 use RefusedAnswer::{Check, Json};
 
 fn amr_of(proved: &VerifiedAssertion) -> Amr {
-    proved.kind.proof(proved.backup_eligible, 1).amr()
+    proved.proof(1).amr()
 }
 
 fn challenge_token() -> ChallengeToken {
@@ -75,6 +75,7 @@ impl Site {
         user: Option<Uuid>,
     ) -> Result<VerifiedAssertion, RefusedAnswer> {
         let answer = serde_json::from_value(answer).map_err(|_| Json)?;
+        let user = user.map(|id| ChallengedUser { id, has_security_key: false });
         self.party.verify_assertion(&answer, &self.token, passkey, user).map_err(Check)
     }
 
@@ -126,7 +127,7 @@ fn every_offered_algorithm_registers_and_signs_in() {
             let draft =
                 authenticator.assert(&site.request_options(&[]), origin, Some(site.user.id.as_bytes()));
             let proved = site.assert(draft.finish(&authenticator), &passkey, None).expect("a right answer");
-            assert_eq!((proved.user_id, proved.sign_count), (site.user.id, 1));
+            assert_eq!((proved.passkey_id, proved.sign_count), (passkey.id, 1));
             assert_eq!(amr_of(&proved).names().collect::<Vec<_>>(), ["hwk", "user"]);
         }
     }
@@ -174,6 +175,41 @@ fn a_security_key_without_user_verification_is_a_second_factor_and_no_way_in_wit
         let proved = site.assert(answer.clone(), &key, Some(site.user.id)).expect("a right answer");
         assert_eq!(amr_of(&proved).names().collect::<Vec<_>>(), ["hwk"]);
         assert_eq!(site.assert(answer, &key, None), Err(Check(PasskeyError::SecondFactorOnly)));
+    }
+}
+
+#[test]
+fn a_passkey_that_verified_nobody_is_a_second_factor_where_a_security_key_is_one_and_nothing_elsewhere() {
+    for (flags, key) in [(0, "hwk"), (BACKUP_ELIGIBLE, "swk")] {
+        let (site, authenticator) = (Site::new(), SoftwareAuthenticator::es256());
+        let passkey = site.stored(&authenticator, PasskeyKind::Passkey, |draft| draft.flags |= flags);
+        let other = SoftwareAuthenticator::es256();
+        let security_key = site.stored(&other, PasskeyKind::SecurityKey, |_| ());
+        for (allowed, verification) in [
+            (vec![passkey.clone()], "required"),
+            (vec![passkey.clone(), passkey.clone()], "required"),
+            (vec![passkey.clone(), security_key.clone()], "preferred"),
+            (vec![security_key], "discouraged"),
+            (Vec::new(), "required"),
+        ] {
+            assert_eq!(site.request_options(&allowed)["userVerification"], verification);
+        }
+        let user = site.user.id;
+        for is_verified in [false, true] {
+            let options = site.request_options(std::slice::from_ref(&passkey));
+            let mut draft = authenticator.assert(&options, ORIGIN, Some(user.as_bytes()));
+            draft.flags = draft.flags & !USER_VERIFIED | flags | u8::from(is_verified) * USER_VERIFIED;
+            let answer: AssertionResponse =
+                serde_json::from_value(draft.finish(&authenticator)).expect("an answer");
+            let verify = |user| site.party.verify_assertion(&answer, &site.token, &passkey, user);
+            let beside_a_key = verify(Some(ChallengedUser { id: user, has_security_key: true }));
+            let amr = amr_of(&beside_a_key.expect("a right answer")).names().collect::<Vec<_>>();
+            assert_eq!(amr, if is_verified { vec![key, "user"] } else { vec![key] });
+            for alone in [None, Some(ChallengedUser { id: user, has_security_key: false })] {
+                let refusal = verify(alone).err();
+                assert_eq!(refusal, (!is_verified).then_some(PasskeyError::UserNotVerified), "{alone:?}");
+            }
+        }
     }
 }
 

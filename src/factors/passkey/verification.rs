@@ -295,7 +295,7 @@ impl PasskeyFactor {
             return Err(self.refuse(&challenge, &token_hash, assertion.kind, why, owner).await);
         }
         self.metrics.challenge(purpose.as_str(), assertion.kind.as_str(), "redeemed");
-        let proof = assertion.kind.proof(assertion.backup_eligible, redeemed.version);
+        let proof = assertion.proof(redeemed.version);
         Ok((redeemed, proof))
     }
 

@@ -65,7 +65,7 @@ impl Passkey {
     }
 
     /// One that does not verify its user.
-    fn without_pin(self) -> Self {
+    pub fn without_pin(self) -> Self {
         Self { flags: self.flags & !USER_VERIFIED, ..self }
     }
 

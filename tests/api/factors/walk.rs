@@ -35,6 +35,7 @@ enum Deed {
     ResetByBoth,
     /// Without a name.
     SignInByPasskey,
+    /// What verifies nobody, in the place of that.
     SecurityKeyAlone,
     GoOnByKey,
     StepUpByKey,
@@ -44,13 +45,15 @@ enum Deed {
 }
 
 /// Every proof that the service knows. A new one has to be added here: the match below says so.
-const PROOFS: [Proof; 7] = [
+const PROOFS: [Proof; 9] = [
     Proof::Password { version: 0 },
     Proof::EmailCode { version: 0 },
     Proof::Totp { version: 0 },
     Proof::RecoveryCode { version: 0 },
-    Proof::Passkey { synced: false, version: 0 },
-    Proof::Passkey { synced: true, version: 0 },
+    Proof::Passkey { synced: false, user_verified: true, version: 0 },
+    Proof::Passkey { synced: true, user_verified: true, version: 0 },
+    Proof::Passkey { synced: false, user_verified: false, version: 0 },
+    Proof::Passkey { synced: true, user_verified: false, version: 0 },
     Proof::SecurityKey { version: 0 },
 ];
 
@@ -71,10 +74,10 @@ fn deeds(proof: Proof) -> &'static [Deed] {
         Proof::Totp { .. } | Proof::RecoveryCode { .. } => {
             &[SecondFactorAlone, StepUpBySecondFactor, ResetByBoth]
         }
-        Proof::Passkey { .. } => {
+        Proof::Passkey { user_verified: true, .. } => {
             &[SignInByPasskey, GoOnByKey, StepUpByKey, ResetByMailAndKey, ResetByKeyAlone]
         }
-        Proof::SecurityKey { .. } => {
+        Proof::Passkey { user_verified: false, .. } | Proof::SecurityKey { .. } => {
             &[SecurityKeyAlone, GoOnByKey, StepUpByKey, ResetByMailAndKey, ResetByKeyAlone]
         }
     }
@@ -232,6 +235,23 @@ impl Walk<'_> {
     }
 }
 
+/// Enrols the passkey or security key that the proof is by.
+async fn enrol_key(server: &TestServer, client: &Client, proof: Proof) -> Option<Passkey> {
+    let (key, user_verified) = match proof {
+        Proof::Passkey { synced: true, user_verified, .. } => (Passkey::synced(), user_verified),
+        Proof::Passkey { user_verified, .. } => (Passkey::new("passkey"), user_verified),
+        Proof::SecurityKey { .. } => (Passkey::new("security_key"), true),
+        _ => return None,
+    };
+    let key = passkeys::enrol_this(server, client, key).await;
+    if user_verified {
+        return Some(key);
+    }
+    // Beside it a passkey need not verify its user.
+    passkeys::enrol(server, client, "security_key").await;
+    Some(key.without_pin())
+}
+
 /// Asserts that nothing in an answer is a credential.
 fn assert_gives_nothing(answer: &Response, what: &str) {
     assert!(answer.set_cookies().iter().all(|cookie| cookie.is_removal()), "{what}: {answer}");
@@ -254,16 +274,7 @@ async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_t
                 let authenticator = enrol(&server, &client).await;
                 // A token from before says less.
                 client.refresh().await.ok();
-                let key = match proof {
-                    Proof::Passkey { synced: true, .. } => Some(Passkey::synced()),
-                    Proof::Passkey { .. } => Some(Passkey::new("passkey")),
-                    Proof::SecurityKey { .. } => Some(Passkey::new("security_key")),
-                    _ => None,
-                };
-                let key = match key {
-                    Some(key) => Some(passkeys::enrol_this(&server, &client, key).await),
-                    None => None,
-                };
+                let key = enrol_key(&server, &client, proof).await;
                 let (server, mails, authenticator) = (&server, &mails, &authenticator);
                 let mut walk = Walk { server, mails, authenticator, key, client, name, pair, proof };
                 let what = format!("{proof:?}, {deed:?}, {pair:?}");

@@ -182,12 +182,12 @@ async fn no_passkey_or_security_key_gets_below_aal2_into_an_account_with_two_ste
         let answer = key.answer_with(&challenge["passkey"], |draft| draft.user_handle = handle);
         sign_in_at(&server, &halves(&challenge, &answer)).await.problem(401, "invalid_code");
     }
-    // A passkey that has not verified its user is none, at either step.
-    let passkey = passkey.without_pin();
-    for challenge in [ask_to_sign_in(&server).await, first_step(&server, "ada").await] {
-        let answer = passkey.answer_with(&challenge["passkey"], |_| ());
-        sign_in_at(&server, &halves(&challenge, &answer)).await.problem(401, "invalid_code");
-    }
+    // A passkey that has not verified its user is none: after a first factor it is worth what a security key is.
+    let mut passkey = passkey.without_pin();
+    let challenge = ask_to_sign_in(&server).await;
+    sign_in_at(&server, &passkey.halves(&challenge)).await.problem(401, "invalid_code");
+    let pending = first_step(&server, "ada").await;
+    sign_in_at(&server, &passkey.halves(&pending)).await.expect(200);
     let query = "select count(*) from logins where aal < 2";
     let below = sqlx::query_scalar::<_, i64>(query).fetch_one(&mut server.sql().await).await;
     assert_eq!(below.expect("a number"), 0);
@@ -195,6 +195,37 @@ async fn no_passkey_or_security_key_gets_below_aal2_into_an_account_with_two_ste
     let pending = first_step(&server, "ada").await;
     key.flags = 0;
     sign_in_at(&server, &key.halves(&pending)).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_passkey_that_verified_nobody_is_a_second_factor_beside_a_security_key_and_else_refused() {
+    let server = server().await;
+    for (name, passkey, key) in [("ada", Passkey::new("passkey"), "hwk"), ("bea", Passkey::synced(), "swk")] {
+        let (client, security_key) = user_with(&server, name, Passkey::new("security_key")).await;
+        let mut passkey = enrol_this(&server, &client, passkey).await.without_pin();
+        let pending = first_step(&server, name).await;
+        assert_eq!(pending["passkey"]["userVerification"], "preferred");
+        let mut signed_in = Client::new(&server, Pair::SESSION_BEARER);
+        signed_in.login(&passkey.halves(&pending)).await.expect(200);
+        let auth = signed_in.profile().await.ok()["auth"].clone();
+        assert_eq!((&auth["amr"], &auth["acr"]), (&json!(["pwd", key, "mfa"]), &json!("aal2")));
+        // Nor does it stand for the password that a login of it alone would lack.
+        let alone = ask_to_sign_in(&server).await;
+        sign_in_at(&server, &passkey.halves(&alone)).await.problem(401, "invalid_code");
+
+        // Without the security key the options require it, whatever else is a second factor.
+        server.clock.advance(MINUTE);
+        enrol_besides(&server, &client).await;
+        let path = format!("/account/factors/{}", security_key.id);
+        server.send(client.request("DELETE", &path)).await.expect(204);
+        let pending = first_step(&server, name).await;
+        assert_eq!(pending["passkey"]["userVerification"], "required");
+        sign_in_at(&server, &passkey.halves(&pending)).await.problem(401, "invalid_code");
+        let step_up = super::ask(&server, &client, "step_up", "passkey").await.expect(201).json();
+        assert_eq!(step_up["passkey"]["userVerification"], "required");
+        let request = client.request("POST", "/session/step-up").json(&passkey.halves(&step_up));
+        server.send(request).await.problem(401, "invalid_code");
+    }
 }
 
 #[tokio::test]
