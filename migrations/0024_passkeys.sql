@@ -62,6 +62,33 @@ begin
     return next;
 end $$;
 
+-- Uses up a proof that was checked before, in the statement that begins or raises a login by it: if one of the two fails, neither happens.
+-- False: it was used meanwhile, or the account has changed. A null purpose: there is nothing to use up, as with a password. `of_login`: the
+-- login that the proof is to raise. The mail tells of a used recovery code.
+create function use_checked_proof(for_purpose text, of_user uuid, of_login uuid, of_token bytea, totp_step bigint, recovery_hash bytea,
+    of_passkey uuid, counted bigint, is_copied boolean, from_address text, mail_id uuid, mail_content bytea, mail_expires_at timestamptz,
+    at timestamptz)
+    returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    proved text;
+begin
+    if for_purpose is null then
+        return true;
+    elsif of_passkey is not null then
+        return coalesce((select r.is_counted
+            from redeem_passkey(of_token, for_purpose, of_login, of_passkey, counted, is_copied, at) r), false);
+    elsif of_token is not null then
+        select r.method into proved
+            from redeem_second_factor(of_token, for_purpose, totp_step, recovery_hash, from_address, at) r;
+    else
+        proved := use_second_factor(of_user, totp_step, recovery_hash, at);
+    end if;
+    if proved = 'rc' then
+        perform queue_mail(mail_id, mail_content, mail_expires_at, at);
+    end if;
+    return proved is not null;
+end $$;
+
 -- Counts an answer that was refused: at its challenge, and, where the challenge is of an account, as a failure of its network there, as a wrong
 -- code is; with no address it is not.
 create function count_refused_passkey(of_token bytea, for_purpose text, from_address text, at timestamptz) returns void

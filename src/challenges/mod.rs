@@ -4,6 +4,7 @@
 //! A challenge is created with its mail, and redeemed with what it changes, in one statement each. The function
 //! `redeem_challenge` in the migrations counts, compares and uses it up.
 
+mod checked_proof;
 mod store;
 mod token;
 
@@ -19,6 +20,7 @@ use crate::database::{ConnectionPool, DatabaseError};
 use crate::mail::{Mail, MailedCode, Mails};
 use crate::upkeep;
 
+pub use self::checked_proof::{CheckedProof, UsedPasskey};
 pub use self::token::{ChallengeCode, ChallengeToken};
 
 /// Maximum lifetime of a code by mail.

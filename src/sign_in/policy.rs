@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::challenges::CheckedProof;
 use crate::factors::Proof;
 use crate::logins::{Acr, Amr, Authentication};
 use crate::users::User;
@@ -29,6 +30,8 @@ pub(super) struct Authenticated {
     pub(super) amr: Amr,
     /// The account's credential version at the oldest proof. The proofs are valid as long as the account has this version.
     pub(super) version: i32,
+    /// What the login that begins uses up.
+    pub(super) checked: CheckedProof,
     /// The time of the last proof.
     at: DateTime<Utc>,
 }
@@ -36,7 +39,13 @@ pub(super) struct Authenticated {
 impl Authenticated {
     /// After a proof, beside the methods that were proved before it under the same version.
     pub(super) fn new(user: User, before: Amr, proof: Proof, at: DateTime<Utc>) -> Self {
-        Self { user, amr: before.and(proof.amr()), version: proof.version(), at }
+        let checked = CheckedProof::default();
+        Self { user, amr: before.and(proof.amr()), version: proof.version(), checked, at }
+    }
+
+    /// By a proof that the login which begins uses up.
+    pub(super) fn using(self, checked: CheckedProof) -> Self {
+        Self { checked, ..self }
     }
 
     /// Decides whether a login may start. With two-step sign-in it takes both factors, else any first one.

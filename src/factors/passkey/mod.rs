@@ -49,7 +49,9 @@ pub use self::registration::VerifiedRegistration;
 pub use self::relying_party::RelyingParty;
 pub use self::response::{AssertionResponse, RegistrationResponse};
 pub use self::store::count_by_rp_id;
-pub use self::verification::{CheckedPasskey, PasskeyHalves, VerifiedPasskeyUser};
+pub use self::verification::{
+    CheckedAnswer, CheckedPasskey, ConfirmedPasskey, PasskeyHalves, VerifiedPasskeyUser,
+};
 
 /// What a credential is registered as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

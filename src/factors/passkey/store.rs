@@ -75,6 +75,8 @@ pub(super) async fn of_user(
 pub(super) struct LivePasskeyChallenge {
     /// Whose it is. `None`: anybody's.
     pub(super) challenged: Option<ChallengedUser>,
+    /// The credential version of that account.
+    pub(super) version: Option<i32>,
     /// The user of the challenge, or else of the credential: for the audit trail.
     pub(super) owner: Option<UserIdAndName>,
     /// The credential, unless its user is disabled.
@@ -101,7 +103,7 @@ pub(super) async fn find_challenge(
     now: DateTime<Utc>,
 ) -> Result<Option<LivePasskeyChallenge>, DatabaseError> {
     let query = sqlx::query!(
-        r#"select c.user_id as challenged,
+        r#"select c.user_id as challenged, c.version,
                   exists (select from dualauth.passkeys k
                           where k.user_id = c.user_id and k.kind = 'security_key' and k.rp_id = $5) as "has_security_key!",
                   u.id as "owner_id?", u.username as "username?",
@@ -129,6 +131,7 @@ pub(super) async fn find_challenge(
     let row = answer(query.fetch_optional(pool)).await?;
     Ok(row.map(|row| LivePasskeyChallenge {
         challenged: row.challenged.map(|id| ChallengedUser { id, has_security_key: row.has_security_key }),
+        version: row.version,
         owner: row.owner_id.zip(row.username).map(|(id, username)| UserIdAndName { id, username }),
         locked_until: row.locked_until,
         passkey: (|| {
@@ -146,6 +149,27 @@ pub(super) async fn find_challenge(
             })
         })(),
     }))
+}
+
+/// Whether a challenge of a signed-in user can still be redeemed by a passkey.
+pub(super) async fn is_live(
+    pool: &ConnectionPool,
+    token_hash: &[u8; 32],
+    purpose: Purpose,
+    login_id: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let query = sqlx::query_scalar!(
+        r#"select exists (
+             select from dualauth.challenges c join dualauth.users u on u.id = c.user_id and u.password_version = c.version
+             where c.token_hash = $1 and c.purpose = $2 and c.method = 'passkey' and c.login_id is not distinct from $3
+               and c.used_at is null and c.expires_at > $4 and c.tries < dualauth.most_code_tries()) as "is_live!""#,
+        token_hash.as_slice(),
+        purpose.as_str(),
+        login_id,
+        now,
+    );
+    answer(query.fetch_one(pool)).await
 }
 
 /// Counts an answer that was refused.

@@ -60,7 +60,7 @@ impl Passkey {
     }
 
     /// One that counts, and is at this number.
-    fn counting(self, count: u32) -> Self {
+    pub fn counting(self, count: u32) -> Self {
         Self { count, ..self }
     }
 
