@@ -26,7 +26,7 @@ create table recovery_codes (
 );
 
 -- A version that signs an account in by the password alone is not to start any more once there is one with two steps
--- (docs/decisions/0016). By the owner of the table: whoever serves may not write it.
+-- (docs/decisions/0017). By the owner of the table: whoever serves may not write it.
 create function note_two_step_account() returns trigger language plpgsql security definer
     set search_path = dualauth, pg_temp as $$
 begin

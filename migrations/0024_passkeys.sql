@@ -104,6 +104,45 @@ begin
     end if;
 end $$;
 
+-- What an enrolled factor changes beside its own row: the first second factor turns two-step sign-in on, for which there are recovery codes,
+-- and ends every other login. The login that enrolled it has proved it. Whether it was the first.
+create function note_enrolled_factor(of_user uuid, by_login uuid, is_second_factor boolean, code_hashes bytea[], login_amr text[],
+    login_aal smallint, login_auth_time timestamptz, mail_id uuid, mail_content bytea, mail_expires_at timestamptz, at timestamptz)
+    returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    is_first boolean;
+begin
+    update users set two_step = true where id = of_user and is_second_factor and not two_step;
+    is_first := found;
+    update logins l
+        set amr = l.amr || array(select name from unnest(login_amr) as name where name <> all (l.amr)),
+            aal = greatest(l.aal, login_aal), auth_time = greatest(l.auth_time, login_auth_time)
+        where l.id = by_login and l.user_id = of_user and l.ended_at is null;
+    if is_first then
+        insert into recovery_codes (user_id, hash) select of_user, hash from unnest(code_hashes) as hash;
+        perform end_logins(of_user, by_login, at);
+    end if;
+    perform queue_mail(mail_id, mail_content, mail_expires_at, at);
+    return is_first;
+end $$;
+
+-- Sets the forgotten password of an account whose proofs are still of this version, which proves its address, and ends every login.
+-- False: the account has changed, or has no password.
+create function reset_password(of_user uuid, of_version integer, new_hash text, mail_id uuid, mail_content bytea,
+    mail_expires_at timestamptz, at timestamptz)
+    returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
+begin
+    update users
+        set password_hash = new_hash, password_version = password_version + 1, email_verified_at = coalesce(email_verified_at, at)
+        where id = of_user and password_version = of_version and coalesce(password_hash, '!') <> '!' and disabled_at is null;
+    if not found then
+        return false;
+    end if;
+    perform end_logins(of_user, null, at);
+    perform queue_mail(mail_id, mail_content, mail_expires_at, at);
+    return true;
+end $$;
+
 -- Removes a factor of an account, unless it has to stay, and ends every other login and every challenge. Without a TOTP or a security key
 -- two-step sign-in is off, and the recovery codes are gone. Says what it was; null: there is no such factor. In steps, after the account's
 -- row is locked: of two removals at once, the second sees what the first has left.

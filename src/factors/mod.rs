@@ -12,6 +12,8 @@ pub mod totp;
 
 use crate::logins::Amr;
 
+use self::passkey::PasskeyKind;
+
 pub use self::context::FactorContext;
 pub use self::removal_rules::RemovalRules;
 
@@ -63,12 +65,8 @@ impl Proof {
             Self::EmailCode { .. } => Amr::EMAIL,
             Self::Totp { .. } => Amr::TOTP,
             Self::RecoveryCode { .. } => Amr::RECOVERY_CODE,
-            // A key that may be copied is secured by software. The user's presence is told where the user was verified.
-            Self::Passkey { synced, user_verified, .. } => {
-                let key = if synced { Amr::SOFTWARE_KEY } else { Amr::HARDWARE_KEY };
-                if user_verified { key.and(Amr::USER_VERIFIED) } else { key }
-            }
-            Self::SecurityKey { .. } => Amr::HARDWARE_KEY,
+            Self::Passkey { synced, user_verified, .. } => PasskeyKind::Passkey.amr(synced, user_verified),
+            Self::SecurityKey { .. } => PasskeyKind::SecurityKey.amr(false, false),
         }
     }
 

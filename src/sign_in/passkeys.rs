@@ -86,7 +86,7 @@ impl SignIn {
         let checked =
             passkeys.check_registration(identity, challenge.expose_secret(), passkey, client).await?;
         let before = self.live_authentication(identity).await?;
-        let authentication = policy::with_proof(before, checked.proof(), self.clock.now());
+        let authentication = policy::with_proof(before, checked.amr(), self.clock.now());
         let name = name.unwrap_or_else(|| checked.kind().default_name().to_owned());
         Ok(passkeys.enrol(identity, checked, name, authentication, client).await?)
     }

@@ -74,7 +74,6 @@ impl SignIn {
             device_name: attempt.device_name.clone(),
         };
         let new = NewPending {
-            purpose: Purpose::Login,
             user_id: authenticated.user.id,
             version: authenticated.version,
             state: SecretBytes::new(serde_json::to_vec(&kept).unwrap_or_default()),

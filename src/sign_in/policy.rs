@@ -63,9 +63,9 @@ impl Authenticated {
     }
 }
 
-/// A login's authentication after one more proof.
-pub(super) fn with_proof(before: Authentication, proof: Proof, at: DateTime<Utc>) -> Authentication {
-    authentication(before.amr.and(proof.amr()), before.acr, at)
+/// A login's authentication after one more proof, by this method.
+pub(super) fn with_proof(before: Authentication, method: Amr, at: DateTime<Utc>) -> Authentication {
+    authentication(before.amr.and(method), before.acr, at)
 }
 
 fn authentication(amr: Amr, least: Acr, at: DateTime<Utc>) -> Authentication {
@@ -192,12 +192,12 @@ mod tests {
     fn a_step_up_adds_its_method_moves_the_time_and_never_lowers() {
         let start = Authentication::new(Amr::PASSWORD, Acr::Aal1, DateTime::UNIX_EPOCH);
         let later = DateTime::from_timestamp(1_000, 0).expect("a time");
-        let again = with_proof(start, Proof::Password { version: VERSION }, later);
+        let again = with_proof(start, Amr::PASSWORD, later);
         assert_eq!((names(again), again.acr, again.time), (vec!["pwd"], Acr::Aal1, Some(later)));
-        let raised = with_proof(start, Proof::Totp { version: VERSION }, later);
+        let raised = with_proof(start, Amr::TOTP, later);
         assert_eq!((names(raised), raised.acr), (vec!["pwd", "otp", "mfa"], Acr::Aal2));
         // A level that a later version gave, by methods that are not known here.
         let unknown = Authentication::new(Amr::default(), Acr::Aal2, DateTime::UNIX_EPOCH);
-        assert_eq!(with_proof(unknown, Proof::Password { version: VERSION }, later).acr, Acr::Aal2);
+        assert_eq!(with_proof(unknown, Amr::PASSWORD, later).acr, Acr::Aal2);
     }
 }

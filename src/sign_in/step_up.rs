@@ -182,7 +182,7 @@ impl SignIn {
         let step_up = StepUp {
             generation: login.generations.current,
             shown: next.shown,
-            authentication: policy::with_proof(login.authentication, proof, self.clock.now()),
+            authentication: policy::with_proof(login.authentication, proof.amr(), self.clock.now()),
             password_version: proof.version(),
             secret_hash: next.new_hash,
             proof: checked,

@@ -32,7 +32,7 @@ use crate::challenges::{Challenges, Purpose};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
-use crate::logins::Logins;
+use crate::logins::{Amr, Logins};
 use crate::mail::Mails;
 use crate::metrics::Metrics;
 use crate::network_rate_limits::{LimitedAttempt, Limiter};
@@ -84,6 +84,18 @@ impl PasskeyKind {
         if name == Self::Passkey.as_str() { Self::Passkey } else { Self::SecurityKey }
     }
 
+    /// The methods that a proof by such a credential stands for.
+    pub(super) fn amr(self, synced: bool, user_verified: bool) -> Amr {
+        // A key that may be copied is secured by software. The user's presence is told where the user was verified.
+        match self {
+            Self::Passkey => {
+                let key = if synced { Amr::SOFTWARE_KEY } else { Amr::HARDWARE_KEY };
+                if user_verified { key.and(Amr::USER_VERIFIED) } else { key }
+            }
+            Self::SecurityKey => Amr::HARDWARE_KEY,
+        }
+    }
+
     /// What the use of such a credential proves. A security key is not synced.
     fn proof(self, synced: bool, user_verified: bool, version: i32) -> Proof {
         match self {
@@ -112,6 +124,8 @@ pub struct StoredPasskey {
     pub backup_eligible: bool,
     /// How browsers reach the authenticator.
     pub transports: Vec<String>,
+    /// The relying party id under which it was registered.
+    pub rp_id: String,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
     /// When it was last used.
@@ -129,6 +143,8 @@ pub struct ListedPasskey {
     pub name: String,
     /// Whether it may be copied to other devices.
     pub synced: bool,
+    /// The relying party id under which it was registered: no browser offers it under another one.
+    pub rp_id: String,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
     /// When it was last used.
@@ -137,8 +153,8 @@ pub struct ListedPasskey {
 
 impl From<StoredPasskey> for ListedPasskey {
     fn from(passkey: StoredPasskey) -> Self {
-        let StoredPasskey { id, kind, name, backup_eligible, created_at, last_used_at, .. } = passkey;
-        Self { id, kind, name, synced: backup_eligible, created_at, last_used_at }
+        let StoredPasskey { id, kind, name, backup_eligible, rp_id, created_at, last_used_at, .. } = passkey;
+        Self { id, kind, name, synced: backup_eligible, rp_id, created_at, last_used_at }
     }
 }
 

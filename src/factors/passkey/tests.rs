@@ -2,6 +2,8 @@
 
 mod refusals;
 
+use std::time::Duration;
+
 use ciborium::Value as Cbor;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -20,6 +22,7 @@ use crate::tokens::OpaqueToken;
 use crate::users::UserIdAndName;
 
 const ORIGIN: &str = "https://auth.example.com";
+const TIMEOUT: Duration = Duration::from_secs(420);
 const SECOND_ORIGIN: &str = "https://app.example.com";
 
 /// A relying party, a user and a challenge.
@@ -50,7 +53,7 @@ fn challenge_token() -> ChallengeToken {
 impl Site {
     fn new() -> Self {
         let origins = vec![ORIGIN.to_owned(), SECOND_ORIGIN.to_owned()];
-        let party = RelyingParty::new("example.com".to_owned(), origins, &AppSecret::generate());
+        let party = RelyingParty::new("example.com".to_owned(), origins, &AppSecret::generate(), TIMEOUT);
         let user = UserIdAndName { id: Uuid::now_v7(), username: "ada".to_owned() };
         Self { party, token: challenge_token(), user }
     }
@@ -98,6 +101,7 @@ impl Site {
             name: "a key".to_owned(),
             backup_eligible: new.backup_eligible,
             transports: new.transports,
+            rp_id: self.party.id().to_owned(),
             created_at: chrono::DateTime::UNIX_EPOCH,
             last_used_at: None,
         }
@@ -245,7 +249,7 @@ fn the_options_are_as_browsers_read_them() {
             "challenge": challenge,
             "pubKeyCredParams": [{ "type": "public-key", "alg": -8 }, { "type": "public-key", "alg": -7 },
                 { "type": "public-key", "alg": -257 }],
-            "timeout": 600_000, "excludeCredentials": descriptor,
+            "timeout": 420_000, "excludeCredentials": descriptor,
             "authenticatorSelection": { "residentKey": "required", "requireResidentKey": true,
                 "userVerification": "required" },
             "hints": [], "attestation": "none",
@@ -255,7 +259,7 @@ fn the_options_are_as_browsers_read_them() {
     assert_ne!(request["challenge"], challenge);
     assert_eq!(
         request,
-        json!({ "challenge": request["challenge"], "timeout": 600_000, "rpId": "example.com",
+        json!({ "challenge": request["challenge"], "timeout": 420_000, "rpId": "example.com",
             "allowCredentials": descriptor, "userVerification": "required" })
     );
 }
@@ -265,7 +269,7 @@ fn a_challenge_of_before_the_secret_was_replaced_still_counts() {
     let (old, authenticator) = (Site::new(), SoftwareAuthenticator::es256());
     let before = AppSecret::generate();
     let origins = || vec![ORIGIN.to_owned()];
-    let party = |secret: &AppSecret| RelyingParty::new("example.com".to_owned(), origins(), secret);
+    let party = |secret: &AppSecret| RelyingParty::new("example.com".to_owned(), origins(), secret, TIMEOUT);
     let mut site = Site { party: party(&before), ..old };
     let draft = authenticator.register(&site.creation_options(PasskeyKind::Passkey), ORIGIN);
     site.party = party(&AppSecret::generate().replacing(&before));

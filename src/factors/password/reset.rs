@@ -169,6 +169,7 @@ impl PasswordFactor {
                 let token = ChallengeToken::parse(challenge).ok_or(CodeError::Expired)?;
                 let methods = second_factors.methods(user_id).await.map_err(CodeError::from)?;
                 let challenge = Challenge { token, id, expires_at };
+                second_factors.count_pending(Purpose::ResetPassword);
                 Ok(ResetOutcome::SecondFactorWanted(PendingSecondFactor { challenge, user_id, methods }))
             }
         }

@@ -21,10 +21,8 @@ use crate::users::{User, UserIdAndName, account_locked, find_recipient};
 use super::store::{self, PendingAccount};
 use super::{ReadCode, SecondFactors, method_of};
 
-/// The input of [`SecondFactors::pend`].
+/// A sign-in that has had its first factor.
 pub struct NewPending {
-    /// What goes on with the second factor.
-    pub purpose: Purpose,
     /// The user.
     pub user_id: Uuid,
     /// The account's credential version at the first proof.
@@ -87,14 +85,21 @@ impl SecondFactors {
     /// # Errors
     /// If a query fails.
     pub async fn pend(&self, new: NewPending) -> Result<PendingSecondFactor, DatabaseError> {
-        let NewPending { purpose, user_id, version, state } = new;
+        let NewPending { user_id, version, state } = new;
+        let purpose = Purpose::Login;
         let methods = self.methods(user_id).await?;
         let account = Some(ChallengedAccount { user_id, version });
         let method = ChallengeMethod::SecondFactor;
         let new = ChallengeWithoutMail { purpose, method, account, login_id: None, state: Some(state) };
         let challenge = self.challenges.create(new).await?;
-        self.metrics.challenge(purpose.as_str(), "second_factor", "created");
+        self.count_pending(purpose);
         Ok(PendingSecondFactor { challenge, user_id, methods })
+    }
+
+    /// Counts a challenge that has had its first factor.
+    pub(in crate::factors) fn count_pending(&self, purpose: Purpose) {
+        let method = ChallengeMethod::SecondFactor.as_str();
+        self.metrics.challenge(purpose.as_str(), method, "created");
     }
 
     /// The second factors that the user can prove by a code: `totp`, `recovery_code`.

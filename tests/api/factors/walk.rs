@@ -29,6 +29,10 @@ enum Deed {
     Register,
     StepUpByPassword,
     StepUpBySecondFactor,
+    /// For who has nothing else.
+    StepUpByMail,
+    /// By the code of such a challenge from before there was anything else.
+    StepUpByEarlierMail,
     Refresh,
     /// A second factor without a first.
     SecondFactorAlone,
@@ -70,7 +74,7 @@ fn deeds(proof: Proof) -> &'static [Deed] {
             StepUpByPassword,
             Refresh,
         ],
-        Proof::EmailCode { .. } => &[SignInByMail, ResetByMail],
+        Proof::EmailCode { .. } => &[SignInByMail, ResetByMail, StepUpByMail, StepUpByEarlierMail],
         Proof::Totp { .. } | Proof::RecoveryCode { .. } => {
             &[SecondFactorAlone, StepUpBySecondFactor, ResetByBoth]
         }
@@ -146,6 +150,22 @@ impl Walk<'_> {
         halves(self.server, self.mails, purpose, &email_of(&self.name)).await.json()
     }
 
+    /// Both halves of a challenge of this login, made while its owner had nothing but the mail.
+    async fn mailed_before(&self, purpose: &str) -> Value {
+        let having = async |password: &str, two_step: bool| {
+            let update = format!(
+                "update users set password_hash = {password}, two_step = {two_step} where username = $1"
+            );
+            let update = sqlx::query(sqlx::AssertSqlSafe(update)).bind(&self.name);
+            update.execute(&mut self.server.sql().await).await.expect("the account");
+        };
+        crate::nodes::sql(self.server, "delete from mail_quotas").await;
+        having("null", false).await;
+        let asked = passkeys::ask(self.server, &self.client, purpose, "email").await.expect(201).json();
+        having("'!'", true).await;
+        challenges::with_its_code(self.mails, &asked).await.json()
+    }
+
     async fn do_it(&mut self, deed: Deed) -> (Response, Expected) {
         let credentials = self.pair.credentials(&self.name);
         match deed {
@@ -185,6 +205,17 @@ impl Walk<'_> {
                 let body = json!({ "code": self.second_factor() });
                 let request = self.client.request("POST", &self.client.path("step-up")).json(&body);
                 (self.client.send(request).await, Expected::Login)
+            }
+            Deed::StepUpByMail => {
+                passkeys::ask(self.server, &self.client, "step_up", "email").await.points_at(&["/method"]);
+                let halves = self.mailed("login").await;
+                let request = self.client.request("POST", &self.client.path("step-up")).json(&halves);
+                (self.client.send(request).await.problem(401, "challenge_expired"), Expected::Nothing)
+            }
+            Deed::StepUpByEarlierMail => {
+                let halves = self.mailed_before("step_up").await;
+                let request = self.client.request("POST", &self.client.path("step-up")).json(&halves);
+                (self.client.send(request).await.problem(401, "challenge_expired"), Expected::Nothing)
             }
             Deed::Refresh => (self.client.refresh().await, Expected::Login),
             Deed::SecondFactorAlone => {

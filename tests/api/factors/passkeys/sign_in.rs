@@ -289,6 +289,17 @@ async fn refused_answers_are_limited_by_network() {
 }
 
 #[tokio::test]
+async fn the_browser_waits_as_long_as_the_challenge_lives() {
+    let server = TestServer::with(&[SITE, ("CHALLENGE_TTL", "7m")]).await;
+    let (client, _) = user_with(&server, "ada", Passkey::new("security_key")).await;
+    let new = super::ask(&server, &client, "factor", "passkey").await.expect(201).json();
+    let own = super::ask(&server, &client, "step_up", "passkey").await.expect(201).json();
+    for challenge in [ask_to_sign_in(&server).await, new, own, first_step(&server, "ada").await] {
+        assert_eq!(challenge["passkey"]["timeout"], 7 * 60 * 1_000);
+    }
+}
+
+#[tokio::test]
 async fn each_outcome_is_counted_by_what_was_used() {
     let server = TestServer::with(&[SITE, METRICS]).await;
     let (client, mut key) = user_with(&server, "ada", Passkey::new("security_key")).await;
@@ -298,7 +309,11 @@ async fn each_outcome_is_counted_by_what_was_used() {
     let unknown = Passkey::new("passkey").answer(&pending["passkey"]);
     sign_in_at(&server, &halves(&pending, &unknown)).await.problem(401, "invalid_code");
     sign_in_at(&server, &key.halves(&pending)).await.expect(200);
+    let again = super::ask(&server, &client, "factor", "passkey").await.expect(201).json();
+    let answer = passkey.register(&again["passkey"]);
+    super::send_new(&server, &client, &again, &answer).await.problem(409, "conflict");
     for (purpose, method, outcome) in [
+        ("factor", "passkey", "conflict"),
         ("factor", "security_key", "created"),
         ("factor", "security_key", "redeemed"),
         ("factor", "passkey", "redeemed"),
