@@ -26,7 +26,7 @@ create table recovery_codes (
 );
 
 -- A version that signs an account in by the password alone is not to start any more once there is one with two steps
--- (docs/decisions/0016). By the owner of the table: whoever serves may not write it.
+-- (docs/decisions/0017). By the owner of the table: whoever serves may not write it.
 create function note_two_step_account() returns trigger language plpgsql security definer
     set search_path = dualauth, pg_temp as $$
 begin
@@ -49,6 +49,20 @@ end $$;
 
 create trigger login_below_aal2 before insert on logins for each row
     when (new.aal < 2) execute function refuse_login_below_aal2();
+
+-- Queues a mail, if there is one.
+create function queue_mail(id uuid, content bytea, expires_at timestamptz, at timestamptz) returns void language sql
+    set search_path = dualauth, pg_temp as $$
+    insert into mails (id, content, created_at, send_at, expires_at)
+        select queue_mail.id, queue_mail.content, at, at, queue_mail.expires_at where queue_mail.id is not null
+$$;
+
+-- Which second factor a code of an account is of that could be used now, as `amr` names it; null: none.
+create function second_factor_of(of_user uuid, totp_step bigint, recovery_hash bytea) returns text language sql stable
+    set search_path = dualauth, pg_temp as $$
+    select case when exists (select from totp where user_id = of_user and last_step < totp_step) then 'otp'
+                when exists (select from recovery_codes where user_id = of_user and hash = recovery_hash and used_at is null) then 'rc' end
+$$;
 
 -- Uses up a code of an account's second factors: the time step that a TOTP is of, or the hash of a recovery code. Of many at once, on any
 -- node, one succeeds. Says which it was, as `amr` does; null: neither.

@@ -62,6 +62,33 @@ begin
     return next;
 end $$;
 
+-- Uses up a proof that was checked before, in the statement that begins or raises a login by it: if one of the two fails, neither happens.
+-- False: it was used meanwhile, or the account has changed. A null purpose: there is nothing to use up, as with a password. `of_login`: the
+-- login that the proof is to raise. The mail tells of a used recovery code.
+create function use_checked_proof(for_purpose text, of_user uuid, of_login uuid, of_token bytea, totp_step bigint, recovery_hash bytea,
+    of_passkey uuid, counted bigint, is_copied boolean, from_address text, mail_id uuid, mail_content bytea, mail_expires_at timestamptz,
+    at timestamptz)
+    returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    proved text;
+begin
+    if for_purpose is null then
+        return true;
+    elsif of_passkey is not null then
+        return coalesce((select r.is_counted
+            from redeem_passkey(of_token, for_purpose, of_login, of_passkey, counted, is_copied, at) r), false);
+    elsif of_token is not null then
+        select r.method into proved
+            from redeem_second_factor(of_token, for_purpose, totp_step, recovery_hash, from_address, at) r;
+    else
+        proved := use_second_factor(of_user, totp_step, recovery_hash, at);
+    end if;
+    if proved = 'rc' then
+        perform queue_mail(mail_id, mail_content, mail_expires_at, at);
+    end if;
+    return proved is not null;
+end $$;
+
 -- Counts an answer that was refused: at its challenge, and, where the challenge is of an account, as a failure of its network there, as a wrong
 -- code is; with no address it is not.
 create function count_refused_passkey(of_token bytea, for_purpose text, from_address text, at timestamptz) returns void
@@ -75,6 +102,45 @@ begin
     if of_user is not null and from_address is not null then
         perform count_try(of_user, null, from_address, at);
     end if;
+end $$;
+
+-- What an enrolled factor changes beside its own row: the first second factor turns two-step sign-in on, for which there are recovery codes,
+-- and ends every other login. The login that enrolled it has proved it. Whether it was the first.
+create function note_enrolled_factor(of_user uuid, by_login uuid, is_second_factor boolean, code_hashes bytea[], login_amr text[],
+    login_aal smallint, login_auth_time timestamptz, mail_id uuid, mail_content bytea, mail_expires_at timestamptz, at timestamptz)
+    returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
+declare
+    is_first boolean;
+begin
+    update users set two_step = true where id = of_user and is_second_factor and not two_step;
+    is_first := found;
+    update logins l
+        set amr = l.amr || array(select name from unnest(login_amr) as name where name <> all (l.amr)),
+            aal = greatest(l.aal, login_aal), auth_time = greatest(l.auth_time, login_auth_time)
+        where l.id = by_login and l.user_id = of_user and l.ended_at is null;
+    if is_first then
+        insert into recovery_codes (user_id, hash) select of_user, hash from unnest(code_hashes) as hash;
+        perform end_logins(of_user, by_login, at);
+    end if;
+    perform queue_mail(mail_id, mail_content, mail_expires_at, at);
+    return is_first;
+end $$;
+
+-- Sets the forgotten password of an account whose proofs are still of this version, which proves its address, and ends every login.
+-- False: the account has changed, or has no password.
+create function reset_password(of_user uuid, of_version integer, new_hash text, mail_id uuid, mail_content bytea,
+    mail_expires_at timestamptz, at timestamptz)
+    returns boolean language plpgsql set search_path = dualauth, pg_temp as $$
+begin
+    update users
+        set password_hash = new_hash, password_version = password_version + 1, email_verified_at = coalesce(email_verified_at, at)
+        where id = of_user and password_version = of_version and coalesce(password_hash, '!') <> '!' and disabled_at is null;
+    if not found then
+        return false;
+    end if;
+    perform end_logins(of_user, null, at);
+    perform queue_mail(mail_id, mail_content, mail_expires_at, at);
+    return true;
 end $$;
 
 -- Removes a factor of an account, unless it has to stay, and ends every other login and every challenge. Without a TOTP or a security key

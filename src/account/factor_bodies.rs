@@ -102,7 +102,7 @@ pub(super) struct PasskeyBody {
 
 impl From<ListedPasskey> for PasskeyBody {
     fn from(passkey: ListedPasskey) -> Self {
-        let ListedPasskey { id, kind, name, synced, created_at, last_used_at } = passkey;
+        let ListedPasskey { id, kind, name, synced, created_at, last_used_at, .. } = passkey;
         Self { id, kind: kind.as_str(), name, synced, created_at, last_used_at }
     }
 }

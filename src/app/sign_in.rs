@@ -89,5 +89,6 @@ fn removal_rules(config: &Config, mails: &Mails) -> RemovalRules {
 /// `None`: the service is reached by an address, for which there are no passkeys.
 fn relying_party(config: &Config, public_url: &PublicUrl, secret: &AppSecret) -> Option<RelyingParty> {
     let origins = config.passkeys.origins_or(&public_url.origins);
-    config.passkeys.rp_id.clone().map(|id| RelyingParty::new(id, origins, secret))
+    let timeout = config.challenges.ttl;
+    config.passkeys.rp_id.clone().map(|id| RelyingParty::new(id, origins, secret, timeout))
 }

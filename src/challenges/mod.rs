@@ -5,6 +5,7 @@
 //! `redeem_challenge` in the migrations counts, compares and uses it up.
 
 mod callback;
+mod checked_proof;
 mod store;
 mod token;
 
@@ -21,6 +22,7 @@ use crate::mail::{Mail, MailedCode, Mails};
 use crate::upkeep;
 
 pub use self::callback::{CalledBack, TriedCode};
+pub use self::checked_proof::{CheckedProof, UsedPasskey};
 pub use self::token::{ChallengeCode, ChallengeToken};
 
 /// Maximum lifetime of a code by mail.

@@ -7,7 +7,8 @@ use super::Failure;
 use super::audit::escape_control_chars;
 use super::output::to_seconds;
 use crate::audit::Actor;
-use crate::factors::administration::{AccountFactors, FactorAdministration, PasskeyWithRpId};
+use crate::factors::administration::{AccountFactors, FactorAdministration};
+use crate::factors::passkey::ListedPasskey;
 use crate::factors::provider::StoredIdentity;
 use crate::factors::second_factor::ListedTotp;
 
@@ -59,7 +60,7 @@ async fn reset(factors: &FactorAdministration, name: &str) -> Result<String, Fai
 }
 
 fn lines(account: &AccountFactors, rp_id: Option<&str>, providers: &[&str]) -> Vec<String> {
-    let AccountFactors { user, factors, passkeys } = account;
+    let AccountFactors { user, factors } = account;
     let yes_or_no = |is_so| if is_so { "yes" } else { "no" };
     let mut lines = vec![
         format!("user_id: {}", user.id),
@@ -69,7 +70,7 @@ fn lines(account: &AccountFactors, rp_id: Option<&str>, providers: &[&str]) -> V
         format!("two_step: {}", yes_or_no(factors.two_step)),
     ];
     lines.push(factors.totp.as_ref().map_or_else(|| "totp: no".to_owned(), totp));
-    lines.extend(passkeys.iter().map(|key| passkey(key, rp_id)));
+    lines.extend(factors.passkeys.iter().map(|key| passkey(key, rp_id)));
     lines.extend(factors.providers.iter().map(|linked| provider(linked, providers)));
     lines.push(format!("recovery codes left: {}", factors.recovery_codes_left));
     lines
@@ -81,12 +82,13 @@ fn totp(totp: &ListedTotp) -> String {
 }
 
 /// The name comes last: it may be any text.
-fn passkey(key: &PasskeyWithRpId, rp_id: Option<&str>) -> String {
-    let PasskeyWithRpId { id, kind, name, is_synced, rp_id: registered, created_at, last_used_at } = key;
-    let synced = if *is_synced { "synced" } else { "not synced" };
+fn passkey(key: &ListedPasskey, rp_id: Option<&str>) -> String {
+    let ListedPasskey { id, kind, name, synced, rp_id: registered, created_at, last_used_at } = key;
+    let synced = if *synced { "synced" } else { "not synced" };
     let usable = if rp_id == Some(registered) { "" } else { " (can't be used: the RP ID has changed)" };
     format!(
-        "{kind}: {id}, {synced}, RP ID {}{usable}, {}, name: {}",
+        "{}: {id}, {synced}, RP ID {}{usable}, {}, name: {}",
+        kind.as_str(),
         escape_control_chars(registered),
         times(*created_at, *last_used_at),
         escape_control_chars(name)

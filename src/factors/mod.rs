@@ -13,6 +13,8 @@ pub mod totp;
 
 use crate::logins::{Acr, Amr};
 
+use self::passkey::PasskeyKind;
+
 pub use self::context::FactorContext;
 pub use self::removal_rules::RemovalRules;
 
@@ -47,10 +49,12 @@ pub enum Proof {
         /// The account's credential version when the code was used.
         version: i32,
     },
-    /// A passkey, which has verified the user.
+    /// A passkey.
     Passkey {
         /// Whether it may be copied to other devices.
         synced: bool,
+        /// Whether it has verified the user: else it is a second factor alone.
+        user_verified: bool,
         /// The account's credential version when the passkey was used.
         version: i32,
     },
@@ -70,10 +74,8 @@ impl Proof {
             Self::Provider { .. } => Amr::PROVIDER,
             Self::Totp { .. } => Amr::TOTP,
             Self::RecoveryCode { .. } => Amr::RECOVERY_CODE,
-            // A key that may be copied is secured by software. The user's presence is told where the user was verified.
-            Self::Passkey { synced: true, .. } => Amr::SOFTWARE_KEY.and(Amr::USER_VERIFIED),
-            Self::Passkey { synced: false, .. } => Amr::HARDWARE_KEY.and(Amr::USER_VERIFIED),
-            Self::SecurityKey { .. } => Amr::HARDWARE_KEY,
+            Self::Passkey { synced, user_verified, .. } => PasskeyKind::Passkey.amr(synced, user_verified),
+            Self::SecurityKey { .. } => PasskeyKind::SecurityKey.amr(false, false),
         }
     }
 

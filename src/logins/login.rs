@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent};
+use crate::challenges::CheckedProof;
 use crate::mail::SealedMail;
 use crate::users::User;
 
@@ -170,6 +171,8 @@ pub struct NewLogin {
     pub replaces: Option<ReplacedLogin>,
     /// Tells the user of a sign-in from a network that the account was not used from before. Queued only if that is so.
     pub notice: Option<SealedMail>,
+    /// Used up if the login begins.
+    pub proof: CheckedProof,
 }
 
 /// The identity that a request acts as: the parts of a login that its use does not change.
@@ -325,7 +328,7 @@ pub enum RenewalOutcome {
 }
 
 /// An additional authentication of a live login.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct StepUp {
     /// The generation of the login when the authentication began. If the login was renewed since, the step-up is
     /// rejected: its owner would lose the new credential.
@@ -338,6 +341,8 @@ pub struct StepUp {
     pub password_version: i32,
     /// Hash of a new secret for its refresh tokens, in modes that have them.
     pub secret_hash: Option<SecretHash>,
+    /// Used up if the login is stepped up.
+    pub proof: CheckedProof,
 }
 
 /// The outcome of a step-up.
@@ -347,7 +352,7 @@ pub enum StepUpOutcome {
     SteppedUp(Box<Login>),
     /// The login was renewed or stepped up at the same time.
     Overtaken,
-    /// The user's password has changed in the meantime.
+    /// The user's password has changed in the meantime, or the proof was used by another.
     ProofChanged,
     /// The login has ended or expired.
     Ended,

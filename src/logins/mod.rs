@@ -144,6 +144,7 @@ impl Logins {
             password_version: new.password_version,
             replaces: new.replaces,
             notice: new.notice.as_ref(),
+            proof: &new.proof,
             grace_from: now - self.lifetimes.refresh_grace,
         };
         let Some(roles) = store::insert(self.requests(), start).await? else { return Ok(None) };

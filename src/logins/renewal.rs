@@ -153,6 +153,7 @@ impl Logins {
             password_version: step_up.password_version,
             authentication: step_up.authentication,
             secret_hash: step_up.secret_hash.as_ref(),
+            proof: &step_up.proof,
         };
         let stepped_up = store::step_up(self.requests(), update, self.clock.now(), &self.lifetimes).await?;
         // Also when nothing was changed: the reason may be a change on another node just now.

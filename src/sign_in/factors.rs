@@ -6,11 +6,10 @@ use uuid::Uuid;
 use crate::auth::{ChallengeHalves, Identity};
 use crate::challenges::Challenge;
 use crate::error::{Code, FieldError, Problem};
-use crate::factors::Proof;
 use crate::factors::second_factor::Factors;
 use crate::factors::totp::{EnrolledTotp, TotpSetup};
 use crate::http::client::Client;
-use crate::logins::Authentication;
+use crate::logins::{Acr, Amr, Authentication};
 
 use super::challenges::account_gone;
 use super::{SignIn, policy};
@@ -45,9 +44,7 @@ impl SignIn {
         check_factor_name(name.as_deref())?;
         let name = name.unwrap_or_else(|| DEFAULT_TOTP_NAME.to_owned());
         let before = self.live_authentication(identity).await?;
-        // The version is checked with the challenge.
-        let proof = Proof::Totp { version: i32::MAX };
-        let authentication = policy::with_proof(before, proof, self.clock.now());
+        let authentication = policy::with_proof(before, Amr::TOTP, Acr::Aal1, self.clock.now());
         Ok(self.second_factors.complete_totp(identity, halves, name, authentication, client).await?)
     }
 

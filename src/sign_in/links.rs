@@ -1,12 +1,14 @@
 //! Identities at providers that are yet to be linked to an account: at sign-in, by proofs of the account's own, or while signed in.
 
+use std::mem;
+
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::{ChallengeHalves, Identity};
 use crate::challenges::{
-    Challenge, ChallengeCode, ChallengeMethod, ChallengeWithoutMail, ChallengedAccount, Purpose,
+    Challenge, ChallengeCode, ChallengeMethod, ChallengeWithoutMail, ChallengedAccount, CheckedProof, Purpose,
 };
 use crate::clock::write_rfc3339;
 use crate::database::DatabaseError;
@@ -15,7 +17,8 @@ use crate::factors::Proof;
 use crate::factors::email_code::{CodeError, VerifiedReader};
 use crate::factors::passkey::RequestOptions;
 use crate::factors::provider::{
-    BegunProviderAttempt, LinkError, NewProviderAttempt, ProviderAccount, ProviderIdentity, StoredIdentity,
+    BegunProviderAttempt, LinkError, LinkOwner, NewProviderAttempt, ProviderAccount, ProviderIdentity,
+    StoredIdentity,
 };
 use crate::http::client::Client;
 use crate::logins::Amr;
@@ -249,19 +252,23 @@ impl SignIn {
         })
     }
 
-    /// Links the identity of a sign-in whose account has been proved.
+    /// Links the identity of a sign-in whose account has been proved, and uses the proof up.
     pub(super) async fn link(
         &self,
         unlinked: &UnlinkedIdentity,
-        authenticated: &Authenticated,
+        authenticated: &mut Authenticated,
         recipient: &Recipient,
         actor: &Actor,
     ) -> Result<(), LinkError> {
+        let owner = LinkOwner {
+            account: ChallengedAccount { user_id: authenticated.user.id, version: authenticated.version },
+            proved: authenticated.authentication(),
+            login_id: None,
+            checked: mem::take(&mut authenticated.checked),
+        };
         let user = &authenticated.user;
-        let account = ChallengedAccount { user_id: user.id, version: authenticated.version };
         let notice = self.mails.seal_notice(recipient, Message::FactorAdded);
-        let (identity, proved) = (&unlinked.identity, authenticated.authentication());
-        self.identities.link(account, identity, proved, None, notice.as_ref(), self.clock.now()).await?;
+        self.identities.link(owner, &unlinked.identity, notice.as_ref(), self.clock.now()).await?;
         let entry = NewEvent::new(Kind::FactorAdded, actor).with("factor", "provider");
         self.trail.record(entry.of_user(user.id, &user.username));
         self.mails.wake_up();
@@ -348,9 +355,13 @@ impl SignIn {
         let now = self.clock.now();
         let proof =
             Proof::Provider { proves_both_factors: linked.proves_both_factors, version: account.version };
-        let authentication = policy::with_proof(before, proof, now);
-        let login = Some(identity.login_id);
-        let id = self.identities.link(account, &linked, authentication, login, notice.as_ref(), now).await?;
+        let owner = LinkOwner {
+            account,
+            proved: policy::with_proof(before, proof.amr(), proof.acr(), now),
+            login_id: Some(identity.login_id),
+            checked: CheckedProof::default(),
+        };
+        let id = self.identities.link(owner, &linked, notice.as_ref(), now).await?;
         let entry = NewEvent::to_oneself(Kind::FactorAdded, &identity.actor(client));
         self.trail.record(entry.with("factor", "provider"));
         self.second_factors.tell_of_change().await;

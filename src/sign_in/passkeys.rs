@@ -13,7 +13,7 @@ use crate::factors::passkey::{
     VerifiedPasskeyUser,
 };
 use crate::http::client::Client;
-use crate::logins::Amr;
+use crate::logins::{Acr, Amr};
 
 use super::SignIn;
 use super::challenges::unknown_method;
@@ -86,7 +86,7 @@ impl SignIn {
         let checked =
             passkeys.check_registration(identity, challenge.expose_secret(), passkey, client).await?;
         let before = self.live_authentication(identity).await?;
-        let authentication = policy::with_proof(before, checked.proof(), self.clock.now());
+        let authentication = policy::with_proof(before, checked.amr(), Acr::Aal1, self.clock.now());
         let name = name.unwrap_or_else(|| checked.kind().default_name().to_owned());
         Ok(passkeys.enrol(identity, checked, name, authentication, client).await?)
     }

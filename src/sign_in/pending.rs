@@ -125,7 +125,6 @@ impl SignIn {
     ) -> Result<PendingSecondFactor, DatabaseError> {
         let kept = KeptAttempt { unlinked: attempt.unlinked.clone(), ..attempt.kept(authenticated.amr) };
         let new = NewPending {
-            purpose: Purpose::Login,
             user_id: authenticated.user.id,
             version: authenticated.version,
             state: kept.to_secret(),

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::challenges::CheckedProof;
 use crate::factors::Proof;
 use crate::logins::{Acr, Amr, Authentication};
 use crate::users::User;
@@ -10,7 +11,7 @@ use crate::users::User;
 const FIRST: [Amr; 3] = [Amr::PASSWORD, Amr::EMAIL, Amr::PROVIDER];
 
 /// Methods that prove a second factor. A key whose owner was verified by it proves both.
-const SECOND: [Amr; 3] = [Amr::TOTP, Amr::RECOVERY_CODE, Amr::HARDWARE_KEY];
+const SECOND: [Amr; 4] = [Amr::TOTP, Amr::RECOVERY_CODE, Amr::HARDWARE_KEY, Amr::SOFTWARE_KEY];
 
 /// What the proofs of an attempt come to.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Authenticated {
     pub(super) version: i32,
     /// The assurance level that the last proof gives by itself.
     least: Acr,
+    /// What the login that begins uses up.
+    pub(super) checked: CheckedProof,
     /// The time of the last proof.
     at: DateTime<Utc>,
 }
@@ -38,7 +41,13 @@ pub(super) struct Authenticated {
 impl Authenticated {
     /// After a proof, beside the methods that were proved before it under the same version.
     pub(super) fn new(user: User, before: Amr, proof: Proof, at: DateTime<Utc>) -> Self {
-        Self { user, amr: before.and(proof.amr()), version: proof.version(), least: proof.acr(), at }
+        let (amr, version, least) = (before.and(proof.amr()), proof.version(), proof.acr());
+        Self { user, amr, version, least, checked: CheckedProof::default(), at }
+    }
+
+    /// By a proof that the login which begins uses up.
+    pub(super) fn using(self, checked: CheckedProof) -> Self {
+        Self { checked, ..self }
     }
 
     /// Decides whether a login may start. With two-step sign-in it takes both factors, else any first one.
@@ -61,9 +70,14 @@ impl Authenticated {
     }
 }
 
-/// A login's authentication after one more proof.
-pub(super) fn with_proof(before: Authentication, proof: Proof, at: DateTime<Utc>) -> Authentication {
-    authentication(before.amr.and(proof.amr()), before.acr.max(proof.acr()), at)
+/// A login's authentication after one more proof, by this method, which gives this assurance level by itself.
+pub(super) fn with_proof(
+    before: Authentication,
+    method: Amr,
+    least: Acr,
+    at: DateTime<Utc>,
+) -> Authentication {
+    authentication(before.amr.and(method), before.acr.max(least), at)
 }
 
 fn authentication(amr: Amr, least: Acr, at: DateTime<Utc>) -> Authentication {
@@ -74,8 +88,8 @@ fn authentication(amr: Amr, least: Acr, at: DateTime<Utc>) -> Authentication {
 
 /// The assurance level of methods: the higher one with a first factor and a second, or one that is both.
 fn assurance(amr: Amr) -> Acr {
-    let proves = |methods: [Amr; 3]| methods.into_iter().any(|method| amr.has_any(method));
-    let both = amr.has_any(Amr::USER_VERIFIED) || proves(FIRST) && proves(SECOND);
+    let proves = |methods: &[Amr]| methods.iter().any(|method| amr.has_any(*method));
+    let both = amr.has_any(Amr::USER_VERIFIED) || proves(&FIRST) && proves(&SECOND);
     if both { Acr::Aal2 } else { Acr::Aal1 }
 }
 
@@ -140,10 +154,17 @@ mod tests {
         let proved = |before, proof| Authenticated::new(user(), before, proof, DateTime::UNIX_EPOCH);
         let version = VERSION;
         for (synced, key) in [(false, "hwk"), (true, "swk")] {
-            let passkey = proved(Amr::default(), Proof::Passkey { synced, version });
+            let (user_verified, user_not_verified) = (true, false);
+            let passkey = proved(Amr::default(), Proof::Passkey { synced, user_verified, version });
             let authentication = passkey.authentication();
             assert_eq!((names(authentication), authentication.acr), (vec![key, "user", "mfa"], Acr::Aal2));
             assert!(matches!(passkey.decide(true), Decision::Complete(_)));
+            let proof = Proof::Passkey { synced, user_verified: user_not_verified, version };
+            let alone = proved(Amr::default(), proof);
+            assert_eq!((names(alone.authentication()), alone.authentication().acr), (vec![key], Acr::Aal1));
+            assert!(matches!(alone.decide(true), Decision::SecondFactorWanted(_)));
+            let after_a_password = proved(Amr::PASSWORD, proof).authentication();
+            assert_eq!((names(after_a_password), after_a_password.acr), (vec!["pwd", key, "mfa"], Acr::Aal2));
         }
         let key = Proof::SecurityKey { version };
         for (before, names_then, acr) in [
@@ -170,6 +191,8 @@ mod tests {
             (&["hwk", "user"], Acr::Aal2),
             (&["swk", "user"], Acr::Aal2),
             (&["swk"], Acr::Aal1),
+            (&["pwd", "swk"], Acr::Aal2),
+            (&["otp", "swk"], Acr::Aal1),
             (&["mfa"], Acr::Aal1),
             (&[], Acr::Aal1),
         ] {
@@ -181,12 +204,12 @@ mod tests {
     fn a_step_up_adds_its_method_moves_the_time_and_never_lowers() {
         let start = Authentication::new(Amr::PASSWORD, Acr::Aal1, DateTime::UNIX_EPOCH);
         let later = DateTime::from_timestamp(1_000, 0).expect("a time");
-        let again = with_proof(start, Proof::Password { version: VERSION }, later);
+        let again = with_proof(start, Amr::PASSWORD, Acr::Aal1, later);
         assert_eq!((names(again), again.acr, again.time), (vec!["pwd"], Acr::Aal1, Some(later)));
-        let raised = with_proof(start, Proof::Totp { version: VERSION }, later);
+        let raised = with_proof(start, Amr::TOTP, Acr::Aal1, later);
         assert_eq!((names(raised), raised.acr), (vec!["pwd", "otp", "mfa"], Acr::Aal2));
         // A level that a later version gave, by methods that are not known here.
         let unknown = Authentication::new(Amr::default(), Acr::Aal2, DateTime::UNIX_EPOCH);
-        assert_eq!(with_proof(unknown, Proof::Password { version: VERSION }, later).acr, Acr::Aal2);
+        assert_eq!(with_proof(unknown, Amr::PASSWORD, Acr::Aal1, later).acr, Acr::Aal2);
     }
 }

@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::{ChallengeHalves, LoginCredentials, LoginRequest};
+use crate::challenges::Purpose;
 use crate::error::{FieldError, Problem};
 use crate::factors::email_code::{CodeError, VerifiedReader};
 use crate::factors::password::{LoginError, LoginFailure, VerifiedUser};
@@ -200,9 +201,18 @@ impl SignIn {
     ) -> Result<Outcome, Problem> {
         let code = halves.code.expose_secret();
         let verified = self.second_factors.verify(&pending.token, code, &attempt.client, actor).await?;
-        let VerifiedSecondFactor { user, recipient, proof, attempt: counted } = verified;
-        let proved = Authenticated::new(user, pending.amr(), proof, self.clock.now());
+        let VerifiedSecondFactor { user, recipient, proof, checked, attempt: counted } = verified;
+        let owner = UserIdAndName::from(user.clone());
+        let proved = Authenticated::new(user, pending.amr(), proof, self.clock.now()).using(checked);
         let outcome = self.go_on(attempt, proved.decide(true), &recipient, actor).await;
+        match &outcome {
+            Ok(_) => self.second_factors.record_used(Purpose::Login, code, proof, &owner, actor),
+            Err(LoginError::InvalidCredentials(_)) => {
+                let error = self.second_factors.record_unused(&pending.token, code, owner, actor).await?;
+                return Err(error.into());
+            }
+            Err(_) => {}
+        }
         end_code(counted, outcome)
     }
 
@@ -215,9 +225,9 @@ impl SignIn {
         actor: &Actor,
     ) -> Result<Outcome, LoginError> {
         Ok(match decision {
-            Decision::Complete(authenticated) => {
+            Decision::Complete(mut authenticated) => {
                 if let Some(unlinked) = &attempt.unlinked {
-                    match self.link(unlinked, &authenticated, recipient, actor).await {
+                    match self.link(unlinked, &mut authenticated, recipient, actor).await {
                         Ok(()) => {}
                         Err(LinkError::Database(error)) => return Err(error.into()),
                         Err(refused) => return Ok(Outcome::LinkRefused(refused)),
@@ -262,6 +272,7 @@ impl SignIn {
             key: login.key,
             replaces: login.replaces,
             notice,
+            proof: authenticated.checked,
         };
         self.logins.start(login, actor).await?.ok_or_else(|| changed.into())
     }

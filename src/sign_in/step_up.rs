@@ -1,20 +1,20 @@
 //! Step-up: authenticates the user of a live login again, and replaces all its credentials by a new one.
 
-use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::{ChallengeHalves, Identity, PasskeyAnswer, StepUpProof, StepUpSecret};
-use crate::challenges::Purpose;
+use crate::challenges::{CheckedProof, Purpose};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::factors::Proof;
 use crate::factors::email_code::CodeError;
-use crate::factors::passkey::{PasskeyAttemptError, PasskeyHalves};
+use crate::factors::passkey::{ConfirmedPasskey, PasskeyAttemptError, PasskeyHalves};
 use crate::factors::password::{ConfirmPasswordError, Confirmed};
 use crate::factors::second_factor::ConfirmedSecondFactor;
 use crate::http::client::Client;
 use crate::logins::{Login, StepUp, StepUpOutcome};
+use crate::users::UserIdAndName;
 
 use super::challenges::unknown_method;
 use super::{SignIn, policy};
@@ -110,27 +110,30 @@ impl SignIn {
             StepUpProof::Password(password) => {
                 let Confirmed { proof, attempt } =
                     self.password.confirm(identity.user_id, password, client).await?;
-                let outcome = self.apply_step_up(&login, proof, next, self.clock.now(), actor).await;
-                let has_changed =
-                    matches!(outcome, Err(StepUpError::Unconfirmed(ConfirmPasswordError::WrongPassword)));
-                attempt.end(has_changed);
-                outcome
+                let outcome = self.apply_step_up(&login, proof, CheckedProof::default(), next, actor).await;
+                attempt.end(matches!(outcome, Ok(None)));
+                outcome?.ok_or_else(|| ConfirmPasswordError::WrongPassword.into())
             }
             StepUpProof::Code(code) => {
-                let confirmed = self.second_factors.confirm(identity, code.expose_secret(), client).await?;
-                let ConfirmedSecondFactor { proof, attempt } = confirmed;
-                attempt.forget();
-                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
+                self.step_up_by_code(identity, &login, code.expose_secret(), client, next, actor).await
             }
             StepUpProof::Passkey(PasskeyAnswer { challenge, passkey }) => {
                 let passkeys = self.passkeys.as_ref().ok_or(StepUpError::NoPasskeys)?;
                 let halves = PasskeyHalves { challenge: challenge.expose_secret(), passkey };
-                let proof = passkeys.confirm(identity, halves, client).await?;
-                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
+                let ConfirmedPasskey { proof, checked, answer } =
+                    passkeys.confirm(identity, halves, client).await?;
+                match self.apply_step_up(&login, proof, checked, next, actor).await? {
+                    Some(login) => {
+                        passkeys.record_used(&answer);
+                        Ok(login)
+                    }
+                    None => Err(passkeys.why_unused(answer, actor).await.into()),
+                }
             }
             StepUpProof::Challenge(halves) => {
                 let proof = self.proof_of_own_challenge(identity, halves, client).await?;
-                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
+                let outcome = self.apply_step_up(&login, proof, CheckedProof::default(), next, actor).await;
+                outcome?.ok_or_else(|| CodeError::Expired.into())
             }
         }
     }
@@ -165,25 +168,63 @@ impl SignIn {
         Ok(Proof::Provider { proves_both_factors, version: account.version })
     }
 
+    async fn step_up_by_code(
+        &self,
+        identity: &Identity,
+        login: &Login,
+        code: &str,
+        client: &Client,
+        next: &StepUpSecret,
+        actor: &Actor,
+    ) -> Result<Login, StepUpError> {
+        let confirmed = self.second_factors.confirm(identity, code, client).await?;
+        let ConfirmedSecondFactor { proof, checked, attempt } = confirmed;
+        let outcome = self.apply_step_up(login, proof, checked, next, actor).await;
+        let owner = UserIdAndName { id: identity.user_id, username: identity.username.clone() };
+        match outcome {
+            Ok(Some(login)) => {
+                attempt.forget();
+                self.second_factors.record_used(Purpose::StepUp, code, proof, &owner, actor);
+                Ok(login)
+            }
+            Ok(None) => {
+                let error = CodeError::WrongCode(Some(owner));
+                self.second_factors.record_unconfirmed(code, &error, actor);
+                Err(error.into())
+            }
+            Err(error) => {
+                attempt.forget();
+                Err(error)
+            }
+        }
+    }
+
+    /// Uses the proof up and raises the login, or neither. `None`: the proof was used by another, or the account has changed.
     async fn apply_step_up(
         &self,
         login: &Login,
         proof: Proof,
+        checked: CheckedProof,
         next: &StepUpSecret,
-        now: DateTime<Utc>,
         actor: &Actor,
-    ) -> Result<Login, StepUpError> {
+    ) -> Result<Option<Login>, StepUpError> {
         let step_up = StepUp {
             generation: login.generations.current,
             shown: next.shown,
-            authentication: policy::with_proof(login.authentication, proof, now),
+            authentication: policy::with_proof(
+                login.authentication,
+                proof.amr(),
+                proof.acr(),
+                self.clock.now(),
+            ),
             password_version: proof.version(),
             secret_hash: next.new_hash,
+            proof: checked,
         };
         match self.logins.step_up(login.id, &step_up, actor).await? {
-            StepUpOutcome::SteppedUp(login) => Ok(*login),
+            StepUpOutcome::SteppedUp(login) => Ok(Some(*login)),
             StepUpOutcome::Overtaken => Err(StepUpError::ConcurrentRenewal),
-            StepUpOutcome::ProofChanged => Err(ConfirmPasswordError::WrongPassword.into()),
+            StepUpOutcome::ProofChanged => Ok(None),
             StepUpOutcome::Ended => Err(StepUpError::LoginEnded),
         }
     }

@@ -13,6 +13,7 @@ mod secrets;
 mod step_up;
 mod step_up_by_mail;
 mod two_step;
+mod unused_proofs;
 mod walk;
 
 use aws_lc_rs::hmac;

@@ -4,9 +4,6 @@ mod store;
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use uuid::Uuid;
-
 use crate::audit::{Actor, Kind, NewEvent, Trail};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
@@ -38,27 +35,6 @@ pub struct AccountFactors {
     pub user: UserIdAndName,
     /// As their owner sees them.
     pub factors: Factors,
-    /// The same passkeys and security keys, with their relying party ids.
-    pub passkeys: Vec<PasskeyWithRpId>,
-}
-
-/// A passkey or security key, and the relying party id under which it was registered.
-#[derive(Debug)]
-pub struct PasskeyWithRpId {
-    /// Its id.
-    pub id: Uuid,
-    /// `passkey` or `security_key`.
-    pub kind: String,
-    /// The name that the user gave it.
-    pub name: String,
-    /// Whether it may be copied to other devices.
-    pub is_synced: bool,
-    /// No browser offers it under another one.
-    pub rp_id: String,
-    /// When it was registered.
-    pub created_at: DateTime<Utc>,
-    /// When it was last used.
-    pub last_used_at: Option<DateTime<Utc>>,
 }
 
 /// The outcome of a reset.
@@ -93,8 +69,7 @@ impl FactorAdministration {
         let unknown = || FactorAdministrationError::UnknownUser(name.to_owned());
         let user: UserIdAndName = find_by_name(&self.pool, name).await?.ok_or_else(unknown)?.into();
         let factors = Factors::of_user(&self.pool, user.id).await?.ok_or_else(unknown)?;
-        let passkeys = store::passkeys(&self.pool, user.id).await?;
-        Ok(AccountFactors { user, factors, passkeys })
+        Ok(AccountFactors { user, factors })
     }
 
     /// Removes the authenticator, passkeys, security keys and recovery codes of a user, which turns two-step sign-in off. The

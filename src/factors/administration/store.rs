@@ -6,21 +6,7 @@ use uuid::Uuid;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::mail::SealedMail;
 
-use super::{FactorReset, PasskeyWithRpId};
-
-/// A user's passkeys and security keys under any relying party id, the oldest first.
-pub(super) async fn passkeys(
-    pool: &ConnectionPool,
-    user: Uuid,
-) -> Result<Vec<PasskeyWithRpId>, DatabaseError> {
-    let query = sqlx::query_as!(
-        PasskeyWithRpId,
-        "select id, kind, name, backup_eligible as is_synced, rp_id, created_at, last_used_at
-         from dualauth.passkeys where user_id = $1 order by id",
-        user,
-    );
-    answer(query.fetch_all(pool)).await
-}
+use super::FactorReset;
 
 /// How many enabled accounts have two-step sign-in, and no second factor that can be used: with passkeys under `rp_id` alone.
 ///

@@ -10,11 +10,11 @@ use crate::challenges::{
     Challenge, ChallengeMethod, ChallengeToken, ChallengeWithoutMail, ChallengedAccount, Purpose,
 };
 use crate::database::DatabaseError;
-use crate::factors::Proof;
+use crate::error::Code;
 use crate::factors::email_code::CodeError;
 use crate::factors::recovery_code::NewRecoveryCodes;
 use crate::http::client::Client;
-use crate::logins::Authentication;
+use crate::logins::{Amr, Authentication};
 use crate::mail::{Message, SealedMail};
 use crate::network_rate_limits::LimitedAttempt;
 use crate::users::UserIdAndName;
@@ -39,11 +39,11 @@ impl CheckedRegistration<'_> {
         self.registration.kind
     }
 
-    /// The proof that it is.
-    pub fn proof(&self) -> Proof {
-        // The version is checked with the challenge.
-        let version = i32::MAX;
-        self.registration.kind.proof(self.registration.backup_eligible, version)
+    /// How its owner has authenticated by it.
+    pub fn amr(&self) -> Amr {
+        let Self { registration, .. } = self;
+        let user_verified = registration.kind == PasskeyKind::Passkey;
+        registration.kind.amr(registration.backup_eligible, user_verified)
     }
 }
 
@@ -130,7 +130,7 @@ impl PasskeyFactor {
             }
             Err(why) => {
                 store::count_refused(&self.pool, &token.hash(), purpose, None, now).await?;
-                self.metrics.challenge(purpose.as_str(), found.kind.as_str(), "invalid_code");
+                self.metrics.challenge(purpose.as_str(), found.kind.as_str(), Code::InvalidCode.as_str());
                 Err(PasskeyAttemptError::Refused { why, user: None })
             }
         }
@@ -166,7 +166,11 @@ impl PasskeyFactor {
         attempt.forget();
         let is_first = match enrolled? {
             Some(PasskeyEnrolment::Enrolled { is_first }) => is_first,
-            Some(PasskeyEnrolment::AlreadyRegistered) => return Err(PasskeyAttemptError::AlreadyRegistered),
+            Some(PasskeyEnrolment::AlreadyRegistered) => {
+                let (purpose, kind) = (Purpose::Factor.as_str(), registration.kind.as_str());
+                self.metrics.challenge(purpose, kind, Code::Conflict.as_str());
+                return Err(PasskeyAttemptError::AlreadyRegistered);
+            }
             None => {
                 let error = CodeError::Expired.into();
                 self.record_failure(&error, Kind::ChallengeFailed, Purpose::Factor, &identity.actor(client));
@@ -180,7 +184,8 @@ impl PasskeyFactor {
         self.mails.wake_up();
         self.logins.notify_and_catch_up().await;
         let synced = registration.backup_eligible;
-        let passkey = ListedPasskey { id, kind, name, synced, created_at: now, last_used_at: None };
+        let rp_id = self.party.id().to_owned();
+        let passkey = ListedPasskey { id, kind, name, synced, rp_id, created_at: now, last_used_at: None };
         Ok(EnrolledPasskey { passkey, recovery_codes: if is_first { codes.codes } else { Vec::new() } })
     }
 }

@@ -1,6 +1,7 @@
 //! Passkeys and security keys (Web Authentication Level 3): options for browsers, and verification of what comes back.
 //!
-//! A passkey verifies the user, and is both factors. A security key is a second factor, and need not verify anybody.
+//! A passkey verifies the user, and is both factors. A security key is a second factor, and need not verify anybody. Where a
+//! challenge can be answered by either, a passkey that has not verified its user is a second factor as well.
 
 mod assertion;
 mod authenticator_data;
@@ -31,7 +32,7 @@ use crate::challenges::{Challenges, Purpose};
 use crate::clock::Clock;
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::http::client::Client;
-use crate::logins::Logins;
+use crate::logins::{Amr, Logins};
 use crate::mail::Mails;
 use crate::metrics::Metrics;
 use crate::network_rate_limits::{LimitedAttempt, Limiter};
@@ -39,7 +40,7 @@ use crate::network_rate_limits::{LimitedAttempt, Limiter};
 use super::email_code::CodeError;
 use super::{FactorContext, Proof};
 
-pub use self::assertion::VerifiedAssertion;
+pub use self::assertion::{ChallengedUser, VerifiedAssertion};
 pub use self::enrolment::{CheckedRegistration, EnrolledPasskey};
 pub use self::error::{PasskeyAttemptError, PasskeyError};
 pub use self::options::{CreationOptions, RequestOptions};
@@ -48,7 +49,9 @@ pub use self::registration::VerifiedRegistration;
 pub use self::relying_party::RelyingParty;
 pub use self::response::{AssertionResponse, RegistrationResponse};
 pub use self::store::count_by_rp_id;
-pub use self::verification::{CheckedPasskey, PasskeyHalves, VerifiedPasskeyUser};
+pub use self::verification::{
+    CheckedAnswer, CheckedPasskey, ConfirmedPasskey, PasskeyHalves, VerifiedPasskeyUser,
+};
 
 /// What a credential is registered as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,10 +84,22 @@ impl PasskeyKind {
         if name == Self::Passkey.as_str() { Self::Passkey } else { Self::SecurityKey }
     }
 
-    /// What the use of such a credential proves. A security key is not synced.
-    fn proof(self, synced: bool, version: i32) -> Proof {
+    /// The methods that a proof by such a credential stands for.
+    pub(super) fn amr(self, synced: bool, user_verified: bool) -> Amr {
+        // A key that may be copied is secured by software. The user's presence is told where the user was verified.
         match self {
-            Self::Passkey => Proof::Passkey { synced, version },
+            Self::Passkey => {
+                let key = if synced { Amr::SOFTWARE_KEY } else { Amr::HARDWARE_KEY };
+                if user_verified { key.and(Amr::USER_VERIFIED) } else { key }
+            }
+            Self::SecurityKey => Amr::HARDWARE_KEY,
+        }
+    }
+
+    /// What the use of such a credential proves. A security key is not synced.
+    fn proof(self, synced: bool, user_verified: bool, version: i32) -> Proof {
+        match self {
+            Self::Passkey => Proof::Passkey { synced, user_verified, version },
             Self::SecurityKey => Proof::SecurityKey { version },
         }
     }
@@ -109,6 +124,8 @@ pub struct StoredPasskey {
     pub backup_eligible: bool,
     /// How browsers reach the authenticator.
     pub transports: Vec<String>,
+    /// The relying party id under which it was registered.
+    pub rp_id: String,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
     /// When it was last used.
@@ -126,6 +143,8 @@ pub struct ListedPasskey {
     pub name: String,
     /// Whether it may be copied to other devices.
     pub synced: bool,
+    /// The relying party id under which it was registered: no browser offers it under another one.
+    pub rp_id: String,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
     /// When it was last used.
@@ -134,8 +153,8 @@ pub struct ListedPasskey {
 
 impl From<StoredPasskey> for ListedPasskey {
     fn from(passkey: StoredPasskey) -> Self {
-        let StoredPasskey { id, kind, name, backup_eligible, created_at, last_used_at, .. } = passkey;
-        Self { id, kind, name, synced: backup_eligible, created_at, last_used_at }
+        let StoredPasskey { id, kind, name, backup_eligible, rp_id, created_at, last_used_at, .. } = passkey;
+        Self { id, kind, name, synced: backup_eligible, rp_id, created_at, last_used_at }
     }
 }
 

@@ -12,9 +12,6 @@ use super::relying_party::{Ceremony, RelyingParty};
 use super::response::MAX_CREDENTIAL_ID;
 use super::{PasskeyKind, StoredPasskey};
 
-/// How long the browser waits, in milliseconds: as long as `CHALLENGE_TTL` is by default.
-const TIMEOUT: u32 = 10 * 60 * 1_000;
-
 const PUBLIC_KEY: &str = "public-key";
 
 /// `PublicKeyCredentialCreationOptionsJSON`.
@@ -25,7 +22,8 @@ pub struct CreationOptions {
     user: UserEntity,
     challenge: Base64UrlBytes<32>,
     pub_key_cred_params: Vec<CredentialParameters>,
-    timeout: u32,
+    /// In milliseconds.
+    timeout: u64,
     exclude_credentials: Vec<CredentialDescriptor>,
     authenticator_selection: AuthenticatorSelection,
     hints: &'static [&'static str],
@@ -37,7 +35,8 @@ pub struct CreationOptions {
 #[serde(rename_all = "camelCase")]
 pub struct RequestOptions {
     challenge: Base64UrlBytes<32>,
-    timeout: u32,
+    /// In milliseconds.
+    timeout: u64,
     rp_id: String,
     allow_credentials: Vec<CredentialDescriptor>,
     user_verification: &'static str,
@@ -113,6 +112,10 @@ impl CredentialDescriptor {
 }
 
 impl RelyingParty {
+    fn timeout_millis(&self) -> u64 {
+        u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Options to register a credential. `registered` are all that the user has: an authenticator that holds one of them makes no
     /// other, which would take its place there.
     pub fn creation_options(
@@ -135,7 +138,7 @@ impl RelyingParty {
             },
             challenge: Base64UrlBytes(self.challenge(Ceremony::Registration, token)),
             pub_key_cred_params: PasskeyAlgorithm::OFFERED.into_iter().map(parameters).collect(),
-            timeout: TIMEOUT,
+            timeout: self.timeout_millis(),
             exclude_credentials: registered.iter().map(CredentialDescriptor::of).collect(),
             authenticator_selection: AuthenticatorSelection::of(kind),
             hints: match kind {
@@ -151,7 +154,7 @@ impl RelyingParty {
         let has = |kind| allowed.iter().any(|passkey| passkey.kind == kind);
         RequestOptions {
             challenge: Base64UrlBytes(self.challenge(Ceremony::Assertion, token)),
-            timeout: TIMEOUT,
+            timeout: self.timeout_millis(),
             rp_id: self.id.clone(),
             allow_credentials: allowed.iter().map(CredentialDescriptor::of).collect(),
             user_verification: match (has(PasskeyKind::Passkey), has(PasskeyKind::SecurityKey)) {

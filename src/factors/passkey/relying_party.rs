@@ -1,5 +1,7 @@
 //! The service as browsers and authenticators know it: its relying party id, its origins, and its challenges.
 
+use std::time::Duration;
+
 use crate::challenges::ChallengeToken;
 use crate::crypto::{AppSecret, MacKey, sha256};
 
@@ -13,6 +15,8 @@ pub struct RelyingParty {
     id_hash: [u8; 32],
     origins: Vec<String>,
     challenges: MacKey,
+    /// How long a browser waits: as long as the challenge lives.
+    pub(super) timeout: Duration,
 }
 
 /// The two ceremonies. An answer to the challenge of one is none to the other's.
@@ -33,10 +37,10 @@ impl Ceremony {
 }
 
 impl RelyingParty {
-    /// `id` is `PASSKEY_RP_ID`, `origins` are `PASSKEY_ORIGINS`, serialized.
-    pub fn new(id: String, origins: Vec<String>, secret: &AppSecret) -> Self {
+    /// `id` is `PASSKEY_RP_ID`, `origins` are `PASSKEY_ORIGINS`, serialized, `timeout` is `CHALLENGE_TTL`.
+    pub fn new(id: String, origins: Vec<String>, secret: &AppSecret, timeout: Duration) -> Self {
         let id_hash = sha256(id.as_bytes());
-        Self { id, id_hash, origins, challenges: MacKey::derive(secret, "passkey challenges") }
+        Self { id, id_hash, origins, challenges: MacKey::derive(secret, "passkey challenges"), timeout }
     }
 
     /// The relying party id: a domain.

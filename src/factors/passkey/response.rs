@@ -11,9 +11,10 @@ use super::error::PasskeyAttemptError;
 pub(super) const MAX_CREDENTIAL_ID: usize = 1_023;
 type CredentialId = Base64UrlBytes<{ MAX_CREDENTIAL_ID + 1 }>;
 
-/// Maximum lengths in bytes. Real ones are much shorter, except for attestations with certificates.
+/// Maximum lengths in bytes, below what a request body can hold. Real ones are much shorter, except for attestations with
+/// certificates.
 type ClientDataJson = Base64UrlBytes<4_096>;
-type AttestationObject = Base64UrlBytes<16_384>;
+type AttestationObject = Base64UrlBytes<8_192>;
 type AuthenticatorDataBytes = Base64UrlBytes<4_096>;
 type Signature = Base64UrlBytes<1_024>;
 /// A user handle has 64 bytes at most (section 5.4.3).

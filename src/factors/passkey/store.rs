@@ -9,7 +9,7 @@ use crate::logins::Authentication;
 use crate::mail::{Recipient, SealedMail};
 use crate::users::{User, UserIdAndName};
 
-use super::{PasskeyKind, StoredPasskey, VerifiedAssertion, VerifiedRegistration};
+use super::{ChallengedUser, PasskeyKind, StoredPasskey, VerifiedAssertion, VerifiedRegistration};
 
 /// A row as the queries return it.
 struct PasskeyRow {
@@ -21,6 +21,7 @@ struct PasskeyRow {
     name: String,
     backup_eligible: bool,
     transports: Vec<String>,
+    rp_id: String,
     created_at: DateTime<Utc>,
     last_used_at: Option<DateTime<Utc>>,
 }
@@ -36,6 +37,7 @@ impl From<PasskeyRow> for StoredPasskey {
             name: row.name,
             backup_eligible: row.backup_eligible,
             transports: row.transports,
+            rp_id: row.rp_id,
             created_at: row.created_at,
             last_used_at: row.last_used_at,
         }
@@ -62,7 +64,7 @@ pub(super) async fn of_user(
 ) -> Result<Vec<StoredPasskey>, DatabaseError> {
     let query = sqlx::query_as!(
         PasskeyRow,
-        r#"select id, user_id, credential_id, public_key, kind, name, backup_eligible, transports, created_at, last_used_at
+        r#"select id, user_id, credential_id, public_key, kind, name, backup_eligible, transports, rp_id, created_at, last_used_at
            from dualauth.passkeys where user_id = $1 and rp_id = coalesce($2, rp_id) order by id"#,
         user_id,
         rp_id,
@@ -74,7 +76,9 @@ pub(super) async fn of_user(
 /// A challenge that can still be redeemed by a passkey.
 pub(super) struct LivePasskeyChallenge {
     /// Whose it is. `None`: anybody's.
-    pub(super) challenged: Option<Uuid>,
+    pub(super) challenged: Option<ChallengedUser>,
+    /// The credential version of that account.
+    pub(super) version: Option<i32>,
     /// The user of the challenge, or else of the credential: for the audit trail.
     pub(super) owner: Option<UserIdAndName>,
     /// The credential, unless its user is disabled.
@@ -101,13 +105,16 @@ pub(super) async fn find_challenge(
     now: DateTime<Utc>,
 ) -> Result<Option<LivePasskeyChallenge>, DatabaseError> {
     let query = sqlx::query!(
-        r#"select c.user_id as challenged, u.id as "owner_id?", u.username as "username?",
+        r#"select c.user_id as challenged, c.version,
+                  exists (select from dualauth.passkeys k
+                          where k.user_id = c.user_id and k.kind = 'security_key' and k.rp_id = $5) as "has_security_key!",
+                  u.id as "owner_id?", u.username as "username?",
                   case when $6::text is null or c.user_id is null then null
                        when c.purpose = 'reset_password' then dualauth.next_reset_try_at(c.user_id, $6, $7)
                        else dualauth.next_try_at(c.user_id, null, $6, $7) end as locked_until,
                   p.id as "id?", p.user_id as "user_id?", p.credential_id as "credential_id?", p.public_key as "public_key?",
                   p.kind as "kind?", p.name as "name?", p.backup_eligible as "backup_eligible?",
-                  p.transports as "transports?", p.created_at as "created_at?", p.last_used_at
+                  p.transports as "transports?", p.rp_id as "rp_id?", p.created_at as "created_at?", p.last_used_at
            from dualauth.challenges c
            left join dualauth.passkeys p on p.credential_id = $4 and p.rp_id = $5
              -- Where an identity is to be linked the first factor is wanted.
@@ -127,7 +134,8 @@ pub(super) async fn find_challenge(
     );
     let row = answer(query.fetch_optional(pool)).await?;
     Ok(row.map(|row| LivePasskeyChallenge {
-        challenged: row.challenged,
+        challenged: row.challenged.map(|id| ChallengedUser { id, has_security_key: row.has_security_key }),
+        version: row.version,
         owner: row.owner_id.zip(row.username).map(|(id, username)| UserIdAndName { id, username }),
         locked_until: row.locked_until,
         passkey: (|| {
@@ -140,11 +148,33 @@ pub(super) async fn find_challenge(
                 name: row.name?,
                 backup_eligible: row.backup_eligible?,
                 transports: row.transports?,
+                rp_id: row.rp_id?,
                 created_at: row.created_at?,
                 last_used_at: row.last_used_at,
             })
         })(),
     }))
+}
+
+/// Whether a challenge of a signed-in user can still be redeemed by a passkey.
+pub(super) async fn is_live(
+    pool: &ConnectionPool,
+    token_hash: &[u8; 32],
+    purpose: Purpose,
+    login_id: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<bool, DatabaseError> {
+    let query = sqlx::query_scalar!(
+        r#"select exists (
+             select from dualauth.challenges c join dualauth.users u on u.id = c.user_id and u.password_version = c.version
+             where c.token_hash = $1 and c.purpose = $2 and c.method = 'passkey' and c.login_id is not distinct from $3
+               and c.used_at is null and c.expires_at > $4 and c.tries < dualauth.most_code_tries()) as "is_live!""#,
+        token_hash.as_slice(),
+        purpose.as_str(),
+        login_id,
+        now,
+    );
+    answer(query.fetch_one(pool)).await
 }
 
 /// Counts an answer that was refused.
@@ -307,26 +337,11 @@ pub(super) async fn enrol(
                  backup_eligible, backed_up, transports, aaguid, rp_id, created_at)
              select $4, id, $6, $7, $8, $3, $9, $10, $11, $12, $13, $14, $15, $5 from owner
              on conflict (credential_id) do nothing returning user_id, kind
-           ), first as (
-             update dualauth.users u set two_step = true from enrolled
-             where u.id = enrolled.user_id and enrolled.kind = 'security_key' and not u.two_step returning u.id
-           ), codes as (
-             insert into dualauth.recovery_codes (user_id, hash)
-             select id, hash from first, unnest($16::bytea[]) as hash
-           ), raised as (
-             update dualauth.logins l
-             set amr = l.amr || array(select name from unnest($17::text[]) as name where name <> all (l.amr)),
-                 aal = greatest(l.aal, $18::smallint), auth_time = greatest(l.auth_time, $19)
-             from enrolled where l.id = $2 and l.user_id = enrolled.user_id and l.ended_at is null
-           ), ended as (
-             select count(*) from first, dualauth.end_logins(first.id, $2, $5)
-           ), noticed as (
-             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $20::uuid, $21::bytea, $5, $5, $22::timestamptz from enrolled where $20 is not null
+           ), noted as materialized (
+             select dualauth.note_enrolled_factor(user_id, $2, kind = 'security_key', $16, $17, $18, $19, $20, $21, $22, $5) as is_first
+             from enrolled
            )
-           select exists (select from enrolled) as "is_enrolled!", exists (select from first) as "is_first!",
-                  ended.count as "ended!"
-           from owner, ended"#,
+           select noted.is_first as "is_first?" from owner left join noted on true"#,
         new.token_hash.as_slice(),
         new.login_id,
         registration.kind.as_str(),
@@ -351,8 +366,8 @@ pub(super) async fn enrol(
         new.notice.map(|mail| mail.expires_at),
     );
     let row = answer(enrol.fetch_optional(pool)).await?;
-    Ok(row.map(|row| match row.is_enrolled {
-        true => PasskeyEnrolment::Enrolled { is_first: row.is_first },
-        false => PasskeyEnrolment::AlreadyRegistered,
+    Ok(row.map(|row| match row.is_first {
+        Some(is_first) => PasskeyEnrolment::Enrolled { is_first },
+        None => PasskeyEnrolment::AlreadyRegistered,
     }))
 }

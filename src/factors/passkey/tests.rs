@@ -2,6 +2,8 @@
 
 mod refusals;
 
+use std::time::Duration;
+
 use ciborium::Value as Cbor;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -20,6 +22,7 @@ use crate::tokens::OpaqueToken;
 use crate::users::UserIdAndName;
 
 const ORIGIN: &str = "https://auth.example.com";
+const TIMEOUT: Duration = Duration::from_secs(420);
 const SECOND_ORIGIN: &str = "https://app.example.com";
 
 /// A relying party, a user and a challenge.
@@ -40,7 +43,7 @@ enum RefusedAnswer {
 use RefusedAnswer::{Check, Json};
 
 fn amr_of(proved: &VerifiedAssertion) -> Amr {
-    proved.kind.proof(proved.backup_eligible, 1).amr()
+    proved.proof(1).amr()
 }
 
 fn challenge_token() -> ChallengeToken {
@@ -50,7 +53,7 @@ fn challenge_token() -> ChallengeToken {
 impl Site {
     fn new() -> Self {
         let origins = vec![ORIGIN.to_owned(), SECOND_ORIGIN.to_owned()];
-        let party = RelyingParty::new("example.com".to_owned(), origins, &AppSecret::generate());
+        let party = RelyingParty::new("example.com".to_owned(), origins, &AppSecret::generate(), TIMEOUT);
         let user = UserIdAndName { id: Uuid::now_v7(), username: "ada".to_owned() };
         Self { party, token: challenge_token(), user }
     }
@@ -75,6 +78,7 @@ impl Site {
         user: Option<Uuid>,
     ) -> Result<VerifiedAssertion, RefusedAnswer> {
         let answer = serde_json::from_value(answer).map_err(|_| Json)?;
+        let user = user.map(|id| ChallengedUser { id, has_security_key: false });
         self.party.verify_assertion(&answer, &self.token, passkey, user).map_err(Check)
     }
 
@@ -97,6 +101,7 @@ impl Site {
             name: "a key".to_owned(),
             backup_eligible: new.backup_eligible,
             transports: new.transports,
+            rp_id: self.party.id().to_owned(),
             created_at: chrono::DateTime::UNIX_EPOCH,
             last_used_at: None,
         }
@@ -126,7 +131,7 @@ fn every_offered_algorithm_registers_and_signs_in() {
             let draft =
                 authenticator.assert(&site.request_options(&[]), origin, Some(site.user.id.as_bytes()));
             let proved = site.assert(draft.finish(&authenticator), &passkey, None).expect("a right answer");
-            assert_eq!((proved.user_id, proved.sign_count), (site.user.id, 1));
+            assert_eq!((proved.passkey_id, proved.sign_count), (passkey.id, 1));
             assert_eq!(amr_of(&proved).names().collect::<Vec<_>>(), ["hwk", "user"]);
         }
     }
@@ -178,6 +183,41 @@ fn a_security_key_without_user_verification_is_a_second_factor_and_no_way_in_wit
 }
 
 #[test]
+fn a_passkey_that_verified_nobody_is_a_second_factor_where_a_security_key_is_one_and_nothing_elsewhere() {
+    for (flags, key) in [(0, "hwk"), (BACKUP_ELIGIBLE, "swk")] {
+        let (site, authenticator) = (Site::new(), SoftwareAuthenticator::es256());
+        let passkey = site.stored(&authenticator, PasskeyKind::Passkey, |draft| draft.flags |= flags);
+        let other = SoftwareAuthenticator::es256();
+        let security_key = site.stored(&other, PasskeyKind::SecurityKey, |_| ());
+        for (allowed, verification) in [
+            (vec![passkey.clone()], "required"),
+            (vec![passkey.clone(), passkey.clone()], "required"),
+            (vec![passkey.clone(), security_key.clone()], "preferred"),
+            (vec![security_key], "discouraged"),
+            (Vec::new(), "required"),
+        ] {
+            assert_eq!(site.request_options(&allowed)["userVerification"], verification);
+        }
+        let user = site.user.id;
+        for is_verified in [false, true] {
+            let options = site.request_options(std::slice::from_ref(&passkey));
+            let mut draft = authenticator.assert(&options, ORIGIN, Some(user.as_bytes()));
+            draft.flags = draft.flags & !USER_VERIFIED | flags | u8::from(is_verified) * USER_VERIFIED;
+            let answer: AssertionResponse =
+                serde_json::from_value(draft.finish(&authenticator)).expect("an answer");
+            let verify = |user| site.party.verify_assertion(&answer, &site.token, &passkey, user);
+            let beside_a_key = verify(Some(ChallengedUser { id: user, has_security_key: true }));
+            let amr = amr_of(&beside_a_key.expect("a right answer")).names().collect::<Vec<_>>();
+            assert_eq!(amr, if is_verified { vec![key, "user"] } else { vec![key] });
+            for alone in [None, Some(ChallengedUser { id: user, has_security_key: false })] {
+                let refusal = verify(alone).err();
+                assert_eq!(refusal, (!is_verified).then_some(PasskeyError::UserNotVerified), "{alone:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_synced_passkey_says_so_and_may_be_backed_up_later() {
     let (site, authenticator) = (Site::new(), SoftwareAuthenticator::es256());
     let passkey = site.stored(&authenticator, PasskeyKind::Passkey, |draft| draft.flags |= BACKUP_ELIGIBLE);
@@ -209,7 +249,7 @@ fn the_options_are_as_browsers_read_them() {
             "challenge": challenge,
             "pubKeyCredParams": [{ "type": "public-key", "alg": -8 }, { "type": "public-key", "alg": -7 },
                 { "type": "public-key", "alg": -257 }],
-            "timeout": 600_000, "excludeCredentials": descriptor,
+            "timeout": 420_000, "excludeCredentials": descriptor,
             "authenticatorSelection": { "residentKey": "required", "requireResidentKey": true,
                 "userVerification": "required" },
             "hints": [], "attestation": "none",
@@ -219,7 +259,7 @@ fn the_options_are_as_browsers_read_them() {
     assert_ne!(request["challenge"], challenge);
     assert_eq!(
         request,
-        json!({ "challenge": request["challenge"], "timeout": 600_000, "rpId": "example.com",
+        json!({ "challenge": request["challenge"], "timeout": 420_000, "rpId": "example.com",
             "allowCredentials": descriptor, "userVerification": "required" })
     );
 }
@@ -229,7 +269,7 @@ fn a_challenge_of_before_the_secret_was_replaced_still_counts() {
     let (old, authenticator) = (Site::new(), SoftwareAuthenticator::es256());
     let before = AppSecret::generate();
     let origins = || vec![ORIGIN.to_owned()];
-    let party = |secret: &AppSecret| RelyingParty::new("example.com".to_owned(), origins(), secret);
+    let party = |secret: &AppSecret| RelyingParty::new("example.com".to_owned(), origins(), secret, TIMEOUT);
     let mut site = Site { party: party(&before), ..old };
     let draft = authenticator.register(&site.creation_options(PasskeyKind::Passkey), ORIGIN);
     site.party = party(&AppSecret::generate().replacing(&before));

@@ -7,7 +7,8 @@ use uuid::Uuid;
 use crate::audit::{Actor, Kind};
 use crate::auth::Identity;
 use crate::challenges::{
-    Challenge, ChallengeMethod, ChallengeToken, ChallengeWithoutMail, ChallengedAccount, Purpose,
+    Challenge, ChallengeMethod, ChallengeToken, ChallengeWithoutMail, ChallengedAccount, CheckedProof,
+    Purpose, UsedPasskey,
 };
 use crate::database::DatabaseError;
 use crate::error::Code;
@@ -70,11 +71,23 @@ struct UsedChallenge {
     address: Option<String>,
 }
 
+/// A signed-in user's answer with a right signature, which the step-up uses up.
+pub struct ConfirmedPasskey {
+    /// The proof for the login.
+    pub proof: Proof,
+    /// What is used up with it.
+    pub checked: CheckedProof,
+    /// The answer, for what came of it.
+    pub answer: CheckedAnswer,
+}
+
 /// An answer with a right signature.
-struct CheckedAnswer {
+pub struct CheckedAnswer {
     challenge: UsedChallenge,
     token_hash: [u8; 32],
     assertion: VerifiedAssertion,
+    /// The account's credential version, if the challenge is an account's.
+    version: Option<i32>,
     /// For the audit trail.
     owner: Option<UserIdAndName>,
 }
@@ -221,7 +234,8 @@ impl PasskeyFactor {
         }
     }
 
-    /// Verifies a passkey or security key of a signed-in user, who has asked for the challenge in the same login.
+    /// Verifies a passkey or security key of a signed-in user, who has asked for the challenge in the same login. What has come
+    /// of it is told to [`Self::record_used`] or [`Self::why_unused`].
     ///
     /// # Errors
     /// See [`PasskeyAttemptError`].
@@ -230,14 +244,14 @@ impl PasskeyFactor {
         identity: &Identity,
         halves: PasskeyHalves<'_>,
         client: &Client,
-    ) -> Result<Proof, PasskeyAttemptError> {
+    ) -> Result<ConfirmedPasskey, PasskeyAttemptError> {
         let answer = AssertionResponse::read(halves.passkey)?;
         let (failure, purpose, actor) = (Kind::StepUpFailed, Purpose::StepUp, identity.actor(client));
         let attempt = self.begin(client, failure, purpose, &actor).await?;
-        match self.use_own(identity, halves.challenge, &answer).await {
-            Ok(proof) => {
+        match self.check_own(identity, halves.challenge, &answer).await {
+            Ok(confirmed) => {
                 attempt.forget();
-                Ok(proof)
+                Ok(confirmed)
             }
             Err(error) => {
                 self.record_failure(&error, failure, purpose, &actor);
@@ -246,12 +260,35 @@ impl PasskeyFactor {
         }
     }
 
-    async fn use_own(
+    /// Counts that an answer has been used up.
+    pub fn record_used(&self, answer: &CheckedAnswer) {
+        let purpose = answer.challenge.purpose.as_str();
+        self.metrics.challenge(purpose, answer.assertion.kind.as_str(), "redeemed");
+    }
+
+    /// Finds out why an answer was not used up although its signature is right: its challenge is over, or the counter is behind.
+    /// Records it.
+    pub async fn why_unused(&self, answer: CheckedAnswer, actor: &Actor) -> PasskeyAttemptError {
+        let CheckedAnswer { challenge, token_hash, assertion, owner, .. } = answer;
+        let (purpose, login_id) = (challenge.purpose, challenge.login_id);
+        let error = match store::is_live(&self.pool, &token_hash, purpose, login_id, self.clock.now()).await {
+            Ok(true) => {
+                let why = PasskeyError::CounterBehind;
+                self.refuse(&challenge, &token_hash, assertion.kind, why, owner).await
+            }
+            Ok(false) => CodeError::Expired.into(),
+            Err(error) => error.into(),
+        };
+        self.record_failure(&error, Kind::StepUpFailed, purpose, actor);
+        error
+    }
+
+    async fn check_own(
         &self,
         identity: &Identity,
         token: &str,
         answer: &AssertionResponse,
-    ) -> Result<Proof, PasskeyAttemptError> {
+    ) -> Result<ConfirmedPasskey, PasskeyAttemptError> {
         let now = self.clock.now();
         let closed_until = store::count_own_attempt(&self.pool, identity.user_id, now).await?;
         if let Some(until) = closed_until {
@@ -259,9 +296,16 @@ impl PasskeyFactor {
         }
         let login_id = Some(identity.login_id);
         let challenge = UsedChallenge { purpose: Purpose::StepUp, login_id, address: None };
-        let checked = self.check_answer(challenge, token, answer).await?;
-        let (_, proof) = self.redeem_answer(checked).await?;
-        Ok(proof)
+        let answer = self.check_answer(challenge, token, answer).await?;
+        let version = answer.version.ok_or(CodeError::Expired)?;
+        let VerifiedAssertion { passkey_id: id, sign_count, backed_up, .. } = answer.assertion;
+        let checked = CheckedProof {
+            purpose: Some(Purpose::StepUp),
+            token_hash: Some(answer.token_hash),
+            passkey: Some(UsedPasskey { id, sign_count, backed_up }),
+            ..CheckedProof::default()
+        };
+        Ok(ConfirmedPasskey { proof: answer.assertion.proof(version), checked, answer })
     }
 
     async fn check_answer(
@@ -287,7 +331,10 @@ impl PasskeyFactor {
             None => Err(PasskeyError::UnknownCredential),
         };
         match verified {
-            Ok(assertion) => Ok(CheckedAnswer { challenge, token_hash, assertion, owner: found.owner }),
+            Ok(assertion) => {
+                let (version, owner) = (found.version, found.owner);
+                Ok(CheckedAnswer { challenge, token_hash, assertion, version, owner })
+            }
             Err(why) => {
                 let kind = found.passkey.map_or(PasskeyKind::Passkey, |passkey| passkey.kind);
                 Err(self.refuse(&challenge, &token_hash, kind, why, found.owner).await)
@@ -299,7 +346,7 @@ impl PasskeyFactor {
         &self,
         checked: CheckedAnswer,
     ) -> Result<(RedeemedPasskey, Proof), PasskeyAttemptError> {
-        let CheckedAnswer { challenge, token_hash, assertion, owner } = checked;
+        let CheckedAnswer { challenge, token_hash, assertion, owner, .. } = checked;
         let UsedChallenge { purpose, login_id, .. } = challenge;
         let now = self.clock.now();
         let redeemed = store::redeem(&self.pool, &token_hash, purpose, login_id, &assertion, now).await?;
@@ -309,7 +356,7 @@ impl PasskeyFactor {
             return Err(self.refuse(&challenge, &token_hash, assertion.kind, why, owner).await);
         }
         self.metrics.challenge(purpose.as_str(), assertion.kind.as_str(), "redeemed");
-        let proof = assertion.kind.proof(assertion.backup_eligible, redeemed.version);
+        let proof = assertion.proof(redeemed.version);
         Ok((redeemed, proof))
     }
 

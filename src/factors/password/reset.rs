@@ -11,6 +11,7 @@ use crate::factors::email_code::{CodeAttempt, CodeError, EmailCodeFactor, settle
 use crate::factors::passkey::{PasskeyAttemptError, PasskeyFactor, PasskeyHalves, VerifiedPasskeyUser};
 use crate::factors::second_factor::{PendingSecondFactor, SecondFactorTry, SecondFactors};
 use crate::http::client::Client;
+use crate::logins::Amr;
 use crate::mail::Message;
 use crate::users::{PasswordError, UserIdAndName};
 
@@ -168,6 +169,7 @@ impl PasswordFactor {
                 let token = ChallengeToken::parse(challenge).ok_or(CodeError::Expired)?;
                 let methods = second_factors.methods(user_id).await.map_err(CodeError::from)?;
                 let challenge = Challenge { token, id, expires_at };
+                second_factors.count_pending(Purpose::ResetPassword);
                 Ok(ResetOutcome::SecondFactorWanted(PendingSecondFactor { challenge, user_id, methods }))
             }
         }
@@ -212,7 +214,7 @@ impl PasswordFactor {
         client: &Client,
         actor: &Actor,
     ) -> Result<ResetOutcome, ResetPasswordError> {
-        let SecondFactorTry { user, recipient, code, notice: recovery_notice, limited } =
+        let SecondFactorTry { user, recipient, code, notice: recovery_notice, limited, .. } =
             second_factors.begin_try(Purpose::ResetPassword, token, code, client).await?;
         let hash = match self.hasher.hash(new.expose_secret()).await {
             Ok(hash) => hash,
@@ -238,7 +240,8 @@ impl PasswordFactor {
             Err(error) => return Err(settle(limited, error.into()).into()),
         };
         if let Some(method) = method {
-            second_factors.record_use(&method, NewEvent::new(Kind::RecoveryCodeUsed, actor), &owner);
+            let used = NewEvent::new(Kind::RecoveryCodeUsed, actor);
+            second_factors.record_use(Amr::of_names([method.as_str()]), used, &owner);
         }
         match tried {
             TriedReset::Reset => {

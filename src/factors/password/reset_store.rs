@@ -7,7 +7,6 @@ use crate::challenges::HashedHalves;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::factors::second_factor::ReadCode;
 use crate::mail::SealedMail;
-use crate::users::NO_PASSWORD;
 
 /// A reset of a forgotten password.
 pub(super) struct Reset<'a> {
@@ -47,23 +46,11 @@ pub(super) async fn by_mail(
     let redeem = sqlx::query!(
         r#"with redeemed as materialized (
              select * from dualauth.redeem_reset($1, $2, $3, $4)
-           ), changed as (
-             update dualauth.users u
-             set password_hash = $5, password_version = u.password_version + 1,
-                 email_verified_at = coalesce(u.email_verified_at, $4)
-             from redeemed
-             where redeemed.is_right and redeemed.pending_id is null and u.id = redeemed.user_id
-               and u.password_version = redeemed.version and coalesce(u.password_hash, $9) <> $9 and u.disabled_at is null
-             returning u.id
-           ), ended as (
-             select count(*) from changed, dualauth.end_logins(changed.id, null, $4)
-           ), noticed as (
-             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $6::uuid, $7::bytea, $4, $4, $8::timestamptz from changed where $6 is not null
            )
-           select redeemed.is_right as "is_right!", exists (select from changed) as "is_reset!", ended.count as "ended!",
-                  redeemed.user_id, redeemed.pending_id, redeemed.pending_until
-           from redeemed, ended"#,
+           select redeemed.is_right as "is_right!", redeemed.user_id, redeemed.pending_id, redeemed.pending_until,
+                  case when redeemed.is_right and redeemed.pending_id is null
+                       then dualauth.reset_password(redeemed.user_id, redeemed.version, $5, $6, $7, $8, $4) end as is_reset
+           from redeemed"#,
         halves.token_hash,
         &halves.code_macs,
         reset.address,
@@ -72,7 +59,6 @@ pub(super) async fn by_mail(
         reset.notice.map(|mail| mail.id),
         reset.notice.map(|mail| mail.content.as_slice()),
         reset.notice.map(|mail| mail.expires_at),
-        NO_PASSWORD,
     );
     let row = answer(redeem.fetch_optional(pool)).await?;
     Ok(row.map(|row| match (row.is_right, row.user_id, row.pending_id, row.pending_until) {
@@ -80,7 +66,7 @@ pub(super) async fn by_mail(
         (true, Some(user_id), Some(id), Some(expires_at)) => {
             TriedReset::Pending(PendingReset { user_id, id, expires_at })
         }
-        (true, ..) if row.is_reset => TriedReset::Reset,
+        (true, ..) if row.is_reset == Some(true) => TriedReset::Reset,
         (true, ..) => TriedReset::Changed,
     }))
 }
@@ -98,30 +84,19 @@ pub(super) async fn by_second_factor(
     let redeem = sqlx::query!(
         r#"with redeemed as materialized (
              select * from dualauth.redeem_second_factor($1, 'reset_password', $2, $3, $4, $5)
-           ), changed as (
-             update dualauth.users u
-             set password_hash = $6, password_version = u.password_version + 1,
-                 email_verified_at = coalesce(u.email_verified_at, $5)
-             from redeemed
-             where redeemed.method is not null and u.id = redeemed.user_id
-               and u.password_version = redeemed.version and coalesce(u.password_hash, $7) <> $7 and u.disabled_at is null
-             returning u.id
-           ), ended as (
-             select count(*) from changed, dualauth.end_logins(changed.id, null, $5)
            ), noticed as (
              insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $8::uuid, $9::bytea, $5, $5, $10::timestamptz from changed where $8 is not null
-             union all
-             select $11::uuid, $12::bytea, $5, $5, $13::timestamptz from redeemed where method = 'rc' and $11 is not null
+             select $10::uuid, $11::bytea, $5, $5, $12::timestamptz from redeemed where method = 'rc' and $10 is not null
            )
-           select redeemed.method, exists (select from changed) as "is_reset!", ended.count as "ended!" from redeemed, ended"#,
+           select method,
+                  case when method is not null then dualauth.reset_password(user_id, version, $6, $7, $8, $9, $5) end as is_reset
+           from redeemed"#,
         token_hash.as_slice(),
         code.totp_step,
         code.recovery_hash.as_ref().map(<[u8; 32]>::as_slice),
         reset.address,
         now,
         reset.hash,
-        NO_PASSWORD,
         reset.notice.map(|mail| mail.id),
         reset.notice.map(|mail| mail.content.as_slice()),
         reset.notice.map(|mail| mail.expires_at),
@@ -133,8 +108,8 @@ pub(super) async fn by_second_factor(
     Ok(row.map(|row| {
         let tried = match (&row.method, row.is_reset) {
             (None, _) => TriedReset::WrongCode,
-            (Some(_), true) => TriedReset::Reset,
-            (Some(_), false) => TriedReset::Changed,
+            (Some(_), Some(true)) => TriedReset::Reset,
+            (Some(_), _) => TriedReset::Changed,
         };
         (row.method, tried)
     }))
@@ -149,28 +124,15 @@ pub(super) async fn after_proof(
     reset: Reset<'_>,
     now: DateTime<Utc>,
 ) -> Result<bool, DatabaseError> {
-    let change = sqlx::query!(
-        r#"with changed as (
-             update dualauth.users u
-             set password_hash = $3, password_version = u.password_version + 1,
-                 email_verified_at = coalesce(u.email_verified_at, $4)
-             where u.id = $1 and u.password_version = $2 and coalesce(u.password_hash, $5) <> $5 and u.disabled_at is null
-             returning u.id
-           ), ended as (
-             select count(*) from changed, dualauth.end_logins(changed.id, null, $4)
-           ), noticed as (
-             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $6::uuid, $7::bytea, $4, $4, $8::timestamptz from changed where $6 is not null
-           )
-           select exists (select from changed) as "is_reset!", ended.count as "ended!" from ended"#,
+    let change = sqlx::query_scalar!(
+        r#"select dualauth.reset_password($1, $2, $3, $4, $5, $6, $7) as "is_reset!""#,
         user_id,
         version,
         reset.hash,
-        now,
-        NO_PASSWORD,
         reset.notice.map(|mail| mail.id),
         reset.notice.map(|mail| mail.content.as_slice()),
         reset.notice.map(|mail| mail.expires_at),
+        now,
     );
-    Ok(answer(change.fetch_one(pool)).await?.is_reset)
+    answer(change.fetch_one(pool)).await
 }

@@ -30,4 +30,6 @@ pub use self::check::ProviderReport;
 pub use self::error::{IdTokenError, ProviderError};
 pub use self::identity::{ProviderIdentity, ProviderTokens};
 pub use self::registry::{Provider, ProviderCallback, Providers};
-pub use self::store::{Identities, LinkError, OpenAccountError, ProviderAccount, StoredIdentity, list};
+pub use self::store::{
+    Identities, LinkError, LinkOwner, OpenAccountError, ProviderAccount, StoredIdentity, list,
+};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::identity::{ProviderIdentity, ProviderTokens};
-use crate::challenges::ChallengedAccount;
+use crate::challenges::{ChallengedAccount, CheckedProof, Purpose};
 use crate::crypto::{AppSecret, Sealer, SecretBytes};
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::error::{Code, Problem};
@@ -101,6 +101,19 @@ pub struct ProviderAccount {
     pub is_disabled: bool,
     /// The identity. `None`: the account only has the address.
     pub identity_id: Option<Uuid>,
+}
+
+/// Whom an identity is linked to, and by which proofs.
+#[derive(Debug)]
+pub struct LinkOwner {
+    /// The account.
+    pub account: ChallengedAccount,
+    /// What the account was proved by. Of a signed-in user, it is the login's from then on.
+    pub proved: Authentication,
+    /// The login of a signed-in user.
+    pub login_id: Option<Uuid>,
+    /// What is used up with the link.
+    pub checked: CheckedProof,
 }
 
 impl Identities {
@@ -224,30 +237,30 @@ impl Identities {
         })
     }
 
-    /// Links the identity to an account, as long as it has this version, and queues the notice. `proved` is what the account was
-    /// proved by; of a signed-in user, it is the login's from then on. The account's row is locked: with two-step sign-in, turned on
-    /// meanwhile, one factor links nothing.
+    /// Links the identity to an account, as long as it has this version, and queues the notice. The account's row is locked: with
+    /// two-step sign-in, turned on meanwhile, one factor links nothing.
     ///
     /// # Errors
     /// [`LinkError`]. Nothing changes then.
     pub async fn link(
         &self,
-        account: ChallengedAccount,
+        owner: LinkOwner,
         identity: &ProviderIdentity,
-        proved: Authentication,
-        login_id: Option<Uuid>,
         notice: Option<&SealedMail>,
         now: DateTime<Utc>,
     ) -> Result<Uuid, LinkError> {
         let id = Uuid::now_v7();
+        let LinkOwner { account, proved, login_id, checked } = owner;
         let amr: Vec<String> = proved.amr.names().map(str::to_owned).collect();
         let query = sqlx::query_scalar!(
-            r#"with owner as materialized (
-                 select id from dualauth.users u
-                 where id = $4 and password_version = $9 and disabled_at is null
+            r#"with proof as materialized (
+                 select dualauth.use_checked_proof($17, $4, $13, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $8) as is_used
+               ), owner as materialized (
+                 select u.id from dualauth.users u join proof on proof.is_used
+                 where u.id = $4 and u.password_version = $9 and u.disabled_at is null
                    and case when $13::uuid is null then $15::smallint >= 2 or not u.two_step
                             else dualauth.may_change_factors($4, $13) end
-                 for update
+                 for update of u
                ), linked as (
                  insert into dualauth.identities (id, issuer, subject, user_id, provider, email, tokens, created_at)
                  select $1, $2, $3, id, $5, $6, $7, $8 from owner returning id
@@ -256,11 +269,10 @@ impl Identities {
                  set amr = l.amr || array(select name from unnest($14::text[]) as name where name <> all (l.amr)),
                      aal = greatest(l.aal, $15::smallint), auth_time = greatest(l.auth_time, $16)
                  from linked where l.id = $13 and l.user_id = $4 and l.ended_at is null
-               ), noticed as (
-                 insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-                 select $10::uuid, $11::bytea, $8, $8, $12::timestamptz from linked where $10 is not null
+               ), noticed as materialized (
+                 select dualauth.queue_mail($10, $11, $12, $8) from linked
                )
-               select id as "id!" from linked"#,
+               select linked.id as "id!" from linked, noticed"#,
             id,
             identity.issuer,
             identity.subject,
@@ -277,6 +289,17 @@ impl Identities {
             &amr,
             proved.acr.level(),
             proved.time,
+            checked.purpose.map(Purpose::as_str),
+            checked.token_hash.as_ref().map(<[u8; 32]>::as_slice),
+            checked.totp_step,
+            checked.recovery_hash.as_ref().map(<[u8; 32]>::as_slice),
+            checked.passkey.map(|passkey| passkey.id),
+            checked.passkey.map(|passkey| i64::from(passkey.sign_count)),
+            checked.passkey.map(|passkey| passkey.backed_up),
+            checked.address.as_deref(),
+            checked.notice.as_ref().map(|mail| mail.id),
+            checked.notice.as_ref().map(|mail| mail.content.as_slice()),
+            checked.notice.as_ref().map(|mail| mail.expires_at),
         );
         match answer(query.fetch_optional(&self.pool)).await {
             Ok(linked) => linked.ok_or(LinkError::AccountChanged),

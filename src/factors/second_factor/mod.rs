@@ -10,12 +10,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::audit::Trail;
-use crate::challenges::{ChallengeCode, Challenges};
+use crate::challenges::{ChallengeCode, Challenges, CheckedProof, Purpose};
 use crate::clock::Clock;
 use crate::crypto::{Sealer, SecretBytes};
 use crate::database::{ConnectionPool, DatabaseError};
 use crate::logins::Logins;
-use crate::mail::Mails;
+use crate::mail::{Mails, SealedMail};
 use crate::metrics::Metrics;
 use crate::network_rate_limits::Limiter;
 use crate::users::find_recipient;
@@ -151,4 +151,17 @@ pub(super) struct ReadCode {
     pub(super) totp_step: Option<i64>,
     /// SHA-256 of what has the form of a recovery code.
     pub(super) recovery_hash: Option<[u8; 32]>,
+}
+
+impl ReadCode {
+    /// What is used up with it.
+    fn checked(&self, purpose: Purpose, notice: Option<SealedMail>) -> CheckedProof {
+        CheckedProof {
+            purpose: Some(purpose),
+            totp_step: self.totp_step,
+            recovery_hash: self.recovery_hash,
+            notice,
+            ..CheckedProof::default()
+        }
+    }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::challenges::Purpose;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 use crate::factors::RemovalRules;
-use crate::mail::{Language, Recipient, SealedMail};
+use crate::mail::{Recipient, SealedMail};
 use crate::users::User;
 
 use super::{ReadCode, SealedTotp};
@@ -14,6 +14,8 @@ use super::{ReadCode, SealedTotp};
 /// The account of a challenge that waits for a second factor.
 pub(super) struct PendingAccount {
     pub(super) user: User,
+    /// The account's credential version, which is the challenge's.
+    pub(super) version: i32,
     pub(super) recipient: Recipient,
     pub(super) totp: Option<SealedTotp>,
     pub(super) recovery_codes_left: i64,
@@ -31,7 +33,7 @@ pub(super) async fn find_pending(
 ) -> Result<Option<PendingAccount>, DatabaseError> {
     let query = sqlx::query!(
         r#"select u.id, u.username, u.email, u.email_verified_at is not null as "email_verified!", u.roles,
-                  u.created_at, u.language, t.id as "totp_id?", t.secret as "secret?",
+                  u.created_at, u.language, u.password_version, t.id as "totp_id?", t.secret as "secret?",
                   (select count(*) from dualauth.recovery_codes r where r.user_id = u.id and r.used_at is null)
                       as "recovery_codes_left!",
                   case when c.purpose = 'reset_password' then dualauth.next_reset_try_at(u.id, $3, $4)
@@ -48,11 +50,8 @@ pub(super) async fn find_pending(
     );
     let row = answer(query.fetch_optional(pool)).await?;
     Ok(row.map(|row| PendingAccount {
-        recipient: Recipient {
-            address: row.email.clone(),
-            is_verified: row.email_verified,
-            language: Language::of_tag(&row.language).unwrap_or_default(),
-        },
+        version: row.password_version,
+        recipient: Recipient::new(row.email.clone(), row.email_verified, &row.language),
         user: User {
             id: row.id,
             username: row.username,
@@ -85,36 +84,22 @@ pub(super) async fn is_pending(
     answer(query.fetch_one(pool)).await
 }
 
-/// Tries a code at such a challenge. Returns the method that was proved, if the code is right, and the account's credential
-/// version. `None`: the challenge is over. `notice` is queued if a recovery code was used.
-pub(super) async fn redeem(
+/// Counts a wrong code at such a challenge, as `redeem_second_factor` in the migrations does. `false`: the challenge is over.
+pub(super) async fn count_wrong(
     pool: &ConnectionPool,
     token_hash: &[u8; 32],
     purpose: Purpose,
-    code: &ReadCode,
     address: &str,
-    notice: Option<&SealedMail>,
     now: DateTime<Utc>,
-) -> Result<Option<(Option<String>, i32)>, DatabaseError> {
-    let redeem = sqlx::query!(
-        r#"with redeemed as materialized (
-             select * from dualauth.redeem_second_factor($1, $2, $3, $4, $5, $6)
-           ), noticed as (
-             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $7::uuid, $8::bytea, $6, $6, $9::timestamptz from redeemed where method = 'rc' and $7 is not null
-           )
-           select method, version as "version!" from redeemed"#,
+) -> Result<bool, DatabaseError> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) > 0 as "is_counted!" from dualauth.redeem_second_factor($1, $2, null, null, $3, $4)"#,
         token_hash.as_slice(),
         purpose.as_str(),
-        code.totp_step,
-        code.recovery_hash.as_ref().map(<[u8; 32]>::as_slice),
         address,
         now,
-        notice.map(|mail| mail.id),
-        notice.map(|mail| mail.content.as_slice()),
-        notice.map(|mail| mail.expires_at),
     );
-    Ok(answer(redeem.fetch_optional(pool)).await?.map(|row| (row.method, row.version)))
+    answer(count.fetch_one(pool)).await
 }
 
 /// The authenticator of a signed-in user; counts the attempt as a failure. `Err`: when the next attempt is possible.
@@ -134,33 +119,19 @@ pub(super) async fn own_totp_and_count_attempt(
     Ok(row.closed_until.map_or(Ok(totp), Err))
 }
 
-/// Uses up a code of a signed-in user. Returns the method and the account's credential version. `None`: it is wrong.
-pub(super) async fn use_own(
+/// The method that a code of a user proves, as `amr` names it. `None`: it is wrong, or was used.
+pub(super) async fn method_of(
     pool: &ConnectionPool,
     user: Uuid,
     code: &ReadCode,
-    notice: Option<&SealedMail>,
-    now: DateTime<Utc>,
-) -> Result<Option<(String, i32)>, DatabaseError> {
-    let used = sqlx::query!(
-        r#"with owner as materialized (
-             select id, password_version from dualauth.users where id = $1 and disabled_at is null for share
-           ), used as materialized (
-             select dualauth.use_second_factor(id, $2, $3, $4) as method, password_version from owner
-           ), noticed as (
-             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $5::uuid, $6::bytea, $4, $4, $7::timestamptz from used where method = 'rc' and $5 is not null
-           )
-           select method as "method!", password_version from used where method is not null"#,
+) -> Result<Option<String>, DatabaseError> {
+    let query = sqlx::query_scalar!(
+        "select dualauth.second_factor_of($1, $2, $3)",
         user,
         code.totp_step,
         code.recovery_hash.as_ref().map(<[u8; 32]>::as_slice),
-        now,
-        notice.map(|mail| mail.id),
-        notice.map(|mail| mail.content.as_slice()),
-        notice.map(|mail| mail.expires_at),
     );
-    Ok(answer(used.fetch_optional(pool)).await?.map(|row| (row.method, row.password_version)))
+    answer(query.fetch_one(pool)).await
 }
 
 /// Whether each login of the user takes two factors.

@@ -5,7 +5,8 @@ use uuid::Uuid;
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::Identity;
 use crate::challenges::{
-    Challenge, ChallengeMethod, ChallengeToken, ChallengeWithoutMail, ChallengedAccount, Purpose,
+    Challenge, ChallengeMethod, ChallengeToken, ChallengeWithoutMail, ChallengedAccount, CheckedProof,
+    Purpose,
 };
 use crate::crypto::SecretBytes;
 use crate::database::DatabaseError;
@@ -20,10 +21,8 @@ use crate::users::{User, UserIdAndName, account_locked, find_recipient};
 use super::store::{self, PendingAccount};
 use super::{ReadCode, SecondFactors, method_of};
 
-/// The input of [`SecondFactors::pend`].
+/// A sign-in that has had its first factor.
 pub struct NewPending {
-    /// What goes on with the second factor.
-    pub purpose: Purpose,
     /// The user.
     pub user_id: Uuid,
     /// The account's credential version at the first proof.
@@ -43,7 +42,7 @@ pub struct PendingSecondFactor {
     pub methods: Vec<&'static str>,
 }
 
-/// A user who has proved a second factor.
+/// A user who has shown a right code of a second factor, which the login that begins uses up.
 pub struct VerifiedSecondFactor<'a> {
     /// The user.
     pub user: User,
@@ -51,6 +50,8 @@ pub struct VerifiedSecondFactor<'a> {
     pub recipient: Recipient,
     /// The proof for the login.
     pub proof: Proof,
+    /// What is used up with it.
+    pub checked: CheckedProof,
     /// Counts as a failure unless it is told that it was none.
     pub attempt: LimitedAttempt<'a>,
 }
@@ -58,6 +59,8 @@ pub struct VerifiedSecondFactor<'a> {
 /// A try at the second factor of a challenge that can still be redeemed.
 pub(in crate::factors) struct SecondFactorTry<'a> {
     pub(in crate::factors) user: User,
+    /// The account's credential version.
+    version: i32,
     pub(in crate::factors) recipient: Recipient,
     pub(in crate::factors) code: ReadCode,
     /// Queued if the code is a recovery code, and right.
@@ -66,10 +69,12 @@ pub(in crate::factors) struct SecondFactorTry<'a> {
     pub(in crate::factors) limited: LimitedAttempt<'a>,
 }
 
-/// A signed-in user who has proved a second factor.
+/// A signed-in user who has shown a right code of a second factor, which the step-up uses up.
 pub struct ConfirmedSecondFactor<'a> {
     /// The proof for the login.
     pub proof: Proof,
+    /// What is used up with it.
+    pub checked: CheckedProof,
     /// See [`VerifiedSecondFactor::attempt`].
     pub attempt: LimitedAttempt<'a>,
 }
@@ -80,14 +85,21 @@ impl SecondFactors {
     /// # Errors
     /// If a query fails.
     pub async fn pend(&self, new: NewPending) -> Result<PendingSecondFactor, DatabaseError> {
-        let NewPending { purpose, user_id, version, state } = new;
+        let NewPending { user_id, version, state } = new;
+        let purpose = Purpose::Login;
         let methods = self.methods(user_id).await?;
         let account = Some(ChallengedAccount { user_id, version });
         let method = ChallengeMethod::SecondFactor;
         let new = ChallengeWithoutMail { purpose, method, account, login_id: None, state: Some(state) };
         let challenge = self.challenges.create(new).await?;
-        self.metrics.challenge(purpose.as_str(), "second_factor", "created");
+        self.count_pending(purpose);
         Ok(PendingSecondFactor { challenge, user_id, methods })
+    }
+
+    /// Counts a challenge that has had its first factor.
+    pub(in crate::factors) fn count_pending(&self, purpose: Purpose) {
+        let method = ChallengeMethod::SecondFactor.as_str();
+        self.metrics.challenge(purpose.as_str(), method, "created");
     }
 
     /// The second factors that the user can prove by a code: `totp`, `recovery_code`.
@@ -100,7 +112,8 @@ impl SecondFactors {
         Ok(methods.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect())
     }
 
-    /// Verifies the second factor of a sign-in.
+    /// Verifies the second factor of a sign-in. Whether the login has begun by it is told to [`Self::record_used`] or
+    /// [`Self::record_unused`].
     ///
     /// # Errors
     /// See [`CodeError`].
@@ -111,9 +124,41 @@ impl SecondFactors {
         client: &Client,
         actor: &Actor,
     ) -> Result<VerifiedSecondFactor<'_>, CodeError> {
-        let outcome = self.try_verify(token, code, client, actor).await;
-        self.record_try(Purpose::Login, code, outcome.as_ref().err(), actor);
+        let outcome = self.try_verify(token, code, client).await;
+        if let Err(error) = &outcome {
+            self.record_try(Purpose::Login, code, Some(error), actor);
+        }
         outcome
+    }
+
+    /// Records that a right code has been used up.
+    pub fn record_used(
+        &self,
+        purpose: Purpose,
+        code: &str,
+        proof: Proof,
+        owner: &UserIdAndName,
+        actor: &Actor,
+    ) {
+        self.count_try(purpose.as_str(), method_of(code), None);
+        self.record_use(proof.amr(), NewEvent::new(Kind::RecoveryCodeUsed, actor), owner);
+    }
+
+    /// Records that a right code was used by another, or has come too late for its challenge. Returns which.
+    ///
+    /// # Errors
+    /// If the query fails.
+    pub async fn record_unused(
+        &self,
+        token: &ChallengeToken,
+        code: &str,
+        owner: UserIdAndName,
+        actor: &Actor,
+    ) -> Result<CodeError, DatabaseError> {
+        let is_pending = self.is_pending(token, Purpose::Login).await?;
+        let error = if is_pending { CodeError::WrongCode(Some(owner)) } else { CodeError::Expired };
+        self.record_try(Purpose::Login, code, Some(&error), actor);
+        Ok(error)
     }
 
     async fn try_verify(
@@ -121,23 +166,35 @@ impl SecondFactors {
         token: &ChallengeToken,
         code: &str,
         client: &Client,
-        actor: &Actor,
     ) -> Result<VerifiedSecondFactor<'_>, CodeError> {
         let purpose = Purpose::Login;
-        let SecondFactorTry { user, recipient, code, notice, limited } =
+        let SecondFactorTry { user, version, recipient, code, notice, limited } =
             self.begin_try(purpose, token, code, client).await?;
         let (address, now) = (client.address.to_string(), self.clock.now());
-        let redeemed =
-            store::redeem(&self.pool, &token.hash(), purpose, &code, &address, notice.as_ref(), now).await;
-        let owner = UserIdAndName::from(user.clone());
-        let (method, version) = match redeemed {
-            Ok(Some((Some(method), version))) => (method, version),
-            Ok(Some((None, _))) => return Err(CodeError::WrongCode(Some(owner))),
-            Ok(None) => return Err(CodeError::Expired),
+        let method = match store::method_of(&self.pool, user.id, &code).await {
+            Ok(method) => method,
             Err(error) => return Err(settle(limited, error.into())),
         };
-        let proof = self.proof(&method, version, NewEvent::new(Kind::RecoveryCodeUsed, actor), &owner);
-        Ok(VerifiedSecondFactor { user, recipient, proof, attempt: limited })
+        let Some(method) = method else {
+            let counted = store::count_wrong(&self.pool, &token.hash(), purpose, &address, now).await;
+            return Err(match counted {
+                Ok(true) => CodeError::WrongCode(Some(user.into())),
+                Ok(false) => CodeError::Expired,
+                Err(error) => settle(limited, error.into()),
+            });
+        };
+        let checked = CheckedProof {
+            token_hash: Some(token.hash()),
+            address: Some(address),
+            ..code.checked(purpose, notice)
+        };
+        Ok(VerifiedSecondFactor {
+            user,
+            recipient,
+            proof: proof(&method, version),
+            checked,
+            attempt: limited,
+        })
     }
 
     /// Whether this is a challenge that has had its first factor, and waits for the second.
@@ -159,7 +216,8 @@ impl SecondFactors {
         let limited = self.limit.begin(client.network()).await?;
         let (address, now) = (client.address.to_string(), self.clock.now());
         let found = store::find_pending(&self.pool, &token.hash(), purpose, &address, now).await;
-        let PendingAccount { user, recipient, totp, recovery_codes_left, locked_until } = match found {
+        let PendingAccount { user, version, recipient, totp, recovery_codes_left, locked_until } = match found
+        {
             Ok(Some(found)) => found,
             Ok(None) => return Err(CodeError::Expired),
             Err(error) => return Err(settle(limited, error.into())),
@@ -172,7 +230,7 @@ impl SecondFactors {
         }
         let code = self.read_code(code, totp.as_ref()).await;
         let notice = self.recovery_notice(&code, &recipient, recovery_codes_left);
-        Ok(SecondFactorTry { user, recipient, code, notice, limited })
+        Ok(SecondFactorTry { user, version, recipient, code, notice, limited })
     }
 
     /// Counts a try at a challenge, and records a wrong code, and what a limit rejects. No error: it was redeemed.
@@ -203,7 +261,7 @@ impl SecondFactors {
         }
     }
 
-    /// Verifies a second factor of a signed-in user.
+    /// Verifies a second factor of a signed-in user. That the step-up has used it up is told to [`Self::record_used`].
     ///
     /// # Errors
     /// See [`CodeError`]; never [`CodeError::Expired`].
@@ -214,10 +272,16 @@ impl SecondFactors {
         client: &Client,
     ) -> Result<ConfirmedSecondFactor<'_>, CodeError> {
         let outcome = self.try_confirm(identity, code, client).await;
-        let (purpose, error) = (Purpose::StepUp, outcome.as_ref().err());
-        self.count_try(purpose.as_str(), method_of(code), error);
-        self.record_limited(purpose, error, &identity.actor(client));
+        if let Err(error) = &outcome {
+            self.record_unconfirmed(code, error, &identity.actor(client));
+        }
         outcome
+    }
+
+    /// Counts a failed try at a step-up, and records what a limit rejects. A wrong code is for the caller to record.
+    pub fn record_unconfirmed(&self, code: &str, error: &CodeError, actor: &Actor) {
+        self.count_try(Purpose::StepUp.as_str(), method_of(code), Some(error));
+        self.record_limited(Purpose::StepUp, Some(error), actor);
     }
 
     async fn try_confirm(
@@ -226,15 +290,14 @@ impl SecondFactors {
         code: &str,
         client: &Client,
     ) -> Result<ConfirmedSecondFactor<'_>, CodeError> {
-        let actor = identity.actor(client);
         let limited = self.limit.begin(client.network()).await?;
-        match self.use_own(identity, code, &actor).await {
-            Ok(proof) => Ok(ConfirmedSecondFactor { proof, attempt: limited }),
+        match self.check_own(identity, code).await {
+            Ok((proof, checked)) => Ok(ConfirmedSecondFactor { proof, checked, attempt: limited }),
             Err(error) => Err(settle(limited, error)),
         }
     }
 
-    async fn use_own(&self, identity: &Identity, code: &str, actor: &Actor) -> Result<Proof, CodeError> {
+    async fn check_own(&self, identity: &Identity, code: &str) -> Result<(Proof, CheckedProof), CodeError> {
         let (user, now) = (identity.user_id, self.clock.now());
         let owner = UserIdAndName { id: user, username: identity.username.clone() };
         let wrong = || CodeError::WrongCode(Some(owner.clone()));
@@ -242,12 +305,10 @@ impl SecondFactors {
         let totp = counted.map_err(|until| account_locked(until, now))?;
         let code = self.read_code(code, totp.as_ref()).await;
         let (_, recovery_codes_left) = store::methods(&self.pool, user).await?;
-        let (_, recipient) = find_recipient(&self.pool, user).await?.ok_or_else(wrong)?;
+        let (version, recipient) = find_recipient(&self.pool, user).await?.ok_or_else(wrong)?;
         let notice = self.recovery_notice(&code, &recipient, recovery_codes_left);
-        let used = store::use_own(&self.pool, user, &code, notice.as_ref(), now).await?;
-        let (method, version) = used.ok_or_else(wrong)?;
-        let entry = NewEvent::to_oneself(Kind::RecoveryCodeUsed, actor);
-        Ok(self.proof(&method, version, entry, &owner))
+        let method = store::method_of(&self.pool, user, &code).await?.ok_or_else(wrong)?;
+        Ok((proof(&method, version), code.checked(Purpose::StepUp, notice)))
     }
 
     fn recovery_notice(&self, code: &ReadCode, to: &Recipient, left: i64) -> Option<SealedMail> {
@@ -255,22 +316,20 @@ impl SecondFactors {
         self.mails.seal_notice(to, Message::RecoveryCodeUsed { left: (left - 1).max(0) })
     }
 
-    /// The proof by a method that the database names. A used recovery code is recorded.
-    fn proof(&self, method: &str, version: i32, used: NewEvent, owner: &UserIdAndName) -> Proof {
-        if self.record_use(method, used, owner) {
-            Proof::RecoveryCode { version }
-        } else {
-            Proof::Totp { version }
-        }
-    }
-
-    /// Records the use of a recovery code, if the method that the database names is one. Returns whether it is.
-    pub(in crate::factors) fn record_use(&self, method: &str, used: NewEvent, owner: &UserIdAndName) -> bool {
-        let is_recovery_code = Amr::of_names([method]) == Amr::RECOVERY_CODE;
-        if is_recovery_code {
+    /// Records the use of a recovery code, if the method is one.
+    pub(in crate::factors) fn record_use(&self, method: Amr, used: NewEvent, owner: &UserIdAndName) {
+        if method == Amr::RECOVERY_CODE {
             self.trail.record(used.of_user(owner.id, &owner.username));
             self.mails.wake_up();
         }
-        is_recovery_code
+    }
+}
+
+/// The proof by a method that the database names.
+fn proof(method: &str, version: i32) -> Proof {
+    if Amr::of_names([method]) == Amr::RECOVERY_CODE {
+        Proof::RecoveryCode { version }
+    } else {
+        Proof::Totp { version }
     }
 }

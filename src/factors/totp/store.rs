@@ -70,26 +70,11 @@ pub(super) async fn enrol(
              insert into dualauth.totp (user_id, id, secret, last_step, name, created_at)
              select id, $6, $7, $4, $8, $5 from owner on conflict (user_id) do nothing
              returning user_id
-           ), first as (
-             update dualauth.users u set two_step = true from enrolled
-             where u.id = enrolled.user_id and not u.two_step returning u.id
-           ), codes as (
-             insert into dualauth.recovery_codes (user_id, hash) select id, hash from first, unnest($9::bytea[]) as hash
-           ), raised as (
-             update dualauth.logins l
-             set amr = l.amr || array(select name from unnest($10::text[]) as name where name <> all (l.amr)),
-                 aal = greatest(l.aal, $11::smallint), auth_time = greatest(l.auth_time, $12)
-             from enrolled where l.id = $2 and l.user_id = enrolled.user_id and l.ended_at is null
-           ), ended as (
-             select count(*) from first, dualauth.end_logins(first.id, $2, $5)
-           ), noticed as (
-             insert into dualauth.mails (id, content, created_at, send_at, expires_at)
-             select $13::uuid, $14::bytea, $5, $5, $15::timestamptz from enrolled where $13 is not null
+           ), noted as materialized (
+             select dualauth.note_enrolled_factor(user_id, $2, true, $9, $10, $11, $12, $13, $14, $15, $5) as is_first from enrolled
            )
-           select is_right as "is_right!", exists (select from owner) as "is_current!",
-                  exists (select from enrolled) as "is_enrolled!", exists (select from first) as "is_first!",
-                  ended.count as "ended!"
-           from tried, ended"#,
+           select tried.is_right as "is_right!", exists (select from owner) as "is_current!", noted.is_first as "is_first?"
+           from tried left join noted on true"#,
         enrolment.token_hash.as_slice(),
         enrolment.login_id,
         enrolment.user_id,
@@ -107,10 +92,10 @@ pub(super) async fn enrol(
         enrolment.notice.map(|mail| mail.expires_at),
     );
     let row = answer(enrol.fetch_optional(pool)).await?;
-    Ok(row.and_then(|row| match (row.is_right, row.is_current, row.is_enrolled) {
+    Ok(row.and_then(|row| match (row.is_right, row.is_current, row.is_first) {
         (false, ..) => Some(Outcome::WrongCode),
-        (true, true, true) => Some(Outcome::Enrolled { is_first: row.is_first }),
-        (true, true, false) => Some(Outcome::AlreadyEnrolled),
+        (true, true, Some(is_first)) => Some(Outcome::Enrolled { is_first }),
+        (true, true, None) => Some(Outcome::AlreadyEnrolled),
         (true, false, _) => None,
     }))
 }

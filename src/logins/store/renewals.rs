@@ -1,5 +1,6 @@
 //! Statements that renew a login's credential, step a login up, and update its last-seen time.
 
+use crate::challenges::{CheckedProof, Purpose};
 use crate::config::Lifetimes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -126,10 +127,13 @@ pub(in crate::logins) struct StepUpUpdate<'a> {
     pub(in crate::logins) authentication: Authentication,
     /// Hash of a new secret for its refresh tokens, if it has any.
     pub(in crate::logins) secret_hash: Option<&'a SecretHash>,
+    /// Used up if the login is stepped up.
+    pub(in crate::logins) proof: &'a CheckedProof,
 }
 
 /// Adds the authentication and moves the login to a new generation without a grace, so that every earlier credential
-/// is rejected. `None` when the login is not live, was renewed meanwhile, or the user's password has changed since.
+/// is rejected. Uses up the proof, unless `None`: the login is not live, was renewed meanwhile, the user's password has changed
+/// since, or the proof was used by another.
 pub(in crate::logins) async fn step_up(
     pool: &ConnectionPool,
     step_up: StepUpUpdate<'_>,
@@ -141,6 +145,13 @@ pub(in crate::logins) async fn step_up(
         r#"with owner as (
              select u.* from dualauth.users u join dualauth.logins l on l.user_id = u.id
              where l.id = $1 and u.disabled_at is null and u.password_version = $2 for share of u
+           ), renewable as materialized (
+             -- Locked before the proof is used: who was overtaken loses nothing.
+             select l.id, l.user_id from dualauth.logins l join owner u on u.id = l.user_id
+             where l.id = $1 and l.generation = $3 and l.ended_at is null and l.expires_at > $5 for update of l
+           ), proved as materialized (
+             select id, dualauth.use_checked_proof($13, user_id, id, $14, $15, $16, $17, $18, $19, null, $20, $21, $22, $5) as is_used
+             from renewable
            )
            update dualauth.logins l
            set generation = greatest(l.generation, $4) + 1, replaced_at = '{}', renewed_at = $5, last_seen_at = $5,
@@ -151,8 +162,8 @@ pub(in crate::logins) async fn step_up(
                idle_expires_at = least(l.expires_at, case when l.remember_me then $11::timestamptz else $10 end),
                token_expires_at = case when l.token_expires_at is not null then greatest(l.token_expires_at,
                    least(l.expires_at, case when l.remember_me then $11::timestamptz else $10 end, $12)) end
-           from owner u
-           where l.id = $1 and l.generation = $3 and u.id = l.user_id and l.ended_at is null and l.expires_at > $5
+           from owner u, proved
+           where l.id = proved.id and proved.is_used and u.id = l.user_id
            returning l.id, l.mode, l.transport, l.remember_me, l.created_at, l.last_seen_at, l.idle_expires_at,
                   l.expires_at, l.generation, l.replaced_at, l.refresh_hash, l.token_expires_at, l.ended_at,
                   l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email,
@@ -169,6 +180,16 @@ pub(in crate::logins) async fn step_up(
         now + lifetimes.session.idle,
         now + lifetimes.remember.idle,
         now + lifetimes.access_token,
+        step_up.proof.purpose.map(Purpose::as_str),
+        step_up.proof.token_hash.as_ref().map(<[u8; 32]>::as_slice),
+        step_up.proof.totp_step,
+        step_up.proof.recovery_hash.as_ref().map(<[u8; 32]>::as_slice),
+        step_up.proof.passkey.map(|passkey| passkey.id),
+        step_up.proof.passkey.map(|passkey| i64::from(passkey.sign_count)),
+        step_up.proof.passkey.map(|passkey| passkey.backed_up),
+        step_up.proof.notice.as_ref().map(|mail| mail.id),
+        step_up.proof.notice.as_ref().map(|mail| mail.content.as_slice()),
+        step_up.proof.notice.as_ref().map(|mail| mail.expires_at),
     );
     Ok(answer(update.fetch_optional(pool)).await?.map(Login::from))
 }

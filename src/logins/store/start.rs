@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
+use crate::challenges::{CheckedProof, Purpose};
 use crate::mail::SealedMail;
 
 use crate::logins::authentication::Amr;
@@ -20,6 +21,8 @@ pub(in crate::logins) struct Start<'a> {
     pub(in crate::logins) replaces: Option<ReplacedLogin>,
     /// Queued if the owner has not signed in from this network before, unless the account is new.
     pub(in crate::logins) notice: Option<&'a SealedMail>,
+    /// Used up if the login begins.
+    pub(in crate::logins) proof: &'a CheckedProof,
     /// Generations that were replaced after this time are within their grace.
     pub(in crate::logins) grace_from: DateTime<Utc>,
 }
@@ -45,9 +48,13 @@ pub(in crate::logins) async fn insert(
     // However a sign-in came here: no login of an account with two-step sign-in begins by one factor.
     // The share lock waits for a concurrent change of the user, then re-checks the conditions.
     let insert = sqlx::query_scalar!(
-        r#"with owner as (
-             select id, roles, created_at from dualauth.users
-             where id = $2 and disabled_at is null and password_version = $15 and (not two_step or $21::smallint >= 2) for share
+        r#"with proof as materialized (
+             -- First, since it locks the user's row more than the login does.
+             select dualauth.use_checked_proof($26, $2, null, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $9) as is_used
+           ), owner as (
+             select u.id, u.roles, u.created_at from dualauth.users u join proof on proof.is_used
+             where u.id = $2 and u.disabled_at is null and u.password_version = $15 and (not u.two_step or $21::smallint >= 2)
+             for share of u
            ), started as (
              insert into dualauth.logins (id, user_id, mode, transport, remember_me, device_name, address, user_agent,
                  created_at, last_seen_at, idle_expires_at, expires_at, renewed_at, handle_hash, token_expires_at,
@@ -93,6 +100,17 @@ pub(in crate::logins) async fn insert(
         start.notice.map(|mail| mail.id),
         start.notice.map(|mail| mail.content.as_slice()),
         start.notice.map(|mail| mail.expires_at),
+        start.proof.purpose.map(Purpose::as_str),
+        start.proof.token_hash.as_ref().map(<[u8; 32]>::as_slice),
+        start.proof.totp_step,
+        start.proof.recovery_hash.as_ref().map(<[u8; 32]>::as_slice),
+        start.proof.passkey.map(|passkey| passkey.id),
+        start.proof.passkey.map(|passkey| i64::from(passkey.sign_count)),
+        start.proof.passkey.map(|passkey| passkey.backed_up),
+        start.proof.address.as_deref(),
+        start.proof.notice.as_ref().map(|mail| mail.id),
+        start.proof.notice.as_ref().map(|mail| mail.content.as_slice()),
+        start.proof.notice.as_ref().map(|mail| mail.expires_at),
     );
     answer(insert.fetch_optional(pool)).await
 }

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{Authenticator, ask, enrol, enrol_with};
+use super::{Authenticator, ask, enrol, enrol_with, first_step, second_step};
 use crate::challenges;
 use crate::support::{
     MINUTE,
@@ -142,4 +142,32 @@ async fn enrolling_wants_a_fresh_login_and_a_proved_address_while_mail_is_on() {
         server.send(client.request("POST", "/challenges").json(&body)).await.points_at(&[pointer]);
     }
     server.send(Request::post("/jwt/login").json(&credentials("ada"))).await.expect(200);
+}
+
+/// Until its own first code comes, a new secret takes the place of nothing.
+#[tokio::test]
+async fn the_codes_of_an_authenticator_go_on_working_whatever_enrolment_is_under_way_or_refused() {
+    let server = TestServer::start().await;
+    let client = Client::of_new_user(&server, Pair::SESSION_BEARER, "ada").await;
+    let pending = ask(&server, &client).await.expect(201).json();
+    let authenticator = enrol(&server, &client).await;
+    let other = Authenticator::of(&pending);
+    let assert_unchanged = async |what: &str| {
+        server.clock.advance(MINUTE);
+        let wrong = second_step(&first_step(&server, "ada").await, &other.code_in(&server, 0));
+        server.send(Request::post("/jwt/login").json(&wrong)).await.problem(401, "invalid_code");
+        let right = second_step(&first_step(&server, "ada").await, &authenticator.next_code(&server));
+        let answer = server.send(Request::post("/session/login").json(&right)).await;
+        assert_eq!(answer.status, 200, "{what}: {answer}");
+        assert_eq!(client.get("/account/factors").await.ok()["totp"]["id"], authenticator.id, "{what}");
+    };
+    assert_unchanged("another enrolment is pending").await;
+    ask(&server, &client).await.problem(409, "conflict");
+    assert_unchanged("one was refused").await;
+    enrol_with(&server, &client, &pending, &other.code_in(&server, 0)).await.problem(409, "conflict");
+    assert_unchanged("one was not completed").await;
+    enrol_with(&server, &client, &pending, &other.code_in(&server, 0))
+        .await
+        .problem(401, "challenge_expired");
+    assert_unchanged("it was tried again").await;
 }

@@ -10,6 +10,7 @@ use crate::support::{
     client::{Client, Pair},
     http::Request,
     server::{TestServer, credentials},
+    with,
 };
 
 #[tokio::test]
@@ -75,4 +76,40 @@ async fn the_password_changes_on_a_fresh_login_alone_where_there_is_two_step_sig
     let change = client.request("POST", "/account/password").json(&password);
     let refused = server.send(change).await.problem(401, "insufficient_user_authentication");
     assert_eq!(refused.json()["acr_values"], "aal2");
+}
+
+#[tokio::test]
+async fn the_login_that_removed_a_factor_stays_what_was_proved_and_no_other_does() {
+    let server = TestServer::start().await;
+    for (number, pair) in Pair::ALL.into_iter().enumerate() {
+        let name = format!("user-{number}");
+        let (owner, authenticator) = two_step_user(&server, &name).await;
+        let body = second_step(&first_step(&server, &name).await, &authenticator.next_code(&server));
+        let mut client = Client::new(&server, pair);
+        client.login(&with(body, "transport", pair.transport.name())).await.expect(200);
+        let before = client.profile().await.ok()["auth"].clone();
+        assert_eq!(before["amr"], json!(["pwd", "otp", "mfa"]));
+        let path = format!("/account/factors/{}", authenticator.id);
+        server.send(client.request("DELETE", &path)).await.expect(204);
+        owner.assert_refused(owner.pair.mode.ended()).await;
+        // It says how its owner has authenticated, not what the account has.
+        for _ in 0..2 {
+            let after = client.profile().await.ok()["auth"].clone();
+            for member in ["amr", "acr", "auth_time"] {
+                assert_eq!(after[member], before[member], "{pair:?}: {member}");
+            }
+            client.get("/verify?acr_values=aal2").await.expect(200);
+            client.refresh().await.ok();
+        }
+        // And no later than any other: the next one has one factor.
+        server.clock.advance(11 * MINUTE);
+        client.refresh().await.ok();
+        client
+            .get("/verify?acr_values=aal2&max_age=600")
+            .await
+            .problem(401, "insufficient_user_authentication");
+        let mut next = Client::new(&server, pair);
+        next.login(&pair.credentials(&name)).await.expect(200);
+        assert_eq!(next.profile().await.ok()["auth"]["acr"], "aal1");
+    }
 }

@@ -60,12 +60,12 @@ impl Passkey {
     }
 
     /// One that counts, and is at this number.
-    fn counting(self, count: u32) -> Self {
+    pub fn counting(self, count: u32) -> Self {
         Self { count, ..self }
     }
 
     /// One that does not verify its user.
-    fn without_pin(self) -> Self {
+    pub fn without_pin(self) -> Self {
         Self { flags: self.flags & !USER_VERIFIED, ..self }
     }
 

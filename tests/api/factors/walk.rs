@@ -30,12 +30,17 @@ enum Deed {
     Register,
     StepUpByPassword,
     StepUpBySecondFactor,
+    /// For who has nothing else.
+    StepUpByMail,
+    /// By the code of such a challenge from before there was anything else.
+    StepUpByEarlierMail,
     Refresh,
     /// A second factor without a first.
     SecondFactorAlone,
     ResetByBoth,
     /// Without a name.
     SignInByPasskey,
+    /// What verifies nobody, in the place of that.
     SecurityKeyAlone,
     GoOnByKey,
     StepUpByKey,
@@ -53,13 +58,15 @@ enum Deed {
 }
 
 /// Every proof that the service knows. A new one has to be added here: the match below says so.
-const PROOFS: [Proof; 9] = [
+const PROOFS: [Proof; 11] = [
     Proof::Password { version: 0 },
     Proof::EmailCode { version: 0 },
     Proof::Totp { version: 0 },
     Proof::RecoveryCode { version: 0 },
-    Proof::Passkey { synced: false, version: 0 },
-    Proof::Passkey { synced: true, version: 0 },
+    Proof::Passkey { synced: false, user_verified: true, version: 0 },
+    Proof::Passkey { synced: true, user_verified: true, version: 0 },
+    Proof::Passkey { synced: false, user_verified: false, version: 0 },
+    Proof::Passkey { synced: true, user_verified: false, version: 0 },
     Proof::SecurityKey { version: 0 },
     Proof::Provider { proves_both_factors: false, version: 0 },
     Proof::Provider { proves_both_factors: true, version: 0 },
@@ -78,14 +85,14 @@ fn deeds(proof: Proof) -> &'static [Deed] {
             StepUpByPassword,
             Refresh,
         ],
-        Proof::EmailCode { .. } => &[SignInByMail, ResetByMail],
+        Proof::EmailCode { .. } => &[SignInByMail, ResetByMail, StepUpByMail, StepUpByEarlierMail],
         Proof::Totp { .. } | Proof::RecoveryCode { .. } => {
             &[SecondFactorAlone, StepUpBySecondFactor, ResetByBoth]
         }
-        Proof::Passkey { .. } => {
+        Proof::Passkey { user_verified: true, .. } => {
             &[SignInByPasskey, GoOnByKey, StepUpByKey, ResetByMailAndKey, ResetByKeyAlone]
         }
-        Proof::SecurityKey { .. } => {
+        Proof::Passkey { user_verified: false, .. } | Proof::SecurityKey { .. } => {
             &[SecurityKeyAlone, GoOnByKey, StepUpByKey, ResetByMailAndKey, ResetByKeyAlone]
         }
         Proof::Provider { proves_both_factors: false, .. } => &[
@@ -246,6 +253,22 @@ impl Walk<'_> {
         }
     }
 
+    /// Both halves of a challenge of this login, made while its owner had nothing but the mail.
+    async fn mailed_before(&self, purpose: &str) -> Value {
+        let having = async |password: &str, two_step: bool| {
+            let update = format!(
+                "update users set password_hash = {password}, two_step = {two_step} where username = $1"
+            );
+            let update = sqlx::query(sqlx::AssertSqlSafe(update)).bind(&self.name);
+            update.execute(&mut self.server.sql().await).await.expect("the account");
+        };
+        crate::nodes::sql(self.server, "delete from mail_quotas").await;
+        having("null", false).await;
+        let asked = passkeys::ask(self.server, &self.client, purpose, "email").await.expect(201).json();
+        having("'!'", true).await;
+        challenges::with_its_code(self.mails, &asked).await.json()
+    }
+
     async fn do_it(&mut self, deed: Deed) -> (Response, Expected) {
         let credentials = self.pair.credentials(&self.name);
         match deed {
@@ -285,6 +308,17 @@ impl Walk<'_> {
                 let body = json!({ "code": self.second_factor() });
                 let request = self.client.request("POST", &self.client.path("step-up")).json(&body);
                 (self.client.send(request).await, Expected::Login)
+            }
+            Deed::StepUpByMail => {
+                passkeys::ask(self.server, &self.client, "step_up", "email").await.points_at(&["/method"]);
+                let halves = self.mailed("login").await;
+                let request = self.client.request("POST", &self.client.path("step-up")).json(&halves);
+                (self.client.send(request).await.problem(401, "challenge_expired"), Expected::Nothing)
+            }
+            Deed::StepUpByEarlierMail => {
+                let halves = self.mailed_before("step_up").await;
+                let request = self.client.request("POST", &self.client.path("step-up")).json(&halves);
+                (self.client.send(request).await.problem(401, "challenge_expired"), Expected::Nothing)
             }
             Deed::Refresh => (self.client.refresh().await, Expected::Login),
             Deed::SecondFactorAlone => {
@@ -341,6 +375,23 @@ impl Walk<'_> {
     }
 }
 
+/// Enrols the passkey or security key that the proof is by.
+async fn enrol_key(server: &TestServer, client: &Client, proof: Proof) -> Option<Passkey> {
+    let (key, user_verified) = match proof {
+        Proof::Passkey { synced: true, user_verified, .. } => (Passkey::synced(), user_verified),
+        Proof::Passkey { user_verified, .. } => (Passkey::new("passkey"), user_verified),
+        Proof::SecurityKey { .. } => (Passkey::new("security_key"), true),
+        _ => return None,
+    };
+    let key = passkeys::enrol_this(server, client, key).await;
+    if user_verified {
+        return Some(key);
+    }
+    // Beside it a passkey need not verify its user.
+    passkeys::enrol(server, client, "security_key").await;
+    Some(key.without_pin())
+}
+
 /// Asserts that nothing in an answer is a credential.
 fn assert_gives_nothing(answer: &Response, what: &str) {
     assert!(answer.set_cookies().iter().all(|cookie| cookie.is_removal()), "{what}: {answer}");
@@ -367,16 +418,7 @@ async fn no_proof_alone_begins_or_raises_a_login_below_aal2_in_any_mode_by_any_t
                 let authenticator = enrol(server, &client).await;
                 // A token from before says less.
                 client.refresh().await.ok();
-                let key = match proof {
-                    Proof::Passkey { synced: true, .. } => Some(Passkey::synced()),
-                    Proof::Passkey { .. } => Some(Passkey::new("passkey")),
-                    Proof::SecurityKey { .. } => Some(Passkey::new("security_key")),
-                    _ => None,
-                };
-                let key = match key {
-                    Some(key) => Some(passkeys::enrol_this(server, &client, key).await),
-                    None => None,
-                };
+                let key = enrol_key(server, &client, proof).await;
                 let (site, mails, authenticator) = (&site, &mails, &authenticator);
                 let mut walk = Walk { site, server, mails, authenticator, key, client, name, pair, proof };
                 let what = format!("{proof:?}, {deed:?}, {pair:?}");

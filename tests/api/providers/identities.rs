@@ -1,10 +1,10 @@
 //! Identities at providers as they are kept: whose they are, and nobody else's.
 
 use dualauth::app::PostgresStorage;
-use dualauth::challenges::ChallengedAccount;
+use dualauth::challenges::{ChallengedAccount, CheckedProof};
 use dualauth::config::Config;
 use dualauth::crypto::AppSecret;
-use dualauth::factors::provider::{Identities, LinkError, ProviderIdentity};
+use dualauth::factors::provider::{Identities, LinkError, LinkOwner, ProviderIdentity};
 use dualauth::logins::{Acr, Amr, Authentication};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -13,9 +13,10 @@ use uuid::Uuid;
 
 use crate::support::server::{TestServer, beginning};
 
-/// The account, as it is before anything of it has changed.
-fn account(user_id: Uuid) -> ChallengedAccount {
-    ChallengedAccount { user_id, version: 0 }
+/// The account, as it is before anything of it has changed, and by no login.
+fn owner(user_id: Uuid, proved: Authentication) -> LinkOwner {
+    let account = ChallengedAccount { user_id, version: 0 };
+    LinkOwner { account, proved, login_id: None, checked: CheckedProof::default() }
 }
 
 /// By one factor.
@@ -56,11 +57,8 @@ async fn an_identity_is_found_by_issuer_and_subject_and_by_no_address() {
     let stored = Stored::new().await;
     let [ada, _] = stored.users;
     let linked = identity("https://a.example", "17");
-    let id = stored
-        .identities
-        .link(account(ada), &linked, proved(), None, None, beginning())
-        .await
-        .expect("it is new");
+    let id =
+        stored.identities.link(owner(ada, proved()), &linked, None, beginning()).await.expect("it is new");
     let found = stored.identities.find(&linked).await.expect("an answer").expect("it is there");
     assert_eq!((found.id, found.user_id, found.is_disabled), (id, ada, false));
     for other in [identity("https://a.example", "18"), identity("https://b.example", "17")] {
@@ -78,25 +76,25 @@ async fn an_identity_is_one_account_s_and_an_account_has_one_of_each_issuer() {
     let stored = Stored::new().await;
     let [ada, bea] = stored.users;
     let contested = identity("https://a.example", "17");
-    let link = |user| stored.identities.link(account(user), &contested, proved(), None, None, beginning());
+    let link = |user| stored.identities.link(owner(user, proved()), &contested, None, beginning());
     let outcomes = join_all((0..10).map(|at| link(if at % 2 == 0 { ada } else { bea }))).await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
     // Whichever constraint is looked at first, for the one who has it.
     let is_refusal = |error: &LinkError| matches!(error, LinkError::Taken | LinkError::OtherOfIssuer);
     assert!(outcomes.iter().all(|outcome| outcome.as_ref().err().is_none_or(is_refusal)));
-    let owner = stored.identities.find(&contested).await.expect("an answer").expect("it is there").user_id;
-    let other = if owner == ada { bea } else { ada };
+    let winner = stored.identities.find(&contested).await.expect("an answer").expect("it is there").user_id;
+    let other = if winner == ada { bea } else { ada };
     assert!(matches!(
-        stored.identities.link(account(other), &contested, proved(), None, None, beginning()).await,
+        stored.identities.link(owner(other, proved()), &contested, None, beginning()).await,
         Err(LinkError::Taken)
     ));
     let second = identity("https://a.example", "18");
-    let refused = stored.identities.link(account(owner), &second, proved(), None, None, beginning()).await;
+    let refused = stored.identities.link(owner(winner, proved()), &second, None, beginning()).await;
     assert!(matches!(refused, Err(LinkError::OtherOfIssuer)));
     assert_eq!(stored.identities.of_user(other).await.expect("an answer"), []);
     stored
         .identities
-        .link(account(owner), &identity("https://b.example", "17"), proved(), None, None, beginning())
+        .link(owner(winner, proved()), &identity("https://b.example", "17"), None, beginning())
         .await
         .expect("another issuer");
 }
@@ -107,7 +105,7 @@ async fn with_two_step_sign_in_one_factor_links_nothing() {
     let [ada, _] = stored.users;
     crate::nodes::sql(&stored.server, "update users set two_step = true").await;
     let wanted = identity("https://a.example", "17");
-    let link = |proved| stored.identities.link(account(ada), &wanted, proved, None, None, beginning());
+    let link = |proved| stored.identities.link(owner(ada, proved), &wanted, None, beginning());
     assert!(matches!(link(proved()).await, Err(LinkError::AccountChanged)));
     let both = Authentication::new(Amr::PASSWORD.and(Amr::TOTP), Acr::Aal2, beginning());
     link(both).await.expect("both factors");
@@ -118,11 +116,7 @@ async fn a_disabled_account_still_has_its_identity() {
     let stored = Stored::new().await;
     let [ada, bea] = stored.users;
     let linked = identity("https://a.example", "17");
-    stored
-        .identities
-        .link(account(ada), &linked, proved(), None, None, beginning())
-        .await
-        .expect("it is new");
+    stored.identities.link(owner(ada, proved()), &linked, None, beginning()).await.expect("it is new");
     let mut connection = stored.server.sql().await;
     sqlx::query("update dualauth.users set disabled_at = now() where id = $1")
         .bind(ada)
@@ -132,7 +126,7 @@ async fn a_disabled_account_still_has_its_identity() {
     let found = stored.identities.find(&linked).await.expect("an answer").expect("it is there");
     assert!(found.is_disabled && found.user_id == ada);
     assert!(matches!(
-        stored.identities.link(account(bea), &linked, proved(), None, None, beginning()).await,
+        stored.identities.link(owner(bea, proved()), &linked, None, beginning()).await,
         Err(LinkError::Taken)
     ));
 }
@@ -143,7 +137,7 @@ async fn tokens_that_are_stored_are_sealed() {
     let [ada, _] = stored.users;
     stored
         .identities
-        .link(account(ada), &identity("https://a.example", "17"), proved(), None, None, beginning())
+        .link(owner(ada, proved()), &identity("https://a.example", "17"), None, beginning())
         .await
         .expect("it is new");
     let query = sqlx::query("select tokens, identities::text as row from dualauth.identities");

@@ -108,7 +108,7 @@ fn wrong_registrations() -> Vec<Negative<RegistrationDraft>> {
         ("padding", |d| d.edit = |j| j["rawId"] = "AAE=".into(), Json),
         ("base64 of mail", |d| d.edit = |j| j["rawId"] = "a+/b".into(), Json),
         ("client data of 5,000 bytes", |d| d.client_data["x"] = "x".repeat(5_000).into(), Json),
-        ("an attestation object of 17,000 bytes", |d| d.trailing = vec![0; 17_000], Json),
+        ("an attestation object of 8,400 bytes", |d| d.trailing = vec![0; 8_400], Json),
         ("an attestation object that is a list", |d| d.edit = |j| j["response"]["attestationObject"] = encode(&[0x80]).into(), Check(Malformed)),
         ("an empty attestation object", |d| d.edit = |j| j["response"]["attestationObject"] = "".into(), Check(Malformed)),
         ("transports that are no list", |d| d.edit = |j| j["response"]["transports"] = "usb".into(), Json),

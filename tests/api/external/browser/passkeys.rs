@@ -262,6 +262,49 @@ async fn an_authenticator_that_does_not_verify_its_user_is_a_security_key_and_no
 }
 
 #[tokio::test]
+async fn a_passkey_that_verifies_nobody_is_a_second_step_only_where_a_security_key_would_be_one() {
+    let page = Page::open().await;
+    page.sign_up("session", "ada").await;
+    let device = page.add(Model::key_with_pin()).await;
+    page.enrol("passkey").await;
+    // The browser asks for the PIN whenever it can: this is one that asks for none where it need not.
+    let without_pin =
+        |challenge: &Value| with(challenge["passkey"].clone(), "userVerification", "discouraged");
+    let challenge = page.ask("step_up", "passkey").await;
+    assert_eq!(challenge["passkey"]["userVerification"], "required");
+    device.recognize_user(false).await;
+    let answer = page.get(&without_pin(&challenge)).await;
+    let refused = page.send("POST", "/session/step-up", halves(&challenge, answer)).await;
+    Page::refused(refused, 401, "invalid_code");
+    device.recognize_user(true).await;
+    let passkey = device.credentials().await[0].clone();
+    device.remove().await;
+
+    let key = page.add(Model::key()).await;
+    page.server.clock.advance(MINUTE);
+    page.enrol("security_key").await;
+    key.remove().await;
+    page.log_out("session").await;
+    let device = page.add(Model::key_with_pin()).await;
+    device.import(passkey).await;
+    for (mode, recognizes, amr) in
+        [("session", true, &["pwd", "hwk", "user", "mfa"][..]), ("jwt", false, &["pwd", "hwk", "mfa"])]
+    {
+        page.server.clock.advance(MINUTE);
+        device.recognize_user(recognizes).await;
+        let pending =
+            Page::refused(page.log_in(mode, credentials("ada")).await, 401, "second_factor_required");
+        assert_eq!(pending["passkey"]["userVerification"], "preferred");
+        let options = if recognizes { pending["passkey"].clone() } else { without_pin(&pending) };
+        let answer = page.get(&options).await;
+        Page::taken(page.log_in(mode, halves(&pending, answer)).await);
+        assert_eq!(page.proofs(mode).await, aal2(amr));
+        page.log_out(mode).await;
+    }
+    page.stop().await;
+}
+
+#[tokio::test]
 async fn a_passkey_whose_user_is_not_recognized_proves_nothing() {
     let page = Page::open().await;
     let device = page.add(Model::device()).await;

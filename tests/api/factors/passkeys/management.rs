@@ -118,11 +118,11 @@ async fn what_is_done_with_passkeys_is_told_with_what_it_was() {
         passkey.answer_with(&pending["passkey"], |draft| draft.client_data["crossOrigin"] = json!(true));
     sign_in_at(&server, &super::halves(&pending, &answer)).await.problem(401, "invalid_code");
     sign_in_at(&server, &key.halves(&pending)).await.expect(200);
+    remove(&server, &client, &key.id).await.expect(204);
     let step_up = ask(&server, &client, "step_up", "passkey").await.expect(201).json();
     let answer = passkey.without_pin().answer(&step_up["passkey"]);
     let request = client.request("POST", "/session/step-up").json(&super::halves(&step_up, &answer));
     server.send(request).await.problem(401, "invalid_code");
-    remove(&server, &client, &key.id).await.expect(204);
     server.stop().await;
     let query = "select event, coalesce(detail, '{}') from audit_events where username = 'ada' and event <> 'registered' order by id";
     let events: Vec<(String, serde_json::Value)> =
@@ -141,8 +141,8 @@ async fn what_is_done_with_passkeys_is_told_with_what_it_was() {
         "passkey_counter_behind the counter is behind",
         "second_factor_failed made in a frame of another origin",
         "login_started",
-        "step_up_failed the user was not verified",
         "factor_removed security_key",
+        "step_up_failed the user was not verified",
     ];
     assert_eq!(told, expected);
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Passkey, SITE, enrol_this, halves, sign_in};
 use crate::challenges::{self, email_of};
-use crate::factors::first_step;
+use crate::factors::{enrol_besides, first_step};
 use crate::nodes::sql;
 use crate::support::{
     PASSWORD,
@@ -88,21 +88,44 @@ async fn a_security_key_or_a_passkey_is_the_second_factor_of_a_reset_once_on_eit
         };
         eventually("the notice", told).await;
     }
-    for (method, count) in [("security_key", 1.0), ("passkey", 1.0)] {
+    for (method, outcome, node, count) in [
+        ("security_key", "redeemed", &another, 1.0),
+        ("passkey", "redeemed", &another, 1.0),
+        // The same challenge goes on, as a sign-in's does.
+        ("second_factor", "created", &server, 2.0),
+    ] {
         let name = format!(
-            r#"dualauth_challenges_total{{for="reset_password",method="{method}",outcome="redeemed"}}"#
+            r#"dualauth_challenges_total{{for="reset_password",method="{method}",outcome="{outcome}"}}"#
         );
-        let found = another.metric(&name).await;
+        let found = node.metric(&name).await;
         assert!((found - count).abs() < 0.1, "{name}: {found}");
     }
 }
 
 #[tokio::test]
+async fn a_passkey_without_its_pin_resets_where_a_security_key_may_and_nowhere_else() {
+    let (server, mails) = server().await;
+    let (client, key) = reader(&server, "ada").await;
+    let mut passkey = enrol_this(&server, &client, Passkey::new("passkey")).await.without_pin();
+    enrol_besides(&server, &client).await;
+    server.send(client.request("DELETE", &format!("/account/factors/{}", key.id))).await.expect(204);
+    let pending = first_half(&server, &mails, "ada").await;
+    assert_eq!(pending["passkey"]["userVerification"], "required");
+    reset(&server, passkey.halves(&pending)).await.problem(401, "invalid_code");
+    assert_password(&server, "ada", PASSWORD).await;
+
+    let (client, _) = reader(&server, "bea").await;
+    let mut passkey = enrol_this(&server, &client, Passkey::new("passkey")).await.without_pin();
+    let pending = first_half(&server, &mails, "bea").await;
+    reset(&server, passkey.halves(&pending)).await.expect(204);
+    assert_password(&server, "bea", NEW_PASSWORD).await;
+}
+
+#[tokio::test]
 async fn a_wrong_or_another_user_s_key_resets_nothing_and_five_end_the_challenge() {
     let (server, mails) = server().await;
-    let (client, mut key) = reader(&server, "ada").await;
+    let (_, mut key) = reader(&server, "ada").await;
     let (_, of_bea) = reader(&server, "bea").await;
-    let unverified = enrol_this(&server, &client, Passkey::new("passkey")).await.without_pin();
     let pending = first_half(&server, &mails, "ada").await;
     let options = &pending["passkey"];
     let mut of_another_challenge = options.clone();
@@ -110,7 +133,7 @@ async fn a_wrong_or_another_user_s_key_resets_nothing_and_five_end_the_challenge
     for (what, answer) in [
         ("nobody's", Passkey::new("security_key").answer(options)),
         ("another user's", of_bea.answer_with(options, |_| ())),
-        ("a passkey without its PIN", unverified.answer_with(options, |_| ())),
+        ("a key that nobody has touched", key.answer_with(options, |draft| draft.flags &= !1)),
         ("an answer to a sign-in", key.answer(&of_another_challenge)),
     ] {
         let refused = reset(&server, halves(&pending, &answer)).await;

@@ -182,12 +182,12 @@ async fn no_passkey_or_security_key_gets_below_aal2_into_an_account_with_two_ste
         let answer = key.answer_with(&challenge["passkey"], |draft| draft.user_handle = handle);
         sign_in_at(&server, &halves(&challenge, &answer)).await.problem(401, "invalid_code");
     }
-    // A passkey that has not verified its user is none, at either step.
-    let passkey = passkey.without_pin();
-    for challenge in [ask_to_sign_in(&server).await, first_step(&server, "ada").await] {
-        let answer = passkey.answer_with(&challenge["passkey"], |_| ());
-        sign_in_at(&server, &halves(&challenge, &answer)).await.problem(401, "invalid_code");
-    }
+    // A passkey that has not verified its user is none: after a first factor it is worth what a security key is.
+    let mut passkey = passkey.without_pin();
+    let challenge = ask_to_sign_in(&server).await;
+    sign_in_at(&server, &passkey.halves(&challenge)).await.problem(401, "invalid_code");
+    let pending = first_step(&server, "ada").await;
+    sign_in_at(&server, &passkey.halves(&pending)).await.expect(200);
     let query = "select count(*) from logins where aal < 2";
     let below = sqlx::query_scalar::<_, i64>(query).fetch_one(&mut server.sql().await).await;
     assert_eq!(below.expect("a number"), 0);
@@ -195,6 +195,37 @@ async fn no_passkey_or_security_key_gets_below_aal2_into_an_account_with_two_ste
     let pending = first_step(&server, "ada").await;
     key.flags = 0;
     sign_in_at(&server, &key.halves(&pending)).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_passkey_that_verified_nobody_is_a_second_factor_beside_a_security_key_and_else_refused() {
+    let server = server().await;
+    for (name, passkey, key) in [("ada", Passkey::new("passkey"), "hwk"), ("bea", Passkey::synced(), "swk")] {
+        let (client, security_key) = user_with(&server, name, Passkey::new("security_key")).await;
+        let mut passkey = enrol_this(&server, &client, passkey).await.without_pin();
+        let pending = first_step(&server, name).await;
+        assert_eq!(pending["passkey"]["userVerification"], "preferred");
+        let mut signed_in = Client::new(&server, Pair::SESSION_BEARER);
+        signed_in.login(&passkey.halves(&pending)).await.expect(200);
+        let auth = signed_in.profile().await.ok()["auth"].clone();
+        assert_eq!((&auth["amr"], &auth["acr"]), (&json!(["pwd", key, "mfa"]), &json!("aal2")));
+        // Nor does it stand for the password that a login of it alone would lack.
+        let alone = ask_to_sign_in(&server).await;
+        sign_in_at(&server, &passkey.halves(&alone)).await.problem(401, "invalid_code");
+
+        // Without the security key the options require it, whatever else is a second factor.
+        server.clock.advance(MINUTE);
+        enrol_besides(&server, &client).await;
+        let path = format!("/account/factors/{}", security_key.id);
+        server.send(client.request("DELETE", &path)).await.expect(204);
+        let pending = first_step(&server, name).await;
+        assert_eq!(pending["passkey"]["userVerification"], "required");
+        sign_in_at(&server, &passkey.halves(&pending)).await.problem(401, "invalid_code");
+        let step_up = super::ask(&server, &client, "step_up", "passkey").await.expect(201).json();
+        assert_eq!(step_up["passkey"]["userVerification"], "required");
+        let request = client.request("POST", "/session/step-up").json(&passkey.halves(&step_up));
+        server.send(request).await.problem(401, "invalid_code");
+    }
 }
 
 #[tokio::test]
@@ -258,6 +289,17 @@ async fn refused_answers_are_limited_by_network() {
 }
 
 #[tokio::test]
+async fn the_browser_waits_as_long_as_the_challenge_lives() {
+    let server = TestServer::with(&[SITE, ("CHALLENGE_TTL", "7m")]).await;
+    let (client, _) = user_with(&server, "ada", Passkey::new("security_key")).await;
+    let new = super::ask(&server, &client, "factor", "passkey").await.expect(201).json();
+    let own = super::ask(&server, &client, "step_up", "passkey").await.expect(201).json();
+    for challenge in [ask_to_sign_in(&server).await, new, own, first_step(&server, "ada").await] {
+        assert_eq!(challenge["passkey"]["timeout"], 7 * 60 * 1_000);
+    }
+}
+
+#[tokio::test]
 async fn each_outcome_is_counted_by_what_was_used() {
     let server = TestServer::with(&[SITE, METRICS]).await;
     let (client, mut key) = user_with(&server, "ada", Passkey::new("security_key")).await;
@@ -267,7 +309,11 @@ async fn each_outcome_is_counted_by_what_was_used() {
     let unknown = Passkey::new("passkey").answer(&pending["passkey"]);
     sign_in_at(&server, &halves(&pending, &unknown)).await.problem(401, "invalid_code");
     sign_in_at(&server, &key.halves(&pending)).await.expect(200);
+    let again = super::ask(&server, &client, "factor", "passkey").await.expect(201).json();
+    let answer = passkey.register(&again["passkey"]);
+    super::send_new(&server, &client, &again, &answer).await.problem(409, "conflict");
     for (purpose, method, outcome) in [
+        ("factor", "passkey", "conflict"),
         ("factor", "security_key", "created"),
         ("factor", "security_key", "redeemed"),
         ("factor", "passkey", "redeemed"),
