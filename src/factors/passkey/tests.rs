@@ -202,7 +202,7 @@ fn a_passkey_that_verified_nobody_is_a_second_factor_where_a_security_key_is_one
         for is_verified in [false, true] {
             let options = site.request_options(std::slice::from_ref(&passkey));
             let mut draft = authenticator.assert(&options, ORIGIN, Some(user.as_bytes()));
-            draft.flags = draft.flags & !USER_VERIFIED | flags | u8::from(is_verified) * USER_VERIFIED;
+            draft.flags = draft.flags & !USER_VERIFIED | flags | (u8::from(is_verified) * USER_VERIFIED);
             let answer: AssertionResponse =
                 serde_json::from_value(draft.finish(&authenticator)).expect("an answer");
             let verify = |user| site.party.verify_assertion(&answer, &site.token, &passkey, user);
