@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::error::Unspecified;
-use aws_lc_rs::{constant_time, digest, hmac, rand};
+use aws_lc_rs::{constant_time, digest, hmac};
 use zeroize::Zeroizing;
 
 /// The secret that all keys of the service are derived from, at least 32 bytes. During a rotation it also holds the
@@ -230,14 +230,14 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// Random bytes from the system's generator.
+/// Random bytes from the system's generator: aws-lc's own would first gather entropy, for a tenth of a second of a start.
 ///
 /// # Panics
 /// When the system's random number generator fails: nothing that this program does would be secure.
 #[expect(clippy::expect_used, reason = "no secret can be made without randomness, whatever the caller did")]
 pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    rand::fill(&mut bytes).expect("the system's random number generator works");
+    getrandom::fill(&mut bytes).expect("the system's random number generator works");
     bytes
 }
 

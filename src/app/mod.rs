@@ -28,7 +28,6 @@ use crate::metrics::Metrics;
 use crate::telemetry::{TraceExporter, TraceExporterError};
 use crate::upkeep::Upkeep;
 use crate::users::PasswordError;
-use crate::web::openapi::{self, ApiAndComparisonDocuments};
 use dualauth_postgres::PrivatePostgresError;
 
 use self::app_secret_source::app_secret;
@@ -178,8 +177,7 @@ pub async fn start(config: Config, clock: Clock) -> Result<RunningService, Start
         None => None,
     };
     let spans = config.traces.as_ref().map(TraceExporter::start).transpose()?;
-    let documents = ApiAndComparisonDocuments::new(state.document(), &state.base_path_and_cookie_names);
-    let server = serve(listener, state.clone(), documents, &public_url, config.keep_alive, spans.clone())
+    let server = serve(listener, state.clone(), &public_url, config.keep_alive, spans.clone())
         .map_err(cant_listen(&config.listen))?;
     Ok(RunningService {
         pages_url: public_url.pages,
@@ -241,5 +239,5 @@ pub fn document(config: &Config) -> Result<String, Box<dyn std::error::Error>> {
         metrics,
         tasks_awaiting_restart,
     )?;
-    Ok(openapi::render(&state.document())?)
+    Ok(state.documents().render_api()?)
 }

@@ -44,7 +44,6 @@ use crate::http::tracked_body;
 use crate::http::uncancelled;
 use crate::metrics::Metrics;
 use crate::telemetry::{self, TraceExporter};
-use crate::web::openapi::ApiAndComparisonDocuments;
 use crate::web::{self as pages, Scrape};
 
 use super::StartError;
@@ -97,13 +96,12 @@ impl RunningServer {
 pub(super) fn serve(
     listener: Listener,
     state: State,
-    documents: ApiAndComparisonDocuments,
     public_url: &PublicUrl,
     keep_alive: Duration,
     spans: Option<TraceExporter>,
 ) -> std::io::Result<Server> {
-    let known_routes = Data::new(RouteIndex::of(&documents.all(), &pages::PAGES, &state.metrics));
-    let documents = Data::new(documents);
+    let documents = Data::new(state.documents());
+    let known_routes = Data::new(RouteIndex::of(&documents.uncompleted(), &pages::PAGES, &state.metrics));
     let context = HttpContext {
         is_https: public_url.is_https,
         base_path: BasePath::new(&public_url.base_path),

@@ -27,7 +27,7 @@ use crate::oauth::Metadata;
 use crate::session::{self, SessionDataStore, SessionMode};
 use crate::upkeep::TasksAwaitingRestart;
 use crate::users::{Accounts, ThreadPriority};
-use crate::web::openapi;
+use crate::web::openapi::{ApiAndComparisonDocuments, ApiDoc};
 use crate::web::{BasePathAndCookieNames, LastReport, PasskeyRelatedOrigins, Scrape};
 
 use super::public_url::PublicUrl;
@@ -171,15 +171,14 @@ impl State {
         Scrape::new(metrics, logins, accounts, trail, mails, storage.pools.clone())
     }
 
-    /// The OpenAPI document, collected from the routes.
-    pub(super) fn document(&self) -> utoipa::openapi::OpenApi {
-        let (_, mut document) = App::new()
+    /// The OpenAPI documents, collected from the routes.
+    pub(super) fn documents(&self) -> ApiAndComparisonDocuments {
+        let (_, api) = App::new()
             .into_utoipa_app()
-            .openapi(openapi::ApiDoc::openapi())
+            .openapi(ApiDoc::openapi())
             .configure(|config| routes(&self.modes, config))
             .split_for_parts();
-        openapi::complete(&mut document, &self.base_path_and_cookie_names, &self.modes);
-        document
+        ApiAndComparisonDocuments::new(api, self.base_path_and_cookie_names.clone(), self.modes.clone())
     }
 }
 

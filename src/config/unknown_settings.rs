@@ -195,8 +195,7 @@ impl GivenSettings<'_> {
         if let Some(meant) = likely_secret_setting(called) {
             return Some(meant.to_owned());
         }
-        let close = self.known.iter().map(|setting| (strsim::osa_distance(&bare, setting), setting));
-        let close = close.filter(|(distance, setting)| *distance <= typos_allowed(setting));
+        let close = self.known.iter().filter_map(|setting| Some((typos(&bare, setting)?, setting)));
         let close = close.min().map(|(_, setting)| self.without_file(setting));
         // Such as APP_SECRET_V2.
         let own = || VITAL.into_iter().find(|setting| bare.starts_with(setting));
@@ -290,6 +289,16 @@ fn is_service_link(name: &str, value: &str) -> bool {
     name.contains("_SERVICE_HOST")
         || name.contains("_SERVICE_PORT")
         || port.is_some_and(|rest| rest.starts_with('_') || value.contains("://"))
+}
+
+/// Number of typing errors that make this name of the setting's; `None` if there are too many.
+fn typos(name: &str, setting: &str) -> Option<usize> {
+    let allowed = typos_allowed(setting);
+    // At least as many as they differ in length. Comparing every variable with every setting would be half of a start.
+    if name.chars().count().abs_diff(setting.len()) > allowed {
+        return None;
+    }
+    Some(strsim::osa_distance(name, setting)).filter(|typos| *typos <= allowed)
 }
 
 /// Number of typing errors with which a name is still recognised. Fewer in short names, where an error makes another

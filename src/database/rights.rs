@@ -63,8 +63,8 @@ impl fmt::Display for MissingGrants {
 pub async fn missing_to_serve(connection: &mut PgConnection) -> Result<MissingGrants, sqlx::Error> {
     let MissingGrants(mut grants) = missing_on_tables(connection, &TO_SERVE).await?;
     let query = "select format('grant execute on all functions in schema dualauth to %I', current_user)
-                 where exists (select from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-                     where n.nspname = 'dualauth' and not has_function_privilege(p.oid, 'execute'))
+                 where exists (select from pg_proc where pronamespace = (select oid from pg_namespace where nspname = 'dualauth')
+                     and not has_function_privilege(oid, 'execute'))
                  union all
                  select format('grant execute on function pg_control_system() to %I', current_user)
                  where not has_function_privilege('pg_control_system()', 'execute')";

@@ -73,24 +73,58 @@ struct CompareApiDoc;
 
 /// The OpenAPI documents of the API and of the comparison.
 ///
-/// Rendered at their first request: most nodes are never asked, and rendering is a large part of starting.
+/// Completed and rendered at their first request: most nodes are never asked, and it is a large part of starting.
 pub struct ApiAndComparisonDocuments {
     api: OpenApi,
     comparison: OpenApi,
+    base_path_and_cookie_names: BasePathAndCookieNames,
+    modes: AcceptedAuthModes,
     api_json: OnceLock<String>,
     comparison_json: OnceLock<String>,
 }
 
 impl ApiAndComparisonDocuments {
-    /// Completes the comparison's document.
-    pub fn new(api: OpenApi, base_path_and_cookie_names: &BasePathAndCookieNames) -> Self {
-        let comparison = comparison(base_path_and_cookie_names);
-        Self { api, comparison, api_json: OnceLock::new(), comparison_json: OnceLock::new() }
+    /// `api` as collected from the routes of these modes.
+    pub fn new(
+        api: OpenApi,
+        base_path_and_cookie_names: BasePathAndCookieNames,
+        modes: AcceptedAuthModes,
+    ) -> Self {
+        Self {
+            api,
+            comparison: <CompareApiDoc as utoipa::OpenApi>::openapi(),
+            base_path_and_cookie_names,
+            modes,
+            api_json: OnceLock::new(),
+            comparison_json: OnceLock::new(),
+        }
     }
 
-    /// Both documents.
-    pub fn all(&self) -> [&OpenApi; 2] {
+    /// Both documents, with every path and method, but without what is common to them.
+    pub fn uncompleted(&self) -> [&OpenApi; 2] {
         [&self.api, &self.comparison]
+    }
+
+    /// The API's document as JSON text.
+    ///
+    /// # Errors
+    /// If it can't be serialised.
+    pub fn render_api(&self) -> Result<String, serde_json::Error> {
+        let mut document = self.api.clone();
+        complete(&mut document, &self.base_path_and_cookie_names, &self.modes);
+        text(serde_json::to_value(document)?)
+    }
+
+    /// The comparison's document as JSON text, with the schemas of `comparison.json`.
+    fn render_comparison(&self) -> Result<String, serde_json::Error> {
+        let mut document = self.comparison.clone();
+        complete_operations(&mut document, &self.base_path_and_cookie_names);
+        let mut value = serde_json::to_value(document)?;
+        let reported: Map<String, Value> = serde_json::from_str(COMPARISON_SCHEMAS)?;
+        if let Some(schemas) = value.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+            schemas.extend(reported);
+        }
+        text(value)
     }
 }
 
@@ -105,7 +139,7 @@ impl ApiAndComparisonDocuments {
 pub(super) async fn openapi_json(
     documents: Data<ApiAndComparisonDocuments>,
 ) -> Result<HttpResponse, Problem> {
-    json(&documents.api_json, || render(&documents.api))
+    json(&documents.api_json, || documents.render_api())
 }
 
 /// This document.
@@ -119,7 +153,7 @@ pub(super) async fn openapi_json(
 pub(super) async fn comparison_openapi_json(
     documents: Data<ApiAndComparisonDocuments>,
 ) -> Result<HttpResponse, Problem> {
-    json(&documents.comparison_json, || render_comparison(&documents.comparison))
+    json(&documents.comparison_json, || documents.render_comparison())
 }
 
 fn json(
@@ -140,7 +174,7 @@ fn json(
 
 /// Completes the API's document with what is common to many routes: servers, security schemes, headers, problem
 /// responses, and each mode's documentation of the common routes.
-pub fn complete(
+fn complete(
     document: &mut OpenApi,
     base_path_and_cookie_names: &BasePathAndCookieNames,
     modes: &AcceptedAuthModes,
@@ -152,13 +186,6 @@ pub fn complete(
     problem_headers::declare(components);
     complete_operations(document, base_path_and_cookie_names);
     order::sort(document);
-}
-
-/// The complete document of the comparison.
-fn comparison(base_path_and_cookie_names: &BasePathAndCookieNames) -> OpenApi {
-    let mut document = <CompareApiDoc as utoipa::OpenApi>::openapi();
-    complete_operations(&mut document, base_path_and_cookie_names);
-    document
 }
 
 fn complete_operations(document: &mut OpenApi, base_path_and_cookie_names: &BasePathAndCookieNames) {
@@ -176,24 +203,6 @@ fn complete_operations(document: &mut OpenApi, base_path_and_cookie_names: &Base
             problems::add(is_unsafe, operation);
         }
     }
-}
-
-/// Renders a document as JSON text.
-///
-/// # Errors
-/// If it can't be serialised.
-pub fn render(document: &OpenApi) -> Result<String, serde_json::Error> {
-    text(serde_json::to_value(document)?)
-}
-
-/// Renders the comparison's document with the schemas of `comparison.json`.
-fn render_comparison(document: &OpenApi) -> Result<String, serde_json::Error> {
-    let mut value = serde_json::to_value(document)?;
-    let reported: Map<String, Value> = serde_json::from_str(COMPARISON_SCHEMAS)?;
-    if let Some(schemas) = value.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
-        schemas.extend(reported);
-    }
-    text(value)
 }
 
 fn text(mut document: Value) -> Result<String, serde_json::Error> {
