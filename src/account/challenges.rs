@@ -77,6 +77,9 @@ pub(super) async fn create_challenge(
     Json(body): Json<ChallengeRequest>,
 ) -> Result<HttpResponse, Problem> {
     use ChallengeMethod::{Email, Passkey, Provider, SecurityKey, Totp};
+    if let Provider(name) = &body.method {
+        sign_in.check_provider(name)?;
+    }
     check_members(&body)?;
     let ChallengeRequest { purpose, method, email, return_to, challenge } = body;
     let (email, return_to) = (email.as_deref(), return_to.as_deref());

@@ -27,6 +27,14 @@ use super::policy::Authenticated;
 use super::start_login::{Attempt, Outcome};
 
 impl SignIn {
+    /// Checks that a provider has this name.
+    ///
+    /// # Errors
+    /// `validation_failed`.
+    pub fn check_provider(&self, name: &str) -> Result<(), Problem> {
+        self.provider_attempts.provider(name).map(drop).ok_or_else(unknown_method)
+    }
+
     /// Creates a challenge to sign in by a provider. With the challenge of a sign-in that waits for something else, it goes on
     /// with that one.
     ///
