@@ -7,6 +7,7 @@ use actix_web::web::{Data, ServiceConfig};
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
+use crate::account::HandoffPage;
 use crate::audit::Trail;
 use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins, SecondFactorMethods};
 use crate::challenges::Challenges;
@@ -131,6 +132,7 @@ impl State {
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
+            .with(Data::new(HandoffPage::new(&public_url.pages)))
             .with(Data::new(passkey_related_origins(config, public_url)))
             .with(Data::new(tasks_awaiting_restart));
         Ok(state)

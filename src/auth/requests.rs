@@ -41,7 +41,7 @@ pub struct RegisterRequest {
     pub code: Option<SecretString>,
 }
 
-/// Signs in: either `username` and `password`, or `challenge` and `code`, or `challenge` and `passkey`. With two-step sign-in, once
+/// Signs in: either `username` and `password`, or `challenge` and `code`, or `challenge` and `passkey`, or `handoff`. With two-step sign-in, once
 /// more with the challenge of the first answer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +68,11 @@ pub struct LoginRequest {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     pub passkey: Option<Value>,
+    /// A code from `POST /account/handoff`, alone or with `transport`: presents the login of that code, which is of the other mode,
+    /// in this mode as well.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub handoff: Option<SecretString>,
     /// Whether the login has the longer lifetimes, and its cookies are kept when the browser is closed. This and the next
     /// two hold for the second step as well, unless they are sent again.
     #[serde(default, deserialize_with = "given")]

@@ -14,7 +14,7 @@ pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
 /// Needed to serve requests. None of them creates or alters a table.
-const TO_SERVE: [(&str, &[&str]); 21] = [
+const TO_SERVE: [(&str, &[&str]); 22] = [
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
     ("users", &["select", "insert", "update"]),
@@ -36,6 +36,7 @@ const TO_SERVE: [(&str, &[&str]); 21] = [
     ("passkeys", &["select", "insert", "update", "delete"]),
     ("totp", &["select", "insert", "update", "delete"]),
     ("recovery_codes", &["select", "insert", "update", "delete"]),
+    ("handoffs", &["select", "insert", "update", "delete"]),
 ];
 
 /// GRANT statements for missing privileges.

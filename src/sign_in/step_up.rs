@@ -36,6 +36,9 @@ pub enum StepUpError {
     /// The login was refreshed or stepped up meanwhile, and the client has yet to receive that credential.
     #[error("the login was renewed meanwhile")]
     ConcurrentRenewal,
+    /// The credential was an access token of a login that has no refresh token.
+    #[error("the mode has no credential of the login that could be replaced")]
+    NotPresented,
     /// The login has ended.
     #[error("the login has ended")]
     LoginEnded,
@@ -58,6 +61,10 @@ impl StepUpError {
             Self::ConcurrentRenewal => Problem::new(
                 Code::Conflict,
                 "The login was refreshed or stepped up meanwhile. Try again with the credential that came of it.",
+            ),
+            Self::NotPresented => Problem::new(
+                Code::Conflict,
+                "This mode has no credential of the login that a step-up could replace. Step up in the other mode, or hand the login off first.",
             ),
             Self::LoginEnded => ended.into(),
         }
@@ -101,7 +108,11 @@ impl SignIn {
     ) -> Result<Login, StepUpError> {
         // Read before the password is verified: if a refresh renews the login meanwhile, the step-up must fail rather than
         // invalidate a credential that the client has not received yet.
-        let login = self.logins.find_live(identity.login_id).await?.ok_or(StepUpError::LoginEnded)?;
+        let login = self.logins.find_live(identity.login_id, identity.mode).await?;
+        let login = login.ok_or(StepUpError::LoginEnded)?;
+        if !login.is_presented {
+            return Err(StepUpError::NotPresented);
+        }
         if next.shown.is_some_and(|generation| !self.logins.is_presented_by(&login, generation)) {
             return Err(StepUpError::ConcurrentRenewal);
         }
@@ -109,7 +120,8 @@ impl SignIn {
             StepUpProof::Password(password) => {
                 let Confirmed { proof, attempt } =
                     self.password.confirm(identity.user_id, password, client).await?;
-                let outcome = self.apply_step_up(&login, proof, next, self.clock.now(), actor).await;
+                let outcome =
+                    self.apply_step_up(&login, identity.mode, proof, next, self.clock.now(), actor).await;
                 let has_changed =
                     matches!(outcome, Err(StepUpError::Unconfirmed(ConfirmPasswordError::WrongPassword)));
                 attempt.end(has_changed);
@@ -119,18 +131,18 @@ impl SignIn {
                 let confirmed = self.second_factors.confirm(identity, code.expose_secret(), client).await?;
                 let ConfirmedSecondFactor { proof, attempt } = confirmed;
                 attempt.forget();
-                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
+                self.apply_step_up(&login, identity.mode, proof, next, self.clock.now(), actor).await
             }
             StepUpProof::Passkey(PasskeyAnswer { challenge, passkey }) => {
                 let passkeys = self.passkeys.as_ref().ok_or(StepUpError::NoPasskeys)?;
                 let halves = PasskeyHalves { challenge: challenge.expose_secret(), passkey };
                 let proof = passkeys.confirm(identity, halves, client).await?;
-                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
+                self.apply_step_up(&login, identity.mode, proof, next, self.clock.now(), actor).await
             }
             StepUpProof::Challenge(ChallengeHalves { challenge, code }) => {
                 let (challenge, code) = (challenge.expose_secret(), code.expose_secret());
                 let proof = self.email_code.confirm(identity, challenge, code, client).await?;
-                self.apply_step_up(&login, proof, next, self.clock.now(), actor).await
+                self.apply_step_up(&login, identity.mode, proof, next, self.clock.now(), actor).await
             }
         }
     }
@@ -138,12 +150,14 @@ impl SignIn {
     async fn apply_step_up(
         &self,
         login: &Login,
+        mode: &'static str,
         proof: Proof,
         next: &StepUpSecret,
         now: DateTime<Utc>,
         actor: &Actor,
     ) -> Result<Login, StepUpError> {
         let step_up = StepUp {
+            mode,
             generation: login.generations.current,
             shown: next.shown,
             authentication: policy::with_proof(login.authentication, proof, now),
@@ -152,6 +166,7 @@ impl SignIn {
         };
         match self.logins.step_up(login.id, &step_up, actor).await? {
             StepUpOutcome::SteppedUp(login) => Ok(*login),
+            StepUpOutcome::NotPresented => Err(StepUpError::NotPresented),
             StepUpOutcome::Overtaken => Err(StepUpError::ConcurrentRenewal),
             StepUpOutcome::ProofChanged => Err(ConfirmPasswordError::WrongPassword.into()),
             StepUpOutcome::Ended => Err(StepUpError::LoginEnded),
