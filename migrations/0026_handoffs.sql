@@ -18,15 +18,18 @@ create index handoffs_expires_at on handoffs (expires_at);
 
 -- Whether a mode has a credential of the login that can be renewed. A step-up in one mode takes it from the other: of a login that was
 -- presented in both, the own mode's is then missing if one of the hashes is.
-create function is_presented_in(login logins, in_mode text) returns boolean language sql immutable parallel safe as $$
+create function is_presented_in(login logins, in_mode text) returns boolean language sql immutable parallel safe
+    set search_path = dualauth, pg_temp as $$
     select case when login.mode <> in_mode then login.other_generation is not null
                 else login.other_generation is null or login.handle_hash is not null and login.refresh_hash is not null end
 $$;
 
 -- The generation of a mode's credential, and when those before it were replaced.
-create function presented_generation(login logins, in_mode text) returns integer language sql immutable parallel safe as $$
+create function presented_generation(login logins, in_mode text) returns integer language sql immutable parallel safe
+    set search_path = dualauth, pg_temp as $$
     select case when login.mode = in_mode then login.generation else coalesce(login.other_generation, 0) end
 $$;
-create function presented_replaced_at(login logins, in_mode text) returns timestamptz[] language sql immutable parallel safe as $$
+create function presented_replaced_at(login logins, in_mode text) returns timestamptz[] language sql immutable parallel safe
+    set search_path = dualauth, pg_temp as $$
     select case when login.mode = in_mode then login.replaced_at else coalesce(login.other_replaced_at, '{}') end
 $$;

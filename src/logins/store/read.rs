@@ -75,7 +75,7 @@ fn authentication(amr: &[String], aal: i16, time: DateTime<Utc>) -> Authenticati
     Authentication::new(Amr::of_names(amr.iter().map(String::as_str)), Acr::of_level(aal), time)
 }
 
-/// The login with this handle, as this mode presents it.
+/// The login with this handle, as this mode presents it. May be asked with every request, so it calls no function of ours.
 pub(in crate::logins) async fn find_by_handle(
     pool: &ConnectionPool,
     hash: &[u8],
@@ -85,8 +85,9 @@ pub(in crate::logins) async fn find_by_handle(
         LoginRow,
         r#"select l.id, l.mode, l.transport, l.handle_transport, l.remember_me, l.created_at, l.last_seen_at,
                   l.idle_expires_at, l.expires_at, l.refresh_hash, l.token_expires_at, l.ended_at,
-                  dualauth.presented_generation(l, $2) as "generation!",
-                  dualauth.presented_replaced_at(l, $2) as "replaced_at!", dualauth.is_presented_in(l, $2) as "is_presented!",
+                  case when l.mode = $2 then l.generation else coalesce(l.other_generation, 0) end as "generation!",
+                  case when l.mode = $2 then l.replaced_at else coalesce(l.other_replaced_at, '{}') end as "replaced_at!",
+                  true as "is_presented!",
                   l.amr, l.aal, coalesce(l.auth_time, l.created_at) as "auth_time!", l.user_id, u.username, u.email,
                   u.email_verified_at is not null as "email_verified!", u.roles, u.created_at as user_created_at, u.disabled_at is not null as "user_disabled!"
            from dualauth.logins l join dualauth.users u on u.id = l.user_id
