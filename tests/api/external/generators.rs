@@ -139,7 +139,13 @@ async fn linters_find_nothing_in_either_document() {
     let found = serde_json::Deserializer::from_str(&told).into_iter::<Value>();
     let found: Vec<Value> = found.collect::<Result<_, _>>().expect("JSON of each document");
     assert_eq!(found.len(), 2, "{told}");
-    assert!(found.iter().all(|it| it["problems"] == json!([])), "{told}");
+    // A redirect is all that it answers.
+    let is_of_redirect = |it: &Value| {
+        it["ruleId"] == "operation-2xx-response"
+            && it["location"][0]["pointer"] == "#/paths/~1session~1open/get/responses"
+    };
+    let problems = found.iter().map(|it| it["problems"].as_array().expect("problems"));
+    assert!(problems.flatten().all(is_of_redirect), "{told}");
 
     let mut spectral = workshop.tool("spectral");
     spectral.args(["lint", "--fail-severity=hint", "--ruleset"]).arg(ours("spectral.yaml"));

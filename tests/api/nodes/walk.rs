@@ -347,7 +347,8 @@ impl Walk {
             app.jar = Jar::default();
             app.bearer = Some(text(&response.json()["access_token"]).to_owned());
             let shown = signer::part(app.bearer.as_deref().unwrap_or_default(), 1);
-            self.model().add_credential(self.model_login(credential), app, roles(&shown["roles"]));
+            let login = self.model_login(credential);
+            self.model().add_credential(login, app, roles(&shown["roles"]));
         }
     }
 
