@@ -6,7 +6,7 @@ use std::{
     process::Stdio,
 };
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::process::Command;
 
 use crate::support::{
