@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::error::Problem;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry};
 
@@ -39,6 +40,7 @@ pub struct Metrics {
     sign_ins: IntCounterVec,
     challenges: IntCounterVec,
     custom_tokens: IntCounterVec,
+    exchanges: IntCounterVec,
     upkeep_restarts: IntCounterVec,
     revocations: IntCounter,
     revocation_lag: Histogram,
@@ -94,6 +96,12 @@ impl Metrics {
             custom_tokens: counters(
                 "custom_tokens_total",
                 "Operations on custom tokens, by operation and outcome: `done`, or the code of the problem.",
+                &["operation", "outcome"],
+            )?,
+            exchanges: counters(
+                "exchanges_total",
+                "Exchanges of a login between the modes, by operation (`token`, `handoff`, `inspect`, `login`, `open`) and outcome: \
+                 `done`, or the code of the problem.",
                 &["operation", "outcome"],
             )?,
             upkeep_restarts: counters(
@@ -169,6 +177,16 @@ impl Metrics {
     /// Counts an operation on a custom token; `outcome` is `done`, or the code of the problem.
     pub fn custom_token(&self, operation: &str, outcome: &str) {
         self.custom_tokens.with_label_values(&[operation, outcome]).inc();
+    }
+
+    /// Counts an exchange of a login between the modes, and returns what came of it.
+    ///
+    /// # Errors
+    /// The problem, if that came of it.
+    pub fn exchanged<T>(&self, operation: &str, outcome: Result<T, Problem>) -> Result<T, Problem> {
+        let word = outcome.as_ref().map_or_else(|problem| problem.code().as_str(), |_| "done");
+        self.exchanges.with_label_values(&[operation, word]).inc();
+        outcome
     }
 
     /// Creates the restart counter of a background task, at zero.

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Array, ArrayBuilder};
 use uuid::Uuid;
 
-use crate::auth::{mode_schema, rfc3339, rfc3339_or_null};
+use crate::auth::{AcceptedAuthModes, mode_schema, rfc3339, rfc3339_or_null};
 use crate::logins::{Acr, Amr, ListedLogin, Transport};
 
 /// Changes the password.
@@ -36,7 +37,7 @@ pub(super) struct ListedLoginsBody {
 /// A login in its owner's list.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
-    "id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "session", "transport": "cookie", "remember_me": false,
+    "id": "0199f0a1-23c4-7f00-8a51-5a4f6b7c8d9e", "mode": "session", "modes": ["session"], "transport": "cookie", "remember_me": false,
     "device_name": "Ada's laptop", "address": "192.0.2.7", "user_agent": "Mozilla/5.0",
     "created_at": "2026-11-21T09:31:00.000000Z", "last_seen_at": "2026-11-21T09:40:12.000000Z",
     "idle_expires_at": "2026-11-21T10:10:12.000000Z", "expires_at": "2026-11-22T09:31:00.000000Z", "current": true,
@@ -48,6 +49,10 @@ pub(super) struct ListedLoginBody {
     /// The mode of the login's credential.
     #[schema(schema_with = mode_schema)]
     pub(super) mode: String,
+    /// The modes that have a credential of the login that can be renewed: `mode`, and another one that it was handed off to. A step-up
+    /// in one mode ends the other's.
+    #[schema(schema_with = modes_schema)]
+    pub(super) modes: Vec<String>,
     /// How the credential is sent.
     pub(super) transport: Transport,
     /// `true` if the login has the longer lifetimes of `remember_me`.
@@ -85,10 +90,14 @@ pub(super) struct ListedLoginBody {
 }
 
 impl ListedLoginBody {
-    /// `current` is the id of the login that made the request.
-    pub(super) fn new(login: ListedLogin, current: Uuid) -> Self {
+    /// `current` is the id of the login that made the request; `modes` are all there are.
+    pub(super) fn new(login: ListedLogin, current: Uuid, modes: &AcceptedAuthModes) -> Self {
+        let names = modes.iter().map(|mode| mode.name());
+        let presented =
+            names.filter(|name| if *name == login.mode { login.in_own_mode } else { login.in_other_mode });
         Self {
             id: login.id,
+            modes: presented.map(str::to_owned).collect(),
             mode: login.mode,
             transport: login.transport,
             remember_me: login.remember_me,
@@ -105,4 +114,9 @@ impl ListedLoginBody {
             auth_time: login.authentication.time,
         }
     }
+}
+
+/// The schema of a list of modes.
+fn modes_schema() -> Array {
+    ArrayBuilder::new().items(mode_schema()).build()
 }

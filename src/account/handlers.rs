@@ -4,7 +4,7 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, delete, get, post};
 use uuid::Uuid;
 
-use crate::auth::{Identity, ProfileBody, UserBody};
+use crate::auth::{AcceptedAuthModes, Identity, ProfileBody, UserBody};
 use crate::error::{Code, Problem};
 use crate::factors::password::ChangePasswordError;
 use crate::http::body::{IgnoredBody, Json};
@@ -62,12 +62,13 @@ pub(super) async fn account(identity: Identity, accounts: Data<Accounts>) -> Res
 pub(super) async fn list_logins(
     identity: Identity,
     logins: Data<Logins>,
+    modes: Data<AcceptedAuthModes>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let page = parse_page(request.query_string())?;
     let current = identity.login_id;
     let (listed, next) = logins.list(identity.user_id, current, page).await?;
-    let logins = listed.into_iter().map(|login| ListedLoginBody::new(login, current)).collect();
+    let logins = listed.into_iter().map(|login| ListedLoginBody::new(login, current, &modes)).collect();
     Ok(HttpResponse::Ok().json(ListedLoginsBody { next: next.as_ref().map(encode_cursor), logins }))
 }
 

@@ -7,11 +7,13 @@ mod factor_bodies;
 mod factors;
 mod forward_auth;
 mod handlers;
+mod handoff;
 mod paging;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
 pub use self::bodies::PasswordRequest;
+pub use self::handoff::HandoffPage;
 
 /// Registers the account routes.
 pub fn routes(config: &mut ServiceConfig) {
@@ -22,6 +24,8 @@ pub fn routes(config: &mut ServiceConfig) {
         .map(forward_auth::any_method_routes)
         .service(handlers::list_logins)
         .service(handlers::end_login)
+        .service(handoff::create_handoff)
+        .service(handoff::inspect_handoff)
         .service(challenges::create_challenge)
         .service(challenges::reset_password)
         .service(challenges::prove_email)

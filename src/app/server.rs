@@ -33,6 +33,7 @@ use crate::http::client::TrustedProxies;
 use crate::http::cors::Cors;
 use crate::http::errors_as_problem_documents::with_problem_documents;
 use crate::http::forward_auth_endpoint_path::is_forward_auth;
+use crate::http::get_with_effect::is_get_with_effect;
 use crate::http::head_size_and_head_as_get;
 use crate::http::listener::{self, Address, Listener, Stream};
 use crate::http::parser_adapter::ParserAdapter;
@@ -257,7 +258,7 @@ async fn handle_request<B: MessageBody + 'static>(
         base_path.strip(&mut request);
     }
     let path = request.match_info().as_str();
-    let is_safe = request.method().is_safe() && !is_provider_callback(path);
+    let is_safe = request.method().is_safe() && !is_provider_callback(path) && !is_get_with_effect(path);
     let changes_nothing = is_safe || is_forward_auth(path);
     let mut exchange = Exchange::begin(context, &mut request);
     if changes_nothing {

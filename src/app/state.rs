@@ -7,6 +7,7 @@ use actix_web::web::{Data, ServiceConfig};
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 
+use crate::account::HandoffPage;
 use crate::audit::Trail;
 use crate::auth::{AcceptedAuthModes, CookiePolicy, Csrf, Mode, ModeContext, Origins, SecondFactorMethods};
 use crate::challenges::Challenges;
@@ -135,6 +136,7 @@ impl State {
             .with(Data::from(csrf))
             .with(Data::new(metadata))
             .with(Data::new(providers))
+            .with(Data::new(HandoffPage::new(&public_url.pages)))
             .with(Data::new(passkey_related_origins(config, public_url)))
             .with(Data::new(tasks_awaiting_restart));
         Ok(state)

@@ -47,6 +47,9 @@ kinds! {
     SecondFactorFailed: "second_factor_failed", "A wrong code of a second factor was given.";
     PasskeyCounterBehind: "passkey_counter_behind", "The counter of a passkey or security key did not go up, so there may be a copy of it: its use was refused.";
     SteppedUp: "stepped_up", "A signed-in user stepped up.";
+    HandoffCreated: "handoff_created", "A signed-in user made a code that hands the login off to the other mode.";
+    HandoffRedeemed: "handoff_redeemed", "A login was handed off: it is presented in this mode as well.";
+    SessionOpened: "session_opened", "An access token opened a session of its login, which replaces an earlier one.";
     StepUpFailed: "step_up_failed", "A step-up failed.";
     PasswordUpgraded: "password_upgraded", "A password was hashed again with the current settings.";
     TokenRevoked: "token_revoked", "A registered client ended the login of a token.";

@@ -87,6 +87,18 @@ impl From<Challenge> for PendingRegistrationBody {
     }
 }
 
+/// An access token of a login of another mode.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"access_token": "eyJ…", "token_type": "Bearer", "expires_in": 900}))]
+pub struct AccessTokenBody {
+    /// To be sent as `Authorization: Bearer`.
+    pub access_token: String,
+    /// The scheme of the access token.
+    pub token_type: TokenType,
+    /// How long the access token is valid, in seconds.
+    pub expires_in: i64,
+}
+
 /// A login: one sign-in on one device.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({

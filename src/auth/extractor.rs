@@ -59,6 +59,13 @@ impl AcceptedAuthModes {
         Self::new(vec![Arc::clone(mode)], self.least_acr)
     }
 
+    /// All but one of the modes.
+    #[must_use]
+    pub fn without(&self, mode: &Arc<dyn Mode>) -> Self {
+        let others = self.modes.iter().filter(|other| other.name() != mode.name());
+        Self::new(others.cloned().collect(), self.least_acr)
+    }
+
     /// Whether a login of this assurance level is good for everything.
     pub fn admits(&self, acr: Acr) -> bool {
         acr >= self.least_acr
@@ -234,6 +241,24 @@ async fn identify(request: &HttpRequest) -> Result<Identity, Rejection> {
     let modes = request.app_data::<web::Data<AcceptedAuthModes>>().ok_or(AuthError::NotAuthenticated);
     let picked = modes.and_then(|modes| Ok((modes, modes.pick(request.headers())?)));
     let (modes, picked) = picked.map_err(Problem::from)?;
+    identify_picked(request, modes, picked).await
+}
+
+/// The identity of a request with a Bearer token of one of these modes.
+pub(super) async fn identify_bearer(
+    request: &HttpRequest,
+    modes: &AcceptedAuthModes,
+) -> Result<Identity, Rejection> {
+    let token = bearer(request.headers()).and_then(|token| token.ok_or(AuthError::NotAuthenticated));
+    let credential = Credential::new(token.map_err(Problem::from)?, Transport::Bearer);
+    identify_picked(request, modes, Picked { credential, mode: None }).await
+}
+
+async fn identify_picked(
+    request: &HttpRequest,
+    modes: &AcceptedAuthModes,
+    picked: Picked<'_>,
+) -> Result<Identity, Rejection> {
     let transport = picked.credential.transport;
     let identity = modes.authenticate(picked).await.map_err(|error| Rejection::new(error, transport))?;
     telemetry::set_user(RequestUser {

@@ -7,11 +7,13 @@ mod bodies;
 mod cookies;
 mod csrf;
 mod extractor;
+mod handoff_login;
 mod introspection_response;
 mod login_secret_bytes;
 mod mode;
 mod mode_documentation;
 mod origin;
+mod other_modes;
 mod refresh_rate_limit_per_network;
 mod requests;
 mod required_second_factor;
@@ -24,13 +26,13 @@ use crate::audit::{Actor, ActorLogin};
 use crate::database::DatabaseError;
 use crate::error::{Code, Problem};
 use crate::http::client::Client;
-use crate::logins::{Authentication, Transport};
+use crate::logins::{Authentication, ClaimedLogin, ExchangeError, Transport};
 
 pub use self::audience::Audience;
 pub use self::authentication_requirement::AuthenticationRequirement;
 pub use self::bodies::{
-    CsrfBody, LoginBody, MODE_SCHEMA, PendingRegistrationBody, ProfileBody, RefreshRequest, TokenType,
-    UserBody, mode_schema, rfc3339, rfc3339_or_null,
+    AccessTokenBody, CsrfBody, LoginBody, MODE_SCHEMA, PendingRegistrationBody, ProfileBody, RefreshRequest,
+    TokenType, UserBody, mode_schema, rfc3339, rfc3339_or_null,
 };
 pub use self::cookies::{CookiePolicy, CookieSpec, max_age};
 pub use self::csrf::{CSRF_HEADER, Csrf};
@@ -40,6 +42,7 @@ pub use self::login_secret_bytes::LoginSecretBytes;
 pub use self::mode::{Mode, ModeContext, StepUpSecret, TokenRevoked};
 pub use self::mode_documentation::RouteDocumentation;
 pub use self::origin::{Origins, check_origin, warn_of_lost_cookies};
+pub use self::other_modes::{OtherAuthModes, OtherModeBearer};
 pub use self::refresh_rate_limit_per_network::limit_refresh_rate;
 pub use self::requests::{
     ChallengeAnswer, ChallengeHalves, LoginCredentials, LoginRequest, PasskeyAnswer, RegisterRequest,
@@ -70,6 +73,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// The login, as the credential says.
+    pub fn claimed_login(&self) -> ClaimedLogin {
+        ClaimedLogin { id: self.login_id, authentication: self.authentication }
+    }
+
     /// The actor for audit events of this identity's requests.
     pub fn actor(&self, client: &Client) -> Actor {
         let login = ActorLogin { user_id: self.user_id, username: self.username.clone(), id: self.login_id };
@@ -110,6 +118,9 @@ pub enum AuthError {
     /// The token was replaced by a step-up. Its login is live, with a newer one.
     #[error("the token was replaced by a step-up")]
     SteppedUp,
+    /// The login was authenticated again since the credential was issued, so it can't be exchanged for another.
+    #[error("the login was authenticated again since")]
+    Outdated,
     /// A refresh token was used again after it had been replaced.
     #[error("the refresh token had been used already")]
     RefreshTokenReused,
@@ -128,6 +139,15 @@ pub enum AuthError {
 }
 
 impl AuthError {
+    /// Why a credential was not exchanged for one of the other mode; `ended` is its mode's own error for a login that has ended.
+    pub fn of_exchange(error: ExchangeError, ended: Self) -> Self {
+        match error {
+            ExchangeError::LoginEnded => ended,
+            ExchangeError::Outdated => Self::Outdated,
+            ExchangeError::Database(error) => error.into(),
+        }
+    }
+
     /// Whether the credential was replaced. Its cookie must not be cleared, since the browser may already have the
     /// newer one.
     fn is_replaced(&self) -> bool {
@@ -166,6 +186,10 @@ impl From<AuthError> for Problem {
             AuthError::SteppedUp => (
                 Code::InvalidToken,
                 "The token was replaced when its login was stepped up. Use the newer one.",
+            ),
+            AuthError::Outdated => (
+                Code::TokenRevoked,
+                "The login was stepped up, or a factor was enrolled, since this credential was issued. A refresh brings a newer one.",
             ),
             AuthError::RefreshTokenReused => (
                 Code::RefreshTokenReused,

@@ -20,8 +20,8 @@ use crate::http::body::IgnoredBody;
 use crate::logins::{Login, LoginCredentialHash, Logins, ReplacedLogin, SecretHash, Transport};
 
 use super::{
-    ActiveIntrospectionResponse, AuthError, CookiePolicy, Credential, Csrf, Identity, LoginSecretBytes,
-    Rejection, RouteDocumentation,
+    AccessTokenBody, ActiveIntrospectionResponse, AuthError, CookiePolicy, Credential, Csrf, Identity,
+    LoginSecretBytes, Rejection, RouteDocumentation,
 };
 
 /// A kind of credential for logins.
@@ -73,6 +73,17 @@ pub trait Mode: Send + Sync {
         transport: Transport,
         request: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>>;
+
+    /// An access token of a login of whatever mode. `None`: this mode has no access tokens.
+    ///
+    /// # Errors
+    /// `unavailable` when none can be issued at the moment.
+    fn sign_access_token<'a>(
+        &'a self,
+        _login: &'a Login,
+    ) -> BoxFuture<'a, Result<Option<AccessTokenBody>, Problem>> {
+        Box::pin(ready(Ok(None)))
+    }
 
     /// The secret for the credential that a step-up issues, and facts about the presented one.
     ///

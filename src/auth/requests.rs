@@ -42,7 +42,7 @@ pub struct RegisterRequest {
 }
 
 /// Signs in: either `username` and `password`, or `challenge` and one of `code`, `passkey`, `id_token` and, after `link_required`,
-/// `password`. With two-step sign-in, once more with the challenge of the first answer.
+/// `password`, or `handoff`. With two-step sign-in, once more with the challenge of the first answer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"username": "ada", "password": "correct horse battery staple"}))]
@@ -72,6 +72,11 @@ pub struct LoginRequest {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password)]
     pub id_token: Option<SecretString>,
+    /// A code from `POST /account/handoff`, alone or with `transport`: presents the login of that code, which is of the other mode,
+    /// in this mode as well.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    pub handoff: Option<SecretString>,
     /// Whether the login has the longer lifetimes, and its cookies are kept when the browser is closed. This and the next
     /// two hold for the second step as well, unless they are sent again.
     #[serde(default, deserialize_with = "given")]

@@ -6,13 +6,14 @@ use url::{Host, Url};
 
 /// First segments of the service's own paths. PUBLIC_URL's path can't begin with one of them, since requests arrive
 /// with and without that path, and would be ambiguous.
-pub const OWN_PATHS: [&str; 16] = [
+pub const OWN_PATHS: [&str; 17] = [
     ".well-known",
     "account",
     "challenges",
     "compare",
     "compare.json",
     "docs",
+    "handoff",
     "health",
     "jwt",
     "mail",

@@ -14,7 +14,7 @@ pub(super) const TO_CHECK_SCHEMA: [(&str, &[&str]); 2] =
     [("_sqlx_migrations", &["select"]), ("compatibility", &["select"])];
 
 /// Needed to serve requests. None of them creates or alters a table.
-const TO_SERVE: [(&str, &[&str]); 22] = [
+const TO_SERVE: [(&str, &[&str]); 23] = [
     ("_sqlx_migrations", &["select"]),
     ("compatibility", &["select"]),
     ("users", &["select", "insert", "update"]),
@@ -37,6 +37,7 @@ const TO_SERVE: [(&str, &[&str]); 22] = [
     ("totp", &["select", "insert", "update", "delete"]),
     ("recovery_codes", &["select", "insert", "update", "delete"]),
     ("identities", &["select", "insert", "update", "delete"]),
+    ("handoffs", &["select", "insert", "update", "delete"]),
 ];
 
 /// GRANT statements for missing privileges.

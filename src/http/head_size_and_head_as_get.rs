@@ -5,6 +5,7 @@ use actix_web::http::Method;
 
 use crate::error::{Code, Problem};
 
+use super::get_with_effect::is_get_with_effect;
 use super::parser_refusal::{MAX_TARGET, too_long_a_path};
 
 /// Maximum total size of a request's headers, in bytes: eight cookies of the size that browsers keep.
@@ -30,7 +31,7 @@ pub fn check_head(request: &ServiceRequest) -> Result<(), Problem> {
 /// Lets `GET` routes answer `HEAD` as well (RFC 9110, section 9.3.2). The codec omits the body, since it remembers
 /// the original method.
 pub fn head_as_get(request: &mut ServiceRequest) {
-    if request.method() == Method::HEAD {
+    if request.method() == Method::HEAD && !is_get_with_effect(request.match_info().as_str()) {
         request.head_mut().method = Method::GET;
     }
 }

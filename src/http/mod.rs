@@ -11,6 +11,7 @@ pub mod cors;
 pub mod errors_as_problem_documents;
 pub mod form;
 pub mod forward_auth_endpoint_path;
+pub mod get_with_effect;
 pub mod head_size_and_head_as_get;
 pub mod http10_post_without_length;
 pub mod language;

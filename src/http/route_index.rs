@@ -16,6 +16,7 @@ use crate::error::{Code, Problem};
 use crate::metrics::{self, Metrics};
 
 use super::forward_auth_endpoint_path::{VERIFY, is_forward_auth};
+use super::get_with_effect::is_get_with_effect;
 
 /// The routes by path. Their methods come from the OpenAPI documents, so that there is only one list of routes.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl RouteIndex {
     /// Indexes the routes of these documents, and these pages, which are not in any document.
     pub fn of(documents: &[&OpenApi], pages: &[&str], metrics: &Metrics) -> Self {
         let paths = documents.iter().flat_map(|document| &document.paths.paths);
-        let paths = paths.map(|(path, item)| (path.as_str(), allow(item)));
+        let paths = paths.map(|(path, item)| (path.as_str(), allow(path, item)));
         let pages = pages.iter().map(|page| (*page, ALLOW_GET.to_owned()));
         let (mut all, mut places) = (Vec::new(), HashMap::default());
         for (path, allow) in paths.chain(pages) {
@@ -83,9 +84,9 @@ impl RouteIndex {
     }
 }
 
-fn allow(item: &PathItem) -> String {
+fn allow(path: &str, item: &PathItem) -> String {
     let methods = [
-        ("GET, HEAD", item.get.is_some()),
+        (if is_get_with_effect(path) { "GET" } else { "GET, HEAD" }, item.get.is_some()),
         ("POST", item.post.is_some()),
         ("PUT", item.put.is_some()),
         ("PATCH", item.patch.is_some()),

@@ -31,13 +31,15 @@ use uuid::Uuid;
 
 use crate::audit::Actor;
 use crate::auth::{
-    ActiveIntrospectionResponse, Audience, AuthError, CookiePolicy, CookieSpec, Credential, Csrf, Identity,
-    LoginSecretBytes, Mode, ModeContext, Rejection, RouteDocumentation, StepUpSecret, TokenRevoked,
+    AccessTokenBody, ActiveIntrospectionResponse, Audience, AuthError, CookiePolicy, CookieSpec, Credential,
+    Csrf, Identity, LoginSecretBytes, Mode, ModeContext, Rejection, RouteDocumentation, StepUpSecret,
+    TokenRevoked, TokenType,
 };
 use crate::clock::Clock;
 use crate::error::Problem;
 use crate::logins::{Login, LoginCredentialHash, Logins, ReplacedLogin, Transport};
 
+use self::access_token_issuance::SignedAccessToken;
 pub use self::keys::{
     JWKS_MAX_AGE, KeyError, KeyState, Keys, KeysError, ListedKey, Rotated, StartupKeyChange,
 };
@@ -164,6 +166,17 @@ impl Mode for JwtMode {
         _: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>> {
         Box::pin(self.issue_tokens(login, Some(secret), transport))
+    }
+
+    fn sign_access_token<'a>(
+        &'a self,
+        login: &'a Login,
+    ) -> BoxFuture<'a, Result<Option<AccessTokenBody>, Problem>> {
+        Box::pin(async {
+            let SignedAccessToken { token, expires_in } = self.access_token(login).await?;
+            let access_token = token.to_string();
+            Ok(Some(AccessTokenBody { access_token, token_type: TokenType::Bearer, expires_in }))
+        })
     }
 
     fn login_for_csrf<'a>(

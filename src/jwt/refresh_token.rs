@@ -11,6 +11,8 @@ use crate::auth::LoginSecretBytes;
 use crate::crypto::{AppSecret, MacKey, sha256};
 use crate::logins::{RefreshTokenClaims, SecretHash};
 
+use super::NAME;
+
 /// The prefix of refresh tokens, which distinguishes them from other secrets.
 pub(super) const PREFIX: &str = "dur_";
 
@@ -37,7 +39,7 @@ impl RefreshTokenPayload {
     /// The payload with the secret's hash, for `logins`.
     pub(super) fn claimed(&self) -> RefreshTokenClaims {
         let secret_hash = self.secret.as_ref().map(secret_hash);
-        RefreshTokenClaims { login: self.login, generation: self.generation, secret_hash }
+        RefreshTokenClaims { mode: NAME, login: self.login, generation: self.generation, secret_hash }
     }
 
     /// The bytes that the MAC authenticates.

@@ -54,6 +54,10 @@ pub struct Login {
     pub mode: String,
     /// How its credential is transported.
     pub transport: Transport,
+    /// How its session id is transported, if it was handed off to that.
+    pub(super) handle_transport: Option<Transport>,
+    /// Whether the mode that it was looked up for has a credential of it that can be renewed.
+    pub is_presented: bool,
     /// Whether it has the longer lifetimes of "remember me".
     pub remember_me: bool,
     /// How its owner authenticated.
@@ -66,11 +70,12 @@ pub struct Login {
     pub idle_expires_at: DateTime<Utc>,
     /// When it expires in any case.
     pub expires_at: DateTime<Utc>,
-    /// Which generation of its credential is current, and which were replaced recently.
+    /// Which generation of its credential is current, and which were replaced recently: in the mode that it was looked up
+    /// for.
     pub generations: CredentialRotationHistory,
     /// Hash of the secret in its refresh tokens, if it has any.
     pub secret_hash: Option<SecretHash>,
-    /// When the last access token issued for it expires. `None` for a login that is looked up by its handle.
+    /// When the last access token issued for it expires. `None`: it has none.
     pub token_expires_at: Option<DateTime<Utc>>,
     /// When it was ended, unless it is live or has expired.
     pub ended_at: Option<DateTime<Utc>>,
@@ -131,6 +136,8 @@ pub type SecretHash = [u8; 32];
 /// The claims of a refresh token.
 #[derive(Clone, Copy, Debug)]
 pub struct RefreshTokenClaims {
+    /// The mode of the token.
+    pub mode: &'static str,
     /// The login.
     pub login: Uuid,
     /// The generation of its credential.
@@ -146,6 +153,27 @@ pub enum LoginCredentialHash {
     Handle(HandleHash),
     /// By a signed access token, which needs no look-up. This is the hash of the secret in its refresh tokens.
     Token(SecretHash),
+}
+
+/// A login as a credential of it says.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimedLogin {
+    /// Its id.
+    pub id: Uuid,
+    /// How it was authenticated. If it was authenticated again since, the credential is not exchanged for another: that would
+    /// prove more than this one does.
+    pub authentication: Authentication,
+}
+
+/// How a login is presented in a mode.
+#[derive(Clone, Copy, Debug)]
+pub struct Presentation {
+    /// The mode.
+    pub mode: &'static str,
+    /// How the credential is sent.
+    pub transport: Transport,
+    /// How requests will identify the login.
+    pub key: LoginCredentialHash,
 }
 
 /// The input for a new login.
@@ -186,9 +214,7 @@ pub struct LoginIdentity {
     pub username: String,
     /// The names of the user's roles.
     pub roles: Vec<String>,
-    /// The mode of the login's credentials.
-    pub mode: String,
-    /// How the credential is transported.
+    /// How its handle is transported.
     pub transport: Transport,
     /// How the owner authenticated.
     pub authentication: Authentication,
@@ -227,6 +253,10 @@ pub struct ListedLogin {
     pub id: Uuid,
     /// See [`Login::mode`].
     pub mode: String,
+    /// Whether that mode has a credential of it. Not after a step-up in the other one.
+    pub in_own_mode: bool,
+    /// Whether the other mode has one.
+    pub in_other_mode: bool,
     /// See [`Login::transport`].
     pub transport: Transport,
     /// See [`Login::remember_me`].
@@ -330,6 +360,8 @@ pub enum RenewalOutcome {
 /// An additional authentication of a live login.
 #[derive(Debug)]
 pub struct StepUp {
+    /// The mode whose credential is replaced. The other mode's ends.
+    pub mode: &'static str,
     /// The generation of the login when the authentication began. If the login was renewed since, the step-up is
     /// rejected: its owner would lose the new credential.
     pub generation: i32,
@@ -352,6 +384,8 @@ pub enum StepUpOutcome {
     SteppedUp(Box<Login>),
     /// The login was renewed or stepped up at the same time.
     Overtaken,
+    /// The mode has no credential of the login that could be replaced.
+    NotPresented,
     /// The user's password has changed in the meantime, or the proof was used by another.
     ProofChanged,
     /// The login has ended or expired.

@@ -27,7 +27,7 @@ pub enum RevocationCheckError {
 }
 
 impl Logins {
-    /// Finds the login for this generation of a handle, live or not, and records its use if the handle is good. Needs
+    /// Finds the login for this generation of a handle of this mode, live or not, and records its use if the handle is good. Needs
     /// no SQL while the cached session is fresh.
     ///
     /// # Errors
@@ -36,6 +36,7 @@ impl Logins {
         &self,
         hash: &HandleHash,
         generation: i32,
+        mode: &'static str,
     ) -> Result<Option<FoundLogin>, DatabaseError> {
         let now = self.clock.now();
         if self.remembers_sessions()
@@ -46,7 +47,7 @@ impl Logins {
             return Ok(Some(found));
         }
         // Boxed: a request that hits the cache must not carry the future of the query.
-        Box::pin(self.look_up(hash, generation, now)).await
+        Box::pin(self.look_up(hash, generation, mode, now)).await
     }
 
     fn remembers_sessions(&self) -> bool {
@@ -63,11 +64,12 @@ impl Logins {
         &self,
         hash: &HandleHash,
         generation: i32,
+        mode: &'static str,
         now: DateTime<Utc>,
     ) -> Result<Option<FoundLogin>, DatabaseError> {
         let sessions = &self.memory.sessions;
         let generation_read = sessions.begin_read(hash);
-        let Some(login) = store::find_by_handle(self.requests(), hash).await? else { return Ok(None) };
+        let Some(login) = store::find_by_handle(self.requests(), hash, mode).await? else { return Ok(None) };
         let login = self.activity.overlay(login, &self.lifetimes);
         let is_live = self.state(&login, now) == LoginState::Live;
         let mut session = Session::of(login);

@@ -11,6 +11,7 @@ mod credential_rotation_history;
 mod ends;
 mod feed;
 mod freshness;
+mod handoff;
 mod list;
 mod login;
 mod lookup;
@@ -34,10 +35,11 @@ use self::activity::Activity;
 pub use self::authentication::{Acr, Amr, Authentication};
 pub use self::credential_rotation_history::CredentialRotationHistory;
 pub use self::feed::{Feed, ReloadableCache};
+pub use self::handoff::{ExchangeError, HANDOFF_LIFETIME, HandoffCode, HandoffOutcome};
 pub use self::login::{
-    Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginCredentialHash, LoginIdentity,
-    LoginState, NewLogin, PageCursor, PageRequest, RefreshTokenClaims, RenewalOutcome, ReplacedLogin,
-    SecretHash, StepUp, StepUpOutcome, Transport,
+    ClaimedLogin, Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginCredentialHash,
+    LoginIdentity, LoginState, NewLogin, PageCursor, PageRequest, Presentation, RefreshTokenClaims,
+    RenewalOutcome, ReplacedLogin, SecretHash, StepUp, StepUpOutcome, Transport,
 };
 pub use self::lookup::RevocationCheckError;
 pub use self::session_cache_and_revocations::SessionCacheAndRevocationStats;
@@ -90,7 +92,7 @@ impl Logins {
         self.activity.write_all(&self.pools.upkeep, &self.lifetimes).await;
     }
 
-    /// Runs the task that deletes logins and revocations some time after their end.
+    /// Runs the task that deletes logins, revocations and hand-off codes some time after their end.
     pub async fn run_sweep(self) {
         sweep::run_sweep(&self.pools.upkeep, &self.clock).await;
     }
@@ -125,6 +127,8 @@ impl Logins {
             user: new.user,
             mode: new.mode.to_owned(),
             transport: new.transport,
+            handle_transport: None,
+            is_presented: true,
             remember_me: new.remember_me,
             authentication: new.authentication,
             created_at: now,

@@ -40,12 +40,13 @@ impl Logins {
         &self,
         hash: &HandleHash,
         generation: i32,
+        mode: &'static str,
     ) -> Result<RenewalOutcome, DatabaseError> {
-        if let Some(login) = self.rotate(RenewalKey::Handle(hash), generation).await? {
+        if let Some(login) = self.rotate(RenewalKey::Handle(hash, mode), generation).await? {
             self.notify_and_catch_up().await;
             return Ok(RenewalOutcome::Renewed(Box::new(login)));
         }
-        let found = store::find_by_handle(self.requests(), hash).await?;
+        let found = store::find_by_handle(self.requests(), hash, mode).await?;
         Ok(self.outcome_of(found.map(|login| self.activity.overlay(login, &self.lifetimes)), generation))
     }
 
@@ -76,9 +77,8 @@ impl Logins {
     /// # Errors
     /// When the database gives no answer.
     pub async fn peek_outcome(&self, claimed: &RefreshTokenClaims) -> Result<RenewalOutcome, DatabaseError> {
-        let found = store::find(self.requests(), claimed.login).await?;
-        let is_another =
-            |login: &Login| login.token_expires_at.is_none() || login.secret_hash != claimed.secret_hash;
+        let found = store::find(self.requests(), claimed.login, claimed.mode).await?;
+        let is_another = |login: &Login| !login.is_presented || login.secret_hash != claimed.secret_hash;
         if let Some(login) = found.as_ref().filter(|login| is_another(login)) {
             return Ok(self.outcome_of_secret_mismatch(login, claimed.generation));
         }
@@ -108,7 +108,7 @@ impl Logins {
     /// it have an older generation. They don't end the login, since the client may not have received its new token
     /// yet.
     fn outcome_of_secret_mismatch(&self, login: &Login, generation: i32) -> RenewalOutcome {
-        if login.token_expires_at.is_none() || generation >= login.generations.current {
+        if !login.is_presented || generation >= login.generations.current {
             return RenewalOutcome::Unknown;
         }
         match self.state(login, self.clock.now()) {
@@ -118,12 +118,12 @@ impl Logins {
         }
     }
 
-    /// The login with this id, if it is live.
+    /// The login with this id as this mode presents it, if it is live.
     ///
     /// # Errors
     /// When the database gives no answer.
-    pub async fn find_live(&self, id: Uuid) -> Result<Option<Login>, DatabaseError> {
-        let found = store::find(self.requests(), id).await?;
+    pub async fn find_live(&self, id: Uuid, mode: &str) -> Result<Option<Login>, DatabaseError> {
+        let found = store::find(self.requests(), id, mode).await?;
         let found = found.map(|login| self.activity.overlay(login, &self.lifetimes));
         Ok(found.filter(|login| self.state(login, self.clock.now()) == LoginState::Live))
     }
@@ -135,8 +135,8 @@ impl Logins {
         !matches!(status, GenerationStatus::Replaced | GenerationStatus::Unknown)
     }
 
-    /// Adds an authentication to a live login and replaces its credential without a grace. Other nodes are notified,
-    /// as of an end.
+    /// Adds an authentication to a live login, replaces this mode's credential without a grace, and ends the other mode's.
+    /// Other nodes are notified, as of an end.
     ///
     /// # Errors
     /// When the database gives no answer.
@@ -148,6 +148,7 @@ impl Logins {
     ) -> Result<StepUpOutcome, DatabaseError> {
         let update = store::StepUpUpdate {
             login: id,
+            mode: step_up.mode,
             generation: step_up.generation,
             shown: step_up.shown.unwrap_or_default(),
             password_version: step_up.password_version,
@@ -164,14 +165,15 @@ impl Logins {
                 Ok(StepUpOutcome::SteppedUp(Box::new(login)))
             }
             Some(_) => Ok(StepUpOutcome::Ended),
-            None => self.why_not_stepped_up(id, step_up.generation).await,
+            None => self.why_not_stepped_up(id, step_up).await,
         }
     }
 
-    async fn why_not_stepped_up(&self, id: Uuid, generation: i32) -> Result<StepUpOutcome, DatabaseError> {
-        Ok(match self.find_live(id).await? {
+    async fn why_not_stepped_up(&self, id: Uuid, step_up: &StepUp) -> Result<StepUpOutcome, DatabaseError> {
+        Ok(match self.find_live(id, step_up.mode).await? {
             None => StepUpOutcome::Ended,
-            Some(login) if login.generations.current != generation => StepUpOutcome::Overtaken,
+            Some(login) if !login.is_presented => StepUpOutcome::NotPresented,
+            Some(login) if login.generations.current != step_up.generation => StepUpOutcome::Overtaken,
             Some(_) => StepUpOutcome::ProofChanged,
         })
     }

@@ -3,6 +3,7 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, get, post};
+use secrecy::SecretString;
 
 use crate::auth::{
     AcceptedAuthModes, Csrf, CsrfBody, Identity, LoginRequest, LoginSecretBytes, Mode,
@@ -13,7 +14,7 @@ use crate::error::Problem;
 use crate::http::body::Json;
 use crate::http::client::Client;
 use crate::http::language::PreferredLanguage;
-use crate::logins::{Logins, Transport};
+use crate::logins::{Logins, Presentation, Transport};
 use crate::sign_in::{NewLoginSpec, Registration, SignIn};
 
 /// Create an account, without signing in.
@@ -56,9 +57,11 @@ pub(super) async fn register(
     ("passkey, or second step by passkey or security key" = (value = json!({
         "challenge": "dac_…", "passkey": {"id": "…", "type": "public-key"},
     }))),
+    ("a login of the other mode" = (value = json!({"handoff": "dah_…"}))),
 )), responses(
     (status = 200, description = "Signed in."),
-    (status = 401, description = "invalid_credentials, invalid_code, challenge_expired, second_factor_required, link_required, email_required"),
+    (status = 401, description = "invalid_credentials, invalid_code, challenge_expired, second_factor_required, link_required, email_required, \
+                                  insufficient_user_authentication"),
     (status = 403, description = "registration_closed"),
     (status = 409, description = "conflict"),
     (status = 429, description = "rate_limited"),
@@ -71,8 +74,12 @@ pub(super) async fn log_in(
     client: Client,
     PreferredLanguage(language): PreferredLanguage,
     request: HttpRequest,
-    Json(body): Json<LoginRequest>,
+    Json(mut body): Json<LoginRequest>,
 ) -> Result<HttpResponse, Problem> {
+    if let Some(code) = body.take_handoff()? {
+        let transport = body.transport.unwrap_or(mode.default_transport());
+        return take_over(&mode, &sign_in, &code, transport, &client, &request).await;
+    }
     let (body, pending) = sign_in.resume(body).await?;
     let transport = body.transport.unwrap_or(mode.default_transport());
     let replaces = match transport {
@@ -85,6 +92,24 @@ pub(super) async fn log_in(
     let login = sign_in.start(body, pending, client, language, spec).await?;
     warn_of_lost_cookies(transport, request.headers());
     mode.issue(login, secret, transport, &request).await
+}
+
+/// Issues a credential of the login that a code hands off.
+async fn take_over(
+    mode: &Data<dyn Mode>,
+    sign_in: &SignIn,
+    code: &SecretString,
+    transport: Transport,
+    client: &Client,
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let secret = LoginSecretBytes::generate();
+    let key = mode.login_credential_hash(&secret);
+    let presentation = Presentation { mode: mode.name(), transport, key };
+    let redeemed = sign_in.redeem_handoff(code, presentation, client).await.map_err(Problem::from);
+    let login = sign_in.metrics.exchanged("login", redeemed)?;
+    warn_of_lost_cookies(transport, request.headers());
+    mode.issue(login, secret, transport, request).await
 }
 
 /// Step up: authenticate again for the same login.

@@ -32,11 +32,8 @@ impl SessionMode {
     /// The login of a session id. An id that was issued for the other transport is not accepted.
     pub(super) async fn find(&self, credential: &Credential) -> Result<Option<FoundLogin>, AuthError> {
         let Some(id) = self.decode_id(credential) else { return Ok(None) };
-        let found = self.logins.find_by_handle(&id.hash(), id.generation()).await?;
-        let is_ours = |found: &FoundLogin| {
-            found.principal.mode == NAME && found.principal.transport == credential.transport
-        };
-        Ok(found.filter(is_ours))
+        let found = self.logins.find_by_handle(&id.hash(), id.generation(), NAME).await?;
+        Ok(found.filter(|found| found.principal.transport == credential.transport))
     }
 
     /// Decodes the session id of a credential; `None` if it is malformed or not signed by this service.

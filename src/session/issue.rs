@@ -71,12 +71,13 @@ impl SessionMode {
         &self,
         login: Login,
         secret: LoginSecretBytes,
+        transport: Transport,
         request: &HttpRequest,
     ) -> Result<HttpResponse, Problem> {
         let id = self.ids.encode(&SessionId::new(secret, login.generations.current));
         let body = LoginBody::from(&login);
         let life = login.remember_me.then(|| login.time_left(self.clock.now()));
-        let (login_id, transport, user) = (login.id, login.transport, login.user.into());
+        let (login_id, user) = (login.id, login.user.into());
         let response = match transport {
             Transport::Bearer => SessionBody::Bearer {
                 user,

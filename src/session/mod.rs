@@ -5,7 +5,7 @@
 //! and the login found by it identifies the user and whether the login is still live. `refresh` issues the next id of the
 //! same chain ([`id`]); ids that were replaced within `REFRESH_GRACE` stay valid, and their refresh gets the same new id.
 //! `logout` ends the login, which invalidates every id of the chain. Session data on the server is in [`variables`]; the
-//! JWT mode has none, since it has no look-up.
+//! JWT mode has none, since it has no look-up. A session's login may have access tokens ([`token`]), and a JWT's a session ([`open`]).
 
 mod actix_signed_cookie;
 mod credential;
@@ -13,8 +13,10 @@ mod documentation;
 mod id;
 mod introspection;
 mod issue;
+mod open;
 mod refresh_and_data_handlers;
 mod revocation_by_oauth_client;
+mod token;
 mod variables;
 
 use std::future::ready;
@@ -117,6 +119,7 @@ impl Mode for SessionMode {
     fn routes(&self, config: &mut ServiceConfig, credential_routes: fn(&mut ServiceConfig)) {
         config
             .app_data(web::Data::new(self.clone()))
+            .service(token::session_token)
             .service(refresh_and_data_handlers::session_data)
             .service(refresh_and_data_handlers::session_data_get)
             .service(refresh_and_data_handlers::session_data_put)
@@ -127,7 +130,8 @@ impl Mode for SessionMode {
                     .wrap(self.middleware())
                     .wrap(from_fn(actix_signed_cookie::session_cookie_middleware))
                     .configure(credential_routes)
-                    .service(refresh_and_data_handlers::session_refresh),
+                    .service(refresh_and_data_handlers::session_refresh)
+                    .service(open::session_open),
             );
     }
 
@@ -158,11 +162,10 @@ impl Mode for SessionMode {
         &'a self,
         login: Login,
         secret: LoginSecretBytes,
-        _: Transport,
+        transport: Transport,
         request: &'a HttpRequest,
     ) -> LocalBoxFuture<'a, Result<HttpResponse, Problem>> {
-        // The transport of an id is always that of its login.
-        Box::pin(ready(self.issue_id(login, secret, request)))
+        Box::pin(ready(self.issue_id(login, secret, transport, request)))
     }
 
     fn step_up_secret<'a>(&'a self, shown: &'a Credential) -> BoxFuture<'a, Result<StepUpSecret, Problem>> {

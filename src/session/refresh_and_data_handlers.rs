@@ -10,9 +10,9 @@ use crate::error::{Code, Problem};
 use crate::http::body::{IgnoredBody, RawJson};
 use crate::logins::RenewalOutcome;
 
-use super::SessionMode;
 use super::issue::SessionBody;
 use super::variables::{KEY, SessionDataStore, StoreOutcome, VariableName};
+use super::{NAME, SessionMode};
 
 /// Replace the session id by a new one, and restart the idle time.
 ///
@@ -35,12 +35,13 @@ pub(super) async fn session_refresh(
     if let Err(rejection) = identity {
         return Ok(mode.refuse(&rejection, request.headers()));
     }
-    let shown = mode.decode_id(&modes.credential(request.headers())?).ok_or(AuthError::SessionExpired)?;
-    let renewal = mode.logins.renew_handle(&shown.hash(), shown.generation()).await?;
+    let credential = modes.credential(request.headers())?;
+    let shown = mode.decode_id(&credential).ok_or(AuthError::SessionExpired)?;
+    let renewal = mode.logins.renew_handle(&shown.hash(), shown.generation(), NAME).await?;
     // The id was valid when the request was authenticated, but has been replaced or ended since. Cookies are not cleared:
     // the browser may have a newer one by now.
     let RenewalOutcome::Renewed(login) = renewal else { return Err(AuthError::SessionExpired.into()) };
-    mode.issue_id(*login, shown.into_secret(), &request)
+    mode.issue_id(*login, shown.into_secret(), credential.transport, &request)
 }
 
 /// All data of the session.

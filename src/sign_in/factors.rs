@@ -50,7 +50,7 @@ impl SignIn {
 
     /// How the user of a login has authenticated, as it stands in the database.
     pub(super) async fn live_authentication(&self, identity: &Identity) -> Result<Authentication, Problem> {
-        let login = self.logins.find_live(identity.login_id).await?;
+        let login = self.logins.find_live(identity.login_id, identity.mode).await?;
         let ended = || Problem::new(Code::NotAuthenticated, "The login has ended.");
         Ok(login.ok_or_else(ended)?.authentication)
     }

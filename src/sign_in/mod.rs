@@ -8,6 +8,7 @@ mod authentication_requirement;
 mod challenges;
 mod create_account;
 mod factors;
+mod handoff;
 mod links;
 mod passkeys;
 mod pending;
@@ -39,6 +40,7 @@ use crate::users::Accounts;
 
 pub use self::challenges::StrangerPurpose;
 pub use self::create_account::Registration;
+pub use self::handoff::HandoffError;
 pub use self::passkeys::PasskeyChallenge;
 pub use self::pending::PendingSignIn;
 pub use self::start_login::NewLoginSpec;

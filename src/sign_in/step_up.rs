@@ -37,6 +37,9 @@ pub enum StepUpError {
     /// The login was refreshed or stepped up meanwhile, and the client has yet to receive that credential.
     #[error("the login was renewed meanwhile")]
     ConcurrentRenewal,
+    /// The credential was an access token of a login that has no refresh token.
+    #[error("the mode has no credential of the login that could be replaced")]
+    NotPresented,
     /// The login has ended.
     #[error("the login has ended")]
     LoginEnded,
@@ -59,6 +62,10 @@ impl StepUpError {
             Self::ConcurrentRenewal => Problem::new(
                 Code::Conflict,
                 "The login was refreshed or stepped up meanwhile. Try again with the credential that came of it.",
+            ),
+            Self::NotPresented => Problem::new(
+                Code::Conflict,
+                "This mode has no credential of the login that a step-up could replace. Step up in the other mode, or hand the login off first.",
             ),
             Self::LoginEnded => ended.into(),
         }
@@ -102,7 +109,11 @@ impl SignIn {
     ) -> Result<Login, StepUpError> {
         // Read before the password is verified: if a refresh renews the login meanwhile, the step-up must fail rather than
         // invalidate a credential that the client has not received yet.
-        let login = self.logins.find_live(identity.login_id).await?.ok_or(StepUpError::LoginEnded)?;
+        let login = self.logins.find_live(identity.login_id, identity.mode).await?;
+        let login = login.ok_or(StepUpError::LoginEnded)?;
+        if !login.is_presented {
+            return Err(StepUpError::NotPresented);
+        }
         if next.shown.is_some_and(|generation| !self.logins.is_presented_by(&login, generation)) {
             return Err(StepUpError::ConcurrentRenewal);
         }
@@ -110,7 +121,9 @@ impl SignIn {
             StepUpProof::Password(password) => {
                 let Confirmed { proof, attempt } =
                     self.password.confirm(identity.user_id, password, client).await?;
-                let outcome = self.apply_step_up(&login, proof, CheckedProof::default(), next, actor).await;
+                let outcome = self
+                    .apply_step_up(&login, identity.mode, proof, CheckedProof::default(), next, actor)
+                    .await;
                 attempt.end(matches!(outcome, Ok(None)));
                 outcome?.ok_or_else(|| ConfirmPasswordError::WrongPassword.into())
             }
@@ -122,7 +135,7 @@ impl SignIn {
                 let halves = PasskeyHalves { challenge: challenge.expose_secret(), passkey };
                 let ConfirmedPasskey { proof, checked, answer } =
                     passkeys.confirm(identity, halves, client).await?;
-                match self.apply_step_up(&login, proof, checked, next, actor).await? {
+                match self.apply_step_up(&login, identity.mode, proof, checked, next, actor).await? {
                     Some(login) => {
                         passkeys.record_used(&answer);
                         Ok(login)
@@ -132,7 +145,9 @@ impl SignIn {
             }
             StepUpProof::Challenge(halves) => {
                 let proof = self.proof_of_own_challenge(identity, halves, client).await?;
-                let outcome = self.apply_step_up(&login, proof, CheckedProof::default(), next, actor).await;
+                let outcome = self
+                    .apply_step_up(&login, identity.mode, proof, CheckedProof::default(), next, actor)
+                    .await;
                 outcome?.ok_or_else(|| CodeError::Expired.into())
             }
         }
@@ -179,7 +194,7 @@ impl SignIn {
     ) -> Result<Login, StepUpError> {
         let confirmed = self.second_factors.confirm(identity, code, client).await?;
         let ConfirmedSecondFactor { proof, checked, attempt } = confirmed;
-        let outcome = self.apply_step_up(login, proof, checked, next, actor).await;
+        let outcome = self.apply_step_up(login, identity.mode, proof, checked, next, actor).await;
         let owner = UserIdAndName { id: identity.user_id, username: identity.username.clone() };
         match outcome {
             Ok(Some(login)) => {
@@ -203,12 +218,14 @@ impl SignIn {
     async fn apply_step_up(
         &self,
         login: &Login,
+        mode: &'static str,
         proof: Proof,
         checked: CheckedProof,
         next: &StepUpSecret,
         actor: &Actor,
     ) -> Result<Option<Login>, StepUpError> {
         let step_up = StepUp {
+            mode,
             generation: login.generations.current,
             shown: next.shown,
             authentication: policy::with_proof(
@@ -223,6 +240,7 @@ impl SignIn {
         };
         match self.logins.step_up(login.id, &step_up, actor).await? {
             StepUpOutcome::SteppedUp(login) => Ok(Some(*login)),
+            StepUpOutcome::NotPresented => Err(StepUpError::NotPresented),
             StepUpOutcome::Overtaken => Err(StepUpError::ConcurrentRenewal),
             StepUpOutcome::ProofChanged => Ok(None),
             StepUpOutcome::Ended => Err(StepUpError::LoginEnded),

@@ -3,6 +3,7 @@
 mod base_path_and_cookie_names;
 mod comparison;
 mod docs;
+mod handoff_page;
 mod health;
 mod local_mails;
 mod mail_page;
@@ -21,7 +22,7 @@ pub use self::metrics::Scrape;
 pub use self::passkey_origins::PasskeyRelatedOrigins;
 
 /// The paths of HTML pages and their files, which the OpenAPI document does not list. They answer `GET`.
-pub const PAGES: [&str; 9] = [
+pub const PAGES: [&str; 11] = [
     "/",
     "/playground/{file}",
     "/compare",
@@ -31,6 +32,8 @@ pub const PAGES: [&str; 9] = [
     "/docs/{file}",
     "/mail",
     "/mail/{file}",
+    "/handoff",
+    "/handoff/{file}",
 ];
 
 /// Registers the routes of this module.
@@ -47,6 +50,7 @@ pub fn routes(config: &mut ServiceConfig) {
     config.service(local_mails::local_mails);
     config.map(|config| config.service(playground::playground).service(playground::playground_file));
     config.map(|config| config.service(mail_page::mail_page).service(mail_page::mail_page_file));
+    config.map(|config| config.service(handoff_page::handoff_page).service(handoff_page::handoff_page_file));
     config.map(|config| config.service(comparison::compare).service(comparison::compare_file));
     config
         .map(|config| config.service(docs::docs_file).service(docs::docs).service(docs::docs_without_slash));

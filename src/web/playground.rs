@@ -68,6 +68,8 @@ fn text(name: &str) -> Option<(&'static str, &'static str)> {
         "credential.js" => (JAVASCRIPT, include_str!("playground/credential.js")),
         "credentials-panel.js" => (JAVASCRIPT, include_str!("playground/credentials-panel.js")),
         "dom.js" => (JAVASCRIPT, include_str!("playground/dom.js")),
+        "exchange-actions.js" => (JAVASCRIPT, include_str!("playground/exchange-actions.js")),
+        "exchange-panel.js" => (JAVASCRIPT, include_str!("playground/exchange-panel.js")),
         "factor-actions.js" => (JAVASCRIPT, include_str!("playground/factor-actions.js")),
         "factors-panel.js" => (JAVASCRIPT, include_str!("playground/factors-panel.js")),
         "http-client.js" => (JAVASCRIPT, include_str!("playground/http-client.js")),

@@ -45,3 +45,5 @@ mod refresh;
 mod registration;
 mod step_up;
 mod verify;
+
+pub use login::members;

@@ -18,6 +18,7 @@ mod base_path;
 mod custom_tokens;
 mod doctor;
 mod documented_proxies;
+mod exchange;
 mod external;
 mod factors;
 mod faults;

@@ -107,7 +107,8 @@ async fn a_public_route_takes_no_credential() {
         let public =
             ["/register", "/login", "/openapi.json", "/health/", "/.well-known/", "/playground/mails"];
         public.iter().any(|part| name.contains(part) && !name.contains("/account/"))
-            || ["get /providers", "post /account/password/reset"].contains(&name)
+            || ["get /providers", "post /account/password/reset", "post /account/handoff/inspect"]
+                .contains(&name)
             || name.ends_with(" /providers/{name}/callback")
     };
     for (name, _) in operations(&document) {
@@ -221,6 +222,7 @@ async fn members_are_in_the_order_in_which_they_are_declared() {
             "code",
             "passkey",
             "id_token",
+            "handoff",
             "remember_me",
             "transport",
             "device_name"

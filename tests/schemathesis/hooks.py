@@ -126,6 +126,9 @@ class Person:
         if operation_id(case) in TWO_STEP:
             mode = "session"
         case.headers.update(self.headers(mode))
+        if operation_id(case) == "session_open":
+            # An access token in the header, and nothing else.
+            case.headers["Authorization"] = "Bearer " + self.tokens["access_token"]
         if IDENTITY == "cookie":
             case.cookies.clear()
             case.cookies.update(self.session_cookies if mode == "session" else self.jwt_cookies)
@@ -191,6 +194,10 @@ def make_right(case):
         case.query.update(role=["user"])
     elif isinstance(body, dict) and "refresh_token" in body:
         body.update(refresh_token=person.tokens["refresh_token"])
+    elif name == "inspect_handoff":
+        body.update(code=person.own("POST", "/account/handoff", 201)["code"])
+    elif name == "session_open":
+        case.query.update(to="/account")
     elif name == "end_login":
         case.path_parameters["id"] = person.tokens["login"]["id"]
     elif name == "session_data_get":
@@ -214,8 +221,8 @@ def make_new(body):
 
 
 def without_challenge(body):
-    """A body is either of a password or of a challenge, whose code is in a mail or an authenticator."""
-    for member in ("challenge", "code", "passkey", "id_token"):
+    """A body is either of a password, or of a challenge, whose code is in a mail or an authenticator, or of a hand-off."""
+    for member in ("challenge", "code", "passkey", "id_token", "handoff"):
         body.pop(member, None)
 
 
@@ -255,6 +262,9 @@ def uncommon(password):
 @schemathesis.hook
 def before_call(context, case, kwargs):
     is_right = case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE
+    if operation_id(case) == "session_open":
+        # What it leads to is another operation's answer.
+        kwargs["allow_redirects"] = False
     if case._has_explicit_auth:
         # It was made ready some time ago: perhaps for somebody who has signed out since.
         somebody().show(case)
@@ -286,7 +296,13 @@ def before_call(context, case, kwargs):
     is_other = name in WITHOUT_IN_TURNS | {"session_login", "jwt_login"} and next(others[name])
     if is_other and name in WITHOUT_IN_TURNS:
         take_credentials_away(case)
-    elif IDENTITY != "anonymous" or case.path in SERVICES or name.endswith("_login") and not is_other:
+    elif (
+        IDENTITY != "anonymous"
+        or case.path in SERVICES
+        or name == "inspect_handoff"
+        or name.endswith("_login")
+        and not is_other
+    ):
         make_right(case)
     elif name.endswith("_register"):
         make_new(case.body)

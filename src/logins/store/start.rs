@@ -63,9 +63,12 @@ pub(in crate::logins) async fn insert(
                  least($10::timestamptz, $11::timestamptz), $20, $21, $22 from owner
              returning id
            ), replaced as (
-             update dualauth.logins set ended_at = $9
-             where (handle_hash = $13 and (generation = $17 or replaced_at[generation - $17] > $18) or id = $14)
-               and mode = $3 and ended_at is null and exists (select from started)
+             update dualauth.logins l set ended_at = $9
+             where (l.handle_hash = $13
+                    and (dualauth.presented_generation(l, $3) = $17
+                         or (dualauth.presented_replaced_at(l, $3))[dualauth.presented_generation(l, $3) - $17] > $18)
+                    or l.id = $14)
+               and dualauth.is_presented_in(l, $3) and l.ended_at is null and exists (select from started)
            ), noticed as (
              -- As it was before: the trigger of `started` notes the network at the end of this statement.
              insert into dualauth.mails (id, content, created_at, send_at, expires_at)

@@ -1,14 +1,18 @@
-//! Statements that delete logins and revocations some time after their end.
+//! Statements that delete logins, revocations and hand-off codes some time after their end.
 
 use chrono::{DateTime, Utc};
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
+
+use super::handoffs::sweep_codes;
 
 /// The table to sweep.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::logins) enum Table {
     Logins,
     Revocations,
+    /// Hand-off codes.
+    Handoffs,
 }
 
 /// Deletes rows that had ended by `cutoff`, at most `batch`. Returns how many there were.
@@ -21,6 +25,7 @@ pub(in crate::logins) async fn sweep(
     match table {
         Table::Logins => sweep_logins(pool, cutoff, batch).await,
         Table::Revocations => sweep_revocations(pool, cutoff, batch).await,
+        Table::Handoffs => sweep_codes(pool, cutoff, batch).await,
     }
 }
 

@@ -150,7 +150,7 @@ export async function changePassword(credential, credentials, { currentPassword,
   const body = { current_password: currentPassword, new_password: newPassword };
   const exchange = await credential.send("POST", "/account/password", { body });
   if (!exchange.isOk) return failure("Password", "not changed.", exchange);
-  const ending = credentials.filter((it) => it !== credential && it.user?.user_id === credential.user.user_id);
+  const ending = credentials.filter((it) => !it.isOfSameLogin(credential) && it.user?.user_id === credential.user.user_id);
   return {
     headline: `Password changed with the ${credential.name}, which stays logged in. All other logins were ended.`,
     ending, cause: "password changed", since: exchange.receivedAt, isChanged: true,

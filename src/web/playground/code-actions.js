@@ -61,7 +61,7 @@ const REDEMPTIONS = {
 function describeProvedAddress({ credential }, { json, receivedAt }, credentials) {
   // After a reload the page does not know the address.
   const isAnother = credential.user.email !== undefined && json.email !== credential.user.email;
-  const others = credentials.filter((it) => it !== credential && it.user?.user_id === json.user_id);
+  const others = credentials.filter((it) => !it.isOfSameLogin(credential) && it.user?.user_id === json.user_id);
   credential.user = json;
   const headline = `${json.email} is proved, and the address of ${json.username}.`;
   if (!isAnother) return { headline };

@@ -12,7 +12,7 @@ const CODES_WITHOUT_LOGIN_STATE = ["token_expired", "not_authenticated"];
 // `ending`: the credentials that the action should have ended. `since`: when its response arrived, by performance.now().
 // Resolves to one result for each credential: `outcome` is active, expired, ended, still_active or unknown.
 export function checkCredentials(credentials, { ending = [], since, cause }) {
-  const expectedEnd = (credential) => (ending.includes(credential) ? { since, cause } : null);
+  const expectedEnd = (credential) => (ending.some((it) => it.isOfSameLogin(credential)) ? { since, cause } : null);
   const checked = credentials.filter((it) => it.isActive || (it.state === "expired" && expectedEnd(it)));
   return Promise.all(checked.map((credential) => checkCredential(credential, expectedEnd(credential))));
 }

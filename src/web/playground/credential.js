@@ -38,6 +38,11 @@ export class Credential {
     return this.isCookie ? `/${this.mode}/profile` : "/profile";
   }
 
+  // Whether both present one login: itself does, and what it was handed off to.
+  isOfSameLogin(other) {
+    return this === other || (this.login !== null && this.login.id === other.login?.id);
+  }
+
   get isMissingInBrowser() {
     return this.isCookie && !browserHasCookieOf(this.mode);
   }
@@ -57,8 +62,10 @@ export class Credential {
   }
 
   // Sends a request with this credential, and adds it to the request log.
-  async send(method, path, { body, headers = this.headers(method), note, highlight } = {}) {
-    return this.log(await sendRequest({ method, path, headers, body, note, highlight, withCookies: this.isCookie }));
+  // `storesCookies`: whether the browser keeps the response's cookies although this credential is none.
+  async send(method, path, { body, headers = this.headers(method), note, highlight, storesCookies = false } = {}) {
+    const withCookies = this.isCookie || storesCookies;
+    return this.log(await sendRequest({ method, path, headers, body, note, highlight, withCookies }));
   }
 
   log(exchange) {
@@ -89,6 +96,14 @@ export class Credential {
       this.enteredUser = null;
       this.store(exchange, "login");
     }
+    return exchange;
+  }
+
+  // Takes the login over that a code hands off.
+  async takeOver(handoff) {
+    const body = { handoff, transport: this.transport };
+    const exchange = await this.send("POST", `/${this.mode}/login`, { body, headers: {} });
+    if (exchange.isOk) this.store(exchange, "login");
     return exchange;
   }
 

@@ -63,7 +63,7 @@ async function enrol(credential, kind, { name, ...proof }, credentials) {
 }
 
 function othersEnd(credential, credentials, { receivedAt }, cause) {
-  const ending = credentials.filter((it) => it !== credential && it.user?.user_id === credential.user.user_id);
+  const ending = credentials.filter((it) => !it.isOfSameLogin(credential) && it.user?.user_id === credential.user.user_id);
   return { ending, cause, since: receivedAt };
 }
 

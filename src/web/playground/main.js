@@ -11,6 +11,7 @@ import { checkCredentials } from "./credential-checks.js";
 import { Credential } from "./credential.js";
 import { credentialsPanel } from "./credentials-panel.js";
 import { byId } from "./dom.js";
+import { exchangePanel } from "./exchange-panel.js";
 import { factorsPanel } from "./factors-panel.js";
 import { loadLoginRecords } from "./login-records.js";
 import { mailsPanel } from "./mails-panel.js";
@@ -23,7 +24,7 @@ const showOutcome = outcomeRegion(byId("outcome"));
 const updateStatusList = statusList(byId("status-list"), credentials);
 
 const playground = { credentials, showOutcome, runAction, resetPanels };
-const panels = [userPanel, credentialsPanel, accountPanel, factorsPanel, precedencePanel, codesPanel, mailsPanel].map((panel) => panel(playground));
+const panels = [userPanel, credentialsPanel, accountPanel, factorsPanel, precedencePanel, exchangePanel, codesPanel, mailsPanel].map((panel) => panel(playground));
 
 function updatePage() {
   updateStatusList();

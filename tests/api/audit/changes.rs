@@ -21,13 +21,14 @@ use crate::support::{
 
 /// Every route that is no mere question, and the events of somebody who has opened an account, signed in if that is
 /// needed, and then asks for it.
-const ROUTES: [(&str, &[&str]); 28] = [
+const ROUTES: [(&str, &[&str]); 31] = [
     ("post /session/register", &["registered"]),
     ("post /session/login", &["registered", "login_started"]),
     ("post /session/refresh", &["registered", "login_started"]),
     ("post /session/step-up", &["registered", "login_started", "stepped_up"]),
     ("post /session/logout", &["registered", "login_started", "logout"]),
     ("post /session/logout-all", &["registered", "login_started", "logout_all"]),
+    ("post /session/token", &["registered", "login_started"]),
     ("put /session/data/{key}", &["registered", "login_started"]),
     ("delete /session/data/{key}", &["registered", "login_started"]),
     ("post /jwt/register", &["registered"]),
@@ -45,6 +46,8 @@ const ROUTES: [(&str, &[&str]); 28] = [
     ),
     ("delete /tokens/{id}", &["registered", "login_started", "custom_token_created", "custom_token_deleted"]),
     ("delete /account/logins/{id}", &["registered", "login_started", "login_ended"]),
+    ("post /account/handoff", &["registered", "login_started", "handoff_created"]),
+    ("post /account/handoff/inspect", &["registered", "login_started", "handoff_created"]),
     ("post /account/password", &["registered", "login_started", "password_changed"]),
     ("delete /account/password", &["registered", "login_started", "password_removed"]),
     // Nothing has changed as long as nobody has the code.
@@ -107,7 +110,9 @@ pub(super) const COMMANDS: [(&str, Option<&str>); 43] = [
 ];
 
 /// What is told of besides: somebody was refused, or it comes of something else that they ask for.
-const OTHER_KINDS: [&str; 14] = [
+const OTHER_KINDS: [&str; 16] = [
+    "handoff_redeemed",
+    "session_opened",
     "passkey_counter_behind",
     "recovery_code_used",
     "second_factor_failed",
@@ -184,6 +189,10 @@ async fn request(
         "/account/password" => client
             .request(&method, path)
             .json(&json!({ "current_password": PASSWORD, "new_password": OTHER_PASSWORD })),
+        "/account/handoff/inspect" => {
+            let code = crate::exchange::code(server, &client).await;
+            Request::post(path).json(&json!({ "code": code }))
+        }
         "/account/email" => {
             let asked = challenges::ask_signed_in(server, &client, &format!("new-{email}")).await;
             let halves = challenges::with_its_code(mails, &asked.expect(201).json()).await;

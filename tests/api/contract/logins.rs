@@ -57,6 +57,7 @@ async fn a_login_is_listed_with_all_that_is_known_of_it(pair: Pair) {
     let members = [
         "id",
         "mode",
+        "modes",
         "transport",
         "remember_me",
         "device_name",
@@ -75,6 +76,7 @@ async fn a_login_is_listed_with_all_that_is_known_of_it(pair: Pair) {
     for member in ["id", "mode", "transport", "remember_me", "created_at", "idle_expires_at", "expires_at"] {
         assert_eq!(listed[member], login["login"][member], "{member}");
     }
+    assert_eq!(listed["modes"], serde_json::json!([pair.mode.name()]));
     assert_eq!(listed["device_name"], "Ada's \u{1f4bb}, \"the old one\"");
     assert_eq!(listed["address"], "127.0.0.1");
     assert_eq!(listed["user_agent"], "Lantern/1.0 (weir)");

@@ -6,6 +6,7 @@ mod codes_panel;
 pub mod comparison;
 mod driver;
 mod factors_panel;
+mod handoff_page;
 mod keyboard;
 mod mail_page;
 mod passkeys;

@@ -16,15 +16,16 @@ use tokio::time::{sleep, timeout};
 
 use self::model::{Answer, Model, User, Whom};
 use super::{PAIRS, sql};
+use crate::exchange;
 use crate::support::{
     PASSWORD, SECOND,
-    client::{Client, Mode},
+    client::{Client, Jar, Mode, Pair},
     eventually,
     http::{Request, Response},
     proxy::Proxy,
     random::Random,
     server::{ONE_NAME, TestServer},
-    text, with,
+    signer, text, with,
 };
 
 /// The ways that are gone each time.
@@ -143,7 +144,8 @@ impl Walk {
         let choice = random.below(100);
         let asked = async {
             match choice {
-                0..56 => self.look(random, credential).await,
+                0..50 => self.look(random, credential).await,
+                50..56 => self.exchange(random, credential).await,
                 56..70 => self.login(random).await,
                 70..80 => self.refresh(random, credential).await,
                 80..84 => self.end(random, credential, "logout").await,
@@ -306,7 +308,11 @@ impl Walk {
         let mut client = self.client(random, credential);
         let login = self.model_login(credential);
         if client.pair.mode == Mode::Jwt {
-            return self.refresh_tokens(random, login).await;
+            // An access token of a session that was not handed off has nothing that renews it.
+            if self.model().logins[login].newest.pair.mode == Mode::Jwt {
+                self.refresh_tokens(random, login).await;
+            }
+            return;
         }
         // It ends nothing: the clock stands still, and so does the grace of what is replaced.
         let sent = Instant::now();
@@ -314,6 +320,69 @@ impl Walk {
         self.judge(credential, sent, &response, None);
         if response.status == 200 {
             self.model().add_credential(login, client, roles(&response.json()["user"]["roles"]));
+        }
+    }
+
+    /// Gets another credential of the same login, in the other mode: an access token of a session, or what a code brings.
+    async fn exchange(&self, random: &mut Random, credential: usize) {
+        let client = self.client(random, credential);
+        if client.pair.mode == Mode::Session && random.below(2) == 0 {
+            return self.take_token(credential, &client).await;
+        }
+        let sent = Instant::now();
+        let response = client.clone().send(client.request("POST", "/account/handoff")).await;
+        self.judge(credential, sent, &response, None);
+        if response.status == 201 {
+            self.hand_off(random, credential, text(&response.json()["code"])).await;
+        }
+    }
+
+    async fn take_token(&self, credential: usize, session: &Client) {
+        let sent = Instant::now();
+        let response = session.clone().send(session.request("POST", "/session/token")).await;
+        self.judge(credential, sent, &response, None);
+        if response.status == 200 {
+            let mut app = session.clone();
+            app.pair = Pair::JWT_BEARER;
+            app.jar = Jar::default();
+            app.bearer = Some(text(&response.json()["access_token"]).to_owned());
+            let shown = signer::part(app.bearer.as_deref().unwrap_or_default(), 1);
+            let login = self.model_login(credential);
+            self.model().add_credential(login, app, roles(&shown["roles"]));
+        }
+    }
+
+    async fn hand_off(&self, random: &mut Random, credential: usize, code: &str) {
+        let login = self.model_login(credential);
+        let mode = self.model().credentials[credential].client.pair.mode;
+        let others: Vec<Pair> = PAIRS.into_iter().filter(|pair| pair.mode != mode).collect();
+        let mut other = Client::new(random.of(&self.nodes), *random.of(&others));
+        let over_since = self.model().login_over_since(login);
+        let sent = Instant::now();
+        let response = other.login(&exchange::body(code, other.pair)).await;
+        let fault = match response.status {
+            200 if over_since.is_some_and(|over| over < sent) => {
+                Some("a login that had ended was handed off")
+            }
+            200 if response.json()["login"]["id"] != self.model().logins[login].id.as_str() => {
+                Some("another login came")
+            }
+            200 => {
+                let shown = roles(&response.json()["user"]["roles"]);
+                let mut model = self.model();
+                if other.pair.mode == Mode::Jwt {
+                    model.logins[login].newest = other.clone();
+                }
+                model.add_credential(login, other, shown);
+                None
+            }
+            // It is presented there already, or somebody was faster; or nobody answered.
+            409 | 429 | 503 => None,
+            401 if self.model().login_may_be_over(login, None) => None,
+            _ => Some("a live login was not handed off"),
+        };
+        if let Some(fault) = fault {
+            self.fault(format!("{fault}: {response}"));
         }
     }
 
@@ -372,7 +441,9 @@ impl Walk {
             &self.nodes[0],
             &format!(
                 "update logins set replaced_at = (select array_agg(at - interval '31 s' order by number)
-                     from unnest(replaced_at) with ordinality as old (at, number)) where id = '{id}'"
+                     from unnest(replaced_at) with ordinality as old (at, number)) where id = '{id}' and mode = 'jwt';
+                 update logins set other_replaced_at = (select array_agg(at - interval '31 s' order by number)
+                     from unnest(other_replaced_at) with ordinality as old (at, number)) where id = '{id}' and mode = 'session'"
             ),
         )
         .await;
