@@ -113,6 +113,9 @@ impl Logins {
         let hash = code.0.hash();
         if let Some(login) = self.present(PresentedBy::Code(&hash), presentation, least_acr).await? {
             self.trail.record(login.handed_off(Kind::HandoffRedeemed, presentation, actor));
+            if presentation.replaces.is_some() {
+                self.notify_and_catch_up().await;
+            }
             return Ok(HandoffOutcome::Presented(Box::new(login)));
         }
         Ok(match self.find_handoff(code, presentation.mode).await? {

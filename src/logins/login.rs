@@ -174,6 +174,8 @@ pub struct Presentation {
     pub transport: Transport,
     /// How requests will identify the login.
     pub key: LoginCredentialHash,
+    /// The other login on this device that it replaces.
+    pub replaces: Option<ReplacedLogin>,
 }
 
 /// The input for a new login.
@@ -337,6 +339,17 @@ pub enum ReplacedLogin {
     Handle(HandleHash, i32),
     /// By its id.
     Id(Uuid),
+}
+
+impl ReplacedLogin {
+    /// As statements take it: the hash of its handle and the generation, or its id.
+    pub(super) fn parameters(replaced: Option<&Self>) -> (Option<&[u8]>, Option<i32>, Option<Uuid>) {
+        match replaced {
+            Some(Self::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
+            Some(Self::Id(id)) => (None, None, Some(*id)),
+            None => (None, None, None),
+        }
+    }
 }
 
 /// The outcome of a renewal.

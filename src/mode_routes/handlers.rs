@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, get, post};
 use secrecy::SecretString;
 
 use crate::auth::{
-    AcceptedAuthModes, Csrf, CsrfBody, Identity, LoginRequest, LoginSecretBytes, Mode,
+    AcceptedAuthModes, AuthError, Csrf, CsrfBody, Identity, LoginRequest, LoginSecretBytes, Mode,
     PendingRegistrationBody, ProfileBody, RegisterRequest, Rejection, StepUpRequest, UserBody,
     warn_of_lost_cookies,
 };
@@ -14,7 +14,7 @@ use crate::error::Problem;
 use crate::http::body::Json;
 use crate::http::client::Client;
 use crate::http::language::PreferredLanguage;
-use crate::logins::{Logins, Presentation, Transport};
+use crate::logins::{Logins, Presentation, ReplacedLogin, Transport};
 use crate::sign_in::{NewLoginSpec, Registration, SignIn};
 
 /// Create an account, without signing in.
@@ -82,16 +82,25 @@ pub(super) async fn log_in(
     }
     let (body, pending) = sign_in.resume(body).await?;
     let transport = body.transport.unwrap_or(mode.default_transport());
-    let replaces = match transport {
-        Transport::Cookie => mode.login_of_cookies(request.headers()).await?,
-        Transport::Bearer => None,
-    };
+    let replaces = replaced_login(&**mode, transport, &request).await?;
     let secret = LoginSecretBytes::generate();
     let spec =
         NewLoginSpec { mode: mode.name(), transport, key: mode.login_credential_hash(&secret), replaces };
     let login = sign_in.start(body, pending, client, language, spec).await?;
     warn_of_lost_cookies(transport, request.headers());
     mode.issue(login, secret, transport, &request).await
+}
+
+/// The login whose cookies are replaced by those of the response.
+async fn replaced_login(
+    mode: &dyn Mode,
+    transport: Transport,
+    request: &HttpRequest,
+) -> Result<Option<ReplacedLogin>, AuthError> {
+    match transport {
+        Transport::Cookie => mode.login_of_cookies(request.headers()).await,
+        Transport::Bearer => Ok(None),
+    }
 }
 
 /// Issues a credential of the login that a code hands off.
@@ -105,7 +114,8 @@ async fn take_over(
 ) -> Result<HttpResponse, Problem> {
     let secret = LoginSecretBytes::generate();
     let key = mode.login_credential_hash(&secret);
-    let presentation = Presentation { mode: mode.name(), transport, key };
+    let replaces = replaced_login(&***mode, transport, request).await?;
+    let presentation = Presentation { mode: mode.name(), transport, key, replaces };
     let redeemed = sign_in.redeem_handoff(code, presentation, client).await.map_err(Problem::from);
     let login = sign_in.metrics.exchanged("login", redeemed)?;
     warn_of_lost_cookies(transport, request.headers());

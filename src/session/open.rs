@@ -48,7 +48,7 @@ pub(super) async fn session_open(
         let location = location(request.query_string())?;
         let secret = LoginSecretBytes::generate();
         let key = mode.login_credential_hash(&secret);
-        let presentation = Presentation { mode: NAME, transport: Transport::Cookie, key };
+        let presentation = Presentation { mode: NAME, transport: Transport::Cookie, key, replaces: None };
         let actor = identity.actor(&client);
         let opened = mode.logins.open_in(identity.claimed_login(), presentation, identity.mode, &actor).await;
         let login = opened.map_err(|error| AuthError::of_exchange(error, AuthError::TokenRevoked))?;

@@ -7,7 +7,7 @@ use crate::config::Lifetimes;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use crate::logins::authentication::Acr;
-use crate::logins::login::{ClaimedLogin, Login, LoginCredentialHash, Presentation};
+use crate::logins::login::{ClaimedLogin, Login, LoginCredentialHash, Presentation, ReplacedLogin};
 
 use super::read::LoginRow;
 
@@ -124,7 +124,8 @@ impl NewPresentation<'_> {
     }
 }
 
-/// Gives a mode a credential of a live login. Counts as a use of the login, and changes nothing else of it. `None` when the code is
+/// Gives a mode a credential of a live login. Counts as a use of the login, and changes nothing else of it. The login that it
+/// replaces ends, unless it is this one. `None` when the code is
 /// unknown, used or expired, the login is not live or was authenticated again since, or the mode has a credential that is not to be
 /// replaced. Of concurrent uses of a code one gets the login: the others wait for its row, and look at it anew.
 pub(in crate::logins) async fn present(
@@ -134,6 +135,8 @@ pub(in crate::logins) async fn present(
     lifetimes: &Lifetimes,
 ) -> Result<Option<Login>, DatabaseError> {
     let ((login, auth_time, aal), (handle_hash, refresh_hash)) = (new.claimed(), new.hashes());
+    let (replaced_handle, replaced_generation, replaced_id) =
+        ReplacedLogin::parameters(new.presentation.replaces.as_ref());
     let update = sqlx::query_as!(
         LoginRow,
         r#"with claimed as (
@@ -171,6 +174,13 @@ pub(in crate::logins) async fn present(
                     dualauth.presented_generation(l, $2) as generation,
                     dualauth.presented_replaced_at(l, $2) as replaced_at, dualauth.is_presented_in(l, $2) as is_presented,
                     l.amr, l.aal, coalesce(l.auth_time, l.created_at) as auth_time, l.user_id
+           ), replaced as (
+             update dualauth.logins l set ended_at = $5
+             where (l.handle_hash = $14
+                    and (dualauth.presented_generation(l, $2) = $15
+                         or (dualauth.presented_replaced_at(l, $2))[dualauth.presented_generation(l, $2) - $15] > $17)
+                    or l.id = $16)
+               and dualauth.is_presented_in(l, $2) and l.ended_at is null and l.id <> (select id from presented)
            ), used as (
              delete from dualauth.handoffs where code_hash = $1 and exists (select from presented)
            )
@@ -193,6 +203,10 @@ pub(in crate::logins) async fn present(
         aal,
         new.presentation.transport.as_str(),
         new.least_acr.level(),
+        replaced_handle,
+        replaced_generation,
+        replaced_id,
+        now - lifetimes.refresh_grace,
     );
     Ok(answer(update.fetch_optional(pool)).await?.map(Login::from))
 }

@@ -1,7 +1,6 @@
 //! The statement that starts a login.
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
@@ -27,23 +26,13 @@ pub(in crate::logins) struct Start<'a> {
     pub(in crate::logins) grace_from: DateTime<Utc>,
 }
 
-impl Start<'_> {
-    /// The login to replace: the hash of its handle and the generation, or its id.
-    fn replaced(&self) -> (Option<&[u8]>, Option<i32>, Option<Uuid>) {
-        match &self.replaces {
-            Some(ReplacedLogin::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
-            Some(ReplacedLogin::Id(id)) => (None, None, Some(*id)),
-            None => (None, None, None),
-        }
-    }
-}
-
 /// Inserts the login and returns its owner's current roles. `None` when the owner may not sign in.
 pub(in crate::logins) async fn insert(
     pool: &ConnectionPool,
     start: Start<'_>,
 ) -> Result<Option<Vec<String>>, DatabaseError> {
-    let (replaced_handle, replaced_generation, replaced_id) = start.replaced();
+    let (replaced_handle, replaced_generation, replaced_id) =
+        ReplacedLogin::parameters(start.replaces.as_ref());
     let Start { login, device, .. } = start;
     // However a sign-in came here: no login of an account with two-step sign-in begins by one factor.
     // The share lock waits for a concurrent change of the user, then re-checks the conditions.

@@ -128,7 +128,8 @@ async fn a_body_is_of_one_kind_and_names_what_does_not_go() {
             (json!({ "challenge": "dac_x" }), &["/code"]),
             (with(halves.clone(), "username", "ada"), &["/username"]),
             (with(credentials("ada"), "code", "12345678"), &["/challenge", "/password", "/username"]),
-            (with(halves.clone(), "handoff", "x"), &["/handoff"]),
+            (with(halves.clone(), "handoff", "x"), &["/challenge", "/code"]),
+            (with(halves.clone(), "hand_off", "x"), &["/hand_off"]),
         ] {
             server.send(Request::post(path).json(&body)).await.points_at(pointers);
         }

@@ -183,7 +183,7 @@ async fn the_lifetimes_are_the_logins_own() {
 }
 
 #[tokio::test]
-async fn a_browser_that_takes_a_login_over_has_cookies_that_work_and_nobody_is_signed_out() {
+async fn a_browser_that_takes_a_login_over_has_cookies_that_work_and_its_other_login_ends() {
     let server = TestServer::start().await;
     for (number, (from, to)) in
         [(Pair::JWT_BEARER, Pair::SESSION_COOKIE), (Pair::SESSION_BEARER, Pair::JWT_COOKIE)]
@@ -200,7 +200,7 @@ async fn a_browser_that_takes_a_login_over_has_cookies_that_work_and_nobody_is_s
         let csrf = text(&browser.get(&browser.path("csrf")).await.ok()["csrf_token"]).to_owned();
         assert_eq!(browser.csrf_token.as_ref(), Some(&csrf));
         server.send(browser.without_csrf("POST", "/account/handoff")).await.problem(403, "csrf_failed");
-        before.profile().await.ok();
+        before.assert_refused(to.mode.ended()).await;
         app.profile().await.ok();
         if to.mode == Mode::Session {
             let put = browser.request("PUT", "/session/data/a").json(&json!(1));

@@ -88,6 +88,7 @@ impl Statements {
             "from dualauth.mails",
             "update dualauth.mails",
             "delete from dualauth.custom_tokens where id in",
+            "delete from dualauth.handoffs where code_hash in",
         ];
         let upkeep = |sql: &&str| upkeep.iter().any(|it| sql.contains(it));
         self.0.iter().map(String::as_str).filter(|sql| !upkeep(sql)).collect()
