@@ -10,5 +10,7 @@ mod keyboard;
 mod mail_page;
 mod passkeys;
 mod playground;
+mod providers_panel;
+mod sign_in_page;
 mod swagger;
 mod virtual_authenticator;
