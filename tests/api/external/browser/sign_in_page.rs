@@ -205,7 +205,6 @@ async fn two_tabs_sign_in_at_once_whichever_comes_back_first() {
     let browser = site.open().await;
     let first = browser.client.window().await.expect("a tab");
     let second = browser.client.new_window(true).await.expect("another tab").handle;
-    let (first, second) = (first, WindowHandle::try_from(second).expect("a tab"));
     leave(&browser).await;
     show(&browser, &second).await;
     browser.goto(&site.url()).await;
@@ -242,7 +241,6 @@ async fn a_callback_that_an_attacker_began_signs_nobody_in_and_disturbs_nobody()
     leave(&victim).await;
     let tab = victim.client.window().await.expect("a tab");
     let other = victim.client.new_window(true).await.expect("another tab").handle;
-    let other = WindowHandle::try_from(other).expect("a tab");
     show(&victim, &other).await;
     victim.goto(&site.callback_of_an_attacker().await).await;
     waits_for_status(&victim, "This sign-in was begun elsewhere. Begin again.").await;

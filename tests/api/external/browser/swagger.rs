@@ -328,7 +328,7 @@ async fn a_provider_can_be_tried_in_swagger_ui_as_it_says() {
         assert_eq!(status, "201", "{challenge}");
         let here = browser.client.window().await.expect("a tab");
         let there = browser.client.new_window(true).await.expect("another tab").handle;
-        browser.client.switch_to_window(there.try_into().expect("a tab")).await.expect("the tab");
+        browser.client.switch_to_window(there).await.expect("the tab");
         browser.goto(text(&challenge["authorization_url"])).await;
         if tag == "session" {
             browser.click("#as-17").await;
