@@ -8,6 +8,7 @@ mod driver;
 mod factors_panel;
 mod keyboard;
 mod mail_page;
+mod native_example;
 mod passkeys;
 mod playground;
 mod providers_panel;
