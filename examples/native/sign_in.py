@@ -2,12 +2,14 @@
 import http.server, json, sys, time, urllib.error, urllib.parse, urllib.request, webbrowser
 
 DUALAUTH, PROVIDER = sys.argv[1:3]
-PAGE = b"<script>fetch('/', {method: 'POST', body: location.hash.slice(1)}).then(() => document.write('Go back to the app.'))</script>"
+PAGE = b"""<!doctype html><title>Sign-in</title><p>Go back to the app.</p>
+<script>fetch('/', {method: 'POST', body: location.hash.slice(1)}); history.replaceState(null, '', '/')</script>"""
 
 def call(path, body=None, token=None, goes_on=()):
     headers = {"Content-Type": "application/json"} | ({"Authorization": "Bearer " + token} if token else {})
+    data = None if body is None else json.dumps(body).encode()
     try:
-        return json.load(urllib.request.urlopen(urllib.request.Request(DUALAUTH + path, body and json.dumps(body).encode(), headers)))
+        return json.load(urllib.request.urlopen(urllib.request.Request(DUALAUTH + path, data, headers)))
     except urllib.error.HTTPError as error:
         problem = json.load(error)
         return problem if problem["code"] in goes_on else sys.exit(problem["detail"])
@@ -17,19 +19,21 @@ class Loopback(http.server.BaseHTTPRequestHandler):
     def do_GET(self, body=PAGE):
         self.send_response(200), self.send_header("Content-Type", "text/html"), self.end_headers(), self.wfile.write(body)
     def do_POST(self):
-        fragment = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        self.server.fragment = dict(urllib.parse.parse_qsl(fragment))
+        fragment = dict(urllib.parse.parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode()))
+        self.server.fragments[fragment.get("challenge")] = fragment
         self.do_GET(b"")
-    def log_message(self, *_):
-        pass
+    log_message = lambda *_: None
 
-server = http.server.HTTPServer(("127.0.0.1", 0), Loopback)
-server.fragment = {}
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Loopback)  # browsers open connections that they don't use
+server.fragments, server.timeout = {}, 0.2
 challenge = call("/challenges", {"for": "login", "method": PROVIDER, "return_to": f"http://127.0.0.1:{server.server_port}/"})
 webbrowser.open(challenge["authorization_url"])
-while server.fragment.get("challenge") != challenge["id"]:
+while challenge["id"] not in server.fragments:  # by others than its own nobody is signed in
     server.handle_request()
-proof = {"challenge": challenge["challenge"], "code": server.fragment.get("code", ""), "device_name": "Native example"}
+fragment = server.fragments[challenge["id"]]
+if "error" in fragment:
+    sys.exit("Nobody signed in: " + fragment["error"])
+proof = {"challenge": challenge["challenge"], "code": fragment["code"], "device_name": "Native example"}
 while "access_token" not in (tokens := call("/jwt/login", proof, goes_on=["second_factor_required"])):
     proof = {"challenge": tokens["challenge"], "code": input("Code of your authenticator: ")}
 print("Signed in as", tokens["user"]["username"], flush=True)

@@ -2,25 +2,30 @@
 
 const DUALAUTH = "http://localhost:8080";
 
-const LABELS = {
-  second_factor_required: ["Code of your authenticator, or a recovery code", "code"],
-  link_required: ["Somebody has an account with this address. Is it you? Then its password links the two", "password"],
-};
+const CODE = { label: "Code of your authenticator, or a recovery code", member: "code", type: "text" };
+const PASSWORD = { label: "Somebody has an account with this address. Is it you? Its password links the two", member: "password", type: "password" };
 
-// Where the provider sends the browser back to. It has to be one of ALLOWED_ORIGINS, or in RETURN_TO.
+// Where the provider sends the browser back to. It has to be of one of ALLOWED_ORIGINS, or in RETURN_TO.
 const returnTo = location.origin + location.pathname;
 const find = (id) => document.getElementById(id);
 
 find("sign-out").addEventListener("click", signOut);
+// The back button may show this page as it was when it was left.
+addEventListener("pageshow", ({ persisted }) => persisted && showWhoIsThere());
+// A link to this page with another fragment does not load it anew.
+addEventListener("hashchange", start);
 await start();
 
 async function start() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   // The code must neither stay in the address bar nor be used again by the back button.
   history.replaceState(null, "", returnTo);
-  if (fragment.has("challenge")) return comeBack(fragment);
+  return fragment.has("challenge") ? comeBack(fragment) : showWhoIsThere();
+}
+
+async function showWhoIsThere(status = "You are not signed in.") {
   const profile = await call("GET", "/profile");
-  return profile.ok ? showUser(profile.body.username) : showProviders("You are not signed in.");
+  return profile.ok ? showUser(profile.body.username) : showProviders(status);
 }
 
 async function showProviders(status) {
@@ -48,42 +53,46 @@ async function leaveFor(provider) {
 async function comeBack(fragment) {
   const challenge = sessionStorage.getItem(fragment.get("challenge"));
   sessionStorage.removeItem(fragment.get("challenge"));
-  if (!challenge) return showProviders("This sign-in was begun elsewhere. Begin again.");
-  if (fragment.get("error") === "access_denied") return showProviders("You did not sign in there.");
-  if (fragment.has("error")) return showProviders("The provider does not answer. Try again, or another one.");
+  if (!challenge) return showWhoIsThere("This sign-in was begun elsewhere. Begin again.");
+  if (fragment.get("error") === "access_denied") return showWhoIsThere("You did not sign in there.");
+  if (fragment.has("error")) return showWhoIsThere("The provider does not answer. Try again, or another one.");
   return signIn({ challenge, code: fragment.get("code") });
 }
 
 async function signIn(proof) {
   const { ok, body } = await call("POST", "/session/login", { ...proof, device_name: "A page" });
   if (ok) return showUser(body.user.username);
-  if (LABELS[body.code]) return askFor(LABELS[body.code], body.challenge);
+  if (body.code === "second_factor_required") return askFor(CODE, body.challenge);
+  if (body.code === "link_required" && body.methods.includes("password")) return askFor(PASSWORD, body.challenge);
   if (body.code === "invalid_code" || body.code === "invalid_credentials") return askAgain(body.detail);
   return showProviders(body.detail);
 }
 
-function askFor([label, member], challenge) {
-  show({ status: "One more step.", proof: true });
+function askFor({ label, member, type }, challenge) {
+  askAgain("One more step.");
   document.querySelector("label[for=value]").textContent = label;
-  find("value").type = member === "password" ? "password" : "text";
+  find("value").type = type;
   find("proof").onsubmit = (event) => {
     event.preventDefault();
     signIn({ challenge, [member]: find("value").value });
   };
 }
 
-function askAgain(detail) {
-  show({ status: detail, proof: true });
+function askAgain(status) {
+  show({ status, proof: true });
   find("value").value = "";
+  find("value").focus();
 }
 
 async function signOut() {
   const { body } = await call("GET", "/session/csrf");
   await call("POST", "/session/logout", undefined, { "X-CSRF-Token": body.csrf_token });
-  showProviders("You are signed out.");
+  showWhoIsThere("You are signed out.");
 }
 
-const showUser = (username) => show({ status: `You are signed in as ${username}.`, "sign-out": true });
+function showUser(username) {
+  show({ status: `You are signed in as ${username}.`, "sign-out": true });
+}
 
 function show({ status, ...visible }) {
   find("status").textContent = status;

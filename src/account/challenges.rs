@@ -47,6 +47,10 @@ use super::challenge_bodies::{
 /// To try passkeys and security keys, use the [playground](../#second-factors), or this page's console: with the answer's `passkey` as
 /// `options`, `(await navigator.credentials.create({ publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(options) })).toJSON()`
 /// is the member `passkey` to send for a new one. To use one, it is `get` and `parseRequestOptionsFromJSON`.
+///
+/// To try one of the [providers](#/service/list_providers), use the [playground](../#second-factors), or this page: send its address, up to
+/// the `#`, as `return_to`, and open the answer's `authorization_url` in another tab. That tab ends here, with the code in its
+/// address, after `code%3D`: Swagger UI writes it so.
 #[utoipa::path(operation_id = "create_challenge", tag = "account",
     request_body(content = ChallengeRequest, examples(
         ("forgotten password" = (value = json!({"for": "reset_password", "method": "email", "email": "ada@example.com"}))),

@@ -19,7 +19,7 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         ..RouteDocumentation::new(
             "/login",
             "Sign in with JWTs: by Bearer token, or by cookie.",
-            "By cookie with `\"transport\": \"cookie\"`. With two-step sign-in, the answer to the first step is `second_factor_required`, with a `challenge`: send it here, or to the other mode's route, with a `code` of the authenticator, a recovery code, or a `passkey`. A passkey alone signs in with a [challenge](#/account/create_challenge) for `login`.",
+            "By cookie with `\"transport\": \"cookie\"`. With two-step sign-in, the answer to the first step is `second_factor_required`, with a `challenge`: send it here, or to the other mode's route, with a `code` of the authenticator, a recovery code, or a `passkey`. A passkey alone, or a provider's `code`, signs in with a [challenge](#/account/create_challenge) for `login`.",
         )
     },
     RouteDocumentation {
@@ -29,7 +29,7 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         ..RouteDocumentation::new(
             "/step-up",
             "Step up: authenticate again for the same login.",
-            "The same login continues with a new credential and a new `auth_time`. The proof is the password, a code, or a passkey or security key with a [challenge](#/account/create_challenge) for `step_up`. By Bearer token, the one in the answer replaces it (in Swagger UI: under Authorize). Takes the access token. Every earlier refresh token is invalid at once, without a grace. Attempts are limited per account, together with those to change the password.",
+            "The same login continues with a new credential and a new `auth_time`. The proof is the password, a code, or, with a [challenge](#/account/create_challenge) for `step_up`, a passkey or security key, or a provider's `code`. By Bearer token, the one in the answer replaces it (in Swagger UI: under Authorize). Takes the access token. Every earlier refresh token is invalid at once, without a grace. Attempts are limited per account, together with those to change the password.",
         )
     },
     RouteDocumentation {

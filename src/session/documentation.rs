@@ -14,7 +14,7 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         ..RouteDocumentation::new(
             "/login",
             "Sign in with a session: by cookie, or by Bearer token.",
-            "By Bearer token with `\"transport\": \"bearer\"`. With two-step sign-in, the answer to the first step is `second_factor_required`, with a `challenge`: send it here, or to the other mode's route, with a `code` of the authenticator, a recovery code, or a `passkey`. A passkey alone signs in with a [challenge](#/account/create_challenge) for `login`.",
+            "By Bearer token with `\"transport\": \"bearer\"`. With two-step sign-in, the answer to the first step is `second_factor_required`, with a `challenge`: send it here, or to the other mode's route, with a `code` of the authenticator, a recovery code, or a `passkey`. A passkey alone, or a provider's `code`, signs in with a [challenge](#/account/create_challenge) for `login`.",
         )
     },
     RouteDocumentation {
@@ -24,7 +24,7 @@ pub(super) const ROUTES: &[RouteDocumentation] = &[
         ..RouteDocumentation::new(
             "/step-up",
             "Step up: authenticate again for the same login.",
-            "The same login continues with a new session id and a new `auth_time`. The proof is the password, a code, or a passkey or security key with a [challenge](#/account/create_challenge) for `step_up`. By Bearer token, the one in the answer replaces it (in Swagger UI: under Authorize). Every earlier id is invalid at once, on every node, without a grace. Attempts are limited per account, together with those to change the password.",
+            "The same login continues with a new session id and a new `auth_time`. The proof is the password, a code, or, with a [challenge](#/account/create_challenge) for `step_up`, a passkey or security key, or a provider's `code`. By Bearer token, the one in the answer replaces it (in Swagger UI: under Authorize). Every earlier id is invalid at once, on every node, without a grace. Attempts are limited per account, together with those to change the password.",
         )
     },
     RouteDocumentation {

@@ -9,7 +9,7 @@ use crate::sign_in::SignIn;
 
 use super::BasePathAndCookieNames;
 use super::local_mails;
-use super::page::{self, CSS, DEFAULT_CSP, JAVASCRIPT, SVG};
+use super::page::{self, CSS, DEFAULT_CSP, HTML, JAVASCRIPT, SVG};
 
 /// Only where `GET /playground/mails` answers.
 const MAILS_PANEL: &str = include_str!("playground/mails-panel.html");
@@ -80,6 +80,11 @@ fn text(name: &str) -> Option<(&'static str, &'static str)> {
         "pending-sign-in.js" => (JAVASCRIPT, include_str!("playground/pending-sign-in.js")),
         "precedence-panel.js" => (JAVASCRIPT, include_str!("playground/precedence-panel.js")),
         "proofs-table.js" => (JAVASCRIPT, include_str!("playground/proofs-table.js")),
+        "provider-attempt-box.js" => (JAVASCRIPT, include_str!("playground/provider-attempt-box.js")),
+        "provider-attempt.js" => (JAVASCRIPT, include_str!("playground/provider-attempt.js")),
+        "provider-return-channel.js" => (JAVASCRIPT, include_str!("playground/provider-return-channel.js")),
+        "provider-return.html" => (HTML, include_str!("playground/provider-return.html")),
+        "provider-return.js" => (JAVASCRIPT, include_str!("playground/provider-return.js")),
         "recovery-codes.js" => (JAVASCRIPT, include_str!("playground/recovery-codes.js")),
         "request-log.js" => (JAVASCRIPT, include_str!("playground/request-log.js")),
         "status-bar.js" => (JAVASCRIPT, include_str!("playground/status-bar.js")),

@@ -46,9 +46,17 @@ async fn the_root_path_is_the_playground() {
 async fn every_file_of_the_playground_is_served_and_referenced() {
     let server = TestServer::start().await;
     let page = server.send(Request::get("/")).await.expect(200).text();
+    // Where providers send browsers back to, which has files of its own.
+    let provider_return = "/playground/provider-return.html";
+    let return_page = server.send(Request::get(provider_return)).await.expect(200);
+    assert_served(&return_page, "text/html; charset=utf-8");
+    let script = server.send(Request::get("/playground/provider-attempt.js")).await.expect(200).text();
+    assert!(script.contains(&format!("\"{provider_return}\"")), "{script}");
     for file in files_of_the_playground() {
         let path = format!("/playground/{file}");
-        assert!(page.contains(&format!("\"{path}\"")), "the page does not reference {file}");
+        let is_referenced = page.contains(&format!("\"{path}\""));
+        let is_of_return_page = return_page.text().contains(&format!("\"{file}\""));
+        assert!(is_referenced || is_of_return_page, "neither page references {file}");
         let response = server.send(Request::get(&path)).await.expect(200);
         let content_type = match file.rsplit_once('.').expect("an extension").1 {
             "js" => "text/javascript; charset=utf-8",

@@ -6,14 +6,14 @@ import { forgetAuthenticator } from "./page-authenticator.js";
 import { closeSignIn, pendingSignIn } from "./pending-sign-in.js";
 import { createPasskey, usePasskey } from "./web-authn.js";
 
-export const KINDS = { totp: "Authenticator app", passkey: "Passkey", security_key: "Security key" };
+export const KINDS = { totp: "Authenticator app", passkey: "Passkey", security_key: "Security key", provider: "Provider" };
 
 const METHODS = { totp: "a code of the authenticator", recovery_code: "a recovery code", passkey: "a passkey or security key" };
 
 export const listMethods = (methods) => methods.map((method) => METHODS[method] ?? method).join(", or ");
 
 // Why a change of the factors was refused, with what to do next.
-function refusal(subject, text, exchange) {
+export function refusal(subject, text, exchange) {
   const outcome = { ...failure(subject, text, exchange), exchange };
   const { code, max_age, acr_values } = exchange.problem;
   if (code === "insufficient_user_authentication") {
@@ -38,6 +38,8 @@ export async function askForAuthenticator(credential) {
   return { headline: "Scan the picture with an authenticator app, and send its first code.", exchange, setup: { challenge, ...totp, credential } };
 }
 
+export const enrolBy = (credential, kind, proof, credentials) => enrol(credential, kind, { ...proof, name: "" }, credentials);
+
 export const enrolAuthenticator = ({ credential, challenge }, code, name, credentials) =>
   enrol(credential, KINDS.totp, { challenge, code, name }, credentials);
 
@@ -57,7 +59,8 @@ async function enrol(credential, kind, { name, ...proof }, credentials) {
   const codes = exchange.json.recovery_codes ?? null;
   const shown = credential.mode === "session" ? "" : ` ${credential.name} shows that after a refresh.`;
   const outcome = { exchange, isEnrolled: true, recoveryCodes: codes };
-  const added = `${kind}: added as “${exchange.json.name}”. It counts as a proof of this login.${shown}`;
+  const named = exchange.json.name ? ` as “${exchange.json.name}”` : "";
+  const added = `${kind}: added${named}. It counts as a proof of this login.${shown}`;
   if (!codes) return { ...outcome, headline: added };
   return { ...outcome, ...othersEnd(credential, credentials, exchange, "two-step sign-in turned on"), headline: `${added} Each sign-in takes two steps from now on, and all other logins were ended.` };
 }
@@ -102,7 +105,7 @@ function finish(exchange, credential, user) {
   }
   if (exchange.problem.code !== "challenge_expired") return { ...failure("Second step", "rejected.", exchange), exchange };
   closeSignIn();
-  return { ...failure("Second step", "too late, or tried too often: begin again with the password.", exchange), exchange };
+  return { ...failure("Second step", "too late, or tried too often: begin again.", exchange), exchange };
 }
 
 // Nobody has to say who they are: the passkey does.
@@ -116,7 +119,7 @@ export async function logInByPasskey(credential) {
   return { headline: `${credential.name}: logged in as ${credential.user.username} by a passkey, without a name or a password.`, exchange };
 }
 
-// `proof`: `{ password }` or `{ code }`.
+// `proof`: `{ password }`, `{ code }`, or both halves of a challenge.
 export async function stepUp(credential, proof) {
   const exchange = await credential.stepUp(proof);
   if (!exchange.isOk) return { ...stepUpFailure(credential, exchange), exchange };

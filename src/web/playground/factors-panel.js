@@ -7,6 +7,9 @@ import * as actions from "./factor-actions.js";
 import { forgetAuthenticator, hasAuthenticator, nextCode, setAuthenticator } from "./page-authenticator.js";
 import { closeSignIn, pendingSignIn } from "./pending-sign-in.js";
 import { proofsTable } from "./proofs-table.js";
+import { updateAttemptBox } from "./provider-attempt-box.js";
+import { beginAttempt, currentAttempt, discardAttempt, finishAttempt, loadProviders, logIn } from "./provider-attempt.js";
+import { watchReturns } from "./provider-return-channel.js";
 import { showRecoveryCodes } from "./recovery-codes.js";
 import { exchangeElement } from "./request-log.js";
 import { enteredUser } from "./user-panel.js";
@@ -28,7 +31,7 @@ export function factorsPanel({ credentials, runAction, showOutcome }) {
   const second = credentialSelect("second-step-credential", credentials, unlessInactive);
   const byPasskey = credentialSelect("passkey-credential", credentials, unlessInactive);
   const name = () => byId("factor-name").value.trim();
-  let [exchanges, factors, setup] = [[], null, null];
+  let [exchanges, factors, setup, providers] = [[], null, null, []];
 
   // Runs an action with the selected credential, unless it can't be used for it.
   function run(select, action) {
@@ -89,6 +92,25 @@ export function factorsPanel({ credentials, runAction, showOutcome }) {
     it.addEventListener("click", () => compute(it.form.querySelector("input"), showOutcome));
   }
 
+  loadProviders().then((loaded) => {
+    providers = loaded;
+    const offer = (id, label, select, purpose) => offerProviders(byId(id), providers, label, (provider) => run(select, (credential) => beginAttempt(purpose, provider, credential)));
+    offer("sign-in-providers", "Sign in with", byPasskey, "login");
+    offer("link-providers", "Link", own, "factor");
+    offer("step-up-providers", "With", steppedUp, "step_up");
+  });
+  watchReturns((returned) => {
+    const attempt = currentAttempt();
+    // Somebody else’s, or of a sign-in that was begun elsewhere.
+    if (attempt?.id !== returned.challenge) return;
+    runAction(() => settle(finishAttempt(returned, credentials), attempt.credential), attempt.credential);
+  });
+
+  function link() {
+    const attempt = currentAttempt();
+    runAction(() => settle(logIn(attempt, { challenge: attempt.token, password: enteredUser().password }), attempt.credential), attempt.credential);
+  }
+
   if (isAtAddress) showAddressNotice();
 
   return {
@@ -102,13 +124,15 @@ export function factorsPanel({ credentials, runAction, showOutcome }) {
       [own, steppedUp, byPasskey].forEach((select) => select.keepUsable());
       if (setup && !setup.credential.isActive) closeSetup();
       byId("totp-setup").hidden = setup === null;
-      byId("factors").replaceChildren(...factorElements(factors, remove, () => run(own, (credential) => actions.renewRecoveryCodes(credential, credentials))));
+      byId("factors").replaceChildren(...factorElements(factors, providers, remove, () => run(own, (credential) => actions.renewRecoveryCodes(credential, credentials))));
+      updateAttemptBox(link);
       updateSecondStep(second);
       for (const it of document.querySelectorAll("button.compute")) it.hidden = !hasAuthenticator();
       byId("factor-exchanges").replaceChildren(...exchanges.map(exchangeElement));
     },
     reset() {
       closeSignIn();
+      discardAttempt();
       closeSetup();
       forgetAuthenticator();
       byId("recovery-codes").replaceChildren();
@@ -149,6 +173,12 @@ async function compute(field, showOutcome) {
   field.focus();
 }
 
+// Nothing, where none is set up.
+function offerProviders(place, providers, label, begin) {
+  place.replaceChildren(...providers.map((provider) => button(`${label} ${provider.title}`, () => begin(provider))));
+  place.hidden = providers.length === 0;
+}
+
 function setupElements({ secret, uri, qr }) {
   return [
     svgPath(qr.size, qr.path, { class: "qr", "aria-label": "QR code for an authenticator app" }),
@@ -160,10 +190,12 @@ function setupElements({ secret, uri, qr }) {
   ];
 }
 
-function factorElements(factors, remove, renew) {
+function factorElements(factors, providers, remove, renew) {
   if (!factors) return [el("p", { class: "footnote" }, "Log in to see them.")];
   const { password, two_step, totp, passkeys, recovery_codes_left } = factors;
-  const all = [...(totp ? [{ ...totp, kind: "totp" }] : []), ...passkeys];
+  const titleOf = (name) => providers.find((it) => it.name === name)?.title ?? name;
+  const linked = factors.providers.map((it) => ({ ...it, kind: "provider", name: titleOf(it.provider) }));
+  const all = [...(totp ? [{ ...totp, kind: "totp" }] : []), ...passkeys, ...linked];
   const list = el("ul", { class: "factor-list" },
     password ? el("li", {}, el("p", {}, el("b", {}, "Password"))) : null,
     all.map((factor) => factorItem(factor, remove)));
@@ -172,10 +204,10 @@ function factorElements(factors, remove, renew) {
 }
 
 function factorItem(factor, remove) {
-  const { kind, name, synced, created_at, last_used_at } = factor;
-  const facts = [actions.KINDS[kind].toLowerCase(), synced ? "synced to other devices" : null, `added ${formatTime(created_at)}`, last_used_at ? `last used ${formatTime(last_used_at)}` : "not used yet"];
+  const { kind, name, email, synced, created_at, last_used_at } = factor;
+  const facts = [actions.KINDS[kind].toLowerCase(), email, synced ? "synced to other devices" : null, `added ${formatTime(created_at)}`, last_used_at ? `last used ${formatTime(last_used_at)}` : "not used yet"];
   return el("li", {},
-    el("p", {}, el("b", {}, name), el("span", { class: "meaning" }, facts.filter((it) => it !== null).join(", "))),
+    el("p", {}, el("b", {}, name), el("span", { class: "meaning" }, facts.filter((it) => it).join(", "))),
     button("Remove", () => remove(factor), { "aria-label": `Remove ${name}` }));
 }
 
@@ -194,7 +226,7 @@ function updateSecondStep(select) {
 }
 
 const pendingElement = ({ token, methods, user, expiresAt }) => el("div", { class: "boxed" },
-  el("p", {}, el("b", {}, "Second step of "), user.username, `: ${actions.listMethods(methods)}.`),
+  el("p", {}, el("b", {}, "Second step"), user ? ` of ${user.username}` : "", `: ${actions.listMethods(methods)}.`),
   descriptionList([
     ["Challenge", [code(token), el("span", { class: "meaning" }, "All there is so far: no cookie, no token, no login in the list. It can be continued in either mode.")]],
     ["Expires", formatTime(expiresAt)],

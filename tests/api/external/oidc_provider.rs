@@ -1,12 +1,14 @@
 //! A provider that nobody here wrote (oidc-provider): discovery, PKCE, secrets, keys and ID tokens as it has them.
 
+use std::fs::File;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
 
 use dualauth::clock::Clock;
 use serde_json::json;
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use url::Url;
 
 use super::started;
@@ -19,8 +21,30 @@ use crate::support::{
     text,
 };
 
-/// A browser that goes wherever it is sent, until it is sent back to us. Returns the path of the callback.
-async fn follow(url: &str, provider: std::net::SocketAddr) -> String {
+/// One that sends browsers back to this URI.
+pub async fn start(redirect_uri: &str) -> (Child, SocketAddr) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let installed = root.join("target/tools/oidc-provider");
+    assert!(installed.exists(), "scripts/tools oidc-provider installs it");
+    let ahead = (beginning() - Clock::system().now()).num_seconds().to_string();
+    let start = |address: SocketAddr| -> Child {
+        let script = File::open(root.join("tests/oidc-provider/server.mjs")).expect("the script");
+        // From there, where it finds what is installed.
+        let mut command = started::command("node", &installed);
+        command
+            .args(["--input-type=module", "-"])
+            .stdin(script)
+            .arg(address.port().to_string())
+            .arg(redirect_uri)
+            .arg(&ahead);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("node starts")
+    };
+    let listens = async |address| TcpStream::connect(address).await.is_ok();
+    started::on_a_free_port(start, listens).await.expect("a provider that listens")
+}
+
+/// Goes wherever the provider sends, until it sends back to a URL that begins so. Returns the path of the callback.
+pub async fn follow(url: &str, provider: SocketAddr, callback: &str) -> String {
     let mut browser = Client::at_address(provider, Pair::SESSION_COOKIE);
     let mut path = path_of(&Url::parse(url).expect("a URL"));
     for _ in 0..10 {
@@ -29,7 +53,7 @@ async fn follow(url: &str, provider: std::net::SocketAddr) -> String {
         let answer = request.send(provider).await;
         browser.absorb(&answer);
         let location = answer.header("location").unwrap_or_else(|| panic!("{answer}")).to_owned();
-        if location.starts_with(SITE.1) {
+        if location.starts_with(callback) {
             return path_of(&Url::parse(&location).expect("a URL"));
         }
         let base = Url::parse(&format!("http://{provider}{path}")).expect("a URL");
@@ -44,26 +68,12 @@ fn path_of(url: &Url) -> String {
 
 #[tokio::test]
 async fn somebody_signs_in_links_and_steps_up_by_a_provider_that_nobody_here_wrote() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let start = |address: std::net::SocketAddr| -> Child {
-        let installed = root.join("target/tools/oidc-provider");
-        // Where it finds what is installed there.
-        let server = installed.join("server.mjs");
-        std::fs::copy(root.join("tests/oidc-provider/server.mjs"), &server)
-            .expect("it is installed: scripts/tools oidc-provider gets it");
-        let ahead = (beginning() - Clock::system().now()).num_seconds();
-        let mut command = Command::new("node");
-        command.arg(server).arg(address.port().to_string());
-        command.arg(format!("{}/providers/stub/callback", SITE.1)).arg(ahead.to_string());
-        command.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn().expect("node starts")
-    };
-    let listens = async |address| TcpStream::connect(address).await.is_ok();
-    let (_process, address) = started::on_a_free_port(start, listens).await.expect("a provider that listens");
+    let (_process, address) = start(&format!("{}/providers/stub/callback", SITE.1)).await;
     let site = ProviderSite::at(&format!("http://{address}"), "", &[]).await;
 
     let sign_in = async || {
         let challenge = site.ask().await;
-        let callback = follow(text(&challenge["authorization_url"]), address).await;
+        let callback = follow(text(&challenge["authorization_url"]), address, SITE.1).await;
         site.halves(&challenge, &callback).await
     };
     let mut client = Client::new(&site.server, Pair::JWT_BEARER);
@@ -77,14 +87,14 @@ async fn somebody_signs_in_links_and_steps_up_by_a_provider_that_nobody_here_wro
     assert_eq!(again.profile().await.ok()["user_id"], profile["user_id"]);
 
     let challenge = site.ask_as(&client, "step_up").await.expect(201).json();
-    let callback = follow(text(&challenge["authorization_url"]), address).await;
+    let callback = follow(text(&challenge["authorization_url"]), address, SITE.1).await;
     let halves = site.halves(&challenge, &callback).await;
     let request = client.request("POST", "/jwt/step-up").json(&halves);
     client.send(request).await.expect(200);
 
     let other = Client::of_new_user(&site.server, Pair::SESSION_BEARER, "bea").await;
     let challenge = site.ask_as(&other, "factor").await.expect(201).json();
-    let callback = follow(text(&challenge["authorization_url"]), address).await;
+    let callback = follow(text(&challenge["authorization_url"]), address, SITE.1).await;
     let halves = site.halves(&challenge, &callback).await;
     let link = other.request("POST", "/account/factors").json(&halves);
     site.server.send(link).await.problem(409, "conflict");

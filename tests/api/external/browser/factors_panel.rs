@@ -13,20 +13,20 @@ use super::virtual_authenticator::{Model, VirtualAuthenticator};
 use crate::support::{eventually, text};
 
 /// Selects an option, as a person does.
-async fn select(browser: &Browser, id: &str, value: &str) {
+pub async fn select(browser: &Browser, id: &str, value: &str) {
     let script = "const select = document.getElementById(arguments[0]);
         select.value = arguments[1]; select.dispatchEvent(new Event('change', { bubbles: true }));";
     browser.run(script, vec![json!(id), json!(value)]).await;
 }
 
 /// Presses a button, and returns the outcome.
-async fn press(page: &Playground, css: &str) -> String {
+pub async fn press(page: &Playground, css: &str) -> String {
     page.press(css).await;
     page.outcome().await
 }
 
 /// What the table says that a credential's login has proved.
-async fn proofs(browser: &Browser, credential: &str) -> String {
+pub async fn proofs(browser: &Browser, credential: &str) -> String {
     browser.text(&format!("#proofs tr[data-credential='{credential}']")).await
 }
 

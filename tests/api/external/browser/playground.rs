@@ -20,7 +20,7 @@ const REJECTIONS: [u16; 2] = [401, 403];
 /// The page, used as a person would.
 pub struct Playground {
     pub browser: Browser,
-    server: TestServer,
+    pub server: TestServer,
 }
 
 impl Playground {
@@ -30,7 +30,12 @@ impl Playground {
 
     /// At a name or address of this machine.
     pub async fn open_at(host: &str) -> Self {
-        let (server, browser) = (TestServer::start().await, Browser::start().await);
+        Self::of(TestServer::start().await, host).await
+    }
+
+    /// Of a server that is set to something.
+    pub async fn of(server: TestServer, host: &str) -> Self {
+        let browser = Browser::start().await;
         browser.goto(&format!("http://{host}:{}/", server.address().port())).await;
         let page = Self { browser, server };
         page.rest().await;

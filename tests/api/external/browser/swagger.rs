@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use super::driver::Browser;
 use super::virtual_authenticator::{Model, VirtualAuthenticator};
+use crate::external::oidc_provider;
 use crate::factors::Authenticator;
 use crate::oauth::Service;
+use crate::providers::provider_file;
 use crate::support::program::{Server, folder};
 use crate::support::server::{APP_SECRET, TestServer};
 use crate::support::{PASSWORD, eventually, text};
@@ -303,6 +305,45 @@ async fn second_factors_can_be_tried_in_swagger_ui() {
     assert_eq!((status.as_str(), &profile["auth"]["acr"]), ("200", &json!("aal2")));
     let (status, factors) = page.try_out("account", "list_factors", None).await;
     assert_eq!((status.as_str(), &factors["recovery_codes_left"]), ("200", &json!(8)));
+    browser.assert_within_its_policy().await;
+    browser.stop().await;
+}
+
+#[tokio::test]
+async fn a_provider_can_be_tried_in_swagger_ui_as_it_says() {
+    let callback = "http://127.0.0.1/providers/stub/callback";
+    let (_provider, address) = oidc_provider::start(callback).await;
+    let file = provider_file(&format!("http://{address}"), "hunter2 & more", "");
+    let server = TestServer::with(&[("PROVIDERS", &file)]).await;
+    let browser = Browser::start().await;
+    let page = SwaggerUi(&browser);
+    let own_address = format!("http://localhost:{}/docs/", server.address().port());
+    browser.goto(&own_address).await;
+    let (_, listed) = page.try_out("service", "list_providers", None).await;
+    assert_eq!(listed["providers"][0]["name"], "stub");
+
+    for tag in ["session", "jwt"] {
+        let asked = json!({"for": "login", "method": "stub", "return_to": own_address});
+        let (status, challenge) = page.try_out("account", "create_challenge", Some(asked)).await;
+        assert_eq!(status, "201", "{challenge}");
+        let here = browser.client.window().await.expect("a tab");
+        let there = browser.client.new_window(true).await.expect("another tab").handle;
+        browser.client.switch_to_window(there).await.expect("the tab");
+        browser.goto(text(&challenge["authorization_url"])).await;
+        if tag == "session" {
+            browser.click("#as-17").await;
+        }
+        browser.find("#operations-account-create_challenge").await;
+        let address = browser.client.current_url().await.expect("a URL");
+        let fragment = address.fragment().expect("a fragment").to_owned();
+
+        browser.client.close_window().await.expect("it closes");
+        browser.client.switch_to_window(here).await.expect("the first tab");
+        let code = fragment.split_once("code%3D").expect("a code").1;
+        let proof = json!({"challenge": challenge["challenge"], "code": code});
+        let (status, login) = page.try_out(tag, &format!("{tag}_login"), Some(proof)).await;
+        assert_eq!((status.as_str(), &login["user"]["username"]), ("200", &json!("ada")), "{login}");
+    }
     browser.assert_within_its_policy().await;
     browser.stop().await;
 }
