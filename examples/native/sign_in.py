@@ -30,16 +30,16 @@ challenge = call("/challenges", {"for": "login", "method": PROVIDER, "return_to"
 webbrowser.open(challenge["authorization_url"])
 while challenge["id"] not in server.fragments:  # by others than its own nobody is signed in
     server.handle_request()
-fragment = server.fragments[challenge["id"]]
-if "error" in fragment:
+if "error" in (fragment := server.fragments[challenge["id"]]):
     sys.exit("Nobody signed in: " + fragment["error"])
 proof = {"challenge": challenge["challenge"], "code": fragment["code"], "device_name": "Native example"}
 while "access_token" not in (tokens := call("/jwt/login", proof, goes_on=["second_factor_required"])):
     proof = {"challenge": tokens["challenge"], "code": input("Code of your authenticator: ")}
 print("Signed in as", tokens["user"]["username"], flush=True)
 webbrowser.open(call("/account/handoff", {}, tokens["access_token"])["url"])
-while (state := call("/profile", None, tokens["access_token"], ["token_expired", "token_revoked"])).get("code") != "token_revoked":
-    if state.get("code") == "token_expired":
-        tokens = call("/jwt/refresh", {"refresh_token": tokens["refresh_token"]})
+while "access_token" in tokens:
     time.sleep(1)
+    profile = call("/profile", None, tokens["access_token"], ["token_expired", "token_revoked"])
+    if "code" in profile:  # it is time for a new one, or the roles have changed, or the login has ended: the refresh tells
+        tokens = call("/jwt/refresh", {"refresh_token": tokens["refresh_token"]}, goes_on=["token_revoked"])
 print("Signed out elsewhere: these tokens are dead, and so is the page", flush=True)

@@ -14,6 +14,7 @@ use crate::external::oidc_provider;
 use crate::factors;
 use crate::providers::provider_file;
 use crate::support::{
+    MINUTE,
     client::{Client, Pair},
     eventually,
     http::Request,
@@ -118,7 +119,7 @@ async fn profile_by_cookie(browser: &Browser) -> Value {
 #[tokio::test]
 async fn the_native_example_signs_in_opens_a_page_and_loses_both_when_its_owner_signs_it_out() {
     let site = Site::start().await;
-    let owner = site.owner().await;
+    let mut owner = site.owner().await;
     let (app, browser) = (App::start(&site), Browser::start().await);
     browser.goto(&app.opened(0).await).await;
     browser.click("#as-17").await;
@@ -133,6 +134,15 @@ async fn the_native_example_signs_in_opens_a_page_and_loses_both_when_its_owner_
     let (login, profile) = (login_of_app(&owner).await, profile_by_cookie(&browser).await);
     assert_eq!(profile["auth"]["login_id"], login["id"], "one login");
     assert_eq!(login["modes"], json!(["jwt", "session"]));
+
+    // Roles that have changed, and a token that has run out, are no end.
+    for roles in ["{user,editor}", "{user}"] {
+        let before = login_of_app(&owner).await["last_seen_at"].clone();
+        crate::nodes::sql(&site.server, &format!("update users set roles = '{roles}'")).await;
+        site.server.clock.advance(16 * MINUTE);
+        owner.refresh().await.expect(200);
+        eventually("a refresh", async || login_of_app(&owner).await["last_seen_at"] != before).await;
+    }
 
     let sign_out = owner.request("DELETE", &format!("/account/logins/{}", text(&login["id"])));
     site.server.send(sign_out).await.expect(204);
