@@ -189,6 +189,14 @@ async fn who_denies_at_the_provider_is_told_in_a_sentence_and_may_sign_in_after_
     waits_for_status(&browser, "You did not sign in there.").await;
     assert_plain_address(&browser, &site).await;
     assert_eq!((site.logins().await, cookies(&browser).await), (0, vec![]));
+    // A provider that fails, and a challenge that is over.
+    for (half, told) in [("error=provider_failed", "provider does not answer"), ("code=00", "challenge")] {
+        browser.run("sessionStorage.setItem('an id', 'dac_over')", vec![]).await;
+        browser.goto(&format!("{}#challenge=an%20id&{half}", site.url())).await;
+        eventually(told, async || shown(&browser, "#status").await.contains(told)).await;
+        assert!(browser.has("#providers button").await, "one may begin again");
+        assert_plain_address(&browser, &site).await;
+    }
     // Somebody who changes their mind on the way goes back, and begins again.
     leave(&browser).await;
     browser.goto(&site.url()).await;
