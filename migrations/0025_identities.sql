@@ -19,3 +19,9 @@ create table identities (
 
 -- By what a provider calls a challenge back: SHA-256 of `state` (RFC 6749, section 4.1.2). Null once it has, and for all other challenges.
 alter table challenges add column callback_hash bytea unique;
+
+-- Whether the account of a challenge, if it has one, is still what it was. Where nobody has the address, the account is made up.
+create function is_account_unchanged(of_user uuid, of_version integer) returns boolean
+    language sql stable set search_path = dualauth, pg_temp as $$
+    select not exists (select from users where id = of_user and password_version <> of_version)
+$$;

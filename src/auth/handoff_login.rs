@@ -20,6 +20,7 @@ impl LoginRequest {
             ("challenge", self.challenge.is_some()),
             ("code", self.code.is_some()),
             ("passkey", self.passkey.is_some()),
+            ("id_token", self.id_token.is_some()),
             ("remember_me", self.remember_me.is_some()),
             ("device_name", self.device_name.is_some()),
         ];

@@ -1,4 +1,4 @@
-//! Challenges: something that has to come back another way. The token stays with whoever asks, the code goes by mail; both
+//! Challenges: something that has to come back another way. The token stays with whoever asks, the code goes another way; both
 //! together, once, within minutes and five tries, prove that whoever asked reads that mail.
 //!
 //! A challenge is created with its mail, and redeemed with what it changes, in one statement each. The function

@@ -160,7 +160,7 @@ pub(super) async fn begin_try(
     let query = sqlx::query!(
         "update dualauth.challenges set tries = tries + 1
          where token_hash = $1 and purpose = $2 and login_id is null and used_at is null and expires_at > $3
-           and tries < dualauth.most_code_tries()",
+           and tries < dualauth.most_code_tries() and dualauth.is_account_unchanged(user_id, version)",
         token_hash.as_slice(),
         purpose.as_str(),
         now,
@@ -178,7 +178,8 @@ pub(super) async fn use_up(
 ) -> Result<bool, DatabaseError> {
     let query = sqlx::query!(
         "update dualauth.challenges set used_at = $3
-         where token_hash = $1 and purpose = $2 and login_id is null and used_at is null and expires_at > $3",
+         where token_hash = $1 and purpose = $2 and login_id is null and used_at is null and expires_at > $3
+           and dualauth.is_account_unchanged(user_id, version)",
         token_hash.as_slice(),
         purpose.as_str(),
         now,
@@ -197,7 +198,8 @@ pub(super) async fn find_state(
     let query = sqlx::query!(
         r#"select id, state as "state!" from dualauth.challenges
            where token_hash = $1 and purpose = $2 and login_id is not distinct from $3 and state is not null
-             and used_at is null and expires_at > $4 and tries < dualauth.most_code_tries()"#,
+             and used_at is null and expires_at > $4 and tries < dualauth.most_code_tries()
+             and dualauth.is_account_unchanged(user_id, version)"#,
         token_hash.as_slice(),
         purpose.as_str(),
         login,

@@ -72,7 +72,7 @@ impl SignIn {
         let user_id = account.user.id;
         let kept = KeptAttempt {
             step: PendingStep::Link,
-            unlinked: Some(UnlinkedIdentity { identity, account: Some(user_id) }),
+            unlinked: Some(UnlinkedIdentity { identity, account: Some(user_id), said_at: self.clock.now() }),
             ..attempt.kept(Amr::default())
         };
         let owner = ChallengedAccount { user_id, version: account.version };
@@ -111,7 +111,7 @@ impl SignIn {
     ) -> Result<Outcome, Problem> {
         let kept = KeptAttempt {
             step: PendingStep::Link,
-            unlinked: Some(UnlinkedIdentity { identity, account: None }),
+            unlinked: Some(UnlinkedIdentity { identity, account: None, said_at: self.clock.now() }),
             ..attempt.kept(Amr::default())
         };
         let challenge = self.pend_link(&kept, ChallengeMethod::Link, None).await?;

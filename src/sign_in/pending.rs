@@ -1,6 +1,7 @@
 //! Sign-ins that wait for something: the second factor, a provider, the link of an identity. A challenge keeps what they began with
 //! until then. Such a one is no login: there is no credential of it, and nothing in the list of logins.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -46,7 +47,12 @@ pub(super) struct UnlinkedIdentity {
     pub(super) identity: ProviderIdentity,
     /// The account. `None`: it is not known yet.
     pub(super) account: Option<Uuid>,
+    /// When the provider's word came.
+    pub(super) said_at: DateTime<Utc>,
 }
+
+/// How long a provider's word waits for proofs of the account, however often one challenge takes the place of another.
+pub(super) const LONGEST_WAIT_FOR_LINK: TimeDelta = TimeDelta::minutes(30);
 
 /// What is kept of the steps before.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -75,8 +81,11 @@ impl PendingSignIn {
     pub(super) fn of_state(token: ChallengeToken, state: &SecretBytes) -> Option<Self> {
         let kept = match ProviderAttempts::carried(state) {
             Some(carried) => {
-                let kept = carried.and_then(|carried| serde_json::from_value(carried).ok());
-                KeptAttempt { step: PendingStep::Provider, ..kept.unwrap_or_default() }
+                let kept = match carried {
+                    Some(carried) => serde_json::from_value(carried).ok()?,
+                    None => KeptAttempt::default(),
+                };
+                KeptAttempt { step: PendingStep::Provider, ..kept }
             }
             None => serde_json::from_slice(state.reveal()).ok()?,
         };

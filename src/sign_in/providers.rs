@@ -22,7 +22,7 @@ use crate::users::{USER_ROLE, User};
 
 use super::SignIn;
 use super::challenges::unknown_method;
-use super::pending::{PendingSignIn, UnlinkedIdentity};
+use super::pending::{LONGEST_WAIT_FOR_LINK, PendingSignIn, UnlinkedIdentity};
 use super::policy::Authenticated;
 use super::start_login::{Attempt, Outcome};
 
@@ -90,6 +90,10 @@ impl SignIn {
         let token = ChallengeToken::parse(token.expose_secret()).ok_or(CodeError::Expired)?;
         let state = self.challenges.state(&token, Purpose::Login, None).await?.ok_or(CodeError::Expired)?;
         let pending = PendingSignIn::of_state(token, &state).ok_or(CodeError::Expired)?;
+        let since = self.clock.now() - LONGEST_WAIT_FOR_LINK;
+        if pending.kept.unlinked.as_ref().is_some_and(|unlinked| unlinked.said_at < since) {
+            return Err(CodeError::Expired.into());
+        }
         Ok(pending.without_proofs())
     }
 

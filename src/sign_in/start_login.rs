@@ -206,11 +206,13 @@ impl SignIn {
         let proved = Authenticated::new(user, pending.amr(), proof, self.clock.now()).using(checked);
         let outcome = self.go_on(attempt, proved.decide(true), &recipient, actor).await;
         match &outcome {
-            Ok(_) => self.second_factors.record_used(Purpose::Login, code, proof, &owner, actor),
-            Err(LoginError::InvalidCredentials(_)) => {
+            // The statement that links was rolled back, and the code is as good as before.
+            Ok(Outcome::LinkRefused(LinkError::Taken | LinkError::OtherOfIssuer)) => {}
+            Err(LoginError::InvalidCredentials(_)) | Ok(Outcome::LinkRefused(_)) => {
                 let error = self.second_factors.record_unused(&pending.token, code, owner, actor).await?;
                 return Err(error.into());
             }
+            Ok(_) => self.second_factors.record_used(Purpose::Login, code, proof, &owner, actor),
             Err(_) => {}
         }
         end_code(counted, outcome)

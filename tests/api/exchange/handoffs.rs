@@ -330,6 +330,7 @@ async fn a_body_with_a_code_says_nothing_else_but_the_transport() {
         ("challenge", json!("dac_")),
         ("code", json!("1")),
         ("passkey", json!({})),
+        ("id_token", json!("ey")),
         ("remember_me", json!(false)),
         ("device_name", json!("Phone")),
     ] {

@@ -7,7 +7,7 @@ use super::signing::ProviderSite;
 use crate::challenges;
 use crate::factors;
 use crate::support::{
-    PASSWORD,
+    MINUTE, PASSWORD,
     client::{Client, Pair},
     http::Request,
     with,
@@ -121,4 +121,60 @@ async fn a_second_factor_is_wanted_of_a_link_that_two_step_sign_in_has_overtaken
     let answer = site.server.send(by_password(&required, PASSWORD)).await;
     answer.problem(401, "second_factor_required");
     assert_eq!(identities(&site).await, 0);
+}
+
+#[tokio::test]
+async fn a_link_that_waits_ends_with_whatever_ends_the_accounts_challenges() {
+    let site = ProviderSite::start().await;
+    let client = Client::of_new_user(&site.server, Pair::SESSION_BEARER, "ada").await;
+    let required = link_required(&site).await;
+    let body = json!({ "current_password": PASSWORD, "new_password": "a slow heron beneath the weir" });
+    let change = client.request("POST", "/account/password").json(&body);
+    site.server.send(change).await.expect(204);
+    let by_new_password = by_password(&required, "a slow heron beneath the weir");
+    site.server.send(by_new_password).await.problem(401, "challenge_expired");
+    let superseding = with(challenges::asking("login", ADA), "challenge", required["challenge"].clone());
+    site.server.send(Request::post("/challenges").json(&superseding)).await.problem(401, "challenge_expired");
+    assert_eq!(identities(&site).await, 0);
+}
+
+#[tokio::test]
+async fn a_providers_word_does_not_wait_for_ever_however_often_another_challenge_takes_over() {
+    let site = ProviderSite::start().await;
+    site.server.user("ada").await;
+    let mut challenge = link_required(&site).await["challenge"].clone();
+    let supersede = async |challenge: &Value| {
+        let asking = with(site.asking(), "challenge", challenge.clone());
+        site.server.send(Request::post("/challenges").json(&asking)).await
+    };
+    for _ in 0..3 {
+        site.server.clock.advance(9 * MINUTE);
+        challenge = supersede(&challenge).await.expect(201).json()["challenge"].clone();
+    }
+    site.server.clock.advance(9 * MINUTE);
+    supersede(&challenge).await.problem(401, "challenge_expired");
+}
+
+#[tokio::test]
+async fn a_recovery_code_is_not_used_by_a_link_that_is_refused() {
+    let site = ProviderSite::start().await;
+    let client = Client::of_new_user(&site.server, Pair::SESSION_BEARER, "ada").await;
+    let authenticator = factors::enrol(&site.server, &client).await;
+    let required = link_required(&site).await;
+    let pending = site.server.send(by_password(&required, PASSWORD)).await;
+    let pending = pending.problem(401, "second_factor_required").json();
+    // Meanwhile the identity becomes somebody else's.
+    let bea = Client::of_new_user(&site.server, Pair::SESSION_BEARER, "bea").await;
+    let challenge = site.ask_as(&bea, "factor").await.expect(201).json();
+    let halves = site.come_back(&challenge, "17", "bea@example.org").await;
+    site.server.send(bea.request("POST", "/account/factors").json(&halves)).await.expect(201);
+    let left = "select count(*) from dualauth.recovery_codes where used_at is null";
+    let before = challenges::count(&site.server, left).await;
+    let body = json!({ "challenge": pending["challenge"], "code": authenticator.recovery_codes[0] });
+    site.server.send(Request::post("/jwt/login").json(&body)).await.problem(409, "conflict");
+    let mut server = site.server;
+    assert_eq!(challenges::count(&server, left).await, before);
+    server.stop().await;
+    let told = "select count(*) from dualauth.audit_events where event = 'recovery_code_used'";
+    assert_eq!(challenges::count(&server, told).await, 0);
 }
