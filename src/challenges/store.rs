@@ -198,8 +198,7 @@ pub(super) async fn find_state(
     let query = sqlx::query!(
         r#"select id, state as "state!" from dualauth.challenges
            where token_hash = $1 and purpose = $2 and login_id is not distinct from $3 and state is not null
-             and used_at is null and expires_at > $4 and tries < dualauth.most_code_tries()
-             and dualauth.is_account_unchanged(user_id, version)"#,
+             and used_at is null and expires_at > $4 and tries < dualauth.most_code_tries()"#,
         token_hash.as_slice(),
         purpose.as_str(),
         login,

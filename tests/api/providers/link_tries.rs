@@ -133,7 +133,7 @@ async fn a_link_that_waits_ends_with_whatever_ends_the_accounts_challenges() {
     site.server.send(change).await.expect(204);
     let by_new_password = by_password(&required, "a slow heron beneath the weir");
     site.server.send(by_new_password).await.problem(401, "challenge_expired");
-    let superseding = with(challenges::asking("login", ADA), "challenge", required["challenge"].clone());
+    let superseding = with(site.asking(), "challenge", required["challenge"].clone());
     site.server.send(Request::post("/challenges").json(&superseding)).await.problem(401, "challenge_expired");
     assert_eq!(identities(&site).await, 0);
 }
