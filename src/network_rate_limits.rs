@@ -57,6 +57,10 @@ pub struct Limits {
     pub mail: Limiter,
     /// `REFRESH_LIMIT` once more: counts challenges for anybody's passkey, which pages ask for as often as they are opened.
     pub passkey_challenge: Limiter,
+    /// `REFRESH_LIMIT` once more: counts sign-ins at providers that anybody begins.
+    pub provider_challenge: Limiter,
+    /// `LOGIN_LIMIT` once more: counts callbacks whose code the provider refuses.
+    pub provider_callback: Limiter,
 }
 
 impl Limits {
@@ -69,6 +73,8 @@ impl Limits {
             refresh: limiter("refresh", config.refresh),
             mail: limiter("mail", config.mail),
             passkey_challenge: limiter("passkey_challenge", config.refresh),
+            provider_challenge: limiter("provider_challenge", config.refresh),
+            provider_callback: limiter("provider_callback", config.login),
         }
     }
 }

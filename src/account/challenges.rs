@@ -89,7 +89,7 @@ pub(super) async fn create_challenge(
     let (email, return_to) = (email.as_deref(), return_to.as_deref());
     let body = match (purpose, &method) {
         (ChallengePurpose::Login, Provider(name)) => {
-            let begun = sign_in.challenge_provider(name, return_to, challenge.as_ref()).await?;
+            let begun = sign_in.challenge_provider(name, return_to, challenge.as_ref(), &client).await?;
             ChallengeBody::of_provider(begun, purpose, name.clone())
         }
         (ChallengePurpose::Login, Email) if challenge.is_some() => {

@@ -285,9 +285,9 @@ impl Challenges {
 
     /// Runs the task that deletes expired challenges.
     pub async fn run_sweep(self: Arc<Self>, pool: ConnectionPool) {
-        // One batch per pass is enough: remaining rows do no harm.
         upkeep::sweep_at_intervals("expired challenges", || {
-            store::sweep(&pool, self.clock.now(), SWEEP_BATCH)
+            let (pool, now) = (&pool, self.clock.now());
+            upkeep::delete_in_batches(SWEEP_BATCH, move || store::sweep(pool, now, SWEEP_BATCH))
         })
         .await;
     }

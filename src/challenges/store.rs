@@ -207,12 +207,12 @@ pub(super) async fn find_state(
     Ok(answer(query.fetch_optional(pool)).await?.map(|row| (row.id, row.state)))
 }
 
-/// Deletes expired challenges, at most `batch`.
+/// Deletes expired challenges, at most `batch`, and returns how many.
 pub(super) async fn sweep(
     pool: &ConnectionPool,
     now: DateTime<Utc>,
     batch: i64,
-) -> Result<(), DatabaseError> {
+) -> Result<u64, DatabaseError> {
     let sweep = sqlx::query!(
         "delete from dualauth.challenges where ctid = any (array(
            select ctid from dualauth.challenges where expires_at <= $1
@@ -220,5 +220,5 @@ pub(super) async fn sweep(
         now,
         batch,
     );
-    answer(sweep.execute(pool)).await.map(drop)
+    Ok(answer(sweep.execute(pool)).await?.rows_affected())
 }

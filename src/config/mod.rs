@@ -179,7 +179,8 @@ pub struct RateLimits {
     pub login: RateLimit,
     /// `REGISTER_LIMIT`: registrations.
     pub register: RateLimit,
-    /// `REFRESH_LIMIT`: renewals, in both modes; and, counted apart, challenges for anybody's passkey.
+    /// `REFRESH_LIMIT`: renewals, in both modes; and, each counted apart, challenges for anybody's passkey and for
+    /// providers.
     pub refresh: RateLimit,
     /// `MAIL_LIMIT`: challenges that send a mail.
     pub mail: RateLimit,

@@ -5,13 +5,15 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::auth::{
     AuthenticationRequirement, ChallengeAnswer, ChallengeHalves, Identity, PasskeyAnswer, UserBody,
 };
-use crate::challenges::{Challenge, Purpose};
+use crate::challenges::{Challenge, ChallengeMethod, Purpose};
 use crate::error::{Code, FieldError, Problem};
+use crate::factors::email_code::CodeError;
 use crate::factors::passkey::PasskeyHalves;
 use crate::factors::password::ResetOutcome;
 use crate::http::client::Client;
 use crate::logins::Acr;
 use crate::mail::Language;
+use crate::network_rate_limits::Limiter;
 use crate::users::check_email;
 
 use super::SignIn;
@@ -26,6 +28,23 @@ pub enum StrangerPurpose {
 }
 
 impl SignIn {
+    /// Counts a challenge to sign in that anybody may ask for.
+    pub(super) fn count_challenge(
+        &self,
+        limiter: &Limiter,
+        method: ChallengeMethod,
+        client: &Client,
+    ) -> Result<(), Problem> {
+        let counted = limiter.count(client.network()).map_err(CodeError::from);
+        if let Err(error) = &counted {
+            self.metrics.challenge(Purpose::Login.as_str(), method.as_str(), Code::RateLimited.as_str());
+            if let Some(entry) = error.limited_event(Purpose::Login, &client.actor()) {
+                self.trail.record(entry);
+            }
+        }
+        Ok(counted?)
+    }
+
     /// Whether a code by mail signs in (`EMAIL_SIGN_IN`).
     pub fn offers_codes(&self) -> bool {
         self.email_code.signs_in()

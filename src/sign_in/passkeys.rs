@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::audit::{Actor, Kind};
 use crate::auth::{Identity, PasskeyAnswer};
-use crate::challenges::{Challenge, Purpose};
+use crate::challenges::{Challenge, ChallengeMethod, Purpose};
 use crate::database::DatabaseError;
 use crate::error::{FieldError, Problem};
 use crate::factors::passkey::{
@@ -52,7 +52,7 @@ impl SignIn {
     /// `validation_failed` if there are no passkeys here; `rate_limited`.
     pub async fn challenge_any_passkey(&self, client: &Client) -> Result<PasskeyChallenge, Problem> {
         let passkeys = self.passkeys()?;
-        self.limits.passkey_challenge.count(client.network())?;
+        self.count_challenge(&self.limits.passkey_challenge, ChallengeMethod::Passkey, client)?;
         Ok(passkeys.challenge_anybody().await?)
     }
 

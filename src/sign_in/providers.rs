@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::audit::{Actor, Kind, NewEvent};
 use crate::auth::ChallengeHalves;
-use crate::challenges::{ChallengeToken, Purpose};
+use crate::challenges::{ChallengeMethod, ChallengeToken, Purpose};
 use crate::config::RegistrationPolicy;
 use crate::error::{Code, FieldError, Problem};
 use crate::factors::Proof;
@@ -16,6 +16,7 @@ use crate::factors::provider::{
     BegunProviderAttempt, CallbackParameters, IdTokenAttemptError, NewProviderAttempt, OpenAccountError,
     ProviderAccount, ProviderIdentity,
 };
+use crate::http::client::Client;
 use crate::logins::Amr;
 use crate::mail::Language;
 use crate::users::{USER_ROLE, User};
@@ -39,15 +40,17 @@ impl SignIn {
     /// with that one.
     ///
     /// # Errors
-    /// `validation_failed`, `challenge_expired`; `unavailable` when the provider can't be reached.
+    /// `validation_failed`, `challenge_expired`, `rate_limited`; `unavailable` when the provider can't be reached.
     pub async fn challenge_provider(
         &self,
         name: &str,
         return_to: Option<&str>,
         superseded: Option<&SecretString>,
+        client: &Client,
     ) -> Result<BegunProviderAttempt, Problem> {
         let provider = self.provider_attempts.provider(name).ok_or_else(unknown_method)?;
         let return_to = self.return_to(return_to)?;
+        self.count_challenge(&self.limits.provider_challenge, ChallengeMethod::Provider, client)?;
         let (supersedes, carried) = match superseded {
             Some(token) => {
                 let PendingSignIn { token, kept } = self.go_on_with(token).await?;
@@ -100,10 +103,25 @@ impl SignIn {
     /// Takes a browser that a provider sends back, and tells where it goes.
     ///
     /// # Errors
-    /// `malformed_request` when it was not sent there from here, or has come back before.
-    pub async fn call_back(&self, provider: &str, parameters: &CallbackParameters) -> Result<Url, Problem> {
-        let returned = self.provider_attempts.call_back(provider, parameters).await?;
-        returned.ok_or_else(|| {
+    /// `malformed_request` when it was not sent there from here, or has come back before. `rate_limited`, where the network had too
+    /// many codes refused: the same URL is as good as before, once the network is let in again.
+    pub async fn call_back(
+        &self,
+        provider: &str,
+        parameters: &CallbackParameters,
+        client: &Client,
+    ) -> Result<Url, Problem> {
+        let limit = &self.limits.provider_callback;
+        let counted = limit.begin(client.network()).await.map_err(|limited| {
+            let entry = NewEvent::new(Kind::LoginLimited, &client.actor());
+            self.trail.record(entry.with("limit", limited.policy));
+            Problem::from(limited)
+        })?;
+        let called_back = self.provider_attempts.call_back(provider, parameters).await;
+        if !called_back.as_ref().is_ok_and(|called_back| called_back.is_refused()) {
+            counted.forget();
+        }
+        called_back?.into_url().ok_or_else(|| {
             let detail =
                 "This sign-in is over, or was not begun here. Go back to where you began, and begin anew.";
             Problem::new(Code::MalformedRequest, detail)

@@ -1,5 +1,6 @@
 //! Step-up: authenticates the user of a live login again, and replaces all its credentials by a new one.
 
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 
 use crate::audit::{Actor, Kind, NewEvent};
@@ -122,7 +123,14 @@ impl SignIn {
                 let Confirmed { proof, attempt } =
                     self.password.confirm(identity.user_id, password, client).await?;
                 let outcome = self
-                    .apply_step_up(&login, identity.mode, proof, CheckedProof::default(), next, actor)
+                    .apply_step_up(
+                        &login,
+                        identity.mode,
+                        (proof, self.clock.now()),
+                        CheckedProof::default(),
+                        next,
+                        actor,
+                    )
                     .await;
                 attempt.end(matches!(outcome, Ok(None)));
                 outcome?.ok_or_else(|| ConfirmPasswordError::WrongPassword.into())
@@ -135,6 +143,7 @@ impl SignIn {
                 let halves = PasskeyHalves { challenge: challenge.expose_secret(), passkey };
                 let ConfirmedPasskey { proof, checked, answer } =
                     passkeys.confirm(identity, halves, client).await?;
+                let proof = (proof, self.clock.now());
                 match self.apply_step_up(&login, identity.mode, proof, checked, next, actor).await? {
                     Some(login) => {
                         passkeys.record_used(&answer);
@@ -153,34 +162,40 @@ impl SignIn {
         }
     }
 
-    /// A code that came by mail, or by a provider's redirect.
+    /// A code that came by mail, or by a provider's redirect; and when they proved themselves.
     async fn proof_of_own_challenge(
         &self,
         identity: &Identity,
         halves: &ChallengeHalves,
         client: &Client,
-    ) -> Result<Proof, StepUpError> {
+    ) -> Result<(Proof, DateTime<Utc>), StepUpError> {
         if self.is_of_provider(identity, halves, Purpose::StepUp).await? {
             return self.proof_of_own_provider(identity, halves, client).await;
         }
         let (challenge, code) = (halves.challenge.expose_secret(), halves.code.expose_secret());
-        Ok(self.email_code.confirm(identity, challenge, code, client).await?)
+        let proof = self.email_code.confirm(identity, challenge, code, client).await?;
+        Ok((proof, self.clock.now()))
     }
 
-    /// The word of a provider that is linked to the account.
+    /// The word of a provider that is linked to the account; and when they proved themselves there, which may be minutes ago.
     async fn proof_of_own_provider(
         &self,
         identity: &Identity,
         halves: &ChallengeHalves,
         client: &Client,
-    ) -> Result<Proof, StepUpError> {
+    ) -> Result<(Proof, DateTime<Utc>), StepUpError> {
         let (came, account) = self.redeem_own(identity, halves, Purpose::StepUp, client).await?;
         let linked = self.identities.find(&came).await?.filter(|linked| linked.user_id == identity.user_id);
-        // Somebody else came back, or the identity is not linked any more.
-        let linked = linked.ok_or(CodeError::WrongCode(None))?;
-        self.identities.record_use(linked.id, &came, self.clock.now()).await?;
+        let Some(linked) = linked else {
+            // Somebody else came back, or the identity is not linked any more. The challenge is used up.
+            self.trail.record(NewEvent::to_oneself(Kind::StepUpFailed, &identity.actor(client)));
+            return Err(CodeError::Expired.into());
+        };
+        let now = self.clock.now();
+        self.identities.record_use(linked.id, &came, now).await?;
         let proves_both_factors = came.proves_both_factors;
-        Ok(Proof::Provider { proves_both_factors, version: account.version })
+        let proof = Proof::Provider { proves_both_factors, version: account.version };
+        Ok((proof, came.auth_time.map_or(now, |at| at.min(now))))
     }
 
     async fn step_up_by_code(
@@ -194,7 +209,8 @@ impl SignIn {
     ) -> Result<Login, StepUpError> {
         let confirmed = self.second_factors.confirm(identity, code, client).await?;
         let ConfirmedSecondFactor { proof, checked, attempt } = confirmed;
-        let outcome = self.apply_step_up(login, identity.mode, proof, checked, next, actor).await;
+        let proved = (proof, self.clock.now());
+        let outcome = self.apply_step_up(login, identity.mode, proved, checked, next, actor).await;
         let owner = UserIdAndName { id: identity.user_id, username: identity.username.clone() };
         match outcome {
             Ok(Some(login)) => {
@@ -219,7 +235,7 @@ impl SignIn {
         &self,
         login: &Login,
         mode: &'static str,
-        proof: Proof,
+        (proof, at): (Proof, DateTime<Utc>),
         checked: CheckedProof,
         next: &StepUpSecret,
         actor: &Actor,
@@ -232,7 +248,7 @@ impl SignIn {
                 login.authentication,
                 proof.amr(),
                 proof.acr(),
-                self.clock.now(),
+                login.authentication.time.map_or(at, |before| at.max(before)),
             ),
             password_version: proof.version(),
             secret_hash: next.new_hash,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::error::Problem;
 use crate::factors::provider::{CallbackParameters, Provider, Providers};
+use crate::http::client::Client;
 use crate::http::form::{Form, parse_form};
 use crate::sign_in::SignIn;
 
@@ -49,7 +50,8 @@ pub(super) async fn list_providers(providers: Data<Providers>) -> Json<ProviderL
 ///
 /// Uses up the `state`, asks the provider who it is, and sends the browser to the `return_to` of the challenge, with
 /// `#challenge=<id>&code=…`, or `#challenge=<id>&error=access_denied` or `provider_failed`. Nobody is signed in by it. A `state` that is
-/// unknown, or was used, is `malformed_request`.
+/// unknown, or was used, is `malformed_request`. A network from which too many codes were refused gets `rate_limited`: the `state` is not
+/// used up, and the same URL goes on after `Retry-After`.
 #[utoipa::path(operation_id = "provider_callback", tag = "service",
     params(("name" = String, Path, description = "The provider's name."),
         ("state" = Option<String>, Query, description = "As it was sent to the provider."),
@@ -59,15 +61,17 @@ pub(super) async fn list_providers(providers: Data<Providers>) -> Json<ProviderL
     responses(
     (status = 303, description = "To `return_to`."),
     (status = 400, description = "malformed_request"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[get("/providers/{name}/callback")]
 pub(super) async fn provider_callback(
     sign_in: Data<SignIn>,
+    client: Client,
     name: Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    call_back(&sign_in, &name, &parse_form(request.query_string().as_bytes())?).await
+    call_back(&sign_in, &name, &parse_form(request.query_string().as_bytes())?, &client).await
 }
 
 /// Where a provider posts the browser's form to. For providers only.
@@ -78,22 +82,25 @@ pub(super) async fn provider_callback(
     responses(
     (status = 303, description = "To `return_to`."),
     (status = 400, description = "malformed_request"),
+    (status = 429, description = "rate_limited"),
     (status = 503, description = "unavailable"),
 ))]
 #[post("/providers/{name}/callback")]
 pub(super) async fn provider_form_callback(
     sign_in: Data<SignIn>,
+    client: Client,
     name: Path<String>,
     Form(parameters): Form<CallbackParameters>,
 ) -> Result<HttpResponse, Problem> {
-    call_back(&sign_in, &name, &parameters).await
+    call_back(&sign_in, &name, &parameters, &client).await
 }
 
 async fn call_back(
     sign_in: &SignIn,
     name: &str,
     parameters: &CallbackParameters,
+    client: &Client,
 ) -> Result<HttpResponse, Problem> {
-    let url = sign_in.call_back(name, parameters).await?;
+    let url = sign_in.call_back(name, parameters, client).await?;
     Ok(HttpResponse::SeeOther().insert_header((LOCATION, url.as_str())).finish())
 }

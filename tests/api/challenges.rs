@@ -11,6 +11,7 @@ mod nodes;
 mod notices;
 mod registration;
 mod reset;
+mod sweep;
 
 use serde_json::{Value, json};
 

@@ -6,6 +6,7 @@ mod github_and_apple;
 mod id_tokens;
 mod identities;
 mod kinds;
+mod limits;
 mod link_tries;
 mod linking;
 mod outward;

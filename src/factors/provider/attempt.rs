@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::authorization::{AuthorizationRequest, STATE_PREFIX};
+use super::callback::{CallbackError, CallbackParameters, CalledBackAttempt};
 use super::error::ProviderError;
 use super::identity::ProviderIdentity;
 use super::registry::{Provider, ProviderCallback, Providers};
@@ -88,29 +88,6 @@ impl KeptProviderAttempt {
     fn to_secret(&self) -> SecretBytes {
         SecretBytes::new(serde_json::to_vec(self).unwrap_or_default())
     }
-}
-
-/// What a provider sends along with a browser (RFC 6749, sections 4.1.2 and 4.1.2.1; RFC 9207).
-#[derive(Debug, Deserialize, ToSchema)]
-pub struct CallbackParameters {
-    /// As it was sent to the provider.
-    #[serde(default, deserialize_with = "given")]
-    state: Option<String>,
-    /// The provider's code.
-    #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
-    code: Option<SecretString>,
-    /// Why there is no code, such as `access_denied`.
-    #[serde(default, deserialize_with = "given")]
-    error: Option<String>,
-    /// The provider's issuer.
-    #[serde(default, deserialize_with = "given")]
-    iss: Option<String>,
-}
-
-/// A parameter that may be left out: forms have no null.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Why an ID token that an app has from a provider signs nobody in.
@@ -194,8 +171,7 @@ impl ProviderAttempts {
         self.challenges.create_for_callback(row, &state.hash()).await.map(Some)
     }
 
-    /// Takes a browser that a provider sends back: asks the provider who it is, and tells where the browser goes. `None`: nobody
-    /// was sent there with this `state`, or it has come back before.
+    /// Takes a browser that a provider sends back: asks the provider who it is, and tells where the browser goes.
     ///
     /// # Errors
     /// If a query fails.
@@ -203,40 +179,42 @@ impl ProviderAttempts {
         &self,
         name: &str,
         parameters: &CallbackParameters,
-    ) -> Result<Option<Url>, DatabaseError> {
+    ) -> Result<CalledBackAttempt, DatabaseError> {
+        use CalledBackAttempt::{Answered, Refused, Unknown};
         let state = parameters.state.as_deref().and_then(|state| OpaqueToken::parse(STATE_PREFIX, state));
-        let Some(state) = state else { return Ok(None) };
-        let Some(called_back) = self.challenges.take_callback(&state.hash()).await? else { return Ok(None) };
+        let Some(state) = state else { return Ok(Unknown) };
+        let Some(called_back) = self.challenges.take_callback(&state.hash()).await? else {
+            return Ok(Unknown);
+        };
         let kept = serde_json::from_slice::<KeptProviderAttempt>(called_back.state.reveal()).ok();
         // Sent to one provider, and back by another.
-        let Some(kept) = kept.filter(|kept| kept.provider == name) else { return Ok(None) };
-        let (return_to, purpose) = (kept.return_to.clone(), called_back.purpose.as_str());
+        let Some(kept) = kept.filter(|kept| kept.provider == name) else { return Ok(Unknown) };
+        let (mut url, purpose) = (kept.return_to.clone(), called_back.purpose.as_str());
         let answer = self.answer(&called_back, kept, parameters).await?;
-        let answer = match &answer {
+        let text = match &answer {
             Ok(code) => format!("code={}", code.reveal()),
             Err(error) => {
-                self.metrics.challenge(purpose, METHOD, error);
-                format!("error={error}")
+                self.metrics.challenge(purpose, METHOD, error.as_str());
+                format!("error={}", error.as_str())
             }
         };
-        let mut url = return_to;
-        url.set_fragment(Some(&format!("challenge={}&{answer}", called_back.id)));
-        Ok(Some(url))
+        url.set_fragment(Some(&format!("challenge={}&{text}", called_back.id)));
+        Ok(if matches!(answer, Err(CallbackError::Refused)) { Refused(url) } else { Answered(url) })
     }
 
-    /// The challenge's code, once the provider has said who came. The inner error is the word for the page.
+    /// The challenge's code, once the provider has said who came.
     async fn answer(
         &self,
         called_back: &CalledBack,
         mut kept: KeptProviderAttempt,
         parameters: &CallbackParameters,
-    ) -> Result<Result<ChallengeCode, &'static str>, DatabaseError> {
-        const FAILED: &str = "provider_failed";
+    ) -> Result<Result<ChallengeCode, CallbackError>, DatabaseError> {
+        use CallbackError::{AccessDenied, Failed, Refused};
         if let Some(error) = &parameters.error {
-            return Ok(Err(if error == "access_denied" { "access_denied" } else { FAILED }));
+            return Ok(Err(if error == "access_denied" { AccessDenied } else { Failed }));
         }
         let provider = self.provider(&kept.provider);
-        let (Some(code), Some(provider)) = (&parameters.code, provider) else { return Ok(Err(FAILED)) };
+        let (Some(code), Some(provider)) = (&parameters.code, provider) else { return Ok(Err(Failed)) };
         let callback = ProviderCallback {
             code: code.expose_secret(),
             issuer: parameters.iss.as_deref(),
@@ -244,10 +222,12 @@ impl ProviderAttempts {
             nonce: kept.nonce.as_deref(),
             authenticated_since: kept.authenticated_since,
         };
-        let Ok(identity) = provider.identify(callback).await else { return Ok(Err(FAILED)) };
-        kept.identity = Some(identity);
+        kept.identity = match provider.identify(callback).await {
+            Ok(identity) => Some(identity),
+            Err(error) => return Ok(Err(if error.is_refusal() { Refused } else { Failed })),
+        };
         let code = self.challenges.answer_callback(called_back, &kept.to_secret()).await?;
-        Ok(code.ok_or(FAILED))
+        Ok(code.ok_or(Failed))
     }
 
     /// Whether what was kept with a challenge is an attempt at a provider, and what is carried with it.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use url::Url;
 
-use super::error::ProviderError;
+use super::error::{ProviderError, excerpt};
 use super::expected_issuer::ExpectedIssuer;
 use super::http_client::{ProviderAnswer, ProviderHttpClient, ProviderRequest, Step};
 
@@ -46,7 +46,7 @@ pub(super) async fn load(
     let document: DiscoveryDocument = answer.ok()?;
     if document.issuer != expected.in_discovery() {
         let expected = expected.in_discovery().to_owned();
-        return Err(ProviderError::OtherIssuer { expected, found: document.issuer });
+        return Err(ProviderError::OtherIssuer { expected, found: excerpt(&document.issuer) });
     }
     client.check_scheme("authorization_endpoint", &document.authorization_endpoint)?;
     client.check_scheme("token_endpoint", &document.token_endpoint)?;

@@ -2,15 +2,21 @@
 
 use super::http_client::Step;
 
+/// The length of an excerpt, in letters.
+const MOST_OF_EXCERPT: usize = 128;
+
 /// Why a provider did not identify anybody. None of these texts has a code, a token or a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// It did not answer in time, or as many requests to it as there may be are waiting for it.
+    /// It did not answer in time.
     #[error("no answer in time")]
     TimedOut,
-    /// It failed less than a minute ago, and is left alone.
-    #[error("it failed less than a minute ago")]
-    RecentlyFailed,
+    /// As many requests to it as there may be were waiting for it all the time.
+    #[error("no answer in time: others wait for one")]
+    Busy,
+    /// It failed less than a minute ago, and is left alone. Contains why it failed.
+    #[error("it failed less than a minute ago: {0}")]
+    RecentlyFailed(String),
     /// There is no connection, or it broke off.
     #[error("{step}: {error}")]
     Connection {
@@ -50,7 +56,7 @@ pub enum ProviderError {
         /// What is wrong.
         what: String,
     },
-    /// The discovery document is another issuer's (OpenID Connect Discovery 1.0, section 4.3).
+    /// The discovery document is another issuer's (OpenID Connect Discovery 1.0, section 4.3). See [`excerpt`].
     #[error("the discovery document is of the issuer {found:?}, not of {expected:?}")]
     OtherIssuer {
         /// `issuer` of the settings.
@@ -61,7 +67,7 @@ pub enum ProviderError {
     /// `iss` of the callback is missing although announced, or another issuer's (RFC 9207, section 2.4).
     #[error("the callback is of another issuer, or does not say of which")]
     CallbackIssuer,
-    /// The token endpoint refused (RFC 6749, section 5.2).
+    /// The token endpoint refused (RFC 6749, section 5.2). See [`excerpt`].
     #[error("token: {0:?}")]
     Refused(String),
     /// The ID token is not valid.
@@ -79,6 +85,27 @@ pub enum ProviderError {
     /// It has no key that can verify anything.
     #[error("it has no key for RS256, PS256, ES256 or EdDSA")]
     NoKeys,
+}
+
+impl ProviderError {
+    /// Whether what came back by the browser was not good. Else it was the provider that failed, or its settings are wrong.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Refused(error) => !matches!(
+                error.as_str(),
+                "invalid_client" | "unauthorized_client" | "server_error" | "temporarily_unavailable"
+            ),
+            // Neither a missing endpoint nor "too many requests" is said of a code.
+            Self::Status { step: Step::Token, status } => matches!(status, 400..=403),
+            Self::CallbackIssuer | Self::IdToken(_) | Self::OtherSubject | Self::NotReauthenticated => true,
+            _ => false,
+        }
+    }
+}
+
+/// The beginning of what a provider says, for the log.
+pub(super) fn excerpt(text: &str) -> String {
+    text.chars().filter(char::is_ascii_graphic).take(MOST_OF_EXCERPT).collect()
 }
 
 /// Why an ID token is not valid (OpenID Connect Core 1.0, section 3.1.3.7).

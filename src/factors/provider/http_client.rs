@@ -32,6 +32,9 @@ const MOST: u64 = 64 * 1024;
 /// How many requests to one provider there may be at a time, each on a thread of its own. A provider that is away holds no more.
 const AT_A_TIME: usize = 8;
 
+/// How many more for what it publishes, which sign-ins that hang must not keep from being loaded.
+const DOCUMENTS_AT_A_TIME: usize = 2;
+
 /// What a provider is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -127,13 +130,14 @@ fn what_is_wrong(error: &serde_json::Error) -> String {
 }
 
 /// The client for one provider.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ProviderHttpClient {
     provider: String,
     agent: Agent,
     /// Whether plain http is allowed: the issuer is on this machine, and plain http.
     allows_http: bool,
     permits: Arc<Semaphore>,
+    document_permits: Arc<Semaphore>,
     metrics: Metrics,
 }
 
@@ -160,6 +164,7 @@ impl ProviderHttpClient {
             // The settings allow that on this machine alone.
             allows_http: issuer_url.scheme() == "http",
             permits: Arc::new(Semaphore::new(AT_A_TIME)),
+            document_permits: Arc::new(Semaphore::new(DOCUMENTS_AT_A_TIME)),
             metrics,
         }
     }
@@ -187,8 +192,12 @@ impl ProviderHttpClient {
         deadline: Instant,
     ) -> Result<ProviderAnswer, ProviderError> {
         self.check_scheme(request.step.as_str(), &request.url)?;
-        let permit = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else { return Err(ProviderError::TimedOut) };
+        let permits = match request.step {
+            Step::Discovery | Step::Keys => &self.document_permits,
+            Step::Token | Step::UserInfo | Step::Emails => &self.permits,
+        };
+        let permit = timeout_at(deadline, Arc::clone(permits).acquire_owned()).await;
+        let Ok(Ok(permit)) = permit else { return Err(ProviderError::Busy) };
         let (agent, step, began) = (self.agent.clone(), request.step, Instant::now());
         let sending = tokio::task::spawn_blocking(move || {
             // Whoever gave up waiting does not free the thread.

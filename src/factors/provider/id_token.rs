@@ -14,7 +14,7 @@ use super::keys::{self, VerifyingKey};
 use crate::crypto::equal;
 
 /// How far a provider's clock may be from ours.
-pub(super) const LEEWAY: TimeDelta = TimeDelta::seconds(60);
+const LEEWAY: TimeDelta = TimeDelta::seconds(60);
 
 /// The longest token, in bytes: no provider's comes near, and each is read before its signature is verified.
 const MOST: usize = 16 * 1024;

@@ -6,6 +6,7 @@
 mod apple;
 mod attempt;
 mod authorization;
+mod callback;
 mod check;
 mod discovery;
 mod error;
@@ -22,10 +23,9 @@ mod store;
 mod token_exchange;
 mod userinfo;
 
-pub use self::attempt::{
-    BegunProviderAttempt, CallbackParameters, IdTokenAttemptError, NewProviderAttempt, ProviderAttempts,
-};
+pub use self::attempt::{BegunProviderAttempt, IdTokenAttemptError, NewProviderAttempt, ProviderAttempts};
 pub use self::authorization::{AuthorizationRequest, AuthorizationUrl, STATE_PREFIX};
+pub use self::callback::{CallbackParameters, CalledBackAttempt};
 pub use self::check::ProviderReport;
 pub use self::error::{IdTokenError, ProviderError};
 pub use self::identity::{ProviderIdentity, ProviderTokens};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
 use tokio::time::Instant;
 use url::Url;
@@ -13,7 +13,7 @@ use super::error::{IdTokenError, ProviderError};
 use super::expected_issuer::ExpectedIssuer;
 use super::github::GitHubEndpoints;
 use super::http_client::{ProviderHttpClient, TIME_LIMIT};
-use super::id_token::{ExpectedIdToken, IdTokenClaims, LEEWAY, ProfileClaims, UnverifiedIdToken};
+use super::id_token::{ExpectedIdToken, IdTokenClaims, ProfileClaims, UnverifiedIdToken};
 use super::identity::ProviderIdentity;
 use super::keys::ProviderKeys;
 use super::refreshed_cache::RefreshedCache;
@@ -23,6 +23,9 @@ use crate::clock::Clock;
 use crate::config::{ProviderConfig, ProviderKind};
 use crate::machine_roots::{RootsError, http_client_tls};
 use crate::metrics::Metrics;
+
+/// How far a provider's clock may be behind ours where it says that somebody has proved themselves anew.
+const REAUTHENTICATION_LEEWAY: TimeDelta = TimeDelta::seconds(10);
 
 /// The providers that users may sign in with, in the order of the settings.
 #[derive(Clone, Debug, Default)]
@@ -170,7 +173,7 @@ impl Provider {
             Protocol::GitHub(endpoints) => self.identify_at_github(endpoints, &callback, deadline).await,
             Protocol::OpenIdConnect(protocol) => self.identify_by_code(protocol, &callback, deadline).await,
         };
-        let since = callback.authenticated_since.map(|since| since - LEEWAY);
+        let since = callback.authenticated_since.map(|since| since - REAUTHENTICATION_LEEWAY);
         self.logged(identity.and_then(|identity| identity.authenticated_since(since)))
     }
 
@@ -288,7 +291,8 @@ impl Provider {
             return Ok(token.verify(key, &expected)?);
         }
         // The provider may have a new key.
-        let load = async || self.load_keys(protocol, deadline).await;
+        let (client, document) = (self.client.clone(), self.discovery(protocol, deadline).await?);
+        let load = |deadline| load_keys(client, document, deadline);
         let keys = protocol.keys.renew(&keys, deadline, load).await.ok_or(IdTokenError::UnknownKey)?;
         let key = keys.find(kid, algorithm).ok_or(IdTokenError::UnknownKey)?;
         Ok(token.verify(key, &expected)?)
@@ -299,10 +303,10 @@ impl Provider {
         protocol: &OpenIdConnect,
         deadline: Instant,
     ) -> Result<Arc<DiscoveryDocument>, ProviderError> {
-        let load = async || {
-            let loaded =
-                discovery::load(&self.client, &self.config.issuer_url, &protocol.issuer, deadline).await;
-            loaded.map(|(document, _)| document)
+        let (client, url) = (self.client.clone(), self.config.issuer_url.clone());
+        let issuer = protocol.issuer.clone();
+        let load = |deadline| async move {
+            discovery::load(&client, &url, &issuer, deadline).await.map(|(document, _)| document)
         };
         protocol.discovery.get(deadline, load).await
     }
@@ -312,21 +316,18 @@ impl Provider {
         protocol: &OpenIdConnect,
         deadline: Instant,
     ) -> Result<Arc<ProviderKeys>, ProviderError> {
-        protocol.keys.get(deadline, async || self.load_keys(protocol, deadline).await).await
+        let (client, document) = (self.client.clone(), self.discovery(protocol, deadline).await?);
+        protocol.keys.get(deadline, |deadline| load_keys(client, document, deadline)).await
     }
+}
 
-    async fn load_keys(
-        &self,
-        protocol: &OpenIdConnect,
-        deadline: Instant,
-    ) -> Result<ProviderKeys, ProviderError> {
-        let document = self.discovery(protocol, deadline).await?;
-        let keys = ProviderKeys::load(&self.client, &document.jwks_uri, deadline).await?;
-        if keys.count() == 0 {
-            return Err(ProviderError::NoKeys);
-        }
-        Ok(keys)
-    }
+async fn load_keys(
+    client: ProviderHttpClient,
+    document: Arc<DiscoveryDocument>,
+    deadline: Instant,
+) -> Result<ProviderKeys, ProviderError> {
+    let keys = ProviderKeys::load(&client, &document.jwks_uri, deadline).await?;
+    if keys.count() == 0 { Err(ProviderError::NoKeys) } else { Ok(keys) }
 }
 
 /// When everything that begins now has to be done.

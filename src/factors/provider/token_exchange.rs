@@ -10,7 +10,7 @@ use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::apple;
-use super::error::ProviderError;
+use super::error::{ProviderError, excerpt};
 use super::http_client::{ProviderHttpClient, ProviderRequest, Step};
 use super::identity::ProviderTokens;
 use crate::config::{ProviderConfig, ProviderCredential};
@@ -104,7 +104,7 @@ pub(super) async fn exchange(
     let asked = ProviderRequest { step: Step::Token, url: request.endpoint.clone(), authorization, form };
     let answer = client.send(asked, deadline).await?;
     match (answer.status, answer.json::<TokenAnswer>()) {
-        (_, Ok(TokenAnswer { error: Some(error), .. })) => Err(ProviderError::Refused(shortened(&error))),
+        (_, Ok(TokenAnswer { error: Some(error), .. })) => Err(ProviderError::Refused(excerpt(&error))),
         (200, tokens) => tokens,
         (status, _) => Err(ProviderError::Status { step: Step::Token, status }),
     }
@@ -115,9 +115,4 @@ fn basic(client_id: &str, secret: &str) -> Zeroizing<String> {
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = Zeroizing::new(format!("{}:{}", encode(client_id), encode(secret)));
     Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
-}
-
-/// An error's code, for the log.
-fn shortened(error: &str) -> String {
-    error.chars().filter(|letter| letter.is_ascii_graphic()).take(64).collect()
 }

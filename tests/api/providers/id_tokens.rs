@@ -397,6 +397,8 @@ async fn a_step_up_believes_only_a_new_authentication() {
     for (auth_time, is_new) in [
         (json!(asked_at.timestamp()), true),
         (json!(asked_at.timestamp() + 20), true),
+        (json!(asked_at.timestamp() - 10), true),
+        (json!(asked_at.timestamp() - 11), false),
         (json!(asked_at.timestamp() - 61), false),
         (json!(asked_at.timestamp().to_string()), false),
         (Value::Null, false),

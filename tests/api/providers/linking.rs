@@ -8,10 +8,11 @@ use crate::factors;
 use crate::support::{
     MINUTE, PASSWORD,
     client::{Client, Pair},
+    eventually,
     http::Request,
     mail_server::MailServer,
     server::credentials,
-    text, with,
+    text, time, with,
 };
 
 const ADA: &str = "ada@example.org";
@@ -268,11 +269,19 @@ async fn a_step_up_by_a_provider_believes_only_a_new_authentication_of_the_same_
     }
     let somebody_else = step_up("18", json!(now)).await.expect("a code");
     let request = client.request("POST", "/session/step-up").json(&somebody_else);
-    site.server.send(request).await.problem(401, "invalid_code");
-    let halves = step_up("17", json!(now)).await.expect("a code");
+    site.server.send(request).await.problem(401, "challenge_expired");
+    let told = "select count(*) from audit_events where event = 'step_up_failed' and username = 'ada'";
+    eventually("the event", async || crate::challenges::count(&site.server, told).await == 1).await;
+    // What counts is when they proved themselves there, not when the code came in.
+    let halves = step_up("17", json!(now - 8)).await.expect("a code");
+    site.server.clock.advance(9 * MINUTE);
     let request = client.request("POST", "/session/step-up").json(&halves);
     client.send(request).await.expect(200);
     let auth = client.profile().await.ok()["auth"].clone();
+    assert_eq!(time(&auth["auth_time"]).timestamp(), now - 8);
+    site.ask_as(&client, "factor").await.expect(201);
+    site.server.clock.advance(MINUTE);
+    site.ask_as(&client, "factor").await.problem(401, "insufficient_user_authentication");
     assert_eq!((&auth["amr"], &auth["acr"]), (&json!(["fed", "mfa"]), &json!("aal2")));
     // Who has none there can't.
     let other = Client::of_new_user(&site.server, Pair::SESSION_BEARER, "bea").await;

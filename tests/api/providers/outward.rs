@@ -178,6 +178,66 @@ async fn a_provider_that_is_away_holds_neither_more_than_its_threads_nor_another
 }
 
 #[tokio::test]
+async fn sign_ins_that_hang_keep_neither_the_document_nor_the_keys_from_being_loaded() {
+    let trial = Trial::new().await;
+    let begun = trial.begin().await;
+    let good = trial.stub.discovery();
+    trial.stub.answer("/token", StubAnswer::Silence);
+    let hanging = join_all((0..20).map(|_| trial.come_back(&begun, None)));
+    let meanwhile = async {
+        eventually("its threads are taken", async || trial.stub.asked("/token") == 8).await;
+        trial.clock.advance(HOUR);
+        trial.stub.json(
+            DISCOVERY,
+            crate::support::with(good, "authorization_endpoint", json!("http://127.0.0.1:1/new")),
+        );
+        let asked = trial.provider.authorization(AuthorizationRequest::default()).await.expect("a URL");
+        assert_eq!(asked.url.path(), "/new", "not the stale one");
+        assert!(trial.provider.verify_id_token(&unknown_key(), "n").await.is_err());
+        assert_eq!((trial.stub.asked(DISCOVERY), trial.stub.asked("/keys")), (2, 2));
+    };
+    let (outcomes, ()) = futures_util::future::join(hanging, meanwhile).await;
+    assert!(outcomes.into_iter().all(|outcome| reason(outcome).contains("no answer in time")));
+}
+
+/// An ID token of a key that nobody has published.
+fn unknown_key() -> String {
+    signer().token(
+        &json!({ "alg": "ES256", "kid": "unknown" }),
+        &json!({ "iss": "x", "sub": "x", "aud": "x", "exp": 1, "iat": 1 }),
+    )
+}
+
+#[tokio::test]
+async fn what_a_sign_in_had_no_time_left_for_is_not_held_against_the_provider() {
+    let trial = Trial::new().await;
+    let begun = trial.begin().await;
+    let keys = json!({ "keys": [published(signer())] });
+    let late = |seconds, answer| StubAnswer::Late(std::time::Duration::from_secs(seconds), answer);
+    let token = signer().token(
+        &json!({ "alg": "ES256", "kid": signer().kid() }),
+        &trial.claims(begun.nonce.as_deref().expect("one")),
+    );
+    trial.stub.answer("/token", late(4, json!({ "access_token": "at", "id_token": token })));
+    trial.stub.answer("/keys", late(3, keys));
+    assert!(reason(trial.come_back(&begun, None).await).contains("no answer in time"));
+    trial.sign_in(|_| ()).await.expect("it has done nothing wrong");
+    assert_eq!(trial.stub.asked("/keys"), 1, "they came after all");
+}
+
+#[tokio::test]
+async fn what_a_provider_says_goes_into_the_log_in_short() {
+    let long = "https://evil.example/".repeat(2_000);
+    let told = refused(changed("issuer", json!(long))).await;
+    assert!(told.contains("https://evil.example/https") && told.len() < 500, "{} bytes", told.len());
+    let trial = Trial::new().await;
+    let begun = trial.begin().await;
+    trial.stub.answer("/token", StubAnswer::Status(400, json!({ "error": long })));
+    let told = reason(trial.come_back(&begun, None).await);
+    assert!(told.contains("https://evil.example/https") && told.len() < 500, "{} bytes", told.len());
+}
+
+#[tokio::test]
 async fn an_answer_for_a_code_that_is_nonsense_is_refused() {
     let trial = Trial::new().await;
     let begun = trial.begin().await;

@@ -20,6 +20,8 @@ pub enum StubAnswer {
     Json(Value),
     Status(u16, Value),
     Redirect(String),
+    /// This, after a while.
+    Late(Duration, Value),
     /// This, byte for byte.
     Raw(Vec<u8>),
     /// A body that goes on for as long as somebody reads.
@@ -167,6 +169,10 @@ async fn send(client: &mut TcpStream, answer: StubAnswer) -> std::io::Result<()>
     match answer {
         StubAnswer::Json(body) => client.write_all(&response(200, &body)).await,
         StubAnswer::Status(status, body) => client.write_all(&response(status, &body)).await,
+        StubAnswer::Late(wait, body) => {
+            tokio::time::sleep(wait).await;
+            client.write_all(&response(200, &body)).await
+        }
         StubAnswer::Redirect(to) => {
             let head = format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
             client.write_all(head.as_bytes()).await

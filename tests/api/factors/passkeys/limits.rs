@@ -125,7 +125,7 @@ async fn an_account_that_strangers_have_closed_is_told_with_the_limit_that_keeps
 
 #[tokio::test]
 async fn challenges_for_anybody_s_passkey_have_a_pace_of_their_own() {
-    let server = TestServer::with(&[SITE, ("REFRESH_LIMIT", "3/1m")]).await;
+    let server = TestServer::with(&[SITE, METRICS, ("REFRESH_LIMIT", "3/1m")]).await;
     let (mut client, _) = user_with(&server, "ada", Passkey::new("passkey")).await;
     let asking = || Request::post("/challenges").json(&json!({ "for": "login", "method": "passkey" }));
     for _ in 0..3 {
@@ -134,6 +134,10 @@ async fn challenges_for_anybody_s_passkey_have_a_pace_of_their_own() {
     let refused = server.send(asking()).await.problem(429, "rate_limited");
     assert_eq!(refused.header("RateLimit-Policy"), Some("\"passkey_challenge\";q=3;w=60"));
     assert_eq!(count(&server, "select count(*) from challenges where purpose = 'login'").await, 3);
+    assert_counted(&server, &[("login", "passkey", "rate_limited", 1.0)]).await;
+    let told = "select count(*) from audit_events where event = 'login_limited'
+                and detail ->> 'for' = 'login' and detail ->> 'limit' = 'passkey_challenge'";
+    eventually("the event", async || count(&server, told).await == 1).await;
     // Nobody's refresh, step-up or other network waits for it.
     client.refresh().await.ok();
     ask(&server, &client, "step_up", "passkey").await.expect(201);
