@@ -87,7 +87,7 @@ async fn a_provider_can_be_tried_in_the_playground_in_both_modes() {
     assert_has(&outcome, &["JWT Bearer token: stepped up", "new auth_time"]);
     press(&page, "#step-up-providers button").await;
     let outcome = go_there(&page, async |browser| sign_in_there(browser, BEA).await).await;
-    assert_has(&outcome, &["JWT Bearer token: not stepped up", "invalid_code"]);
+    assert_has(&outcome, &["JWT Bearer token: not stepped up", "challenge_expired"]);
 
     // An account has the address: its own factors link it.
     select(browser, "passkey-credential", "jwt-cookie").await;
