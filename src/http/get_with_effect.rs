@@ -1,4 +1,4 @@
-//! The one `GET` route that changes something. It takes a header that no link can send, and answers no `HEAD`.
+//! The `GET` route of ours that changes something, beside a provider's callback. It takes a header that no link can send, and answers no `HEAD`.
 
 /// The path of the route.
 const OPEN_SESSION: &str = "/session/open";

@@ -15,6 +15,7 @@ use crate::users::User;
 
 use super::authentication::Authentication;
 use super::credential_rotation_history::CredentialRotationHistory;
+use super::replaced_login::ReplacedLogin;
 
 /// How a client carries its credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -329,26 +330,6 @@ impl EndedLogin {
             .in_login(self.id)
             .in_mode(&self.mode)
             .by_transport(self.transport.as_str())
-    }
-}
-
-/// The login that a new one replaces.
-#[derive(Clone, Copy, Debug)]
-pub enum ReplacedLogin {
-    /// By the hash of its handle and the generation, which must be current or within its grace.
-    Handle(HandleHash, i32),
-    /// By its id.
-    Id(Uuid),
-}
-
-impl ReplacedLogin {
-    /// As statements take it: the hash of its handle and the generation, or its id.
-    pub(super) fn parameters(replaced: Option<&Self>) -> (Option<&[u8]>, Option<i32>, Option<Uuid>) {
-        match replaced {
-            Some(Self::Handle(hash, generation)) => (Some(hash.as_slice()), Some(*generation), None),
-            Some(Self::Id(id)) => (None, None, Some(*id)),
-            None => (None, None, None),
-        }
     }
 }
 

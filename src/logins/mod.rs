@@ -16,6 +16,7 @@ mod list;
 mod login;
 mod lookup;
 mod renewal;
+mod replaced_login;
 mod session_cache_and_revocations;
 mod store;
 mod sweep;
@@ -39,9 +40,10 @@ pub use self::handoff::{ExchangeError, HANDOFF_LIFETIME, HandoffCode, HandoffOut
 pub use self::login::{
     ClaimedLogin, Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginCredentialHash,
     LoginIdentity, LoginState, NewLogin, PageCursor, PageRequest, Presentation, RefreshTokenClaims,
-    RenewalOutcome, ReplacedLogin, SecretHash, StepUp, StepUpOutcome, Transport,
+    RenewalOutcome, SecretHash, StepUp, StepUpOutcome, Transport,
 };
 pub use self::lookup::RevocationCheckError;
+pub use self::replaced_login::ReplacedLogin;
 pub use self::session_cache_and_revocations::SessionCacheAndRevocationStats;
 use self::session_cache_and_revocations::SessionCacheAndRevocations;
 

@@ -7,7 +7,8 @@ use crate::config::Lifetimes;
 use crate::database::{ConnectionPool, DatabaseError, answer};
 
 use crate::logins::authentication::Acr;
-use crate::logins::login::{ClaimedLogin, Login, LoginCredentialHash, Presentation, ReplacedLogin};
+use crate::logins::login::{ClaimedLogin, Login, LoginCredentialHash, Presentation};
+use crate::logins::replaced_login::ReplacedLogin;
 
 use super::read::LoginRow;
 

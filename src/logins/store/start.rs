@@ -8,7 +8,8 @@ use crate::challenges::{CheckedProof, Purpose};
 use crate::mail::SealedMail;
 
 use crate::logins::authentication::Amr;
-use crate::logins::login::{Device, HandleHash, Login, ReplacedLogin, SecretHash};
+use crate::logins::login::{Device, HandleHash, Login, SecretHash};
+use crate::logins::replaced_login::ReplacedLogin;
 
 /// The input of [`insert`].
 pub(in crate::logins) struct Start<'a> {
