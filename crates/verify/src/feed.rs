@@ -105,7 +105,7 @@ impl Core {
 
     /// Applies the answer to a question with this cursor, unless another one was applied since the question was sent: what
     /// is newer about a user could not be told.
-    fn apply(&self, cursor: &str, sent: Duration, answer: Answer) -> Outcome {
+    pub(crate) fn apply(&self, cursor: &str, sent: Duration, answer: Answer) -> Outcome {
         let mut position = self.position();
         if position.cursor != cursor {
             return Outcome::Overtaken;

@@ -70,3 +70,6 @@ impl KeySet {
         self.0.iter().find(|key| key.kid() == kid)
     }
 }
+
+#[cfg(test)]
+mod tests;

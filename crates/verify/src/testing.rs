@@ -137,10 +137,12 @@ pub(crate) struct Behaviour {
     /// How many entries an answer has.
     pub(crate) page: usize,
     pub(crate) age_ms: u64,
-    /// Answers every question to the feed with this status.
-    pub(crate) status: Option<StatusCode>,
-    /// Never answers a question that may wait.
+    /// How many more questions to the feed are answered; the others get 503.
+    pub(crate) answers_left: usize,
+    /// Holds every question that may wait until it is released.
     pub(crate) holds: bool,
+    /// How many questions it holds.
+    held: usize,
     pub(crate) keys: Vec<Value>,
     /// How many of the next requests for keys fail.
     pub(crate) keys_fail: usize,
@@ -148,11 +150,14 @@ pub(crate) struct Behaviour {
     pub(crate) questions: Vec<(String, f64)>,
     /// How often the keys were asked for.
     pub(crate) fetches: usize,
+    /// How often a client was refused.
+    pub(crate) refused: usize,
 }
 
 struct Shared {
     behaviour: Mutex<Behaviour>,
     news: Notify,
+    release: Notify,
 }
 
 impl Shared {
@@ -185,14 +190,20 @@ impl Dualauth {
             history: 1,
             page: 100,
             age_ms: 0,
-            status: None,
+            answers_left: usize::MAX,
             holds: false,
+            held: 0,
             keys: vec![key.jwk.clone()],
             keys_fail: 0,
             questions: Vec::new(),
             fetches: 0,
+            refused: 0,
         };
-        let shared = Arc::new(Shared { behaviour: Mutex::new(behaviour), news: Notify::new() });
+        let shared = Arc::new(Shared {
+            behaviour: Mutex::new(behaviour),
+            news: Notify::new(),
+            release: Notify::new(),
+        });
         let mut dualauth =
             Self { key, address: SocketAddr::from(([127, 0, 0, 1], 0)), shared, runtime: None };
         dualauth.serve();
@@ -219,7 +230,9 @@ impl Dualauth {
     /// Cuts every connection, and takes no more.
     pub(crate) fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+            // By another thread: one of a runtime's may not wait for another runtime.
+            let stopping = std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(20)));
+            let _ = stopping.join();
         }
     }
 
@@ -227,34 +240,45 @@ impl Dualauth {
         format!("http://{}", self.address)
     }
 
-    /// How it behaves, to be looked at or changed.
+    /// How it behaves, to be looked at.
     pub(crate) fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
         self.shared.lock()
     }
 
-    /// Has the feed say something more.
-    pub(crate) fn say(&self, entry: Value) {
-        self.behaviour().log.push(entry);
+    /// Changes how it behaves. Questions that wait are answered.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.behaviour());
         self.shared.news.notify_waiters();
     }
 
-    /// A login has ended.
-    pub(crate) fn end(&self, claims: &Value) {
-        self.say(json!({ "ended": { "sid": claims["sid"], "until": until() } }));
+    /// Answers the question that it holds.
+    pub(crate) fn release(&self) {
+        self.shared.release.notify_one();
     }
 
-    /// Ada's roles are others.
+    /// Has the feed say something more.
+    pub(crate) fn say(&self, entry: Value) {
+        self.change(|behaviour| behaviour.log.push(entry));
+    }
+
+    /// Ends the login of these claims.
+    pub(crate) fn end(&self, claims: &Value) {
+        self.say(end_of(claims));
+    }
+
+    /// Gives the user of these claims other roles.
     pub(crate) fn set_roles(&self, claims: &Value, roles: &[&str]) {
-        let entry = json!({
-            "sub": claims["sub"], "username": claims["username"], "roles": roles, "until": until(),
-        });
-        self.say(json!({ "roles": entry }));
+        let (sub, username) = (&claims["sub"], &claims["username"]);
+        self.say(json!({ "roles": { "sub": sub, "username": username, "roles": roles, "until": UNTIL } }));
     }
 }
 
 /// A time that no test lives to see.
-fn until() -> &'static str {
-    "2999-11-27T18:00:00.000000Z"
+const UNTIL: &str = "2999-11-27T18:00:00.000000Z";
+
+/// The entry that says that the login of these claims has ended.
+pub(crate) fn end_of(claims: &Value) -> Value {
+    json!({ "ended": { "sid": claims["sid"], "until": UNTIL } })
 }
 
 async fn keys(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> impl IntoResponse {
@@ -284,6 +308,7 @@ async fn feed(
 ) -> Result<Json<Value>, StatusCode> {
     let expected = format!("Basic {}", STANDARD.encode(format!("{}:{}", CLIENT.0, CLIENT.1)));
     if method != Method::POST || headers.get(AUTHORIZATION).is_none_or(|sent| *sent != *expected) {
+        shared.lock().refused += 1;
         return Err(StatusCode::UNAUTHORIZED);
     }
     let wait: f64 = question.wait.parse().map_err(|_| StatusCode::UNPROCESSABLE_ENTITY)?;
@@ -293,13 +318,14 @@ async fn feed(
     let (waits, holds) = {
         let mut behaviour = shared.lock();
         behaviour.questions.push((question.cursor.clone(), wait));
-        if let Some(status) = behaviour.status {
-            return Err(status);
-        }
-        (behaviour.has_nothing_after(&question.cursor), behaviour.holds && wait > 0.0)
+        behaviour.answers_left =
+            behaviour.answers_left.checked_sub(1).ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+        let holds = behaviour.holds && wait > 0.0;
+        behaviour.held += usize::from(holds);
+        (behaviour.has_nothing_after(&question.cursor), holds)
     };
     if holds {
-        std::future::pending::<()>().await;
+        shared.release.notified().await;
     }
     if waits && wait > 0.0 {
         let _ = tokio::time::timeout(Duration::from_secs_f64(wait), news).await;
@@ -312,6 +338,11 @@ impl Behaviour {
     fn place(&self, cursor: &str) -> Option<usize> {
         let (history, place) = cursor.split_once('.')?;
         place.parse().ok().filter(|_| history.parse() == Ok(self.history))
+    }
+
+    /// Whether it holds a question.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.held > 0
     }
 
     fn has_nothing_after(&self, cursor: &str) -> bool {

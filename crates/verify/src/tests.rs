@@ -1,12 +1,19 @@
 //! Tests of the verifier against a dualauth that can be made to fail.
 
 mod following;
+mod http;
+mod keys;
+mod roles;
+mod settings;
+mod staleness;
 
 use std::time::Duration;
 
 use serde_json::Value;
+use uuid::Uuid;
 
-use crate::testing::{CLIENT, Dualauth, HERE, claims};
+use crate::clock::Clock;
+use crate::testing::{CLIENT, Dualauth, HERE, claims, with};
 use crate::{Builder, Verifier, VerifyError};
 
 /// How long something may take that happens in milliseconds.
@@ -19,14 +26,24 @@ fn follower_of(dualauth: &Dualauth) -> Builder {
 
 /// A follower of this dualauth, which has read everything.
 async fn ready(dualauth: &Dualauth) -> Verifier {
-    let verifier = follower_of(dualauth).build().expect("good settings");
+    ready_with(follower_of(dualauth)).await
+}
+
+/// A follower with these settings, which has read everything.
+async fn ready_with(settings: Builder) -> Verifier {
+    let verifier = settings.build().expect("good settings");
     tokio::time::timeout(LIMIT, verifier.ready()).await.expect("it gets ready");
     verifier
 }
 
-/// The claims of a token that is issued now.
-fn claims_of_now(verifier: &Verifier) -> Value {
-    claims(verifier.clock().now())
+/// The claims of a token of this login, issued now.
+fn claims_of(login: u128) -> Value {
+    with(claims(Clock::default().now()), "sid", Uuid::from_u128(login).to_string())
+}
+
+/// What a token gets, without its claims.
+async fn verify(verifier: &Verifier, token: &str) -> Result<(), VerifyError> {
+    verifier.verify(token).await.map(drop)
 }
 
 /// Waits until the token gets this answer.
@@ -35,7 +52,7 @@ fn becomes(verifier: &Verifier, token: &str, expected: Result<(), VerifyError>) 
     let place = std::panic::Location::caller();
     async move {
         let reached = async {
-            while verifier.verify(token).await.map(drop) != expected {
+            while verify(verifier, token).await != expected {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         };

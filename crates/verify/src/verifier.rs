@@ -113,6 +113,11 @@ impl Verifier {
     pub(crate) fn clock(&self) -> &crate::clock::Clock {
         &self.0.core.clock
     }
+
+    #[cfg(test)]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.0.core
+    }
 }
 
 impl fmt::Debug for Verifier {
