@@ -12,7 +12,7 @@ use super::{Failure, print_line};
 use crate::config::Config;
 use crate::web::LastReport;
 use dualauth_compare::target::Target;
-use dualauth_compare::{Check, Options, Plan, TerminalProgressBar, bare};
+use dualauth_compare::{Check, Options, Plan, TerminalProgressBar, bare, other_service};
 
 #[derive(Args)]
 pub(super) struct CompareArgs {
@@ -37,6 +37,9 @@ pub(super) struct CompareArgs {
     /// Serve the bare baseline handler at this address. Used by `compare` itself
     #[arg(long, hide = true, value_name = "ADDRESS")]
     bare: Option<SocketAddr>,
+    /// Serve the other service, whose revocation delay is measured, at this address. Used by `compare` itself
+    #[arg(long, hide = true, value_name = "ADDRESS", conflicts_with = "bare")]
+    other_service: Option<SocketAddr>,
     /// Additional CPU time per response of the baseline, in microseconds
     #[arg(long, hide = true, value_name = "MICROSECONDS", default_value_t = 0, requires = "bare")]
     spin: u64,
@@ -45,6 +48,9 @@ pub(super) struct CompareArgs {
 pub(super) async fn manage(command: CompareArgs, config: &Config) -> Result<(), Failure> {
     if let Some(listen) = command.bare {
         return Ok(bare::serve(listen, Duration::from_micros(command.spin)).await?);
+    }
+    if let Some(listen) = command.other_service {
+        return Ok(other_service::serve(listen).await?);
     }
     let target = command.target.as_deref().map(Target::read).transpose()?;
     let out = command.out.unwrap_or_else(|| LastReport::folder(&config.data_folder));

@@ -57,12 +57,12 @@ impl Launch {
         Ok(Process { watchdog, pid })
     }
 
-    /// Runs it, and waits until it exits successfully.
-    pub(super) fn run(&self, log: &Path) -> Result<(), CompareError> {
-        let status = self.command(&self.command, log)?.stdin(Stdio::null()).stdout(Stdio::null()).status();
-        match status {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(self.failed(&format!("{status}; see {}", log.display()))),
+    /// Runs it, waits until it exits successfully, and returns what it has printed.
+    pub(super) fn run(&self, log: &Path) -> Result<String, CompareError> {
+        let output = self.command(&self.command, log)?.stdin(Stdio::null()).stdout(Stdio::piped()).output();
+        match output {
+            Ok(output) if output.status.success() => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            Ok(output) => Err(self.failed(&format!("{}; see {}", output.status, log.display()))),
             Err(error) => Err(self.failed(&error.to_string())),
         }
     }
@@ -157,9 +157,9 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_fails_is_an_error() {
+    fn a_command_tells_what_it_prints_or_that_it_failed() {
         let log = Path::new("/dev/null");
-        launch("exit 0").run(log).expect("it does well");
+        assert_eq!(launch("echo done").run(log).expect("it does well"), "done\n");
         launch("exit 3").run(log).expect_err("it does not");
     }
 }

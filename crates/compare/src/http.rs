@@ -50,6 +50,11 @@ impl Origin {
         &self.host
     }
 
+    /// The URL that others reach it by.
+    pub(super) fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.authority)
+    }
+
     /// The same address with another `Host` header, as behind a proxy.
     pub(super) fn with_host(self, host: &str) -> Self {
         Self { host: host.to_owned(), ..self }

@@ -9,7 +9,7 @@ use super::cores::run_on_own_thread;
 use super::cost_injection_proxy::{InjectedCostKind, proxy};
 use super::cpu_and_sql_usage::IdleBaseline;
 use super::load::RequestTarget;
-use super::revocation::{self, RevocationOutcome};
+use super::revocation::{self, Place, RevocationOutcome};
 use super::rounds::{RoundRunner, Sample, Subject, SubjectSamples};
 use super::statistics::Estimate;
 use super::testbed::Testbed;
@@ -249,7 +249,7 @@ fn delay(
         let outcomes = revocation::measure_logout(
             &variant.spec,
             &mut variant.user.clone(),
-            &[&origin],
+            &[Place::Node(&origin)],
             plan.revocation_watch,
         )?;
         delays.extend(outcomes.into_iter().map(|outcome| match outcome {

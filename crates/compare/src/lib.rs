@@ -16,6 +16,7 @@ mod http;
 mod injected_cost_self_check;
 mod load;
 mod memory_and_disk_per_login;
+pub mod other_service;
 mod postgres;
 mod postgres_outage;
 mod proc_usage;
@@ -175,7 +176,7 @@ pub struct Plan {
     /// How long a credential is used after its logout before it counts as not revoked.
     pub revocation_watch: Duration,
     /// Whether every configuration gets every measurement. Otherwise the revocation delay is measured with the default
-    /// algorithm only, and footprints with the default settings only.
+    /// algorithm and, in the default configuration, with one of public keys; footprints with the default settings only.
     pub every_configuration: bool,
     /// Numbers of logins for which memory and disk per login are measured.
     pub login_counts: &'static [usize],
@@ -235,10 +236,13 @@ impl Plan {
         }
     }
 
-    /// Whether the revocation delay of these nodes is measured. Other algorithms change the cost of a request, and little else.
+    /// Whether the revocation delay of these nodes is measured. Other algorithms change the cost of a request, and little else; but
+    /// another service can verify tokens only with public keys.
     fn measures_revocation(&self, group: &variant::NodeGroup) -> bool {
         self.every_configuration
-            || group.configuration.is_none_or(variant::AlgorithmAndLookupSettings::has_default_algorithm)
+            || group.configuration.is_none_or(|configuration| {
+                configuration.has_default_algorithm() || configuration.is_default_with_public_keys()
+            })
     }
 
     /// Whether memory and disk per login are measured with these nodes, once per mode: algorithm and transport do not change

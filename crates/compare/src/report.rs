@@ -13,7 +13,7 @@ mod summary;
 mod tables;
 mod terminal;
 
-pub use self::delay::{DelayDistribution, RevocationDelayByNode};
+pub use self::delay::{DelayDistribution, RevocationDelayByPlace};
 pub use self::{schema::schemas, second_factor::SecondFactorCost};
 
 use std::collections::BTreeMap;
@@ -178,7 +178,7 @@ pub struct Variant {
     /// Size of its response, in bytes.
     pub bytes_received: usize,
     /// How long a credential is accepted after the acknowledgement of its logout.
-    pub revocation_delay_ms: Option<RevocationDelayByNode>,
+    pub revocation_delay_ms: Option<RevocationDelayByPlace>,
     /// Memory per login with the largest number of logins, in bytes. Null when it was within the noise.
     pub memory_bytes_per_login: Option<f64>,
     /// Disk space per login with the largest number of logins, in bytes.

@@ -1,5 +1,5 @@
 //! Revocation delay: how long a credential is still accepted after its logout was acknowledged. Measured by using it
-//! continuously, on the node that handles the logout and on another one.
+//! continuously, on the node that handles the logout, on another one, and in another service that verifies tokens by itself.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +12,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::http::{Connection, Origin};
-use super::report::{DelayDistribution, RevocationDelayByNode};
-use super::target::VariantSpec;
+use super::other_service;
+use super::report::{DelayDistribution, RevocationDelayByPlace};
+use super::target::{AuthMode, VariantSpec};
 use super::test_user::{PreparedRequest, TestUser};
 use super::testbed::Server;
-use super::variant::{NodeGroup, RunningVariant};
+use super::variant::{NodeGroup, OtherPlaces, RunningVariant};
 use super::{CompareError, Plan, TerminalProgressBar, rounds, run};
 
 /// How long a credential is used before its logout, so that each node has cached it.
@@ -25,18 +26,18 @@ const WARM_UP: Duration = Duration::from_millis(15);
 /// Logouts without effect after which a variant is measured no further: each takes the whole watch time.
 const MAX_NOT_REVOKED: usize = 2;
 
-/// Measures the revocation delay of all variants, interleaved as in `rounds`. `others` are the second nodes, by group. `None`
+/// Measures the revocation delay of all variants, interleaved as in `rounds`. `others` are the other places, by group. `None`
 /// for variants that the plan leaves out.
 pub(super) fn measure(
     members: &[RunningVariant],
     groups: &[NodeGroup],
-    others: &[Option<Server>],
+    others: &[OtherPlaces],
     plan: &Plan,
     progress: &TerminalProgressBar,
-) -> Result<Vec<Option<RevocationDelayByNode>>, CompareError> {
+) -> Result<Vec<Option<RevocationDelayByPlace>>, CompareError> {
     let mut trials: Vec<_> = members
         .iter()
-        .map(|variant| LogoutTrials::of(variant, &groups[variant.group], others[variant.group].as_ref()))
+        .map(|variant| LogoutTrials::of(variant, &groups[variant.group], &others[variant.group]))
         .collect();
     let measured: Vec<_> =
         (0..members.len()).filter(|at| plan.measures_revocation(&groups[members[*at].group])).collect();
@@ -48,17 +49,41 @@ pub(super) fn measure(
     Ok(trials.into_iter().map(|trial| trial.delay(plan.revocation_watch)).collect())
 }
 
+/// Where a credential is used.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// At a node.
+    Node(&'a Origin),
+    /// At another service.
+    OtherService(&'a Origin),
+}
+
+impl<'a> Place<'a> {
+    fn origin(self) -> &'a Origin {
+        match self {
+            Self::Node(origin) | Self::OtherService(origin) => origin,
+        }
+    }
+
+    /// The request there with the user's credential.
+    fn call(self, spec: &VariantSpec, user: &TestUser) -> Result<PreparedRequest, CompareError> {
+        match self {
+            Self::Node(origin) => Ok(user.call(spec, origin.host())),
+            Self::OtherService(origin) => other_service::call(user, origin.host()),
+        }
+    }
+}
+
 /// Successive logouts of one variant.
 struct LogoutTrials<'a> {
     variant: &'a RunningVariant,
-    servers: Vec<&'a Origin>,
-    /// Results on each of the servers.
-    seen: Vec<RevocationSamples>,
+    /// The node that handles the logout, another node, and another service. `None`: there is none.
+    places: [Option<PlaceTrials<'a>>; 3],
 }
 
-/// Results on one node, in milliseconds.
-#[derive(Clone, Default)]
-struct RevocationSamples {
+/// Results at one place, in milliseconds.
+struct PlaceTrials<'a> {
+    place: Place<'a>,
     /// Delays of the credentials that were refused.
     refused: Vec<f64>,
     /// Remaining lifetimes, at the logout, of the credentials that were not refused; `None`: unknown.
@@ -66,39 +91,46 @@ struct RevocationSamples {
 }
 
 impl<'a> LogoutTrials<'a> {
-    fn of(variant: &'a RunningVariant, group: &'a NodeGroup, other: Option<&'a Server>) -> Self {
-        let servers: Vec<_> =
-            group.servers.iter().take(1).chain(other).map(|server| &server.origin).collect();
-        let seen = vec![RevocationSamples::default(); servers.len()];
-        Self { variant, servers, seen }
+    fn of(variant: &'a RunningVariant, group: &'a NodeGroup, others: &'a OtherPlaces) -> Self {
+        let node = |server: &'a Server| Place::Node(&server.origin);
+        // It takes access tokens only.
+        let service = others.service.as_ref().filter(|_| variant.spec.mode == AuthMode::Jwt);
+        let places = [
+            group.servers.first().map(node),
+            others.node.as_ref().map(node),
+            service.map(|server| Place::OtherService(&server.origin)),
+        ];
+        let empty = |place| PlaceTrials { place, refused: Vec::new(), not_revoked: Vec::new() };
+        Self { variant, places: places.map(|place| place.map(empty)) }
     }
 
     fn run_next(&mut self, watch: Duration) -> Result<(), CompareError> {
-        if self.seen.iter().all(|seen| seen.not_revoked.len() >= MAX_NOT_REVOKED) {
+        let mut trials = self.places.iter().flatten();
+        if trials.all(|trials| trials.not_revoked.len() >= MAX_NOT_REVOKED) {
             return Ok(());
         }
         let mut user = self.variant.user.clone();
-        let outcomes = measure_logout(&self.variant.spec, &mut user, &self.servers, watch)?;
-        for (outcome, seen) in outcomes.into_iter().zip(&mut self.seen) {
+        let places: Vec<_> = self.places.iter().flatten().map(|trials| trials.place).collect();
+        let outcomes = measure_logout(&self.variant.spec, &mut user, &places, watch)?;
+        for (outcome, trials) in outcomes.into_iter().zip(self.places.iter_mut().flatten()) {
             match outcome {
-                RevocationOutcome::Refused(delay) => seen.refused.push(milliseconds(delay)),
+                RevocationOutcome::Refused(delay) => trials.refused.push(milliseconds(delay)),
                 // The remaining lifetime at the logout: that of now, and the watch time.
                 RevocationOutcome::NotRevoked => {
-                    seen.not_revoked.push(expires_in(&user).map(|left| milliseconds(left + watch)));
+                    trials.not_revoked.push(expires_in(&user).map(|left| milliseconds(left + watch)));
                 }
             }
         }
         Ok(())
     }
 
-    /// The distribution on the first node and on the second. `None` without results.
-    fn delay(self, watch: Duration) -> Option<RevocationDelayByNode> {
-        let mut seen = self
-            .seen
-            .into_iter()
-            .map(|seen| DelayDistribution::of(seen.refused, &seen.not_revoked, milliseconds(watch)));
-        let same_node = seen.next().flatten()?;
-        Some(RevocationDelayByNode { same_node, other_node: seen.next().flatten() })
+    /// The distribution at each place. `None` without results.
+    fn delay(self, watch: Duration) -> Option<RevocationDelayByPlace> {
+        let [same_node, other_node, other_service] = self.places.map(|trials| {
+            let PlaceTrials { refused, not_revoked, .. } = trials?;
+            DelayDistribution::of(refused, &not_revoked, milliseconds(watch))
+        });
+        Some(RevocationDelayByPlace { same_node: same_node?, other_node, other_service })
     }
 }
 
@@ -106,7 +138,7 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Result of one logout on one node.
+/// Result of one logout at one place.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RevocationOutcome {
     /// Refused. The last accepted request was sent this long after the acknowledgement of the logout.
@@ -115,26 +147,29 @@ pub(super) enum RevocationOutcome {
     NotRevoked,
 }
 
-/// Signs in and out on the first server, and measures on each server how long the credential is accepted.
+/// Signs in and out at the first place, and measures at each how long the credential is accepted.
 pub(super) fn measure_logout(
     spec: &VariantSpec,
     user: &mut TestUser,
-    servers: &[&Origin],
+    places: &[Place<'_>],
     watch: Duration,
 ) -> Result<Vec<RevocationOutcome>, CompareError> {
-    let mut client = Connection::new(servers[0].clone());
+    let mut client = Connection::new(places[0].origin().clone());
     user.sign_in(spec, &mut client)?;
-    let call = user.call(spec, client.host());
-    let (signals, watch) =
-        (LogoutSignals::default(), CredentialWatch { call: &call, refused: spec.refused, time: watch });
+    let watches = places.iter().map(|place| {
+        let (origin, call) = (place.origin(), place.call(spec, user)?);
+        Ok(CredentialWatch { origin, call, refused: spec.refused, time: watch })
+    });
+    let watches = watches.collect::<Result<Vec<_>, CompareError>>()?;
+    let signals = LogoutSignals::default();
     thread::scope(|scope| {
         let (first_response, first_responses) = mpsc::channel();
-        let poll_until_refused = |origin| {
+        let poll_until_refused = |watch| {
             let (first_response, signals) = (first_response.clone(), &signals);
-            scope.spawn(move || watch.poll_until_refused(origin, signals, &first_response))
+            scope.spawn(move || CredentialWatch::poll_until_refused(watch, signals, &first_response))
         };
-        let polling: Vec<_> = servers.iter().map(|origin| poll_until_refused(*origin)).collect();
-        first_responses.iter().take(servers.len()).for_each(drop);
+        let polling: Vec<_> = watches.iter().map(poll_until_refused).collect();
+        first_responses.iter().take(places.len()).for_each(drop);
         thread::sleep(WARM_UP);
         let logged_out = user.run_step(&spec.sign_out, &mut client);
         let _ = signals.acknowledged.set(Instant::now());
@@ -154,10 +189,10 @@ struct LogoutSignals {
     is_aborted: AtomicBool,
 }
 
-/// The request with the credential, the status that refuses it, and the watch time after the logout.
-#[derive(Clone, Copy)]
+/// The request with the credential, where it is sent, the status that refuses it, and the watch time after the logout.
 struct CredentialWatch<'a> {
-    call: &'a PreparedRequest,
+    origin: &'a Origin,
+    call: PreparedRequest,
     refused: u16,
     time: Duration,
 }
@@ -165,13 +200,12 @@ struct CredentialWatch<'a> {
 impl CredentialWatch<'_> {
     /// Sends the request until it is refused or the watch time is over. Signals the first response.
     fn poll_until_refused(
-        self,
-        origin: &Origin,
+        &self,
         signals: &LogoutSignals,
         first_response: &Sender<()>,
     ) -> Result<RevocationOutcome, CompareError> {
         let failed = |reason: String| CompareError::Answer { call: self.call.name(), reason };
-        let mut connection = Connection::new(origin.clone());
+        let mut connection = Connection::new(self.origin.clone());
         let mut last_accepted = None;
         loop {
             let sent = Instant::now();

@@ -11,11 +11,12 @@ use super::cpu_and_sql_usage::IdleBaseline;
 use super::extra_results::VariantExtraResults;
 use super::host::{self, CpuTicks};
 use super::postgres_outage;
-use super::report::{ActionCost, Report, RevocationDelayByNode};
+use super::report::{ActionCost, Report, RevocationDelayByPlace};
 use super::revocation;
 use super::rounds::{RoundRunner, SubjectSamples};
 use super::sign_in_cost::{self, PostgresWithBaseline};
 use super::testbed::{Server, Testbed};
+use super::variant::OtherPlaces;
 use super::variants::RunningVariants;
 use super::{
     CompareError, Options, Plan, TerminalProgressBar, generator_limit, report_assembly, second_factor_cost,
@@ -129,7 +130,7 @@ fn measure_extras(
     progress.begin("second factors");
     report.second_factor = second_factor_cost::measure(&variants.groups, &baseline, plan, progress)?;
     progress.begin("revocation delay");
-    let others = variants.others(testbed, plan)?;
+    let others = variants.other_places(testbed, plan)?;
     let delays = revocation::measure(&variants.members, &variants.groups, &others, plan, progress)?;
     drop(others);
     let mut all = extra_results(costs, delays);
@@ -156,7 +157,7 @@ fn measure_extras(
 /// Combines the results, which are in the order of the variants.
 fn extra_results(
     costs: Vec<[Option<ActionCost>; 2]>,
-    delays: Vec<Option<RevocationDelayByNode>>,
+    delays: Vec<Option<RevocationDelayByPlace>>,
 ) -> Vec<VariantExtraResults> {
     let combine = |([login, refresh], delay): ([Option<ActionCost>; 2], _)| VariantExtraResults {
         login,
@@ -185,7 +186,8 @@ fn elsewhere(options: &Options, url: &Url, progress: &TerminalProgressBar) -> Re
     let baseline = PostgresWithBaseline { postgres: None, idle: &idle };
     let costs = sign_in_cost::measure(&variants.members, &variants.groups, &baseline, &plan, progress)?;
     progress.begin("revocation delay");
-    let delays = revocation::measure(&variants.members, &variants.groups, &[None], &plan, progress)?;
+    let delays =
+        revocation::measure(&variants.members, &variants.groups, &[OtherPlaces::default()], &plan, progress)?;
     add_variants(&mut report, (&variants, &plan), 1, measured, extra_results(costs, delays))?;
     Ok(report)
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::child_process::{Launch, Process, free_port};
 use super::cores::Cores;
 use super::http::{Connection, Origin};
+use super::other_service::{self, ClientCredentials};
 use super::postgres::Postgres;
 use super::proc_usage::{Cpu, ProcessSnapshot};
 use super::target::Target;
@@ -131,6 +132,37 @@ impl Testbed {
         let launch = Launch { command, environment, folder: Some(self.folder.join(LOGS)) };
         let server = self.start_server(name, &launch, core, &local(port), "/health/ready")?;
         Ok(Server { origin: server.origin.with_host(PUBLIC_HOST), ..server })
+    }
+
+    /// Registers a client of dualauth in this database.
+    pub(super) fn register_client(&self, database: &Url) -> Result<ClientCredentials, CompareError> {
+        let environment = [("DATABASE_URL", database.as_str()), ("APP_SECRET", &self.app_secret)];
+        let launch = Launch {
+            command: [&self.program, "client", "create", "compare"].map(str::to_owned).to_vec(),
+            environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            folder: Some(self.folder.join(LOGS)),
+        };
+        let printed = launch.run(&self.log("client"))?;
+        ClientCredentials::read(&printed).ok_or(CompareError::Internal("no credentials of the client"))
+    }
+
+    /// Starts another service, which verifies access tokens with the keys of this node. As this client it follows revocations.
+    pub(super) fn start_other_service(
+        &self,
+        name: &str,
+        node: &Server,
+        client: Option<ClientCredentials>,
+    ) -> Result<Server, CompareError> {
+        let port = free_port().map_err(CompareError::Port)?;
+        let issuer = format!("https://{PUBLIC_HOST}");
+        let settings = other_service::Settings { issuer, url: node.origin.url(), client };
+        let command = [&self.program, "compare", "--other-service", &format!("127.0.0.1:{port}")];
+        let launch = Launch {
+            command: command.map(str::to_owned).to_vec(),
+            environment: settings.to_environment(),
+            folder: Some(self.folder.join(LOGS)),
+        };
+        self.start_server(name, &launch, 1, &local(port), other_service::HEALTH)
     }
 
     /// Starts another system on this database, with these changes of its environment. One with a `url` runs already.

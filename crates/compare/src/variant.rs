@@ -9,7 +9,7 @@ use super::target::{AuthMode, VariantSpec};
 use super::test_user::TestUser;
 use super::testbed::{Server, Testbed};
 
-/// Values of `JWT_ALGORITHM`. The first is the default.
+/// Values of `JWT_ALGORITHM`. The first is the default, the others have public keys.
 const ALGORITHMS: [&str; 4] = ["HS256", "EdDSA", "ES256", "RS256"];
 
 /// The settings of dualauth in which its variants differ.
@@ -34,6 +34,16 @@ impl AlgorithmAndLookupSettings {
     /// Whether it signs with the default algorithm. Sessions do not depend on the algorithm.
     pub(super) fn has_default_algorithm(self) -> bool {
         self.algorithm == ALGORITHMS[0]
+    }
+
+    /// Whether other services can verify the tokens: the default's key is symmetric, and not published.
+    fn has_public_keys(self) -> bool {
+        !self.has_default_algorithm()
+    }
+
+    /// Whether it is the default configuration, but for the first algorithm with public keys.
+    pub(super) fn is_default_with_public_keys(self) -> bool {
+        self.algorithm == ALGORITHMS[1] && !self.is_textbook
     }
 
     fn lookup(self) -> &'static str {
@@ -77,6 +87,15 @@ impl AlgorithmAndLookupSettings {
     }
 }
 
+/// Where the credentials of a group of nodes are accepted besides its first node.
+#[derive(Default)]
+pub(super) struct OtherPlaces {
+    /// Another node.
+    pub(super) node: Option<Server>,
+    /// Another service, which verifies access tokens by itself.
+    pub(super) service: Option<Server>,
+}
+
 /// Nodes with the same configuration, which share a database.
 pub(super) struct NodeGroup {
     pub(super) servers: Vec<Server>,
@@ -111,14 +130,20 @@ impl NodeGroup {
         Ok(Self { servers, database: Some(database.clone()), configuration: Some(configuration) })
     }
 
-    /// Starts another node with the same configuration and database. `None`: this program does not run the group.
-    pub(super) fn another(&self, testbed: &Testbed) -> Result<Option<Server>, CompareError> {
+    /// Starts another node with the same configuration and database and, if the algorithm has public keys, another service, which
+    /// asks that node. None of them if this program does not run the group.
+    pub(super) fn other_places(&self, testbed: &Testbed) -> Result<OtherPlaces, CompareError> {
         let (Some(configuration), Some(database)) = (self.configuration, &self.database) else {
-            return Ok(None);
+            return Ok(OtherPlaces::default());
         };
-        testbed
-            .start_node(&format!("{}-other", configuration.name()), 1, database, &configuration.settings())
-            .map(Some)
+        let name = format!("{}-other", configuration.name());
+        let node = testbed.start_node(&name, 1, database, &configuration.settings())?;
+        let service = configuration.has_public_keys().then(|| {
+            let client =
+                (!configuration.is_textbook).then(|| testbed.register_client(database)).transpose()?;
+            testbed.start_other_service(&format!("{}-service", configuration.name()), &node, client)
+        });
+        Ok(OtherPlaces { service: service.transpose()?, node: Some(node) })
     }
 }
 

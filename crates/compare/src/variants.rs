@@ -12,7 +12,7 @@ use super::rounds::Subject;
 use super::target::Target;
 use super::test_user::{PreparedRequest, TestUser};
 use super::testbed::{Server, Testbed};
-use super::variant::{AlgorithmAndLookupSettings, DUALAUTH, NodeGroup, RunningVariant};
+use super::variant::{AlgorithmAndLookupSettings, DUALAUTH, NodeGroup, OtherPlaces, RunningVariant};
 use super::{CompareError, Options, Plan, bare};
 
 /// The user name of the registered user.
@@ -147,13 +147,17 @@ impl RunningVariants {
         self.members.iter().map(|variant| variant.fresh_request_target(&self.groups[variant.group])).collect()
     }
 
-    /// A second node for each group whose revocation delay is measured. `None`: it is not measured, or there can be no other node.
-    pub(super) fn others(&self, testbed: &Testbed, plan: &Plan) -> Result<Vec<Option<Server>>, CompareError> {
-        let another = |group: &NodeGroup| match plan.measures_revocation(group) {
-            true => group.another(testbed),
-            false => Ok(None),
+    /// The other places for each group whose revocation delay is measured. None where it is not measured, or there can be none.
+    pub(super) fn other_places(
+        &self,
+        testbed: &Testbed,
+        plan: &Plan,
+    ) -> Result<Vec<OtherPlaces>, CompareError> {
+        let others = |group: &NodeGroup| match plan.measures_revocation(group) {
+            true => group.other_places(testbed),
+            false => Ok(OtherPlaces::default()),
         };
-        self.groups.iter().map(another).collect()
+        self.groups.iter().map(others).collect()
     }
 
     /// What the rounds measure: the bare handler, if there is one, then all variants.

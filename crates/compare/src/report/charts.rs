@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::super::CompareError;
 use super::super::statistics::Estimate;
-use super::{Report, Variant};
+use super::{Report, RevocationDelayByPlace, Variant};
 
 /// A chart. Its title must differ from those of tables: on a page each is the name of a landmark.
 pub(super) struct SvgChart {
@@ -71,8 +71,8 @@ impl Report {
         if !ended.is_empty() {
             charts.push(SvgChart {
                 title: "Revocation delay of each logout",
-                about: "A dot for each logout: the upper row is the node that handled it, the lower row another node.",
-                svg: draw_svg(rows(2 * ended.len()), |area| delay_dots(area, &ended))?,
+                about: "A dot for each logout: the upper row is the node that handled it, the middle one another node, the lower one another service.",
+                svg: draw_svg(rows(3 * ended.len()), |area| delay_dots(area, &ended))?,
             });
         }
         if self.variants.iter().any(|variant| variant.nodes > 1) {
@@ -209,7 +209,7 @@ fn longest_bar(sums: &[f64]) -> f64 {
     sums.iter().copied().filter(|sum| *sum < 10.0 * middle).fold(1.0, f64::max)
 }
 
-/// A dot for each logout, in one row per node.
+/// A dot for each logout, in one row per place.
 fn delay_dots(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
     let longest = variants.iter().flat_map(|variant| samples(variant).concat()).fold(1_000.0, f64::max);
     let count = variants.len() as f64;
@@ -229,26 +229,25 @@ fn delay_dots(area: &Area<'_>, variants: &[&Variant]) -> Drawn {
         .draw()?;
     for (at, variant) in variants.iter().enumerate() {
         let row = count - at as f64;
-        for (node, samples) in samples(variant).into_iter().enumerate() {
-            let y = row - if node == 0 { 0.33 } else { 0.67 };
-            let dot = |ms: f64| Circle::new((ms.max(SHORTEST), y), 3, colour(node).mix(0.5).filled());
+        for (place, samples) in samples(variant).into_iter().enumerate() {
+            let y = row - 0.25 * (place as f64 + 1.0);
+            let dot = |ms: f64| Circle::new((ms.max(SHORTEST), y), 3, colour(place).mix(0.5).filled());
             chart.draw_series(samples.into_iter().map(dot))?;
         }
         name(area, chart.backend_coord(&(SHORTEST * 0.9, row - 0.5)), &variant.name)?;
     }
-    for (node, name) in ["same node", "other node"].into_iter().enumerate() {
+    for (place, name) in ["same node", "other node", "other service"].into_iter().enumerate() {
         let nothing = chart.draw_series(std::iter::empty::<Circle<(f64, f64), i32>>())?;
-        nothing.label(name).legend(move |(x, y)| Circle::new((x + 7, y), 4, colour(node).filled()));
+        nothing.label(name).legend(move |(x, y)| Circle::new((x + 7, y), 4, colour(place).filled()));
     }
     let labels = &mut chart.configure_series_labels();
     Ok(labels.position(SeriesLabelPosition::UpperRight).label_font(LABEL).border_style(TRANSPARENT).draw()?)
 }
 
-/// Delays on the node that handled the logout, and on another.
-fn samples(variant: &Variant) -> [Vec<f64>; 2] {
-    let delay = variant.revocation_delay_ms.as_ref();
-    let nodes = [delay.map(|delay| &delay.same_node), delay.and_then(|delay| delay.other_node.as_ref())];
-    nodes.map(|delay| delay.map(|delay| delay.samples.clone()).unwrap_or_default())
+/// Delays on the node that handled the logout, on another, and in another service.
+fn samples(variant: &Variant) -> [Vec<f64>; 3] {
+    let places = variant.revocation_delay_ms.as_ref().map_or([None; 3], RevocationDelayByPlace::places);
+    places.map(|delay| delay.map(|delay| delay.samples.clone()).unwrap_or_default())
 }
 
 fn scaling(area: &Area<'_>, variants: &[Variant]) -> Drawn {

@@ -3,14 +3,22 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::target::{AuthMode, CredentialTransport};
+use super::super::variant::DUALAUTH;
+use super::{Report, Variant};
+
 /// How long a credential is accepted after the acknowledgement of its logout, in milliseconds.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = ComparedRevocationDelay)]
-pub struct RevocationDelayByNode {
+pub struct RevocationDelayByPlace {
     /// On the node that handled the logout.
     pub same_node: DelayDistribution,
     /// On another node.
     pub other_node: Option<DelayDistribution>,
+    /// In another service, which verifies access tokens by itself and, unless `revocation` is `off`, follows dualauth's feed. Null for
+    /// sessions, and for algorithms without public keys.
+    #[serde(default)]
+    pub other_service: Option<DelayDistribution>,
 }
 
 /// Distribution of revocation delays, in milliseconds.
@@ -34,6 +42,29 @@ pub struct DelayDistribution {
     pub watched: f64,
     /// All values, in ascending order.
     pub samples: Vec<f64>,
+}
+
+impl RevocationDelayByPlace {
+    /// The three places, in the order of the fields.
+    pub(super) fn places(&self) -> [Option<&DelayDistribution>; 3] {
+        [Some(&self.same_node), self.other_node.as_ref(), self.other_service.as_ref()]
+    }
+}
+
+impl Report {
+    /// The delay of a Bearer token in another service that follows the feed, and the variant that it is of: the first with public
+    /// keys.
+    pub(super) fn delay_in_other_service(&self) -> Option<(&Variant, &DelayDistribution)> {
+        let follows = |variant: &&Variant| {
+            let ours = variant.system == DUALAUTH && variant.nodes == 1 && variant.mode == AuthMode::Jwt;
+            ours && variant.transport == CredentialTransport::Bearer
+                && variant.revocation.as_deref() == Some("feed")
+        };
+        let mut delays = self.variants.iter().filter(follows).filter_map(|variant| {
+            Some((variant, variant.revocation_delay_ms.as_ref()?.other_service.as_ref()?))
+        });
+        delays.next()
+    }
 }
 
 impl DelayDistribution {

@@ -115,10 +115,18 @@ impl Report {
             let variant = self.dualauth(mode, CredentialTransport::Bearer, is_textbook)?;
             Some(revocation_text(&variant.revocation_delay_ms.as_ref()?.same_node))
         };
+        let service = self.delay_in_other_service().filter(|_| mode == AuthMode::Jwt);
+        let service = service.map_or_else(String::new, |(variant, delay)| {
+            let algorithm = escape(variant.algorithm.as_deref().unwrap_or_default());
+            format!(
+                " In another service that verifies tokens by itself ({algorithm}): {}.",
+                revocation_text(delay)
+            )
+        });
         // A server that ran already has one configuration only.
         let textbook =
             here(true).map_or_else(String::new, |it| format!(" In the textbook configuration: {it}."));
-        Some(format!("A copy: {}.{textbook}", here(false)?))
+        Some(format!("A copy: {}.{service}{textbook}", here(false)?))
     }
 }
 
@@ -153,6 +161,35 @@ mod tests {
         let rows = textbook["rows"].as_object().expect("rows");
         let cells = rows.values().flat_map(|row| [&row["session"], &row["jwt"]]);
         assert!(cells.clone().count() == 10 && cells.clone().all(|cell| cell.is_string()), "{textbook}");
+    }
+
+    #[test]
+    fn how_long_another_service_accepts_a_jwt_is_told_beside_it() {
+        let mut report: Report =
+            serde_json::from_str(include_str!("../../../../docs/comparison.json")).expect("a report");
+        let elsewhere = DelayDistribution {
+            p50: 2.0,
+            p99: 3.0,
+            max: 3.0,
+            until_expiry: false,
+            outlived: 0,
+            watched: 5_000.0,
+            samples: vec![1.0, 2.0, 3.0],
+        };
+        for variant in
+            report.variants.iter_mut().filter(|variant| variant.algorithm.as_deref() == Some("ES256"))
+        {
+            if let Some(delay) = &mut variant.revocation_delay_ms {
+                delay.other_service = Some(elsewhere.clone());
+            }
+        }
+        let SessionAndJwtCells { session, jwt } = report.to_sessions_versus_jwts_table().rows.logout;
+        let told = "In another service that verifies tokens by itself (ES256): refused <b>after 2.0 ms</b> (maximum of 3: after 3.0 ms).";
+        assert!(jwt.expect("measured").contains(told));
+        assert!(!session.expect("measured").contains("another service"));
+        let summary = report.summary();
+        let told = "; a JWT (ES256) in another service was accepted for up to 3.0 ms; the textbook JWT";
+        assert!(summary.iter().any(|sentence| sentence.contains(told)), "{summary:?}");
     }
 
     #[test]

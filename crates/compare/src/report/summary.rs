@@ -3,7 +3,7 @@
 use super::super::statistics::Estimate;
 use super::super::target::{AuthMode, CredentialTransport};
 use super::cells::format_number;
-use super::{DelayDistribution, Report, RevocationDelayByNode, Variant};
+use super::{DelayDistribution, Report, RevocationDelayByPlace, Variant};
 
 /// A session and a JWT with the same transport and configuration.
 struct Pair<'a> {
@@ -20,7 +20,7 @@ impl Report {
             self.few_connections(&ours).or_else(|| latency_sentence(&ours)),
             self.many_connections(&ours),
             textbook.as_ref().and_then(textbook_cost),
-            revocation_sentence(&ours, textbook.as_ref()),
+            self.revocation_sentence(&ours, textbook.as_ref()),
             Some(bytes_and_outage(&ours)),
         ];
         sentences.into_iter().flatten().collect()
@@ -77,6 +77,21 @@ impl Report {
             format_number(Some(bare.server_cpu_us?.median), 1),
         ))
     }
+
+    fn revocation_sentence(
+        &self,
+        Pair { session, jwt }: &Pair<'_>,
+        textbook: Option<&Pair<'_>>,
+    ) -> Option<String> {
+        let of = |name: &str, variant: &Variant| {
+            Some(format!("{name} {}", delay_by_node(variant.revocation_delay_ms.as_ref()?)))
+        };
+        let textbook = textbook.and_then(|pair| of("the textbook JWT", pair.jwt));
+        let service = self.delay_in_other_service().map(in_other_service);
+        let parts = [of("the session", session), of("the JWT", jwt), service, textbook];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| format!("After a logout was acknowledged, {}.", parts.join("; ")))
+    }
 }
 
 /// Whether its interval is too wide for the median to mean anything.
@@ -103,18 +118,14 @@ fn textbook_cost(Pair { session, jwt }: &Pair<'_>) -> Option<String> {
     ))
 }
 
-fn revocation_sentence(Pair { session, jwt }: &Pair<'_>, textbook: Option<&Pair<'_>>) -> Option<String> {
-    let of = |name: &str, variant: &Variant| {
-        Some(format!("{name} {}", delay_by_node(variant.revocation_delay_ms.as_ref()?)))
-    };
-    let textbook = textbook.and_then(|pair| of("the textbook JWT", pair.jwt));
-    let parts = [of("the session", session), of("the JWT", jwt), textbook];
-    let parts: Vec<String> = parts.into_iter().flatten().collect();
-    (!parts.is_empty()).then(|| format!("After a logout was acknowledged, {}.", parts.join("; ")))
+/// A JWT with public keys (`EdDSA`), where it is verified by another service.
+fn in_other_service((variant, delay): (&Variant, &DelayDistribution)) -> String {
+    let algorithm = variant.algorithm.as_deref().unwrap_or_default();
+    format!("a JWT ({algorithm}) in another service {}", delay_text(delay))
 }
 
 /// The delay on both nodes, or on the only one.
-fn delay_by_node(delay: &RevocationDelayByNode) -> String {
+fn delay_by_node(delay: &RevocationDelayByPlace) -> String {
     let same = delay_text(&delay.same_node);
     match delay.other_node.as_ref().map(delay_text) {
         Some(other) if other == same => format!("{same} on either node"),
@@ -264,7 +275,8 @@ mod tests {
             "was accepted until it expired, up to 900 s later,"
         );
         let on = |other| {
-            delay_by_node(&RevocationDelayByNode { same_node: delay(0.0, 0, false), other_node: other })
+            let same_node = delay(0.0, 0, false);
+            delay_by_node(&RevocationDelayByPlace { same_node, other_node: other, other_service: None })
         };
         assert_eq!(on(None), "was not accepted again on the node that handled the logout");
         assert_eq!(on(Some(delay(0.0, 0, false))), "was not accepted again on either node");

@@ -157,7 +157,8 @@ impl Report {
         Table {
             title: "Revocation delay after logout",
             about: "How long a credential is accepted after the acknowledgement of its logout, on the node that handled \
-                    the logout and on another: it is used continuously meanwhile. 0.0: the first request that was sent \
+                    the logout, on another, and in another service that verifies tokens by itself and follows that other node \
+                    (“off”: does not follow): it is used continuously meanwhile. 0.0: the first request that was sent \
                     after the acknowledgement was refused. “Until it expires”: none was refused within the watch time, \
                     and the figure is the remaining lifetime. “>”: accepted until the end of the watch time, remaining \
                     lifetime unknown.".into(),
@@ -170,14 +171,17 @@ impl Report {
                 "other node: median",
                 "p99",
                 "max",
+                "other service: median",
+                "p99",
+                "max",
             ],
             rows: known
                 .map(|(variant, delay)| {
                     let count = delay.same_node.samples.len().to_string();
-                    let other = delay.other_node.as_ref().map_or_else(|| [NONE; 3].map(str::to_owned), delay_cells);
-                    let cells =
-                        [variant.name.clone(), count].into_iter().chain(delay_cells(&delay.same_node)).chain(other);
-                    cells.collect()
+                    let places = delay.places().into_iter().flat_map(|delay| {
+                        delay.map_or_else(|| [NONE; 3].map(str::to_owned), delay_cells)
+                    });
+                    [variant.name.clone(), count].into_iter().chain(places).collect()
                 })
                 .collect(),
         }
