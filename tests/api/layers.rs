@@ -209,7 +209,7 @@ fn the_libraries_do_not_depend_on_the_server() {
         let own: Vec<_> = names.filter(|name| name.starts_with("dualauth")).collect();
         let allowed: &[&str] = match library {
             "compare" => &["dualauth-postgres", "dualauth-verify"],
-            // Itself with every feature, for its tests.
+            // Itself, with every feature, for its tests.
             "verify" => &["dualauth-verify"],
             _ => &[],
         };
