@@ -21,7 +21,7 @@ use crate::support::{
 
 /// Every route that is no mere question, and the events of somebody who has opened an account, signed in if that is
 /// needed, and then asks for it.
-const ROUTES: [(&str, &[&str]); 31] = [
+const ROUTES: [(&str, &[&str]); 32] = [
     ("post /session/register", &["registered"]),
     ("post /session/login", &["registered", "login_started"]),
     ("post /session/refresh", &["registered", "login_started"]),
