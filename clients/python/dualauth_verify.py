@@ -104,7 +104,7 @@ _BASE64URL = re.compile(r"[A-Za-z0-9_-]*", re.ASCII)
 _BEARER = re.compile(r"bearer(?: +(?P<token>[A-Za-z0-9._~+/-]+=*) *|[ \t].*|)", re.ASCII | re.IGNORECASE | re.DOTALL)
 _HEX = "[0-9a-fA-F]"
 _HYPHENATED = f"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}"
-_UUID = re.compile(rf"{_HEX}{{32}}|{_HYPHENATED}|\{{{_HYPHENATED}\}}|urn:uuid:{_HYPHENATED}")
+_UUID = re.compile(rf"{_HEX}{{32}}|{_HYPHENATED}|\{{{_HYPHENATED}\}}|(?i:urn:uuid:){_HYPHENATED}")
 
 
 def _bearer(values: Sequence[str]) -> str:
@@ -177,7 +177,7 @@ def _uuid(value: object) -> str:
     text = _string(value)
     if _UUID.fullmatch(text) is None:
         raise _invalid()
-    digits = text.removeprefix("urn:uuid:").strip("{}").replace("-", "").lower()
+    digits = text[9 if len(text) == 45 else 0 :].strip("{}").replace("-", "").lower()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
 

@@ -215,7 +215,7 @@ class FollowingTests(unittest.TestCase):
                 asked = len(self.stub.questions)
                 with self.stub.changing():
                     self.stub.is_away = True
-                eventually("several questions fail", lambda: len(self.stub.questions) > asked + 4)
+                eventually("several questions fail", lambda: len(self.stub.questions) > asked + 3)
                 self.stub.is_away = False
                 self.assert_becomes(verifier, token, "accepted")
             eventually("it is logged", lambda: len(logs.records) == 4)
