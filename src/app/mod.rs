@@ -127,6 +127,7 @@ impl RunningService {
     }
 
     async fn shut_down(self) {
+        self.state.logins.stop_followers();
         let metrics = OptionFuture::from(self.metrics_server.map(RunningServer::stop));
         // Together: the server's requests and a slow mail server take their time.
         join3(self.server.stop(), metrics, self.state.mail_sender.stop()).await;

@@ -44,6 +44,7 @@ use crate::http::timed_connection::{self, TimedConnection};
 use crate::http::tracked_body;
 use crate::http::uncancelled;
 use crate::metrics::Metrics;
+use crate::oauth;
 use crate::telemetry::{self, TraceExporter};
 use crate::web::{self as pages, Scrape};
 
@@ -259,7 +260,7 @@ async fn handle_request<B: MessageBody + 'static>(
     }
     let path = request.match_info().as_str();
     let is_safe = request.method().is_safe() && !is_provider_callback(path) && !is_get_with_effect(path);
-    let changes_nothing = is_safe || is_forward_auth(path);
+    let changes_nothing = is_safe || is_forward_auth(path) || path == oauth::FEED;
     let mut exchange = Exchange::begin(context, &mut request);
     if changes_nothing {
         return telemetry::with_request_id(exchange.id(), answer(exchange, request, next)).await;

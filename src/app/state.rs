@@ -24,7 +24,7 @@ use crate::logins::{Acr, Logins};
 use crate::mail::{Delivery, MailSender, Mails};
 use crate::metrics::Metrics;
 use crate::network_rate_limits::Limits;
-use crate::oauth::Metadata;
+use crate::oauth::{FeedCursorCodec, Metadata};
 use crate::session::{self, SessionDataStore, SessionMode};
 use crate::upkeep::TasksAwaitingRestart;
 use crate::users::{Accounts, ThreadPriority};
@@ -135,6 +135,7 @@ impl State {
             .with(Data::new(limits))
             .with(Data::from(csrf))
             .with(Data::new(metadata))
+            .with(Data::new(FeedCursorCodec::new(secret)))
             .with(Data::new(providers))
             .with(Data::new(HandoffPage::new(&public_url.pages)))
             .with(Data::new(passkey_related_origins(config, public_url)))

@@ -10,7 +10,7 @@ use crate::auth::{
 };
 use crate::error::Problem;
 use crate::http::body::OptionalJson;
-use crate::logins::Acr;
+use crate::logins::{Acr, Logins};
 
 use super::issue::JwtBody;
 use super::{JWKS_MAX_AGE, JwtMode, Keys};
@@ -54,16 +54,35 @@ pub(super) async fn jwt_refresh(
 ///
 /// The active key, the next one, and earlier ones as long as tokens signed with them may be valid. A token names its key
 /// in `kid`. With HS256 the set is empty: symmetric keys are not published.
+///
+/// A request with `Cache-Control: no-cache` is answered with every change that was committed before it, or 503.
 #[utoipa::path(operation_id = "jwks", tag = "oauth", responses(
     (status = 200, description = "A JWK set (RFC 7517, section 5).",
         headers(("Cache-Control" = String, description = "The set may be cached for five minutes.")),
         body = Object, content_type = "application/json", example = json!({"keys": [{
             "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", "use": "sig",
             "alg": "EdDSA", "kid": "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"}]})),
+    (status = 503, description = "unavailable"),
 ))]
 #[get("/.well-known/jwks.json")]
-pub(super) async fn jwks(keys: Data<Keys>) -> HttpResponse {
-    HttpResponse::Ok()
+pub(super) async fn jwks(
+    request: HttpRequest,
+    keys: Data<Keys>,
+    logins: Data<Logins>,
+) -> Result<HttpResponse, Problem> {
+    // Whoever was told by one node that the keys have changed may ask another one that has not read that yet.
+    if wants_current(&request) && !logins.poll_for_unknown().await {
+        return Err(Problem::unavailable("the revocation feed can't be read"));
+    }
+    Ok(HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, format!("public, max-age={}", JWKS_MAX_AGE.as_secs())))
-        .json(keys.public())
+        .json(keys.public()))
+}
+
+/// Whether a remembered answer is not enough (RFC 9111, section 5.2.1.4).
+fn wants_current(request: &HttpRequest) -> bool {
+    let values = request.headers().get_all(CACHE_CONTROL).filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }

@@ -1,8 +1,8 @@
 //! Logins: one sign-in on one device, which begins, is renewed and ends in the same way for every mode.
 //!
 //! The source of truth is a row in Postgres ([`store`]). A node answers from memory ([`session_cache_and_revocations`]) as long as it
-//! knows every end that was acknowledged to a client ([`feed`], [`freshness`]). See `docs/revocation.md` for the
-//! reasoning.
+//! knows every end that was acknowledged to a client ([`feed`], [`freshness`]), and tells other services what it knows
+//! ([`followers`]). See `docs/revocation.md` for the reasoning.
 
 mod activity;
 mod authentication;
@@ -10,6 +10,7 @@ mod cache;
 mod credential_rotation_history;
 mod ends;
 mod feed;
+mod followers;
 mod freshness;
 mod handoff;
 mod list;
@@ -17,6 +18,7 @@ mod login;
 mod lookup;
 mod renewal;
 mod replaced_login;
+mod revocation_index;
 mod session_cache_and_revocations;
 mod store;
 mod sweep;
@@ -36,6 +38,7 @@ use self::activity::Activity;
 pub use self::authentication::{Acr, Amr, Authentication};
 pub use self::credential_rotation_history::CredentialRotationHistory;
 pub use self::feed::{Feed, ReloadableCache};
+pub use self::followers::{ChangedRoles, EndedLoginId, FeedAnswer, FeedChanges, FeedCursor, FollowError};
 pub use self::handoff::{ExchangeError, HANDOFF_LIFETIME, HandoffCode, HandoffOutcome};
 pub use self::login::{
     ClaimedLogin, Device, FoundLogin, HandleHash, HandleStatus, ListedLogin, Login, LoginCredentialHash,

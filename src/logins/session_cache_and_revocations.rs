@@ -1,12 +1,10 @@
 //! A node's in-memory knowledge about logins: recently used sessions, and revocations that concern access tokens
 //! still in circulation.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use hashlink::DefaultHashBuilder;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -14,10 +12,9 @@ use crate::config::{Lifetimes, SessionCacheAndRevocationConfig};
 
 use super::cache::Cache;
 use super::feed::{FeedRow, OwnerClaims};
+use super::followers::{FeedChanges, FeedCursor, Followers};
 use super::freshness::FeedFreshness;
-
-/// How often expired revocations are removed.
-const FORGET_INTERVAL: chrono::Duration = chrono::Duration::seconds(10);
+use super::revocation_index::{FeedPosition, RevocationIndex};
 
 /// The status of an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +37,8 @@ pub struct SessionCacheAndRevocationStats {
     /// Number of remembered users whose name or roles have changed and who may still have access tokens with the old
     /// ones.
     pub changed_owners: usize,
+    /// Number of questions of other services that wait for revocations.
+    pub followers: usize,
     /// Time since the last successful poll of the feed began; `None` before the first.
     pub age: Option<Duration>,
 }
@@ -51,27 +50,9 @@ pub(super) struct SessionCacheAndRevocations {
     pub(super) freshness: FeedFreshness,
     /// Wakes the task that notifies other nodes of new rows in the feed.
     pub(super) news: Notify,
+    /// The services that ask for revocations.
+    pub(super) followers: Followers,
     known: RwLock<RevocationIndex>,
-}
-
-/// Revocations, each kept for as long as it may concern a valid credential. Every access token needs two look-ups
-/// here, so it uses hashlink's hash, which takes a third of the standard library's time. It need not resist chosen
-/// keys: only the server chooses these ids.
-#[derive(Debug, Default)]
-struct RevocationIndex {
-    /// Ended logins of every mode, with the time until which they are kept.
-    ended: HashMap<Uuid, DateTime<Utc>, DefaultHashBuilder>,
-    /// Changed users, by their id.
-    changed: HashMap<Uuid, ChangedUser, DefaultHashBuilder>,
-    /// The time of the last clean-up: revocations that had expired by then are removed.
-    forgotten: DateTime<Utc>,
-}
-
-/// A user whose name or roles have changed.
-#[derive(Debug)]
-struct ChangedUser {
-    now: OwnerClaims,
-    until: DateTime<Utc>,
 }
 
 impl SessionCacheAndRevocations {
@@ -80,12 +61,12 @@ impl SessionCacheAndRevocations {
             sessions: Cache::new(config.session_cache_size, lifetimes),
             freshness: FeedFreshness::new(config.staleness_bound),
             news: Notify::new(),
+            followers: Followers::default(),
             known: RwLock::default(),
         }
     }
 
-    /// The status of an access token. Compares the name and the roles themselves rather than the time of their
-    /// change, so that no clocks have to agree.
+    /// The status of an access token.
     pub(super) fn revocation_status(
         &self,
         login: Uuid,
@@ -93,21 +74,12 @@ impl SessionCacheAndRevocations {
         username: &str,
         roles: &[String],
     ) -> RevocationStatus {
-        let known = self.read();
-        if known.ended.contains_key(&login) {
-            return RevocationStatus::Ended;
-        }
-        match known.changed.get(&user) {
-            Some(ChangedUser { now, .. }) if now.roles != roles || now.username != username => {
-                RevocationStatus::OwnerChanged
-            }
-            _ => RevocationStatus::NotRevoked,
-        }
+        self.read().status(login, user, username, roles)
     }
 
     /// Whether the login is known to have ended. An end is final, even if a failover has lost it in the database.
     pub(super) fn has_ended(&self, login: Uuid) -> bool {
-        self.read().ended.contains_key(&login)
+        self.read().has_ended(login)
     }
 
     /// Logins that are known to have ended and are missing from these rows, each with the time until which its end
@@ -117,25 +89,17 @@ impl SessionCacheAndRevocations {
         revocations: &[FeedRow],
         now: DateTime<Utc>,
     ) -> Vec<(Uuid, DateTime<Utc>)> {
-        let told: HashSet<Uuid> = revocations.iter().filter_map(|revocation| revocation.login_id).collect();
-        let known = self.read();
-        let lasting = known.ended.iter().filter(|(login, until)| **until > now && !told.contains(login));
-        lasting.map(|(login, until)| (*login, *until)).collect()
+        self.read().ended_missing_from(revocations, now)
     }
 
     /// Users whose name or roles have changed recently.
     pub(super) fn changed_owners(&self) -> Vec<Uuid> {
-        self.read().changed.keys().copied().collect()
+        self.read().changed_owners()
     }
 
     /// Updates the name and roles of users that are remembered as changed.
     pub(super) fn update_owners(&self, owners: Vec<OwnerClaims>) {
-        let mut known = self.write();
-        for owner in owners {
-            if let Some(changed) = known.changed.get_mut(&owner.user_id) {
-                changed.now = owner;
-            }
-        }
+        self.write().update_owners(owners);
     }
 
     /// The current sizes and age.
@@ -143,23 +107,41 @@ impl SessionCacheAndRevocations {
         let known = self.read();
         SessionCacheAndRevocationStats {
             sessions: self.sessions.len(),
-            ended_logins: known.ended.len(),
-            changed_owners: known.changed.len(),
+            ended_logins: known.ended_count(),
+            changed_owners: known.changed_count(),
+            followers: self.followers.waiting(),
             age: self.freshness.age(),
         }
     }
 
-    /// Applies rows of the feed, and removes what had expired by `out_by`. Returns the time of the last clean-up.
-    pub(super) fn apply(&self, revocations: &[FeedRow], out_by: DateTime<Utc>) -> DateTime<Utc> {
+    /// Applies rows of the feed, which are all of it or the new ones up to this position, and removes what had expired by
+    /// `out_by`. Returns the time of the last clean-up.
+    pub(super) fn apply(
+        &self,
+        revocations: &[FeedRow],
+        position: FeedPosition,
+        is_all: bool,
+        out_by: DateTime<Utc>,
+    ) -> DateTime<Utc> {
         let mut known = self.write();
-        for revocation in revocations {
-            known.add(revocation);
-            if let Some(hash) = &revocation.handle_hash {
-                self.sessions.forget(hash);
-            }
+        if is_all {
+            known.begin_anew(&position);
         }
-        known.forget(out_by);
-        known.forgotten
+        known.add(revocations, position);
+        for hash in revocations.iter().filter_map(|revocation| revocation.handle_hash.as_ref()) {
+            self.sessions.forget(hash);
+        }
+        let forgotten = known.forget(out_by);
+        drop(known);
+        if is_all || revocations.iter().any(FeedRow::concerns_followers) {
+            self.followers.wake();
+        }
+        forgotten
+    }
+
+    /// What a follower with this cursor does not know yet: see [`RevocationIndex::changes_since`].
+    pub(super) fn changes_since(&self, cursor: Option<&FeedCursor>, max_bytes: usize) -> Option<FeedChanges> {
+        self.read().changes_since(cursor, max_bytes)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, RevocationIndex> {
@@ -168,31 +150,5 @@ impl SessionCacheAndRevocations {
 
     fn write(&self) -> RwLockWriteGuard<'_, RevocationIndex> {
         self.known.write().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl RevocationIndex {
-    fn add(&mut self, revocation: &FeedRow) {
-        let until = revocation.until;
-        if let Some(login) = revocation.login_id {
-            // If there are two rows for one login, the later time counts.
-            let known = self.ended.entry(login).or_insert(until);
-            *known = until.max(*known);
-        }
-        if let Some(now) = &revocation.owner {
-            let known = self.changed.get(&now.user_id).map_or(until, |known| known.until);
-            self.changed.insert(now.user_id, ChangedUser { now: now.clone(), until: until.max(known) });
-        }
-    }
-
-    /// Removes expired entries. Runs at most once per [`FORGET_INTERVAL`], since it visits every entry, and also when
-    /// the clock was set back.
-    fn forget(&mut self, out_by: DateTime<Utc>) {
-        if (self.forgotten..self.forgotten + FORGET_INTERVAL).contains(&out_by) {
-            return;
-        }
-        self.ended.retain(|_, until| *until > out_by);
-        self.changed.retain(|_, changed| changed.until > out_by);
-        self.forgotten = out_by;
     }
 }

@@ -10,7 +10,8 @@ use crate::auth::{AcceptedAuthModes, ActiveIntrospectionResponse, AuthError, Mod
 use crate::error::Problem;
 use crate::http::client::Client;
 
-use super::introspection_or_revocation_request::{AuthenticatedTokenRequest, TokenRequest};
+use super::authenticated_form::AuthenticatedForm;
+use super::introspection_or_revocation_request::TokenRequest;
 use super::metadata::Metadata;
 
 /// The introspection response.
@@ -52,11 +53,11 @@ pub(super) struct IntrospectionBody {
 ))]
 #[post("/jwt/introspect")]
 pub(super) async fn introspect(
-    request: AuthenticatedTokenRequest,
+    request: AuthenticatedForm<TokenRequest>,
     modes: Data<AcceptedAuthModes>,
     metadata: Data<Metadata>,
 ) -> Result<HttpResponse, Problem> {
-    let token = first_mode_answer(&modes, |mode| mode.introspect(&request.token)).await?;
+    let token = first_mode_answer(&modes, |mode| mode.introspect(&request.content)).await?;
     let token = token.filter(|token| modes.admits(token.acr));
     let iss = token.is_some().then(|| metadata.issuer.clone());
     Ok(HttpResponse::Ok().json(IntrospectionBody { active: token.is_some(), iss, token }))
@@ -73,12 +74,12 @@ pub(super) async fn introspect(
 ))]
 #[post("/jwt/revoke")]
 pub(super) async fn revoke(
-    request: AuthenticatedTokenRequest,
+    request: AuthenticatedForm<TokenRequest>,
     modes: Data<AcceptedAuthModes>,
     client: Client,
 ) -> Result<HttpResponse, Problem> {
     let actor = client.actor().of_client(request.client_id);
-    first_mode_answer(&modes, |mode| mode.revoke(&request.token, &actor)).await?;
+    first_mode_answer(&modes, |mode| mode.revoke(&request.content, &actor)).await?;
     Ok(HttpResponse::Ok().finish())
 }
 

@@ -16,6 +16,8 @@ use crate::auth::AcceptedAuthModes;
     "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
     "revocation_endpoint": "https://auth.example.com/jwt/revoke",
     "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+    "revocation_feed_endpoint": "https://auth.example.com/jwt/feed",
+    "revocation_feed_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
     "response_types_supported": [], "grant_types_supported": [], "subject_types_supported": ["public"],
     "id_token_signing_alg_values_supported": ["EdDSA"],
     "service_documentation": "https://auth.example.com/docs/",
@@ -35,6 +37,11 @@ pub struct Metadata {
     /// The client authentication methods of the revocation endpoint.
     #[schema(value_type = Vec<String>)]
     revocation_endpoint_auth_methods_supported: [&'static str; 2],
+    /// The endpoint of the revocation feed, for services that verify access tokens by themselves. No standard defines it.
+    revocation_feed_endpoint: String,
+    /// The client authentication methods of the revocation feed.
+    #[schema(value_type = Vec<String>)]
+    revocation_feed_endpoint_auth_methods_supported: [&'static str; 2],
     /// Empty: there is no authorization endpoint. The member is required by RFC 8414.
     #[schema(value_type = Vec<String>)]
     response_types_supported: [&'static str; 0],
@@ -66,6 +73,8 @@ impl Metadata {
             introspection_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
             revocation_endpoint: format!("{url}/jwt/revoke"),
             revocation_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
+            revocation_feed_endpoint: format!("{url}/jwt/feed"),
+            revocation_feed_endpoint_auth_methods_supported: CLIENT_AUTHENTICATION,
             response_types_supported: [],
             grant_types_supported: [],
             subject_types_supported: ["public"],

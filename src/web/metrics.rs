@@ -34,6 +34,7 @@ struct Gauges {
     max_connections: IntGaugeVec,
     directory: IntGaugeVec,
     directory_age: Gauge,
+    followers: IntGauge,
     audit_events: IntGaugeVec,
     password_queue: IntGaugeVec,
     argon2: IntCounter,
@@ -54,6 +55,7 @@ impl Gauges {
                    a session get 503.";
         let events = "Events that are not in the audit trail: `waiting` to be written, or `lost` since the start, and at most \
                       in the log.";
+        let followers = "Questions of other services that wait for revocations at this node.";
         let attempts =
             "Attempts that need a password hash and hold a slot in the queue: `waiting`, or `running`.";
         Ok(Self {
@@ -65,6 +67,7 @@ impl Gauges {
             )?,
             directory: gauges("directory_entries", entries, &["kind"])?,
             directory_age: register(registry, Gauge::new("directory_age_seconds", age)?)?,
+            followers: register(registry, IntGauge::new("revocation_followers", followers)?)?,
             audit_events: gauges("audit_events", events, &["state"])?,
             password_queue: gauges("password_attempts", attempts, &["state"])?,
             argon2: counter("argon2_computed_total", "The number of Argon2 computations.")?,
@@ -131,6 +134,7 @@ impl Scrape {
         self.gauges.audit_events.with_label_values(&["lost"]).set(lost);
         self.read_hashing();
         self.gauges.oldest_mail.set(self.mails.oldest_age().as_secs_f64());
+        self.gauges.followers.set(number(stats.followers));
         self.gauges.directory_age.set(stats.age.map_or(f64::INFINITY, |age| age.as_secs_f64()));
     }
 

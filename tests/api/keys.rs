@@ -33,7 +33,7 @@ fn pools(url: &Url) -> RequestAndBackgroundPools {
 }
 
 /// What an operator has: the keys of a server's database, by the server's clock.
-fn operator(server: &TestServer) -> Keys {
+pub fn operator(server: &TestServer) -> Keys {
     operator_with(server, APP_SECRET)
 }
 

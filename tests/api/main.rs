@@ -22,6 +22,7 @@ mod exchange;
 mod external;
 mod factors;
 mod faults;
+mod followers;
 mod forwarded;
 mod guessing;
 mod health;

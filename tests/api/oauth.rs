@@ -21,6 +21,7 @@ use crate::support::{
 
 const INTROSPECT: &str = "/jwt/introspect";
 const REVOKE: &str = "/jwt/revoke";
+pub const FEED: &str = "/jwt/feed";
 
 /// A service that is registered.
 #[derive(Clone)]

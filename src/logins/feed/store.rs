@@ -20,8 +20,17 @@ pub(in crate::logins) struct FeedRow {
     /// Whether the other caches must be reloaded.
     pub(in crate::logins) reload: bool,
     pub(in crate::logins) until: DateTime<Utc>,
+    /// The transaction that wrote the row.
+    pub(in crate::logins) xid: u64,
     /// Time between the write of the row and this read, by Postgres' clock.
     pub(in crate::logins) lag: Duration,
+}
+
+impl FeedRow {
+    /// Whether services that verify access tokens by themselves have to know.
+    pub(in crate::logins) fn concerns_followers(&self) -> bool {
+        self.login_id.is_some() || self.owner.is_some() || self.reload
+    }
 }
 
 /// A user's claims in access tokens.
@@ -43,6 +52,7 @@ struct FeedQueryRow {
     roles: Option<Vec<String>>,
     reload: Option<bool>,
     until: Option<DateTime<Utc>>,
+    xid: Option<i64>,
     lag: Option<f64>,
 }
 
@@ -61,6 +71,7 @@ impl FeedQueryRow {
             owner: owner(),
             reload: self.reload.unwrap_or_default(),
             until: self.until?,
+            xid: self.xid?.unsigned_abs(),
             // Negative only if Postgres' clock was set back.
             lag: self.lag.and_then(|lag| Duration::try_from_secs_f64(lag).ok()).unwrap_or_default(),
         })
@@ -83,6 +94,7 @@ pub(super) async fn read_since(
            select here.history as "history!", here.snapshot::text as "snapshot!", r.login_id as "login_id?",
                   r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.username as "username?",
                   u.roles as "roles?", r.reload as "reload?", r.until as "until?",
+                  r.xid::text::bigint as "xid?",
                   extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
            from here
            left join (
@@ -122,6 +134,7 @@ pub(super) async fn read_all(
            select here.history as "history!", here.snapshot::text as "snapshot!", r.login_id as "login_id?",
                   r.handle_hash as "handle_hash?", r.user_id as "user_id?", u.username as "username?",
                   u.roles as "roles?", r.reload as "reload?", r.until as "until?",
+                  r.xid::text::bigint as "xid?",
                   extract(epoch from clock_timestamp() - r.noted_at)::float8 as "lag?"
            from here
            left join (select * from dualauth.revocations where until > $1) r on true

@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use dualauth::tokens::OpaqueToken;
 use uuid::Uuid;
 
-use super::{INTROSPECT, REVOKE, Service, inactive, stage};
+use super::{FEED, INTROSPECT, REVOKE, Service, inactive, stage};
 use crate::nodes::{GENEROUS, two_nodes};
 use crate::support::{
     client::{Client, Pair},
@@ -20,9 +20,13 @@ fn basic(text: impl AsRef<[u8]>) -> Vec<u8> {
     format!("Basic {}", STANDARD.encode(text)).into_bytes()
 }
 
-/// The same at either route.
-async fn at_both(server: &TestServer, request: impl Fn(&str) -> Request) -> [Response; 2] {
-    [server.send(request(INTROSPECT)).await, server.send(request(REVOKE)).await]
+/// The same at each route.
+async fn at_each(server: &TestServer, request: impl Fn(&str) -> Request) -> [Response; 3] {
+    [
+        server.send(request(INTROSPECT)).await,
+        server.send(request(REVOKE)).await,
+        server.send(request(FEED)).await,
+    ]
 }
 
 #[tokio::test]
@@ -58,7 +62,7 @@ async fn a_service_that_a_node_does_not_know_yet_is_looked_for() {
 async fn who_shows_nothing_is_asked_to_by_basic() {
     let (server, service) = stage(&[]).await;
     let nobody = |path: &str| Request::post(path).form(&[("token", "nothing")]);
-    for response in at_both(&server, nobody).await {
+    for response in at_each(&server, nobody).await {
         response.oauth_problem(401, "not_authenticated");
     }
     let credentials = STANDARD.encode(format!("{}:{}", service.id, service.secret));
@@ -167,7 +171,7 @@ async fn what_cannot_be_read_one_way_only_is_malformed() {
         response.oauth_problem(400, "malformed_request");
     }
     let twice = |path: &str| service.request(path, "nothing").basic(id, secret);
-    for response in at_both(&server, twice).await {
+    for response in at_each(&server, twice).await {
         response.oauth_problem(400, "malformed_request");
     }
 }
@@ -201,14 +205,14 @@ async fn no_answer_tells_whether_it_was_the_id_or_the_secret() {
         (id, "%00"),
     ] {
         for response in
-            at_both(&server, |path| Request::post(path).basic(id, secret).form(&[("token", "x")])).await
+            at_each(&server, |path| Request::post(path).basic(id, secret).form(&[("token", "x")])).await
         {
             answers.push(response.oauth_problem(401, "invalid_credentials").but_for_the_date());
         }
         // One that is empty is not there.
         if !id.is_empty() && !secret.is_empty() {
             let members = [("token", "x"), ("client_id", id), ("client_secret", secret)];
-            for response in at_both(&server, |path| Request::post(path).form(&members)).await {
+            for response in at_each(&server, |path| Request::post(path).form(&members)).await {
                 answers.push(response.oauth_problem(401, "invalid_credentials").but_for_the_date());
             }
         }
@@ -254,7 +258,7 @@ async fn another_sites_page_is_refused() {
     let client = Client::signed_in(&server, Pair::JWT_BEARER, "ada").await;
     let foreign =
         |path: &str| service.request(path, &client.credential()).header("Origin", "https://evil.example");
-    for response in at_both(&server, foreign).await {
+    for response in at_each(&server, foreign).await {
         response.problem(403, "cross_origin");
     }
     client.profile().await.ok();

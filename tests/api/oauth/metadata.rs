@@ -28,6 +28,8 @@ async fn the_metadata_names_what_there_is_and_nothing_else() {
             "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "revocation_endpoint": "https://auth.example.org/jwt/revoke",
             "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+            "revocation_feed_endpoint": "https://auth.example.org/jwt/feed",
+            "revocation_feed_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
             "response_types_supported": [],
             "grant_types_supported": [],
             "subject_types_supported": ["public"],
@@ -43,7 +45,7 @@ async fn what_the_metadata_names_of_this_server_is_there() {
     let metadata = server.send(Request::get(PATH)).await.ok();
     let url = format!("http://{}", server.address());
     assert_eq!(metadata["issuer"], url);
-    for endpoint in ["introspection_endpoint", "revocation_endpoint"] {
+    for endpoint in ["introspection_endpoint", "revocation_endpoint", "revocation_feed_endpoint"] {
         let path =
             metadata[endpoint].as_str().and_then(|it| it.strip_prefix(&url)).expect("a path of this server");
         server.send(Request::post(path)).await.oauth_problem(401, "not_authenticated");

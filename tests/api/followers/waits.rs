@@ -1,0 +1,103 @@
+//! Questions that wait for news: until there is some, until their time is over, or until the node stops.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use super::{Follower, asking, waiting};
+use crate::nodes::GENEROUS;
+use crate::oauth::FEED;
+use crate::support::{
+    client::{Client, Pair},
+    http::Request,
+    server::{METRICS, TestServer},
+};
+
+async fn stage() -> (TestServer, Follower) {
+    let server = TestServer::with(&[GENEROUS, METRICS]).await;
+    let follower = Follower::up_to_date(&server).await;
+    (server, follower)
+}
+
+#[tokio::test]
+async fn a_question_waits_for_news_and_all_that_wait_are_told() {
+    let (server, follower) = stage().await;
+    let mut client = Client::of_new_user(&server, Pair::JWT_BEARER, "ada").await;
+    let login = client.login_id().await;
+    let questions: Vec<_> = (0..20).map(|_| asking(follower.question("25"), server.address())).collect();
+    waiting(&server, 20).await;
+    client.logout().await.expect(204);
+    for answer in join_all(questions).await {
+        let answer = follower.clone().learns(answer.expect("no panic"));
+        assert_eq!(
+            (answer["ended"][0]["sid"].as_str(), answer["anew"].as_bool()),
+            (Some(login.as_str()), Some(false))
+        );
+    }
+    waiting(&server, 0).await;
+}
+
+#[tokio::test]
+async fn a_question_that_nothing_comes_for_is_answered_when_its_time_is_over() {
+    let (server, mut follower) = stage().await;
+    let before = follower.cursor.clone();
+    for wait in ["", "0", "0.05", "1"] {
+        let response = server.send(follower.question(wait)).await;
+        let answer = follower.learns(response);
+        assert_eq!(answer["ended"].as_array().map(Vec::len), Some(0), "{wait}");
+    }
+    assert!(!before.is_empty());
+}
+
+#[tokio::test]
+async fn a_time_to_wait_is_up_to_25_seconds() {
+    let (server, follower) = stage().await;
+    for wait in ["-1", "25.1", "26", "1e1", "x", "NaN"] {
+        let refused = server.send(follower.question(wait)).await.problem(422, "validation_failed");
+        assert_eq!(refused.pointers(), ["/wait"], "{wait}");
+    }
+    let twice = Request::post(FEED)
+        .basic(&follower.service.id, &follower.service.secret)
+        .form(&[("wait", "1"), ("wait", "1")]);
+    server.send(twice).await.oauth_problem(400, "malformed_request");
+}
+
+#[tokio::test]
+async fn a_node_that_stops_answers_those_that_wait() {
+    let (mut server, follower) = stage().await;
+    let questions: Vec<_> = (0..5).map(|_| asking(follower.question("25"), server.address())).collect();
+    waiting(&server, 5).await;
+    server.stop().await;
+    for answer in join_all(questions).await {
+        follower.clone().learns(answer.expect("no panic"));
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_up_waits_no_longer() {
+    let (server, follower) = stage().await;
+    let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
+    stream.write_all(&follower.question("25").encode(server.address())).await.expect("it is sent");
+    waiting(&server, 1).await;
+    drop(stream);
+    waiting(&server, 0).await;
+}
+
+#[tokio::test]
+async fn a_node_has_a_place_for_so_many_and_says_when_it_has_none() {
+    let (server, follower) = stage().await;
+    let questions: Vec<_> = (0..2_000).map(|_| asking(follower.question("25"), server.address())).collect();
+    waiting(&server, 2_000).await;
+    let refused = server.send(follower.question("25")).await.problem(503, "unavailable");
+    assert!(refused.header("retry-after").is_some());
+    // Who does not wait needs no place.
+    server.send(follower.question("0")).await.ok();
+    questions.iter().for_each(tokio::task::JoinHandle::abort);
+    waiting(&server, 0).await;
+    tokio::time::timeout(Duration::from_secs(60), server.send(follower.question("0.1")))
+        .await
+        .expect("in time")
+        .ok();
+}
