@@ -193,6 +193,7 @@ class TokenTests(unittest.TestCase):
                 self.verifier.verify(token)
             except VerificationError as refused:
                 self.assertEqual(refused.code, "token_expired")
+                self.assertEqual(self.stub.key_fetches, 1)
                 return
             time.sleep(0.02)
         self.fail("it never expired")

@@ -195,6 +195,7 @@ test("a remembered token expires", async () => {
   const token = stub.token({ exp: Math.floor(Date.now() / 1000) + 2 });
   await verifier.verify(token);
   await eventually("it expires", () => verifier.verify(token).then(() => false, ({ code }) => code === "token_expired"));
+  assert.equal(stub.keyFetches, 1);
 });
 
 test("what is no token is refused without a question", async () => {
