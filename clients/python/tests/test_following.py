@@ -130,6 +130,7 @@ class FollowingTests(unittest.TestCase):
             self.assertEqual(self.code(verifier, self.stub.token()), "unavailable")
             self.assertFalse(verifier.fresh)
             self.assertEqual(self.code(verifier, "dur_x"), "invalid_token")
+        self.assertEqual(self.stub.key_fetches, 0, "no sender of tokens makes it ask")
         self.stub.is_away = False
         self.assert_becomes(verifier, self.stub.token(), "accepted")
 

@@ -121,6 +121,7 @@ test("before the first answer nothing is accepted", async () => {
     assert.equal(await verifier.fresh(), false);
     assert.equal(await code(verifier, "dur_x"), "invalid_token");
   }
+  assert.equal(stub.keyFetches, 0, "no sender of tokens makes it ask");
   stub.isAway = false;
   await becomes(verifiers[1], stub.token(), "accepted");
 });

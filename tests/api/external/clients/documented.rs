@@ -5,10 +5,11 @@ use std::path::Path;
 const DOCS: &str = include_str!("../../../../docs/services.md");
 
 /// Each heading whose code is an excerpt, and of which file.
-const EXCERPTS: [(&str, &str); 3] = [
+const EXCERPTS: [(&str, &str); 4] = [
     ("### FastAPI", "clients/python/examples/fastapi_service.py"),
     ("### Django REST framework", "clients/python/examples/django_service.py"),
     ("### Express", "clients/javascript/verify/examples/express.js"),
+    ("### Rust", "crates/verify/examples/tower.rs"),
 ];
 
 #[test]

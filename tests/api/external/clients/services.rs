@@ -1,4 +1,4 @@
-//! The example services in `clients/`, each started as its own first line says, behind a server.
+//! The example services in `clients/` and `crates/verify`, each started as its own first line says, behind a server.
 
 use std::{
     net::SocketAddr,
@@ -18,6 +18,7 @@ use super::Issuer;
 use crate::support::{
     PATIENCE, eventually,
     http::{Request, Response},
+    program::PROGRAM,
     signer::part,
     text,
 };
@@ -27,18 +28,30 @@ pub enum Framework {
     FastApi,
     Django,
     Express,
+    /// axum.
+    Tower,
+    Actix,
 }
 
 impl Framework {
-    pub const ALL: [Self; 3] = [Self::FastApi, Self::Django, Self::Express];
+    pub const ALL: [Self; 5] = [Self::FastApi, Self::Django, Self::Express, Self::Tower, Self::Actix];
 
     fn command(self) -> Command {
         match self {
             Self::FastApi => python(&["examples/fastapi_service.py", "0"]),
             Self::Django => python(&["examples/django_service.py", "0"]),
             Self::Express => node(&["examples/express.js", "0"]),
+            Self::Tower => rust("tower"),
+            Self::Actix => rust("actix"),
         }
     }
+}
+
+/// An example of `crates/verify`, which Cargo builds with the tests of the whole workspace.
+fn rust(example: &str) -> Command {
+    let mut command = Command::new(Path::new(PROGRAM).with_file_name("examples").join(example));
+    command.arg("0").kill_on_drop(true);
+    command
 }
 
 /// Python in the folder of its verifier, with what `scripts/clients` installs.
@@ -91,7 +104,7 @@ impl Service {
             let mut command = framework.command();
             command.env("DUALAUTH_ISSUER", issuer.url()).env("DUALAUTH_AUDIENCE", issuer.url());
             command.envs(settings.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
-            let child = command.spawn().unwrap_or_else(|error| panic!("{framework:?}: {error}"));
+            let child = command.spawn().unwrap_or_else(|error| panic!("{framework:?}: {error}: run scripts/test"));
             (framework, child)
         });
         let mut all = Vec::new();
