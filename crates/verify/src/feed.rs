@@ -1,0 +1,143 @@
+//! Questions to the feed, and what their answers change.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::client::QuestionError;
+use crate::core::Core;
+use crate::revocations::{Answer, Revocations};
+
+/// The longest that dualauth holds a question.
+const MAX_WAIT: Duration = Duration::from_secs(25);
+
+/// How often a question is repeated whose answer came too late to be used.
+const MAX_REPEATS: usize = 8;
+
+/// Where in the feed the verifier is.
+#[derive(Default)]
+pub(crate) struct Feed {
+    position: Mutex<Position>,
+    catch_up: tokio::sync::Mutex<Option<CatchUp>>,
+}
+
+#[derive(Default)]
+struct Position {
+    /// Empty: at the beginning.
+    cursor: String,
+    /// What was read since the feed began anew. It replaces what is known once it is complete.
+    begun: Option<Revocations>,
+}
+
+/// The last question that was asked because of a token.
+#[derive(Clone, Copy)]
+struct CatchUp {
+    /// When it was sent (uptime).
+    sent: Duration,
+    succeeded: bool,
+}
+
+/// What an answer was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Applied: everything is known.
+    Complete { news: bool },
+    /// Applied, and there is more.
+    More,
+    /// Not applied, since another answer came first: what it says has to be asked for again.
+    Overtaken,
+}
+
+impl Core {
+    /// A quarter of the bound: how long a question waits for news, and the pace of the follower.
+    pub(crate) fn pace(&self) -> Duration {
+        (self.bound / 4).min(MAX_WAIT)
+    }
+
+    /// Asks the feed what is new, and applies the answer. It may be held for `wait`.
+    pub(crate) async fn ask(&self, wait: Duration) -> Result<Outcome, QuestionError> {
+        let cursor = self.cursor();
+        let sent = self.clock.uptime();
+        let answer = self.client.feed(&cursor, wait, self.bound).await?;
+        // First the keys: a token of a new key may be judged by older revocations, and never the other way round.
+        if answer.keys_changed || answer.anew || self.knowledge().keys.is_none() {
+            self.fetch_keys().await?;
+        }
+        Ok(self.apply(&cursor, sent, answer))
+    }
+
+    /// Asks the feed once more because of a token that came at the uptime `came`. Callers share a question, if it was sent
+    /// after their token came. Returns `false` if it failed.
+    pub(crate) async fn catch_up(&self, came: Duration) -> bool {
+        let mut last = self.feed.catch_up.lock().await;
+        if let Some(later) = last.filter(|last| last.sent >= came) {
+            return later.succeeded;
+        }
+        let sent = self.clock.uptime();
+        let succeeded = self.ask_to_the_end().await;
+        *last = Some(CatchUp { sent, succeeded });
+        succeeded
+    }
+
+    async fn ask_to_the_end(&self) -> bool {
+        let mut repeats = 0;
+        while repeats < MAX_REPEATS {
+            match self.ask(Duration::ZERO).await {
+                Ok(Outcome::Complete { .. }) => return true,
+                Ok(Outcome::More) => {}
+                Ok(Outcome::Overtaken) => repeats += 1,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    /// The cursor to ask with. If the time of day was set back the feed is read from its beginning.
+    fn cursor(&self) -> String {
+        let now = self.clock.now();
+        let lacks_entries = |revocations: &Revocations| revocations.lacks_entries(now);
+        let begins = self.knowledge().revocations.as_ref().is_some_and(lacks_entries);
+        let mut position = self.position();
+        if begins && position.begun.is_none() {
+            position.cursor.clear();
+        }
+        position.cursor.clone()
+    }
+
+    /// Applies the answer to a question with this cursor, unless another one was applied since the question was sent: what
+    /// is newer about a user could not be told.
+    pub(crate) fn apply(&self, cursor: &str, sent: Duration, answer: Answer) -> Outcome {
+        let mut position = self.position();
+        if position.cursor != cursor {
+            return Outcome::Overtaken;
+        }
+        let now = self.clock.now();
+        if answer.anew || cursor.is_empty() {
+            position.begun = Some(Revocations::default());
+        }
+        if let Some(begun) = &mut position.begun {
+            begun.add(&answer);
+            if !answer.more {
+                begun.set_complete(sent, answer.age_ms);
+                begun.drop_expired(now);
+                let begun = position.begun.take();
+                self.learn(|knowledge| knowledge.revocations = begun);
+            }
+        } else {
+            self.learn(|knowledge| {
+                let Some(known) = &mut knowledge.revocations else { return };
+                known.add(&answer);
+                if !answer.more {
+                    known.set_complete(sent, answer.age_ms);
+                    known.drop_expired(now);
+                }
+            });
+        }
+        let (more, news) = (answer.more, answer.has_news());
+        position.cursor = answer.cursor;
+        if more { Outcome::More } else { Outcome::Complete { news } }
+    }
+
+    fn position(&self) -> MutexGuard<'_, Position> {
+        self.feed.position.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

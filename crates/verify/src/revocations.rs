@@ -1,0 +1,131 @@
+//! What is known of revocations: which logins have ended, which users have other names or roles, and how old this is.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::Claims;
+
+/// For how long an entry is kept after the last token that it concerns has expired, in seconds: clocks differ.
+pub(crate) const KEPT_LONGER: i64 = 5;
+
+/// An answer of the feed. Unknown members are ignored.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) cursor: String,
+    /// Forget what was known before this answer.
+    pub(crate) anew: bool,
+    /// There is more: ask again at once.
+    pub(crate) more: bool,
+    /// How old the answer's knowledge was when it was sent, in milliseconds.
+    pub(crate) age_ms: u64,
+    ended: Vec<EndedEntry>,
+    roles: Vec<RolesEntry>,
+    /// The JWK set is another one.
+    pub(crate) keys_changed: bool,
+}
+
+impl Answer {
+    /// Whether it says anything new.
+    pub(crate) fn has_news(&self) -> bool {
+        self.anew || self.more || self.keys_changed || !self.ended.is_empty() || !self.roles.is_empty()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct EndedEntry {
+    sid: Uuid,
+    until: DateTime<Utc>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RolesEntry {
+    sub: Uuid,
+    username: String,
+    roles: Vec<String>,
+    until: DateTime<Utc>,
+}
+
+/// What a user is called and may do now. Tokens that say otherwise are dead.
+#[derive(Debug)]
+struct Owner {
+    username: String,
+    roles: Vec<String>,
+    until: i64,
+}
+
+/// What the revocations say about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Good,
+    /// Its login has ended, which is final.
+    Ended,
+    /// Its owner's name or roles are others, or the token is newer than what is known.
+    OwnerChanged,
+}
+
+/// The logins that have ended and the users that have changed, as long as tokens from before may be valid.
+#[derive(Debug, Default)]
+pub(crate) struct Revocations {
+    ended: HashMap<Uuid, i64>,
+    owners: HashMap<Uuid, Owner>,
+    /// Everything that was acknowledged before this uptime is in here.
+    complete_to: Duration,
+    /// The latest time of day (seconds since 1970) at which entries were dropped.
+    dropped_at: i64,
+}
+
+impl Revocations {
+    /// Adds what an answer says. The latest answer about a user counts.
+    pub(crate) fn add(&mut self, answer: &Answer) {
+        for EndedEntry { sid, until } in &answer.ended {
+            let until = until.timestamp();
+            self.ended.entry(*sid).and_modify(|kept| *kept = until.max(*kept)).or_insert(until);
+        }
+        for RolesEntry { sub, username, roles, until } in &answer.roles {
+            let until = until.timestamp();
+            let owner = Owner { username: username.clone(), roles: roles.clone(), until };
+            self.owners.insert(*sub, owner);
+        }
+    }
+
+    /// Notes that it is complete: the question was sent at `sent` (uptime), and what answered it knew everything
+    /// until `age_ms` before.
+    pub(crate) fn set_complete(&mut self, sent: Duration, age_ms: u64) {
+        let complete_to = sent.saturating_sub(Duration::from_millis(age_ms));
+        self.complete_to = self.complete_to.max(complete_to);
+    }
+
+    /// How old the knowledge is at this uptime.
+    pub(crate) fn age(&self, uptime: Duration) -> Duration {
+        uptime.saturating_sub(self.complete_to)
+    }
+
+    /// Drops the entries that concern no token that is valid at `now` (seconds since 1970).
+    pub(crate) fn drop_expired(&mut self, now: i64) {
+        let is_kept = |until: i64| until.saturating_add(KEPT_LONGER) > now;
+        self.ended.retain(|_, until| is_kept(*until));
+        self.owners.retain(|_, owner| is_kept(owner.until));
+        self.dropped_at = self.dropped_at.max(now);
+    }
+
+    /// Whether the time of day was set back so far that entries may have been dropped too early.
+    pub(crate) fn lacks_entries(&self, now: i64) -> bool {
+        now.saturating_add(KEPT_LONGER) <= self.dropped_at
+    }
+
+    pub(crate) fn standing(&self, claims: &Claims) -> Standing {
+        if self.ended.contains_key(&claims.sid) {
+            return Standing::Ended;
+        }
+        match self.owners.get(&claims.sub) {
+            Some(owner) if owner.username != claims.username || owner.roles != claims.roles => {
+                Standing::OwnerChanged
+            }
+            _ => Standing::Good,
+        }
+    }
+}
