@@ -38,6 +38,7 @@ _log = logging.getLogger("dualauth")
 
 _LEEWAY = 5  # Seconds that the clock of whoever signed a token may be ahead; entries of the feed are kept as much longer.
 _KEYS_LIFETIME = 300  # Seconds; only without a feed, which tells of changed keys.
+_KEYS_TIMEOUT = 5.0  # Seconds; likewise.
 _UNKNOWN_KID_PAUSE = 1.0  # Seconds between two looks for a key: a token's `kid` is its sender's choice.
 _CACHE_SIZE = 10_000
 _LONGEST_WAIT = 25.0  # Seconds for which the server holds a question, at most.
@@ -319,14 +320,25 @@ class _KeySet:
         self._fetched_at = self._looked_at = float("-inf")
         self._failed = False
 
+    def are_known(self) -> bool:
+        try:
+            if not self._keys or self._are_old():
+                self._look_again()
+        except OSError:
+            return False
+        return bool(self._keys)
+
     def find(self, kid: str) -> _Key:
         """The key of this name, which may have to be fetched. OSError if that failed."""
-        if kid not in self._keys or _elapsed() > self._fetched_at + self._lifetime:
+        if kid not in self._keys or self._are_old():
             self._look_again()
         key = self._keys.get(kid)
         if key is None:
             raise _invalid()
         return key
+
+    def _are_old(self) -> bool:
+        return _elapsed() > self._fetched_at + self._lifetime
 
     def close(self) -> None:
         with self._fetching:
@@ -516,8 +528,10 @@ class Verifier:
     def _forget(self) -> None:
         """As new: a process that was forked has neither the thread nor connections of its own."""
         self._lock = threading.Lock()
-        lifetime = _KEYS_LIFETIME if self._client is None else float("inf")
-        self._keys = _KeySet(self._url, max(self._bound, 1.0), lifetime)
+        if self._client is None:
+            self._keys = _KeySet(self._url, _KEYS_TIMEOUT, _KEYS_LIFETIME)
+        else:
+            self._keys = _KeySet(self._url, max(self._bound, 1.0), float("inf"))
         self._feed: _Feed | None = None
         self._verified: dict[bytes, tuple[str, _Key, Claims]] = {}
 
@@ -534,9 +548,9 @@ class Verifier:
 
     @property
     def fresh(self) -> bool:
-        """Whether what is known of revocations is within the bound. Never, without a feed."""
+        """Whether what is known of revocations is within the bound; without a feed, whether the keys are known."""
         feed = self._followed()
-        return feed is not None and feed.is_fresh(feed.known)
+        return self._keys.are_known() if feed is None else feed.is_fresh(feed.known)
 
     def close(self) -> None:
         """Ends the following, and closes connections. What stays for as long as its process needs no such end."""

@@ -59,7 +59,7 @@ export class Verifier {
   authenticate(authorization: readonly string[]): Promise<Claims>;
   /** The claims of a valid token. Throws a VerificationError. Answers from memory, but for an unknown key and a changed owner. */
   verify(token: string): Promise<Claims>;
-  /** Whether what is known of revocations is within the bound. Never, without a feed. */
+  /** Whether what is known of revocations is within the bound; without a feed, whether the keys are known. */
   fresh(): Promise<boolean>;
   /** Ends the following. A process that is to end by itself needs it. */
   close(): void;

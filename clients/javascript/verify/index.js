@@ -10,6 +10,7 @@ import { compactVerify, importJWK } from "jose";
 
 const LEEWAY = 5; // Seconds that the clock of whoever signed a token may be ahead; entries of the feed are kept as much longer.
 const KEYS_LIFETIME = 300; // Seconds; only without a feed, which tells of changed keys.
+const KEYS_TIMEOUT = 5; // Seconds; likewise.
 const UNKNOWN_KID_PAUSE = 1; // Seconds between two looks for a key: a token's `kid` is its sender's choice.
 const CACHE_SIZE = 10_000;
 const LONGEST_TOKEN = 65_536;
@@ -226,14 +227,26 @@ class KeySet {
     this.#lifetime = lifetime;
   }
 
+  async areKnown() {
+    try {
+      await this.#lookUnless(this.#keys.size > 0);
+      return this.#keys.size > 0;
+    } catch {
+      return false;
+    }
+  }
+
   /** The key of this name, which may have to be fetched. Throws if that fails. */
   async find(kid) {
-    if (!this.#keys.has(kid) || secondsSince(this.#fetchedAt) > this.#lifetime) {
-      await (this.#looking ??= this.#look().finally(() => (this.#looking = undefined)));
-    }
+    await this.#lookUnless(this.#keys.has(kid));
     const key = this.#keys.get(kid);
     if (key === undefined) throw invalid();
     return key;
+  }
+
+  async #lookUnless(isKnown) {
+    if (isKnown && secondsSince(this.#fetchedAt) <= this.#lifetime) return;
+    await (this.#looking ??= this.#look().finally(() => (this.#looking = undefined)));
   }
 
   async #look() {
@@ -437,7 +450,8 @@ export class Verifier {
     if ((clientId === undefined) !== (clientSecret === undefined)) throw new TypeError("clientId needs clientSecret");
     this.#options = { issuer, audience, clientId, clientSecret, stalenessBound, whenStale, log };
     this.#url = url.replace(/\/+$/, "");
-    this.#keys = new KeySet(this.#url, Math.max(stalenessBound, 1), clientId === undefined ? KEYS_LIFETIME : Infinity);
+    const [timeout, lifetime] = clientId === undefined ? [KEYS_TIMEOUT, KEYS_LIFETIME] : [Math.max(stalenessBound, 1), Infinity];
+    this.#keys = new KeySet(this.#url, timeout, lifetime);
   }
 
   /** The feed, which the first caller starts: they wait until it is loaded, or that failed. */
@@ -449,10 +463,10 @@ export class Verifier {
     return this.#feed;
   }
 
-  /** Whether what is known of revocations is within the bound. Never, without a feed. */
+  /** Whether what is known of revocations is within the bound; without a feed, whether the keys are known. */
   async fresh() {
     const feed = await this.#followed();
-    return feed !== undefined && feed.isFresh(feed.known);
+    return feed === undefined ? this.#keys.areKnown() : feed.isFresh(feed.known);
   }
 
   /** Ends the following. */

@@ -12,7 +12,7 @@ from typing import Any
 
 from dualauth_verify import VerificationError, Verifier
 
-from tests.stub import Signer, Stub, encode
+from tests.stub import Signer, Stub, encode, eventually
 
 NEITHER: list[object] = [None, True, {}, [1], [[1]]]  # no string, number, list of strings or id
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -48,6 +48,15 @@ class TokenTests(unittest.TestCase):
                 claims = self.stub.claims()
                 verified = verifier.verify(signer.token(signer.header(), claims))
                 self.assertEqual((verified.sub, verified.username, verified.roles), (claims["sub"], "ada", ("user",)))
+
+    def test_a_key_is_for_its_own_algorithm_alone(self) -> None:
+        for jwk in ({**self.signer.jwk, "alg": "HS256"}, {**self.signer.jwk, "crv": "Ed448"}, {**self.signer.jwk, "x": "AA"}):
+            self.stub.keys = [jwk]
+            verifier = Verifier(self.stub.url, self.stub.url)
+            self.addCleanup(verifier.close)
+            with self.assertRaises(VerificationError) as refused:
+                verifier.verify(self.stub.token())
+            self.assertEqual(refused.exception.code, "invalid_token")
 
     def test_a_signature_is_checked_once_and_a_changed_token_is_refused(self) -> None:
         token = self.stub.token()
@@ -213,6 +222,10 @@ class TokenTests(unittest.TestCase):
         self.stub.keys_are_away = True
         for _ in range(2):
             self.assert_refused(self.stub.token(), "unavailable")
+            self.assertFalse(self.verifier.fresh)
+        self.stub.keys_are_away = False
+        eventually("the keys are known", lambda: self.verifier.fresh)
+        self.verifier.verify(self.stub.token())
 
     def test_an_authorization_header_is_read_as_dualauth_reads_it(self) -> None:
         token = self.stub.token()

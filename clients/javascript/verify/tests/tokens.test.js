@@ -38,6 +38,14 @@ test("a token of each algorithm is accepted", async () => {
   }
 });
 
+test("a key is for its own algorithm alone", async () => {
+  for (const others of [{ alg: "HS256" }, { crv: "Ed448" }, { x: "AA" }]) {
+    stub.keys = [{ ...signer.jwk, ...others }];
+    const verifier = new Verifier({ issuer: stub.url, audience: stub.url });
+    await assert.rejects(verifier.verify(stub.token()), { code: "invalid_token" });
+  }
+});
+
 test("a signature is checked once, and a changed token is refused", async () => {
   const token = stub.token();
   assert.equal(await verifier.verify(token), await verifier.verify(token));
@@ -215,7 +223,13 @@ test("an unknown key is looked for once in a while, for all callers together", a
 
 test("without keys no token can be judged", async () => {
   stub.keysAreAway = true;
-  for (let count = 0; count < 2; count += 1) await refused(stub.token(), "unavailable");
+  for (let count = 0; count < 2; count += 1) {
+    await refused(stub.token(), "unavailable");
+    assert.equal(await verifier.fresh(), false);
+  }
+  stub.keysAreAway = false;
+  await eventually("the keys are known", () => verifier.fresh());
+  await verifier.verify(stub.token());
 });
 
 test("an Authorization header is read as dualauth reads it", async () => {

@@ -91,11 +91,15 @@ pub struct Service {
 }
 
 impl Service {
-    /// One of each, registered at the issuer.
+    /// One of each, registered at the issuer, and following it.
     pub async fn all(issuer: &Issuer, settings: &[(&str, &str)]) -> Vec<Self> {
         let [id, secret] = issuer.register_service().await;
         let client = [("DUALAUTH_CLIENT_ID", id.as_str()), ("DUALAUTH_CLIENT_SECRET", &secret)];
-        Self::start_all(issuer, &[&client, settings].concat()).await
+        let all = Self::start_all(issuer, &[&client, settings].concat()).await;
+        for service in &all {
+            eventually(&format!("{:?} is fresh", service.framework), async || service.is_fresh().await).await;
+        }
+        all
     }
 
     /// One of each, with nothing but these settings.
@@ -104,7 +108,8 @@ impl Service {
             let mut command = framework.command();
             command.env("DUALAUTH_ISSUER", issuer.url()).env("DUALAUTH_AUDIENCE", issuer.url());
             command.envs(settings.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
-            let child = command.spawn().unwrap_or_else(|error| panic!("{framework:?}: {error}: run scripts/test"));
+            let child =
+                command.spawn().unwrap_or_else(|error| panic!("{framework:?}: {error}: run scripts/test"));
             (framework, child)
         });
         let mut all = Vec::new();
