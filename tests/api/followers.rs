@@ -2,7 +2,9 @@
 
 mod answers;
 mod cursors;
+mod many;
 mod outages;
+mod services;
 mod waits;
 
 use std::collections::BTreeMap;

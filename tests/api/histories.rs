@@ -17,15 +17,20 @@ use sqlx::PgConnection;
 
 use crate::{
     nodes::BOUND,
+    oauth::Service,
     support::{
         SECOND,
-        client::{Client, Pair},
+        client::{Client, Mode, Pair},
         eventually,
         http::Request,
+        other_service::OtherService,
         program::{Server, folder},
         server::{CHEAP, ONE_NAME, registration},
     },
 };
+
+/// What other services can verify.
+const EDDSA: (&str, &str) = ("JWT_ALGORITHM", "EdDSA");
 
 /// How long a dead credential is shown to every node after its end.
 const WATCHED: Duration = Duration::from_secs(3);
@@ -45,7 +50,7 @@ fn number(variable: &str, default: usize) -> usize {
 
 /// Nodes that are programs, on the Postgres at this URL.
 async fn nodes(url: &str, count: usize) -> Vec<Server> {
-    let settings = [CHEAP, &[("DATABASE_URL", url), ONE_NAME, ("JWT_WHEN_STALE", "refuse")]].concat();
+    let settings = [CHEAP, &[("DATABASE_URL", url), ONE_NAME, ("JWT_WHEN_STALE", "refuse"), EDDSA]].concat();
     let mut nodes = Vec::new();
     for _ in 0..count {
         nodes.push(Server::start(&folder(), &settings).await);
@@ -142,6 +147,43 @@ pub async fn refused(nodes: &[Server], clients: &[Client], acknowledged: &[Insta
         })
     });
     join_all(watching).await;
+}
+
+/// A service that verifies access tokens by itself, and follows this node.
+async fn follower(node: &Server, database: PgConnection) -> OtherService {
+    OtherService::following(node.address(), &Service::registered_in(database).await, &[]).await
+}
+
+/// Shows it what ended then, the same way: past the bound it refuses it, or says that it does not know.
+async fn refused_by(follower: &OtherService, clients: &[Client], acknowledged: &[Instant]) {
+    let tokens = clients.iter().zip(acknowledged).filter(|(client, _)| client.pair.mode == Mode::Jwt);
+    join_all(tokens.map(async |(client, acknowledged)| {
+        let mut status = 200;
+        while acknowledged.elapsed() < BOUND + WATCHED || status == 503 {
+            let asked = Instant::now();
+            let response = follower.me(&client.credential()).await;
+            let late = asked.saturating_duration_since(*acknowledged + BOUND);
+            assert!(response.status != 200 || late.is_zero(), "{late:?} past the bound: {response}");
+            status = response.status;
+            tokio::time::sleep(SECOND / 20).await;
+        }
+        assert_eq!(status, 401);
+    }))
+    .await;
+}
+
+/// Asserts that it refuses none of these.
+async fn accepted_by(follower: &OtherService, clients: &[Client]) {
+    for client in clients.iter().filter(|client| client.pair.mode == Mode::Jwt) {
+        eventually("a service that knows", async || {
+            let response = follower.me(&client.credential()).await;
+            response.status != 503 && {
+                response.expect(200);
+                true
+            }
+        })
+        .await;
+    }
 }
 
 /// Transactions that are given a number and come to nothing: what is not written down is given out again after a crash.

@@ -202,12 +202,17 @@ fn only_commands_name_the_comparison_and_only_they_and_the_start_the_private_pos
 /// They are libraries for whoever wants to use them, and know nothing of the service.
 #[test]
 fn the_libraries_do_not_depend_on_the_server() {
-    for library in ["compare", "postgres"] {
+    for library in ["compare", "postgres", "verify"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates").join(library);
         let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
         let names = manifest.lines().filter_map(|line| line.split([' ', '.', '=']).next());
         let own: Vec<_> = names.filter(|name| name.starts_with("dualauth")).collect();
-        let allowed: &[&str] = if library == "compare" { &["dualauth-postgres"] } else { &[] };
+        let allowed: &[&str] = match library {
+            "compare" => &["dualauth-postgres"],
+            // Itself, with every feature, for its tests.
+            "verify" => &["dualauth-verify"],
+            _ => &[],
+        };
         assert_eq!(own, allowed, "{library}");
     }
 }

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod collector;
 pub mod http;
 pub mod mail_server;
+pub mod other_service;
 pub mod people;
 pub mod postgres;
 pub mod program;

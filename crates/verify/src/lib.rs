@@ -1,3 +1,5 @@
+//! Verification of dualauth's access tokens in other services.
+//!
 #![doc = include_str!("../README.md")]
 
 mod claims;

@@ -44,7 +44,8 @@ struct EndedEntry {
 #[derive(Debug, Deserialize)]
 struct RolesEntry {
     sub: Uuid,
-    username: String,
+    /// Absent: it is not known, and not compared.
+    username: Option<String>,
     roles: Vec<String>,
     until: DateTime<Utc>,
 }
@@ -52,9 +53,17 @@ struct RolesEntry {
 /// What a user is called and may do now. Tokens that say otherwise are dead.
 #[derive(Debug)]
 struct Owner {
-    username: String,
+    username: Option<String>,
     roles: Vec<String>,
     until: i64,
+}
+
+impl Owner {
+    /// Whether a token says the same.
+    fn is_as_in(&self, claims: &Claims) -> bool {
+        self.username.as_ref().is_none_or(|username| *username == claims.username)
+            && self.roles == claims.roles
+    }
 }
 
 /// What the revocations say about a token.
@@ -122,10 +131,72 @@ impl Revocations {
             return Standing::Ended;
         }
         match self.owners.get(&claims.sub) {
-            Some(owner) if owner.username != claims.username || owner.roles != claims.roles => {
-                Standing::OwnerChanged
-            }
+            Some(owner) if !owner.is_as_in(claims) => Standing::OwnerChanged,
             _ => Standing::Good,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{claims, with};
+
+    fn answer(ended: Value, roles: Value) -> Answer {
+        let answer = json!({
+            "cursor": "a", "anew": false, "more": false, "age_ms": 0, "ended": ended, "roles": roles, "keys_changed": false,
+        });
+        serde_json::from_value(answer).expect("an answer")
+    }
+
+    fn standing(revocations: &Revocations, claims: Value) -> Standing {
+        revocations.standing(&serde_json::from_value(claims).expect("claims"))
+    }
+
+    #[test]
+    fn an_end_is_remembered_until_the_last_token_has_expired_and_five_seconds_longer() {
+        let until = DateTime::from_timestamp(100, 0).expect("a time");
+        let mut revocations = Revocations::default();
+        let sid = &claims(0)["sid"];
+        revocations.add(&answer(json!([{ "sid": sid, "until": until }]), json!([])));
+        // An earlier end of the same login takes nothing back.
+        revocations.add(&answer(json!([{ "sid": sid, "until": "1970-01-01T00:00:00.000000Z" }]), json!([])));
+        revocations.drop_expired(104);
+        assert_eq!(standing(&revocations, claims(0)), Standing::Ended);
+        revocations.drop_expired(105);
+        assert_eq!(standing(&revocations, claims(0)), Standing::Good);
+    }
+
+    #[test]
+    fn the_latest_answer_about_a_user_counts() {
+        let mut revocations = Revocations::default();
+        let entry = |name: Value, roles: &[&str]| {
+            let sub = &claims(0)["sub"];
+            json!({ "sub": sub, "username": name, "roles": roles, "until": "2999-01-01T00:00:00Z" })
+        };
+        revocations
+            .add(&answer(json!([]), json!([entry(json!("ada"), &["user"]), entry(json!("ada"), &[])])));
+        assert_eq!(standing(&revocations, claims(0)), Standing::OwnerChanged);
+        revocations.add(&answer(json!([]), json!([entry(json!("grace"), &["user"])])));
+        assert_eq!(standing(&revocations, claims(0)), Standing::OwnerChanged);
+        revocations.add(&answer(json!([]), json!([entry(json!(null), &["user"])])));
+        assert_eq!(standing(&revocations, claims(0)), Standing::Good);
+        assert_eq!(
+            standing(&revocations, with(claims(0), "roles", json!(["user", "user"]))),
+            Standing::OwnerChanged
+        );
+    }
+
+    #[test]
+    fn knowledge_is_as_old_as_the_question_and_what_the_answer_adds() {
+        let seconds = Duration::from_secs;
+        let mut revocations = Revocations::default();
+        revocations.set_complete(seconds(100), 300);
+        assert_eq!(revocations.age(seconds(101)), Duration::from_millis(1_300));
+        // What was complete stays so.
+        revocations.set_complete(seconds(100), 900);
+        assert_eq!(revocations.age(seconds(101)), Duration::from_millis(1_300));
     }
 }

@@ -76,7 +76,8 @@ impl Builder {
         self
     }
 
-    /// Builds the verifier, which begins to follow in a task of the current tokio runtime.
+    /// Builds the verifier, which begins to follow in a task of the current tokio runtime. This one has to have I/O and time, and
+    /// to live as long as the verifier: after it everything is [`Unavailable`](crate::VerifyError::Unavailable).
     ///
     /// # Errors
     /// If a setting can't be used. That dualauth can't be reached is no error: [`Verifier::ready`] waits for it.

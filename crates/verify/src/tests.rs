@@ -16,12 +16,19 @@ use crate::clock::Clock;
 use crate::testing::{CLIENT, Dualauth, HERE, claims, with};
 use crate::{Builder, Verifier, VerifyError};
 
+/// The staleness bound: a busy machine should not make a follower stale.
+const BOUND: Duration = Duration::from_secs(4);
+
+/// More than the bound.
+const LONG: Duration = Duration::from_millis(4_001);
+
 /// How long something may take that happens in milliseconds.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Settings of a follower of this dualauth.
 fn follower_of(dualauth: &Dualauth) -> Builder {
-    Verifier::builder(HERE, HERE).url(dualauth.url()).client(CLIENT.0, CLIENT.1)
+    let settings = Verifier::builder(HERE, HERE).url(dualauth.url()).client(CLIENT.0, CLIENT.1);
+    settings.staleness_bound(BOUND)
 }
 
 /// A follower of this dualauth, which has read everything.

@@ -46,9 +46,7 @@ pub struct VerifyService<S> {
 
 impl<S, B, R> Service<Request<B>> for VerifyService<S>
 where
-    S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
-    S::Future: Send,
-    B: Send + 'static,
+    S: Service<Request<B>, Response = Response<R>> + Clone,
     R: From<String>,
 {
     type Response = Response<R>;
@@ -61,25 +59,33 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let sent = request.headers().get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
-        let token = match bearer_token(sent) {
-            Ok(token) => token,
-            Err(rejection) => return VerifyFuture::Rejected { rejection },
+        let step = match bearer_token(sent) {
+            Err(rejection) => Step::Rejected { rejection },
+            Ok(token) => match self.verifier.judge(token) {
+                Ok(claims) => {
+                    request.extensions_mut().insert(claims);
+                    Step::Inner { future: self.inner.call(request) }
+                }
+                Err(Doubt::Refused(error)) => Step::Rejected { rejection: error.into() },
+                Err(doubt) => self.resolve(token.to_owned(), doubt, request),
+            },
         };
-        match self.verifier.judge(token) {
-            Ok(claims) => {
-                request.extensions_mut().insert(claims);
-                VerifyFuture::Inner { future: self.inner.call(request) }
-            }
-            Err(Doubt::Refused(error)) => VerifyFuture::Rejected { rejection: error.into() },
-            Err(doubt) => {
-                let (verifier, token) = (self.verifier.clone(), token.to_owned());
-                let resolved = Box::pin(async move { verifier.resolve(&token, doubt).await });
-                // The one that is ready is called; the clone may not be.
-                let clone = self.inner.clone();
-                let inner = mem::replace(&mut self.inner, clone);
-                VerifyFuture::Resolving { resolved, waiting: Some((inner, request)) }
-            }
-        }
+        VerifyFuture { step }
+    }
+}
+
+impl<S: Clone> VerifyService<S> {
+    /// Asks dualauth about the token first.
+    fn resolve<Q>(&mut self, token: String, doubt: Doubt, request: Q) -> Step<S, Q>
+    where
+        S: Service<Q>,
+    {
+        let verifier = self.verifier.clone();
+        let resolved = Box::pin(async move { verifier.resolve(&token, doubt).await });
+        // The one that is ready is called; the clone may not be.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        Step::Resolving { resolved, waiting: Some((inner, request)) }
     }
 }
 
@@ -87,19 +93,26 @@ type Resolved = Pin<Box<dyn Future<Output = Result<Arc<Claims>, VerifyError>> + 
 
 pin_project! {
     /// The response of the inner service, or a problem document.
-    #[project = Step]
-    pub enum VerifyFuture<S, Q>
+    pub struct VerifyFuture<S, Q>
+    where
+        S: Service<Q>,
+    {
+        #[pin]
+        step: Step<S, Q>,
+    }
+}
+
+pin_project! {
+    #[project = StepProjection]
+    enum Step<S, Q>
     where
         S: Service<Q>,
     {
         /// The token is good.
-        #[doc(hidden)]
         Inner { #[pin] future: S::Future },
         /// There is none, or it is not.
-        #[doc(hidden)]
         Rejected { rejection: Rejection },
         /// dualauth is asked about it.
-        #[doc(hidden)]
         Resolving { resolved: Resolved, waiting: Option<(S, Q)> },
     }
 }
@@ -111,24 +124,25 @@ where
 {
     type Output = Result<Response<R>, S::Error>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut step = self.project().step;
         loop {
-            let next = match self.as_mut().project() {
-                Step::Inner { future } => return future.poll(context),
-                Step::Rejected { rejection } => return Poll::Ready(Ok(response(*rejection))),
-                Step::Resolving { resolved, waiting } => {
+            let next = match step.as_mut().project() {
+                StepProjection::Inner { future } => return future.poll(context),
+                StepProjection::Rejected { rejection } => return Poll::Ready(Ok(response(*rejection))),
+                StepProjection::Resolving { resolved, waiting } => {
                     match (ready!(resolved.as_mut().poll(context)), waiting.take()) {
                         (Ok(claims), Some((mut inner, mut request))) => {
                             request.extensions_mut().insert(claims);
-                            Self::Inner { future: inner.call(request) }
+                            Step::Inner { future: inner.call(request) }
                         }
-                        (Err(error), _) => Self::Rejected { rejection: error.into() },
-                        // Polled again after it was ready.
-                        (Ok(_), None) => Self::Rejected { rejection: VerifyError::Unavailable.into() },
+                        (Err(error), _) => Step::Rejected { rejection: error.into() },
+                        // Nothing waits any more: it was polled after its end.
+                        (Ok(_), None) => Step::Rejected { rejection: VerifyError::Unavailable.into() },
                     }
                 }
             };
-            self.set(next);
+            step.set(next);
         }
     }
 }

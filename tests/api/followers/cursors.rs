@@ -7,6 +7,7 @@ use super::Follower;
 use crate::nodes::{GENEROUS, sql, two_nodes};
 use crate::support::{
     client::{Client, Pair},
+    eventually,
     server::{APP_SECRET, TestServer},
 };
 
@@ -148,10 +149,45 @@ async fn what_has_expired_is_not_told_any_more() {
     assert!(Follower::up_to_date(&server).await.ended.contains_key(&login));
     server.clock.advance(std::time::Duration::from_secs(40 * 60));
     let mut follower = Follower::of(&server).await;
-    crate::support::eventually("a node that has forgotten", async || {
+    eventually("a node that has forgotten", async || {
         follower.cursor.clear();
         follower.asks(&server).await;
         follower.ended.is_empty()
     })
     .await;
+}
+
+/// A node reads everything again that may have been changed behind its back, and tells it again.
+#[tokio::test]
+async fn another_history_of_postgres_begins_anew() {
+    let server = TestServer::with(&[GENEROUS]).await;
+    let login = ended(&[&server], "ada").await;
+    let mut follower = Follower::up_to_date(&server).await;
+    // As every crash recovery does.
+    sql(&server, "truncate history; select pg_notify('dualauth', '')").await;
+    let answer = follower.waits(&server).await;
+    assert_eq!((answer["anew"].as_bool(), follower.ended.contains_key(&login)), (Some(true), true));
+    assert_eq!(follower.asks(&server).await["anew"], false);
+}
+
+/// What a node forgot too early, by a clock that was ahead, is told again when that is set back.
+#[tokio::test]
+async fn a_clock_that_was_ahead_hides_no_end() {
+    let server = TestServer::with(&[GENEROUS]).await;
+    let forty_minutes = std::time::Duration::from_secs(40 * 60);
+    let mut follower = Follower::up_to_date(&server).await;
+    server.clock.advance(forty_minutes);
+    // By the clock of Postgres, it ends in 2026, and is over long before.
+    let end = "insert into revocations (login_id, until) values (gen_random_uuid(), $1)";
+    let until = server.clock.now() - forty_minutes / 2;
+    sqlx::query(end).bind(until).execute(&mut server.sql().await).await.expect("an end");
+    eventually("a node that forgot it", async || {
+        follower.cursor.clear();
+        follower.asks(&server).await;
+        follower.ended.is_empty()
+    })
+    .await;
+    server.clock.set(server.clock.now() - forty_minutes);
+    let answer = follower.waits(&server).await;
+    assert_eq!((answer["anew"].as_bool(), follower.ended.len()), (Some(true), 1));
 }

@@ -10,6 +10,7 @@ use super::{Follower, asking, waiting};
 use crate::nodes::GENEROUS;
 use crate::oauth::FEED;
 use crate::support::{
+    PATIENCE,
     client::{Client, Pair},
     http::Request,
     server::{METRICS, TestServer},
@@ -76,13 +77,16 @@ async fn a_node_that_stops_answers_those_that_wait() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_waits_no_longer() {
+async fn who_breaks_off_waits_no_longer() {
     let (server, follower) = stage().await;
     let mut stream = TcpStream::connect(server.address()).await.expect("a connection");
     stream.write_all(&follower.question("25").encode(server.address())).await.expect("it is sent");
     waiting(&server, 1).await;
+    // Without this it could still read an answer, for all the server knows.
+    stream.set_zero_linger().expect("a connection that is reset");
     drop(stream);
-    waiting(&server, 0).await;
+    let freed = tokio::time::timeout(PATIENCE / 4, waiting(&server, 0));
+    freed.await.expect("its place is free before its time is over");
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use futures_util::future::join;
 
 use super::{
-    accepted, burn_transaction_ids, devices, nodes, ready, refused, register, rounds, sign_all_out,
-    sign_all_out_by,
+    accepted, accepted_by, burn_transaction_ids, devices, follower, nodes, ready, refused, refused_by,
+    register, rounds, sign_all_out, sign_all_out_by,
 };
 use crate::support::{SECOND, eventually, http::Request, postgres::Postgres, program::Server};
 
@@ -43,18 +43,22 @@ async fn recover(postgres: &mut Postgres, crash: Crash) {
 async fn drill(kind: Crash) {
     let mut postgres = Postgres::start(&[]).await;
     let nodes = nodes(postgres.url(), 2).await;
+    let follower = follower(&nodes[1], postgres.connect().await).await;
     for round in 0..rounds() {
         let name = format!("ada-{round}");
         register(&nodes[0], &name).await;
         let leaving = devices(&nodes, &name).await;
         let staying = devices(&nodes, &name).await;
+        accepted_by(&follower, &leaving).await;
 
         crash(&mut postgres, kind).await;
         // As soon as it can be done at all: before the nodes have looked again.
         let ((), acknowledged) = join(recover(&mut postgres, kind), sign_all_out(&nodes[0], &leaving)).await;
 
-        refused(&nodes, &leaving, &acknowledged).await;
+        let by_nodes = refused(&nodes, &leaving, &acknowledged);
+        join(by_nodes, refused_by(&follower, &leaving, &acknowledged)).await;
         accepted(&nodes, &staying).await;
+        accepted_by(&follower, &staying).await;
     }
     end(nodes, postgres).await;
 }

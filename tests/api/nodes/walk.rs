@@ -1,5 +1,5 @@
 //! Random walks: people and operators who do whatever can be done, all at once, on two nodes whose ways to Postgres
-//! break again and again. A model of what the clients were told says which answers must not come.
+//! break again and again; services of others follow each. A model of what the clients were told says which answers must not come.
 //!
 //! `WALK_SEED` walks one way again, as far as the machine's timing allows; `WALK_ROUNDS` says how many new ways to go.
 
@@ -9,7 +9,9 @@ use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use dualauth::clock::Clock;
 use dualauth::crypto::random_bytes;
+use dualauth_verify::{Verifier, VerifyError};
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -17,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use self::model::{Answer, Model, User, Whom};
 use super::{PAIRS, sql};
 use crate::exchange;
+use crate::oauth::Service;
 use crate::support::{
     PASSWORD, SECOND,
     client::{Client, Jar, Mode, Pair},
@@ -60,17 +63,28 @@ struct Walk {
     began: Instant,
     nodes: [TestServer; 2],
     proxies: [Proxy; 2],
+    /// Services that verify access tokens by themselves: each follows a node.
+    followers: [Verifier; 2],
     model: Mutex<Model>,
     /// Whoever changes a user's roles, or disables them, is alone with it.
     managing: Vec<tokio::sync::Mutex<()>>,
     faults: Mutex<Vec<String>>,
     accepted: Mutex<[usize; 2]>,
+    /// The same of what the followers said.
+    by_followers: Mutex<[usize; 2]>,
 }
 
 impl Walk {
     async fn begin(seed: u64) -> Self {
-        let settings = [ONE_NAME, ("JWT_WHEN_STALE", "refuse"), ("LAST_SEEN_INTERVAL", "1s")];
+        let settings = [
+            ONE_NAME,
+            ("JWT_ALGORITHM", "EdDSA"),
+            ("JWT_WHEN_STALE", "refuse"),
+            ("LAST_SEEN_INTERVAL", "1s"),
+        ];
         let (server, proxy) = TestServer::behind_a_proxy(&settings).await;
+        // The followers go by the machine's clock.
+        server.clock.set(Clock::system().now());
         let (other, other_proxy) = server.another_node_behind_a_proxy(&[]).await;
         let mut model = Model::default();
         for number in 0..USERS {
@@ -78,15 +92,22 @@ impl Walk {
             let id = server.user(&name).await;
             model.users.push(User::new(name, id));
         }
+        let service = Service::registered(&server).await;
+        let followers = [&server, &other].map(|node| follower(node, &service));
+        for follower in &followers {
+            follower.ready().await;
+        }
         Self {
             seed,
             began: Instant::now(),
             nodes: [server, other],
             proxies: [proxy, other_proxy],
+            followers,
             model: Mutex::new(model),
             managing: (0..USERS).map(|_| tokio::sync::Mutex::default()).collect(),
             faults: Mutex::default(),
             accepted: Mutex::default(),
+            by_followers: Mutex::default(),
         }
     }
 
@@ -110,7 +131,9 @@ impl Walk {
             faults.join("\n")
         );
         // Else nothing was tried.
-        assert!(lock(&self.accepted).iter().all(|count| *count > 0), "{:?}", lock(&self.accepted));
+        for counts in [&self.accepted, &self.by_followers] {
+            assert!(lock(counts).iter().all(|count| *count > 0), "{:?}", lock(counts));
+        }
     }
 
     /// One node's way to Postgres: open for a while, then not.
@@ -144,7 +167,8 @@ impl Walk {
         let choice = random.below(100);
         let asked = async {
             match choice {
-                0..50 => self.look(random, credential).await,
+                0..35 => self.look(random, credential).await,
+                35..50 => self.show(random.of(&self.followers), credential).await,
                 50..56 => self.exchange(random, credential).await,
                 56..70 => self.login(random).await,
                 70..80 => self.refresh(random, credential).await,
@@ -198,6 +222,30 @@ impl Walk {
         match response.status {
             200..300 => lock(&self.accepted)[0] += 1,
             401 => lock(&self.accepted)[1] += 1,
+            _ => {}
+        }
+    }
+
+    /// Shows an access token to a service that is not ours.
+    async fn show(&self, follower: &Verifier, credential: usize) {
+        let client = self.model().credentials[credential].client.clone();
+        if client.pair.mode != Mode::Jwt {
+            return;
+        }
+        let sent = Instant::now();
+        let verified = follower.verify(&client.credential()).await;
+        let (status, roles) = match &verified {
+            Ok(claims) => (200, Some(claims.roles.join(","))),
+            Err(VerifyError::Unavailable) => (503, None),
+            Err(_) => (401, None),
+        };
+        let fault = self.model().fault(credential, sent, &Answer { status, roles, except: None });
+        if let Some(fault) = fault {
+            self.fault(format!("a follower, credential {credential}: {fault}: {verified:?}"));
+        }
+        match status {
+            200 => lock(&self.by_followers)[0] += 1,
+            401 => lock(&self.by_followers)[1] += 1,
             _ => {}
         }
     }
@@ -509,8 +557,18 @@ impl Walk {
                 })
                 .await;
             }
+            for follower in &self.followers {
+                eventually("a follower that is fresh again", async || follower.is_fresh()).await;
+                self.show(follower, credential).await;
+            }
         }
     }
+}
+
+fn follower(node: &TestServer, service: &Service) -> Verifier {
+    let (_, name) = ONE_NAME;
+    let settings = Verifier::builder(name, name).url(format!("http://{}", node.address()));
+    settings.client(&service.id, service.secret.clone()).build().expect("good settings")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -181,7 +181,9 @@ impl Server {
 fn address_in(line: &str) -> Option<SocketAddr> {
     let told = line.split_once(" listens on ").map(|(_, address)| address);
     let logged = || line.split_once(r#""address":""#)?.1.split('"').next();
-    told.or_else(logged)?.parse().ok()
+    // As other services say it.
+    let example = || line.strip_prefix("listening on http://");
+    told.or_else(logged).or_else(example)?.parse().ok()
 }
 
 /// Reads on, so that it can go on writing.

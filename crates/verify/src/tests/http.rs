@@ -157,7 +157,7 @@ async fn a_request_that_can_t_be_judged_is_told_to_try_again() {
     let mut dualauth = Dualauth::start();
     let verifier = ready(&dualauth).await;
     dualauth.stop();
-    verifier.clock().pass(std::time::Duration::from_secs(2));
+    verifier.clock().pass(super::LONG);
     until(|| !verifier.is_fresh()).await;
     let good = format!("Bearer {}", dualauth.key.token(&claims_of(1)));
     assert_answers(&verifier, &[&good], (503, "unavailable", None)).await;
