@@ -25,6 +25,7 @@ import time
 import weakref
 from asyncio import to_thread
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
@@ -322,7 +323,7 @@ class _KeySet:
 
     def are_known(self) -> bool:
         try:
-            if not self._keys or self._are_old():
+            if not self._keys:
                 self._look_again()
         except OSError:
             return False
@@ -330,15 +331,23 @@ class _KeySet:
 
     def find(self, kid: str) -> _Key:
         """The key of this name, which may have to be fetched. OSError if that failed."""
-        if kid not in self._keys or self._are_old():
+        if kid not in self._keys:
             self._look_again()
+        elif _elapsed() > max(self._fetched_at + self._lifetime, self._looked_at + _UNKNOWN_KID_PAUSE):
+            self._refresh()
         key = self._keys.get(kid)
         if key is None:
             raise _invalid()
         return key
 
-    def _are_old(self) -> bool:
-        return _elapsed() > self._fetched_at + self._lifetime
+    def _refresh(self) -> None:
+        """Fetches old keys again, and nobody waits for it: while that fails, they are as good as they were."""
+        if not self._looking.locked():
+            threading.Thread(target=self._try_to_look_again, name="dualauth-keys", daemon=True).start()
+
+    def _try_to_look_again(self) -> None:
+        with suppress(OSError):
+            self._look_again()
 
     def close(self) -> None:
         with self._fetching:
@@ -357,10 +366,10 @@ class _KeySet:
                 raise OSError("the keys could not be fetched")
 
     def fetch(self) -> None:
-        """Fetches what is committed, whatever caches have. OSError if that failed."""
+        """Fetches them; if a feed tells of changes, what is committed, whatever caches have. OSError if that failed."""
         with self._fetching:
             sent = _elapsed()
-            path, headers = "/.well-known/jwks.json", {"Cache-Control": "no-cache"}
+            path, headers = "/.well-known/jwks.json", {"Cache-Control": "no-cache"} if self._lifetime == float("inf") else {}
             jwks = self._connection.json(path, self._timeout, headers).get("keys")
             if not isinstance(jwks, list):
                 raise OSError(f"{path}: no keys")

@@ -229,7 +229,7 @@ class KeySet {
 
   async areKnown() {
     try {
-      await this.#lookUnless(this.#keys.size > 0);
+      if (this.#keys.size === 0) await this.#lookAgain();
       return this.#keys.size > 0;
     } catch {
       return false;
@@ -238,14 +238,15 @@ class KeySet {
 
   /** The key of this name, which may have to be fetched. Throws if that fails. */
   async find(kid) {
-    await this.#lookUnless(this.#keys.has(kid));
+    if (!this.#keys.has(kid)) await this.#lookAgain();
+    // Nobody waits for this: while it fails, old keys are as good as they were.
+    else if (secondsSince(this.#fetchedAt) > this.#lifetime) this.#lookAgain().catch(() => {});
     const key = this.#keys.get(kid);
     if (key === undefined) throw invalid();
     return key;
   }
 
-  async #lookUnless(isKnown) {
-    if (isKnown && secondsSince(this.#fetchedAt) <= this.#lifetime) return;
+  async #lookAgain() {
     await (this.#looking ??= this.#look().finally(() => (this.#looking = undefined)));
   }
 
@@ -263,7 +264,7 @@ class KeySet {
     }
   }
 
-  /** Fetches what is committed, whatever caches have. */
+  /** Fetches them; if a feed tells of changes, what is committed, whatever caches have. */
   fetch() {
     const turn = this.#queue.then(() => this.#fetch());
     this.#queue = turn.catch(() => {});
@@ -272,7 +273,8 @@ class KeySet {
 
   async #fetch() {
     const sent = moment();
-    const { keys } = await fetchJson(this.#url, this.#timeout, { headers: { "Cache-Control": "no-cache" } });
+    const headers = this.#lifetime === Infinity ? { "Cache-Control": "no-cache" } : {};
+    const { keys } = await fetchJson(this.#url, this.#timeout, { headers });
     const read = await Promise.all(keys.map((jwk) => this.#read(jwk)));
     this.#keys = new Map(read.filter((key) => key !== undefined).map((key) => [key.kid, key]));
     this.#fetchedAt = sent;

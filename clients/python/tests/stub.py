@@ -167,9 +167,10 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
-            is_fresh = self.headers["Cache-Control"] == "no-cache"
+            # Who follows the feed needs what is committed; who does not is served in an outage, too.
+            is_right = (self.headers["Cache-Control"] == "no-cache") == bool(stub.questions)
             stub.key_fetches += 1
-            away = stub.keys_are_away or stub.is_away or not is_fresh or self.path != "/.well-known/jwks.json"
+            away = stub.keys_are_away or stub.is_away or not is_right or self.path != "/.well-known/jwks.json"
             self._answer(503 if away else 200, {"keys": stub.keys})
 
         def do_POST(self) -> None:

@@ -8,7 +8,9 @@ import hmac
 import json
 import time
 import unittest
+from contextlib import suppress
 from typing import Any
+from unittest.mock import patch
 
 from dualauth_verify import VerificationError, Verifier
 
@@ -226,6 +228,25 @@ class TokenTests(unittest.TestCase):
         self.stub.keys_are_away = False
         eventually("the keys are known", lambda: self.verifier.fresh)
         self.verifier.verify(self.stub.token())
+
+    def test_old_keys_are_fetched_again_and_are_good_while_that_fails(self) -> None:
+        self.verifier.verify(self.stub.token())
+        with patch("dualauth_verify._UNKNOWN_KID_PAUSE", 0.0), patch.object(self.verifier._keys, "_lifetime", 0.0):
+            self.stub.keys_are_away = True
+            self.verifier.verify(self.stub.token())
+            eventually("a look at the set", lambda: self.stub.key_fetches > 1)
+            self.verifier.verify(self.stub.token())
+            self.stub.keys_are_away = False
+            old = self.stub.token()
+            self.stub.keys = [Signer("EdDSA").jwk]
+
+            def is_refused() -> bool:
+                with suppress(VerificationError):
+                    self.verifier.verify(old)
+                    return False
+                return True
+
+            eventually("the new set", is_refused)
 
     def test_an_authorization_header_is_read_as_dualauth_reads_it(self) -> None:
         token = self.stub.token()

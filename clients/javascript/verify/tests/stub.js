@@ -123,7 +123,9 @@ export class Stub {
     };
     if (request.method === "GET" && request.url === "/.well-known/jwks.json") {
       this.keyFetches += 1;
-      const isAway = this.keysAreAway || this.isAway || request.headers["cache-control"] !== "no-cache";
+      // Who follows the feed needs what is committed; who does not is served in an outage, too.
+      const isRight = (request.headers["cache-control"] === "no-cache") === this.questions.length > 0;
+      const isAway = this.keysAreAway || this.isAway || !isRight;
       return answer(isAway ? 503 : 200, { keys: this.keys });
     }
     const basic = `Basic ${Buffer.from(`${this.clientId}:${this.clientSecret}`).toString("base64")}`;

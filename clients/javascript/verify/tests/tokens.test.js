@@ -232,6 +232,23 @@ test("without keys no token can be judged", async () => {
   await verifier.verify(stub.token());
 });
 
+test("old keys are fetched again, and are good while that fails", async (context) => {
+  let later = 0;
+  const now = Date.now.bind(Date);
+  context.mock.method(Date, "now", () => now() + later);
+  await verifier.verify(stub.token());
+  stub.keysAreAway = true;
+  later = 400_000;
+  await verifier.verify(stub.token());
+  await eventually("a look at the set", () => stub.keyFetches > 1);
+  await verifier.verify(stub.token());
+  stub.keysAreAway = false;
+  later = 800_000;
+  const old = stub.token();
+  stub.keys = [new Signer("EdDSA").jwk];
+  await eventually("the new set", () => verifier.verify(old).then(() => false, ({ code }) => code === "invalid_token"));
+});
+
 test("an Authorization header is read as dualauth reads it", async () => {
   const token = stub.token();
   for (const value of [`Bearer ${token}`, `bearer  ${token} `, `BEARER ${token}`]) await verifier.authenticate([value]);
