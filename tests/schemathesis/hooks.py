@@ -35,7 +35,7 @@ schemathesis.openapi.format(
 )
 
 # Where other services ask, who prove themselves and nobody's login.
-SERVICES = ("/jwt/introspect", "/jwt/revoke", "/tokens", "/tokens/redeem", "/tokens/{id}")
+SERVICES = ("/jwt/introspect", "/jwt/revoke", "/jwt/feed", "/tokens", "/tokens/redeem", "/tokens/{id}")
 
 # After these the credentials that were shown are good no more, or are others by now.
 SPENDING = {

@@ -67,9 +67,13 @@ impl Client {
         self.authorization.is_some()
     }
 
-    /// Fetches the JWK set. `no-cache`: as it is committed now.
+    /// Fetches the JWK set; if a feed tells of its changes, as it is committed now. Without one, dualauth's copy will do, which
+    /// it has in an outage, too.
     pub(crate) async fn keys(&self, limit: Duration) -> Result<JwkSet, QuestionError> {
-        let request = Request::builder().uri(self.keys.clone()).header(CACHE_CONTROL, "no-cache");
+        let mut request = Request::builder().uri(self.keys.clone());
+        if self.can_follow() {
+            request = request.header(CACHE_CONTROL, "no-cache");
+        }
         self.ask(request, Bytes::new(), limit).await
     }
 

@@ -284,7 +284,9 @@ pub(crate) fn end_of(claims: &Value) -> Value {
 async fn keys(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> impl IntoResponse {
     let mut behaviour = shared.lock();
     behaviour.fetches += 1;
-    if headers.get(CACHE_CONTROL).is_none_or(|value| value != "no-cache") {
+    // Who follows the feed needs what is committed; who does not is served in an outage, too.
+    let must_be_current = headers.get(CACHE_CONTROL).is_some_and(|value| value == "no-cache");
+    if must_be_current == behaviour.questions.is_empty() {
         return Err(StatusCode::IM_A_TEAPOT);
     }
     if behaviour.keys_fail > 0 {

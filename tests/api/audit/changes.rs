@@ -21,7 +21,7 @@ use crate::support::{
 
 /// Every route that is no mere question, and the events of somebody who has opened an account, signed in if that is
 /// needed, and then asks for it.
-const ROUTES: [(&str, &[&str]); 31] = [
+const ROUTES: [(&str, &[&str]); 32] = [
     ("post /session/register", &["registered"]),
     ("post /session/login", &["registered", "login_started"]),
     ("post /session/refresh", &["registered", "login_started"]),
@@ -38,6 +38,7 @@ const ROUTES: [(&str, &[&str]); 31] = [
     ("post /jwt/logout", &["registered", "login_started", "logout"]),
     ("post /jwt/logout-all", &["registered", "login_started", "logout_all"]),
     ("post /jwt/introspect", &["registered", "login_started"]),
+    ("post /jwt/feed", &["registered", "login_started"]),
     ("post /jwt/revoke", &["registered", "login_started", "token_revoked"]),
     ("post /tokens", &["registered", "login_started", "custom_token_created"]),
     (
@@ -215,6 +216,7 @@ async fn request(
         "/jwt/introspect" | "/jwt/revoke" => {
             Request::post(path).basic(&service.id, &service.secret).form(&[("token", &client.credential())])
         }
+        "/jwt/feed" => Request::post(path).basic(&service.id, &service.secret).form(&[]),
         "/tokens" => token_request(service, &client).await,
         "/tokens/redeem" => {
             let token = server.send(token_request(service, &client).await).await.expect(201).json();

@@ -85,6 +85,7 @@ async fn who_asks_for_the_options_is_told_them(mode: Mode) {
         ("/account/logins/nothing", &["delete"]),
         ("/session/data/theme", &["delete", "get", "head", "put"]),
         ("/jwt/introspect", &["post"]),
+        ("/jwt/feed", &["post"]),
         ("/tokens", &["post"]),
         ("/tokens/redeem", &["post"]),
         ("/tokens/0199f0a4-5d11-7a02-8c3e-7d1b2f4e6a90", &["delete"]),

@@ -1,6 +1,11 @@
 //! JWT libraries that nobody here wrote, set up as a service behind dualauth would set them up: they verify its tokens
 //! by what it publishes, refuse what is forged, and go on when keys rotate.
 
+mod conformance;
+mod documented;
+mod events;
+mod services;
+mod unit_tests;
 mod verifiers;
 
 use std::{
@@ -148,15 +153,30 @@ impl Issuer {
         self.client.credential()
     }
 
-    /// Has the next key sign, and gives a token that it has signed.
-    async fn rotate(&mut self) -> String {
-        let old = part(&self.token().await, 0)["kid"].clone();
+    /// What a command of its operator prints.
+    async fn command(&self, words: &[&str]) -> String {
         let url = self.database.url().to_string();
         let own = [("DATABASE_URL", url.as_str())];
         let mut command = program(&self.folder, &[CHEAP, &own].concat());
-        command.args(["keys", "rotate"]);
+        command.args(words);
         let output = run(command, "").await;
-        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(output.status.success(), "{words:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    /// Id and secret of a service, registered by the command that its operator would use.
+    async fn register_service(&self) -> [String; 2] {
+        let printed = self.command(&["client", "create", "the orders' service"]).await;
+        ["client_id: ", "client_secret: "].map(|name| {
+            let value = printed.lines().find_map(|line| line.strip_prefix(name));
+            value.unwrap_or_else(|| panic!("no {name} in {printed}")).to_owned()
+        })
+    }
+
+    /// Has the next key sign, and gives a token that it has signed.
+    async fn rotate(&mut self) -> String {
+        let old = part(&self.token().await, 0)["kid"].clone();
+        self.command(&["keys", "rotate"]).await;
         eventually("a token by the next key", async || part(&self.token().await, 0)["kid"] != old).await;
         self.client.credential()
     }

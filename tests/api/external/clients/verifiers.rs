@@ -11,8 +11,7 @@ use tokio::process::Command;
 
 use super::{ASYMMETRIC, Issuer, forged};
 use crate::support::{
-    program::{program, run, text},
-    server::CHEAP,
+    program::{run, text},
     signer::{Role, key, part},
     with,
 };
@@ -62,20 +61,6 @@ fn commands(issuer: &Issuer, [id, secret]: [&str; 2]) -> [Command; 2] {
     [node, python]
 }
 
-/// A service that asks, registered by the command that its operator would use.
-async fn service(issuer: &Issuer) -> [String; 2] {
-    let url = issuer.database.url().to_string();
-    let mut command = program(&issuer.folder, &[CHEAP, &[("DATABASE_URL", url.as_str())]].concat());
-    command.args(["client", "create", "the orders' service"]);
-    let output = run(command, "").await;
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    let printed = text(&output.stdout);
-    ["client_id: ", "client_secret: "].map(|name| {
-        let value = printed.lines().find_map(|line| line.strip_prefix(name));
-        value.unwrap_or_else(|| panic!("no {name} in {printed}")).to_owned()
-    })
-}
-
 /// What some take, since they leave it to their caller, or are generous with clocks; it is none of a stranger's making.
 const NOT_LOOKED_AT: [&str; 5] = [
     "it has expired",
@@ -91,7 +76,7 @@ async fn each_library_takes_what_the_docs_say_and_nothing_that_is_forged() {
     for algorithm in ASYMMETRIC {
         let key = key(algorithm, Role::Active);
         let issuer = Issuer::with_key(key).await;
-        let [id, secret] = service(&issuer).await;
+        let [id, secret] = issuer.register_service().await;
         let mut bad = forged(&issuer, key);
         bad.retain(|(what, _)| !NOT_LOOKED_AT.contains(what));
         let [header, claims] = [0, 1].map(|number| part(&issuer.client.credential(), number));

@@ -1,0 +1,207 @@
+// How the feed is followed: what is revoked is refused, and nothing is accepted by knowledge that is too old.
+
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import { afterEach, beforeEach, test } from "node:test";
+
+import { middleware, Verifier } from "../index.js";
+import { eventually, Signer, Stub } from "./stub.js";
+
+let stub, verifiers, logged;
+
+beforeEach(async () => {
+  stub = await new Stub().start();
+  verifiers = [];
+  logged = [];
+});
+afterEach(() => {
+  for (const verifier of verifiers) verifier.close();
+  stub.stop();
+});
+
+/** A bound that a busy machine keeps, where a test is not about what happens beyond it. */
+function following(settings = {}) {
+  const { url, clientId, clientSecret } = stub;
+  const log = { warn: () => logged.push("lost"), info: () => logged.push("there") };
+  const verifier = new Verifier({ issuer: url, audience: url, clientId, clientSecret, stalenessBound: 20, log, ...settings });
+  verifiers.push(verifier);
+  return verifier;
+}
+
+const code = (verifier, token) => verifier.verify(token).then(() => "accepted", (error) => error.code ?? error);
+const becomes = (verifier, token, expected) =>
+  eventually(expected, async () => (await code(verifier, token)) === expected);
+
+test("the first request waits until the feed is loaded", async () => {
+  const sid = randomUUID();
+  for (let count = 0; count < 10; count += 1) stub.end(randomUUID());
+  stub.end(sid);
+  stub.pageSize = 3;
+  const verifier = following();
+  assert.equal(await code(verifier, stub.token({ sid })), "token_revoked");
+  assert.equal(await code(verifier, stub.token()), "accepted");
+  assert.ok(await verifier.fresh());
+  assert.deepEqual(stub.questions[0], { cursor: "", wait: 5 });
+});
+
+test("a revoked login is refused though its token was accepted before", async () => {
+  const [verifier, sid] = [following(), randomUUID()];
+  const token = stub.token({ sid: sid.toUpperCase() });
+  assert.equal(await code(verifier, token), "accepted");
+  stub.end(sid);
+  await becomes(verifier, token, "token_revoked");
+});
+
+test("other roles or another name are refused until they change back", async () => {
+  const [verifier, sub] = [following(), randomUUID()];
+  const token = stub.token({ sub });
+  assert.equal(await code(verifier, token), "accepted");
+  for (const [username, roles] of [["ada", ["user", "admin"]], ["ada", []], ["lovelace", ["user"]]]) {
+    stub.own(sub, username, roles);
+    await becomes(verifier, token, "token_revoked");
+    assert.equal(await code(verifier, stub.token({ sub, username, roles })), "accepted");
+    stub.own(sub, "ada", ["user"]);
+    await becomes(verifier, token, "accepted");
+  }
+});
+
+test("a token that is newer than what is known is accepted", async () => {
+  const [verifier, sub] = [following(), randomUUID()];
+  stub.own(sub, "ada", ["user"]);
+  assert.equal(await code(verifier, stub.token({ sub })), "accepted");
+  stub.isQuiet = true;
+  stub.own(sub, "ada", ["admin"]);
+  const [asked, token] = [stub.questions.length, stub.token({ sub, roles: ["admin"] })];
+  const codes = await Promise.all(Array.from({ length: 20 }, () => code(verifier, token)));
+  assert.deepEqual(new Set(codes), new Set(["accepted"]));
+  assert.ok(stub.questions.length - asked < 20, "callers share a question");
+});
+
+test("a changed owner is not judged while nobody can be asked", async () => {
+  const [verifier, sub] = [following(), randomUUID()];
+  stub.own(sub, "ada", ["admin"]);
+  const token = stub.token({ sub });
+  await becomes(verifier, token, "token_revoked");
+  stub.leave();
+  await becomes(verifier, token, "unavailable");
+});
+
+test("what is too old is refused or served as set", async () => {
+  const refusing = following({ stalenessBound: 0.5 });
+  const serving = following({ stalenessBound: 0.5, whenStale: "serve" });
+  const [good, sid] = [stub.token(), randomUUID()];
+  const dead = stub.token({ sid });
+  stub.end(sid);
+  for (const verifier of [refusing, serving]) {
+    await becomes(verifier, dead, "token_revoked");
+    await becomes(verifier, good, "accepted");
+  }
+  stub.leave();
+  await becomes(refusing, good, "unavailable");
+  await eventually("it knows that it is stale", async () => !(await serving.fresh()));
+  assert.equal(await code(serving, good), "accepted");
+  assert.equal(await code(serving, dead), "token_revoked");
+  stub.isAway = false;
+  await becomes(refusing, good, "accepted");
+  await eventually("it is fresh again", () => serving.fresh());
+});
+
+test("the age of an answer counts", async () => {
+  stub.ageMs = 30_000;
+  assert.equal(await code(following(), stub.token()), "unavailable");
+  assert.equal(await code(following({ whenStale: "serve" }), stub.token()), "accepted");
+});
+
+test("before the first answer nothing is accepted", async () => {
+  stub.isAway = true;
+  for (const whenStale of ["refuse", "serve"]) {
+    const verifier = following({ whenStale, stalenessBound: 0.5 });
+    assert.equal(await code(verifier, stub.token()), "unavailable");
+    assert.equal(await verifier.fresh(), false);
+    assert.equal(await code(verifier, "dur_x"), "invalid_token");
+  }
+  assert.equal(stub.keyFetches, 0, "no sender of tokens makes it ask");
+  stub.isAway = false;
+  await becomes(verifiers[1], stub.token(), "accepted");
+});
+
+test("a wrong secret accepts nothing", async () => {
+  assert.equal(await code(following({ clientSecret: "wrong", stalenessBound: 0.5 }), stub.token()), "unavailable");
+});
+
+test("what was known counts until the pages that replace it are complete", async () => {
+  const [verifier, before, after] = [following(), randomUUID(), randomUUID()];
+  stub.end(before);
+  const [token, later] = [stub.token({ sid: before }), stub.token({ sid: after })];
+  await becomes(verifier, token, "token_revoked");
+  Object.assign(stub, { history: 2, events: [], pageSize: 1 });
+  for (let count = 0; count < 50; count += 1) stub.events.push({ ended: { sid: randomUUID(), until: "2999-01-01T00:00:00.000000Z" } });
+  const asked = stub.questions.length;
+  stub.end(after);
+  while (stub.questions.length < asked + 30) {
+    assert.equal(await code(verifier, token), "token_revoked");
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await becomes(verifier, later, "token_revoked");
+  await becomes(verifier, token, "accepted");
+});
+
+test("a retired key is refused and a new one accepted", async () => {
+  const [verifier, old, next] = [following(), stub.signer, new Signer("ES256")];
+  const token = stub.token();
+  assert.equal(await code(verifier, token), "accepted");
+  stub.publish(next);
+  assert.equal(await code(verifier, next.token(next.header(), stub.claims())), "accepted");
+  await becomes(verifier, token, "invalid_token");
+  stub.publish(next, old);
+  await becomes(verifier, token, "accepted");
+});
+
+test("no news count before the keys that they tell of are there", async () => {
+  const [verifier, token] = [following({ stalenessBound: 1 }), stub.token()];
+  await becomes(verifier, token, "accepted");
+  stub.keysAreAway = true;
+  stub.publish(new Signer("EdDSA"));
+  await becomes(verifier, token, "unavailable");
+  stub.keysAreAway = false;
+  await becomes(verifier, token, "invalid_token");
+});
+
+test("only a change is logged", async () => {
+  const verifier = following({ stalenessBound: 2 });
+  await eventually("it is loaded", () => verifier.fresh());
+  for (const expected of [2, 4]) {
+    const asked = stub.questions.length;
+    stub.leave();
+    await eventually("several questions fail", () => stub.questions.length > asked + 3);
+    stub.isAway = false;
+    await eventually("it is logged", () => logged.length >= expected);
+  }
+  assert.deepEqual(logged, ["lost", "there", "lost", "there"]);
+});
+
+test("a middleware sets the claims, or answers", async () => {
+  const signedIn = middleware(following());
+  const server = createServer((request, response) => {
+    signedIn(request, response, () => response.end(request.auth.username));
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const ask = (headers) => fetch(`http://127.0.0.1:${server.address().port}/`, { headers });
+  assert.equal(await (await ask({ Authorization: `Bearer ${stub.token()}` })).text(), "ada");
+  const refused = await ask({});
+  assert.equal(refused.status, 401);
+  assert.equal(refused.headers.get("www-authenticate"), "Bearer");
+  assert.equal(refused.headers.get("content-type"), "application/problem+json");
+  assert.equal((await refused.json()).code, "not_authenticated");
+  server.close();
+  server.closeAllConnections();
+});
+
+test("settings that mean nothing are refused", () => {
+  for (const settings of [
+    { whenStale: "perhaps" }, { stalenessBound: 0 }, { stalenessBound: NaN }, { clientSecret: undefined }, { issuer: undefined },
+  ]) {
+    assert.throws(() => following(settings));
+  }
+});

@@ -1,0 +1,233 @@
+"""How the feed is followed: what is revoked is refused, and nothing is accepted by knowledge that is too old."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+import time
+import unittest
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from dualauth_verify import VerificationError, Verifier
+
+from tests.stub import Signer, Stub, eventually
+
+
+class FollowingTests(unittest.TestCase):
+    def setUp(self) -> None:
+        self.stub = Stub()
+        self.addCleanup(self.stub.stop)
+
+    def verifier(self, **settings: Any) -> Verifier:
+        # A bound that a busy machine keeps, where a test is not about what happens beyond it.
+        all_settings = {"staleness_bound": 20.0, **settings}
+        verifier = Verifier(
+            self.stub.url, self.stub.url, self.stub.client_id, self.stub.client_secret, **all_settings
+        )
+        self.addCleanup(verifier.close)
+        return verifier
+
+    def code(self, verifier: Verifier, token: str) -> str:
+        try:
+            verifier.verify(token)
+        except VerificationError as refused:
+            return refused.code
+        return "accepted"
+
+    def assert_becomes(self, verifier: Verifier, token: str, code: str) -> None:
+        eventually(f"{code} instead of {self.code(verifier, token)}", lambda: self.code(verifier, token) == code)
+
+    def test_the_first_request_waits_until_the_feed_is_loaded(self) -> None:
+        sid = str(uuid.uuid4())
+        for _ in range(10):
+            self.stub.end(str(uuid.uuid4()))
+        self.stub.end(sid)
+        self.stub.page_size = 3
+        verifier = self.verifier()
+        self.assertEqual(self.code(verifier, self.stub.token(sid=sid)), "token_revoked")
+        self.assertEqual(self.code(verifier, self.stub.token()), "accepted")
+        self.assertTrue(verifier.fresh)
+        self.assertEqual(self.stub.questions[0], ("", 5.0))
+
+    def test_a_revoked_login_is_refused_though_its_token_was_accepted_before(self) -> None:
+        verifier, sid = self.verifier(), str(uuid.uuid4())
+        token = self.stub.token(sid=sid.upper())
+        self.assertEqual(self.code(verifier, token), "accepted")
+        self.stub.end(sid)
+        self.assert_becomes(verifier, token, "token_revoked")
+
+    def test_a_coroutine_can_verify(self) -> None:
+        token = self.stub.token()
+        self.assertEqual(asyncio.run(self.verifier().verify_async(token)).username, "ada")
+
+    def test_other_roles_or_another_name_are_refused_until_they_change_back(self) -> None:
+        verifier, sub = self.verifier(), str(uuid.uuid4())
+        token = self.stub.token(sub=sub)
+        self.assertEqual(self.code(verifier, token), "accepted")
+        for username, roles in (("ada", ["user", "admin"]), ("ada", []), ("lovelace", ["user"])):
+            self.stub.own(sub, username, roles)
+            self.assert_becomes(verifier, token, "token_revoked")
+            self.assertEqual(self.code(verifier, self.stub.token(sub=sub, username=username, roles=roles)), "accepted")
+            self.stub.own(sub, "ada", ["user"])
+            self.assert_becomes(verifier, token, "accepted")
+
+    def test_a_token_that_is_newer_than_what_is_known_is_accepted(self) -> None:
+        verifier, sub = self.verifier(), str(uuid.uuid4())
+        self.stub.own(sub, "ada", ["user"])
+        self.assertEqual(self.code(verifier, self.stub.token(sub=sub)), "accepted")
+        # Whoever follows is not told: the question that is held goes on being held.
+        with self.stub.news:
+            self.stub.own(sub, "ada", ["admin"])
+            self.stub.news.notify_all = lambda: None  # type: ignore[method-assign]
+        asked = len(self.stub.questions)
+        with ThreadPoolExecutor(20) as pool:
+            token = self.stub.token(sub=sub, roles=["admin"])
+            codes = list(pool.map(lambda _: self.code(verifier, token), range(20)))
+        self.assertEqual(set(codes), {"accepted"})
+        self.assertLess(len(self.stub.questions) - asked, 20, "callers share a question")
+
+    def test_a_changed_owner_is_not_judged_while_nobody_can_be_asked(self) -> None:
+        verifier, sub = self.verifier(), str(uuid.uuid4())
+        self.stub.own(sub, "ada", ["admin"])
+        token = self.stub.token(sub=sub)
+        self.assert_becomes(verifier, token, "token_revoked")
+        with self.stub.changing():
+            self.stub.is_away = True
+        self.assert_becomes(verifier, token, "unavailable")
+
+    def test_what_is_too_old_is_refused_or_served_as_set(self) -> None:
+        refusing = self.verifier(staleness_bound=0.5)
+        serving = self.verifier(staleness_bound=0.5, when_stale="serve")
+        good, sid, dead = self.stub.token(), str(uuid.uuid4()), ""
+        dead = self.stub.token(sid=sid)
+        self.stub.end(sid)
+        for verifier in (refusing, serving):
+            self.assert_becomes(verifier, dead, "token_revoked")
+            self.assert_becomes(verifier, good, "accepted")
+        with self.stub.changing():
+            self.stub.is_away = True
+        self.assert_becomes(refusing, good, "unavailable")
+        eventually("it knows that it is stale", lambda: not serving.fresh)
+        self.assertEqual(self.code(serving, good), "accepted")
+        self.assertEqual(self.code(serving, dead), "token_revoked")
+        self.stub.is_away = False
+        self.assert_becomes(refusing, good, "accepted")
+        eventually("it is fresh again", lambda: serving.fresh)
+
+    def test_the_age_of_an_answer_counts(self) -> None:
+        self.stub.age_ms = 30_000
+        self.assertEqual(self.code(self.verifier(), self.stub.token()), "unavailable")
+        self.assertEqual(self.code(self.verifier(when_stale="serve"), self.stub.token()), "accepted")
+
+    def test_before_the_first_answer_nothing_is_accepted(self) -> None:
+        self.stub.is_away = True
+        for when_stale in ("refuse", "serve"):
+            verifier = self.verifier(when_stale=when_stale, staleness_bound=0.5)
+            self.assertEqual(self.code(verifier, self.stub.token()), "unavailable")
+            self.assertFalse(verifier.fresh)
+            self.assertEqual(self.code(verifier, "dur_x"), "invalid_token")
+        self.assertEqual(self.stub.key_fetches, 0, "no sender of tokens makes it ask")
+        self.stub.is_away = False
+        self.assert_becomes(verifier, self.stub.token(), "accepted")
+
+    def test_a_wrong_secret_accepts_nothing(self) -> None:
+        verifier = Verifier(self.stub.url, self.stub.url, self.stub.client_id, "wrong", staleness_bound=0.5)
+        self.addCleanup(verifier.close)
+        self.assertEqual(self.code(verifier, self.stub.token()), "unavailable")
+
+    def test_what_was_known_counts_until_the_pages_that_replace_it_are_complete(self) -> None:
+        verifier, before, after = self.verifier(), str(uuid.uuid4()), str(uuid.uuid4())
+        self.stub.end(before)
+        token, later = self.stub.token(sid=before), self.stub.token(sid=after)
+        self.assert_becomes(verifier, token, "token_revoked")
+        with self.stub.changing():
+            self.stub.history, self.stub.events, self.stub.page_size = 2, [], 1
+        for _ in range(50):
+            self.stub.end(str(uuid.uuid4()))
+            self.assertIn(self.code(verifier, token), ("token_revoked", "accepted"))
+        self.stub.end(after)
+        self.assert_becomes(verifier, later, "token_revoked")
+        self.assert_becomes(verifier, token, "accepted")
+
+    def test_a_retired_key_is_refused_and_a_new_one_accepted(self) -> None:
+        verifier, old, new = self.verifier(), self.stub.signer, Signer("ES256")
+        token = self.stub.token()
+        self.assertEqual(self.code(verifier, token), "accepted")
+        self.stub.publish(new)
+        self.assertEqual(self.code(verifier, new.token(new.header(), self.stub.claims())), "accepted")
+        self.assert_becomes(verifier, token, "invalid_token")
+        self.stub.publish(new, old)
+        self.assert_becomes(verifier, token, "accepted")
+
+    def test_no_news_count_before_the_keys_that_they_tell_of_are_there(self) -> None:
+        verifier, sid = self.verifier(staleness_bound=1.0), str(uuid.uuid4())
+        token = self.stub.token()
+        self.assert_becomes(verifier, token, "accepted")
+        self.stub.keys_are_away = True
+        self.stub.publish(Signer("EdDSA"))
+        self.assert_becomes(verifier, token, "unavailable")
+        self.stub.end(sid)
+        self.stub.keys_are_away = False
+        self.assert_becomes(verifier, token, "invalid_token")
+
+    def test_what_has_expired_is_forgotten(self) -> None:
+        verifier = self.verifier()
+        self.stub.end(str(uuid.uuid4()), lasting=-60)
+        self.stub.end(str(uuid.uuid4()))
+        self.assertEqual(self.code(verifier, self.stub.token()), "accepted")
+        known = verifier._feed.known  # type: ignore[union-attr]
+        self.assertEqual(len(known.ended), 2)  # type: ignore[union-attr]
+        known.forget_expired()  # type: ignore[union-attr]
+        self.assertEqual(len(known.ended), 1)  # type: ignore[union-attr]
+
+    def test_a_connection_that_was_closed_is_opened_again(self) -> None:
+        verifier, sub = self.verifier(), str(uuid.uuid4())
+        self.stub.own(sub, "ada", ["admin"])
+        token = self.stub.token(sub=sub)
+        self.assert_becomes(verifier, token, "token_revoked")
+        kept = verifier._feed._connection_again._kept  # type: ignore[union-attr]
+        kept.sock.shutdown(2)  # type: ignore[union-attr]
+        self.assertEqual(self.code(verifier, token), "token_revoked")
+
+    @unittest.skipUnless(hasattr(os, "fork"), "nothing forks here")
+    def test_a_forked_process_follows_by_itself(self) -> None:
+        verifier, token = self.verifier(), self.stub.token()
+        self.assertEqual(self.code(verifier, token), "accepted")
+        child = os.fork()
+        if child == 0:
+            follows = [thread.name for thread in threading.enumerate()]
+            code = self.code(verifier, token)
+            follows_now = [thread.name for thread in threading.enumerate()]
+            is_right = code == "accepted" and "dualauth-feed" not in follows and "dualauth-feed" in follows_now
+            sys.stdout.flush()
+            os._exit(0 if is_right else 1)
+        self.assertEqual(os.waitpid(child, 0)[1], 0)
+        self.assertEqual(self.code(verifier, token), "accepted")
+
+    def test_only_a_change_is_logged(self) -> None:
+        verifier = self.verifier(staleness_bound=2.0)
+        eventually("it is loaded", lambda: verifier.fresh)
+        with self.assertLogs("dualauth", "INFO") as logs:
+            for expected in (2, 4):
+                asked = len(self.stub.questions)
+                with self.stub.changing():
+                    self.stub.is_away = True
+                eventually("several questions fail", lambda: len(self.stub.questions) > asked + 3)
+                self.stub.is_away = False
+                eventually("it is logged", lambda: len(logs.records) >= expected)
+        self.assertEqual([record.levelname for record in logs.records], ["WARNING", "INFO"] * 2)
+
+    def test_settings_that_mean_nothing_are_refused(self) -> None:
+        for settings in ({"when_stale": "perhaps"}, {"staleness_bound": 0}, {"staleness_bound": float("nan")}):
+            with self.assertRaises(ValueError):
+                self.verifier(**settings)
+        with self.assertRaises(ValueError):
+            Verifier(self.stub.url, self.stub.url, "an id alone")
+
+
+if __name__ == "__main__":
+    unittest.main()
